@@ -1,0 +1,6 @@
+export * from "./clock.js";
+export * from "./errors.js";
+export * from "./expect-text.js";
+export * from "./format.js";
+export * from "./random.js";
+export * from "./suggest.js";

@@ -1,0 +1,42 @@
+import { strictEqual, throws, deepStrictEqual } from "node:assert/strict";
+import { LapidaryError, editDistance, errorFromJSON, formatBytes, formatDuration, hash32, normalAt, seededRandom, suggest, textTable } from "./index.js";
+
+describe("std", () => {
+  it("suggests the near key and nothing when nothing is near", () => {
+    strictEqual(suggest("bacth", ["batch", "mesh", "zero"]), "batch");
+    strictEqual(suggest("qqqqqq", ["batch", "mesh"]), undefined);
+    strictEqual(editDistance("abc", "acb"), 1);
+  });
+
+  it("keeps code, place, remedy and exit of an error across JSON", () => {
+    const error = new LapidaryError({ code: "LAP_X_Y", message: "m", place: "p", remedy: "r", exit: 4 });
+    deepStrictEqual(errorFromJSON(JSON.parse(JSON.stringify(error))).toJSON(), error.toJSON());
+    throws(() => {
+      throw error;
+    }, LapidaryError);
+  });
+
+  it("draws normal numbers with mean 0 and variance 1 whatever the order", () => {
+    const n = 20000;
+    let [sum, squares] = [0, 0];
+    for (let i = 0; i < n; i++) {
+      const x = normalAt(7, i);
+      sum += x;
+      squares += x * x;
+    }
+    strictEqual(Math.abs(sum / n) < 0.03, true);
+    strictEqual(Math.abs(squares / n - 1) < 0.05, true);
+    strictEqual(hash32(1, 2) !== hash32(2, 1), true);
+  });
+
+  it("replays a seed", () => {
+    const [a, b] = [seededRandom(3), seededRandom(3)];
+    for (let i = 0; i < 10; i++) strictEqual(a.next(), b.next());
+  });
+
+  it("prints bytes, durations and tables for people", () => {
+    strictEqual(formatBytes(1536), "1.50 KiB");
+    strictEqual(formatDuration(185_000), "3m 05s");
+    strictEqual(textTable([{ title: "op" }, { title: "n", align: "right" }], [["all_gather", "3"]]), "op          n\nall_gather  3");
+  });
+});
