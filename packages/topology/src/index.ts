@@ -1,1 +1,3 @@
-export {};
+export * from "./blocks.js";
+export * from "./mesh.js";
+export * from "./torus.js";

@@ -1,0 +1,60 @@
+import { LapidaryError, must } from "@lapidary/std";
+import { type AtomId, type Mesh, atomCoordinate, atomOf, atomsSize, meshSize } from "./mesh.js";
+
+/**
+ * Workers are laid over a mesh by its majormost atoms: with `data=16,model=16` and 2 workers, the atom data:(1)2 tells
+ * the worker, and each emulates data coordinates 0–7 or 8–15, all of model: a rectangle of the torus.
+ *
+ *     worker 0 │ data 0..7  × model 0..15        worker atoms: data:(1)2
+ *     worker 1 │ data 8..15 × model 0..15        in-block atoms: all others
+ */
+export interface WorkerGrid {
+  readonly workers: number;
+  /** The atoms whose coordinates name the worker, major to minor. */
+  readonly atoms: readonly AtomId[];
+}
+
+/**
+ * The grid of `workers` over a mesh: atoms taken greedily from the major end. Counts that no product of leading atoms
+ * reaches are rounded down to the next that one does (1 always works).
+ */
+export function makeWorkerGrid(mesh: Mesh, workers: number): WorkerGrid {
+  if (!Number.isInteger(workers) || workers < 1)
+    throw new LapidaryError({ code: "LAP_WORKERS", message: `${workers} is not a number of workers`, place: "workers", remedy: "give a whole number of at least 1", exit: 2 });
+  const atoms: AtomId[] = [];
+  let count = 1;
+  for (const atom of mesh.atoms) {
+    if (count * atom.size > workers) break;
+    atoms.push(atom.id);
+    count *= atom.size;
+  }
+  return { workers: count, atoms };
+}
+
+/** The worker that emulates a chip. */
+export const workerOfChip = (mesh: Mesh, grid: WorkerGrid, chip: number): number =>
+  grid.atoms.reduce((index, id) => index * atomOf(mesh, id).size + atomCoordinate(mesh, chip, id), 0);
+
+/** Coordinate of worker number `worker` along one of the grid's atoms. */
+export function workerCoordinate(mesh: Mesh, grid: WorkerGrid, worker: number, id: AtomId): number {
+  const at = grid.atoms.indexOf(id);
+  const minor = atomsSize(mesh, grid.atoms.slice(at + 1));
+  return Math.floor(worker / minor) % atomOf(mesh, id).size;
+}
+
+/** The workers that differ from `worker` along `atoms` (all of the grid) only, in the order of their coordinates. */
+export function workerGroup(mesh: Mesh, grid: WorkerGrid, worker: number, atoms: readonly AtomId[]): number[] {
+  let group = [atoms.reduce((w, id) => w - workerCoordinate(mesh, grid, worker, id) * workerStride(mesh, grid, id), worker)];
+  for (const id of atoms) group = group.flatMap((w) => Array.from({ length: atomOf(mesh, id).size }, (_, i) => w + i * workerStride(mesh, grid, id)));
+  return group;
+}
+
+const workerStride = (mesh: Mesh, grid: WorkerGrid, id: AtomId): number => atomsSize(mesh, grid.atoms.slice(grid.atoms.indexOf(id) + 1));
+
+/** The chips that a worker emulates, ascending. */
+export function chipsOfWorker(mesh: Mesh, grid: WorkerGrid, worker: number): number[] {
+  return Array.from({ length: meshSize(mesh) }, (_, chip) => chip).filter((chip) => workerOfChip(mesh, grid, chip) === worker);
+}
+
+/** Checked look-up for callers that hold a worker number from outside. */
+export const workerName = (grid: WorkerGrid, worker: number): string => must(worker >= 0 && worker < grid.workers ? `worker ${worker}` : undefined, `worker ${worker}`);

@@ -1,0 +1,70 @@
+import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
+import fc from "fast-check";
+import { atomsSize, axisAtoms, checkMeshFills, chipCoordinates, chipNumber, chipsOfWorker, makeMesh, makeWorkerGrid, meshSize, parseAtoms, parseMesh, parseTorus, placeSlice, printAtoms, printMesh, replicaGroups, slicesOverlap, workerGroup, workerOfChip } from "./index.js";
+
+const meshes = fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 4 }).map((sizes) => makeMesh(sizes.map((size, i) => ({ name: `a${i}`, size }))));
+
+describe("topology", () => {
+  it("numbers chips row-major and back", () => {
+    const torus = parseTorus("4x3");
+    for (let chip = 0; chip < 12; chip++) strictEqual(chipNumber(torus, chipCoordinates(torus, chip)), chip);
+    deepStrictEqual(chipCoordinates(torus, 5), [1, 2]);
+  });
+
+  it("prints and parses meshes and sub-axes as their own inverses", () => {
+    const mesh = parseMesh("data=16,model=12");
+    strictEqual(printMesh(mesh), "data=16,model=12");
+    deepStrictEqual(printAtoms(mesh, axisAtoms(mesh, "model")), ["model"]);
+    deepStrictEqual(printAtoms(mesh, axisAtoms(mesh, "model").slice(1)), ["model:(2)6"]);
+    fc.assert(
+      fc.property(meshes, fc.integer(), (m, seed) => {
+        const atoms = m.atoms.map((a) => a.id).filter((id) => ((seed >> (id % 31)) & 1) === 1);
+        deepStrictEqual(parseAtoms(m, printAtoms(m, atoms)), atoms);
+      }),
+    );
+  });
+
+  it("partitions the chips into the replica groups of any atoms", () => {
+    fc.assert(
+      fc.property(meshes, fc.integer(), (mesh, seed) => {
+        const atoms = mesh.atoms.map((a) => a.id).filter((id) => ((seed >> (id % 31)) & 1) === 1);
+        const groups = replicaGroups(mesh, atoms);
+        deepStrictEqual(groups.flat().sort((a, b) => a - b), Array.from({ length: meshSize(mesh) }, (_, i) => i));
+        for (const group of groups) strictEqual(group.length, atomsSize(mesh, atoms));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("gives every chip to one worker, and every worker an equal block", () => {
+    fc.assert(
+      fc.property(meshes, fc.integer({ min: 1, max: 9 }), (mesh, wanted) => {
+        const grid = makeWorkerGrid(mesh, wanted);
+        const blocks = Array.from({ length: grid.workers }, (_, w) => chipsOfWorker(mesh, grid, w));
+        deepStrictEqual(blocks.flat().sort((a, b) => a - b), Array.from({ length: meshSize(mesh) }, (_, i) => i));
+        strictEqual(new Set(blocks.map((b) => b.length)).size, 1);
+        strictEqual(workerGroup(mesh, grid, 0, grid.atoms).length, grid.workers);
+        strictEqual(workerOfChip(mesh, grid, 0), 0);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("places two halves of a pod beside each other and no third", () => {
+    const pod = parseTorus("16x16");
+    const a = placeSlice(pod, [8, 16], []);
+    strictEqual(a !== undefined, true);
+    const b = placeSlice(pod, [8, 16], a === undefined ? [] : [a]);
+    deepStrictEqual(b?.origin, [8, 0]);
+    if (a === undefined || b === undefined) throw new Error("not placed");
+    strictEqual(slicesOverlap(a, b), false);
+    strictEqual(placeSlice(pod, [4, 4], [a, b]), undefined);
+  });
+
+  it("refuses a mesh that does not fill its slice, and says what would", () => {
+    throws(() => checkMeshFills(parseMesh("data=8,model=16"), 256), (e: Error & { code?: string; exit?: number; remedy?: string }) => e.code === "LAP_MESH_DOES_NOT_FILL" && e.exit === 4 && (e.remedy ?? "").includes("data=16,model=16"));
+    throws(() => parseMesh("data:16"), (e: Error & { code?: string }) => e.code === "LAP_MESH_TEXT");
+    throws(() => axisAtoms(parseMesh("data=16"), "dta"), (e: Error & { remedy?: string }) => (e.remedy ?? "").includes("data"));
+    throws(() => parseTorus("16by16"));
+  });
+});
