@@ -1,0 +1,116 @@
+/**
+ * Directories that are either whole or absent. One is filled under a temporary name, gets a manifest of its files and
+ * is renamed into place; what an interrupted set-up left under a temporary name is swept away by the next.
+ *
+ *     cache/libtensorflow-…/            whole
+ *         manifest.json                 { files: { path: { size, sha256 } } }
+ *     cache/libtensorflow-….tmp-4711/   being filled by process 4711
+ */
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+
+const manifestName = "manifest.json";
+
+/** @typedef {{ readonly files: Readonly<Record<string, { readonly size: number, readonly sha256: string }>> }} Manifest */
+
+/**
+ * Removes `….tmp-PID` entries beside `path` whose process is gone.
+ * @param {string} path
+ */
+export function sweep(path) {
+  const parent = dirname(path);
+  if (!existsSync(parent)) return;
+  for (const entry of readdirSync(parent)) {
+    const pid = /\.tmp-(\d+)$/.exec(entry)?.[1];
+    if (pid !== undefined && entry.startsWith(`${basename(path)}.tmp-`) && !isAlive(Number(pid))) {
+      rmSync(join(parent, entry), { recursive: true, force: true });
+    }
+  }
+}
+
+/** @param {number} pid */
+export function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code === "EPERM";
+  }
+}
+
+/**
+ * Fills a directory or file under a temporary name and renames it to `path`, replacing what was there.
+ * @param {import("./session.mjs").Session} session
+ * @param {string} path
+ * @param {(temporary: string) => Promise<void> | void} fill
+ */
+export async function publish(session, path, fill) {
+  sweep(path);
+  const temporary = `${path}.tmp-${process.pid}`;
+  rmSync(temporary, { recursive: true, force: true });
+  mkdirSync(dirname(path), { recursive: true });
+  session.unfinished.add(temporary);
+  try {
+    await fill(temporary);
+    rmSync(path, { recursive: true, force: true });
+    renameSync(temporary, path);
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+    session.unfinished.delete(temporary);
+  }
+}
+
+/**
+ * @param {string} directory
+ * @param {Manifest["files"]} files
+ */
+export function writeManifest(directory, files) {
+  writeFileSync(join(directory, manifestName), `${JSON.stringify({ files }, null, 1)}\n`);
+}
+
+/**
+ * @param {string} directory
+ * @returns {Manifest | undefined}
+ */
+export function readManifest(directory) {
+  const path = join(directory, manifestName);
+  if (!existsSync(path)) return undefined;
+  try {
+    const value = JSON.parse(readFileSync(path, "utf8"));
+    return typeof value?.files === "object" ? value : undefined;
+  } catch {
+    // A manifest that does not parse vouches for nothing.
+    return undefined;
+  }
+}
+
+/**
+ * The first file that is not what the manifest says (absent manifest included), or undefined when all are. Compares
+ * sizes, and with `deep` contents too.
+ * @param {string} directory
+ * @param {{ deep?: boolean }} [options]
+ * @returns {Promise<string | undefined>}
+ */
+export async function firstDamage(directory, { deep = false } = {}) {
+  const manifest = readManifest(directory);
+  if (manifest === undefined) return manifestName;
+  for (const [path, { size, sha256 }] of Object.entries(manifest.files)) {
+    const file = join(directory, path);
+    const found = statSync(file, { throwIfNoEntry: false });
+    if (found === undefined || found.size !== size) return path;
+    if (deep && (await sha256Of(file)) !== sha256) return path;
+  }
+  return undefined;
+}
+
+/**
+ * @param {string} file
+ * @returns {Promise<string>} hex
+ */
+export async function sha256Of(file) {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
+  return hash.digest("hex");
+}

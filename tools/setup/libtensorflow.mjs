@@ -1,0 +1,262 @@
+/**
+ * libtensorflow for tfjs-node. Its own installer downloads from one fixed host; we take the library out of the
+ * TensorFlow wheel of the user's package index, and compile the binding (two C++ files) against it.
+ *
+ *     wheel ──► cache/libtensorflow-VERSION-…/{lib,include}           once per user
+ *                  │ hard links                 │ headers
+ *                  ▼                            ▼
+ *     node_modules/@tensorflow/tfjs-node-gpu/deps/{lib,include}   c++ binding/*.cc ──► cache/tfjs-binding-…/
+ *                  ▲ rpath                                                                │ copy
+ *                  └──────────── lib/napi-v8/tfjs_binding.node ◄─────────────────────────┘
+ *
+ * Invariants: a directory of the cache is whole or absent; the stamp is written only after the binding was loaded.
+ */
+import { copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { delimiter, join, resolve } from "node:path";
+import { firstDamage, publish, sha256Of, writeManifest } from "./cache.mjs";
+import { compile, compilerRemedy, findCompiler } from "./compiler.mjs";
+import { SetupError } from "./session.mjs";
+import { readStamp, removeStamp, writeStamp } from "./stamp.mjs";
+import { provideWheelParts } from "./wheel.mjs";
+
+const step = "libtensorflow";
+const tensorflowVersion = "2.21.0";
+const napiVersion = 8;
+const ccLibrary = "libtensorflow_cc.so.2";
+const frameworkLibrary = "libtensorflow_framework.so.2";
+const members = {
+  [`tensorflow/${ccLibrary}`]: `lib/${ccLibrary}`,
+  [`tensorflow/${frameworkLibrary}`]: `lib/${frameworkLibrary}`,
+  "tensorflow/include/": "include/",
+};
+
+/** @typedef {{ backend: "native" | "wasm" | "absent", detail: string, remedy: string }} LibtensorflowStatus */
+
+/** @param {string} root */
+function packageOf(root) {
+  return join(root, "node_modules/@tensorflow/tfjs-node-gpu");
+}
+
+/** @param {string} root */
+export function bindingPath(root) {
+  return join(packageOf(root), `lib/napi-v${napiVersion}/tfjs_binding.node`);
+}
+
+/** A driver that works is there, not merely the tool. @param {NodeJS.ProcessEnv} env */
+function hasCuda(env) {
+  const onPath = (env.PATH ?? "").split(delimiter).some((directory) => existsSync(join(directory, "nvidia-smi")));
+  return onPath && existsSync("/proc/driver/nvidia/version");
+}
+
+/**
+ * What is wanted on this machine; all that the result depends on.
+ * @param {string} root
+ * @param {NodeJS.ProcessEnv} env
+ */
+function wanted(root, env) {
+  const manifest = join(packageOf(root), "package.json");
+  const tfjs = existsSync(manifest) ? String(JSON.parse(readFileSync(manifest, "utf8")).version) : "absent";
+  const override = env.LAPIDARY_LIBTENSORFLOW;
+  const cuda = hasCuda(env);
+  const source = override ? resolve(override) : `${cuda ? "cuda" : "cpu"}-${tensorflowVersion}`;
+  return { tfjs, source, override, cuda, platform: `${process.platform}-${process.arch}`, abi: process.versions.modules };
+}
+
+/**
+ * @param {string} root
+ * @param {NodeJS.ProcessEnv} env
+ */
+function keyOf(root, env) {
+  const { tfjs, source, platform, abi } = wanted(root, env);
+  return [tfjs, source, platform, abi].join(" ");
+}
+
+/**
+ * Whether nothing needs doing, told from files alone.
+ * @param {{ root: string, env: NodeJS.ProcessEnv }} session
+ */
+export function isReady({ root, env }) {
+  const stamp = readStamp(root, step);
+  if (stamp?.key !== keyOf(root, env)) return false;
+  if (stamp.backend === "wasm") return true;
+  const sizes = /** @type {Record<string, number>} */ (stamp.sizes ?? {});
+  return Object.entries(sizes).every(([path, size]) => statSync(join(packageOf(root), path), { throwIfNoEntry: false })?.size === size);
+}
+
+/**
+ * The step: native if at all possible, else wasm with a loud warning.
+ * @param {import("./session.mjs").Session} session
+ */
+export async function provideLibtensorflow(session) {
+  removeStamp(session.root, step);
+  const { root, env } = session;
+  try {
+    if (env.LAPIDARY_LIBTENSORFLOW === "stock") await runStockInstaller(session);
+    else await provideNative(session);
+    const problem = await loadProblem(session);
+    if (problem !== undefined) throw new SetupError({ code: "LAP_SETUP_BINDING_LOAD", message: "the tfjs binding does not load", output: problem, remedy: retryRemedy() });
+    writeStamp(root, step, { key: keyOf(root, env), backend: "native", sizes: sizesOf(root) });
+  } catch (error) {
+    if (session.interrupted || !(error instanceof SetupError)) throw error;
+    session.report.warn(`WARNING: ${step}: ${error.message}`);
+    if (error.output !== "") session.report.warn(error.output.replace(/^/gm, "    | "));
+    session.report.warn(`    remedy: ${error.remedy}`);
+    session.report.warn("    Until then the workers compute with the WebAssembly backend of tfjs: the same results, several times slower.");
+    writeStamp(root, step, { key: keyOf(root, env), backend: "wasm", reason: error.message, remedy: error.remedy });
+  }
+}
+
+function retryRemedy() {
+  return "run `npm run setup`; if it comes back, point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/ of libtensorflow 2.x";
+}
+
+/** @param {import("./session.mjs").Session} session */
+async function provideNative(session) {
+  const { root, env } = session;
+  const { override, platform } = wanted(root, env);
+  if (override === undefined && !platform.startsWith("linux-")) {
+    throw new SetupError({
+      code: "LAP_SETUP_PLATFORM",
+      message: `no libtensorflow is known for ${platform}`,
+      remedy: "point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/, or set it to `stock` for the installer that tfjs-node brings",
+    });
+  }
+  // Files of the right size may still be spoiled (a crash before the disk had them): then once more, from the start.
+  for (const deep of [false, true]) {
+    const source = override ? resolve(override) : await provideLibrary(session, deep);
+    await placeLibrary(session, source);
+    await placeBinding(session, source, deep);
+    if (deep || (await loadProblem(session)) === undefined) return;
+    session.report.say(`${step}: the binding does not load; verifying and rebuilding it`);
+  }
+}
+
+/**
+ * @param {import("./session.mjs").Session} session
+ * @param {boolean} deep verify the contents of what the cache holds
+ */
+async function provideLibrary(session, deep) {
+  const { source, cuda, platform } = wanted(session.root, session.env);
+  const directory = join(session.cache, `libtensorflow-${source}-${platform}`);
+  if (deep && (await firstDamage(directory, { deep })) !== undefined) rmSync(directory, { recursive: true, force: true });
+  const cpu = [`tensorflow-cpu==${tensorflowVersion}`, `tensorflow==${tensorflowVersion}`];
+  await provideWheelParts(session, { label: step, directory, requirements: cuda ? cpu.reverse() : cpu, members });
+  return directory;
+}
+
+/**
+ * Fills the package's `deps/` from `source/{lib,include}`.
+ * @param {import("./session.mjs").Session} session
+ * @param {string} source
+ */
+async function placeLibrary(session, source) {
+  const cc = [ccLibrary, "libtensorflow.so.2", "libtensorflow.so"].find((name) => existsSync(join(source, "lib", name)));
+  const framework = [frameworkLibrary, "libtensorflow_framework.so"].find((name) => existsSync(join(source, "lib", name)));
+  if (cc === undefined || framework === undefined || !existsSync(join(source, "include/tensorflow/c/c_api.h"))) {
+    throw new SetupError({
+      code: "LAP_SETUP_LIBTENSORFLOW",
+      message: `${source} is no libtensorflow: lib/${ccLibrary} (or libtensorflow.so.2), lib/${frameworkLibrary} and include/tensorflow/c/c_api.h are wanted`,
+      remedy: "correct or unset LAPIDARY_LIBTENSORFLOW",
+    });
+  }
+  await publish(session, join(packageOf(session.root), "deps"), (temporary) => {
+    const lib = join(temporary, "lib");
+    mkdirSync(lib, { recursive: true });
+    linkOrPoint(join(source, "lib", cc), join(lib, cc));
+    linkOrPoint(join(source, "lib", framework), join(lib, framework));
+    // The linker looks for the plain names, the loader for the sonames, which are the wheel's.
+    for (const alias of ["libtensorflow.so", "libtensorflow.so.2"]) if (alias !== cc) symlinkSync(cc, join(lib, alias));
+    for (const alias of ["libtensorflow_framework.so", frameworkLibrary]) if (alias !== framework) symlinkSync(framework, join(lib, alias));
+    symlinkSync(join(source, "include"), join(temporary, "include"));
+  });
+}
+
+/**
+ * A hard link, or a symbolic one from another file system.
+ * @param {string} from
+ * @param {string} to
+ */
+function linkOrPoint(from, to) {
+  try {
+    linkSync(from, to);
+  } catch {
+    symlinkSync(from, to);
+  }
+}
+
+/**
+ * Compiles the binding into the cache unless it is there, and copies it to where tfjs-node looks.
+ * @param {import("./session.mjs").Session} session
+ * @param {string} source
+ * @param {boolean} rebuild
+ */
+async function placeBinding(session, source, rebuild) {
+  const { root, env } = session;
+  const { tfjs, source: name, override, platform, abi } = wanted(root, env);
+  const cached = override
+    ? join(root, "node_modules/.lapidary/tfjs-binding")
+    : join(session.cache, `tfjs-binding-${tfjs}-${name}-napi${napiVersion}-abi${abi}-${platform}`);
+  if (rebuild || override || (await firstDamage(cached, { deep: true })) !== undefined) {
+    const compiler = await findCompiler(session);
+    if (compiler === undefined) throw new SetupError({ code: "LAP_SETUP_COMPILER", message: "no C++ compiler is found", remedy: compilerRemedy });
+    await publish(session, cached, async (temporary) => {
+      mkdirSync(temporary, { recursive: true });
+      const binary = join(temporary, "tfjs_binding.node");
+      await compile(session, {
+        label: step,
+        compiler,
+        sources: ["tfjs_backend.cc", "tfjs_binding.cc"].map((file) => join(packageOf(root), "binding", file)),
+        includes: [join(source, "include"), join(root, "node_modules/node-api-headers/include")],
+        defines: [`NAPI_VERSION=${napiVersion}`, "BUILDING_NODE_EXTENSION"],
+        libraries: { directory: join(packageOf(root), "deps/lib"), names: ["tensorflow", "tensorflow_framework"], runPath: "$ORIGIN/../../deps/lib" },
+        output: binary,
+      });
+      writeManifest(temporary, { "tfjs_binding.node": { size: statSync(binary).size, sha256: await sha256Of(binary) } });
+    });
+  }
+  await publish(session, bindingPath(root), (temporary) => copyFileSync(join(cached, "tfjs_binding.node"), temporary));
+}
+
+/** tfjs-node's own way, for platforms without a wheel. @param {import("./session.mjs").Session} session */
+async function runStockInstaller(session) {
+  const task = session.report.begin(step, "running the installer of tfjs-node");
+  const result = await session.run(process.execPath, ["scripts/install.js", "gpu", "download"], { cwd: packageOf(session.root), onLine: task.update });
+  task.end();
+  if (result.code !== 0) {
+    throw new SetupError({ code: "LAP_SETUP_STOCK", message: "the installer of tfjs-node failed", output: result.tail, remedy: "unset LAPIDARY_LIBTENSORFLOW to use the wheel instead" });
+  }
+}
+
+/**
+ * Loads the binding in a process of its own; undefined if that went well.
+ * @param {import("./session.mjs").Session} session
+ * @returns {Promise<string | undefined>} what was wrong
+ */
+export async function loadProblem(session) {
+  const path = bindingPath(session.root);
+  if (!existsSync(path)) return `${path} does not exist`;
+  const script = `const binding = require(${JSON.stringify(path)}); if (typeof binding.TF_Version !== "string") throw new Error("no TF_Version in it"); console.log(binding.TF_Version);`;
+  const result = await session.run(process.execPath, ["-e", script], { env: { ...session.env, TF_CPP_MIN_LOG_LEVEL: "2" } });
+  return result.code === 0 ? undefined : result.tail;
+}
+
+/** @param {string} root */
+function sizesOf(root) {
+  const paths = [`lib/napi-v${napiVersion}/tfjs_binding.node`, "deps/lib/libtensorflow.so.2", `deps/lib/${frameworkLibrary}`];
+  return Object.fromEntries(paths.map((path) => [path, statSync(join(packageOf(root), path)).size]));
+}
+
+/**
+ * What the workers will compute with, told from the stamp and the files.
+ * @param {{ root: string, env: NodeJS.ProcessEnv }} where
+ * @returns {LibtensorflowStatus}
+ */
+export function libtensorflowStatus({ root, env }) {
+  const remedy = "run `npm run setup`";
+  const stamp = readStamp(root, step);
+  if (!isReady({ root, env })) {
+    return { backend: "absent", detail: stamp === undefined ? "not set up" : "set up for something else, or files are missing", remedy };
+  }
+  if (stamp?.backend === "wasm") return { backend: "wasm", detail: `WebAssembly only: ${String(stamp.reason)}`, remedy: String(stamp.remedy) };
+  return { backend: "native", detail: `${wanted(root, env).source} in ${packageOf(root)}`, remedy };
+}

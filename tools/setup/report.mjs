@@ -1,0 +1,77 @@
+/**
+ * What the set-up says, on stderr. In a terminal the line of the running step is redrawn in place; elsewhere the step
+ * prints a plain line when it begins, every two seconds while its state changes, and when it ends.
+ */
+const plainEvery_ms = 2000;
+const drawEvery_ms = 120;
+const labelWidth = 14;
+
+export class Report {
+  /** @param {{ stream?: NodeJS.WriteStream, quiet?: boolean }} [options] */
+  constructor({ stream = process.stderr, quiet = false } = {}) {
+    this.stream = stream;
+    this.quiet = quiet;
+    this.drawn = false;
+  }
+
+  /** @param {string} text */
+  say(text) {
+    if (!this.quiet) this.#line(`lapidary: ${text}`);
+  }
+
+  /** Said even when quiet. @param {string} text */
+  warn(text) {
+    this.#line(`lapidary: ${text}`);
+  }
+
+  clear() {
+    if (this.drawn) this.stream.write("\r\x1b[2K");
+    this.drawn = false;
+  }
+
+  /**
+   * Shows that a step is at work until the returned `end` is called.
+   * @param {string} label the step
+   * @param {string} doing what it does now
+   */
+  begin(label, doing) {
+    const start_ms = Date.now();
+    const heading = label.padEnd(labelWidth);
+    let state = "";
+    let said = "";
+    const elapsed = () => `${((Date.now() - start_ms) / 1000).toFixed(0)} s`;
+    const line = () => `lapidary: ${heading} ${doing}${state === "" ? "" : `: ${state}`} (${elapsed()})`;
+    const live = this.stream.isTTY === true;
+    if (!this.quiet && !live) this.#line(`lapidary: ${heading} ${doing}`);
+    const tick = () => {
+      if (this.quiet) return;
+      if (live) {
+        this.stream.write(`\r\x1b[2K${line().slice(0, (this.stream.columns ?? 80) - 1)}`);
+        this.drawn = true;
+      } else if (line() !== said) {
+        said = line();
+        this.#line(said);
+      }
+    };
+    const timer = setInterval(tick, live ? drawEvery_ms : plainEvery_ms);
+    timer.unref();
+    return {
+      /** @param {string} now */
+      update: (now) => {
+        state = now;
+      },
+      /** @param {string} [result] */
+      end: (result) => {
+        clearInterval(timer);
+        this.clear();
+        if (result !== undefined && !this.quiet) this.#line(`lapidary: ${heading} ${result} (${elapsed()})`);
+      },
+    };
+  }
+
+  /** @param {string} text */
+  #line(text) {
+    this.clear();
+    this.stream.write(`${text}\n`);
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * One run of the set-up: the child processes it started, the unfinished files it made, and how both vanish when it is
+ * interrupted. Every child leads a process group of its own, so that what *it* started goes with it.
+ *
+ *     SIGINT ─► children's groups: TERM, after 2 s KILL ─► unfinished files removed ─► exit 130
+ */
+import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Report } from "./report.mjs";
+
+/** The project's root, from where this file lies. */
+export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+
+const signals = /** @type {const} */ ({ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 });
+const grace_ms = 2000;
+const tailLines = 25;
+
+/** A step of the set-up failed: what happened, what the tool said, what to do now. */
+export class SetupError extends Error {
+  /** @param {{ code: string, message: string, remedy: string, output?: string }} fields */
+  constructor({ code, message, remedy, output = "" }) {
+    super(message);
+    this.name = "SetupError";
+    this.code = code;
+    this.remedy = remedy;
+    this.output = output;
+  }
+}
+
+/**
+ * Where downloads and builds are kept for all clones of a user.
+ * @param {NodeJS.ProcessEnv} env
+ */
+export function cacheDirectory(env) {
+  if (env.LAPIDARY_CACHE) return resolve(env.LAPIDARY_CACHE);
+  if (env.XDG_CACHE_HOME) return join(env.XDG_CACHE_HOME, "lapidary");
+  return process.platform === "darwin" ? join(homedir(), "Library/Caches/lapidary") : join(homedir(), ".cache/lapidary");
+}
+
+export class Session {
+  /** @param {{ root?: string, env?: NodeJS.ProcessEnv, report?: Report }} [options] */
+  constructor({ root = projectRoot, env = process.env, report = new Report() } = {}) {
+    this.root = root;
+    this.env = env;
+    this.cache = cacheDirectory(env);
+    this.report = report;
+    this.interrupted = false;
+    /** @type {Set<import("node:child_process").ChildProcess>} */
+    this.children = new Set();
+    /** @type {Set<string>} */
+    this.unfinished = new Set();
+    /** @type {Map<NodeJS.Signals, () => void>} */
+    this.handlers = new Map();
+  }
+
+  /** From now on a signal ends this process, its children and its unfinished files. */
+  catchSignals() {
+    for (const [signal, code] of Object.entries(signals)) {
+      const handler = () => void this.interrupt(code);
+      const name = /** @type {NodeJS.Signals} */ (signal);
+      this.handlers.set(name, handler);
+      process.on(name, handler);
+    }
+  }
+
+  /** Gives the signals back, to what runs next in this process. */
+  releaseSignals() {
+    for (const [signal, handler] of this.handlers) process.off(signal, handler);
+    this.handlers.clear();
+  }
+
+  /** @param {number} code */
+  async interrupt(code) {
+    if (this.interrupted) return;
+    this.interrupted = true;
+    this.report.clear();
+    await this.endChildren();
+    this.removeUnfinished();
+    this.report.say("interrupted: nothing is left half done; the same command goes on from here");
+    process.exit(code);
+  }
+
+  async endChildren() {
+    const ended = [...this.children].map((child) => new Promise((done) => child.once("close", done)));
+    for (const child of this.children) killGroup(child, "SIGTERM");
+    const force = setTimeout(() => {
+      for (const child of this.children) killGroup(child, "SIGKILL");
+    }, grace_ms);
+    await Promise.all(ended);
+    clearTimeout(force);
+  }
+
+  removeUnfinished() {
+    for (const path of this.unfinished) rmSync(path, { recursive: true, force: true });
+    this.unfinished.clear();
+  }
+
+  /**
+   * Runs a program to its end in a process group of its own. Its output goes to `onLine` and is returned.
+   * @param {string} command
+   * @param {readonly string[]} args
+   * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, onLine?: (line: string) => void }} [options]
+   * @returns {Promise<{ code: number, stdout: string, tail: string }>} `code` 127: no such program
+   */
+  run(command, args, { cwd = this.root, env = this.env, onLine } = {}) {
+    return new Promise((done) => {
+      // An interrupted session starts nothing more; its process is about to exit.
+      if (this.interrupted) return;
+      const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+      this.children.add(child);
+      let stdout = "";
+      let all = "";
+      let rest = "";
+      /** @param {string} text */
+      const take = (text) => {
+        all = (all + text).slice(-20_000);
+        const lines = (rest + text).split(/[\r\n]+/);
+        rest = lines.pop() ?? "";
+        for (const line of lines) if (line.trim() !== "") onLine?.(line);
+      };
+      child.stdout.setEncoding("utf8").on("data", (/** @type {string} */ text) => {
+        stdout += text;
+        take(text);
+      });
+      child.stderr.setEncoding("utf8").on("data", take);
+      child.on("error", (error) => {
+        this.children.delete(child);
+        done({ code: 127, stdout, tail: String(error) });
+      });
+      child.on("close", (code, signal) => {
+        this.children.delete(child);
+        const tail = all.trimEnd().split("\n").slice(-tailLines).join("\n");
+        done({ code: code ?? 1, stdout, tail: signal === null ? tail : `${tail}\n(ended by ${signal})` });
+      });
+    });
+  }
+}
+
+/**
+ * @param {import("node:child_process").ChildProcess} child
+ * @param {NodeJS.Signals} signal
+ */
+function killGroup(child, signal) {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch (error) {
+    // The group may have ended between the look and the kill.
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== "ESRCH") throw error;
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * What tells a finished step from one that must run again: `node_modules/.lapidary/STEP.json` holds the key of the
+ * inputs that the step last finished with. Deleting node_modules forgets them all, as it should.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+
+/**
+ * @param {string} root
+ * @param {string} step
+ */
+export function stampPath(root, step) {
+  return join(root, "node_modules/.lapidary", `${step}.json`);
+}
+
+/**
+ * @param {string} root
+ * @param {string} step
+ * @returns {Record<string, unknown> | undefined}
+ */
+export function readStamp(root, step) {
+  const path = stampPath(root, step);
+  if (!existsSync(path)) return undefined;
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch {
+    // A stamp that does not parse vouches for nothing: the step runs again.
+    return undefined;
+  }
+}
+
+/**
+ * @param {string} root
+ * @param {string} step
+ * @param {Record<string, unknown>} value
+ */
+export function writeStamp(root, step, value) {
+  const path = stampPath(root, step);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.tmp`, `${JSON.stringify(value)}\n`);
+  renameSync(`${path}.tmp`, path);
+}
+
+/**
+ * @param {string} root
+ * @param {string} step
+ */
+export function removeStamp(root, step) {
+  rmSync(stampPath(root, step), { force: true });
+}
+
+/**
+ * A key over the contents of small files; absent files count as such.
+ * @param {readonly string[]} files
+ */
+export function contentKey(files) {
+  const hash = createHash("sha256");
+  for (const file of files) hash.update(`${file}\0`).update(existsSync(file) ? readFileSync(file) : "absent").update("\0");
+  return hash.digest("hex");
+}
+
+/**
+ * A key over path, size and modification time of every file below `directories`.
+ * @param {readonly string[]} directories files or directories; absent ones count as empty
+ * @param {(name: string) => boolean} [wanted]
+ */
+export function changeKey(directories, wanted = () => true) {
+  const hash = createHash("sha256");
+  for (const path of filesBelow(directories)) {
+    if (!wanted(path)) continue;
+    const { size, mtimeMs } = statSync(path);
+    hash.update(`${path}\0${size}\0${mtimeMs}\0`);
+  }
+  return hash.digest("hex");
+}
+
+/**
+ * All files at or below the given paths, sorted; node_modules and dist are left out.
+ * @param {readonly string[]} paths
+ * @returns {string[]}
+ */
+export function filesBelow(paths) {
+  /** @type {string[]} */
+  const files = [];
+  /** @param {string} path */
+  const visit = (path) => {
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      if (entry.name === "node_modules" || entry.name === "dist") continue;
+      if (entry.isDirectory()) visit(join(path, entry.name));
+      else if (entry.isFile()) files.push(join(path, entry.name));
+    }
+  };
+  for (const path of paths) {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found?.isDirectory()) visit(path);
+    else if (found?.isFile()) files.push(path);
+  }
+  return files.sort();
+}
