@@ -1,1 +1,13 @@
-export {};
+export * from "./attrs.js";
+export * from "./builder.js";
+export * from "./graph.js";
+export * from "./interpret.js";
+export * from "./op.js";
+export * from "./ops/index.js";
+export * from "./parse.js";
+export * from "./print.js";
+export * from "./shape-error.js";
+export * from "./sharding.js";
+export * from "./tensor.js";
+export * from "./types.js";
+export * from "./verify.js";

@@ -1,0 +1,82 @@
+import type { Dtype } from "./types.js";
+import type { ReductionKind } from "./sharding.js";
+
+/**
+ * The attributes of every op, by name. This map is the list of ops: each table over it (`ops`, the worker's kernels, the
+ * exporters) is a mapped type, so that an op without a rule does not compile.
+ *
+ * Names and meaning follow StableHLO; dims in attributes are those of the level the op stands on (global in a graph,
+ * local in a per-chip program, block in a host program).
+ */
+export interface OpAttrs {
+  // structure
+  parameter: { readonly name: string };
+  constant: { readonly value: number; readonly dims: readonly number[]; readonly dtype: Dtype };
+  iota: { readonly dims: readonly number[]; readonly dimension: number; readonly dtype: Dtype };
+  /** Standard normal numbers times `scale`: element i is a pure function of (key, global index i). */
+  rng_normal: { readonly dims: readonly number[]; readonly key: number; readonly scale: number };
+  // elementwise, one operand
+  negate: Empty;
+  exponential: Empty;
+  log: Empty;
+  tanh: Empty;
+  sqrt: Empty;
+  rsqrt: Empty;
+  cosine: Empty;
+  sine: Empty;
+  abs: Empty;
+  /** Identity whose gradient is zero. */
+  stop_gradient: Empty;
+  convert: { readonly dtype: Dtype };
+  // elementwise, two operands of one type
+  add: Empty;
+  subtract: Empty;
+  multiply: Empty;
+  divide: Empty;
+  maximum: Empty;
+  minimum: Empty;
+  and: Empty;
+  compare: { readonly direction: CompareDirection };
+  /** (pred, on true, on false). */
+  select: Empty;
+  // shape
+  broadcast_in_dim: { readonly dims: readonly number[]; readonly broadcastDimensions: readonly number[] };
+  reshape: { readonly dims: readonly number[] };
+  transpose: { readonly permutation: readonly number[] };
+  slice: { readonly start: readonly number[]; readonly limit: readonly number[] };
+  /** Zeros around the operand. */
+  pad: { readonly low: readonly number[]; readonly high: readonly number[] };
+  concatenate: { readonly dimension: number };
+  // contraction
+  reduce: { readonly dims: readonly number[]; readonly kind: ReductionKind };
+  dot_general: { readonly batch: readonly DimPair[]; readonly contracting: readonly DimPair[] };
+  /** Rows of a table: (table [V, …], ids […]) → [ids…, …]. On a shard of the table, rows that other shards hold are zero. */
+  gather: Empty;
+  /** Adjoint of gather: (ids […], updates [ids…, …]) → [V, …], rows of equal ids summed. On a shard, rows of other shards are dropped. */
+  scatter: { readonly rows: number };
+  // collectives: per-chip programs only
+  all_gather: CollectiveAttrs & { readonly dimension: number };
+  reduce_scatter: CollectiveAttrs & { readonly dimension: number; readonly kind: ReductionKind };
+  all_reduce: CollectiveAttrs & { readonly kind: ReductionKind };
+  /** Splits `splitDimension` over the axes and gathers `concatDimension`. */
+  all_to_all: CollectiveAttrs & { readonly splitDimension: number; readonly concatDimension: number };
+  /** The part of a replicated dim that belongs to this chip: no communication. */
+  shard_slice: CollectiveAttrs & { readonly dimension: number };
+}
+
+export type Empty = Readonly<Record<never, never>>;
+export type CompareDirection = "EQ" | "NE" | "LT" | "LE" | "GT" | "GE";
+/** Dim of the left and of the right operand. */
+export type DimPair = readonly [number, number];
+
+export interface CollectiveAttrs {
+  /** Axes or sub-axes, major to minor, as `printAtoms` writes them. */
+  readonly axes: readonly string[];
+  /** Chips in a group: the product of the axes. */
+  readonly size: number;
+}
+
+export type OpName = keyof OpAttrs;
+export type CollectiveName = "all_gather" | "reduce_scatter" | "all_reduce" | "all_to_all" | "shard_slice";
+/** Ops that every level knows; `collectives` only stand in per-chip programs and host programs. */
+export type LocalOpName = Exclude<OpName, CollectiveName>;

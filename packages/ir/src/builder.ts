@@ -1,0 +1,159 @@
+import { assert, must } from "@lapidary/std";
+import type { Mesh } from "@lapidary/topology";
+import type { CompareDirection, DimPair, OpAttrs, OpName } from "./attrs.js";
+import type { Graph, GraphLevel, GraphOutput, LogicalAxes, Value, ValueId, ValueRole } from "./graph.js";
+import { opDef } from "./ops/index.js";
+import type { ReductionKind, Sharding } from "./sharding.js";
+import { type Dtype, type TensorType, sameDims, tensorType } from "./types.js";
+
+export interface ValueExtras {
+  readonly name?: string | undefined;
+  readonly logicalAxes?: LogicalAxes | undefined;
+  readonly sharding?: Sharding | undefined;
+  readonly role?: ValueRole | undefined;
+  readonly cause?: string | undefined;
+}
+
+/**
+ * Appends values to a graph, checking shapes as it goes. Methods are named as the ops; the few composites are those that
+ * every model needs (`mean`, `splat`).
+ */
+export class GraphBuilder {
+  readonly values: Value[] = [];
+  readonly outputs: GraphOutput[] = [];
+  private path: string[] = [];
+  /** Shared splat constants: one value for each number and type. */
+  private readonly splats = new Map<string, Value>();
+
+  constructor(
+    readonly name: string,
+    readonly level: GraphLevel = "global",
+    readonly mesh?: Mesh,
+  ) {}
+
+  /** Names values built inside `build` with a prefix: `scope("layers.3", …)`. */
+  scope<T>(name: string, build: () => T): T {
+    this.path.push(name);
+    try {
+      return build();
+    } finally {
+      this.path.pop();
+    }
+  }
+
+  /** Appends any op. The typed methods below call this. */
+  op<N extends OpName>(op: N, inputs: readonly Value[], attrs: OpAttrs[N], extras: ValueExtras = {}): Value {
+    const def = opDef(op);
+    assert(def.arity === null || def.arity === inputs.length, "operand count", op, inputs.length);
+    return this.push(op, inputs.map((value) => value.id), attrs, def.type(inputs.map((value) => value.type), attrs), extras);
+  }
+
+  /** Appends a value with a given type: parameters, and copies of values from another graph. */
+  push<N extends OpName>(op: N, inputs: readonly ValueId[], attrs: OpAttrs[N], type: TensorType, extras: ValueExtras = {}): Value {
+    for (const id of inputs) assert(id >= 0 && id < this.values.length, "inputs come before their uses", op, id);
+    const value = {
+      id: this.values.length,
+      op,
+      attrs,
+      inputs,
+      type,
+      name: extras.name ?? [...this.path, op].join("."),
+      ...(extras.logicalAxes === undefined ? {} : { logicalAxes: extras.logicalAxes }),
+      ...(extras.sharding === undefined ? {} : { sharding: extras.sharding }),
+      ...(extras.role === undefined ? {} : { role: extras.role }),
+      ...(extras.cause === undefined ? {} : { cause: extras.cause }),
+    } as unknown as Value;
+    this.values.push(value);
+    return value;
+  }
+
+  /** Renames a value (provenance) and may say what its dims mean and what its role is. */
+  named(name: string, value: Value, logicalAxes?: LogicalAxes, role?: ValueRole): Value {
+    const renamed = { ...value, name: [...this.path, name].join("."), ...(logicalAxes === undefined ? {} : { logicalAxes }), ...(role === undefined ? {} : { role }) } as Value;
+    this.values[value.id] = renamed;
+    return renamed;
+  }
+
+  get(id: ValueId): Value {
+    return must(this.values[id], `value ${id}`);
+  }
+
+  parameter(name: string, type: TensorType, logicalAxes?: LogicalAxes, role?: ValueRole): Value {
+    assert(logicalAxes === undefined || logicalAxes.length === type.dims.length, "a logical axis a dim", name, logicalAxes);
+    return this.push("parameter", [], { name }, type, { name, logicalAxes, role });
+  }
+
+  output(name: string, value: Value): void {
+    this.outputs.push({ name, value: value.id });
+  }
+
+  finish(): Graph {
+    return { name: this.name, level: this.level, ...(this.mesh === undefined ? {} : { mesh: this.mesh }), values: this.values, outputs: this.outputs };
+  }
+
+  /** `value` in every place of `type`; equal splats are one value. */
+  splat(value: number, type: TensorType): Value {
+    const key = `${value} ${type.dtype} ${type.dims.join(",")}`;
+    const known = this.splats.get(key);
+    if (known !== undefined) return known;
+    const made = this.op("constant", [], { value, dims: type.dims, dtype: type.dtype }, { name: "constant" });
+    this.splats.set(key, made);
+    return made;
+  }
+
+  scalar(value: number, dtype: Dtype = "f32"): Value {
+    return this.splat(value, tensorType(dtype, []));
+  }
+
+  iota(type: TensorType, dimension: number): Value {
+    return this.op("iota", [], { dims: type.dims, dimension, dtype: type.dtype });
+  }
+
+  rngNormal(dims: readonly number[], key: number, scale: number): Value {
+    return this.op("rng_normal", [], { dims, key, scale });
+  }
+
+  negate = (x: Value): Value => this.op("negate", [x], {});
+  exponential = (x: Value): Value => this.op("exponential", [x], {});
+  log = (x: Value): Value => this.op("log", [x], {});
+  tanh = (x: Value): Value => this.op("tanh", [x], {});
+  sqrt = (x: Value): Value => this.op("sqrt", [x], {});
+  rsqrt = (x: Value): Value => this.op("rsqrt", [x], {});
+  cosine = (x: Value): Value => this.op("cosine", [x], {});
+  sine = (x: Value): Value => this.op("sine", [x], {});
+  abs = (x: Value): Value => this.op("abs", [x], {});
+  stopGradient = (x: Value): Value => this.op("stop_gradient", [x], {});
+  add = (a: Value, b: Value): Value => this.op("add", [a, b], {});
+  subtract = (a: Value, b: Value): Value => this.op("subtract", [a, b], {});
+  multiply = (a: Value, b: Value): Value => this.op("multiply", [a, b], {});
+  divide = (a: Value, b: Value): Value => this.op("divide", [a, b], {});
+  maximum = (a: Value, b: Value): Value => this.op("maximum", [a, b], {});
+  minimum = (a: Value, b: Value): Value => this.op("minimum", [a, b], {});
+  and = (a: Value, b: Value): Value => this.op("and", [a, b], {});
+  compare = (a: Value, b: Value, direction: CompareDirection): Value => this.op("compare", [a, b], { direction });
+  select = (p: Value, a: Value, b: Value): Value => this.op("select", [p, a, b], {});
+  convert = (x: Value, dtype: Dtype): Value => (x.type.dtype === dtype ? x : this.op("convert", [x], { dtype }));
+
+  broadcastInDim(x: Value, dims: readonly number[], broadcastDimensions: readonly number[]): Value {
+    return sameDims(x.type.dims, dims) ? x : this.op("broadcast_in_dim", [x], { dims, broadcastDimensions });
+  }
+
+  reshape(x: Value, dims: readonly number[]): Value {
+    return sameDims(x.type.dims, dims) ? x : this.op("reshape", [x], { dims });
+  }
+
+  transpose = (x: Value, permutation: readonly number[]): Value => (permutation.every((p, i) => p === i) ? x : this.op("transpose", [x], { permutation }));
+  slice = (x: Value, start: readonly number[], limit: readonly number[]): Value => this.op("slice", [x], { start, limit });
+  pad = (x: Value, low: readonly number[], high: readonly number[]): Value => this.op("pad", [x], { low, high });
+  concatenate = (xs: readonly Value[], dimension: number): Value => this.op("concatenate", xs, { dimension });
+  reduce = (x: Value, dims: readonly number[], kind: ReductionKind): Value => this.op("reduce", [x], { dims, kind });
+  dotGeneral = (a: Value, b: Value, batch: readonly DimPair[], contracting: readonly DimPair[]): Value => this.op("dot_general", [a, b], { batch, contracting });
+  gather = (table: Value, ids: Value): Value => this.op("gather", [table, ids], {});
+  scatter = (ids: Value, updates: Value, rows: number): Value => this.op("scatter", [ids, updates], { rows });
+
+  /** `x` times a number. */
+  scale = (x: Value, factor: number): Value => this.multiply(x, this.splat(factor, x.type));
+  /** `x` plus a number. */
+  offset = (x: Value, amount: number): Value => this.add(x, this.splat(amount, x.type));
+  square = (x: Value): Value => this.multiply(x, x);
+}

@@ -1,0 +1,27 @@
+import { assert, must } from "@lapidary/std";
+import type { OpName } from "./attrs.js";
+import type { Graph } from "./graph.js";
+import { opDef } from "./ops/index.js";
+import { type Tensor, tensor } from "./tensor.js";
+import { sameDims } from "./types.js";
+
+/**
+ * Evaluates a global graph on whole arrays in double precision: the oracle that every executor is compared with.
+ *
+ * @param inputs one array for each parameter, by name
+ */
+export function interpret(graph: Graph, inputs: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  assert(graph.level === "global", "the interpreter runs global graphs", graph.level);
+  const results: Tensor[] = [];
+  for (const value of graph.values) {
+    if (value.op === "parameter") {
+      const given = must(inputs.get(value.attrs.name), `input ${value.attrs.name}`);
+      assert(sameDims(given.dims, value.type.dims), "an input has its parameter's dims", value.attrs.name, given.dims, value.type.dims);
+      results.push(tensor(value.type.dtype, value.type.dims, given.data));
+      continue;
+    }
+    const evaluate = must(opDef<OpName>(value.op).evaluate, `meaning of ${value.op}`);
+    results.push(evaluate(value.inputs.map((id) => must(results[id], "operand")), value.attrs, value.type));
+  }
+  return new Map(graph.outputs.map(({ name, value }) => [name, must(results[value], name)]));
+}

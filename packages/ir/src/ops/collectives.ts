@@ -1,0 +1,41 @@
+import { assert } from "@lapidary/std";
+import type { CollectiveName, OpAttrs } from "../attrs.js";
+import { type OpDef, defineOp, notLinear, sameAttrs } from "../op.js";
+import { ShapeError } from "../shape-error.js";
+import { type TensorType, sizeOf, tensorType } from "../types.js";
+
+/** A collective stands in per-chip programs only: no derivative, no sharding rule; its meaning is the executor's. */
+function collective<N extends CollectiveName>(name: N, type: (input: TensorType, attrs: OpAttrs[N]) => readonly number[], reduces: boolean): OpDef<N> {
+  return defineOp<N>({
+    name,
+    arity: 1,
+    type: (inputs, attrs) => {
+      const [x] = inputs;
+      if (x === undefined) throw new ShapeError(name, "needs an operand", inputs);
+      return tensorType(x.dtype, type(x, attrs));
+    },
+    vjp: null,
+    factors: null,
+    linearIn: notLinear,
+    localize: sameAttrs,
+    flops: ([x], _, attrs) => (reduces ? sizeOf(x?.dims ?? []) * (attrs.size - 1) : 0),
+    evaluate: null,
+  });
+}
+
+const scaled = (x: TensorType, dimension: number, multiply: number, divide: number): number[] =>
+  x.dims.map((size, d) => {
+    if (d !== dimension) return size;
+    assert((size * multiply) % divide === 0, "a collective divides its dim", x, dimension, divide);
+    return (size * multiply) / divide;
+  });
+
+export const collectiveOps: { readonly [N in CollectiveName]: OpDef<N> } = {
+  all_gather: collective("all_gather", (x, { dimension, size }) => scaled(x, dimension, size, 1), false),
+  reduce_scatter: collective("reduce_scatter", (x, { dimension, size }) => scaled(x, dimension, 1, size), true),
+  all_reduce: collective("all_reduce", (x) => x.dims, true),
+  all_to_all: collective("all_to_all", (x, { splitDimension, concatDimension, size }) => scaled(tensorType(x.dtype, scaled(x, splitDimension, 1, size)), concatDimension, size, 1), false),
+  shard_slice: collective("shard_slice", (x, { dimension, size }) => scaled(x, dimension, 1, size), false),
+};
+
+export const collectiveNames: ReadonlySet<string> = new Set(Object.keys(collectiveOps));

@@ -1,0 +1,18 @@
+import type { OpName } from "../attrs.js";
+import type { OpDef, OpTable } from "../op.js";
+import { collectiveOps } from "./collectives.js";
+import { contractionOps } from "./contraction.js";
+import { elementwiseOps } from "./elementwise.js";
+import { shapeOps } from "./shape.js";
+import { structureOps } from "./structure.js";
+
+/** Every op, by name. */
+export const ops: OpTable = { ...structureOps, ...elementwiseOps, ...shapeOps, ...contractionOps, ...collectiveOps };
+
+/** The definition behind a name that came from a value: attributes and definition belong together by construction. */
+export const opDef = <N extends OpName>(name: N): OpDef<N> => ops[name] as unknown as OpDef<N>;
+
+export { collectiveNames } from "./collectives.js";
+export { dotLayout } from "./contraction.js";
+export { elementwiseNames } from "./elementwise.js";
+export { reshapeFactors } from "./shape.js";

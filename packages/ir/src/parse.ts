@@ -1,0 +1,74 @@
+import { LapidaryError, assert } from "@lapidary/std";
+import { type Mesh, parseMesh } from "@lapidary/topology";
+import type { OpAttrs, OpName } from "./attrs.js";
+import { GraphBuilder } from "./builder.js";
+import type { Graph, GraphLevel, ValueRole } from "./graph.js";
+import { ops } from "./ops/index.js";
+import { parseSharding } from "./sharding.js";
+import { parseType } from "./types.js";
+
+/** Reads the text of `printGraph`. Errors name the line. */
+export function parseGraph(text: string): Graph {
+  const lines = text.split("\n");
+  let builder: GraphBuilder | undefined;
+  lines.forEach((line, i) => {
+    if (line.trim() === "") return;
+    try {
+      if (builder === undefined) builder = parseHeader(line);
+      else if (line.startsWith("return")) parseReturn(builder, line);
+      else parseValue(builder, line);
+    } catch (error) {
+      if (error instanceof LapidaryError && error.code !== "LAP_IR_TEXT") throw error;
+      throw new LapidaryError({ code: "LAP_IR_TEXT", message: error instanceof Error ? error.message : String(error), place: `line ${i + 1}: ${line.slice(0, 160)}`, remedy: "print the graph again with this version of Lapidary", cause: error });
+    }
+  });
+  assert(builder !== undefined, "a graph's text has a header");
+  return builder.finish();
+}
+
+function parseHeader(line: string): GraphBuilder {
+  const match = /^graph (\S+) (global|chip|host)(?: mesh (.*))?$/.exec(line);
+  assert(match !== null, "header `graph NAME LEVEL [mesh …]`", line);
+  const mesh: Mesh | undefined = match[3] === undefined ? undefined : parseMesh(match[3]);
+  return new GraphBuilder(match[1] ?? "", match[2] as GraphLevel, mesh);
+}
+
+function parseReturn(builder: GraphBuilder, line: string): void {
+  for (const part of line.slice("return".length).trim().split(" ").filter((p) => p !== "")) {
+    const at = part.lastIndexOf("=%");
+    assert(at > 0, "outputs are name=%id", part);
+    builder.output(part.slice(0, at), builder.get(Number(part.slice(at + 2))));
+  }
+}
+
+const valueLine = /^%(\d+) = ([a-z_]+)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))? @(\S+)(?: \/\/ (.*))?$/;
+
+function parseValue(builder: GraphBuilder, line: string): void {
+  const match = valueLine.exec(line);
+  assert(match !== null, "a value's text", line);
+  const [, id, op, inputs, attrs, type, role, axes, sharding, name, cause] = match;
+  assert(op !== undefined && op in ops, "a known op", op);
+  assert(Number(id) === builder.values.length, "values are numbered in order", id);
+  builder.push(
+    op as OpName,
+    (inputs ?? "").trim().split(" ").filter((p) => p !== "").map((p) => Number(p.slice(1))),
+    parseAttrs(attrs ?? "") as OpAttrs[OpName],
+    parseType(type ?? ""),
+    {
+      name,
+      ...(role === undefined ? {} : { role: role as ValueRole }),
+      ...(axes === undefined ? {} : { logicalAxes: axes === "" ? [] : axes.split(", ").map((axis) => (axis === "-" ? null : axis)) }),
+      ...(sharding === undefined || builder.mesh === undefined ? {} : { sharding: parseSharding(builder.mesh, sharding) }),
+      ...(cause === undefined ? {} : { cause }),
+    },
+  );
+}
+
+function parseAttrs(text: string): Record<string, unknown> {
+  const attrs: Record<string, unknown> = {};
+  for (const match of text.matchAll(/ ([a-zA-Z]+)=("(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+)/g)) {
+    const value: unknown = JSON.parse(match[2] ?? "null");
+    attrs[match[1] ?? ""] = match[1] === "value" && typeof value === "string" ? Number(value) : value;
+  }
+  return attrs;
+}

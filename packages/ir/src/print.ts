@@ -1,0 +1,36 @@
+import { printMesh } from "@lapidary/topology";
+import type { Graph, Value } from "./graph.js";
+import { printSharding } from "./sharding.js";
+import { printType } from "./types.js";
+
+/**
+ * The text form of a graph at any level:
+ *
+ *     graph step chip mesh data=2 model=4
+ *     %0 = parameter name="x" : f32[4,16] <batch> (batch, embed) [data, -] @x
+ *     %2 = all_reduce %1 axes=["model"] size=4 kind="sum" : f32[4,32] [data, -] @mlp.down // why
+ *     return loss=%2
+ *
+ * A name follows `@`, a cause `//`. `parseGraph(printGraph(g))` equals g.
+ */
+export function printGraph(graph: Graph): string {
+  const header = `graph ${graph.name} ${graph.level}${graph.mesh === undefined ? "" : ` mesh ${printMesh(graph.mesh, " ")}`}`;
+  const outputs = graph.outputs.map(({ name, value }) => `${name}=%${value}`).join(" ");
+  return [header, ...graph.values.map((value) => printValue(graph, value)), `return ${outputs}`].join("\n");
+}
+
+export function printValue(graph: Graph, value: Value): string {
+  const attrs = Object.entries(value.attrs).map(([key, attr]) => ` ${key}=${printAttr(attr)}`);
+  const inputs = value.inputs.map((id) => ` %${id}`);
+  const role = value.role === undefined ? "" : ` <${value.role}>`;
+  const axes = value.logicalAxes === undefined ? "" : ` (${value.logicalAxes.map((axis) => axis ?? "-").join(", ")})`;
+  const sharding = value.sharding === undefined || graph.mesh === undefined ? "" : ` ${printSharding(graph.mesh, value.sharding)}`;
+  const cause = value.cause === undefined ? "" : ` // ${value.cause}`;
+  return `%${value.id} = ${value.op}${inputs.join("")}${attrs.join("")} : ${printType(value.type)}${role}${axes}${sharding} @${value.name}${cause}`;
+}
+
+/** JSON without blanks, with the two infinities that JSON lacks. */
+function printAttr(attr: unknown): string {
+  if (attr === Infinity || attr === -Infinity) return JSON.stringify(String(attr));
+  return JSON.stringify(attr);
+}

@@ -1,0 +1,9 @@
+import { LapidaryError } from "@lapidary/std";
+import { type TensorType, printType } from "./types.js";
+
+/** An op applied to operands it does not fit. */
+export class ShapeError extends LapidaryError {
+  constructor(op: string, problem: string, inputs: readonly TensorType[], remedy = "check the shapes where the model builds this op") {
+    super({ code: "LAP_IR_SHAPE", message: `${op}(${inputs.map(printType).join(", ")}): ${problem}`, place: op, remedy });
+  }
+}
