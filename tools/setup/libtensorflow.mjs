@@ -246,6 +246,11 @@ function sizesOf(root) {
   return Object.fromEntries(paths.map((path) => [path, statSync(join(packageOf(root), path)).size]));
 }
 
+/** Forgets a fall-back to WebAssembly, so that the step tries again. @param {{ root: string }} session */
+export function forgetFallback({ root }) {
+  if (readStamp(root, step)?.backend === "wasm") removeStamp(root, step);
+}
+
 /**
  * What the workers will compute with, told from the stamp and the files.
  * @param {{ root: string, env: NodeJS.ProcessEnv }} where

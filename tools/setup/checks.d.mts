@@ -1,0 +1,33 @@
+/** What `lapidary doctor` asks of the set-up, for TypeScript; `checks.mjs` is the code. */
+
+export interface Check {
+  /** node, python, compiler, packages, libtensorflow, redis, build, disk, cache */
+  readonly name: string;
+  readonly ok: boolean;
+  /** What was found. */
+  readonly detail: string;
+  /** What to do when it is not ok. */
+  readonly remedy: string;
+}
+
+export interface LibtensorflowStatus {
+  /** `native`: libtensorflow; `wasm`: the set-up fell back to WebAssembly; `absent`: not set up. */
+  readonly backend: "native" | "wasm" | "absent";
+  readonly detail: string;
+  readonly remedy: string;
+}
+
+interface Where {
+  /** The project's root; by default the one that this file lies in. */
+  readonly root?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** All checks in the order in which their subjects build on each other. Takes about a second: it loads the binding. */
+export function checks(where?: Where): Promise<Check[]>;
+
+/** The server binary to start when no REDIS_URL is given; undefined if none is found. Looks at files only. */
+export function redisServerPath(where?: Pick<Where, "env">): string | undefined;
+
+/** What the workers will compute with, told from files alone. */
+export function libtensorflowStatus(where?: Where): LibtensorflowStatus;

@@ -1,0 +1,150 @@
+/**
+ * What `lapidary doctor` asks: is all there that the set-up provides, and does it work? Looks only; changes nothing.
+ */
+import { accessSync, constants, existsSync, statfsSync } from "node:fs";
+import { dirname } from "node:path";
+import * as build from "./build.mjs";
+import { compilerRemedy, findCompiler } from "./compiler.mjs";
+import * as libtensorflow from "./libtensorflow.mjs";
+import { firstOutOfStep } from "./packages.mjs";
+import { findRedisServer, serverVersion } from "./redis.mjs";
+import { Report } from "./report.mjs";
+import { cacheDirectory, projectRoot, Session } from "./session.mjs";
+import { findPython, megabytes } from "./wheel.mjs";
+
+const enoughDisk = 2e9;
+
+/** @typedef {import("./checks.mjs").Check} Check */
+
+/**
+ * All checks, in the order in which their subjects build on each other.
+ * @param {{ root?: string, env?: NodeJS.ProcessEnv }} [where]
+ * @returns {Promise<Check[]>}
+ */
+export async function checks({ root = projectRoot, env = process.env } = {}) {
+  const session = new Session({ root, env, report: new Report({ quiet: true }) });
+  return [
+    checkNode(),
+    ...(await Promise.all([checkPython(session), checkCompiler(session)])),
+    checkPackages(root),
+    await checkLibtensorflow(session),
+    await checkRedis(session),
+    checkBuild(root),
+    checkDisk(session),
+    checkCache(session.cache),
+  ];
+}
+
+/**
+ * The server binary that `lapidary up` starts when no REDIS_URL is given; undefined if none is found.
+ * @param {{ env?: NodeJS.ProcessEnv }} [where]
+ */
+export function redisServerPath({ env = process.env } = {}) {
+  return findRedisServer({ env, cache: cacheDirectory(env) });
+}
+
+/**
+ * What the workers will compute with, without loading it.
+ * @param {{ root?: string, env?: NodeJS.ProcessEnv }} [where]
+ */
+export function libtensorflowStatus({ root = projectRoot, env = process.env } = {}) {
+  return libtensorflow.libtensorflowStatus({ root, env });
+}
+
+/** @returns {Check} */
+function checkNode() {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  return {
+    name: "node",
+    ok: (major === 20 && minor >= 19) || major === 21 || major === 22,
+    detail: `Node ${process.versions.node} at ${process.execPath}`,
+    remedy: "install Node 22 (https://nodejs.org, or `nvm install 22`)",
+  };
+}
+
+/** @param {Session} session @returns {Promise<Check>} */
+async function checkPython(session) {
+  const found = await findPython(session);
+  return {
+    name: "python",
+    ok: found !== undefined,
+    detail: found === undefined ? "no Python 3 with pip is found" : `Python ${found.version} with pip ${found.pip}`,
+    remedy: "install Python 3 with pip, or point LAPIDARY_PYTHON to one; the set-up fetches libtensorflow and Redis by pip",
+  };
+}
+
+/** @param {Session} session @returns {Promise<Check>} */
+async function checkCompiler(session) {
+  const found = await findCompiler(session);
+  return { name: "compiler", ok: found !== undefined, detail: found?.version ?? "no C++ compiler is found", remedy: compilerRemedy };
+}
+
+/** @param {string} root @returns {Check} */
+function checkPackages(root) {
+  const odd = firstOutOfStep(root);
+  return {
+    name: "packages",
+    ok: odd === undefined,
+    detail: odd === undefined ? "node_modules is in step with package-lock.json" : `not installed as locked: ${odd}`,
+    remedy: "run `npm run setup`",
+  };
+}
+
+/** @param {Session} session @returns {Promise<Check>} */
+async function checkLibtensorflow(session) {
+  const { backend, detail, remedy } = libtensorflow.libtensorflowStatus(session);
+  if (backend !== "native") return { name: "libtensorflow", ok: false, detail, remedy };
+  const problem = await libtensorflow.loadProblem(session);
+  return {
+    name: "libtensorflow",
+    ok: problem === undefined,
+    detail: problem === undefined ? `${detail}, loads` : `does not load: ${problem}`,
+    remedy: "run `npm run setup libtensorflow`",
+  };
+}
+
+/** @param {Session} session @returns {Promise<Check>} */
+async function checkRedis(session) {
+  const url = session.env.REDIS_URL;
+  const remedy = "run `npm run setup`, install redis-server 6 or later, or give the address of a running one in REDIS_URL";
+  if (url) return { name: "redis", ok: URL.canParse(url), detail: `REDIS_URL ${url}`, remedy: "REDIS_URL looks like redis://HOST:PORT" };
+  const server = findRedisServer(session);
+  if (server === undefined) return { name: "redis", ok: false, detail: "no redis-server or valkey-server is found", remedy };
+  return { name: "redis", ...(await serverVersion(session, server)), remedy };
+}
+
+/** @param {string} root @returns {Check} */
+function checkBuild(root) {
+  const ok = build.isReady({ root });
+  return { name: "build", ok, detail: ok ? "compiled from the present sources" : "sources have changed since the last build", remedy: "run `npm run setup`" };
+}
+
+/** @param {Session} session @returns {Check} */
+function checkDisk({ root, cache }) {
+  const free = [root, nearestExisting(cache)].map((path) => ({ path, bytes: Number(statfsSync(path).bavail) * Number(statfsSync(path).bsize) }));
+  const least = free.reduce((a, b) => (b.bytes < a.bytes ? b : a));
+  return {
+    name: "disk",
+    ok: least.bytes >= enoughDisk,
+    detail: `${megabytes(least.bytes)} free at ${least.path}`,
+    remedy: `free ${megabytes(enoughDisk)}, or point LAPIDARY_CACHE to a roomier place`,
+  };
+}
+
+/** @param {string} cache @returns {Check} */
+function checkCache(cache) {
+  const place = nearestExisting(cache);
+  try {
+    accessSync(place, constants.W_OK);
+    return { name: "cache", ok: true, detail: `${cache} can be written`, remedy: "" };
+  } catch {
+    return { name: "cache", ok: false, detail: `${place} cannot be written`, remedy: "point LAPIDARY_CACHE to a directory of yours" };
+  }
+}
+
+/** @param {string} path */
+function nearestExisting(path) {
+  let place = path;
+  while (!existsSync(place)) place = dirname(place);
+  return place;
+}

@@ -1,0 +1,44 @@
+/** One at a time: the second waits for the first. A lock whose process is gone is nobody's. */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { isAlive } from "./cache.mjs";
+
+const retry_ms = 300;
+
+/**
+ * @param {import("./session.mjs").Session} session
+ * @param {string} path the lock file
+ * @param {() => Promise<void>} work
+ */
+export async function withLock(session, path, work) {
+  mkdirSync(dirname(path), { recursive: true });
+  let told = false;
+  while (!take(path)) {
+    const owner = existsSync(path) ? Number(readFileSync(path, "utf8")) : Number.NaN;
+    if (Number.isInteger(owner) && owner > 0 && !isAlive(owner)) rmSync(path, { force: true });
+    else if (!told) {
+      session.report.say(`waiting for another set-up, process ${owner}; if that is none, remove ${path}`);
+      told = true;
+    }
+    await delay(retry_ms);
+  }
+  session.unfinished.add(path);
+  try {
+    await work();
+  } finally {
+    rmSync(path, { force: true });
+    session.unfinished.delete(path);
+  }
+}
+
+/** @param {string} path */
+function take(path) {
+  try {
+    writeFileSync(path, String(process.pid), { flag: "wx" });
+    return true;
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code === "EEXIST") return false;
+    throw error;
+  }
+}

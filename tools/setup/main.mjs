@@ -1,0 +1,101 @@
+#!/usr/bin/env node
+/**
+ * Sets the project up: each step looks whether it is needed, says what it does, and leaves either the finished thing or
+ * nothing. Run by `npm run setup` (`node tools/setup/main.mjs [STEP…]`), and by `npm start` and `npm test` before all else.
+ */
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import * as build from "./build.mjs";
+import * as libtensorflow from "./libtensorflow.mjs";
+import { withLock } from "./lock.mjs";
+import * as packages from "./packages.mjs";
+import * as redis from "./redis.mjs";
+import { Session, SetupError } from "./session.mjs";
+
+/** In the order in which they build on each other. */
+const steps = [
+  { name: "packages", isReady: packages.isReady, run: packages.installPackages },
+  { name: "libtensorflow", isReady: libtensorflow.isReady, run: libtensorflow.provideLibtensorflow },
+  { name: "redis", isReady: redis.isReady, run: redis.provideRedis },
+  { name: "build", isReady: build.isReady, run: build.buildPackages },
+];
+
+/**
+ * @param {Session} session
+ * @param {{ only?: readonly string[] }} [options] `only`: run these steps, ready or not
+ */
+export async function setUp(session, { only = [] } = {}) {
+  const unknown = only.find((name) => !steps.some((step) => step.name === name));
+  if (unknown !== undefined) {
+    throw new SetupError({ code: "LAP_SETUP_STEP", message: `no set-up step is called ${unknown}`, remedy: `the steps are ${steps.map((step) => step.name).join(", ")}` });
+  }
+  checkNode();
+  const chosen = steps.filter((step) => only.length === 0 || only.includes(step.name));
+  if (only.length === 0 && chosen.every((step) => step.isReady(session))) return remind(session);
+  await withLock(session, join(session.root, ".lapidary/setup.lock"), async () => {
+    for (const step of chosen) if (only.length > 0 || !step.isReady(session)) await step.run(session);
+  });
+}
+
+/** A start after a fall-back says again that it runs slowly. @param {Session} session */
+function remind(session) {
+  const { backend, detail, remedy } = libtensorflow.libtensorflowStatus(session);
+  if (backend === "wasm") session.report.warn(`WARNING: ${detail}: training is several times slower. Remedy: \`npm run setup\` tries again; ${remedy}`);
+}
+
+function checkNode() {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  if (major < 20 || (major === 20 && minor < 19) || major > 22) {
+    throw new SetupError({
+      code: "LAP_SETUP_NODE",
+      message: `this is Node ${process.versions.node}; Lapidary runs on Node 20 (from 20.19) and 22`,
+      remedy: "install Node 22 (https://nodejs.org, or `nvm install 22`) and run the command again",
+    });
+  }
+}
+
+/**
+ * Runs `work` under the signals of a session; an error is told with its remedy.
+ * @param {Session} session
+ * @param {() => Promise<void>} work
+ * @returns {Promise<boolean>} whether it went well
+ */
+export async function underSession(session, work) {
+  session.catchSignals();
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    // The interruption says and does all; what it breaks on its way is no news.
+    if (session.interrupted) return await new Promise(() => {});
+    await session.endChildren();
+    session.removeUnfinished();
+    tell(session, error);
+    return false;
+  } finally {
+    session.releaseSignals();
+  }
+}
+
+/**
+ * @param {Session} session
+ * @param {unknown} error
+ */
+export function tell(session, error) {
+  if (!(error instanceof SetupError)) {
+    session.report.warn(`the set-up broke: ${error instanceof Error ? error.stack : String(error)}`);
+    return;
+  }
+  session.report.warn(`error ${error.code}: ${error.message}`);
+  if (error.output !== "") session.report.warn(error.output.replace(/^/gm, "    | "));
+  session.report.warn(`    remedy: ${error.remedy}`);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const session = new Session();
+  const only = process.argv.slice(2);
+  libtensorflow.forgetFallback(session);
+  const ok = await underSession(session, () => setUp(session, { only }));
+  if (ok) session.report.say("set up");
+  process.exitCode = ok ? 0 : 1;
+}

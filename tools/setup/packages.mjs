@@ -1,0 +1,96 @@
+/**
+ * node_modules in step with package-lock.json. npm writes `node_modules/.package-lock.json` as the last thing of an
+ * installation, so an interrupted one is told by its absence; `npm ci` then starts over from npm's own cache.
+ */
+import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { SetupError } from "./session.mjs";
+import { contentKey, readStamp, writeStamp } from "./stamp.mjs";
+
+const step = "packages";
+
+/** @typedef {{ version?: string, integrity?: string, link?: boolean, optional?: boolean, devOptional?: boolean, peer?: boolean }} LockedPackage */
+
+/** @param {string} root */
+function keyOf(root) {
+  return contentKey([join(root, "package-lock.json")]);
+}
+
+/** @param {{ root: string }} session */
+export function isReady({ root }) {
+  return readStamp(root, step)?.key === keyOf(root) && existsSync(join(root, "node_modules/.package-lock.json"));
+}
+
+/**
+ * The first package that is not installed as locked, or undefined when all are.
+ * @param {string} root
+ * @returns {string | undefined}
+ */
+export function firstOutOfStep(root) {
+  const hidden = join(root, "node_modules/.package-lock.json");
+  if (!existsSync(hidden)) return "node_modules (never installed to the end)";
+  const locked = packagesOf(join(root, "package-lock.json"));
+  const installed = packagesOf(hidden);
+  for (const [path, wanted] of Object.entries(locked)) {
+    if (!path.includes("node_modules/")) continue;
+    const found = installed[path];
+    // What is optional may belong to another platform.
+    if (found === undefined && (wanted.optional || wanted.devOptional || wanted.peer)) continue;
+    const same = found !== undefined && found.version === wanted.version && found.integrity === wanted.integrity;
+    if (!same || statSync(join(root, path), { throwIfNoEntry: false }) === undefined) return path;
+  }
+  return undefined;
+}
+
+/**
+ * @param {string} file
+ * @returns {Record<string, LockedPackage>}
+ */
+function packagesOf(file) {
+  return JSON.parse(readFileSync(file, "utf8")).packages ?? {};
+}
+
+/** The step. @param {import("./session.mjs").Session} session */
+export async function installPackages(session) {
+  const { root } = session;
+  if (firstOutOfStep(root) !== undefined) {
+    const total = Object.keys(packagesOf(join(root, "package-lock.json"))).length;
+    const task = session.report.begin(step, "npm ci");
+    const watch = setInterval(() => task.update(`${countInstalled(root)} of at most ${total} packages`), 500);
+    const result = await runNpm(session, ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+    clearInterval(watch);
+    if (result.code !== 0) {
+      task.end();
+      throw new SetupError({
+        code: "LAP_SETUP_NPM",
+        message: "npm ci failed",
+        output: result.tail,
+        remedy: "check that `npm ping` works (network, proxy, registry of your npm), then run the command again; after editing a package.json run `npm install` first",
+      });
+    }
+    task.end("installed");
+  }
+  writeStamp(root, step, { key: keyOf(root) });
+}
+
+/**
+ * npm as the one that started us, else the one on the PATH.
+ * @param {import("./session.mjs").Session} session
+ * @param {readonly string[]} args
+ */
+function runNpm(session, args) {
+  const cli = session.env.npm_execpath;
+  return cli?.endsWith(".js") ? session.run(process.execPath, [cli, ...args]) : session.run("npm", args);
+}
+
+/** @param {string} root */
+function countInstalled(root) {
+  const directory = join(root, "node_modules");
+  if (!existsSync(directory)) return 0;
+  return readdirSync(directory).reduce((count, name) => {
+    if (name.startsWith(".")) return count;
+    if (!name.startsWith("@")) return count + 1;
+    const scope = join(directory, name);
+    return count + (existsSync(scope) ? readdirSync(scope).length : 0);
+  }, 0);
+}
