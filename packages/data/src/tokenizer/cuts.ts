@@ -1,0 +1,55 @@
+import { CharacterClass, classAt, maxPieceLength } from "./characters.js";
+
+/**
+ * Cuts a text into the pieces inside which byte pairs may merge, and calls `piece(start, end)` for each, in order. The
+ * pieces tile the text: nothing is dropped, nothing is normalised.
+ *
+ *     "    return 42;\n"   →   "   " · " return" · " " · "4" · "2" · ";" · "\n"
+ *
+ * One space belongs to the word or the symbols after it, as SentencePiece has it (`▁return`); the rest of a run of
+ * whitespace, line ends and indentation together, is a piece of its own; every digit stands alone.
+ *
+ * @param text any string, lone surrogates included
+ */
+export function cuts(text: string, piece: (start: number, end: number) => void): void {
+  const length = text.length;
+  let at = 0;
+  while (at < length) {
+    const end = cutAfter(text, at);
+    piece(at, end);
+    at = end;
+  }
+}
+
+function cutAfter(text: string, start: number): number {
+  const first = classAt(text, start);
+  if (first === CharacterClass.digit) return start + 1;
+  if (first !== CharacterClass.whitespace) return runEnd(text, start, first);
+  if (text.charCodeAt(start) === 0x20 && start + 1 < text.length) {
+    const next = classAt(text, start + 1);
+    if (next === CharacterClass.letter || next === CharacterClass.symbol) return runEnd(text, start + 1, next);
+  }
+  // One step further than a piece may be long: the space that the next word takes may be the one after it.
+  const limit = Math.min(text.length, start + maxPieceLength + 1);
+  let end = start + 1;
+  while (end < limit && classAt(text, end) === CharacterClass.whitespace) end++;
+  if (end > start + 1 && end < text.length && text.charCodeAt(end - 1) === 0x20) {
+    const next = classAt(text, end);
+    if (next === CharacterClass.letter || next === CharacterClass.symbol) return end - 1;
+  }
+  return Math.min(end, start + maxPieceLength);
+}
+
+function runEnd(text: string, start: number, kind: CharacterClass): number {
+  let end = start;
+  for (let count = 0; count < maxPieceLength && end < text.length && classAt(text, end) === kind; count++)
+    end += isPair(text, end) ? 2 : 1;
+  return end;
+}
+
+function isPair(text: string, index: number): boolean {
+  const high = text.charCodeAt(index);
+  if (high < 0xd800 || high > 0xdbff) return false;
+  const low = text.charCodeAt(index + 1);
+  return low >= 0xdc00 && low <= 0xdfff;
+}

@@ -1,0 +1,71 @@
+import { assert } from "@lapidary/std";
+
+/**
+ * How ids are laid out, Gemma's control tokens first:
+ *
+ *     0      1      2      3      4 … 259            260 …                    … vocabSize − 1
+ *     <pad>  <eos>  <bos>  <unk>  <0x00> … <0xFF>    alphabet │ merged pieces │ <unused0> …
+ */
+export const SpecialToken = { pad: 0, eos: 1, bos: 2, unk: 3 } as const;
+export type SpecialToken = (typeof SpecialToken)[keyof typeof SpecialToken];
+
+export const specialNames = ["<pad>", "<eos>", "<bos>", "<unk>"] as const;
+
+/** Id of byte token `<0x00>`. */
+export const firstByteId = specialNames.length;
+/** Id of the first character of the alphabet: what lies below never merges. */
+export const firstPieceId = firstByteId + 256;
+
+/** Pairs are looked up by `left * pairBase + right`: more ids than a tokenizer may have, and the product stays exact. */
+export const pairBase = 2 ** 20;
+export const maxVocabSize = pairBase;
+
+/** `<0x0A>`, as SentencePiece names byte tokens. */
+export function byteName(byte: number): string {
+  return `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
+}
+
+/** One merge: the ids of two pieces that stand side by side and become one. Its rank is its place in the list. */
+export type Merge = readonly [left: number, right: number];
+
+/** The pieces of an alphabet and its merges. Two merges may make the same piece ("a"+"bc", "ab"+"c"): it has one id. */
+export class Pieces {
+  readonly #texts: string[] = [];
+  readonly #ids = new Map<string, number>();
+
+  /** Id of `text`, a new one if it has none yet. */
+  add(text: string): number {
+    const known = this.#ids.get(text);
+    if (known !== undefined) return known;
+    const id = firstPieceId + this.#texts.length;
+    this.#texts.push(text);
+    this.#ids.set(text, id);
+    return id;
+  }
+
+  /** Id of `text` if it is a piece. */
+  id(text: string): number | undefined {
+    return this.#ids.get(text);
+  }
+
+  /** Whether `id` is a character or merged piece that exists so far. */
+  has(id: number): boolean {
+    return id >= firstPieceId && id < this.end;
+  }
+
+  text(id: number): string {
+    const text = this.#texts[id - firstPieceId];
+    assert(text !== undefined, "no such piece", id);
+    return text;
+  }
+
+  /** One past the last id. */
+  get end(): number {
+    return firstPieceId + this.#texts.length;
+  }
+}
+
+/** Whether a piece would bear the name of a token that text must never reach. */
+export function isReservedName(text: string): boolean {
+  return /^<(pad|eos|bos|unk|unused\d+|0x[0-9A-F]{2})>$/.test(text);
+}
