@@ -1,1 +1,2 @@
-export {};
+export * from "./differentiate/index.js";
+export type * from "./program.js";

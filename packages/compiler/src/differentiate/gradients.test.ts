@@ -1,0 +1,65 @@
+import { ok, strictEqual, throws } from "node:assert/strict";
+import fc from "fast-check";
+import { seededRandom } from "@lapidary/std";
+import { GraphBuilder, type Tensor, interpret, parametersOf, parseGraph, printGraph, tensor, tensorType, verifyGraph } from "@lapidary/ir";
+import { randomGraph, randomInputs } from "../testing/random-graph.js";
+import { gradients } from "./gradients.js";
+
+/** Directional derivative by central differences in double precision. */
+function finiteDifference(loss: (inputs: ReadonlyMap<string, Tensor>) => number, inputs: ReadonlyMap<string, Tensor>, direction: ReadonlyMap<string, Tensor>): number {
+  const h = 1e-5;
+  const moved = (sign: number): ReadonlyMap<string, Tensor> => new Map([...inputs].map(([name, x]) => [name, { ...x, data: x.data.map((v, i) => v + sign * h * (direction.get(name)?.data[i] ?? 0)) }]));
+  return (loss(moved(1)) - loss(moved(-1))) / (2 * h);
+}
+
+describe("differentiate", () => {
+  it("agrees with finite differences on random graphs of every op", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
+        const random = seededRandom(seed);
+        const base = randomGraph(random, 1 + random.integer(10), { smooth: true });
+        const inputs = randomInputs(random, base);
+        const g = new GraphBuilder("with_gradients");
+        for (const value of base.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
+        const parameters = parametersOf(base).map((p) => g.get(p.id));
+        const loss = g.get(base.outputs.find((o) => o.name === "loss")?.value ?? -1);
+        g.output("loss", loss);
+        gradients(g, loss, parameters).forEach((grad, i) => g.output(`grad${i}`, grad));
+        const graph = g.finish();
+        verifyGraph(graph);
+        const results = interpret(graph, inputs);
+        const direction = randomInputs(random, base);
+        const expected = finiteDifference((at) => interpret(base, at).get("loss")?.data[0] ?? 0, inputs, direction);
+        let actual = 0;
+        parameters.forEach((p, i) => results.get(`grad${i}`)?.data.forEach((v, k) => (actual += v * (direction.get(p.name)?.data[k] ?? 0))));
+        ok(Math.abs(actual - expected) <= 1e-5 * Math.max(1, Math.abs(expected)), `seed ${seed}: ${actual} against ${expected}`);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("shares the gradient of a maximum among equals", () => {
+    const g = new GraphBuilder("max");
+    const x = g.parameter("x", tensorType("f32", [4]));
+    const loss = g.reduce(x, [0], "max");
+    g.output("grad", gradients(g, loss, [x])[0] ?? loss);
+    const grad = interpret(g.finish(), new Map([["x", tensor("f32", [4], [1, 3, 3, 2])]])).get("grad");
+    strictEqual(grad?.data.join(), "0,0.5,0.5,0");
+  });
+
+  it("refuses a loss that is not a scalar", () => {
+    const g = new GraphBuilder("bad");
+    const x = g.parameter("x", tensorType("f32", [4]));
+    throws(() => gradients(g, x, [x]), (e: Error & { code?: string }) => e.code === "LAP_COMPILE_LOSS");
+  });
+
+  it("prints graphs as text that parses to the same graph", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
+        const text = printGraph(randomGraph(seededRandom(seed), 8));
+        strictEqual(printGraph(parseGraph(text)), text);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});

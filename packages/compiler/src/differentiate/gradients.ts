@@ -1,0 +1,60 @@
+import { LapidaryError, assert } from "@lapidary/std";
+import { type GraphBuilder, type OpName, type Value, type ValueId, isFloat, opDef, sameDims } from "@lapidary/ir";
+
+/**
+ * Reverse-mode derivatives of a scalar with respect to values of the same graph: appends the backward pass to `g`.
+ *
+ * Only values that lie between `wrt` and `loss` are visited. Contributions of several uses are added in order of use, later uses
+ * first. Gradients are named `grad(<name>)` after the value they belong to.
+ *
+ * @param loss a scalar f32 value
+ * @returns one value for each of `wrt`, of its type; zero where `loss` does not depend on it
+ */
+export function gradients(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] {
+  if (loss.type.dims.length !== 0 || !isFloat(loss.type.dtype))
+    throw new LapidaryError({ code: "LAP_COMPILE_LOSS", message: `the loss ${loss.name} is not a scalar of float type`, place: loss.name, remedy: "reduce it to one number before differentiating" });
+  const dependent = dependents(g, wrt, loss.id);
+  const contributions = new Map<ValueId, Value[]>([[loss.id, [g.splat(1, loss.type)]]]);
+  const total = new Map<ValueId, Value>();
+
+  for (let id = loss.id; id >= 0; id--) {
+    const parts = contributions.get(id);
+    if (parts === undefined || !dependent.has(id)) continue;
+    const value = g.get(id);
+    const before = g.values.length;
+    const grad = parts.reduce((sum, part) => g.add(sum, part));
+    total.set(id, grad);
+    if (value.inputs.length > 0) {
+      const def = opDef<OpName>(value.op);
+      if (def.vjp === null) throw new LapidaryError({ code: "LAP_COMPILE_NO_DERIVATIVE", message: `${value.op} has no derivative`, place: value.name, remedy: "differentiate before partition, or stop the gradient at this value" });
+      const inputs = value.inputs.map((input) => g.get(input));
+      const flows = def.vjp(g, { value: value as never, inputs, grad, attrs: value.attrs as never });
+      flows.forEach((flow, i) => {
+        const input = inputs[i];
+        if (flow === undefined || input === undefined || !dependent.has(input.id)) return;
+        assert(sameDims(flow.type.dims, input.type.dims) && flow.type.dtype === input.type.dtype, "a gradient has the type of its value", value.op, flow.type, input.type);
+        contributions.set(input.id, [...(contributions.get(input.id) ?? []), flow]);
+      });
+    }
+    nameGradients(g, before, value);
+  }
+  return wrt.map((value) => total.get(value.id) ?? g.splat(0, value.type));
+}
+
+/** Values that depend on one of `wrt`, up to `last`. */
+function dependents(g: GraphBuilder, wrt: readonly Value[], last: ValueId): Set<ValueId> {
+  const found = new Set(wrt.map((value) => value.id));
+  for (let id = 0; id <= last; id++) {
+    const value = g.get(id);
+    if (isFloat(value.type.dtype) && value.inputs.some((input) => found.has(input))) found.add(id);
+  }
+  return found;
+}
+
+/** Provenance of what the backward of one value appended. */
+function nameGradients(g: GraphBuilder, from: ValueId, of: Value): void {
+  for (let id = from; id < g.values.length; id++) {
+    const value = g.get(id);
+    if (value.op !== "constant") g.values[id] = { ...value, name: `grad(${of.name})` } as Value;
+  }
+}
