@@ -67,7 +67,7 @@ export async function underSession(session, work) {
     return true;
   } catch (error) {
     // The interruption says and does all; what it breaks on its way is no news.
-    if (session.interrupted) return await new Promise(() => {});
+    if (session.interrupted) return await never();
     await session.endChildren();
     session.removeUnfinished();
     tell(session, error);
@@ -75,6 +75,11 @@ export async function underSession(session, work) {
   } finally {
     session.releaseSignals();
   }
+}
+
+/** The process is about to exit. @returns {Promise<never>} */
+function never() {
+  return new Promise(() => undefined);
 }
 
 /**

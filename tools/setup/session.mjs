@@ -5,9 +5,10 @@
  *     SIGINT ─► children's groups: TERM, after 2 s KILL ─► unfinished files removed ─► exit 130
  */
 import { spawn } from "node:child_process";
-import { rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Report } from "./report.mjs";
 
@@ -16,6 +17,7 @@ export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), "../
 
 const signals = /** @type {const} */ ({ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 });
 const grace_ms = 2000;
+const settle_ms = 2000;
 const tailLines = 25;
 
 /** A step of the set-up failed: what happened, what the tool said, what to do now. */
@@ -102,10 +104,11 @@ export class Session {
    * Runs a program to its end in a process group of its own. Its output goes to `onLine` and is returned.
    * @param {string} command
    * @param {readonly string[]} args
-   * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, onLine?: (line: string) => void }} [options]
-   * @returns {Promise<{ code: number, stdout: string, tail: string }>} `code` 127: no such program
+   * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, onLine?: (line: string) => void, timeout_ms?: number, endLeftovers?: boolean }} [options]
+   *   `endLeftovers`: what still runs in its group when it has exited is ended and named in the result
+   * @returns {Promise<{ code: number, stdout: string, tail: string, leftovers: readonly string[] }>} `code` 127: no such program
    */
-  run(command, args, { cwd = this.root, env = this.env, onLine } = {}) {
+  run(command, args, { cwd = this.root, env = this.env, onLine, timeout_ms, endLeftovers = false } = {}) {
     return new Promise((done) => {
       // An interrupted session starts nothing more; its process is about to exit.
       if (this.interrupted) return;
@@ -114,6 +117,13 @@ export class Session {
       let stdout = "";
       let all = "";
       let rest = "";
+      let late = "";
+      /** @type {readonly string[]} */
+      let leftovers = [];
+      const timer = timeout_ms === undefined ? undefined : setTimeout(() => {
+        late = `\n(ended: it took more than ${timeout_ms / 1000} s)`;
+        killGroup(child, "SIGKILL");
+      }, timeout_ms);
       /** @param {string} text */
       const take = (text) => {
         all = (all + text).slice(-20_000);
@@ -127,13 +137,26 @@ export class Session {
       });
       child.stderr.setEncoding("utf8").on("data", take);
       child.on("error", (error) => {
+        clearTimeout(timer);
         this.children.delete(child);
-        done({ code: 127, stdout, tail: String(error) });
+        done({ code: 127, stdout, tail: String(error), leftovers });
       });
-      child.on("close", (code, signal) => {
+      child.on("exit", () => {
+        clearTimeout(timer);
+        // What lives on may hold the pipes open, and "close" would never come.
+        if (endLeftovers && child.pid !== undefined) {
+          void survivors(child.pid).then((alive) => {
+            leftovers = alive;
+            if (alive.length > 0) killGroup(child, "SIGKILL");
+          });
+        }
+      });
+      child.on("close", async (code, signal) => {
+        if (endLeftovers && child.pid !== undefined) leftovers = leftovers.length > 0 ? leftovers : await survivors(child.pid);
         this.children.delete(child);
         const tail = all.trimEnd().split("\n").slice(-tailLines).join("\n");
-        done({ code: code ?? 1, stdout, tail: signal === null ? tail : `${tail}\n(ended by ${signal})` });
+        const end = signal === null ? "" : `\n(ended by ${signal})`;
+        done({ code: code ?? 1, stdout, tail: `${tail}${late || end}`, leftovers });
       });
     });
   }
@@ -151,4 +174,35 @@ function killGroup(child, signal) {
     // The group may have ended between the look and the kill.
     if (/** @type {NodeJS.ErrnoException} */ (error).code !== "ESRCH") throw error;
   }
+}
+
+/**
+ * The command lines of what still runs in a process group a moment after its leader has exited (Linux; elsewhere none).
+ * @param {number} group
+ * @returns {Promise<readonly string[]>}
+ */
+async function survivors(group) {
+  const deadline_ms = Date.now() + settle_ms;
+  for (;;) {
+    const alive = groupMembers(group);
+    if (alive.length === 0 || Date.now() > deadline_ms) return alive;
+    await delay(50);
+  }
+}
+
+/** @param {number} group */
+function groupMembers(group) {
+  if (!existsSync("/proc/self/stat")) return [];
+  return readdirSync("/proc").flatMap((pid) => {
+    if (!/^\d+$/.test(pid)) return [];
+    try {
+      // pid (name) state parent group …; the name may hold blanks and brackets.
+      const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
+      if (Number(fields[2]) !== group || fields[0] === "Z") return [];
+      return [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim()}`];
+    } catch {
+      // It ended while we looked.
+      return [];
+    }
+  });
 }

@@ -1,0 +1,49 @@
+#!/usr/bin/env node
+/** `npm run lint`: the package order and house rules, biome's rules, and the types of the plain JavaScript in tools/. */
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { underSession } from "../setup/main.mjs";
+import { Session } from "../setup/session.mjs";
+
+/** @typedef {{ readonly check: string, readonly output: string }} Finding */
+
+/**
+ * @param {Session} session
+ * @returns {Promise<readonly Finding[]>} the checks that failed
+ */
+export async function lint(session) {
+  const task = session.report.begin("lint", "package order, biome, types of tools/");
+  const bin = join(session.root, "node_modules");
+  const [order, biome, types] = await Promise.all([
+    checkOrder(session),
+    session.run(process.execPath, [join(bin, "@biomejs/biome/bin/biome"), "lint", "--colors=off", "--reporter=concise", "--max-diagnostics=none"]),
+    session.run(process.execPath, [join(bin, "@typescript/native/bin/tsc"), "-p", "tools/tsconfig.json", "--pretty", "false"]),
+  ]);
+  /** @type {Finding[]} */
+  const findings = [];
+  if (order !== "") findings.push({ check: "lint: package order and house rules", output: order });
+  if (biome.code !== 0) findings.push({ check: "lint: biome", output: biome.tail });
+  if (types.code !== 0) findings.push({ check: "lint: types of tools/", output: types.tail });
+  task.end(findings.length === 0 ? "clean" : `${findings.length} of 3 checks failed`);
+  return findings;
+}
+
+/** @param {Session} session */
+async function checkOrder(session) {
+  // Loaded here: it needs node_modules, which the set-up brings.
+  const { lintPackages } = await import("./package-order.mjs");
+  return lintPackages(session.root)
+    .map(({ file, line, rule, message }) => `${file}:${line} ${rule}: ${message}`)
+    .join("\n");
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const session = new Session();
+  const ok = await underSession(session, async () => {
+    for (const { check, output } of await lint(session)) {
+      process.stdout.write(`✘ ${check}\n${output.replace(/^/gm, "    ")}\n`);
+      process.exitCode = 1;
+    }
+  });
+  if (!ok) process.exitCode = 1;
+}

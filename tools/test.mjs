@@ -1,0 +1,91 @@
+#!/usr/bin/env node
+/**
+ * `npm test`: sets up, builds, lints and runs every test. The last line is always `N passed, N failed`; a set-up,
+ * build or lint that fails counts as a failure. `node tools/test.mjs NAME…` runs only the groups whose name begins so.
+ */
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { lint } from "./lint/lint.mjs";
+import { removeOrphans, runCompiler } from "./setup/build.mjs";
+import { setUp, tell, underSession } from "./setup/main.mjs";
+import { Session } from "./setup/session.mjs";
+import { readStamp, writeStamp } from "./setup/stamp.mjs";
+import { findGroups, runGroup } from "./test/groups.mjs";
+
+const session = new Session();
+const chosen = process.argv.slice(2);
+let passed = 0;
+let failed = 0;
+
+/** @param {string} line */
+const print = (line) => process.stdout.write(`${line}\n`);
+
+const wentWell = await underSession(session, async () => {
+  await setUp(session);
+  await attempt(async () => {
+    removeOrphans(join(session.root, "e2e"), join(session.root, "e2e/dist"));
+    await runCompiler(session, ["e2e"]);
+  });
+  for (const problem of chosen.length > 0 ? [] : await lint(session)) report(problem.check, problem.output);
+  await runTests();
+});
+if (!wentWell) failed += 1;
+print(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+/** A part whose failure does not keep the others from running. @param {() => Promise<void>} work */
+async function attempt(work) {
+  try {
+    await work();
+  } catch (error) {
+    if (session.interrupted) throw error;
+    failed += 1;
+    tell(session, error);
+  }
+}
+
+/**
+ * @param {string} title
+ * @param {string} details
+ */
+function report(title, details) {
+  failed += 1;
+  session.report.clear();
+  print(`  ✘ ${title}`);
+  print(details.trimEnd().replace(/^/gm, "      "));
+}
+
+async function runTests() {
+  const times = /** @type {Record<string, number>} */ (readStamp(session.root, "test-times") ?? {});
+  const groups = findGroups(session.root).filter(({ name }) => chosen.length === 0 || chosen.some((prefix) => name.startsWith(prefix)));
+  const total = groups.length;
+  let done = 0;
+  const task = session.report.begin("tests", `${total} groups`);
+  /** @type {Set<string>} */
+  const running = new Set();
+  const show = () => task.update(`${done} done, running ${[...running].join(", ")}`);
+
+  /** @param {import("./test/groups.mjs").Group[]} queue */
+  const drain = async (queue) => {
+    for (let group = queue.shift(); group !== undefined; group = queue.shift()) {
+      running.add(group.name);
+      show();
+      const outcome = await runGroup(session, group);
+      running.delete(group.name);
+      done += 1;
+      show();
+      passed += outcome.passed;
+      times[group.name] = outcome.seconds;
+      session.report.clear();
+      const skipped = outcome.skipped === 0 ? "" : `, ${outcome.skipped} skipped`;
+      print(`${outcome.failures.length === 0 ? "✔" : "✘"} ${group.name}: ${outcome.passed} passed, ${outcome.failures.length} failed${skipped} (${outcome.seconds.toFixed(1)} s)`);
+      for (const { title, message } of outcome.failures) report(title, message);
+    }
+  };
+  // The longest first, so that no core idles at the end.
+  const units = groups.filter(({ kind }) => kind === "unit").sort((a, b) => (times[b.name] ?? b.files.length) - (times[a.name] ?? a.files.length));
+  await Promise.all(Array.from({ length: Math.min(availableParallelism(), 8) }, () => drain(units)));
+  await drain(groups.filter(({ kind }) => kind === "e2e"));
+  task.end();
+  writeStamp(session.root, "test-times", times);
+}

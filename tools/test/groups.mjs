@@ -1,0 +1,74 @@
+/**
+ * Which tests there are, and the running of one group of them in a mocha process of its own.
+ *
+ *     unit: a group a package, and tools      side by side, one a core
+ *     e2e:  a group a file                    one after the other: they start workers for every core
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { packageNames } from "../setup/build.mjs";
+
+const groupTimeout_ms = 15 * 60_000;
+
+/** @typedef {{ readonly name: string, readonly kind: "unit" | "e2e", readonly files: readonly string[] }} Group */
+/** @typedef {{ readonly passed: number, readonly skipped: number, readonly failures: readonly { title: string, message: string }[], readonly seconds: number }} Outcome */
+
+/**
+ * @param {string} root
+ * @returns {Group[]}
+ */
+export function findGroups(root) {
+  const units = packageNames(root).map((name) => ({ name, files: testFiles(join(root, "packages", name, "dist"), ".test.js") }));
+  units.push({ name: "tools", files: testFiles(join(root, "tools"), ".test.mjs") });
+  const whole = testFiles(join(root, "e2e/dist"), ".test.js");
+  return [
+    ...units.filter(({ files }) => files.length > 0).map((group) => ({ ...group, kind: /** @type {const} */ ("unit") })),
+    ...whole.map((file) => ({ name: `e2e/${/([^/]+)\.test\.js$/.exec(file)?.[1]}`, kind: /** @type {const} */ ("e2e"), files: [file] })),
+  ];
+}
+
+/**
+ * @param {string} directory
+ * @param {string} ending
+ */
+function testFiles(directory, ending) {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(ending))
+    .map((name) => join(directory, name))
+    .sort();
+}
+
+/**
+ * @param {import("../setup/session.mjs").Session} session
+ * @param {Group} group
+ * @returns {Promise<Outcome>}
+ */
+export async function runGroup(session, group) {
+  const directory = join(session.root, "out/test");
+  mkdirSync(directory, { recursive: true });
+  const output = join(directory, `${group.name.replaceAll("/", "-")}.jsonl`);
+  rmSync(output, { force: true });
+  const start_ms = Date.now();
+  const reporter = ["--reporter", join(session.root, "tools/test/reporter.mjs"), "--reporter-option", `output=${output}`];
+  const mocha = await session.run(process.execPath, [join(session.root, "node_modules/mocha/bin/mocha.js"), ...reporter, ...group.files], {
+    timeout_ms: groupTimeout_ms,
+    endLeftovers: true,
+  });
+  const lines = existsSync(output) ? readFileSync(output, "utf8").trim().split("\n").filter(Boolean).map((line) => JSON.parse(line)) : [];
+  const failures = lines.filter((line) => line.kind === "fail").map(({ title, message }) => ({ title, message }));
+  const held = lines.find((line) => line.kind === "held");
+  const ended = lines.some((line) => line.kind === "end");
+  /** @param {string} title @param {string} message */
+  const blame = (title, message) => failures.push({ title: `${group.name}: ${title}`, message });
+  if (!ended) blame("the tests did not run to their end", mocha.tail);
+  else if (held !== undefined) blame("after the last test something keeps the process alive", held.by);
+  else if (mocha.code !== 0 && failures.length === 0) blame(`mocha exited with ${mocha.code}`, mocha.tail);
+  if (mocha.leftovers.length > 0) blame("processes were left running", mocha.leftovers.join("\n"));
+  return {
+    passed: lines.filter((line) => line.kind === "pass").length,
+    skipped: lines.filter((line) => line.kind === "pending").length,
+    failures,
+    seconds: (Date.now() - start_ms) / 1000,
+  };
+}

@@ -1,0 +1,31 @@
+/**
+ * A mocha reporter that appends one JSON line an event to a file, at once: what was counted before a crash stays
+ * counted. Lines: {kind: "pass" | "fail" | "pending", title, …}, {kind: "end"}, {kind: "held", by}.
+ */
+import { appendFileSync } from "node:fs";
+
+const exitWithin_ms = 10_000;
+
+export default class LinesReporter {
+  /**
+   * @param {import("mocha").Runner} runner
+   * @param {{ reporterOptions?: { output?: string }, reporterOption?: { output?: string } }} options
+   */
+  constructor(runner, options) {
+    const output = options.reporterOptions?.output ?? options.reporterOption?.output;
+    if (output === undefined) throw new Error("the reporter wants --reporter-option output=FILE");
+    /** @param {Record<string, unknown>} line */
+    const write = (line) => appendFileSync(output, `${JSON.stringify(line)}\n`);
+    runner.on("pass", (test) => write({ kind: "pass", title: test.fullTitle(), duration_ms: test.duration }));
+    runner.on("pending", (test) => write({ kind: "pending", title: test.fullTitle() }));
+    runner.on("fail", (test, error) => write({ kind: "fail", title: test.fullTitle(), message: error?.stack ?? String(error) }));
+    runner.once("end", () => {
+      write({ kind: "end" });
+      // Unreferenced: it fires only if something else keeps the process from its end.
+      setTimeout(() => {
+        write({ kind: "held", by: process.getActiveResourcesInfo().filter((name) => name !== "Timeout").join(", ") });
+        process.exit(1);
+      }, exitWithin_ms).unref();
+    });
+  }
+}
