@@ -1,0 +1,136 @@
+import { isUtf8 } from "node:buffer";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { hashString, must } from "@lapidary/std";
+import { emptyCorpus, missingCorpus } from "../data-errors.js";
+import { clean, isWorthEntering, type Kind, kindOf } from "./clean.js";
+import { type Corpus, LeftOut } from "./document.js";
+import { NearDuplicates } from "./near-duplicates.js";
+import { byCodeUnits, walkFiles } from "./walk.js";
+
+/** Which share of the corpus is of which kind, in the order of choice; what one kind leaves, the next may take. */
+const shares: readonly (readonly [kind: Kind, share: number])[] = [
+  ["prose", 0.45],
+  ["declarations", 0.35],
+  ["code", 0.2],
+];
+/** A text of which earlier texts have this share is left out. */
+const duplicateShare = 0.5;
+/** Files that are larger are tables and bundles; nothing is lost by not looking. */
+const largestFileBytes = 512 * 1024;
+/** When so many files of a package in a row were no use, the rest of them is not read. */
+const patience = 40;
+
+export interface NodeModulesOptions {
+  /** The corpus stops growing at so many bytes of text. */
+  readonly maxBytes: number;
+  /** Called now and then with the bytes chosen so far. */
+  readonly onProgress?: (bytes: number, maxBytes: number) => void;
+}
+
+/**
+ * The default corpus: prose, type declarations and code of the packages that an installation brought.
+ *
+ *     walk ─► by kind: the package that has given least gives its next file ─► clean ─► seen before? ─► document
+ *
+ * So a small package gives all it has and none dominates. Depends on nothing but the installed files.
+ *
+ * @param directory a `node_modules`; linked packages (workspaces) are not part of it
+ * @throws LapidaryError `LAP_DATA_MISSING`, `LAP_DATA_EMPTY`, `LAP_DATA_UNREADABLE`
+ */
+export function readNodeModules(directory: string, { maxBytes, onProgress }: NodeModulesOptions): Corpus {
+  if (!existsSync(directory)) throw missingCorpus(directory, undefined);
+  const packages = listPackages(directory);
+  const leftOut = new LeftOut();
+  const seen = new NearDuplicates(maxBytes);
+  const chosen: { source: string; text: string; number: number }[] = [];
+  let bytes = 0;
+  let budget = 0;
+
+  for (const [kind, share] of shares) {
+    budget += maxBytes * share;
+    const queues = packages.filter(({ files }) => files[kind].length > 0).map(({ files }) => ({ files: files[kind], next: 0, bytes: 0, useless: 0 }));
+    while (bytes < budget && queues.length > 0) {
+      const at = leastFed(queues);
+      const queue = must(queues[at], "queue");
+      const path = queue.files[queue.next++];
+      if (path === undefined || queue.useless > patience) {
+        queues.splice(at, 1);
+        continue;
+      }
+      const text = take(path, kind);
+      if (text === undefined) {
+        queue.useless++;
+        continue;
+      }
+      queue.useless = 0;
+      queue.bytes += text.length;
+      bytes += text.length;
+      if (chosen.length % 64 === 0) onProgress?.(bytes, maxBytes);
+    }
+  }
+  if (chosen.length === 0) throw emptyCorpus(directory, "none of its packages holds text that is fit to learn from");
+  return { documents: chosen.map(({ source, text, number }) => ({ source, text, group: seen.group(number) })), leftOut: leftOut.toJSON() };
+
+  /** The cleaned text of a file, added to the corpus, unless there is a reason against it. */
+  function take(path: string, kind: Kind): string | undefined {
+    const file = join(directory, path);
+    const refuse = (reason: string): undefined => leftOut.count(reason) as undefined;
+    if (statSync(file).size > largestFileBytes) return refuse("too large");
+    const raw = readFileSync(file);
+    if (!isUtf8(raw)) return refuse("not UTF-8");
+    const cleaned = clean(raw.toString("utf8"), kind);
+    if ("leftOut" in cleaned) return refuse(cleaned.leftOut);
+    const shingles = seen.shingles(cleaned.text);
+    if (seen.seenShare(shingles) >= duplicateShare) return refuse("seen before");
+    chosen.push({ source: path, text: cleaned.text, number: seen.add(shingles) });
+    return cleaned.text;
+  }
+}
+
+interface Package {
+  readonly name: string;
+  readonly files: Readonly<Record<Kind, string[]>>;
+}
+
+/** Packages in the order of their paths; a package inside another's `node_modules` is one of its own. */
+function listPackages(directory: string): Package[] {
+  const packages = new Map<string, Package>();
+  for (const path of walkFiles(directory, isWorthEntering)) {
+    const name = packageOf(path);
+    const kind = kindOf(path);
+    if (name === undefined || kind === undefined) continue;
+    let known = packages.get(name);
+    if (known === undefined) packages.set(name, (known = { name, files: { prose: [], declarations: [], code: [] } }));
+    known.files[kind].push(path);
+  }
+  for (const { files } of packages.values()) {
+    // The README comes first; of many declarations or sources a fair draw, not those that begin with "a".
+    files.prose.sort((a, b) => depth(a) - depth(b) || Number(isReadme(b)) - Number(isReadme(a)) || byCodeUnits(a, b));
+    for (const kind of ["declarations", "code"] as const) files[kind].sort((a, b) => hashString(a) - hashString(b) || byCodeUnits(a, b));
+  }
+  return [...packages.values()].sort((a, b) => byCodeUnits(a.name, b.name));
+}
+
+/** `a/node_modules/@b/c/lib/x.ts` → `a/node_modules/@b/c`. */
+function packageOf(path: string): string | undefined {
+  const inner = path.lastIndexOf("node_modules/");
+  const start = inner < 0 ? 0 : inner + "node_modules/".length;
+  const parts = path.slice(start).split("/");
+  const length = path.slice(start).startsWith("@") ? 2 : 1;
+  return parts.length <= length ? undefined : path.slice(0, start) + parts.slice(0, length).join("/");
+}
+
+function isReadme(path: string): boolean {
+  return /(^|\/)readme\.[a-z]+$/i.test(path);
+}
+
+function depth(path: string): number {
+  return path.split("/").length;
+}
+
+function leastFed(queues: readonly { readonly bytes: number }[]): number {
+  let best = 0;
+  for (let i = 1; i < queues.length; i++) if (must(queues[i], "queue").bytes < must(queues[best], "queue").bytes) best = i;
+  return best;
+}

@@ -1,0 +1,36 @@
+import { type Dirent, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { unreadable } from "../data-errors.js";
+
+/**
+ * The regular files below `root`, as paths relative to it with `/`, in an order that is the same on every machine.
+ * Symbolic links are not followed: they lead out of the tree, or round in circles. Names with a leading dot are passed over.
+ *
+ * @param enter whether to go into the directory of this relative path
+ * @throws LapidaryError `LAP_DATA_UNREADABLE`
+ */
+export function* walkFiles(root: string, enter: (directory: string) => boolean): Generator<string> {
+  yield* walk(root, "", enter);
+}
+
+function* walk(root: string, directory: string, enter: (directory: string) => boolean): Generator<string> {
+  for (const entry of listDirectory(join(root, directory))) {
+    if (entry.name.startsWith(".")) continue;
+    const path = directory === "" ? entry.name : `${directory}/${entry.name}`;
+    if (entry.isFile()) yield path;
+    else if (entry.isDirectory() && enter(path)) yield* walk(root, path, enter);
+  }
+}
+
+function listDirectory(path: string): Dirent[] {
+  try {
+    return readdirSync(path, { withFileTypes: true }).sort((a, b) => byCodeUnits(a.name, b.name));
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}
+
+/** Order of strings that no locale changes. */
+export function byCodeUnits(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
