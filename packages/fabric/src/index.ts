@@ -1,1 +1,12 @@
-export {};
+export { type BufferPool, bufferPool } from "./buffer-pool.js";
+export type { Channel, ChannelOptions, CloseReason, MessageHandler } from "./channel.js";
+export type { NumberArray, Reduction } from "./collectives.js";
+export { connectPeers, memoryPeers, type PeersOptions } from "./connect-peers.js";
+export { crc32 } from "./crc32.js";
+export { PeerLostError } from "./errors.js";
+export { defaultLimits, type FrameLimits } from "./frame.js";
+export { Heartbeat, type HeartbeatOptions, systemTimer, type Timer } from "./heartbeat.js";
+export { connect, listen, type Listener, type ListenOptions } from "./listen.js";
+export { memoryPair } from "./memory.js";
+export type { Peers } from "./peers.js";
+export type { Tamper } from "./wire.js";

@@ -1,0 +1,93 @@
+import { ExitCode, LapidaryError } from "@lapidary/std";
+
+/** Bytes that are no frame, or a frame that was changed on its way. */
+export function frameError(message: string): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_FABRIC_FRAME",
+    message,
+    remedy: "both sides must run the same build of Lapidary; when they do, the connection is damaged and the step is to be redone",
+  });
+}
+
+/** A frame that announces more than this channel accepts; nothing was allocated for it. */
+export function limitError(what: string, bytes: number, limit: number): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_FABRIC_LIMIT",
+    message: `a frame announces ${bytes} bytes of ${what}, the limit is ${limit}`,
+    remedy: "send less at once, or raise the limit of the channel on both sides",
+  });
+}
+
+/** A frame was lost, repeated or overtaken by another. */
+export function sequenceError(expected: number, got: number): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_FABRIC_SEQUENCE",
+    message: `expected frame ${expected}, got frame ${got}`,
+    remedy: "the connection lost or repeated a frame; connect again and redo the step",
+  });
+}
+
+/** The other side belongs to another attempt of the run. */
+export function epochError(here: number, there: number, place?: string): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_FABRIC_EPOCH",
+    message: `the other side speaks for epoch ${there}, this side for epoch ${here}`,
+    ...(place === undefined ? {} : { place }),
+    remedy: "one of the two is left over from an earlier attempt and must end",
+  });
+}
+
+/** The other process ended, or its socket broke. */
+export function lostError(message: string, place?: string, cause?: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_FABRIC_LOST",
+    message,
+    ...(place === undefined ? {} : { place }),
+    remedy: "look into the log of the other process for why it ended",
+    cause,
+  });
+}
+
+/** The channel cannot carry anything any more. */
+export function closedError(why: string): LapidaryError {
+  return new LapidaryError({ code: "LAP_FABRIC_CLOSED", message: `the channel is closed: ${why}`, remedy: "open a new channel" });
+}
+
+/** Nobody answers at the address, or not in time. */
+export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_FABRIC_UNREACHABLE",
+    message: `nobody answers at the socket: ${why}`,
+    place,
+    remedy: "check that the process that should listen there is running",
+    exit: ExitCode.unreachable,
+    cause,
+  });
+}
+
+/** The other side was silent for too long. */
+export function deadlineError(silentMs: number, deadlineMs: number): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_FABRIC_DEADLINE",
+    message: `nothing was heard from the other side for ${Math.round(silentMs)} ms, the deadline is ${deadlineMs} ms`,
+    remedy: "the other process hangs or is starved; it is given up",
+  });
+}
+
+/** A worker of the gang is gone; whatever was in flight with the gang is void. */
+export class PeerLostError extends LapidaryError {
+  /** Rank of the lost worker in the gang. */
+  readonly peer: number;
+
+  constructor(peer: number, message: string, cause?: unknown) {
+    super({
+      code: "LAP_FABRIC_PEER_LOST",
+      message: `worker ${peer} is lost: ${message}`,
+      place: `worker ${peer}`,
+      remedy: `look into the log of worker ${peer}; the step in flight must be redone`,
+      cause,
+    });
+    this.name = "PeerLostError";
+    this.peer = peer;
+  }
+}

@@ -1,0 +1,198 @@
+import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { seededRandom, type JsonValue, LapidaryError } from "@lapidary/std";
+import fc from "fast-check";
+import { type BufferPool, bufferPool, fresh } from "./buffer-pool.js";
+import { crc32, crc32ByTable } from "./crc32.js";
+import { encodeFrameHead, FrameKind, preludeBytes } from "./frame.js";
+import { type Frame, FrameReader } from "./frame-reader.js";
+import { pattern } from "./testing/inbox.js";
+
+const limits = { headerBytes: 200_000, payloadBytes: 1_000_000 };
+
+interface Sent {
+  readonly header: JsonValue;
+  readonly payload: Uint8Array;
+}
+
+/** A pool that tells how much it was asked for. */
+function countingPool(): BufferPool & { readonly taken: number } {
+  let taken = 0;
+  return {
+    take(bytes) {
+      taken += bytes;
+      return fresh(bytes);
+    },
+    give: () => undefined,
+    get taken() {
+      return taken;
+    },
+  };
+}
+
+function encode(messages: readonly Sent[], checkPayload = true): Uint8Array {
+  return Buffer.concat(
+    messages.flatMap(({ header, payload }, sequence) => [
+      encodeFrameHead({ kind: FrameKind.message, epoch: 1, sequence, header, payload: [payload], checkPayload }),
+      payload,
+    ]),
+  );
+}
+
+/** Feeds `bytes` in chunks of random size; returns what came out and the error that ended it. */
+function read(bytes: Uint8Array, seed: number, pool: BufferPool = bufferPool()): { frames: Frame[]; error: unknown; whole: boolean } {
+  const random = seededRandom(seed);
+  const frames: Frame[] = [];
+  const reader = new FrameReader(pool, limits, (frame) => frames.push(frame));
+  try {
+    for (let at = 0; at < bytes.byteLength; ) {
+      // Mostly small pieces, sometimes all at once.
+      const count = 1 + random.integer(random.integer(4) === 0 ? bytes.byteLength : 100);
+      reader.feed(bytes.subarray(at, at + count));
+      at += count;
+    }
+    return { frames, error: undefined, whole: reader.betweenFrames };
+  } catch (error) {
+    return { frames, error, whole: false };
+  }
+}
+
+const messages: fc.Arbitrary<Sent[]> = fc.array(
+  fc.record({
+    header: fc.oneof(fc.jsonValue({ maxDepth: 2 }) as fc.Arbitrary<JsonValue>, fc.nat(120_000).map((length) => "h".repeat(length))),
+    payload: fc.oneof(fc.nat(300), fc.nat(200_000)).map((size) => pattern(size, size + 1)),
+  }),
+  { minLength: 1, maxLength: 5 },
+);
+const seeds = fc.nat();
+
+function checkPrefix(frames: readonly Frame[], sent: readonly Sent[]): void {
+  ok(frames.length <= sent.length);
+  frames.forEach((frame, i) => {
+    deepStrictEqual(frame.header, JSON.parse(JSON.stringify(sent[i]?.header)));
+    ok(Buffer.from(frame.payload).equals(sent[i]?.payload ?? new Uint8Array()));
+    strictEqual(frame.payload.byteOffset, 0);
+  });
+}
+
+describe("frame reader", () => {
+  it("returns what was sent, however the stream is cut", () => {
+    fc.assert(
+      fc.property(messages, seeds, fc.boolean(), (sent, seed, checked) => {
+        const { frames, error, whole } = read(encode(sent, checked), seed);
+        strictEqual(error, undefined);
+        strictEqual(frames.length, sent.length);
+        ok(whole);
+        checkPrefix(frames, sent);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it("delivers nothing damaged: one flipped bit anywhere is an error, and only what came before it is delivered", () => {
+    fc.assert(
+      fc.property(messages, seeds, fc.nat(), (sent, seed, where) => {
+        const bytes = encode(sent);
+        const bit = where % (bytes.byteLength * 8);
+        bytes[bit >> 3] = (bytes[bit >> 3] as number) ^ (1 << (bit & 7));
+        const { frames, error } = read(bytes, seed);
+        ok(error instanceof LapidaryError, String(error));
+        ok(frames.length < sent.length);
+        checkPrefix(frames, sent);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("knows a torn stream from a whole one", () => {
+    fc.assert(
+      fc.property(messages, seeds, fc.nat(), (sent, seed, cut) => {
+        const bytes = encode(sent);
+        const { frames, error, whole } = read(bytes.subarray(0, 1 + (cut % (bytes.byteLength - 1))), seed);
+        strictEqual(error, undefined);
+        checkPrefix(frames, sent);
+        const ends = sent.map((_, i) => encode(sent.slice(0, i + 1)).byteLength);
+        strictEqual(whole, ends.includes(1 + (cut % (bytes.byteLength - 1))));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it("meets random bytes with an error, allocating nothing for them", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: preludeBytes, maxLength: 2000 }), seeds, (bytes, seed) => {
+        const pool = countingPool();
+        const { frames, error } = read(bytes, seed, pool);
+        ok(error instanceof LapidaryError && error.code === "LAP_FABRIC_FRAME");
+        strictEqual(frames.length, 0);
+        strictEqual(pool.taken, 0);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("checks lengths before it allocates, also in a prelude whose checksum is right", () => {
+    fc.assert(
+      fc.property(fc.bigInt(0n, 2n ** 64n - 1n), fc.nat(2 ** 32 - 1), fc.nat(8), seeds, (payloadBytes, headerBytes, kind, seed) => {
+        const head = Buffer.from(encodeFrameHead({ kind: FrameKind.message, epoch: 1, sequence: 0, header: 1, payload: [], checkPayload: true }));
+        head.writeUInt8(kind, 5);
+        head.writeUInt32LE(headerBytes, 16);
+        head.writeBigUInt64LE(payloadBytes, 24);
+        head.writeUInt32LE(crc32(head.subarray(0, 36)), 36);
+        const pool = countingPool();
+        const { frames, error } = read(Buffer.concat([head, pattern(5000)]), seed, pool);
+        ok(error === undefined || error instanceof LapidaryError);
+        strictEqual(frames.length, 0);
+        ok(pool.taken <= limits.payloadBytes);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("refuses a header that is not JSON or not UTF-8", () => {
+    for (const text of [Buffer.from("{"), Buffer.from([0x22, 0xff, 0x22]), Buffer.alloc(0)]) {
+      const head = Buffer.from(encodeFrameHead({ kind: FrameKind.message, epoch: 1, sequence: 0, header: 1, payload: [], checkPayload: true }));
+      head.writeUInt32LE(text.byteLength, 16);
+      head.writeUInt32LE(crc32(text), 20);
+      head.writeUInt32LE(crc32(head.subarray(0, 36)), 36);
+      const reader = new FrameReader(bufferPool(), limits, () => undefined);
+      throws(() => reader.feed(Buffer.concat([head.subarray(0, preludeBytes), text])), LapidaryError);
+    }
+  });
+});
+
+describe("crc32", () => {
+  it("is the one of zlib, with or without zlib, in one piece or several", () => {
+    strictEqual(crc32(Buffer.from("123456789")), 0xcbf43926);
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(200), (bytes, cut) => {
+        const whole = crc32(bytes);
+        strictEqual(crc32ByTable(bytes), whole);
+        strictEqual(crc32(bytes.subarray(cut), crc32(bytes.subarray(0, cut))), whole);
+        strictEqual(crc32ByTable(bytes.subarray(cut), crc32ByTable(bytes.subarray(0, cut))), whole);
+      }),
+    );
+  });
+});
+
+describe("buffer pool", () => {
+  it("holds no more than it may, and forgets the size that was not used for longest", () => {
+    const pool = bufferPool(100_000);
+    const [old, recent] = [pool.take(40_000), pool.take(50_000)];
+    pool.give(old);
+    pool.give(recent);
+    const extra = pool.take(30_000);
+    pool.give(extra);
+    ok(pool.take(40_000).buffer !== old.buffer);
+    strictEqual(pool.take(50_000).buffer, recent.buffer);
+    strictEqual(pool.take(30_000).buffer, extra.buffer);
+  });
+
+  it("takes back only whole buffers, and each once", () => {
+    const pool = bufferPool();
+    const buffer = pool.take(10_000);
+    pool.give(buffer.subarray(1));
+    ok(pool.take(9_999).buffer !== buffer.buffer);
+    pool.give(buffer);
+    throws(() => pool.give(buffer), /once/);
+  });
+});

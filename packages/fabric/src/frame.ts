@@ -1,0 +1,135 @@
+import type { JsonValue } from "@lapidary/std";
+import { crc32 } from "./crc32.js";
+import { frameError, limitError } from "./errors.js";
+
+// A frame, all numbers little endian:
+//
+//   byte 0        4         5       6       8        12         16         20        24              32             36            40
+//        ┌────────┬─────────┬───────┬───────┬────────┬──────────┬──────────┬─────────┬───────────────┬──────────────┬─────────────┐
+//        │ magic  │ version │ kind  │ flags │ epoch  │ sequence │ header   │ header  │ payload       │ payload      │ prelude     │
+//        │ "LPDY" │   u8    │  u8   │  u16  │  u32   │   u32    │ bytes u32│ CRC u32 │ bytes u64     │ CRC u32      │ CRC u32     │
+//        └────────┴─────────┴───────┴───────┴────────┴──────────┴──────────┴─────────┴───────────────┴──────────────┴─────────────┘
+//     40 ┌─────────────────────────┬──────────────────────────────────────┐
+//        │ header: JSON in UTF-8   │ payload: bytes, not interpreted here │
+//        └─────────────────────────┴──────────────────────────────────────┘
+//
+// The prelude CRC covers bytes 0 to 35, so that no length is believed, and nothing allocated, on the word of a damaged
+// prelude. Flag bit 0 says that the payload CRC is set. The sequence counts the frames of one direction, from 0.
+
+export const preludeBytes = 40;
+const magic = 0x5944504c;
+const version = 1;
+const flagPayloadChecked = 1;
+
+/** What frames there are; the number is the one on the wire. */
+export const FrameKind = {
+  /** First frame of either direction: who speaks, for which epoch. */
+  hello: 1,
+  /** A message of the user of the channel. */
+  message: 2,
+  /** Nothing but a sign of life. */
+  beat: 3,
+  /** Last frame of a side that closes in good order. */
+  bye: 4,
+} as const;
+export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
+
+const kinds: ReadonlySet<number> = new Set(Object.values(FrameKind));
+
+/** The most a channel accepts in one frame, checked before anything is allocated. */
+export interface FrameLimits {
+  readonly headerBytes: number;
+  readonly payloadBytes: number;
+}
+
+export const defaultLimits: FrameLimits = { headerBytes: 4 * 2 ** 20, payloadBytes: 256 * 2 ** 20 };
+
+/** What a frame says before its header and payload. */
+export interface Prelude {
+  readonly kind: FrameKind;
+  readonly epoch: number;
+  readonly sequence: number;
+  readonly headerBytes: number;
+  readonly headerChecksum: number;
+  readonly payloadBytes: number;
+  /** Absent when the sender does not check payloads. */
+  readonly payloadChecksum: number | undefined;
+}
+
+export interface FrameFields {
+  readonly kind: FrameKind;
+  readonly epoch: number;
+  readonly sequence: number;
+  readonly header: JsonValue;
+  readonly payload: readonly Uint8Array[];
+  readonly checkPayload: boolean;
+}
+
+/** The prelude and header of a frame in one buffer; the payload is sent after it as it lies. */
+export function encodeFrameHead(frame: FrameFields): Uint8Array {
+  const json = JSON.stringify(frame.header);
+  const headerBytes = Buffer.byteLength(json);
+  const head = Buffer.allocUnsafe(preludeBytes + headerBytes);
+  head.write(json, preludeBytes, "utf8");
+  let payloadBytes = 0;
+  for (const part of frame.payload) payloadBytes += part.byteLength;
+  const checked = frame.checkPayload && payloadBytes > 0;
+  let payloadChecksum = 0;
+  if (checked) for (const part of frame.payload) payloadChecksum = crc32(part, payloadChecksum);
+  head.writeUInt32LE(magic, 0);
+  head.writeUInt8(version, 4);
+  head.writeUInt8(frame.kind, 5);
+  head.writeUInt16LE(checked ? flagPayloadChecked : 0, 6);
+  head.writeUInt32LE(frame.epoch, 8);
+  head.writeUInt32LE(frame.sequence, 12);
+  head.writeUInt32LE(headerBytes, 16);
+  head.writeUInt32LE(crc32(head.subarray(preludeBytes)), 20);
+  head.writeBigUInt64LE(BigInt(payloadBytes), 24);
+  head.writeUInt32LE(payloadChecksum, 32);
+  head.writeUInt32LE(crc32(head.subarray(0, 36)), 36);
+  return head;
+}
+
+/**
+ * Reads the 40 bytes at `at`.
+ *
+ * @throws LAP_FABRIC_FRAME when they are no prelude, LAP_FABRIC_LIMIT when they announce more than `limits`
+ */
+export function decodePrelude(bytes: Uint8Array, at: number, limits: FrameLimits): Prelude {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, preludeBytes);
+  const u32 = (offset: number): number => view.getUint32(offset, true);
+  if (u32(0) !== magic) throw frameError("these bytes are not from Lapidary (wrong magic number)");
+  if (u32(36) !== crc32(bytes.subarray(at, at + 36))) throw frameError("a frame's prelude was damaged (checksum differs)");
+  if (view.getUint8(4) !== version) throw frameError(`the other side speaks version ${view.getUint8(4)} of the frame format, this side ${version}`);
+  const kind = view.getUint8(5);
+  if (!isFrameKind(kind)) throw frameError(`unknown kind of frame ${kind}`);
+  const flags = view.getUint16(6, true);
+  if ((flags & ~flagPayloadChecked) !== 0) throw frameError(`unknown flags ${flags}`);
+  const headerBytes = u32(16);
+  if (headerBytes > limits.headerBytes) throw limitError("header", headerBytes, limits.headerBytes);
+  const payloadBytes = Number(view.getBigUint64(24, true));
+  if (payloadBytes > limits.payloadBytes) throw limitError("payload", payloadBytes, limits.payloadBytes);
+  return {
+    kind,
+    epoch: u32(8),
+    sequence: u32(12),
+    headerBytes,
+    headerChecksum: u32(20),
+    payloadBytes,
+    payloadChecksum: (flags & flagPayloadChecked) === 0 ? undefined : u32(32),
+  };
+}
+
+function isFrameKind(kind: number): kind is FrameKind {
+  return kinds.has(kind);
+}
+
+/** @throws LAP_FABRIC_FRAME when the bytes are not the JSON that the prelude announced */
+export function decodeHeader(bytes: Uint8Array, prelude: Prelude): JsonValue {
+  if (crc32(bytes) !== prelude.headerChecksum) throw frameError("a frame's header was damaged (checksum differs)");
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as JsonValue;
+  } catch (cause) {
+    throw frameError(`a frame's header is not JSON (${String(cause)})`);
+  }
+}

@@ -1,0 +1,11 @@
+import type { Channel } from "../channel.js";
+import { listen, type Listener, type ListenOptions } from "../listen.js";
+
+/** Listens for one channel. */
+export async function acceptOne(path: string, options: ListenOptions = {}): Promise<{ readonly channel: Promise<Channel>; readonly listener: Listener }> {
+  let accept: (channel: Channel) => void = () => undefined;
+  const channel = new Promise<Channel>((resolve) => {
+    accept = resolve;
+  });
+  return { channel, listener: await listen(path, (opened) => accept(opened), options) };
+}

@@ -1,0 +1,168 @@
+import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
+import { LapidaryError } from "@lapidary/std";
+import type { Channel, ChannelOptions } from "../channel.js";
+import { Inbox, pattern } from "./inbox.js";
+
+/** Opens two ends of a channel of the kind under test. */
+export type OpenPair = (first?: ChannelOptions, second?: ChannelOptions) => Promise<[Channel, Channel]>;
+
+/** What every channel must do, whatever it runs over. */
+export function channelSuite(name: string, open: OpenPair): void {
+  describe(`channel over ${name}`, () => {
+    const opened: Channel[] = [];
+    const pair = async (first?: ChannelOptions, second?: ChannelOptions): Promise<[Channel, Channel]> => {
+      const both = await open(first, second);
+      opened.push(...both);
+      return both;
+    };
+    afterEach(async () => {
+      await Promise.all(opened.splice(0).map((channel) => channel.close()));
+    });
+
+    it("tells each side who the other is", async () => {
+      const [a, b] = await pair({ hello: { rank: 0 }, epoch: 3 }, { hello: { rank: 1 }, epoch: 3 });
+      deepStrictEqual([a.peerHello, b.peerHello], [{ rank: 1 }, { rank: 0 }]);
+      strictEqual(a.epoch, 3);
+    });
+
+    it("delivers headers and payloads of all sizes in order, in both directions", async () => {
+      const [a, b] = await pair();
+      const sizes = [0, 1, 7, 39, 40, 4096, 65_495, 65_496, 65_497, 65_536, 200_000, 3_000_001];
+      for (const [from, to] of [[a, b], [b, a]] as const) {
+        const inbox = new Inbox(to);
+        for (const size of sizes) from.send({ size, text: "é".repeat(size % 100) }, [pattern(size)]);
+        for (const size of sizes) {
+          const { header, payload } = await inbox.next();
+          deepStrictEqual(header, { size, text: "é".repeat(size % 100) });
+          ok(Buffer.from(pattern(size)).equals(payload));
+        }
+      }
+    });
+
+    it("carries headers larger than any buffer of the reader", async () => {
+      const [a, b] = await pair();
+      const inbox = new Inbox(b);
+      const texts = [30_000, 32_700, 32_800, 65_500, 70_000, 1_000_000].map((length) => "x".repeat(length));
+      for (const text of texts) a.send({ text }, [pattern(10)]);
+      for (const text of texts) deepStrictEqual((await inbox.next()).header, { text });
+    });
+
+    it("joins the parts of a payload and delivers them aligned for typed arrays", async () => {
+      const [a, b] = await pair();
+      const inbox = new Inbox(b);
+      const values = Float32Array.from({ length: 100_000 }, (_, i) => i / 3);
+      const bytes = new Uint8Array(values.buffer);
+      a.send("odd", [pattern(3)]);
+      a.send("floats", [bytes.subarray(0, 101), bytes.subarray(101, 101), bytes.subarray(101)]);
+      strictEqual((await inbox.next()).header, "odd");
+      const { payload } = await inbox.next();
+      strictEqual(payload.byteOffset % 8, 0);
+      deepStrictEqual(new Float32Array(payload.buffer, payload.byteOffset, values.length), values);
+    });
+
+    it("keeps messages that come before there is a handler", async () => {
+      const [a, b] = await pair();
+      for (let i = 0; i < 300; i++) a.send(i, [pattern(1000)]);
+      b.send("first words the other way");
+      strictEqual((await new Inbox(a).next()).header, "first words the other way");
+      const inbox = new Inbox(b);
+      for (let i = 0; i < 300; i++) strictEqual((await inbox.next()).header, i);
+    });
+
+    it("leaves a drained payload to its owner", async () => {
+      const [a, b] = await pair();
+      const inbox = new Inbox(b);
+      const bytes = pattern(5_000_000);
+      a.send(1, [bytes]);
+      await a.drained();
+      bytes.fill(0);
+      ok(Buffer.from(pattern(5_000_000)).equals((await inbox.next()).payload));
+    });
+
+    it("reuses a recycled payload for the next message of its size", async () => {
+      const [a, b] = await pair();
+      const inbox = new Inbox(b);
+      a.send(1, [pattern(50_000)]);
+      const first = (await inbox.next()).payload;
+      const { buffer } = first;
+      b.recycle(first);
+      a.send(2, [pattern(50_000, 2)]);
+      const second = (await inbox.next()).payload;
+      strictEqual(second.buffer, buffer);
+      ok(Buffer.from(pattern(50_000, 2)).equals(second));
+    });
+
+    it("delivers all that was sent before a close, then says who closed", async () => {
+      const [a, b] = await pair();
+      const inbox = new Inbox(b);
+      for (let i = 0; i < 20; i++) a.send(i, [pattern(100_000)]);
+      deepStrictEqual(await a.close(), { kind: "here" });
+      for (let i = 0; i < 20; i++) strictEqual((await inbox.next()).header, i);
+      deepStrictEqual(await b.closed, { kind: "there" });
+      strictEqual(b.isOpen, false);
+    });
+
+    it("refuses to send on a closed channel", async () => {
+      const [a, b] = await pair();
+      await a.close();
+      await b.closed;
+      const closed = (error: unknown): boolean => error instanceof LapidaryError && error.code === "LAP_FABRIC_CLOSED";
+      throws(() => a.send(1), closed);
+      throws(() => b.send(1), closed);
+      await rejects(a.drained(), closed);
+    });
+
+    it("refuses the other side of another epoch, on both sides", async () => {
+      await rejects(open({ epoch: 4 }, { epoch: 5 }), (error) => error instanceof LapidaryError && error.code === "LAP_FABRIC_EPOCH");
+    });
+
+    it("gives the other side up with the reason it was given", async () => {
+      const [a, b] = await pair();
+      const reason = new LapidaryError({ code: "LAP_TEST_GIVEN_UP", message: "enough", remedy: "none" });
+      a.abort(reason);
+      deepStrictEqual(await a.closed, { kind: "lost", error: reason });
+      const there = await b.closed;
+      strictEqual(there.kind === "lost" && there.error.code, "LAP_FABRIC_LOST");
+    });
+
+    it("closes when a handler refuses a message, and says why", async () => {
+      const [a, b] = await pair();
+      const refusal = new LapidaryError({ code: "LAP_TEST_REFUSED", message: "no such verb", remedy: "none" });
+      b.onMessage(() => {
+        throw refusal;
+      });
+      a.send("nonsense");
+      deepStrictEqual(await b.closed, { kind: "lost", error: refusal });
+      strictEqual((await a.closed).kind, "lost");
+    });
+
+    it("neither sends nor accepts more than its limits", async () => {
+      const small = { limits: { headerBytes: 100, payloadBytes: 100 } };
+      const [a, b] = await pair(small, {});
+      const limit = (error: unknown): boolean => error instanceof LapidaryError && error.code === "LAP_FABRIC_LIMIT";
+      throws(() => a.send(1, [pattern(101)]), limit);
+      throws(() => a.send("x".repeat(100)), limit);
+      a.send(1, [pattern(100)]);
+      b.send(1, [pattern(101)]);
+      const reason = await a.closed;
+      ok(reason.kind === "lost" && limit(reason.error));
+    });
+
+    it("hears signs of life without troubling the handler", async () => {
+      const [a, b] = await pair();
+      const inbox = new Inbox(b);
+      const before = b.receivedBytes;
+      a.beat();
+      a.send("after the beat");
+      strictEqual((await inbox.next()).header, "after the beat");
+      ok(b.receivedBytes > before + 80);
+    });
+
+    it("checks payloads only when asked to", async () => {
+      const [a, b] = await pair({ checkPayload: false }, {});
+      const inbox = new Inbox(b);
+      a.send(1, [pattern(100_000)]);
+      ok(Buffer.from(pattern(100_000)).equals((await inbox.next()).payload));
+    });
+  });
+}
