@@ -1,0 +1,49 @@
+import { ok, strictEqual } from "node:assert/strict";
+import fc from "fast-check";
+import { seededRandom } from "@lapidary/std";
+import { makeWorkerGrid } from "@lapidary/topology";
+import { type Graph, GraphBuilder, type Tensor, interpret, parametersOf, parseGraph, printGraph } from "@lapidary/ir";
+import { compile } from "./compile.js";
+import { gradients } from "./differentiate/index.js";
+import { lower } from "./lower/index.js";
+import { randomCase } from "./testing/random-graph.js";
+import { runChips, runHosts } from "./testing/spmd-interpreter.js";
+
+function withGradients(graph: Graph): Graph {
+  const g = new GraphBuilder("random_step");
+  for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
+  const loss = g.get(graph.outputs.find((o) => o.name === "loss")?.value ?? -1);
+  for (const { name, value } of graph.outputs) g.output(name, g.get(value));
+  const parameters = parametersOf(graph).map((p) => g.get(p.id));
+  gradients(g, loss, parameters).forEach((grad, i) => g.output(`grad_${parameters[i]?.name ?? i}`, grad));
+  return g.finish();
+}
+
+function expectClose(actual: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<string, Tensor>, what: string): void {
+  for (const [name, want] of expected) {
+    const got = actual.get(name);
+    ok(got !== undefined && got.dims.join() === want.dims.join(), `${what}: ${name} has dims ${got?.dims.join()} for ${want.dims.join()}`);
+    want.data.forEach((v, i) => ok(Math.abs((got.data[i] ?? Number.NaN) - v) <= 1e-9 * Math.max(1, Math.abs(v)), `${what}: ${name}[${i}] is ${got.data[i]} for ${v}`));
+  }
+}
+
+describe("compile", () => {
+  const runs = Number(process.env["LAPIDARY_PROPERTY_RUNS"] ?? 200);
+  it(`keeps the meaning of ${runs} random graphs under random meshes and shardings, per chip and per worker block`, function () {
+    this.timeout(0);
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
+        const { graph, mesh, shardings, inputs } = randomCase(seed);
+        const step = withGradients(graph);
+        const program = compile(step, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
+        const expected = interpret(step, inputs);
+        expectClose(runChips(program.chip, inputs), expected, `seed ${seed}, per chip`);
+        const grid = makeWorkerGrid(mesh, 1 + seededRandom(seed).integer(5));
+        expectClose(runHosts(lower(program.chip, grid), inputs), expected, `seed ${seed}, ${grid.workers} workers`);
+        const text = printGraph(program.chip);
+        strictEqual(printGraph(parseGraph(text)), text);
+      }),
+      { numRuns: runs },
+    );
+  });
+});

@@ -1,0 +1,36 @@
+import { type Graph, verifyGraph } from "@lapidary/ir";
+import { optimize } from "./optimize/index.js";
+import { checkProgram, partition } from "./partition/index.js";
+import type { Program } from "./program.js";
+import { type PropagateOptions, propagate } from "./propagate/index.js";
+
+export type StageName = "trace" | "propagate" | "partition" | "optimize";
+
+export interface CompileOptions extends PropagateOptions {
+  /** Checks every stage's result; on in tests, and whenever the program is new. */
+  readonly verify?: boolean;
+  /** Hears of each stage's result: what `--stage` prints. */
+  readonly report?: (stage: StageName, graph: Graph) => void;
+}
+
+/** From a traced step to the program that every chip of a mesh runs. Each stage is a pure function, checked after it. */
+export function compile(graph: Graph, options: CompileOptions): Program {
+  const { mesh } = options;
+  const report = options.report ?? ((): void => undefined);
+  const verify = options.verify ?? true;
+  report("trace", graph);
+  if (verify) verifyGraph(graph);
+
+  const propagated = propagate(graph, options); // a sharding for every value, with its cause
+  report("propagate", propagated.graph);
+
+  const perChip = partition(propagated, mesh); // local shapes, explicit collectives
+  if (verify) checkProgram(perChip);
+  report("partition", perChip);
+
+  const lean = optimize(perChip); // equal values merged, dead ones dropped
+  if (verify) checkProgram(lean);
+  report("optimize", lean);
+
+  return { name: graph.name, mesh, global: propagated.graph, chip: lean };
+}

@@ -1,0 +1,1 @@
+export { blockDims, blockPositions, lower } from "./lower.js";

@@ -1,0 +1,115 @@
+import { assert, must } from "@lapidary/std";
+import { type AtomId, type Mesh, type WorkerGrid, atomOf, atomsSize, parseAtoms } from "@lapidary/topology";
+import { type Graph, GraphBuilder, type OpName, type Sharding, type Value, type ValueId, globalDims, opDef } from "@lapidary/ir";
+import type { DimLayout, HostCollective, HostProgram } from "../program.js";
+
+/**
+ * From the program of a chip to the program of a worker that emulates a block of chips at once (stacked).
+ *
+ * The block of a value is the global array restricted to the worker's chips: each stacked dim stands right before the tensor dim that its
+ * axis splits, and is merged with it; what is replicated within the block is held once; partial sums are held summed over the block. So, rule by rule:
+ *
+ *     local op                     the same op on block dims: products over in-block axes become one product
+ *     contraction, split in-block  the whole contraction: its all_reduce has nothing left to do
+ *     collective, in-block axes    gone: the block already holds the gathered (reduced, moved) array
+ *     collective, worker axes      stays, over the worker atoms only, with the layout of the dims it changes
+ *
+ * Block types follow from the sharding by leaving all in-block atoms out, so no table of cases is needed; that it means the same as one
+ * value a chip is what the chipwise executor and the interpreter prove.
+ */
+export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
+  const mesh = must(chip.mesh, "mesh");
+  assert(chip.level === "chip", "lowering starts from a per-chip program", chip.level);
+  const g = new GraphBuilder(chip.name, "host", mesh);
+  const to: ValueId[] = [];
+  const collectives = new Map<ValueId, HostCollective>();
+  const workers = (atoms: readonly AtomId[]): AtomId[] => atoms.filter((id) => grid.atoms.includes(id));
+
+  for (const value of chip.values) {
+    const sharding = must(value.sharding, "sharding");
+    const inputs = value.inputs.map((id) => must(to[id], "operand"));
+    const dims = blockDims(mesh, grid, globalDims(mesh, value.type.dims, sharding), sharding);
+    const type = { dtype: value.type.dtype, dims };
+    switch (value.op) {
+      case "all_gather":
+      case "reduce_scatter":
+      case "all_reduce":
+      case "all_to_all":
+      case "shard_slice": {
+        const all = parseAtoms(mesh, value.attrs.axes);
+        const atoms = workers(all);
+        if (atoms.length === 0) {
+          to.push(must(inputs[0], "operand"));
+          break;
+        }
+        const before = must(must(chip.values[must(value.inputs[0], "operand")], "operand").sharding, "sharding");
+        const made = g.push(value.op, inputs, value.attrs, type, value);
+        collectives.set(made.id, { atoms, ...layouts(value, all, before) });
+        to.push(made.id);
+        break;
+      }
+      default: {
+        const attrs = opDef<OpName>(value.op).localize(value.attrs, inputs.map((id) => g.get(id).type.dims), dims);
+        to.push(g.push(value.op, inputs, attrs, type, value).id);
+      }
+    }
+  }
+  for (const { name, value } of chip.outputs) g.output(name, g.get(must(to[value], "output")));
+  return { name: chip.name, mesh, grid, graph: g.finish(), collectives };
+
+  function layouts(value: Value, all: readonly AtomId[], before: Sharding): { gather?: DimLayout; split?: DimLayout } {
+    const layout = (dimension: number, prefix: readonly AtomId[], local: number): DimLayout => ({
+      dimension,
+      factors: mergeFactors([...[...prefix].filter((id) => !grid.atoms.includes(id)).map((id) => ({ size: atomOf(mesh, id).size, worker: false })), ...all.map((id) => ({ size: atomOf(mesh, id).size, worker: grid.atoms.includes(id) })), { size: local, worker: false }]),
+    });
+    const own = must(value.sharding, "sharding");
+    switch (value.op) {
+      case "all_gather":
+        return { gather: layout(value.attrs.dimension, own.dims[value.attrs.dimension] ?? [], (value.type.dims[value.attrs.dimension] ?? 0) / value.attrs.size) };
+      case "reduce_scatter":
+      case "shard_slice":
+        return { split: layout(value.attrs.dimension, before.dims[value.attrs.dimension] ?? [], value.type.dims[value.attrs.dimension] ?? 0) };
+      case "all_to_all":
+        return {
+          split: layout(value.attrs.splitDimension, before.dims[value.attrs.splitDimension] ?? [], value.type.dims[value.attrs.splitDimension] ?? 0),
+          gather: layout(value.attrs.concatDimension, own.dims[value.attrs.concatDimension] ?? [], (value.type.dims[value.attrs.concatDimension] ?? 0) / value.attrs.size),
+        };
+      default:
+        return {};
+    }
+  }
+}
+
+/** Dims of a worker's block: only the worker atoms divide. */
+export function blockDims(mesh: Mesh, grid: WorkerGrid, dims: readonly number[], sharding: Sharding): number[] {
+  return dims.map((size, d) => size / atomsSize(mesh, (sharding.dims[d] ?? []).filter((id) => grid.atoms.includes(id))));
+}
+
+/** Neighbouring factors of the block itself are one. */
+function mergeFactors(factors: DimLayout["factors"]): DimLayout["factors"] {
+  const merged: { size: number; worker: boolean }[] = [];
+  for (const factor of factors) {
+    const last = merged.at(-1);
+    if (last !== undefined && !last.worker && !factor.worker) last.size *= factor.size;
+    else merged.push({ ...factor });
+  }
+  return merged;
+}
+
+/**
+ * Global positions that a worker's block holds along a dim of `size` split by `atoms`, ascending: those whose worker-atom coordinates are the
+ * worker's.
+ *
+ * @param coordinate the worker's coordinate along a worker atom
+ */
+export function blockPositions(mesh: Mesh, grid: WorkerGrid, size: number, atoms: readonly AtomId[], coordinate: (id: AtomId) => number): Int32Array {
+  let positions: number[] = [0];
+  let rest = size;
+  for (const id of atoms) {
+    const parts = atomOf(mesh, id).size;
+    rest /= parts;
+    const indices = grid.atoms.includes(id) ? [coordinate(id)] : Array.from({ length: parts }, (_, i) => i);
+    positions = positions.flatMap((at) => indices.map((i) => at * parts + i));
+  }
+  return Int32Array.from(positions.flatMap((at) => Array.from({ length: rest }, (_, i) => at * rest + i)));
+}

@@ -1,0 +1,1 @@
+export { copyInto, dropDead, mergeEqual, optimize } from "./optimize.js";

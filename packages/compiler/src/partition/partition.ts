@@ -1,0 +1,128 @@
+import { must } from "@lapidary/std";
+import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
+import { type Graph, GraphBuilder, type OpName, type Sharding, type Value, type ValueId, localDims, opDef, sameAtomSet, sameAtoms, sameSharding } from "@lapidary/ir";
+import type { Propagated } from "../propagate/index.js";
+import { type ReductionPoints, bornUnreduced, findReductionPoints, passingAtoms } from "./reduction-points.js";
+import { bytesPerChip, reshard } from "./reshard.js";
+
+/**
+ * From a graph with shardings to the program of one chip: local shapes and explicit collectives.
+ *
+ * Values are visited in order. An op runs in the sharding of its factors (propagation has settled them); each operand is brought into
+ * the sharding that the op's factors ask of it by the cheapest way from one of the versions that exist; the result lies as the factors say, unreduced
+ * over those that were summed away. Versions are kept, so that a second use pays nothing.
+ *
+ * Invariants
+ * - every value of the program has a sharding, and its type is the local part of the global type;
+ * - a partial sum meets only ops that are linear in it, or its reduction;
+ * - values with a role (params, gradients, metrics), and outputs, end in the sharding that propagation gave them.
+ */
+export function partition(propagated: Propagated, mesh: Mesh): Graph {
+  const source = propagated.graph;
+  const g = new GraphBuilder(source.name, "chip", mesh);
+  const points = findReductionPoints(propagated, mesh);
+  const versions: Value[][] = source.values.map(() => []);
+  const globalOf = (id: ValueId): Value => must(source.values[id], "value");
+
+  for (const value of source.values) {
+    if (value.op === "constant" || value.op === "iota" || value.op === "rng_normal") {
+      if (value.role !== undefined) keep(value.id, materialize(value, must(value.sharding, "sharding")));
+      continue;
+    }
+    if (value.op === "parameter") {
+      const sharding = must(value.sharding, "sharding");
+      keep(value.id, g.push("parameter", [], value.attrs, { dtype: value.type.dtype, dims: localDims(mesh, value.type.dims, sharding) }, extrasOf(value, sharding)));
+      continue;
+    }
+    keep(value.id, emitLocal(value));
+    if (value.role !== undefined) version(value.id, must(value.sharding, "sharding"), `brings ${value.name} into the sharding of its role (${value.role})`);
+  }
+  for (const { name, value } of source.outputs) {
+    const state = source.values.find((v) => v.op === "parameter" && v.attrs.name === name);
+    const wanted = must((state ?? globalOf(value)).sharding, "sharding");
+    g.output(name, version(value, wanted, state === undefined ? `${name} is an output` : `the next ${name} lies as the present one`));
+  }
+  return g.finish();
+
+  function keep(id: ValueId, made: Value): Value {
+    versions[id]?.push(made);
+    return made;
+  }
+
+  /** The op itself, on local parts. */
+  function emitLocal(value: Value): Value {
+    const { rule, atoms } = must(propagated.factors[value.id], "op sharding");
+    const born = bornUnreduced(propagated, value.id);
+    const carried = new Map(value.inputs.map((id) => [id, carriedAtoms(points, id)]));
+    const own = atoms.flat();
+    const passing = born.kind === "sum" || born.atoms.length === 0 ? passingAtoms(source, value, (id) => carried.get(id) ?? [], own) : [];
+    const operands = value.inputs.map((id, i) => {
+      const dims = (rule.inputs[i] ?? []).map((factors) => factors.flatMap((f) => atoms[f] ?? []));
+      const unreduced = passing.length > 0 && (carried.get(id)?.length ?? 0) > 0 ? passing : [];
+      const wanted: Sharding = { dims, unreduced, reduction: "sum" };
+      return version(id, wanted, reasonOf(value, id, i, dims));
+    });
+    const sharding: Sharding = { dims: rule.output.map((factors) => factors.flatMap((f) => atoms[f] ?? [])), unreduced: [...born.atoms, ...passing], reduction: born.atoms.length > 0 ? born.kind : "sum" };
+    const dims = localDims(mesh, value.type.dims, sharding);
+    const attrs = opDef<OpName>(value.op).localize(value.attrs, operands.map((o) => o.type.dims), dims);
+    return g.op(value.op, operands, attrs, extrasOf(value, sharding));
+  }
+
+  /** Atoms over which partial sums of a value may be handed on, now that it has been made. */
+  function carriedAtoms(decided: ReductionPoints, id: ValueId): readonly AtomId[] {
+    if (decided.carried[id] !== true) return [];
+    const natural = versions[id]?.[0];
+    return natural?.sharding?.unreduced ?? [];
+  }
+
+  /** The value in the wanted sharding: a version that exists, or the cheapest reshard from one. */
+  function version(id: ValueId, wanted: Sharding, cause: string): Value {
+    const value = globalOf(id);
+    const known = must(versions[id], "versions");
+    const found = known.find((v) => sameSharding(must(v.sharding, "sharding"), wanted));
+    if (found !== undefined) return found;
+    if (value.op === "constant" || value.op === "iota" || value.op === "rng_normal") return keep(id, materialize(value, wanted));
+    const ways = known.filter((from) => reaches(must(from.sharding, "sharding"), wanted)).map((from) => ({ from, bytes: costOf(from, wanted) }));
+    const best = must(
+      ways.reduce<(typeof ways)[number] | undefined>((a, b) => (a === undefined || b.bytes < a.bytes ? b : a), undefined),
+      `a way for ${value.name}`,
+    );
+    const before = g.values.length;
+    const made = reshard(g, mesh, best.from, wanted, cause);
+    for (const step of g.values.slice(before)) keep(id, step);
+    return made;
+  }
+
+  /** Constants and the like are made where they are needed, in the sharding that is needed. */
+  function materialize(value: Value, sharding: Sharding): Value {
+    const clean: Sharding = { dims: sharding.dims, unreduced: [], reduction: "sum" };
+    const existing = versions[value.id]?.find((v) => sameSharding(must(v.sharding, "sharding"), clean));
+    if (existing !== undefined) return existing;
+    const dims = localDims(mesh, value.type.dims, clean);
+    return g.push(value.op, [], opDef<OpName>(value.op).localize(value.attrs, [], dims), { dtype: value.type.dtype, dims }, extrasOf(value, clean));
+  }
+
+  function costOf(from: Value, wanted: Sharding): number {
+    const trial = new GraphBuilder("trial", "chip", mesh);
+    const start = trial.push("parameter", [], { name: "x" }, from.type, { sharding: from.sharding });
+    reshard(trial, mesh, start, wanted, "");
+    return trial.values.slice(1).reduce((sum, v) => sum + bytesPerChip(v, must(trial.values[v.inputs[0] ?? 0], "operand")), 0);
+  }
+
+  function reasonOf(use: Value, id: ValueId, operand: number, dims: readonly (readonly AtomId[])[]): string {
+    const have = versions[id]?.[0]?.sharding;
+    const value = globalOf(id);
+    if (have !== undefined && have.unreduced.length > 0)
+      return `${value.op} summed a dim split over ${printAtoms(mesh, [...have.unreduced].sort((a, b) => a - b)).join("+")}; ${use.op} ${use.name} needs the sum`;
+    const d = dims.findIndex((list, i) => !sameAtoms(list, have?.dims[i] ?? []));
+    const wanted = printAtoms(mesh, dims[d] ?? []).join("+") || "whole";
+    return `${use.op} ${use.name} takes operand ${operand} with dim ${Math.max(d, 0)} ${wanted === "whole" ? "whole" : `split over ${wanted}`}`;
+  }
+}
+
+/** Whether a reshard can lead there: partial sums can be reduced but not made. */
+const reaches = (from: Sharding, wanted: Sharding): boolean => wanted.unreduced.every((atom) => from.unreduced.includes(atom)) && (wanted.unreduced.length === 0 || sameAtomSet(from.unreduced, wanted.unreduced) || wanted.unreduced.length < from.unreduced.length);
+
+function extrasOf(value: Value, sharding: Sharding): { name: string; logicalAxes: Value["logicalAxes"]; role: Value["role"]; sharding: Sharding } {
+  return { name: value.name, logicalAxes: value.logicalAxes, role: value.role, sharding };
+}

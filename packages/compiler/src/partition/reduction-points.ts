@@ -1,0 +1,112 @@
+import { must } from "@lapidary/std";
+import { type AtomId, type Mesh, atomsSize } from "@lapidary/topology";
+import { type Graph, type OpName, type Value, type ValueId, bytesOf, opDef, sameAtomSet } from "@lapidary/ir";
+import type { Propagated } from "../propagate/index.js";
+
+/**
+ * Where partial sums are reduced. A contraction over a split factor leaves its result unreduced; ops that are linear in it
+ * could carry the partial sums on, so the reduction may stand at any cut of the linear region behind it. The rule, from the last value to the
+ * first: carry on when what is reduced behind costs no more bytes than reducing here, else reduce here.
+ *
+ *     dq·Wq ─┐
+ *     dk·Wk ─┼─ add ─ add ══ reduced here: one all_reduce for three products
+ *     dv·Wv ─┘            ├─ × (1 + w)   two uses, each as large: carrying on would cost more
+ *                         └─ × x̂
+ *
+ * A use that is nonlinear, an output, or a value with a role (a gradient, a metric) needs the value whole.
+ */
+export interface ReductionPoints {
+  /** Atoms over which a value's own op leaves it unreduced, or may carry partial sums of its operands. */
+  readonly potential: readonly (readonly AtomId[])[];
+  /** Whether a potentially unreduced value is handed on unreduced. */
+  readonly carried: readonly boolean[];
+}
+
+export function findReductionPoints(propagated: Propagated, mesh: Mesh): ReductionPoints {
+  const { graph, factors } = propagated;
+  const potential: AtomId[][] = [];
+  /** Whether some product of the linear region was born here or merged with one that was: it will be reduced in any case. */
+  const anchored: boolean[] = [];
+  for (const value of graph.values) {
+    const born = bornUnreduced(propagated, value.id);
+    const passed = born.kind === "sum" ? passingAtoms(graph, value, (id) => potential[id] ?? [], factors[value.id]?.atoms.flat() ?? []) : [];
+    potential.push(born.atoms.length > 0 && born.kind === "sum" ? [...born.atoms, ...passed] : passed);
+    anchored.push(born.atoms.length > 0 || (passed.length > 0 && value.inputs.length > 1 && value.inputs.some((id) => anchored[id] === true)));
+  }
+
+  const uses: ValueId[][] = graph.values.map(() => []);
+  for (const value of graph.values) for (const id of new Set(value.inputs)) uses[id]?.push(value.id);
+  const outputs = new Set(graph.outputs.map((o) => o.value));
+  const carried = graph.values.map(() => false);
+  /** Bytes a chip moves to reduce what leaves a value, from the value on. */
+  const cost = graph.values.map(() => 0);
+
+  for (let id = graph.values.length - 1; id >= 0; id--) {
+    const value = must(graph.values[id], "value");
+    const atoms = must(potential[id], "potential");
+    if (atoms.length === 0) continue;
+    const here = reductionBytes(mesh, graph, value, atoms);
+    const isCarried = value.role === undefined && !outputs.has(id) && (uses[id] ?? []).length > 0 && (uses[id] ?? []).every((use) => carries(use, id));
+    const behind = isCarried ? (uses[id] ?? []).reduce((sum, use) => sum + shareOf(use, id), 0) : Infinity;
+    carried[id] = behind <= here;
+    cost[id] = Math.min(here, behind);
+  }
+  return { potential, carried };
+
+  function carries(use: ValueId, of: ValueId): boolean {
+    return must(potential[of], "potential").every((atom) => potential[use]?.includes(atom) === true) && mayPass(graph, must(graph.values[use], "use"), of, (operand) => potential[operand] ?? []);
+  }
+
+  /** What carrying `of` into `use` adds: nothing where another operand is reduced behind in any case. */
+  function shareOf(use: ValueId, of: ValueId): number {
+    const partners = must(graph.values[use], "use").inputs.filter((id) => id !== of && (potential[id]?.length ?? 0) > 0);
+    if (partners.some((id) => anchored[id] === true)) return 0;
+    return (cost[use] ?? 0) / (partners.length + 1);
+  }
+}
+
+/** Atoms of the op's reduced factors. */
+export function bornUnreduced(propagated: Propagated, id: ValueId): { atoms: AtomId[]; kind: "sum" | "max" | "min" } {
+  const sharding = must(propagated.factors[id], "op sharding");
+  const reduced = sharding.rule.factors.flatMap((factor, f) => (factor.kind === "reduce" && (sharding.atoms[f]?.length ?? 0) > 0 ? [{ factor, atoms: sharding.atoms[f] ?? [] }] : []));
+  return { atoms: reduced.flatMap((r) => r.atoms), kind: reduced[0]?.factor.reduction ?? "sum" };
+}
+
+/**
+ * Whether `value` is jointly linear in exactly those of its operands that hold partial sums over the atoms that `operand` holds them over.
+ * A zero counts as a partial sum over anything.
+ */
+function mayPass(graph: Graph, value: Value, operand: ValueId, held: (id: ValueId) => readonly AtomId[]): boolean {
+  const atoms = held(operand);
+  return opDef<OpName>(value.op)
+    .linearIn(value.attrs, value.inputs.length)
+    .some((set) => value.inputs.every((id, i) => (set.includes(i) ? sameAtomSet(held(id), atoms) || isZero(graph, id) : held(id).length === 0)));
+}
+
+function isZero(graph: Graph, id: ValueId): boolean {
+  const value = graph.values[id];
+  return value?.op === "constant" && value.attrs.value === 0;
+}
+
+/**
+ * The atoms of partial sums that an op carries from operands that hold them to its result, or none.
+ *
+ * @param held atoms over which an operand is unreduced
+ * @param ownAtoms atoms that split the op's factors: partial sums over one of them cannot pass
+ */
+export function passingAtoms(graph: Graph, value: Value, held: (id: ValueId) => readonly AtomId[], ownAtoms: readonly AtomId[]): AtomId[] {
+  const first = value.inputs.find((id) => held(id).length > 0);
+  if (first === undefined || held(first).some((atom) => ownAtoms.includes(atom))) return [];
+  return mayPass(graph, value, first, held) ? [...held(first)] : [];
+}
+
+/** Bytes per chip to reduce a value: reduce_scatter where its sharding takes the atoms, all_reduce (twice that) for the rest. */
+function reductionBytes(mesh: Mesh, graph: Graph, value: Value, atoms: readonly AtomId[]): number {
+  const split = value.sharding?.dims.flat() ?? [];
+  const own = split.filter((atom) => !atoms.includes(atom));
+  const scattered = atoms.filter((atom) => split.includes(atom));
+  const bytes = bytesOf(value.type) / atomsSize(mesh, own);
+  const n = atomsSize(mesh, atoms);
+  const fraction = (n - 1) / n;
+  return bytes * fraction * (scattered.length === atoms.length ? 1 : 2);
+}

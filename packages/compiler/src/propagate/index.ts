@@ -1,0 +1,2 @@
+export { type OpSharding, type PropagateOptions, type Propagated, parameterShardings, propagate } from "./propagate.js";
+export { type LogicalAxisRules, type ZeroOptions } from "./rules.js";

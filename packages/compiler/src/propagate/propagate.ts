@@ -1,0 +1,187 @@
+import { must } from "@lapidary/std";
+import { type AtomId, type Mesh, atomOf, atomsSize } from "@lapidary/topology";
+import { type FactorMap, type Graph, type OpFactors, type OpName, type Sharding, type Value, type ValueId, opDef, parametersOf } from "@lapidary/ir";
+import { type LogicalAxisRules, Priority, type Seed, type ZeroOptions, checkRules, parseLogicalAxis, seedsOfRules, seedsOfZero } from "./rules.js";
+
+export interface PropagateOptions {
+  readonly mesh: Mesh;
+  readonly rules: LogicalAxisRules;
+  readonly zero: ZeroOptions;
+  /** Shardings that are given, by value name: they come before all rules (tests, constraints of the user). */
+  readonly constraints?: ReadonlyMap<string, Sharding>;
+}
+
+/** A sharding for every value, and for every op the atoms of each of its factors. */
+export interface Propagated {
+  readonly graph: Graph;
+  /** By value: the op's factors and the atoms that split each of them. */
+  readonly factors: readonly OpSharding[];
+  /** By value, by dim: what decided its sharding. */
+  readonly causes: readonly (readonly string[])[];
+}
+
+export interface OpSharding {
+  readonly rule: OpFactors;
+  readonly atoms: readonly (readonly AtomId[])[];
+}
+
+interface DimState {
+  atoms: AtomId[];
+  cause: string;
+  /** Closed dims take no more atoms: what a rule, ZeRO or a constraint has decided. */
+  closed: boolean;
+}
+
+/**
+ * Spreads the shardings that rules give to some values over the whole graph.
+ *
+ * Each op has *factors* (see `OpFactors`); an atom on a dim is an atom on its factor, and comes to all dims of that factor. Priorities
+ * are settled one after the other, each to a fixed point: batch, then the rules on params, then ZeRO. Within an op an atom belongs to the factor
+ * that claimed it first; a later claim of another factor is dropped there, and partition inserts a reshard. Ops are swept forward and
+ * backward in turn until nothing changes.
+ *
+ * Invariants
+ * - only params, states and batch are closed; every other value is open;
+ * - a factor is split by a list of atoms that is a prefix of, or equal to, what each of its dims holds for it;
+ * - constants spread nothing: partition makes them in whatever sharding a use needs.
+ */
+export function propagate(graph: Graph, options: PropagateOptions): Propagated {
+  const { mesh } = options;
+  const logical = new Set(graph.values.flatMap((v) => (v.logicalAxes ?? []).flatMap((axis, d) => (axis === null ? [] : [parseLogicalAxis(axis, v.type.dims[d] ?? 1).name]))));
+  checkRules(mesh, options.rules, logical);
+  const dims: DimState[][] = graph.values.map((value) => value.type.dims.map(() => ({ atoms: [], cause: "", closed: false })));
+  const seeds = graph.values.map((value) => seedsOf(value, options));
+  const rules = graph.values.map((value) => factorsOf(graph, value));
+  const opAtoms: AtomId[][][] = rules.map((rule) => rule.factors.map(() => []));
+
+  graph.values.forEach((value, id) => {
+    if (isClosed(value, options)) for (const dim of dims[id] ?? []) dim.closed = true;
+  });
+  for (const priority of [-1, Priority.batch, Priority.rule, Priority.zero]) {
+    placeSeeds(priority);
+    for (let changed = true; changed; ) {
+      changed = false;
+      for (let id = 0; id < graph.values.length; id++) changed = visit(id) || changed;
+      for (let id = graph.values.length - 1; id >= 0; id--) changed = visit(id) || changed;
+    }
+  }
+
+  const values = graph.values.map((value, id) => ({ ...value, sharding: { dims: (dims[id] ?? []).map((dim) => dim.atoms), unreduced: [], reduction: "sum" as const } })) as Value[];
+  return {
+    graph: { ...graph, mesh, values },
+    factors: rules.map((rule, id) => ({ rule, atoms: must(opAtoms[id], "atoms of an op") })),
+    causes: dims.map((value) => value.map((dim) => dim.cause)),
+  };
+
+  function placeSeeds(priority: number): void {
+    seeds.forEach((list, id) => {
+      list.forEach((ofDim, d) => {
+        const dim = must(dims[id]?.[d], "dim");
+        for (const seed of ofDim.filter((s) => s.priority === priority)) {
+          for (const atom of seed.atoms) if (!isUsed(id, atom) && divides(mesh, dim.atoms, atom, must(graph.values[id], "value").type.dims[d] ?? 1)) dim.atoms.push(atom);
+          dim.cause = dim.cause === "" ? seed.cause : `${dim.cause}; ${seed.cause}`;
+        }
+      });
+    });
+  }
+
+  function isUsed(id: ValueId, atom: AtomId): boolean {
+    return (dims[id] ?? []).some((dim) => dim.atoms.includes(atom));
+  }
+
+  /** One op: claims of its dims to its factors, and back to its dims. */
+  function visit(id: ValueId): boolean {
+    const value = must(graph.values[id], "value");
+    if (value.op === "constant" || value.op === "parameter") return false;
+    const rule = must(rules[id], "factors");
+    const claimed = must(opAtoms[id], "atoms");
+    const tensors: [ValueId, FactorMap][] = [...value.inputs.map((input, i): [ValueId, FactorMap] => [input, rule.inputs[i] ?? []]), [id, rule.output]];
+    let changed = false;
+    /** A minor factor of a dim can be split only where the factors before it are split to the full: a chip's part is contiguous. */
+    const isReachable = (f: number): boolean =>
+      tensors.every(([, map]) => map.every((factors) => factors.slice(0, Math.max(0, factors.indexOf(f))).every((major) => atomsSize(mesh, claimed[major] ?? []) === rule.factors[major]?.size)));
+    for (const [tensorId, map] of tensors)
+      map.forEach((factors, d) => {
+        let rest = dims[tensorId]?.[d]?.atoms ?? [];
+        for (const f of factors) {
+          const factor = must(rule.factors[f], "factor");
+          const mine = must(claimed[f], "claimed");
+          const [own, after] = splitByFactor(mesh, rest, factor.size);
+          rest = after;
+          if (factor.kind === "replicate" || !startsWith(own, mine) || !isReachable(f)) continue;
+          for (const atom of own.slice(mine.length)) {
+            if (claimed.some((other) => other.includes(atom))) break;
+            mine.push(atom);
+            changed = true;
+          }
+        }
+      });
+    for (const [tensorId, map] of tensors) {
+      if (graph.values[tensorId]?.op === "constant") continue;
+      map.forEach((factors, d) => {
+        const dim = must(dims[tensorId]?.[d], "dim");
+        if (dim.closed) return;
+        const proposed: AtomId[] = [];
+        for (const f of factors) {
+          const mine = claimed[f] ?? [];
+          proposed.push(...mine);
+          if (atomsSize(mesh, mine) !== rule.factors[f]?.size) break;
+        }
+        if (!startsWith(proposed, dim.atoms)) return;
+        for (const atom of proposed.slice(dim.atoms.length)) {
+          if (isUsed(tensorId, atom) || !divides(mesh, dim.atoms, atom, graph.values[tensorId]?.type.dims[d] ?? 1)) break;
+          dim.atoms.push(atom);
+          if (dim.cause === "") dim.cause = `${tensorId === id ? "follows from" : "wanted by"} ${value.op} ${value.name}`;
+          changed = true;
+        }
+      });
+    }
+    return changed;
+  }
+}
+
+/** Params, states and batch are as the rules say; so is whatever a constraint names, and a gradient at ZeRO-1 and below. */
+function isClosed(value: Value, options: PropagateOptions): boolean {
+  return value.role === "param" || value.role === "optimizer" || value.role === "gradient" || value.role === "batch" || options.constraints?.has(value.name) === true;
+}
+
+/** By dim, what is given, what the rules say, and what ZeRO adds as minor atoms. */
+function seedsOf(value: Value, options: PropagateOptions): Seed[][] {
+  const given = options.constraints?.get(value.name);
+  if (given !== undefined) return given.dims.map((atoms) => [{ atoms, priority: -1, cause: "given" }]);
+  const byRule = seedsOfRules(options.mesh, options.rules, value);
+  const placed = value.type.dims.map((_, d) => byRule[d]?.atoms ?? []);
+  const byZero = seedsOfZero(options.mesh, options.zero, value, placed);
+  return value.type.dims.map((_, d) => [byRule[d], byZero[d]].filter((seed) => seed !== undefined));
+}
+
+function factorsOf(graph: Graph, value: Value): OpFactors {
+  const def = opDef<OpName>(value.op);
+  const rule = must(def.factors, `sharding rule of ${value.op}`);
+  return rule(
+    value.inputs.map((id) => must(graph.values[id], "operand").type),
+    value.type,
+    value.attrs,
+  );
+}
+
+/** Atoms of a dim that fall on a factor of `size`, and those left for the next factor. Only a factor that is full hands on. */
+function splitByFactor(mesh: Mesh, atoms: readonly AtomId[], size: number): [AtomId[], AtomId[]] {
+  const own: AtomId[] = [];
+  let rest = size;
+  for (const [i, id] of atoms.entries()) {
+    if (rest === 1) return [own, atoms.slice(i)];
+    const atom = atomOf(mesh, id).size;
+    if (rest % atom !== 0) return [own, []];
+    own.push(id);
+    rest /= atom;
+  }
+  return [own, []];
+}
+
+const startsWith = (list: readonly AtomId[], prefix: readonly AtomId[]): boolean => prefix.every((atom, i) => list[i] === atom);
+
+const divides = (mesh: Mesh, placed: readonly AtomId[], atom: AtomId, size: number): boolean => size % (atomsSize(mesh, placed) * atomOf(mesh, atom).size) === 0;
+
+/** Names of the parameters with their shardings: what a caller needs to place states. */
+export const parameterShardings = (graph: Graph): Map<string, Sharding> => new Map(parametersOf(graph).map((p) => [p.attrs.name, must(p.sharding, "sharding")]));

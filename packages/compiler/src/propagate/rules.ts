@@ -1,0 +1,120 @@
+import { LapidaryError, assert, must, suggest } from "@lapidary/std";
+import { type AtomId, type Mesh, atomOf, atomsSize, axisAtoms } from "@lapidary/topology";
+import type { Value, ValueRole } from "@lapidary/ir";
+
+/** Logical axis → mesh axes, major to minor; null or absent: replicated. What a job file says under `rules`. */
+export type LogicalAxisRules = Readonly<Record<string, readonly string[] | string | null>>;
+
+/** ZeRO as shardings: which roles are split over `axes` on top of the rules. */
+export interface ZeroOptions {
+  /** 0 nothing · 1 optimizer state · 2 and gradients · 3 and parameters. */
+  readonly stage: 0 | 1 | 2 | 3;
+  /** The data axes, major to minor. */
+  readonly axes: readonly string[];
+}
+
+/**
+ * Order in which axes claim factors: a claim of a lower number is settled before a higher one is looked at, so
+ * that the batch keeps `data` in every product although ZeRO splits the weights over `data` too.
+ */
+export const Priority = { batch: 0, rule: 1, zero: 2 } as const;
+
+/** Atoms that a rule puts on a dim of a value. */
+export interface Seed {
+  readonly atoms: readonly AtomId[];
+  readonly priority: number;
+  readonly cause: string;
+}
+
+/** A logical axis may say of how many units its dim is made: `heads/16` is never split more than 16 ways. */
+export function parseLogicalAxis(axis: string, size: number): { name: string; units: number } {
+  const [name, units] = axis.split("/");
+  return { name: must(name, "logical axis"), units: units === undefined ? size : Number(units) };
+}
+
+/** The longest prefix of `atoms` whose sizes divide `size`. */
+export function dividingPrefix(mesh: Mesh, atoms: readonly AtomId[], size: number): AtomId[] {
+  const taken: AtomId[] = [];
+  let rest = size;
+  for (const id of atoms) {
+    const atom = atomOf(mesh, id).size;
+    if (rest % atom !== 0) break;
+    taken.push(id);
+    rest /= atom;
+  }
+  return taken;
+}
+
+const axesOf = (rule: readonly string[] | string | null | undefined): readonly string[] => (rule === null || rule === undefined ? [] : typeof rule === "string" ? [rule] : rule);
+
+/** Refuses rules that name unknown axes, or unknown logical axes when `known` lists them. */
+export function checkRules(mesh: Mesh, rules: LogicalAxisRules, known: ReadonlySet<string>): void {
+  for (const [name, rule] of Object.entries(rules)) {
+    for (const axis of axesOf(rule)) axisAtoms(mesh, axis, `rules.${name}`);
+    if (new Set(axesOf(rule)).size !== axesOf(rule).length) throw new LapidaryError({ code: "LAP_RULE_AXIS_TWICE", message: `the rule for ${name} names a mesh axis twice`, place: `rules.${name}`, remedy: "name each mesh axis once", exit: 2 });
+    if (known.size > 0 && !known.has(name)) {
+      const near = suggest(name, known);
+      throw new LapidaryError({ code: "LAP_RULE_UNKNOWN", message: `no tensor has a logical axis "${name}"`, place: `rules.${name}`, remedy: near === undefined ? `logical axes are ${[...known].join(", ")}` : `did you mean "${near}"?`, exit: 2 });
+    }
+  }
+}
+
+/**
+ * What the rules say of a value's dims. Where a rule's axes do not divide a dim, the dividing part is used and the rest
+ * replicates (sub-axes); a batch that does not divide is refused, for then chips would repeat one another's work.
+ */
+export function seedsOfRules(mesh: Mesh, rules: LogicalAxisRules, value: Value): (Seed | undefined)[] {
+  const axes = value.logicalAxes ?? [];
+  const used = new Map<AtomId, string>();
+  return axes.map((logical, d) => {
+    if (logical === null) return undefined;
+    const size = must(value.type.dims[d], "dim");
+    const { name, units } = parseLogicalAxis(logical, size);
+    const wanted = axesOf(rules[name]).flatMap((axis) => axisAtoms(mesh, axis, `rules.${name}`));
+    if (wanted.length === 0) return undefined;
+    for (const id of wanted) {
+      const other = used.get(id);
+      if (other !== undefined)
+        throw new LapidaryError({ code: "LAP_RULE_AXIS_TWICE", message: `the rules split both ${other} and ${name} of ${value.name} over ${atomOf(mesh, id).axis}`, place: `rules.${name}`, remedy: "a mesh axis can split one dim of a tensor only: change one of the two rules", exit: 2 });
+      used.set(id, name);
+    }
+    const atoms = dividingPrefix(mesh, wanted, units);
+    const isBatch = value.role === "batch" && name === "batch";
+    if (isBatch && atoms.length < wanted.length) {
+      const needed = atomsSize(mesh, wanted);
+      const near = Math.max(needed, Math.round(size / needed) * needed);
+      throw new LapidaryError({ code: "LAP_MESH_INDIVISIBLE", message: `the batch of ${size} does not divide over ${axesOf(rules[name]).join("×")} = ${needed}`, place: `${value.name} dim ${d} (${name})`, remedy: `use a batch of ${near}, or another mesh`, exit: 4 });
+    }
+    if (atoms.length === 0) return undefined;
+    return { atoms, priority: isBatch || value.op !== "parameter" ? Priority.batch : Priority.rule, cause: `rule ${name} → ${axesOf(rules[name]).join("+")}` };
+  });
+}
+
+/** From which stage on a role is split over the data axes. */
+const zeroStage: Readonly<Partial<Record<ValueRole, number>>> = { optimizer: 1, gradient: 2, param: 3 };
+
+/**
+ * The dim on which ZeRO splits a value: the one that takes all data atoms and is left largest; if none takes all, dims
+ * take what they can in order of size, and the rest replicates.
+ *
+ * @param placed atoms that the rules have put on each dim
+ */
+export function seedsOfZero(mesh: Mesh, zero: ZeroOptions, value: Value, placed: readonly (readonly AtomId[])[]): (Seed | undefined)[] {
+  const stage = value.role === undefined ? undefined : zeroStage[value.role];
+  const none = value.type.dims.map(() => undefined);
+  if (stage === undefined || zero.stage < stage) return none;
+  const atoms = zero.axes.flatMap((axis) => axisAtoms(mesh, axis, "zero")).filter((id) => !placed.some((on) => on.includes(id)));
+  const left = value.type.dims.map((size, d) => size / atomsSize(mesh, placed[d] ?? []));
+  const order = left.map((_, d) => d).sort((a, b) => (left[b] ?? 0) - (left[a] ?? 0) || (placed[a]?.length ?? 0) - (placed[b]?.length ?? 0));
+  const cause = `ZeRO-${zero.stage} splits ${value.role === "optimizer" ? "optimizer state" : `${value.role}s`} over ${zero.axes.join("+")}`;
+  const whole = order.find((d) => (left[d] ?? 0) % atomsSize(mesh, atoms) === 0);
+  const seeds: (Seed | undefined)[] = [...none];
+  let rest = atoms;
+  for (const d of whole === undefined ? order : [whole]) {
+    const taken = dividingPrefix(mesh, rest, left[d] ?? 1);
+    if (taken.length > 0) seeds[d] = { atoms: taken, priority: Priority.zero, cause };
+    rest = rest.filter((id) => !taken.includes(id));
+  }
+  assert(seeds.length === value.type.dims.length, "a seed a dim");
+  return seeds;
+}
