@@ -12,7 +12,10 @@ import { acceptOne } from "./testing/accept-one.js";
 import { channelSuite } from "./testing/channel-suite.js";
 import { Inbox } from "./testing/inbox.js";
 
-const code = (expected: string) => (error: unknown): boolean => error instanceof LapidaryError && error.code === expected;
+const code =
+  (expected: string) =>
+  (error: unknown): boolean =>
+    error instanceof LapidaryError && error.code === expected;
 
 describe("channel", () => {
   let directory = "";
@@ -55,7 +58,10 @@ describe("channel", () => {
   it("does not take the socket of a living process", async () => {
     const at = path();
     const listener = await listen(at, () => undefined);
-    await rejects(listen(at, () => undefined), code("LAP_FABRIC_ADDRESS"));
+    await rejects(
+      listen(at, () => undefined),
+      code("LAP_FABRIC_ADDRESS"),
+    );
     const client = await connect(at);
     await client.close();
     listener.close();
@@ -67,8 +73,14 @@ describe("channel", () => {
     writeFileSync(plain, "no socket");
     await rejects(connect(plain), code("LAP_FABRIC_UNREACHABLE"));
     await rejects(connect(join(directory, "x".repeat(120))), code("LAP_FABRIC_PATH"));
-    await rejects(listen(join(directory, "x".repeat(120)), () => undefined), code("LAP_FABRIC_PATH"));
-    await rejects(listen(join(directory, "missing", "a.sock"), () => undefined), code("LAP_FABRIC_ADDRESS"));
+    await rejects(
+      listen(join(directory, "x".repeat(120)), () => undefined),
+      code("LAP_FABRIC_PATH"),
+    );
+    await rejects(
+      listen(join(directory, "missing", "a.sock"), () => undefined),
+      code("LAP_FABRIC_ADDRESS"),
+    );
   });
 
   it("refuses a client that speaks something else, and goes on listening", async () => {

@@ -18,7 +18,12 @@ export type Reduction = "sum" | "max" | "min";
 const directBytes = 64 * 1024;
 
 /** The bytes of every member, in the order of `group`; the own ones are a copy. */
-export async function allGather(peers: Exchange, tag: string, group: readonly number[], bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>[]> {
+export async function allGather(
+  peers: Exchange,
+  tag: string,
+  group: readonly number[],
+  bytes: Uint8Array,
+): Promise<Uint8Array<ArrayBuffer>[]> {
   checkGroup(peers, group);
   const received = await peers.exchange(tag, new Map(group.map((peer) => [peer, bytes])), group);
   return group.map((peer) => at(received, peer));
@@ -68,7 +73,13 @@ export async function allReduce<T extends NumberArray>(
 ): Promise<T> {
   const rank = checkGroup(peers, group);
   if (values.byteLength <= directBytes || group.length === 1)
-    return reduceScatter(peers, tag, group, group.map(() => values), reduction);
+    return reduceScatter(
+      peers,
+      tag,
+      group,
+      group.map(() => values),
+      reduction,
+    );
   const share = Math.ceil(values.length / group.length);
   const shares = group.map((_, i) => sub(values, i * share, (i + 1) * share));
   const reduced = await reduceScatter(peers, `${tag}/reduce`, group, shares, reduction);
@@ -140,7 +151,11 @@ function viewLike<T extends NumberArray>(like: T, bytes: Uint8Array<ArrayBuffer>
 
 function castLike<T extends NumberArray>(like: T, bytes: Uint8Array<ArrayBuffer>): T {
   const length = bytes.byteLength / 4;
-  return (like instanceof Float32Array ? new Float32Array(bytes.buffer, bytes.byteOffset, length) : new Int32Array(bytes.buffer, bytes.byteOffset, length)) as T;
+  return (
+    like instanceof Float32Array
+      ? new Float32Array(bytes.buffer, bytes.byteOffset, length)
+      : new Int32Array(bytes.buffer, bytes.byteOffset, length)
+  ) as T;
 }
 
 function sub<T extends NumberArray>(values: T, begin: number, end: number): T {

@@ -1,4 +1,4 @@
-import { assert, LapidaryError, type JsonValue } from "@lapidary/std";
+import { assert, type JsonValue, LapidaryError } from "@lapidary/std";
 import { bufferPool } from "./buffer-pool.js";
 import type { Channel, ChannelOptions } from "./channel.js";
 import { PeerLostError } from "./errors.js";

@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
-import { seededRandom, type JsonValue, LapidaryError } from "@lapidary/std";
+import { type JsonValue, LapidaryError, seededRandom } from "@lapidary/std";
 import fc from "fast-check";
 import { type BufferPool, bufferPool, fresh } from "./buffer-pool.js";
 import { crc32, crc32ByTable } from "./crc32.js";
@@ -58,7 +58,10 @@ function read(bytes: Uint8Array, seed: number, pool: BufferPool = bufferPool()):
 
 const messages: fc.Arbitrary<Sent[]> = fc.array(
   fc.record({
-    header: fc.oneof(fc.jsonValue({ maxDepth: 2 }) as fc.Arbitrary<JsonValue>, fc.nat(120_000).map((length) => "h".repeat(length))),
+    header: fc.oneof(
+      fc.jsonValue({ maxDepth: 2 }) as fc.Arbitrary<JsonValue>,
+      fc.nat(120_000).map((length) => "h".repeat(length)),
+    ),
     payload: fc.oneof(fc.nat(300), fc.nat(200_000)).map((size) => pattern(size, size + 1)),
   }),
   { minLength: 1, maxLength: 5 },
@@ -133,7 +136,9 @@ describe("frame reader", () => {
   it("checks lengths before it allocates, also in a prelude whose checksum is right", () => {
     fc.assert(
       fc.property(fc.bigInt(0n, 2n ** 64n - 1n), fc.nat(2 ** 32 - 1), fc.nat(8), seeds, (payloadBytes, headerBytes, kind, seed) => {
-        const head = Buffer.from(encodeFrameHead({ kind: FrameKind.message, epoch: 1, sequence: 0, header: 1, payload: [], checkPayload: true }));
+        const head = Buffer.from(
+          encodeFrameHead({ kind: FrameKind.message, epoch: 1, sequence: 0, header: 1, payload: [], checkPayload: true }),
+        );
         head.writeUInt8(kind, 5);
         head.writeUInt32LE(headerBytes, 16);
         head.writeBigUInt64LE(payloadBytes, 24);
@@ -150,7 +155,9 @@ describe("frame reader", () => {
 
   it("refuses a header that is not JSON or not UTF-8", () => {
     for (const text of [Buffer.from("{"), Buffer.from([0x22, 0xff, 0x22]), Buffer.alloc(0)]) {
-      const head = Buffer.from(encodeFrameHead({ kind: FrameKind.message, epoch: 1, sequence: 0, header: 1, payload: [], checkPayload: true }));
+      const head = Buffer.from(
+        encodeFrameHead({ kind: FrameKind.message, epoch: 1, sequence: 0, header: 1, payload: [], checkPayload: true }),
+      );
       head.writeUInt32LE(text.byteLength, 16);
       head.writeUInt32LE(crc32(text), 20);
       head.writeUInt32LE(crc32(head.subarray(0, 36)), 36);

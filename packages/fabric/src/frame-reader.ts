@@ -2,7 +2,7 @@ import type { JsonValue } from "@lapidary/std";
 import { type BufferPool, fresh } from "./buffer-pool.js";
 import { crc32 } from "./crc32.js";
 import { frameError } from "./errors.js";
-import { decodeHeader, decodePrelude, type FrameKind, type FrameLimits, preludeBytes, type Prelude } from "./frame.js";
+import { decodeHeader, decodePrelude, type FrameKind, type FrameLimits, type Prelude, preludeBytes } from "./frame.js";
 
 /** A whole frame that passed every check. `payload` lies at offset 0 of an ArrayBuffer of its own. */
 export interface Frame {

@@ -100,7 +100,8 @@ export function decodePrelude(bytes: Uint8Array, at: number, limits: FrameLimits
   const u32 = (offset: number): number => view.getUint32(offset, true);
   if (u32(0) !== magic) throw frameError("these bytes are not from Lapidary (wrong magic number)");
   if (u32(36) !== crc32(bytes.subarray(at, at + 36))) throw frameError("a frame's prelude was damaged (checksum differs)");
-  if (view.getUint8(4) !== version) throw frameError(`the other side speaks version ${view.getUint8(4)} of the frame format, this side ${version}`);
+  if (view.getUint8(4) !== version)
+    throw frameError(`the other side speaks version ${view.getUint8(4)} of the frame format, this side ${version}`);
   const kind = view.getUint8(5);
   if (!isFrameKind(kind)) throw frameError(`unknown kind of frame ${kind}`);
   const flags = view.getUint16(6, true);

@@ -6,7 +6,7 @@ export { crc32 } from "./crc32.js";
 export { PeerLostError } from "./errors.js";
 export { defaultLimits, type FrameLimits } from "./frame.js";
 export { Heartbeat, type HeartbeatOptions, systemTimer, type Timer } from "./heartbeat.js";
-export { connect, listen, type Listener, type ListenOptions } from "./listen.js";
+export { connect, type Listener, type ListenOptions, listen } from "./listen.js";
 export { memoryPair } from "./memory.js";
 export type { Peers } from "./peers.js";
 export type { Tamper } from "./wire.js";

@@ -1,5 +1,5 @@
-import { chmodSync, unlinkSync } from "node:fs";
 import { once } from "node:events";
+import { chmodSync, unlinkSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { LapidaryError } from "@lapidary/std";
 import { type Channel, type ChannelOptions, WireChannel } from "./channel.js";

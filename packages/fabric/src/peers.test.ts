@@ -3,13 +3,19 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LapidaryError, must, normalAt, seededRandom } from "@lapidary/std";
+import { bufferPool } from "./buffer-pool.js";
 import { connectPeers, memoryPair, memoryPeers, PeerLostError, type Peers } from "./index.js";
 import { ChannelPeers } from "./peers.js";
-import { bufferPool } from "./buffer-pool.js";
 import { pattern } from "./testing/inbox.js";
 
-const code = (expected: string) => (error: unknown): boolean => error instanceof LapidaryError && error.code === expected;
-const lost = (peer: number) => (error: unknown): boolean => error instanceof PeerLostError && error.peer === peer;
+const code =
+  (expected: string) =>
+  (error: unknown): boolean =>
+    error instanceof LapidaryError && error.code === expected;
+const lost =
+  (peer: number) =>
+  (error: unknown): boolean =>
+    error instanceof PeerLostError && error.peer === peer;
 
 /** Runs `work` on every member at once. */
 function all<T>(gang: readonly Peers[], work: (peers: Peers) => Promise<T>): Promise<T[]> {
@@ -33,7 +39,8 @@ function peersSuite(name: string, assemble: (size: number) => Promise<Peers[]>):
         peers.exchange("x", new Map(everyone.map((to) => [to, pattern(100 + to, peers.self + 1)])), everyone),
       );
       results.forEach((received, self) => {
-        for (const from of everyone) deepStrictEqual(Buffer.from(must(received.get(from), "bytes")), Buffer.from(pattern(100 + self, from + 1)));
+        for (const from of everyone)
+          deepStrictEqual(Buffer.from(must(received.get(from), "bytes")), Buffer.from(pattern(100 + self, from + 1)));
       });
     });
 
@@ -56,7 +63,11 @@ function peersSuite(name: string, assemble: (size: number) => Promise<Peers[]>):
     it("gathers buffers of different sizes in the order of the group", async () => {
       const group = [2, 0, 1];
       const results = await all(await assembled(3), (peers) => peers.allGather("g", group, pattern(10 * peers.self, peers.self)));
-      for (const parts of results) deepStrictEqual(parts.map((part) => Buffer.from(part)), group.map((rank) => Buffer.from(pattern(10 * rank, rank))));
+      for (const parts of results)
+        deepStrictEqual(
+          parts.map((part) => Buffer.from(part)),
+          group.map((rank) => Buffer.from(pattern(10 * rank, rank))),
+        );
     });
 
     for (const length of [1, 5, 1000, 40_001])
@@ -72,16 +83,27 @@ function peersSuite(name: string, assemble: (size: number) => Promise<Peers[]>):
     it("takes the maximum and the minimum, and lets a NaN through", async () => {
       const members = await assembled(2);
       const values = (rank: number): Float32Array => (rank === 0 ? Float32Array.of(1, -5, Number.NaN, 2) : Float32Array.of(0, -6, 1, 3));
-      for (const max of await all(members, (peers) => peers.allReduce("max", [0, 1], values(peers.self), "max"))) deepStrictEqual([...max], [1, -5, Number.NaN, 3]);
-      for (const min of await all(members, (peers) => peers.allReduce("min", [0, 1], values(peers.self), "min"))) deepStrictEqual([...min], [0, -6, Number.NaN, 2]);
+      for (const max of await all(members, (peers) => peers.allReduce("max", [0, 1], values(peers.self), "max")))
+        deepStrictEqual([...max], [1, -5, Number.NaN, 3]);
+      for (const min of await all(members, (peers) => peers.allReduce("min", [0, 1], values(peers.self), "min")))
+        deepStrictEqual([...min], [0, -6, Number.NaN, 2]);
     });
 
     it("reduce-scatters chunks of any size to their members, integers too", async () => {
       const group = [0, 1, 2];
       const results = await all(await assembled(3), (peers) =>
-        peers.reduceScatter("rs", group, group.map((to) => Int32Array.from({ length: 2 + to }, (_, i) => 100 * peers.self + 10 * to + i))),
+        peers.reduceScatter(
+          "rs",
+          group,
+          group.map((to) => Int32Array.from({ length: 2 + to }, (_, i) => 100 * peers.self + 10 * to + i)),
+        ),
       );
-      results.forEach((sum, self) => deepStrictEqual([...sum], Array.from({ length: 2 + self }, (_, i) => 300 + 3 * (10 * self + i))));
+      results.forEach((sum, self) =>
+        deepStrictEqual(
+          [...sum],
+          Array.from({ length: 2 + self }, (_, i) => 300 + 3 * (10 * self + i)),
+        ),
+      );
     });
 
     it("leaves its inputs alone and works over and over on recycled buffers", async () => {
@@ -147,9 +169,7 @@ describe("peers", () => {
   const paths = (size: number): string[] => Array.from({ length: size }, (_, rank) => join(directory, `${rank}.sock`));
 
   peersSuite("memory", (size) => memoryPeers(size));
-  peersSuite("unix sockets", (size) =>
-    Promise.all(paths(size).map((_, self) => connectPeers({ self, paths: paths(size), epoch: 7 }))),
-  );
+  peersSuite("unix sockets", (size) => Promise.all(paths(size).map((_, self) => connectPeers({ self, paths: paths(size), epoch: 7 }))));
 
   it("assembles whatever the order in which the workers start, and leaves no socket behind", async () => {
     const gang: Promise<Peers>[] = [];

@@ -1,8 +1,8 @@
 import { assert, LapidaryError } from "@lapidary/std";
 import type { BufferPool } from "./buffer-pool.js";
 import type { Channel, CloseReason } from "./channel.js";
+import { allGather, allReduce, type NumberArray, type Reduction, reduceScatter } from "./collectives.js";
 import { closedError, PeerLostError } from "./errors.js";
-import { allGather, allReduce, type NumberArray, reduceScatter, type Reduction } from "./collectives.js";
 
 /**
  * A gang of workers, each with a channel to every other, as one of them sees it. Ranks count from 0 in the order of the
@@ -109,7 +109,12 @@ export class ChannelPeers implements Peers {
     return allReduce(this, tag, group, values, reduction);
   }
 
-  reduceScatter<T extends NumberArray>(tag: string, group: readonly number[], chunks: readonly T[], reduction: Reduction = "sum"): Promise<T> {
+  reduceScatter<T extends NumberArray>(
+    tag: string,
+    group: readonly number[],
+    chunks: readonly T[],
+    reduction: Reduction = "sum",
+  ): Promise<T> {
     return reduceScatter(this, tag, group, chunks, reduction);
   }
 
@@ -148,7 +153,8 @@ export class ChannelPeers implements Peers {
       await channel.drained();
     } catch (error) {
       // The reason why the channel closed says more than that it is closed.
-      if (error instanceof LapidaryError && error.code === "LAP_FABRIC_CLOSED") throw this.#failure ?? this.#gone.get(peer) ?? lostPeer(peer, await channel.closed);
+      if (error instanceof LapidaryError && error.code === "LAP_FABRIC_CLOSED")
+        throw this.#failure ?? this.#gone.get(peer) ?? lostPeer(peer, await channel.closed);
       throw error;
     }
   }

@@ -1,5 +1,5 @@
-import { connect, type Socket } from "node:net";
 import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { LapidaryError, maxSocketPathBytes } from "@lapidary/std";
 import { unreachableError } from "./errors.js";
 import type { Wire, WireSink } from "./wire.js";
@@ -26,7 +26,10 @@ export async function dialSocket(path: string, sink: WireSink, timeoutMs: number
     await once(socket, "connect", { signal: AbortSignal.timeout(timeoutMs) });
   } catch (cause) {
     socket.destroy();
-    const why = cause instanceof Error && cause.name === "AbortError" ? `no answer within ${timeoutMs} ms` : String((cause as { code?: string }).code ?? cause);
+    const why =
+      cause instanceof Error && cause.name === "AbortError"
+        ? `no answer within ${timeoutMs} ms`
+        : String((cause as { code?: string }).code ?? cause);
     throw unreachableError(path, why, cause);
   }
   return socketWire(socket, sink);

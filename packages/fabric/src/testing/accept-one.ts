@@ -1,8 +1,11 @@
 import type { Channel } from "../channel.js";
-import { listen, type Listener, type ListenOptions } from "../listen.js";
+import { type Listener, type ListenOptions, listen } from "../listen.js";
 
 /** Listens for one channel. */
-export async function acceptOne(path: string, options: ListenOptions = {}): Promise<{ readonly channel: Promise<Channel>; readonly listener: Listener }> {
+export async function acceptOne(
+  path: string,
+  options: ListenOptions = {},
+): Promise<{ readonly channel: Promise<Channel>; readonly listener: Listener }> {
   let accept: (channel: Channel) => void = () => undefined;
   const channel = new Promise<Channel>((resolve) => {
     accept = resolve;

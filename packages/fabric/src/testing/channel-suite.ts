@@ -28,7 +28,10 @@ export function channelSuite(name: string, open: OpenPair): void {
     it("delivers headers and payloads of all sizes in order, in both directions", async () => {
       const [a, b] = await pair();
       const sizes = [0, 1, 7, 39, 40, 4096, 65_495, 65_496, 65_497, 65_536, 200_000, 3_000_001];
-      for (const [from, to] of [[a, b], [b, a]] as const) {
+      for (const [from, to] of [
+        [a, b],
+        [b, a],
+      ] as const) {
         const inbox = new Inbox(to);
         for (const size of sizes) from.send({ size, text: "é".repeat(size % 100) }, [pattern(size)]);
         for (const size of sizes) {
