@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { lstatSync, mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { LapidaryError } from "./errors.js";
 
 /** Bytes of `sockaddr_un.sun_path` without its closing NUL: 107 on Linux, 103 on macOS. A longer path is cut silently by some systems. */
 export const maxSocketPathBytes = process.platform === "darwin" ? 103 : 107;
@@ -10,11 +11,22 @@ export const maxSocketPathBytes = process.platform === "darwin" ? 103 : 107;
  * Where to put the unix socket that should lie at `path`: there if the system can address it, otherwise under a short
  * private directory of the temporary directory, named by a hash of `path` so that every process finds the same one.
  * The directory is made, readable by its owner alone.
+ *
+ * @throws LAP_SOCKET_DIRECTORY when someone else made that directory first
  */
 export function socketPathFor(path: string): string {
   if (Buffer.byteLength(path) <= maxSocketPathBytes) return path;
   const hash = createHash("sha256").update(path).digest("hex").slice(0, 16);
-  const directory = join(tmpdir(), `lapidary-${process.getuid?.() ?? 0}-${hash}`);
+  const user = process.getuid?.() ?? 0;
+  const directory = join(tmpdir(), `lapidary-${user}-${hash}`);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const found = lstatSync(directory);
+  if (!found.isDirectory() || found.uid !== user || (found.mode & 0o077) !== 0)
+    throw new LapidaryError({
+      code: "LAP_SOCKET_DIRECTORY",
+      message: "the directory for sockets belongs to someone else or is open to others",
+      place: directory,
+      remedy: "remove it, or use a project directory with a shorter path",
+    });
   return join(directory, basename(path).slice(0, 24));
 }

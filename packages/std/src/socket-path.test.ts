@@ -1,0 +1,28 @@
+import { ok, strictEqual, throws } from "node:assert/strict";
+import { chmodSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { canonicalJson, LapidaryError, maxSocketPathBytes, socketPathFor } from "./index.js";
+
+describe("socket path", () => {
+  it("keeps a path that the system can address, and finds one short place for a longer", () => {
+    strictEqual(socketPathFor("/run/lapidary/redis.sock"), "/run/lapidary/redis.sock");
+    const directory = mkdtempSync(join(tmpdir(), "lap-long-"));
+    const long = join(directory, "d".repeat(100), "redis.sock");
+    const short = socketPathFor(long);
+    try {
+      ok(Buffer.byteLength(short) <= maxSocketPathBytes);
+      strictEqual(socketPathFor(long), short);
+      strictEqual(statSync(dirname(short)).mode & 0o077, 0);
+      chmodSync(dirname(short), 0o777);
+      throws(() => socketPathFor(long), LapidaryError);
+    } finally {
+      rmSync(dirname(short), { recursive: true });
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it("prints equal JSON alike, whatever the order of its keys", () => {
+    strictEqual(canonicalJson({ b: [1, { d: null, c: "x" }], a: true }), canonicalJson({ a: true, b: [1, { c: "x", d: null }] }));
+  });
+});
