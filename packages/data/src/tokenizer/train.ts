@@ -8,7 +8,7 @@ import { firstPieceId, isReservedName, type Merge, maxVocabSize, Pieces } from "
 export interface TrainTokenizerOptions {
   /** Ids in all: 4 control tokens, 256 bytes, the alphabet, the merges. At least 260, at most 2²⁰. */
   readonly vocabSize: number;
-  /** Called now and then with how many of the pieces to be found are found. */
+  /** Called now and then with how many of the ids are given. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -34,6 +34,7 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
   if (!Number.isInteger(vocabSize) || vocabSize < firstPieceId || vocabSize > maxVocabSize)
     throw badSetting("vocabSize", vocabSize, `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`);
 
+  options.onProgress?.(0, vocabSize);
   const counted = countWords(texts);
   const alphabet = chooseAlphabet(counted, Math.floor((vocabSize - firstPieceId) * alphabetShare));
   const pieces = new Pieces();
@@ -50,7 +51,6 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
   );
 
   const merges: Merge[] = [];
-  const [start, total] = [pieces.end, vocabSize - pieces.end];
   while (pieces.end < vocabSize) {
     const pair = counts.next(leastCount);
     if (pair === undefined) break;
@@ -59,9 +59,9 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
     lengths.set(id, lengthOf(left) + lengthOf(right));
     counts.merge(left, right, id);
     merges.push(pair);
-    if (merges.length % 256 === 0) options.onProgress?.(pieces.end - start, total);
+    if (merges.length % 256 === 0) options.onProgress?.(pieces.end, vocabSize);
   }
-  options.onProgress?.(total, total);
+  options.onProgress?.(vocabSize, vocabSize);
   return new Tokenizer({ vocabSize, alphabet, merges });
 }
 

@@ -1,0 +1,34 @@
+import { isAbsolute, join, resolve } from "node:path";
+
+/** The name of the default corpus in a job file. */
+export const defaultCorpus = "node_modules";
+/** So much text the default corpus has: more than a small model sees in its few minutes. */
+export const defaultMaxBytes = 8_000_000;
+
+/** Where text comes from. Paths are absolute. */
+export type CorpusSpec =
+  /** The prose, declarations and code of the installed packages in this `node_modules`. */
+  | { readonly kind: "node_modules"; readonly directory: string; readonly maxBytes: number }
+  /** A UTF-8 file, a directory of such, or a JSONL file; `textField` is the field of a JSONL object that holds the text. */
+  | { readonly kind: "path"; readonly path: string; readonly textField: string };
+
+export interface CorpusSpecOptions {
+  /** The directory that has the `node_modules` of the default corpus. */
+  readonly projectRoot: string;
+  /** Where relative paths start; the project's root by default. */
+  readonly base?: string;
+  readonly textField?: string;
+  readonly maxBytes?: number;
+}
+
+/** What a job file's word for a corpus means: `node_modules`, or the path of a file or directory (`./node_modules` is a path). */
+export function corpusSpec(name: string, options: CorpusSpecOptions): CorpusSpec {
+  if (name === defaultCorpus) return { kind: "node_modules", directory: join(resolve(options.projectRoot), "node_modules"), maxBytes: options.maxBytes ?? defaultMaxBytes };
+  const path = isAbsolute(name) ? name : join(resolve(options.base ?? options.projectRoot), name);
+  return { kind: "path", path: resolve(path), textField: options.textField ?? "text" };
+}
+
+/** How errors and manifests call a corpus. */
+export function placeOf(spec: CorpusSpec): string {
+  return spec.kind === "path" ? spec.path : spec.directory;
+}

@@ -1,0 +1,126 @@
+import { createHash } from "node:crypto";
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { type CorpusSpec, placeOf } from "../corpus/corpus-spec.js";
+import type { Corpus, Document } from "../corpus/document.js";
+import { splitHeldOut } from "../corpus/held-out.js";
+import { readNodeModules } from "../corpus/node-modules.js";
+import { listCorpusFiles, readPathCorpus } from "../corpus/path-corpus.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { trainTokenizer } from "../tokenizer/train.js";
+import { SpecialToken } from "../tokenizer/vocabulary.js";
+import { datasetFiles, type Manifest, type SplitName } from "./manifest.js";
+import type { DatasetRequest } from "./request.js";
+import { bytesPerToken, TokenWriter } from "./token-file.js";
+import { TokenCounts } from "./unigram.js";
+
+/** What preparing does, in this order. */
+export type PrepareStage = "read the corpus" | "train the tokenizer" | "encode";
+
+export interface PrepareProgress {
+  readonly stage: PrepareStage;
+  /** From 0 to `total`, in a unit of the stage's own. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export type OnPrepareProgress = (progress: PrepareProgress) => void;
+
+/** The tokenizer learns from at most so many characters, evenly drawn: more would not change what is frequent. */
+const tokenizerCharacters = 32_000_000;
+
+/**
+ * Writes a whole dataset into an existing, empty directory.
+ *
+ *     corpus ─► training and held-out documents ─► tokenizer (of the former) ─► train.bin, heldout.bin, documents.jsonl ─► dataset.json
+ *
+ * @throws LapidaryError whatever is wrong with the corpus
+ */
+export function buildDataset(request: DatasetRequest, key: string, directory: string, onProgress: OnPrepareProgress): void {
+  const place = placeOf(request.corpus);
+  onProgress({ stage: "read the corpus", done: 0, total: 1 });
+  const corpus = readCorpus(request.corpus, (done, total) => onProgress({ stage: "read the corpus", done, total }));
+  const splits = splitHeldOut(corpus.documents, request.heldOutFraction, place);
+  const tokenizer = trainTokenizer(sample(splits.train), {
+    vocabSize: request.vocabSize,
+    onProgress: (done, total) => onProgress({ stage: "train the tokenizer", done, total }),
+  });
+  const total = corpus.documents.length;
+  const documents = openSync(join(directory, datasetFiles.documents), "wx");
+  const encode = (split: SplitName, before: number): EncodedSplit =>
+    encodeSplit(splits[split], split, tokenizer, directory, documents, (done) => onProgress({ stage: "encode", done: before + done, total }));
+  let train: EncodedSplit;
+  let heldout: EncodedSplit;
+  try {
+    train = encode("train", 0);
+    heldout = encode("heldout", splits.train.length);
+  } finally {
+    closeSync(documents);
+  }
+  writeFileSync(join(directory, datasetFiles.tokenizer), JSON.stringify(tokenizer));
+  const manifest: Manifest = {
+    format: "lapidary-dataset",
+    version: 1,
+    key,
+    contentHash: hashOf(directory),
+    corpus: place,
+    vocabSize: request.vocabSize,
+    bytesPerToken: bytesPerToken(request.vocabSize),
+    splits: { train: train.summary, heldout: heldout.summary },
+    unigramNats: heldout.counts.crossEntropyUnder(train.counts),
+    leftOut: corpus.leftOut,
+  };
+  writeFileSync(join(directory, datasetFiles.manifest), `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+function readCorpus(spec: CorpusSpec, onProgress: (done: number, total: number) => void): Corpus {
+  if (spec.kind === "node_modules") return readNodeModules(spec.directory, { maxBytes: spec.maxBytes, onProgress });
+  return readPathCorpus(spec.path, listCorpusFiles(spec.path), { textField: spec.textField, onProgress });
+}
+
+/** The texts to train the tokenizer on: all of them, or every nth. They are in shuffled order already. */
+function* sample(documents: readonly Document[]): Generator<string> {
+  let characters = 0;
+  for (const { text } of documents) {
+    if (characters > 0 && characters + text.length > tokenizerCharacters) return;
+    characters += text.length;
+    yield text;
+  }
+}
+
+interface EncodedSplit {
+  readonly summary: Manifest["splits"][SplitName];
+  readonly counts: TokenCounts;
+}
+
+/** Writes the packed stream of a split, and a line for each document: where it came from and where it begins. */
+function encodeSplit(documents: readonly Document[], split: SplitName, tokenizer: Tokenizer, directory: string, list: number, onProgress: (done: number) => void): EncodedSplit {
+  const writer = new TokenWriter(join(directory, datasetFiles.tokens(split)), bytesPerToken(tokenizer.vocabSize));
+  const counts = new TokenCounts(tokenizer.vocabSize);
+  let textBytes = 0;
+  try {
+    for (const [at, { source, text }] of documents.entries()) {
+      const start = writer.length;
+      writer.push(SpecialToken.bos);
+      for (const token of tokenizer.encode(text)) {
+        writer.push(token);
+        counts.add(token);
+      }
+      writer.push(SpecialToken.eos);
+      counts.add(SpecialToken.eos);
+      textBytes += Buffer.byteLength(text);
+      writeSync(list, `${JSON.stringify({ split, source, start, tokens: writer.length - start })}\n`);
+      if (at % 64 === 0) onProgress(at);
+    }
+    onProgress(documents.length);
+  } finally {
+    writer.close();
+  }
+  return { summary: { documents: documents.length, tokens: writer.length, targets: counts.total, textBytes }, counts };
+}
+
+function hashOf(directory: string): string {
+  const hash = createHash("sha256");
+  for (const name of [datasetFiles.tokenizer, datasetFiles.tokens("train"), datasetFiles.tokens("heldout")]) hash.update(readFileSync(join(directory, name)));
+  return hash.digest("hex");
+}

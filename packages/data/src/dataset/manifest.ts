@@ -1,0 +1,64 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { badDataset } from "../data-errors.js";
+import { firstIssue } from "../tokenizer/tokenizer-json.js";
+
+const count = z.number().int().nonnegative();
+
+const splitSchema = z.strictObject({
+  documents: count,
+  /** In the file, `<bos>` and `<eos>` included. */
+  tokens: count,
+  /** Targets in an epoch: all tokens but `<bos>`. */
+  targets: count,
+  /** Of the text in UTF-8: for bits per byte. */
+  textBytes: count,
+});
+
+/** `dataset.json`: what a prepared dataset is, in the form in which it is stored. */
+export const manifestSchema = z.strictObject({
+  format: z.literal("lapidary-dataset"),
+  version: z.literal(1),
+  /** Of the request: the name of its directory. */
+  key: z.string(),
+  /** SHA-256 of the tokenizer and both token files: equal when, and only when, a run sees the same numbers. */
+  contentHash: z.string(),
+  /** Where the text came from, for people. */
+  corpus: z.string(),
+  vocabSize: z.number().int().positive(),
+  bytesPerToken: z.union([z.literal(2), z.literal(4)]),
+  splits: z.strictObject({ train: splitSchema, heldout: splitSchema }),
+  /** What a unigram model of the training tokens gets on the held-out targets, nats per token. */
+  unigramNats: z.number().nonnegative(),
+  /** Files and texts that are not in the corpus, by reason. */
+  leftOut: z.record(z.string(), count),
+});
+
+export type Manifest = Readonly<z.infer<typeof manifestSchema>>;
+export type SplitName = "train" | "heldout";
+
+/** Files of a dataset directory. */
+export const datasetFiles = {
+  manifest: "dataset.json",
+  tokenizer: "tokenizer.json",
+  documents: "documents.jsonl",
+  tokens: (split: SplitName): string => `${split}.bin`,
+} as const;
+
+/** @throws LapidaryError `LAP_DATA_DATASET` */
+export function readManifest(directory: string): Manifest {
+  const path = join(directory, datasetFiles.manifest);
+  const parsed = manifestSchema.safeParse(readJson(path));
+  if (!parsed.success) throw badDataset(path, firstIssue(parsed.error));
+  return parsed.data;
+}
+
+/** @throws LapidaryError `LAP_DATA_DATASET` */
+export function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch (cause) {
+    throw badDataset(path, cause instanceof Error ? cause.message : String(cause));
+  }
+}

@@ -1,0 +1,122 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { Worker } from "node:worker_threads";
+import { errorFromJSON, LapidaryError, unreachable } from "@lapidary/std";
+import type { OnPrepareProgress } from "./build.js";
+import { type Dataset, openDataset } from "./dataset.js";
+import { datasetFiles } from "./manifest.js";
+import type { FromPrepareThread, PrepareThreadData } from "./prepare-thread.js";
+import { checkRequest, datasetKey, type DatasetRequest } from "./request.js";
+
+export interface PrepareOptions extends DatasetRequest {
+  /** Datasets are kept here, each in a directory of its own, named by what it was made from. */
+  readonly cacheDir: string;
+  readonly onProgress?: OnPrepareProgress;
+  /** Stops the work; the promise then rejects with the signal's reason and nothing is left behind. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The dataset of a corpus: opened if it was prepared before, else prepared now, in a thread, so that the caller stays
+ * responsive. A dataset appears whole or not at all: it is written beside its place and moved there in one step, so an
+ * interrupted or concurrent preparation does no harm.
+ *
+ * @throws LapidaryError `LAP_DATA_…`: whatever is wrong with the settings or the corpus
+ */
+export async function prepareDataset(options: PrepareOptions): Promise<Dataset> {
+  const { corpus, vocabSize, heldOutFraction, cacheDir, onProgress, signal } = options;
+  const request: DatasetRequest = { corpus, vocabSize, heldOutFraction };
+  checkRequest(request);
+  const key = datasetKey(request);
+  const directory = join(resolve(cacheDir), key);
+  const prepared = openIfPrepared(directory);
+  if (prepared !== undefined) return prepared;
+
+  signal?.throwIfAborted();
+  mkdirSync(cacheDir, { recursive: true });
+  removeAbandoned(cacheDir);
+  const scratch = join(resolve(cacheDir), scratchName(key));
+  mkdirSync(scratch);
+  try {
+    await buildInThread({ request, key, directory: scratch }, onProgress ?? (() => undefined), signal);
+    return moveIntoPlace(scratch, directory);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** What lies there is used if it is whole; a directory that somebody damaged is removed. */
+function openIfPrepared(directory: string): Dataset | undefined {
+  if (!existsSync(directory)) return undefined;
+  try {
+    return openDataset(directory);
+  } catch (error) {
+    if (!(error instanceof LapidaryError) || error.code !== "LAP_DATA_DATASET") throw error;
+    rmSync(directory, { recursive: true, force: true });
+    return undefined;
+  }
+}
+
+/** Where another process was faster, its dataset is taken: it is the same. */
+function moveIntoPlace(scratch: string, directory: string): Dataset {
+  const faster = openIfPrepared(directory);
+  if (faster !== undefined) return faster;
+  try {
+    renameSync(scratch, directory);
+  } catch (error) {
+    const meanwhile = openIfPrepared(directory);
+    if (meanwhile === undefined) throw error;
+    return meanwhile;
+  }
+  return openDataset(directory);
+}
+
+const scratchPattern = /^\.preparing-(\d+)-/;
+
+function scratchName(key: string): string {
+  return `.preparing-${process.pid}-${key}-${Math.floor(performance.now() * 1000)}`;
+}
+
+/** Removes what processes that no longer live left half done. */
+function removeAbandoned(cacheDir: string): void {
+  for (const name of readdirSync(cacheDir)) {
+    const pid = scratchPattern.exec(name)?.[1];
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(cacheDir, name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
+
+async function buildInThread(workerData: PrepareThreadData, onProgress: OnPrepareProgress, signal: AbortSignal | undefined): Promise<void> {
+  const thread = new Worker(new URL("./prepare-thread.js", import.meta.url), { workerData });
+  const abort = (): void => void thread.terminate();
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    await new Promise<void>((done, fail) => {
+      thread.on("message", (message: FromPrepareThread) => {
+        switch (message.kind) {
+          case "progress":
+            return onProgress(message.progress);
+          case "done":
+            return done();
+          case "failed":
+            return fail(errorFromJSON(message.error));
+          default:
+            return unreachable(message);
+        }
+      });
+      thread.once("error", fail);
+      thread.once("exit", (code) => fail(signal?.aborted === true ? signal.reason : new Error(`the thread that prepares data ended with code ${code}`)));
+    });
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    await thread.terminate();
+  }
+}
