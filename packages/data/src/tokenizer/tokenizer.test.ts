@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
-import { LapidaryError } from "@lapidary/std";
 import fc from "fast-check";
+import { hasCode } from "../testing/workspace.js";
 import { cutPattern } from "./characters.js";
 import { cuts } from "./cuts.js";
 import { toHuggingFace } from "./hugging-face.js";
@@ -183,15 +183,6 @@ describe("stored tokenizer", () => {
     strictEqual(files.model.merges.length, 4);
   });
 });
-
-function hasCode(code: string): (error: unknown) => boolean {
-  return (error) => {
-    ok(error instanceof LapidaryError, String(error));
-    strictEqual(error.code, code);
-    ok(error.remedy !== "" && error.place !== undefined);
-    return true;
-  };
-}
 
 /** Byte-pair training by its definition: count all pairs of all words anew before every merge. */
 function naiveMerges(words: readonly string[], trained: Tokenizer): [number, number][] {

@@ -1,0 +1,258 @@
+import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
+import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { corpusSpec } from "../corpus/corpus-spec.js";
+import { hasCode, prose, Workspace } from "../testing/workspace.js";
+import { SpecialToken } from "../tokenizer/vocabulary.js";
+import { type Batch, type Dataset, openDataset } from "./dataset.js";
+import { permute } from "./permutation.js";
+import { prepareDataset, type PrepareOptions } from "./prepare.js";
+import { bytesPerToken, TokenReader, TokenWriter } from "./token-file.js";
+import { TokenCounts } from "./unigram.js";
+
+const workspace = new Workspace();
+const cacheDir = workspace.folder();
+const corpusPath = join(workspace.folder({ "book.txt": prose(1, 600) }), "book.txt");
+const options = (path = corpusPath): PrepareOptions => ({ corpus: corpusSpec(path, { projectRoot: "/" }), vocabSize: 400, heldOutFraction: 0.2, cacheDir });
+
+describe("dataset", () => {
+  let dataset: Dataset;
+  before(async () => {
+    dataset = await prepareDataset(options());
+  });
+  after(() => {
+    dataset.close();
+    workspace.remove();
+  });
+
+  describe("batches", () => {
+    const request = { split: "train", seed: 7, batch: 8, seq: 16 } as const;
+
+    it("are the same whether their rows are asked for together or apart, whatever was asked before", () => {
+      fc.assert(
+        fc.property(fc.nat(5000), fc.integer({ min: 0, max: 2 ** 40 }), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 40 }), (step, seed, batch, seq) => {
+          const whole = dataset.batch({ split: "train", seed, step, batch, seq });
+          for (let row = 0; row < batch; row++) {
+            const one = dataset.batch({ split: "train", seed, step, batch, seq, rows: [row, row + 1] });
+            for (const key of ["tokens", "targets", "mask"] as const) deepStrictEqual(one[key], whole[key].slice(row * seq, (row + 1) * seq));
+          }
+        }),
+        { numRuns: 40 },
+      );
+    });
+
+    it("go through every row once an epoch, in an order that differs between epochs and seeds", () => {
+      const rows = dataset.rowsPerEpoch("train", 16);
+      const first = rowIds(0, 1);
+      deepStrictEqual(first.toSorted(), rowsInOrder().toSorted());
+      deepStrictEqual(rowIds(1, 1).toSorted(), first.toSorted());
+      ok(JSON.stringify(rowIds(1, 1)) !== JSON.stringify(first));
+      ok(JSON.stringify(rowIds(0, 2)) !== JSON.stringify(first));
+
+      function rowIds(epoch: number, seed: number): string[] {
+        return Array.from({ length: rows }, (_, i) => dataset.batch({ split: "train", seed, step: epoch * rows + i, batch: 1, seq: 16 }).tokens.join(" "));
+      }
+      function rowsInOrder(): string[] {
+        const stream = dataset.tokens("train", 0, dataset.manifest.splits.train.tokens);
+        return Array.from({ length: rows }, (_, i) => Int32Array.from({ length: 16 }, (_, t) => stream[i * 16 + t] ?? SpecialToken.pad).join(" "));
+      }
+    });
+
+    it("do not repeat a row within an epoch though batches straddle its end", () => {
+      const rows = dataset.rowsPerEpoch("train", 16);
+      const steps = Math.ceil((2 * rows) / 8);
+      const seen = Array.from({ length: steps }, (_, step) => dataset.batch({ ...request, step })).flatMap((batch) => Array.from({ length: 8 }, (_, r) => batch.tokens.slice(r * 16, r * 16 + 16).join(" ")));
+      strictEqual(new Set(seen.slice(0, rows)).size, rows);
+      strictEqual(new Set(seen.slice(rows, 2 * rows)).size, rows);
+    });
+
+    it("have the next token as target, and count every token but <bos> once", () => {
+      for (const split of ["train", "heldout"] as const) {
+        const stream = dataset.tokens(split, 0, Infinity);
+        const counted = all(split).flatMap(({ tokens, targets, mask }) =>
+          Array.from(mask, (counts, i) => {
+            if (counts === 0) ok(targets[i] === SpecialToken.bos || targets[i] === SpecialToken.pad);
+            return { token: tokens[i], target: targets[i], counts };
+          }).filter(({ counts }) => counts === 1),
+        );
+        const pairs = Array.from(stream.slice(1), (target, i) => ({ token: stream[i], target, counts: 1 })).filter(({ target }) => target !== SpecialToken.bos);
+        const sorted = (list: typeof counted): string[] => list.map((pair) => JSON.stringify(pair)).toSorted();
+        deepStrictEqual(sorted(counted), sorted(pairs));
+        strictEqual(counted.length, dataset.manifest.splits[split].targets);
+      }
+      function all(split: "train" | "heldout"): Batch[] {
+        const steps = split === "train" ? dataset.rowsPerEpoch(split, 32) : dataset.heldoutBatches(1, 32);
+        return Array.from({ length: steps }, (_, step) => dataset.batch({ split, seed: 3, step, batch: 1, seq: 32 }));
+      }
+    });
+
+    it("of the held-out split come in order, whatever the seed, and are padded at the end", () => {
+      const [batch, seq] = [7, 16];
+      const steps = dataset.heldoutBatches(batch, seq);
+      const tokens = Array.from({ length: steps }, (_, step) => [...dataset.batch({ split: "heldout", seed: step, step, batch, seq }).tokens]).flat();
+      const stream = [...dataset.tokens("heldout", 0, Infinity)];
+      deepStrictEqual(tokens.slice(0, stream.length - 1), stream.slice(0, -1));
+      ok(tokens.slice(stream.length).every((token) => token === SpecialToken.pad));
+      throws(() => dataset.batch({ split: "heldout", seed: 0, step: steps, batch, seq }), /invariant/);
+    });
+
+    it("read as the text that was packed", () => {
+      const stream = dataset.tokenizer.decode(dataset.tokens("train", 0, Infinity), { special: true });
+      const packed = stream.split("<eos>").filter((part) => part !== "");
+      ok(packed.every((part) => part.startsWith("<bos>")));
+      const book = readFileSync(corpusPath, "utf8");
+      ok(packed.every((part) => book.includes(part.slice("<bos>".length))));
+    });
+
+    it("are refused before a run when the corpus does not fill one", () => {
+      dataset.requireBatch({ batch: 8, seq: 16 });
+      throws(() => dataset.requireBatch({ batch: 100_000, seq: 16 }), hasCode("LAP_DATA_TOO_SMALL", "book.txt"));
+    });
+  });
+
+  describe("preparing", () => {
+    it("gives a dataset whose manifest counts what its files hold", () => {
+      const { splits, unigramNats, contentHash, vocabSize } = dataset.manifest;
+      strictEqual(splits.train.textBytes + splits.heldout.textBytes, statSync(corpusPath).size);
+      for (const split of ["train", "heldout"] as const) strictEqual(splits[split].tokens, splits[split].targets + splits[split].documents);
+      ok(unigramNats > 1 && unigramNats < Math.log(vocabSize));
+      strictEqual(contentHash.length, 64);
+      const lines = readFileSync(join(dataset.directory, "documents.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line) as { split: "train" | "heldout"; start: number });
+      strictEqual(lines.length, splits.train.documents + splits.heldout.documents);
+      for (const { split, start } of lines) strictEqual(dataset.tokens(split, start, 1)[0], SpecialToken.bos);
+    });
+
+    it("opens what it prepared before, and prepares anew when the request or the file changed", async () => {
+      const again = await prepareDataset({ ...options(), onProgress: () => ok(false, "prepared twice") });
+      strictEqual(again.directory, dataset.directory);
+      again.close();
+      const other = await prepareDataset({ ...options(), vocabSize: 401 });
+      ok(other.directory !== dataset.directory);
+      other.close();
+      const path = join(workspace.folder({ "changing.txt": prose(2, 100) }), "changing.txt");
+      const before = await prepareDataset(options(path));
+      utimesSync(path, 1, 1);
+      const after = await prepareDataset(options(path));
+      ok(after.directory !== before.directory);
+      strictEqual(after.manifest.contentHash, before.manifest.contentHash);
+      for (const each of [before, after]) each.close();
+    });
+
+    it("tells its stages in order", async () => {
+      const stages: string[] = [];
+      const path = join(workspace.folder({ "p.txt": prose(3, 100) }), "p.txt");
+      const prepared = await prepareDataset({ ...options(path), onProgress: ({ stage, done, total }) => (ok(done <= total), stages.at(-1) === stage || stages.push(stage)) });
+      prepared.close();
+      deepStrictEqual(stages, ["read the corpus", "train the tokenizer", "encode"]);
+    });
+
+    it("gives one dataset to all who ask at the same time", async () => {
+      const path = join(workspace.folder({ "c.txt": prose(4, 100) }), "c.txt");
+      const both = await Promise.all([prepareDataset(options(path)), prepareDataset(options(path))]);
+      strictEqual(both[0].directory, both[1].directory);
+      for (const each of both) each.close();
+    });
+
+    it("leaves nothing behind when the corpus is bad, when it is stopped, or when an earlier process died", async () => {
+      const cache = workspace.folder();
+      const bad = join(workspace.folder({ "bad.txt": Buffer.from([0x61, 0xff]) }), "bad.txt");
+      await rejects(prepareDataset({ ...options(bad), cacheDir: cache }), hasCode("LAP_DATA_NOT_UTF8", "byte 1"));
+      const empty = join(workspace.folder({ "empty.txt": "" }), "empty.txt");
+      await rejects(prepareDataset({ ...options(empty), cacheDir: cache }), hasCode("LAP_DATA_EMPTY"));
+      const tiny = join(workspace.folder({ "tiny.txt": "one line" }), "tiny.txt");
+      await rejects(prepareDataset({ ...options(tiny), cacheDir: cache }), hasCode("LAP_DATA_TOO_SMALL"));
+      const stop = new AbortController();
+      await rejects(prepareDataset({ ...options(), cacheDir: cache, signal: stop.signal, onProgress: () => stop.abort(new Error("enough")) }), /enough/);
+      deepStrictEqual(readdirSync(cache), []);
+      mkdirSync(join(cache, ".preparing-999999999-x"));
+      (await prepareDataset({ ...options(), cacheDir: cache })).close();
+      strictEqual(readdirSync(cache).length, 1);
+    });
+
+    it("prepares anew what somebody damaged, and opening it says so", async () => {
+      const cache = workspace.folder();
+      const first = await prepareDataset({ ...options(), cacheDir: cache });
+      first.close();
+      const damage: (() => void)[] = [
+        () => truncateSync(join(first.directory, "train.bin"), 100),
+        () => truncateSync(join(first.directory, "heldout.bin"), 0),
+        () => writeFileSync(join(first.directory, "dataset.json"), "{"),
+        () => writeFileSync(join(first.directory, "dataset.json"), '{"format":"lapidary-dataset"}'),
+      ];
+      for (const harm of damage) {
+        harm();
+        throws(() => openDataset(first.directory), hasCode("LAP_DATA_DATASET"));
+        (await prepareDataset({ ...options(), cacheDir: cache })).close();
+        openDataset(first.directory).close();
+      }
+      throws(() => openDataset(join(cache, "absent")), hasCode("LAP_DATA_DATASET", "absent"));
+    });
+
+    it("refuses settings that cannot be, before it reads anything", async () => {
+      for (const vocabSize of [0, 259, 1e9, Number.NaN]) await rejects(prepareDataset({ ...options("/absent"), vocabSize }), hasCode("LAP_DATA_SETTING", "vocabSize"));
+      for (const heldOutFraction of [0, -1, 0.6, Number.NaN]) await rejects(prepareDataset({ ...options("/absent"), heldOutFraction }), hasCode("LAP_DATA_SETTING", "heldOutFraction"));
+      await rejects(prepareDataset(options("/absent/file.txt")), hasCode("LAP_DATA_MISSING", "/absent/file.txt"));
+    });
+
+    it("holds a corpus of installed packages too, keyed by their lock file", async () => {
+      const files = Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`node_modules/p${i}/README.md`, prose(50 + i, 12)]));
+      const project = workspace.folder({ ...files, "package-lock.json": "{}" });
+      const request = { ...options(), corpus: corpusSpec("node_modules", { projectRoot: project }) };
+      const [first, again] = [await prepareDataset(request), await prepareDataset(request)];
+      strictEqual(first.directory, again.directory);
+      writeFileSync(join(project, "package-lock.json"), "{ }");
+      const changed = await prepareDataset(request);
+      ok(changed.directory !== first.directory);
+      strictEqual(changed.manifest.contentHash, first.manifest.contentHash);
+      for (const each of [first, again, changed]) each.close();
+    });
+  });
+});
+
+describe("permutation", () => {
+  it("takes every index to one place, for every size and key", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 600 }), fc.integer({ min: 0, max: 0xffffffff }), (size, key) => {
+        strictEqual(new Set(Array.from({ length: size }, (_, i) => permute(i, size, key))).size, size);
+      }),
+    );
+  });
+
+  it("moves neighbours apart", () => {
+    const places = Array.from({ length: 1000 }, (_, i) => permute(i, 1000, 5));
+    const near = places.filter((place, i) => Math.abs(place - (places[i + 1] ?? place + 999)) < 10);
+    ok(near.length < 50, String(near.length));
+  });
+});
+
+describe("token files", () => {
+  const files = new Workspace();
+  after(() => files.remove());
+
+  it("hold tokens of two or four bytes, and read any stretch", () => {
+    for (const vocabSize of [65_536, 65_537]) {
+      const bytes = bytesPerToken(vocabSize);
+      strictEqual(bytes, vocabSize === 65_536 ? 2 : 4);
+      const path = join(files.folder(), "t.bin");
+      const writer = new TokenWriter(path, bytes);
+      for (let i = 0; i < 300_000; i++) writer.push(i % vocabSize);
+      strictEqual(writer.length, 300_000);
+      writer.close();
+      const reader = new TokenReader(path, 300_000, bytes);
+      deepStrictEqual([...reader.read(299_998, 9)], [299_998 % vocabSize, 299_999 % vocabSize]);
+      deepStrictEqual([...reader.read(262_143, 2)], [262_143 % vocabSize, 262_144 % vocabSize]);
+      strictEqual(reader.read(400_000, 2).length, 0);
+      reader.close();
+    }
+  });
+});
+
+describe("unigram model", () => {
+  it("gets the cross entropy of add-one smoothed counts", () => {
+    const [trained, heldout] = [new TokenCounts(4), new TokenCounts(4)];
+    for (const token of [0, 0, 0, 1]) trained.add(token);
+    for (const token of [0, 3]) heldout.add(token);
+    ok(Math.abs(heldout.crossEntropyUnder(trained) + (Math.log(4 / 8) + Math.log(1 / 8)) / 2) < 1e-12);
+  });
+});

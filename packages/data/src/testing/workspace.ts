@@ -1,0 +1,48 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { ok, strictEqual } from "node:assert/strict";
+import { LapidaryError, seededRandom } from "@lapidary/std";
+
+/** A directory for one test file: `files` are written into fresh folders of it, all removed in the end. */
+export class Workspace {
+  readonly root = mkdtempSync(join(tmpdir(), "lapidary-data-"));
+  #made = 0;
+
+  /** Writes files into a new folder and gives its path. */
+  folder(files: Readonly<Record<string, string | Uint8Array>> = {}): string {
+    const folder = join(this.root, String(this.#made++));
+    mkdirSync(folder);
+    for (const [name, content] of Object.entries(files)) {
+      mkdirSync(dirname(join(folder, name)), { recursive: true });
+      writeFileSync(join(folder, name), content);
+    }
+    return folder;
+  }
+
+  remove(): void {
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+/** A predicate for `throws` and `rejects`: an error of ours with this code, a remedy, exit code 2, and `place` in its place. */
+export function hasCode(code: string, place = ""): (error: unknown) => boolean {
+  return (error) => {
+    ok(error instanceof LapidaryError, String(error));
+    strictEqual(error.code, code);
+    strictEqual(error.exit, 2);
+    ok(error.remedy.length > 10);
+    ok(error.place?.includes(place), `${error.place} should name ${place}`);
+    return true;
+  };
+}
+
+const words = "the a red old small river stone house runs falls over under between light water bird song winter summer walks sees with and never always quietly".split(" ");
+
+/** Sentences of random words: prose that shares no eight words in a row with any other seed's. */
+export function prose(seed: number, sentences: number): string {
+  const random = seededRandom(seed);
+  const word = (): string => words[random.integer(words.length)] ?? "the";
+  const sentence = (): string => `${Array.from({ length: 6 + random.integer(8) }, word).join(" ")}.`;
+  return Array.from({ length: sentences }, (_, i) => sentence() + (i % 4 === 3 ? "\n\n" : " ")).join("");
+}
