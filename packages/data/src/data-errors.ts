@@ -1,34 +1,71 @@
-import { ExitCode, LapidaryError, formatBytes } from "@lapidary/std";
+import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
 
 /** Every mistake that a user can make with a corpus, a tokenizer or a dataset: one function each, its code for ever. */
 
 export function missingCorpus(path: string, near: string | undefined): LapidaryError {
-  return usage("LAP_DATA_MISSING", `there is no corpus at ${path}`, path, near === undefined ? "check the path: it is taken from the job's directory" : `did you mean ${near}?`);
+  return usage(
+    "LAP_DATA_MISSING",
+    `there is no corpus at ${path}`,
+    path,
+    near === undefined ? "check the path: it is taken from the job's directory" : `did you mean ${near}?`,
+  );
 }
 
 export function unreadable(path: string, cause: unknown): LapidaryError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new LapidaryError({ code: "LAP_DATA_UNREADABLE", message: `cannot read ${path}: ${reason}`, place: path, remedy: "check that it is a readable file or directory", exit: ExitCode.usage, cause });
+  return new LapidaryError({
+    code: "LAP_DATA_UNREADABLE",
+    message: `cannot read ${path}: ${reason}`,
+    place: path,
+    remedy: "check that it is a readable file or directory",
+    exit: ExitCode.usage,
+    cause,
+  });
 }
 
 export function emptyCorpus(path: string, why: string): LapidaryError {
-  return usage("LAP_DATA_EMPTY", `the corpus is empty: ${why}`, path, "name a file, directory or JSONL that holds text, or use the corpus `node_modules`");
+  return usage(
+    "LAP_DATA_EMPTY",
+    `the corpus is empty: ${why}`,
+    path,
+    "name a file, directory or JSONL that holds text, or use the corpus `node_modules`",
+  );
 }
 
 export function notUtf8(path: string, byteOffset: number): LapidaryError {
-  return usage("LAP_DATA_NOT_UTF8", `${path} is not UTF-8: the byte at offset ${byteOffset} starts no character`, `${path}, byte ${byteOffset}`, "convert it first, for instance with `iconv -f LATIN1 -t UTF-8`");
+  return usage(
+    "LAP_DATA_NOT_UTF8",
+    `${path} is not UTF-8: the byte at offset ${byteOffset} starts no character`,
+    `${path}, byte ${byteOffset}`,
+    "convert it first, for instance with `iconv -f LATIN1 -t UTF-8`",
+  );
 }
 
 export function badJsonLine(path: string, line: number, why: string): LapidaryError {
-  return usage("LAP_DATA_JSONL", `line ${line} of ${path} ${why}`, `${path}:${line}`, 'every line must be a JSON object with a string in its text field, as in {"text": "…"}; the field is named by textField');
+  return usage(
+    "LAP_DATA_JSONL",
+    `line ${line} of ${path} ${why}`,
+    `${path}:${line}`,
+    'every line must be a JSON object with a string in its text field, as in {"text": "…"}; the field is named by textField',
+  );
 }
 
 export function corpusTooLarge(path: string, bytes: number, limitBytes: number): LapidaryError {
-  return usage("LAP_DATA_TOO_LARGE", `${path} holds ${formatBytes(bytes)}, more than the ${formatBytes(limitBytes)} that fit`, path, "split it into several files, or name a smaller part of it");
+  return usage(
+    "LAP_DATA_TOO_LARGE",
+    `${path} holds ${formatBytes(bytes)}, more than the ${formatBytes(limitBytes)} that fit`,
+    path,
+    "split it into several files, or name a smaller part of it",
+  );
 }
 
 export function indivisibleCorpus(place: string): LapidaryError {
-  return usage("LAP_DATA_TOO_SMALL", "the corpus is too small to hold any text out for evaluation", place, "add text: at least two documents are needed, some hundred bytes each");
+  return usage(
+    "LAP_DATA_TOO_SMALL",
+    "the corpus is too small to hold any text out for evaluation",
+    place,
+    "add text: at least two documents are needed, some hundred bytes each",
+  );
 }
 
 export function tooSmallForBatch(place: string, rows: number, batch: number, seq: number): LapidaryError {
@@ -45,15 +82,30 @@ export function badSetting(key: string, value: unknown, must: string): LapidaryE
 }
 
 export function badTokenizer(place: string, why: string): LapidaryError {
-  return usage("LAP_DATA_TOKENIZER", `this is no tokenizer of ours: ${why}`, place, "train it again, or name the tokenizer.json that belongs to the run");
+  return usage(
+    "LAP_DATA_TOKENIZER",
+    `this is no tokenizer of ours: ${why}`,
+    place,
+    "train it again, or name the tokenizer.json that belongs to the run",
+  );
 }
 
 export function unknownTokenId(id: number, vocabSize: number): LapidaryError {
-  return usage("LAP_DATA_TOKEN_ID", `token ${id} is outside of the vocabulary of ${vocabSize}`, `token ${id}`, "use the tokenizer that the model was trained with");
+  return usage(
+    "LAP_DATA_TOKEN_ID",
+    `token ${id} is outside of the vocabulary of ${vocabSize}`,
+    `token ${id}`,
+    "use the tokenizer that the model was trained with",
+  );
 }
 
 export function badDataset(place: string, why: string): LapidaryError {
-  return usage("LAP_DATA_DATASET", `this is no complete dataset: ${why}`, place, "delete the directory: it is prepared again when it is next needed");
+  return usage(
+    "LAP_DATA_DATASET",
+    `this is no complete dataset: ${why}`,
+    place,
+    "delete the directory: it is prepared again when it is next needed",
+  );
 }
 
 function usage(code: string, message: string, place: string, remedy: string): LapidaryError {

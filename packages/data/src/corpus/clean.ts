@@ -66,7 +66,8 @@ function isFurniture(line: string): boolean {
   const trimmed = line.trim();
   if (trimmed === "") return false;
   if (/^\[[^\]]+\]:\s/.test(trimmed)) return true;
-  if (/^(<[^>]*>\s*)+$/.test(trimmed) || /^<\/?(a|img|p|div|br|td|tr|th|table|sup|h\d|picture|source|details|summary)\b/i.test(trimmed)) return true;
+  if (/^(<[^>]*>\s*)+$/.test(trimmed) || /^<\/?(a|img|p|div|br|td|tr|th|table|sup|h\d|picture|source|details|summary)\b/i.test(trimmed))
+    return true;
   if (trimmed.length > 600) return true;
   const withoutAddresses = trimmed.replace(/\(?(https?:\/\/|#)[^\s)]+\)?/g, "");
   return withoutAddresses.length < trimmed.length * 0.4;
@@ -93,7 +94,12 @@ function whyNotProse(text: string): string | undefined {
 }
 
 function whyNotCode(text: string): string | undefined {
-  if (/__esModule|__webpack_|webpackBootstrap|_interopRequire|__generator\(|__awaiter\(|__decorate\(|__extends\(|@generated|DO NOT EDIT|createRequire as __/.test(text)) return "written by a tool";
+  if (
+    /__esModule|__webpack_|webpackBootstrap|_interopRequire|__generator\(|__awaiter\(|__decorate\(|__extends\(|@generated|DO NOT EDIT|createRequire as __/.test(
+      text,
+    )
+  )
+    return "written by a tool";
   const lines = text.split("\n").filter((line) => line !== "");
   if (lines.some((line) => line.length > 300)) return "long lines";
   const meanLength = text.length / lines.length;

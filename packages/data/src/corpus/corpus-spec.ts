@@ -23,7 +23,12 @@ export interface CorpusSpecOptions {
 
 /** What a job file's word for a corpus means: `node_modules`, or the path of a file or directory (`./node_modules` is a path). */
 export function corpusSpec(name: string, options: CorpusSpecOptions): CorpusSpec {
-  if (name === defaultCorpus) return { kind: "node_modules", directory: join(resolve(options.projectRoot), "node_modules"), maxBytes: options.maxBytes ?? defaultMaxBytes };
+  if (name === defaultCorpus)
+    return {
+      kind: "node_modules",
+      directory: join(resolve(options.projectRoot), "node_modules"),
+      maxBytes: options.maxBytes ?? defaultMaxBytes,
+    };
   const path = isAbsolute(name) ? name : join(resolve(options.base ?? options.projectRoot), name);
   return { kind: "path", path: resolve(path), textField: options.textField ?? "text" };
 }

@@ -34,10 +34,14 @@ describe("the default corpus", () => {
     "alpha/index.d.ts": `/** Copyright 2020 X, licence MIT. */\nexport interface Options {\n${Array.from({ length: 20 }, (_, i) => `  /** ${prose(100 + i, 1).trim()} */\n  option${"abcdefghijklmnopqrst"[i]}: string;`).join("\n")}\n}\n//# sourceMappingURL=index.d.ts.map\n`,
     "@scope/beta/README.md": `# beta\r\n\r\n${prose(2, 12)}`,
     "@scope/beta/LICENSE.md": mit.replace("Somebody", "Another Person").replace(/\n(?=\S)/g, " "),
-    "@scope/beta/lib/code.js": Array.from({ length: 12 }, (_, i) => `// ${prose(200 + i, 1).trim()}\nexport function name${"abcdefghijkl"[i]}(value) {\n  return value.${"abcdefghijkl"[i]}thing;\n}\n`).join("\n"),
+    "@scope/beta/lib/code.js": Array.from(
+      { length: 12 },
+      (_, i) =>
+        `// ${prose(200 + i, 1).trim()}\nexport function name${"abcdefghijkl"[i]}(value) {\n  return value.${"abcdefghijkl"[i]}thing;\n}\n`,
+    ).join("\n"),
     "@scope/beta/node_modules/gamma/README.md": prose(3, 12),
     "alpha/dist/alpha.min.js": "var a=1;",
-    "alpha/dist/bundle.js": `var x = "${"y".repeat(400)}";\n${prose(9, 20).replace(/^/gm, "// ")}`,
+    "alpha/dist/out.js": `var x = "${"y".repeat(400)}";\n${prose(9, 20).replace(/^/gm, "// ")}`,
     "alpha/dist/compiled.js": `Object.defineProperty(exports, "__esModule", { value: true });\n${prose(10, 20).replace(/^/gm, "// ")}`,
     "alpha/dist/table.js": `module.exports = {\n${Array.from({ length: 99 }, (_, i) => `  ${i * 7}: [${i}, ${i * 3}, ${i * 9}],`).join("\n")}\n};\n`,
     "alpha/dist/latin.js": Buffer.from(`// caf\xe9\n${prose(11, 20).replace(/^/gm, "// ")}`, "latin1"),
@@ -67,7 +71,10 @@ describe("the default corpus", () => {
   });
 
   it("is the same for the same installation, wherever it lies", () => {
-    deepStrictEqual(readNodeModules(workspace.folder(packages), { maxBytes: 1e6 }), readNodeModules(workspace.folder(packages), { maxBytes: 1e6 }));
+    deepStrictEqual(
+      readNodeModules(workspace.folder(packages), { maxBytes: 1e6 }),
+      readNodeModules(workspace.folder(packages), { maxBytes: 1e6 }),
+    );
   });
 
   it("lets no package dominate when the bytes are few", () => {
@@ -100,7 +107,15 @@ describe("a corpus of one's own", () => {
   });
 
   it("takes each file of a directory as a document, in an order that no locale changes, and passes over binary ones", () => {
-    const folder = workspace.folder({ "b.txt": prose(5, 8), "B.md": prose(6, 8), "sub/a.txt": prose(7, 8), "image.png": Buffer.from([0x89, 0, 1, 0xff]), "empty.txt": " \n", ".git/x": "x", "node_modules/p/y.js": "y" });
+    const folder = workspace.folder({
+      "b.txt": prose(5, 8),
+      "B.md": prose(6, 8),
+      "sub/a.txt": prose(7, 8),
+      "image.png": Buffer.from([0x89, 0, 1, 0xff]),
+      "empty.txt": " \n",
+      ".git/x": "x",
+      "node_modules/p/y.js": "y",
+    });
     const corpus = read(folder);
     deepStrictEqual(sources(corpus), ["B.md", "b.txt", "sub/a.txt"]);
     deepStrictEqual(corpus.leftOut, { binary: 1, blank: 1 });
@@ -109,12 +124,25 @@ describe("a corpus of one's own", () => {
   it("reads JSONL, by the field that is asked for", () => {
     const lines = `{"text":"one","body":"eins"}\n\n{"text":"two\\n","body":"zwei"}`;
     const path = join(workspace.folder({ "d.jsonl": lines }), "d.jsonl");
-    deepStrictEqual(read(path).documents.map(({ source, text }) => [source, text]), [["d.jsonl:1", "one"], ["d.jsonl:3", "two\n"]]);
-    deepStrictEqual(read(path, "body").documents.map(({ text }) => text), ["eins", "zwei"]);
+    deepStrictEqual(
+      read(path).documents.map(({ source, text }) => [source, text]),
+      [
+        ["d.jsonl:1", "one"],
+        ["d.jsonl:3", "two\n"],
+      ],
+    );
+    deepStrictEqual(
+      read(path, "body").documents.map(({ text }) => text),
+      ["eins", "zwei"],
+    );
   });
 
   it("names file and line of a bad JSONL line", () => {
-    const bad = (line: string): void => throws(() => read(join(workspace.folder({ "d.jsonl": `{"text":"x"}\n${line}\n` }), "d.jsonl")), hasCode("LAP_DATA_JSONL", "d.jsonl:2"));
+    const bad = (line: string): void =>
+      throws(
+        () => read(join(workspace.folder({ "d.jsonl": `{"text":"x"}\n${line}\n` }), "d.jsonl")),
+        hasCode("LAP_DATA_JSONL", "d.jsonl:2"),
+      );
     for (const line of ["{", "[]", "null", '"text"', '{"txt":"x"}', '{"text":3}']) bad(line);
     throws(() => read(join(workspace.folder({ "d.jsonl": '{"text":"x"}' }), "d.jsonl"), "toString"), hasCode("LAP_DATA_JSONL"));
   });
@@ -131,12 +159,16 @@ describe("a corpus of one's own", () => {
   it("finds the first byte that is no UTF-8 where a decoder stumbles", () => {
     const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
     fc.assert(
-      fc.property(fc.array(fc.oneof(fc.constantFrom(...Buffer.from("aé€😀")), fc.integer({ min: 0, max: 255 })), { maxLength: 12 }), (array) => {
-        const bytes = Uint8Array.from(array);
-        const at = firstInvalidByte(bytes);
-        decoder.decode(bytes.subarray(0, at));
-        if (at < bytes.length) for (let end = at + 1; end <= Math.min(at + 4, bytes.length); end++) throws(() => decoder.decode(bytes.subarray(0, end)));
-      }),
+      fc.property(
+        fc.array(fc.oneof(fc.constantFrom(...Buffer.from("aé€😀")), fc.integer({ min: 0, max: 255 })), { maxLength: 12 }),
+        (array) => {
+          const bytes = Uint8Array.from(array);
+          const at = firstInvalidByte(bytes);
+          decoder.decode(bytes.subarray(0, at));
+          if (at < bytes.length)
+            for (let end = at + 1; end <= Math.min(at + 4, bytes.length); end++) throws(() => decoder.decode(bytes.subarray(0, end)));
+        },
+      ),
     );
   });
 
@@ -144,24 +176,35 @@ describe("a corpus of one's own", () => {
     throws(() => read(join(workspace.folder({ "e.txt": "" }), "e.txt")), hasCode("LAP_DATA_EMPTY", "e.txt"));
     throws(() => read(join(workspace.folder({ "e.jsonl": "\n" }), "e.jsonl")), hasCode("LAP_DATA_EMPTY"));
     throws(() => read(workspace.folder()), hasCode("LAP_DATA_EMPTY"));
-    throws(() => read(join(workspace.folder({ "poems.txt": "x" }), "peoms.txt")), (error) => hasCode("LAP_DATA_MISSING", "peoms.txt")(error) && String((error as { remedy?: string }).remedy).includes("poems.txt"));
+    throws(
+      () => read(join(workspace.folder({ "poems.txt": "x" }), "peoms.txt")),
+      (error) => hasCode("LAP_DATA_MISSING", "peoms.txt")(error) && String((error as { remedy?: string }).remedy).includes("poems.txt"),
+    );
   });
 
   it("is told from the default corpus by its name alone", () => {
     strictEqual(corpusSpec("node_modules", { projectRoot: "/p" }).kind, "node_modules");
     deepStrictEqual(corpusSpec("./node_modules", { projectRoot: "/p" }), { kind: "path", path: "/p/node_modules", textField: "text" });
-    deepStrictEqual(corpusSpec("a.jsonl", { projectRoot: "/p", base: "/q", textField: "body" }), { kind: "path", path: "/q/a.jsonl", textField: "body" });
+    deepStrictEqual(corpusSpec("a.jsonl", { projectRoot: "/p", base: "/q", textField: "body" }), {
+      kind: "path",
+      path: "/q/a.jsonl",
+      textField: "body",
+    });
   });
 });
 
 describe("cutting into documents", () => {
   it("loses nothing, splits no character, and keeps within twice the target", () => {
     fc.assert(
-      fc.property(fc.array(fc.constantFrom("word ", "\n", "\n\n", "😀", "xxxxxxxxxxxx")).map((parts) => parts.join("")), fc.integer({ min: 2, max: 40 }), (text, target) => {
-        const parts = cutIntoDocuments(text, target);
-        strictEqual(parts.join(""), text);
-        for (const part of parts) ok(part.length > 0 && part.length <= 2 * target && Buffer.from(part).toString() === part);
-      }),
+      fc.property(
+        fc.array(fc.constantFrom("word ", "\n", "\n\n", "😀", "xxxxxxxxxxxx")).map((parts) => parts.join("")),
+        fc.integer({ min: 2, max: 40 }),
+        (text, target) => {
+          const parts = cutIntoDocuments(text, target);
+          strictEqual(parts.join(""), text);
+          for (const part of parts) ok(part.length > 0 && part.length <= 2 * target && Buffer.from(part).toString() === part);
+        },
+      ),
     );
   });
 });
@@ -181,7 +224,10 @@ describe("near-duplicates", () => {
     const seen = index();
     const [a, b, c] = [prose(21, 10), prose(22, 10), prose(23, 10)];
     const numbers = [a, b, c, `${a}${b}`].map((text) => seen.add(seen.shingles(text)));
-    deepStrictEqual(numbers.map((number) => seen.group(number)), [0, 0, 2, 0]);
+    deepStrictEqual(
+      numbers.map((number) => seen.group(number)),
+      [0, 0, 2, 0],
+    );
   });
 
   it("finds copies even when only a sample of the shingles is kept", () => {
@@ -196,7 +242,10 @@ describe("the held-out split", () => {
 
   it("takes every document to one side, groups whole, about as much as asked", () => {
     const { train, heldout } = splitHeldOut(corpus, 0.2, "x");
-    deepStrictEqual([...train, ...heldout].map(({ source }) => Number(source)).toSorted((a, b) => a - b), corpus.map((_, i) => i));
+    deepStrictEqual(
+      [...train, ...heldout].map(({ source }) => Number(source)).toSorted((a, b) => a - b),
+      corpus.map((_, i) => i),
+    );
     const groups = new Set(train.map(({ group }) => group));
     ok(heldout.every(({ group }) => !groups.has(group)));
     ok(heldout.length >= 9 && heldout.length <= 18);
@@ -207,13 +256,27 @@ describe("the held-out split", () => {
   });
 
   it("keeps copies together, and takes a corpus that is one group apart by document", () => {
-    const copies = corpus.slice(0, 10).flatMap((document) => [{ ...document, group: 0 }, { ...document, source: `copy of ${document.source}`, group: 0 }]);
+    const copies = corpus.slice(0, 10).flatMap((document) => [
+      { ...document, group: 0 },
+      { ...document, source: `copy of ${document.source}`, group: 0 },
+    ]);
     const { train, heldout } = splitHeldOut(copies, 0.2, "x");
     const texts = new Set(train.map(({ text }) => text));
     ok(heldout.length > 0 && heldout.every(({ text }) => !texts.has(text)));
   });
 
   it("says when there is nothing to take apart", () => {
-    throws(() => splitHeldOut([{ source: "a", text: "x", group: 0 }, { source: "b", text: "x", group: 1 }].slice(0, 1), 0.1, "place"), hasCode("LAP_DATA_TOO_SMALL", "place"));
+    throws(
+      () =>
+        splitHeldOut(
+          [
+            { source: "a", text: "x", group: 0 },
+            { source: "b", text: "x", group: 1 },
+          ].slice(0, 1),
+          0.1,
+          "place",
+        ),
+      hasCode("LAP_DATA_TOO_SMALL", "place"),
+    );
   });
 });

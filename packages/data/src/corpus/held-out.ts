@@ -21,9 +21,12 @@ const overshoot = 1.5;
  * @throws LapidaryError `LAP_DATA_TOO_SMALL` when there are not two different documents to take apart
  */
 export function splitHeldOut(documents: readonly Document[], fraction: number, place: string): Splits {
-  const hashed = documents.map((document) => ({ document, hash: contentHash(document.text) })).sort((a, b) => byCodeUnits(a.hash, b.hash) || byCodeUnits(a.document.source, b.document.source));
+  const hashed = documents
+    .map((document) => ({ document, hash: contentHash(document.text) }))
+    .sort((a, b) => byCodeUnits(a.hash, b.hash) || byCodeUnits(a.document.source, b.document.source));
   const wanted = fraction * documents.reduce((sum, { text }) => sum + text.length, 0);
-  const heldHashes = chooseHeldOut(hashed, wanted, ({ document }) => `${document.group}`) ?? chooseHeldOut(hashed, wanted, ({ hash }) => hash);
+  const heldHashes =
+    chooseHeldOut(hashed, wanted, ({ document }) => `${document.group}`) ?? chooseHeldOut(hashed, wanted, ({ hash }) => hash);
   if (heldHashes === undefined) throw indivisibleCorpus(place);
   const side = (held: boolean): Document[] => hashed.filter(({ hash }) => heldHashes.has(hash) === held).map(({ document }) => document);
   return { train: side(false), heldout: side(true) };
@@ -39,7 +42,10 @@ function chooseHeldOut(hashed: readonly Hashed[], wanted: number, groupOf: (each
   const groups = new Map<string, Hashed[]>();
   for (const each of hashed) append(groups, groupOf(each), each);
   if (groups.size < 2) return undefined;
-  const sized = [...groups.values()].map((members) => ({ members, size: members.reduce((sum, { document }) => sum + document.text.length, 0) }));
+  const sized = [...groups.values()].map((members) => ({
+    members,
+    size: members.reduce((sum, { document }) => sum + document.text.length, 0),
+  }));
   const held: Hashed[] = [];
   let size = 0;
   for (const group of sized) {

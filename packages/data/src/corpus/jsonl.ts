@@ -30,7 +30,16 @@ function textOf(raw: string, path: string, line: number, textField: string): str
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw badJsonLine(path, line, "is not a JSON object");
   const text: unknown = Object.getOwnPropertyDescriptor(value, textField)?.value;
-  if (text === undefined) throw badJsonLine(path, line, `has no field \`${textField}\`, only ${Object.keys(value).map((key) => `\`${key}\``).join(", ") || "none"}`);
+  if (text === undefined)
+    throw badJsonLine(
+      path,
+      line,
+      `has no field \`${textField}\`, only ${
+        Object.keys(value)
+          .map((key) => `\`${key}\``)
+          .join(", ") || "none"
+      }`,
+    );
   if (typeof text !== "string") throw badJsonLine(path, line, `has in \`${textField}\` no string`);
   return text;
 }

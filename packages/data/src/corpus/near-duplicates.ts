@@ -97,7 +97,8 @@ function shingle(text: string, sampleMask: number): Shingles {
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
     const lower = unit >= 0x41 && unit <= 0x5a ? unit + 32 : unit;
-    if ((lower >= 0x61 && lower <= 0x7a) || (lower >= 0x30 && lower <= 0x39) || lower >= 0x80) word = (Math.imul(word ^ lower, 0x01000193) + 1) | 0;
+    if ((lower >= 0x61 && lower <= 0x7a) || (lower >= 0x30 && lower <= 0x39) || lower >= 0x80)
+      word = (Math.imul(word ^ lower, 0x01000193) + 1) | 0;
     else if (word !== 0) endWord();
   }
   if (word !== 0) endWord();

@@ -49,7 +49,9 @@ export function readNodeModules(directory: string, { maxBytes, onProgress }: Nod
 
   for (const [kind, share] of shares) {
     budget += maxBytes * share;
-    const queues = packages.filter(({ files }) => files[kind].length > 0).map(({ files }) => ({ files: files[kind], next: 0, bytes: 0, useless: 0 }));
+    const queues = packages
+      .filter(({ files }) => files[kind].length > 0)
+      .map(({ files }) => ({ files: files[kind], next: 0, bytes: 0, useless: 0 }));
     while (bytes < budget && queues.length > 0) {
       const at = leastFed(queues);
       const queue = must(queues[at], "queue");

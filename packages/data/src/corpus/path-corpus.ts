@@ -1,4 +1,4 @@
-import { type Stats, readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { suggest } from "@lapidary/std";
 import { corpusTooLarge, emptyCorpus, missingCorpus, unreadable } from "../data-errors.js";
@@ -36,9 +36,16 @@ export interface CorpusFile {
  */
 export function listCorpusFiles(path: string): readonly CorpusFile[] {
   const stats = statOf(path);
-  const file = (source: string, at: string, { size, mtimeMs }: Stats): CorpusFile => ({ source, path: at, bytes: size, modified_ms: mtimeMs });
+  const file = (source: string, at: string, { size, mtimeMs }: Stats): CorpusFile => ({
+    source,
+    path: at,
+    bytes: size,
+    modified_ms: mtimeMs,
+  });
   const files = stats.isDirectory()
-    ? [...walkFiles(path, (directory) => basename(directory) !== "node_modules")].map((name) => file(name, join(path, name), statOf(join(path, name))))
+    ? [...walkFiles(path, (directory) => basename(directory) !== "node_modules")].map((name) =>
+        file(name, join(path, name), statOf(join(path, name))),
+      )
     : [file(basename(path), path, stats)];
   const bytes = files.reduce((sum, each) => sum + each.bytes, 0);
   if (files.length === 0) throw emptyCorpus(path, "the directory holds no files");
@@ -63,7 +70,10 @@ export function readPathCorpus(path: string, files: readonly CorpusFile[], { tex
     const raw = read(file.path);
     bytes += raw.length;
     if (!single && looksBinary(raw)) leftOut.count("binary");
-    else for (const { source, text } of documentsOf(file, raw, single, textField)) if (text.trim() === "") leftOut.count("blank"); else texts.push({ source, text });
+    else
+      for (const { source, text } of documentsOf(file, raw, single, textField))
+        if (text.trim() === "") leftOut.count("blank");
+        else texts.push({ source, text });
     onProgress?.(bytes, totalBytes);
   }
   if (texts.length === 0) throw emptyCorpus(path, single ? "the file holds no text" : "none of its files holds text");

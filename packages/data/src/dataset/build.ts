@@ -48,7 +48,9 @@ export function buildDataset(request: DatasetRequest, key: string, directory: st
   const total = corpus.documents.length;
   const documents = openSync(join(directory, datasetFiles.documents), "wx");
   const encode = (split: SplitName, before: number): EncodedSplit =>
-    encodeSplit(splits[split], split, tokenizer, directory, documents, (done) => onProgress({ stage: "encode", done: before + done, total }));
+    encodeSplit(splits[split], split, tokenizer, directory, documents, (done) =>
+      onProgress({ stage: "encode", done: before + done, total }),
+    );
   let train: EncodedSplit;
   let heldout: EncodedSplit;
   try {
@@ -94,7 +96,14 @@ interface EncodedSplit {
 }
 
 /** Writes the packed stream of a split, and a line for each document: where it came from and where it begins. */
-function encodeSplit(documents: readonly Document[], split: SplitName, tokenizer: Tokenizer, directory: string, list: number, onProgress: (done: number) => void): EncodedSplit {
+function encodeSplit(
+  documents: readonly Document[],
+  split: SplitName,
+  tokenizer: Tokenizer,
+  directory: string,
+  list: number,
+  onProgress: (done: number) => void,
+): EncodedSplit {
   const writer = new TokenWriter(join(directory, datasetFiles.tokens(split)), bytesPerToken(tokenizer.vocabSize));
   const counts = new TokenCounts(tokenizer.vocabSize);
   let textBytes = 0;
@@ -121,6 +130,7 @@ function encodeSplit(documents: readonly Document[], split: SplitName, tokenizer
 
 function hashOf(directory: string): string {
   const hash = createHash("sha256");
-  for (const name of [datasetFiles.tokenizer, datasetFiles.tokens("train"), datasetFiles.tokens("heldout")]) hash.update(readFileSync(join(directory, name)));
+  for (const name of [datasetFiles.tokenizer, datasetFiles.tokens("train"), datasetFiles.tokens("heldout")])
+    hash.update(readFileSync(join(directory, name)));
   return hash.digest("hex");
 }

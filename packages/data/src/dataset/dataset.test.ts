@@ -7,14 +7,19 @@ import { hasCode, prose, Workspace } from "../testing/workspace.js";
 import { SpecialToken } from "../tokenizer/vocabulary.js";
 import { type Batch, type Dataset, openDataset } from "./dataset.js";
 import { permute } from "./permutation.js";
-import { prepareDataset, type PrepareOptions } from "./prepare.js";
+import { type PrepareOptions, prepareDataset } from "./prepare.js";
 import { bytesPerToken, TokenReader, TokenWriter } from "./token-file.js";
 import { TokenCounts } from "./unigram.js";
 
 const workspace = new Workspace();
 const cacheDir = workspace.folder();
 const corpusPath = join(workspace.folder({ "book.txt": prose(1, 600) }), "book.txt");
-const options = (path = corpusPath): PrepareOptions => ({ corpus: corpusSpec(path, { projectRoot: "/" }), vocabSize: 400, heldOutFraction: 0.2, cacheDir });
+const options = (path = corpusPath): PrepareOptions => ({
+  corpus: corpusSpec(path, { projectRoot: "/" }),
+  vocabSize: 400,
+  heldOutFraction: 0.2,
+  cacheDir,
+});
 
 describe("dataset", () => {
   let dataset: Dataset;
@@ -31,13 +36,20 @@ describe("dataset", () => {
 
     it("are the same whether their rows are asked for together or apart, whatever was asked before", () => {
       fc.assert(
-        fc.property(fc.nat(5000), fc.integer({ min: 0, max: 2 ** 40 }), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 40 }), (step, seed, batch, seq) => {
-          const whole = dataset.batch({ split: "train", seed, step, batch, seq });
-          for (let row = 0; row < batch; row++) {
-            const one = dataset.batch({ split: "train", seed, step, batch, seq, rows: [row, row + 1] });
-            for (const key of ["tokens", "targets", "mask"] as const) deepStrictEqual(one[key], whole[key].slice(row * seq, (row + 1) * seq));
-          }
-        }),
+        fc.property(
+          fc.nat(5000),
+          fc.integer({ min: 0, max: 2 ** 40 }),
+          fc.integer({ min: 1, max: 9 }),
+          fc.integer({ min: 1, max: 40 }),
+          (step, seed, batch, seq) => {
+            const whole = dataset.batch({ split: "train", seed, step, batch, seq });
+            for (let row = 0; row < batch; row++) {
+              const one = dataset.batch({ split: "train", seed, step, batch, seq, rows: [row, row + 1] });
+              for (const key of ["tokens", "targets", "mask"] as const)
+                deepStrictEqual(one[key], whole[key].slice(row * seq, (row + 1) * seq));
+            }
+          },
+        ),
         { numRuns: 40 },
       );
     });
@@ -51,18 +63,24 @@ describe("dataset", () => {
       ok(JSON.stringify(rowIds(0, 2)) !== JSON.stringify(first));
 
       function rowIds(epoch: number, seed: number): string[] {
-        return Array.from({ length: rows }, (_, i) => dataset.batch({ split: "train", seed, step: epoch * rows + i, batch: 1, seq: 16 }).tokens.join(" "));
+        return Array.from({ length: rows }, (_, i) =>
+          dataset.batch({ split: "train", seed, step: epoch * rows + i, batch: 1, seq: 16 }).tokens.join(" "),
+        );
       }
       function rowsInOrder(): string[] {
         const stream = dataset.tokens("train", 0, dataset.manifest.splits.train.tokens);
-        return Array.from({ length: rows }, (_, i) => Int32Array.from({ length: 16 }, (_, t) => stream[i * 16 + t] ?? SpecialToken.pad).join(" "));
+        return Array.from({ length: rows }, (_, i) =>
+          Int32Array.from({ length: 16 }, (_, t) => stream[i * 16 + t] ?? SpecialToken.pad).join(" "),
+        );
       }
     });
 
     it("do not repeat a row within an epoch though batches straddle its end", () => {
       const rows = dataset.rowsPerEpoch("train", 16);
       const steps = Math.ceil((2 * rows) / 8);
-      const seen = Array.from({ length: steps }, (_, step) => dataset.batch({ ...request, step })).flatMap((batch) => Array.from({ length: 8 }, (_, r) => batch.tokens.slice(r * 16, r * 16 + 16).join(" ")));
+      const seen = Array.from({ length: steps }, (_, step) => dataset.batch({ ...request, step })).flatMap((batch) =>
+        Array.from({ length: 8 }, (_, r) => batch.tokens.slice(r * 16, r * 16 + 16).join(" ")),
+      );
       strictEqual(new Set(seen.slice(0, rows)).size, rows);
       strictEqual(new Set(seen.slice(rows, 2 * rows)).size, rows);
     });
@@ -76,7 +94,9 @@ describe("dataset", () => {
             return { token: tokens[i], target: targets[i], counts };
           }).filter(({ counts }) => counts === 1),
         );
-        const pairs = Array.from(stream.slice(1), (target, i) => ({ token: stream[i], target, counts: 1 })).filter(({ target }) => target !== SpecialToken.bos);
+        const pairs = Array.from(stream.slice(1), (target, i) => ({ token: stream[i], target, counts: 1 })).filter(
+          ({ target }) => target !== SpecialToken.bos,
+        );
         const sorted = (list: typeof counted): string[] => list.map((pair) => JSON.stringify(pair)).toSorted();
         deepStrictEqual(sorted(counted), sorted(pairs));
         strictEqual(counted.length, dataset.manifest.splits[split].targets);
@@ -90,7 +110,9 @@ describe("dataset", () => {
     it("of the held-out split come in order, whatever the seed, and are padded at the end", () => {
       const [batch, seq] = [7, 16];
       const steps = dataset.heldoutBatches(batch, seq);
-      const tokens = Array.from({ length: steps }, (_, step) => [...dataset.batch({ split: "heldout", seed: step, step, batch, seq }).tokens]).flat();
+      const tokens = Array.from({ length: steps }, (_, step) => [
+        ...dataset.batch({ split: "heldout", seed: step, step, batch, seq }).tokens,
+      ]).flat();
       const stream = [...dataset.tokens("heldout", 0, Infinity)];
       deepStrictEqual(tokens.slice(0, stream.length - 1), stream.slice(0, -1));
       ok(tokens.slice(stream.length).every((token) => token === SpecialToken.pad));
@@ -118,7 +140,10 @@ describe("dataset", () => {
       for (const split of ["train", "heldout"] as const) strictEqual(splits[split].tokens, splits[split].targets + splits[split].documents);
       ok(unigramNats > 1 && unigramNats < Math.log(vocabSize));
       strictEqual(contentHash.length, 64);
-      const lines = readFileSync(join(dataset.directory, "documents.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line) as { split: "train" | "heldout"; start: number });
+      const lines = readFileSync(join(dataset.directory, "documents.jsonl"), "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as { split: "train" | "heldout"; start: number });
       strictEqual(lines.length, splits.train.documents + splits.heldout.documents);
       for (const { split, start } of lines) strictEqual(dataset.tokens(split, start, 1)[0], SpecialToken.bos);
     });
@@ -142,7 +167,10 @@ describe("dataset", () => {
     it("tells its stages in order", async () => {
       const stages: string[] = [];
       const path = join(workspace.folder({ "p.txt": prose(3, 100) }), "p.txt");
-      const prepared = await prepareDataset({ ...options(path), onProgress: ({ stage, done, total }) => (ok(done <= total), stages.at(-1) === stage || stages.push(stage)) });
+      const prepared = await prepareDataset({
+        ...options(path),
+        onProgress: ({ stage, done, total }) => (ok(done <= total), stages.at(-1) === stage || stages.push(stage)),
+      });
       prepared.close();
       deepStrictEqual(stages, ["read the corpus", "train the tokenizer", "encode"]);
     });
@@ -163,7 +191,10 @@ describe("dataset", () => {
       const tiny = join(workspace.folder({ "tiny.txt": "one line" }), "tiny.txt");
       await rejects(prepareDataset({ ...options(tiny), cacheDir: cache }), hasCode("LAP_DATA_TOO_SMALL"));
       const stop = new AbortController();
-      await rejects(prepareDataset({ ...options(), cacheDir: cache, signal: stop.signal, onProgress: () => stop.abort(new Error("enough")) }), /enough/);
+      await rejects(
+        prepareDataset({ ...options(), cacheDir: cache, signal: stop.signal, onProgress: () => stop.abort(new Error("enough")) }),
+        /enough/,
+      );
       deepStrictEqual(readdirSync(cache), []);
       mkdirSync(join(cache, ".preparing-999999999-x"));
       (await prepareDataset({ ...options(), cacheDir: cache })).close();
@@ -190,8 +221,10 @@ describe("dataset", () => {
     });
 
     it("refuses settings that cannot be, before it reads anything", async () => {
-      for (const vocabSize of [0, 259, 1e9, Number.NaN]) await rejects(prepareDataset({ ...options("/absent"), vocabSize }), hasCode("LAP_DATA_SETTING", "vocabSize"));
-      for (const heldOutFraction of [0, -1, 0.6, Number.NaN]) await rejects(prepareDataset({ ...options("/absent"), heldOutFraction }), hasCode("LAP_DATA_SETTING", "heldOutFraction"));
+      for (const vocabSize of [0, 259, 1e9, Number.NaN])
+        await rejects(prepareDataset({ ...options("/absent"), vocabSize }), hasCode("LAP_DATA_SETTING", "vocabSize"));
+      for (const heldOutFraction of [0, -1, 0.6, Number.NaN])
+        await rejects(prepareDataset({ ...options("/absent"), heldOutFraction }), hasCode("LAP_DATA_SETTING", "heldOutFraction"));
       await rejects(prepareDataset(options("/absent/file.txt")), hasCode("LAP_DATA_MISSING", "/absent/file.txt"));
     });
 

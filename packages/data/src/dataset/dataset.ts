@@ -53,7 +53,8 @@ export class Dataset {
   /** Use `openDataset`. */
   constructor(directory: string, manifest: Manifest) {
     [this.directory, this.manifest] = [directory, manifest];
-    const reader = (split: SplitName): TokenReader => new TokenReader(join(directory, datasetFiles.tokens(split)), manifest.splits[split].tokens, manifest.bytesPerToken);
+    const reader = (split: SplitName): TokenReader =>
+      new TokenReader(join(directory, datasetFiles.tokens(split)), manifest.splits[split].tokens, manifest.bytesPerToken);
     const train = reader("train");
     try {
       this.#readers = { train, heldout: reader("heldout") };
@@ -96,7 +97,11 @@ export class Dataset {
    */
   batch(request: BatchRequest): Batch {
     const { batch, seq, step, rows: [from, to] = [0, batch] } = request;
-    assert([step, batch, seq, from, to].every(Number.isInteger) && step >= 0 && 0 <= from && from <= to && to <= batch && seq > 0, "batch request", request);
+    assert(
+      [step, batch, seq, from, to].every(Number.isInteger) && step >= 0 && 0 <= from && from <= to && to <= batch && seq > 0,
+      "batch request",
+      request,
+    );
     const rows = to - from;
     const tokens = new Int32Array(rows * seq);
     const targets = new Int32Array(rows * seq);

@@ -4,9 +4,8 @@ import { Worker } from "node:worker_threads";
 import { errorFromJSON, LapidaryError, unreachable } from "@lapidary/std";
 import type { OnPrepareProgress } from "./build.js";
 import { type Dataset, openDataset } from "./dataset.js";
-import { datasetFiles } from "./manifest.js";
 import type { FromPrepareThread, PrepareThreadData } from "./prepare-thread.js";
-import { checkRequest, datasetKey, type DatasetRequest } from "./request.js";
+import { checkRequest, type DatasetRequest, datasetKey } from "./request.js";
 
 export interface PrepareOptions extends DatasetRequest {
   /** Datasets are kept here, each in a directory of its own, named by what it was made from. */
@@ -113,7 +112,9 @@ async function buildInThread(workerData: PrepareThreadData, onProgress: OnPrepar
         }
       });
       thread.once("error", fail);
-      thread.once("exit", (code) => fail(signal?.aborted === true ? signal.reason : new Error(`the thread that prepares data ended with code ${code}`)));
+      thread.once("exit", (code) =>
+        fail(signal?.aborted === true ? signal.reason : new Error(`the thread that prepares data ended with code ${code}`)),
+      );
     });
   } finally {
     signal?.removeEventListener("abort", abort);

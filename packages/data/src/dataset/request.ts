@@ -21,8 +21,13 @@ const codeVersion = 1;
 /** @throws LapidaryError `LAP_DATA_SETTING` */
 export function checkRequest({ vocabSize, heldOutFraction }: DatasetRequest): void {
   if (!Number.isInteger(vocabSize) || vocabSize < firstPieceId || vocabSize > maxVocabSize)
-    throw badSetting("vocabSize", vocabSize, `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`);
-  if (!(heldOutFraction > 0 && heldOutFraction <= 0.5)) throw badSetting("heldOutFraction", heldOutFraction, "it must be above 0 and at most 0.5");
+    throw badSetting(
+      "vocabSize",
+      vocabSize,
+      `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`,
+    );
+  if (!(heldOutFraction > 0 && heldOutFraction <= 0.5))
+    throw badSetting("heldOutFraction", heldOutFraction, "it must be above 0 and at most 0.5");
 }
 
 /**
@@ -43,5 +48,7 @@ function fingerprint(corpus: CorpusSpec): unknown {
   // npm's own record of what it installed, else the lock file it installed from.
   const locks = [join(corpus.directory, ".package-lock.json"), join(dirname(corpus.directory), "package-lock.json")];
   const lock = locks.find((path) => existsSync(path));
-  return lock === undefined ? listCorpusFiles(corpus.directory).map(({ source, bytes }) => [source, bytes]) : createHash("sha256").update(readFileSync(lock)).digest("hex");
+  return lock === undefined
+    ? listCorpusFiles(corpus.directory).map(({ source, bytes }) => [source, bytes])
+    : createHash("sha256").update(readFileSync(lock)).digest("hex");
 }

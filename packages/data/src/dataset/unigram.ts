@@ -28,7 +28,8 @@ export class TokenCounts {
   crossEntropyUnder(trained: TokenCounts): number {
     const denominator = Math.log(trained.#total + trained.#counts.length);
     let nats = 0;
-    for (const [token, count] of this.#counts.entries()) if (count > 0) nats += count * (denominator - Math.log(must(trained.#counts[token], "count") + 1));
+    for (const [token, count] of this.#counts.entries())
+      if (count > 0) nats += count * (denominator - Math.log(must(trained.#counts[token], "count") + 1));
     return nats / this.#total;
   }
 }

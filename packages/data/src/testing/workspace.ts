@@ -1,7 +1,7 @@
+import { ok, strictEqual } from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { ok, strictEqual } from "node:assert/strict";
 import { LapidaryError, seededRandom } from "@lapidary/std";
 
 /** A directory for one test file: `files` are written into fresh folders of it, all removed in the end. */
@@ -37,7 +37,10 @@ export function hasCode(code: string, place = ""): (error: unknown) => boolean {
   };
 }
 
-const words = "the a red old small river stone house runs falls over under between light water bird song winter summer walks sees with and never always quietly".split(" ");
+const words =
+  "the a red old small river stone house runs falls over under between light water bird song winter summer walks sees with and never always quietly".split(
+    " ",
+  );
 
 /** Sentences of random words: prose that shares no eight words in a row with any other seed's. */
 export function prose(seed: number, sentences: number): string {

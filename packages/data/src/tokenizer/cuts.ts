@@ -42,8 +42,7 @@ function cutAfter(text: string, start: number): number {
 
 function runEnd(text: string, start: number, kind: CharacterClass): number {
   let end = start;
-  for (let count = 0; count < maxPieceLength && end < text.length && classAt(text, end) === kind; count++)
-    end += isPair(text, end) ? 2 : 1;
+  for (let count = 0; count < maxPieceLength && end < text.length && classAt(text, end) === kind; count++) end += isPair(text, end) ? 2 : 1;
   return end;
 }
 

@@ -19,7 +19,15 @@ export function toHuggingFace(tokenizer: Tokenizer): HuggingFaceTokenizerFiles {
       version: "1.0",
       truncation: null,
       padding: null,
-      added_tokens: specialNames.map((content, id) => ({ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true })),
+      added_tokens: specialNames.map((content, id) => ({
+        id,
+        content,
+        single_word: false,
+        lstrip: false,
+        rstrip: false,
+        normalized: false,
+        special: true,
+      })),
       normalizer: null,
       pre_tokenizer: { type: "Split", pattern: { Regex: cutPattern("x") }, behavior: "Isolated", invert: false },
       post_processor: {

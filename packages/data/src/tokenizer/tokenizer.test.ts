@@ -22,7 +22,29 @@ const anyString = fc.oneof(
   fc.array(fc.integer({ min: 0, max: 0xffff })).map((units) => String.fromCharCode(...units)),
   fc
     .array(
-      fc.constantFrom("the ", " ", "    ", "\n", "\r\n", "\t", "\0", "0", "42", "<bos>", "<0x41>", "<unused1>", "▁", "👍🏽", "e\u0301", "\ud83d", "\ude00", "\ufffd", "\ufeff", "a".repeat(70), " ".repeat(66)),
+      fc.constantFrom(
+        "the ",
+        " ",
+        "    ",
+        "\n",
+        "\r\n",
+        "\t",
+        "\0",
+        "0",
+        "42",
+        "<bos>",
+        "<0x41>",
+        "<unused1>",
+        "▁",
+        "👍🏽",
+        "e\u0301",
+        "\ud83d",
+        "\ude00",
+        "\ufffd",
+        "\ufeff",
+        "a".repeat(70),
+        " ".repeat(66),
+      ),
     )
     .map((parts) => parts.join("")),
 );
@@ -54,7 +76,11 @@ describe("tokenizer", () => {
         ok(tokenizer.encode(text).every((id) => id > SpecialToken.unk && id < tokenizer.vocabSize));
       }),
     );
-    ok(trainTokenizer(["<bos><eos><pad><unk> <bos>".repeat(500)], { vocabSize: 400 }).encode("<bos>").every((id) => id >= firstPieceId));
+    ok(
+      trainTokenizer(["<bos><eos><pad><unk> <bos>".repeat(500)], { vocabSize: 400 })
+        .encode("<bos>")
+        .every((id) => id >= firstPieceId),
+    );
   });
 
   it("splits digits one by one and keeps whitespace", () => {
@@ -103,7 +129,14 @@ describe("cuts", () => {
   });
 
   it("bounds every cut, however long the run", () => {
-    for (const text of ["a".repeat(1000), " ".repeat(1000), "-".repeat(1000), "😀".repeat(1000), `${" ".repeat(64)} x`, `${" ".repeat(65)} x`])
+    for (const text of [
+      "a".repeat(1000),
+      " ".repeat(1000),
+      "-".repeat(1000),
+      "😀".repeat(1000),
+      `${" ".repeat(64)} x`,
+      `${" ".repeat(65)} x`,
+    ])
       cuts(text, (start, end) => ok([...text.slice(start, end)].length <= 65));
   });
 });
@@ -140,7 +173,8 @@ describe("training a tokenizer", () => {
   });
 
   it("refuses a vocabulary that cannot be", () => {
-    for (const vocabSize of [259, 300.5, 2 ** 21, Number.NaN]) throws(() => trainTokenizer(["a"], { vocabSize }), hasCode("LAP_DATA_SETTING"));
+    for (const vocabSize of [259, 300.5, 2 ** 21, Number.NaN])
+      throws(() => trainTokenizer(["a"], { vocabSize }), hasCode("LAP_DATA_SETTING"));
   });
 });
 
@@ -158,9 +192,19 @@ describe("stored tokenizer", () => {
     const refused = (change: Record<string, unknown>): void =>
       throws(() => tokenizerFromJSON({ ...json, ...change }, "x.json"), hasCode("LAP_DATA_TOKENIZER"));
     refused({ merges: [[end, firstPieceId]] });
-    refused({ merges: [[end + 1, firstPieceId], [end, firstPieceId]] });
+    refused({
+      merges: [
+        [end + 1, firstPieceId],
+        [end, firstPieceId],
+      ],
+    });
     refused({ merges: [[SpecialToken.bos, firstPieceId]] });
-    refused({ merges: [[firstPieceId, firstPieceId], [firstPieceId, firstPieceId]] });
+    refused({
+      merges: [
+        [firstPieceId, firstPieceId],
+        [firstPieceId, firstPieceId],
+      ],
+    });
     refused({ merges: [[firstPieceId, -1]] });
     refused({ merges: [[firstPieceId]] });
     refused({ vocabSize: end, merges: [[firstPieceId, firstPieceId]] });
@@ -168,14 +212,31 @@ describe("stored tokenizer", () => {
     refused({ alphabet: ["a", "a"], merges: [] });
     refused({ alphabet: ["ab"], merges: [] });
     refused({ alphabet: ["\ud800"], merges: [] });
-    refused({ alphabet: [..."<bos>"], merges: [[260, 261], [265, 262], [266, 263], [267, 264]] });
+    refused({
+      alphabet: [..."<bos>"],
+      merges: [
+        [260, 261],
+        [265, 262],
+        [266, 263],
+        [267, 264],
+      ],
+    });
     refused({ version: 2 });
     refused({ extra: true });
     throws(() => tokenizerFromJSON("text"), hasCode("LAP_DATA_TOKENIZER"));
   });
 
   it("gives one id to a piece that two merges make, and Hugging Face sees every name once", () => {
-    const twice = new Tokenizer({ vocabSize: 267, alphabet: ["a", "b", "c"], merges: [[260, 261], [261, 262], [263, 262], [260, 264]] });
+    const twice = new Tokenizer({
+      vocabSize: 267,
+      alphabet: ["a", "b", "c"],
+      merges: [
+        [260, 261],
+        [261, 262],
+        [263, 262],
+        [260, 264],
+      ],
+    });
     strictEqual(twice.usedSize, 266);
     deepStrictEqual(twice.encode("abc"), [265]);
     const files = toHuggingFace(twice)["tokenizer.json"] as { model: { vocab: Record<string, number>; merges: unknown[] } };
@@ -197,7 +258,8 @@ function naiveMerges(words: readonly string[], trained: Tokenizer): [number, num
   while (firstPieceId + names.length < trained.vocabSize) {
     const counts = new Map<string, number>();
     for (const word of all)
-      for (let i = 0; i + 1 < word.length; i++) if (word[i] !== 0 && word[i + 1] !== 0) counts.set(`${word[i]} ${word[i + 1]}`, (counts.get(`${word[i]} ${word[i + 1]}`) ?? 0) + 1);
+      for (let i = 0; i + 1 < word.length; i++)
+        if (word[i] !== 0 && word[i + 1] !== 0) counts.set(`${word[i]} ${word[i + 1]}`, (counts.get(`${word[i]} ${word[i + 1]}`) ?? 0) + 1);
     const best = [...counts]
       .map(([pair, count]) => ({ pair: pair.split(" ").map(Number) as [number, number], count }))
       .filter(({ pair: [l, r], count }) => count >= 2 && ((names[l - firstPieceId] ?? "") + (names[r - firstPieceId] ?? "")).length <= 16)

@@ -1,7 +1,17 @@
 import { must } from "@lapidary/std";
 import { badTokenizer, unknownTokenId } from "../data-errors.js";
 import { cuts } from "./cuts.js";
-import { byteName, firstByteId, firstPieceId, isReservedName, type Merge, maxVocabSize, pairBase, Pieces, specialNames } from "./vocabulary.js";
+import {
+  byteName,
+  firstByteId,
+  firstPieceId,
+  isReservedName,
+  type Merge,
+  maxVocabSize,
+  Pieces,
+  pairBase,
+  specialNames,
+} from "./vocabulary.js";
 import { ByteDecoder, bytesOfCodePoint } from "./wtf8.js";
 
 /** What a tokenizer is, all else follows: ids are given to the alphabet in order, then to each new merged piece. */
@@ -59,7 +69,10 @@ export class Tokenizer {
     }
     for (const [rank, [left, right]] of merges.entries()) {
       if (!pieces.has(left) || !pieces.has(right))
-        throw badTokenizer(place, `merges[${rank}] joins ${left} and ${right}, but only the pieces ${firstPieceId} to ${pieces.end - 1} exist before it`);
+        throw badTokenizer(
+          place,
+          `merges[${rank}] joins ${left} and ${right}, but only the pieces ${firstPieceId} to ${pieces.end - 1} exist before it`,
+        );
       const key = left * pairBase + right;
       if (this.#ranks.has(key)) throw badTokenizer(place, `merges[${rank}] joins ${left} and ${right} a second time`);
       const text = pieces.text(left) + pieces.text(right);

@@ -32,7 +32,11 @@ const leastCount = 2;
 export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerOptions): Tokenizer {
   const { vocabSize } = options;
   if (!Number.isInteger(vocabSize) || vocabSize < firstPieceId || vocabSize > maxVocabSize)
-    throw badSetting("vocabSize", vocabSize, `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`);
+    throw badSetting(
+      "vocabSize",
+      vocabSize,
+      `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`,
+    );
 
   options.onProgress?.(0, vocabSize);
   const counted = countWords(texts);
