@@ -7,7 +7,7 @@ export function missingCorpus(path: string, near: string | undefined): LapidaryE
     "LAP_DATA_MISSING",
     `there is no corpus at ${path}`,
     path,
-    near === undefined ? "check the path: it is taken from the job's directory" : `did you mean ${near}?`,
+    near === undefined ? "check the spelling: this is the absolute path that was looked for" : `did you mean ${near}?`,
   );
 }
 

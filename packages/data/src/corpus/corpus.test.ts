@@ -176,6 +176,7 @@ describe("a corpus of one's own", () => {
     throws(() => read(join(workspace.folder({ "e.txt": "" }), "e.txt")), hasCode("LAP_DATA_EMPTY", "e.txt"));
     throws(() => read(join(workspace.folder({ "e.jsonl": "\n" }), "e.jsonl")), hasCode("LAP_DATA_EMPTY"));
     throws(() => read(workspace.folder()), hasCode("LAP_DATA_EMPTY"));
+    throws(() => read("/dev/null"), hasCode("LAP_DATA_UNREADABLE", "/dev/null"));
     throws(
       () => read(join(workspace.folder({ "poems.txt": "x" }), "peoms.txt")),
       (error) => hasCode("LAP_DATA_MISSING", "peoms.txt")(error) && String((error as { remedy?: string }).remedy).includes("poems.txt"),

@@ -36,6 +36,7 @@ export interface CorpusFile {
  */
 export function listCorpusFiles(path: string): readonly CorpusFile[] {
   const stats = statOf(path);
+  if (!stats.isFile() && !stats.isDirectory()) throw unreadable(path, "it is neither a file nor a directory");
   const file = (source: string, at: string, { size, mtimeMs }: Stats): CorpusFile => ({
     source,
     path: at,
