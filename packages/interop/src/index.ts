@@ -1,1 +1,7 @@
-export {};
+export * from "./array-data.js";
+export { writeFileAtomic } from "./atomic-file.js";
+export * from "./hf-checkpoint.js";
+export { gemmaConfigFromHf, gemmaConfigToHf, readHfConfig } from "./hf-config.js";
+export * from "./safetensors.js";
+export type { SafetensorsDtype, SafetensorsHeader, TensorEntry } from "./safetensors-header.js";
+export { type StrictJson, StrictJsonError, parseStrictJson } from "./strict-json.js";

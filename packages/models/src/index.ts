@@ -1,1 +1,4 @@
-export {};
+export * from "./cross-entropy.js";
+export * from "./gemma.js";
+export * from "./gemma-config.js";
+export * from "./model.js";

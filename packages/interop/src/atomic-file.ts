@@ -1,0 +1,50 @@
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+
+/** One write call moves at most this; the system's limit is 2 GiB. */
+const chunkBytes = 1 << 26;
+
+/**
+ * Replaces the file at `path` as a whole or not at all: writes beside it, flushes to disk, renames over it, and flushes
+ * the directory. A crash leaves the old file, and at most one `.tmp` beside it.
+ *
+ * @param parts byte ranges, written one after the other as the iterable yields them
+ */
+export async function writeFileAtomic(path: string, parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+  const directory = dirname(path);
+  await mkdir(directory, { recursive: true });
+  const temporary = join(directory, `.${basename(path)}.${process.pid}.tmp`);
+  try {
+    const file = await open(temporary, "w");
+    try {
+      for await (const part of parts) await writeAll(file, part);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  const parent = await open(directory, "r");
+  try {
+    await parent.sync();
+  } finally {
+    await parent.close();
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, Math.min(chunkBytes, bytes.length - at))).bytesWritten;
+}
+
+/** Fills `target` from `position` of the file; false if the file ends before. */
+export async function readExactly(file: FileHandle, target: Uint8Array, position: number): Promise<boolean> {
+  for (let at = 0; at < target.length; ) {
+    const { bytesRead } = await file.read(target, at, Math.min(chunkBytes, target.length - at), position + at);
+    if (bytesRead === 0) return false;
+    at += bytesRead;
+  }
+  return true;
+}

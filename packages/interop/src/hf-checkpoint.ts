@@ -1,0 +1,141 @@
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { LapidaryError, must, suggest } from "@lapidary/std";
+import { sameDims } from "@lapidary/ir";
+import { type GemmaConfig, type ParamSpec, gemmaParams } from "@lapidary/models";
+import { z } from "zod";
+import type { ArrayData } from "./array-data.js";
+import { writeFileAtomic } from "./atomic-file.js";
+import { gemmaConfigToHf, readHfConfig, readJson } from "./hf-config.js";
+import { SafetensorsFile, writeSafetensors } from "./safetensors.js";
+
+/**
+ * A checkpoint directory as transformers reads and writes it:
+ *
+ *     config.json
+ *     model.safetensors                      or   model.safetensors.index.json + model-00001-of-00002.safetensors …
+ */
+export class HfCheckpoint {
+  private constructor(
+    readonly directory: string,
+    readonly config: GemmaConfig,
+    readonly params: readonly ParamSpec[],
+    private readonly files: readonly SafetensorsFile[],
+    private readonly fileOf: ReadonlyMap<string, SafetensorsFile>,
+  ) {}
+
+  /** Opens all files and checks that they hold the parameters of the model that config.json describes, and no other. */
+  static async open(directory: string): Promise<HfCheckpoint> {
+    const config = await readHfConfig(join(directory, "config.json"));
+    const params = gemmaParams(config);
+    const files: SafetensorsFile[] = [];
+    try {
+      const fileOf = (await exists(join(directory, "model.safetensors"))) ? await openSingle(directory, files) : await openSharded(directory, files);
+      checkTensors(directory, params, fileOf);
+      return new HfCheckpoint(directory, config, params, files, fileOf);
+    } catch (error) {
+      await Promise.all(files.map((file) => file.close()));
+      throw error;
+    }
+  }
+
+  /** One parameter, as f32. */
+  async read(name: string): Promise<ArrayData> {
+    const file = must(this.fileOf.get(name), `tensor ${name}`);
+    const array = await file.read(name);
+    if (array.dtype !== "f32") throw tensorError(file.path, name, "it holds integers, not weights");
+    return array;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.files.map((file) => file.close()));
+  }
+}
+
+/** All parameters of a checkpoint, as f32, by name. */
+export async function readHfCheckpoint(directory: string): Promise<{ config: GemmaConfig; tensors: Map<string, ArrayData> }> {
+  const checkpoint = await HfCheckpoint.open(directory);
+  try {
+    const tensors = new Map<string, ArrayData>();
+    for (const { name } of checkpoint.params) tensors.set(name, await checkpoint.read(name));
+    return { config: checkpoint.config, tensors };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/**
+ * Writes a directory that `GemmaForCausalLM.from_pretrained` loads. Each file is replaced atomically, the weights before config.json.
+ *
+ * @param tensors all parameters of the model, by Hugging Face name
+ * @param extra further files by name, such as a tokenizer's
+ */
+export async function writeHfCheckpoint(directory: string, config: GemmaConfig, tensors: ReadonlyMap<string, ArrayData>, extra: ReadonlyMap<string, string> = new Map()): Promise<void> {
+  const ordered = gemmaParams(config).map(({ name, dims }) => {
+    const array = must(tensors.get(name), `tensor ${name}`);
+    if (!sameDims(array.dims, dims)) throw tensorError(directory, name, `it is [${array.dims.join(", ")}], the model needs [${dims.join(", ")}]`);
+    return [name, array] as const;
+  });
+  await writeSafetensors(join(directory, "model.safetensors"), new Map(ordered), { format: "pt" });
+  for (const [name, text] of extra) await writeFileAtomic(join(directory, name), [Buffer.from(text, "utf8")]);
+  await writeFileAtomic(join(directory, "config.json"), [Buffer.from(`${JSON.stringify(gemmaConfigToHf(config), null, 2)}\n`, "utf8")]);
+}
+
+async function openSingle(directory: string, files: SafetensorsFile[]): Promise<Map<string, SafetensorsFile>> {
+  const file = await SafetensorsFile.open(join(directory, "model.safetensors"));
+  files.push(file);
+  return new Map(file.names.map((name) => [name, file]));
+}
+
+/** File names in an index are names, never paths. */
+const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$/)) });
+
+async function openSharded(directory: string, files: SafetensorsFile[]): Promise<Map<string, SafetensorsFile>> {
+  const path = join(directory, "model.safetensors.index.json");
+  if (!(await exists(path))) throw new LapidaryError({ code: "LAP_CHECKPOINT_MISSING", message: "the directory has neither model.safetensors nor model.safetensors.index.json", place: directory, remedy: "name the directory of a Hugging Face checkpoint", exit: 2 });
+  const index = indexSchema.safeParse(await readJson(path));
+  if (!index.success) throw new LapidaryError({ code: "LAP_CHECKPOINT_INDEX", message: "the index has no weight_map from tensor names to .safetensors files beside it", place: path, remedy: "fetch or write the checkpoint again", exit: 2 });
+  const byName = new Map<string, SafetensorsFile>();
+  for (const name of new Set(Object.values(index.data.weight_map))) {
+    const file = await SafetensorsFile.open(join(directory, name));
+    files.push(file);
+    byName.set(name, file);
+  }
+  return new Map(
+    Object.entries(index.data.weight_map).map(([tensor, name]) => {
+      const file = must(byName.get(name), name);
+      if (!file.header.tensors.has(tensor)) throw tensorError(file.path, tensor, "the index places it in this file, which does not have it");
+      return [tensor, file];
+    }),
+  );
+}
+
+/** Tensors that older exports wrote beside the parameters and that say nothing new. */
+const redundant = (name: string): boolean => name === "lm_head.weight" || name.endsWith(".rotary_emb.inv_freq");
+
+function checkTensors(directory: string, params: readonly ParamSpec[], fileOf: ReadonlyMap<string, SafetensorsFile>): void {
+  for (const { name, dims } of params) {
+    const file = fileOf.get(name);
+    if (file === undefined) throw tensorError(directory, name, "the checkpoint lacks it");
+    const entry = must(file.header.tensors.get(name), name);
+    if (!sameDims(entry.dims, dims)) throw tensorError(file.path, name, `it is [${entry.dims.join(", ")}], config.json asks for [${dims.join(", ")}]`);
+  }
+  const known = new Set(params.map(({ name }) => name));
+  for (const [name, file] of fileOf)
+    if (!known.has(name) && !redundant(name)) {
+      const near = suggest(name, known);
+      throw tensorError(file.path, name, `the model has no such parameter${near === undefined ? "" : ` (near: ${near})`}`);
+    }
+}
+
+const tensorError = (file: string, tensor: string, problem: string): LapidaryError =>
+  new LapidaryError({ code: "LAP_CHECKPOINT_TENSOR", message: problem, place: `${file}: tensor "${tensor}"`, remedy: "check that config.json and the weights belong together", exit: 2 });
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

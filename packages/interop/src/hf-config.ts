@@ -1,0 +1,103 @@
+import { readFile } from "node:fs/promises";
+import { LapidaryError } from "@lapidary/std";
+import { type GemmaConfig, gemmaConfigSchema } from "@lapidary/models";
+import { z } from "zod";
+
+/** What a `config.json` must say to be a Gemma 1; keys that do not change the function are passed over. */
+const hfConfigSchema = z.looseObject({
+  model_type: z.literal("gemma"),
+  vocab_size: z.number(),
+  hidden_size: z.number(),
+  num_hidden_layers: z.number(),
+  num_attention_heads: z.number(),
+  num_key_value_heads: z.number(),
+  head_dim: z.number(),
+  intermediate_size: z.number(),
+  max_position_embeddings: z.number().default(8192),
+  rms_norm_eps: z.number().default(1e-6),
+  /** "gelu" is what the first releases wrote for the tanh form. */
+  hidden_act: z.enum(["gelu_pytorch_tanh", "gelu"]).default("gelu_pytorch_tanh"),
+  hidden_activation: z.enum(["gelu_pytorch_tanh"]).nullish(),
+  attention_bias: z.literal(false).default(false),
+  tie_word_embeddings: z.literal(true).default(true),
+  use_bidirectional_attention: z.literal(false).nullish(),
+  /** Before transformers 5. */
+  rope_theta: z.number().optional(),
+  rope_scaling: z.null().optional(),
+  /** From transformers 5 on. */
+  rope_parameters: z.looseObject({ rope_theta: z.number().default(10000), rope_type: z.literal("default").default("default") }).nullish(),
+});
+
+/** Our name → theirs. */
+const hfKeys = {
+  vocabSize: "vocab_size",
+  modelDim: "hidden_size",
+  layers: "num_hidden_layers",
+  heads: "num_attention_heads",
+  kvHeads: "num_key_value_heads",
+  headDim: "head_dim",
+  mlpDim: "intermediate_size",
+  contextLength: "max_position_embeddings",
+  normEps: "rms_norm_eps",
+  ropeTheta: "rope_theta",
+} as const satisfies Record<keyof GemmaConfig, string>;
+
+/**
+ * @param file stands in errors
+ * @throws LapidaryError naming the key that is missing, wrong, or asks for what Gemma 1 is not
+ */
+export function gemmaConfigFromHf(json: unknown, file = "config.json"): GemmaConfig {
+  const hf = check(hfConfigSchema.safeParse(json), file, (key) => key);
+  const { rope_parameters: rope } = hf;
+  const config = Object.fromEntries(Object.entries(hfKeys).map(([ours, theirs]) => [ours, hf[theirs]]));
+  return check(gemmaConfigSchema.safeParse({ ...config, ropeTheta: rope?.rope_theta ?? hf.rope_theta ?? 10000 }), file, (key) => hfKeys[key as keyof GemmaConfig] ?? key);
+}
+
+/** `config.json` for transformers 4 and 5. */
+export function gemmaConfigToHf(config: GemmaConfig): Record<string, unknown> {
+  return {
+    architectures: ["GemmaForCausalLM"],
+    model_type: "gemma",
+    ...Object.fromEntries(Object.entries(hfKeys).map(([ours, theirs]) => [theirs, config[ours as keyof GemmaConfig]])),
+    rope_parameters: { rope_type: "default", rope_theta: config.ropeTheta },
+    hidden_act: "gelu_pytorch_tanh",
+    hidden_activation: "gelu_pytorch_tanh",
+    attention_bias: false,
+    attention_dropout: 0,
+    tie_word_embeddings: true,
+    initializer_range: 0.02,
+    use_cache: true,
+    pad_token_id: 0,
+    eos_token_id: 1,
+    bos_token_id: 2,
+    dtype: "float32",
+    torch_dtype: "float32",
+  };
+}
+
+export async function readHfConfig(file: string): Promise<GemmaConfig> {
+  return gemmaConfigFromHf(await readJson(file), file);
+}
+
+/** A JSON file, or an error that says what is wrong with it. */
+export async function readJson(file: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (cause) {
+    throw new LapidaryError({ code: "LAP_CHECKPOINT_MISSING", message: `cannot read the file (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`, place: file, remedy: "name the directory of a Hugging Face checkpoint: config.json and model.safetensors", exit: 2, cause });
+  }
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new LapidaryError({ code: "LAP_CHECKPOINT_JSON", message: `the file is not JSON: ${(cause as Error).message}`, place: file, remedy: "fetch or write the checkpoint again", exit: 2, cause });
+  }
+}
+
+function check<T>(result: z.ZodSafeParseResult<T>, file: string, keyName: (key: string) => string): T {
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const [first = "", ...rest] = (issue?.path ?? []).map(String);
+  const key = [keyName(first), ...rest].join(".");
+  throw new LapidaryError({ code: "LAP_CHECKPOINT_CONFIG", message: `the configuration is not that of a Gemma 1: ${key === "" ? "" : `${key}: `}${issue?.message ?? "invalid"}`, place: key === "" ? file : `${file}: ${key}`, remedy: "use a checkpoint of Gemma 1 (model_type gemma) that states all of its dimensions", exit: 2 });
+}

@@ -1,0 +1,134 @@
+import { LapidaryError } from "@lapidary/std";
+import { type StrictJson, StrictJsonError, parseStrictJson } from "./strict-json.js";
+
+/**
+ * A safetensors file (https://github.com/huggingface/safetensors):
+ *
+ *     u64 n │ n bytes: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, …, "__metadata__": {…}} blanks │ data
+ *     8       offsets count from here ─────────────────────────────────────────────────────────────────────────────────────┘
+ *
+ * Read strictly: the tensors fill the data, without hole, overlap or rest, and each is as long as its shape says.
+ */
+export interface SafetensorsHeader {
+  readonly metadata: ReadonlyMap<string, string>;
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+}
+
+export interface TensorEntry {
+  readonly name: string;
+  readonly dtype: SafetensorsDtype;
+  readonly dims: readonly number[];
+  /** First byte and the one after the last, counted from the start of the data. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** Bytes of an element. */
+export const dtypeBytes = {
+  BOOL: 1, U8: 1, I8: 1, F8_E5M2: 1, F8_E4M3: 1,
+  U16: 2, I16: 2, F16: 2, BF16: 2,
+  U32: 4, I32: 4, F32: 4,
+  U64: 8, I64: 8, F64: 8,
+} as const;
+export type SafetensorsDtype = keyof typeof dtypeBytes;
+
+/** The format's own limit, kept so that a broken length cannot ask for memory. */
+export const maxHeaderBytes = 100_000_000;
+export const lengthBytes = 8;
+
+/** @param tensor the tensor concerned, when one is */
+export function safetensorsError(what: "TRUNCATED" | "HEADER" | "TENSOR" | "DTYPE" | "VALUE", file: string, message: string, tensor?: string): LapidaryError {
+  const remedy = what === "DTYPE" ? "convert it to F32, F16, BF16, I32 or I64" : what === "TRUNCATED" ? "fetch or write the file again: it is not whole" : "write the file again with a safetensors library: it is damaged or no safetensors file";
+  return new LapidaryError({ code: `LAP_SAFETENSORS_${what}`, message, place: tensor === undefined ? file : `${file}: tensor ${JSON.stringify(shorten(tensor))}`, remedy, exit: 2 });
+}
+
+const shorten = (name: string): string => (name.length > 120 ? `${name.slice(0, 120)}…` : name);
+
+/** Length of the header from the first 8 bytes of a file of `fileBytes`, checked before anything is allocated. */
+export function headerLength(prefix: Uint8Array, fileBytes: number, file: string): number {
+  if (prefix.length < lengthBytes) throw safetensorsError("TRUNCATED", file, `the file has ${prefix.length} bytes, too few for a safetensors file`);
+  const length = new DataView(prefix.buffer, prefix.byteOffset, lengthBytes).getBigUint64(0, true);
+  if (length > BigInt(maxHeaderBytes)) throw safetensorsError("HEADER", file, `the header claims ${length} bytes; the limit is ${maxHeaderBytes}`);
+  if (Number(length) > fileBytes - lengthBytes) throw safetensorsError("TRUNCATED", file, `the header claims ${length} bytes, the file has ${fileBytes - lengthBytes} left`);
+  return Number(length);
+}
+
+/**
+ * @param bytes the header alone
+ * @param dataBytes what follows it in the file
+ */
+export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string): SafetensorsHeader {
+  if (bytes[0] !== 0x7b) throw safetensorsError("HEADER", file, 'the header does not begin with "{"');
+  const object = parseObject(bytes, file);
+  const metadata = new Map<string, string>();
+  const tensors = new Map<string, TensorEntry>();
+  for (const [name, value] of object) {
+    if (name === "__metadata__") readMetadata(value, metadata, file);
+    else tensors.set(name, readEntry(name, value, file));
+  }
+  checkTiling([...tensors.values()], dataBytes, file);
+  return { metadata, tensors };
+}
+
+function parseObject(bytes: Uint8Array, file: string): ReadonlyMap<string, StrictJson> {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new LapidaryError({ ...safetensorsError("HEADER", file, "the header is not UTF-8").toJSON(), cause });
+  }
+  try {
+    const value = parseStrictJson(text);
+    if (value instanceof Map) return value as ReadonlyMap<string, StrictJson>;
+  } catch (error) {
+    if (error instanceof StrictJsonError) throw safetensorsError("HEADER", file, `the header is not strict JSON: ${error.message}`);
+    throw error;
+  }
+  throw safetensorsError("HEADER", file, "the header is not a JSON object");
+}
+
+function readMetadata(value: StrictJson, into: Map<string, string>, file: string): void {
+  if (!(value instanceof Map)) throw safetensorsError("HEADER", file, "__metadata__ is not an object");
+  for (const [key, text] of value as ReadonlyMap<string, StrictJson>) {
+    if (typeof text !== "string") throw safetensorsError("HEADER", file, `__metadata__ entry ${JSON.stringify(shorten(key))} is not a string`);
+    into.set(key, text);
+  }
+}
+
+function readEntry(name: string, value: StrictJson, file: string): TensorEntry {
+  const fail = (problem: string): never => {
+    throw safetensorsError("TENSOR", file, problem, name);
+  };
+  if (name === "__proto__") fail("this name is not allowed");
+  if (!(value instanceof Map)) return fail("its entry is not an object");
+  const entry = value as ReadonlyMap<string, StrictJson>;
+  for (const key of entry.keys()) if (key !== "dtype" && key !== "shape" && key !== "data_offsets") fail(`its entry has an unknown key ${JSON.stringify(shorten(key))}`);
+  const dtype = entry.get("dtype");
+  if (typeof dtype !== "string" || !isDtype(dtype)) return fail(`its dtype is ${typeof dtype === "string" ? JSON.stringify(shorten(dtype)) : "missing"}, which is none of ${Object.keys(dtypeBytes).join(", ")}`);
+  const dims = naturals(entry.get("shape")) ?? fail("its shape is not a list of whole numbers");
+  const offsets = naturals(entry.get("data_offsets")) ?? fail("its data_offsets are not whole numbers");
+  const [begin, end] = offsets;
+  if (begin === undefined || end === undefined || offsets.length !== 2 || begin > end) return fail("its data_offsets are not a begin and an end");
+  const bytes = dims.reduce((n, d) => n * d, dtypeBytes[dtype]);
+  if (!Number.isSafeInteger(bytes) || bytes !== end - begin) fail(`its shape [${dims.slice(0, 8).join(", ")}] of ${dtype} takes ${bytes} bytes, its data_offsets ${end - begin}`);
+  return { name, dtype, dims, begin, end };
+}
+
+const isDtype = (text: string): text is SafetensorsDtype => Object.hasOwn(dtypeBytes, text);
+
+function naturals(value: StrictJson | undefined): number[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const items = value as readonly StrictJson[];
+  return items.every((n) => typeof n === "number" && Number.isSafeInteger(n) && n >= 0) ? (items as number[]) : undefined;
+}
+
+/** Sorted by place, every tensor begins where the one before ends, and the last ends with the file. */
+function checkTiling(entries: TensorEntry[], dataBytes: number, file: string): void {
+  let at = 0;
+  for (const { name, begin, end } of entries.sort((a, b) => a.begin - b.begin || a.end - b.end)) {
+    if (begin !== at) throw safetensorsError("TENSOR", file, begin < at ? `it overlaps the tensor before it by ${at - begin} bytes` : `${begin - at} bytes before it belong to no tensor`, name);
+    if (end > dataBytes) throw safetensorsError("TRUNCATED", file, `the data ends ${end - dataBytes} bytes before the tensor does`, name);
+    at = end;
+  }
+  if (at !== dataBytes) throw safetensorsError("HEADER", file, `${dataBytes - at} bytes at the end belong to no tensor`);
+}

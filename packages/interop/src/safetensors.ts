@@ -1,0 +1,151 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { LapidaryError, assert, must } from "@lapidary/std";
+import { sizeOf } from "@lapidary/ir";
+import { type ArrayData, f32Array, i32Array } from "./array-data.js";
+import { readExactly, writeFileAtomic } from "./atomic-file.js";
+import { bf16ToF32, f16ToF32 } from "./half.js";
+import { type SafetensorsHeader, type TensorEntry, headerLength, lengthBytes, maxHeaderBytes, parseHeader, safetensorsError } from "./safetensors-header.js";
+
+/** An open file: the header has been read and checked, arrays are read one by one. */
+export class SafetensorsFile {
+  private constructor(
+    readonly path: string,
+    private readonly file: FileHandle,
+    readonly header: SafetensorsHeader,
+    private readonly dataStart: number,
+  ) {}
+
+  /** @throws LapidaryError that names the file (and tensor) when it is missing, truncated or corrupt */
+  static async open(path: string): Promise<SafetensorsFile> {
+    const file = await openToRead(path);
+    try {
+      const { size } = await file.stat();
+      const prefix = new Uint8Array(Math.min(lengthBytes, size));
+      await readOrFail(file, prefix, 0, path);
+      const length = headerLength(prefix, size, path);
+      const bytes = new Uint8Array(length);
+      await readOrFail(file, bytes, lengthBytes, path);
+      const dataStart = lengthBytes + length;
+      return new SafetensorsFile(path, file, parseHeader(bytes, size - dataStart, path), dataStart);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  get names(): string[] {
+    return [...this.header.tensors.keys()];
+  }
+
+  /** F16 and BF16 are widened to f32; I64 must fit in 32 bits. */
+  async read(name: string): Promise<ArrayData> {
+    const entry = this.header.tensors.get(name);
+    if (entry === undefined) throw safetensorsError("TENSOR", this.path, "the file has no such tensor", name);
+    const bytes = new Uint8Array(entry.end - entry.begin);
+    await readOrFail(this.file, bytes, this.dataStart + entry.begin, this.path, name);
+    return decode(entry, bytes, this.path);
+  }
+
+  async readAll(): Promise<Map<string, ArrayData>> {
+    const arrays = new Map<string, ArrayData>();
+    for (const name of this.names) arrays.set(name, await this.read(name));
+    return arrays;
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+}
+
+/** All arrays of a file, by name. */
+export async function readSafetensors(path: string): Promise<Map<string, ArrayData>> {
+  const file = await SafetensorsFile.open(path);
+  try {
+    return await file.readAll();
+  } finally {
+    await file.close();
+  }
+}
+
+/** The same from memory. `name` stands in errors. */
+export function decodeSafetensors(bytes: Uint8Array, name: string): Map<string, ArrayData> {
+  const length = headerLength(bytes.subarray(0, lengthBytes), bytes.length, name);
+  const dataStart = lengthBytes + length;
+  const { tensors } = parseHeader(bytes.subarray(lengthBytes, dataStart), bytes.length - dataStart, name);
+  // Copies, so that each array is aligned and owns its memory (`slice` of a Buffer would be a view).
+  return new Map([...tensors].map(([key, entry]) => [key, decode(entry, Uint8Array.from(bytes.subarray(dataStart + entry.begin, dataStart + entry.end)), name)]));
+}
+
+/** Replaces the file at `path` atomically. Arrays are laid out in the order given. */
+export function writeSafetensors(path: string, arrays: ReadonlyMap<string, ArrayData>, metadata: Readonly<Record<string, string>> = {}): Promise<void> {
+  return writeFileAtomic(path, safetensorsParts(arrays, metadata));
+}
+
+/** The bytes of a file, part by part; arrays are not copied. */
+export function* safetensorsParts(arrays: ReadonlyMap<string, ArrayData>, metadata: Readonly<Record<string, string>> = {}): Generator<Uint8Array> {
+  assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, "arrays lie little-endian in memory, as in the file");
+  let at = 0;
+  const entries = [...arrays].map(([name, { dtype, dims, data }]) => {
+    assert(data.length === sizeOf(dims), "data fills its dims", name, data.length, dims);
+    assert(name !== "__metadata__" && name !== "__proto__", "a tensor name that the format allows", name);
+    const begin = at;
+    at += data.byteLength;
+    return [name, { dtype: dtype === "f32" ? "F32" : "I32", shape: dims, data_offsets: [begin, at] }] as const;
+  });
+  const json = JSON.stringify(Object.fromEntries([...(Object.keys(metadata).length === 0 ? [] : [["__metadata__", metadata] as const]), ...entries]));
+  const header = Buffer.from(json, "utf8");
+  // Blanks after the JSON align the data to 8 bytes.
+  const padded = Buffer.concat([header, Buffer.alloc((8 - (header.length % 8)) % 8, " ")]);
+  assert(padded.length <= maxHeaderBytes, "the header keeps the format's limit", padded.length);
+  const prefix = Buffer.alloc(lengthBytes);
+  prefix.writeBigUInt64LE(BigInt(padded.length));
+  yield prefix;
+  yield padded;
+  for (const { data } of arrays.values()) yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+function decode(entry: TensorEntry, bytes: Uint8Array, file: string): ArrayData {
+  const { dtype, dims, name } = entry;
+  const { buffer } = bytes;
+  switch (dtype) {
+    case "F32":
+      return f32Array(dims, new Float32Array(buffer));
+    case "BF16":
+      return f32Array(dims, bf16ToF32(new Uint16Array(buffer)));
+    case "F16":
+      return f32Array(dims, f16ToF32(new Uint16Array(buffer)));
+    case "I32":
+      return i32Array(dims, new Int32Array(buffer));
+    case "I64":
+      return i32Array(dims, narrow(new BigInt64Array(buffer), file, name));
+    default:
+      throw safetensorsError("DTYPE", file, `its dtype ${dtype} has no place here`, name);
+  }
+}
+
+function narrow(values: BigInt64Array, file: string, name: string): Int32Array {
+  const out = new Int32Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const value = must(values[i], "element");
+    if (value !== BigInt.asIntN(32, value)) throw safetensorsError("VALUE", file, `element ${i}, ${value}, does not fit in 32 bits`, name);
+    out[i] = Number(value);
+  }
+  return out;
+}
+
+async function openToRead(path: string): Promise<FileHandle> {
+  try {
+    const file = await open(path, "r");
+    if ((await file.stat()).isFile()) return file;
+    await file.close();
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    const missing = code === "ENOENT" || code === "ENOTDIR";
+    throw new LapidaryError({ code: "LAP_FILE_UNREADABLE", message: missing ? "there is no such file" : `the file cannot be opened (${code ?? String(cause)})`, place: path, remedy: missing ? "check the path" : "check its permissions", exit: 2, cause });
+  }
+  throw new LapidaryError({ code: "LAP_FILE_UNREADABLE", message: "this is not a regular file", place: path, remedy: "name a file", exit: 2 });
+}
+
+async function readOrFail(file: FileHandle, target: Uint8Array, position: number, path: string, tensor?: string): Promise<void> {
+  if (!(await readExactly(file, target, position))) throw safetensorsError("TRUNCATED", path, "the file ended while it was read", tensor);
+}

@@ -1,0 +1,27 @@
+import { z } from "zod";
+
+const count = z.number().int().min(1).max(2 ** 31 - 1);
+
+/** The shape of a Gemma. `heads` is a multiple of `kvHeads`: 1 is multi-query, `heads` multi-head, between them grouped attention. */
+export const gemmaConfigSchema = z
+  .strictObject({
+    /** Rows of the embedding, which is also the output projection. */
+    vocabSize: count,
+    /** Width of the residual stream. */
+    modelDim: count,
+    layers: count,
+    /** Query heads. */
+    heads: count,
+    /** Key and value heads. */
+    kvHeads: count,
+    headDim: count.refine((n) => n % 2 === 0, "must be even: rotary embedding turns pairs"),
+    /** Width of each of gate and up. */
+    mlpDim: count,
+    /** Longest sequence the model is meant for. */
+    contextLength: count,
+    ropeTheta: z.number().gt(1).default(10000),
+    normEps: z.number().positive().default(1e-6),
+  })
+  .refine((config) => config.heads % config.kvHeads === 0, { path: ["kvHeads"], error: "must divide heads" });
+
+export type GemmaConfig = Readonly<z.infer<typeof gemmaConfigSchema>>;

@@ -1,0 +1,92 @@
+import { must } from "@lapidary/std";
+import type { GraphBuilder, Value } from "@lapidary/ir";
+import type { GemmaConfig } from "./gemma-config.js";
+import { type AttentionTables, attention, causalBias } from "./layers/attention.js";
+import { geglu } from "./layers/geglu.js";
+import { rmsNorm } from "./layers/rms-norm.js";
+import { ropeTables, scaleTables } from "./layers/rope.js";
+import type { Model, ParamInit, ParamSpec, ParamValues } from "./model.js";
+
+/** Logical axes of the residual stream [B, T, D]. Its last name differs from the "embed" of params, so that rules for weights leave activations alone. */
+const residual = ["batch", "seq", "activation_embed"] as const;
+
+/**
+ * Gemma 1 (Gemma Team 2024, "Gemma: Open Models Based on Gemini Research and Technology"):
+ *
+ *     tokens ─► embed · √D ─► [ x += attention(norm x) ; x += geglu(norm x) ] × layers ─► norm ─► · embedᵀ ─► logits
+ */
+export function gemma(config: GemmaConfig): Model {
+  return {
+    vocabSize: config.vocabSize,
+    contextLength: config.contextLength,
+    params: gemmaParams(config),
+    hidden: (g, params, tokens) => hidden(g, config, params, tokens),
+    unembed: (g, params, x) => unembed(g, params, x),
+  };
+}
+
+const embedding = "model.embed_tokens.weight";
+
+/** Parameters in the order of a Hugging Face checkpoint. */
+export function gemmaParams(config: GemmaConfig): ParamSpec[] {
+  const { vocabSize: V, modelDim: D, heads: H, kvHeads: K, headDim: E, mlpDim: F, layers } = config;
+  // Products then keep the scale of their operand; the two that write to the residual stream share one budget over all layers.
+  const fanIn = (width: number): ParamInit => ({ kind: "normal", scale: 1 / Math.sqrt(width) });
+  const intoResidual = (width: number): ParamInit => ({ kind: "normal", scale: 1 / Math.sqrt(width * 2 * layers) });
+  const norm = (name: string): ParamSpec => ({ name, dims: [D], logicalAxes: ["norm"], units: [D], init: { kind: "zeros" } });
+  return [
+    { name: embedding, dims: [V, D], logicalAxes: ["vocab", "embed"], units: [V, D], init: fanIn(D) },
+    ...Array.from({ length: layers }, (_, i): ParamSpec[] => {
+      const at = (name: string): string => `model.layers.${i}.${name}.weight`;
+      return [
+        { name: at("self_attn.q_proj"), dims: [H * E, D], logicalAxes: ["heads", "embed"], units: [H, D], init: fanIn(D) },
+        { name: at("self_attn.k_proj"), dims: [K * E, D], logicalAxes: ["kv_heads", "embed"], units: [K, D], init: fanIn(D) },
+        { name: at("self_attn.v_proj"), dims: [K * E, D], logicalAxes: ["kv_heads", "embed"], units: [K, D], init: fanIn(D) },
+        { name: at("self_attn.o_proj"), dims: [D, H * E], logicalAxes: ["embed", "heads"], units: [D, H], init: intoResidual(H * E) },
+        { name: at("mlp.gate_proj"), dims: [F, D], logicalAxes: ["mlp", "embed"], units: [F, D], init: fanIn(D) },
+        { name: at("mlp.up_proj"), dims: [F, D], logicalAxes: ["mlp", "embed"], units: [F, D], init: fanIn(D) },
+        { name: at("mlp.down_proj"), dims: [D, F], logicalAxes: ["embed", "mlp"], units: [D, F], init: intoResidual(F) },
+        norm(at("input_layernorm")),
+        norm(at("post_attention_layernorm")),
+      ];
+    }).flat(),
+    norm("model.norm.weight"),
+  ];
+}
+
+function hidden(g: GraphBuilder, config: GemmaConfig, params: ParamValues, tokens: Value): Value {
+  const param = (name: string): Value => must(params.get(name), `parameter ${name}`);
+  const tables = sharedTables(g, config, tokens.type.dims[1] ?? 0);
+
+  let x = g.scope("embed", () => g.named("x", g.scale(g.gather(param(embedding), tokens), Math.sqrt(config.modelDim)), residual));
+  for (let i = 0; i < config.layers; i++)
+    g.scope(`layers.${i}`, () => {
+      const weight = (name: string): Value => param(`model.layers.${i}.${name}.weight`);
+      const attended = g.scope("attn", () => {
+        const y = g.named("norm", rmsNorm(g, x, weight("input_layernorm"), config.normEps));
+        const weights = { q: weight("self_attn.q_proj"), k: weight("self_attn.k_proj"), v: weight("self_attn.v_proj"), o: weight("self_attn.o_proj") };
+        return attention(g, y, weights, { kvHeads: config.kvHeads, groups: config.heads / config.kvHeads, headDim: config.headDim }, tables);
+      });
+      x = g.named("after_attn", g.add(x, attended), residual);
+      const fed = g.scope("mlp", () => {
+        const y = g.named("norm", rmsNorm(g, x, weight("post_attention_layernorm"), config.normEps));
+        return geglu(g, y, { gate: weight("mlp.gate_proj"), up: weight("mlp.up_proj"), down: weight("mlp.down_proj") });
+      });
+      x = g.named("after_mlp", g.add(x, fed), residual);
+    });
+  return g.scope("final", () => g.named("norm", rmsNorm(g, x, param("model.norm.weight"), config.normEps), residual));
+}
+
+const sharedTables = (g: GraphBuilder, config: GemmaConfig, positions: number): AttentionTables =>
+  g.scope("tables", () => {
+    const keyRope = ropeTables(g, positions, config.headDim, config.ropeTheta);
+    return { keyRope, queryRope: scaleTables(g, keyRope, 1 / Math.sqrt(config.headDim)), causalBias: causalBias(g, positions) };
+  });
+
+/** Tied: logits are products with the rows of the embedding. */
+function unembed(g: GraphBuilder, params: ParamValues, x: Value): Value {
+  const table = must(params.get(embedding), `parameter ${embedding}`);
+  const last = x.type.dims.length - 1;
+  const axes = last === 2 ? (["batch", "seq", "vocab"] as const) : (["batch", "vocab"] as const);
+  return g.named("logits", g.dotGeneral(x, table, [], [[last, 1]]), axes);
+}

@@ -1,0 +1,64 @@
+import { type GraphBuilder, type Value, tensorType } from "@lapidary/ir";
+import { type RopeTables, applyRope } from "./rope.js";
+
+// B batch · T query positions · S key positions (= T) · D model dim · K kv heads · G query heads of one kv head · E head dim
+
+/** What all layers share, made once a graph. */
+export interface AttentionTables {
+  /** Turns of the queries; the scale E^-½ of the scores is folded in. */
+  readonly queryRope: RopeTables;
+  readonly keyRope: RopeTables;
+  /** [T, S]: 0 where position t may see position s, a large negative number where it may not. */
+  readonly causalBias: Value;
+}
+
+export interface AttentionWeights {
+  /** [K·G·E, D]; head h = k·G + g reads kv head k. */
+  readonly q: Value;
+  /** [K·E, D] */
+  readonly k: Value;
+  /** [K·E, D] */
+  readonly v: Value;
+  /** [D, K·G·E] */
+  readonly o: Value;
+}
+
+/** exp of anything plus this is exactly 0 in f32, and so is its gradient. */
+const hidden = -1e30;
+
+export function causalBias(g: GraphBuilder, positions: number): Value {
+  const type = tensorType("i32", [positions, positions]);
+  const bias = tensorType("f32", type.dims);
+  const seen = g.compare(g.iota(type, 1), g.iota(type, 0), "LE");
+  return g.named("causal_bias", g.select(seen, g.splat(0, bias), g.splat(hidden, bias)));
+}
+
+/**
+ * Causal attention with K key-value heads for K·G query heads: multi-query (K = 1), grouped and multi-head (G = 1) are one
+ * formulation, since queries keep their kv head as a dim of its own and nothing is repeated.
+ *
+ * Sums over S are divided out after the product with v, where the array is smaller than the scores.
+ *
+ * @param x [B, T, D], normalised
+ * @returns [B, T, D], what the block adds to the residual stream
+ */
+export function attention(g: GraphBuilder, x: Value, weights: AttentionWeights, shape: { kvHeads: number; groups: number; headDim: number }, tables: AttentionTables): Value {
+  const [B = 0, T = 0, D = 0] = x.type.dims;
+  const { kvHeads: K, groups: G, headDim: E } = shape;
+  const project = (name: string, weight: Value, axis: string): Value => g.named(name, g.dotGeneral(x, weight, [], [[2, 1]]), ["batch", "seq", axis]);
+
+  const q = g.named("q_rope", applyRope(g, g.reshape(project("q", weights.q, "heads"), [B, T, K, G, E]), tables.queryRope));
+  const k = g.named("k_rope", applyRope(g, g.reshape(project("k", weights.k, "kv_heads"), [B, T, K, E]), tables.keyRope));
+  const v = g.reshape(project("v", weights.v, "kv_heads"), [B, T, K, E]);
+
+  const scores = g.named("scores", g.dotGeneral(q, k, [[0, 0], [2, 2]], [[4, 3]])); // [B, K, T, G, S]
+  const dims = scores.type.dims;
+  const masked = g.add(scores, g.broadcastInDim(tables.causalBias, dims, [2, 4]));
+  const max = g.stopGradient(g.reduce(masked, [4], "max"));
+  const e = g.named("exp_scores", g.exponential(g.subtract(masked, g.broadcastInDim(max, dims, [0, 1, 2, 3]))));
+  const sum = g.reduce(e, [4], "sum"); // [B, K, T, G]
+
+  const weighted = g.dotGeneral(e, v, [[0, 0], [1, 2]], [[4, 1]]); // [B, K, T, G, E]
+  const heads = g.named("heads", g.divide(weighted, g.broadcastInDim(sum, weighted.type.dims, [0, 1, 2, 3])));
+  return g.named("out", g.dotGeneral(heads, g.reshape(weights.o, [D, K, G, E]), [], [[1, 1], [3, 2], [4, 3]]));
+}
