@@ -1,0 +1,324 @@
+import { ExitCode } from "@lapidary/std";
+import { z } from "zod";
+
+/**
+ * The HTTP API of the coordinator: every body that crosses it, as a schema and the type that follows from it. Both sides check with these,
+ * the server what it receives, a client what it gets.
+ *
+ *     GET  /api/status                               status
+ *     POST /api/jobs                                 submitRequest → submitted
+ *     GET  /api/jobs?state=&limit=&cursor=           jobList, newest first
+ *     GET  /api/jobs/:id                             jobDetail
+ *     POST /api/jobs/:id/cancel                      cancelled
+ *     GET  /api/jobs/:id/stream                      server-sent events, each a streamEvent; `Last-Event-ID` resumes
+ *     GET  /api/jobs/:id/metrics?from=&limit=        metricsPage
+ *     GET  /api/jobs/:id/logs?worker=&from=&limit=   logsPage
+ *     GET  /api/jobs/:id/report                      report, once the job is done
+ *     GET  /api/jobs/:id/checkpoints                 checkpointList
+ *     POST /api/shutdown                             shutdownRequest → stopping
+ *
+ * Every request bears `Authorization: Bearer TOKEN`; port and token stand in `coordinator.json` of the home directory, which only its
+ * owner can read. Whatever fails answers with an `errorBody`. Times are milliseconds since the epoch, losses nats per token.
+ *
+ * Invariant: fields are only ever added.
+ */
+
+/** Run ids and job names: also a directory and a queue key, so nothing that either would misread. */
+export const namePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+export const nameSchema = z.string().regex(namePattern, "must be 1 to 64 of a-z 0-9 . _ - and begin with a letter or digit");
+
+/**
+ *     queued ─► compiling ─► placing ─► running ─► done
+ *        └──────────┴───────────┴──────────┴─────► failed, cancelled
+ */
+export const jobStates = ["queued", "compiling", "placing", "running", "done", "failed", "cancelled"] as const;
+export const jobStateSchema = z.enum(jobStates);
+export type JobState = z.infer<typeof jobStateSchema>;
+
+export const finalStates = ["done", "failed", "cancelled"] as const satisfies readonly JobState[];
+export const isFinal = (state: JobState): boolean => finalStates.some((final) => final === state);
+
+const count = z.number().int().nonnegative();
+const time_ms = z.number().nonnegative();
+const exitSchema = z.literal(Object.values(ExitCode));
+
+/** A `LapidaryError` as it crosses the wire. */
+export const errorSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  place: z.string().optional(),
+  remedy: z.string(),
+  exit: exitSchema,
+});
+export type ErrorJson = z.infer<typeof errorSchema>;
+export const errorBodySchema = z.object({ error: errorSchema });
+
+/** `coordinator.json`: how to reach the coordinator that serves a home directory. */
+export const connectionSchema = z.object({
+  pid: count,
+  port: count,
+  token: z.string().min(32),
+  version: z.string(),
+  started_at: time_ms,
+});
+export type Connection = z.infer<typeof connectionSchema>;
+
+// ---- jobs in ----
+
+const submitOptions = {
+  /** `key=value` pairs applied after the file. */
+  overrides: z.array(z.string().max(4096)).max(256).default([]),
+  /** The run's id. Submitting the same job under the same name again answers with the run that exists. */
+  name: nameSchema.optional(),
+  /** Higher runs first; among equals the earlier. */
+  priority: z.number().int().min(-1000).max(1000).default(0),
+};
+
+export const submitRequestSchema = z.union([
+  z.strictObject({
+    /** The text of a job file. */
+    yaml: z.string().max(256 * 1024),
+    /** Directory from which its relative paths are taken, absolute; the project's root by default. */
+    base: z.string().optional(),
+    ...submitOptions,
+  }),
+  z.strictObject({
+    /** A job file on the coordinator's machine, absolute or relative to the project's root. */
+    path: z.string().min(1),
+    ...submitOptions,
+  }),
+]);
+export type SubmitRequest = z.input<typeof submitRequestSchema>;
+
+export const submittedSchema = z.object({
+  id: nameSchema,
+  state: jobStateSchema,
+  /** Whether a run of this name and content was there already. */
+  existed: z.boolean(),
+});
+export type Submitted = z.infer<typeof submittedSchema>;
+
+// ---- jobs out ----
+
+/** A rectangle of chips in one of the pods. */
+export const sliceSchema = z.object({ pod: count, origin: z.array(count), dims: z.array(count) });
+export type SlicePlace = z.infer<typeof sliceSchema>;
+
+/** What a job is busy with inside its state, for progress: "train the tokenizer" 12 of 40. */
+export const activitySchema = z.object({ what: z.string(), done: z.number().optional(), total: z.number().optional() });
+export type Activity = z.infer<typeof activitySchema>;
+
+export const jobSummarySchema = z.object({
+  id: nameSchema,
+  state: jobStateSchema,
+  activity: activitySchema.optional(),
+  priority: z.number().int(),
+  model: z.string(),
+  pod: z.string(),
+  /** `data=16,model=16` */
+  mesh: z.string(),
+  chips: count,
+  created_at: time_ms,
+  started_at: time_ms.optional(),
+  finished_at: time_ms.optional(),
+  /** Steps whose metrics have arrived. */
+  step: count,
+  steps: count,
+  loss: z.number().optional(),
+  tokens_per_s: z.number().optional(),
+  eta_s: z.number().optional(),
+  heldout_loss: z.number().optional(),
+  unigram_loss: z.number().optional(),
+  slice: sliceSchema.optional(),
+  error: errorSchema.optional(),
+});
+export type JobSummary = z.infer<typeof jobSummarySchema>;
+
+export const jobListSchema = z.object({ jobs: z.array(jobSummarySchema), next_cursor: z.string().optional() });
+export type JobList = z.infer<typeof jobListSchema>;
+
+export const jobDetailSchema = jobSummarySchema.extend({
+  /** The resolved job file. */
+  job: z.unknown(),
+  directory: z.string(),
+  parameters: count.optional(),
+  workers: z.array(z.object({ worker: count, pid: count })).optional(),
+});
+export type JobDetail = z.infer<typeof jobDetailSchema>;
+
+export const jobQuerySchema = z.strictObject({
+  state: z
+    .string()
+    .transform((text) => text.split(","))
+    .pipe(z.array(jobStateSchema))
+    .optional(),
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  cursor: nameSchema.optional(),
+});
+
+export const cancelledSchema = z.object({
+  id: nameSchema,
+  /** As it is now: `cancelled`, or still what it was while the job winds down. */
+  state: jobStateSchema,
+});
+export type Cancelled = z.infer<typeof cancelledSchema>;
+
+// ---- metrics, logs, events ----
+
+const trainRowSchema = z.object({
+  kind: z.literal("train"),
+  time: time_ms,
+  /** Counts from 1: the number of updates the model has had. */
+  step: count,
+  loss: z.number(),
+  grad_norm: z.number(),
+  learning_rate: z.number(),
+  tokens_per_s: z.number(),
+  step_ms: z.number(),
+  eta_s: z.number(),
+});
+
+const evalRowSchema = z.object({
+  kind: z.literal("eval"),
+  time: time_ms,
+  step: count,
+  heldout_loss: z.number(),
+  /** What a unigram model of the training tokens gets on the same tokens. */
+  unigram_loss: z.number(),
+  tokens: count,
+});
+
+export const metricsRowSchema = z.discriminatedUnion("kind", [trainRowSchema, evalRowSchema]);
+export type MetricsRow = z.infer<typeof metricsRowSchema>;
+export type TrainRow = z.infer<typeof trainRowSchema>;
+export type EvalRow = z.infer<typeof evalRowSchema>;
+
+/** Rows by their number, from 0. */
+export const pageQuerySchema = z.strictObject({
+  from: z.coerce.number().int().min(0).default(0),
+  limit: z.coerce.number().int().min(1).max(10_000).default(1000),
+});
+export const metricsPageSchema = z.object({
+  metrics: z.array(metricsRowSchema),
+  /** `from` of the next page; absent when this was the last. */
+  next_from: count.optional(),
+});
+export type MetricsPage = z.infer<typeof metricsPageSchema>;
+
+export const logLineSchema = z.object({
+  time: time_ms,
+  /** `coordinator`, `worker 0`, … */
+  source: z.string(),
+  line: z.string(),
+});
+export type LogLine = z.infer<typeof logLineSchema>;
+
+export const logsQuerySchema = pageQuerySchema.extend({ worker: z.coerce.number().int().min(0).optional() });
+export const logsPageSchema = z.object({ lines: z.array(logLineSchema), next_from: count.optional() });
+export type LogsPage = z.infer<typeof logsPageSchema>;
+
+export const stateEventSchema = z.object({
+  time: time_ms,
+  state: jobStateSchema,
+  activity: activitySchema.optional(),
+  slice: sliceSchema.optional(),
+  workers: z.array(z.object({ worker: count, pid: count })).optional(),
+});
+export type StateEvent = z.infer<typeof stateEventSchema>;
+
+export const doneEventSchema = z.object({ time: time_ms, state: z.enum(finalStates), error: errorSchema.optional() });
+export type DoneEvent = z.infer<typeof doneEventSchema>;
+
+/** One server-sent event: `id` and `event` are its fields, `data` the JSON of its data. After `done` the stream ends. */
+export const streamEventSchema = z.discriminatedUnion("event", [
+  z.object({ id: count, event: z.literal("state"), data: stateEventSchema }),
+  z.object({ id: count, event: z.literal("metrics"), data: metricsRowSchema }),
+  z.object({ id: count, event: z.literal("log"), data: logLineSchema }),
+  z.object({ id: count, event: z.literal("done"), data: doneEventSchema }),
+]);
+export type StreamEvent = z.infer<typeof streamEventSchema>;
+
+// ---- what a finished job leaves ----
+
+export const collectiveSchema = z.object({
+  op: z.string(),
+  /** The mesh axes it runs over, joined by commas: `data`, `model:(1)4`, `data,model`. */
+  axis: z.string(),
+  /** In one step. */
+  count,
+  /** That one chip sends in one step, over all of them. */
+  bytes_per_chip: z.number(),
+  /** What asked for it; the most frequent reason, when there are several. */
+  why: z.string(),
+});
+export type CollectiveRow = z.infer<typeof collectiveSchema>;
+
+export const reportSchema = z.object({
+  id: nameSchema,
+  model: z.string(),
+  parameters: count,
+  chips: count,
+  workers: count,
+  mesh: z.string(),
+  slice: sliceSchema,
+  zero: z.number().int(),
+  steps: count,
+  tokens: count,
+  train_loss: z.number(),
+  heldout_loss: z.number(),
+  unigram_loss: z.number(),
+  sample: z.object({ prompt: z.string(), text: z.string() }),
+  /** Absolute path of the last checkpoint. */
+  checkpoint: z.string(),
+  bytes_per_chip: z.object({ params: count, optimizer: count, gradients: count }),
+  /** Of the train step, most bytes first. */
+  collectives: z.array(collectiveSchema),
+  timings_ms: z.object({
+    prepare: z.number(),
+    compile: z.number(),
+    place: z.number(),
+    load: z.number(),
+    train: z.number(),
+    evaluate: z.number(),
+    checkpoint: z.number(),
+    sample: z.number(),
+    total: z.number(),
+  }),
+  tokens_per_s: z.number(),
+});
+export type Report = z.infer<typeof reportSchema>;
+
+export const checkpointSchema = z.object({ step: count, path: z.string(), bytes: count, time: time_ms, heldout_loss: z.number().optional() });
+export type CheckpointEntry = z.infer<typeof checkpointSchema>;
+export const checkpointListSchema = z.object({ checkpoints: z.array(checkpointSchema) });
+export type CheckpointList = z.infer<typeof checkpointListSchema>;
+
+// ---- the coordinator itself ----
+
+export const statusSchema = z.object({
+  version: z.string(),
+  pid: count,
+  port: count,
+  started_at: time_ms,
+  home: z.string(),
+  redis: z.object({ address: z.string(), connected: z.boolean() }),
+  workers: z.array(z.object({ worker: count, pid: count, job: z.string().optional() })),
+  /** The emulated pods; absent until a job has said which. */
+  pods: z
+    .object({
+      name: z.string(),
+      torus: z.string(),
+      pods: count,
+      chips: count,
+      free_chips: count,
+      slices: z.array(sliceSchema.extend({ job: z.string() })),
+    })
+    .optional(),
+  /** Jobs by state. */
+  jobs: z.record(jobStateSchema, count),
+});
+export type Status = z.infer<typeof statusSchema>;
+
+/** By default jobs that run are cancelled with the reason "coordinator stopped"; those in the queue stay there. */
+export const shutdownRequestSchema = z.strictObject({}).default({});
+export const stoppingSchema = z.object({ stopping: z.literal(true) });
