@@ -1,1 +1,2 @@
-export { copyInto, dropDead, mergeEqual, optimize } from "./optimize.js";
+export { optimize, rewrites } from "./optimize.js";
+export { copyInto, dropDead, mergeEqual } from "./rewrites.js";

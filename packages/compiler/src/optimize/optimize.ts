@@ -1,46 +1,12 @@
-import { must } from "@lapidary/std";
-import { type Graph, GraphBuilder, type Value, type ValueId } from "@lapidary/ir";
+import type { Graph } from "@lapidary/ir";
+import { mergeReductions } from "./merge-reductions.js";
+import { dropDead, mergeEqual } from "./rewrites.js";
 
-/**
- * Named rewrites on per-chip programs, in order. None changes a number.
- */
-export function optimize(graph: Graph): Graph {
-  return dropDead(mergeEqual(graph));
-}
+/** Named rewrites on per-chip programs, in order. They keep the meaning; `mergeReductions` alone changes the order of a sum. */
+export const rewrites: readonly { readonly name: string; readonly run: (graph: Graph) => Graph }[] = [
+  { name: "merge equal values", run: mergeEqual },
+  { name: "drop dead values", run: dropDead },
+  { name: "merge reductions of a sum", run: mergeReductions },
+];
 
-/** Values whose op, operands, attributes and sharding are equal become one. */
-export function mergeEqual(graph: Graph): Graph {
-  const seen = new Map<string, ValueId>();
-  const to: ValueId[] = [];
-  const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
-  for (const value of graph.values) {
-    const inputs = value.inputs.map((id) => must(to[id], "operand"));
-    const key = value.op === "parameter" ? `parameter ${value.attrs.name}` : JSON.stringify([value.op, inputs, value.attrs, value.type, value.sharding]);
-    const known = seen.get(key);
-    if (known !== undefined && value.role === undefined) {
-      to.push(known);
-      continue;
-    }
-    const made = copyInto(g, value, inputs);
-    seen.set(key, made.id);
-    to.push(made.id);
-  }
-  for (const { name, value } of graph.outputs) g.output(name, g.get(must(to[value], "output")));
-  return g.finish();
-}
-
-/** Values that no output needs go; parameters stay, they are the program's interface. */
-export function dropDead(graph: Graph): Graph {
-  const alive = graph.values.map((value) => value.op === "parameter");
-  for (const { value } of graph.outputs) alive[value] = true;
-  for (let id = graph.values.length - 1; id >= 0; id--) if (alive[id] === true) for (const input of must(graph.values[id], "value").inputs) alive[input] = true;
-  const to = new Map<ValueId, ValueId>();
-  const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
-  for (const value of graph.values) if (alive[value.id] === true) to.set(value.id, copyInto(g, value, value.inputs.map((id) => must(to.get(id), "operand"))).id);
-  for (const { name, value } of graph.outputs) g.output(name, g.get(must(to.get(value), "output")));
-  return g.finish();
-}
-
-export function copyInto(g: GraphBuilder, value: Value, inputs: readonly ValueId[]): Value {
-  return g.push(value.op, inputs, value.attrs, value.type, value);
-}
+export const optimize = (graph: Graph): Graph => rewrites.reduce((g, { run }) => run(g), graph);

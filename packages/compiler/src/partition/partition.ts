@@ -1,8 +1,8 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
 import { type Graph, GraphBuilder, type OpName, type Sharding, type Value, type ValueId, localDims, opDef, sameAtomSet, sameAtoms, sameSharding } from "@lapidary/ir";
-import type { Propagated } from "../propagate/index.js";
-import { type ReductionPoints, bornUnreduced, findReductionPoints, passingAtoms } from "./reduction-points.js";
+import { type Propagated, bornUnreduced, passingAtoms } from "../propagate/index.js";
+import { type ReductionPoints, findReductionPoints } from "./reduction-points.js";
 import { bytesPerChip, reshard } from "./reshard.js";
 
 /**
@@ -51,8 +51,9 @@ export function partition(propagated: Propagated, mesh: Mesh): Graph {
 
   /** The op itself, on local parts. */
   function emitLocal(value: Value): Value {
-    const { rule, atoms } = must(propagated.factors[value.id], "op sharding");
-    const born = bornUnreduced(propagated, value.id);
+    const opSharding = must(propagated.factors[value.id], "op sharding");
+    const { rule, atoms } = opSharding;
+    const born = bornUnreduced(opSharding);
     const carried = new Map(value.inputs.map((id) => [id, carriedAtoms(points, id)]));
     const own = atoms.flat();
     const passing = born.kind === "sum" || born.atoms.length === 0 ? passingAtoms(source, value, (id) => carried.get(id) ?? [], own) : [];

@@ -1,7 +1,7 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize } from "@lapidary/topology";
-import { type Graph, type OpName, type Value, type ValueId, bytesOf, opDef, sameAtomSet } from "@lapidary/ir";
-import type { Propagated } from "../propagate/index.js";
+import { type Graph, type Value, type ValueId, bytesOf } from "@lapidary/ir";
+import { type Propagated, bornUnreduced, passingAtoms } from "../propagate/index.js";
 
 /**
  * Where partial sums are reduced. A contraction over a split factor leaves its result unreduced; ops that are linear in it
@@ -28,7 +28,7 @@ export function findReductionPoints(propagated: Propagated, mesh: Mesh): Reducti
   /** Whether some product of the linear region was born here or merged with one that was: it will be reduced in any case. */
   const anchored: boolean[] = [];
   for (const value of graph.values) {
-    const born = bornUnreduced(propagated, value.id);
+    const born = bornUnreduced(must(factors[value.id], "op sharding"));
     const passed = born.kind === "sum" ? passingAtoms(graph, value, (id) => potential[id] ?? [], factors[value.id]?.atoms.flat() ?? []) : [];
     potential.push(born.atoms.length > 0 && born.kind === "sum" ? [...born.atoms, ...passed] : passed);
     anchored.push(born.atoms.length > 0 || (passed.length > 0 && value.inputs.length > 1 && value.inputs.some((id) => anchored[id] === true)));
@@ -46,15 +46,15 @@ export function findReductionPoints(propagated: Propagated, mesh: Mesh): Reducti
     const atoms = must(potential[id], "potential");
     if (atoms.length === 0) continue;
     const here = reductionBytes(mesh, graph, value, atoms);
-    const isCarried = value.role === undefined && !outputs.has(id) && (uses[id] ?? []).length > 0 && (uses[id] ?? []).every((use) => carries(use, id));
+    const isCarried = value.role === undefined && !outputs.has(id) && (uses[id] ?? []).length > 0 && (uses[id] ?? []).every((use) => carries(use));
     const behind = isCarried ? (uses[id] ?? []).reduce((sum, use) => sum + shareOf(use, id), 0) : Infinity;
     carried[id] = behind <= here;
     cost[id] = Math.min(here, behind);
   }
   return { potential, carried };
 
-  function carries(use: ValueId, of: ValueId): boolean {
-    return must(potential[of], "potential").every((atom) => potential[use]?.includes(atom) === true) && mayPass(graph, must(graph.values[use], "use"), of, (operand) => potential[operand] ?? []);
+  function carries(use: ValueId): boolean {
+    return passingAtoms(graph, must(graph.values[use], "use"), (operand) => potential[operand] ?? [], factors[use]?.atoms.flat() ?? []).length > 0;
   }
 
   /** What carrying `of` into `use` adds: nothing where another operand is reduced behind in any case. */
@@ -63,41 +63,6 @@ export function findReductionPoints(propagated: Propagated, mesh: Mesh): Reducti
     if (partners.some((id) => anchored[id] === true)) return 0;
     return (cost[use] ?? 0) / (partners.length + 1);
   }
-}
-
-/** Atoms of the op's reduced factors. */
-export function bornUnreduced(propagated: Propagated, id: ValueId): { atoms: AtomId[]; kind: "sum" | "max" | "min" } {
-  const sharding = must(propagated.factors[id], "op sharding");
-  const reduced = sharding.rule.factors.flatMap((factor, f) => (factor.kind === "reduce" && (sharding.atoms[f]?.length ?? 0) > 0 ? [{ factor, atoms: sharding.atoms[f] ?? [] }] : []));
-  return { atoms: reduced.flatMap((r) => r.atoms), kind: reduced[0]?.factor.reduction ?? "sum" };
-}
-
-/**
- * Whether `value` is jointly linear in exactly those of its operands that hold partial sums over the atoms that `operand` holds them over.
- * A zero counts as a partial sum over anything.
- */
-function mayPass(graph: Graph, value: Value, operand: ValueId, held: (id: ValueId) => readonly AtomId[]): boolean {
-  const atoms = held(operand);
-  return opDef<OpName>(value.op)
-    .linearIn(value.attrs, value.inputs.length)
-    .some((set) => value.inputs.every((id, i) => (set.includes(i) ? sameAtomSet(held(id), atoms) || isZero(graph, id) : held(id).length === 0)));
-}
-
-function isZero(graph: Graph, id: ValueId): boolean {
-  const value = graph.values[id];
-  return value?.op === "constant" && value.attrs.value === 0;
-}
-
-/**
- * The atoms of partial sums that an op carries from operands that hold them to its result, or none.
- *
- * @param held atoms over which an operand is unreduced
- * @param ownAtoms atoms that split the op's factors: partial sums over one of them cannot pass
- */
-export function passingAtoms(graph: Graph, value: Value, held: (id: ValueId) => readonly AtomId[], ownAtoms: readonly AtomId[]): AtomId[] {
-  const first = value.inputs.find((id) => held(id).length > 0);
-  if (first === undefined || held(first).some((atom) => ownAtoms.includes(atom))) return [];
-  return mayPass(graph, value, first, held) ? [...held(first)] : [];
 }
 
 /** Bytes per chip to reduce a value: reduce_scatter where its sharding takes the atoms, all_reduce (twice that) for the rest. */

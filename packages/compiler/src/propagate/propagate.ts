@@ -1,6 +1,7 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, atomsSize } from "@lapidary/topology";
 import { type FactorMap, type Graph, type OpFactors, type OpName, type Sharding, type Value, type ValueId, opDef, parametersOf } from "@lapidary/ir";
+import { findPassingAtoms } from "./partial-sums.js";
 import { type LogicalAxisRules, Priority, type Seed, type ZeroOptions, checkRules, parseLogicalAxis, seedsOfRules, seedsOfZero } from "./rules.js";
 
 export interface PropagateOptions {
@@ -47,18 +48,20 @@ interface DimState {
  */
 export function propagate(graph: Graph, options: PropagateOptions): Propagated {
   const { mesh } = options;
-  const logical = new Set(graph.values.flatMap((v) => (v.logicalAxes ?? []).flatMap((axis, d) => (axis === null ? [] : [parseLogicalAxis(axis, v.type.dims[d] ?? 1).name]))));
-  checkRules(mesh, options.rules, logical);
+  checkRules(mesh, options.rules, new Set(graph.values.flatMap(logicalNames)));
   const dims: DimState[][] = graph.values.map((value) => value.type.dims.map(() => ({ atoms: [], cause: "", closed: false })));
-  const seeds = graph.values.map((value) => seedsOf(value, options));
+  const ofParameters = new Set(parametersOf(graph).flatMap((p) => logicalNames(p as Value)));
+  const seeds = graph.values.map((value) => seedsOf(value, options, ofParameters));
   const rules = graph.values.map((value) => factorsOf(graph, value));
   const opAtoms: AtomId[][][] = rules.map((rule) => rule.factors.map(() => []));
 
   graph.values.forEach((value, id) => {
     if (isClosed(value, options)) for (const dim of dims[id] ?? []) dim.closed = true;
   });
+  let taken: AtomId[][] = graph.values.map(() => []);
   for (const priority of [-1, Priority.batch, Priority.rule, Priority.zero]) {
     placeSeeds(priority);
+    taken = findPassingAtoms(graph, rules.map((rule, id) => ({ rule, atoms: must(opAtoms[id], "atoms of an op") })));
     for (let changed = true; changed; ) {
       changed = false;
       for (let id = 0; id < graph.values.length; id++) changed = visit(id) || changed;
@@ -110,7 +113,7 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
           rest = after;
           if (factor.kind === "replicate" || !startsWith(own, mine) || !isReachable(f)) continue;
           for (const atom of own.slice(mine.length)) {
-            if (claimed.some((other) => other.includes(atom))) break;
+            if (claimed.some((other) => other.includes(atom)) || taken[id]?.includes(atom) === true) break;
             mine.push(atom);
             changed = true;
           }
@@ -145,11 +148,13 @@ function isClosed(value: Value, options: PropagateOptions): boolean {
   return value.role === "param" || value.role === "optimizer" || value.role === "gradient" || value.role === "batch" || options.constraints?.has(value.name) === true;
 }
 
+const logicalNames = (value: Value): string[] => (value.logicalAxes ?? []).flatMap((axis, d) => (axis === null ? [] : [parseLogicalAxis(axis, value.type.dims[d] ?? 1).name]));
+
 /** By dim, what is given, what the rules say, and what ZeRO adds as minor atoms. */
-function seedsOf(value: Value, options: PropagateOptions): Seed[][] {
+function seedsOf(value: Value, options: PropagateOptions, ofParameters: ReadonlySet<string>): Seed[][] {
   const given = options.constraints?.get(value.name);
   if (given !== undefined) return given.dims.map((atoms) => [{ atoms, priority: -1, cause: "given" }]);
-  const byRule = seedsOfRules(options.mesh, options.rules, value);
+  const byRule = seedsOfRules(options.mesh, options.rules, value, ofParameters);
   const placed = value.type.dims.map((_, d) => byRule[d]?.atoms ?? []);
   const byZero = seedsOfZero(options.mesh, options.zero, value, placed);
   return value.type.dims.map((_, d) => [byRule[d], byZero[d]].filter((seed) => seed !== undefined));

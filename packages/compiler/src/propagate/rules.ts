@@ -61,15 +61,17 @@ export function checkRules(mesh: Mesh, rules: LogicalAxisRules, known: ReadonlyS
 
 /**
  * What the rules say of a value's dims. Where a rule's axes do not divide a dim, the dividing part is used and the rest
- * replicates (sub-axes); a batch that does not divide is refused, for then chips would repeat one another's work.
+ * replicates (sub-axes). A rule on an axis that parameters carry speaks of them alone, and what is computed follows by
+ * propagation; a rule on an axis of activations only (`seq`) is a constraint on these. A batch that does not divide is refused, for then chips would repeat one another's work.
  */
-export function seedsOfRules(mesh: Mesh, rules: LogicalAxisRules, value: Value): (Seed | undefined)[] {
+export function seedsOfRules(mesh: Mesh, rules: LogicalAxisRules, value: Value, ofParameters: ReadonlySet<string>): (Seed | undefined)[] {
   const axes = value.logicalAxes ?? [];
   const used = new Map<AtomId, string>();
   return axes.map((logical, d) => {
     if (logical === null) return undefined;
     const size = must(value.type.dims[d], "dim");
     const { name, units } = parseLogicalAxis(logical, size);
+    if (value.op !== "parameter" && value.role !== "gradient" && ofParameters.has(name)) return undefined;
     const wanted = axesOf(rules[name]).flatMap((axis) => axisAtoms(mesh, axis, `rules.${name}`));
     if (wanted.length === 0) return undefined;
     for (const id of wanted) {
@@ -86,7 +88,7 @@ export function seedsOfRules(mesh: Mesh, rules: LogicalAxisRules, value: Value):
       throw new LapidaryError({ code: "LAP_MESH_INDIVISIBLE", message: `the batch of ${size} does not divide over ${axesOf(rules[name]).join("×")} = ${needed}`, place: `${value.name} dim ${d} (${name})`, remedy: `use a batch of ${near}, or another mesh`, exit: 4 });
     }
     if (atoms.length === 0) return undefined;
-    return { atoms, priority: isBatch || value.op !== "parameter" ? Priority.batch : Priority.rule, cause: `rule ${name} → ${axesOf(rules[name]).join("+")}` };
+    return { atoms, priority: isBatch || (value.op !== "parameter" && value.role !== "gradient") ? Priority.batch : Priority.rule, cause: `rule ${name} → ${axesOf(rules[name]).join("+")}` };
   });
 }
 

@@ -1,0 +1,83 @@
+import { must } from "@lapidary/std";
+import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, sameSharding, useCounts } from "@lapidary/ir";
+import { copyInto } from "./rewrites.js";
+
+/**
+ * A sum of reduced values becomes the reduction of their sum, one for each set of axes:
+ *
+ *     all_reduce(a) + all_reduce(b) + c + all_reduce(d)   →   all_reduce(a + b + d) + c
+ *
+ * Only where every part has no other use. It is what makes the global norm of the gradients a pair of scalars on the wire, whatever the
+ * number of parameters.
+ */
+export function mergeReductions(graph: Graph): Graph {
+  const uses = useCounts(graph);
+  const single = (id: ValueId): boolean => uses[id] === 1;
+  const valueOf = (id: ValueId): Value => must(graph.values[id], "value");
+  /** Roots of sums, with their flattened terms. */
+  const terms = new Map<ValueId, ValueId[]>();
+  const inner = new Set<ValueId>();
+  for (let id = graph.values.length - 1; id >= 0; id--) {
+    const value = valueOf(id);
+    if (value.op !== "add" || inner.has(id)) continue;
+    const flat = flatten(value);
+    const groups = groupByReduction(flat);
+    if (![...groups.values()].some((group) => group.length > 1)) continue;
+    terms.set(id, flat);
+    markInner(value);
+  }
+  if (terms.size === 0) return graph;
+
+  const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
+  const to = new Map<ValueId, ValueId>();
+  for (const value of graph.values) {
+    if (inner.has(value.id)) continue;
+    const flat = terms.get(value.id);
+    if (flat === undefined) {
+      to.set(value.id, copyInto(g, value, value.inputs.map((id) => must(to.get(id), "operand"))).id);
+      continue;
+    }
+    const add = (parts: readonly Value[], sharding: Sharding | undefined): Value =>
+      parts.reduce((sum, part) => g.op("add", [sum, part], {}, { name: value.name, sharding }));
+    const sums = [...groupByReduction(flat).entries()].map(([key, group]) => {
+      const first = valueOf(must(group[0], "term"));
+      if (key === "" || first.op !== "all_reduce") return add(group.map((id) => g.get(must(to.get(id), "term"))), value.sharding);
+      const operands = group.map((id) => valueOf(id).inputs[0] ?? 0);
+      const partial = add(operands.map((id) => g.get(must(to.get(id), "operand"))), valueOf(must(operands[0], "operand")).sharding);
+      return copyInto(g, first, [partial.id]);
+    });
+    to.set(value.id, add(sums, value.sharding).id);
+  }
+  for (const { name, value } of graph.outputs) g.output(name, g.get(must(to.get(value), "output")));
+  return g.finish();
+
+  function flatten(value: Value): ValueId[] {
+    return value.inputs.flatMap((id) => (valueOf(id).op === "add" && single(id) && sameAs(value, valueOf(id)) ? flatten(valueOf(id)) : [id]));
+  }
+
+  function sameAs(a: Value, b: Value): boolean {
+    return sameSharding(must(a.sharding, "sharding"), must(b.sharding, "sharding")) && b.role === undefined;
+  }
+
+  function markInner(value: Value): void {
+    for (const id of value.inputs) {
+      const input = valueOf(id);
+      if (input.op === "add" && single(id) && sameAs(value, input)) {
+        inner.add(id);
+        markInner(input);
+      } else if (groupByReduction([id]).has("") === false) inner.add(id);
+    }
+  }
+
+  /** Terms by the axes that they are reduced over and the sharding of what is reduced; "" for those that stand as they are. */
+  function groupByReduction(ids: readonly ValueId[]): Map<string, ValueId[]> {
+    const groups = new Map<string, ValueId[]>();
+    for (const id of ids) {
+      const value = valueOf(id);
+      const operand = graph.values[value.inputs[0] ?? 0];
+      const key = value.op === "all_reduce" && value.attrs.kind === "sum" && single(id) && value.role === undefined ? JSON.stringify([value.attrs.axes, operand?.sharding]) : "";
+      groups.set(key, [...(groups.get(key) ?? []), id]);
+    }
+    return groups;
+  }
+}
