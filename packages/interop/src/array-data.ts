@@ -1,5 +1,5 @@
+import { sizeOf, type Tensor, tensor } from "@lapidary/ir";
 import { assert } from "@lapidary/std";
-import { type Tensor, sizeOf, tensor } from "@lapidary/ir";
 
 /** A whole array outside of any executor: what files hold and what programs take and give. Row-major. */
 export type ArrayData =

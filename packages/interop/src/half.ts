@@ -15,7 +15,8 @@ export function f16ToF32(bits: Uint16Array): Float32Array {
   for (let i = 0; i < bits.length; i++) {
     const h = bits[i] ?? 0;
     const [exponent, mantissa] = [(h >> 10) & 31, h & 1023];
-    const magnitude = exponent === 0 ? mantissa * 2 ** -24 : exponent === 31 ? (mantissa === 0 ? Infinity : NaN) : (1024 + mantissa) * 2 ** (exponent - 25);
+    const magnitude =
+      exponent === 0 ? mantissa * 2 ** -24 : exponent === 31 ? (mantissa === 0 ? Infinity : NaN) : (1024 + mantissa) * 2 ** (exponent - 25);
     out[i] = h >> 15 === 1 ? -magnitude : magnitude;
   }
   return out;

@@ -1,8 +1,8 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { LapidaryError, must, suggest } from "@lapidary/std";
 import { sameDims } from "@lapidary/ir";
-import { type GemmaConfig, type ParamSpec, gemmaParams } from "@lapidary/models";
+import { type GemmaConfig, gemmaParams, type ParamSpec } from "@lapidary/models";
+import { LapidaryError, must, suggest } from "@lapidary/std";
 import { z } from "zod";
 import type { ArrayData } from "./array-data.js";
 import { writeFileAtomic } from "./atomic-file.js";
@@ -30,7 +30,9 @@ export class HfCheckpoint {
     const params = gemmaParams(config);
     const files: SafetensorsFile[] = [];
     try {
-      const fileOf = (await exists(join(directory, "model.safetensors"))) ? await openSingle(directory, files) : await openSharded(directory, files);
+      const fileOf = (await exists(join(directory, "model.safetensors")))
+        ? await openSingle(directory, files)
+        : await openSharded(directory, files);
       checkTensors(directory, params, fileOf);
       return new HfCheckpoint(directory, config, params, files, fileOf);
     } catch (error) {
@@ -70,10 +72,16 @@ export async function readHfCheckpoint(directory: string): Promise<{ config: Gem
  * @param tensors all parameters of the model, by Hugging Face name
  * @param extra further files by name, such as a tokenizer's
  */
-export async function writeHfCheckpoint(directory: string, config: GemmaConfig, tensors: ReadonlyMap<string, ArrayData>, extra: ReadonlyMap<string, string> = new Map()): Promise<void> {
+export async function writeHfCheckpoint(
+  directory: string,
+  config: GemmaConfig,
+  tensors: ReadonlyMap<string, ArrayData>,
+  extra: ReadonlyMap<string, string> = new Map(),
+): Promise<void> {
   const ordered = gemmaParams(config).map(({ name, dims }) => {
     const array = must(tensors.get(name), `tensor ${name}`);
-    if (!sameDims(array.dims, dims)) throw tensorError(directory, name, `it is [${array.dims.join(", ")}], the model needs [${dims.join(", ")}]`);
+    if (!sameDims(array.dims, dims))
+      throw tensorError(directory, name, `it is [${array.dims.join(", ")}], the model needs [${dims.join(", ")}]`);
     return [name, array] as const;
   });
   await writeSafetensors(join(directory, "model.safetensors"), new Map(ordered), { format: "pt" });
@@ -92,9 +100,23 @@ const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string().
 
 async function openSharded(directory: string, files: SafetensorsFile[]): Promise<Map<string, SafetensorsFile>> {
   const path = join(directory, "model.safetensors.index.json");
-  if (!(await exists(path))) throw new LapidaryError({ code: "LAP_CHECKPOINT_MISSING", message: "the directory has neither model.safetensors nor model.safetensors.index.json", place: directory, remedy: "name the directory of a Hugging Face checkpoint", exit: 2 });
+  if (!(await exists(path)))
+    throw new LapidaryError({
+      code: "LAP_CHECKPOINT_MISSING",
+      message: "the directory has neither model.safetensors nor model.safetensors.index.json",
+      place: directory,
+      remedy: "name the directory of a Hugging Face checkpoint",
+      exit: 2,
+    });
   const index = indexSchema.safeParse(await readJson(path));
-  if (!index.success) throw new LapidaryError({ code: "LAP_CHECKPOINT_INDEX", message: "the index has no weight_map from tensor names to .safetensors files beside it", place: path, remedy: "fetch or write the checkpoint again", exit: 2 });
+  if (!index.success)
+    throw new LapidaryError({
+      code: "LAP_CHECKPOINT_INDEX",
+      message: "the index has no weight_map from tensor names to .safetensors files beside it",
+      place: path,
+      remedy: "fetch or write the checkpoint again",
+      exit: 2,
+    });
   const byName = new Map<string, SafetensorsFile>();
   for (const name of new Set(Object.values(index.data.weight_map))) {
     const file = await SafetensorsFile.open(join(directory, name));
@@ -104,7 +126,8 @@ async function openSharded(directory: string, files: SafetensorsFile[]): Promise
   return new Map(
     Object.entries(index.data.weight_map).map(([tensor, name]) => {
       const file = must(byName.get(name), name);
-      if (!file.header.tensors.has(tensor)) throw tensorError(file.path, tensor, "the index places it in this file, which does not have it");
+      if (!file.header.tensors.has(tensor))
+        throw tensorError(file.path, tensor, "the index places it in this file, which does not have it");
       return [tensor, file];
     }),
   );
@@ -118,7 +141,8 @@ function checkTensors(directory: string, params: readonly ParamSpec[], fileOf: R
     const file = fileOf.get(name);
     if (file === undefined) throw tensorError(directory, name, "the checkpoint lacks it");
     const entry = must(file.header.tensors.get(name), name);
-    if (!sameDims(entry.dims, dims)) throw tensorError(file.path, name, `it is [${entry.dims.join(", ")}], config.json asks for [${dims.join(", ")}]`);
+    if (!sameDims(entry.dims, dims))
+      throw tensorError(file.path, name, `it is [${entry.dims.join(", ")}], config.json asks for [${dims.join(", ")}]`);
   }
   const known = new Set(params.map(({ name }) => name));
   for (const [name, file] of fileOf)
@@ -129,7 +153,13 @@ function checkTensors(directory: string, params: readonly ParamSpec[], fileOf: R
 }
 
 const tensorError = (file: string, tensor: string, problem: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_CHECKPOINT_TENSOR", message: problem, place: `${file}: tensor "${tensor}"`, remedy: "check that config.json and the weights belong together", exit: 2 });
+  new LapidaryError({
+    code: "LAP_CHECKPOINT_TENSOR",
+    message: problem,
+    place: `${file}: tensor "${tensor}"`,
+    remedy: "check that config.json and the weights belong together",
+    exit: 2,
+  });
 
 async function exists(path: string): Promise<boolean> {
   try {

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { LapidaryError } from "@lapidary/std";
 import { type GemmaConfig, gemmaConfigSchema } from "@lapidary/models";
+import { LapidaryError } from "@lapidary/std";
 import { z } from "zod";
 
 /** What a `config.json` must say to be a Gemma 1; keys that do not change the function are passed over. */
@@ -50,7 +50,11 @@ export function gemmaConfigFromHf(json: unknown, file = "config.json"): GemmaCon
   const hf = check(hfConfigSchema.safeParse(json), file, (key) => key);
   const { rope_parameters: rope } = hf;
   const config = Object.fromEntries(Object.entries(hfKeys).map(([ours, theirs]) => [ours, hf[theirs]]));
-  return check(gemmaConfigSchema.safeParse({ ...config, ropeTheta: rope?.rope_theta ?? hf.rope_theta ?? 10000 }), file, (key) => hfKeys[key as keyof GemmaConfig] ?? key);
+  return check(
+    gemmaConfigSchema.safeParse({ ...config, ropeTheta: rope?.rope_theta ?? hf.rope_theta ?? 10000 }),
+    file,
+    (key) => hfKeys[key as keyof GemmaConfig] ?? key,
+  );
 }
 
 /** `config.json` for transformers 4 and 5. */
@@ -85,12 +89,26 @@ export async function readJson(file: string): Promise<unknown> {
   try {
     text = await readFile(file, "utf8");
   } catch (cause) {
-    throw new LapidaryError({ code: "LAP_CHECKPOINT_MISSING", message: `cannot read the file (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`, place: file, remedy: "name the directory of a Hugging Face checkpoint: config.json and model.safetensors", exit: 2, cause });
+    throw new LapidaryError({
+      code: "LAP_CHECKPOINT_MISSING",
+      message: `cannot read the file (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
+      place: file,
+      remedy: "name the directory of a Hugging Face checkpoint: config.json and model.safetensors",
+      exit: 2,
+      cause,
+    });
   }
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {
-    throw new LapidaryError({ code: "LAP_CHECKPOINT_JSON", message: `the file is not JSON: ${(cause as Error).message}`, place: file, remedy: "fetch or write the checkpoint again", exit: 2, cause });
+    throw new LapidaryError({
+      code: "LAP_CHECKPOINT_JSON",
+      message: `the file is not JSON: ${(cause as Error).message}`,
+      place: file,
+      remedy: "fetch or write the checkpoint again",
+      exit: 2,
+      cause,
+    });
   }
 }
 
@@ -99,5 +117,11 @@ function check<T>(result: z.ZodSafeParseResult<T>, file: string, keyName: (key: 
   const [issue] = result.error.issues;
   const [first = "", ...rest] = (issue?.path ?? []).map(String);
   const key = [keyName(first), ...rest].join(".");
-  throw new LapidaryError({ code: "LAP_CHECKPOINT_CONFIG", message: `the configuration is not that of a Gemma 1: ${key === "" ? "" : `${key}: `}${issue?.message ?? "invalid"}`, place: key === "" ? file : `${file}: ${key}`, remedy: "use a checkpoint of Gemma 1 (model_type gemma) that states all of its dimensions", exit: 2 });
+  throw new LapidaryError({
+    code: "LAP_CHECKPOINT_CONFIG",
+    message: `the configuration is not that of a Gemma 1: ${key === "" ? "" : `${key}: `}${issue?.message ?? "invalid"}`,
+    place: key === "" ? file : `${file}: ${key}`,
+    remedy: "use a checkpoint of Gemma 1 (model_type gemma) that states all of its dimensions",
+    exit: 2,
+  });
 }

@@ -4,4 +4,4 @@ export * from "./hf-checkpoint.js";
 export { gemmaConfigFromHf, gemmaConfigToHf, readHfConfig } from "./hf-config.js";
 export * from "./safetensors.js";
 export type { SafetensorsDtype, SafetensorsHeader, TensorEntry } from "./safetensors-header.js";
-export { type StrictJson, StrictJsonError, parseStrictJson } from "./strict-json.js";
+export { parseStrictJson, type StrictJson, StrictJsonError } from "./strict-json.js";

@@ -1,5 +1,5 @@
 import { LapidaryError } from "@lapidary/std";
-import { type StrictJson, StrictJsonError, parseStrictJson } from "./strict-json.js";
+import { parseStrictJson, type StrictJson, StrictJsonError } from "./strict-json.js";
 
 /**
  * A safetensors file (https://github.com/huggingface/safetensors):
@@ -25,10 +25,21 @@ export interface TensorEntry {
 
 /** Bytes of an element. */
 export const dtypeBytes = {
-  BOOL: 1, U8: 1, I8: 1, F8_E5M2: 1, F8_E4M3: 1,
-  U16: 2, I16: 2, F16: 2, BF16: 2,
-  U32: 4, I32: 4, F32: 4,
-  U64: 8, I64: 8, F64: 8,
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  F8_E5M2: 1,
+  F8_E4M3: 1,
+  U16: 2,
+  I16: 2,
+  F16: 2,
+  BF16: 2,
+  U32: 4,
+  I32: 4,
+  F32: 4,
+  U64: 8,
+  I64: 8,
+  F64: 8,
 } as const;
 export type SafetensorsDtype = keyof typeof dtypeBytes;
 
@@ -37,19 +48,38 @@ export const maxHeaderBytes = 100_000_000;
 export const lengthBytes = 8;
 
 /** @param tensor the tensor concerned, when one is */
-export function safetensorsError(what: "TRUNCATED" | "HEADER" | "TENSOR" | "DTYPE" | "VALUE", file: string, message: string, tensor?: string): LapidaryError {
-  const remedy = what === "DTYPE" ? "convert it to F32, F16, BF16, I32 or I64" : what === "TRUNCATED" ? "fetch or write the file again: it is not whole" : "write the file again with a safetensors library: it is damaged or no safetensors file";
-  return new LapidaryError({ code: `LAP_SAFETENSORS_${what}`, message, place: tensor === undefined ? file : `${file}: tensor ${JSON.stringify(shorten(tensor))}`, remedy, exit: 2 });
+export function safetensorsError(
+  what: "TRUNCATED" | "HEADER" | "TENSOR" | "DTYPE" | "VALUE",
+  file: string,
+  message: string,
+  tensor?: string,
+): LapidaryError {
+  const remedy =
+    what === "DTYPE"
+      ? "convert it to F32, F16, BF16, I32 or I64"
+      : what === "TRUNCATED"
+        ? "fetch or write the file again: it is not whole"
+        : "write the file again with a safetensors library: it is damaged or no safetensors file";
+  return new LapidaryError({
+    code: `LAP_SAFETENSORS_${what}`,
+    message,
+    place: tensor === undefined ? file : `${file}: tensor ${JSON.stringify(shorten(tensor))}`,
+    remedy,
+    exit: 2,
+  });
 }
 
 const shorten = (name: string): string => (name.length > 120 ? `${name.slice(0, 120)}…` : name);
 
 /** Length of the header from the first 8 bytes of a file of `fileBytes`, checked before anything is allocated. */
 export function headerLength(prefix: Uint8Array, fileBytes: number, file: string): number {
-  if (prefix.length < lengthBytes) throw safetensorsError("TRUNCATED", file, `the file has ${prefix.length} bytes, too few for a safetensors file`);
+  if (prefix.length < lengthBytes)
+    throw safetensorsError("TRUNCATED", file, `the file has ${prefix.length} bytes, too few for a safetensors file`);
   const length = new DataView(prefix.buffer, prefix.byteOffset, lengthBytes).getBigUint64(0, true);
-  if (length > BigInt(maxHeaderBytes)) throw safetensorsError("HEADER", file, `the header claims ${length} bytes; the limit is ${maxHeaderBytes}`);
-  if (Number(length) > fileBytes - lengthBytes) throw safetensorsError("TRUNCATED", file, `the header claims ${length} bytes, the file has ${fileBytes - lengthBytes} left`);
+  if (length > BigInt(maxHeaderBytes))
+    throw safetensorsError("HEADER", file, `the header claims ${length} bytes; the limit is ${maxHeaderBytes}`);
+  if (Number(length) > fileBytes - lengthBytes)
+    throw safetensorsError("TRUNCATED", file, `the header claims ${length} bytes, the file has ${fileBytes - lengthBytes} left`);
   return Number(length);
 }
 
@@ -90,7 +120,8 @@ function parseObject(bytes: Uint8Array, file: string): ReadonlyMap<string, Stric
 function readMetadata(value: StrictJson, into: Map<string, string>, file: string): void {
   if (!(value instanceof Map)) throw safetensorsError("HEADER", file, "__metadata__ is not an object");
   for (const [key, text] of value as ReadonlyMap<string, StrictJson>) {
-    if (typeof text !== "string") throw safetensorsError("HEADER", file, `__metadata__ entry ${JSON.stringify(shorten(key))} is not a string`);
+    if (typeof text !== "string")
+      throw safetensorsError("HEADER", file, `__metadata__ entry ${JSON.stringify(shorten(key))} is not a string`);
     into.set(key, text);
   }
 }
@@ -102,15 +133,21 @@ function readEntry(name: string, value: StrictJson, file: string): TensorEntry {
   if (name === "__proto__") fail("this name is not allowed");
   if (!(value instanceof Map)) return fail("its entry is not an object");
   const entry = value as ReadonlyMap<string, StrictJson>;
-  for (const key of entry.keys()) if (key !== "dtype" && key !== "shape" && key !== "data_offsets") fail(`its entry has an unknown key ${JSON.stringify(shorten(key))}`);
+  for (const key of entry.keys())
+    if (key !== "dtype" && key !== "shape" && key !== "data_offsets") fail(`its entry has an unknown key ${JSON.stringify(shorten(key))}`);
   const dtype = entry.get("dtype");
-  if (typeof dtype !== "string" || !isDtype(dtype)) return fail(`its dtype is ${typeof dtype === "string" ? JSON.stringify(shorten(dtype)) : "missing"}, which is none of ${Object.keys(dtypeBytes).join(", ")}`);
+  if (typeof dtype !== "string" || !isDtype(dtype))
+    return fail(
+      `its dtype is ${typeof dtype === "string" ? JSON.stringify(shorten(dtype)) : "missing"}, which is none of ${Object.keys(dtypeBytes).join(", ")}`,
+    );
   const dims = naturals(entry.get("shape")) ?? fail("its shape is not a list of whole numbers");
   const offsets = naturals(entry.get("data_offsets")) ?? fail("its data_offsets are not whole numbers");
   const [begin, end] = offsets;
-  if (begin === undefined || end === undefined || offsets.length !== 2 || begin > end) return fail("its data_offsets are not a begin and an end");
+  if (begin === undefined || end === undefined || offsets.length !== 2 || begin > end)
+    return fail("its data_offsets are not a begin and an end");
   const bytes = dims.reduce((n, d) => n * d, dtypeBytes[dtype]);
-  if (!Number.isSafeInteger(bytes) || bytes !== end - begin) fail(`its shape [${dims.slice(0, 8).join(", ")}] of ${dtype} takes ${bytes} bytes, its data_offsets ${end - begin}`);
+  if (!Number.isSafeInteger(bytes) || bytes !== end - begin)
+    fail(`its shape [${dims.slice(0, 8).join(", ")}] of ${dtype} takes ${bytes} bytes, its data_offsets ${end - begin}`);
   return { name, dtype, dims, begin, end };
 }
 
@@ -126,7 +163,13 @@ function naturals(value: StrictJson | undefined): number[] | undefined {
 function checkTiling(entries: TensorEntry[], dataBytes: number, file: string): void {
   let at = 0;
   for (const { name, begin, end } of entries.sort((a, b) => a.begin - b.begin || a.end - b.end)) {
-    if (begin !== at) throw safetensorsError("TENSOR", file, begin < at ? `it overlaps the tensor before it by ${at - begin} bytes` : `${begin - at} bytes before it belong to no tensor`, name);
+    if (begin !== at)
+      throw safetensorsError(
+        "TENSOR",
+        file,
+        begin < at ? `it overlaps the tensor before it by ${at - begin} bytes` : `${begin - at} bytes before it belong to no tensor`,
+        name,
+      );
     if (end > dataBytes) throw safetensorsError("TRUNCATED", file, `the data ends ${end - dataBytes} bytes before the tensor does`, name);
     at = end;
   }

@@ -1,10 +1,18 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { LapidaryError, assert, must } from "@lapidary/std";
 import { sizeOf } from "@lapidary/ir";
+import { assert, LapidaryError, must } from "@lapidary/std";
 import { type ArrayData, f32Array, i32Array } from "./array-data.js";
 import { readExactly, writeFileAtomic } from "./atomic-file.js";
 import { bf16ToF32, f16ToF32 } from "./half.js";
-import { type SafetensorsHeader, type TensorEntry, headerLength, lengthBytes, maxHeaderBytes, parseHeader, safetensorsError } from "./safetensors-header.js";
+import {
+  headerLength,
+  lengthBytes,
+  maxHeaderBytes,
+  parseHeader,
+  type SafetensorsHeader,
+  safetensorsError,
+  type TensorEntry,
+} from "./safetensors-header.js";
 
 /** An open file: the header has been read and checked, arrays are read one by one. */
 export class SafetensorsFile {
@@ -73,16 +81,28 @@ export function decodeSafetensors(bytes: Uint8Array, name: string): Map<string, 
   const dataStart = lengthBytes + length;
   const { tensors } = parseHeader(bytes.subarray(lengthBytes, dataStart), bytes.length - dataStart, name);
   // Copies, so that each array is aligned and owns its memory (`slice` of a Buffer would be a view).
-  return new Map([...tensors].map(([key, entry]) => [key, decode(entry, Uint8Array.from(bytes.subarray(dataStart + entry.begin, dataStart + entry.end)), name)]));
+  return new Map(
+    [...tensors].map(([key, entry]) => [
+      key,
+      decode(entry, Uint8Array.from(bytes.subarray(dataStart + entry.begin, dataStart + entry.end)), name),
+    ]),
+  );
 }
 
 /** Replaces the file at `path` atomically. Arrays are laid out in the order given. */
-export function writeSafetensors(path: string, arrays: ReadonlyMap<string, ArrayData>, metadata: Readonly<Record<string, string>> = {}): Promise<void> {
+export function writeSafetensors(
+  path: string,
+  arrays: ReadonlyMap<string, ArrayData>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
   return writeFileAtomic(path, safetensorsParts(arrays, metadata));
 }
 
 /** The bytes of a file, part by part; arrays are not copied. */
-export function* safetensorsParts(arrays: ReadonlyMap<string, ArrayData>, metadata: Readonly<Record<string, string>> = {}): Generator<Uint8Array> {
+export function* safetensorsParts(
+  arrays: ReadonlyMap<string, ArrayData>,
+  metadata: Readonly<Record<string, string>> = {},
+): Generator<Uint8Array> {
   assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, "arrays lie little-endian in memory, as in the file");
   let at = 0;
   const entries = [...arrays].map(([name, { dtype, dims, data }]) => {
@@ -92,7 +112,9 @@ export function* safetensorsParts(arrays: ReadonlyMap<string, ArrayData>, metada
     at += data.byteLength;
     return [name, { dtype: dtype === "f32" ? "F32" : "I32", shape: dims, data_offsets: [begin, at] }] as const;
   });
-  const json = JSON.stringify(Object.fromEntries([...(Object.keys(metadata).length === 0 ? [] : [["__metadata__", metadata] as const]), ...entries]));
+  const json = JSON.stringify(
+    Object.fromEntries([...(Object.keys(metadata).length === 0 ? [] : [["__metadata__", metadata] as const]), ...entries]),
+  );
   const header = Buffer.from(json, "utf8");
   // Blanks after the JSON align the data to 8 bytes.
   const padded = Buffer.concat([header, Buffer.alloc((8 - (header.length % 8)) % 8, " ")]);
@@ -141,9 +163,22 @@ async function openToRead(path: string): Promise<FileHandle> {
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     const missing = code === "ENOENT" || code === "ENOTDIR";
-    throw new LapidaryError({ code: "LAP_FILE_UNREADABLE", message: missing ? "there is no such file" : `the file cannot be opened (${code ?? String(cause)})`, place: path, remedy: missing ? "check the path" : "check its permissions", exit: 2, cause });
+    throw new LapidaryError({
+      code: "LAP_FILE_UNREADABLE",
+      message: missing ? "there is no such file" : `the file cannot be opened (${code ?? String(cause)})`,
+      place: path,
+      remedy: missing ? "check the path" : "check its permissions",
+      exit: 2,
+      cause,
+    });
   }
-  throw new LapidaryError({ code: "LAP_FILE_UNREADABLE", message: "this is not a regular file", place: path, remedy: "name a file", exit: 2 });
+  throw new LapidaryError({
+    code: "LAP_FILE_UNREADABLE",
+    message: "this is not a regular file",
+    place: path,
+    remedy: "name a file",
+    exit: 2,
+  });
 }
 
 async function readOrFail(file: FileHandle, target: Uint8Array, position: number, path: string, tensor?: string): Promise<void> {

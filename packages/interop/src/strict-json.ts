@@ -109,7 +109,12 @@ class Reader {
   }
 
   private word(): StrictJson {
-    for (const [word, value] of [["true", true], ["false", false], ["null", null]] as const) if (this.take(word)) return value;
+    for (const [word, value] of [
+      ["true", true],
+      ["false", false],
+      ["null", null],
+    ] as const)
+      if (this.take(word)) return value;
     const matched = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/.exec(this.text.slice(this.at, this.at + maxNumberLength))?.[0];
     if (matched === undefined) this.fail("expected a value");
     const value = Number(matched);

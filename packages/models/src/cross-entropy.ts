@@ -1,4 +1,4 @@
-import { type GraphBuilder, type Value, tensorType } from "@lapidary/ir";
+import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 
 /**
  * −log softmax(logits)[target] for every position.

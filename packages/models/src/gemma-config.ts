@@ -1,6 +1,10 @@
 import { z } from "zod";
 
-const count = z.number().int().min(1).max(2 ** 31 - 1);
+const count = z
+  .number()
+  .int()
+  .min(1)
+  .max(2 ** 31 - 1);
 
 /** The shape of a Gemma. `heads` is a multiple of `kvHeads`: 1 is multi-query, `heads` multi-head, between them grouped attention. */
 export const gemmaConfigSchema = z

@@ -1,5 +1,5 @@
-import { must } from "@lapidary/std";
 import type { GraphBuilder, Value } from "@lapidary/ir";
+import { must } from "@lapidary/std";
 import type { GemmaConfig } from "./gemma-config.js";
 import { type AttentionTables, attention, causalBias } from "./layers/attention.js";
 import { geglu } from "./layers/geglu.js";
@@ -64,8 +64,19 @@ function hidden(g: GraphBuilder, config: GemmaConfig, params: ParamValues, token
       const weight = (name: string): Value => param(`model.layers.${i}.${name}.weight`);
       const attended = g.scope("attn", () => {
         const y = g.named("norm", rmsNorm(g, x, weight("input_layernorm"), config.normEps));
-        const weights = { q: weight("self_attn.q_proj"), k: weight("self_attn.k_proj"), v: weight("self_attn.v_proj"), o: weight("self_attn.o_proj") };
-        return attention(g, y, weights, { kvHeads: config.kvHeads, groups: config.heads / config.kvHeads, headDim: config.headDim }, tables);
+        const weights = {
+          q: weight("self_attn.q_proj"),
+          k: weight("self_attn.k_proj"),
+          v: weight("self_attn.v_proj"),
+          o: weight("self_attn.o_proj"),
+        };
+        return attention(
+          g,
+          y,
+          weights,
+          { kvHeads: config.kvHeads, groups: config.heads / config.kvHeads, headDim: config.headDim },
+          tables,
+        );
       });
       x = g.named("after_attn", g.add(x, attended), residual);
       const fed = g.scope("mlp", () => {

@@ -33,7 +33,8 @@ export interface Model {
 }
 
 /** tokens i32[B,T] → logits f32[B,T,V]: of the token that follows each position. */
-export const logitsOf = (model: Model, g: GraphBuilder, params: ParamValues, tokens: Value): Value => model.unembed(g, params, model.hidden(g, params, tokens));
+export const logitsOf = (model: Model, g: GraphBuilder, params: ParamValues, tokens: Value): Value =>
+  model.unembed(g, params, model.hidden(g, params, tokens));
 
 /** Number of weights. */
 export const parameterCount = (model: Model): number => model.params.reduce((n, { dims }) => n + dims.reduce((a, b) => a * b, 1), 0);

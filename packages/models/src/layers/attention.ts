@@ -1,5 +1,5 @@
-import { type GraphBuilder, type Value, tensorType } from "@lapidary/ir";
-import { type RopeTables, applyRope } from "./rope.js";
+import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
+import { applyRope, type RopeTables } from "./rope.js";
 
 // B batch · T query positions · S key positions (= T) · D model dim · K kv heads · G query heads of one kv head · E head dim
 
@@ -42,23 +42,61 @@ export function causalBias(g: GraphBuilder, positions: number): Value {
  * @param x [B, T, D], normalised
  * @returns [B, T, D], what the block adds to the residual stream
  */
-export function attention(g: GraphBuilder, x: Value, weights: AttentionWeights, shape: { kvHeads: number; groups: number; headDim: number }, tables: AttentionTables): Value {
+export function attention(
+  g: GraphBuilder,
+  x: Value,
+  weights: AttentionWeights,
+  shape: { kvHeads: number; groups: number; headDim: number },
+  tables: AttentionTables,
+): Value {
   const [B = 0, T = 0, D = 0] = x.type.dims;
   const { kvHeads: K, groups: G, headDim: E } = shape;
-  const project = (name: string, weight: Value, axis: string): Value => g.named(name, g.dotGeneral(x, weight, [], [[2, 1]]), ["batch", "seq", axis]);
+  const project = (name: string, weight: Value, axis: string): Value =>
+    g.named(name, g.dotGeneral(x, weight, [], [[2, 1]]), ["batch", "seq", axis]);
 
   const q = g.named("q_rope", applyRope(g, g.reshape(project("q", weights.q, "heads"), [B, T, K, G, E]), tables.queryRope));
   const k = g.named("k_rope", applyRope(g, g.reshape(project("k", weights.k, "kv_heads"), [B, T, K, E]), tables.keyRope));
   const v = g.reshape(project("v", weights.v, "kv_heads"), [B, T, K, E]);
 
-  const scores = g.named("scores", g.dotGeneral(q, k, [[0, 0], [2, 2]], [[4, 3]])); // [B, K, T, G, S]
+  const scores = g.named(
+    "scores",
+    g.dotGeneral(
+      q,
+      k,
+      [
+        [0, 0],
+        [2, 2],
+      ],
+      [[4, 3]],
+    ),
+  ); // [B, K, T, G, S]
   const dims = scores.type.dims;
   const masked = g.add(scores, g.broadcastInDim(tables.causalBias, dims, [2, 4]));
   const max = g.stopGradient(g.reduce(masked, [4], "max"));
   const e = g.named("exp_scores", g.exponential(g.subtract(masked, g.broadcastInDim(max, dims, [0, 1, 2, 3]))));
   const sum = g.reduce(e, [4], "sum"); // [B, K, T, G]
 
-  const weighted = g.dotGeneral(e, v, [[0, 0], [1, 2]], [[4, 1]]); // [B, K, T, G, E]
+  const weighted = g.dotGeneral(
+    e,
+    v,
+    [
+      [0, 0],
+      [1, 2],
+    ],
+    [[4, 1]],
+  ); // [B, K, T, G, E]
   const heads = g.named("heads", g.divide(weighted, g.broadcastInDim(sum, weighted.type.dims, [0, 1, 2, 3])));
-  return g.named("out", g.dotGeneral(heads, g.reshape(weights.o, [D, K, G, E]), [], [[1, 1], [3, 2], [4, 3]]));
+  return g.named(
+    "out",
+    g.dotGeneral(
+      heads,
+      g.reshape(weights.o, [D, K, G, E]),
+      [],
+      [
+        [1, 1],
+        [3, 2],
+        [4, 3],
+      ],
+    ),
+  );
 }

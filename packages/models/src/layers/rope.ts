@@ -1,5 +1,5 @@
+import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import { assert } from "@lapidary/std";
-import { type GraphBuilder, type Value, tensorType } from "@lapidary/ir";
 
 /** cos and signed sin of every position's turns, [T, E] each; the half-pairs (i, i + E/2) share their angle. */
 export interface RopeTables {
@@ -24,7 +24,10 @@ export function ropeTables(g: GraphBuilder, positions: number, headDim: number, 
 }
 
 /** Both tables times a number: folds the scale of attention scores into the turn of the queries. */
-export const scaleTables = (g: GraphBuilder, { cos, signedSin }: RopeTables, factor: number): RopeTables => ({ cos: g.scale(cos, factor), signedSin: g.scale(signedSin, factor) });
+export const scaleTables = (g: GraphBuilder, { cos, signedSin }: RopeTables, factor: number): RopeTables => ({
+  cos: g.scale(cos, factor),
+  signedSin: g.scale(signedSin, factor),
+});
 
 /**
  * Turns the pairs (i, i + E/2) of the last dim: x·cos + swap(x)·signedSin, where swap exchanges the halves.
@@ -36,7 +39,12 @@ export function applyRope(g: GraphBuilder, x: Value, { cos, signedSin }: RopeTab
   const last = dims.length - 1;
   const headDim = dims[last] ?? 0;
   assert(headDim % 2 === 0, "rotary embedding turns pairs", headDim);
-  const part = (from: number, to: number): Value => g.slice(x, dims.map((_, d) => (d === last ? from : 0)), dims.map((size, d) => (d === last ? to : size)));
+  const part = (from: number, to: number): Value =>
+    g.slice(
+      x,
+      dims.map((_, d) => (d === last ? from : 0)),
+      dims.map((size, d) => (d === last ? to : size)),
+    );
   const swapped = g.concatenate([part(headDim / 2, headDim), part(0, headDim / 2)], last);
   const spread = (table: Value): Value => g.broadcastInDim(table, dims, [1, last]);
   return g.add(g.multiply(x, spread(cos)), g.multiply(swapped, spread(signedSin)));

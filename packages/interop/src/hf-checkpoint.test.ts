@@ -1,0 +1,156 @@
+import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { sizeOf } from "@lapidary/ir";
+import { type GemmaConfig, gemmaConfigSchema, gemmaParams } from "@lapidary/models";
+import { LapidaryError, must, normalAt } from "@lapidary/std";
+import {
+  type ArrayData,
+  f32Array,
+  gemmaConfigFromHf,
+  gemmaConfigToHf,
+  i32Array,
+  readHfCheckpoint,
+  readHfConfig,
+  writeHfCheckpoint,
+  writeSafetensors,
+} from "./index.js";
+
+const config = gemmaConfigSchema.parse({
+  vocabSize: 7,
+  modelDim: 6,
+  layers: 1,
+  heads: 2,
+  kvHeads: 1,
+  headDim: 4,
+  mlpDim: 5,
+  contextLength: 8,
+});
+const weights = (c: GemmaConfig): Map<string, ArrayData> =>
+  new Map(
+    gemmaParams(c).map(({ name, dims }, key) => [
+      name,
+      f32Array(
+        dims,
+        Array.from({ length: sizeOf(dims) }, (_, i) => normalAt(key, i)),
+      ),
+    ]),
+  );
+const golden = new URL("../../../e2e/golden/mqa/", import.meta.url);
+
+async function inDirectory(run: (directory: string) => Promise<void>): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), "lapidary-"));
+  try {
+    await run(directory);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+const failing =
+  (code: string, place: string) =>
+  (error: unknown): boolean => {
+    ok(error instanceof LapidaryError, String(error));
+    deepStrictEqual([error.code, (error.place ?? "").includes(place)], [code, true], `${error.place}: ${error.message}`);
+    return true;
+  };
+
+describe("Hugging Face config", () => {
+  it("reads what transformers wrote and writes what says the same", async () => {
+    const read = await readHfConfig(new URL("config.json", golden).pathname);
+    deepStrictEqual(read, {
+      vocabSize: 320,
+      modelDim: 64,
+      layers: 2,
+      heads: 4,
+      kvHeads: 1,
+      headDim: 16,
+      mlpDim: 128,
+      contextLength: 256,
+      ropeTheta: 10000,
+      normEps: 1e-6,
+    });
+    deepStrictEqual(gemmaConfigFromHf(JSON.parse(JSON.stringify(gemmaConfigToHf(read)))), read);
+  });
+
+  it("reads the rotary base where transformers 4 and where 5 put it", () => {
+    const { rope_parameters: _, ...v4 } = gemmaConfigToHf({ ...config, ropeTheta: 5000 });
+    strictEqual(gemmaConfigFromHf(v4).ropeTheta, 5000);
+    const { rope_theta: __, ...v5 } = gemmaConfigToHf({ ...config, ropeTheta: 6000 });
+    strictEqual(gemmaConfigFromHf(v5).ropeTheta, 6000);
+  });
+
+  it("names the key that is missing, wrong, or not Gemma 1", () => {
+    const hf = gemmaConfigToHf(config);
+    const wrong = (change: Record<string, unknown>, key: string): void =>
+      throws(() => gemmaConfigFromHf({ ...hf, ...change }, "c.json"), failing("LAP_CHECKPOINT_CONFIG", `c.json: ${key}`));
+    wrong({ model_type: "gemma2" }, "model_type");
+    wrong({ hidden_size: undefined }, "hidden_size");
+    wrong({ hidden_size: "6" }, "hidden_size");
+    wrong({ num_attention_heads: 2.5 }, "num_attention_heads");
+    wrong({ num_key_value_heads: 3 }, "num_key_value_heads");
+    wrong({ hidden_act: "silu" }, "hidden_act");
+    wrong({ tie_word_embeddings: false }, "tie_word_embeddings");
+    wrong({ rope_parameters: { rope_type: "linear", factor: 2 } }, "rope_parameters.rope_type");
+  });
+});
+
+describe("Hugging Face checkpoint", () => {
+  it("gives back what it wrote", () =>
+    inDirectory(async (directory) => {
+      await writeHfCheckpoint(directory, config, weights(config), new Map([["tokenizer.json", "{}"]]));
+      deepStrictEqual(await readHfCheckpoint(directory), { config, tensors: weights(config) });
+    }));
+
+  it("reads a checkpoint in several files by its index", () =>
+    inDirectory(async (directory) => {
+      const all = [...weights(config)];
+      await writeSafetensors(join(directory, "model-00001-of-00002.safetensors"), new Map(all.slice(0, 4)));
+      await writeSafetensors(join(directory, "model-00002-of-00002.safetensors"), new Map(all.slice(4)));
+      const weightMap = Object.fromEntries(all.map(([name], i) => [name, `model-0000${i < 4 ? 1 : 2}-of-00002.safetensors`]));
+      await writeFile(join(directory, "config.json"), JSON.stringify(gemmaConfigToHf(config)));
+      await writeFile(
+        join(directory, "model.safetensors.index.json"),
+        JSON.stringify({ metadata: { total_size: 0 }, weight_map: weightMap }),
+      );
+      deepStrictEqual((await readHfCheckpoint(directory)).tensors, weights(config));
+
+      await writeFile(
+        join(directory, "model.safetensors.index.json"),
+        JSON.stringify({ weight_map: { ...weightMap, "model.norm.weight": "../../etc/x.safetensors" } }),
+      );
+      await rejects(readHfCheckpoint(directory), failing("LAP_CHECKPOINT_INDEX", "index.json"));
+      await writeFile(
+        join(directory, "model.safetensors.index.json"),
+        JSON.stringify({ weight_map: { ...weightMap, "model.norm.weight": "model-00001-of-00002.safetensors" } }),
+      );
+      await rejects(
+        readHfCheckpoint(directory),
+        failing("LAP_CHECKPOINT_TENSOR", 'model-00001-of-00002.safetensors: tensor "model.norm.weight"'),
+      );
+    }));
+
+  it("names file and tensor of what does not belong together", () =>
+    inDirectory(async (directory) => {
+      const file = join(directory, "model.safetensors");
+      await rejects(readHfCheckpoint(directory), failing("LAP_CHECKPOINT_MISSING", "config.json"));
+      await writeHfCheckpoint(directory, config, weights(config));
+      const norm = "model.norm.weight";
+      const change = async (edit: (tensors: Map<string, ArrayData>) => void): Promise<void> => {
+        const tensors = weights(config);
+        edit(tensors);
+        await writeSafetensors(file, tensors);
+      };
+      await change((tensors) => tensors.delete(norm));
+      await rejects(readHfCheckpoint(directory), failing("LAP_CHECKPOINT_TENSOR", norm));
+      await change((tensors) => tensors.set(norm, f32Array([2], [0, 0])));
+      await rejects(readHfCheckpoint(directory), failing("LAP_CHECKPOINT_TENSOR", `${file}: tensor "${norm}"`));
+      await change((tensors) => tensors.set(norm, i32Array([6], [0, 0, 0, 0, 0, 0])));
+      await rejects(readHfCheckpoint(directory), failing("LAP_CHECKPOINT_TENSOR", norm));
+      await change((tensors) => tensors.set("model.norm.bias", f32Array([1], [0])));
+      await rejects(readHfCheckpoint(directory), failing("LAP_CHECKPOINT_TENSOR", "model.norm.bias"));
+      await change((tensors) => tensors.set("lm_head.weight", must(tensors.get("model.embed_tokens.weight"), "embedding")));
+      strictEqual((await readHfCheckpoint(directory)).tensors.size, gemmaParams(config).length);
+    }));
+});
