@@ -1,12 +1,15 @@
 import { type Graph, verifyGraph } from "@lapidary/ir";
 import { optimize } from "./optimize/index.js";
-import { checkProgram, partition } from "./partition/index.js";
+import { type PartitionOptions, checkProgram, partition } from "./partition/index.js";
 import type { Program } from "./program.js";
+import { type RematPolicy, rematerialize } from "./rematerialize/index.js";
 import { type PropagateOptions, propagate } from "./propagate/index.js";
 
-export type StageName = "trace" | "propagate" | "partition" | "optimize";
+export type StageName = "trace" | "rematerialize" | "propagate" | "partition" | "optimize";
 
-export interface CompileOptions extends PropagateOptions {
+export interface CompileOptions extends PropagateOptions, Partial<PartitionOptions> {
+  /** What the backward pass computes again instead of keeping it. */
+  readonly remat?: RematPolicy;
   /** Checks every stage's result; on in tests, and whenever the program is new. */
   readonly verify?: boolean;
   /** Hears of each stage's result: what `--stage` prints. */
@@ -21,10 +24,14 @@ export function compile(graph: Graph, options: CompileOptions): Program {
   report("trace", graph);
   if (verify) verifyGraph(graph);
 
-  const propagated = propagate(graph, options); // a sharding for every value, with its cause
+  const rematerialized = rematerialize(graph, options.remat ?? "none"); // less is kept for the backward pass
+  if (verify) verifyGraph(rematerialized);
+  report("rematerialize", rematerialized);
+
+  const propagated = propagate(rematerialized, options); // a sharding for every value, with its cause
   report("propagate", propagated.graph);
 
-  const perChip = partition(propagated, mesh); // local shapes, explicit collectives
+  const perChip = partition(propagated, mesh, { regather: options.regather ?? true }); // local shapes, explicit collectives
   if (verify) checkProgram(perChip);
   report("partition", perChip);
 

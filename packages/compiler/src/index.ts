@@ -5,3 +5,4 @@ export * from "./optimize/index.js";
 export * from "./partition/index.js";
 export type * from "./program.js";
 export * from "./propagate/index.js";
+export * from "./rematerialize/index.js";

@@ -1,7 +1,7 @@
 import { assert, must } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
 import type { CompareDirection, DimPair, OpAttrs, OpName } from "./attrs.js";
-import type { Graph, GraphLevel, GraphOutput, LogicalAxes, Value, ValueId, ValueRole } from "./graph.js";
+import type { Graph, GraphLevel, GraphOutput, LogicalAxes, Phase, Value, ValueId, ValueRole } from "./graph.js";
 import { opDef } from "./ops/index.js";
 import type { ReductionKind, Sharding } from "./sharding.js";
 import { type Dtype, type TensorType, sameDims, tensorType } from "./types.js";
@@ -11,6 +11,7 @@ export interface ValueExtras {
   readonly logicalAxes?: LogicalAxes | undefined;
   readonly sharding?: Sharding | undefined;
   readonly role?: ValueRole | undefined;
+  readonly phase?: Phase | undefined;
   readonly cause?: string | undefined;
 }
 
@@ -22,6 +23,7 @@ export class GraphBuilder {
   readonly values: Value[] = [];
   readonly outputs: GraphOutput[] = [];
   private path: string[] = [];
+  private phase: Phase | undefined;
   /** Shared splat constants: one value for each number and type. */
   private readonly splats = new Map<string, Value>();
 
@@ -41,6 +43,17 @@ export class GraphBuilder {
     }
   }
 
+  /** Marks values built inside `build` as belonging to a part of the step. */
+  inPhase<T>(phase: Phase, build: () => T): T {
+    const before = this.phase;
+    this.phase = phase;
+    try {
+      return build();
+    } finally {
+      this.phase = before;
+    }
+  }
+
   /** Appends any op. The typed methods below call this. */
   op<N extends OpName>(op: N, inputs: readonly Value[], attrs: OpAttrs[N], extras: ValueExtras = {}): Value {
     const def = opDef(op);
@@ -51,6 +64,7 @@ export class GraphBuilder {
   /** Appends a value with a given type: parameters, and copies of values from another graph. */
   push<N extends OpName>(op: N, inputs: readonly ValueId[], attrs: OpAttrs[N], type: TensorType, extras: ValueExtras = {}): Value {
     for (const id of inputs) assert(id >= 0 && id < this.values.length, "inputs come before their uses", op, id);
+    const phase = extras.phase ?? this.phase;
     const value = {
       id: this.values.length,
       op,
@@ -61,6 +75,7 @@ export class GraphBuilder {
       ...(extras.logicalAxes === undefined ? {} : { logicalAxes: extras.logicalAxes }),
       ...(extras.sharding === undefined ? {} : { sharding: extras.sharding }),
       ...(extras.role === undefined ? {} : { role: extras.role }),
+      ...(phase === undefined ? {} : { phase }),
       ...(extras.cause === undefined ? {} : { cause: extras.cause }),
     } as unknown as Value;
     this.values.push(value);
@@ -93,7 +108,7 @@ export class GraphBuilder {
 
   /** `value` in every place of `type`; equal splats are one value. */
   splat(value: number, type: TensorType): Value {
-    const key = `${value} ${type.dtype} ${type.dims.join(",")}`;
+    const key = `${value} ${type.dtype} ${type.dims.join(",")} ${this.phase ?? "forward"}`;
     const known = this.splats.get(key);
     if (known !== undefined) return known;
     const made = this.op("constant", [], { value, dims: type.dims, dtype: type.dtype }, { name: "constant" });

@@ -23,6 +23,8 @@ export interface ValueOf<N extends OpName> {
   readonly sharding?: Sharding | undefined;
   /** What it is to the training step: ZeRO shards by role, memory is counted by role. */
   readonly role?: ValueRole | undefined;
+  /** Which part of the step computes it; absent: forward. */
+  readonly phase?: Phase | undefined;
   /** Why this value (a collective, a reshard) exists: one sentence, from the stage that made it. */
   readonly cause?: string | undefined;
 }
@@ -31,6 +33,10 @@ export type Value = { [N in OpName]: ValueOf<N> }[OpName];
 
 export type ValueRole = "param" | "gradient" | "optimizer" | "batch" | "metric";
 export const valueRoles: readonly ValueRole[] = ["param", "gradient", "optimizer", "batch", "metric"];
+
+/** `recompute` is forward work done again in the backward pass; `update` is the optimizer. */
+export type Phase = "backward" | "recompute" | "update";
+export const phases: readonly Phase[] = ["backward", "recompute", "update"];
 
 /** Per dim what it means, or null. */
 export type LogicalAxes = readonly (string | null)[];

@@ -2,7 +2,7 @@ import { LapidaryError, assert } from "@lapidary/std";
 import { type Mesh, parseMesh } from "@lapidary/topology";
 import type { OpAttrs, OpName } from "./attrs.js";
 import { GraphBuilder } from "./builder.js";
-import type { Graph, GraphLevel, ValueRole } from "./graph.js";
+import type { Graph, GraphLevel, Phase, ValueRole } from "./graph.js";
 import { ops } from "./ops/index.js";
 import { parseSharding } from "./sharding.js";
 import { parseType } from "./types.js";
@@ -41,12 +41,12 @@ function parseReturn(builder: GraphBuilder, line: string): void {
   }
 }
 
-const valueLine = /^%(\d+) = ([a-z_]+)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))? @(\S+)(?: \/\/ (.*))?$/;
+const valueLine = /^%(\d+) = ([a-z_]+)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))? @(\S+)(?: \/\/ (.*))?$/;
 
 function parseValue(builder: GraphBuilder, line: string): void {
   const match = valueLine.exec(line);
   assert(match !== null, "a value's text", line);
-  const [, id, op, inputs, attrs, type, role, axes, sharding, name, cause] = match;
+  const [, id, op, inputs, attrs, type, role, axes, sharding, phase, name, cause] = match;
   assert(op !== undefined && op in ops, "a known op", op);
   assert(Number(id) === builder.values.length, "values are numbered in order", id);
   builder.push(
@@ -59,6 +59,7 @@ function parseValue(builder: GraphBuilder, line: string): void {
       ...(role === undefined ? {} : { role: role as ValueRole }),
       ...(axes === undefined ? {} : { logicalAxes: axes === "" ? [] : axes.split(", ").map((axis) => (axis === "-" ? null : axis)) }),
       ...(sharding === undefined || builder.mesh === undefined ? {} : { sharding: parseSharding(builder.mesh, sharding) }),
+      ...(phase === undefined ? {} : { phase: phase as Phase }),
       ...(cause === undefined ? {} : { cause }),
     },
   );

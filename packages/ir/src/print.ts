@@ -11,7 +11,7 @@ import { printType } from "./types.js";
  *     %2 = all_reduce %1 axes=["model"] size=4 kind="sum" : f32[4,32] [data, -] @mlp.down // why
  *     return loss=%2
  *
- * A name follows `@`, a cause `//`. `parseGraph(printGraph(g))` equals g.
+ * A role stands in `<>`, a phase follows `!`, a name `@`, a cause `//`. `parseGraph(printGraph(g))` equals g.
  */
 export function printGraph(graph: Graph): string {
   const header = `graph ${graph.name} ${graph.level}${graph.mesh === undefined ? "" : ` mesh ${printMesh(graph.mesh, " ")}`}`;
@@ -25,8 +25,9 @@ export function printValue(graph: Graph, value: Value): string {
   const role = value.role === undefined ? "" : ` <${value.role}>`;
   const axes = value.logicalAxes === undefined ? "" : ` (${value.logicalAxes.map((axis) => axis ?? "-").join(", ")})`;
   const sharding = value.sharding === undefined || graph.mesh === undefined ? "" : ` ${printSharding(graph.mesh, value.sharding)}`;
+  const phase = value.phase === undefined ? "" : ` !${value.phase}`;
   const cause = value.cause === undefined ? "" : ` // ${value.cause}`;
-  return `%${value.id} = ${value.op}${inputs.join("")}${attrs.join("")} : ${printType(value.type)}${role}${axes}${sharding} @${value.name}${cause}`;
+  return `%${value.id} = ${value.op}${inputs.join("")}${attrs.join("")} : ${printType(value.type)}${role}${axes}${sharding}${phase} @${value.name}${cause}`;
 }
 
 /** JSON without blanks, with the two infinities that JSON lacks. */

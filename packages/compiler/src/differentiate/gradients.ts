@@ -11,6 +11,10 @@ import { type GraphBuilder, type OpName, type Value, type ValueId, isFloat, opDe
  * @returns one value for each of `wrt`, of its type; zero where `loss` does not depend on it
  */
 export function gradients(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] {
+  return g.inPhase("backward", () => backward(g, loss, wrt));
+}
+
+function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] {
   if (loss.type.dims.length !== 0 || !isFloat(loss.type.dtype))
     throw new LapidaryError({ code: "LAP_COMPILE_LOSS", message: `the loss ${loss.name} is not a scalar of float type`, place: loss.name, remedy: "reduce it to one number before differentiating" });
   const dependent = dependents(g, wrt, loss.id);

@@ -1,14 +1,18 @@
 import { must } from "@lapidary/std";
-import { type Graph, GraphBuilder, type Value, type ValueId } from "@lapidary/ir";
+import { type Graph, GraphBuilder, type Value, type ValueId, collectiveNames } from "@lapidary/ir";
 
-/** Values whose op, operands, attributes and sharding are equal become one. */
+/**
+ * Values whose op, operands, attributes and sharding are equal become one. What is recomputed on purpose stays, and so do collectives of different passes: the second
+ * gather of a param is there so that the first need not be kept.
+ */
 export function mergeEqual(graph: Graph): Graph {
   const seen = new Map<string, ValueId>();
   const to: ValueId[] = [];
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
   for (const value of graph.values) {
     const inputs = value.inputs.map((id) => must(to[id], "operand"));
-    const key = value.op === "parameter" ? `parameter ${value.attrs.name}` : JSON.stringify([value.op, inputs, value.attrs, value.type, value.sharding]);
+    const pass = collectiveNames.has(value.op) || value.phase === "recompute" ? (value.phase ?? "forward") : "";
+    const key = value.op === "parameter" ? `parameter ${value.attrs.name}` : JSON.stringify([value.op, inputs, value.attrs, value.type, value.sharding, pass]);
     const known = seen.get(key);
     if (known !== undefined && value.role === undefined) {
       to.push(known);

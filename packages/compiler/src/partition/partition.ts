@@ -1,9 +1,16 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
-import { type Graph, GraphBuilder, type OpName, type Sharding, type Value, type ValueId, localDims, opDef, sameAtomSet, sameAtoms, sameSharding } from "@lapidary/ir";
+import { type Graph, GraphBuilder, type OpName, type Phase, type Sharding, type Value, type ValueExtras, type ValueId, localDims, opDef, sameAtomSet, sameAtoms, sameSharding } from "@lapidary/ir";
 import { type Propagated, bornUnreduced, passingAtoms } from "../propagate/index.js";
 import { type ReductionPoints, findReductionPoints } from "./reduction-points.js";
 import { bytesPerChip, reshard } from "./reshard.js";
+
+export interface PartitionOptions {
+  /**
+   * Whether what was gathered of the params in the forward pass is gathered again in the backward one (and meanwhile freed), as ZeRO-3 does, or kept.
+   */
+  readonly regather: boolean;
+}
 
 /**
  * From a graph with shardings to the program of one chip: local shapes and explicit collectives.
@@ -17,11 +24,14 @@ import { bytesPerChip, reshard } from "./reshard.js";
  * - a partial sum meets only ops that are linear in it, or its reduction;
  * - values with a role (params, gradients, metrics), and outputs, end in the sharding that propagation gave them.
  */
-export function partition(propagated: Propagated, mesh: Mesh): Graph {
+export function partition(propagated: Propagated, mesh: Mesh, options: PartitionOptions = { regather: true }): Graph {
   const source = propagated.graph;
   const g = new GraphBuilder(source.name, "chip", mesh);
   const points = findReductionPoints(propagated, mesh);
   const versions: Value[][] = source.values.map(() => []);
+  const ofParams = dependOnParamsOnly(source);
+  /** Versions that hold what a gather brought together. */
+  const gathered = new Set<ValueId>();
   const globalOf = (id: ValueId): Value => must(source.values[id], "value");
 
   for (const value of source.values) {
@@ -35,12 +45,12 @@ export function partition(propagated: Propagated, mesh: Mesh): Graph {
       continue;
     }
     keep(value.id, emitLocal(value));
-    if (value.role !== undefined) version(value.id, must(value.sharding, "sharding"), `brings ${value.name} into the sharding of its role (${value.role})`);
+    if (value.role !== undefined) version(value.id, must(value.sharding, "sharding"), `brings ${value.name} into the sharding of its role (${value.role})`, value.phase);
   }
   for (const { name, value } of source.outputs) {
     const state = source.values.find((v) => v.op === "parameter" && v.attrs.name === name);
     const wanted = must((state ?? globalOf(value)).sharding, "sharding");
-    g.output(name, version(value, wanted, state === undefined ? `${name} is an output` : `the next ${name} lies as the present one`));
+    g.output(name, version(value, wanted, state === undefined ? `${name} is an output` : `the next ${name} lies as the present one`, "update"));
   }
   return g.finish();
 
@@ -61,7 +71,7 @@ export function partition(propagated: Propagated, mesh: Mesh): Graph {
       const dims = (rule.inputs[i] ?? []).map((factors) => factors.flatMap((f) => atoms[f] ?? []));
       const unreduced = passing.length > 0 && (carried.get(id)?.length ?? 0) > 0 ? passing : [];
       const wanted: Sharding = { dims, unreduced, reduction: "sum" };
-      return version(id, wanted, reasonOf(value, id, i, dims));
+      return version(id, wanted, reasonOf(value, id, i, dims), value.phase);
     });
     const sharding: Sharding = { dims: rule.output.map((factors) => factors.flatMap((f) => atoms[f] ?? [])), unreduced: [...born.atoms, ...passing], reduction: born.atoms.length > 0 ? born.kind : "sum" };
     const dims = localDims(mesh, value.type.dims, sharding);
@@ -77,9 +87,9 @@ export function partition(propagated: Propagated, mesh: Mesh): Graph {
   }
 
   /** The value in the wanted sharding: a version that exists, or the cheapest reshard from one. */
-  function version(id: ValueId, wanted: Sharding, cause: string): Value {
+  function version(id: ValueId, wanted: Sharding, cause: string, phase: Phase | undefined): Value {
     const value = globalOf(id);
-    const known = must(versions[id], "versions");
+    const known = must(versions[id], "versions").filter((v) => !(options.regather && ofParams[id] === true && gathered.has(v.id) && passOf(v.phase) !== passOf(phase)));
     const found = known.find((v) => sameSharding(must(v.sharding, "sharding"), wanted));
     if (found !== undefined) return found;
     if (value.op === "constant" || value.op === "iota" || value.op === "rng_normal") return keep(id, materialize(value, wanted));
@@ -89,8 +99,11 @@ export function partition(propagated: Propagated, mesh: Mesh): Graph {
       `a way for ${value.name}`,
     );
     const before = g.values.length;
-    const made = reshard(g, mesh, best.from, wanted, cause);
-    for (const step of g.values.slice(before)) keep(id, step);
+    const made = reshard(g, mesh, best.from, wanted, { cause, phase });
+    for (const step of g.values.slice(before)) {
+      keep(id, step);
+      if (step.op === "all_gather" || gathered.has(must(step.inputs[0], "operand"))) gathered.add(step.id);
+    }
     return made;
   }
 
@@ -106,7 +119,7 @@ export function partition(propagated: Propagated, mesh: Mesh): Graph {
   function costOf(from: Value, wanted: Sharding): number {
     const trial = new GraphBuilder("trial", "chip", mesh);
     const start = trial.push("parameter", [], { name: "x" }, from.type, { sharding: from.sharding });
-    reshard(trial, mesh, start, wanted, "");
+    reshard(trial, mesh, start, wanted, { cause: "", phase: undefined });
     return trial.values.slice(1).reduce((sum, v) => sum + bytesPerChip(v, must(trial.values[v.inputs[0] ?? 0], "operand")), 0);
   }
 
@@ -124,6 +137,16 @@ export function partition(propagated: Propagated, mesh: Mesh): Graph {
 /** Whether a reshard can lead there: partial sums can be reduced but not made. */
 const reaches = (from: Sharding, wanted: Sharding): boolean => wanted.unreduced.every((atom) => from.unreduced.includes(atom)) && (wanted.unreduced.length === 0 || sameAtomSet(from.unreduced, wanted.unreduced) || wanted.unreduced.length < from.unreduced.length);
 
-function extrasOf(value: Value, sharding: Sharding): { name: string; logicalAxes: Value["logicalAxes"]; role: Value["role"]; sharding: Sharding } {
-  return { name: value.name, logicalAxes: value.logicalAxes, role: value.role, sharding };
+function extrasOf(value: Value, sharding: Sharding): ValueExtras {
+  return { name: value.name, logicalAxes: value.logicalAxes, role: value.role, phase: value.phase, sharding };
+}
+
+/** Recomputation belongs to the backward pass. */
+const passOf = (phase: Phase | undefined): "forward" | "backward" | "update" => (phase === undefined ? "forward" : phase === "update" ? "update" : "backward");
+
+/** Whether a value follows from params and constants alone: what every replica would gather alike. */
+function dependOnParamsOnly(graph: Graph): boolean[] {
+  const only: boolean[] = [];
+  for (const value of graph.values) only.push(value.op === "parameter" ? value.role === "param" : value.inputs.every((id) => only[id] === true));
+  return only;
 }

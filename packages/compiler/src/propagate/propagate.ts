@@ -59,7 +59,7 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
     if (isClosed(value, options)) for (const dim of dims[id] ?? []) dim.closed = true;
   });
   let taken: AtomId[][] = graph.values.map(() => []);
-  for (const priority of [-1, Priority.batch, Priority.rule, Priority.zero]) {
+  for (const priority of Object.values(Priority)) {
     placeSeeds(priority);
     taken = findPassingAtoms(graph, rules.map((rule, id) => ({ rule, atoms: must(opAtoms[id], "atoms of an op") })));
     for (let changed = true; changed; ) {
@@ -153,7 +153,7 @@ const logicalNames = (value: Value): string[] => (value.logicalAxes ?? []).flatM
 /** By dim, what is given, what the rules say, and what ZeRO adds as minor atoms. */
 function seedsOf(value: Value, options: PropagateOptions, ofParameters: ReadonlySet<string>): Seed[][] {
   const given = options.constraints?.get(value.name);
-  if (given !== undefined) return given.dims.map((atoms) => [{ atoms, priority: -1, cause: "given" }]);
+  if (given !== undefined) return given.dims.map((atoms) => [{ atoms, priority: Priority.given, cause: "given" }]);
   const byRule = seedsOfRules(options.mesh, options.rules, value, ofParameters);
   const placed = value.type.dims.map((_, d) => byRule[d]?.atoms ?? []);
   const byZero = seedsOfZero(options.mesh, options.zero, value, placed);

@@ -14,10 +14,15 @@ export interface ZeroOptions {
 }
 
 /**
- * Order in which axes claim factors: a claim of a lower number is settled before a higher one is looked at, so
- * that the batch keeps `data` in every product although ZeRO splits the weights over `data` too.
+ * Order in which axes claim factors: a claim of a lower number is settled before a higher one is looked at.
+ *
+ * - `given`: constraints that name a value;
+ * - `batch`: the batch keeps `data` in every product, although ZeRO splits the weights over `data` too;
+ * - `rule`: heads, mlp and vocab keep `model` in the products of a block;
+ * - `activation`: a rule on the residual stream then tells how it lies between the products (sequence parallelism);
+ * - `zero`: what ZeRO splits claims what is left.
  */
-export const Priority = { batch: 0, rule: 1, zero: 2 } as const;
+export const Priority = { given: -1, batch: 0, rule: 1, activation: 2, zero: 3 } as const;
 
 /** Atoms that a rule puts on a dim of a value. */
 export interface Seed {
@@ -88,7 +93,7 @@ export function seedsOfRules(mesh: Mesh, rules: LogicalAxisRules, value: Value, 
       throw new LapidaryError({ code: "LAP_MESH_INDIVISIBLE", message: `the batch of ${size} does not divide over ${axesOf(rules[name]).join("×")} = ${needed}`, place: `${value.name} dim ${d} (${name})`, remedy: `use a batch of ${near}, or another mesh`, exit: 4 });
     }
     if (atoms.length === 0) return undefined;
-    return { atoms, priority: isBatch || (value.op !== "parameter" && value.role !== "gradient") ? Priority.batch : Priority.rule, cause: `rule ${name} → ${axesOf(rules[name]).join("+")}` };
+    return { atoms, priority: isBatch ? Priority.batch : value.op === "parameter" || value.role === "gradient" ? Priority.rule : Priority.activation, cause: `rule ${name} → ${axesOf(rules[name]).join("+")}` };
   });
 }
 

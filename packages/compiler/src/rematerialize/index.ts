@@ -1,0 +1,1 @@
+export { type RematPolicy, blockOf, rematPolicies, rematerialize } from "./rematerialize.js";

@@ -1,0 +1,64 @@
+import { must } from "@lapidary/std";
+import { type Graph, GraphBuilder, type Value, type ValueId } from "@lapidary/ir";
+
+/**
+ * What is kept of a block's forward pass for its backward pass; the rest is computed again there.
+ *
+ * - `none`: everything is kept;
+ * - `dots`: results of products without batch dims (the projections), not of attention's; elementwise work is done again;
+ * - `full`: only what enters and leaves a block.
+ */
+export type RematPolicy = "none" | "dots" | "full";
+export const rematPolicies: readonly RematPolicy[] = ["none", "dots", "full"];
+
+/**
+ * Gives the backward pass copies of forward values instead of the values themselves, computed (`recompute` phase) right before their first use
+ * from what the policy keeps. A block is a numbered scope of provenance: `layers.3`.
+ *
+ * Invariants
+ * - values outside blocks, and values that another block's forward pass uses, are kept;
+ * - a copy computes the same numbers as its original.
+ */
+export function rematerialize(graph: Graph, policy: RematPolicy): Graph {
+  if (policy === "none") return graph;
+  const kept = keptValues(graph, policy);
+  const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
+  const to: ValueId[] = [];
+  const copies = new Map<ValueId, ValueId>();
+  for (const value of graph.values) {
+    const inputs = value.inputs.map((id) => (value.phase === "backward" ? recomputed(id) : must(to[id], "operand")));
+    to.push(g.push(value.op, inputs, value.attrs, value.type, value).id);
+  }
+  for (const { name, value } of graph.outputs) g.output(name, g.get(must(to[value], "output")));
+  return g.finish();
+
+  function recomputed(id: ValueId): ValueId {
+    if (kept[id] === true) return must(to[id], "operand");
+    const known = copies.get(id);
+    if (known !== undefined) return known;
+    const value = must(graph.values[id], "value");
+    const inputs = value.inputs.map(recomputed);
+    const { name, logicalAxes } = value;
+    const copy = g.push(value.op, inputs, value.attrs, value.type, { name, logicalAxes, phase: "recompute" });
+    copies.set(id, copy.id);
+    return copy.id;
+  }
+}
+
+/** The numbered scope that a value belongs to, `layers.3`. */
+export function blockOf(value: Value): string | undefined {
+  return /^(?:[^.()]+\.)*?[^.()]+\.\d+(?=\.)/.exec(value.name)?.[0];
+}
+
+function keptValues(graph: Graph, policy: "dots" | "full"): boolean[] {
+  const kept = graph.values.map((value) => {
+    if (value.phase !== undefined || value.op === "parameter" || value.op === "constant" || value.role !== undefined || blockOf(value) === undefined) return true;
+    return policy === "dots" && value.op === "dot_general" && value.attrs.batch.length === 0;
+  });
+  for (const value of graph.values) {
+    if (value.phase !== undefined) continue;
+    for (const id of value.inputs) if (blockOf(must(graph.values[id], "operand")) !== blockOf(value)) kept[id] = true;
+  }
+  for (const { value } of graph.outputs) kept[value] = true;
+  return kept;
+}
