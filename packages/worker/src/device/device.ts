@@ -1,0 +1,93 @@
+import { type Dtype, type TensorType, sizeOf } from "@lapidary/ir";
+import { assert } from "@lapidary/std";
+import { NativeOps } from "./native-ops.js";
+import { type BackendName, type DeviceTensor, type LoadedTfjs, type TfjsCore, loadTfjs } from "./tfjs.js";
+
+/** A whole array outside of the device: pred is held as 0 and 1, bf16 as the f32 numbers it can hold. */
+export interface ArrayData {
+  readonly dtype: Dtype;
+  readonly dims: readonly number[];
+  readonly data: Float32Array | Int32Array;
+}
+
+/**
+ * The one place where arrays are computed: a tfjs backend, counted.
+ *
+ *     ir dtype   f32      bf16                       i32     pred
+ *     tfjs       float32  float32 (rounded values)   int32   bool
+ */
+export class Device {
+  readonly tf: TfjsCore;
+  readonly backend: BackendName;
+  /** TensorFlow ops by name, where there is TensorFlow. */
+  readonly native: NativeOps | undefined;
+  readonly fallbackReason: string | undefined;
+  #level1Calls = 0;
+  #productsRound: boolean | undefined;
+
+  constructor(loaded: LoadedTfjs) {
+    this.tf = loaded.tf;
+    this.backend = loaded.name;
+    this.native = loaded.node === undefined ? undefined : new NativeOps(loaded.node);
+    this.fallbackReason = loaded.fallbackReason;
+  }
+
+  /** Kernels called so far. */
+  get kernelCalls(): number {
+    return this.#level1Calls + (this.native?.calls ?? 0);
+  }
+
+  /** Kernels of level 1 say that they call the backend. */
+  countCall(): void {
+    this.#level1Calls++;
+  }
+
+  /** Puts an array on the device. `data` may be shared with it: it must not change afterwards. */
+  upload(dtype: Dtype, dims: readonly number[], data: Float32Array | Int32Array): DeviceTensor {
+    assert(data.length === sizeOf(dims), "data fills its dims", data.length, dims);
+    const shape = [...dims];
+    switch (dtype) {
+      case "f32":
+      case "bf16":
+        return this.tf.tensor(data instanceof Float32Array ? data : Float32Array.from(data), shape, "float32");
+      case "i32":
+        return this.tf.tensor(data instanceof Int32Array ? data : Int32Array.from(data), shape, "int32");
+      case "pred":
+        return this.tf.tensor(Uint8Array.from(data), shape, "bool");
+    }
+  }
+
+  /** A copy of what a tensor holds, which is the caller's. */
+  download(tensor: DeviceTensor): Float32Array | Int32Array {
+    const data = tensor.dataSync();
+    if (data instanceof Uint8Array) return Int32Array.from(data);
+    // Backends without a memory of their own hand out their data itself.
+    return this.native === undefined || tensor.size === 1 ? data.slice() : data;
+  }
+
+  /**
+   * Whether this processor rounds the operands of f32 products to bf16 by itself (oneDNN told so by
+   * TF_SET_ONEDNN_FPMATH_MODE=BF16), for small and large products alike. Found out by multiplying numbers that bf16 cannot hold.
+   */
+  get productsRoundToBf16(): boolean {
+    this.#productsRound ??= [4, 32, 128].every((n) => this.#roundsAt(n));
+    return this.#productsRound;
+  }
+
+  #roundsAt(n: number): boolean {
+    const fine = 1 + 2 ** -12;
+    const a = this.tf.fill([n, n], fine);
+    const b = this.tf.eye(n);
+    const product = this.tf.matMul(a, b);
+    const rounded = product.dataSync().every((x) => x === 1);
+    this.tf.dispose([a, b, product]);
+    return rounded;
+  }
+}
+
+/** Loads tfjs and stands ready. */
+export async function openDevice(backend: BackendName = "tensorflow"): Promise<Device> {
+  return new Device(await loadTfjs(backend));
+}
+
+export const sizeInBytes = (type: TensorType): number => sizeOf(type.dims) * (type.dtype === "pred" ? 1 : 4);

@@ -1,0 +1,74 @@
+import type { Dtype } from "@lapidary/ir";
+import { must } from "@lapidary/std";
+import type { DeviceTensor, NodeBackend, OpAttribute } from "./tfjs.js";
+
+/** `DT_BFLOAT16` of TensorFlow: tfjs has no name for it. */
+const tfBfloat16 = 14;
+
+/** Runs an op that was bound beforehand. */
+export type Bound = (inputs: DeviceTensor[]) => DeviceTensor;
+
+/** Kernels of level 2: TensorFlow ops called by name through tfjs-node, with everything but the operands prepared at load. */
+export class NativeOps {
+  readonly #node: NodeBackend;
+  #calls = 0;
+
+  constructor(node: NodeBackend) {
+    this.#node = node;
+  }
+
+  get calls(): number {
+    return this.#calls;
+  }
+
+  /** An op of one output. `trailing` are constant operands after the given ones. */
+  bind(name: string, attributes: readonly OpAttribute[], trailing: readonly DeviceTensor[] = []): Bound {
+    const node = this.#node;
+    if (trailing.length === 0)
+      return (inputs) => {
+        this.#calls++;
+        return node.executeSingleOutput(name, attributes, inputs);
+      };
+    return (inputs) => {
+      this.#calls++;
+      inputs.push(...trailing);
+      return node.executeSingleOutput(name, attributes, inputs);
+    };
+  }
+
+  /** Rounds f32 to the nearest bf16, ties to even, and back: two casts, of which tfjs sees the second result alone. */
+  bindRoundToBf16(): Bound {
+    const { binding } = this.#node;
+    const cast = (from: number, to: number): OpAttribute[] => [this.#typeOf("SrcT", from), this.#typeOf("DstT", to), this.bool("Truncate", false)];
+    const narrow = cast(binding.TF_FLOAT, tfBfloat16);
+    const widen = cast(tfBfloat16, binding.TF_FLOAT);
+    return (inputs) => {
+      this.#calls += 2;
+      const half = must(binding.executeOp("Cast", narrow, this.#node.getInputTensorIds(inputs), 1)[0], "result").id;
+      const whole = must(binding.executeOp("Cast", widen, [half], 1)[0], "result");
+      binding.deleteTensor(half);
+      return this.#node.createOutputTensor(whole);
+    };
+  }
+
+  type(name: string, dtype: Dtype): OpAttribute {
+    const { TF_FLOAT, TF_INT32, TF_BOOL } = this.#node.binding;
+    return this.#typeOf(name, { f32: TF_FLOAT, bf16: TF_FLOAT, i32: TF_INT32, pred: TF_BOOL }[dtype]);
+  }
+
+  bool(name: string, value: boolean): OpAttribute {
+    return { name, type: this.#node.binding.TF_ATTR_BOOL, value };
+  }
+
+  int(name: string, value: number): OpAttribute {
+    return { name, type: this.#node.binding.TF_ATTR_INT, value };
+  }
+
+  string(name: string, value: string): OpAttribute {
+    return { name, type: this.#node.binding.TF_ATTR_STRING, value };
+  }
+
+  #typeOf(name: string, value: number): OpAttribute {
+    return { name, type: this.#node.binding.TF_ATTR_TYPE, value };
+  }
+}

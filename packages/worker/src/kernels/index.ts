@@ -1,0 +1,39 @@
+import type { Bound } from "../device/native-ops.js";
+import { roundToBf16 } from "./bf16.js";
+import { contractionKernels } from "./contraction.js";
+import { computingOps, elementwiseKernels } from "./elementwise.js";
+import { type Kernel, type KernelContext, type KernelName, type KernelTable, operand } from "./kernel.js";
+import { rowKernels } from "./rows.js";
+import { shapeKernels } from "./shape.js";
+import { structureKernels } from "./structure.js";
+
+/** How every op is computed: the whole of what this package knows about ops. */
+export const kernels: KernelTable = { ...structureKernels, ...elementwiseKernels, ...shapeKernels, ...contractionKernels, ...rowKernels };
+
+/** The kernel behind a name that came from a value: attributes and kernel belong together by construction. */
+const kernelOf = <N extends KernelName>(name: N): Kernel<N> => kernels[name] as unknown as Kernel<N>;
+
+/** Prepares one op: its level-2 kernel where there is one and the device has TensorFlow. Results in bf16 are rounded. */
+export function bindKernel<N extends KernelName>(name: N, context: KernelContext<N>): Bound {
+  const { device, output } = context;
+  const kernel = kernelOf(name);
+  const bound = device.native !== undefined && kernel.native !== undefined ? kernel.native(context, device.native) : counted(context, kernel.tfjs(context));
+  if (output.dtype !== "bf16" || !computingOps.has(name)) return bound;
+  const round = device.native?.bindRoundToBf16() ?? ((inputs: Parameters<Bound>[0]) => roundToBf16(device, operand(inputs, 0).clone()));
+  return (inputs) => {
+    const exact = bound(inputs);
+    const rounded = round([exact]);
+    exact.dispose();
+    return rounded;
+  };
+}
+
+function counted<N extends KernelName>({ device }: KernelContext<N>, bound: Bound): Bound {
+  return (inputs) => {
+    device.countCall();
+    return bound(inputs);
+  };
+}
+
+export { type Kernel, type KernelContext, type KernelName, type KernelTable, type Numerics } from "./kernel.js";
+export { type Placement, blockPlacement, wholePlacement } from "./placement.js";

@@ -1,0 +1,31 @@
+import { blockPositions } from "@lapidary/compiler";
+import type { Sharding } from "@lapidary/ir";
+import { type Mesh, type WorkerGrid, workerCoordinate } from "@lapidary/topology";
+
+/** Where the elements of a part of an array stand in the whole array. */
+export interface Placement {
+  /** Positions in the whole dim of the part's elements along `dim`, ascending. */
+  positions(dim: number): Int32Array;
+  /** Size of the whole dim. */
+  wholeSize(dim: number): number;
+}
+
+/** The part is the whole. */
+export const wholePlacement = (dims: readonly number[]): Placement => ({
+  positions: (dim) => Int32Array.from({ length: dims[dim] ?? 1 }, (_, i) => i),
+  wholeSize: (dim) => dims[dim] ?? 1,
+});
+
+/**
+ * The block of worker number `worker`, of an array of the given whole dims. With a grid of all atoms a worker is a chip, and its block
+ * the chip's shard.
+ */
+export function blockPlacement(mesh: Mesh, grid: WorkerGrid, worker: number, wholeDims: readonly number[], sharding: Sharding): Placement {
+  return {
+    positions: (dim) => blockPositions(mesh, grid, wholeDims[dim] ?? 1, sharding.dims[dim] ?? [], (atom) => workerCoordinate(mesh, grid, worker, atom)),
+    wholeSize: (dim) => wholeDims[dim] ?? 1,
+  };
+}
+
+/** Whether positions are a run of neighbours. */
+export const isContiguous = (positions: Int32Array): boolean => positions.length === 0 || (positions.at(-1) ?? 0) - (positions[0] ?? 0) === positions.length - 1;

@@ -1,0 +1,59 @@
+import { normalAt } from "@lapidary/std";
+import { forEachIndex, sizeOf } from "@lapidary/ir";
+import { roundArrayToBf16 } from "./bf16.js";
+import { type Kernel, type KernelContext, type KernelTable, vector } from "./kernel.js";
+
+/** A splat; where all uses broadcast, its dims are 1. */
+const constant: Kernel<"constant"> = {
+  tfjs: ({ device, attrs: { value }, output }) => {
+    const { tf } = device;
+    const number = output.dtype === "bf16" ? (roundArrayToBf16(Float32Array.of(value))[0] ?? 0) : value;
+    const dims = [...output.dims];
+    if (output.dtype === "pred") return () => tf.tidy(() => tf.cast(tf.fill(dims, number === 0 ? 0 : 1, "int32"), "bool"));
+    return () => tf.fill(dims, number, output.dtype === "i32" ? "int32" : "float32");
+  },
+  native: (context, native) => {
+    const { device, attrs: { value }, output, keep } = context;
+    const data = output.dtype === "f32" || output.dtype === "bf16" ? Float32Array.of(value) : Int32Array.of(value);
+    const scalar = keep(device.upload(output.dtype, [], output.dtype === "bf16" ? roundArrayToBf16(data as Float32Array) : data));
+    const dims = vector(context, output.dims);
+    const fill = native.bind("Fill", [native.type("T", output.dtype), native.type("index_type", "i32")]);
+    return () => fill([dims, scalar]);
+  },
+};
+
+/** Positions in the whole dim, from which a part may start anywhere. */
+const iota: Kernel<"iota"> = {
+  tfjs: ({ device, attrs: { dimension }, output, outputPlace, keep }) => {
+    const positions = outputPlace.positions(dimension);
+    const { dims } = output;
+    const data = output.dtype === "i32" || output.dtype === "pred" ? new Int32Array(sizeOf(dims)) : new Float32Array(sizeOf(dims));
+    forEachIndex(dims, (index, flat) => {
+      data[flat] = positions[index[dimension] ?? 0] ?? 0;
+    });
+    const made = keep(device.upload(output.dtype, dims, output.dtype === "bf16" ? roundArrayToBf16(data as Float32Array) : data));
+    return () => made.clone();
+  },
+};
+
+/** Element i is a function of (key, i in the whole array): every part computes its own. */
+const rngNormal: Kernel<"rng_normal"> = {
+  tfjs: (context) => {
+    const { device, output } = context;
+    return () => device.upload("f32", output.dims, normalBlock(context));
+  },
+};
+
+function normalBlock({ attrs: { key, scale }, output: { dims }, outputPlace }: KernelContext<"rng_normal">): Float32Array {
+  const positions = dims.map((_, d) => outputPlace.positions(d));
+  const strides = dims.map((_, d) => dims.slice(d + 1).reduce((n, _size, i) => n * outputPlace.wholeSize(d + 1 + i), 1));
+  const data = new Float32Array(sizeOf(dims));
+  forEachIndex(dims, (index, flat) => {
+    let at = 0;
+    for (let d = 0; d < index.length; d++) at += (positions[d]?.[index[d] ?? 0] ?? 0) * (strides[d] ?? 1);
+    data[flat] = normalAt(key, at) * scale;
+  });
+  return data;
+}
+
+export const structureKernels: { readonly [N in "constant" | "iota" | "rng_normal"]: KernelTable[N] } = { constant, iota, rng_normal: rngNormal };
