@@ -7,8 +7,8 @@ import { rmsNorm } from "./layers/rms-norm.js";
 import { ropeTables, scaleTables } from "./layers/rope.js";
 import type { Model, ParamInit, ParamSpec, ParamValues } from "./model.js";
 
-/** Logical axes of the residual stream [B, T, D]. Its last name differs from the "embed" of params, so that rules for weights leave activations alone. */
-const residual = ["batch", "seq", "activation_embed"] as const;
+/** Logical axes of the residual stream [B, T, D]. Their names differ from those of params and batch, so that rules for these leave activations alone. */
+const residual = ["batch", "activation_seq", "activation_embed"] as const;
 
 /**
  * Gemma 1 (Gemma Team 2024, "Gemma: Open Models Based on Gemini Research and Technology"):
@@ -33,19 +33,21 @@ export function gemmaParams(config: GemmaConfig): ParamSpec[] {
   // Products then keep the scale of their operand; the two that write to the residual stream share one budget over all layers.
   const fanIn = (width: number): ParamInit => ({ kind: "normal", scale: 1 / Math.sqrt(width) });
   const intoResidual = (width: number): ParamInit => ({ kind: "normal", scale: 1 / Math.sqrt(width * 2 * layers) });
-  const norm = (name: string): ParamSpec => ({ name, dims: [D], logicalAxes: ["norm"], units: [D], init: { kind: "zeros" } });
+  // The rows of a query projection are H whole heads: rules never cut inside one.
+  const [heads, kvHeads] = [`heads/${H}`, `kv_heads/${K}`];
+  const norm = (name: string): ParamSpec => ({ name, dims: [D], logicalAxes: ["norm"], init: { kind: "zeros" } });
   return [
-    { name: embedding, dims: [V, D], logicalAxes: ["vocab", "embed"], units: [V, D], init: fanIn(D) },
+    { name: embedding, dims: [V, D], logicalAxes: ["vocab", "embed"], init: fanIn(D) },
     ...Array.from({ length: layers }, (_, i): ParamSpec[] => {
       const at = (name: string): string => `model.layers.${i}.${name}.weight`;
       return [
-        { name: at("self_attn.q_proj"), dims: [H * E, D], logicalAxes: ["heads", "embed"], units: [H, D], init: fanIn(D) },
-        { name: at("self_attn.k_proj"), dims: [K * E, D], logicalAxes: ["kv_heads", "embed"], units: [K, D], init: fanIn(D) },
-        { name: at("self_attn.v_proj"), dims: [K * E, D], logicalAxes: ["kv_heads", "embed"], units: [K, D], init: fanIn(D) },
-        { name: at("self_attn.o_proj"), dims: [D, H * E], logicalAxes: ["embed", "heads"], units: [D, H], init: intoResidual(H * E) },
-        { name: at("mlp.gate_proj"), dims: [F, D], logicalAxes: ["mlp", "embed"], units: [F, D], init: fanIn(D) },
-        { name: at("mlp.up_proj"), dims: [F, D], logicalAxes: ["mlp", "embed"], units: [F, D], init: fanIn(D) },
-        { name: at("mlp.down_proj"), dims: [D, F], logicalAxes: ["embed", "mlp"], units: [D, F], init: intoResidual(F) },
+        { name: at("self_attn.q_proj"), dims: [H * E, D], logicalAxes: [heads, "embed"], init: fanIn(D) },
+        { name: at("self_attn.k_proj"), dims: [K * E, D], logicalAxes: [kvHeads, "embed"], init: fanIn(D) },
+        { name: at("self_attn.v_proj"), dims: [K * E, D], logicalAxes: [kvHeads, "embed"], init: fanIn(D) },
+        { name: at("self_attn.o_proj"), dims: [D, H * E], logicalAxes: ["embed", heads], init: intoResidual(H * E) },
+        { name: at("mlp.gate_proj"), dims: [F, D], logicalAxes: ["mlp", "embed"], init: fanIn(D) },
+        { name: at("mlp.up_proj"), dims: [F, D], logicalAxes: ["mlp", "embed"], init: fanIn(D) },
+        { name: at("mlp.down_proj"), dims: [D, F], logicalAxes: ["embed", "mlp"], init: intoResidual(F) },
         norm(at("input_layernorm")),
         norm(at("post_attention_layernorm")),
       ];

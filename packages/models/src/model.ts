@@ -7,10 +7,8 @@ export type ParamInit = { readonly kind: "normal"; readonly scale: number } | { 
 export interface ParamSpec {
   readonly name: string;
   readonly dims: readonly number[];
-  /** What the dims mean; rules map these names to mesh axes. */
+  /** What the dims mean; rules map these names to mesh axes. `heads/16` says that the dim is made of 16 units, which no rule cuts. */
   readonly logicalAxes: LogicalAxes;
-  /** Per dim, the number of parts that are better not cut: the H·E rows of a query projection are H heads. Shards of whole parts need no exchange inside a head. */
-  readonly units: readonly number[];
   readonly init: ParamInit;
 }
 
