@@ -1,8 +1,7 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
 import { type Graph, GraphBuilder, type OpName, type Phase, type Sharding, type Value, type ValueExtras, type ValueId, localDims, opDef, sameAtomSet, sameAtoms, sameSharding } from "@lapidary/ir";
-import { type Propagated, bornUnreduced, passingAtoms } from "../propagate/index.js";
-import { type ReductionPoints, findReductionPoints } from "./reduction-points.js";
+import { type Propagated, type ReductionPoints, bornUnreduced, findReductionPoints, passingAtoms } from "../propagate/index.js";
 import { bytesPerChip, reshard } from "./reshard.js";
 
 export interface PartitionOptions {

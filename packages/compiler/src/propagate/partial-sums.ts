@@ -36,18 +36,3 @@ export function bornUnreduced(sharding: OpSharding): { atoms: AtomId[]; kind: Re
   const reduced = sharding.rule.factors.flatMap((factor, f) => (factor.kind === "reduce" && (sharding.atoms[f]?.length ?? 0) > 0 ? [{ factor, atoms: sharding.atoms[f] ?? [] }] : []));
   return { atoms: reduced.flatMap((r) => r.atoms), kind: reduced[0]?.factor.reduction ?? "sum" };
 }
-
-/**
- * By value, the atoms of partial sums that may meet its op and pass through it. Such an atom is taken: the op cannot split a factor by it before
- * the sum, so that two products which are added are reduced once, behind the add. Values with a role are whole.
- */
-export function findPassingAtoms(graph: Graph, shardings: readonly OpSharding[]): AtomId[][] {
-  const held: AtomId[][] = [];
-  return graph.values.map((value) => {
-    const own = must(shardings[value.id], "op sharding");
-    const born = bornUnreduced(own);
-    const passing = born.kind === "sum" ? passingAtoms(graph, value, (id) => held[id] ?? [], own.atoms.flat()) : [];
-    held.push(value.role !== undefined || born.kind !== "sum" ? [] : [...born.atoms, ...passing]);
-    return passing;
-  });
-}

@@ -1,7 +1,8 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, atomsSize } from "@lapidary/topology";
 import { type FactorMap, type Graph, type OpFactors, type OpName, type Sharding, type Value, type ValueId, opDef, parametersOf } from "@lapidary/ir";
-import { findPassingAtoms } from "./partial-sums.js";
+import { bornUnreduced, passingAtoms } from "./partial-sums.js";
+import { findReductionPoints } from "./reduction-points.js";
 import { type LogicalAxisRules, Priority, type Seed, type ZeroOptions, checkRules, parseLogicalAxis, seedsOfRules, seedsOfZero } from "./rules.js";
 
 export interface PropagateOptions {
@@ -61,7 +62,7 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
   let taken: AtomId[][] = graph.values.map(() => []);
   for (const priority of Object.values(Priority)) {
     placeSeeds(priority);
-    taken = findPassingAtoms(graph, rules.map((rule, id) => ({ rule, atoms: must(opAtoms[id], "atoms of an op") })));
+    taken = passingPartialSums();
     for (let changed = true; changed; ) {
       changed = false;
       for (let id = 0; id < graph.values.length; id++) changed = visit(id) || changed;
@@ -69,12 +70,31 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
     }
   }
 
-  const values = graph.values.map((value, id) => ({ ...value, sharding: { dims: (dims[id] ?? []).map((dim) => dim.atoms), unreduced: [], reduction: "sum" as const } })) as Value[];
+  const values = shardedValues();
   return {
     graph: { ...graph, mesh, values },
-    factors: rules.map((rule, id) => ({ rule, atoms: must(opAtoms[id], "atoms of an op") })),
+    factors: opShardings(),
     causes: dims.map((value) => value.map((dim) => dim.cause)),
   };
+
+  function shardedValues(): Value[] {
+    return graph.values.map((value, id) => ({ ...value, sharding: { dims: (dims[id] ?? []).map((dim) => dim.atoms), unreduced: [], reduction: "sum" as const } })) as Value[];
+  }
+
+  function opShardings(): OpSharding[] {
+    return rules.map((rule, id) => ({ rule, atoms: must(opAtoms[id], "atoms of an op") }));
+  }
+
+  /**
+   * By value, the atoms of partial sums that pass through its op as things stand. Such an atom is taken: the op cannot split a factor by it
+   * before the sum, so that two products which are added are reduced once, behind the add.
+   */
+  function passingPartialSums(): AtomId[][] {
+    const state = { graph: { ...graph, mesh, values: shardedValues() }, factors: opShardings() };
+    const { carried, potential } = findReductionPoints(state, mesh);
+    const held = (id: ValueId): readonly AtomId[] => (carried[id] === true ? (potential[id] ?? []) : []);
+    return graph.values.map((value, id) => (bornUnreduced(must(state.factors[id], "op sharding")).kind === "sum" ? passingAtoms(graph, value, held, opAtoms[id]?.flat() ?? []) : []));
+  }
 
   function placeSeeds(priority: number): void {
     seeds.forEach((list, id) => {

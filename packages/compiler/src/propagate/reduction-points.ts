@@ -1,7 +1,8 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize } from "@lapidary/topology";
 import { type Graph, type Value, type ValueId, bytesOf } from "@lapidary/ir";
-import { type Propagated, bornUnreduced, passingAtoms } from "../propagate/index.js";
+import { bornUnreduced, passingAtoms } from "./partial-sums.js";
+import type { Propagated } from "./propagate.js";
 
 /**
  * Where partial sums are reduced. A contraction over a split factor leaves its result unreduced; ops that are linear in it
@@ -22,8 +23,7 @@ export interface ReductionPoints {
   readonly carried: readonly boolean[];
 }
 
-export function findReductionPoints(propagated: Propagated, mesh: Mesh): ReductionPoints {
-  const { graph, factors } = propagated;
+export function findReductionPoints({ graph, factors }: Pick<Propagated, "graph" | "factors">, mesh: Mesh): ReductionPoints {
   const potential: AtomId[][] = [];
   /** Whether some product of the linear region was born here or merged with one that was: it will be reduced in any case. */
   const anchored: boolean[] = [];
