@@ -39,5 +39,5 @@ export function compile(graph: Graph, options: CompileOptions): Program {
   if (verify) checkProgram(lean);
   report("optimize", lean);
 
-  return { name: graph.name, mesh, global: propagated.graph, chip: lean };
+  return { name: graph.name, mesh, global: propagated.graph, chip: lean, propagated };
 }

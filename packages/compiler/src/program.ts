@@ -1,4 +1,5 @@
 import type { Graph, TensorType, ValueId } from "@lapidary/ir";
+import type { Propagated } from "./propagate/index.js";
 import type { AtomId, Mesh, WorkerGrid } from "@lapidary/topology";
 
 /**
@@ -10,6 +11,8 @@ export interface Program {
   readonly mesh: Mesh;
   readonly global: Graph;
   readonly chip: Graph;
+  /** Where every sharding comes from, and which claims lost: what `explain` tells. */
+  readonly propagated: Propagated;
 }
 
 /**

@@ -1,7 +1,8 @@
 import { must } from "@lapidary/std";
-import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
-import { type Graph, GraphBuilder, type OpName, type Phase, type Sharding, type Value, type ValueExtras, type ValueId, localDims, opDef, sameAtomSet, sameAtoms, sameSharding } from "@lapidary/ir";
+import { type AtomId, type Mesh } from "@lapidary/topology";
+import { type Graph, GraphBuilder, type OpName, type Phase, type Sharding, type Value, type ValueExtras, type ValueId, localDims, opDef, sameAtomSet, sameSharding } from "@lapidary/ir";
 import { type Propagated, type ReductionPoints, bornUnreduced, findReductionPoints, passingAtoms } from "../propagate/index.js";
+import { reasonFor } from "./reasons.js";
 import { bytesPerChip, reshard } from "./reshard.js";
 
 export interface PartitionOptions {
@@ -44,12 +45,12 @@ export function partition(propagated: Propagated, mesh: Mesh, options: Partition
       continue;
     }
     keep(value.id, emitLocal(value));
-    if (value.role !== undefined) version(value.id, must(value.sharding, "sharding"), `brings ${value.name} into the sharding of its role (${value.role})`, value.phase);
+    if (value.role !== undefined) version(value.id, must(value.sharding, "sharding"), { text: `the ${value.role} itself`, phase: value.phase });
   }
   for (const { name, value } of source.outputs) {
     const state = source.values.find((v) => v.op === "parameter" && v.attrs.name === name);
     const wanted = must((state ?? globalOf(value)).sharding, "sharding");
-    g.output(name, version(value, wanted, state === undefined ? `${name} is an output` : `the next ${name} lies as the present one`, "update"));
+    g.output(name, version(value, wanted, { text: state === undefined ? `the output ${name}` : `the next ${name}, like the present one,`, phase: "update" }));
   }
   return g.finish();
 
@@ -70,7 +71,7 @@ export function partition(propagated: Propagated, mesh: Mesh, options: Partition
       const dims = (rule.inputs[i] ?? []).map((factors) => factors.flatMap((f) => atoms[f] ?? []));
       const unreduced = passing.length > 0 && (carried.get(id)?.length ?? 0) > 0 ? passing : [];
       const wanted: Sharding = { dims, unreduced, reduction: "sum" };
-      return version(id, wanted, reasonOf(value, id, i, dims), value.phase);
+      return version(id, wanted, { use: value, text: `${value.op} ${value.name}`, phase: value.phase });
     });
     const sharding: Sharding = { dims: rule.output.map((factors) => factors.flatMap((f) => atoms[f] ?? [])), unreduced: [...born.atoms, ...passing], reduction: born.atoms.length > 0 ? born.kind : "sum" };
     const dims = localDims(mesh, value.type.dims, sharding);
@@ -86,9 +87,9 @@ export function partition(propagated: Propagated, mesh: Mesh, options: Partition
   }
 
   /** The value in the wanted sharding: a version that exists, or the cheapest reshard from one. */
-  function version(id: ValueId, wanted: Sharding, cause: string, phase: Phase | undefined): Value {
+  function version(id: ValueId, wanted: Sharding, wish: { readonly use?: Value; readonly text: string; readonly phase: Phase | undefined }): Value {
     const value = globalOf(id);
-    const known = must(versions[id], "versions").filter((v) => !(options.regather && ofParams[id] === true && gathered.has(v.id) && passOf(v.phase) !== passOf(phase)));
+    const known = must(versions[id], "versions").filter((v) => !(options.regather && ofParams[id] === true && gathered.has(v.id) && passOf(v.phase) !== passOf(wish.phase)));
     const found = known.find((v) => sameSharding(must(v.sharding, "sharding"), wanted));
     if (found !== undefined) return found;
     if (value.op === "constant" || value.op === "iota" || value.op === "rng_normal") return keep(id, materialize(value, wanted));
@@ -98,7 +99,7 @@ export function partition(propagated: Propagated, mesh: Mesh, options: Partition
       `a way for ${value.name}`,
     );
     const before = g.values.length;
-    const made = reshard(g, mesh, best.from, wanted, { cause, phase });
+    const made = reshard(g, mesh, best.from, wanted, { cause: reasonFor(propagated, mesh, value, must(best.from.sharding, "sharding"), wanted, wish), phase: wish.phase });
     for (const step of g.values.slice(before)) {
       keep(id, step);
       if (step.op === "all_gather" || gathered.has(must(step.inputs[0], "operand"))) gathered.add(step.id);
@@ -120,16 +121,6 @@ export function partition(propagated: Propagated, mesh: Mesh, options: Partition
     const start = trial.push("parameter", [], { name: "x" }, from.type, { sharding: from.sharding });
     reshard(trial, mesh, start, wanted, { cause: "", phase: undefined });
     return trial.values.slice(1).reduce((sum, v) => sum + bytesPerChip(v, must(trial.values[v.inputs[0] ?? 0], "operand")), 0);
-  }
-
-  function reasonOf(use: Value, id: ValueId, operand: number, dims: readonly (readonly AtomId[])[]): string {
-    const have = versions[id]?.[0]?.sharding;
-    const value = globalOf(id);
-    if (have !== undefined && have.unreduced.length > 0)
-      return `${value.op} summed a dim split over ${printAtoms(mesh, [...have.unreduced].sort((a, b) => a - b)).join("+")}; ${use.op} ${use.name} needs the sum`;
-    const d = dims.findIndex((list, i) => !sameAtoms(list, have?.dims[i] ?? []));
-    const wanted = printAtoms(mesh, dims[d] ?? []).join("+") || "whole";
-    return `${use.op} ${use.name} takes operand ${operand} with dim ${Math.max(d, 0)} ${wanted === "whole" ? "whole" : `split over ${wanted}`}`;
   }
 }
 

@@ -18,8 +18,34 @@ export interface Propagated {
   readonly graph: Graph;
   /** By value: the op's factors and the atoms that split each of them. */
   readonly factors: readonly OpSharding[];
-  /** By value, by dim: what decided its sharding. */
-  readonly causes: readonly (readonly string[])[];
+  /** By value, by atom that splits it: where that comes from. */
+  readonly origins: readonly ReadonlyMap<AtomId, Origin>[];
+  /** By op, by atom that splits a factor of it: likewise. */
+  readonly opOrigins: readonly ReadonlyMap<AtomId, Origin>[];
+  /** Claims that lost. */
+  readonly conflicts: readonly Conflict[];
+}
+
+/** Why an atom splits a value: the rule at the root, and the op that brought it here. */
+export interface Origin {
+  /** `rule mlp → model`, `ZeRO-3 splits params over data`, `given`. */
+  readonly root: string;
+  /** The op from which the value has it; absent where the rule speaks of the value itself. */
+  readonly via?: ValueId;
+}
+
+/**
+ * A dim of an operand or result asked for an axis that another factor of the op, or partial sums, had taken. The stated rule: the lower priority number
+ * wins (given, batch, rule, activation, zero), and among equals the one that came first.
+ */
+export interface Conflict {
+  readonly op: ValueId;
+  readonly tensor: ValueId;
+  readonly dimension: number;
+  readonly atoms: readonly AtomId[];
+  /** Root of the claim that was dropped, and of the one that holds the atoms in this op. */
+  readonly lost: string;
+  readonly won: string;
 }
 
 export interface OpSharding {
@@ -29,7 +55,6 @@ export interface OpSharding {
 
 interface DimState {
   atoms: AtomId[];
-  cause: string;
   /** Closed dims take no more atoms: what a rule, ZeRO or a constraint has decided. */
   closed: boolean;
 }
@@ -50,7 +75,9 @@ interface DimState {
 export function propagate(graph: Graph, options: PropagateOptions): Propagated {
   const { mesh } = options;
   checkRules(mesh, options.rules, new Set(graph.values.flatMap(logicalNames)));
-  const dims: DimState[][] = graph.values.map((value) => value.type.dims.map(() => ({ atoms: [], cause: "", closed: false })));
+  const dims: DimState[][] = graph.values.map((value) => value.type.dims.map(() => ({ atoms: [], closed: false })));
+  const origins: Map<AtomId, Origin>[] = graph.values.map(() => new Map());
+  const opOrigins: Map<AtomId, Origin>[] = graph.values.map(() => new Map());
   const ofParameters = new Set(parametersOf(graph).flatMap((p) => logicalNames(p as Value)));
   const seeds = graph.values.map((value) => seedsOf(value, options, ofParameters));
   const rules = graph.values.map((value) => factorsOf(graph, value));
@@ -74,8 +101,29 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
   return {
     graph: { ...graph, mesh, values },
     factors: opShardings(),
-    causes: dims.map((value) => value.map((dim) => dim.cause)),
+    origins,
+    opOrigins,
+    conflicts: findConflicts(),
   };
+
+  /** What each op would have been split by, had all its dims had their way. */
+  function findConflicts(): Conflict[] {
+    return graph.values.flatMap((value, id) => {
+      if (value.op === "constant" || value.op === "parameter") return [];
+      const rule = must(rules[id], "factors");
+      const maps: [ValueId, FactorMap][] = [...value.inputs.map((input, i): [ValueId, FactorMap] => [input, rule.inputs[i] ?? []]), [id, rule.output]];
+      return maps.flatMap(([tensor, map]) =>
+        map.flatMap((factors, dimension) => {
+          const settled = factors.flatMap((f) => opAtoms[id]?.[f] ?? []);
+          const lost = (dims[tensor]?.[dimension]?.atoms ?? []).filter((atom) => !settled.includes(atom));
+          if (lost.length === 0 || graph.values[tensor]?.op === "constant") return [];
+          const first = must(lost[0], "atom");
+          const won = opOrigins[id]?.get(first)?.root ?? (taken[id]?.includes(first) === true ? "partial sums that pass through" : "the op needs the dim whole");
+          return [{ op: id, tensor, dimension, atoms: lost, lost: origins[tensor]?.get(first)?.root ?? "", won }];
+        }),
+      );
+    });
+  }
 
   function shardedValues(): Value[] {
     return graph.values.map((value, id) => ({ ...value, sharding: { dims: (dims[id] ?? []).map((dim) => dim.atoms), unreduced: [], reduction: "sum" as const } })) as Value[];
@@ -101,8 +149,11 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
       list.forEach((ofDim, d) => {
         const dim = must(dims[id]?.[d], "dim");
         for (const seed of ofDim.filter((s) => s.priority === priority)) {
-          for (const atom of seed.atoms) if (!isUsed(id, atom) && divides(mesh, dim.atoms, atom, must(graph.values[id], "value").type.dims[d] ?? 1)) dim.atoms.push(atom);
-          dim.cause = dim.cause === "" ? seed.cause : `${dim.cause}; ${seed.cause}`;
+          for (const atom of seed.atoms) {
+            if (isUsed(id, atom) || !divides(mesh, dim.atoms, atom, must(graph.values[id], "value").type.dims[d] ?? 1)) continue;
+            dim.atoms.push(atom);
+            origins[id]?.set(atom, { root: seed.cause });
+          }
         }
       });
     });
@@ -135,6 +186,7 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
           for (const atom of own.slice(mine.length)) {
             if (claimed.some((other) => other.includes(atom)) || taken[id]?.includes(atom) === true) break;
             mine.push(atom);
+            opOrigins[id]?.set(atom, must(origins[tensorId]?.get(atom), "origin"));
             changed = true;
           }
         }
@@ -154,7 +206,7 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
         for (const atom of proposed.slice(dim.atoms.length)) {
           if (isUsed(tensorId, atom) || !divides(mesh, dim.atoms, atom, graph.values[tensorId]?.type.dims[d] ?? 1)) break;
           dim.atoms.push(atom);
-          if (dim.cause === "") dim.cause = `${tensorId === id ? "follows from" : "wanted by"} ${value.op} ${value.name}`;
+          origins[tensorId]?.set(atom, { root: must(opOrigins[id]?.get(atom), "origin").root, via: id });
           changed = true;
         }
       });

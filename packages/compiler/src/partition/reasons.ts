@@ -1,0 +1,49 @@
+import { must } from "@lapidary/std";
+import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
+import type { Sharding, Value } from "@lapidary/ir";
+import type { Propagated } from "../propagate/index.js";
+
+/**
+ * The sentence that a collective carries through all later stages: what it moves, over which axis, which rule is at the root, and what asked for it.
+ *
+ * @param value whose version is brought into another sharding
+ * @param have sharding of that version
+ * @param wanted the sharding that is asked for
+ * @param wish who asks, "multiply layers.0.attn.multiply", "the next params/w"
+ */
+export function reasonFor(propagated: Propagated, mesh: Mesh, value: Value, have: Sharding, wanted: Sharding, wish: { readonly use?: Value; readonly text: string }): string {
+  const names = (atoms: readonly AtomId[]): string => printAtoms(mesh, [...atoms].sort((a, b) => a - b)).join("+");
+  const reduced = have.unreduced.filter((atom) => !wanted.unreduced.includes(atom));
+  if (reduced.length > 0) {
+    const scattered = reduced.filter((atom) => wanted.dims.flat().includes(atom));
+    const onto = wanted.dims.findIndex((dim) => dim.some((atom) => scattered.includes(atom)));
+    const shape =
+      scattered.length === 0
+        ? `${wish.text} needs the sum on every chip of ${names(reduced)}, so an all_reduce`
+        : `${wish.text} has dim ${onto} split over ${names(scattered)}, so a reduce_scatter${scattered.length < reduced.length ? ` and, over ${names(reduced.filter((atom) => !scattered.includes(atom)))}, an all_reduce` : ""}`;
+    return `reduces the partial sums of ${value.name} over ${names(reduced)}: a summed dim is split there by ${rootOfReduction(propagated, value, must(reduced[0], "atom"))}; ${shape}`;
+  }
+  const d = have.dims.findIndex((dim, i) => dim.some((atom) => wanted.dims[i]?.includes(atom) !== true));
+  if (d < 0) return `takes this chip's part of ${value.name} for ${wish.text}: no communication`;
+  const surplus = (have.dims[d] ?? []).filter((atom) => wanted.dims[d]?.includes(atom) !== true);
+  const root = propagated.origins[value.id]?.get(must(surplus[0], "atom"))?.root ?? "propagation";
+  const moved = wanted.dims.findIndex((dim) => surplus.every((atom) => dim.includes(atom)));
+  if (moved >= 0) return `moves ${names(surplus)} of ${value.name} from dim ${d} (${root}) to dim ${moved}, where ${wish.text} has it`;
+  const conflict = wish.use === undefined ? undefined : propagated.conflicts.find((c) => c.op === wish.use?.id && c.tensor === value.id && c.dimension === d);
+  const since = conflict === undefined ? "" : conflict.won === "the op needs the dim whole" ? "" : `, for there ${names(surplus)} is taken by ${conflict.won}`;
+  return `gathers dim ${d} of ${value.name} over ${names(surplus)}: it is split there by ${root}; ${wish.text} needs it whole${since}`;
+}
+
+/** The rule that split the summed dim, followed back through linear ops that carried the partial sums. */
+function rootOfReduction(propagated: Propagated, value: Value, atom: AtomId): string {
+  const own = propagated.opOrigins[value.id]?.get(atom);
+  if (own !== undefined) return own.root;
+  for (const id of value.inputs) {
+    const input = propagated.graph.values[id];
+    if (input !== undefined && (propagated.opOrigins[id]?.has(atom) === true || input.inputs.length > 0)) {
+      const root = rootOfReduction(propagated, input, atom);
+      if (root !== "propagation") return root;
+    }
+  }
+  return "propagation";
+}
