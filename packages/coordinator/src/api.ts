@@ -25,7 +25,10 @@ import { z } from "zod";
 
 /** Run ids and job names: also a directory and a queue key, so nothing that either would misread. */
 export const namePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
-export const nameSchema = z.string().regex(namePattern, "must be 1 to 64 of a-z 0-9 . _ - and begin with a letter or digit");
+export const nameSchema = z
+  .string()
+  .regex(namePattern, "must be 1 to 64 of a-z 0-9 . _ - and begin with a letter or digit")
+  .regex(/[^0-9]/, "must not be all digits");
 
 /**
  *     queued ─► compiling ─► placing ─► running ─► done
@@ -65,29 +68,22 @@ export type Connection = z.infer<typeof connectionSchema>;
 
 // ---- jobs in ----
 
-const submitOptions = {
-  /** `key=value` pairs applied after the file. */
-  overrides: z.array(z.string().max(4096)).max(256).default([]),
-  /** The run's id. Submitting the same job under the same name again answers with the run that exists. */
-  name: nameSchema.optional(),
-  /** Higher runs first; among equals the earlier. */
-  priority: z.number().int().min(-1000).max(1000).default(0),
-};
-
-export const submitRequestSchema = z.union([
-  z.strictObject({
-    /** The text of a job file. */
-    yaml: z.string().max(256 * 1024),
-    /** Directory from which its relative paths are taken, absolute; the project's root by default. */
+export const submitRequestSchema = z
+  .strictObject({
+    /** The text of a job file; either this or `path`. */
+    yaml: z.string().max(256 * 1024).optional(),
+    /** Directory from which the paths in `yaml` are taken, absolute; the project's root by default. */
     base: z.string().optional(),
-    ...submitOptions,
-  }),
-  z.strictObject({
     /** A job file on the coordinator's machine, absolute or relative to the project's root. */
-    path: z.string().min(1),
-    ...submitOptions,
-  }),
-]);
+    path: z.string().min(1).optional(),
+    /** `key=value` pairs applied after the file. */
+    overrides: z.array(z.string().max(4096)).max(256).default([]),
+    /** The run's id. Submitting the same job under the same name again answers with the run that exists. */
+    name: nameSchema.optional(),
+    /** Higher runs first; among equals the earlier. */
+    priority: z.number().int().min(-1000).max(1000).default(0),
+  })
+  .refine(({ yaml, path }) => (yaml === undefined) !== (path === undefined), "give either yaml or path");
 export type SubmitRequest = z.input<typeof submitRequestSchema>;
 
 export const submittedSchema = z.object({

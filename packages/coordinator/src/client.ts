@@ -1,0 +1,196 @@
+import { errorFromJSON, LapidaryError } from "@lapidary/std";
+import { z } from "zod";
+import {
+  type Cancelled,
+  type CheckpointList,
+  type Connection,
+  cancelledSchema,
+  checkpointListSchema,
+  errorBodySchema,
+  type JobDetail,
+  type JobList,
+  type JobState,
+  jobDetailSchema,
+  jobListSchema,
+  type LogsPage,
+  logsPageSchema,
+  type MetricsPage,
+  metricsPageSchema,
+  type Report,
+  reportSchema,
+  type Status,
+  type StreamEvent,
+  type Submitted,
+  type SubmitRequest,
+  statusSchema,
+  stoppingSchema,
+  streamEventSchema,
+  submittedSchema,
+} from "./api.js";
+import { coordinatorDown, readConnection } from "./connection.js";
+
+export { connectionPath, findConnection, readConnection } from "./connection.js";
+
+/** So often, and so far apart, a broken stream is taken up again before the coordinator counts as gone. */
+const reconnects = 5;
+const reconnectAfterMs = 400;
+
+/**
+ * Speaks to a coordinator over HTTP. Every method throws what the coordinator answers as the LapidaryError it was there, and
+ * LAP_COORDINATOR_DOWN (exit 3) when nobody answers.
+ */
+export class CoordinatorClient {
+  readonly #base: string;
+  readonly #token: string;
+
+  constructor(connection: Pick<Connection, "port" | "token">) {
+    this.#base = `http://127.0.0.1:${connection.port}`;
+    this.#token = connection.token;
+  }
+
+  /** For the coordinator that serves this home directory. @throws LAP_COORDINATOR_DOWN when none has left word there */
+  static forHome(home: string): CoordinatorClient {
+    return new CoordinatorClient(readConnection(home));
+  }
+
+  /** The page for a browser, token included: opening it once logs the browser in. */
+  get pageUrl(): string {
+    return `${this.#base}/?token=${this.#token}`;
+  }
+
+  status(): Promise<Status> {
+    return this.#json("GET", "/api/status", statusSchema);
+  }
+
+  submit(request: SubmitRequest): Promise<Submitted> {
+    return this.#json("POST", "/api/jobs", submittedSchema, request);
+  }
+
+  list(query: { readonly state?: readonly JobState[]; readonly limit?: number; readonly cursor?: string } = {}): Promise<JobList> {
+    const { state, ...rest } = query;
+    return this.#json("GET", `/api/jobs${queryText({ ...rest, ...(state === undefined ? {} : { state: state.join(",") }) })}`, jobListSchema);
+  }
+
+  get(id: string): Promise<JobDetail> {
+    return this.#json("GET", jobPath(id), jobDetailSchema);
+  }
+
+  cancel(id: string): Promise<Cancelled> {
+    return this.#json("POST", jobPath(id, "cancel"), cancelledSchema);
+  }
+
+  metrics(id: string, page: { readonly from?: number; readonly limit?: number } = {}): Promise<MetricsPage> {
+    return this.#json("GET", `${jobPath(id, "metrics")}${queryText(page)}`, metricsPageSchema);
+  }
+
+  logs(id: string, page: { readonly worker?: number; readonly from?: number; readonly limit?: number } = {}): Promise<LogsPage> {
+    return this.#json("GET", `${jobPath(id, "logs")}${queryText(page)}`, logsPageSchema);
+  }
+
+  report(id: string): Promise<Report> {
+    return this.#json("GET", jobPath(id, "report"), reportSchema);
+  }
+
+  checkpoints(id: string): Promise<CheckpointList> {
+    return this.#json("GET", jobPath(id, "checkpoints"), checkpointListSchema);
+  }
+
+  async shutdown(): Promise<void> {
+    await this.#json("POST", "/api/shutdown", stoppingSchema, {});
+  }
+
+  /**
+   * A job's events from behind number `after` to its `done`, live. A broken connection is taken up where it broke.
+   *
+   * @param signal ends the iteration without an error
+   */
+  async *stream(id: string, options: { readonly after?: number; readonly signal?: AbortSignal } = {}): AsyncGenerator<StreamEvent, void, undefined> {
+    const { signal } = options;
+    let after = options.after ?? 0;
+    for (let broken = 0; ; ) {
+      try {
+        for await (const event of this.#connectStream(id, after, signal)) {
+          [after, broken] = [event.id, 0];
+          yield event;
+          if (event.event === "done") return;
+        }
+        // It ended without `done`: either the reader had seen that before, or the coordinator is going.
+        if ((await this.get(id)).finished_at !== undefined) return;
+      } catch (error) {
+        if (signal?.aborted === true) return;
+        if (!(error instanceof LapidaryError) || error.code !== "LAP_COORDINATOR_DOWN") throw error;
+        if (++broken > reconnects) throw error;
+        await pause(reconnectAfterMs, signal);
+      }
+      if (signal?.aborted === true) return;
+    }
+  }
+
+  async *#connectStream(id: string, after: number, signal: AbortSignal | undefined): AsyncGenerator<StreamEvent> {
+    const response = await this.#fetch("GET", jobPath(id, "stream"), { headers: { accept: "text/event-stream", "last-event-id": String(after) }, ...(signal === undefined ? {} : { signal }) });
+    try {
+      yield* readEvents(response.body ?? new ReadableStream<Uint8Array>());
+    } catch (cause) {
+      throw cause instanceof LapidaryError ? cause : coordinatorDown(this.#base, "the connection broke", cause);
+    }
+  }
+
+  async #json<T extends z.ZodType>(method: string, path: string, schema: T, body?: unknown): Promise<z.output<T>> {
+    const response = await this.#fetch(method, path, body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } });
+    return schema.parse(await response.json());
+  }
+
+  async #fetch(method: string, path: string, init: { readonly body?: string; readonly headers?: Readonly<Record<string, string>>; readonly signal?: AbortSignal }): Promise<Response> {
+    let response: Response;
+    try {
+      response = await fetch(`${this.#base}${path}`, { ...init, method, headers: { ...init.headers, authorization: `Bearer ${this.#token}` } });
+    } catch (cause) {
+      throw coordinatorDown(this.#base, reasonOf(cause), cause);
+    }
+    if (response.ok) return response;
+    const parsed = errorBodySchema.safeParse(await response.json().catch(() => undefined));
+    if (!parsed.success) throw coordinatorDown(this.#base, `something else answers there, with HTTP ${response.status}`);
+    const { place, ...error } = parsed.data.error;
+    throw errorFromJSON(place === undefined ? error : { ...error, place });
+  }
+}
+
+const jobPath = (id: string, what?: string): string => `/api/jobs/${encodeURIComponent(id)}${what === undefined ? "" : `/${what}`}`;
+
+function queryText(query: Readonly<Record<string, string | number | undefined>>): string {
+  const pairs = Object.entries(query).flatMap(([key, value]) => (value === undefined ? [] : [[key, String(value)] as const]));
+  return pairs.length === 0 ? "" : `?${new URLSearchParams(Object.fromEntries(pairs))}`;
+}
+
+/** `fetch failed` hides the reason one level down. */
+function reasonOf(error: unknown): string {
+  const { cause, message } = error instanceof Error ? error : { cause: undefined, message: String(error) };
+  return cause instanceof Error ? ((cause as NodeJS.ErrnoException).code ?? cause.message) : message;
+}
+
+/** The events of a stream of server-sent events: blocks of `field: value` lines between empty ones. */
+async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<StreamEvent> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of body) {
+    text += decoder.decode(chunk, { stream: true });
+    const blocks = text.split("\n\n");
+    text = blocks.pop() ?? "";
+    for (const block of blocks) {
+      const fields = new Map(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]));
+      if (fields.has("data")) yield streamEventSchema.parse({ id: Number(fields.get("id")), event: fields.get("event"), data: JSON.parse(fields.get("data") ?? "") });
+    }
+  }
+}
+
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(end, ms);
+    function end(): void {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    }
+    signal?.addEventListener("abort", end);
+  });
+}

@@ -1,0 +1,92 @@
+import { ExitCode, LapidaryError } from "@lapidary/std";
+import { z } from "zod";
+
+/** The HTTP status of an error: the codes that have one of their own, else by what its exit code says of it. */
+export function httpStatus(error: LapidaryError): number {
+  const own = statusOfCode[error.code];
+  if (own !== undefined) return own;
+  switch (error.exit) {
+    case ExitCode.usage:
+      return 400;
+    case ExitCode.notFound:
+      return 404;
+    case ExitCode.notFinished:
+      return 409;
+    case ExitCode.doesNotFit:
+      return 422;
+    case ExitCode.unreachable:
+      return 503;
+    default:
+      return 500;
+  }
+}
+
+const statusOfCode: Readonly<Record<string, number>> = {
+  LAP_HTTP_TOKEN: 401,
+  LAP_HTTP_HOST: 403,
+  LAP_HTTP_ORIGIN: 403,
+  LAP_HTTP_ROUTE: 404,
+  LAP_HTTP_TOO_LARGE: 413,
+  LAP_JOB_NAME_TAKEN: 409,
+};
+
+export function tokenError(): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_HTTP_TOKEN",
+    message: "the request bears no token, or a wrong one",
+    place: "Authorization",
+    remedy: "send the token of .lapidary/coordinator.json as `Authorization: Bearer TOKEN`; `lapidary status` prints an address that has it",
+  });
+}
+
+export function hostError(host: string): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_HTTP_HOST",
+    message: `requests for the host ${JSON.stringify(host.slice(0, 80))} are not answered`,
+    place: "Host",
+    remedy: "use 127.0.0.1 or localhost and the port of the coordinator",
+  });
+}
+
+export function originError(origin: string): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_HTTP_ORIGIN",
+    message: `requests from pages of ${JSON.stringify(origin.slice(0, 80))} are not answered`,
+    place: "Origin",
+    remedy: "open the coordinator's own page",
+  });
+}
+
+export function routeError(method: string, url: string): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_HTTP_ROUTE",
+    message: `there is no ${method} ${url.slice(0, 120)}`,
+    place: "url",
+    remedy: "the API is described in packages/coordinator/src/api.ts",
+    exit: ExitCode.notFound,
+  });
+}
+
+/** A body or query that its schema refuses; the place is the key. */
+export function requestError(error: z.ZodError, where: string): LapidaryError {
+  const issue = error.issues[0];
+  const key = (issue?.path ?? []).map(String).join(".");
+  return new LapidaryError({
+    code: "LAP_HTTP_REQUEST",
+    message: `the ${where} of the request is not as it should be: ${issue?.message ?? "invalid"}`,
+    place: key === "" ? where : `${where}.${key}`,
+    remedy: "the API is described in packages/coordinator/src/api.ts",
+    exit: ExitCode.usage,
+  });
+}
+
+/** Whatever was thrown, as an error that can be told: fastify's own (bad JSON, too large a body), or a bug of ours. */
+export function asLapidaryError(error: unknown): LapidaryError {
+  if (error instanceof LapidaryError) return error;
+  const { statusCode, message } = error instanceof Error ? (error as Error & { statusCode?: number }) : { statusCode: undefined, message: String(error) };
+  if (statusCode === 413)
+    return new LapidaryError({ code: "LAP_HTTP_TOO_LARGE", message: "the request's body is too large", place: "body", remedy: "a job file has at most 256 KiB", exit: ExitCode.usage, cause: error });
+  if (statusCode !== undefined && statusCode < 500)
+    return new LapidaryError({ code: "LAP_HTTP_REQUEST", message, place: "body", remedy: "send JSON as application/json", exit: ExitCode.usage, cause: error });
+  return new LapidaryError({ code: "LAP_INTERNAL", message: `a mistake of Lapidary: ${message}`, remedy: "report it with the log of the coordinator, .lapidary/logs/coordinator.log", cause: error });
+}

@@ -1,0 +1,38 @@
+import type { ServerResponse } from "node:http";
+import type { StreamEvent } from "../api.js";
+import type { Run } from "../runs/run.js";
+
+/** A comment goes out this often, so that neither side takes silence for death. */
+const aliveEveryMs = 15_000;
+/** A reader that is further behind is cut off; it comes back with the last id it saw. */
+const maxBehindBytes = 16 << 20;
+
+/**
+ * Sends a run's events as server-sent events until its `done`, or until the reader goes.
+ *
+ * @param after number of the last event that the reader has
+ */
+export async function sendEvents(response: ServerResponse, run: Run, after: number): Promise<void> {
+  response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", connection: "keep-alive", "x-content-type-options": "nosniff" });
+  response.write("retry: 1000\n\n");
+  const alive = setInterval(() => response.write(": alive\n\n"), aliveEveryMs);
+  alive.unref();
+  let stop = (): void => undefined;
+  response.once("close", () => {
+    clearInterval(alive);
+    stop();
+  });
+  const follow = await run.follow(after, (event) => {
+    if (response.destroyed) return;
+    response.write(textOf(event));
+    if (event.event === "done") response.end();
+    else if (response.writableLength > maxBehindBytes) response.destroy();
+  });
+  if (response.destroyed) follow();
+  else stop = follow;
+  // Whoever has seen `done` and comes back is told that there is nothing more.
+  if (run.summary.finished_at !== undefined && !response.writableEnded) response.end();
+}
+
+/** JSON has no line feeds, so one `data` line will do. */
+const textOf = (event: StreamEvent): string => `id: ${event.id}\nevent: ${event.event}\ndata: ${JSON.stringify(event.data)}\n\n`;

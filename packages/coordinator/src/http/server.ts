@@ -1,0 +1,172 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ExitCode, LapidaryError } from "@lapidary/std";
+import Fastify, { type FastifyInstance } from "fastify";
+import { z } from "zod";
+import {
+  type Cancelled,
+  type CheckpointEntry,
+  type JobDetail,
+  type JobList,
+  jobQuerySchema,
+  type LogsPage,
+  logsQuerySchema,
+  type MetricsPage,
+  pageQuerySchema,
+  type Report,
+  reportSchema,
+  shutdownRequestSchema,
+  type Status,
+  type Submitted,
+  submitRequestSchema,
+} from "../api.js";
+import { readJournal, readMetrics } from "../runs/journal.js";
+import { type Run, runFiles } from "../runs/run.js";
+import type { RunStore } from "../runs/run-store.js";
+import { asLapidaryError, httpStatus, requestError, routeError } from "./errors.js";
+import { sendEvents } from "./event-source.js";
+import { guard, tokenCookie } from "./guard.js";
+import { runsPage } from "./page.js";
+
+/** What stands behind the API. */
+export interface Service {
+  readonly runs: RunStore;
+  status(): Status;
+  /** @throws LapidaryError whatever is wrong with the job */
+  submit(request: z.output<typeof submitRequestSchema>): Promise<Submitted>;
+  cancel(id: string): Promise<Cancelled>;
+  detail(run: Run): JobDetail;
+  checkpoints(run: Run): Promise<CheckpointEntry[]>;
+  /** Asks for the end; does not wait for it. */
+  shutdown(): void;
+}
+
+export interface ServerOptions {
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly token: string;
+  readonly service: Service;
+  /** Hears of errors that are bugs of ours. */
+  readonly onBug: (error: unknown) => void;
+}
+
+export interface HttpServer {
+  readonly port: number;
+  /** Ends all connections, open streams included. */
+  close(): Promise<void>;
+}
+
+/** No request is larger: a job file has at most 256 KiB. */
+const bodyLimit = 1 << 20;
+
+/**
+ * Serves the API on the loopback interface.
+ *
+ * @throws LAP_PORT_TAKEN
+ */
+export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
+  const server = Fastify({ logger: false, bodyLimit, forceCloseConnections: true, routerOptions: { maxParamLength: 128 } });
+  let port = options.port;
+  server.removeContentTypeParser("text/plain");
+  server.setErrorHandler((thrown, _, reply) => {
+    const error = asLapidaryError(thrown);
+    if (error.code === "LAP_INTERNAL") options.onBug(thrown);
+    return reply.code(httpStatus(error)).send({ error: error.toJSON() });
+  });
+  server.setNotFoundHandler((request) => {
+    throw routeError(request.method, request.url.split("?")[0] ?? "");
+  });
+  server.addHook("onSend", async (_, reply) => {
+    reply.headers({
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
+      "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    });
+  });
+  guard(server, options.token, () => port);
+  addRoutes(server, options);
+  try {
+    await server.listen({ host: "127.0.0.1", port });
+  } catch (cause) {
+    if ((cause as { code?: string }).code !== "EADDRINUSE") throw cause;
+    throw portTaken(port, cause);
+  }
+  const address = server.server.address();
+  if (address !== null && typeof address === "object") port = address.port;
+  return { port, close: () => server.close() };
+}
+
+function addRoutes(server: FastifyInstance, { service, token }: ServerOptions): void {
+  const { runs } = service;
+  const runOf = (request: { params: unknown }): Run => runs.get((request.params as { id: string }).id);
+
+  server.get("/api/status", (): Status => service.status());
+  server.post("/api/jobs", (request): Promise<Submitted> => service.submit(read(submitRequestSchema, request.body, "body")));
+  server.get("/api/jobs", (request): JobList => runs.list(read(jobQuerySchema, request.query, "query")));
+  server.get("/api/jobs/:id", (request): JobDetail => service.detail(runOf(request)));
+  server.post("/api/jobs/:id/cancel", (request): Promise<Cancelled> => service.cancel(runOf(request).id));
+  server.get("/api/jobs/:id/metrics", async (request): Promise<MetricsPage> => {
+    const run = runOf(request);
+    const { from, limit } = read(pageQuerySchema, request.query, "query");
+    const { rows, more } = await readMetrics(run.directory, from, limit);
+    return { metrics: rows, ...(more ? { next_from: from + rows.length } : {}) };
+  });
+  server.get("/api/jobs/:id/logs", async (request): Promise<LogsPage> => {
+    const run = runOf(request);
+    const { from, limit, worker } = read(logsQuerySchema, request.query, "query");
+    const events = await readJournal(run.directory);
+    const all = events.flatMap((event) => (event.event === "log" && (worker === undefined || event.data.source === `worker ${worker}`) ? [event.data] : []));
+    const lines = all.slice(from, from + limit);
+    return { lines, ...(all.length > from + limit ? { next_from: from + limit } : {}) };
+  });
+  server.get("/api/jobs/:id/report", (request): Promise<Report> => readReport(runOf(request)));
+  server.get("/api/jobs/:id/checkpoints", async (request) => ({ checkpoints: await service.checkpoints(runOf(request)) }));
+  server.get("/api/jobs/:id/stream", async (request, reply) => {
+    const run = runOf(request);
+    const after = read(z.coerce.number().int().min(0), request.headers["last-event-id"] ?? 0, "Last-Event-ID");
+    reply.hijack();
+    await sendEvents(reply.raw, run, after);
+  });
+  server.post("/api/shutdown", (request) => {
+    read(shutdownRequestSchema, request.body ?? undefined, "body");
+    service.shutdown();
+    return { stopping: true };
+  });
+  server.get("/", (request, reply) => {
+    reply.type("text/html; charset=utf-8");
+    if ((request.query as { token?: string }).token !== undefined)
+      return reply.header("set-cookie", `${tokenCookie}=${token}; HttpOnly; SameSite=Strict; Path=/`).redirect("/", 303);
+    return reply.send(runsPage(service.status(), runs.list({ limit: 200 }).jobs, Date.now()));
+  });
+}
+
+function read<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw requestError(parsed.error, where);
+  return parsed.data;
+}
+
+async function readReport(run: Run): Promise<Report> {
+  const path = join(run.directory, runFiles.report);
+  if (!existsSync(path))
+    throw new LapidaryError({
+      code: "LAP_JOB_NO_REPORT",
+      message: `job ${run.id} has no report: it is ${run.state}`,
+      place: run.id,
+      remedy: run.summary.finished_at === undefined ? `wait for it with \`lapidary jobs wait ${run.id}\`` : "only jobs that are done have one",
+      exit: ExitCode.notFinished,
+    });
+  return reportSchema.parse(JSON.parse(await readFile(path, "utf8")));
+}
+
+function portTaken(port: number, cause: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_PORT_TAKEN",
+    message: `another process listens on port ${port}`,
+    place: `127.0.0.1:${port}`,
+    remedy: "stop it, or choose another port with --port (0 takes a free one)",
+    cause,
+  });
+}

@@ -1,0 +1,238 @@
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { assert, type Clock, type JsonValue, must } from "@lapidary/std";
+import { z } from "zod";
+import {
+  type Activity,
+  type ErrorJson,
+  isFinal,
+  type JobState,
+  type JobSummary,
+  jobSummarySchema,
+  type MetricsRow,
+  type Report,
+  type SlicePlace,
+  type StreamEvent,
+  nameSchema,
+} from "../api.js";
+import { Journal, readJournal } from "./journal.js";
+import { replaceFile } from "./replace-file.js";
+
+/** What a run is from its first moment on, and never changes. */
+export const runIdentitySchema = z.strictObject({
+  id: nameSchema,
+  created_at: z.number(),
+  priority: z.number().int(),
+  /** Hash of the resolved job: submitting it again under the same name is no new run. */
+  fingerprint: z.string(),
+  /** The resolved job file. */
+  job: z.json(),
+  model: z.string(),
+  pod: z.string(),
+  mesh: z.string(),
+  chips: z.number().int(),
+  steps: z.number().int(),
+});
+export type RunIdentity = Omit<z.infer<typeof runIdentitySchema>, "job"> & { readonly job: JsonValue };
+
+/**
+ * The files of one run. All that the API tells of it comes from here.
+ *
+ *     runs/<id>/  run.json          what it is                      job.yaml        the resolved job file
+ *                 summary.json      state and latest numbers        report.json     once it is done
+ *                 events.jsonl, metrics.jsonl                       its journal
+ *                 logs/             coordinator.log, worker-N.log   checkpoints/    step-N/
+ */
+export const runFiles = {
+  identity: "run.json",
+  job: "job.yaml",
+  summary: "summary.json",
+  report: "report.json",
+  logs: "logs",
+  checkpoints: "checkpoints",
+} as const;
+
+/** So many lines of a run's logs are events too; the rest stands in the files alone. */
+const maxLogEvents = 20_000;
+
+/**
+ * A run's life as its files tell it. Only the coordinator writes, and only through this class.
+ *
+ * Invariants: the journal has one `done` event, its last, exactly when the state is final; `summary.json` is replaced whole.
+ */
+export class Run {
+  readonly #clock: Clock;
+  #summary: JobSummary;
+  #journal: Journal | undefined;
+  #logEvents = 0;
+  readonly #settled: Promise<void>;
+  #settle: () => void = () => undefined;
+
+  private constructor(
+    readonly directory: string,
+    readonly identity: RunIdentity,
+    summary: JobSummary,
+    clock: Clock,
+  ) {
+    this.#clock = clock;
+    this.#summary = summary;
+    this.#settled = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    if (isFinal(summary.state)) this.#settle();
+  }
+
+  /** Makes the directory, which must not exist. */
+  static create(directory: string, identity: RunIdentity, jobYaml: string, clock: Clock): Run {
+    mkdirSync(directory);
+    for (const folder of [runFiles.logs, runFiles.checkpoints]) mkdirSync(join(directory, folder));
+    writeFileSync(join(directory, runFiles.job), jobYaml);
+    const { id, priority, model, pod, mesh, chips, steps, created_at } = identity;
+    const run = new Run(directory, identity, { id, state: "queued", priority, model, pod, mesh, chips, created_at, step: 0, steps }, clock);
+    run.#save();
+    run.#open().append({ event: "state", data: { time: clock.now(), state: "queued" } });
+    // Last: a directory without it was never a run.
+    replaceFile(join(directory, runFiles.identity), JSON.stringify(identity, null, 2));
+    return run;
+  }
+
+  /** A run of an earlier process, or undefined if the directory holds none. */
+  static async load(directory: string, clock: Clock): Promise<Run | undefined> {
+    const [identityPath, summaryPath] = [join(directory, runFiles.identity), join(directory, runFiles.summary)];
+    if (!existsSync(identityPath) || !existsSync(summaryPath)) return undefined;
+    const identity = runIdentitySchema.parse(JSON.parse(readFileSync(identityPath, "utf8")));
+    const run = new Run(directory, { ...identity, job: identity.job as JsonValue }, jobSummarySchema.parse(JSON.parse(readFileSync(summaryPath, "utf8"))), clock);
+    if (!isFinal(run.state)) for (const event of await readJournal(directory)) run.#fold(event);
+    return run;
+  }
+
+  get id(): string {
+    return this.identity.id;
+  }
+
+  get summary(): JobSummary {
+    return this.#summary;
+  }
+
+  get state(): JobState {
+    return this.#summary.state;
+  }
+
+  /** Settles once the state is final. */
+  get settled(): Promise<void> {
+    return this.#settled;
+  }
+
+  /** Enters a state, or tells what it is busy with in it. */
+  enter(state: Exclude<JobState, "done" | "failed" | "cancelled">, more: { activity?: Activity; slice?: SlicePlace; workers?: readonly { worker: number; pid: number }[] } = {}): void {
+    if (isFinal(this.state)) return;
+    const { activity, slice, workers } = more;
+    const changed = state !== this.state;
+    const time = this.#clock.now();
+    this.#tell({
+      event: "state",
+      data: { time, state, ...(activity === undefined ? {} : { activity }), ...(slice === undefined ? {} : { slice }), ...(workers === undefined ? {} : { workers: [...workers] }) },
+    });
+    if (changed) this.#save();
+  }
+
+  metrics(row: MetricsRow): void {
+    this.#tell({ event: "metrics", data: row });
+  }
+
+  /** A line of what the coordinator or a worker has to say. */
+  log(source: string, line: string): void {
+    const time = this.#clock.now();
+    appendFileSync(join(this.directory, runFiles.logs, `${source.replaceAll(" ", "-")}.log`), `${new Date(time).toISOString()} ${line}\n`);
+    if (this.#logEvents++ < maxLogEvents) this.#tell({ event: "log", data: { time, source, line } });
+  }
+
+  /** The end; what comes later is not heard any more. */
+  finish(state: "done" | "failed" | "cancelled", error?: ErrorJson): void {
+    if (isFinal(this.state)) return;
+    this.#tell({ event: "done", data: { time: this.#clock.now(), state, ...(error === undefined ? {} : { error }) } });
+    this.#save();
+    this.#journal?.close();
+    this.#journal = undefined;
+    this.#settle();
+  }
+
+  writeReport(report: Report): void {
+    replaceFile(join(this.directory, runFiles.report), `${JSON.stringify(report, null, 2)}\n`);
+  }
+
+  /**
+   * Calls `listener` with every event after number `after`, the past ones first, and returns how to stop. The journal's files and the live
+   * events overlap; numbers tell which was told already.
+   */
+  async follow(after: number, listener: (event: StreamEvent) => void): Promise<() => void> {
+    let last = after;
+    let waiting: StreamEvent[] | undefined = [];
+    const tell = (event: StreamEvent): void => {
+      if (event.id <= last) return;
+      last = event.id;
+      listener(event);
+    };
+    const stop = isFinal(this.state) ? (): void => undefined : this.#open().listen((event) => (waiting === undefined ? tell(event) : waiting.push(event)));
+    try {
+      for (const event of await readJournal(this.directory, after)) tell(event);
+    } catch (error) {
+      stop();
+      throw error;
+    }
+    for (const event of waiting) tell(event);
+    waiting = undefined;
+    return stop;
+  }
+
+  /** Lets go of the files: the process ends. */
+  close(): void {
+    this.#journal?.close();
+    this.#journal = undefined;
+  }
+
+  #open(): Journal {
+    assert(!isFinal(this.state), "a finished run is not written to", this.id);
+    this.#journal ??= new Journal(this.directory);
+    return this.#journal;
+  }
+
+  #tell(event: Parameters<Journal["append"]>[0]): void {
+    if (isFinal(this.state)) return;
+    // Folded first: who hears of an event finds the summary up to date.
+    this.#journal = this.#open();
+    this.#fold(event);
+    must(this.#journal, "journal").append(event);
+  }
+
+  #fold(event: Parameters<Journal["append"]>[0]): void {
+    this.#summary = fold(this.#summary, event);
+  }
+
+  #save(): void {
+    replaceFile(join(this.directory, runFiles.summary), JSON.stringify(this.#summary, null, 2));
+  }
+}
+
+/** The summary after an event. */
+function fold(before: JobSummary, event: Parameters<Journal["append"]>[0]): JobSummary {
+  const { activity, ...rest } = before;
+  switch (event.event) {
+    case "log":
+      return before;
+    case "state": {
+      const { state, time, slice } = event.data;
+      const started = state !== "queued" && rest.started_at === undefined ? { started_at: time } : {};
+      return { ...rest, ...started, state, ...(slice === undefined ? {} : { slice }), ...(event.data.activity === undefined ? {} : { activity: event.data.activity }) };
+    }
+    case "metrics": {
+      const row = event.data;
+      if (row.kind === "eval") return { ...before, heldout_loss: row.heldout_loss, unigram_loss: row.unigram_loss };
+      return { ...before, step: row.step, loss: row.loss, tokens_per_s: row.tokens_per_s, eta_s: row.eta_s };
+    }
+    case "done": {
+      const { eta_s: _, ...last } = rest;
+      return { ...last, state: event.data.state, finished_at: event.data.time, ...(event.data.error === undefined ? {} : { error: event.data.error }) };
+    }
+  }
+}
