@@ -1,0 +1,41 @@
+import { z } from "zod";
+
+const positive = z.number().positive();
+const fraction = z.number().min(0).max(1);
+const weightDecay = z.number().min(0).max(1).default(0);
+
+/** The rule that turns gradients into new weights. Keys are those of job files. */
+export const optimizerSchema = z.discriminatedUnion("name", [
+  z.strictObject({
+    name: z.literal("adamw"),
+    /** Peak learning rate; the schedule scales it. */
+    lr: positive,
+    betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.95]),
+    eps: positive.default(1e-8),
+    /** Decoupled, on every parameter. */
+    weight_decay: weightDecay,
+  }),
+  z.strictObject({ name: z.literal("sgd"), lr: positive, weight_decay: weightDecay }),
+]);
+export type OptimizerConfig = Readonly<z.infer<typeof optimizerSchema>>;
+
+const warmup = z.number().int().min(0).default(0);
+const final = fraction.default(0);
+
+/** How the learning rate moves: up over `warmup` steps, then down to `final` of its peak at the last step. */
+export const scheduleSchema = z.discriminatedUnion("name", [
+  z.strictObject({ name: z.literal("constant"), warmup }),
+  z.strictObject({ name: z.literal("linear"), warmup, final }),
+  z.strictObject({ name: z.literal("cosine"), warmup, final }),
+]);
+export type ScheduleConfig = Readonly<z.infer<typeof scheduleSchema>>;
+
+/** What the train step needs to know of a training recipe. */
+export interface UpdateConfig {
+  /** Steps of the whole run: where the schedule ends. */
+  readonly steps: number;
+  readonly optimizer: OptimizerConfig;
+  readonly schedule: ScheduleConfig;
+  /** Largest global norm of the gradients; longer ones are scaled to it. */
+  readonly clip?: number | undefined;
+}

@@ -1,0 +1,181 @@
+import { join } from "node:path";
+import { type ArrayData, readHfCheckpoint, readJson, readSafetensors } from "@lapidary/interop";
+import type { GemmaConfig } from "@lapidary/models";
+import { LapidaryError, must } from "@lapidary/std";
+import { z } from "zod";
+import type { UpdateConfig } from "../optimizer/optimizer-config.js";
+
+/** Optimizer steps that a bundle holds. */
+export const paritySteps = 5;
+
+/**
+ * A folder that says what the reference (`GemmaForCausalLM` of transformers, f32, with torch's AdamW) computes:
+ *
+ *     config.json  model.safetensors   the model before the first step
+ *     batch         input_ids [5, B, T]: one batch a step
+ *     forward       logits [B, T, V] of batch 0
+ *     grads         of batch 0, by parameter
+ *     params_step1  params_step5       after 1 and 5 steps
+ *     sft           labels [B, T] for batch 0, -100 where they do not count; loss [1]; grad.<parameter> of some
+ *     manifest.json                    step_losses [5], adamw { lr, betas, eps, weight_decay }
+ */
+export interface ParityBundle {
+  readonly directory: string;
+  readonly config: GemmaConfig;
+  readonly batch: number;
+  readonly seq: number;
+  /** Constant learning rate, no clipping. */
+  readonly update: UpdateConfig;
+  readonly weights: ReadonlyMap<string, ArrayData>;
+  /** Per step, what `trainStep` takes. */
+  readonly batches: readonly ParityBatch[];
+  /** Batch 0 with the targets of fine-tuning. */
+  readonly sft: ParityBatch;
+  readonly expected: {
+    readonly logits: ArrayData;
+    readonly losses: readonly number[];
+    readonly gradients: ReadonlyMap<string, ArrayData>;
+    readonly paramsAfterFirst: ReadonlyMap<string, ArrayData>;
+    readonly paramsAfterLast: ReadonlyMap<string, ArrayData>;
+    readonly sftLoss: number;
+    readonly sftGradients: ReadonlyMap<string, ArrayData>;
+  };
+}
+
+export type ParityBatch = ReadonlyMap<"tokens" | "targets" | "mask", ArrayData>;
+
+const manifestSchema = z.looseObject({
+  step_losses: z.array(z.number()).length(paritySteps),
+  adamw: z.looseObject({
+    lr: z.number().positive(),
+    betas: z.tuple([z.number(), z.number()]),
+    eps: z.number().positive(),
+    weight_decay: z.number().min(0),
+  }),
+});
+
+/** @throws LapidaryError naming the file, and tensor or key, that is missing or of another shape */
+export async function readParityBundle(directory: string): Promise<ParityBundle> {
+  const { config, tensors: weights } = await readHfCheckpoint(directory);
+  const manifest = await readManifest(join(directory, "manifest.json"));
+  const file = async (name: string): Promise<BundleFile> =>
+    new BundleFile(join(directory, name), await readSafetensors(join(directory, name)));
+
+  const ids = (await file("batch.safetensors")).i32("input_ids");
+  const [steps = 0, batch = 0, seq = 0] = ids.dims;
+  if (ids.dims.length !== 3 || steps !== paritySteps || batch < 1 || seq < 2)
+    throw bundleError(
+      join(directory, "batch.safetensors"),
+      "input_ids",
+      `it is [${ids.dims.join(", ")}], not [${paritySteps}, batch, sequence of 2 or more]`,
+    );
+  const rows = (step: number): Int32Array => ids.data.subarray(step * batch * seq, (step + 1) * batch * seq);
+
+  const sft = await file("sft.safetensors");
+  const labels = sft.i32("labels", [batch, seq]);
+  const perParam = async (name: string): Promise<ReadonlyMap<string, ArrayData>> => {
+    const arrays = await file(name);
+    return new Map([...weights].map(([param, { dims }]) => [param, arrays.f32(param, dims)]));
+  };
+  const sftGradients = sft.names.filter((name) => name.startsWith("grad.")).map((name) => name.slice("grad.".length));
+  return {
+    directory,
+    config,
+    batch,
+    seq,
+    update: { steps: paritySteps, optimizer: { name: "adamw", ...manifest.adamw }, schedule: { name: "constant", warmup: 0 } },
+    weights,
+    batches: Array.from({ length: steps }, (_, step) => parityBatch(rows(step), rows(step), batch, seq)),
+    sft: parityBatch(rows(0), labels.data, batch, seq),
+    expected: {
+      logits: (await file("forward.safetensors")).f32("logits", [batch, seq, config.vocabSize]),
+      losses: manifest.step_losses,
+      gradients: await perParam("grads.safetensors"),
+      paramsAfterFirst: await perParam("params_step1.safetensors"),
+      paramsAfterLast: await perParam(`params_step${paritySteps}.safetensors`),
+      sftLoss: must(sft.f32("loss", [1]).data[0], "loss"),
+      sftGradients: new Map(
+        sftGradients.map((param) => {
+          const like = weights.get(param);
+          if (like === undefined) throw bundleError(sft.path, `grad.${param}`, "the model has no such parameter");
+          return [param, sft.f32(`grad.${param}`, like.dims)];
+        }),
+      ),
+    },
+  };
+}
+
+/** Labels are shifted here: position t is trained on label t + 1, and the last position of a row on none. */
+export function parityBatch(tokens: Int32Array, labels: Int32Array, batch: number, seq: number): ParityBatch {
+  const [targets, mask] = [new Int32Array(batch * seq), new Float32Array(batch * seq)];
+  for (let i = 0; i < batch * seq; i++) {
+    const label = (i + 1) % seq === 0 ? -100 : must(labels[i + 1], "label");
+    if (label === -100) continue;
+    targets[i] = label;
+    mask[i] = 1;
+  }
+  const dims = [batch, seq];
+  return new Map<"tokens" | "targets" | "mask", ArrayData>([
+    ["tokens", { dtype: "i32", dims, data: tokens }],
+    ["targets", { dtype: "i32", dims, data: targets }],
+    ["mask", { dtype: "f32", dims, data: mask }],
+  ]);
+}
+
+async function readManifest(
+  path: string,
+): Promise<{ step_losses: number[]; adamw: { lr: number; betas: [number, number]; eps: number; weight_decay: number } }> {
+  const parsed = manifestSchema.safeParse(await readJson(path));
+  if (parsed.success) {
+    const { lr, betas, eps, weight_decay } = parsed.data.adamw;
+    return { step_losses: parsed.data.step_losses, adamw: { lr, betas, eps, weight_decay } };
+  }
+  const [issue] = parsed.error.issues;
+  throw new LapidaryError({
+    code: "LAP_PARITY_MANIFEST",
+    message: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`,
+    place: path,
+    remedy: "make the bundle again: the manifest states step_losses and the settings of adamw",
+    exit: 2,
+  });
+}
+
+class BundleFile {
+  constructor(
+    readonly path: string,
+    private readonly arrays: ReadonlyMap<string, ArrayData>,
+  ) {}
+
+  get names(): string[] {
+    return [...this.arrays.keys()];
+  }
+
+  f32(name: string, dims: readonly number[]): Extract<ArrayData, { dtype: "f32" }> {
+    const array = this.get(name, dims);
+    if (array.dtype !== "f32") throw bundleError(this.path, name, "it holds integers");
+    return array;
+  }
+
+  i32(name: string, dims?: readonly number[]): Extract<ArrayData, { dtype: "i32" }> {
+    const array = this.get(name, dims);
+    if (array.dtype !== "i32") throw bundleError(this.path, name, "it does not hold integers");
+    return array;
+  }
+
+  private get(name: string, dims: readonly number[] | undefined): ArrayData {
+    const array = this.arrays.get(name);
+    if (array === undefined) throw bundleError(this.path, name, "the file lacks it");
+    if (dims !== undefined && dims.join() !== array.dims.join())
+      throw bundleError(this.path, name, `it is [${array.dims.join(", ")}], not [${dims.join(", ")}]`);
+    return array;
+  }
+}
+
+const bundleError = (path: string, tensor: string, problem: string): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_PARITY_BUNDLE",
+    message: problem,
+    place: `${path}: tensor "${tensor}"`,
+    remedy: "make the bundle again, or name another directory",
+    exit: 2,
+  });

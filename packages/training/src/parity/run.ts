@@ -1,0 +1,80 @@
+import { type ArrayData, f32Array } from "@lapidary/interop";
+import type { Graph } from "@lapidary/ir";
+import { gemma } from "@lapidary/models";
+import { must } from "@lapidary/std";
+import { paramName, trainState } from "../step/train-state.js";
+import { trainStep } from "../step/train-step.js";
+import type { ParityBatch, ParityBundle } from "./bundle.js";
+import { maxAbs, type ParityDistances, rms, worstGradient } from "./compare.js";
+
+/** Whatever runs a graph on whole arrays: the reference interpreter, or a gang of workers that compiles it for a mesh first. */
+export interface GraphRunner {
+  /**
+   * @param name of the graph; the same name always comes with the same graph
+   * @param inputs one array for each parameter of the graph
+   * @returns one array for each output
+   */
+  run(name: string, graph: Graph, inputs: ReadonlyMap<string, ArrayData>): Promise<ReadonlyMap<string, ArrayData>>;
+}
+
+/** The graphs of a parity run: the plain train step, and one that also gives logits and gradients. */
+export function parityGraphs({ config, update, batch, seq }: ParityBundle): { train: Graph; inspect: Graph } {
+  const model = gemma(config);
+  return {
+    train: trainStep(model, update, { batch, seq }),
+    inspect: trainStep(model, update, { batch, seq }, { withGradients: true, withLogits: true }),
+  };
+}
+
+/**
+ * Runs a bundle's batches and measures how far the results lie from the reference: logits and gradients of batch 0 (for all
+ * tokens and for the targets of fine-tuning), loss of every step, params after the first and the last.
+ */
+export async function runParity(bundle: ParityBundle, runner: GraphRunner): Promise<ParityDistances> {
+  const { expected } = bundle;
+  const graphs = parityGraphs(bundle);
+  const initial = initialState(bundle);
+  const inspect = (batch: ParityBatch): Promise<ReadonlyMap<string, ArrayData>> =>
+    runner.run("inspect", graphs.inspect, new Map([...initial, ...batch]));
+
+  const first = await inspect(must(bundle.batches[0], "batch 0"));
+  const sft = await inspect(bundle.sft);
+  const gradients = worstGradient(withPrefix(first, "grads/"), expected.gradients);
+  const sftGradients = worstGradient(withPrefix(sft, "grads/"), expected.sftGradients);
+
+  const losses: number[] = [];
+  let state: ReadonlyMap<string, ArrayData> = initial;
+  let afterFirst: ReadonlyMap<string, ArrayData> | undefined;
+  for (const batch of bundle.batches) {
+    const out = await runner.run("train", graphs.train, new Map([...state, ...batch]));
+    losses.push(scalar(out, "loss"));
+    state = new Map([...state.keys()].map((name) => [name, must(out.get(name), name)]));
+    afterFirst ??= state;
+  }
+  const sftIsWorse = !(sftGradients.distance <= gradients.distance) && !Number.isNaN(gradients.distance);
+  return {
+    logits_max_abs: maxAbs(must(first.get("logits"), "logits"), expected.logits),
+    loss_abs: losses.map((loss, step) => Math.abs(loss - must(expected.losses[step], "loss"))),
+    grads_max_rel_l2: sftIsWorse ? sftGradients.distance : gradients.distance,
+    grads_worst: sftIsWorse ? `sft ${sftGradients.name}` : gradients.name,
+    params_step1_rms: rms(withPrefix(must(afterFirst, "state"), "params/"), expected.paramsAfterFirst),
+    params_step5_rms: rms(withPrefix(state, "params/"), expected.paramsAfterLast),
+    sft_loss_abs: Math.abs(scalar(sft, "loss") - expected.sftLoss),
+  };
+}
+
+/** The bundle's weights, zeros for the rest. */
+function initialState({ config, update, weights }: ParityBundle): Map<string, ArrayData> {
+  const byName = new Map([...weights].map(([name, array]) => [paramName(name), array]));
+  return new Map(
+    trainState(gemma(config), update.optimizer).map(({ name, dims }) => [
+      name,
+      byName.get(name) ?? f32Array(dims, new Float32Array(dims.reduce((a, b) => a * b, 1))),
+    ]),
+  );
+}
+
+const withPrefix = (arrays: ReadonlyMap<string, ArrayData>, prefix: string): Map<string, ArrayData> =>
+  new Map([...arrays].filter(([name]) => name.startsWith(prefix)).map(([name, array]) => [name.slice(prefix.length), array]));
+
+const scalar = (arrays: ReadonlyMap<string, ArrayData>, name: string): number => must(must(arrays.get(name), name).data[0], name);

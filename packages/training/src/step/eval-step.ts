@@ -1,0 +1,31 @@
+import { type Graph, GraphBuilder, tensorType } from "@lapidary/ir";
+import { countedLoss, logitsOf, type Model, tokenLosses } from "@lapidary/models";
+import { type BatchShape, batchParameters } from "./batch-inputs.js";
+import { weightParameters } from "./train-state.js";
+
+/** Losses of a batch as `loss_sum` (nats) and `tokens_counted`: batches of unequal masks add up, their means do not. */
+export function evalStep(model: Model, shape: BatchShape): Graph {
+  const g = new GraphBuilder("eval_step");
+  const weights = weightParameters(g, model);
+  const { tokens, targets, mask } = batchParameters(g, shape);
+  const { sum, count } = countedLoss(g, tokenLosses(g, logitsOf(model, g, weights, tokens), targets), mask);
+  g.output("loss_sum", g.named("loss_sum", sum, [], "metric"));
+  g.output("tokens_counted", g.named("tokens_counted", count, [], "metric"));
+  return g.finish();
+}
+
+/**
+ * Logits [batch, vocab] of the token after `position` i32[batch] in every row of `tokens` i32[batch, seq]. The hidden state is picked
+ * by a product with a one-hot row, which any sharding of batch and seq can do; what stands after the position is never looked at.
+ */
+export function nextTokenLogits(model: Model, { batch, seq }: BatchShape): Graph {
+  const g = new GraphBuilder("next_token");
+  const weights = weightParameters(g, model);
+  const tokens = g.parameter("tokens", tensorType("i32", [batch, seq]), ["batch", "seq"], "batch");
+  const position = g.parameter("position", tensorType("i32", [batch]), ["batch"], "batch");
+  const hidden = model.hidden(g, weights, tokens);
+  const at = g.compare(g.iota(tokens.type, 1), g.broadcastInDim(position, tokens.type.dims, [0]), "EQ");
+  const picked = g.named("picked", g.dotGeneral(g.convert(at, "f32"), hidden, [[0, 0]], [[1, 1]]));
+  g.output("logits", model.unembed(g, weights, picked));
+  return g.finish();
+}

@@ -1,0 +1,27 @@
+import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
+import type { Model } from "@lapidary/models";
+import { hash32, hashString } from "@lapidary/std";
+import type { OptimizerConfig } from "../optimizer/optimizer-config.js";
+import { type StateSpec, trainState } from "./train-state.js";
+
+/**
+ * A program without inputs whose outputs are the first state of a run. Each array has a stream of its own, keyed by seed
+ * and name, and an element is a function of its index in the whole array: every sharding draws the same numbers.
+ */
+export function initProgram(model: Model, optimizer: OptimizerConfig, seed: number): Graph {
+  return initGraph(trainState(model, optimizer), seed);
+}
+
+/** The same for some of the states: the rest comes from a checkpoint. */
+export function initGraph(states: readonly StateSpec[], seed: number): Graph {
+  const g = new GraphBuilder("init");
+  for (const spec of states) g.output(spec.name, g.named(spec.name, draw(g, spec, seed), spec.logicalAxes, spec.role));
+  return g.finish();
+}
+
+function draw(g: GraphBuilder, { name, dims, init }: StateSpec, seed: number): Value {
+  // A constant of its own for each state, where `splat` would share one.
+  return init.kind === "normal"
+    ? g.rngNormal(dims, hash32(seed, hashString(name)), init.scale)
+    : g.op("constant", [], { value: 0, dims, dtype: "f32" });
+}
