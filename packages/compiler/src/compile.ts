@@ -1,6 +1,8 @@
 import { type Graph, verifyGraph } from "@lapidary/ir";
 import { optimize } from "./optimize/index.js";
 import { type PartitionOptions, checkProgram, partition } from "./partition/index.js";
+import { planMemory, verifyMemory } from "./memory/index.js";
+import { schedule, verifySchedule } from "./schedule/index.js";
 import type { Program } from "./program.js";
 import { type RematPolicy, rematerialize } from "./rematerialize/index.js";
 import { type PropagateOptions, propagate } from "./propagate/index.js";
@@ -10,6 +12,8 @@ export type StageName = "trace" | "rematerialize" | "propagate" | "partition" | 
 export interface CompileOptions extends PropagateOptions, Partial<PartitionOptions> {
   /** What the backward pass computes again instead of keeping it. */
   readonly remat?: RematPolicy;
+  /** How many blocks ahead the gathers of params are issued. */
+  readonly prefetchBlocks?: number;
   /** Checks every stage's result; on in tests, and whenever the program is new. */
   readonly verify?: boolean;
   /** Hears of each stage's result: what `--stage` prints. */
@@ -39,5 +43,11 @@ export function compile(graph: Graph, options: CompileOptions): Program {
   if (verify) checkProgram(lean);
   report("optimize", lean);
 
-  return { name: graph.name, mesh, global: propagated.graph, chip: lean, propagated };
+  const ordered = schedule(lean, { prefetchBlocks: options.prefetchBlocks ?? 1 }); // collectives start early, end where they are needed
+  if (verify) verifySchedule(lean, ordered);
+
+  const memory = planMemory(lean, ordered); // lifetimes, offsets, peak bytes a chip
+  if (verify) verifyMemory(memory, ordered.order.length);
+
+  return { name: graph.name, mesh, global: propagated.graph, chip: lean, schedule: ordered, memory, propagated };
 }

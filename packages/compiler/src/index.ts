@@ -1,8 +1,11 @@
 export * from "./compile.js";
 export * from "./differentiate/index.js";
 export * from "./lower/index.js";
+export * from "./memory/index.js";
 export * from "./optimize/index.js";
 export * from "./partition/index.js";
 export type * from "./program.js";
 export * from "./propagate/index.js";
 export * from "./rematerialize/index.js";
+export * from "./report/index.js";
+export * from "./schedule/index.js";

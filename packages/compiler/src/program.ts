@@ -1,4 +1,6 @@
 import type { Graph, TensorType, ValueId } from "@lapidary/ir";
+import type { MemoryPlan } from "./memory/index.js";
+import type { Schedule } from "./schedule/index.js";
 import type { Propagated } from "./propagate/index.js";
 import type { AtomId, Mesh, WorkerGrid } from "@lapidary/topology";
 
@@ -11,6 +13,10 @@ export interface Program {
   readonly mesh: Mesh;
   readonly global: Graph;
   readonly chip: Graph;
+  /** In which order values are computed, and when collectives start. */
+  readonly schedule: Schedule;
+  /** A chip's buffers over the step. */
+  readonly memory: MemoryPlan;
   /** Where every sharding comes from, and which claims lost: what `explain` tells. */
   readonly propagated: Propagated;
 }

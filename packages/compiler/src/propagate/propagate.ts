@@ -28,7 +28,7 @@ export interface Propagated {
 
 /** Why an atom splits a value: the rule at the root, and the op that brought it here. */
 export interface Origin {
-  /** `rule mlp → model`, `ZeRO-3 splits params over data`, `given`. */
+  /** `rule mlp → model`, `ZeRO-3 (params → data)`, `given`. */
   readonly root: string;
   /** The op from which the value has it; absent where the rule speaks of the value itself. */
   readonly via?: ValueId;

@@ -113,7 +113,7 @@ export function seedsOfZero(mesh: Mesh, zero: ZeroOptions, value: Value, placed:
   const atoms = zero.axes.flatMap((axis) => axisAtoms(mesh, axis, "zero")).filter((id) => !placed.some((on) => on.includes(id)));
   const left = value.type.dims.map((size, d) => size / atomsSize(mesh, placed[d] ?? []));
   const order = left.map((_, d) => d).sort((a, b) => (left[b] ?? 0) - (left[a] ?? 0) || (placed[a]?.length ?? 0) - (placed[b]?.length ?? 0));
-  const cause = `ZeRO-${zero.stage} splits ${value.role === "optimizer" ? "optimizer state" : `${value.role}s`} over ${zero.axes.join("+")}`;
+  const cause = `ZeRO-${zero.stage} (${value.role === "optimizer" ? "optimizer state" : `${value.role}s`} → ${zero.axes.join("+")})`;
   const whole = order.find((d) => (left[d] ?? 0) % atomsSize(mesh, atoms) === 0);
   const seeds: (Seed | undefined)[] = [...none];
   let rest = atoms;

@@ -1,0 +1,1 @@
+export { type BufferPlan, type MemoryClass, type MemoryPlan, liveBytes, memoryClasses, planMemory, verifyMemory } from "./memory.js";

@@ -1,0 +1,1 @@
+export { type CollectiveSummary, collectivesOf, describeMesh, shardTable, stateBytesPerChip, summarizeCollectives } from "./report.js";

@@ -1,0 +1,64 @@
+import { must } from "@lapidary/std";
+import { meshSize, printMesh } from "@lapidary/topology";
+import { type Graph, type Value, bytesOf, collectiveNames, parametersOf, printSharding } from "@lapidary/ir";
+import { bytesPerChip } from "../partition/index.js";
+
+/** Collectives of a program of one kind over one axis. */
+export interface CollectiveSummary {
+  readonly op: string;
+  /** Axes joined by `+`, as the program names them. */
+  readonly axis: string;
+  readonly count: number;
+  /** Bytes that one chip sends over links for all of them in a step. */
+  readonly bytes_per_chip: number;
+  /** Sentence of the largest of them. */
+  readonly why: string;
+}
+
+/** The collectives of a per-chip program, most bytes first. */
+export function summarizeCollectives(chip: Graph): CollectiveSummary[] {
+  const groups = new Map<string, { op: string; axis: string; count: number; bytes: number; largest: number; why: string }>();
+  for (const value of collectivesOf(chip)) {
+    const axis = axesOf(value).join("+");
+    const bytes = bytesPerChip(value, must(chip.values[must(value.inputs[0], "operand")], "operand"));
+    const group = groups.get(`${value.op} ${axis}`) ?? { op: value.op, axis, count: 0, bytes: 0, largest: -1, why: "" };
+    group.count++;
+    group.bytes += bytes;
+    if (bytes > group.largest) {
+      group.largest = bytes;
+      group.why = value.cause ?? "";
+    }
+    groups.set(`${value.op} ${axis}`, group);
+  }
+  return [...groups.values()].sort((a, b) => b.bytes - a.bytes || a.op.localeCompare(b.op)).map(({ op, axis, count, bytes, why }) => ({ op, axis, count, bytes_per_chip: bytes, why }));
+}
+
+/** Collectives that communicate, in order. */
+export const collectivesOf = (chip: Graph): Value[] => chip.values.filter((value) => collectiveNames.has(value.op) && value.op !== "shard_slice");
+
+const axesOf = (value: Value): readonly string[] => ("axes" in value.attrs ? value.attrs.axes : []);
+
+/** What one chip holds of the states, in bytes. */
+export function stateBytesPerChip(chip: Graph): { params: number; optimizer: number; gradients: number } {
+  const sum = (values: readonly Value[]): number => values.reduce((n, value) => n + bytesOf(value.type), 0);
+  const states = parametersOf(chip) as Value[];
+  const gradients = new Map<string, Value>();
+  // The last version of a gradient is the one that the update reads.
+  for (const value of chip.values) if (value.role === "gradient") gradients.set(value.name, value);
+  return { params: sum(states.filter((v) => v.role === "param")), optimizer: sum(states.filter((v) => v.role === "optimizer")), gradients: sum([...gradients.values()]) };
+}
+
+/** A line for each state: dims, sharding, and what a chip holds of it. */
+export function shardTable(chip: Graph, global: Graph): { name: string; dims: string; sharding: string; local_dims: string; bytes_per_chip: number }[] {
+  const mesh = must(chip.mesh, "mesh");
+  const whole = new Map(parametersOf(global).map((p) => [p.attrs.name, p]));
+  return parametersOf(chip).map((p) => ({
+    name: p.attrs.name,
+    dims: must(whole.get(p.attrs.name), "parameter").type.dims.join("×"),
+    sharding: printSharding(mesh, must(p.sharding, "sharding")),
+    local_dims: p.type.dims.join("×"),
+    bytes_per_chip: bytesOf(p.type),
+  }));
+}
+
+export const describeMesh = (chip: Graph): string => `${printMesh(must(chip.mesh, "mesh"))} (${meshSize(must(chip.mesh, "mesh"))} chips)`;

@@ -1,0 +1,1 @@
+export { type Schedule, type ScheduleOptions, printSchedule, schedule, verifySchedule } from "./schedule.js";

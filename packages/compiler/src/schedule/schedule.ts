@@ -1,0 +1,120 @@
+import { assert, must } from "@lapidary/std";
+import { type Graph, type Value, type ValueId, collectiveNames, printValue } from "@lapidary/ir";
+import { blockOf } from "../rematerialize/index.js";
+
+/**
+ * When collectives run. Values are computed in the order of the program; a collective is *started* earlier than its position and is *done* at
+ * its first use, so that it can overlap what stands between:
+ *
+ *     start  all_gather w₃          issued while layer 2 computes …
+ *     …      layer 2
+ *     done   all_gather w₃          … and waited for where layer 3 first needs it
+ *
+ * Invariants: operand ≤ start ≤ done ≤ first use, in steps of the order; every value but parameters has one step.
+ */
+export interface Schedule {
+  /** Execution order of all values that are not parameters. A collective's own place is its `done`. */
+  readonly order: readonly ValueId[];
+  /** For collectives: the index in `order` before which it is issued. */
+  readonly startBefore: ReadonlyMap<ValueId, number>;
+}
+
+export interface ScheduleOptions {
+  /** How many blocks ahead the gathers of params are issued. 0: right where they are needed. */
+  readonly prefetchBlocks: number;
+}
+
+/**
+ * Gathers whose operand is ready early (params) are issued `prefetchBlocks` blocks before the one that uses them; every other
+ * collective is issued as soon as its operand exists and is done where its first use stands.
+ */
+export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBlocks: 1 }): Schedule {
+  const firstUse = new Map<ValueId, ValueId>();
+  for (const value of graph.values) for (const id of value.inputs) if (!firstUse.has(id)) firstUse.set(id, value.id);
+  const isAsync = (value: Value): boolean => collectiveNames.has(value.op) && value.op !== "shard_slice";
+  const starts = blockStarts(graph, graph.values.map((value) => value.id));
+  // Where a collective is done: before its first use; a reduction no later than the block after the one that made its operand, so that the
+  // unreduced array is freed; as it stands when only an output uses it.
+  const before = new Map<ValueId, ValueId[]>();
+  const moved = new Set<ValueId>();
+  for (const value of graph.values) {
+    const use = firstUse.get(value.id);
+    if (!isAsync(value) || (use === undefined && value.op === "all_gather")) continue;
+    const soon = value.op === "all_gather" || value.op === "all_to_all" ? undefined : starts[starts.findLastIndex((s) => s <= value.id) + 1];
+    const at = Math.min(use ?? Infinity, soon ?? Infinity);
+    if (at === Infinity || at <= value.id) continue;
+    before.set(at, [...(before.get(at) ?? []), value.id]);
+    moved.add(value.id);
+  }
+  const order: ValueId[] = [];
+  const placed = new Set<ValueId>();
+  const place = (value: Value): void => {
+    if (placed.has(value.id)) return;
+    placed.add(value.id);
+    for (const id of value.inputs) place(must(graph.values[id], "operand"));
+    for (const id of before.get(value.id) ?? []) place(must(graph.values[id], "collective"));
+    if (value.op !== "parameter") order.push(value.id);
+  };
+  for (const value of graph.values) if (!moved.has(value.id)) place(value);
+
+  const step = new Map(order.map((id, i) => [id, i]));
+  const blocks = blockStarts(graph, order);
+  const startBefore = new Map<ValueId, number>();
+  for (const value of graph.values) {
+    if (!isAsync(value)) continue;
+    const done = must(step.get(value.id), "step");
+    const ready = Math.max(0, ...value.inputs.map((id) => (step.get(id) ?? -1) + 1));
+    startBefore.set(value.id, Math.min(done, value.op === "all_gather" ? Math.max(ready, prefetchPoint(blocks, done, options.prefetchBlocks)) : ready));
+  }
+  return { order, startBefore };
+}
+
+/** Steps at which a new block of provenance begins. */
+function blockStarts(graph: Graph, order: readonly ValueId[]): number[] {
+  const starts = [0];
+  let current: string | undefined;
+  order.forEach((id, i) => {
+    const value = must(graph.values[id], "value");
+    if (collectiveNames.has(value.op) || value.op === "constant") return;
+    const block = blockOf({ ...value, name: value.name.replace(/^grad\((.*)\)$/, "$1") } as Value) ?? "";
+    const key = `${block} ${value.phase === undefined ? "" : "backward"}`;
+    if (block !== "" && key !== current) {
+      starts.push(i);
+      current = key;
+    }
+  });
+  return starts;
+}
+
+function prefetchPoint(starts: readonly number[], step: number, blocks: number): number {
+  if (blocks === 0) return step;
+  let at = 0;
+  while (at + 1 < starts.length && (starts[at + 1] ?? 0) <= step) at++;
+  return starts[Math.max(0, at - blocks)] ?? 0;
+}
+
+/** Checks the invariants of a schedule. */
+export function verifySchedule(graph: Graph, { order, startBefore }: Schedule): void {
+  const step = new Map(order.map((id, i) => [id, i]));
+  assert(step.size === graph.values.filter((value) => value.op !== "parameter").length && step.size === order.length, "every value has one step");
+  for (const value of graph.values) {
+    const at = step.get(value.id) ?? -1;
+    for (const id of value.inputs) assert((step.get(id) ?? -1) < at, "operands come before their uses", value.name);
+    const start = startBefore.get(value.id);
+    if (start === undefined) continue;
+    assert(start <= at && value.inputs.every((id) => (step.get(id) ?? -1) < start), "a collective starts after its operand and before it is done", value.name, start, at);
+  }
+}
+
+/** The order as text, with a line for the start of every collective that is issued early. */
+export function printSchedule(graph: Graph, { order, startBefore }: Schedule): string {
+  const startsAt = new Map<number, ValueId[]>();
+  for (const [id, at] of startBefore) startsAt.set(at, [...(startsAt.get(at) ?? []), id]);
+  return order
+    .flatMap((id, i) => {
+      const value = must(graph.values[id], "value");
+      const starts = (startsAt.get(i) ?? []).map((started) => `start %${started}`);
+      return [...starts, `${startBefore.has(id) ? "done  " : ""}${printValue(graph, value)}`];
+    })
+    .join("\n");
+}
