@@ -1,0 +1,115 @@
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { type Graph, interpret, parametersOf, type Tensor, tensor, verifyGraph } from "@lapidary/ir";
+import { gemma, gemmaConfigSchema } from "@lapidary/models";
+import { must } from "@lapidary/std";
+import { optimizerSchema, scheduleSchema } from "../optimizer/optimizer-config.js";
+import { evalStep, nextTokenLogits } from "./eval-step.js";
+import { initProgram } from "./init-program.js";
+import { trainState } from "./train-state.js";
+import { trainMetrics, trainStep } from "./train-step.js";
+
+const model = gemma(
+  gemmaConfigSchema.parse({ vocabSize: 13, modelDim: 8, layers: 1, heads: 2, kvHeads: 1, headDim: 4, mlpDim: 12, contextLength: 6 }),
+);
+const optimizer = optimizerSchema.parse({ name: "adamw", lr: 0.05, weight_decay: 0.01 });
+const update = { steps: 30, optimizer, schedule: scheduleSchema.parse({ name: "cosine", warmup: 3 }), clip: 1 };
+const shape = { batch: 2, seq: 6 };
+
+const ids = (values: readonly number[]): Tensor => tensor("i32", [2, 6], values);
+const batch = new Map([
+  ["tokens", ids([2, 3, 4, 5, 6, 7, 2, 8, 9, 10, 11, 12])],
+  ["targets", ids([3, 4, 5, 6, 7, 1, 8, 9, 10, 11, 12, 1])],
+  ["mask", tensor("f32", [2, 6], [1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1])],
+]);
+const initial = (seed = 1): Map<string, Tensor> => interpret(initProgram(model, optimizer, seed), new Map());
+const scalar = (out: ReadonlyMap<string, Tensor>, name: string): number => must(must(out.get(name), name).data[0], name);
+const only = (graph: Graph, inputs: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
+  new Map(parametersOf(graph).map(({ attrs }) => [attrs.name, must(inputs.get(attrs.name), attrs.name)]));
+
+describe("train step", () => {
+  const graph = trainStep(model, update, shape);
+  const states = trainState(model, optimizer);
+
+  it("gives every state its next value under the same name, and the metrics", () => {
+    verifyGraph(graph);
+    deepStrictEqual(
+      parametersOf(graph).map(({ attrs }) => attrs.name),
+      [...states.map(({ name }) => name), "tokens", "targets", "mask"],
+    );
+    deepStrictEqual(new Set(graph.outputs.map(({ name }) => name)), new Set([...states.map(({ name }) => name), ...trainMetrics]));
+  });
+
+  it("gives gradients and moments the logical axes of their parameter", () => {
+    const values = new Map(graph.values.map((value) => [value.name, value]));
+    for (const { name, logicalAxes } of model.params) {
+      deepStrictEqual([values.get(`grads/${name}`)?.role, values.get(`grads/${name}`)?.logicalAxes], ["gradient", logicalAxes]);
+      deepStrictEqual([values.get(`adam_v/${name}`)?.role, values.get(`adam_v/${name}`)?.logicalAxes], ["optimizer", logicalAxes]);
+      deepStrictEqual(values.get(`params/${name}`)?.role, "param");
+    }
+  });
+
+  it("learns two rows by heart in thirty steps", () => {
+    let state = initial();
+    const losses: number[] = [];
+    for (let step = 0; step < 30; step++) {
+      const out = interpret(graph, new Map([...state, ...batch]));
+      losses.push(scalar(out, "loss"));
+      strictEqual(scalar(out, "tokens_counted"), 11);
+      strictEqual(scalar(out, "step"), step + 1);
+      state = new Map([...state.keys()].map((name) => [name, must(out.get(name), name)]));
+    }
+    ok(must(losses[0], "first") > 2 && must(losses.at(-1), "last") < 0.5, losses.join(" "));
+  });
+
+  it("gives gradients and logits when asked, and the norm of these gradients", () => {
+    const out = interpret(trainStep(model, update, shape, { withGradients: true, withLogits: true }), new Map([...initial(), ...batch]));
+    const squares = model.params.flatMap(({ name }) => [...must(out.get(`grads/${name}`), name).data]).reduce((sum, x) => sum + x * x, 0);
+    ok(Math.abs(Math.sqrt(squares) - scalar(out, "grad_norm")) < 1e-12);
+    deepStrictEqual(out.get("logits")?.dims, [2, 6, 13]);
+  });
+});
+
+describe("eval step", () => {
+  it("gives sum and count whose quotient is the loss of the train step", () => {
+    const inputs = new Map([...initial(), ...batch]);
+    const graph = evalStep(model, shape);
+    const out = interpret(graph, only(graph, inputs));
+    ok(
+      Math.abs(
+        scalar(out, "loss_sum") / scalar(out, "tokens_counted") - scalar(interpret(trainStep(model, update, shape), inputs), "loss"),
+      ) < 1e-12,
+    );
+  });
+});
+
+describe("next token", () => {
+  it("has the logits of the asked position in each row, whatever stands behind it", () => {
+    const inputs = new Map([...initial(), ...batch]);
+    const all = must(interpret(trainStep(model, update, shape, { withLogits: true }), inputs).get("logits"), "logits").data;
+    const graph = nextTokenLogits(model, shape);
+    const tokens = ids([2, 3, 4, 0, 0, 0, 2, 8, 9, 10, 11, 12]);
+    const out = must(
+      interpret(graph, new Map([...only(graph, new Map([...inputs, ["position", tensor("i32", [2], [2, 5])]])), ["tokens", tokens]])).get(
+        "logits",
+      ),
+      "logits",
+    ).data;
+    const expected = [...all.subarray(2 * 13, 3 * 13), ...all.subarray(11 * 13, 12 * 13)];
+    out.forEach((x, i) => ok(Math.abs(x - must(expected[i], "logit")) < 1e-12));
+  });
+});
+
+describe("init program", () => {
+  it("draws each weight from a stream of its own, by seed, and begins all else at zero", () => {
+    const [a, again, b] = [initial(1), initial(1), initial(2)];
+    const data = (state: Map<string, Tensor>, name: string): number[] => [...must(state.get(name), name).data];
+    const [gate, up] = ["params/model.layers.0.mlp.gate_proj.weight", "params/model.layers.0.mlp.up_proj.weight"];
+    deepStrictEqual(data(a, gate), data(again, gate));
+    ok(data(a, gate)[0] !== data(b, gate)[0] && data(a, gate)[0] !== data(a, up)[0]);
+    ok(
+      ["step", "params/model.norm.weight", "adam_m/model.norm.weight", "adam_v/model.embed_tokens.weight"].every((name) =>
+        data(a, name).every((x) => x === 0),
+      ),
+    );
+  });
+});
