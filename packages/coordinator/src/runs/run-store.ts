@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Clock, ExitCode, LapidaryError, suggest } from "@lapidary/std";
 import { type JobState, type JobSummary, jobStates, namePattern } from "../api.js";
@@ -48,6 +48,13 @@ export class RunStore {
     const run = Run.create(directory, { ...identity, id, created_at: this.clock.now() }, jobYaml, this.clock);
     this.#runs.set(id, run);
     return { run, existed: false };
+  }
+
+  /** Takes back a run that never came to be queued. */
+  discard(run: Run): void {
+    run.close();
+    this.#runs.delete(run.id);
+    rmSync(run.directory, { recursive: true, force: true });
   }
 
   /** @throws LAP_JOB_UNKNOWN */

@@ -1,0 +1,176 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { request } from "node:http";
+import { join } from "node:path";
+import { LapidaryError } from "@lapidary/std";
+import type { StreamEvent, Submitted } from "../api.js";
+import { CoordinatorClient } from "../client.js";
+import { RunStore } from "../runs/run-store.js";
+import { newRun, steppingClock, trainRow } from "../testing/fixtures.js";
+import { temporaryDirectory } from "../testing/temporary.js";
+import { type HttpServer, type Service, serveHttp } from "./server.js";
+
+const token = "0123456789abcdef0123456789abcdef";
+
+describe("the HTTP API", () => {
+  const directory = temporaryDirectory();
+  let runs: RunStore;
+  let server: HttpServer;
+  let client: CoordinatorClient;
+  const bugs: unknown[] = [];
+
+  const open = async (port = 0): Promise<void> => {
+    const service: Service = {
+      runs,
+      status: () => ({ version: "0", pid: 1, port: server.port, started_at: 1, home: directory(), redis: { address: "x", connected: true }, workers: [], jobs: runs.counts() }),
+      submit: async ({ yaml, name }): Promise<Submitted> => {
+        if (yaml === "bug") throw new TypeError("a bug");
+        const { run, existed } = runs.create(newRun({ exactly: name ?? "job" }, { fingerprint: yaml ?? "" }));
+        return { id: run.id, state: run.state, existed };
+      },
+      cancel: async (id) => {
+        runs.get(id).finish("cancelled");
+        return { id, state: runs.get(id).state };
+      },
+      detail: (run) => ({ ...run.summary, job: run.identity.job, directory: run.directory }),
+      checkpoints: async () => [],
+      shutdown: () => undefined,
+    };
+    server = await serveHttp({ port, token, service, onBug: (error) => bugs.push(error) });
+    client = new CoordinatorClient({ port: server.port, token });
+  };
+
+  beforeEach(async () => {
+    runs = await RunStore.open(join(directory(), "runs"), steppingClock());
+    bugs.length = 0;
+    await open();
+  });
+  afterEach(async () => {
+    await server.close();
+    runs.close();
+  });
+
+  /** A request as a hostile client would send it. */
+  const raw = (path: string, headers: Record<string, string>, method = "GET", body = ""): Promise<{ status: number; body: string; headers: NodeJS.Dict<string | string[]> }> =>
+    new Promise((resolve, reject) => {
+      const sent = request({ host: "127.0.0.1", port: server.port, path, method, headers }, (response) => {
+        let text = "";
+        response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+        response.on("end", () => resolve({ status: response.statusCode ?? 0, body: text, headers: response.headers }));
+      });
+      sent.once("error", reject);
+      sent.end(body);
+    });
+  const bearer = { authorization: `Bearer ${token}` };
+  const codeOf = (body: string): string => (JSON.parse(body) as { error: { code: string } }).error.code;
+
+  it("refuses requests without the token, for another host, or from another page", async () => {
+    const answers = [
+      await raw("/api/status", {}),
+      await raw("/api/status", { authorization: "Bearer wrong" }),
+      await raw("/api/status", { ...bearer, host: "evil.example" }),
+      await raw("/api/status", { ...bearer, origin: "http://evil.example" }),
+      await raw("/api/jobs", { cookie: `lapidary_token=${token}`, "content-type": "application/json" }, "POST", "{}"),
+      await raw(`/api/status?token=${token}`, {}),
+    ];
+    deepStrictEqual(
+      answers.map(({ status, body }) => [status, codeOf(body)]),
+      [[401, "LAP_HTTP_TOKEN"], [401, "LAP_HTTP_TOKEN"], [403, "LAP_HTTP_HOST"], [403, "LAP_HTTP_ORIGIN"], [401, "LAP_HTTP_TOKEN"], [401, "LAP_HTTP_TOKEN"]],
+    );
+    strictEqual((await raw("/api/status", bearer)).status, 200);
+  });
+
+  it("lets a browser in by the address with the token, and shows it the runs", async () => {
+    await client.submit({ yaml: "x", name: "first" });
+    const { status, headers } = await raw(`/?token=${token}`, {});
+    strictEqual(status, 303);
+    const cookie = String(headers["set-cookie"]).split(";")[0] ?? "";
+    const page = await raw("/", { cookie });
+    ok(page.status === 200 && page.body.includes('href="/api/jobs/first"') && !page.body.includes(token));
+    strictEqual((await raw("/api/jobs/first", { cookie })).status, 200);
+  });
+
+  it("answers nonsense with an error that has a code, and goes on", async () => {
+    const json = { ...bearer, "content-type": "application/json" };
+    const answers = [
+      await raw("/api/jobs", json, "POST", "{"),
+      await raw("/api/jobs", json, "POST", '{"yaml":"x","path":"y"}'),
+      await raw("/api/jobs", json, "POST", '{"yaml":"x","unknown":1}'),
+      await raw("/api/jobs", json, "POST", '{"yaml":"x","name":"../x"}'),
+      await raw("/api/jobs", json, "POST", JSON.stringify({ yaml: "x".repeat(2 << 20) })),
+      await raw("/api/jobs/..%2f..%2fetc", bearer),
+      await raw("/api/jobs?limit=0", bearer),
+      await raw("/nowhere", bearer),
+      await raw("/api/jobs", { ...bearer, "content-type": "text/plain" }, "POST", "x"),
+    ];
+    deepStrictEqual(answers.map(({ status }) => status), [400, 400, 400, 400, 413, 404, 400, 404, 400]);
+    ok(answers.every(({ body }) => /^LAP_/.test(codeOf(body))));
+    deepStrictEqual(bugs, []);
+    strictEqual((await raw("/api/jobs", json, "POST", '{"yaml":"bug"}')).status, 500);
+    strictEqual(bugs.length, 1);
+    await client.status();
+  });
+
+  it("gives the client the coordinator's own error", async () => {
+    await rejects(client.get("absent"), (error) => error instanceof LapidaryError && error.code === "LAP_JOB_UNKNOWN" && error.exit === 102);
+    await client.submit({ yaml: "x", name: "a" });
+    await rejects(client.submit({ yaml: "y", name: "a" }), { code: "LAP_JOB_NAME_TAKEN" });
+    await rejects(client.report("a"), { code: "LAP_JOB_NO_REPORT", exit: 101 });
+    strictEqual((await client.submit({ yaml: "x", name: "a" })).existed, true);
+  });
+
+  it("says that nobody answers when nobody does, or something else does", async () => {
+    await server.close();
+    await rejects(client.status(), { code: "LAP_COORDINATOR_DOWN", exit: 3 });
+    await open();
+  });
+
+  it("refuses a port that is taken", async () => {
+    await rejects(open(server.port), { code: "LAP_PORT_TAKEN", exit: 1 });
+  });
+
+  it("pages metrics and logs, of one worker or of all", async () => {
+    const run = runs.get((await client.submit({ yaml: "x" })).id);
+    for (const step of [1, 2, 3]) run.metrics(trainRow(step));
+    run.log("worker 0", "a");
+    run.log("worker 1", "b");
+    deepStrictEqual(await client.metrics(run.id, { from: 1, limit: 1 }), { metrics: [trainRow(2)], next_from: 2 });
+    deepStrictEqual((await client.logs(run.id)).lines.map(({ line }) => line), ["a", "b"]);
+    deepStrictEqual((await client.logs(run.id, { worker: 1 })).lines.map(({ line }) => line), ["b"]);
+    const detail = await client.get(run.id);
+    deepStrictEqual([detail.step, detail.loss, detail.directory], [3, trainRow(3).loss, run.directory]);
+  });
+
+  it("streams a run to its end, and takes a broken stream up where it broke", async () => {
+    const run = runs.get((await client.submit({ yaml: "x" })).id);
+    run.metrics(trainRow(1));
+    const seen: StreamEvent[] = [];
+    const { port } = server;
+    for await (const event of client.stream(run.id)) {
+      seen.push(event);
+      if (event.id === 2) {
+        // The coordinator goes and comes back.
+        await server.close();
+        run.metrics(trainRow(2));
+        await open(port);
+        run.metrics(trainRow(3));
+      }
+      if (event.id === 4) run.finish("done");
+    }
+    deepStrictEqual(seen.map(({ id, event }) => [id, event]), [[1, "state"], [2, "metrics"], [3, "metrics"], [4, "metrics"], [5, "done"]]);
+    const again: number[] = [];
+    for await (const { id } of client.stream(run.id, { after: 3 })) again.push(id);
+    deepStrictEqual(again, [4, 5]);
+    for await (const event of client.stream(run.id, { after: 5 })) ok(false, `nothing follows done: ${event.id}`);
+  });
+
+  it("ends a stream quietly when its reader is told to stop", async () => {
+    const run = runs.get((await client.submit({ yaml: "x" })).id);
+    const stop = new AbortController();
+    for await (const event of client.stream(run.id, { signal: stop.signal })) {
+      strictEqual(event.event, "state");
+      stop.abort();
+    }
+    run.metrics(trainRow(1));
+    strictEqual((await client.cancel(run.id)).state, "cancelled");
+  });
+});

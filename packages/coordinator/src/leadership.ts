@@ -1,0 +1,110 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { HeldLease, type Lease, Leases, type Store } from "@lapidary/control";
+import { type Clock, LapidaryError } from "@lapidary/std";
+import { alreadyUp } from "./coordinator-errors.js";
+import { isProcessAlive } from "./home-lock.js";
+import { replaceFile } from "./runs/replace-file.js";
+
+export interface LeadershipOptions {
+  readonly store: Store;
+  readonly home: string;
+  readonly clock: Clock;
+  /** Another coordinator leads now: this one must end. */
+  readonly onSuperseded: (error: LapidaryError) => void;
+  /** The lease was lost and won back, or cannot be reached. */
+  readonly onTrouble: (error: LapidaryError) => void;
+}
+
+const leaseKey = "coordinator";
+const ttlMs = 5000;
+const retryMs = 500;
+
+/**
+ * The right to run this home's jobs: a lease in Redis, renewed as long as this process leads. Redis may forget it or be away for a while; then it is
+ * taken again, unless somebody else was faster. Every grant has a larger epoch than all before, the file `epoch` remembers the last.
+ */
+export class Leadership {
+  readonly #options: LeadershipOptions;
+  readonly #leases: Leases;
+  readonly #holder = `${hostname()}/${process.pid}/${randomBytes(6).toString("hex")}`;
+  #held: HeldLease | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #ended = false;
+
+  private constructor(options: LeadershipOptions) {
+    this.#options = options;
+    this.#leases = new Leases(options.store);
+  }
+
+  /** @throws LAP_ALREADY_UP when another process leads; LAP_REDIS_… */
+  static async take(options: LeadershipOptions): Promise<Leadership> {
+    const leadership = new Leadership(options);
+    for (;;) {
+      const answer = await leadership.#acquire();
+      if (answer.granted) {
+        leadership.#hold(answer.lease);
+        return leadership;
+      }
+      const { host, pid } = parseHolder(answer.holder);
+      if (host !== hostname() || isProcessAlive(pid)) throw alreadyUp(options.home, `process ${pid} on ${host} leads`);
+      // It died without giving the lease back.
+      await new Promise((resolve) => setTimeout(resolve, Math.max(20, answer.remainingMs + 10)));
+    }
+  }
+
+  get epoch(): number {
+    return this.#held?.lease.epoch ?? 0;
+  }
+
+  async release(): Promise<void> {
+    this.#ended = true;
+    clearTimeout(this.#retry);
+    // If Redis is away the lease runs out by itself.
+    await this.#held?.release().catch(() => undefined);
+  }
+
+  #hold(lease: Lease): void {
+    replaceFile(epochPath(this.#options.home), `${lease.epoch}\n`);
+    this.#held = new HeldLease(this.#leases, lease, this.#options.clock);
+    void this.#held.lost.then((error) => {
+      if (this.#ended) return;
+      this.#options.onTrouble(error);
+      void this.#regain();
+    });
+  }
+
+  async #regain(): Promise<void> {
+    try {
+      const answer = await this.#acquire();
+      if (this.#ended) return;
+      if (answer.granted) this.#hold(answer.lease);
+      else this.#options.onSuperseded(alreadyUp(this.#options.home, `${answer.holder} leads now`));
+    } catch (error) {
+      if (!(error instanceof LapidaryError)) throw error;
+      if (this.#ended) return;
+      this.#options.onTrouble(error);
+      this.#retry = setTimeout(() => void this.#regain(), retryMs);
+      this.#retry.unref();
+    }
+  }
+
+  #acquire(): ReturnType<Leases["acquire"]> {
+    return this.#leases.acquire(leaseKey, this.#holder, ttlMs, lastEpoch(this.#options.home));
+  }
+}
+
+const epochPath = (home: string): string => join(home, "epoch");
+
+/** The largest epoch that was ever granted here, as the disk knows it: Redis may have forgotten. */
+function lastEpoch(home: string): number {
+  const epoch = existsSync(epochPath(home)) ? Number(readFileSync(epochPath(home), "utf8")) : 0;
+  return Number.isSafeInteger(epoch) ? epoch : 0;
+}
+
+function parseHolder(holder: string): { host: string; pid: number } {
+  const [host = "", pid = ""] = holder.split("/");
+  return { host, pid: Number(pid) };
+}

@@ -1,0 +1,153 @@
+import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { LapidaryError } from "@lapidary/std";
+import type { StreamEvent } from "../api.js";
+import { newRun, steppingClock, trainRow } from "../testing/fixtures.js";
+import { temporaryDirectory } from "../testing/temporary.js";
+import { Journal, journalFiles, readJournal, readMetrics } from "./journal.js";
+import { RunStore } from "./run-store.js";
+
+const hasCode = (code: string) => (error: unknown) => (error as LapidaryError).code === code;
+
+describe("a run's journal", () => {
+  const directory = temporaryDirectory();
+  const line = (text: string) => ({ event: "log", data: { time: 1, source: "coordinator", line: text } }) as const;
+
+  it("numbers events and metrics in one sequence, and reads them back in it", async () => {
+    const journal = new Journal(directory());
+    journal.append(line("a"));
+    journal.append({ event: "metrics", data: trainRow(1) });
+    journal.append(line("b"));
+    journal.append({ event: "metrics", data: trainRow(2) });
+    journal.close();
+    deepStrictEqual((await readJournal(directory())).map(({ id, event }) => [id, event]), [[1, "log"], [2, "metrics"], [3, "log"], [4, "metrics"]]);
+    deepStrictEqual((await readJournal(directory(), 2)).map(({ id }) => id), [3, 4]);
+    deepStrictEqual(await readMetrics(directory(), 1, 10), { rows: [trainRow(2)], more: false });
+    deepStrictEqual(await readMetrics(directory(), 0, 1), { rows: [trainRow(1)], more: true });
+  });
+
+  it("goes on with the numbers after a restart, and cuts off a line that a crash left torn", async () => {
+    const first = new Journal(directory());
+    first.append(line("a"));
+    first.append({ event: "metrics", data: trainRow(1) });
+    first.close();
+    appendFileSync(journalFiles.events(directory()), '{"id":3,"event":"lo');
+    deepStrictEqual((await readJournal(directory())).map(({ id }) => id), [1, 2]);
+    const second = new Journal(directory());
+    strictEqual(second.append(line("b")).id, 3);
+    second.close();
+    deepStrictEqual((await readJournal(directory())).map(({ id }) => id), [1, 2, 3]);
+  });
+});
+
+describe("the run store", () => {
+  const directory = temporaryDirectory();
+  const open = (): Promise<RunStore> => RunStore.open(join(directory(), "runs"), steppingClock());
+
+  it("keeps what a run was when it is opened again", async () => {
+    const store = await open();
+    const { run } = store.create(newRun({ exactly: "a" }));
+    run.enter("compiling", { activity: { what: "trace" } });
+    run.enter("placing", { slice: { pod: 0, origin: [0, 0], dims: [16, 16] } });
+    run.enter("running");
+    run.metrics(trainRow(1));
+    run.metrics({ kind: "eval", time: 1, step: 1, heldout_loss: 4, unigram_loss: 6, tokens: 100 });
+    run.finish("failed", { code: "LAP_X", message: "m", place: "p", remedy: "r", exit: 100 });
+    const { summary } = run;
+    store.close();
+    const again = (await open()).get("a");
+    deepStrictEqual(again.summary, summary);
+    strictEqual(again.summary.loss, 4.99);
+    strictEqual(again.summary.error?.code, "LAP_X");
+    strictEqual(again.summary.slice?.dims.length, 2);
+    ok((again.summary.started_at ?? 0) < (again.summary.finished_at ?? 0));
+  });
+
+  it("knows from the journal how far a run had come whose coordinator died", async () => {
+    const store = await open();
+    const { run } = store.create(newRun({ exactly: "a" }));
+    run.enter("running");
+    for (const step of [1, 2, 3]) run.metrics(trainRow(step));
+    const again = (await open()).get("a");
+    deepStrictEqual([again.state, again.summary.step], ["running", 3]);
+    again.finish("failed");
+    strictEqual((await open()).get("a").state, "failed");
+  });
+
+  it("answers the same name and job with the same run, and refuses the name to another job", async () => {
+    const store = await open();
+    const { run } = store.create(newRun({ exactly: "mine" }));
+    deepStrictEqual(store.create(newRun({ exactly: "mine" })), { run, existed: true });
+    throws(() => store.create(newRun({ exactly: "mine" }, { fingerprint: "other" })), hasCode("LAP_JOB_NAME_TAKEN"));
+  });
+
+  it("makes up names that were never used, suggests the near one for a wrong one", async () => {
+    const store = await open();
+    const made = ["Quick Start.yaml", "Quick Start.yaml", "???"].map((like) => store.create(newRun({ like })).run.id);
+    deepStrictEqual(made, ["quick-start.yaml-1", "quick-start.yaml-2", "job-1"]);
+    throws(() => store.get("jop-1"), (error: LapidaryError) => error.code === "LAP_JOB_UNKNOWN" && /job-1/.test(error.remedy));
+  });
+
+  it("pages through runs, newest first", async () => {
+    const store = await open();
+    for (const name of ["a", "b", "c", "d"]) store.create(newRun({ exactly: name }));
+    store.get("c").finish("cancelled");
+    const first = store.list({ limit: 2 });
+    deepStrictEqual(first.jobs.map(({ id }) => id), ["d", "c"]);
+    deepStrictEqual(store.list({ limit: 2, cursor: first.next_cursor }).jobs.map(({ id }) => id), ["b", "a"]);
+    deepStrictEqual(store.list({ limit: 5, state: ["cancelled"] }).jobs.map(({ id }) => id), ["c"]);
+    strictEqual(store.counts().queued, 3);
+  });
+
+  it("passes over directories that are no runs", async () => {
+    const store = await open();
+    store.create(newRun({ exactly: "a" }));
+    writeFileSync(join(store.directory, "notes.txt"), "x");
+    const discarded = store.create(newRun({ exactly: "b" })).run;
+    store.discard(discarded);
+    deepStrictEqual((await open()).all().map(({ id }) => id), ["a"]);
+    ok(!existsSync(discarded.directory));
+  });
+});
+
+describe("a run", () => {
+  const directory = temporaryDirectory();
+  const open = (): Promise<RunStore> => RunStore.open(join(directory(), "runs"), steppingClock());
+
+  it("tells a follower every event once, past and live, from any number on", async () => {
+    const { run } = (await open()).create(newRun({ exactly: "a" }));
+    run.metrics(trainRow(1));
+    const seen: StreamEvent[] = [];
+    const following = run.follow(1, (event) => seen.push(event));
+    // While the files are being read.
+    run.metrics(trainRow(2));
+    await following;
+    run.metrics(trainRow(3));
+    run.finish("done");
+    deepStrictEqual(seen.map(({ id }) => id), [2, 3, 4, 5]);
+    strictEqual(seen.at(-1)?.event, "done");
+    const late: StreamEvent[] = [];
+    await run.follow(0, (event) => late.push(event));
+    deepStrictEqual(late.map(({ id }) => id), [1, 2, 3, 4, 5]);
+    await run.settled;
+  });
+
+  it("hears nothing after its end", async () => {
+    const { run } = (await open()).create(newRun({ exactly: "a" }));
+    run.finish("cancelled");
+    run.metrics(trainRow(1));
+    run.enter("running");
+    run.finish("done");
+    deepStrictEqual([run.state, run.summary.step], ["cancelled", 0]);
+    await rejects(async () => JSON.parse(readFileSync(join(run.directory, "metrics.jsonl"), "utf8")));
+  });
+
+  it("writes each source's lines into a log of its own too", async () => {
+    const { run } = (await open()).create(newRun({ exactly: "a" }));
+    run.log("worker 0", "hello");
+    run.log("coordinator", "there");
+    ok(readFileSync(join(run.directory, "logs", "worker-0.log"), "utf8").endsWith("Z hello\n"));
+    strictEqual((await readJournal(run.directory)).filter(({ event }) => event === "log").length, 2);
+  });
+});
