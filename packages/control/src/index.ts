@@ -1,1 +1,6 @@
-export {};
+export { EventStream, type EventStreamOptions, type StreamEntry, streamStart } from "./event-stream.js";
+export { type Job, type JobRecord, type JobRequest, type JobState } from "./job.js";
+export { type JobHandlers, JobQueue, type JobQueueOptions } from "./job-queue.js";
+export { type Acquired, HeldLease, type Lease, Leases } from "./leases.js";
+export { RedisServer, type RedisServerOptions, startRedisServer } from "./redis-server.js";
+export { openStore, type RedisAddress, type Store, type StoreOptions } from "./store.js";

@@ -1,0 +1,131 @@
+import { ok, rejects, strictEqual } from "node:assert/strict";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { LapidaryError } from "@lapidary/std";
+import { isAlive, type RedisServer, startRedisServer } from "./redis-server.js";
+import { openStore } from "./store.js";
+import { eventually, redisBinary } from "./testing/redis.js";
+
+const code =
+  (expected: string) =>
+  (error: unknown): boolean =>
+    error instanceof LapidaryError && error.code === expected && error.remedy !== "";
+
+describe("redis server", () => {
+  const binary = redisBinary();
+  let directory = "";
+  const started: RedisServer[] = [];
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "lap-server-"));
+  });
+  afterEach(async () => {
+    await Promise.all(started.splice(0).map((server) => server.stop()));
+    rmSync(directory, { recursive: true });
+  });
+  const start = async (options: { binary?: string; directory?: string } = {}): Promise<RedisServer> => {
+    const server = await startRedisServer({ binary, directory, ...options });
+    started.push(server);
+    return server;
+  };
+
+  it("listens on a socket of this user alone, on no port, and never evicts", async () => {
+    const server = await start();
+    strictEqual(statSync(server.socket).mode & 0o077, 0);
+    const store = await openStore(server.address);
+    const config = async (name: string): Promise<unknown> => ((await store.run((redis) => redis.config("GET", name))) as unknown[])[1];
+    strictEqual(await config("port"), "0");
+    strictEqual(await config("maxmemory-policy"), "noeviction");
+    strictEqual(await config("appendfsync"), "everysec");
+    strictEqual(readFileSync(join(directory, "redis.pid"), "utf8").trim(), String(server.pid));
+    store.close();
+  });
+
+  it("keeps its data when it is stopped and started again", async () => {
+    const first = await start();
+    const before = await openStore(first.address);
+    await before.run((redis) => redis.set("kept", "yes"));
+    before.close();
+    await first.stop();
+    ok(!isAlive(first.pid));
+    ok(!existsSync(first.socket));
+    const second = await start();
+    ok(!second.adopted);
+    const after = await openStore(second.address);
+    strictEqual(await after.run((redis) => redis.get("kept")), "yes");
+    after.close();
+  });
+
+  it("is started once when several want it at the same time", async () => {
+    const servers = await Promise.all([start(), start(), start(), start()]);
+    strictEqual(new Set(servers.map(({ pid }) => pid)).size, 1);
+    strictEqual(servers.filter(({ adopted }) => !adopted).length, 1);
+  });
+
+  it("adopts one that runs, and stops an adopted one", async () => {
+    const first = await start();
+    const second = await start();
+    ok(second.adopted);
+    strictEqual(second.pid, first.pid);
+    await second.stop();
+    await eventually("the process is gone", () => !isAlive(first.pid));
+  });
+
+  it("starts over the socket, pid file and lock that a killed one left", async () => {
+    const first = await start();
+    process.kill(first.pid, "SIGKILL");
+    await eventually("the process is gone", () => !isAlive(first.pid));
+    ok(existsSync(first.socket));
+    writeFileSync(join(directory, "starting.lock"), String(first.pid));
+    const second = await start();
+    ok(!second.adopted);
+    ok(!existsSync(join(directory, "starting.lock")));
+  });
+
+  it("kills one that hangs when it is to stop", async () => {
+    const server = await start();
+    process.kill(server.pid, "SIGSTOP");
+    await server.stop(300);
+    ok(!isAlive(server.pid));
+  });
+
+  it("moves the socket to a short place when the path is too long", async () => {
+    const deep = join(directory, "a".repeat(60), "b".repeat(60));
+    const server = await start({ directory: deep });
+    ok(Buffer.byteLength(server.socket) < 104);
+    ok((await start({ directory: deep })).adopted);
+    await server.stop();
+    rmSync(dirname(server.socket), { recursive: true });
+  });
+
+  it("works in a directory with spaces and quotes in its name", async () => {
+    const odd = join(directory, `it's "odd"`);
+    const server = await start({ directory: odd });
+    ok(existsSync(join(odd, "appendonlydir")));
+    ok(!server.adopted);
+  });
+
+  it("says what is wrong with the binary", async () => {
+    await rejects(start({ binary: join(directory, "missing") }), code("LAP_REDIS_BINARY"));
+    const plain = join(directory, "plain");
+    writeFileSync(plain, "not a program");
+    await rejects(start({ binary: plain }), code("LAP_REDIS_BINARY"));
+    ok(!existsSync(join(directory, "starting.lock")));
+  });
+
+  it("tells the last words of a server that ends at once", async () => {
+    const failing = join(directory, "failing");
+    writeFileSync(failing, "#!/bin/sh\necho 'Bad file format reading the append only file' >&2\nexit 1\n");
+    chmodSync(failing, 0o755);
+    await rejects(start({ binary: failing }), (error) => code("LAP_REDIS_START")(error) && /Bad file format/.test(String(error)));
+  });
+
+  it("is refused when its eviction policy was changed", async () => {
+    const server = await start();
+    const store = await openStore(server.address);
+    await store.run((redis) => redis.config("SET", "maxmemory-policy", "allkeys-lru"));
+    store.close();
+    await rejects(start(), (error) => code("LAP_REDIS_EVICTS")(error) && (error as LapidaryError).remedy.includes("noeviction"));
+    await rejects(openStore(server.address), code("LAP_REDIS_EVICTS"));
+  });
+});

@@ -1,0 +1,210 @@
+import { ExitCode, LapidaryError } from "@lapidary/std";
+import { Redis } from "ioredis";
+import { explainRedisError, unreachableError } from "./errors.js";
+
+/** Where a Redis server is: the private one's socket, or one that the user runs. */
+export type RedisAddress = { readonly socket: string } | { readonly url: string };
+
+export interface StoreOptions {
+  /** Begins every key. Default `lapidary`. */
+  readonly namespace?: string;
+  /** How long a command, or opening, may take, reconnection included. Default 5000. */
+  readonly timeoutMs?: number;
+}
+
+/** The oldest Redis with all the commands that BullMQ and we use. */
+const oldestVersion = [6, 2] as const;
+
+/** Milliseconds until the next attempt to connect: soon at first, for a server that restarts; then every second. */
+const retryDelayMs = (attempt: number): number => Math.min(1000, 25 * 2 ** Math.min(attempt, 10));
+
+/** How a connection treats commands while the server is away (names of ioredis). */
+interface Manner {
+  readonly enableOfflineQueue: boolean;
+  readonly maxRetriesPerRequest: number | null;
+  readonly autoResendUnfulfilledCommands: boolean;
+}
+
+/** Nothing is queued, nothing sent again; what was on its way when the connection broke is rejected (`null` would leave it hanging). */
+const boundedCommands: Manner = { enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false };
+
+/**
+ * A connection to Redis whose commands end within a bounded time, one way or the other. It reconnects by itself for as
+ * long as it is open: a command that is given while the server is away waits for it until its time is up, and is then
+ * *not* carried out later.
+ */
+export class Store {
+  readonly namespace: string;
+  readonly timeoutMs: number;
+  /** The address as it may be shown: without a password. */
+  readonly place: string;
+  readonly #address: RedisAddress;
+  readonly #redis: Redis;
+  readonly #duplicates = new Set<Redis>();
+
+  /** Use `openStore`. */
+  constructor(address: RedisAddress, options: StoreOptions) {
+    this.namespace = options.namespace ?? "lapidary";
+    this.timeoutMs = options.timeoutMs ?? 5000;
+    this.place = placeOf(address);
+    this.#address = address;
+    this.#redis = this.#make(boundedCommands);
+  }
+
+  /** `lapidary:job-names` and the like. */
+  key(...parts: readonly string[]): string {
+    return [this.namespace, ...parts].join(":");
+  }
+
+  /**
+   * Carries out commands.
+   *
+   * @throws LAP_REDIS_UNREACHABLE within `timeoutMs` when the server is away, or stays away too long; what was sent before may have been done
+   */
+  async run<T>(command: (redis: Redis) => Promise<T>, timeoutMs = this.timeoutMs): Promise<T> {
+    const deadline = performance.now() + timeoutMs;
+    try {
+      await this.#ready(timeoutMs);
+      return await within(command(this.#redis), deadline - performance.now(), () =>
+        unreachableError(this.place, `no answer within ${timeoutMs} ms`),
+      );
+    } catch (error) {
+      throw explainRedisError(this.place, error);
+    }
+  }
+
+  /** A connection of its own for commands that block; a command that it carries when it breaks is rejected. Closed with the store. */
+  duplicate(): Redis {
+    return this.#keep(this.#make({ ...boundedCommands, enableOfflineQueue: true }));
+  }
+
+  /** A connection as a BullMQ worker wants it: commands wait for the server for ever. Closed with the store. */
+  patientDuplicate(): Redis {
+    return this.#keep(this.#make({ enableOfflineQueue: true, maxRetriesPerRequest: null, autoResendUnfulfilledCommands: true }));
+  }
+
+  /** The connection itself, for BullMQ, which bounds nothing: only within `run`. */
+  get connection(): Redis {
+    return this.#redis;
+  }
+
+  close(): void {
+    for (const redis of [this.#redis, ...this.#duplicates]) redis.disconnect();
+  }
+
+  async #ready(timeoutMs: number): Promise<void> {
+    const redis = this.#redis;
+    if (redis.status === "ready") return;
+    if (redis.status === "end") throw unreachableError(this.place, "this store is closed");
+    let last: unknown = unreachableError(this.place, `no connection within ${timeoutMs} ms`);
+    let stop = (): void => undefined;
+    const ready = new Promise<void>((resolve, reject) => {
+      const end = (): void => reject(unreachableError(this.place, "this store was closed"));
+      const fail = (error: unknown): void => {
+        last = explainRedisError(this.place, error);
+        // To ask again with the same password is of no use.
+        if (last instanceof LapidaryError && last.code === "LAP_REDIS_REFUSED") reject(last);
+      };
+      redis.on("error", fail);
+      redis.once("ready", resolve);
+      redis.once("end", end);
+      stop = () => {
+        redis.off("error", fail);
+        redis.off("ready", resolve);
+        redis.off("end", end);
+      };
+    });
+    try {
+      await within(ready, timeoutMs, () => last);
+    } finally {
+      stop();
+    }
+  }
+
+  #keep(redis: Redis): Redis {
+    this.#duplicates.add(redis);
+    redis.once("end", () => this.#duplicates.delete(redis));
+    return redis;
+  }
+
+  #make(manner: Manner): Redis {
+    const options = { ...manner, retryStrategy: retryDelayMs, connectTimeout: this.timeoutMs, replyMapping: "legacy" } as const;
+    const redis = "socket" in this.#address ? new Redis({ ...options, path: this.#address.socket }) : new Redis(this.#address.url, options);
+    // Without a listener a lost connection would end the process; whoever gives a command hears of it.
+    redis.on("error", () => undefined);
+    return redis;
+  }
+}
+
+/**
+ * Connects, and looks whether this server can be trusted with jobs.
+ *
+ * @throws LAP_REDIS_UNREACHABLE, LAP_REDIS_REFUSED, LAP_REDIS_URL; LAP_REDIS_EVICTS when the server may drop keys; LAP_REDIS_VERSION
+ */
+export async function openStore(address: RedisAddress, options: StoreOptions = {}): Promise<Store> {
+  if ("url" in address) checkUrl(address.url);
+  const store = new Store(address, options);
+  try {
+    checkServer(store.place, await store.run((redis) => redis.info()));
+    return store;
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
+function checkUrl(url: string): void {
+  if (URL.canParse(url) && /^rediss?:$/.test(new URL(url).protocol)) return;
+  throw new LapidaryError({
+    code: "LAP_REDIS_URL",
+    message: "this is not the address of a Redis server",
+    place: "redis URL",
+    remedy: "write it as redis://host:port, or rediss://user:password@host:port",
+    exit: ExitCode.usage,
+  });
+}
+
+/** @param info what the command INFO answers */
+function checkServer(place: string, info: string): void {
+  const field = (name: string): string => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "";
+  const policy = field("maxmemory_policy");
+  if (policy !== "noeviction")
+    throw new LapidaryError({
+      code: "LAP_REDIS_EVICTS",
+      message: `this Redis drops keys when its memory is full (maxmemory-policy ${policy || "unknown"}), and so would lose jobs`,
+      place,
+      remedy: "run `redis-cli CONFIG SET maxmemory-policy noeviction`, set it in redis.conf too, and start again",
+      exit: ExitCode.usage,
+    });
+  const version = field("redis_version");
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (major < oldestVersion[0] || (major === oldestVersion[0] && minor < oldestVersion[1]))
+    throw new LapidaryError({
+      code: "LAP_REDIS_VERSION",
+      message: `this Redis has version ${version || "unknown"}, at least ${oldestVersion.join(".")} is needed`,
+      place,
+      remedy: "use a newer server, or none: `lapidary up` starts its own",
+      exit: ExitCode.usage,
+    });
+}
+
+function placeOf(address: RedisAddress): string {
+  if ("socket" in address) return address.socket;
+  if (!URL.canParse(address.url)) return "redis URL";
+  const url = new URL(address.url);
+  return `${url.protocol}//${url.host}${url.pathname}`;
+}
+
+/** The outcome of `promise`, or `late()` thrown once `ms` have passed; a later outcome is dropped. */
+export async function within<T>(promise: Promise<T>, ms: number, late: () => unknown): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), Math.max(0, ms));
+  });
+  try {
+    return await Promise.race([promise, deadline]);
+  } finally {
+    clearTimeout(timer);
+    promise.catch(() => undefined);
+  }
+}
