@@ -1,14 +1,7 @@
-import { type Dtype, type TensorType, sizeOf } from "@lapidary/ir";
+import { type Dtype, sizeOf } from "@lapidary/ir";
 import { assert } from "@lapidary/std";
 import { NativeOps } from "./native-ops.js";
 import { type BackendName, type DeviceTensor, type LoadedTfjs, type TfjsCore, loadTfjs } from "./tfjs.js";
-
-/** A whole array outside of the device: pred is held as 0 and 1, bf16 as the f32 numbers it can hold. */
-export interface ArrayData {
-  readonly dtype: Dtype;
-  readonly dims: readonly number[];
-  readonly data: Float32Array | Int32Array;
-}
 
 /**
  * The one place where arrays are computed: a tfjs backend, counted.
@@ -89,5 +82,3 @@ export class Device {
 export async function openDevice(backend: BackendName = "tensorflow"): Promise<Device> {
   return new Device(await loadTfjs(backend));
 }
-
-export const sizeInBytes = (type: TensorType): number => sizeOf(type.dims) * (type.dtype === "pred" ? 1 : 4);

@@ -1,7 +1,7 @@
 import { sameDims } from "@lapidary/ir";
 import type { Bound, NativeOps } from "../device/native-ops.js";
 import { roundToBf16 } from "./bf16.js";
-import { type GemmOperand, planDot } from "./dot-plan.js";
+import { type GemmOperand, dotGroups, planDot } from "./dot-plan.js";
 import { type Kernel, type KernelContext, type KernelTable, chain, operand, vector } from "./kernel.js";
 import { bindReshape, bindTranspose, isViewTranspose } from "./shape.js";
 
@@ -21,7 +21,7 @@ const reduce: Kernel<"reduce"> = {
 /** Any `dot_general` as one product; what must be transposed first is. */
 function bindDot(context: KernelContext<"dot_general">, native: NativeOps | undefined): Bound {
   const { attrs, inputs, output, numerics, device } = context;
-  const plan = planDot(attrs, inputs[0]?.dims ?? [], inputs[1]?.dims ?? []);
+  const plan = planDot(dotGroups(attrs, inputs[0]?.dims.length ?? 0, inputs[1]?.dims.length ?? 0), inputs[0]?.dims ?? [], inputs[1]?.dims ?? []);
   const left = prepare(context, native, plan.lhs, 0);
   const right = prepare(context, native, plan.rhs, 1);
   const multiply = bindProduct(context, native, plan.lhs.adjoint, plan.rhs.adjoint);

@@ -1,4 +1,12 @@
-import { type OpAttrs, dotLayout, sameDims, sizeOf } from "@lapidary/ir";
+import { type DimPair, type OpAttrs, dotLayout, sizeOf } from "@lapidary/ir";
+
+/** Dims that fold into one each, major to minor. The product has dims batch, left free, right free. */
+export interface DotGroups {
+  readonly batch: readonly DimPair[];
+  readonly contracting: readonly DimPair[];
+  readonly lhsFree: readonly number[];
+  readonly rhsFree: readonly number[];
+}
 
 /** How an operand of a `dot_general` becomes one of a matrix product. */
 export interface GemmOperand {
@@ -27,22 +35,25 @@ export interface GemmPlan {
  *
  * The dims of a group fold without a copy where they are neighbours in memory in the group's order; dims of 1 never matter. The order of
  * the contracted dims is free: the one that copies fewer elements is taken.
+ *
+ * @param ignoredRight dims of 1 of the right operand that belong to no group
  */
-export function planDot({ batch, contracting }: OpAttrs["dot_general"], lhs: readonly number[], rhs: readonly number[]): GemmPlan {
-  const { lhsFree, rhsFree } = dotLayout(lhs.length, rhs.length, batch, contracting);
+export function planDot({ batch, contracting, lhsFree, rhsFree }: DotGroups, lhs: readonly number[], rhs: readonly number[], ignoredRight: readonly number[] = []): GemmPlan {
   const orders = [[...contracting].sort((a, b) => a[0] - b[0]), [...contracting].sort((a, b) => a[1] - b[1])];
   const plans = orders.map((order) => {
     const left = gemmOperand(lhs, batch.map(([l]) => l), lhsFree, order.map(([l]) => l), "lhs");
-    const right = gemmOperand(rhs, batch.map(([, r]) => r), rhsFree, order.map(([, r]) => r), "rhs");
+    const right = gemmOperand(rhs, [...batch.map(([, r]) => r), ...ignoredRight], rhsFree, order.map(([, r]) => r), "rhs");
     const copied = (left.permutation === undefined ? 0 : sizeOf(lhs)) + (right.permutation === undefined ? 0 : sizeOf(rhs));
     return { left, right, copied };
   });
-  const [first, second] = plans;
-  const { left, right } = first !== undefined && (second === undefined || first.copied <= second.copied) ? first : (second as NonNullable<typeof second>);
+  const { left, right } = plans.reduce((best, plan) => (plan.copied < best.copied ? plan : best));
   const b = product(lhs, batch.map(([l]) => l));
   const dims = [product(lhs, lhsFree), product(rhs, rhsFree)];
   return { lhs: left, rhs: right, dims: b === 1 ? dims : [b, ...dims] };
 }
+
+/** The groups of a `dot_general` in the order of its result: batch, left free, right free. */
+export const dotGroups = ({ batch, contracting }: OpAttrs["dot_general"], lhsRank: number, rhsRank: number): DotGroups => ({ batch, contracting, ...dotLayout(lhsRank, rhsRank, batch, contracting) });
 
 const product = (dims: readonly number[], chosen: readonly number[]): number => chosen.reduce((n, d) => n * (dims[d] ?? 1), 1);
 
@@ -65,6 +76,3 @@ function gemmOperand(dims: readonly number[], batch: readonly number[], free: re
   const matrix = [product(dims, rows), product(dims, columns)];
   return { permutation: permuted ? order : undefined, dims: b === 1 ? matrix : [b, ...matrix], adjoint: order !== plain };
 }
-
-/** Whether an operand has the dims that the plan wants. */
-export const isReady = (operand: GemmOperand, dims: readonly number[]): boolean => operand.permutation === undefined && sameDims(operand.dims, dims);

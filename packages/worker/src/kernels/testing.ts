@@ -1,6 +1,7 @@
 import { type Dtype, type Graph, type Tensor, type TensorType, type Value, parametersOf, sizeOf, tensor } from "@lapidary/ir";
 import { type Random, must } from "@lapidary/std";
-import type { ArrayData, Device } from "../device/device.js";
+import type { ArrayData } from "../blocks.js";
+import type { Device } from "../device/device.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 import { type KernelContext, type KernelName, type Numerics, bindKernel } from "./index.js";
 import { type Placement, wholePlacement } from "./placement.js";
@@ -75,4 +76,16 @@ export function difference(a: Tensor, b: Tensor): number {
     worst = Number.isNaN(d) ? Infinity : Math.max(worst, d);
   });
   return worst;
+}
+
+/** The largest difference relative to the largest number of the arrays. */
+export function scaledDifference(a: Tensor, b: Tensor): number {
+  if (a.dims.join() !== b.dims.join()) return Infinity;
+  let [worst, scale] = [0, 1];
+  a.data.forEach((x, i) => {
+    const y = b.data[i] ?? NaN;
+    scale = Math.max(scale, Math.abs(y));
+    if (!(Object.is(x, y) || x === y)) worst = Math.max(worst, Number.isNaN(x - y) ? Infinity : Math.abs(x - y));
+  });
+  return worst / scale;
 }

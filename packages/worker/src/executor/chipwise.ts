@@ -1,0 +1,245 @@
+import { type Graph, type Sharding, type TensorType, type Value, type ValueId, globalDims, localDims } from "@lapidary/ir";
+import { assert, type Clock, must } from "@lapidary/std";
+import { type Mesh, makeWorkerGrid, meshSize, parseAtoms, replicaGroups, shardIndex } from "@lapidary/topology";
+import { type ArrayData, takeBlock, wholeFromBlocks } from "../blocks.js";
+import type { Device } from "../device/device.js";
+import type { Bound } from "../device/native-ops.js";
+import type { DeviceTensor } from "../device/tfjs.js";
+import { type KernelContext, type KernelName, type Numerics, blockPlacement, bindKernel, wholePlacement } from "../kernels/index.js";
+import { type Executable, type Executor, type Held, type Port, disposeHeld, kernelError } from "./executor.js";
+
+/**
+ * The reference executor: one value for every chip, each op once for every chip, collectives by their definition. Nothing is stacked, folded or
+ * shared. All chips of the mesh in one process.
+ */
+export function chipwiseExecutor(device: Device, mesh: Mesh, numerics: Numerics, clock: Clock): Executor {
+  // With a grid of all atoms a worker number is a chip number, and a block a shard.
+  const grid = makeWorkerGrid(mesh, meshSize(mesh));
+  const chips = Array.from({ length: meshSize(mesh) }, (_, chip) => chip);
+  return {
+    load: (graph) => new ChipwiseProgram(device, mesh, graph, numerics, clock),
+    put: (type, sharding, block) => chips.map((chip) => {
+      const part = takeBlock(block, mesh, grid, chip, sharding);
+      return device.upload(type.dtype, part.dims, part.data);
+    }),
+    fetch: (held, type, sharding) => wholeFromBlocks(type, mesh, grid, sharding, (chip) => downloadAs(device, must(held[chip], `chip ${chip}`), type, localDims(mesh, type.dims, sharding))),
+  };
+}
+
+export const downloadAs = (device: Device, tensor: DeviceTensor, { dtype }: TensorType, dims: readonly number[]): ArrayData => ({ dtype, dims, data: device.download(tensor) });
+
+/** The whole types of what goes in and out. */
+export function portsOf(graph: Graph, mesh: Mesh): { parameters: Port[]; outputs: Port[] } {
+  const port = (name: string, value: Value): Port => {
+    const sharding = must(value.sharding, `sharding of ${value.name}`);
+    return { name, type: { dtype: value.type.dtype, dims: globalDims(mesh, value.type.dims, sharding) }, sharding };
+  };
+  return {
+    parameters: graph.values.flatMap((value) => (value.op === "parameter" ? [port(value.attrs.name, value)] : [])),
+    outputs: graph.outputs.map(({ name, value }) => port(name, must(graph.values[value], name))),
+  };
+}
+
+/** Per value, the operands whose last use it is; outputs are used to the end. */
+function lastUses(graph: Graph): ValueId[][] {
+  const seen = new Set(graph.outputs.map(({ value }) => value));
+  const uses: ValueId[][] = graph.values.map(() => []);
+  for (const value of [...graph.values].reverse())
+    for (const id of value.inputs)
+      if (!seen.has(id)) {
+        seen.add(id);
+        uses[value.id]?.push(id);
+      }
+  return uses;
+}
+
+/** What one value does on all chips. */
+type Step = (operands: readonly Held[]) => DeviceTensor[];
+
+class ChipwiseProgram implements Executable {
+  readonly parameters: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly #graph: Graph;
+  readonly #clock: Clock;
+  readonly #kept: DeviceTensor[] = [];
+  readonly #steps: readonly (Step | undefined)[];
+  /** Per value, the operands that nothing after it uses. */
+  readonly #lastUses: readonly (readonly ValueId[])[];
+  #runs = 0;
+  #total_ms = 0;
+
+  constructor(
+    readonly device: Device,
+    readonly mesh: Mesh,
+    graph: Graph,
+    readonly numerics: Numerics,
+    clock: Clock,
+  ) {
+    this.#graph = graph;
+    this.#clock = clock;
+    ({ parameters: this.parameters, outputs: this.outputs } = portsOf(graph, mesh));
+    this.#lastUses = lastUses(graph);
+    this.#steps = graph.values.map((value) => (value.op === "parameter" ? undefined : this.#bind(value)));
+  }
+
+  get times(): Executable["times"] {
+    return { gemm_ms: 0, otherKernels_ms: this.#total_ms, fabricWait_ms: 0, total_ms: this.#total_ms, runs: this.#runs };
+  }
+
+  run(inputs: readonly Held[], donated: readonly boolean[]): Promise<Held[]> {
+    const began = this.#clock.monotonic();
+    const results: (Held | undefined)[] = [];
+    let parameter = 0;
+    for (const value of this.#graph.values) {
+      const step = this.#steps[value.id];
+      try {
+        results.push(step === undefined ? must(inputs[parameter++], value.name).map((x) => x.clone()) : step(value.inputs.map((id) => must(results[id], "operand"))));
+      } catch (error) {
+        for (const held of results) disposeHeld(held ?? []);
+        return Promise.reject(kernelError(error, value.op, value.name));
+      }
+      for (const id of this.#lastUses[value.id] ?? []) {
+        disposeHeld(results[id] ?? []);
+        results[id] = undefined;
+      }
+    }
+    const outputs = this.#graph.outputs.map(({ value }) => must(results[value], "output").map((x) => x.clone()));
+    for (const held of results) disposeHeld(held ?? []);
+    inputs.forEach((held, i) => {
+      if (donated[i] === true) disposeHeld(held);
+    });
+    this.#runs++;
+    this.#total_ms += this.#clock.monotonic() - began;
+    return Promise.resolve(outputs);
+  }
+
+  dispose(): void {
+    for (const tensor of this.#kept.splice(0)) tensor.dispose();
+  }
+
+  #bind(value: Value): Step {
+    const { mesh } = this;
+    const input = this.#graph.values[value.inputs[0] ?? -1]?.type ?? value.type;
+    switch (value.op) {
+      case "all_gather":
+        return this.#perGroup(value.attrs.axes, (members) => {
+          const concat = this.#concatenate(input, members, value.attrs.dimension);
+          return (operands) => everyMember(members, concat(operands));
+        });
+      case "all_reduce":
+        return this.#perGroup(value.attrs.axes, (members) => {
+          const combine = this.#combine(input, value.attrs.kind);
+          return (operands) => everyMember(members, combine(operands));
+        });
+      case "reduce_scatter":
+        return this.#perGroup(value.attrs.axes, (members) => {
+          const combine = this.#combine(input, value.attrs.kind);
+          const parts = members.map((_, i) => this.#part(input, value.attrs.dimension, members.length, i));
+          return (operands) => {
+            const whole = combine(operands);
+            const results = parts.map((part) => part([whole]));
+            whole.dispose();
+            return results;
+          };
+        });
+      case "all_to_all":
+        return this.#perGroup(value.attrs.axes, (members) => {
+          const { splitDimension, concatDimension } = value.attrs;
+          const part = (i: number): Bound => this.#part(input, splitDimension, members.length, i);
+          const partType = { ...input, dims: input.dims.map((size, d) => (d === splitDimension ? size / members.length : size)) };
+          const concat = this.#concatenate(partType, members, concatDimension);
+          const parts = members.map((_, i) => part(i));
+          return (operands) =>
+            parts.map((take) => {
+              const pieces = operands.map((x) => take([x]));
+              const result = concat([...pieces]);
+              for (const piece of pieces) piece.dispose();
+              return result;
+            });
+        });
+      case "shard_slice": {
+        const atoms = parseAtoms(mesh, value.attrs.axes);
+        const { dimension, size } = value.attrs;
+        const parts = Array.from({ length: size }, (_, i) => this.#part(input, dimension, size, i));
+        return ([held]) => must(held, "operand").map((x, chip) => must(parts[shardIndex(mesh, chip, atoms)], "part")([x]));
+      }
+      default:
+        return this.#local(value);
+    }
+  }
+
+  /** Binds per replica group; a bound group maps its members' operands to their results. */
+  #perGroup(axes: readonly string[], bind: (members: readonly number[]) => (operands: DeviceTensor[]) => DeviceTensor[]): Step {
+    const groups = replicaGroups(this.mesh, parseAtoms(this.mesh, axes)).map((members) => ({ members, run: bind(members) }));
+    return ([held]) => {
+      const results: DeviceTensor[] = [];
+      for (const { members, run } of groups) {
+        const made = run(members.map((chip) => must(held?.[chip], "operand")));
+        members.forEach((chip, i) => {
+          results[chip] = must(made[i], "result");
+        });
+      }
+      return results;
+    };
+  }
+
+  #local(value: Value): Step {
+    const { mesh } = this;
+    const grid = makeWorkerGrid(mesh, meshSize(mesh));
+    const types = value.inputs.map((id) => must(this.#graph.values[id], "operand"));
+    const place = (chip: number, of: Value): ReturnType<typeof blockPlacement> => {
+      const sharding: Sharding = must(of.sharding, `sharding of ${of.name}`);
+      return blockPlacement(mesh, grid, chip, globalDims(mesh, of.type.dims, sharding), sharding);
+    };
+    const context = (chip: number): KernelContext<KernelName> =>
+      this.#context(value.attrs, types.map((of) => of.type), value.type, types.map((of) => place(chip, of)), place(chip, value));
+    const placed = ["iota", "rng_normal", "gather", "scatter"].includes(value.op);
+    const shared = placed ? undefined : bindKernel(value.op as KernelName, context(0));
+    const bound = Array.from({ length: meshSize(mesh) }, (_, chip) => shared ?? bindKernel(value.op as KernelName, context(chip)));
+    return (operands) => bound.map((kernel, chip) => kernel(operands.map((held) => must(held[chip], "operand"))));
+  }
+
+  #context(attrs: unknown, inputs: readonly TensorType[], output: TensorType, inputPlaces = inputs.map((type) => wholePlacement(type.dims)), outputPlace = wholePlacement(output.dims)): KernelContext<KernelName> {
+    const keep = (tensor: DeviceTensor): DeviceTensor => {
+      this.#kept.push(tensor);
+      return tensor;
+    };
+    return { device: this.device, attrs, inputs, output, numerics: this.numerics, inputPlaces, outputPlace, keep } as KernelContext<KernelName>;
+  }
+
+  #concatenate(type: TensorType, members: readonly number[], dimension: number): Bound {
+    const output = { ...type, dims: type.dims.map((size, d) => (d === dimension ? size * members.length : size)) };
+    return bindKernel("concatenate", this.#context({ dimension }, members.map(() => type), output) as KernelContext<"concatenate">);
+  }
+
+  /** Sum, maximum or minimum over the members, in their order. */
+  #combine(type: TensorType, kind: "sum" | "max" | "min"): Bound {
+    const name = ({ sum: "add", max: "maximum", min: "minimum" } as const)[kind];
+    const pair = bindKernel(name, this.#context({}, [type, type], type) as KernelContext<"add">);
+    return (operands) => {
+      let total = must(operands[0], "operand").clone();
+      for (const next of operands.slice(1)) {
+        const sum = pair([total, next]);
+        total.dispose();
+        total = sum;
+      }
+      return total;
+    };
+  }
+
+  #part(type: TensorType, dimension: number, parts: number, index: number): Bound {
+    const size = (type.dims[dimension] ?? 0) / parts;
+    assert(Number.isInteger(size), "a collective divides its dim", type.dims, dimension, parts);
+    const start = type.dims.map((_, d) => (d === dimension ? index * size : 0));
+    const limit = type.dims.map((whole, d) => (d === dimension ? (index + 1) * size : whole));
+    const output = { ...type, dims: limit.map((l, d) => l - (start[d] ?? 0)) };
+    return bindKernel("slice", this.#context({ start, limit }, [type], output) as KernelContext<"slice">);
+  }
+}
+
+/** One result for all members: each gets a handle of its own. */
+function everyMember(members: readonly number[], result: DeviceTensor): DeviceTensor[] {
+  const handles = members.map(() => result.clone());
+  result.dispose();
+  return handles;
+}

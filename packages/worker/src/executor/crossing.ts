@@ -1,0 +1,254 @@
+import type { HostCollective } from "@lapidary/compiler";
+import type { Peers } from "@lapidary/fabric";
+import { type CollectiveName, type TensorType, sizeOf } from "@lapidary/ir";
+import { assert, must } from "@lapidary/std";
+import { type Mesh, type WorkerGrid, workerGroup } from "@lapidary/topology";
+import type { Device } from "../device/device.js";
+import type { Bound } from "../device/native-ops.js";
+import type { DeviceTensor } from "../device/tfjs.js";
+import { type KernelContext, bindKernel, wholePlacement } from "../kernels/index.js";
+import { type WorkerAxes, workerAxes } from "./worker-axes.js";
+
+/** A collective between workers, bound at load: begins to send at once, and resolves to its result. It leaves its operand alone. */
+export type Crossing = (input: DeviceTensor, tag: string) => Promise<DeviceTensor>;
+
+export interface CrossingContext {
+  readonly device: Device;
+  readonly mesh: Mesh;
+  readonly grid: WorkerGrid;
+  readonly worker: number;
+  /** Absent with one worker: then nothing crosses. */
+  readonly peers: Peers | undefined;
+  /** Registers a tensor that lives as long as the program. */
+  readonly keep: (tensor: DeviceTensor) => DeviceTensor;
+}
+
+/** Sums of up to so many bytes go to every member whole: one round trip instead of two. */
+const directBytes = 64 * 1024;
+
+/**
+ * What the collectives of a host program do. Arrays are cut and joined on the device, by bringing the workers' axes to the front (a view where they
+ * are the major ones); sums are made on the device in the order of the group, so every member gets the same bits.
+ */
+export function bindCrossing(context: CrossingContext, op: CollectiveName, kind: "sum" | "max" | "min", collective: HostCollective, input: TensorType, output: TensorType): Crossing {
+  const group = workerGroup(context.mesh, context.grid, context.worker, collective.atoms);
+  const member = group.indexOf(context.worker);
+  assert(member >= 0, "a worker is a member of its own group", group, context.worker);
+  const split = collective.split === undefined ? undefined : workerAxes(input.dims, collective.split);
+  const gather = collective.gather === undefined ? undefined : workerAxes(output.dims, collective.gather);
+  const parts = new Parts(context, group, member, input.dtype);
+  switch (op) {
+    case "all_gather": {
+      const join = parts.bindJoin(must(gather, "gather layout"), output.dims);
+      return async (x, tag) => {
+        const own = parts.download(x);
+        return join(await parts.exchange(tag, () => own));
+      };
+    }
+    case "all_to_all": {
+      const cut = parts.bindCut(must(split, "split layout"), input.dims);
+      const joined = must(gather, "gather layout");
+      const join = parts.bindJoin(joined, output.dims);
+      return async (x, tag) => join(await parts.exchange(tag, cut(x)));
+    }
+    case "reduce_scatter": {
+      const cut = parts.bindCut(must(split, "split layout"), input.dims);
+      const sum = parts.bindCombine(kind, output.dims);
+      return async (x, tag) => sum(await parts.exchange(tag, cut(x)));
+    }
+    case "all_reduce":
+      return parts.bindAllReduce(kind, input.dims);
+    case "shard_slice": {
+      const take = parts.bindOwnPart(must(split, "split layout"), input.dims, output.dims);
+      return (x) => Promise.resolve(take([x]));
+    }
+  }
+}
+
+type Numbers = Float32Array | Int32Array;
+
+/** Cutting, sending and joining the arrays of one collective. */
+class Parts {
+  readonly #context: CrossingContext;
+  readonly #group: readonly number[];
+  readonly #member: number;
+  readonly #dtype: TensorType["dtype"];
+
+  constructor(context: CrossingContext, group: readonly number[], member: number, dtype: TensorType["dtype"]) {
+    this.#context = context;
+    this.#group = group;
+    this.#member = member;
+    this.#dtype = dtype;
+  }
+
+  download(tensor: DeviceTensor): Numbers {
+    return this.#context.device.download(tensor);
+  }
+
+  /** Sends `part(i)` to the i-th member; returns what each has sent, in the order of the group. */
+  async exchange(tag: string, part: (member: number) => Numbers): Promise<Received> {
+    const peers = must(this.#context.peers, "peers");
+    const others = this.#group.filter((_, i) => i !== this.#member);
+    const sends = new Map(this.#group.flatMap((worker, i): [number, Uint8Array][] => (i === this.#member ? [] : [[worker, bytesOf(part(i))]])));
+    const own = part(this.#member);
+    const received = await peers.exchange(tag, sends, others);
+    const buffers: Uint8Array[] = [];
+    const arrays = this.#group.map((worker, i) => {
+      if (i === this.#member) return own;
+      const bytes = must(received.get(worker), `part of worker ${worker}`);
+      buffers.push(bytes);
+      return this.#numbers(bytes);
+    });
+    return { arrays, release: () => buffers.forEach((buffer) => peers.recycle(buffer)) };
+  }
+
+  /** From an array to the parts meant for each member. */
+  bindCut(axes: WorkerAxes, dims: readonly number[]): (x: DeviceTensor) => (member: number) => Numbers {
+    const toFront = this.#chainViews(dims, [{ reshape: axes.factors }, { transpose: axes.toFront }]);
+    const count = sizeOf(dims) / this.#group.length;
+    return (x) => {
+      const arranged = toFront([x]);
+      const data = this.download(arranged);
+      arranged.dispose();
+      return (member) => data.subarray(member * count, (member + 1) * count);
+    };
+  }
+
+  /** From the members' arrays to one. */
+  bindJoin(axes: WorkerAxes, dims: readonly number[]): (received: Received) => DeviceTensor {
+    const inFront = axes.toFront.map((axis) => axes.factors[axis] ?? 1);
+    const back = axes.factors.map((_, axis) => axes.toFront.indexOf(axis));
+    const arrange = this.#chainViews(inFront, [{ transpose: back }, { reshape: dims }]);
+    const { device } = this.#context;
+    return ({ arrays, release }) => {
+      const all = this.#numbers(new Uint8Array(sizeOf(dims) * 4));
+      let at = 0;
+      for (const array of arrays) {
+        all.set(array, at);
+        at += array.length;
+      }
+      assert(at === all.length, "the members' parts fill the whole", at, all.length);
+      release();
+      const stacked = device.upload(this.#dtype, inFront, all);
+      const result = arrange([stacked]);
+      stacked.dispose();
+      return result;
+    };
+  }
+
+  /** The reduction of the members' arrays, in the order of the group. */
+  bindCombine(kind: "sum" | "max" | "min", dims: readonly number[]): (received: Received) => DeviceTensor {
+    const name = ({ sum: "add", max: "maximum", min: "minimum" } as const)[kind];
+    const type = { dtype: this.#dtype, dims };
+    const pair = bindKernel(name, this.#kernelContext({}, [type, type], type) as KernelContext<"add">);
+    const { device } = this.#context;
+    return ({ arrays, release }) => {
+      const tensors = arrays.map((array) => device.upload(this.#dtype, dims, array));
+      const total = tensors.reduce((sum, next) => {
+        const result = pair([sum, next]);
+        sum.dispose();
+        next.dispose();
+        return result;
+      });
+      release();
+      return total;
+    };
+  }
+
+  /** Small arrays are summed by every member; of large ones each sums its share, and the sums are gathered. */
+  bindAllReduce(kind: "sum" | "max" | "min", dims: readonly number[]): Crossing {
+    const size = sizeOf(dims);
+    const members = this.#group.length;
+    if (members === 2 || size * 4 <= directBytes) {
+      const combine = this.bindCombine(kind, dims);
+      return async (x, tag) => {
+        const own = this.download(x);
+        return combine(await this.exchange(tag, () => own));
+      };
+    }
+    const share = Math.ceil(size / members);
+    const bounds = (member: number): [number, number] => [Math.min(size, member * share), Math.min(size, (member + 1) * share)];
+    const [from, to] = bounds(this.#member);
+    const combine = to > from ? this.bindCombine(kind, [to - from]) : undefined;
+    const { device } = this.#context;
+    return async (x, tag) => {
+      const own = this.download(x);
+      const mine = await this.exchange(`${tag}/reduce`, (member) => own.subarray(...bounds(member)));
+      let sum = this.#numbers(new Uint8Array(0));
+      if (combine === undefined) mine.release();
+      else {
+        const total = combine(mine);
+        sum = this.download(total);
+        total.dispose();
+      }
+      const { arrays, release } = await this.exchange(`${tag}/gather`, () => sum);
+      const all = this.#numbers(new Uint8Array(size * 4));
+      arrays.forEach((array, member) => all.set(array, bounds(member)[0]));
+      release();
+      return device.upload(this.#dtype, dims, all);
+    };
+  }
+
+  /** This worker's part of an array that all members hold. */
+  bindOwnPart(axes: WorkerAxes, dims: readonly number[], partDims: readonly number[]): Bound {
+    const inFront = axes.toFront.map((axis) => axes.factors[axis] ?? 1);
+    const rest = sizeOf(dims) / this.#group.length;
+    const toFront = this.#chainViews(dims, [{ reshape: axes.factors }, { transpose: axes.toFront }, { reshape: [this.#group.length, rest] }]);
+    assert(sizeOf(inFront) === sizeOf(dims), "factors fill their dims", inFront, dims);
+    const slice = bindKernel(
+      "slice",
+      this.#kernelContext({ start: [this.#member, 0], limit: [this.#member + 1, rest] }, [{ dtype: this.#dtype, dims: [this.#group.length, rest] }], { dtype: this.#dtype, dims: [1, rest] }) as KernelContext<"slice">,
+    );
+    const shape = this.#chainViews([1, rest], [{ reshape: partDims }]);
+    return (inputs) => {
+      const arranged = toFront(inputs);
+      const part = slice([arranged]);
+      arranged.dispose();
+      const result = shape([part]);
+      part.dispose();
+      return result;
+    };
+  }
+
+  #chainViews(dims: readonly number[], steps: readonly ({ readonly reshape: readonly number[] } | { readonly transpose: readonly number[] })[]): Bound {
+    let current = dims;
+    const bound = steps.map((step): Bound => {
+      const input = { dtype: this.#dtype, dims: current };
+      if ("reshape" in step) {
+        current = step.reshape;
+        return bindKernel("reshape", this.#kernelContext({ dims: current }, [input], { ...input, dims: current }) as KernelContext<"reshape">);
+      }
+      const permutation = step.transpose;
+      current = permutation.map((axis) => input.dims[axis] ?? 1);
+      return bindKernel("transpose", this.#kernelContext({ permutation }, [input], { ...input, dims: current }) as KernelContext<"transpose">);
+    });
+    return (inputs) => {
+      let x = must(inputs[0], "operand");
+      bound.forEach((run, i) => {
+        const next = run([x]);
+        if (i > 0) x.dispose();
+        x = next;
+      });
+      return x;
+    };
+  }
+
+  #kernelContext(attrs: unknown, inputs: readonly TensorType[], output: TensorType): unknown {
+    const { device, keep } = this.#context;
+    return { device, keep, attrs, inputs, output, numerics: "f32", inputPlaces: inputs.map((type) => wholePlacement(type.dims)), outputPlace: wholePlacement(output.dims) };
+  }
+
+  #numbers(bytes: Uint8Array): Numbers {
+    const length = bytes.byteLength / 4;
+    return this.#dtype === "f32" || this.#dtype === "bf16" ? new Float32Array(bytes.buffer, bytes.byteOffset, length) : new Int32Array(bytes.buffer, bytes.byteOffset, length);
+  }
+}
+
+interface Received {
+  /** In the order of the group, this worker's own among them. */
+  readonly arrays: readonly Numbers[];
+  /** To be called once the arrays are not needed any more. */
+  readonly release: () => void;
+}
+
+const bytesOf = (array: Numbers): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);

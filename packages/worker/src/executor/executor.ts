@@ -1,0 +1,69 @@
+import type { Graph, Sharding, TensorType } from "@lapidary/ir";
+import { LapidaryError } from "@lapidary/std";
+import type { ArrayData } from "../blocks.js";
+import type { DeviceTensor } from "../device/tfjs.js";
+
+/** A value as a worker holds it: one tensor for its block (stacked), or one for every chip (chipwise). */
+export type Held = readonly DeviceTensor[];
+
+/** An input or output of a loaded program: its type on the whole array. */
+export interface Port {
+  readonly name: string;
+  readonly type: TensorType;
+  readonly sharding: Sharding;
+}
+
+/** Where the time of runs went, in milliseconds, summed since the program was loaded. */
+export interface RunTimes {
+  readonly gemm_ms: number;
+  readonly otherKernels_ms: number;
+  readonly fabricWait_ms: number;
+  readonly total_ms: number;
+  readonly runs: number;
+}
+
+/** A program, bound to kernels. */
+export interface Executable {
+  /** In the order of the program. */
+  readonly parameters: readonly Port[];
+  readonly outputs: readonly Port[];
+  /**
+   * @param inputs one for each parameter
+   * @param donated per parameter, whether its value is consumed: then it is disposed at its last use
+   * @param tag names this run: the same on all workers, never used twice
+   * @throws LAP_WORKER_KERNEL naming the value whose kernel failed; PeerLostError
+   */
+  run(inputs: readonly Held[], donated: readonly boolean[], tag: string): Promise<Held[]>;
+  readonly times: RunTimes;
+  dispose(): void;
+}
+
+/** The ways to run per-chip programs on this worker. They mean the same. */
+export interface Executor {
+  /** @param chip a per-chip program, with a sharding on every value */
+  load(chip: Graph): Executable;
+  /** Holds this worker's block of a whole array of type `type`. */
+  put(type: TensorType, sharding: Sharding, block: ArrayData): Held;
+  /** This worker's block. */
+  fetch(held: Held, type: TensorType, sharding: Sharding): ArrayData;
+}
+
+export const disposeHeld = (held: Held): void => {
+  for (const tensor of held) tensor.dispose();
+};
+
+export const heldBytes = (held: Held): number => held.reduce((sum, tensor) => sum + tensor.size * (tensor.dtype === "bool" ? 1 : 4), 0);
+
+/** A kernel that failed, with the provenance of what it computes. */
+export function kernelError(cause: unknown, op: string, name: string): LapidaryError {
+  if (cause instanceof LapidaryError) return cause;
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const outOfMemory = /OOM|out of memory|allocat/i.test(message);
+  return new LapidaryError({
+    code: outOfMemory ? "LAP_WORKER_MEMORY" : "LAP_WORKER_KERNEL",
+    message: `${op} failed: ${message}`,
+    place: name,
+    remedy: outOfMemory ? "use a smaller batch or model, or more workers on machines with more memory" : "run the same program with `executor: chipwise`; if it passes there, this is a bug of the worker",
+    cause,
+  });
+}

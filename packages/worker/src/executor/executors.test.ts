@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { compile, gradients } from "@lapidary/compiler";
+import { randomCase } from "@lapidary/compiler/testing";
+import { memoryPeers, type Peers } from "@lapidary/fabric";
+import { type Graph, GraphBuilder, type Tensor, interpret, parametersOf } from "@lapidary/ir";
+import { must, seededRandom, systemClock } from "@lapidary/std";
+import { type Mesh, makeWorkerGrid } from "@lapidary/topology";
+import { takeBlock, wholeFromBlocks } from "../blocks.js";
+import { type Device, openDevice } from "../device/device.js";
+import { scaledDifference, toArrayData, toTensor } from "../kernels/testing.js";
+import { chipwiseExecutor } from "./chipwise.js";
+import { type Executable, type Executor, type Held, disposeHeld } from "./executor.js";
+import { stackedExecutor } from "./stacked.js";
+
+const whole = makeWorkerGrid;
+
+/** A random graph with the gradients of its loss, as a training step has them. */
+function withGradients(graph: Graph): Graph {
+  const g = new GraphBuilder("step");
+  for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
+  for (const { name, value } of graph.outputs) g.output(name, g.get(value));
+  const loss = g.get(must(graph.outputs.find(({ name }) => name === "loss"), "loss").value);
+  const parameters = parametersOf(graph).map(({ id }) => g.get(id));
+  gradients(g, loss, parameters).forEach((grad, i) => g.output(`grad.${parameters[i]?.name ?? i}`, grad));
+  return g.finish();
+}
+
+/** Runs a program on all workers of a grid, each with an executor of its own, and joins the outputs. */
+async function runOn(executors: readonly Executor[], mesh: Mesh, chip: Graph, inputs: ReadonlyMap<string, Tensor>, runs = 1): Promise<Map<string, Tensor>> {
+  const grid = whole(mesh, executors.length);
+  const loaded: Executable[] = executors.map((executor) => executor.load(chip));
+  const held: Held[][] = executors.map((executor, worker) =>
+    must(loaded[worker], "program").parameters.map(({ name, type, sharding }) => executor.put(type, sharding, takeBlock(toArrayData(must(inputs.get(name), name)), mesh, grid, worker, sharding))),
+  );
+  let outputs: Held[][] = [];
+  for (let run = 0; run < runs; run++) {
+    for (const values of outputs.flat()) disposeHeld(values);
+    outputs = await Promise.all(loaded.map((program, worker) => program.run(must(held[worker], "inputs"), program.parameters.map(() => run === runs - 1), `run${run}`)));
+  }
+  const first = must(loaded[0], "program");
+  const results = new Map(
+    first.outputs.map(({ name, type, sharding }, i) => [
+      name,
+      toTensor(wholeFromBlocks(type, mesh, grid, sharding, (worker) => must(executors[worker], "executor").fetch(must(outputs[worker]?.[i], name), type, sharding))),
+    ]),
+  );
+  for (const values of outputs.flat()) disposeHeld(values);
+  for (const program of loaded) program.dispose();
+  return results;
+}
+
+function expectSame(actual: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<string, Tensor>, what: string): void {
+  for (const [name, want] of expected) {
+    const d = scaledDifference(must(actual.get(name), name), want);
+    assert.ok(d < 2e-4, `${what}: ${name} differs by ${d}`);
+  }
+}
+
+describe("executors", () => {
+  let device: Device;
+  const gangs = new Map<number, Peers[]>();
+  before(async () => {
+    device = await openDevice();
+    for (const size of [2, 3, 4, 6]) gangs.set(size, await memoryPeers(size));
+  });
+  after(() => Promise.all([...gangs.values()].flat().map((peers) => peers.close())));
+
+  const stacked = (mesh: Mesh, workers: number): Executor[] => {
+    const grid = whole(mesh, workers);
+    return Array.from({ length: grid.workers }, (_, worker) => stackedExecutor({ device, mesh, grid, worker, peers: gangs.get(grid.workers)?.[worker], numerics: "f32", clock: systemClock }));
+  };
+
+  it("give what the interpreter gives, stacked and chipwise, for random steps on random meshes with any number of workers", function () {
+    this.timeout(0);
+    return fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: 2 ** 31 - 1 }), async (seed) => {
+        const { graph, mesh, shardings, inputs } = randomCase(seed);
+        const step = withGradients(graph);
+        const { chip } = compile(step, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
+        const expected = interpret(step, inputs);
+        if ([...expected.values()].some(({ data }) => data.some((x) => Math.abs(x) > 1e4))) return; // beyond what f32 can compare
+        const tensors = device.tf.memory().numTensors;
+        expectSame(await runOn(stacked(mesh, 1), mesh, chip, inputs, 2), expected, `seed ${seed}, stacked`);
+        const workers = whole(mesh, 2 + seededRandom(seed).integer(5)).workers;
+        if (gangs.has(workers)) expectSame(await runOn(stacked(mesh, workers), mesh, chip, inputs), expected, `seed ${seed}, ${workers} workers`);
+        expectSame(await runOn([chipwiseExecutor(device, mesh, "f32", systemClock)], mesh, chip, inputs), expected, `seed ${seed}, chipwise`);
+        assert.equal(device.tf.memory().numTensors, tensors, `seed ${seed} leaves no tensor behind`);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});

@@ -1,0 +1,259 @@
+import { type HostProgram, lower } from "@lapidary/compiler";
+import type { Peers } from "@lapidary/fabric";
+import { type CollectiveName, type Graph, type TensorType, collectiveNames } from "@lapidary/ir";
+import { type Clock, assert, must } from "@lapidary/std";
+import { type Mesh, type WorkerGrid, atomsSize } from "@lapidary/topology";
+import type { Device } from "../device/device.js";
+import type { Bound } from "../device/native-ops.js";
+import type { DeviceTensor } from "../device/tfjs.js";
+import { type KernelContext, type KernelName, type Numerics, type Placement, bindKernel, blockPlacement, wholePlacement } from "../kernels/index.js";
+import { makePlan } from "../plan/make-plan.js";
+import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
+import { downloadAs, portsOf } from "./chipwise.js";
+import { type Crossing, bindCrossing } from "./crossing.js";
+import { type Executable, type Executor, type Held, type Port, kernelError } from "./executor.js";
+
+export interface StackedOptions {
+  readonly device: Device;
+  readonly mesh: Mesh;
+  readonly grid: WorkerGrid;
+  readonly worker: number;
+  readonly peers: Peers | undefined;
+  readonly numerics: Numerics;
+  readonly clock: Clock;
+}
+
+/** The executor that trains: one tensor a value for the whole block of chips. What crosses the block's edge goes to the peers. */
+export function stackedExecutor(options: StackedOptions): Executor {
+  const { device, mesh, grid } = options;
+  return {
+    load: (graph) => loadHostProgram(lower(graph, grid), options, portsOf(graph, mesh)),
+    put: (type, _sharding, block) => [device.upload(type.dtype, block.dims, block.data)],
+    fetch: ([tensor], type) => {
+      const held = must(tensor, "tensor");
+      return downloadAs(device, held, type, held.shape);
+    },
+  };
+}
+
+export function loadHostProgram(program: HostProgram, options: StackedOptions, ports: { readonly parameters: readonly Port[]; readonly outputs: readonly Port[] }): StackedProgram {
+  const { device, numerics } = options;
+  const plan = makePlan(program.graph, { roundProducts: numerics === "mxu" && !device.productsRoundToBf16 });
+  return new StackedProgram(program, plan, options, ports);
+}
+
+/** What happens at one place of the order. `frees` are dead from here on; parameters among them only if donated. */
+type Step =
+  | { readonly kind: "kernel"; readonly node: PlanNode; readonly run: Bound; readonly isGemm: boolean; readonly frees: readonly NodeId[] }
+  | { readonly kind: "start"; readonly node: PlanNode; readonly run: Crossing; readonly frees: readonly NodeId[] }
+  | { readonly kind: "finish"; readonly node: PlanNode; readonly frees: readonly NodeId[] };
+
+export class StackedProgram implements Executable {
+  readonly parameters: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly plan: Plan;
+  readonly #clock: Clock;
+  readonly #steps: readonly Step[];
+  /** By node: tensors that are the same in every run. */
+  readonly #constants: readonly (DeviceTensor | undefined)[];
+  readonly #kept: DeviceTensor[] = [];
+  readonly #parameterNodes: readonly NodeId[];
+  #gemm_ms = 0;
+  #otherKernels_ms = 0;
+  #fabricWait_ms = 0;
+  #total_ms = 0;
+  #runs = 0;
+
+  constructor(program: HostProgram, plan: Plan, options: StackedOptions, ports: { readonly parameters: readonly Port[]; readonly outputs: readonly Port[] }) {
+    ({ parameters: this.parameters, outputs: this.outputs } = ports);
+    this.plan = plan;
+    this.#clock = options.clock;
+    this.#parameterNodes = plan.nodes.filter((node) => node.op === "parameter").map((node) => node.id);
+    assert(this.#parameterNodes.length === this.parameters.length, "a plan has the parameters of its program");
+    const binder = new Binder(program, plan, options, this.#kept);
+    this.#constants = binder.computeConstants();
+    this.#steps = binder.steps();
+  }
+
+  get times(): Executable["times"] {
+    return { gemm_ms: this.#gemm_ms, otherKernels_ms: this.#otherKernels_ms, fabricWait_ms: this.#fabricWait_ms, total_ms: this.#total_ms, runs: this.#runs };
+  }
+
+  async run(inputs: readonly Held[], donated: readonly boolean[], tag: string): Promise<Held[]> {
+    const clock = this.#clock;
+    const began = clock.monotonic();
+    const slots = this.#constants.slice();
+    const given = new Set<NodeId>();
+    this.#parameterNodes.forEach((node, i) => {
+      slots[node] = must(inputs[i]?.[0], "input");
+      if (donated[i] !== true) given.add(node);
+    });
+    const pending = new Map<NodeId, Promise<DeviceTensor>>();
+    let at: PlanNode | undefined;
+    let now = began;
+    try {
+      for (const step of this.#steps) {
+        at = step.node;
+        const { id } = at;
+        switch (step.kind) {
+          case "kernel": {
+            slots[id] = step.run(at.inputs.map((input) => slots[input] as DeviceTensor));
+            const then = now;
+            now = clock.monotonic();
+            if (step.isGemm) this.#gemm_ms += now - then;
+            else this.#otherKernels_ms += now - then;
+            break;
+          }
+          case "start": {
+            const crossing = step.run(slots[at.inputs[0] as NodeId] as DeviceTensor, `${tag}/${id}`);
+            // Whoever awaits it hears of its failure; until then it is no unhandled one.
+            crossing.catch(() => undefined);
+            pending.set(id, crossing);
+            const then = now;
+            now = clock.monotonic();
+            this.#otherKernels_ms += now - then;
+            break;
+          }
+          case "finish": {
+            slots[id] = await must(pending.get(id), "started collective");
+            pending.delete(id);
+            const then = now;
+            now = clock.monotonic();
+            this.#fabricWait_ms += now - then;
+          }
+        }
+        for (const dead of step.frees) {
+          if (given.has(dead)) continue;
+          slots[dead]?.dispose();
+          slots[dead] = undefined;
+        }
+      }
+    } catch (error) {
+      for (const crossing of pending.values()) void crossing.then((tensor) => tensor.dispose(), () => undefined);
+      slots.forEach((tensor, node) => {
+        if (tensor !== this.#constants[node] && !given.has(node)) tensor?.dispose();
+      });
+      throw kernelError(error, at?.op ?? "run", at?.value.name ?? "");
+    }
+    // A donated input that nothing uses is consumed all the same.
+    for (const node of this.#parameterNodes) if (!given.has(node)) slots[node]?.dispose();
+    this.#runs++;
+    this.#total_ms += clock.monotonic() - began;
+    return this.plan.outputs.map(({ node }) => [must(slots[node], "output")]);
+  }
+
+  dispose(): void {
+    for (const tensor of this.#kept.splice(0)) tensor.dispose();
+    for (const tensor of this.#constants) tensor?.dispose();
+  }
+}
+
+/** Turns the nodes of a plan into steps: all look-ups are done here. */
+class Binder {
+  constructor(
+    readonly program: HostProgram,
+    readonly plan: Plan,
+    readonly options: StackedOptions,
+    readonly kept: DeviceTensor[],
+  ) {}
+
+  /** Tensors of constant nodes that something else uses; the others are dropped again. */
+  computeConstants(): (DeviceTensor | undefined)[] {
+    const { nodes } = this.plan;
+    const slots: (DeviceTensor | undefined)[] = nodes.map(() => undefined);
+    const used = new Set(nodes.flatMap((node) => (node.constant ? [] : node.inputs)));
+    for (const node of nodes) if (node.constant) slots[node.id] = this.#kernel(node)(node.inputs.map((id) => must(slots[id], "constant")));
+    return slots.map((tensor, id) => {
+      if (tensor === undefined || used.has(id)) return tensor;
+      tensor.dispose();
+      return undefined;
+    });
+  }
+
+  steps(): Step[] {
+    const { nodes, outputs } = this.plan;
+    const order = this.#order();
+    // Freed where they are used last, or at once where nothing uses them.
+    const ends = new Map<NodeId, number>();
+    order.forEach(({ kind, node }, i) => {
+      if (kind !== "start") ends.set(node.id, i);
+      if (kind !== "finish") for (const id of node.inputs) ends.set(id, i);
+    });
+    const outputNodes = new Set(outputs.map(({ node }) => node));
+    const frees: NodeId[][] = order.map(() => []);
+    for (const [id, i] of ends) if (!must(nodes[id], "node").constant && !outputNodes.has(id)) frees[i]?.push(id);
+    const crossings = new Map(order.flatMap(({ kind, node }): [NodeId, Crossing][] => (kind === "start" ? [[node.id, this.#crossing(node)]] : [])));
+    return order.map(({ kind, node }, i): Step => {
+      const dead = frees[i] ?? [];
+      switch (kind) {
+        case "kernel":
+          return { kind, node, run: this.#kernel(node), isGemm: node.op === "dot_general", frees: dead };
+        case "start":
+          return { kind, node, run: must(crossings.get(node.id), "crossing"), frees: dead };
+        case "finish":
+          return { kind, node, frees: dead };
+      }
+    });
+  }
+
+  /** Collectives start where they stand and are waited for at their first use. */
+  #order(): { kind: Step["kind"]; node: PlanNode }[] {
+    const order: { kind: Step["kind"]; node: PlanNode }[] = [];
+    const open = new Map<NodeId, PlanNode>();
+    const finish = (id: NodeId): void => {
+      const node = open.get(id);
+      if (node === undefined) return;
+      open.delete(id);
+      order.push({ kind: "finish", node });
+    };
+    for (const node of this.plan.nodes) {
+      if (node.op === "parameter" || node.constant) continue;
+      for (const id of node.inputs) finish(id);
+      if (collectiveNames.has(node.op)) {
+        order.push({ kind: "start", node });
+        open.set(node.id, node);
+      } else order.push({ kind: "kernel", node });
+    }
+    for (const id of [...open.keys()]) finish(id);
+    return order;
+  }
+
+  #crossing(node: PlanNode): Crossing {
+    const { device, mesh, grid, worker, peers } = this.options;
+    const collective = must(this.program.collectives.get(node.value.id), `collective ${node.value.name}`);
+    const input = must(this.plan.nodes[node.inputs[0] ?? -1], "operand").type;
+    const kind = "kind" in node.attrs ? node.attrs.kind : "sum";
+    return bindCrossing({ device, mesh, grid, worker, peers, keep: (tensor) => this.#keep(tensor) }, node.op as CollectiveName, kind, collective, input, node.type);
+  }
+
+  #kernel(node: PlanNode): Bound {
+    const inputs = node.inputs.map((id) => must(this.plan.nodes[id], "operand"));
+    const context = {
+      device: this.options.device,
+      attrs: node.attrs,
+      inputs: inputs.map(({ type }) => type),
+      output: node.type,
+      numerics: "f32",
+      inputPlaces: inputs.map((input, i) => this.#place(node, i, input.type)),
+      outputPlace: this.#place(node, undefined, node.type),
+      keep: (tensor: DeviceTensor) => this.#keep(tensor),
+    } as unknown as KernelContext<KernelName>;
+    return bindKernel(node.op as KernelName, context);
+  }
+
+  /** Where an operand (or the result) of an op stands; only ops that look at it are asked. */
+  #place(node: PlanNode, operand: number | undefined, type: TensorType): Placement {
+    const { mesh, grid, worker } = this.options;
+    const { graph } = this.program;
+    if (!["iota", "rng_normal", "gather", "scatter"].includes(node.op)) return wholePlacement(type.dims);
+    const value = operand === undefined ? node.value : must(graph.values[node.value.inputs[operand] ?? -1], "operand");
+    const sharding = must(value.sharding, `sharding of ${value.name}`);
+    const whole = value.type.dims.map((size, d) => size * atomsSize(mesh, (sharding.dims[d] ?? []).filter((id) => grid.atoms.includes(id))));
+    return blockPlacement(mesh, grid, worker, whole, sharding);
+  }
+
+  #keep(tensor: DeviceTensor): DeviceTensor {
+    this.kept.push(tensor);
+    return tensor;
+  }
+}

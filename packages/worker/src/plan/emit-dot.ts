@@ -1,0 +1,69 @@
+import { type DimPair, type Value, type ValueOf, dotLayout } from "@lapidary/ir";
+import { must } from "@lapidary/std";
+import { type DotGroups, type GemmOperand, planDot } from "../kernels/dot-plan.js";
+import { isViewTranspose } from "../kernels/shape.js";
+import type { NodeId, PlanBuilder } from "./plan.js";
+
+/**
+ * A `dot_general` as its parts: rounding under `mxu`, transposes that the layout forces, and one product between views. Parts that several products
+ * share (a weight rounded, a query transposed) are made once.
+ *
+ * - A free dim in which an operand repeats repeats in the result.
+ * - A batch dim in which the right operand repeats (keys shared by many heads) is a free dim of the left one, as long as only such dims follow:
+ *
+ *       q [B, H, T, d] · k [B, 1, S, d], batch B, H  →  [B, H·T, d] · [B, S, d]ᵀ: one product for all heads
+ */
+export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: readonly NodeId[]): NodeId {
+  const asValue = value as unknown as Value;
+  const [fullLeft, fullRight] = [b.fullDims(must(value.inputs[0], "operand")), b.fullDims(must(value.inputs[1], "operand"))];
+  let [left, right] = [must(inputs[0], "operand"), must(inputs[1], "operand")];
+  const { batch, contracting } = value.attrs;
+
+  // Contracted dims must be there in both.
+  left = b.repeatAlong(left, contracting.map(([l]) => l), fullLeft, asValue);
+  right = b.repeatAlong(right, contracting.map(([, r]) => r), fullRight, asValue);
+  const repeatsLeft = ([l, r]: DimPair): boolean => b.dims(left)[l] === 1 && b.dims(right)[r] !== 1;
+  const repeatsRight = ([l, r]: DimPair): boolean => b.dims(right)[r] === 1 && b.dims(left)[l] !== 1;
+  left = b.repeatAlong(left, batch.filter(repeatsLeft).map(([l]) => l), fullLeft, asValue);
+  const shared = trailing(batch, repeatsRight, (pair) => b.dims(left)[pair[0]] === 1);
+  right = b.repeatAlong(right, batch.filter((pair) => repeatsRight(pair) && !shared.includes(pair)).map(([, r]) => r), fullRight, asValue);
+
+  const layout = dotLayout(fullLeft.length, fullRight.length, batch, contracting);
+  const groups: DotGroups = {
+    batch: batch.filter((pair) => !shared.includes(pair)),
+    contracting,
+    lhsFree: [...shared.map(([l]) => l), ...layout.lhsFree],
+    rhsFree: layout.rhsFree,
+  };
+  const plan = planDot(groups, b.dims(left), b.dims(right), shared.map(([, r]) => r));
+  const dims = [...batch.map(([l]) => b.dims(left)[l] ?? 1), ...layout.lhsFree.map((d) => b.dims(left)[d] ?? 1), ...layout.rhsFree.map((d) => b.dims(right)[d] ?? 1)];
+  const operands = [arrange(left, plan.lhs), arrange(right, plan.rhs)];
+  const rank = plan.dims.length;
+  const [lastRow, lastColumn] = [rank - 2, rank - 1];
+  const product = b.emit(
+    "dot_general",
+    { batch: rank === 3 ? [[0, 0]] : [], contracting: [[plan.lhs.adjoint ? lastRow : lastColumn, plan.rhs.adjoint ? lastColumn : lastRow]] },
+    operands,
+    { dtype: value.type.dtype, dims: plan.dims },
+    asValue,
+  );
+  return b.view(product, dims, asValue);
+
+  function arrange(node: NodeId, { permutation, dims: matrix }: GemmOperand): NodeId {
+    let arranged = node;
+    const { dtype } = b.get(arranged).type;
+    if (b.roundProducts && dtype !== "bf16") arranged = b.emit("convert", { dtype: "bf16" }, [arranged], { dtype: "bf16", dims: b.dims(arranged) }, asValue);
+    if (permutation !== undefined && !isViewTranspose(b.dims(arranged), permutation)) {
+      const type = b.get(arranged).type;
+      arranged = b.emit("transpose", { permutation }, [arranged], { ...type, dims: permutation.map((p) => type.dims[p] ?? 1) }, asValue);
+    }
+    return b.view(arranged, matrix, asValue);
+  }
+}
+
+/** The longest tail of pairs that are `wanted`, or that do not matter. */
+function trailing(pairs: readonly DimPair[], wanted: (pair: DimPair) => boolean, neutral: (pair: DimPair) => boolean): DimPair[] {
+  let from = pairs.length;
+  while (from > 0 && (wanted(must(pairs[from - 1], "pair")) || neutral(must(pairs[from - 1], "pair")))) from--;
+  return pairs.slice(from).filter(wanted);
+}

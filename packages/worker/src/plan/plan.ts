@@ -1,0 +1,117 @@
+import { type Graph, type OpAttrs, type OpName, type TensorType, type Value, type ValueId, sameDims } from "@lapidary/ir";
+import { assert, must } from "@lapidary/std";
+
+/** Index of a node in its plan. */
+export type NodeId = number;
+
+/**
+ * One kernel call, or one collective, of a worker's step. `type` is what is really held: where a value repeats along a dim,
+ * its node has 1 there.
+ */
+export interface PlanNodeOf<N extends OpName> {
+  readonly id: NodeId;
+  readonly op: N;
+  readonly attrs: OpAttrs[N];
+  readonly inputs: readonly NodeId[];
+  readonly type: TensorType;
+  /** The value of the program that this is computed for: its provenance and its place in the whole array. */
+  readonly value: Value;
+  /** The same in every run: computed once, at load. */
+  readonly constant: boolean;
+}
+export type PlanNode = { [N in OpName]: PlanNodeOf<N> }[OpName];
+
+/** What a worker calls, in order. Every output is a node of its own, with the full dims of its value, that nothing else keeps. */
+export interface Plan {
+  readonly nodes: readonly PlanNode[];
+  readonly outputs: readonly { readonly name: string; readonly node: NodeId }[];
+}
+
+/** Ops whose result depends on where the part stands in the whole array. */
+const placedOps: ReadonlySet<OpName> = new Set<OpName>(["iota", "rng_normal", "gather", "scatter"]);
+/** Made anew in every run: each run's inputs, what comes from other workers, and random numbers, which would otherwise be held twice. */
+const neverConstant: ReadonlySet<OpName> = new Set<OpName>(["parameter", "rng_normal", "all_gather", "reduce_scatter", "all_reduce", "all_to_all", "shard_slice"]);
+
+/** Appends nodes; equal ones are one. */
+export class PlanBuilder {
+  readonly nodes: PlanNode[] = [];
+  readonly #known = new Map<string, NodeId>();
+
+  constructor(
+    readonly graph: Graph,
+    readonly roundProducts: boolean,
+  ) {}
+
+  get(id: NodeId): PlanNode {
+    return must(this.nodes[id], `node ${id}`);
+  }
+
+  dims(id: NodeId): readonly number[] {
+    return this.get(id).type.dims;
+  }
+
+  /** @param options.fresh a node of its own, made in every run though its inputs are constant */
+  emit<N extends OpName>(op: N, attrs: OpAttrs[N], inputs: readonly NodeId[], type: TensorType, value: Value, options: { readonly fresh?: boolean } = {}): NodeId {
+    const fresh = options.fresh ?? false;
+    // Collectives of equal text may differ in their layout, which belongs to their value.
+    const place = placedOps.has(op) ? [value.sharding, value.inputs.map((id) => this.graph.values[id]?.sharding)] : neverConstant.has(op) || fresh ? this.nodes.length : undefined;
+    const constant = !fresh && !neverConstant.has(op) && inputs.every((id) => this.get(id).constant);
+    // What the backward pass computes again is not to be kept from the forward pass.
+    const again = !constant && value.phase === "recompute";
+    const key = JSON.stringify([op, attrs, inputs, type, place, again]);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const id = this.nodes.length;
+    this.nodes.push({ id, op, attrs, inputs, type, value, constant } as unknown as PlanNode);
+    this.#known.set(key, id);
+    return id;
+  }
+
+  /** The same elements under other dims. */
+  view(id: NodeId, dims: readonly number[], value: Value): NodeId {
+    const { type, op, attrs } = this.get(id);
+    if (sameDims(type.dims, dims)) return id;
+    if (op === "constant") return this.emit("constant", { ...attrs, dims }, [], { ...type, dims }, value);
+    return this.emit("reshape", { dims }, [id], { ...type, dims }, value);
+  }
+
+  /** Repeats a node along dims where it has 1 and `dims` has more. */
+  repeat(id: NodeId, dims: readonly number[], value: Value, options: { readonly fresh?: boolean } = {}): NodeId {
+    const { type, op, attrs } = this.get(id);
+    assert(type.dims.length === dims.length && type.dims.every((size, d) => size === 1 || size === dims[d]), "a node repeats along dims of 1", type.dims, dims);
+    if (sameDims(type.dims, dims)) return id;
+    if (op === "constant") return this.emit("constant", { ...attrs, dims }, [], { ...type, dims }, value, options);
+    return this.emit("broadcast_in_dim", { dims, broadcastDimensions: dims.map((_, d) => d) }, [id], { ...type, dims }, value, options);
+  }
+
+  /** Repeats along the chosen dims only. */
+  repeatAlong(id: NodeId, chosen: readonly number[], full: readonly number[], value: Value): NodeId {
+    return this.repeat(id, this.dims(id).map((size, d) => (chosen.includes(d) ? (full[d] ?? size) : size)), value);
+  }
+
+  /** Dims of the value in the program. */
+  fullDims(id: ValueId): readonly number[] {
+    return must(this.graph.values[id], "value").type.dims;
+  }
+}
+
+/** Nodes that an output needs, renumbered; parameters stay. */
+export function dropDeadNodes(plan: Plan): Plan {
+  const alive = plan.nodes.map((node) => node.op === "parameter");
+  for (const { node } of plan.outputs) alive[node] = true;
+  for (let id = plan.nodes.length - 1; id >= 0; id--) if (alive[id] === true) for (const input of must(plan.nodes[id], "node").inputs) alive[input] = true;
+  const to = new Map<NodeId, NodeId>();
+  const nodes: PlanNode[] = [];
+  for (const node of plan.nodes) {
+    if (alive[node.id] !== true) continue;
+    to.set(node.id, nodes.length);
+    nodes.push({ ...node, id: nodes.length, inputs: node.inputs.map((id) => must(to.get(id), "operand")) } as PlanNode);
+  }
+  return { nodes, outputs: plan.outputs.map(({ name, node }) => ({ name, node: must(to.get(node), "output") })) };
+}
+
+/** The text of a plan, as tests and logs show it. */
+export function printPlan(plan: Plan): string {
+  const lines = plan.nodes.map((node) => `%${node.id} = ${node.op}${node.inputs.map((id) => ` %${id}`).join("")}${Object.entries(node.attrs).map(([key, attr]) => ` ${key}=${JSON.stringify(attr)}`).join("")} : ${node.type.dtype}[${node.type.dims.join(",")}]${node.constant ? " once" : ""} @${node.value.name}`);
+  return [...lines, `return ${plan.outputs.map(({ name, node }) => `${name}=%${node}`).join(" ")}`].join("\n");
+}

@@ -1,0 +1,26 @@
+/**
+ * How a reshape acts on an array that repeats along some dims, held with 1 there. Dims of both shapes form groups of equal product,
+ * walked from the major end; a group that repeats altogether still does so, one that repeats in part must be held whole.
+ *
+ *     from [B, T, H, d], held [B, 1, H, d]   to [B·T, H·d]     B and T are one group: held becomes [B, T, H, d]
+ *     from [B, T, H·d],  held [1, T, 1]      to [B, T, H, d]   result held [1, T, 1, 1]
+ */
+export function regroup(from: readonly number[], held: readonly number[], to: readonly number[]): { readonly held: readonly number[]; readonly dims: readonly number[] } {
+  const [whole, dims] = [[...held], [...to]];
+  let [i, j] = [0, 0];
+  while (i < from.length || j < to.length) {
+    const [firstFrom, firstTo] = [i, j];
+    let [a, b] = [1, 1];
+    do {
+      if (a <= b && i < from.length) a *= from[i++] ?? 1;
+      else if (j < to.length) b *= to[j++] ?? 1;
+      else a *= from[i++] ?? 1;
+    } while (a !== b);
+    const large = range(firstFrom, i).filter((d) => from[d] !== 1);
+    if (large.every((d) => held[d] === 1)) for (const d of range(firstTo, j)) dims[d] = 1;
+    else for (const d of large) whole[d] = from[d] ?? 1;
+  }
+  return { held: whole, dims };
+}
+
+const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, k) => from + k);
