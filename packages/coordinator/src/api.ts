@@ -238,13 +238,13 @@ export type StreamEvent = z.infer<typeof streamEventSchema>;
 
 export const collectiveSchema = z.object({
   op: z.string(),
-  /** The mesh axes it runs over, joined by commas: `data`, `model:(1)4`, `data,model`. */
+  /** The mesh axes it runs over, joined by `+`: `data`, `model:(1)4`, `data+model`. */
   axis: z.string(),
   /** In one step. */
   count,
   /** That one chip sends in one step, over all of them. */
   bytes_per_chip: z.number(),
-  /** What asked for it; the most frequent reason, when there are several. */
+  /** What asked for it: the reason of the largest of them. */
   why: z.string(),
 });
 export type CollectiveRow = z.infer<typeof collectiveSchema>;
