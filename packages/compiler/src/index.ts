@@ -1,5 +1,6 @@
 export * from "./compile.js";
 export * from "./differentiate/index.js";
+export * from "./explain/index.js";
 export * from "./lower/index.js";
 export * from "./memory/index.js";
 export * from "./optimize/index.js";

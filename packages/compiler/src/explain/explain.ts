@@ -1,0 +1,196 @@
+import { LapidaryError, must, suggest } from "@lapidary/std";
+import { type AtomId, type Mesh, atomsSize, chipCoordinates, chipCount, meshSize, printAtoms, shardIndex } from "@lapidary/topology";
+import { type Sharding, type Value, type ValueId, bytesOf, printSharding, printType } from "@lapidary/ir";
+import { bytesPerChip } from "../partition/index.js";
+import type { Program } from "../program.js";
+import { collectivesOf } from "../report/index.js";
+import { blockOf } from "../rematerialize/index.js";
+
+/** Collectives that exist for the same reason in every block of the model, as one line. */
+export interface ExplainedCollective {
+  readonly op: string;
+  readonly axis: string;
+  /** Name of the value, with `*` for the number of the block. */
+  readonly value: string;
+  readonly count: number;
+  readonly bytes_per_chip: number;
+  /** Of all bytes that a chip sends in a step, 0 to 1. */
+  readonly share: number;
+  readonly phase: string;
+  readonly why: string;
+}
+
+/** The collectives of a program with their causes, most bytes first; equal ones of different blocks are counted together. */
+export function explainCollectives(program: Program): ExplainedCollective[] {
+  const groups = new Map<string, { first: Value; value: string; count: number; bytes: number }>();
+  let total = 0;
+  for (const value of collectivesOf(program.chip)) {
+    const bytes = bytesPerChip(value, must(program.chip.values[must(value.inputs[0], "operand")], "operand"));
+    total += bytes;
+    const name = withoutNumbers(value.name);
+    const key = JSON.stringify([value.op, value.attrs, name, value.type, value.phase]);
+    const group = groups.get(key) ?? { first: value, value: name, count: 0, bytes: 0 };
+    group.count++;
+    group.bytes += bytes;
+    groups.set(key, group);
+  }
+  return [...groups.values()]
+    .sort((a, b) => b.bytes - a.bytes)
+    .map(({ first, value, count, bytes }) => ({
+      op: first.op,
+      axis: "axes" in first.attrs ? first.attrs.axes.join("+") : "",
+      value,
+      count,
+      bytes_per_chip: bytes,
+      share: total === 0 ? 0 : bytes / total,
+      phase: first.phase ?? "forward",
+      why: count === 1 ? (first.cause ?? "") : withoutNumbers(first.cause ?? ""),
+    }));
+}
+
+/** `layers.3.mlp.down` → `layers.*.mlp.down`. */
+const withoutNumbers = (text: string): string => text.replace(/\.\d+\./g, ".*.");
+
+export interface ExplainedValue {
+  readonly name: string;
+  readonly type: string;
+  readonly sharding: string;
+  readonly bytes_per_chip: number;
+  readonly dims: readonly ExplainedDim[];
+  /** What the per-chip program does with it: the op that makes it, and each reshard with its reason. */
+  readonly versions: readonly { readonly op: string; readonly type: string; readonly sharding: string; readonly bytes_moved_per_chip: number; readonly why: string }[];
+  /** Ops whose wish for this value's sharding lost or won against another axis claim. */
+  readonly conflicts: readonly string[];
+  /** Other shardings of the same axes, what a chip would hold of them. */
+  readonly alternatives: readonly { readonly sharding: string; readonly bytes_per_chip: number; readonly gather_bytes_per_chip: number; readonly chosen: boolean }[];
+  readonly layout: string;
+}
+
+export interface ExplainedDim {
+  readonly size: number;
+  readonly logical_axis: string | null;
+  readonly axes: readonly string[];
+  /** From the rule to this value, op by op. */
+  readonly decided_by: readonly string[];
+}
+
+/** Everything the compiler knows of one value, by its name in the graph. */
+export function explainValue(program: Program, name: string, torus: readonly number[]): ExplainedValue {
+  const value = findValue(program, name);
+  const { mesh, propagated } = program;
+  const sharding = must(value.sharding, "sharding");
+  const own = program.chip.values.filter((v) => v.name === value.name && v.op !== "constant");
+  return {
+    name: value.name,
+    type: printType(value.type),
+    sharding: printSharding(mesh, sharding),
+    bytes_per_chip: bytesOf(value.type) / atomsSize(mesh, sharding.dims.flat()),
+    dims: value.type.dims.map((size, d) => ({
+      size,
+      logical_axis: value.logicalAxes?.[d] ?? null,
+      axes: printAtoms(mesh, sharding.dims[d] ?? []),
+      decided_by: (sharding.dims[d] ?? []).length === 0 ? [] : originChain(program, value.id, must(sharding.dims[d]?.[0], "atom")),
+    })),
+    versions: own.map((v) => {
+      const input = program.chip.values[v.inputs[0] ?? -1];
+      return { op: v.op, type: printType(v.type), sharding: printSharding(mesh, must(v.sharding, "sharding")), bytes_moved_per_chip: input === undefined ? 0 : bytesPerChip(v, input), why: v.cause ?? "" };
+    }),
+    conflicts: propagated.conflicts.flatMap((c) => (c.tensor === value.id ? [`${describeOp(program, c.op)} takes dim ${c.dimension} without ${printAtoms(mesh, c.atoms).join("+")} (${c.lost}): there ${c.won === "the op needs the dim whole" ? "the op needs the dim whole" : `${c.won} came first`}`] : [])),
+    alternatives: alternativesOf(mesh, value, sharding),
+    layout: drawLayout(mesh, torus, sharding),
+  };
+}
+
+/** A value by its whole name, or by an end of it that is unique. */
+function findValue(program: Program, name: string): Value {
+  const named = program.global.values.filter((v) => v.op !== "constant");
+  const exact = named.findLast((v) => v.name === name);
+  if (exact !== undefined) return exact;
+  const ending = [...new Map(named.filter((v) => v.name.endsWith(name)).map((v) => [v.name, v])).values()];
+  if (ending.length === 1) return must(ending[0], "value");
+  const near = ending.length > 1 ? ending.slice(0, 4).map((v) => v.name).join(", ") : suggest(name, new Set(named.map((v) => v.name)));
+  throw new LapidaryError({
+    code: "LAP_EXPLAIN_UNKNOWN",
+    message: ending.length > 1 ? `"${name}" names ${ending.length} values` : `the program has no value "${name}"`,
+    place: name,
+    remedy: near === undefined ? "use a parameter's name, or a name that `explain --stage propagate` prints" : ending.length > 1 ? `name one of them: ${near}, …` : `did you mean "${near}"?`,
+    exit: 102,
+  });
+}
+
+/** The way of an atom from the rule at its root to the value: nearest op first. */
+function originChain(program: Program, id: ValueId, atom: AtomId): string[] {
+  const { origins } = program.propagated;
+  const first = origins[id]?.get(atom);
+  if (first === undefined) return [];
+  return first.via === undefined ? [first.root] : [`by ${describeOp(program, first.via)}`, first.root];
+}
+
+const describeOp = (program: Program, id: ValueId): string => {
+  const value = must(program.global.values[id], "op");
+  return `${value.op} ${value.name}`;
+};
+
+/** The same axes on each other dim that they divide, and replication: what a chip holds, and what one gather of the whole costs. */
+function alternativesOf(mesh: Mesh, value: Value, sharding: Sharding): ExplainedValue["alternatives"] {
+  const moved = sharding.dims.findLast((atoms) => atoms.length > 0);
+  if (moved === undefined) return [];
+  const bytes = bytesOf(value.type);
+  const describe = (dims: readonly (readonly AtomId[])[], chosen: boolean): ExplainedValue["alternatives"][number] => {
+    const parts = atomsSize(mesh, dims.flat());
+    return { sharding: printSharding(mesh, { dims, unreduced: [], reduction: "sum" }), bytes_per_chip: bytes / parts, gather_bytes_per_chip: (bytes * (parts - 1)) / parts, chosen };
+  };
+  const others = value.type.dims.flatMap((size, d) => {
+    const dims = sharding.dims.map((atoms) => (atoms === moved ? [] : [...atoms]));
+    if (sharding.dims[d] === moved || size % (atomsSize(mesh, moved) * atomsSize(mesh, dims[d] ?? [])) !== 0) return [];
+    return [describe(dims.map((atoms, i) => (i === d ? [...atoms, ...moved] : atoms)), false)];
+  });
+  return [describe(sharding.dims, true), ...others, describe(sharding.dims.map(() => []), false)];
+}
+
+/**
+ * Which shard each chip holds, drawn over the torus: a cell a chip, the number is the shard's (row-major over the dims); chips with equal numbers
+ * hold the same data. Tori of other than two dims are drawn as rows of their last dim.
+ */
+export function drawLayout(mesh: Mesh, torus: readonly number[], sharding: Sharding): string {
+  const chips = Math.min(meshSize(mesh), chipCount({ dims: torus }));
+  const columns = torus.at(-1) ?? 1;
+  const shardOf = (chip: number): number => sharding.dims.reduce((n, atoms) => n * atomsSize(mesh, atoms) + shardIndex(mesh, chip, atoms), 0);
+  const width = Math.max(2, String(atomsSize(mesh, sharding.dims.flat()) - 1).length);
+  const rows: string[] = [`     ${Array.from({ length: columns }, (_, y) => `y${y}`.padStart(width + 1)).join("")}`];
+  for (let chip = 0; chip < chips; chip += columns) {
+    const x = chipCoordinates({ dims: torus }, chip).slice(0, -1).join(",");
+    rows.push(`x${x}`.padEnd(5) + Array.from({ length: columns }, (_, y) => String(shardOf(chip + y)).padStart(width + 1)).join(""));
+  }
+  return rows.join("\n");
+}
+
+/** What differs between two programs: shardings of states of equal name, and collectives by kind and axis. */
+export interface ProgramDifference {
+  readonly shardings: readonly { readonly name: string; readonly a: string; readonly b: string }[];
+  readonly collectives: readonly { readonly op: string; readonly axis: string; readonly count_a: number; readonly count_b: number; readonly bytes_a: number; readonly bytes_b: number }[];
+}
+
+export function diffPrograms(a: Program, b: Program): ProgramDifference {
+  const shardings = new Map<string, { a: string; b: string }>();
+  for (const [key, program] of [["a", a], ["b", b]] as const)
+    for (const value of program.global.values) {
+      if (value.op === "constant" || (value.op !== "parameter" && value.logicalAxes === undefined && blockOf(value) !== undefined)) continue;
+      const entry = shardings.get(value.name) ?? { a: "-", b: "-" };
+      entry[key] = printSharding(program.mesh, must(value.sharding, "sharding"));
+      shardings.set(value.name, entry);
+    }
+  const collectives = new Map<string, { op: string; axis: string; count_a: number; count_b: number; bytes_a: number; bytes_b: number }>();
+  for (const [key, program] of [["a", a], ["b", b]] as const)
+    for (const value of collectivesOf(program.chip)) {
+      const axis = "axes" in value.attrs ? value.attrs.axes.join("+") : "";
+      const entry = collectives.get(`${value.op} ${axis}`) ?? { op: value.op, axis, count_a: 0, count_b: 0, bytes_a: 0, bytes_b: 0 };
+      entry[`count_${key}`]++;
+      entry[`bytes_${key}`] += bytesPerChip(value, must(program.chip.values[must(value.inputs[0], "operand")], "operand"));
+      collectives.set(`${value.op} ${axis}`, entry);
+    }
+  return {
+    shardings: [...shardings].filter(([, s]) => s.a !== s.b).map(([name, s]) => ({ name, ...s })),
+    collectives: [...collectives.values()].sort((x, y) => Math.max(y.bytes_a, y.bytes_b) - Math.max(x.bytes_a, x.bytes_b)),
+  };
+}

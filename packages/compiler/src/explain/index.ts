@@ -1,0 +1,1 @@
+export { type ExplainedCollective, type ExplainedDim, type ExplainedValue, type ProgramDifference, diffPrograms, drawLayout, explainCollectives, explainValue } from "./explain.js";
