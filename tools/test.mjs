@@ -78,12 +78,16 @@ async function runTests() {
       times[group.name] = outcome.seconds;
       session.report.clear();
       const skipped = outcome.skipped === 0 ? "" : `, ${outcome.skipped} skipped`;
-      print(`${outcome.failures.length === 0 ? "✔" : "✘"} ${group.name}: ${outcome.passed} passed, ${outcome.failures.length} failed${skipped} (${outcome.seconds.toFixed(1)} s)`);
+      print(
+        `${outcome.failures.length === 0 ? "✔" : "✘"} ${group.name}: ${outcome.passed} passed, ${outcome.failures.length} failed${skipped} (${outcome.seconds.toFixed(1)} s)`,
+      );
       for (const { title, message } of outcome.failures) report(title, message);
     }
   };
   // The longest first, so that no core idles at the end.
-  const units = groups.filter(({ kind }) => kind === "unit").sort((a, b) => (times[b.name] ?? b.files.length) - (times[a.name] ?? a.files.length));
+  const units = groups
+    .filter(({ kind }) => kind === "unit")
+    .sort((a, b) => (times[b.name] ?? b.files.length) - (times[a.name] ?? a.files.length));
   await Promise.all(Array.from({ length: Math.min(availableParallelism(), 8) }, () => drain(units)));
   await drain(groups.filter(({ kind }) => kind === "e2e"));
   task.end();

@@ -16,7 +16,13 @@ export async function lint(session) {
   const bin = join(session.root, "node_modules");
   const [order, biome, types] = await Promise.all([
     checkOrder(session),
-    session.run(process.execPath, [join(bin, "@biomejs/biome/bin/biome"), "lint", "--colors=off", "--reporter=concise", "--max-diagnostics=none"]),
+    session.run(process.execPath, [
+      join(bin, "@biomejs/biome/bin/biome"),
+      "lint",
+      "--colors=off",
+      "--reporter=concise",
+      "--max-diagnostics=none",
+    ]),
     session.run(process.execPath, [join(bin, "@typescript/native/bin/tsc"), "-p", "tools/tsconfig.json", "--pretty", "false"]),
   ]);
   /** @type {Finding[]} */

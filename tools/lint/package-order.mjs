@@ -54,9 +54,15 @@ function readPackages(root, problems) {
     /** @type {string[]} */
     const tags = existsSync(project) ? (JSON.parse(readFileSync(project, "utf8")).tags ?? []) : [];
     const layer = Number(tags.find((tag) => tag.startsWith("layer:"))?.slice("layer:".length) ?? Number.NaN);
-    if (Number.isNaN(layer)) problems.push({ file: relative(root, project), line: 1, rule: "package-order", message: "has no tag layer:N" });
+    if (Number.isNaN(layer))
+      problems.push({ file: relative(root, project), line: 1, rule: "package-order", message: "has no tag layer:N" });
     const manifest = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"));
-    packages.set(name, { name, directory, layer, dependencies: Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies, ...manifest.peerDependencies }) });
+    packages.set(name, {
+      name,
+      directory,
+      layer,
+      dependencies: Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies, ...manifest.peerDependencies }),
+    });
   }
   return packages;
 }
@@ -122,7 +128,8 @@ function faultOf(packages, each, specifier) {
 function checkFile(root, packages, each, file, problems) {
   const text = readFileSync(file, "utf8");
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
-  const isTest = /\.test\.tsx?$/.test(file);
+  // What lies in testing/ is only imported by tests.
+  const isTest = /\.test\.tsx?$|\/testing\//.test(file);
   const place = relative(root, file);
   const readsEnvironment = each.name === "cli" || isTest || /(^|[/.-])main\.ts$/.test(file) || environmentReaders.includes(place);
   /** @param {number} position @param {string} rule @param {string} message */
@@ -144,7 +151,8 @@ function checkFile(root, packages, each, file, problems) {
     ts.forEachChild(node, visit);
   };
   visit(source);
-  for (const found of text.matchAll(/^\s*(?:\/\/|\/?\*+)\s*@ts-(?:ignore|nocheck)\b/gm)) complain(found.index + found[0].search(/\S/), "ts-ignore", "hides errors from the compiler");
+  for (const found of text.matchAll(/^\s*(?:\/\/|\/?\*+)\s*@ts-(?:ignore|nocheck)\b/gm))
+    complain(found.index + found[0].search(/\S/), "ts-ignore", "hides errors from the compiler");
 }
 
 /**
@@ -152,16 +160,24 @@ function checkFile(root, packages, each, file, problems) {
  * @returns {string | undefined}
  */
 function specifierOf(node) {
-  if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier !== undefined && ts.isStringLiteral(node.moduleSpecifier)) {
+  if (
+    (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) &&
+    node.moduleSpecifier !== undefined &&
+    ts.isStringLiteral(node.moduleSpecifier)
+  ) {
     return node.moduleSpecifier.text;
   }
-  if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument) && ts.isStringLiteral(node.argument.literal)) return node.argument.literal.text;
+  if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument) && ts.isStringLiteral(node.argument.literal))
+    return node.argument.literal.text;
   if (!ts.isCallExpression(node)) return undefined;
   const [argument] = node.arguments;
   if (argument === undefined || !ts.isStringLiteralLike(argument)) return undefined;
   const callee = node.expression;
   const imports = callee.kind === ts.SyntaxKind.ImportKeyword || (ts.isIdentifier(callee) && callee.text === "require");
-  const resolves = ts.isPropertyAccessExpression(callee) && callee.name.text === "resolve" && ["import.meta", "require"].includes(callee.expression.getText());
+  const resolves =
+    ts.isPropertyAccessExpression(callee) &&
+    callee.name.text === "resolve" &&
+    ["import.meta", "require"].includes(callee.expression.getText());
   return imports || resolves ? argument.text : undefined;
 }
 
@@ -199,17 +215,31 @@ function importFault(root, packages, each, file, specifier, isTest) {
 function brokenHabit(node, source, readsEnvironment) {
   if (node.kind === ts.SyntaxKind.AnyKeyword) return { rule: "no-any", message: "any switches the types off; unknown does not" };
   if (ts.isNonNullExpression(node)) return { rule: "no-non-null", message: "! asserts without looking; use must() of std" };
-  if (ts.isExportAssignment(node) || (ts.canHaveModifiers(node) && ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.DefaultKeyword))) {
+  if (
+    ts.isExportAssignment(node) ||
+    (ts.canHaveModifiers(node) && ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.DefaultKeyword))
+  ) {
     return { rule: "no-default-export", message: "a default export has no name to search for" };
   }
   if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression) && ["only", "skip"].includes(node.expression.name.text)) {
     const subject = node.expression.expression.getText(source);
-    if (["describe", "context", "it", "test", "suite", "specify"].includes(subject)) return { rule: "no-partial-tests", message: `${subject}.${node.expression.name.text} leaves tests out` };
+    if (["describe", "context", "it", "test", "suite", "specify"].includes(subject))
+      return { rule: "no-partial-tests", message: `${subject}.${node.expression.name.text} leaves tests out` };
   }
-  if (ts.isVariableStatement(node) && node.parent === source && (node.declarationList.flags & ts.NodeFlags.Const) === 0 && (node.declarationList.flags & ts.NodeFlags.Let) !== 0) {
+  if (
+    ts.isVariableStatement(node) &&
+    node.parent === source &&
+    (node.declarationList.flags & ts.NodeFlags.Const) === 0 &&
+    (node.declarationList.flags & ts.NodeFlags.Let) !== 0
+  ) {
     return { rule: "no-module-state", message: "module-level let is state that no one owns" };
   }
-  if (!readsEnvironment && ts.isPropertyAccessExpression(node) && node.name.text === "env" && node.expression.getText(source) === "process") {
+  if (
+    !readsEnvironment &&
+    ts.isPropertyAccessExpression(node) &&
+    node.name.text === "env" &&
+    node.expression.getText(source) === "process"
+  ) {
     return { rule: "no-environment", message: "only the cli and the main.ts of a process read the environment" };
   }
   return undefined;

@@ -31,7 +31,8 @@ function problemsOf(sources) {
 
 describe("the package lint", () => {
   it("lets a package import what lies below it and what it declares", () => {
-    const text = 'import { a } from "@lapidary/low";\nimport { z } from "zod";\nimport { b } from "./b.js";\nimport fs from "node:fs";\nexport { a, z, b, fs };\n';
+    const text =
+      'import { a } from "@lapidary/low";\nimport { z } from "zod";\nimport { b } from "./b.js";\nimport fs from "node:fs";\nexport { a, z, b, fs };\n';
     assert.deepEqual(problemsOf({ "high/src/a.ts": text }), []);
   });
 
@@ -50,21 +51,34 @@ describe("the package lint", () => {
   });
 
   it("is not misled by comments and strings", () => {
-    assert.deepEqual(problemsOf({ "low/src/a.ts": '// import "@lapidary/high"\n/* it.only( as any */\nexport const text = \'import "@lapidary/high"; it.skip(\';\n' }), []);
+    assert.deepEqual(
+      problemsOf({
+        "low/src/a.ts": '// import "@lapidary/high"\n/* it.only( as any */\nexport const text = \'import "@lapidary/high"; it.skip(\';\n',
+      }),
+      [],
+    );
   });
 
   it("lets only the worker import tfjs, and only control ioredis and bullmq", () => {
     const tfjs = 'import * as tf from "@tensorflow/tfjs-node-gpu/dist/index.js";\nexport { tf };\n';
-    assert.deepEqual(problemsOf({ "high/src/a.ts": tfjs, "high/src/b.ts": 'import "bullmq";' }), ["high/src/a.ts:1 package-order", "high/src/b.ts:1 package-order"]);
+    assert.deepEqual(problemsOf({ "high/src/a.ts": tfjs, "high/src/b.ts": 'import "bullmq";' }), [
+      "high/src/a.ts:1 package-order",
+      "high/src/b.ts:1 package-order",
+    ]);
   });
 
   it("finds a dependency that package.json declares against the order", () => {
     const manifest = JSON.stringify({ dependencies: { "@lapidary/high": "*", ioredis: "1" } });
-    assert.deepEqual(problemsOf({ "low/package.json": manifest }), ["low/package.json:1 package-order", "low/package.json:1 package-order"]);
+    assert.deepEqual(problemsOf({ "low/package.json": manifest }), [
+      "low/package.json:1 package-order",
+      "low/package.json:1 package-order",
+    ]);
   });
 
   it("finds a reference of tsconfig.json against the order", () => {
-    assert.deepEqual(problemsOf({ "low/tsconfig.json": JSON.stringify({ references: [{ path: "../high" }] }) }), ["low/tsconfig.json:1 package-order"]);
+    assert.deepEqual(problemsOf({ "low/tsconfig.json": JSON.stringify({ references: [{ path: "../high" }] }) }), [
+      "low/tsconfig.json:1 package-order",
+    ]);
   });
 
   it("finds an import that nothing declares, and one that leaves the package", () => {
@@ -86,9 +100,15 @@ describe("the package lint", () => {
       "export default state;",
     ].join("\n");
     const rules = ["no-any", "no-non-null", "no-module-state", "no-environment", "no-default-export", "ts-ignore"];
-    assert.deepEqual(problemsOf({ "low/src/a.ts": text }).map((found) => found.split(" ")[1]), rules);
+    assert.deepEqual(
+      problemsOf({ "low/src/a.ts": text }).map((found) => found.split(" ")[1]),
+      rules,
+    );
     const partial = 'it.only("a", () => undefined);\ndescribe.skip("b", () => undefined);\n';
-    assert.deepEqual(problemsOf({ "low/src/a.test.ts": partial }), ["low/src/a.test.ts:1 no-partial-tests", "low/src/a.test.ts:2 no-partial-tests"]);
+    assert.deepEqual(problemsOf({ "low/src/a.test.ts": partial }), [
+      "low/src/a.test.ts:1 no-partial-tests",
+      "low/src/a.test.ts:2 no-partial-tests",
+    ]);
   });
 
   it("lets main.ts and tests read the environment", () => {

@@ -14,7 +14,8 @@ const step = "build";
  * @param {string} root
  */
 export function packageNames(root) {
-  return readdirSync(join(root, "packages")).filter((name) => existsSync(join(root, "packages", name, "package.json")));
+  const directory = join(root, "packages");
+  return existsSync(directory) ? readdirSync(directory).filter((name) => existsSync(join(directory, name, "package.json"))) : [];
 }
 
 /** @param {string} root */
@@ -26,7 +27,10 @@ function keyOf(root) {
 
 /** @param {{ root: string }} session */
 export function isReady({ root }) {
-  return readStamp(root, step)?.key === keyOf(root) && packageNames(root).every((name) => existsSync(join(root, "packages", name, "dist/index.js")));
+  return (
+    readStamp(root, step)?.key === keyOf(root) &&
+    packageNames(root).every((name) => existsSync(join(root, "packages", name, "dist/index.js")))
+  );
 }
 
 /** The step. @param {import("./session.mjs").Session} session */
@@ -56,7 +60,12 @@ export async function runCompiler(session, projects) {
   if (result.code !== 0) {
     task.end();
     const errors = result.tail.split("\n").filter((line) => line.trim() !== "" && !/^\d\d?:\d\d:\d\d [AP]M - /.test(line));
-    throw new SetupError({ code: "LAP_SETUP_BUILD", message: "the TypeScript build failed", output: errors.join("\n"), remedy: "correct these errors, or get back to a commit that builds" });
+    throw new SetupError({
+      code: "LAP_SETUP_BUILD",
+      message: "the TypeScript build failed",
+      output: errors.join("\n"),
+      remedy: "correct these errors, or get back to a commit that builds",
+    });
   }
   task.end("built");
 }

@@ -116,12 +116,20 @@ async function checkRedis(session) {
 /** @param {string} root @returns {Check} */
 function checkBuild(root) {
   const ok = build.isReady({ root });
-  return { name: "build", ok, detail: ok ? "compiled from the present sources" : "sources have changed since the last build", remedy: "run `npm run setup`" };
+  return {
+    name: "build",
+    ok,
+    detail: ok ? "compiled from the present sources" : "sources have changed since the last build",
+    remedy: "run `npm run setup`",
+  };
 }
 
 /** @param {Session} session @returns {Check} */
 function checkDisk({ root, cache }) {
-  const free = [root, nearestExisting(cache)].map((path) => ({ path, bytes: Number(statfsSync(path).bavail) * Number(statfsSync(path).bsize) }));
+  const free = [root, nearestExisting(cache)].map((path) => ({
+    path,
+    bytes: Number(statfsSync(path).bavail) * Number(statfsSync(path).bsize),
+  }));
   const least = free.reduce((a, b) => (b.bytes < a.bytes ? b : a));
   return {
     name: "disk",

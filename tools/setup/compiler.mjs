@@ -37,9 +37,19 @@ export async function findCompiler(session) {
  */
 export async function compile(session, { label, compiler, sources, includes, defines, libraries, flags = ["-O2"], output }) {
   const task = session.report.begin(label, `compiling ${sources.length} C++ files`);
-  const common = ["-std=c++17", "-fPIC", "-w", ...flags, ...defines.map((name) => `-D${name}`), ...includes.flatMap((directory) => ["-isystem", directory])];
+  const common = [
+    "-std=c++17",
+    "-pipe",
+    "-fPIC",
+    "-w",
+    ...flags,
+    ...defines.map((name) => `-D${name}`),
+    ...includes.flatMap((directory) => ["-isystem", directory]),
+  ];
   const objects = sources.map((_, index) => `${output}.${index}.o`);
-  const compiled = await Promise.all(sources.map((source, index) => session.run(compiler.command, [...common, "-c", source, "-o", String(objects[index])])));
+  const compiled = await Promise.all(
+    sources.map((source, index) => session.run(compiler.command, [...common, "-c", source, "-o", String(objects[index])])),
+  );
   const failed = compiled.find((result) => result.code !== 0);
   const linkFlags = [`-L${libraries.directory}`, ...libraries.names.map((name) => `-l${name}`), `-Wl,-rpath,${libraries.runPath}`];
   const shared = process.platform === "darwin" ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared"];

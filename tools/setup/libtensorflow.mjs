@@ -93,8 +93,16 @@ export async function provideLibtensorflow(session) {
   try {
     if (env.LAPIDARY_LIBTENSORFLOW === "stock") await runStockInstaller(session);
     else await provideNative(session);
+    const task = session.report.begin(step, "loading the binding");
     const problem = await loadProblem(session);
-    if (problem !== undefined) throw new SetupError({ code: "LAP_SETUP_BINDING_LOAD", message: "the tfjs binding does not load", output: problem, remedy: retryRemedy() });
+    task.end(problem === undefined ? `the binding loads, ${wanted(root, env).source}` : undefined);
+    if (problem !== undefined)
+      throw new SetupError({
+        code: "LAP_SETUP_BINDING_LOAD",
+        message: "the tfjs binding does not load",
+        output: problem,
+        remedy: retryRemedy(),
+      });
     writeStamp(root, step, { key: keyOf(root, env), backend: "native", sizes: sizesOf(root) });
   } catch (error) {
     if (session.interrupted || !(error instanceof SetupError)) throw error;
@@ -118,7 +126,8 @@ async function provideNative(session) {
     throw new SetupError({
       code: "LAP_SETUP_PLATFORM",
       message: `no libtensorflow is known for ${platform}`,
-      remedy: "point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/, or set it to `stock` for the installer that tfjs-node brings",
+      remedy:
+        "point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/, or set it to `stock` for the installer that tfjs-node brings",
     });
   }
   // Files of the right size may still be spoiled (a crash before the disk had them): then once more, from the start.
@@ -198,7 +207,8 @@ async function placeBinding(session, source, rebuild) {
     : join(session.cache, `tfjs-binding-${tfjs}-${name}-napi${napiVersion}-abi${abi}-${platform}`);
   if (rebuild || override || (await firstDamage(cached, { deep: true })) !== undefined) {
     const compiler = await findCompiler(session);
-    if (compiler === undefined) throw new SetupError({ code: "LAP_SETUP_COMPILER", message: "no C++ compiler is found", remedy: compilerRemedy });
+    if (compiler === undefined)
+      throw new SetupError({ code: "LAP_SETUP_COMPILER", message: "no C++ compiler is found", remedy: compilerRemedy });
     await publish(session, cached, async (temporary) => {
       mkdirSync(temporary, { recursive: true });
       const binary = join(temporary, "tfjs_binding.node");
@@ -208,7 +218,11 @@ async function placeBinding(session, source, rebuild) {
         sources: ["tfjs_backend.cc", "tfjs_binding.cc"].map((file) => join(packageOf(root), "binding", file)),
         includes: [join(source, "include"), join(root, "node_modules/node-api-headers/include")],
         defines: [`NAPI_VERSION=${napiVersion}`, "BUILDING_NODE_EXTENSION"],
-        libraries: { directory: join(packageOf(root), "deps/lib"), names: ["tensorflow", "tensorflow_framework"], runPath: "$ORIGIN/../../deps/lib" },
+        libraries: {
+          directory: join(packageOf(root), "deps/lib"),
+          names: ["tensorflow", "tensorflow_framework"],
+          runPath: "$ORIGIN/../../deps/lib",
+        },
         output: binary,
       });
       writeManifest(temporary, { "tfjs_binding.node": { size: statSync(binary).size, sha256: await sha256Of(binary) } });
@@ -220,10 +234,18 @@ async function placeBinding(session, source, rebuild) {
 /** tfjs-node's own way, for platforms without a wheel. @param {import("./session.mjs").Session} session */
 async function runStockInstaller(session) {
   const task = session.report.begin(step, "running the installer of tfjs-node");
-  const result = await session.run(process.execPath, ["scripts/install.js", "gpu", "download"], { cwd: packageOf(session.root), onLine: task.update });
+  const result = await session.run(process.execPath, ["scripts/install.js", "gpu", "download"], {
+    cwd: packageOf(session.root),
+    onLine: task.update,
+  });
   task.end();
   if (result.code !== 0) {
-    throw new SetupError({ code: "LAP_SETUP_STOCK", message: "the installer of tfjs-node failed", output: result.tail, remedy: "unset LAPIDARY_LIBTENSORFLOW to use the wheel instead" });
+    throw new SetupError({
+      code: "LAP_SETUP_STOCK",
+      message: "the installer of tfjs-node failed",
+      output: result.tail,
+      remedy: "unset LAPIDARY_LIBTENSORFLOW to use the wheel instead",
+    });
   }
 }
 
@@ -262,6 +284,7 @@ export function libtensorflowStatus({ root, env }) {
   if (!isReady({ root, env })) {
     return { backend: "absent", detail: stamp === undefined ? "not set up" : "set up for something else, or files are missing", remedy };
   }
-  if (stamp?.backend === "wasm") return { backend: "wasm", detail: `WebAssembly only: ${String(stamp.reason)}`, remedy: String(stamp.remedy) };
+  if (stamp?.backend === "wasm")
+    return { backend: "wasm", detail: `WebAssembly only: ${String(stamp.reason)}`, remedy: String(stamp.remedy) };
   return { backend: "native", detail: `${wanted(root, env).source} in ${packageOf(root)}`, remedy };
 }

@@ -27,7 +27,11 @@ const steps = [
 export async function setUp(session, { only = [] } = {}) {
   const unknown = only.find((name) => !steps.some((step) => step.name === name));
   if (unknown !== undefined) {
-    throw new SetupError({ code: "LAP_SETUP_STEP", message: `no set-up step is called ${unknown}`, remedy: `the steps are ${steps.map((step) => step.name).join(", ")}` });
+    throw new SetupError({
+      code: "LAP_SETUP_STEP",
+      message: `no set-up step is called ${unknown}`,
+      remedy: `the steps are ${steps.map((step) => step.name).join(", ")}`,
+    });
   }
   checkNode();
   const chosen = steps.filter((step) => only.length === 0 || only.includes(step.name));
@@ -40,7 +44,8 @@ export async function setUp(session, { only = [] } = {}) {
 /** A start after a fall-back says again that it runs slowly. @param {Session} session */
 function remind(session) {
   const { backend, detail, remedy } = libtensorflow.libtensorflowStatus(session);
-  if (backend === "wasm") session.report.warn(`WARNING: ${detail}: training is several times slower. Remedy: \`npm run setup\` tries again; ${remedy}`);
+  if (backend === "wasm")
+    session.report.warn(`WARNING: ${detail}: training is several times slower. Remedy: \`npm run setup\` tries again; ${remedy}`);
 }
 
 function checkNode() {

@@ -65,7 +65,8 @@ export async function installPackages(session) {
         code: "LAP_SETUP_NPM",
         message: "npm ci failed",
         output: result.tail,
-        remedy: "check that `npm ping` works (network, proxy, registry of your npm), then run the command again; after editing a package.json run `npm install` first",
+        remedy:
+          "check that `npm ping` works (network, proxy, registry of your npm), then run the command again; after editing a package.json run `npm install` first",
       });
     }
     task.end("installed");
@@ -83,14 +84,15 @@ function runNpm(session, args) {
   return cli?.endsWith(".js") ? session.run(process.execPath, [cli, ...args]) : session.run("npm", args);
 }
 
-/** @param {string} root */
+/** Packages whose files have come; npm makes all directories first. @param {string} root */
 function countInstalled(root) {
   const directory = join(root, "node_modules");
   if (!existsSync(directory)) return 0;
-  return readdirSync(directory).reduce((count, name) => {
-    if (name.startsWith(".")) return count;
-    if (!name.startsWith("@")) return count + 1;
-    const scope = join(directory, name);
-    return count + (existsSync(scope) ? readdirSync(scope).length : 0);
-  }, 0);
+  return readdirSync(directory)
+    .flatMap((name) =>
+      name.startsWith("@") && existsSync(join(directory, name))
+        ? readdirSync(join(directory, name)).map((below) => join(name, below))
+        : [name],
+    )
+    .filter((name) => existsSync(join(directory, name, "package.json"))).length;
 }

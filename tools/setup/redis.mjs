@@ -30,7 +30,9 @@ function wheelPlatform() {
  * @returns {string | undefined}
  */
 export function findRedisServer({ env, cache }) {
-  const onPath = (env.PATH ?? "").split(delimiter).flatMap((directory) => ["redis-server", "valkey-server"].map((name) => join(directory, name)));
+  const onPath = (env.PATH ?? "")
+    .split(delimiter)
+    .flatMap((directory) => ["redis-server", "valkey-server"].map((name) => join(directory, name)));
   return [...onPath, join(wheelDirectory(cache), "valkey-server")].find(isExecutable);
 }
 
@@ -88,6 +90,10 @@ export async function provideRedis(session) {
   }
   const { ok, detail } = await serverVersion(session, join(directory, "valkey-server"));
   if (!ok) {
-    throw new SetupError({ code: "LAP_SETUP_REDIS", message: detail, remedy: `install Redis ${oldestMajor} or later, or give the address of a running one in REDIS_URL` });
+    throw new SetupError({
+      code: "LAP_SETUP_REDIS",
+      message: detail,
+      remedy: `install Redis ${oldestMajor} or later, or give the address of a running one in REDIS_URL`,
+    });
   }
 }

@@ -120,10 +120,13 @@ export class Session {
       let late = "";
       /** @type {readonly string[]} */
       let leftovers = [];
-      const timer = timeout_ms === undefined ? undefined : setTimeout(() => {
-        late = `\n(ended: it took more than ${timeout_ms / 1000} s)`;
-        killGroup(child, "SIGKILL");
-      }, timeout_ms);
+      const timer =
+        timeout_ms === undefined
+          ? undefined
+          : setTimeout(() => {
+              late = `\n(ended: it took more than ${timeout_ms / 1000} s)`;
+              killGroup(child, "SIGKILL");
+            }, timeout_ms);
       /** @param {string} text */
       const take = (text) => {
         all = (all + text).slice(-20_000);
@@ -139,6 +142,7 @@ export class Session {
       child.on("error", (error) => {
         clearTimeout(timer);
         this.children.delete(child);
+        if (this.interrupted) return;
         done({ code: 127, stdout, tail: String(error), leftovers });
       });
       child.on("exit", () => {
@@ -154,6 +158,8 @@ export class Session {
       child.on("close", async (code, signal) => {
         if (endLeftovers && child.pid !== undefined) leftovers = leftovers.length > 0 ? leftovers : await survivors(child.pid);
         this.children.delete(child);
+        // What waits for this child waits for ever: the process is about to exit.
+        if (this.interrupted) return;
         const tail = all.trimEnd().split("\n").slice(-tailLines).join("\n");
         const end = signal === null ? "" : `\n(ended by ${signal})`;
         done({ code: code ?? 1, stdout, tail: `${tail}${late || end}`, leftovers });
@@ -197,7 +203,9 @@ function groupMembers(group) {
     if (!/^\d+$/.test(pid)) return [];
     try {
       // pid (name) state parent group …; the name may hold blanks and brackets.
-      const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
+      const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+        .replace(/^.*\) /s, "")
+        .split(" ");
       if (Number(fields[2]) !== group || fields[0] === "Z") return [];
       return [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim()}`];
     } catch {

@@ -56,7 +56,11 @@ export function removeStamp(root, step) {
  */
 export function contentKey(files) {
   const hash = createHash("sha256");
-  for (const file of files) hash.update(`${file}\0`).update(existsSync(file) ? readFileSync(file) : "absent").update("\0");
+  for (const file of files)
+    hash
+      .update(`${file}\0`)
+      .update(existsSync(file) ? readFileSync(file) : "absent")
+      .update("\0");
   return hash.digest("hex");
 }
 

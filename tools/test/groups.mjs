@@ -55,7 +55,13 @@ export async function runGroup(session, group) {
     timeout_ms: groupTimeout_ms,
     endLeftovers: true,
   });
-  const lines = existsSync(output) ? readFileSync(output, "utf8").trim().split("\n").filter(Boolean).map((line) => JSON.parse(line)) : [];
+  const lines = existsSync(output)
+    ? readFileSync(output, "utf8")
+        .trim()
+        .split("\n")
+        .filter(Boolean)
+        .map((line) => JSON.parse(line))
+    : [];
   const failures = lines.filter((line) => line.kind === "fail").map(({ title, message }) => ({ title, message }));
   const held = lines.find((line) => line.kind === "held");
   const ended = lines.some((line) => line.kind === "end");

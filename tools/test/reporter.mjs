@@ -23,7 +23,13 @@ export default class LinesReporter {
       write({ kind: "end" });
       // Unreferenced: it fires only if something else keeps the process from its end.
       setTimeout(() => {
-        write({ kind: "held", by: process.getActiveResourcesInfo().filter((name) => name !== "Timeout").join(", ") });
+        write({
+          kind: "held",
+          by: process
+            .getActiveResourcesInfo()
+            .filter((name) => name !== "Timeout")
+            .join(", "),
+        });
         process.exit(1);
       }, exitWithin_ms).unref();
     });
