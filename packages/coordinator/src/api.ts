@@ -96,8 +96,8 @@ export type Submitted = z.infer<typeof submittedSchema>;
 
 // ---- jobs out ----
 
-/** A rectangle of chips in one of the pods. */
-export const sliceSchema = z.object({ pod: count, origin: z.array(count), dims: z.array(count) });
+/** A rectangle of chips, the same in `pods` pods from number `pod` on. */
+export const sliceSchema = z.object({ pod: count, pods: count, origin: z.array(count), dims: z.array(count) });
 export type SlicePlace = z.infer<typeof sliceSchema>;
 
 /** What a job is busy with inside its state, for progress: "train the tokenizer" 12 of 40. */

@@ -1,44 +1,52 @@
-import { type Slice, type Torus, chipCount, placeSlice, printTorus } from "@lapidary/topology";
 import { assert, ExitCode, LapidaryError } from "@lapidary/std";
+import { chipCount, placeSlice, printTorus, type Torus } from "@lapidary/topology";
 import type { SlicePlace, Status } from "./api.js";
 
-/** The pods that a job wants to run on: as its pod file describes them. */
-export interface PodSet {
+/** A kind of pod, as a pod file describes it. */
+export interface PodKind {
   readonly name: string;
   readonly torus: Torus;
+}
+
+/** The chips that a job wants: the same rectangle of `pods` pods. */
+export interface SliceRequest {
+  readonly kind: PodKind;
+  readonly dims: readonly number[];
   readonly pods: number;
 }
 
 /**
- * Who has which chips of the emulated pods. There is one set of pods at a time, the one that the running jobs name; a job for another set
- * waits until all chips are free, and then brings its own.
+ * Who has which chips of the emulated pods. All pods are of one kind at a time, the one that the running jobs name; a job for another kind waits
+ * until all chips are free. There are as many pods as the widest of these jobs spans.
  *
- *     pod 0  ┌───────┬───────┐     pod 1  ┌───────────────┐
- *            │ job a │ job b │            │               │
- *            └───────┴───────┘            └───────────────┘
+ *     pod 0  ┌───────┬───────┐     pod 1  ┌───────┬───────┐
+ *            │ job a │ job b │            │       │ job b │      b spans two pods
+ *            └───────┴───────┘            └───────┴───────┘
  *
  * Invariant: slices of one pod do not overlap.
  */
 export class Pods {
-  #set: PodSet | undefined;
+  #kind: PodKind | undefined;
   readonly #taken = new Map<string, SlicePlace>();
 
   /**
-   * Gives the job a slice of `dims` chips, or nothing while there is no room.
+   * Gives the job its chips, or nothing while there is no room.
    *
-   * @throws LAP_SLICE_TOO_LARGE when it cannot fit even in empty pods
+   * @throws LAP_SLICE_TOO_LARGE when they would not fit even into empty pods
    */
-  place(job: string, wanted: PodSet, dims: readonly number[]): SlicePlace | undefined {
+  place(job: string, request: SliceRequest): SlicePlace | undefined {
+    const { kind, dims } = request;
     assert(!this.#taken.has(job), "a job has one slice", job);
-    checkSliceFits(wanted, dims);
-    if (this.#taken.size > 0 && this.#set !== undefined && !sameSet(this.#set, wanted)) return undefined;
-    this.#set = wanted;
-    for (let pod = 0; pod < wanted.pods; pod++) {
-      const taken = [...this.#taken.values()].filter((place) => place.pod === pod);
-      const slice = placeSlice(wanted.torus, dims, taken satisfies readonly Slice[]);
+    checkSliceFits(request);
+    if (this.#taken.size > 0 && this.#kind !== undefined && !sameKind(this.#kind, kind)) return undefined;
+    const pods = Math.max(this.#podsInUse(), request.pods);
+    for (let pod = 0; pod + request.pods <= pods; pod++) {
+      const inTheWay = [...this.#taken.values()].filter((other) => other.pod < pod + request.pods && pod < other.pod + other.pods);
+      const slice = placeSlice(kind.torus, dims, inTheWay);
       if (slice === undefined) continue;
-      const place = { pod, origin: [...slice.origin], dims: [...slice.dims] };
+      const place = { pod, pods: request.pods, origin: [...slice.origin], dims: [...slice.dims] };
       this.#taken.set(job, place);
+      this.#kind = kind;
       return place;
     }
     return undefined;
@@ -49,16 +57,21 @@ export class Pods {
   }
 
   status(): Status["pods"] {
-    const set = this.#set;
-    if (set === undefined) return undefined;
-    const chips = set.pods * chipCount(set.torus);
+    if (this.#kind === undefined) return undefined;
+    const pods = Math.max(1, this.#podsInUse());
+    const chips = pods * chipCount(this.#kind.torus);
     const slices = [...this.#taken].map(([job, place]) => ({ ...place, job }));
-    return { name: set.name, torus: printTorus(set.torus), pods: set.pods, chips, free_chips: chips - slices.reduce((sum, { dims }) => sum + chipCount({ dims }), 0), slices };
+    const taken = slices.reduce((sum, slice) => sum + slice.pods * chipCount(slice), 0);
+    return { name: this.#kind.name, torus: printTorus(this.#kind.torus), pods, chips, free_chips: chips - taken, slices };
+  }
+
+  #podsInUse(): number {
+    return Math.max(0, ...[...this.#taken.values()].map(({ pod, pods }) => pod + pods));
   }
 }
 
 /** @throws LAP_SLICE_TOO_LARGE */
-export function checkSliceFits({ name, torus }: PodSet, dims: readonly number[]): void {
+export function checkSliceFits({ kind: { name, torus }, dims }: SliceRequest): void {
   if (dims.length === torus.dims.length && dims.every((size, d) => size <= (torus.dims[d] ?? 0))) return;
   throw new LapidaryError({
     code: "LAP_SLICE_TOO_LARGE",
@@ -69,12 +82,12 @@ export function checkSliceFits({ name, torus }: PodSet, dims: readonly number[])
   });
 }
 
-const sameSet = (a: PodSet, b: PodSet): boolean => a.name === b.name && a.pods === b.pods && printTorus(a.torus) === printTorus(b.torus);
+const sameKind = (a: PodKind, b: PodKind): boolean => a.name === b.name && printTorus(a.torus) === printTorus(b.torus);
 
 /**
- * How many worker processes emulate a slice: its share of the machine's, at least one. It depends on the job alone and not on what else runs,
- * so that the same job sums in the same order every time.
+ * How many worker processes emulate a slice unless its job says: as large a share of the machine's as the slice is of its pods, at least one.
+ * It depends on the job alone and not on what else runs, so that the same job sums in the same order every time.
  */
-export function workersForSlice(workers: number, set: PodSet, dims: readonly number[]): number {
-  return Math.max(1, Math.floor((workers * chipCount({ dims })) / (set.pods * chipCount(set.torus))));
+export function workersForSlice(workers: number, { kind, dims }: SliceRequest): number {
+  return Math.max(1, Math.floor((workers * chipCount({ dims })) / chipCount(kind.torus)));
 }

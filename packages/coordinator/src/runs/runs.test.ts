@@ -49,7 +49,7 @@ describe("the run store", () => {
     const store = await open();
     const { run } = store.create(newRun({ exactly: "a" }));
     run.enter("compiling", { activity: { what: "trace" } });
-    run.enter("placing", { slice: { pod: 0, origin: [0, 0], dims: [16, 16] } });
+    run.enter("placing", { slice: { pod: 0, pods: 1, origin: [0, 0], dims: [16, 16] } });
     run.enter("running");
     run.metrics(trainRow(1));
     run.metrics({ kind: "eval", time: 1, step: 1, heldout_loss: 4, unigram_loss: 6, tokens: 100 });
