@@ -1,0 +1,89 @@
+import { deepStrictEqual, equal, match, ok, throws } from "node:assert/strict";
+import { LapidaryError } from "@lapidary/std";
+import { commandTree } from "../tree.js";
+import { type Call, parseCommandLine } from "./parse.js";
+import type { CommandSpec } from "./spec.js";
+
+const read = (...argv: string[]): Call => parseCommandLine(commandTree, "9.9.9", argv, { columns: 100, title: (text) => text });
+
+/** Code, place and remedy of the error that a command line causes; all are mistakes of use. */
+function mistake(...argv: string[]): [string, string | undefined, string] {
+  try {
+    read(...argv);
+  } catch (error) {
+    ok(error instanceof LapidaryError, String(error));
+    equal(error.exit, 2);
+    return [error.code, error.place, error.remedy];
+  }
+  throw new Error(`${argv.join(" ")} is no mistake`);
+}
+
+describe("command line", () => {
+  it("finds the command, its arguments and options wherever they stand", () => {
+    const call = read("launch", "-d", "job.yaml", "train.steps=5", "mesh.data=-1", "--json", "--name", "a", "--priority", "-3", "--home", "x");
+    ok(call.kind === "run");
+    const { given, globals, command } = call;
+    deepStrictEqual(
+      [command, given.required("job"), given.list("overrides"), given.flag("detach"), given.text("name"), given.number("priority")],
+      ["lapidary launch", "job.yaml", ["train.steps=5", "mesh.data=-1"], true, "a", -3],
+    );
+    deepStrictEqual(globals, { json: true, quiet: false, verbose: false, color: true, home: "x" });
+  });
+
+  it("takes what is not given for not given", () => {
+    const call = read("launch", "job.yaml");
+    ok(call.kind === "run");
+    deepStrictEqual([call.given.list("overrides"), call.given.flag("detach"), call.given.text("name"), call.given.number("priority")], [[], false, undefined, undefined]);
+  });
+
+  it("lists jobs when `jobs` is all that is said", () => {
+    const call = read("jobs", "--limit", "3");
+    ok(call.kind === "run");
+    deepStrictEqual([call.command, call.given.number("limit")], ["lapidary jobs list", 3]);
+  });
+
+  it("suggests the near command, option and choice", () => {
+    deepStrictEqual(mistake("lanch"), ["LAP_CLI_COMMAND", "lapidary", 'did you mean "launch"?']);
+    deepStrictEqual(mistake("jobs", "cansel"), ["LAP_CLI_COMMAND", "lapidary jobs", 'did you mean "cancel"?']);
+    deepStrictEqual(mistake("ckpt", "verfy", "x"), ["LAP_CLI_COMMAND", "lapidary ckpt", 'did you mean "verify"?']);
+    deepStrictEqual(mistake("parity", "x", "--zerro=3"), ["LAP_CLI_OPTION", "lapidary parity", 'did you mean "--zero"?']);
+    deepStrictEqual(mistake("status", "--jsn"), ["LAP_CLI_OPTION", "lapidary status", 'did you mean "--json"?']);
+    deepStrictEqual(mistake("parity", "x", "--numerics", "mux"), ["LAP_CLI_ARGUMENT", "--numerics", 'did you mean "mxu"?']);
+  });
+
+  it("says what is missing, too much or no number", () => {
+    deepStrictEqual(mistake("parity"), ["LAP_CLI_ARGUMENT", "lapidary parity", "write `lapidary parity [options] <dir>`"]);
+    deepStrictEqual(mistake("ckpt", "export", "x").slice(0, 2), ["LAP_CLI_OPTION", "lapidary ckpt export"]);
+    deepStrictEqual(mistake("launch", "x", "--name").slice(0, 2), ["LAP_CLI_OPTION", "lapidary launch"]);
+    deepStrictEqual(mistake("status", "now").slice(0, 2), ["LAP_CLI_ARGUMENT", "lapidary status"]);
+    deepStrictEqual(mistake("parity", "x", "--workers", "two"), ["LAP_CLI_ARGUMENT", "--workers", "write a whole number, such as --workers 2"]);
+    deepStrictEqual(mistake("jobs", "wait", "x", "--timeout", "-1").slice(0, 2), ["LAP_CLI_ARGUMENT", "--timeout"]);
+  });
+
+  it("answers with help where a command is missing, and with an error where JSON was asked for", () => {
+    for (const argv of [[], ["--help"], ["ckpt"], ["config", "-h"], ["launch", "--help"]]) {
+      const call = read(...argv);
+      ok(call.kind === "print");
+      match(call.text, /^Usage: lapidary/);
+    }
+    deepStrictEqual(mistake("--json"), ["LAP_CLI_COMMAND", "lapidary", `choose one of ${(commandTree.commands ?? []).map(({ name }) => name).join(", ")}`]);
+  });
+
+  it("tells its version", () => {
+    const call = read("--version");
+    ok(call.kind === "print");
+    equal(call.text, "9.9.9\n");
+  });
+
+  it("gives every command a summary, every leaf something to run, and no option twice", () => {
+    const check = (spec: CommandSpec): void => {
+      ok(spec.summary !== "" && (spec.commands === undefined) !== (spec.run === undefined), spec.name);
+      const flags = (spec.options ?? []).flatMap((option) => option.flags.split(/[ ,]+/)).filter((word) => word.startsWith("-"));
+      equal(new Set(flags).size, flags.length, spec.name);
+      ok(!flags.some((flag) => ["-q", "-v", "-V", "-h", "--json", "--home", "--color"].includes(flag)), spec.name);
+      spec.commands?.forEach(check);
+    };
+    check(commandTree);
+    throws(() => read("plan", "x"), { code: "LAP_CLI_COMMAND" });
+  });
+});

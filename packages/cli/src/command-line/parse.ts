@@ -1,0 +1,114 @@
+import { Argument, Command, Option } from "commander";
+import { suggest } from "@lapidary/std";
+import { type GlobalOptions, globalOptions } from "./global-options.js";
+import { type ArgumentSpec, type CommandSpec, Given, type OptionSpec, argumentError, numberForms } from "./spec.js";
+import { pathOf, usageError } from "./usage-error.js";
+
+/** What a command line turned out to ask for. */
+export type Call =
+  | { readonly kind: "run"; readonly command: string; readonly run: Run; readonly given: Given; readonly globals: GlobalOptions }
+  | { readonly kind: "print"; readonly text: string; readonly globals: GlobalOptions };
+
+/**
+ * Reads a command line against the tree of commands. Help and version are answered by text, mistakes by an error that suggests.
+ *
+ * @param argv without node and script
+ * @throws LAP_CLI_COMMAND, LAP_CLI_OPTION, LAP_CLI_ARGUMENT
+ */
+export function parseCommandLine(root: CommandSpec, version: string, argv: readonly string[], style: HelpStyle): Call {
+  const calls: Call[] = [];
+  let printed = "";
+  const print = (text: string): void => {
+    printed += text;
+  };
+  const program = build(root, style, print, (command, run, given) => {
+    calls.push({ kind: "run", command: pathOf(command), run, given, globals: globalsOf(program) });
+  });
+  program.version(version, "-V, --version", "print the version");
+  for (const option of globalOptions) program.addOption(toOption(option));
+  try {
+    program.parse([...argv], { from: "user" });
+  } catch (error) {
+    if (!(error instanceof Displayed)) throw error;
+  }
+  return calls[0] ?? { kind: "print", text: printed, globals: globalsOf(program) };
+}
+
+/** What the help looks like. */
+export interface HelpStyle {
+  readonly columns: number;
+  readonly title: (text: string) => string;
+}
+
+/** Help or the version was printed: there is nothing to run. */
+class Displayed extends Error {}
+
+type Run = NonNullable<CommandSpec["run"]>;
+type OnCall = (command: Command, run: Run, given: Given) => void;
+
+function build(spec: CommandSpec, style: HelpStyle, print: (text: string) => void, onCall: OnCall): Command {
+  const command = new Command(spec.name)
+    .description(spec.summary)
+    .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(style.columns, 110), styleTitle: style.title })
+    .configureOutput({ writeOut: print, writeErr: print, outputError: () => undefined, getOutHasColors: () => true, getErrHasColors: () => true })
+    .helpOption("-h, --help", "print this help")
+    .helpCommand(false)
+    .exitOverride((error) => {
+      const asked = error.exitCode === 0 || (error.code === "commander.help" && command.optsWithGlobals()["json"] !== true);
+      throw asked ? new Displayed() : usageError(error, command, spec);
+    });
+  if (spec.group !== undefined) command.helpGroup(spec.group);
+  for (const argument of spec.arguments ?? []) command.addArgument(toArgument(argument));
+  for (const option of spec.options ?? []) command.addOption(toOption(option));
+  for (const child of spec.commands ?? []) command.addCommand(build(child, style, print, onCall), { isDefault: child.isDefault === true });
+  if (spec.examples !== undefined) command.addHelpText("after", `\n${style.title("Examples:")}\n${spec.examples.map((line) => `  ${line}`).join("\n")}`);
+  const { run } = spec;
+  if (run !== undefined) command.action(() => onCall(command, run, givenOf(command, spec)));
+  return command;
+}
+
+function givenOf(command: Command, spec: CommandSpec): Given {
+  const values = new Map<string, unknown>(Object.entries(command.opts()));
+  (spec.arguments ?? []).forEach((argument, i) => values.set(argument.name, command.processedArgs[i]));
+  return new Given(values);
+}
+
+function globalsOf(program: Command): GlobalOptions {
+  const options: Readonly<Record<string, unknown>> = program.opts();
+  const { home } = options;
+  return {
+    json: options["json"] === true,
+    quiet: options["quiet"] === true,
+    verbose: options["verbose"] === true,
+    color: options["color"] !== false,
+    home: typeof home === "string" ? home : undefined,
+  };
+}
+
+function toArgument(spec: ArgumentSpec): Argument {
+  const dots = spec.variadic === true ? "..." : "";
+  const argument = new Argument(spec.optional === true ? `[${spec.name}${dots}]` : `<${spec.name}${dots}>`, spec.description);
+  const { choices } = spec;
+  return choices === undefined ? argument : argument.choices(choices).argParser((text: string) => readChoice(text, choices, `<${spec.name}>`));
+}
+
+function toOption(spec: OptionSpec): Option {
+  const option = new Option(spec.flags, spec.description);
+  const { value, choices } = spec;
+  if (spec.mandatory === true) option.makeOptionMandatory();
+  if (choices !== undefined) option.choices(choices).argParser((text: string) => readChoice(text, choices, option.long ?? spec.flags));
+  if (value !== undefined && value !== "text") option.argParser((text: string) => readNumber(text, value, option.long ?? spec.flags));
+  return option;
+}
+
+function readChoice(text: string, choices: readonly string[], place: string): string {
+  if (choices.includes(text)) return text;
+  const near = suggest(text, choices);
+  throw argumentError(`"${text}" is none of ${choices.join(", ")}`, place, near === undefined ? "choose one of them" : `did you mean "${near}"?`);
+}
+
+function readNumber(text: string, form: keyof typeof numberForms, place: string): number {
+  const { pattern, meaning, example } = numberForms[form];
+  if (!pattern.test(text)) throw argumentError(`"${text}" is not ${meaning}`, place, `write ${meaning}, such as ${place} ${example}`);
+  return Number(text);
+}

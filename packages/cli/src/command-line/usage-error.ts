@@ -1,0 +1,69 @@
+import type { Command, CommanderError } from "commander";
+import { ExitCode, LapidaryError, suggest } from "@lapidary/std";
+import { globalOptions } from "./global-options.js";
+import type { CommandSpec } from "./spec.js";
+
+/** A mistake that commander found, with what was probably meant. */
+export function usageError(error: CommanderError, command: Command, spec: CommandSpec): LapidaryError {
+  const place = pathOf(command);
+  const quoted = /'([^']*)'/.exec(error.message)?.[1] ?? "";
+  const help = `\`${place} --help\` lists`;
+  switch (error.code) {
+    case "commander.unknownCommand":
+      return make("COMMAND", `there is no command "${quoted}"`, place, nearest(quoted, namesOf(spec)) ?? `${help} the commands`);
+    case "commander.help":
+      return make("COMMAND", "a command is missing", place, `choose one of ${namesOf(spec).join(", ")}`);
+    case "commander.unknownOption":
+      return make("OPTION", `there is no option ${quoted}`, place, nearest(quoted.replace(/=.*/, ""), optionsOf(command)) ?? `${help} the options`);
+    case "commander.optionMissingArgument":
+      return make("OPTION", `the option ${quoted} needs a value`, place, `${help} the options and their values`);
+    case "commander.missingMandatoryOptionValue":
+      return make("OPTION", `the option ${quoted} is missing`, place, `give it, as in \`${place} … ${quoted.replace(/^.*, /, "")}\``);
+    case "commander.missingArgument":
+      return make("ARGUMENT", `the argument ${quoted} is missing`, place, `write \`${usageOf(command, place)}\``);
+    case "commander.excessArguments":
+      return excess(command, spec, place);
+    default:
+      return make("ARGUMENT", sentence(error.message), place, `${help} what may stand there`);
+  }
+}
+
+/** `lapidary ckpt verify` */
+export function pathOf(command: Command): string {
+  const { parent } = command;
+  return parent === null ? command.name() : `${pathOf(parent)} ${command.name()}`;
+}
+
+function make(what: "COMMAND" | "OPTION" | "ARGUMENT", message: string, place: string, remedy: string): LapidaryError {
+  return new LapidaryError({ code: `LAP_CLI_${what}`, message, place, remedy, exit: ExitCode.usage });
+}
+
+/** `lapidary jobs lst` reaches `jobs list` as its default, with one argument too many: a command was meant. */
+function excess(command: Command, spec: CommandSpec, place: string): LapidaryError {
+  const expected = (spec.arguments ?? []).length;
+  const first = command.args[expected] ?? "";
+  const { parent } = command;
+  if (spec.isDefault === true && parent !== null) {
+    const siblings = parent.commands.map((sibling) => sibling.name());
+    if (!siblings.includes(first)) return make("COMMAND", `there is no command "${first}"`, pathOf(parent), nearest(first, siblings) ?? `choose one of ${siblings.join(", ")}`);
+  }
+  return make("ARGUMENT", `"${first}" is one argument too many`, place, `write \`${usageOf(command, place)}\``);
+}
+
+const nearest = (word: string, candidates: Iterable<string>): string | undefined => {
+  const near = suggest(word, candidates);
+  return near === undefined ? undefined : `did you mean "${near}"?`;
+};
+
+const namesOf = (spec: CommandSpec): string[] => (spec.commands ?? []).map(({ name }) => name);
+
+function optionsOf(command: Command): string[] {
+  const own = command.options.map((option) => option.long ?? option.flags);
+  const shared = globalOptions.map(({ flags }) => /--[a-z-]+/.exec(flags)?.[0] ?? flags);
+  return [...own, ...shared, "--help", "--version"];
+}
+
+const usageOf = (command: Command, place: string): string => `${place} ${command.usage()}`.trim();
+
+/** "error: command-argument value 'x' is invalid for argument 'shell'. Allowed choices are …" without its heading. */
+const sentence = (message: string): string => message.replace(/^error: /, "").replace(/\.$/, "");

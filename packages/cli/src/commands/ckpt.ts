@@ -1,0 +1,111 @@
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { ExitCode, LapidaryError, formatBytes, formatCount, textTable } from "@lapidary/std";
+import { type GemmaConfig, gemma, parameterCount } from "@lapidary/models";
+import { type ArrayData, HfCheckpoint, writeHfCheckpoint } from "@lapidary/interop";
+import type { Context } from "../context.js";
+import { type CheckpointPlace, findCheckpoint, runCheckpoints, runNames } from "./checkpoint-place.js";
+
+/** The checkpoints of a run, or of all runs. */
+export async function listCheckpoints(context: Context, run: string | undefined): Promise<ExitCode> {
+  const { console, home } = context;
+  // An unknown run, and one without a checkpoint, is an error of its own.
+  if (run !== undefined) findCheckpoint({ home, cwd: home }, run);
+  const places = (run === undefined ? runNames(home) : [run]).flatMap((name) => runCheckpoints(home, name));
+  const checkpoints = places.map(({ directory, run: name, step }) => ({ run: name, step, path: directory, bytes: weightBytes(directory), time: statSync(directory).mtimeMs }));
+  const rows = checkpoints.map(({ run: name, step, bytes, time, path }) => [name ?? "", String(step), formatBytes(bytes), new Date(time).toISOString().slice(0, 19).replace("T", " "), path]);
+  const columns = [{ title: "run" }, { title: "step", align: "right" }, { title: "weights", align: "right" }, { title: "written (UTC)" }, { title: "directory" }] as const;
+  console.result({ checkpoints }, () => (rows.length === 0 ? "no checkpoints yet" : textTable(columns, rows)));
+  return ExitCode.done;
+}
+
+const weightBytes = (directory: string): number => statSync(join(directory, "model.safetensors"), { throwIfNoEntry: false })?.size ?? 0;
+
+/** The tensors of a checkpoint, from its headers alone. */
+export async function inspectCheckpoint(context: Context, from: string): Promise<ExitCode> {
+  const place = findCheckpoint(context, from);
+  const checkpoint = await HfCheckpoint.open(place.directory);
+  try {
+    const { config, params } = checkpoint;
+    const tensors = params.map(({ name, dims }) => ({ name, dims, parameters: dims.reduce((a, b) => a * b, 1) }));
+    const rows = tensors.map(({ name, dims, parameters }) => [name, dims.join(" × "), formatCount(parameters)]);
+    const value = { directory: place.directory, run: place.run ?? null, step: place.step ?? null, config, parameters: parameterCount(gemma(config)), tensors };
+    context.console.result(value, () =>
+      [describe(place, config), "", textTable([{ title: "tensor" }, { title: "dims" }, { title: "parameters", align: "right" }], rows)].join("\n"),
+    );
+  } finally {
+    await checkpoint.close();
+  }
+  return ExitCode.done;
+}
+
+function describe({ directory, run, step }: CheckpointPlace, config: GemmaConfig): string {
+  const { layers, modelDim, heads, kvHeads, headDim, mlpDim, vocabSize, contextLength } = config;
+  return [
+    ...(run === undefined ? [] : [`run ${run}, step ${step}`]),
+    directory,
+    `Gemma, ${formatCount(parameterCount(gemma(config)))} parameters: ${layers} layers of width ${modelDim}, ${heads} heads (${kvHeads} for keys and values) of ${headDim}, MLP ${mlpDim}, vocabulary ${vocabSize}, context ${contextLength}`,
+  ].join("\n");
+}
+
+/** Reads all of a checkpoint: headers, shapes against config.json, and every number. */
+export async function verifyCheckpoint(context: Context, from: string): Promise<ExitCode> {
+  const { console, interrupts } = context;
+  const place = findCheckpoint(context, from);
+  const checkpoint = await HfCheckpoint.open(place.directory);
+  const progress = console.progress();
+  let bytes = 0;
+  try {
+    for (const [i, { name }] of checkpoint.params.entries()) {
+      interrupts.signal.throwIfAborted();
+      progress.update("read", `${i + 1}/${checkpoint.params.length} ${name}`);
+      const { data } = await checkpoint.read(name);
+      const odd = data.findIndex((value) => !Number.isFinite(value));
+      if (odd >= 0) throw notFinite(place.directory, name, odd, data[odd]);
+      bytes += data.byteLength;
+    }
+  } finally {
+    progress.end();
+    await checkpoint.close();
+  }
+  const tensors = checkpoint.params.length;
+  console.result({ ok: true, directory: place.directory, tensors, bytes }, () => `${place.directory}: ${tensors} tensors, ${formatBytes(bytes)} as f32, whole and finite`);
+  return ExitCode.done;
+}
+
+const notFinite = (directory: string, name: string, index: number, value: number | undefined): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_CHECKPOINT_NOT_FINITE",
+    message: `element ${index} is ${value}`,
+    place: `${directory}: tensor "${name}"`,
+    remedy: "the training that wrote it diverged: take an earlier checkpoint, and a lower learning rate",
+  });
+
+/** Files beside the weights that transformers reads. */
+const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"];
+
+/** Writes what `GemmaForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` load. */
+export async function exportCheckpoint(context: Context, from: string, output: string): Promise<ExitCode> {
+  const { console, cwd } = context;
+  const place = findCheckpoint(context, from);
+  const target = resolve(cwd, output);
+  if (target === place.directory)
+    throw new LapidaryError({ code: "LAP_CHECKPOINT_SELF", message: "a checkpoint cannot be exported onto itself", place: target, remedy: "choose another directory with -o", exit: ExitCode.usage });
+  const checkpoint = await HfCheckpoint.open(place.directory);
+  const progress = console.progress();
+  progress.update("export", `to ${target}`);
+  try {
+    const tensors = new Map<string, ArrayData>();
+    for (const { name } of checkpoint.params) tensors.set(name, await checkpoint.read(name));
+    const extra = tokenizerFiles.filter((name) => existsSync(join(place.directory, name))).map((name) => [name, readFileSync(join(place.directory, name), "utf8")] as const);
+    await writeHfCheckpoint(target, checkpoint.config, tensors, new Map(extra));
+    progress.end();
+    const files = ["config.json", "model.safetensors", ...extra.map(([name]) => name)];
+    console.result({ directory: target, files, run: place.run ?? null, step: place.step ?? null }, () => `${target}: ${files.join(", ")}`);
+    console.say(`in Python: GemmaForCausalLM.from_pretrained(${JSON.stringify(output)})`);
+  } finally {
+    progress.end();
+    await checkpoint.close();
+  }
+  return ExitCode.done;
+}

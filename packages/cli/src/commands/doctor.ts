@@ -1,0 +1,49 @@
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { ExitCode, LapidaryError, textTable } from "@lapidary/std";
+import type { Context } from "../context.js";
+
+/** As tools/setup/checks.d.mts declares it; the file is loaded by path, for tools are no package. */
+interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+  readonly remedy: string;
+}
+interface ChecksModule {
+  checks(where: { root: string; env: NodeJS.ProcessEnv }): Promise<readonly Check[]>;
+}
+
+/** Checks all that the set-up provides; exit code 1 when something is missing. */
+export async function doctor(context: Context): Promise<ExitCode> {
+  const { console, root, env } = context;
+  const progress = console.progress();
+  progress.update("check the set-up");
+  const checks = await (await loadChecks(root)).checks({ root, env });
+  progress.end();
+  const ok = checks.every((check) => check.ok);
+  console.result({ ok, checks: checks.map(({ name, ok, detail, remedy }) => ({ name, ok, detail, remedy: ok ? "" : remedy })) }, () => table(checks, console.paint));
+  console.text(ok ? "\nAll is well." : "");
+  return ok ? ExitCode.done : ExitCode.other;
+}
+
+async function loadChecks(root: string): Promise<ChecksModule> {
+  const path = join(root, "tools/setup/checks.mjs");
+  const module: unknown = await import(pathToFileURL(path).href);
+  if (isChecksModule(module)) return module;
+  throw new LapidaryError({ code: "LAP_CLI_CHECKS", message: "the checks of the set-up cannot be loaded", place: path, remedy: "get the file back with `git checkout tools/setup`" });
+}
+
+const isChecksModule = (module: unknown): module is ChecksModule => typeof module === "object" && module !== null && "checks" in module && typeof module.checks === "function";
+
+function table(checks: readonly Check[], paint: Context["console"]["paint"]): string {
+  const lines = textTable([{ title: "check" }, { title: "" }, { title: "found" }], checks.map(({ name, ok, detail }) => [name, ok ? "ok" : "MISSING", detail])).split("\n");
+  return lines
+    .flatMap((line, i) => {
+      const check = checks[i - 1];
+      if (check === undefined) return [paint.dim(line)];
+      if (check.ok) return [line.replace(" ok ", ` ${paint.green("ok")} `)];
+      return [line.replace("MISSING", paint.red("MISSING")), `    ${paint.bold("remedy:")} ${check.remedy}`];
+    })
+    .join("\n");
+}

@@ -1,0 +1,80 @@
+import type { DoneEvent, JobState, StateEvent, StreamEvent } from "@lapidary/coordinator/api";
+import type { CoordinatorClient } from "@lapidary/coordinator/client";
+import { ExitCode, LapidaryError, formatDuration } from "@lapidary/std";
+import type { Context } from "../context.js";
+import { activityText, stateMeaning, stepLine } from "../report/job-line.js";
+
+/** How a job ended; undefined when the reader stopped listening before. */
+export type Ending = Pick<DoneEvent, "state" | "error">;
+
+/** Shows a job's progress until it ends, or until `signal` is aborted. Old events are told like new ones. */
+export async function followJob(context: Context, client: CoordinatorClient, id: string, signal: AbortSignal): Promise<Ending | undefined> {
+  const { steps } = await client.get(id);
+  const show = new JobProgress(context, steps);
+  try {
+    for await (const event of client.stream(id, { signal })) {
+      if (event.event === "done") return event.data;
+      show.tell(event);
+    }
+    if (signal.aborted) return undefined;
+    // The stream has nothing more to say about a job that ended long ago.
+    const { state, error } = await client.get(id);
+    return state === "done" || state === "failed" || state === "cancelled" ? { state, ...(error === undefined ? {} : { error }) } : undefined;
+  } finally {
+    show.end();
+  }
+}
+
+/** The progress line of one job. */
+class JobProgress {
+  readonly #progress;
+  #state: JobState = "queued";
+
+  constructor(
+    private readonly context: Context,
+    private readonly steps: number,
+  ) {
+    this.#progress = context.console.progress();
+  }
+
+  tell(event: StreamEvent): void {
+    switch (event.event) {
+      case "state":
+        return this.#tellState(event.data);
+      case "metrics":
+        if (event.data.kind === "train") return this.#progress.update("train", stepLine(event.data, this.steps));
+        return this.context.console.say(`step ${event.data.step}: held-out loss ${event.data.heldout_loss.toFixed(3)}, unigram ${event.data.unigram_loss.toFixed(3)}`);
+      case "log":
+        return this.context.console.detail(`${event.data.source}: ${event.data.line}`);
+      case "done":
+        return undefined;
+    }
+  }
+
+  end(): void {
+    this.#progress.end();
+  }
+
+  #tellState({ state, activity, slice, workers }: StateEvent): void {
+    if (state !== this.#state && slice !== undefined) this.context.console.detail(`slice ${slice.dims.join("x")} at chip ${slice.origin.join(",")}`);
+    if (workers !== undefined) this.context.console.detail(`workers ${workers.map(({ worker, pid }) => `${worker} (process ${pid})`).join(", ")}`);
+    this.#state = state;
+    const since = this.context.clock.monotonic();
+    const elapsed = (): string => (this.context.console.interactive ? formatDuration(this.context.clock.monotonic() - since) : "");
+    this.#progress.update(activity === undefined ? stateMeaning[state] : activity.what, activity?.done === undefined ? elapsed : activityText(activity).slice(activity.what.length + 1));
+  }
+}
+
+/** The exit code of a command that followed a job to its end. */
+export function endingExit(state: Ending["state"]): ExitCode {
+  return state === "done" ? ExitCode.done : state === "cancelled" ? ExitCode.cancelled : ExitCode.jobFailed;
+}
+
+/** What is told of a job that did not reach its end. Mistakes in the job itself keep the exit code of such mistakes. */
+export function endingError(id: string, { state, error }: Ending): LapidaryError {
+  if (state === "cancelled")
+    return new LapidaryError({ code: "LAP_JOB_CANCELLED", message: `the job was cancelled${error === undefined ? "" : `: ${error.message}`}`, place: `run ${id}`, remedy: "launch it again when you want it", exit: ExitCode.cancelled });
+  if (error === undefined) return new LapidaryError({ code: "LAP_JOB_FAILED", message: "the job failed", place: `run ${id}`, remedy: `\`lapidary logs ${id}\` tells more`, exit: ExitCode.jobFailed });
+  const mistake = error.exit === ExitCode.usage || error.exit === ExitCode.doesNotFit;
+  return new LapidaryError({ code: error.code, message: `the job failed: ${error.message}`, place: error.place ?? `run ${id}`, remedy: error.remedy, exit: mistake ? error.exit : ExitCode.jobFailed });
+}

@@ -1,0 +1,163 @@
+import { type JobDetail, type JobState, type JobSummary, type Report, type StreamEvent, isFinal, jobStates } from "@lapidary/coordinator/api";
+import type { CoordinatorClient } from "@lapidary/coordinator/client";
+import { ExitCode, LapidaryError, formatCount, formatDuration, suggest, textTable } from "@lapidary/std";
+import { argumentError } from "../command-line/spec.js";
+import type { Context } from "../context.js";
+import { activityText, stateMeaning, stepLine } from "../report/job-line.js";
+import { runReport } from "../report/run-report.js";
+import type { Paint } from "../terminal/paint.js";
+import { allMetrics, connect } from "./connect.js";
+import { type Ending, endingExit } from "./follow.js";
+
+const defaultLimit = 20;
+
+export async function listJobs(context: Context, { state, limit = defaultLimit }: { readonly state: string | undefined; readonly limit: number | undefined }): Promise<ExitCode> {
+  const { console } = context;
+  const states = state === undefined ? undefined : readStates(state);
+  const client = await connect(context);
+  const { jobs, next_cursor } = await client.list({ limit, ...(states === undefined ? {} : { state: states }) });
+  console.result({ jobs }, () => (jobs.length === 0 ? "no jobs" : jobTable(jobs, context.clock.now(), console.paint)));
+  if (next_cursor !== undefined) console.say(`older ones are not shown; --limit ${limit * 5} shows more`);
+  return ExitCode.done;
+}
+
+function readStates(text: string): JobState[] {
+  return text.split(",").map((word) => {
+    const state = jobStates.find((known) => known === word.trim());
+    if (state !== undefined) return state;
+    const near = suggest(word, jobStates);
+    throw argumentError(`"${word}" is no state of a job`, "--state", near === undefined ? `choose from ${jobStates.join(", ")}` : `did you mean "${near}"?`);
+  });
+}
+
+function jobTable(jobs: readonly JobSummary[], now: number, paint: Paint): string {
+  const rows = jobs.map((job) => [
+    job.id,
+    job.state,
+    job.model,
+    job.mesh,
+    `${job.step}/${job.steps}`,
+    job.loss?.toFixed(3) ?? "",
+    job.heldout_loss?.toFixed(3) ?? "",
+    `${formatDuration(now - job.created_at)} ago`,
+    runtime(job, now),
+  ]);
+  const text = textTable(
+    [{ title: "id" }, { title: "state" }, { title: "model" }, { title: "mesh" }, { title: "step", align: "right" }, { title: "loss", align: "right" }, { title: "held-out", align: "right" }, { title: "launched", align: "right" }, { title: "ran", align: "right" }],
+    rows,
+  );
+  const [head = "", ...lines] = text.split("\n");
+  return [paint.dim(head), ...lines].join("\n");
+}
+
+const runtime = ({ started_at, finished_at }: JobSummary, now: number): string => (started_at === undefined ? "" : formatDuration((finished_at ?? now) - started_at));
+
+export async function getJob(context: Context, id: string): Promise<ExitCode> {
+  const { console } = context;
+  const client = await connect(context);
+  const job = await client.get(id);
+  const report = job.state === "done" ? await client.report(id) : undefined;
+  const metrics = report === undefined || console.options.json ? [] : await allMetrics(client, id);
+  console.result({ ...job, report: report ?? null }, () => jobText(job, report, context.clock.now()));
+  if (report !== undefined) console.text(runReport(report, metrics, { columns: console.columns, paint: console.paint }));
+  return ExitCode.done;
+}
+
+function jobText(job: JobDetail, report: Report | undefined, now: number): string {
+  const { slice, error, workers, parameters } = job;
+  const rows: (readonly [string, string | undefined])[] = [
+    ["run", job.id],
+    ["state", `${job.state}: ${job.activity === undefined ? stateMeaning[job.state] : activityText(job.activity)}`],
+    ["model", `${job.model}${parameters === undefined ? "" : ` (${formatCount(parameters)} parameters)`}`],
+    ["pod", job.pod],
+    ["mesh", `${job.mesh} (${job.chips} chips)`],
+    ["slice", slice === undefined ? undefined : `${slice.dims.join("x")} at chip ${slice.origin.join(",")} of pod ${slice.pod}`],
+    ["workers", workers?.map(({ worker, pid }) => `${worker} (process ${pid})`).join(", ")],
+    ["progress", progressText(job)],
+    ["launched", new Date(job.created_at).toISOString()],
+    ["ran", runtime(job, now) || undefined],
+    ["files", job.directory],
+    ["error", error === undefined || report !== undefined ? undefined : `${error.code}: ${error.message}`],
+    ["", error?.place === undefined ? undefined : `place:  ${error.place}`],
+    ["", error === undefined ? undefined : `remedy: ${error.remedy}`],
+  ];
+  return rows.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(10)}${value}`])).join("\n");
+}
+
+function progressText({ step, steps, loss, tokens_per_s, eta_s }: JobDetail): string {
+  if (loss === undefined) return `step ${step}/${steps}`;
+  return stepLine({ step, loss, tokens_per_s: tokens_per_s ?? 0, eta_s: eta_s ?? 0 }, steps);
+}
+
+/** Waits for the end of a job; the exit code tells how it ended. */
+export async function waitForJob(context: Context, id: string, timeout_s: number | undefined): Promise<ExitCode> {
+  const { console, interrupts } = context;
+  const client = await connect(context);
+  const signals = [interrupts.signal, ...(timeout_s === undefined ? [] : [AbortSignal.timeout(timeout_s * 1000)])];
+  const progress = console.progress();
+  progress.update(`wait for run ${id}`);
+  const ending = await endOf(client, id, AbortSignal.any(signals));
+  progress.end();
+  interrupts.signal.throwIfAborted();
+  if (ending === undefined) return notFinished(id, (await client.get(id)).state, timeout_s);
+  const { state, error } = ending;
+  console.result({ id, state, failure: error ?? null }, () => `run ${id} ${stateMeaning[state]}${error === undefined ? "" : `: ${error.message}`}`);
+  return endingExit(state);
+}
+
+function notFinished(id: string, state: JobState, timeout_s: number | undefined): never {
+  throw new LapidaryError({
+    code: "LAP_JOB_NOT_FINISHED",
+    message: `the job ${stateMeaning[state]} still${timeout_s === undefined ? "" : `, after ${timeout_s} s`}`,
+    place: `run ${id}`,
+    remedy: `wait again, longer, or look at it with \`lapidary jobs get ${id}\``,
+    exit: ExitCode.notFinished,
+  });
+}
+
+async function endOf(client: CoordinatorClient, id: string, signal: AbortSignal): Promise<Ending | undefined> {
+  const { state, error } = await client.get(id);
+  if (state === "done" || state === "failed" || state === "cancelled") return { state, ...(error === undefined ? {} : { error }) };
+  for await (const event of client.stream(id, { signal })) if (event.event === "done") return event.data;
+  return undefined;
+}
+
+export async function cancelJob(context: Context, id: string): Promise<ExitCode> {
+  const { console } = context;
+  const client = await connect(context);
+  const cancelled = await client.cancel(id);
+  console.result(cancelled, () => (cancelled.state === "cancelled" ? `run ${id} is cancelled` : isFinal(cancelled.state) ? `run ${id} had ended before: it ${stateMeaning[cancelled.state]}` : `run ${id} is being cancelled`));
+  return ExitCode.done;
+}
+
+/** Every event so far, and with `follow` those to come; with `--json` one a line. */
+export async function jobEvents(context: Context, id: string, follow: boolean): Promise<ExitCode> {
+  const { console, interrupts } = context;
+  const client = await connect(context);
+  // Ask first: an unknown run is an error, not an empty stream.
+  const { last_event } = { last_event: undefined, ...(await client.get(id)) };
+  void last_event;
+  for await (const event of client.stream(id, { signal: interrupts.signal })) console.result(event, () => eventText(event));
+  void follow;
+  return ExitCode.done;
+}
+
+function eventText(event: StreamEvent): string {
+  const time = new Date(event.data.time).toISOString().slice(11, 23);
+  return `${time}  ${event.event.padEnd(7)}  ${eventDetail(event)}`;
+}
+
+function eventDetail(event: StreamEvent): string {
+  switch (event.event) {
+    case "state":
+      return [event.data.state, ...(event.data.activity === undefined ? [] : [activityText(event.data.activity)])].join(": ");
+    case "metrics":
+      return event.data.kind === "train"
+        ? `step ${event.data.step}  loss ${event.data.loss.toFixed(4)}  grad norm ${event.data.grad_norm.toFixed(3)}  lr ${event.data.learning_rate.toExponential(2)}  ${Math.round(event.data.step_ms)} ms`
+        : `step ${event.data.step}  held-out loss ${event.data.heldout_loss.toFixed(4)}  unigram ${event.data.unigram_loss.toFixed(4)}`;
+    case "log":
+      return `${event.data.source}: ${event.data.line}`;
+    case "done":
+      return `${event.data.state}${event.data.error === undefined ? "" : `: ${event.data.error.message}`}`;
+  }
+}

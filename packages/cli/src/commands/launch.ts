@@ -1,0 +1,93 @@
+import type { Report, Submitted } from "@lapidary/coordinator/api";
+import type { CoordinatorClient } from "@lapidary/coordinator/client";
+import { ExitCode } from "@lapidary/std";
+import type { Context } from "../context.js";
+import { runReport } from "../report/run-report.js";
+import { allMetrics, connect } from "./connect.js";
+import { type Ending, endingError, followJob } from "./follow.js";
+import { checkJob } from "./job-file.js";
+
+export interface LaunchOptions {
+  readonly job: string;
+  readonly overrides: readonly string[];
+  readonly detach: boolean;
+  readonly name: string | undefined;
+  readonly priority: number | undefined;
+}
+
+/** A second Ctrl-C within this time asks to cancel. */
+const cancelWithinMs = 2000;
+
+/** Submits a job and follows it to its end. Ctrl-C stops following; the job goes on. */
+export async function launch(context: Context, options: LaunchOptions): Promise<ExitCode> {
+  const { console } = context;
+  const client = await connect(context);
+  const submitted = await submit(context, client, options);
+  const { id } = submitted;
+  if (options.detach) {
+    console.result(submitted, () => id);
+    console.say(`follow it with \`lapidary logs -f ${id}\`, wait for it with \`lapidary jobs wait ${id}\``);
+    return ExitCode.done;
+  }
+  const ending = await followWithCtrlC(context, client, id);
+  if (ending === undefined) {
+    console.result({ id, state: (await client.get(id)).state, report: null }, () => id);
+    return ExitCode.interrupted;
+  }
+  return finish(context, client, id, ending);
+}
+
+/** Checks the job here, where relative paths mean what the user meant, and hands it to the coordinator. */
+export async function submit(context: Context, client: CoordinatorClient, options: Omit<LaunchOptions, "detach">): Promise<Submitted> {
+  const { name, priority, overrides } = options;
+  const path = await checkJob(context, options.job, overrides);
+  const submitted = await client.submit({ path, overrides: [...overrides], ...(name === undefined ? {} : { name }), ...(priority === undefined ? {} : { priority }) });
+  context.console.say(submitted.existed ? `run ${submitted.id} exists already, with the same job: following it` : `run ${submitted.id}`);
+  return submitted;
+}
+
+/** The result of a job that has ended: its report, or the error that it ended with. */
+export async function finish(context: Context, client: CoordinatorClient, id: string, ending: Ending): Promise<ExitCode> {
+  const { console } = context;
+  if (ending.state !== "done") throw endingError(id, ending);
+  const report = await client.report(id);
+  const metrics = console.options.json ? [] : await allMetrics(client, id);
+  console.result(launchResult(id, report), () => runReport(report, metrics, { columns: console.columns, paint: console.paint }));
+  return ExitCode.done;
+}
+
+const launchResult = (id: string, report: Report): { id: string; state: "done"; report: Report } => ({ id, state: "done", report });
+
+/**
+ *     Ctrl-C          detached: the job goes on, the command ends in two seconds
+ *     Ctrl-C again    the job is cancelled, the command waits until it is
+ */
+async function followWithCtrlC(context: Context, client: CoordinatorClient, id: string): Promise<Ending | undefined> {
+  const { console, interrupts } = context;
+  const listening = new AbortController();
+  const cancelling: Promise<unknown>[] = [];
+  let detaching: NodeJS.Timeout | undefined;
+  const release = interrupts.takeOver((signal) => {
+    if (signal !== "SIGINT") {
+      listening.abort();
+    } else if (detaching === undefined) {
+      console.say(`detached: run ${id} goes on. Follow it with \`lapidary logs -f ${id}\`; Ctrl-C again within two seconds cancels it`);
+      detaching = setTimeout(() => listening.abort(), cancelWithinMs);
+    } else if (cancelling.length === 0) {
+      clearTimeout(detaching);
+      console.say(`cancelling run ${id}`);
+      cancelling.push(client.cancel(id));
+    } else {
+      console.say(`no longer waiting: run ${id} is being cancelled`);
+      listening.abort();
+    }
+  });
+  try {
+    const ending = await followJob(context, client, id, listening.signal);
+    await Promise.all(cancelling);
+    return ending;
+  } finally {
+    clearTimeout(detaching);
+    release();
+  }
+}

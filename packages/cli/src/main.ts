@@ -1,0 +1,19 @@
+import { ExitCode, systemClock } from "@lapidary/std";
+import { runCommandLine } from "./run.js";
+import { Interrupts } from "./terminal/interrupts.js";
+
+/** Where the process of a command begins and ends. */
+
+// The reader of a pipe has seen enough (`lapidary jobs | head`): nothing is wrong.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? ExitCode.done : ExitCode.other));
+
+const exit = await runCommandLine(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  cwd: process.cwd(),
+  clock: systemClock,
+  interrupts: new Interrupts(process, systemClock, () => process.exit(ExitCode.interrupted)),
+});
+for (const stream of [process.stdout, process.stderr]) await new Promise((written) => stream.write("", written));
+process.exit(exit);

@@ -1,0 +1,83 @@
+import type { MetricsRow, Report } from "@lapidary/coordinator/api";
+import { formatBytes, formatCount, formatDuration, textTable } from "@lapidary/std";
+import type { Paint } from "../terminal/paint.js";
+import { type CurvePoint, drawCurve } from "./curve.js";
+import { sampleText } from "./sample-text.js";
+
+export interface ReportStyle {
+  readonly columns: number;
+  readonly paint: Paint;
+}
+
+/**
+ * What a finished run leaves its reader with: the loss curve, what was learnt, a sample, what each chip held and moved, and where
+ * the checkpoint lies.
+ */
+export function runReport(report: Report, metrics: readonly MetricsRow[], { columns, paint }: ReportStyle): string {
+  const heading = (text: string): string => `\n${paint.bold(text)}`;
+  const losses: CurvePoint[] = metrics.flatMap((row) => (row.kind === "train" ? [{ step: row.step, value: row.loss }] : []));
+  return [
+    heading("Training loss (nats per token)"),
+    drawCurve(losses, { width: Math.max(20, Math.min(columns - 12, 72)), height: 8 }),
+    heading("What was learnt"),
+    learnt(report),
+    heading("A sample"),
+    sampleText(report.sample, columns, paint),
+    heading("What each chip held"),
+    held(report),
+    heading("What each chip sent in a step"),
+    moved(report),
+    heading("Where the time went"),
+    times(report),
+    heading("Checkpoint"),
+    `  ${report.checkpoint}`,
+    `  ${paint.dim(`go on from it:  lapidary sample ${report.id} "your prompt"`)}`,
+    `  ${paint.dim(`take it along:  lapidary ckpt export ${report.id} -o DIR   (Hugging Face transformers loads it)`)}`,
+  ].join("\n");
+}
+
+function learnt(report: Report): string {
+  const { train_loss, heldout_loss, unigram_loss, tokens, steps } = report;
+  const below = unigram_loss - heldout_loss;
+  return [
+    `  held-out loss  ${heldout_loss.toFixed(3)}   text that the model has not seen (perplexity ${perplexity(heldout_loss)})`,
+    `  unigram loss   ${unigram_loss.toFixed(3)}   the same text, when only the frequency of tokens is known (${perplexity(unigram_loss)})`,
+    `  training loss  ${train_loss.toFixed(3)}   at the last step`,
+    `  ${below > 0 ? `The model is ${below.toFixed(3)} nats per token better than word counts` : "The model is no better than word counts yet"}, after ${steps} steps and ${formatCount(tokens)} tokens.`,
+  ].join("\n");
+}
+
+const perplexity = (loss: number): string => (loss > 20 ? "huge" : Math.exp(loss).toPrecision(3));
+
+/** Per chip beside what one chip would hold without any sharding. */
+function held(report: Report): string {
+  const { params, optimizer, gradients } = report.bytes_per_chip;
+  const whole = report.parameters * 4;
+  const row = (what: string, bytes: number, unsharded: number): string[] => [`  ${what}`, formatBytes(bytes), formatBytes(unsharded), share(bytes, unsharded)];
+  return [
+    `  ${formatCount(report.parameters)} parameters over ${report.chips} chips, mesh ${report.mesh}, ZeRO stage ${report.zero}, emulated by ${report.workers} worker${report.workers === 1 ? "" : "s"}`,
+    textTable(
+      [{ title: "  " }, { title: "per chip", align: "right" }, { title: "the whole", align: "right" }, { title: "share", align: "right" }],
+      [row("parameters", params, whole), row("optimizer state", optimizer, 2 * whole), row("gradients", gradients, whole)],
+    ),
+  ].join("\n");
+}
+
+const share = (part: number, whole: number): string => (part <= 0 ? "-" : part >= whole ? "1" : `1/${Math.round(whole / part)}`);
+
+function moved(report: Report): string {
+  if (report.collectives.length === 0) return "  nothing: this program needs no collective";
+  const rows = report.collectives.map(({ op, axis, count, bytes_per_chip, why }) => [`  ${op}`, axis, String(count), formatBytes(bytes_per_chip), why]);
+  const total = report.collectives.reduce((bytes, row) => bytes + row.bytes_per_chip, 0);
+  return [
+    textTable([{ title: "  collective" }, { title: "axis" }, { title: "count", align: "right" }, { title: "bytes per chip", align: "right" }, { title: "why" }], rows),
+    `  in all ${formatBytes(total)} per chip and step`,
+  ].join("\n");
+}
+
+function times(report: Report): string {
+  const { total, ...parts } = report.timings_ms;
+  const shown = Object.entries(parts).filter(([, ms]) => ms >= 50);
+  const list = shown.map(([what, ms]) => `${what} ${formatDuration(ms)}`).join(", ");
+  return `  ${formatDuration(total)} in all${list === "" ? "" : `: ${list}`}; ${formatCount(Math.round(report.tokens_per_s))} tokens/s while training`;
+}

@@ -1,0 +1,30 @@
+import { equal, ok } from "node:assert/strict";
+import fc from "fast-check";
+import { makePaint } from "../terminal/paint.js";
+import { sampleText } from "./sample-text.js";
+
+const plain = makePaint(false);
+
+describe("sample text", () => {
+  it("stands behind a bar, the prompt in bold", () => {
+    equal(sampleText({ prompt: "The", text: " model\nreads" }, 80, plain), "  │ The model\n  │ reads");
+    equal(sampleText({ prompt: "The", text: " model" }, 80, makePaint(true)), "  \x1b[2m│\x1b[22m \x1b[1mThe\x1b[22m model");
+  });
+
+  it("does not let a model move the cursor", () => {
+    const text = sampleText({ prompt: "", text: "a\x1b[2Jb\r\u009bc\x7f" }, 80, plain);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+    ok(!/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.test(text), JSON.stringify(text));
+  });
+
+  it("wraps without losing a letter", () => {
+    fc.assert(
+      fc.property(fc.array(fc.stringMatching(/^[a-z]{1,30}$/), { maxLength: 40 }), (words) => {
+        const text = words.join(" ");
+        const shown = sampleText({ prompt: "", text }, 40, plain).split("\n").map((line) => line.slice(4));
+        equal(shown.join("").replaceAll(" ", ""), text.replaceAll(" ", ""));
+        ok(shown.every((line) => line.length <= 34));
+      }),
+    );
+  });
+});

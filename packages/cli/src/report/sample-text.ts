@@ -1,0 +1,35 @@
+import type { Paint } from "../terminal/paint.js";
+
+/** A prompt and what the model made of it, behind a bar; long lines are wrapped, what a terminal would obey is shown instead. */
+export function sampleText(sample: { readonly prompt: string; readonly text: string }, columns: number, paint: Paint): string {
+  const whole = visible(sample.text.startsWith(sample.prompt) ? sample.text : sample.prompt + sample.text);
+  const prompt = visible(sample.prompt);
+  const lines = wrap(whole, Math.max(20, Math.min(columns - 6, 100)));
+  let left = prompt.length;
+  return lines
+    .map(({ text, length }) => {
+      const cut = Math.max(0, Math.min(text.length, left));
+      left -= length;
+      return `  ${paint.dim("│")} ${paint.bold(text.slice(0, cut))}${text.slice(cut)}`.trimEnd();
+    })
+    .join("\n");
+}
+
+/** Control characters as their pictures: text from a model must not move the cursor. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const visible = (text: string): string => text.replaceAll("\t", "    ").replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, (c) => (c < " " ? String.fromCharCode(0x2400 + c.charCodeAt(0)) : "\ufffd"));
+
+/** Lines of at most `width` characters, broken at blanks where there are some; `length` counts what each takes of the text. */
+function wrap(text: string, width: number): { text: string; length: number }[] {
+  return text.split("\n").flatMap((line) => {
+    const parts: { text: string; length: number }[] = [];
+    let rest = line;
+    while (rest.length > width) {
+      const blank = rest.lastIndexOf(" ", width);
+      const cut = blank > width / 2 ? blank + 1 : width;
+      parts.push({ text: rest.slice(0, cut), length: cut });
+      rest = rest.slice(cut);
+    }
+    return [...parts, { text: rest, length: rest.length + 1 }];
+  });
+}

@@ -1,0 +1,103 @@
+import type { LapidaryError } from "@lapidary/std";
+import { errorJson, errorText } from "./error-text.js";
+import { type Paint, makePaint, wantsColor } from "./paint.js";
+import { Progress } from "./progress.js";
+
+/** The part of a `NodeJS.WriteStream` that output needs, so that tests can hold it. */
+export interface Output {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export interface ConsoleOptions {
+  /** Results are JSON on stdout, and nothing else is there. */
+  readonly json: boolean;
+  /** Messages and progress are not shown; warnings and errors are. */
+  readonly quiet: boolean;
+  /** Details are shown. */
+  readonly verbose: boolean;
+  /** `--no-color` was not given. */
+  readonly color: boolean;
+}
+
+/**
+ * Where a command speaks. What was asked for goes to stdout, all that is said about it to stderr:
+ *
+ *                text            --json
+ *     stdout     result          one JSON document (or one a line, where a command follows something)
+ *     stderr     messages, progress, warnings, errors
+ */
+export class Console {
+  /** For text on stdout. */
+  readonly paint: Paint;
+  readonly #errPaint: Paint;
+  #progress: Progress | undefined;
+
+  constructor(
+    private readonly stdout: Output,
+    private readonly stderr: Output,
+    readonly options: ConsoleOptions,
+    env: NodeJS.ProcessEnv,
+  ) {
+    this.paint = makePaint(wantsColor(stdout, options.color, env));
+    this.#errPaint = makePaint(wantsColor(stderr, options.color, env));
+  }
+
+  /** Whether a person sits before it: only then may it animate. */
+  get interactive(): boolean {
+    return this.stderr.isTTY === true;
+  }
+
+  /** Columns of the terminal that shows the results. */
+  get columns(): number {
+    return this.stdout.columns ?? 100;
+  }
+
+  /** The result of a command: `value` with `--json`, `text()` without. */
+  result(value: unknown, text: () => string): void {
+    this.#progress?.clear();
+    this.stdout.write(`${this.options.json ? JSON.stringify(value) : text().trimEnd()}\n`);
+  }
+
+  /** A part of the result that only people read. */
+  text(text: string): void {
+    if (this.options.json) return;
+    this.#progress?.clear();
+    this.stdout.write(`${text}\n`);
+  }
+
+  /** A message on the way. */
+  say(text: string): void {
+    if (!this.options.quiet) this.#line(`lapidary: ${text}`);
+  }
+
+  /** Told with `-v` only. */
+  detail(text: string): void {
+    if (this.options.verbose) this.#line(this.#errPaint.dim(`lapidary: ${text}`));
+  }
+
+  warn(text: string): void {
+    this.#line(`lapidary: ${this.#errPaint.yellow("warning")}: ${text}`);
+  }
+
+  /** An error: in words on stderr, and as JSON on stdout where JSON was asked for. */
+  fail(error: LapidaryError, place: string): void {
+    this.#progress?.end();
+    if (this.options.json) this.stdout.write(`${JSON.stringify(errorJson(error, place))}\n`);
+    this.#line(errorText(error, place, this.#errPaint));
+    if (this.options.verbose && error.cause !== undefined) this.detail(`cause: ${error.cause instanceof Error ? error.cause.stack : String(error.cause)}`);
+  }
+
+  /** Shows what goes on until it ends; a console has one at a time. */
+  progress(): Progress {
+    this.#progress?.end();
+    this.#progress = new Progress(this.stderr, this.options.quiet, this.#errPaint);
+    return this.#progress;
+  }
+
+  #line(text: string): void {
+    this.#progress?.clear();
+    this.stderr.write(`${text}\n`);
+  }
+}

@@ -1,0 +1,80 @@
+import { ExitCode, LapidaryError, type Clock } from "@lapidary/std";
+
+/** A Ctrl-C reaches us once from the terminal and once more from npm or npx, which forward it: signals this near are one. */
+const sameKeyPressMs = 150;
+
+export type InterruptSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
+
+interface SignalSource {
+  on(signal: InterruptSignal, listener: (signal: InterruptSignal) => void): unknown;
+  off(signal: InterruptSignal, listener: (signal: InterruptSignal) => void): unknown;
+}
+
+export const interruptedError = (): LapidaryError =>
+  new LapidaryError({ code: "LAP_CLI_INTERRUPTED", message: "interrupted", remedy: "run the command again", exit: ExitCode.interrupted });
+
+/**
+ * What Ctrl-C does. By default the first aborts `signal`, which every command that waits or owns processes heeds, and the
+ * next ends the process. A command may take Ctrl-C over while it has a better answer.
+ */
+export class Interrupts {
+  readonly #abort = new AbortController();
+  readonly #listener: (signal: InterruptSignal) => void;
+  #handler: ((signal: InterruptSignal) => void) | undefined;
+  #lastMs = Number.NEGATIVE_INFINITY;
+
+  /** @param exit ends the process at once */
+  constructor(
+    private readonly source: SignalSource,
+    clock: Clock,
+    exit: () => void,
+  ) {
+    this.#listener = (signal) => {
+      const now = clock.monotonic();
+      if (now - this.#lastMs < sameKeyPressMs) return;
+      this.#lastMs = now;
+      if (this.#handler !== undefined) this.#handler(signal);
+      else if (this.signal.aborted) exit();
+      else this.abort();
+    };
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) source.on(signal, this.#listener);
+  }
+
+  /** Aborted by the first interrupt that no command has taken over. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  abort(): void {
+    this.#abort.abort(interruptedError());
+  }
+
+  /** From now on interrupts go to `handler`, until the returned function is called. */
+  takeOver(handler: (signal: InterruptSignal) => void): () => void {
+    this.#handler = handler;
+    return () => {
+      this.#handler = undefined;
+    };
+  }
+
+  close(): void {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) this.source.off(signal, this.#listener);
+  }
+}
+
+/** The outcome of `work`, or the reason of `signal` as soon as it is aborted; a later outcome is dropped. */
+export async function orInterrupted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  let stop = (): void => undefined;
+  const interrupted = new Promise<never>((_, reject) => {
+    const listener = (): void => reject(signal.reason);
+    stop = () => signal.removeEventListener("abort", listener);
+    signal.addEventListener("abort", listener, { once: true });
+  });
+  try {
+    signal.throwIfAborted();
+    return await Promise.race([work, interrupted]);
+  } finally {
+    stop();
+    work.catch(() => undefined);
+  }
+}

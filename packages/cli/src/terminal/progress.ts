@@ -1,0 +1,70 @@
+import type { Output } from "./console.js";
+import type { Paint } from "./paint.js";
+
+const drawEveryMs = 100;
+const plainEveryMs = 5000;
+
+/**
+ * One line that says what goes on. In a terminal it is redrawn in place; elsewhere a plain line appears when the phase
+ * changes and every few seconds while its state does.
+ */
+export class Progress {
+  #phase = "";
+  #state: () => string = () => "";
+  #said = "";
+  #drawn = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly stream: Output,
+    private readonly quiet: boolean,
+    private readonly paint: Paint,
+  ) {}
+
+  /**
+   * @param phase changes seldom: "train the tokenizer", "train"
+   * @param state read whenever the line is drawn, so that it may count seconds
+   */
+  update(phase: string, state: string | (() => string) = ""): void {
+    if (this.quiet) return;
+    const changed = phase !== this.#phase;
+    this.#phase = phase;
+    this.#state = typeof state === "string" ? () => state : state;
+    if (this.#timer === undefined) {
+      this.#timer = setInterval(() => this.#tick(), this.stream.isTTY === true ? drawEveryMs : plainEveryMs);
+      this.#timer.unref();
+    }
+    if (changed) this.#tick();
+  }
+
+  /** Takes the line away until it is next drawn, so that something else can be written. */
+  clear(): void {
+    if (this.#drawn) this.stream.write("\r\x1b[2K");
+    this.#drawn = false;
+  }
+
+  /** Draws what there is to say at once. */
+  flush(): void {
+    if (!this.quiet && this.#phase !== "") this.#tick();
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.clear();
+    this.#phase = "";
+  }
+
+  #tick(): void {
+    const state = this.#state();
+    if (this.stream.isTTY !== true) {
+      const line = `lapidary: ${this.#phase}${state === "" ? "" : `: ${state}`}`;
+      if (line !== this.#said) this.stream.write(`${line}\n`);
+      this.#said = line;
+      return;
+    }
+    const room = (this.stream.columns ?? 80) - 1 - this.#phase.length;
+    this.stream.write(`\r\x1b[2K${this.paint.cyan(this.#phase)}${`  ${state}`.slice(0, Math.max(0, room))}`);
+    this.#drawn = true;
+  }
+}

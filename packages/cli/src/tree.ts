@@ -1,0 +1,258 @@
+import type { CommandSpec } from "./command-line/spec.js";
+
+/**
+ * All commands: the table of contents of this package. What a command does stands in `commands/`, and is loaded when it is
+ * called, so that the start costs little.
+ */
+const run = "Jobs:";
+const machine = "The emulated pod:";
+const model = "Models and checkpoints:";
+const aid = "Help yourself:";
+
+const jobArgument = { name: "job", description: "a job file, such as configs/jobs/quickstart.yaml", completes: "job" } as const;
+const overrides = { name: "overrides", description: "key=value pairs applied after the file, such as train.steps=50", optional: true, variadic: true } as const;
+const idArgument = { name: "id", description: "a run, as `lapidary jobs` lists them", completes: "run" } as const;
+
+export const commandTree: CommandSpec = {
+  name: "lapidary",
+  summary: "Trains Gemma on an emulated TPU pod: one compiled program, run for real by worker processes.",
+  examples: [
+    "lapidary start                                   train the quick-start job on a 16x16 pod",
+    "lapidary up && lapidary launch configs/jobs/quickstart.yaml train.steps=50",
+    "lapidary parity e2e/golden/mha --mesh data=2,model=4 --zero 3",
+  ],
+  commands: [
+    {
+      name: "start",
+      summary: "start everything, train the quick-start job, show what came of it",
+      group: machine,
+      run: async (context) => (await import("./commands/start.js")).start(context),
+    },
+    {
+      name: "up",
+      summary: "start Redis, the coordinator and its workers",
+      group: machine,
+      options: [
+        { flags: "--port <number>", description: "port of the coordinator on 127.0.0.1 (default: a free one)", value: "whole" },
+        { flags: "--workers <number>", description: "worker processes (default: one per core)", value: "whole" },
+      ],
+      run: async (context, given) => (await import("./commands/up.js")).up(context, { port: given.number("port"), workers: given.number("workers") }),
+    },
+    {
+      name: "down",
+      summary: "stop them all; jobs that run are cancelled",
+      group: machine,
+      run: async (context) => (await import("./commands/down.js")).down(context),
+    },
+    {
+      name: "status",
+      summary: "what is up, who uses which chips",
+      group: machine,
+      run: async (context) => (await import("./commands/status.js")).status(context),
+    },
+    {
+      name: "doctor",
+      summary: "check all that the set-up provides",
+      group: machine,
+      run: async (context) => (await import("./commands/doctor.js")).doctor(context),
+    },
+    {
+      name: "launch",
+      summary: "submit a job and follow it",
+      group: run,
+      arguments: [jobArgument, overrides],
+      options: [
+        { flags: "-d, --detach", description: "submit and return at once" },
+        { flags: "--name <id>", description: "the run's id; launching the same again under it follows the run that exists" },
+        { flags: "--priority <number>", description: "higher runs first (default 0)", value: "integer" },
+      ],
+      examples: ["lapidary launch configs/jobs/quickstart.yaml", "lapidary launch configs/jobs/quickstart.yaml train.steps=50 mesh.data=8 -d --name short"],
+      run: async (context, given) =>
+        (await import("./commands/launch.js")).launch(context, {
+          job: given.required("job"),
+          overrides: given.list("overrides"),
+          detach: given.flag("detach"),
+          name: given.text("name"),
+          priority: given.number("priority"),
+        }),
+    },
+    {
+      name: "jobs",
+      summary: "list, inspect, wait for and cancel jobs",
+      group: run,
+      commands: [
+        {
+          name: "list",
+          summary: "all jobs, newest first",
+          isDefault: true,
+          options: [
+            { flags: "--state <states>", description: "only these, separated by commas: queued, compiling, placing, running, done, failed, cancelled" },
+            { flags: "--limit <number>", description: "at most so many (default 20)", value: "whole" },
+          ],
+          run: async (context, given) => (await import("./commands/jobs.js")).listJobs(context, { state: given.text("state"), limit: given.number("limit") }),
+        },
+        {
+          name: "get",
+          summary: "one job: state, slice, loss, and its report once it is done",
+          arguments: [idArgument],
+          run: async (context, given) => (await import("./commands/jobs.js")).getJob(context, given.required("id")),
+        },
+        {
+          name: "wait",
+          summary: "wait until a job ends; the exit code says how: 0 done, 100 failed, 103 cancelled, 101 not finished in time",
+          arguments: [idArgument],
+          options: [{ flags: "--timeout <seconds>", description: "wait no longer", value: "seconds" }],
+          run: async (context, given) => (await import("./commands/jobs.js")).waitForJob(context, given.required("id"), given.number("timeout")),
+        },
+        {
+          name: "cancel",
+          summary: "cancel a job that waits or runs",
+          arguments: [idArgument],
+          run: async (context, given) => (await import("./commands/jobs.js")).cancelJob(context, given.required("id")),
+        },
+        {
+          name: "events",
+          summary: "what happened to a job so far, an event a line",
+          arguments: [idArgument],
+          options: [{ flags: "-f, --follow", description: "go on until the job ends" }],
+          run: async (context, given) => (await import("./commands/jobs.js")).jobEvents(context, given.required("id"), given.flag("follow")),
+        },
+      ],
+    },
+    {
+      name: "logs",
+      summary: "what the coordinator and the workers say about a job",
+      group: run,
+      arguments: [idArgument],
+      options: [
+        { flags: "-f, --follow", description: "go on until the job ends" },
+        { flags: "--worker <number>", description: "only this worker", value: "whole" },
+      ],
+      run: async (context, given) =>
+        (await import("./commands/logs.js")).logs(context, { id: given.required("id"), follow: given.flag("follow"), worker: given.number("worker") }),
+    },
+    {
+      name: "parity",
+      summary: "compare Lapidary with a golden run of PyTorch, sharded as you like",
+      group: model,
+      arguments: [{ name: "dir", description: "a parity bundle, such as e2e/golden/mha", completes: "directory" }],
+      options: [
+        { flags: "--mesh <axes>", description: "mesh axes, major to minor (default data=1)" },
+        { flags: "--torus <shape>", description: "chips along each dim, such as 16x16 (default: as the mesh needs)" },
+        { flags: "--zero <stage>", description: "what is sharded over data: 1 optimizer state, 2 and gradients, 3 and params", choices: ["0", "1", "2", "3"] },
+        { flags: "--numerics <mode>", description: "f32 multiplies exactly, mxu in bf16 as a TPU does", choices: ["f32", "mxu"] },
+        { flags: "--workers <number>", description: "worker processes (default: one per core, as far as the mesh divides)", value: "whole" },
+        { flags: "--executor <kind>", description: "stacked runs all chips of a worker at once, chipwise one by one", choices: ["stacked", "chipwise"] },
+      ],
+      examples: [
+        "lapidary parity e2e/golden/pod16x16 --torus 16x16 --mesh data=16,model=16 --zero 3",
+        "lapidary parity e2e/golden/mqa --mesh data=2 --zero 1 --workers 2",
+      ],
+      run: async (context, given) =>
+        (await import("./commands/parity.js")).parity(context, {
+          directory: given.required("dir"),
+          mesh: given.text("mesh"),
+          torus: given.text("torus"),
+          zero: given.text("zero"),
+          numerics: given.text("numerics"),
+          workers: given.number("workers"),
+          executor: given.text("executor"),
+        }),
+    },
+    {
+      name: "sample",
+      summary: "generate text from a run's checkpoint",
+      group: model,
+      arguments: [
+        { name: "from", description: "a run, or the directory of a checkpoint", completes: "run" },
+        { name: "prompt", description: "the text to go on from; may be empty" },
+      ],
+      options: [
+        { flags: "--tokens <number>", description: "how many to generate at most (default 64)", value: "whole" },
+        { flags: "--temperature <number>", description: "0 takes the likeliest token, 1 draws as the model says (default 0.8)", value: "decimal" },
+        { flags: "--top-p <number>", description: "draw from the likeliest tokens that hold this much probability (default 0.95)", value: "decimal" },
+        { flags: "--seed <number>", description: "the same seed draws the same text (default 0)", value: "whole" },
+      ],
+      examples: ['lapidary sample quickstart-1 "The function returns"', 'lapidary sample ./gemma-2b "Once upon a time" --temperature 0 --tokens 20'],
+      run: async (context, given) =>
+        (await import("./commands/sample.js")).sample(context, {
+          from: given.required("from"),
+          prompt: given.required("prompt"),
+          tokens: given.number("tokens"),
+          temperature: given.number("temperature"),
+          topP: given.number("topP"),
+          seed: given.number("seed"),
+        }),
+    },
+    {
+      name: "ckpt",
+      summary: "list, inspect, verify and export checkpoints",
+      group: model,
+      commands: [
+        {
+          name: "list",
+          summary: "checkpoints of a run, or of all",
+          arguments: [{ ...idArgument, optional: true }],
+          run: async (context, given) => (await import("./commands/ckpt.js")).listCheckpoints(context, given.text("id")),
+        },
+        {
+          name: "inspect",
+          summary: "the tensors of a checkpoint",
+          arguments: [{ name: "from", description: "a run, or the directory of a checkpoint", completes: "run" }],
+          run: async (context, given) => (await import("./commands/ckpt.js")).inspectCheckpoint(context, given.required("from")),
+        },
+        {
+          name: "verify",
+          summary: "read every tensor and check it",
+          arguments: [{ name: "from", description: "a run, or the directory of a checkpoint", completes: "run" }],
+          run: async (context, given) => (await import("./commands/ckpt.js")).verifyCheckpoint(context, given.required("from")),
+        },
+        {
+          name: "export",
+          summary: "write a directory that Hugging Face transformers loads",
+          arguments: [{ name: "from", description: "a run, or the directory of a checkpoint", completes: "run" }],
+          options: [{ flags: "-o, --output <dir>", description: "the directory to write", completes: "directory", mandatory: true }],
+          run: async (context, given) => (await import("./commands/ckpt.js")).exportCheckpoint(context, given.required("from"), given.required("output")),
+        },
+      ],
+    },
+    {
+      name: "config",
+      summary: "show and check job files",
+      group: aid,
+      commands: [
+        {
+          name: "show",
+          summary: "a job file with everything resolved: defaults, model, pod, overrides",
+          arguments: [jobArgument, overrides],
+          run: async (context, given) => (await import("./commands/config.js")).showConfig(context, given.required("job"), given.list("overrides")),
+        },
+        {
+          name: "schema",
+          summary: "the JSON Schema of job files",
+          run: async (context) => (await import("./commands/config.js")).showSchema(context),
+        },
+        {
+          name: "validate",
+          summary: "check job files",
+          arguments: [{ name: "files", description: "job files", variadic: true, completes: "job" }],
+          run: async (context, given) => (await import("./commands/config.js")).validateConfigs(context, given.list("files")),
+        },
+      ],
+    },
+    {
+      name: "completion",
+      summary: "print a script that completes lapidary's command line",
+      group: aid,
+      arguments: [{ name: "shell", description: "your shell", choices: ["bash", "zsh", "fish"] }],
+      examples: ["source <(lapidary completion bash)", "lapidary completion fish > ~/.config/fish/completions/lapidary.fish"],
+      run: async (context, given) => (await import("./commands/completion.js")).completion(context, given.required("shell")),
+    },
+    {
+      name: "version",
+      summary: "print the version, and what it runs on",
+      group: aid,
+      run: async (context) => (await import("./commands/version.js")).version(context),
+    },
+  ],
+};
