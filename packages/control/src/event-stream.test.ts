@@ -9,7 +9,7 @@ interface Step {
 }
 
 describe("event stream", () => {
-  const redis = TestRedis.use();
+  const redis = TestRedis.use(process.env);
   const open = async (options = {}): Promise<EventStream<Step>> => new EventStream<Step>(await redis.open(), "metrics:run", options);
   const steps = (entries: readonly StreamEntry<Step>[]): number[] => entries.map(({ value }) => value.step);
 

@@ -48,7 +48,7 @@ class Pod {
 }
 
 describe("job queue", () => {
-  const redis = TestRedis.use();
+  const redis = TestRedis.use(process.env);
   const queues: JobQueue[] = [];
   afterEach(async () => {
     await Promise.all(queues.splice(0).map((queue) => queue.close()));

@@ -4,7 +4,7 @@ import { HeldLease, type Lease, Leases } from "./leases.js";
 import { eventually, TestRedis } from "./testing/redis.js";
 
 describe("leases", () => {
-  const redis = TestRedis.use();
+  const redis = TestRedis.use(process.env);
   const open = async (timeoutMs = 5000): Promise<Leases> => new Leases(await redis.open({ timeoutMs }));
   const granted = async (leases: Leases, holder: string, ttlMs = 60_000, above = 0): Promise<Lease> => {
     const acquired = await leases.acquire("coordinator", holder, ttlMs, above);

@@ -13,7 +13,7 @@ const code =
     error instanceof LapidaryError && error.code === expected && error.remedy !== "";
 
 describe("redis server", () => {
-  const binary = redisBinary();
+  const binary = redisBinary(process.env);
   let directory = "";
   const started: RedisServer[] = [];
   beforeEach(() => {

@@ -45,16 +45,11 @@ export class RedisServer {
 
   /** Ends the server after it wrote its data; resolves once the process is gone. A server that hangs is killed. */
   async stop(timeoutMs = 10_000): Promise<void> {
-    if (!isServing(this.pid, this.socket)) return;
-    if (await isListening(this.socket)) {
-      const store = await openStore(this.address, { timeoutMs }).catch(() => undefined);
-      // The server answers SHUTDOWN by closing the connection, which is an error to the command.
-      await store?.run((redis) => redis.call("SHUTDOWN"), timeoutMs).catch(() => undefined);
-      store?.close();
+    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+      if (!isServing(this.pid, this.socket)) return;
+      process.kill(this.pid, signal);
+      await until(() => !isServing(this.pid, this.socket), timeoutMs);
     }
-    if (await until(() => !isServing(this.pid, this.socket), timeoutMs)) return;
-    process.kill(this.pid, "SIGKILL");
-    await until(() => !isServing(this.pid, this.socket), timeoutMs);
   }
 }
 

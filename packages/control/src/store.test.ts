@@ -17,7 +17,7 @@ const unreachable = (error: unknown): boolean =>
   code("LAP_REDIS_UNREACHABLE")(error) && (error as LapidaryError).exit === ExitCode.unreachable;
 
 describe("store", () => {
-  const redis = TestRedis.use();
+  const redis = TestRedis.use(process.env);
 
   it("does not wait for ever when no server is there", async () => {
     await rejects(openStore({ socket: join(redis.directory, "nobody.sock") }, { timeoutMs: 100 }), unreachable);
@@ -49,7 +49,7 @@ describe("store", () => {
     taken.close();
     await once(taken, "close");
     const server = spawn(
-      redisBinary(),
+      redisBinary(process.env),
       ["--port", String(port), "--bind", "127.0.0.1", "--requirepass", "secret", "--dir", directory, "--save", ""],
       { stdio: "ignore" },
     );

@@ -5,13 +5,13 @@ import { type RedisServer, startRedisServer } from "../redis-server.js";
 import { openStore, type Store, type StoreOptions } from "../store.js";
 
 /** A redis-server or valkey-server: LAPIDARY_REDIS_SERVER, else on the PATH, else the one that set-up provisioned. */
-export function redisBinary(): string {
-  const named = process.env["LAPIDARY_REDIS_SERVER"];
+export function redisBinary(env: NodeJS.ProcessEnv): string {
+  const named = env["LAPIDARY_REDIS_SERVER"];
   if (named !== undefined) return named;
-  const onPath = (process.env["PATH"] ?? "")
+  const onPath = (env["PATH"] ?? "")
     .split(delimiter)
     .flatMap((directory) => ["redis-server", "valkey-server"].map((name) => join(directory, name)));
-  const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "lapidary");
+  const cache = join(env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "lapidary");
   const provisioned = existsSync(cache)
     ? readdirSync(cache, { recursive: true, encoding: "utf8" })
         .filter((name) => /(^|\/)(valkey|redis)-server$/.test(name))
@@ -29,10 +29,15 @@ export class TestRedis {
   #server: RedisServer | undefined;
   readonly #stores: Store[] = [];
   #count = 0;
+  readonly #binary: string;
+
+  private constructor(binary: string) {
+    this.#binary = binary;
+  }
 
   /** Call it in a `describe`. */
-  static use(): TestRedis {
-    const redis = new TestRedis();
+  static use(env: NodeJS.ProcessEnv): TestRedis {
+    const redis = new TestRedis(redisBinary(env));
     before(() => redis.start());
     afterEach(() => {
       for (const store of redis.#stores.splice(0)) store.close();
@@ -59,7 +64,7 @@ export class TestRedis {
 
   async start(): Promise<void> {
     if (this.directory === "") this.directory = mkdtempSync(join(tmpdir(), "lap-redis-"));
-    this.#server = await startRedisServer({ binary: redisBinary(), directory: this.directory });
+    this.#server = await startRedisServer({ binary: this.#binary, directory: this.directory });
   }
 
   async open(options: StoreOptions = {}): Promise<Store> {
