@@ -43,7 +43,7 @@ export class TestRedis {
       for (const store of redis.#stores.splice(0)) store.close();
     });
     after(async () => {
-      await redis.server.stop();
+      await redis.#server?.stop();
       rmSync(redis.directory, { recursive: true });
     });
     beforeEach(() => {
