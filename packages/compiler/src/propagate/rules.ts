@@ -92,8 +92,22 @@ export function seedsOfRules(mesh: Mesh, rules: LogicalAxisRules, value: Value, 
       const near = Math.max(needed, Math.round(size / needed) * needed);
       throw new LapidaryError({ code: "LAP_MESH_INDIVISIBLE", message: `the batch of ${size} does not divide over ${axesOf(rules[name]).join("×")} = ${needed}`, place: `${value.name} dim ${d} (${name})`, remedy: `use a batch of ${near}, or another mesh`, exit: 4 });
     }
+    if (atoms.length === 0 && units > 1) throw indivisible(mesh, value, d, name, units, axesOf(rules[name]));
     if (atoms.length === 0) return undefined;
     return { atoms, priority: isBatch ? Priority.batch : value.op === "parameter" || value.role === "gradient" ? Priority.rule : Priority.activation, cause: `rule ${name} → ${axesOf(rules[name]).join("+")}` };
+  });
+}
+
+/** A rule none of whose axis can split the dim: the chips of the axis would all do the same. */
+function indivisible(mesh: Mesh, value: Value, d: number, logical: string, units: number, axes: readonly string[]): LapidaryError {
+  const size = atomsSize(mesh, axes.flatMap((axis) => axisAtoms(mesh, axis)));
+  const near = Array.from({ length: units }, (_, i) => i + 1).filter((n) => units % n === 0).reduce((best, n) => (Math.abs(n - size) < Math.abs(best - size) ? n : best), 1);
+  return new LapidaryError({
+    code: "LAP_MESH_INDIVISIBLE",
+    message: `no part of ${axes.join("×")} = ${size} divides the ${units} ${logical} of ${value.name}`,
+    place: `${value.name} dim ${d} (${logical})`,
+    remedy: `make ${axes.at(-1) ?? "the axis"} a divisor of ${units} such as ${near}, or set rules.${logical} to null`,
+    exit: 4,
   });
 }
 
