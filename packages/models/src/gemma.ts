@@ -7,6 +7,20 @@ import { rmsNorm } from "./layers/rms-norm.js";
 import { ropeTables, scaleTables } from "./layers/rope.js";
 import type { Model, ParamInit, ParamSpec, ParamValues } from "./model.js";
 
+/** The logical axes that parameters, batch and activations of a Gemma carry: what rules may name. */
+export const gemmaLogicalAxes = [
+  "batch",
+  "seq",
+  "vocab",
+  "embed",
+  "heads",
+  "kv_heads",
+  "mlp",
+  "norm",
+  "activation_seq",
+  "activation_embed",
+] as const;
+
 /** Logical axes of the residual stream [B, T, D]. Their names differ from those of params and batch, so that rules for these leave activations alone. */
 const residual = ["batch", "activation_seq", "activation_embed"] as const;
 

@@ -1,0 +1,84 @@
+import { LapidaryError, must } from "@lapidary/std";
+import { checkMeshFills, parseTorus, printMesh } from "@lapidary/topology";
+import { meshOf, podAxis, type ResolvedJob } from "./resolved-job.js";
+import type { Path, YamlSource } from "./yaml-source.js";
+
+/** Checks of a job as a whole: what each key allows, but not together with the others. */
+export function checkFits(job: ResolvedJob, source: YamlSource): void {
+  checkSlice(job, source.placeOf(["slice"]));
+  const mesh = meshOf(job);
+  checkMeshFills(mesh, job.chips, source.placeOf(["mesh"]));
+  checkPodAxis(job, source.placeOf(["mesh"]));
+  checkBatch(job, source.placeOf(["train", "batch"]));
+
+  const { contextLength, vocabSize } = job.model.config;
+  checkAtMost(job.train.seq, contextLength, source, ["train", "seq"], `the context of ${job.model.name}`);
+  checkAtMost(job.data.vocab, vocabSize, source, ["data", "vocab"], `the vocabulary of ${job.model.name}`);
+  if (job.train.schedule.warmup > job.train.steps)
+    checkAtMost(job.train.schedule.warmup, job.train.steps, source, ["train", "schedule", "warmup"], "train.steps");
+}
+
+/** A slice is a rectangle inside the pod. */
+function checkSlice({ slice, pod }: ResolvedJob, place: string): void {
+  const [wanted, whole] = [parseTorus(slice).dims, parseTorus(pod.torus).dims];
+  if (wanted.length === whole.length && wanted.every((size, d) => size <= must(whole[d], "dim"))) return;
+  throw new LapidaryError({
+    code: "LAP_SLICE_TOO_LARGE",
+    message: `a slice of ${slice} chips does not fit in a pod of ${pod.torus}`,
+    place,
+    remedy: `choose a slice within ${pod.torus}, or another pod than ${pod.name}`,
+    exit: 4,
+  });
+}
+
+/** Pods are the majormost axis, so that every other axis stays inside a pod. */
+function checkPodAxis({ pods, mesh }: ResolvedJob, place: string): void {
+  const [first] = mesh;
+  const named = mesh.find(({ name }) => name === podAxis);
+  if (pods === 1 && (named === undefined || named.size === 1)) return;
+  if (pods > 1 && first?.name === podAxis && first.size === pods) return;
+  throw new LapidaryError({
+    code: "LAP_MESH_POD_AXIS",
+    message: `${pods === 1 ? "one pod needs no mesh axis" : `${pods} pods need a first mesh axis`} "${podAxis}" of size ${pods}`,
+    place,
+    remedy: pods === 1 ? "name the axis otherwise, or set pods" : `write mesh: { ${podAxis}: ${pods}, … }`,
+    exit: 4,
+  });
+}
+
+/** Rows of a batch go to chips in equal shares. */
+function checkBatch(job: ResolvedJob, place: string): void {
+  const axes = must(job.rules["batch"], "rule of batch");
+  const parts = axes.reduce(
+    (n, name) =>
+      n *
+      must(
+        job.mesh.find((axis) => axis.name === name),
+        name,
+      ).size,
+    1,
+  );
+  const { batch } = job.train;
+  if (batch % parts === 0) return;
+  const below = Math.floor(batch / parts) * parts;
+  const near = below === 0 ? `${parts}` : `${below} or ${below + parts}`;
+  throw new LapidaryError({
+    code: "LAP_MESH_INDIVISIBLE",
+    message: `a batch of ${batch} does not divide over ${axes.join("×")} = ${parts} (mesh ${printMesh(meshOf(job))})`,
+    place,
+    remedy: `use a batch of ${near}, or another mesh`,
+    exit: 4,
+  });
+}
+
+function checkAtMost(value: number, limit: number, source: YamlSource, path: Path, what: string): void {
+  if (value <= limit) return;
+  const name = path.map(String).join(".");
+  throw new LapidaryError({
+    code: "LAP_CONFIG_VALUE",
+    message: `${name} is ${value}, more than ${what}, ${limit}`,
+    place: source.placeOf(path),
+    remedy: `use at most ${limit}`,
+    exit: 2,
+  });
+}

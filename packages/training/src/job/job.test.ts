@@ -1,0 +1,281 @@
+import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { GraphBuilder } from "@lapidary/ir";
+import { gemma, gemmaLogicalAxes, parameterCount } from "@lapidary/models";
+import { LapidaryError } from "@lapidary/std";
+import fc from "fast-check";
+import { initProgram } from "../step/init-program.js";
+import { trainStep } from "../step/train-step.js";
+import { jobJsonSchema } from "./job-schema.js";
+import { loadJob, resolveJob } from "./load-job.js";
+import { compileOptions, meshOf, printJob, type ResolvedJob, zeroOptions } from "./resolved-job.js";
+
+const root = fileURLToPath(new URL("../../../..", import.meta.url));
+const environment = { configsDir: join(root, "configs"), base: "/work/here" };
+const base = `# a job
+model: nano16
+pod: v5e-256
+mesh: { data: 16, model: 16 }
+train:
+  steps: 10
+  batch: 32
+  optimizer: { name: adamw, lr: 1e-3 }
+`;
+const resolved = (text = base, ...overrides: string[]): ResolvedJob =>
+  resolveJob({ text, file: "jobs/mine.yaml", base: "/jobs" }, overrides, environment);
+
+function refuses(run: () => unknown, expected: { code: string; exit: number; place?: string; says?: RegExp; remedy?: RegExp }): void {
+  throws(run, (error) => {
+    ok(error instanceof LapidaryError, String(error));
+    deepStrictEqual([error.code, error.exit], [expected.code, expected.exit], `${error.message} ${error.place}`);
+    if (expected.place !== undefined) strictEqual(error.place, expected.place);
+    if (expected.says !== undefined) ok(expected.says.test(error.message), error.message);
+    if (expected.remedy !== undefined) ok(expected.remedy.test(error.remedy), error.remedy);
+    return true;
+  });
+}
+
+describe("job files", () => {
+  for (const file of readdirSync(join(environment.configsDir, "jobs")))
+    it(`${file} resolves, and what is printed of it resolves to the same without any other file`, () => {
+      const job = loadJob(join(environment.configsDir, "jobs", file), [], environment);
+      const again = resolveJob({ text: printJob(job), file: "job.yaml", base: "/" }, [], { configsDir: "/nowhere", base: "/" });
+      deepStrictEqual(again, job);
+      deepStrictEqual(JSON.parse(JSON.stringify(job)), job);
+    });
+
+  it("fills in defaults: name, slice, rules for the axes of the mesh, the model's context and vocabulary", () => {
+    const job = resolved();
+    deepStrictEqual(
+      [job.name, job.slice, job.chips, job.train.seq, job.data.vocab, job.data.corpus, job.zero, job.numerics],
+      ["mine", "16x16", 256, 32, 512, "node_modules", 0, "f32"],
+    );
+    deepStrictEqual(job.rules, {
+      batch: ["data"],
+      seq: [],
+      vocab: ["model"],
+      embed: [],
+      heads: ["model"],
+      kv_heads: ["model"],
+      mlp: ["model"],
+      norm: [],
+      activation_seq: [],
+      activation_embed: [],
+    });
+    deepStrictEqual(resolved(base.replace(/mesh.*\n/, ""), "train.batch=256").mesh, [{ name: "data", size: 256 }]);
+  });
+
+  it("lays overrides over the file with the type that the schema wants", () => {
+    deepStrictEqual(resolved(base, "train.steps=50", "name=7", "mesh.data=8", "mesh.model=32").mesh, [
+      { name: "data", size: 8 },
+      { name: "model", size: 32 },
+    ]);
+    strictEqual(resolved(base, "name=7").name, "7");
+    deepStrictEqual(resolved(base, "mesh=data=8,model=32").mesh, resolved(base, "mesh={data: 8, model: 32}").mesh);
+    deepStrictEqual(resolved(base, "rules.heads=null", "rules.embed=[data]").rules["heads"], []);
+    deepStrictEqual(resolved(base, "sample.prompt=12", "sample=null").sample, undefined);
+    strictEqual(resolved(base, "sample.prompt={x: *y").sample?.prompt, "{x: *y");
+    strictEqual(resolved(base, "train.optimizer.lr=2e-3", "train.optimizer.lr=3e-3").train.optimizer.lr, 3e-3);
+  });
+
+  it("takes paths in the file from the file's directory and paths in overrides from the caller's", () => {
+    strictEqual(resolved(`${base}data: { corpus: a.txt }`).data.corpus, "/jobs/a.txt");
+    strictEqual(resolved(base, "data.corpus=a.txt").data.corpus, "/work/here/a.txt");
+    strictEqual(resolved(base, "train.init=/ckpt").train.init, "/ckpt");
+  });
+
+  it("puts unknown keys in their place and suggests the near one, here or elsewhere", () => {
+    const unknown = { code: "LAP_CONFIG_UNKNOWN_KEY", exit: 2 };
+    refuses(() => resolved(base.replace("batch", "bacth")), {
+      ...unknown,
+      place: "jobs/mine.yaml:7:3",
+      says: /"train.bacth"/,
+      remedy: /"train.batch"/,
+    });
+    refuses(() => resolved(base, "trian.steps=5"), { ...unknown, place: "override trian.steps=5", remedy: /"train"/ });
+    refuses(() => resolved(base, "lr=5"), { ...unknown, remedy: /"train.optimizer.lr"/ });
+    refuses(() => resolved(base, "remat=full"), { ...unknown, remedy: /keys here are name, model/ });
+    refuses(() => resolved(base, "__proto__.x=1"), { ...unknown, place: "override __proto__.x=1" });
+    refuses(() => resolved(`${base}__proto__: { zero: 3 }`), { ...unknown, place: "jobs/mine.yaml:9:1" });
+    refuses(() => resolved(base.replace("lr: 1e-3", "lr: 1, betas: [0.9, 0.95]"), "train.optimizer.name=sgd"), {
+      ...unknown,
+      remedy: /train.optimizer.betas=null/,
+    });
+  });
+
+  it("names key, value and place of a wrong type, a value out of range, and a missing key", () => {
+    const wrong = { code: "LAP_CONFIG_VALUE", exit: 2 };
+    refuses(() => resolved(base.replace("1e-3", ".nan")), { ...wrong, place: "jobs/mine.yaml:8:29", says: /train.optimizer.lr is NaN/ });
+    refuses(() => resolved(base.replace("steps: 10", "steps: ten")), {
+      ...wrong,
+      place: "jobs/mine.yaml:6:3",
+      says: /"ten": expected number/,
+    });
+    refuses(() => resolved(base, "train.steps=1.5"), { ...wrong, says: /whole number/ });
+    refuses(() => resolved(base, "train.optimizer.name=adam"), { ...wrong, says: /one of adamw, sgd/ });
+    refuses(() => resolved(base, "zero=4"), { ...wrong, says: /one of 0, 1, 2, 3/ });
+    refuses(() => resolved(base, "rules.batch=5"), { ...wrong, says: /string or array or null/ });
+    refuses(() => resolved(base, "name=My Job"), { ...wrong, says: /a-z 0-9/ });
+    refuses(() => resolved(base, "train.seq=64"), { ...wrong, says: /context of nano16, 32/ });
+    refuses(() => resolved(base, "data.vocab=513"), { ...wrong, says: /vocabulary of nano16, 512/ });
+    refuses(() => resolved(base, "model={vocab_size: 5}"), { code: "LAP_CONFIG_MISSING_KEY", exit: 2, says: /model.model_dim is missing/ });
+    refuses(() => resolved("model: nano16\npod: v5e-256"), {
+      code: "LAP_CONFIG_MISSING_KEY",
+      exit: 2,
+      says: /train is missing/,
+      place: "jobs/mine.yaml:1:1",
+    });
+  });
+
+  it("exits with 4 for what does not fit: slice, mesh, pods, batch", () => {
+    refuses(() => resolved(base, "slice=32x16"), { code: "LAP_SLICE_TOO_LARGE", exit: 4 });
+    refuses(() => resolved(base, "slice=256"), { code: "LAP_SLICE_TOO_LARGE", exit: 4 });
+    refuses(() => resolved(base, "slice=8x16"), {
+      code: "LAP_MESH_DOES_NOT_FILL",
+      exit: 4,
+      place: "jobs/mine.yaml:4:1",
+      remedy: /data=8,model=16/,
+    });
+    refuses(() => resolved(base, "pods=2", "mesh.model=32"), { code: "LAP_MESH_POD_AXIS", exit: 4 });
+    refuses(() => resolved(base, "train.batch=40"), {
+      code: "LAP_MESH_INDIVISIBLE",
+      exit: 4,
+      place: "override train.batch=40",
+      says: /40 does not divide over data = 16/,
+      remedy: /32 or 48/,
+    });
+    refuses(() => resolved(base, "train.batch=3"), { code: "LAP_MESH_INDIVISIBLE", exit: 4, remedy: /batch of 16,/ });
+  });
+
+  it("checks rules against the mesh and the model", () => {
+    refuses(() => resolved(base, "rules.head=model"), { code: "LAP_RULE_UNKNOWN", exit: 2, remedy: /"heads"/ });
+    refuses(() => resolved(base, "rules.heads=modle"), {
+      code: "LAP_MESH_AXIS_UNKNOWN",
+      exit: 2,
+      remedy: /"model"/,
+      place: "override rules.heads=modle",
+    });
+    refuses(() => resolved(base, "rules.batch=[data, data]"), { code: "LAP_RULE_AXIS_TWICE", exit: 2 });
+    refuses(() => resolved(base, "mesh={16: data}"), { code: "LAP_CONFIG_VALUE", exit: 2 });
+    refuses(() => resolved(base, "mesh=data:16"), { code: "LAP_MESH_TEXT", exit: 2, place: "override mesh=data:16" });
+  });
+
+  it("reads one plain YAML mapping and nothing else", () => {
+    const yaml = { code: "LAP_CONFIG_YAML", exit: 2 };
+    refuses(() => resolved("a: &x 1\nb: *x"), { ...yaml, place: "jobs/mine.yaml:1:7", says: /alias/ });
+    refuses(() => resolved("a: [1"), { ...yaml, says: /not YAML/ });
+    refuses(() => resolved("zero: 1\nzero: 2"), { ...yaml, place: "jobs/mine.yaml:2:1", says: /unique/ });
+    refuses(() => resolved("a: 1\n---\nb: 2"), yaml);
+    refuses(() => resolved("- 1"), yaml);
+    refuses(() => resolved(""), yaml);
+    refuses(() => resolved("x".repeat(300_000)), yaml);
+    refuses(() => resolved(base, "train"), { code: "LAP_CONFIG_OVERRIDE", exit: 2 });
+    refuses(() => resolved(base, "zero=[1"), { code: "LAP_CONFIG_OVERRIDE", exit: 2 });
+  });
+
+  it("says which file is missing or no text", () => {
+    const directory = mkdtempSync(join(tmpdir(), "lapidary-"));
+    try {
+      writeFileSync(join(directory, "latin.yaml"), Buffer.from([0x61, 0xe9, 0x3a]));
+      refuses(() => loadJob("latin.yaml", [], { ...environment, base: directory }), { code: "LAP_JOB_FILE", exit: 2, says: /not UTF-8/ });
+      refuses(() => loadJob("none.yaml", [], { ...environment, base: directory }), {
+        code: "LAP_JOB_FILE",
+        exit: 2,
+        place: "none.yaml",
+        says: /there is no file/,
+      });
+      refuses(() => resolved(base, "model=quikstart"), {
+        code: "LAP_JOB_MODEL",
+        exit: 2,
+        place: "override model=quikstart",
+        remedy: /"quickstart"/,
+      });
+      refuses(() => resolved(base, "pod=./pod.yaml"), { code: "LAP_JOB_POD", exit: 2, says: /\/work\/here\/pod.yaml/ });
+      writeFileSync(
+        join(directory, "m.yaml"),
+        "vocab_size: 10\nmodel_dim: 4\nlayers: 1\nheads: 3\nkv_heads: 2\nhead_dim: 2\nmlp_dim: 4\ncontext_length: 4\n",
+      );
+      refuses(() => resolved(base, `model=${directory}/m.yaml`), {
+        code: "LAP_CONFIG_VALUE",
+        exit: 2,
+        place: `${directory}/m.yaml:5:1`,
+        says: /must divide heads/,
+      });
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it("answers any text and any override with a job or an error of ours", () => {
+    const survives = (text: string, override: string): void => {
+      try {
+        resolved(text, override);
+      } catch (error) {
+        ok(error instanceof LapidaryError, error instanceof Error ? error.stack : String(error));
+      }
+    };
+    fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => survives(text, "zero=1")));
+    fc.assert(fc.property(fc.json(), (text) => survives(text, "zero=1")));
+    fc.assert(
+      fc.property(
+        fc.constantFrom(
+          "train",
+          "mesh",
+          "rules",
+          "model",
+          "zero",
+          "train.optimizer",
+          "sample.prompt",
+          "__proto__",
+          "constructor.prototype",
+        ),
+        fc.oneof(fc.string(), fc.json()),
+        (key, value) => survives(base, `${key}=${value}`),
+      ),
+    );
+    fc.assert(
+      fc.property(fc.nat(base.length), fc.string({ maxLength: 3 }), (at, text) =>
+        survives(base.slice(0, at) + text + base.slice(at + 1), "zero=1"),
+      ),
+    );
+  });
+});
+
+describe("resolved jobs", () => {
+  it("split states over the batch axes inside a pod, never across pods", () => {
+    deepStrictEqual(zeroOptions(resolved(base, "zero=3")), { stage: 3, axes: ["data"] });
+    const two = resolved(base.replace(/mesh.*\n/, "mesh: { pod: 2, data: 256 }\n"), "pods=2", "train.batch=512", "zero=3");
+    deepStrictEqual([two.rules["batch"], zeroOptions(two), two.chips], [["pod", "data"], { stage: 3, axes: ["data"] }, 512]);
+  });
+
+  it("give the compiler the rules of the axes that a graph has", () => {
+    const job = resolved();
+    const model = gemma(job.model.config);
+    const step = trainStep(model, job.train, { batch: job.train.batch, seq: job.train.seq });
+    ok("batch" in compileOptions(job, step).rules && "heads" in compileOptions(job, step).rules);
+    ok(!("batch" in compileOptions(job, initProgram(model, job.train.optimizer, 0)).rules));
+    strictEqual(meshOf(job).axes.length, 2);
+    deepStrictEqual(compileOptions(job, new GraphBuilder("empty").finish()).rules, {});
+  });
+
+  it("know every logical axis that a graph carries", () => {
+    const job = resolved();
+    const step = trainStep(gemma(job.model.config), job.train, { batch: 32, seq: 8 });
+    const carried = new Set(step.values.flatMap(({ logicalAxes }) => (logicalAxes ?? []).flatMap((axis) => axis?.split("/")[0] ?? [])));
+    deepStrictEqual([...carried].sort(), [...gemmaLogicalAxes].sort());
+  });
+
+  it("hold the models of the report", () => {
+    const count = (name: string): number =>
+      parameterCount(gemma(loadJob(join(environment.configsDir, "jobs", `${name}.yaml`), [], environment).model.config));
+    deepStrictEqual([count("gemma-2b"), count("gemma-7b")], [524_550_144 + 1_981_884_416, 786_825_216 + 7_751_248_896]);
+  });
+
+  it("have a JSON Schema that describes keys", () => {
+    const { properties } = jobJsonSchema() as { properties: Record<string, { description?: string }> };
+    ok(properties["zero"]?.description?.includes("ZeRO stage"));
+  });
+});

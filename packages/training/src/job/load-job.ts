@@ -1,0 +1,161 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path";
+import { defaultCorpus } from "@lapidary/data";
+import { LapidaryError, suggest } from "@lapidary/std";
+import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary/topology";
+import type { z } from "zod";
+import { checkFits } from "./check-fits.js";
+import { resolveRules } from "./default-rules.js";
+import { type JobFile, jobFileSchema, jobNamePattern } from "./job-schema.js";
+import { gemmaConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
+import { applyOverride } from "./override.js";
+import { type PodFile, podFileSchema } from "./pod-file.js";
+import { podAxis, type ResolvedJob } from "./resolved-job.js";
+import { validate } from "./validate.js";
+import { YamlSource } from "./yaml-source.js";
+
+export interface JobEnvironment {
+  /** The directory with `models` and `pods`. */
+  readonly configsDir: string;
+  /** Where relative paths in overrides, and the path of a job file, begin: the caller's working directory. */
+  readonly base: string;
+}
+
+/** The text of a job file and where it comes from. */
+export interface JobText {
+  readonly text: string;
+  /** Stands in errors; the job is called after it where it gives no name. */
+  readonly file: string;
+  /** Where relative paths in the text begin. */
+  readonly base: string;
+}
+
+/**
+ * Reads a job file, lays `key=value` overrides over it, and fills in the rest. Paths in the file are relative to the file.
+ *
+ * @throws LapidaryError with exit code 2 for whatever is misspelt, missing or of a wrong type, 4 for what does not fit its chips
+ */
+export function loadJob(path: string, overrides: readonly string[], environment: JobEnvironment): ResolvedJob {
+  const absolute = resolve(environment.base, path);
+  const text = readText(absolute, path, "LAP_JOB_FILE", "name a job file, such as configs/jobs/quickstart.yaml");
+  return resolveJob({ text, file: path, base: dirname(absolute) }, overrides, environment);
+}
+
+/** The same for text that is at hand. */
+export function resolveJob({ text, file, base }: JobText, overrides: readonly string[], environment: JobEnvironment): ResolvedJob {
+  const source = YamlSource.parse(text, file);
+  for (const override of overrides) applyOverride(jobFileSchema, source, override);
+  const job = validate(jobFileSchema, source);
+  const absolute = (path: string, ...keys: string[]): string =>
+    isAbsolute(path) ? path : resolve(source.isOverridden(keys) ? environment.base : base, path);
+
+  const named = <T extends { readonly name?: string | undefined }>(
+    kind: "model" | "pod",
+    schema: z.ZodType<T>,
+    given: string | T,
+  ): T & { readonly name: string } => {
+    if (typeof given !== "string") return { name: given.name ?? kind, ...given };
+    const isPath = given.includes("/") || extname(given) === ".yaml";
+    const path = isPath ? absolute(given, kind) : join(environment.configsDir, `${kind}s`, `${given}.yaml`);
+    if (!isPath) checkKnown(kind, given, environment.configsDir, source.placeOf([kind]));
+    const value = validate(
+      schema,
+      YamlSource.parse(
+        readText(path, source.placeOf([kind]), `LAP_JOB_${kind.toUpperCase()}`, `name a file of configs/${kind}s, or a path`),
+        path,
+      ),
+    );
+    return { name: value.name ?? basename(path, ".yaml"), ...value };
+  };
+  const model = named<ModelFile>("model", modelFileSchema, job.model);
+  const pod = named<PodFile>("pod", podFileSchema, job.pod);
+
+  const slice = job.slice ?? pod.torus;
+  const chips = chipCount(parseTorus(slice)) * job.pods;
+  const mesh = resolveMesh(job.mesh, job.pods, chips, source.placeOf(["mesh"]));
+  const { name: modelName, ...shape } = model;
+  const config = gemmaConfigOf(shape);
+  const resolved: ResolvedJob = {
+    ...job,
+    name: job.name ?? nameOf(file),
+    model: { name: modelName, config },
+    pod,
+    slice,
+    chips,
+    mesh: mesh.axes,
+    rules: resolveRules(job.rules, mesh, source),
+    train: {
+      ...job.train,
+      seq: job.train.seq ?? config.contextLength,
+      ...(job.train.init === undefined ? {} : { init: absolute(job.train.init, "train", "init") }),
+    },
+    data: {
+      ...job.data,
+      vocab: job.data.vocab ?? config.vocabSize,
+      corpus: job.data.corpus === defaultCorpus ? defaultCorpus : absolute(job.data.corpus, "data", "corpus"),
+    },
+  };
+  checkFits(resolved, source);
+  return resolved;
+}
+
+/** All chips on `data` (and pods on an axis of their own) where a job gives no mesh. */
+function resolveMesh(given: JobFile["mesh"], pods: number, chips: number, place: string): Mesh {
+  if (given === undefined) return makeMesh(pods === 1 ? { data: chips } : { [podAxis]: pods, data: chips / pods });
+  const mesh = placed(place, () => (typeof given === "string" ? parseMesh(given) : makeMesh(given)));
+  if (mesh.axes.length >= 1 && mesh.axes.length <= 4) return mesh;
+  throw new LapidaryError({
+    code: "LAP_MESH_AXES",
+    message: `a mesh has 1 to 4 axes, not ${mesh.axes.length}`,
+    place,
+    remedy: "name axes and their sizes, such as { data: 16, model: 16 }",
+    exit: 2,
+  });
+}
+
+/** Says where in the job file a mistake stands that was found by those who do not know the file. */
+function placed<T>(place: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw error instanceof LapidaryError ? new LapidaryError({ ...error.toJSON(), place, cause: error }) : error;
+  }
+}
+
+function checkKnown(kind: "model" | "pod", name: string, configsDir: string, place: string): void {
+  const known = readdirSync(join(configsDir, `${kind}s`)).flatMap((file) => (file.endsWith(".yaml") ? [basename(file, ".yaml")] : []));
+  if (known.includes(name)) return;
+  const near = suggest(name, known);
+  throw new LapidaryError({
+    code: `LAP_JOB_${kind.toUpperCase()}`,
+    message: `there is no ${kind} "${name}"`,
+    place,
+    remedy:
+      near === undefined ? `${kind}s are ${known.sort().join(", ")}; a path with a / names a file elsewhere` : `did you mean "${near}"?`,
+    exit: 2,
+  });
+}
+
+function nameOf(file: string): string {
+  const name = basename(file, extname(file))
+    .toLowerCase()
+    .replace(/[^a-z0-9._-]/g, "-")
+    .slice(0, 64);
+  return jobNamePattern.test(name) ? name : "job";
+}
+
+function readText(path: string, place: string, code: string, remedy: string): string {
+  const fail = (message: string, cause?: unknown): LapidaryError => new LapidaryError({ code, message, place, remedy, exit: 2, cause });
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code;
+    throw fail(reason === "ENOENT" ? `there is no file ${path}` : `${path} cannot be read (${reason ?? String(cause)})`, cause);
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw fail(`${path} is not UTF-8`, cause);
+  }
+}

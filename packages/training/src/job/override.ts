@@ -1,0 +1,37 @@
+import { LapidaryError } from "@lapidary/std";
+import { parseDocument } from "yaml";
+import type { z } from "zod";
+import { readsAs, takesNull } from "./schema-paths.js";
+import type { YamlSource } from "./yaml-source.js";
+
+/**
+ * Lays `train.steps=50` over a source. The schema decides what the text is: `name=7` is text, `train.steps=7` a number,
+ * `mesh={data: 8}` and `mesh=data=8` both a mesh. `key=null` goes back to the default.
+ */
+export function applyOverride(schema: z.core.$ZodType, source: YamlSource, text: string): void {
+  const match = /^([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)=(.*)$/s.exec(text);
+  if (match === null) throw overrideError(text, `"${text}" is no override`);
+  const [, dotted = "", given = ""] = match;
+  const path = dotted.split(".");
+  const reads = readsAs(schema, path);
+  const value =
+    reads === "text" || (reads === "either" && !given.trimStart().startsWith("{") && given !== "null") ? given : yamlValue(given, text);
+  source.override(path, value === null && !takesNull(schema, path) ? undefined : value, text);
+}
+
+function yamlValue(given: string, text: string): unknown {
+  const document = parseDocument(given, { prettyErrors: false });
+  const [error] = document.errors;
+  if (error !== undefined || given.includes("&") || given.includes("*"))
+    throw overrideError(text, `the value of the override is no plain YAML${error === undefined ? "" : `: ${error.message}`}`);
+  return document.toJS() as unknown;
+}
+
+const overrideError = (text: string, message: string): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_CONFIG_OVERRIDE",
+    message,
+    place: `override ${text}`,
+    remedy: "write key=value, such as train.steps=50; keys are those of the job file, joined by dots",
+    exit: 2,
+  });

@@ -1,0 +1,109 @@
+import { LapidaryError, suggest } from "@lapidary/std";
+import type { z } from "zod";
+import { dottedPaths, keysAt } from "./schema-paths.js";
+import { type Path, valueAt, type YamlSource } from "./yaml-source.js";
+
+/**
+ * The value of a source as its schema has it.
+ *
+ * @throws LapidaryError for the first mistake, with its place: an unknown key (and the near one), a wrong type, a value out of range
+ */
+export function validate<T>(schema: z.ZodType<T>, source: YamlSource): T {
+  const result = schema.safeParse(source.value);
+  if (result.success) return result.data;
+  const issue = result.error.issues.map((found) => innermost(found, source.value)).sort(byImportance)[0];
+  throw issue === undefined ? new Error("a schema failed without an issue") : errorOf(schema, source, issue);
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** An unknown key explains the missing one beside it. */
+const byImportance = (a: Issue, b: Issue): number => Number(b.code === "unrecognized_keys") - Number(a.code === "unrecognized_keys");
+
+/** Of a union's failures, that of the alternative which the value has the type of. */
+function innermost(issue: Issue, root: unknown): Issue {
+  if (issue.code !== "invalid_union") return issue;
+  const branches = issue.errors.filter((issues) => !issues.some((inner) => inner.code === "invalid_type" && inner.path.length === 0));
+  const [inner] = branches[0] ?? [];
+  return inner === undefined ? issue : innermost({ ...inner, path: [...issue.path, ...inner.path] } as Issue, root);
+}
+
+function errorOf(schema: z.core.$ZodType, source: YamlSource, issue: Issue): LapidaryError {
+  if (issue.code === "unrecognized_keys") return unknownKey(schema, source, [...issue.path, issue.keys[0] ?? ""]);
+  const given = valueAt(source.value, issue.path);
+  const name = issue.path.map(String).join(".");
+  if (given === undefined && issue.code !== "custom") return missingKey(source, issue.path, name);
+  return new LapidaryError({
+    code: "LAP_CONFIG_VALUE",
+    message: `${name} is ${show(given)}: ${explain(issue)}`,
+    place: source.placeOf(issue.path),
+    remedy: `give ${name} a value that fits; \`lapidary config schema\` describes every key`,
+    exit: 2,
+  });
+}
+
+function unknownKey(schema: z.core.$ZodType, source: YamlSource, path: Path): LapidaryError {
+  const key = String(path.at(-1));
+  const parent = path.slice(0, -1);
+  const siblings = keysAt(schema, parent);
+  const near = suggest(key, siblings);
+  const elsewhere = dottedPaths(schema).find((dotted) => dotted.split(".").at(-1) === key);
+  const prefix = parent.length === 0 ? "" : `${parent.map(String).join(".")}.`;
+  const remedy = siblings.includes(key)
+    ? `it does not go with the other keys here: remove it, or override it with ${prefix}${key}=null`
+    : near !== undefined
+      ? `did you mean "${prefix}${near}"?`
+      : elsewhere !== undefined
+        ? `did you mean "${elsewhere}"?`
+        : siblings.length > 0
+          ? `keys here are ${siblings.join(", ")}`
+          : "remove it";
+  return new LapidaryError({
+    code: "LAP_CONFIG_UNKNOWN_KEY",
+    message: `unknown key "${prefix}${key}"`,
+    place: source.placeOf(path),
+    remedy,
+    exit: 2,
+  });
+}
+
+const missingKey = (source: YamlSource, path: Path, name: string): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_CONFIG_MISSING_KEY",
+    message: `the key ${name} is missing`,
+    place: source.placeOf(path),
+    remedy: `add ${name}; \`lapidary config schema\` describes every key`,
+    exit: 2,
+  });
+
+function explain(issue: Issue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return `expected ${issue.expected === "int" ? "a whole number" : issue.expected}`;
+    case "invalid_value":
+      return `expected ${issue.values.length === 1 ? "" : "one of "}${issue.values.map(String).join(", ")}`;
+    case "invalid_union":
+      return "options" in issue && Array.isArray(issue.options)
+        ? `expected one of ${issue.options.map(String).join(", ")}`
+        : `expected ${alternatives(issue.errors)}`;
+    case "too_small":
+      return `must be ${issue.inclusive === true ? "at least" : "more than"} ${issue.minimum}`;
+    case "too_big":
+      return `must be ${issue.inclusive === true ? "at most" : "less than"} ${issue.maximum}`;
+    case "invalid_key":
+      return issue.issues[0]?.message ?? issue.message;
+    default:
+      return issue.message;
+  }
+}
+
+const alternatives = (branches: readonly (readonly Issue[])[]): string =>
+  [...new Set(branches.flatMap((issues) => issues.filter((inner) => inner.code === "invalid_type").map((inner) => inner.expected)))].join(
+    " or ",
+  );
+
+function show(value: unknown): string {
+  if (typeof value === "number" || value === undefined) return String(value);
+  const text = JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
