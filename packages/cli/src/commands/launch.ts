@@ -1,11 +1,10 @@
-import type { Report, Submitted } from "@lapidary/coordinator/api";
+import type { Report, SubmitRequest, Submitted } from "@lapidary/coordinator/api";
 import type { CoordinatorClient } from "@lapidary/coordinator/client";
 import { ExitCode } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { runReport } from "../report/run-report.js";
 import { allMetrics, connect } from "./connect.js";
 import { type Ending, endingError, followJob } from "./follow.js";
-import { checkJob } from "./job-file.js";
 
 export interface LaunchOptions {
   readonly job: string;
@@ -21,8 +20,9 @@ const cancelWithinMs = 2000;
 /** Submits a job and follows it to its end. Ctrl-C stops following; the job goes on. */
 export async function launch(context: Context, options: LaunchOptions): Promise<ExitCode> {
   const { console } = context;
+  const request = await submission(context, options);
   const client = await connect(context);
-  const submitted = await submit(context, client, options);
+  const submitted = await submit(context, client, request);
   const { id } = submitted;
   if (options.detach) {
     console.result(submitted, () => id);
@@ -37,11 +37,15 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
   return finish(context, client, id, ending);
 }
 
-/** Checks the job here, where relative paths mean what the user meant, and hands it to the coordinator. */
-export async function submit(context: Context, client: CoordinatorClient, options: Omit<LaunchOptions, "detach">): Promise<Submitted> {
-  const { name, priority, overrides } = options;
-  const path = await checkJob(context, options.job, overrides);
-  const submitted = await client.submit({ path, overrides: [...overrides], ...(name === undefined ? {} : { name }), ...(priority === undefined ? {} : { priority }) });
+/** What is sent to the coordinator: the job as a file that stands alone, checked before anybody is asked. */
+export async function submission(context: Context, { job, overrides, name, priority }: Omit<LaunchOptions, "detach">): Promise<SubmitRequest> {
+  const [{ printJob }, { readJob }] = await Promise.all([import("@lapidary/training"), import("./job-file.js")]);
+  const resolved = readJob(context, job, overrides);
+  return { yaml: printJob(resolved), priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
+}
+
+export async function submit(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<Submitted> {
+  const submitted = await client.submit(request);
   context.console.say(submitted.existed ? `run ${submitted.id} exists already, with the same job: following it` : `run ${submitted.id}`);
   return submitted;
 }

@@ -1,0 +1,55 @@
+import { LapidaryError } from "@lapidary/std";
+import { type Mesh, type Torus, checkMeshFills, chipCount, makeWorkerGrid, meshSize, parseMesh, parseTorus } from "@lapidary/topology";
+
+export interface ParityOptions {
+  readonly directory: string;
+  readonly mesh: string | undefined;
+  readonly torus: string | undefined;
+  readonly zero: string | undefined;
+  readonly numerics: string | undefined;
+  readonly workers: number | undefined;
+  readonly executor: string | undefined;
+}
+
+/** What a parity run does, after the defaults. */
+export interface ParityPlan {
+  readonly mesh: Mesh;
+  readonly torus: Torus;
+  readonly zero: 0 | 1 | 2 | 3;
+  readonly numerics: "f32" | "mxu";
+  readonly executor: "stacked" | "chipwise";
+  /** Worker processes: as many as were asked for, as far as the mesh divides. */
+  readonly workers: number;
+}
+
+/** @param cores worker processes where none are asked for */
+export function planParity(options: ParityOptions, cores: number): ParityPlan {
+  const mesh = parseMesh(options.mesh ?? "data=1");
+  if (mesh.axes.length < 1 || mesh.axes.length > 4)
+    throw new LapidaryError({ code: "LAP_MESH_AXES", message: `a mesh has 1 to 4 axes, not ${mesh.axes.length}`, place: "--mesh", remedy: "write name=size pairs, such as data=2,model=4", exit: 2 });
+  const torus = options.torus === undefined ? torusFor(mesh) : parseTorus(options.torus);
+  checkMeshFills(mesh, chipCount(torus), "--mesh");
+  const executor = options.executor === "chipwise" ? "chipwise" : "stacked";
+  // The reference holds one value per chip, all in one process.
+  const workers = executor === "chipwise" ? 1 : (options.workers ?? cores);
+  return {
+    mesh,
+    torus,
+    zero: zeroStage(options.zero),
+    numerics: options.numerics === "mxu" ? "mxu" : "f32",
+    executor,
+    workers: makeWorkerGrid(mesh, workers).workers,
+  };
+}
+
+/** The rectangle nearest to a square with as many chips as the mesh: 256 → 16x16, 8 → 2x4. */
+export function torusFor(mesh: Mesh): Torus {
+  const chips = meshSize(mesh);
+  let rows = Math.floor(Math.sqrt(chips));
+  while (chips % rows !== 0) rows--;
+  return { dims: [rows, chips / rows] };
+}
+
+function zeroStage(text: string | undefined): 0 | 1 | 2 | 3 {
+  return text === "1" ? 1 : text === "2" ? 2 : text === "3" ? 3 : 0;
+}
