@@ -163,6 +163,15 @@ describe("the set-up", function () {
     assert.deepEqual(yard.unfinished(), []);
   });
 
+  it("says what to do when the cache cannot be written", async () => {
+    yard.offerTensorflow();
+    const file = join(yard.cache, "a-file");
+    writeFileSync(file, "");
+    const { code, stderr } = await yard.setUp(["libtensorflow"], { LAPIDARY_CACHE: join(file, "cache") });
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /error LAP_SETUP_FILES: ENOTDIR[^]*remedy: point LAPIDARY_CACHE/);
+  });
+
   it("starts over an installation that was cut off", async () => {
     writeFileSync(join(yard.project, "package.json"), '{"name":"yard","version":"1.0.0","workspaces":["packages/*"]}');
     mkdirSync(join(yard.project, "packages/a"), { recursive: true });

@@ -41,6 +41,16 @@ export async function setUp(session, { only = [] } = {}) {
   });
 }
 
+const elsewhere = "point LAPIDARY_CACHE to a directory of yours with 2 GB free; now it is ~/.cache/lapidary unless set";
+const fileRemedies = {
+  ENOSPC: `the disk is full: free 2 GB, or ${elsewhere}`,
+  EDQUOT: `your quota is used up: free 2 GB, or ${elsewhere}`,
+  EACCES: elsewhere,
+  EPERM: elsewhere,
+  EROFS: elsewhere,
+  ENOTDIR: elsewhere,
+};
+
 /** A start after a fall-back says again that it runs slowly. @param {Session} session */
 function remind(session) {
   const { backend, detail, remedy } = libtensorflow.libtensorflowStatus(session);
@@ -92,6 +102,13 @@ function never() {
  * @param {unknown} error
  */
 export function tell(session, error) {
+  const { code, path } = /** @type {NodeJS.ErrnoException} */ (error);
+  const remedy = fileRemedies[/** @type {keyof typeof fileRemedies} */ (code)];
+  if (remedy !== undefined) {
+    session.report.warn(`error LAP_SETUP_FILES: ${code} at ${path}`);
+    session.report.warn(`    remedy: ${remedy}`);
+    return;
+  }
   if (!(error instanceof SetupError)) {
     session.report.warn(`the set-up broke: ${error instanceof Error ? error.stack : String(error)}`);
     return;

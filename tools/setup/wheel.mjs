@@ -10,6 +10,8 @@ import { withLock } from "./lock.mjs";
 import { SetupError } from "./session.mjs";
 
 const attempts = 3;
+/** Only C++ libraries are wanted: a wheel for another Python serves as well when there is none for this one. */
+const otherPython = ["--python-version=3.12", "--implementation=cp"];
 const unpackScript = fileURLToPath(new URL("unpack_wheel.py", import.meta.url));
 
 /**
@@ -72,39 +74,11 @@ async function fetchWheelParts(session, { label, directory, requirements, member
  */
 async function download(session, { label, python, downloads, requirements }) {
   let tail = "";
-  for (const requirement of requirements) {
-    for (let attempt = 1; attempt <= attempts; attempt++) {
-      const again = attempt === 1 ? "" : ` (attempt ${attempt} of ${attempts})`;
-      const task = session.report.begin(label, `downloading ${requirement} by pip${again}`);
-      const watch = setInterval(() => task.update(megabytes(bytesUnder(downloads))), 500);
-      // TMPDIR: pip unpacks into the directory whose growth we show and which vanishes with us.
-      const pip = await session.run(
-        python,
-        [
-          "-m",
-          "pip",
-          "download",
-          "--no-deps",
-          "--only-binary=:all:",
-          "--progress-bar=off",
-          "--disable-pip-version-check",
-          "--no-input",
-          "--dest",
-          downloads,
-          requirement,
-        ],
-        { env: { ...session.env, TMPDIR: downloads } },
-      );
-      clearInterval(watch);
-      const wheel = readdirSync(downloads).find((name) => name.endsWith(".whl"));
-      if (pip.code === 0 && wheel !== undefined) {
-        const path = join(downloads, wheel);
-        task.end(`${wheel}: ${megabytes(statSync(path).size)}`);
-        return path;
-      }
-      task.end(`pip could not provide ${requirement}`);
-      tail = pip.tail;
-      if (/No matching distribution|no matching distribution/.test(tail)) break;
+  for (const extra of [[], otherPython]) {
+    for (const requirement of requirements) {
+      const got = await downloadOne(session, { label, python, downloads, requirement, extra });
+      if (got.wheel !== undefined) return got.wheel;
+      tail = got.tail;
     }
   }
   throw new SetupError({
@@ -113,6 +87,41 @@ async function download(session, { label, python, downloads, requirements }) {
     output: tail,
     remedy: `check that \`${python} -m pip download --no-deps ${requirements[0]}\` works (network, proxy, index of your pip), then run the command again`,
   });
+}
+
+/**
+ * @param {import("./session.mjs").Session} session
+ * @param {{ label: string, python: string, downloads: string, requirement: string, extra: readonly string[] }} what
+ * @returns {Promise<{ wheel: string | undefined, tail: string }>}
+ */
+async function downloadOne(session, { label, python, downloads, requirement, extra }) {
+  const options = [
+    "--no-deps",
+    "--only-binary=:all:",
+    "--progress-bar=off",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--dest",
+    downloads,
+  ];
+  for (let attempt = 1; ; attempt++) {
+    const again = attempt === 1 ? "" : ` (attempt ${attempt} of ${attempts})`;
+    const task = session.report.begin(label, `downloading ${requirement} by pip${again}`);
+    const watch = setInterval(() => task.update(megabytes(largestUnder(downloads))), 500);
+    // TMPDIR: pip unpacks into the directory whose growth we show and which vanishes with us.
+    const pip = await session.run(python, ["-m", "pip", "download", ...options, ...extra, requirement], {
+      env: { ...session.env, TMPDIR: downloads },
+    });
+    clearInterval(watch);
+    const wheel = readdirSync(downloads).find((name) => name.endsWith(".whl"));
+    if (pip.code === 0 && wheel !== undefined) {
+      const path = join(downloads, wheel);
+      task.end(`${wheel}: ${megabytes(statSync(path).size)}`);
+      return { wheel: path, tail: "" };
+    }
+    task.end(`pip could not provide ${requirement}${extra.length === 0 ? "" : " for another Python either"}`);
+    if (attempt === attempts || /no matching distribution/i.test(pip.tail)) return { wheel: undefined, tail: pip.tail };
+  }
 }
 
 /**
@@ -144,13 +153,16 @@ async function unpack(session, { label, python, wheel, temporary, members }) {
   return manifest;
 }
 
-/** @param {string} directory */
-function bytesUnder(directory) {
+/**
+ * The size of the largest file below: the one on its way (pip may hold it twice).
+ * @param {string} directory
+ */
+function largestUnder(directory) {
   let bytes = 0;
-  if (!existsSync(directory)) return 0;
   for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
     // Files come and go while pip works.
-    if (entry.isFile()) bytes += statSync(join(entry.parentPath ?? entry.path, entry.name), { throwIfNoEntry: false })?.size ?? 0;
+    if (entry.isFile())
+      bytes = Math.max(bytes, statSync(join(entry.parentPath ?? entry.path, entry.name), { throwIfNoEntry: false })?.size ?? 0);
   }
   return bytes;
 }
