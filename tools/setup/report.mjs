@@ -12,6 +12,13 @@ export class Report {
     this.stream = stream;
     this.quiet = quiet;
     this.drawn = false;
+    this.stopped = false;
+  }
+
+  /** The steps at work show nothing more. */
+  stop() {
+    this.clear();
+    this.stopped = true;
   }
 
   /** @param {string} text */
@@ -44,9 +51,9 @@ export class Report {
     const live = this.stream.isTTY === true;
     if (!this.quiet && !live) this.#line(`lapidary: ${heading} ${doing}`);
     const tick = () => {
-      if (this.quiet) return;
+      if (this.quiet || this.stopped) return;
       if (live) {
-        this.stream.write(`\r\x1b[2K${line().slice(0, (this.stream.columns ?? 80) - 1)}`);
+        this.stream.write(`\r\x1b[2K${line().slice(0, (this.stream.columns || 80) - 1)}`);
         this.drawn = true;
       } else if (line() !== said) {
         said = line();

@@ -78,7 +78,8 @@ export class Session {
   async interrupt(code) {
     if (this.interrupted) return;
     this.interrupted = true;
-    this.report.clear();
+    this.report.stop();
+    if (this.children.size > 0) this.report.say("interrupted: stopping what runs");
     await this.endChildren();
     this.removeUnfinished();
     this.report.say("interrupted: nothing is left half done; the same command goes on from here");
