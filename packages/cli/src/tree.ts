@@ -77,6 +77,19 @@ export const commandTree: CommandSpec = {
         }),
     },
     {
+      name: "explain",
+      summary: "why a program shards and moves what it does",
+      group: run,
+      arguments: [jobArgument, { name: "words", description: "the name of a value, and key=value overrides", optional: true, variadic: true }],
+      options: [
+        { flags: "--stage <name>", description: "print the program after a stage", choices: ["trace", "rematerialize", "propagate", "partition", "optimize", "schedule"] },
+        { flags: "--diff <job>", description: "set another job beside it: shardings and collectives", completes: "job" },
+      ],
+      examples: ["lapidary explain configs/jobs/nano16.yaml", "lapidary explain configs/jobs/nano16.yaml params/model.layers.0.mlp.down_proj.weight"],
+      run: async (context, given) =>
+        (await import("./commands/explain.js")).explain(context, { job: given.required("job"), words: given.list("words"), stage: given.text("stage"), diff: given.text("diff") }),
+    },
+    {
       name: "jobs",
       summary: "list, inspect, wait for and cancel jobs",
       group: run,

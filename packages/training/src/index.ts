@@ -1,3 +1,4 @@
+export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";
 export { type JobFile, jobFileSchema, jobJsonSchema, jobNamePattern } from "./job/job-schema.js";
 export { type JobEnvironment, type JobText, loadJob, resolveJob } from "./job/load-job.js";

@@ -107,7 +107,9 @@ function findValue(program: Program, name: string): Value {
   const exact = named.findLast((v) => v.name === name);
   if (exact !== undefined) return exact;
   const ending = [...new Map(named.filter((v) => v.name.endsWith(name)).map((v) => [v.name, v])).values()];
-  if (ending.length === 1) return must(ending[0], "value");
+  // A name without its collection means the param, not its moments or gradient.
+  const params = ending.filter((v) => v.role === "param" && v.op === "parameter");
+  if (ending.length === 1 || params.length === 1) return must(params[0] ?? ending[0], "value");
   const near = ending.length > 1 ? ending.slice(0, 4).map((v) => v.name).join(", ") : suggest(name, new Set(named.map((v) => v.name)));
   throw new LapidaryError({
     code: "LAP_EXPLAIN_UNKNOWN",
