@@ -49,14 +49,30 @@ export function attention(
   shape: { kvHeads: number; groups: number; headDim: number },
   tables: AttentionTables,
 ): Value {
-  const [B = 0, T = 0, D = 0] = x.type.dims;
-  const { kvHeads: K, groups: G, headDim: E } = shape;
   const project = (name: string, weight: Value, axis: string): Value =>
     g.named(name, g.dotGeneral(x, weight, [], [[2, 1]]), ["batch", "seq", axis]);
+  return attend(g, x.type.dims, (name) => project(name, weights[name], name === "q" ? "heads" : "kv_heads"), weights.o, shape, tables);
+}
 
-  const q = g.named("q_rope", applyRope(g, g.reshape(project("q", weights.q, "heads"), [B, T, K, G, E]), tables.queryRope));
-  const k = g.named("k_rope", applyRope(g, g.reshape(project("k", weights.k, "kv_heads"), [B, T, K, E]), tables.keyRope));
-  const v = g.reshape(project("v", weights.v, "kv_heads"), [B, T, K, E]);
+/**
+ * The same, however the projections are made.
+ *
+ * @param dims [B, T, D]
+ * @param projected q [B, T, K·G·E], k and v [B, T, K·E]
+ * @param o [D, K·G·E]
+ */
+export function attend(
+  g: GraphBuilder,
+  [B = 0, T = 0, D = 0]: readonly number[],
+  projected: (name: "q" | "k" | "v") => Value,
+  o: Value,
+  shape: { kvHeads: number; groups: number; headDim: number },
+  tables: AttentionTables,
+): Value {
+  const { kvHeads: K, groups: G, headDim: E } = shape;
+  const q = g.named("q_rope", applyRope(g, g.reshape(projected("q"), [B, T, K, G, E]), tables.queryRope));
+  const k = g.named("k_rope", applyRope(g, g.reshape(projected("k"), [B, T, K, E]), tables.keyRope));
+  const v = g.reshape(projected("v"), [B, T, K, E]);
 
   const scores = g.named(
     "scores",
@@ -90,7 +106,7 @@ export function attention(
     "out",
     g.dotGeneral(
       heads,
-      g.reshape(weights.o, [D, K, G, E]),
+      g.reshape(o, [D, K, G, E]),
       [],
       [
         [1, 1],

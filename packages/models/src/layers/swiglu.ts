@@ -1,0 +1,16 @@
+import type { GraphBuilder, Value } from "@lapidary/ir";
+
+/** x · sigmoid(x), the sigmoid as ½(1 + tanh(x/2)): one transcendental, no division. */
+export const silu = (g: GraphBuilder, x: Value): Value => g.multiply(g.scale(x, 0.5), g.offset(g.tanh(g.scale(x, 0.5)), 1));
+
+/**
+ * down(silu(gate) · up) (Shazeer 2020) from projections that are at hand.
+ *
+ * @param gate [B, T, F]
+ * @param up [B, T, F]
+ * @param down [D, F]
+ */
+export function swiglu(g: GraphBuilder, gate: Value, up: Value, down: Value): Value {
+  const hidden = g.named("hidden", g.multiply(silu(g, gate), up));
+  return g.named("out", g.dotGeneral(hidden, down, [], [[2, 1]]));
+}
