@@ -1,33 +1,46 @@
 import { createHash } from "node:crypto";
-import { compile, type LogicalAxisRules, type Program, type RematPolicy, type ZeroOptions } from "@lapidary/compiler";
-import { type Graph, printGraph } from "@lapidary/ir";
+import { compile, type Program } from "@lapidary/compiler";
+import { type Dtype, type Graph, parametersOf, printGraph, printSharding, type ValueRole } from "@lapidary/ir";
 import { gemma, type GemmaConfig } from "@lapidary/models";
-import { makeMesh, type MeshAxis } from "@lapidary/topology";
-import { evalStep, initGraph, nextTokenLogits, trainState, trainStep, type UpdateConfig } from "@lapidary/training";
+import { must } from "@lapidary/std";
+import { compileOptions, evalStep, initGraph, nextTokenLogits, type ResolvedJob, trainState, trainStep, type UpdateConfig } from "@lapidary/training";
 import { type ProgramFacts, programFacts } from "./facts.js";
 
 /** All that decides the programs of a run. JSON: its text is what the cache goes by. */
-export interface ProgramRequest {
+export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "rules" | "zero" | "seed"> {
   readonly model: GemmaConfig;
   readonly update: UpdateConfig;
   readonly batch: number;
   readonly seq: number;
-  readonly seed: number;
-  readonly mesh: readonly MeshAxis[];
-  readonly rules: LogicalAxisRules;
-  readonly zero: ZeroOptions;
-  readonly remat: RematPolicy;
+}
+
+export function programRequest({ model, train, mesh, rules, zero, seed }: ResolvedJob): ProgramRequest {
+  const { steps, optimizer, schedule, clip, batch, seq } = train;
+  return { mesh, rules, zero, seed, model: model.config, update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) }, batch, seq };
 }
 
 /** The programs of a run, by what they are for. */
 export const programNames = ["init", "train_step", "eval_step", "next_token"] as const;
 export type ProgramName = (typeof programNames)[number];
 
-/** A program as it is sent to workers: the text of its per-chip graph. */
+/** A program as it is sent to workers: the text of its per-chip graph, and what it takes and gives. */
 export interface ProgramText {
   /** Of the text. */
   readonly hash: string;
   readonly text: string;
+  /** In the order in which a run takes them. */
+  readonly parameters: readonly Port[];
+  readonly outputs: readonly string[];
+}
+
+/** A whole array that a program takes. */
+export interface Port {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly dims: readonly number[];
+  /** As `printSharding` writes it. */
+  readonly sharding: string;
+  readonly role: ValueRole | undefined;
 }
 
 export interface ProgramSet {
@@ -52,29 +65,26 @@ export function buildPrograms(request: ProgramRequest, onProgress: (done: number
   const model = gemma(request.model);
   let done = 0;
   const make = (graph: Graph, rules = request.rules): Program => {
-    const program = compile(graph, { mesh: makeMesh(request.mesh), rules: rulesOf(graph, rules), zero: request.zero, remat: request.remat });
+    const program = compile(graph, compileOptions({ ...request, rules }, graph));
     onProgress(++done, programNames.length);
     return program;
   };
   const train = make(trainStep(model, update, { batch, seq }));
-  // One row of text does not divide over the data axes: every replica computes it.
-  const alone = { ...request.rules, batch: null };
   const programs: Record<ProgramName, ProgramText> = {
-    train_step: textOf(train),
-    init: textOf(make(initGraph(trainState(model, update.optimizer), request.seed))),
-    eval_step: textOf(make(evalStep(model, { batch, seq }))),
-    next_token: textOf(make(nextTokenLogits(model, { batch: 1, seq }), alone)),
+    train_step: programText(train),
+    init: programText(make(initGraph(trainState(model, update.optimizer), request.seed))),
+    eval_step: programText(make(evalStep(model, { batch, seq }))),
+    // One row of text does not divide over the data axes: every replica computes it.
+    next_token: programText(make(nextTokenLogits(model, { batch: 1, seq }), { ...request.rules, batch: [] })),
   };
   return { programs, facts: programFacts(train) };
 }
 
-export function textOf(program: Program): ProgramText {
-  const text = printGraph(program.chip);
-  return { text, hash: createHash("sha256").update(text).digest("hex") };
-}
-
-/** The rules that speak of this graph (`heads/16` is the axis `heads`): one program of a run need not have all logical axes of the others. */
-export function rulesOf(graph: Graph, rules: LogicalAxisRules): LogicalAxisRules {
-  const known = new Set(graph.values.flatMap(({ logicalAxes }) => (logicalAxes ?? []).flatMap((axis) => (axis === null ? [] : [axis.split("/")[0]]))));
-  return Object.fromEntries(Object.entries(rules).filter(([axis]) => known.has(axis)));
+export function programText({ global, chip, mesh }: Program): ProgramText {
+  const text = printGraph(chip);
+  const whole = new Map(parametersOf(global).map((parameter) => [parameter.attrs.name, parameter.type]));
+  const parameters = parametersOf(chip).map(
+    ({ attrs: { name }, sharding, role }): Port => ({ name, ...must(whole.get(name), name), sharding: printSharding(mesh, must(sharding, "sharding")), role }),
+  );
+  return { text, hash: createHash("sha256").update(text).digest("hex"), parameters, outputs: chip.outputs.map(({ name }) => name) };
 }

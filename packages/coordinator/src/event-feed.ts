@@ -1,0 +1,49 @@
+import { EventStream, type Store } from "@lapidary/control";
+import type { JsonValue } from "@lapidary/std";
+import type { StreamEvent } from "./api.js";
+
+/** More than this is not kept back for a Redis that is away: the journals on disk have it all. */
+const mostWaiting = 1000;
+
+/**
+ * The events of all runs as one Redis stream, for whoever watches from outside: `{ run, id, event, data }`. It tells the news and keeps
+ * no record: what Redis does not take in time is dropped.
+ */
+export class EventFeed {
+  readonly #stream: EventStream;
+  readonly #waiting: JsonValue[] = [];
+  #sending: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(
+    store: Store,
+    private readonly onTrouble: (error: Error) => void,
+  ) {
+    this.#stream = new EventStream(store, "events");
+  }
+
+  tell(run: string, event: StreamEvent): void {
+    if (this.#closed || this.#waiting.length >= mostWaiting) return;
+    this.#waiting.push({ run, ...event } as unknown as JsonValue);
+    this.#sending ??= this.#send().finally(() => {
+      this.#sending = undefined;
+    });
+  }
+
+  /** Sends what waits, if Redis takes it. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#sending;
+  }
+
+  async #send(): Promise<void> {
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      try {
+        await this.#stream.append(next);
+      } catch (error) {
+        if (this.#closed) return;
+        this.onTrouble(error instanceof Error ? error : new Error(String(error)));
+      }
+    }
+  }
+}

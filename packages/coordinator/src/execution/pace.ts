@@ -1,0 +1,37 @@
+import type { Clock } from "@lapidary/std";
+
+/** Over so many steps the pace is measured. */
+const window = 20;
+
+/** How fast steps come: from the times at which they ended, the last few of them. */
+export class Pace {
+  readonly #clock: Clock;
+  readonly #ends: number[] = [];
+  #paused_ms = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#ends.push(clock.monotonic());
+  }
+
+  /** A step has ended. @returns milliseconds a step took of late, and the last one alone */
+  step(): { readonly mean_ms: number; readonly last_ms: number } {
+    const now = this.#clock.monotonic() - this.#paused_ms;
+    const first = this.#ends[0] ?? now;
+    const last = this.#ends.at(-1) ?? now;
+    const steps = this.#ends.length;
+    this.#ends.push(now);
+    if (this.#ends.length > window + 1) this.#ends.shift();
+    return { mean_ms: Math.max(0.001, (now - first) / steps), last_ms: now - last };
+  }
+
+  /** Time that goes into something else than steps does not count. */
+  async pause<T>(work: () => Promise<T>): Promise<T> {
+    const begin = this.#clock.monotonic();
+    try {
+      return await work();
+    } finally {
+      this.#paused_ms += this.#clock.monotonic() - begin;
+    }
+  }
+}
