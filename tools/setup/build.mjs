@@ -27,10 +27,11 @@ function keyOf(root) {
 
 /** @param {{ root: string }} session */
 export function isReady({ root }) {
-  return (
-    readStamp(root, step)?.key === keyOf(root) &&
-    packageNames(root).every((name) => existsSync(join(root, "packages", name, "dist/index.js")))
-  );
+  const isCompiled = packageNames(root).every((name) => {
+    const directory = join(root, "packages", name);
+    return existsSync(join(directory, "dist/index.js")) || !existsSync(join(directory, "src/index.ts"));
+  });
+  return isCompiled && readStamp(root, step)?.key === keyOf(root);
 }
 
 /** The step. @param {import("./session.mjs").Session} session */
