@@ -7,6 +7,8 @@ export * from "./optimizer/optimizer-config.js";
 export { type ParityBatch, type ParityBundle, paritySteps, readParityBundle } from "./parity/bundle.js";
 export { type ParityDistances, type ParityTolerances, parityFailures, parityTolerances } from "./parity/compare.js";
 export { type GraphRunner, parityGraphs, runParity } from "./parity/run.js";
+export { type Generated, type GenerateOptions, generate } from "./sampling/generate.js";
+export { greedy, type Sampling, sampleToken } from "./sampling/sample-token.js";
 export * from "./step/batch-inputs.js";
 export * from "./step/eval-step.js";
 export * from "./step/init-program.js";

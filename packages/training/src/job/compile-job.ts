@@ -1,4 +1,4 @@
-import { type CompileOptions, type Program, compile } from "@lapidary/compiler";
+import { type CompileOptions, compile, type Program } from "@lapidary/compiler";
 import { gemma } from "@lapidary/models";
 import { trainStep } from "../step/train-step.js";
 import { compileOptions, type ResolvedJob } from "./resolved-job.js";

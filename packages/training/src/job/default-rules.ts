@@ -1,5 +1,5 @@
-import { gemmaLogicalAxes } from "@lapidary/models";
-import { LapidaryError, suggest } from "@lapidary/std";
+import { gemmaLogicalAxes, type ParamSpec } from "@lapidary/models";
+import { LapidaryError, must, suggest } from "@lapidary/std";
 import { axisAtoms, type Mesh } from "@lapidary/topology";
 import type { JobFile } from "./job-schema.js";
 import { podAxis } from "./resolved-job.js";
@@ -14,10 +14,31 @@ const defaults: Readonly<Record<string, readonly string[]>> = {
   vocab: ["model"],
 };
 
-/** The rules of a job that gives none: an entry for every logical axis. */
-export function defaultRules(mesh: Mesh): Record<string, string[]> {
+/**
+ * The rules of a job that gives none: an entry for every logical axis. What the model's dims do not let a mesh axis split
+ * (3 heads over model=4) is left whole; where a part of the axis divides them, the compiler splits by that part.
+ */
+export function defaultRules(mesh: Mesh, params: readonly ParamSpec[]): Record<string, string[]> {
   const has = new Set(mesh.axes.map(({ name }) => name));
-  return Object.fromEntries(gemmaLogicalAxes.map((axis) => [axis, (defaults[axis] ?? []).filter((name) => has.has(name))]));
+  const units = unitsOf(params);
+  const splits = (logical: string, axis: string): boolean => {
+    const first = mesh.atoms.find((atom) => atom.axis === axis)?.size ?? 1;
+    return (units.get(logical) ?? []).every((n) => n % first === 0);
+  };
+  return Object.fromEntries(
+    gemmaLogicalAxes.map((logical) => [logical, (defaults[logical] ?? []).filter((axis) => has.has(axis) && splits(logical, axis))]),
+  );
+}
+
+/** By logical axis, how many units the dims have that carry it. */
+function unitsOf(params: readonly ParamSpec[]): Map<string, number[]> {
+  const units = new Map<string, number[]>();
+  for (const { dims, logicalAxes } of params)
+    logicalAxes.forEach((text, d) => {
+      const [logical = "", count] = (text ?? "").split("/");
+      units.set(logical, [...(units.get(logical) ?? []), count === undefined ? must(dims[d], "dim") : Number(count)]);
+    });
+  return units;
 }
 
 /**
@@ -25,8 +46,13 @@ export function defaultRules(mesh: Mesh): Record<string, string[]> {
  *
  * @throws LapidaryError for logical axes that no tensor has and mesh axes that the mesh lacks
  */
-export function resolveRules(rules: JobFile["rules"], mesh: Mesh, source: YamlSource): Record<string, string[]> {
-  const resolved = defaultRules(mesh);
+export function resolveRules(
+  rules: JobFile["rules"],
+  mesh: Mesh,
+  params: readonly ParamSpec[],
+  source: YamlSource,
+): Record<string, string[]> {
+  const resolved = defaultRules(mesh, params);
   for (const [axis, rule] of Object.entries(rules)) {
     const place = source.placeOf(["rules", axis]);
     if (!Object.hasOwn(resolved, axis)) {

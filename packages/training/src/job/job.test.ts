@@ -163,6 +163,12 @@ describe("job files", () => {
     refuses(() => resolved(base, "mesh=data:16"), { code: "LAP_MESH_TEXT", exit: 2, place: "override mesh=data:16" });
   });
 
+  it("leaves whole by default what the model's dims do not let an axis split", () => {
+    const odd = "model={vocab_size: 33, model_dim: 8, layers: 1, heads: 6, kv_heads: 1, head_dim: 2, mlp_dim: 20, context_length: 32}";
+    const { rules } = resolved(base, odd);
+    deepStrictEqual([rules["vocab"], rules["heads"], rules["kv_heads"], rules["mlp"]], [[], ["model"], [], ["model"]]);
+  });
+
   it("reads one plain YAML mapping and nothing else", () => {
     const yaml = { code: "LAP_CONFIG_YAML", exit: 2 };
     refuses(() => resolved("a: &x 1\nb: *x"), { ...yaml, place: "jobs/mine.yaml:1:7", says: /alias/ });

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path";
 import { defaultCorpus } from "@lapidary/data";
+import { gemmaParams } from "@lapidary/models";
 import { LapidaryError, suggest } from "@lapidary/std";
 import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary/topology";
 import type { z } from "zod";
@@ -83,7 +84,7 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
     slice,
     chips,
     mesh: mesh.axes,
-    rules: resolveRules(job.rules, mesh, source),
+    rules: resolveRules(job.rules, mesh, gemmaParams(config), source),
     train: {
       ...job.train,
       seq: job.train.seq ?? config.contextLength,

@@ -1,0 +1,49 @@
+import { LapidaryError, must, type Random } from "@lapidary/std";
+import type { z } from "zod";
+import type { samplingSchema } from "../job/job-schema.js";
+
+/** How a token is drawn: keys are those of `sample` in a job file. */
+export type Sampling = Readonly<z.infer<typeof samplingSchema>>;
+
+/** The likeliest token, always. */
+export const greedy: Sampling = { temperature: 0, top_p: 1 };
+
+/**
+ * Draws a token from its logits. First the temperature divides them; then all but the `top_k` likeliest go; then all but the
+ * smallest set of likeliest tokens whose probability reaches `top_p` (Holtzman et al. 2020), never fewer than one.
+ *
+ * @param logits [V], nats
+ * @param never ids that are not drawn
+ * @throws LapidaryError for logits of a model that diverged
+ */
+export function sampleToken(logits: Float32Array, sampling: Sampling, random: Random, never: readonly number[] = []): number {
+  const bad = logits.findIndex((x) => Number.isNaN(x));
+  if (bad >= 0)
+    throw new LapidaryError({
+      code: "LAP_SAMPLE_NAN",
+      message: `the logit of token ${bad} is not a number: the model has diverged`,
+      place: "sample",
+      remedy: "sample from an earlier checkpoint, or train with a lower learning rate or with train.clip",
+    });
+  const forbidden = new Set(never);
+  const ids = Array.from(logits.keys()).filter((id) => !forbidden.has(id));
+  const logit = (id: number): number => logits[id] ?? 0;
+  if (sampling.temperature === 0)
+    return ids.reduce((best, id) => (logit(id) > logit(best) ? id : best), must(ids[0], "a token that may be drawn"));
+
+  const ranked = ids.sort((a, b) => logit(b) - logit(a) || a - b).slice(0, sampling.top_k ?? ids.length);
+  const top = logit(must(ranked[0], "a token that may be drawn"));
+  const weights = ranked.map((id) => Math.exp((logit(id) - top) / sampling.temperature));
+  const kept = nucleus(weights, sampling.top_p);
+  let left = random.next() * kept.reduce((sum, weight) => sum + weight, 0);
+  const drawn = kept.findIndex((weight) => (left -= weight) < 0);
+  return must(ranked[drawn < 0 ? kept.length - 1 : drawn], "drawn token");
+}
+
+/** The shortest prefix of descending weights that holds `share` of their sum. */
+function nucleus(weights: readonly number[], share: number): readonly number[] {
+  const wanted = share * weights.reduce((sum, weight) => sum + weight, 0);
+  let sum = 0;
+  const last = weights.findIndex((weight) => (sum += weight) >= wanted);
+  return last < 0 ? weights : weights.slice(0, last + 1);
+}

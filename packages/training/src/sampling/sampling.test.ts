@@ -1,0 +1,107 @@
+import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
+import { LapidaryError, seededRandom } from "@lapidary/std";
+import { generate } from "./generate.js";
+import { greedy, type Sampling, sampleToken } from "./sample-token.js";
+
+const logits = Float32Array.from([0.1, 0.6, 0.25, 0.05].map(Math.log));
+const all: Sampling = { temperature: 1, top_p: 1 };
+
+/** How often each token comes in 20000 draws. */
+function shares(sampling: Sampling, never: readonly number[] = []): number[] {
+  const random = seededRandom(5);
+  const counts = [0, 0, 0, 0];
+  for (let i = 0; i < 20000; i++) {
+    const token = sampleToken(logits, sampling, random, never);
+    counts[token] = (counts[token] ?? 0) + 1;
+  }
+  return counts.map((n) => n / 20000);
+}
+
+const near = (actual: readonly number[], expected: readonly number[]): void =>
+  ok(
+    actual.every((x, i) => Math.abs(x - (expected[i] ?? 0)) < 0.01),
+    `${actual.join()} for ${expected.join()}`,
+  );
+
+describe("sampling", () => {
+  it("draws tokens by their probability", () => near(shares(all), [0.1, 0.6, 0.25, 0.05]));
+
+  it("takes the likeliest at temperature 0, the first of equals", () => {
+    strictEqual(sampleToken(logits, greedy, seededRandom(1)), 1);
+    strictEqual(sampleToken(Float32Array.from([1, 3, 3]), greedy, seededRandom(1)), 1);
+  });
+
+  it("sharpens below temperature 1 and flattens above", () => {
+    const squared = [0.01, 0.36, 0.0625, 0.0025];
+    near(
+      shares({ ...all, temperature: 0.5 }),
+      squared.map((x) => x / 0.435),
+    );
+    near(shares({ ...all, temperature: 100 }), [0.25, 0.255, 0.252, 0.247]);
+  });
+
+  it("keeps the k likeliest", () => near(shares({ ...all, top_k: 2 }), [0, 0.6 / 0.85, 0.25 / 0.85, 0]));
+
+  it("keeps the smallest set of probability p, one at least", () => {
+    near(shares({ ...all, top_p: 0.8 }), [0, 0.6 / 0.85, 0.25 / 0.85, 0]);
+    near(shares({ ...all, top_p: 0.01 }), [0, 1, 0, 0]);
+  });
+
+  it("never draws what is forbidden", () => {
+    near(shares(all, [1]), [0.25, 0, 0.625, 0.125]);
+    strictEqual(sampleToken(logits, greedy, seededRandom(1), [1]), 2);
+  });
+
+  it("stays a distribution for logits of any size and refuses what is no number", () => {
+    strictEqual(sampleToken(Float32Array.from([1e30, -1e30, -Infinity]), all, seededRandom(1)), 0);
+    throws(
+      () => sampleToken(Float32Array.from([0, Number.NaN]), all, seededRandom(1)),
+      (error) => error instanceof LapidaryError && error.code === "LAP_SAMPLE_NAN",
+    );
+  });
+});
+
+describe("generate", () => {
+  /** A model that counts: after n comes n + 1. */
+  const counting = (tokens: readonly number[]): Promise<Float32Array> =>
+    Promise.resolve(Float32Array.from({ length: 10 }, (_, id) => (id === (tokens.at(-1) ?? 0) + 1 ? 5 : 0)));
+  const options = { prompt: [2, 3], maxTokens: 4, contextLength: 8, sampling: greedy, random: seededRandom(1), eos: 1 };
+
+  it("goes on from the prompt until the length is reached", async () => {
+    const heard: number[] = [];
+    deepStrictEqual(await generate(counting, { ...options, onToken: (token) => heard.push(token) }), {
+      tokens: [4, 5, 6, 7],
+      stoppedBy: "length",
+    });
+    deepStrictEqual(heard, [4, 5, 6, 7]);
+  });
+
+  it("stops at the end of the text, which it does not give", async () =>
+    deepStrictEqual(await generate(counting, { ...options, eos: 6 }), { tokens: [4, 5], stoppedBy: "eos" }));
+
+  it("shows the model the end of a text longer than its context", async () => {
+    const seen: (readonly number[])[] = [];
+    await generate((tokens) => (seen.push(tokens), counting(tokens)), { ...options, contextLength: 3 });
+    deepStrictEqual(seen, [
+      [2, 3],
+      [2, 3, 4],
+      [3, 4, 5],
+      [4, 5, 6],
+    ]);
+  });
+
+  it("gives the same text for the same seed", async () => {
+    const flat = (): Promise<Float32Array> => Promise.resolve(new Float32Array(10));
+    const run = (seed: number): Promise<unknown> =>
+      generate(flat, { ...options, maxTokens: 30, eos: -1, sampling: all, random: seededRandom(seed) });
+    deepStrictEqual(await run(3), await run(3));
+  });
+
+  it("stops when told to", async () => {
+    const stop = new AbortController();
+    await rejects(
+      generate((tokens) => (stop.abort(new Error("enough")), counting(tokens)), { ...options, signal: stop.signal }),
+      /enough/,
+    );
+  });
+});
