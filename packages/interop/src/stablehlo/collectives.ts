@@ -1,0 +1,36 @@
+import { type CollectiveName, tensorType } from "@lapidary/ir";
+import { must } from "@lapidary/std";
+import { parseAtoms } from "@lapidary/topology";
+import { combiner } from "./contraction.js";
+import { intList, signature } from "./mlir.js";
+import type { OpPrinters, PrintContext } from "./op-printer.js";
+
+/**
+ * Collectives of a per-chip program. Devices are numbered as the chips of the mesh, and groups are the chips that differ along the
+ * op's axes only, in the order of their coordinates.
+ */
+export const collectivePrinters: OpPrinters<CollectiveName> = {
+  all_gather: (context) => collective(context, `all_gather_dim = ${context.attrs.dimension} : i64`, ", use_global_device_ids"),
+  reduce_scatter: (context) =>
+    collective(context, `scatter_dimension = ${context.attrs.dimension} : i64`, ", use_global_device_ids", combiner(context.attrs.kind, context.value.type.dtype)),
+  all_reduce: (context) => collective(context, "", ", use_global_device_ids", combiner(context.attrs.kind, context.value.type.dtype)),
+  all_to_all: (context) => {
+    const { splitDimension, concatDimension, size } = context.attrs;
+    return collective(context, `split_dimension = ${splitDimension} : i64, concat_dimension = ${concatDimension} : i64, split_count = ${size} : i64`, "");
+  },
+  shard_slice: ({ writer, names, inputs, value, attrs }) => {
+    const { dims } = value.type;
+    const zero = writer.scalar(0, "i32");
+    const starts = dims.map((size, d) => (d === attrs.dimension ? writer.shardOffset(parseAtoms(writer.mesh, attrs.axes), size) : zero));
+    const index = tensorType("i32", []);
+    return `stablehlo.dynamic_slice ${names[0]}, ${starts.join(", ")}, sizes = ${intList(dims)} : ${signature([must(inputs[0], "operand").type, ...dims.map(() => index)], value.type)}`;
+  },
+};
+
+type Communicating = Exclude<CollectiveName, "shard_slice">;
+
+function collective<N extends Communicating>({ writer, value, names, inputs }: PrintContext<N>, attributes: string, flags: string, region = ""): string {
+  const groups = `replica_groups = ${writer.replicaGroups(parseAtoms(writer.mesh, value.attrs.axes))}`;
+  const all = [attributes, `channel_handle = ${writer.channel()}`, groups].filter((text) => text !== "").join(", ");
+  return `"stablehlo.${value.op}"(${names[0]}) <{${all}${flags}}>${region === "" ? "" : ` ${region}`} : ${signature([must(inputs[0], "operand").type], value.type)}`;
+}

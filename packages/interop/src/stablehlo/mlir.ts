@@ -1,0 +1,45 @@
+import type { Dtype, ReductionKind, TensorType } from "@lapidary/ir";
+import { assert } from "@lapidary/std";
+
+/** The grammar of MLIR's text, as far as StableHLO modules need it. */
+
+const elementTypes: Readonly<Record<Dtype, string>> = { f32: "f32", bf16: "bf16", i32: "i32", pred: "i1" };
+
+/** `tensor<4x16xf32>`. */
+export const mlirType = ({ dtype, dims }: TensorType): string => `tensor<${[...dims, elementTypes[dtype]].join("x")}>`;
+
+/** `(tensor<4xf32>, tensor<4xf32>) -> tensor<4xi1>`. */
+export const signature = (inputs: readonly TensorType[], output: TensorType): string => `(${inputs.map(mlirType).join(", ")}) -> ${mlirType(output)}`;
+
+/** `[0, 1]`. */
+export const intList = (values: readonly number[]): string => `[${values.join(", ")}]`;
+
+/** Bits of the infinities, which have no decimal form. */
+const infinities: Readonly<Record<"f32" | "bf16", readonly [positive: string, negative: string]>> = {
+  f32: ["0x7F800000", "0xFF800000"],
+  bf16: ["0x7F80", "0xFF80"],
+};
+
+/** One element, as it stands in `dense<…>`; decimals are rounded to the dtype by the reader, as `Math.fround` does. */
+export function literal(value: number, dtype: Dtype): string {
+  if (dtype === "pred") return value === 0 ? "false" : "true";
+  if (dtype === "i32") {
+    assert(Number.isInteger(value), "an i32 is whole", value);
+    return String(value);
+  }
+  assert(!Number.isNaN(value), "a constant is a number", value);
+  if (!Number.isFinite(value)) return infinities[dtype][value > 0 ? 0 : 1];
+  const text = Object.is(value, -0) ? "-0" : String(value);
+  const [mantissa = "", exponent] = text.split("e");
+  return `${mantissa.includes(".") ? mantissa : `${mantissa}.0`}${exponent === undefined ? "" : `e${exponent}`}`;
+}
+
+/** What a reduction begins with. */
+export function neutral(kind: ReductionKind, dtype: Dtype): number {
+  if (kind === "sum") return 0;
+  const limit = dtype === "i32" ? 2 ** 31 - 1 : Infinity;
+  return kind === "min" ? limit : dtype === "i32" ? -limit - 1 : -limit;
+}
+
+/** A string attribute. Names hold no control characters. */
+export const quoted = (text: string): string => `"${text.replace(/[\\"]/g, "\\$&")}"`;

@@ -1,0 +1,33 @@
+import { type Sharding, tensorType } from "@lapidary/ir";
+import { LapidaryError, must } from "@lapidary/std";
+import { literal, mlirType } from "./mlir.js";
+import type { OpPrinters } from "./op-printer.js";
+import { spread } from "./shape.js";
+
+export const structurePrinters: OpPrinters<"parameter" | "constant" | "iota" | "rng_normal"> = {
+  parameter: ({ attrs }) => {
+    throw new Error(`invariant broken: parameter ${attrs.name} is an argument of the function, not an operation`);
+  },
+  constant: ({ attrs, value }) => `stablehlo.constant dense<${literal(attrs.value, attrs.dtype)}> : ${mlirType(value.type)}`,
+  // A chip's part of a split iota begins where its shard does.
+  iota: ({ writer, attrs, value }) => {
+    const { dtype, dims } = value.type;
+    const own = `stablehlo.iota dim = ${attrs.dimension} : ${mlirType(value.type)}`;
+    const atoms = writer.perChip ? (must<Sharding>(value.sharding, "sharding").dims[attrs.dimension] ?? []) : [];
+    if (atoms.length === 0) return own;
+    const index = writer.shardOffset(atoms, dims[attrs.dimension] ?? 0);
+    const scalar = tensorType(dtype, []);
+    const from = dtype === "i32" ? index : writer.temporary(`stablehlo.convert ${index} : (tensor<i32>) -> ${mlirType(scalar)}`);
+    return `stablehlo.add ${writer.temporary(own)}, ${writer.temporary(spread(from, dtype, dims))} : ${mlirType(value.type)}`;
+  },
+  // Its numbers are those of Lapidary's own generator: initial states are exported as files or recipes instead.
+  rng_normal: ({ value }) => {
+    throw new LapidaryError({
+      code: "LAP_EXPORT_OP",
+      message: `StableHLO has no counterpart of rng_normal, which makes ${value.name}`,
+      place: value.name,
+      remedy: "export a train or evaluation step: initial states go beside it, as files or as a recipe",
+      exit: 2,
+    });
+  },
+};
