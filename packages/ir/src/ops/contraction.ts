@@ -50,6 +50,8 @@ const reduce = defineOp({
 });
 
 const left = (pairs: readonly DimPair[]): number[] => pairs.map(([l]) => l);
+const flip = ([l, r]: DimPair): DimPair => [r, l];
+const isAscending = (dims: readonly number[]): boolean => dims.every((d, i) => d === i);
 const right = (pairs: readonly DimPair[]): number[] => pairs.map(([, r]) => r);
 const freeDims = (rank: number, used: readonly number[]): number[] => Array.from({ length: rank }, (_, d) => d).filter((d) => !used.includes(d));
 
@@ -80,14 +82,16 @@ const dotGeneral = defineOp({
     const gradRhsFree = rhsFree.map((_, i) => nb + lhsFree.length + i);
     const byLeft = [...contracting].sort((a, b) => a[1] - b[1]);
     const byRight = [...contracting].sort((a, b) => a[0] - b[0]);
-    // result dims: batch, lhs free, contracting in the order of rhs
-    const dl = g.dotGeneral(grad, rhs, batch.map(([, r], i) => [i, r] as const), gradRhsFree.map((d, i) => [d, rhsFree[i] ?? 0] as const));
-    const lhsOrder = [...left(batch), ...lhsFree, ...left(byLeft)];
-    // result dims: batch, contracting in the order of lhs, rhs free
-    const dr = g.dotGeneral(lhs, grad, batch.map(([l], i) => [l, i] as const), lhsFree.map((d, i) => [d, gradLhsFree[i] ?? 0] as const));
-    const rhsOrder = [...right(batch), ...right(byRight), ...rhsFree];
-    const restore = (v: Value, order: readonly number[]): Value => (order.every((d, i) => d === i) ? v : g.transpose(v, order.map((_, d) => order.indexOf(d))));
-    return [restore(dl, lhsOrder), restore(dr, rhsOrder)];
+    // Result dims of a·b are batch, a's free, b's free; where b·a has them in order it saves the transpose: the gradient of a weight [out, in].
+    const product = (a: Value, b: Value, batches: DimPair[], pairs: DimPair[], leading: number[], ofA: number[], ofB: number[]): Value => {
+      const [order, swapped] = [[...leading, ...ofA, ...ofB], [...leading, ...ofB, ...ofA]];
+      if (!isAscending(order) && isAscending(swapped)) return g.dotGeneral(b, a, batches.map(flip), pairs.map(flip));
+      return g.transpose(g.dotGeneral(a, b, batches, pairs), order.map((_, d) => order.indexOf(d)));
+    };
+    return [
+      product(grad, rhs, batch.map(([, r], i) => [i, r]), gradRhsFree.map((d, i) => [d, rhsFree[i] ?? 0]), left(batch), lhsFree, left(byLeft)),
+      product(lhs, grad, batch.map(([l], i) => [l, i]), lhsFree.map((d, i) => [d, gradLhsFree[i] ?? 0]), right(batch), right(byRight), rhsFree),
+    ];
   },
   factors: ([lhs, rhs], _, { batch, contracting }) => dotFactors(must(lhs, "lhs"), must(rhs, "rhs"), batch, contracting),
   linearIn: () => [[0], [1]],
