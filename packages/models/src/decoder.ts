@@ -18,7 +18,12 @@ const residual = ["batch", "activation_seq", "activation_embed"] as const;
  * With `fusedProjections` q, k and v are one array [3, H·E, D] and gate and up another, [2, F, D]: their first dim is never split.
  */
 export function decoder(config: DecoderConfig): Model {
-  assert(!config.fusedProjections || config.heads === config.kvHeads, "q, k and v of one array have one shape", config.heads, config.kvHeads);
+  assert(
+    !config.fusedProjections || config.heads === config.kvHeads,
+    "q, k and v of one array have one shape",
+    config.heads,
+    config.kvHeads,
+  );
   return {
     vocabSize: config.vocabSize,
     contextLength: config.contextLength,
@@ -85,7 +90,11 @@ function hidden(g: GraphBuilder, config: DecoderConfig, params: ParamValues, tok
         const y = g.named("norm", rmsNorm(g, x, weight("input_layernorm"), config.normEps));
         const [q, k, v] = config.fusedProjections
           ? splitProduct(g, "qkv", y, weight("self_attn.qkv_proj"), "heads")
-          : [product(g, "q", y, weight("self_attn.q_proj"), "heads"), product(g, "k", y, weight("self_attn.k_proj"), "kv_heads"), product(g, "v", y, weight("self_attn.v_proj"), "kv_heads")];
+          : [
+              product(g, "q", y, weight("self_attn.q_proj"), "heads"),
+              product(g, "k", y, weight("self_attn.k_proj"), "kv_heads"),
+              product(g, "v", y, weight("self_attn.v_proj"), "kv_heads"),
+            ];
         const projected = { q: must(q, "q"), k: must(k, "k"), v: must(v, "v") };
         return attend(g, x.type.dims, (name) => projected[name], weight("self_attn.o_proj"), shape, tables);
       });
@@ -102,7 +111,8 @@ function hidden(g: GraphBuilder, config: DecoderConfig, params: ParamValues, tok
   return g.scope("final", () => g.named("norm", rmsNorm(g, x, param("model.norm.weight"), config.normEps), residual));
 }
 
-const product = (g: GraphBuilder, name: string, x: Value, weight: Value, axis: string): Value => g.named(name, g.dotGeneral(x, weight, [], [[2, 1]]), ["batch", "seq", axis]);
+const product = (g: GraphBuilder, name: string, x: Value, weight: Value, axis: string): Value =>
+  g.named(name, g.dotGeneral(x, weight, [], [[2, 1]]), ["batch", "seq", axis]);
 
 /** One product with n arrays stacked in `weight` [n, out, D]: its n parts [B, T, out]. */
 function splitProduct(g: GraphBuilder, name: string, x: Value, weight: Value, axis: string): Value[] {

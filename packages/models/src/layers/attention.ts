@@ -90,7 +90,9 @@ export function attend(
   const masked = g.add(scores, g.broadcastInDim(tables.causalBias, dims, [2, 4]));
   const max = g.stopGradient(g.reduce(masked, [4], "max"));
   const e = g.named("exp_scores", g.exponential(g.subtract(masked, g.broadcastInDim(max, dims, [0, 1, 2, 3]))));
+  // One division a row: the product with its inverse, and the gradient of that, are passes over the whole array that only multiply.
   const sum = g.reduce(e, [4], "sum"); // [B, K, T, G]
+  const inverse = g.divide(g.splat(1, sum.type), sum);
 
   const weighted = g.dotGeneral(
     e,
@@ -101,7 +103,7 @@ export function attend(
     ],
     [[4, 1]],
   ); // [B, K, T, G, E]
-  const heads = g.named("heads", g.divide(weighted, g.broadcastInDim(sum, weighted.type.dims, [0, 1, 2, 3])));
+  const heads = g.named("heads", g.multiply(weighted, g.broadcastInDim(inverse, weighted.type.dims, [0, 1, 2, 3])));
   return g.named(
     "out",
     g.dotGeneral(
