@@ -1,1 +1,1 @@
-export {};
+export * from "./gang/index.js";

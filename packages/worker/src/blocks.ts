@@ -3,11 +3,33 @@ import { assert, must } from "@lapidary/std";
 import { type AtomId, type Mesh, type WorkerGrid, atomOf, workerCoordinate } from "@lapidary/topology";
 
 /** A whole array, or a worker's block of one. pred is held as 0 and 1, bf16 as the f32 numbers it can hold. */
-export interface ArrayData {
-  readonly dtype: Dtype;
-  readonly dims: readonly number[];
-  readonly data: Float32Array | Int32Array;
+export type ArrayData =
+  | { readonly dtype: "f32" | "bf16"; readonly dims: readonly number[]; readonly data: Float32Array }
+  | { readonly dtype: "i32" | "pred"; readonly dims: readonly number[]; readonly data: Int32Array };
+
+/** Numbers as arrays hold them: 4 bytes each. */
+export type Numbers = Float32Array | Int32Array;
+
+const isFloatDtype = (dtype: Dtype): dtype is "f32" | "bf16" => dtype === "f32" || dtype === "bf16";
+
+/** An array over `data`, which is of the kind that its dtype wants. */
+export function arrayOf(dtype: Dtype, dims: readonly number[], data: Numbers): ArrayData {
+  assert(data.length === sizeOf(dims), "data fills its dims", data.length, dims);
+  if (isFloatDtype(dtype) && data instanceof Float32Array) return { dtype, dims, data };
+  if (!isFloatDtype(dtype) && data instanceof Int32Array) return { dtype, dims, data };
+  throw new Error(`invariant broken: ${dtype} in a ${data.constructor.name}`);
 }
+
+/** Zeros. */
+export const emptyNumbers = (dtype: Dtype, length: number): Numbers => (isFloatDtype(dtype) ? new Float32Array(length) : new Int32Array(length));
+
+/** Bytes that were received, as numbers: `bytes` begin at a multiple of 4 of their buffer. */
+export function numbersOf(dtype: Dtype, bytes: Uint8Array): Numbers {
+  const length = bytes.byteLength / 4;
+  return isFloatDtype(dtype) ? new Float32Array(bytes.buffer, bytes.byteOffset, length) : new Int32Array(bytes.buffer, bytes.byteOffset, length);
+}
+
+export const bytesOfNumbers = (data: Numbers): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
 /**
  * The part of every dim that a worker holds: the dim seen as factors, of which the workers' are fixed at its coordinates.
@@ -92,9 +114,6 @@ function forEachRun({ sizes, strides, offset }: Factored, copy: (whole: number, 
   }
 }
 
-const arrayLike = (like: Float32Array | Int32Array, length: number): Float32Array | Int32Array => (like instanceof Float32Array ? new Float32Array(length) : new Int32Array(length));
-export const emptyArray = (dtype: Dtype, length: number): Float32Array | Int32Array => (dtype === "f32" || dtype === "bf16" ? new Float32Array(length) : new Int32Array(length));
-
 /** Dims of a worker's block of a whole array. */
 export function blockDimsOf(mesh: Mesh, grid: WorkerGrid, dims: readonly number[], sharding: Sharding): number[] {
   return dims.map((size, d) => (sharding.dims[d] ?? []).reduce((n, id) => (grid.atoms.includes(id) ? n / atomOf(mesh, id).size : n), size));
@@ -104,13 +123,13 @@ export function blockDimsOf(mesh: Mesh, grid: WorkerGrid, dims: readonly number[
 export function takeBlock(whole: ArrayData, mesh: Mesh, grid: WorkerGrid, worker: number, sharding: Sharding): ArrayData {
   const dims = blockDimsOf(mesh, grid, whole.dims, sharding);
   if (sizeOf(dims) === whole.data.length) return whole;
-  const data = arrayLike(whole.data, sizeOf(dims));
+  const data = emptyNumbers(whole.dtype, sizeOf(dims));
   forEachRun(factored(mesh, grid, worker, whole.dims, sharding), (from, to, count) => data.set(whole.data.subarray(from, from + count), to));
-  return { dtype: whole.dtype, dims, data };
+  return arrayOf(whole.dtype, dims, data);
 }
 
 /** Writes a block back to the places it was taken from. */
-export function putBlock(whole: ArrayData, mesh: Mesh, grid: WorkerGrid, worker: number, sharding: Sharding, block: Float32Array | Int32Array): void {
+export function putBlock(whole: ArrayData, mesh: Mesh, grid: WorkerGrid, worker: number, sharding: Sharding, block: Numbers): void {
   forEachRun(factored(mesh, grid, worker, whole.dims, sharding), (to, from, count) => whole.data.set(block.subarray(from, from + count), to));
 }
 
@@ -124,8 +143,8 @@ export function firstReplicas(mesh: Mesh, grid: WorkerGrid, sharding: Sharding):
 export function wholeFromBlocks(type: TensorType, mesh: Mesh, grid: WorkerGrid, sharding: Sharding, block: (worker: number) => ArrayData): ArrayData {
   assert(sharding.unreduced.length === 0, "a value is reduced before it is read", sharding);
   const workers = firstReplicas(mesh, grid, sharding);
-  if (workers.length === 1) return { ...block(must(workers[0], "worker")), dtype: type.dtype, dims: type.dims };
-  const whole = { dtype: type.dtype, dims: type.dims, data: emptyArray(type.dtype, sizeOf(type.dims)) };
+  if (workers.length === 1) return arrayOf(type.dtype, type.dims, block(must(workers[0], "worker")).data);
+  const whole = arrayOf(type.dtype, type.dims, emptyNumbers(type.dtype, sizeOf(type.dims)));
   for (const worker of workers) putBlock(whole, mesh, grid, worker, sharding, block(worker).data);
   return whole;
 }

@@ -1,5 +1,6 @@
 import { type Dtype, sizeOf } from "@lapidary/ir";
 import { assert } from "@lapidary/std";
+import type { Numbers } from "../blocks.js";
 import { NativeOps } from "./native-ops.js";
 import { type BackendName, type DeviceTensor, type LoadedTfjs, type TfjsCore, loadTfjs } from "./tfjs.js";
 
@@ -36,7 +37,7 @@ export class Device {
   }
 
   /** Puts an array on the device. `data` may be shared with it: it must not change afterwards. */
-  upload(dtype: Dtype, dims: readonly number[], data: Float32Array | Int32Array): DeviceTensor {
+  upload(dtype: Dtype, dims: readonly number[], data: Numbers): DeviceTensor {
     assert(data.length === sizeOf(dims), "data fills its dims", data.length, dims);
     const shape = [...dims];
     switch (dtype) {
@@ -51,11 +52,19 @@ export class Device {
   }
 
   /** A copy of what a tensor holds, which is the caller's. */
-  download(tensor: DeviceTensor): Float32Array | Int32Array {
+  download(tensor: DeviceTensor): Numbers {
     const data = tensor.dataSync();
     if (data instanceof Uint8Array) return Int32Array.from(data);
     // Backends without a memory of their own hand out their data itself.
     return this.native === undefined || tensor.size === 1 ? data.slice() : data;
+  }
+
+  /** The first product loads half of the library: better before the first step than in it. */
+  warmUp(): void {
+    const a = this.tf.ones([64, 64]);
+    const b = this.tf.matMul(a, a);
+    b.dataSync();
+    this.tf.dispose([a, b]);
   }
 
   /**

@@ -1,7 +1,7 @@
 import { type Graph, type Sharding, type TensorType, type Value, type ValueId, globalDims, localDims } from "@lapidary/ir";
 import { assert, type Clock, must } from "@lapidary/std";
 import { type Mesh, makeWorkerGrid, meshSize, parseAtoms, replicaGroups, shardIndex } from "@lapidary/topology";
-import { type ArrayData, takeBlock, wholeFromBlocks } from "../blocks.js";
+import { type ArrayData, arrayOf, takeBlock, wholeFromBlocks } from "../blocks.js";
 import type { Device } from "../device/device.js";
 import type { Bound } from "../device/native-ops.js";
 import type { DeviceTensor } from "../device/tfjs.js";
@@ -26,7 +26,7 @@ export function chipwiseExecutor(device: Device, mesh: Mesh, numerics: Numerics,
   };
 }
 
-export const downloadAs = (device: Device, tensor: DeviceTensor, { dtype }: TensorType, dims: readonly number[]): ArrayData => ({ dtype, dims, data: device.download(tensor) });
+export const downloadAs = (device: Device, tensor: DeviceTensor, { dtype }: TensorType, dims: readonly number[]): ArrayData => arrayOf(dtype, dims, device.download(tensor));
 
 /** The whole types of what goes in and out. */
 export function portsOf(graph: Graph, mesh: Mesh): { parameters: Port[]; outputs: Port[] } {
@@ -89,6 +89,10 @@ class ChipwiseProgram implements Executable {
   run(inputs: readonly Held[], donated: readonly boolean[]): Promise<Held[]> {
     const began = this.#clock.monotonic();
     const results: (Held | undefined)[] = [];
+    const consume = (): void =>
+      inputs.forEach((held, i) => {
+        if (donated[i] === true) disposeHeld(held);
+      });
     let parameter = 0;
     for (const value of this.#graph.values) {
       const step = this.#steps[value.id];
@@ -96,6 +100,7 @@ class ChipwiseProgram implements Executable {
         results.push(step === undefined ? must(inputs[parameter++], value.name).map((x) => x.clone()) : step(value.inputs.map((id) => must(results[id], "operand"))));
       } catch (error) {
         for (const held of results) disposeHeld(held ?? []);
+        consume();
         return Promise.reject(kernelError(error, value.op, value.name));
       }
       for (const id of this.#lastUses[value.id] ?? []) {
@@ -105,9 +110,7 @@ class ChipwiseProgram implements Executable {
     }
     const outputs = this.#graph.outputs.map(({ value }) => must(results[value], "output").map((x) => x.clone()));
     for (const held of results) disposeHeld(held ?? []);
-    inputs.forEach((held, i) => {
-      if (donated[i] === true) disposeHeld(held);
-    });
+    consume();
     this.#runs++;
     this.#total_ms += this.#clock.monotonic() - began;
     return Promise.resolve(outputs);

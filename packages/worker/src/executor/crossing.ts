@@ -3,6 +3,7 @@ import type { Peers } from "@lapidary/fabric";
 import { type CollectiveName, type TensorType, sizeOf } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, workerGroup } from "@lapidary/topology";
+import { type Numbers, bytesOfNumbers, emptyNumbers, numbersOf } from "../blocks.js";
 import type { Device } from "../device/device.js";
 import type { Bound } from "../device/native-ops.js";
 import type { DeviceTensor } from "../device/tfjs.js";
@@ -65,8 +66,6 @@ export function bindCrossing(context: CrossingContext, op: CollectiveName, kind:
   }
 }
 
-type Numbers = Float32Array | Int32Array;
-
 /** Cutting, sending and joining the arrays of one collective. */
 class Parts {
   readonly #context: CrossingContext;
@@ -89,7 +88,7 @@ class Parts {
   async exchange(tag: string, part: (member: number) => Numbers): Promise<Received> {
     const peers = must(this.#context.peers, "peers");
     const others = this.#group.filter((_, i) => i !== this.#member);
-    const sends = new Map(this.#group.flatMap((worker, i): [number, Uint8Array][] => (i === this.#member ? [] : [[worker, bytesOf(part(i))]])));
+    const sends = new Map(this.#group.flatMap((worker, i): [number, Uint8Array][] => (i === this.#member ? [] : [[worker, bytesOfNumbers(part(i))]])));
     const own = part(this.#member);
     const received = await peers.exchange(tag, sends, others);
     const buffers: Uint8Array[] = [];
@@ -97,7 +96,7 @@ class Parts {
       if (i === this.#member) return own;
       const bytes = must(received.get(worker), `part of worker ${worker}`);
       buffers.push(bytes);
-      return this.#numbers(bytes);
+      return numbersOf(this.#dtype, bytes);
     });
     return { arrays, release: () => buffers.forEach((buffer) => peers.recycle(buffer)) };
   }
@@ -121,7 +120,7 @@ class Parts {
     const arrange = this.#chainViews(inFront, [{ transpose: back }, { reshape: dims }]);
     const { device } = this.#context;
     return ({ arrays, release }) => {
-      const all = this.#numbers(new Uint8Array(sizeOf(dims) * 4));
+      const all = emptyNumbers(this.#dtype, sizeOf(dims));
       let at = 0;
       for (const array of arrays) {
         all.set(array, at);
@@ -174,7 +173,7 @@ class Parts {
     return async (x, tag) => {
       const own = this.download(x);
       const mine = await this.exchange(`${tag}/reduce`, (member) => own.subarray(...bounds(member)));
-      let sum = this.#numbers(new Uint8Array(0));
+      let sum = emptyNumbers(this.#dtype, 0);
       if (combine === undefined) mine.release();
       else {
         const total = combine(mine);
@@ -182,7 +181,7 @@ class Parts {
         total.dispose();
       }
       const { arrays, release } = await this.exchange(`${tag}/gather`, () => sum);
-      const all = this.#numbers(new Uint8Array(size * 4));
+      const all = emptyNumbers(this.#dtype, size);
       arrays.forEach((array, member) => all.set(array, bounds(member)[0]));
       release();
       return device.upload(this.#dtype, dims, all);
@@ -237,11 +236,6 @@ class Parts {
     const { device, keep } = this.#context;
     return { device, keep, attrs, inputs, output, numerics: "f32", inputPlaces: inputs.map((type) => wholePlacement(type.dims)), outputPlace: wholePlacement(output.dims) };
   }
-
-  #numbers(bytes: Uint8Array): Numbers {
-    const length = bytes.byteLength / 4;
-    return this.#dtype === "f32" || this.#dtype === "bf16" ? new Float32Array(bytes.buffer, bytes.byteOffset, length) : new Int32Array(bytes.buffer, bytes.byteOffset, length);
-  }
 }
 
 interface Received {
@@ -250,5 +244,3 @@ interface Received {
   /** To be called once the arrays are not needed any more. */
   readonly release: () => void;
 }
-
-const bytesOf = (array: Numbers): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);

@@ -75,6 +75,11 @@ export class StackedProgram implements Executable {
     this.#steps = binder.steps();
   }
 
+  /** Kernels and collectives of one run. */
+  get plannedKernels(): number {
+    return this.#steps.filter(({ kind }) => kind !== "finish").length;
+  }
+
   get times(): Executable["times"] {
     return { gemm_ms: this.#gemm_ms, otherKernels_ms: this.#otherKernels_ms, fabricWait_ms: this.#fabricWait_ms, total_ms: this.#total_ms, runs: this.#runs };
   }

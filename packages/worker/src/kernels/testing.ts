@@ -1,6 +1,6 @@
 import { type Dtype, type Graph, type Tensor, type TensorType, type Value, parametersOf, sizeOf, tensor } from "@lapidary/ir";
 import { type Random, must } from "@lapidary/std";
-import type { ArrayData } from "../blocks.js";
+import { type ArrayData, arrayOf } from "../blocks.js";
 import type { Device } from "../device/device.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 import { type KernelContext, type KernelName, type Numerics, bindKernel } from "./index.js";
@@ -8,7 +8,7 @@ import { type Placement, wholePlacement } from "./placement.js";
 
 /** Helpers of this package's tests. */
 
-export const toArrayData = (x: Tensor): ArrayData => ({ dtype: x.dtype, dims: x.dims, data: x.dtype === "i32" || x.dtype === "pred" ? Int32Array.from(x.data) : Float32Array.from(x.data) });
+export const toArrayData = (x: Tensor): ArrayData => arrayOf(x.dtype, x.dims, x.dtype === "i32" || x.dtype === "pred" ? Int32Array.from(x.data) : Float32Array.from(x.data));
 
 export const toTensor = (x: ArrayData): Tensor => tensor(x.dtype, x.dims, Float64Array.from(x.data));
 

@@ -1,3 +1,6 @@
+import { sizeOf } from "@lapidary/ir";
+import { assert } from "@lapidary/std";
+
 /**
  * How a reshape acts on an array that repeats along some dims, held with 1 there. Dims of both shapes form groups of equal product,
  * walked from the major end; a group that repeats altogether still does so, one that repeats in part must be held whole.
@@ -6,6 +9,7 @@
  *     from [B, T, H·d],  held [1, T, 1]      to [B, T, H, d]   result held [1, T, 1, 1]
  */
 export function regroup(from: readonly number[], held: readonly number[], to: readonly number[]): { readonly held: readonly number[]; readonly dims: readonly number[] } {
+  assert(sizeOf(from) === sizeOf(to), "a reshape keeps its elements", from, to);
   const [whole, dims] = [[...held], [...to]];
   let [i, j] = [0, 0];
   while (i < from.length || j < to.length) {

@@ -1,0 +1,29 @@
+import { ExitCode, LapidaryError } from "@lapidary/std";
+
+/** How a worker process ended. */
+export interface WorkerExit {
+  readonly name: string;
+  readonly pid: number;
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export function workerLost({ name, pid, code, signal }: WorkerExit, rank?: number): LapidaryError {
+  const who = rank === undefined ? name : `worker ${rank} (${name}, pid ${pid})`;
+  const how = signal === null ? `exited with code ${code ?? "unknown"}` : `was ended by ${signal}`;
+  return new LapidaryError({
+    code: "LAP_WORKER_LOST",
+    message: `${who} ${how}${signal === "SIGKILL" ? " (the system does so when memory runs out)" : ""}`,
+    place: `worker ${rank ?? name} pid ${pid} ${signal ?? `code ${code ?? "unknown"}`}`,
+    remedy: "look into the logs of the worker; the step in flight is not committed",
+    exit: ExitCode.jobFailed,
+  });
+}
+
+export function workerDidNotStart(name: string, why: string, cause?: unknown): LapidaryError {
+  return new LapidaryError({ code: "LAP_WORKER_START", message: `worker ${name} did not start: ${why}`, place: name, remedy: "run `lapidary doctor`", cause });
+}
+
+export function gangClosed(): LapidaryError {
+  return new LapidaryError({ code: "LAP_GANG_CLOSED", message: "the gang was closed", remedy: "start another one" });
+}

@@ -1,0 +1,311 @@
+import { createHash } from "node:crypto";
+import { type Graph, type Sharding, type TensorType, globalDims, parametersOf, printGraph, printSharding } from "@lapidary/ir";
+import { LapidaryError, must } from "@lapidary/std";
+import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
+import { type ArrayData, type Epoch, type ExecutorName, type FeedMessage, type FeedPort, type MessageKind, type MessageOf, type NumericsName, type ProgramHash, type RunReply, type ValueId, type WorkerStats, arrayOf, blockDimsOf, bytesOfNumbers, firstReplicas, numbersOf, takeBlock, wholeFromBlocks } from "@lapidary/worker/protocol";
+import { gangClosed, workerLost } from "./gang-errors.js";
+import type { WorkerPool } from "./worker-pool.js";
+import type { Answered, WorkerProcess } from "./worker-process.js";
+
+export interface GangOptions {
+  readonly runId: string;
+  /** Fence number of this attempt: larger than that of every earlier attempt of the run. */
+  readonly epoch: Epoch;
+  readonly mesh: Mesh;
+  /** How many worker processes at most; the mesh may not be divisible by so many. The chipwise executor has one. */
+  readonly workers: number;
+  readonly numerics?: NumericsName;
+  readonly executor?: ExecutorName;
+}
+
+/** A parameter or output of a loaded program: type of the whole array, and how it lies over the mesh. */
+export interface ProgramPort {
+  readonly name: string;
+  readonly type: TensorType;
+  readonly sharding: Sharding;
+}
+
+export interface RunRequest {
+  readonly step: number;
+  /** A value for every parameter, by name. */
+  readonly inputs: ReadonlyMap<string, ValueId>;
+  /** What the outputs are to be called, by name; the others are forgotten at once. */
+  readonly outputs: ReadonlyMap<string, ValueId>;
+  /** Input values that the run consumes; their ids are free for outputs. */
+  readonly donate?: Iterable<ValueId>;
+}
+
+export interface RunReport {
+  readonly step: number;
+  /** By worker. */
+  readonly workers: readonly RunReply[];
+}
+
+export type FeedRequest = Omit<FeedMessage, "kind" | "epoch" | "into">;
+
+interface LoadedProgram {
+  readonly parameters: readonly ProgramPort[];
+  readonly outputs: readonly ProgramPort[];
+}
+
+interface Known {
+  readonly type: TensorType;
+  readonly sharding: Sharding;
+}
+
+/**
+ * The workers of one attempt of a run, as one machine: programs are loaded once, values live where they were put, `run` maps values to values.
+ * Nothing waits for anything else here: requests are sent at once, in order, and executed in that order by every worker, so that many steps may
+ * be in flight. What fails, fails for good: after a failed run or a lost worker every request rejects with that first error.
+ */
+export class Gang {
+  readonly mesh: Mesh;
+  readonly grid: WorkerGrid;
+  readonly epoch: Epoch;
+  readonly runId: string;
+  /** Settles, and never rejects, when the gang has failed. */
+  readonly failed: Promise<LapidaryError>;
+  readonly #pool: WorkerPool;
+  readonly #workers: readonly WorkerProcess[];
+  readonly #executor: ExecutorName;
+  readonly #programs = new Map<ProgramHash, LoadedProgram>();
+  readonly #hashes = new WeakMap<Graph, ProgramHash>();
+  /** What the workers hold once all that was sent is done. */
+  readonly #ledger = new Map<ValueId, Known>();
+  #failure: LapidaryError | undefined;
+  #resolveFailed: (error: LapidaryError) => void = () => undefined;
+  #discards = 0;
+  #closed = false;
+
+  private constructor(pool: WorkerPool, workers: readonly WorkerProcess[], grid: WorkerGrid, options: GangOptions) {
+    this.#pool = pool;
+    this.#workers = workers;
+    this.#executor = options.executor ?? "stacked";
+    this.grid = grid;
+    this.mesh = options.mesh;
+    this.epoch = options.epoch;
+    this.runId = options.runId;
+    this.failed = new Promise((resolve) => {
+      this.#resolveFailed = resolve;
+    });
+    workers.forEach((worker, rank) => {
+      void worker.exited.then((exit) => {
+        if (!this.#closed) this.#fail(workerLost(exit, rank));
+      });
+    });
+  }
+
+  /**
+   * Takes workers from the pool and joins them.
+   *
+   * @throws LAP_WORKER_START, LAP_WORKER_STALE, LAP_FABRIC_PEER_LOST
+   */
+  static async start(pool: WorkerPool, options: GangOptions): Promise<Gang> {
+    const { mesh, epoch, runId: run } = options;
+    const executor = options.executor ?? "stacked";
+    const numerics = options.numerics ?? "f32";
+    const grid = makeWorkerGrid(mesh, executor === "chipwise" ? 1 : options.workers);
+    const workers = await pool.take(grid.workers, numerics);
+    const gang = new Gang(pool, workers, grid, options);
+    const peers = pool.peerPaths(grid.workers);
+    try {
+      await gang.#askAll((worker) => ({ kind: "configure", epoch, run, worker, workers: grid.workers, mesh: printMesh(mesh), executor, numerics, peers }));
+    } catch (error) {
+      await gang.close();
+      throw error;
+    }
+    return gang;
+  }
+
+  /** Worker processes; a program may need fewer than were asked for. */
+  get size(): number {
+    return this.#workers.length;
+  }
+
+  get pids(): number[] {
+    return this.#workers.map((worker) => worker.pid);
+  }
+
+  /**
+   * Loads a per-chip program, once; the hash is of its text.
+   *
+   * @param program what `compile` returns, or any per-chip program with a sharding on every value
+   */
+  async load(program: { readonly chip: Graph }): Promise<ProgramHash> {
+    const known = this.#hashes.get(program.chip);
+    if (known !== undefined) return known;
+    const text = new TextEncoder().encode(printGraph(program.chip));
+    const hash = createHash("sha256").update(text).digest("hex").slice(0, 32);
+    this.#hashes.set(program.chip, hash);
+    if (this.#programs.has(hash)) return hash;
+    this.#programs.set(hash, portsOf(program.chip, this.mesh));
+    await this.#askAll(() => ({ kind: "load", epoch: this.epoch, program: hash }), () => [text]);
+    return hash;
+  }
+
+  parameters(program: ProgramHash): readonly ProgramPort[] {
+    return this.#program(program).parameters;
+  }
+
+  outputs(program: ProgramHash): readonly ProgramPort[] {
+    return this.#program(program).outputs;
+  }
+
+  /** A parameter by name. */
+  parameter(program: ProgramHash, name: string): ProgramPort {
+    return must(this.parameters(program).find((port) => port.name === name), `parameter ${name}`);
+  }
+
+  /** Gives every worker its block of a whole array, which must stay as it is until this resolves. */
+  async put(id: ValueId, array: ArrayData, sharding: Sharding): Promise<void> {
+    const { dtype, dims } = array;
+    this.#ledger.set(id, { type: { dtype, dims }, sharding });
+    await this.#askAll(
+      () => ({ kind: "put", epoch: this.epoch, value: id, dtype, dims, sharding: printSharding(this.mesh, sharding) }),
+      (worker) => [bytesOfNumbers(takeBlock(array, this.mesh, this.grid, worker, sharding).data)],
+    );
+  }
+
+  /** Lets every worker read its block of one step's batch. */
+  async feed(request: FeedRequest, into: readonly { readonly array: FeedPort["array"]; readonly value: ValueId; readonly sharding: Sharding }[]): Promise<void> {
+    for (const { array, value, sharding } of into) this.#ledger.set(value, { type: { dtype: array === "mask" ? "f32" : "i32", dims: [request.batch, request.seq] }, sharding });
+    const ports = into.map(({ array, value, sharding }): FeedPort => ({ array, value, sharding: printSharding(this.mesh, sharding) }));
+    await this.#askAll(() => ({ kind: "feed", epoch: this.epoch, ...request, into: ports }));
+  }
+
+  /**
+   * Runs a program. Returns when the outputs exist; whoever does not wait dispatches ahead.
+   *
+   * @throws LAP_WORKER_KERNEL, LAP_WORKER_LOST, …: the gang is void then
+   */
+  async run(hash: ProgramHash, request: RunRequest): Promise<RunReport> {
+    const program = this.#program(hash);
+    const inputs = program.parameters.map(({ name }) => must(request.inputs.get(name), `input ${name}`));
+    const discarded: ValueId[] = [];
+    const outputs = program.outputs.map(({ name }) => {
+      const wanted = request.outputs.get(name);
+      if (wanted !== undefined) return wanted;
+      const id = `discard/${this.#discards++}`;
+      discarded.push(id);
+      return id;
+    });
+    const donate = [...(request.donate ?? [])];
+    for (const id of donate) this.#ledger.delete(id);
+    outputs.forEach((id, i) => this.#ledger.set(id, must(program.outputs[i], "output")));
+    const ran = this.#askAll(() => ({ kind: "run", epoch: this.epoch, step: request.step, program: hash, inputs, outputs, donate }));
+    const dropped = discarded.length === 0 ? Promise.resolve() : this.drop(discarded);
+    dropped.catch(() => undefined);
+    try {
+      const answers = await ran;
+      return { step: request.step, workers: answers.map(({ reply }) => reply) };
+    } catch (error) {
+      // Outputs are failures now, and the workers have parted.
+      this.#fail(error as LapidaryError);
+      throw this.#failure ?? error;
+    }
+  }
+
+  /** The whole array, from one replica of each of its parts. */
+  async fetch(id: ValueId): Promise<ArrayData> {
+    const { type, sharding } = must(this.#ledger.get(id), `value ${id}`);
+    const from = firstReplicas(this.mesh, this.grid, sharding);
+    const answers = await this.#ask(from, () => ({ kind: "fetch", epoch: this.epoch, value: id }));
+    const blocks = new Map(from.map((worker, i) => [worker, must(answers[i], "block").payload]));
+    return wholeFromBlocks(type, this.mesh, this.grid, sharding, (worker) => arrayOf(type.dtype, blockDimsOf(this.mesh, this.grid, type.dims, sharding), numbersOf(type.dtype, must(blocks.get(worker), "block"))));
+  }
+
+  /** The only number of an array. */
+  async fetchScalar(id: ValueId): Promise<number> {
+    const { data } = await this.fetch(id);
+    return must(data.length === 1 ? data[0] : undefined, `only number of ${id}`);
+  }
+
+  async drop(ids: readonly ValueId[]): Promise<void> {
+    for (const id of ids) this.#ledger.delete(id);
+    await this.#askAll(() => ({ kind: "drop", epoch: this.epoch, values: ids }));
+  }
+
+  /** By worker. */
+  async stats(): Promise<WorkerStats[]> {
+    return (await this.#askAll(() => ({ kind: "stats", epoch: this.epoch }))).map(({ reply }) => reply);
+  }
+
+  /** Leaves the run, whatever is in flight, and gives the workers back to the pool. One that does not leave in time is ended. */
+  async close(timeoutMs = 5000): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#failure ??= gangClosed();
+    await Promise.all(
+      this.#workers.map(async (worker) => {
+        const timer = setTimeout(() => worker.kill(), timeoutMs);
+        try {
+          await worker.request({ kind: "reset", epoch: this.epoch });
+        } catch (error) {
+          // Dead, or never configured: then it has nothing to leave.
+          if (!(error instanceof LapidaryError)) throw error;
+        } finally {
+          clearTimeout(timer);
+        }
+        this.#pool.give(worker);
+      }),
+    );
+  }
+
+  #program(hash: ProgramHash): LoadedProgram {
+    return must(this.#programs.get(hash), `program ${hash}`);
+  }
+
+  #askAll<K extends MessageKind>(message: (worker: number) => MessageOf<K>, payload: (worker: number) => readonly Uint8Array[] = () => []): Promise<Answered<K>[]> {
+    return this.#ask(this.#workers.map((_, rank) => rank), message, payload);
+  }
+
+  /** Sends at once; settles when all have answered, with the most telling error if some failed. */
+  #ask<K extends MessageKind>(ranks: readonly number[], message: (worker: number) => MessageOf<K>, payload: (worker: number) => readonly Uint8Array[] = () => []): Promise<Answered<K>[]> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const sent = ranks.map((rank) => must(this.#workers[rank], `worker ${rank}`).request(message(rank), payload(rank)));
+    const all = Promise.allSettled(sent).then(async (settled) => {
+      const errors = settled.flatMap((result, i) => (result.status === "rejected" ? [{ error: result.reason as LapidaryError, rank: must(ranks[i], "rank") }] : []));
+      if (errors.length === 0) return settled.map((result) => (result as PromiseFulfilledResult<Answered<K>>).value);
+      throw await this.#mostTelling(errors.map(({ error }) => error));
+    });
+    // Who dispatches ahead may look at a promise late; its error is not lost, it is the gang's.
+    all.catch(() => undefined);
+    return all;
+  }
+
+  /** A dead worker explains its peers' complaints, a failed kernel does too; the complaint alone is the last resort. */
+  async #mostTelling(errors: readonly LapidaryError[]): Promise<LapidaryError> {
+    if (this.#failure !== undefined) return this.#failure;
+    const own = errors.find(({ code }) => !code.startsWith("LAP_FABRIC_") && code !== "LAP_WORKER_LOST");
+    if (own !== undefined) return own;
+    // The end of a process is told a moment after its channels broke.
+    const exits = this.#workers.map((worker) => worker.exited);
+    const moment = new AbortController();
+    const patience = new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, 2000);
+      moment.signal.addEventListener("abort", () => clearTimeout(timer));
+    });
+    await Promise.race([...exits, patience]);
+    moment.abort();
+    await Promise.resolve();
+    return this.#failure ?? must(errors[0], "error");
+  }
+
+  #fail(error: LapidaryError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#resolveFailed(error);
+  }
+}
+
+/** The whole types of what goes in and out of a per-chip program. */
+function portsOf(chip: Graph, mesh: Mesh): LoadedProgram {
+  const port = (name: string, value: { readonly type: TensorType; readonly sharding?: Sharding | undefined }): ProgramPort => {
+    const sharding = must(value.sharding, `sharding of ${name}`);
+    return { name, type: { dtype: value.type.dtype, dims: globalDims(mesh, value.type.dims, sharding) }, sharding };
+  };
+  return {
+    parameters: parametersOf(chip).map((value) => port(value.attrs.name, value)),
+    outputs: chip.outputs.map(({ name, value }) => port(name, must(chip.values[value], name))),
+  };
+}

@@ -1,0 +1,35 @@
+import { readFileSync } from "node:fs";
+import type { NumericsName } from "@lapidary/worker/protocol";
+
+/**
+ * The environment of a worker process: one thread, as two processes on two cores scale fully where one process with two threads does not.
+ *
+ * glibc: blocks of any size come from the heap and stay there. By default each large tensor is mapped and unmapped, a page fault for every 4 KiB.
+ *
+ * @param base what the process inherits
+ */
+export function workerEnvironment(base: NodeJS.ProcessEnv, numerics: NumericsName): NodeJS.ProcessEnv {
+  return {
+    ...base,
+    TF_CPP_MIN_LOG_LEVEL: "2",
+    TF_ENABLE_ONEDNN_OPTS: "1",
+    OMP_NUM_THREADS: "1",
+    TF_NUM_INTEROP_THREADS: "1",
+    TF_NUM_INTRAOP_THREADS: "1",
+    GLIBC_TUNABLES: "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184",
+    ...(numerics === "mxu" && hasBf16Units() ? { TF_SET_ONEDNN_FPMATH_MODE: "BF16" } : {}),
+  };
+}
+
+/** Whether this processor multiplies bf16 by itself. */
+function hasBf16Units(): boolean {
+  try {
+    return /\b(amx_bf16|avx512_bf16)\b/.test(readFileSync("/proc/cpuinfo", "utf8"));
+  } catch (error) {
+    if ((error as { code?: string }).code === "ENOENT") return false;
+    throw error;
+  }
+}
+
+/** What TensorFlow says on stderr whatever it is told. */
+export const isChatter = (line: string): boolean => /^(WARNING: All log messages before absl|I\d{4} |To enable the following instructions)/.test(line) || line.trim() === "";

@@ -1,0 +1,141 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { Channel } from "@lapidary/fabric";
+import { type JsonValue, LapidaryError, errorFromJSON } from "@lapidary/std";
+import { type MessageKind, type MessageOf, type NumericsName, type WorkerAnswer, type WorkerReplies, workerMain } from "@lapidary/worker/protocol";
+import { type WorkerExit, workerDidNotStart, workerLost } from "./gang-errors.js";
+import { isChatter, workerEnvironment } from "./worker-environment.js";
+
+/** Answer of a worker to one message. */
+export interface Answered<K extends MessageKind> {
+  readonly reply: WorkerReplies[K];
+  /** Begins at offset 0 of a buffer of its own. */
+  readonly payload: Uint8Array<ArrayBuffer>;
+}
+
+export interface SpawnOptions {
+  readonly name: string;
+  /** The socket on which the pool listens. */
+  readonly socket: string;
+  readonly numerics: NumericsName;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly log: (worker: string, line: string) => void;
+}
+
+interface Pending {
+  readonly resolve: (answer: Answered<MessageKind>) => void;
+  readonly reject: (error: LapidaryError) => void;
+}
+
+/** One worker process, as its parent sees it: spawned, connected, ready, ended. */
+export class WorkerProcess {
+  readonly name: string;
+  readonly pid: number;
+  readonly numerics: NumericsName;
+  /** Settles when its kernels are loaded; rejects when it ends before. */
+  readonly ready: Promise<"tensorflow" | "wasm">;
+  /** Settles, and never rejects, when the process is gone. */
+  readonly exited: Promise<WorkerExit>;
+  readonly #child: ChildProcess;
+  readonly #pending = new Map<number, Pending>();
+  #channel: Channel | undefined;
+  #exit: WorkerExit | undefined;
+  #next = 0;
+  #resolveReady: (backend: "tensorflow" | "wasm") => void = () => undefined;
+  #rejectReady: (error: LapidaryError) => void = () => undefined;
+
+  constructor({ name, socket, numerics, environment, log }: SpawnOptions) {
+    this.name = name;
+    this.numerics = numerics;
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve;
+      this.#rejectReady = reject;
+    });
+    this.ready.catch(() => undefined);
+    this.#child = spawn(process.execPath, [fileURLToPath(workerMain), "--socket", socket, "--name", name], {
+      env: workerEnvironment(environment, numerics),
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    this.pid = this.#child.pid ?? -1;
+    if (this.#child.stderr !== null)
+      createInterface({ input: this.#child.stderr }).on("line", (line) => {
+        if (!isChatter(line)) log(name, line);
+      });
+    this.exited = new Promise((resolve) => {
+      const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
+        if (this.#exit !== undefined) return;
+        this.#exit = { name, pid: this.pid, code, signal };
+        this.#failAll(this.#exit);
+        resolve(this.#exit);
+      };
+      this.#child.on("exit", ended);
+      this.#child.on("error", (cause) => {
+        this.#rejectReady(workerDidNotStart(name, cause.message, cause));
+        if (this.#child.pid === undefined) ended(null, null);
+      });
+    });
+  }
+
+  get isAlive(): boolean {
+    return this.#exit === undefined;
+  }
+
+  /** Called by the pool when the process has connected. */
+  attach(channel: Channel): void {
+    this.#channel = channel;
+    channel.onMessage((header, payload) => this.#receive(header as unknown as WorkerAnswer, payload));
+    // A channel that breaks while the process lives is of no use: the process ends with it.
+    void channel.closed.then((reason) => {
+      if (reason.kind === "lost" && this.isAlive) this.#child.kill("SIGKILL");
+    });
+  }
+
+  /**
+   * Sends a message at once and resolves to its answer. The payload must stay as it is until then.
+   *
+   * @throws LAP_WORKER_LOST when the process ends first; what the worker answers
+   */
+  request<K extends MessageKind>(message: MessageOf<K>, payload: readonly Uint8Array[] = []): Promise<Answered<K>> {
+    return new Promise<Answered<K>>((resolve, reject) => {
+      if (this.#exit !== undefined || this.#channel === undefined || !this.#channel.isOpen) {
+        // It is ending: say how, once it is known.
+        void this.exited.then((exit) => reject(workerLost(exit)));
+        return;
+      }
+      const id = this.#next++;
+      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject });
+      this.#channel.send({ ...message, id } as unknown as JsonValue, payload);
+    });
+  }
+
+  /** Ends the process in good order, or by force when it does not follow in time. */
+  async shutdown(timeoutMs = 2000): Promise<WorkerExit> {
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), timeoutMs);
+    this.request({ kind: "shutdown", epoch: 0 }).catch(() => undefined);
+    if (this.#channel === undefined) this.#child.kill("SIGKILL");
+    const exit = await this.exited;
+    clearTimeout(timer);
+    await this.#channel?.close();
+    return exit;
+  }
+
+  kill(signal: NodeJS.Signals = "SIGKILL"): void {
+    this.#child.kill(signal);
+  }
+
+  #receive(answer: WorkerAnswer, payload: Uint8Array<ArrayBuffer>): void {
+    if (answer.kind === "ready") return this.#resolveReady(answer.backend);
+    const pending = this.#pending.get(answer.id);
+    if (pending === undefined) return;
+    this.#pending.delete(answer.id);
+    if (answer.kind === "reply") pending.resolve({ reply: answer.reply as unknown as WorkerReplies[MessageKind], payload });
+    else pending.reject(errorFromJSON(answer.error));
+  }
+
+  #failAll(exit: WorkerExit): void {
+    this.#rejectReady(workerDidNotStart(this.name, workerLost(exit).message));
+    for (const { reject } of this.#pending.values()) reject(workerLost(exit));
+    this.#pending.clear();
+  }
+}

@@ -1,0 +1,209 @@
+import type { JsonValue, LapidaryError } from "@lapidary/std";
+import type { Dtype } from "@lapidary/ir";
+
+// The coordinator's half of this package: types and paths, nothing that loads tfjs.
+export { type ArrayData, type Numbers, arrayOf, blockDimsOf, bytesOfNumbers, emptyNumbers, firstReplicas, numbersOf, putBlock, takeBlock, wholeFromBlocks } from "./blocks.js";
+
+/** The file that a worker process runs: `node … --socket PATH --name NAME`. */
+export const workerMain = new URL("./main.js", import.meta.url);
+
+/** A handle of a sharded array: every worker of the gang holds its block under the same one. Chosen by the coordinator. */
+export type ValueId = string;
+/** Hash of a program's text. */
+export type ProgramHash = string;
+/** The fence number of an attempt of a run: it only grows. */
+export type Epoch = number;
+
+/** `stacked` trains; `chipwise`, one value a chip in a single worker, is the reference. */
+export type ExecutorName = "stacked" | "chipwise";
+export type NumericsName = "f32" | "mxu";
+
+/**
+ * Everything a worker can be told. This union *is* the worker's behaviour: what is not here, a worker does not do.
+ *
+ * A worker belongs to at most one run at a time, from `configure` to `reset`. Messages are executed one after the other, in the order in which they
+ * come; many may be in flight. Each is answered once, in that order, by its reply or by an error. A message of an older epoch than the worker's is
+ * refused with LAP_WORKER_STALE, whatever it asks.
+ */
+export type WorkerMessage =
+  | ConfigureMessage
+  | LoadMessage
+  | PutMessage
+  | FeedMessage
+  | RunMessage
+  | FetchMessage
+  | DropMessage
+  | StatsMessage
+  | ResetMessage
+  | ShutdownMessage;
+
+/** Join a run as number `worker` of `workers`. With more than one, the reply comes when all are connected with one another. */
+export interface ConfigureMessage {
+  readonly kind: "configure";
+  readonly epoch: Epoch;
+  readonly run: string;
+  readonly worker: number;
+  readonly workers: number;
+  /** As `printMesh` writes it. Workers lie over it as `makeWorkerGrid` says. */
+  readonly mesh: string;
+  readonly executor: ExecutorName;
+  readonly numerics: NumericsName;
+  /** Socket of each worker while the gang assembles. */
+  readonly peers: readonly string[];
+}
+
+/** Keep a per-chip program under its hash; idempotent. Payload: its text (`printGraph`), in UTF-8. */
+export interface LoadMessage {
+  readonly kind: "load";
+  readonly epoch: Epoch;
+  readonly program: ProgramHash;
+}
+
+/** Hold this worker's block of a whole array. Payload: the block, row-major, 4 bytes a number. An existing value is replaced. */
+export interface PutMessage {
+  readonly kind: "put";
+  readonly epoch: Epoch;
+  readonly value: ValueId;
+  readonly dtype: Dtype;
+  /** Of the whole array. */
+  readonly dims: readonly number[];
+  /** As `printSharding` writes it. */
+  readonly sharding: string;
+}
+
+/** Hold this worker's block of one step's batch, read from a dataset directory. Existing values are replaced. */
+export interface FeedMessage {
+  readonly kind: "feed";
+  readonly epoch: Epoch;
+  readonly directory: string;
+  readonly split: "train" | "heldout";
+  readonly seed: number;
+  readonly step: number;
+  /** Rows of the whole batch, and tokens in a row. */
+  readonly batch: number;
+  readonly seq: number;
+  readonly into: readonly FeedPort[];
+}
+
+export interface FeedPort {
+  readonly array: "tokens" | "targets" | "mask";
+  readonly value: ValueId;
+  readonly sharding: string;
+}
+
+/**
+ * Compute: `run(program, values in) → values out` is the only verb that does. Inputs and outputs stand in the order of the program's parameters
+ * and outputs. Inputs named by `donate` are consumed, and their ids free for outputs. Answered once the outputs exist, whatever is queued behind.
+ *
+ * When it fails, its outputs exist as failures: whoever uses them fails with the same error. With several workers the gang is then void: only
+ * `reset` helps.
+ */
+export interface RunMessage {
+  readonly kind: "run";
+  readonly epoch: Epoch;
+  readonly step: number;
+  readonly program: ProgramHash;
+  readonly inputs: readonly ValueId[];
+  readonly outputs: readonly ValueId[];
+  readonly donate: readonly ValueId[];
+}
+
+/** Send this worker's block. Reply payload: the block, row-major, 4 bytes a number. */
+export interface FetchMessage {
+  readonly kind: "fetch";
+  readonly epoch: Epoch;
+  readonly value: ValueId;
+}
+
+/** Forget values; unknown ids are an error, for they betray a wrong ledger. */
+export interface DropMessage {
+  readonly kind: "drop";
+  readonly epoch: Epoch;
+  readonly values: readonly ValueId[];
+}
+
+/** What the worker holds, and where its time went. */
+export interface StatsMessage {
+  readonly kind: "stats";
+  readonly epoch: Epoch;
+}
+
+/** Leave the run: forget its values and programs, part from its peers. What is queued before it fails. The worker is then free for another run. */
+export interface ResetMessage {
+  readonly kind: "reset";
+  readonly epoch: Epoch;
+}
+
+/** End this process, in good order. */
+export interface ShutdownMessage {
+  readonly kind: "shutdown";
+  readonly epoch: Epoch;
+}
+
+/** What each message is answered with when it succeeds. */
+export interface WorkerReplies {
+  readonly configure: { readonly backend: "tensorflow" | "wasm" };
+  /** Kernel calls of one run, as planned; 0 for the chipwise executor. */
+  readonly load: { readonly kernels: number };
+  readonly put: { readonly bytes: number };
+  readonly feed: { readonly bytes: number };
+  readonly run: RunReply;
+  readonly fetch: { readonly dtype: Dtype; readonly dims: readonly number[]; readonly sharding: string };
+  readonly drop: { readonly bytes: number };
+  readonly stats: WorkerStats;
+  readonly reset: Readonly<Record<never, never>>;
+  readonly shutdown: Readonly<Record<never, never>>;
+}
+
+export interface RunReply {
+  readonly step: number;
+  readonly kernelCalls: number;
+  readonly total_ms: number;
+  readonly gemm_ms: number;
+  readonly otherKernels_ms: number;
+  readonly fabricWait_ms: number;
+}
+
+export interface WorkerStats {
+  readonly backend: "tensorflow" | "wasm";
+  readonly pid: number;
+  /** Bytes of this worker's block of every value. */
+  readonly values: { readonly [value: ValueId]: number };
+  /** Kernels called since the process began. */
+  readonly kernelCalls: number;
+  /** Tensors that the backend holds: values, constants of programs. */
+  readonly tensors: number;
+  /** Resident memory of the process. */
+  readonly rss_bytes: number;
+  readonly programs: { readonly [program: ProgramHash]: ProgramStats };
+}
+
+/** Sums over the runs of a program on this worker. */
+export interface ProgramStats {
+  readonly runs: number;
+  readonly total_ms: number;
+  readonly gemm_ms: number;
+  readonly otherKernels_ms: number;
+  readonly fabricWait_ms: number;
+}
+
+export type MessageKind = WorkerMessage["kind"];
+export type MessageOf<K extends MessageKind> = Extract<WorkerMessage, { readonly kind: K }>;
+
+/** On the wire a message is numbered, and its answer bears its number. */
+export type Envelope = WorkerMessage & { readonly id: number };
+
+/** What a worker sends: `ready` once, unasked, when its kernels are loaded; then answers. */
+export type WorkerAnswer =
+  | { readonly kind: "ready"; readonly backend: "tensorflow" | "wasm"; readonly fallbackReason: string | null }
+  | { readonly kind: "reply"; readonly id: number; readonly reply: JsonValue }
+  | { readonly kind: "error"; readonly id: number; readonly error: ReturnType<LapidaryError["toJSON"]> };
+
+/** What a worker says of itself when it connects. */
+export interface WorkerHello {
+  readonly name: string;
+  readonly pid: number;
+}
+
+/** Programs and blocks may be large. */
+export const controlLimits = { headerBytes: 16 * 2 ** 20, payloadBytes: 2 ** 32 - 1 } as const;

@@ -1,0 +1,246 @@
+import { type Peers, connectPeers } from "@lapidary/fabric";
+import { type Graph, parseGraph, parseSharding, printSharding, verifyGraph } from "@lapidary/ir";
+import { type Clock, LapidaryError, assert, must, unreachable } from "@lapidary/std";
+import { type Mesh, type WorkerGrid, makeWorkerGrid, parseMesh } from "@lapidary/topology";
+import { type ArrayData, arrayOf, blockDimsOf, bytesOfNumbers, numbersOf } from "../blocks.js";
+import type { Device } from "../device/device.js";
+import { chipwiseExecutor } from "../executor/chipwise.js";
+import { type Executable, type Executor, heldBytes } from "../executor/executor.js";
+import { StackedProgram, stackedExecutor } from "../executor/stacked.js";
+import type { ConfigureMessage, FetchMessage, MessageKind, MessageOf, ProgramHash, PutMessage, RunMessage, RunReply, ValueId, WorkerMessage, WorkerReplies, WorkerStats } from "../protocol.js";
+import { asLapidaryError, busyError, idleError, staleError, unknownProgramError, valueExistsError, valueTypeError } from "./errors.js";
+import { BatchReader } from "./feed.js";
+import { ValueStore, layoutOf } from "./values.js";
+
+export interface Answer<K extends MessageKind = MessageKind> {
+  readonly reply: WorkerReplies[K];
+  readonly payload?: Uint8Array;
+}
+
+/** Finds the peers of a gang; passed in, so that tests can join gangs within one process. */
+export type JoinPeers = (message: ConfigureMessage) => Promise<Peers>;
+
+const joinBySockets: JoinPeers = ({ worker, peers, epoch }) => connectPeers({ self: worker, paths: peers, epoch, checkPayload: false });
+
+/** A run that this worker takes part in. */
+interface Membership {
+  readonly configuration: ConfigureMessage;
+  readonly mesh: Mesh;
+  readonly grid: WorkerGrid;
+  readonly executor: Executor;
+  readonly peers: Peers | undefined;
+  readonly values: ValueStore;
+  readonly programs: Map<ProgramHash, LoadedProgram>;
+  /** Runs so far: the same on all workers, for all get the same messages. */
+  runs: number;
+}
+
+interface LoadedProgram {
+  readonly executable: Executable;
+  /** Of parameters and outputs, to compare with values. */
+  readonly parameterLayouts: readonly string[];
+  readonly outputLayouts: readonly string[];
+}
+
+/**
+ * A worker: executes messages one at a time. Whoever calls `execute` keeps their order.
+ */
+export class Worker {
+  readonly #device: Device;
+  readonly #clock: Clock;
+  readonly #join: JoinPeers;
+  readonly #batches = new BatchReader();
+  #member: Membership | undefined;
+  /** The last run and epoch: older messages of that run are stale even after it was left. */
+  #fence: { readonly run: string; readonly epoch: number } | undefined;
+
+  constructor(device: Device, clock: Clock, join: JoinPeers = joinBySockets) {
+    this.#device = device;
+    this.#clock = clock;
+    this.#join = join;
+  }
+
+  /** Makes whatever waits for peers fail, because a message came that ends the run. */
+  interrupt(why: LapidaryError): void {
+    this.#member?.peers?.abort(why);
+  }
+
+  /** @throws LapidaryError */
+  async execute(message: WorkerMessage, payload: Uint8Array): Promise<Answer> {
+    this.#refuseStale(message);
+    switch (message.kind) {
+      case "configure":
+        return { reply: await this.#configure(message) };
+      case "load":
+        return { reply: this.#load(message, payload) };
+      case "put":
+        return { reply: this.#put(message, payload) };
+      case "feed":
+        return { reply: this.#feed(message) };
+      case "run":
+        return { reply: await this.#run(message) };
+      case "fetch":
+        return this.#fetch(message);
+      case "drop":
+        return { reply: { bytes: message.values.reduce((sum, id) => sum + this.#belong(message).values.drop(id), 0) } };
+      case "stats":
+        return { reply: this.#stats() };
+      case "reset":
+        await this.#leave();
+        return { reply: {} };
+      case "shutdown":
+        await this.#leave();
+        return { reply: {} };
+      default:
+        return unreachable(message);
+    }
+  }
+
+  #refuseStale(message: WorkerMessage): void {
+    if (this.#fence === undefined || message.kind === "shutdown" || message.kind === "stats") return;
+    const sameRun = message.kind !== "configure" || message.run === this.#fence.run;
+    const stale = message.kind === "configure" ? message.epoch <= this.#fence.epoch : message.epoch < this.#fence.epoch;
+    if (sameRun && stale) throw staleError(message.epoch, this.#fence.epoch);
+  }
+
+  #belong(message: WorkerMessage): Membership {
+    const member = this.#member;
+    if (member === undefined || member.configuration.epoch !== message.epoch) throw idleError(message.kind, message.epoch);
+    return member;
+  }
+
+  async #configure(message: ConfigureMessage): Promise<WorkerReplies["configure"]> {
+    if (this.#member !== undefined && this.#member.configuration.run !== message.run) throw busyError(this.#member.configuration.run, message.run);
+    await this.#leave();
+    const mesh = parseMesh(message.mesh);
+    const grid = makeWorkerGrid(mesh, message.workers);
+    assert(grid.workers === message.workers, "a gang fills its grid", grid.workers, message.workers);
+    assert(message.executor === "stacked" || message.workers === 1, "the chipwise executor has all chips in one worker", message.workers);
+    this.#fence = { run: message.run, epoch: message.epoch };
+    const peers = message.workers === 1 ? undefined : await this.#join(message);
+    const shared = { device: this.#device, mesh, numerics: message.numerics, clock: this.#clock };
+    const executor = message.executor === "chipwise" ? chipwiseExecutor(this.#device, mesh, message.numerics, this.#clock) : stackedExecutor({ ...shared, grid, worker: message.worker, peers });
+    this.#member = { configuration: message, mesh, grid, executor, peers, values: new ValueStore(), programs: new Map(), runs: 0 };
+    return { backend: this.#device.backend };
+  }
+
+  #load(message: MessageOf<"load">, payload: Uint8Array): WorkerReplies["load"] {
+    const { programs, executor, mesh } = this.#belong(message);
+    const known = programs.get(message.program);
+    const executable = known?.executable ?? executor.load(readProgram(payload));
+    if (known === undefined) {
+      const layouts = (ports: Executable["parameters"]): string[] => ports.map(({ type, sharding }) => layoutOf(mesh, type, sharding));
+      programs.set(message.program, { executable, parameterLayouts: layouts(executable.parameters), outputLayouts: layouts(executable.outputs) });
+    }
+    return { kernels: executable instanceof StackedProgram ? executable.plannedKernels : 0 };
+  }
+
+  #put(message: PutMessage, payload: Uint8Array): WorkerReplies["put"] {
+    const { mesh, grid, executor, values } = this.#belong(message);
+    const sharding = parseSharding(mesh, message.sharding);
+    const type = { dtype: message.dtype, dims: message.dims };
+    const block = arrayOf(message.dtype, blockDimsOf(mesh, grid, message.dims, sharding), numbersOf(message.dtype, payload));
+    return { bytes: this.#hold(values, executor, mesh, message.value, type, sharding, block) };
+  }
+
+  #feed(message: MessageOf<"feed">): WorkerReplies["feed"] {
+    const { mesh, grid, executor, values, configuration } = this.#belong(message);
+    const blocks = this.#batches.read(message, mesh, grid, configuration.worker);
+    const bytes = blocks.map(({ port, sharding, block }) => this.#hold(values, executor, mesh, port.value, { dtype: block.dtype, dims: [message.batch, message.seq] }, sharding, block));
+    return { bytes: bytes.reduce((sum, count) => sum + count, 0) };
+  }
+
+  #hold(values: ValueStore, executor: Executor, mesh: Mesh, id: ValueId, type: { readonly dtype: ArrayData["dtype"]; readonly dims: readonly number[] }, sharding: ReturnType<typeof parseSharding>, block: ArrayData): number {
+    const held = executor.put(type, sharding, block);
+    values.set(id, { held, type, sharding, layout: layoutOf(mesh, type, sharding) });
+    return heldBytes(held);
+  }
+
+  async #run(message: RunMessage): Promise<RunReply> {
+    const member = this.#belong(message);
+    const calls = this.#device.kernelCalls;
+    try {
+      const program = member.programs.get(message.program);
+      if (program === undefined) throw unknownProgramError(message.program);
+      const before = program.executable.times;
+      await compute(member, program, message);
+      const after = program.executable.times;
+      return {
+        step: message.step,
+        kernelCalls: this.#device.kernelCalls - calls,
+        total_ms: after.total_ms - before.total_ms,
+        gemm_ms: after.gemm_ms - before.gemm_ms,
+        otherKernels_ms: after.otherKernels_ms - before.otherKernels_ms,
+        fabricWait_ms: after.fabricWait_ms - before.fabricWait_ms,
+      };
+    } catch (error) {
+      const failure = asLapidaryError(error);
+      for (const id of [...message.donate, ...message.outputs]) if (!member.values.has(id) || message.donate.includes(id)) member.values.set(id, failure);
+      // The peers must not wait for what this worker will never send.
+      member.peers?.abort(failure);
+      throw failure;
+    }
+  }
+
+  #fetch(message: FetchMessage): Answer<"fetch"> {
+    const { values, executor, mesh } = this.#belong(message);
+    const { held, type, sharding } = values.get(message.value);
+    const { dtype, dims, data } = executor.fetch(held, type, sharding);
+    return { reply: { dtype, dims, sharding: printSharding(mesh, sharding) }, payload: bytesOfNumbers(data) };
+  }
+
+  #stats(): WorkerStats {
+    const member = this.#member;
+    return {
+      backend: this.#device.backend,
+      pid: process.pid,
+      values: member?.values.bytes() ?? {},
+      kernelCalls: this.#device.kernelCalls,
+      tensors: this.#device.tf.memory().numTensors,
+      rss_bytes: process.memoryUsage.rss(),
+      programs: Object.fromEntries([...(member?.programs ?? [])].map(([hash, { executable }]) => [hash, executable.times])),
+    };
+  }
+
+  async #leave(): Promise<void> {
+    const member = this.#member;
+    this.#member = undefined;
+    if (member === undefined) return;
+    member.values.clear();
+    for (const { executable } of member.programs.values()) executable.dispose();
+    this.#batches.close();
+    await member.peers?.close();
+  }
+}
+
+function readProgram(text: Uint8Array): Graph {
+  const graph = parseGraph(new TextDecoder().decode(text));
+  verifyGraph(graph);
+  return graph;
+}
+
+/** One run: checks the ledger's claims, computes, and files the outputs. */
+async function compute(member: Membership, program: LoadedProgram, message: RunMessage): Promise<void> {
+  const { values } = member;
+  const { inputs, outputs, donate } = message;
+  const { executable, parameterLayouts, outputLayouts } = program;
+  assert(inputs.length === executable.parameters.length, "an input for each parameter", inputs.length, executable.parameters.length);
+  assert(outputs.length === executable.outputs.length, "an id for each output", outputs.length, executable.outputs.length);
+  assert(new Set(outputs).size === outputs.length, "outputs have ids of their own", outputs);
+  const consumed = new Set(donate);
+  const given = inputs.map((id, i) => {
+    const value = values.get(id);
+    const wanted = must(parameterLayouts[i], "parameter");
+    if (value.layout !== wanted) throw valueTypeError(`${id} for parameter ${executable.parameters[i]?.name ?? i}`, value.layout, wanted);
+    return value.held;
+  });
+  for (const id of donate) assert(inputs.filter((input) => input === id).length === 1, "what is donated is an input, once", id);
+  for (const id of outputs) if (values.has(id) && !consumed.has(id)) throw valueExistsError(id);
+  // From here on the executable owns what is donated, whether it succeeds or fails.
+  for (const id of donate) values.release(id);
+  const results = await executable.run(given, inputs.map((id) => consumed.has(id)), `run${member.runs++}`);
+  outputs.forEach((id, i) => {
+    const { type, sharding } = must(executable.outputs[i], "output");
+    values.set(id, { held: must(results[i], "result"), type, sharding, layout: must(outputLayouts[i], "layout") });
+  });
+}
