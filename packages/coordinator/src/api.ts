@@ -72,16 +72,16 @@ export const submitRequestSchema = z
   .strictObject({
     /** The text of a job file; either this or `path`. */
     yaml: z.string().max(256 * 1024).optional(),
-    /** Directory from which the paths in `yaml` are taken, absolute; the project's root by default. */
+    /** Where relative paths begin, in `yaml`, in overrides and `path` itself: absolute; the project's root by default. */
     base: z.string().optional(),
-    /** A job file on the coordinator's machine, absolute or relative to the project's root. */
+    /** A job file on the coordinator's machine. Paths in it are relative to it. */
     path: z.string().min(1).optional(),
     /** `key=value` pairs applied after the file. */
     overrides: z.array(z.string().max(4096)).max(256).default([]),
     /** The run's id. Submitting the same job under the same name again answers with the run that exists. */
     name: nameSchema.optional(),
-    /** Higher runs first; among equals the earlier. */
-    priority: z.number().int().min(-1000).max(1000).default(0),
+    /** Higher runs first, among equals the earlier. By default what the job says. */
+    priority: z.number().int().min(-1000).max(1000).optional(),
   })
   .refine(({ yaml, path }) => (yaml === undefined) !== (path === undefined), "give either yaml or path");
 export type SubmitRequest = z.input<typeof submitRequestSchema>;

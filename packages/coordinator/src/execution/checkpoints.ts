@@ -3,9 +3,9 @@ import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Tokenizer, toHuggingFace } from "@lapidary/data";
 import { type ArrayData, HfCheckpoint, writeFileAtomic, writeHfCheckpoint, writeSafetensors } from "@lapidary/interop";
-import { type GemmaConfig, gemma } from "@lapidary/models";
-import { ExitCode, LapidaryError, must } from "@lapidary/std";
-import { paramName, stepName } from "@lapidary/training";
+import type { GemmaConfig } from "@lapidary/models";
+import { assert, ExitCode, LapidaryError, must } from "@lapidary/std";
+import type { ArrayData as DeviceArray } from "@lapidary/worker/protocol";
 import { z } from "zod";
 import type { CheckpointEntry } from "../api.js";
 import type { RunPrograms } from "./run-programs.js";
@@ -27,7 +27,7 @@ export type TrainState = z.infer<typeof trainStateSchema>;
 export interface WriteCheckpointOptions {
   /** `checkpoints` of the run. */
   readonly directory: string;
-  readonly programs: Pick<RunPrograms, "states" | "fetch">;
+  readonly programs: Pick<RunPrograms, "weights" | "moments" | "fetchWeight" | "fetchMoment">;
   readonly config: GemmaConfig;
   readonly tokenizer: Tokenizer;
   readonly state: TrainState;
@@ -41,19 +41,15 @@ export async function writeCheckpoint(options: WriteCheckpointOptions): Promise<
   const place = join(directory, `step-${state.step}`);
   const draft = join(directory, `.writing-${state.step}`);
   await rm(draft, { recursive: true, force: true });
-  const fetchAll = async (names: readonly string[]): Promise<Map<string, ArrayData>> => {
-    const arrays = await Promise.all(names.map((name) => programs.fetch(name)));
-    return new Map(names.map((name, i) => [name, must(arrays[i], name)]));
-  };
-  const names = programs.states.map(({ name }) => name);
-  const moments = names.filter((name) => name !== stepName && !name.startsWith(paramName("")));
-  // All at once: what is fetched is one state, though more steps are asked for meanwhile.
-  const [weights, optimizer] = await Promise.all([fetchAll(gemma(config).params.map(({ name }) => paramName(name))), fetchAll(moments)]);
-  const byName = new Map([...weights].map(([name, array]) => [name.slice(paramName("").length), array]));
+  // All are asked for at once: what is fetched is one state, though more steps may be asked for meanwhile.
+  const [weights, moments] = await Promise.all([
+    readAll(programs.weights, (name) => programs.fetchWeight(name)),
+    readAll(programs.moments, (name) => programs.fetchMoment(name)),
+  ]);
   const texts = Object.entries(toHuggingFace(tokenizer)).map(([name, json]) => [name, JSON.stringify(json)] as const);
   try {
-    await writeHfCheckpoint(draft, config, byName, new Map([...texts, [checkpointFiles.tokenizer, JSON.stringify(tokenizer)]]));
-    await writeSafetensors(join(draft, checkpointFiles.optimizer), optimizer);
+    await writeHfCheckpoint(draft, config, weights, new Map([...texts, [checkpointFiles.tokenizer, JSON.stringify(tokenizer)]]));
+    await writeSafetensors(join(draft, checkpointFiles.optimizer), moments);
     await writeFileAtomic(join(draft, checkpointFiles.state), [Buffer.from(`${JSON.stringify(state, null, 2)}\n`)]);
     await rm(place, { recursive: true, force: true });
     await rename(draft, place);
@@ -63,6 +59,17 @@ export async function writeCheckpoint(options: WriteCheckpointOptions): Promise<
   }
   for (const { path } of (await listCheckpoints(directory)).slice(0, -keep)) await rm(path, { recursive: true, force: true });
   return place;
+}
+
+async function readAll(names: readonly string[], read: (name: string) => Promise<DeviceArray>): Promise<Map<string, ArrayData>> {
+  const arrays = await Promise.all(names.map(read));
+  return new Map(names.map((name, i) => [name, asFileArray(must(arrays[i], name))]));
+}
+
+/** What workers hold may be of more dtypes than files; states are f32. */
+function asFileArray({ dims, data }: DeviceArray): ArrayData {
+  assert(data instanceof Float32Array, "states are f32", dims);
+  return { dtype: "f32", dims, data };
 }
 
 /** Whole checkpoints of a run, oldest first. */
@@ -93,7 +100,7 @@ export async function loadWeights(directory: string, config: GemmaConfig, put: (
   const checkpoint = await HfCheckpoint.open(directory);
   try {
     checkSameModel(directory, config, checkpoint.config);
-    for (const { name } of checkpoint.params) await put(paramName(name), await checkpoint.read(name));
+    for (const { name } of checkpoint.params) await put(name, await checkpoint.read(name));
   } finally {
     await checkpoint.close();
   }

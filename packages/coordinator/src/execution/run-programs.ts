@@ -1,11 +1,14 @@
-import type { ArrayData } from "@lapidary/interop";
-import { must } from "@lapidary/std";
-import { trainMetrics } from "@lapidary/training";
-import type { Port, ProgramSet, ProgramText } from "../programs/build.js";
+import { parametersOf, parseGraph } from "@lapidary/ir";
+import { assert, must } from "@lapidary/std";
+import { paramName, stepName, trainMetrics } from "@lapidary/training";
+import type { ArrayData, FeedPort } from "@lapidary/worker/protocol";
+import type { ProgramPort } from "../gang/index.js";
+import { type ProgramName, programNames, type ProgramSet } from "../programs/build.js";
 import type { RunGang } from "./run-gang.js";
 
 /** Where batches come from, and their shape. */
 export interface BatchSource {
+  /** Of the dataset. */
   readonly directory: string;
   readonly seed: number;
   readonly batch: number;
@@ -14,99 +17,135 @@ export interface BatchSource {
 
 export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>>;
 
-const isState = ({ role }: Port): boolean => role === "param" || role === "optimizer";
-const isBatch = ({ role }: Port): boolean => role === "batch";
-const nameOf = ({ name }: Port): string => name;
+/** The batch arrays that a step reads. */
+const batchArrays: readonly FeedPort["array"][] = ["tokens", "targets", "mask"];
+
+/** The same name inside and outside of a program. */
+const called = (names: Iterable<string>): Map<string, string> => new Map([...names].map((name) => [name, name]));
 
 /**
  * The programs of a run over one set of values on its gang. A value is called like the parameter that it is given for: the state carries the same
  * names from step to step, as each step consumes the state it was given and leaves the next one under them.
+ *
+ * Methods send at once and in order, and settle when it is done: whoever does not wait dispatches ahead.
  */
 export class RunPrograms {
   readonly #gang: RunGang;
-  readonly #set: ProgramSet;
+  readonly #hashes: Readonly<Record<ProgramName, string>>;
+  readonly #states: readonly string[];
   readonly #source: BatchSource;
 
-  constructor(gang: RunGang, set: ProgramSet, source: BatchSource) {
+  private constructor(gang: RunGang, hashes: Readonly<Record<ProgramName, string>>, states: readonly string[], source: BatchSource) {
     this.#gang = gang;
-    this.#set = set;
+    this.#hashes = hashes;
+    this.#states = states;
     this.#source = source;
   }
 
-  /** Weights, optimizer state and step. */
-  get states(): readonly Port[] {
-    return this.#set.programs.train_step.parameters.filter(isState);
+  /** Loads the programs into the workers. */
+  static async load(gang: RunGang, set: ProgramSet, source: BatchSource): Promise<RunPrograms> {
+    const graphs = programNames.map((name) => parseGraph(set.programs[name].text));
+    const hashes = await Promise.all(graphs.map((chip) => gang.load({ chip })));
+    const train = must(graphs[programNames.indexOf("train_step")], "train step");
+    const states = parametersOf(train).flatMap(({ role, attrs: { name } }) => (role === "param" || role === "optimizer" ? [name] : []));
+    return new RunPrograms(gang, Object.fromEntries(programNames.map((name, i) => [name, must(hashes[i], name)])) as Record<ProgramName, string>, states, source);
   }
 
-  async load(): Promise<void> {
-    await Promise.all(Object.values(this.#set.programs).map((program) => this.#gang.load(program)));
+  /** The model's weights, by Hugging Face name. */
+  get weights(): string[] {
+    const prefix = paramName("");
+    return this.#states.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
   }
 
-  /** The first state. */
+  /** What the optimizer keeps for each of them. */
+  get moments(): string[] {
+    return this.#states.filter((name) => !name.startsWith(paramName("")) && name !== stepName);
+  }
+
+  /** Draws the first state. */
   async initialize(): Promise<void> {
-    const { init } = this.#set.programs;
-    await this.#gang.run({ step: 0, program: init, inputs: [], outputs: init.outputs, donate: [] });
+    const hash = this.#hashes.init;
+    await this.#gang.run(hash, { step: 0, inputs: new Map(), outputs: called(this.#states) });
   }
 
-  async put(name: string, array: ArrayData): Promise<void> {
-    await this.#gang.put(must(this.states.find((port) => port.name === name), name), array);
+  /** Replaces a weight. */
+  async putWeight(name: string, array: ArrayData): Promise<void> {
+    const { sharding } = this.#parameter("train_step", paramName(name));
+    await this.#gang.put(paramName(name), array, sharding);
   }
 
-  fetch(name: string): Promise<ArrayData> {
+  fetchWeight(name: string): Promise<ArrayData> {
+    return this.#gang.fetch(paramName(name));
+  }
+
+  fetchMoment(name: string): Promise<ArrayData> {
     return this.#gang.fetch(name);
   }
 
-  /** One optimizer step on batch number `step`, from 0. Returns at once. */
+  /** One optimizer step on batch number `step`, from 0. */
   async train(step: number): Promise<StepMetrics> {
-    const program = this.#set.programs.train_step;
-    const metric = (output: string): boolean => trainMetrics.some((name) => name === output);
-    const fed = this.#feed(program, "train", step);
-    const ran = this.#gang.run({ step, program, inputs: program.parameters.map(nameOf), outputs: program.outputs, donate: program.parameters.map(nameOf) });
-    const values = this.#takeScalars(program.outputs.filter(metric));
-    await Promise.all([fed, ran, values]);
-    return (await values) as StepMetrics;
+    const fed = this.#feed("train_step", "train", step);
+    const inputs = [...this.#states, ...batchArrays];
+    const ran = this.#gang.run(this.#hashes.train_step, { step, inputs: called(inputs), outputs: called([...this.#states, ...trainMetrics]), donate: inputs });
+    const metrics = this.#takeScalars(trainMetrics);
+    await Promise.all([fed, ran, metrics]);
+    return metrics;
   }
 
-  /** Losses of the first `batches` held-out batches. Returns at once. */
+  /** Mean loss over the first `batches` held-out batches, of the targets that count. */
   async evaluate(batches: number): Promise<{ loss: number; tokens: number }> {
-    const program = this.#set.programs.eval_step;
-    const sums = await Promise.all(
-      Array.from({ length: batches }, async (_, step) => {
-        const fed = this.#feed(program, "heldout", step);
-        const ran = this.#gang.run({ step, program, inputs: program.parameters.map(nameOf), outputs: program.outputs, donate: program.parameters.filter(isBatch).map(nameOf) });
-        const values = this.#takeScalars(program.outputs);
-        await Promise.all([fed, ran, values]);
-        return values;
-      }),
-    );
-    const total = (name: string): number => sums.reduce((sum, values) => sum + must(values[name], name), 0);
-    const tokens = total("tokens_counted");
-    return { loss: total("loss_sum") / tokens, tokens };
+    assert(batches > 0, "an evaluation has batches", batches);
+    const parts = Array.from({ length: batches }, async (_, step) => {
+      const fed = this.#feed("eval_step", "heldout", step);
+      const inputs = [...this.weights.map(paramName), ...batchArrays];
+      const ran = this.#gang.run(this.#hashes.eval_step, { step, inputs: called(inputs), outputs: called(["loss_sum", "tokens_counted"]), donate: batchArrays });
+      const sums = this.#takeScalars(["loss_sum", "tokens_counted"]);
+      await Promise.all([fed, ran, sums]);
+      return sums;
+    });
+    const sums = await Promise.all(parts);
+    const tokens = sums.reduce((total, sum) => total + sum.tokens_counted, 0);
+    return { loss: sums.reduce((total, sum) => total + sum.loss_sum, 0) / tokens, tokens };
   }
 
-  /** Logits of the token after `position` in a row of tokens. */
-  async nextToken(tokens: ArrayData, position: ArrayData): Promise<ArrayData> {
-    const program = this.#set.programs.next_token;
-    const inputs = program.parameters.filter(isBatch);
-    const given = inputs.map((port) => this.#gang.put(port, port.name === "position" ? position : tokens));
-    const ran = this.#gang.run({ step: 0, program, inputs: program.parameters.map(nameOf), outputs: program.outputs, donate: inputs.map(nameOf) });
+  /** Length of the row that `nextToken` takes. */
+  get context(): number {
+    return must(this.#parameter("next_token", "tokens").type.dims[1], "sequence");
+  }
+
+  /** Logits of the token after `position` in a row of `context` tokens; what stands behind it does not matter. */
+  async nextToken(tokens: Int32Array, position: number): Promise<Float32Array> {
+    const puts = [
+      this.#gang.put("prompt", { dtype: "i32", dims: [1, tokens.length], data: tokens }, this.#parameter("next_token", "tokens").sharding),
+      this.#gang.put("position", { dtype: "i32", dims: [1], data: Int32Array.of(position) }, this.#parameter("next_token", "position").sharding),
+    ];
+    const inputs = called([...this.weights.map(paramName), "position"]).set("tokens", "prompt");
+    const ran = this.#gang.run(this.#hashes.next_token, { step: 0, inputs, outputs: called(["logits"]), donate: ["prompt", "position"] });
     const logits = this.#gang.fetch("logits");
-    const dropped = this.#gang.drop(program.outputs);
-    await Promise.all([...given, ran, logits, dropped]);
-    return logits;
+    const dropped = this.#gang.drop(["logits"]);
+    await Promise.all([...puts, ran, logits, dropped]);
+    const { data } = await logits;
+    assert(data instanceof Float32Array, "logits are f32");
+    return data;
   }
 
-  #feed(program: ProgramText, split: "train" | "heldout", step: number): Promise<void> {
-    const into = program.parameters.filter(isBatch).map(({ name, sharding }) => ({ array: name as "tokens" | "targets" | "mask", value: name, sharding }));
-    return this.#gang.feed({ ...this.#source, split, step, into });
+  #parameter(program: ProgramName, name: string): ProgramPort {
+    return must(
+      this.#gang.parameters(this.#hashes[program]).find((port) => port.name === name),
+      `parameter ${name} of ${program}`,
+    );
+  }
+
+  #feed(program: ProgramName, split: "train" | "heldout", step: number): Promise<void> {
+    const into = batchArrays.map((array) => ({ array, value: array, sharding: this.#parameter(program, array).sharding }));
+    return this.#gang.feed({ ...this.#source, split, step }, into);
   }
 
   /** Reads scalars and forgets them. */
-  async #takeScalars(names: readonly string[]): Promise<Record<string, number>> {
-    const arrays = names.map((name) => this.#gang.fetch(name));
+  async #takeScalars<N extends string>(names: readonly N[]): Promise<Record<N, number>> {
+    const reading = names.map((name) => this.#gang.fetchScalar(name));
     const dropped = this.#gang.drop(names);
-    const values = await Promise.all(arrays);
-    await dropped;
-    return Object.fromEntries(names.map((name, i) => [name, must(values[i]?.data[0], name)]));
+    const [values] = await Promise.all([Promise.all(reading), dropped]);
+    return Object.fromEntries(names.map((name, i) => [name, values[i]])) as Record<N, number>;
   }
 }

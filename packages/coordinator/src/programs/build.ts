@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
 import { compile, type Program } from "@lapidary/compiler";
-import { type Dtype, type Graph, parametersOf, printGraph, printSharding, type ValueRole } from "@lapidary/ir";
+import { type Graph, printGraph } from "@lapidary/ir";
 import { gemma, type GemmaConfig } from "@lapidary/models";
-import { must } from "@lapidary/std";
 import { compileOptions, evalStep, initGraph, nextTokenLogits, type ResolvedJob, trainState, trainStep, type UpdateConfig } from "@lapidary/training";
 import { type ProgramFacts, programFacts } from "./facts.js";
 
@@ -23,24 +22,11 @@ export function programRequest({ model, train, mesh, rules, zero, seed }: Resolv
 export const programNames = ["init", "train_step", "eval_step", "next_token"] as const;
 export type ProgramName = (typeof programNames)[number];
 
-/** A program as it is sent to workers: the text of its per-chip graph, and what it takes and gives. */
+/** A program as it rests on disk and crosses threads: the text of its per-chip graph. */
 export interface ProgramText {
   /** Of the text. */
   readonly hash: string;
   readonly text: string;
-  /** In the order in which a run takes them. */
-  readonly parameters: readonly Port[];
-  readonly outputs: readonly string[];
-}
-
-/** A whole array that a program takes. */
-export interface Port {
-  readonly name: string;
-  readonly dtype: Dtype;
-  readonly dims: readonly number[];
-  /** As `printSharding` writes it. */
-  readonly sharding: string;
-  readonly role: ValueRole | undefined;
 }
 
 export interface ProgramSet {
@@ -80,11 +66,7 @@ export function buildPrograms(request: ProgramRequest, onProgress: (done: number
   return { programs, facts: programFacts(train) };
 }
 
-export function programText({ global, chip, mesh }: Program): ProgramText {
+function programText({ chip }: Program): ProgramText {
   const text = printGraph(chip);
-  const whole = new Map(parametersOf(global).map((parameter) => [parameter.attrs.name, parameter.type]));
-  const parameters = parametersOf(chip).map(
-    ({ attrs: { name }, sharding, role }): Port => ({ name, ...must(whole.get(name), name), sharding: printSharding(mesh, must(sharding, "sharding")), role }),
-  );
-  return { text, hash: createHash("sha256").update(text).digest("hex"), parameters, outputs: chip.outputs.map(({ name }) => name) };
+  return { text, hash: createHash("sha256").update(text).digest("hex") };
 }

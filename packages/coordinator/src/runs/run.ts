@@ -23,6 +23,8 @@ export const runIdentitySchema = z.strictObject({
   id: nameSchema,
   created_at: z.number(),
   priority: z.number().int(),
+  /** Its id in the queue: of its own, as a directory that was removed may be named again. */
+  queue_id: z.string(),
   /** Hash of the resolved job: submitting it again under the same name is no new run. */
   fingerprint: z.string(),
   /** The resolved job file. */
@@ -161,6 +163,11 @@ export class Run {
     replaceFile(join(this.directory, runFiles.report), `${JSON.stringify(report, null, 2)}\n`);
   }
 
+  /** Calls `listener` with every event from now on, until the returned function is called. */
+  listen(listener: (event: StreamEvent) => void): () => void {
+    return isFinal(this.state) ? () => undefined : this.#open().listen(listener);
+  }
+
   /**
    * Calls `listener` with every event after number `after`, the past ones first, and returns how to stop. The journal's files and the live
    * events overlap; numbers tell which was told already.
@@ -173,7 +180,7 @@ export class Run {
       last = event.id;
       listener(event);
     };
-    const stop = isFinal(this.state) ? (): void => undefined : this.#open().listen((event) => (waiting === undefined ? tell(event) : waiting.push(event)));
+    const stop = this.listen((event) => (waiting === undefined ? tell(event) : waiting.push(event)));
     try {
       for (const event of await readJournal(this.directory, after)) tell(event);
     } catch (error) {

@@ -14,6 +14,7 @@ export function newRun(name: NewRun["name"], change: Partial<NewRun> = {}): NewR
     name,
     jobYaml: "model: nano\n",
     priority: 0,
+    queue_id: "q",
     fingerprint: "f",
     job: { model: "nano" },
     model: "nano",

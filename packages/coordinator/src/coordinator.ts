@@ -1,0 +1,353 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type Job, JobQueue, type Store } from "@lapidary/control";
+import { assert, type Clock, ExitCode, type JsonValue, LapidaryError, must, systemClock } from "@lapidary/std";
+import type { ResolvedJob } from "@lapidary/training";
+import type { z } from "zod";
+import type { Cancelled, CheckpointEntry, JobDetail, SlicePlace, Status, Submitted, submitRequestSchema } from "./api.js";
+import { removeConnection, writeConnection } from "./connection.js";
+import { coordinatorStopped } from "./coordinator-errors.js";
+import { EventFeed } from "./event-feed.js";
+import { listCheckpoints } from "./execution/checkpoints.js";
+import { execute } from "./execution/execute.js";
+import { lockHome } from "./home-lock.js";
+import { type HttpServer, type Service, serveHttp } from "./http/server.js";
+import { acceptJob, describeJob, jobOfRun, sliceOf } from "./jobs.js";
+import { Leadership } from "./leadership.js";
+import { Pods, workersForSlice } from "./pods.js";
+import { openRedis, type RedisChoice } from "./redis.js";
+import { type Run, runFiles } from "./runs/run.js";
+import { RunStore } from "./runs/run-store.js";
+import { silentLog, type Log } from "./log.js";
+import { Workforce } from "./workforce.js";
+
+export interface CoordinatorOptions {
+  /** Where all state lies, absolute. */
+  readonly home: string;
+  /** The project: configs, and node_modules as the default corpus. Absolute. */
+  readonly root: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly redis: RedisChoice;
+  /** Worker processes that a job for a whole pod gets. */
+  readonly workers: number;
+  /** What worker processes inherit. */
+  readonly environment: NodeJS.ProcessEnv;
+  readonly version?: string;
+  readonly log?: Log;
+  readonly clock?: Clock;
+}
+
+/** Why a coordinator ends. */
+export type StopReason = "asked" | LapidaryError;
+
+/**
+ * The single controller of a home directory: takes jobs over HTTP, keeps them in a queue in Redis, gives each a slice of the pods and a gang of
+ * workers, and writes down what becomes of them.
+ *
+ *     HTTP ──► run store (files) ──► queue (Redis) ──place──► slice ──run──► execute ──► run store
+ *
+ * Invariants
+ * - it holds no tensor and computes nothing: data, compilation and kernels are other threads' and processes' work;
+ * - everything the API tells of a run comes from the run's files;
+ * - what it started, in whatever order, it stops in the opposite one; nothing of it is left.
+ */
+export class Coordinator {
+  readonly #options: CoordinatorOptions;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #token = randomBytes(24).toString("base64url");
+  readonly #pods = new Pods();
+  /** Runs that have their slice, and how each is told to stop. */
+  readonly #running = new Map<string, AbortController>();
+  readonly #stack: { readonly what: string; readonly stop: () => Promise<void> | void }[] = [];
+  readonly #startedAt: number;
+  /** Settles when something wants the coordinator to end: `stop` is still to be called. */
+  readonly stopWanted: Promise<StopReason>;
+  #wantStop: (reason: StopReason) => void = () => undefined;
+  #stopping: Promise<void> | undefined;
+  #store: Store | undefined;
+  #runs: RunStore | undefined;
+  #queue: JobQueue | undefined;
+  #feed: EventFeed | undefined;
+  #workforce: Workforce | undefined;
+  #http: HttpServer | undefined;
+
+  private constructor(options: CoordinatorOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#log = options.log ?? silentLog;
+    this.#startedAt = this.#clock.now();
+    this.stopWanted = new Promise((resolve) => {
+      this.#wantStop = resolve;
+    });
+  }
+
+  /**
+   * Starts everything, or leaves nothing behind.
+   *
+   * @throws LAP_ALREADY_UP, LAP_PORT_TAKEN, LAP_REDIS_…
+   */
+  static async start(options: CoordinatorOptions): Promise<Coordinator> {
+    const coordinator = new Coordinator(options);
+    try {
+      await coordinator.#start();
+      return coordinator;
+    } catch (error) {
+      await coordinator.stop();
+      throw error;
+    }
+  }
+
+  get home(): string {
+    return this.#options.home;
+  }
+
+  get port(): number {
+    return must(this.#http, "HTTP server").port;
+  }
+
+  get token(): string {
+    return this.#token;
+  }
+
+  /**
+   * Ends everything: jobs that run are cancelled with the reason "coordinator stopped", those that wait stay in the queue. Resolves when no process is left.
+   */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #start(): Promise<void> {
+    const { home, port, redis, workers, environment } = this.#options;
+    const trouble = (error: Error): void => this.#log.warn(error.message, errorFields(error));
+    mkdirSync(home, { recursive: true, mode: 0o700 });
+    this.#onStop("home", lockHome(home));
+
+    const { store, close } = await openRedis(redis, home);
+    this.#store = store;
+    this.#onStop("redis", close);
+    const leadership = await Leadership.take({ store, home, clock: this.#clock, onTrouble: trouble, onSuperseded: (error) => this.#wantStop(error) });
+    this.#onStop("leadership", () => leadership.release());
+    this.#log.info("leading", { epoch: leadership.epoch, redis: store.place });
+
+    const runs = await RunStore.open(join(home, "runs"), this.#clock);
+    this.#runs = runs;
+    this.#onStop("runs", () => runs.close());
+    for (const run of runs.all()) if (run.summary.finished_at === undefined && run.state !== "queued") run.finish("failed", coordinatorStopped(run.id, "died").toJSON());
+    const feed = new EventFeed(store, trouble);
+    this.#feed = feed;
+    this.#onStop("feed", () => feed.close());
+
+    const http = await serveHttp({ port, token: this.#token, service: this.#service(runs), onBug: (error) => this.#log.error("a bug", errorFields(error)) });
+    this.#http = http;
+    this.#onStop("http", () => http.close());
+
+    const workforce = await Workforce.start({ workers, environment, log: this.#log });
+    this.#workforce = workforce;
+    this.#onStop("workers", () => workforce.close());
+
+    const queue = new JobQueue(store, { onTrouble: trouble });
+    this.#queue = queue;
+    this.#onStop("queue", () => queue.close());
+    // Redis may have forgotten what the disk knows to be waiting.
+    for (const run of runs.all()) if (run.state === "queued") await this.#enqueue(queue, run);
+    queue.onJob<Placed>({ place: (job) => this.#place(job), run: (_, placed, signal) => this.#run(placed, signal) });
+
+    writeConnection(home, { pid: process.pid, port: http.port, token: this.#token, version: this.#version, started_at: this.#startedAt });
+    this.#onStop("connection", () => removeConnection(home, process.pid));
+    this.#log.info("ready", { port: http.port, workers, pid: process.pid });
+  }
+
+  async #stop(): Promise<void> {
+    for (let next = this.#stack.pop(); next !== undefined; next = this.#stack.pop()) {
+      try {
+        await next.stop();
+      } catch (error) {
+        this.#log.error(`${next.what} did not stop in good order`, errorFields(error));
+      }
+    }
+    this.#log.info("stopped");
+  }
+
+  #onStop(what: string, stop: () => Promise<void> | void): void {
+    this.#stack.push({ what, stop });
+  }
+
+  get #version(): string {
+    return this.#options.version ?? "0.0.0";
+  }
+
+  // ---- jobs ----
+
+  /** A slice for the job, or nothing while there is none; throws when the job can never run. */
+  #place({ payload }: Job): Placed | undefined {
+    const id = (payload as { readonly run: string }).run;
+    const run = must(this.#runs, "runs").find(id);
+    if (run === undefined) throw runLost(id);
+    // Delivered again: it ended, though the queue did not hear of it.
+    if (run.summary.finished_at !== undefined) return { run };
+    try {
+      const job = jobOfRun(run, this.#options.root);
+      const slice = this.#pods.place(id, sliceOf(job));
+      return slice === undefined ? undefined : { run, job, slice };
+    } catch (error) {
+      const failure = asJobError(run, error);
+      this.#finish(run, "failed", failure);
+      throw failure;
+    }
+  }
+
+  async #run(placed: Placed, signal: AbortSignal): Promise<JsonValue> {
+    if (!("job" in placed)) return null;
+    const { run, job, slice } = placed;
+    const { root, home, workers } = this.#options;
+    const workforce = must(this.#workforce, "workers");
+    const own = new AbortController();
+    this.#running.set(run.id, own);
+    const unlisten = run.listen((event) => this.#feed?.tell(run.id, event));
+    const either = AbortSignal.any([signal, own.signal]);
+    this.#log.info("job starts", { job: run.id, slice });
+    try {
+      const report = await execute({
+        run,
+        job,
+        slice,
+        root,
+        workers: job.workers ?? workersForSlice(workers, sliceOf(job)),
+        cacheDir: join(home, "cache"),
+        startGang: (options) => workforce.startGang(run, options),
+        clock: this.#clock,
+        signal: either,
+      });
+      run.writeReport(report);
+      this.#finish(run, "done");
+      return null;
+    } catch (error) {
+      const failure = asJobError(run, error);
+      if (!either.aborted) this.#finish(run, "failed", failure);
+      else if (isCancel(either.reason)) this.#finish(run, "cancelled");
+      else this.#finish(run, "cancelled", coordinatorStopped(run.id, "stopped"));
+      throw failure;
+    } finally {
+      unlisten();
+      workforce.forget(run.id);
+      this.#pods.free(run.id);
+      this.#running.delete(run.id);
+    }
+  }
+
+  #finish(run: Run, state: "done" | "failed" | "cancelled", error?: LapidaryError): void {
+    if (error !== undefined) run.log("coordinator", `${error.code}: ${error.message}`);
+    run.finish(state, error?.toJSON());
+    this.#log.info(`job ${state}`, { job: run.id, ...(error === undefined ? {} : { error: error.toJSON() }) });
+    // A bug of ours: its trace is what helps.
+    if (error?.code === "LAP_INTERNAL") this.#log.error("a bug", errorFields(error.cause));
+  }
+
+  async #enqueue(queue: JobQueue, run: Run): Promise<void> {
+    const { queue_id: id, priority } = run.identity;
+    await queue.submit({ id, name: id, priority, payload: { run: run.id } });
+  }
+
+  // ---- what the API asks ----
+
+  #service(runs: RunStore): Service {
+    return {
+      runs,
+      status: () => this.#status(runs),
+      submit: (request) => this.#submit(runs, request),
+      cancel: (id) => this.#cancel(runs.get(id)),
+      detail: (run) => this.#detail(run),
+      checkpoints: (run): Promise<CheckpointEntry[]> => listCheckpoints(join(run.directory, runFiles.checkpoints)),
+      shutdown: () => this.#wantStop("asked"),
+    };
+  }
+
+  async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
+    const job = acceptJob(request, this.#options.root);
+    const queue = this.#queue;
+    if (queue === undefined || this.#stopping !== undefined) throw notReady();
+    const name = request.name === undefined ? { like: job.name } : { exactly: request.name };
+    const { run, existed } = runs.create({ ...describeJob(job), name, priority: request.priority ?? job.priority, queue_id: `q-${randomUUID()}` });
+    if (!existed) {
+      try {
+        await this.#enqueue(queue, run);
+      } catch (error) {
+        runs.discard(run);
+        throw error;
+      }
+    }
+    return { id: run.id, state: run.state, existed };
+  }
+
+  async #cancel(run: Run): Promise<Cancelled> {
+    const running = this.#running.get(run.id);
+    if (running !== undefined) running.abort(cancelOf(run.id));
+    else if (run.summary.finished_at === undefined) {
+      const record = await must(this.#queue, "queue").cancel(run.identity.queue_id);
+      if (record.state === "cancelled") run.finish("cancelled");
+    }
+    return { id: run.id, state: run.state };
+  }
+
+  #detail(run: Run): JobDetail {
+    return { ...run.summary, job: run.identity.job, directory: run.directory, ...(this.#workforce?.of(run.id) ?? {}) };
+  }
+
+  #status(runs: RunStore): Status {
+    const store = must(this.#store, "store");
+    const pods = this.#pods.status();
+    return {
+      version: this.#version,
+      pid: process.pid,
+      port: this.port,
+      started_at: this.#startedAt,
+      home: this.home,
+      redis: { address: store.place, connected: store.connection.status === "ready" },
+      workers: this.#workforce?.status() ?? [],
+      ...(pods === undefined ? {} : { pods }),
+      jobs: runs.counts(),
+    };
+  }
+}
+
+export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinator> => Coordinator.start(options);
+
+/** A run that has its chips; without a job it is one that ended before. */
+type Placed = { readonly run: Run } | { readonly run: Run; readonly job: ResolvedJob; readonly slice: SlicePlace };
+
+const cancelledCode = "LAP_JOB_CANCELLED";
+
+function cancelOf(id: string): LapidaryError {
+  return new LapidaryError({ code: cancelledCode, message: `job ${id} was cancelled`, place: id, remedy: "launch it again if that was not intended", exit: ExitCode.cancelled });
+}
+
+const isCancel = (reason: unknown): boolean => reason instanceof LapidaryError && reason.code === cancelledCode;
+
+function asJobError(run: Run, error: unknown): LapidaryError {
+  if (error instanceof LapidaryError) return error;
+  return new LapidaryError({
+    code: "LAP_INTERNAL",
+    message: `the job failed by a mistake of Lapidary: ${error instanceof Error ? error.message : String(error)}`,
+    place: run.id,
+    remedy: "report it with the log of the coordinator, .lapidary/logs/coordinator.log",
+    exit: ExitCode.jobFailed,
+    cause: error,
+  });
+}
+
+function runLost(id: string): LapidaryError {
+  return new LapidaryError({ code: "LAP_RUN_LOST", message: `the files of run ${id} are gone`, place: id, remedy: "launch the job again", exit: ExitCode.jobFailed });
+}
+
+function notReady(): LapidaryError {
+  return new LapidaryError({ code: "LAP_COORDINATOR_BUSY", message: "the coordinator is starting or ending and takes no jobs", place: "coordinator", remedy: "try again in a moment", exit: ExitCode.unreachable });
+}
+
+function errorFields(error: unknown): Record<string, unknown> {
+  assert(error !== undefined, "an error is there");
+  return error instanceof LapidaryError ? { error: error.toJSON() } : { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+}

@@ -1,0 +1,98 @@
+import { mkdirSync } from "node:fs";
+import { resolve } from "node:path";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { ExitCode, LapidaryError } from "@lapidary/std";
+import { pino } from "pino";
+import { Coordinator } from "./coordinator.js";
+import { defaultWorkers } from "./gang/index.js";
+import type { Log } from "./log.js";
+import { chooseRedis } from "./redis.js";
+
+/**
+ * The coordinator's process:
+ *
+ *     node main.js --home DIR --root DIR [--port N] [--redis URL|auto] [--workers N] [--version-name V]
+ *
+ * It is ready when `coordinator.json` lies in the home directory. SIGTERM and SIGINT end it and all that it started; an error at the start is
+ * written to stderr as JSON, the last line, and tells the exit code.
+ */
+const { values: flags } = parseArgs({
+  options: {
+    home: { type: "string" },
+    root: { type: "string" },
+    port: { type: "string", default: "0" },
+    redis: { type: "string", default: "auto" },
+    workers: { type: "string" },
+    "version-name": { type: "string", default: "0.0.0" },
+  },
+});
+
+/** Longer than anything that is asked to end may take. */
+const patience_ms = 20_000;
+
+async function main(): Promise<ExitCode> {
+  const root = resolve(flags.root ?? usage("--root"));
+  const home = resolve(flags.home ?? usage("--home"));
+  const { log, flush } = openLog(home);
+  process.title = "lapidary coordinator";
+  const asked = new Promise<"asked">((resolveAsked) => {
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
+      process.on(signal, () => {
+        log.info("asked to end", { signal });
+        resolveAsked("asked");
+      });
+  });
+  const starting = Coordinator.start({
+    home,
+    root,
+    port: wholeNumber("--port", flags.port, 0, 65_535),
+    workers: flags.workers === undefined ? defaultWorkers() : wholeNumber("--workers", flags.workers, 1, 256),
+    redis: await chooseRedis(flags.redis, root, process.env),
+    environment: process.env,
+    version: flags["version-name"],
+    log,
+  });
+  try {
+    const coordinator = await starting;
+    const reason = await Promise.race([asked, coordinator.stopWanted]);
+    setTimeout(() => process.exit(ExitCode.other), patience_ms).unref();
+    await coordinator.stop();
+    if (reason === "asked") return ExitCode.done;
+    throw reason;
+  } catch (error) {
+    log.error("ended by an error", { error: error instanceof LapidaryError ? error.toJSON() : String(error) });
+    throw error;
+  } finally {
+    flush();
+  }
+}
+
+function openLog(home: string): { log: Log; flush: () => void } {
+  mkdirSync(join(home, "logs"), { recursive: true, mode: 0o700 });
+  const destination = pino.destination({ dest: join(home, "logs", "coordinator.log"), sync: true, mode: 0o600 });
+  const logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  const write =
+    (level: "info" | "warn" | "error") =>
+    (message: string, fields: Readonly<Record<string, unknown>> = {}): void =>
+      logger[level](fields, message);
+  return { log: { info: write("info"), warn: write("warn"), error: write("error") }, flush: () => destination.flushSync() };
+}
+
+function usage(flag: string): never {
+  throw new LapidaryError({ code: "LAP_COORDINATOR_FLAG", message: `${flag} is missing or makes no sense`, place: flag, remedy: "the coordinator is started by `lapidary up`, seldom by hand", exit: ExitCode.usage });
+}
+
+function wholeNumber(flag: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  return text !== "" && Number.isInteger(value) && value >= least && value <= most ? value : usage(flag);
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    const told = error instanceof LapidaryError ? error : new LapidaryError({ code: "LAP_INTERNAL", message: error instanceof Error ? (error.stack ?? error.message) : String(error), remedy: "report it with .lapidary/logs/coordinator.log" });
+    process.stderr.write(`${JSON.stringify(told)}\n`);
+    process.exit(told.exit);
+  },
+);

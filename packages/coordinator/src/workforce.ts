@@ -1,0 +1,75 @@
+import type { JobDetail, Status } from "./api.js";
+import { Gang, type GangOptions, WorkerPool } from "./gang/index.js";
+import type { Log } from "./log.js";
+import type { Run } from "./runs/run.js";
+
+export interface WorkforceOptions {
+  readonly workers: number;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly log: Log;
+}
+
+/** The worker processes of this coordinator, and which run each of them works for. */
+export class Workforce {
+  readonly #log: Log;
+  readonly #gangs = new Map<string, { readonly run: Run; readonly gang: Gang }>();
+  #pool: WorkerPool | undefined;
+  /** Fence numbers: workers end with this process, so counting within it is enough. */
+  #epoch = 0;
+
+  private constructor(log: Log) {
+    this.#log = log;
+  }
+
+  static async start({ workers, environment, log }: WorkforceOptions): Promise<Workforce> {
+    const workforce = new Workforce(log);
+    workforce.#pool = await WorkerPool.start({
+      environment,
+      spares: workers,
+      log: (worker, line) => workforce.#hear(worker, line),
+      onExit: ({ name, pid, code, signal }) => log.info("a worker ended", { worker: name, pid, code, signal }),
+    });
+    return workforce;
+  }
+
+  /** Takes workers for a run; closing the gang gives them back. */
+  async startGang(run: Run, options: Omit<GangOptions, "runId" | "epoch">): Promise<Gang> {
+    if (this.#pool === undefined) throw new Error("invariant broken: the pool is there");
+    const gang = await Gang.start(this.#pool, { ...options, runId: run.id, epoch: ++this.#epoch });
+    this.#gangs.set(run.id, { run, gang });
+    return gang;
+  }
+
+  /** The run is over, and its gang closed. */
+  forget(run: string): void {
+    this.#gangs.delete(run);
+  }
+
+  /** The workers of a run, while it has some. */
+  of(run: string): Pick<JobDetail, "workers"> {
+    const held = this.#gangs.get(run);
+    return held === undefined ? {} : { workers: held.gang.pids.map((pid, worker) => ({ worker, pid })) };
+  }
+
+  status(): Status["workers"] {
+    const jobs = new Map([...this.#gangs].flatMap(([job, { gang }]) => gang.pids.map((pid) => [pid, job] as const)));
+    return (this.#pool?.pids ?? []).map((pid, worker) => {
+      const job = jobs.get(pid);
+      return { worker, pid, ...(job === undefined ? {} : { job }) };
+    });
+  }
+
+  /** No worker process is left when this resolves. */
+  async close(): Promise<void> {
+    await this.#pool?.close();
+  }
+
+  /** A worker's line goes to the run it works for. */
+  #hear(name: string, line: string): void {
+    for (const { run, gang } of this.#gangs.values()) {
+      const rank = gang.names.indexOf(name);
+      if (rank >= 0) return run.log(`worker ${rank}`, line);
+    }
+    this.#log.info(line, { worker: name });
+  }
+}
