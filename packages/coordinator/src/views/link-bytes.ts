@@ -1,0 +1,53 @@
+import { bytesPerChip, collectivesOf } from "@lapidary/compiler";
+import type { Graph } from "@lapidary/ir";
+import { must } from "@lapidary/std";
+import { type AtomId, atomOf, atomsSize, type Mesh, parseAtoms } from "@lapidary/topology";
+import { operandOf } from "./step-times.js";
+
+export interface LinkBytes {
+  /** Along each dim of the slice. */
+  readonly dims: number[];
+  readonly dcn: number;
+}
+
+/**
+ * What one chip sends in a step along each torus dim, with rings dim after dim from the minor one on, as collectives over several dims are done:
+ *
+ *     all_gather over 4×8, V bytes in the end:   along y first, 7 parts of V/32;   then along x, 3 parts of V/4
+ *
+ * Their sum over the dims is what the collective moves in all.
+ */
+export function linkBytes(chip: Graph, sliceDims: readonly number[]): LinkBytes {
+  const mesh = must(chip.mesh, "mesh");
+  const dims = sliceDims.map(() => 0);
+  let dcn = 0;
+  for (const value of collectivesOf(chip)) {
+    const total = bytesPerChip(value, operandOf(chip.values, value));
+    const atoms = "axes" in value.attrs ? parseAtoms(mesh, value.attrs.axes) : [];
+    const parts = splitByDim(mesh, atoms, sliceDims);
+    const size = parts.reduce((n, part) => n * part, 1);
+    // Gathering a dim multiplies what the dims after it have to move.
+    let gathered = 1;
+    for (let d = parts.length - 1; d >= 0; d--) {
+      const part = parts[d] ?? 1;
+      const share = size === 1 ? 0 : (gathered * (part - 1)) / (size - 1);
+      gathered *= part;
+      if (d === 0) dcn += total * share;
+      else dims[d - 1] = (dims[d - 1] ?? 0) + total * share;
+    }
+  }
+  return { dims, dcn };
+}
+
+/** Chips along each dim that the product of `atoms` takes; index 0 stands for the pods. */
+function splitByDim(mesh: Mesh, atoms: readonly AtomId[], sliceDims: readonly number[]): number[] {
+  const strides = sliceDims.map((_, d) => sliceDims.slice(d + 1).reduce((n, size) => n * size, 1));
+  const perPod = sliceDims.reduce((n, size) => n * size, 1);
+  const groups: AtomId[][] = [[], ...sliceDims.map((): AtomId[] => [])];
+  for (const id of atoms) {
+    const { stride } = atomOf(mesh, id);
+    const dim = stride >= perPod ? 0 : 1 + strides.findIndex((own) => stride >= own);
+    groups[dim]?.push(id);
+  }
+  return groups.map((group) => atomsSize(mesh, group));
+}
