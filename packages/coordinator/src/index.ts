@@ -1,5 +1,11 @@
 export type { Connection } from "./api.js";
 export { Coordinator, type CoordinatorOptions, startCoordinator } from "./coordinator.js";
-export { chooseRedis, type RedisChoice, stopLeftRedis } from "./redis.js";
+export { type CheckpointEntry } from "./api.js";
+export { checkpointFiles, listCheckpoints } from "./execution/checkpoints.js";
+export type { SampleOptions } from "./execution/generate-sample.js";
+export { defaultWorkers } from "./gang/index.js";
 export { homeOwner, pidPath } from "./home-lock.js";
 export type { Log } from "./log.js";
+export { chooseRedis, type RedisChoice, stopLeftRedis } from "./redis.js";
+export { openSampler, readTokenizer, Sampler, type SamplerOptions } from "./sampler.js";
+export { openSession, Session, type SessionOptions } from "./session.js";

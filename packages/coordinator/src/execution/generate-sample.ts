@@ -1,22 +1,21 @@
 import { SpecialToken, type Tokenizer } from "@lapidary/data";
-import { must, seededRandom } from "@lapidary/std";
+import { seededRandom } from "@lapidary/std";
 import { generate, type Sampling } from "@lapidary/training";
-import type { RunPrograms } from "./run-programs.js";
+import type { NextToken } from "./next-token.js";
 
 export interface SampleOptions {
   readonly prompt: string;
   readonly tokens: number;
   readonly sampling: Sampling;
   readonly seed: number;
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Hears of the text as it grows. */
   readonly onText?: (text: string) => void;
 }
 
 /** Text that the model goes on with after the prompt. */
-export async function generateSample(programs: Pick<RunPrograms, "context" | "nextToken">, tokenizer: Tokenizer, options: SampleOptions): Promise<string> {
+export async function generateSample(nextToken: Pick<NextToken, "context" | "logits">, tokenizer: Tokenizer, options: SampleOptions): Promise<string> {
   const { prompt, tokens, sampling, seed, signal, onText } = options;
-  const { context } = programs;
   const decoder = tokenizer.decodeStream();
   let text = "";
   const tell = (part: string): void => {
@@ -24,24 +23,19 @@ export async function generateSample(programs: Pick<RunPrograms, "context" | "ne
     text += part;
     onText?.(part);
   };
-  const nextLogits = (row: readonly number[]): Promise<Float32Array> => {
-    const padded = new Int32Array(context).fill(SpecialToken.pad);
-    padded.set(row);
-    return programs.nextToken(padded, row.length - 1);
-  };
-  await generate(nextLogits, {
+  await generate((row) => nextToken.logits(row), {
     prompt: [SpecialToken.bos, ...tokenizer.encode(prompt)],
     maxTokens: tokens,
-    contextLength: context,
+    contextLength: nextToken.context,
     sampling,
     random: seededRandom(seed),
     eos: SpecialToken.eos,
     never: neverDrawn(tokenizer),
     onToken: (token) => tell(decoder.push(token)),
-    signal,
+    ...(signal === undefined ? {} : { signal }),
   });
   tell(decoder.end());
-  return must(text, "text");
+  return text;
 }
 
 /** Control tokens, and ids that stand for no text. */

@@ -4,6 +4,7 @@ import { paramName, stepName, trainMetrics } from "@lapidary/training";
 import type { ArrayData, FeedPort } from "@lapidary/worker/protocol";
 import type { ProgramPort } from "../gang/index.js";
 import { type ProgramName, programNames, type ProgramSet } from "../programs/build.js";
+import { NextToken } from "./next-token.js";
 import type { RunGang } from "./run-gang.js";
 
 /** Where batches come from, and their shape. */
@@ -108,25 +109,9 @@ export class RunPrograms {
     return { loss: sums.reduce((total, sum) => total + sum.loss_sum, 0) / tokens, tokens };
   }
 
-  /** Length of the row that `nextToken` takes. */
-  get context(): number {
-    return must(this.#parameter("next_token", "tokens").type.dims[1], "sequence");
-  }
-
-  /** Logits of the token after `position` in a row of `context` tokens; what stands behind it does not matter. */
-  async nextToken(tokens: Int32Array, position: number): Promise<Float32Array> {
-    const puts = [
-      this.#gang.put("prompt", { dtype: "i32", dims: [1, tokens.length], data: tokens }, this.#parameter("next_token", "tokens").sharding),
-      this.#gang.put("position", { dtype: "i32", dims: [1], data: Int32Array.of(position) }, this.#parameter("next_token", "position").sharding),
-    ];
-    const inputs = called([...this.weights.map(paramName), "position"]).set("tokens", "prompt");
-    const ran = this.#gang.run(this.#hashes.next_token, { step: 0, inputs, outputs: called(["logits"]), donate: ["prompt", "position"] });
-    const logits = this.#gang.fetch("logits");
-    const dropped = this.#gang.drop(["logits"]);
-    await Promise.all([...puts, ran, logits, dropped]);
-    const { data } = await logits;
-    assert(data instanceof Float32Array, "logits are f32");
-    return data;
+  /** To generate text with the weights as they are. */
+  get nextToken(): NextToken {
+    return new NextToken(this.#gang, this.#hashes.next_token);
   }
 
   #parameter(program: ProgramName, name: string): ProgramPort {

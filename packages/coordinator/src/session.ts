@@ -1,0 +1,103 @@
+import { type CollectiveSummary, compile, type Program, summarizeCollectives } from "@lapidary/compiler";
+import { type ArrayData, f32Array, i32Array } from "@lapidary/interop";
+import type { Graph } from "@lapidary/ir";
+import { assert, must } from "@lapidary/std";
+import type { Mesh } from "@lapidary/topology";
+import { compileOptions, type GraphRunner } from "@lapidary/training";
+import { Gang, runProgramOnce, WorkerPool } from "./gang/index.js";
+import type { ArrayData as WorkerArray, ExecutorName, NumericsName, WorkerStats } from "./gang/index.js";
+
+export interface SessionOptions {
+  readonly mesh: Mesh;
+  /** How many worker processes at most; the mesh may not be divisible by so many. */
+  readonly workers: number;
+  readonly numerics?: NumericsName;
+  readonly executor?: ExecutorName;
+  /** Logical axis → mesh axes, as a resolved job has them; `defaultRules` of the training package makes them. */
+  readonly rules: Readonly<Record<string, readonly string[]>>;
+  readonly zero: 0 | 1 | 2 | 3;
+  /** What worker processes inherit. */
+  readonly environment: NodeJS.ProcessEnv;
+  /** Lines that workers write to stderr. */
+  readonly log?: (worker: string, line: string) => void;
+}
+
+/**
+ * A gang of one's own in this very process, without Redis and coordinator: compiles graphs for a mesh and runs them on whole arrays.
+ * Close it, or its workers end with this process.
+ */
+export class Session implements GraphRunner {
+  readonly #options: SessionOptions;
+  readonly #programs = new Map<string, Program>();
+
+  private constructor(
+    options: SessionOptions,
+    private readonly pool: WorkerPool,
+    /** For what goes beyond whole arrays in and out. */
+    readonly gang: Gang,
+  ) {
+    this.#options = options;
+  }
+
+  static async open(options: SessionOptions): Promise<Session> {
+    const { mesh, workers, numerics, executor, environment, log } = options;
+    const pool = await WorkerPool.start({ environment, spares: 0, ...(log === undefined ? {} : { log }) });
+    try {
+      const gang = await Gang.start(pool, { runId: "session", epoch: 1, mesh, workers, ...(numerics === undefined ? {} : { numerics }), ...(executor === undefined ? {} : { executor }) });
+      return new Session(options, pool, gang);
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
+  }
+
+  /** Worker processes. */
+  get workers(): number {
+    return this.gang.size;
+  }
+
+  /**
+   * The program of a graph, compiled when its name is first heard.
+   *
+   * @throws LapidaryError whatever does not fit the mesh
+   */
+  compile(name: string, graph: Graph): Program {
+    const { mesh, rules, zero } = this.#options;
+    const known = this.#programs.get(name);
+    if (known !== undefined) return known;
+    const program = compile(graph, compileOptions({ mesh: mesh.axes, rules: rules as Record<string, string[]>, zero }, graph));
+    this.#programs.set(name, program);
+    return program;
+  }
+
+  async run(name: string, graph: Graph, inputs: ReadonlyMap<string, ArrayData>): Promise<ReadonlyMap<string, ArrayData>> {
+    const outputs = await runProgramOnce(this.gang, this.compile(name, graph), inputs);
+    return new Map([...outputs].map(([output, array]) => [output, fileArray(array)]));
+  }
+
+  /** Of a program that was run or compiled, most bytes first. */
+  collectives(name: string): CollectiveSummary[] {
+    return summarizeCollectives(must(this.#programs.get(name), `program ${name}`).chip);
+  }
+
+  stats(): Promise<WorkerStats[]> {
+    return this.gang.stats();
+  }
+
+  /** No worker process is left when this resolves. */
+  async close(): Promise<void> {
+    try {
+      await this.gang.close();
+    } finally {
+      await this.pool.close();
+    }
+  }
+}
+
+export const openSession = (options: SessionOptions): Promise<Session> => Session.open(options);
+
+/** What workers give, as files hold it. */
+export function fileArray({ dtype, dims, data }: WorkerArray): ArrayData {
+  assert(dtype === "f32" || dtype === "i32", "an array is f32 or i32", dtype);
+  return dtype === "f32" ? f32Array(dims, data) : i32Array(dims, data);
+}
