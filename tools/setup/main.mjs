@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as build from "./build.mjs";
+import * as kernels from "./kernels.mjs";
 import * as libtensorflow from "./libtensorflow.mjs";
 import { withLock } from "./lock.mjs";
 import * as packages from "./packages.mjs";
@@ -16,6 +17,7 @@ import { Session, SetupError } from "./session.mjs";
 const steps = [
   { name: "packages", isReady: packages.isReady, run: packages.installPackages },
   { name: "libtensorflow", isReady: libtensorflow.isReady, run: libtensorflow.provideLibtensorflow },
+  { name: "kernels", isReady: kernels.isReady, run: kernels.provideKernels },
   { name: "redis", isReady: redis.isReady, run: redis.provideRedis },
   { name: "build", isReady: build.isReady, run: build.buildPackages },
 ];

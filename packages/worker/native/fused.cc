@@ -96,7 +96,8 @@ std::shared_ptr<const Program> FindProgram(int64_t id) {
 /** exp, by 2^n · p(r) with |r| ≤ ln2/2 (Cephes). Below -87.3 it is 0, above 88.7 infinite. */
 inline float Exp(float x) {
   const float clamped = std::min(std::max(x, -87.33654f), 88.72283f);
-  const float n = std::nearbyintf(clamped * 1.44269504088896341f);
+  // Adding 1.5·2²³ rounds to a whole number: every compiler vectorises it, and needs no flag.
+  const float n = (clamped * 1.44269504088896341f + 12582912.0f) - 12582912.0f;
   float r = clamped - n * 0.693359375f;
   r = r - n * -2.12194440e-4f;
   float p = 1.9875691500e-4f;
@@ -158,8 +159,8 @@ inline float Binary(float a, float b) {
   if constexpr (code == kSub) return a - b;
   if constexpr (code == kMul) return a * b;
   if constexpr (code == kDiv) return a / b;
-  if constexpr (code == kMax || code == kAccMax) return a > b ? a : (a == a ? b : a);
-  if constexpr (code == kMin || code == kAccMin) return a < b ? a : (a == a ? b : a);
+  if constexpr (code == kMax || code == kAccMax) return a < b ? b : a;
+  if constexpr (code == kMin || code == kAccMin) return b < a ? b : a;
   if constexpr (code == kAnd) return (a != 0.0f && b != 0.0f) ? 1.0f : 0.0f;
   if constexpr (code == kEq) return a == b ? 1.0f : 0.0f;
   if constexpr (code == kNe) return a != b ? 1.0f : 0.0f;
@@ -176,8 +177,9 @@ struct Row {
 };
 
 template <int32_t code>
-void UnaryRow(float* __restrict__ out, Row a, int64_t n) {
-  const float* __restrict__ x = a.data;
+void UnaryRow(float* out, Row a, int64_t n) {
+  const float* x = a.data;
+#pragma GCC ivdep
   for (int64_t i = 0; i < n; i++) out[i] = Unary<code>(x[i]);
 }
 
@@ -199,33 +201,53 @@ void BinaryRow(float* out, Row a, Row b, int64_t n) {
   }
 }
 
-void SelectRow(float* __restrict__ out, Row p, Row a, Row b, int64_t n) {
+void SelectRow(float* out, Row p, Row a, Row b, int64_t n) {
   for (int64_t i = 0; i < n; i++) out[i] = p.data[i * p.step] != 0.0f ? a.data[i * a.step] : b.data[i * b.step];
 }
 
-/** Sum of a row in sixteen lanes: fast, the same whatever the machine's vector width, and more exact than one running sum. */
+/** Sixteen numbers at once, on any machine: the compiler maps them to what vectors there are. */
+typedef float Lanes __attribute__((vector_size(64)));
+
+inline Lanes Load(const float* x) {
+  Lanes lanes;
+  std::memcpy(&lanes, x, sizeof lanes);
+  return lanes;
+}
+
+/** Sum of a row in four times sixteen lanes: fast, the same whatever the machine's vector width, and more exact than one running sum. */
 float SumRow(const float* x, int64_t n) {
-  float lanes[16] = {0};
+  Lanes sums[4] = {};
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16)
-    for (int k = 0; k < 16; k++) lanes[k] += x[i + k];
-  float rest = 0;
-  for (; i < n; i++) rest += x[i];
+  for (; i + 64 <= n; i += 64)
+    for (int k = 0; k < 4; k++) sums[k] += Load(x + i + 16 * k);
+  for (; i + 16 <= n; i += 16) sums[0] += Load(x + i);
+  const Lanes all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  float lanes[16];
+  std::memcpy(lanes, &all, sizeof lanes);
   for (int width = 8; width > 0; width >>= 1)
     for (int k = 0; k < width; k++) lanes[k] += lanes[k + width];
-  return lanes[0] + rest;
+  for (; i < n; i++) lanes[0] += x[i];
+  return lanes[0];
 }
 
 template <int32_t code>
 float ReduceRow(const float* x, int64_t n) {
+  if (n < 16) {
+    float value = x[0];
+    for (int64_t i = 1; i < n; i++) value = Binary<code>(value, x[i]);
+    return value;
+  }
+  Lanes best = Load(x);
+  int64_t i = 16;
+  for (; i + 16 <= n; i += 16) {
+    const Lanes next = Load(x + i);
+    best = code == kMax ? (best < next ? next : best) : (next < best ? next : best);
+  }
   float lanes[16];
-  const float start = code == kMax ? -std::numeric_limits<float>::infinity() : std::numeric_limits<float>::infinity();
-  for (int k = 0; k < 16; k++) lanes[k] = start;
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16)
-    for (int k = 0; k < 16; k++) lanes[k] = Binary<code>(lanes[k], x[i + k]);
+  std::memcpy(lanes, &best, sizeof lanes);
+  for (int width = 8; width > 0; width >>= 1)
+    for (int k = 0; k < width; k++) lanes[k] = Binary<code>(lanes[k], lanes[k + width]);
   for (; i < n; i++) lanes[0] = Binary<code>(lanes[0], x[i]);
-  for (int k = 1; k < 16; k++) lanes[0] = Binary<code>(lanes[0], lanes[k]);
   return lanes[0];
 }
 
@@ -271,6 +293,7 @@ class LapidaryFused : public OpKernel {
     program_ = FindProgram(id);
     OP_REQUIRES(context, program_ != nullptr, tensorflow::errors::InvalidArgument("no fused program ", id));
     registers_.resize(program_->isVector.size());
+    homes_.resize(program_->isVector.size());
     int64_t floats = 0;
     const int64_t row = (program_->columns + 15) / 16 * 16;
     for (int32_t vector : program_->isVector) floats += vector ? row : 16;
@@ -296,7 +319,7 @@ class LapidaryFused : public OpKernel {
     while (reinterpret_cast<uintptr_t>(next) % 64 != 0) next++;
     const int64_t row = (n + 15) / 16 * 16;
     for (size_t r = 0; r < registers_.size(); r++) {
-      registers_[r] = next;
+      registers_[r] = homes_[r] = next;
       next += p.isVector[r] ? row : 16;
     }
     struct Source {
@@ -365,6 +388,7 @@ class LapidaryFused : public OpKernel {
         if (in.code == kRowSum) value = operands[0].step ? SumRow(operands[0].data, n) : *operands[0].data * n;
         else if (!operands[0].step) value = *operands[0].data;
         else value = in.code == kRowMax ? ReduceRow<kMax>(operands[0].data, n) : ReduceRow<kMin>(operands[0].data, n);
+        registers_[in.destination] = homes_[in.destination];
         *registers_[in.destination] = value;
         if (in.output >= 0) outputs[in.output][r] = value;
         return;
@@ -385,15 +409,17 @@ class LapidaryFused : public OpKernel {
       default: {
         const bool vector = p.isVector[in.destination] != 0;
         const int64_t count = vector ? n : 1;
-        float* destination = registers_[in.destination];
+        // An output is written in its place, and read from there by later instructions of this row.
+        float* destination = in.output >= 0 ? outputs[in.output] + r * count : homes_[in.destination];
+        registers_[in.destination] = destination;
         RunInstruction(in, destination, operands, count);
-        if (in.output >= 0) std::memcpy(outputs[in.output] + r * count, destination, count * sizeof(float));
       }
     }
   }
 
   std::shared_ptr<const Program> program_;
-  std::vector<float*> registers_;
+  /** Where a register lies, and where its present value does. */
+  std::vector<float*> homes_, registers_;
   std::vector<float> arena_;
   std::mutex mutex_;
 };

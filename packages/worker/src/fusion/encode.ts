@@ -1,0 +1,256 @@
+import { type OpName, sizeOf } from "@lapidary/ir";
+import { assert, must } from "@lapidary/std";
+import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
+import type { FusionGroup } from "./groups.js";
+
+/** A group as one call: its operands and results as nodes of the plan, and the program as the native op reads it. */
+export interface FusedCall {
+  readonly group: FusionGroup;
+  /** Operands: floats, then integers, then booleans. */
+  readonly inputs: readonly NodeId[];
+  readonly counts: { readonly floats: number; readonly ints: number; readonly bools: number };
+  readonly outputs: readonly NodeId[];
+  readonly code: Int32Array;
+  readonly constants: Float32Array;
+}
+
+/** Numbers of `Code` in native/fused.cc. */
+const codes = {
+  add: 0, subtract: 1, multiply: 2, divide: 3, maximum: 4, minimum: 5, and: 6,
+  negate: 7, exponential: 8, log: 9, tanh: 10, sqrt: 11, rsqrt: 12, cosine: 13, sine: 14, abs: 15, copy: 16,
+  EQ: 17, NE: 18, LT: 19, LE: 20, GT: 21, GE: 22,
+  select: 23,
+  rowsum: 24, rowmax: 25, rowmin: 26,
+  accsum: 27, accmax: 28, accmin: 29,
+} as const;
+
+const place = { register: 0, input: 1, constant: 2 } as const;
+const outputKind = { full: 0, row: 1, columns: 2, one: 3 } as const;
+
+/** Rows of this many numbers stay in the first-level cache with all registers of a usual program. */
+const rowTarget = 1024;
+
+interface Operand {
+  readonly place: number;
+  readonly index: number;
+}
+
+interface Instruction {
+  readonly code: number;
+  readonly destination: number;
+  readonly output: number;
+  readonly operands: readonly Operand[];
+}
+
+/** Lays a group out in rows and columns, numbers its registers, and encodes it. */
+export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: ReadonlySet<NodeId>): FusedCall {
+  const nodeAt = (id: NodeId): PlanNode => must(plan.nodes[id], "node");
+  const outside = operandsFromOutside(plan, group);
+  const columns = group.columns ?? chooseColumns(group, outside);
+  const rows = group.size / columns;
+  const outer = outerDims(group, columns);
+
+  const order = [...outside.keys()].sort((a, b) => typeRank(a) - typeRank(b) || a - b);
+  const inputs = order.filter((id) => !isSplat(id));
+  const constants: number[] = [];
+  const constantAt = new Map<NodeId, number>();
+  for (const id of order) if (isSplat(id)) constantAt.set(id, constants.push(splatOf(id)) - 1);
+
+  const outputs = group.members.filter((id) => usedOutside.has(id));
+  const isVector: number[] = [];
+  const instructions: Instruction[] = [];
+  const registerOf = new Map<NodeId, number>();
+  const lastUse = new Map<NodeId, number>();
+  group.members.forEach((id, i) => nodeAt(id).inputs.forEach((input) => lastUse.set(input, i)));
+  const free: Record<0 | 1, number[]> = { 0: [], 1: [] };
+  const takeRegister = (vector: 0 | 1): number => free[vector].pop() ?? isVector.push(vector) - 1;
+
+  group.members.forEach((id, i) => {
+    const node = nodeAt(id);
+    const kind = must(group.kinds.get(id), "kind");
+    const operands = node.inputs.map(operandOf);
+    const output = outputs.indexOf(id);
+    if (node.op === "reduce") {
+      if (kind === "row") instructions.push({ code: codes[`row${node.attrs.kind}`], destination: define(id, 0), output, operands });
+      else {
+        const first = must(operands[0], "operand");
+        const whole = sizeOf(node.type.dims) === 1;
+        const isRow = group.kinds.get(must(node.inputs[0], "operand")) === "row";
+        // A reduction over everything: along each row first, then over rows.
+        const source = whole && !isRow ? { place: place.register, index: emitRowReduction(node.attrs.kind, first) } : first;
+        assert(output >= 0, "what is reduced over rows is used outside, or not at all", node.value.name);
+        instructions.push({ code: codes[`acc${node.attrs.kind}`], destination: 0, output, operands: [source] });
+      }
+    } else if (node.op === "reshape" || node.op === "convert") {
+      // The same numbers: a register of its own only where they must be written.
+      const source = must(operands[0], "operand");
+      if (output >= 0 || source.place !== place.register) instructions.push({ code: codes.copy, destination: define(id, kind === "full" ? 1 : 0), output, operands: [source] });
+      else registerOf.set(id, source.index);
+    } else instructions.push({ code: codeOf(node), destination: define(id, kind === "full" ? 1 : 0), output, operands });
+    release(id, i);
+  });
+  if (isVector.length === 0) isVector.push(1);
+
+  const code = [...list(outer), columns, inputs.length];
+  for (const id of inputs) {
+    const { strides, inner } = must(outside.get(id), "operand").layout(outer, columns);
+    code.push(inner, ...list(strides));
+  }
+  code.push(outputs.length);
+  for (const id of outputs) code.push(kindOfOutput(id), ...list(nodeAt(id).type.dims));
+  code.push(...list(isVector), instructions.length);
+  for (const { code: op, destination, output, operands } of instructions) code.push(op, destination, output, operands.length, ...operands.flatMap((o) => [o.place, o.index]));
+  const count = (dtype: string): number => inputs.filter((id) => nodeAt(id).type.dtype === dtype).length;
+  assert(rows * columns === group.size, "rows and columns fill the space");
+  return { group, inputs, counts: { floats: count("f32"), ints: count("i32"), bools: count("pred") }, outputs, code: Int32Array.from(code), constants: Float32Array.from(constants) };
+
+  function typeRank(id: NodeId): number {
+    return ["f32", "i32", "pred"].indexOf(nodeAt(id).type.dtype);
+  }
+  function isSplat(id: NodeId): boolean {
+    return nodeAt(id).op === "constant" && sizeOf(nodeAt(id).type.dims) === 1;
+  }
+  function splatOf(id: NodeId): number {
+    const node = nodeAt(id);
+    assert(node.op === "constant", "a splat");
+    return node.attrs.value;
+  }
+  function operandOf(id: NodeId): Operand {
+    const register = registerOf.get(id);
+    if (register !== undefined) return { place: place.register, index: register };
+    const constant = constantAt.get(id);
+    return constant === undefined ? { place: place.input, index: inputs.indexOf(id) } : { place: place.constant, index: constant };
+  }
+  function define(id: NodeId, vector: 0 | 1): number {
+    const register = takeRegister(vector);
+    registerOf.set(id, register);
+    return register;
+  }
+  function emitRowReduction(kind: "sum" | "max" | "min", source: Operand): number {
+    const register = isVector.push(0) - 1;
+    instructions.push({ code: codes[`row${kind}`], destination: register, output: -1, operands: [source] });
+    return register;
+  }
+  /** Registers whose values nobody reads any more are free again. Views share a register: the last reader of any of them counts. */
+  function release(id: NodeId, i: number): void {
+    const mine = registerOf.get(id);
+    for (const register of new Set([...nodeAt(id).inputs.map((input) => registerOf.get(input)), mine])) {
+      if (register === undefined) continue;
+      const alive = [...registerOf].some(([other, r]) => r === register && (lastUse.get(other) ?? -1) > i);
+      if (alive) continue;
+      for (const [other, r] of [...registerOf]) if (r === register) registerOf.delete(other);
+      free[isVector[register] === 1 ? 1 : 0].push(register);
+    }
+  }
+  function kindOfOutput(id: NodeId): number {
+    const kind = must(group.kinds.get(id), "kind");
+    if (kind !== "late") return outputKind[kind];
+    return sizeOf(nodeAt(id).type.dims) === 1 ? outputKind.one : outputKind.columns;
+  }
+}
+
+const list = (values: readonly number[]): number[] => [values.length, ...values];
+
+function codeOf(node: PlanNode): number {
+  if (node.op === "compare") return codes[node.attrs.direction];
+  const known: Partial<Record<OpName, number>> = codes;
+  return must(known[node.op], `code of ${node.op}`);
+}
+
+/** An operand from outside, read under the dims of the member that reads it. */
+interface OutsideOperand {
+  readonly held: readonly number[];
+  readonly dims: readonly number[];
+  layout(outer: readonly number[], columns: number): { readonly strides: number[]; readonly inner: 0 | 1 };
+}
+
+function operandsFromOutside(plan: Plan, group: FusionGroup): Map<NodeId, OutsideOperand> {
+  const found = new Map<NodeId, OutsideOperand>();
+  const inside = new Set(group.members);
+  for (const id of group.members) {
+    const node = must(plan.nodes[id], "node");
+    for (const input of node.inputs) {
+      if (inside.has(input) || found.has(input)) continue;
+      const held = must(plan.nodes[input], "operand").type.dims;
+      const dims = node.op === "reduce" ? held : node.type.dims;
+      const isRow = group.kinds.get(id) === "row" && node.op !== "reduce";
+      found.set(input, { held, dims, layout: (outer, columns) => layoutOf(held, dims, outer, columns, isRow) });
+    }
+  }
+  return found;
+}
+
+/** Strides of an operand over the outer dims, and its step inside a row. */
+function layoutOf(held: readonly number[], dims: readonly number[], outer: readonly number[], columns: number, isRow: boolean): { strides: number[]; inner: 0 | 1 } {
+  // Dims major to minor as (size, stride); a row value has no columns, so that 1 stands for them.
+  const strides: { size: number; stride: number }[] = [];
+  let step = 1;
+  for (let d = dims.length - 1; d >= 0; d--) {
+    strides.unshift({ size: dims[d] ?? 1, stride: held[d] === 1 ? 0 : step });
+    step *= held[d] ?? 1;
+  }
+  const wanted = isRow ? [...outer] : [...outer, columns];
+  const result: number[] = [];
+  let rest = strides.filter(({ size }) => size > 1);
+  for (const size of [...wanted].reverse()) {
+    if (size === 1) {
+      result.unshift(0);
+      continue;
+    }
+    // The dims that make up this size, from the minor end; a dim may be cut.
+    let left = size;
+    let stride: number | undefined;
+    let covered = 1;
+    while (left > 1) {
+      const last = must(rest.at(-1), "dim");
+      const part = Math.min(left, last.size);
+      assert(last.size % part === 0 && left % part === 0, "cuts are a chain", dims, outer, columns);
+      if (stride === undefined) stride = last.stride;
+      else assert(last.stride === stride * covered, "neighbouring dims are one run in memory", dims, held, outer, columns);
+      covered *= part;
+      left /= part;
+      rest = last.size === part ? rest.slice(0, -1) : [...rest.slice(0, -1), { size: last.size / part, stride: last.stride * part }];
+    }
+    result.unshift(stride ?? 0);
+  }
+  if (isRow) return { strides: result, inner: 0 };
+  const inner = must(result.pop(), "inner");
+  assert(inner === 0 || inner === 1 || columns === 1, "a row is contiguous or one number", held, dims, outer, columns);
+  return { strides: result, inner: inner === 0 ? 0 : 1 };
+}
+
+/** Sizes of the outer dims: between the cuts above a row. */
+function outerDims(group: FusionGroup, columns: number): number[] {
+  const cuts = group.cuts.filter((cut) => cut > columns && cut % columns === 0);
+  const outer: number[] = [];
+  let above = group.size;
+  for (const cut of [...cuts].reverse()) {
+    if (above / cut > 1) outer.push(above / cut);
+    above = cut;
+  }
+  outer.push(above / columns);
+  return outer;
+}
+
+/** The longest row in which every operand is contiguous or one number, cut down to what the cache holds. */
+function chooseColumns(group: FusionGroup, outside: ReadonlyMap<NodeId, OutsideOperand>): number {
+  const candidates = [...group.cuts, group.size].sort((a, b) => b - a);
+  const columns = candidates.find((cut) => [...outside.values()].every(({ held, dims }) => isUniform(held, dims, cut))) ?? 1;
+  if (columns <= 2 * rowTarget) return columns;
+  // A divisor near the target.
+  for (let size = rowTarget; size > 1; size--) if (columns % size === 0) return size >= 128 ? size : columns;
+  return columns;
+}
+
+/** Whether the last `cut` places of the space lie in one run of the operand, or in one number. */
+function isUniform(held: readonly number[], dims: readonly number[], cut: number): boolean {
+  let [left, run, still] = [cut, 0, 0];
+  for (let d = dims.length - 1; d >= 0 && left > 1; d--) {
+    const size = dims[d] ?? 1;
+    if (size === 1) continue;
+    if (held[d] === 1) still++;
+    else run++;
+    left = left > size ? left / size : 1;
+  }
+  return run === 0 || still === 0;
+}

@@ -1,0 +1,222 @@
+import { type OpName, sizeOf } from "@lapidary/ir";
+import { must } from "@lapidary/std";
+import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
+
+/**
+ * Chains of memory-bound nodes that one pass over memory can compute: elementwise ops, views and reductions over one **space** of rows × columns.
+ *
+ *     full   one number for each place of the space       scores, exponentials, gradients of activations
+ *     row    one number a row: a reduction over columns, and what follows from it until it meets full values again
+ *     late   a reduction over rows, or over all: known when the last row is done, so that its users stand outside
+ *
+ * Values are compared by their order in memory, not by their dims: [B, T, H·E] and [B, T, H, E] are one.
+ */
+export interface FusionGroup {
+  readonly id: number;
+  /** Places of the space. */
+  readonly size: number;
+  /** Numbers a row; absent while no member asks for one. */
+  columns: number | undefined;
+  /** In the order of the plan. */
+  readonly members: NodeId[];
+  readonly kinds: Map<NodeId, MemberKind>;
+  /** Products of trailing dims that some member's dims show, each a divisor of the next: where rows may be cut. */
+  cuts: number[];
+}
+
+export type MemberKind = "full" | "row" | "late";
+
+const floatOps: ReadonlySet<OpName> = new Set<OpName>(["negate", "exponential", "log", "tanh", "sqrt", "rsqrt", "cosine", "sine", "abs", "add", "subtract", "multiply", "divide", "maximum", "minimum"]);
+const predOps: ReadonlySet<OpName> = new Set<OpName>(["compare", "and"]);
+
+/**
+ * Finds groups greedily, in the order of the plan: a node joins the groups of its operands where the space fits and no path leads out of the group
+ * and back into it; groups that meet in a node are merged under the same conditions.
+ *
+ * @param isOutput nodes that must exist as tensors of their own dtype
+ */
+export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGroup[] {
+  const groups: (FusionGroup | undefined)[] = [];
+  const groupOf = new Map<NodeId, number>();
+  const nodeAt = (id: NodeId): PlanNode => must(plan.nodes[id], "node");
+
+  for (const node of plan.nodes) {
+    if (!isFusible(node, nodeAt)) continue;
+    const asked = [...new Set(node.inputs.flatMap((id) => groupOf.get(id) ?? []))];
+    let home: FusionGroup | undefined;
+    for (const id of asked) {
+      const group = must(groups[id], "group");
+      if (!accepts(group, node)) continue;
+      if (home === undefined) {
+        if (leadsBack(node.inputs, group)) continue;
+        home = group;
+      } else {
+        const merged = merge(home, group, node);
+        if (merged !== undefined) home = merged;
+      }
+    }
+    if (home === undefined) home = startGroup(node);
+    if (home !== undefined) join(home, node);
+  }
+  // A lone op gains nothing.
+  return groups.filter((group): group is FusionGroup => group !== undefined && group.members.filter((id) => nodeAt(id).op !== "reshape").length > 1 && isWritable(group));
+
+  function startGroup(node: PlanNode): FusionGroup | undefined {
+    if (node.op === "reshape") return undefined;
+    const dims = node.op === "reduce" ? nodeAt(must(node.inputs[0], "operand")).type.dims : node.type.dims;
+    const group: FusionGroup = { id: groups.length, size: sizeOf(dims), columns: undefined, members: [], kinds: new Map(), cuts: [] };
+    if (group.size < 2 || !accepts(group, node)) return undefined;
+    groups.push(group);
+    return group;
+  }
+
+  /** What a node would be in a group, and the columns it asks for; undefined where it does not fit. */
+  function fit(group: FusionGroup, node: PlanNode): { kind: MemberKind; columns: number | undefined; cuts: readonly number[] } | undefined {
+    const kindOf = (id: NodeId): MemberKind | undefined => group.kinds.get(id);
+    const { dims } = node.type;
+    if (node.op === "reduce") {
+      const input = nodeAt(must(node.inputs[0], "operand"));
+      const kind = kindOf(input.id) ?? (sizeOf(input.type.dims) === group.size ? "full" : undefined);
+      if (kind === undefined || kind === "late") return undefined;
+      const reduced = reductionShape(input.type.dims, node.attrs.dims);
+      if (kind === "row") return reduced.all ? { kind: "late", columns: group.columns, cuts: [] } : undefined;
+      const cuts = cutsOf(input.type.dims);
+      if (reduced.all) return { kind: "late", columns: group.columns, cuts };
+      if (reduced.trailing !== undefined) return { kind: "row", columns: reduced.trailing, cuts: [...cuts, reduced.trailing] };
+      return reduced.leading === undefined ? undefined : { kind: "late", columns: reduced.leading, cuts: [...cuts, reduced.leading] };
+    }
+    if (node.op === "reshape") {
+      const kind = kindOf(must(node.inputs[0], "operand"));
+      return kind === undefined || kind === "late" ? undefined : { kind, columns: group.columns, cuts: kind === "full" ? cutsOf(dims) : [] };
+    }
+    const inside = node.inputs.filter((id) => kindOf(id) !== undefined && kindOf(id) !== "late");
+    const size = sizeOf(dims);
+    const rows = group.columns === undefined ? undefined : group.size / group.columns;
+    const isRow = inside.length > 0 && inside.every((id) => kindOf(id) === "row") && size === rows;
+    if (isRow) return node.inputs.every((id) => inside.includes(id) || sizeOf(nodeAt(id).type.dims) === 1 || sizeOf(nodeAt(id).type.dims) === size) ? { kind: "row", columns: group.columns, cuts: [] } : undefined;
+    if (size !== group.size) return undefined;
+    let columns = group.columns;
+    const cuts = [...cutsOf(dims)];
+    for (const id of inside) {
+      if (kindOf(id) === "full") {
+        if (sizeOf(nodeAt(id).type.dims) !== size) return undefined;
+        continue;
+      }
+      const spread = trailingOnes(nodeAt(id).type.dims, dims);
+      if (spread === undefined || (columns !== undefined && spread !== columns)) return undefined;
+      columns = spread;
+      cuts.push(spread);
+    }
+    return { kind: "full", columns, cuts };
+  }
+
+  function accepts(group: FusionGroup, node: PlanNode): boolean {
+    const found = fit(group, node);
+    if (found === undefined || (group.columns !== undefined && found.columns !== undefined && found.columns !== group.columns)) return false;
+    return isChain([...group.cuts, ...found.cuts], group.size);
+  }
+
+  function join(group: FusionGroup, node: PlanNode): void {
+    const { kind, columns, cuts } = must(fit(group, node), "fit");
+    group.columns ??= columns;
+    group.cuts = [...new Set([...group.cuts, ...cuts])].sort((a, b) => a - b);
+    group.kinds.set(node.id, kind);
+    group.members.push(node.id);
+    groupOf.set(node.id, group.id);
+  }
+
+  /** The union of two groups that a node joins, where they have one space and neither feeds the other through the outside. */
+  function merge(a: FusionGroup, b: FusionGroup, node: PlanNode): FusionGroup | undefined {
+    if (a.size !== b.size || (a.columns !== undefined && b.columns !== undefined && a.columns !== b.columns) || !isChain([...a.cuts, ...b.cuts], a.size)) return undefined;
+    const union: FusionGroup = { ...a, columns: a.columns ?? b.columns, members: [...a.members, ...b.members].sort((x, y) => x - y), kinds: new Map([...a.kinds, ...b.kinds]), cuts: [...new Set([...a.cuts, ...b.cuts])].sort((x, y) => x - y) };
+    if (!accepts(union, node)) return undefined;
+    const entering = [...union.members.flatMap((id) => nodeAt(id).inputs), ...node.inputs].filter((id) => !union.kinds.has(id) || union.kinds.get(id) === "late");
+    if (reaches(entering, new Set([a.id, b.id]), union.members[0] ?? 0)) return undefined;
+    groups[b.id] = undefined;
+    groups[a.id] = union;
+    for (const id of b.members) groupOf.set(id, a.id);
+    return union;
+  }
+
+  /** Whether a node's operands from outside the group depend on the group: then the node cannot be computed in one pass with it. */
+  function leadsBack(inputs: readonly NodeId[], group: FusionGroup): boolean {
+    return reaches(inputs.filter((id) => !group.kinds.has(id) || group.kinds.get(id) === "late"), new Set([group.id]), group.members[0] ?? 0);
+  }
+
+  /** Whether some node of the target groups is among the ancestors of `from` (a group is computed as a whole). */
+  function reaches(from: readonly NodeId[], targets: ReadonlySet<number>, first: NodeId): boolean {
+    const seenGroups = new Set<number>();
+    const seen = new Set<NodeId>();
+    const open = [...from];
+    for (let id = open.pop(); id !== undefined; id = open.pop()) {
+      if (seen.has(id)) continue;
+      seen.add(id);
+      const group = groupOf.get(id);
+      if (group !== undefined) {
+        if (targets.has(group)) return true;
+        if (seenGroups.has(group)) continue;
+        seenGroups.add(group);
+        const { members } = must(groups[group], "group");
+        if ((members.at(-1) ?? 0) >= first) for (const member of members) open.push(...nodeAt(member).inputs);
+      } else if (id >= first) open.push(...nodeAt(id).inputs);
+    }
+    return false;
+  }
+
+  /** Every member that the outside uses must be something that the pass can write: floats. */
+  function isWritable(group: FusionGroup): boolean {
+    const inside = new Set(group.members);
+    const usedOutside = new Set(plan.nodes.flatMap((node) => (inside.has(node.id) ? [] : node.inputs)));
+    return group.members.every((id) => nodeAt(id).type.dtype === "f32" || !(usedOutside.has(id) || isOutput.has(id)));
+  }
+}
+
+function isFusible(node: PlanNode, nodeAt: (id: NodeId) => PlanNode): boolean {
+  if (node.constant) return false;
+  const types = node.inputs.map((id) => nodeAt(id).type.dtype);
+  if (floatOps.has(node.op)) return node.type.dtype === "f32";
+  if (predOps.has(node.op)) return types.every((t) => t === "f32" || t === "i32" || t === "pred");
+  if (node.op === "select") return node.type.dtype === "f32";
+  if (node.op === "convert") return node.attrs.dtype === "f32" && types[0] === "pred";
+  if (node.op === "reduce") return node.type.dtype === "f32";
+  return node.op === "reshape" && node.type.dtype === "f32";
+}
+
+/** Products of trailing dims, without 1 and without the whole. */
+function cutsOf(dims: readonly number[]): number[] {
+  const cuts: number[] = [];
+  let product = 1;
+  for (let d = dims.length - 1; d > 0; d--) {
+    product *= dims[d] ?? 1;
+    if (product > 1) cuts.push(product);
+  }
+  return cuts;
+}
+
+/** Whether each cut divides the next, and the last the whole. */
+function isChain(cuts: readonly number[], size: number): boolean {
+  const sorted = [...new Set(cuts)].sort((a, b) => a - b);
+  return [...sorted, size].every((cut, i) => i === 0 || cut % (sorted[i - 1] ?? 1) === 0);
+}
+
+/** Which dims are reduced: all, the trailing ones (their product), or the leading ones (the product of those that stay). Dims of 1 do not matter. */
+function reductionShape(dims: readonly number[], reduced: readonly number[]): { all: boolean; trailing?: number; leading?: number } {
+  const large = dims.map((size, d) => ({ size, d })).filter(({ size }) => size > 1);
+  const isReduced = large.map(({ d }) => reduced.includes(d));
+  if (isReduced.every((r) => r)) return { all: true };
+  const first = isReduced.indexOf(true);
+  const product = (list: readonly { size: number }[]): number => list.reduce((n, { size }) => n * size, 1);
+  if (first < 0) return { all: false };
+  if (isReduced.slice(first).every((r) => r)) return { all: false, trailing: product(large.slice(first)) };
+  const last = isReduced.lastIndexOf(true);
+  return isReduced.slice(0, last + 1).every((r) => r) ? { all: false, leading: product(large.slice(last + 1)) } : { all: false };
+}
+
+/** If `held` is `dims` with all dims from some place on replaced by 1: the product of those dims. */
+function trailingOnes(held: readonly number[], dims: readonly number[]): number | undefined {
+  if (held.length !== dims.length) return undefined;
+  let from = dims.length;
+  while (from > 0 && (held[from - 1] ?? 0) === 1) from--;
+  if (!held.slice(0, from).every((size, d) => size === dims[d])) return undefined;
+  return sizeOf(dims.slice(from));
+}

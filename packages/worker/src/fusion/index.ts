@@ -1,0 +1,2 @@
+export { type FusedCall, encodeGroup } from "./encode.js";
+export { type FusionGroup, type MemberKind, findGroups } from "./groups.js";

@@ -1,0 +1,101 @@
+/**
+ * The fused kernels of the workers: one C++ file, compiled for this very processor against the headers that came with
+ * libtensorflow. They make steps faster and change no result; where they cannot be built, workers do without.
+ *
+ *     packages/worker/native/fused.cc  c++ ──► cache/kernels-…/  copy ──► packages/worker/native/lapidary_kernels.node
+ */
+import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { createHash } from "node:crypto";
+import { firstDamage, publish, sha256Of, writeManifest } from "./cache.mjs";
+import { compile, compilerRemedy, findCompiler } from "./compiler.mjs";
+import { libtensorflowStatus } from "./libtensorflow.mjs";
+import { SetupError } from "./session.mjs";
+import { contentKey, readStamp, removeStamp, writeStamp } from "./stamp.mjs";
+
+const step = "kernels";
+const file = "lapidary_kernels.node";
+
+/** @param {string} root */
+const sourceOf = (root) => join(root, "packages/worker/native/fused.cc");
+
+/** @param {string} root */
+export const kernelsPath = (root) => join(root, "packages/worker/native", file);
+
+/** @param {string} root */
+const libraryOf = (root) => join(root, "node_modules/@tensorflow/tfjs-node-gpu/deps");
+
+/** The binary holds instructions that other processors may lack. */
+function processor() {
+  const info = existsSync("/proc/cpuinfo") ? (/^flags.*$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[0] ?? "") : "";
+  return createHash("sha256").update(`${process.platform} ${process.arch} ${cpus()[0]?.model ?? ""} ${info}`).digest("hex");
+}
+
+/** @param {{ root: string, env: NodeJS.ProcessEnv }} session */
+function keyOf(session) {
+  const { backend, detail } = libtensorflowStatus(session);
+  return createHash("sha256")
+    .update(contentKey([sourceOf(session.root)]))
+    .update(`${processor()} ${backend} ${backend === "native" ? detail.split(" in ")[0] : ""}`)
+    .digest("hex")
+    .slice(0, 24);
+}
+
+/** @param {{ root: string, env: NodeJS.ProcessEnv }} session */
+export function isReady(session) {
+  const stamp = readStamp(session.root, step);
+  if (stamp?.key !== keyOf(session)) return false;
+  return stamp.state === "absent" || statSync(kernelsPath(session.root), { throwIfNoEntry: false })?.size === stamp.size;
+}
+
+/** @param {import("./session.mjs").Session} session */
+export async function provideKernels(session) {
+  const { root } = session;
+  removeStamp(root, step);
+  const key = keyOf(session);
+  try {
+    if (libtensorflowStatus(session).backend !== "native") {
+      writeStamp(root, step, { key, state: "absent", reason: "there is no native libtensorflow" });
+      return;
+    }
+    await buildKernels(session, key);
+    writeStamp(root, step, { key, state: "built", size: statSync(kernelsPath(root)).size });
+  } catch (error) {
+    if (session.interrupted || !(error instanceof SetupError)) throw error;
+    session.report.warn(`WARNING: ${step}: ${error.message}; workers compute without fused kernels, more slowly and with the same results`);
+    if (error.output !== "") session.report.warn(error.output.replace(/^/gm, "    | "));
+    session.report.warn(`    remedy: ${error.remedy}, then \`npm run setup kernels\``);
+    writeStamp(root, step, { key, state: "absent", reason: error.message });
+  }
+}
+
+/**
+ * @param {import("./session.mjs").Session} session
+ * @param {string} key
+ */
+async function buildKernels(session, key) {
+  const { root } = session;
+  const cached = join(session.cache, `kernels-${key}`);
+  if ((await firstDamage(cached, { deep: true })) !== undefined) {
+    const compiler = await findCompiler(session);
+    if (compiler === undefined) throw new SetupError({ code: "LAP_SETUP_COMPILER", message: "no C++ compiler is found", remedy: compilerRemedy });
+    await publish(session, cached, async (temporary) => {
+      mkdirSync(temporary, { recursive: true });
+      const binary = join(temporary, file);
+      await compile(session, {
+        label: step,
+        compiler,
+        sources: [sourceOf(root)],
+        includes: [join(libraryOf(root), "include"), join(root, "node_modules/node-api-headers/include")],
+        defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
+        libraries: { directory: join(libraryOf(root), "lib"), names: ["tensorflow_framework"], runPath: "$ORIGIN/../../../node_modules/@tensorflow/tfjs-node-gpu/deps/lib" },
+        // Sums keep their order: no flag here lets the compiler reassociate.
+        flags: ["-O3", "-march=native", ...(process.arch === "x64" ? ["-mprefer-vector-width=512"] : []), "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"],
+        output: binary,
+      });
+      writeManifest(temporary, { [file]: { size: statSync(binary).size, sha256: await sha256Of(binary) } });
+    });
+  }
+  await publish(session, kernelsPath(root), (temporary) => copyFileSync(join(cached, file), temporary));
+}
