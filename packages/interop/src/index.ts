@@ -5,3 +5,5 @@ export { gemmaConfigFromHf, gemmaConfigToHf, readHfConfig, readJson } from "./hf
 export * from "./safetensors.js";
 export type { SafetensorsDtype, SafetensorsHeader, TensorEntry } from "./safetensors-header.js";
 export { parseStrictJson, type StrictJson, StrictJsonError } from "./strict-json.js";
+export * from "./stablehlo/index.js";
+export * from "./xla/index.js";

@@ -1,0 +1,114 @@
+"""
+XLA, driven by text instead of by tracing. All that Lapidary uses of jaxlib's own, unstable interface stands in this file; the version is
+pinned for its sake (`Client.compile_and_load`, `LoadedExecutable`, `CompileOptions`, and `disassemble_into_single_device_arrays`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Mapping, Sequence
+
+import jax
+import numpy as np
+from jax.extend import backend as jax_backend
+from jax.extend.lowering import JaxIrContext, upstream_dialects
+from jax.extend.mlir import ir
+from jax.extend.mlir.dialects import sdy, stablehlo
+
+from .failures import USAGE, Failure
+
+
+def dialects() -> ir.Context:
+    """A context that knows StableHLO and Shardy."""
+    context = JaxIrContext()
+    context.append_dialect_registry(upstream_dialects)
+    context.load_all_available_dialects()
+    stablehlo.register_dialect(context)
+    sdy.register_dialect(context)
+    return context
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Types of the main function, such as `tensor<4x8xf32>`."""
+
+    arguments: list[str]
+    results: list[str]
+
+
+def verify_text(text: str, place: str) -> Signature:
+    """Parses a module and lets the dialects verify it; nothing is compiled."""
+    with dialects():
+        try:
+            module = ir.Module.parse(text)
+            module.operation.verify()
+        except ir.MLIRError as cause:
+            raise Failure("LAP_XLA_TEXT", f"the text does not verify: {str(cause)[:2000]}", "export the job again; an edited text must keep to StableHLO and Shardy", place, USAGE) from cause
+        main = next(op for op in module.body.operations if op.operation.name == "func.func" and op.name.value == "main")
+        return Signature([str(kind) for kind in main.type.inputs], [str(kind) for kind in main.type.results])
+
+
+@dataclass(frozen=True)
+class Executable:
+    loaded: Any
+    devices: list[jax.Device]
+
+    def run(self, arguments: Sequence[jax.Array]) -> list[list[jax.Array]]:
+        """By result, one array for each device of this process. Donated arguments are gone after it. Arguments must have been checked."""
+        return self.loaded.execute_sharded(list(arguments)).disassemble_into_single_device_arrays()
+
+    def check(self, arguments: Sequence[jax.Array], names: Sequence[str]) -> None:
+        """XLA does not check the shards that it is given, and reads beyond them: all must fit, device by device."""
+        shardings = self.loaded.get_parameter_shardings()
+        for i, (argument, name) in enumerate(zip(arguments, names, strict=True)):
+            order = list(argument.sharding._device_assignment)
+            if order != self.devices:
+                raise Failure("LAP_XLA_SHARDS", f"{name} lies on other devices than the program", "this is a bug of the runner: report it", name)
+            if shardings is None:
+                continue
+            wanted = jax_sharding(shardings[i])
+            given = argument.sharding._to_xla_hlo_sharding(argument.ndim)
+            if wanted != given:
+                raise Failure("LAP_XLA_SHARDS", f"{name} is sharded as {given}, the program wants {wanted}", "export the job again: text and manifest do not belong together", name)
+
+    def hlo(self) -> str:
+        """The optimized program of one device."""
+        return self.loaded.hlo_modules()[0].to_string()
+
+    def memory(self) -> dict[str, int]:
+        """XLA's plan for one device, in bytes."""
+        stats = self.loaded.get_compiled_memory_stats()
+        return {
+            "arguments": stats.argument_size_in_bytes,
+            "outputs": stats.output_size_in_bytes,
+            "aliased": stats.alias_size_in_bytes,
+            "temporary": stats.temp_size_in_bytes,
+            "code": stats.generated_code_size_in_bytes,
+        }
+
+
+def jax_sharding(proto: Any) -> Any:
+    from jaxlib import xla_client
+
+    return xla_client.HloSharding.from_proto(proto)
+
+
+def compile_text(text: str, devices: Sequence[jax.Device], overrides: Mapping[str, Any] | None = None) -> Executable:
+    """
+    Compiles a module for the devices, which are numbered as they are given.
+
+    overrides: XLA's debug options by name
+    """
+    assert re.search(rf"mhlo.num_partitions = {len(devices)} :", text), "the text is for as many devices"
+    client = jax_backend.get_backend()
+    options = jax_backend.get_compile_options(
+        num_replicas=1,
+        num_partitions=len(devices),
+        device_assignment=np.array([device.id for device in devices]).reshape(1, len(devices)),
+        env_options_overrides=dict(overrides or {}),
+    )
+    build = options.executable_build_options
+    build.use_spmd_partitioning = True
+    build.use_shardy_partitioner = True
+    return Executable(client.compile_and_load(text, list(devices), options), list(devices))

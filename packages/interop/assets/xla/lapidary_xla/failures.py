@@ -1,0 +1,27 @@
+"""Mistakes that a person can mend: what is wrong, where, and what to do now."""
+
+from __future__ import annotations
+
+import sys
+
+# Exit codes are those of the `lapidary` command.
+USAGE, DOES_NOT_FIT, NOT_FOUND = 2, 4, 102
+
+
+class Failure(Exception):
+    def __init__(self, code: str, message: str, remedy: str, place: str = "", exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.code, self.message, self.remedy, self.place, self.exit_code = code, message, remedy, place, exit_code
+
+    def tell(self) -> None:
+        place = self.place or "run.py"
+        print(f"lapidary: error {self.code}: {self.message}\n    place:  {place}\n    remedy: {self.remedy}", file=sys.stderr, flush=True)
+
+
+def missing_file(path: object, what: str, remedy: str) -> Failure:
+    return Failure("LAP_XLA_FILE", f"{what} is missing", remedy, str(path), USAGE)
+
+
+def say(text: str) -> None:
+    """News, on stderr: stdout holds results alone."""
+    print(f"lapidary: {text}", file=sys.stderr, flush=True)

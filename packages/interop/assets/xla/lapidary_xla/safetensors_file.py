@@ -1,0 +1,81 @@
+"""
+Safetensors, read and written in place: a process touches only the bytes of its shards.
+
+    8 bytes: length of the header · header: JSON, name → dtype, shape, byte range · arrays, row-major, little-endian
+"""
+
+from __future__ import annotations
+
+import json
+from math import prod
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+
+from .failures import USAGE, Failure, missing_file
+
+DTYPES = {"F32": "<f4", "I32": "<i4", "F16": "<f2", "BF16": "<u2"}
+
+
+class SafetensorsFile:
+    """An existing file. Arrays are views of it: what is not indexed is not read."""
+
+    def __init__(self, path: Path, *, writable: bool = False) -> None:
+        if not path.is_file():
+            raise missing_file(path, "a file of arrays", "copy the whole directory, or export the job again")
+        self.path = path
+        try:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                if length > size - 8:
+                    raise ValueError("the header is longer than the file")
+                header: dict[str, Any] = json.loads(file.read(length))
+            header.pop("__metadata__", None)
+            if any(8 + length + entry["data_offsets"][1] > size for entry in header.values()):
+                raise ValueError("the file ends before its last array")
+        except (ValueError, KeyError) as cause:
+            raise Failure("LAP_XLA_SAFETENSORS", f"not a whole safetensors file ({cause})", "copy it again", str(path), USAGE) from cause
+        self._entries = header
+        self._bytes = np.memmap(path, np.uint8, "r+" if writable else "r")
+        self._data = 8 + length
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def view(self, name: str, dims: tuple[int, ...]) -> np.ndarray:
+        """The whole array as it lies in the file."""
+        entry = self._entries.get(name)
+        if entry is None:
+            raise Failure("LAP_XLA_SAFETENSORS", f"there is no array {name}", "use the file that belongs to this export", str(self.path), USAGE)
+        if tuple(entry["shape"]) != dims or entry["dtype"] not in DTYPES:
+            raise Failure("LAP_XLA_SAFETENSORS", f"{name} is {entry['dtype']}{entry['shape']}, the program wants {list(dims)}", "use the file that belongs to this export", str(self.path), USAGE)
+        begin, end = entry["data_offsets"]
+        return self._bytes[self._data + begin : self._data + end].view(DTYPES[entry["dtype"]]).reshape(dims)
+
+    def part(self, name: str, dims: tuple[int, ...], index: tuple[slice, ...]) -> np.ndarray:
+        """A part, copied, with 16-bit floats widened to f32."""
+        part = np.array(self.view(name, dims)[index])
+        dtype = self._entries[name]["dtype"]
+        if dtype == "BF16":
+            return (part.astype(np.uint32) << 16).view(np.float32)
+        return part.astype(np.float32) if dtype == "F16" else part
+
+    def flush(self) -> None:
+        self._bytes.flush()
+
+
+def create(path: Path, arrays: Mapping[str, tuple[tuple[int, ...], str]], metadata: Mapping[str, str]) -> None:
+    """A file with room for the arrays (dims and numpy dtype by name), which are zero until they are written."""
+    names = {np.dtype(form): name for name, form in DTYPES.items() if name != "BF16"}
+    at, header = 0, {"__metadata__": dict(metadata)} if metadata else {}
+    for name, (dims, dtype) in arrays.items():
+        size = prod(dims) * np.dtype(dtype).itemsize
+        header[name] = {"dtype": names[np.dtype(dtype)], "shape": list(dims), "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + at)

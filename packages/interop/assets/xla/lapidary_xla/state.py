@@ -1,0 +1,69 @@
+"""The first state of a run, shard by shard: from files, or drawn anew from the recipe in the manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from .failures import USAGE, Failure
+from .layout import Layout
+from .manifest import Array, Manifest
+from .numbers import normal
+from .safetensors_file import SafetensorsFile
+
+Index = tuple[slice, ...]
+
+
+def initial_states(manifest: Manifest, layout: Layout) -> list[jax.Array]:
+    files: dict[Path, SafetensorsFile] = {}
+
+    def opened(name: str) -> SafetensorsFile:
+        path = manifest.path(name, "a file of initial states")
+        if path not in files:
+            files[path] = SafetensorsFile(path)
+        return files[path]
+
+    def shard(array: Array, index: Index) -> np.ndarray:
+        source = array.initial or {}
+        match source.get("kind"):
+            case "zeros":
+                return np.zeros(_size(array.dims, index), np.float32)
+            case "normal":
+                return normal(source["key"], _flat(array.dims, index), source["scale"])
+            case "file":
+                return opened(source["file"]).part(source["tensor"], array.dims, index)
+            case other:
+                raise Failure("LAP_XLA_MANIFEST", f"{array.name} begins as {other!r}, which this runner does not know", "use the run.py of the same export", exit_code=USAGE)
+
+    return [place(layout, array, lambda index, array=array: shard(array, index)) for array in manifest.states]
+
+
+def place(layout: Layout, array: Array, shard) -> jax.Array:
+    """An array over the mesh: `shard(index)` is asked for the parts that belong to devices of this process, once each."""
+    known: dict[tuple, np.ndarray] = {}
+
+    def part(index: Index) -> np.ndarray:
+        key = tuple((piece.start, piece.stop) for piece in index)
+        if key not in known:
+            known[key] = shard(index)
+        return known[key]
+
+    return jax.make_array_from_callback(array.dims, layout.sharding(array), part)
+
+
+def _ranges(dims: tuple[int, ...], index: Index) -> list[range]:
+    return [range(*piece.indices(size)) for piece, size in zip(index, dims, strict=True)]
+
+
+def _size(dims: tuple[int, ...], index: Index) -> tuple[int, ...]:
+    return tuple(len(piece) for piece in _ranges(dims, index))
+
+
+def _flat(dims: tuple[int, ...], index: Index) -> np.ndarray:
+    """Row-major numbers of a part's elements in the whole array."""
+    flat = np.zeros((), np.int64)
+    for piece, size in zip(_ranges(dims, index), dims, strict=True):
+        flat = flat[..., None] * size + np.arange(piece.start, piece.stop, dtype=np.int64)
+    return flat

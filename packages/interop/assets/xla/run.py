@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""
+Trains an exported job on XLA: on the accelerators that JAX finds, or on virtual CPU devices. Prints `step loss`, a line a step.
+
+    python run.py --text whole --devices all --steps 100      Shardy and XLA partition the step
+    python run.py --text chip                                 XLA runs Lapidary's own per-chip program
+    python run.py --check                                     verifies both texts, compiles nothing
+
+Several hosts run the same command, with --distributed where JAX finds its peers by itself (Cloud TPU, Slurm, Kubernetes), or with
+--coordinator HOST:PORT --processes P --process I.
+"""
+
+import argparse
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+
+if sys.version_info < (3, 11):
+    sys.exit(f"lapidary: error LAP_XLA_PYTHON: this is Python {sys.version.split()[0]}\n    remedy: JAX and this runner need Python 3.11 or later")
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lapidary_xla.failures import DOES_NOT_FIT, USAGE, Failure, say  # noqa: E402
+from lapidary_xla.manifest import Manifest, read_manifest  # noqa: E402
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--text", choices=["whole", "chip"], default="whole", help="which program (default: whole)")
+    parser.add_argument("--devices", default="all", metavar="N|all", help="devices in all processes together (default: all)")
+    parser.add_argument("--steps", type=_count, metavar="K", help="steps to make (default: up to the end of the job)")
+    parser.add_argument("--check", action="store_true", help="verify texts and files, then stop")
+    parser.add_argument("--json", action="store_true", help="a JSON object a step, with all metrics")
+    parser.add_argument("--memory", action="store_true", help="print XLA's memory plan of a device as JSON")
+    parser.add_argument("--synthetic", action="store_true", help="random tokens instead of the job's data")
+    parser.add_argument("--any-jax", action="store_true", help="try another version of JAX than the pinned one")
+    hosts = parser.add_argument_group("several hosts")
+    hosts.add_argument("--distributed", action="store_true", help="let JAX find the other processes")
+    hosts.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
+    hosts.add_argument("--processes", type=_count, metavar="P", help="how many there are")
+    hosts.add_argument("--process", type=int, metavar="I", help="number of this one, from 0")
+    checkpoints = parser.add_argument_group("checkpoints")
+    checkpoints.add_argument("--checkpoint-dir", metavar="DIR", help="where they are kept (default: checkpoints/ of the export)")
+    checkpoints.add_argument("--checkpoint-every", type=_count, metavar="K", help="write one every K steps, and at the end")
+    checkpoints.add_argument("--checkpoint-format", choices=["auto", "safetensors", "orbax"], default="auto", help="auto: Orbax where it is installed")
+    checkpoints.add_argument("--keep", type=_count, default=3, metavar="N", help="newest checkpoints that stay (default: 3)")
+    checkpoints.add_argument("--restore", metavar="DIR|latest", help="go on from a checkpoint, of this runner or of Lapidary")
+    checkpoints.add_argument("--resume", action="store_true", help="go on from the latest checkpoint, if there is one")
+    options = parser.parse_args()
+    if options.devices != "all" and not options.devices.isdigit():
+        parser.error(f"--devices is a number or `all`, not {options.devices}")
+    by_hand = (options.coordinator, options.processes, options.process)
+    if any(given is not None for given in by_hand) and (None in by_hand or options.distributed):
+        parser.error("--coordinator, --processes and --process belong together, and exclude --distributed")
+    return options
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text}")
+    return int(text)
+
+
+def check_jax(manifest: Manifest, any_version: bool) -> None:
+    """Without importing it: the wrong one may fail to import, and the right one must not start before its environment is set."""
+    pinned = f"pip install jax=={manifest.jax} (for TPUs: 'jax[tpu]=={manifest.jax}')"
+    for package in ("jax", "jaxlib"):
+        try:
+            found = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            raise Failure("LAP_XLA_JAX", f"{package} is not installed for {sys.executable}", pinned, exit_code=USAGE) from None
+        if found == manifest.jax:
+            continue
+        if not any_version:
+            raise Failure("LAP_XLA_JAX", f"{package} is {found}, the export was made for {manifest.jax}", f"{pinned}, or add --any-jax to try it all the same", exit_code=USAGE)
+        say(f"warning: {package} is {found}, not {manifest.jax}")
+
+
+def prepare_environment(manifest: Manifest, options: argparse.Namespace) -> None:
+    """Virtual CPU devices, should there be no others; and patience with collectives whose hundreds of threads share a few cores."""
+    devices = manifest.devices if options.devices == "all" else int(options.devices)
+    processes = options.processes or 1
+    if devices % processes != 0:
+        raise Failure("LAP_XLA_DEVICES", f"{devices} devices do not divide among {processes} processes", "choose a number of processes that divides them", "--processes", DOES_NOT_FIT)
+    flags = [
+        f"--xla_force_host_platform_device_count={devices // processes}",
+        "--xla_cpu_collective_call_warn_stuck_timeout_seconds=600",
+        "--xla_cpu_collective_call_terminate_timeout_seconds=3600",
+    ]
+    given = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = " ".join([given, *(flag for flag in flags if flag.split("=")[0] not in given)]).strip()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+
+
+def connect(options: argparse.Namespace) -> None:
+    import jax
+
+    if options.coordinator is None and not options.distributed:
+        return
+    if os.environ.get("JAX_PLATFORMS", "") == "cpu":
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    if options.distributed:
+        jax.distributed.initialize()
+    else:
+        jax.distributed.initialize(options.coordinator, options.processes, options.process)
+    say(f"process {jax.process_index()} of {jax.process_count()}, {jax.local_device_count()} devices of {jax.device_count()}")
+
+
+def main() -> int:
+    options = parse_options()
+    try:
+        manifest = read_manifest(Path(__file__).resolve().parent)
+        check_jax(manifest, options.any_jax)
+        prepare_environment(manifest, options)
+        from lapidary_xla import training
+
+        if options.check:
+            for which in manifest.texts:
+                training.check_text(manifest, which)
+                say(f"{manifest.texts[which]} verifies")
+            return 0
+        connect(options)
+        training.train(manifest, options)
+    except Failure as failure:
+        failure.tell()
+        return failure.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

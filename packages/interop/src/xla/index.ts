@@ -1,0 +1,5 @@
+export { readXlaCheckpoint, type XlaCheckpoint } from "./checkpoint.js";
+export { jaxVersion, orbaxVersion, type WrittenExport, writeXlaExport, type XlaExport, type XlaState } from "./export.js";
+export { recipesOf, type XlaRecipe } from "./initial-state.js";
+export { type LaunchTarget, jobSet, slurmScript } from "./launch-files.js";
+export type { InitialState, ManifestArray, ManifestData, XlaManifest } from "./manifest.js";

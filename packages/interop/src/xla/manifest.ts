@@ -1,0 +1,126 @@
+import { type Program, stateBytesPerChip } from "@lapidary/compiler";
+import { type Graph, parametersOf, type Sharding, type TensorType } from "@lapidary/ir";
+import { assert, must } from "@lapidary/std";
+import { type Mesh, printAtoms } from "@lapidary/topology";
+import { outputSharding } from "../stablehlo/index.js";
+
+/**
+ * `manifest.json` of an export: the order of arguments and results of both texts, how each lies over the mesh, and where first values
+ * come from. `run.py` reads it; its format has a version.
+ */
+export interface XlaManifest {
+  readonly format: "lapidary-xla";
+  readonly version: 1;
+  readonly name: string;
+  /** The version of JAX that the runner is written for. */
+  readonly jax: string;
+  readonly texts: { readonly whole: string; readonly chip: string };
+  readonly mesh: { readonly axes: readonly { readonly name: string; readonly size: number }[]; readonly dcn_axes: readonly string[] };
+  readonly numerics: "f32" | "mxu";
+  readonly arguments: readonly ManifestArray[];
+  readonly results: readonly ManifestArray[];
+  /** Steps of the job. */
+  readonly steps: number;
+  readonly data: ManifestData;
+  /** config.json of the model. */
+  readonly model: Readonly<Record<string, unknown>>;
+  /** Files that go into checkpoints, such as the tokenizer's. */
+  readonly extra_files: readonly string[];
+  /** What one chip holds of the states, in bytes, by Lapidary's plan; and the peak of a step. */
+  readonly bytes_per_chip: { readonly params: number; readonly optimizer: number; readonly peak: number };
+}
+
+export interface ManifestArray {
+  readonly name: string;
+  readonly dims: readonly number[];
+  readonly dtype: string;
+  /** By dim, mesh axes or parts of them (`model:(1)4`), major to minor. */
+  readonly sharding: readonly (readonly string[])[];
+  readonly role: "state" | "batch" | "metric";
+  /** Of a state. */
+  readonly initial?: InitialState;
+}
+
+/** Where a state begins: zeros, numbers of Lapidary's generator (`normalAt(key, i) · scale`), or an array of a file of the export. */
+export type InitialState =
+  | { readonly kind: "zeros" }
+  | { readonly kind: "normal"; readonly key: number; readonly scale: number }
+  | { readonly kind: "file"; readonly file: string; readonly tensor: string };
+
+/** Where batches come from: rows of a token file in Lapidary's order, arrays of whole batches, or nowhere. */
+export type ManifestData =
+  | {
+      readonly kind: "tokens";
+      readonly file: string;
+      readonly tokens: number;
+      readonly bytes_per_token: 2 | 4;
+      readonly seed: number;
+      readonly batch: number;
+      readonly seq: number;
+      readonly bos: number;
+    }
+  | { readonly kind: "batches"; readonly file: string; readonly steps: number }
+  | { readonly kind: "none" };
+
+/** What only the caller knows. */
+export interface ManifestFields {
+  readonly name: string;
+  readonly jax: string;
+  readonly numerics: "f32" | "mxu";
+  /** Mesh axes that run between pods. */
+  readonly dcnAxes: readonly string[];
+  readonly steps: number;
+  readonly data: ManifestData;
+  readonly model: Readonly<Record<string, unknown>>;
+  readonly extraFiles: readonly string[];
+  /** By name, of every parameter that is carried from step to step. */
+  readonly initial: ReadonlyMap<string, InitialState>;
+}
+
+export const textFiles = { whole: "whole.mlir", chip: "chip.mlir" } as const;
+
+export function makeManifest({ mesh, global, chip, memory }: Pick<Program, "mesh" | "global" | "chip" | "memory">, fields: ManifestFields): XlaManifest {
+  const states = new Set(global.outputs.map(({ name }) => name));
+  const args = parametersOf(chip).map(({ attrs: { name }, sharding, role }): ManifestArray => {
+    const isState = states.has(name);
+    assert(isState || role === "batch", "an argument is carried on, or is a batch", name, role);
+    const array = manifestArray(mesh, name, wholeParameter(global, name), must(sharding, name), isState ? "state" : "batch");
+    return isState ? { ...array, initial: must(fields.initial.get(name), `initial value of ${name}`) } : array;
+  });
+  const carried = new Set(parametersOf(chip).map(({ attrs }) => attrs.name));
+  const results = chip.outputs.map(({ name, value }, i): ManifestArray => {
+    const { type } = must(global.values[must(global.outputs[i], name).value], name);
+    return manifestArray(mesh, name, type, outputSharding(chip, name, value), carried.has(name) ? "state" : "metric");
+  });
+  const { params, optimizer } = stateBytesPerChip(chip);
+  return {
+    format: "lapidary-xla",
+    version: 1,
+    name: fields.name,
+    jax: fields.jax,
+    texts: textFiles,
+    mesh: { axes: mesh.axes, dcn_axes: fields.dcnAxes },
+    numerics: fields.numerics,
+    arguments: args,
+    results,
+    steps: fields.steps,
+    data: fields.data,
+    model: fields.model,
+    extra_files: fields.extraFiles,
+    bytes_per_chip: { params, optimizer, peak: memory.peakBytes },
+  };
+}
+
+const manifestArray = (mesh: Mesh, name: string, { dims, dtype }: TensorType, sharding: Sharding, role: ManifestArray["role"]): ManifestArray => ({
+  name,
+  dims,
+  dtype,
+  sharding: sharding.dims.map((atoms) => printAtoms(mesh, atoms)),
+  role,
+});
+
+const wholeParameter = (global: Graph, name: string): TensorType =>
+  must(
+    parametersOf(global).find(({ attrs }) => attrs.name === name),
+    name,
+  ).type;
