@@ -13,8 +13,8 @@ export async function followJob(context: Context, client: CoordinatorClient, id:
   const show = new JobProgress(context, steps);
   try {
     for await (const event of client.stream(id, { signal })) {
-      if (event.event === "done") return event.data;
       show.tell(event);
+      if (event.event === "done") return event.data;
     }
     if (signal.aborted) return undefined;
     // The stream has nothing more to say about a job that ended long ago.
@@ -47,7 +47,7 @@ class JobProgress {
       case "log":
         return this.context.console.detail(`${event.data.source}: ${event.data.line}`);
       case "done":
-        return undefined;
+        return this.#progress.flush();
     }
   }
 

@@ -67,7 +67,7 @@ function jobText(job: JobDetail, report: Report | undefined, now: number): strin
   const { slice, error, workers, parameters } = job;
   const rows: (readonly [string, string | undefined])[] = [
     ["run", job.id],
-    ["state", `${job.state}: ${job.activity === undefined ? stateMeaning[job.state] : activityText(job.activity)}`],
+    ["state", `${job.state}${job.activity === undefined ? "" : `: ${activityText(job.activity)}`}`],
     ["model", `${job.model}${parameters === undefined ? "" : ` (${formatCount(parameters)} parameters)`}`],
     ["pod", job.pod],
     ["mesh", `${job.mesh} (${job.chips} chips)`],

@@ -16,7 +16,7 @@ export function activityText({ what, done, total }: Activity): string {
 /** What a state means to the one who waits. */
 export const stateMeaning: Readonly<Record<JobState, string>> = {
   queued: "waits for its turn",
-  compiling: "is being compiled",
+  compiling: "is being prepared",
   placing: "waits for chips",
   running: "runs",
   done: "is done",

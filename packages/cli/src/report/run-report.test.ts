@@ -22,8 +22,8 @@ const report: Report = {
   checkpoint: "/work/.lapidary/runs/quickstart-1/checkpoints/step-200",
   bytes_per_chip: { params: 53_248, optimizer: 106_496, gradients: 53_248 },
   collectives: [
-    { op: "all_gather", axis: "data", count: 58, bytes_per_chip: 1_640_000, why: "zero-3: params are whole along data where they are used" },
-    { op: "all_reduce", axis: "model", count: 17, bytes_per_chip: 983_040, why: "row-parallel product" },
+    { op: "all_gather", axis: "data", count: 58, bytes_per_chip: 1_640_000, why: "gathers dim 0 of params/embed over data: it is split there by ZeRO-3" },
+    { op: "all_reduce", axis: "model", count: 17, bytes_per_chip: 983_040, why: "reduces the partial sums of attn.out over model: a summed dim is split there" },
   ],
   timings_ms: { prepare: 4200, compile: 900, place: 3, load: 350, train: 101_000, evaluate: 2100, checkpoint: 400, sample: 1200, total: 110_153 },
   tokens_per_s: 8110.9,

@@ -21,8 +21,7 @@ export function runReport(report: Report, metrics: readonly MetricsRow[], { colu
     drawCurve(losses, { width: Math.max(20, Math.min(columns - 12, 72)), height: 8 }),
     heading("What was learnt"),
     learnt(report),
-    heading("A sample"),
-    sampleText(report.sample, columns, paint),
+    ...(report.sample.prompt + report.sample.text === "" ? [] : [heading("A sample"), sampleText(report.sample, columns, paint)]),
     heading("What each chip held"),
     held(report),
     heading("What each chip sent in a step"),
@@ -63,17 +62,24 @@ function held(report: Report): string {
   ].join("\n");
 }
 
-const share = (part: number, whole: number): string => (part <= 0 ? "-" : part >= whole ? "1" : `1/${Math.round(whole / part)}`);
+function share(part: number, whole: number): string {
+  if (part <= 0) return "-";
+  const parts = whole / part;
+  return parts <= 1 ? "all" : `1/${Math.abs(parts - Math.round(parts)) < 0.01 || parts >= 100 ? Math.round(parts) : parts.toFixed(1)}`;
+}
 
 function moved(report: Report): string {
   if (report.collectives.length === 0) return "  nothing: this program needs no collective";
-  const rows = report.collectives.map(({ op, axis, count, bytes_per_chip, why }) => [`  ${op}`, axis, String(count), formatBytes(bytes_per_chip), why]);
+  const rows = report.collectives.map(({ op, axis, count, bytes_per_chip, why }) => [`  ${op}`, axis, String(count), formatBytes(bytes_per_chip), reason(why)]);
   const total = report.collectives.reduce((bytes, row) => bytes + row.bytes_per_chip, 0);
   return [
     textTable([{ title: "  collective" }, { title: "axis" }, { title: "count", align: "right" }, { title: "bytes per chip", align: "right" }, { title: "why" }], rows),
     `  in all ${formatBytes(total)} per chip and step`,
   ].join("\n");
 }
+
+/** The clause that says what is done; why it must be stands behind its colon, and is left to those who ask. */
+const reason = (why: string): string => why.split(":", 1)[0] ?? "";
 
 function times(report: Report): string {
   const { total, ...parts } = report.timings_ms;

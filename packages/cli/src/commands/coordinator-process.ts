@@ -1,0 +1,165 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import type { Connection } from "@lapidary/coordinator/api";
+import { ExitCode, LapidaryError, errorFromJSON } from "@lapidary/std";
+import type { Context } from "../context.js";
+import { readVersion } from "./version.js";
+
+export interface UpOptions {
+  readonly port: number | undefined;
+  readonly workers: number | undefined;
+}
+
+/** Redis may have much to load. */
+const startWithinMs = 60_000;
+/** The coordinator gives up on what does not end after 20 s, and ends itself. */
+const stopWithinMs = 30_000;
+const pollMs = 20;
+
+/**
+ * Starts the coordinator of this home as a process of its own that outlives this one, and waits until it can be reached.
+ *
+ * @throws LAP_ALREADY_UP, LAP_PORT_TAKEN, LAP_REDIS_… as the coordinator says; LAP_UP_TIMEOUT (exit 5)
+ */
+export async function startCoordinator(context: Context, { port, workers }: UpOptions): Promise<Connection> {
+  const { home, root, env, clock, interrupts } = context;
+  const { findConnection } = await import("@lapidary/coordinator/client");
+  interrupts.signal.throwIfAborted();
+  mkdirSync(join(home, "logs"), { recursive: true, mode: 0o700 });
+  // A file and no pipe: the process goes on writing when nobody reads any more.
+  const errors = join(home, "logs", "coordinator.stderr");
+  const output = openSync(errors, "w", 0o600);
+  const main = fileURLToPath(new URL("./main.js", import.meta.resolve("@lapidary/coordinator")));
+  const flags = ["--home", home, "--root", root, "--version-name", readVersion(root), ...flag("--port", port), ...flag("--workers", workers)];
+  const child = spawn(process.execPath, [main, ...flags], { cwd: root, env, detached: true, stdio: ["ignore", "ignore", output] });
+  closeSync(output);
+  const deadline = clock.monotonic() + startWithinMs;
+  try {
+    for (;;) {
+      interrupts.signal.throwIfAborted();
+      if (child.exitCode !== null || child.signalCode !== null) throw startError(errors, child);
+      const connection = findConnection(home);
+      if (connection?.pid === child.pid && connection !== undefined) {
+        child.unref();
+        return connection;
+      }
+      if (clock.monotonic() > deadline) throw lateError(errors);
+      await delay(pollMs);
+    }
+  } catch (error) {
+    await endChild(child, clock.monotonic.bind(clock));
+    throw error;
+  }
+}
+
+const flag = (name: string, value: number | undefined): string[] => (value === undefined ? [] : [name, String(value)]);
+
+/** What the process said last, as the error it was there. */
+function startError(file: string, child: ChildProcess): LapidaryError {
+  const said = readFileSync(file, "utf8").trim().split("\n");
+  try {
+    return errorFromJSON(JSON.parse(said.at(-1) ?? "") as ReturnType<LapidaryError["toJSON"]>);
+  } catch (cause) {
+    const how = child.signalCode ?? `exit code ${child.exitCode}`;
+    return new LapidaryError({ code: "LAP_UP_FAILED", message: `the coordinator ended at once (${how}): ${said.slice(-3).join(" | ")}`, place: file, remedy: "run `lapidary doctor`, and read that file", cause });
+  }
+}
+
+const lateError = (file: string): LapidaryError =>
+  new LapidaryError({ code: "LAP_UP_TIMEOUT", message: `the coordinator is not ready after ${startWithinMs / 1000} s`, place: file, remedy: "run `lapidary doctor`, and read coordinator.log beside that file", exit: ExitCode.timeout });
+
+async function endChild(child: ChildProcess, now: () => number): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGTERM");
+  const deadline = now() + stopWithinMs;
+  while (child.exitCode === null && child.signalCode === null && now() < deadline) await Promise.race([ended, delay(100)]);
+  child.kill("SIGKILL");
+  await ended;
+}
+
+/** What ended when everything was stopped. */
+export interface Stopped {
+  /** Whether a coordinator was up. */
+  readonly stopped: boolean;
+  /** Processes that ended: coordinator, workers, Redis. */
+  readonly processes: readonly number[];
+}
+
+/**
+ * Stops the coordinator of this home and all that it started, whatever state they are in, and makes sure that none is left. Nothing to
+ * stop is no error.
+ */
+export async function stopCoordinator(context: Context): Promise<Stopped> {
+  const { home, clock } = context;
+  const { homeOwner, stopLeftRedis } = await import("@lapidary/coordinator");
+  const { CoordinatorClient, findConnection } = await import("@lapidary/coordinator/client");
+  const owner = homeOwner(home);
+  const connection = findConnection(home);
+  const client = owner !== undefined && connection?.pid === owner ? new CoordinatorClient(connection) : undefined;
+  const status = await client?.status().catch(unreachableIsNone);
+  const processes = [...(owner === undefined ? [] : [owner]), ...(status?.workers.map(({ pid }) => pid) ?? []), ...redisProcess(home)].filter(isAlive);
+  if (owner !== undefined) {
+    const asked = status === undefined ? undefined : await client?.shutdown().then(() => true, unreachableIsNone);
+    if (asked === undefined) signal(owner, "SIGTERM");
+    if (!(await gone([owner], clock.monotonic() + stopWithinMs, () => clock.monotonic()))) signal(owner, "SIGKILL");
+  }
+  await stopLeftRedis(home);
+  // Workers end with the coordinator; the last of them a moment after it.
+  if (!(await gone(processes, clock.monotonic() + stopWithinMs, () => clock.monotonic()))) for (const pid of processes) signal(pid, "SIGKILL");
+  return { stopped: owner !== undefined, processes };
+}
+
+function unreachableIsNone(error: unknown): undefined {
+  if (error instanceof LapidaryError) return undefined;
+  throw error;
+}
+
+/** The private Redis of a home. */
+function redisProcess(home: string): number[] {
+  const file = join(home, "redis", "redis.pid");
+  const pid = existsSync(file) ? Number(readFileSync(file, "utf8")) : Number.NaN;
+  return Number.isInteger(pid) && pid > 0 && /redis|valkey/.test(commandLine(pid)) ? [pid] : [];
+}
+
+/** Empty where the system does not tell. */
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return existsSync("/proc/self/stat") ? "" : "redis";
+  }
+}
+
+async function gone(pids: readonly number[], deadline: number, now: () => number): Promise<boolean> {
+  while (pids.some(isAlive)) {
+    if (now() > deadline) return false;
+    await delay(pollMs);
+  }
+  return true;
+}
+
+/** Whether a process runs; one that has ended and was not yet reaped does not. */
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+  try {
+    return !/^\d+ \(.*\) [ZX] /s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return !existsSync("/proc/self/stat");
+  }
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}

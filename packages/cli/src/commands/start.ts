@@ -1,0 +1,76 @@
+import { CoordinatorClient, findConnection } from "@lapidary/coordinator/client";
+import { ExitCode, LapidaryError } from "@lapidary/std";
+import type { Context } from "../context.js";
+import { interruptedError, orInterrupted } from "../terminal/interrupts.js";
+import { startCoordinator, stopCoordinator } from "./coordinator-process.js";
+import { followJob } from "./follow.js";
+import { finish, submission, submit } from "./launch.js";
+
+/** What a newcomer sees first. */
+const quickstart = "quickstart";
+
+/**
+ * `npm start`: everything is started, the quick-start job trained, its report shown. In a terminal all stays up until Ctrl-C; without one it
+ * ends when the job does. What this command started, it stops, however it ends.
+ */
+export async function start(context: Context): Promise<ExitCode> {
+  const { console, interrupts } = context;
+  const running = await findRunning(context);
+  if (running !== undefined) {
+    console.say(`using the coordinator that is up: ${running.pageUrl}`);
+    return train(context, running);
+  }
+  const progress = console.progress();
+  progress.update("start Redis, the coordinator and its workers");
+  const client = new CoordinatorClient(await startCoordinator(context, { port: undefined, workers: undefined }));
+  progress.end();
+  try {
+    console.say(`dashboard  ${client.pageUrl}`);
+    const exit = await train(context, client);
+    if (console.interactive) await stayUp(context, client);
+    return exit;
+  } finally {
+    const release = interrupts.takeOver(() => console.say("already stopping, a moment"));
+    const progress = console.progress();
+    progress.update("stop everything");
+    await stopCoordinator(context);
+    progress.end();
+    console.say("stopped: no process is left");
+    release();
+  }
+}
+
+/** The coordinator of this home, when it answers. */
+async function findRunning({ home }: Context): Promise<CoordinatorClient | undefined> {
+  const connection = findConnection(home);
+  if (connection === undefined) return undefined;
+  const client = new CoordinatorClient(connection);
+  try {
+    await client.status();
+    return client;
+  } catch (error) {
+    if (error instanceof LapidaryError) return undefined;
+    throw error;
+  }
+}
+
+async function train(context: Context, client: CoordinatorClient): Promise<ExitCode> {
+  const { interrupts } = context;
+  const { id } = await orInterrupted(submit(context, client, await submission(context, { job: quickstart, overrides: [], name: undefined, priority: undefined })), interrupts.signal);
+  const ending = await followJob(context, client, id, interrupts.signal);
+  if (ending === undefined) throw interruptedError();
+  return orInterrupted(finish(context, client, id, ending), interrupts.signal);
+}
+
+/** Until Ctrl-C, or until somebody else stops the coordinator. */
+async function stayUp(context: Context, client: CoordinatorClient): Promise<void> {
+  const { console, interrupts } = context;
+  console.say(`all stays up for you: ${client.pageUrl}`);
+  console.say("try `npx lapidary launch configs/jobs/quickstart.yaml train.steps=50` in another terminal; Ctrl-C ends it all");
+  await new Promise<void>((resolve) => {
+    const release = interrupts.takeOver(() => {
+      release();
+      resolve();
+    });
+  });
+}
