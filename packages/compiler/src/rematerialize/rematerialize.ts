@@ -5,7 +5,7 @@ import { type Graph, GraphBuilder, type Value, type ValueId } from "@lapidary/ir
  * What is kept of a block's forward pass for its backward pass; the rest is computed again there.
  *
  * - `none`: everything is kept;
- * - `dots`: results of products without batch dims (the projections), not of attention's; elementwise work is done again;
+ * - `dots`: results of products (JAX's `dots_saveable`); what lies between them, elementwise work and reductions, is done again;
  * - `full`: only what enters and leaves a block.
  */
 export type RematPolicy = "none" | "dots" | "full";
@@ -53,7 +53,7 @@ export function blockOf(value: Value): string | undefined {
 function keptValues(graph: Graph, policy: "dots" | "full"): boolean[] {
   const kept = graph.values.map((value) => {
     if (value.phase !== undefined || value.op === "parameter" || value.op === "constant" || value.role !== undefined || blockOf(value) === undefined) return true;
-    return policy === "dots" && value.op === "dot_general" && value.attrs.batch.length === 0;
+    return policy === "dots" && value.op === "dot_general";
   });
   for (const value of graph.values) {
     if (value.phase !== undefined) continue;
