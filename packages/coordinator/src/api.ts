@@ -10,7 +10,7 @@ import { z } from "zod";
  *     GET  /api/jobs?state=&limit=&cursor=           jobList, newest first
  *     GET  /api/jobs/:id                             jobDetail
  *     POST /api/jobs/:id/cancel                      cancelled
- *     GET  /api/jobs/:id/stream                      server-sent events, each a streamEvent; `Last-Event-ID` resumes
+ *     GET  /api/jobs/:id/stream?follow=              server-sent events, each a streamEvent; `Last-Event-ID` resumes
  *     GET  /api/jobs/:id/metrics?from=&limit=        metricsPage
  *     GET  /api/jobs/:id/logs?worker=&from=&limit=   logsPage
  *     GET  /api/jobs/:id/report                      report, once the job is done
@@ -161,7 +161,7 @@ export type Cancelled = z.infer<typeof cancelledSchema>;
 
 // ---- metrics, logs, events ----
 
-const trainRowSchema = z.object({
+export const trainRowSchema = z.object({
   kind: z.literal("train"),
   time: time_ms,
   /** Counts from 1: the number of updates the model has had. */
@@ -174,7 +174,7 @@ const trainRowSchema = z.object({
   eta_s: z.number(),
 });
 
-const evalRowSchema = z.object({
+export const evalRowSchema = z.object({
   kind: z.literal("eval"),
   time: time_ms,
   step: count,
@@ -224,6 +224,9 @@ export type StateEvent = z.infer<typeof stateEventSchema>;
 
 export const doneEventSchema = z.object({ time: time_ms, state: z.enum(finalStates), error: errorSchema.optional() });
 export type DoneEvent = z.infer<typeof doneEventSchema>;
+
+/** `follow=false` ends the stream behind what has happened so far. */
+export const streamQuerySchema = z.strictObject({ follow: z.enum(["true", "false"]).default("true").transform((text) => text === "true") });
 
 /** One server-sent event: `id` and `event` are its fields, `data` the JSON of its data. After `done` the stream ends. */
 export const streamEventSchema = z.discriminatedUnion("event", [

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Job, JobQueue, type Store } from "@lapidary/control";
@@ -12,6 +12,7 @@ import { EventFeed } from "./event-feed.js";
 import { listCheckpoints } from "./execution/checkpoints.js";
 import { execute } from "./execution/execute.js";
 import { lockHome } from "./home-lock.js";
+import { PageFiles } from "./http/page-files.js";
 import { type HttpServer, type Service, serveHttp } from "./http/server.js";
 import { acceptJob, describeJob, jobOfRun, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
@@ -20,6 +21,7 @@ import { openRedis, type RedisChoice } from "./redis.js";
 import { type Run, runFiles } from "./runs/run.js";
 import { RunStore } from "./runs/run-store.js";
 import { silentLog, type Log } from "./log.js";
+import { homeToken } from "./views/home-token.js";
 import { Workforce } from "./workforce.js";
 
 export interface CoordinatorOptions {
@@ -57,7 +59,7 @@ export class Coordinator {
   readonly #options: CoordinatorOptions;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #token = randomBytes(24).toString("base64url");
+  #token = "";
   readonly #pods = new Pods();
   /** Runs that have their slice, and how each is told to stop. */
   readonly #running = new Map<string, AbortController>();
@@ -121,10 +123,11 @@ export class Coordinator {
   }
 
   async #start(): Promise<void> {
-    const { home, port, redis, workers, environment } = this.#options;
+    const { home, root, port, redis, workers, environment } = this.#options;
     const trouble = (error: Error): void => this.#log.warn(error.message, errorFields(error));
     mkdirSync(home, { recursive: true, mode: 0o700 });
     this.#onStop("home", lockHome(home));
+    this.#token = homeToken(home);
 
     const { store, close } = await openRedis(redis, home);
     this.#store = store;
@@ -141,7 +144,7 @@ export class Coordinator {
     this.#feed = feed;
     this.#onStop("feed", () => feed.close());
 
-    const http = await serveHttp({ port, token: this.#token, service: this.#service(runs), onBug: (error) => this.#log.error("a bug", errorFields(error)) });
+    const http = await serveHttp({ port, token: this.#token, service: this.#service(runs), page: new PageFiles(join(root, "packages/dashboard/dist/page")), root, onBug: (error) => this.#log.error("a bug", errorFields(error)) });
     this.#http = http;
     this.#onStop("http", () => http.close());
 

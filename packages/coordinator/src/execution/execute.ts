@@ -8,6 +8,8 @@ import type { Gang, GangOptions } from "../gang/index.js";
 import { programRequest, type ProgramSet } from "../programs/build.js";
 import { programsFor } from "../programs/programs.js";
 import { type Run, runFiles } from "../runs/run.js";
+import { writeProgramView } from "../views/program-file.js";
+import { WorkerStepLog, workerStepOf } from "../views/worker-steps.js";
 import { both, orAbort } from "./abort.js";
 import { loadWeights, writeCheckpoint } from "./checkpoints.js";
 import { generateSample } from "./generate-sample.js";
@@ -103,6 +105,7 @@ async function compile({ run, job, cacheDir }: ExecutionOptions, signal: AbortSi
       if (!signal.aborted) run.enter("compiling", { activity: { what: "compile", done, total } });
     },
   });
+  writeProgramView(run.directory, set.view);
   run.log("coordinator", `program ${set.programs.train_step.hash.slice(0, 12)}: ${set.facts.parameters} parameters, ${set.facts.collectives.reduce((n, { count }) => n + count, 0)} collectives a step`);
   return set;
 }
@@ -143,8 +146,10 @@ async function train(options: ExecutionOptions, watch: Stopwatch, dataset: Datas
   const { steps, batch, seq, eval: evaluation, init } = job.train;
   const { model } = job;
   const { unigramNats } = dataset.manifest;
+  const workerSteps = new WorkerStepLog(run.directory);
   const programs = await watch.time("load", async () => {
-    const loaded = await RunPrograms.load(gang, set, { directory: dataset.directory, seed: job.seed, batch, seq });
+    const source = { directory: dataset.directory, seed: job.seed, batch, seq };
+    const loaded = await RunPrograms.load(gang, set, source, (report) => workerSteps.append(workerStepOf(report)));
     await loaded.initialize();
     if (init !== undefined) await loadWeights(init, model.config, (name, array) => loaded.putWeight(name, array));
     return loaded;

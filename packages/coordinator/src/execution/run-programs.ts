@@ -2,7 +2,7 @@ import { parametersOf, parseGraph } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import { paramName, stepName, trainMetrics } from "@lapidary/training";
 import type { ArrayData, FeedPort } from "@lapidary/worker/protocol";
-import type { ProgramPort } from "../gang/index.js";
+import type { ProgramPort, RunReport } from "../gang/index.js";
 import { type ProgramName, programNames, type ProgramSet } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
 import type { RunGang } from "./run-gang.js";
@@ -35,21 +35,23 @@ export class RunPrograms {
   readonly #hashes: Readonly<Record<ProgramName, string>>;
   readonly #states: readonly string[];
   readonly #source: BatchSource;
+  readonly #onTrained: (report: RunReport) => void;
 
-  private constructor(gang: RunGang, hashes: Readonly<Record<ProgramName, string>>, states: readonly string[], source: BatchSource) {
+  private constructor(gang: RunGang, hashes: Readonly<Record<ProgramName, string>>, states: readonly string[], source: BatchSource, onTrained: (report: RunReport) => void) {
     this.#gang = gang;
+    this.#onTrained = onTrained;
     this.#hashes = hashes;
     this.#states = states;
     this.#source = source;
   }
 
-  /** Loads the programs into the workers. */
-  static async load(gang: RunGang, set: ProgramSet, source: BatchSource): Promise<RunPrograms> {
+  /** Loads the programs into the workers. `onTrained` hears where the workers' time went in each train step. */
+  static async load(gang: RunGang, set: ProgramSet, source: BatchSource, onTrained: (report: RunReport) => void = () => undefined): Promise<RunPrograms> {
     const graphs = programNames.map((name) => parseGraph(set.programs[name].text));
     const hashes = await Promise.all(graphs.map((chip) => gang.load({ chip })));
     const train = must(graphs[programNames.indexOf("train_step")], "train step");
     const states = parametersOf(train).flatMap(({ role, attrs: { name } }) => (role === "param" || role === "optimizer" ? [name] : []));
-    return new RunPrograms(gang, Object.fromEntries(programNames.map((name, i) => [name, must(hashes[i], name)])) as Record<ProgramName, string>, states, source);
+    return new RunPrograms(gang, Object.fromEntries(programNames.map((name, i) => [name, must(hashes[i], name)])) as Record<ProgramName, string>, states, source, onTrained);
   }
 
   /** The model's weights, by Hugging Face name. */
@@ -89,7 +91,8 @@ export class RunPrograms {
     const inputs = [...this.#states, ...batchArrays];
     const ran = this.#gang.run(this.#hashes.train_step, { step, inputs: called(inputs), outputs: called([...this.#states, ...trainMetrics]), donate: inputs });
     const metrics = this.#takeScalars(trainMetrics);
-    await Promise.all([fed, ran, metrics]);
+    const [, report] = await Promise.all([fed, ran, metrics]);
+    this.#onTrained(report);
     return metrics;
   }
 

@@ -11,8 +11,9 @@ const maxBehindBytes = 16 << 20;
  * Sends a run's events as server-sent events until its `done`, or until the reader goes.
  *
  * @param after number of the last event that the reader has
+ * @param goOn whether to wait for those that are still to come
  */
-export async function sendEvents(response: ServerResponse, run: Run, after: number): Promise<void> {
+export async function sendEvents(response: ServerResponse, run: Run, after: number, goOn: boolean): Promise<void> {
   response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", connection: "keep-alive", "x-content-type-options": "nosniff" });
   response.write("retry: 1000\n\n");
   const alive = setInterval(() => response.write(": alive\n\n"), aliveEveryMs);
@@ -31,7 +32,7 @@ export async function sendEvents(response: ServerResponse, run: Run, after: numb
   if (response.destroyed) follow();
   else stop = follow;
   // Whoever has seen `done` and comes back is told that there is nothing more.
-  if (run.summary.finished_at !== undefined && !response.writableEnded) response.end();
+  if ((!goOn || run.summary.finished_at !== undefined) && !response.writableEnded) response.end();
 }
 
 /** JSON has no line feeds, so one `data` line will do. */

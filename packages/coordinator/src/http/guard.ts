@@ -20,11 +20,12 @@ export function guard(server: FastifyInstance, token: string, port: () => number
   });
 }
 
-/** From the header, the page's cookie, or (to come to the page once) the address. Only reads may be asked for with the latter two. */
+/** From the header, the page's cookie, or (to come to the page once) the address. Only reads, and writes from our own page, may be asked for with the latter two. */
 function tokenOf(request: FastifyRequest): string {
   const { authorization = "", cookie = "" } = request.headers;
   if (authorization !== "") return /^Bearer (\S+)$/.exec(authorization)?.[1] ?? "";
-  if (request.method !== "GET") return "";
+  // Browsers name the page that sends a write; by now it is our own. Without a name it is no page.
+  if (request.method !== "GET" && request.headers.origin === undefined) return "";
   const inAddress = request.url.startsWith("/?") ? new URLSearchParams(request.url.slice(2)).get("token") : null;
   return inAddress ?? cookie.split(/; */).find((part) => part.startsWith(`${tokenCookie}=`))?.slice(tokenCookie.length + 1) ?? "";
 }

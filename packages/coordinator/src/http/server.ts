@@ -18,6 +18,7 @@ import {
   reportSchema,
   shutdownRequestSchema,
   type Status,
+  streamQuerySchema,
   type Submitted,
   submitRequestSchema,
 } from "../api.js";
@@ -28,6 +29,8 @@ import { asLapidaryError, httpStatus, requestError, routeError } from "./errors.
 import { sendEvents } from "./event-source.js";
 import { guard, tokenCookie } from "./guard.js";
 import { runsPage } from "./page.js";
+import type { PageFiles } from "./page-files.js";
+import { addViewRoutes } from "./view-routes.js";
 
 /** What stands behind the API. */
 export interface Service {
@@ -47,6 +50,10 @@ export interface ServerOptions {
   readonly port: number;
   readonly token: string;
   readonly service: Service;
+  /** The dashboard; without it a plain list of runs stands in. */
+  readonly page?: PageFiles;
+  /** The project's root, with `configs`. */
+  readonly root?: string;
   /** Hears of errors that are bugs of ours. */
   readonly onBug: (error: unknown) => void;
 }
@@ -78,6 +85,8 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
     throw routeError(request.method, request.url.split("?")[0] ?? "");
   });
   server.addHook("onSend", async (_, reply) => {
+    // Who serves a page says itself what it may load.
+    if (reply.hasHeader("content-security-policy")) return void reply.headers({ "x-content-type-options": "nosniff", "referrer-policy": "no-referrer" });
     reply.headers({
       "cache-control": "no-store",
       "x-content-type-options": "nosniff",
@@ -87,6 +96,7 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
   });
   guard(server, options.token, () => port);
   addRoutes(server, options);
+  addViewRoutes(server, options);
   try {
     await server.listen({ host: "127.0.0.1", port });
   } catch (cause) {
@@ -98,7 +108,7 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
   return { port, close: () => server.close() };
 }
 
-function addRoutes(server: FastifyInstance, { service, token }: ServerOptions): void {
+function addRoutes(server: FastifyInstance, { service, token, page }: ServerOptions): void {
   const { runs } = service;
   const runOf = (request: { params: unknown }): Run => runs.get((request.params as { id: string }).id);
 
@@ -125,9 +135,10 @@ function addRoutes(server: FastifyInstance, { service, token }: ServerOptions): 
   server.get("/api/jobs/:id/checkpoints", async (request) => ({ checkpoints: await service.checkpoints(runOf(request)) }));
   server.get("/api/jobs/:id/stream", async (request, reply) => {
     const run = runOf(request);
+    const { follow } = read(streamQuerySchema, request.query, "query");
     const after = read(z.coerce.number().int().min(0), request.headers["last-event-id"] ?? 0, "Last-Event-ID");
     reply.hijack();
-    await sendEvents(reply.raw, run, after);
+    await sendEvents(reply.raw, run, after, follow);
   });
   server.post("/api/shutdown", (request) => {
     read(shutdownRequestSchema, request.body ?? undefined, "body");
@@ -138,6 +149,7 @@ function addRoutes(server: FastifyInstance, { service, token }: ServerOptions): 
     reply.type("text/html; charset=utf-8");
     if ((request.query as { token?: string }).token !== undefined)
       return reply.header("set-cookie", `${tokenCookie}=${token}; HttpOnly; SameSite=Strict; Path=/`).redirect("/", 303);
+    if (page?.isBuilt === true) return page.send(reply, "index.html");
     return reply.send(runsPage(service.status(), runs.list({ limit: 200 }).jobs, Date.now()));
   });
 }

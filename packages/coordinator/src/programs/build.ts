@@ -1,21 +1,24 @@
 import { createHash } from "node:crypto";
-import { compile, type Program } from "@lapidary/compiler";
+import { compile, type CompileOptions, type Program } from "@lapidary/compiler";
 import { type Graph, printGraph } from "@lapidary/ir";
 import { gemma, type GemmaConfig } from "@lapidary/models";
 import { compileOptions, evalStep, initGraph, nextTokenLogits, type ResolvedJob, trainState, trainStep, type UpdateConfig } from "@lapidary/training";
+import { parseTorus } from "@lapidary/topology";
+import { makeProgramView } from "../views/make-program-view.js";
+import type { ProgramView } from "../views/program-view.js";
 import { type ProgramFacts, programFacts } from "./facts.js";
 
 /** All that decides the programs of a run. JSON: its text is what the cache goes by. */
-export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "rules" | "zero" | "seed"> {
+export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "slice" | "rules" | "zero" | "seed"> {
   readonly model: GemmaConfig;
   readonly update: UpdateConfig;
   readonly batch: number;
   readonly seq: number;
 }
 
-export function programRequest({ model, train, mesh, rules, zero, seed }: ResolvedJob): ProgramRequest {
+export function programRequest({ model, train, mesh, slice, rules, zero, seed }: ResolvedJob): ProgramRequest {
   const { steps, optimizer, schedule, clip, batch, seq } = train;
-  return { mesh, rules, zero, seed, model: model.config, update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) }, batch, seq };
+  return { mesh, slice, rules, zero, seed, model: model.config, update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) }, batch, seq };
 }
 
 /** The programs of a run, by what they are for. */
@@ -32,6 +35,8 @@ export interface ProgramText {
 export interface ProgramSet {
   readonly programs: Readonly<Record<ProgramName, ProgramText>>;
   readonly facts: ProgramFacts;
+  /** Of the train step. */
+  readonly view: ProgramView;
 }
 
 /**
@@ -50,8 +55,9 @@ export function buildPrograms(request: ProgramRequest, onProgress: (done: number
   const { update, batch, seq } = request;
   const model = gemma(request.model);
   let done = 0;
-  const make = (graph: Graph, rules = request.rules): Program => {
-    const program = compile(graph, compileOptions({ ...request, rules }, graph));
+  const make = (graph: Graph, change: Partial<CompileOptions["rules"]> = {}): Program => {
+    const options = compileOptions(request, graph);
+    const program = compile(graph, { ...options, rules: { ...options.rules, ...change } as CompileOptions["rules"] });
     onProgress(++done, programNames.length);
     return program;
   };
@@ -61,9 +67,9 @@ export function buildPrograms(request: ProgramRequest, onProgress: (done: number
     init: programText(make(initGraph(trainState(model, update.optimizer), request.seed))),
     eval_step: programText(make(evalStep(model, { batch, seq }))),
     // One row of text does not divide over the data axes: every replica computes it.
-    next_token: programText(make(nextTokenLogits(model, { batch: 1, seq }), { ...request.rules, batch: [] })),
+    next_token: programText(make(nextTokenLogits(model, { batch: 1, seq }), { batch: null })),
   };
-  return { programs, facts: programFacts(train) };
+  return { programs, facts: programFacts(train), view: makeProgramView(train, parseTorus(request.slice).dims) };
 }
 
 function programText({ chip }: Program): ProgramText {

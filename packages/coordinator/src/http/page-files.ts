@@ -1,0 +1,55 @@
+import { existsSync, readFileSync } from "node:fs";
+import { extname, join } from "node:path";
+import { ExitCode, LapidaryError } from "@lapidary/std";
+import type { FastifyInstance, FastifyReply } from "fastify";
+
+const types: Readonly<Record<string, string>> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".woff2": "font/woff2",
+  ".svg": "image/svg+xml",
+};
+
+/** The page may load what lies beside it, and talk to who served it; nothing else, and no code that is not in a file of ours. */
+export const pagePolicy =
+  "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/** `index.html` of the page and what it loads, as the build laid them into a directory. */
+export class PageFiles {
+  constructor(readonly directory: string) {}
+
+  get isBuilt(): boolean {
+    return existsSync(join(this.directory, "index.html"));
+  }
+
+  read(name: string): Buffer {
+    return readFileSync(join(this.directory, name));
+  }
+
+  send(reply: FastifyReply, name: string): FastifyReply {
+    return reply
+      .headers({ "content-security-policy": pagePolicy, "cache-control": name.startsWith("assets/") ? "private, max-age=31536000, immutable" : "no-store" })
+      .type(types[extname(name)] ?? "application/octet-stream")
+      .send(this.read(name));
+  }
+
+  /** Files of the build bear a hash in their name: whoever has one need not ask again. */
+  addRoutes(server: FastifyInstance): void {
+    server.get("/assets/:file", (request, reply) => {
+      const { file } = request.params as { file: string };
+      if (!/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+$/.test(file) || !existsSync(join(this.directory, "assets", file))) throw noFile(file);
+      return this.send(reply, `assets/${file}`);
+    });
+  }
+}
+
+function noFile(file: string): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_HTTP_ROUTE",
+    message: `the page has no file ${JSON.stringify(file.slice(0, 80))}`,
+    place: "assets",
+    remedy: "load the page again: it may have been built anew",
+    exit: ExitCode.notFound,
+  });
+}

@@ -1,0 +1,148 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ExitCode, LapidaryError } from "@lapidary/std";
+import { printMesh } from "@lapidary/topology";
+import { meshOf, printJob } from "@lapidary/training";
+import type { FastifyInstance } from "fastify";
+import type { z } from "zod";
+import { isFinal } from "../api.js";
+import { acceptJob } from "../jobs.js";
+import { type Run, runFiles } from "../runs/run.js";
+import { type JobFiles, liveQuerySchema, type LogPage, logQuerySchema, rangeQuerySchema, type Snapshot, type Validated, validateRequestSchema } from "../view-api.js";
+import { chipArrays } from "../views/chip-arrays.js";
+import { Series } from "../views/downsample.js";
+import { exportPage } from "../views/export-page.js";
+import { encodeChips, encodeWorkerSteps } from "../views/frames.js";
+import { LiveHub, type WatchedRun } from "../views/live-hub.js";
+import { findLogLines } from "../views/log-lines.js";
+import { OverviewFeed } from "../views/overview-feed.js";
+import { programFile, readProgramView } from "../views/program-file.js";
+import { seriesNames } from "../views/run-history.js";
+import { readSeries } from "../views/read-series.js";
+import { readWorkerSteps } from "../views/worker-steps.js";
+import { requestError } from "./errors.js";
+import type { PageFiles } from "./page-files.js";
+import type { Service } from "./server.js";
+
+/** More of the list of runs is a page away. */
+const overviewRuns = 200;
+const snapshotPoints = 800;
+/** A run's report has a sample and a table: what is larger is none. */
+const series = (points: Series): Snapshot["series"] => points.toJson(snapshotPoints) as Snapshot["series"];
+
+export interface ViewOptions {
+  readonly service: Service;
+  readonly page?: PageFiles | undefined;
+  /** The project's root, with `configs`. */
+  readonly root?: string | undefined;
+}
+
+/** The routes of `view-api.ts`. */
+export function addViewRoutes(server: FastifyInstance, { service, page, root }: ViewOptions): void {
+  const hub = new LiveHub();
+  const overview = new OverviewFeed({ status: () => service.status(), jobs: () => service.runs.list({ limit: overviewRuns }).jobs });
+  server.addHook("preClose", async () => {
+    hub.close();
+    overview.close();
+  });
+  const runOf = (request: { params: unknown }): Run => service.runs.get((request.params as { id: string }).id);
+  const watched = (run: Run): WatchedRun => ({ id: run.id, directory: run.directory, isFinal: () => isFinal(run.state) });
+  const snapshotOf = (run: Run): Snapshot => {
+    const history = hub.history(watched(run));
+    const report = join(run.directory, runFiles.report);
+    return {
+      last_id: history.lastId,
+      job: service.detail(run),
+      series: series(history.series),
+      evals: history.evals,
+      states: history.states,
+      logs: history.logs,
+      log_count: history.logCount,
+      yaml: readFileSync(join(run.directory, runFiles.job), "utf8"),
+      has_program: existsSync(programFile(run.directory)),
+      ...(existsSync(report) ? { report: JSON.parse(readFileSync(report, "utf8")) } : {}),
+    };
+  };
+
+  server.get("/api/live", (_, reply) => {
+    reply.hijack();
+    overview.add(reply.raw);
+  });
+  server.get("/api/jobs/:id/snapshot", (request): Snapshot => snapshotOf(runOf(request)));
+  server.get("/api/jobs/:id/live", (request, reply) => {
+    const run = runOf(request);
+    const { after } = read(liveQuerySchema, request.headers["last-event-id"] === undefined ? request.query : { after: request.headers["last-event-id"] }, "query");
+    reply.hijack();
+    hub.streamEvents(watched(run), reply.raw, after);
+  });
+  server.get("/api/jobs/:id/frames", (request, reply) => {
+    const run = runOf(request);
+    const view = readProgramView(run.directory);
+    const workers = service.detail(run).workers?.length ?? readWorkerSteps(run.directory, 0, 1, 2).workers;
+    reply.hijack();
+    hub.streamFrames(watched(run), reply.raw, view === undefined ? [] : [encodeChips(chipArrays(view, workers))]);
+  });
+  server.get("/api/jobs/:id/program", (request, reply) => {
+    const run = runOf(request);
+    if (!existsSync(programFile(run.directory))) throw noProgram(run);
+    return reply.type("application/json; charset=utf-8").send(readFileSync(programFile(run.directory)));
+  });
+  server.get("/api/jobs/:id/series", async (request) => {
+    const { from, to, points } = read(rangeQuerySchema, request.query, "query");
+    const run = runOf(request);
+    const found = new Series(seriesNames, points);
+    await readSeries(run.directory, from, to, found);
+    return found.toJson(points);
+  });
+  server.get("/api/jobs/:id/worker-steps", (request, reply) => {
+    const { from, to, points } = read(rangeQuerySchema, request.query, "query");
+    const { workers, steps } = readWorkerSteps(runOf(request).directory, from, to, points);
+    return reply.type("application/octet-stream").send(Buffer.from(encodeWorkerSteps(workers, steps)));
+  });
+  server.get("/api/jobs/:id/log-lines", (request): Promise<LogPage> => findLogLines(runOf(request).directory, read(logQuerySchema, request.query, "query")));
+  server.get("/api/jobs/:id/page.html", (request, reply) => {
+    const run = runOf(request);
+    if (page?.isBuilt !== true) throw noPage();
+    return reply
+      .headers({ "content-disposition": `attachment; filename="${run.id}.html"` })
+      .type("text/html; charset=utf-8")
+      .send(exportPage(page, snapshotOf(run), run.directory));
+  });
+  if (page !== undefined) page.addRoutes(server);
+  if (root === undefined) return;
+  server.get("/api/job-files", (): JobFiles => ({ files: jobFiles(root) }));
+  server.post("/api/validate", (request): Validated => {
+    const job = acceptJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
+    return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)) };
+  });
+}
+
+/** The project's job files, those in folders too. */
+function jobFiles(root: string): JobFiles["files"] {
+  const directory = join(root, "configs/jobs");
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".yaml"))
+    .sort()
+    .map((name) => ({ name: name.replace(/\.yaml$/, ""), path: `configs/jobs/${name}`, text: readFileSync(join(directory, name), "utf8") }));
+}
+
+function read<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw requestError(parsed.error, where);
+  return parsed.data;
+}
+
+function noProgram(run: Run): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_JOB_NO_PROGRAM",
+    message: `job ${run.id} has no program: it is ${run.state}`,
+    place: run.id,
+    remedy: isFinal(run.state) ? "launch it again: it ended before it was compiled, or by an earlier version" : "wait until it is compiled",
+    exit: ExitCode.notFinished,
+  });
+}
+
+function noPage(): LapidaryError {
+  return new LapidaryError({ code: "LAP_PAGE_NOT_BUILT", message: "the dashboard has not been built", place: "packages/dashboard/dist/page", remedy: "run `npm run setup build`" });
+}

@@ -1,0 +1,159 @@
+/** Pure: the coordinator keeps a run's history in it, and the page goes on with what the coordinator sent. */
+
+/** Buckets of neighbouring steps, oldest first. Of each column the least, the greatest and the last value in the bucket. */
+export interface SeriesJson {
+  /** Steps that one bucket spans. */
+  readonly width: number;
+  /** The last step in each bucket. */
+  readonly step: readonly number[];
+  readonly columns: Readonly<Record<string, { readonly min: readonly number[]; readonly max: readonly number[]; readonly last: readonly number[] }>>;
+}
+
+interface Column {
+  min: number[];
+  max: number[];
+  last: number[];
+}
+
+/**
+ * Columns of numbers over steps, in bounded memory: when there are more buckets than `capacity`, neighbours are merged and buckets span twice as
+ * many steps. What is kept of a bucket shows every spike.
+ *
+ *     steps    1 2 3 4 5 6 7 8        capacity 4
+ *     width 1  1 2 3 4
+ *     width 2  1-2 3-4 5-6 7-8
+ *
+ * A step that is not above the last one begins again there (a run that went back to a checkpoint): what lies behind it is forgotten.
+ */
+export class Series {
+  readonly capacity: number;
+  readonly #names: readonly string[];
+  #width = 1;
+  #step: number[] = [];
+  #columns: Column[];
+
+  constructor(names: readonly string[], capacity: number) {
+    this.capacity = Math.max(2, capacity);
+    this.#names = names;
+    this.#columns = names.map(() => ({ min: [], max: [], last: [] }));
+  }
+
+  static from(json: SeriesJson, names: readonly string[], capacity: number): Series {
+    const series = new Series(names, capacity);
+    series.#width = json.width;
+    series.#step = [...json.step];
+    series.#columns = names.map((name) => {
+      const column = json.columns[name];
+      const empty = json.step.map(() => Number.NaN);
+      return { min: [...(column?.min ?? empty)], max: [...(column?.max ?? empty)], last: [...(column?.last ?? empty)] };
+    });
+    series.#shrink();
+    return series;
+  }
+
+  get length(): number {
+    return this.#step.length;
+  }
+
+  get lastStep(): number {
+    return this.#step.at(-1) ?? 0;
+  }
+
+  get width(): number {
+    return this.#width;
+  }
+
+  /** Values in the order of the names. */
+  add(step: number, values: readonly number[]): void {
+    while (this.#step.length > 0 && step <= this.lastStep) this.#dropLast();
+    const at = this.#step.length - 1;
+    if (at >= 0 && this.#bucketOf(this.lastStep) === this.#bucketOf(step)) {
+      this.#step[at] = step;
+      this.#columns.forEach((column, i) => merge(column, at, values[i] ?? Number.NaN, values[i] ?? Number.NaN, values[i] ?? Number.NaN));
+      return;
+    }
+    this.#step.push(step);
+    this.#columns.forEach((column, i) => {
+      const value = values[i] ?? Number.NaN;
+      column.min.push(value);
+      column.max.push(value);
+      column.last.push(value);
+    });
+    this.#shrink();
+  }
+
+  steps(): readonly number[] {
+    return this.#step;
+  }
+
+  column(name: string): { readonly min: readonly number[]; readonly max: readonly number[]; readonly last: readonly number[] } {
+    return this.#columns[this.#names.indexOf(name)] ?? { min: [], max: [], last: [] };
+  }
+
+  /** With at most `points` buckets; values to seven digits. */
+  toJson(points: number): SeriesJson {
+    const small = this.#step.length <= points ? this : this.#resized(points);
+    return {
+      width: small.#width,
+      step: [...small.#step],
+      columns: Object.fromEntries(this.#names.map((name, i) => [name, roundColumn(small.#columns[i] ?? { min: [], max: [], last: [] })])),
+    };
+  }
+
+  #resized(points: number): Series {
+    const copy = new Series(this.#names, points);
+    copy.#width = this.#width;
+    copy.#step = [...this.#step];
+    copy.#columns = this.#columns.map(({ min, max, last }) => ({ min: [...min], max: [...max], last: [...last] }));
+    copy.#shrink();
+    return copy;
+  }
+
+  #bucketOf(step: number): number {
+    return Math.floor((step - 1) / this.#width);
+  }
+
+  #shrink(): void {
+    while (this.#step.length > this.capacity) {
+      this.#width *= 2;
+      const steps = this.#step;
+      const columns = this.#columns;
+      this.#step = [];
+      this.#columns = columns.map(() => ({ min: [], max: [], last: [] }));
+      steps.forEach((step, from) => {
+        const at = this.#step.length - 1;
+        const same = at >= 0 && this.#bucketOf(this.#step[at] ?? 0) === this.#bucketOf(step);
+        if (same) this.#step[at] = step;
+        else this.#step.push(step);
+        this.#columns.forEach((column, i) => {
+          const { min, max, last } = columns[i] ?? { min: [], max: [], last: [] };
+          if (same) return merge(column, at, min[from] ?? Number.NaN, max[from] ?? Number.NaN, last[from] ?? Number.NaN);
+          column.min.push(min[from] ?? Number.NaN);
+          column.max.push(max[from] ?? Number.NaN);
+          column.last.push(last[from] ?? Number.NaN);
+        });
+      });
+    }
+  }
+
+  #dropLast(): void {
+    this.#step.pop();
+    for (const { min, max, last } of this.#columns) {
+      min.pop();
+      max.pop();
+      last.pop();
+    }
+  }
+}
+
+function merge(column: Column, at: number, min: number, max: number, last: number): void {
+  column.min[at] = least(column.min[at], min);
+  column.max[at] = greatest(column.max[at], max);
+  column.last[at] = last;
+}
+
+const least = (a: number | undefined, b: number): number => (a === undefined || Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.min(a, b));
+const greatest = (a: number | undefined, b: number): number => (a === undefined || Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.max(a, b));
+
+const roundColumn = ({ min, max, last }: Column): Column => ({ min: min.map(round), max: max.map(round), last: last.map(round) });
+const round = (value: number): number => Number(value.toPrecision(7));

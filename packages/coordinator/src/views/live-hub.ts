@@ -1,0 +1,145 @@
+import type { ServerResponse } from "node:http";
+import type { StreamEvent } from "../api.js";
+import { RunHistory } from "./run-history.js";
+import { encodeWorkerSteps } from "./frames.js";
+import { WorkerStepTail } from "./worker-steps.js";
+
+/** News is gathered for so long, and then sent to all viewers as one message. */
+const gatherMs = 200;
+const aliveEveryMs = 15_000;
+/** A viewer that is further behind is dropped; its browser comes back with the last number it saw. */
+const maxBehindBytes = 1 << 20;
+/** Histories of runs that nobody watches just now. */
+const maxIdleHistories = 12;
+
+export interface WatchedRun {
+  readonly id: string;
+  readonly directory: string;
+  readonly isFinal: () => boolean;
+}
+
+/**
+ * Tells viewers of runs what is new. The cost of a run is reading what its files have grown by, five times a second while anybody watches;
+ * the cost of a viewer is one write. Nobody is waited for.
+ *
+ *     journal ──► history ──► text, made once ──►  viewer  viewer  viewer ✂ (too far behind)
+ */
+export class LiveHub {
+  readonly #histories = new Map<string, RunHistory>();
+  readonly #watches = new Map<string, Watch>();
+  #closed = false;
+
+  history(run: WatchedRun): RunHistory {
+    const known = this.#histories.get(run.id);
+    const history = known ?? new RunHistory(run.directory);
+    this.#histories.delete(run.id);
+    this.#histories.set(run.id, history);
+    for (const id of this.#histories.keys()) {
+      if (this.#histories.size <= maxIdleHistories + this.#watches.size) break;
+      if (!this.#watches.has(id) && id !== run.id) this.#histories.delete(id);
+    }
+    // While it is watched, what is new goes through the watch, which has to tell it.
+    if (!this.#watches.has(run.id)) history.refresh();
+    return history;
+  }
+
+  /** Server-sent events after number `after`: `events` with a list, `reset` when too many were missed, `end` once there will be no more. */
+  streamEvents(run: WatchedRun, response: ServerResponse, after: number): void {
+    response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", "x-content-type-options": "nosniff" });
+    response.write("retry: 1000\n\n");
+    const missed = this.history(run).since(after);
+    if (missed === undefined) response.write(`event: reset\ndata: {}\n\n`);
+    else if (missed.length > 0) response.write(eventsText(missed));
+    this.#watch(run).addEvents(response);
+  }
+
+  /** Binary frames: the times of workers in each step from now on, after `first`. */
+  streamFrames(run: WatchedRun, response: ServerResponse, first: readonly Uint8Array[]): void {
+    response.writeHead(200, { "content-type": "application/octet-stream", "cache-control": "no-store", "x-content-type-options": "nosniff" });
+    for (const frame of first) response.write(frame);
+    response.flushHeaders();
+    this.#watch(run).addFrames(response);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const watch of this.#watches.values()) watch.close();
+    this.#watches.clear();
+  }
+
+  #watch(run: WatchedRun): Watch {
+    const known = this.#watches.get(run.id);
+    if (known !== undefined) return known;
+    const watch = new Watch(run, this.history(run), () => this.#watches.delete(run.id));
+    if (!this.#closed) this.#watches.set(run.id, watch);
+    return watch;
+  }
+}
+
+/** The viewers of one run. It ends with the last of them, or once the run is over and all is told. */
+class Watch {
+  readonly #events = new Set<ServerResponse>();
+  readonly #frames = new Set<ServerResponse>();
+  readonly #tail: WorkerStepTail;
+  readonly #timer: NodeJS.Timeout;
+  #sinceAlive = 0;
+
+  constructor(
+    private readonly run: WatchedRun,
+    private readonly history: RunHistory,
+    private readonly onEnd: () => void,
+  ) {
+    this.#tail = new WorkerStepTail(run.directory);
+    this.#tail.skip();
+    this.#timer = setInterval(() => this.#tick(), gatherMs);
+    this.#timer.unref();
+  }
+
+  addEvents(response: ServerResponse): void {
+    this.#add(this.#events, response);
+  }
+
+  addFrames(response: ServerResponse): void {
+    this.#add(this.#frames, response);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const response of [...this.#events, ...this.#frames]) response.end();
+    this.onEnd();
+  }
+
+  #add(viewers: Set<ServerResponse>, response: ServerResponse): void {
+    viewers.add(response);
+    response.once("close", () => {
+      viewers.delete(response);
+      if (this.#events.size + this.#frames.size === 0) this.close();
+    });
+  }
+
+  #tick(): void {
+    // Asked before the files are read: what is final has been written by now.
+    const over = this.run.isFinal();
+    const news = this.history.refresh();
+    if (news.length > 0) this.#send(this.#events, eventsText(news));
+    const steps = this.#tail.read();
+    if (steps.length > 0) this.#send(this.#frames, encodeWorkerSteps(steps[0]?.times.length ?? 0, steps));
+    this.#sinceAlive += gatherMs;
+    if (this.#sinceAlive >= aliveEveryMs) {
+      this.#sinceAlive = 0;
+      this.#send(this.#events, ": alive\n\n");
+    }
+    if (!over) return;
+    this.#send(this.#events, "event: end\ndata: {}\n\n");
+    this.close();
+  }
+
+  #send(viewers: ReadonlySet<ServerResponse>, text: string | Uint8Array): void {
+    for (const response of viewers) {
+      if (response.writableLength > maxBehindBytes) response.destroy();
+      else response.write(text);
+    }
+  }
+}
+
+const eventsText = (events: readonly StreamEvent[]): string => `id: ${events.at(-1)?.id ?? 0}\nevent: events\ndata: ${JSON.stringify(events)}\n\n`;

@@ -1,0 +1,17 @@
+import { createReadStream, existsSync } from "node:fs";
+import { createInterface } from "node:readline";
+import type { TrainRow } from "../api.js";
+import { journalFiles } from "../runs/journal.js";
+import type { Series } from "./downsample.js";
+import { seriesNames } from "./run-history.js";
+
+/** Adds the train rows of steps `from` to `to`, reading the file piece by piece. */
+export async function readSeries(directory: string, from: number, to: number, into: Series): Promise<void> {
+  const path = journalFiles.metrics(directory);
+  if (!existsSync(path)) return;
+  for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
+    if (!line.includes('"kind":"train"') || !line.endsWith("}")) continue;
+    const row = JSON.parse(line) as TrainRow;
+    if (row.step >= from && row.step <= to) into.add(row.step, seriesNames.map((name) => row[name]));
+  }
+}
