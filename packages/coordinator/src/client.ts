@@ -103,17 +103,19 @@ export class CoordinatorClient {
    * A job's events from behind number `after` to its `done`, live. A broken connection is taken up where it broke.
    *
    * @param signal ends the iteration without an error
+   * @param follow false: only what has happened so far
    */
-  async *stream(id: string, options: { readonly after?: number; readonly signal?: AbortSignal } = {}): AsyncGenerator<StreamEvent, void, undefined> {
-    const { signal } = options;
+  async *stream(id: string, options: { readonly after?: number; readonly signal?: AbortSignal; readonly follow?: boolean } = {}): AsyncGenerator<StreamEvent, void, undefined> {
+    const { signal, follow = true } = options;
     let after = options.after ?? 0;
     for (let broken = 0; ; ) {
       try {
-        for await (const event of this.#connectStream(id, after, signal)) {
+        for await (const event of this.#connectStream(id, after, follow, signal)) {
           [after, broken] = [event.id, 0];
           yield event;
           if (event.event === "done") return;
         }
+        if (!follow) return;
         // It ended without `done`: either the reader had seen that before, or the coordinator is going.
         if ((await this.get(id)).finished_at !== undefined) return;
       } catch (error) {
@@ -126,8 +128,8 @@ export class CoordinatorClient {
     }
   }
 
-  async *#connectStream(id: string, after: number, signal: AbortSignal | undefined): AsyncGenerator<StreamEvent> {
-    const response = await this.#fetch("GET", jobPath(id, "stream"), { headers: { accept: "text/event-stream", "last-event-id": String(after) }, ...(signal === undefined ? {} : { signal }) });
+  async *#connectStream(id: string, after: number, follow: boolean, signal: AbortSignal | undefined): AsyncGenerator<StreamEvent> {
+    const response = await this.#fetch("GET", `${jobPath(id, "stream")}?follow=${follow}`, { headers: { accept: "text/event-stream", "last-event-id": String(after) }, ...(signal === undefined ? {} : { signal }) });
     try {
       yield* readEvents(response.body ?? new ReadableStream<Uint8Array>());
     } catch (cause) {
