@@ -26,7 +26,8 @@ export const commandTree: CommandSpec = {
       name: "start",
       summary: "start everything, train the quick-start job, show what came of it",
       group: machine,
-      run: async (context) => (await import("./commands/start.js")).start(context),
+      arguments: [{ ...overrides, description: "key=value pairs applied to the quick-start job, such as train.steps=50" }],
+      run: async (context, given) => (await import("./commands/start.js")).start(context, given.list("overrides")),
     },
     {
       name: "up",

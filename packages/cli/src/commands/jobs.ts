@@ -134,11 +134,8 @@ export async function cancelJob(context: Context, id: string): Promise<ExitCode>
 export async function jobEvents(context: Context, id: string, follow: boolean): Promise<ExitCode> {
   const { console, interrupts } = context;
   const client = await connect(context);
-  // Ask first: an unknown run is an error, not an empty stream.
-  const { last_event } = { last_event: undefined, ...(await client.get(id)) };
-  void last_event;
-  for await (const event of client.stream(id, { signal: interrupts.signal })) console.result(event, () => eventText(event));
-  void follow;
+  for await (const event of client.stream(id, { follow, signal: interrupts.signal })) console.result(event, () => eventText(event));
+  interrupts.signal.throwIfAborted();
   return ExitCode.done;
 }
 

@@ -1,3 +1,4 @@
+import type { SubmitRequest } from "@lapidary/coordinator/api";
 import { CoordinatorClient, findConnection } from "@lapidary/coordinator/client";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";
@@ -13,12 +14,14 @@ const quickstart = "quickstart";
  * `npm start`: everything is started, the quick-start job trained, its report shown. In a terminal all stays up until Ctrl-C; without one it
  * ends when the job does. What this command started, it stops, however it ends.
  */
-export async function start(context: Context): Promise<ExitCode> {
+export async function start(context: Context, overrides: readonly string[]): Promise<ExitCode> {
   const { console, interrupts } = context;
+  // A mistake in the words is told before anything starts.
+  const request = await submission(context, { job: quickstart, overrides, name: undefined, priority: undefined });
   const running = await findRunning(context);
   if (running !== undefined) {
     console.say(`using the coordinator that is up: ${running.pageUrl}`);
-    return train(context, running);
+    return train(context, running, request);
   }
   const progress = console.progress();
   progress.update("start Redis, the coordinator and its workers");
@@ -26,7 +29,7 @@ export async function start(context: Context): Promise<ExitCode> {
   progress.end();
   try {
     console.say(`dashboard  ${client.pageUrl}`);
-    const exit = await train(context, client);
+    const exit = await train(context, client, request);
     if (console.interactive) await stayUp(context, client);
     return exit;
   } finally {
@@ -54,9 +57,9 @@ async function findRunning({ home }: Context): Promise<CoordinatorClient | undef
   }
 }
 
-async function train(context: Context, client: CoordinatorClient): Promise<ExitCode> {
+async function train(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<ExitCode> {
   const { interrupts } = context;
-  const { id } = await orInterrupted(submit(context, client, await submission(context, { job: quickstart, overrides: [], name: undefined, priority: undefined })), interrupts.signal);
+  const { id } = await orInterrupted(submit(context, client, request), interrupts.signal);
   const ending = await followJob(context, client, id, interrupts.signal);
   if (ending === undefined) throw interruptedError();
   return orInterrupted(finish(context, client, id, ending), interrupts.signal);
