@@ -2,6 +2,7 @@ import type { Graph, TensorType, ValueId } from "@lapidary/ir";
 import type { MemoryPlan } from "./memory/index.js";
 import type { Schedule } from "./schedule/index.js";
 import type { Propagated } from "./propagate/index.js";
+import type { RematPolicy } from "./rematerialize/index.js";
 import type { AtomId, Mesh, WorkerGrid } from "@lapidary/topology";
 
 /**
@@ -17,6 +18,8 @@ export interface Program {
   readonly schedule: Schedule;
   /** A chip's buffers over the step. */
   readonly memory: MemoryPlan;
+  /** What the backward pass computes again, and what rests on the host meanwhile. */
+  readonly remat: RematPolicy;
   /** Where every sharding comes from, and which claims lost: what `explain` tells. */
   readonly propagated: Propagated;
 }

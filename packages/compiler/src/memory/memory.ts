@@ -35,10 +35,19 @@ export interface BufferPlan {
   readonly offset: number;
 }
 
-export function planMemory(graph: Graph, { order, startBefore }: Schedule): MemoryPlan {
+/** How values rest in a chip's memory: by default as the program types them, fused as `fusedValues` says. A simulated chip has views of its own. */
+export interface MemoryView {
+  readonly bytes: (value: Value) => number;
+  /** Values without a buffer of their own. */
+  readonly fused: readonly boolean[];
+  /** Values that rest elsewhere after one step and are back at another. */
+  readonly away?: ReadonlyMap<ValueId, { readonly after: number; readonly back: number }>;
+}
+
+export function planMemory(graph: Graph, { order, startBefore }: Schedule, view: MemoryView = { bytes: (value) => bytesOf(value.type), fused: fusedValues(graph) }): MemoryPlan {
   const step = new Map(order.map((id, i) => [id, i]));
   const last = order.length;
-  const fused = fusedValues(graph);
+  const { bytes, fused } = view;
   const end = graph.values.map(() => -1);
   const valueOf = (id: ValueId): Value => must(graph.values[id], "value");
   const isView = (value: Value): boolean => value.op === "reshape" || fused[value.id] === true;
@@ -74,11 +83,14 @@ export function planMemory(graph: Graph, { order, startBefore }: Schedule): Memo
       const lastRead = end[value.id] ?? -1;
       // The next state is written where the present one lies once nobody reads that any more.
       const nextWritten = handsOver ? (step.get(next) ?? last) : last;
-      requests.push({ value: value.id, bytes: bytesOf(value.type), kind: classOf(value), from: -1, to: handsOver && lastRead <= nextWritten ? nextWritten - 1 : last });
+      requests.push({ value: value.id, bytes: bytes(value), kind: classOf(value), from: -1, to: handsOver && lastRead <= nextWritten ? nextWritten - 1 : last });
       continue;
     }
     const at = must(step.get(value.id), "step");
-    requests.push({ value: value.id, bytes: bytesOf(value.type), kind: classOf(value), from: startBefore.get(value.id) ?? at, to: Math.max(at, end[value.id] ?? at) });
+    const request = { value: value.id, bytes: bytes(value), kind: classOf(value), from: startBefore.get(value.id) ?? at, to: Math.max(at, end[value.id] ?? at) };
+    const away = view.away?.get(value.id);
+    if (away === undefined) requests.push(request);
+    else requests.push({ ...request, to: away.after }, { ...request, from: away.back });
   }
   const buffers = placeBuffers(requests);
   const live = liveBytes(buffers, last);

@@ -6,10 +6,12 @@ import { type Graph, GraphBuilder, type Value, type ValueId } from "@lapidary/ir
  *
  * - `none`: everything is kept;
  * - `dots`: results of products (JAX's `dots_saveable`); what lies between them, elementwise work and reductions, is done again;
- * - `full`: only what enters and leaves a block.
+ * - `full`: only what enters and leaves a block;
+ * - `offload`: as `full`, and the projections that attention reads (products of a weight that reach a batched product through no other product): a chip
+ *   keeps these in its host's memory between the passes.
  */
-export type RematPolicy = "none" | "dots" | "full";
-export const rematPolicies: readonly RematPolicy[] = ["none", "dots", "full"];
+export type RematPolicy = "none" | "dots" | "full" | "offload";
+export const rematPolicies: readonly RematPolicy[] = ["none", "dots", "full", "offload"];
 
 /**
  * Gives the backward pass copies of forward values instead of the values themselves, computed (`recompute` phase) right before their first use
@@ -50,10 +52,11 @@ export function blockOf(value: Value): string | undefined {
   return /^(?:[^.()]+\.)*?[^.()]+\.\d+(?=\.)/.exec(value.name)?.[0];
 }
 
-function keptValues(graph: Graph, policy: "dots" | "full"): boolean[] {
+function keptValues(graph: Graph, policy: Exclude<RematPolicy, "none">): boolean[] {
+  const offloaded = policy === "offload" ? projectionsOfAttention(graph) : undefined;
   const kept = graph.values.map((value) => {
     if (value.phase !== undefined || value.op === "parameter" || value.op === "constant" || value.role !== undefined || blockOf(value) === undefined) return true;
-    return policy === "dots" && value.op === "dot_general";
+    return (policy === "dots" && value.op === "dot_general") || offloaded?.has(value.id) === true;
   });
   for (const value of graph.values) {
     if (value.phase !== undefined) continue;
@@ -61,4 +64,19 @@ function keptValues(graph: Graph, policy: "dots" | "full"): boolean[] {
   }
   for (const { value } of graph.outputs) kept[value] = true;
   return kept;
+}
+
+/** Products without batch dims that reach one with batch dims through other ops than products. */
+function projectionsOfAttention(graph: Graph): Set<ValueId> {
+  const found = new Set<ValueId>();
+  const seen = new Set<ValueId>();
+  const trace = (id: ValueId): void => {
+    if (seen.has(id)) return;
+    seen.add(id);
+    const value = must(graph.values[id], "value");
+    if (value.op !== "dot_general") for (const input of value.inputs) trace(input);
+    else if (value.attrs.batch.length === 0) found.add(id);
+  };
+  for (const value of graph.values) if (value.phase === undefined && value.op === "dot_general" && value.attrs.batch.length > 0) for (const id of value.inputs) trace(id);
+  return found;
 }
