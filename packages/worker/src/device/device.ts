@@ -1,6 +1,7 @@
 import { type Dtype, sizeOf } from "@lapidary/ir";
 import { assert } from "@lapidary/std";
 import type { Numbers } from "../blocks.js";
+import { type FusedOp, loadFusedOp } from "./fused-op.js";
 import { NativeOps } from "./native-ops.js";
 import { type BackendName, type DeviceTensor, type LoadedTfjs, type TfjsCore, loadTfjs } from "./tfjs.js";
 
@@ -15,6 +16,8 @@ export class Device {
   readonly backend: BackendName;
   /** TensorFlow ops by name, where there is TensorFlow. */
   readonly native: NativeOps | undefined;
+  /** Kernels of level 3, where set-up could build them. */
+  readonly fused: FusedOp | undefined;
   readonly fallbackReason: string | undefined;
   #level1Calls = 0;
   #productsRound: boolean | undefined;
@@ -23,12 +26,14 @@ export class Device {
     this.tf = loaded.tf;
     this.backend = loaded.name;
     this.native = loaded.node === undefined ? undefined : new NativeOps(loaded.node);
+    const fused = loaded.node === undefined ? undefined : loadFusedOp(loaded.node);
+    this.fused = typeof fused === "string" ? undefined : fused;
     this.fallbackReason = loaded.fallbackReason;
   }
 
   /** Kernels called so far. */
   get kernelCalls(): number {
-    return this.#level1Calls + (this.native?.calls ?? 0);
+    return this.#level1Calls + (this.native?.calls ?? 0) + (this.fused?.calls ?? 0);
   }
 
   /** Kernels of level 1 say that they call the backend. */

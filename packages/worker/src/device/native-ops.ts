@@ -39,7 +39,11 @@ export class NativeOps {
   /** Rounds f32 to the nearest bf16, ties to even, and back: two casts, of which tfjs sees the second result alone. */
   bindRoundToBf16(): Bound {
     const { binding } = this.#node;
-    const cast = (from: number, to: number): OpAttribute[] => [this.#typeOf("SrcT", from), this.#typeOf("DstT", to), this.bool("Truncate", false)];
+    const cast = (from: number, to: number): OpAttribute[] => [
+      this.#typeOf("SrcT", from),
+      this.#typeOf("DstT", to),
+      this.bool("Truncate", false),
+    ];
     const narrow = cast(binding.TF_FLOAT, tfBfloat16);
     const widen = cast(tfBfloat16, binding.TF_FLOAT);
     return (inputs) => {

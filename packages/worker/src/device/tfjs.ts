@@ -62,7 +62,8 @@ export async function loadTfjs(wanted: BackendName = "tensorflow"): Promise<Load
   if (wanted === "tensorflow") {
     try {
       const tf = require("@tensorflow/tfjs-node-gpu") as TfjsCore;
-      await tf.ready();
+      // Another backend may have been chosen in this process meanwhile.
+      await tf.setBackend("tensorflow");
       return { tf, name: "tensorflow", node: tf.backend() as unknown as NodeBackend, fallbackReason: undefined };
     } catch (error) {
       fallbackReason = error instanceof Error ? (error.message.split("\n")[0] ?? error.message) : String(error);

@@ -1,12 +1,22 @@
 import { type HostProgram, lower } from "@lapidary/compiler";
 import type { Peers } from "@lapidary/fabric";
-import { type CollectiveName, type Graph, type TensorType, collectiveNames } from "@lapidary/ir";
+import { type CollectiveName, type TensorType, collectiveNames } from "@lapidary/ir";
 import { type Clock, assert, must } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, atomsSize } from "@lapidary/topology";
 import type { Device } from "../device/device.js";
+import type { BoundFused } from "../device/fused-op.js";
 import type { Bound } from "../device/native-ops.js";
 import type { DeviceTensor } from "../device/tfjs.js";
-import { type KernelContext, type KernelName, type Numerics, type Placement, bindKernel, blockPlacement, wholePlacement } from "../kernels/index.js";
+import { type FusedCall, fusedItems, unfusedItems } from "../fusion/index.js";
+import {
+  type KernelContext,
+  type KernelName,
+  type Numerics,
+  type Placement,
+  bindKernel,
+  blockPlacement,
+  wholePlacement,
+} from "../kernels/index.js";
 import { makePlan } from "../plan/make-plan.js";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import { downloadAs, portsOf } from "./chipwise.js";
@@ -21,6 +31,8 @@ export interface StackedOptions {
   readonly peers: Peers | undefined;
   readonly numerics: Numerics;
   readonly clock: Clock;
+  /** Whether chains of memory-bound kernels are joined, where the device has the kernels for it (it is the default). */
+  readonly fuse?: boolean;
 }
 
 /** The executor that trains: one tensor a value for the whole block of chips. What crosses the block's edge goes to the peers. */
@@ -36,7 +48,11 @@ export function stackedExecutor(options: StackedOptions): Executor {
   };
 }
 
-export function loadHostProgram(program: HostProgram, options: StackedOptions, ports: { readonly parameters: readonly Port[]; readonly outputs: readonly Port[] }): StackedProgram {
+export function loadHostProgram(
+  program: HostProgram,
+  options: StackedOptions,
+  ports: { readonly parameters: readonly Port[]; readonly outputs: readonly Port[] },
+): StackedProgram {
   const { device, numerics } = options;
   const plan = makePlan(program.graph, { roundProducts: numerics === "mxu" && !device.productsRoundToBf16 });
   return new StackedProgram(program, plan, options, ports);
@@ -44,6 +60,7 @@ export function loadHostProgram(program: HostProgram, options: StackedOptions, p
 
 /** What happens at one place of the order. `frees` are dead from here on; parameters among them only if donated. */
 type Step =
+  | { readonly kind: "fused"; readonly node: PlanNode; readonly call: FusedCall; readonly run: BoundFused; readonly frees: readonly NodeId[] }
   | { readonly kind: "kernel"; readonly node: PlanNode; readonly run: Bound; readonly isGemm: boolean; readonly frees: readonly NodeId[] }
   | { readonly kind: "start"; readonly node: PlanNode; readonly run: Crossing; readonly frees: readonly NodeId[] }
   | { readonly kind: "finish"; readonly node: PlanNode; readonly frees: readonly NodeId[] };
@@ -58,13 +75,17 @@ export class StackedProgram implements Executable {
   readonly #constants: readonly (DeviceTensor | undefined)[];
   readonly #kept: DeviceTensor[] = [];
   readonly #parameterNodes: readonly NodeId[];
-  #gemm_ms = 0;
-  #otherKernels_ms = 0;
-  #fabricWait_ms = 0;
+  /** By step, milliseconds over all runs. */
+  readonly #stepTimes_ms: Float64Array;
   #total_ms = 0;
   #runs = 0;
 
-  constructor(program: HostProgram, plan: Plan, options: StackedOptions, ports: { readonly parameters: readonly Port[]; readonly outputs: readonly Port[] }) {
+  constructor(
+    program: HostProgram,
+    plan: Plan,
+    options: StackedOptions,
+    ports: { readonly parameters: readonly Port[]; readonly outputs: readonly Port[] },
+  ) {
     ({ parameters: this.parameters, outputs: this.outputs } = ports);
     this.plan = plan;
     this.#clock = options.clock;
@@ -73,6 +94,7 @@ export class StackedProgram implements Executable {
     const binder = new Binder(program, plan, options, this.#kept);
     this.#constants = binder.computeConstants();
     this.#steps = binder.steps();
+    this.#stepTimes_ms = new Float64Array(this.#steps.length);
   }
 
   /** Kernels and collectives of one run. */
@@ -81,7 +103,20 @@ export class StackedProgram implements Executable {
   }
 
   get times(): Executable["times"] {
-    return { gemm_ms: this.#gemm_ms, otherKernels_ms: this.#otherKernels_ms, fabricWait_ms: this.#fabricWait_ms, total_ms: this.#total_ms, runs: this.#runs };
+    const sum = (wanted: (step: Step) => boolean): number =>
+      this.#steps.reduce((total, step, i) => (wanted(step) ? total + (this.#stepTimes_ms[i] ?? 0) : total), 0);
+    return {
+      gemm_ms: sum((step) => step.kind === "kernel" && step.isGemm),
+      otherKernels_ms: sum((step) => step.kind === "start" || step.kind === "fused" || (step.kind === "kernel" && !step.isGemm)),
+      fabricWait_ms: sum((step) => step.kind === "finish"),
+      total_ms: this.#total_ms,
+      runs: this.#runs,
+    };
+  }
+
+  /** Where the time went: for each kernel and collective, in order, milliseconds over all runs. */
+  profile(): { readonly node: PlanNode; readonly kind: Step["kind"]; readonly ms: number }[] {
+    return this.#steps.map(({ node, kind }, i) => ({ node, kind, ms: this.#stepTimes_ms[i] ?? 0 }));
   }
 
   async run(inputs: readonly Held[], donated: readonly boolean[], tag: string): Promise<Held[]> {
@@ -94,47 +129,50 @@ export class StackedProgram implements Executable {
       if (donated[i] !== true) given.add(node);
     });
     const pending = new Map<NodeId, Promise<DeviceTensor>>();
+    const times = this.#stepTimes_ms;
     let at: PlanNode | undefined;
     let now = began;
     try {
-      for (const step of this.#steps) {
+      for (const [i, step] of this.#steps.entries()) {
         at = step.node;
         const { id } = at;
         switch (step.kind) {
-          case "kernel": {
-            slots[id] = step.run(at.inputs.map((input) => slots[input] as DeviceTensor));
-            const then = now;
-            now = clock.monotonic();
-            if (step.isGemm) this.#gemm_ms += now - then;
-            else this.#otherKernels_ms += now - then;
+          case "fused": {
+            const results = step.run(step.call.inputs.map((input) => slots[input] as DeviceTensor));
+            step.call.outputs.forEach((output, k) => {
+              slots[output] = results[k];
+            });
             break;
           }
+          case "kernel":
+            slots[id] = step.run(at.inputs.map((input) => slots[input] as DeviceTensor));
+            break;
           case "start": {
             const crossing = step.run(slots[at.inputs[0] as NodeId] as DeviceTensor, `${tag}/${id}`);
             // Whoever awaits it hears of its failure; until then it is no unhandled one.
             crossing.catch(() => undefined);
             pending.set(id, crossing);
-            const then = now;
-            now = clock.monotonic();
-            this.#otherKernels_ms += now - then;
             break;
           }
-          case "finish": {
+          case "finish":
             slots[id] = await must(pending.get(id), "started collective");
             pending.delete(id);
-            const then = now;
-            now = clock.monotonic();
-            this.#fabricWait_ms += now - then;
-          }
         }
         for (const dead of step.frees) {
           if (given.has(dead)) continue;
           slots[dead]?.dispose();
           slots[dead] = undefined;
         }
+        const then = now;
+        now = clock.monotonic();
+        times[i] = (times[i] ?? 0) + now - then;
       }
     } catch (error) {
-      for (const crossing of pending.values()) void crossing.then((tensor) => tensor.dispose(), () => undefined);
+      for (const crossing of pending.values())
+        void crossing.then(
+          (tensor) => tensor.dispose(),
+          () => undefined,
+        );
       slots.forEach((tensor, node) => {
         if (tensor !== this.#constants[node] && !given.has(node)) tensor?.dispose();
       });
@@ -152,6 +190,9 @@ export class StackedProgram implements Executable {
     for (const tensor of this.#constants) tensor?.dispose();
   }
 }
+
+/** What is to be done at one place of the order, before it is bound to kernels. */
+type Place = { readonly kind: "kernel" | "start" | "finish"; readonly node: PlanNode } | { readonly kind: "fused"; readonly node: PlanNode; readonly call: FusedCall };
 
 /** Turns the nodes of a plan into steps: all look-ups are done here. */
 class Binder {
@@ -180,17 +221,26 @@ class Binder {
     const order = this.#order();
     // Freed where they are used last, or at once where nothing uses them.
     const ends = new Map<NodeId, number>();
-    order.forEach(({ kind, node }, i) => {
-      if (kind !== "start") ends.set(node.id, i);
-      if (kind !== "finish") for (const id of node.inputs) ends.set(id, i);
+    order.forEach((item, i) => {
+      if (item.kind === "fused") {
+        for (const id of [...item.call.outputs, ...item.call.inputs]) ends.set(id, i);
+        return;
+      }
+      if (item.kind !== "start") ends.set(item.node.id, i);
+      if (item.kind !== "finish") for (const id of item.node.inputs) ends.set(id, i);
     });
     const outputNodes = new Set(outputs.map(({ node }) => node));
     const frees: NodeId[][] = order.map(() => []);
     for (const [id, i] of ends) if (!must(nodes[id], "node").constant && !outputNodes.has(id)) frees[i]?.push(id);
-    const crossings = new Map(order.flatMap(({ kind, node }): [NodeId, Crossing][] => (kind === "start" ? [[node.id, this.#crossing(node)]] : [])));
-    return order.map(({ kind, node }, i): Step => {
+    const crossings = new Map(
+      order.flatMap(({ kind, node }): [NodeId, Crossing][] => (kind === "start" ? [[node.id, this.#crossing(node)]] : [])),
+    );
+    return order.map((item, i): Step => {
       const dead = frees[i] ?? [];
+      const { kind, node } = item;
       switch (kind) {
+        case "fused":
+          return { kind, node, call: item.call, run: must(this.options.device.fused, "fused kernels").bind(item.call), frees: dead };
         case "kernel":
           return { kind, node, run: this.#kernel(node), isGemm: node.op === "dot_general", frees: dead };
         case "start":
@@ -202,8 +252,8 @@ class Binder {
   }
 
   /** Collectives start where they stand and are waited for at their first use. */
-  #order(): { kind: Step["kind"]; node: PlanNode }[] {
-    const order: { kind: Step["kind"]; node: PlanNode }[] = [];
+  #order(): Place[] {
+    const order: Place[] = [];
     const open = new Map<NodeId, PlanNode>();
     const finish = (id: NodeId): void => {
       const node = open.get(id);
@@ -211,7 +261,14 @@ class Binder {
       open.delete(id);
       order.push({ kind: "finish", node });
     };
-    for (const node of this.plan.nodes) {
+    const fuses = (this.options.fuse ?? true) && this.options.device.fused !== undefined;
+    for (const item of fuses ? fusedItems(this.plan) : unfusedItems(this.plan)) {
+      if (item.kind === "group") {
+        for (const id of item.call.inputs) finish(id);
+        order.push({ kind: "fused", node: must(this.plan.nodes[item.call.group.members.at(-1) ?? -1], "node"), call: item.call });
+        continue;
+      }
+      const { node } = item;
       if (node.op === "parameter" || node.constant) continue;
       for (const id of node.inputs) finish(id);
       if (collectiveNames.has(node.op)) {
@@ -228,7 +285,14 @@ class Binder {
     const collective = must(this.program.collectives.get(node.value.id), `collective ${node.value.name}`);
     const input = must(this.plan.nodes[node.inputs[0] ?? -1], "operand").type;
     const kind = "kind" in node.attrs ? node.attrs.kind : "sum";
-    return bindCrossing({ device, mesh, grid, worker, peers, keep: (tensor) => this.#keep(tensor) }, node.op as CollectiveName, kind, collective, input, node.type);
+    return bindCrossing(
+      { device, mesh, grid, worker, peers, keep: (tensor) => this.#keep(tensor) },
+      node.op as CollectiveName,
+      kind,
+      collective,
+      input,
+      node.type,
+    );
   }
 
   #kernel(node: PlanNode): Bound {
@@ -253,7 +317,14 @@ class Binder {
     if (!["iota", "rng_normal", "gather", "scatter"].includes(node.op)) return wholePlacement(type.dims);
     const value = operand === undefined ? node.value : must(graph.values[node.value.inputs[operand] ?? -1], "operand");
     const sharding = must(value.sharding, `sharding of ${value.name}`);
-    const whole = value.type.dims.map((size, d) => size * atomsSize(mesh, (sharding.dims[d] ?? []).filter((id) => grid.atoms.includes(id))));
+    const whole = value.type.dims.map(
+      (size, d) =>
+        size *
+        atomsSize(
+          mesh,
+          (sharding.dims[d] ?? []).filter((id) => grid.atoms.includes(id)),
+        ),
+    );
     return blockPlacement(mesh, grid, worker, whole, sharding);
   }
 

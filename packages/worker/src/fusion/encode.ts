@@ -16,12 +16,36 @@ export interface FusedCall {
 
 /** Numbers of `Code` in native/fused.cc. */
 const codes = {
-  add: 0, subtract: 1, multiply: 2, divide: 3, maximum: 4, minimum: 5, and: 6,
-  negate: 7, exponential: 8, log: 9, tanh: 10, sqrt: 11, rsqrt: 12, cosine: 13, sine: 14, abs: 15, copy: 16,
-  EQ: 17, NE: 18, LT: 19, LE: 20, GT: 21, GE: 22,
+  add: 0,
+  subtract: 1,
+  multiply: 2,
+  divide: 3,
+  maximum: 4,
+  minimum: 5,
+  and: 6,
+  negate: 7,
+  exponential: 8,
+  log: 9,
+  tanh: 10,
+  sqrt: 11,
+  rsqrt: 12,
+  cosine: 13,
+  sine: 14,
+  abs: 15,
+  copy: 16,
+  EQ: 17,
+  NE: 18,
+  LT: 19,
+  LE: 20,
+  GT: 21,
+  GE: 22,
   select: 23,
-  rowsum: 24, rowmax: 25, rowmin: 26,
-  accsum: 27, accmax: 28, accmin: 29,
+  rowsum: 24,
+  rowmax: 25,
+  rowmin: 26,
+  accsum: 27,
+  accmax: 28,
+  accmin: 29,
 } as const;
 
 const place = { register: 0, input: 1, constant: 2 } as const;
@@ -84,7 +108,8 @@ export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: Readonl
     } else if (node.op === "reshape" || node.op === "convert") {
       // The same numbers: a register of its own only where they must be written.
       const source = must(operands[0], "operand");
-      if (output >= 0 || source.place !== place.register) instructions.push({ code: codes.copy, destination: define(id, kind === "full" ? 1 : 0), output, operands: [source] });
+      if (output >= 0 || source.place !== place.register)
+        instructions.push({ code: codes.copy, destination: define(id, kind === "full" ? 1 : 0), output, operands: [source] });
       else registerOf.set(id, source.index);
     } else instructions.push({ code: codeOf(node), destination: define(id, kind === "full" ? 1 : 0), output, operands });
     release(id, i);
@@ -99,10 +124,18 @@ export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: Readonl
   code.push(outputs.length);
   for (const id of outputs) code.push(kindOfOutput(id), ...list(nodeAt(id).type.dims));
   code.push(...list(isVector), instructions.length);
-  for (const { code: op, destination, output, operands } of instructions) code.push(op, destination, output, operands.length, ...operands.flatMap((o) => [o.place, o.index]));
+  for (const { code: op, destination, output, operands } of instructions)
+    code.push(op, destination, output, operands.length, ...operands.flatMap((o) => [o.place, o.index]));
   const count = (dtype: string): number => inputs.filter((id) => nodeAt(id).type.dtype === dtype).length;
   assert(rows * columns === group.size, "rows and columns fill the space");
-  return { group, inputs, counts: { floats: count("f32"), ints: count("i32"), bools: count("pred") }, outputs, code: Int32Array.from(code), constants: Float32Array.from(constants) };
+  return {
+    group,
+    inputs,
+    counts: { floats: count("f32"), ints: count("i32"), bools: count("pred") },
+    outputs,
+    code: Int32Array.from(code),
+    constants: Float32Array.from(constants),
+  };
 
   function typeRank(id: NodeId): number {
     return ["f32", "i32", "pred"].indexOf(nodeAt(id).type.dtype);
@@ -181,7 +214,13 @@ function operandsFromOutside(plan: Plan, group: FusionGroup): Map<NodeId, Outsid
 }
 
 /** Strides of an operand over the outer dims, and its step inside a row. */
-function layoutOf(held: readonly number[], dims: readonly number[], outer: readonly number[], columns: number, isRow: boolean): { strides: number[]; inner: 0 | 1 } {
+function layoutOf(
+  held: readonly number[],
+  dims: readonly number[],
+  outer: readonly number[],
+  columns: number,
+  isRow: boolean,
+): { strides: number[]; inner: 0 | 1 } {
   // Dims major to minor as (size, stride); a row value has no columns, so that 1 stands for them.
   const strides: { size: number; stride: number }[] = [];
   let step = 1;

@@ -26,7 +26,23 @@ export interface FusionGroup {
 
 export type MemberKind = "full" | "row" | "late";
 
-const floatOps: ReadonlySet<OpName> = new Set<OpName>(["negate", "exponential", "log", "tanh", "sqrt", "rsqrt", "cosine", "sine", "abs", "add", "subtract", "multiply", "divide", "maximum", "minimum"]);
+const floatOps: ReadonlySet<OpName> = new Set<OpName>([
+  "negate",
+  "exponential",
+  "log",
+  "tanh",
+  "sqrt",
+  "rsqrt",
+  "cosine",
+  "sine",
+  "abs",
+  "add",
+  "subtract",
+  "multiply",
+  "divide",
+  "maximum",
+  "minimum",
+]);
 const predOps: ReadonlySet<OpName> = new Set<OpName>(["compare", "and"]);
 
 /**
@@ -59,7 +75,10 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
     if (home !== undefined) join(home, node);
   }
   // A lone op gains nothing.
-  return groups.filter((group): group is FusionGroup => group !== undefined && group.members.filter((id) => nodeAt(id).op !== "reshape").length > 1 && isWritable(group));
+  return groups.filter(
+    (group): group is FusionGroup =>
+      group !== undefined && group.members.filter((id) => nodeAt(id).op !== "reshape").length > 1 && isWritable(group),
+  );
 
   function startGroup(node: PlanNode): FusionGroup | undefined {
     if (node.op === "reshape") return undefined;
@@ -87,13 +106,18 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
     }
     if (node.op === "reshape") {
       const kind = kindOf(must(node.inputs[0], "operand"));
-      return kind === undefined || kind === "late" ? undefined : { kind, columns: group.columns, cuts: kind === "full" ? cutsOf(dims) : [] };
+      return kind === undefined || kind === "late"
+        ? undefined
+        : { kind, columns: group.columns, cuts: kind === "full" ? cutsOf(dims) : [] };
     }
     const inside = node.inputs.filter((id) => kindOf(id) !== undefined && kindOf(id) !== "late");
     const size = sizeOf(dims);
     const rows = group.columns === undefined ? undefined : group.size / group.columns;
     const isRow = inside.length > 0 && inside.every((id) => kindOf(id) === "row") && size === rows;
-    if (isRow) return node.inputs.every((id) => inside.includes(id) || sizeOf(nodeAt(id).type.dims) === 1 || sizeOf(nodeAt(id).type.dims) === size) ? { kind: "row", columns: group.columns, cuts: [] } : undefined;
+    if (isRow)
+      return node.inputs.every((id) => inside.includes(id) || sizeOf(nodeAt(id).type.dims) === 1 || sizeOf(nodeAt(id).type.dims) === size)
+        ? { kind: "row", columns: group.columns, cuts: [] }
+        : undefined;
     if (size !== group.size) return undefined;
     let columns = group.columns;
     const cuts = [...cutsOf(dims)];
@@ -112,7 +136,8 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
 
   function accepts(group: FusionGroup, node: PlanNode): boolean {
     const found = fit(group, node);
-    if (found === undefined || (group.columns !== undefined && found.columns !== undefined && found.columns !== group.columns)) return false;
+    if (found === undefined || (group.columns !== undefined && found.columns !== undefined && found.columns !== group.columns))
+      return false;
     return isChain([...group.cuts, ...found.cuts], group.size);
   }
 
@@ -127,10 +152,23 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
 
   /** The union of two groups that a node joins, where they have one space and neither feeds the other through the outside. */
   function merge(a: FusionGroup, b: FusionGroup, node: PlanNode): FusionGroup | undefined {
-    if (a.size !== b.size || (a.columns !== undefined && b.columns !== undefined && a.columns !== b.columns) || !isChain([...a.cuts, ...b.cuts], a.size)) return undefined;
-    const union: FusionGroup = { ...a, columns: a.columns ?? b.columns, members: [...a.members, ...b.members].sort((x, y) => x - y), kinds: new Map([...a.kinds, ...b.kinds]), cuts: [...new Set([...a.cuts, ...b.cuts])].sort((x, y) => x - y) };
+    if (
+      a.size !== b.size ||
+      (a.columns !== undefined && b.columns !== undefined && a.columns !== b.columns) ||
+      !isChain([...a.cuts, ...b.cuts], a.size)
+    )
+      return undefined;
+    const union: FusionGroup = {
+      ...a,
+      columns: a.columns ?? b.columns,
+      members: [...a.members, ...b.members].sort((x, y) => x - y),
+      kinds: new Map([...a.kinds, ...b.kinds]),
+      cuts: [...new Set([...a.cuts, ...b.cuts])].sort((x, y) => x - y),
+    };
     if (!accepts(union, node)) return undefined;
-    const entering = [...union.members.flatMap((id) => nodeAt(id).inputs), ...node.inputs].filter((id) => !union.kinds.has(id) || union.kinds.get(id) === "late");
+    const entering = [...union.members.flatMap((id) => nodeAt(id).inputs), ...node.inputs].filter(
+      (id) => !union.kinds.has(id) || union.kinds.get(id) === "late",
+    );
     if (reaches(entering, new Set([a.id, b.id]), union.members[0] ?? 0)) return undefined;
     groups[b.id] = undefined;
     groups[a.id] = union;
@@ -140,7 +178,11 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
 
   /** Whether a node's operands from outside the group depend on the group: then the node cannot be computed in one pass with it. */
   function leadsBack(inputs: readonly NodeId[], group: FusionGroup): boolean {
-    return reaches(inputs.filter((id) => !group.kinds.has(id) || group.kinds.get(id) === "late"), new Set([group.id]), group.members[0] ?? 0);
+    return reaches(
+      inputs.filter((id) => !group.kinds.has(id) || group.kinds.get(id) === "late"),
+      new Set([group.id]),
+      group.members[0] ?? 0,
+    );
   }
 
   /** Whether some node of the target groups is among the ancestors of `from` (a group is computed as a whole). */

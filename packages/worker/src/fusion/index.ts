@@ -1,2 +1,3 @@
-export { type FusedCall, encodeGroup } from "./encode.js";
+export type { FusedCall } from "./encode.js";
+export { type PlanItem, fusedItems, unfusedItems } from "./fuse-plan.js";
 export { type FusionGroup, type MemberKind, findGroups } from "./groups.js";

@@ -1,0 +1,66 @@
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import type { DeviceTensor, NodeBackend } from "./tfjs.js";
+
+/** The native module of fused kernels: loading it registers the TensorFlow op `LapidaryFused`. */
+interface FusedModule {
+  register(code: Int32Array, constants: Float32Array): number;
+}
+
+/** A program for `LapidaryFused`, as `fusion/encode.ts` writes it. */
+export interface FusedProgram {
+  readonly code: Int32Array;
+  readonly constants: Float32Array;
+  readonly counts: { readonly floats: number; readonly ints: number; readonly bools: number };
+  readonly outputs: readonly unknown[];
+}
+
+export type BoundFused = (inputs: readonly DeviceTensor[]) => DeviceTensor[];
+
+/** Where set-up puts the module. */
+const modulePath = fileURLToPath(new URL("../../native/lapidary_kernels.node", import.meta.url));
+
+/**
+ * The fused kernels, or why there are none: they are an optimisation, which set-up builds where it can.
+ *
+ * @param path of the module; tests give others
+ */
+export function loadFusedOp(node: NodeBackend, path = modulePath): FusedOp | string {
+  if (!existsSync(path)) return "not built";
+  try {
+    return new FusedOp(node, createRequire(import.meta.url)(path) as FusedModule);
+  } catch (error) {
+    return error instanceof Error ? (error.message.split("\n")[0] ?? error.message) : String(error);
+  }
+}
+
+export class FusedOp {
+  readonly #node: NodeBackend;
+  readonly #module: FusedModule;
+  /** Programs of equal text are one: layers repeat. */
+  readonly #known = new Map<string, number>();
+  #calls = 0;
+
+  constructor(node: NodeBackend, module: FusedModule) {
+    this.#node = node;
+    this.#module = module;
+  }
+
+  get calls(): number {
+    return this.#calls;
+  }
+
+  bind({ code, constants, counts, outputs }: FusedProgram): BoundFused {
+    const key = `${code.join()} ${constants.join()}`;
+    const id = this.#known.get(key) ?? this.#module.register(code, constants);
+    this.#known.set(key, id);
+    const node = this.#node;
+    const int = (name: string, value: number): { name: string; type: number; value: number } => ({ name, type: node.binding.TF_ATTR_INT, value });
+    const attributes = [int("NF", counts.floats), int("NI", counts.ints), int("NB", counts.bools), int("NO", outputs.length), int("program", id)];
+    return (inputs) => {
+      this.#calls++;
+      return node.binding.executeOp("LapidaryFused", attributes, node.getInputTensorIds(inputs), outputs.length).map((metadata) => node.createOutputTensor(metadata));
+    };
+  }
+}

@@ -1,0 +1,74 @@
+import { must } from "@lapidary/std";
+import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
+import { type FusedCall, encodeGroup } from "./encode.js";
+import { type FusionGroup, findGroups } from "./groups.js";
+
+/** What a worker calls at one place of its order: one node, or a group of nodes at once. */
+export type PlanItem = { readonly kind: "node"; readonly node: PlanNode } | { readonly kind: "group"; readonly call: FusedCall };
+
+/** The nodes of a plan in an order of execution, one by one. */
+export const unfusedItems = (plan: Plan): PlanItem[] => plan.nodes.map((node) => ({ kind: "node", node }));
+
+/**
+ * The same plan with chains of memory-bound nodes joined. A group stands where it is first needed, or where its last member stood; a
+ * view that the outside uses stays a node of its own, behind the group, so that nothing is copied for it.
+ */
+export function fusedItems(plan: Plan): PlanItem[] {
+  const nodeAt = (id: NodeId): PlanNode => must(plan.nodes[id], "node");
+  const groups = findGroups(plan, new Set(plan.outputs.map(({ node }) => node)));
+  const groupOf = new Map<NodeId, FusionGroup>();
+  for (const group of groups) for (const id of group.members) groupOf.set(id, group);
+  const usedOutside = findUsedOutside(plan, groupOf);
+
+  const items: PlanItem[] = [];
+  const done = new Set<NodeId>();
+  const emit = (id: NodeId): void => {
+    if (done.has(id)) return;
+    const group = groupOf.get(id);
+    if (group !== undefined) return emitGroup(group);
+    done.add(id);
+    const node = nodeAt(id);
+    node.inputs.forEach(emit);
+    items.push({ kind: "node", node });
+  };
+  const emitGroup = (group: FusionGroup): void => {
+    for (const id of group.members) done.add(id);
+    for (const id of group.members) for (const input of nodeAt(id).inputs) if (groupOf.get(input) !== group) emit(input);
+    const { written, views } = usedOutside(group);
+    items.push({ kind: "group", call: encodeGroup(plan, group, written) });
+    for (const id of group.members) if (views.has(id)) items.push({ kind: "node", node: nodeAt(id) });
+  };
+  for (const node of plan.nodes) {
+    const group = groupOf.get(node.id);
+    if (group === undefined || group.members.at(-1) === node.id) emit(node.id);
+  }
+  return items;
+}
+
+/** Per group: the members that must be written, and the views of them that the outside reads. */
+function findUsedOutside(plan: Plan, groupOf: ReadonlyMap<NodeId, FusionGroup>): (group: FusionGroup) => { written: Set<NodeId>; views: Set<NodeId> } {
+  const used = new Map<FusionGroup, Set<NodeId>>();
+  const use = (id: NodeId, by: FusionGroup | undefined): void => {
+    const group = groupOf.get(id);
+    if (group === undefined || group === by) return;
+    used.set(group, (used.get(group) ?? new Set()).add(id));
+  };
+  for (const node of plan.nodes) for (const id of node.inputs) use(id, groupOf.get(node.id));
+  for (const { node } of plan.outputs) use(node, undefined);
+  return (group) => {
+    const written = new Set<NodeId>();
+    const views = new Set<NodeId>();
+    const visit = (id: NodeId): void => {
+      const node = must(plan.nodes[id], "node");
+      const source = node.op === "reshape" ? node.inputs[0] : undefined;
+      if (source === undefined || !group.kinds.has(source)) {
+        written.add(id);
+        return;
+      }
+      views.add(id);
+      visit(source);
+    };
+    for (const id of used.get(group) ?? []) visit(id);
+    return { written, views };
+  };
+}
