@@ -21,12 +21,15 @@ export function arrayOf(dtype: Dtype, dims: readonly number[], data: Numbers): A
 }
 
 /** Zeros. */
-export const emptyNumbers = (dtype: Dtype, length: number): Numbers => (isFloatDtype(dtype) ? new Float32Array(length) : new Int32Array(length));
+export const emptyNumbers = (dtype: Dtype, length: number): Numbers =>
+  isFloatDtype(dtype) ? new Float32Array(length) : new Int32Array(length);
 
 /** Bytes that were received, as numbers: `bytes` begin at a multiple of 4 of their buffer. */
 export function numbersOf(dtype: Dtype, bytes: Uint8Array): Numbers {
   const length = bytes.byteLength / 4;
-  return isFloatDtype(dtype) ? new Float32Array(bytes.buffer, bytes.byteOffset, length) : new Int32Array(bytes.buffer, bytes.byteOffset, length);
+  return isFloatDtype(dtype)
+    ? new Float32Array(bytes.buffer, bytes.byteOffset, length)
+    : new Int32Array(bytes.buffer, bytes.byteOffset, length);
 }
 
 export const bytesOfNumbers = (data: Numbers): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -124,23 +127,35 @@ export function takeBlock(whole: ArrayData, mesh: Mesh, grid: WorkerGrid, worker
   const dims = blockDimsOf(mesh, grid, whole.dims, sharding);
   if (sizeOf(dims) === whole.data.length) return whole;
   const data = emptyNumbers(whole.dtype, sizeOf(dims));
-  forEachRun(factored(mesh, grid, worker, whole.dims, sharding), (from, to, count) => data.set(whole.data.subarray(from, from + count), to));
+  forEachRun(factored(mesh, grid, worker, whole.dims, sharding), (from, to, count) =>
+    data.set(whole.data.subarray(from, from + count), to),
+  );
   return arrayOf(whole.dtype, dims, data);
 }
 
 /** Writes a block back to the places it was taken from. */
 export function putBlock(whole: ArrayData, mesh: Mesh, grid: WorkerGrid, worker: number, sharding: Sharding, block: Numbers): void {
-  forEachRun(factored(mesh, grid, worker, whole.dims, sharding), (to, from, count) => whole.data.set(block.subarray(from, from + count), to));
+  forEachRun(factored(mesh, grid, worker, whole.dims, sharding), (to, from, count) =>
+    whole.data.set(block.subarray(from, from + count), to),
+  );
 }
 
 /** The workers that together hold an array once: first replicas only. */
 export function firstReplicas(mesh: Mesh, grid: WorkerGrid, sharding: Sharding): number[] {
   const splits: ReadonlySet<AtomId> = new Set(sharding.dims.flat());
-  return Array.from({ length: grid.workers }, (_, worker) => worker).filter((worker) => grid.atoms.every((id) => splits.has(id) || workerCoordinate(mesh, grid, worker, id) === 0));
+  return Array.from({ length: grid.workers }, (_, worker) => worker).filter((worker) =>
+    grid.atoms.every((id) => splits.has(id) || workerCoordinate(mesh, grid, worker, id) === 0),
+  );
 }
 
 /** The whole array from the blocks of its first replicas. An unreduced value is no array yet: it has no whole. */
-export function wholeFromBlocks(type: TensorType, mesh: Mesh, grid: WorkerGrid, sharding: Sharding, block: (worker: number) => ArrayData): ArrayData {
+export function wholeFromBlocks(
+  type: TensorType,
+  mesh: Mesh,
+  grid: WorkerGrid,
+  sharding: Sharding,
+  block: (worker: number) => ArrayData,
+): ArrayData {
   assert(sharding.unreduced.length === 0, "a value is reduced before it is read", sharding);
   const workers = firstReplicas(mesh, grid, sharding);
   if (workers.length === 1) return arrayOf(type.dtype, type.dims, block(must(workers[0], "worker")).data);

@@ -10,7 +10,9 @@ import { Worker } from "./runtime/worker.js";
  * The worker process: `node main.js --socket PATH --name NAME`. It connects to whoever spawned it, loads its kernels, says `ready` and serves.
  * It ends with its channel: when the coordinator dies, however it dies, no worker stays behind.
  */
-const { values } = parseArgs({ options: { socket: { type: "string" }, name: { type: "string", default: "worker" }, backend: { type: "string", default: "tensorflow" } } });
+const { values } = parseArgs({
+  options: { socket: { type: "string" }, name: { type: "string", default: "worker" }, backend: { type: "string", default: "tensorflow" } },
+});
 
 function log(level: "info" | "warn" | "error", message: string, more: Readonly<Record<string, unknown>> = {}): void {
   process.stderr.write(`${JSON.stringify({ time: systemClock.now(), level, worker: values.name, message, ...more })}\n`);
@@ -27,12 +29,17 @@ async function main(socket: string): Promise<void> {
     process.exit(0);
   });
   const device = await openDevice(values.backend === "wasm" ? "wasm" : "tensorflow");
-  if (device.fallbackReason !== undefined) log("warn", "TensorFlow's kernels cannot be loaded: computing in WebAssembly, several times slower", { reason: device.fallbackReason, remedy: "run `npm run setup`, then `lapidary doctor`" });
+  if (device.fallbackReason !== undefined)
+    log("warn", "TensorFlow's kernels cannot be loaded: computing in WebAssembly, several times slower", {
+      reason: device.fallbackReason,
+      remedy: "run `npm run setup`, then `lapidary doctor`",
+    });
   device.warmUp();
   const ready: WorkerAnswer = { kind: "ready", backend: device.backend, fallbackReason: device.fallbackReason ?? null };
   channel.send(ready as unknown as JsonValue);
   await serve(channel, new Worker(device, systemClock), {
-    onError: (kind, error) => log("error", `${kind} failed`, { error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+    onError: (kind, error) =>
+      log("error", `${kind} failed`, { error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
   });
 }
 

@@ -2,7 +2,19 @@ import type { JsonValue, LapidaryError } from "@lapidary/std";
 import type { Dtype } from "@lapidary/ir";
 
 // The coordinator's half of this package: types and paths, nothing that loads tfjs.
-export { type ArrayData, type Numbers, arrayOf, blockDimsOf, bytesOfNumbers, emptyNumbers, firstReplicas, numbersOf, putBlock, takeBlock, wholeFromBlocks } from "./blocks.js";
+export {
+  type ArrayData,
+  type Numbers,
+  arrayOf,
+  blockDimsOf,
+  bytesOfNumbers,
+  emptyNumbers,
+  firstReplicas,
+  numbersOf,
+  putBlock,
+  takeBlock,
+  wholeFromBlocks,
+} from "./blocks.js";
 
 /** The file that a worker process runs: `node … --socket PATH --name NAME`. */
 export const workerMain = new URL("./main.js", import.meta.url);

@@ -21,7 +21,13 @@ export function workerLost({ name, pid, code, signal }: WorkerExit, rank?: numbe
 }
 
 export function workerDidNotStart(name: string, why: string, cause?: unknown): LapidaryError {
-  return new LapidaryError({ code: "LAP_WORKER_START", message: `worker ${name} did not start: ${why}`, place: name, remedy: "run `lapidary doctor`", cause });
+  return new LapidaryError({
+    code: "LAP_WORKER_START",
+    message: `worker ${name} did not start: ${why}`,
+    place: name,
+    remedy: "run `lapidary doctor`",
+    cause,
+  });
 }
 
 export function gangClosed(): LapidaryError {

@@ -20,12 +20,32 @@ function collectives(): Graph {
   const g = new GraphBuilder("collectives", "chip", mesh);
   const x = g.push("parameter", [], { name: "x" }, tensorType("f32", [2, 4]), { name: "x", sharding: sharding("[data, model]") });
   const w = g.push("parameter", [], { name: "w" }, tensorType("f32", [4, 4]), { name: "w", sharding: sharding("[model, -]") });
-  const y = g.op("dot_general", [x, w], { batch: [], contracting: [[1, 0]] }, { name: "y", sharding: sharding("[data, -] unreduced model") });
+  const y = g.op(
+    "dot_general",
+    [x, w],
+    { batch: [], contracting: [[1, 0]] },
+    { name: "y", sharding: sharding("[data, -] unreduced model") },
+  );
   const reduced = g.op("all_reduce", [y], { axes: ["model"], size: 2, kind: "sum" }, { name: "reduced", sharding: sharding("[data, -]") });
-  const gathered = g.op("all_gather", [reduced], { axes: ["data"], size: 2, dimension: 0 }, { name: "gathered", sharding: sharding("[-, -]") });
+  const gathered = g.op(
+    "all_gather",
+    [reduced],
+    { axes: ["data"], size: 2, dimension: 0 },
+    { name: "gathered", sharding: sharding("[-, -]") },
+  );
   const columns = g.op("reduce", [reduced], { dims: [0], kind: "sum" }, { name: "columns", sharding: sharding("[-] unreduced data") });
-  const scattered = g.op("reduce_scatter", [columns], { axes: ["data"], size: 2, kind: "sum", dimension: 0 }, { name: "scattered", sharding: sharding("[data]") });
-  const moved = g.op("all_to_all", [reduced], { axes: ["data"], size: 2, splitDimension: 1, concatDimension: 0 }, { name: "moved", sharding: sharding("[-, data]") });
+  const scattered = g.op(
+    "reduce_scatter",
+    [columns],
+    { axes: ["data"], size: 2, kind: "sum", dimension: 0 },
+    { name: "scattered", sharding: sharding("[data]") },
+  );
+  const moved = g.op(
+    "all_to_all",
+    [reduced],
+    { axes: ["data"], size: 2, splitDimension: 1, concatDimension: 0 },
+    { name: "moved", sharding: sharding("[-, data]") },
+  );
   for (const value of [reduced, gathered, scattered, moved]) g.output(value.name, value);
   return g.finish();
 }
@@ -45,11 +65,27 @@ function counter(): Graph {
 }
 
 const inputs = new Map([
-  ["x", arrayOf("f32", [4, 8], Float32Array.from({ length: 32 }, (_, i) => i % 5))],
-  ["w", arrayOf("f32", [8, 4], Float32Array.from({ length: 32 }, (_, i) => (i % 3) - 1))],
+  [
+    "x",
+    arrayOf(
+      "f32",
+      [4, 8],
+      Float32Array.from({ length: 32 }, (_, i) => i % 5),
+    ),
+  ],
+  [
+    "w",
+    arrayOf(
+      "f32",
+      [8, 4],
+      Float32Array.from({ length: 32 }, (_, i) => (i % 3) - 1),
+    ),
+  ],
 ]);
 const at = (name: string, i: number): number => must(must(inputs.get(name), name).data[i], name);
-const product = Array.from({ length: 16 }, (_, i) => Array.from({ length: 8 }, (_v, k) => at("x", Math.floor(i / 4) * 8 + k) * at("w", k * 4 + (i % 4))).reduce((a, b) => a + b, 0));
+const product = Array.from({ length: 16 }, (_, i) =>
+  Array.from({ length: 8 }, (_v, k) => at("x", Math.floor(i / 4) * 8 + k) * at("w", k * 4 + (i % 4))).reduce((a, b) => a + b, 0),
+);
 
 describe("a gang of worker processes", function () {
   this.timeout(60_000);
@@ -60,7 +96,8 @@ describe("a gang of worker processes", function () {
   });
   after(() => pool.close());
 
-  const start = (options: Partial<GangOptions> = {}): Promise<Gang> => Gang.start(pool, { runId: `run${runs++}`, epoch: 1, mesh, workers: 2, ...options });
+  const start = (options: Partial<GangOptions> = {}): Promise<Gang> =>
+    Gang.start(pool, { runId: `run${runs++}`, epoch: 1, mesh, workers: 2, ...options });
 
   for (const [what, options] of [
     ["one worker", { workers: 1 }],
@@ -74,8 +111,14 @@ describe("a gang of worker processes", function () {
       deepStrictEqual([...must(out.get("reduced"), "reduced").data], product);
       deepStrictEqual([...must(out.get("gathered"), "gathered").data], product);
       deepStrictEqual([...must(out.get("moved"), "moved").data], product);
-      deepStrictEqual([...must(out.get("scattered"), "scattered").data], [0, 1, 2, 3].map((c) => [0, 1, 2, 3].reduce((sum, r) => sum + must(product[r * 4 + c], "element"), 0)));
-      ok((await gang.stats()).every(({ values }) => Object.keys(values).length === 0), "nothing is left behind");
+      deepStrictEqual(
+        [...must(out.get("scattered"), "scattered").data],
+        [0, 1, 2, 3].map((c) => [0, 1, 2, 3].reduce((sum, r) => sum + must(product[r * 4 + c], "element"), 0)),
+      );
+      ok(
+        (await gang.stats()).every(({ values }) => Object.keys(values).length === 0),
+        "nothing is left behind",
+      );
       await gang.close();
     });
 
@@ -83,10 +126,26 @@ describe("a gang of worker processes", function () {
     const gang = await start();
     const program = await gang.load({ chip: counter() });
     await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
-    const steps = Array.from({ length: 20 }, (_, step) => gang.run(program, { step, inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"], ["sum", `sum${step}`]]), donate: ["s"] }));
+    const steps = Array.from({ length: 20 }, (_, step) =>
+      gang.run(program, {
+        step,
+        inputs: new Map([["s", "s"]]),
+        outputs: new Map([
+          ["s", "s"],
+          ["sum", `sum${step}`],
+        ]),
+        donate: ["s"],
+      }),
+    );
     const sums = Promise.all(steps.map((_, step) => gang.fetchScalar(`sum${step}`)));
-    deepStrictEqual(await sums, steps.map((_, step) => 8 * step * step));
-    strictEqual((await Promise.all(steps)).every(({ workers }) => workers.length === 2), true);
+    deepStrictEqual(
+      await sums,
+      steps.map((_, step) => 8 * step * step),
+    );
+    strictEqual(
+      (await Promise.all(steps)).every(({ workers }) => workers.length === 2),
+      true,
+    );
     deepStrictEqual([...(await gang.fetch("s")).data], Array(8).fill(20));
     await gang.close();
   });
@@ -95,7 +154,13 @@ describe("a gang of worker processes", function () {
     const gang = await start();
     await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), sharding("[data]"));
     await gang.put("t", arrayOf("f32", [8], new Float32Array(8)), sharding("[-]"));
-    deepStrictEqual((await gang.stats()).map(({ values }) => values), [{ s: 16, t: 32 }, { s: 16, t: 32 }]);
+    deepStrictEqual(
+      (await gang.stats()).map(({ values }) => values),
+      [
+        { s: 16, t: 32 },
+        { s: 16, t: 32 },
+      ],
+    );
     await gang.close();
   });
 
@@ -105,10 +170,17 @@ describe("a gang of worker processes", function () {
     await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
     const victim = must(gang.pids[1], "pid");
     process.kill(victim, "SIGSTOP"); // it will never answer, so that all that follows is pending
-    const pending = Array.from({ length: 5 }, (_, step) => gang.run(program, { step, inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"]]), donate: ["s"] }));
+    const pending = Array.from({ length: 5 }, (_, step) =>
+      gang.run(program, { step, inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"]]), donate: ["s"] }),
+    );
     const fetched = gang.fetch("s");
     process.kill(victim, "SIGKILL");
-    const isLost = (error: unknown): boolean => error instanceof LapidaryError && error.code === "LAP_WORKER_LOST" && error.message.includes(`worker 1`) && error.message.includes(String(victim)) && error.message.includes("SIGKILL");
+    const isLost = (error: unknown): boolean =>
+      error instanceof LapidaryError &&
+      error.code === "LAP_WORKER_LOST" &&
+      error.message.includes(`worker 1`) &&
+      error.message.includes(String(victim)) &&
+      error.message.includes("SIGKILL");
     for (const promise of [...pending, fetched]) await rejects(promise, isLost);
     ok(isLost(await gang.failed));
     await rejects(gang.fetch("s"), isLost);
@@ -121,11 +193,17 @@ describe("a gang of worker processes", function () {
     const s = g.push("parameter", [], { name: "s" }, tensorType("i32", [4]), { name: "s", sharding: sharding("[data]") });
     const one = g.op("constant", [], { value: 1, dims: [4], dtype: "i32" }, { name: "one", sharding: sharding("[data]") });
     const ratio = g.op("divide", [one, s], {}, { name: "layers.0.ratio", sharding: sharding("[data]") });
-    g.output("ratio", g.op("all_gather", [ratio], { axes: ["data"], size: 2, dimension: 0 }, { name: "gathered", sharding: sharding("[-]") }));
+    g.output(
+      "ratio",
+      g.op("all_gather", [ratio], { axes: ["data"], size: 2, dimension: 0 }, { name: "gathered", sharding: sharding("[-]") }),
+    );
     const program = await gang.load({ chip: g.finish() });
     // Worker 1 alone divides by zero; worker 0 waits for its part.
     await gang.put("s", arrayOf("i32", [8], Int32Array.of(1, 1, 1, 1, 1, 1, 0, 1)), sharding("[data]"));
-    await rejects(gang.run(program, { step: 0, inputs: new Map([["s", "s"]]), outputs: new Map([["ratio", "ratio"]]) }), { code: "LAP_WORKER_KERNEL", place: "layers.0.ratio" });
+    await rejects(gang.run(program, { step: 0, inputs: new Map([["s", "s"]]), outputs: new Map([["ratio", "ratio"]]) }), {
+      code: "LAP_WORKER_KERNEL",
+      place: "layers.0.ratio",
+    });
     await rejects(gang.fetch("s"), { code: "LAP_WORKER_KERNEL" });
     await gang.close();
   });
@@ -160,7 +238,9 @@ describe("a worker process", function () {
   this.timeout(60_000);
 
   it("ends when its parent is killed", async () => {
-    const holder = spawn(process.execPath, [fileURLToPath(new URL("./testing/pool-holder.js", import.meta.url))], { stdio: ["ignore", "pipe", "inherit"] });
+    const holder = spawn(process.execPath, [fileURLToPath(new URL("./testing/pool-holder.js", import.meta.url))], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     const [line] = (await once(createInterface({ input: holder.stdout }), "line")) as [string];
     const { pids, directory } = JSON.parse(line) as { pids: number[]; directory: string };
     ok(pids.every(isAlive), "the workers are there");

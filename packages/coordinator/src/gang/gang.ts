@@ -2,7 +2,27 @@ import { createHash } from "node:crypto";
 import { type Graph, type Sharding, type TensorType, globalDims, parametersOf, printGraph, printSharding } from "@lapidary/ir";
 import { LapidaryError, must } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
-import { type ArrayData, type Epoch, type ExecutorName, type FeedMessage, type FeedPort, type MessageKind, type MessageOf, type NumericsName, type ProgramHash, type RunReply, type ValueId, type WorkerStats, arrayOf, blockDimsOf, bytesOfNumbers, firstReplicas, numbersOf, takeBlock, wholeFromBlocks } from "@lapidary/worker/protocol";
+import {
+  type ArrayData,
+  type Epoch,
+  type ExecutorName,
+  type FeedMessage,
+  type FeedPort,
+  type MessageKind,
+  type MessageOf,
+  type NumericsName,
+  type ProgramHash,
+  type RunReply,
+  type ValueId,
+  type WorkerStats,
+  arrayOf,
+  blockDimsOf,
+  bytesOfNumbers,
+  firstReplicas,
+  numbersOf,
+  takeBlock,
+  wholeFromBlocks,
+} from "@lapidary/worker/protocol";
 import { gangClosed, workerLost } from "./gang-errors.js";
 import type { WorkerPool } from "./worker-pool.js";
 import type { Answered, WorkerProcess } from "./worker-process.js";
@@ -67,7 +87,6 @@ export class Gang {
   readonly failed: Promise<LapidaryError>;
   readonly #pool: WorkerPool;
   readonly #workers: readonly WorkerProcess[];
-  readonly #executor: ExecutorName;
   readonly #programs = new Map<ProgramHash, LoadedProgram>();
   readonly #hashes = new WeakMap<Graph, ProgramHash>();
   /** What the workers hold once all that was sent is done. */
@@ -80,7 +99,6 @@ export class Gang {
   private constructor(pool: WorkerPool, workers: readonly WorkerProcess[], grid: WorkerGrid, options: GangOptions) {
     this.#pool = pool;
     this.#workers = workers;
-    this.#executor = options.executor ?? "stacked";
     this.grid = grid;
     this.mesh = options.mesh;
     this.epoch = options.epoch;
@@ -109,7 +127,17 @@ export class Gang {
     const gang = new Gang(pool, workers, grid, options);
     const peers = pool.peerPaths(grid.workers);
     try {
-      await gang.#askAll((worker) => ({ kind: "configure", epoch, run, worker, workers: grid.workers, mesh: printMesh(mesh), executor, numerics, peers }));
+      await gang.#askAll((worker) => ({
+        kind: "configure",
+        epoch,
+        run,
+        worker,
+        workers: grid.workers,
+        mesh: printMesh(mesh),
+        executor,
+        numerics,
+        peers,
+      }));
     } catch (error) {
       await gang.close();
       throw error;
@@ -126,6 +154,11 @@ export class Gang {
     return this.#workers.map((worker) => worker.pid);
   }
 
+  /** What the pool calls them: the names that log lines come with. */
+  get names(): string[] {
+    return this.#workers.map((worker) => worker.name);
+  }
+
   /**
    * Loads a per-chip program, once; the hash is of its text.
    *
@@ -139,7 +172,10 @@ export class Gang {
     this.#hashes.set(program.chip, hash);
     if (this.#programs.has(hash)) return hash;
     this.#programs.set(hash, portsOf(program.chip, this.mesh));
-    await this.#askAll(() => ({ kind: "load", epoch: this.epoch, program: hash }), () => [text]);
+    await this.#askAll(
+      () => ({ kind: "load", epoch: this.epoch, program: hash }),
+      () => [text],
+    );
     return hash;
   }
 
@@ -153,7 +189,10 @@ export class Gang {
 
   /** A parameter by name. */
   parameter(program: ProgramHash, name: string): ProgramPort {
-    return must(this.parameters(program).find((port) => port.name === name), `parameter ${name}`);
+    return must(
+      this.parameters(program).find((port) => port.name === name),
+      `parameter ${name}`,
+    );
   }
 
   /** Gives every worker its block of a whole array, which must stay as it is until this resolves. */
@@ -167,8 +206,12 @@ export class Gang {
   }
 
   /** Lets every worker read its block of one step's batch. */
-  async feed(request: FeedRequest, into: readonly { readonly array: FeedPort["array"]; readonly value: ValueId; readonly sharding: Sharding }[]): Promise<void> {
-    for (const { array, value, sharding } of into) this.#ledger.set(value, { type: { dtype: array === "mask" ? "f32" : "i32", dims: [request.batch, request.seq] }, sharding });
+  async feed(
+    request: FeedRequest,
+    into: readonly { readonly array: FeedPort["array"]; readonly value: ValueId; readonly sharding: Sharding }[],
+  ): Promise<void> {
+    for (const { array, value, sharding } of into)
+      this.#ledger.set(value, { type: { dtype: array === "mask" ? "f32" : "i32", dims: [request.batch, request.seq] }, sharding });
     const ports = into.map(({ array, value, sharding }): FeedPort => ({ array, value, sharding: printSharding(this.mesh, sharding) }));
     await this.#askAll(() => ({ kind: "feed", epoch: this.epoch, ...request, into: ports }));
   }
@@ -211,7 +254,9 @@ export class Gang {
     const from = firstReplicas(this.mesh, this.grid, sharding);
     const answers = await this.#ask(from, () => ({ kind: "fetch", epoch: this.epoch, value: id }));
     const blocks = new Map(from.map((worker, i) => [worker, must(answers[i], "block").payload]));
-    return wholeFromBlocks(type, this.mesh, this.grid, sharding, (worker) => arrayOf(type.dtype, blockDimsOf(this.mesh, this.grid, type.dims, sharding), numbersOf(type.dtype, must(blocks.get(worker), "block"))));
+    return wholeFromBlocks(type, this.mesh, this.grid, sharding, (worker) =>
+      arrayOf(type.dtype, blockDimsOf(this.mesh, this.grid, type.dims, sharding), numbersOf(type.dtype, must(blocks.get(worker), "block"))),
+    );
   }
 
   /** The only number of an array. */
@@ -255,16 +300,29 @@ export class Gang {
     return must(this.#programs.get(hash), `program ${hash}`);
   }
 
-  #askAll<K extends MessageKind>(message: (worker: number) => MessageOf<K>, payload: (worker: number) => readonly Uint8Array[] = () => []): Promise<Answered<K>[]> {
-    return this.#ask(this.#workers.map((_, rank) => rank), message, payload);
+  #askAll<K extends MessageKind>(
+    message: (worker: number) => MessageOf<K>,
+    payload: (worker: number) => readonly Uint8Array[] = () => [],
+  ): Promise<Answered<K>[]> {
+    return this.#ask(
+      this.#workers.map((_, rank) => rank),
+      message,
+      payload,
+    );
   }
 
   /** Sends at once; settles when all have answered, with the most telling error if some failed. */
-  #ask<K extends MessageKind>(ranks: readonly number[], message: (worker: number) => MessageOf<K>, payload: (worker: number) => readonly Uint8Array[] = () => []): Promise<Answered<K>[]> {
+  #ask<K extends MessageKind>(
+    ranks: readonly number[],
+    message: (worker: number) => MessageOf<K>,
+    payload: (worker: number) => readonly Uint8Array[] = () => [],
+  ): Promise<Answered<K>[]> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const sent = ranks.map((rank) => must(this.#workers[rank], `worker ${rank}`).request(message(rank), payload(rank)));
     const all = Promise.allSettled(sent).then(async (settled) => {
-      const errors = settled.flatMap((result, i) => (result.status === "rejected" ? [{ error: result.reason as LapidaryError, rank: must(ranks[i], "rank") }] : []));
+      const errors = settled.flatMap((result, i) =>
+        result.status === "rejected" ? [{ error: result.reason as LapidaryError, rank: must(ranks[i], "rank") }] : [],
+      );
       if (errors.length === 0) return settled.map((result) => (result as PromiseFulfilledResult<Answered<K>>).value);
       throw await this.#mostTelling(errors.map(({ error }) => error));
     });

@@ -4,7 +4,11 @@ import type { ArrayData } from "@lapidary/worker/protocol";
 import type { Gang } from "./gang.js";
 
 /** Puts whole arrays, runs a per-chip program on them and fetches all outputs, leaving nothing behind on the workers but the program. */
-export async function runProgramOnce(gang: Gang, program: { readonly chip: Graph }, inputs: ReadonlyMap<string, ArrayData>): Promise<Map<string, ArrayData>> {
+export async function runProgramOnce(
+  gang: Gang,
+  program: { readonly chip: Graph },
+  inputs: ReadonlyMap<string, ArrayData>,
+): Promise<Map<string, ArrayData>> {
   const hash = await gang.load(program);
   const parameters = gang.parameters(hash);
   const outputs = gang.outputs(hash);

@@ -32,4 +32,5 @@ function hasBf16Units(): boolean {
 }
 
 /** What TensorFlow says on stderr whatever it is told. */
-export const isChatter = (line: string): boolean => /^(WARNING: All log messages before absl|I\d{4} |To enable the following instructions)/.test(line) || line.trim() === "";
+export const isChatter = (line: string): boolean =>
+  /^(WARNING: All log messages before absl|I\d{4} |To enable the following instructions)/.test(line) || line.trim() === "";

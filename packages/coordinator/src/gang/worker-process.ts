@@ -3,7 +3,14 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Channel } from "@lapidary/fabric";
 import { type JsonValue, LapidaryError, errorFromJSON } from "@lapidary/std";
-import { type MessageKind, type MessageOf, type NumericsName, type WorkerAnswer, type WorkerReplies, workerMain } from "@lapidary/worker/protocol";
+import {
+  type MessageKind,
+  type MessageOf,
+  type NumericsName,
+  type WorkerAnswer,
+  type WorkerReplies,
+  workerMain,
+} from "@lapidary/worker/protocol";
 import { type WorkerExit, workerDidNotStart, workerLost } from "./gang-errors.js";
 import { isChatter, workerEnvironment } from "./worker-environment.js";
 

@@ -18,15 +18,20 @@ export function chipwiseExecutor(device: Device, mesh: Mesh, numerics: Numerics,
   const chips = Array.from({ length: meshSize(mesh) }, (_, chip) => chip);
   return {
     load: (graph) => new ChipwiseProgram(device, mesh, graph, numerics, clock),
-    put: (type, sharding, block) => chips.map((chip) => {
-      const part = takeBlock(block, mesh, grid, chip, sharding);
-      return device.upload(type.dtype, part.dims, part.data);
-    }),
-    fetch: (held, type, sharding) => wholeFromBlocks(type, mesh, grid, sharding, (chip) => downloadAs(device, must(held[chip], `chip ${chip}`), type, localDims(mesh, type.dims, sharding))),
+    put: (type, sharding, block) =>
+      chips.map((chip) => {
+        const part = takeBlock(block, mesh, grid, chip, sharding);
+        return device.upload(type.dtype, part.dims, part.data);
+      }),
+    fetch: (held, type, sharding) =>
+      wholeFromBlocks(type, mesh, grid, sharding, (chip) =>
+        downloadAs(device, must(held[chip], `chip ${chip}`), type, localDims(mesh, type.dims, sharding)),
+      ),
   };
 }
 
-export const downloadAs = (device: Device, tensor: DeviceTensor, { dtype }: TensorType, dims: readonly number[]): ArrayData => arrayOf(dtype, dims, device.download(tensor));
+export const downloadAs = (device: Device, tensor: DeviceTensor, { dtype }: TensorType, dims: readonly number[]): ArrayData =>
+  arrayOf(dtype, dims, device.download(tensor));
 
 /** The whole types of what goes in and out. */
 export function portsOf(graph: Graph, mesh: Mesh): { parameters: Port[]; outputs: Port[] } {
@@ -97,7 +102,11 @@ class ChipwiseProgram implements Executable {
     for (const value of this.#graph.values) {
       const step = this.#steps[value.id];
       try {
-        results.push(step === undefined ? must(inputs[parameter++], value.name).map((x) => x.clone()) : step(value.inputs.map((id) => must(results[id], "operand"))));
+        results.push(
+          step === undefined
+            ? must(inputs[parameter++], value.name).map((x) => x.clone())
+            : step(value.inputs.map((id) => must(results[id], "operand"))),
+        );
       } catch (error) {
         for (const held of results) disposeHeld(held ?? []);
         consume();
@@ -195,24 +204,52 @@ class ChipwiseProgram implements Executable {
       return blockPlacement(mesh, grid, chip, globalDims(mesh, of.type.dims, sharding), sharding);
     };
     const context = (chip: number): KernelContext<KernelName> =>
-      this.#context(value.attrs, types.map((of) => of.type), value.type, types.map((of) => place(chip, of)), place(chip, value));
+      this.#context(
+        value.attrs,
+        types.map((of) => of.type),
+        value.type,
+        types.map((of) => place(chip, of)),
+        place(chip, value),
+      );
     const placed = ["iota", "rng_normal", "gather", "scatter"].includes(value.op);
     const shared = placed ? undefined : bindKernel(value.op as KernelName, context(0));
     const bound = Array.from({ length: meshSize(mesh) }, (_, chip) => shared ?? bindKernel(value.op as KernelName, context(chip)));
     return (operands) => bound.map((kernel, chip) => kernel(operands.map((held) => must(held[chip], "operand"))));
   }
 
-  #context(attrs: unknown, inputs: readonly TensorType[], output: TensorType, inputPlaces = inputs.map((type) => wholePlacement(type.dims)), outputPlace = wholePlacement(output.dims)): KernelContext<KernelName> {
+  #context(
+    attrs: unknown,
+    inputs: readonly TensorType[],
+    output: TensorType,
+    inputPlaces = inputs.map((type) => wholePlacement(type.dims)),
+    outputPlace = wholePlacement(output.dims),
+  ): KernelContext<KernelName> {
     const keep = (tensor: DeviceTensor): DeviceTensor => {
       this.#kept.push(tensor);
       return tensor;
     };
-    return { device: this.device, attrs, inputs, output, numerics: this.numerics, inputPlaces, outputPlace, keep } as KernelContext<KernelName>;
+    return {
+      device: this.device,
+      attrs,
+      inputs,
+      output,
+      numerics: this.numerics,
+      inputPlaces,
+      outputPlace,
+      keep,
+    } as KernelContext<KernelName>;
   }
 
   #concatenate(type: TensorType, members: readonly number[], dimension: number): Bound {
     const output = { ...type, dims: type.dims.map((size, d) => (d === dimension ? size * members.length : size)) };
-    return bindKernel("concatenate", this.#context({ dimension }, members.map(() => type), output) as KernelContext<"concatenate">);
+    return bindKernel(
+      "concatenate",
+      this.#context(
+        { dimension },
+        members.map(() => type),
+        output,
+      ) as KernelContext<"concatenate">,
+    );
   }
 
   /** Sum, maximum or minimum over the members, in their order. */

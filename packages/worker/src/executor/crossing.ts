@@ -31,7 +31,14 @@ const directBytes = 64 * 1024;
  * What the collectives of a host program do. Arrays are cut and joined on the device, by bringing the workers' axes to the front (a view where they
  * are the major ones); sums are made on the device in the order of the group, so every member gets the same bits.
  */
-export function bindCrossing(context: CrossingContext, op: CollectiveName, kind: "sum" | "max" | "min", collective: HostCollective, input: TensorType, output: TensorType): Crossing {
+export function bindCrossing(
+  context: CrossingContext,
+  op: CollectiveName,
+  kind: "sum" | "max" | "min",
+  collective: HostCollective,
+  input: TensorType,
+  output: TensorType,
+): Crossing {
   const group = workerGroup(context.mesh, context.grid, context.worker, collective.atoms);
   const member = group.indexOf(context.worker);
   assert(member >= 0, "a worker is a member of its own group", group, context.worker);
@@ -88,7 +95,9 @@ class Parts {
   async exchange(tag: string, part: (member: number) => Numbers): Promise<Received> {
     const peers = must(this.#context.peers, "peers");
     const others = this.#group.filter((_, i) => i !== this.#member);
-    const sends = new Map(this.#group.flatMap((worker, i): [number, Uint8Array][] => (i === this.#member ? [] : [[worker, bytesOfNumbers(part(i))]])));
+    const sends = new Map(
+      this.#group.flatMap((worker, i): [number, Uint8Array][] => (i === this.#member ? [] : [[worker, bytesOfNumbers(part(i))]])),
+    );
     const own = part(this.#member);
     const received = await peers.exchange(tag, sends, others);
     const buffers: Uint8Array[] = [];
@@ -192,11 +201,19 @@ class Parts {
   bindOwnPart(axes: WorkerAxes, dims: readonly number[], partDims: readonly number[]): Bound {
     const inFront = axes.toFront.map((axis) => axes.factors[axis] ?? 1);
     const rest = sizeOf(dims) / this.#group.length;
-    const toFront = this.#chainViews(dims, [{ reshape: axes.factors }, { transpose: axes.toFront }, { reshape: [this.#group.length, rest] }]);
+    const toFront = this.#chainViews(dims, [
+      { reshape: axes.factors },
+      { transpose: axes.toFront },
+      { reshape: [this.#group.length, rest] },
+    ]);
     assert(sizeOf(inFront) === sizeOf(dims), "factors fill their dims", inFront, dims);
     const slice = bindKernel(
       "slice",
-      this.#kernelContext({ start: [this.#member, 0], limit: [this.#member + 1, rest] }, [{ dtype: this.#dtype, dims: [this.#group.length, rest] }], { dtype: this.#dtype, dims: [1, rest] }) as KernelContext<"slice">,
+      this.#kernelContext(
+        { start: [this.#member, 0], limit: [this.#member + 1, rest] },
+        [{ dtype: this.#dtype, dims: [this.#group.length, rest] }],
+        { dtype: this.#dtype, dims: [1, rest] },
+      ) as KernelContext<"slice">,
     );
     const shape = this.#chainViews([1, rest], [{ reshape: partDims }]);
     return (inputs) => {
@@ -209,17 +226,26 @@ class Parts {
     };
   }
 
-  #chainViews(dims: readonly number[], steps: readonly ({ readonly reshape: readonly number[] } | { readonly transpose: readonly number[] })[]): Bound {
+  #chainViews(
+    dims: readonly number[],
+    steps: readonly ({ readonly reshape: readonly number[] } | { readonly transpose: readonly number[] })[],
+  ): Bound {
     let current = dims;
     const bound = steps.map((step): Bound => {
       const input = { dtype: this.#dtype, dims: current };
       if ("reshape" in step) {
         current = step.reshape;
-        return bindKernel("reshape", this.#kernelContext({ dims: current }, [input], { ...input, dims: current }) as KernelContext<"reshape">);
+        return bindKernel(
+          "reshape",
+          this.#kernelContext({ dims: current }, [input], { ...input, dims: current }) as KernelContext<"reshape">,
+        );
       }
       const permutation = step.transpose;
       current = permutation.map((axis) => input.dims[axis] ?? 1);
-      return bindKernel("transpose", this.#kernelContext({ permutation }, [input], { ...input, dims: current }) as KernelContext<"transpose">);
+      return bindKernel(
+        "transpose",
+        this.#kernelContext({ permutation }, [input], { ...input, dims: current }) as KernelContext<"transpose">,
+      );
     });
     return (inputs) => {
       let x = must(inputs[0], "operand");
@@ -234,7 +260,16 @@ class Parts {
 
   #kernelContext(attrs: unknown, inputs: readonly TensorType[], output: TensorType): unknown {
     const { device, keep } = this.#context;
-    return { device, keep, attrs, inputs, output, numerics: "f32", inputPlaces: inputs.map((type) => wholePlacement(type.dims)), outputPlace: wholePlacement(output.dims) };
+    return {
+      device,
+      keep,
+      attrs,
+      inputs,
+      output,
+      numerics: "f32",
+      inputPlaces: inputs.map((type) => wholePlacement(type.dims)),
+      outputPlace: wholePlacement(output.dims),
+    };
   }
 }
 

@@ -3,15 +3,15 @@ import fc from "fast-check";
 import { compile, gradients } from "@lapidary/compiler";
 import { randomCase } from "@lapidary/compiler/testing";
 import { memoryPeers, type Peers } from "@lapidary/fabric";
-import { type Graph, GraphBuilder, type Tensor, interpret, parametersOf } from "@lapidary/ir";
+import { type Graph, GraphBuilder, type Tensor, interpret, parametersOf, sizeOf, tensorType } from "@lapidary/ir";
 import { must, seededRandom, systemClock } from "@lapidary/std";
-import { type Mesh, makeWorkerGrid } from "@lapidary/topology";
-import { takeBlock, wholeFromBlocks } from "../blocks.js";
+import { type Mesh, makeMesh, makeWorkerGrid } from "@lapidary/topology";
+import { arrayOf, takeBlock, wholeFromBlocks } from "../blocks.js";
 import { type Device, openDevice } from "../device/device.js";
 import { scaledDifference, toArrayData, toTensor } from "../kernels/testing.js";
 import { chipwiseExecutor } from "./chipwise.js";
 import { type Executable, type Executor, type Held, disposeHeld } from "./executor.js";
-import { stackedExecutor } from "./stacked.js";
+import { type StackedProgram, stackedExecutor } from "./stacked.js";
 
 const whole = makeWorkerGrid;
 
@@ -20,29 +20,54 @@ function withGradients(graph: Graph): Graph {
   const g = new GraphBuilder("step");
   for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
   for (const { name, value } of graph.outputs) g.output(name, g.get(value));
-  const loss = g.get(must(graph.outputs.find(({ name }) => name === "loss"), "loss").value);
+  const loss = g.get(
+    must(
+      graph.outputs.find(({ name }) => name === "loss"),
+      "loss",
+    ).value,
+  );
   const parameters = parametersOf(graph).map(({ id }) => g.get(id));
   gradients(g, loss, parameters).forEach((grad, i) => g.output(`grad.${parameters[i]?.name ?? i}`, grad));
   return g.finish();
 }
 
 /** Runs a program on all workers of a grid, each with an executor of its own, and joins the outputs. */
-async function runOn(executors: readonly Executor[], mesh: Mesh, chip: Graph, inputs: ReadonlyMap<string, Tensor>, runs = 1): Promise<Map<string, Tensor>> {
+async function runOn(
+  executors: readonly Executor[],
+  mesh: Mesh,
+  chip: Graph,
+  inputs: ReadonlyMap<string, Tensor>,
+  runs = 1,
+): Promise<Map<string, Tensor>> {
   const grid = whole(mesh, executors.length);
   const loaded: Executable[] = executors.map((executor) => executor.load(chip));
   const held: Held[][] = executors.map((executor, worker) =>
-    must(loaded[worker], "program").parameters.map(({ name, type, sharding }) => executor.put(type, sharding, takeBlock(toArrayData(must(inputs.get(name), name)), mesh, grid, worker, sharding))),
+    must(loaded[worker], "program").parameters.map(({ name, type, sharding }) =>
+      executor.put(type, sharding, takeBlock(toArrayData(must(inputs.get(name), name)), mesh, grid, worker, sharding)),
+    ),
   );
   let outputs: Held[][] = [];
   for (let run = 0; run < runs; run++) {
     for (const values of outputs.flat()) disposeHeld(values);
-    outputs = await Promise.all(loaded.map((program, worker) => program.run(must(held[worker], "inputs"), program.parameters.map(() => run === runs - 1), `run${run}`)));
+    outputs = await Promise.all(
+      loaded.map((program, worker) =>
+        program.run(
+          must(held[worker], "inputs"),
+          program.parameters.map(() => run === runs - 1),
+          `run${run}`,
+        ),
+      ),
+    );
   }
   const first = must(loaded[0], "program");
   const results = new Map(
     first.outputs.map(({ name, type, sharding }, i) => [
       name,
-      toTensor(wholeFromBlocks(type, mesh, grid, sharding, (worker) => must(executors[worker], "executor").fetch(must(outputs[worker]?.[i], name), type, sharding))),
+      toTensor(
+        wholeFromBlocks(type, mesh, grid, sharding, (worker) =>
+          must(executors[worker], "executor").fetch(must(outputs[worker]?.[i], name), type, sharding),
+        ),
+      ),
     ]),
   );
   for (const values of outputs.flat()) disposeHeld(values);
@@ -68,7 +93,9 @@ describe("executors", () => {
 
   const stacked = (mesh: Mesh, workers: number): Executor[] => {
     const grid = whole(mesh, workers);
-    return Array.from({ length: grid.workers }, (_, worker) => stackedExecutor({ device, mesh, grid, worker, peers: gangs.get(grid.workers)?.[worker], numerics: "f32", clock: systemClock }));
+    return Array.from({ length: grid.workers }, (_, worker) =>
+      stackedExecutor({ device, mesh, grid, worker, peers: gangs.get(grid.workers)?.[worker], numerics: "f32", clock: systemClock }),
+    );
   };
 
   it("give what the interpreter gives, stacked and chipwise, for random steps on random meshes with any number of workers", function () {
@@ -83,11 +110,56 @@ describe("executors", () => {
         const tensors = device.tf.memory().numTensors;
         expectSame(await runOn(stacked(mesh, 1), mesh, chip, inputs, 2), expected, `seed ${seed}, stacked`);
         const workers = whole(mesh, 2 + seededRandom(seed).integer(5)).workers;
-        if (gangs.has(workers)) expectSame(await runOn(stacked(mesh, workers), mesh, chip, inputs), expected, `seed ${seed}, ${workers} workers`);
-        expectSame(await runOn([chipwiseExecutor(device, mesh, "f32", systemClock)], mesh, chip, inputs), expected, `seed ${seed}, chipwise`);
+        if (gangs.has(workers))
+          expectSame(await runOn(stacked(mesh, workers), mesh, chip, inputs), expected, `seed ${seed}, ${workers} workers`);
+        expectSame(
+          await runOn([chipwiseExecutor(device, mesh, "f32", systemClock)], mesh, chip, inputs),
+          expected,
+          `seed ${seed}, chipwise`,
+        );
         assert.equal(device.tf.memory().numTensors, tensors, `seed ${seed} leaves no tensor behind`);
       }),
       { numRuns: 60 },
     );
   });
+
+  it("call as many kernels a step on 256 chips as on 4, stacked", async () => {
+    const calls: number[] = [];
+    for (const side of [2, 4, 16]) {
+      const mesh = makeMesh({ data: side, model: side });
+      const { chip } = compile(feedForwardStep(), { mesh, rules: { batch: "data", hidden: "model" }, zero: { stage: 3, axes: ["data"] } });
+      const [executor] = stacked(mesh, 1);
+      const program = must(executor, "executor").load(chip) as StackedProgram;
+      const held = program.parameters.map(({ type, sharding }) =>
+        must(executor, "executor").put(type, sharding, arrayOf("f32", type.dims, new Float32Array(sizeOf(type.dims)).fill(0.5))),
+      );
+      const before = device.kernelCalls;
+      const outputs = await program.run(
+        held,
+        held.map(() => true),
+        "run",
+      );
+      calls.push(device.kernelCalls - before);
+      for (const output of outputs) disposeHeld(output);
+      program.dispose();
+    }
+    const [first, ...others] = calls;
+    assert.ok(first !== undefined && first > 0);
+    assert.deepEqual(others, [first, first]);
+  });
 });
+
+/** Two weights, tanh between them, and a step of gradient descent. */
+function feedForwardStep(): Graph {
+  const g = new GraphBuilder("step");
+  const x = g.parameter("x", tensorType("f32", [32, 16]), ["batch", "embed"], "batch");
+  const up = g.parameter("up", tensorType("f32", [16, 64]), ["embed", "hidden"], "param");
+  const down = g.parameter("down", tensorType("f32", [64, 16]), ["hidden", "embed"], "param");
+  const y = g.dotGeneral(g.tanh(g.dotGeneral(x, up, [], [[1, 0]])), down, [], [[1, 0]]);
+  const loss = g.reduce(g.square(g.subtract(y, x)), [0, 1], "sum");
+  const [gradUp, gradDown] = gradients(g, loss, [up, down]);
+  g.output("up", g.subtract(up, g.scale(must(gradUp, "gradient"), 0.1)));
+  g.output("down", g.subtract(down, g.scale(must(gradDown, "gradient"), 0.1)));
+  g.output("loss", loss);
+  return g.finish();
+}

@@ -14,14 +14,22 @@ const reduce: Kernel<"reduce"> = {
   },
   native: (context, native) => {
     const name = { sum: "Sum", max: "Max", min: "Min" }[context.attrs.kind];
-    return native.bind(name, [native.bool("keep_dims", false), native.type("T", context.output.dtype), native.type("Tidx", "i32")], [vector(context, context.attrs.dims)]);
+    return native.bind(
+      name,
+      [native.bool("keep_dims", false), native.type("T", context.output.dtype), native.type("Tidx", "i32")],
+      [vector(context, context.attrs.dims)],
+    );
   },
 };
 
 /** Any `dot_general` as one product; what must be transposed first is. */
 function bindDot(context: KernelContext<"dot_general">, native: NativeOps | undefined): Bound {
   const { attrs, inputs, output, numerics, device } = context;
-  const plan = planDot(dotGroups(attrs, inputs[0]?.dims.length ?? 0, inputs[1]?.dims.length ?? 0), inputs[0]?.dims ?? [], inputs[1]?.dims ?? []);
+  const plan = planDot(
+    dotGroups(attrs, inputs[0]?.dims.length ?? 0, inputs[1]?.dims.length ?? 0),
+    inputs[0]?.dims ?? [],
+    inputs[1]?.dims ?? [],
+  );
   const left = prepare(context, native, plan.lhs, 0);
   const right = prepare(context, native, plan.rhs, 1);
   const multiply = bindProduct(context, native, plan.lhs.adjoint, plan.rhs.adjoint);
@@ -38,7 +46,8 @@ function bindDot(context: KernelContext<"dot_general">, native: NativeOps | unde
         };
   const shaped = sameDims(plan.dims, output.dims) ? product : chain(product, bindReshape(context, native, output.dims));
   if (numerics === "f32" || device.productsRoundToBf16) return shaped;
-  const round = native === undefined ? (operands: Parameters<Bound>[0]) => roundToBf16(device, operand(operands, 0).clone()) : native.bindRoundToBf16();
+  const round =
+    native === undefined ? (operands: Parameters<Bound>[0]) => roundToBf16(device, operand(operands, 0).clone()) : native.bindRoundToBf16();
   return (operands) => {
     const rounded = operands.map((x) => round([x]));
     const result = shaped([...rounded]);
@@ -48,16 +57,32 @@ function bindDot(context: KernelContext<"dot_general">, native: NativeOps | unde
 }
 
 /** Brings an operand to the dims of the product; absent where it has them. */
-function prepare(context: KernelContext<"dot_general">, native: NativeOps | undefined, { permutation, dims }: GemmOperand, which: number): Bound | undefined {
+function prepare(
+  context: KernelContext<"dot_general">,
+  native: NativeOps | undefined,
+  { permutation, dims }: GemmOperand,
+  which: number,
+): Bound | undefined {
   const own = context.inputs[which]?.dims ?? [];
   const reshaped = sameDims(own, dims) && permutation === undefined ? undefined : bindReshape(context, native, dims);
   if (permutation === undefined || isViewTranspose(own, permutation)) return reshaped;
   const transposed = bindTranspose(context, native, permutation);
-  return sameDims(dims, permutation.map((d) => own[d] ?? 1)) || reshaped === undefined ? transposed : chain(transposed, reshaped);
+  return sameDims(
+    dims,
+    permutation.map((d) => own[d] ?? 1),
+  ) || reshaped === undefined
+    ? transposed
+    : chain(transposed, reshaped);
 }
 
-function bindProduct({ device: { tf } }: KernelContext<"dot_general">, native: NativeOps | undefined, adjointLeft: boolean, adjointRight: boolean): Bound {
-  if (native !== undefined) return native.bind("BatchMatMulV2", [native.bool("adj_x", adjointLeft), native.bool("adj_y", adjointRight), native.type("T", "f32")]);
+function bindProduct(
+  { device: { tf } }: KernelContext<"dot_general">,
+  native: NativeOps | undefined,
+  adjointLeft: boolean,
+  adjointRight: boolean,
+): Bound {
+  if (native !== undefined)
+    return native.bind("BatchMatMulV2", [native.bool("adj_x", adjointLeft), native.bool("adj_y", adjointRight), native.type("T", "f32")]);
   return (inputs) => tf.matMul(operand(inputs, 0), operand(inputs, 1), adjointLeft, adjointRight);
 }
 

@@ -38,26 +38,56 @@ export interface GemmPlan {
  *
  * @param ignoredRight dims of 1 of the right operand that belong to no group
  */
-export function planDot({ batch, contracting, lhsFree, rhsFree }: DotGroups, lhs: readonly number[], rhs: readonly number[], ignoredRight: readonly number[] = []): GemmPlan {
+export function planDot(
+  { batch, contracting, lhsFree, rhsFree }: DotGroups,
+  lhs: readonly number[],
+  rhs: readonly number[],
+  ignoredRight: readonly number[] = [],
+): GemmPlan {
   const orders = [[...contracting].sort((a, b) => a[0] - b[0]), [...contracting].sort((a, b) => a[1] - b[1])];
   const plans = orders.map((order) => {
-    const left = gemmOperand(lhs, batch.map(([l]) => l), lhsFree, order.map(([l]) => l), "lhs");
-    const right = gemmOperand(rhs, [...batch.map(([, r]) => r), ...ignoredRight], rhsFree, order.map(([, r]) => r), "rhs");
+    const left = gemmOperand(
+      lhs,
+      batch.map(([l]) => l),
+      lhsFree,
+      order.map(([l]) => l),
+      "lhs",
+    );
+    const right = gemmOperand(
+      rhs,
+      [...batch.map(([, r]) => r), ...ignoredRight],
+      rhsFree,
+      order.map(([, r]) => r),
+      "rhs",
+    );
     const copied = (left.permutation === undefined ? 0 : sizeOf(lhs)) + (right.permutation === undefined ? 0 : sizeOf(rhs));
     return { left, right, copied };
   });
   const { left, right } = plans.reduce((best, plan) => (plan.copied < best.copied ? plan : best));
-  const b = product(lhs, batch.map(([l]) => l));
+  const b = product(
+    lhs,
+    batch.map(([l]) => l),
+  );
   const dims = [product(lhs, lhsFree), product(rhs, rhsFree)];
   return { lhs: left, rhs: right, dims: b === 1 ? dims : [b, ...dims] };
 }
 
 /** The groups of a `dot_general` in the order of its result: batch, left free, right free. */
-export const dotGroups = ({ batch, contracting }: OpAttrs["dot_general"], lhsRank: number, rhsRank: number): DotGroups => ({ batch, contracting, ...dotLayout(lhsRank, rhsRank, batch, contracting) });
+export const dotGroups = ({ batch, contracting }: OpAttrs["dot_general"], lhsRank: number, rhsRank: number): DotGroups => ({
+  batch,
+  contracting,
+  ...dotLayout(lhsRank, rhsRank, batch, contracting),
+});
 
 const product = (dims: readonly number[], chosen: readonly number[]): number => chosen.reduce((n, d) => n * (dims[d] ?? 1), 1);
 
-function gemmOperand(dims: readonly number[], batch: readonly number[], free: readonly number[], contracted: readonly number[], side: "lhs" | "rhs"): GemmOperand {
+function gemmOperand(
+  dims: readonly number[],
+  batch: readonly number[],
+  free: readonly number[],
+  contracted: readonly number[],
+  side: "lhs" | "rhs",
+): GemmOperand {
   const freeFirst = [...batch, ...free, ...contracted];
   const contractedFirst = [...batch, ...contracted, ...free];
   // Both layouts are views when a group is empty or of size 1; the one without a flag is then as good.

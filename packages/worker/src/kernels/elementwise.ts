@@ -7,14 +7,23 @@ type UnaryName = "negate" | "exponential" | "log" | "tanh" | "sqrt" | "rsqrt" | 
 type BinaryName = "add" | "subtract" | "multiply" | "divide" | "maximum" | "minimum" | "and";
 
 /** An op of one or more operands of type `T`. */
-function simple<N extends UnaryName | BinaryName>(tensorflow: string, tfjs: (tf: TfjsCore, a: DeviceTensor, b: DeviceTensor) => DeviceTensor, typed = true): Kernel<N> {
+function simple<N extends UnaryName | BinaryName>(
+  tensorflow: string,
+  tfjs: (tf: TfjsCore, a: DeviceTensor, b: DeviceTensor) => DeviceTensor,
+  typed = true,
+): Kernel<N> {
   return {
-    tfjs: ({ device: { tf }, inputs: { length } }) => (length === 1 ? (inputs) => tfjs(tf, operand(inputs, 0), operand(inputs, 0)) : (inputs) => tfjs(tf, operand(inputs, 0), operand(inputs, 1))),
+    tfjs: ({ device: { tf }, inputs: { length } }) =>
+      length === 1
+        ? (inputs) => tfjs(tf, operand(inputs, 0), operand(inputs, 0))
+        : (inputs) => tfjs(tf, operand(inputs, 0), operand(inputs, 1)),
     native: ({ inputs }, native) => native.bind(tensorflow, typed ? [native.type("T", inputs[0]?.dtype ?? "f32")] : []),
   };
 }
 
-const comparisons: Readonly<Record<CompareDirection, readonly [tensorflow: string, tfjs: "equal" | "notEqual" | "less" | "lessEqual" | "greater" | "greaterEqual"]>> = {
+const comparisons: Readonly<
+  Record<CompareDirection, readonly [tensorflow: string, tfjs: "equal" | "notEqual" | "less" | "lessEqual" | "greater" | "greaterEqual"]>
+> = {
   EQ: ["Equal", "equal"],
   NE: ["NotEqual", "notEqual"],
   LT: ["Less", "less"],
@@ -32,7 +41,10 @@ const compare: Kernel<"compare"> = {
 };
 
 const select: Kernel<"select"> = {
-  tfjs: ({ device: { tf } }) => (inputs) => tf.where(operand(inputs, 0), operand(inputs, 1), operand(inputs, 2)),
+  tfjs:
+    ({ device: { tf } }) =>
+    (inputs) =>
+      tf.where(operand(inputs, 0), operand(inputs, 1), operand(inputs, 2)),
   native: ({ output }, native) => native.bind("SelectV2", [native.type("T", output.dtype)]),
 };
 
@@ -41,7 +53,8 @@ const convert: Kernel<"convert"> = {
     const { tf } = device;
     if (dtype === "bf16") return (operands) => roundToBf16(device, tf.cast(operand(operands, 0), "float32"));
     if (dtype === "f32") return (operands) => tf.cast(operand(operands, 0), "float32");
-    if (dtype === "pred") return (operands) => tf.tidy(() => tf.notEqual(operand(operands, 0), tf.cast(tf.scalar(0), operand(operands, 0).dtype)));
+    if (dtype === "pred")
+      return (operands) => tf.tidy(() => tf.notEqual(operand(operands, 0), tf.cast(tf.scalar(0), operand(operands, 0).dtype)));
     // Not every backend cuts towards zero.
     if (inputs[0]?.dtype === "pred" || inputs[0]?.dtype === "i32") return (operands) => tf.cast(operand(operands, 0), "int32");
     return (operands) => tf.tidy(() => tf.cast(tf.mul(tf.sign(operand(operands, 0)), tf.floor(tf.abs(operand(operands, 0)))), "int32"));
@@ -65,7 +78,13 @@ const convert: Kernel<"convert"> = {
 const divide: Kernel<"divide"> = {
   tfjs: ({ device: { tf }, output }) =>
     output.dtype === "i32"
-      ? ([a, b]) => tf.tidy(() => tf.mul(tf.mul(tf.sign(a as DeviceTensor), tf.sign(b as DeviceTensor)), tf.floorDiv(tf.abs(a as DeviceTensor), tf.abs(b as DeviceTensor))))
+      ? ([a, b]) =>
+          tf.tidy(() =>
+            tf.mul(
+              tf.mul(tf.sign(a as DeviceTensor), tf.sign(b as DeviceTensor)),
+              tf.floorDiv(tf.abs(a as DeviceTensor), tf.abs(b as DeviceTensor)),
+            ),
+          )
       : (inputs) => tf.div(operand(inputs, 0), operand(inputs, 1)),
   native: ({ output }, native) => native.bind(output.dtype === "i32" ? "TruncateDiv" : "RealDiv", [native.type("T", output.dtype)]),
 };
@@ -94,4 +113,21 @@ export const elementwiseKernels: { readonly [N in UnaryName | BinaryName | "comp
 };
 
 /** Ops whose result in bf16 must be rounded; all others only move numbers. */
-export const computingOps: ReadonlySet<KernelName> = new Set<KernelName>(["exponential", "log", "tanh", "sqrt", "rsqrt", "cosine", "sine", "add", "subtract", "multiply", "divide", "reduce", "dot_general", "scatter", "constant", "rng_normal"]);
+export const computingOps: ReadonlySet<KernelName> = new Set<KernelName>([
+  "exponential",
+  "log",
+  "tanh",
+  "sqrt",
+  "rsqrt",
+  "cosine",
+  "sine",
+  "add",
+  "subtract",
+  "multiply",
+  "divide",
+  "reduce",
+  "dot_general",
+  "scatter",
+  "constant",
+  "rng_normal",
+]);

@@ -17,7 +17,10 @@ const kernelOf = <N extends KernelName>(name: N): Kernel<N> => kernels[name] as 
 export function bindKernel<N extends KernelName>(name: N, context: KernelContext<N>): Bound {
   const { device, output } = context;
   const kernel = kernelOf(name);
-  const bound = device.native !== undefined && kernel.native !== undefined ? kernel.native(context, device.native) : counted(context, kernel.tfjs(context));
+  const bound =
+    device.native !== undefined && kernel.native !== undefined
+      ? kernel.native(context, device.native)
+      : counted(context, kernel.tfjs(context));
   if (output.dtype !== "bf16" || !computingOps.has(name)) return bound;
   const round = device.native?.bindRoundToBf16() ?? ((inputs: Parameters<Bound>[0]) => roundToBf16(device, operand(inputs, 0).clone()));
   return (inputs) => {

@@ -20,7 +20,10 @@ function graphOf(build: Build): Graph {
 }
 
 const positive = (g: GraphBuilder) => g.offset(g.abs(g.parameter("x", f(2, 3))), 0.25);
-const unary = (name: "negate" | "exponential" | "tanh" | "cosine" | "sine" | "abs" | "stopGradient"): Build[] => [(g) => g[name](g.parameter("x", f(2, 3))), (g) => g[name](g.parameter("x", f()))];
+const unary = (name: "negate" | "exponential" | "tanh" | "cosine" | "sine" | "abs" | "stopGradient"): Build[] => [
+  (g) => g[name](g.parameter("x", f(2, 3))),
+  (g) => g[name](g.parameter("x", f())),
+];
 const binary = (name: "add" | "subtract" | "multiply" | "maximum" | "minimum"): Build[] => [
   (g) => g[name](g.parameter("x", f(2, 3)), g.parameter("y", f(2, 3))),
   (g) => g[name](g.parameter("x", i(4)), g.parameter("y", i(4))),
@@ -62,7 +65,10 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
     (g) => g.compare(g.parameter("x", i(9)), g.parameter("y", i(9)), direction),
     (g) => g.compare(g.parameter("x", f(3)), g.parameter("y", f(3)), direction),
   ]),
-  select: [(g) => g.select(g.parameter("p", tensorType("pred", [2, 3])), g.parameter("x", f(2, 3)), g.parameter("y", f(2, 3))), (g) => g.select(g.parameter("p", tensorType("pred", [3])), g.parameter("x", i(3)), g.parameter("y", i(3)))],
+  select: [
+    (g) => g.select(g.parameter("p", tensorType("pred", [2, 3])), g.parameter("x", f(2, 3)), g.parameter("y", f(2, 3))),
+    (g) => g.select(g.parameter("p", tensorType("pred", [3])), g.parameter("x", i(3)), g.parameter("y", i(3))),
+  ],
   broadcast_in_dim: [
     (g) => g.broadcastInDim(g.parameter("x", f(3)), [2, 3], [1]),
     (g) => g.broadcastInDim(g.parameter("x", f(2)), [2, 3], [0]),
@@ -71,11 +77,26 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
     (g) => g.broadcastInDim(g.parameter("x", f(2, 3)), [2, 1, 3], [0, 2]),
     (g) => g.broadcastInDim(g.parameter("x", tensorType("pred", [3])), [2, 3], [1]),
   ],
-  reshape: [(g) => g.reshape(g.parameter("x", f(2, 6)), [3, 4]), (g) => g.reshape(g.parameter("x", f(1)), []), (g) => g.reshape(g.parameter("x", tensorType("pred", [4])), [2, 2])],
-  transpose: [(g) => g.transpose(g.parameter("x", f(2, 3, 4)), [2, 0, 1]), (g) => g.transpose(g.parameter("x", i(1, 3)), [1, 0]), (g) => g.transpose(g.parameter("x", f(2, 1, 3)), [1, 0, 2])],
+  reshape: [
+    (g) => g.reshape(g.parameter("x", f(2, 6)), [3, 4]),
+    (g) => g.reshape(g.parameter("x", f(1)), []),
+    (g) => g.reshape(g.parameter("x", tensorType("pred", [4])), [2, 2]),
+  ],
+  transpose: [
+    (g) => g.transpose(g.parameter("x", f(2, 3, 4)), [2, 0, 1]),
+    (g) => g.transpose(g.parameter("x", i(1, 3)), [1, 0]),
+    (g) => g.transpose(g.parameter("x", f(2, 1, 3)), [1, 0, 2]),
+  ],
   slice: [(g) => g.slice(g.parameter("x", f(4, 5)), [1, 2], [3, 5]), (g) => g.slice(g.parameter("x", i(4)), [0], [2])],
-  pad: [(g) => g.pad(g.parameter("x", f(2, 3)), [1, 0], [0, 2]), (g) => g.pad(g.parameter("x", tensorType("pred", [3])), [1], [1]), (g) => g.pad(g.parameter("x", i(2)), [0], [1])],
-  concatenate: [(g) => g.concatenate([g.parameter("x", f(2, 3)), g.parameter("y", f(2, 1)), g.parameter("z", f(2, 2))], 1), (g) => g.concatenate([g.parameter("x", i(3))], 0)],
+  pad: [
+    (g) => g.pad(g.parameter("x", f(2, 3)), [1, 0], [0, 2]),
+    (g) => g.pad(g.parameter("x", tensorType("pred", [3])), [1], [1]),
+    (g) => g.pad(g.parameter("x", i(2)), [0], [1]),
+  ],
+  concatenate: [
+    (g) => g.concatenate([g.parameter("x", f(2, 3)), g.parameter("y", f(2, 1)), g.parameter("z", f(2, 2))], 1),
+    (g) => g.concatenate([g.parameter("x", i(3))], 0),
+  ],
   reduce: (["sum", "max", "min"] as const).flatMap((kind): Build[] => [
     (g) => g.reduce(g.parameter("x", f(2, 3, 4)), [1], kind),
     (g) => g.reduce(g.parameter("x", f(2, 3, 4)), [0, 2], kind),
@@ -84,10 +105,28 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
   ]),
   dot_general: [
     (g) => g.dotGeneral(g.parameter("x", f(2, 3)), g.parameter("y", f(3, 4)), [], [[1, 0]]),
-    (g) => g.dotGeneral(g.parameter("x", f(2, 3, 4, 5)), g.parameter("y", f(2, 6, 4, 5)), [[0, 0], [2, 2]], [[3, 3]]),
+    (g) =>
+      g.dotGeneral(
+        g.parameter("x", f(2, 3, 4, 5)),
+        g.parameter("y", f(2, 6, 4, 5)),
+        [
+          [0, 0],
+          [2, 2],
+        ],
+        [[3, 3]],
+      ),
     (g) => g.dotGeneral(g.parameter("x", f(2, 3)), g.parameter("y", f(4)), [], []),
     (g) => g.dotGeneral(g.parameter("x", f(3)), g.parameter("y", f(3)), [], [[0, 0]]),
-    (g) => g.dotGeneral(g.parameter("x", f(2, 3)), g.parameter("y", f(2, 3)), [[0, 0], [1, 1]], []),
+    (g) =>
+      g.dotGeneral(
+        g.parameter("x", f(2, 3)),
+        g.parameter("y", f(2, 3)),
+        [
+          [0, 0],
+          [1, 1],
+        ],
+        [],
+      ),
   ],
   gather: [
     (g) => g.gather(g.parameter("x", f(4, 3)), g.parameter("ids", i(2, 3))),
@@ -114,7 +153,10 @@ for (const backend of ["tensorflow", "wasm"] as const satisfies readonly Backend
       it(`computes ${name} as the interpreter does`, () => {
         cases[name].forEach((build, at) => {
           const graph = graphOf(build);
-          assert.ok(graph.values.some((value) => value.op === name), `case ${at} holds the op`);
+          assert.ok(
+            graph.values.some((value) => value.op === name),
+            `case ${at} holds the op`,
+          );
           for (let seed = 0; seed < 3; seed++) {
             const inputs = randomInputsOf(seededRandom(seed), graph);
             const held = device.tf.memory().numTensors;

@@ -22,10 +22,12 @@ export const wholePlacement = (dims: readonly number[]): Placement => ({
  */
 export function blockPlacement(mesh: Mesh, grid: WorkerGrid, worker: number, wholeDims: readonly number[], sharding: Sharding): Placement {
   return {
-    positions: (dim) => blockPositions(mesh, grid, wholeDims[dim] ?? 1, sharding.dims[dim] ?? [], (atom) => workerCoordinate(mesh, grid, worker, atom)),
+    positions: (dim) =>
+      blockPositions(mesh, grid, wholeDims[dim] ?? 1, sharding.dims[dim] ?? [], (atom) => workerCoordinate(mesh, grid, worker, atom)),
     wholeSize: (dim) => wholeDims[dim] ?? 1,
   };
 }
 
 /** Whether positions are a run of neighbours. */
-export const isContiguous = (positions: Int32Array): boolean => positions.length === 0 || (positions.at(-1) ?? 0) - (positions[0] ?? 0) === positions.length - 1;
+export const isContiguous = (positions: Int32Array): boolean =>
+  positions.length === 0 || (positions.at(-1) ?? 0) - (positions[0] ?? 0) === positions.length - 1;

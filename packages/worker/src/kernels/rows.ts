@@ -32,8 +32,18 @@ const gather: Kernel<"gather"> = {
       const ids = device.download(operand(inputs, 1)).map((id) => local[id] ?? -1);
       return tf.tidy(() => {
         const flat = tf.reshape(operand(inputs, 0), [rows, width]);
-        const taken = tf.gather(flat, tf.tensor1d(ids.map((id) => Math.max(id, 0)), "int32"));
-        const held = tf.tensor2d(Uint8Array.from(ids, (id) => (id < 0 ? 0 : 1)), [ids.length, 1], "bool");
+        const taken = tf.gather(
+          flat,
+          tf.tensor1d(
+            ids.map((id) => Math.max(id, 0)),
+            "int32",
+          ),
+        );
+        const held = tf.tensor2d(
+          Uint8Array.from(ids, (id) => (id < 0 ? 0 : 1)),
+          [ids.length, 1],
+          "bool",
+        );
         return tf.reshape(tf.where(tf.broadcastTo(held, [ids.length, width]), taken, tf.zerosLike(taken)), shape);
       });
     };
@@ -46,7 +56,11 @@ const gather: Kernel<"gather"> = {
     const place = inputPlaces[0];
     const whole = place?.wholeSize(0) ?? rows;
     const positions = place?.positions(0) ?? new Int32Array();
-    const take = native.bind("GatherNd", [native.type("Tparams", table?.dtype ?? "f32"), native.type("Tindices", "i32"), native.string("bad_indices_policy", "IGNORE")]);
+    const take = native.bind("GatherNd", [
+      native.type("Tparams", table?.dtype ?? "f32"),
+      native.type("Tindices", "i32"),
+      native.string("bad_indices_policy", "IGNORE"),
+    ]);
     const asIndices = bindReshape({ device, keep, output: { dtype: "i32", dims: [] } }, native, [...(ids?.dims ?? []), 1]);
     const toLocal = bindToLocal(context, native, whole, positions);
     return (operands) => {
@@ -64,17 +78,39 @@ const gather: Kernel<"gather"> = {
 };
 
 /** Whole to local row numbers, anything out of range for rows held elsewhere; absent where they are the same. */
-function bindToLocal({ device: { tf }, keep }: Pick<KernelContext<"gather">, "device" | "keep">, native: NativeOps, whole: number, positions: Int32Array): Bound | undefined {
+function bindToLocal(
+  { device: { tf }, keep }: Pick<KernelContext<"gather">, "device" | "keep">,
+  native: NativeOps,
+  whole: number,
+  positions: Int32Array,
+): Bound | undefined {
   if (positions.length === whole) return undefined;
   if (isContiguous(positions)) return native.bind("Sub", [native.type("T", "i32")], [keep(tf.scalar(positions[0] ?? 0, "int32"))]);
   return bindLookUp(tf, keep, native, whole, positions, [1]);
 }
 
 /** From indices [ids…, 1] to local row numbers [ids…, tail…], by a table of them. */
-function bindLookUp(tf: TfjsCore, keep: (tensor: DeviceTensor) => DeviceTensor, native: NativeOps, whole: number, positions: Int32Array, tail: readonly number[]): Bound {
+function bindLookUp(
+  tf: TfjsCore,
+  keep: (tensor: DeviceTensor) => DeviceTensor,
+  native: NativeOps,
+  whole: number,
+  positions: Int32Array,
+  tail: readonly number[],
+): Bound {
   // One more than the local row, so that what is out of the table, which gives 0, becomes -1 as well.
-  const table = keep(tf.tensor(localRows(whole, positions).map((row) => row + 1), [whole, ...tail], "int32"));
-  const take = native.bind("GatherNd", [native.type("Tparams", "i32"), native.type("Tindices", "i32"), native.string("bad_indices_policy", "IGNORE")]);
+  const table = keep(
+    tf.tensor(
+      localRows(whole, positions).map((row) => row + 1),
+      [whole, ...tail],
+      "int32",
+    ),
+  );
+  const take = native.bind("GatherNd", [
+    native.type("Tparams", "i32"),
+    native.type("Tindices", "i32"),
+    native.string("bad_indices_policy", "IGNORE"),
+  ]);
   const minusOne = native.bind("Sub", [native.type("T", "i32")], [keep(tf.scalar(1, "int32"))]);
   return chain((inputs) => take([table, operand(inputs, 0)]), minusOne);
 }
@@ -93,18 +129,32 @@ const scatter: Kernel<"scatter"> = {
         return row < 0 ? rows : row;
       });
       return tf.tidy(() => {
-        const summed = tf.scatterND(tf.tensor2d(targets, [count, 1], "int32"), tf.reshape(operand(inputs, 1), [count, width]), [rows + 1, width]);
+        const summed = tf.scatterND(tf.tensor2d(targets, [count, 1], "int32"), tf.reshape(operand(inputs, 1), [count, width]), [
+          rows + 1,
+          width,
+        ]);
         return tf.reshape(tf.slice(summed, [0, 0], [rows, width]), shape);
       });
     };
   },
   native: (context, native) => {
-    const { device, keep, inputs, attrs: { rows }, outputPlace, output } = context;
+    const {
+      device,
+      keep,
+      inputs,
+      attrs: { rows },
+      outputPlace,
+      output,
+    } = context;
     const { tf } = device;
     const ids = inputs[0]?.dims ?? [];
     const asIndices = bindReshape({ device, keep, output: { dtype: "i32", dims: [] } }, native, [...ids, 1]);
     const local = chain(asIndices, bindLookUp(tf, keep, native, outputPlace.wholeSize(0), outputPlace.positions(0), []));
-    const sum = native.bind("UnsortedSegmentSum", [native.type("T", output.dtype), native.type("Tindices", "i32"), native.type("Tnumsegments", "i32")], [keep(tf.scalar(rows, "int32"))]);
+    const sum = native.bind(
+      "UnsortedSegmentSum",
+      [native.type("T", output.dtype), native.type("Tindices", "i32"), native.type("Tnumsegments", "i32")],
+      [keep(tf.scalar(rows, "int32"))],
+    );
     return (operands) => {
       const targets = local([operand(operands, 0)]);
       const result = sum([operand(operands, 1), targets]);

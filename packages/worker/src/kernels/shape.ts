@@ -6,14 +6,16 @@ type Context = Pick<KernelContext<KernelName>, "device" | "keep" | "output">;
 
 /** A view under other dims: no copy. */
 export function bindReshape(context: Context, native: NativeOps | undefined, dims: readonly number[]): Bound {
-  if (native !== undefined) return native.bind("Reshape", [native.type("T", context.output.dtype), native.type("Tshape", "i32")], [vector(context, dims)]);
+  if (native !== undefined)
+    return native.bind("Reshape", [native.type("T", context.output.dtype), native.type("Tshape", "i32")], [vector(context, dims)]);
   const { tf } = context.device;
   const shape = [...dims];
   return (inputs) => tf.reshape(operand(inputs, 0), shape);
 }
 
 export function bindTranspose(context: Context, native: NativeOps | undefined, permutation: readonly number[]): Bound {
-  if (native !== undefined) return native.bind("Transpose", [native.type("T", context.output.dtype), native.type("Tperm", "i32")], [vector(context, permutation)]);
+  if (native !== undefined)
+    return native.bind("Transpose", [native.type("T", context.output.dtype), native.type("Tperm", "i32")], [vector(context, permutation)]);
   const { tf } = context.device;
   const perm = [...permutation];
   return (inputs) => tf.transpose(operand(inputs, 0), perm);
@@ -56,7 +58,10 @@ const reshape: Kernel<"reshape"> = {
 
 const transpose: Kernel<"transpose"> = {
   tfjs: (context) => bindTranspose(context, undefined, context.attrs.permutation),
-  native: (context, native) => (isViewTranspose(context.inputs[0]?.dims ?? [], context.attrs.permutation) ? bindReshape(context, native, context.output.dims) : bindTranspose(context, native, context.attrs.permutation)),
+  native: (context, native) =>
+    isViewTranspose(context.inputs[0]?.dims ?? [], context.attrs.permutation)
+      ? bindReshape(context, native, context.output.dims)
+      : bindTranspose(context, native, context.attrs.permutation),
 };
 
 const slice: Kernel<"slice"> = {
@@ -64,7 +69,12 @@ const slice: Kernel<"slice"> = {
     const [begin, size] = [[...start], [...dims]];
     return (inputs) => tf.slice(operand(inputs, 0), begin, size);
   },
-  native: (context, native) => native.bind("Slice", [native.type("T", context.output.dtype), native.type("Index", "i32")], [vector(context, context.attrs.start), vector(context, context.output.dims)]),
+  native: (context, native) =>
+    native.bind(
+      "Slice",
+      [native.type("T", context.output.dtype), native.type("Index", "i32")],
+      [vector(context, context.attrs.start), vector(context, context.output.dims)],
+    ),
 };
 
 const pad: Kernel<"pad"> = {
@@ -75,20 +85,35 @@ const pad: Kernel<"pad"> = {
     return (inputs) => tf.tidy(() => tf.cast(tf.pad(tf.cast(operand(inputs, 0), "int32"), padding), "bool"));
   },
   native: ({ device: { tf }, keep, attrs: { low, high }, output }, native) => {
-    const padding = keep(tf.tensor2d(low.flatMap((l, d) => [l, high[d] ?? 0]), [low.length, 2], "int32"));
+    const padding = keep(
+      tf.tensor2d(
+        low.flatMap((l, d) => [l, high[d] ?? 0]),
+        [low.length, 2],
+        "int32",
+      ),
+    );
     return native.bind("Pad", [native.type("T", output.dtype), native.type("Tpaddings", "i32")], [padding]);
   },
 };
 
 const concatenate: Kernel<"concatenate"> = {
-  tfjs: ({ device: { tf }, attrs: { dimension } }) => (inputs) => tf.concat(inputs, dimension),
+  tfjs:
+    ({ device: { tf }, attrs: { dimension } }) =>
+    (inputs) =>
+      tf.concat(inputs, dimension),
   native: ({ device: { tf }, keep, attrs: { dimension }, inputs, output }, native) => {
     if (inputs.length === 1) return native.bind("Identity", [native.type("T", output.dtype)]);
-    return native.bind("ConcatV2", [native.int("N", inputs.length), native.type("T", output.dtype), native.type("Tidx", "i32")], [keep(tf.scalar(dimension, "int32"))]);
+    return native.bind(
+      "ConcatV2",
+      [native.int("N", inputs.length), native.type("T", output.dtype), native.type("Tidx", "i32")],
+      [keep(tf.scalar(dimension, "int32"))],
+    );
   },
 };
 
-export const shapeKernels: { readonly [N in "broadcast_in_dim" | "reshape" | "transpose" | "slice" | "pad" | "concatenate"]: KernelTable[N] } = {
+export const shapeKernels: {
+  readonly [N in "broadcast_in_dim" | "reshape" | "transpose" | "slice" | "pad" | "concatenate"]: KernelTable[N];
+} = {
   broadcast_in_dim: broadcastInDim,
   reshape,
   transpose,

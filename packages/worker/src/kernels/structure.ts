@@ -13,7 +13,12 @@ const constant: Kernel<"constant"> = {
     return () => tf.fill(dims, number, output.dtype === "i32" ? "int32" : "float32");
   },
   native: (context, native) => {
-    const { device, attrs: { value }, output, keep } = context;
+    const {
+      device,
+      attrs: { value },
+      output,
+      keep,
+    } = context;
     const data = output.dtype === "f32" || output.dtype === "bf16" ? Float32Array.of(value) : Int32Array.of(value);
     const scalar = keep(device.upload(output.dtype, [], output.dtype === "bf16" ? roundArrayToBf16(data as Float32Array) : data));
     const dims = vector(context, output.dims);
@@ -56,4 +61,8 @@ function normalBlock({ attrs: { key, scale }, output: { dims }, outputPlace }: K
   return data;
 }
 
-export const structureKernels: { readonly [N in "constant" | "iota" | "rng_normal"]: KernelTable[N] } = { constant, iota, rng_normal: rngNormal };
+export const structureKernels: { readonly [N in "constant" | "iota" | "rng_normal"]: KernelTable[N] } = {
+  constant,
+  iota,
+  rng_normal: rngNormal,
+};

@@ -8,12 +8,20 @@ import { type Placement, wholePlacement } from "./placement.js";
 
 /** Helpers of this package's tests. */
 
-export const toArrayData = (x: Tensor): ArrayData => arrayOf(x.dtype, x.dims, x.dtype === "i32" || x.dtype === "pred" ? Int32Array.from(x.data) : Float32Array.from(x.data));
+export const toArrayData = (x: Tensor): ArrayData =>
+  arrayOf(x.dtype, x.dims, x.dtype === "i32" || x.dtype === "pred" ? Int32Array.from(x.data) : Float32Array.from(x.data));
 
 export const toTensor = (x: ArrayData): Tensor => tensor(x.dtype, x.dims, Float64Array.from(x.data));
 
 /** Runs the kernel of one value of a graph on given operands. */
-export function runKernel(device: Device, graph: Graph, value: Value, operands: readonly DeviceTensor[], numerics: Numerics = "f32", places?: { inputs: readonly Placement[]; output: Placement }): DeviceTensor {
+export function runKernel(
+  device: Device,
+  graph: Graph,
+  value: Value,
+  operands: readonly DeviceTensor[],
+  numerics: Numerics = "f32",
+  places?: { inputs: readonly Placement[]; output: Placement },
+): DeviceTensor {
   const kept: DeviceTensor[] = [];
   const inputs = value.inputs.map((id) => must(graph.values[id], "operand").type);
   const context = {
@@ -35,13 +43,27 @@ export function runKernel(device: Device, graph: Graph, value: Value, operands: 
 }
 
 /** Evaluates a global graph value by value, each with its kernel alone. */
-export function evaluateByKernels(device: Device, graph: Graph, inputs: ReadonlyMap<string, Tensor>, numerics: Numerics = "f32"): Map<string, Tensor> {
+export function evaluateByKernels(
+  device: Device,
+  graph: Graph,
+  inputs: ReadonlyMap<string, Tensor>,
+  numerics: Numerics = "f32",
+): Map<string, Tensor> {
   const results: DeviceTensor[] = [];
   for (const value of graph.values) {
     if (value.op === "parameter") {
       const given = toArrayData(must(inputs.get(value.attrs.name), value.attrs.name));
       results.push(device.upload(given.dtype, given.dims, given.data));
-    } else results.push(runKernel(device, graph, value, value.inputs.map((id) => must(results[id], "operand")), numerics));
+    } else
+      results.push(
+        runKernel(
+          device,
+          graph,
+          value,
+          value.inputs.map((id) => must(results[id], "operand")),
+          numerics,
+        ),
+      );
   }
   const outputs = new Map(
     graph.outputs.map(({ name, value }) => {
@@ -63,7 +85,8 @@ export function randomArray(random: Random, type: TensorType, below = 4): Tensor
   return tensor(type.dtype, type.dims, Float64Array.from({ length: sizeOf(type.dims) }, draw[type.dtype]));
 }
 
-export const randomInputsOf = (random: Random, graph: Graph): Map<string, Tensor> => new Map(parametersOf(graph).map(({ attrs, type }) => [attrs.name, randomArray(random, type)]));
+export const randomInputsOf = (random: Random, graph: Graph): Map<string, Tensor> =>
+  new Map(parametersOf(graph).map(({ attrs, type }) => [attrs.name, randomArray(random, type)]));
 
 /** The largest difference relative to the size of the numbers; infinite when dims differ or a NaN stands alone. */
 export function difference(a: Tensor, b: Tensor): number {

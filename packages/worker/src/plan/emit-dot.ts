@@ -20,13 +20,33 @@ export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: r
   const { batch, contracting } = value.attrs;
 
   // Contracted dims must be there in both.
-  left = b.repeatAlong(left, contracting.map(([l]) => l), fullLeft, asValue);
-  right = b.repeatAlong(right, contracting.map(([, r]) => r), fullRight, asValue);
+  left = b.repeatAlong(
+    left,
+    contracting.map(([l]) => l),
+    fullLeft,
+    asValue,
+  );
+  right = b.repeatAlong(
+    right,
+    contracting.map(([, r]) => r),
+    fullRight,
+    asValue,
+  );
   const repeatsLeft = ([l, r]: DimPair): boolean => b.dims(left)[l] === 1 && b.dims(right)[r] !== 1;
   const repeatsRight = ([l, r]: DimPair): boolean => b.dims(right)[r] === 1 && b.dims(left)[l] !== 1;
-  left = b.repeatAlong(left, batch.filter(repeatsLeft).map(([l]) => l), fullLeft, asValue);
+  left = b.repeatAlong(
+    left,
+    batch.filter(repeatsLeft).map(([l]) => l),
+    fullLeft,
+    asValue,
+  );
   const shared = trailing(batch, repeatsRight, (pair) => b.dims(left)[pair[0]] === 1);
-  right = b.repeatAlong(right, batch.filter((pair) => repeatsRight(pair) && !shared.includes(pair)).map(([, r]) => r), fullRight, asValue);
+  right = b.repeatAlong(
+    right,
+    batch.filter((pair) => repeatsRight(pair) && !shared.includes(pair)).map(([, r]) => r),
+    fullRight,
+    asValue,
+  );
 
   const layout = dotLayout(fullLeft.length, fullRight.length, batch, contracting);
   const groups: DotGroups = {
@@ -35,14 +55,26 @@ export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: r
     lhsFree: [...shared.map(([l]) => l), ...layout.lhsFree],
     rhsFree: layout.rhsFree,
   };
-  const plan = planDot(groups, b.dims(left), b.dims(right), shared.map(([, r]) => r));
-  const dims = [...batch.map(([l]) => b.dims(left)[l] ?? 1), ...layout.lhsFree.map((d) => b.dims(left)[d] ?? 1), ...layout.rhsFree.map((d) => b.dims(right)[d] ?? 1)];
+  const plan = planDot(
+    groups,
+    b.dims(left),
+    b.dims(right),
+    shared.map(([, r]) => r),
+  );
+  const dims = [
+    ...batch.map(([l]) => b.dims(left)[l] ?? 1),
+    ...layout.lhsFree.map((d) => b.dims(left)[d] ?? 1),
+    ...layout.rhsFree.map((d) => b.dims(right)[d] ?? 1),
+  ];
   const operands = [arrange(left, plan.lhs), arrange(right, plan.rhs)];
   const rank = plan.dims.length;
   const [lastRow, lastColumn] = [rank - 2, rank - 1];
   const product = b.emit(
     "dot_general",
-    { batch: rank === 3 ? [[0, 0]] : [], contracting: [[plan.lhs.adjoint ? lastRow : lastColumn, plan.rhs.adjoint ? lastColumn : lastRow]] },
+    {
+      batch: rank === 3 ? [[0, 0]] : [],
+      contracting: [[plan.lhs.adjoint ? lastRow : lastColumn, plan.rhs.adjoint ? lastColumn : lastRow]],
+    },
     operands,
     { dtype: value.type.dtype, dims: plan.dims },
     asValue,
@@ -52,7 +84,8 @@ export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: r
   function arrange(node: NodeId, { permutation, dims: matrix }: GemmOperand): NodeId {
     let arranged = node;
     const { dtype } = b.get(arranged).type;
-    if (b.roundProducts && dtype !== "bf16") arranged = b.emit("convert", { dtype: "bf16" }, [arranged], { dtype: "bf16", dims: b.dims(arranged) }, asValue);
+    if (b.roundProducts && dtype !== "bf16")
+      arranged = b.emit("convert", { dtype: "bf16" }, [arranged], { dtype: "bf16", dims: b.dims(arranged) }, asValue);
     if (permutation !== undefined && !isViewTranspose(b.dims(arranged), permutation)) {
       const type = b.get(arranged).type;
       arranged = b.emit("transpose", { permutation }, [arranged], { ...type, dims: permutation.map((p) => type.dims[p] ?? 1) }, asValue);

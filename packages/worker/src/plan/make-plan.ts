@@ -26,7 +26,14 @@ export interface PlanOptions {
 export function makePlan(graph: Graph, options: PlanOptions): Plan {
   const builder = new PlanBuilder(graph, options.roundProducts);
   const nodeOf: NodeId[] = [];
-  for (const value of graph.values) nodeOf.push(emitterOf(value.op)(builder, value as ValueOf<OpName>, value.inputs.map((id) => must(nodeOf[id], "operand"))));
+  for (const value of graph.values)
+    nodeOf.push(
+      emitterOf(value.op)(
+        builder,
+        value as ValueOf<OpName>,
+        value.inputs.map((id) => must(nodeOf[id], "operand")),
+      ),
+    );
   const taken = new Set<NodeId>();
   const outputs = graph.outputs.map(({ name, value }) => {
     const source = must(graph.values[value], "output");
@@ -96,7 +103,11 @@ const emitters: EmitterTable = {
   broadcast_in_dim: (b, value, inputs) => {
     const input = at(inputs, 0);
     const { broadcastDimensions } = value.attrs;
-    return b.view(input, value.type.dims.map((_, d) => (broadcastDimensions.includes(d) ? (b.dims(input)[broadcastDimensions.indexOf(d)] ?? 1) : 1)), asValue(value));
+    return b.view(
+      input,
+      value.type.dims.map((_, d) => (broadcastDimensions.includes(d) ? (b.dims(input)[broadcastDimensions.indexOf(d)] ?? 1) : 1)),
+      asValue(value),
+    );
   },
   reshape: (b, value, inputs) => {
     const full = b.fullDims(must(value.inputs[0], "operand"));
@@ -113,7 +124,10 @@ const emitters: EmitterTable = {
   slice: (b, value, inputs) => {
     const input = at(inputs, 0);
     const held = b.dims(input);
-    const [start, limit] = [value.attrs.start.map((s, d) => (held[d] === 1 ? 0 : s)), value.attrs.limit.map((l, d) => (held[d] === 1 ? 1 : l))];
+    const [start, limit] = [
+      value.attrs.start.map((s, d) => (held[d] === 1 ? 0 : s)),
+      value.attrs.limit.map((l, d) => (held[d] === 1 ? 1 : l)),
+    ];
     const dims = start.map((s, d) => (limit[d] ?? 0) - s);
     if (sameDims(dims, held)) return input;
     return b.emit("slice", { start, limit }, [input], { ...value.type, dims }, asValue(value));
@@ -122,14 +136,26 @@ const emitters: EmitterTable = {
     const { low, high } = value.attrs;
     const padded = low.map((_, d) => d).filter((d) => low[d] !== 0 || high[d] !== 0);
     const input = b.repeatAlong(at(inputs, 0), padded, b.fullDims(must(value.inputs[0], "operand")), asValue(value));
-    return b.emit("pad", value.attrs, [input], { ...value.type, dims: b.dims(input).map((size, d) => (low[d] ?? 0) + size + (high[d] ?? 0)) }, asValue(value));
+    return b.emit(
+      "pad",
+      value.attrs,
+      [input],
+      { ...value.type, dims: b.dims(input).map((size, d) => (low[d] ?? 0) + size + (high[d] ?? 0)) },
+      asValue(value),
+    );
   },
   concatenate: (b, value, inputs) => {
     const { dimension } = value.attrs;
     // A dim along which some operand does not repeat is whole in all of them.
     const whole = value.type.dims.map((_, d) => d).filter((d) => d === dimension || inputs.some((id) => b.dims(id)[d] !== 1));
     const parts = inputs.map((id, i) => b.repeatAlong(id, whole, b.fullDims(must(value.inputs[i], "operand")), asValue(value)));
-    return b.emit("concatenate", value.attrs, parts, { ...value.type, dims: value.type.dims.map((size, d) => (whole.includes(d) ? size : 1)) }, asValue(value));
+    return b.emit(
+      "concatenate",
+      value.attrs,
+      parts,
+      { ...value.type, dims: value.type.dims.map((size, d) => (whole.includes(d) ? size : 1)) },
+      asValue(value),
+    );
   },
   reduce: (b, value, inputs) => {
     const full = b.fullDims(must(value.inputs[0], "operand"));
@@ -139,24 +165,54 @@ const emitters: EmitterTable = {
     const summed = value.attrs.dims.filter((d) => held[d] !== 1);
     const repeats = value.attrs.dims.filter((d) => held[d] === 1).reduce((n, d) => n * (full[d] ?? 1), 1);
     const kept = held.filter((_, d) => !value.attrs.dims.includes(d));
-    if (summed.length > 0) node = b.emit("reduce", { dims: summed, kind }, [node], { ...value.type, dims: held.filter((_, d) => !summed.includes(d)) }, asValue(value));
+    if (summed.length > 0)
+      node = b.emit(
+        "reduce",
+        { dims: summed, kind },
+        [node],
+        { ...value.type, dims: held.filter((_, d) => !summed.includes(d)) },
+        asValue(value),
+      );
     node = b.view(node, kept, asValue(value));
     if (kind !== "sum" || repeats === 1) return node;
     const ones = kept.map(() => 1);
-    const factor = b.emit("constant", { value: repeats, dims: ones, dtype: value.type.dtype }, [], { ...value.type, dims: ones }, asValue(value));
+    const factor = b.emit(
+      "constant",
+      { value: repeats, dims: ones, dtype: value.type.dtype },
+      [],
+      { ...value.type, dims: ones },
+      asValue(value),
+    );
     return b.emit("multiply", {}, [node, factor], { ...value.type, dims: kept }, asValue(value));
   },
   dot_general: emitDot,
   gather: (b, value, inputs) => {
     const table = b.repeatAlong(at(inputs, 0), [0], b.fullDims(must(value.inputs[0], "operand")), asValue(value));
     const ids = at(inputs, 1);
-    return b.emit("gather", value.attrs, [table, ids], { ...value.type, dims: [...b.dims(ids), ...b.dims(table).slice(1)] }, asValue(value));
+    return b.emit(
+      "gather",
+      value.attrs,
+      [table, ids],
+      { ...value.type, dims: [...b.dims(ids), ...b.dims(table).slice(1)] },
+      asValue(value),
+    );
   },
   scatter: (b, value, inputs) => {
     const idDims = b.fullDims(must(value.inputs[0], "operand"));
     const ids = b.repeat(at(inputs, 0), idDims, asValue(value));
-    const updates = b.repeatAlong(at(inputs, 1), idDims.map((_, d) => d), b.fullDims(must(value.inputs[1], "operand")), asValue(value));
-    return b.emit("scatter", value.attrs, [ids, updates], { ...value.type, dims: [value.attrs.rows, ...b.dims(updates).slice(idDims.length)] }, asValue(value));
+    const updates = b.repeatAlong(
+      at(inputs, 1),
+      idDims.map((_, d) => d),
+      b.fullDims(must(value.inputs[1], "operand")),
+      asValue(value),
+    );
+    return b.emit(
+      "scatter",
+      value.attrs,
+      [ids, updates],
+      { ...value.type, dims: [value.attrs.rows, ...b.dims(updates).slice(idDims.length)] },
+      asValue(value),
+    );
   },
   all_gather: wholeAlong<"all_gather">(({ dimension }) => [dimension]),
   reduce_scatter: wholeAlong<"reduce_scatter">(({ dimension }) => [dimension]),

@@ -30,7 +30,15 @@ export interface Plan {
 /** Ops whose result depends on where the part stands in the whole array. */
 const placedOps: ReadonlySet<OpName> = new Set<OpName>(["iota", "rng_normal", "gather", "scatter"]);
 /** Made anew in every run: each run's inputs, what comes from other workers, and random numbers, which would otherwise be held twice. */
-const neverConstant: ReadonlySet<OpName> = new Set<OpName>(["parameter", "rng_normal", "all_gather", "reduce_scatter", "all_reduce", "all_to_all", "shard_slice"]);
+const neverConstant: ReadonlySet<OpName> = new Set<OpName>([
+  "parameter",
+  "rng_normal",
+  "all_gather",
+  "reduce_scatter",
+  "all_reduce",
+  "all_to_all",
+  "shard_slice",
+]);
 
 /** Appends nodes; equal ones are one. */
 export class PlanBuilder {
@@ -51,10 +59,21 @@ export class PlanBuilder {
   }
 
   /** @param options.fresh a node of its own, made in every run though its inputs are constant */
-  emit<N extends OpName>(op: N, attrs: OpAttrs[N], inputs: readonly NodeId[], type: TensorType, value: Value, options: { readonly fresh?: boolean } = {}): NodeId {
+  emit<N extends OpName>(
+    op: N,
+    attrs: OpAttrs[N],
+    inputs: readonly NodeId[],
+    type: TensorType,
+    value: Value,
+    options: { readonly fresh?: boolean } = {},
+  ): NodeId {
     const fresh = options.fresh ?? false;
     // Collectives of equal text may differ in their layout, which belongs to their value.
-    const place = placedOps.has(op) ? [value.sharding, value.inputs.map((id) => this.graph.values[id]?.sharding)] : neverConstant.has(op) || fresh ? this.nodes.length : undefined;
+    const place = placedOps.has(op)
+      ? [value.sharding, value.inputs.map((id) => this.graph.values[id]?.sharding)]
+      : neverConstant.has(op) || fresh
+        ? this.nodes.length
+        : undefined;
     const constant = !fresh && !neverConstant.has(op) && inputs.every((id) => this.get(id).constant);
     // What the backward pass computes again is not to be kept from the forward pass.
     const again = !constant && value.phase === "recompute";
@@ -78,7 +97,12 @@ export class PlanBuilder {
   /** Repeats a node along dims where it has 1 and `dims` has more. */
   repeat(id: NodeId, dims: readonly number[], value: Value, options: { readonly fresh?: boolean } = {}): NodeId {
     const { type, op, attrs } = this.get(id);
-    assert(type.dims.length === dims.length && type.dims.every((size, d) => size === 1 || size === dims[d]), "a node repeats along dims of 1", type.dims, dims);
+    assert(
+      type.dims.length === dims.length && type.dims.every((size, d) => size === 1 || size === dims[d]),
+      "a node repeats along dims of 1",
+      type.dims,
+      dims,
+    );
     if (sameDims(type.dims, dims)) return id;
     if (op === "constant") return this.emit("constant", { ...attrs, dims }, [], { ...type, dims }, value, options);
     return this.emit("broadcast_in_dim", { dims, broadcastDimensions: dims.map((_, d) => d) }, [id], { ...type, dims }, value, options);
@@ -86,7 +110,11 @@ export class PlanBuilder {
 
   /** Repeats along the chosen dims only. */
   repeatAlong(id: NodeId, chosen: readonly number[], full: readonly number[], value: Value): NodeId {
-    return this.repeat(id, this.dims(id).map((size, d) => (chosen.includes(d) ? (full[d] ?? size) : size)), value);
+    return this.repeat(
+      id,
+      this.dims(id).map((size, d) => (chosen.includes(d) ? (full[d] ?? size) : size)),
+      value,
+    );
   }
 
   /** Dims of the value in the program. */
@@ -99,7 +127,8 @@ export class PlanBuilder {
 export function dropDeadNodes(plan: Plan): Plan {
   const alive = plan.nodes.map((node) => node.op === "parameter");
   for (const { node } of plan.outputs) alive[node] = true;
-  for (let id = plan.nodes.length - 1; id >= 0; id--) if (alive[id] === true) for (const input of must(plan.nodes[id], "node").inputs) alive[input] = true;
+  for (let id = plan.nodes.length - 1; id >= 0; id--)
+    if (alive[id] === true) for (const input of must(plan.nodes[id], "node").inputs) alive[input] = true;
   const to = new Map<NodeId, NodeId>();
   const nodes: PlanNode[] = [];
   for (const node of plan.nodes) {
@@ -112,6 +141,11 @@ export function dropDeadNodes(plan: Plan): Plan {
 
 /** The text of a plan, as tests and logs show it. */
 export function printPlan(plan: Plan): string {
-  const lines = plan.nodes.map((node) => `%${node.id} = ${node.op}${node.inputs.map((id) => ` %${id}`).join("")}${Object.entries(node.attrs).map(([key, attr]) => ` ${key}=${JSON.stringify(attr)}`).join("")} : ${node.type.dtype}[${node.type.dims.join(",")}]${node.constant ? " once" : ""} @${node.value.name}`);
+  const lines = plan.nodes.map(
+    (node) =>
+      `%${node.id} = ${node.op}${node.inputs.map((id) => ` %${id}`).join("")}${Object.entries(node.attrs)
+        .map(([key, attr]) => ` ${key}=${JSON.stringify(attr)}`)
+        .join("")} : ${node.type.dtype}[${node.type.dims.join(",")}]${node.constant ? " once" : ""} @${node.value.name}`,
+  );
   return [...lines, `return ${plan.outputs.map(({ name, node }) => `${name}=%${node}`).join(" ")}`].join("\n");
 }

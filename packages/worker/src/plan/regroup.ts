@@ -8,7 +8,11 @@ import { assert } from "@lapidary/std";
  *     from [B, T, H, d], held [B, 1, H, d]   to [B·T, H·d]     B and T are one group: held becomes [B, T, H, d]
  *     from [B, T, H·d],  held [1, T, 1]      to [B, T, H, d]   result held [1, T, 1, 1]
  */
-export function regroup(from: readonly number[], held: readonly number[], to: readonly number[]): { readonly held: readonly number[]; readonly dims: readonly number[] } {
+export function regroup(
+  from: readonly number[],
+  held: readonly number[],
+  to: readonly number[],
+): { readonly held: readonly number[]; readonly dims: readonly number[] } {
   assert(sizeOf(from) === sizeOf(to), "a reshape keeps its elements", from, to);
   const [whole, dims] = [[...held], [...to]];
   let [i, j] = [0, 0];

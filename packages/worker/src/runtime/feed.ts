@@ -16,7 +16,12 @@ export class BatchReader {
   readonly #datasets = new Map<string, Dataset>();
 
   /** The block of each array that the message asks for, in its order. */
-  read(message: FeedMessage, mesh: Mesh, grid: WorkerGrid, worker: number): { readonly port: FeedPort; readonly sharding: Sharding; readonly block: ArrayData }[] {
+  read(
+    message: FeedMessage,
+    mesh: Mesh,
+    grid: WorkerGrid,
+    worker: number,
+  ): { readonly port: FeedPort; readonly sharding: Sharding; readonly block: ArrayData }[] {
     const known = new Map<string, Arrays>();
     return message.into.map((port) => {
       const sharding = parseSharding(mesh, port.sharding);
@@ -39,8 +44,15 @@ export class BatchReader {
     return opened;
   }
 
-  #block({ directory, split, seed, step, batch, seq }: FeedMessage, mesh: Mesh, grid: WorkerGrid, worker: number, sharding: Sharding): Arrays {
-    const positions = (dim: number, size: number): Int32Array => blockPositions(mesh, grid, size, sharding.dims[dim] ?? [], (atom) => workerCoordinate(mesh, grid, worker, atom));
+  #block(
+    { directory, split, seed, step, batch, seq }: FeedMessage,
+    mesh: Mesh,
+    grid: WorkerGrid,
+    worker: number,
+    sharding: Sharding,
+  ): Arrays {
+    const positions = (dim: number, size: number): Int32Array =>
+      blockPositions(mesh, grid, size, sharding.dims[dim] ?? [], (atom) => workerCoordinate(mesh, grid, worker, atom));
     const [rows, columns] = [positions(0, batch), positions(1, seq)];
     const dims = [rows.length, columns.length];
     const size = rows.length * columns.length;

@@ -1,26 +1,32 @@
 import type { Channel } from "@lapidary/fabric";
 import type { JsonValue } from "@lapidary/std";
-import type { Envelope, WorkerAnswer } from "../protocol.js";
-import { asLapidaryError, messageError } from "./errors.js";
-import type { Worker } from "./worker.js";
+import type { Envelope, WorkerAnswer, WorkerMessage } from "../protocol.js";
+import { asLapidaryError, overtakenCode, overtakenError } from "./errors.js";
+import type { Answer, Worker } from "./worker.js";
 
 export interface ServeOptions {
   /** Hears of every message that failed. */
   readonly onError?: (kind: string, error: unknown) => void;
 }
 
+/** Messages that end a run, or begin another attempt of it: what still waits before them is of no use any more. */
+const endsRun = ({ kind }: WorkerMessage): boolean => kind === "reset" || kind === "configure" || kind === "shutdown";
+
 /**
  * Executes what comes through a channel, in order, and answers in order, until it closes or a `shutdown` was answered. A message that ends the
- * run makes what waits for peers fail at once, so that it gets its turn.
+ * run does not wait for the run: whatever stands before it fails at once.
  */
 export async function serve(channel: Channel, worker: Worker, options: ServeOptions = {}): Promise<void> {
-  const queue: { readonly message: Envelope; readonly payload: Uint8Array<ArrayBuffer> }[] = [];
+  const queue: { readonly message: Envelope; readonly payload: Uint8Array<ArrayBuffer>; isVoid: boolean }[] = [];
   let wake: () => void = () => undefined;
   let closed = false;
   channel.onMessage((header, payload) => {
     const message = header as unknown as Envelope;
-    if (message.kind === "reset" || message.kind === "configure" || message.kind === "shutdown") worker.interrupt(messageError(`${message.kind} came while the worker waited for its peers`));
-    queue.push({ message, payload });
+    if (endsRun(message)) {
+      worker.interrupt(overtakenError(message.kind));
+      for (const waiting of queue) waiting.isVoid = !endsRun(waiting.message);
+    }
+    queue.push({ message, payload, isVoid: false });
     wake();
   });
   void channel.closed.then(() => {
@@ -37,8 +43,13 @@ export async function serve(channel: Channel, worker: Worker, options: ServeOpti
       });
       continue;
     }
-    const { message, payload } = next;
-    await answer(channel, worker, message, payload, options);
+    const { message, payload, isVoid } = next;
+    await answer(
+      channel,
+      message,
+      () => (isVoid ? Promise.reject(overtakenError("the end of its run")) : worker.execute(message, payload)),
+      options,
+    );
     if (message.kind === "shutdown") {
       await channel.close();
       return;
@@ -46,16 +57,17 @@ export async function serve(channel: Channel, worker: Worker, options: ServeOpti
   }
 }
 
-async function answer(channel: Channel, worker: Worker, message: Envelope, payload: Uint8Array, options: ServeOptions): Promise<void> {
+async function answer(channel: Channel, message: Envelope, execute: () => Promise<Answer>, options: ServeOptions): Promise<void> {
   let said: WorkerAnswer;
   let parts: Uint8Array[] = [];
   try {
-    const { reply, payload: bytes } = await worker.execute(message, payload);
+    const { reply, payload } = await execute();
     said = { kind: "reply", id: message.id, reply: reply as unknown as JsonValue };
-    if (bytes !== undefined) parts = [bytes];
+    if (payload !== undefined) parts = [payload];
   } catch (error) {
-    options.onError?.(message.kind, error);
-    said = { kind: "error", id: message.id, error: asLapidaryError(error).toJSON() };
+    const failure = asLapidaryError(error);
+    if (failure.code !== overtakenCode) options.onError?.(message.kind, error);
+    said = { kind: "error", id: message.id, error: failure.toJSON() };
   }
   if (channel.isOpen) channel.send(said as unknown as JsonValue, parts);
 }

@@ -7,7 +7,21 @@ import type { Device } from "../device/device.js";
 import { chipwiseExecutor } from "../executor/chipwise.js";
 import { type Executable, type Executor, heldBytes } from "../executor/executor.js";
 import { StackedProgram, stackedExecutor } from "../executor/stacked.js";
-import type { ConfigureMessage, FetchMessage, MessageKind, MessageOf, ProgramHash, PutMessage, RunMessage, RunReply, ValueId, WorkerMessage, WorkerReplies, WorkerStats } from "../protocol.js";
+import type {
+  ConfigureMessage,
+  DropMessage,
+  FetchMessage,
+  MessageKind,
+  MessageOf,
+  ProgramHash,
+  PutMessage,
+  RunMessage,
+  RunReply,
+  ValueId,
+  WorkerMessage,
+  WorkerReplies,
+  WorkerStats,
+} from "../protocol.js";
 import { asLapidaryError, busyError, idleError, staleError, unknownProgramError, valueExistsError, valueTypeError } from "./errors.js";
 import { BatchReader } from "./feed.js";
 import { ValueStore, layoutOf } from "./values.js";
@@ -82,7 +96,7 @@ export class Worker {
       case "fetch":
         return this.#fetch(message);
       case "drop":
-        return { reply: { bytes: message.values.reduce((sum, id) => sum + this.#belong(message).values.drop(id), 0) } };
+        return { reply: this.#drop(message) };
       case "stats":
         return { reply: this.#stats() };
       case "reset":
@@ -110,7 +124,8 @@ export class Worker {
   }
 
   async #configure(message: ConfigureMessage): Promise<WorkerReplies["configure"]> {
-    if (this.#member !== undefined && this.#member.configuration.run !== message.run) throw busyError(this.#member.configuration.run, message.run);
+    if (this.#member !== undefined && this.#member.configuration.run !== message.run)
+      throw busyError(this.#member.configuration.run, message.run);
     await this.#leave();
     const mesh = parseMesh(message.mesh);
     const grid = makeWorkerGrid(mesh, message.workers);
@@ -119,7 +134,10 @@ export class Worker {
     this.#fence = { run: message.run, epoch: message.epoch };
     const peers = message.workers === 1 ? undefined : await this.#join(message);
     const shared = { device: this.#device, mesh, numerics: message.numerics, clock: this.#clock };
-    const executor = message.executor === "chipwise" ? chipwiseExecutor(this.#device, mesh, message.numerics, this.#clock) : stackedExecutor({ ...shared, grid, worker: message.worker, peers });
+    const executor =
+      message.executor === "chipwise"
+        ? chipwiseExecutor(this.#device, mesh, message.numerics, this.#clock)
+        : stackedExecutor({ ...shared, grid, worker: message.worker, peers });
     this.#member = { configuration: message, mesh, grid, executor, peers, values: new ValueStore(), programs: new Map(), runs: 0 };
     return { backend: this.#device.backend };
   }
@@ -130,7 +148,11 @@ export class Worker {
     const executable = known?.executable ?? executor.load(readProgram(payload));
     if (known === undefined) {
       const layouts = (ports: Executable["parameters"]): string[] => ports.map(({ type, sharding }) => layoutOf(mesh, type, sharding));
-      programs.set(message.program, { executable, parameterLayouts: layouts(executable.parameters), outputLayouts: layouts(executable.outputs) });
+      programs.set(message.program, {
+        executable,
+        parameterLayouts: layouts(executable.parameters),
+        outputLayouts: layouts(executable.outputs),
+      });
     }
     return { kernels: executable instanceof StackedProgram ? executable.plannedKernels : 0 };
   }
@@ -146,11 +168,21 @@ export class Worker {
   #feed(message: MessageOf<"feed">): WorkerReplies["feed"] {
     const { mesh, grid, executor, values, configuration } = this.#belong(message);
     const blocks = this.#batches.read(message, mesh, grid, configuration.worker);
-    const bytes = blocks.map(({ port, sharding, block }) => this.#hold(values, executor, mesh, port.value, { dtype: block.dtype, dims: [message.batch, message.seq] }, sharding, block));
+    const bytes = blocks.map(({ port, sharding, block }) =>
+      this.#hold(values, executor, mesh, port.value, { dtype: block.dtype, dims: [message.batch, message.seq] }, sharding, block),
+    );
     return { bytes: bytes.reduce((sum, count) => sum + count, 0) };
   }
 
-  #hold(values: ValueStore, executor: Executor, mesh: Mesh, id: ValueId, type: { readonly dtype: ArrayData["dtype"]; readonly dims: readonly number[] }, sharding: ReturnType<typeof parseSharding>, block: ArrayData): number {
+  #hold(
+    values: ValueStore,
+    executor: Executor,
+    mesh: Mesh,
+    id: ValueId,
+    type: { readonly dtype: ArrayData["dtype"]; readonly dims: readonly number[] },
+    sharding: ReturnType<typeof parseSharding>,
+    block: ArrayData,
+  ): number {
     const held = executor.put(type, sharding, block);
     values.set(id, { held, type, sharding, layout: layoutOf(mesh, type, sharding) });
     return heldBytes(held);
@@ -175,7 +207,8 @@ export class Worker {
       };
     } catch (error) {
       const failure = asLapidaryError(error);
-      for (const id of [...message.donate, ...message.outputs]) if (!member.values.has(id) || message.donate.includes(id)) member.values.set(id, failure);
+      for (const id of [...message.donate, ...message.outputs])
+        if (!member.values.has(id) || message.donate.includes(id)) member.values.set(id, failure);
       // The peers must not wait for what this worker will never send.
       member.peers?.abort(failure);
       throw failure;
@@ -187,6 +220,11 @@ export class Worker {
     const { held, type, sharding } = values.get(message.value);
     const { dtype, dims, data } = executor.fetch(held, type, sharding);
     return { reply: { dtype, dims, sharding: printSharding(mesh, sharding) }, payload: bytesOfNumbers(data) };
+  }
+
+  #drop(message: DropMessage): WorkerReplies["drop"] {
+    const { values } = this.#belong(message);
+    return { bytes: message.values.reduce((sum, id) => sum + values.drop(id), 0) };
   }
 
   #stats(): WorkerStats {
@@ -238,7 +276,11 @@ async function compute(member: Membership, program: LoadedProgram, message: RunM
   for (const id of outputs) if (values.has(id) && !consumed.has(id)) throw valueExistsError(id);
   // From here on the executable owns what is donated, whether it succeeds or fails.
   for (const id of donate) values.release(id);
-  const results = await executable.run(given, inputs.map((id) => consumed.has(id)), `run${member.runs++}`);
+  const results = await executable.run(
+    given,
+    inputs.map((id) => consumed.has(id)),
+    `run${member.runs++}`,
+  );
   outputs.forEach((id, i) => {
     const { type, sharding } = must(executable.outputs[i], "output");
     values.set(id, { held: must(results[i], "result"), type, sharding, layout: must(outputLayouts[i], "layout") });

@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openDataset, prepareDataset } from "@lapidary/data";
+import { parseSharding } from "@lapidary/ir";
+import { makeMesh, makeWorkerGrid } from "@lapidary/topology";
+import { arrayOf, takeBlock } from "../blocks.js";
+import type { FeedMessage } from "../protocol.js";
+import { BatchReader, runsOf } from "./feed.js";
+
+describe("a worker's batch", () => {
+  let scratch = "";
+  let directory = "";
+  before(async () => {
+    scratch = mkdtempSync(join(tmpdir(), "lapidary-feed-"));
+    const path = join(scratch, "text.txt");
+    writeFileSync(path, Array.from({ length: 400 }, (_, i) => `Line ${i} says that ${i * 7} is more than ${i}.`).join("\n\n"));
+    const dataset = await prepareDataset({
+      corpus: { kind: "path", path, textField: "text" },
+      vocabSize: 300,
+      heldOutFraction: 0.1,
+      cacheDir: join(scratch, "cache"),
+    });
+    ({ directory } = dataset);
+    dataset.close();
+  });
+  after(() => rmSync(scratch, { recursive: true, force: true }));
+
+  it("is its block of the whole batch, whatever splits rows and tokens", () => {
+    const mesh = makeMesh({ data: 4, seq: 2 });
+    const [batch, seq] = [8, 16];
+    const dataset = openDataset(directory);
+    const whole = dataset.batch({ split: "train", seed: 1, step: 3, batch, seq });
+    dataset.close();
+    const reader = new BatchReader();
+    for (const text of ["[data, -]", "[data, seq]", "[-, -]", "[data:(2)2, -]", "[-, data]", "[data:(2)2+data:(1)2, seq]"]) {
+      const message: FeedMessage = {
+        kind: "feed",
+        epoch: 1,
+        directory,
+        split: "train",
+        seed: 1,
+        step: 3,
+        batch,
+        seq,
+        into: (["tokens", "targets", "mask"] as const).map((array) => ({ array, value: array, sharding: text })),
+      };
+      const grid = makeWorkerGrid(mesh, 4);
+      for (let worker = 0; worker < grid.workers; worker++)
+        for (const { port, block } of reader.read(message, mesh, grid, worker)) {
+          const expected = takeBlock(
+            arrayOf(port.array === "mask" ? "f32" : "i32", [batch, seq], whole[port.array]),
+            mesh,
+            grid,
+            worker,
+            parseSharding(mesh, text),
+          );
+          assert.deepEqual([block.dims, [...block.data]], [expected.dims, [...expected.data]], `${text}, worker ${worker}, ${port.array}`);
+        }
+    }
+    reader.close();
+  });
+
+  it("reads neighbouring rows together", () => {
+    assert.deepEqual(runsOf(Int32Array.of(0, 1, 2, 5, 6, 9)), [
+      [0, 3],
+      [5, 7],
+      [9, 10],
+    ]);
+  });
+});

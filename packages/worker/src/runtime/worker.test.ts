@@ -1,0 +1,181 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { memoryPair, memoryPeers, type Peers } from "@lapidary/fabric";
+import { type Graph, GraphBuilder, parseSharding, printGraph, tensorType } from "@lapidary/ir";
+import { type JsonValue, must, systemClock } from "@lapidary/std";
+import { makeMesh } from "@lapidary/topology";
+import { arrayOf, bytesOfNumbers, numbersOf } from "../blocks.js";
+import { type Device, openDevice } from "../device/device.js";
+import type { MessageKind, MessageOf, ProgramHash, WorkerMessage, WorkerReplies } from "../protocol.js";
+import { serve } from "./serve.js";
+import { Worker } from "./worker.js";
+
+const mesh = makeMesh({ data: 2 });
+const sharding = (text: string): ReturnType<typeof parseSharding> => parseSharding(mesh, text);
+
+/** s' = s / d; both over data. */
+function ratio(): Graph {
+  const g = new GraphBuilder("ratio", "chip", mesh);
+  const port = (name: string): ReturnType<typeof g.push> =>
+    g.push("parameter", [], { name }, tensorType("i32", [2]), { name, sharding: sharding("[data]") });
+  const [s, d] = [port("s"), port("d")];
+  g.output("s", g.op("divide", [s, d], {}, { name: "layers.0.ratio", sharding: sharding("[data]") }));
+  return g.finish();
+}
+
+describe("a worker", () => {
+  let device: Device;
+  let worker: Worker;
+  before(async () => {
+    device = await openDevice();
+  });
+  beforeEach(() => {
+    worker = new Worker(device, systemClock);
+  });
+
+  const tell = async <K extends MessageKind>(message: MessageOf<K>, payload: Uint8Array = new Uint8Array()): Promise<WorkerReplies[K]> =>
+    (await worker.execute(message, payload)).reply as WorkerReplies[K];
+  const configure = (more: Partial<MessageOf<"configure">> = {}): Promise<WorkerReplies["configure"]> =>
+    tell<"configure">({
+      kind: "configure",
+      epoch: 1,
+      run: "r",
+      worker: 0,
+      workers: 1,
+      mesh: "data=2",
+      executor: "stacked",
+      numerics: "f32",
+      peers: [],
+      ...more,
+    });
+  const load = async (graph: Graph): Promise<ProgramHash> => {
+    const text = new TextEncoder().encode(printGraph(graph));
+    const program = createHash("sha256").update(text).digest("hex");
+    await tell<"load">({ kind: "load", epoch: 1, program }, text);
+    return program;
+  };
+  const put = (value: string, ...numbers: number[]): Promise<WorkerReplies["put"]> =>
+    tell<"put">(
+      { kind: "put", epoch: 1, value, dtype: "i32", dims: [numbers.length], sharding: "[data]" },
+      bytesOfNumbers(Int32Array.from(numbers)),
+    );
+  const fetch = async (value: string): Promise<number[]> => [
+    ...numbersOf("i32", must((await worker.execute({ kind: "fetch", epoch: 1, value }, new Uint8Array())).payload, "payload")),
+  ];
+  const run = (program: ProgramHash, inputs: string[], outputs: string[], donate: string[] = []): Promise<WorkerReplies["run"]> =>
+    tell<"run">({ kind: "run", epoch: 1, step: 0, program, inputs, outputs, donate });
+
+  it("maps values to values, and consumes what is donated", async () => {
+    await configure();
+    const program = await load(ratio());
+    await put("s", 8, 6, 4, 2);
+    await put("d", 2, 2, 2, 2);
+    await run(program, ["s", "d"], ["s"], ["s"]);
+    await run(program, ["s", "d"], ["t"], ["s"]);
+    assert.deepEqual(await fetch("t"), [2, 1, 1, 0]);
+    assert.deepEqual((await tell<"stats">({ kind: "stats", epoch: 1 })).values, { d: 16, t: 16 });
+    await assert.rejects(fetch("s"), { code: "LAP_WORKER_VALUE_UNKNOWN" });
+  });
+
+  it("keeps its ledger honest: no output over a living value, no unknown value dropped, no value of another layout", async () => {
+    await configure();
+    const program = await load(ratio());
+    await put("s", 8, 6, 4, 2);
+    await put("d", 2, 2, 2, 2);
+    await assert.rejects(run(program, ["s", "d"], ["d"]), { code: "LAP_WORKER_VALUE_EXISTS" });
+    assert.deepEqual(await fetch("d"), [2, 2, 2, 2]);
+    await assert.rejects(tell<"drop">({ kind: "drop", epoch: 1, values: ["x"] }), { code: "LAP_WORKER_VALUE_UNKNOWN" });
+    await put("long", 1, 2, 3, 4, 5, 6);
+    await assert.rejects(run(program, ["long", "d"], ["t"]), { code: "LAP_WORKER_VALUE_TYPE" });
+    await assert.rejects(run("none", ["s", "d"], ["t"]), { code: "LAP_WORKER_PROGRAM_UNKNOWN" });
+  });
+
+  it("hands a failure on to whoever uses the outputs of the failed run", async () => {
+    await configure();
+    const program = await load(ratio());
+    await put("s", 8, 6, 4, 2);
+    await put("d", 2, 0, 2, 2);
+    const failure = { code: "LAP_WORKER_KERNEL", place: "layers.0.ratio" };
+    await assert.rejects(run(program, ["s", "d"], ["s"], ["s"]), failure);
+    await put("d", 1, 1, 1, 1);
+    await assert.rejects(run(program, ["s", "d"], ["s"], ["s"]), failure);
+    await assert.rejects(fetch("s"), failure);
+    await put("s", 8, 6, 4, 2);
+    await run(program, ["s", "d"], ["s"], ["s"]);
+    assert.deepEqual(await fetch("s"), [8, 6, 4, 2]);
+  });
+
+  it("refuses an older epoch of its run, works for one run at a time, and is free after a reset", async () => {
+    await configure({ epoch: 3 });
+    await assert.rejects(configure({ epoch: 2 }), { code: "LAP_WORKER_STALE" });
+    await assert.rejects(tell<"drop">({ kind: "drop", epoch: 2, values: [] }), { code: "LAP_WORKER_STALE" });
+    await assert.rejects(configure({ run: "other", epoch: 1 }), { code: "LAP_WORKER_BUSY" });
+    await tell<"reset">({ kind: "reset", epoch: 3 });
+    await assert.rejects(tell<"drop">({ kind: "drop", epoch: 3, values: [] }), { code: "LAP_WORKER_IDLE" });
+    await configure({ run: "other", epoch: 1 });
+  });
+
+  it("forgets everything on reset", async () => {
+    const before = device.tf.memory().numTensors;
+    await configure();
+    await load(ratio());
+    await put("s", 8, 6, 4, 2);
+    await tell<"reset">({ kind: "reset", epoch: 1 });
+    assert.equal(device.tf.memory().numTensors, before);
+  });
+
+  it("leaves its peers when told to, though it waits for one of them", async () => {
+    const [first] = await memoryPeers(2);
+    const peers = must(first, "peers");
+    let begin = (): void => undefined;
+    const began = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const watched: Pick<Peers, "exchange" | "abort" | "close"> = {
+      exchange: (tag, sends, from) => {
+        begin();
+        return peers.exchange(tag, sends, from);
+      },
+      abort: (error) => peers.abort(error),
+      close: () => peers.close(),
+    };
+    const [here, there] = await memoryPair();
+    const waiting = new Worker(device, systemClock, () => Promise.resolve(watched as Peers));
+    const served = serve(there, waiting);
+    const answers: JsonValue[] = [];
+    const answered = new Promise<void>((resolve) => {
+      here.onMessage((header) => {
+        answers.push(header);
+        if (answers.length === 6) resolve();
+      });
+    });
+    const g = new GraphBuilder("waits", "chip", mesh);
+    const s = g.push("parameter", [], { name: "s" }, tensorType("f32", [2]), { name: "s", sharding: sharding("[data]") });
+    g.output("all", g.op("all_gather", [s], { axes: ["data"], size: 2, dimension: 0 }, { name: "all", sharding: sharding("[-]") }));
+    const messages: [WorkerMessage, Uint8Array[]][] = [
+      [
+        { kind: "configure", epoch: 1, run: "r", worker: 0, workers: 2, mesh: "data=2", executor: "stacked", numerics: "f32", peers: [] },
+        [],
+      ],
+      [{ kind: "load", epoch: 1, program: "p" }, [new TextEncoder().encode(printGraph(g.finish()))]],
+      [
+        { kind: "put", epoch: 1, value: "s", dtype: "f32", dims: [4], sharding: "[data]" },
+        [bytesOfNumbers(arrayOf("f32", [2], new Float32Array(2)).data)],
+      ],
+      [{ kind: "run", epoch: 1, step: 0, program: "p", inputs: ["s"], outputs: ["all"], donate: [] }, []],
+      [{ kind: "fetch", epoch: 1, value: "all" }, []],
+    ];
+    const send = (message: WorkerMessage, id: number, payload: Uint8Array[] = []): void =>
+      here.send({ ...message, id } as unknown as JsonValue, payload);
+    messages.forEach(([message, payload], id) => send(message, id, payload));
+    await began;
+    send({ kind: "reset", epoch: 1 }, messages.length);
+    await answered;
+    assert.deepEqual(
+      answers.map((answer) => (answer as { kind: string }).kind),
+      ["reply", "reply", "reply", "error", "error", "reply"],
+    );
+    await here.close();
+    await served;
+  });
+});
