@@ -89,7 +89,7 @@ def prepare_environment(manifest: Manifest, options: argparse.Namespace) -> None
     ]
     given = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = " ".join([given, *(flag for flag in flags if flag.split("=")[0] not in given)]).strip()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def connect(options: argparse.Namespace) -> None:

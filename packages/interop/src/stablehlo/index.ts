@@ -1,3 +1,3 @@
-export { chipModule, type Constraint, type ModuleOptions, outputSharding, wholeModule } from "./module.js";
-export { ruleConstraints } from "./rule-constraints.js";
+export { chipModule, type ModuleOptions, outputSharding, wholeModule } from "./module.js";
+export { type Statement, statedShardings } from "./stated-shardings.js";
 export type { Numerics } from "./writer.js";

@@ -1,10 +1,11 @@
-import { type Graph, type OpName, parametersOf, type Sharding, type Value, type ValueId } from "@lapidary/ir";
+import { type Graph, type OpName, parametersOf, type Sharding, type Value, type ValueId, type ValueOf } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import { meshSize } from "@lapidary/topology";
 import { mlirType, quoted } from "./mlir.js";
 import { printerOf } from "./printers.js";
 import { findRenewals, type Renewal } from "./renewals.js";
 import { allAxes, sdyMesh, sdySharding } from "./sdy.js";
+import type { Statement } from "./stated-shardings.js";
 import { type Numerics, Writer } from "./writer.js";
 
 export interface ModuleOptions {
@@ -12,32 +13,24 @@ export interface ModuleOptions {
   readonly numerics?: Numerics;
 }
 
-/** Dims of a value that keep their sharding, where the text states one in the midst of a function. */
-export interface Constraint {
-  readonly sharding: Sharding;
-  /** Dims that propagation may split further. */
-  readonly open: readonly boolean[];
-}
-
 /**
  * The whole step, unpartitioned: arguments and results carry shardings, Shardy and XLA do the rest.
  *
  * @param graph global, with a sharding for every parameter and output
- * @param constraints shardings that rules give to values between, by value
+ * @param stated what rules say of arguments and of values between, by value
  */
-export function wholeModule(graph: Graph, constraints: ReadonlyMap<ValueId, Constraint>, options: ModuleOptions = {}): string {
+export function wholeModule(graph: Graph, stated: ReadonlyMap<ValueId, Statement>, options: ModuleOptions = {}): string {
   assert(graph.level === "global", "a whole graph", graph.level);
   const mesh = must(graph.mesh, "mesh");
   const writer = new Writer(mesh, false, options.numerics ?? "f32", "    ");
   const names = writeBody(graph, writer, (value, name) => {
-    const constraint = constraints.get(value.id);
-    if (constraint === undefined) return name;
-    const sharding = sdySharding(mesh, constraint.sharding, (d) => constraint.open[d] === true);
-    return writer.temporary(`sdy.sharding_constraint ${name} ${sharding} : ${mlirType(value.type)}`);
+    const statement = stated.get(value.id);
+    if (statement === undefined) return name;
+    return writer.temporary(`sdy.sharding_constraint ${name} ${sdySharding(mesh, statement.sharding, statement.notes)} : ${mlirType(value.type)}`);
   });
   const outputs = graph.outputs.map(({ value }) => ({ name: must(names.get(value), "output"), type: must(graph.values[value], "output").type }));
   writer.line(`return ${outputs.map(({ name }) => name).join(", ")} : ${outputs.map(({ type }) => mlirType(type)).join(", ")}`);
-  return moduleText(graph, writer, graph);
+  return moduleText(graph, writer, graph, { stated });
 }
 
 /**
@@ -68,24 +61,30 @@ export function chipModule(chip: Graph, global: Graph, options: ModuleOptions = 
   inner.line(`} : (${wholes.inputs.join(", ")}) -> (${wholes.outputs.join(", ")})`);
   const results = outputs.length === 1 ? ["%r"] : outputs.map((_, i) => `%r#${i}`);
   inner.line(`return ${results.join(", ")} : ${wholes.outputs.join(", ")}`);
-  return moduleText(chip, inner, global, writer);
+  return moduleText(chip, inner, global, { definitions: writer });
+}
+
+interface ModuleParts {
+  readonly stated?: ReadonlyMap<ValueId, Statement>;
+  /** Who knows what stands before the module; the body by default. */
+  readonly definitions?: Writer;
 }
 
 /** Arguments, body, results. `global` tells the whole types; `graph` the shardings. */
-function moduleText(graph: Graph, body: Writer, global: Graph, definitions: Writer = body): string {
+function moduleText(graph: Graph, body: Writer, global: Graph, { stated, definitions = body }: ModuleParts): string {
   const mesh = must(graph.mesh, "mesh");
   const outputAt = new Map(graph.outputs.map(({ name }, i) => [name, i]));
   const wholeTypes = new Map(parametersOf(global).map(({ attrs, type }) => [attrs.name, type]));
   const inChip = graph.level === "chip";
   const args = parametersOf(graph).map(({ id, attrs, sharding }, i) => {
     const next = outputAt.get(attrs.name);
-    const list = [`sdy.sharding = #sdy.sharding${sdySharding(mesh, must(sharding, "sharding"))}`, ...(next === undefined ? [] : [`tf.aliasing_output = ${next} : i32`])];
+    const list = [`sdy.sharding = #sdy.sharding${sdySharding(mesh, must(sharding, "sharding"), stated?.get(id)?.notes)}`, ...(next === undefined ? [] : [`tf.aliasing_output = ${next} : i32`])];
     return `%${inChip ? `arg${i}` : `v${id}`}: ${mlirType(must(wholeTypes.get(attrs.name), attrs.name))} {${list.join(", ")}} loc(${quoted(attrs.name)})`;
   });
   const results = graph.outputs.map(({ name, value }, i) => {
     const whole = must(global.values[must(global.outputs[i], name).value], name).type;
-    const sharding = outputSharding(graph, name, value);
-    return `${mlirType(whole)} {jax.result_info = ${quoted(name)}, sdy.sharding = #sdy.sharding${sdySharding(mesh, sharding)}}`;
+    const notes = stated?.get(stateOf(graph, name)?.id ?? value)?.notes;
+    return `${mlirType(whole)} {jax.result_info = ${quoted(name)}, sdy.sharding = #sdy.sharding${sdySharding(mesh, outputSharding(graph, name, value), notes)}}`;
   });
   return [
     ...definitions.aliases(),
@@ -101,9 +100,10 @@ function moduleText(graph: Graph, body: Writer, global: Graph, definitions: Writ
 
 /** An output that is a parameter's next state lies as the parameter does; every other as its value does. */
 export function outputSharding(graph: Graph, name: string, value: ValueId): Sharding {
-  const state = parametersOf(graph).find(({ attrs }) => attrs.name === name);
-  return must((state ?? graph.values[value])?.sharding, `sharding of ${name}`);
+  return must((stateOf(graph, name) ?? graph.values[value])?.sharding, `sharding of ${name}`);
 }
+
+const stateOf = (graph: Graph, name: string): ValueOf<"parameter"> | undefined => parametersOf(graph).find(({ attrs }) => attrs.name === name);
 
 /**
  * Writes every value but parameters, which are arguments `%v<id>`.

@@ -7,7 +7,7 @@ import { must } from "@lapidary/std";
 import type { ArrayData } from "../array-data.js";
 import { writeFileAtomic } from "../atomic-file.js";
 import { writeSafetensors } from "../safetensors.js";
-import { chipModule, type ModuleOptions, ruleConstraints, wholeModule } from "../stablehlo/index.js";
+import { chipModule, type ModuleOptions, statedShardings, wholeModule } from "../stablehlo/index.js";
 import { drawNormal, type XlaRecipe } from "./initial-state.js";
 import { jobSet, type LaunchTarget, slurmScript } from "./launch-files.js";
 import { type InitialState, type ManifestData, type ManifestFields, makeManifest, textFiles, type XlaManifest } from "./manifest.js";
@@ -76,7 +76,7 @@ export async function writeXlaExport(directory: string, job: XlaExport, options:
   const { program } = job;
   const modules = { numerics: job.numerics, ...options };
   // Printed before anything is written: an op that has no text leaves no directory behind.
-  const whole = wholeModule(program.global, ruleConstraints(program.propagated), modules);
+  const whole = wholeModule(program.global, statedShardings(program.propagated), modules);
   const chip = chipModule(program.chip, program.global, modules);
 
   await mkdir(join(directory, "lapidary_xla"), { recursive: true });
