@@ -71,7 +71,10 @@ export type Connection = z.infer<typeof connectionSchema>;
 export const submitRequestSchema = z
   .strictObject({
     /** The text of a job file; either this or `path`. */
-    yaml: z.string().max(256 * 1024).optional(),
+    yaml: z
+      .string()
+      .max(256 * 1024)
+      .optional(),
     /** Where relative paths begin, in `yaml`, in overrides and `path` itself: absolute; the project's root by default. */
     base: z.string().optional(),
     /** A job file on the coordinator's machine. Paths in it are relative to it. */
@@ -226,7 +229,12 @@ export const doneEventSchema = z.object({ time: time_ms, state: z.enum(finalStat
 export type DoneEvent = z.infer<typeof doneEventSchema>;
 
 /** `follow=false` ends the stream behind what has happened so far. */
-export const streamQuerySchema = z.strictObject({ follow: z.enum(["true", "false"]).default("true").transform((text) => text === "true") });
+export const streamQuerySchema = z.strictObject({
+  follow: z
+    .enum(["true", "false"])
+    .default("true")
+    .transform((text) => text === "true"),
+});
 
 /** One server-sent event: `id` and `event` are its fields, `data` the JSON of its data. After `done` the stream ends. */
 export const streamEventSchema = z.discriminatedUnion("event", [
@@ -287,7 +295,13 @@ export const reportSchema = z.object({
 });
 export type Report = z.infer<typeof reportSchema>;
 
-export const checkpointSchema = z.object({ step: count, path: z.string(), bytes: count, time: time_ms, heldout_loss: z.number().optional() });
+export const checkpointSchema = z.object({
+  step: count,
+  path: z.string(),
+  bytes: count,
+  time: time_ms,
+  heldout_loss: z.number().optional(),
+});
 export type CheckpointEntry = z.infer<typeof checkpointSchema>;
 export const checkpointListSchema = z.object({ checkpoints: z.array(checkpointSchema) });
 export type CheckpointList = z.infer<typeof checkpointListSchema>;

@@ -68,7 +68,11 @@ export class CoordinatorClient {
 
   list(query: { readonly state?: readonly JobState[]; readonly limit?: number; readonly cursor?: string } = {}): Promise<JobList> {
     const { state, ...rest } = query;
-    return this.#json("GET", `/api/jobs${queryText({ ...rest, ...(state === undefined ? {} : { state: state.join(",") }) })}`, jobListSchema);
+    return this.#json(
+      "GET",
+      `/api/jobs${queryText({ ...rest, ...(state === undefined ? {} : { state: state.join(",") }) })}`,
+      jobListSchema,
+    );
   }
 
   get(id: string): Promise<JobDetail> {
@@ -105,7 +109,10 @@ export class CoordinatorClient {
    * @param signal ends the iteration without an error
    * @param follow false: only what has happened so far
    */
-  async *stream(id: string, options: { readonly after?: number; readonly signal?: AbortSignal; readonly follow?: boolean } = {}): AsyncGenerator<StreamEvent, void, undefined> {
+  async *stream(
+    id: string,
+    options: { readonly after?: number; readonly signal?: AbortSignal; readonly follow?: boolean } = {},
+  ): AsyncGenerator<StreamEvent, void, undefined> {
     const { signal, follow = true } = options;
     let after = options.after ?? 0;
     for (let broken = 0; ; ) {
@@ -129,7 +136,10 @@ export class CoordinatorClient {
   }
 
   async *#connectStream(id: string, after: number, follow: boolean, signal: AbortSignal | undefined): AsyncGenerator<StreamEvent> {
-    const response = await this.#fetch("GET", `${jobPath(id, "stream")}?follow=${follow}`, { headers: { accept: "text/event-stream", "last-event-id": String(after) }, ...(signal === undefined ? {} : { signal }) });
+    const response = await this.#fetch("GET", `${jobPath(id, "stream")}?follow=${follow}`, {
+      headers: { accept: "text/event-stream", "last-event-id": String(after) },
+      ...(signal === undefined ? {} : { signal }),
+    });
     try {
       yield* readEvents(response.body ?? new ReadableStream<Uint8Array>());
     } catch (cause) {
@@ -138,14 +148,26 @@ export class CoordinatorClient {
   }
 
   async #json<T extends z.ZodType>(method: string, path: string, schema: T, body?: unknown): Promise<z.output<T>> {
-    const response = await this.#fetch(method, path, body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } });
+    const response = await this.#fetch(
+      method,
+      path,
+      body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } },
+    );
     return schema.parse(await response.json());
   }
 
-  async #fetch(method: string, path: string, init: { readonly body?: string; readonly headers?: Readonly<Record<string, string>>; readonly signal?: AbortSignal }): Promise<Response> {
+  async #fetch(
+    method: string,
+    path: string,
+    init: { readonly body?: string; readonly headers?: Readonly<Record<string, string>>; readonly signal?: AbortSignal },
+  ): Promise<Response> {
     let response: Response;
     try {
-      response = await fetch(`${this.#base}${path}`, { ...init, method, headers: { ...init.headers, authorization: `Bearer ${this.#token}` } });
+      response = await fetch(`${this.#base}${path}`, {
+        ...init,
+        method,
+        headers: { ...init.headers, authorization: `Bearer ${this.#token}` },
+      });
     } catch (cause) {
       throw coordinatorDown(this.#base, reasonOf(cause), cause);
     }
@@ -179,8 +201,15 @@ async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<Str
     const blocks = text.split("\n\n");
     text = blocks.pop() ?? "";
     for (const block of blocks) {
-      const fields = new Map(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]));
-      if (fields.has("data")) yield streamEventSchema.parse({ id: Number(fields.get("id")), event: fields.get("event"), data: JSON.parse(fields.get("data") ?? "") });
+      const fields = new Map(
+        block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]),
+      );
+      if (fields.has("data"))
+        yield streamEventSchema.parse({
+          id: Number(fields.get("id")),
+          event: fields.get("event"),
+          data: JSON.parse(fields.get("data") ?? ""),
+        });
     }
   }
 }

@@ -132,19 +132,34 @@ export class Coordinator {
     const { store, close } = await openRedis(redis, home);
     this.#store = store;
     this.#onStop("redis", close);
-    const leadership = await Leadership.take({ store, home, clock: this.#clock, onTrouble: trouble, onSuperseded: (error) => this.#wantStop(error) });
+    const leadership = await Leadership.take({
+      store,
+      home,
+      clock: this.#clock,
+      onTrouble: trouble,
+      onSuperseded: (error) => this.#wantStop(error),
+    });
     this.#onStop("leadership", () => leadership.release());
     this.#log.info("leading", { epoch: leadership.epoch, redis: store.place });
 
     const runs = await RunStore.open(join(home, "runs"), this.#clock);
     this.#runs = runs;
     this.#onStop("runs", () => runs.close());
-    for (const run of runs.all()) if (run.summary.finished_at === undefined && run.state !== "queued") run.finish("failed", coordinatorStopped(run.id, "died").toJSON());
+    for (const run of runs.all())
+      if (run.summary.finished_at === undefined && run.state !== "queued")
+        run.finish("failed", coordinatorStopped(run.id, "died").toJSON());
     const feed = new EventFeed(store, trouble);
     this.#feed = feed;
     this.#onStop("feed", () => feed.close());
 
-    const http = await serveHttp({ port, token: this.#token, service: this.#service(runs), page: new PageFiles(join(root, "packages/dashboard/dist/page")), root, onBug: (error) => this.#log.error("a bug", errorFields(error)) });
+    const http = await serveHttp({
+      port,
+      token: this.#token,
+      service: this.#service(runs),
+      page: new PageFiles(join(root, "packages/dashboard/dist/page")),
+      root,
+      onBug: (error) => this.#log.error("a bug", errorFields(error)),
+    });
     this.#http = http;
     this.#onStop("http", () => http.close());
 
@@ -274,7 +289,12 @@ export class Coordinator {
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
     const name = request.name === undefined ? { like: job.name } : { exactly: request.name };
-    const { run, existed } = runs.create({ ...describeJob(job), name, priority: request.priority ?? job.priority, queue_id: `q-${randomUUID()}` });
+    const { run, existed } = runs.create({
+      ...describeJob(job),
+      name,
+      priority: request.priority ?? job.priority,
+      queue_id: `q-${randomUUID()}`,
+    });
     if (!existed) {
       try {
         await this.#enqueue(queue, run);
@@ -325,7 +345,13 @@ type Placed = { readonly run: Run } | { readonly run: Run; readonly job: Resolve
 const cancelledCode = "LAP_JOB_CANCELLED";
 
 function cancelOf(id: string): LapidaryError {
-  return new LapidaryError({ code: cancelledCode, message: `job ${id} was cancelled`, place: id, remedy: "launch it again if that was not intended", exit: ExitCode.cancelled });
+  return new LapidaryError({
+    code: cancelledCode,
+    message: `job ${id} was cancelled`,
+    place: id,
+    remedy: "launch it again if that was not intended",
+    exit: ExitCode.cancelled,
+  });
 }
 
 const isCancel = (reason: unknown): boolean => reason instanceof LapidaryError && reason.code === cancelledCode;
@@ -343,14 +369,28 @@ function asJobError(run: Run, error: unknown): LapidaryError {
 }
 
 function runLost(id: string): LapidaryError {
-  return new LapidaryError({ code: "LAP_RUN_LOST", message: `the files of run ${id} are gone`, place: id, remedy: "launch the job again", exit: ExitCode.jobFailed });
+  return new LapidaryError({
+    code: "LAP_RUN_LOST",
+    message: `the files of run ${id} are gone`,
+    place: id,
+    remedy: "launch the job again",
+    exit: ExitCode.jobFailed,
+  });
 }
 
 function notReady(): LapidaryError {
-  return new LapidaryError({ code: "LAP_COORDINATOR_BUSY", message: "the coordinator is starting or ending and takes no jobs", place: "coordinator", remedy: "try again in a moment", exit: ExitCode.unreachable });
+  return new LapidaryError({
+    code: "LAP_COORDINATOR_BUSY",
+    message: "the coordinator is starting or ending and takes no jobs",
+    place: "coordinator",
+    remedy: "try again in a moment",
+    exit: ExitCode.unreachable,
+  });
 }
 
 function errorFields(error: unknown): Record<string, unknown> {
   assert(error !== undefined, "an error is there");
-  return error instanceof LapidaryError ? { error: error.toJSON() } : { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  return error instanceof LapidaryError
+    ? { error: error.toJSON() }
+    : { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
 }

@@ -25,7 +25,8 @@ export function lockHome(home: string): () => void {
         if ((error as { code?: string }).code !== "EEXIST") throw error;
       }
       const owner = readOwner(path);
-      if (owner !== undefined && isProcessAlive(owner.pid) && owner.started === startOf(owner.pid)) throw alreadyUp(home, `process ${owner.pid}`);
+      if (owner !== undefined && isProcessAlive(owner.pid) && owner.started === startOf(owner.pid))
+        throw alreadyUp(home, `process ${owner.pid}`);
       rmSync(path, { force: true });
     }
   } finally {
@@ -67,7 +68,10 @@ const startOf = (pid: number): string => statFields(pid)[19] ?? "";
 /** From the third on: `state parent group …`. */
 function statFields(pid: number): string[] {
   try {
-    return readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").trim().split(" ");
+    return readFileSync(`/proc/${pid}/stat`, "utf8")
+      .replace(/^.*\) /s, "")
+      .trim()
+      .split(" ");
   } catch {
     // No /proc here, or no such process.
     return [];

@@ -20,7 +20,10 @@ const configsDir = (root: string): string => join(root, "configs");
 export function acceptJob(request: z.output<typeof submitRequestSchema>, root: string): ResolvedJob {
   const { yaml, path, overrides, base = root } = request;
   const environment = { configsDir: configsDir(root), base };
-  const job = path === undefined ? resolveJob({ text: must(yaml, "yaml"), file: "job", base }, overrides, environment) : loadJob(path, overrides, environment);
+  const job =
+    path === undefined
+      ? resolveJob({ text: must(yaml, "yaml"), file: "job", base }, overrides, environment)
+      : loadJob(path, overrides, environment);
   checkSliceFits(sliceOf(job));
   return job;
 }
@@ -44,7 +47,10 @@ export function describeJob(job: ResolvedJob): Omit<NewRun, "name" | "priority" 
 /** The job of a run, from its `job.yaml`, which stands alone. */
 export function jobOfRun(run: Run, root: string): ResolvedJob {
   const file = join(run.directory, runFiles.job);
-  return resolveJob({ text: readFileSync(file, "utf8"), file, base: run.directory }, [], { configsDir: configsDir(root), base: run.directory });
+  return resolveJob({ text: readFileSync(file, "utf8"), file, base: run.directory }, [], {
+    configsDir: configsDir(root),
+    base: run.directory,
+  });
 }
 
 export function sliceOf({ pod, pods, slice }: ResolvedJob): SliceRequest {

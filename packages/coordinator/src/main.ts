@@ -80,7 +80,13 @@ function openLog(home: string): { log: Log; flush: () => void } {
 }
 
 function usage(flag: string): never {
-  throw new LapidaryError({ code: "LAP_COORDINATOR_FLAG", message: `${flag} is missing or makes no sense`, place: flag, remedy: "the coordinator is started by `lapidary up`, seldom by hand", exit: ExitCode.usage });
+  throw new LapidaryError({
+    code: "LAP_COORDINATOR_FLAG",
+    message: `${flag} is missing or makes no sense`,
+    place: flag,
+    remedy: "the coordinator is started by `lapidary up`, seldom by hand",
+    exit: ExitCode.usage,
+  });
 }
 
 function wholeNumber(flag: string, text: string, least: number, most: number): number {
@@ -91,7 +97,14 @@ function wholeNumber(flag: string, text: string, least: number, most: number): n
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    const told = error instanceof LapidaryError ? error : new LapidaryError({ code: "LAP_INTERNAL", message: error instanceof Error ? (error.stack ?? error.message) : String(error), remedy: "report it with .lapidary/logs/coordinator.log" });
+    const told =
+      error instanceof LapidaryError
+        ? error
+        : new LapidaryError({
+            code: "LAP_INTERNAL",
+            message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+            remedy: "report it with .lapidary/logs/coordinator.log",
+          });
     process.stderr.write(`${JSON.stringify(told)}\n`);
     process.exit(told.exit);
   },

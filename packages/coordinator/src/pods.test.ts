@@ -42,16 +42,21 @@ describe("pods", () => {
   it("never give a chip twice, and give again what was freed", () => {
     const size = fc.constantFrom(1, 2, 4, 8, 16);
     fc.assert(
-      fc.property(fc.array(fc.record({ dims: fc.tuple(size, size), pods: fc.integer({ min: 1, max: 3 }), free: fc.boolean() }), { maxLength: 40 }), (asks) => {
-        const pods = new Pods();
-        asks.forEach(({ dims, pods: span, free }, i) => {
-          if (pods.place(`job-${i}`, slice(dims, span)) !== undefined && free) pods.free(`job-${i}`);
-        });
-        const slices = pods.status()?.slices ?? [];
-        slices.forEach((a, i) => ok(slices.slice(i + 1).every((b) => a.pod >= b.pod + b.pods || b.pod >= a.pod + a.pods || !slicesOverlap(a, b))));
-        for (const { job } of slices) pods.free(job);
-        strictEqual(pods.status()?.free_chips ?? 256, 256);
-      }),
+      fc.property(
+        fc.array(fc.record({ dims: fc.tuple(size, size), pods: fc.integer({ min: 1, max: 3 }), free: fc.boolean() }), { maxLength: 40 }),
+        (asks) => {
+          const pods = new Pods();
+          asks.forEach(({ dims, pods: span, free }, i) => {
+            if (pods.place(`job-${i}`, slice(dims, span)) !== undefined && free) pods.free(`job-${i}`);
+          });
+          const slices = pods.status()?.slices ?? [];
+          slices.forEach((a, i) =>
+            ok(slices.slice(i + 1).every((b) => a.pod >= b.pod + b.pods || b.pod >= a.pod + a.pods || !slicesOverlap(a, b))),
+          );
+          for (const { job } of slices) pods.free(job);
+          strictEqual(pods.status()?.free_chips ?? 256, 256);
+        },
+      ),
     );
   });
 });

@@ -68,7 +68,9 @@ export async function stopLeftRedis(home: string): Promise<void> {
 export async function chooseRedis(redis: string, root: string, env: NodeJS.ProcessEnv): Promise<RedisChoice> {
   const url = redis === "auto" ? env.REDIS_URL : redis;
   if (url !== undefined && url !== "") return { url };
-  const { redisServerPath } = (await import(pathToFileURL(join(root, "tools/setup/checks.mjs")).href)) as { redisServerPath: (where: { env: NodeJS.ProcessEnv }) => string | undefined };
+  const { redisServerPath } = (await import(pathToFileURL(join(root, "tools/setup/checks.mjs")).href)) as {
+    redisServerPath: (where: { env: NodeJS.ProcessEnv }) => string | undefined;
+  };
   const binary = redisServerPath({ env });
   if (binary !== undefined) return { binary };
   throw new LapidaryError({

@@ -41,7 +41,8 @@ export class Sampler {
         const seq = Math.min(context ?? config.contextLength, config.contextLength);
         const program = await session.gang.load(session.compile("next_token", nextTokenLogits(gemma(config), { batch: 1, seq })));
         const weights = session.gang.parameters(program).filter(({ name }) => name.startsWith(paramName("")));
-        for (const { name, sharding } of weights) await session.gang.put(name, await checkpoint.read(name.slice(paramName("").length)), sharding);
+        for (const { name, sharding } of weights)
+          await session.gang.put(name, await checkpoint.read(name.slice(paramName("").length)), sharding);
         return new Sampler(config, tokenizer, session, new NextToken(session.gang, program));
       } catch (error) {
         await session.close();

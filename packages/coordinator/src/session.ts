@@ -43,7 +43,14 @@ export class Session implements GraphRunner {
     const { mesh, workers, numerics, executor, environment, log } = options;
     const pool = await WorkerPool.start({ environment, spares: 0, ...(log === undefined ? {} : { log }) });
     try {
-      const gang = await Gang.start(pool, { runId: "session", epoch: 1, mesh, workers, ...(numerics === undefined ? {} : { numerics }), ...(executor === undefined ? {} : { executor }) });
+      const gang = await Gang.start(pool, {
+        runId: "session",
+        epoch: 1,
+        mesh,
+        workers,
+        ...(numerics === undefined ? {} : { numerics }),
+        ...(executor === undefined ? {} : { executor }),
+      });
       return new Session(options, pool, gang);
     } catch (error) {
       await pool.close();

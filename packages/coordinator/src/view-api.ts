@@ -69,6 +69,9 @@ export type LogPage = z.infer<typeof logPageSchema>;
 export const jobFilesSchema = z.object({ files: z.array(z.object({ name: z.string(), path: z.string(), text: z.string() })) });
 export type JobFiles = z.infer<typeof jobFilesSchema>;
 
-export const validateRequestSchema = z.strictObject({ yaml: z.string().max(256 * 1024), overrides: z.array(z.string().max(4096)).max(256).default([]) });
+export const validateRequestSchema = z.strictObject({
+  yaml: z.string().max(256 * 1024),
+  overrides: z.array(z.string().max(4096)).max(256).default([]),
+});
 export const validatedSchema = z.object({ name: z.string(), yaml: z.string(), chips: count, mesh: z.string() });
 export type Validated = z.infer<typeof validatedSchema>;

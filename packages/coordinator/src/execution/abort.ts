@@ -15,7 +15,11 @@ export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Prom
 }
 
 /** Runs two pieces of work at once; when one fails the other is told to stop, and waited for. */
-export async function both<A, B>(signal: AbortSignal, first: (signal: AbortSignal) => Promise<A>, second: (signal: AbortSignal) => Promise<B>): Promise<[A, B]> {
+export async function both<A, B>(
+  signal: AbortSignal,
+  first: (signal: AbortSignal) => Promise<A>,
+  second: (signal: AbortSignal) => Promise<B>,
+): Promise<[A, B]> {
   const failure = new AbortController();
   const either = AbortSignal.any([signal, failure.signal]);
   const guard = async <T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> => {

@@ -19,7 +19,11 @@ import type { RunPrograms } from "./run-programs.js";
  *                optimizer.safetensors                             moments, `adam_m/…`, `adam_v/…`
  *                train_state.json                                  step, losses; written last
  */
-export const checkpointFiles = { optimizer: "optimizer.safetensors", tokenizer: "lapidary_tokenizer.json", state: "train_state.json" } as const;
+export const checkpointFiles = {
+  optimizer: "optimizer.safetensors",
+  tokenizer: "lapidary_tokenizer.json",
+  state: "train_state.json",
+} as const;
 
 const trainStateSchema = z.object({ run: z.string(), step: z.number().int(), time: z.number(), heldout_loss: z.number().optional() });
 export type TrainState = z.infer<typeof trainStateSchema>;
@@ -96,7 +100,11 @@ async function readEntry(path: string): Promise<CheckpointEntry | undefined> {
  *
  * @throws LAP_CHECKPOINT_… whatever is wrong with it; LAP_INIT_MISMATCH when it is of another model
  */
-export async function loadWeights(directory: string, config: GemmaConfig, put: (name: string, array: ArrayData) => Promise<void>): Promise<void> {
+export async function loadWeights(
+  directory: string,
+  config: GemmaConfig,
+  put: (name: string, array: ArrayData) => Promise<void>,
+): Promise<void> {
   const checkpoint = await HfCheckpoint.open(directory);
   try {
     checkSameModel(directory, config, checkpoint.config);

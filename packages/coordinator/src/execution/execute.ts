@@ -66,7 +66,10 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
     }
   } finally {
     dataset.close();
-    run.log("coordinator", `workers are free after ${Math.round(watch.total_ms)} ms; ${job.slice} chips at ${options.slice.origin.join(",")}`);
+    run.log(
+      "coordinator",
+      `workers are free after ${Math.round(watch.total_ms)} ms; ${job.slice} chips at ${options.slice.origin.join(",")}`,
+    );
   }
 }
 
@@ -93,7 +96,10 @@ async function prepare({ run, job, root, cacheDir }: ExecutionOptions, signal: A
     throw error;
   }
   const { splits, unigramNats, corpus: place } = dataset.manifest;
-  run.log("coordinator", `data: ${place}: ${splits.train.documents} documents, ${splits.train.tokens} tokens to train on; ${splits.heldout.tokens} held out, unigram loss ${unigramNats.toFixed(3)}`);
+  run.log(
+    "coordinator",
+    `data: ${place}: ${splits.train.documents} documents, ${splits.train.tokens} tokens to train on; ${splits.heldout.tokens} held out, unigram loss ${unigramNats.toFixed(3)}`,
+  );
   return dataset;
 }
 
@@ -106,7 +112,10 @@ async function compile({ run, job, cacheDir }: ExecutionOptions, signal: AbortSi
     },
   });
   writeProgramView(run.directory, set.view);
-  run.log("coordinator", `program ${set.programs.train_step.hash.slice(0, 12)}: ${set.facts.parameters} parameters, ${set.facts.collectives.reduce((n, { count }) => n + count, 0)} collectives a step`);
+  run.log(
+    "coordinator",
+    `program ${set.programs.train_step.hash.slice(0, 12)}: ${set.facts.parameters} parameters, ${set.facts.collectives.reduce((n, { count }) => n + count, 0)} collectives a step`,
+  );
   return set;
 }
 
@@ -124,7 +133,10 @@ async function place({ run, job, slice, workers, startGang, signal }: ExecutionO
     throw error;
   }
   run.enter("placing", { activity: { what: "load programs" }, workers: gang.pids.map((pid, worker) => ({ worker, pid })) });
-  run.log("coordinator", `slice ${printTorus(slice)} at ${slice.origin.join(",")} of pod ${slice.pod}; ${gang.size} workers: ${gang.pids.join(", ")}`);
+  run.log(
+    "coordinator",
+    `slice ${printTorus(slice)} at ${slice.origin.join(",")} of pod ${slice.pod}; ${gang.size} workers: ${gang.pids.join(", ")}`,
+  );
   return gang;
 }
 
@@ -226,7 +238,11 @@ async function train(options: ExecutionOptions, watch: Stopwatch, dataset: Datas
 /** Held-out batches of the evaluation at the end, where the job does not say. */
 const finalBatches = 8;
 
-async function writeSample({ run, job, signal }: ExecutionOptions, programs: RunPrograms, dataset: Dataset): Promise<{ prompt: string; text: string }> {
+async function writeSample(
+  { run, job, signal }: ExecutionOptions,
+  programs: RunPrograms,
+  dataset: Dataset,
+): Promise<{ prompt: string; text: string }> {
   if (job.sample === undefined) return { prompt: "", text: "" };
   const { prompt, tokens, ...sampling } = job.sample;
   run.enter("running", { activity: { what: "write a sample" } });

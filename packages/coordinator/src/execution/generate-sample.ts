@@ -14,7 +14,11 @@ export interface SampleOptions {
 }
 
 /** Text that the model goes on with after the prompt. */
-export async function generateSample(nextToken: Pick<NextToken, "context" | "logits">, tokenizer: Tokenizer, options: SampleOptions): Promise<string> {
+export async function generateSample(
+  nextToken: Pick<NextToken, "context" | "logits">,
+  tokenizer: Tokenizer,
+  options: SampleOptions,
+): Promise<string> {
   const { prompt, tokens, sampling, seed, signal, onText } = options;
   const decoder = tokenizer.decodeStream();
   let text = "";

@@ -26,7 +26,12 @@ export class NextToken {
     ];
     const inputs = new Map(this.#gang.parameters(this.#program).map(({ name }) => [name, name]));
     inputs.set("tokens", "next/tokens").set("position", "next/position");
-    const ran = this.#gang.run(this.#program, { step: 0, inputs, outputs: new Map([["logits", "next/logits"]]), donate: ["next/tokens", "next/position"] });
+    const ran = this.#gang.run(this.#program, {
+      step: 0,
+      inputs,
+      outputs: new Map([["logits", "next/logits"]]),
+      donate: ["next/tokens", "next/position"],
+    });
     const logits = this.#gang.fetch("next/logits");
     const dropped = this.#gang.drop(["next/logits"]);
     await Promise.all([...puts, ran, logits, dropped]);

@@ -37,7 +37,13 @@ export class RunPrograms {
   readonly #source: BatchSource;
   readonly #onTrained: (report: RunReport) => void;
 
-  private constructor(gang: RunGang, hashes: Readonly<Record<ProgramName, string>>, states: readonly string[], source: BatchSource, onTrained: (report: RunReport) => void) {
+  private constructor(
+    gang: RunGang,
+    hashes: Readonly<Record<ProgramName, string>>,
+    states: readonly string[],
+    source: BatchSource,
+    onTrained: (report: RunReport) => void,
+  ) {
     this.#gang = gang;
     this.#onTrained = onTrained;
     this.#hashes = hashes;
@@ -46,12 +52,23 @@ export class RunPrograms {
   }
 
   /** Loads the programs into the workers. `onTrained` hears where the workers' time went in each train step. */
-  static async load(gang: RunGang, set: ProgramSet, source: BatchSource, onTrained: (report: RunReport) => void = () => undefined): Promise<RunPrograms> {
+  static async load(
+    gang: RunGang,
+    set: ProgramSet,
+    source: BatchSource,
+    onTrained: (report: RunReport) => void = () => undefined,
+  ): Promise<RunPrograms> {
     const graphs = programNames.map((name) => parseGraph(set.programs[name].text));
     const hashes = await Promise.all(graphs.map((chip) => gang.load({ chip })));
     const train = must(graphs[programNames.indexOf("train_step")], "train step");
     const states = parametersOf(train).flatMap(({ role, attrs: { name } }) => (role === "param" || role === "optimizer" ? [name] : []));
-    return new RunPrograms(gang, Object.fromEntries(programNames.map((name, i) => [name, must(hashes[i], name)])) as Record<ProgramName, string>, states, source, onTrained);
+    return new RunPrograms(
+      gang,
+      Object.fromEntries(programNames.map((name, i) => [name, must(hashes[i], name)])) as Record<ProgramName, string>,
+      states,
+      source,
+      onTrained,
+    );
   }
 
   /** The model's weights, by Hugging Face name. */
@@ -89,7 +106,12 @@ export class RunPrograms {
   async train(step: number): Promise<StepMetrics> {
     const fed = this.#feed("train_step", "train", step);
     const inputs = [...this.#states, ...batchArrays];
-    const ran = this.#gang.run(this.#hashes.train_step, { step, inputs: called(inputs), outputs: called([...this.#states, ...trainMetrics]), donate: inputs });
+    const ran = this.#gang.run(this.#hashes.train_step, {
+      step,
+      inputs: called(inputs),
+      outputs: called([...this.#states, ...trainMetrics]),
+      donate: inputs,
+    });
     const metrics = this.#takeScalars(trainMetrics);
     const [, report] = await Promise.all([fed, ran, metrics]);
     this.#onTrained(report);
@@ -102,7 +124,12 @@ export class RunPrograms {
     const parts = Array.from({ length: batches }, async (_, step) => {
       const fed = this.#feed("eval_step", "heldout", step);
       const inputs = [...this.weights.map(paramName), ...batchArrays];
-      const ran = this.#gang.run(this.#hashes.eval_step, { step, inputs: called(inputs), outputs: called(["loss_sum", "tokens_counted"]), donate: batchArrays });
+      const ran = this.#gang.run(this.#hashes.eval_step, {
+        step,
+        inputs: called(inputs),
+        outputs: called(["loss_sum", "tokens_counted"]),
+        donate: batchArrays,
+      });
       const sums = this.#takeScalars(["loss_sum", "tokens_counted"]);
       await Promise.all([fed, ran, sums]);
       return sums;

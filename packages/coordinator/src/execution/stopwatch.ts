@@ -7,7 +7,10 @@ type Stage = Exclude<keyof Report["timings_ms"], "total">;
 export class Stopwatch {
   readonly #clock: Clock;
   readonly #begin: number;
-  readonly #stages = { prepare: 0, compile: 0, place: 0, load: 0, train: 0, evaluate: 0, checkpoint: 0, sample: 0 } satisfies Record<Stage, number>;
+  readonly #stages = { prepare: 0, compile: 0, place: 0, load: 0, train: 0, evaluate: 0, checkpoint: 0, sample: 0 } satisfies Record<
+    Stage,
+    number
+  >;
 
   constructor(clock: Clock) {
     this.#clock = clock;

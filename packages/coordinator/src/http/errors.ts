@@ -35,7 +35,8 @@ export function tokenError(): LapidaryError {
     code: "LAP_HTTP_TOKEN",
     message: "the request bears no token, or a wrong one",
     place: "Authorization",
-    remedy: "send the token of .lapidary/coordinator.json as `Authorization: Bearer TOKEN`; `lapidary status` prints an address that has it",
+    remedy:
+      "send the token of .lapidary/coordinator.json as `Authorization: Bearer TOKEN`; `lapidary status` prints an address that has it",
   });
 }
 
@@ -83,10 +84,30 @@ export function requestError(error: z.ZodError, where: string): LapidaryError {
 /** Whatever was thrown, as an error that can be told: fastify's own (bad JSON, too large a body), or a bug of ours. */
 export function asLapidaryError(error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
-  const { statusCode, message } = error instanceof Error ? (error as Error & { statusCode?: number }) : { statusCode: undefined, message: String(error) };
+  const { statusCode, message } =
+    error instanceof Error ? (error as Error & { statusCode?: number }) : { statusCode: undefined, message: String(error) };
   if (statusCode === 413)
-    return new LapidaryError({ code: "LAP_HTTP_TOO_LARGE", message: "the request's body is too large", place: "body", remedy: "a job file has at most 256 KiB", exit: ExitCode.usage, cause: error });
+    return new LapidaryError({
+      code: "LAP_HTTP_TOO_LARGE",
+      message: "the request's body is too large",
+      place: "body",
+      remedy: "a job file has at most 256 KiB",
+      exit: ExitCode.usage,
+      cause: error,
+    });
   if (statusCode !== undefined && statusCode < 500)
-    return new LapidaryError({ code: "LAP_HTTP_REQUEST", message, place: "body", remedy: "send JSON as application/json", exit: ExitCode.usage, cause: error });
-  return new LapidaryError({ code: "LAP_INTERNAL", message: `a mistake of Lapidary: ${message}`, remedy: "report it with the log of the coordinator, .lapidary/logs/coordinator.log", cause: error });
+    return new LapidaryError({
+      code: "LAP_HTTP_REQUEST",
+      message,
+      place: "body",
+      remedy: "send JSON as application/json",
+      exit: ExitCode.usage,
+      cause: error,
+    });
+  return new LapidaryError({
+    code: "LAP_INTERNAL",
+    message: `a mistake of Lapidary: ${message}`,
+    remedy: "report it with the log of the coordinator, .lapidary/logs/coordinator.log",
+    cause: error,
+  });
 }

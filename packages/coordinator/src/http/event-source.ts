@@ -14,7 +14,12 @@ const maxBehindBytes = 16 << 20;
  * @param goOn whether to wait for those that are still to come
  */
 export async function sendEvents(response: ServerResponse, run: Run, after: number, goOn: boolean): Promise<void> {
-  response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", connection: "keep-alive", "x-content-type-options": "nosniff" });
+  response.writeHead(200, {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store",
+    connection: "keep-alive",
+    "x-content-type-options": "nosniff",
+  });
   response.write("retry: 1000\n\n");
   const alive = setInterval(() => response.write(": alive\n\n"), aliveEveryMs);
   alive.unref();

@@ -27,7 +27,14 @@ function tokenOf(request: FastifyRequest): string {
   // Browsers name the page that sends a write; by now it is our own. Without a name it is no page.
   if (request.method !== "GET" && request.headers.origin === undefined) return "";
   const inAddress = request.url.startsWith("/?") ? new URLSearchParams(request.url.slice(2)).get("token") : null;
-  return inAddress ?? cookie.split(/; */).find((part) => part.startsWith(`${tokenCookie}=`))?.slice(tokenCookie.length + 1) ?? "";
+  return (
+    inAddress ??
+    cookie
+      .split(/; */)
+      .find((part) => part.startsWith(`${tokenCookie}=`))
+      ?.slice(tokenCookie.length + 1) ??
+    ""
+  );
 }
 
 /** Equal lengths, so that the comparison takes the same time for every guess. */

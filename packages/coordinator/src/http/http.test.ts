@@ -21,7 +21,16 @@ describe("the HTTP API", () => {
   const open = async (port = 0): Promise<void> => {
     const service: Service = {
       runs,
-      status: () => ({ version: "0", pid: 1, port: server.port, started_at: 1, home: directory(), redis: { address: "x", connected: true }, workers: [], jobs: runs.counts() }),
+      status: () => ({
+        version: "0",
+        pid: 1,
+        port: server.port,
+        started_at: 1,
+        home: directory(),
+        redis: { address: "x", connected: true },
+        workers: [],
+        jobs: runs.counts(),
+      }),
       submit: async ({ yaml, name }): Promise<Submitted> => {
         if (yaml === "bug") throw new TypeError("a bug");
         const { run, existed } = runs.create(newRun({ exactly: name ?? "job" }, { fingerprint: yaml ?? "" }));
@@ -50,7 +59,12 @@ describe("the HTTP API", () => {
   });
 
   /** A request as a hostile client would send it. */
-  const raw = (path: string, headers: Record<string, string>, method = "GET", body = ""): Promise<{ status: number; body: string; headers: NodeJS.Dict<string | string[]> }> =>
+  const raw = (
+    path: string,
+    headers: Record<string, string>,
+    method = "GET",
+    body = "",
+  ): Promise<{ status: number; body: string; headers: NodeJS.Dict<string | string[]> }> =>
     new Promise((resolve, reject) => {
       const sent = request({ host: "127.0.0.1", port: server.port, path, method, headers }, (response) => {
         let text = "";
@@ -74,7 +88,14 @@ describe("the HTTP API", () => {
     ];
     deepStrictEqual(
       answers.map(({ status, body }) => [status, codeOf(body)]),
-      [[401, "LAP_HTTP_TOKEN"], [401, "LAP_HTTP_TOKEN"], [403, "LAP_HTTP_HOST"], [403, "LAP_HTTP_ORIGIN"], [401, "LAP_HTTP_TOKEN"], [401, "LAP_HTTP_TOKEN"]],
+      [
+        [401, "LAP_HTTP_TOKEN"],
+        [401, "LAP_HTTP_TOKEN"],
+        [403, "LAP_HTTP_HOST"],
+        [403, "LAP_HTTP_ORIGIN"],
+        [401, "LAP_HTTP_TOKEN"],
+        [401, "LAP_HTTP_TOKEN"],
+      ],
     );
     strictEqual((await raw("/api/status", bearer)).status, 200);
   });
@@ -102,7 +123,10 @@ describe("the HTTP API", () => {
       await raw("/nowhere", bearer),
       await raw("/api/jobs", { ...bearer, "content-type": "text/plain" }, "POST", "x"),
     ];
-    deepStrictEqual(answers.map(({ status }) => status), [400, 400, 400, 400, 413, 404, 400, 404, 400]);
+    deepStrictEqual(
+      answers.map(({ status }) => status),
+      [400, 400, 400, 400, 413, 404, 400, 404, 400],
+    );
     ok(answers.every(({ body }) => /^LAP_/.test(codeOf(body))));
     deepStrictEqual(bugs, []);
     strictEqual((await raw("/api/jobs", json, "POST", '{"yaml":"bug"}')).status, 500);
@@ -111,7 +135,10 @@ describe("the HTTP API", () => {
   });
 
   it("gives the client the coordinator's own error", async () => {
-    await rejects(client.get("absent"), (error) => error instanceof LapidaryError && error.code === "LAP_JOB_UNKNOWN" && error.exit === 102);
+    await rejects(
+      client.get("absent"),
+      (error) => error instanceof LapidaryError && error.code === "LAP_JOB_UNKNOWN" && error.exit === 102,
+    );
     await client.submit({ yaml: "x", name: "a" });
     await rejects(client.submit({ yaml: "y", name: "a" }), { code: "LAP_JOB_NAME_TAKEN" });
     await rejects(client.report("a"), { code: "LAP_JOB_NO_REPORT", exit: 101 });
@@ -134,8 +161,14 @@ describe("the HTTP API", () => {
     run.log("worker 0", "a");
     run.log("worker 1", "b");
     deepStrictEqual(await client.metrics(run.id, { from: 1, limit: 1 }), { metrics: [trainRow(2)], next_from: 2 });
-    deepStrictEqual((await client.logs(run.id)).lines.map(({ line }) => line), ["a", "b"]);
-    deepStrictEqual((await client.logs(run.id, { worker: 1 })).lines.map(({ line }) => line), ["b"]);
+    deepStrictEqual(
+      (await client.logs(run.id)).lines.map(({ line }) => line),
+      ["a", "b"],
+    );
+    deepStrictEqual(
+      (await client.logs(run.id, { worker: 1 })).lines.map(({ line }) => line),
+      ["b"],
+    );
     const detail = await client.get(run.id);
     deepStrictEqual([detail.step, detail.loss, detail.directory], [3, trainRow(3).loss, run.directory]);
   });
@@ -156,7 +189,16 @@ describe("the HTTP API", () => {
       }
       if (event.id === 4) run.finish("done");
     }
-    deepStrictEqual(seen.map(({ id, event }) => [id, event]), [[1, "state"], [2, "metrics"], [3, "metrics"], [4, "metrics"], [5, "done"]]);
+    deepStrictEqual(
+      seen.map(({ id, event }) => [id, event]),
+      [
+        [1, "state"],
+        [2, "metrics"],
+        [3, "metrics"],
+        [4, "metrics"],
+        [5, "done"],
+      ],
+    );
     const again: number[] = [];
     for await (const { id } of client.stream(run.id, { after: 3 })) again.push(id);
     deepStrictEqual(again, [4, 5]);

@@ -29,7 +29,10 @@ export class PageFiles {
 
   send(reply: FastifyReply, name: string): FastifyReply {
     return reply
-      .headers({ "content-security-policy": pagePolicy, "cache-control": name.startsWith("assets/") ? "private, max-age=31536000, immutable" : "no-store" })
+      .headers({
+        "content-security-policy": pagePolicy,
+        "cache-control": name.startsWith("assets/") ? "private, max-age=31536000, immutable" : "no-store",
+      })
       .type(types[extname(name)] ?? "application/octet-stream")
       .send(this.read(name));
   }

@@ -5,13 +5,16 @@ import type { JobSummary, Status } from "../api.js";
 export function runsPage(status: Status, jobs: readonly JobSummary[], now: number): string {
   const busy = jobs.some(({ finished_at }) => finished_at === undefined);
   const rows = jobs.map(
-    (job) => `<tr><td><a href="/api/jobs/${job.id}">${job.id}</a></td><td class="${job.state}">${job.state}</td><td>${escape(job.model)}</td>
+    (
+      job,
+    ) => `<tr><td><a href="/api/jobs/${job.id}">${job.id}</a></td><td class="${job.state}">${job.state}</td><td>${escape(job.model)}</td>
 <td>${escape(job.mesh)}</td><td class="n">${job.step}/${job.steps}</td><td class="n">${job.loss?.toFixed(3) ?? ""}</td>
 <td class="n">${job.heldout_loss?.toFixed(3) ?? ""}</td><td class="n">${job.started_at === undefined ? "" : formatDuration((job.finished_at ?? now) - job.started_at)}</td>
 <td>${["metrics", "logs", "checkpoints", ...(job.state === "done" ? ["report"] : [])].map((what) => `<a href="/api/jobs/${job.id}/${what}">${what}</a>`).join(" ")}</td>
 <td>${escape(job.error?.message ?? "")}</td></tr>`,
   );
-  const pods = status.pods === undefined ? "" : ` · ${escape(status.pods.name)}: ${status.pods.free_chips} of ${status.pods.chips} chips free`;
+  const pods =
+    status.pods === undefined ? "" : ` · ${escape(status.pods.name)}: ${status.pods.free_chips} of ${status.pods.chips} chips free`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Lapidary</title>${busy ? '<meta http-equiv="refresh" content="2">' : ""}
 <style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse}

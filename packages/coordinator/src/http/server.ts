@@ -86,7 +86,8 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
   });
   server.addHook("onSend", async (_, reply) => {
     // Who serves a page says itself what it may load.
-    if (reply.hasHeader("content-security-policy")) return void reply.headers({ "x-content-type-options": "nosniff", "referrer-policy": "no-referrer" });
+    if (reply.hasHeader("content-security-policy"))
+      return void reply.headers({ "x-content-type-options": "nosniff", "referrer-policy": "no-referrer" });
     reply.headers({
       "cache-control": "no-store",
       "x-content-type-options": "nosniff",
@@ -127,7 +128,9 @@ function addRoutes(server: FastifyInstance, { service, token, page }: ServerOpti
     const run = runOf(request);
     const { from, limit, worker } = read(logsQuerySchema, request.query, "query");
     const events = await readJournal(run.directory);
-    const all = events.flatMap((event) => (event.event === "log" && (worker === undefined || event.data.source === `worker ${worker}`) ? [event.data] : []));
+    const all = events.flatMap((event) =>
+      event.event === "log" && (worker === undefined || event.data.source === `worker ${worker}`) ? [event.data] : [],
+    );
     const lines = all.slice(from, from + limit);
     return { lines, ...(all.length > from + limit ? { next_from: from + limit } : {}) };
   });
@@ -167,7 +170,8 @@ async function readReport(run: Run): Promise<Report> {
       code: "LAP_JOB_NO_REPORT",
       message: `job ${run.id} has no report: it is ${run.state}`,
       place: run.id,
-      remedy: run.summary.finished_at === undefined ? `wait for it with \`lapidary jobs wait ${run.id}\`` : "only jobs that are done have one",
+      remedy:
+        run.summary.finished_at === undefined ? `wait for it with \`lapidary jobs wait ${run.id}\`` : "only jobs that are done have one",
       exit: ExitCode.notFinished,
     });
   return reportSchema.parse(JSON.parse(await readFile(path, "utf8")));

@@ -8,7 +8,16 @@ import type { z } from "zod";
 import { isFinal } from "../api.js";
 import { acceptJob } from "../jobs.js";
 import { type Run, runFiles } from "../runs/run.js";
-import { type JobFiles, liveQuerySchema, type LogPage, logQuerySchema, rangeQuerySchema, type Snapshot, type Validated, validateRequestSchema } from "../view-api.js";
+import {
+  type JobFiles,
+  liveQuerySchema,
+  type LogPage,
+  logQuerySchema,
+  rangeQuerySchema,
+  type Snapshot,
+  type Validated,
+  validateRequestSchema,
+} from "../view-api.js";
 import { chipArrays } from "../views/chip-arrays.js";
 import { Series } from "../views/downsample.js";
 import { exportPage } from "../views/export-page.js";
@@ -71,7 +80,11 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root }: 
   server.get("/api/jobs/:id/snapshot", (request): Snapshot => snapshotOf(runOf(request)));
   server.get("/api/jobs/:id/live", (request, reply) => {
     const run = runOf(request);
-    const { after } = read(liveQuerySchema, request.headers["last-event-id"] === undefined ? request.query : { after: request.headers["last-event-id"] }, "query");
+    const { after } = read(
+      liveQuerySchema,
+      request.headers["last-event-id"] === undefined ? request.query : { after: request.headers["last-event-id"] },
+      "query",
+    );
     reply.hijack();
     hub.streamEvents(watched(run), reply.raw, after);
   });
@@ -99,7 +112,10 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root }: 
     const { workers, steps } = readWorkerSteps(runOf(request).directory, from, to, points);
     return reply.type("application/octet-stream").send(Buffer.from(encodeWorkerSteps(workers, steps)));
   });
-  server.get("/api/jobs/:id/log-lines", (request): Promise<LogPage> => findLogLines(runOf(request).directory, read(logQuerySchema, request.query, "query")));
+  server.get(
+    "/api/jobs/:id/log-lines",
+    (request): Promise<LogPage> => findLogLines(runOf(request).directory, read(logQuerySchema, request.query, "query")),
+  );
   server.get("/api/jobs/:id/page.html", (request, reply) => {
     const run = runOf(request);
     if (page?.isBuilt !== true) throw noPage();
@@ -124,7 +140,11 @@ function jobFiles(root: string): JobFiles["files"] {
   return readdirSync(directory, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".yaml"))
     .sort()
-    .map((name) => ({ name: name.replace(/\.yaml$/, ""), path: `configs/jobs/${name}`, text: readFileSync(join(directory, name), "utf8") }));
+    .map((name) => ({
+      name: name.replace(/\.yaml$/, ""),
+      path: `configs/jobs/${name}`,
+      text: readFileSync(join(directory, name), "utf8"),
+    }));
 }
 
 function read<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {
@@ -144,5 +164,10 @@ function noProgram(run: Run): LapidaryError {
 }
 
 function noPage(): LapidaryError {
-  return new LapidaryError({ code: "LAP_PAGE_NOT_BUILT", message: "the dashboard has not been built", place: "packages/dashboard/dist/page", remedy: "run `npm run setup build`" });
+  return new LapidaryError({
+    code: "LAP_PAGE_NOT_BUILT",
+    message: "the dashboard has not been built",
+    place: "packages/dashboard/dist/page",
+    remedy: "run `npm run setup build`",
+  });
 }

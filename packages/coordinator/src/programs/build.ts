@@ -2,7 +2,16 @@ import { createHash } from "node:crypto";
 import { compile, type CompileOptions, type Program } from "@lapidary/compiler";
 import { type Graph, printGraph } from "@lapidary/ir";
 import { gemma, type GemmaConfig } from "@lapidary/models";
-import { compileOptions, evalStep, initGraph, nextTokenLogits, type ResolvedJob, trainState, trainStep, type UpdateConfig } from "@lapidary/training";
+import {
+  compileOptions,
+  evalStep,
+  initGraph,
+  nextTokenLogits,
+  type ResolvedJob,
+  trainState,
+  trainStep,
+  type UpdateConfig,
+} from "@lapidary/training";
 import { parseTorus } from "@lapidary/topology";
 import { makeProgramView } from "../views/make-program-view.js";
 import type { ProgramView } from "../views/program-view.js";
@@ -18,7 +27,17 @@ export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "slice" | "ru
 
 export function programRequest({ model, train, mesh, slice, rules, zero, seed }: ResolvedJob): ProgramRequest {
   const { steps, optimizer, schedule, clip, batch, seq } = train;
-  return { mesh, slice, rules, zero, seed, model: model.config, update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) }, batch, seq };
+  return {
+    mesh,
+    slice,
+    rules,
+    zero,
+    seed,
+    model: model.config,
+    update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) },
+    batch,
+    seq,
+  };
 }
 
 /** The programs of a run, by what they are for. */

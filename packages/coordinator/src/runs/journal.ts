@@ -95,7 +95,14 @@ class AppendFile {
     const whole = text.lastIndexOf("\n") + 1;
     this.#file = openSync(path, "a", 0o600);
     if (whole < text.length) ftruncateSync(this.#file, whole);
-    this.lastLine = whole === 0 ? undefined : text.subarray(0, whole - 1).toString("utf8").split("\n").at(-1);
+    this.lastLine =
+      whole === 0
+        ? undefined
+        : text
+            .subarray(0, whole - 1)
+            .toString("utf8")
+            .split("\n")
+            .at(-1);
   }
 
   append(line: string): void {

@@ -76,7 +76,15 @@ export class RunStore {
   }
 
   /** Newest first, from behind the run `cursor`. */
-  list({ state, limit, cursor }: { readonly state?: readonly JobState[] | undefined; readonly limit: number; readonly cursor?: string | undefined }): { jobs: JobSummary[]; next_cursor?: string } {
+  list({
+    state,
+    limit,
+    cursor,
+  }: {
+    readonly state?: readonly JobState[] | undefined;
+    readonly limit: number;
+    readonly cursor?: string | undefined;
+  }): { jobs: JobSummary[]; next_cursor?: string } {
     const newestFirst = [...this.#runs.values()].sort(byAge).reverse();
     const start = cursor === undefined ? 0 : newestFirst.indexOf(this.get(cursor)) + 1;
     const matching = newestFirst.slice(start).filter((run) => state === undefined || state.includes(run.state));
@@ -102,7 +110,12 @@ export class RunStore {
 
   /** `quickstart-1`, `quickstart-2`, …: the next after the highest there is. */
   #freeId(stem: string): string {
-    const clean = stem.toLowerCase().replaceAll(/[^a-z0-9._-]+/g, "-").replace(/^[^a-z0-9]+/, "").slice(0, 48) || "job";
+    const clean =
+      stem
+        .toLowerCase()
+        .replaceAll(/[^a-z0-9._-]+/g, "-")
+        .replace(/^[^a-z0-9]+/, "")
+        .slice(0, 48) || "job";
     const taken = readdirSync(this.directory)
       .filter((name) => name.startsWith(`${clean}-`))
       .map((name) => Number(name.slice(clean.length + 1)))

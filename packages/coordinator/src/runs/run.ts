@@ -103,7 +103,12 @@ export class Run {
     const [identityPath, summaryPath] = [join(directory, runFiles.identity), join(directory, runFiles.summary)];
     if (!existsSync(identityPath) || !existsSync(summaryPath)) return undefined;
     const identity = runIdentitySchema.parse(JSON.parse(readFileSync(identityPath, "utf8")));
-    const run = new Run(directory, { ...identity, job: identity.job as JsonValue }, jobSummarySchema.parse(JSON.parse(readFileSync(summaryPath, "utf8"))), clock);
+    const run = new Run(
+      directory,
+      { ...identity, job: identity.job as JsonValue },
+      jobSummarySchema.parse(JSON.parse(readFileSync(summaryPath, "utf8"))),
+      clock,
+    );
     if (!isFinal(run.state)) for (const event of await readJournal(directory)) run.#fold(event);
     return run;
   }
@@ -126,14 +131,23 @@ export class Run {
   }
 
   /** Enters a state, or tells what it is busy with in it. */
-  enter(state: Exclude<JobState, "done" | "failed" | "cancelled">, more: { activity?: Activity; slice?: SlicePlace; workers?: readonly { worker: number; pid: number }[] } = {}): void {
+  enter(
+    state: Exclude<JobState, "done" | "failed" | "cancelled">,
+    more: { activity?: Activity; slice?: SlicePlace; workers?: readonly { worker: number; pid: number }[] } = {},
+  ): void {
     if (isFinal(this.state)) return;
     const { activity, slice, workers } = more;
     const changed = state !== this.state;
     const time = this.#clock.now();
     this.#tell({
       event: "state",
-      data: { time, state, ...(activity === undefined ? {} : { activity }), ...(slice === undefined ? {} : { slice }), ...(workers === undefined ? {} : { workers: [...workers] }) },
+      data: {
+        time,
+        state,
+        ...(activity === undefined ? {} : { activity }),
+        ...(slice === undefined ? {} : { slice }),
+        ...(workers === undefined ? {} : { workers: [...workers] }),
+      },
     });
     if (changed) this.#save();
   }
@@ -230,7 +244,13 @@ function fold(before: JobSummary, event: Parameters<Journal["append"]>[0]): JobS
     case "state": {
       const { state, time, slice } = event.data;
       const started = state !== "queued" && rest.started_at === undefined ? { started_at: time } : {};
-      return { ...rest, ...started, state, ...(slice === undefined ? {} : { slice }), ...(event.data.activity === undefined ? {} : { activity: event.data.activity }) };
+      return {
+        ...rest,
+        ...started,
+        state,
+        ...(slice === undefined ? {} : { slice }),
+        ...(event.data.activity === undefined ? {} : { activity: event.data.activity }),
+      };
     }
     case "metrics": {
       const row = event.data;
@@ -239,7 +259,12 @@ function fold(before: JobSummary, event: Parameters<Journal["append"]>[0]): JobS
     }
     case "done": {
       const { eta_s: _, ...last } = rest;
-      return { ...last, state: event.data.state, finished_at: event.data.time, ...(event.data.error === undefined ? {} : { error: event.data.error }) };
+      return {
+        ...last,
+        state: event.data.state,
+        finished_at: event.data.time,
+        ...(event.data.error === undefined ? {} : { error: event.data.error }),
+      };
     }
   }
 }

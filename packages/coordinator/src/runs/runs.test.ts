@@ -21,8 +21,19 @@ describe("a run's journal", () => {
     journal.append(line("b"));
     journal.append({ event: "metrics", data: trainRow(2) });
     journal.close();
-    deepStrictEqual((await readJournal(directory())).map(({ id, event }) => [id, event]), [[1, "log"], [2, "metrics"], [3, "log"], [4, "metrics"]]);
-    deepStrictEqual((await readJournal(directory(), 2)).map(({ id }) => id), [3, 4]);
+    deepStrictEqual(
+      (await readJournal(directory())).map(({ id, event }) => [id, event]),
+      [
+        [1, "log"],
+        [2, "metrics"],
+        [3, "log"],
+        [4, "metrics"],
+      ],
+    );
+    deepStrictEqual(
+      (await readJournal(directory(), 2)).map(({ id }) => id),
+      [3, 4],
+    );
     deepStrictEqual(await readMetrics(directory(), 1, 10), { rows: [trainRow(2)], more: false });
     deepStrictEqual(await readMetrics(directory(), 0, 1), { rows: [trainRow(1)], more: true });
   });
@@ -33,11 +44,17 @@ describe("a run's journal", () => {
     first.append({ event: "metrics", data: trainRow(1) });
     first.close();
     appendFileSync(journalFiles.events(directory()), '{"id":3,"event":"lo');
-    deepStrictEqual((await readJournal(directory())).map(({ id }) => id), [1, 2]);
+    deepStrictEqual(
+      (await readJournal(directory())).map(({ id }) => id),
+      [1, 2],
+    );
     const second = new Journal(directory());
     strictEqual(second.append(line("b")).id, 3);
     second.close();
-    deepStrictEqual((await readJournal(directory())).map(({ id }) => id), [1, 2, 3]);
+    deepStrictEqual(
+      (await readJournal(directory())).map(({ id }) => id),
+      [1, 2, 3],
+    );
   });
 });
 
@@ -86,7 +103,10 @@ describe("the run store", () => {
     const store = await open();
     const made = ["Quick Start.yaml", "Quick Start.yaml", "???"].map((like) => store.create(newRun({ like })).run.id);
     deepStrictEqual(made, ["quick-start.yaml-1", "quick-start.yaml-2", "job-1"]);
-    throws(() => store.get("jop-1"), (error: LapidaryError) => error.code === "LAP_JOB_UNKNOWN" && /job-1/.test(error.remedy));
+    throws(
+      () => store.get("jop-1"),
+      (error: LapidaryError) => error.code === "LAP_JOB_UNKNOWN" && /job-1/.test(error.remedy),
+    );
   });
 
   it("pages through runs, newest first", async () => {
@@ -94,9 +114,18 @@ describe("the run store", () => {
     for (const name of ["a", "b", "c", "d"]) store.create(newRun({ exactly: name }));
     store.get("c").finish("cancelled");
     const first = store.list({ limit: 2 });
-    deepStrictEqual(first.jobs.map(({ id }) => id), ["d", "c"]);
-    deepStrictEqual(store.list({ limit: 2, cursor: first.next_cursor }).jobs.map(({ id }) => id), ["b", "a"]);
-    deepStrictEqual(store.list({ limit: 5, state: ["cancelled"] }).jobs.map(({ id }) => id), ["c"]);
+    deepStrictEqual(
+      first.jobs.map(({ id }) => id),
+      ["d", "c"],
+    );
+    deepStrictEqual(
+      store.list({ limit: 2, cursor: first.next_cursor }).jobs.map(({ id }) => id),
+      ["b", "a"],
+    );
+    deepStrictEqual(
+      store.list({ limit: 5, state: ["cancelled"] }).jobs.map(({ id }) => id),
+      ["c"],
+    );
     strictEqual(store.counts().queued, 3);
   });
 
@@ -106,7 +135,10 @@ describe("the run store", () => {
     writeFileSync(join(store.directory, "notes.txt"), "x");
     const discarded = store.create(newRun({ exactly: "b" })).run;
     store.discard(discarded);
-    deepStrictEqual((await open()).all().map(({ id }) => id), ["a"]);
+    deepStrictEqual(
+      (await open()).all().map(({ id }) => id),
+      ["a"],
+    );
     ok(!existsSync(discarded.directory));
   });
 });
@@ -125,11 +157,17 @@ describe("a run", () => {
     await following;
     run.metrics(trainRow(3));
     run.finish("done");
-    deepStrictEqual(seen.map(({ id }) => id), [2, 3, 4, 5]);
+    deepStrictEqual(
+      seen.map(({ id }) => id),
+      [2, 3, 4, 5],
+    );
     strictEqual(seen.at(-1)?.event, "done");
     const late: StreamEvent[] = [];
     await run.follow(0, (event) => late.push(event));
-    deepStrictEqual(late.map(({ id }) => id), [1, 2, 3, 4, 5]);
+    deepStrictEqual(
+      late.map(({ id }) => id),
+      [1, 2, 3, 4, 5],
+    );
     await run.settled;
   });
 

@@ -27,5 +27,15 @@ export function newRun(name: NewRun["name"], change: Partial<NewRun> = {}): NewR
 }
 
 export function trainRow(step: number): TrainRow {
-  return { kind: "train", time: step, step, loss: 5 - step / 100, grad_norm: 1, learning_rate: 1e-3, tokens_per_s: 1000, step_ms: 10, eta_s: 1 };
+  return {
+    kind: "train",
+    time: step,
+    step,
+    loss: 5 - step / 100,
+    grad_norm: 1,
+    learning_rate: 1e-3,
+    tokens_per_s: 1000,
+    step_ms: 10,
+    eta_s: 1,
+  };
 }

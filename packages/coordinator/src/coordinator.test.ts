@@ -1,0 +1,205 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
+import type { CoordinatorClient } from "./client.js";
+import { aliveOf, endless, endOf, eventOf, Harness, trains } from "./testing/harness.js";
+
+describe("the coordinator", function () {
+  this.timeout(120_000);
+  const harness = new Harness();
+  let client: CoordinatorClient;
+  before(async () => {
+    client = await harness.start();
+  });
+  after(() => harness.remove());
+
+  it("takes a job from its file to a report, with losses, a checkpoint and a sample", async () => {
+    const job = harness.job({
+      steps: 30,
+      slice: "16x16",
+      mesh: "{ data: 16, model: 16 }",
+      train: "  eval: { every: 10, batches: 2 }",
+      more: "checkpoint: { every: 10, keep: 2 }\nsample: { prompt: the, tokens: 8 }",
+    });
+    const { id, existed } = await client.submit({ yaml: job, name: "first" });
+    deepStrictEqual([id, existed], ["first", false]);
+    const { state, error } = await endOf(client, id);
+    deepStrictEqual([state, error], ["done", undefined]);
+
+    const { metrics } = await client.metrics(id);
+    const train = metrics.filter((row) => row.kind === "train");
+    deepStrictEqual(
+      train.map(({ step }) => step),
+      Array.from({ length: 30 }, (_, i) => i + 1),
+    );
+    deepStrictEqual(
+      metrics.flatMap((row) => (row.kind === "eval" ? [row.step] : [])),
+      [10, 20, 30],
+    );
+    ok((train.at(-1)?.loss ?? Infinity) < (train[0]?.loss ?? 0));
+
+    const report = await client.report(id);
+    deepStrictEqual([report.chips, report.workers, report.mesh, report.steps], [256, 2, "data=16,model=16", 30]);
+    // ZeRO-3: a chip holds its 1/256, but of the norms 1/16.
+    const share = (report.bytes_per_chip.params * 256) / (report.parameters * 4);
+    ok(share >= 1 && share < 1.05, `${share}`);
+    ok(report.collectives.some(({ op, axis, why }) => op === "all_gather" && axis === "data" && why !== ""));
+    ok(report.heldout_loss < (train[0]?.loss ?? 0) && report.unigram_loss > 0 && report.sample.prompt === "the");
+
+    const { checkpoints } = await client.checkpoints(id);
+    deepStrictEqual(
+      checkpoints.map(({ step }) => step),
+      [20, 30],
+    );
+    strictEqual(checkpoints.at(-1)?.path, report.checkpoint);
+    const { config, tensors } = await readHfCheckpoint(report.checkpoint);
+    strictEqual(config.modelDim, 64);
+    strictEqual(
+      [...tensors.values()].reduce((n, { data }) => n + data.length, 0),
+      report.parameters,
+    );
+    const moments = await readSafetensors(join(report.checkpoint, "optimizer.safetensors"));
+    strictEqual(moments.size, 2 * tensors.size);
+
+    const detail = await client.get(id);
+    deepStrictEqual([detail.state, detail.step, detail.steps], ["done", 30, 30]);
+    ok((await client.logs(id)).lines.some(({ line }) => line.includes("documents")));
+    ok(readFileSync(join(detail.directory, "job.yaml"), "utf8").includes("model_dim: 64"));
+    strictEqual((await client.status()).pods?.free_chips, 256);
+  });
+
+  it("answers a name that it knows with the run that it has", async () => {
+    const job = harness.job();
+    const first = await client.submit({ yaml: job, name: "twice" });
+    deepStrictEqual(await client.submit({ yaml: job, name: "twice" }).then(({ id, existed }) => [id, existed]), [first.id, true]);
+    await rejects(client.submit({ yaml: job, name: "twice", overrides: ["train.steps=5"] }), { code: "LAP_JOB_NAME_TAKEN" });
+    await endOf(client, first.id);
+  });
+
+  it("starts from the weights of a checkpoint", async () => {
+    const { checkpoint, heldout_loss } = await client.report("first");
+    const { id } = await client.submit({
+      yaml: harness.job({ steps: 1, train: `  init: ${checkpoint}\n  schedule: { name: linear, warmup: 1 }` }),
+      overrides: ["train.optimizer.lr=1e-9"],
+    });
+    strictEqual((await endOf(client, id)).state, "done");
+    ok(Math.abs((await client.report(id)).heldout_loss - heldout_loss) < 0.3);
+    const other = await client.submit({ yaml: harness.job({ train: `  init: ${checkpoint}` }), overrides: ["model=micro"] });
+    const { state, error } = await endOf(client, other.id);
+    deepStrictEqual([state, error?.code], ["failed", "LAP_INIT_MISMATCH"]);
+  });
+
+  it("trains two jobs on two halves of a pod at once while others wait, the important one first", async () => {
+    const submit = async (name: string, priority = 0): Promise<string> =>
+      (await client.submit({ yaml: harness.job({ steps: endless }), name, priority })).id;
+    const [a, b] = [await submit("half-a"), await submit("half-b")];
+    await Promise.all([trains(client, a), trains(client, b)]);
+    const [c, d] = [await submit("waits"), await submit("hurries", 5)];
+    const stateOf = async (id: string): Promise<string> => (await client.get(id)).state;
+    deepStrictEqual(await Promise.all([a, b, c, d].map(stateOf)), ["running", "running", "queued", "queued"]);
+    const { pods, workers } = await client.status();
+    deepStrictEqual(
+      pods?.slices.map(({ job, origin, dims }) => [job, origin.join(), dims.join("x")]),
+      [
+        ["half-a", "0,0", "8x16"],
+        ["half-b", "8,0", "8x16"],
+      ],
+    );
+    deepStrictEqual(workers.flatMap(({ job }) => job ?? []).sort(), ["half-a", "half-b"]);
+
+    await client.cancel(a);
+    strictEqual((await endOf(client, a)).state, "cancelled");
+    await trains(client, d);
+    strictEqual(await stateOf(c), "queued");
+    strictEqual((await client.cancel(c)).state, "cancelled");
+    for (const id of [b, d]) await client.cancel(id);
+    for (const id of [b, c, d]) strictEqual((await endOf(client, id)).state, "cancelled");
+    strictEqual((await client.status()).pods?.free_chips, 256);
+  });
+
+  it("fails a job whose worker is killed, and says which; the other job and the coordinator go on", async () => {
+    const { id: doomed } = await client.submit({ yaml: harness.job({ steps: endless }), name: "doomed" });
+    const { id: other } = await client.submit({ yaml: harness.job({ steps: endless }), name: "bystander" });
+    await Promise.all([trains(client, doomed), trains(client, other)]);
+    const pid = (await client.get(doomed)).workers?.[0]?.pid ?? 0;
+    process.kill(pid, "SIGKILL");
+    const { state, error } = await endOf(client, doomed);
+    deepStrictEqual([state, error?.code, error?.exit], ["failed", "LAP_WORKER_LOST", 100]);
+    ok(error?.message.includes(`pid ${pid}`) && error.message.includes("SIGKILL") && error.message.includes("worker 0"), error?.message);
+    const { step } = await client.get(other);
+    await eventOf(client, other, ({ event, data }) => event === "metrics" && "step" in data && data.step > step);
+    await client.cancel(other);
+    strictEqual((await endOf(client, other)).state, "cancelled");
+    const { id: next } = await client.submit({ yaml: harness.job() });
+    strictEqual((await endOf(client, next)).state, "done");
+  });
+
+  it("fails a job with a place and a remedy when it diverges, has no data, or does not fit", async () => {
+    const diverging = await client.submit({ yaml: harness.job({ steps: 20 }), overrides: ["train.optimizer.lr=1e30"] });
+    const diverged = await endOf(client, diverging.id);
+    deepStrictEqual([diverged.state, diverged.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
+    ok(/^step \d+$/.test(diverged.error?.place ?? "") && diverged.error?.remedy !== "");
+
+    const empty = join(harness.directory, "empty.txt");
+    writeFileSync(empty, "");
+    const without = await client.submit({ yaml: harness.job(), overrides: [`data.corpus=${empty}`] });
+    strictEqual((await endOf(client, without.id)).error?.code, "LAP_DATA_EMPTY");
+
+    await rejects(client.submit({ yaml: harness.job(), overrides: ["slice=32x16"] }), { code: "LAP_SLICE_TOO_LARGE", exit: 4 });
+    await rejects(client.submit({ yaml: harness.job(), overrides: ["trian.steps=3"] }), { exit: 2 });
+    await rejects(client.submit({ path: "configs/jobs/absent.yaml" }), { exit: 2 });
+  });
+
+  it("cancels a job at whatever stage it is", async () => {
+    for (const stage of ["compiling", "placing"] as const) {
+      // Another vocabulary each time: nothing is prepared yet.
+      const { id } = await client.submit({
+        yaml: harness.job({ steps: endless }),
+        overrides: [`data.vocab=${stage === "compiling" ? 400 : 410}`],
+      });
+      await eventOf(client, id, ({ event, data }) => event === "state" && "state" in data && data.state === stage);
+      await client.cancel(id);
+      strictEqual((await endOf(client, id)).state, "cancelled");
+    }
+    strictEqual((await client.status()).pods?.free_chips, 256);
+  });
+
+  it("ends with all that it started; the next one knows the runs and goes on with those that waited", async () => {
+    const running = await client.submit({
+      yaml: harness.job({ steps: endless, slice: "16x16", mesh: "{ data: 16, model: 16 }" }),
+      name: "interrupted",
+    });
+    await trains(client, running.id);
+    const waiting = await client.submit({ yaml: harness.job(), name: "patient" });
+    const { workers } = await client.status();
+    const redisPid = Number(readFileSync(join(harness.home, "redis", "redis.pid"), "utf8"));
+    strictEqual(aliveOf([redisPid, ...workers.map(({ pid }) => pid)]).length, workers.length + 1);
+    const done = endOf(client, running.id);
+    await harness.stop();
+    deepStrictEqual(await done.then(({ state, error }) => [state, error?.code, error?.message]), [
+      "cancelled",
+      "LAP_COORDINATOR_STOPPED",
+      "coordinator stopped",
+    ]);
+    deepStrictEqual(aliveOf([redisPid, ...workers.map(({ pid }) => pid)]), []);
+    ok(!existsSync(join(harness.home, "coordinator.json")));
+
+    client = await harness.start();
+    strictEqual((await endOf(client, waiting.id)).state, "done");
+    deepStrictEqual([(await client.get("interrupted")).state, (await client.report("first")).id], ["cancelled", "first"]);
+  });
+
+  it("goes on with a job while Redis is dead", async () => {
+    const { id } = await client.submit({ yaml: harness.job({ steps: endless }), name: "steadfast" });
+    await trains(client, id);
+    process.kill(Number(readFileSync(join(harness.home, "redis", "redis.pid"), "utf8")), "SIGKILL");
+    const { step } = await client.get(id);
+    await eventOf(client, id, ({ event, data }) => event === "metrics" && "step" in data && data.step > step + 5);
+    strictEqual((await client.status()).redis.connected, false);
+    await rejects(client.submit({ yaml: harness.job(), name: "refused" }), { code: "LAP_REDIS_UNREACHABLE", exit: 3 });
+    await rejects(client.get("refused"), { code: "LAP_JOB_UNKNOWN" });
+    await client.cancel(id);
+    strictEqual((await endOf(client, id)).state, "cancelled");
+  });
+});

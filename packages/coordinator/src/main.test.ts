@@ -1,0 +1,141 @@
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { CoordinatorClient, findConnection } from "./client.js";
+import { aliveOf, endless, endOf, Harness, projectRoot, trains } from "./testing/harness.js";
+
+/** A coordinator in a process of its own. */
+class Process {
+  readonly child: ChildProcess;
+  readonly ended: Promise<{ code: number | null; stderr: string }>;
+
+  constructor(home: string, ...flags: string[]) {
+    const main = fileURLToPath(new URL("./main.js", import.meta.url));
+    this.child = spawn(process.execPath, [main, "--home", home, "--root", projectRoot, "--workers", "1", ...flags], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let stderr = "";
+    this.child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    this.ended = once(this.child, "close").then(([code]: (number | null)[]) => ({ code: code ?? null, stderr }));
+  }
+
+  /** Ready: it has left word. */
+  async ready(home: string): Promise<CoordinatorClient> {
+    const gone = this.ended.then(({ stderr }) => {
+      throw new Error(`it ended: ${stderr}`);
+    });
+    while (findConnection(home)?.pid !== this.child.pid) await Promise.race([new Promise((resolve) => setTimeout(resolve, 10)), gone]);
+    gone.catch(() => undefined);
+    return CoordinatorClient.forHome(home);
+  }
+}
+
+const errorIn = (stderr: string): { code: string; remedy: string; place: string } =>
+  JSON.parse(stderr.trim().split("\n").at(-1) ?? "") as { code: string; remedy: string; place: string };
+
+describe("the coordinator's process", function () {
+  this.timeout(60_000);
+  let harness: Harness;
+  const started: Process[] = [];
+  const start = (...flags: string[]): Process => {
+    const one = new Process(harness.home, ...flags);
+    started.push(one);
+    return one;
+  };
+  const redisPid = (home = harness.home): number => Number(readFileSync(join(home, "redis", "redis.pid"), "utf8"));
+  const startedBy = async (client: CoordinatorClient): Promise<number[]> => [
+    redisPid(),
+    ...(await client.status()).workers.map(({ pid }) => pid),
+  ];
+
+  beforeEach(() => {
+    harness = new Harness();
+  });
+  afterEach(async () => {
+    for (const { child, ended } of started.splice(0)) {
+      child.kill("SIGTERM");
+      await ended;
+    }
+    await harness.remove();
+  });
+
+  it("leaves word that only its owner can read, and ends with all that it started at SIGTERM", async () => {
+    const one = start();
+    const client = await one.ready(harness.home);
+    strictEqual(statSync(join(harness.home, "coordinator.json")).mode & 0o777, 0o600);
+    const pids = await startedBy(client);
+    deepStrictEqual(aliveOf(pids), pids);
+    one.child.kill("SIGTERM");
+    strictEqual((await one.ended).code, 0);
+    deepStrictEqual(aliveOf(pids), []);
+    ok(!existsSync(join(harness.home, "coordinator.json")) && !existsSync(join(harness.home, "coordinator.pid")));
+    ok(!readFileSync(join(harness.home, "logs", "coordinator.log"), "utf8").includes(tokenOf(client)));
+  });
+
+  it("ends when it is asked to over HTTP", async () => {
+    const one = start();
+    await (await one.ready(harness.home)).shutdown();
+    strictEqual((await one.ended).code, 0);
+  });
+
+  it("refuses to serve a home that is served, and to listen where somebody listens", async () => {
+    const client = await start().ready(harness.home);
+    const second = await start().ended;
+    deepStrictEqual([second.code, errorIn(second.stderr).code], [1, "LAP_ALREADY_UP"]);
+    await client.status();
+
+    const other = new Harness();
+    const blocker = createServer().listen(0, "127.0.0.1");
+    await once(blocker, "listening");
+    const { port } = blocker.address() as { port: number };
+    try {
+      const third = new Process(other.home, "--port", String(port));
+      const { code, stderr } = await third.ended;
+      deepStrictEqual([code, errorIn(stderr).code, errorIn(stderr).place], [1, "LAP_PORT_TAKEN", `127.0.0.1:${port}`]);
+      ok(!existsSync(join(other.home, "redis", "redis.pid")) || aliveOf([redisPid(other.home)]).length === 0);
+    } finally {
+      blocker.close();
+      await other.remove();
+    }
+  });
+
+  it("says with exit code 3 that Redis is not there", async () => {
+    const { code, stderr } = await start("--redis", "redis://127.0.0.1:1").ended;
+    deepStrictEqual([code, errorIn(stderr).code], [3, "LAP_REDIS_UNREACHABLE"]);
+    ok(!existsSync(join(harness.home, "coordinator.pid")));
+  });
+
+  it("ends at once when it is interrupted while it starts", async () => {
+    const one = start();
+    while (!existsSync(join(harness.home, "redis", "redis.pid")))
+      await Promise.race([new Promise((resolve) => setTimeout(resolve, 5)), one.ended]);
+    const pid = redisPid();
+    one.child.kill("SIGINT");
+    strictEqual((await one.ended).code, 0);
+    deepStrictEqual(aliveOf([pid]), []);
+  });
+
+  it("is followed by another when it was killed, which says what became of the job", async () => {
+    const one = start();
+    const client = await one.ready(harness.home);
+    const { id } = await client.submit({ yaml: harness.job({ steps: endless }) });
+    await trains(client, id);
+    const [redis = 0, ...workers] = await startedBy(client);
+    one.child.kill("SIGKILL");
+    await one.ended;
+    const next = start();
+    const again = await next.ready(harness.home);
+    const { state, error } = await again.get(id);
+    deepStrictEqual([state, error?.code], ["failed", "LAP_COORDINATOR_STOPPED"]);
+    strictEqual(redisPid(), redis);
+    deepStrictEqual(aliveOf(workers), []);
+    const { id: another } = await again.submit({ yaml: harness.job({ steps: 1 }) });
+    strictEqual((await endOf(again, another)).state, "done");
+  });
+});
+
+const tokenOf = (client: CoordinatorClient): string => new URL(client.pageUrl).searchParams.get("token") ?? "";
