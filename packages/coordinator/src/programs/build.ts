@@ -18,20 +18,21 @@ import type { ProgramView } from "../views/program-view.js";
 import { type ProgramFacts, programFacts } from "./facts.js";
 
 /** All that decides the programs of a run. JSON: its text is what the cache goes by. */
-export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "slice" | "rules" | "zero" | "seed"> {
+export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "slice" | "rules" | "zero" | "remat" | "seed"> {
   readonly model: GemmaConfig;
   readonly update: UpdateConfig;
   readonly batch: number;
   readonly seq: number;
 }
 
-export function programRequest({ model, train, mesh, slice, rules, zero, seed }: ResolvedJob): ProgramRequest {
+export function programRequest({ model, train, mesh, slice, rules, zero, remat, seed }: ResolvedJob): ProgramRequest {
   const { steps, optimizer, schedule, clip, batch, seq } = train;
   return {
     mesh,
     slice,
     rules,
     zero,
+    remat,
     seed,
     model: model.config,
     update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) },

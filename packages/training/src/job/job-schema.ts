@@ -1,3 +1,4 @@
+import { rematPolicies } from "@lapidary/compiler";
 import { z } from "zod";
 import { optimizerSchema, scheduleSchema } from "../optimizer/optimizer-config.js";
 import { modelFileSchema } from "./model-file.js";
@@ -83,6 +84,7 @@ export const jobFileSchema = z.strictObject({
     .literal([0, 1, 2, 3])
     .default(0)
     .describe("ZeRO stage: 1 splits optimizer state over the data axes, 2 gradients too, 3 params too"),
+  remat: z.enum(rematPolicies).default("none").describe("What the backward pass computes again: none keeps everything, dots keeps the products, full only what leaves a layer, offload also attention's projections on the host"),
   numerics: z.enum(["f32", "mxu"]).default("f32").describe("mxu multiplies in bf16 and adds in f32, as a TPU does"),
   executor: z.enum(["stacked", "chipwise"]).default("stacked").describe("chipwise runs one value per chip: the slow reference"),
   workers: z.number().int().min(1).max(256).optional().describe("Worker processes; one a core by default"),

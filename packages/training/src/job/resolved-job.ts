@@ -1,4 +1,4 @@
-import type { LogicalAxisRules, PropagateOptions, ZeroOptions } from "@lapidary/compiler";
+import type { CompileOptions, LogicalAxisRules, ZeroOptions } from "@lapidary/compiler";
 import type { Graph } from "@lapidary/ir";
 import type { GemmaConfig } from "@lapidary/models";
 import { type Mesh, type MeshAxis, makeMesh } from "@lapidary/topology";
@@ -39,10 +39,10 @@ export const zeroOptions = ({ zero, rules }: Pick<ResolvedJob, "zero" | "rules">
 export const podAxis = "pod";
 
 /** What the compiler needs to know of a job for one of its graphs: rules for axes that the graph does not have are left out. */
-export function compileOptions(job: Pick<ResolvedJob, "mesh" | "rules" | "zero">, graph: Graph): PropagateOptions {
+export function compileOptions(job: Pick<ResolvedJob, "mesh" | "rules" | "zero"> & Partial<Pick<ResolvedJob, "remat">>, graph: Graph): Omit<CompileOptions, "verify" | "report"> {
   const known = new Set(graph.values.flatMap((value) => (value.logicalAxes ?? []).map((axis) => axis?.split("/")[0])));
   const rules: LogicalAxisRules = Object.fromEntries(Object.entries(job.rules).filter(([axis]) => known.has(axis)));
-  return { mesh: makeMesh(job.mesh), rules, zero: zeroOptions(job) };
+  return { mesh: makeMesh(job.mesh), rules, zero: zeroOptions(job), remat: job.remat ?? "none" };
 }
 
 /** The job as a job file that stands alone: `resolveJob` of it gives the same job, whatever lies in `configs`. */
@@ -65,6 +65,7 @@ const keyOrder = [
   "mesh",
   "rules",
   "zero",
+  "remat",
   "numerics",
   "executor",
   "workers",
