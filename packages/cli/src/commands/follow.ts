@@ -2,7 +2,7 @@ import type { DoneEvent, JobState, StateEvent, StreamEvent } from "@lapidary/coo
 import type { CoordinatorClient } from "@lapidary/coordinator/client";
 import { ExitCode, LapidaryError, formatDuration } from "@lapidary/std";
 import type { Context } from "../context.js";
-import { activityText, stateMeaning, stepLine } from "../report/job-line.js";
+import { shareText, stateMeaning, stepLine } from "../report/job-line.js";
 
 /** How a job ended; undefined when the reader stopped listening before. */
 export type Ending = Pick<DoneEvent, "state" | "error">;
@@ -61,7 +61,7 @@ class JobProgress {
     this.#state = state;
     const since = this.context.clock.monotonic();
     const elapsed = (): string => (this.context.console.interactive ? formatDuration(this.context.clock.monotonic() - since) : "");
-    this.#progress.update(activity === undefined ? stateMeaning[state] : activity.what, activity?.done === undefined ? elapsed : activityText(activity).slice(activity.what.length + 1));
+    this.#progress.update(activity === undefined ? stateMeaning[state] : activity.what, activity === undefined || shareText(activity) === "" ? elapsed : shareText(activity));
   }
 }
 

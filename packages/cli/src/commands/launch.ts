@@ -46,7 +46,7 @@ export async function submission(context: Context, { job, overrides, name, prior
 
 export async function submit(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<Submitted> {
   const submitted = await client.submit(request);
-  context.console.say(submitted.existed ? `run ${submitted.id} exists already, with the same job: following it` : `run ${submitted.id}`);
+  context.console.say(submitted.existed ? `run ${submitted.id} exists already, with this very job` : `run ${submitted.id}`);
   return submitted;
 }
 

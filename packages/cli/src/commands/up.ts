@@ -1,11 +1,13 @@
 import { CoordinatorClient } from "@lapidary/coordinator/client";
 import { ExitCode } from "@lapidary/std";
+import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { type UpOptions, startCoordinator } from "./coordinator-process.js";
 
 /** Starts everything; an error when it is up already, so that a script knows whose it is. */
 export async function up(context: Context, options: UpOptions): Promise<ExitCode> {
   const { console, home } = context;
+  checkOptions(options);
   const progress = console.progress();
   progress.update("start Redis, the coordinator and its workers");
   const connection = await startCoordinator(context, options);
@@ -14,4 +16,9 @@ export async function up(context: Context, options: UpOptions): Promise<ExitCode
   console.result({ url, pid: connection.pid, port: connection.port, home }, () => `dashboard  ${url}`);
   console.say("up; `lapidary launch configs/jobs/quickstart.yaml` trains, `lapidary down` stops everything");
   return ExitCode.done;
+}
+
+function checkOptions({ port = 0, workers = 1 }: UpOptions): void {
+  if (port > 65_535) throw argumentError(`${port} is no port`, "--port", "give 1 to 65535, or 0 for a free one");
+  if (workers < 1 || workers > 256) throw argumentError(`${workers} is no number of worker processes`, "--workers", "give 1 to 256; by default there is one per core");
 }

@@ -7,10 +7,14 @@ export function stepLine({ step, loss, tokens_per_s, eta_s }: Pick<TrainRow, "st
   return [`step ${String(step).padStart(String(steps).length)}/${steps}`, `loss ${loss.toFixed(3)}`, `${formatCount(Math.round(tokens_per_s))} tokens/s`, ...end].join("  ");
 }
 
-/** `train the tokenizer 12/40` */
-export function activityText({ what, done, total }: Activity): string {
-  if (done === undefined) return what;
-  return `${what} ${total === undefined ? done : `${done}/${total}`}`;
+/** `train the tokenizer 31%`, `compile 1/4` */
+export const activityText = (activity: Activity): string => `${activity.what} ${shareText(activity)}`.trimEnd();
+
+/** How far it is: nothing where that is not known, or says nothing. */
+export function shareText({ done, total }: Activity): string {
+  if (done === undefined || (total !== undefined && total <= 1)) return "";
+  if (total === undefined) return String(done);
+  return total < 100 ? `${done}/${total}` : `${Math.floor((100 * done) / total)}%`;
 }
 
 /** What a state means to the one who waits. */

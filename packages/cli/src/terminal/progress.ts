@@ -5,10 +5,11 @@ const drawEveryMs = 100;
 const plainEveryMs = 5000;
 
 /**
- * One line that says what goes on. In a terminal it is redrawn in place; elsewhere a plain line appears when the phase
- * changes and every few seconds while its state does.
+ * One line that says what goes on. In a terminal it is redrawn in place; elsewhere a plain line appears when a new phase
+ * begins and every few seconds while its state changes.
  */
 export class Progress {
+  readonly #phases = new Set<string>();
   #phase = "";
   #state: () => string = () => "";
   #said = "";
@@ -27,14 +28,16 @@ export class Progress {
    */
   update(phase: string, state: string | (() => string) = ""): void {
     if (this.quiet) return;
-    const changed = phase !== this.#phase;
+    // Work that goes on side by side takes turns on the line: only what is new is worth a line of its own.
+    const isNew = !this.#phases.has(phase);
+    this.#phases.add(phase);
     this.#phase = phase;
     this.#state = typeof state === "string" ? () => state : state;
     if (this.#timer === undefined) {
       this.#timer = setInterval(() => this.#tick(), this.stream.isTTY === true ? drawEveryMs : plainEveryMs);
       this.#timer.unref();
     }
-    if (changed) this.#tick();
+    if (isNew) this.#tick();
   }
 
   /** Takes the line away until it is next drawn, so that something else can be written. */

@@ -1,0 +1,236 @@
+import assert from "node:assert/strict";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { type Ended, Home, root } from "./support/cli.js";
+
+interface Told {
+  readonly exit: number;
+  readonly code: string;
+  /** Part of the place. */
+  readonly place: string;
+  readonly remedy: RegExp;
+}
+
+/** A command that failed as it should: exit code, the error as JSON alone on stdout, and in words on stderr. */
+function assertTold({ code, stdout, stderr }: Ended, expected: Told): void {
+  const lines = stdout.trim().split("\n");
+  assert.equal(lines.length, 1, stdout);
+  const { error } = JSON.parse(stdout) as { error: { code: string; message: string; place: string; remedy: string } };
+  assert.deepEqual([code, error.code], [expected.exit, expected.code], stderr);
+  assert.ok(error.place.includes(expected.place), `${error.place} names ${expected.place}`);
+  assert.match(error.remedy, expected.remedy);
+  assert.ok(stderr.includes(`error ${error.code}: ${error.message}`), stderr);
+}
+
+describe("a mistake in a job is told before anything is started", () => {
+  let home: Home;
+  before(() => {
+    home = new Home();
+  });
+  after(() => home.clear());
+
+  const cases: readonly (Told & { readonly what: string; readonly change: readonly [string, string] })[] = [
+    { what: "an unknown key", change: ["zero: 3", "zeros: 3"], exit: 2, code: "LAP_CONFIG_UNKNOWN_KEY", place: "tiny.yaml:5", remedy: /did you mean "zero"\?/ },
+    { what: "a key in the wrong place", change: ["zero: 3", "batch: 3"], exit: 2, code: "LAP_CONFIG_UNKNOWN_KEY", place: "tiny.yaml:5", remedy: /did you mean "train\.batch"\?/ },
+    { what: "a value of the wrong type", change: ["steps: 20", "steps: many"], exit: 2, code: "LAP_CONFIG_VALUE", place: "tiny.yaml:6", remedy: /train\.steps/ },
+    { what: "a learning rate that is no number", change: ["lr: 0.001", "lr: .nan"], exit: 2, code: "LAP_CONFIG_VALUE", place: "tiny.yaml:6", remedy: /lr/ },
+    { what: "what is not YAML", change: ["zero: 3", "zero: [3"], exit: 2, code: "LAP_CONFIG_YAML", place: "tiny.yaml", remedy: /syntax/ },
+    { what: "a mesh that does not fill its slice", change: ["model: 2 }", "model: 4 }"], exit: 4, code: "LAP_MESH_DOES_NOT_FILL", place: "tiny.yaml:4", remedy: /product is 4, such as data=1,model=4/ },
+    { what: "a batch that an axis does not divide", change: ["batch: 4", "batch: 5"], exit: 4, code: "LAP_MESH_INDIVISIBLE", place: "tiny.yaml:6", remedy: /4 or 6/ },
+    { what: "a slice larger than its pod", change: ["zero: 3", "slice: 4x2"], exit: 4, code: "LAP_SLICE_TOO_LARGE", place: "tiny.yaml:5", remedy: /within 2x2/ },
+  ];
+  for (const { what, change, ...told } of cases)
+    it(`${what}: ${told.code}, exit code ${told.exit}`, async () => {
+      const text = readFileSync(home.job, "utf8");
+      assert.ok(text.includes(change[0]));
+      mkdirSync(join(home.directory, "changed"), { recursive: true });
+      writeFileSync(join(home.directory, "changed/tiny.yaml"), text.replace(...change));
+      assertTold(await home.run("launch", "changed/tiny.yaml", "--json"), told);
+    });
+
+  it("a job file that is not there, an override that is none", async () => {
+    assertTold(await home.run("launch", "nothing.yaml", "--json"), { exit: 2, code: "LAP_JOB_FILE", place: "nothing.yaml", remedy: /name a job file/ });
+    assertTold(await home.run("launch", home.job, "train.stepps=3", "--json"), { exit: 2, code: "LAP_CONFIG_UNKNOWN_KEY", place: "train.stepps=3", remedy: /did you mean "train\.steps"\?/ });
+    assertTold(await home.run("launch", home.job, "steps", "--json"), { exit: 2, code: "LAP_CONFIG_OVERRIDE", place: "steps", remedy: /key=value/ });
+  });
+
+  it("a good job, when no coordinator is up", async () => {
+    assertTold(await home.run("launch", home.job, "--json"), { exit: 3, code: "LAP_COORDINATOR_DOWN", place: "coordinator.json", remedy: /lapidary up/ });
+    assert.deepEqual(home.processes(), []);
+  });
+});
+
+describe("a damaged checkpoint is told by file and tensor", () => {
+  let home: Home;
+  let bundle: string;
+  beforeEach(() => {
+    home = new Home();
+    bundle = join(home.directory, "bundle");
+    mkdirSync(bundle);
+    for (const name of readdirSync(join(root, "e2e/golden/mqa"))) copyFileSync(join(root, "e2e/golden/mqa", name), join(bundle, name));
+  });
+  afterEach(() => home.clear());
+
+  it("one that was cut short", async () => {
+    truncateSync(join(bundle, "model.safetensors"), 100_000);
+    const told = { exit: 2, code: "LAP_SAFETENSORS_TRUNCATED", place: "model.safetensors", remedy: /fetch or write the file again/ };
+    assertTold(await home.run("parity", "bundle", "--json"), told);
+    assertTold(await home.run("ckpt", "verify", "bundle", "--json"), told);
+    assert.deepEqual(home.processes(), []);
+  });
+
+  it("one whose header is no JSON", async () => {
+    const path = join(bundle, "model.safetensors");
+    const bytes = readFileSync(path);
+    bytes[8] = 0x5b;
+    writeFileSync(path, bytes);
+    assertTold(await home.run("parity", "bundle", "--json"), { exit: 2, code: "LAP_SAFETENSORS_HEADER", place: "model.safetensors", remedy: /safetensors/ });
+  });
+
+  it("one with a weight that is not finite", async () => {
+    const path = join(bundle, "model.safetensors");
+    const bytes = readFileSync(path);
+    bytes.writeFloatLE(Number.NaN, bytes.length - 4);
+    writeFileSync(path, bytes);
+    assertTold(await home.run("ckpt", "verify", "bundle", "--json"), { exit: 1, code: "LAP_CHECKPOINT_NOT_FINITE", place: "tensor", remedy: /earlier checkpoint/ });
+  });
+});
+
+describe("a coordinator that is up", function () {
+  this.timeout(120_000);
+  let home: Home;
+  before(async () => {
+    home = new Home();
+    await home.json("up");
+  });
+  after(() => home.clear());
+
+  it("is not started twice", async () => {
+    assertTold(await home.run("up", "--json"), { exit: 1, code: "LAP_ALREADY_UP", place: home.state, remedy: /lapidary down/ });
+    assert.equal((await home.run("status")).code, 0);
+  });
+
+  it("fails a job whose corpus is empty, no UTF-8 or not there, with exit code 2", async () => {
+    const corpus = (name: string): string => join(home.directory, name);
+    writeFileSync(corpus("empty.txt"), "");
+    writeFileSync(corpus("latin1.txt"), Buffer.from("caf\xe9 ".repeat(5000), "latin1"));
+    assertTold(await home.run("launch", home.job, "data.corpus=empty.txt", "--json"), { exit: 2, code: "LAP_DATA_EMPTY", place: "empty.txt", remedy: /./ });
+    assertTold(await home.run("launch", home.job, "data.corpus=latin1.txt", "--json"), { exit: 2, code: "LAP_DATA_NOT_UTF8", place: "latin1.txt", remedy: /UTF-8/ });
+    assertTold(await home.run("launch", home.job, "data.corpus=nowhere", "--json"), { exit: 2, code: "LAP_DATA_MISSING", place: "nowhere", remedy: /./ });
+  });
+
+  it("fails a job whose checkpoint to start from is damaged or of another model, with exit code 2", async () => {
+    const init = join(root, "e2e/golden/mqa");
+    assertTold(await home.run("launch", home.job, `train.init=${init}`, "--json"), { exit: 2, code: "LAP_INIT_MISMATCH", place: "mqa", remedy: /model/ });
+    assertTold(await home.run("launch", home.job, `train.init=${home.directory}`, "--json"), { exit: 2, code: "LAP_CHECKPOINT_MISSING", place: "config.json", remedy: /Hugging Face/ });
+  });
+
+  it("fails a job whose worker is killed, says which and how, and trains the next", async () => {
+    const launched = home.start("launch", home.job, "train.steps=100000", "--name", "victim", "--json");
+    await launched.says(/train: step/);
+    const { workers } = (await home.json("jobs", "get", "victim")) as { workers: { pid: number }[] };
+    const [worker] = workers;
+    assert.ok(worker !== undefined);
+    process.kill(worker.pid, "SIGKILL");
+    assertTold(await launched.ended, { exit: 100, code: "LAP_WORKER_LOST", place: `pid ${worker.pid} SIGKILL`, remedy: /log/ });
+    assert.equal((await home.run("jobs", "wait", "victim")).code, 100);
+    const next = await home.json("launch", home.job);
+    assert.equal(next["state"], "done");
+  });
+
+  it("tells jobs that ended, run on, or never were apart by exit code", async () => {
+    assert.equal((await home.run("launch", home.job, "train.steps=100000", "--name", "endless", "-d")).code, 0);
+    assertTold(await home.run("jobs", "wait", "endless", "--timeout", "0.1", "--json"), { exit: 101, code: "LAP_JOB_NOT_FINISHED", place: "endless", remedy: /wait again/ });
+    assert.equal((await home.run("jobs", "cancel", "endless")).code, 0);
+    assert.equal((await home.run("jobs", "wait", "endless")).code, 103);
+    assertTold(await home.run("jobs", "wait", "endles", "--json"), { exit: 102, code: "LAP_JOB_UNKNOWN", place: "job", remedy: /did you mean "endless"\?/ });
+  });
+
+  it("goes on with a job whose launch was interrupted once, and cancels it at the second Ctrl-C", async () => {
+    const launched = home.start("launch", home.job, "train.steps=100000", "--name", "held");
+    await launched.says(/train: step/);
+    launched.pressCtrlC();
+    await launched.says(/detached: run held goes on/);
+    assert.equal((await launched.ended).code, 130);
+    assert.equal((await home.json("jobs", "get", "held"))["state"], "running");
+    const again = home.start("launch", home.job, "train.steps=100000", "--name", "held");
+    await again.says(/train: step/);
+    again.pressCtrlC();
+    await again.says(/detached/);
+    // Signals this near the first are the same key press, told twice.
+    while (!/cancelling/.test(again.stderr) && again.child.exitCode === null) {
+      again.pressCtrlC();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.equal((await again.ended).code, 103);
+    assert.equal((await home.json("jobs", "get", "held"))["state"], "cancelled");
+  });
+
+  it("refuses jobs with exit code 3 when its Redis is gone, and can still be stopped", async () => {
+    process.kill(Number(readFileSync(join(home.state, "redis/redis.pid"), "utf8")), "SIGKILL");
+    assertTold(await home.run("launch", home.job, "--json"), { exit: 3, code: "LAP_REDIS_UNREACHABLE", place: "redis.sock", remedy: /lapidary/ });
+    assert.equal((await home.run("down")).code, 0);
+    assert.deepEqual(home.processes(), []);
+  });
+});
+
+describe("what is started ends", function () {
+  this.timeout(120_000);
+  let home: Home;
+  beforeEach(() => {
+    home = new Home();
+  });
+  afterEach(() => home.clear());
+
+  const start = ["start", "model={vocab_size: 300, model_dim: 32, layers: 1, heads: 4, kv_heads: 1, head_dim: 8, mlp_dim: 64, context_length: 16}", "train.seq=16", "data.corpus=corpus", "data.held_out=0.2"];
+
+  it("by itself, without a terminal, when the quick-start job is done", async () => {
+    const { code, stdout, stderr } = await home.run(...start, "train.steps=40");
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /Training loss[^]*held-out loss[^]*What each chip held[^]*Checkpoint/);
+    assert.deepEqual(home.processes(), []);
+  });
+
+  for (const [stage, pattern] of [
+    ["the coordinator starts", /start Redis/],
+    ["the job is prepared", /is being prepared/],
+    ["it trains", /train: step/],
+  ] as const)
+    it(`by Ctrl-C while ${stage}: exit code 130, and no process remains`, async () => {
+      const started = home.start(...start, "train.steps=100000", "--json");
+      await started.says(pattern);
+      started.pressCtrlC();
+      assertTold(await started.ended, { exit: 130, code: "LAP_CLI_INTERRUPTED", place: "lapidary start", remedy: /again/ });
+      assert.deepEqual(home.processes(), []);
+    });
+
+  it("by Ctrl-C in the middle of a parity run", async () => {
+    const started = home.start("parity", join(root, "e2e/golden/mqa"), "--mesh", "data=2", "--json");
+    await started.says(/compile and run/);
+    started.pressCtrlC();
+    assertTold(await started.ended, { exit: 130, code: "LAP_CLI_INTERRUPTED", place: "lapidary parity", remedy: /again/ });
+    assert.deepEqual(home.processes(), []);
+  });
+
+  it("leaving nothing behind where the port is taken", async () => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => taken.once("listening", resolve));
+    const address = taken.address();
+    assert.ok(address !== null && typeof address === "object");
+    try {
+      assertTold(await home.run("up", "--port", String(address.port), "--json"), { exit: 1, code: "LAP_PORT_TAKEN", place: `127.0.0.1:${address.port}`, remedy: /--port/ });
+      assert.deepEqual(home.processes(), []);
+    } finally {
+      taken.close();
+    }
+  });
+
+  it("by `lapidary down`, twice if need be", async () => {
+    await home.json("up");
+    assert.notDeepEqual(home.processes(), []);
+    const { stopped } = await home.json("down");
+    assert.deepEqual([stopped, home.processes()], [true, []]);
+    assert.equal((await home.json("down"))["stopped"], false);
+  });
+});

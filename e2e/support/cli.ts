@@ -1,0 +1,131 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The project, seen from where this file lies compiled. */
+export const root = fileURLToPath(new URL("../../..", import.meta.url));
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A `lapidary` process under way. */
+export class Running {
+  stdout = "";
+  stderr = "";
+  readonly ended: Promise<Ended>;
+  readonly #watchers = new Set<() => void>();
+
+  constructor(readonly child: ChildProcess) {
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      this.stdout += text;
+      this.#changed();
+    });
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.stderr += text;
+      this.#changed();
+    });
+    this.ended = new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (code) => {
+        resolve({ code, stdout: this.stdout, stderr: this.stderr });
+        this.#changed();
+      });
+    });
+  }
+
+  /** Resolves once stderr has said it; rejects if the process ends before. */
+  async says(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.stderr)) {
+      if (this.child.exitCode !== null) throw new Error(`it ended with ${this.child.exitCode} and never said ${pattern}:\n${this.stderr}`);
+      await new Promise<void>((resolve) => this.#watchers.add(resolve));
+    }
+  }
+
+  /** Ctrl-C, as a terminal sends it: to the whole process group. */
+  pressCtrlC(): void {
+    if (this.child.pid !== undefined) process.kill(-this.child.pid, "SIGINT");
+  }
+
+  #changed(): void {
+    for (const wake of this.#watchers) wake();
+    this.#watchers.clear();
+  }
+}
+
+/**
+ * A directory of its own for one test: state of `lapidary`, a small job and its corpus. All processes that come of it carry its path in their
+ * environment, so that none can hide.
+ */
+export class Home {
+  readonly directory = realpathSync(mkdtempSync(join(tmpdir(), "lapidary-e2e-")));
+  readonly state = join(this.directory, "state");
+  readonly job = join(this.directory, "tiny.yaml");
+
+  constructor() {
+    mkdirSync(join(this.directory, "corpus"));
+    for (let i = 0; i < 60; i++) writeFileSync(join(this.directory, "corpus", `${i}.txt`), story(i));
+    writeFileSync(this.job, tinyJob);
+  }
+
+  start(...args: string[]): Running {
+    const bin = join(root, "packages/cli/bin/lapidary.mjs");
+    const env = { ...process.env, LAPIDARY_HOME: this.state };
+    return new Running(spawn(process.execPath, [bin, ...args], { cwd: this.directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true }));
+  }
+
+  run(...args: string[]): Promise<Ended> {
+    return this.start(...args).ended;
+  }
+
+  /** The JSON that a command prints. */
+  async json(...args: string[]): Promise<Record<string, unknown>> {
+    const { code, stdout, stderr } = await this.run(...args, "--json");
+    if (code !== 0) throw new Error(`lapidary ${args.join(" ")} exited with ${code}:\n${stderr}`);
+    return JSON.parse(stdout) as Record<string, unknown>;
+  }
+
+  /** Command lines of all processes that came of this home and still run (Linux; elsewhere none). */
+  processes(): string[] {
+    return (readdirSync("/proc").filter((name) => /^\d+$/.test(name)) ?? []).flatMap((pid) => {
+      try {
+        if (Number(pid) === process.pid || !readFileSync(`/proc/${pid}/environ`, "utf8").includes(`LAPIDARY_HOME=${this.state}\0`)) return [];
+        return [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim()}`];
+      } catch {
+        // It ended while we looked, or is another user's.
+        return [];
+      }
+    });
+  }
+
+  /** Stops what is up and removes all. */
+  async clear(): Promise<void> {
+    await this.run("down");
+    for (const line of this.processes()) process.kill(Number(line.split(" ")[0]), "SIGKILL");
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+const tinyJob = `
+model: { vocab_size: 300, model_dim: 32, layers: 1, heads: 4, kv_heads: 1, head_dim: 8, mlp_dim: 64, context_length: 16 }
+pod: { torus: 2x2, chip: v5e, host: 2x2 }
+mesh: { data: 2, model: 2 }
+zero: 3
+train: { steps: 20, batch: 4, optimizer: { name: adamw, lr: 0.001 } }
+data: { corpus: corpus, held_out: 0.2 }
+`;
+
+/** Text that a tokenizer of 300 ids can be trained on, another for each number. */
+function story(seed: number): string {
+  const words = ["the", "chip", "sends", "its", "shard", "to", "a", "neighbour", "and", "waits", "while", "links", "carry", "partial", "sums"];
+  let state = seed * 7919 + 1;
+  const next = (): string => {
+    state = (state * 48271) % 2147483647;
+    return words[state % words.length] ?? "";
+  };
+  return Array.from({ length: 40 }, () => `${Array.from({ length: 9 }, next).join(" ")}.`).join("\n");
+}
