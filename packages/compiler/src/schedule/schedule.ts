@@ -1,5 +1,5 @@
 import { assert, must } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, collectiveNames, printValue } from "@lapidary/ir";
+import { type Graph, type Value, type ValueId, collectiveNames, elementwiseNames, printValue } from "@lapidary/ir";
 import { blockOf } from "../rematerialize/index.js";
 
 /**
@@ -34,17 +34,18 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
   const isAsync = (value: Value): boolean => collectiveNames.has(value.op) && value.op !== "shard_slice";
   const starts = blockStarts(graph, graph.values.map((value) => value.id));
   // Where a collective is done: before its first use; a reduction no later than the block after the one that made its operand, so that the
-  // unreduced array is freed; as it stands when only an output uses it.
+  // unreduced array is freed (one that follows another, as between pods, the block after that one's); as it stands when only an output uses it.
   const before = new Map<ValueId, ValueId[]>();
-  const moved = new Set<ValueId>();
+  const movedTo = new Map<ValueId, ValueId>();
   for (const value of graph.values) {
     const use = firstUse.get(value.id);
     if (!isAsync(value) || (use === undefined && value.op === "all_gather")) continue;
-    const soon = value.op === "all_gather" || value.op === "all_to_all" ? undefined : starts[starts.findLastIndex((s) => s <= value.id) + 1];
-    const at = Math.min(use ?? Infinity, soon ?? Infinity);
+    const madeAt = Math.max(value.id, ...value.inputs.map((id) => movedTo.get(id) ?? 0));
+    const soon = value.op === "all_gather" || value.op === "all_to_all" ? undefined : starts[starts.findLastIndex((s) => s <= madeAt) + 1];
+    const at = Math.min(effectiveUse(graph, value, use, firstUse) ?? Infinity, soon ?? Infinity);
     if (at === Infinity || at <= value.id) continue;
     before.set(at, [...(before.get(at) ?? []), value.id]);
-    moved.add(value.id);
+    movedTo.set(value.id, at);
   }
   const order: ValueId[] = [];
   const placed = new Set<ValueId>();
@@ -55,7 +56,8 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
     for (const id of before.get(value.id) ?? []) place(must(graph.values[id], "collective"));
     if (value.op !== "parameter") order.push(value.id);
   };
-  for (const value of graph.values) if (!moved.has(value.id)) place(value);
+  for (const value of beforeGathers(graph)) place(value);
+  for (const value of graph.values) if (!movedTo.has(value.id)) place(value);
 
   const step = new Map(order.map((id, i) => [id, i]));
   const blocks = blockStarts(graph, order);
@@ -69,13 +71,35 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
   return { order, startBefore };
 }
 
-/** Steps at which a new block of provenance begins. */
+/** The first use of a collective's result by anything but a collective: a chain of reductions is used where its last one is. */
+function effectiveUse(graph: Graph, value: Value, use: ValueId | undefined, firstUse: ReadonlyMap<ValueId, ValueId>): ValueId | undefined {
+  if (use === undefined) return undefined;
+  const user = must(graph.values[use], "use");
+  return user.op === "all_reduce" && user.inputs[0] === value.id ? effectiveUse(graph, user, firstUse.get(user.id), firstUse) : use;
+}
+
+/** What a gather waits for that follows from params alone by views and elementwise ops: computed first, so that the gather can be issued ahead. */
+function beforeGathers(graph: Graph): Value[] {
+  const early = graph.values.map(() => false);
+  for (const value of graph.values)
+    early[value.id] = value.op === "parameter" ? value.role === "param" : value.op === "constant" || ((value.op === "reshape" || elementwiseNames.has(value.op)) && value.inputs.every((id) => early[id] === true));
+  const needed = new Set<ValueId>();
+  const need = (id: ValueId): void => {
+    if (needed.has(id)) return;
+    needed.add(id);
+    for (const input of must(graph.values[id], "operand").inputs) need(input);
+  };
+  for (const value of graph.values) if (value.op === "all_gather") for (const id of value.inputs) if (early[id] === true) need(id);
+  return graph.values.filter((value) => needed.has(value.id) && value.op !== "parameter");
+}
+
+/** Steps at which a new block of provenance begins. What has a role is named after its parameter, not after the block. */
 function blockStarts(graph: Graph, order: readonly ValueId[]): number[] {
   const starts = [0];
   let current: string | undefined;
   order.forEach((id, i) => {
     const value = must(graph.values[id], "value");
-    if (collectiveNames.has(value.op) || value.op === "constant") return;
+    if (collectiveNames.has(value.op) || value.op === "constant" || value.role !== undefined) return;
     const block = blockOf({ ...value, name: value.name.replace(/^grad\((.*)\)$/, "$1") } as Value) ?? "";
     const key = `${block} ${value.phase === undefined ? "" : "backward"}`;
     if (block !== "" && key !== current) {
