@@ -1,0 +1,94 @@
+import { LapidaryError } from "@lapidary/std";
+import { parse } from "yaml";
+import { z } from "zod";
+
+const positive = z.number().positive();
+const share = z.number().gt(0).max(1);
+
+/**
+ * What the data sheet does not say and a fit of published runs does (`tools/calibrate`): six numbers for all programs, none for a row.
+ */
+const calibratedSchema = z.strictObject({
+  /** Share of the matrix units' peak that a large product reaches. */
+  matrix_efficiency: share,
+  /** Share of the HBM bandwidth that streams reach. */
+  hbm_efficiency: share,
+  /** Share of a link's measured rate that a ring over many chips reaches. */
+  ring_efficiency: share,
+  /** Share of its speed that the core loses while the chip's links are busy: transfers pass through HBM, and the core issues them. */
+  overlap_loss: z.number().min(0).lt(1),
+  /** Share of the network cards' rate that a reduction between pods reaches. */
+  dcn_efficiency: share,
+  /** Share of a step by which one pod's time scatters (standard deviation): a step waits for the slowest pod. */
+  pod_jitter: z.number().min(0).lt(1),
+});
+
+/** A kind of chip, as `configs/chips/*.yaml` writes it. Rates are per chip and second, sizes in bytes. */
+export const chipSpecSchema = z.strictObject({
+  name: z.string(),
+  matrix: z.strictObject({
+    bf16_flops: positive,
+    int8_ops: positive,
+    /** Rows and columns of a systolic array. */
+    array: z.number().int().positive(),
+    /** bf16 products that make an exact f32 product. */
+    f32_passes: z.number().int().positive(),
+  }),
+  vector: z.strictObject({
+    ops: positive,
+    /** Slots that an exp, tanh, log, root or quotient takes. */
+    transcendental: positive,
+  }),
+  vmem_bytes: positive,
+  hbm: z.strictObject({ bytes: positive, bytes_per_s: positive }),
+  ici: z.strictObject({
+    /** Dims of the torus; a chip has two links along each. */
+    dims: z.number().int().min(1).max(3),
+    /** One way, by the data sheet. */
+    link_bytes_per_s: positive,
+    /** Share of it that one transfer measures. */
+    efficiency: share,
+    hop_s: positive,
+    /** When an axis of a slice closes to a ring. */
+    wraps: z.union([z.strictObject({ exactly: z.number().int().positive() }), z.strictObject({ multiple_of: z.number().int().positive() })]),
+  }),
+  host: z.strictObject({
+    chips: z.number().int().positive(),
+    dcn_bytes_per_s: positive,
+    dcn_latency_s: positive,
+    /** Between a chip and its host, each way. */
+    pcie_bytes_per_s: positive,
+  }),
+  calibrated: calibratedSchema,
+});
+
+export type ChipSpec = Readonly<z.infer<typeof chipSpecSchema>>;
+export type Calibrated = Readonly<z.infer<typeof calibratedSchema>>;
+
+/**
+ * A chip from the text of its file.
+ *
+ * @throws LapidaryError for text that is no chip
+ */
+export function parseChip(text: string, file: string): ChipSpec {
+  const fail = (message: string, place: string): LapidaryError => new LapidaryError({ code: "LAP_CHIP_SPEC", message, place, remedy: "write it as configs/chips/v5e.yaml is written", exit: 2 });
+  let value: unknown;
+  try {
+    value = parse(text, { maxAliasCount: 0 });
+  } catch (cause) {
+    throw fail(`not YAML: ${cause instanceof Error ? cause.message : String(cause)}`, file);
+  }
+  const result = chipSpecSchema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw fail(`${issue?.path.join(".") ?? ""}: ${issue?.message ?? "is wrong"}`, file);
+}
+
+/** Whether an axis of a slice that is `length` chips long closes to a ring. */
+export const wrapsAt = ({ ici }: ChipSpec, length: number): boolean => ("exactly" in ici.wraps ? length === ici.wraps.exactly : length % ici.wraps.multiple_of === 0);
+
+/** One way over one link, as a single transfer measures it. */
+export const linkRate = ({ ici }: ChipSpec): number => ici.link_bytes_per_s * ici.efficiency;
+
+/** A chip's share of its host's network cards. */
+export const dcnRatePerChip = ({ host }: ChipSpec): number => host.dcn_bytes_per_s / host.chips;

@@ -1,0 +1,150 @@
+import { must } from "@lapidary/std";
+import { type Graph, type Phase, type Value, type ValueId, elementwiseNames, sameDims } from "@lapidary/ir";
+
+/**
+ * Attention that runs as one kernel, its scores never leaving the chip's vector memory (Dao et al. 2022):
+ *
+ *     q · kᵀ ──► mask ──► max ──► exp ──► sum          all of the scores' dims: inside
+ *        │                          └────► · v
+ *        └ a product with batch dims whose result is larger than both operands
+ *
+ * Recognised by structure alone: from such a product, all values of its dims that elementwise ops join to it. It is fused when
+ * every use of them is one of them, a reduction, or a product, and none is an output. Each pass over them is a kernel; one that reads scores of another pass (a backward pass) makes them
+ * again from q and k.
+ */
+export interface AttentionKernel {
+  readonly phase: Phase | undefined;
+  /** All values that the kernel computes, results among them, in order. */
+  readonly members: readonly ValueId[];
+  /** Products, results and scores alike. */
+  readonly products: readonly ValueId[];
+  /** Scores of other passes, and the products among them, that it computes again. */
+  readonly again: readonly ValueId[];
+  /** What it writes: products of the scores, and their reductions. */
+  readonly results: readonly ValueId[];
+  /** What it reads: operands that are no scores. */
+  readonly reads: readonly ValueId[];
+  /** Share of the score blocks that a causal mask leaves; 1 where no such mask is recognised. */
+  readonly visible: number;
+}
+
+/** Rows and columns of a block of scores, as TPU kernels take them. */
+const block = 512;
+
+export function attentionKernels(graph: Graph, users: readonly (readonly ValueId[])[]): AttentionKernel[] {
+  const outputs = new Set(graph.outputs.map((o) => o.value));
+  const taken = new Set<ValueId>();
+  const kernels: AttentionKernel[] = [];
+  for (const value of graph.values) {
+    if (taken.has(value.id) || !makesScores(graph, value)) continue;
+    const scores = scoresAround(graph, users, value, outputs);
+    if (scores === undefined) continue;
+    for (const id of scores) taken.add(id);
+    kernels.push(...kernelsOf(graph, users, scores));
+  }
+  return kernels;
+}
+
+const valueAt = (graph: Graph, id: ValueId): Value => must(graph.values[id], "value");
+const elements = (value: Value): number => value.type.dims.reduce((a, b) => a * b, 1);
+
+function makesScores(graph: Graph, value: Value): boolean {
+  if (value.op !== "dot_general" || value.attrs.batch.length === 0) return false;
+  return value.inputs.every((id) => elements(valueAt(graph, id)) < elements(value));
+}
+
+/** The values of the scores' dims, or undefined where one of them is needed in memory. */
+function scoresAround(graph: Graph, users: readonly (readonly ValueId[])[], root: Value, outputs: ReadonlySet<ValueId>): ValueId[] | undefined {
+  const found = new Set([root.id]);
+  const pending = [root];
+  const isScores = (value: Value): boolean => sameDims(value.type.dims, root.type.dims) && (elementwiseNames.has(value.op) || makesScores(graph, value));
+  const visit = (value: Value): void => {
+    if (found.has(value.id) || !isScores(value)) return;
+    found.add(value.id);
+    pending.push(value);
+  };
+  let products = 0;
+  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+    if (outputs.has(value.id) || value.role !== undefined) return undefined;
+    for (const id of users[value.id] ?? []) {
+      const user = valueAt(graph, id);
+      if (user.op === "dot_general" && !isScores(user)) products++;
+      else if (user.op !== "reduce" && !isScores(user)) return undefined;
+      visit(user);
+    }
+    if (value.op !== "dot_general") for (const id of value.inputs) visit(valueAt(graph, id));
+  }
+  return products > 0 ? [...found].sort((a, b) => a - b) : undefined;
+}
+
+function kernelsOf(graph: Graph, users: readonly (readonly ValueId[])[], scores: readonly ValueId[]): AttentionKernel[] {
+  const isScore = new Set(scores);
+  const byPhase = new Map<Phase | undefined, ValueId[]>();
+  const results = new Set(scores.flatMap((id) => users[id] ?? []).filter((id) => !isScore.has(id)));
+  for (const id of [...scores, ...results].sort((a, b) => a - b)) {
+    const { phase } = valueAt(graph, id);
+    byPhase.set(phase, [...(byPhase.get(phase) ?? []), id]);
+  }
+  const visible = visibleShare(graph, scores);
+  return [...byPhase].map(([phase, members]) => {
+    const own = new Set(members);
+    const again = new Set<ValueId>();
+    const reads = new Set<ValueId>();
+    const need = (id: ValueId): void => {
+      if (own.has(id) || again.has(id)) return;
+      if (!isScore.has(id)) {
+        reads.add(id);
+        return;
+      }
+      again.add(id);
+      for (const input of valueAt(graph, id).inputs) need(input);
+    };
+    for (const id of members) for (const input of valueAt(graph, id).inputs) need(input);
+    return {
+      phase,
+      members,
+      products: [...members, ...again].filter((id) => valueAt(graph, id).op === "dot_general"),
+      again: [...again],
+      results: members.filter((id) => results.has(id)),
+      reads: [...reads],
+      visible,
+    };
+  });
+}
+
+/** (n + 1) / 2n of n × n blocks lie on or below the diagonal. */
+function visibleShare(graph: Graph, scores: readonly ValueId[]): number {
+  const masked = scores.some((id) => valueAt(graph, id).op !== "dot_general" && valueAt(graph, id).inputs.some((input) => isCausalMask(graph, input)));
+  if (!masked) return 1;
+  const dims = valueAt(graph, must(scores[0], "scores")).type.dims;
+  const n = Math.max(1, Math.ceil((dims.at(-1) ?? 1) / block));
+  return (n + 1) / (2 * n);
+}
+
+/** A choice, or a number, by whether one index is at most another. */
+function isCausalMask(graph: Graph, id: ValueId): boolean {
+  const value = valueAt(graph, id);
+  const [first, second] = value.inputs;
+  switch (value.op) {
+    case "broadcast_in_dim":
+    case "reshape":
+    case "convert":
+    case "select":
+      return first !== undefined && isCausalMask(graph, first);
+    case "compare": {
+      const [a, b] = [first, second].map((input) => iotaBehind(graph, input));
+      return a?.op === "iota" && b?.op === "iota" && a.attrs.dimension !== b.attrs.dimension && value.attrs.direction !== "EQ" && value.attrs.direction !== "NE";
+    }
+    default:
+      return false;
+  }
+}
+
+/** Through offsets, which a part of a sequence adds to its positions. */
+function iotaBehind(graph: Graph, id: ValueId | undefined): Value | undefined {
+  if (id === undefined) return undefined;
+  const value = valueAt(graph, id);
+  if (value.op === "iota") return value;
+  if (value.op === "shard_slice" || value.op === "add" || value.op === "subtract" || value.op === "broadcast_in_dim" || value.op === "reshape") return iotaBehind(graph, value.inputs[0]);
+  return undefined;
+}

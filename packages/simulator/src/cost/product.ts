@@ -1,0 +1,57 @@
+import { type OpName, type Value, dotLayout, opDef } from "@lapidary/ir";
+import type { ChipSpec } from "../chip/chip-spec.js";
+import type { ComputeDtype } from "./storage.js";
+
+/** A product of matrices, batched: [b, m, k] · [b, k, n]. */
+export interface ProductShape {
+  readonly batch: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+export function productShape(value: Extract<Value, { op: "dot_general" }>, [lhs, rhs]: readonly [Value, Value]): ProductShape {
+  const { batch, contracting } = value.attrs;
+  const { lhsFree, rhsFree } = dotLayout(lhs.type.dims.length, rhs.type.dims.length, batch, contracting);
+  const size = (of: Value, dims: readonly number[]): number => dims.reduce((n, d) => n * (of.type.dims[d] ?? 1), 1);
+  return { batch: size(lhs, batch.map(([l]) => l)), m: size(lhs, lhsFree), n: size(rhs, rhsFree), k: size(lhs, contracting.map(([l]) => l)) };
+}
+
+const up = (x: number, unit: number): number => Math.ceil(x / unit) * unit;
+
+/**
+ * Multiply-adds × 2 that the systolic arrays spend: one operand stands in the array in tiles of array × array, the other streams through in rows of 8 (a vector
+ * register's sublanes). Either operand may be the standing one; a compiler takes the cheaper.
+ */
+export function paddedFlops({ batch, m, n, k }: ProductShape, array: number): number {
+  const standing = (rows: number, columns: number): number => up(rows, 8) * up(columns, array);
+  return 2 * batch * up(k, array) * Math.min(standing(m, n), standing(n, m));
+}
+
+/** Seconds on the matrix units. */
+export function matrixSeconds(flops: number, chip: ChipSpec, compute: ComputeDtype): number {
+  return (flops * (compute === "f32" ? chip.matrix.f32_passes : 1)) / (chip.matrix.bf16_flops * chip.calibrated.matrix_efficiency);
+}
+
+/**
+ * Bytes that a tiled product reads from HBM: with result tiles of tm × tn, the left operand is read n/tn times and the right one m/tm times. Half of the vector memory holds the
+ * f32 tile and double-buffered strips of both operands; the best tile is taken.
+ *
+ * @param bytes of one element of an operand
+ */
+export function productReads({ batch, m, n, k }: ProductShape, bytes: number, vmem: number, array: number): number {
+  const budget = vmem / 2;
+  const strip = Math.min(k, 512);
+  let best = Infinity;
+  for (let tm = Math.min(up(m, 8), array); ; tm = Math.min(tm * 2, m)) {
+    // The widest tile that fits beside tm rows.
+    const tn = Math.min(n, Math.floor((budget - 2 * tm * strip * bytes) / (4 * tm + 2 * strip * bytes)));
+    if (tn >= 1) best = Math.min(best, m * k * Math.ceil(n / tn) + k * n * Math.ceil(m / tm));
+    if (tm >= m) break;
+  }
+  const once = m * k + k * n;
+  return batch * bytes * (Number.isFinite(best) ? Math.max(best, once) : once * Math.ceil(Math.min(m, n) / array));
+}
+
+/** Multiply-adds × 2 that the product is worth, without padding. */
+export const usefulFlops = (value: Value, inputs: readonly Value[]): number => opDef<OpName>(value.op).flops(inputs.map((input) => input.type), value.type, value.attrs as never);

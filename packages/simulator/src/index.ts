@@ -1,0 +1,11 @@
+export * from "./chip/chip-spec.js";
+export * from "./cost/fusion.js";
+export * from "./cost/kernel-cost.js";
+export { type ComputeDtype, storedBytes } from "./cost/storage.js";
+export * from "./network/placement.js";
+export * from "./network/transfer.js";
+export * from "./result/model-flops.js";
+export * from "./simulate.js";
+export { type ChipClass, type Fault, chipClasses } from "./timeline/chip-classes.js";
+export * from "./timeline/run-timeline.js";
+export type * from "./timeline/step-list.js";

@@ -1,0 +1,79 @@
+import { must } from "@lapidary/std";
+import type { AtomId } from "@lapidary/topology";
+import { parseAtoms } from "@lapidary/topology";
+import { type Graph, type Value, collectiveNames } from "@lapidary/ir";
+import { dcnRatePerChip } from "../chip/chip-spec.js";
+import { type ComputeDtype, storedBytes } from "../cost/storage.js";
+import { type GroupSpan, type Placement, spanOf } from "./placement.js";
+
+/** What a transfer occupies of a chip: its two links along a dim of the torus, its share of the network cards, its way to host memory. */
+export type Resource = `ici${number}` | "dcn" | "to_host" | "from_host";
+
+/** A stage of a transfer. All resources work at once, each for `seconds` when it is alone on them; no stage ends before `latency`. */
+export interface Stage {
+  readonly resources: readonly Resource[];
+  /** That one chip sends. */
+  readonly bytes: number;
+  readonly seconds: number;
+  readonly latency: number;
+}
+
+export type CollectiveValue = Extract<Value, { op: "all_gather" | "reduce_scatter" | "all_reduce" | "all_to_all" }>;
+export const isCollective = (value: Value): value is CollectiveValue => collectiveNames.has(value.op) && value.op !== "shard_slice";
+
+export const atomsOf = (placement: Placement, value: CollectiveValue): AtomId[] => parseAtoms(placement.mesh, value.attrs.axes);
+
+/** The stages of a collective, one after another. */
+export function collectiveStages(placement: Placement, graph: Graph, value: CollectiveValue, compute: ComputeDtype): Stage[] {
+  const operand = must(graph.values[must(value.inputs[0], "operand")], "operand");
+  // What is sent has the type of the result: a weight is converted before it is gathered.
+  const whole = value.op === "all_gather" ? storedBytes(value, compute) : sentBytes(operand, value, compute);
+  return stagesOf(placement, value.op, whole, spanOf(placement, atomsOf(placement, value)));
+}
+
+const sentBytes = (operand: Value, value: Value, compute: ComputeDtype): number => Math.min(storedBytes(operand, compute), storedBytes({ ...operand, op: value.op, phase: value.phase, role: value.role } as Value, compute));
+
+/**
+ * Stages of a collective over a group that may span pods (the book's formulas, in bytes that a chip really sends).
+ *
+ *     all_gather       pods first, while parts are small, then the torus       whole: bytes of the gathered array
+ *     reduce_scatter   the torus first, then pods on what is left              whole: bytes before
+ *     all_reduce       reduce_scatter on the torus, all_reduce between pods of each chip's part, all_gather on the torus
+ *     all_to_all       the torus, then pods                                    whole: bytes of a chip's part
+ */
+export function stagesOf(placement: Placement, op: CollectiveValue["op"], whole: number, span: GroupSpan): Stage[] {
+  const { pods, chips } = span;
+  const torus = (bytes: number, times: number): Stage[] => (chips === 1 ? [] : [torusStage(placement, span, (bytes * (chips - 1)) / chips, times)]);
+  const between = (bytes: number, times: number): Stage[] => (pods === 1 ? [] : [dcnStage(placement, pods, (bytes * (pods - 1)) / pods, times)]);
+  switch (op) {
+    case "all_gather":
+      return [...between(whole / chips, 1), ...torus(whole, 1)];
+    case "reduce_scatter":
+      return [...torus(whole, 1), ...between(whole / chips, 1)];
+    case "all_reduce":
+      return pods === 1 ? torus(whole, 2) : [...torus(whole, 1), ...between(whole / chips, 2), ...torus(whole, 1)];
+    case "all_to_all": {
+      const [stage] = torus(whole, 1);
+      // A quarter of an all_gather of the group's arrays: parts travel a quarter of the ring on average, both ways.
+      return [...(stage === undefined ? [] : [{ ...stage, seconds: (stage.seconds * chips) / 4 }]), ...between(whole, 1)];
+    }
+  }
+}
+
+/** All dims at once, each with the share of the bytes that its rate allows. */
+function torusStage({ chip }: Placement, { torus }: GroupSpan, bytes: number, times: number): Stage {
+  const rate = torus.reduce((sum, span) => sum + span.rate, 0);
+  const hops = torus.reduce((sum, span) => sum + span.hops, 0);
+  return { resources: torus.map(({ dim }): Resource => `ici${dim}`), bytes: bytes * times, seconds: (bytes * times) / rate, latency: hops * chip.ici.hop_s * times };
+}
+
+/** By halving and doubling: a message for every doubling of the pods. */
+function dcnStage({ chip }: Placement, pods: number, bytes: number, times: number): Stage {
+  return { resources: ["dcn"], bytes: bytes * times, seconds: (bytes * times) / (dcnRatePerChip(chip) * chip.calibrated.dcn_efficiency), latency: Math.ceil(Math.log2(pods)) * chip.host.dcn_latency_s * times };
+}
+
+/** Between a chip and its host. */
+export const hostStage = ({ chip }: Placement, resource: "to_host" | "from_host", bytes: number): Stage => ({ resources: [resource], bytes, seconds: bytes / chip.host.pcie_bytes_per_s, latency: 0 });
+
+/** Seconds of stages that meet no other transfer. */
+export const aloneSeconds = (stages: readonly Stage[]): number => stages.reduce((sum, { seconds, latency }) => sum + Math.max(seconds, latency), 0);

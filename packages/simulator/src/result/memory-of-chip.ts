@@ -1,0 +1,60 @@
+import { must } from "@lapidary/std";
+import { type MemoryPlan, type Program, blockOf, planMemory } from "@lapidary/compiler";
+import type { Value, ValueId } from "@lapidary/ir";
+import type { Fusion } from "../cost/fusion.js";
+import { type ComputeDtype, storedBytes } from "../cost/storage.js";
+
+/**
+ * The compiler's memory plan, seen with the chip's types and fusions. What is offloaded is away from the step after its last read in the forward pass until the block before its
+ * first read in the backward pass.
+ */
+export function memoryOfChip(program: Program, fusion: Fusion, compute: ComputeDtype, offloaded: ReadonlySet<ValueId>): MemoryPlan {
+  const { chip, schedule } = program;
+  const away = new Map<ValueId, { after: number; back: number }>();
+  if (offloaded.size > 0) {
+    const blocks = blockBegins(program);
+    schedule.order.forEach((id, step) => {
+      const value = must(chip.values[id], "value");
+      for (const input of value.inputs) {
+        if (!offloaded.has(input)) continue;
+        const known = away.get(input);
+        if (value.phase === undefined) away.set(input, { after: step, back: known?.back ?? schedule.order.length });
+        else if (known === undefined || known.back === schedule.order.length) {
+          const block = blocks.findLastIndex((begin) => begin <= step);
+          const after = known?.after ?? schedule.order.indexOf(input);
+          away.set(input, { after, back: Math.max(after + 1, blocks[Math.max(0, block - 1)] ?? step) });
+        }
+      }
+    });
+  }
+  return planMemory(chip, schedule, { bytes: (value) => storedBytes(value, compute), fused: fusion.fused, away });
+}
+
+/** Values that the policy `offload` keeps: projections of the forward pass that the backward pass reads. */
+export function offloadedValues({ chip, remat }: Program): Set<ValueId> {
+  const found = new Set<ValueId>();
+  if (remat !== "offload") return found;
+  for (const value of chip.values) {
+    if (value.phase === undefined || value.phase === "update") continue;
+    for (const id of value.inputs) {
+      const input = must(chip.values[id], "operand");
+      if (input.phase === undefined && input.op === "dot_general" && input.attrs.batch.length === 0 && blockOf(input) !== undefined) found.add(id);
+    }
+  }
+  return found;
+}
+
+/** Steps at which the backward pass of a block begins. */
+export function blockBegins({ chip, schedule }: Program): number[] {
+  const begins: number[] = [];
+  let current: string | undefined;
+  schedule.order.forEach((id, step) => {
+    const value = must(chip.values[id], "value");
+    if (value.phase === undefined || value.phase === "update" || value.role !== undefined || "axes" in value.attrs) return;
+    const block = blockOf({ ...value, name: value.name.replace(/^grad\((.*)\)$/, "$1") } as Value);
+    if (block === undefined || block === current) return;
+    begins.push(step);
+    current = block;
+  });
+  return begins;
+}

@@ -1,0 +1,88 @@
+import { must } from "@lapidary/std";
+import { type Program, bytesPerChip } from "@lapidary/compiler";
+import type { Value, ValueId } from "@lapidary/ir";
+import type { KernelCost } from "../cost/kernel-cost.js";
+import { type ComputeDtype, storedBytes } from "../cost/storage.js";
+import type { Placement } from "../network/placement.js";
+import { atomsOf, collectiveStages, hostStage, isCollective } from "../network/transfer.js";
+import { blockBegins } from "../result/memory-of-chip.js";
+import type { CoreStep, StepList, Transfer, TransferId } from "./step-list.js";
+
+export interface StepOptions {
+  readonly placement: Placement;
+  readonly compute: ComputeDtype;
+  /** Values of the forward pass that rest in host memory until the backward pass reads them. */
+  readonly offloaded: ReadonlySet<ValueId>;
+  /** The place of the kernel that writes a value. */
+  readonly writtenAt: ReadonlyMap<ValueId, ValueId>;
+}
+
+/**
+ * The core's steps in the order of the schedule: a collective is started where `startBefore` says and waited for at its own place; a kernel runs at the place of its last
+ * value. What is offloaded goes to the host as soon as it is made, and comes back a block before its first use in the backward pass.
+ */
+export function makeSteps(program: Program, kernels: readonly KernelCost[], { placement, compute, offloaded, writtenAt }: StepOptions): StepList {
+  const { chip, schedule } = program;
+  const at = (id: ValueId): Value => must(chip.values[id], "value");
+  const kernelAt = new Map(kernels.map((kernel) => [kernel.at, kernel]));
+  const transfers: Transfer[] = [];
+  const collectives = new Map<ValueId, TransferId>();
+  const startsAt = new Map<number, TransferId[]>();
+  const startAt = (index: number, id: TransferId): void => void startsAt.set(index, [...(startsAt.get(index) ?? []), id]);
+
+  schedule.order.forEach((id, index) => {
+    const value = at(id);
+    if (!isCollective(value)) return;
+    const transfer: Transfer = {
+      id: transfers.length,
+      op: value.op,
+      axis: value.attrs.axes.join("+"),
+      name: value.name,
+      why: value.cause ?? "",
+      atoms: atomsOf(placement, value),
+      stages: collectiveStages(placement, chip, value, compute),
+      programBytes: bytesPerChip(value, at(must(value.inputs[0], "operand"))),
+    };
+    transfers.push(transfer);
+    collectives.set(id, transfer.id);
+    startAt(schedule.startBefore.get(id) ?? index, transfer.id);
+  });
+
+  const reloads = new Map<number, TransferId[]>();
+  const offloads = new Map<ValueId, TransferId[]>();
+  if (offloaded.size > 0) placeHostCopies();
+
+  const steps: CoreStep[] = [];
+  schedule.order.forEach((id, index) => {
+    for (const transfer of startsAt.get(index) ?? []) steps.push({ kind: "start", transfer });
+    for (const transfer of reloads.get(index) ?? []) steps.push({ kind: "done", transfer });
+    const collective = collectives.get(id);
+    if (collective !== undefined) steps.push({ kind: "done", transfer: collective });
+    const kernel = kernelAt.get(id);
+    if (kernel !== undefined) steps.push({ kind: "run", kernel });
+    for (const transfer of offloads.get(id) ?? []) steps.push({ kind: "start", transfer });
+  });
+  return { steps, transfers };
+
+  function placeHostCopies(): void {
+    const order = schedule.order.map(at);
+    const firstUse = new Map<ValueId, number>();
+    order.forEach((value, index) => {
+      if (value.phase !== undefined) for (const id of value.inputs) if (offloaded.has(id) && !firstUse.has(id)) firstUse.set(id, index);
+    });
+    const starts = blockBegins(program);
+    const copy = (op: string, value: Value, resource: "to_host" | "from_host", after?: TransferId): TransferId => {
+      const bytes = storedBytes(value, compute);
+      transfers.push({ id: transfers.length, op, axis: "host", name: value.name, why: `${value.name} rests in host memory between its passes`, atoms: [], stages: [hostStage(placement, resource, bytes)], programBytes: bytes, ...(after === undefined ? {} : { after }) });
+      return transfers.length - 1;
+    };
+    for (const [id, use] of firstUse) {
+      const out = copy("offload", at(id), "to_host");
+      offloads.set(writtenAt.get(id) ?? id, [...(offloads.get(writtenAt.get(id) ?? id) ?? []), out]);
+      const back = copy("reload", at(id), "from_host", out);
+      const block = starts.findLastIndex((start) => start <= use);
+      startAt(starts[Math.max(0, block - 1)] ?? use, back);
+      reloads.set(use, [...(reloads.get(use) ?? []), back]);
+    }
+  }
+}
