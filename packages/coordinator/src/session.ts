@@ -41,7 +41,7 @@ export class Session implements GraphRunner {
 
   static async open(options: SessionOptions): Promise<Session> {
     const { mesh, workers, numerics, executor, environment, log } = options;
-    const pool = await WorkerPool.start({ environment, spares: 0, ...(log === undefined ? {} : { log }) });
+    const pool = await WorkerPool.start({ environment, warm: 0, ...(log === undefined ? {} : { log }) });
     try {
       const gang = await Gang.start(pool, {
         runId: "session",

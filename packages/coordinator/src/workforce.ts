@@ -25,7 +25,7 @@ export class Workforce {
     const workforce = new Workforce(log);
     workforce.#pool = await WorkerPool.start({
       environment,
-      spares: workers,
+      warm: workers,
       log: (worker, line) => workforce.#hear(worker, line),
       onExit: ({ name, pid, code, signal }) => log.info("a worker ended", { worker: name, pid, code, signal }),
     });
@@ -68,8 +68,23 @@ export class Workforce {
   #hear(name: string, line: string): void {
     for (const { run, gang } of this.#gangs.values()) {
       const rank = gang.names.indexOf(name);
-      if (rank >= 0) return run.log(`worker ${rank}`, line);
+      if (rank >= 0) return run.log(`worker ${rank}`, readable(line));
     }
-    this.#log.info(line, { worker: name });
+    this.#log.info(readable(line), { worker: name });
   }
+}
+
+/** Workers write JSON, `{ time, level, worker, message, … }`; what a crash leaves is text. */
+function readable(line: string): string {
+  let said: unknown;
+  try {
+    said = JSON.parse(line);
+  } catch {
+    // No JSON: told as it is.
+    return line;
+  }
+  if (typeof said !== "object" || said === null || !("message" in said)) return line;
+  const { time: _, worker: __, level, message, ...rest } = said as Record<string, unknown>;
+  const more = Object.entries(rest).map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
+  return [`${String(level)}: ${String(message)}`, ...more].join("; ");
 }

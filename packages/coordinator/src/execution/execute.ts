@@ -14,6 +14,7 @@ import { both, orAbort } from "./abort.js";
 import { loadWeights, writeCheckpoint } from "./checkpoints.js";
 import { generateSample } from "./generate-sample.js";
 import { RunPrograms } from "./run-programs.js";
+import { sparingly } from "./sparingly.js";
 import { Stopwatch } from "./stopwatch.js";
 import { trainingLoop } from "./training-loop.js";
 
@@ -73,21 +74,18 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   }
 }
 
-async function prepare({ run, job, root, cacheDir }: ExecutionOptions, signal: AbortSignal): Promise<Dataset> {
+async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, signal: AbortSignal): Promise<Dataset> {
   const { corpus, vocab, held_out, text_field, max_bytes } = job.data;
-  let last = "";
+  const enter = sparingly(clock, (activity) => {
+    if (!signal.aborted) run.enter("compiling", { activity });
+  });
   const dataset = await prepareDataset({
     corpus: corpusSpec(corpus, { projectRoot: root, textField: text_field, ...(max_bytes === undefined ? {} : { maxBytes: max_bytes }) }),
     vocabSize: vocab,
     heldOutFraction: held_out,
     cacheDir: join(cacheDir, "datasets"),
     signal,
-    onProgress: ({ stage, done, total }) => {
-      // A hundred steps are enough for a progress bar.
-      const at = `${stage} ${Math.floor((100 * done) / Math.max(1, total))}`;
-      if (at !== last && !signal.aborted) run.enter("compiling", { activity: { what: stage, done, total } });
-      last = at;
-    },
+    onProgress: ({ stage, done, total }) => enter({ what: stage, done, total }),
   });
   try {
     dataset.requireBatch(job.train);
