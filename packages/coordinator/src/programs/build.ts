@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { compile, type CompileOptions, type Program } from "@lapidary/compiler";
 import { type Graph, printGraph } from "@lapidary/ir";
-import { gemma, type GemmaConfig } from "@lapidary/models";
+import { buildModel, type ModelConfig } from "@lapidary/models";
 import {
   compileOptions,
   evalStep,
@@ -19,7 +19,7 @@ import { type ProgramFacts, programFacts } from "./facts.js";
 
 /** All that decides the programs of a run. JSON: its text is what the cache goes by. */
 export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "slice" | "rules" | "zero" | "remat" | "seed"> {
-  readonly model: GemmaConfig;
+  readonly model: ModelConfig;
   readonly update: UpdateConfig;
   readonly batch: number;
   readonly seq: number;
@@ -73,7 +73,7 @@ export interface ProgramSet {
  */
 export function buildPrograms(request: ProgramRequest, onProgress: (done: number, total: number) => void = () => undefined): ProgramSet {
   const { update, batch, seq } = request;
-  const model = gemma(request.model);
+  const model = buildModel(request.model);
   let done = 0;
   const make = (graph: Graph, change: Partial<CompileOptions["rules"]> = {}): Program => {
     const options = compileOptions(request, graph);

@@ -13,22 +13,33 @@ const count = z
 /** A run's name is also that of a directory and of a queue entry. */
 export const jobNamePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
-const trainSchema = z.strictObject({
-  steps: count.describe("Optimizer steps"),
-  batch: count.describe("Rows of a batch, over all chips"),
-  seq: count.optional().describe("Tokens of a row; the model's context length by default"),
-  optimizer: optimizerSchema,
-  schedule: scheduleSchema.prefault({ name: "constant" }),
-  clip: z.number().positive().optional().describe("Largest global norm of the gradients"),
-  eval: z
-    .strictObject({
-      every: count.describe("Steps between evaluations"),
-      batches: count.default(8).describe("Held-out batches of one evaluation, if there are as many"),
-    })
-    .optional()
-    .describe("Held-out loss; one evaluation at the end comes anyway"),
-  init: z.string().min(1).optional().describe("Directory of a Hugging Face checkpoint to start from"),
-});
+const trainSchema = z
+  .strictObject({
+    steps: count.describe("Optimizer steps"),
+    batch: count.optional().describe("Rows of a batch, over all chips"),
+    batch_per_chip: z
+      .number()
+      .positive()
+      .max(2 ** 20)
+      .optional()
+      .describe("Instead of batch: rows for each chip, whatever their number"),
+    seq: count.optional().describe("Tokens of a row; the model's context length by default"),
+    optimizer: optimizerSchema,
+    schedule: scheduleSchema.prefault({ name: "constant" }),
+    clip: z.number().positive().optional().describe("Largest global norm of the gradients"),
+    eval: z
+      .strictObject({
+        every: count.describe("Steps between evaluations"),
+        batches: count.default(8).describe("Held-out batches of one evaluation, if there are as many"),
+      })
+      .optional()
+      .describe("Held-out loss; one evaluation at the end comes anyway"),
+    init: z.string().min(1).optional().describe("Directory of a Hugging Face checkpoint to start from"),
+  })
+  .refine(({ batch, batch_per_chip: perChip }) => (batch === undefined) !== (perChip === undefined), {
+    path: ["batch"],
+    error: "give one of batch and batch_per_chip",
+  });
 
 const dataSchema = z.strictObject({
   corpus: z
@@ -84,7 +95,12 @@ export const jobFileSchema = z.strictObject({
     .literal([0, 1, 2, 3])
     .default(0)
     .describe("ZeRO stage: 1 splits optimizer state over the data axes, 2 gradients too, 3 params too"),
-  remat: z.enum(rematPolicies).default("none").describe("What the backward pass computes again: none keeps everything, dots keeps the products, full only what leaves a layer, offload also attention's projections on the host"),
+  remat: z
+    .enum(rematPolicies)
+    .default("none")
+    .describe(
+      "What the backward pass computes again: none keeps everything, dots keeps the products, full only what leaves a layer, offload also attention's projections on the host",
+    ),
   numerics: z.enum(["f32", "mxu"]).default("f32").describe("mxu multiplies in bf16 and adds in f32, as a TPU does"),
   executor: z.enum(["stacked", "chipwise"]).default("stacked").describe("chipwise runs one value per chip: the slow reference"),
   workers: z.number().int().min(1).max(256).optional().describe("Worker processes; one a core by default"),

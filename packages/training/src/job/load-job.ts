@@ -1,14 +1,14 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path";
 import { defaultCorpus } from "@lapidary/data";
-import { gemmaParams } from "@lapidary/models";
+import { buildModel } from "@lapidary/models";
 import { LapidaryError, suggest } from "@lapidary/std";
 import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary/topology";
 import type { z } from "zod";
 import { checkFits } from "./check-fits.js";
 import { resolveRules } from "./default-rules.js";
 import { type JobFile, jobFileSchema, jobNamePattern } from "./job-schema.js";
-import { gemmaConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
+import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
 import { applyOverride } from "./override.js";
 import { type PodFile, podFileSchema } from "./pod-file.js";
 import { podAxis, type ResolvedJob } from "./resolved-job.js";
@@ -73,9 +73,11 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
 
   const slice = job.slice ?? pod.torus;
   const chips = chipCount(parseTorus(slice)) * job.pods;
-  const mesh = resolveMesh(job.mesh, job.pods, chips, source.placeOf(["mesh"]));
+  const podsOnly = source.isOverridden(["pods"]) && !source.isTouched(["mesh"]);
+  const mesh = resolveMesh(podsOnly ? overPods(job.mesh, job.pods) : job.mesh, job.pods, chips, source.placeOf(["mesh"]));
+  const { batch, batch_per_chip: perChip, ...train } = job.train;
   const { name: modelName, ...shape } = model;
-  const config = gemmaConfigOf(shape);
+  const config = modelConfigOf(shape);
   const resolved: ResolvedJob = {
     ...job,
     name: job.name ?? nameOf(file),
@@ -84,9 +86,10 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
     slice,
     chips,
     mesh: mesh.axes,
-    rules: resolveRules(job.rules, mesh, gemmaParams(config), source),
+    rules: resolveRules(job.rules, mesh, buildModel(config).params, source),
     train: {
-      ...job.train,
+      ...train,
+      batch: batch ?? Math.round((perChip ?? 1) * chips),
       seq: job.train.seq ?? config.contextLength,
       ...(job.train.init === undefined ? {} : { init: absolute(job.train.init, "train", "init") }),
     },
@@ -98,6 +101,13 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
   };
   checkFits(resolved, source);
   return resolved;
+}
+
+/** An override of `pods` alone lays the mesh of the file over so many pods. */
+function overPods(given: JobFile["mesh"], pods: number): JobFile["mesh"] {
+  if (given === undefined) return undefined;
+  const axes = (typeof given === "string" ? parseMesh(given) : makeMesh(given)).axes.filter(({ name }) => name !== podAxis);
+  return { ...(pods === 1 ? {} : { [podAxis]: pods }), ...Object.fromEntries(axes.map(({ name, size }) => [name, size])) };
 }
 
 /** All chips on `data` (and pods on an axis of their own) where a job gives no mesh. */

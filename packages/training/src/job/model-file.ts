@@ -1,4 +1,4 @@
-import { type GemmaConfig, gemmaConfigSchema } from "@lapidary/models";
+import { gemmaConfigSchema, isDecoder, type ModelConfig } from "@lapidary/models";
 import { z } from "zod";
 
 const shape = gemmaConfigSchema.shape;
@@ -8,7 +8,8 @@ export const modelFileSchema = z
   .strictObject({
     /** How runs call it; the file's name by default. */
     name: z.string().optional(),
-    family: z.literal("gemma").default("gemma"),
+    /** `decoder` is of the Llama kind: to plan, explain and export. */
+    family: z.enum(["gemma", "decoder"]).default("gemma"),
     vocab_size: shape.vocabSize,
     model_dim: shape.modelDim,
     layers: shape.layers,
@@ -19,11 +20,17 @@ export const modelFileSchema = z
     context_length: shape.contextLength,
     rope_theta: shape.ropeTheta,
     norm_eps: shape.normEps,
+    /** Of a decoder: one array for q, k and v, one for gate and up. */
+    fused_projections: z.boolean().optional(),
   })
-  .refine(({ heads, kv_heads }) => heads % kv_heads === 0, { path: ["kv_heads"], error: "must divide heads" });
+  .refine(({ heads, kv_heads }) => heads % kv_heads === 0, { path: ["kv_heads"], error: "must divide heads" })
+  .refine(({ family, fused_projections: fused, heads, kv_heads }) => fused !== true || (family === "decoder" && heads === kv_heads), {
+    path: ["fused_projections"],
+    error: "goes with family: decoder and as many kv_heads as heads",
+  });
 export type ModelFile = z.infer<typeof modelFileSchema>;
 
-export const gemmaConfigOf = (file: ModelFile): GemmaConfig => ({
+export const modelConfigOf = (file: ModelFile): ModelConfig => ({
   vocabSize: file.vocab_size,
   modelDim: file.model_dim,
   layers: file.layers,
@@ -34,11 +41,12 @@ export const gemmaConfigOf = (file: ModelFile): GemmaConfig => ({
   contextLength: file.context_length,
   ropeTheta: file.rope_theta,
   normEps: file.norm_eps,
+  ...(file.family === "decoder" ? { family: file.family, fusedProjections: file.fused_projections ?? false } : {}),
 });
 
-export const modelFileOf = (name: string, config: GemmaConfig): Required<ModelFile> => ({
+export const modelFileOf = (name: string, config: ModelConfig): ModelFile => ({
   name,
-  family: "gemma",
+  family: isDecoder(config) ? config.family : "gemma",
   vocab_size: config.vocabSize,
   model_dim: config.modelDim,
   layers: config.layers,
@@ -49,4 +57,5 @@ export const modelFileOf = (name: string, config: GemmaConfig): Required<ModelFi
   context_length: config.contextLength,
   rope_theta: config.ropeTheta,
   norm_eps: config.normEps,
+  ...(isDecoder(config) ? { fused_projections: config.fusedProjections } : {}),
 });

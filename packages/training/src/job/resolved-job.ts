@@ -1,6 +1,6 @@
 import type { CompileOptions, LogicalAxisRules, ZeroOptions } from "@lapidary/compiler";
 import type { Graph } from "@lapidary/ir";
-import type { GemmaConfig } from "@lapidary/models";
+import type { ModelConfig } from "@lapidary/models";
 import { type Mesh, type MeshAxis, makeMesh } from "@lapidary/topology";
 import { stringify } from "yaml";
 import type { JobFile } from "./job-schema.js";
@@ -13,7 +13,7 @@ import type { PodFile } from "./pod-file.js";
  */
 export interface ResolvedJob extends Readonly<Omit<JobFile, "name" | "model" | "pod" | "slice" | "mesh" | "rules" | "train" | "data">> {
   readonly name: string;
-  readonly model: { readonly name: string; readonly config: GemmaConfig };
+  readonly model: { readonly name: string; readonly config: ModelConfig };
   readonly pod: Readonly<Required<PodFile>>;
   /** Of each pod, `16x16`. */
   readonly slice: string;
@@ -23,7 +23,7 @@ export interface ResolvedJob extends Readonly<Omit<JobFile, "name" | "model" | "
   readonly mesh: readonly MeshAxis[];
   /** For every logical axis the mesh axes that split it, major to minor; none: replicated. */
   readonly rules: Readonly<Record<string, readonly string[]>>;
-  readonly train: Readonly<JobFile["train"]> & { readonly seq: number };
+  readonly train: Readonly<Omit<JobFile["train"], "batch" | "batch_per_chip">> & { readonly batch: number; readonly seq: number };
   readonly data: Readonly<JobFile["data"]> & { readonly vocab: number };
 }
 
@@ -39,7 +39,10 @@ export const zeroOptions = ({ zero, rules }: Pick<ResolvedJob, "zero" | "rules">
 export const podAxis = "pod";
 
 /** What the compiler needs to know of a job for one of its graphs: rules for axes that the graph does not have are left out. */
-export function compileOptions(job: Pick<ResolvedJob, "mesh" | "rules" | "zero"> & Partial<Pick<ResolvedJob, "remat">>, graph: Graph): Omit<CompileOptions, "verify" | "report"> {
+export function compileOptions(
+  job: Pick<ResolvedJob, "mesh" | "rules" | "zero"> & Partial<Pick<ResolvedJob, "remat">>,
+  graph: Graph,
+): Omit<CompileOptions, "verify" | "report"> {
   const known = new Set(graph.values.flatMap((value) => (value.logicalAxes ?? []).map((axis) => axis?.split("/")[0])));
   const rules: LogicalAxisRules = Object.fromEntries(Object.entries(job.rules).filter(([axis]) => known.has(axis)));
   return { mesh: makeMesh(job.mesh), rules, zero: zeroOptions(job), remat: job.remat ?? "none" };

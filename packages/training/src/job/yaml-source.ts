@@ -67,6 +67,11 @@ export class YamlSource {
     return this.overrides.some((override) => isPrefix(override.path, path));
   }
 
+  /** Whether an override gives what stands at `path`, or any part of it. */
+  isTouched(path: Path): boolean {
+    return this.isOverridden(path) || this.overrides.some((override) => isPrefix(path, override.path));
+  }
+
   /** `file:line:column` of the deepest part of `path` that stands in the file, or the override that it comes from. */
   placeOf(path: Path): string {
     const stands = this.document.hasIn(path.map((key) => (typeof key === "symbol" ? String(key) : key)));
