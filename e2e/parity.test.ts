@@ -1,0 +1,115 @@
+import { ok, strictEqual } from "node:assert/strict";
+import { openSession } from "@lapidary/coordinator/session";
+import { gemmaParams } from "@lapidary/models";
+import { meshSize, parseMesh } from "@lapidary/topology";
+import { defaultRules, parityFailures, parityTolerances, readParityBundle, runParity } from "@lapidary/training";
+import { Home } from "./support/cli.js";
+import { golden } from "./support/golden.js";
+import { strategies, type Strategy } from "./support/strategies.js";
+
+/** What `lapidary parity --json` prints. */
+interface ParityJson {
+  readonly ok: boolean;
+  readonly chips: number;
+  readonly workers: number;
+  readonly mesh: string;
+  readonly logits_max_abs: number;
+  readonly loss_abs: readonly number[];
+  readonly grads_max_rel_l2: number;
+  readonly grads_worst: string;
+  readonly params_step1_rms: number;
+  readonly params_step5_rms: number;
+  readonly sft_loss_abs: number;
+  readonly collectives: readonly { readonly op: string; readonly axis: string; readonly count: number; readonly bytes_per_chip: number }[];
+}
+
+/** The tolerances of an f32 run, written here once more: a change of those in the code must not pass unseen. */
+function expectWithinTolerance(result: ParityJson): void {
+  ok(result.logits_max_abs <= 2e-5, `logits ${result.logits_max_abs}`);
+  strictEqual(result.loss_abs.length, 5);
+  for (const loss of result.loss_abs) ok(loss <= 2e-5, `loss ${loss}`);
+  ok(result.grads_max_rel_l2 <= 1e-5, `${result.grads_worst} ${result.grads_max_rel_l2}`);
+  ok(result.params_step1_rms <= 1e-6 && result.params_step5_rms <= 1e-6, `params ${result.params_step1_rms} ${result.params_step5_rms}`);
+  ok(result.sft_loss_abs <= 2e-5, `fine-tuning ${result.sft_loss_abs}`);
+}
+
+/** Runs the command, which must exit with 0, and leaves nothing behind. */
+async function fromCommandLine(...args: string[]): Promise<ParityJson> {
+  const home = new Home();
+  try {
+    const result = (await home.json("parity", ...args)) as unknown as ParityJson;
+    strictEqual(home.processes().join("\n"), "");
+    return result;
+  } finally {
+    await home.clear();
+  }
+}
+
+describe("parity with PyTorch", function () {
+  this.timeout(300_000);
+
+  it("holds from the command line on 16×16 chips, 16-way data × 16-way model, ZeRO-3", async () => {
+    const result = await fromCommandLine(golden("pod16x16"), "--torus", "16x16", "--mesh", "data=16,model=16", "--zero", "3");
+    strictEqual(result.ok, true);
+    strictEqual(result.chips, 256);
+    strictEqual(result.mesh, "data=16,model=16");
+    expectWithinTolerance(result);
+    ok(result.collectives.some((c) => c.op === "all_gather" && c.axis === "data") && result.collectives.some((c) => c.op === "reduce_scatter" && c.axis === "data"));
+  });
+
+  it("holds from the command line on 256-way data, ZeRO-3", async () => {
+    const result = await fromCommandLine(golden("data256"), "--torus", "16x16", "--mesh", "data=256", "--zero", "3");
+    strictEqual(result.chips, 256);
+    expectWithinTolerance(result);
+  });
+
+  const cases = [
+    { bundle: "mqa", mesh: "data=2,model=4", zero: 3, workers: 2, executor: "stacked" },
+    { bundle: "mqa", mesh: "model=4", zero: 0, workers: 1, executor: "stacked" },
+    { bundle: "mqa", mesh: "data=2,model=2", zero: 2, workers: 2, executor: "chipwise" },
+    { bundle: "mha", mesh: "data=2,model=4", zero: 1, workers: 4, executor: "stacked" },
+    { bundle: "mha", mesh: "data=1", zero: 2, workers: 1, executor: "stacked" },
+    { bundle: "mha", mesh: "data=2,model=2", zero: 3, workers: 1, executor: "chipwise" },
+  ] as const;
+  for (const { bundle: name, mesh: text, zero, workers, executor } of cases)
+    it(`holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}`, async () => {
+      const bundle = await readParityBundle(golden(name));
+      const mesh = parseMesh(text);
+      const session = await openSession({ mesh, workers, executor, zero, rules: defaultRules(mesh, gemmaParams(bundle.config)), environment: process.env });
+      try {
+        const distances = await runParity(bundle, session);
+        expectWithinTolerance({ ok: true, chips: meshSize(mesh), workers: session.workers, mesh: text, ...distances, collectives: [] });
+      } finally {
+        await session.close();
+      }
+    });
+});
+
+describe("strategies on the numbers of PyTorch", function () {
+  this.timeout(300_000);
+  const all: [string, Strategy][] = Object.entries(strategies);
+  for (const [name, strategy] of all.filter(([, s]) => "model" in s.mesh))
+    it(`${name} agrees`, async () => {
+      const bundle = await readParityBundle(golden("pod16x16"));
+      const mesh = parseMesh(Object.entries(strategy.mesh).map(([axis, size]) => `${axis}=${size}`).join(","));
+      const rules = Object.fromEntries(Object.entries(strategy.rules).map(([axis, rule]) => [axis, rule === null ? [] : typeof rule === "string" ? [rule] : [...rule]]));
+      const session = await openSession({ mesh, workers: 2, zero: strategy.zero, rules, environment: process.env });
+      try {
+        const failures = parityFailures(await runParity(bundle, session), parityTolerances("f32"));
+        strictEqual(failures.join("; "), "");
+      } finally {
+        await session.close();
+      }
+    });
+  for (const [name, strategy] of all.filter(([, s]) => !("model" in s.mesh)))
+    it(`${name} agrees`, async () => {
+      const bundle = await readParityBundle(golden("data256"));
+      const session = await openSession({ mesh: parseMesh("data=256"), workers: 2, zero: strategy.zero, rules: { batch: ["data"] }, environment: process.env });
+      try {
+        const failures = parityFailures(await runParity(bundle, session), parityTolerances("f32"));
+        strictEqual(failures.join("; "), "");
+      } finally {
+        await session.close();
+      }
+    });
+});

@@ -1,0 +1,53 @@
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { parametersOf, sizeOf } from "@lapidary/ir";
+import { gemma } from "@lapidary/models";
+import { openSession, type Session } from "@lapidary/coordinator/session";
+import { must } from "@lapidary/std";
+import { makeMesh, meshSize } from "@lapidary/topology";
+import { compileOptions, initGraph, trainState } from "@lapidary/training";
+import { compile } from "@lapidary/compiler";
+import { nano16 } from "./support/strategies.js";
+
+const optimizer = { name: "adamw", lr: 1e-3, betas: [0.9, 0.95] as [number, number], eps: 1e-8, weight_decay: 0 } as const;
+
+/** Initialises nano16 on a mesh and tells what each worker really holds, in bytes by value. */
+async function heldAfterInit(mesh: ReturnType<typeof makeMesh>, zero: 0 | 3): Promise<{ held: Readonly<Record<string, number>>[]; workers: number }> {
+  const rules = { batch: ["data"], heads: ["model"], kv_heads: ["model"], mlp: ["model"], vocab: ["model"] };
+  const session: Session = await openSession({ mesh, workers: 2, zero, rules, environment: process.env });
+  try {
+    const graph = initGraph(trainState(gemma(nano16), optimizer), 1);
+    const program = compile(graph, compileOptions({ mesh: mesh.axes, rules, zero }, graph));
+    const hash = await session.gang.load(program);
+    const names = graph.outputs.map((o) => o.name);
+    deepStrictEqual(parametersOf(graph), []);
+    await session.gang.run(hash, { step: 0, inputs: new Map(), outputs: new Map(names.map((name) => [name, name])) });
+    return { held: (await session.stats()).map((s) => s.values), workers: session.workers };
+  } finally {
+    await session.close();
+  }
+}
+
+describe("ZeRO-3 is real", function () {
+  this.timeout(120_000);
+  const mesh = makeMesh({ data: 16, model: 16 });
+  const params = new Map(gemma(nano16).params.map((p) => [p.name, sizeOf(p.dims) * 4]));
+
+  it("leaves on a worker, per chip, 1/256 of every matrix and of its moments, and 1/16 of what no rule splits over model", async () => {
+    const { held, workers } = await heldAfterInit(mesh, 3);
+    strictEqual(workers, 2);
+    const chipsPerWorker = meshSize(mesh) / workers;
+    for (const values of held)
+      for (const [name, whole] of params)
+        for (const slot of ["params", "adam_m", "adam_v"]) {
+          const bytes = must(values[`${slot}/${name}`], `${slot}/${name}`);
+          // A worker's block of model × half of data: norms are held once for the 16 chips of model that share them.
+          if (name.includes("norm")) strictEqual(bytes, whole / workers, name);
+          else strictEqual(bytes / chipsPerWorker, whole / meshSize(mesh), name);
+        }
+  });
+
+  it("and without ZeRO a worker holds them whole", async () => {
+    const { held } = await heldAfterInit(mesh, 0);
+    for (const values of held) for (const [name, whole] of params) ok(must(values[`adam_m/${name}`], name) === whole, name);
+  });
+});
