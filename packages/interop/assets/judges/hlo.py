@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""
+    python hlo.py whole.mlir|chip.mlir
+
+Compiles a text for virtual CPU devices and reads the optimized program of one device: its collectives, and XLA's memory plan.
+JSON on stdout: {"collectives": [{"op", "axes", "bytes", "name"}], "memory": {…bytes}}.
+
+XLA's CPU partitioner writes all-reduce + slice where a TPU reduce-scatters: such a pair is counted as a reduce_scatter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from surroundings import BYTES, Mesh, moved_bytes
+
+
+@dataclass(frozen=True)
+class Instruction:
+    name: str
+    shape: str
+    op: str
+    inner: str
+    """between the parentheses: operands, or the number of a parameter"""
+    operands: tuple[str, ...]
+    rest: str
+    """attributes, as text"""
+
+
+LINE = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = (\((?:[^()]|\([^()]*\))*\)|\S+) ([\w\-]+)\(")
+COLLECTIVES = {"all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute"}
+
+Computation = dict[str, Instruction]
+
+
+def parse(text: str) -> tuple[dict[str, Computation], str]:
+    """Computations by name, and the name of the entry."""
+    computations: dict[str, Computation] = {}
+    entry, current = "", {}
+    for line in text.splitlines():
+        head = re.match(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$", line)
+        if head:
+            current = computations.setdefault(head[2], {})
+            entry = head[2] if head[1] else entry
+            continue
+        found = LINE.match(line)
+        if not found:
+            continue
+        inner, rest = _parentheses(line[found.end() :])
+        current[found[1]] = Instruction(found[1], found[2], found[3], inner, tuple(re.findall(r"%([\w.\-]+)", inner)), rest)
+    return computations, entry
+
+
+def _parentheses(text: str) -> tuple[str, str]:
+    """What stands up to the closing parenthesis, and what follows it."""
+    depth = 1
+    for at, letter in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if depth == 0:
+            return text[:at], text[at + 1 :]
+    return text, ""
+
+
+def shape_bytes(shape: str) -> int:
+    """Of an array or a tuple of arrays."""
+    return sum(prod(int(size) for size in dims.split(",") if size) * BYTES[kind] for kind, dims in re.findall(r"(\w+)\[([\d,]*)\]", shape))
+
+
+def is_sliced(computations: dict[str, Computation], scope: Computation, name: str, members: int) -> bool:
+    """Whether all that is ever used of a value is this device's part of it."""
+    whole = shape_bytes(scope[name].shape)
+    uses = [user for user in scope.values() if name in user.operands]
+    for user in uses:
+        if user.op == "dynamic-slice" and shape_bytes(user.shape) * members == whole:
+            continue
+        if user.op in {"bitcast", "copy", "reshape", "transpose"} and is_sliced(computations, scope, user.name, members):
+            continue
+        if user.op in {"fusion", "call"} and _is_sliced_inside(computations, user, name, members):
+            continue
+        return False
+    return bool(uses)
+
+
+def _is_sliced_inside(computations: dict[str, Computation], user: Instruction, name: str, members: int) -> bool:
+    called = re.search(r"(?:calls|to_apply)=%?([\w.\-]+)", user.rest)
+    inner = computations[called[1]] if called else {}
+    wanted = {at for at, operand in enumerate(user.operands) if operand == name}
+    parameters = [value.name for value in inner.values() if value.op == "parameter" and int(value.inner) in wanted]
+    return bool(parameters) and all(is_sliced(computations, inner, parameter, members) for parameter in parameters)
+
+
+def groups_of(rest: str, devices: int) -> list[list[int]]:
+    """
+    `{{0,1},{2,3}}`, the iota form `[4,2]<=[2,4]T(1,0)`, or the mesh form `mesh['a'=2,'b'=4], device_ids=([4,2]T(1,0)) {'a','b':(1)2}`, where
+    device ids tell which device stands where in the mesh.
+    """
+    listed = re.search(r"(?:replica_groups|source_target_pairs)=\{((?:\{[\d,]*\},?)*)\}", rest)
+    if listed:
+        return [list(map(int, group.split(","))) for group in re.findall(r"\{([\d,]+)\}", listed[1])] or [list(range(devices))]
+    iota = re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", rest)
+    if iota:
+        sizes, shape, order = (list(map(int, part.split(","))) if part else None for part in iota.groups())
+        return regroup(shape, order or list(range(len(shape))), sizes[1])
+    named = re.search(r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\((.*?)\))? \{([^}]*)\}", rest)
+    assert named is not None, rest
+    groups = mesh_groups(re.findall(r"'(\w+)'=(\d+)", named[1]), re.findall(r"'(\w+)'(?::\((\d+)\)(\d+))?", named[3]))
+    if named[2] is None:
+        return groups
+    tiled = re.fullmatch(r"\[([\d,]+)\]T\(([\d,]+)\)", named[2])
+    numbers = lambda text: list(map(int, text.split(",")))  # noqa: E731
+    ids = regroup(numbers(tiled[1]), numbers(tiled[2]), devices)[0] if tiled else numbers(named[2])
+    return [[ids[at] for at in group] for group in groups]
+
+
+def mesh_groups(axes: list[tuple[str, str]], chosen: list[tuple[str, str, str]]) -> list[list[int]]:
+    """Axes are cut at the borders of the chosen parts; the chosen pieces, in their order, run within a group."""
+    pieces: list[tuple[str, int, int]] = []
+    for name, size in axes:
+        borders = {1, int(size)}
+        for _, before, width in (part for part in chosen if part[0] == name and part[1]):
+            borders |= {int(before), int(before) * int(width)}
+        cuts = sorted(borders)
+        pieces += [(name, start, end // start) for start, end in zip(cuts, cuts[1:])]
+    sizes = dict(axes)
+    within = [
+        at
+        for name, before, width in chosen
+        for at, (axis, start, length) in enumerate(pieces)
+        if axis == name and int(before or 1) <= start and start * length <= int(before or 1) * int(width or sizes[name])
+    ]
+    order = [at for at in range(len(pieces)) if at not in within] + within
+    return regroup([length for _, _, length in pieces], order, prod(pieces[at][2] for at in within))
+
+
+def regroup(shape: list[int], order: list[int], members: int) -> list[list[int]]:
+    """Device numbers over `shape`, transposed, in rows of `members`."""
+    numbers = [0]
+    strides = [prod(shape[at + 1 :]) for at in range(len(shape))]
+    for at in order:
+        numbers = [number + i * strides[at] for number in numbers for i in range(shape[at])]
+    return [numbers[start : start + members] for start in range(0, len(numbers), members)]
+
+
+def collectives(text: str, mesh: Mesh) -> list[dict]:
+    computations, _ = parse(text)
+    rows = []
+    for scope in computations.values():
+        for value in scope.values():
+            op = value.op.removesuffix("-start")
+            if op not in COLLECTIVES:
+                continue
+            kind = op.replace("-", "_")
+            groups = groups_of(value.rest, mesh.devices)
+            members = 1 if kind == "collective_permute" else len(groups[0])
+            operand = sum(shape_bytes(scope[name].shape) for name in value.operands)
+            if kind == "all_reduce" and members > 1 and is_sliced(computations, scope, value.name, members):
+                kind = "reduce_scatter"
+            result = operand * members if kind == "all_gather" else operand
+            axes = [] if kind == "collective_permute" else mesh.axes_of(groups)
+            found = re.search(r'op_name="([^"]*)"', value.rest)
+            rows.append({"op": kind, "axes": axes, "bytes": moved_bytes(kind, operand, result, members), "name": found[1] if found else value.name})
+    return rows
+
+
+def judge(text: str) -> dict:
+    mesh = Mesh.of_module(text)
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={mesh.devices} --xla_disable_hlo_passes=cpu-all-reduce-combiner".strip()
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import jax
+    from lapidary_xla.engine import compile_text
+
+    executable = compile_text(text, jax.devices()[: mesh.devices])
+    return {"collectives": collectives(executable.hlo(), mesh), "memory": executable.memory()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(judge(Path(sys.argv[1]).read_text())))
