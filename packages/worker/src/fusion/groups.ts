@@ -54,9 +54,15 @@ const predOps: ReadonlySet<OpName> = new Set<OpName>(["compare", "and"]);
 export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGroup[] {
   const groups: (FusionGroup | undefined)[] = [];
   const groupOf = new Map<NodeId, number>();
+  /** By node of no group: the groups that its ancestors lead to first. */
+  const reached: Set<number>[] = [];
+  /** By group: the groups that operands of its members lead to first. Read through `currentGroup`. */
+  const needs: Set<number>[] = [];
+  const mergedInto = new Map<number, number>();
   const nodeAt = (id: NodeId): PlanNode => must(plan.nodes[id], "node");
 
   for (const node of plan.nodes) {
+    reached[node.id] = new Set(node.inputs.flatMap((id) => [...groupsBehind(id)]));
     if (!isFusible(node, nodeAt)) continue;
     const asked = [...new Set(node.inputs.flatMap((id) => groupOf.get(id) ?? []))];
     let home: FusionGroup | undefined;
@@ -86,6 +92,7 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
     const group: FusionGroup = { id: groups.length, size: sizeOf(dims), columns: undefined, members: [], kinds: new Map(), cuts: [] };
     if (group.size < 2 || !accepts(group, node)) return undefined;
     groups.push(group);
+    needs.push(new Set());
     return group;
   }
 
@@ -148,6 +155,7 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
     group.kinds.set(node.id, kind);
     group.members.push(node.id);
     groupOf.set(node.id, group.id);
+    for (const id of node.inputs) if (!group.kinds.has(id)) for (const behind of groupsBehind(id)) needs[group.id]?.add(behind);
   }
 
   /** The union of two groups that a node joins, where they have one space and neither feeds the other through the outside. */
@@ -169,10 +177,12 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
     const entering = [...union.members.flatMap((id) => nodeAt(id).inputs), ...node.inputs].filter(
       (id) => !union.kinds.has(id) || union.kinds.get(id) === "late",
     );
-    if (reaches(entering, new Set([a.id, b.id]), union.members[0] ?? 0)) return undefined;
+    if (reaches(entering, new Set([a.id, b.id]))) return undefined;
     groups[b.id] = undefined;
     groups[a.id] = union;
     for (const id of b.members) groupOf.set(id, a.id);
+    mergedInto.set(b.id, a.id);
+    for (const id of needs[b.id] ?? []) needs[a.id]?.add(id);
     return union;
   }
 
@@ -180,29 +190,33 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
   function leadsBack(inputs: readonly NodeId[], group: FusionGroup): boolean {
     return reaches(
       inputs.filter((id) => !group.kinds.has(id) || group.kinds.get(id) === "late"),
-      new Set([group.id]),
-      group.members[0] ?? 0,
-    );
+      new Set([group.id]));
   }
 
-  /** Whether some node of the target groups is among the ancestors of `from` (a group is computed as a whole). */
-  function reaches(from: readonly NodeId[], targets: ReadonlySet<number>, first: NodeId): boolean {
-    const seenGroups = new Set<number>();
-    const seen = new Set<NodeId>();
-    const open = [...from];
-    for (let id = open.pop(); id !== undefined; id = open.pop()) {
+  /** Whether some of the target groups is among the ancestors of `from`: a group is computed as a whole, so that it needs what any member needs. */
+  function reaches(from: readonly NodeId[], targets: ReadonlySet<number>): boolean {
+    const seen = new Set<number>();
+    const open = from.flatMap((id) => [...groupsBehind(id)]);
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      const id = currentGroup(next);
+      if (targets.has(id)) return true;
       if (seen.has(id)) continue;
       seen.add(id);
-      const group = groupOf.get(id);
-      if (group !== undefined) {
-        if (targets.has(group)) return true;
-        if (seenGroups.has(group)) continue;
-        seenGroups.add(group);
-        const { members } = must(groups[group], "group");
-        if ((members.at(-1) ?? 0) >= first) for (const member of members) open.push(...nodeAt(member).inputs);
-      } else if (id >= first) open.push(...nodeAt(id).inputs);
+      open.push(...(needs[id] ?? []));
     }
     return false;
+  }
+
+  /** The group of a node, or those that it reaches through nodes of no group. */
+  function groupsBehind(id: NodeId): ReadonlySet<number> {
+    const own = groupOf.get(id);
+    return own === undefined ? must(reached[id], "groups behind a node") : new Set([own]);
+  }
+
+  function currentGroup(id: number): number {
+    let at = id;
+    for (let next = mergedInto.get(at); next !== undefined; next = mergedInto.get(at)) at = next;
+    return at;
   }
 
   /** Every member that the outside uses must be something that the pass can write: floats. */
