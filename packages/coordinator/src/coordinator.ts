@@ -61,6 +61,8 @@ export class Coordinator {
   readonly #log: Log;
   #token = "";
   readonly #pods = new Pods();
+  /** Jobs of runs that have no slice yet: each is looked at whenever chips become free. */
+  readonly #waiting = new Map<string, ResolvedJob>();
   /** Runs that have their slice, and how each is told to stop. */
   readonly #running = new Map<string, AbortController>();
   readonly #stack: { readonly what: string; readonly stop: () => Promise<void> | void }[] = [];
@@ -208,9 +210,12 @@ export class Coordinator {
     // Delivered again: it ended, though the queue did not hear of it.
     if (run.summary.finished_at !== undefined) return { run };
     try {
-      const job = jobOfRun(run, this.#options.root);
+      const job = this.#waiting.get(id) ?? jobOfRun(run, this.#options.root);
+      this.#waiting.set(id, job);
       const slice = this.#pods.place(id, sliceOf(job));
-      return slice === undefined ? undefined : { run, job, slice };
+      if (slice === undefined) return undefined;
+      this.#waiting.delete(id);
+      return { run, job, slice };
     } catch (error) {
       const failure = asJobError(run, error);
       this.#finish(run, "failed", failure);
@@ -259,6 +264,7 @@ export class Coordinator {
 
   #finish(run: Run, state: "done" | "failed" | "cancelled", error?: LapidaryError): void {
     if (error !== undefined) run.log("coordinator", `${error.code}: ${error.message}`);
+    this.#waiting.delete(run.id);
     run.finish(state, error?.toJSON());
     this.#log.info(`job ${state}`, { job: run.id, ...(error === undefined ? {} : { error: error.toJSON() }) });
     // A bug of ours: its trace is what helps.
@@ -309,11 +315,19 @@ export class Coordinator {
   async #cancel(run: Run): Promise<Cancelled> {
     const running = this.#running.get(run.id);
     if (running !== undefined) running.abort(cancelOf(run.id));
-    else if (run.summary.finished_at === undefined) {
-      const record = await must(this.#queue, "queue").cancel(run.identity.queue_id);
-      if (record.state === "cancelled") run.finish("cancelled");
-    }
+    else if (run.summary.finished_at === undefined && (await this.#leaveQueue(run))) this.#finish(run, "cancelled");
     return { id: run.id, state: run.state };
+  }
+
+  /** Whether a run that waited waits no more. */
+  async #leaveQueue(run: Run): Promise<boolean> {
+    try {
+      return (await must(this.#queue, "queue").cancel(run.identity.queue_id)).state === "cancelled";
+    } catch (error) {
+      // A queue that has forgotten the job will not start it either.
+      if (error instanceof LapidaryError && error.code === "LAP_JOB_UNKNOWN") return true;
+      throw error;
+    }
   }
 
   #detail(run: Run): JobDetail {

@@ -43,6 +43,13 @@ async function main(): Promise<ExitCode> {
         resolveAsked("asked");
       });
   });
+  const broken = new Promise<LapidaryError>((resolveBroken) => {
+    // A mistake of ours that nobody caught: end in good order, so that nothing is left running.
+    process.on("uncaughtException", (error) => {
+      log.error("a bug", { error: error.stack ?? String(error) });
+      resolveBroken(bug(error));
+    });
+  });
   const starting = Coordinator.start({
     home,
     root,
@@ -55,7 +62,7 @@ async function main(): Promise<ExitCode> {
   });
   try {
     const coordinator = await starting;
-    const reason = await Promise.race([asked, coordinator.stopWanted]);
+    const reason = await Promise.race([asked, broken, coordinator.stopWanted]);
     setTimeout(() => process.exit(ExitCode.other), patience_ms).unref();
     await coordinator.stop();
     if (reason === "asked") return ExitCode.done;
@@ -94,17 +101,15 @@ function wholeNumber(flag: string, text: string, least: number, most: number): n
   return text !== "" && Number.isInteger(value) && value >= least && value <= most ? value : usage(flag);
 }
 
+function bug(error: unknown): LapidaryError {
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return new LapidaryError({ code: "LAP_INTERNAL", message, remedy: "report it with .lapidary/logs/coordinator.log", cause: error });
+}
+
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    const told =
-      error instanceof LapidaryError
-        ? error
-        : new LapidaryError({
-            code: "LAP_INTERNAL",
-            message: error instanceof Error ? (error.stack ?? error.message) : String(error),
-            remedy: "report it with .lapidary/logs/coordinator.log",
-          });
+    const told = error instanceof LapidaryError ? error : bug(error);
     process.stderr.write(`${JSON.stringify(told)}\n`);
     process.exit(told.exit);
   },

@@ -59,10 +59,24 @@ export async function writeCheckpoint(options: WriteCheckpointOptions): Promise<
     await rename(draft, place);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
-    throw error;
+    throw asWriteError(place, error);
   }
   for (const { path } of (await listCheckpoints(directory)).slice(0, -keep)) await rm(path, { recursive: true, force: true });
   return place;
+}
+
+/** What the disk refuses is no mistake of ours. */
+function asWriteError(place: string, cause: unknown): unknown {
+  const { code, syscall } = cause as NodeJS.ErrnoException;
+  if (syscall === undefined) return cause;
+  return new LapidaryError({
+    code: "LAP_CHECKPOINT_WRITE",
+    message: `the checkpoint cannot be written: ${code ?? syscall}`,
+    place,
+    remedy: "free disk space, or check that the home directory can be written; earlier checkpoints are whole",
+    exit: ExitCode.jobFailed,
+    cause,
+  });
 }
 
 async function readAll(names: readonly string[], read: (name: string) => Promise<DeviceArray>): Promise<Map<string, ArrayData>> {

@@ -156,11 +156,18 @@ export class Run {
     this.#tell({ event: "metrics", data: row });
   }
 
-  /** A line of what the coordinator or a worker has to say. */
+  /** A line of what the coordinator or a worker has to say. One that the disk does not take is lost. */
   log(source: string, line: string): void {
     const time = this.#clock.now();
-    appendFileSync(join(this.directory, runFiles.logs, `${source.replaceAll(" ", "-")}.log`), `${new Date(time).toISOString()} ${line}\n`);
-    if (this.#logEvents++ < maxLogEvents) this.#tell({ event: "log", data: { time, source, line } });
+    try {
+      appendFileSync(
+        join(this.directory, runFiles.logs, `${source.replaceAll(" ", "-")}.log`),
+        `${new Date(time).toISOString()} ${line}\n`,
+      );
+      if (this.#logEvents++ < maxLogEvents) this.#tell({ event: "log", data: { time, source, line } });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    }
   }
 
   /** The end; what comes later is not heard any more. */

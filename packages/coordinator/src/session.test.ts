@@ -1,0 +1,100 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { trainTokenizer } from "@lapidary/data";
+import { f32Array, fromTensor, i32Array, toTensor, writeHfCheckpoint } from "@lapidary/interop";
+import { interpret } from "@lapidary/ir";
+import { type GemmaConfig, gemma } from "@lapidary/models";
+import { normalAt } from "@lapidary/std";
+import { parseMesh } from "@lapidary/topology";
+import { defaultRules, evalStep, greedy, paramName } from "@lapidary/training";
+import { checkpointFiles } from "./execution/checkpoints.js";
+import { openSampler } from "./sampler.js";
+import { openSession } from "./session.js";
+import { aliveOf } from "./testing/harness.js";
+
+const config: GemmaConfig = {
+  vocabSize: 300,
+  modelDim: 16,
+  layers: 1,
+  heads: 2,
+  kvHeads: 1,
+  headDim: 8,
+  mlpDim: 32,
+  contextLength: 16,
+  ropeTheta: 10_000,
+  normEps: 1e-6,
+};
+const model = gemma(config);
+const weights = new Map(
+  model.params.map(({ name, dims }, key) => {
+    const size = dims.reduce((a, b) => a * b, 1);
+    return [
+      name,
+      f32Array(
+        dims,
+        Float32Array.from({ length: size }, (_, i) => 0.2 * normalAt(key, i)),
+      ),
+    ] as const;
+  }),
+);
+
+describe("a session", function () {
+  this.timeout(60_000);
+
+  it("runs graphs on a mesh as the reference does on one chip, and leaves no process behind", async () => {
+    const mesh = parseMesh("data=2,model=2");
+    const graph = evalStep(model, { batch: 4, seq: 8 });
+    const tokens = i32Array(
+      [4, 8],
+      Array.from({ length: 32 }, (_, i) => (i * 37) % 300),
+    );
+    const inputs = new Map([
+      ...[...weights].map(([name, array]) => [paramName(name), array] as const),
+      ["tokens", tokens],
+      ["targets", tokens],
+      ["mask", f32Array([4, 8], new Float32Array(32).fill(1))],
+    ] as const);
+    const session = await openSession({ mesh, workers: 2, rules: defaultRules(mesh, model.params), zero: 3, environment: process.env });
+    const { pids } = session.gang;
+    try {
+      const got = await session.run("eval", graph, inputs);
+      const expected = interpret(graph, new Map([...inputs].map(([name, array]) => [name, toTensor(array)])));
+      for (const [name, tensor] of expected)
+        ok(Math.abs((got.get(name)?.data[0] ?? Number.NaN) - (fromTensor(tensor).data[0] ?? 0)) < 1e-3, name);
+      strictEqual(session.workers, 2);
+      ok(session.collectives("eval").some(({ op }) => op === "all_reduce"));
+    } finally {
+      await session.close();
+    }
+    deepStrictEqual(aliveOf(pids), []);
+  });
+});
+
+describe("a sampler", function () {
+  this.timeout(60_000);
+  const directory = mkdtempSync(join(tmpdir(), "lapidary-sampler-"));
+  after(() => rmSync(directory, { recursive: true, force: true }));
+
+  it("writes text with a checkpoint's weights: the same for the same seed, however long the row is", async () => {
+    await writeHfCheckpoint(directory, config, weights);
+    await rejects(openSampler({ checkpoint: directory, environment: process.env }), { code: "LAP_CHECKPOINT_TOKENIZER" });
+    const tokenizer = trainTokenizer(["a few words to learn a few pieces from"], { vocabSize: 300 });
+    writeFileSync(join(directory, checkpointFiles.tokenizer), JSON.stringify(tokenizer));
+
+    const texts: string[] = [];
+    for (const context of [undefined, 12]) {
+      const sampler = await openSampler({ checkpoint: directory, environment: process.env, ...(context === undefined ? {} : { context }) });
+      try {
+        let heard = "";
+        const text = await sampler.generate({ prompt: "a few", tokens: 4, sampling: greedy, seed: 1, onText: (part) => (heard += part) });
+        strictEqual(heard, text);
+        texts.push(text);
+      } finally {
+        await sampler.close();
+      }
+    }
+    strictEqual(texts[0], texts[1]);
+  });
+});
