@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
-import fc from "fast-check";
 import { compile, gradients } from "@lapidary/compiler";
 import { randomCase } from "@lapidary/compiler/testing";
 import { memoryPeers, type Peers } from "@lapidary/fabric";
-import { type Graph, GraphBuilder, type Tensor, interpret, parametersOf, sizeOf, tensorType } from "@lapidary/ir";
+import { type Graph, GraphBuilder, interpret, parametersOf, sizeOf, type Tensor, tensorType } from "@lapidary/ir";
 import { must, seededRandom, systemClock } from "@lapidary/std";
 import { type Mesh, makeMesh, makeWorkerGrid } from "@lapidary/topology";
+import fc from "fast-check";
 import { arrayOf, takeBlock, wholeFromBlocks } from "../blocks.js";
 import { type Device, openDevice } from "../device/device.js";
 import { scaledDifference, toArrayData, toTensor } from "../kernels/testing.js";
 import { chipwiseExecutor } from "./chipwise.js";
-import { type Executable, type Executor, type Held, disposeHeld } from "./executor.js";
+import { disposeHeld, type Executable, type Executor, type Held } from "./executor.js";
 import { type StackedProgram, stackedExecutor } from "./stacked.js";
 
 const whole = makeWorkerGrid;
@@ -121,6 +121,26 @@ describe("executors", () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  it("cut long rows of joined work anywhere, also across dims that the cut does not divide", async () => {
+    const g = new GraphBuilder("odd_dims");
+    const x = g.parameter("x", tensorType("f32", [4, 16, 384]));
+    const perRow = g.broadcastInDim(g.parameter("r", tensorType("f32", [4])), x.type.dims, [0]);
+    g.output("y", g.tanh(g.add(g.multiply(x, perRow), g.square(x))));
+    const mesh = makeMesh({ data: 1 });
+    const graph = g.finish();
+    const { chip } = compile(graph, { mesh, rules: {}, zero: { stage: 0, axes: [] } });
+    const numbers = (dims: readonly number[]): Tensor => ({
+      dtype: "f32",
+      dims,
+      data: Float64Array.from({ length: sizeOf(dims) }, (_, i) => Math.sin(i)),
+    });
+    const inputs = new Map([
+      ["x", numbers([4, 16, 384])],
+      ["r", numbers([4])],
+    ]);
+    expectSame(await runOn(stacked(mesh, 1), mesh, chip, inputs), interpret(graph, inputs), "dims 16·384 cut by 1024");
   });
 
   it("call as many kernels a step on 256 chips as on 4, stacked", async () => {

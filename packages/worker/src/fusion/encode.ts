@@ -230,7 +230,7 @@ function layoutOf(
   }
   const wanted = isRow ? [...outer] : [...outer, columns];
   const result: number[] = [];
-  let rest = strides.filter(({ size }) => size > 1);
+  let rest = joined(strides.filter(({ size }) => size > 1));
   for (const size of [...wanted].reverse()) {
     if (size === 1) {
       result.unshift(0);
@@ -256,6 +256,17 @@ function layoutOf(
   const inner = must(result.pop(), "inner");
   assert(inner === 0 || inner === 1 || columns === 1, "a row is contiguous or one number", held, dims, outer, columns);
   return { strides: result, inner: inner === 0 ? 0 : 1 };
+}
+
+/** Neighbours that are one run in memory, or both repeated, as one dim: a row may end anywhere in it, be the sizes 128, 384 and the row 1024. */
+function joined(dims: readonly { size: number; stride: number }[]): { size: number; stride: number }[] {
+  const runs: { size: number; stride: number }[] = [];
+  for (const { size, stride } of dims) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.stride === stride * size) runs[runs.length - 1] = { size: last.size * size, stride };
+    else runs.push({ size, stride });
+  }
+  return runs;
 }
 
 /** Sizes of the outer dims: between the cuts above a row. */
