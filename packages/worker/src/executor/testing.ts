@@ -24,11 +24,12 @@ export function hostProgramOf(graph: Graph): HostProgram {
   };
 }
 
-export function loadPlan(device: Device, graph: Graph, numerics: Numerics = "f32"): StackedProgram {
+/** @param fuse whether chains of memory-bound kernels are joined, where the device can */
+export function loadPlan(device: Device, graph: Graph, numerics: Numerics = "f32", fuse = true): StackedProgram {
   const program = hostProgramOf(graph);
   return loadHostProgram(
     program,
-    { device, mesh: program.mesh, grid: program.grid, worker: 0, peers: undefined, numerics, clock: systemClock },
+    { device, mesh: program.mesh, grid: program.grid, worker: 0, peers: undefined, numerics, clock: systemClock, fuse },
     portsOf(program.graph, program.mesh),
   );
 }
@@ -39,8 +40,9 @@ export async function runPlan(
   graph: Graph,
   inputs: ReadonlyMap<string, Tensor>,
   numerics: Numerics = "f32",
+  fuse = true,
 ): Promise<Map<string, Tensor>> {
-  const program = loadPlan(device, graph, numerics);
+  const program = loadPlan(device, graph, numerics, fuse);
   const { mesh, grid } = hostProgramOf(graph);
   const executor = stackedExecutor({ device, mesh, grid, worker: 0, peers: undefined, numerics, clock: systemClock });
   const held = program.parameters.map(({ name, type, sharding }) =>

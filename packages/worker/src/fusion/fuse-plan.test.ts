@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { gradients } from "@lapidary/compiler";
+import { randomCase } from "@lapidary/compiler/testing";
+import { type Graph, GraphBuilder, type Tensor, type Value, interpret, parametersOf, tensorType } from "@lapidary/ir";
+import { must, seededRandom } from "@lapidary/std";
+import { type Device, openDevice } from "../device/device.js";
+import { loadPlan, runPlan } from "../executor/testing.js";
+import { randomInputsOf, scaledDifference } from "../kernels/testing.js";
+
+/** A random graph with the gradients of its loss. */
+function withGradients(graph: Graph): Graph {
+  const g = new GraphBuilder("step");
+  for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
+  for (const { name, value } of graph.outputs) g.output(name, g.get(value));
+  const loss = g.get(must(graph.outputs.find(({ name }) => name === "loss"), "loss").value);
+  const parameters = parametersOf(graph).map(({ id }) => g.get(id));
+  gradients(g, loss, parameters).forEach((grad, k) => g.output(`grad.${parameters[k]?.name ?? k}`, grad));
+  return g.finish();
+}
+
+describe("fused plans", () => {
+  let device: Device;
+  before(async () => {
+    device = await openDevice();
+  });
+
+  function expectSame(actual: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<string, Tensor>, tolerance: number, what: string): void {
+    for (const [name, want] of expected) {
+      const d = scaledDifference(must(actual.get(name), name), want);
+      assert.ok(d <= tolerance, `${what}: ${name} differs by ${d}`);
+    }
+  }
+
+  it("mean what unfused plans mean: random programs with their gradients", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: 1_000_000 }), async (seed) => {
+        const { graph, inputs } = randomCase(seed, 24);
+        const step = withGradients(graph);
+        const fused = await runPlan(device, step, inputs, "f32", true);
+        expectSame(fused, await runPlan(device, step, inputs, "f32", false), 1e-5, "unfused");
+        expectSame(fused, interpret(step, inputs), 2e-4, "interpreter");
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  /** Counts what is called. */
+  function kindsOf(graph: Graph): { fused: number; others: string[] } {
+    const program = loadPlan(device, graph);
+    const steps = program.profile();
+    program.dispose();
+    return { fused: steps.filter(({ kind }) => kind === "fused").length, others: steps.filter(({ kind }) => kind !== "fused").map(({ node }) => node.op) };
+  }
+
+  async function expectOneCall(build: (g: GraphBuilder) => Value): Promise<void> {
+    const g = new GraphBuilder("case");
+    g.output("y", build(g));
+    const graph = g.finish();
+    const inputs = randomInputsOf(seededRandom(7), graph);
+    expectSame(await runPlan(device, graph, inputs), interpret(graph, inputs), 1e-5, "interpreter");
+    if (device.fused !== undefined) assert.deepEqual(kindsOf(graph), { fused: 1, others: [] });
+  }
+  const f = (...dims: number[]) => tensorType("f32", dims);
+
+  it("take a normalised row in one call", () =>
+    expectOneCall((g) => {
+      const x = g.parameter("x", f(6, 40));
+      const mean = g.scale(g.reduce(g.square(x), [1], "sum"), 1 / 40);
+      const scaled = g.multiply(x, g.broadcastInDim(g.rsqrt(g.offset(mean, 1e-6)), [6, 40], [0]));
+      return g.multiply(scaled, g.broadcastInDim(g.parameter("w", f(40)), [6, 40], [1]));
+    }));
+
+  it("take a masked softmax in one call", () =>
+    expectOneCall((g) => {
+      const dims = [2, 3, 8, 8];
+      const x = g.parameter("x", f(...dims));
+      const [row, column] = [g.iota(tensorType("i32", [8, 8]), 0), g.iota(tensorType("i32", [8, 8]), 1)];
+      const mask = g.broadcastInDim(g.compare(column, row, "LE"), dims, [2, 3]);
+      const masked = g.select(mask, x, g.splat(-1e30, f(...dims)));
+      const top = g.reduce(masked, [3], "max");
+      const e = g.exponential(g.subtract(masked, g.broadcastInDim(top, dims, [0, 1, 2])));
+      return g.divide(e, g.broadcastInDim(g.reduce(e, [3], "sum"), dims, [0, 1, 2]));
+    }));
+
+  it("take an optimizer's update in one call, with all its results", async () => {
+    const g = new GraphBuilder("case");
+    const [p, m, v, grad] = ["p", "m", "v", "grad"].map((name) => g.parameter(name, f(12, 20))) as [Value, Value, Value, Value];
+    const clip = g.broadcastInDim(g.parameter("clip", f()), [12, 20], []);
+    const clipped = g.multiply(grad, clip);
+    const m2 = g.add(g.scale(m, 0.9), g.scale(clipped, 0.1));
+    const v2 = g.add(g.scale(g.square(v), 0.95), g.scale(g.square(clipped), 0.05));
+    g.output("p", g.subtract(p, g.scale(g.divide(m2, g.offset(g.sqrt(v2), 1e-2)), 1e-3)));
+    g.output("m", m2);
+    g.output("v", v2);
+    const graph = g.finish();
+    const inputs = randomInputsOf(seededRandom(3), graph);
+    expectSame(await runPlan(device, graph, inputs), interpret(graph, inputs), 1e-5, "interpreter");
+    if (device.fused !== undefined) assert.deepEqual(kindsOf(graph), { fused: 1, others: [] });
+  });
+
+  it("leave apart what a product lies between", async () => {
+    const g = new GraphBuilder("case");
+    const [x, w] = [g.parameter("x", f(6, 6)), g.parameter("w", f(6, 6))];
+    const a = g.scale(g.tanh(x), 2);
+    const b = g.dotGeneral(a, w, [], [[1, 0]]);
+    g.output("y", g.add(g.tanh(b), a));
+    const graph = g.finish();
+    const inputs = randomInputsOf(seededRandom(5), graph);
+    expectSame(await runPlan(device, graph, inputs), interpret(graph, inputs), 1e-5, "interpreter");
+    if (device.fused !== undefined) assert.deepEqual(kindsOf(graph), { fused: 2, others: ["dot_general"] });
+  });
+});

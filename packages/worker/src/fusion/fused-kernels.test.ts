@@ -1,0 +1,255 @@
+import assert from "node:assert/strict";
+import { type CompareDirection, type Graph, GraphBuilder, type Tensor, type Value, interpret, tensor, tensorType } from "@lapidary/ir";
+import { must, seededRandom } from "@lapidary/std";
+import { type Device, openDevice } from "../device/device.js";
+import { loadPlan, runPlan } from "../executor/testing.js";
+import { difference } from "../kernels/testing.js";
+
+const f = (...dims: number[]) => tensorType("f32", dims);
+const i = (...dims: number[]) => tensorType("i32", dims);
+
+/** Rows shorter than a vector, as long, longer, of several, with what does not fill one, and longer than the row that a program is cut into. */
+const columnChoices = [1, 2, 5, 16, 17, 31, 64, 100, 257, 1030];
+
+/** A graph with the output `y`. Whatever an op is tried with is negated behind it: a lone op is not fused. */
+function graphOf(build: (g: GraphBuilder) => Value): Graph {
+  const g = new GraphBuilder("case");
+  const built = build(g);
+  g.output("y", g.negate(built));
+  return g.finish();
+}
+
+/** Numbers near 1 of both signs, exactly those of f32. */
+const numbers = (seed: number, dims: readonly number[]): Tensor => {
+  const random = seededRandom(seed);
+  return tensor("f32", dims, Float64Array.from({ length: dims.reduce((n, size) => n * size, 1) }, () => Math.fround((random.next() - 0.5) * 4)));
+};
+const integers = (seed: number, dims: readonly number[], below = 3): Tensor => {
+  const random = seededRandom(seed);
+  return tensor("i32", dims, Float64Array.from({ length: dims.reduce((n, size) => n * size, 1) }, () => random.integer(below)));
+};
+
+describe("fused kernels", () => {
+  let device: Device;
+  before(async () => {
+    device = await openDevice();
+  });
+
+  /** Runs a graph with its kernels fused and compares with the interpreter; tells the result. */
+  async function expectAsInterpreted(graph: Graph, inputs: ReadonlyMap<string, Tensor>, tolerance: number): Promise<Tensor> {
+    const program = loadPlan(device, graph);
+    const fused = program.profile().filter(({ kind }) => kind === "fused").length;
+    program.dispose();
+    if (device.fused !== undefined) assert.ok(fused > 0, "the op under test is fused");
+    const results = await runPlan(device, graph, inputs);
+    const expected = interpret(graph, inputs);
+    for (const [name, want] of expected) {
+      const d = difference(must(results.get(name), name), want);
+      assert.ok(d <= tolerance, `${name} differs by ${d}`);
+    }
+    return must(results.get("y"), "y");
+  }
+
+  const unary = ["negate", "exponential", "tanh", "cosine", "sine", "abs"] as const;
+  for (const name of unary)
+    it(`computes ${name} as the interpreter does, whatever the length of a row`, async () => {
+      for (const columns of columnChoices)
+        await expectAsInterpreted(
+          graphOf((g) => g[name](g.parameter("x", f(3, columns)))),
+          new Map([["x", numbers(columns, [3, columns])]]),
+          1e-6,
+        );
+    });
+
+  for (const name of ["log", "sqrt", "rsqrt"] as const)
+    it(`computes ${name} as the interpreter does`, async () => {
+      for (const columns of columnChoices)
+        await expectAsInterpreted(
+          graphOf((g) => g[name](g.offset(g.abs(g.parameter("x", f(3, columns))), 0.25))),
+          new Map([["x", numbers(columns, [3, columns])]]),
+          1e-6,
+        );
+    });
+
+  for (const name of ["add", "subtract", "multiply", "divide", "maximum", "minimum"] as const)
+    it(`computes ${name} of rows and rows, rows and one number a row, a row for all, and constants`, async () => {
+      for (const columns of columnChoices) {
+        const inputs = new Map([
+          ["x", numbers(columns, [3, columns])],
+          ["y", numbers(columns + 1, [3, columns])],
+          ["row", numbers(columns + 2, [columns])],
+          ["column", numbers(columns + 3, [3])],
+        ]);
+        const away = (g: GraphBuilder, value: Value): Value => (name === "divide" ? g.offset(g.abs(value), 0.5) : value);
+        const operand = (g: GraphBuilder, which: string): Value =>
+          which === "y"
+            ? g.parameter("y", f(3, columns))
+            : which === "row"
+              ? g.broadcastInDim(g.parameter("row", f(columns)), [3, columns], [1])
+              : which === "column"
+                ? g.broadcastInDim(g.parameter("column", f(3)), [3, columns], [0])
+                : g.splat(1.25, f(3, columns));
+        for (const which of ["y", "row", "column", "constant"])
+          for (const swapped of [false, true])
+            await expectAsInterpreted(
+              graphOf((g) => {
+                const [x, y] = [g.parameter("x", f(3, columns)), operand(g, which)];
+                return swapped ? g[name](y, away(g, x)) : g[name](x, away(g, y));
+              }),
+              inputs,
+              1e-6,
+            );
+      }
+    });
+
+  for (const direction of ["EQ", "NE", "LT", "LE", "GT", "GE"] as const satisfies readonly CompareDirection[])
+    it(`compares ${direction}, floats and integers, and selects by it`, async () => {
+      for (const columns of columnChoices) {
+        const dims = [3, columns];
+        await expectAsInterpreted(
+          graphOf((g) => {
+            const [x, y] = [g.parameter("x", f(...dims)), g.parameter("y", f(...dims))];
+            return g.select(g.compare(x, y, direction), x, g.scale(y, 3));
+          }),
+          new Map([
+            ["x", tensor("f32", dims, integers(1, dims).data)],
+            ["y", tensor("f32", dims, integers(2, dims).data)],
+          ]),
+          0,
+        );
+        await expectAsInterpreted(
+          graphOf((g) => {
+            const [a, b] = [g.parameter("a", i(3)), g.parameter("b", i(columns))];
+            const [x, y] = [g.parameter("x", f(...dims)), g.splat(0.5, f(...dims))];
+            return g.select(g.compare(g.broadcastInDim(a, dims, [0]), g.broadcastInDim(b, dims, [1]), direction), x, y);
+          }),
+          new Map([
+            ["a", integers(3, [3])],
+            ["b", integers(4, [columns])],
+            ["x", numbers(5, dims)],
+          ]),
+          0,
+        );
+      }
+    });
+
+  it("joins predicates and makes numbers of them", async () => {
+    for (const columns of columnChoices) {
+      const dims = [2, columns];
+      await expectAsInterpreted(
+        graphOf((g) => {
+          const [x, y, p] = [g.parameter("x", f(...dims)), g.parameter("y", f(...dims)), g.parameter("p", tensorType("pred", dims))];
+          return g.multiply(g.convert(g.and(g.compare(x, y, "LT"), p), "f32"), x);
+        }),
+        new Map([
+          ["x", numbers(1, dims)],
+          ["y", numbers(2, dims)],
+          ["p", tensor("pred", dims, integers(3, dims, 2).data)],
+        ]),
+        0,
+      );
+    }
+  });
+
+  for (const kind of ["sum", "max", "min"] as const) {
+    it(`reduces (${kind}) along rows, and goes on with what it found`, async () => {
+      for (const columns of columnChoices)
+        await expectAsInterpreted(
+          graphOf((g) => {
+            const x = g.parameter("x", f(4, columns));
+            const found = g.reduce(g.scale(x, 0.5), [1], kind);
+            return g.subtract(x, g.broadcastInDim(g.scale(found, 0.25), [4, columns], [0]));
+          }),
+          new Map([["x", numbers(columns, [4, columns])]]),
+          1e-5,
+        );
+    });
+
+    it(`reduces (${kind}) over rows, over everything, and over what rows gave`, async () => {
+      for (const columns of columnChoices)
+        for (const dims of [[0], [0, 1]])
+          await expectAsInterpreted(
+            graphOf((g) => g.reduce(g.abs(g.parameter("x", f(7, columns))), dims, kind)),
+            new Map([["x", numbers(columns, [7, columns])]]),
+            1e-5,
+          );
+      await expectAsInterpreted(
+        graphOf((g) => g.reduce(g.reduce(g.abs(g.parameter("x", f(7, 33))), [1], kind), [0], kind)),
+        new Map([["x", numbers(1, [7, 33])]]),
+        1e-5,
+      );
+    });
+
+    it(`reduces (${kind}) over dims in the middle`, async () => {
+      for (const dims of [
+        [3, 5, 17],
+        [2, 4, 64],
+        [2, 3, 1],
+        [2, 5, 2, 3],
+      ])
+        await expectAsInterpreted(
+          graphOf((g) => g.reduce(g.multiply(g.parameter("x", f(...dims)), g.parameter("y", f(...dims))), [1], kind)),
+          new Map([
+            ["x", numbers(1, dims)],
+            ["y", numbers(2, dims)],
+          ]),
+          1e-5,
+        );
+    });
+  }
+
+  it("sums a long row about as exactly as one can in f32", async () => {
+    const columns = 100_000;
+    const x = tensor("f32", [1, columns], Float64Array.from({ length: columns }, (_, k) => Math.fround(1 + (k % 7) * 1e-3)));
+    await expectAsInterpreted(
+      graphOf((g) => g.reduce(g.abs(g.parameter("x", f(1, columns))), [1], "sum")),
+      new Map([["x", x]]),
+      3e-7,
+    );
+  });
+
+  it("gives exp within 3 units in the last place, and no number where there is none", async () => {
+    const x = Float64Array.from({ length: 40_000 }, (_, k) => Math.fround(-87.3 + (k / 40_000) * 176));
+    const y = await runOne("exponential", x);
+    x.forEach((at, k) => {
+      const want = Math.exp(at);
+      if (want > 3.4028234e38) return assert.equal(y[k], Infinity, `exp(${at})`);
+      assert.ok(Math.abs((y[k] ?? NaN) - want) <= 3 * 2 ** -23 * want, `exp(${at}) = ${y[k]}, not ${want}`);
+    });
+  });
+
+  it("gives tanh within 4 units in the last place, and never more than 1", async () => {
+    const x = Float64Array.from({ length: 40_000 }, (_, k) => Math.fround(-12 + (k / 40_000) * 24));
+    const y = await runOne("tanh", x);
+    x.forEach((at, k) => {
+      const want = Math.tanh(at);
+      assert.ok(Math.abs((y[k] ?? NaN) - want) <= 4 * 2 ** -23 * Math.abs(want) && Math.abs(y[k] ?? NaN) <= 1, `tanh(${at}) = ${y[k]}, not ${want}`);
+    });
+  });
+
+  it("carries NaN and infinities as the interpreter does", async () => {
+    const odd = [NaN, Infinity, -Infinity, 0, 1, -1, 88.8, -88.8, 3e38, 1e-40];
+    const at = (g: GraphBuilder, name: string): Value => g.parameter(name, f(odd.length, odd.length));
+    const grid = (pick: (r: number, c: number) => number): Tensor =>
+      tensor("f32", [odd.length, odd.length], Float64Array.from({ length: odd.length ** 2 }, (_, k) => Math.fround(pick(Math.floor(k / odd.length), k % odd.length))));
+    const inputs = new Map([
+      ["x", grid((r) => odd[r] ?? 0)],
+      ["y", grid((_, c) => odd[c] ?? 0)],
+    ]);
+    for (const name of ["add", "subtract", "multiply", "maximum", "minimum"] as const)
+      await expectAsInterpreted(graphOf((g) => g[name](at(g, "x"), at(g, "y"))), inputs, 1e-6);
+    for (const name of ["negate", "exponential", "tanh", "abs"] as const)
+      await expectAsInterpreted(graphOf((g) => g[name](at(g, "x"))), inputs, 1e-6);
+    for (const direction of ["EQ", "NE", "LT", "GE"] as const)
+      await expectAsInterpreted(graphOf((g) => g.select(g.compare(at(g, "x"), at(g, "y"), direction), at(g, "x"), at(g, "y"))), inputs, 1e-6);
+    for (const kind of ["sum", "max", "min"] as const)
+      for (const dims of [[1], [0], [0, 1]])
+        await expectAsInterpreted(graphOf((g) => g.reduce(g.abs(at(g, "x")), dims, kind)), inputs, 1e-6);
+  });
+
+  async function runOne(name: "exponential" | "tanh", x: Float64Array): Promise<Float64Array> {
+    const graph = graphOf((g) => g[name](g.parameter("x", f(x.length))));
+    const y = must((await runPlan(device, graph, new Map([["x", tensor("f32", [x.length], x)]]))).get("y"), "y");
+    return Float64Array.from(y.data, (value) => -value);
+  }
+});
