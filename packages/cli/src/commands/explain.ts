@@ -1,4 +1,13 @@
-import { type Program, type ProgramDifference, type StageName, diffPrograms, explainCollectives, type ExplainedValue, explainValue, printSchedule } from "@lapidary/compiler";
+import {
+  type Program,
+  type ProgramDifference,
+  type StageName,
+  diffPrograms,
+  explainCollectives,
+  type ExplainedValue,
+  explainValue,
+  printSchedule,
+} from "@lapidary/compiler";
 import { type Graph, printGraph } from "@lapidary/ir";
 import { ExitCode, LapidaryError, formatBytes, must, suggest, textTable } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
@@ -31,9 +40,12 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   if (request.stage !== undefined) return printStage(context, job, request.stage);
   const program = compileJob(job);
   if (request.diff !== undefined) {
-    const other = compileJob(readJob(context, request.diff, overrides));
+    // The overrides belong to the job they stand behind.
+    const other = compileJob(readJob(context, request.diff, []));
     const difference = diffPrograms(program, other);
-    console.result({ a: request.job, b: request.diff, ...difference }, () => differenceText(difference, request.job, must(request.diff, "other job"), console.paint));
+    console.result({ a: request.job, b: request.diff, ...difference }, () =>
+      differenceText(difference, request.job, must(request.diff, "other job"), console.paint),
+    );
     return ExitCode.done;
   }
   const [name] = names;
@@ -43,7 +55,10 @@ export async function explain(context: Context, request: ExplainRequest): Promis
     return ExitCode.done;
   }
   const collectives = explainCollectives(program);
-  console.result({ job: job.name, chips: job.chips, mesh: Object.fromEntries(job.mesh.map((axis) => [axis.name, axis.size])), collectives }, () => collectivesText(program, job, collectives, console.paint));
+  console.result(
+    { job: job.name, chips: job.chips, mesh: Object.fromEntries(job.mesh.map((axis) => [axis.name, axis.size])), collectives },
+    () => collectivesText(program, job, collectives, console.paint),
+  );
   return ExitCode.done;
 }
 
@@ -58,7 +73,8 @@ function printStage({ console }: Context, job: ResolvedJob, stage: string): Exit
   }
   const graphs = new Map<StageName, Graph>();
   const program = compileJob(job, { report: (name, graph) => graphs.set(name, graph) });
-  const text = stage === "schedule" ? printSchedule(program.chip, program.schedule) : printGraph(must(graphs.get(stage as StageName), stage));
+  const text =
+    stage === "schedule" ? printSchedule(program.chip, program.schedule) : printGraph(must(graphs.get(stage as StageName), stage));
   console.result({ stage, text }, () => text);
   return ExitCode.done;
 }
@@ -74,30 +90,68 @@ function collectivesText(program: Program, job: ResolvedJob, collectives: Return
     "",
     ...(lines.length === 0 ? ["nothing: this program needs no collective"] : lines),
     "",
-    paint.dim(`${program.propagated.conflicts.length} claims of an axis lost to another; \`lapidary explain JOB NAME\` tells them for a value, such as ${exampleName(program)}`),
+    paint.dim(
+      `${program.propagated.conflicts.length} claims of an axis lost to another; \`lapidary explain JOB NAME\` tells them for a value, such as ${exampleName(program)}`,
+    ),
   ].join("\n");
 }
 
-const exampleName = (program: Program): string => program.global.values.find((v) => v.op === "parameter" && v.role === "param" && v.type.dims.length > 1)?.name ?? "loss";
+const exampleName = (program: Program): string =>
+  program.global.values.find((v) => v.op === "parameter" && v.role === "param" && v.type.dims.length > 1)?.name ?? "loss";
 
 function valueText(value: ExplainedValue, paint: Paint): string {
-  const dims = value.dims.map((dim, d) => [`  ${d}`, String(dim.size), dim.logical_axis ?? "-", dim.axes.join("+") || "whole", dim.decided_by.join(" ← ")]);
+  const dims = value.dims.map((dim, d) => [
+    `  ${d}`,
+    String(dim.size),
+    dim.logical_axis ?? "-",
+    dim.axes.join("+") || "whole",
+    dim.decided_by.join(" ← "),
+  ]);
   const section = (title: string, lines: readonly string[]): string[] => (lines.length === 0 ? [] : ["", paint.bold(title), ...lines]);
   return [
     `${paint.bold(value.name)}  ${value.type}  ${value.sharding}  ${formatBytes(value.bytes_per_chip)} a chip`,
-    ...section("Dims", value.dims.length === 0 ? [] : [textTable([{ title: "  dim" }, { title: "size", align: "right" }, { title: "means" }, { title: "split over" }, { title: "decided by" }], dims)]),
+    ...section(
+      "Dims",
+      value.dims.length === 0
+        ? []
+        : [
+            textTable(
+              [{ title: "  dim" }, { title: "size", align: "right" }, { title: "means" }, { title: "split over" }, { title: "decided by" }],
+              dims,
+            ),
+          ],
+    ),
     ...section("Which shard each chip of a pod holds", [value.layout]),
     ...section(
       "In the program of a chip",
-      value.versions.flatMap((v) => [`  ${v.op} ${v.type} ${v.sharding}${v.bytes_moved_per_chip > 0 ? `  ${formatBytes(v.bytes_moved_per_chip)} a chip` : ""}`, ...(v.why === "" ? [] : [`      ${v.why}`])]),
+      value.versions.flatMap((v) => [
+        `  ${v.op} ${v.type} ${v.sharding}${v.bytes_moved_per_chip > 0 ? `  ${formatBytes(v.bytes_moved_per_chip)} a chip` : ""}`,
+        ...(v.why === "" ? [] : [`      ${v.why}`]),
+      ]),
     ),
-    ...section("Claims that lost", value.conflicts.map((text) => `  ${text}`)),
-    ...section("What else was possible", [
-      textTable(
-        [{ title: "  sharding" }, { title: "a chip holds", align: "right" }, { title: "one gather moves", align: "right" }, { title: "" }],
-        value.alternatives.map((a) => [`  ${a.sharding}`, formatBytes(a.bytes_per_chip), formatBytes(a.gather_bytes_per_chip), a.chosen ? "chosen" : ""]),
-      ),
-    ].slice(0, value.alternatives.length)),
+    ...section(
+      "Claims that lost",
+      value.conflicts.map((text) => `  ${text}`),
+    ),
+    ...section(
+      "What else was possible",
+      [
+        textTable(
+          [
+            { title: "  sharding" },
+            { title: "a chip holds", align: "right" },
+            { title: "one gather moves", align: "right" },
+            { title: "" },
+          ],
+          value.alternatives.map((a) => [
+            `  ${a.sharding}`,
+            formatBytes(a.bytes_per_chip),
+            formatBytes(a.gather_bytes_per_chip),
+            a.chosen ? "chosen" : "",
+          ]),
+        ),
+      ].slice(0, value.alternatives.length),
+    ),
   ].join("\n");
 }
 
@@ -105,11 +159,25 @@ function differenceText({ shardings, collectives }: ProgramDifference, a: string
   return [
     paint.bold(`Collectives of A (${a}) and B (${b})`),
     textTable(
-      [{ title: "op" }, { title: "axis" }, { title: "A", align: "right" }, { title: "B", align: "right" }, { title: "bytes per chip A", align: "right" }, { title: "B", align: "right" }],
+      [
+        { title: "op" },
+        { title: "axis" },
+        { title: "A", align: "right" },
+        { title: "B", align: "right" },
+        { title: "bytes per chip A", align: "right" },
+        { title: "B", align: "right" },
+      ],
       collectives.map((c) => [c.op, c.axis, String(c.count_a), String(c.count_b), formatBytes(c.bytes_a), formatBytes(c.bytes_b)]),
     ),
     "",
     shardings.length === 0 ? "All shardings are equal." : paint.bold(`${shardings.length} shardings differ`),
-    ...(shardings.length === 0 ? [] : [textTable([{ title: "value" }, { title: "A" }, { title: "B" }], shardings.map((s) => [s.name, s.a, s.b]))]),
+    ...(shardings.length === 0
+      ? []
+      : [
+          textTable(
+            [{ title: "value" }, { title: "A" }, { title: "B" }],
+            shardings.map((s) => [s.name, s.a, s.b]),
+          ),
+        ]),
   ].join("\n");
 }
