@@ -51,7 +51,8 @@ export function gemmaParams(config: GemmaConfig): ParamSpec[] {
   const [heads, kvHeads] = [`heads/${H}`, `kv_heads/${K}`];
   const norm = (name: string): ParamSpec => ({ name, dims: [D], logicalAxes: ["norm"], init: { kind: "zeros" } });
   return [
-    { name: embedding, dims: [V, D], logicalAxes: ["vocab", "embed"], init: fanIn(D) },
+    // Tied: at half the scale of the others the first logits are nearly even, and what goes into the blocks is not yet drowned by the token itself.
+    { name: embedding, dims: [V, D], logicalAxes: ["vocab", "embed"], init: { kind: "normal", scale: 0.5 / Math.sqrt(D) } },
     ...Array.from({ length: layers }, (_, i): ParamSpec[] => {
       const at = (name: string): string => `model.layers.${i}.${name}.weight`;
       return [
