@@ -31,14 +31,63 @@ describe("a mistake in a job is told before anything is started", () => {
   after(() => home.clear());
 
   const cases: readonly (Told & { readonly what: string; readonly change: readonly [string, string] })[] = [
-    { what: "an unknown key", change: ["zero: 3", "zeros: 3"], exit: 2, code: "LAP_CONFIG_UNKNOWN_KEY", place: "tiny.yaml:5", remedy: /did you mean "zero"\?/ },
-    { what: "a key in the wrong place", change: ["zero: 3", "batch: 3"], exit: 2, code: "LAP_CONFIG_UNKNOWN_KEY", place: "tiny.yaml:5", remedy: /did you mean "train\.batch"\?/ },
-    { what: "a value of the wrong type", change: ["steps: 20", "steps: many"], exit: 2, code: "LAP_CONFIG_VALUE", place: "tiny.yaml:6", remedy: /train\.steps/ },
-    { what: "a learning rate that is no number", change: ["lr: 0.001", "lr: .nan"], exit: 2, code: "LAP_CONFIG_VALUE", place: "tiny.yaml:6", remedy: /lr/ },
+    {
+      what: "an unknown key",
+      change: ["zero: 3", "zeros: 3"],
+      exit: 2,
+      code: "LAP_CONFIG_UNKNOWN_KEY",
+      place: "tiny.yaml:5",
+      remedy: /did you mean "zero"\?/,
+    },
+    {
+      what: "a key in the wrong place",
+      change: ["zero: 3", "batch: 3"],
+      exit: 2,
+      code: "LAP_CONFIG_UNKNOWN_KEY",
+      place: "tiny.yaml:5",
+      remedy: /did you mean "train\.batch"\?/,
+    },
+    {
+      what: "a value of the wrong type",
+      change: ["steps: 20", "steps: many"],
+      exit: 2,
+      code: "LAP_CONFIG_VALUE",
+      place: "tiny.yaml:6",
+      remedy: /train\.steps/,
+    },
+    {
+      what: "a learning rate that is no number",
+      change: ["lr: 0.001", "lr: .nan"],
+      exit: 2,
+      code: "LAP_CONFIG_VALUE",
+      place: "tiny.yaml:6",
+      remedy: /lr/,
+    },
     { what: "what is not YAML", change: ["zero: 3", "zero: [3"], exit: 2, code: "LAP_CONFIG_YAML", place: "tiny.yaml", remedy: /syntax/ },
-    { what: "a mesh that does not fill its slice", change: ["model: 2 }", "model: 4 }"], exit: 4, code: "LAP_MESH_DOES_NOT_FILL", place: "tiny.yaml:4", remedy: /product is 4, such as data=1,model=4/ },
-    { what: "a batch that an axis does not divide", change: ["batch: 4", "batch: 5"], exit: 4, code: "LAP_MESH_INDIVISIBLE", place: "tiny.yaml:6", remedy: /4 or 6/ },
-    { what: "a slice larger than its pod", change: ["zero: 3", "slice: 4x2"], exit: 4, code: "LAP_SLICE_TOO_LARGE", place: "tiny.yaml:5", remedy: /within 2x2/ },
+    {
+      what: "a mesh that does not fill its slice",
+      change: ["model: 2 }", "model: 4 }"],
+      exit: 4,
+      code: "LAP_MESH_DOES_NOT_FILL",
+      place: "tiny.yaml:4",
+      remedy: /product is 4, such as data=1,model=4/,
+    },
+    {
+      what: "a batch that an axis does not divide",
+      change: ["batch: 4", "batch: 5"],
+      exit: 4,
+      code: "LAP_MESH_INDIVISIBLE",
+      place: "tiny.yaml:6",
+      remedy: /4 or 6/,
+    },
+    {
+      what: "a slice larger than its pod",
+      change: ["zero: 3", "slice: 4x2"],
+      exit: 4,
+      code: "LAP_SLICE_TOO_LARGE",
+      place: "tiny.yaml:5",
+      remedy: /within 2x2/,
+    },
   ];
   for (const { what, change, ...told } of cases)
     it(`${what}: ${told.code}, exit code ${told.exit}`, async () => {
@@ -50,13 +99,33 @@ describe("a mistake in a job is told before anything is started", () => {
     });
 
   it("a job file that is not there, an override that is none", async () => {
-    assertTold(await home.run("launch", "nothing.yaml", "--json"), { exit: 2, code: "LAP_JOB_FILE", place: "nothing.yaml", remedy: /name a job file/ });
-    assertTold(await home.run("launch", home.job, "train.stepps=3", "--json"), { exit: 2, code: "LAP_CONFIG_UNKNOWN_KEY", place: "train.stepps=3", remedy: /did you mean "train\.steps"\?/ });
-    assertTold(await home.run("launch", home.job, "steps", "--json"), { exit: 2, code: "LAP_CONFIG_OVERRIDE", place: "steps", remedy: /key=value/ });
+    assertTold(await home.run("launch", "nothing.yaml", "--json"), {
+      exit: 2,
+      code: "LAP_JOB_FILE",
+      place: "nothing.yaml",
+      remedy: /name a job file/,
+    });
+    assertTold(await home.run("launch", home.job, "train.stepps=3", "--json"), {
+      exit: 2,
+      code: "LAP_CONFIG_UNKNOWN_KEY",
+      place: "train.stepps=3",
+      remedy: /did you mean "train\.steps"\?/,
+    });
+    assertTold(await home.run("launch", home.job, "steps", "--json"), {
+      exit: 2,
+      code: "LAP_CONFIG_OVERRIDE",
+      place: "steps",
+      remedy: /key=value/,
+    });
   });
 
   it("a good job, when no coordinator is up", async () => {
-    assertTold(await home.run("launch", home.job, "--json"), { exit: 3, code: "LAP_COORDINATOR_DOWN", place: "coordinator.json", remedy: /lapidary up/ });
+    assertTold(await home.run("launch", home.job, "--json"), {
+      exit: 3,
+      code: "LAP_COORDINATOR_DOWN",
+      place: "coordinator.json",
+      remedy: /lapidary up/,
+    });
     assert.deepEqual(home.processes(), []);
   });
 });
@@ -85,7 +154,12 @@ describe("a damaged checkpoint is told by file and tensor", () => {
     const bytes = readFileSync(path);
     bytes[8] = 0x5b;
     writeFileSync(path, bytes);
-    assertTold(await home.run("parity", "bundle", "--json"), { exit: 2, code: "LAP_SAFETENSORS_HEADER", place: "model.safetensors", remedy: /safetensors/ });
+    assertTold(await home.run("parity", "bundle", "--json"), {
+      exit: 2,
+      code: "LAP_SAFETENSORS_HEADER",
+      place: "model.safetensors",
+      remedy: /safetensors/,
+    });
   });
 
   it("one with a weight that is not finite", async () => {
@@ -93,7 +167,12 @@ describe("a damaged checkpoint is told by file and tensor", () => {
     const bytes = readFileSync(path);
     bytes.writeFloatLE(Number.NaN, bytes.length - 4);
     writeFileSync(path, bytes);
-    assertTold(await home.run("ckpt", "verify", "bundle", "--json"), { exit: 1, code: "LAP_CHECKPOINT_NOT_FINITE", place: "tensor", remedy: /earlier checkpoint/ });
+    assertTold(await home.run("ckpt", "verify", "bundle", "--json"), {
+      exit: 1,
+      code: "LAP_CHECKPOINT_NOT_FINITE",
+      place: "tensor",
+      remedy: /earlier checkpoint/,
+    });
   });
 });
 
@@ -115,15 +194,40 @@ describe("a coordinator that is up", function () {
     const corpus = (name: string): string => join(home.directory, name);
     writeFileSync(corpus("empty.txt"), "");
     writeFileSync(corpus("latin1.txt"), Buffer.from("caf\xe9 ".repeat(5000), "latin1"));
-    assertTold(await home.run("launch", home.job, "data.corpus=empty.txt", "--json"), { exit: 2, code: "LAP_DATA_EMPTY", place: "empty.txt", remedy: /./ });
-    assertTold(await home.run("launch", home.job, "data.corpus=latin1.txt", "--json"), { exit: 2, code: "LAP_DATA_NOT_UTF8", place: "latin1.txt", remedy: /UTF-8/ });
-    assertTold(await home.run("launch", home.job, "data.corpus=nowhere", "--json"), { exit: 2, code: "LAP_DATA_MISSING", place: "nowhere", remedy: /./ });
+    assertTold(await home.run("launch", home.job, "data.corpus=empty.txt", "--json"), {
+      exit: 2,
+      code: "LAP_DATA_EMPTY",
+      place: "empty.txt",
+      remedy: /./,
+    });
+    assertTold(await home.run("launch", home.job, "data.corpus=latin1.txt", "--json"), {
+      exit: 2,
+      code: "LAP_DATA_NOT_UTF8",
+      place: "latin1.txt",
+      remedy: /UTF-8/,
+    });
+    assertTold(await home.run("launch", home.job, "data.corpus=nowhere", "--json"), {
+      exit: 2,
+      code: "LAP_DATA_MISSING",
+      place: "nowhere",
+      remedy: /./,
+    });
   });
 
   it("fails a job whose checkpoint to start from is damaged or of another model, with exit code 2", async () => {
     const init = join(root, "e2e/golden/mqa");
-    assertTold(await home.run("launch", home.job, `train.init=${init}`, "--json"), { exit: 2, code: "LAP_INIT_MISMATCH", place: "mqa", remedy: /model/ });
-    assertTold(await home.run("launch", home.job, `train.init=${home.directory}`, "--json"), { exit: 2, code: "LAP_CHECKPOINT_MISSING", place: "config.json", remedy: /Hugging Face/ });
+    assertTold(await home.run("launch", home.job, `train.init=${init}`, "--json"), {
+      exit: 2,
+      code: "LAP_INIT_MISMATCH",
+      place: "mqa",
+      remedy: /model/,
+    });
+    assertTold(await home.run("launch", home.job, `train.init=${home.directory}`, "--json"), {
+      exit: 2,
+      code: "LAP_CHECKPOINT_MISSING",
+      place: "config.json",
+      remedy: /Hugging Face/,
+    });
   });
 
   it("fails a job whose worker is killed, says which and how, and trains the next", async () => {
@@ -141,10 +245,20 @@ describe("a coordinator that is up", function () {
 
   it("tells jobs that ended, run on, or never were apart by exit code", async () => {
     assert.equal((await home.run("launch", home.job, "train.steps=100000", "--name", "endless", "-d")).code, 0);
-    assertTold(await home.run("jobs", "wait", "endless", "--timeout", "0.1", "--json"), { exit: 101, code: "LAP_JOB_NOT_FINISHED", place: "endless", remedy: /wait again/ });
+    assertTold(await home.run("jobs", "wait", "endless", "--timeout", "0.1", "--json"), {
+      exit: 101,
+      code: "LAP_JOB_NOT_FINISHED",
+      place: "endless",
+      remedy: /wait again/,
+    });
     assert.equal((await home.run("jobs", "cancel", "endless")).code, 0);
     assert.equal((await home.run("jobs", "wait", "endless")).code, 103);
-    assertTold(await home.run("jobs", "wait", "endles", "--json"), { exit: 102, code: "LAP_JOB_UNKNOWN", place: "job", remedy: /did you mean "endless"\?/ });
+    assertTold(await home.run("jobs", "wait", "endles", "--json"), {
+      exit: 102,
+      code: "LAP_JOB_UNKNOWN",
+      place: "job",
+      remedy: /did you mean "endless"\?/,
+    });
   });
 
   it("goes on with a job whose launch was interrupted once, and cancels it at the second Ctrl-C", async () => {
@@ -169,7 +283,12 @@ describe("a coordinator that is up", function () {
 
   it("refuses jobs with exit code 3 when its Redis is gone, and can still be stopped", async () => {
     process.kill(Number(readFileSync(join(home.state, "redis/redis.pid"), "utf8")), "SIGKILL");
-    assertTold(await home.run("launch", home.job, "--json"), { exit: 3, code: "LAP_REDIS_UNREACHABLE", place: "redis.sock", remedy: /lapidary/ });
+    assertTold(await home.run("launch", home.job, "--json"), {
+      exit: 3,
+      code: "LAP_REDIS_UNREACHABLE",
+      place: "redis.sock",
+      remedy: /lapidary/,
+    });
     assert.equal((await home.run("down")).code, 0);
     assert.deepEqual(home.processes(), []);
   });
@@ -183,7 +302,13 @@ describe("what is started ends", function () {
   });
   afterEach(() => home.clear());
 
-  const start = ["start", "model={vocab_size: 300, model_dim: 32, layers: 1, heads: 4, kv_heads: 1, head_dim: 8, mlp_dim: 64, context_length: 16}", "train.seq=16", "data.corpus=corpus", "data.held_out=0.2"];
+  const start = [
+    "start",
+    "model={vocab_size: 300, model_dim: 32, layers: 1, heads: 4, kv_heads: 1, head_dim: 8, mlp_dim: 64, context_length: 16}",
+    "train.seq=16",
+    "data.corpus=corpus",
+    "data.held_out=0.2",
+  ];
 
   it("by itself, without a terminal, when the quick-start job is done", async () => {
     const { code, stdout, stderr } = await home.run(...start, "train.steps=40");
@@ -219,7 +344,12 @@ describe("what is started ends", function () {
     const address = taken.address();
     assert.ok(address !== null && typeof address === "object");
     try {
-      assertTold(await home.run("up", "--port", String(address.port), "--json"), { exit: 1, code: "LAP_PORT_TAKEN", place: `127.0.0.1:${address.port}`, remedy: /--port/ });
+      assertTold(await home.run("up", "--port", String(address.port), "--json"), {
+        exit: 1,
+        code: "LAP_PORT_TAKEN",
+        place: `127.0.0.1:${address.port}`,
+        remedy: /--port/,
+      });
       assert.deepEqual(home.processes(), []);
     } finally {
       taken.close();

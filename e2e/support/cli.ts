@@ -75,7 +75,9 @@ export class Home {
   start(...args: string[]): Running {
     const bin = join(root, "packages/cli/bin/lapidary.mjs");
     const env = { ...process.env, LAPIDARY_HOME: this.state };
-    return new Running(spawn(process.execPath, [bin, ...args], { cwd: this.directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true }));
+    return new Running(
+      spawn(process.execPath, [bin, ...args], { cwd: this.directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true }),
+    );
   }
 
   run(...args: string[]): Promise<Ended> {
@@ -93,7 +95,8 @@ export class Home {
   processes(): string[] {
     return (readdirSync("/proc").filter((name) => /^\d+$/.test(name)) ?? []).flatMap((pid) => {
       try {
-        if (Number(pid) === process.pid || !readFileSync(`/proc/${pid}/environ`, "utf8").includes(`LAPIDARY_HOME=${this.state}\0`)) return [];
+        if (Number(pid) === process.pid || !readFileSync(`/proc/${pid}/environ`, "utf8").includes(`LAPIDARY_HOME=${this.state}\0`))
+          return [];
         return [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim()}`];
       } catch {
         // It ended while we looked, or is another user's.
@@ -121,7 +124,23 @@ data: { corpus: corpus, held_out: 0.2 }
 
 /** Text that a tokenizer of 300 ids can be trained on, another for each number. */
 function story(seed: number): string {
-  const words = ["the", "chip", "sends", "its", "shard", "to", "a", "neighbour", "and", "waits", "while", "links", "carry", "partial", "sums"];
+  const words = [
+    "the",
+    "chip",
+    "sends",
+    "its",
+    "shard",
+    "to",
+    "a",
+    "neighbour",
+    "and",
+    "waits",
+    "while",
+    "links",
+    "carry",
+    "partial",
+    "sums",
+  ];
   let state = seed * 7919 + 1;
   const next = (): string => {
     state = (state * 48271) % 2147483647;

@@ -10,6 +10,8 @@ export interface Context {
   readonly interrupts: Interrupts;
   readonly clock: Clock;
   readonly env: NodeJS.ProcessEnv;
+  /** Whether a person sits before it, to see and to type: `</dev/null` says that none does. */
+  readonly attended: boolean;
   /** Absolute; relative paths of the command line begin here. */
   readonly cwd: string;
   /** Absolute; configs, tools and packages lie here. */

@@ -11,6 +11,8 @@ import { readVersion } from "./commands/version.js";
 export interface Surroundings {
   readonly stdout: Output;
   readonly stderr: Output;
+  /** Whether standard input is a terminal. */
+  readonly stdinIsTTY: boolean;
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
   readonly clock: Clock;
@@ -29,7 +31,7 @@ export async function runCommandLine(argv: readonly string[], around: Surroundin
   let console = new Console(stdout, stderr, early, env);
   let command = commandTree.name;
   try {
-    const style = { columns: stdout.columns ?? 100, title: makePaint(wantsColor(stdout, early.color, env)).bold };
+    const style = { columns: stdout.columns || 100, title: makePaint(wantsColor(stdout, early.color, env)).bold };
     const call = parseCommandLine(commandTree, readVersion(projectRoot), argv, style);
     console = new Console(stdout, stderr, call.globals, env);
     if (call.kind === "print") {
@@ -38,7 +40,10 @@ export async function runCommandLine(argv: readonly string[], around: Surroundin
     }
     command = call.command;
     const home = homeDirectory(call.globals.home, env, cwd, projectRoot);
-    return await call.run({ console, interrupts, clock, env, cwd, root: projectRoot, home, command }, call.given);
+    return await call.run(
+      { console, interrupts, clock, env, attended: around.stdinIsTTY && console.interactive, cwd, root: projectRoot, home, command },
+      call.given,
+    );
   } catch (error) {
     const told = tellable(error);
     console.fail(told, command);

@@ -10,7 +10,12 @@ const model = "Models and checkpoints:";
 const aid = "Help yourself:";
 
 const jobArgument = { name: "job", description: "a job file, such as configs/jobs/quickstart.yaml", completes: "job" } as const;
-const overrides = { name: "overrides", description: "key=value pairs applied after the file, such as train.steps=50", optional: true, variadic: true } as const;
+const overrides = {
+  name: "overrides",
+  description: "key=value pairs applied after the file, such as train.steps=50",
+  optional: true,
+  variadic: true,
+} as const;
 const idArgument = { name: "id", description: "a run, as `lapidary jobs` lists them", completes: "run" } as const;
 
 export const commandTree: CommandSpec = {
@@ -37,7 +42,8 @@ export const commandTree: CommandSpec = {
         { flags: "--port <number>", description: "port of the coordinator on 127.0.0.1 (default: a free one)", value: "whole" },
         { flags: "--workers <number>", description: "worker processes (default: one per core)", value: "whole" },
       ],
-      run: async (context, given) => (await import("./commands/up.js")).up(context, { port: given.number("port"), workers: given.number("workers") }),
+      run: async (context, given) =>
+        (await import("./commands/up.js")).up(context, { port: given.number("port"), workers: given.number("workers") }),
     },
     {
       name: "down",
@@ -67,7 +73,10 @@ export const commandTree: CommandSpec = {
         { flags: "--name <id>", description: "the run's id; launching the same again under it follows the run that exists" },
         { flags: "--priority <number>", description: "higher runs first (default 0)", value: "integer" },
       ],
-      examples: ["lapidary launch configs/jobs/quickstart.yaml", "lapidary launch configs/jobs/quickstart.yaml train.steps=50 mesh.data=8 -d --name short"],
+      examples: [
+        "lapidary launch configs/jobs/quickstart.yaml",
+        "lapidary launch configs/jobs/quickstart.yaml train.steps=50 mesh.data=8 -d --name short",
+      ],
       run: async (context, given) =>
         (await import("./commands/launch.js")).launch(context, {
           job: given.required("job"),
@@ -81,14 +90,29 @@ export const commandTree: CommandSpec = {
       name: "explain",
       summary: "why a program shards and moves what it does",
       group: run,
-      arguments: [jobArgument, { name: "words", description: "the name of a value, and key=value overrides", optional: true, variadic: true }],
+      arguments: [
+        jobArgument,
+        { name: "words", description: "the name of a value, and key=value overrides", optional: true, variadic: true },
+      ],
       options: [
-        { flags: "--stage <name>", description: "print the program after a stage", choices: ["trace", "rematerialize", "propagate", "partition", "optimize", "schedule"] },
+        {
+          flags: "--stage <name>",
+          description: "print the program after a stage",
+          choices: ["trace", "rematerialize", "propagate", "partition", "optimize", "schedule"],
+        },
         { flags: "--diff <job>", description: "set another job beside it: shardings and collectives", completes: "job" },
       ],
-      examples: ["lapidary explain configs/jobs/nano16.yaml", "lapidary explain configs/jobs/nano16.yaml params/model.layers.0.mlp.down_proj.weight"],
+      examples: [
+        "lapidary explain configs/jobs/nano16.yaml",
+        "lapidary explain configs/jobs/nano16.yaml params/model.layers.0.mlp.down_proj.weight",
+      ],
       run: async (context, given) =>
-        (await import("./commands/explain.js")).explain(context, { job: given.required("job"), words: given.list("words"), stage: given.text("stage"), diff: given.text("diff") }),
+        (await import("./commands/explain.js")).explain(context, {
+          job: given.required("job"),
+          words: given.list("words"),
+          stage: given.text("stage"),
+          diff: given.text("diff"),
+        }),
     },
     {
       name: "jobs",
@@ -100,10 +124,14 @@ export const commandTree: CommandSpec = {
           summary: "all jobs, newest first",
           isDefault: true,
           options: [
-            { flags: "--state <states>", description: "only these, separated by commas: queued, compiling, placing, running, done, failed, cancelled" },
+            {
+              flags: "--state <states>",
+              description: "only these, separated by commas: queued, compiling, placing, running, done, failed, cancelled",
+            },
             { flags: "--limit <number>", description: "at most so many (default 20)", value: "whole" },
           ],
-          run: async (context, given) => (await import("./commands/jobs.js")).listJobs(context, { state: given.text("state"), limit: given.number("limit") }),
+          run: async (context, given) =>
+            (await import("./commands/jobs.js")).listJobs(context, { state: given.text("state"), limit: given.number("limit") }),
         },
         {
           name: "get",
@@ -116,7 +144,8 @@ export const commandTree: CommandSpec = {
           summary: "wait until a job ends; the exit code says how: 0 done, 100 failed, 103 cancelled, 101 not finished in time",
           arguments: [idArgument],
           options: [{ flags: "--timeout <seconds>", description: "wait no longer", value: "seconds" }],
-          run: async (context, given) => (await import("./commands/jobs.js")).waitForJob(context, given.required("id"), given.number("timeout")),
+          run: async (context, given) =>
+            (await import("./commands/jobs.js")).waitForJob(context, given.required("id"), given.number("timeout")),
         },
         {
           name: "cancel",
@@ -129,7 +158,8 @@ export const commandTree: CommandSpec = {
           summary: "what happened to a job so far, an event a line",
           arguments: [idArgument],
           options: [{ flags: "-f, --follow", description: "go on until the job ends" }],
-          run: async (context, given) => (await import("./commands/jobs.js")).jobEvents(context, given.required("id"), given.flag("follow")),
+          run: async (context, given) =>
+            (await import("./commands/jobs.js")).jobEvents(context, given.required("id"), given.flag("follow")),
         },
       ],
     },
@@ -143,7 +173,11 @@ export const commandTree: CommandSpec = {
         { flags: "--worker <number>", description: "only this worker", value: "whole" },
       ],
       run: async (context, given) =>
-        (await import("./commands/logs.js")).logs(context, { id: given.required("id"), follow: given.flag("follow"), worker: given.number("worker") }),
+        (await import("./commands/logs.js")).logs(context, {
+          id: given.required("id"),
+          follow: given.flag("follow"),
+          worker: given.number("worker"),
+        }),
     },
     {
       name: "parity",
@@ -153,10 +187,22 @@ export const commandTree: CommandSpec = {
       options: [
         { flags: "--mesh <axes>", description: "mesh axes, major to minor (default data=1)" },
         { flags: "--torus <shape>", description: "chips along each dim, such as 16x16 (default: as the mesh needs)" },
-        { flags: "--zero <stage>", description: "what is sharded over data: 1 optimizer state, 2 and gradients, 3 and params", choices: ["0", "1", "2", "3"] },
+        {
+          flags: "--zero <stage>",
+          description: "what is sharded over data: 1 optimizer state, 2 and gradients, 3 and params",
+          choices: ["0", "1", "2", "3"],
+        },
         { flags: "--numerics <mode>", description: "f32 multiplies exactly, mxu in bf16 as a TPU does", choices: ["f32", "mxu"] },
-        { flags: "--workers <number>", description: "worker processes (default: one per core, as far as the mesh divides)", value: "whole" },
-        { flags: "--executor <kind>", description: "stacked runs all chips of a worker at once, chipwise one by one", choices: ["stacked", "chipwise"] },
+        {
+          flags: "--workers <number>",
+          description: "worker processes (default: one per core, as far as the mesh divides)",
+          value: "whole",
+        },
+        {
+          flags: "--executor <kind>",
+          description: "stacked runs all chips of a worker at once, chipwise one by one",
+          choices: ["stacked", "chipwise"],
+        },
       ],
       examples: [
         "lapidary parity e2e/golden/pod16x16 --torus 16x16 --mesh data=16,model=16 --zero 3",
@@ -183,11 +229,22 @@ export const commandTree: CommandSpec = {
       ],
       options: [
         { flags: "--tokens <number>", description: "how many to generate at most (default 64)", value: "whole" },
-        { flags: "--temperature <number>", description: "0 takes the likeliest token, 1 draws as the model says (default 0.8)", value: "decimal" },
-        { flags: "--top-p <number>", description: "draw from the likeliest tokens that hold this much probability (default 0.95)", value: "decimal" },
+        {
+          flags: "--temperature <number>",
+          description: "0 takes the likeliest token, 1 draws as the model says (default 0.8)",
+          value: "decimal",
+        },
+        {
+          flags: "--top-p <number>",
+          description: "draw from the likeliest tokens that hold this much probability (default 0.95)",
+          value: "decimal",
+        },
         { flags: "--seed <number>", description: "the same seed draws the same text (default 0)", value: "whole" },
       ],
-      examples: ['lapidary sample quickstart-1 "The function returns"', 'lapidary sample ./gemma-2b "Once upon a time" --temperature 0 --tokens 20'],
+      examples: [
+        'lapidary sample quickstart-1 "The function returns"',
+        'lapidary sample ./gemma-2b "Once upon a time" --temperature 0 --tokens 20',
+      ],
       run: async (context, given) =>
         (await import("./commands/sample.js")).sample(context, {
           from: given.required("from"),
@@ -226,7 +283,8 @@ export const commandTree: CommandSpec = {
           summary: "write a directory that Hugging Face transformers loads",
           arguments: [{ name: "from", description: "a run, or the directory of a checkpoint", completes: "run" }],
           options: [{ flags: "-o, --output <dir>", description: "the directory to write", completes: "directory", mandatory: true }],
-          run: async (context, given) => (await import("./commands/ckpt.js")).exportCheckpoint(context, given.required("from"), given.required("output")),
+          run: async (context, given) =>
+            (await import("./commands/ckpt.js")).exportCheckpoint(context, given.required("from"), given.required("output")),
         },
       ],
     },
@@ -239,7 +297,8 @@ export const commandTree: CommandSpec = {
           name: "show",
           summary: "a job file with everything resolved: defaults, model, pod, overrides",
           arguments: [jobArgument, overrides],
-          run: async (context, given) => (await import("./commands/config.js")).showConfig(context, given.required("job"), given.list("overrides")),
+          run: async (context, given) =>
+            (await import("./commands/config.js")).showConfig(context, given.required("job"), given.list("overrides")),
         },
         {
           name: "schema",

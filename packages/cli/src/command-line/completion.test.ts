@@ -31,7 +31,11 @@ describe("completion", () => {
   });
 
   it("is written in each shell's own grammar, where the shell is at hand", () => {
-    for (const [shell, flag] of [["bash", "-n"], ["zsh", "-n"], ["fish", "--no-execute"]] as const) {
+    for (const [shell, flag] of [
+      ["bash", "-n"],
+      ["zsh", "-n"],
+      ["fish", "--no-execute"],
+    ] as const) {
       const { status, stderr, error } = spawnSync(shell, [flag], { input: completionScript(commandTree, shell), encoding: "utf8" });
       if (error === undefined) deepStrictEqual([status, stderr], [0, ""], shell);
     }

@@ -32,7 +32,9 @@ function bashScript(root: CommandSpec): string {
     return `    ${quote(path.join(" "))}) words=${quote(words.join(" "))}; what=${quote(argumentWords(spec))} ;;`;
   });
   const withValue = [...new Set(leaves(root).flatMap(({ spec }) => spec.options ?? []))].concat(globalOptions).filter(takesValue);
-  const values = withValue.map((option) => `    ${namesOf(option).join("|")}) COMPREPLY=(${compgen(option.choices, option.completes)}); return ;;`);
+  const values = withValue.map(
+    (option) => `    ${namesOf(option).join("|")}) COMPREPLY=(${compgen(option.choices, option.completes)}); return ;;`,
+  );
   const commandPaths = leaves(root)
     .filter(({ path }) => path.length > 0)
     .map(({ path }) => quote(path.join(" ")));
@@ -82,7 +84,8 @@ function fishScript(root: CommandSpec): string {
   const lines: string[] = [];
   for (const { path, spec } of leaves(root)) {
     const here = fishCondition(path, spec);
-    for (const child of spec.commands ?? []) lines.push(`complete -c ${root.name} -f -n ${here} -a ${child.name} -d ${quote(child.summary)}`);
+    for (const child of spec.commands ?? [])
+      lines.push(`complete -c ${root.name} -f -n ${here} -a ${child.name} -d ${quote(child.summary)}`);
     for (const option of spec.options ?? []) lines.push(fishOption(root.name, option, here));
     for (const argument of spec.arguments ?? []) lines.push(...fishArgument(root.name, argument, here));
   }
@@ -104,7 +107,13 @@ function fishCondition(path: readonly string[], spec: CommandSpec): string {
 function fishOption(program: string, option: OptionSpec, here: string | undefined): string {
   const [short] = namesOf(option).filter((name) => !name.startsWith("--"));
   const [long] = namesOf(option).filter((name) => name.startsWith("--"));
-  const values = !takesValue(option) ? "" : option.choices !== undefined ? ` -x -a ${quote(option.choices.join(" "))}` : option.completes === "directory" ? " -r -a '(__fish_complete_directories)'" : " -x";
+  const values = !takesValue(option)
+    ? ""
+    : option.choices !== undefined
+      ? ` -x -a ${quote(option.choices.join(" "))}`
+      : option.completes === "directory"
+        ? " -r -a '(__fish_complete_directories)'"
+        : " -x";
   const names = `${short === undefined ? "" : ` -s ${short.slice(1)}`}${long === undefined ? "" : ` -l ${long.slice(2)}`}`;
   return `complete -c ${program}${here === undefined ? "" : ` -n ${here}`}${names}${values} -d ${quote(option.description)}`;
 }

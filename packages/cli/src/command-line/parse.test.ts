@@ -20,7 +20,20 @@ function mistake(...argv: string[]): [string, string | undefined, string] {
 
 describe("command line", () => {
   it("finds the command, its arguments and options wherever they stand", () => {
-    const call = read("launch", "-d", "job.yaml", "train.steps=5", "mesh.data=-1", "--json", "--name", "a", "--priority", "-3", "--home", "x");
+    const call = read(
+      "launch",
+      "-d",
+      "job.yaml",
+      "train.steps=5",
+      "mesh.data=-1",
+      "--json",
+      "--name",
+      "a",
+      "--priority",
+      "-3",
+      "--home",
+      "x",
+    );
     ok(call.kind === "run");
     const { given, globals, command } = call;
     deepStrictEqual(
@@ -33,7 +46,10 @@ describe("command line", () => {
   it("takes what is not given for not given", () => {
     const call = read("launch", "job.yaml");
     ok(call.kind === "run");
-    deepStrictEqual([call.given.list("overrides"), call.given.flag("detach"), call.given.text("name"), call.given.number("priority")], [[], false, undefined, undefined]);
+    deepStrictEqual(
+      [call.given.list("overrides"), call.given.flag("detach"), call.given.text("name"), call.given.number("priority")],
+      [[], false, undefined, undefined],
+    );
   });
 
   it("lists jobs when `jobs` is all that is said", () => {
@@ -56,7 +72,11 @@ describe("command line", () => {
     deepStrictEqual(mistake("ckpt", "export", "x").slice(0, 2), ["LAP_CLI_OPTION", "lapidary ckpt export"]);
     deepStrictEqual(mistake("launch", "x", "--name").slice(0, 2), ["LAP_CLI_OPTION", "lapidary launch"]);
     deepStrictEqual(mistake("status", "now").slice(0, 2), ["LAP_CLI_ARGUMENT", "lapidary status"]);
-    deepStrictEqual(mistake("parity", "x", "--workers", "two"), ["LAP_CLI_ARGUMENT", "--workers", "write a whole number, such as --workers 2"]);
+    deepStrictEqual(mistake("parity", "x", "--workers", "two"), [
+      "LAP_CLI_ARGUMENT",
+      "--workers",
+      "write a whole number, such as --workers 2",
+    ]);
     deepStrictEqual(mistake("jobs", "wait", "x", "--timeout", "-1").slice(0, 2), ["LAP_CLI_ARGUMENT", "--timeout"]);
   });
 
@@ -66,7 +86,11 @@ describe("command line", () => {
       ok(call.kind === "print");
       match(call.text, /^Usage: lapidary/);
     }
-    deepStrictEqual(mistake("--json"), ["LAP_CLI_COMMAND", "lapidary", `choose one of ${(commandTree.commands ?? []).map(({ name }) => name).join(", ")}`]);
+    deepStrictEqual(mistake("--json"), [
+      "LAP_CLI_COMMAND",
+      "lapidary",
+      `choose one of ${(commandTree.commands ?? []).map(({ name }) => name).join(", ")}`,
+    ]);
   });
 
   it("tells its version", () => {

@@ -50,7 +50,13 @@ function build(spec: CommandSpec, style: HelpStyle, print: (text: string) => voi
   const command = new Command(spec.name)
     .description(spec.summary)
     .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(style.columns, 110), styleTitle: style.title })
-    .configureOutput({ writeOut: print, writeErr: print, outputError: () => undefined, getOutHasColors: () => true, getErrHasColors: () => true })
+    .configureOutput({
+      writeOut: print,
+      writeErr: print,
+      outputError: () => undefined,
+      getOutHasColors: () => true,
+      getErrHasColors: () => true,
+    })
     .helpOption("-h, --help", "print this help")
     .helpCommand(false)
     .exitOverride((error) => {
@@ -61,7 +67,8 @@ function build(spec: CommandSpec, style: HelpStyle, print: (text: string) => voi
   for (const argument of spec.arguments ?? []) command.addArgument(toArgument(argument));
   for (const option of spec.options ?? []) command.addOption(toOption(option));
   for (const child of spec.commands ?? []) command.addCommand(build(child, style, print, onCall), { isDefault: child.isDefault === true });
-  if (spec.examples !== undefined) command.addHelpText("after", `\n${style.title("Examples:")}\n${spec.examples.map((line) => `  ${line}`).join("\n")}`);
+  if (spec.examples !== undefined)
+    command.addHelpText("after", `\n${style.title("Examples:")}\n${spec.examples.map((line) => `  ${line}`).join("\n")}`);
   const { run } = spec;
   if (run !== undefined) command.action(() => onCall(command, run, givenOf(command, spec)));
   return command;
@@ -89,7 +96,9 @@ function toArgument(spec: ArgumentSpec): Argument {
   const dots = spec.variadic === true ? "..." : "";
   const argument = new Argument(spec.optional === true ? `[${spec.name}${dots}]` : `<${spec.name}${dots}>`, spec.description);
   const { choices } = spec;
-  return choices === undefined ? argument : argument.choices(choices).argParser((text: string) => readChoice(text, choices, `<${spec.name}>`));
+  return choices === undefined
+    ? argument
+    : argument.choices(choices).argParser((text: string) => readChoice(text, choices, `<${spec.name}>`));
 }
 
 function toOption(spec: OptionSpec): Option {
@@ -104,7 +113,11 @@ function toOption(spec: OptionSpec): Option {
 function readChoice(text: string, choices: readonly string[], place: string): string {
   if (choices.includes(text)) return text;
   const near = suggest(text, choices);
-  throw argumentError(`"${text}" is none of ${choices.join(", ")}`, place, near === undefined ? "choose one of them" : `did you mean "${near}"?`);
+  throw argumentError(
+    `"${text}" is none of ${choices.join(", ")}`,
+    place,
+    near === undefined ? "choose one of them" : `did you mean "${near}"?`,
+  );
 }
 
 function readNumber(text: string, form: keyof typeof numberForms, place: string): number {

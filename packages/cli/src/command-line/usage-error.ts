@@ -14,7 +14,12 @@ export function usageError(error: CommanderError, command: Command, spec: Comman
     case "commander.help":
       return make("COMMAND", "a command is missing", place, `choose one of ${namesOf(spec).join(", ")}`);
     case "commander.unknownOption":
-      return make("OPTION", `there is no option ${quoted}`, place, nearest(quoted.replace(/=.*/, ""), optionsOf(command)) ?? `${help} the options`);
+      return make(
+        "OPTION",
+        `there is no option ${quoted}`,
+        place,
+        nearest(quoted.replace(/=.*/, ""), optionsOf(command)) ?? `${help} the options`,
+      );
     case "commander.optionMissingArgument":
       return make("OPTION", `the option ${quoted} needs a value`, place, `${help} the options and their values`);
     case "commander.missingMandatoryOptionValue":
@@ -45,7 +50,13 @@ function excess(command: Command, spec: CommandSpec, place: string): LapidaryErr
   const { parent } = command;
   if (spec.isDefault === true && parent !== null) {
     const siblings = parent.commands.map((sibling) => sibling.name());
-    if (!siblings.includes(first)) return make("COMMAND", `there is no command "${first}"`, pathOf(parent), nearest(first, siblings) ?? `choose one of ${siblings.join(", ")}`);
+    if (!siblings.includes(first))
+      return make(
+        "COMMAND",
+        `there is no command "${first}"`,
+        pathOf(parent),
+        nearest(first, siblings) ?? `choose one of ${siblings.join(", ")}`,
+      );
   }
   return make("ARGUMENT", `"${first}" is one argument too many`, place, `write \`${usageOf(command, place)}\``);
 }

@@ -22,10 +22,27 @@ export function findCheckpoint(context: Pick<Context, "home" | "cwd">, from: str
   if (existsSync(join(path, "config.json"))) return { directory: path };
   const last = isRunName(from) ? runCheckpoints(context.home, from).at(-1) : undefined;
   if (last !== undefined) return last;
-  if (isRunName(from) && existsSync(runDirectory(context.home, from))) throw notFound(`run ${from} has no checkpoint`, runDirectory(context.home, from), "wait until it writes one, or name another run");
-  if (existsSync(path)) throw notFound("the directory holds no checkpoint: it has no config.json", path, "name the directory of a Hugging Face checkpoint: config.json and model.safetensors");
+  if (isRunName(from) && existsSync(runDirectory(context.home, from)))
+    throw notFound(`run ${from} has no checkpoint`, runDirectory(context.home, from), "wait until it writes one, or name another run");
+  if (existsSync(path))
+    throw notFound(
+      "the directory holds no checkpoint: it has no config.json",
+      path,
+      "name the directory of a Hugging Face checkpoint: config.json and model.safetensors",
+    );
   const near = suggest(from, runNames(context.home));
-  throw notFound("there is neither such a run nor such a directory", from, near === undefined ? "`lapidary ckpt list` lists the checkpoints of all runs" : `did you mean "${near}"?`);
+  throw notFound(
+    "there is neither such a run nor such a directory",
+    from,
+    near === undefined ? "`lapidary ckpt list` lists the checkpoints of all runs" : `did you mean "${near}"?`,
+  );
+}
+
+/** @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) when there is no run of this name */
+export function knownRun(home: string, run: string): string {
+  if (isRunName(run) && existsSync(runDirectory(home, run))) return run;
+  const near = suggest(run, runNames(home));
+  throw notFound("there is no such run", run, near === undefined ? "`lapidary jobs` lists all runs" : `did you mean "${near}"?`);
 }
 
 /** The checkpoints of a run that are whole, oldest first. */
@@ -55,4 +72,5 @@ const runDirectory = (home: string, run: string): string => join(home, "runs", r
 /** As the coordinator names runs; nothing that leads out of the directory of runs. */
 const isRunName = (text: string): boolean => /^[a-z0-9][a-z0-9._-]{0,63}$/.test(text);
 
-const notFound = (message: string, place: string, remedy: string): LapidaryError => new LapidaryError({ code: "LAP_CHECKPOINT_NOT_FOUND", message, place, remedy, exit: ExitCode.notFound });
+const notFound = (message: string, place: string, remedy: string): LapidaryError =>
+  new LapidaryError({ code: "LAP_CHECKPOINT_NOT_FOUND", message, place, remedy, exit: ExitCode.notFound });

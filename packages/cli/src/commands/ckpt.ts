@@ -2,19 +2,36 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ExitCode, LapidaryError, formatBytes, formatCount, textTable } from "@lapidary/std";
 import { type GemmaConfig, gemma, parameterCount } from "@lapidary/models";
-import { type ArrayData, HfCheckpoint, writeHfCheckpoint } from "@lapidary/interop";
+import { type ArrayData, HfCheckpoint, SafetensorsFile, writeHfCheckpoint } from "@lapidary/interop";
 import type { Context } from "../context.js";
-import { type CheckpointPlace, findCheckpoint, runCheckpoints, runNames } from "./checkpoint-place.js";
+import { type CheckpointPlace, findCheckpoint, knownRun, runCheckpoints, runNames } from "./checkpoint-place.js";
 
 /** The checkpoints of a run, or of all runs. */
 export async function listCheckpoints(context: Context, run: string | undefined): Promise<ExitCode> {
   const { console, home } = context;
-  // An unknown run, and one without a checkpoint, is an error of its own.
-  if (run !== undefined) findCheckpoint({ home, cwd: home }, run);
-  const places = (run === undefined ? runNames(home) : [run]).flatMap((name) => runCheckpoints(home, name));
-  const checkpoints = places.map(({ directory, run: name, step }) => ({ run: name, step, path: directory, bytes: weightBytes(directory), time: statSync(directory).mtimeMs }));
-  const rows = checkpoints.map(({ run: name, step, bytes, time, path }) => [name ?? "", String(step), formatBytes(bytes), new Date(time).toISOString().slice(0, 19).replace("T", " "), path]);
-  const columns = [{ title: "run" }, { title: "step", align: "right" }, { title: "weights", align: "right" }, { title: "written (UTC)" }, { title: "directory" }] as const;
+  const runs = run === undefined ? runNames(home) : [knownRun(home, run)];
+  const places = runs.flatMap((name) => runCheckpoints(home, name));
+  const checkpoints = places.map(({ directory, run: name, step }) => ({
+    run: name,
+    step,
+    path: directory,
+    bytes: weightBytes(directory),
+    time: statSync(directory).mtimeMs,
+  }));
+  const rows = checkpoints.map(({ run: name, step, bytes, time, path }) => [
+    name ?? "",
+    String(step),
+    formatBytes(bytes),
+    new Date(time).toISOString().slice(0, 19).replace("T", " "),
+    path,
+  ]);
+  const columns = [
+    { title: "run" },
+    { title: "step", align: "right" },
+    { title: "weights", align: "right" },
+    { title: "written (UTC)" },
+    { title: "directory" },
+  ] as const;
   console.result({ checkpoints }, () => (rows.length === 0 ? "no checkpoints yet" : textTable(columns, rows)));
   return ExitCode.done;
 }
@@ -29,9 +46,20 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
     const { config, params } = checkpoint;
     const tensors = params.map(({ name, dims }) => ({ name, dims, parameters: dims.reduce((a, b) => a * b, 1) }));
     const rows = tensors.map(({ name, dims, parameters }) => [name, dims.join(" × "), formatCount(parameters)]);
-    const value = { directory: place.directory, run: place.run ?? null, step: place.step ?? null, config, parameters: parameterCount(gemma(config)), tensors };
+    const value = {
+      directory: place.directory,
+      run: place.run ?? null,
+      step: place.step ?? null,
+      config,
+      parameters: parameterCount(gemma(config)),
+      tensors,
+    };
     context.console.result(value, () =>
-      [describe(place, config), "", textTable([{ title: "tensor" }, { title: "dims" }, { title: "parameters", align: "right" }], rows)].join("\n"),
+      [
+        describe(place, config),
+        "",
+        textTable([{ title: "tensor" }, { title: "dims" }, { title: "parameters", align: "right" }], rows),
+      ].join("\n"),
     );
   } finally {
     await checkpoint.close();
@@ -48,41 +76,62 @@ function describe({ directory, run, step }: CheckpointPlace, config: GemmaConfig
   ].join("\n");
 }
 
-/** Reads all of a checkpoint: headers, shapes against config.json, and every number. */
+/** Reads all of a checkpoint: headers, shapes against config.json, and every number, those of the optimizer too. */
 export async function verifyCheckpoint(context: Context, from: string): Promise<ExitCode> {
   const { console, interrupts } = context;
   const place = findCheckpoint(context, from);
-  const checkpoint = await HfCheckpoint.open(place.directory);
   const progress = console.progress();
-  let bytes = 0;
-  try {
-    for (const [i, { name }] of checkpoint.params.entries()) {
+  let [tensors, bytes] = [0, 0];
+  const check = async (file: string, names: readonly string[], read: (name: string) => Promise<ArrayData>): Promise<void> => {
+    for (const [i, name] of names.entries()) {
       interrupts.signal.throwIfAborted();
-      progress.update("read", `${i + 1}/${checkpoint.params.length} ${name}`);
-      const { data } = await checkpoint.read(name);
+      progress.update(`read ${file}`, `${i + 1}/${names.length}`);
+      const { data } = await read(name);
       const odd = data.findIndex((value) => !Number.isFinite(value));
-      if (odd >= 0) throw notFinite(place.directory, name, odd, data[odd]);
+      if (odd >= 0) throw notFinite(join(place.directory, file), name, odd, data[odd]);
+      tensors++;
       bytes += data.byteLength;
     }
+  };
+  const checkpoint = await HfCheckpoint.open(place.directory);
+  try {
+    await check(
+      "model.safetensors",
+      checkpoint.params.map(({ name }) => name),
+      (name) => checkpoint.read(name),
+    );
   } finally {
-    progress.end();
     await checkpoint.close();
   }
-  const tensors = checkpoint.params.length;
-  console.result({ ok: true, directory: place.directory, tensors, bytes }, () => `${place.directory}: ${tensors} tensors, ${formatBytes(bytes)} as f32, whole and finite`);
+  if (existsSync(join(place.directory, optimizerFile))) {
+    const optimizer = await SafetensorsFile.open(join(place.directory, optimizerFile));
+    try {
+      await check(optimizerFile, optimizer.names, (name) => optimizer.read(name));
+    } finally {
+      await optimizer.close();
+    }
+  }
+  progress.end();
+  console.result(
+    { ok: true, directory: place.directory, tensors, bytes },
+    () => `${place.directory}: ${tensors} tensors, ${formatBytes(bytes)} as f32, whole and finite`,
+  );
   return ExitCode.done;
 }
 
-const notFinite = (directory: string, name: string, index: number, value: number | undefined): LapidaryError =>
+/** Beside the weights of a checkpoint that a run has written. */
+const optimizerFile = "optimizer.safetensors";
+
+const notFinite = (file: string, name: string, index: number, value: number | undefined): LapidaryError =>
   new LapidaryError({
     code: "LAP_CHECKPOINT_NOT_FINITE",
     message: `element ${index} is ${value}`,
-    place: `${directory}: tensor "${name}"`,
+    place: `${file}: tensor "${name}"`,
     remedy: "the training that wrote it diverged: take an earlier checkpoint, and a lower learning rate",
   });
 
-/** Files beside the weights that transformers reads. */
-const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"];
+/** Files beside the weights: those that transformers reads, and the tokenizer as `lapidary sample` reads it. */
+const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "lapidary_tokenizer.json"];
 
 /** Writes what `GemmaForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` load. */
 export async function exportCheckpoint(context: Context, from: string, output: string): Promise<ExitCode> {
@@ -90,14 +139,22 @@ export async function exportCheckpoint(context: Context, from: string, output: s
   const place = findCheckpoint(context, from);
   const target = resolve(cwd, output);
   if (target === place.directory)
-    throw new LapidaryError({ code: "LAP_CHECKPOINT_SELF", message: "a checkpoint cannot be exported onto itself", place: target, remedy: "choose another directory with -o", exit: ExitCode.usage });
+    throw new LapidaryError({
+      code: "LAP_CHECKPOINT_SELF",
+      message: "a checkpoint cannot be exported onto itself",
+      place: target,
+      remedy: "choose another directory with -o",
+      exit: ExitCode.usage,
+    });
   const checkpoint = await HfCheckpoint.open(place.directory);
   const progress = console.progress();
   progress.update("export", `to ${target}`);
   try {
     const tensors = new Map<string, ArrayData>();
     for (const { name } of checkpoint.params) tensors.set(name, await checkpoint.read(name));
-    const extra = tokenizerFiles.filter((name) => existsSync(join(place.directory, name))).map((name) => [name, readFileSync(join(place.directory, name), "utf8")] as const);
+    const extra = tokenizerFiles
+      .filter((name) => existsSync(join(place.directory, name)))
+      .map((name) => [name, readFileSync(join(place.directory, name), "utf8")] as const);
     await writeHfCheckpoint(target, checkpoint.config, tensors, new Map(extra));
     progress.end();
     const files = ["config.json", "model.safetensors", ...extra.map(([name]) => name)];

@@ -23,8 +23,21 @@ export async function validateConfigs(context: Context, files: readonly string[]
   const outcomes = files.map((file) => ({ file, error: problemOf(context, file) }));
   const first = outcomes.find(({ error }) => error !== undefined)?.error;
   console.result(
-    { ok: first === undefined, files: outcomes.map(({ file, error }) => ({ file, ok: error === undefined, error: error === undefined ? null : errorJson(error, command).error })) },
-    () => outcomes.map(({ file, error }) => `${error === undefined ? console.paint.green("ok") : console.paint.red("no")}  ${file}${error === undefined ? "" : `\n${errorText(error, command, console.paint)}`}`).join("\n"),
+    {
+      ok: first === undefined,
+      files: outcomes.map(({ file, error }) => ({
+        file,
+        ok: error === undefined,
+        error: error === undefined ? null : errorJson(error, command).error,
+      })),
+    },
+    () =>
+      outcomes
+        .map(
+          ({ file, error }) =>
+            `${error === undefined ? console.paint.green("ok") : console.paint.red("no")}  ${file}${error === undefined ? "" : `\n${errorText(error, command, console.paint)}`}`,
+        )
+        .join("\n"),
   );
   return first?.exit ?? ExitCode.done;
 }

@@ -33,7 +33,16 @@ export async function startCoordinator(context: Context, { port, workers }: UpOp
   const errors = join(home, "logs", "coordinator.stderr");
   const output = openSync(errors, "w", 0o600);
   const main = fileURLToPath(new URL("./main.js", import.meta.resolve("@lapidary/coordinator")));
-  const flags = ["--home", home, "--root", root, "--version-name", readVersion(root), ...flag("--port", port), ...flag("--workers", workers)];
+  const flags = [
+    "--home",
+    home,
+    "--root",
+    root,
+    "--version-name",
+    readVersion(root),
+    ...flag("--port", port),
+    ...flag("--workers", workers),
+  ];
   const child = spawn(process.execPath, [main, ...flags], { cwd: root, env, detached: true, stdio: ["ignore", "ignore", output] });
   closeSync(output);
   const deadline = clock.monotonic() + startWithinMs;
@@ -64,12 +73,24 @@ function startError(file: string, child: ChildProcess): LapidaryError {
     return errorFromJSON(JSON.parse(said.at(-1) ?? "") as ReturnType<LapidaryError["toJSON"]>);
   } catch (cause) {
     const how = child.signalCode ?? `exit code ${child.exitCode}`;
-    return new LapidaryError({ code: "LAP_UP_FAILED", message: `the coordinator ended at once (${how}): ${said.slice(-3).join(" | ")}`, place: file, remedy: "run `lapidary doctor`, and read that file", cause });
+    return new LapidaryError({
+      code: "LAP_UP_FAILED",
+      message: `the coordinator ended at once (${how}): ${said.slice(-3).join(" | ")}`,
+      place: file,
+      remedy: "run `lapidary doctor`, and read that file",
+      cause,
+    });
   }
 }
 
 const lateError = (file: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_UP_TIMEOUT", message: `the coordinator is not ready after ${startWithinMs / 1000} s`, place: file, remedy: "run `lapidary doctor`, and read coordinator.log beside that file", exit: ExitCode.timeout });
+  new LapidaryError({
+    code: "LAP_UP_TIMEOUT",
+    message: `the coordinator is not ready after ${startWithinMs / 1000} s`,
+    place: file,
+    remedy: "run `lapidary doctor`, and read coordinator.log beside that file",
+    exit: ExitCode.timeout,
+  });
 
 async function endChild(child: ChildProcess, now: () => number): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
@@ -101,7 +122,11 @@ export async function stopCoordinator(context: Context): Promise<Stopped> {
   const connection = findConnection(home);
   const client = owner !== undefined && connection?.pid === owner ? new CoordinatorClient(connection) : undefined;
   const status = await client?.status().catch(unreachableIsNone);
-  const processes = [...(owner === undefined ? [] : [owner]), ...(status?.workers.map(({ pid }) => pid) ?? []), ...redisProcess(home)].filter(isAlive);
+  const processes = [
+    ...(owner === undefined ? [] : [owner]),
+    ...(status?.workers.map(({ pid }) => pid) ?? []),
+    ...redisProcess(home),
+  ].filter(isAlive);
   if (owner !== undefined) {
     const asked = status === undefined ? undefined : await client?.shutdown().then(() => true, unreachableIsNone);
     if (asked === undefined) signal(owner, "SIGTERM");
@@ -109,7 +134,8 @@ export async function stopCoordinator(context: Context): Promise<Stopped> {
   }
   await stopLeftRedis(home);
   // Workers end with the coordinator; the last of them a moment after it.
-  if (!(await gone(processes, clock.monotonic() + stopWithinMs, () => clock.monotonic()))) for (const pid of processes) signal(pid, "SIGKILL");
+  if (!(await gone(processes, clock.monotonic() + stopWithinMs, () => clock.monotonic())))
+    for (const pid of processes) signal(pid, "SIGKILL");
   return { stopped: owner !== undefined, processes };
 }
 

@@ -22,7 +22,9 @@ export async function doctor(context: Context): Promise<ExitCode> {
   const checks = await (await loadChecks(root)).checks({ root, env });
   progress.end();
   const ok = checks.every((check) => check.ok);
-  console.result({ ok, checks: checks.map(({ name, ok, detail, remedy }) => ({ name, ok, detail, remedy: ok ? "" : remedy })) }, () => table(checks, console.paint));
+  console.result({ ok, checks: checks.map(({ name, ok, detail, remedy }) => ({ name, ok, detail, remedy: ok ? "" : remedy })) }, () =>
+    table(checks, console.paint),
+  );
   console.text(ok ? "\nAll is well." : "");
   return ok ? ExitCode.done : ExitCode.other;
 }
@@ -31,13 +33,22 @@ async function loadChecks(root: string): Promise<ChecksModule> {
   const path = join(root, "tools/setup/checks.mjs");
   const module: unknown = await import(pathToFileURL(path).href);
   if (isChecksModule(module)) return module;
-  throw new LapidaryError({ code: "LAP_CLI_CHECKS", message: "the checks of the set-up cannot be loaded", place: path, remedy: "get the file back with `git checkout tools/setup`" });
+  throw new LapidaryError({
+    code: "LAP_CLI_CHECKS",
+    message: "the checks of the set-up cannot be loaded",
+    place: path,
+    remedy: "get the file back with `git checkout tools/setup`",
+  });
 }
 
-const isChecksModule = (module: unknown): module is ChecksModule => typeof module === "object" && module !== null && "checks" in module && typeof module.checks === "function";
+const isChecksModule = (module: unknown): module is ChecksModule =>
+  typeof module === "object" && module !== null && "checks" in module && typeof module.checks === "function";
 
 function table(checks: readonly Check[], paint: Context["console"]["paint"]): string {
-  const lines = textTable([{ title: "check" }, { title: "" }, { title: "found" }], checks.map(({ name, ok, detail }) => [name, ok ? "ok" : "MISSING", detail])).split("\n");
+  const lines = textTable(
+    [{ title: "check" }, { title: "" }, { title: "found" }],
+    checks.map(({ name, ok, detail }) => [name, ok ? "ok" : "MISSING", detail]),
+  ).split("\n");
   return lines
     .flatMap((line, i) => {
       const check = checks[i - 1];

@@ -19,7 +19,9 @@ export async function followJob(context: Context, client: CoordinatorClient, id:
     if (signal.aborted) return undefined;
     // The stream has nothing more to say about a job that ended long ago.
     const { state, error } = await client.get(id);
-    return state === "done" || state === "failed" || state === "cancelled" ? { state, ...(error === undefined ? {} : { error }) } : undefined;
+    return state === "done" || state === "failed" || state === "cancelled"
+      ? { state, ...(error === undefined ? {} : { error }) }
+      : undefined;
   } finally {
     show.end();
   }
@@ -43,7 +45,10 @@ class JobProgress {
         return this.#tellState(event.data);
       case "metrics":
         if (event.data.kind === "train") return this.#progress.update("train", stepLine(event.data, this.steps));
-        return this.context.console.say(`step ${event.data.step}: held-out loss ${event.data.heldout_loss.toFixed(3)}, unigram ${event.data.unigram_loss.toFixed(3)}`);
+        this.#progress.flush();
+        return this.context.console.say(
+          `step ${event.data.step}: held-out loss ${event.data.heldout_loss.toFixed(3)}, unigram ${event.data.unigram_loss.toFixed(3)}`,
+        );
       case "log":
         return this.context.console.detail(`${event.data.source}: ${event.data.line}`);
       case "done":
@@ -56,12 +61,17 @@ class JobProgress {
   }
 
   #tellState({ state, activity, slice, workers }: StateEvent): void {
-    if (state !== this.#state && slice !== undefined) this.context.console.detail(`slice ${slice.dims.join("x")} at chip ${slice.origin.join(",")}`);
-    if (workers !== undefined) this.context.console.detail(`workers ${workers.map(({ worker, pid }) => `${worker} (process ${pid})`).join(", ")}`);
+    if (state !== this.#state && slice !== undefined)
+      this.context.console.detail(`slice ${slice.dims.join("x")} at chip ${slice.origin.join(",")}`);
+    if (workers !== undefined)
+      this.context.console.detail(`workers ${workers.map(({ worker, pid }) => `${worker} (process ${pid})`).join(", ")}`);
     this.#state = state;
     const since = this.context.clock.monotonic();
     const elapsed = (): string => (this.context.console.interactive ? formatDuration(this.context.clock.monotonic() - since) : "");
-    this.#progress.update(activity === undefined ? stateMeaning[state] : activity.what, activity === undefined || shareText(activity) === "" ? elapsed : shareText(activity));
+    this.#progress.update(
+      activity === undefined ? stateMeaning[state] : activity.what,
+      activity === undefined || shareText(activity) === "" ? elapsed : shareText(activity),
+    );
   }
 }
 
@@ -73,8 +83,27 @@ export function endingExit(state: Ending["state"]): ExitCode {
 /** What is told of a job that did not reach its end. Mistakes in the job itself keep the exit code of such mistakes. */
 export function endingError(id: string, { state, error }: Ending): LapidaryError {
   if (state === "cancelled")
-    return new LapidaryError({ code: "LAP_JOB_CANCELLED", message: `the job was cancelled${error === undefined ? "" : `: ${error.message}`}`, place: `run ${id}`, remedy: "launch it again when you want it", exit: ExitCode.cancelled });
-  if (error === undefined) return new LapidaryError({ code: "LAP_JOB_FAILED", message: "the job failed", place: `run ${id}`, remedy: `\`lapidary logs ${id}\` tells more`, exit: ExitCode.jobFailed });
+    return new LapidaryError({
+      code: "LAP_JOB_CANCELLED",
+      message: `the job was cancelled${error === undefined ? "" : `: ${error.message}`}`,
+      place: `run ${id}`,
+      remedy: "launch it again when you want it",
+      exit: ExitCode.cancelled,
+    });
+  if (error === undefined)
+    return new LapidaryError({
+      code: "LAP_JOB_FAILED",
+      message: "the job failed",
+      place: `run ${id}`,
+      remedy: `\`lapidary logs ${id}\` tells more`,
+      exit: ExitCode.jobFailed,
+    });
   const mistake = error.exit === ExitCode.usage || error.exit === ExitCode.doesNotFit;
-  return new LapidaryError({ code: error.code, message: `the job failed: ${error.message}`, place: error.place ?? `run ${id}`, remedy: error.remedy, exit: mistake ? error.exit : ExitCode.jobFailed });
+  return new LapidaryError({
+    code: error.code,
+    message: `the job failed: ${error.message}`,
+    place: error.place ?? `run ${id}`,
+    remedy: error.remedy,
+    exit: mistake ? error.exit : ExitCode.jobFailed,
+  });
 }

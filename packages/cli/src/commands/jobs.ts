@@ -1,4 +1,12 @@
-import { type JobDetail, type JobState, type JobSummary, type Report, type StreamEvent, isFinal, jobStates } from "@lapidary/coordinator/api";
+import {
+  type JobDetail,
+  type JobState,
+  type JobSummary,
+  type Report,
+  type StreamEvent,
+  isFinal,
+  jobStates,
+} from "@lapidary/coordinator/api";
 import type { CoordinatorClient } from "@lapidary/coordinator/client";
 import { ExitCode, LapidaryError, formatCount, formatDuration, suggest, textTable } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
@@ -11,7 +19,10 @@ import { type Ending, endingExit } from "./follow.js";
 
 const defaultLimit = 20;
 
-export async function listJobs(context: Context, { state, limit = defaultLimit }: { readonly state: string | undefined; readonly limit: number | undefined }): Promise<ExitCode> {
+export async function listJobs(
+  context: Context,
+  { state, limit = defaultLimit }: { readonly state: string | undefined; readonly limit: number | undefined },
+): Promise<ExitCode> {
   const { console } = context;
   const states = state === undefined ? undefined : readStates(state);
   const client = await connect(context);
@@ -26,7 +37,11 @@ function readStates(text: string): JobState[] {
     const state = jobStates.find((known) => known === word.trim());
     if (state !== undefined) return state;
     const near = suggest(word, jobStates);
-    throw argumentError(`"${word}" is no state of a job`, "--state", near === undefined ? `choose from ${jobStates.join(", ")}` : `did you mean "${near}"?`);
+    throw argumentError(
+      `"${word}" is no state of a job`,
+      "--state",
+      near === undefined ? `choose from ${jobStates.join(", ")}` : `did you mean "${near}"?`,
+    );
   });
 }
 
@@ -43,14 +58,25 @@ function jobTable(jobs: readonly JobSummary[], now: number, paint: Paint): strin
     runtime(job, now),
   ]);
   const text = textTable(
-    [{ title: "id" }, { title: "state" }, { title: "model" }, { title: "mesh" }, { title: "step", align: "right" }, { title: "loss", align: "right" }, { title: "held-out", align: "right" }, { title: "launched", align: "right" }, { title: "ran", align: "right" }],
+    [
+      { title: "id" },
+      { title: "state" },
+      { title: "model" },
+      { title: "mesh" },
+      { title: "step", align: "right" },
+      { title: "loss", align: "right" },
+      { title: "held-out", align: "right" },
+      { title: "launched", align: "right" },
+      { title: "ran", align: "right" },
+    ],
     rows,
   );
   const [head = "", ...lines] = text.split("\n");
   return [paint.dim(head), ...lines].join("\n");
 }
 
-const runtime = ({ started_at, finished_at }: JobSummary, now: number): string => (started_at === undefined ? "" : formatDuration((finished_at ?? now) - started_at));
+const runtime = ({ started_at, finished_at }: JobSummary, now: number): string =>
+  started_at === undefined ? "" : formatDuration((finished_at ?? now) - started_at);
 
 export async function getJob(context: Context, id: string): Promise<ExitCode> {
   const { console } = context;
@@ -101,7 +127,10 @@ export async function waitForJob(context: Context, id: string, timeout_s: number
   interrupts.signal.throwIfAborted();
   if (ending === undefined) return notFinished(id, (await client.get(id)).state, timeout_s);
   const { state, error } = ending;
-  console.result({ id, state, failure: error ?? null }, () => `run ${id} ${stateMeaning[state]}${error === undefined ? "" : `: ${error.message}`}`);
+  console.result(
+    { id, state, failure: error ?? null },
+    () => `run ${id} ${stateMeaning[state]}${error === undefined ? "" : `: ${error.message}`}`,
+  );
   return endingExit(state);
 }
 
@@ -126,7 +155,13 @@ export async function cancelJob(context: Context, id: string): Promise<ExitCode>
   const { console } = context;
   const client = await connect(context);
   const cancelled = await client.cancel(id);
-  console.result(cancelled, () => (cancelled.state === "cancelled" ? `run ${id} is cancelled` : isFinal(cancelled.state) ? `run ${id} had ended before: it ${stateMeaning[cancelled.state]}` : `run ${id} is being cancelled`));
+  console.result(cancelled, () =>
+    cancelled.state === "cancelled"
+      ? `run ${id} is cancelled`
+      : isFinal(cancelled.state)
+        ? `run ${id} had ended before: it ${stateMeaning[cancelled.state]}`
+        : `run ${id} is being cancelled`,
+  );
   return ExitCode.done;
 }
 

@@ -38,7 +38,10 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
 }
 
 /** What is sent to the coordinator: the job as a file that stands alone, checked before anybody is asked. */
-export async function submission(context: Context, { job, overrides, name, priority }: Omit<LaunchOptions, "detach">): Promise<SubmitRequest> {
+export async function submission(
+  context: Context,
+  { job, overrides, name, priority }: Omit<LaunchOptions, "detach">,
+): Promise<SubmitRequest> {
   const [{ printJob }, { readJob }] = await Promise.all([import("@lapidary/training"), import("./job-file.js")]);
   const resolved = readJob(context, job, overrides);
   return { yaml: printJob(resolved), priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };

@@ -24,9 +24,16 @@ export async function logs(context: Context, { id, follow, worker }: LogsOptions
   const wanted = worker === undefined ? undefined : `worker ${worker}`;
   for await (const event of client.stream(id, { signal: context.interrupts.signal })) {
     if (event.event === "log" && (wanted === undefined || event.data.source === wanted)) print(event.data);
-    else if (wanted === undefined && event.event === "metrics" && event.data.kind === "train") context.console.detail(stepLine(event.data, steps));
-    else if (wanted === undefined && event.event === "state") context.console.detail([event.data.state, ...(event.data.activity === undefined ? [] : [activityText(event.data.activity)])].join(": "));
-    else if (event.event === "done") context.console.say(`run ${id} ${event.data.state === "done" ? "is done" : event.data.state === "failed" ? `failed: ${event.data.error?.message ?? "no reason is known"}` : "was cancelled"}`);
+    else if (wanted === undefined && event.event === "metrics" && event.data.kind === "train")
+      context.console.detail(stepLine(event.data, steps));
+    else if (wanted === undefined && event.event === "state")
+      context.console.detail(
+        [event.data.state, ...(event.data.activity === undefined ? [] : [activityText(event.data.activity)])].join(": "),
+      );
+    else if (event.event === "done")
+      context.console.say(
+        `run ${id} ${event.data.state === "done" ? "is done" : event.data.state === "failed" ? `failed: ${event.data.error?.message ?? "no reason is known"}` : "was cancelled"}`,
+      );
   }
   context.interrupts.signal.throwIfAborted();
   return ExitCode.done;

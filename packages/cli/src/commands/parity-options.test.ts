@@ -3,26 +3,60 @@ import fc from "fast-check";
 import { chipCount, makeMesh, meshSize, printMesh, printTorus } from "@lapidary/topology";
 import { type ParityOptions, planParity, torusFor } from "./parity-options.js";
 
-const asked = (options: Partial<ParityOptions>): ParityOptions => ({ directory: "x", mesh: undefined, torus: undefined, zero: undefined, numerics: undefined, workers: undefined, executor: undefined, ...options });
+const asked = (options: Partial<ParityOptions>): ParityOptions => ({
+  directory: "x",
+  mesh: undefined,
+  torus: undefined,
+  zero: undefined,
+  numerics: undefined,
+  workers: undefined,
+  executor: undefined,
+  ...options,
+});
 
 describe("parity options", () => {
   it("take one chip, exact numbers and no sharding unless told otherwise", () => {
     const { mesh, torus, ...rest } = planParity(asked({}), 2);
-    deepStrictEqual([printMesh(mesh), printTorus(torus), rest], ["data=1", "1x1", { zero: 0, numerics: "f32", executor: "stacked", workers: 1 }]);
+    deepStrictEqual(
+      [printMesh(mesh), printTorus(torus), rest],
+      ["data=1", "1x1", { zero: 0, numerics: "f32", executor: "stacked", workers: 1 }],
+    );
   });
 
   it("make the torus that the mesh needs, as square as it can be", () => {
-    deepStrictEqual([256, 8, 4, 12, 7, 1].map((size) => printTorus(torusFor(makeMesh({ data: size })))), ["16x16", "2x4", "2x2", "3x4", "1x7", "1x1"]);
-    fc.assert(fc.property(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 1, max: 64 }), (data, model) => equal(chipCount(torusFor(makeMesh({ data, model }))), meshSize(makeMesh({ data, model })))));
+    deepStrictEqual(
+      [256, 8, 4, 12, 7, 1].map((size) => printTorus(torusFor(makeMesh({ data: size })))),
+      ["16x16", "2x4", "2x2", "3x4", "1x7", "1x1"],
+    );
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 1, max: 64 }), (data, model) =>
+        equal(chipCount(torusFor(makeMesh({ data, model }))), meshSize(makeMesh({ data, model }))),
+      ),
+    );
   });
 
   it("use as many workers as the mesh divides into, all in one for the chipwise reference", () => {
-    const workers = (mesh: string, count: number, executor?: string): number => planParity(asked({ mesh, workers: count, executor }), 2).workers;
-    deepStrictEqual([workers("data=16,model=16", 4), workers("data=16,model=16", 3), workers("data=1", 4), workers("model=4", 2), workers("data=3", 2), workers("data=4", 4, "chipwise")], [4, 2, 1, 2, 1, 1]);
+    const workers = (mesh: string, count: number, executor?: string): number =>
+      planParity(asked({ mesh, workers: count, executor }), 2).workers;
+    deepStrictEqual(
+      [
+        workers("data=16,model=16", 4),
+        workers("data=16,model=16", 3),
+        workers("data=1", 4),
+        workers("model=4", 2),
+        workers("data=3", 2),
+        workers("data=4", 4, "chipwise"),
+      ],
+      [4, 2, 1, 2, 1, 1],
+    );
   });
 
   it("refuse a mesh that does not fill its torus with exit code 4", () => {
-    throws(() => planParity(asked({ mesh: "data=2,model=2", torus: "2x4" }), 1), { code: "LAP_MESH_DOES_NOT_FILL", place: "--mesh", exit: 4 });
+    throws(() => planParity(asked({ mesh: "data=2,model=2", torus: "2x4" }), 1), {
+      code: "LAP_MESH_DOES_NOT_FILL",
+      place: "--mesh",
+      exit: 4,
+    });
     throws(() => planParity(asked({ mesh: "data=2,modle" }), 1), { code: "LAP_MESH_TEXT", exit: 2 });
     throws(() => planParity(asked({ torus: "4 by 4" }), 1), { code: "LAP_TOPOLOGY_TORUS", exit: 2 });
     throws(() => planParity(asked({ mesh: "a=1,b=1,c=1,d=1,e=1" }), 1), { code: "LAP_MESH_AXES", exit: 2 });

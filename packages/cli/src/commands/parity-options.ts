@@ -26,7 +26,13 @@ export interface ParityPlan {
 export function planParity(options: ParityOptions, cores: number): ParityPlan {
   const mesh = parseMesh(options.mesh ?? "data=1");
   if (mesh.axes.length < 1 || mesh.axes.length > 4)
-    throw new LapidaryError({ code: "LAP_MESH_AXES", message: `a mesh has 1 to 4 axes, not ${mesh.axes.length}`, place: "--mesh", remedy: "write name=size pairs, such as data=2,model=4", exit: 2 });
+    throw new LapidaryError({
+      code: "LAP_MESH_AXES",
+      message: `a mesh has 1 to 4 axes, not ${mesh.axes.length}`,
+      place: "--mesh",
+      remedy: "write name=size pairs, such as data=2,model=4",
+      exit: 2,
+    });
   const torus = options.torus === undefined ? torusFor(mesh) : parseTorus(options.torus);
   checkMeshFills(mesh, chipCount(torus), "--mesh");
   const executor = options.executor === "chipwise" ? "chipwise" : "stacked";

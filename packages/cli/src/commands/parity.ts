@@ -4,7 +4,15 @@ import { type Session, openSession } from "@lapidary/coordinator/session";
 import { ExitCode, formatDuration } from "@lapidary/std";
 import { gemmaParams } from "@lapidary/models";
 import { meshSize, printMesh, printTorus } from "@lapidary/topology";
-import { type GraphRunner, type ParityBundle, defaultRules, parityFailures, parityTolerances, readParityBundle, runParity } from "@lapidary/training";
+import {
+  type GraphRunner,
+  type ParityBundle,
+  defaultRules,
+  parityFailures,
+  parityTolerances,
+  readParityBundle,
+  runParity,
+} from "@lapidary/training";
 import type { Context } from "../context.js";
 import { type ParityResult, parityText } from "../report/parity-text.js";
 import type { Progress } from "../terminal/progress.js";
@@ -15,11 +23,14 @@ import { type ParityOptions, type ParityPlan, planParity } from "./parity-option
 export async function parity(context: Context, options: ParityOptions): Promise<ExitCode> {
   const { console, cwd, clock } = context;
   const plan = planParity(options, availableParallelism());
-  if (options.workers !== undefined && plan.workers < options.workers) console.say(`a mesh of ${printMesh(plan.mesh)} keeps ${plan.workers} of ${options.workers} workers busy: using ${plan.workers}`);
+  if (options.workers !== undefined && plan.workers < options.workers)
+    console.say(`a mesh of ${printMesh(plan.mesh)} keeps ${plan.workers} of ${options.workers} workers busy: using ${plan.workers}`);
   const directory = resolve(cwd, options.directory);
   const began = clock.monotonic();
   const bundle = await readParityBundle(directory);
-  console.detail(`${relative(cwd, directory) || directory}: batches of ${bundle.batch} × ${bundle.seq} tokens; torus ${printTorus(plan.torus)}, ZeRO stage ${plan.zero}, ${plan.numerics}, ${plan.executor}`);
+  console.detail(
+    `${relative(cwd, directory) || directory}: batches of ${bundle.batch} × ${bundle.seq} tokens; torus ${printTorus(plan.torus)}, ZeRO stage ${plan.zero}, ${plan.numerics}, ${plan.executor}`,
+  );
   const result = await measure(context, plan, bundle);
   const tolerances = parityTolerances(plan.numerics);
   console.result(result, () => parityText(result, tolerances, parityFailures(result, tolerances), console.paint));
@@ -32,7 +43,16 @@ async function measure(context: Context, plan: ParityPlan, bundle: ParityBundle)
   const { mesh, zero, numerics, executor, workers } = plan;
   const progress = console.progress();
   progress.update(`start ${workers} worker${workers === 1 ? "" : "s"}`);
-  const session = await openSession({ mesh, workers, numerics, executor, zero, rules: defaultRules(mesh, gemmaParams(bundle.config)), environment: env, log: (worker, line) => console.detail(`${worker}: ${line}`) });
+  const session = await openSession({
+    mesh,
+    workers,
+    numerics,
+    executor,
+    zero,
+    rules: defaultRules(mesh, gemmaParams(bundle.config)),
+    environment: env,
+    log: (worker, line) => console.detail(`${worker}: ${line}`),
+  });
   try {
     const distances = await orInterrupted(runParity(bundle, telling(session, progress)), interrupts.signal);
     const ok = parityFailures(distances, parityTolerances(numerics)).length === 0;

@@ -25,7 +25,12 @@ export async function sample(context: Context, options: SampleCommandOptions): P
   const progress = console.progress();
   progress.update("load the checkpoint");
   // Of a row no more than is needed: every token costs a pass over all of it.
-  const opening = openSampler({ checkpoint: place.directory, context: 1 + promptTokens + tokens, environment: env, log: (worker, line) => console.detail(`${worker}: ${line}`) });
+  const opening = openSampler({
+    checkpoint: place.directory,
+    context: 1 + promptTokens + tokens,
+    environment: env,
+    log: (worker, line) => console.detail(`${worker}: ${line}`),
+  });
   const sampler = await opening;
   try {
     let written = "";
@@ -42,7 +47,9 @@ export async function sample(context: Context, options: SampleCommandOptions): P
     });
     const text = await orInterrupted(generating, interrupts.signal);
     progress.end();
-    console.result({ prompt, text, checkpoint: place.directory, run: place.run ?? null, step: place.step ?? null }, () => sampleText({ prompt, text }, console.columns, console.paint));
+    console.result({ prompt, text, checkpoint: place.directory, run: place.run ?? null, step: place.step ?? null }, () =>
+      sampleText({ prompt, text }, console.columns, console.paint),
+    );
     return ExitCode.done;
   } finally {
     progress.end();

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { SubmitRequest } from "@lapidary/coordinator/api";
 import { CoordinatorClient, findConnection } from "@lapidary/coordinator/client";
 import { ExitCode, LapidaryError } from "@lapidary/std";
@@ -9,6 +10,8 @@ import { finish, submission, submit } from "./launch.js";
 
 /** What a newcomer sees first. */
 const quickstart = "quickstart";
+/** How often it is seen whether the coordinator is still there. */
+const lookEveryMs = 2000;
 
 /**
  * `npm start`: everything is started, the quick-start job trained, its report shown. In a terminal all stays up until Ctrl-C; without one it
@@ -30,7 +33,7 @@ export async function start(context: Context, overrides: readonly string[]): Pro
   try {
     console.say(`dashboard  ${client.pageUrl}`);
     const exit = await train(context, client, request);
-    if (console.interactive) await stayUp(context, client);
+    if (context.attended) await stayUp(context, client);
     return exit;
   } finally {
     const release = interrupts.takeOver(() => console.say("already stopping, a moment"));
@@ -48,13 +51,7 @@ async function findRunning({ home }: Context): Promise<CoordinatorClient | undef
   const connection = findConnection(home);
   if (connection === undefined) return undefined;
   const client = new CoordinatorClient(connection);
-  try {
-    await client.status();
-    return client;
-  } catch (error) {
-    if (error instanceof LapidaryError) return undefined;
-    throw error;
-  }
+  return (await answers(client)) ? client : undefined;
 }
 
 async function train(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<ExitCode> {
@@ -70,10 +67,21 @@ async function stayUp(context: Context, client: CoordinatorClient): Promise<void
   const { console, interrupts } = context;
   console.say(`all stays up for you: ${client.pageUrl}`);
   console.say("try `npx lapidary launch configs/jobs/quickstart.yaml train.steps=50` in another terminal; Ctrl-C ends it all");
-  await new Promise<void>((resolve) => {
-    const release = interrupts.takeOver(() => {
-      release();
-      resolve();
-    });
-  });
+  const wait = new AbortController();
+  const release = interrupts.takeOver(() => wait.abort());
+  while (!wait.signal.aborted) {
+    if (!(await answers(client))) return console.say("the coordinator was stopped from elsewhere");
+    await delay(lookEveryMs, undefined, { signal: wait.signal }).catch(() => undefined);
+  }
+  release();
+}
+
+async function answers(client: CoordinatorClient): Promise<boolean> {
+  try {
+    await client.status();
+    return true;
+  } catch (error) {
+    if (error instanceof LapidaryError) return false;
+    throw error;
+  }
 }

@@ -18,8 +18,18 @@ function statusText(status: Status, url: string, now: number): string {
     ["coordinator", `process ${status.pid}, up ${formatDuration(now - status.started_at)}, port ${status.port}`],
     ["dashboard", url],
     ["redis", `${redis.address}${redis.connected ? "" : "  NOT CONNECTED"}`],
-    ["workers", workers.length === 0 ? "none started yet" : workers.map(({ worker, pid, job }) => `${worker} (process ${pid}${job === undefined ? "" : `, ${job}`})`).join(", ")],
-    ["pods", pods === undefined ? "none in use" : `${pods.pods} × ${pods.name}, torus ${pods.torus}: ${pods.free_chips} of ${pods.chips} chips free`],
+    [
+      "workers",
+      workers.length === 0
+        ? "none started yet"
+        : workers.map(({ worker, pid, job }) => `${worker} (process ${pid}${job === undefined ? "" : `, ${job}`})`).join(", "),
+    ],
+    [
+      "pods",
+      pods === undefined
+        ? "none in use"
+        : `${pods.pods} × ${pods.name}, torus ${pods.torus}: ${pods.free_chips} of ${pods.chips} chips free`,
+    ],
     ["jobs", waiting.length === 0 ? "none" : waiting.map(([state, count]) => `${count} ${state}`).join(", ")],
     ["state in", status.home],
   ];

@@ -20,5 +20,6 @@ export async function up(context: Context, options: UpOptions): Promise<ExitCode
 
 function checkOptions({ port = 0, workers = 1 }: UpOptions): void {
   if (port > 65_535) throw argumentError(`${port} is no port`, "--port", "give 1 to 65535, or 0 for a free one");
-  if (workers < 1 || workers > 256) throw argumentError(`${workers} is no number of worker processes`, "--workers", "give 1 to 256; by default there is one per core");
+  if (workers < 1 || workers > 256)
+    throw argumentError(`${workers} is no number of worker processes`, "--workers", "give 1 to 256; by default there is one per core");
 }

@@ -6,7 +6,10 @@ import type { Context } from "../context.js";
 /** The project's version. */
 export function readVersion(root: string): string {
   const manifest: unknown = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  assert(typeof manifest === "object" && manifest !== null && "version" in manifest && typeof manifest.version === "string", "package.json states a version");
+  assert(
+    typeof manifest === "object" && manifest !== null && "version" in manifest && typeof manifest.version === "string",
+    "package.json states a version",
+  );
   return manifest.version;
 }
 

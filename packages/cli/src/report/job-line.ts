@@ -2,9 +2,17 @@ import type { Activity, JobState, TrainRow } from "@lapidary/coordinator/api";
 import { formatCount, formatDuration } from "@lapidary/std";
 
 /** `step 120/400  loss 3.214  12.3 K tokens/s  ETA 1m 20s` */
-export function stepLine({ step, loss, tokens_per_s, eta_s }: Pick<TrainRow, "step" | "loss" | "tokens_per_s" | "eta_s">, steps: number): string {
+export function stepLine(
+  { step, loss, tokens_per_s, eta_s }: Pick<TrainRow, "step" | "loss" | "tokens_per_s" | "eta_s">,
+  steps: number,
+): string {
   const end = step >= steps ? [] : [`ETA ${formatDuration(eta_s * 1000)}`];
-  return [`step ${String(step).padStart(String(steps).length)}/${steps}`, `loss ${loss.toFixed(3)}`, `${formatCount(Math.round(tokens_per_s))} tokens/s`, ...end].join("  ");
+  return [
+    `step ${String(step).padStart(String(steps).length)}/${steps}`,
+    `loss ${loss.toFixed(3)}`,
+    `${formatCount(Math.round(tokens_per_s))} tokens/s`,
+    ...end,
+  ].join("  ");
 }
 
 /** `train the tokenizer 31%`, `compile 1/4` */

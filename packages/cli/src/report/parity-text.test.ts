@@ -23,6 +23,9 @@ const result: ParityResult = {
 
 describe("text of a parity run", () => {
   it("puts every distance beside its tolerance and says which is too far", () => {
-    expectText(parityText(result, parityTolerances("f32"), ["loss_abs"], makePaint(false)), new URL("../../src/report/parity-text.txt", import.meta.url));
+    expectText(
+      parityText(result, parityTolerances("f32"), ["loss_abs"], makePaint(false)),
+      new URL("../../src/report/parity-text.txt", import.meta.url),
+    );
   });
 });

@@ -24,16 +24,39 @@ const meaning: Readonly<Record<keyof ParityTolerances, string>> = {
 /** The same for people: every distance beside its tolerance. */
 export function parityText(result: ParityResult, tolerances: ParityTolerances, failures: readonly string[], paint: Paint): string {
   const keys = Object.keys(meaning) as (keyof ParityTolerances)[];
-  const rows = keys.map((key) => [meaning[key], Math.max(...[result[key]].flat()).toExponential(2), tolerances[key].toExponential(0), failures.includes(key) ? "TOO FAR" : "ok"]);
-  const table = textTable([{ title: "" }, { title: "distance", align: "right" }, { title: "allowed", align: "right" }, { title: "" }], rows);
-  const moved = result.collectives.map(({ op, axis, count, bytes_per_chip }) => [op, axis, String(count), formatBytes(bytes_per_chip)]);
+  const rows = keys.map((key) => [
+    meaning[key],
+    Math.max(...[result[key]].flat()).toExponential(2),
+    tolerances[key].toExponential(0),
+    failures.includes(key) ? "TOO FAR" : "ok",
+  ]);
+  const table = textTable(
+    [{ title: "" }, { title: "distance", align: "right" }, { title: "allowed", align: "right" }, { title: "" }],
+    rows,
+  );
+  const moved = result.collectives.map(({ op, axis, count, bytes_per_chip }) => [
+    op,
+    axis,
+    String(count),
+    formatBytes(Math.ceil(bytes_per_chip)),
+  ]);
   return [
     `${result.chips} chip${result.chips === 1 ? "" : "s"}, mesh ${result.mesh}, emulated by ${result.workers} worker${result.workers === 1 ? "" : "s"}`,
     "",
     table.replaceAll("TOO FAR", paint.red("TOO FAR")).replace(/ ok$/gm, ` ${paint.green("ok")}`),
     `worst gradient: ${result.grads_worst}`,
     "",
-    moved.length === 0 ? "the train step needs no collective" : textTable([{ title: "collective of a step" }, { title: "axis" }, { title: "count", align: "right" }, { title: "bytes per chip", align: "right" }], moved),
+    moved.length === 0
+      ? "the train step needs no collective"
+      : textTable(
+          [
+            { title: "collective of a step" },
+            { title: "axis" },
+            { title: "count", align: "right" },
+            { title: "bytes per chip", align: "right" },
+          ],
+          moved,
+        ),
     "",
     result.ok ? paint.green("in parity with PyTorch") : paint.red("NOT in parity with PyTorch"),
   ].join("\n");

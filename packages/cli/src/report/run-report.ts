@@ -52,7 +52,12 @@ const perplexity = (loss: number): string => (loss > 20 ? "huge" : Math.exp(loss
 function held(report: Report): string {
   const { params, optimizer, gradients } = report.bytes_per_chip;
   const whole = report.parameters * 4;
-  const row = (what: string, bytes: number, unsharded: number): string[] => [`  ${what}`, formatBytes(bytes), formatBytes(unsharded), share(bytes, unsharded)];
+  const row = (what: string, bytes: number, unsharded: number): string[] => [
+    `  ${what}`,
+    formatBytes(bytes),
+    formatBytes(unsharded),
+    share(bytes, unsharded),
+  ];
   return [
     `  ${formatCount(report.parameters)} parameters over ${report.chips} chips, mesh ${report.mesh}, ZeRO stage ${report.zero}, emulated by ${report.workers} worker${report.workers === 1 ? "" : "s"}`,
     textTable(
@@ -70,11 +75,26 @@ function share(part: number, whole: number): string {
 
 function moved(report: Report): string {
   if (report.collectives.length === 0) return "  nothing: this program needs no collective";
-  const rows = report.collectives.map(({ op, axis, count, bytes_per_chip, why }) => [`  ${op}`, axis, String(count), formatBytes(bytes_per_chip), reason(why)]);
+  const rows = report.collectives.map(({ op, axis, count, bytes_per_chip, why }) => [
+    `  ${op}`,
+    axis,
+    String(count),
+    formatBytes(Math.ceil(bytes_per_chip)),
+    reason(why),
+  ]);
   const total = report.collectives.reduce((bytes, row) => bytes + row.bytes_per_chip, 0);
   return [
-    textTable([{ title: "  collective" }, { title: "axis" }, { title: "count", align: "right" }, { title: "bytes per chip", align: "right" }, { title: "why" }], rows),
-    `  in all ${formatBytes(total)} per chip and step`,
+    textTable(
+      [
+        { title: "  collective" },
+        { title: "axis" },
+        { title: "count", align: "right" },
+        { title: "bytes per chip", align: "right" },
+        { title: "why" },
+      ],
+      rows,
+    ),
+    `  in all ${formatBytes(Math.ceil(total))} per chip and step`,
   ].join("\n");
 }
 

@@ -16,8 +16,10 @@ export function sampleText(sample: { readonly prompt: string; readonly text: str
 }
 
 /** Control characters as their pictures: text from a model must not move the cursor. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const visible = (text: string): string => text.replaceAll("\t", "    ").replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, (c) => (c < " " ? String.fromCharCode(0x2400 + c.charCodeAt(0)) : "\ufffd"));
+const visible = (text: string): string =>
+  text
+    .replaceAll("\t", "    ")
+    .replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, (c) => (c < " " ? String.fromCharCode(0x2400 + c.charCodeAt(0)) : "\ufffd"));
 
 /** Lines of at most `width` characters, broken at blanks where there are some; `length` counts what each takes of the text. */
 function wrap(text: string, width: number): { text: string; length: number }[] {

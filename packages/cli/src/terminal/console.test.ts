@@ -53,7 +53,16 @@ describe("console", () => {
       console.fail(mistake, "");
       return stderr.text.includes("\x1b[");
     };
-    deepStrictEqual([colored({}, true), colored({}, false), colored({ color: false }, true), colored({}, true, { NO_COLOR: "1" }), colored({}, true, { TERM: "dumb" })], [true, false, false, false, false]);
+    deepStrictEqual(
+      [
+        colored({}, true),
+        colored({}, false),
+        colored({ color: false }, true),
+        colored({}, true, { NO_COLOR: "1" }),
+        colored({}, true, { TERM: "dumb" }),
+      ],
+      [true, false, false, false, false],
+    );
   });
 
   it("redraws one line in a terminal and takes it away before it says something else", () => {

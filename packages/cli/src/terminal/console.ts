@@ -51,7 +51,7 @@ export class Console {
 
   /** Columns of the terminal that shows the results. */
   get columns(): number {
-    return this.stdout.columns ?? 100;
+    return this.stdout.columns || 100;
   }
 
   /** The result of a command: `value` with `--json`, `text()` without. */
@@ -86,7 +86,8 @@ export class Console {
     this.#progress?.end();
     if (this.options.json) this.stdout.write(`${JSON.stringify(errorJson(error, place))}\n`);
     this.#line(errorText(error, place, this.#errPaint));
-    if (this.options.verbose && error.cause !== undefined) this.detail(`cause: ${error.cause instanceof Error ? error.cause.stack : String(error.cause)}`);
+    if (this.options.verbose && error.cause !== undefined)
+      this.detail(`cause: ${error.cause instanceof Error ? error.cause.stack : String(error.cause)}`);
   }
 
   /** Shows what goes on until it ends; a console has one at a time. */

@@ -42,8 +42,10 @@ export class Progress {
 
   /** Takes the line away until it is next drawn, so that something else can be written. */
   clear(): void {
-    if (this.#drawn) this.stream.write("\r\x1b[2K");
+    if (!this.#drawn) return;
+    this.stream.write("\r\x1b[2K");
     this.#drawn = false;
+    this.#said = "";
   }
 
   /** Draws what there is to say at once. */
@@ -60,13 +62,15 @@ export class Progress {
 
   #tick(): void {
     const state = this.#state();
+    const plain = `lapidary: ${this.#phase}${state === "" ? "" : `: ${state}`}`;
+    if (plain === this.#said) return;
+    this.#said = plain;
     if (this.stream.isTTY !== true) {
-      const line = `lapidary: ${this.#phase}${state === "" ? "" : `: ${state}`}`;
-      if (line !== this.#said) this.stream.write(`${line}\n`);
-      this.#said = line;
+      this.stream.write(`${plain}\n`);
       return;
     }
-    const room = (this.stream.columns ?? 80) - 1 - this.#phase.length;
+    // A terminal that does not know its width says 0.
+    const room = (this.stream.columns || 80) - 1 - this.#phase.length;
     this.stream.write(`\r\x1b[2K${this.paint.cyan(this.#phase)}${`  ${state}`.slice(0, Math.max(0, room))}`);
     this.#drawn = true;
   }

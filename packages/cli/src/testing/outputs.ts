@@ -15,7 +15,15 @@ export class Kept implements Output {
 }
 
 /** A console and its two outputs. */
-export function keptConsole(options: Partial<ConsoleOptions> = {}, terminal = false, env: NodeJS.ProcessEnv = {}): { console: Console; stdout: Kept; stderr: Kept } {
+export function keptConsole(
+  options: Partial<ConsoleOptions> = {},
+  terminal = false,
+  env: NodeJS.ProcessEnv = {},
+): { console: Console; stdout: Kept; stderr: Kept } {
   const [stdout, stderr] = [new Kept(terminal), new Kept(terminal)];
-  return { console: new Console(stdout, stderr, { json: false, quiet: false, verbose: false, color: true, ...options }, env), stdout, stderr };
+  return {
+    console: new Console(stdout, stderr, { json: false, quiet: false, verbose: false, color: true, ...options }, env),
+    stdout,
+    stderr,
+  };
 }

@@ -1,0 +1,117 @@
+import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runCli } from "../testing/cli-process.js";
+import { type FakeCoordinator, fakeCoordinator } from "../testing/fake-coordinator.js";
+import { cancelledJob, doneJob, failedJob, mistakenJob } from "../testing/jobs.js";
+
+const jobFile = `
+model: { vocab_size: 300, model_dim: 32, layers: 1, heads: 4, kv_heads: 1, head_dim: 8, mlp_dim: 64, context_length: 16 }
+pod: { torus: 2x2, chip: v5e, host: 2x2 }
+train: { steps: 20, batch: 4, optimizer: { name: adamw, lr: 0.001 } }
+data: { corpus: text.txt }
+`;
+
+describe("commands that speak to the coordinator", () => {
+  let directory: string;
+  let coordinator: FakeCoordinator | undefined;
+  const cli = (...args: string[]): ReturnType<typeof runCli> =>
+    runCli([...args, "--home", coordinator?.home ?? directory], { cwd: directory });
+  const serve = async (...jobs: Parameters<typeof fakeCoordinator>[0]): Promise<FakeCoordinator> => {
+    coordinator = await fakeCoordinator(jobs);
+    return coordinator;
+  };
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "lapidary-"));
+    writeFileSync(join(directory, "job.yaml"), jobFile);
+  });
+  afterEach(async () => {
+    await coordinator?.close();
+    coordinator = undefined;
+    rmSync(directory, { recursive: true });
+  });
+
+  it("launch submits the job as it was resolved where it was typed, and ends with its report", async () => {
+    const { submitted } = await serve(doneJob);
+    const { code, stdout, stderr } = await cli("launch", "job.yaml", "train.steps=30", "--name", "mine", "--priority", "-2");
+    equal(code, 0, stderr);
+    match(stdout, /Training loss[^]*held-out loss {2}3\.212[^]*unigram loss {3}6\.031[^]*What each chip held[^]*step-200/);
+    match(stderr, /train the tokenizer: 31%\n[^]*train: step 2\/2 {2}loss 3\.100[^]*held-out loss 3\.200, unigram 6\.000/);
+    const [{ yaml, name, priority } = {}] = submitted;
+    deepStrictEqual([name, priority], ["mine", -2]);
+    ok(typeof yaml === "string" && yaml.includes("steps: 30") && yaml.includes(`corpus: ${join(directory, "text.txt")}`), String(yaml));
+  });
+
+  it("launch prints one JSON document, of a job that is done, detached or failed", async () => {
+    await serve(doneJob);
+    const whole = JSON.parse((await cli("launch", "job.yaml", "--json")).stdout) as Record<string, unknown>;
+    deepStrictEqual([whole["id"], whole["state"], whole["report"]], ["quickstart-1", "done", doneJob.report]);
+    deepStrictEqual(JSON.parse((await cli("launch", "job.yaml", "-d", "--json")).stdout), {
+      id: "quickstart-1",
+      state: "queued",
+      existed: false,
+    });
+    await coordinator?.close();
+    await serve(failedJob);
+    const { stdout } = await cli("launch", "job.yaml", "--json");
+    deepStrictEqual(JSON.parse(stdout), {
+      error: {
+        code: "LAP_WORKER_LOST",
+        message: "the job failed: worker 0 was ended by SIGKILL",
+        place: "worker 0",
+        remedy: "look into its logs",
+      },
+    });
+  });
+
+  it("launch exits with 100 for a failed job, with 2 for a mistake of the user's that only running it showed, with 103 for a cancelled one", async () => {
+    for (const [job, expected] of [
+      [failedJob, 100],
+      [mistakenJob, 2],
+      [cancelledJob, 103],
+    ] as const) {
+      await serve(job);
+      equal((await cli("launch", "job.yaml")).code, expected);
+      await coordinator?.close();
+    }
+    coordinator = undefined;
+  });
+
+  it("jobs wait tells the end by exit code and JSON", async () => {
+    await serve(doneJob, failedJob, cancelledJob);
+    const wait = async (id: string): Promise<unknown[]> => {
+      const { code, stdout } = await cli("jobs", "wait", id, "--json");
+      const { state, failure } = JSON.parse(stdout) as { state?: string; failure?: { code: string } | null };
+      return [code, state, failure?.code];
+    };
+    deepStrictEqual(await wait("quickstart-1"), [0, "done", undefined]);
+    deepStrictEqual(await wait("broken"), [100, "failed", "LAP_WORKER_LOST"]);
+    deepStrictEqual(await wait("dropped"), [103, "cancelled", undefined]);
+    equal((await cli("jobs", "wait", "nobody")).code, 102);
+  });
+
+  it("jobs lists and shows them, and events and logs print a line each", async () => {
+    await serve(doneJob, failedJob);
+    match((await cli("jobs")).stdout, /^id +state[^]*\nquickstart-1 +done[^]*\nbroken +failed/);
+    match((await cli("jobs", "get", "broken")).stdout, /state +failed\n[^]*LAP_WORKER_LOST: worker 0[^]*remedy: look into its logs/);
+    const events = (await cli("jobs", "events", "broken", "--json")).stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { event: string });
+    deepStrictEqual(
+      events.map(({ event }) => event),
+      ["state", "state", "state", "metrics", "log", "metrics", "metrics", "done"],
+    );
+    match((await cli("logs", "broken")).stdout, /worker 1 +warm\n$/);
+    equal((await cli("logs", "broken", "-f", "--worker", "0")).stdout, "");
+    match((await cli("status")).stdout, /128 of 256 chips free[^]*\na +0 +8x16 +0,0\n$/);
+  });
+
+  it("jobs list refuses a state that is none", async () => {
+    await serve();
+    const { code, stderr } = await cli("jobs", "list", "--state", "don");
+    equal(code, 2);
+    match(stderr, /place: {2}--state\n {4}remedy: did you mean "done"\?/);
+  });
+});

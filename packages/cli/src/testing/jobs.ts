@@ -1,0 +1,120 @@
+import type { JobDetail, MetricsRow, Report, StreamEvent } from "@lapidary/coordinator/api";
+import type { FakeJob } from "./fake-coordinator.js";
+
+export const report: Report = {
+  id: "quickstart-1",
+  model: "quickstart",
+  parameters: 3_407_872,
+  chips: 256,
+  workers: 2,
+  mesh: "data=16,model=16",
+  slice: { pod: 0, pods: 1, origin: [0, 0], dims: [16, 16] },
+  zero: 3,
+  steps: 200,
+  tokens: 819_200,
+  train_loss: 3.1,
+  heldout_loss: 3.212,
+  unigram_loss: 6.031,
+  sample: { prompt: "The function", text: " returns the number of bytes that were read,\nor an error." },
+  checkpoint: "/work/.lapidary/runs/quickstart-1/checkpoints/step-200",
+  bytes_per_chip: { params: 53_248, optimizer: 106_496, gradients: 53_248 },
+  collectives: [
+    {
+      op: "all_gather",
+      axis: "data",
+      count: 58,
+      bytes_per_chip: 1_640_000,
+      why: "gathers dim 0 of params/embed over data: it is split there by ZeRO-3",
+    },
+    {
+      op: "all_reduce",
+      axis: "model",
+      count: 17,
+      bytes_per_chip: 983_040.5,
+      why: "reduces the partial sums of attn.out over model: a summed dim is split there",
+    },
+  ],
+  timings_ms: {
+    prepare: 4200,
+    compile: 900,
+    place: 3,
+    load: 350,
+    train: 101_000,
+    evaluate: 2100,
+    checkpoint: 400,
+    sample: 1200,
+    total: 110_153,
+  },
+  tokens_per_s: 8110.9,
+};
+
+export const trainRow = (step: number, loss: number): MetricsRow => ({
+  kind: "train",
+  time: step,
+  step,
+  loss,
+  grad_norm: 1,
+  learning_rate: 0.001,
+  tokens_per_s: 8000,
+  step_ms: 500,
+  eta_s: 10,
+});
+
+const detail: JobDetail = {
+  id: "quickstart-1",
+  state: "done",
+  priority: 0,
+  model: "quickstart",
+  pod: "v5e-256",
+  mesh: "data=16,model=16",
+  chips: 256,
+  created_at: 1000,
+  started_at: 2000,
+  finished_at: 3000,
+  step: 2,
+  steps: 2,
+  loss: 3.1,
+  tokens_per_s: 8000,
+  heldout_loss: 3.2,
+  unigram_loss: 6,
+  job: {},
+  directory: "/runs/quickstart-1",
+};
+
+const before: readonly StreamEvent[] = [
+  { id: 1, event: "state", data: { time: 1000, state: "queued" } },
+  { id: 2, event: "state", data: { time: 2000, state: "compiling", activity: { what: "train the tokenizer", done: 310, total: 1000 } } },
+  { id: 3, event: "state", data: { time: 2100, state: "running" } },
+  { id: 4, event: "metrics", data: trainRow(1, 7.5) },
+  { id: 5, event: "log", data: { time: 2200, source: "worker 1", line: "warm" } },
+  { id: 6, event: "metrics", data: trainRow(2, 3.1) },
+  { id: 7, event: "metrics", data: { kind: "eval", time: 2900, step: 2, heldout_loss: 3.2, unigram_loss: 6, tokens: 100 } },
+];
+
+export const doneJob: FakeJob = { detail, events: [...before, { id: 8, event: "done", data: { time: 3000, state: "done" } }], report };
+
+/** A job that failed by a worker's death. */
+export const failedJob: FakeJob = endedBy("broken", "failed", {
+  code: "LAP_WORKER_LOST",
+  message: "worker 0 was ended by SIGKILL",
+  place: "worker 0",
+  remedy: "look into its logs",
+  exit: 100,
+});
+/** A job that failed by what the user gave it. */
+export const mistakenJob: FakeJob = endedBy("mistaken", "failed", {
+  code: "LAP_DATA_EMPTY",
+  message: "the corpus is empty",
+  place: "a.txt",
+  remedy: "choose another",
+  exit: 2,
+});
+export const cancelledJob: FakeJob = endedBy("dropped", "cancelled");
+
+function endedBy(id: string, state: "failed" | "cancelled", error?: JobDetail["error"]): FakeJob {
+  const end = { time: 3000, state, ...(error === undefined ? {} : { error }) };
+  return {
+    detail: { ...detail, id, state, ...(error === undefined ? {} : { error }) },
+    events: [...before, { id: 8, event: "done", data: end }],
+  };
+}
