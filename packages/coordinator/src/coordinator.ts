@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Job, JobQueue, type Store } from "@lapidary/control";
-import { assert, type Clock, ExitCode, type JsonValue, LapidaryError, must, systemClock } from "@lapidary/std";
+import { assert, type Clock, ExitCode, type JsonValue, LapidaryError, must, socketPathFor, systemClock } from "@lapidary/std";
 import type { ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
 import type { Cancelled, CheckpointEntry, JobDetail, SlicePlace, Status, Submitted, submitRequestSchema } from "./api.js";
@@ -165,7 +165,7 @@ export class Coordinator {
     this.#http = http;
     this.#onStop("http", () => http.close());
 
-    const workforce = await Workforce.start({ workers, environment, log: this.#log });
+    const workforce = await Workforce.start({ workers, environment, log: this.#log, directory: socketDirectory(home) });
     this.#workforce = workforce;
     this.#onStop("workers", () => workforce.close());
 
@@ -381,6 +381,9 @@ function asJobError(run: Run, error: unknown): LapidaryError {
     cause: error,
   });
 }
+
+/** Inside the home directory, where its path is short enough for sockets. */
+const socketDirectory = (home: string): string => dirname(socketPathFor(join(home, "workers", "longest-socket-name")));
 
 function runLost(id: string): LapidaryError {
   return new LapidaryError({

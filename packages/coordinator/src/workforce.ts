@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import type { JobDetail, Status } from "./api.js";
 import { Gang, type GangOptions, WorkerPool } from "./gang/index.js";
 import type { Log } from "./log.js";
@@ -7,23 +8,30 @@ export interface WorkforceOptions {
   readonly workers: number;
   readonly environment: NodeJS.ProcessEnv;
   readonly log: Log;
+  /** For sockets: a directory of this coordinator's own, emptied at the start and removed at the end. */
+  readonly directory: string;
 }
 
 /** The worker processes of this coordinator, and which run each of them works for. */
 export class Workforce {
   readonly #log: Log;
   readonly #gangs = new Map<string, { readonly run: Run; readonly gang: Gang }>();
+  readonly #directory: string;
   #pool: WorkerPool | undefined;
   /** Fence numbers: workers end with this process, so counting within it is enough. */
   #epoch = 0;
 
-  private constructor(log: Log) {
+  private constructor(log: Log, directory: string) {
     this.#log = log;
+    this.#directory = directory;
   }
 
-  static async start({ workers, environment, log }: WorkforceOptions): Promise<Workforce> {
-    const workforce = new Workforce(log);
+  static async start({ workers, environment, log, directory }: WorkforceOptions): Promise<Workforce> {
+    const workforce = new Workforce(log, directory);
+    // What a coordinator that was killed left there.
+    rmSync(directory, { recursive: true, force: true });
     workforce.#pool = await WorkerPool.start({
+      directory,
       environment,
       warm: workers,
       log: (worker, line) => workforce.#hear(worker, line),
@@ -62,6 +70,7 @@ export class Workforce {
   /** No worker process is left when this resolves. */
   async close(): Promise<void> {
     await this.#pool?.close();
+    rmSync(this.#directory, { recursive: true, force: true });
   }
 
   /** A worker's line goes to the run it works for. */
