@@ -1,0 +1,224 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { compile } from "@lapidary/compiler";
+import { gemma } from "@lapidary/models";
+import { type Clock, LapidaryError, must, seededRandom } from "@lapidary/std";
+import { makeMesh, makeWorkerGrid, parseTorus, printTorus } from "@lapidary/topology";
+import { compileOptions, type ResolvedJob, trainStep } from "@lapidary/training";
+import type { JobDetail, SlicePlace, Status, TrainRow } from "../api.js";
+import { PageFiles } from "../http/page-files.js";
+import { type HttpServer, type Service, serveHttp } from "../http/server.js";
+import { acceptJob, describeJob } from "../jobs.js";
+import type { Run } from "../runs/run.js";
+import { RunStore } from "../runs/run-store.js";
+import type { WorkerStep } from "../views/frames.js";
+import { makeProgramView } from "../views/make-program-view.js";
+import { writeProgramView } from "../views/program-file.js";
+import { WorkerStepLog } from "../views/worker-steps.js";
+
+/**
+ * Runs that never ran: real jobs, really compiled, with invented numbers in the files that a run leaves. For looking at pages, and for tests that
+ * need more steps or chips than a test can train.
+ */
+export interface RecordedRun {
+  readonly id: string;
+  /** A job file, relative to the project's root. */
+  readonly path: string;
+  readonly overrides?: readonly string[];
+  /** How many of its steps it has done. */
+  readonly done: number;
+  readonly origin?: readonly number[];
+  readonly workers?: number;
+  /** Begins this many milliseconds before now. */
+  readonly age_ms?: number;
+  readonly step_ms?: number;
+  /** A worker that is so many times as slow as the others. */
+  readonly straggler?: { readonly worker: number; readonly factor: number };
+  readonly end?: "done" | "failed" | "cancelled";
+  /** Only accepted and queued. */
+  readonly waits?: boolean;
+  /** Lines for the log. */
+  readonly logs?: readonly string[];
+}
+
+export class RecordedRuns {
+  /** A clock that the invented past moves. */
+  #now = 0;
+  readonly clock: Clock = { now: () => (this.#now === 0 ? Date.now() : this.#now), monotonic: () => performance.now() };
+  readonly slices = new Map<string, SlicePlace>();
+  readonly #gangs = new Map<string, { readonly worker: number; readonly pid: number }[]>();
+  readonly runs: RunStore;
+
+  private constructor(
+    runs: RunStore,
+    readonly root: string,
+  ) {
+    this.runs = runs;
+  }
+
+  static async open(home: string, root: string): Promise<RecordedRuns> {
+    const late: { clock: Clock } = { clock: { now: () => Date.now(), monotonic: () => performance.now() } };
+    const recorded = new RecordedRuns(await RunStore.open(join(home, "runs"), { now: () => late.clock.now(), monotonic: () => late.clock.monotonic() }), root);
+    late.clock = recorded.clock;
+    return recorded;
+  }
+
+  record(wanted: RecordedRun): RunInvention {
+    const { id, path, overrides = [], workers = 2, step_ms = 420, waits = false } = wanted;
+    const begin = Date.now() - (wanted.age_ms ?? wanted.done * step_ms + 9000);
+    this.#now = begin;
+    const job = acceptJob({ path, overrides: [...overrides], priority: 0 }, this.root);
+    const { run } = this.runs.create({ ...describeJob(job), name: { exactly: id }, priority: 0, queue_id: id });
+    if (waits) {
+      this.#now = 0;
+      return new RunInvention(run, job, wanted, workers, () => Date.now());
+    }
+    const slice = { pod: 0, pods: job.pods, origin: [...(wanted.origin ?? parseTorus(job.slice).dims.map(() => 0))], dims: [...parseTorus(job.slice).dims] };
+    run.enter("compiling", { slice });
+    this.#now += 1400;
+    run.enter("compiling", { activity: { what: "train the tokenizer", done: 40, total: 40 } });
+    this.#now += 2100;
+    run.log("coordinator", "data: packages of node_modules: 1932 documents, 2411008 tokens to train on; 126903 held out, unigram loss 6.174");
+    const { steps, optimizer, schedule, clip, batch, seq } = job.train;
+    const graph = trainStep(gemma(job.model.config), { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) }, { batch, seq });
+    const program = compile(graph, { ...compileOptions(job, graph), verify: false });
+    writeProgramView(run.directory, makeProgramView(program, slice.dims));
+    this.#now += 900;
+    run.enter("placing");
+    const size = makeWorkerGrid(makeMesh(job.mesh), workers).workers;
+    const gang = Array.from({ length: size }, (_, worker) => ({ worker, pid: 41_210 + worker }));
+    run.enter("placing", { activity: { what: "load programs" }, workers: gang });
+    run.log("coordinator", `slice ${printTorus(slice)} at ${slice.origin.join(",")} of pod 0; ${size} workers`);
+    this.#now += 1500;
+    run.enter("running");
+    this.slices.set(id, slice);
+    this.#gangs.set(id, gang);
+    const invention = new RunInvention(run, job, wanted, size, (ms) => (this.#now = this.#now === 0 ? Date.now() : this.#now + ms));
+    invention.steps(wanted.done);
+    for (const line of wanted.logs ?? []) run.log("worker 0", line);
+    if (wanted.end !== undefined) this.finish(run, wanted.end);
+    this.#now = 0;
+    return invention;
+  }
+
+  finish(run: Run, end: "done" | "failed" | "cancelled"): void {
+    const error = new LapidaryError({ code: "LAP_WORKER_LOST", message: "worker 1 was lost: its process was ended by SIGKILL", place: "worker 1", remedy: "look at worker-1.log, then launch the job again", exit: 100 });
+    run.finish(end, end === "failed" ? error.toJSON() : undefined);
+    this.slices.delete(run.id);
+  }
+
+  status(port: number): Status {
+    const torus = [16, 16];
+    const pods = Math.max(1, ...[...this.slices.values()].map((slice) => slice.pod + slice.pods));
+    const taken = [...this.slices.values()].reduce((sum, { dims, pods: n }) => sum + n * dims.reduce((a, b) => a * b, 1), 0);
+    return {
+      version: "0.1.0",
+      pid: process.pid,
+      port,
+      started_at: Date.now() - 3_600_000,
+      home: this.runs.directory,
+      redis: { address: "unix:redis.sock", connected: true },
+      workers: [...this.#gangs].filter(([job]) => this.slices.has(job)).flatMap(([job, gang]) => gang.map(({ pid }, worker) => ({ worker, pid, job }))),
+      pods: { name: "v5e-256", torus: torus.join("x"), pods, chips: pods * 256, free_chips: pods * 256 - taken, slices: [...this.slices].map(([job, slice]) => ({ ...slice, job })) },
+      jobs: this.runs.counts(),
+    };
+  }
+
+  /** The API and the page over them. */
+  async serve(token: string, port = 0, page = join(this.root, "packages/dashboard/dist/page")): Promise<HttpServer> {
+    let bound = port;
+    const service: Service = {
+      runs: this.runs,
+      status: () => this.status(bound),
+      submit: async (request) => {
+        const job = acceptJob(request, this.root);
+        const { run, existed } = this.runs.create({ ...describeJob(job), name: request.name === undefined ? { like: job.name } : { exactly: request.name }, priority: request.priority ?? 0, queue_id: "q" });
+        return { id: run.id, state: run.state, existed };
+      },
+      cancel: async (id) => {
+        this.finish(this.runs.get(id), "cancelled");
+        return { id, state: this.runs.get(id).state };
+      },
+      detail: (run): JobDetail => ({ ...run.summary, job: run.identity.job, directory: run.directory, ...(this.#gangs.has(run.id) ? { workers: must(this.#gangs.get(run.id), "gang") } : {}) }),
+      checkpoints: async () => [],
+      shutdown: () => undefined,
+    };
+    const server = await serveHttp({
+      port,
+      token,
+      service,
+      page: new PageFiles(page),
+      root: this.root,
+      onBug: (error) => process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`),
+    });
+    bound = server.port;
+    return server;
+  }
+}
+
+/** The numbers of one run, step by step: a loss that falls, spikes now and then, a worker that waits for the other. */
+export class RunInvention {
+  readonly #log: WorkerStepLog;
+  readonly #random = seededRandom(7);
+  #step = 0;
+
+  constructor(
+    readonly run: Run,
+    readonly job: ResolvedJob,
+    private readonly wanted: RecordedRun,
+    private readonly workers: number,
+    private readonly advance: (ms: number) => number,
+  ) {
+    this.#log = new WorkerStepLog(run.directory);
+  }
+
+  get step(): number {
+    return this.#step;
+  }
+
+  steps(count: number): void {
+    for (let i = 0; i < count; i++) this.next();
+  }
+
+  next(): TrainRow {
+    const step = ++this.#step;
+    const { steps, batch, seq, optimizer } = this.job.train;
+    const noise = (): number => this.#random.next() - 0.5;
+    const spike = this.#random.next() > 0.995 ? 1.2 : 0;
+    const through = step / steps;
+    const loss = 2.4 + 5.1 * Math.exp(-5 * through) * (1 - through * 0.2) + noise() * 0.18 + spike * 0.4;
+    const worker = this.#workerStep(step);
+    const step_ms = Math.max(...worker.times.map(({ total_ms }) => total_ms)) * 1.02;
+    this.#log.append(worker);
+    const row: TrainRow = {
+      kind: "train",
+      time: this.advance(step_ms),
+      step,
+      loss,
+      grad_norm: 0.6 + 3 * Math.exp(-8 * through) + Math.abs(noise()) * 0.3 + spike * 4,
+      learning_rate: "lr" in optimizer ? optimizer.lr * Math.min(1, step / 30, 0.1 + 0.45 * (1 + Math.cos(Math.PI * through))) : 0,
+      tokens_per_s: (batch * seq * 1000) / step_ms,
+      step_ms,
+      eta_s: ((steps - step) * step_ms) / 1000,
+    };
+    this.run.metrics(row);
+    const every = Math.max(1, Math.round(steps / 6));
+    if (step % every === 0 || step === steps) this.run.metrics({ kind: "eval", time: row.time, step, heldout_loss: loss + 0.12, unigram_loss: 6.174, tokens: 32_768 });
+    if (step % every === 0) this.run.log("coordinator", `checkpoint of step ${step}: ${join(this.run.directory, `checkpoints/step-${step}`)}`);
+    return row;
+  }
+
+  #workerStep(step: number): WorkerStep {
+    const { step_ms = 420, straggler } = this.wanted;
+    const busy = Array.from({ length: this.workers }, (_, w) => {
+      const slow = straggler?.worker === w ? straggler.factor : 1;
+      const hiccup = this.#random.next() > 0.985 ? 1.35 : 1;
+      return step_ms * slow * hiccup * (0.94 + this.#random.next() * 0.06) * (step < 4 ? 1.8 : 1);
+    });
+    const longest = Math.max(...busy);
+    return { step, times: busy.map((ms) => ({ total_ms: longest * 1.03, gemm_ms: ms * 0.61, other_ms: ms * 0.36, wait_ms: longest * 1.03 - ms * 0.97 })) };
+  }
+}
+
+/** Text of a job file of the project, for forms and tests. */
+export const jobText = (root: string, path: string): string => readFileSync(join(root, path), "utf8");

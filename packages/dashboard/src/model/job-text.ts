@@ -1,0 +1,19 @@
+/** Where an error stands in the text of a job: `job:7:3` is line 7, column 3; an override has no line. */
+export function lineOf(place: string | undefined): number | undefined {
+  const match = /:(\d+):\d+$/.exec(place ?? "");
+  return match === null ? undefined : Number(match[1]);
+}
+
+export type YamlToken = { readonly text: string; readonly kind: "key" | "comment" | "value" | "plain" };
+
+/** A line of YAML in pieces to tint: its key, its value, its comment. Good enough for job files; never changes the text. */
+export function yamlTokens(line: string): YamlToken[] {
+  const comment = /(^|\s)#.*$/.exec(line);
+  const code = comment === null ? line : line.slice(0, comment.index + (comment[1] ?? "").length);
+  const tokens: YamlToken[] = [];
+  const key = /^(\s*(?:- )?)([A-Za-z_][\w.-]*)(:)(.*)$/.exec(code);
+  if (key === null) tokens.push({ text: code, kind: "value" });
+  else tokens.push({ text: key[1] ?? "", kind: "plain" }, { text: key[2] ?? "", kind: "key" }, { text: key[3] ?? "", kind: "plain" }, { text: key[4] ?? "", kind: "value" });
+  if (comment !== null) tokens.push({ text: line.slice(code.length), kind: "comment" });
+  return tokens.filter(({ text }) => text !== "");
+}

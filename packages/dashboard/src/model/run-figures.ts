@@ -1,0 +1,47 @@
+import type { ProgramView } from "@lapidary/coordinator/views/program-view";
+import type { RunData } from "./run-data.js";
+
+/** What follows from a run and its program taken together. */
+export interface RunFigures {
+  readonly zero?: number;
+  /** Bytes that a chip sends in a step. */
+  readonly sent?: number;
+  /** Share of the chip's peak that the step's matrix products would reach if nothing but its peaks bounded it. */
+  readonly mfu?: number;
+  /** Share of the time since the run began in which steps were made. */
+  readonly goodput?: number;
+  readonly sample?: { readonly prompt: string; readonly text: string };
+}
+
+const v5eFlops = 197e12;
+
+export function runFigures(data: RunData, program: ProgramView | undefined): RunFigures {
+  const { job } = data;
+  const zero = (job.job as { zero?: unknown } | null)?.zero;
+  const sample = (data.report as { sample?: { prompt?: unknown; text?: unknown } } | undefined)?.sample;
+  const flops = program?.values.reduce((sum, { op, flops: each, phase }) => sum + (op === "dot_general" && phase !== "recompute" ? (each ?? 0) : 0), 0);
+  const good = goodput(data);
+  return {
+    ...(typeof zero === "number" ? { zero } : {}),
+    ...(program === undefined ? {} : { sent: program.link_bytes.dcn + program.link_bytes.dims.reduce((a, b) => a + b, 0) }),
+    ...(program === undefined || flops === undefined || program.timeline.total_us === 0 ? {} : { mfu: flops / (v5eFlops * program.timeline.total_us * 1e-6) }),
+    ...(good === undefined ? {} : { goodput: good }),
+    ...(typeof sample?.text === "string" && sample.text !== "" ? { sample: { prompt: String(sample.prompt ?? ""), text: sample.text } } : {}),
+  };
+}
+
+function goodput({ job, series, lastRow }: RunData): number | undefined {
+  const { started_at, finished_at } = job;
+  const ms = series.column("step_ms");
+  const steps = series.steps();
+  if (started_at === undefined || steps.length === 0) return undefined;
+  // Of a bucket's steps only the extremes are known: their middle stands for all.
+  let busy = 0;
+  let before = 0;
+  steps.forEach((step, i) => {
+    busy += (step - before) * (((ms.min[i] ?? 0) + (ms.max[i] ?? 0)) / 2);
+    before = step;
+  });
+  const until = finished_at ?? lastRow?.time;
+  return until === undefined || until <= started_at ? undefined : Math.min(1, busy / (until - started_at));
+}

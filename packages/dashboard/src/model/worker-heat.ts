@@ -1,0 +1,64 @@
+import type { WorkerStep, WorkerTimes } from "@lapidary/coordinator/views/frames";
+
+export const heatFields = ["total_ms", "gemm_ms", "other_ms", "wait_ms"] as const satisfies readonly (keyof WorkerTimes)[];
+export type HeatField = (typeof heatFields)[number];
+
+const most = 2000;
+
+/**
+ * Steps by worker, in bounded memory: when there are too many, of two neighbours the one with the slower worker stays.
+ */
+export class WorkerHeat {
+  workers = 0;
+  steps: WorkerStep[] = [];
+
+  add(workers: number, steps: readonly WorkerStep[]): void {
+    if (workers !== this.workers) this.steps = [];
+    this.workers = workers;
+    for (const step of steps) {
+      while ((this.steps.at(-1)?.step ?? 0) >= step.step) this.steps.pop();
+      this.steps.push(step);
+    }
+    while (this.steps.length > most) {
+      const pairs = this.steps;
+      this.steps = [];
+      for (let i = 0; i < pairs.length; i += 2) {
+        const [a, b] = [pairs[i], pairs[i + 1]];
+        if (a !== undefined) this.steps.push(b === undefined || slowest(a) >= slowest(b) ? a : b);
+      }
+    }
+  }
+
+  get last(): WorkerStep | undefined {
+    return this.steps.at(-1);
+  }
+
+  /** Where the colours of a field begin and end: all but the outermost hundredth, so that one hiccup does not darken the rest. */
+  range(field: HeatField): { readonly low: number; readonly high: number } {
+    const values = this.steps.flatMap(({ times }) => times.map((time) => time[field])).sort((a, b) => a - b);
+    const at = (share: number): number => values[Math.min(values.length - 1, Math.floor(share * values.length))] ?? 0;
+    return { low: at(0.01), high: Math.max(at(0.99), at(0.01) + 1e-9) };
+  }
+
+  /** Mean of a field over the last steps, by worker. */
+  means(field: HeatField, over = 100): number[] {
+    const recent = this.steps.slice(-over);
+    return Array.from({ length: this.workers }, (_, w) => recent.reduce((sum, { times }) => sum + (times[w]?.[field] ?? 0), 0) / Math.max(1, recent.length));
+  }
+
+  /**
+   * The worker that holds up the others: busiest (all but waiting) by more than a tenth over the median of the others.
+   */
+  straggler(): number | undefined {
+    if (this.workers < 2 || this.steps.length < 3) return undefined;
+    const total = this.means("total_ms");
+    const wait = this.means("wait_ms");
+    const busy = total.map((ms, w) => ms - (wait[w] ?? 0));
+    const worst = busy.indexOf(Math.max(...busy));
+    const others = busy.filter((_, w) => w !== worst).sort((a, b) => a - b);
+    const median = others[others.length >> 1] ?? 0;
+    return (busy[worst] ?? 0) > median * 1.1 ? worst : undefined;
+  }
+}
+
+const slowest = ({ times }: WorkerStep): number => Math.max(...times.map(({ total_ms }) => total_ms));

@@ -1,0 +1,158 @@
+import type { StreamEvent } from "@lapidary/coordinator/api";
+import type { Snapshot } from "@lapidary/coordinator/view-api";
+import { FrameReader, type ChipArrays, type WorkerStep } from "@lapidary/coordinator/views/frames";
+import type { ProgramView } from "@lapidary/coordinator/views/program-view";
+
+/** What the coordinator answered instead of what was asked for, or why it did not answer. */
+export class Refusal extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+    readonly remedy: string,
+    readonly status: number,
+    readonly place?: string,
+  ) {
+    super(message);
+  }
+
+  /** Nobody answered: the coordinator is away. */
+  get isAway(): boolean {
+    return this.status === 0;
+  }
+}
+
+export interface Follower {
+  readonly events: (events: readonly StreamEvent[]) => void;
+  readonly frames: (workers: number, steps: readonly WorkerStep[]) => void;
+  readonly chips: (chips: ChipArrays) => void;
+  /** Too much was missed: take a new snapshot. */
+  readonly reset: () => void;
+  readonly connected: (is: boolean) => void;
+}
+
+/** Where a page has its runs from: the coordinator, or what was saved in the page's file. */
+export interface Source {
+  /** Whether it can change or start anything. */
+  readonly live: boolean;
+  snapshot(id: string): Promise<Snapshot>;
+  program(id: string): Promise<ProgramView>;
+  workerSteps(id: string): Promise<{ workers: number; steps: readonly WorkerStep[] }>;
+  /** Calls back with what happens after event number `after`; returns how to stop. */
+  follow(id: string, after: () => number, follower: Follower): () => void;
+}
+
+export async function ask<T>(path: string, body?: unknown): Promise<T> {
+  const response = await send(path, body);
+  return (await response.json()) as T;
+}
+
+async function send(path: string, body?: unknown): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  } catch {
+    throw new Refusal("LAP_COORDINATOR_DOWN", "the coordinator does not answer", "start it with `lapidary up`; this page comes back by itself", 0);
+  }
+  if (response.ok) return response;
+  const told = (await response.json().catch(() => ({}))) as { error?: { code?: string; message?: string; remedy?: string; place?: string } };
+  const { code = "LAP_HTTP", message = `the coordinator answered ${response.status}`, remedy = "", place } = told.error ?? {};
+  throw new Refusal(code, message, remedy, response.status, place);
+}
+
+export const retryMs = 1000;
+
+const runPath = (id: string, what: string): string => `/api/jobs/${encodeURIComponent(id)}/${what}`;
+
+export const server: Source = {
+  live: true,
+  snapshot: (id) => ask(runPath(id, "snapshot")),
+  program: (id) => ask(runPath(id, "program")),
+  workerSteps: async (id) => {
+    const response = await send(runPath(id, "worker-steps?points=1500"));
+    return stepsOf(new Uint8Array(await response.arrayBuffer()));
+  },
+  follow(id, after, follower) {
+    let stopped = false;
+    let events: EventSource | undefined;
+    let frames: AbortController | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let over = false;
+    const open = (): void => {
+      if (stopped) return;
+      const stream = new EventSource(runPath(id, `live?after=${after()}`));
+      events = stream;
+      stream.onopen = () => follower.connected(true);
+      stream.addEventListener("events", (event) => follower.events(JSON.parse(event.data as string) as StreamEvent[]));
+      stream.addEventListener("reset", () => follower.reset());
+      stream.addEventListener("end", () => {
+        over = true;
+        stream.close();
+        frames?.abort();
+      });
+      stream.onerror = () => {
+        // Begun anew by ourselves, so that it asks for what comes after the last event that was understood.
+        stream.close();
+        frames?.abort();
+        if (over || stopped) return;
+        follower.connected(false);
+        timer = setTimeout(open, retryMs);
+      };
+      frames = new AbortController();
+      void readFrames(runPath(id, "frames"), frames.signal, follower);
+    };
+    open();
+    return () => {
+      stopped = true;
+      events?.close();
+      frames?.abort();
+      clearTimeout(timer);
+    };
+  },
+};
+
+async function readFrames(path: string, signal: AbortSignal, follower: Follower): Promise<void> {
+  try {
+    const response = await fetch(path, { signal });
+    const body = response.body?.getReader();
+    if (!response.ok || body === undefined) return;
+    const reader = new FrameReader();
+    for (let piece = await body.read(); !piece.done; piece = await body.read())
+      for (const frame of reader.push(piece.value)) {
+        if (frame.kind === "chips") follower.chips(frame.chips);
+        else follower.frames(frame.workers, frame.steps);
+      }
+  } catch (error) {
+    // The event stream beside it notices when the coordinator is gone, and opens both again.
+    if (!signal.aborted) console.warn(error);
+  }
+}
+
+function stepsOf(bytes: Uint8Array): { workers: number; steps: readonly WorkerStep[] } {
+  const frame = new FrameReader().push(bytes)[0];
+  return frame?.kind === "worker steps" ? frame : { workers: 0, steps: [] };
+}
+
+/** What `export-run` put into the page, if this is such a page. */
+export function recordedSource(): { readonly source: Source; readonly id: string } | undefined {
+  const text = document.getElementById("recorded")?.textContent;
+  if (text === undefined || text === null) return undefined;
+  const recorded = JSON.parse(text) as { snapshot: Snapshot; program: ProgramView | null; worker_steps: string };
+  const { snapshot, program } = recorded;
+  const only = <T>(id: string, value: T | null): Promise<T> =>
+    id === snapshot.job.id && value !== null
+      ? Promise.resolve(value)
+      : Promise.reject(new Refusal("LAP_JOB_UNKNOWN", `this file holds the run ${snapshot.job.id} only`, "open the coordinator's page for others", 404));
+  return {
+    id: snapshot.job.id,
+    source: {
+      live: false,
+      snapshot: (id) => only(id, snapshot),
+      program: (id) => only(id, program),
+      workerSteps: async (id) => stepsOf(Uint8Array.from(atob(await only(id, recorded.worker_steps)), (c) => c.charCodeAt(0))),
+      follow: (_, __, follower) => {
+        follower.connected(true);
+        return () => undefined;
+      },
+    },
+  };
+}
