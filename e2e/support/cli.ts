@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -93,16 +93,18 @@ export class Home {
 
   /** Command lines of all processes that came of this home and still run (Linux; elsewhere none). */
   processes(): string[] {
-    return (readdirSync("/proc").filter((name) => /^\d+$/.test(name)) ?? []).flatMap((pid) => {
-      try {
-        if (Number(pid) === process.pid || !readFileSync(`/proc/${pid}/environ`, "utf8").includes(`LAPIDARY_HOME=${this.state}\0`))
+    return (existsSync("/proc") ? readdirSync("/proc") : [])
+      .filter((name) => /^\d+$/.test(name))
+      .flatMap((pid) => {
+        try {
+          if (Number(pid) === process.pid || !readFileSync(`/proc/${pid}/environ`, "utf8").includes(`LAPIDARY_HOME=${this.state}\0`))
+            return [];
+          return [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim()}`];
+        } catch {
+          // It ended while we looked, or is another user's.
           return [];
-        return [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim()}`];
-      } catch {
-        // It ended while we looked, or is another user's.
-        return [];
-      }
-    });
+        }
+      });
   }
 
   /** Stops what is up and removes all. */

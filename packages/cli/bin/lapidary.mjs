@@ -1,2 +1,12 @@
 #!/usr/bin/env node
-import "../dist/main.js";
+import { existsSync } from "node:fs";
+
+const main = new URL("../dist/main.js", import.meta.url);
+if (existsSync(main)) {
+  await import(main.href);
+} else {
+  process.stderr.write(
+    "lapidary: error LAP_CLI_NOT_BUILT: the project is not built yet\n    place:  packages/cli/dist\n    remedy: run `npm run setup`, or `npm start`\n",
+  );
+  process.exitCode = 1;
+}

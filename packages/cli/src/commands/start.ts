@@ -24,7 +24,7 @@ export async function start(context: Context, overrides: readonly string[]): Pro
   const running = await findRunning(context);
   if (running !== undefined) {
     console.say(`using the coordinator that is up: ${running.pageUrl}`);
-    return train(context, running, request);
+    return train(context, running, request, (id) => console.say(`run ${id} goes on: \`lapidary jobs cancel ${id}\` ends it`));
   }
   const progress = console.progress();
   progress.update("start Redis, the coordinator and its workers");
@@ -54,12 +54,21 @@ async function findRunning({ home }: Context): Promise<CoordinatorClient | undef
   return (await answers(client)) ? client : undefined;
 }
 
-async function train(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<ExitCode> {
-  const { interrupts } = context;
-  const { id } = await orInterrupted(submit(context, client, request), interrupts.signal);
-  const ending = await followJob(context, client, id, interrupts.signal);
-  if (ending === undefined) throw interruptedError();
-  return orInterrupted(finish(context, client, id, ending), interrupts.signal);
+/** @param onLeft hears of the run when Ctrl-C ends the following */
+async function train(
+  context: Context,
+  client: CoordinatorClient,
+  request: SubmitRequest,
+  onLeft: (id: string) => void = () => undefined,
+): Promise<ExitCode> {
+  const { signal } = context.interrupts;
+  const { id } = await orInterrupted(submit(context, client, request), signal);
+  const ending = await followJob(context, client, id, signal);
+  if (ending === undefined) {
+    onLeft(id);
+    throw interruptedError();
+  }
+  return orInterrupted(finish(context, client, id, ending), signal);
 }
 
 /** Until Ctrl-C, or until somebody else stops the coordinator. */
