@@ -67,6 +67,8 @@ describe("parity with PyTorch", function () {
     { bundle: "mqa", mesh: "data=2,model=4", zero: 3, workers: 2, executor: "stacked" },
     { bundle: "mqa", mesh: "model=4", zero: 0, workers: 1, executor: "stacked" },
     { bundle: "mqa", mesh: "data=2,model=2", zero: 2, workers: 2, executor: "chipwise" },
+    { bundle: "gqa", mesh: "data=2,model=8", zero: 3, workers: 2, executor: "stacked" },
+    { bundle: "gqa", mesh: "pod=2,data=2,model=4", zero: 3, workers: 4, executor: "stacked" },
     { bundle: "mha", mesh: "data=2,model=4", zero: 1, workers: 4, executor: "stacked" },
     { bundle: "mha", mesh: "data=1", zero: 2, workers: 1, executor: "stacked" },
     { bundle: "mha", mesh: "data=2,model=2", zero: 3, workers: 1, executor: "chipwise" },
