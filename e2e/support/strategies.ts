@@ -1,7 +1,8 @@
+import { fileURLToPath } from "node:url";
 import { type Program, compile, type RematPolicy } from "@lapidary/compiler";
 import { type GemmaConfig, gemma } from "@lapidary/models";
 import { makeMesh } from "@lapidary/topology";
-import { trainStep } from "@lapidary/training";
+import { resolveJob, trainStep, zeroOptions } from "@lapidary/training";
 
 /** Rules, ZeRO stage and mesh of a way to lay training over a pod, as a job file states them. */
 export interface Strategy {
@@ -11,20 +12,29 @@ export interface Strategy {
   readonly zeroAxes?: readonly string[];
 }
 
-const tensor = { heads: "model", kv_heads: "model", mlp: "model", vocab: "model" };
+const configsDir = fileURLToPath(new URL("../../../configs", import.meta.url));
+
+/** A strategy of `configs/strategies` on a mesh, as a job resolves it. */
+function strategyOf(name: string, mesh: Readonly<Record<string, number>>): Strategy {
+  const chips = Object.values(mesh).reduce((a, b) => a * b, 1);
+  const pods = mesh["pod"] ?? 1;
+  const text = JSON.stringify({ model: "nano16", pod: "v5e-256", pods, slice: `${chips / pods / 16}x16`, mesh, strategy: name, train: { steps: 1, batch: 256, optimizer: { name: "adamw", lr: 0.001 } } });
+  const job = resolveJob({ text, file: `${name}.yaml`, base: configsDir }, [], { configsDir, base: configsDir });
+  return { mesh, rules: job.rules, zero: job.zero, zeroAxes: zeroOptions(job).axes };
+}
 
 /** The strategies that people use, on 256 chips. */
 export const strategies = {
-  data: { mesh: { data: 256 }, rules: { batch: "data" }, zero: 0 },
-  "zero-1": { mesh: { data: 256 }, rules: { batch: "data" }, zero: 1 },
-  "zero-2": { mesh: { data: 256 }, rules: { batch: "data" }, zero: 2 },
-  "zero-3": { mesh: { data: 256 }, rules: { batch: "data" }, zero: 3 },
-  tensor: { mesh: { data: 16, model: 16 }, rules: { batch: "data", ...tensor }, zero: 0 },
-  "tensor + zero-3": { mesh: { data: 16, model: 16 }, rules: { batch: "data", ...tensor }, zero: 3 },
-  "tensor + sequence": { mesh: { data: 16, model: 16 }, rules: { batch: "data", ...tensor, activation_seq: "model" }, zero: 0 },
-  "two-dimensional weights": { mesh: { data: 16, model: 16 }, rules: { batch: "data", ...tensor, embed: "data" }, zero: 1 },
-  "multi-pod": { mesh: { pod: 2, data: 8, model: 16 }, rules: { batch: ["pod", "data"], ...tensor }, zero: 3, zeroAxes: ["data"] },
-} as const satisfies Record<string, Strategy>;
+  data: strategyOf("data", { data: 256 }),
+  "zero-1": strategyOf("zero-1", { data: 256 }),
+  "zero-2": strategyOf("zero-2", { data: 256 }),
+  "zero-3": strategyOf("zero-3", { data: 256 }),
+  tensor: strategyOf("tensor", { data: 16, model: 16 }),
+  "tensor + zero-3": strategyOf("tensor-zero-3", { data: 16, model: 16 }),
+  "tensor + sequence": strategyOf("tensor-sequence", { data: 16, model: 16 }),
+  "two-dimensional weights": strategyOf("two-dimensional", { data: 16, model: 16 }),
+  "multi-pod": strategyOf("tensor-zero-3", { pod: 2, data: 8, model: 16 }),
+} as const;
 
 export const nano16: GemmaConfig = {
   vocabSize: 512,

@@ -74,9 +74,11 @@ const meshSchema = z
   .union([z.record(z.string().regex(/^[a-z][a-z0-9_]*$/, "must name a mesh axis: a-z 0-9 _, beginning with a letter"), count), z.string()])
   .describe("Axes and their sizes, major to minor: { data: 16, model: 16 }; their product is the number of chips");
 
-const rulesSchema = z
+export const rulesSchema = z
   .record(z.string(), z.union([z.string(), z.array(z.string()), z.null()]))
   .describe("Logical axis → mesh axis, list of them, or null; what is not named keeps its default");
+
+export const zeroSchema = z.literal([0, 1, 2, 3]);
 
 /** A job file, as people write it. */
 export const jobFileSchema = z.strictObject({
@@ -90,10 +92,10 @@ export const jobFileSchema = z.strictObject({
   pods: z.number().int().min(1).max(64).default(1).describe("Pods that the job spans, joined over the data-centre network"),
   slice: extentSchema.optional().describe("Rectangle of each pod; the whole pod by default"),
   mesh: meshSchema.optional().describe("{ data: all chips } by default"),
+  strategy: z.string().min(1).optional().describe("Name of a file of configs/strategies, or a path: rules and ZeRO stage that `rules` and `zero` change"),
   rules: rulesSchema.prefault({}),
-  zero: z
-    .literal([0, 1, 2, 3])
-    .default(0)
+  zero: zeroSchema
+    .optional()
     .describe("ZeRO stage: 1 splits optimizer state over the data axes, 2 gradients too, 3 params too"),
   remat: z
     .enum(rematPolicies)

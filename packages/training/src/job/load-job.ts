@@ -11,6 +11,7 @@ import { type JobFile, jobFileSchema, jobNamePattern } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
 import { applyOverride } from "./override.js";
 import { type PodFile, podFileSchema } from "./pod-file.js";
+import { type StrategyFile, strategyFileSchema } from "./strategy-file.js";
 import { podAxis, type ResolvedJob } from "./resolved-job.js";
 import { validate } from "./validate.js";
 import { YamlSource } from "./yaml-source.js";
@@ -21,6 +22,8 @@ export interface JobEnvironment {
   /** Where relative paths in overrides, and the path of a job file, begin: the caller's working directory. */
   readonly base: string;
 }
+
+const plural = { model: "models", pod: "pods", strategy: "strategies" } as const;
 
 /** The text of a job file and where it comes from. */
 export interface JobText {
@@ -51,18 +54,18 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
     isAbsolute(path) ? path : resolve(source.isOverridden(keys) ? environment.base : base, path);
 
   const named = <T extends { readonly name?: string | undefined }>(
-    kind: "model" | "pod",
+    kind: "model" | "pod" | "strategy",
     schema: z.ZodType<T>,
     given: string | T,
   ): T & { readonly name: string } => {
     if (typeof given !== "string") return { name: given.name ?? kind, ...given };
     const isPath = given.includes("/") || extname(given) === ".yaml";
-    const path = isPath ? absolute(given, kind) : join(environment.configsDir, `${kind}s`, `${given}.yaml`);
+    const path = isPath ? absolute(given, kind) : join(environment.configsDir, plural[kind], `${given}.yaml`);
     if (!isPath) checkKnown(kind, given, environment.configsDir, source.placeOf([kind]));
     const value = validate(
       schema,
       YamlSource.parse(
-        readText(path, source.placeOf([kind]), `LAP_JOB_${kind.toUpperCase()}`, `name a file of configs/${kind}s, or a path`),
+        readText(path, source.placeOf([kind]), `LAP_JOB_${kind.toUpperCase()}`, `name a file of configs/${plural[kind]}, or a path`),
         path,
       ),
     );
@@ -70,6 +73,7 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
   };
   const model = named<ModelFile>("model", modelFileSchema, job.model);
   const pod = named<PodFile>("pod", podFileSchema, job.pod);
+  const strategy = job.strategy === undefined ? undefined : named<StrategyFile>("strategy", strategyFileSchema, job.strategy);
 
   const slice = job.slice ?? pod.torus;
   const chips = chipCount(parseTorus(slice)) * job.pods;
@@ -78,15 +82,17 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
   const { batch, batch_per_chip: perChip, ...train } = job.train;
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
+  const { strategy: _, ...own } = job;
   const resolved: ResolvedJob = {
-    ...job,
+    ...own,
+    zero: job.zero ?? strategy?.zero ?? 0,
     name: job.name ?? nameOf(file),
     model: { name: modelName, config },
     pod,
     slice,
     chips,
     mesh: mesh.axes,
-    rules: resolveRules(job.rules, mesh, buildModel(config).params, source),
+    rules: resolveRules({ ...rulesFor(strategy, mesh), ...job.rules }, mesh, buildModel(config).params, source),
     train: {
       ...train,
       batch: batch ?? Math.round((perChip ?? 1) * chips),
@@ -101,6 +107,12 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
   };
   checkFits(resolved, source);
   return resolved;
+}
+
+/** The rules of a strategy as far as the mesh has their axes: a strategy speaks of `pod` and `model` for those that have them. */
+function rulesFor(strategy: StrategyFile | undefined, mesh: Mesh): JobFile["rules"] {
+  const has = new Set(mesh.axes.map(({ name }) => name));
+  return Object.fromEntries(Object.entries(strategy?.rules ?? {}).map(([axis, rule]) => [axis, rule === null ? null : [rule].flat().filter((name) => has.has(name))]));
 }
 
 /** An override of `pods` alone lays the mesh of the file over so many pods. */
@@ -133,8 +145,8 @@ function placed<T>(place: string, run: () => T): T {
   }
 }
 
-function checkKnown(kind: "model" | "pod", name: string, configsDir: string, place: string): void {
-  const known = readdirSync(join(configsDir, `${kind}s`)).flatMap((file) => (file.endsWith(".yaml") ? [basename(file, ".yaml")] : []));
+function checkKnown(kind: "model" | "pod" | "strategy", name: string, configsDir: string, place: string): void {
+  const known = readdirSync(join(configsDir, plural[kind])).flatMap((file) => (file.endsWith(".yaml") ? [basename(file, ".yaml")] : []));
   if (known.includes(name)) return;
   const near = suggest(name, known);
   throw new LapidaryError({
@@ -142,7 +154,7 @@ function checkKnown(kind: "model" | "pod", name: string, configsDir: string, pla
     message: `there is no ${kind} "${name}"`,
     place,
     remedy:
-      near === undefined ? `${kind}s are ${known.sort().join(", ")}; a path with a / names a file elsewhere` : `did you mean "${near}"?`,
+      near === undefined ? `${plural[kind]} are ${known.sort().join(", ")}; a path with a / names a file elsewhere` : `did you mean "${near}"?`,
     exit: 2,
   });
 }

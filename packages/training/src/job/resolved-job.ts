@@ -11,7 +11,7 @@ import type { PodFile } from "./pod-file.js";
  * A job with all defaults filled in and all files it names read: plain JSON, and all that a run depends on besides the
  * corpus and a checkpoint to start from. Paths are absolute.
  */
-export interface ResolvedJob extends Readonly<Omit<JobFile, "name" | "model" | "pod" | "slice" | "mesh" | "rules" | "train" | "data">> {
+export interface ResolvedJob extends Readonly<Omit<JobFile, "name" | "model" | "pod" | "slice" | "mesh" | "strategy" | "rules" | "zero" | "train" | "data">> {
   readonly name: string;
   readonly model: { readonly name: string; readonly config: ModelConfig };
   readonly pod: Readonly<Required<PodFile>>;
@@ -23,6 +23,8 @@ export interface ResolvedJob extends Readonly<Omit<JobFile, "name" | "model" | "
   readonly mesh: readonly MeshAxis[];
   /** For every logical axis the mesh axes that split it, major to minor; none: replicated. */
   readonly rules: Readonly<Record<string, readonly string[]>>;
+  /** ZeRO stage. */
+  readonly zero: 0 | 1 | 2 | 3;
   readonly train: Readonly<Omit<JobFile["train"], "batch" | "batch_per_chip">> & { readonly batch: number; readonly seq: number };
   readonly data: Readonly<JobFile["data"]> & { readonly vocab: number };
 }
