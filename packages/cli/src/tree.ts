@@ -87,6 +87,29 @@ export const commandTree: CommandSpec = {
         }),
     },
     {
+      name: "export",
+      summary: "write a job for XLA: programs as StableHLO, first state, data and a runner",
+      group: model,
+      arguments: [jobArgument, overrides],
+      options: [
+        { flags: "-o, --output <dir>", description: "the directory to write", completes: "directory", mandatory: true },
+        { flags: "--state <form>", description: "drawn params as numbers or as a recipe (default: numbers up to 256 MiB)", choices: ["files", "recipe"] },
+        { flags: "--without-data", description: "leave the tokens out" },
+      ],
+      examples: [
+        "lapidary export configs/jobs/nano16.yaml -o out/nano16 && python3 out/nano16/run.py --text chip --steps 5",
+        "lapidary export configs/jobs/gemma-7b.yaml -o out/gemma-7b --without-data",
+      ],
+      run: async (context, given) =>
+        (await import("./commands/export.js")).exportJob(context, {
+          job: given.required("job"),
+          overrides: given.list("overrides"),
+          output: given.required("output"),
+          state: given.text("state"),
+          withoutData: given.flag("withoutData"),
+        }),
+    },
+    {
       name: "explain",
       summary: "why a program shards and moves what it does",
       group: run,

@@ -49,6 +49,11 @@ export class HfCheckpoint {
     return array;
   }
 
+  /** The file that holds a parameter. */
+  pathOf(name: string): string {
+    return must(this.fileOf.get(name), `tensor ${name}`).path;
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.files.map((file) => file.close()));
   }

@@ -1,0 +1,35 @@
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { type Ended, root, Running } from "./cli.js";
+
+/** Runs a program to its end. */
+export function run(command: string, args: readonly string[], options: { cwd?: string; env?: Readonly<Record<string, string>> } = {}): Promise<Ended> {
+  const env = { ...process.env, ...options.env };
+  return new Running(spawn(command, args, { cwd: options.cwd ?? root, env, stdio: ["ignore", "pipe", "pipe"] })).ended;
+}
+
+/** The same, where any exit code but 0 is an error that shows what the program said. */
+export async function runWell(command: string, args: readonly string[], options: Parameters<typeof run>[2] = {}): Promise<Ended> {
+  const ended = await run(command, args, options);
+  if (ended.code !== 0) throw new Error(`${command} ${args.join(" ")} exited with ${ended.code}:\n${ended.stdout.slice(-2000)}\n${ended.stderr.slice(-4000)}`);
+  return ended;
+}
+
+/** The interpreter of the environment with the pinned JAX, which is made where it is missing. */
+export async function jaxPython(): Promise<string> {
+  return (await runWell(process.execPath, [join(root, "tools/xla/venv.mjs")])).stdout.trim();
+}
+
+/** `run.py` of an export, on virtual CPU devices. */
+export const runExport = (python: string, directory: string, ...args: string[]): Promise<Ended> => run(python, [join(directory, "run.py"), ...args], { env: { JAX_PLATFORMS: "cpu" } });
+
+/** The losses that it prints, by step. */
+export function lossesOf({ code, stdout, stderr }: Ended): Map<number, number> {
+  if (code !== 0) throw new Error(`run.py exited with ${code}:\n${stderr.slice(-4000)}`);
+  return new Map(
+    stdout
+      .trim()
+      .split("\n")
+      .map((line) => line.split(" ").map(Number) as [number, number]),
+  );
+}

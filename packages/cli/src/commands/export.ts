@@ -1,0 +1,155 @@
+import { join, resolve } from "node:path";
+import { corpusSpec, type Dataset, datasetFiles, prepareDataset, SpecialToken, toHuggingFace } from "@lapidary/data";
+import {
+  gemmaConfigToHf,
+  HfCheckpoint,
+  jaxVersion,
+  orbaxVersion,
+  recipesOf,
+  type WrittenExport,
+  writeXlaExport,
+  type XlaExport,
+  type XlaState,
+} from "@lapidary/interop";
+import { buildModel, isDecoder, parameterCount } from "@lapidary/models";
+import { ExitCode, formatBytes } from "@lapidary/std";
+import { chipCount, parseTorus } from "@lapidary/topology";
+import { compileJob, initGraph, paramName, podAxis, type ResolvedJob, trainState } from "@lapidary/training";
+import type { Context } from "../context.js";
+import { readJob } from "./job-file.js";
+
+export interface ExportRequest {
+  readonly job: string;
+  readonly overrides: readonly string[];
+  readonly output: string;
+  /** How drawn params go along: as numbers or as the recipe that `run.py` draws them by; by size if undefined. */
+  readonly state: string | undefined;
+  readonly withoutData: boolean;
+}
+
+/** Params up to this size are written down. */
+const writtenBytes = 1 << 28;
+const checkpointEvery = 100;
+
+/** `lapidary export JOB -o DIR`: everything that XLA needs to run the job somewhere else. */
+export async function exportJob(context: Context, request: ExportRequest): Promise<ExitCode> {
+  const { console, cwd } = context;
+  const job = readJob(context, request.job, request.overrides);
+  const directory = resolve(cwd, request.output);
+  const progress = console.progress();
+  progress.update("compile");
+  const program = compileJob(job, { verify: false });
+  const dataset = request.withoutData ? undefined : await prepared(context, job, (text, state) => progress.update(text, state));
+  try {
+    progress.update("write", directory);
+    const written = await writeXlaExport(directory, {
+      program,
+      name: job.name,
+      numerics: job.numerics,
+      dcnAxes: job.pods > 1 ? [podAxis] : [],
+      steps: job.train.steps,
+      states: await statesOf(job),
+      drawn: drawnAs(job, request.state),
+      data: dataOf(job, dataset),
+      model: modelConfigOf(job),
+      modelFiles: dataset === undefined ? new Map() : tokenizerFiles(dataset),
+      launch: {
+        name: job.name,
+        slices: job.pods,
+        topology: job.slice,
+        chipsPerSlice: chipCount(parseTorus(job.slice)),
+        jaxVersion,
+        orbaxVersion,
+        checkpointEvery: job.checkpoint.every ?? checkpointEvery,
+      },
+    });
+    progress.end();
+    console.result(resultOf(directory, job, written), () => summary(directory, job, written));
+  } finally {
+    progress.end();
+    dataset?.close();
+  }
+  return ExitCode.done;
+}
+
+/** The very dataset that a run of the job trains on. */
+async function prepared({ root, home }: Context, job: ResolvedJob, tell: (phase: string, state: string) => void): Promise<Dataset> {
+  const { corpus, vocab, held_out, text_field, max_bytes } = job.data;
+  const dataset = await prepareDataset({
+    corpus: corpusSpec(corpus, { projectRoot: root, textField: text_field, ...(max_bytes === undefined ? {} : { maxBytes: max_bytes }) }),
+    vocabSize: vocab,
+    heldOutFraction: held_out,
+    cacheDir: join(home, "cache/datasets"),
+    onProgress: ({ stage, done, total }) => tell(`prepare the data: ${stage}`, `${Math.floor((100 * done) / Math.max(1, total))} %`),
+  });
+  dataset.requireBatch(job.train);
+  return dataset;
+}
+
+/** Where each state begins: a checkpoint for the weights where the job names one, else what the init program draws. */
+async function statesOf(job: ResolvedJob): Promise<Map<string, XlaState>> {
+  const drawn = recipesOf(initGraph(trainState(buildModel(job.model.config), job.train.optimizer), job.seed));
+  const states = new Map<string, XlaState>(drawn);
+  if (job.train.init === undefined) return states;
+  const checkpoint = await HfCheckpoint.open(job.train.init);
+  try {
+    for (const { name } of checkpoint.params) states.set(paramName(name), { kind: "copy", path: checkpoint.pathOf(name), tensor: name });
+  } finally {
+    await checkpoint.close();
+  }
+  return states;
+}
+
+function drawnAs(job: ResolvedJob, wanted: string | undefined): "files" | "recipe" {
+  if (wanted === "files" || wanted === "recipe") return wanted;
+  return parameterCount(buildModel(job.model.config)) * 4 <= writtenBytes ? "files" : "recipe";
+}
+
+function dataOf(job: ResolvedJob, dataset: Dataset | undefined): XlaExport["data"] {
+  if (dataset === undefined) return { kind: "none" };
+  const { directory, manifest } = dataset;
+  return {
+    kind: "tokens",
+    path: join(directory, datasetFiles.tokens("train")),
+    tokens: manifest.splits.train.tokens,
+    bytes_per_token: manifest.bytesPerToken,
+    seed: job.seed,
+    batch: job.train.batch,
+    seq: job.train.seq,
+    bos: SpecialToken.bos,
+  };
+}
+
+/** As a checkpoint's config.json says it. The decoder family has no name in transformers. */
+function modelConfigOf({ model: { config } }: ResolvedJob): Readonly<Record<string, unknown>> {
+  return isDecoder(config) ? { model_type: "lapidary_decoder", vocab_size: config.vocabSize, ...config } : gemmaConfigToHf(config);
+}
+
+const tokenizerFiles = ({ tokenizer }: Dataset): Map<string, string> =>
+  new Map([
+    ...Object.entries(toHuggingFace(tokenizer)).map(([name, json]) => [name, JSON.stringify(json)] as const),
+    ["lapidary_tokenizer.json", JSON.stringify(tokenizer)] as const,
+  ]);
+
+const resultOf = (directory: string, job: ResolvedJob, { manifest, textBytes, files }: WrittenExport): object => ({
+  directory,
+  job: job.name,
+  chips: job.chips,
+  mesh: Object.fromEntries(job.mesh.map(({ name, size }) => [name, size])),
+  jax: manifest.jax,
+  text_bytes: textBytes,
+  data: manifest.data.kind,
+  files,
+});
+
+function summary(directory: string, job: ResolvedJob, { manifest, textBytes, files }: WrittenExport): string {
+  const data = manifest.data.kind === "tokens" ? `${manifest.data.tokens} tokens` : "no data (run with --synthetic)";
+  return [
+    `${job.name} for ${job.chips} devices, in ${directory}: ${files.length} files, ${formatBytes(textBytes)} of text, ${data}`,
+    "",
+    `  pip install -r ${join(directory, "requirements.txt")}`,
+    `  python ${join(directory, "run.py")} --text chip --devices ${job.chips} --steps 5     our per-chip program; on a CPU, virtual devices`,
+    `  python ${join(directory, "run.py")} --text whole --devices all               Shardy and XLA partition it; on a pod, all its chips`,
+    `  kubectl apply -f ${join(directory, "jobset.yaml")}    sbatch ${join(directory, "job.sbatch")}`,
+  ].join("\n");
+}
