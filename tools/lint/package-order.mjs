@@ -13,7 +13,7 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import ts from "typescript";
 
 /** @typedef {{ readonly file: string, readonly line: number, readonly rule: string, readonly message: string }} Problem */
-/** @typedef {{ readonly name: string, readonly directory: string, readonly layer: number, readonly dependencies: readonly string[] }} Package */
+/** @typedef {{ readonly name: string, readonly directory: string, readonly layer: number, readonly dependencies: readonly string[], readonly buildDependencies: readonly string[] }} Package */
 
 const soleImporters = [
   { pattern: /^@tensorflow\//, owner: "worker" },
@@ -62,6 +62,8 @@ function readPackages(root, problems) {
       directory,
       layer,
       dependencies: Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies, ...manifest.peerDependencies }),
+      // What only the build needs: a page is built into files that stand alone.
+      buildDependencies: Object.keys(manifest.devDependencies ?? {}),
     });
   }
   return packages;
@@ -202,7 +204,7 @@ function importFault(root, packages, each, file, specifier, isTest) {
   const name = specifier.startsWith("@") ? specifier.split("/").slice(0, 2).join("/") : (specifier.split("/")[0] ?? specifier);
   const fault = faultOf(packages, each, name);
   if (fault !== undefined) return fault;
-  const known = each.dependencies.includes(name) || name === `@lapidary/${each.name}` || (isTest && testLibraries.includes(name));
+  const known = each.dependencies.includes(name) || each.buildDependencies.includes(name) || name === `@lapidary/${each.name}` || (isTest && testLibraries.includes(name));
   return known ? undefined : `is not among the dependencies in packages/${each.name}/package.json`;
 }
 

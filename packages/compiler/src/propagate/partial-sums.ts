@@ -1,4 +1,3 @@
-import { must } from "@lapidary/std";
 import type { AtomId } from "@lapidary/topology";
 import { type Graph, type OpName, type ReductionKind, type Value, type ValueId, opDef, sameAtomSet } from "@lapidary/ir";
 import type { OpSharding } from "./propagate.js";
@@ -11,7 +10,9 @@ function mayPass(graph: Graph, value: Value, operand: ValueId, held: (id: ValueI
   const atoms = held(operand);
   return opDef<OpName>(value.op)
     .linearIn(value.attrs, value.inputs.length)
-    .some((set) => value.inputs.every((id, i) => (set.includes(i) ? sameAtomSet(held(id), atoms) || isZero(graph, id) : held(id).length === 0)));
+    .some((set) =>
+      value.inputs.every((id, i) => (set.includes(i) ? sameAtomSet(held(id), atoms) || isZero(graph, id) : held(id).length === 0)),
+    );
 }
 
 function isZero(graph: Graph, id: ValueId): boolean {
@@ -33,6 +34,8 @@ export function passingAtoms(graph: Graph, value: Value, held: (id: ValueId) => 
 
 /** Atoms of an op's reduced factors: over these its own result is unreduced. */
 export function bornUnreduced(sharding: OpSharding): { atoms: AtomId[]; kind: ReductionKind } {
-  const reduced = sharding.rule.factors.flatMap((factor, f) => (factor.kind === "reduce" && (sharding.atoms[f]?.length ?? 0) > 0 ? [{ factor, atoms: sharding.atoms[f] ?? [] }] : []));
+  const reduced = sharding.rule.factors.flatMap((factor, f) =>
+    factor.kind === "reduce" && (sharding.atoms[f]?.length ?? 0) > 0 ? [{ factor, atoms: sharding.atoms[f] ?? [] }] : [],
+  );
   return { atoms: reduced.flatMap((r) => r.atoms), kind: reduced[0]?.factor.reduction ?? "sum" };
 }

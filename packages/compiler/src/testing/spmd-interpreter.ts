@@ -1,6 +1,30 @@
 import { assert, must } from "@lapidary/std";
-import { type AtomId, type Mesh, type WorkerGrid, atomCoordinate, meshSize, parseAtoms, replicaGroup, shardIndex, workerCoordinate, workerGroup } from "@lapidary/topology";
-import { type Graph, type OpName, type ReductionKind, type Sharding, type Tensor, type Value, globalDims, opDef, parametersOf, putIndices, takeIndices, tensor } from "@lapidary/ir";
+import {
+  type AtomId,
+  type Mesh,
+  type WorkerGrid,
+  atomCoordinate,
+  meshSize,
+  parseAtoms,
+  replicaGroup,
+  shardIndex,
+  workerCoordinate,
+  workerGroup,
+} from "@lapidary/topology";
+import {
+  type Graph,
+  type OpName,
+  type ReductionKind,
+  type Sharding,
+  type Tensor,
+  type Value,
+  globalDims,
+  opDef,
+  parametersOf,
+  putIndices,
+  takeIndices,
+  tensor,
+} from "@lapidary/ir";
 import { normalAt } from "@lapidary/std";
 import { blockPositions } from "../lower/index.js";
 import type { DimLayout, HostProgram } from "../program.js";
@@ -44,7 +68,8 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
   const chipsPerMember = meshSize(members.mesh) / members.count;
   for (const value of graph.values) {
     const sharding = must(value.sharding, "sharding");
-    const held = (member: number, dims: readonly number[]): number[][] => dims.map((size, d) => [...members.positions(member, size, sharding.dims[d] ?? [])]);
+    const held = (member: number, dims: readonly number[]): number[][] =>
+      dims.map((size, d) => [...members.positions(member, size, sharding.dims[d] ?? [])]);
     const whole = wholeDims(members, value, sharding, chipsPerMember);
     globalTypes.set(value.id, whole);
     const all = Array.from({ length: members.count }, (_, member) => member);
@@ -56,30 +81,52 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
       case "iota":
       case "rng_normal": {
         const full = must(opDef<OpName>(value.op).evaluate, "meaning")([], value.attrs, { ...value.type, dims: whole });
-        assert(value.op === "iota" || full.data[0] === Math.fround(normalAt(value.attrs.key, 0) * value.attrs.scale), "counter-based numbers");
+        assert(
+          value.op === "iota" || full.data[0] === Math.fround(normalAt(value.attrs.key, 0) * value.attrs.scale),
+          "counter-based numbers",
+        );
         results.push(all.map((member) => takeIndices(full, held(member, whole))));
         break;
       }
       case "gather": {
         const table = must(graph.values[must(value.inputs[0], "table")], "table");
         const rows = must(globalTypes.get(table.id), "dims")[0] ?? 0;
-        results.push(all.map((member) => evaluateRows(value, operands(member), 1, members.positions(member, rows, must(table.sharding, "sharding").dims[0] ?? []))));
+        results.push(
+          all.map((member) =>
+            evaluateRows(value, operands(member), 1, members.positions(member, rows, must(table.sharding, "sharding").dims[0] ?? [])),
+          ),
+        );
         break;
       }
       case "scatter":
-        results.push(all.map((member) => evaluateRows(value, operands(member), 0, members.positions(member, whole[0] ?? 0, sharding.dims[0] ?? []))));
+        results.push(
+          all.map((member) => evaluateRows(value, operands(member), 0, members.positions(member, whole[0] ?? 0, sharding.dims[0] ?? []))),
+        );
         break;
       case "all_gather":
       case "reduce_scatter":
       case "all_reduce":
       case "all_to_all":
       case "shard_slice":
-        results.push(members.collective(value, all.map((member) => must(operands(member)[0], "operand"))));
+        results.push(
+          members.collective(
+            value,
+            all.map((member) => must(operands(member)[0], "operand")),
+          ),
+        );
         break;
       default:
         results.push(all.map((member) => must(opDef<OpName>(value.op).evaluate, "meaning")(operands(member), value.attrs, value.type)));
     }
-    for (const shard of results.at(-1) ?? []) assert(shard.dims.every((size, d) => size === value.type.dims[d]), "a shard has the local type", value.name, value.op, shard.dims, value.type.dims);
+    for (const shard of results.at(-1) ?? [])
+      assert(
+        shard.dims.every((size, d) => size === value.type.dims[d]),
+        "a shard has the local type",
+        value.name,
+        value.op,
+        shard.dims,
+        value.type.dims,
+      );
   }
   return new Map(
     graph.outputs.map(({ name, value: id }) => {
@@ -87,7 +134,11 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
       const dims = must(globalTypes.get(id), "dims");
       const full = tensor(value.type.dtype, dims, new Float64Array(dims.reduce((a, b) => a * b, 1)).fill(Number.NaN));
       for (let member = 0; member < members.count; member++)
-        putIndices(full, dims.map((size, d) => [...members.positions(member, size, must(value.sharding, "sharding").dims[d] ?? [])]), must(results[id]?.[member], "shard"));
+        putIndices(
+          full,
+          dims.map((size, d) => [...members.positions(member, size, must(value.sharding, "sharding").dims[d] ?? [])]),
+          must(results[id]?.[member], "shard"),
+        );
       return [name, full];
     }),
   );
@@ -115,11 +166,20 @@ function isDivisible(mesh: Mesh, size: number, atoms: readonly AtomId[]): boolea
 function evaluateRows(value: Value, operands: readonly Tensor[], idsAt: 0 | 1, rows: Int32Array): Tensor {
   const index = new Map([...rows].map((row, i) => [row, i]));
   const ids = must(operands[value.op === "gather" ? 1 : 0], "ids");
-  const local = tensor("i32", ids.dims, ids.data.map((id) => index.get(id) ?? -1));
-  return must(opDef<OpName>(value.op).evaluate, "meaning")(idsAt === 1 ? [must(operands[0], "table"), local] : [local, must(operands[1], "updates")], value.attrs, value.type);
+  const local = tensor(
+    "i32",
+    ids.dims,
+    ids.data.map((id) => index.get(id) ?? -1),
+  );
+  return must(opDef<OpName>(value.op).evaluate, "meaning")(
+    idsAt === 1 ? [must(operands[0], "table"), local] : [local, must(operands[1], "updates")],
+    value.attrs,
+    value.type,
+  );
 }
 
-const combine = (kind: ReductionKind, a: number, b: number): number => (kind === "sum" ? a + b : kind === "max" ? Math.max(a, b) : Math.min(a, b));
+const combine = (kind: ReductionKind, a: number, b: number): number =>
+  kind === "sum" ? a + b : kind === "max" ? Math.max(a, b) : Math.min(a, b);
 
 function reduceAll(shards: readonly Tensor[], kind: ReductionKind): Tensor {
   const [first, ...rest] = shards as [Tensor, ...Tensor[]];
@@ -128,11 +188,20 @@ function reduceAll(shards: readonly Tensor[], kind: ReductionKind): Tensor {
 
 function part(x: Tensor, dimension: number, index: number, parts: number): Tensor {
   const size = (x.dims[dimension] ?? 0) / parts;
-  return takeIndices(x, x.dims.map((n, d) => (d === dimension ? Array.from({ length: size }, (_, i) => index * size + i) : Array.from({ length: n }, (_, i) => i))));
+  return takeIndices(
+    x,
+    x.dims.map((n, d) =>
+      d === dimension ? Array.from({ length: size }, (_, i) => index * size + i) : Array.from({ length: n }, (_, i) => i),
+    ),
+  );
 }
 
 function concat(parts: readonly Tensor[], dimension: number): Tensor {
-  return must(opDef<"concatenate">("concatenate").evaluate, "meaning")(parts, { dimension }, { dtype: must(parts[0], "part").dtype, dims: must(parts[0], "part").dims.map((n, d) => (d === dimension ? n * parts.length : n)) });
+  return must(opDef<"concatenate">("concatenate").evaluate, "meaning")(
+    parts,
+    { dimension },
+    { dtype: must(parts[0], "part").dtype, dims: must(parts[0], "part").dims.map((n, d) => (d === dimension ? n * parts.length : n)) },
+  );
 }
 
 /** Collectives on chips, by their definition. */
@@ -153,7 +222,10 @@ function chipCollective(mesh: Mesh, value: Value, shards: readonly Tensor[], mem
       return part(own, value.attrs.dimension, index, size);
     case "all_to_all": {
       const { splitDimension, concatDimension } = value.attrs;
-      return concat(group.map((shard) => part(shard, splitDimension, index, size)), concatDimension);
+      return concat(
+        group.map((shard) => part(shard, splitDimension, index, size)),
+        concatDimension,
+      );
     }
     default:
       throw new Error(`not a collective: ${value.op}`);
@@ -179,12 +251,24 @@ function hostCollective(program: HostProgram, value: Value, shards: readonly Ten
   const group = workerGroup(mesh, grid, member, atoms);
   const coordinates = (worker: number): number[] => atoms.map((id) => workerCoordinate(mesh, grid, worker, id));
   const all = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-  const mine = (x: Tensor): Tensor => (split === undefined ? x : takeIndices(x, x.dims.map((n, d) => (d === split.dimension ? layoutPositions(split, coordinates(member)) : all(n)))));
+  const mine = (x: Tensor): Tensor =>
+    split === undefined
+      ? x
+      : takeIndices(
+          x,
+          x.dims.map((n, d) => (d === split.dimension ? layoutPositions(split, coordinates(member)) : all(n))),
+        );
   const kind = value.op === "all_reduce" || value.op === "reduce_scatter" ? value.attrs.kind : "sum";
   const parts = group.map((worker) => must(shards[worker], "shard"));
   if (value.op === "all_reduce" || value.op === "reduce_scatter") return mine(reduceAll(parts, kind));
   if (gather === undefined) return mine(must(shards[member], "shard"));
   const full = tensor(value.type.dtype, value.type.dims, new Float64Array(value.type.dims.reduce((a, b) => a * b, 1)).fill(Number.NaN));
-  group.forEach((worker, i) => putIndices(full, full.dims.map((n, d) => (d === gather.dimension ? layoutPositions(gather, coordinates(worker)) : all(n))), mine(must(parts[i], "part"))));
+  group.forEach((worker, i) =>
+    putIndices(
+      full,
+      full.dims.map((n, d) => (d === gather.dimension ? layoutPositions(gather, coordinates(worker)) : all(n))),
+      mine(must(parts[i], "part")),
+    ),
+  );
   return full;
 }
