@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, must, normalAt } from "@lapidary/std";
 import {
   type AtomId,
   type Mesh,
@@ -25,7 +25,6 @@ import {
   takeIndices,
   tensor,
 } from "@lapidary/ir";
-import { normalAt } from "@lapidary/std";
 import { blockPositions } from "../lower/index.js";
 import type { DimLayout, HostProgram } from "../program.js";
 
