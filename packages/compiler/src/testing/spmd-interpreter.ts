@@ -20,7 +20,6 @@ import {
   type Value,
   globalDims,
   opDef,
-  parametersOf,
   putIndices,
   takeIndices,
   tensor,
