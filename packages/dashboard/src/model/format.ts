@@ -23,6 +23,8 @@ function withPrefix(value: number, unit: string): string {
 
 function digits(value: number, whole: boolean): string {
   if (whole && Number.isInteger(value)) return String(value);
+  // 16 GB, not 16.0.
+  if (Math.abs(value - Math.round(value)) < 1e-9) return String(Math.round(value));
   const size = Math.abs(value);
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }

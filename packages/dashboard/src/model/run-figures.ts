@@ -15,12 +15,12 @@ export interface RunFigures {
 
 const v5eFlops = 197e12;
 
-export function runFigures(data: RunData, program: ProgramView | undefined): RunFigures {
+export function runFigures(data: RunData, program: ProgramView | undefined, now: number): RunFigures {
   const { job } = data;
   const zero = (job.job as { zero?: unknown } | null)?.zero;
   const sample = (data.report as { sample?: { prompt?: unknown; text?: unknown } } | undefined)?.sample;
   const flops = program?.values.reduce((sum, { op, flops: each, phase }) => sum + (op === "dot_general" && phase !== "recompute" ? (each ?? 0) : 0), 0);
-  const good = goodput(data);
+  const good = goodput(data, now);
   return {
     ...(typeof zero === "number" ? { zero } : {}),
     ...(program === undefined ? {} : { sent: program.link_bytes.dcn + program.link_bytes.dims.reduce((a, b) => a + b, 0) }),
@@ -30,7 +30,7 @@ export function runFigures(data: RunData, program: ProgramView | undefined): Run
   };
 }
 
-function goodput({ job, series, lastRow }: RunData): number | undefined {
+function goodput({ job, series, lastRow }: RunData, now: number): number | undefined {
   const { started_at, finished_at } = job;
   const ms = series.column("step_ms");
   const steps = series.steps();
@@ -42,6 +42,6 @@ function goodput({ job, series, lastRow }: RunData): number | undefined {
     busy += (step - before) * (((ms.min[i] ?? 0) + (ms.max[i] ?? 0)) / 2);
     before = step;
   });
-  const until = finished_at ?? lastRow?.time;
-  return until === undefined || until <= started_at ? undefined : Math.min(1, busy / (until - started_at));
+  const until = finished_at ?? lastRow?.time ?? now;
+  return until <= started_at ? undefined : Math.min(1, busy / (until - started_at));
 }

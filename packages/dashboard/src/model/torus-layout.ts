@@ -31,7 +31,7 @@ export interface Plane {
   readonly title: string;
 }
 
-const titleHeight = 18;
+const titleRoom = 18;
 /** Room around a plane for the stubs of links that wrap, in parts of the pitch. */
 const margin = 0.75;
 const largestPitch = 34;
@@ -43,6 +43,7 @@ export function torusLayout(podDims: readonly number[], pods: number, width: num
   const outerDims = podDims.slice(0, -2);
   const planesOfPod = outerDims.reduce((n, size) => n * size, 1);
   const count = planesOfPod * pods;
+  const titleHeight = count > 1 ? titleRoom : 0;
   const pitchFor = (across: number): number => {
     const down = Math.ceil(count / across);
     const fitWidth = width / across / (columns + 2 * margin);
@@ -50,7 +51,9 @@ export function torusLayout(podDims: readonly number[], pods: number, width: num
     return Math.min(fitWidth, fitHeight, largestPitch);
   };
   let across = 1;
-  for (let n = 1; n <= count; n++) if (pitchFor(n) > pitchFor(across) + 0.01) across = n;
+  // Whole rows look better than the last bit of size.
+  const merit = (n: number): number => pitchFor(n) * (count % n === 0 ? 1.2 : 1);
+  for (let n = 1; n <= count; n++) if (merit(n) > merit(across) + 0.01) across = n;
   const pitch = Math.max(smallestPitch, Math.floor(pitchFor(across) * 2) / 2);
   const planeWidth = pitch * (columns + 2 * margin);
   const planeHeight = pitch * (rows + 2 * margin) + titleHeight;

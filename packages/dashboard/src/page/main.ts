@@ -1,3 +1,4 @@
+import "./locale.js";
 import { mount } from "svelte";
 import "@fontsource/ibm-plex-sans-condensed/latin-400.css";
 import "@fontsource/ibm-plex-sans-condensed/latin-500.css";
