@@ -8,6 +8,7 @@ import { type Graph, type OpName, type Sharding, type Value, globalDims, localDi
  *
  * - a local op sees one list of atoms on each of its factors, in all operands; none on a factor that it needs whole;
  * - a result is unreduced over the atoms of the reduced factors, and over partial sums that pass through a linear op;
+ * - outputs hold no partial sums;
  * - a collective changes exactly what it says: all_gather takes the minor atoms off a dim, and so on.
  */
 export function checkProgram(graph: Graph): void {
@@ -20,6 +21,7 @@ export function checkProgram(graph: Graph): void {
       throw new Error(`${graph.name}: ill-typed line ${value.id + 2}: ${printValue(graph, value)}\n  ${error instanceof Error ? error.message : String(error)}`);
     }
   }
+  for (const { name, value } of graph.outputs) assert(must(graph.values[value]?.sharding, "sharding").unreduced.length === 0, `${graph.name}: ill-typed line ${graph.values.length + 2}: the output ${name} holds partial sums`);
 }
 
 function checkValue(graph: Graph, value: Value): void {
