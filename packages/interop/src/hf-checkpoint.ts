@@ -8,31 +8,35 @@ import type { ArrayData } from "./array-data.js";
 import { writeFileAtomic } from "./atomic-file.js";
 import { gemmaConfigToHf, readHfConfig, readJson } from "./hf-config.js";
 import { SafetensorsFile, writeSafetensors } from "./safetensors.js";
+import { ZarrFolder } from "./zarr.js";
+
+/** A file, or a folder, that holds tensors by name. */
+type TensorFile = Pick<SafetensorsFile, "path" | "names" | "dimsOf" | "read" | "close">;
 
 /**
  * A checkpoint directory as transformers reads and writes it:
  *
  *     config.json
  *     model.safetensors                      or   model.safetensors.index.json + model-00001-of-00002.safetensors …
+ *
+ * or as `run.py` of an export writes it by Orbax: config.json and orbax/params/<name>/
  */
 export class HfCheckpoint {
   private constructor(
     readonly directory: string,
     readonly config: GemmaConfig,
     readonly params: readonly ParamSpec[],
-    private readonly files: readonly SafetensorsFile[],
-    private readonly fileOf: ReadonlyMap<string, SafetensorsFile>,
+    private readonly files: readonly TensorFile[],
+    private readonly fileOf: ReadonlyMap<string, TensorFile>,
   ) {}
 
   /** Opens all files and checks that they hold the parameters of the model that config.json describes, and no other. */
   static async open(directory: string): Promise<HfCheckpoint> {
     const config = await readHfConfig(join(directory, "config.json"));
     const params = gemmaParams(config);
-    const files: SafetensorsFile[] = [];
+    const files: TensorFile[] = [];
     try {
-      const fileOf = (await exists(join(directory, "model.safetensors")))
-        ? await openSingle(directory, files)
-        : await openSharded(directory, files);
+      const fileOf = await openFiles(directory, files);
       checkTensors(directory, params, fileOf);
       return new HfCheckpoint(directory, config, params, files, fileOf);
     } catch (error) {
@@ -49,9 +53,10 @@ export class HfCheckpoint {
     return array;
   }
 
-  /** The file that holds a parameter. */
-  pathOf(name: string): string {
-    return must(this.fileOf.get(name), `tensor ${name}`).path;
+  /** The safetensors file that holds a parameter; undefined where Orbax keeps it. */
+  pathOf(name: string): string | undefined {
+    const file = must(this.fileOf.get(name), `tensor ${name}`);
+    return file instanceof SafetensorsFile ? file.path : undefined;
   }
 
   async close(): Promise<void> {
@@ -94,8 +99,13 @@ export async function writeHfCheckpoint(
   await writeFileAtomic(join(directory, "config.json"), [Buffer.from(`${JSON.stringify(gemmaConfigToHf(config), null, 2)}\n`, "utf8")]);
 }
 
-async function openSingle(directory: string, files: SafetensorsFile[]): Promise<Map<string, SafetensorsFile>> {
-  const file = await SafetensorsFile.open(join(directory, "model.safetensors"));
+async function openFiles(directory: string, files: TensorFile[]): Promise<ReadonlyMap<string, TensorFile>> {
+  const [single, orbax] = [join(directory, "model.safetensors"), join(directory, "orbax/params")];
+  if (await exists(single)) return openSingle(await SafetensorsFile.open(single), files);
+  return (await exists(orbax)) ? openSingle(await ZarrFolder.open(orbax), files) : openSharded(directory, files);
+}
+
+function openSingle(file: TensorFile, files: TensorFile[]): Map<string, TensorFile> {
   files.push(file);
   return new Map(file.names.map((name) => [name, file]));
 }
@@ -103,7 +113,7 @@ async function openSingle(directory: string, files: SafetensorsFile[]): Promise<
 /** File names in an index are names, never paths. */
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$/)) });
 
-async function openSharded(directory: string, files: SafetensorsFile[]): Promise<Map<string, SafetensorsFile>> {
+async function openSharded(directory: string, files: TensorFile[]): Promise<Map<string, TensorFile>> {
   const path = join(directory, "model.safetensors.index.json");
   if (!(await exists(path)))
     throw new LapidaryError({
@@ -141,13 +151,13 @@ async function openSharded(directory: string, files: SafetensorsFile[]): Promise
 /** Tensors that older exports wrote beside the parameters and that say nothing new. */
 const redundant = (name: string): boolean => name === "lm_head.weight" || name.endsWith(".rotary_emb.inv_freq");
 
-function checkTensors(directory: string, params: readonly ParamSpec[], fileOf: ReadonlyMap<string, SafetensorsFile>): void {
+function checkTensors(directory: string, params: readonly ParamSpec[], fileOf: ReadonlyMap<string, TensorFile>): void {
   for (const { name, dims } of params) {
     const file = fileOf.get(name);
     if (file === undefined) throw tensorError(directory, name, "the checkpoint lacks it");
-    const entry = must(file.header.tensors.get(name), name);
-    if (!sameDims(entry.dims, dims))
-      throw tensorError(file.path, name, `it is [${entry.dims.join(", ")}], config.json asks for [${dims.join(", ")}]`);
+    const found = must(file.dimsOf(name), name);
+    if (!sameDims(found, dims))
+      throw tensorError(file.path, name, `it is [${found.join(", ")}], config.json asks for [${dims.join(", ")}]`);
   }
   const known = new Set(params.map(({ name }) => name));
   for (const [name, file] of fileOf)

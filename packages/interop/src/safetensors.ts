@@ -45,6 +45,10 @@ export class SafetensorsFile {
     return [...this.header.tensors.keys()];
   }
 
+  dimsOf(name: string): readonly number[] | undefined {
+    return this.header.tensors.get(name)?.dims;
+  }
+
   /** F16 and BF16 are widened to f32; I64 must fit in 32 bits. */
   async read(name: string): Promise<ArrayData> {
     const entry = this.header.tensors.get(name);

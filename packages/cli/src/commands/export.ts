@@ -93,7 +93,10 @@ async function statesOf(job: ResolvedJob): Promise<Map<string, XlaState>> {
   if (job.train.init === undefined) return states;
   const checkpoint = await HfCheckpoint.open(job.train.init);
   try {
-    for (const { name } of checkpoint.params) states.set(paramName(name), { kind: "copy", path: checkpoint.pathOf(name), tensor: name });
+    for (const { name } of checkpoint.params) {
+      const path = checkpoint.pathOf(name);
+      states.set(paramName(name), path === undefined ? { kind: "array", array: await checkpoint.read(name) } : { kind: "copy", path, tensor: name });
+    }
   } finally {
     await checkpoint.close();
   }
