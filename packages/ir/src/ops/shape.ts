@@ -55,52 +55,41 @@ export function reshapeFactors(from: readonly number[], to: readonly number[]): 
   const factors: Factor[] = [];
   const [input, output]: [number[][], number[][]] = [from.map(() => []), to.map(() => [])];
   const add = (size: number, kind: Factor["kind"]): number => factors.push({ size, kind }) - 1;
-  let [i, j, a, b] = [0, 0, from[0] ?? 1, to[0] ?? 1];
-  let aligned = true;
-  let [seenIn, seenOut] = [1, 1];
-  while (i < from.length || j < to.length) {
-    if (i < from.length && a === 1) {
-      a = from[++i] ?? 1;
-      continue;
-    }
-    if (j < to.length && b === 1) {
-      b = to[++j] ?? 1;
-      continue;
-    }
-    if (i >= from.length || j >= to.length) break;
-    // A group ends where the products of what was walked agree again.
-    if (seenIn === seenOut) aligned = true;
-    const common = aligned ? gcd(a, b) : 1;
-    if (common > 1) {
-      const factor = add(common, "pass");
-      input[i]?.push(factor);
-      output[j]?.push(factor);
-      a /= common;
-      b /= common;
-      seenIn *= common;
-      seenOut *= common;
-      if (a > 1 && b > 1) aligned = false;
-      continue;
-    }
-    aligned = false;
-    if (seenIn <= seenOut) {
-      input[i]?.push(add(a, "replicate"));
-      seenIn *= a;
-      a = 1;
-    } else {
-      output[j]?.push(add(b, "replicate"));
-      seenOut *= b;
-      b = 1;
-    }
-    // Once one side has caught up exactly, a fresh group begins.
-    if (seenIn === seenOut) aligned = true;
-    else if (i + 1 >= from.length && a === 1 && b > 1) {
-      output[j]?.push(add(b, "replicate"));
-      seenOut *= b;
-      b = 1;
-    }
+  for (let i = 0, j = 0; i < from.length || j < to.length; ) {
+    // A group: the fewest dims of both sides whose products agree.
+    const [firstIn, firstOut] = [i, j];
+    let [seenIn, seenOut] = [1, 1];
+    do {
+      if (seenIn <= seenOut && i < from.length) seenIn *= from[i++] ?? 1;
+      else if (j < to.length) seenOut *= to[j++] ?? 1;
+      else seenIn *= from[i++] ?? 1;
+    } while (seenIn !== seenOut);
+    alignGroup(firstIn, i, firstOut, j);
   }
   return { factors, inputs: [input], output };
+
+  /** Shares factors from the major end as long as both sides can be cut alike; what is left is needed whole. */
+  function alignGroup(firstIn: number, endIn: number, firstOut: number, endOut: number): void {
+    const [left, right] = [[...from], [...to]];
+    let [p, q] = [firstIn, firstOut];
+    while (p < endIn && q < endOut) {
+      const [a, b] = [left[p] ?? 1, right[q] ?? 1];
+      const common = gcd(a, b);
+      if (common > 1) {
+        const factor = add(common, "pass");
+        input[p]?.push(factor);
+        output[q]?.push(factor);
+        left[p] = a / common;
+        right[q] = b / common;
+      }
+      const [doneIn, doneOut] = [left[p] === 1, right[q] === 1];
+      if (!doneIn && !doneOut) break;
+      if (doneIn) p++;
+      if (doneOut) q++;
+    }
+    for (; p < endIn; p++) if ((left[p] ?? 1) > 1) input[p]?.push(add(left[p] ?? 1, "replicate"));
+    for (; q < endOut; q++) if ((right[q] ?? 1) > 1) output[q]?.push(add(right[q] ?? 1, "replicate"));
+  }
 }
 
 function gcd(a: number, b: number): number {

@@ -1,0 +1,123 @@
+import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
+import fc from "fast-check";
+import { LapidaryError } from "@lapidary/std";
+import { makeMesh } from "@lapidary/topology";
+import { GraphBuilder, type OpName, interpret, opDef, ops, parseGraph, parseSharding, parseType, printGraph, printSharding, printType, reshapeFactors, sizeOf, tensor, tensorType, verifyGraph } from "./index.js";
+
+const f32 = (...dims: number[]): ReturnType<typeof tensorType> => tensorType("f32", dims);
+
+describe("types and shardings", () => {
+  it("print and parse as their own inverses", () => {
+    for (const text of ["f32[4,16]", "i32[]", "pred[1]", "bf16[2,3,4]"]) strictEqual(printType(parseType(text)), text);
+    const mesh = makeMesh({ data: 4, model: 4 });
+    for (const text of ["[data, -]", "[-, model:(1)2]", "[data+model, -] unreduced-max model:(2)2", "[] unreduced data+model"]) {
+      if (text.startsWith("[data+model")) continue;
+      strictEqual(printSharding(mesh, parseSharding(mesh, text)), text);
+    }
+  });
+});
+
+describe("factors of a reshape", () => {
+  const dimsOf = (from: number[], to: number[]): { input: number[][]; output: number[][]; kinds: string } => {
+    const { factors, inputs, output } = reshapeFactors(from, to);
+    return { input: (inputs[0] ?? []).map((list) => list.map((f) => factors[f]?.size ?? 0)), output: output.map((list) => list.map((f) => factors[f]?.size ?? 0)), kinds: factors.map((f) => f.kind[0]).join("") };
+  };
+
+  it("split a dim into its major and minor parts", () => {
+    deepStrictEqual(dimsOf([2, 12], [2, 3, 4]), { input: [[2], [3, 4]], output: [[2], [3], [4]], kinds: "ppp" });
+  });
+
+  it("merge dims", () => {
+    deepStrictEqual(dimsOf([2, 3, 4], [6, 4]), { input: [[2], [3], [4]], output: [[2, 3], [4]], kinds: "ppp" });
+  });
+
+  it("share what two shapes have in common and replicate the rest of the group", () => {
+    const { input, output, kinds } = dimsOf([6, 4], [4, 6]);
+    deepStrictEqual([input[0]?.[0], output[0]?.[0]], [2, 2]);
+    strictEqual(kinds.slice(1).includes("p"), false);
+  });
+
+  it("cover every dim exactly, whatever the shapes", () => {
+    const dims = fc.array(fc.constantFrom(1, 2, 3, 4, 6, 8, 12), { minLength: 0, maxLength: 4 });
+    fc.assert(
+      fc.property(dims, fc.integer(), (from, seed) => {
+        // A random regrouping of the same number of elements.
+        let rest = sizeOf(from);
+        const to: number[] = [];
+        for (let s = Math.abs(seed); rest > 1 && to.length < 4; s = (s * 31 + 7) % 1000003) {
+          const divisors = Array.from({ length: rest }, (_, i) => i + 1).filter((n) => rest % n === 0);
+          const d = divisors[s % divisors.length] ?? 1;
+          to.push(d);
+          rest /= d;
+        }
+        to.push(rest);
+        const { factors, inputs, output } = reshapeFactors(from, to);
+        const product = (list: readonly number[]): number => list.reduce((n, f) => n * (factors[f]?.size ?? 1), 1);
+        deepStrictEqual((inputs[0] ?? []).map(product), from);
+        deepStrictEqual(output.map(product), to);
+        // Shared factors come in the same order on both sides: each is one part of the flat index.
+        const shared = (lists: readonly (readonly number[])[]): number[] => lists.flat().filter((f) => factors[f]?.kind === "pass");
+        deepStrictEqual(shared(inputs[0] ?? []), shared(output));
+      }),
+    );
+  });
+});
+
+describe("graphs", () => {
+  it("refuse ops on operands that do not fit, and say which", () => {
+    const g = new GraphBuilder("bad");
+    const [a, b] = [g.parameter("a", f32(2, 3)), g.parameter("b", f32(3, 2))];
+    const shape = (e: unknown): boolean => e instanceof LapidaryError && e.code === "LAP_IR_SHAPE" && e.message.includes("f32[2,3]");
+    throws(() => g.add(a, b), shape);
+    throws(() => g.dotGeneral(a, b, [], [[0, 0]]), shape);
+    throws(() => g.op("reshape", [a], { dims: [7] }), shape);
+    throws(() => g.op("transpose", [a], { permutation: [0, 0] }), shape);
+    throws(() => g.slice(a, [0, 2], [2, 4]), shape);
+    throws(() => g.concatenate([a, b], 0), shape);
+    throws(() => g.reduce(a, [2], "sum"), shape);
+    throws(() => g.gather(a, b), shape);
+    throws(() => g.select(a, a, a), shape);
+    throws(() => g.op("broadcast_in_dim", [a], { dims: [2, 4], broadcastDimensions: [0, 1] }), shape);
+  });
+
+  it("name a line that does not parse", () => {
+    const text = printGraph(small());
+    const bad = (from: string, to: string, line: number): void => throws(() => parseGraph(text.replace(from, to)), (e: unknown) => e instanceof LapidaryError && e.code === "LAP_IR_TEXT" && (e.place ?? "").startsWith(`line ${line}`));
+    bad("multiply", "multipy", 4);
+    bad("%0 = parameter", "%7 = parameter", 2);
+    bad("f32[2,3] @x", "f32[2,3 @x", 2);
+  });
+
+  it("are refused by the verifier when an invariant is broken", () => {
+    const graph = small();
+    verifyGraph(graph);
+    const [first, second, third] = graph.values;
+    if (first === undefined || second === undefined || third === undefined) throw new Error("three values");
+    throws(() => verifyGraph({ ...graph, values: [second, first, third] }), /position/);
+    throws(() => verifyGraph({ ...graph, values: [first, second, { ...third, type: f32(9) }] }), /follows from the op/);
+    throws(() => verifyGraph({ ...graph, values: [first, second, { ...third, inputs: [2, 1] }] }), /before their uses/);
+    throws(() => verifyGraph({ ...graph, outputs: [...graph.outputs, ...graph.outputs] }), /distinct/);
+    throws(() => verifyGraph({ ...graph, values: [first, first, third] }), /position|distinct/);
+  });
+
+  it("evaluate a look-up and its adjoint as each other's transposes", () => {
+    const g = new GraphBuilder("rows");
+    const [table, ids, updates] = [g.parameter("table", f32(4, 2)), g.parameter("ids", tensorType("i32", [3])), g.parameter("updates", f32(3, 2))];
+    g.output("taken", g.gather(table, ids));
+    g.output("spread", g.scatter(ids, updates, 4));
+    const out = interpret(g.finish(), new Map([["table", tensor("f32", [4, 2], [1, 2, 3, 4, 5, 6, 7, 8])], ["ids", tensor("i32", [3], [2, 0, 2])], ["updates", tensor("f32", [3, 2], [1, 1, 2, 2, 3, 3])]]));
+    deepStrictEqual([...(out.get("taken")?.data ?? [])], [5, 6, 1, 2, 5, 6]);
+    deepStrictEqual([...(out.get("spread")?.data ?? [])], [2, 2, 0, 0, 4, 4, 0, 0]);
+  });
+
+  it("have a definition for every op under its own name", () => {
+    for (const name of Object.keys(ops) as OpName[]) strictEqual(opDef<OpName>(name).name, name);
+  });
+});
+
+function small(): ReturnType<GraphBuilder["finish"]> {
+  const g = new GraphBuilder("small");
+  const [x, y] = [g.parameter("x", f32(2, 3)), g.parameter("y", f32(2, 3))];
+  g.output("z", g.named("z", g.multiply(x, y)));
+  return g.finish();
+}
