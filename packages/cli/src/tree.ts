@@ -124,6 +124,7 @@ export const commandTree: CommandSpec = {
           choices: ["trace", "rematerialize", "propagate", "partition", "optimize", "schedule"],
         },
         { flags: "--diff <job>", description: "set another job beside it: shardings and collectives", completes: "job" },
+        { flags: "--compare <judge>", description: "set beside it what Shardy's passes, or all of XLA, make of the same step", choices: ["shardy", "xla"] },
       ],
       examples: [
         "lapidary explain configs/jobs/nano16.yaml",
@@ -135,6 +136,7 @@ export const commandTree: CommandSpec = {
           words: given.list("words"),
           stage: given.text("stage"),
           diff: given.text("diff"),
+          compare: given.text("compare"),
         }),
     },
     {

@@ -25,6 +25,7 @@ export interface ExplainRequest {
   readonly words: readonly string[];
   readonly stage: string | undefined;
   readonly diff: string | undefined;
+  readonly compare: string | undefined;
 }
 
 /**
@@ -38,6 +39,7 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   if (names.length > 1) throw usage(`${names.length} names were given: ${names.join(", ")}`, "explain one value at a time");
   const job = readJob(context, request.job, overrides);
   if (request.stage !== undefined) return printStage(context, job, request.stage);
+  if (request.compare === "shardy" || request.compare === "xla") return (await import("./compare.js")).compareJob(context, job, request.compare);
   const program = compileJob(job);
   if (request.diff !== undefined) {
     // The overrides belong to the job they stand behind.
