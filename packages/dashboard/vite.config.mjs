@@ -1,23 +1,25 @@
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vite";
 
-/** Modules of other packages that speak to Node and that no page needs: their exports are never used here. */
-const nodeOnly = /packages\/std\/dist\/(expect-text|socket-path)\.js$/;
+/** The index of std without the modules that speak to Node: nothing of theirs is used here. */
+const stdForPages = {
+  name: "std-for-pages",
+  enforce: "pre",
+  load(id) {
+    if (!/packages\/std\/dist\/index\.js$/.test(id)) return undefined;
+    return readFileSync(id, "utf8").replaceAll(/^export .* from "(\.\/[^"]+)";$/gm, (line, module) => (/from "node:/.test(readFileSync(join(dirname(id), module), "utf8")) ? "" : line));
+  },
+};
 
 export default defineConfig({
   root: fileURLToPath(new URL("./src/page", import.meta.url)),
   base: "/",
-  plugins: [
-    svelte({ configFile: false, compilerOptions: { runes: true } }),
-    {
-      name: "without-node",
-      enforce: "pre",
-      load: (id) => (nodeOnly.test(id) ? "export {};" : undefined),
-    },
-  ],
+  plugins: [svelte({ configFile: false, compilerOptions: { runes: true } }), stdForPages],
   build: {
-    outDir: fileURLToPath(new URL("./dist/page", import.meta.url)),
+    outDir: fileURLToPath(new URL("./page/dist", import.meta.url)),
     emptyOutDir: true,
     target: "es2022",
     assetsInlineLimit: 0,

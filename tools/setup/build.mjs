@@ -31,7 +31,7 @@ export function isReady({ root }) {
     const directory = join(root, "packages", name);
     return existsSync(join(directory, "dist/index.js")) || !existsSync(join(directory, "src/index.ts"));
   });
-  return isCompiled && readStamp(root, step)?.key === keyOf(root);
+  return isCompiled && (!hasPage(root) || existsSync(join(root, pageDirectory, "index.html"))) && readStamp(root, step)?.key === keyOf(root);
 }
 
 /** The step. @param {import("./session.mjs").Session} session */
@@ -41,7 +41,30 @@ export async function buildPackages(session) {
   const key = keyOf(root);
   for (const name of packageNames(root)) removeOrphans(join(root, "packages", name, "src"), join(root, "packages", name, "dist"));
   await runCompiler(session, ["."]);
+  if (hasPage(root)) await buildPage(session);
   writeStamp(root, step, { key });
+}
+
+const pageBuilder = "packages/dashboard/bin/build-page.mjs";
+const pageDirectory = "packages/dashboard/page/dist";
+
+/** @param {string} root */
+const hasPage = (root) => existsSync(join(root, pageBuilder));
+
+/** The dashboard's page, from its sources and what was just compiled; a moment when neither has changed. @param {import("./session.mjs").Session} session */
+async function buildPage(session) {
+  const task = session.report.begin(step, "the dashboard's page");
+  const result = await session.run(process.execPath, [join(session.root, pageBuilder)]);
+  if (result.code !== 0) {
+    task.end();
+    throw new SetupError({
+      code: "LAP_SETUP_BUILD",
+      message: "the dashboard's page was not built",
+      output: result.tail,
+      remedy: "correct these errors, or get back to a commit that builds",
+    });
+  }
+  task.end("built");
 }
 
 /**

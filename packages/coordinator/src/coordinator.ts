@@ -158,7 +158,7 @@ export class Coordinator {
       port,
       token: this.#token,
       service: this.#service(runs),
-      page: new PageFiles(join(root, "packages/dashboard/dist/page")),
+      page: new PageFiles(join(root, "packages/dashboard/page/dist")),
       root,
       onBug: (error) => this.#log.error("a bug", errorFields(error)),
     });

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * Builds the page into dist/page, if what it is made of has changed since the last time. `--force` builds it in any case.
+ * Builds the page into page/dist, if what it is made of has changed since the last time. `--force` builds it in any case.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 const directory = dirname(dirname(fileURLToPath(import.meta.url)));
 const root = join(directory, "../..");
-const stamp = join(directory, "dist/page.stamp");
+const stamp = join(directory, "page/dist/.stamp");
 
 /** Sources, settings, and the code of other packages that goes in. */
 const inputs = [
@@ -38,7 +38,7 @@ for (const file of inputs.flatMap((input) => filesBelow(join(root, input)))) {
   hash.update(file).update("\0").update(readFileSync(file));
 }
 const key = hash.digest("hex");
-const isFresh = existsSync(stamp) && existsSync(join(directory, "dist/page/index.html")) && readFileSync(stamp, "utf8") === key;
+const isFresh = existsSync(stamp) && existsSync(join(directory, "page/dist/index.html")) && readFileSync(stamp, "utf8") === key;
 if (!isFresh || process.argv.includes("--force")) {
   const { build } = await import("vite");
   await build({ configFile: join(directory, "vite.config.mjs"), logLevel: process.argv.includes("--verbose") ? "info" : "warn" });

@@ -167,7 +167,7 @@ function noPage(): LapidaryError {
   return new LapidaryError({
     code: "LAP_PAGE_NOT_BUILT",
     message: "the dashboard has not been built",
-    place: "packages/dashboard/dist/page",
+    place: "packages/dashboard/page/dist",
     remedy: "run `npm run setup build`",
   });
 }

@@ -125,7 +125,7 @@ export class RecordedRuns {
   }
 
   /** The API and the page over them. */
-  async serve(token: string, port = 0, page = join(this.root, "packages/dashboard/dist/page")): Promise<HttpServer> {
+  async serve(token: string, port = 0, page = join(this.root, "packages/dashboard/page/dist")): Promise<HttpServer> {
     let bound = port;
     const service: Service = {
       runs: this.runs,

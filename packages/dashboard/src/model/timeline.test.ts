@@ -1,0 +1,40 @@
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import type { ViewValue } from "@lapidary/coordinator/views/program-view";
+import fc from "fast-check";
+import { barAt, type Lane, neighbour, ticks, within, zoomed } from "./timeline.js";
+
+const value = (id: number): ViewValue => ({ id, name: `v${id}`, op: "add", dtype: "f32", dims: [], local_dims: [], sharding: "[]" });
+const lane: Lane = { name: "compute", bars: [0, 1, 2].map((i) => ({ value: value(i), from: i * 10, to: i * 10 + 4 })) };
+
+describe("the timeline", () => {
+  it("finds the bar at a time, or one that is near enough", () => {
+    strictEqual(barAt(lane, 12, 0)?.value.id, 1);
+    strictEqual(barAt(lane, 6, 1), undefined);
+    strictEqual(barAt(lane, 9.5, 1)?.value.id, 1);
+    strictEqual(barAt(lane, 4.5, 1)?.value.id, 0);
+  });
+
+  it("goes from bar to bar, and begins at an end", () => {
+    strictEqual(neighbour(lane, 1, 1)?.value.id, 2);
+    strictEqual(neighbour(lane, 2, 1), undefined);
+    strictEqual(neighbour(lane, 99, 1)?.value.id, 0);
+    strictEqual(neighbour(lane, 99, -1)?.value.id, 2);
+  });
+
+  it("keeps the point under the pointer where it is while zooming, and never leaves the step", () => {
+    const before = { from: 20, to: 60 };
+    const after = zoomed(before, 30, 0.5, 100);
+    strictEqual((30 - after.from) / (after.to - after.from), 0.25);
+    fc.assert(
+      fc.property(fc.double({ min: -500, max: 500, noNaN: true }), fc.double({ min: 0.001, max: 500, noNaN: true }), (from, width) => {
+        const span = within({ from, to: from + width }, 100);
+        ok(span.from >= 0 && span.to <= 100 + 1e-9 && span.from < span.to);
+      }),
+    );
+  });
+
+  it("marks round places only, and not too many", () => {
+    deepStrictEqual(ticks({ from: 0, to: 433 }, 5), [0, 100, 200, 300, 400]);
+    deepStrictEqual(ticks({ from: 0.31, to: 0.52 }, 4), [0.4, 0.5]);
+  });
+});
