@@ -1,6 +1,8 @@
 export * from "./clock.js";
 export * from "./errors.js";
 export * from "./expect-text.js";
+export * from "./failpoints.js";
+export { failpointsOf } from "./failpoint-effects.js";
 export * from "./format.js";
 export * from "./json.js";
 export * from "./random.js";

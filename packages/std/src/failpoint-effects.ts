@@ -1,0 +1,43 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Failpoint, type FailpointEffects, Failpoints, noFailpoints, parseFailpoints } from "./failpoints.js";
+
+/**
+ * The failpoints that the environment of a process asks for. Each firing leaves a file in `LAPIDARY_FAILPOINTS_FIRED`, created exclusively, so that
+ * a process that takes another's place does not fail again, and a test can see that its fault happened, and when. Called by entry points only.
+ *
+ * @throws LAP_FAILPOINT_TEXT
+ */
+export function failpointsOf(environment: Readonly<Record<string, string | undefined>>): Failpoints {
+  const text = environment.LAPIDARY_FAILPOINTS;
+  if (text === undefined || text === "") return noFailpoints;
+  return new Failpoints(parseFailpoints(text), processEffects(environment.LAPIDARY_FAILPOINTS_FIRED));
+}
+
+function processEffects(directory: string | undefined): FailpointEffects {
+  const fired = new Map<string, number>();
+  return {
+    kill: () => void process.kill(process.pid, "SIGKILL"),
+    stop: () => void process.kill(process.pid, "SIGSTOP"),
+    claim: (point) => (directory === undefined ? claimHere(fired, point) : claimInDirectory(directory, point)),
+  };
+}
+
+function claimHere(fired: Map<string, number>, { text, times }: Failpoint): boolean {
+  const count = fired.get(text) ?? 0;
+  fired.set(text, count + 1);
+  return count < times;
+}
+
+function claimInDirectory(directory: string, { text, times }: Failpoint): boolean {
+  mkdirSync(directory, { recursive: true });
+  for (let n = 1; n <= times; n++) {
+    try {
+      writeFileSync(join(directory, `${text.replaceAll(/[^a-z0-9@,-]+/g, "_")}.${n}`), `${Date.now()} ${process.pid}\n`, { flag: "wx" });
+      return true;
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EEXIST") throw error;
+    }
+  }
+  return false;
+}

@@ -1,0 +1,56 @@
+import { deepStrictEqual, rejects, strictEqual, throws } from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { failpointsOf } from "./failpoint-effects.js";
+import { Failpoints, parseFailpoints } from "./failpoints.js";
+
+describe("failpoints", () => {
+  it("fire at their place, step and process, as often as they say, and are off without being asked for", () => {
+    const done: string[] = [];
+    const left = new Map([["before-vote@4,1:kill*2", 2]]);
+    const points = new Failpoints(parseFailpoints("before-vote@4,1:kill*2"), {
+      kill: () => void done.push("kill"),
+      stop: () => void done.push("stop"),
+      claim: ({ text }) => {
+        const n = left.get(text) ?? 0;
+        left.set(text, n - 1);
+        return n > 0;
+      },
+    });
+    for (const [name, step, who] of [
+      ["after-vote", 4, 1],
+      ["before-vote", 3, 1],
+      ["before-vote", 4, 0],
+      ["before-vote", 4, "c"],
+    ] as const)
+      points.hit(name, step, who);
+    deepStrictEqual(done, []);
+    for (let i = 0; i < 3; i++) points.hit("before-vote", 4, 1);
+    deepStrictEqual(done, ["kill", "kill"]);
+    strictEqual(failpointsOf({}).armed, false);
+  });
+
+  it("throw, or tell the caller to damage what it has in hand", () => {
+    const points = failpointsOf({ LAPIDARY_FAILPOINTS: "forward@*,*:throw; shard-synced@2,c:corrupt" });
+    throws(() => points.hit("forward", 9, 3), { code: "LAP_FAILPOINT" });
+    deepStrictEqual([points.hit("shard-synced", 2, "c"), points.hit("shard-synced", 2, "c")], [true, false]);
+  });
+
+  it("fire once over all processes that share a directory, and leave a file there", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "failpoints-"));
+    try {
+      const environment = { LAPIDARY_FAILPOINTS: "forward@1,0:throw", LAPIDARY_FAILPOINTS_FIRED: directory };
+      await rejects(async () => failpointsOf(environment).hit("forward", 1, 0), { code: "LAP_FAILPOINT" });
+      strictEqual(failpointsOf(environment).hit("forward", 1, 0), false);
+      strictEqual(readdirSync(directory).length, 1);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it("that are misspelt are refused", () => {
+    throws(() => parseFailpoints("befor-vote@4,1:kill"), { code: "LAP_FAILPOINT_TEXT", remedy: /before-vote/ });
+    throws(() => parseFailpoints("before-vote@4:kill"), { code: "LAP_FAILPOINT_TEXT" });
+  });
+});

@@ -1,0 +1,142 @@
+import { ExitCode, LapidaryError } from "./errors.js";
+import { suggest } from "./suggest.js";
+
+/**
+ * Places at which a test may make a process fail. They are compiled in and off: `LAPIDARY_FAILPOINTS` turns them on, read where a process begins.
+ *
+ *     LAPIDARY_FAILPOINTS="before-vote@4,1:kill;shard-synced@8,c:throw*2"
+ *                          └ where     │ │ └ what                     └ so many times; once by default
+ *                                      │ └ a worker of the gang, `c` the coordinator, `*` whoever comes
+ *                                      └ the step, from 1; `*` any
+ */
+export const failpointNames = [
+  "plan-received",
+  "forward",
+  "backward-middle",
+  "reduce-scatter-chunk-sent",
+  "reduce-scatter-chunk-received",
+  "all-gather-chunk-sent",
+  "all-gather-chunk-received",
+  "before-vote",
+  "after-vote",
+  "before-commit",
+  "after-commit",
+  "mid-apply",
+  "after-apply",
+  "snapshot-copy",
+  "shard-half-written",
+  "shard-synced",
+  "before-manifest",
+  "after-manifest",
+] as const;
+export type FailpointName = (typeof failpointNames)[number];
+
+export const failpointActions = ["kill", "stop", "throw", "corrupt"] as const;
+export type FailpointAction = (typeof failpointActions)[number];
+
+export interface Failpoint {
+  readonly name: FailpointName;
+  readonly step: number | "*";
+  readonly who: number | "c" | "*";
+  readonly action: FailpointAction;
+  readonly times: number;
+  /** The text that it was read from. */
+  readonly text: string;
+}
+
+/** What a process does to itself when it is told to; passed in by its entry point. */
+export interface FailpointEffects {
+  /** Ends this process at once, as `kill -9` would. */
+  kill(): void;
+  /** Stops this process, as SIGSTOP would. */
+  stop(): void;
+  /** Counts a firing over all processes of the test: false when the failpoint has fired as often as it should. */
+  claim(point: Failpoint): boolean;
+}
+
+/** The failpoints of one process. `hit` returns whether the caller is to damage what it has in hand. */
+export class Failpoints {
+  readonly #points: readonly Failpoint[];
+  readonly #effects: FailpointEffects;
+
+  constructor(points: readonly Failpoint[], effects: FailpointEffects) {
+    this.#points = points;
+    this.#effects = effects;
+  }
+
+  /** Whether there are any: what is done for them alone can be left out otherwise. */
+  get armed(): boolean {
+    return this.#points.length > 0;
+  }
+
+  /**
+   * @param step from 1
+   * @throws LAP_FAILPOINT when the failpoint is to throw
+   */
+  hit(name: FailpointName, step: number, who: number | "c"): boolean {
+    for (const point of this.#points) {
+      if (point.name !== name || (point.step !== "*" && point.step !== step) || (point.who !== "*" && point.who !== who)) continue;
+      if (!this.#effects.claim(point)) continue;
+      switch (point.action) {
+        case "kill":
+          this.#effects.kill();
+          return false;
+        case "stop":
+          this.#effects.stop();
+          return false;
+        case "throw":
+          throw failpointError(point, step, who);
+        case "corrupt":
+          return true;
+      }
+    }
+    return false;
+  }
+}
+
+/** Nothing ever fails. */
+export const noFailpoints: Failpoints = new Failpoints([], { kill: () => undefined, stop: () => undefined, claim: () => false });
+
+const grammar = /^([a-z-]+)@(\d+|\*),(\d+|c|\*):([a-z]+)(?:\*(\d+))?$/;
+
+/** @throws LAP_FAILPOINT_TEXT */
+export function parseFailpoints(text: string): Failpoint[] {
+  return text
+    .split(";")
+    .map((one) => one.trim())
+    .filter((one) => one !== "")
+    .map((one) => {
+      const [, name, step, who, action, times] = grammar.exec(one) ?? [];
+      const known = failpointNames.find((candidate) => candidate === name);
+      const does = failpointActions.find((candidate) => candidate === action);
+      if (known === undefined || does === undefined || step === undefined || who === undefined) throw textError(one, name ?? one);
+      return {
+        name: known,
+        step: step === "*" ? "*" : Number(step),
+        who: who === "*" || who === "c" ? who : Number(who),
+        action: does,
+        times: times === undefined ? 1 : Number(times),
+        text: one,
+      };
+    });
+}
+
+function textError(text: string, name: string): LapidaryError {
+  const near = suggest(name, failpointNames);
+  return new LapidaryError({
+    code: "LAP_FAILPOINT_TEXT",
+    message: `${JSON.stringify(text)} is no failpoint`,
+    place: "LAPIDARY_FAILPOINTS",
+    remedy: `write name@step,worker:action${near === undefined ? "" : `; did you mean "${near}"?`}, or unset the variable`,
+    exit: ExitCode.usage,
+  });
+}
+
+function failpointError({ text }: Failpoint, step: number, who: number | "c"): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_FAILPOINT",
+    message: `a test made ${who === "c" ? "the coordinator" : `worker ${who}`} fail at step ${step}`,
+    place: text,
+    remedy: "unset LAPIDARY_FAILPOINTS",
+  });
+}
