@@ -1,15 +1,16 @@
 import { must } from "@lapidary/std";
 import { type Torus, chipCount } from "@lapidary/topology";
 import type { MemoryPlan, Program } from "@lapidary/compiler";
+import type { ValueId } from "@lapidary/ir";
 import type { ChipSpec } from "./chip/chip-spec.js";
 import { fuse } from "./cost/fusion.js";
-import { type KernelCost, kernelCost } from "./cost/kernel-cost.js";
+import { type KernelCost, type KernelWork, kernelCost, kernelWork } from "./cost/kernel-cost.js";
 import type { ComputeDtype } from "./cost/storage.js";
 import { type Placement, checkPlacement } from "./network/placement.js";
 import { memoryOfChip, offloadedValues } from "./result/memory-of-chip.js";
 import { type ModelFlops, modelFlops } from "./result/model-flops.js";
 import { podWait } from "./result/pod-wait.js";
-import { type Fault, chipClasses } from "./timeline/chip-classes.js";
+import { type ChipClass, type Fault, chipClasses } from "./timeline/chip-classes.js";
 import { makeSteps } from "./timeline/make-steps.js";
 import { type Timeline, runTimeline } from "./timeline/run-timeline.js";
 import type { StepList } from "./timeline/step-list.js";
@@ -28,22 +29,46 @@ export interface SimulateOptions {
   readonly faults?: readonly Fault[];
 }
 
-/** One step of a program on a machine, predicted. */
-export interface Simulation {
+/** What follows from a program and the shape of its chips alone: to be timed with one set of rates or many. */
+export interface Analysis {
   readonly program: Program;
-  readonly machine: Machine;
   readonly compute: ComputeDtype;
+  readonly work: readonly KernelWork[];
+  /** Values that rest on the host between the passes. */
+  readonly offloaded: ReadonlySet<ValueId>;
+  /** The place of the kernel that writes a value. */
+  readonly writtenAt: ReadonlyMap<ValueId, ValueId>;
+  readonly memory: MemoryPlan;
+  readonly flops: ModelFlops;
+}
+
+/** One step of a program on a machine, predicted. */
+export interface Simulation extends Pick<Analysis, "program" | "compute" | "memory" | "flops"> {
+  readonly machine: Machine;
   readonly placement: Placement;
   readonly kernels: readonly KernelCost[];
   readonly list: StepList;
-  /** Of the chip that ends last; with faults, one of each kind of chip. */
+  /** Of the chip that works longest; with faults, `timelines` has one of each kind of chip. */
   readonly timeline: Timeline;
   readonly timelines: readonly Timeline[];
+  readonly classes: readonly ChipClass[];
   /** How much longer a step takes since it waits for the slowest pod. */
   readonly podWaitSeconds: number;
   readonly stepSeconds: number;
-  readonly memory: MemoryPlan;
-  readonly flops: ModelFlops;
+}
+
+export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype): Analysis {
+  const fusion = fuse(program.chip, program.schedule.order);
+  const offloaded = offloadedValues(program);
+  return {
+    program,
+    compute,
+    work: fusion.kernels.map((kernel) => kernelWork(program.chip, kernel, { chip, compute })),
+    offloaded,
+    writtenAt: new Map(fusion.kernels.flatMap(({ writes, members }) => writes.map((id) => [id, must(members.at(-1), "member")] as const))),
+    memory: memoryOfChip(program, fusion, compute, offloaded),
+    flops: modelFlops(program.global),
+  };
 }
 
 /**
@@ -52,33 +77,24 @@ export interface Simulation {
  * @throws LapidaryError where the program's mesh is not that of the machine
  */
 export function simulate(program: Program, machine: Machine, options: SimulateOptions = {}): Simulation {
-  const compute = options.compute ?? "bf16";
+  return simulateAnalysed(analyse(program, machine.chip, options.compute ?? "bf16"), machine, options.faults);
+}
+
+export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: readonly Fault[] = []): Simulation {
+  const { program, compute, memory, flops } = analysis;
   const placement: Placement = { mesh: program.mesh, chip: machine.chip, slice: machine.torus, pods: machine.pods };
   checkPlacement(placement);
-  const fusion = fuse(program.chip, program.schedule.order);
-  const kernels = fusion.kernels.map((kernel) => kernelCost(program.chip, kernel, { chip: machine.chip, compute }));
-  const offloaded = offloadedValues(program);
-  const writtenAt = new Map(fusion.kernels.flatMap(({ writes, members }) => writes.map((id) => [id, must(members.at(-1), "member")] as const)));
-  const list = makeSteps(program, kernels, { placement, compute, offloaded, writtenAt });
-  const classes = chipClasses(placement, options.faults ?? [], list.transfers.map(({ atoms }) => atoms));
+  const kernels = analysis.work.map((work) => kernelCost(work, { chip: machine.chip, compute }));
+  const list = makeSteps(program, kernels, { placement, ...analysis });
+  const classes = chipClasses(placement, faults, list.transfers.map(({ atoms }) => atoms));
   const timelines = runTimeline(list, classes, { overlapLoss: machine.chip.calibrated.overlap_loss, dims: machine.torus.dims.length });
-  const timeline = must(timelines.reduce((a, b) => (b.kernels.reduce((n, k) => n + k.to - k.from, 0) > a.kernels.reduce((n, k) => n + k.to - k.from, 0) ? b : a)), "timeline");
+  const timeline = must(timelines.reduce((a, b) => (coreSeconds(b) > coreSeconds(a) ? b : a)), "timeline");
   const podWaitSeconds = podWait(list, machine, timeline.seconds);
-  return {
-    program,
-    machine,
-    compute,
-    placement,
-    kernels,
-    list,
-    timeline,
-    timelines,
-    podWaitSeconds,
-    stepSeconds: timeline.seconds + podWaitSeconds,
-    memory: memoryOfChip(program, fusion, compute, offloaded),
-    flops: modelFlops(program.global),
-  };
+  return { program, machine, compute, placement, kernels, list, timeline, timelines, classes, podWaitSeconds, stepSeconds: timeline.seconds + podWaitSeconds, memory, flops };
 }
+
+/** Seconds in which the core runs kernels. */
+export const coreSeconds = ({ kernels }: Timeline): number => kernels.reduce((sum, { from, to }) => sum + to - from, 0);
 
 /** Share of the machine's bf16 peak that a step of so many flops makes of it. */
 export const utilisation = ({ machine, stepSeconds }: Pick<Simulation, "machine" | "stepSeconds">, flops: number): number => flops / (stepSeconds * machine.chip.matrix.bf16_flops * chipCount(machine.torus) * machine.pods);

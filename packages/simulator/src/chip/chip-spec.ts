@@ -6,21 +6,22 @@ const positive = z.number().positive();
 const share = z.number().gt(0).max(1);
 
 /**
- * What the data sheet does not say and a fit of published runs does (`tools/calibrate`): six numbers for all programs, none for a row.
+ * What the data sheet does not say: six numbers for all programs, none for a row of a table. The first four are fitted to published runs by
+ * `tools/calibrate`; these runs hardly tell the last two, which are what such streams usually reach.
  */
 const calibratedSchema = z.strictObject({
   /** Share of the matrix units' peak that a large product reaches. */
   matrix_efficiency: share,
+  /** Share of the vector unit's slots that a chain of elementwise ops fills: 1/4 is one op a cycle and lane. */
+  vector_efficiency: share,
+  /** Share of its speed that the core loses while the chip's links are busy: the core itself drives them, and what they move passes through HBM. */
+  overlap_loss: z.number().min(0).lt(1),
+  /** Mean delay of a pod, as a share of the step; delays are exponential, and a step waits for the last pod. */
+  pod_delay: z.number().min(0).lt(1),
   /** Share of the HBM bandwidth that streams reach. */
   hbm_efficiency: share,
-  /** Share of a link's measured rate that a ring over many chips reaches. */
-  ring_efficiency: share,
-  /** Share of its speed that the core loses while the chip's links are busy: transfers pass through HBM, and the core issues them. */
-  overlap_loss: z.number().min(0).lt(1),
   /** Share of the network cards' rate that a reduction between pods reaches. */
   dcn_efficiency: share,
-  /** Share of a step by which one pod's time scatters (standard deviation): a step waits for the slowest pod. */
-  pod_jitter: z.number().min(0).lt(1),
 });
 
 /** A kind of chip, as `configs/chips/*.yaml` writes it. Rates are per chip and second, sizes in bytes. */

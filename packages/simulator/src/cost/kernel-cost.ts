@@ -8,16 +8,14 @@ import { type ComputeDtype, storedBytes } from "./storage.js";
 /** What limits a kernel. */
 export type Limit = "matrix" | "vector" | "hbm";
 
-/** One kernel and its time on a chip: the roofline of its matrix, vector and HBM work. */
-export interface KernelCost {
+/** What a kernel has to do, whatever chip does it in whatever time. */
+export interface KernelWork {
   /** The last of its values: its place in the order. */
   readonly at: ValueId;
   readonly kind: Kernel["kind"];
   /** Provenance of what it makes. */
   readonly name: string;
   readonly phase: Phase | undefined;
-  readonly seconds: number;
-  readonly limit: Limit;
   /** Multiply-adds × 2, as the program has them. */
   readonly flops: number;
   /** What the systolic arrays spend on them, padding included. */
@@ -25,6 +23,12 @@ export interface KernelCost {
   /** Slots of the vector unit, one an element. */
   readonly vectorOps: number;
   readonly hbmBytes: number;
+}
+
+/** The same with its time on a chip: the roofline of its matrix, vector and HBM work. */
+export interface KernelCost extends KernelWork {
+  readonly seconds: number;
+  readonly limit: Limit;
 }
 
 export interface CostOptions {
@@ -36,32 +40,31 @@ export interface CostOptions {
  * Time of a kernel. Products and loops overlap their streams, so that the longest counts; attention does not: a block of scores waits for the matrix unit, then for the
  * vector unit.
  */
-export function kernelCost(graph: Graph, kernel: Kernel, { chip, compute }: CostOptions): KernelCost {
+export function kernelCost(work: KernelWork, { chip, compute }: CostOptions): KernelCost {
+  const matrix = matrixSeconds(work.paddedFlops, chip, compute);
+  const vector = work.vectorOps / (chip.vector.ops * chip.calibrated.vector_efficiency);
+  const hbm = work.hbmBytes / (chip.hbm.bytes_per_s * chip.calibrated.hbm_efficiency);
+  const core = work.kind === "attention" ? matrix + vector : Math.max(matrix, vector);
+  return { ...work, seconds: Math.max(core, hbm), limit: hbm > core ? "hbm" : matrix >= vector ? "matrix" : "vector" };
+}
+
+/** The work of a kernel on chips with such arrays and such a vector memory. */
+export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: CostOptions): KernelWork {
   const at = (id: ValueId): Value => must(graph.values[id], "value");
   const last = at(must(kernel.members.at(-1), "member"));
   const visible = kernel.attention?.visible ?? 1;
   const computed = [...kernel.members, ...(kernel.attention?.again ?? [])].map(at);
-  const vectorOps = computed.reduce((sum, value) => sum + vectorWork(graph, value, chip), 0) * visible;
   const products = computed.filter((value): value is Extract<Value, { op: "dot_general" }> => value.op === "dot_general");
-  const flops = products.reduce((sum, value) => sum + usefulFlops(value, value.inputs.map(at)), 0) * visible;
-  const padded = products.reduce((sum, value) => sum + paddedFlops(productShape(value, operandsOf(value)), chip.matrix.array), 0) * visible;
-  const hbmBytes = kernel.reads.reduce((sum, id) => sum + readBytes(id), 0) + kernel.writes.reduce((sum, id) => sum + storedBytes(at(id), compute), 0);
-
-  const matrix = matrixSeconds(padded, chip, compute);
-  const vector = vectorOps / chip.vector.ops;
-  const hbm = hbmBytes / (chip.hbm.bytes_per_s * chip.calibrated.hbm_efficiency);
-  const core = kernel.kind === "attention" ? matrix + vector : Math.max(matrix, vector);
+  const sum = (each: (value: Extract<Value, { op: "dot_general" }>) => number): number => products.reduce((total, value) => total + each(value), 0) * visible;
   return {
     at: last.id,
     kind: kernel.kind,
-    name: nameOf(products[0] ?? last),
+    name: (products[0] ?? last).name,
     phase: last.phase,
-    seconds: Math.max(core, hbm),
-    limit: hbm > core ? "hbm" : matrix >= vector ? "matrix" : "vector",
-    flops,
-    paddedFlops: padded,
-    vectorOps,
-    hbmBytes,
+    flops: sum((value) => usefulFlops(value, value.inputs.map(at))),
+    paddedFlops: sum((value) => paddedFlops(productShape(value, operandsOf(value)), chip.matrix.array)),
+    vectorOps: computed.reduce((total, value) => total + vectorWork(graph, value, chip), 0) * visible,
+    hbmBytes: kernel.reads.reduce((total, id) => total + readBytes(id), 0) + kernel.writes.reduce((total, id) => total + storedBytes(at(id), compute), 0),
   };
 
   function operandsOf(value: Value): [Value, Value] {
@@ -97,5 +100,3 @@ function vectorWork(graph: Graph, value: Value, chip: ChipSpec): number {
   if (value.op === "scatter") return sizeOf(value.type.dims);
   return 0;
 }
-
-const nameOf = (value: Value): string => value.name;

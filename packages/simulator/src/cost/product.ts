@@ -29,9 +29,7 @@ export function paddedFlops({ batch, m, n, k }: ProductShape, array: number): nu
 }
 
 /** Seconds on the matrix units. */
-export function matrixSeconds(flops: number, chip: ChipSpec, compute: ComputeDtype): number {
-  return (flops * (compute === "f32" ? chip.matrix.f32_passes : 1)) / (chip.matrix.bf16_flops * chip.calibrated.matrix_efficiency);
-}
+export const matrixSeconds = (flops: number, chip: ChipSpec, compute: ComputeDtype): number => (flops * (compute === "f32" ? chip.matrix.f32_passes : 1)) / (chip.matrix.bf16_flops * chip.calibrated.matrix_efficiency);
 
 /**
  * Bytes that a tiled product reads from HBM: with result tiles of tm × tn, the left operand is read n/tn times and the right one m/tm times. Half of the vector memory holds the

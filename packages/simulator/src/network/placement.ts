@@ -72,7 +72,7 @@ function torusSpan({ chip, slice }: Placement, dim: number, unsorted: readonly n
   const size = places.length;
   const stride = Math.max(1, Math.ceil(((places.at(-1) ?? 0) - (places[0] ?? 0)) / (size - 1)));
   const ring = wrapsAt(chip, length) && stride * size >= length;
-  const rate = ((ring ? 2 : 1) * linkRate(chip) * chip.calibrated.ring_efficiency) / stride;
+  const rate = ((ring ? 2 : 1) * linkRate(chip)) / stride;
   return { dim, size, stride, ring, rate, hops: ring ? (size * stride) / 2 : (size - 1) * stride };
 }
 
