@@ -25,6 +25,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: false,
     cssCodeSplit: false,
-    rolldownOptions: { treeshake: { moduleSideEffects: (id) => /\.(css|svelte)$|packages\/dashboard\/src\/page/.test(id) } },
+    rolldownOptions: { checks: { pluginTimings: false, bundlerTimings: false }, treeshake: { moduleSideEffects: (id) => /\.(css|svelte)$|packages\/dashboard\/src\/page/.test(id) } },
   },
 });
