@@ -173,6 +173,8 @@ export interface RunReply {
   readonly total_ms: number;
   readonly gemm_ms: number;
   readonly otherKernels_ms: number;
+  /** Part of otherKernels_ms: fused kernels. */
+  readonly fused_ms: number;
   readonly fabricWait_ms: number;
 }
 
@@ -196,6 +198,8 @@ export interface ProgramStats {
   readonly total_ms: number;
   readonly gemm_ms: number;
   readonly otherKernels_ms: number;
+  /** Part of otherKernels_ms: fused kernels. */
+  readonly fused_ms: number;
   readonly fabricWait_ms: number;
 }
 

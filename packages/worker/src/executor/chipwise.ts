@@ -88,7 +88,7 @@ class ChipwiseProgram implements Executable {
   }
 
   get times(): Executable["times"] {
-    return { gemm_ms: 0, otherKernels_ms: this.#total_ms, fabricWait_ms: 0, total_ms: this.#total_ms, runs: this.#runs };
+    return { gemm_ms: 0, otherKernels_ms: this.#total_ms, fused_ms: 0, fabricWait_ms: 0, total_ms: this.#total_ms, runs: this.#runs };
   }
 
   run(inputs: readonly Held[], donated: readonly boolean[]): Promise<Held[]> {

@@ -16,7 +16,10 @@ export interface Port {
 /** Where the time of runs went, in milliseconds, summed since the program was loaded. */
 export interface RunTimes {
   readonly gemm_ms: number;
+  /** Everything that is neither a product nor waiting. */
   readonly otherKernels_ms: number;
+  /** Of these, kernels that join several. */
+  readonly fused_ms: number;
   readonly fabricWait_ms: number;
   readonly total_ms: number;
   readonly runs: number;

@@ -108,6 +108,7 @@ export class StackedProgram implements Executable {
     return {
       gemm_ms: sum((step) => step.kind === "kernel" && step.isGemm),
       otherKernels_ms: sum((step) => step.kind === "start" || step.kind === "fused" || (step.kind === "kernel" && !step.isGemm)),
+      fused_ms: sum((step) => step.kind === "fused"),
       fabricWait_ms: sum((step) => step.kind === "finish"),
       total_ms: this.#total_ms,
       runs: this.#runs,
@@ -115,8 +116,8 @@ export class StackedProgram implements Executable {
   }
 
   /** Where the time went: for each kernel and collective, in order, milliseconds over all runs. */
-  profile(): { readonly node: PlanNode; readonly kind: Step["kind"]; readonly ms: number }[] {
-    return this.#steps.map(({ node, kind }, i) => ({ node, kind, ms: this.#stepTimes_ms[i] ?? 0 }));
+  profile(): { readonly node: PlanNode; readonly kind: Step["kind"]; readonly call?: FusedCall; readonly ms: number }[] {
+    return this.#steps.map((step, i) => ({ node: step.node, kind: step.kind, ms: this.#stepTimes_ms[i] ?? 0, ...(step.kind === "fused" ? { call: step.call } : {}) }));
   }
 
   async run(inputs: readonly Held[], donated: readonly boolean[], tag: string): Promise<Held[]> {

@@ -203,6 +203,7 @@ export class Worker {
         total_ms: after.total_ms - before.total_ms,
         gemm_ms: after.gemm_ms - before.gemm_ms,
         otherKernels_ms: after.otherKernels_ms - before.otherKernels_ms,
+        fused_ms: after.fused_ms - before.fused_ms,
         fabricWait_ms: after.fabricWait_ms - before.fabricWait_ms,
       };
     } catch (error) {

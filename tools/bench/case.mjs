@@ -1,0 +1,100 @@
+/**
+ * What is measured: a model of `configs/models`, its mesh, batch and numerics; and the programs of its step as a job would compile them.
+ */
+import { join } from "node:path";
+import { projectRoot } from "../setup/session.mjs";
+
+/**
+ * @typedef {object} Case
+ * @property {string} model name in configs/models
+ * @property {readonly [number, number]} mesh data × model
+ * @property {number} batch rows of a batch
+ * @property {"f32" | "mxu"} numerics
+ */
+
+/** @param {string} text `16x16` @returns {readonly [number, number]} */
+export function parseMeshText(text) {
+  const found = /^([1-9]\d*)x([1-9]\d*)$/.exec(text);
+  if (found === null) throw new Error(`a mesh is DATAxMODEL, such as 16x16, not ${JSON.stringify(text)}`);
+  return [Number(found[1]), Number(found[2])];
+}
+
+/** @param {Case} which */
+export const nameOf = ({ model, mesh, batch, numerics }) => `${model} ${mesh.join("x")} b${batch} ${numerics}`;
+
+/** The build's own packages: the benchmark measures what is built. @param {string} name */
+const built = (name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
+
+/**
+ * The resolved job: AdamW, no clipping, ZeRO-3, as `bench_jax.py` does it.
+ * @param {Case} which
+ * @param {{ readonly clip?: number, readonly remat?: string }} [options]
+ */
+export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics }, { clip, remat } = {}) {
+  const { resolveJob } = await built("training/dist/index.js");
+  const chips = data * modelAxis;
+  const slice = sliceOf(chips);
+  const text = [
+    `model: ${model}`,
+    `pod: v5e-256`,
+    `slice: ${slice}`,
+    `mesh: { data: ${data}, model: ${modelAxis} }`,
+    `zero: 3`,
+    `numerics: ${numerics}`,
+    ...(remat === undefined ? [] : [`remat: ${remat}`]),
+    `train:`,
+    `  steps: 1000`,
+    `  batch: ${batch}`,
+    `  optimizer: { name: adamw, lr: 3e-4, betas: [0.9, 0.95], weight_decay: 0.1 }`,
+    ...(clip === undefined ? [] : [`  clip: ${clip}`]),
+  ].join("\n");
+  return resolveJob({ text, file: "bench.yaml", base: projectRoot }, [], { configsDir: join(projectRoot, "configs"), base: projectRoot });
+}
+
+/** A rectangle of the pod with so many chips. @param {number} chips */
+function sliceOf(chips) {
+  for (let rows = Math.floor(Math.sqrt(chips)); rows >= 1; rows--) if (chips % rows === 0 && chips / rows <= 16) return `${rows}x${chips / rows}`;
+  throw new Error(`${chips} chips are no rectangle of a 16x16 pod`);
+}
+
+/**
+ * @param {Case} which
+ * @param {Parameters<typeof jobOf>[1]} [options]
+ */
+export async function programsOf(which, options) {
+  const job = await jobOf(which, options);
+  const [{ compileJob, compileOptions, initGraph, trainState }, { compile }, { buildModel }] = await Promise.all([
+    built("training/dist/index.js"),
+    built("compiler/dist/index.js"),
+    built("models/dist/index.js"),
+  ]);
+  const before = performance.now();
+  const step = compileJob(job);
+  const compile_s = (performance.now() - before) / 1000;
+  const state = trainState(buildModel(job.model.config), job.train.optimizer);
+  const graph = initGraph(state, 0);
+  const init = compile(graph, compileOptions(job, graph));
+  return { job, step, init, stateNames: state.map((/** @type {{ name: string }} */ s) => s.name), compile_s };
+}
+
+/** The same random tokens every time. @param {{ readonly train: { readonly batch: number, readonly seq: number }, readonly model: { readonly config: { readonly vocabSize: number } } }} job */
+export function batchOf({ train: { batch, seq }, model: { config } }) {
+  const dims = [batch, seq];
+  const count = batch * seq;
+  const token = (/** @type {number} */ i) => Math.floor((((i * 2654435761) >>> 0) / 2 ** 32) * config.vocabSize);
+  return {
+    tokens: { dtype: "i32", dims, data: Int32Array.from({ length: count }, (_, i) => token(i)) },
+    targets: { dtype: "i32", dims, data: Int32Array.from({ length: count }, (_, i) => token(i + 1)) },
+    mask: { dtype: "f32", dims, data: new Float32Array(count).fill(1) },
+  };
+}
+
+/**
+ * Floating-point operations of a step, as bench_jax.py counts them: 6 for each parameter of a matrix and token, and attention whole, without regard to its mask.
+ * @param {Awaited<ReturnType<typeof jobOf>>} job
+ */
+export function flopOf({ model: { config }, train: { batch, seq } }) {
+  const { vocabSize: V, modelDim: D, layers: L, heads: H, kvHeads: K, headDim: E, mlpDim: F } = config;
+  const matrices = V * D + L * (2 * D * H * E + 2 * D * K * E + 3 * D * F);
+  return 6 * matrices * batch * seq + 12 * L * batch * seq * seq * H * E;
+}

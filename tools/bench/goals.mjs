@@ -1,0 +1,47 @@
+/** What is to be reached, as ratios of medians of paired runs. */
+
+/**
+ * @typedef {object} Goal
+ * @property {import("./case.mjs").Case} case
+ * @property {number} [timesJaxMany] at least so many times faster than JAX on as many devices
+ * @property {number} [ofJaxOne] at most this part of the time of JAX on one device
+ * @property {number} [memory] at most this part of the memory of JAX on as many devices
+ */
+
+/** @type {readonly Goal[]} */
+export const goals = [
+  { case: { model: "nano16", mesh: [16, 16], batch: 16, numerics: "f32" }, timesJaxMany: 20, memory: 1 / 2 },
+  { case: { model: "micro", mesh: [16, 16], batch: 16, numerics: "f32" }, timesJaxMany: 6, ofJaxOne: 0.5, memory: 1 / 3 },
+  { case: { model: "micro", mesh: [16, 16], batch: 16, numerics: "mxu" }, timesJaxMany: 9, ofJaxOne: 0.33 },
+  { case: { model: "mini", mesh: [16, 16], batch: 16, numerics: "f32" }, timesJaxMany: 3.5, ofJaxOne: 0.55, memory: 1 / 4 },
+  { case: { model: "mini", mesh: [16, 16], batch: 16, numerics: "mxu" }, timesJaxMany: 6, ofJaxOne: 0.3 },
+  { case: { model: "nano", mesh: [256, 1], batch: 256, numerics: "f32" }, timesJaxMany: 10, ofJaxOne: 0.5 },
+  { case: { model: "micro", mesh: [256, 1], batch: 256, numerics: "f32" }, timesJaxMany: 2.3, ofJaxOne: 0.55, memory: 1 / 3 },
+];
+
+/** Without JAX: the same steps on pods of three sizes. */
+export const grid = { models: ["nano16", "micro", "mini"], meshes: /** @type {const} */ ([[1, 1], [4, 4], [16, 16]]), batch: 16 };
+
+/** micro on 16×16 takes at most so much of its time on 1×1; 16×16 and 4×4 differ by at most so much. */
+export const gridLimits = { overOne: 1.5, between: 0.1 };
+
+/** @typedef {{ readonly what: string, readonly met: boolean }} Verdict */
+
+/**
+ * @param {Goal} goal
+ * @param {{ ratio_jax256?: number | undefined, ratio_jax1?: number | undefined, rss_ours_mb: number, rss_jax256_mb?: number | undefined }} found
+ * @returns {Verdict[]}
+ */
+export function judge({ timesJaxMany, ofJaxOne, memory }, found) {
+  /** @type {Verdict[]} */
+  const verdicts = [];
+  if (timesJaxMany !== undefined && found.ratio_jax256 !== undefined)
+    verdicts.push({ what: `${found.ratio_jax256.toFixed(1)}× faster than JAX on as many devices (goal ${timesJaxMany})`, met: found.ratio_jax256 >= timesJaxMany });
+  if (ofJaxOne !== undefined && found.ratio_jax1 !== undefined)
+    verdicts.push({ what: `${found.ratio_jax1.toFixed(2)} of the time of JAX on one device (goal ${ofJaxOne})`, met: found.ratio_jax1 <= ofJaxOne });
+  if (memory !== undefined && found.rss_jax256_mb !== undefined) {
+    const part = found.rss_ours_mb / found.rss_jax256_mb;
+    verdicts.push({ what: `${part.toFixed(2)} of its memory (goal ${memory.toFixed(2)})`, met: part <= memory });
+  }
+  return verdicts;
+}

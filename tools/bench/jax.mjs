@@ -1,0 +1,75 @@
+/** JAX's side of a measurement: bench_jax.py as a process that runs steps when it is told to. */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const script = join(fileURLToPath(new URL(".", import.meta.url)), "bench_jax.py");
+
+export class Jax {
+  /**
+   * Starts it, and waits until it has compiled and run one step.
+   * @param {string} python
+   * @param {any} job
+   * @param {readonly [number, number]} mesh
+   * @param {(what: string) => void} tell
+   */
+  static async start(python, job, mesh, tell) {
+    const { vocabSize: V, modelDim: D, layers: L, heads: N, kvHeads: K, headDim: H, mlpDim: F } = job.model.config;
+    const shape = JSON.stringify({ V, D, L, N, K, H, F, T: job.train.seq });
+    const args = [script, "--shape", shape, "--mesh", mesh.join("x"), "--batch", String(job.train.batch), ...(mesh[0] * mesh[1] > 1 ? ["--zero3"] : [])];
+    const jax = new Jax(spawn(python, args, { stdio: ["pipe", "pipe", "pipe"] }), tell);
+    await jax.ready;
+    return jax;
+  }
+
+  /** @param {import("node:child_process").ChildProcessWithoutNullStreams} child @param {(what: string) => void} tell */
+  constructor(child, tell) {
+    this.child = child;
+    this.peak_mb = 0;
+    let errors = "";
+    child.stderr.setEncoding("utf8").on("data", (/** @type {string} */ text) => {
+      errors = (errors + text).slice(-3000);
+    });
+    /** @type {((result: any) => void)[]} */
+    this.waiting = [];
+    this.ready = new Promise((resolve, reject) => {
+      createInterface({ input: child.stdout }).on("line", (line) => {
+        const [, kind, json] = /^(PHASE|READY|STEPS) (.*)$/.exec(line) ?? [];
+        if (kind === "PHASE") tell(JSON.parse(json ?? "").phase);
+        if (kind === "READY") resolve(JSON.parse(json ?? ""));
+        if (kind === "STEPS") this.waiting.shift()?.(JSON.parse(json ?? ""));
+      });
+      child.on("exit", (code) => reject(new Error(`bench_jax.py ended with code ${code}:\n${errors}`)));
+      child.on("error", reject);
+    });
+    this.ended = new Promise((resolve) => child.on("exit", resolve));
+  }
+
+  /** @param {number} steps @returns {Promise<{ seconds: number }>} median of the steps */
+  async burst(steps) {
+    /** @type {Promise<{ seconds: number[], rss_peak_mb: number }>} */
+    const result = new Promise((resolve, reject) => {
+      this.waiting.push(resolve);
+      void this.ended.then((code) => reject(new Error(`bench_jax.py ended with code ${code}`)));
+    });
+    this.child.stdin.write(`STEPS ${steps}\n`);
+    const { seconds, rss_peak_mb } = await result;
+    this.peak_mb = rss_peak_mb;
+    return { seconds: median(seconds) };
+  }
+
+  async close() {
+    this.child.stdin.end();
+    const force = setTimeout(() => this.child.kill("SIGKILL"), 5000);
+    await this.ended;
+    clearTimeout(force);
+  }
+}
+
+/** @param {readonly number[]} values */
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? (sorted[middle] ?? NaN) : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
+}

@@ -1,0 +1,121 @@
+/** Lapidary's side of a measurement: a gang of workers that runs a case's step, as the coordinator would dispatch it: ahead, without waiting for each. */
+import { readFileSync } from "node:fs";
+import { batchOf, programsOf } from "./case.mjs";
+
+const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
+
+/** @typedef {{ readonly seconds: number, readonly split: Split }} Burst  seconds of one step */
+/** Milliseconds of a step: means over workers; `dispatch` is CPU time of the dispatching process. @typedef {{ gemm: number, fused: number, other: number, wait: number, dispatch: number, idle: number }} Split */
+
+export class Ours {
+  /**
+   * Compiles, starts workers, loads the program and initialises the state.
+   * @param {import("./case.mjs").Case} which
+   * @param {{ workers: number, remat?: string }} options
+   */
+  static async start(which, { workers, remat }) {
+    const { job, step, init, stateNames, compile_s } = await programsOf(which, remat === undefined ? {} : { remat });
+    const { Gang, WorkerPool } = await built("coordinator/dist/gang/index.js");
+    const pool = await WorkerPool.start({ environment: process.env, warm: 0, numerics: which.numerics, log: (/** @type {string} */ worker, /** @type {string} */ line) => process.stderr.write(`${worker}: ${line}\n`) });
+    const gang = await Gang.start(pool, { runId: "bench", epoch: 1, mesh: step.mesh, workers, numerics: which.numerics });
+    const ours = new Ours(pool, gang, job, step, stateNames, compile_s);
+    await ours.#prepare(init);
+    return ours;
+  }
+
+  /** @param {any} pool @param {any} gang @param {any} job @param {any} program @param {string[]} stateNames @param {number} compile_s */
+  constructor(pool, gang, job, program, stateNames, compile_s) {
+    Object.assign(this, { pool, gang, job, program, compile_s });
+    this.pool = pool;
+    this.gang = gang;
+    this.job = job;
+    this.program = program;
+    this.compile_s = compile_s;
+    this.stateNames = stateNames;
+    this.state = new Map(stateNames.map((name) => [name, name]));
+    this.steps = 0;
+    this.load_s = 0;
+    this.peak_mb = 0;
+    this.hash = "";
+    /** @type {number[]} */
+    this.losses = [];
+  }
+
+  /** @param {any} init */
+  async #prepare(init) {
+    const { gang } = this;
+    const first = await gang.load(init);
+    const before = performance.now();
+    this.hash = await gang.load(this.program);
+    this.load_s = (performance.now() - before) / 1000;
+    await gang.run(first, { step: 0, inputs: new Map(), outputs: this.state });
+    const shardings = new Map(gang.parameters(this.hash).map((/** @type {any} */ port) => [port.name, port.sharding]));
+    for (const [name, array] of Object.entries(batchOf(this.job))) await gang.put(name, array, shardings.get(name));
+    // Code gets compiled, buffers get their size.
+    await this.burst(2);
+    this.losses = [];
+  }
+
+  get workers() {
+    return this.gang.size;
+  }
+
+  /** Runs some steps, sent all at once. @param {number} steps @returns {Promise<Burst>} */
+  async burst(steps) {
+    const { gang } = this;
+    const before = performance.now();
+    const cpu = process.cpuUsage();
+    const reports = [];
+    /** @type {Promise<number>[]} */
+    const losses = [];
+    for (let i = 0; i < steps; i++) {
+      const loss = `loss${this.steps}`;
+      const inputs = new Map([...this.state, ...["tokens", "targets", "mask"].map((name) => /** @type {[string, string]} */ ([name, name]))]);
+      reports.push(gang.run(this.hash, { step: this.steps++, inputs, outputs: new Map([...this.state, ["loss", loss]]), donate: this.stateNames }));
+      losses.push(gang.fetchScalar(loss));
+      void gang.drop([loss]);
+    }
+    const done = await Promise.all(reports);
+    const seconds = (performance.now() - before) / 1000 / steps;
+    const { user, system } = process.cpuUsage(cpu);
+    this.losses.push(...(await Promise.all(losses)));
+    this.peak_mb = Math.max(this.peak_mb, this.#memory_mb());
+    const replies = done.flatMap(({ workers }) => workers);
+    const mean = (/** @type {string} */ field) => replies.reduce((sum, reply) => sum + reply[field], 0) / replies.length;
+    return {
+      seconds,
+      split: {
+        gemm: mean("gemm_ms"),
+        fused: mean("fused_ms"),
+        other: mean("otherKernels_ms"),
+        wait: mean("fabricWait_ms"),
+        dispatch: (user + system) / 1000 / steps,
+        idle: Math.max(0, seconds * 1000 - mean("total_ms")),
+      },
+    };
+  }
+
+  /**
+   * Memory of the workers and of this process, which dispatches: pages that several of them map (TensorFlow's library) are counted once, as
+   * the system does (PSS).
+   */
+  #memory_mb() {
+    return [process.pid, ...this.gang.pids].reduce((sum, pid) => sum + pss_mb(pid), 0);
+  }
+
+  async close() {
+    await this.gang.close();
+    await this.pool.close();
+  }
+}
+
+/** @param {number} pid */
+function pss_mb(pid) {
+  try {
+    return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0) / 1024;
+  } catch (error) {
+    const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (code === "ENOENT" || code === "EACCES") return 0;
+    throw error;
+  }
+}

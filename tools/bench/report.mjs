@@ -1,0 +1,89 @@
+/** What a measurement says to people: lines, and docs/benchmarks.md. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus, release, totalmem } from "node:os";
+import { join } from "node:path";
+
+
+const seconds = (/** @type {number | undefined} */ s) => (s === undefined ? "" : s < 0.1 ? `${(s * 1000).toFixed(1)} ms` : `${s.toFixed(2)} s`);
+const middle = (/** @type {readonly number[] | undefined} */ list) => (list === undefined ? undefined : [...list].sort((a, b) => a - b)[list.length >> 1]);
+const range = (/** @type {readonly number[] | undefined} */ pair, digits = 2) => (pair === undefined ? "" : `${pair[0]?.toFixed(digits)}–${pair[1]?.toFixed(digits)}`);
+const gigabytes = (/** @type {number | undefined} */ mb) => (mb === undefined ? "" : `${(mb / 1024).toFixed(2)} GB`);
+
+/** @param {any} found @param {readonly import("./goals.mjs").Verdict[]} verdicts */
+export function printCase(found, verdicts = []) {
+  const { split_ms: split } = found;
+  return [
+    `${found.case} ${found.mesh} b${found.batch} ${found.numerics}: step ${seconds(middle(found.ours_s))} (${range([Math.min(...found.ours_s), Math.max(...found.ours_s)], 3)} s), ${found.gflops.toFixed(0)} GFLOP/s, memory ${gigabytes(found.rss_ours_mb)}; compile ${found.compile_s.toFixed(2)} s, load ${found.load_s.toFixed(2)} s`,
+    `    split: GEMM ${split.gemm.toFixed(1)}, fused ${split.fused.toFixed(1)}, other kernels ${(split.other - split.fused).toFixed(1)}, fabric wait ${split.wait.toFixed(1)}, idle ${split.idle.toFixed(1)} ms; dispatch ${split.dispatch.toFixed(2)} ms of the coordinator`,
+    ...(found.jax1_s === undefined ? [] : [`    JAX on one device ${seconds(middle(found.jax1_s))}: ours takes ${found.ratio_jax1.toFixed(2)} of it (${range(found.spread_jax1)})`]),
+    ...(found.jax256_s === undefined
+      ? []
+      : [`    JAX on the mesh ${seconds(middle(found.jax256_s))}: ours is ${found.ratio_jax256.toFixed(1)}× faster (${range(found.spread_jax256, 1)}); memory ${gigabytes(found.rss_jax256_mb)}`]),
+    ...verdicts.map(({ what, met }) => `    ${met ? "met" : "MISSED"}: ${what}`),
+  ].join("\n");
+}
+
+/** @param {readonly any[]} rows */
+export function printGrid(rows) {
+  return rows
+    .map((row) => `${row.model.padEnd(8)} ${row.mesh.padEnd(6)} ${row.workers} worker${row.workers === 1 ? " " : "s"}  step ${seconds(row.step_s).padStart(8)}  ${row.gflops.toFixed(0).padStart(4)} GFLOP/s  memory ${gigabytes(row.memory_mb)}`)
+    .join("\n");
+}
+
+/**
+ * @param {string} root
+ * @param {{ roof: number, pinned: string | undefined, workers: number, pairs: number, measured: readonly { found: any, verdicts: readonly import("./goals.mjs").Verdict[] }[], rows: readonly any[], verdicts: readonly import("./goals.mjs").Verdict[] }} results
+ */
+export function writeDocument(root, { roof, pinned, workers, pairs, measured, rows, verdicts }) {
+  const met = verdicts.filter((verdict) => verdict.met).length;
+  const table = (/** @type {readonly string[]} */ head, /** @type {readonly (readonly string[])[]} */ lines) =>
+    [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+  const text = `# Benchmarks
+
+Written by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}: Lapidary and JAX in turn, ${pairs} repetitions each, on ${cpus()[0]?.model ?? "?"} (${pinned === undefined ? `${workers} cores` : `cores ${pinned}`}, ${(totalmem() / 2 ** 30).toFixed(0)} GB, Linux ${release()}),
+${workers} single-threaded workers. GEMM roof of these cores in f32: ${roof.toFixed(0)} GFLOP/s. Ratios are medians of pairs, with the smallest and the largest; memory is the peak of all our
+processes together (shared pages once) against the peak of JAX's process. What was done to get here is in [performance.md](performance.md).
+
+${table(
+  ["case", "ours", "JAX, 1 device", "JAX, all devices", "of 1 device", "faster than all", "memory ours", "JAX", "GFLOP/s", "goals"],
+  measured.map(({ found, verdicts: some }) => [
+    `${found.case} ${found.mesh} b${found.batch} ${found.numerics}`,
+    seconds(middle(found.ours_s)),
+    seconds(middle(found.jax1_s)),
+    seconds(middle(found.jax256_s)),
+    `${found.ratio_jax1?.toFixed(2)} (${range(found.spread_jax1)})`,
+    `${found.ratio_jax256?.toFixed(1)}× (${range(found.spread_jax256, 1)})`,
+    gigabytes(found.rss_ours_mb),
+    gigabytes(found.rss_jax256_mb),
+    found.gflops.toFixed(0),
+    some.map((verdict) => (verdict.met ? "met" : "missed")).join(", "),
+  ]),
+)}
+
+Where the step goes, milliseconds of a worker (dispatch: CPU of the coordinator's side, hidden by running ahead):
+
+${table(
+  ["case", "GEMM", "fused", "other kernels", "fabric wait", "idle", "dispatch", "compile", "load"],
+  measured.map(({ found }) => [
+    `${found.case} ${found.mesh} ${found.numerics}`,
+    ...[found.split_ms.gemm, found.split_ms.fused, found.split_ms.other - found.split_ms.fused, found.split_ms.wait, found.split_ms.idle].map((ms) => ms.toFixed(1)),
+    found.split_ms.dispatch.toFixed(2),
+    `${found.compile_s.toFixed(2)} s`,
+    `${found.load_s.toFixed(2)} s`,
+  ]),
+)}
+
+The same step on pods of three sizes, batch 16 (a mesh of one chip has one worker):
+
+${table(
+  ["model", "mesh", "workers", "step", "GFLOP/s", "of its cores' roof", "memory"],
+  rows.map((row) => [row.model, row.mesh, String(row.workers), seconds(row.step_s), row.gflops.toFixed(0), `${(row.ofRoof * 100).toFixed(0)} %`, gigabytes(row.memory_mb)]),
+)}
+
+${verdicts.map(({ what, met: isMet }) => `- ${isMet ? "met" : "**missed**"}: ${what}`).join("\n")}
+
+${met} goals met, ${verdicts.length - met} missed.
+`;
+  mkdirSync(join(root, "docs"), { recursive: true });
+  writeFileSync(join(root, "docs/benchmarks.md"), text);
+}

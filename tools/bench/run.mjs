@@ -1,0 +1,244 @@
+#!/usr/bin/env node
+/**
+ * `npm run bench`: Lapidary and JAX alternately on the same model, batch, mesh and precision; ratios, not times, are what it is for.
+ *
+ *     npm run bench                                                all goals, and steps on pods of three sizes; writes docs/benchmarks.md
+ *     npm run bench -- --case micro --mesh 16x16 --pairs 3 --json  one case
+ *     npm run bench -- --no-jax                                    Lapidary alone
+ *
+ * Both sides are held to the same cores, ours with one single-threaded worker for each.
+ */
+import { execFileSync } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import { provideJax } from "../xla/venv.mjs";
+import { Report } from "../setup/report.mjs";
+import { Session, projectRoot } from "../setup/session.mjs";
+import { flopOf, jobOf, nameOf, parseMeshText } from "./case.mjs";
+import { goals, grid, gridLimits, judge } from "./goals.mjs";
+import { Jax, median } from "./jax.mjs";
+import { Ours } from "./ours.mjs";
+import { printCase, printGrid, writeDocument } from "./report.mjs";
+import { measureRoof } from "./roof.mjs";
+
+/** A repetition runs about so long, and one step at least. */
+const burst_s = 1.2;
+const cores = 2;
+
+const { values } = parseArgs({
+  options: {
+    case: { type: "string" },
+    mesh: { type: "string", default: "16x16" },
+    batch: { type: "string" },
+    numerics: { type: "string", default: "f32" },
+    remat: { type: "string" },
+    pairs: { type: "string", default: "5" },
+    jax: { type: "boolean", default: true },
+    json: { type: "boolean", default: false },
+  },
+  allowNegative: true,
+});
+
+const session = new Session({ report: new Report({ quiet: values.json }) });
+session.catchSignals();
+const say = (/** @type {string} */ text) => {
+  if (!values.json) process.stdout.write(`${text}\n`);
+};
+const pinned = pin(process.pid, cores);
+const workers = Math.min(cores, availableParallelism());
+const pairs = Number(values.pairs);
+if (!Number.isInteger(pairs) || pairs < 1) throw new Error(`--pairs takes a whole number, not ${values.pairs}`);
+const bf16 = hasBf16();
+
+/** @typedef {import("./case.mjs").Case} Case */
+/** @typedef {Awaited<ReturnType<typeof measure>>} Measured */
+
+if (values.case !== undefined) {
+  const mesh = parseMeshText(values.mesh);
+  const numerics = /** @type {"f32" | "mxu"} */ (values.numerics);
+  const which = { model: values.case, mesh, batch: Number(values.batch ?? Math.max(16, mesh[0])), numerics };
+  const goal = goals.find(({ case: known }) => nameOf(known) === nameOf(which)) ?? { case: which };
+  const found = await measure(which, values.jax ? await provideJax(session) : undefined);
+  if (values.json) process.stdout.write(`${JSON.stringify(found)}\n`);
+  else say(printCase(found));
+  conclude(judge(goal, found));
+} else {
+  const python = values.jax ? await provideJax(session) : undefined;
+  const roof = await measureRoof(workers);
+  say(`${workers} workers${pinned === undefined ? "" : ` on cores ${pinned}`}; the roof of matrix products is ${roof.toFixed(0)} GFLOP/s in f32 on all of them`);
+  /** @type {{ found: Measured, verdicts: import("./goals.mjs").Verdict[] }[]} */
+  const measured = [];
+  for (const goal of python === undefined ? [] : goals) {
+    if (goal.case.numerics === "mxu" && !bf16) {
+      say(`${nameOf(goal.case)}: left out, this processor has no bf16 units`);
+      continue;
+    }
+    const found = await measure(goal.case, python, roof);
+    const verdicts = judge(goal, found);
+    measured.push({ found, verdicts });
+    say(printCase(found, verdicts));
+  }
+  const rows = await measureGrid(roof);
+  const verdicts = [...measured.flatMap(({ verdicts: some }) => some), ...judgeGrid(rows)];
+  say(printGrid(rows));
+  if (values.json) process.stdout.write(`${JSON.stringify({ roof_gflops: roof, cases: measured, grid: rows })}\n`);
+  if (python !== undefined) writeDocument(projectRoot, { roof, pinned, workers, pairs, measured, rows, verdicts });
+  conclude(verdicts);
+}
+process.exit(0);
+
+/** @param {readonly import("./goals.mjs").Verdict[]} verdicts */
+function conclude(verdicts) {
+  for (const { what, met } of verdicts) if (!met) say(`missed: ${what}`);
+  if (verdicts.length > 0) say(`${verdicts.filter(({ met }) => met).length} goals met, ${verdicts.filter(({ met }) => !met).length} missed`);
+}
+
+/**
+ * One case: ours in turn with JAX on one device, then with JAX on as many as the mesh has (not both at once, for memory). A repetition is a burst of
+ * steps of ours and one of JAX's.
+ * @param {Case} which
+ * @param {string | undefined} python
+ * @param {number} [roof]
+ */
+async function measure(which, python, roof) {
+  const task = session.report.begin(nameOf(which), "compiling");
+  const [data, model] = which.mesh;
+  const ours = await Ours.start(which, { workers, ...(values.remat === undefined ? {} : { remat: values.remat }) });
+  /** @type {number[]} */
+  const ours_s = [];
+  /** @type {import("./ours.mjs").Split[]} */
+  const splits = [];
+  const probe = await ours.burst(1);
+  const steps = stepsFor(probe.seconds);
+  const runOurs = async () => {
+    const { seconds, split } = await ours.burst(steps);
+    ours_s.push(seconds);
+    splits.push(split);
+    return seconds;
+  };
+  /** @param {readonly [number, number]} mesh @param {string} what */
+  const against = async (mesh, what) => {
+    if (python === undefined) return undefined;
+    task.update(`starting ${what}`);
+    const jax = await Jax.start(python, ours.job, mesh, (phase) => task.update(`${what}: ${phase}`));
+    const { seconds: first } = await jax.burst(1);
+    /** @type {number[]} */
+    const seconds = [];
+    /** @type {number[]} */
+    const factors = [];
+    for (let pair = 0; pair < pairs; pair++) {
+      task.update(`${what}: pair ${pair + 1} of ${pairs}`);
+      const own = await runOurs();
+      const { seconds: other } = await jax.burst(stepsFor(first));
+      seconds.push(other);
+      factors.push(own / other);
+    }
+    await jax.close();
+    return { seconds, factors, memory_mb: jax.peak_mb };
+  };
+  const one = await against([1, 1], "JAX on one device");
+  const many = data * model === 1 ? one : await against(which.mesh, `JAX on ${data * model} devices`);
+  if (python === undefined) for (let pair = 0; pair < pairs; pair++) await runOurs();
+  const flop = flopOf(/** @type {any} */ (ours.job));
+  const seconds = median(ours_s);
+  const losses = ours.losses;
+  const result = {
+    case: which.model,
+    mesh: which.mesh.join("x"),
+    batch: which.batch,
+    numerics: which.numerics,
+    workers: ours.workers,
+    ours_s,
+    ...(one === undefined ? {} : { jax1_s: one.seconds, ratio_jax1: median(one.factors), spread_jax1: spreadOf(one.factors) }),
+    ...(many === undefined
+      ? {}
+      : { jax256_s: many.seconds, ratio_jax256: median(many.factors.map((f) => 1 / f)), spread_jax256: spreadOf(many.factors.map((f) => 1 / f)) }),
+    rss_ours_mb: Math.round(ours.peak_mb),
+    ...(one === undefined ? {} : { rss_jax1_mb: Math.round(one.memory_mb) }),
+    ...(many === undefined ? {} : { rss_jax256_mb: Math.round(many.memory_mb) }),
+    split_ms: meanSplit(splits),
+    gflop: flop / 1e9,
+    gflops: flop / 1e9 / seconds,
+    ...(roof === undefined ? {} : { roof_gflops: roof }),
+    compile_s: ours.compile_s,
+    load_s: ours.load_s,
+    losses_finite: losses.every(Number.isFinite),
+  };
+  await ours.close();
+  task.end("measured");
+  return result;
+}
+
+/** @param {number} seconds of a step */
+function stepsFor(seconds) {
+  return Math.max(1, Math.min(40, Math.round(burst_s / seconds)));
+}
+
+/** @param {readonly number[]} factors @returns {readonly [number, number]} smallest and largest */
+function spreadOf(factors) {
+  return [Math.min(...factors), Math.max(...factors)];
+}
+
+/** @param {readonly import("./ours.mjs").Split[]} splits */
+function meanSplit(splits) {
+  const mean = (/** @type {keyof import("./ours.mjs").Split} */ key) => splits.reduce((sum, split) => sum + split[key], 0) / splits.length;
+  return { gemm: mean("gemm"), fused: mean("fused"), other: mean("other"), wait: mean("wait"), dispatch: mean("dispatch"), idle: mean("idle") };
+}
+
+/** The same step on meshes of three sizes, in turn. @param {number} roof */
+async function measureGrid(roof) {
+  const rows = [];
+  for (const model of grid.models) {
+    const task = session.report.begin(model, "on pods of three sizes");
+    const all = [];
+    for (const mesh of grid.meshes) all.push({ mesh, ours: await Ours.start({ model, mesh, batch: grid.batch, numerics: "f32" }, { workers }), /** @type {number[]} */ seconds: [] });
+    for (let pair = 0; pair < pairs; pair++)
+      for (const { ours, seconds } of all) seconds.push((await ours.burst(stepsFor(seconds[0] ?? 1))).seconds);
+    for (const { mesh, ours, seconds } of all) {
+      const flop = flopOf(/** @type {any} */ (ours.job));
+      const step_s = median(seconds);
+      rows.push({ model, mesh: mesh.join("x"), workers: ours.workers, step_s, spread_s: spreadOf(seconds), gflops: flop / 1e9 / step_s, ofRoof: flop / 1e9 / step_s / ((roof * ours.workers) / workers), memory_mb: Math.round(ours.peak_mb) });
+      await ours.close();
+    }
+    task.end("measured");
+  }
+  return rows;
+}
+
+/** @param {Awaited<ReturnType<typeof measureGrid>>} rows */
+function judgeGrid(rows) {
+  const at = (/** @type {string} */ model, /** @type {string} */ mesh) => rows.find((row) => row.model === model && row.mesh === mesh)?.step_s ?? NaN;
+  const overOne = at("micro", "16x16") / at("micro", "1x1");
+  return [
+    { what: `micro on 16x16 takes ${overOne.toFixed(2)} of its time on 1x1 (goal at most ${gridLimits.overOne})`, met: overOne <= gridLimits.overOne },
+    ...grid.models.map((model) => {
+      const ratio = at(model, "16x16") / at(model, "4x4");
+      return { what: `${model} on 16x16 takes ${ratio.toFixed(2)} of its time on 4x4 (goal within ${gridLimits.between})`, met: Math.abs(ratio - 1) <= gridLimits.between };
+    }),
+  ];
+}
+
+/** Holds this process, and what it starts, to some cores. @param {number} pid @param {number} count @returns {string | undefined} the cores, where they could be chosen */
+function pin(pid, count) {
+  try {
+    const allowed = /list: (.*)$/m.exec(execFileSync("taskset", ["-pc", String(pid)], { encoding: "utf8" }))?.[1] ?? "";
+    const list = allowed.split(",").flatMap((range) => {
+      const [from = 0, to = from] = range.split("-").map(Number);
+      return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+    });
+    const chosen = list.slice(0, count).join(",");
+    // All threads: those that Node has started already too.
+    execFileSync("taskset", ["-apc", chosen, String(pid)], { stdio: "ignore" });
+    return chosen;
+  } catch {
+    return undefined;
+  }
+}
+
+function hasBf16() {
+  try {
+    return /\b(amx_bf16|avx512_bf16)\b/.test(execFileSync("cat", ["/proc/cpuinfo"], { encoding: "utf8" }));
+  } catch {
+    return false;
+  }
+}
