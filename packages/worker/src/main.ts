@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
+import { Worker as Thread } from "node:worker_threads";
 import { type Channel, connect } from "@lapidary/fabric";
-import { type JsonValue, systemClock } from "@lapidary/std";
+import { type JsonValue, failpointsOf, systemClock } from "@lapidary/std";
 import { openDevice } from "./device/device.js";
 import { type WorkerAnswer, type WorkerHello, controlLimits } from "./protocol.js";
 import { serve } from "./runtime/serve.js";
@@ -28,6 +29,9 @@ async function main(socket: string): Promise<void> {
     if (reason.kind === "lost") log("warn", "the coordinator is gone", { error: reason.error.message });
     process.exit(0);
   });
+  const pulse = new Thread(new URL("./runtime/pulse.js", import.meta.url), { workerData: { socket, hello } });
+  pulse.on("error", (error: Error) => log("warn", "signs of life cannot be given", { error: error.message }));
+  pulse.unref();
   const device = await openDevice(values.backend === "wasm" ? "wasm" : "tensorflow");
   if (device.fallbackReason !== undefined)
     log("warn", "TensorFlow's kernels cannot be loaded: computing in WebAssembly, several times slower", {
@@ -37,7 +41,7 @@ async function main(socket: string): Promise<void> {
   device.warmUp();
   const ready: WorkerAnswer = { kind: "ready", backend: device.backend, fallbackReason: device.fallbackReason ?? null };
   channel.send(ready as unknown as JsonValue);
-  await serve(channel, new Worker(device, systemClock), {
+  await serve(channel, new Worker(device, systemClock, { failpoints: failpointsOf(process.env) }), {
     onError: (kind, error) =>
       log("error", `${kind} failed`, { error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
   });

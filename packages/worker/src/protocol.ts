@@ -46,6 +46,11 @@ export type WorkerMessage =
   | FetchMessage
   | DropMessage
   | StatsMessage
+  | CopyMessage
+  | HoldingsMessage
+  | LendMessage
+  | AdoptMessage
+  | RestoreMessage
   | ResetMessage
   | ShutdownMessage;
 
@@ -118,6 +123,8 @@ export interface RunMessage {
   readonly inputs: readonly ValueId[];
   readonly outputs: readonly ValueId[];
   readonly donate: readonly ValueId[];
+  /** Whether this is an update of the run's state: where tests let workers fail. */
+  readonly update?: boolean;
 }
 
 /** Send this worker's block. Reply payload: the block, row-major, 4 bytes a number. */
@@ -140,10 +147,78 @@ export interface StatsMessage {
   readonly epoch: Epoch;
 }
 
+/**
+ * Keep a copy of this worker's blocks of some values in host memory, and give one to the next worker of the gang: when one of the two dies, the
+ * other has what it held.
+ *
+ *     worker 0 ──► worker 1 ──► … ──► worker n-1 ──► worker 0         each keeps its own blocks and those of the one before it
+ *
+ * Copies outlive the gang (`reset` with `keepCopies`), but not the run. All but the newest that is not above `committed`, and what is newer, are
+ * forgotten.
+ */
+export interface CopyMessage {
+  readonly kind: "copy";
+  readonly epoch: Epoch;
+  /** The number of updates that the values have had. */
+  readonly step: number;
+  readonly values: readonly ValueId[];
+  readonly committed: number;
+}
+
+/** Which copies of the run does this worker hold, of whatever attempt? */
+export interface HoldingsMessage {
+  readonly kind: "holdings";
+  readonly epoch: Epoch;
+}
+
+/** Send a copy that is held here. Reply payload: its bytes. */
+export interface LendMessage {
+  readonly kind: "lend";
+  readonly epoch: Epoch;
+  readonly copy: CopyName;
+}
+
+/** Hold a copy that another worker lent. Payload: its bytes. */
+export interface AdoptMessage {
+  readonly kind: "adopt";
+  readonly epoch: Epoch;
+  readonly copy: CopyName;
+  readonly entries: readonly CopyEntry[];
+}
+
+/** Make the values of this worker from the copy of its own blocks at a step. Existing values are replaced. */
+export interface RestoreMessage {
+  readonly kind: "restore";
+  readonly epoch: Epoch;
+  readonly step: number;
+}
+
+/** Whose blocks, and when. A worker of another layout has other blocks. */
+export interface CopyName {
+  readonly step: number;
+  /** Rank whose blocks they are. */
+  readonly worker: number;
+  readonly workers: number;
+  readonly mesh: string;
+}
+
+/** Where a block lies in a copy: bytes from `begin` on. */
+export interface CopyEntry {
+  readonly value: ValueId;
+  readonly dtype: Dtype;
+  /** Of the whole array. */
+  readonly dims: readonly number[];
+  readonly sharding: string;
+  readonly begin: number;
+  readonly bytes: number;
+}
+
 /** Leave the run: forget its values and programs, part from its peers. What is queued before it fails. The worker is then free for another run. */
 export interface ResetMessage {
   readonly kind: "reset";
   readonly epoch: Epoch;
+  /** Copies stay until this worker is configured for another run: the next attempt may want them. */
+  readonly keepCopies?: boolean;
 }
 
 /** End this process, in good order. */
@@ -163,6 +238,12 @@ export interface WorkerReplies {
   readonly fetch: { readonly dtype: Dtype; readonly dims: readonly number[]; readonly sharding: string };
   readonly drop: { readonly bytes: number };
   readonly stats: WorkerStats;
+  /** Milliseconds that making it took, and a checksum of this worker's blocks. */
+  readonly copy: { readonly bytes: number; readonly ms: number; readonly crc32: number };
+  readonly holdings: { readonly copies: readonly CopyName[] };
+  readonly lend: { readonly entries: readonly CopyEntry[] };
+  readonly adopt: { readonly bytes: number };
+  readonly restore: { readonly bytes: number };
   readonly reset: Readonly<Record<never, never>>;
   readonly shutdown: Readonly<Record<never, never>>;
 }
@@ -219,7 +300,12 @@ export type WorkerAnswer =
 export interface WorkerHello {
   readonly name: string;
   readonly pid: number;
+  /** Set on a channel that carries signs of life alone, from a thread that does not compute. */
+  readonly pulse?: boolean;
 }
+
+/** Signs of life go out this often, and a worker that gives none for so long is given up. */
+export const pulseTimes = { everyMs: 100, deadlineMs: 3000 } as const;
 
 /** Programs and blocks may be large. */
 export const controlLimits = { headerBytes: 16 * 2 ** 20, payloadBytes: 2 ** 32 - 1 } as const;

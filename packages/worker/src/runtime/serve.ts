@@ -50,6 +50,7 @@ export async function serve(channel: Channel, worker: Worker, options: ServeOpti
       () => (isVoid ? Promise.reject(overtakenError("the end of its run")) : worker.execute(message, payload)),
       options,
     );
+    worker.answered(message);
     if (message.kind === "shutdown") {
       await channel.close();
       return;

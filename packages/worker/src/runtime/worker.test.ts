@@ -140,7 +140,7 @@ describe("a worker", () => {
       close: () => peers.close(),
     };
     const [here, there] = await memoryPair();
-    const waiting = new Worker(device, systemClock, () => Promise.resolve(watched as Peers));
+    const waiting = new Worker(device, systemClock, { join: () => Promise.resolve(watched as Peers) });
     const served = serve(there, waiting);
     const answers: JsonValue[] = [];
     const answered = new Promise<void>((resolve) => {

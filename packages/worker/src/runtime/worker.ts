@@ -1,6 +1,6 @@
-import { type Peers, connectPeers } from "@lapidary/fabric";
-import { type Graph, parseGraph, parseSharding, printSharding, verifyGraph } from "@lapidary/ir";
-import { type Clock, LapidaryError, assert, must, unreachable } from "@lapidary/std";
+import { type Peers, connectPeers, crc32 } from "@lapidary/fabric";
+import { type Graph, parseGraph, parseSharding, printSharding, sizeOf, verifyGraph } from "@lapidary/ir";
+import { type Clock, type Failpoints, type LapidaryError, assert, must, noFailpoints, unreachable } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, parseMesh } from "@lapidary/topology";
 import { type ArrayData, arrayOf, blockDimsOf, bytesOfNumbers, numbersOf } from "../blocks.js";
 import type { Device } from "../device/device.js";
@@ -8,7 +8,11 @@ import { chipwiseExecutor } from "../executor/chipwise.js";
 import { type Executable, type Executor, heldBytes } from "../executor/executor.js";
 import { StackedProgram, stackedExecutor } from "../executor/stacked.js";
 import type {
+  AdoptMessage,
   ConfigureMessage,
+  CopyEntry,
+  CopyMessage,
+  CopyName,
   DropMessage,
   FetchMessage,
   MessageKind,
@@ -22,7 +26,9 @@ import type {
   WorkerReplies,
   WorkerStats,
 } from "../protocol.js";
+import { Copies } from "./copies.js";
 import { asLapidaryError, busyError, idleError, staleError, unknownProgramError, valueExistsError, valueTypeError } from "./errors.js";
+import { StepFaults } from "./faults.js";
 import { BatchReader } from "./feed.js";
 import { ValueStore, layoutOf } from "./values.js";
 
@@ -45,6 +51,8 @@ interface Membership {
   readonly peers: Peers | undefined;
   readonly values: ValueStore;
   readonly programs: Map<ProgramHash, LoadedProgram>;
+  /** Where tests let this worker fail, if they do. */
+  readonly faults: StepFaults | undefined;
   /** Runs so far: the same on all workers, for all get the same messages. */
   runs: number;
 }
@@ -63,20 +71,29 @@ export class Worker {
   readonly #device: Device;
   readonly #clock: Clock;
   readonly #join: JoinPeers;
+  readonly #failpoints: Failpoints;
   readonly #batches = new BatchReader();
+  readonly #copies = new Copies();
   #member: Membership | undefined;
   /** The last run and epoch: older messages of that run are stale even after it was left. */
   #fence: { readonly run: string; readonly epoch: number } | undefined;
 
-  constructor(device: Device, clock: Clock, join: JoinPeers = joinBySockets) {
+  constructor(device: Device, clock: Clock, options: { readonly join?: JoinPeers; readonly failpoints?: Failpoints } = {}) {
     this.#device = device;
     this.#clock = clock;
-    this.#join = join;
+    this.#join = options.join ?? joinBySockets;
+    this.#failpoints = options.failpoints ?? noFailpoints;
   }
 
   /** Makes whatever waits for peers fail, because a message came that ends the run. */
   interrupt(why: LapidaryError): void {
     this.#member?.peers?.abort(why);
+  }
+
+  /** The answer to a message is on its way. */
+  answered(message: WorkerMessage): void {
+    if (message.kind === "run" && message.update === true && this.#member !== undefined)
+      this.#failpoints.hit("after-vote", message.step + 1, this.#member.configuration.worker);
   }
 
   /** @throws LapidaryError */
@@ -99,8 +116,23 @@ export class Worker {
         return { reply: this.#drop(message) };
       case "stats":
         return { reply: this.#stats() };
+      case "copy":
+        return { reply: await this.#copy(message) };
+      case "holdings":
+        this.#belong(message);
+        return { reply: { copies: this.#copies.names } };
+      case "lend": {
+        this.#belong(message);
+        const { entries, bytes } = this.#copies.get(message.copy);
+        return { reply: { entries }, payload: bytes };
+      }
+      case "adopt":
+        return { reply: this.#adopt(message, payload) };
+      case "restore":
+        return { reply: this.#restore(message) };
       case "reset":
         await this.#leave();
+        if (message.keepCopies !== true) this.#copies.clear();
         return { reply: {} };
       case "shutdown":
         await this.#leave();
@@ -132,18 +164,22 @@ export class Worker {
     assert(grid.workers === message.workers, "a gang fills its grid", grid.workers, message.workers);
     assert(message.executor === "stacked" || message.workers === 1, "the chipwise executor has all chips in one worker", message.workers);
     this.#fence = { run: message.run, epoch: message.epoch };
-    const peers = message.workers === 1 ? undefined : await this.#join(message);
-    const shared = { device: this.#device, mesh, numerics: message.numerics, clock: this.#clock };
+    this.#copies.enter(message.run);
+    const joined = message.workers === 1 ? undefined : await this.#join(message);
+    const faults = this.#failpoints.armed ? new StepFaults(this.#failpoints, message.worker) : undefined;
+    const peers = joined === undefined || faults === undefined ? joined : faults.peers(joined);
+    const shared = { device: this.#device, mesh, numerics: message.numerics, clock: faults?.clock(this.#clock) ?? this.#clock };
     const executor =
       message.executor === "chipwise"
         ? chipwiseExecutor(this.#device, mesh, message.numerics, this.#clock)
         : stackedExecutor({ ...shared, grid, worker: message.worker, peers });
-    this.#member = { configuration: message, mesh, grid, executor, peers, values: new ValueStore(), programs: new Map(), runs: 0 };
+    this.#member = { configuration: message, mesh, grid, executor, peers, values: new ValueStore(), programs: new Map(), faults, runs: 0 };
     return { backend: this.#device.backend };
   }
 
   #load(message: MessageOf<"load">, payload: Uint8Array): WorkerReplies["load"] {
-    const { programs, executor, mesh } = this.#belong(message);
+    const { programs, executor, mesh, configuration } = this.#belong(message);
+    this.#failpoints.hit("plan-received", 1, configuration.worker);
     const known = programs.get(message.program);
     const executable = known?.executable ?? executor.load(readProgram(payload));
     if (known === undefined) {
@@ -195,7 +231,18 @@ export class Worker {
       const program = member.programs.get(message.program);
       if (program === undefined) throw unknownProgramError(message.program);
       const before = program.executable.times;
-      await compute(member, program, message);
+      const { faults } = member;
+      if (message.update === true && faults !== undefined) {
+        const { executable } = program;
+        const plan = executable instanceof StackedProgram ? executable : undefined;
+        faults.begin(message.step + 1, plan?.plannedKernels ?? 0, (node) => plan?.plan.nodes[node]?.op);
+      }
+      const hit = (name: "mid-apply" | "after-apply" | "before-vote"): void => {
+        if (message.update === true) this.#failpoints.hit(name, message.step + 1, member.configuration.worker);
+      };
+      await compute(member, program, message, () => hit("mid-apply")).finally(() => faults?.end());
+      hit("after-apply");
+      hit("before-vote");
       const after = program.executable.times;
       return {
         step: message.step,
@@ -241,6 +288,58 @@ export class Worker {
     };
   }
 
+  async #copy(message: CopyMessage): Promise<WorkerReplies["copy"]> {
+    const begin = this.#clock.monotonic();
+    const { values, executor, mesh, grid, configuration, peers } = this.#belong(message);
+    const { worker, workers } = configuration;
+    const { step } = message;
+    this.#failpoints.hit("snapshot-copy", step, worker);
+    const entries: CopyEntry[] = [];
+    let size = 0;
+    for (const id of message.values) {
+      const { type, sharding } = values.get(id);
+      const bytes = 4 * sizeOf(blockDimsOf(mesh, grid, type.dims, sharding));
+      entries.push({ value: id, dtype: type.dtype, dims: type.dims, sharding: printSharding(mesh, sharding), begin: size, bytes });
+      size += bytes;
+    }
+    const bytes = this.#copies.take(size);
+    for (const entry of entries) {
+      const { held, type, sharding } = values.get(entry.value);
+      bytes.set(bytesOfNumbers(executor.fetch(held, type, sharding).data), entry.begin);
+    }
+    const own: CopyName = { step, worker, workers, mesh: configuration.mesh };
+    if (peers !== undefined) {
+      const [next, previous] = [(worker + 1) % workers, (worker + workers - 1) % workers];
+      const received = await peers.exchange(`copy/${step}`, new Map([[next, bytes]]), [previous]);
+      const theirs = must(received.get(previous), `copy of worker ${previous}`);
+      // The same values under the same shardings: the blocks of all workers are alike.
+      assert(theirs.byteLength === size, "blocks of all workers are of one size", theirs.byteLength, size);
+      this.#copies.add({ name: { ...own, worker: previous }, entries, bytes: theirs });
+    }
+    this.#copies.add({ name: own, entries, bytes });
+    this.#copies.prune(message.committed);
+    return { bytes: size, ms: this.#clock.monotonic() - begin, crc32: crc32(bytes) };
+  }
+
+  #adopt(message: AdoptMessage, payload: Uint8Array): WorkerReplies["adopt"] {
+    this.#belong(message);
+    this.#copies.add({ name: message.copy, entries: message.entries, bytes: new Uint8Array(payload) });
+    return { bytes: payload.byteLength };
+  }
+
+  #restore(message: MessageOf<"restore">): WorkerReplies["restore"] {
+    const { mesh, grid, executor, values, configuration } = this.#belong(message);
+    const { worker, workers, mesh: meshText } = configuration;
+    const { entries, bytes } = this.#copies.get({ step: message.step, worker, workers, mesh: meshText });
+    for (const { value, dtype, dims, sharding: text, begin, bytes: length } of entries) {
+      const sharding = parseSharding(mesh, text);
+      // The device may keep the array that it is given.
+      const numbers = numbersOf(dtype, bytes.slice(begin, begin + length));
+      this.#hold(values, executor, mesh, value, { dtype, dims }, sharding, arrayOf(dtype, blockDimsOf(mesh, grid, dims, sharding), numbers));
+    }
+    return { bytes: bytes.byteLength };
+  }
+
   async #leave(): Promise<void> {
     const member = this.#member;
     this.#member = undefined;
@@ -259,7 +358,7 @@ function readProgram(text: Uint8Array): Graph {
 }
 
 /** One run: checks the ledger's claims, computes, and files the outputs. */
-async function compute(member: Membership, program: LoadedProgram, message: RunMessage): Promise<void> {
+async function compute(member: Membership, program: LoadedProgram, message: RunMessage, midApply: () => void): Promise<void> {
   const { values } = member;
   const { inputs, outputs, donate } = message;
   const { executable, parameterLayouts, outputLayouts } = program;
@@ -283,6 +382,7 @@ async function compute(member: Membership, program: LoadedProgram, message: RunM
     `run${member.runs++}`,
   );
   outputs.forEach((id, i) => {
+    if (i === outputs.length >> 1) midApply();
     const { type, sharding } = must(executable.outputs[i], "output");
     values.set(id, { held: must(results[i], "result"), type, sharding, layout: must(outputLayouts[i], "layout") });
   });

@@ -1,0 +1,101 @@
+import { deepStrictEqual, rejects, strictEqual, throws } from "node:assert/strict";
+import { memoryPeers, type Peers } from "@lapidary/fabric";
+import { Failpoints, must, parseFailpoints, systemClock } from "@lapidary/std";
+import { arrayOf, bytesOfNumbers, numbersOf } from "../blocks.js";
+import { type Device, openDevice } from "../device/device.js";
+import type { CopyName, MessageKind, MessageOf } from "../protocol.js";
+import { Copies } from "./copies.js";
+import { type Answer, Worker } from "./worker.js";
+
+describe("copies of a run's state", () => {
+  const name = (step: number, worker = 0): CopyName => ({ step, worker, workers: 2, mesh: "data=2" });
+  const copy = (step: number, worker = 0): Parameters<Copies["add"]>[0] => ({ name: name(step, worker), entries: [], bytes: new Uint8Array(8) });
+
+  it("stay as long as anybody may go back to them, and no longer", () => {
+    const copies = new Copies();
+    copies.enter("r");
+    for (const step of [1, 2, 3, 4, 5]) {
+      copies.add(copy(step));
+      copies.add(copy(step, 1));
+      copies.prune(step - 2);
+    }
+    deepStrictEqual(
+      copies.names.filter(({ worker }) => worker === 1).map(({ step }) => step),
+      [3, 4, 5],
+    );
+    strictEqual(copies.get(name(3)).name.step, 3);
+    throws(() => copies.get(name(2)), { code: "LAP_WORKER_COPY_UNKNOWN" });
+    copies.enter("r");
+    strictEqual(copies.names.length, 6);
+    copies.enter("another");
+    strictEqual(copies.names.length, 0);
+  });
+
+  let device: Device;
+  before(async () => {
+    device = await openDevice();
+  });
+
+  /** Two workers of one gang; each message goes to both. */
+  async function gang(epoch: number, workers: readonly Worker[]): Promise<void> {
+    joined = memoryPeers(2);
+    await Promise.all(
+      workers.map((worker, rank) =>
+        worker.execute(
+          { kind: "configure", epoch, run: "r", worker: rank, workers: 2, mesh: "data=2", executor: "stacked", numerics: "f32", peers: [] },
+          new Uint8Array(),
+        ),
+      ),
+    );
+  }
+  let joined: Promise<Peers[]>;
+  const join = async ({ worker }: { readonly worker: number }): Promise<Peers> => must((await joined)[worker], "peers");
+  const ask = async <K extends MessageKind>(worker: Worker | undefined, message: MessageOf<K>, payload: Uint8Array = new Uint8Array()): Promise<Answer<K>> =>
+    (await must(worker, "worker").execute(message, payload)) as Answer<K>;
+
+  it("bring a dead worker's blocks back from its neighbour, to the bit", async () => {
+    const workers = [0, 1].map(() => new Worker(device, systemClock, { join }));
+    await gang(1, workers);
+    const blocks = [Float32Array.of(1, 2.5), Float32Array.of(-0, Math.fround(0.1))];
+    await Promise.all(
+      workers.map((worker, rank) =>
+        ask<"put">(
+          worker,
+          { kind: "put", epoch: 1, value: "w", dtype: "f32", dims: [4], sharding: "[data]" },
+          bytesOfNumbers(arrayOf("f32", [2], must(blocks[rank], "block")).data),
+        ),
+      ),
+    );
+    const copied = await Promise.all(workers.map((worker) => ask<"copy">(worker, { kind: "copy", epoch: 1, step: 7, values: ["w"], committed: 7 })));
+    strictEqual(copied[0]?.reply.bytes, 8);
+    // Worker 1 dies; another process takes its place, and knows nothing.
+    await ask<"reset">(workers[0], { kind: "reset", epoch: 1, keepCopies: true });
+    const next = [must(workers[0], "survivor"), new Worker(device, systemClock, { join })];
+    await gang(2, next);
+    deepStrictEqual((await ask<"holdings">(next[0], { kind: "holdings", epoch: 2 })).reply.copies.map(({ worker }) => worker).sort(), [0, 1]);
+    const lost: CopyName = name(7, 1);
+    const lent = await ask<"lend">(next[0], { kind: "lend", epoch: 2, copy: lost });
+    await ask<"adopt">(next[1], { kind: "adopt", epoch: 2, copy: lost, entries: lent.reply.entries }, must(lent.payload, "copy").slice());
+    for (const [rank, worker] of next.entries()) {
+      await ask<"restore">(worker, { kind: "restore", epoch: 2, step: 7 });
+      const { payload } = await ask<"fetch">(worker, { kind: "fetch", epoch: 2, value: "w" });
+      const numbers = [...numbersOf("f32", must(payload, "block"))];
+      strictEqual(numbers.every((x, i) => Object.is(x, blocks[rank]?.[i])), true);
+    }
+    await ask<"reset">(next[0], { kind: "reset", epoch: 2 });
+    await gang(3, next);
+    deepStrictEqual((await ask<"holdings">(next[0], { kind: "holdings", epoch: 3 })).reply.copies, []);
+    await Promise.all(next.map((worker) => ask<"reset">(worker, { kind: "reset", epoch: 3 })));
+  });
+
+  it("fail where a test wants them to, by name", async () => {
+    const failpoints = new Failpoints(parseFailpoints("snapshot-copy@3,0:throw"), { kill: () => undefined, stop: () => undefined, claim: () => true });
+    const worker = new Worker(device, systemClock, { failpoints });
+    await worker.execute(
+      { kind: "configure", epoch: 1, run: "r", worker: 0, workers: 1, mesh: "data=2", executor: "stacked", numerics: "f32", peers: [] },
+      new Uint8Array(),
+    );
+    await ask<"copy">(worker, { kind: "copy", epoch: 1, step: 2, values: [], committed: 0 });
+    await rejects(ask<"copy">(worker, { kind: "copy", epoch: 1, step: 3, values: [], committed: 0 }), { code: "LAP_FAILPOINT" });
+  });
+});
