@@ -8,6 +8,7 @@ import type { Gang, GangOptions } from "../gang/index.js";
 import { programRequest, type ProgramSet } from "../programs/build.js";
 import { programsFor } from "../programs/programs.js";
 import { type Run, runFiles } from "../runs/run.js";
+import { viewMachine } from "../views/machine.js";
 import { writeProgramView } from "../views/program-file.js";
 import { WorkerStepLog, workerStepOf } from "../views/worker-steps.js";
 import { both, orAbort } from "./abort.js";
@@ -101,15 +102,15 @@ async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, si
   return dataset;
 }
 
-async function compile({ run, job, cacheDir }: ExecutionOptions, signal: AbortSignal): Promise<ProgramSet> {
-  const set = await programsFor(programRequest(job), {
+async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: AbortSignal): Promise<ProgramSet> {
+  const set = await programsFor({ ...programRequest(job), machine: viewMachine(job, root) }, {
     cacheDir: join(cacheDir, "programs"),
     signal,
     onProgress: (done, total) => {
       if (!signal.aborted) run.enter("compiling", { activity: { what: "compile", done, total } });
     },
   });
-  writeProgramView(run.directory, set.view);
+  if (set.view !== undefined) writeProgramView(run.directory, set.view);
   run.log(
     "coordinator",
     `program ${set.programs.train_step.hash.slice(0, 12)}: ${set.facts.parameters} parameters, ${set.facts.collectives.reduce((n, { count }) => n + count, 0)} collectives a step`,

@@ -12,7 +12,7 @@ import {
   trainStep,
   type UpdateConfig,
 } from "@lapidary/training";
-import { parseTorus } from "@lapidary/topology";
+import type { ViewMachine } from "../views/machine.js";
 import { makeProgramView } from "../views/make-program-view.js";
 import type { ProgramView } from "../views/program-view.js";
 import { type ProgramFacts, programFacts } from "./facts.js";
@@ -23,6 +23,8 @@ export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "slice" | "ru
   readonly update: UpdateConfig;
   readonly batch: number;
   readonly seq: number;
+  /** What the step is timed for; without it no view of the program is made. */
+  readonly machine?: ViewMachine;
 }
 
 export function programRequest({ model, train, mesh, slice, rules, zero, remat, seed }: ResolvedJob): ProgramRequest {
@@ -56,7 +58,7 @@ export interface ProgramSet {
   readonly programs: Readonly<Record<ProgramName, ProgramText>>;
   readonly facts: ProgramFacts;
   /** Of the train step. */
-  readonly view: ProgramView;
+  readonly view?: ProgramView;
 }
 
 /**
@@ -89,7 +91,7 @@ export function buildPrograms(request: ProgramRequest, onProgress: (done: number
     // One row of text does not divide over the data axes: every replica computes it.
     next_token: programText(make(nextTokenLogits(model, { batch: 1, seq }), { batch: null })),
   };
-  return { programs, facts: programFacts(train), view: makeProgramView(train, parseTorus(request.slice).dims) };
+  return { programs, facts: programFacts(train), ...(request.machine === undefined ? {} : { view: makeProgramView(train, request.machine) }) };
 }
 
 function programText({ chip }: Program): ProgramText {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { compile } from "@lapidary/compiler";
-import { gemma } from "@lapidary/models";
+import { buildModel } from "@lapidary/models";
 import { type Clock, LapidaryError, must, seededRandom } from "@lapidary/std";
 import { makeMesh, makeWorkerGrid, parseTorus, printTorus } from "@lapidary/topology";
 import { compileOptions, type ResolvedJob, trainStep } from "@lapidary/training";
@@ -12,6 +12,7 @@ import { acceptJob, describeJob } from "../jobs.js";
 import type { Run } from "../runs/run.js";
 import { RunStore } from "../runs/run-store.js";
 import type { WorkerStep } from "../views/frames.js";
+import { viewMachine } from "../views/machine.js";
 import { makeProgramView } from "../views/make-program-view.js";
 import { writeProgramView } from "../views/program-file.js";
 import { WorkerStepLog } from "../views/worker-steps.js";
@@ -80,9 +81,9 @@ export class RecordedRuns {
     this.#now += 2100;
     run.log("coordinator", "data: packages of node_modules: 1932 documents, 2411008 tokens to train on; 126903 held out, unigram loss 6.174");
     const { steps, optimizer, schedule, clip, batch, seq } = job.train;
-    const graph = trainStep(gemma(job.model.config), { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) }, { batch, seq });
+    const graph = trainStep(buildModel(job.model.config), { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) }, { batch, seq });
     const program = compile(graph, { ...compileOptions(job, graph), verify: false });
-    writeProgramView(run.directory, makeProgramView(program, slice.dims));
+    writeProgramView(run.directory, makeProgramView(program, viewMachine(job, this.root)));
     this.#now += 900;
     run.enter("placing");
     const size = makeWorkerGrid(makeMesh(job.mesh), workers).workers;

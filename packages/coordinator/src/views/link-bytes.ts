@@ -2,7 +2,7 @@ import { bytesPerChip, collectivesOf } from "@lapidary/compiler";
 import type { Graph } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { type AtomId, atomOf, atomsSize, type Mesh, parseAtoms } from "@lapidary/topology";
-import { operandOf } from "./step-times.js";
+import { operandOf } from "./values.js";
 
 export interface LinkBytes {
   /** Along each dim of the slice. */

@@ -4,18 +4,22 @@ import { must } from "@lapidary/std";
 import { meshSize, printMesh } from "@lapidary/topology";
 import { linkBytes } from "./link-bytes.js";
 import { type ExplainedState, memoryClassNames, type ProgramView, type ViewCollective, type ViewMemory, type ViewValue } from "./program-view.js";
-import { axisOf, type ChipPeaks, flopsOf, operandOf, type StepTimes, stepTimes, v5ePeaks } from "./step-times.js";
+import { utilisation } from "@lapidary/simulator";
+import type { ViewMachine } from "./machine.js";
+import { type StepTimes, stepTimes } from "./step-times.js";
+import { axisOf, flopsOf, operandOf } from "./values.js";
 
 /** Points of the memory curve: more than a screen is wide would not be seen. */
 const curvePoints = 480;
 const largestBuffers = 40;
 
-/**
- * @param sliceDims of the slice in one pod; the mesh's axes lie over them row-major, those that come first over the pods
- */
-export function makeProgramView(program: Program, sliceDims: readonly number[], peaks: ChipPeaks = v5ePeaks): ProgramView {
+/** The mesh's axes lie over the machine's slice row-major, those that come first over its pods. */
+export function makeProgramView(program: Program, machine: ViewMachine): ProgramView {
   const { mesh, chip, global } = program;
-  const times = stepTimes(program, peaks);
+  const { slice } = machine;
+  const times = stepTimes(program, machine);
+  const { simulation } = times;
+  const { tokens, weights: weightFlops, attention } = simulation.flops;
   const weights = parametersOf(global).filter(({ role }) => role === "param");
   return {
     version: 1,
@@ -24,11 +28,17 @@ export function makeProgramView(program: Program, sliceDims: readonly number[], 
     chips: meshSize(mesh),
     parameters: weights.reduce((sum, { type }) => sum + sizeOf(type.dims), 0),
     values: viewValues(program, times),
-    states: weights.map(({ attrs: { name } }) => explainedState(program, name, sliceDims)),
+    states: weights.map(({ attrs: { name } }) => explainedState(program, name, slice)),
     collectives: viewCollectives(program),
-    memory: viewMemory(chip, program.memory, times, peaks),
-    timeline: { source: `peaks of ${peaks.name}`, total_us: times.total_us, lanes: [...times.lanes], exposed_us: times.exposed_us },
-    link_bytes: linkBytes(chip, sliceDims),
+    memory: viewMemory(chip, simulation.memory, times, machine.chip.hbm.bytes),
+    timeline: { chip: machine.chip.name, compute: machine.compute, total_us: times.total_us, lanes: [...times.lanes], exposed_us: times.exposed_us },
+    step: {
+      seconds: simulation.stepSeconds,
+      tokens,
+      mfu: utilisation(simulation, weightFlops + attention),
+      mfu_causal: utilisation(simulation, weightFlops + attention / 2),
+    },
+    link_bytes: linkBytes(chip, slice),
   };
 }
 
@@ -73,8 +83,8 @@ function viewValues(program: Program, times: StepTimes): ViewValue[] {
   });
 }
 
-function explainedState(program: Program, name: string, sliceDims: readonly number[]): ExplainedState {
-  const { dims, alternatives, conflicts } = explainValue(program, name, sliceDims);
+function explainedState(program: Program, name: string, slice: readonly number[]): ExplainedState {
+  const { dims, alternatives, conflicts } = explainValue(program, name, slice);
   return { name, decided_by: dims.map(({ decided_by }) => [...decided_by]), alternatives: [...alternatives], conflicts: [...conflicts] };
 }
 
@@ -89,7 +99,7 @@ function viewCollectives(program: Program): ViewCollective[] {
 
 const keyOf = (op: string, axis: string, name: string, phase: string): string => [op, axis, name.replace(/\.\d+\./g, ".*."), phase].join(" ");
 
-function viewMemory(chip: Graph, plan: MemoryPlan, times: StepTimes, peaks: ChipPeaks): ViewMemory {
+function viewMemory(chip: Graph, plan: MemoryPlan, times: StepTimes, limit: number): ViewMemory {
   const steps = times.at_us.length - 1;
   const { byClass } = liveBytes(plan.buffers, steps);
   // Index 0 of the live bytes stands for the time before the first step.
@@ -101,7 +111,7 @@ function viewMemory(chip: Graph, plan: MemoryPlan, times: StepTimes, peaks: Chip
   const peakIndex = plan.peakStep + 1;
   const alive = plan.buffers.filter(({ from, to }) => from <= plan.peakStep && plan.peakStep <= to).sort((a, b) => b.bytes - a.bytes);
   return {
-    limit_bytes: peaks.hbm_bytes,
+    limit_bytes: limit,
     peak_bytes: plan.peakBytes,
     peak_us: rounded(atOf(plan.peakStep)),
     at_peak: perClass((kind) => byClass[kind][peakIndex] ?? 0),

@@ -43,7 +43,7 @@ export const viewValueSchema = z.object({
   lane: z.string().optional(),
   start_us: number.optional(),
   duration_us: number.optional(),
-  /** What bounds it: `flops`, `hbm` or `ici`. */
+  /** What bounds it: `matrix`, `vector`, `hbm` or `links`. */
   bound: z.string().optional(),
 });
 export type ViewValue = z.infer<typeof viewValueSchema>;
@@ -96,14 +96,17 @@ export const programViewSchema = z.object({
   collectives: z.array(viewCollectiveSchema),
   memory: viewMemorySchema,
   timeline: z.object({
-    /** What said how long things take. */
-    source: z.string(),
+    /** The kind of chip that it is timed for, and in which type it multiplies. */
+    chip: z.string(),
+    compute: z.string(),
     total_us: number,
     /** In the order in which they are drawn. */
     lanes: z.array(z.string()),
     /** Time of the compute lane in which it waits for collectives. */
     exposed_us: number,
   }),
+  /** The step as a whole, predicted; MFU with all scores of attention counted, and with those that a causal mask leaves. */
+  step: z.object({ seconds: number, tokens: number, mfu: number, mfu_causal: number }),
   /** What one chip sends in a step along each dim of its slice and, last, over DCN: both directions together. */
   link_bytes: z.object({ dims: z.array(number), dcn: number }),
 });

@@ -6,25 +6,19 @@ export interface RunFigures {
   readonly zero?: number;
   /** Bytes that a chip sends in a step. */
   readonly sent?: number;
-  /** Share of the chip's peak that the step's matrix products would reach if nothing but its peaks bounded it. */
-  readonly mfu?: number;
   /** Share of the time since the run began in which steps were made. */
   readonly goodput?: number;
   readonly sample?: { readonly prompt: string; readonly text: string };
 }
 
-const v5eFlops = 197e12;
-
 export function runFigures(data: RunData, program: ProgramView | undefined, now: number): RunFigures {
   const { job } = data;
   const zero = (job.job as { zero?: unknown } | null)?.zero;
   const sample = (data.report as { sample?: { prompt?: unknown; text?: unknown } } | undefined)?.sample;
-  const flops = program?.values.reduce((sum, { op, flops: each, phase }) => sum + (op === "dot_general" && phase !== "recompute" ? (each ?? 0) : 0), 0);
   const good = goodput(data, now);
   return {
     ...(typeof zero === "number" ? { zero } : {}),
     ...(program === undefined ? {} : { sent: program.link_bytes.dcn + program.link_bytes.dims.reduce((a, b) => a + b, 0) }),
-    ...(program === undefined || flops === undefined || program.timeline.total_us === 0 ? {} : { mfu: flops / (v5eFlops * program.timeline.total_us * 1e-6) }),
     ...(good === undefined ? {} : { goodput: good }),
     ...(typeof sample?.text === "string" && sample.text !== "" ? { sample: { prompt: String(sample.prompt ?? ""), text: sample.text } } : {}),
   };

@@ -1,0 +1,23 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type ChipSpec, type ComputeDtype, parseChip } from "@lapidary/simulator";
+import { parseTorus } from "@lapidary/topology";
+import type { ResolvedJob } from "@lapidary/training";
+
+/** The chips that a job would run on: what its step is timed for. JSON, like all that decides what is told of a program. */
+export interface ViewMachine {
+  readonly chip: ChipSpec;
+  /** Of each pod. */
+  readonly slice: readonly number[];
+  readonly pods: number;
+  readonly compute: ComputeDtype;
+}
+
+/** A pod file of one's own may name a chip that nobody has described: it is timed as a v5e. */
+const usualChip = "v5e";
+
+export function viewMachine({ pod, slice, pods, numerics }: Pick<ResolvedJob, "pod" | "slice" | "pods" | "numerics">, root: string): ViewMachine {
+  const path = (name: string): string => join(root, "configs/chips", `${name}.yaml`);
+  const name = /^[a-z0-9][\w.-]*$/i.test(pod.chip) && existsSync(path(pod.chip)) ? pod.chip : usualChip;
+  return { chip: parseChip(readFileSync(path(name), "utf8"), path(name)), slice: parseTorus(slice).dims, pods, compute: numerics === "f32" ? "f32" : "bf16" };
+}

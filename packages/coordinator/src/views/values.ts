@@ -1,0 +1,16 @@
+import { type OpDef, type OpName, opDef, type Value } from "@lapidary/ir";
+import { must } from "@lapidary/std";
+
+export const axisOf = (value: Value): string => ("axes" in value.attrs ? value.attrs.axes.join("+") : "");
+
+/** A multiply-add is two. */
+export function flopsOf(value: Value, inputs: readonly Value[]): number {
+  const def = opDef(value.op) as unknown as OpDef<OpName>;
+  return def.flops(
+    inputs.map(({ type }) => type),
+    value.type,
+    value.attrs,
+  );
+}
+
+export const operandOf = (values: readonly Value[], value: Value): Value => must(values[must(value.inputs[0], "operand")], "operand");
