@@ -28,6 +28,7 @@ import {
   submittedSchema,
 } from "./api.js";
 import { coordinatorDown, readConnection } from "./connection.js";
+import { type ProgramView, programViewSchema } from "./views/program-view.js";
 
 export { connectionPath, findConnection, readConnection } from "./connection.js";
 
@@ -97,6 +98,21 @@ export class CoordinatorClient {
 
   checkpoints(id: string): Promise<CheckpointList> {
     return this.#json("GET", jobPath(id, "checkpoints"), checkpointListSchema);
+  }
+
+  /** What the compiled step of a run tells of itself. */
+  program(id: string): Promise<ProgramView> {
+    return this.#json("GET", jobPath(id, "program"), programViewSchema);
+  }
+
+  /** The page of a run as one file that needs no server. */
+  async pageFile(id: string): Promise<string> {
+    return (await this.#fetch("GET", jobPath(id, "page.html"), {})).text();
+  }
+
+  /** Times of workers by step: frames as in `views/frames.ts`. */
+  async workerSteps(id: string, query: { readonly from?: number; readonly points?: number } = {}): Promise<Uint8Array> {
+    return new Uint8Array(await (await this.#fetch("GET", `${jobPath(id, "worker-steps")}${queryText(query)}`, {})).arrayBuffer());
   }
 
   async shutdown(): Promise<void> {

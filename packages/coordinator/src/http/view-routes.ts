@@ -25,19 +25,19 @@ import { encodeChips, encodeWorkerSteps } from "../views/frames.js";
 import { LiveHub, type WatchedRun } from "../views/live-hub.js";
 import { findLogLines } from "../views/log-lines.js";
 import { OverviewFeed } from "../views/overview-feed.js";
+import { prometheusText } from "../views/prometheus.js";
 import { programFile, readProgramView } from "../views/program-file.js";
 import { seriesNames } from "../views/run-history.js";
 import { readSeries } from "../views/read-series.js";
 import { readWorkerSteps } from "../views/worker-steps.js";
 import { requestError } from "./errors.js";
+import { openApi } from "./openapi.js";
 import type { PageFiles } from "./page-files.js";
 import type { Service } from "./server.js";
 
 /** More of the list of runs is a page away. */
 const overviewRuns = 200;
 const snapshotPoints = 800;
-/** A run's report has a sample and a table: what is larger is none. */
-const series = (points: Series): Snapshot["series"] => points.toJson(snapshotPoints) as Snapshot["series"];
 
 export interface ViewOptions {
   readonly service: Service;
@@ -62,7 +62,7 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root }: 
     return {
       last_id: history.lastId,
       job: service.detail(run),
-      series: series(history.series),
+      series: history.series.toJson(snapshotPoints) as Snapshot["series"],
       evals: history.evals,
       states: history.states,
       logs: history.logs,
@@ -124,6 +124,10 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root }: 
       .type("text/html; charset=utf-8")
       .send(exportPage(page, snapshotOf(run), run.directory));
   });
+  server.get("/api/openapi.json", () => openApi(service.status().version));
+  server.get("/metrics", (_, reply) =>
+    reply.type("text/plain; version=0.0.4; charset=utf-8").send(prometheusText(service.status(), service.runs.list({ limit: overviewRuns }).jobs, Date.now())),
+  );
   if (page !== undefined) page.addRoutes(server);
   if (root === undefined) return;
   server.get("/api/job-files", (): JobFiles => ({ files: jobFiles(root) }));

@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import type { ViewValue } from "@lapidary/coordinator/views/program-view";
+import type { ProgramView, ViewValue } from "@lapidary/coordinator/views/program-view";
 import fc from "fast-check";
-import { barAt, type Lane, neighbour, ticks, within, zoomed } from "./timeline.js";
+import { barAt, type Lane, neighbour, ticks, timelineModel, within, zoomed } from "./timeline.js";
 
 const value = (id: number): ViewValue => ({ id, name: `v${id}`, op: "add", dtype: "f32", dims: [], local_dims: [], sharding: "[]" });
 const lane: Lane = { name: "compute", bars: [0, 1, 2].map((i) => ({ value: value(i), from: i * 10, to: i * 10 + 4 })) };
@@ -36,5 +36,20 @@ describe("the timeline", () => {
   it("marks round places only, and not too many", () => {
     deepStrictEqual(ticks({ from: 0, to: 433 }, 5), [0, 100, 200, 300, 400]);
     deepStrictEqual(ticks({ from: 0.31, to: 0.52 }, 4), [0.4, 0.5]);
+  });
+});
+
+describe("the lanes of a timeline", () => {
+  it("lay what runs at once over one axis below one another", () => {
+    const at = (id: number, start_us: number, duration_us: number): ViewValue => ({ ...value(id), lane: "data", start_us, duration_us });
+    const view = { values: [at(1, 0, 10), at(2, 5, 10), at(3, 12, 2), { ...value(4), lane: "compute", start_us: 0, duration_us: 1 }], timeline: { total_us: 20, lanes: ["compute", "data"] } } as unknown as ProgramView;
+    deepStrictEqual(
+      timelineModel(view).lanes.map(({ name, bars }) => [name, bars.map((bar) => bar.value.id)]),
+      [
+        ["compute", [4]],
+        ["data", [1, 3]],
+        ["data", [2]],
+      ],
+    );
   });
 });

@@ -1,0 +1,117 @@
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import Fastify from "fastify";
+import { systemClock } from "@lapidary/std";
+import type { Status } from "../api.js";
+import { RunStore } from "../runs/run-store.js";
+import { newRun, trainRow } from "../testing/fixtures.js";
+import { temporaryDirectory } from "../testing/temporary.js";
+import { prometheusText } from "../views/prometheus.js";
+import { openApi, routeDocs } from "./openapi.js";
+import { type HttpServer, type Service, serveHttp } from "./server.js";
+import { addViewRoutes } from "./view-routes.js";
+
+const root = resolve(fileURLToPath(import.meta.url), "../../../../..");
+const token = "0123456789abcdef0123456789abcdef";
+const status: Status = { version: "1.2.3", pid: 1, port: 2, started_at: 3000, home: "/h", redis: { address: "r", connected: true }, workers: [{ worker: 0, pid: 7 }], jobs: { queued: 0, compiling: 0, placing: 0, running: 1, done: 0, failed: 0, cancelled: 0 } };
+
+function serviceOver(runs: RunStore): Service {
+  return {
+    runs,
+    status: () => status,
+    submit: () => Promise.reject(new Error("not here")),
+    cancel: () => Promise.reject(new Error("not here")),
+    detail: (run) => ({ ...run.summary, job: run.identity.job, directory: run.directory }),
+    checkpoints: async () => [],
+    shutdown: () => undefined,
+  };
+}
+
+describe("what the page asks", () => {
+  const directory = temporaryDirectory();
+  let runs: RunStore;
+  let server: HttpServer;
+  beforeEach(async () => {
+    runs = await RunStore.open(directory(), systemClock);
+    server = await serveHttp({ port: 0, token, service: serviceOver(runs), root, onBug: (error) => process.stderr.write(String(error)) });
+  });
+  afterEach(async () => {
+    await server.close();
+    runs.close();
+  });
+  const ask = (path: string, init: RequestInit = {}): Promise<Response> => fetch(`http://127.0.0.1:${server.port}${path}`, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } });
+
+  it("is documented route by route, from the schemas", async () => {
+    const seen: string[] = [];
+    const probe = Fastify();
+    probe.addHook("onRoute", ({ method, url }) => void seen.push(...[method].flat().filter((each) => each !== "HEAD").map((each) => `${each.toLowerCase()} ${url.replaceAll(/:(\w+)/g, "{$1}")}`)));
+    addViewRoutes(probe, { service: serviceOver(runs), root });
+    const documented = routeDocs.map(({ method, path }) => `${method} ${path}`);
+    for (const route of seen) ok(documented.includes(route), `${route} is not documented`);
+    const document = (await (await ask("/api/openapi.json")).json()) as { openapi: string; paths: Record<string, Record<string, unknown>> };
+    strictEqual(document.openapi, "3.1.0");
+    ok(JSON.stringify(openApi("1")).includes("heldout_loss"));
+    // And what is documented is there.
+    for (const { method, path } of routeDocs) {
+      const response = await ask(path.replace("{id}", "nobody"), method === "post" ? { method: "POST", body: "{", headers: { "content-type": "application/json" } } : {});
+      const { error } = (response.headers.get("content-type") ?? "").includes("json") ? ((await response.json()) as { error?: { code?: string } }) : {};
+      ok(error?.code !== "LAP_HTTP_ROUTE", `${method} ${path} is documented and not there`);
+      if (!response.bodyUsed) await response.body?.cancel();
+    }
+  });
+
+  it("gives a snapshot and, from there on, each event once", async () => {
+    const { run } = runs.create(newRun({ exactly: "first" }));
+    run.enter("running");
+    run.metrics(trainRow(1));
+    const snapshot = (await (await ask("/api/jobs/first/snapshot")).json()) as { last_id: number; series: { step: number[] } };
+    deepStrictEqual(snapshot.series.step, [1]);
+    const stream = await ask(`/api/jobs/first/live?after=${snapshot.last_id}`);
+    run.metrics(trainRow(2));
+    run.finish("done");
+    const text = await stream.text();
+    deepStrictEqual([...text.matchAll(/"step":(\d+)/g)].map(([, step]) => step), ["2"]);
+    match(text, /event: end/);
+  });
+
+  it("tells who watches the list what it is and then what changes", async () => {
+    const { run } = runs.create(newRun({ exactly: "first" }));
+    const response = await ask("/api/live");
+    const reader = response.body?.getReader();
+    let text = "";
+    const readUntil = async (pattern: RegExp): Promise<void> => {
+      while (!pattern.test(text)) {
+        const piece = await reader?.read();
+        if (piece === undefined || piece.done) throw new Error(`the stream ended before ${pattern}: ${text}`);
+        text += new TextDecoder().decode(piece.value);
+      }
+    };
+    await readUntil(/event: all\ndata: .*"id":"first"/);
+    run.metrics(trainRow(1));
+    await readUntil(/event: change\ndata: .*"step":1/);
+    await reader?.cancel();
+  });
+
+  it("looks a job over, and says in which line it is wrong", async () => {
+    const check = async (yaml: string): Promise<{ status: number; body: { error?: { place?: string }; mesh?: string } }> => {
+      const response = await ask("/api/validate", { method: "POST", body: JSON.stringify({ yaml }), headers: { "content-type": "application/json" } });
+      return { status: response.status, body: (await response.json()) as { error?: { place?: string }; mesh?: string } };
+    };
+    const { files } = (await (await ask("/api/job-files")).json()) as { files: { name: string; text: string }[] };
+    const nano = files.find(({ name }) => name === "nano16");
+    strictEqual((await check(nano?.text ?? "")).body.mesh, "data=16,model=16");
+    const wrong = await check((nano?.text ?? "").replace("zero:", "zeroo:"));
+    strictEqual(wrong.status, 400);
+    match(wrong.body.error?.place ?? "", /^job:\d+:\d+$/);
+  });
+
+  it("speaks to Prometheus", async () => {
+    const { run } = runs.create(newRun({ exactly: "first" }));
+    run.metrics(trainRow(4));
+    const text = await (await ask("/metrics")).text();
+    match(text, /^lapidary_jobs\{state="running"\} 1$/m);
+    match(text, /^lapidary_job_step\{job="first",model="nano",state="queued"\} 4$/m);
+    ok(prometheusText(status, [{ ...run.summary, model: 'a"b\\c\n' }], 0).includes('model="a\\"b\\\\c\\n"'));
+  });
+});
