@@ -9,3 +9,8 @@ export * from "./simulate.js";
 export { type ChipClass, type Fault, chipClasses } from "./timeline/chip-classes.js";
 export * from "./timeline/run-timeline.js";
 export type * from "./timeline/step-list.js";
+export * from "./result/critical-path.js";
+export * from "./result/exposure.js";
+export * from "./result/plan-report.js";
+export * from "./trace.js";
+export { type PlanTitle, planHtml } from "./html/plan-html.js";

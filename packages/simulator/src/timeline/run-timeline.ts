@@ -29,6 +29,8 @@ export interface TransferSpan {
   readonly transfer: TransferId;
   /** When this chip has issued it. */
   readonly issued: number;
+  /** When the core has passed the place where it needs the result; undefined where it never does. */
+  readonly done: number | undefined;
   readonly stages: readonly { readonly stage: Stage; readonly from: number; readonly to: number }[];
 }
 
@@ -52,6 +54,7 @@ interface Core {
   readonly kernels: KernelSpan[];
   readonly waits: WaitSpan[];
   readonly issued: Map<TransferId, number>;
+  readonly passed: Map<TransferId, number>;
 }
 
 /** One group's run of a transfer; all its cores have issued it. */
@@ -78,7 +81,7 @@ interface Flow {
  * Invariants: a kernel runs on one core at a time and in order; every transfer moves exactly its bytes; a transfer goes at the rate of the slowest resource of its chips.
  */
 export function runTimeline(list: StepList, classes: readonly ChipClass[], options: TimelineOptions): Timeline[] {
-  const cores: Core[] = classes.map((chips) => ({ chips, step: 0, left: 0, begun: 0, waiting: undefined, kernels: [], waits: [], issued: new Map() }));
+  const cores: Core[] = classes.map((chips) => ({ chips, step: 0, left: 0, begun: 0, waiting: undefined, kernels: [], waits: [], issued: new Map(), passed: new Map() }));
   const flows = new Set<Flow>();
   const ended = cores.map(() => new Set<TransferId>());
   const spans = cores.map(() => new Map<TransferId, Flow>());
@@ -104,6 +107,7 @@ export function runTimeline(list: StepList, classes: readonly ChipClass[], optio
     if (core.waiting === transfer) {
       core.waits.push({ transfer, from: core.begun, to: now });
       core.waiting = undefined;
+      core.passed.set(transfer, now);
       advance(core);
     }
   };
@@ -144,7 +148,7 @@ export function runTimeline(list: StepList, classes: readonly ChipClass[], optio
         core.begun = now;
         core.step++;
         return;
-      }
+      } else core.passed.set(step.transfer, now);
     }
   };
 
@@ -191,7 +195,7 @@ export function runTimeline(list: StepList, classes: readonly ChipClass[], optio
     seconds: now,
     kernels: core.kernels,
     waits: core.waits.filter(({ from, to }) => to > from),
-    transfers: [...core.issued].map(([transfer, issued]) => ({ transfer, issued, stages: spans[core.chips.id]?.get(transfer)?.spans ?? [] })),
+    transfers: [...core.issued].map(([transfer, issued]) => ({ transfer, issued, done: core.passed.get(transfer), stages: spans[core.chips.id]?.get(transfer)?.spans ?? [] })),
   }));
 }
 

@@ -1,0 +1,109 @@
+import type { KernelReport, PlanReport } from "../result/plan-report.js";
+import type { Simulation } from "../simulate.js";
+import { escapeHtml } from "./svg.js";
+import { middleBlock, timelineSvg } from "./timeline-svg.js";
+import { torusSvg } from "./torus-svg.js";
+
+export interface PlanTitle {
+  readonly title: string;
+  /** Of the whole job. */
+  readonly tokens: number;
+  readonly days: number;
+  readonly chipHours: number;
+}
+
+/** A plan as one HTML file that needs nothing else: no script, no network. */
+export function planHtml(simulation: Simulation, report: PlanReport, { title, tokens, days, chipHours }: PlanTitle): string {
+  const block = middleBlock(simulation);
+  const facts: [string, string][] = [
+    ["a step", seconds(report.step_time_s)],
+    ["tokens a second", Math.round(report.tokens_per_s).toLocaleString("en-US")],
+    ["MFU", `${percent(report.mfu)} (${percent(report.mfu_causal)} causal)`],
+    ["bound by", report.bound],
+    ["HBM", `${gigabytes(report.hbm_bytes.peak)} of ${gigabytes(report.hbm_limit)}${report.fits ? "" : ": does not fit"}`],
+    [`${(tokens / 1e9).toFixed(2)} billion tokens`, `${days.toFixed(2)} days, ${Math.round(chipHours).toLocaleString("en-US")} chip-hours`],
+  ];
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${escapeHtml(title)}: plan</title>
+<style>${style}</style>
+</head>
+<body>
+<h1>${escapeHtml(title)}</h1>
+<p>${report.chips} ${escapeHtml(report.chip)} chips, ${report.pods === 1 ? "one pod" : `${report.pods} pods`} of ${report.torus}; mesh ${escapeHtml(report.mesh)}. Predicted by the simulator from the compiled program.</p>
+<dl>${facts.map(([what, value]) => `<div><dt>${escapeHtml(what)}</dt><dd>${escapeHtml(value)}</dd></div>`).join("")}</dl>
+<h2>Torus</h2>
+<p>A cell a chip, shaded by its coordinate on the first mesh axis inside a pod; a link's weight is the share of the step in which it moves data.</p>
+${torusSvg(simulation)}
+<h2>Step</h2>
+<p class="legend"><i class="k forward"></i>forward <i class="k recompute"></i>recomputed <i class="k backward"></i>backward <i class="k update"></i>update <i class="wait"></i>waits <i class="t all_gather"></i>all_gather <i class="t reduce_scatter"></i>reduce_scatter <i class="t all_reduce"></i>all_reduce</p>
+${timelineSvg(simulation, "timeline of the step")}
+${block === undefined ? "" : `<h3>One block, forward</h3>${timelineSvg(simulation, "timeline of one block, forward", ...block.forward)}<h3>The same block, backward</h3>${timelineSvg(simulation, "timeline of one block, backward", ...block.backward)}`}
+<h2>Where the time goes</h2>
+${table(["", "time", "share"], timeRows(report))}
+<h2>Memory of a chip</h2>
+${table(["class", "highest"], [...(["params", "optimizer", "gradients", "activations", "temporary"] as const).map((kind) => [kind, gigabytes(report.hbm_bytes[kind])]), ["peak of all together", gigabytes(report.hbm_bytes.peak)], ["limit", gigabytes(report.hbm_limit)]])}
+<h2>Kernels</h2>
+<p>Those of all layers together, the most expensive first.</p>
+${table(["kernel", "pass", "count", "time", "share", "limit"], report.kernels.slice(0, 30).map((kernel) => kernelRow(kernel, report)))}
+<h2>Collectives</h2>
+${table(["collective", "over", "count", "a chip sends", "under way", "waited for", "why"], report.collectives.map((c) => [c.op, c.axis, String(c.count), gigabytes(c.sent_bytes_per_chip), seconds(c.time_s), seconds(c.exposed_s), c.why]))}
+<h2>Shards</h2>
+${table(["tensor", "dims", "split over", "of a chip"], shardRows(report))}
+</body>
+</html>
+`;
+}
+
+function timeRows(report: PlanReport): string[][] {
+  const row = (what: string, time: number): string[] => [what, seconds(time), percent(time / report.step_time_s)];
+  return [
+    row("compute", report.compute_s),
+    row("of it lost to transfers beside it", report.overlap_loss_s),
+    row("of it the optimizer", report.optimizer_s),
+    ...Object.entries(report.exposed_s).map(([axis, time]) => row(`waiting for collectives over ${axis}`, time)),
+    row("of it on the network between pods", report.dcn_s),
+    row("waiting for host memory", report.host_s),
+    row("waiting for the slowest pod", report.pod_wait_s),
+    row("step", report.step_time_s),
+  ];
+}
+
+const kernelRow = (kernel: KernelReport, report: PlanReport): string[] => [kernel.name, kernel.phase, String(kernel.count), seconds(kernel.time_s), percent(kernel.time_s / report.step_time_s), kernel.limit];
+
+/** Params; blocks are alike, and the first stands for all. */
+function shardRows({ shards }: PlanReport): string[][] {
+  const rows = new Map<string, string[]>();
+  for (const { name, dims, sharding, local_dims } of shards) {
+    const common = name.replace(/\.\d+\./g, ".*.");
+    if (name.startsWith("params/") && !rows.has(common)) rows.set(common, [common, dims, sharding, local_dims]);
+  }
+  return [...rows.values()];
+}
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  `<table><thead><tr>${head.map((cell) => `<th>${escapeHtml(cell)}</th>`).join("")}</tr></thead><tbody>${rows.map((row) => `<tr>${row.map((cell) => `<td>${escapeHtml(cell)}</td>`).join("")}</tr>`).join("")}</tbody></table>`;
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e8 ? 4 : 2)} GB`;
+const seconds = (time: number): string => (time >= 1 ? `${time.toFixed(2)} s` : `${(time * 1e3).toFixed(2)} ms`);
+
+/** Okabe and Ito's colours, which the colour-blind tell apart. */
+const style = `
+:root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ccc }
+@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --paper: #16181c; --line: #444 } }
+body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1160px; margin: 2rem auto; padding: 0 1rem }
+h1 { margin-bottom: 0 } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--line) }
+dl { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem } dt { font-size: .85em; opacity: .75 } dd { margin: 0; font-size: 1.25em; font-weight: 600 }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums } th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere }
+svg { width: 100%; height: auto; display: block } .label, .tick { font-size: 12px; fill: var(--ink) } .tick { opacity: .7 }
+.legend i { display: inline-block; width: .9em; height: .9em; margin: 0 .35em 0 1em; vertical-align: -.1em }
+.forward { fill: #0072b2; background: #0072b2 } .recompute { fill: #56b4e9; background: #56b4e9 } .backward { fill: #009e73; background: #009e73 } .update { fill: #cc79a7; background: #cc79a7 }
+.wait { fill: #999; background: #999 } .all_gather { fill: #e69f00; background: #e69f00 } .reduce_scatter { fill: #d55e00; background: #d55e00 } .all_reduce { fill: #f0e442; background: #f0e442 }
+.all_to_all, .offload, .reload { fill: #cc79a7 } .link { stroke: #d55e00 } .link.d0 { stroke: #e69f00 }
+${Array.from({ length: 8 }, (_, i) => `.s${i} { fill: hsl(204 60% ${82 - 7 * i}%) }`).join(" ")}
+`;

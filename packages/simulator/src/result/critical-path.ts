@@ -1,0 +1,51 @@
+import { must } from "@lapidary/std";
+import type { Resource } from "../network/transfer.js";
+import type { Timeline, TransferSpan } from "../timeline/run-timeline.js";
+import type { StepList } from "../timeline/step-list.js";
+
+/** A piece of the chain of work that makes the step as long as it is. */
+export interface CriticalPiece {
+  readonly kind: "kernel" | "transfer";
+  readonly name: string;
+  /** For kernels what limits them, for transfers the resources of the stage. */
+  readonly on: "matrix" | "vector" | "hbm" | Resource;
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * From the end of the step backwards: a kernel was preceded by what the core did before; where the core waited, the transfer was what everything waited for, and before it the
+ * core again, at the moment it issued the transfer. Pieces come in order and do not overlap; together they are as long as the step.
+ */
+export function criticalPath({ kernels, waits, transfers }: Timeline, list: StepList): CriticalPiece[] {
+  const core = [...kernels.map((span) => ({ ...span, transfer: undefined })), ...waits.map((span) => ({ ...span, kernel: undefined }))].sort((a, b) => a.from - b.from || a.to - b.to);
+  const spans = new Map(transfers.map((span) => [span.transfer, span]));
+  const pieces: CriticalPiece[] = [];
+  let until = Infinity;
+  for (let i = core.length - 1; i >= 0; i--) {
+    const span = must(core[i], "span");
+    if (span.from >= until) continue;
+    const to = Math.min(span.to, until);
+    if (span.kernel !== undefined) {
+      pieces.push({ kind: "kernel", name: span.kernel.name, on: span.kernel.limit, from: span.from, to });
+      until = span.from;
+    } else {
+      const transfer = must(spans.get(must(span.transfer, "transfer")), "transfer");
+      const begun = beginning(transfer, list, spans);
+      for (const { stage, from, to: end } of [...transfer.stages].reverse()) {
+        if (from >= until) continue;
+        pieces.push({ kind: "transfer", name: must(list.transfers[transfer.transfer], "transfer").name, on: must(stage.resources[0], "resource"), from, to: Math.min(end, until) });
+        until = from;
+      }
+      until = Math.min(until, begun);
+    }
+  }
+  return pieces.reverse();
+}
+
+/** When the transfer was free to begin: a copy back waits for the copy out. */
+function beginning(transfer: TransferSpan, list: StepList, spans: ReadonlyMap<number, TransferSpan>): number {
+  const after = list.transfers[transfer.transfer]?.after;
+  const before = after === undefined ? undefined : spans.get(after);
+  return Math.max(transfer.issued, before?.stages.at(-1)?.to ?? 0);
+}

@@ -1,0 +1,162 @@
+import { must } from "@lapidary/std";
+import { chipCount, printMesh, printTorus } from "@lapidary/topology";
+import { type MemoryClass, shardTable, summarizeCollectives } from "@lapidary/compiler";
+import { type Simulation, coreSeconds, utilisation } from "../simulate.js";
+import { criticalPath } from "./critical-path.js";
+import { exposureOf } from "./exposure.js";
+
+/** What `lapidary plan --json` prints: stable fields, seconds and bytes. */
+export interface PlanReport {
+  readonly chip: string;
+  readonly chips: number;
+  readonly pods: number;
+  readonly torus: string;
+  readonly mesh: string;
+  readonly parameters: number;
+  readonly tokens_per_step: number;
+  readonly step_time_s: number;
+  readonly tokens_per_s: number;
+  /** Model flops utilisation, all of the attention square counted; `mfu_causal` counts the half that a causal mask leaves. Shares of 1. */
+  readonly mfu: number;
+  readonly mfu_causal: number;
+  /** What takes the largest part of the critical path: compute (the matrix units), vector, hbm, ici, dcn, host. */
+  readonly bound: string;
+  /** Highest live bytes of each class on a chip; `peak` is that of their sum, and less than the sum of the peaks where these fall on different moments. */
+  readonly hbm_bytes: Readonly<Record<MemoryClass | "peak", number>>;
+  readonly hbm_limit: number;
+  readonly fits: boolean;
+  /** step_time_s = compute_s + Σ exposed_s + host_s + pod_wait_s. */
+  readonly compute_s: number;
+  /** Part of compute_s: what kernels lose to transfers beside them. */
+  readonly overlap_loss_s: number;
+  /** Part of compute_s: the optimizer. */
+  readonly optimizer_s: number;
+  /** In which the core waits for a collective, by mesh axis. */
+  readonly exposed_s: Readonly<Record<string, number>>;
+  /** Part of exposed_s: on the network between pods. */
+  readonly dcn_s: number;
+  readonly host_s: number;
+  readonly pod_wait_s: number;
+  readonly collectives: readonly CollectiveReport[];
+  readonly kernels: readonly KernelReport[];
+  readonly critical_path: readonly { readonly on: string; readonly time_s: number; readonly share: number }[];
+  readonly shards: ReturnType<typeof shardTable>;
+}
+
+export interface CollectiveReport {
+  readonly op: string;
+  readonly axis: string;
+  readonly count: number;
+  /** As the program types them (f32). */
+  readonly bytes_per_chip: number;
+  /** As the chip sends them. */
+  readonly sent_bytes_per_chip: number;
+  /** Sum of the times that they are under way. */
+  readonly time_s: number;
+  readonly exposed_s: number;
+  readonly why: string;
+}
+
+/** Kernels of one kind, those of all layers together. */
+export interface KernelReport {
+  readonly name: string;
+  readonly phase: string;
+  readonly kind: string;
+  readonly count: number;
+  readonly time_s: number;
+  readonly flops: number;
+  readonly hbm_bytes: number;
+  readonly limit: string;
+}
+
+export function planReport(simulation: Simulation): PlanReport {
+  const { machine, program, timeline, list, memory, flops, stepSeconds } = simulation;
+  const exposure = exposureOf(timeline, list, simulation.placement);
+  const path = pathShares(simulation);
+  const kernelSeconds = timeline.kernels.reduce((sum, { kernel }) => sum + kernel.seconds, 0);
+  const compute = coreSeconds(timeline);
+  return {
+    chip: machine.chip.name,
+    chips: chipCount(machine.torus) * machine.pods,
+    pods: machine.pods,
+    torus: printTorus(machine.torus),
+    mesh: printMesh(program.mesh),
+    parameters: flops.parameters,
+    tokens_per_step: flops.tokens,
+    step_time_s: stepSeconds,
+    tokens_per_s: flops.tokens / stepSeconds,
+    mfu: utilisation(simulation, flops.weights + flops.attention),
+    mfu_causal: utilisation(simulation, flops.weights + flops.attention / 2),
+    bound: boundOf(path),
+    hbm_bytes: { ...memory.peakByClass, peak: memory.peakBytes },
+    hbm_limit: machine.chip.hbm.bytes,
+    fits: memory.peakBytes <= machine.chip.hbm.bytes,
+    compute_s: compute,
+    overlap_loss_s: Math.max(0, compute - kernelSeconds),
+    optimizer_s: timeline.kernels.reduce((sum, { kernel, from, to }) => sum + (kernel.phase === "update" ? to - from : 0), 0),
+    exposed_s: Object.fromEntries(exposure.byAxis),
+    dcn_s: exposure.dcn,
+    host_s: exposure.host,
+    pod_wait_s: simulation.podWaitSeconds,
+    collectives: collectiveReports(simulation, exposure.byTransfer),
+    kernels: kernelReports(simulation),
+    critical_path: path,
+    shards: shardTable(program.chip, program.global),
+  };
+}
+
+function pathShares({ timeline, list }: Simulation): { on: string; time_s: number; share: number }[] {
+  const sums = new Map<string, number>();
+  for (const { on, from, to } of criticalPath(timeline, list)) sums.set(on, (sums.get(on) ?? 0) + to - from);
+  return [...sums].sort((a, b) => b[1] - a[1]).map(([on, time]) => ({ on, time_s: time, share: time / timeline.seconds }));
+}
+
+/** Links of all dims count together. */
+function boundOf(path: readonly { readonly on: string; readonly time_s: number }[]): string {
+  const sums = new Map<string, number>();
+  const nameOf = (on: string): string => (on === "matrix" ? "compute" : on.startsWith("ici") ? "ici" : on.endsWith("_host") ? "host" : on);
+  for (const { on, time_s } of path) sums.set(nameOf(on), (sums.get(nameOf(on)) ?? 0) + time_s);
+  return [...sums].reduce((a, b) => (b[1] > a[1] ? b : a), ["compute", 0] as [string, number])[0];
+}
+
+function collectiveReports({ program, list, timeline }: Simulation, exposed: ReadonlyMap<number, number>): CollectiveReport[] {
+  const spans = new Map(timeline.transfers.map((span) => [span.transfer, span.stages]));
+  const summaries = summarizeCollectives(program.chip);
+  const groups = new Map<string, { count: number; program: number; sent: number; time: number; exposed: number; why: string; largest: number }>();
+  for (const { id, op, axis, stages, programBytes, why } of list.transfers) {
+    const group = groups.get(`${op} ${axis}`) ?? { count: 0, program: 0, sent: 0, time: 0, exposed: 0, why, largest: 0 };
+    group.count++;
+    group.program += programBytes;
+    group.sent += stages.reduce((sum, { bytes }) => sum + bytes, 0);
+    group.time += (spans.get(id) ?? []).reduce((sum, { from, to }) => sum + to - from, 0);
+    group.exposed += exposed.get(id) ?? 0;
+    if (programBytes > group.largest) [group.largest, group.why] = [programBytes, why];
+    groups.set(`${op} ${axis}`, group);
+  }
+  return [...groups]
+    .map(([key, group]) => {
+      const [op = "", axis = ""] = key.split(" ");
+      const known = summaries.find((summary) => summary.op === op && summary.axis === axis);
+      return { op, axis, count: group.count, bytes_per_chip: known?.bytes_per_chip ?? group.program, sent_bytes_per_chip: group.sent, time_s: group.time, exposed_s: group.exposed, why: known?.why ?? group.why };
+    })
+    .sort((a, b) => b.time_s - a.time_s);
+}
+
+function kernelReports({ timeline }: Simulation): KernelReport[] {
+  const groups = new Map<string, { name: string; phase: string; kind: string; count: number; time: number; flops: number; hbm: number; limits: Map<string, number> }>();
+  for (const { kernel, from, to } of timeline.kernels) {
+    const name = kernel.name.replace(/\.\d+\./g, ".*.");
+    const phase = kernel.phase ?? "forward";
+    const key = `${phase} ${kernel.kind} ${name}`;
+    const group = groups.get(key) ?? { name, phase, kind: kernel.kind, count: 0, time: 0, flops: 0, hbm: 0, limits: new Map<string, number>() };
+    group.count++;
+    group.time += to - from;
+    group.flops += kernel.flops;
+    group.hbm += kernel.hbmBytes;
+    group.limits.set(kernel.limit, (group.limits.get(kernel.limit) ?? 0) + to - from);
+    groups.set(key, group);
+  }
+  return [...groups.values()]
+    .sort((a, b) => b.time - a.time)
+    .map(({ name, phase, kind, count, time, flops, hbm, limits }) => ({ name, phase, kind, count, time_s: time, flops, hbm_bytes: hbm, limit: must([...limits].sort((a, b) => b[1] - a[1])[0], "limit")[0] }));
+}
