@@ -1,12 +1,12 @@
 // One TensorFlow op for every chain of memory-bound work: elementwise ops, broadcasts and reductions of a fused program in one pass over memory.
 //
-// A program runs over `rows` rows of `columns` elements. Its values are kept in registers that hold one row (a vector) or one number a row (a scalar), so that
-// intermediates stay in the first-level cache:
+// A program runs over `rows` rows of `columns` elements, a tile of some rows at a time. Its values are kept in registers that hold the tile's elements (a
+// vector) or one number for each of its rows (a scalar), so that intermediates stay in the first-level cache, and short rows cost no more than long ones:
 //
-//     for each row:   load inputs (by reference where they lie contiguous) → instructions → store what is an output
+//     for each tile:   inputs (by reference, whatever their strides) → instructions → what is an output is written in its place
 //
-// Reductions along a row give scalars, which later instructions of the same row use (softmax, norms). Reductions over rows accumulate into an output of
-// `columns` numbers, or of one.
+// Reductions along a row give scalars, which later instructions of the same tile use (softmax, norms). Reductions over rows accumulate into an output: each
+// `period` rows that follow one another give one row of it (all rows, where the whole is reduced).
 //
 // Programs are registered by number beforehand (`register`, called from Node), so that a call carries no more than that number. The encoding is that of
 // `fusion/encode.ts`.
@@ -62,14 +62,16 @@ struct Instruction {
   int32_t output;       // the output that it writes, or -1
 };
 
-/** How an input is read: an element offset for each row, and inside a row a step of 0 or 1. */
+/** How an input is read: from an offset, with a stride for each outer dim, and inside a row a step of 0 or 1. */
 struct Input {
   int32_t inner;  // 1: a vector, 0: a scalar
+  int64_t offset;
   std::vector<int64_t> strides;
 };
 
 struct Output {
-  int32_t kind;  // 0 a vector a row, 1 a scalar a row, 2 one row accumulated over all, 3 one number accumulated over all
+  int32_t kind;  // 0 a vector a row, 1 a scalar a row, 2 a vector accumulated over `period` rows, 3 a number accumulated over them
+  int64_t period;
   std::vector<int64_t> dims;
 };
 
@@ -159,8 +161,9 @@ inline float Binary(float a, float b) {
   if constexpr (code == kSub) return a - b;
   if constexpr (code == kMul) return a * b;
   if constexpr (code == kDiv) return a / b;
-  if constexpr (code == kMax || code == kAccMax) return a < b ? b : a;
-  if constexpr (code == kMin || code == kAccMin) return b < a ? b : a;
+  // A NaN wins over a number, on either side.
+  if constexpr (code == kMax || code == kAccMax) return !(b <= a) && a == a ? b : a;
+  if constexpr (code == kMin || code == kAccMin) return !(b >= a) && a == a ? b : a;
   if constexpr (code == kAnd) return (a != 0.0f && b != 0.0f) ? 1.0f : 0.0f;
   if constexpr (code == kEq) return a == b ? 1.0f : 0.0f;
   if constexpr (code == kNe) return a != b ? 1.0f : 0.0f;
@@ -170,21 +173,33 @@ inline float Binary(float a, float b) {
   return a >= b ? 1.0f : 0.0f;
 }
 
-/** A row of an operand: `step` 0 repeats one number. */
-struct Row {
+/** A run of an operand: `step` 0 repeats one number. */
+struct Run {
   const float* data;
   int64_t step;
 };
 
+/** An operand over a tile: element (t, c) is data[t·row + c·column]. */
+struct Tile {
+  const float* data;
+  int64_t row;
+  int64_t column;  // 0 or 1
+};
+
 template <int32_t code>
-void UnaryRow(float* out, Row a, int64_t n) {
+inline void UnaryRun(float* out, Run a, int64_t n) {
   const float* x = a.data;
+  if (a.step == 0) {
+    const float value = Unary<code>(*x);
+    for (int64_t i = 0; i < n; i++) out[i] = value;
+    return;
+  }
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; i++) out[i] = Unary<code>(x[i]);
 }
 
 template <int32_t code>
-void BinaryRow(float* out, Row a, Row b, int64_t n) {
+inline void BinaryRun(float* out, Run a, Run b, int64_t n) {
   const float* x = a.data;
   const float* y = b.data;
   if (a.step != 0 && b.step != 0) {
@@ -194,15 +209,66 @@ void BinaryRow(float* out, Row a, Row b, int64_t n) {
     const float s = *y;
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; i++) out[i] = Binary<code>(x[i], s);
-  } else {
+  } else if (b.step != 0) {
     const float s = *x;
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) out[i] = Binary<code>(s, y[i * b.step]);
+    for (int64_t i = 0; i < n; i++) out[i] = Binary<code>(s, y[i]);
+  } else {
+    const float value = Binary<code>(*x, *y);
+    for (int64_t i = 0; i < n; i++) out[i] = value;
   }
 }
 
-void SelectRow(float* out, Row p, Row a, Row b, int64_t n) {
-  for (int64_t i = 0; i < n; i++) out[i] = p.data[i * p.step] != 0.0f ? a.data[i * a.step] : b.data[i * b.step];
+inline void SelectRun(float* out, Run p, Run a, Run b, int64_t n) {
+  const float* q = p.data;
+  const float* x = a.data;
+  const float* y = b.data;
+  if (p.step != 0 && a.step != 0 && b.step == 0) {
+    const float s = *y;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++) out[i] = q[i] != 0.0f ? x[i] : s;
+  } else if (p.step != 0 && a.step != 0 && b.step != 0) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++) out[i] = q[i] != 0.0f ? x[i] : y[i];
+  } else {
+    for (int64_t i = 0; i < n; i++) out[i] = q[i * p.step] != 0.0f ? x[i * a.step] : y[i * b.step];
+  }
+}
+
+/** Whether the tile's elements lie one after the other, or are all the same: then all its rows are one run. */
+inline bool IsRun(const Tile& a, int64_t columns) { return a.row == a.column * columns; }
+
+/**
+ * Calls `work(out, runs…, n)` for as few runs as the operands allow: one for all rows, or one for each. Values of one number a row come with one column,
+ * their rows as the run.
+ */
+template <int count, typename Work>
+inline void ForRuns(float* out, const Tile* operands, int64_t rows, int64_t columns, Work work) {
+  Run runs[3] = {};
+  bool whole = true;
+  for (int k = 0; k < count; k++) {
+    whole = whole && IsRun(operands[k], columns);
+    runs[k] = {operands[k].data, operands[k].column};
+  }
+  if (whole) return work(out, runs, rows * columns);
+  for (int64_t t = 0; t < rows; t++) {
+    for (int k = 0; k < count; k++) runs[k].data = operands[k].data + t * operands[k].row;
+    work(out + t * columns, runs, columns);
+  }
+}
+
+template <int32_t code>
+void UnaryTile(float* out, const Tile* operands, int64_t rows, int64_t columns) {
+  ForRuns<1>(out, operands, rows, columns, [](float* to, const Run* runs, int64_t n) { UnaryRun<code>(to, runs[0], n); });
+}
+
+template <int32_t code>
+void BinaryTile(float* out, const Tile* operands, int64_t rows, int64_t columns) {
+  ForRuns<2>(out, operands, rows, columns, [](float* to, const Run* runs, int64_t n) { BinaryRun<code>(to, runs[0], runs[1], n); });
+}
+
+void SelectTile(float* out, const Tile* operands, int64_t rows, int64_t columns) {
+  ForRuns<3>(out, operands, rows, columns, [](float* to, const Run* runs, int64_t n) { SelectRun(to, runs[0], runs[1], runs[2], n); });
 }
 
 /** Sixteen numbers at once, on any machine: the compiler maps them to what vectors there are. */
@@ -241,7 +307,8 @@ float ReduceRow(const float* x, int64_t n) {
   int64_t i = 16;
   for (; i + 16 <= n; i += 16) {
     const Lanes next = Load(x + i);
-    best = code == kMax ? (best < next ? next : best) : (next < best ? next : best);
+    const auto stays = (code == kMax ? next <= best : next >= best) | (best != best);
+    best = stays ? best : next;
   }
   float lanes[16];
   std::memcpy(lanes, &best, sizeof lanes);
@@ -251,22 +318,28 @@ float ReduceRow(const float* x, int64_t n) {
   return lanes[0];
 }
 
-void RunInstruction(const Instruction& in, float* out, const Row* rows, int64_t n) {
-  switch (in.code) {
-#define UNARY(code) case code: UnaryRow<code>(out, rows[0], n); break;
-    UNARY(kNeg) UNARY(kExp) UNARY(kLog) UNARY(kTanh) UNARY(kSqrt) UNARY(kRsqrt) UNARY(kCos) UNARY(kSin) UNARY(kAbs)
+void RunInstruction(int32_t code, float* out, const Tile* operands, int64_t rows, int64_t columns) {
+  switch (code) {
+#define UNARY(code) case code: UnaryTile<code>(out, operands, rows, columns); break;
+    UNARY(kNeg) UNARY(kExp) UNARY(kLog) UNARY(kTanh) UNARY(kSqrt) UNARY(kRsqrt) UNARY(kCos) UNARY(kSin) UNARY(kAbs) UNARY(kCopy)
 #undef UNARY
-    case kCopy:
-      if (out != rows[0].data) for (int64_t i = 0; i < n; i++) out[i] = rows[0].data[i * rows[0].step];
-      break;
-#define BINARY(code) case code: BinaryRow<code>(out, rows[0], rows[1], n); break;
+#define BINARY(code) case code: BinaryTile<code>(out, operands, rows, columns); break;
     BINARY(kAdd) BINARY(kSub) BINARY(kMul) BINARY(kDiv) BINARY(kMax) BINARY(kMin) BINARY(kAnd)
     BINARY(kEq) BINARY(kNe) BINARY(kLt) BINARY(kLe) BINARY(kGt) BINARY(kGe)
 #undef BINARY
-    case kSelect: SelectRow(out, rows[0], rows[1], rows[2], n); break;
+    case kSelect: SelectTile(out, operands, rows, columns); break;
     default: break;
   }
 }
+
+template <typename From>
+void ConvertRow(float* out, const From* in, int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; i++) out[i] = static_cast<float>(in[i]);
+}
+
+/** Elements of a tile, about: with all registers of a usual program they stay in the first-level cache. */
+constexpr int64_t kTileTarget = 1024;
 
 // ---------------------------------------------------------------- the op
 
@@ -292,12 +365,13 @@ class LapidaryFused : public OpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("program", &id));
     program_ = FindProgram(id);
     OP_REQUIRES(context, program_ != nullptr, tensorflow::errors::InvalidArgument("no fused program ", id));
-    registers_.resize(program_->isVector.size());
-    homes_.resize(program_->isVector.size());
-    int64_t floats = 0;
-    const int64_t row = (program_->columns + 15) / 16 * 16;
-    for (int32_t vector : program_->isVector) floats += vector ? row : 16;
-    for (const Input& input : program_->inputs) floats += input.inner ? row : 16;
+    const Program& p = *program_;
+    tile_ = std::max<int64_t>(1, std::min(p.outer.empty() ? 1 : p.outer.back(), kTileTarget / p.columns));
+    registers_.resize(p.isVector.size());
+    homes_.resize(p.isVector.size());
+    int64_t floats = Padded(p.columns);
+    for (int32_t vector : p.isVector) floats += Padded(vector ? tile_ * p.columns : tile_);
+    for (const Input& input : p.inputs) floats += Padded(input.inner ? tile_ * p.columns : tile_);
     arena_.resize(floats + 16);
   }
 
@@ -314,13 +388,14 @@ class LapidaryFused : public OpKernel {
       outputs[o] = tensor->flat<float>().data();
     }
 
-    // Registers, then rows of converted inputs, each on its own 64 bytes.
+    // Registers, then tiles of converted inputs, each on its own 64 bytes.
     float* next = arena_.data();
     while (reinterpret_cast<uintptr_t>(next) % 64 != 0) next++;
-    const int64_t row = (n + 15) / 16 * 16;
+    sum_ = next;
+    next += Padded(n);
     for (size_t r = 0; r < registers_.size(); r++) {
-      registers_[r] = homes_[r] = next;
-      next += p.isVector[r] ? row : 16;
+      homes_[r] = next;
+      next += Padded(p.isVector[r] ? tile_ * n : tile_);
     }
     struct Source {
       const float* floats = nullptr;
@@ -328,48 +403,59 @@ class LapidaryFused : public OpKernel {
       const bool* bools = nullptr;
       float* converted = nullptr;
       int64_t offset = 0;
-      int64_t loaded = -1;
+      int64_t step = 0;  // from row to row of a tile
+      int64_t loaded = -1, loadedRows = 0;
     };
     std::vector<Source> sources(p.inputs.size());
+    const int64_t inside = p.outer.empty() ? 1 : p.outer.back();
     for (size_t i = 0; i < sources.size(); i++) {
       const Tensor& tensor = context->input(i);
       if (tensor.dtype() == DT_FLOAT) sources[i].floats = tensor.flat<float>().data();
       else if (tensor.dtype() == DT_INT32) sources[i].ints = tensor.flat<int32_t>().data();
       else sources[i].bools = tensor.flat<bool>().data();
       sources[i].converted = next;
-      next += p.inputs[i].inner ? row : 16;
+      sources[i].offset = p.inputs[i].offset;
+      sources[i].step = p.outer.empty() ? 0 : p.inputs[i].strides.back();
+      next += Padded(p.inputs[i].inner ? tile_ * n : tile_);
     }
 
     std::vector<int64_t> index(p.outer.size(), 0);
-    std::vector<Row> inputRows(p.inputs.size());
-    for (int64_t r = 0; r < p.rows; r++) {
-      for (size_t i = 0; i < sources.size(); i++) {
-        Source& s = sources[i];
-        const int64_t step = p.inputs[i].inner;
-        if (s.floats != nullptr) {
-          inputRows[i] = {s.floats + s.offset, step};
-          continue;
+    std::vector<Tile> inputTiles(p.inputs.size());
+    for (int64_t r = 0; r < p.rows; r += inside) {
+      for (int64_t first = 0; first < inside; first += tile_) {
+        const int64_t rows = std::min(tile_, inside - first);
+        for (size_t i = 0; i < sources.size(); i++) {
+          Source& s = sources[i];
+          const int64_t inner = p.inputs[i].inner;
+          const int64_t at = s.offset + first * s.step;
+          if (s.floats != nullptr) {
+            inputTiles[i] = {s.floats + at, rows == 1 ? inner * n : s.step, inner};
+            continue;
+          }
+          const int64_t count = inner ? n : 1, copies = s.step == 0 ? 1 : rows;
+          if (s.loaded != at || s.loadedRows < copies) {
+            for (int64_t t = 0; t < copies; t++) {
+              if (s.ints != nullptr) ConvertRow(s.converted + t * count, s.ints + at + t * s.step, count);
+              else ConvertRow(s.converted + t * count, reinterpret_cast<const uint8_t*>(s.bools) + at + t * s.step, count);
+            }
+            s.loaded = at;
+            s.loadedRows = copies;
+          }
+          inputTiles[i] = {s.converted, rows == 1 ? inner * n : s.step == 0 ? 0 : count, inner};
         }
-        if (s.loaded != s.offset) {
-          const int64_t count = step ? n : 1;
-          if (s.ints != nullptr) for (int64_t k = 0; k < count; k++) s.converted[k] = static_cast<float>(s.ints[s.offset + k]);
-          else for (int64_t k = 0; k < count; k++) s.converted[k] = s.bools[s.offset + k] ? 1.0f : 0.0f;
-          s.loaded = s.offset;
+        for (const Instruction& in : p.instructions) {
+          Tile operands[3];
+          for (int32_t k = 0; k < in.count; k++) {
+            const Operand& operand = in.operands[k];
+            if (operand.place == kRegister) operands[k] = p.isVector[operand.index] ? Tile{registers_[operand.index], n, 1} : Tile{registers_[operand.index], 1, 0};
+            else if (operand.place == kInput) operands[k] = inputTiles[operand.index];
+            else operands[k] = {&p.constants[operand.index], 0, 0};
+          }
+          Step(in, operands, outputs, r + first, rows);
         }
-        inputRows[i] = {s.converted, step};
       }
-      for (const Instruction& in : p.instructions) {
-        Row operands[3];
-        for (int32_t k = 0; k < in.count; k++) {
-          const Operand& operand = in.operands[k];
-          if (operand.place == kRegister) operands[k] = {registers_[operand.index], p.isVector[operand.index] ? 1 : 0};
-          else if (operand.place == kInput) operands[k] = inputRows[operand.index];
-          else operands[k] = {&p.constants[operand.index], 0};
-        }
-        RunRow(in, operands, outputs, r, n);
-      }
-      // The next row: offsets move with the outer index.
-      for (int64_t d = static_cast<int64_t>(p.outer.size()) - 1; d >= 0; d--) {
+      // The next rows: offsets move with the outer index.
+      for (int64_t d = static_cast<int64_t>(p.outer.size()) - 2; d >= 0; d--) {
         index[d]++;
         const bool wraps = index[d] == p.outer[d];
         for (size_t i = 0; i < sources.size(); i++) sources[i].offset += p.inputs[i].strides[d] * (wraps ? 1 - p.outer[d] : 1);
@@ -380,46 +466,64 @@ class LapidaryFused : public OpKernel {
   }
 
  private:
-  void RunRow(const Instruction& in, const Row* operands, const std::vector<float*>& outputs, int64_t r, int64_t n) {
+  static int64_t Padded(int64_t floats) { return (floats + 15) / 16 * 16; }
+
+  /** One instruction for the tile that begins at row `r`. */
+  void Step(const Instruction& in, Tile* operands, const std::vector<float*>& outputs, int64_t r, int64_t rows) {
     const Program& p = *program_;
+    const int64_t n = p.columns;
     switch (in.code) {
       case kRowSum: case kRowMax: case kRowMin: {
-        float value;
-        if (in.code == kRowSum) value = operands[0].step ? SumRow(operands[0].data, n) : *operands[0].data * n;
-        else if (!operands[0].step) value = *operands[0].data;
-        else value = in.code == kRowMax ? ReduceRow<kMax>(operands[0].data, n) : ReduceRow<kMin>(operands[0].data, n);
-        registers_[in.destination] = homes_[in.destination];
-        *registers_[in.destination] = value;
-        if (in.output >= 0) outputs[in.output][r] = value;
-        return;
-      }
-      case kAccSum: case kAccMax: case kAccMin: {
-        float* out = outputs[in.output];
-        const int64_t count = p.outputs[in.output].kind == 2 ? n : 1;
-        if (r == 0) {
-          for (int64_t i = 0; i < count; i++) out[i] = operands[0].data[i * operands[0].step];
-          return;
+        float* out = registers_[in.destination] = in.output >= 0 ? outputs[in.output] + r : homes_[in.destination];
+        const Tile& a = operands[0];
+        for (int64_t t = 0; t < rows; t++) {
+          const float* x = a.data + t * a.row;
+          if (a.column == 0) out[t] = in.code == kRowSum ? *x * n : *x;
+          else out[t] = in.code == kRowSum ? SumRow(x, n) : in.code == kRowMax ? ReduceRow<kMax>(x, n) : ReduceRow<kMin>(x, n);
         }
-        const Row self = {out, count == 1 ? 0 : 1};
-        if (in.code == kAccSum) BinaryRow<kAccSum>(out, self, operands[0], count);
-        else if (in.code == kAccMax) BinaryRow<kAccMax>(out, self, operands[0], count);
-        else BinaryRow<kAccMin>(out, self, operands[0], count);
         return;
       }
+      case kAccSum: Accumulate<kAccSum>(p.outputs[in.output], outputs[in.output], operands[0], r, rows); return;
+      case kAccMax: Accumulate<kAccMax>(p.outputs[in.output], outputs[in.output], operands[0], r, rows); return;
+      case kAccMin: Accumulate<kAccMin>(p.outputs[in.output], outputs[in.output], operands[0], r, rows); return;
       default: {
-        const bool vector = p.isVector[in.destination] != 0;
-        const int64_t count = vector ? n : 1;
-        // An output is written in its place, and read from there by later instructions of this row.
-        float* destination = in.output >= 0 ? outputs[in.output] + r * count : homes_[in.destination];
+        const int64_t columns = p.isVector[in.destination] ? n : 1;
+        // Of one number a row, the rows are the columns.
+        if (columns == 1)
+          for (int32_t k = 0; k < in.count; k++) {
+            if (operands[k].row == 1) operands[k].column = 1;
+            else if (operands[k].row == 0) operands[k].column = 0;
+          }
+        // An output is written in its place, and read from there by later instructions of this tile.
+        float* destination = in.output >= 0 ? outputs[in.output] + r * columns : homes_[in.destination];
         registers_[in.destination] = destination;
-        RunInstruction(in, destination, operands, count);
+        RunInstruction(in.code, destination, operands, rows, columns);
       }
     }
   }
 
+  /** Rows that belong to one row of the output are combined among themselves first: a long sum in parts is the more exact. */
+  template <int32_t code>
+  void Accumulate(const Output& output, float* out, const Tile& a, int64_t r, int64_t rows) {
+    const int64_t count = output.kind == 2 ? program_->columns : 1;
+    for (int64_t t = 0; t < rows;) {
+      const int64_t position = (r + t) % output.period;
+      const int64_t end = std::min(rows, t + output.period - position);
+      float* to = out + (r + t) / output.period * count;
+      float* part = position == 0 ? to : sum_;
+      const Run first = {a.data + t * a.row, a.column};
+      UnaryRun<kCopy>(part, first, count);
+      for (t++; t < end; t++) BinaryRun<code>(part, {part, 1}, {a.data + t * a.row, a.column}, count);
+      if (position != 0) BinaryRun<code>(to, {to, 1}, {part, 1}, count);
+    }
+  }
+
   std::shared_ptr<const Program> program_;
-  /** Where a register lies, and where its present value does. */
+  /** Rows of a tile. */
+  int64_t tile_ = 1;
+  /** Where a register lies, and where its present value does; room for one row. */
   std::vector<float*> homes_, registers_;
+  float* sum_ = nullptr;
   std::vector<float> arena_;
   std::mutex mutex_;
 };
@@ -448,6 +552,21 @@ struct Reader {
   }
 };
 
+/** Neighbouring outer dims over which every input moves on evenly become one, so that tiles may be high. */
+void MergeOuter(Program& p) {
+  for (size_t d = p.outer.size(); d-- > 1;) {
+    bool even = true;
+    for (const Input& input : p.inputs) even = even && input.strides[d - 1] == input.strides[d] * p.outer[d];
+    if (!even) continue;
+    p.outer[d - 1] *= p.outer[d];
+    p.outer.erase(p.outer.begin() + d);
+    for (Input& input : p.inputs) {
+      input.strides[d - 1] = input.strides[d];
+      input.strides.erase(input.strides.begin() + d);
+    }
+  }
+}
+
 std::shared_ptr<Program> Decode(Reader& in, const float* constants, size_t constant_count) {
   auto p = std::make_shared<Program>();
   p->outer = in.List();
@@ -456,6 +575,7 @@ std::shared_ptr<Program> Decode(Reader& in, const float* constants, size_t const
   for (int32_t i = in.Next(); in.ok && i > 0; i--) {
     Input input;
     input.inner = in.Next();
+    input.offset = in.Next();
     input.strides = in.List();
     in.ok = in.ok && input.strides.size() == p->outer.size();
     p->inputs.push_back(input);
@@ -463,6 +583,8 @@ std::shared_ptr<Program> Decode(Reader& in, const float* constants, size_t const
   for (int32_t i = in.Next(); in.ok && i > 0; i--) {
     Output output;
     output.kind = in.Next();
+    output.period = in.Next();
+    in.ok = in.ok && output.period > 0;
     output.dims = in.List();
     p->outputs.push_back(output);
   }
@@ -484,6 +606,7 @@ std::shared_ptr<Program> Decode(Reader& in, const float* constants, size_t const
     p->instructions.push_back(instruction);
   }
   p->constants.assign(constants, constants + constant_count);
+  if (in.ok) MergeOuter(*p);
   return in.ok && in.at == in.length && p->columns > 0 ? p : nullptr;
 }
 

@@ -14,6 +14,12 @@ export interface FusedCall {
   readonly constants: Float32Array;
 }
 
+/** The node that a chain of views begins with: the same numbers in memory, which is all that a call looks at. */
+export function rootOf(plan: Plan, id: NodeId): NodeId {
+  const node = must(plan.nodes[id], "node");
+  return node.op === "reshape" && !node.constant ? rootOf(plan, must(node.inputs[0], "operand")) : id;
+}
+
 /** Numbers of `Code` in native/fused.cc. */
 const codes = {
   add: 0,
@@ -76,6 +82,7 @@ export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: Readonl
 
   const order = [...outside.keys()].sort((a, b) => typeRank(a) - typeRank(b) || a - b);
   const inputs = order.filter((id) => !isSplat(id));
+  const tensors = inputs.map((id) => rootOf(plan, id));
   const constants: number[] = [];
   const constantAt = new Map<NodeId, number>();
   for (const id of order) if (isSplat(id)) constantAt.set(id, constants.push(splatOf(id)) - 1);
@@ -98,10 +105,9 @@ export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: Readonl
       if (kind === "row") instructions.push({ code: codes[`row${node.attrs.kind}`], destination: define(id, 0), output, operands });
       else {
         const first = must(operands[0], "operand");
-        const whole = sizeOf(node.type.dims) === 1;
         const isRow = group.kinds.get(must(node.inputs[0], "operand")) === "row";
         // A reduction over everything: along each row first, then over rows.
-        const source = whole && !isRow ? { place: place.register, index: emitRowReduction(node.attrs.kind, first) } : first;
+        const source = sizeOf(node.type.dims) === 1 && !isRow ? { place: place.register, index: emitRowReduction(node.attrs.kind, first) } : first;
         assert(output >= 0, "what is reduced over rows is used outside, or not at all", node.value.name);
         instructions.push({ code: codes[`acc${node.attrs.kind}`], destination: 0, output, operands: [source] });
       }
@@ -119,10 +125,10 @@ export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: Readonl
   const code = [...list(outer), columns, inputs.length];
   for (const id of inputs) {
     const { strides, inner } = must(outside.get(id), "operand").layout(outer, columns);
-    code.push(inner, ...list(strides));
+    code.push(inner, 0, ...list(strides));
   }
   code.push(outputs.length);
-  for (const id of outputs) code.push(kindOfOutput(id), ...list(nodeAt(id).type.dims));
+  for (const id of outputs) code.push(...layoutOfOutput(id), ...list(nodeAt(id).type.dims));
   code.push(...list(isVector), instructions.length);
   for (const { code: op, destination, output, operands } of instructions)
     code.push(op, destination, output, operands.length, ...operands.flatMap((o) => [o.place, o.index]));
@@ -130,7 +136,7 @@ export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: Readonl
   assert(rows * columns === group.size, "rows and columns fill the space");
   return {
     group,
-    inputs,
+    inputs: tensors,
     counts: { floats: count("f32"), ints: count("i32"), bools: count("pred") },
     outputs,
     code: Int32Array.from(code),
@@ -175,10 +181,14 @@ export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: Readonl
       free[isVector[register] === 1 ? 1 : 0].push(register);
     }
   }
-  function kindOfOutput(id: NodeId): number {
+  /** Its kind, and over how many rows that follow one another one of its own is accumulated. */
+  function layoutOfOutput(id: NodeId): [kind: number, period: number] {
     const kind = must(group.kinds.get(id), "kind");
-    if (kind !== "late") return outputKind[kind];
-    return sizeOf(nodeAt(id).type.dims) === 1 ? outputKind.one : outputKind.columns;
+    if (kind !== "late") return [outputKind[kind], 1];
+    const node = nodeAt(id);
+    const size = sizeOf(node.type.dims);
+    const isRow = group.kinds.get(must(node.inputs[0], "operand")) === "row";
+    return isRow || size === 1 ? [outputKind.one, rows / size] : [outputKind.columns, (rows * columns) / size];
   }
 }
 

@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
-import { type FusedCall, encodeGroup } from "./encode.js";
+import { type FusedCall, encodeGroup, rootOf } from "./encode.js";
 import { type FusionGroup, findGroups } from "./groups.js";
 
 /** What a worker calls at one place of its order: one node, or a group of nodes at once. */
@@ -33,7 +33,7 @@ export function fusedItems(plan: Plan): PlanItem[] {
   };
   const emitGroup = (group: FusionGroup): void => {
     for (const id of group.members) done.add(id);
-    for (const id of group.members) for (const input of nodeAt(id).inputs) if (groupOf.get(input) !== group) emit(input);
+    for (const id of group.members) for (const input of nodeAt(id).inputs) if (groupOf.get(input) !== group) emit(rootOf(plan, input));
     const { written, views } = usedOutside(group);
     items.push({ kind: "group", call: encodeGroup(plan, group, written) });
     for (const id of group.members) if (views.has(id)) items.push({ kind: "node", node: nodeAt(id) });
@@ -42,7 +42,20 @@ export function fusedItems(plan: Plan): PlanItem[] {
     const group = groupOf.get(node.id);
     if (group === undefined || group.members.at(-1) === node.id) emit(node.id);
   }
-  return items;
+  return withoutUnusedViews(plan, items);
+}
+
+/** Views that only groups read are not needed: groups read through them. */
+function withoutUnusedViews(plan: Plan, items: readonly PlanItem[]): PlanItem[] {
+  const used = new Set(plan.outputs.map(({ node }) => node));
+  return items
+    .toReversed()
+    .filter((item) => {
+      if (item.kind === "node" && item.node.op === "reshape" && !used.has(item.node.id)) return false;
+      for (const id of item.kind === "node" ? item.node.inputs : item.call.inputs) used.add(id);
+      return true;
+    })
+    .toReversed();
 }
 
 /** Per group: the members that must be written, and the views of them that the outside reads. */

@@ -7,7 +7,7 @@ import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
  *
  *     full   one number for each place of the space       scores, exponentials, gradients of activations
  *     row    one number a row: a reduction over columns, and what follows from it until it meets full values again
- *     late   a reduction over rows, or over all: known when the last row is done, so that its users stand outside
+ *     late   a reduction over rows, over some that follow one another, or over all: known when its last row is done, so that its users stand outside
  *
  * Values are compared by their order in memory, not by their dims: [B, T, H·E] and [B, T, H, E] are one.
  */
@@ -97,7 +97,7 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
   }
 
   /** What a node would be in a group, and the columns it asks for; undefined where it does not fit. */
-  function fit(group: FusionGroup, node: PlanNode): { kind: MemberKind; columns: number | undefined; cuts: readonly number[] } | undefined {
+  function roleIn(group: FusionGroup, node: PlanNode): { kind: MemberKind; columns: number | undefined; cuts: readonly number[] } | undefined {
     const kindOf = (id: NodeId): MemberKind | undefined => group.kinds.get(id);
     const { dims } = node.type;
     if (node.op === "reduce") {
@@ -105,11 +105,11 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
       const kind = kindOf(input.id) ?? (sizeOf(input.type.dims) === group.size ? "full" : undefined);
       if (kind === undefined || kind === "late") return undefined;
       const reduced = reductionShape(input.type.dims, node.attrs.dims);
-      if (kind === "row") return reduced.all ? { kind: "late", columns: group.columns, cuts: [] } : undefined;
+      if (kind === "row") return reduced.all || reduced.trailing !== undefined ? { kind: "late", columns: group.columns, cuts: [] } : undefined;
       const cuts = cutsOf(input.type.dims);
       if (reduced.all) return { kind: "late", columns: group.columns, cuts };
       if (reduced.trailing !== undefined) return { kind: "row", columns: reduced.trailing, cuts: [...cuts, reduced.trailing] };
-      return reduced.leading === undefined ? undefined : { kind: "late", columns: reduced.leading, cuts: [...cuts, reduced.leading] };
+      return reduced.behind === undefined ? undefined : { kind: "late", columns: reduced.behind, cuts: [...cuts, reduced.behind] };
     }
     if (node.op === "reshape") {
       const kind = kindOf(must(node.inputs[0], "operand"));
@@ -142,14 +142,14 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
   }
 
   function accepts(group: FusionGroup, node: PlanNode): boolean {
-    const found = fit(group, node);
+    const found = roleIn(group, node);
     if (found === undefined || (group.columns !== undefined && found.columns !== undefined && found.columns !== group.columns))
       return false;
     return isChain([...group.cuts, ...found.cuts], group.size);
   }
 
   function join(group: FusionGroup, node: PlanNode): void {
-    const { kind, columns, cuts } = must(fit(group, node), "fit");
+    const { kind, columns, cuts } = must(roleIn(group, node), "role");
     group.columns ??= columns;
     group.cuts = [...new Set([...group.cuts, ...cuts])].sort((a, b) => a - b);
     group.kinds.set(node.id, kind);
@@ -255,17 +255,19 @@ function isChain(cuts: readonly number[], size: number): boolean {
   return [...sorted, size].every((cut, i) => i === 0 || cut % (sorted[i - 1] ?? 1) === 0);
 }
 
-/** Which dims are reduced: all, the trailing ones (their product), or the leading ones (the product of those that stay). Dims of 1 do not matter. */
-function reductionShape(dims: readonly number[], reduced: readonly number[]): { all: boolean; trailing?: number; leading?: number } {
+/**
+ * Which dims are reduced: all, the trailing ones (their product), or neighbours with some behind them (the product of those behind). Dims of 1 do not
+ * matter.
+ */
+function reductionShape(dims: readonly number[], reduced: readonly number[]): { all: boolean; trailing?: number; behind?: number } {
   const large = dims.map((size, d) => ({ size, d })).filter(({ size }) => size > 1);
   const isReduced = large.map(({ d }) => reduced.includes(d));
   if (isReduced.every((r) => r)) return { all: true };
-  const first = isReduced.indexOf(true);
+  const [first, last] = [isReduced.indexOf(true), isReduced.lastIndexOf(true)];
   const product = (list: readonly { size: number }[]): number => list.reduce((n, { size }) => n * size, 1);
-  if (first < 0) return { all: false };
-  if (isReduced.slice(first).every((r) => r)) return { all: false, trailing: product(large.slice(first)) };
-  const last = isReduced.lastIndexOf(true);
-  return isReduced.slice(0, last + 1).every((r) => r) ? { all: false, leading: product(large.slice(last + 1)) } : { all: false };
+  if (first < 0 || !isReduced.slice(first, last + 1).every((r) => r)) return { all: false };
+  if (last === large.length - 1) return { all: false, trailing: product(large.slice(first)) };
+  return { all: false, behind: product(large.slice(last + 1)) };
 }
 
 /** If `held` is `dims` with all dims from some place on replaced by 1: the product of those dims. */
