@@ -110,6 +110,53 @@ export const commandTree: CommandSpec = {
         }),
     },
     {
+      name: "plan",
+      summary: "compile a job and time its step on a model of the chips: memory, step time, what bounds it",
+      group: run,
+      arguments: [jobArgument, overrides],
+      options: [
+        { flags: "-o, --output <form>", description: "table (default), json, or html: one page that opens offline", choices: ["table", "json", "html"] },
+        { flags: "--search", description: "try other meshes, ZeRO stages, rematerialisation, batches and sequence sharding, and rank them" },
+        { flags: "--write <file>", description: "with --search: the job file that the best plan is written to", completes: "file" },
+        { flags: "--chip <name>", description: "a chip of configs/chips instead of the pod's own" },
+      ],
+      examples: [
+        "lapidary plan configs/jobs/gemma-7b.yaml",
+        "lapidary plan configs/jobs/published/maxtext-16b.yaml pods=4 --json",
+        "lapidary plan configs/jobs/gemma-7b.yaml pods=1 train.batch=64 --search",
+        "lapidary plan configs/jobs/gemma-2b.yaml -o html > plan.html",
+      ],
+      run: async (context, given) =>
+        (await import("./commands/plan.js")).plan(context, {
+          job: given.required("job"),
+          overrides: given.list("overrides"),
+          output: given.text("output"),
+          search: given.flag("search"),
+          write: given.text("write"),
+          chip: given.text("chip"),
+        }),
+    },
+    {
+      name: "trace",
+      summary: "write the predicted step of a job as a trace that Perfetto opens",
+      group: run,
+      arguments: [jobArgument, overrides],
+      options: [
+        { flags: "-o, --output <file>", description: "the file to write", completes: "file", mandatory: true },
+        { flags: "--diff <job>", description: "put another job's step beside it", completes: "job" },
+        { flags: "--chip <name>", description: "a chip of configs/chips instead of the pod's own" },
+      ],
+      examples: ["lapidary trace configs/jobs/gemma-7b.yaml -o step.json"],
+      run: async (context, given) =>
+        (await import("./commands/trace.js")).trace(context, {
+          job: given.required("job"),
+          overrides: given.list("overrides"),
+          output: given.required("output"),
+          diff: given.text("diff"),
+          chip: given.text("chip"),
+        }),
+    },
+    {
       name: "explain",
       summary: "why a program shards and moves what it does",
       group: run,

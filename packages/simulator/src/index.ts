@@ -14,3 +14,5 @@ export * from "./result/exposure.js";
 export * from "./result/plan-report.js";
 export * from "./trace.js";
 export { type PlanTitle, planHtml } from "./html/plan-html.js";
+export * from "./search/search-plans.js";
+export * from "./result/units.js";

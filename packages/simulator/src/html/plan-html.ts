@@ -1,4 +1,5 @@
 import type { KernelReport, PlanReport } from "../result/plan-report.js";
+import { gigabytes, percent, seconds } from "../result/units.js";
 import type { Simulation } from "../simulate.js";
 import { escapeHtml } from "./svg.js";
 import { middleBlock, timelineSvg } from "./timeline-svg.js";
@@ -87,10 +88,6 @@ function shardRows({ shards }: PlanReport): string[][] {
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   `<table><thead><tr>${head.map((cell) => `<th>${escapeHtml(cell)}</th>`).join("")}</tr></thead><tbody>${rows.map((row) => `<tr>${row.map((cell) => `<td>${escapeHtml(cell)}</td>`).join("")}</tr>`).join("")}</tbody></table>`;
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e8 ? 4 : 2)} GB`;
-const seconds = (time: number): string => (time >= 1 ? `${time.toFixed(2)} s` : `${(time * 1e3).toFixed(2)} ms`);
 
 /** Okabe and Ito's colours, which the colour-blind tell apart. */
 const style = `

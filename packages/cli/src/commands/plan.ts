@@ -1,0 +1,128 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { type Machine, planHtml } from "@lapidary/simulator";
+import { ExitCode } from "@lapidary/std";
+import { chipCount } from "@lapidary/topology";
+import { printJob, type ResolvedJob } from "@lapidary/training";
+import type { Context } from "../context.js";
+import { adviseFit } from "../plan/fit-advice.js";
+import { budgetOf, machineOf, planJob, programHash } from "../plan/plan-job.js";
+import { fitLines, planText, searchText } from "../plan/plan-text.js";
+import { overridesOf, searchJob } from "../plan/search-job.js";
+import type { Console } from "../terminal/console.js";
+import { makePaint } from "../terminal/paint.js";
+import { readJob } from "./job-file.js";
+
+export interface PlanRequest {
+  readonly job: string;
+  readonly overrides: readonly string[];
+  /** `table` (default), `json` or `html`. */
+  readonly output: string | undefined;
+  readonly search: boolean;
+  /** Where the best plan of a search is written. */
+  readonly write: string | undefined;
+  readonly chip: string | undefined;
+}
+
+/** Compiles a job and times its step on a model of the chips; nothing runs. Exit code 4 where it does not fit in their memory. */
+export async function plan(context: Context, request: PlanRequest): Promise<ExitCode> {
+  const { console } = context;
+  const job = readJob(context, request.job, request.overrides);
+  const machine = machineOf(job, context.root, request.chip);
+  const read = (more: readonly string[]): ResolvedJob => readJob(context, request.job, [...request.overrides, ...more]);
+  if (request.search) return searchAndReport(context, request, job, machine, read);
+  const progress = console.progress();
+  progress.update("compile and time the step");
+  const planned = planJob(job, machine);
+  const { report, simulation } = planned;
+  if (!report.fits) progress.update("try what would make it fit");
+  const advice = report.fits ? [] : adviseFit(job, planned, machine, read);
+  progress.end();
+  const budget = budgetOf(job, report);
+  const value = { job: job.name, ...report, budget, program_hash: programHash(simulation), ...(report.fits ? {} : { advice }) };
+  show(console, request.output, value, {
+    table: () => planText(report, budget, advice, console.paint),
+    html: () => planHtml(simulation, report, { title: job.name, tokens: budget.tokens, days: budget.days, chipHours: budget.chip_hours }),
+  });
+  if (report.fits) return ExitCode.done;
+  if (console.options.json || (request.output ?? "table") !== "table")
+    console.warn(fitLines(report, advice, makePaint(false)).join("").trim());
+  return ExitCode.doesNotFit;
+}
+
+/** `--json` goes before `-o`. */
+function show(
+  console: Console,
+  form: string | undefined,
+  value: unknown,
+  texts: { readonly table: () => string; readonly html: () => string },
+): void {
+  console.result(value, () => (form === "json" ? JSON.stringify(value, null, 2) : form === "html" ? texts.html() : texts.table()));
+}
+
+/** Plans that a search tries: at two small models a plan, half a minute for 7B on a core of its own. */
+const searchBudget = 48;
+/** The best of them are compiled whole. */
+const compiledWhole = 2;
+
+async function searchAndReport(
+  context: Context,
+  request: PlanRequest,
+  job: ResolvedJob,
+  machine: Machine,
+  read: (more: readonly string[]) => ResolvedJob,
+): Promise<ExitCode> {
+  const { console } = context;
+  const progress = console.progress();
+  const chips = chipCount(machine.torus);
+  const ranked = await searchJob({
+    job,
+    machine,
+    read,
+    budget: searchBudget,
+    onProgress: async (tried, budget, best) => {
+      progress.update("search", `${tried} of at most ${budget} plans tried${best === "" ? "" : `, best so far ${best}`}`);
+      await setImmediate();
+      return true;
+    },
+  });
+  progress.update("compile the best plans whole");
+  const plans = ranked.map((plan, i) => {
+    const overrides = overridesOf(plan.plan, job, chips);
+    const exact = i < compiledWhole ? planJob(read(overrides), machine).report : undefined;
+    const scale = job.train.batch / plan.plan.batch;
+    return {
+      overrides,
+      ...plan.plan,
+      /** For the tokens of the job's own step. */
+      time_s: exact === undefined ? plan.seconds : exact.step_time_s * scale,
+      hbm_bytes_peak: exact?.hbm_bytes.peak ?? plan.hbmBytes,
+      fits: exact?.fits ?? plan.fits,
+      pareto: plan.pareto,
+      compiled_whole: exact !== undefined,
+      ...(exact === undefined ? {} : { mfu: exact.mfu, step_time_s: exact.step_time_s }),
+    };
+  });
+  progress.end();
+  const best = plans.filter(({ fits }) => fits).sort((a, b) => a.time_s - b.time_s)[0];
+  const file =
+    best === undefined
+      ? undefined
+      : writeJob(context, request.write ?? join(context.home, "plans", `${job.name}.yaml`), read(best.overrides));
+  const value = { job: job.name, plans, best: best?.overrides ?? null, file: file ?? null };
+  show(console, request.output === "html" ? "table" : request.output, value, {
+    table: () => searchText(plans, file, console.paint),
+    html: () => "",
+  });
+  if (best !== undefined) return ExitCode.done;
+  console.warn("none of the plans that were tried fits: take more chips or a smaller batch");
+  return ExitCode.doesNotFit;
+}
+
+function writeJob({ cwd }: Context, path: string, job: ResolvedJob): string {
+  const place = resolve(cwd, path);
+  mkdirSync(dirname(place), { recursive: true });
+  writeFileSync(place, printJob(job));
+  return place;
+}

@@ -1,0 +1,65 @@
+import type { Machine } from "@lapidary/simulator";
+import { LapidaryError } from "@lapidary/std";
+import type { ResolvedJob } from "@lapidary/training";
+import { type Planned, planJob } from "./plan-job.js";
+
+/** A change of the job that makes it fit, tried out. */
+export interface FitAdvice {
+  readonly overrides: readonly string[];
+  readonly hbm_bytes_peak: number;
+  readonly step_time_s: number;
+  readonly fits: boolean;
+}
+
+/** Compilations that advice may cost. */
+const tries = 5;
+
+/**
+ * What would make a job fit, by trying: each change is laid over those before it until the step fits. The cheapest in time come first.
+ *
+ * @param read the job with some overrides more
+ */
+export function adviseFit(
+  job: ResolvedJob,
+  planned: Planned,
+  machine: Machine,
+  read: (overrides: readonly string[]) => ResolvedJob,
+): FitAdvice[] {
+  const limit = planned.report.hbm_limit;
+  const found: FitAdvice[] = [];
+  let overrides: string[] = [];
+  for (const change of changesFor(job).slice(0, tries)) {
+    const next = [...overrides.filter((each) => keyOf(each) !== keyOf(change)), change];
+    let changed: Planned;
+    try {
+      changed = planJob(read(next), machine);
+    } catch (error) {
+      if (error instanceof LapidaryError) continue;
+      throw error;
+    }
+    const peak = changed.report.hbm_bytes.peak;
+    if (peak >= (found.at(-1)?.hbm_bytes_peak ?? planned.report.hbm_bytes.peak)) continue;
+    overrides = next;
+    found.push({ overrides, hbm_bytes_peak: peak, step_time_s: changed.report.step_time_s, fits: peak <= limit });
+    if (peak <= limit) break;
+  }
+  return found;
+}
+
+const keyOf = (override: string): string => override.split("=")[0] ?? override;
+
+function changesFor(job: ResolvedJob): string[] {
+  const has = (axis: string): boolean => job.mesh.some(({ name, size }) => name === axis && size > 1);
+  const rows = job.mesh.filter(({ name }) => (job.rules["batch"] ?? []).includes(name)).reduce((n, { size }) => n * size, 1);
+  const smaller = [job.train.batch / 2, job.train.batch / 4, job.train.batch / 8].filter(
+    (batch) => Number.isInteger(batch) && batch % rows === 0,
+  );
+  return [
+    ...(job.remat === "none" || job.remat === "dots" ? ["remat=full"] : []),
+    ...(job.zero < 3 ? ["zero=3"] : []),
+    ...(has("model") && (job.rules["activation_seq"] ?? []).length === 0 && (job.rules["activation_embed"] ?? []).length === 0
+      ? ["rules.activation_seq=model"]
+      : []),
+    ...smaller.map((batch) => `train.batch=${batch}`),
+  ];
+}

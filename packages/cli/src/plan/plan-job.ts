@@ -1,0 +1,56 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { type ComputeDtype, type Machine, type PlanReport, type Simulation, parseChip, planReport, simulate } from "@lapidary/simulator";
+import { printGraph } from "@lapidary/ir";
+import { LapidaryError, suggest } from "@lapidary/std";
+import { parseTorus } from "@lapidary/topology";
+import { compileJob, type ResolvedJob } from "@lapidary/training";
+
+export interface Planned {
+  readonly simulation: Simulation;
+  readonly report: PlanReport;
+}
+
+/** The machine that a job asks for: its pod's kind of chip, or another one. */
+export function machineOf({ pod, pods, slice }: Pick<ResolvedJob, "pod" | "pods" | "slice">, root: string, chip = pod.chip): Machine {
+  return { chip: readChip(root, chip), pods, torus: parseTorus(slice) };
+}
+
+function readChip(root: string, name: string): Machine["chip"] {
+  const directory = join(root, "configs/chips");
+  const file = join(directory, `${name}.yaml`);
+  if (/^[a-z0-9][\w.-]*$/i.test(name) && existsSync(file)) return parseChip(readFileSync(file, "utf8"), file);
+  const known = readdirSync(directory).map((each) => basename(each, ".yaml"));
+  const near = suggest(name, known);
+  throw new LapidaryError({
+    code: "LAP_CHIP_UNKNOWN",
+    message: `there is no chip "${name}"`,
+    place: "chip",
+    remedy:
+      near === undefined ? `chips are ${known.sort().join(", ")}; a file in configs/chips describes another` : `did you mean "${near}"?`,
+    exit: 2,
+  });
+}
+
+/** What the job computes in on a chip. */
+export const computeOf = ({ numerics }: Pick<ResolvedJob, "numerics">): ComputeDtype => (numerics === "mxu" ? "bf16" : "f32");
+
+/** Compiles the job's train step and times it. */
+export function planJob(job: ResolvedJob, machine: Machine): Planned {
+  const simulation = simulate(compileJob(job, { verify: false }), machine, { compute: computeOf(job) });
+  return { simulation, report: planReport(simulation) };
+}
+
+/** Hash of the program's text: that of the program that workers load. */
+export const programHash = ({ program }: Pick<Simulation, "program">): string =>
+  createHash("sha256").update(printGraph(program.chip)).digest("hex");
+
+/** Days and chip-hours for all of a job's steps. */
+export function budgetOf(
+  { train }: Pick<ResolvedJob, "train">,
+  { step_time_s, tokens_per_step, chips }: PlanReport,
+): { tokens: number; days: number; chip_hours: number } {
+  const seconds = train.steps * step_time_s;
+  return { tokens: train.steps * tokens_per_step, days: seconds / 86_400, chip_hours: (seconds / 3600) * chips };
+}

@@ -1,0 +1,159 @@
+import { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
+import { formatBytes, formatCount, textTable } from "@lapidary/std";
+import type { Paint } from "../terminal/paint.js";
+import type { FitAdvice } from "./fit-advice.js";
+import type { budgetOf } from "./plan-job.js";
+
+/** What a person reads of a plan. */
+export function planText(report: PlanReport, budget: ReturnType<typeof budgetOf>, advice: readonly FitAdvice[], paint: Paint): string {
+  const right = (title: string): { title: string; align: "right" } => ({ title, align: "right" });
+  const lines = (title: string, rows: readonly (readonly string[])[]): string[] => [
+    "",
+    paint.bold(title),
+    textTable(
+      [{ title: "" }, right("")],
+      rows.map(([a = "", b = ""]) => [`  ${a}`, b]),
+    )
+      .split("\n")
+      .slice(1)
+      .join("\n"),
+  ];
+  return [
+    `${paint.bold(`${seconds(report.step_time_s)} a step`)} on ${report.chips} ${report.chip} chips (${report.pods === 1 ? "one pod" : `${report.pods} pods`}, ${report.torus} of each), mesh ${report.mesh}`,
+    `${formatCount(report.parameters)} parameters · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts) · bound by ${report.bound}`,
+    `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
+    ...lines("Where the time goes", timeRows(report)),
+    ...lines(`HBM of a chip (limit ${gigabytes(report.hbm_limit)})`, [
+      ...(["params", "optimizer", "gradients", "activations", "temporary"] as const).map((kind) => [
+        kind,
+        gigabytes(report.hbm_bytes[kind]),
+      ]),
+      ["peak of all together", `${gigabytes(report.hbm_bytes.peak)} ${report.fits ? paint.green("fits") : paint.red("does not fit")}`],
+    ]),
+    ...(report.fits ? [] : fitLines(report, advice, paint)),
+    "",
+    paint.bold("The most expensive kernels, those of all layers together"),
+    textTable(
+      [{ title: "  kernel" }, { title: "pass" }, right("count"), right("time"), right("share"), { title: "limit" }],
+      report.kernels.slice(0, 10).map((kernel) => kernelRow(kernel, report)),
+    ),
+    "",
+    paint.bold("Collectives"),
+    textTable(
+      [{ title: "  collective" }, { title: "over" }, right("count"), right("a chip sends"), right("under way"), right("waited for")],
+      report.collectives
+        .slice(0, 10)
+        .map((c) => [
+          `  ${c.op}`,
+          c.axis,
+          String(c.count),
+          formatBytes(Math.round(c.sent_bytes_per_chip)),
+          seconds(c.time_s),
+          seconds(c.exposed_s),
+        ]),
+    ),
+    paint.dim("`lapidary explain` says why each of them is there"),
+    "",
+    paint.bold("Shards"),
+    textTable(
+      [{ title: "  tensor" }, { title: "dims", align: "right" }, { title: "split over" }, right("of a chip"), right("bytes")],
+      shardRows(report),
+    ),
+  ].join("\n");
+}
+
+function timeRows(report: PlanReport): string[][] {
+  const row = (what: string, time: number): string[] => [
+    what,
+    `${seconds(time).padStart(9)}  ${percent(time / report.step_time_s).padStart(6)}`,
+  ];
+  return [
+    row("compute", report.compute_s),
+    row("  of it lost to transfers beside it", report.overlap_loss_s),
+    row("  of it the optimizer", report.optimizer_s),
+    ...Object.entries(report.exposed_s)
+      .sort((a, b) => b[1] - a[1])
+      .map(([axis, time]) => row(`waiting for collectives over ${axis}`, time)),
+    ...(report.pods > 1
+      ? [row("  of it on the network between pods", report.dcn_s), row("waiting for the slowest pod", report.pod_wait_s)]
+      : []),
+    ...(report.host_s > 0 ? [row("waiting for host memory", report.host_s)] : []),
+  ];
+}
+
+export function fitLines(report: PlanReport, advice: readonly FitAdvice[], paint: Paint): string[] {
+  const over = report.hbm_bytes.peak - report.hbm_limit;
+  const best = advice.at(-1);
+  const remedy =
+    best === undefined
+      ? "nothing that was tried lowers it: take a smaller batch or more chips"
+      : `${best.overrides.join(" ")} ${best.fits ? "makes it fit" : "does not suffice"}: ${gigabytes(best.hbm_bytes_peak)}, ${seconds(best.step_time_s)} a step${best.fits ? "" : "; take more chips as well"}`;
+  return ["", `${paint.red("does not fit")}: ${gigabytes(over)} too many. ${remedy}`];
+}
+
+const kernelRow = (kernel: KernelReport, report: PlanReport): string[] => [
+  `  ${kernel.name}`,
+  kernel.phase,
+  String(kernel.count),
+  seconds(kernel.time_s),
+  percent(kernel.time_s / report.step_time_s),
+  kernel.limit,
+];
+
+/** Layers are alike: the first stands for all. */
+function shardRows({ shards }: PlanReport): string[][] {
+  const groups = new Map<string, { row: string[]; count: number }>();
+  for (const shard of shards) {
+    const name = shard.name.replace(/\.\d+\./g, ".*.");
+    const known = groups.get(name);
+    if (known === undefined)
+      groups.set(name, {
+        row: [`  ${name}`, shard.dims || "1", shard.sharding, shard.local_dims || "1", formatBytes(shard.bytes_per_chip)],
+        count: 1,
+      });
+    else known.count++;
+  }
+  return [...groups.values()]
+    .filter(({ row }) => row[0]?.startsWith("  params/"))
+    .map(({ row, count }) => row.map((cell, i) => (i === 0 && count > 1 ? `${cell} (${count})` : cell)));
+}
+
+export interface SearchRow {
+  readonly overrides: readonly string[];
+  readonly time_s: number;
+  readonly hbm_bytes_peak: number;
+  readonly fits: boolean;
+  readonly pareto: boolean;
+  readonly compiled_whole: boolean;
+}
+
+/** Plans of a search, the best first. */
+export function searchText(plans: readonly SearchRow[], file: string | undefined, paint: Paint): string {
+  const rows = plans
+    .slice(0, 24)
+    .map((plan) => [
+      seconds(plan.time_s),
+      gigabytes(plan.hbm_bytes_peak),
+      plan.fits ? "" : "does not fit",
+      plan.pareto ? "front" : "",
+      plan.compiled_whole ? "whole" : "",
+      plan.overrides.join("  "),
+    ]);
+  return [
+    `${plans.length} plans, the fastest first; times are for the tokens of the job's own step`,
+    "",
+    textTable(
+      [
+        { title: "time", align: "right" },
+        { title: "HBM", align: "right" },
+        { title: "" },
+        { title: "Pareto" },
+        { title: "compiled" },
+        { title: "plan" },
+      ],
+      rows,
+    ),
+    "",
+    file === undefined ? paint.red("none of them fits") : `the best of them is written to ${file}`,
+  ].join("\n");
+}

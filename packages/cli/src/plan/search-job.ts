@@ -1,0 +1,137 @@
+import { analyse, extrapolate, type Machine, type RankedPlan, searchPlans, simulateAnalysed } from "@lapidary/simulator";
+import { type RematPolicy, rematPolicies } from "@lapidary/compiler";
+import { LapidaryError } from "@lapidary/std";
+import { chipCount } from "@lapidary/topology";
+import { compileJob, podAxis, type ResolvedJob } from "@lapidary/training";
+import { computeOf } from "./plan-job.js";
+
+/** What the search may change of a job. */
+export interface PlanChoice {
+  /** Chips along `model`; the rest of a pod is `data`. */
+  readonly model: number;
+  readonly zero: 0 | 1 | 2 | 3;
+  readonly remat: RematPolicy;
+  readonly batch: number;
+  /** The residual stream's sequence is split over `model` between the products. */
+  readonly sequence: boolean;
+}
+
+export interface JobSearch {
+  readonly job: ResolvedJob;
+  readonly machine: Machine;
+  /** The job with overrides on top. */
+  readonly read: (overrides: readonly string[]) => ResolvedJob;
+  readonly budget: number;
+  readonly onProgress: (tried: number, budget: number, best: string) => boolean | Promise<boolean>;
+}
+
+/** Layers of the two small models that stand for the whole one. */
+const [few, more] = [2, 4] as const;
+
+/** As `lapidary plan` takes them. */
+export function overridesOf(choice: PlanChoice, { pods }: Pick<ResolvedJob, "pods">, chips: number): string[] {
+  const mesh = {
+    ...(pods === 1 ? {} : { [podAxis]: pods }),
+    data: chips / choice.model,
+    ...(choice.model === 1 ? {} : { model: choice.model }),
+  };
+  return [
+    `mesh={ ${Object.entries(mesh)
+      .map(([axis, size]) => `${axis}: ${size}`)
+      .join(", ")} }`,
+    `zero=${choice.zero}`,
+    `remat=${choice.remat}`,
+    `train.batch=${choice.batch}`,
+    ...(choice.model === 1 ? [] : [`rules.activation_seq=${choice.sequence ? "model" : "null"}`]),
+  ];
+}
+
+/**
+ * Searches meshes, ZeRO stage, rematerialisation, batch and sequence sharding inside the job's slice. Models of 2 and 4 layers are compiled and timed for each plan, and the whole
+ * one follows from them: what a layer adds is the same for all. Times are for the tokens of the job's own step.
+ */
+export async function searchJob({ job, machine, read, budget, onProgress }: JobSearch): Promise<RankedPlan<PlanChoice>[]> {
+  const chips = chipCount(machine.torus);
+  const layers = job.model.config.layers;
+  const compute = computeOf(job);
+  const powers = (limit: number): number[] => Array.from({ length: Math.floor(Math.log2(limit)) + 1 }, (_, i) => 2 ** i);
+  const current = job.mesh.find(({ name }) => name === "model")?.size ?? 1;
+  const models = powers(Math.min(chips, 64)).filter((model) => chips % model === 0 && model <= job.model.config.heads * 4);
+  const batches = [job.train.batch / 2, job.train.batch, job.train.batch * 2].filter((batch) => Number.isInteger(batch));
+
+  const own: PlanChoice = {
+    model: current,
+    zero: job.zero,
+    remat: job.remat,
+    batch: job.train.batch,
+    sequence: (job.rules["activation_seq"] ?? []).length > 0,
+  };
+  const starts: PlanChoice[] = [
+    own,
+    ...models.flatMap((model) =>
+      [false, true]
+        .filter((sequence) => model > 1 || !sequence)
+        .map((sequence) => ({ ...own, model, sequence, remat: "full" as const, zero: 3 as const })),
+    ),
+  ];
+  const neighbours = (plan: PlanChoice): PlanChoice[] => [
+    ...rematPolicies.filter((remat) => remat !== plan.remat).map((remat) => ({ ...plan, remat })),
+    ...([1, 2, 3] as const).filter((zero) => zero !== plan.zero).map((zero) => ({ ...plan, zero })),
+    ...batches.filter((batch) => batch !== plan.batch).map((batch) => ({ ...plan, batch })),
+    ...models
+      .filter((model) => model === plan.model * 2 || model * 2 === plan.model)
+      .map((model) => ({ ...plan, model, sequence: model > 1 && plan.sequence })),
+    ...(plan.model > 1 ? [{ ...plan, sequence: !plan.sequence }] : []),
+  ];
+
+  const withLayers = (resolved: ResolvedJob, count: number): ResolvedJob => ({
+    ...resolved,
+    model: { ...resolved.model, config: { ...resolved.model.config, layers: count } },
+  });
+  const time = (resolved: ResolvedJob, count: number): { seconds: number; hbmBytes: number } => {
+    const analysis = analyse(compileJob(withLayers(resolved, count), { verify: false }), machine.chip, compute);
+    return { seconds: simulateAnalysed(analysis, machine).stepSeconds, hbmBytes: analysis.memory.peakBytes };
+  };
+  // What every plan must at least do: the model's flops at the peak of all chips, its states split as far as the stage allows.
+  const params = parameterBytes(job);
+  const flops = 6 * (params / 4 - job.model.config.vocabSize * job.model.config.modelDim) * job.train.batch * job.train.seq;
+  const peak = machine.chip.matrix.bf16_flops * machine.chip.calibrated.matrix_efficiency * chips * machine.pods;
+  const describe = (plan: PlanChoice): string => overridesOf(plan, job, chips).join(" ");
+  return searchPlans<PlanChoice>({
+    starts,
+    neighbours,
+    key: describe,
+    bound: ({ zero, model, remat }) => ({
+      // A table of embeddings is looked up, not multiplied: it does not count.
+      seconds: ((remat === "full" ? 7 : 6) / 6) * (flops / peak),
+      hbmBytes: (params / model) * (zero === 3 ? 3 / (chips / model) : zero === 0 ? 3 : 1 + 2 / (chips / model)) * 0.9,
+    }),
+    evaluate: (plan) => {
+      try {
+        const resolved = read(overridesOf(plan, job, chips));
+        const scale = job.train.batch / plan.batch;
+        if (layers <= more) {
+          const whole = time(resolved, layers);
+          return { seconds: whole.seconds * scale, hbmBytes: whole.hbmBytes };
+        }
+        const [a, b] = [time(resolved, few), time(resolved, more)];
+        return {
+          seconds: extrapolate(a.seconds, b.seconds, few, more, layers) * scale,
+          hbmBytes: extrapolate(a.hbmBytes, b.hbmBytes, few, more, layers),
+        };
+      } catch (error) {
+        if (error instanceof LapidaryError) return undefined;
+        throw error;
+      }
+    },
+    hbmLimit: machine.chip.hbm.bytes,
+    budget,
+    onProgress: (tried, of, best) => onProgress(tried, of, best === undefined ? "" : describe(best.plan)),
+  });
+}
+
+/** f32 bytes of all params, embeddings counted once. */
+function parameterBytes(job: ResolvedJob): number {
+  const { modelDim: D, layers: L, heads: H, kvHeads: K, headDim: E, mlpDim: F, vocabSize: V } = job.model.config;
+  return 4 * (V * D + L * (2 * D * H * E + 2 * D * K * E + 3 * D * F));
+}
