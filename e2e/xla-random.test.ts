@@ -4,7 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compile, gradients } from "@lapidary/compiler";
 import { randomCase } from "@lapidary/compiler/testing";
-import { type ArrayData, chipModule, fromTensor, outputSharding, readSafetensors, statedShardings, wholeModule, writeSafetensors } from "@lapidary/interop";
+import {
+  type ArrayData,
+  chipModule,
+  fromTensor,
+  outputSharding,
+  readSafetensors,
+  statedShardings,
+  wholeModule,
+  writeSafetensors,
+} from "@lapidary/interop";
 import { type Graph, GraphBuilder, interpret, parametersOf, type Sharding, type Tensor, type TensorType } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { type Mesh, meshSize, printAtoms } from "@lapidary/topology";
@@ -20,7 +29,10 @@ function withGradients(graph: Graph): Graph {
   for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
   for (const { name, value } of graph.outputs) g.output(name, g.get(value));
   const parameters = parametersOf(graph).map(({ id }) => g.get(id));
-  const loss = must(graph.outputs.find(({ name }) => name === "loss"), "loss");
+  const loss = must(
+    graph.outputs.find(({ name }) => name === "loss"),
+    "loss",
+  );
   gradients(g, g.get(loss.value), parameters).forEach((grad, i) => g.output(`grad_${i}`, grad));
   return g.finish();
 }
@@ -47,7 +59,10 @@ describe("random graphs on random meshes, run by XLA", function () {
         if (meshSize(mesh) > devices) continue;
         const step = withGradients(graph);
         const program = compile(step, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
-        const texts = { chip: chipModule(program.chip, program.global), whole: wholeModule(program.global, statedShardings(program.propagated)) };
+        const texts = {
+          chip: chipModule(program.chip, program.global),
+          whole: wholeModule(program.global, statedShardings(program.propagated)),
+        };
         for (const [kind, text] of Object.entries(texts)) {
           const name = `${seed}-${kind}`;
           writeFileSync(join(directory, `${name}.mlir`), text);
@@ -57,7 +72,19 @@ describe("random graphs on random meshes, run by XLA", function () {
             axes: mesh.axes,
             arguments: parametersOf(program.global).map(({ name: own, type, sharding }) => described(mesh, own, type, must(sharding, own))),
             results: program.global.outputs.map(({ name: own, value }) =>
-              described(mesh, own, must(program.global.values[value], own).type, outputSharding(kind === "chip" ? program.chip : program.global, own, must(program[kind === "chip" ? "chip" : "global"].outputs.find((o) => o.name === own), own).value)),
+              described(
+                mesh,
+                own,
+                must(program.global.values[value], own).type,
+                outputSharding(
+                  kind === "chip" ? program.chip : program.global,
+                  own,
+                  must(
+                    program[kind === "chip" ? "chip" : "global"].outputs.find((o) => o.name === own),
+                    own,
+                  ).value,
+                ),
+              ),
             ),
           });
           for (const [own, tensor] of given) inputs.set(`${name}/${own}`, fromTensor(tensor));
@@ -79,5 +106,7 @@ describe("random graphs on random meshes, run by XLA", function () {
 /** Single against double precision: relative to the largest element of the array. */
 function expectClose(actual: ArrayData, want: Tensor, name: string): void {
   const scale = want.data.reduce((max, v) => Math.max(max, Math.abs(v)), 1);
-  want.data.forEach((v, i) => ok(Math.abs((actual.data[i] ?? Number.NaN) - v) <= 2e-5 * scale, `seed ${name}[${i}] is ${actual.data[i]} for ${v}`));
+  want.data.forEach((v, i) =>
+    ok(Math.abs((actual.data[i] ?? Number.NaN) - v) <= 2e-5 * scale, `seed ${name}[${i}] is ${actual.data[i]} for ${v}`),
+  );
 }

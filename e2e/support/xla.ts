@@ -1,9 +1,14 @@
 import { spawn } from "node:child_process";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { type Ended, root, Running } from "./cli.js";
 
 /** Runs a program to its end. */
-export function run(command: string, args: readonly string[], options: { cwd?: string; env?: Readonly<Record<string, string>> } = {}): Promise<Ended> {
+export function run(
+  command: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
+): Promise<Ended> {
   const env = { ...process.env, ...options.env };
   return new Running(spawn(command, args, { cwd: options.cwd ?? root, env, stdio: ["ignore", "pipe", "pipe"] })).ended;
 }
@@ -11,7 +16,8 @@ export function run(command: string, args: readonly string[], options: { cwd?: s
 /** The same, where any exit code but 0 is an error that shows what the program said. */
 export async function runWell(command: string, args: readonly string[], options: Parameters<typeof run>[2] = {}): Promise<Ended> {
   const ended = await run(command, args, options);
-  if (ended.code !== 0) throw new Error(`${command} ${args.join(" ")} exited with ${ended.code}:\n${ended.stdout.slice(-2000)}\n${ended.stderr.slice(-4000)}`);
+  if (ended.code !== 0)
+    throw new Error(`${command} ${args.join(" ")} exited with ${ended.code}:\n${ended.stdout.slice(-2000)}\n${ended.stderr.slice(-4000)}`);
   return ended;
 }
 
@@ -21,7 +27,8 @@ export async function jaxPython(): Promise<string> {
 }
 
 /** `run.py` of an export, on virtual CPU devices. */
-export const runExport = (python: string, directory: string, ...args: string[]): Promise<Ended> => run(python, [join(directory, "run.py"), ...args], { env: { JAX_PLATFORMS: "cpu" } });
+export const runExport = (python: string, directory: string, ...args: string[]): Promise<Ended> =>
+  run(python, [join(directory, "run.py"), ...args], { env: { JAX_PLATFORMS: "cpu" } });
 
 /** The losses that it prints, by step. */
 export function lossesOf({ code, stdout, stderr }: Ended): Map<number, number> {
@@ -32,4 +39,35 @@ export function lossesOf({ code, stdout, stderr }: Ended): Map<number, number> {
       .split("\n")
       .map((line) => line.split(" ").map(Number) as [number, number]),
   );
+}
+
+/** The same in several processes at once, which divide the devices among them. */
+export async function runProcesses(count: number, python: string, directory: string, ...args: string[]): Promise<Ended[]> {
+  const peers = ["--processes", String(count), "--coordinator", `127.0.0.1:${await freePort()}`];
+  return Promise.all(
+    Array.from({ length: count }, (_, process) => runExport(python, directory, ...peers, "--process", String(process), ...args)),
+  );
+}
+
+/** Options of a run that ends with a checkpoint. */
+export const saving = (steps: number, folder: string, format: "orbax" | "safetensors"): string[] => [
+  "--steps",
+  String(steps),
+  "--checkpoint-every",
+  String(steps),
+  "--checkpoint-dir",
+  folder,
+  "--checkpoint-format",
+  format,
+];
+
+/** A port that nobody listens on just now. */
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject).listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => (typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port"))));
+    });
+  });
 }

@@ -7,3 +7,4 @@ export type { SafetensorsDtype, SafetensorsHeader, TensorEntry } from "./safeten
 export { parseStrictJson, type StrictJson, StrictJsonError } from "./strict-json.js";
 export * from "./stablehlo/index.js";
 export * from "./xla/index.js";
+export * from "./tensorboard.js";

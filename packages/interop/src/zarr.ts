@@ -37,7 +37,16 @@ export class ZarrFolder {
     const folders = entries.filter((entry) => entry.isFile() && entry.name === ".zarray").map((entry) => entry.parentPath ?? entry.path);
     if (folders.length === 0) throw broken(path, "there is no array in it");
     const headers = await Promise.all(
-      folders.map(async (folder) => [folder.slice(path.length + 1).split(sep).join("/"), await readHeader(join(folder, ".zarray"))] as const),
+      folders.map(
+        async (folder) =>
+          [
+            folder
+              .slice(path.length + 1)
+              .split(sep)
+              .join("/"),
+            await readHeader(join(folder, ".zarray")),
+          ] as const,
+      ),
     );
     return new ZarrFolder(path, new Map(headers));
   }

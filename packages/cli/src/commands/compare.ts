@@ -54,7 +54,13 @@ async function providePython({ root }: Context): Promise<string> {
   try {
     return (await execute(process.execPath, [tool])).stdout.trim();
   } catch (cause) {
-    throw new LapidaryError({ code: "LAP_COMPARE_JAX", message: `JAX could not be provided: ${lastLines(cause)}`, place: tool, remedy: `run \`node ${tool}\`, which says more`, cause });
+    throw new LapidaryError({
+      code: "LAP_COMPARE_JAX",
+      message: `JAX could not be provided: ${lastLines(cause)}`,
+      place: tool,
+      remedy: `run \`node ${tool}\`, which says more`,
+      cause,
+    });
   }
 }
 
@@ -64,21 +70,36 @@ function lastLines(error: unknown): string {
 }
 
 function comparisonText({ judge, collectives, ours_bytes, theirs_bytes, ratio, shardings, memory }: Comparison, all: boolean): string {
-  const traffic = ({ count, bytes }: { count: number; bytes: number }): string[] => (count === 0 ? ["-", "-"] : [String(count), formatBytes(Math.round(bytes))]);
+  const traffic = ({ count, bytes }: { count: number; bytes: number }): string[] =>
+    count === 0 ? ["-", "-"] : [String(count), formatBytes(Math.round(bytes))];
   const right = { align: "right" } as const;
-  const columns = [{ title: "collective" }, { title: "axis" }, { title: "ours", ...right }, { title: "bytes/chip", ...right }, { title: judge, ...right }, { title: "bytes/chip", ...right }];
+  const columns = [
+    { title: "collective" },
+    { title: "axis" },
+    { title: "ours", ...right },
+    { title: "bytes/chip", ...right },
+    { title: judge, ...right },
+    { title: "bytes/chip", ...right },
+  ];
   const rows = collectives.map(({ op, axis, ours, theirs }) => [op, axis, ...traffic(ours), ...traffic(theirs)]);
   const total = ["all", "", "", formatBytes(Math.round(ours_bytes)), "", formatBytes(Math.round(theirs_bytes))];
   const lines = [textTable(columns, [...rows, total]), "", `a chip sends ${ratio.toFixed(3)} times what ${judge} has it send`];
   if (memory !== undefined)
-    lines.push(`memory of a chip: ours ${formatBytes(memory.ours.arguments)} held, ${formatBytes(memory.ours.peak)} at the peak; ${judge} ${formatBytes(memory.theirs.arguments)} and ${formatBytes(memory.theirs.peak)}`);
+    lines.push(
+      `memory of a chip: ours ${formatBytes(memory.ours.arguments)} held, ${formatBytes(memory.ours.peak)} at the peak; ${judge} ${formatBytes(memory.theirs.arguments)} and ${formatBytes(memory.theirs.peak)}`,
+    );
   if (shardings !== undefined) {
     const { compared, differences } = shardings;
     const shown = all ? differences : differences.slice(0, shownDifferences);
     lines.push("", `${differences.length} of ${compared} values lie otherwise over the mesh`);
     if (shown.length > 0) {
       const heads = [{ title: "value" }, { title: "ours" }, { title: judge }, { title: "why ours" }];
-      lines.push(textTable(heads, shown.map(({ name, ours, theirs, reason }) => [name, ours, theirs, reason])));
+      lines.push(
+        textTable(
+          heads,
+          shown.map(({ name, ours, theirs, reason }) => [name, ours, theirs, reason]),
+        ),
+      );
     }
     if (shown.length < differences.length) lines.push(`… and ${differences.length - shown.length} more: -v shows them all`);
   }

@@ -12,7 +12,7 @@ import {
   type XlaState,
 } from "@lapidary/interop";
 import { buildModel, isDecoder, parameterCount } from "@lapidary/models";
-import { ExitCode, formatBytes } from "@lapidary/std";
+import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
 import { chipCount, parseTorus } from "@lapidary/topology";
 import { compileJob, initGraph, paramName, podAxis, type ResolvedJob, trainState } from "@lapidary/training";
 import type { Context } from "../context.js";
@@ -25,6 +25,8 @@ export interface ExportRequest {
   /** How drawn params go along: as numbers or as the recipe that `run.py` draws them by; by size if undefined. */
   readonly state: string | undefined;
   readonly withoutData: boolean;
+  /** For Gloo, whose sockets grow with the square of a group. */
+  readonly axisWise: boolean;
 }
 
 /** Params up to this size are written down. */
@@ -42,27 +44,31 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
   const dataset = request.withoutData ? undefined : await prepared(context, job, (text, state) => progress.update(text, state));
   try {
     progress.update("write", directory);
-    const written = await writeXlaExport(directory, {
-      program,
-      name: job.name,
-      numerics: job.numerics,
-      dcnAxes: job.pods > 1 ? [podAxis] : [],
-      steps: job.train.steps,
-      states: await statesOf(job),
-      drawn: drawnAs(job, request.state),
-      data: dataOf(job, dataset),
-      model: modelConfigOf(job),
-      modelFiles: dataset === undefined ? new Map() : tokenizerFiles(dataset),
-      launch: {
+    const written = await writeXlaExport(
+      directory,
+      {
+        program,
         name: job.name,
-        slices: job.pods,
-        topology: job.slice,
-        chipsPerSlice: chipCount(parseTorus(job.slice)),
-        jaxVersion,
-        orbaxVersion,
-        checkpointEvery: job.checkpoint.every ?? checkpointEvery,
+        numerics: job.numerics,
+        dcnAxes: job.pods > 1 ? [podAxis] : [],
+        steps: job.train.steps,
+        states: await statesOf(job),
+        drawn: drawnAs(job, request.state),
+        data: dataOf(job, dataset),
+        model: modelConfigOf(job),
+        modelFiles: dataset === undefined ? new Map() : tokenizerFiles(dataset),
+        launch: {
+          name: job.name,
+          slices: job.pods,
+          topology: job.slice,
+          chipsPerSlice: chipCount(parseTorus(job.slice)),
+          jaxVersion,
+          orbaxVersion,
+          checkpointEvery: job.checkpoint.every ?? checkpointEvery,
+        },
       },
-    });
+      { axisWise: request.axisWise },
+    );
     progress.end();
     console.result(resultOf(directory, job, written), () => summary(directory, job, written));
   } finally {
@@ -72,8 +78,12 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
   return ExitCode.done;
 }
 
-/** The very dataset that a run of the job trains on. */
-async function prepared({ root, home }: Context, job: ResolvedJob, tell: (phase: string, state: string) => void): Promise<Dataset> {
+/** The very dataset that a run of the job trains on; none where the corpus is too small for one batch of a job meant for real pods. */
+async function prepared(
+  { root, home, console }: Context,
+  job: ResolvedJob,
+  tell: (phase: string, state: string) => void,
+): Promise<Dataset | undefined> {
   const { corpus, vocab, held_out, text_field, max_bytes } = job.data;
   const dataset = await prepareDataset({
     corpus: corpusSpec(corpus, { projectRoot: root, textField: text_field, ...(max_bytes === undefined ? {} : { maxBytes: max_bytes }) }),
@@ -82,8 +92,15 @@ async function prepared({ root, home }: Context, job: ResolvedJob, tell: (phase:
     cacheDir: join(home, "cache/datasets"),
     onProgress: ({ stage, done, total }) => tell(`prepare the data: ${stage}`, `${Math.floor((100 * done) / Math.max(1, total))} %`),
   });
-  dataset.requireBatch(job.train);
-  return dataset;
+  try {
+    dataset.requireBatch(job.train);
+    return dataset;
+  } catch (error) {
+    dataset.close();
+    if (!(error instanceof LapidaryError) || error.code !== "LAP_DATA_TOO_SMALL") throw error;
+    console.warn(`exported without data: ${error.message}. Name a larger data.corpus, or run with --synthetic`);
+    return undefined;
+  }
 }
 
 /** Where each state begins: a checkpoint for the weights where the job names one, else what the init program draws. */
@@ -95,7 +112,10 @@ async function statesOf(job: ResolvedJob): Promise<Map<string, XlaState>> {
   try {
     for (const { name } of checkpoint.params) {
       const path = checkpoint.pathOf(name);
-      states.set(paramName(name), path === undefined ? { kind: "array", array: await checkpoint.read(name) } : { kind: "copy", path, tensor: name });
+      states.set(
+        paramName(name),
+        path === undefined ? { kind: "array", array: await checkpoint.read(name) } : { kind: "copy", path, tensor: name },
+      );
     }
   } finally {
     await checkpoint.close();
@@ -147,12 +167,15 @@ const resultOf = (directory: string, job: ResolvedJob, { manifest, textBytes, fi
 
 function summary(directory: string, job: ResolvedJob, { manifest, textBytes, files }: WrittenExport): string {
   const data = manifest.data.kind === "tokens" ? `${manifest.data.tokens} tokens` : "no data (run with --synthetic)";
+  const run = `python ${join(directory, "run.py")}`;
+  const synthetic = manifest.data.kind === "none" ? " --synthetic" : "";
   return [
     `${job.name} for ${job.chips} devices, in ${directory}: ${files.length} files, ${formatBytes(textBytes)} of text, ${data}`,
     "",
     `  pip install -r ${join(directory, "requirements.txt")}`,
-    `  python ${join(directory, "run.py")} --text chip --devices ${job.chips} --steps 5     our per-chip program; on a CPU, virtual devices`,
-    `  python ${join(directory, "run.py")} --text whole --devices all               Shardy and XLA partition it; on a pod, all its chips`,
-    `  kubectl apply -f ${join(directory, "jobset.yaml")}    sbatch ${join(directory, "job.sbatch")}`,
+    `  ${run} --check                          both texts verify`,
+    `  ${run} --text chip --steps 5${synthetic}           our per-chip program; without accelerators on virtual CPU devices`,
+    `  ${run} --text whole${synthetic}                    Shardy and XLA partition it`,
+    `  kubectl apply -f ${join(directory, "jobset.yaml")}    on TPU v5e; sbatch ${join(directory, "job.sbatch")} on GPUs`,
   ].join("\n");
 }

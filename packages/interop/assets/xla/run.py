@@ -76,6 +76,14 @@ def check_jax(manifest: Manifest, any_version: bool) -> None:
         say(f"warning: {package} is {found}, not {manifest.jax}")
 
 
+def keep_stdout() -> None:
+    """Results alone go to stdout: what native code prints there (Gloo, of every connection) goes to stderr instead."""
+    sys.stdout.flush()
+    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = results
+
+
 def prepare_environment(manifest: Manifest, options: argparse.Namespace) -> None:
     """Virtual CPU devices, should there be no others; and patience with collectives whose hundreds of threads share a few cores."""
     devices = manifest.devices if options.devices == "all" else int(options.devices)
@@ -119,6 +127,7 @@ def main() -> int:
                 training.check_text(manifest, which)
                 say(f"{manifest.texts[which]} verifies")
             return 0
+        keep_stdout()
         connect(options)
         training.train(manifest, options)
     except Failure as failure:

@@ -12,11 +12,30 @@ import type { OpPrinters, PrintContext } from "./op-printer.js";
 export const collectivePrinters: OpPrinters<CollectiveName> = {
   all_gather: (context) => collective(context, `all_gather_dim = ${context.attrs.dimension} : i64`, ", use_global_device_ids"),
   reduce_scatter: (context) =>
-    collective(context, `scatter_dimension = ${context.attrs.dimension} : i64`, ", use_global_device_ids", combiner(context.attrs.kind, context.value.type.dtype)),
-  all_reduce: (context) => collective(context, "", ", use_global_device_ids", combiner(context.attrs.kind, context.value.type.dtype)),
+    collective(
+      context,
+      `scatter_dimension = ${context.attrs.dimension} : i64`,
+      ", use_global_device_ids",
+      combiner(context.attrs.kind, context.value.type.dtype),
+    ),
+  all_reduce: (context) => {
+    const { writer, attrs, value, names } = context;
+    const region = combiner(attrs.kind, value.type.dtype);
+    if (writer.options.axisWise !== true) return collective(context, "", ", use_global_device_ids", region);
+    const [last = "", ...before] = [...attrs.axes].reverse();
+    const operand = before.reduceRight(
+      (name, axis) => writer.temporary(collective({ ...context, names: [name] }, "", ", use_global_device_ids", region, [axis])),
+      names[0] ?? "",
+    );
+    return collective({ ...context, names: [operand] }, "", ", use_global_device_ids", region, [last]);
+  },
   all_to_all: (context) => {
     const { splitDimension, concatDimension, size } = context.attrs;
-    return collective(context, `split_dimension = ${splitDimension} : i64, concat_dimension = ${concatDimension} : i64, split_count = ${size} : i64`, "");
+    return collective(
+      context,
+      `split_dimension = ${splitDimension} : i64, concat_dimension = ${concatDimension} : i64, split_count = ${size} : i64`,
+      "",
+    );
   },
   shard_slice: ({ writer, names, inputs, value, attrs }) => {
     const { dims } = value.type;
@@ -29,8 +48,14 @@ export const collectivePrinters: OpPrinters<CollectiveName> = {
 
 type Communicating = Exclude<CollectiveName, "shard_slice">;
 
-function collective<N extends Communicating>({ writer, value, names, inputs }: PrintContext<N>, attributes: string, flags: string, region = ""): string {
-  const groups = `replica_groups = ${writer.replicaGroups(parseAtoms(writer.mesh, value.attrs.axes))}`;
+function collective<N extends Communicating>(
+  { writer, value, names, inputs }: PrintContext<N>,
+  attributes: string,
+  flags: string,
+  region = "",
+  axes = value.attrs.axes,
+): string {
+  const groups = `replica_groups = ${writer.replicaGroups(parseAtoms(writer.mesh, axes))}`;
   const all = [attributes, `channel_handle = ${writer.channel()}`, groups].filter((text) => text !== "").join(", ");
   return `"stablehlo.${value.op}"(${names[0]}) <{${all}${flags}}>${region === "" ? "" : ` ${region}`} : ${signature([must(inputs[0], "operand").type], value.type)}`;
 }

@@ -23,10 +23,14 @@ export const contractionPrinters: OpPrinters<"reduce" | "dot_general" | "gather"
     return `stablehlo.reduce(${x} init: ${writer.scalar(neutral(kind, dtype), dtype)}) applies stablehlo.${combiners[kind]} across dimensions = ${intList(dims)} : ${types}`;
   },
   dot_general: ({ writer, names: [a, b], inputs, value, attrs: { batch, contracting } }) => {
-    const pairs = (list: readonly (readonly [number, number])[]): string => `${intList(list.map(([l]) => l))} x ${intList(list.map(([, r]) => r))}`;
-    const precision = writer.numerics === "f32" ? "HIGHEST" : "DEFAULT";
+    const pairs = (list: readonly (readonly [number, number])[]): string =>
+      `${intList(list.map(([l]) => l))} x ${intList(list.map(([, r]) => r))}`;
+    const precision = writer.options.numerics === "mxu" ? "DEFAULT" : "HIGHEST";
     const batching = batch.length === 0 ? "" : `batching_dims = ${pairs(batch)}, `;
-    return `stablehlo.dot_general ${a}, ${b}, ${batching}contracting_dims = ${pairs(contracting)}, precision = [${precision}, ${precision}] : ${signature(inputs.map(({ type }) => type), value.type)}`;
+    return `stablehlo.dot_general ${a}, ${b}, ${batching}contracting_dims = ${pairs(contracting)}, precision = [${precision}, ${precision}] : ${signature(
+      inputs.map(({ type }) => type),
+      value.type,
+    )}`;
   },
   // StableHLO clamps ids that are out of range; ours give zeros, also for rows that another chip holds.
   gather: (context) => {
@@ -41,7 +45,9 @@ export const contractionPrinters: OpPrinters<"reduce" | "dot_general" | "gather"
     );
     const known = inRange(writer, local, ids, table.dims[0] ?? 0);
     const pred = tensorType("pred", value.type.dims);
-    const mask = writer.temporary(`stablehlo.broadcast_in_dim ${known}, dims = ${intList(range(0, rank))} : ${signature([tensorType("pred", ids.dims)], pred)}`);
+    const mask = writer.temporary(
+      `stablehlo.broadcast_in_dim ${known}, dims = ${intList(range(0, rank))} : ${signature([tensorType("pred", ids.dims)], pred)}`,
+    );
     const zeros = writer.temporary(spread(writer.scalar(0, value.type.dtype), value.type.dtype, value.type.dims));
     return `stablehlo.select ${mask}, ${taken}, ${zeros} : ${mlirType(pred)}, ${mlirType(value.type)}`;
   },
@@ -59,7 +65,7 @@ export const contractionPrinters: OpPrinters<"reduce" | "dot_general" | "gather"
 
 /** Row ids counted from this chip's first row of `rows`, whose dim 0 may be split. In a whole graph nothing is. */
 function localIds({ writer, value }: PrintContext<"gather" | "scatter">, ids: string, rows: Value, type: TensorType): string {
-  const atoms = writer.perChip ? must(rows.sharding, `sharding of ${value.name}`).dims[0] ?? [] : [];
+  const atoms = writer.perChip ? (must(rows.sharding, `sharding of ${value.name}`).dims[0] ?? []) : [];
   if (atoms.length === 0) return ids;
   const first = writer.temporary(spread(writer.shardOffset(atoms, rows.type.dims[0] ?? 0), "i32", type.dims));
   return writer.temporary(`stablehlo.subtract ${ids}, ${first} : ${mlirType(type)}`);
@@ -69,7 +75,9 @@ function localIds({ writer, value }: PrintContext<"gather" | "scatter">, ids: st
 function inRange(writer: Writer, ids: string, type: TensorType, rows: number): string {
   const bound = (limit: number, direction: string): string => {
     const limits = writer.temporary(spread(writer.scalar(limit, "i32"), "i32", type.dims));
-    return writer.temporary(`stablehlo.compare ${direction}, ${ids}, ${limits}, SIGNED : ${signature([type, type], tensorType("pred", type.dims))}`);
+    return writer.temporary(
+      `stablehlo.compare ${direction}, ${ids}, ${limits}, SIGNED : ${signature([type, type], tensorType("pred", type.dims))}`,
+    );
   };
   return writer.temporary(`stablehlo.and ${bound(0, "GE")}, ${bound(rows, "LT")} : ${mlirType(tensorType("pred", type.dims))}`);
 }

@@ -7,9 +7,15 @@ type UnaryName = "negate" | "exponential" | "log" | "tanh" | "sqrt" | "rsqrt" | 
 type BinaryName = "add" | "subtract" | "multiply" | "divide" | "maximum" | "minimum" | "and";
 type ElementwiseName = UnaryName | BinaryName | "stop_gradient" | "convert" | "compare" | "select";
 
-const unary = <N extends UnaryName>(name: N): OpPrinter<N> => ({ names: [x], value }) => `stablehlo.${name} ${x} : ${mlirType(value.type)}`;
+const unary =
+  <N extends UnaryName>(name: N): OpPrinter<N> =>
+  ({ names: [x], value }) =>
+    `stablehlo.${name} ${x} : ${mlirType(value.type)}`;
 
-const binary = <N extends BinaryName>(name: N): OpPrinter<N> => ({ names: [a, b], value }) => `stablehlo.${name} ${a}, ${b} : ${mlirType(value.type)}`;
+const binary =
+  <N extends BinaryName>(name: N): OpPrinter<N> =>
+  ({ names: [a, b], value }) =>
+    `stablehlo.${name} ${a}, ${b} : ${mlirType(value.type)}`;
 
 const compareKind = (dtype: Dtype): string => (isFloat(dtype) ? "FLOAT" : dtype === "i32" ? "SIGNED" : "UNSIGNED");
 
@@ -37,5 +43,6 @@ export const elementwisePrinters: OpPrinters<ElementwiseName> = {
   and: binary("and"),
   compare: ({ names: [a, b], inputs, value, attrs }) =>
     `stablehlo.compare ${attrs.direction}, ${a}, ${b}, ${compareKind(must(inputs[0], "operand").type.dtype)} : ${signature(typesOf(inputs), value.type)}`,
-  select: ({ names: [p, a, b], inputs, value }) => `stablehlo.select ${p}, ${a}, ${b} : ${mlirType(must(inputs[0], "predicate").type)}, ${mlirType(value.type)}`,
+  select: ({ names: [p, a, b], inputs, value }) =>
+    `stablehlo.select ${p}, ${a}, ${b} : ${mlirType(must(inputs[0], "predicate").type)}, ${mlirType(value.type)}`,
 };

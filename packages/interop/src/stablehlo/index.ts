@@ -1,3 +1,3 @@
-export { chipModule, type ModuleOptions, outputSharding, wholeModule } from "./module.js";
+export { chipModule, outputSharding, wholeModule } from "./module.js";
 export { type Statement, statedShardings } from "./stated-shardings.js";
-export type { Numerics } from "./writer.js";
+export type { Numerics, WriterOptions } from "./writer.js";

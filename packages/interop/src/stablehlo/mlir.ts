@@ -9,7 +9,8 @@ const elementTypes: Readonly<Record<Dtype, string>> = { f32: "f32", bf16: "bf16"
 export const mlirType = ({ dtype, dims }: TensorType): string => `tensor<${[...dims, elementTypes[dtype]].join("x")}>`;
 
 /** `(tensor<4xf32>, tensor<4xf32>) -> tensor<4xi1>`. */
-export const signature = (inputs: readonly TensorType[], output: TensorType): string => `(${inputs.map(mlirType).join(", ")}) -> ${mlirType(output)}`;
+export const signature = (inputs: readonly TensorType[], output: TensorType): string =>
+  `(${inputs.map(mlirType).join(", ")}) -> ${mlirType(output)}`;
 
 /** `[0, 1]`. */
 export const intList = (values: readonly number[]): string => `[${values.join(", ")}]`;

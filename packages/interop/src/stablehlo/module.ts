@@ -6,12 +6,7 @@ import { printerOf } from "./printers.js";
 import { findRenewals, type Renewal } from "./renewals.js";
 import { allAxes, sdyMesh, sdySharding } from "./sdy.js";
 import type { Statement } from "./stated-shardings.js";
-import { type Numerics, Writer } from "./writer.js";
-
-export interface ModuleOptions {
-  /** How matrix units multiply f32 (default `f32`: exactly). */
-  readonly numerics?: Numerics;
-}
+import { Writer, type WriterOptions } from "./writer.js";
 
 /**
  * The whole step, unpartitioned: arguments and results carry shardings, Shardy and XLA do the rest.
@@ -19,16 +14,21 @@ export interface ModuleOptions {
  * @param graph global, with a sharding for every parameter and output
  * @param stated what rules say of arguments and of values between, by value
  */
-export function wholeModule(graph: Graph, stated: ReadonlyMap<ValueId, Statement>, options: ModuleOptions = {}): string {
+export function wholeModule(graph: Graph, stated: ReadonlyMap<ValueId, Statement>, options: WriterOptions = {}): string {
   assert(graph.level === "global", "a whole graph", graph.level);
   const mesh = must(graph.mesh, "mesh");
-  const writer = new Writer(mesh, false, options.numerics ?? "f32", "    ");
+  const writer = new Writer(mesh, false, options, "    ");
   const names = writeBody(graph, writer, (value, name) => {
     const statement = stated.get(value.id);
     if (statement === undefined) return name;
-    return writer.temporary(`sdy.sharding_constraint ${name} ${sdySharding(mesh, statement.sharding, statement.notes)} : ${mlirType(value.type)}`);
+    return writer.temporary(
+      `sdy.sharding_constraint ${name} ${sdySharding(mesh, statement.sharding, statement.notes)} : ${mlirType(value.type)}`,
+    );
   });
-  const outputs = graph.outputs.map(({ value }) => ({ name: must(names.get(value), "output"), type: must(graph.values[value], "output").type }));
+  const outputs = graph.outputs.map(({ value }) => ({
+    name: must(names.get(value), "output"),
+    type: must(graph.values[value], "output").type,
+  }));
   writer.line(`return ${outputs.map(({ name }) => name).join(", ")} : ${outputs.map(({ type }) => mlirType(type)).join(", ")}`);
   return moduleText(graph, writer, graph, { stated });
 }
@@ -40,16 +40,20 @@ export function wholeModule(graph: Graph, stated: ReadonlyMap<ValueId, Statement
  * @param chip level "chip"
  * @param global the graph that it was made from: it has the types of the whole arrays
  */
-export function chipModule(chip: Graph, global: Graph, options: ModuleOptions = {}): string {
+export function chipModule(chip: Graph, global: Graph, options: WriterOptions = {}): string {
   assert(chip.level === "chip", "a per-chip program", chip.level);
   const mesh = must(chip.mesh, "mesh");
-  const writer = new Writer(mesh, true, options.numerics ?? "f32", "      ");
+  const writer = new Writer(mesh, true, options, "      ");
   const names = writeBody(chip, writer, (_, name) => name);
   const outputs = chip.outputs.map(({ value }) => ({ name: must(names.get(value), "output"), value: must(chip.values[value], "output") }));
-  const inner = new Writer(mesh, true, options.numerics ?? "f32", "    ");
-  const shardings = (values: readonly { readonly sharding?: Sharding | undefined }[]): string => `[${values.map(({ sharding }) => sdySharding(mesh, must(sharding, "sharding"))).join(", ")}]`;
+  const inner = new Writer(mesh, true, options, "    ");
+  const shardings = (values: readonly { readonly sharding?: Sharding | undefined }[]): string =>
+    `[${values.map(({ sharding }) => sdySharding(mesh, must(sharding, "sharding"))).join(", ")}]`;
   const parameters = parametersOf(chip);
-  const wholes = { inputs: parametersOf(global).map(({ type }) => mlirType(type)), outputs: global.outputs.map(({ value }) => mlirType(must(global.values[value], "output").type)) };
+  const wholes = {
+    inputs: parametersOf(global).map(({ type }) => mlirType(type)),
+    outputs: global.outputs.map(({ value }) => mlirType(must(global.values[value], "output").type)),
+  };
   inner.line(
     `%r${outputs.length === 1 ? "" : `:${outputs.length}`} = sdy.manual_computation(${parameters.map((_, i) => `%arg${i}`).join(", ")})` +
       `\n    in_shardings=${shardings(parameters)}` +
@@ -78,7 +82,10 @@ function moduleText(graph: Graph, body: Writer, global: Graph, { stated, definit
   const inChip = graph.level === "chip";
   const args = parametersOf(graph).map(({ id, attrs, sharding }, i) => {
     const next = outputAt.get(attrs.name);
-    const list = [`sdy.sharding = #sdy.sharding${sdySharding(mesh, must(sharding, "sharding"), stated?.get(id)?.notes)}`, ...(next === undefined ? [] : [`tf.aliasing_output = ${next} : i32`])];
+    const list = [
+      `sdy.sharding = #sdy.sharding${sdySharding(mesh, must(sharding, "sharding"), stated?.get(id)?.notes)}`,
+      ...(next === undefined ? [] : [`tf.aliasing_output = ${next} : i32`]),
+    ];
     return `%${inChip ? `arg${i}` : `v${id}`}: ${mlirType(must(wholeTypes.get(attrs.name), attrs.name))} {${list.join(", ")}} loc(${quoted(attrs.name)})`;
   });
   const results = graph.outputs.map(({ name, value }, i) => {
@@ -103,7 +110,8 @@ export function outputSharding(graph: Graph, name: string, value: ValueId): Shar
   return must((stateOf(graph, name) ?? graph.values[value])?.sharding, `sharding of ${name}`);
 }
 
-const stateOf = (graph: Graph, name: string): ValueOf<"parameter"> | undefined => parametersOf(graph).find(({ attrs }) => attrs.name === name);
+const stateOf = (graph: Graph, name: string): ValueOf<"parameter"> | undefined =>
+  parametersOf(graph).find(({ attrs }) => attrs.name === name);
 
 /**
  * Writes every value but parameters, which are arguments `%v<id>`.
@@ -137,7 +145,12 @@ function writeBody(graph: Graph, writer: Writer, finish: (value: Value, name: st
 }
 
 /** The barrier of a block's renewed work, and what each of its operands is called behind it. */
-function writeBarrier(graph: Graph, writer: Writer, { operands, trigger }: Renewal, names: Map<ValueId, string>): ReadonlyMap<ValueId, string> {
+function writeBarrier(
+  graph: Graph,
+  writer: Writer,
+  { operands, trigger }: Renewal,
+  names: Map<ValueId, string>,
+): ReadonlyMap<ValueId, string> {
   const all = trigger === undefined ? operands : [...operands, trigger];
   const list = all.map((id) => must(names.get(id), "operand"));
   const types = all.map((id) => mlirType(must(graph.values[id], "operand").type));

@@ -6,7 +6,8 @@ import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
 export const meshName = "@mesh";
 
 /** `sdy.mesh @mesh = <["data"=2, "model"=4]>`: devices are numbered row-major over the axes. */
-export const sdyMesh = (mesh: Mesh): string => `sdy.mesh ${meshName} = <[${mesh.axes.map(({ name, size }) => `"${name}"=${size}`).join(", ")}]>`;
+export const sdyMesh = (mesh: Mesh): string =>
+  `sdy.mesh ${meshName} = <[${mesh.axes.map(({ name, size }) => `"${name}"=${size}`).join(", ")}]>`;
 
 /** What the text of a sharding says of a dim besides its axes. */
 export interface DimNotes {

@@ -18,7 +18,10 @@ export const shapePrinters: OpPrinters<ShapeName> = {
     return `stablehlo.pad ${x}, ${writer.scalar(0, dtype)}, low = ${intList(attrs.low)}, high = ${intList(attrs.high)}, interior = ${interior} : ${signature([must(inputs[0], "operand").type, { dtype, dims: [] }], value.type)}`;
   },
   concatenate: ({ names, inputs, value, attrs }) =>
-    `stablehlo.concatenate ${names.join(", ")}, dim = ${attrs.dimension} : ${signature(inputs.map(({ type }) => type), value.type)}`,
+    `stablehlo.concatenate ${names.join(", ")}, dim = ${attrs.dimension} : ${signature(
+      inputs.map(({ type }) => type),
+      value.type,
+    )}`,
 };
 
 /** A scalar in every place of an array of `dims`. */

@@ -25,7 +25,10 @@ export function statedShardings({ graph, origins }: Propagated): Map<ValueId, St
     const sharding = must<Sharding>(value.sharding, "sharding");
     // A dim keeps the atoms up to the last that a rule put there: lists begin at the major end.
     const dims = sharding.dims.map((atoms) => (isClosed ? atoms : atoms.slice(0, atoms.findLastIndex((atom) => told.has(atom)) + 1)));
-    stated.set(value.id, { sharding: { ...sharding, dims }, notes: dims.map((atoms) => ({ open: !isClosed, ...priorityOf(value, atoms, own) })) });
+    stated.set(value.id, {
+      sharding: { ...sharding, dims },
+      notes: dims.map((atoms) => ({ open: !isClosed, ...priorityOf(value, atoms, own) })),
+    });
   }
   return stated;
 }

@@ -4,6 +4,13 @@ import { literal, mlirType, quoted } from "./mlir.js";
 
 export type Numerics = "f32" | "mxu";
 
+export interface WriterOptions {
+  /** How a matrix unit multiplies f32: `f32` exactly (the default), `mxu` in bf16; on a CPU XLA multiplies exactly in either case. */
+  readonly numerics?: Numerics;
+  /** An all_reduce over several axes is written as one for each: groups are smaller, and what is sent is more. */
+  readonly axisWise?: boolean;
+}
+
 /**
  * Collects the operations of one block. What several of them need (scalars, the chip's position along axes, replica groups) is
  * written once, where it is first asked for.
@@ -18,13 +25,12 @@ export class Writer {
 
   /**
    * @param perChip types are one chip's, and ops ask where the chip stands
-   * @param numerics how a matrix unit multiplies f32: `f32` exactly, `mxu` in bf16 (on a CPU XLA multiplies exactly in either case)
    * @param indent of every line
    */
   constructor(
     readonly mesh: Mesh,
     readonly perChip: boolean,
-    readonly numerics: Numerics,
+    readonly options: WriterOptions,
     private readonly indent: string,
   ) {}
 
@@ -124,9 +130,17 @@ export class Writer {
   #coordinate(stride: number, size: number): string {
     const id = this.#once("partition id", () => "stablehlo.partition_id : tensor<ui32>");
     const chip = this.#once("chip", () => `stablehlo.convert ${id} : (tensor<ui32>) -> tensor<i32>`);
-    const major = stride === 1 ? chip : this.#once(`chip / ${stride}`, () => `stablehlo.divide ${chip}, ${this.scalar(stride, "i32")} : tensor<i32>`);
-    const isMajormost = stride * size === atomsSize(this.mesh, this.mesh.atoms.map(({ id: atom }) => atom));
-    return isMajormost ? major : this.#once(`chip / ${stride} mod ${size}`, () => `stablehlo.remainder ${major}, ${this.scalar(size, "i32")} : tensor<i32>`);
+    const major =
+      stride === 1 ? chip : this.#once(`chip / ${stride}`, () => `stablehlo.divide ${chip}, ${this.scalar(stride, "i32")} : tensor<i32>`);
+    const isMajormost =
+      stride * size ===
+      atomsSize(
+        this.mesh,
+        this.mesh.atoms.map(({ id: atom }) => atom),
+      );
+    return isMajormost
+      ? major
+      : this.#once(`chip / ${stride} mod ${size}`, () => `stablehlo.remainder ${major}, ${this.scalar(size, "i32")} : tensor<i32>`);
   }
 
   #once(key: string, text: () => string): string {

@@ -65,7 +65,10 @@ export interface Comparison {
   /** Where the judge tells shardings. */
   readonly shardings?: { readonly compared: number; readonly differences: readonly ShardingDifference[] };
   /** Bytes of one chip, where the judge tells them: what it holds throughout, and the most that comes on top. */
-  readonly memory?: { readonly ours: { readonly arguments: number; readonly peak: number }; readonly theirs: { readonly arguments: number; readonly peak: number } };
+  readonly memory?: {
+    readonly ours: { readonly arguments: number; readonly peak: number };
+    readonly theirs: { readonly arguments: number; readonly peak: number };
+  };
 }
 
 /**
@@ -103,7 +106,10 @@ function compareTraffic(program: Program, verdict: Verdict): ComparedTraffic[] {
   return [...rows.values()].sort((a, b) => Math.max(b.ours.bytes, b.theirs.bytes) - Math.max(a.ours.bytes, a.theirs.bytes));
 }
 
-function compareShardings({ mesh, propagated }: Program, shardings: NonNullable<Verdict["shardings"]>): NonNullable<Comparison["shardings"]> {
+function compareShardings(
+  { mesh, propagated }: Program,
+  shardings: NonNullable<Verdict["shardings"]>,
+): NonNullable<Comparison["shardings"]> {
   const differences: ShardingDifference[] = [];
   let compared = 0;
   for (const value of propagated.graph.values) {
@@ -113,7 +119,8 @@ function compareShardings({ mesh, propagated }: Program, shardings: NonNullable<
     compared++;
     const ours = must<Sharding>(value.sharding, "sharding").dims.map((atoms) => printAtoms(mesh, atoms));
     const [a, b] = [dimsText(ours), dimsText(theirs)];
-    if (a !== b) differences.push({ id: value.id, name: value.name, op: value.op, ours: a, theirs: b, reason: reasonOf(mesh, propagated, value) });
+    if (a !== b)
+      differences.push({ id: value.id, name: value.name, op: value.op, ours: a, theirs: b, reason: reasonOf(mesh, propagated, value) });
   }
   return { compared, differences };
 }

@@ -1,13 +1,13 @@
-import { copyFile, mkdir } from "node:fs/promises";
+import { copyFile, mkdir, readdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Program } from "@lapidary/compiler";
 import { parametersOf } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { LapidaryError, must } from "@lapidary/std";
 import type { ArrayData } from "../array-data.js";
 import { writeFileAtomic } from "../atomic-file.js";
 import { writeSafetensors } from "../safetensors.js";
-import { chipModule, type ModuleOptions, statedShardings, wholeModule } from "../stablehlo/index.js";
+import { chipModule, statedShardings, type WriterOptions, wholeModule } from "../stablehlo/index.js";
 import { drawNormal, type XlaRecipe } from "./initial-state.js";
 import { jobSet, type LaunchTarget, slurmScript } from "./launch-files.js";
 import { type InitialState, type ManifestData, type ManifestFields, makeManifest, textFiles, type XlaManifest } from "./manifest.js";
@@ -57,7 +57,24 @@ export interface WrittenExport {
 }
 
 const assets = fileURLToPath(new URL("../../assets/xla/", import.meta.url));
-const runner = ["run.py", ...["__init__", "failures", "manifest", "layout", "engine", "safetensors_file", "numbers", "state", "data", "checkpoint", "training"].map((name) => `lapidary_xla/${name}.py`)];
+const runner = [
+  "run.py",
+  ...[
+    "__init__",
+    "failures",
+    "manifest",
+    "layout",
+    "engine",
+    "safetensors_file",
+    "numbers",
+    "state",
+    "data",
+    "checkpoint",
+    "groups",
+    "sockets",
+    "training",
+  ].map((name) => `lapidary_xla/${name}.py`),
+];
 const files = { manifest: "manifest.json", state: "state.safetensors", tokens: "tokens.bin", batches: "batches.safetensors" } as const;
 
 /**
@@ -72,14 +89,14 @@ const files = { manifest: "manifest.json", state: "state.safetensors", tokens: "
  *
  * @throws LapidaryError LAP_EXPORT_OP for an op that StableHLO lacks
  */
-export async function writeXlaExport(directory: string, job: XlaExport, options: ModuleOptions = {}): Promise<WrittenExport> {
+export async function writeXlaExport(directory: string, job: XlaExport, options: WriterOptions = {}): Promise<WrittenExport> {
   const { program } = job;
   const modules = { numerics: job.numerics, ...options };
   // Printed before anything is written: an op that has no text leaves no directory behind.
   const whole = wholeModule(program.global, statedShardings(program.propagated), modules);
   const chip = chipModule(program.chip, program.global, modules);
 
-  await mkdir(join(directory, "lapidary_xla"), { recursive: true });
+  await prepareDirectory(directory);
   const written: string[] = [];
   const write = async (name: string, text: string): Promise<void> => {
     await writeFileAtomic(join(directory, name), [Buffer.from(text, "utf8")]);
@@ -97,13 +114,42 @@ export async function writeXlaExport(directory: string, job: XlaExport, options:
   await write("jobset.yaml", jobSet(job.launch));
   await write("job.sbatch", slurmScript(job.launch));
   await write("requirements.txt", `jax==${jaxVersion}\njaxlib==${jaxVersion}\norbax-checkpoint==${orbaxVersion}\n`);
-  const fields: ManifestFields = { ...job, jax: jaxVersion, data, extraFiles: [...job.modelFiles.keys()].map((name) => `model/${name}`), initial };
+  const fields: ManifestFields = {
+    ...job,
+    jax: jaxVersion,
+    data,
+    extraFiles: [...job.modelFiles.keys()].map((name) => `model/${name}`),
+    initial,
+  };
   const manifest = makeManifest(program, fields);
   await write(files.manifest, `${JSON.stringify(manifest, null, 1)}\n`);
   return { manifest, textBytes: whole.length + chip.length, files: written };
 }
 
-async function writeStates(directory: string, { program, states, drawn }: XlaExport, written: string[]): Promise<Map<string, InitialState>> {
+/** A new directory, or one that an earlier export wrote: that stops being one until the new manifest stands. */
+async function prepareDirectory(directory: string): Promise<void> {
+  await mkdir(join(directory, "lapidary_xla"), { recursive: true }).catch((cause: unknown) => {
+    throw outputError(directory, `it cannot be made (${cause instanceof Error ? cause.message : String(cause)})`);
+  });
+  const found = (await readdir(directory)).filter((name) => name !== "lapidary_xla");
+  if (found.length > 0 && !found.includes(files.manifest)) throw outputError(directory, "it holds other files, and no export");
+  for (const name of Object.values(files)) await rm(join(directory, name), { force: true });
+}
+
+const outputError = (place: string, message: string): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_EXPORT_OUTPUT",
+    message: `the directory cannot be written: ${message}`,
+    place,
+    remedy: "name a new directory, or an earlier export",
+    exit: 2,
+  });
+
+async function writeStates(
+  directory: string,
+  { program, states, drawn }: XlaExport,
+  written: string[],
+): Promise<Map<string, InitialState>> {
   const types = new Map(parametersOf(program.global).map(({ attrs, type }) => [attrs.name, type]));
   const initial = new Map<string, InitialState>();
   const arrays = new Map<string, ArrayData>();

@@ -44,7 +44,9 @@ export function jobSet({ name, slices, topology, chipsPerSlice, jaxVersion, orba
   const chipsPerHost = chipsPerSlice <= 8 ? chipsPerSlice : 4;
   const hosts = chipsPerSlice / chipsPerHost;
   const extent = v5eTopology(topology);
-  const warning = v5eTopologies.has(extent) ? "" : `# v5e has no slice of ${extent}: export the job with one of ${[...v5eTopologies].join(", ")}.\n`;
+  const warning = v5eTopologies.has(extent)
+    ? ""
+    : `# v5e has no slice of ${extent}: export the job with one of ${[...v5eTopologies].join(", ")}.\n`;
   return `# ${slices} ${slices === 1 ? "slice" : "slices"} of ${extent} TPU v5e chips, ${hosts} ${hosts === 1 ? "host" : "hosts"} each. JobSet must be installed (https://jobset.sigs.k8s.io).
 # Put this directory on a volume that all pods can write, name its claim below, then: kubectl apply -f jobset.yaml
 ${warning}apiVersion: jobset.x-k8s.io/v1alpha2

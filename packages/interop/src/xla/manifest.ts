@@ -79,7 +79,10 @@ export interface ManifestFields {
 
 export const textFiles = { whole: "whole.mlir", chip: "chip.mlir" } as const;
 
-export function makeManifest({ mesh, global, chip, memory }: Pick<Program, "mesh" | "global" | "chip" | "memory">, fields: ManifestFields): XlaManifest {
+export function makeManifest(
+  { mesh, global, chip, memory }: Pick<Program, "mesh" | "global" | "chip" | "memory">,
+  fields: ManifestFields,
+): XlaManifest {
   const states = new Set(global.outputs.map(({ name }) => name));
   const args = parametersOf(chip).map(({ attrs: { name }, sharding, role }): ManifestArray => {
     const isState = states.has(name);
@@ -111,7 +114,13 @@ export function makeManifest({ mesh, global, chip, memory }: Pick<Program, "mesh
   };
 }
 
-const manifestArray = (mesh: Mesh, name: string, { dims, dtype }: TensorType, sharding: Sharding, role: ManifestArray["role"]): ManifestArray => ({
+const manifestArray = (
+  mesh: Mesh,
+  name: string,
+  { dims, dtype }: TensorType,
+  sharding: Sharding,
+  role: ManifestArray["role"],
+): ManifestArray => ({
   name,
   dims,
   dtype,

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
+from .engine import barrier
 from .failures import NOT_FOUND, USAGE, Failure, missing_file, say
 from .layout import Layout
 from .manifest import Array, Manifest
@@ -52,10 +52,10 @@ def save(manifest: Manifest, directory: Path, step: int, states: States, form: s
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
     if form == "orbax":
-        _meet("orbax")
+        _meet(f"orbax {step}")
         _orbax().save((draft / ORBAX).absolute(), states)
     else:
-        _save_safetensors(draft, states, leads)
+        _save_safetensors(draft, step, states, leads)
     if leads:
         for name in manifest.extra_files:
             shutil.copy(manifest.path(name, "a file of the model"), draft / Path(name).name)
@@ -69,12 +69,12 @@ def save(manifest: Manifest, directory: Path, step: int, states: States, form: s
     _meet(f"checkpoint {step}")
 
 
-def _save_safetensors(draft: Path, states: States, leads: bool) -> None:
+def _save_safetensors(draft: Path, step: int, states: States, leads: bool) -> None:
     named = {name: array for name, array in states.items() if name != STEP}
     if leads:
         for file, metadata in ((WEIGHTS, {"format": "pt"}), (MOMENTS, {})):
             create(draft / file, {_place_of(name)[1]: (array.shape, array.dtype.name) for name, array in named.items() if _place_of(name)[0] == file}, metadata)
-    _meet("files")
+    _meet(f"files {step}")
     files = {file: SafetensorsFile(draft / file, writable=True) for file in (WEIGHTS, MOMENTS)}
     for name, array in named.items():
         file, tensor = _place_of(name)
@@ -84,7 +84,7 @@ def _save_safetensors(draft: Path, states: States, leads: bool) -> None:
                 view[shard.index] = np.asarray(shard.data)
     for file in files.values():
         file.flush()
-    _meet("shards")
+    _meet(f"shards {step}")
 
 
 def checkpoints(directory: Path) -> list[Path]:
@@ -143,6 +143,6 @@ def _orbax():
 
 
 def _meet(name: str) -> None:
-    """No process goes on before all are here."""
+    """No process goes on before all are here; a name serves once."""
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(f"lapidary {name}")
+        barrier(f"lapidary {name}")

@@ -1,6 +1,7 @@
 """
 XLA, driven by text instead of by tracing. All that Lapidary uses of jaxlib's own, unstable interface stands in this file; the version is
-pinned for its sake (`Client.compile_and_load`, `LoadedExecutable`, `CompileOptions`, and `disassemble_into_single_device_arrays`).
+pinned for its sake (`Client.compile_and_load`, `LoadedExecutable`, `CompileOptions`, and `disassemble_into_single_device_arrays`; the
+barrier of JAX's coordination service).
 """
 
 from __future__ import annotations
@@ -92,6 +93,13 @@ def jax_sharding(proto: Any) -> Any:
     from jaxlib import xla_client
 
     return xla_client.HloSharding.from_proto(proto)
+
+
+def barrier(name: str, timeout_s: int = 3600) -> None:
+    """All processes meet, through the coordination service: without a collective over all devices."""
+    from jax._src import distributed
+
+    distributed.global_state.client.wait_at_barrier(name, timeout_s * 1000)
 
 
 def compile_text(text: str, devices: Sequence[jax.Device], overrides: Mapping[str, Any] | None = None) -> Executable:

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from . import checkpoint
+from . import checkpoint, sockets
 from .data import batch_arrays, open_batches
 from .engine import compile_text, verify_text
 from .failures import USAGE, Failure, say
@@ -54,6 +54,8 @@ def train(manifest: Manifest, options: Namespace) -> None:
     began = time.monotonic()
     executable = compile_text(text, devices)
     say(f"{options.text} program compiled for {len(devices)} {devices[0].platform} devices in {time.monotonic() - began:.1f} s")
+    if jax.process_count() > 1 and devices[0].platform == "cpu":
+        sockets.prepare(executable.hlo(), devices)
     if options.memory:
         print(json.dumps(executable.memory()), flush=True)
 

@@ -1,0 +1,89 @@
+import { compile, type LogicalAxisRules, type Program } from "@lapidary/compiler";
+import {
+  type ArrayData,
+  f32Array,
+  gemmaConfigToHf,
+  i32Array,
+  jaxVersion,
+  orbaxVersion,
+  writeXlaExport,
+  type XlaState,
+} from "@lapidary/interop";
+import { gemma } from "@lapidary/models";
+import { must } from "@lapidary/std";
+import { meshSize, parseMesh } from "@lapidary/topology";
+import { type ParityBundle, paramName, readParityBundle, trainState, trainStep } from "@lapidary/training";
+import { golden } from "./golden.js";
+
+/** A golden run of PyTorch, laid over a mesh. */
+export interface GoldenCase {
+  readonly bundle: string;
+  readonly mesh: string;
+  readonly rules: LogicalAxisRules;
+}
+
+const tensor = { batch: "data", heads: "model", kv_heads: "model", mlp: "model", vocab: "model" };
+
+/** The ways of sharding that the export is held by, on 8 and on 256 devices; ZeRO-3 over `data` in all of them. */
+export const goldenCases = {
+  "data=2,model=4 ZeRO-3": { bundle: "mha", mesh: "data=2,model=4", rules: tensor },
+  "data=2 ZeRO-3": { bundle: "mqa", mesh: "data=2", rules: { batch: "data" } },
+  "tensor + sequence on 8": { bundle: "mha", mesh: "data=2,model=4", rules: { ...tensor, activation_seq: "model" } },
+  "two pods of 1x4": { bundle: "mha", mesh: "pod=2,data=1,model=4", rules: { ...tensor, batch: ["pod", "data"] } },
+  "data=16,model=16 ZeRO-3": { bundle: "pod16x16", mesh: "data=16,model=16", rules: tensor },
+  "data=256 ZeRO-3": { bundle: "data256", mesh: "data=256", rules: { batch: "data" } },
+  "tensor + sequence": { bundle: "pod16x16", mesh: "data=16,model=16", rules: { ...tensor, activation_seq: "model" } },
+  "two pods of 8x16": { bundle: "pod16x16", mesh: "pod=2,data=8,model=16", rules: { ...tensor, batch: ["pod", "data"] } },
+} as const satisfies Record<string, GoldenCase>;
+
+export async function compileGolden({ bundle: name, mesh, rules }: GoldenCase): Promise<{ bundle: ParityBundle; program: Program }> {
+  const bundle = await readParityBundle(golden(name));
+  const { config, update, batch, seq } = bundle;
+  const graph = trainStep(gemma(config), update, { batch, seq });
+  return { bundle, program: compile(graph, { mesh: parseMesh(mesh), rules, zero: { stage: 3, axes: ["data"] } }) };
+}
+
+/** Writes the export of a golden run. @returns PyTorch's losses */
+export async function exportGolden(directory: string, golden: GoldenCase): Promise<readonly number[]> {
+  const { bundle, program } = await compileGolden(golden);
+  const { config, update, batches, weights, expected } = bundle;
+  const states = trainState(gemma(config), update.optimizer).map(({ name }): [string, XlaState] => {
+    const array = weights.get(name.slice(paramName("").length));
+    return [name, name.startsWith(paramName("")) ? { kind: "array", array: must(array, name) } : { kind: "zeros" }];
+  });
+  await writeXlaExport(directory, {
+    program,
+    name: golden.bundle,
+    numerics: "f32",
+    dcnAxes: [],
+    steps: batches.length,
+    states: new Map(states),
+    drawn: "files",
+    data: {
+      kind: "batches",
+      steps: batches.length,
+      arrays: new Map(
+        (["tokens", "targets", "mask"] as const).map((name) => [name, stacked(batches.map((batch) => must(batch.get(name), name)))]),
+      ),
+    },
+    model: gemmaConfigToHf(config),
+    modelFiles: new Map(),
+    launch: {
+      name: golden.bundle,
+      slices: 1,
+      topology: "16x16",
+      chipsPerSlice: meshSize(program.mesh),
+      jaxVersion,
+      orbaxVersion,
+      checkpointEvery: 100,
+    },
+  });
+  return expected.losses;
+}
+
+/** Arrays of one shape as one array, the number of the array before its dims. */
+function stacked(arrays: readonly ArrayData[]): ArrayData {
+  const first = must(arrays[0], "array");
+  const data = arrays.flatMap((array) => [...array.data]);
+  return (first.dtype === "i32" ? i32Array : f32Array)([arrays.length, ...first.dims], data);
+}
