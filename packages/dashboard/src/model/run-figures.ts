@@ -15,7 +15,7 @@ export function runFigures(data: RunData, program: ProgramView | undefined, now:
   const { job } = data;
   const zero = (job.job as { zero?: unknown } | null)?.zero;
   const sample = (data.report as { sample?: { prompt?: unknown; text?: unknown } } | undefined)?.sample;
-  const good = goodput(data, now);
+  const good = job.goodput?.ratio ?? goodput(data, now);
   return {
     ...(typeof zero === "number" ? { zero } : {}),
     ...(program === undefined ? {} : { sent: program.link_bytes.dcn + program.link_bytes.dims.reduce((a, b) => a + b, 0) }),
