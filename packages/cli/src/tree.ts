@@ -95,6 +95,7 @@ export const commandTree: CommandSpec = {
         { flags: "-o, --output <dir>", description: "the directory to write", completes: "directory", mandatory: true },
         { flags: "--state <form>", description: "drawn params as numbers or as a recipe (default: numbers up to 256 MiB)", choices: ["files", "recipe"] },
         { flags: "--without-data", description: "leave the tokens out" },
+        { flags: "--axis-wise", description: "write an all_reduce over several axes as one for each: for several processes of many CPU devices" },
       ],
       examples: [
         "lapidary export configs/jobs/nano16.yaml -o out/nano16 && python3 out/nano16/run.py --text chip --steps 5",
@@ -107,6 +108,7 @@ export const commandTree: CommandSpec = {
           output: given.required("output"),
           state: given.text("state"),
           withoutData: given.flag("withoutData"),
+          axisWise: given.flag("axisWise"),
         }),
     },
     {
