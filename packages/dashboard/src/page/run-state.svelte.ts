@@ -35,6 +35,13 @@ export class RunState {
     this.#stop();
   }
 
+  /** The run had ended, and is taken up again. */
+  revive(): void {
+    if (this.data?.job.finished_at === undefined || this.#closed) return;
+    this.data = undefined;
+    void this.#load();
+  }
+
   /** Where its chips are; before it is placed, where they would be in an empty pod. */
   get slice(): SliceRect | undefined {
     const job = this.data?.job;
