@@ -107,6 +107,28 @@ export type SlicePlace = z.infer<typeof sliceSchema>;
 export const activitySchema = z.object({ what: z.string(), done: z.number().optional(), total: z.number().optional() });
 export type Activity = z.infer<typeof activitySchema>;
 
+/** Where the time of a run went since it was last started. */
+export const goodputSchema = z.object({
+  /** Time spent on steps that were committed, over all time. */
+  ratio: z.number(),
+  committed_ms: z.number(),
+  wall_ms: z.number(),
+  /** Data, compilation and placing; failures until training goes on; steps that repeat committed ones; evaluations; waiting for checkpoints; steps that failed. */
+  lost_ms: z.object({
+    setup: z.number(),
+    recover: z.number(),
+    replay: z.number(),
+    evaluate: z.number(),
+    checkpoint: z.number(),
+    failed: z.number(),
+  }),
+  /** Attempts that failed and were followed by another. */
+  failures: count,
+  /** The longest time from a failure to the next step that was new. */
+  worst_recovery_ms: z.number(),
+});
+export type GoodputReport = z.infer<typeof goodputSchema>;
+
 export const jobSummarySchema = z.object({
   id: nameSchema,
   state: jobStateSchema,
@@ -130,6 +152,9 @@ export const jobSummarySchema = z.object({
   unigram_loss: z.number().optional(),
   slice: sliceSchema.optional(),
   error: errorSchema.optional(),
+  /** How often it was resumed after it had ended. */
+  resumed: count.optional(),
+  goodput: goodputSchema.optional(),
 });
 export type JobSummary = z.infer<typeof jobSummarySchema>;
 
@@ -222,6 +247,10 @@ export const stateEventSchema = z.object({
   activity: activitySchema.optional(),
   slice: sliceSchema.optional(),
   workers: z.array(z.object({ worker: count, pid: count })).optional(),
+  /** Training goes on behind this step; rows of later steps come once more, as another layout computes them. */
+  from_step: count.optional(),
+  /** The run had ended and is taken up again. */
+  resumed: count.optional(),
 });
 export type StateEvent = z.infer<typeof stateEventSchema>;
 

@@ -9,13 +9,13 @@ export function alreadyUp(home: string, why: string): LapidaryError {
   });
 }
 
-/** Why a run that was under way when its coordinator ended did not go on. */
-export function coordinatorStopped(id: string, how: "stopped" | "died"): LapidaryError {
+/** Why a run that was under way when its coordinator was asked to end did not go on. */
+export function coordinatorStopped(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_COORDINATOR_STOPPED",
-    message: how === "stopped" ? "coordinator stopped" : "the coordinator ended without a word while the job ran",
+    message: "coordinator stopped",
     place: id,
-    remedy: "launch it again; `train.init` can begin from its last checkpoint",
-    exit: how === "stopped" ? ExitCode.cancelled : ExitCode.jobFailed,
+    remedy: `\`lapidary jobs resume ${id}\` goes on behind its last checkpoint`,
+    exit: ExitCode.cancelled,
   });
 }

@@ -2,7 +2,18 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Job, JobQueue, type Store } from "@lapidary/control";
-import { assert, type Clock, ExitCode, type JsonValue, LapidaryError, must, socketPathFor, systemClock } from "@lapidary/std";
+import {
+  assert,
+  type Clock,
+  ExitCode,
+  type Failpoints,
+  type JsonValue,
+  LapidaryError,
+  must,
+  noFailpoints,
+  socketPathFor,
+  systemClock,
+} from "@lapidary/std";
 import type { ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
 import type { Cancelled, CheckpointEntry, JobDetail, SlicePlace, Status, Submitted, submitRequestSchema } from "./api.js";
@@ -13,6 +24,7 @@ import { listCheckpoints } from "./execution/checkpoints.js";
 import { execute } from "./execution/execute.js";
 import { lockHome } from "./home-lock.js";
 import { PageFiles } from "./http/page-files.js";
+import { onUsualPort } from "./http/usual-port.js";
 import { type HttpServer, type Service, serveHttp } from "./http/server.js";
 import { acceptJob, describeJob, jobOfRun, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
@@ -34,6 +46,10 @@ export interface CoordinatorOptions {
   readonly redis: RedisChoice;
   /** Worker processes that a job for a whole pod gets. */
   readonly workers: number;
+  /** Worker processes that stand ready beside those at work, to take the place of one that dies. Default 1. */
+  readonly spares?: number;
+  /** Where a test makes this process fail. */
+  readonly failpoints?: Failpoints;
   /** What worker processes inherit. */
   readonly environment: NodeJS.ProcessEnv;
   readonly version?: string;
@@ -125,7 +141,7 @@ export class Coordinator {
   }
 
   async #start(): Promise<void> {
-    const { home, root, port, redis, workers, environment } = this.#options;
+    const { home, root, port, redis, workers, environment, spares = 1 } = this.#options;
     const trouble = (error: Error): void => this.#log.warn(error.message, errorFields(error));
     mkdirSync(home, { recursive: true, mode: 0o700 });
     this.#onStop("home", lockHome(home));
@@ -147,25 +163,30 @@ export class Coordinator {
     const runs = await RunStore.open(join(home, "runs"), this.#clock);
     this.#runs = runs;
     this.#onStop("runs", () => runs.close());
-    for (const run of runs.all())
-      if (run.summary.finished_at === undefined && run.state !== "queued")
-        run.finish("failed", coordinatorStopped(run.id, "died").toJSON());
+    // What ran when the last coordinator died waits for its chips again, and goes on behind its last durable step.
+    for (const run of runs.all()) {
+      if (run.summary.finished_at !== undefined || run.state === "queued") continue;
+      run.enter("queued");
+      run.log("coordinator", "the coordinator ended without a word while the job ran; its successor takes it up");
+    }
     const feed = new EventFeed(store, trouble);
     this.#feed = feed;
     this.#onStop("feed", () => feed.close());
 
-    const http = await serveHttp({
-      port,
-      token: this.#token,
-      service: this.#service(runs),
-      page: new PageFiles(join(root, "packages/dashboard/page/dist")),
-      root,
-      onBug: (error) => this.#log.error("a bug", errorFields(error)),
-    });
+    const http = await onUsualPort(home, port, (chosen) =>
+      serveHttp({
+        port: chosen,
+        token: this.#token,
+        service: this.#service(runs),
+        page: new PageFiles(join(root, "packages/dashboard/page/dist")),
+        root,
+        onBug: (error) => this.#log.error("a bug", errorFields(error)),
+      }),
+    );
     this.#http = http;
     this.#onStop("http", () => http.close());
 
-    const workforce = await Workforce.start({ workers, environment, log: this.#log, directory: socketDirectory(home) });
+    const workforce = await Workforce.start({ workers, spares, environment, log: this.#log, directory: socketDirectory(home) });
     this.#workforce = workforce;
     this.#onStop("workers", () => workforce.close());
 
@@ -231,6 +252,7 @@ export class Coordinator {
     const own = new AbortController();
     this.#running.set(run.id, own);
     const unlisten = run.listen((event) => this.#feed?.tell(run.id, event));
+    const { abort, halt, clear } = endings(own.signal, signal, () => run.state === "running");
     const either = AbortSignal.any([signal, own.signal]);
     this.#log.info("job starts", { job: run.id, slice });
     try {
@@ -243,7 +265,9 @@ export class Coordinator {
         cacheDir: join(home, "cache"),
         startGang: (options) => workforce.startGang(run, options),
         clock: this.#clock,
-        signal: either,
+        signal: abort,
+        halt,
+        failpoints: this.#options.failpoints ?? noFailpoints,
       });
       run.writeReport(report);
       this.#finish(run, "done");
@@ -252,9 +276,10 @@ export class Coordinator {
       const failure = asJobError(run, error);
       if (!either.aborted) this.#finish(run, "failed", failure);
       else if (isCancel(either.reason)) this.#finish(run, "cancelled");
-      else this.#finish(run, "cancelled", coordinatorStopped(run.id, "stopped"));
+      else this.#finish(run, "cancelled", coordinatorStopped(run.id));
       throw failure;
     } finally {
+      clear();
       unlisten();
       workforce.forget(run.id);
       this.#pods.free(run.id);
@@ -272,8 +297,8 @@ export class Coordinator {
   }
 
   async #enqueue(queue: JobQueue, run: Run): Promise<void> {
-    const { queue_id: id, priority } = run.identity;
-    await queue.submit({ id, name: id, priority, payload: { run: run.id } });
+    const { queueId: id } = run;
+    await queue.submit({ id, name: id, priority: run.identity.priority, payload: { run: run.id } });
   }
 
   // ---- what the API asks ----
@@ -322,7 +347,7 @@ export class Coordinator {
   /** Whether a run that waited waits no more. */
   async #leaveQueue(run: Run): Promise<boolean> {
     try {
-      return (await must(this.#queue, "queue").cancel(run.identity.queue_id)).state === "cancelled";
+      return (await must(this.#queue, "queue").cancel(run.queueId)).state === "cancelled";
     } catch (error) {
       // A queue that has forgotten the job will not start it either.
       if (error instanceof LapidaryError && error.code === "LAP_JOB_UNKNOWN") return true;
@@ -355,6 +380,28 @@ export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinat
 
 /** A run that has its chips; without a job it is one that ended before. */
 type Placed = { readonly run: Run } | { readonly run: Run; readonly job: ResolvedJob; readonly slice: SlicePlace };
+
+/** So long a job may take to finish its steps under way and to write a checkpoint when the coordinator is asked to end. */
+const haltPatience_ms = 8000;
+
+/**
+ * How a run is told to end: `cancel` at once; `stop`, as the coordinator ends, behind the steps under way and with a checkpoint if it trains, and at once when
+ * that takes too long.
+ */
+function endings(
+  cancel: AbortSignal,
+  stop: AbortSignal,
+  trains: () => boolean,
+): { readonly abort: AbortSignal; readonly halt: AbortSignal; readonly clear: () => void } {
+  const late = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const stopping = (): void => {
+    if (trains()) timer = setTimeout(() => late.abort(stop.reason), haltPatience_ms);
+    else late.abort(stop.reason);
+  };
+  stop.addEventListener("abort", stopping, { once: true });
+  return { abort: AbortSignal.any([cancel, late.signal]), halt: stop, clear: () => clearTimeout(timer) };
+}
 
 const cancelledCode = "LAP_JOB_CANCELLED";
 

@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { ExitCode, LapidaryError, failpointsOf } from "@lapidary/std";
 import { pino } from "pino";
 import { Coordinator } from "./coordinator.js";
 import { defaultWorkers } from "./gang/index.js";
@@ -57,6 +57,7 @@ async function main(): Promise<ExitCode> {
     workers: flags.workers === undefined ? defaultWorkers() : wholeNumber("--workers", flags.workers, 1, 256),
     redis: await chooseRedis(flags.redis, root, process.env),
     environment: process.env,
+    failpoints: failpointsOf(process.env),
     version: flags["version-name"],
     log,
   });

@@ -6,6 +6,8 @@ import type { Run } from "./runs/run.js";
 
 export interface WorkforceOptions {
   readonly workers: number;
+  /** Processes that wait to stand in for one that dies. */
+  readonly spares: number;
   readonly environment: NodeJS.ProcessEnv;
   readonly log: Log;
   /** For sockets: a directory of this coordinator's own, emptied at the start and removed at the end. */
@@ -18,15 +20,13 @@ export class Workforce {
   readonly #gangs = new Map<string, { readonly run: Run; readonly gang: Gang }>();
   readonly #directory: string;
   #pool: WorkerPool | undefined;
-  /** Fence numbers: workers end with this process, so counting within it is enough. */
-  #epoch = 0;
 
   private constructor(log: Log, directory: string) {
     this.#log = log;
     this.#directory = directory;
   }
 
-  static async start({ workers, environment, log, directory }: WorkforceOptions): Promise<Workforce> {
+  static async start({ workers, spares, environment, log, directory }: WorkforceOptions): Promise<Workforce> {
     const workforce = new Workforce(log, directory);
     // What a coordinator that was killed left there.
     rmSync(directory, { recursive: true, force: true });
@@ -34,6 +34,7 @@ export class Workforce {
       directory,
       environment,
       warm: workers,
+      spares,
       log: (worker, line) => workforce.#hear(worker, line),
       onExit: ({ name, pid, code, signal }) => log.info("a worker ended", { worker: name, pid, code, signal }),
     });
@@ -41,9 +42,9 @@ export class Workforce {
   }
 
   /** Takes workers for a run; closing the gang gives them back. */
-  async startGang(run: Run, options: Omit<GangOptions, "runId" | "epoch">): Promise<Gang> {
+  async startGang(run: Run, options: Omit<GangOptions, "runId">): Promise<Gang> {
     if (this.#pool === undefined) throw new Error("invariant broken: the pool is there");
-    const gang = await Gang.start(this.#pool, { ...options, runId: run.id, epoch: ++this.#epoch });
+    const gang = await Gang.start(this.#pool, { ...options, runId: run.id });
     this.#gangs.set(run.id, { run, gang });
     return gang;
   }

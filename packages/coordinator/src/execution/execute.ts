@@ -1,23 +1,28 @@
 import { join } from "node:path";
 import { corpusSpec, type Dataset, prepareDataset } from "@lapidary/data";
-import { type Clock, type LapidaryError, must } from "@lapidary/std";
-import { printTorus } from "@lapidary/topology";
+import { type Clock, type Failpoints, type LapidaryError, must } from "@lapidary/std";
+import { printMesh, printTorus } from "@lapidary/topology";
 import { meshOf, type ResolvedJob } from "@lapidary/training";
 import type { Report, SlicePlace } from "../api.js";
+import { nodeDisk } from "../checkpoints/disk.js";
+import { RunFence } from "../checkpoints/run-fence.js";
 import type { Gang, GangOptions } from "../gang/index.js";
 import { programRequest, type ProgramSet } from "../programs/build.js";
 import { programsFor } from "../programs/programs.js";
+import { readMetrics } from "../runs/journal.js";
 import { type Run, runFiles } from "../runs/run.js";
 import { viewMachine } from "../views/machine.js";
 import { writeProgramView } from "../views/program-file.js";
 import { WorkerStepLog, workerStepOf } from "../views/worker-steps.js";
 import { both, orAbort } from "./abort.js";
-import { loadWeights, writeCheckpoint } from "./checkpoints.js";
+import { loadWeights } from "./checkpoints.js";
 import { generateSample } from "./generate-sample.js";
+import { Goodput } from "./goodput.js";
 import { RunPrograms } from "./run-programs.js";
+import { copyState, loadState } from "./save-state.js";
 import { sparingly } from "./sparingly.js";
 import { Stopwatch } from "./stopwatch.js";
-import { trainingLoop } from "./training-loop.js";
+import { type TrainNews, type TrainingAttempt, trainThroughFaults } from "./train-through-faults.js";
 
 export interface ExecutionOptions {
   readonly run: Run;
@@ -29,17 +34,20 @@ export interface ExecutionOptions {
   readonly root: string;
   /** Where datasets and programs are kept between runs. */
   readonly cacheDir: string;
-  readonly startGang: (options: Omit<GangOptions, "runId" | "epoch">) => Promise<Gang>;
+  readonly startGang: (options: Omit<GangOptions, "runId">) => Promise<Gang>;
   readonly clock: Clock;
   /** Ends the run at whatever stage it is. */
   readonly signal: AbortSignal;
+  /** Ends training behind the steps under way, with a checkpoint. */
+  readonly halt: AbortSignal;
+  readonly failpoints: Failpoints;
 }
 
 /**
  * A job from its file to its report:
  *
- *     corpus ──► dataset ─┐
- *     job ──► programs ───┴──► gang ──► first state ──► steps … evaluation, checkpoint … ──► sample ──► report
+ *     corpus ──► dataset ─┐             ┌────────────────────── a failure ──────────────────────┐
+ *     job ──► programs ───┴──► gang ◄───┘ ──► first or last state ──► steps … evaluation, checkpoint … ──► sample ──► report
  *
  * What it tells on the way goes into the run's files. It keeps no tensor but those it writes into a checkpoint. When it settles, whether
  * by success, failure or the signal, the workers are free again.
@@ -56,16 +64,7 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
     (either) => watch.time("compile", () => compile(options, either)),
   );
   try {
-    run.enter("placing");
-    const gang = await watch.time("place", () => place(options));
-    const training = train(options, watch, dataset, programSet, gang);
-    try {
-      return await orAbort(Promise.race([training, failureOf(gang)]), signal);
-    } finally {
-      await release(gang, run);
-      // Without its gang it ends soon, however it was left.
-      await training.catch(() => undefined);
-    }
+    return await train(options, watch, dataset, programSet);
   } finally {
     dataset.close();
     run.log(
@@ -118,106 +117,174 @@ async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: A
   return set;
 }
 
-async function place({ run, job, slice, workers, startGang, signal }: ExecutionOptions): Promise<Gang> {
-  const starting = startGang({ mesh: meshOf(job), workers, numerics: job.numerics, executor: job.executor });
-  let gang: Gang;
-  try {
-    gang = await orAbort(starting, signal);
-  } catch (error) {
-    // Nobody waits for it any more: it goes as soon as it has come.
-    starting.then(
-      (late) => release(late, run),
-      () => undefined,
-    );
-    throw error;
+/** A gang, and the run's programs and state on it. */
+class Attempt implements TrainingAttempt {
+  readonly failed: Promise<LapidaryError>;
+  readonly #run: Run;
+
+  constructor(
+    run: Run,
+    readonly gang: Gang,
+    readonly programs: RunPrograms,
+    readonly state: TrainingAttempt["state"],
+    readonly layout: string,
+  ) {
+    this.failed = gang.failed;
+    this.#run = run;
   }
-  run.enter("placing", { activity: { what: "load programs" }, workers: gang.pids.map((pid, worker) => ({ worker, pid })) });
-  run.log(
-    "coordinator",
-    `slice ${printTorus(slice)} at ${slice.origin.join(",")} of pod ${slice.pod}; ${gang.size} workers: ${gang.pids.join(", ")}`,
-  );
-  return gang;
+
+  /** Gives the workers back; those that are lost need no goodbye. */
+  async close(keepCopies: boolean): Promise<void> {
+    await release(this.gang, this.#run, keepCopies);
+  }
 }
 
-async function failureOf(gang: Gang): Promise<never> {
-  throw (await gang.failed) satisfies LapidaryError;
-}
-
-/** Gives the workers back; those that are lost need no goodbye. */
-async function release(gang: Gang, run: Run): Promise<void> {
+async function release(gang: Gang, run: Run, keepCopies: boolean): Promise<void> {
   try {
-    await gang.close();
+    await gang.close({ keepCopies });
   } catch (error) {
     run.log("coordinator", `a worker did not part in good order: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
-async function train(options: ExecutionOptions, watch: Stopwatch, dataset: Dataset, set: ProgramSet, gang: Gang): Promise<Report> {
+async function openAttempt(
+  options: ExecutionOptions,
+  watch: Stopwatch,
+  dataset: Dataset,
+  set: ProgramSet,
+  epoch: number,
+  save: (programs: RunPrograms, gang: Gang) => TrainingAttempt["state"]["save"],
+): Promise<Attempt> {
+  const { run, job, slice, workers, startGang } = options;
+  const gang = await watch.time("place", () =>
+    startGang({ mesh: meshOf(job), workers, numerics: job.numerics, executor: job.executor, epoch }),
+  );
+  try {
+    run.enter(run.state === "running" ? "running" : "placing", {
+      activity: { what: "load programs" },
+      workers: gang.pids.map((pid, worker) => ({ worker, pid })),
+    });
+    run.log(
+      "coordinator",
+      `slice ${printTorus(slice)} at ${slice.origin.join(",")} of pod ${slice.pod}; ${gang.size} workers: ${gang.pids.join(", ")}`,
+    );
+    const { batch, seq, init } = job.train;
+    const workerSteps = new WorkerStepLog(run.directory);
+    const source = { directory: dataset.directory, seed: job.seed, batch, seq };
+    const programs = await watch.time("load", () =>
+      RunPrograms.load(gang, set, source, (report) => workerSteps.append(workerStepOf(report))),
+    );
+    const state: TrainingAttempt["state"] = {
+      train: (step) => programs.train(step),
+      copy: (step, committed) => programs.copy(step, committed),
+      restoreCopies: (latest) => programs.restoreCopies(latest),
+      load: (checkpoint) => watch.time("load", () => loadState(programs, checkpoint)),
+      initialize: () =>
+        watch.time("load", async () => {
+          await programs.initialize();
+          if (init !== undefined) await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
+        }),
+      save: save(programs, gang),
+    };
+    const layout = [set.programs.train_step.hash, printMesh(meshOf(job)), gang.size, job.executor, job.numerics].join("/");
+    return new Attempt(run, gang, programs, state, layout);
+  } catch (error) {
+    await release(gang, run, true);
+    throw error;
+  }
+}
+
+async function train(options: ExecutionOptions, watch: Stopwatch, dataset: Dataset, set: ProgramSet): Promise<Report> {
   const { run, job, slice, clock, signal } = options;
-  const { steps, batch, seq, eval: evaluation, init } = job.train;
+  const { steps, batch, seq, eval: evaluation } = job.train;
   const { model } = job;
   const { unigramNats } = dataset.manifest;
-  const workerSteps = new WorkerStepLog(run.directory);
-  const programs = await watch.time("load", async () => {
-    const source = { directory: dataset.directory, seed: job.seed, batch, seq };
-    const loaded = await RunPrograms.load(gang, set, source, (report) => workerSteps.append(workerStepOf(report)));
-    await loaded.initialize();
-    if (init !== undefined) await loadWeights(init, model.config, (name, array) => loaded.putWeight(name, array));
-    return loaded;
-  });
-  run.enter("running");
+  const checkpoints = join(run.directory, runFiles.checkpoints);
+  const goodput = new Goodput(clock);
+  // What an earlier coordinator told already is not told again.
+  const { rows } = await readMetrics(run.directory, 0, Number.MAX_SAFE_INTEGER);
+  const evaluated = new Set(rows.flatMap((row) => (row.kind === "eval" ? [row.step] : [])));
+  run.enter("placing");
 
   let heldout: { readonly step: number; readonly loss: number } | undefined;
-  const evaluate = (step: number, batches: number): Promise<void> =>
+  const evaluate = (programs: RunPrograms, step: number, batches: number): Promise<void> =>
     watch.time("evaluate", async () => {
       const wanted = Math.min(batches, dataset.heldoutBatches(batch, seq));
       const { loss, tokens } = await orAbort(programs.evaluate(wanted), signal);
       heldout = { step, loss };
+      if (evaluated.has(step)) return;
+      evaluated.add(step);
       run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens });
     });
-  let checkpoint = "";
-  const save = (step: number): Promise<void> =>
-    watch.time("checkpoint", async () => {
-      const known = heldout?.step === step ? { heldout_loss: heldout.loss } : {};
-      checkpoint = await writeCheckpoint({
-        directory: join(run.directory, runFiles.checkpoints),
-        programs,
-        config: model.config,
-        tokenizer: dataset.tokenizer,
-        state: { run: run.id, step, time: clock.now(), ...known },
-        keep: job.checkpoint.keep,
-      });
-      run.log("coordinator", `checkpoint of step ${step}: ${checkpoint}`);
-    });
 
-  const due = (step: number, every: number | undefined): boolean => step === steps || (every !== undefined && step % every === 0);
-  const trained = await trainingLoop({
-    programs,
+  const save =
+    (programs: RunPrograms, gang: Gang): TrainingAttempt["state"]["save"] =>
+    (step, ledger) =>
+      watch.time("checkpoint", () =>
+        copyState(programs, {
+          config: model.config,
+          tokenizer: dataset.tokenizer,
+          about: {
+            run: run.id,
+            step,
+            time: clock.now(),
+            mesh: printMesh(meshOf(job)),
+            zero: job.zero,
+            workers: gang.size,
+            program: set.programs.train_step.hash,
+            ledger,
+            ...(heldout?.step === step ? { heldout_loss: heldout.loss } : {}),
+          },
+        }),
+      );
+
+  let lastDurable_ms = clock.monotonic();
+  let sample = { prompt: "", text: "" };
+  let workers = 0;
+  const due = (step: number, every: number | undefined): boolean => every !== undefined && step % every === 0;
+  const news = newsOf(options, goodput);
+  const trained = await trainThroughFaults<Attempt>({
+    disk: nodeDisk,
+    directory: run.directory,
+    checkpoints,
+    claim: () => RunFence.claim(run.directory),
+    open: (epoch) => openAttempt(options, watch, dataset, set, epoch, save),
     steps,
     tokensPerStep: batch * seq,
-    signal,
-    clock,
-    onRow: (row) => run.metrics(row),
-    between: (step) => {
-      const [evaluates, saves] = [due(step, evaluation?.every), due(step, job.checkpoint.every)];
-      if (!evaluates && !saves) return undefined;
-      return async () => {
-        if (evaluates) await evaluate(step, evaluation?.batches ?? finalBatches);
-        if (saves) await save(step);
-      };
+    keep: job.checkpoint.keep,
+    saves: (step) => {
+      const wanted = due(step, job.checkpoint.every) || clock.monotonic() - lastDurable_ms > mostAtRisk_ms;
+      if (wanted) lastDurable_ms = clock.monotonic();
+      return wanted;
     },
+    between: ({ programs }, step) => {
+      const isLast = step === steps;
+      if (!isLast && (!due(step, evaluation?.every) || evaluated.has(step))) return undefined;
+      return () => evaluate(programs, step, evaluation?.batches ?? finalBatches);
+    },
+    finish: async ({ programs, gang }) => {
+      workers = gang.size;
+      if (heldout?.step !== steps) await evaluate(programs, steps, evaluation?.batches ?? finalBatches);
+      sample = await watch.time("sample", () => writeSample(options, programs, dataset));
+    },
+    clock,
+    signal,
+    halt: options.halt,
+    failpoints: options.failpoints,
+    goodput,
+    news,
   });
   watch.add("train", trained.train_ms);
+  run.goodput(goodput.report());
 
-  const sample = await watch.time("sample", () => writeSample(options, programs, dataset));
   const { facts } = set;
   return {
     id: run.id,
     model: model.name,
     parameters: facts.parameters,
     chips: job.chips,
-    workers: gang.size,
-    mesh: run.identity.mesh,
+    workers,
+    mesh: printMesh(meshOf(job)),
     slice,
     zero: job.zero,
     steps,
@@ -226,13 +293,43 @@ async function train(options: ExecutionOptions, watch: Stopwatch, dataset: Datas
     heldout_loss: must(heldout, "evaluation at the end").loss,
     unigram_loss: unigramNats,
     sample,
-    checkpoint,
+    checkpoint: trained.checkpoint.path,
     bytes_per_chip: facts.bytes_per_chip,
     collectives: [...facts.collectives],
     timings_ms: watch.times(),
     tokens_per_s: (batch * seq * steps * 1000) / Math.max(1, trained.train_ms),
   };
 }
+
+/** What a run's files and log are told of its attempts. */
+function newsOf({ run, job }: ExecutionOptions, goodput: Goodput): TrainNews {
+  const log = (line: string): void => run.log("coordinator", line);
+  return {
+    row(row) {
+      // Computed again after a failure: the row is there already.
+      if (row.step <= run.summary.step) return;
+      run.metrics(row);
+      run.goodput(goodput.report());
+    },
+    began({ attempt, from, rewinds }, source) {
+      run.enter("running", rewinds && from < run.summary.step ? { fromStep: from } : {});
+      if (from > 0 || attempt > 1) log(`attempt ${attempt}: training goes on behind step ${from}, from ${source === "start" ? "the beginning" : `the ${source}`}`);
+    },
+    failed(step, error) {
+      run.enter("running", { activity: { what: "recover" } });
+      log(`failed before step ${step} was committed: ${error.code}: ${error.message}`);
+      run.goodput(goodput.report());
+    },
+    checkpoint: ({ path, manifest }) => log(`checkpoint of step ${manifest.step}: ${path}`),
+    checkpointRefused: (step, error) =>
+      log(`no checkpoint of step ${step}: ${error.code}: ${error.message} (${error.place ?? ""}); training goes on, earlier checkpoints are whole`),
+    checkpointDamaged: (error) => log(`a checkpoint is refused: ${error.code}: ${error.message} (${error.place ?? ""})`),
+    batchOf: (step) => `batch ${step - 1} of the training data (seed ${job.seed}, rows 0 to ${job.train.batch - 1})`,
+  };
+}
+
+/** Where a job does not say how often, no more work than this is at risk if all processes die. */
+const mostAtRisk_ms = 60_000;
 
 /** Held-out batches of the evaluation at the end, where the job does not say. */
 const finalBatches = 8;

@@ -9,7 +9,11 @@ import type { ArrayData } from "@lapidary/worker/protocol";
 import type { TrainRow } from "../api.js";
 import { temporaryDirectory } from "../testing/temporary.js";
 import { both, orAbort } from "./abort.js";
-import { listCheckpoints, loadWeights, writeCheckpoint } from "./checkpoints.js";
+import { CheckpointStore, verifyCheckpoint, type VerifiedCheckpoint } from "../checkpoints/checkpoint-store.js";
+import { nodeDisk } from "../checkpoints/disk.js";
+import { RunFence } from "../checkpoints/run-fence.js";
+import { listCheckpoints, loadWeights } from "./checkpoints.js";
+import { copyState, loadState } from "./save-state.js";
 import type { StepMetrics } from "./run-programs.js";
 import { trainingLoop, type TrainingLoopOptions } from "./training-loop.js";
 
@@ -198,8 +202,12 @@ describe("checkpoints", () => {
     fetchWeight: async (name: string): Promise<ArrayData> => arrayOf(name),
     fetchMoment: async (name: string): Promise<ArrayData> => arrayOf(name),
   };
-  const write = (step: number, keep = 3): Promise<string> =>
-    writeCheckpoint({ directory: directory(), programs, config, tokenizer, state: { run: "r", step, time: step, heldout_loss: 2 }, keep });
+  const about = { run: "r", time: 1, heldout_loss: 2, mesh: "data=2", zero: 3, workers: 2, program: "p", ledger: "d" };
+  const write = async (step: number, keep = 3): Promise<string> => {
+    const store = new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(directory()) });
+    const written: VerifiedCheckpoint = await store.write(await copyState(programs, { config, tokenizer, about: { ...about, step } }), keep);
+    return written.path;
+  };
 
   it("load as the model they were written from, with the optimizer's state beside it", async () => {
     const path = await write(5);
@@ -216,7 +224,7 @@ describe("checkpoints", () => {
   });
 
   it("are kept as many as asked for, the newest; unfinished ones do not count", async () => {
-    for (const step of [10, 20, 9, 30]) await write(step, 2);
+    for (const step of [9, 10, 20, 30]) await write(step, 2);
     mkdirSync(join(directory(), "step-99"));
     writeFileSync(join(directory(), "step-99", "model.safetensors"), "half");
     const found = await listCheckpoints(directory());
@@ -228,6 +236,21 @@ describe("checkpoints", () => {
       ],
     );
     ok(found.every(({ bytes }) => bytes > 1000));
+  });
+
+  it("give a run all of its state back: weights, moments and the count of steps", async () => {
+    const path = await write(7);
+    const manifest = await verifyCheckpoint(nodeDisk, path);
+    const put = new Map<string, number>();
+    await loadState({ putState: async (name, { data }) => void put.set(name, data[0] ?? 0) }, { path, manifest });
+    deepStrictEqual(
+      [...put],
+      [
+        ...programs.weights.map((name): [string, number] => [`params/${name}`, valueOf(name)]),
+        ...programs.moments.map((name): [string, number] => [name, valueOf(name)]),
+        ["step", 7],
+      ],
+    );
   });
 
   it("of another model are refused, by what differs", async () => {

@@ -2,7 +2,7 @@ import { parametersOf, parseGraph } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import { paramName, stepName, trainMetrics } from "@lapidary/training";
 import type { ArrayData, FeedPort } from "@lapidary/worker/protocol";
-import type { ProgramPort, RunReport } from "../gang/index.js";
+import type { CopyReport, ProgramPort, RunReport } from "../gang/index.js";
 import { type ProgramName, programNames, type ProgramSet } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
 import type { RunGang } from "./run-gang.js";
@@ -88,6 +88,33 @@ export class RunPrograms {
     await this.#gang.run(hash, { step: 0, inputs: new Map(), outputs: called(this.#states) });
   }
 
+  /** Every array that a run carries from step to step: weights, moments, the count of steps. */
+  get states(): readonly string[] {
+    return this.#states;
+  }
+
+  /** Replaces an array of the state. */
+  async putState(name: string, array: ArrayData): Promise<void> {
+    await this.#gang.put(name, array, this.#parameter("train_step", name).sharding);
+  }
+
+  fetchState(name: string): Promise<ArrayData> {
+    return this.#gang.fetch(name);
+  }
+
+  /** Copies the state in the workers' memory, as it is behind update `step`. */
+  copy(step: number, committed: number): Promise<CopyReport> {
+    return this.#gang.copy(step, this.#states, committed);
+  }
+
+  /** Brings the state back from the workers' memory: the newest up to update `latest`. Undefined if no whole copy is left. */
+  restoreCopies(latest: number): Promise<number | undefined> {
+    return this.#gang.restoreCopies(
+      latest,
+      this.#states.map((name) => this.#parameter("train_step", name)),
+    );
+  }
+
   /** Replaces a weight. */
   async putWeight(name: string, array: ArrayData): Promise<void> {
     const { sharding } = this.#parameter("train_step", paramName(name));
@@ -111,6 +138,7 @@ export class RunPrograms {
       inputs: called(inputs),
       outputs: called([...this.#states, ...trainMetrics]),
       donate: inputs,
+      update: true,
     });
     const metrics = this.#takeScalars(trainMetrics);
     const [, report] = await Promise.all([fed, ran, metrics]);

@@ -6,11 +6,21 @@ import type { RunPrograms, StepMetrics } from "./run-programs.js";
 
 export interface TrainingLoopOptions {
   readonly programs: Pick<RunPrograms, "train">;
+  /** Updates that the state has had already. Default 0. */
+  readonly from?: number;
   readonly steps: number;
   readonly tokensPerStep: number;
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly onRow: (row: TrainRow) => void;
+  /** All workers have computed a step: it counts from here on. Before `onRow`. */
+  readonly commit?: (step: number, metrics: StepMetrics) => void;
+  /** Called when a step was dispatched: what it dispatches itself sees the state behind that step. */
+  readonly dispatched?: (step: number) => void;
+  /** So many steps are under way at once. Default 4. */
+  readonly ahead?: (step: number) => number;
+  /** Ends the loop in good order: what is under way is finished and counts. */
+  readonly halt?: AbortSignal;
   /**
    * What is to be done once `step` updates were made and before the next one begins: evaluate, write a checkpoint. Undefined: nothing.
    */
@@ -24,6 +34,8 @@ export interface Trained {
   readonly tokens: number;
   /** Steps alone, without what came between them. */
   readonly train_ms: number;
+  /** The last step that counts: fewer than asked for if the loop was halted. */
+  readonly step: number;
 }
 
 /** So many steps are under way at once: workers go on to the next while the results of the last are still on their way here. */
@@ -38,17 +50,20 @@ const stepsAhead = 4;
  * @throws LAP_LOSS_NOT_FINITE naming the step; the signal's reason
  */
 export async function trainingLoop(options: TrainingLoopOptions): Promise<Trained> {
-  const { programs, steps, signal, clock } = options;
+  const { programs, steps, signal, clock, from = 0, halt } = options;
   const pace = new Pace(clock);
   const underWay: { readonly step: number; readonly metrics: Promise<StepMetrics> }[] = [];
-  const total = { loss: Number.NaN, tokens: 0, train_ms: 0 };
+  const total = { loss: Number.NaN, tokens: 0, train_ms: 0, step: from };
 
   const finishOldest = async (): Promise<void> => {
     const oldest = underWay.shift();
     if (oldest === undefined) return;
     const { step, metrics } = oldest;
-    const { loss, grad_norm, learning_rate, tokens_counted } = await orAbort(metrics, signal);
+    const result = await orAbort(metrics, signal);
+    const { loss, grad_norm, learning_rate, tokens_counted } = result;
     checkFinite(step, loss, grad_norm);
+    options.commit?.(step, result);
+    total.step = step;
     const { mean_ms, last_ms } = pace.step();
     total.loss = loss;
     total.tokens += tokens_counted;
@@ -66,14 +81,17 @@ export async function trainingLoop(options: TrainingLoopOptions): Promise<Traine
     });
   };
 
-  for (let step = 1; step <= steps; step++) {
+  for (let step = from + 1; step <= steps && halt?.aborted !== true; step++) {
     const metrics = programs.train(step - 1);
     metrics.catch(() => undefined);
     underWay.push({ step, metrics });
+    options.dispatched?.(step);
     const between = options.between(step);
-    while (underWay.length >= (between === undefined && step < steps ? stepsAhead : 1)) await finishOldest();
+    const ahead = options.ahead?.(step) ?? stepsAhead;
+    while (underWay.length >= (between === undefined && step < steps ? ahead : 1)) await finishOldest();
     if (between !== undefined) await pace.pause(between);
   }
+  while (underWay.length > 0) await finishOldest();
   return total;
 }
 

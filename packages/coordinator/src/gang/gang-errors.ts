@@ -6,16 +6,29 @@ export interface WorkerExit {
   readonly pid: number;
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
+  /** It gave no sign of life, and was ended for that. */
+  readonly silence?: string;
 }
 
-export function workerLost({ name, pid, code, signal }: WorkerExit, rank?: number): LapidaryError {
+export function workerLost({ name, pid, code, signal, silence }: WorkerExit, rank?: number): LapidaryError {
   const who = rank === undefined ? name : `worker ${rank} (${name}, pid ${pid})`;
+  if (silence !== undefined) return workerFrozen(who, rank ?? name, pid, silence);
   const how = signal === null ? `exited with code ${code ?? "unknown"}` : `was ended by ${signal}`;
   return new LapidaryError({
     code: "LAP_WORKER_LOST",
     message: `${who} ${how}${signal === "SIGKILL" ? " (the system does so when memory runs out)" : ""}`,
     place: `worker ${rank ?? name} pid ${pid} ${signal ?? `code ${code ?? "unknown"}`}`,
     remedy: "look into the logs of the worker; the step in flight is not committed",
+    exit: ExitCode.jobFailed,
+  });
+}
+
+function workerFrozen(who: string, rank: number | string, pid: number, silence: string): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_WORKER_LOST",
+    message: `${who} was frozen and has been ended: ${silence}`,
+    place: `worker ${rank} pid ${pid} SIGKILL`,
+    remedy: "look whether the machine was suspended or out of memory; the step in flight is not committed",
     exit: ExitCode.jobFailed,
   });
 }

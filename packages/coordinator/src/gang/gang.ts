@@ -4,6 +4,7 @@ import { LapidaryError, must } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
 import {
   type ArrayData,
+  type CopyName,
   type Epoch,
   type ExecutorName,
   type FeedMessage,
@@ -53,6 +54,19 @@ export interface RunRequest {
   readonly outputs: ReadonlyMap<string, ValueId>;
   /** Input values that the run consumes; their ids are free for outputs. */
   readonly donate?: Iterable<ValueId>;
+  /** Whether it is an update of the run's state. */
+  readonly update?: boolean;
+}
+
+/** A copy of some values in the workers' memory. */
+export interface CopyReport {
+  readonly step: number;
+  /** Of all workers together. */
+  readonly bytes: number;
+  /** That the slowest of them took. */
+  readonly ms: number;
+  /** By worker, of its blocks. */
+  readonly crc32: readonly number[];
 }
 
 export interface RunReport {
@@ -139,7 +153,7 @@ export class Gang {
         peers,
       }));
     } catch (error) {
-      await gang.close();
+      await gang.close({ keepCopies: true });
       throw error;
     }
     return gang;
@@ -235,7 +249,8 @@ export class Gang {
     const donate = [...(request.donate ?? [])];
     for (const id of donate) this.#ledger.delete(id);
     outputs.forEach((id, i) => this.#ledger.set(id, must(program.outputs[i], "output")));
-    const ran = this.#askAll(() => ({ kind: "run", epoch: this.epoch, step: request.step, program: hash, inputs, outputs, donate }));
+    const update = request.update === true ? { update: true } : {};
+    const ran = this.#askAll(() => ({ kind: "run", epoch: this.epoch, step: request.step, program: hash, inputs, outputs, donate, ...update }));
     const dropped = discarded.length === 0 ? Promise.resolve() : this.drop(discarded);
     dropped.catch(() => undefined);
     try {
@@ -270,13 +285,72 @@ export class Gang {
     await this.#askAll(() => ({ kind: "drop", epoch: this.epoch, values: ids }));
   }
 
+  /**
+   * Copies values in the workers' memory, each block on the worker that has it and on the next one, as they are behind update `step`.
+   *
+   * @param committed the last update that counts: copies before it are needed no more
+   */
+  async copy(step: number, values: readonly ValueId[], committed: number): Promise<CopyReport> {
+    const answers = await this.#askAll(() => ({ kind: "copy", epoch: this.epoch, step, values, committed }));
+    return {
+      step,
+      bytes: answers.reduce((sum, { reply }) => sum + reply.bytes, 0),
+      ms: Math.max(...answers.map(({ reply }) => reply.ms)),
+      crc32: answers.map(({ reply }) => reply.crc32),
+    };
+  }
+
+  /**
+   * Brings the values back from copies that earlier gangs of this run left with these workers, where every block is still held by one of them.
+   *
+   * @param latest no later update is wanted
+   * @param values what was copied
+   * @returns the update that they are of: the newest possible; undefined if there is none
+   */
+  async restoreCopies(latest: number, values: readonly ProgramPort[]): Promise<number | undefined> {
+    const mesh = printMesh(this.mesh);
+    const answers = await this.#askAll(() => ({ kind: "holdings", epoch: this.epoch }));
+    /** By step and then by whose blocks: who holds them. */
+    const held = new Map<number, Map<number, number[]>>();
+    answers.forEach(({ reply }, holder) => {
+      for (const copy of reply.copies) {
+        if (copy.workers !== this.size || copy.mesh !== mesh || copy.step > latest) continue;
+        const ofStep = held.get(copy.step) ?? new Map<number, number[]>();
+        held.set(copy.step, ofStep.set(copy.worker, [...(ofStep.get(copy.worker) ?? []), holder]));
+      }
+    });
+    const whole = [...held].filter(([, blocks]) => blocks.size === this.size).map(([step]) => step);
+    if (whole.length === 0) return undefined;
+    const step = Math.max(...whole);
+    const blocks = must(held.get(step), "copies");
+    for (let worker = 0; worker < this.size; worker++) {
+      const holders = must(blocks.get(worker), "holders");
+      if (holders.includes(worker)) continue;
+      const copy: CopyName = { step, worker, workers: this.size, mesh };
+      const [lent] = await this.#ask([must(holders[0], "holder")], () => ({ kind: "lend", epoch: this.epoch, copy }));
+      const { reply, payload } = must(lent, "lent copy");
+      await this.#ask(
+        [worker],
+        () => ({ kind: "adopt", epoch: this.epoch, copy, entries: reply.entries }),
+        () => [payload],
+      );
+    }
+    await this.#askAll(() => ({ kind: "restore", epoch: this.epoch, step }));
+    for (const { name, type, sharding } of values) this.#ledger.set(name, { type, sharding });
+    return step;
+  }
+
   /** By worker. */
   async stats(): Promise<WorkerStats[]> {
     return (await this.#askAll(() => ({ kind: "stats", epoch: this.epoch }))).map(({ reply }) => reply);
   }
 
-  /** Leaves the run, whatever is in flight, and gives the workers back to the pool. One that does not leave in time is ended. */
-  async close(timeoutMs = 5000): Promise<void> {
+  /**
+   * Leaves the run, whatever is in flight, and gives the workers back to the pool. One that does not leave in time is ended.
+   *
+   * @param keepCopies the next gang of the run may want the copies that these workers hold
+   */
+  async close({ timeoutMs = 5000, keepCopies = false }: { readonly timeoutMs?: number; readonly keepCopies?: boolean } = {}): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#failure ??= gangClosed();
@@ -284,7 +358,7 @@ export class Gang {
       this.#workers.map(async (worker) => {
         const timer = setTimeout(() => worker.kill(), timeoutMs);
         try {
-          await worker.request({ kind: "reset", epoch: this.epoch });
+          await worker.request({ kind: "reset", epoch: this.epoch, keepCopies });
         } catch (error) {
           // Dead, or never configured: then it has nothing to leave.
           if (!(error instanceof LapidaryError)) throw error;

@@ -127,9 +127,10 @@ export class WorkerPool {
     this.#listener = await listen(
       join(this.directory, "pool"),
       (channel) => {
-        const { name } = channel.peerHello as unknown as WorkerHello;
+        const { name, pulse } = channel.peerHello as unknown as WorkerHello;
         const worker = this.#workers.get(name);
         if (worker === undefined) void channel.close();
+        else if (pulse === true) worker.watch(channel);
         else worker.attach(channel);
       },
       { limits: controlLimits, checkPayload: false, pool: bufferPool(), hello: { name: "pool" } },

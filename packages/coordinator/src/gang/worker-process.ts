@@ -1,14 +1,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { Channel } from "@lapidary/fabric";
-import { type JsonValue, LapidaryError, errorFromJSON } from "@lapidary/std";
+import { type Channel, Heartbeat } from "@lapidary/fabric";
+import { type JsonValue, type LapidaryError, errorFromJSON, systemClock } from "@lapidary/std";
 import {
   type MessageKind,
   type MessageOf,
   type NumericsName,
   type WorkerAnswer,
   type WorkerReplies,
+  pulseTimes,
   workerMain,
 } from "@lapidary/worker/protocol";
 import { type WorkerExit, workerDidNotStart, workerLost } from "./gang-errors.js";
@@ -49,6 +50,8 @@ export class WorkerProcess {
   #channel: Channel | undefined;
   #exit: WorkerExit | undefined;
   #next = 0;
+  /** Why it was given up while it lived. */
+  #silence: string | undefined;
   #resolveReady: (backend: "tensorflow" | "wasm") => void = () => undefined;
   #rejectReady: (error: LapidaryError) => void = () => undefined;
 
@@ -72,7 +75,7 @@ export class WorkerProcess {
     this.exited = new Promise((resolve) => {
       const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
         if (this.#exit !== undefined) return;
-        this.#exit = { name, pid: this.pid, code, signal };
+        this.#exit = { name, pid: this.pid, code, signal, ...(this.#silence === undefined ? {} : { silence: this.#silence }) };
         this.#failAll(this.#exit);
         resolve(this.#exit);
       };
@@ -95,6 +98,19 @@ export class WorkerProcess {
     // A channel that breaks while the process lives is of no use: the process ends with it.
     void channel.closed.then((reason) => {
       if (reason.kind === "lost" && this.isAlive) this.#child.kill("SIGKILL");
+    });
+  }
+
+  /**
+   * Called by the pool when the process has connected its channel for signs of life. One that is silent for too long is frozen, and ended: what it
+   * may still have to say is of no use to anybody.
+   */
+  watch(channel: Channel): void {
+    new Heartbeat(channel, { clock: systemClock, ...pulseTimes });
+    void channel.closed.then((reason) => {
+      if (reason.kind !== "lost" || reason.error.code !== "LAP_FABRIC_DEADLINE" || !this.isAlive) return;
+      this.#silence = reason.error.message;
+      this.#child.kill("SIGKILL");
     });
   }
 

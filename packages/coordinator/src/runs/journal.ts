@@ -55,7 +55,7 @@ export const journalFiles = {
   metrics: (directory: string): string => join(directory, "metrics.jsonl"),
 };
 
-/** All events with a number above `after`, in order. */
+/** All events with a number above `after`, in order. A `done` that was followed by more, because the run was resumed, is none. */
 export async function readJournal(directory: string, after = 0): Promise<StreamEvent[]> {
   const [events, metrics] = await Promise.all([readLines(journalFiles.events(directory)), readLines(journalFiles.metrics(directory))]);
   const all = [
@@ -65,10 +65,9 @@ export async function readJournal(directory: string, after = 0): Promise<StreamE
       return { id, event: "metrics", data };
     }),
   ];
-  return all
-    .map((event) => streamEventSchema.parse(event))
-    .filter(({ id }) => id > after)
-    .sort((a, b) => a.id - b.id);
+  const numbered = all.map((event) => streamEventSchema.parse(event)).sort((a, b) => a.id - b.id);
+  const last = numbered.at(-1)?.id;
+  return numbered.filter(({ id, event }) => id > after && (event !== "done" || id === last));
 }
 
 export async function readMetrics(directory: string, from: number, limit: number): Promise<{ rows: MetricsRow[]; more: boolean }> {

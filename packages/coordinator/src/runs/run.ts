@@ -5,6 +5,7 @@ import { z } from "zod";
 import {
   type Activity,
   type ErrorJson,
+  type GoodputReport,
   isFinal,
   type JobState,
   type JobSummary,
@@ -67,7 +68,7 @@ export class Run {
   #summary: JobSummary;
   #journal: Journal | undefined;
   #logEvents = 0;
-  readonly #settled: Promise<void>;
+  #settled: Promise<void>;
   #settle: () => void = () => undefined;
 
   private constructor(
@@ -133,10 +134,10 @@ export class Run {
   /** Enters a state, or tells what it is busy with in it. */
   enter(
     state: Exclude<JobState, "done" | "failed" | "cancelled">,
-    more: { activity?: Activity; slice?: SlicePlace; workers?: readonly { worker: number; pid: number }[] } = {},
+    more: { activity?: Activity; slice?: SlicePlace; workers?: readonly { worker: number; pid: number }[]; fromStep?: number } = {},
   ): void {
     if (isFinal(this.state)) return;
-    const { activity, slice, workers } = more;
+    const { activity, slice, workers, fromStep } = more;
     const changed = state !== this.state;
     const time = this.#clock.now();
     this.#tell({
@@ -147,9 +148,34 @@ export class Run {
         ...(activity === undefined ? {} : { activity }),
         ...(slice === undefined ? {} : { slice }),
         ...(workers === undefined ? {} : { workers: [...workers] }),
+        ...(fromStep === undefined ? {} : { from_step: fromStep }),
       },
     });
     if (changed) this.#save();
+  }
+
+  /** Takes up a run that has ended: it waits for its chips again, and goes on behind its last durable step. */
+  resume(): void {
+    assert(isFinal(this.state) && this.state !== "done", "a run that has failed or was cancelled", this.id);
+    const { finished_at: _, error: __, ...before } = this.#summary;
+    const resumed = (before.resumed ?? 0) + 1;
+    this.#summary = { ...before, state: "queued", resumed };
+    this.#settled = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.#tell({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
+    this.#save();
+  }
+
+  /** Its id in the queue: another each time it is taken up. */
+  get queueId(): string {
+    const { resumed } = this.#summary;
+    return resumed === undefined ? this.identity.queue_id : `${this.identity.queue_id}-${resumed}`;
+  }
+
+  /** Where the time of the run goes; told with the summary, and saved when it ends. */
+  goodput(report: GoodputReport): void {
+    this.#summary = { ...this.#summary, goodput: report };
   }
 
   metrics(row: MetricsRow): void {
@@ -249,10 +275,12 @@ function fold(before: JobSummary, event: Parameters<Journal["append"]>[0]): JobS
     case "log":
       return before;
     case "state": {
-      const { state, time, slice } = event.data;
+      const { state, time, slice, from_step, resumed } = event.data;
       const started = state !== "queued" && rest.started_at === undefined ? { started_at: time } : {};
       return {
         ...rest,
+        ...(from_step === undefined ? {} : { step: from_step }),
+        ...(resumed === undefined ? {} : { resumed }),
         ...started,
         state,
         ...(slice === undefined ? {} : { slice }),

@@ -1,0 +1,36 @@
+import { ExitCode, LapidaryError } from "@lapidary/std";
+
+/** @param shard the file, and the tensor in it, that is not what was written */
+export function checkpointDamaged(directory: string, shard: string, problem: string, cause?: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_CHECKPOINT_DAMAGED",
+    message: `${shard} is damaged: ${problem}`,
+    place: `${directory}: ${shard}`,
+    remedy: "take the checkpoint before it: `lapidary ckpt list` shows them",
+    cause,
+  });
+}
+
+/** What the disk refuses is no mistake of ours; anything else is handed through. */
+export function asWriteError(place: string, cause: unknown): unknown {
+  const { code, syscall } = cause as NodeJS.ErrnoException;
+  if (syscall === undefined) return cause;
+  return new LapidaryError({
+    code: "LAP_CHECKPOINT_WRITE",
+    message: `the checkpoint cannot be written: ${code ?? syscall}`,
+    place,
+    remedy: "free disk space, or check that the home directory can be written; earlier checkpoints are whole",
+    exit: ExitCode.jobFailed,
+    cause,
+  });
+}
+
+export function epochStale(directory: string, epoch: number, newest: number): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_EPOCH_STALE",
+    message: `attempt ${epoch} of the run may not write any more: attempt ${newest} has taken over`,
+    place: directory,
+    remedy: "another coordinator runs this job: stop one of them",
+    exit: ExitCode.jobFailed,
+  });
+}

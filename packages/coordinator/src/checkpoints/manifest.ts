@@ -1,0 +1,88 @@
+import { createHash } from "node:crypto";
+import { StrictJsonError, parseStrictJson } from "@lapidary/interop";
+import { type JsonValue, canonicalJson } from "@lapidary/std";
+import { z } from "zod";
+import { checkpointDamaged } from "./checkpoint-errors.js";
+
+const hex = (length: number): z.ZodString => z.string().regex(new RegExp(`^[0-9a-f]{${length}}$`));
+const count = z.number().int().nonnegative();
+
+/** A stretch of a file with a name of its own: a tensor, or the header before the first. They lie one after the other and fill the file. */
+const partSchema = z.strictObject({ name: z.string(), bytes: count, crc32: hex(8) });
+export type ManifestPart = z.infer<typeof partSchema>;
+
+/** File names of a checkpoint are names, never paths. */
+export const fileNamePattern = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+
+const fileSchema = z.strictObject({ bytes: count, sha256: hex(64), parts: z.array(partSchema).min(1) });
+export type ManifestFile = z.infer<typeof fileSchema>;
+
+/** What a checkpoint says of itself, and what it was made by. */
+export const manifestSchema = z.strictObject({
+  format: z.literal("lapidary-checkpoint/1"),
+  run: z.string(),
+  step: count,
+  /** Fence number of the attempt that wrote it. */
+  epoch: count,
+  /** Milliseconds since the epoch. */
+  time: z.number(),
+  mesh: z.string(),
+  zero: z.number().int(),
+  workers: count,
+  /** Hash of the train step's program. */
+  program: z.string(),
+  /** Digest of the ledger at this step. */
+  ledger: z.string(),
+  heldout_loss: z.number().optional(),
+  files: z.record(z.string().regex(fileNamePattern), fileSchema),
+});
+export type Manifest = z.infer<typeof manifestSchema>;
+
+export const manifestName = "manifest.json";
+
+/** More than the manifest of any model has. */
+export const maxManifestBytes = 64 << 20;
+
+/** The manifest as it is written: with a checksum of its own, so that no bit of it can change unnoticed. */
+export function printManifest(manifest: Manifest): string {
+  const inOrder = manifestSchema.parse(manifest);
+  return `${JSON.stringify({ ...inOrder, sha256: digestOf(inOrder) }, null, 1)}\n`;
+}
+
+/**
+ * @param place stands in errors
+ * @throws LAP_CHECKPOINT_DAMAGED
+ */
+export function parseManifest(text: string, place: string): Manifest {
+  let plain: unknown;
+  try {
+    plain = plainOf(parseStrictJson(text));
+  } catch (error) {
+    if (!(error instanceof StrictJsonError)) throw error;
+    throw checkpointDamaged(place, manifestName, error.message, error);
+  }
+  if (typeof plain !== "object" || plain === null) throw checkpointDamaged(place, manifestName, "it is no object");
+  const { sha256, ...rest } = plain as Record<string, unknown>;
+  const parsed = manifestSchema.safeParse(rest);
+  if (!parsed.success) throw checkpointDamaged(place, manifestName, z.prettifyError(parsed.error).replaceAll("\n", " "));
+  // What stands in the file is what is sealed, and in this very form: white space and spelling of numbers are part of it.
+  if (sha256 !== digestOf(parsed.data) || text !== printManifest(parsed.data))
+    throw checkpointDamaged(place, manifestName, "its checksum does not fit its content");
+  return parsed.data;
+}
+
+const digestOf = (manifest: Manifest): string =>
+  createHash("sha256")
+    .update(canonicalJson(manifest as unknown as JsonValue))
+    .digest("hex");
+
+/** Maps as plain objects without a prototype: no key means anything to JavaScript. */
+function plainOf(json: ReturnType<typeof parseStrictJson>): unknown {
+  if (Array.isArray(json)) return json.map(plainOf);
+  if (json instanceof Map) {
+    const plain = Object.create(null) as Record<string, unknown>;
+    for (const [key, value] of json as ReadonlyMap<string, ReturnType<typeof parseStrictJson>>) plain[key] = plainOf(value);
+    return plain;
+  }
+  return json;
+}

@@ -1,0 +1,37 @@
+/** Copies may take this share of the time of steps. */
+const share = 0.03;
+/** A copy is never older than so many steps. */
+const most = 64;
+
+/**
+ * How often the state is copied in the workers' memory: behind every step where that costs next to nothing, more seldom where copies are large beside
+ * steps. What is lost with a worker is at most so many steps, computed again.
+ */
+export class CopyPace {
+  #step_ms = 0;
+  #copy_ms = 0;
+  #last = 0;
+
+  /** Steps between two copies. */
+  get interval(): number {
+    if (this.#step_ms === 0) return 1;
+    return Math.min(most, Math.max(1, Math.ceil(this.#copy_ms / (share * this.#step_ms))));
+  }
+
+  isDue(step: number): boolean {
+    if (step < this.#last) this.#last = step - this.interval;
+    if (step - this.#last < this.interval) return false;
+    this.#last = step;
+    return true;
+  }
+
+  stepTook(ms: number): void {
+    this.#step_ms = smooth(this.#step_ms, ms);
+  }
+
+  copyTook(ms: number): void {
+    this.#copy_ms = smooth(this.#copy_ms, ms);
+  }
+}
+
+const smooth = (before: number, now: number): number => (before === 0 ? now : 0.8 * before + 0.2 * now);

@@ -1,0 +1,31 @@
+import { ExitCode, LapidaryError } from "@lapidary/std";
+
+/** What another attempt may overcome: a worker that died or failed, a channel that broke, a failure that a test made. */
+export function isRecoverable(error: unknown): error is LapidaryError {
+  if (!(error instanceof LapidaryError)) return false;
+  const { code } = error;
+  return code === "LAP_FAILPOINT" || code.startsWith("LAP_FABRIC_") || (code.startsWith("LAP_WORKER_") && code !== "LAP_WORKER_VALUE_TYPE");
+}
+
+/** @param batch which rows of the data the step trains on */
+export function stepPoisoned(step: number, times: number, batch: string, cause: LapidaryError): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_STEP_FAILS",
+    message: `step ${step} has failed ${times} times, the last time because ${cause.message}`,
+    place: `step ${step}, ${batch}`,
+    remedy: "look into the logs of the workers; if they run out of memory take a smaller batch or more workers. `lapidary jobs resume` goes on behind the last checkpoint",
+    exit: ExitCode.jobFailed,
+    cause,
+  });
+}
+
+export function restartsExhausted(times: number, cause: LapidaryError): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_RECOVERY_FAILS",
+    message: `training could not be taken up again: ${times} attempts in a row came to nothing, the last because ${cause.message}`,
+    place: cause.place ?? "workers",
+    remedy: "run `lapidary doctor`; `lapidary jobs resume` goes on behind the last checkpoint",
+    exit: ExitCode.jobFailed,
+    cause,
+  });
+}

@@ -1,0 +1,333 @@
+import { type Clock, type Failpoints, LapidaryError, assert } from "@lapidary/std";
+import type { TrainRow } from "../api.js";
+import { type CheckpointContent, CheckpointStore, type VerifiedCheckpoint } from "../checkpoints/checkpoint-store.js";
+import type { Disk } from "../checkpoints/disk.js";
+import type { Fence } from "../checkpoints/run-fence.js";
+import type { CopyReport } from "../gang/index.js";
+import { type Attempt, Ledger, firstDigest } from "../ledger/ledger.js";
+import { orAbort } from "./abort.js";
+import { CheckpointWriter } from "./checkpoint-writer.js";
+import { CopyPace } from "./copy-pace.js";
+import type { Goodput } from "./goodput.js";
+import { isRecoverable, restartsExhausted, stepPoisoned } from "./recovery-errors.js";
+import type { StepMetrics } from "./run-programs.js";
+import { trainingLoop } from "./training-loop.js";
+
+/** The state of a run on the workers of one attempt. */
+export interface AttemptState {
+  /** Draws the first state. */
+  initialize(): Promise<void>;
+  /** Takes the state from a checkpoint. */
+  load(checkpoint: VerifiedCheckpoint): Promise<void>;
+  /** Takes the state from the workers' memory; the update it is behind, or undefined if no whole copy is left. */
+  restoreCopies(latest: number): Promise<number | undefined>;
+  copy(step: number, committed: number): Promise<CopyReport>;
+  train(step: number): Promise<StepMetrics>;
+  /** What a checkpoint of the state behind `step` is to hold; resolves when the workers may go on. */
+  save(step: number, ledger: string): Promise<CheckpointContent>;
+}
+
+/** A gang that trains under one epoch. */
+export interface TrainingAttempt {
+  readonly state: AttemptState;
+  /** What decides in which order numbers are added. Equal layouts compute equal bits. */
+  readonly layout: string;
+  /** Settles, and never rejects, when the gang has failed. */
+  readonly failed: Promise<LapidaryError>;
+  /** @param keepCopies whether the next attempt may want what the workers remember */
+  close(keepCopies: boolean): Promise<void>;
+}
+
+export interface TrainOptions<A extends TrainingAttempt> {
+  readonly disk: Disk;
+  /** Of the run. */
+  readonly directory: string;
+  readonly checkpoints: string;
+  /** Takes over the run's files: every earlier attempt is refused from then on. */
+  readonly claim: () => Fence;
+  /** A gang with its programs loaded, under a new epoch. */
+  readonly open: (epoch: number) => Promise<A>;
+  readonly steps: number;
+  readonly tokensPerStep: number;
+  readonly keep: number;
+  /** Whether a checkpoint is due behind a step, besides the last. */
+  readonly saves: (step: number) => boolean;
+  /** What else is to be done behind a step. */
+  readonly between: (attempt: A, step: number) => (() => Promise<void>) | undefined;
+  /** What is left to be done with the state behind the last step, before the gang is let go. */
+  readonly finish: (attempt: A) => Promise<void>;
+  readonly clock: Clock;
+  /** Ends everything at once. */
+  readonly signal: AbortSignal;
+  /** Ends training in good order: behind the steps under way, with a checkpoint. */
+  readonly halt: AbortSignal;
+  readonly failpoints: Failpoints;
+  readonly goodput: Goodput;
+  readonly news: TrainNews;
+}
+
+/** What happens on the way. */
+export interface TrainNews {
+  readonly row: (row: TrainRow, isNew: boolean) => void;
+  readonly began: (attempt: Attempt, source: "start" | "workers' memory" | "checkpoint") => void;
+  readonly failed: (step: number, error: LapidaryError) => void;
+  readonly checkpoint: (checkpoint: VerifiedCheckpoint) => void;
+  readonly checkpointRefused: (step: number, error: LapidaryError) => void;
+  readonly checkpointDamaged: (error: LapidaryError) => void;
+  readonly batchOf: (step: number) => string;
+}
+
+export interface TrainResult {
+  readonly loss: number;
+  /** Targets that counted, over all committed steps. */
+  readonly tokens: number;
+  readonly train_ms: number;
+  readonly step: number;
+  readonly checkpoint: VerifiedCheckpoint;
+}
+
+/** The same step may fail so often. */
+const mostFailures = 3;
+/** So many attempts in a row may fail before they train at all. */
+const mostRestarts = 8;
+
+/**
+ * Trains a run to its end, whatever fails on the way. Every step is a transaction:
+ *
+ *     dispatched ─► computed by all workers (their answers are the votes) ─► committed to the ledger ─► told
+ *         └─► copied in the workers' memory
+ *
+ * When an attempt fails, the next gang, under a new epoch, takes the newest state that the ledger vouches for: from the memory of the workers that are left, else
+ * from the newest checkpoint of which every byte is right, else from the start; and computes the steps behind it again. Batches are functions of the step
+ * and reductions have an order, so that what was committed before comes out the same, which the ledger checks.
+ *
+ * @throws LAP_STEP_FAILS when one step fails three times; LAP_CHECKPOINT_WRITE when the last checkpoint cannot be written; what no other attempt overcomes;
+ * the signal's reason; the reason of `halt`, once the checkpoint is written
+ */
+export async function trainThroughFaults<A extends TrainingAttempt>(options: TrainOptions<A>): Promise<TrainResult> {
+  const { news, signal, goodput } = options;
+  const writer = new CheckpointWriter({ written: news.checkpoint, refused: news.checkpointRefused });
+  const trouble = new Trouble();
+  for (;;) {
+    signal.throwIfAborted();
+    // A checkpoint that is being written is good: let it be finished before its writer is superseded.
+    await orAbort(writer.idle(), signal);
+    const attempt = new OneAttempt(options, options.claim(), writer, trouble);
+    try {
+      return await attempt.run();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isRecoverable(error)) throw error;
+      const { step, trained } = attempt.at;
+      goodput.fail();
+      news.failed(step, error);
+      trouble.count(step, trained, error, news.batchOf(step));
+    }
+  }
+}
+
+/** Counts what goes wrong without anything being won in between. */
+class Trouble {
+  #step = 0;
+  #failures = 0;
+  #restarts = 0;
+  why: string | undefined;
+
+  /** @param trained whether the step had begun: otherwise the attempt failed before it trained */
+  count(step: number, trained: boolean, error: LapidaryError, batch: string): void {
+    this.why = error.message;
+    if (step !== this.#step) [this.#failures, this.#restarts] = [0, 0];
+    this.#step = step;
+    if (trained && ++this.#failures >= mostFailures) throw stepPoisoned(step, this.#failures, batch, error);
+    if (!trained && ++this.#restarts >= mostRestarts) throw restartsExhausted(this.#restarts, error);
+  }
+
+  /** A step that has failed is tried alone, so that it is known which it was. */
+  ahead(step: number): number {
+    return this.#failures > 0 && step >= this.#step && step < this.#step + stepsWatched ? 1 : ordinaryAhead;
+  }
+}
+
+/** Steps under way at once: workers go on to the next while the results of the last are still on their way here. */
+const ordinaryAhead = 4;
+const stepsWatched = 8;
+
+/** One attempt, under one epoch. */
+class OneAttempt<A extends TrainingAttempt> {
+  readonly #options: TrainOptions<A>;
+  readonly #fence: Fence;
+  readonly #writer: CheckpointWriter;
+  readonly #trouble: Trouble;
+  readonly #ledger: Ledger;
+  readonly #store: CheckpointStore;
+  readonly #copies = new CopyPace();
+  #trained = false;
+  #isNew = false;
+  /** What the state was taken from. */
+  #source: VerifiedCheckpoint | undefined;
+
+  constructor(options: TrainOptions<A>, fence: Fence, writer: CheckpointWriter, trouble: Trouble) {
+    this.#options = options;
+    this.#fence = fence;
+    this.#writer = writer;
+    this.#trouble = trouble;
+    this.#ledger = new Ledger(options.disk, options.directory, fence);
+    this.#store = new CheckpointStore({ disk: options.disk, directory: options.checkpoints, fence, failpoints: options.failpoints });
+  }
+
+  /** The step that is to be committed next. */
+  get at(): { readonly step: number; readonly trained: boolean } {
+    return { step: this.#ledger.last + 1, trained: this.#trained };
+  }
+
+  async run(): Promise<TrainResult> {
+    const { open, signal } = this.#options;
+    const opening = open(this.#fence.epoch);
+    let attempt: A;
+    try {
+      attempt = await orAbort(opening, signal);
+    } catch (error) {
+      // Nobody waits for it any more: it goes as soon as it has come.
+      opening.then(
+        (late) => late.close(false),
+        () => undefined,
+      );
+      throw error;
+    }
+    const training = this.#train(attempt);
+    let keepCopies = false;
+    try {
+      return await orAbort(Promise.race([training, failureOf(attempt)]), signal);
+    } catch (error) {
+      keepCopies = isRecoverable(error) && !signal.aborted;
+      throw error;
+    } finally {
+      await attempt.close(keepCopies);
+      // Without its gang it ends soon, however it was left.
+      await training.catch(() => undefined);
+    }
+  }
+
+  async #train(attempt: A): Promise<TrainResult> {
+    const { options, ledger } = { options: this.#options, ledger: this.#ledger };
+    const { state } = attempt;
+    await this.#store.sweep();
+    const from = await this.#restore(state);
+    options.news.began(ledger.begin(from.step, attempt.layout, from.digest, this.#trouble.why), from.source);
+    // What is not in the workers' memory yet is copied before the first step may fail.
+    if (from.source !== "workers' memory" && from.step < options.steps) await this.#copy(state, from.step);
+    options.goodput.enter("step");
+    this.#trained = true;
+    const trained = await trainingLoop({
+      programs: state,
+      from: from.step,
+      steps: options.steps,
+      tokensPerStep: options.tokensPerStep,
+      signal: options.signal,
+      halt: options.halt,
+      clock: options.clock,
+      ahead: (step) => this.#trouble.ahead(step),
+      dispatched: (step) => {
+        if (step < options.steps && this.#copies.isDue(step)) void this.#copy(state, step).catch(() => undefined);
+      },
+      commit: (step, metrics) => this.#commit(step, metrics),
+      onRow: (row) => {
+        this.#copies.stepTook(row.step_ms);
+        options.news.row(row, this.#isNew);
+      },
+      between: (step) => this.#between(attempt, step),
+    });
+    await this.#end(attempt, trained.step);
+    const checkpoint = this.#lastCheckpoint(trained.step);
+    const commits = Array.from({ length: trained.step }, (_, i) => ledger.commitOf(i + 1));
+    return {
+      loss: commits.at(-1)?.loss ?? trained.loss,
+      tokens: commits.reduce((sum, commit) => sum + (commit?.tokens ?? options.tokensPerStep), 0),
+      train_ms: trained.train_ms,
+      step: trained.step,
+      checkpoint,
+    };
+  }
+
+  #lastCheckpoint(step: number): VerifiedCheckpoint {
+    if (this.#source?.manifest.step === step) return this.#source;
+    const last = this.#writer.last;
+    assert(last?.step === step, "the last step has a checkpoint", step, last?.step);
+    if (last.outcome instanceof LapidaryError) throw last.outcome;
+    return last.outcome;
+  }
+
+  #commit(step: number, metrics: StepMetrics): void {
+    const { failpoints, goodput } = this.#options;
+    failpoints.hit("before-commit", step, "c");
+    this.#isNew = this.#ledger.commit(step, metrics);
+    goodput.step(this.#isNew);
+    failpoints.hit("after-commit", step, "c");
+  }
+
+  async #copy(state: AttemptState, step: number): Promise<void> {
+    const { ms } = await state.copy(step, this.#ledger.last);
+    this.#copies.copyTook(ms);
+  }
+
+  #between(attempt: A, step: number): (() => Promise<void>) | undefined {
+    const { options } = { options: this.#options };
+    const other = options.between(attempt, step);
+    const saves = step < options.steps && options.saves(step);
+    if (other === undefined && !saves) return undefined;
+    return async () => {
+      if (other !== undefined) {
+        options.goodput.enter("evaluate");
+        await other();
+      }
+      if (saves) await this.#save(attempt.state, step);
+      options.goodput.enter("step");
+    };
+  }
+
+  /** Waits for the copy of the state; the disk is written to while training goes on. */
+  async #save(state: AttemptState, step: number): Promise<void> {
+    const { goodput, keep, signal } = this.#options;
+    goodput.enter("checkpoint");
+    await orAbort(this.#writer.idle(), signal);
+    const digest = this.#ledger.digestAt(step);
+    assert(digest !== undefined, "a checkpoint is of a committed step", step, this.#ledger.last);
+    const content = await orAbort(state.save(step, digest), signal);
+    // A checkpoint never says more than the ledger on the disk.
+    this.#ledger.sync();
+    this.#writer.write(this.#store, content, keep);
+  }
+
+  async #end(attempt: A, step: number): Promise<void> {
+    const { halt, finish, goodput, signal, steps } = this.#options;
+    if (this.#source?.manifest.step !== step) await this.#save(attempt.state, step);
+    if (step < steps) {
+      await orAbort(this.#writer.idle(), signal);
+      halt.throwIfAborted();
+    }
+    goodput.enter("evaluate");
+    await finish(attempt);
+    goodput.enter("checkpoint");
+    await orAbort(this.#writer.idle(), signal);
+  }
+
+  async #restore(
+    state: AttemptState,
+  ): Promise<{ readonly step: number; readonly digest: string | undefined; readonly source: "start" | "workers' memory" | "checkpoint" }> {
+    const { news } = this.#options;
+    const remembered = await state.restoreCopies(this.#ledger.last);
+    if (remembered !== undefined) return { step: remembered, digest: this.#ledger.digestAt(remembered), source: "workers' memory" };
+    const checkpoint = await this.#store.newest(news.checkpointDamaged, this.#options.steps);
+    if (checkpoint !== undefined) {
+      await state.load(checkpoint);
+      this.#source = checkpoint;
+      return { step: checkpoint.manifest.step, digest: checkpoint.manifest.ledger, source: "checkpoint" };
+    }
+    await state.initialize();
+    return { step: 0, digest: firstDigest, source: "start" };
+  }
+}
+
+async function failureOf(attempt: TrainingAttempt): Promise<never> {
+  throw await attempt.failed;
+}
