@@ -10,6 +10,7 @@ import { z } from "zod";
  *     GET  /api/jobs?state=&limit=&cursor=           jobList, newest first
  *     GET  /api/jobs/:id                             jobDetail
  *     POST /api/jobs/:id/cancel                      cancelled
+ *     POST /api/jobs/:id/resume                      resumeRequest → resumed, for a job that failed or was cancelled
  *     GET  /api/jobs/:id/stream?follow=              server-sent events, each a streamEvent; `Last-Event-ID` resumes
  *     GET  /api/jobs/:id/metrics?from=&limit=        metricsPage
  *     GET  /api/jobs/:id/logs?worker=&from=&limit=   logsPage
@@ -186,6 +187,22 @@ export const cancelledSchema = z.object({
   state: jobStateSchema,
 });
 export type Cancelled = z.infer<typeof cancelledSchema>;
+
+export const resumeRequestSchema = z
+  .strictObject({
+    /** `key=value` pairs: another mesh, ZeRO stage or number of workers, more steps. What the run has learnt from may not change. */
+    overrides: z.array(z.string().max(4096)).max(256).default([]),
+  })
+  .prefault({});
+export type ResumeRequest = z.input<typeof resumeRequestSchema>;
+
+export const resumedSchema = z.object({
+  id: nameSchema,
+  state: jobStateSchema,
+  /** The step behind which it goes on: that of its newest checkpoint; 0 if it has none. */
+  from_step: count,
+});
+export type Resumed = z.infer<typeof resumedSchema>;
 
 // ---- metrics, logs, events ----
 

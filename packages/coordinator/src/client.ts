@@ -17,6 +17,9 @@ import {
   type MetricsPage,
   metricsPageSchema,
   type Report,
+  type Resumed,
+  resumedSchema,
+  type ResumeRequest,
   reportSchema,
   type Status,
   type StreamEvent,
@@ -82,6 +85,11 @@ export class CoordinatorClient {
 
   cancel(id: string): Promise<Cancelled> {
     return this.#json("POST", jobPath(id, "cancel"), cancelledSchema);
+  }
+
+  /** Takes up a job that failed or was cancelled. */
+  resume(id: string, request: ResumeRequest = {}): Promise<Resumed> {
+    return this.#json("POST", jobPath(id, "resume"), resumedSchema, request);
   }
 
   metrics(id: string, page: { readonly from?: number; readonly limit?: number } = {}): Promise<MetricsPage> {

@@ -14,9 +14,10 @@ import {
   socketPathFor,
   systemClock,
 } from "@lapidary/std";
-import type { ResolvedJob } from "@lapidary/training";
+import { printMesh } from "@lapidary/topology";
+import { meshOf, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
-import type { Cancelled, CheckpointEntry, JobDetail, SlicePlace, Status, Submitted, submitRequestSchema } from "./api.js";
+import type { Cancelled, CheckpointEntry, JobDetail, Resumed, SlicePlace, Status, Submitted, submitRequestSchema } from "./api.js";
 import { removeConnection, writeConnection } from "./connection.js";
 import { coordinatorStopped } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
@@ -26,7 +27,7 @@ import { lockHome } from "./home-lock.js";
 import { PageFiles } from "./http/page-files.js";
 import { onUsualPort } from "./http/usual-port.js";
 import { type HttpServer, type Service, serveHttp } from "./http/server.js";
-import { acceptJob, describeJob, jobOfRun, sliceOf } from "./jobs.js";
+import { acceptJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { openRedis, type RedisChoice } from "./redis.js";
@@ -309,6 +310,7 @@ export class Coordinator {
       status: () => this.#status(runs),
       submit: (request) => this.#submit(runs, request),
       cancel: (id) => this.#cancel(runs.get(id)),
+      resume: (id, request) => this.#resume(runs.get(id), request.overrides),
       detail: (run) => this.#detail(run),
       checkpoints: (run): Promise<CheckpointEntry[]> => listCheckpoints(join(run.directory, runFiles.checkpoints)),
       shutdown: () => this.#wantStop("asked"),
@@ -342,6 +344,23 @@ export class Coordinator {
     if (running !== undefined) running.abort(cancelOf(run.id));
     else if (run.summary.finished_at === undefined && (await this.#leaveQueue(run))) this.#finish(run, "cancelled");
     return { id: run.id, state: run.state };
+  }
+
+  async #resume(run: Run, overrides: readonly string[]): Promise<Resumed> {
+    const queue = this.#queue;
+    if (queue === undefined || this.#stopping !== undefined) throw notReady();
+    if (run.summary.finished_at === undefined || run.state === "done" || this.#running.has(run.id)) throw notResumable(run);
+    prepareResume(run, this.#options.root, overrides);
+    const job = jobOfRun(run, this.#options.root);
+    const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
+    run.resume(job.train.steps, printMesh(meshOf(job)));
+    try {
+      await this.#enqueue(queue, run);
+    } catch (error) {
+      this.#finish(run, "failed", asJobError(run, error));
+      throw error;
+    }
+    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0 };
   }
 
   /** Whether a run that waited waits no more. */
@@ -439,6 +458,16 @@ function runLost(id: string): LapidaryError {
     place: id,
     remedy: "launch the job again",
     exit: ExitCode.jobFailed,
+  });
+}
+
+function notResumable(run: Run): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_JOB_NOT_RESUMABLE",
+    message: run.state === "done" ? `job ${run.id} is done` : `job ${run.id} has not ended: it is ${run.state}`,
+    place: run.id,
+    remedy: "only a job that failed or was cancelled can be resumed; launch another one with `train.init` to go on from its weights",
+    exit: ExitCode.usage,
   });
 }
 

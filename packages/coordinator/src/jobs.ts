@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { canonicalJson, type JsonValue, must } from "@lapidary/std";
+import { canonicalJson, ExitCode, type JsonValue, LapidaryError, must } from "@lapidary/std";
 import { parseTorus, printMesh } from "@lapidary/topology";
 import { loadJob, meshOf, printJob, type ResolvedJob, resolveJob } from "@lapidary/training";
-import type { z } from "zod";
+import { z } from "zod";
 import type { submitRequestSchema } from "./api.js";
 import { checkSliceFits, type SliceRequest } from "./pods.js";
+import { replaceFile } from "./runs/replace-file.js";
 import { type Run, runFiles } from "./runs/run.js";
 import type { NewRun } from "./runs/run-store.js";
 
@@ -44,14 +45,54 @@ export function describeJob(job: ResolvedJob): Omit<NewRun, "name" | "priority" 
   };
 }
 
-/** The job of a run, from its `job.yaml`, which stands alone. */
+/** The job of a run, from its `job.yaml`, which stands alone, and what it was resumed with. */
 export function jobOfRun(run: Run, root: string): ResolvedJob {
+  return jobWith(run, root, resumeOverrides(run));
+}
+
+function jobWith(run: Run, root: string, overrides: readonly string[]): ResolvedJob {
   const file = join(run.directory, runFiles.job);
-  return resolveJob({ text: readFileSync(file, "utf8"), file, base: run.directory }, [], {
+  return resolveJob({ text: readFileSync(file, "utf8"), file, base: run.directory }, [...overrides], {
     configsDir: configsDir(root),
     base: run.directory,
   });
 }
+
+const resumeSchema = z.strictObject({ overrides: z.array(z.string()) });
+
+function resumeOverrides(run: Run): string[] {
+  const path = join(run.directory, runFiles.resume);
+  return existsSync(path) ? resumeSchema.parse(JSON.parse(readFileSync(path, "utf8"))).overrides : [];
+}
+
+/**
+ * Lays down what a run is resumed with, on top of what it was resumed with before.
+ *
+ * @throws LAP_RESUME_CHANGES when the job would learn something else; what does not fit
+ */
+export function prepareResume(run: Run, root: string, overrides: readonly string[]): void {
+  const all = [...resumeOverrides(run), ...overrides];
+  const [before, after] = [jobOfRun(run, root), jobWith(run, root, all)];
+  checkSliceFits(sliceOf(after));
+  for (const [key, of] of Object.entries(whatIsLearnt))
+    if (canonicalJson(of(before)) !== canonicalJson(of(after)))
+      throw new LapidaryError({
+        code: "LAP_RESUME_CHANGES",
+        message: `${key} of a run cannot change when it is resumed`,
+        place: key,
+        remedy: "change mesh, slice, zero, rules, workers, executor, checkpoint or train.steps; or launch another job, with `train.init`",
+        exit: ExitCode.usage,
+      });
+  if (overrides.length > 0) replaceFile(join(run.directory, runFiles.resume), `${JSON.stringify({ overrides: all })}\n`);
+}
+
+/** What decides which numbers a run learns, whatever it runs on. */
+const whatIsLearnt: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {
+  model: ({ model }) => model as unknown as JsonValue,
+  seed: ({ seed }) => seed,
+  data: ({ data }) => data as unknown as JsonValue,
+  train: ({ train: { steps: _, eval: __, init: ___, ...train } }) => train as unknown as JsonValue,
+};
 
 export function sliceOf({ pod, pods, slice }: ResolvedJob): SliceRequest {
   return { kind: { name: pod.name ?? pod.torus, torus: parseTorus(pod.torus) }, dims: parseTorus(slice).dims, pods };

@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CoordinatorClient, findConnection } from "./client.js";
-import { aliveOf, endless, endOf, Harness, projectRoot, trains } from "./testing/harness.js";
+import { aliveOf, endless, endOf, eventOf, Harness, projectRoot, trains } from "./testing/harness.js";
 
 /** A coordinator in a process of its own. */
 class Process {
@@ -119,23 +119,39 @@ describe("the coordinator's process", function () {
     deepStrictEqual(aliveOf([pid]), []);
   });
 
-  it("is followed by another when it was killed, which says what became of the job", async () => {
+  it("is followed by another when it was killed, which goes on with the job behind its last checkpoint", async () => {
     const one = start();
     const client = await one.ready(harness.home);
-    const { id } = await client.submit({ yaml: harness.job({ steps: endless }) });
-    await trains(client, id);
+    const { id } = await client.submit({ yaml: harness.job({ steps: endless, more: "checkpoint: { every: 3 }" }) });
+    while ((await client.checkpoints(id)).checkpoints.length === 0) await trains(client, id);
     const [redis = 0, ...workers] = await startedBy(client);
     one.child.kill("SIGKILL");
     await one.ended;
+    const before = readJournalSteps(join(harness.home, "runs", id));
     const next = start();
     const again = await next.ready(harness.home);
-    const { state, error } = await again.get(id);
-    deepStrictEqual([state, error?.code], ["failed", "LAP_COORDINATOR_STOPPED"]);
     strictEqual(redisPid(), redis);
+    await eventOf(again, id, ({ event, data }) => event === "metrics" && "step" in data && data.step > (before.at(-1) ?? 0) + 1);
     deepStrictEqual(aliveOf(workers), []);
+    ok((await again.logs(id)).lines.some(({ line }) => /goes on behind step \d+, from the checkpoint/.test(line)));
+    await again.cancel(id);
+    strictEqual((await endOf(again, id)).state, "cancelled");
+    // Each step once, though some were computed twice.
+    const steps = readJournalSteps(join(harness.home, "runs", id));
+    deepStrictEqual(
+      steps,
+      steps.map((_, i) => i + 1),
+    );
     const { id: another } = await again.submit({ yaml: harness.job({ steps: 1 }) });
     strictEqual((await endOf(again, another)).state, "done");
   });
 });
+
+const readJournalSteps = (run: string): number[] =>
+  readFileSync(join(run, "metrics.jsonl"), "utf8")
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as { kind: string; step: number })
+    .flatMap(({ kind, step }) => (kind === "train" ? [step] : []));
 
 const tokenOf = (client: CoordinatorClient): string => new URL(client.pageUrl).searchParams.get("token") ?? "";

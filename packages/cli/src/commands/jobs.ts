@@ -100,6 +100,7 @@ function jobText(job: JobDetail, report: Report | undefined, now: number): strin
     ["slice", slice === undefined ? undefined : `${slice.dims.join("x")} at chip ${slice.origin.join(",")} of pod ${slice.pod}`],
     ["workers", workers?.map(({ worker, pid }) => `${worker} (process ${pid})`).join(", ")],
     ["progress", progressText(job)],
+    ["goodput", goodputText(job.goodput)],
     ["launched", new Date(job.created_at).toISOString()],
     ["ran", runtime(job, now) || undefined],
     ["files", job.directory],
@@ -108,6 +109,18 @@ function jobText(job: JobDetail, report: Report | undefined, now: number): strin
     ["", error === undefined ? undefined : `remedy: ${error.remedy}`],
   ];
   return rows.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(10)}${value}`])).join("\n");
+}
+
+/** What part of the time went into steps that count, and what took the rest, the largest first. */
+function goodputText(goodput: JobDetail["goodput"]): string | undefined {
+  if (goodput === undefined || goodput.wall_ms === 0) return undefined;
+  const share = (ms: number): string => `${((100 * ms) / goodput.wall_ms).toFixed(1)} %`;
+  const rest = Object.entries(goodput.lost_ms)
+    .filter(([, ms]) => ms > goodput.wall_ms / 1000)
+    .sort(([, a], [, b]) => b - a)
+    .map(([what, ms]) => `${what} ${share(ms)}`);
+  const failures = goodput.failures === 0 ? "" : `; ${goodput.failures} failure${goodput.failures === 1 ? "" : "s"} survived`;
+  return `${share(goodput.committed_ms)}${rest.length === 0 ? "" : ` (${rest.join(", ")})`}${failures}`;
 }
 
 function progressText({ step, steps, loss, tokens_per_s, eta_s }: JobDetail): string {
@@ -162,6 +175,17 @@ export async function cancelJob(context: Context, id: string): Promise<ExitCode>
         ? `run ${id} had ended before: it ${stateMeaning[cancelled.state]}`
         : `run ${id} is being cancelled`,
   );
+  return ExitCode.done;
+}
+
+export async function resumeJob(context: Context, id: string, overrides: readonly string[]): Promise<ExitCode> {
+  const { console } = context;
+  const client = await connect(context);
+  const resumed = await client.resume(id, { overrides: [...overrides] });
+  console.result(resumed, () =>
+    resumed.from_step === 0 ? `run ${id} begins again: it has no checkpoint` : `run ${id} goes on behind step ${resumed.from_step}`,
+  );
+  console.say(`follow it with \`lapidary logs ${id} --follow\`, or wait for it with \`lapidary jobs wait ${id}\``);
   return ExitCode.done;
 }
 

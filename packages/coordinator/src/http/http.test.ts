@@ -36,6 +36,7 @@ describe("the HTTP API", () => {
         const { run, existed } = runs.create(newRun({ exactly: name ?? "job" }, { fingerprint: yaml ?? "" }));
         return { id: run.id, state: run.state, existed };
       },
+      resume: () => Promise.reject(new Error("not here")),
       cancel: async (id) => {
         runs.get(id).finish("cancelled");
         return { id, state: runs.get(id).state };

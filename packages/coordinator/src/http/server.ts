@@ -16,6 +16,8 @@ import {
   pageQuerySchema,
   type Report,
   reportSchema,
+  type Resumed,
+  resumeRequestSchema,
   shutdownRequestSchema,
   type Status,
   streamQuerySchema,
@@ -39,6 +41,8 @@ export interface Service {
   /** @throws LapidaryError whatever is wrong with the job */
   submit(request: z.output<typeof submitRequestSchema>): Promise<Submitted>;
   cancel(id: string): Promise<Cancelled>;
+  /** @throws LapidaryError when it did not fail, or other overrides are asked for than a resumed run may have */
+  resume(id: string, request: z.output<typeof resumeRequestSchema>): Promise<Resumed>;
   detail(run: Run): JobDetail;
   checkpoints(run: Run): Promise<CheckpointEntry[]>;
   /** Asks for the end; does not wait for it. */
@@ -118,6 +122,10 @@ function addRoutes(server: FastifyInstance, { service, token, page }: ServerOpti
   server.get("/api/jobs", (request): JobList => runs.list(read(jobQuerySchema, request.query, "query")));
   server.get("/api/jobs/:id", (request): JobDetail => service.detail(runOf(request)));
   server.post("/api/jobs/:id/cancel", (request): Promise<Cancelled> => service.cancel(runOf(request).id));
+  server.post(
+    "/api/jobs/:id/resume",
+    (request): Promise<Resumed> => service.resume(runOf(request).id, read(resumeRequestSchema, request.body ?? undefined, "body")),
+  );
   server.get("/api/jobs/:id/metrics", async (request): Promise<MetricsPage> => {
     const run = runOf(request);
     const { from, limit } = read(pageQuerySchema, request.query, "query");

@@ -22,6 +22,7 @@ function serviceOver(runs: RunStore): Service {
     status: () => status,
     submit: () => Promise.reject(new Error("not here")),
     cancel: () => Promise.reject(new Error("not here")),
+    resume: () => Promise.reject(new Error("not here")),
     detail: (run) => ({ ...run.summary, job: run.identity.job, directory: run.directory }),
     checkpoints: async () => [],
     shutdown: () => undefined,

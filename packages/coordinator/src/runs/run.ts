@@ -45,10 +45,13 @@ export type RunIdentity = Omit<z.infer<typeof runIdentitySchema>, "job"> & { rea
  *                 summary.json      state and latest numbers        report.json     once it is done
  *                 events.jsonl, metrics.jsonl                       its journal
  *                 logs/             coordinator.log, worker-N.log   checkpoints/    step-N/
+ *                 ledger.jsonl      its committed steps             epochs/         who may write: the newest attempt
+ *                 resume.json       overrides that it was resumed with
  */
 export const runFiles = {
   identity: "run.json",
   job: "job.yaml",
+  resume: "resume.json",
   summary: "summary.json",
   report: "report.json",
   logs: "logs",
@@ -155,11 +158,11 @@ export class Run {
   }
 
   /** Takes up a run that has ended: it waits for its chips again, and goes on behind its last durable step. */
-  resume(): void {
+  resume(steps: number, mesh: string): void {
     assert(isFinal(this.state) && this.state !== "done", "a run that has failed or was cancelled", this.id);
     const { finished_at: _, error: __, ...before } = this.#summary;
     const resumed = (before.resumed ?? 0) + 1;
-    this.#summary = { ...before, state: "queued", resumed };
+    this.#summary = { ...before, state: "queued", resumed, steps, mesh };
     this.#settled = new Promise((resolve) => {
       this.#settle = resolve;
     });

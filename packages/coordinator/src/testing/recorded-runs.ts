@@ -136,6 +136,7 @@ export class RecordedRuns {
         const { run, existed } = this.runs.create({ ...describeJob(job), name: request.name === undefined ? { like: job.name } : { exactly: request.name }, priority: request.priority ?? 0, queue_id: "q" });
         return { id: run.id, state: run.state, existed };
       },
+      resume: () => Promise.reject(new Error("not here")),
       cancel: async (id) => {
         this.finish(this.runs.get(id), "cancelled");
         return { id, state: this.runs.get(id).state };
