@@ -16,3 +16,4 @@ export * from "./trace.js";
 export { type PlanTitle, planHtml } from "./html/plan-html.js";
 export * from "./search/search-plans.js";
 export * from "./result/units.js";
+export * from "./network/pod-figures.js";

@@ -6,7 +6,7 @@ import { type AttentionKernel, attentionKernels } from "./attention.js";
  * Which values a chip computes in one kernel, by rules that stand for what XLA does on a TPU:
  *
  *  1. attention is one kernel a pass (see `attention.ts`);
- *  2. `broadcast_in_dim`, `constant` and `iota` are made where they are used, a `reshape` is a view;
+ *  2. `broadcast_in_dim`, `constant` and `iota`, and what cheap elementwise ops make of these alone (masks), are made where they are used; a `reshape` is a view;
  *  3. elementwise ops, slices, pads and concatenations of one pass and of about one size join the loop that makes one of their operands, as long as
  *     nothing outside the loop has read from it; a reduction joins the loop that makes its operand, and closes it;
  *  4. a loop without reductions that is the only reader of a product made last of all it reads runs where the product's tiles leave the matrix unit;
@@ -142,11 +142,15 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
   return { kernels, fused };
 }
 
-/** Rule 5. */
+/** Values that rules 2 and 5 make where they are used. */
 function cheapValues(graph: Graph, users: readonly (readonly ValueId[])[], outputs: ReadonlySet<ValueId>): boolean[] {
   const at = (id: ValueId): Value => must(graph.values[id], "value");
+  /** Follow from no array at all. */
+  const bare: boolean[] = [];
+  for (const value of graph.values) bare.push(value.op === "constant" || value.op === "iota" || ((value.op === "broadcast_in_dim" || value.op === "reshape" || (elementwiseNames.has(value.op) && !transcendentals.has(value.op))) && value.inputs.every((id) => bare[id] === true)));
   return graph.values.map((value) => {
     if (!elementwiseNames.has(value.op) || transcendentals.has(value.op) || value.role !== undefined || outputs.has(value.id)) return false;
+    if (bare[value.id] === true) return true;
     const operands = new Set(value.inputs.filter((id) => !generators.has(at(id).op) || at(id).inputs.length > 0));
     const [operand] = operands;
     if (operands.size !== 1 || operand === undefined || sizeOf(at(operand).type.dims) !== sizeOf(value.type.dims) || generators.has(at(operand).op)) return false;

@@ -33,7 +33,7 @@ export const matrixSeconds = (flops: number, chip: ChipSpec, compute: ComputeDty
 
 /**
  * Bytes that a tiled product reads from HBM: with result tiles of tm × tn, the left operand is read n/tn times and the right one m/tm times. Half of the vector memory holds the
- * f32 tile and double-buffered strips of both operands; the best tile is taken.
+ * f32 tile and double-buffered strips of both operands; the best tile is taken. An operand that fits there whole stays.
  *
  * @param bytes of one element of an operand
  */
@@ -48,6 +48,7 @@ export function productReads({ batch, m, n, k }: ProductShape, bytes: number, vm
     if (tm >= m) break;
   }
   const once = m * k + k * n;
+  if (Math.min(m * k, k * n) * bytes <= budget) return batch * bytes * once;
   return batch * bytes * (Number.isFinite(best) ? Math.max(best, once) : once * Math.ceil(Math.min(m, n) / array));
 }
 

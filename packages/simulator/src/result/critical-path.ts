@@ -30,22 +30,21 @@ export function criticalPath({ kernels, waits, transfers }: Timeline, list: Step
       pieces.push({ kind: "kernel", name: span.kernel.name, on: span.kernel.limit, from: span.from, to });
       until = span.from;
     } else {
-      const transfer = must(spans.get(must(span.transfer, "transfer")), "transfer");
-      const begun = beginning(transfer, list, spans);
-      for (const { stage, from, to: end } of [...transfer.stages].reverse()) {
-        if (from >= until) continue;
-        pieces.push({ kind: "transfer", name: must(list.transfers[transfer.transfer], "transfer").name, on: must(stage.resources[0], "resource"), from, to: Math.min(end, until) });
-        until = from;
-      }
-      until = Math.min(until, begun);
+      follow(must(spans.get(must(span.transfer, "transfer")), "transfer"));
     }
   }
   return pieces.reverse();
-}
 
-/** When the transfer was free to begin: a copy back waits for the copy out. */
-function beginning(transfer: TransferSpan, list: StepList, spans: ReadonlyMap<number, TransferSpan>): number {
-  const after = list.transfers[transfer.transfer]?.after;
-  const before = after === undefined ? undefined : spans.get(after);
-  return Math.max(transfer.issued, before?.stages.at(-1)?.to ?? 0);
+  /** The stages of a transfer, and before it either the transfer that it had to wait for or the core, when it issued it. */
+  function follow({ transfer: id, issued, stages }: TransferSpan): void {
+    const { name, after } = must(list.transfers[id], "transfer");
+    for (const { stage, from, to } of [...stages].reverse()) {
+      if (from >= until) continue;
+      pieces.push({ kind: "transfer", name, on: must(stage.resources[0], "resource"), from, to: Math.min(to, until) });
+      until = from;
+    }
+    const before = after === undefined ? undefined : must(spans.get(after), "transfer");
+    if (before !== undefined && (before.stages.at(-1)?.to ?? 0) > issued) follow(before);
+    else until = Math.min(until, issued);
+  }
 }

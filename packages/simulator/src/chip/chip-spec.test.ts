@@ -1,0 +1,25 @@
+import { ok, strictEqual, throws } from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { chipNamed } from "../testing/fixtures.js";
+import { linkRate, parseChip, wrapsAt } from "./chip-spec.js";
+
+const directory = new URL("../../../../configs/chips/", import.meta.url);
+const text = readFileSync(new URL("v5e.yaml", directory), "utf8");
+
+describe("chips", () => {
+  for (const file of readdirSync(directory)) it(`${file} is one`, () => strictEqual(`${parseChip(readFileSync(new URL(file, directory), "utf8"), file).name}.yaml`, file));
+
+  it("knows v5e: 45 GB/s a link, 240 flops a byte, rings of 16 only", () => {
+    const v5e = chipNamed("v5e");
+    strictEqual(linkRate(v5e), 45e9);
+    ok(Math.abs(v5e.matrix.bf16_flops / v5e.hbm.bytes_per_s - 240) < 1);
+    ok(wrapsAt(v5e, 16) && !wrapsAt(v5e, 8) && wrapsAt(chipNamed("v5p"), 8));
+  });
+
+  it("says what is wrong with a file and where", () => {
+    throws(() => parseChip("name: x", "x.yaml"), { code: "LAP_CHIP_SPEC", place: "x.yaml", exit: 2 });
+    throws(() => parseChip(text.replace("hop_s: 1e-6", "hop_s: -1"), "x.yaml"), /ici\.hop_s/);
+    throws(() => parseChip(text.replace("hop_s:", "hops:"), "x.yaml"), { code: "LAP_CHIP_SPEC" });
+    throws(() => parseChip("{", "x.yaml"), /not YAML/);
+  });
+});
