@@ -1,8 +1,8 @@
 /**
- * The fused kernels of the workers: one C++ file, compiled for this very processor against the headers that came with
+ * The fused kernels of the workers: C++, compiled for this very processor against the headers that came with
  * libtensorflow. They make steps faster and change no result; where they cannot be built, workers do without.
  *
- *     packages/worker/native/fused.cc  c++ ──► cache/kernels-…/  copy ──► packages/worker/native/lapidary_kernels.node
+ *     packages/worker/native/*.cc  c++ ──► cache/kernels-…/  copy ──► packages/worker/native/lapidary_kernels.node
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { cpus } from "node:os";
@@ -18,7 +18,10 @@ const step = "kernels";
 const file = "lapidary_kernels.node";
 
 /** @param {string} root */
-const sourceOf = (root) => join(root, "packages/worker/native/fused.cc");
+const sourcesOf = (root) => ["fused.cc", "shared.cc"].map((name) => join(root, "packages/worker/native", name));
+
+/** @param {string} root */
+const headersOf = (root) => [join(root, "packages/worker/native/shared.h")];
 
 /** @param {string} root */
 export const kernelsPath = (root) => join(root, "packages/worker/native", file);
@@ -36,7 +39,7 @@ function processor() {
 function keyOf(session) {
   const { backend, detail } = libtensorflowStatus(session);
   return createHash("sha256")
-    .update(contentKey([sourceOf(session.root)]))
+    .update(contentKey([...sourcesOf(session.root), ...headersOf(session.root)]))
     .update(`${processor()} ${backend} ${backend === "native" ? detail.split(" in ")[0] : ""}`)
     .digest("hex")
     .slice(0, 24);
@@ -86,7 +89,7 @@ async function buildKernels(session, key) {
       await compile(session, {
         label: step,
         compiler,
-        sources: [sourceOf(root)],
+        sources: sourcesOf(root),
         includes: [join(libraryOf(root), "include"), join(root, "node_modules/node-api-headers/include")],
         defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
         libraries: { directory: join(libraryOf(root), "lib"), names: ["tensorflow_framework"], runPath: "$ORIGIN/../../../node_modules/@tensorflow/tfjs-node-gpu/deps/lib" },

@@ -12,6 +12,8 @@
 // `fusion/encode.ts`.
 #include <node_api.h>
 
+#include "shared.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -364,7 +366,7 @@ class LapidaryFused : public OpKernel {
     int64_t id;
     OP_REQUIRES_OK(context, context->GetAttr("program", &id));
     program_ = FindProgram(id);
-    OP_REQUIRES(context, program_ != nullptr, tensorflow::errors::InvalidArgument("no fused program ", id));
+    OP_REQUIRES(context, program_ != nullptr, absl::InvalidArgumentError("no such fused program"));
     const Program& p = *program_;
     tile_ = std::max<int64_t>(1, std::min(p.outer.empty() ? 1 : p.outer.back(), kTileTarget / p.columns));
     registers_.resize(p.isVector.size());
@@ -379,7 +381,7 @@ class LapidaryFused : public OpKernel {
     std::lock_guard<std::mutex> lock(mutex_);
     const Program& p = *program_;
     const int64_t n = p.columns;
-    OP_REQUIRES(context, context->num_inputs() == static_cast<int>(p.inputs.size()), tensorflow::errors::InvalidArgument("operand count"));
+    OP_REQUIRES(context, context->num_inputs() == static_cast<int>(p.inputs.size()), absl::InvalidArgumentError("operand count"));
 
     std::vector<float*> outputs(p.outputs.size());
     for (size_t o = 0; o < p.outputs.size(); o++) {
@@ -643,5 +645,6 @@ NAPI_MODULE_INIT() {
   napi_value function;
   napi_create_function(env, "register", NAPI_AUTO_LENGTH, Register, nullptr, &function);
   napi_set_named_property(env, exports, "register", function);
+  ExportShared(env, exports);
   return exports;
 }

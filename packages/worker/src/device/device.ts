@@ -1,8 +1,9 @@
 import { type Dtype, sizeOf } from "@lapidary/ir";
 import { assert } from "@lapidary/std";
 import type { Numbers } from "../blocks.js";
-import { type FusedOp, loadFusedOp } from "./fused-op.js";
+import { FusedOp, loadKernels } from "./fused-op.js";
 import { NativeOps } from "./native-ops.js";
+import { SharedMemory } from "./shared-memory.js";
 import { type BackendName, type DeviceTensor, type LoadedTfjs, type TfjsCore, loadTfjs } from "./tfjs.js";
 
 /**
@@ -18,6 +19,8 @@ export class Device {
   readonly native: NativeOps | undefined;
   /** Kernels of level 3, where set-up could build them. */
   readonly fused: FusedOp | undefined;
+  /** Memory between the workers of this machine, where the system and our kernels offer it. */
+  readonly shared: SharedMemory | undefined;
   readonly fallbackReason: string | undefined;
   #level1Calls = 0;
   #productsRound: boolean | undefined;
@@ -26,8 +29,9 @@ export class Device {
     this.tf = loaded.tf;
     this.backend = loaded.name;
     this.native = loaded.node === undefined ? undefined : new NativeOps(loaded.node);
-    const fused = loaded.node === undefined ? undefined : loadFusedOp(loaded.node);
-    this.fused = typeof fused === "string" ? undefined : fused;
+    const kernels = loaded.node === undefined ? "no TensorFlow" : loadKernels();
+    this.fused = loaded.node === undefined || typeof kernels === "string" ? undefined : new FusedOp(loaded.node, kernels);
+    this.shared = loaded.node === undefined || typeof kernels === "string" ? undefined : SharedMemory.of(loaded.node, kernels);
     this.fallbackReason = loaded.fallbackReason;
   }
 

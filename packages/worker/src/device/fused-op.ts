@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import type { SharedModule } from "./shared-memory.js";
 import type { DeviceTensor, NodeBackend } from "./tfjs.js";
 
-/** The native module of fused kernels: loading it registers the TensorFlow op `LapidaryFused`. */
-interface FusedModule {
+/** The native module: loading it registers its TensorFlow ops. */
+export interface KernelsModule extends Partial<SharedModule> {
   register(code: Int32Array, constants: Float32Array): number;
 }
 
@@ -22,14 +23,14 @@ export type BoundFused = (inputs: readonly DeviceTensor[]) => DeviceTensor[];
 const modulePath = fileURLToPath(new URL("../../native/lapidary_kernels.node", import.meta.url));
 
 /**
- * The fused kernels, or why there are none: they are an optimisation, which set-up builds where it can.
+ * The module of our own kernels, or why there is none: they are an optimisation, which set-up builds where it can.
  *
  * @param path of the module; tests give others
  */
-export function loadFusedOp(node: NodeBackend, path = modulePath): FusedOp | string {
+export function loadKernels(path = modulePath): KernelsModule | string {
   if (!existsSync(path)) return "not built";
   try {
-    return new FusedOp(node, createRequire(import.meta.url)(path) as FusedModule);
+    return createRequire(import.meta.url)(path) as KernelsModule;
   } catch (error) {
     return error instanceof Error ? (error.message.split("\n")[0] ?? error.message) : String(error);
   }
@@ -37,12 +38,12 @@ export function loadFusedOp(node: NodeBackend, path = modulePath): FusedOp | str
 
 export class FusedOp {
   readonly #node: NodeBackend;
-  readonly #module: FusedModule;
+  readonly #module: KernelsModule;
   /** Programs of equal text are one: layers repeat. */
   readonly #known = new Map<string, number>();
   #calls = 0;
 
-  constructor(node: NodeBackend, module: FusedModule) {
+  constructor(node: NodeBackend, module: KernelsModule) {
     this.#node = node;
     this.#module = module;
   }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { compile, gradients } from "@lapidary/compiler";
 import { randomCase } from "@lapidary/compiler/testing";
 import { memoryPeers, type Peers } from "@lapidary/fabric";
@@ -47,6 +48,7 @@ async function runOn(
     ),
   );
   let outputs: Held[][] = [];
+  const once = randomUUID();
   for (let run = 0; run < runs; run++) {
     for (const values of outputs.flat()) disposeHeld(values);
     outputs = await Promise.all(
@@ -54,7 +56,7 @@ async function runOn(
         program.run(
           must(held[worker], "inputs"),
           program.parameters.map(() => run === runs - 1),
-          `run${run}`,
+          `${once}/${run}`,
         ),
       ),
     );

@@ -1,6 +1,6 @@
-import { type HostProgram, lower } from "@lapidary/compiler";
+import { type HostCollective, type HostProgram, lower } from "@lapidary/compiler";
 import type { Peers } from "@lapidary/fabric";
-import { type CollectiveName, type TensorType, collectiveNames } from "@lapidary/ir";
+import { type CollectiveName, type TensorType } from "@lapidary/ir";
 import { type Clock, assert, must } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, atomsSize } from "@lapidary/topology";
 import type { Device } from "../device/device.js";
@@ -21,6 +21,9 @@ import { makePlan } from "../plan/make-plan.js";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import { downloadAs, portsOf } from "./chipwise.js";
 import { type Crossing, bindCrossing } from "./crossing.js";
+import { type Place, orderOf } from "./order.js";
+import type { SharedCrossing } from "../device/shared-memory.js";
+import { SharedCrossings } from "./shared-crossing.js";
 import { type Executable, type Executor, type Held, type Port, kernelError } from "./executor.js";
 
 export interface StackedOptions {
@@ -33,6 +36,8 @@ export interface StackedOptions {
   readonly clock: Clock;
   /** Whether chains of memory-bound kernels are joined, where the device has the kernels for it (it is the default). */
   readonly fuse?: boolean;
+  /** Whether messages go through memory that the workers share, where they can (it is the default). */
+  readonly share?: boolean;
 }
 
 /** The executor that trains: one tensor a value for the whole block of chips. What crosses the block's edge goes to the peers. */
@@ -58,6 +63,12 @@ export function loadHostProgram(
   return new StackedProgram(program, plan, options, ports);
 }
 
+/** A message that is about to come is waited for a moment; for others the event loop is looked after now and then. */
+const [firstWait_us, laterWait_us] = [30, 1000];
+/** The event loop gets its turn at least so often, at collectives. */
+const turnEvery_ms = 50;
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 /** What happens at one place of the order. `frees` are dead from here on; parameters among them only if donated. */
 type Step =
   | { readonly kind: "fused"; readonly node: PlanNode; readonly call: FusedCall; readonly run: BoundFused; readonly frees: readonly NodeId[] }
@@ -77,6 +88,10 @@ export class StackedProgram implements Executable {
   readonly #parameterNodes: readonly NodeId[];
   /** By step, milliseconds over all runs. */
   readonly #stepTimes_ms: Float64Array;
+  /** Collectives through shared memory: agreed upon at the first run. */
+  readonly #shared: SharedCrossings | undefined;
+  #links: ReadonlyMap<NodeId, SharedCrossing> | undefined;
+  #wait_ms = 0;
   #total_ms = 0;
   #runs = 0;
 
@@ -94,6 +109,7 @@ export class StackedProgram implements Executable {
     const binder = new Binder(program, plan, options, this.#kept);
     this.#constants = binder.computeConstants();
     this.#steps = binder.steps();
+    this.#shared = binder.shared(this.#steps);
     this.#stepTimes_ms = new Float64Array(this.#steps.length);
   }
 
@@ -107,9 +123,9 @@ export class StackedProgram implements Executable {
       this.#steps.reduce((total, step, i) => (wanted(step) ? total + (this.#stepTimes_ms[i] ?? 0) : total), 0);
     return {
       gemm_ms: sum((step) => step.kind === "kernel" && step.isGemm),
-      otherKernels_ms: sum((step) => step.kind === "start" || step.kind === "fused" || (step.kind === "kernel" && !step.isGemm)),
+      otherKernels_ms: sum((step) => step.kind === "start" || step.kind === "finish" || step.kind === "fused" || (step.kind === "kernel" && !step.isGemm)),
       fused_ms: sum((step) => step.kind === "fused"),
-      fabricWait_ms: sum((step) => step.kind === "finish"),
+      fabricWait_ms: this.#wait_ms,
       total_ms: this.#total_ms,
       runs: this.#runs,
     };
@@ -123,6 +139,8 @@ export class StackedProgram implements Executable {
   async run(inputs: readonly Held[], donated: readonly boolean[], tag: string): Promise<Held[]> {
     const clock = this.#clock;
     const began = clock.monotonic();
+    if (this.#runs === 0 && this.#links === undefined) this.#links = await this.#shared?.connect(`${tag}/shared`);
+    const links = this.#links;
     const slots = this.#constants.slice();
     const given = new Set<NodeId>();
     this.#parameterNodes.forEach((node, i) => {
@@ -132,7 +150,8 @@ export class StackedProgram implements Executable {
     const pending = new Map<NodeId, Promise<DeviceTensor>>();
     const times = this.#stepTimes_ms;
     let at: PlanNode | undefined;
-    let now = began;
+    let now = clock.monotonic();
+    let turned = now;
     try {
       for (const [i, step] of this.#steps.entries()) {
         at = step.node;
@@ -149,15 +168,41 @@ export class StackedProgram implements Executable {
             slots[id] = step.run(at.inputs.map((input) => slots[input] as DeviceTensor));
             break;
           case "start": {
-            const crossing = step.run(slots[at.inputs[0] as NodeId] as DeviceTensor, `${tag}/${id}`);
+            const input = slots[at.inputs[0] as NodeId] as DeviceTensor;
+            const link = links?.get(id);
+            if (link !== undefined) {
+              if (!link.canSend(firstWait_us)) await this.#wait(link.canSend);
+              link.send(input);
+              break;
+            }
+            const crossing = step.run(input, `${tag}/${id}`);
             // Whoever awaits it hears of its failure; until then it is no unhandled one.
             crossing.catch(() => undefined);
             pending.set(id, crossing);
             break;
           }
-          case "finish":
-            slots[id] = await must(pending.get(id), "started collective");
-            pending.delete(id);
+          case "finish": {
+            const link = links?.get(id);
+            if (link !== undefined) {
+              const before = clock.monotonic();
+              if (!link.canReceive(firstWait_us)) await this.#wait(link.canReceive);
+              else if (before - turned > turnEvery_ms) {
+                await turn();
+                turned = clock.monotonic();
+              }
+              const come = clock.monotonic();
+              this.#wait_ms += come - before;
+              now += come - before;
+              slots[id] = link.receive();
+            } else {
+              const before = clock.monotonic();
+              slots[id] = await must(pending.get(id), "started collective");
+              const come = clock.monotonic();
+              this.#wait_ms += come - before;
+              now += come - before;
+              pending.delete(id);
+            }
+          }
         }
         for (const dead of step.frees) {
           if (given.has(dead)) continue;
@@ -186,14 +231,21 @@ export class StackedProgram implements Executable {
     return this.plan.outputs.map(({ node }) => [must(slots[node], "output")]);
   }
 
+  /** Waits for other workers, looking after the event loop meanwhile: it is through it that the end of one is heard of. */
+  async #wait(isReady: (timeoutUs: number) => boolean): Promise<void> {
+    do {
+      await turn();
+      const failure = this.#shared?.failure;
+      if (failure !== undefined) throw failure;
+    } while (!isReady(laterWait_us));
+  }
+
   dispose(): void {
+    this.#shared?.close();
     for (const tensor of this.#kept.splice(0)) tensor.dispose();
     for (const tensor of this.#constants) tensor?.dispose();
   }
 }
-
-/** What is to be done at one place of the order, before it is bound to kernels. */
-type Place = { readonly kind: "kernel" | "start" | "finish"; readonly node: PlanNode } | { readonly kind: "fused"; readonly node: PlanNode; readonly call: FusedCall };
 
 /** Turns the nodes of a plan into steps: all look-ups are done here. */
 class Binder {
@@ -252,48 +304,39 @@ class Binder {
     });
   }
 
-  /** Collectives start where they stand and are waited for at their first use. */
   #order(): Place[] {
-    const order: Place[] = [];
-    const open = new Map<NodeId, PlanNode>();
-    const finish = (id: NodeId): void => {
-      const node = open.get(id);
-      if (node === undefined) return;
-      open.delete(id);
-      order.push({ kind: "finish", node });
-    };
     const fuses = (this.options.fuse ?? true) && this.options.device.fused !== undefined;
-    for (const item of fuses ? fusedItems(this.plan) : unfusedItems(this.plan)) {
-      if (item.kind === "group") {
-        for (const id of item.call.inputs) finish(id);
-        order.push({ kind: "fused", node: must(this.plan.nodes[item.call.group.members.at(-1) ?? -1], "node"), call: item.call });
-        continue;
-      }
-      const { node } = item;
-      if (node.op === "parameter" || node.constant) continue;
-      for (const id of node.inputs) finish(id);
-      if (collectiveNames.has(node.op)) {
-        order.push({ kind: "start", node });
-        open.set(node.id, node);
-      } else order.push({ kind: "kernel", node });
-    }
-    for (const id of [...open.keys()]) finish(id);
-    return order;
+    return orderOf(this.plan, fuses ? fusedItems(this.plan) : unfusedItems(this.plan));
+  }
+
+  /** The collectives of an order through shared memory, where there is such. */
+  shared(steps: readonly Step[]): SharedCrossings | undefined {
+    const { device, mesh, grid, worker, peers } = this.options;
+    if (device.shared === undefined || peers === undefined || !(this.options.share ?? true)) return undefined;
+    const finishes = new Map(steps.flatMap(({ kind, node }, i): [NodeId, number][] => (kind === "finish" ? [[node.id, i]] : [])));
+    return new SharedCrossings(
+      { memory: device.shared, mesh, grid, worker, peers },
+      steps.flatMap(({ kind, node }, start) =>
+        kind === "start" ? [{ ...this.#collective(node), start, finish: must(finishes.get(node.id), "finish") }] : [],
+      ),
+    );
+  }
+
+  #collective(node: PlanNode): { node: NodeId; op: CollectiveName; kind: "sum" | "max" | "min"; collective: HostCollective; input: TensorType; output: TensorType } {
+    return {
+      node: node.id,
+      op: node.op as CollectiveName,
+      kind: "kind" in node.attrs ? node.attrs.kind : "sum",
+      collective: must(this.program.collectives.get(node.value.id), `collective ${node.value.name}`),
+      input: must(this.plan.nodes[node.inputs[0] ?? -1], "operand").type,
+      output: node.type,
+    };
   }
 
   #crossing(node: PlanNode): Crossing {
     const { device, mesh, grid, worker, peers } = this.options;
-    const collective = must(this.program.collectives.get(node.value.id), `collective ${node.value.name}`);
-    const input = must(this.plan.nodes[node.inputs[0] ?? -1], "operand").type;
-    const kind = "kind" in node.attrs ? node.attrs.kind : "sum";
-    return bindCrossing(
-      { device, mesh, grid, worker, peers, keep: (tensor) => this.#keep(tensor) },
-      node.op as CollectiveName,
-      kind,
-      collective,
-      input,
-      node.type,
-    );
+    const { op, kind, collective, input, output } = this.#collective(node);
+    return bindCrossing({ device, mesh, grid, worker, peers, keep: (tensor) => this.#keep(tensor) }, op, kind, collective, input, output);
   }
 
   #kernel(node: PlanNode): Bound {

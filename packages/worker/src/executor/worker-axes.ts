@@ -7,6 +7,8 @@ export interface WorkerAxes {
   readonly factors: readonly number[];
   /** The permutation that brings the workers' factors to the front, in their order. */
   readonly toFront: readonly number[];
+  /** How many of them there are. */
+  readonly workers: number;
 }
 
 /**
@@ -23,5 +25,5 @@ export function workerAxes(dims: readonly number[], layout: DimLayout): WorkerAx
       factors.push(factor.size);
     }
   });
-  return { factors, toFront: [...workers, ...others] };
+  return { factors, toFront: [...workers, ...others], workers: workers.length };
 }

@@ -1,0 +1,149 @@
+import type { HostCollective } from "@lapidary/compiler";
+import type { Peers } from "@lapidary/fabric";
+import { type CollectiveName, type TensorType, sizeOf, stridesOf } from "@lapidary/ir";
+import { type LapidaryError, must } from "@lapidary/std";
+import { type Mesh, type WorkerGrid, workerGroup } from "@lapidary/topology";
+import type { SharedCrossing, SharedMemory, SharedSpace } from "../device/shared-memory.js";
+import type { NodeId } from "../plan/plan.js";
+import { type WorkerAxes, workerAxes } from "./worker-axes.js";
+
+/** A collective of a program, and where in its order it begins and ends. */
+export interface PlannedCrossing {
+  readonly node: NodeId;
+  readonly op: CollectiveName;
+  readonly kind: "sum" | "max" | "min";
+  readonly collective: HostCollective;
+  readonly input: TensorType;
+  readonly output: TensorType;
+  readonly start: number;
+  readonly finish: number;
+}
+
+export interface SharedOptions {
+  readonly memory: SharedMemory;
+  readonly mesh: Mesh;
+  readonly grid: WorkerGrid;
+  readonly worker: number;
+  readonly peers: Peers;
+}
+
+/** Up to so many bytes every message of a program has a place of its own; beyond, places are used again. */
+const roomyBytes = 64 * 2 ** 20;
+
+/**
+ * The collectives of a program through memory that the workers of this machine share. Whether they do is agreed at the first run; where they do
+ * not, or for what is held in other than 4 bytes a number, messages go through sockets.
+ */
+export class SharedCrossings {
+  readonly #options: SharedOptions;
+  readonly #planned: readonly PlannedCrossing[];
+  readonly #regions: ReadonlyMap<NodeId, number>;
+  readonly #space: SharedSpace | undefined;
+  #failure: LapidaryError | undefined;
+
+  constructor(options: SharedOptions, crossings: readonly PlannedCrossing[]) {
+    this.#options = options;
+    this.#planned = crossings.filter(({ op, input }) => op !== "shard_slice" && input.dtype !== "pred");
+    const { regionOf, bytes } = placeMessages(this.#planned.map((crossing) => ({ ...crossing, bytes: sizeOf(crossing.input.dims) * 4 })));
+    this.#regions = regionOf;
+    this.#space = bytes.length === 0 ? undefined : options.memory.open(options.worker, options.grid.workers, bytes);
+  }
+
+  /** Why nothing will come any more, once that is so. */
+  get failure(): LapidaryError | undefined {
+    return this.#failure;
+  }
+
+  /** Agrees with the other workers; all of them call this. @returns by node, or undefined where they do not share memory */
+  async connect(tag: string): Promise<Map<NodeId, SharedCrossing> | undefined> {
+    const { peers, grid, worker } = this.#options;
+    const others = Array.from({ length: grid.workers }, (_, rank) => rank).filter((rank) => rank !== worker);
+    const tell = async (what: string, text: string): Promise<Map<number, string>> => {
+      const bytes = new TextEncoder().encode(text);
+      const received = await peers.exchange(`${tag}/${what}`, new Map(others.map((rank) => [rank, bytes])), others);
+      return new Map([...received].map(([rank, said]) => [rank, new TextDecoder().decode(said)]));
+    };
+    const paths = await tell("outbox", this.#space?.path ?? "");
+    const opened = this.#space !== undefined && others.every((rank) => this.#space?.connect(rank, paths.get(rank) ?? ""));
+    const answers = await tell("opened", opened ? "yes" : "no");
+    const space = this.#space;
+    if (space === undefined || !opened || [...answers.values()].some((answer) => answer !== "yes")) return undefined;
+    // Nobody sends this: it fails when the gang does, which shared memory would not tell.
+    peers.exchange(`${tag}/watch`, new Map(), others).catch((error: LapidaryError) => {
+      this.#failure = error;
+    });
+    return new Map(this.#planned.map((crossing) => [crossing.node, space.bind(this.#encode(crossing), crossing.input.dtype)]));
+  }
+
+  close(): void {
+    this.#space?.close();
+  }
+
+  /** The numbers that native/shared.cc reads. */
+  #encode({ node, op, kind, collective, input, output }: PlannedCrossing): number[] {
+    const { mesh, grid, worker } = this.#options;
+    const group = workerGroup(mesh, grid, worker, collective.atoms);
+    const cuts = collective.split !== undefined;
+    const reduction = op === "reduce_scatter" || op === "all_reduce" ? { sum: 1, max: 2, min: 3 }[kind] : 0;
+    const list = (values: readonly number[]): number[] => [values.length, ...values];
+    return [
+      must(this.#regions.get(node), "region"),
+      group.indexOf(worker),
+      reduction,
+      sizeOf(input.dims) / (cuts ? group.length : 1),
+      ...list(group),
+      ...list(output.dims),
+      cuts ? 1 : 0,
+      ...(collective.split === undefined ? [] : cutOf(workerAxes(input.dims, collective.split))),
+      ...(reduction === 0 ? cutOf(workerAxes(output.dims, must(collective.gather, "gather layout"))) : []),
+    ];
+  }
+}
+
+/** Where the workers' parts lie in an array: bases by member, then sizes and strides of what is around each run, and its length. */
+function cutOf({ factors, toFront, workers }: WorkerAxes): number[] {
+  const strides = stridesOf(factors);
+  const tellingWorker = toFront.slice(0, workers);
+  let bases = [0];
+  for (const axis of tellingWorker)
+    bases = bases.flatMap((base) => Array.from({ length: must(factors[axis], "factor") }, (_, i) => base + i * must(strides[axis], "stride")));
+  const others = factors.map((size, axis) => ({ size, stride: must(strides[axis], "stride"), axis })).filter(({ size, axis }) => !tellingWorker.includes(axis) && size > 1);
+  const merged: { size: number; stride: number }[] = [];
+  for (const { size, stride } of others) {
+    const last = merged.at(-1);
+    if (last !== undefined && last.stride === stride * size) merged.splice(-1, 1, { size: last.size * size, stride });
+    else merged.push({ size, stride });
+  }
+  const innermost = merged.at(-1);
+  const run = innermost?.stride === 1 ? innermost.size : 1;
+  const outer = innermost?.stride === 1 ? merged.slice(0, -1) : merged;
+  const list = (values: readonly number[]): number[] => [values.length, ...values];
+  return [...list(bases), ...list(outer.map(({ size }) => size)), ...list(outer.map(({ stride }) => stride)), run];
+}
+
+/**
+ * Places for messages: two that are in flight at once never have the same. A place is used again only when there is much, and then that which has been
+ * free for longest.
+ */
+export function placeMessages(messages: readonly { readonly node: NodeId; readonly bytes: number; readonly start: number; readonly finish: number }[]): {
+  readonly regionOf: ReadonlyMap<NodeId, number>;
+  readonly bytes: readonly number[];
+} {
+  const regionOf = new Map<NodeId, number>();
+  const regions: { readonly bytes: number; freeFrom: number }[] = [];
+  let total = 0;
+  for (const message of [...messages].sort((a, b) => a.start - b.start)) {
+    const fitting = regions
+      .map((region, index) => ({ region, index }))
+      .filter(({ region }) => region.freeFrom < message.start && region.bytes >= message.bytes && region.bytes <= 2 * message.bytes)
+      .sort((a, b) => a.region.freeFrom - b.region.freeFrom)[0];
+    if (fitting !== undefined && total + message.bytes > roomyBytes) {
+      fitting.region.freeFrom = message.finish;
+      regionOf.set(message.node, fitting.index);
+    } else {
+      regionOf.set(message.node, regions.push({ bytes: message.bytes, freeFrom: message.finish }) - 1);
+      total += message.bytes;
+    }
+  }
+  return { regionOf, bytes: regions.map(({ bytes }) => bytes) };
+}
