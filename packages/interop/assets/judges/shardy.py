@@ -64,9 +64,11 @@ def shardings(module) -> dict[str, list[list[str]]]:
     found: dict[str, list[list[str]]] = {}
     for op in main_operations(module):
         name, _, number = name_of(op).rpartition("#")
-        if name and number.isdigit() and len(op.results) == 1 and "sdy.sharding" in op.attributes:
-            # Of the operations that one value of ours became, the last is the value.
-            found[number] = dims_of(str(op.attributes["sdy.sharding"]))
+        if name and number.isdigit() and len(op.results) == 1:
+            # Of the operations that one value of ours became, the last is the value. What Shardy says nothing of lies whole on every device.
+            told = "sharding" if op.name.startswith("sdy.") else "sdy.sharding"
+            rank = str(op.results[0].type).count("x")
+            found[number] = dims_of(str(op.attributes[told])) if told in op.attributes else [[]] * rank
     return found
 
 

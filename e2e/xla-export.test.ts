@@ -1,0 +1,153 @@
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { createRequire } from "node:module";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { hash32, must, normalAt } from "@lapidary/std";
+import { Home, root } from "./support/cli.js";
+import { schemaErrors } from "./support/crd.js";
+import { jobSetSchema } from "./support/jobset-schema.js";
+import { jaxPython, lossesOf, run, runExport, runWell } from "./support/xla.js";
+
+// The command line's own parser: the root has none.
+const yaml = createRequire(join(root, "packages/cli/package.json"))("yaml") as { parse(text: string): unknown };
+
+/** The code, place and remedy of an error on stderr. */
+function expectError(ended: { code: number | null; stdout: string; stderr: string }, exit: number, code: string, remedy: RegExp): void {
+  deepStrictEqual([ended.code, ended.stdout], [exit, ""], ended.stderr);
+  match(ended.stderr, new RegExp(`error ${code}: `));
+  match(/remedy: (.*)/.exec(ended.stderr)?.[1] ?? "", remedy);
+}
+
+describe("an export", function () {
+  this.timeout(300_000);
+  const home = new Home();
+  const exported = join(home.directory, "export");
+  let python = "";
+
+  before(async () => {
+    python = await jaxPython();
+    await home.json("export", "tiny.yaml", "-o", "export");
+  });
+  after(() => home.clear());
+
+  it("starts from the same numbers, written down or drawn from the recipe, and reads the same rows", async () => {
+    await home.json("export", "tiny.yaml", "-o", "recipe", "--state", "recipe");
+    const [written, drawn] = await Promise.all(
+      ["export", "recipe"].map(async (name) =>
+        lossesOf(await runExport(python, join(home.directory, name), "--text", "chip", "--steps", "2")),
+      ),
+    );
+    deepStrictEqual(written, drawn);
+    deepStrictEqual(
+      [exported, join(home.directory, "recipe")].map((directory) =>
+        readFileSync(join(directory, "manifest.json"), "utf8").includes('"normal"'),
+      ),
+      [false, true],
+    );
+  });
+
+  it("draws Lapidary's random numbers in Python", async () => {
+    const script =
+      "import json, numpy as np; from lapidary_xla.numbers import hash32, normal; print(json.dumps([hash32(7, np.arange(2**32 - 50, 2**32, dtype=np.uint32)).tolist(), normal(-5, np.arange(3000), 0.5).tolist(), normal(9, np.arange(2**33, 2**33 + 9), 1).tolist()]))";
+    const { stdout } = await runWell(python, ["-c", script], { cwd: exported });
+    const [hashes, normals, far] = JSON.parse(stdout) as [number[], number[], number[]];
+    deepStrictEqual(
+      hashes,
+      Array.from({ length: 50 }, (_, i) => hash32(7, 2 ** 32 - 50 + i)),
+    );
+    const close = (actual: readonly number[], key: number, scale: number, first: number): void => {
+      const off = actual.filter((x, i) => x !== Math.fround(normalAt(key, first + i) * scale)).length;
+      // A last bit may differ where the C libraries do.
+      ok(off <= 1, `${off} of ${actual.length} differ`);
+    };
+    close(normals, -5, 0.5, 0);
+    close(far, 9, 1, 2 ** 33);
+  });
+
+  it("says what is wrong, and the remedy, before XLA is called", async () => {
+    expectError(await runExport(python, exported, "--devices", "3"), 4, "LAP_XLA_DEVICES", /--devices 4/);
+    expectError(await runExport(python, exported, "--restore", "latest"), 102, "LAP_XLA_CHECKPOINT", /without --restore/);
+    expectError(await runExport(python, exported, "--restore", "nowhere"), 2, "LAP_XLA_FILE", /whole checkpoint/);
+    const damaged = join(home.directory, "damaged");
+    const damage = async (name: string, change: (text: string) => string | undefined): Promise<void> => {
+      rmSync(damaged, { recursive: true, force: true });
+      await runWell("cp", ["-r", exported, damaged]);
+      const text = change(readFileSync(join(damaged, name), "latin1"));
+      if (text === undefined) rmSync(join(damaged, name));
+      else writeFileSync(join(damaged, name), text, "latin1");
+    };
+    await damage("chip.mlir", () => undefined);
+    expectError(await runExport(python, damaged, "--text", "chip"), 2, "LAP_XLA_FILE", /export the job again/);
+    await damage("whole.mlir", (text) => text.replace("stablehlo.tanh", "stablehlo.tan_h"));
+    expectError(await runExport(python, damaged), 2, "LAP_XLA_TEXT", /StableHLO/);
+    await damage("manifest.json", (text) => text.replace('"dims": [\n    300,', '"dims": [\n    308,'));
+    expectError(await runExport(python, damaged), 2, "LAP_XLA_TEXT", /do not belong together/);
+    await damage("state.safetensors", (text) => text.slice(0, 5000));
+    expectError(await runExport(python, damaged), 2, "LAP_XLA_SAFETENSORS", /copy it again/);
+    await damage("tokens.bin", (text) => text.slice(2));
+    expectError(await runExport(python, damaged), 2, "LAP_XLA_TOKENS", /copy it again/);
+    await damage("manifest.json", (text) => text.replace('"version": 1', '"version": 2'));
+    expectError(await runExport(python, damaged), 2, "LAP_XLA_MANIFEST", /export the job again/);
+  });
+
+  it("refuses a JAX of another version, unless told otherwise", async () => {
+    const other = join(home.directory, "other");
+    mkdirSync(join(other, "jax-0.4.0.dist-info"), { recursive: true });
+    writeFileSync(join(other, "jax-0.4.0.dist-info/METADATA"), "Metadata-Version: 2.1\nName: jax\nVersion: 0.4.0\n");
+    const started = (...args: string[]): ReturnType<typeof run> =>
+      run(python, [join(exported, "run.py"), "--check", ...args], { env: { PYTHONPATH: other } });
+    expectError(await started(), 2, "LAP_XLA_JAX", /pip install jax==0\.10\.2.*--any-jax/);
+    const { code, stderr } = await started("--any-jax");
+    deepStrictEqual([code, /warning: jax is 0\.4\.0/.test(stderr), /chip\.mlir verifies/.test(stderr)], [0, true, true]);
+  });
+
+  it("overwrites an earlier export, and no other directory", async () => {
+    await home.json("export", "tiny.yaml", "-o", "export");
+    mkdirSync(join(home.directory, "mine"));
+    writeFileSync(join(home.directory, "mine/notes.txt"), "mine");
+    const { code, stderr } = await home.run("export", "tiny.yaml", "-o", "mine");
+    strictEqual(code, 2);
+    match(stderr, /LAP_EXPORT_OUTPUT/);
+  });
+
+  it("brings a JobSet that fits JobSet's schema, a pod a host, and a batch script that shows what it would run", async () => {
+    const jobSet: unknown = yaml.parse(readFileSync(join(exported, "jobset.yaml"), "utf8"));
+    deepStrictEqual(schemaErrors(jobSetSchema, jobSet), []);
+    const script = join(exported, "job.sbatch");
+    await runWell("bash", ["-n", script]);
+    const { stdout, stderr } = await runWell("bash", [script], { env: { DRY_RUN: "1", PYTHON: python } });
+    match(stderr, /whole\.mlir verifies/);
+    match(stdout, /^srun .*run\.py --text whole .*--distributed/m);
+    // On a cluster srun starts the processes; one is enough to see that the command is right.
+    writeFileSync(join(home.directory, "srun"), '#!/bin/bash\nshift\necho "would run $*"\n', { mode: 0o755 });
+    const path = `${home.directory}${delimiter}${process.env["PATH"] ?? ""}`;
+    match((await runWell("bash", [script], { env: { PYTHON: python, PATH: path } })).stdout, /^would run .*--resume/m);
+  });
+});
+
+describe("exports of the published Gemmas", function () {
+  this.timeout(300_000);
+  for (const [name, devices, slices] of [
+    ["gemma-2b", 512, 2],
+    ["gemma-7b", 4096, 16],
+  ] as const)
+    it(`${name}: both texts parse and verify with the dialects of StableHLO and Shardy`, async () => {
+      const directory = mkdtempSync(join(tmpdir(), "lapidary-xla-"));
+      const home = new Home();
+      try {
+        const written = await home.json("export", join(root, `configs/jobs/${name}.yaml`), "-o", directory, "--without-data");
+        strictEqual(written["chips"], devices);
+        const { stderr } = await runWell(await jaxPython(), [join(directory, "run.py"), "--check"]);
+        match(stderr, /whole\.mlir verifies\n.*chip\.mlir verifies/);
+        const jobSet = yaml.parse(readFileSync(join(directory, "jobset.yaml"), "utf8")) as {
+          spec: { replicatedJobs: { replicas: number }[] };
+        };
+        deepStrictEqual(schemaErrors(jobSetSchema, jobSet), []);
+        strictEqual(must(jobSet.spec.replicatedJobs[0], "slices").replicas, slices);
+      } finally {
+        await home.clear();
+        rmSync(directory, { recursive: true });
+      }
+    });
+});
