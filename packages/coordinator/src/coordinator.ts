@@ -148,7 +148,13 @@ export class Coordinator {
     this.#onStop("home", lockHome(home));
     this.#token = homeToken(home);
 
-    const { store, close } = await openRedis(redis, home);
+    const { store, close } = await openRedis(redis, home, {
+      restarted: () => {
+        this.#log.warn("Redis had died and was started again");
+        void this.#refillQueue().catch((error: unknown) => this.#log.error("the queue could not be filled again", errorFields(error)));
+      },
+      trouble,
+    });
     this.#store = store;
     this.#onStop("redis", close);
     const leadership = await Leadership.take({
@@ -195,7 +201,7 @@ export class Coordinator {
     this.#queue = queue;
     this.#onStop("queue", () => queue.close());
     // Redis may have forgotten what the disk knows to be waiting.
-    for (const run of runs.all()) if (run.state === "queued") await this.#enqueue(queue, run);
+    await this.#refillQueue();
     queue.onJob<Placed>({ place: (job) => this.#place(job), run: (_, placed, signal) => this.#run(placed, signal) });
 
     writeConnection(home, { pid: process.pid, port: http.port, token: this.#token, version: this.#version, started_at: this.#startedAt });
@@ -295,6 +301,13 @@ export class Coordinator {
     this.#log.info(`job ${state}`, { job: run.id, ...(error === undefined ? {} : { error: error.toJSON() }) });
     // A bug of ours: its trace is what helps.
     if (error?.code === "LAP_INTERNAL") this.#log.error("a bug", errorFields(error.cause));
+  }
+
+  /** Redis may have forgotten what the disk knows to be waiting; what it has not forgotten stays as it is. */
+  async #refillQueue(): Promise<void> {
+    const queue = this.#queue;
+    if (queue === undefined || this.#stopping !== undefined) return;
+    for (const run of this.#runs?.all() ?? []) if (run.state === "queued") await this.#enqueue(queue, run);
   }
 
   async #enqueue(queue: JobQueue, run: Run): Promise<void> {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { openStore, type RedisServer, startRedisServer, type Store } from "@lapidary/control";
 import { ExitCode, LapidaryError } from "@lapidary/std";
+import { isProcessAlive } from "./home-lock.js";
 
 /** The user's Redis by its address, or a private one from a server binary. */
 export type RedisChoice = { readonly url: string } | { readonly binary: string };
@@ -14,8 +15,22 @@ export interface OpenRedis {
   close(): Promise<void>;
 }
 
-/** @throws LAP_REDIS_… */
-export async function openRedis(choice: RedisChoice, home: string): Promise<OpenRedis> {
+/** What happens to a private server while it is in use. */
+export interface RedisNews {
+  /** It died and was started again; what it had not written yet it has forgotten. */
+  readonly restarted: () => void;
+  readonly trouble: (error: LapidaryError) => void;
+}
+
+/** So often it is looked whether the server lives. */
+const lookEvery_ms = 500;
+
+/**
+ * Connects to the user's Redis, or starts a private one, and starts it again whenever it dies.
+ *
+ * @throws LAP_REDIS_…
+ */
+export async function openRedis(choice: RedisChoice, home: string, news: RedisNews): Promise<OpenRedis> {
   // Several homes may share one Redis.
   const namespace = `lapidary-${createHash("sha256").update(home).digest("hex").slice(0, 12)}`;
   if ("url" in choice) {
@@ -27,12 +42,35 @@ export async function openRedis(choice: RedisChoice, home: string): Promise<Open
       },
     };
   }
-  const server = await startRedisServer({ binary: choice.binary, directory: redisDirectory(home) });
+  const start = (): Promise<RedisServer> => startRedisServer({ binary: choice.binary, directory: redisDirectory(home) });
+  let server = await start();
   try {
     const store = await openStore(server.address, { namespace });
+    let looking: Promise<void> = Promise.resolve();
+    let isLooking = false;
+    const look = async (): Promise<void> => {
+      if (isProcessAlive(server.pid)) return;
+      try {
+        server = await start();
+        news.restarted();
+      } catch (error) {
+        if (!(error instanceof LapidaryError)) throw error;
+        news.trouble(error);
+      }
+    };
+    const timer = setInterval(() => {
+      if (isLooking) return;
+      isLooking = true;
+      looking = look().finally(() => {
+        isLooking = false;
+      });
+    }, lookEvery_ms);
+    timer.unref();
     return {
       store,
       async close() {
+        clearInterval(timer);
+        await looking;
         store.close();
         await server.stop();
       },

@@ -1,0 +1,73 @@
+#!/usr/bin/env node
+/**
+ * `npm run faults -- [--json] [--times N] [--only TEXT] [--seed N] [--soak N]`: breaks real processes, disks and Redis as the table of docs/reliability.md
+ * says, and compares what becomes of the job with the run to which nothing was done. Ends with 1 if anything is not as it must be.
+ */
+import { rmSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { faultCases, randomOf, steps } from "./cases.mjs";
+import { judge, timesOf } from "./judge.mjs";
+import { soak } from "./soak.mjs";
+import { Yard } from "./yard.mjs";
+
+const { values: flags } = parseArgs({
+  options: {
+    json: { type: "boolean", default: false },
+    times: { type: "string", default: "5" },
+    only: { type: "string" },
+    seed: { type: "string", default: "1" },
+    soak: { type: "string" },
+  },
+});
+const say = (/** @type {string} */ line) => (flags.json ? process.stderr : process.stdout).write(`${line}\n`);
+const yard = new Yard();
+const results = [];
+try {
+  say("the run to which nothing is done");
+  const client = await yard.start();
+  await client.submit({ yaml: yard.jobFile({ steps }), name: "quiet" });
+  const quiet = await yard.ending("quiet");
+  if (quiet.state !== "done") throw new Error(`the quiet run is ${quiet.state}: ${quiet.message}`);
+  await yard.end();
+  if (flags.soak !== undefined) results.push(await soak(yard, Number(flags.soak), Number(flags.seed), say));
+  else
+    for (const fault of faultCases) {
+      if (flags.only !== undefined && !fault.name.includes(flags.only)) continue;
+      if (fault.needsRoot === true && process.getuid?.() !== 0) {
+        say(`  not run, for it needs root: ${fault.name}`);
+        continue;
+      }
+      const trials = [];
+      for (let time = 0; time < Number(flags.times); time++) {
+        const seed = Number(flags.seed) * 1000 + time;
+        const id = `f${results.length}-${time}`;
+        rmSync(yard.fired, { recursive: true, force: true });
+        /** @type {string | undefined} */
+        let problem;
+        let happened;
+        try {
+          happened = await fault.run({ yard, seed, random: randomOf(seed), quiet, id });
+          problem = judge(happened, quiet, yard.firings(), fault);
+        } catch (error) {
+          problem = /** @type {Error} */ (error).stack ?? String(error);
+        }
+        await yard.end();
+        const times = happened === undefined ? {} : timesOf(happened);
+        trials.push({ seed, ok: problem === undefined, ...(problem === undefined ? {} : { problem }), ...times, ...(happened?.note === undefined ? {} : { note: happened.note }) });
+        say(`  ${problem === undefined ? "✔" : "✘"} ${fault.name}, seed ${seed}${describe(times)}${problem === undefined ? "" : `: ${problem}`}`);
+      }
+      results.push({ fault: fault.name, row: fault.row, trials });
+    }
+} finally {
+  await yard.remove();
+}
+if (flags.json) process.stdout.write(`${JSON.stringify({ results }, null, 2)}\n`);
+const failed = results.flatMap(({ trials }) => trials).filter(({ ok }) => !ok).length;
+say(`${results.flatMap(({ trials }) => trials).length - failed} as they must be, ${failed} not`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+/** @param {Record<string, number | undefined>} times */
+function describe(times) {
+  const known = Object.entries(times).filter(([, value]) => value !== undefined);
+  return known.length === 0 ? "" : ` (${known.map(([name, value]) => `${name} ${Math.round(value ?? 0)}`).join(", ")})`;
+}
