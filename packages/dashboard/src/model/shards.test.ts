@@ -1,7 +1,7 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import { parseMesh } from "@lapidary/topology";
-import { chipsOfShard, drawnDims, groupOfChip, meshCoordinates, partsOfShard, printRanges, rangesOfShard, tensorLayout } from "./shards.js";
+import { chipsOfShard, drawnDims, groupOfChip, meshCoordinates, partsOfShard, printRanges, printRangesOfChip, rangesOfShard, tensorLayout } from "./shards.js";
 
 const mesh = parseMesh("data=4,model=8");
 
@@ -11,6 +11,7 @@ describe("a tensor's layout", () => {
     strictEqual(layout.shards, 32);
     // Chip 11 is data 1, model 3.
     strictEqual(printRanges(layout, layout.shardOfChip[11] ?? -1), "[24:32, 4:8]");
+    strictEqual(printRangesOfChip(mesh, [64, 16], "[model, data]", 11), "[24:32, 4:8]");
     deepStrictEqual(chipsOfShard(layout, layout.shardOfChip[11] ?? -1), [11]);
   });
 

@@ -58,6 +58,18 @@ export const printRanges = (layout: TensorLayout, shard: number): string =>
     .map(({ from, to }) => `${from}:${to}`)
     .join(", ")}]`;
 
+/** The same for what one chip holds, without looking at the others. */
+export function printRangesOfChip(mesh: Mesh, dims: readonly number[], text: string, chip: number): string {
+  const sharding = parseSharding(mesh, text);
+  const ranges = dims.map((size, d) => {
+    const atoms = sharding.dims[d] ?? [];
+    const part = size / atomsSize(mesh, atoms);
+    const place = shardIndex(mesh, chip, atoms);
+    return `${place * part}:${(place + 1) * part}`;
+  });
+  return `[${ranges.join(", ")}]`;
+}
+
 export const chipsOfShard = ({ shardOfChip }: TensorLayout, shard: number): number[] => [...shardOfChip.keys()].filter((chip) => shardOfChip[chip] === shard);
 
 /**

@@ -30,22 +30,24 @@ export function timelineModel(view: ProgramView): TimelineModel {
     bars.push({ value, from: start_us, to: start_us + duration_us });
     lanes.set(lane, bars);
   }
-  return { lanes: [...lanes].flatMap(([name, bars]) => withoutOverlap(name, bars)), total_us: view.timeline.total_us };
+  return { lanes: [...lanes].flatMap(([name, bars]) => withoutOverlap(name, bars, name === "compute" ? 1 : mostRows)), total_us: view.timeline.total_us };
 }
 
 /** Transfers over one axis that run at once are drawn below one another. */
-function withoutOverlap(name: string, bars: readonly Bar[]): Lane[] {
+function withoutOverlap(name: string, bars: readonly Bar[], most: number): Lane[] {
   const rows: Bar[][] = [[]];
   for (const bar of [...bars].sort((a, b) => a.from - b.from)) {
-    const free = rows.find((row) => (row.at(-1)?.to ?? 0) <= bar.from + 1e-6);
+    const free = rows.find((row) => (row.at(-1)?.to ?? 0) <= bar.from + rounding_us);
     if (free !== undefined) free.push(bar);
-    else if (rows.length < mostRows) rows.push([bar]);
+    else if (rows.length < most) rows.push([bar]);
     else rows.at(-1)?.push(bar);
   }
   return rows.map((row, i) => ({ name, bars: row, ...(i === 0 ? {} : { continued: true }) }));
 }
 
 const mostRows = 3;
+/** Times are told to a nanosecond. */
+const rounding_us = 0.002;
 
 /** The bar at a time, or the nearest within `slack` of it. */
 export function barAt({ bars }: Lane, us: number, slack: number): Bar | undefined {
