@@ -1,0 +1,161 @@
+import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
+import { compile } from "@lapidary/compiler";
+import { type Graph, GraphBuilder, type OpName, ops, type Sharding, tensorType, type Value } from "@lapidary/ir";
+import { expectText, LapidaryError, must } from "@lapidary/std";
+import { makeMesh, type Mesh } from "@lapidary/topology";
+import { literal } from "./mlir.js";
+import { chipModule, wholeModule } from "./module.js";
+import { stableHloPrinters } from "./printers.js";
+import { sdySharding } from "./sdy.js";
+import { statedShardings } from "./stated-shardings.js";
+import { Writer } from "./writer.js";
+
+/** A step of SGD for y = tanh(x · w1) · w2 with a look-up in front: small, and with most of what a text can hold. */
+function step(): Graph {
+  const g = new GraphBuilder("step");
+  const table = g.parameter("table", tensorType("f32", [8, 4]), ["vocab", "embed"], "param");
+  const w = g.parameter("layers.0.w", tensorType("f32", [16, 4]), ["mlp", "embed"], "param");
+  const ids = g.parameter("ids", tensorType("i32", [4]), ["batch"], "batch");
+  const x = g.gather(table, ids);
+  const y = g.named("layers.0.y", g.tanh(g.dotGeneral(x, w, [], [[1, 1]])));
+  const picked = g.select(g.compare(g.iota(y.type, 1), g.splat(3, y.type), "LT"), y, g.splat(0, y.type));
+  g.output("loss", g.named("loss", g.reduce(picked, [0, 1], "sum"), [], "metric"));
+  g.output("layers.0.w", g.subtract(w, g.scale(w, 0.5)));
+  return g.finish();
+}
+
+const mesh = makeMesh({ data: 2, model: 4 });
+const options = { mesh, rules: { batch: "data", mlp: "model", vocab: "model" }, zero: { stage: 3, axes: ["data"] } } as const;
+
+describe("StableHLO text", () => {
+  it("of a whole graph and of its per-chip program is as it is written down", () => {
+    const program = compile(step(), options);
+    const file = new URL("../../src/stablehlo/", import.meta.url);
+    expectText(wholeModule(program.global, statedShardings(program.propagated)), new URL("step.whole.mlir", file));
+    expectText(chipModule(program.chip, program.global), new URL("step.chip.mlir", file));
+  });
+
+  it("has a printer for every op", () => {
+    deepStrictEqual(Object.keys(stableHloPrinters).sort(), (Object.keys(ops) as OpName[]).sort());
+  });
+
+  it("refuses an op that StableHLO lacks, and says what to export instead", () => {
+    const g = new GraphBuilder("init");
+    g.output("x", g.named("x", g.rngNormal([4], 1, 1)));
+    const program = compile(g.finish(), { ...options, rules: {} });
+    throws(
+      () => chipModule(program.chip, program.global),
+      (error) => error instanceof LapidaryError && error.code === "LAP_EXPORT_OP" && error.exit === 2 && error.remedy !== "",
+    );
+  });
+
+  it("writes numbers that read back as the same f32", () => {
+    for (const value of [0, -0, 1, -2.5, 1e-8, 1e30, 0.1, 16777217, 5e-324])
+      strictEqual(Math.fround(Number(literal(value, "f32"))), Math.fround(value), String(value));
+    for (const value of [1, 1e30, 1e-8, -0]) match(literal(value, "f32"), /^-?\d+\.\d+(e[+-]?\d+)?$/);
+    deepStrictEqual(
+      [literal(Infinity, "f32"), literal(-Infinity, "bf16"), literal(3, "i32"), literal(1, "pred")],
+      ["0x7F800000", "0xFF80", "3", "true"],
+    );
+    throws(() => literal(Number.NaN, "f32"), /a constant is a number/);
+  });
+
+  it("names whole axes and parts of them, and how firmly a dim is said", () => {
+    const sharding: Sharding = { dims: [[0], [], [1]], unreduced: [], reduction: "sum" };
+    strictEqual(
+      sdySharding(mesh, sharding, [{ priority: 0 }, { open: true }, { open: true, priority: 3 }]),
+      '<@mesh, [{"data"}p0, {?}, {"model":(1)2, ?}p3]>',
+    );
+    throws(() => sdySharding(mesh, { ...sharding, unreduced: [2] }), /no partial sum/);
+  });
+});
+
+/** Evaluates the scalar integer arithmetic of a writer for a device. */
+function evaluate(lines: readonly string[], partition: number): Map<string, number> {
+  const values = new Map<string, number>();
+  for (const line of lines) {
+    const [, name = "", op = "", rest = ""] = /^(%\w+) = stablehlo\.(\w+) ?([^:]*)/.exec(line) ?? [];
+    const [a = 0, b = 0] = rest.split(",").map((text) => values.get(text.trim()) ?? Number(/dense<(\d+)>/.exec(text)?.[1]));
+    const results: Readonly<Record<string, number>> = {
+      partition_id: partition,
+      constant: a,
+      convert: a,
+      divide: Math.floor(a / b),
+      remainder: a % b,
+      multiply: a * b,
+      add: a + b,
+    };
+    values.set(name, must(results[op], line));
+  }
+  return values;
+}
+
+describe("a chip's place", () => {
+  it("follows from its number, for any list of atoms", () => {
+    const odd: Mesh = makeMesh({ pod: 2, data: 6, model: 4 });
+    // atoms: pod 0 · data 1 2 (sizes 2 3) · model 3 4
+    for (const atoms of [[0], [1, 2], [2], [3, 4], [4], [2, 0], [4, 1], [0, 1, 2, 3, 4], [3, 1]])
+      for (const chip of [0, 1, 5, 17, 30, 47]) {
+        const writer = new Writer(odd, true, {}, "");
+        const name = writer.shardOffset(atoms, 5);
+        const coordinate = (id: number): [number, number] => {
+          const { size, stride } = must(odd.atoms[id], "atom");
+          return [Math.floor(chip / stride) % size, size];
+        };
+        const index = atoms.map(coordinate).reduce((sum, [at, size]) => sum * size + at, 0);
+        strictEqual(evaluate(writer.lines(), chip).get(name), index * 5, `${atoms.join(",")} of chip ${chip}`);
+      }
+  });
+
+  it("is computed once", () => {
+    const writer = new Writer(mesh, true, {}, "");
+    writer.shardOffset([0], 2);
+    const before = writer.lines().length;
+    strictEqual(writer.shardOffset([0], 2), writer.shardOffset([0], 2));
+    strictEqual(writer.lines().length, before);
+  });
+});
+
+describe("renewed work", () => {
+  /** Two blocks of tanh(x · w), and what the backward pass of a sum computes of them. */
+  function blocks(): Graph {
+    const g = new GraphBuilder("remat");
+    let x: Value = g.parameter("x", tensorType("f32", [8, 8]), ["batch", null], "batch");
+    const weights = [0, 1].map((i) => g.parameter(`layers.${i}.w`, tensorType("f32", [8, 8]), ["embed", "mlp"], "param"));
+    const kept: Value[] = [];
+    weights.forEach((w, i) =>
+      g.scope(`layers.${i}`, () => {
+        kept.push(x);
+        x = g.tanh(g.dotGeneral(x, w, [], [[1, 0]]));
+      }),
+    );
+    g.output("loss", g.named("loss", g.reduce(x, [0, 1], "sum"), [], "metric"));
+    let grad = g.inPhase("backward", () => g.splat(1, x.type));
+    grad = g.inPhase("backward", () => g.negate(grad));
+    for (const i of [1, 0]) {
+      const again = g.inPhase("recompute", () =>
+        g.scope(`layers.${i}`, () => g.tanh(g.dotGeneral(must(kept[i], "x"), must(weights[i], "w"), [], [[1, 0]]))),
+      );
+      grad = g.inPhase("backward", () =>
+        g.scope(`grad(layers.${i})`, () => g.multiply(grad, g.subtract(g.splat(1, again.type), g.multiply(again, again)))),
+      );
+    }
+    g.output("grad", grad);
+    return g.finish();
+  }
+
+  it("reads kept values through a barrier, one a block, tied to the gradient that has arrived", () => {
+    const { global, propagated } = compile(blocks(), { mesh, rules: {}, zero: { stage: 0, axes: [] } });
+    const lines = wholeModule(global, statedShardings(propagated)).split("\n");
+    const barriers = lines.filter((line) => line.includes("optimization_barrier"));
+    strictEqual(barriers.length, 2);
+    // x, w and the gradient go in; the recomputed product reads what comes out, the first one what went in.
+    for (const barrier of barriers) match(barrier, /%t\d+:3 = stablehlo\.optimization_barrier %v\d+, %v\d+, %v\d+ :/);
+    const products = lines.filter((line) => line.includes("stablehlo.dot_general"));
+    deepStrictEqual(
+      products.map((line) => /dot_general (%t\d+#0, %t\d+#1)/.test(line)),
+      [false, false, true, true],
+    );
+    ok(lines.findIndex((line) => line.includes("optimization_barrier")) < lines.findIndex((line) => line.includes("dot_general %t")));
+  });
+});
