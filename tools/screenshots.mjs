@@ -7,9 +7,10 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RecordedRuns } from "@lapidary/coordinator/testing";
-import { layoutFaults, openBrowser, panelsFilled, until, visit } from "../e2e/dist/support/browser.js";
+import { browserSupport } from "./browser-support.mjs";
 import { projectRoot } from "./setup/session.mjs";
 
+const { layoutFaults, openBrowser, panelsFilled, until, visit } = await browserSupport();
 const token = "0123456789abcdef0123456789abcdef";
 const out = join(projectRoot, "docs/dashboard");
 const panels = ["torus", "header", "curves", "workers", "timeline", "memory", "shards", "collectives", "events", "logs", "config"];

@@ -12,9 +12,10 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { endless, Harness, trains } from "@lapidary/coordinator/testing/harness";
 import { RecordedRuns } from "@lapidary/coordinator/testing";
-import { openBrowser, panelsFilled, until, visit } from "../../e2e/dist/support/browser.js";
+import { browserSupport } from "../browser-support.mjs";
 import { projectRoot } from "../setup/session.mjs";
 
+const { openBrowser, panelsFilled, until, visit } = await browserSupport();
 const token = "0123456789abcdef0123456789abcdef";
 const { values } = parseArgs({ options: { steps: { type: "string", default: "20000" }, viewers: { type: "string", default: "50" }, seconds: { type: "string", default: "20" } } });
 const [steps, viewers, seconds] = [Number(values.steps), Number(values.viewers), Number(values.seconds)];

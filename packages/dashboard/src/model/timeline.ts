@@ -36,7 +36,7 @@ export function timelineModel(view: ProgramView): TimelineModel {
 /** Transfers over one axis that run at once are drawn below one another. */
 function withoutOverlap(name: string, bars: readonly Bar[], most: number): Lane[] {
   const rows: Bar[][] = [[]];
-  for (const bar of [...bars].sort((a, b) => a.from - b.from)) {
+  for (const bar of [...bars].sort((a, b) => a.from - b.from || a.to - b.to)) {
     const free = rows.find((row) => (row.at(-1)?.to ?? 0) <= bar.from + rounding_us);
     if (free !== undefined) free.push(bar);
     else if (rows.length < most) rows.push([bar]);
