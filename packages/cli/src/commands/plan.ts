@@ -63,6 +63,8 @@ function show(
 
 /** Plans that a search tries: at two small models a plan, half a minute for 7B on a core of its own. */
 const searchBudget = 48;
+/** On a busy machine it stops with what it has. */
+const searchForMs = 40_000;
 /** The best of them are compiled whole. */
 const compiledWhole = 2;
 
@@ -76,6 +78,7 @@ async function searchAndReport(
   const { console } = context;
   const progress = console.progress();
   const chips = chipCount(machine.torus);
+  const until = context.clock.monotonic() + searchForMs;
   const ranked = await searchJob({
     job,
     machine,
@@ -84,7 +87,7 @@ async function searchAndReport(
     onProgress: async (tried, budget, best) => {
       progress.update("search", `${tried} of at most ${budget} plans tried${best === "" ? "" : `, best so far ${best}`}`);
       await setImmediate();
-      return true;
+      return context.clock.monotonic() < until;
     },
   });
   progress.update("compile the best plans whole");

@@ -1,0 +1,148 @@
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { buildPrograms, programRequest } from "@lapidary/coordinator/programs";
+import { parseChip, type PlanReport, simulate, traceSchema, utilisation } from "@lapidary/simulator";
+import { parseTorus } from "@lapidary/topology";
+import { compileJob, loadJob, type ResolvedJob } from "@lapidary/training";
+import { type Ended, root } from "./support/cli.js";
+import { openBrowser } from "./support/browser.js";
+
+/** Runs the command in the project's root, without a coordinator. */
+function lapidary(args: readonly string[], home: string): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [join(root, "packages/cli/bin/lapidary.mjs"), ...args, "--home", home], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+    const [out, err]: [string[], string[]] = [[], []];
+    child.stdout.setEncoding("utf8").on("data", (text: string) => out.push(text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => err.push(text));
+    child.once("error", reject);
+    child.once("close", (code) => resolve({ code, stdout: out.join(""), stderr: err.join("") }));
+  });
+}
+
+const configsDir = join(root, "configs");
+const jobAt = (path: string, ...overrides: string[]): ResolvedJob => loadJob(join(configsDir, "jobs", path), overrides, { configsDir, base: root });
+const reportOf = (ended: Ended): PlanReport & { program_hash: string; advice?: { overrides: string[]; fits: boolean }[] } => JSON.parse(ended.stdout) as never;
+
+describe("lapidary plan", function () {
+  this.timeout(600_000);
+  let directory = "";
+  const plan = (...args: string[]): Promise<Ended> => lapidary(["plan", ...args], directory);
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), "lapidary-plan-"));
+  });
+  after(() => rmSync(directory, { recursive: true, force: true }));
+
+  it("times the program that the workers run: their hashes are equal", async () => {
+    const ended = await plan("configs/jobs/nano16.yaml", "--json");
+    strictEqual(ended.code, 0, ended.stderr);
+    strictEqual(reportOf(ended).program_hash, buildPrograms(programRequest(jobAt("nano16.yaml"))).programs.train_step.hash);
+  });
+
+  for (const [name, chips, mesh, parameters] of [
+    ["gemma-2b", 512, "pod=2,data=256", 2_506_434_560],
+    ["gemma-7b", 4096, "pod=16,data=16,model=16", 8_538_074_112],
+  ] as const)
+    it(`plans ${name} on ${chips} chips: it fits, and states are split as ZeRO-3 says`, async () => {
+      const ended = await plan(`configs/jobs/${name}.yaml`, "--json");
+      strictEqual(ended.code, 0, ended.stderr);
+      const report = reportOf(ended);
+      deepStrictEqual([report.chips, report.mesh, report.parameters, report.fits, report.hbm_limit], [chips, mesh, parameters, true, 16e9]);
+      // Norms do not divide by 256: a little more than a 256th.
+      ok(Math.abs(report.hbm_bytes.params / ((4 * parameters) / 256) - 1) < 1e-3);
+      ok(Math.abs(report.hbm_bytes.optimizer / ((8 * parameters) / 256) - 1) < 1e-3);
+      ok(report.mfu > 0.2 && report.mfu < 0.8 && report.mfu_causal < report.mfu);
+      strictEqual(report.tokens_per_s, report.tokens_per_step / report.step_time_s);
+      const parts = report.compute_s + Object.values(report.exposed_s).reduce((a, b) => a + b, 0) + report.host_s + report.pod_wait_s;
+      ok(Math.abs(parts / report.step_time_s - 1) < 1e-6);
+      for (const { op, axis, count, bytes_per_chip, time_s, exposed_s, why } of report.collectives) ok(op !== "" && axis !== "" && count > 0 && bytes_per_chip > 0 && time_s > 0 && exposed_s >= 0 && why !== "");
+    });
+
+  it("exits with 4 where it does not fit, still prints the plan, says by how much and what would make it fit", async () => {
+    const ended = await plan("configs/jobs/gemma-2b.yaml", "remat=none", "--json");
+    strictEqual(ended.code, 4);
+    const report = reportOf(ended);
+    strictEqual(report.fits, false);
+    deepStrictEqual(report.advice?.at(-1)?.overrides, ["remat=full"]);
+    strictEqual(report.advice.at(-1)?.fits, true);
+    match(ended.stderr, /does not fit: \d+\.\d\d GB too many\. remat=full makes it fit/);
+  });
+
+  it("refuses a chip that nobody has described, and suggests the near one", async () => {
+    const ended = await plan("configs/jobs/nano16.yaml", "--chip", "v5ee");
+    strictEqual(ended.code, 2);
+    match(ended.stderr, /there is no chip "v5ee"[\s\S]*did you mean "v5e"/);
+  });
+
+  it("answers what if: the same step on v6e takes less", async () => {
+    const [v5e, v6e] = await Promise.all([plan("configs/jobs/gemma-2b.yaml", "--json"), plan("configs/jobs/gemma-2b.yaml", "--json", "--chip", "v6e")]);
+    ok(reportOf(v6e).step_time_s < 0.5 * reportOf(v5e).step_time_s);
+  });
+
+  it("comes within 6 % of every published cell and within 3 % on average", () => {
+    const { runs } = JSON.parse(readFileSync(join(root, "tools/calibrate/measured.json"), "utf8")) as { runs: { job: string; pods: number; mfu: number }[] };
+    const chip = parseChip(readFileSync(join(configsDir, "chips/v5e.yaml"), "utf8"), "v5e.yaml");
+    const errors = runs.map(({ job: name, pods, mfu }) => {
+      const job = jobAt(`published/${name}.yaml`, `pods=${pods}`);
+      const simulation = simulate(compileJob(job, { verify: false }), { chip, pods, torus: parseTorus(job.slice) });
+      ok(simulation.memory.peakBytes < chip.hbm.bytes, `${name} fits`);
+      return Math.abs((100 * utilisation(simulation, simulation.flops.weights + simulation.flops.attention)) / mfu - 1);
+    });
+    strictEqual(errors.length, 8);
+    ok(Math.max(...errors) < 0.06, errors.join(" "));
+    ok(errors.reduce((a, b) => a + b, 0) / 8 < 0.03, errors.join(" "));
+  });
+
+  it("plans published runs for any number of pods, each a little slower than fewer", async () => {
+    const mfu = (await Promise.all([1, 3, 32].map((pods) => plan("configs/jobs/published/maxtext-16b.yaml", `pods=${pods}`, "--json")))).map((ended) => reportOf(ended).mfu);
+    ok((mfu[0] ?? 0) > (mfu[1] ?? 1) && (mfu[1] ?? 0) > (mfu[2] ?? 1), mfu.join(" "));
+  });
+
+  it("writes a page that a browser without network shows whole", async () => {
+    const ended = await plan("configs/jobs/nano16.yaml", "-o", "html", "-q");
+    const file = join(directory, "plan.html");
+    writeFileSync(file, ended.stdout);
+    const browser = await openBrowser();
+    try {
+      const context = await browser.newContext({ offline: true, viewport: { width: 1200, height: 900 } });
+      const page = await context.newPage();
+      const complaints: string[] = [];
+      page.on("pageerror", (error) => complaints.push(error.message));
+      page.on("console", (message) => complaints.push(message.text()));
+      page.on("request", (request) => {
+        if (request.url() !== pathToFileURL(file).href) complaints.push(request.url());
+      });
+      await page.goto(pathToFileURL(file).href);
+      strictEqual(await page.locator("rect.chip").count(), 256);
+      strictEqual(await page.locator("h1").textContent(), "nano16");
+      for (const box of await page.locator("svg").all()) ok(((await box.boundingBox())?.width ?? 0) > 200);
+      strictEqual(await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), true);
+      deepStrictEqual(complaints, []);
+    } finally {
+      await browser.close();
+    }
+  });
+
+  it("writes a trace of the trace-event format, and two steps beside one another", async () => {
+    const file = join(directory, "trace.json");
+    const ended = await lapidary(["trace", "configs/jobs/nano16.yaml", "-o", file, "--diff", "configs/jobs/micro.yaml", "--json"], directory);
+    strictEqual(ended.code, 0, ended.stderr);
+    const trace = traceSchema.parse(JSON.parse(readFileSync(file, "utf8")));
+    strictEqual(new Set(trace.traceEvents.map(({ pid }) => pid)).size, 2);
+  });
+
+  it("searches, ranks, and writes the best as a job file that plans as promised", async () => {
+    const file = join(directory, "best.yaml");
+    const ended = await plan("configs/jobs/micro.yaml", "--search", "--write", file, "--json");
+    strictEqual(ended.code, 0, ended.stderr);
+    const { plans } = JSON.parse(ended.stdout) as { plans: { time_s: number; step_time_s: number; fits: boolean; pareto: boolean }[] };
+    ok(plans.length > 10 && plans[0]?.pareto === true);
+    match(ended.stderr, /plans tried/);
+    const best = Math.min(...plans.filter(({ fits }) => fits).map(({ time_s }) => time_s));
+    const again = reportOf(await plan(file, "--json"));
+    ok(again.step_time_s * (jobAt("micro.yaml").train.batch / loadJob(file, [], { configsDir, base: root }).train.batch) <= best * (1 + 1e-9));
+  });
+});
