@@ -147,12 +147,27 @@ function placeBuffers(requests: readonly Omit<BufferPlan, "offset">[]): BufferPl
   const live: BufferPlan[] = [];
   const byDeath = new Map<number, BufferPlan[]>();
   let now = -1;
+  // The states lie below all else for most of the step: what is packed from the bottom on without a gap need not be looked at.
+  let [packed, top] = [0, 0];
+  const remove = (dead: BufferPlan): void => {
+    const index = live.indexOf(dead, insertionPoint(live, dead.offset));
+    live.splice(index, 1);
+    if (index < packed) [packed, top] = [index, dead.offset];
+  };
+  const insert = (placed: BufferPlan): void => {
+    const index = insertionPoint(live, placed.offset);
+    live.splice(index, 0, placed);
+    if (index < packed) packed++;
+    for (let next = live[packed]; next !== undefined && next.offset === top; next = live[packed]) [packed, top] = [packed + 1, next.offset + next.bytes];
+  };
   return sorted.map((request) => {
-    for (; now < request.from; now++) for (const dead of byDeath.get(now) ?? []) live.splice(live.indexOf(dead, insertionPoint(live, dead.offset)), 1);
-    const placed = { ...request, offset: request.bytes === 0 ? 0 : bestGap(live, request.bytes) };
+    for (; now < request.from; now++) for (const dead of byDeath.get(now) ?? []) remove(dead);
+    const placed = { ...request, offset: request.bytes === 0 ? 0 : bestGap(live, packed, top, request.bytes) };
     if (placed.bytes > 0) {
-      live.splice(insertionPoint(live, placed.offset), 0, placed);
-      byDeath.set(placed.to, [...(byDeath.get(placed.to) ?? []), placed]);
+      insert(placed);
+      const dying = byDeath.get(placed.to);
+      if (dying === undefined) byDeath.set(placed.to, [placed]);
+      else dying.push(placed);
     }
     return placed;
   });
@@ -169,10 +184,11 @@ function insertionPoint(live: readonly BufferPlan[], offset: number): number {
   return low;
 }
 
-/** `live` is sorted by offset. */
-function bestGap(live: readonly BufferPlan[], bytes: number): number {
-  let [best, bestSize, top] = [-1, Infinity, 0];
-  for (const buffer of live) {
+/** `live` is sorted by offset; there is no gap among the first `packed`, which end at `bottom`. */
+function bestGap(live: readonly BufferPlan[], packed: number, bottom: number, bytes: number): number {
+  let [best, bestSize, top] = [-1, Infinity, bottom];
+  for (let i = packed; i < live.length; i++) {
+    const buffer = must(live[i], "buffer");
     const gap = buffer.offset - top;
     if (gap >= bytes && gap < bestSize) [best, bestSize] = [top, gap];
     top = Math.max(top, buffer.offset + buffer.bytes);

@@ -182,7 +182,7 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
           const mine = must(claimed[f], "claimed");
           const [own, after] = splitByFactor(mesh, rest, factor.size);
           rest = after;
-          if (factor.kind === "replicate" || !startsWith(own, mine) || !isReachable(f)) continue;
+          if (factor.kind === "replicate" || own.length === mine.length || !startsWith(own, mine) || !isReachable(f)) continue;
           for (const atom of own.slice(mine.length)) {
             if (claimed.some((other) => other.includes(atom)) || taken[id]?.includes(atom) === true) break;
             mine.push(atom);
