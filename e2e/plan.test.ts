@@ -1,13 +1,14 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { buildPrograms, programRequest } from "@lapidary/coordinator/programs";
+import { WorkerStepLog } from "@lapidary/coordinator/views/worker-steps";
 import { parseChip, type PlanReport, simulate, traceSchema, utilisation } from "@lapidary/simulator";
 import { parseTorus } from "@lapidary/topology";
-import { compileJob, loadJob, type ResolvedJob } from "@lapidary/training";
+import { compileJob, loadJob, printJob, type ResolvedJob } from "@lapidary/training";
 import { type Ended, root } from "./support/cli.js";
 import { openBrowser } from "./support/browser.js";
 
@@ -21,6 +22,11 @@ function lapidary(args: readonly string[], home: string): Promise<Ended> {
     child.once("error", reject);
     child.once("close", (code) => resolve({ code, stdout: out.join(""), stderr: err.join("") }));
   });
+}
+
+function makeDirectory(path: string): string {
+  mkdirSync(path, { recursive: true });
+  return path;
 }
 
 const configsDir = join(root, "configs");
@@ -126,12 +132,29 @@ describe("lapidary plan", function () {
     }
   });
 
-  it("writes a trace of the trace-event format, and two steps beside one another", async () => {
+  it("writes a trace of the trace-event format", async () => {
     const file = join(directory, "trace.json");
-    const ended = await lapidary(["trace", "configs/jobs/nano16.yaml", "-o", file, "--diff", "configs/jobs/micro.yaml", "--json"], directory);
+    const ended = await lapidary(["trace", "configs/jobs/nano16.yaml", "-o", file, "--json"], directory);
     strictEqual(ended.code, 0, ended.stderr);
-    const trace = traceSchema.parse(JSON.parse(readFileSync(file, "utf8")));
-    strictEqual(new Set(trace.traceEvents.map(({ pid }) => pid)).size, 2);
+    ok(traceSchema.parse(JSON.parse(readFileSync(file, "utf8"))).traceEvents.length > 500);
+  });
+
+  it("writes what the workers of a run did, and beside it what was predicted", async () => {
+    const log = new WorkerStepLog(makeDirectory(join(directory, "runs/mine")));
+    const rows = [1, 2, 3].map((step) => ({ id: step, kind: "train", time: 1000 * step, step, loss: 1, grad_norm: 1, learning_rate: 1, tokens_per_s: 1, step_ms: 900, eta_s: 1 }));
+    for (const { step } of rows) log.append({ step, times: [0, 1].map((worker) => ({ total_ms: 800 + worker, gemm_ms: 500, other_ms: 200, wait_ms: 50 })) });
+    writeFileSync(join(directory, "runs/mine/metrics.jsonl"), `${rows.map((row) => JSON.stringify(row)).join("\n")}\n{"torn`);
+    writeFileSync(join(directory, "runs/mine/job.yaml"), printJob(jobAt("nano16.yaml")));
+    const traced = async (...args: string[]): Promise<ReturnType<typeof traceSchema.parse>> => {
+      const file = join(directory, "run.json");
+      const ended = await lapidary(["trace", "mine", "-o", file, ...args], directory);
+      strictEqual(ended.code, 0, ended.stderr);
+      return traceSchema.parse(JSON.parse(readFileSync(file, "utf8")));
+    };
+    const slices = (await traced()).traceEvents.filter((event) => event.ph === "X" && event.cat === "step");
+    deepStrictEqual(slices.map((event) => ("ts" in event ? [event.pid, event.ts] : [])), [[0, 1000], [0, 1_001_000], [0, 2_001_000], [1, 0], [1, 1_000_000], [1, 2_000_000]]); // prettier-ignore
+    strictEqual(new Set((await traced("--diff")).traceEvents.map(({ pid }) => pid)).size, 3);
+    match((await lapidary(["trace", "nobody", "-o", "x.json"], directory)).stderr, /there is no such run/);
   });
 
   it("searches, ranks, and writes the best as a job file that plans as promised", async () => {

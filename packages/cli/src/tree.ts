@@ -140,21 +140,21 @@ export const commandTree: CommandSpec = {
     },
     {
       name: "trace",
-      summary: "write the predicted step of a job as a trace that Perfetto opens",
+      summary: "write a step as a trace that Perfetto opens: a job's as predicted, a run's as its workers did it",
       group: run,
-      arguments: [jobArgument, overrides],
+      arguments: [{ name: "subject", description: "a job file, or a run", completes: "job" }, overrides],
       options: [
         { flags: "-o, --output <file>", description: "the file to write", completes: "file", mandatory: true },
-        { flags: "--diff <job>", description: "put another job's step beside it", completes: "job" },
+        { flags: "--diff", description: "of a run: a real step beside the predicted one" },
         { flags: "--chip <name>", description: "a chip of configs/chips instead of the pod's own" },
       ],
-      examples: ["lapidary trace configs/jobs/gemma-7b.yaml -o step.json"],
+      examples: ["lapidary trace configs/jobs/gemma-7b.yaml -o step.json", "lapidary trace quickstart-1 --diff -o both.json"],
       run: async (context, given) =>
         (await import("./commands/trace.js")).trace(context, {
-          job: given.required("job"),
+          subject: given.required("subject"),
           overrides: given.list("overrides"),
           output: given.required("output"),
-          diff: given.text("diff"),
+          diff: given.flag("diff"),
           chip: given.text("chip"),
         }),
     },

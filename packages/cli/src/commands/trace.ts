@@ -1,32 +1,33 @@
-import { writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { simulationTrace, type Trace } from "@lapidary/simulator";
-import { ExitCode, formatBytes } from "@lapidary/std";
+import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { machineOf, planJob } from "../plan/plan-job.js";
+import { runTrace } from "../plan/run-trace.js";
+import { knownRun, runNames } from "./checkpoint-place.js";
 import { readJob } from "./job-file.js";
 
 export interface TraceRequest {
-  readonly job: string;
+  /** A job file, or a run. */
+  readonly subject: string;
   readonly overrides: readonly string[];
   /** The file to write. */
   readonly output: string;
-  /** Another job to put beside it. */
-  readonly diff: string | undefined;
+  /** Of a run: its predicted step beside a real one. */
+  readonly diff: boolean;
   readonly chip: string | undefined;
 }
 
-/** Writes the predicted step of a job as trace events, for Perfetto (ui.perfetto.dev) or chrome://tracing. */
+/**
+ * Writes a trace for Perfetto (ui.perfetto.dev) or chrome://tracing: of a job the step that the simulator predicts, of a run what its workers really did, or, with `--diff`,
+ * both.
+ */
 export async function trace(context: Context, request: TraceRequest): Promise<ExitCode> {
-  const { console, cwd, root } = context;
+  const { console, cwd } = context;
   const progress = console.progress();
-  const traceOf = (path: string): Trace => {
-    progress.update("compile and time the step", path);
-    const job = readJob(context, path, request.overrides);
-    return simulationTrace(planJob(job, machineOf(job, root, request.chip)).simulation, job.name);
-  };
-  const first = traceOf(request.job);
-  const written = request.diff === undefined ? first : sideBySide(first, traceOf(request.diff));
+  progress.update("write a trace of", request.subject);
+  const written = isRun(context, request.subject) ? traceOfRun(context, request) : traceOfJob(context, request);
   const file = resolve(cwd, request.output);
   const text = JSON.stringify(written);
   writeFileSync(file, text);
@@ -38,17 +39,43 @@ export async function trace(context: Context, request: TraceRequest): Promise<Ex
   return ExitCode.done;
 }
 
-/** Two steps from one beginning, the processes of the second behind those of the first. */
+/** A word that names a run and no file. */
+const isRun = ({ home, cwd, root }: Context, word: string): boolean =>
+  runNames(home).includes(word) ||
+  (/^[a-z0-9][a-z0-9._-]*$/.test(word) &&
+    !word.endsWith(".yaml") &&
+    !existsSync(resolve(cwd, word)) &&
+    !existsSync(join(root, "configs/jobs", `${word}.yaml`)));
+
+function traceOfJob(context: Context, { subject, overrides, diff, chip }: TraceRequest): Trace {
+  if (diff)
+    throw new LapidaryError({
+      code: "LAP_CLI_ARGUMENT",
+      message: "--diff sets a run beside its predicted step, and this is a job file",
+      place: "--diff",
+      remedy: "name a run, as `lapidary jobs` lists them",
+      exit: ExitCode.usage,
+    });
+  return predicted(context, subject, overrides, chip);
+}
+
+function traceOfRun(context: Context, { subject, overrides, diff, chip }: TraceRequest): Trace {
+  const directory = join(context.home, "runs", knownRun(context.home, subject));
+  if (!diff) return runTrace(directory, subject);
+  return sideBySide(runTrace(directory, subject, "typical"), predicted(context, join(directory, "job.yaml"), overrides, chip));
+}
+
+function predicted(context: Context, path: string, overrides: readonly string[], chip: string | undefined): Trace {
+  const job = readJob(context, path, overrides);
+  return simulationTrace(planJob(job, machineOf(job, context.root, chip)).simulation, job.name);
+}
+
+/** Two traces from one beginning, the processes of the second behind those of the first. */
 function sideBySide(a: Trace, b: Trace): Trace {
   const pids = Math.max(...a.traceEvents.map(({ pid }) => pid)) + 1;
   const ids = Math.max(0, ...a.traceEvents.map((event) => ("id" in event ? event.id : 0))) + 1;
-  return {
-    ...a,
-    traceEvents: [
-      ...a.traceEvents,
-      ...b.traceEvents.map((event) =>
-        "id" in event ? { ...event, id: event.id + ids, pid: event.pid + pids } : { ...event, pid: event.pid + pids },
-      ),
-    ],
-  };
+  const moved = b.traceEvents.map((event) =>
+    "id" in event ? { ...event, id: event.id + ids, pid: event.pid + pids } : { ...event, pid: event.pid + pids },
+  );
+  return { ...a, traceEvents: [...a.traceEvents, ...moved] };
 }
