@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { nodeDisk } from "../../packages/coordinator/dist/checkpoints/disk.js";
 import { RunFence } from "../../packages/coordinator/dist/checkpoints/run-fence.js";
 import { seededRandom } from "../../packages/std/dist/index.js";
 import { pause, until } from "./yard.mjs";
@@ -316,7 +317,7 @@ export const faultCases = [
       await launch(scene);
       await reached(scene, 3 + scene.random.integer(5));
       const before = committed(scene);
-      RunFence.claim(yard.runDirectory(id));
+      RunFence.claim(nodeDisk, yard.runDirectory(id));
       const stale = await finish(scene);
       const wrote = committed(scene);
       await yard.client.resume(id);

@@ -153,7 +153,7 @@ export const jobSummarySchema = z.object({
   unigram_loss: z.number().optional(),
   slice: sliceSchema.optional(),
   error: errorSchema.optional(),
-  /** How often it was resumed after it had ended. */
+  /** How often it was taken up again, after it had ended or its coordinator had died. */
   resumed: count.optional(),
   goodput: goodputSchema.optional(),
 });
@@ -266,7 +266,7 @@ export const stateEventSchema = z.object({
   workers: z.array(z.object({ worker: count, pid: count })).optional(),
   /** Training goes on behind this step; rows of later steps come once more, as another layout computes them. */
   from_step: count.optional(),
-  /** The run had ended and is taken up again. */
+  /** How often the run was taken up again, this time included. */
   resumed: count.optional(),
 });
 export type StateEvent = z.infer<typeof stateEventSchema>;

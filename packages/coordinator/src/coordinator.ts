@@ -173,7 +173,7 @@ export class Coordinator {
     // What ran when the last coordinator died waits for its chips again, and goes on behind its last durable step.
     for (const run of runs.all()) {
       if (run.summary.finished_at !== undefined || run.state === "queued") continue;
-      run.enter("queued");
+      run.takeOver();
       run.log("coordinator", "the coordinator ended without a word while the job ran; its successor takes it up");
     }
     const feed = new EventFeed(store, trouble);
@@ -231,12 +231,12 @@ export class Coordinator {
   // ---- jobs ----
 
   /** A slice for the job, or nothing while there is none; throws when the job can never run. */
-  #place({ payload }: Job): Placed | undefined {
+  #place({ id: queueId, payload }: Job): Placed | undefined {
     const id = (payload as { readonly run: string }).run;
     const run = must(this.#runs, "runs").find(id);
     if (run === undefined) throw runLost(id);
-    // Delivered again: it ended, though the queue did not hear of it.
-    if (run.summary.finished_at !== undefined) return { run };
+    // Delivered again: it ended, though the queue did not hear of it, or was taken up under another id.
+    if (run.summary.finished_at !== undefined || queueId !== run.queueId) return { run };
     try {
       const job = this.#waiting.get(id) ?? jobOfRun(run, this.#options.root);
       this.#waiting.set(id, job);

@@ -31,7 +31,7 @@ function content(step: number): CheckpointContent {
 describe("the store of checkpoints", () => {
   const directory = temporaryDirectory();
   const store = (change: { readonly disk?: Disk; readonly failpoints?: Failpoints } = {}): CheckpointStore =>
-    new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(directory()), ...change });
+    new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(nodeDisk, directory()), ...change });
   const refusals: LapidaryError[] = [];
   const newest = async (): Promise<number | undefined> => {
     refusals.length = 0;

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
 import { type Failpoints, LapidaryError, assert, must, noFailpoints } from "@lapidary/std";
 import { asWriteError, checkpointDamaged } from "./checkpoint-errors.js";
@@ -44,6 +44,7 @@ export class CheckpointStore {
   readonly #directory: string;
   readonly #fence: Fence;
   readonly #failpoints: Failpoints;
+  #anchored = false;
 
   constructor({ disk, directory, fence, failpoints }: CheckpointStoreOptions) {
     this.#disk = disk;
@@ -63,6 +64,8 @@ export class CheckpointStore {
     const place = this.#placeOf(step);
     const draft = join(this.#directory, `.writing-${step}-${this.#fence.epoch}`);
     this.#fence.check();
+    const there = await this.#alreadyThere(place, about);
+    if (there !== undefined) return { path: place, manifest: there };
     try {
       await this.#disk.makeDirectory(draft);
       const written: [string, ManifestFile][] = [];
@@ -76,6 +79,7 @@ export class CheckpointStore {
       await this.#discard(place);
       await this.#disk.rename(draft, place);
       await this.#disk.syncDirectory(this.#directory);
+      await this.#anchor();
     } catch (error) {
       await this.#disk.remove(draft).catch(() => undefined);
       throw asWriteError(place, error);
@@ -103,10 +107,36 @@ export class CheckpointStore {
     return undefined;
   }
 
-  /** Removes what interrupted attempts left behind. */
+  /** Removes what earlier attempts left behind when they were interrupted. */
   async sweep(): Promise<void> {
-    for (const name of await this.#disk.list(this.#directory))
-      if (name.startsWith(".writing-") || name.startsWith(".removed-")) await this.#disk.remove(join(this.#directory, name));
+    this.#fence.check();
+    for (const name of await this.#disk.list(this.#directory)) {
+      const epoch = /^\.(?:writing|removed)-.*-(\d+)$/.exec(name)?.[1];
+      if (epoch !== undefined && Number(epoch) < this.#fence.epoch) await this.#disk.remove(join(this.#directory, name));
+    }
+  }
+
+  /** The directories above are not forgotten either: a checkpoint in a directory that nobody finds is none. */
+  async #anchor(): Promise<void> {
+    if (this.#anchored) return;
+    let path = this.#directory;
+    for (let level = 0; level < 3 && dirname(path) !== path; level++) {
+      path = dirname(path);
+      await this.#disk.syncDirectory(path);
+    }
+    this.#anchored = true;
+  }
+
+  /** A step that is computed again came out the same: what was written then is as good, and replacing it would only put it at risk. */
+  async #alreadyThere(place: string, about: CheckpointContent["about"]): Promise<Manifest | undefined> {
+    if ((await this.#disk.size(place)) === undefined) return undefined;
+    try {
+      const manifest = await verifyCheckpoint(this.#disk, place);
+      return manifest.ledger === about.ledger && manifest.program === about.program ? manifest : undefined;
+    } catch (error) {
+      if (error instanceof LapidaryError) return undefined;
+      throw error;
+    }
   }
 
   async #writeFile(path: string, parts: CheckpointParts, step: number): Promise<ManifestFile> {

@@ -1,5 +1,17 @@
-import { appendFileSync, closeSync, fdatasyncSync, openSync, readFileSync, truncateSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  fdatasyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 
 /** A file that is being written. */
 export interface DiskFile {
@@ -35,6 +47,11 @@ export interface Disk {
   /** Cuts a file off. */
   truncate(path: string, bytes: number): void;
   readText(path: string): string | undefined;
+  /** Makes a file that was not there, and its directory; false if it was. */
+  createExclusive(path: string, text: string): boolean;
+  /** As `list` and `remove`, at once. */
+  listNow(path: string): string[];
+  removeNow(path: string): void;
 }
 
 /** One write call moves at most this; the system's limit is 2 GiB. */
@@ -96,15 +113,29 @@ export const nodeDisk: Disk = {
     }
   },
   truncate: truncateSync,
-  readText(path) {
+  readText: (path) => unlessMissing<string | undefined>(() => readFileSync(path, "utf8"), undefined),
+  createExclusive(path, text) {
+    mkdirSync(dirname(path), { recursive: true });
     try {
-      return readFileSync(path, "utf8");
+      writeFileSync(path, text, { flag: "wx", mode: 0o600 });
+      return true;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
       throw error;
     }
   },
+  listNow: (path) => unlessMissing<string[]>(() => readdirSync(path), []),
+  removeNow: (path) => rmSync(path, { force: true }),
 };
+
+function unlessMissing<T>(work: () => T, missing: T): T {
+  try {
+    return work();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return missing;
+    throw error;
+  }
+}
 
 async function orMissing<T>(work: Promise<T>, missing: T): Promise<T> {
   try {

@@ -1,6 +1,6 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { epochStale } from "./checkpoint-errors.js";
+import type { Disk } from "./disk.js";
 
 /** Who may write to a run: the attempt with the largest number. */
 export interface Fence {
@@ -15,34 +15,29 @@ export interface Fence {
  */
 export class RunFence implements Fence {
   private constructor(
+    private readonly disk: Disk,
     private readonly directory: string,
     readonly epoch: number,
   ) {}
 
   /** Takes over: every earlier attempt is refused from now on. */
-  static claim(runDirectory: string): RunFence {
+  static claim(disk: Disk, runDirectory: string): RunFence {
     const directory = join(runDirectory, "epochs");
-    mkdirSync(directory, { recursive: true });
     for (;;) {
-      const epoch = newestEpoch(directory) + 1;
-      try {
-        writeFileSync(join(directory, String(epoch)), `${process.pid}\n`, { flag: "wx", mode: 0o600 });
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === "EEXIST") continue;
-        throw error;
-      }
+      const epoch = newestEpoch(disk, directory) + 1;
+      if (!disk.createExclusive(join(directory, String(epoch)), `${process.pid}\n`)) continue;
       // Two are enough to know who is the newest, whatever is removed in between.
-      for (const old of epochsIn(directory)) if (old < epoch - 1) rmSync(join(directory, String(old)), { force: true });
-      return new RunFence(directory, epoch);
+      for (const old of epochsIn(disk, directory)) if (old < epoch - 1) disk.removeNow(join(directory, String(old)));
+      return new RunFence(disk, directory, epoch);
     }
   }
 
   check(): void {
-    const newest = newestEpoch(this.directory);
+    const newest = newestEpoch(this.disk, this.directory);
     if (newest > this.epoch) throw epochStale(this.directory, this.epoch, newest);
   }
 }
 
-const epochsIn = (directory: string): number[] => readdirSync(directory).map(Number).filter(Number.isSafeInteger);
+const epochsIn = (disk: Disk, directory: string): number[] => disk.listNow(directory).map(Number).filter(Number.isSafeInteger);
 
-const newestEpoch = (directory: string): number => Math.max(0, ...epochsIn(directory));
+const newestEpoch = (disk: Disk, directory: string): number => Math.max(0, ...epochsIn(disk, directory));

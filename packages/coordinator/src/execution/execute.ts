@@ -247,7 +247,7 @@ async function train(options: ExecutionOptions, watch: Stopwatch, dataset: Datas
     disk: nodeDisk,
     directory: run.directory,
     checkpoints,
-    claim: () => RunFence.claim(run.directory),
+    claim: () => RunFence.claim(nodeDisk, run.directory),
     open: (epoch) => openAttempt(options, watch, dataset, set, epoch, save),
     steps,
     tokensPerStep: batch * seq,

@@ -17,7 +17,7 @@ describe("the ledger", () => {
   const directory = temporaryDirectory();
   const open = (): Ledger => {
     mkdirSync(directory(), { recursive: true });
-    return new Ledger(nodeDisk, directory(), RunFence.claim(directory()));
+    return new Ledger(nodeDisk, directory(), RunFence.claim(nodeDisk, directory()));
   };
   const path = (): string => join(directory(), ledgerFile);
 
@@ -113,6 +113,7 @@ describe("the ledger", () => {
     stale.commit(1, outcome(3));
     const next = open();
     throws(() => stale.commit(2, outcome(2)), { code: "LAP_EPOCH_STALE" });
+    throws(() => stale.begin(1, "a", undefined, undefined), { code: "LAP_EPOCH_STALE" });
     next.begin(1, "a", undefined, undefined);
     strictEqual(next.commit(2, outcome(2)), true);
   });

@@ -103,8 +103,10 @@ export class Ledger {
    * An attempt begins from the state behind step `from`.
    *
    * @param digest what the state's checkpoint says the ledger was there; undefined for a state that the ledger vouches for
+   * @throws LAP_EPOCH_STALE
    */
   begin(from: number, layout: string, digest: string | undefined, why: string | undefined): Attempt {
+    this.#fence.check();
     const known = this.digestAt(from);
     const before = this.#attempts.at(-1);
     const fits = known !== undefined && (digest === undefined || digest === known);

@@ -170,7 +170,15 @@ export class Run {
     this.#save();
   }
 
-  /** Its id in the queue: another each time it is taken up. */
+  /** Its coordinator died: it waits for its chips again, under another id in the queue, as the old one is locked there for a while. */
+  takeOver(): void {
+    assert(!isFinal(this.state) && this.state !== "queued", "a run that was under way", this.id);
+    const resumed = (this.#summary.resumed ?? 0) + 1;
+    this.#tell({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
+    this.#save();
+  }
+
+  /** Its id in the queue: another each time it is taken up. What the queue delivers under an older one is void. */
   get queueId(): string {
     const { resumed } = this.#summary;
     return resumed === undefined ? this.identity.queue_id : `${this.identity.queue_id}-${resumed}`;

@@ -1,0 +1,35 @@
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { type Bug, bugs } from "./sim-workers.js";
+import { simulate, type SimulationReport } from "./simulate.js";
+
+describe("the simulation of a run among faults", function () {
+  this.timeout(60_000);
+
+  it("keeps every promise for a hundred random schedules of faults", async () => {
+    const faults = new Set<string>();
+    for (let seed = 1; seed <= 100; seed++) {
+      const report = await simulate(seed);
+      strictEqual(report.problem, undefined, `seed ${seed}: ${report.faults.join(", ")}`);
+      for (const fault of report.faults) faults.add(fault);
+    }
+    ok(faults.size >= 9, [...faults].join(", "));
+  });
+
+  it("is the same again for the same seed", async () => {
+    deepStrictEqual(await simulate(7), await simulate(7));
+  });
+
+  for (const bug of bugs.filter((one) => one !== "none"))
+    it(`finds a bug that is planted: ${bug}`, async () => {
+      const found = await firstProblem(bug, 100);
+      ok(found?.problem !== undefined, "no seed finds it");
+    });
+});
+
+async function firstProblem(bug: Bug, seeds: number): Promise<SimulationReport | undefined> {
+  for (let seed = 1; seed <= seeds; seed++) {
+    const report = await simulate(seed, bug);
+    if (report.problem !== undefined) return report;
+  }
+  return undefined;
+}

@@ -1,0 +1,52 @@
+import { type Clock, type Random, must } from "@lapidary/std";
+
+/** What is to happen, and when. */
+interface Event {
+  readonly at: number;
+  readonly order: number;
+  readonly happen: () => void;
+}
+
+/**
+ * Time that passes when nothing else is left to do: everything that waits for it is an event, and what happens in which order depends on the seed alone.
+ */
+export class VirtualTime implements Clock {
+  #now = 0;
+  #order = 0;
+  readonly #events: Event[] = [];
+
+  constructor(readonly random: Random) {}
+
+  now = (): number => this.#now;
+  monotonic = (): number => this.#now;
+
+  at(delay_ms: number, happen: () => void): void {
+    this.#events.push({ at: this.#now + delay_ms, order: this.#order++, happen });
+  }
+
+  /** Resolves after a random time. */
+  pass(most_ms: number): Promise<void> {
+    return new Promise((resolve) => this.at(this.random.next() * most_ms, resolve));
+  }
+
+  /** Lets events happen until `done` or until none is left. @returns whether it is done */
+  async run(done: () => boolean, mostEvents: number): Promise<boolean> {
+    for (let i = 0; i < mostEvents; i++) {
+      await quiet();
+      if (done()) return true;
+      if (this.#events.length === 0) return false;
+      let first = 0;
+      this.#events.forEach((event, at) => {
+        const best = must(this.#events[first], "event");
+        if (event.at < best.at || (event.at === best.at && event.order < best.order)) first = at;
+      });
+      const [event] = this.#events.splice(first, 1);
+      this.#now = Math.max(this.#now, must(event, "event").at);
+      must(event, "event").happen();
+    }
+    return done();
+  }
+}
+
+/** All that promises have to say to one another is said. */
+const quiet = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
