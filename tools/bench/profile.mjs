@@ -4,7 +4,7 @@
  *
  *     node tools/bench/profile.mjs micro 16x16 --batch 16 --workers 2 --runs 5
  *
- * Times are CPU time of this process, so that a loaded machine disturbs them little.
+ * Messages go through its memory here, not through what workers share. Times are CPU time of this process, so that a loaded machine disturbs them little.
  */
 import { parseArgs } from "node:util";
 import { parseMeshText, programsOf, batchOf, flopOf } from "./case.mjs";
@@ -53,7 +53,7 @@ const cpu = { now: () => Date.now(), monotonic: () => { const { user, system } =
 const device = await openDevice();
 device.warmUp();
 const grid = makeWorkerGrid(step.mesh, Number(values.workers));
-const executor = stackedExecutor({ device, mesh: step.mesh, grid, worker: 0, peers: grid.workers > 1 ? loopback : undefined, numerics: which.numerics, clock: cpu, fuse: values.fuse });
+const executor = stackedExecutor({ device, mesh: step.mesh, grid, worker: 0, peers: grid.workers > 1 ? loopback : undefined, numerics: which.numerics, clock: cpu, fuse: values.fuse, share: false });
 const before = performance.now();
 const program = executor.load(step.chip);
 const load_s = (performance.now() - before) / 1000;
