@@ -72,11 +72,22 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
     await pause(pollMs);
   }
   try {
-    if (await isListening(socket)) return await adopt(socket, left());
+    const adopted = (await isListening(socket)) ? await adoptUnlessDying(socket, left()) : undefined;
+    if (adopted !== undefined) return adopted;
     rmSync(socket, { force: true });
     return await start(options, socket, left());
   } finally {
     rmSync(lock, { force: true });
+  }
+}
+
+/** The server at the socket, or undefined if it ended while it was asked: a killed process may take connections until all its threads are gone. */
+async function adoptUnlessDying(socket: string, timeoutMs: number): Promise<RedisServer | undefined> {
+  try {
+    return await adopt(socket, timeoutMs);
+  } catch (error) {
+    if (await isListening(socket)) throw error;
+    return undefined;
   }
 }
 
