@@ -108,6 +108,6 @@ describe("command line", () => {
       spec.commands?.forEach(check);
     };
     check(commandTree);
-    throws(() => read("plan", "x"), { code: "LAP_CLI_COMMAND" });
+    throws(() => read("simulate", "x"), { code: "LAP_CLI_COMMAND" });
   });
 });
