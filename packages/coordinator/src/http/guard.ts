@@ -2,8 +2,8 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { hostError, originError, tokenError } from "./errors.js";
 
-/** The browser's page keeps the token in this cookie; it is sent to no other site and read by no script. */
-export const tokenCookie = "lapidary_token";
+/** The browser's page keeps the token in this cookie; it is sent to no other site and read by no script. Browsers do not tell ports apart: its name does. */
+export const tokenCookie = (host: string): string => `lapidary_token_${host.split(":")[1] ?? ""}`;
 
 /**
  * Lets a request through only if it is for this very host (a page elsewhere cannot rebind its name to us), from no other
@@ -22,7 +22,7 @@ export function guard(server: FastifyInstance, token: string, port: () => number
 
 /** From the header, the page's cookie, or (to come to the page once) the address. Only reads, and writes from our own page, may be asked for with the latter two. */
 function tokenOf(request: FastifyRequest): string {
-  const { authorization = "", cookie = "" } = request.headers;
+  const { authorization = "", cookie = "", host = "" } = request.headers;
   if (authorization !== "") return /^Bearer (\S+)$/.exec(authorization)?.[1] ?? "";
   // Browsers name the page that sends a write; by now it is our own. Without a name it is no page.
   if (request.method !== "GET" && request.headers.origin === undefined) return "";
@@ -31,8 +31,8 @@ function tokenOf(request: FastifyRequest): string {
     inAddress ??
     cookie
       .split(/; */)
-      .find((part) => part.startsWith(`${tokenCookie}=`))
-      ?.slice(tokenCookie.length + 1) ??
+      .find((part) => part.startsWith(`${tokenCookie(host)}=`))
+      ?.slice(tokenCookie(host).length + 1) ??
     ""
   );
 }

@@ -84,7 +84,7 @@ describe("the HTTP API", () => {
       await raw("/api/status", { authorization: "Bearer wrong" }),
       await raw("/api/status", { ...bearer, host: "evil.example" }),
       await raw("/api/status", { ...bearer, origin: "http://evil.example" }),
-      await raw("/api/jobs", { cookie: `lapidary_token=${token}`, "content-type": "application/json" }, "POST", "{}"),
+      await raw("/api/jobs", { cookie: `lapidary_token_${server.port}=${token}`, "content-type": "application/json" }, "POST", "{}"),
       await raw(`/api/status?token=${token}`, {}),
     ];
     deepStrictEqual(

@@ -1,6 +1,8 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { once } from "node:events";
+import { connect } from "node:net";
 import Fastify from "fastify";
 import { systemClock } from "@lapidary/std";
 import type { Status } from "../api.js";
@@ -92,6 +94,40 @@ describe("what the page asks", () => {
     run.metrics(trainRow(1));
     await readUntil(/event: change\ndata: .*"step":1/);
     await reader?.cancel();
+  });
+
+  it("drops a viewer that does not read, and serves the others", async () => {
+    const { run } = runs.create(newRun({ exactly: "first" }));
+    run.enter("running");
+    const viewer = connect(server.port, "127.0.0.1");
+    viewer.on("error", () => undefined);
+    viewer.write(`GET /api/jobs/first/live?after=0 HTTP/1.1\r\nhost: 127.0.0.1:${server.port}\r\nauthorization: Bearer ${token}\r\n\r\n`);
+    // It has the head of the answer, and reads no more.
+    await once(viewer, "data");
+    viewer.pause();
+    const other = (await ask("/api/jobs/first/live?after=0")).body?.getReader();
+    const decoder = new TextDecoder();
+    let text = "";
+    const hears = async (what: string): Promise<void> => {
+      while (!text.includes(what)) {
+        const piece = await other?.read();
+        if (piece === undefined || piece.done) throw new Error(`the stream ended before ${what}`);
+        text = text.slice(-200) + decoder.decode(piece.value, { stream: true });
+      }
+    };
+    // More than the kernel holds for a reader that is asleep.
+    for (let round = 0; round < 8; round++) {
+      for (let i = 0; i < 1500; i++) run.log("worker 0", "x".repeat(4000));
+      run.log("worker 0", `round ${round} is over`);
+      await hears(`round ${round} is over`);
+    }
+    run.finish("done");
+    await hears("event: end");
+    let tail = "";
+    viewer.on("data", (piece: Buffer) => (tail = (tail + piece.toString("latin1")).slice(-100)));
+    viewer.resume();
+    await once(viewer, "close");
+    ok(!tail.includes("event: end"), tail);
   });
 
   it("looks a job over, and says in which line it is wrong", async () => {

@@ -8,7 +8,7 @@ import { Series } from "./downsample.js";
 export const seriesNames = ["loss", "grad_norm", "learning_rate", "tokens_per_s", "step_ms"] as const;
 
 /** What is kept of a run in memory, whatever its length. */
-export const historyLimits = { buckets: 2048, evals: 2000, states: 500, logs: 500, recent: 4000, lineLength: 4096 } as const;
+export const historyLimits = { buckets: 2048, evals: 2000, states: 500, logs: 300, recent: 1500, lineLength: 4096 } as const;
 
 export type Numbered<T> = T & { readonly id: number };
 

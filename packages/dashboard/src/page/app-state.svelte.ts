@@ -1,6 +1,6 @@
 import type { JobSummary, Status } from "@lapidary/coordinator/api";
 import { emptyView, parseRoute, printRoute, type Route, type RunView } from "../model/route.js";
-import { recordedSource, retryMs, server, type Source } from "./source.js";
+import { ask, recordedSource, Refusal, retryMs, server, type Source } from "./source.js";
 
 export type Theme = "light" | "dark";
 
@@ -15,6 +15,8 @@ export class AppState {
   /** Whether the list of runs has come. */
   loaded = $state(false);
   connected = $state(true);
+  /** The coordinator answers, but does not know this browser. */
+  lockedOut = $state(false);
   theme: Theme = $state("light");
 
   constructor() {
@@ -76,6 +78,11 @@ export class AppState {
       stream.close();
       this.connected = false;
       setTimeout(() => this.#followOverview(), retryMs);
+      // An event stream does not say why it failed.
+      ask("/api/status").then(
+        () => (this.lockedOut = false),
+        (error: unknown) => (this.lockedOut = error instanceof Refusal && error.status === 401),
+      );
     };
   }
 }
