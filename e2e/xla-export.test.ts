@@ -102,6 +102,15 @@ describe("an export", function () {
     deepStrictEqual([code, /warning: jax is 0\.4\.0/.test(stderr), /chip\.mlir verifies/.test(stderr)], [0, true, true]);
   });
 
+  it("finds the environment with the pinned JAX by itself where the interpreter has none, unless told not to", async () => {
+    // An interpreter without packages.
+    const bare = join(home.directory, "bare");
+    await runWell("python3", ["-m", "venv", "--without-pip", bare]);
+    const check = [join(exported, "run.py"), "--check"];
+    match((await runWell(join(bare, "bin/python"), check)).stderr, /chip\.mlir verifies/);
+    expectError(await run(join(bare, "bin/python"), [...check, "--no-install"]), 2, "LAP_XLA_JAX", /pip install jax==/);
+  });
+
   it("overwrites an earlier export, and no other directory", async () => {
     await home.json("export", "tiny.yaml", "-o", "export");
     mkdirSync(join(home.directory, "mine"));

@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -49,19 +49,23 @@ export async function compareProgram(program: Program, judge: Judge, python: str
 }
 
 /** The interpreter of the environment with the pinned JAX; the tool makes it where it is missing, and shows how that goes. */
-async function providePython({ root }: Context): Promise<string> {
+async function providePython({ root, console }: Context): Promise<string> {
   const tool = join(root, "tools/xla/venv.mjs");
-  try {
-    return (await execute(process.execPath, [tool])).stdout.trim();
-  } catch (cause) {
-    throw new LapidaryError({
-      code: "LAP_COMPARE_JAX",
-      message: `JAX could not be provided: ${lastLines(cause)}`,
-      place: tool,
-      remedy: `run \`node ${tool}\`, which says more`,
-      cause,
-    });
-  }
+  const child = spawn(process.execPath, [tool], { stdio: ["ignore", "pipe", console.options.quiet ? "ignore" : "inherit"] });
+  let path = "";
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+    path += text;
+  });
+  const code = await new Promise<number | null>((done) => {
+    child.once("close", done).once("error", () => done(null));
+  });
+  if (code === 0) return path.trim();
+  throw new LapidaryError({
+    code: "LAP_COMPARE_JAX",
+    message: "JAX could not be provided",
+    place: tool,
+    remedy: `run \`node ${tool}\`, which says why`,
+  });
 }
 
 function lastLines(error: unknown): string {

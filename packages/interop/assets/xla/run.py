@@ -34,6 +34,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--memory", action="store_true", help="print XLA's memory plan of a device as JSON")
     parser.add_argument("--synthetic", action="store_true", help="random tokens instead of the job's data")
     parser.add_argument("--any-jax", action="store_true", help="try another version of JAX than the pinned one")
+    parser.add_argument("--no-install", action="store_true", help="do not install JAX into an environment of its own where it is missing")
     hosts = parser.add_argument_group("several hosts")
     hosts.add_argument("--distributed", action="store_true", help="let JAX find the other processes")
     hosts.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
@@ -61,19 +62,35 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def check_jax(manifest: Manifest, any_version: bool) -> None:
+def check_jax(manifest: Manifest, options: argparse.Namespace) -> None:
     """Without importing it: the wrong one may fail to import, and the right one must not start before its environment is set."""
-    pinned = f"pip install jax=={manifest.jax} (for TPUs: 'jax[tpu]=={manifest.jax}')"
+    pinned = f"pip install jax=={manifest.jax} (for TPUs 'jax[tpu]=={manifest.jax}', for GPUs 'jax[cuda12]=={manifest.jax}')"
     for package in ("jax", "jaxlib"):
         try:
             found = metadata.version(package)
         except metadata.PackageNotFoundError:
-            raise Failure("LAP_XLA_JAX", f"{package} is not installed for {sys.executable}", pinned, exit_code=USAGE) from None
+            if options.no_install or has_accelerators():
+                raise Failure("LAP_XLA_JAX", f"{package} is not installed", pinned, sys.executable, USAGE) from None
+            return start_again(manifest)
         if found == manifest.jax:
             continue
-        if not any_version:
-            raise Failure("LAP_XLA_JAX", f"{package} is {found}, the export was made for {manifest.jax}", f"{pinned}, or add --any-jax to try it all the same", exit_code=USAGE)
+        if not options.any_jax:
+            raise Failure("LAP_XLA_JAX", f"{package} is {found}, the export was made for {manifest.jax}", f"{pinned}, or add --any-jax to try it all the same", sys.executable, USAGE)
         say(f"warning: {package} is {found}, not {manifest.jax}")
+
+
+def has_accelerators() -> bool:
+    """Then JAX must be the one for them, which the user knows best."""
+    return any(any(Path("/dev").glob(pattern)) for pattern in ("accel*", "vfio/[0-9]*", "nvidia[0-9]*", "kfd"))
+
+
+def start_again(manifest: Manifest) -> None:
+    """The same command by an interpreter that has the pinned JAX, in an environment of its own."""
+    from lapidary_xla import environment
+
+    requirements = manifest.path("requirements.txt", "the list of requirements").read_text().split()
+    python = environment.provide(requirements)
+    os.execv(python, [str(python), str(Path(__file__).resolve()), *sys.argv[1:]])
 
 
 def keep_stdout() -> None:
@@ -105,8 +122,6 @@ def connect(options: argparse.Namespace) -> None:
 
     if options.coordinator is None and not options.distributed:
         return
-    if os.environ.get("JAX_PLATFORMS", "") == "cpu":
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")
     if options.distributed:
         jax.distributed.initialize()
     else:
@@ -118,7 +133,7 @@ def main() -> int:
     options = parse_options()
     try:
         manifest = read_manifest(Path(__file__).resolve().parent)
-        check_jax(manifest, options.any_jax)
+        check_jax(manifest, options)
         prepare_environment(manifest, options)
         from lapidary_xla import training
 

@@ -62,6 +62,7 @@ const runner = [
   ...[
     "__init__",
     "failures",
+    "environment",
     "manifest",
     "layout",
     "engine",

@@ -51,6 +51,12 @@ def train(manifest: Manifest, options: Namespace) -> None:
     else:
         resumed = next(reversed(checkpoint.checkpoints(folder)), None) if options.resume else None
 
+    if resumed is None:
+        done, states = 0, dict(zip((array.name for array in manifest.states), initial_states(manifest, layout), strict=True))
+    else:
+        done, states = checkpoint.restore(manifest, layout, resumed)
+        say(f"restored step {done} from {resumed}")
+
     began = time.monotonic()
     executable = compile_text(text, devices)
     say(f"{options.text} program compiled for {len(devices)} {devices[0].platform} devices in {time.monotonic() - began:.1f} s")
@@ -59,11 +65,6 @@ def train(manifest: Manifest, options: Namespace) -> None:
     if options.memory:
         print(json.dumps(executable.memory()), flush=True)
 
-    if resumed is None:
-        done, states = 0, dict(zip((array.name for array in manifest.states), initial_states(manifest, layout), strict=True))
-    else:
-        done, states = checkpoint.restore(manifest, layout, resumed)
-        say(f"restored step {done} from {resumed}")
     carried = {array.name for array in manifest.states}
     last = done + (manifest.steps - done if options.steps is None else options.steps)
 

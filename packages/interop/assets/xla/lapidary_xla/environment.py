@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""
+A Python environment of its own with the pinned JAX, made by the user's pip from the user's index, for whoever has none:
+
+    cache/jax-VERSION.wheels/    wheels as they come: an interrupted download goes on from here
+    cache/jax-VERSION/           the environment, whole or absent
+
+    python environment.py jax==0.10.2 jaxlib==0.10.2 …     prints the path of its interpreter, made first where it is missing or damaged
+
+Only the standard library is used here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator, Mapping, Sequence
+
+if __package__:
+    from .failures import Failure, say
+else:
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lapidary_xla.failures import Failure, say
+
+ATTEMPTS = 3
+# What JAX asks for.
+OLDEST = (3, 11)
+
+
+def cache_directory() -> Path:
+    """Where Lapidary keeps downloads and builds for all clones of a user."""
+    if os.environ.get("LAPIDARY_CACHE"):
+        return Path(os.environ["LAPIDARY_CACHE"]).resolve()
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "lapidary"
+    return Path.home() / ("Library/Caches/lapidary" if sys.platform == "darwin" else ".cache/lapidary")
+
+
+def provide(requirements: Sequence[str]) -> Path:
+    """The interpreter of an environment that holds the requirements, each `name==version`, jax among them."""
+    wanted = dict(requirement.split("==") for requirement in requirements)
+    directory = cache_directory() / f"jax-{wanted['jax']}"
+    python = directory / "bin/python"
+    if not is_whole(python, wanted):
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with locked(directory.with_name(f"{directory.name}.lock")):
+            # Another process may have made it while this one waited.
+            if not is_whole(python, wanted):
+                make(directory, requirements)
+        if not is_whole(python, wanted):
+            raise Failure("LAP_XLA_VENV", "the environment does not hold what was installed", f"remove {directory} and try again", str(directory))
+    return python
+
+
+def is_whole(python: Path, wanted: Mapping[str, str]) -> bool:
+    if not python.exists():
+        return False
+    script = "import sys; from importlib.metadata import version; print(*[version(name) for name in sys.argv[1:]])"
+    found = subprocess.run([python, "-c", script, *wanted], capture_output=True, text=True, env=clean_environment())
+    return found.returncode == 0 and found.stdout.split() == list(wanted.values())
+
+
+def make(directory: Path, requirements: Sequence[str]) -> None:
+    if sys.version_info < OLDEST:
+        raise Failure("LAP_XLA_PYTHON", f"this is Python {sys.version.split()[0]}", "JAX needs Python 3.11 or later")
+    wheels = directory.with_name(f"{directory.name}.wheels")
+    wheels.mkdir(exist_ok=True)
+    sweep(directory)
+    pip(f"download {requirements[0]}", wheels, ["download", "--only-binary=:all:", "--dest", wheels, "--find-links", wheels, *requirements])
+    draft = directory.with_name(f"{directory.name}.tmp-{os.getpid()}")
+    try:
+        made = subprocess.run([sys.executable, "-m", "venv", "--without-pip", draft], capture_output=True, text=True)
+        if made.returncode != 0:
+            raise Failure("LAP_XLA_VENV", f"python -m venv failed: {made.stderr.strip()}", "install the venv module of your Python (Debian: python3-venv)", sys.executable)
+        pip("install", draft, ["--python", draft / "bin/python", "install", "--no-index", "--find-links", wheels, "--no-warn-script-location", *requirements])
+        shutil.rmtree(directory, ignore_errors=True)
+        draft.rename(directory)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(wheels, ignore_errors=True)
+
+
+def sweep(directory: Path) -> None:
+    """Removes what processes that no longer live left half done."""
+    for draft in directory.parent.glob(f"{directory.name}.tmp-*"):
+        if not Path(f"/proc/{draft.name.rpartition('-')[2]}").exists():
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def pip(doing: str, watched: Path, args: Sequence[str | Path]) -> None:
+    """watched: the directory whose growth is shown"""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *map(str, args), "--progress-bar=off", "--quiet"]
+    told = ""
+    for attempt in range(1, ATTEMPTS + 1):
+        with progress(doing if attempt == 1 else f"{doing} (attempt {attempt} of {ATTEMPTS})", watched):
+            ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean_environment())
+        if ended.returncode == 0:
+            return
+        told = "\n".join(ended.stdout.strip().splitlines()[-12:])
+        if "No module named pip" in told:
+            break
+    raise Failure("LAP_XLA_PIP", f"pip could not {doing}:\n{told}", "check that `pip download jax` works (network, proxy, index; pip 22.3 or later), then try again: it goes on from what it has", sys.executable)
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+
+
+@contextmanager
+def progress(doing: str, watched: Path) -> Iterator[None]:
+    """A line every two seconds, redrawn in a terminal."""
+    done = threading.Event()
+    began = time.monotonic()
+
+    def line() -> str:
+        size = sum(path.stat().st_size for path in watched.rglob("*") if path.is_file() and not path.is_symlink()) / 1e6
+        return f"jax: {doing}: {size:.0f} MB ({time.monotonic() - began:.0f} s)"
+
+    def show() -> None:
+        while not done.wait(2):
+            try:
+                text = line()
+            except OSError:
+                # Files come and go while pip works.
+                continue
+            if sys.stderr.isatty():
+                print(f"\r\x1b[2Klapidary: {text}", end="", file=sys.stderr, flush=True)
+            else:
+                say(text)
+
+    shown = threading.Thread(target=show, daemon=True)
+    say(f"jax: {doing}")
+    shown.start()
+    try:
+        yield
+    finally:
+        done.set()
+        shown.join()
+        if sys.stderr.isatty():
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One at a time; the lock of a process that ended is gone with it."""
+    import fcntl
+
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say(f"jax: waiting for another process that installs it ({path})")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> int:
+    # What is half made is removed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        print(provide(sys.argv[1:]))
+    except Failure as failure:
+        failure.tell()
+        return failure.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
