@@ -77,8 +77,10 @@ const workerKilled = (point) => ({
   name: `worker killed at ${point}`,
   row: "worker killed",
   async run(scene) {
-    const step = point === "plan-received" ? 1 : 3 + scene.random.integer(8);
-    await launch(scene, { failpoints: `${point}@${step},${scene.random.integer(2)}:kill` });
+    const step = point === "plan-received" ? 1 : point === "snapshot-copy" ? 2 : 3 + scene.random.integer(8);
+    // The state is not copied behind every step.
+    const when = point === "snapshot-copy" ? `${step}+` : String(step);
+    await launch(scene, { failpoints: `${point}@${when},${scene.random.integer(2)}:kill` });
     const ending = await finish(scene);
     return { ending, fired_ms: firedAt(scene) };
   },

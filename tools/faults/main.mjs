@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * `npm run faults -- [--json] [--times N] [--only TEXT] [--seed N] [--soak N]`: breaks real processes, disks and Redis as the table of docs/reliability.md
+ * `npm run faults -- [--json] [--times N] [--only TEXT|TEXT] [--seed N] [--soak N]`: breaks real processes, disks and Redis as the table of docs/reliability.md
  * says, and compares what becomes of the job with the run to which nothing was done. Ends with 1 if anything is not as it must be.
  */
 import { rmSync } from "node:fs";
@@ -32,7 +32,7 @@ try {
   if (flags.soak !== undefined) results.push(await soak(yard, Number(flags.soak), Number(flags.seed), say));
   else
     for (const fault of faultCases) {
-      if (flags.only !== undefined && !fault.name.includes(flags.only)) continue;
+      if (flags.only !== undefined && !flags.only.split("|").some((part) => fault.name.includes(part))) continue;
       if (fault.needsRoot === true && process.getuid?.() !== 0) {
         say(`  not run, for it needs root: ${fault.name}`);
         continue;

@@ -49,6 +49,14 @@ describe("failpoints", () => {
     }
   });
 
+  it("fire from a step on when it is followed by a plus", () => {
+    const points = failpointsOf({ LAPIDARY_FAILPOINTS: "snapshot-copy@4+,0:corrupt*2" });
+    deepStrictEqual(
+      [2, 3, 5, 7, 9].map((step) => points.hit("snapshot-copy", step, 0)),
+      [false, false, true, true, false],
+    );
+  });
+
   it("that are misspelt are refused", () => {
     throws(() => parseFailpoints("befor-vote@4,1:kill"), { code: "LAP_FAILPOINT_TEXT", remedy: /before-vote/ });
     throws(() => parseFailpoints("before-vote@4:kill"), { code: "LAP_FAILPOINT_TEXT" });

@@ -7,7 +7,7 @@ import { suggest } from "./suggest.js";
  *     LAPIDARY_FAILPOINTS="before-vote@4,1:kill;shard-synced@8,c:throw*2"
  *                          └ where     │ │ └ what                     └ so many times; once by default
  *                                      │ └ a worker of the gang, `c` the coordinator, `*` whoever comes
- *                                      └ the step, from 1; `*` any
+ *                                      └ the step, from 1; `4+` from 4 on; `*` any
  */
 export const failpointNames = [
   "plan-received",
@@ -36,7 +36,8 @@ export type FailpointAction = (typeof failpointActions)[number];
 
 export interface Failpoint {
   readonly name: FailpointName;
-  readonly step: number | "*";
+  /** The first step, and the last. */
+  readonly steps: readonly [number, number];
   readonly who: number | "c" | "*";
   readonly action: FailpointAction;
   readonly times: number;
@@ -75,7 +76,7 @@ export class Failpoints {
    */
   hit(name: FailpointName, step: number, who: number | "c"): boolean {
     for (const point of this.#points) {
-      if (point.name !== name || (point.step !== "*" && point.step !== step) || (point.who !== "*" && point.who !== who)) continue;
+      if (point.name !== name || step < point.steps[0] || step > point.steps[1] || (point.who !== "*" && point.who !== who)) continue;
       if (!this.#effects.claim(point)) continue;
       switch (point.action) {
         case "kill":
@@ -97,7 +98,7 @@ export class Failpoints {
 /** Nothing ever fails. */
 export const noFailpoints: Failpoints = new Failpoints([], { kill: () => undefined, stop: () => undefined, claim: () => false });
 
-const grammar = /^([a-z-]+)@(\d+|\*),(\d+|c|\*):([a-z]+)(?:\*(\d+))?$/;
+const grammar = /^([a-z-]+)@(\d+\+?|\*),(\d+|c|\*):([a-z]+)(?:\*(\d+))?$/;
 
 /** @throws LAP_FAILPOINT_TEXT */
 export function parseFailpoints(text: string): Failpoint[] {
@@ -112,13 +113,19 @@ export function parseFailpoints(text: string): Failpoint[] {
       if (known === undefined || does === undefined || step === undefined || who === undefined) throw textError(one, name ?? one);
       return {
         name: known,
-        step: step === "*" ? "*" : Number(step),
+        steps: stepsOf(step),
         who: who === "*" || who === "c" ? who : Number(who),
         action: does,
         times: times === undefined ? 1 : Number(times),
         text: one,
       };
     });
+}
+
+function stepsOf(text: string): [number, number] {
+  if (text === "*") return [0, Number.POSITIVE_INFINITY];
+  const first = Number.parseInt(text, 10);
+  return [first, text.endsWith("+") ? Number.POSITIVE_INFINITY : first];
 }
 
 function textError(text: string, name: string): LapidaryError {

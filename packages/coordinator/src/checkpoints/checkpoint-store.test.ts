@@ -135,7 +135,7 @@ describe("the store of checkpoints", () => {
 
   it("has the old checkpoint or the new one, whole, wherever the writing is cut off", async () => {
     const fire = (name: FailpointName, action: FailpointAction): Failpoints =>
-      new Failpoints([{ name, step: "*", who: "c", action, times: 1, text: name }], {
+      new Failpoints([{ name, steps: [0, 99], who: "c", action, times: 1, text: name }], {
         kill: () => {
           throw new Error("killed");
         },

@@ -262,7 +262,7 @@ async function verifyFile(disk: Disk, path: string, name: string, file: Manifest
 const hexCrc = (sum: number): string => sum.toString(16).padStart(8, "0");
 
 function flipped(bytes: Uint8Array): Uint8Array {
-  const copy = bytes.slice();
+  const copy = Uint8Array.from(bytes);
   if (copy.length > 0) copy[0] = (copy[0] ?? 0) ^ 1;
   return copy;
 }

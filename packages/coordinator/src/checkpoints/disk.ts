@@ -61,7 +61,14 @@ const readBytes = 1 << 20;
 
 export const nodeDisk: Disk = {
   async makeDirectory(path) {
-    await mkdir(path, { recursive: true });
+    try {
+      // Not `recursive` at once: that would tell a read-only disk as a missing directory.
+      await mkdir(path);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT") await mkdir(path, { recursive: true });
+      else if (code !== "EEXIST") throw error;
+    }
   },
   async create(path) {
     const file = await open(path, "w");

@@ -1,20 +1,33 @@
-import type { Peers } from "@lapidary/fabric";
 import type { Clock, FailpointName, Failpoints } from "@lapidary/std";
 
+/** A place in the order of a program, as the executor tells it. */
+export interface Place {
+  readonly kind: string;
+  readonly node: { readonly id: number; readonly op: string };
+}
+
+const points = [
+  "forward",
+  "backward-middle",
+  "reduce-scatter-chunk-sent",
+  "reduce-scatter-chunk-received",
+  "all-gather-chunk-sent",
+  "all-gather-chunk-received",
+] as const satisfies readonly FailpointName[];
+
 /**
- * Where a worker may be made to fail inside of a step. The executor knows nothing of it: it looks at the clock behind each kernel, and sends and
- * receives through peers, and these are what it is given when failpoints are armed.
+ * Where a worker may be made to fail inside of a step. The executor knows nothing of it: it looks at the clock behind each kernel and each collective, and
+ * this is the clock that it is given when failpoints are armed.
  */
 export class StepFaults {
-  readonly #points: Failpoints;
+  readonly #failpoints: Failpoints;
   readonly #worker: number;
   #step = 0;
-  #kernels = 0;
-  #total = 0;
-  #opOf: (node: number) => string | undefined = () => undefined;
+  #looks = 0;
+  #places = new Map<number, FailpointName[]>();
 
-  constructor(points: Failpoints, worker: number) {
-    this.#points = points;
+  constructor(failpoints: Failpoints, worker: number) {
+    this.#failpoints = failpoints;
     this.#worker = worker;
   }
 
@@ -22,67 +35,42 @@ export class StepFaults {
    * A step begins.
    *
    * @param step from 1
-   * @param total kernels of its program
-   * @param opOf the op of a node of its plan
+   * @param order of its program
    */
-  begin(step: number, total: number, opOf: (node: number) => string | undefined): void {
-    [this.#step, this.#kernels, this.#total, this.#opOf] = [step, 0, total, opOf];
+  begin(step: number, order: readonly Place[]): void {
+    [this.#step, this.#looks] = [step, 0];
+    this.#places = new Map();
+    for (const point of points) {
+      const at = placeOf(point, order);
+      if (at !== undefined) this.#places.set(at, [...(this.#places.get(at) ?? []), point]);
+    }
   }
 
   end(): void {
     this.#step = 0;
   }
 
-  /** A quarter of the kernels into a step is in the middle of the forward pass, two thirds of the backward pass. */
   clock(clock: Clock): Clock {
     return {
       now: () => clock.now(),
       monotonic: () => {
-        if (this.#step > 0) {
-          const at = this.#kernels++;
-          if (at === Math.floor(this.#total / 4)) this.#hit("forward");
-          if (at === Math.floor((this.#total * 2) / 3)) this.#hit("backward-middle");
-        }
+        // The executor looks twice before the first kernel.
+        if (this.#step > 0)
+          for (const point of this.#places.get(this.#looks++ - 2) ?? []) this.#failpoints.hit(point, this.#step, this.#worker);
         return clock.monotonic();
       },
     };
   }
+}
 
-  peers(peers: Peers): Peers {
-    return {
-      self: peers.self,
-      size: peers.size,
-      epoch: peers.epoch,
-      lost: peers.lost,
-      allGather: (tag, group, bytes) => peers.allGather(tag, group, bytes),
-      allReduce: (tag, group, values, reduction) => peers.allReduce(tag, group, values, reduction),
-      reduceScatter: (tag, group, chunks, reduction) => peers.reduceScatter(tag, group, chunks, reduction),
-      recycle: (buffer) => peers.recycle(buffer),
-      abort: (error) => peers.abort(error),
-      close: () => peers.close(),
-      exchange: async (tag, sends, from) => {
-        const what = this.#chunkOf(tag);
-        const exchanged = peers.exchange(tag, sends, from);
-        if (what === undefined) return exchanged;
-        exchanged.catch(() => undefined);
-        this.#hit(`${what}-chunk-sent`);
-        const received = await exchanged;
-        if (this.#hit(`${what}-chunk-received`)) for (const bytes of received.values()) bytes[0] = (bytes[0] ?? 0) ^ 1;
-        return received;
-      },
-    };
-  }
-
-  /** Tags are `run/node` or `run/node/part`. An all-reduce is a reduce-scatter and an all-gather. */
-  #chunkOf(tag: string): "reduce-scatter" | "all-gather" | undefined {
-    if (this.#step === 0) return undefined;
-    const [, node, part] = tag.split("/");
-    const op = this.#opOf(Number(node));
-    if (op === "all_gather" || part === "gather") return "all-gather";
-    return op === "reduce_scatter" || op === "all_reduce" ? "reduce-scatter" : undefined;
-  }
-
-  #hit(name: FailpointName): boolean {
-    return this.#step > 0 && this.#points.hit(name, this.#step, this.#worker);
-  }
+/** A quarter of the order is in the forward pass, two thirds in the backward pass; an all-reduce is a reduce-scatter and an all-gather. */
+function placeOf(point: (typeof points)[number], order: readonly Place[]): number | undefined {
+  if (point === "forward") return Math.floor(order.length / 4);
+  if (point === "backward-middle") return Math.floor((order.length * 2) / 3);
+  const ops = point.startsWith("reduce-scatter") ? ["reduce_scatter", "all_reduce"] : ["all_gather", "all_reduce"];
+  const sent = order.findIndex(({ kind, node }) => kind === "start" && ops.includes(node.op));
+  if (sent < 0) return undefined;
+  if (point.endsWith("-sent")) return sent;
+  const received = order.findIndex(({ kind, node }) => kind === "finish" && node.id === order[sent]?.node.id);
+  return received < 0 ? undefined : received;
 }

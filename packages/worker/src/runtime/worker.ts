@@ -165,9 +165,8 @@ export class Worker {
     assert(message.executor === "stacked" || message.workers === 1, "the chipwise executor has all chips in one worker", message.workers);
     this.#fence = { run: message.run, epoch: message.epoch };
     this.#copies.enter(message.run);
-    const joined = message.workers === 1 ? undefined : await this.#join(message);
+    const peers = message.workers === 1 ? undefined : await this.#join(message);
     const faults = this.#failpoints.armed ? new StepFaults(this.#failpoints, message.worker) : undefined;
-    const peers = joined === undefined || faults === undefined ? joined : faults.peers(joined);
     const shared = { device: this.#device, mesh, numerics: message.numerics, clock: faults?.clock(this.#clock) ?? this.#clock };
     const executor =
       message.executor === "chipwise"
@@ -234,8 +233,7 @@ export class Worker {
       const { faults } = member;
       if (message.update === true && faults !== undefined) {
         const { executable } = program;
-        const plan = executable instanceof StackedProgram ? executable : undefined;
-        faults.begin(message.step + 1, plan?.plannedKernels ?? 0, (node) => plan?.plan.nodes[node]?.op);
+        faults.begin(message.step + 1, executable instanceof StackedProgram ? executable.profile() : []);
       }
       const hit = (name: "mid-apply" | "after-apply" | "before-vote"): void => {
         if (message.update === true) this.#failpoints.hit(name, message.step + 1, member.configuration.worker);

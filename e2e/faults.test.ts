@@ -1,0 +1,43 @@
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** From e2e/dist. */
+const root = resolve(fileURLToPath(import.meta.url), "../../..");
+
+interface Trial {
+  readonly seed: number;
+  readonly ok: boolean;
+  readonly problem?: string;
+  readonly detect_ms?: number;
+  readonly steps_replayed?: number;
+}
+
+/** What `npm run faults -- --json` says of some of its cases. */
+async function faults(only: readonly string[]): Promise<{ readonly fault: string; readonly trials: readonly Trial[] }[]> {
+  const child = spawn(process.execPath, [join(root, "tools/faults/main.mjs"), "--json", "--times", "1", "--only", only.join("|")], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let [out, told] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (told += text));
+  const [code] = (await once(child, "close")) as [number | null];
+  ok(code !== null && out !== "", told);
+  return (JSON.parse(out) as { results: { fault: string; trials: Trial[] }[] }).results;
+}
+
+describe("a sample of the table of faults, against real processes", function () {
+  this.timeout(600_000);
+
+  it("ends with the digests of the run to which nothing is done", async () => {
+    const wanted = ["worker killed at before-vote", "coordinator killed at before-manifest", "same step fails three times", "checkpoint reaches the disk damaged"];
+    const results = await faults(wanted);
+    deepStrictEqual(results.map(({ fault }) => fault).sort(), [...wanted].sort());
+    for (const { fault, trials } of results) for (const trial of trials) strictEqual(trial.problem, undefined, `${fault}, seed ${trial.seed}`);
+    const killed = results.find(({ fault }) => fault.startsWith("worker"))?.trials[0];
+    // How fast it is depends on the machine; that it was noticed and little was lost does not.
+    ok(killed?.detect_ms !== undefined && (killed.steps_replayed ?? 99) <= 5, JSON.stringify(killed));
+  });
+});
