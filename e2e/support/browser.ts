@@ -1,6 +1,10 @@
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { brotliDecompressSync } from "node:zlib";
 import chromium from "@sparticuz/chromium";
 import { type Browser, type Page, chromium as playwright } from "playwright-core";
 
@@ -9,8 +13,25 @@ const flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hi
 
 /** A headless Chromium out of a package: nothing is downloaded, nobody need be root. */
 export async function openBrowser(): Promise<Browser> {
-  return playwright.launch({ executablePath: await chromium.executablePath(), args: flags, headless: true });
+  const executablePath = await chromium.executablePath();
+  try {
+    return await playwright.launch({ executablePath, args: flags, headless: true });
+  } catch (error) {
+    if (!/error while loading shared libraries/.test(String(error))) throw error;
+    return playwright.launch({ executablePath, args: flags, headless: true, env: { ...definedEnvironment(), LD_LIBRARY_PATH: sharedLibraries() } });
+  }
 }
+
+/** The libraries that the package brings for systems which lack them, unpacked. */
+function sharedLibraries(): string {
+  const directory = mkdtempSync(join(tmpdir(), "lapidary-browser-"));
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+  const packed = join(dirname(createRequire(import.meta.url).resolve("@sparticuz/chromium")), "../../bin/al2023.tar.br");
+  execFileSync("tar", ["-x", "-C", directory], { input: brotliDecompressSync(readFileSync(packed)) });
+  return join(directory, "lib");
+}
+
+const definedEnvironment = (): Record<string, string> => Object.fromEntries(Object.entries(process.env).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])));
 
 export interface Visit {
   readonly page: Page;
