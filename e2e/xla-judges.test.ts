@@ -1,4 +1,4 @@
-import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ import {
   wholeModule,
 } from "@lapidary/interop";
 import { expectText } from "@lapidary/std";
-import { root } from "./support/cli.js";
+import { Home, root } from "./support/cli.js";
 import { compileGolden, goldenCases } from "./support/xla-golden.js";
 import { jaxPython, runWell } from "./support/xla.js";
 
@@ -83,6 +83,23 @@ describe("judges", function () {
     const { ours, theirs } = comparison.memory ?? { ours: { arguments: 0, peak: 0 }, theirs: { arguments: 1, peak: 1 } };
     strictEqual(ours.arguments, theirs.arguments);
     ok(ours.peak < 2 * theirs.peak && theirs.peak < 2 * ours.peak, JSON.stringify({ ours, theirs }));
+  });
+
+  it("`lapidary explain --compare` asks them from the command line", async () => {
+    const home = new Home();
+    try {
+      const { judge, ours_bytes, theirs_bytes, shardings } = await home.json("explain", "tiny.yaml", "--compare", "shardy");
+      ok(
+        judge === "shardy" && Number(ours_bytes) > 0 && Number(ours_bytes) <= Number(theirs_bytes),
+        `${String(ours_bytes)} ${String(theirs_bytes)}`,
+      );
+      ok(typeof shardings === "object" && shardings !== null && "differences" in shardings);
+      const { code, stdout } = await home.run("explain", "tiny.yaml", "--compare", "xla", "-q");
+      strictEqual(code, 0);
+      match(stdout, /a chip sends [\d.]+ times what xla has it send\nmemory of a chip: ours/);
+    } finally {
+      await home.clear();
+    }
   });
 });
 

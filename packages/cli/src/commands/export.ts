@@ -167,15 +167,19 @@ const resultOf = (directory: string, job: ResolvedJob, { manifest, textBytes, fi
 
 function summary(directory: string, job: ResolvedJob, { manifest, textBytes, files }: WrittenExport): string {
   const data = manifest.data.kind === "tokens" ? `${manifest.data.tokens} tokens` : "no data (run with --synthetic)";
-  const run = `python ${join(directory, "run.py")}`;
+  const run = `python3 ${join(directory, "run.py")}`;
   const synthetic = manifest.data.kind === "none" ? " --synthetic" : "";
   return [
     `${job.name} for ${job.chips} devices, in ${directory}: ${files.length} files, ${formatBytes(textBytes)} of text, ${data}`,
     "",
-    `  pip install -r ${join(directory, "requirements.txt")}`,
-    `  ${run} --check                          both texts verify`,
-    `  ${run} --text chip --steps 5${synthetic}           our per-chip program; without accelerators on virtual CPU devices`,
-    `  ${run} --text whole${synthetic}                    Shardy and XLA partition it`,
-    `  kubectl apply -f ${join(directory, "jobset.yaml")}    on TPU v5e; sbatch ${join(directory, "job.sbatch")} on GPUs`,
+    `  ${run} --check`,
+    "      both texts verify",
+    `  ${run} --text chip --steps 5${synthetic}`,
+    "      our per-chip program; without accelerators on virtual CPU devices",
+    `  ${run} --text whole${synthetic}`,
+    "      Shardy and XLA partition it; on a pod, on all its chips",
+    `  kubectl apply -f ${join(directory, "jobset.yaml")}`,
+    `  sbatch ${join(directory, "job.sbatch")}`,
+    "      on TPU v5e slices, on GPUs",
   ].join("\n");
 }
