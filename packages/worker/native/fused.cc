@@ -12,6 +12,7 @@
 // `fusion/encode.ts`.
 #include <node_api.h>
 
+#include "gemm.h"
 #include "shared.h"
 
 #include <algorithm>
@@ -646,5 +647,6 @@ NAPI_MODULE_INIT() {
   napi_create_function(env, "register", NAPI_AUTO_LENGTH, Register, nullptr, &function);
   napi_set_named_property(env, exports, "register", function);
   ExportShared(env, exports);
+  ExportProducts(env, exports);
   return exports;
 }

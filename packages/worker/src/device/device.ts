@@ -21,6 +21,8 @@ export class Device {
   readonly fused: FusedOp | undefined;
   /** Memory between the workers of this machine, where the system and our kernels offer it. */
   readonly shared: SharedMemory | undefined;
+  /** Whether there is a kernel that rounds the operands of a product to bf16 as it reads them, and sums in f32. */
+  readonly hasBf16Products: boolean;
   readonly fallbackReason: string | undefined;
   #level1Calls = 0;
   #productsRound: boolean | undefined;
@@ -32,6 +34,7 @@ export class Device {
     const kernels = loaded.node === undefined ? "no TensorFlow" : loadKernels();
     this.fused = loaded.node === undefined || typeof kernels === "string" ? undefined : new FusedOp(loaded.node, kernels);
     this.shared = loaded.node === undefined || typeof kernels === "string" ? undefined : SharedMemory.of(loaded.node, kernels);
+    this.hasBf16Products = typeof kernels !== "string" && kernels.products?.bf16 === true;
     this.fallbackReason = loaded.fallbackReason;
   }
 

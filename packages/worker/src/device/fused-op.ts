@@ -7,6 +7,8 @@ import type { DeviceTensor, NodeBackend } from "./tfjs.js";
 /** The native module: loading it registers its TensorFlow ops. */
 export interface KernelsModule extends Partial<SharedModule> {
   register(code: Int32Array, constants: Float32Array): number;
+  /** The products that this processor has kernels of ours for (`LapidaryMatMul`). */
+  readonly products?: { readonly f32: boolean; readonly bf16: boolean };
 }
 
 /** A program for `LapidaryFused`, as `fusion/encode.ts` writes it. */

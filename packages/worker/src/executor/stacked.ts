@@ -59,7 +59,7 @@ export function loadHostProgram(
   ports: { readonly parameters: readonly Port[]; readonly outputs: readonly Port[] },
 ): StackedProgram {
   const { device, numerics } = options;
-  const plan = makePlan(program.graph, { roundProducts: numerics === "mxu" && !device.productsRoundToBf16 });
+  const plan = makePlan(program.graph, { roundProducts: numerics === "mxu" && !device.hasBf16Products && !device.productsRoundToBf16 });
   return new StackedProgram(program, plan, options, ports);
 }
 
@@ -346,7 +346,8 @@ class Binder {
       attrs: node.attrs,
       inputs: inputs.map(({ type }) => type),
       output: node.type,
-      numerics: "f32",
+      // Without kernels for it, operands are rounded by nodes of their own, once for all products that share them.
+      numerics: this.options.device.hasBf16Products ? this.options.numerics : "f32",
       inputPlaces: inputs.map((input, i) => this.#place(node, i, input.type)),
       outputPlace: this.#place(node, undefined, node.type),
       keep: (tensor: DeviceTensor) => this.#keep(tensor),

@@ -45,7 +45,7 @@ function bindDot(context: KernelContext<"dot_general">, native: NativeOps | unde
           return result;
         };
   const shaped = sameDims(plan.dims, output.dims) ? product : chain(product, bindReshape(context, native, output.dims));
-  if (numerics === "f32" || device.productsRoundToBf16) return shaped;
+  if (numerics === "f32" || roundsByItself(context, native) || device.productsRoundToBf16) return shaped;
   const round =
     native === undefined ? (operands: Parameters<Bound>[0]) => roundToBf16(device, operand(operands, 0).clone()) : native.bindRoundToBf16();
   return (operands) => {
@@ -75,12 +75,19 @@ function prepare(
     : chain(transposed, reshaped);
 }
 
+/** Whether the product rounds its operands to bf16 as it reads them. */
+const roundsByItself = ({ device, numerics }: KernelContext<"dot_general">, native: NativeOps | undefined): boolean =>
+  numerics === "mxu" && native !== undefined && device.hasBf16Products;
+
 function bindProduct(
-  { device: { tf } }: KernelContext<"dot_general">,
+  context: KernelContext<"dot_general">,
   native: NativeOps | undefined,
   adjointLeft: boolean,
   adjointRight: boolean,
 ): Bound {
+  const { tf } = context.device;
+  if (native !== undefined && roundsByItself(context, native))
+    return native.bind("LapidaryMatMul", [native.bool("adj_x", adjointLeft), native.bool("adj_y", adjointRight), native.bool("bf16", true)]);
   if (native !== undefined)
     return native.bind("BatchMatMulV2", [native.bool("adj_x", adjointLeft), native.bool("adj_y", adjointRight), native.type("T", "f32")]);
   return (inputs) => tf.matMul(operand(inputs, 0), operand(inputs, 1), adjointLeft, adjointRight);

@@ -1,0 +1,294 @@
+// Matrix products for processors with AVX-512: f32, and operands rounded to bf16 with sums in f32 where the processor has the instruction. Rounding costs
+// nothing of its own: it happens while operands are packed.
+//
+//     C [M, N] = A · B        in blocks that stay in the caches, as BLIS does it
+//
+//     for n in blocks of N:  for k in blocks of K:      pack B[k, n]  →  panels of 32 columns          (second-level cache, each panel in the first)
+//         for m in blocks of M:                          pack A[m, k]  →  panels of 8 rows
+//             for each panel of B, each panel of A:      8 × 32 sums in 16 registers
+//
+// Packed numbers are words of 32 bits: an f32, or two neighbours along k in bf16, which one instruction multiplies and adds. Either operand may lie transposed.
+// Sums run in the order of k, whatever the machine: results depend on the shape alone.
+#include "gemm.h"
+
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+
+namespace {
+
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+
+constexpr int64_t kRows = 8, kColumns = 32;
+constexpr int64_t kBlockM = 128, kBlockN = 512, kBlockK = 256;  // K in words
+
+/** An operand seen as [its free dim, k], wherever it lies: element (i, k) is data[i·free + k·depth], one of the strides being 1. */
+struct Matrix {
+  const float* data;
+  int64_t free, depth;
+};
+
+inline __mmask16 Mask(int64_t count) { return count >= 16 ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1); }
+
+/** Sixteen words from where k follows k: sixteen f32, or 32 rounded to bf16. `count` words are there, of which the last may be half. */
+template <bool bf16>
+inline __m512i WordsAlongK(const float* x, int64_t elements) {
+  if constexpr (!bf16) return _mm512_castps_si512(_mm512_maskz_loadu_ps(Mask(elements), x));
+#if defined(__AVX512BF16__)
+  else return (__m512i)_mm512_cvtne2ps_pbh(elements > 16 ? _mm512_maskz_loadu_ps(Mask(elements - 16), x + 16) : _mm512_setzero_ps(), _mm512_maskz_loadu_ps(Mask(elements), x));
+#else
+  else return _mm512_setzero_si512();
+#endif
+}
+
+/** Sixteen words from where the free dim follows itself: a row of f32, or two rows rounded to bf16 and paired. */
+template <bool bf16>
+inline __m512i WordsAlongFree(const float* x, int64_t next, bool hasNext, __mmask16 mask) {
+  if constexpr (!bf16) return _mm512_castps_si512(_mm512_maskz_loadu_ps(mask, x));
+#if defined(__AVX512BF16__)
+  else {
+    const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x)));
+    if (!hasNext) return low;
+    const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + next)));
+    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+  }
+#else
+  else return _mm512_setzero_si512();
+#endif
+}
+
+/** Rows become columns. */
+inline void Transpose(__m512i (&r)[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 8; i++) {
+    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+  }
+  for (int i = 0; i < 4; i++) {
+    r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
+    r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
+    r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
+    r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
+  }
+  for (int i = 0; i < 4; i++) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 4; i++) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+  }
+}
+
+/**
+ * Packs `rows` × `depth` (elements) of an operand into panels of `width` of its free dim: panel p holds word k of its row i at [p·width·words + k·width + i].
+ * What a panel lacks is 0.
+ */
+template <bool bf16, int64_t width>
+void Pack(const Matrix& from, int64_t rows, int64_t depth, uint32_t* to) {
+  constexpr int64_t each = bf16 ? 2 : 1;
+  const int64_t words = (depth + each - 1) / each;
+  for (int64_t first = 0; first < rows; first += width, to += width * words) {
+    const int64_t here = std::min(width, rows - first);
+    const float* base = from.data + first * from.free;
+    if (from.free == 1) {
+      // The free dim follows itself: rows of words.
+      for (int64_t k = 0; k < words; k++) {
+        const float* x = base + k * each * from.depth;
+        const bool hasNext = k * each + 1 < depth;
+        for (int64_t i = 0; i < width; i += 16) {
+          const __m512i word = WordsAlongFree<bf16>(x + i, from.depth, hasNext, Mask(here - i));
+          if constexpr (width >= 16) _mm512_storeu_si512(to + k * width + i, word);
+          else _mm512_mask_storeu_epi32(to + k * width, Mask(width), word);
+        }
+      }
+      continue;
+    }
+    for (int64_t i = 0; i < width; i += 16) {
+      for (int64_t k = 0; k < words; k += 16) {
+        __m512i r[16];
+        const int64_t count = std::min<int64_t>(16, std::min(width, here) - i);
+        for (int64_t j = 0; j < 16; j++) r[j] = j < count ? WordsAlongK<bf16>(base + (i + j) * from.free + k * each, depth - k * each) : _mm512_setzero_si512();
+        Transpose(r);
+        const int64_t deep = std::min<int64_t>(16, words - k);
+        for (int64_t j = 0; j < deep; j++) {
+          if constexpr (width >= 16) _mm512_storeu_si512(to + (k + j) * width + i, r[j]);
+          else _mm512_mask_storeu_epi32(to + (k + j) * width, Mask(width), r[j]);
+        }
+      }
+    }
+  }
+}
+
+template <bool bf16>
+inline __m512 MultiplyAdd(__m512 sum, __m512i a, __m512i b) {
+  if constexpr (!bf16) return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), sum);
+#if defined(__AVX512BF16__)
+  else return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+#else
+  else return sum;
+#endif
+}
+
+/** 8 × 32 (or 8 × 16) sums over `words`, written to C or added to it. */
+template <bool bf16, int vectors>
+inline void Kernel(const uint32_t* a, const uint32_t* b, int64_t words, float* c, int64_t stride, int64_t rows, int64_t columns, bool add) {
+  __m512 sum[kRows][vectors];
+  for (int i = 0; i < kRows; i++)
+    for (int v = 0; v < vectors; v++) sum[i][v] = _mm512_setzero_ps();
+  for (int64_t k = 0; k < words; k++) {
+    __m512i y[vectors];
+    for (int v = 0; v < vectors; v++) y[v] = _mm512_loadu_si512(b + k * kColumns + 16 * v);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; i++) {
+      const __m512i x = _mm512_set1_epi32(static_cast<int32_t>(a[k * kRows + i]));
+      for (int v = 0; v < vectors; v++) sum[i][v] = MultiplyAdd<bf16>(sum[i][v], x, y[v]);
+    }
+  }
+  for (int i = 0; i < kRows; i++) {
+    if (i >= rows) break;
+    for (int v = 0; v < vectors; v++) {
+      const __mmask16 mask = Mask(columns - 16 * v);
+      float* at = c + i * stride + 16 * v;
+      const __m512 value = add ? _mm512_add_ps(sum[i][v], _mm512_maskz_loadu_ps(mask, at)) : sum[i][v];
+      _mm512_mask_storeu_ps(at, mask, value);
+    }
+  }
+}
+
+/** Room for packed blocks, one for the process: kernels run one at a time (each takes the lock). */
+struct Room {
+  std::mutex mutex;
+  uint32_t* a = static_cast<uint32_t*>(std::aligned_alloc(4096, (kBlockM + kRows) * kBlockK * 4));
+  uint32_t* b = static_cast<uint32_t*>(std::aligned_alloc(4096, (kBlockN + kColumns) * kBlockK * 4));
+};
+Room& ThisRoom() {
+  static Room* room = new Room();
+  return *room;
+}
+
+/** Even parts of a dim, none larger than `most`, each a multiple of `unit` but the last. */
+inline int64_t PartOf(int64_t size, int64_t most, int64_t unit) {
+  const int64_t parts = (size + most - 1) / most;
+  return std::max<int64_t>(unit, ((size + parts - 1) / parts + unit - 1) / unit * unit);
+}
+
+template <bool bf16>
+void Multiply(const Matrix& a, const Matrix& b, float* c, int64_t m, int64_t n, int64_t k) {
+  constexpr int64_t each = bf16 ? 2 : 1;
+  Room& room = ThisRoom();
+  const int64_t partK = PartOf(k, kBlockK * each, each), partM = PartOf(m, kBlockM, kRows), partN = PartOf(n, kBlockN, kColumns);
+  for (int64_t n0 = 0; n0 < n; n0 += partN) {
+    const int64_t columns = std::min(partN, n - n0);
+    for (int64_t k0 = 0; k0 < k; k0 += partK) {
+      const int64_t depth = std::min(partK, k - k0), words = (depth + each - 1) / each;
+      Pack<bf16, kColumns>({b.data + n0 * b.free + k0 * b.depth, b.free, b.depth}, columns, depth, room.b);
+      for (int64_t m0 = 0; m0 < m; m0 += partM) {
+        const int64_t rows = std::min(partM, m - m0);
+        Pack<bf16, kRows>({a.data + m0 * a.free + k0 * a.depth, a.free, a.depth}, rows, depth, room.a);
+        for (int64_t j = 0; j < columns; j += kColumns) {
+          const int64_t wide = std::min(kColumns, columns - j);
+          for (int64_t i = 0; i < rows; i += kRows) {
+            float* to = c + (m0 + i) * n + n0 + j;
+            const uint32_t* left = room.a + i * words;
+            const uint32_t* right = room.b + j * words;
+            if (wide > 16) Kernel<bf16, 2>(left, right, words, to, n, std::min(kRows, rows - i), wide, k0 > 0);
+            else Kernel<bf16, 1>(left, right, words, to, n, std::min(kRows, rows - i), wide, k0 > 0);
+          }
+        }
+      }
+    }
+  }
+}
+
+REGISTER_OP("LapidaryMatMul")
+    .Input("a: float")
+    .Input("b: float")
+    .Output("c: float")
+    .Attr("adj_x: bool")
+    .Attr("adj_y: bool")
+    .Attr("bf16: bool")
+    .SetShapeFn([](tensorflow::shape_inference::InferenceContext* context) {
+      context->set_output(0, context->UnknownShape());
+      return absl::OkStatus();
+    });
+
+class LapidaryMatMul : public OpKernel {
+ public:
+  explicit LapidaryMatMul(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("adj_x", &adj_x_));
+    OP_REQUIRES_OK(context, context->GetAttr("adj_y", &adj_y_));
+    OP_REQUIRES_OK(context, context->GetAttr("bf16", &bf16_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& a = context->input(0);
+    const Tensor& b = context->input(1);
+    const int rank = a.dims();
+    OP_REQUIRES(context, (rank == 2 || rank == 3) && b.dims() == rank && (rank == 2 || a.dim_size(0) == b.dim_size(0)), absl::InvalidArgumentError("operands are matrices, or as many of them"));
+    const int64_t batch = rank == 3 ? a.dim_size(0) : 1;
+    const int64_t am = a.dim_size(rank - 2), an = a.dim_size(rank - 1), bm = b.dim_size(rank - 2), bn = b.dim_size(rank - 1);
+    const int64_t m = adj_x_ ? an : am, k = adj_x_ ? am : an, n = adj_y_ ? bm : bn;
+    OP_REQUIRES(context, (adj_y_ ? bn : bm) == k && k > 0, absl::InvalidArgumentError("operands agree about the dim they are contracted over"));
+    Tensor* c = nullptr;
+    OP_REQUIRES_OK(context, context->allocate_output(0, rank == 3 ? TensorShape({batch, m, n}) : TensorShape({m, n}), &c));
+    const float* x = a.flat<float>().data();
+    const float* y = b.flat<float>().data();
+    float* out = c->flat<float>().data();
+    std::lock_guard<std::mutex> lock(ThisRoom().mutex);
+    for (int64_t i = 0; i < batch; i++) {
+      const Matrix left = adj_x_ ? Matrix{x + i * m * k, 1, m} : Matrix{x + i * m * k, k, 1};
+      const Matrix right = adj_y_ ? Matrix{y + i * n * k, k, 1} : Matrix{y + i * n * k, 1, n};
+      if (bf16_) Multiply<true>(left, right, out + i * m * n, m, n, k);
+      else Multiply<false>(left, right, out + i * m * n, m, n, k);
+    }
+  }
+
+ private:
+  bool adj_x_ = false, adj_y_ = false, bf16_ = false;
+};
+
+REGISTER_KERNEL_BUILDER(Name("LapidaryMatMul").Device(tensorflow::DEVICE_CPU), LapidaryMatMul);
+
+}  // namespace
+
+/** products: { f32: true, bf16: whether the processor multiplies it }. */
+void ExportProducts(napi_env env, napi_value exports) {
+  napi_value products, yes, bf16;
+  napi_create_object(env, &products);
+  napi_get_boolean(env, true, &yes);
+#if defined(__AVX512BF16__)
+  napi_get_boolean(env, true, &bf16);
+#else
+  napi_get_boolean(env, false, &bf16);
+#endif
+  napi_set_named_property(env, products, "f32", yes);
+  napi_set_named_property(env, products, "bf16", bf16);
+  napi_set_named_property(env, exports, "products", products);
+}
+
+#else
+
+/** Elsewhere TensorFlow multiplies. */
+void ExportProducts(napi_env, napi_value) {}
+
+#endif

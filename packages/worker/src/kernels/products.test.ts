@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { GraphBuilder, type Tensor, interpret, tensor, tensorType } from "@lapidary/ir";
+import { must, seededRandom } from "@lapidary/std";
+import { type Device, openDevice } from "../device/device.js";
+import { runPlan } from "../executor/testing.js";
+import { roundArrayToBf16 } from "./bf16.js";
+import { randomArray, scaledDifference } from "./testing.js";
+
+const rounded = (x: Tensor): Tensor => tensor(x.dtype, x.dims, Float64Array.from(roundArrayToBf16(Float32Array.from(x.data))));
+
+describe("products under mxu", () => {
+  let device: Device;
+  before(async () => {
+    device = await openDevice();
+  });
+
+  const size = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(64, 127, 128, 200, 513));
+
+  it("are those of operands rounded to bf16, summed in f32: any sizes, batched or not, either operand transposed", () =>
+    fc.assert(
+      fc.asyncProperty(fc.constantFrom(0, 1, 3), size, size, fc.oneof(size, fc.constantFrom(255, 1030)), fc.boolean(), fc.boolean(), fc.nat(), async (batch, m, n, k, left, right, seed) => {
+        const g = new GraphBuilder("product");
+        const outer = batch === 0 ? [] : [batch];
+        const a = tensorType("f32", [...outer, ...(left ? [k, m] : [m, k])]);
+        const b = tensorType("f32", [...outer, ...(right ? [n, k] : [k, n])]);
+        const at = outer.length;
+        g.output("y", g.dotGeneral(g.parameter("a", a), g.parameter("b", b), batch === 0 ? [] : [[0, 0]], [[left ? at : at + 1, right ? at + 1 : at]]));
+        const graph = g.finish();
+        const random = seededRandom(seed);
+        const inputs = new Map([
+          ["a", randomArray(random, a)],
+          ["b", randomArray(random, b)],
+        ]);
+        const y = must((await runPlan(device, graph, inputs, "mxu")).get("y"), "y");
+        const want = must(interpret(graph, new Map([...inputs].map(([name, x]) => [name, rounded(x)]))).get("y"), "y");
+        assert.ok(scaledDifference(y, want) < 1e-5, `differs by ${scaledDifference(y, want)}`);
+      }),
+      { numRuns: 60 },
+    ));
+
+  it("carry NaN and infinities, and nothing from beyond their operands", async () => {
+    const g = new GraphBuilder("product");
+    const [a, b] = [tensorType("f32", [3, 5]), tensorType("f32", [5, 7])];
+    g.output("y", g.dotGeneral(g.parameter("a", a), g.parameter("b", b), [], [[1, 0]]));
+    const x = tensor("f32", [3, 5], Float64Array.from({ length: 15 }, (_, i) => (i === 0 ? NaN : i === 5 ? Infinity : 1)));
+    const y = must((await runPlan(device, g.finish(), new Map([["a", x], ["b", tensor("f32", [5, 7], new Float64Array(35).fill(1))]]), "mxu")).get("y"), "y");
+    assert.deepEqual([...y.data], [...Array<number>(7).fill(NaN), ...Array<number>(7).fill(Infinity), ...Array<number>(7).fill(5)]);
+  });
+});
