@@ -58,6 +58,13 @@ export const commandTree: CommandSpec = {
       run: async (context) => (await import("./commands/status.js")).status(context),
     },
     {
+      name: "top",
+      summary: "the pods and their jobs, live",
+      group: machine,
+      options: [{ flags: "--once", description: "once, and not again every second" }],
+      run: async (context, given) => (await import("./commands/top.js")).top(context, given.flag("once")),
+    },
+    {
       name: "doctor",
       summary: "check all that the set-up provides",
       group: machine,
@@ -228,6 +235,14 @@ export const commandTree: CommandSpec = {
           run: async (context, given) => (await import("./commands/jobs.js")).cancelJob(context, given.required("id")),
         },
         {
+          name: "resume",
+          summary: "go on with a job that failed or was cancelled, behind its last checkpoint, on another mesh or with other workers if you like",
+          arguments: [idArgument, overrides],
+          examples: ["lapidary jobs resume quickstart-1", "lapidary jobs resume quickstart-1 mesh.data=8 mesh.model=32 zero=1 workers=4"],
+          run: async (context, given) =>
+            (await import("./commands/jobs.js")).resumeJob(context, given.required("id"), given.list("overrides")),
+        },
+        {
           name: "events",
           summary: "what happened to a job so far, an event a line",
           arguments: [idArgument],
@@ -251,6 +266,25 @@ export const commandTree: CommandSpec = {
           id: given.required("id"),
           follow: given.flag("follow"),
           worker: given.number("worker"),
+        }),
+    },
+    {
+      name: "export-run",
+      summary: "write a run down: as a page in one file, for TensorBoard, as rows of JSON",
+      group: run,
+      arguments: [idArgument],
+      options: [
+        { flags: "-o, --output <file>", description: "the dashboard of this run as one HTML file that needs no server", completes: "file" },
+        { flags: "--tensorboard <dir>", description: "event files for TensorBoard, in a directory of the run's name", completes: "directory" },
+        { flags: "--jsonl <file>", description: "rows of metrics, one JSON object a line", completes: "file" },
+      ],
+      examples: ["lapidary export-run quickstart-1 -o run.html", "lapidary export-run quickstart-1 --tensorboard runs && tensorboard --logdir runs"],
+      run: async (context, given) =>
+        (await import("./commands/export-run.js")).exportRun(context, {
+          id: given.required("id"),
+          output: given.text("output"),
+          tensorboard: given.text("tensorboard"),
+          jsonl: given.text("jsonl"),
         }),
     },
     {
