@@ -1,7 +1,9 @@
 /**
  * What is measured: a model of `configs/models`, its mesh, batch and numerics; and the programs of its step as a job would compile them.
  */
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { parse } from "yaml";
 import { projectRoot } from "../setup/session.mjs";
 
 /**
@@ -34,6 +36,9 @@ export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics },
   const { resolveJob } = await built("training/dist/index.js");
   const chips = data * modelAxis;
   const slice = sliceOf(chips);
+  // What the model's own job file says, if there is one.
+  const file = join(projectRoot, "configs/jobs", `${model}.yaml`);
+  const policy = remat ?? (existsSync(file) ? parse(readFileSync(file, "utf8")).remat : undefined);
   const text = [
     `model: ${model}`,
     `pod: v5e-256`,
@@ -41,7 +46,7 @@ export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics },
     `mesh: { data: ${data}, model: ${modelAxis} }`,
     `zero: 3`,
     `numerics: ${numerics}`,
-    ...(remat === undefined ? [] : [`remat: ${remat}`]),
+    ...(policy === undefined ? [] : [`remat: ${policy}`]),
     `train:`,
     `  steps: 1000`,
     `  batch: ${batch}`,

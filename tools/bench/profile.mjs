@@ -16,7 +16,7 @@ const { values, positionals } = parseArgs({
     workers: { type: "string", default: "2" },
     runs: { type: "string", default: "5" },
     numerics: { type: "string", default: "f32" },
-    remat: { type: "string", default: "none" },
+    remat: { type: "string" },
     clip: { type: "string" },
     fuse: { type: "boolean", default: true },
     top: { type: "string", default: "25" },
@@ -29,7 +29,7 @@ for (const name of ["OMP_NUM_THREADS", "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP
 if (values.numerics === "mxu") process.env.TF_SET_ONEDNN_FPMATH_MODE = "BF16";
 const [model = "micro", mesh = "16x16"] = positionals;
 const which = { model, mesh: parseMeshText(mesh), batch: Number(values.batch), numerics: /** @type {"f32" | "mxu"} */ (values.numerics) };
-const { job, step, init, stateNames, compile_s } = await programsOf(which, { remat: values.remat, ...(values.clip === undefined ? {} : { clip: Number(values.clip) }) });
+const { job, step, init, stateNames, compile_s } = await programsOf(which, { ...(values.remat === undefined ? {} : { remat: values.remat }), ...(values.clip === undefined ? {} : { clip: Number(values.clip) }) });
 
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 const { stackedExecutor } = await built("worker/dist/executor/stacked.js");

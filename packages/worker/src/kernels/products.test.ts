@@ -15,11 +15,11 @@ describe("products under mxu", () => {
     device = await openDevice();
   });
 
-  const size = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(64, 127, 128, 200, 513));
+  const size = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(64, 127, 129, 150));
 
   it("are those of operands rounded to bf16, summed in f32: any sizes, batched or not, either operand transposed", () =>
     fc.assert(
-      fc.asyncProperty(fc.constantFrom(0, 1, 3), size, size, fc.oneof(size, fc.constantFrom(255, 1030)), fc.boolean(), fc.boolean(), fc.nat(), async (batch, m, n, k, left, right, seed) => {
+      fc.asyncProperty(fc.constantFrom(0, 1, 3), size, size, fc.oneof(size, fc.constantFrom(255, 530)), fc.boolean(), fc.boolean(), fc.nat(), async (batch, m, n, k, left, right, seed) => {
         const g = new GraphBuilder("product");
         const outer = batch === 0 ? [] : [batch];
         const a = tensorType("f32", [...outer, ...(left ? [k, m] : [m, k])]);
@@ -36,7 +36,7 @@ describe("products under mxu", () => {
         const want = must(interpret(graph, new Map([...inputs].map(([name, x]) => [name, rounded(x)]))).get("y"), "y");
         assert.ok(scaledDifference(y, want) < 1e-5, `differs by ${scaledDifference(y, want)}`);
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     ));
 
   it("carry NaN and infinities, and nothing from beyond their operands", async () => {
