@@ -1,8 +1,9 @@
 import { deepStrictEqual, equal, match } from "node:assert/strict";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { CheckpointStore, nodeDisk } from "@lapidary/coordinator/checkpoints";
 import { runCli } from "../testing/cli-process.js";
 
 const golden = fileURLToPath(new URL("../../../../e2e/golden/mqa", import.meta.url));
@@ -38,6 +39,25 @@ describe("checkpoints", () => {
     deepStrictEqual([(await fields("ckpt", "inspect", "mine"))["step"], (await fields("ckpt", "inspect", golden))["step"]], [10, null]);
     equal((await cli("ckpt", "inspect", "fresh")).code, 102);
     equal((await cli("ckpt", "inspect", "../mine")).code, 102);
+  });
+
+  it("of a run are verified byte by byte; what was changed is named", async () => {
+    const directory = join(home, "runs/mine/checkpoints");
+    for (const step of [9, 10]) rmSync(join(directory, `step-${step}`), { recursive: true });
+    const store = new CheckpointStore({ disk: nodeDisk, directory, fence: { epoch: 1, check: () => undefined } });
+    const files = new Map(["config.json", "model.safetensors"].map((name) => [name, [[name, readFileSync(join(golden, name))] as const]]));
+    const about = { run: "mine", step: 11, time: 0, mesh: "data=2", zero: 0, workers: 1, program: "p", ledger: "l" };
+    const { path } = await store.write({ files, about }, 1);
+    deepStrictEqual([(await fields("ckpt", "verify", "mine"))["ok"], (await fields("ckpt", "verify", "mine"))["sealed"]], [true, true]);
+    const file = join(path, "model.safetensors");
+    const bytes = readFileSync(file);
+    bytes[bytes.length - 4] = (bytes[bytes.length - 4] ?? 0) ^ 1;
+    writeFileSync(file, bytes);
+    const { code, stdout } = await cli("ckpt", "verify", "mine");
+    equal(code, 1);
+    match(stdout, /LAP_CHECKPOINT_DAMAGED.*step-11: model\.safetensors/);
+    rmSync(join(path, "manifest.json"));
+    match((await cli("ckpt", "verify", "mine")).stdout, /manifest\.json is damaged: it is missing/);
   });
 
   it("are exported as a directory that holds the same weights and verifies", async () => {

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { ExitCode, LapidaryError, formatBytes, formatCount, textTable } from "@lapidary/std";
 import { type GemmaConfig, gemma, parameterCount } from "@lapidary/models";
 import { type ArrayData, HfCheckpoint, SafetensorsFile, writeHfCheckpoint } from "@lapidary/interop";
+import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/coordinator/checkpoints";
 import type { Context } from "../context.js";
 import { type CheckpointPlace, findCheckpoint, knownRun, runCheckpoints, runNames } from "./checkpoint-place.js";
 
@@ -76,11 +77,19 @@ function describe({ directory, run, step }: CheckpointPlace, config: GemmaConfig
   ].join("\n");
 }
 
-/** Reads all of a checkpoint: headers, shapes against config.json, and every number, those of the optimizer too. */
+/**
+ * Reads all of a checkpoint: every byte against the checksums of its manifest, where a run has written one; headers, shapes against config.json, and every
+ * number, those of the optimizer too.
+ */
 export async function verifyCheckpoint(context: Context, from: string): Promise<ExitCode> {
   const { console, interrupts } = context;
   const place = findCheckpoint(context, from);
   const progress = console.progress();
+  const isSealed = place.run !== undefined || existsSync(join(place.directory, manifestName));
+  if (isSealed) {
+    progress.update("read every byte");
+    await verifySealed(nodeDisk, place.directory);
+  }
   let [tensors, bytes] = [0, 0];
   const check = async (file: string, names: readonly string[], read: (name: string) => Promise<ArrayData>): Promise<void> => {
     for (const [i, name] of names.entries()) {
@@ -113,8 +122,8 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
   }
   progress.end();
   console.result(
-    { ok: true, directory: place.directory, tensors, bytes },
-    () => `${place.directory}: ${tensors} tensors, ${formatBytes(bytes)} as f32, whole and finite`,
+    { ok: true, directory: place.directory, tensors, bytes, sealed: isSealed },
+    () => `${place.directory}: ${tensors} tensors, ${formatBytes(bytes)} as f32, whole and finite${isSealed ? ", every byte as its manifest says" : ""}`,
   );
   return ExitCode.done;
 }
