@@ -1,9 +1,8 @@
 /**
  * What is measured: a model of `configs/models`, its mesh, batch and numerics; and the programs of its step as a job would compile them.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "yaml";
 import { projectRoot } from "../setup/session.mjs";
 
 /**
@@ -33,12 +32,13 @@ const built = (name) => import(new URL(`../../packages/${name}`, import.meta.url
  * @param {{ readonly clip?: number, readonly remat?: string }} [options]
  */
 export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics }, { clip, remat } = {}) {
-  const { resolveJob } = await built("training/dist/index.js");
+  const { loadJob, resolveJob } = await built("training/dist/index.js");
   const chips = data * modelAxis;
   const slice = sliceOf(chips);
+  const environment = { configsDir: join(projectRoot, "configs"), base: projectRoot };
   // What the model's own job file says, if there is one.
   const file = join(projectRoot, "configs/jobs", `${model}.yaml`);
-  const policy = remat ?? (existsSync(file) ? parse(readFileSync(file, "utf8")).remat : undefined);
+  const policy = remat ?? (existsSync(file) ? loadJob(file, [], environment).remat : undefined);
   const text = [
     `model: ${model}`,
     `pod: v5e-256`,
@@ -53,12 +53,13 @@ export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics },
     `  optimizer: { name: adamw, lr: 3e-4, betas: [0.9, 0.95], weight_decay: 0.1 }`,
     ...(clip === undefined ? [] : [`  clip: ${clip}`]),
   ].join("\n");
-  return resolveJob({ text, file: "bench.yaml", base: projectRoot }, [], { configsDir: join(projectRoot, "configs"), base: projectRoot });
+  return resolveJob({ text, file: "bench.yaml", base: projectRoot }, [], environment);
 }
 
 /** A rectangle of the pod with so many chips. @param {number} chips */
 function sliceOf(chips) {
-  for (let rows = Math.floor(Math.sqrt(chips)); rows >= 1; rows--) if (chips % rows === 0 && chips / rows <= 16) return `${rows}x${chips / rows}`;
+  for (let rows = Math.floor(Math.sqrt(chips)); rows >= 1; rows--)
+    if (chips % rows === 0 && chips / rows <= 16) return `${rows}x${chips / rows}`;
   throw new Error(`${chips} chips are no rectangle of a 16x16 pod`);
 }
 

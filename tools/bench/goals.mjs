@@ -20,7 +20,15 @@ export const goals = [
 ];
 
 /** Without JAX: the same steps on pods of three sizes. */
-export const grid = { models: ["nano16", "micro", "mini"], meshes: /** @type {const} */ ([[1, 1], [4, 4], [16, 16]]), batch: 16 };
+export const grid = {
+  models: ["nano16", "micro", "mini"],
+  meshes: /** @type {const} */ ([
+    [1, 1],
+    [4, 4],
+    [16, 16],
+  ]),
+  batch: 16,
+};
 
 /** micro on 16×16 takes at most so much of its time on 1×1; 16×16 and 4×4 differ by at most so much. */
 export const gridLimits = { overOne: 1.5, between: 0.1 };
@@ -36,9 +44,15 @@ export function judge({ timesJaxMany, ofJaxOne, memory }, found) {
   /** @type {Verdict[]} */
   const verdicts = [];
   if (timesJaxMany !== undefined && found.ratio_jax256 !== undefined)
-    verdicts.push({ what: `${found.ratio_jax256.toFixed(1)}× faster than JAX on as many devices (goal ${timesJaxMany})`, met: found.ratio_jax256 >= timesJaxMany });
+    verdicts.push({
+      what: `${found.ratio_jax256.toFixed(1)}× faster than JAX on as many devices (goal ${timesJaxMany})`,
+      met: found.ratio_jax256 >= timesJaxMany,
+    });
   if (ofJaxOne !== undefined && found.ratio_jax1 !== undefined)
-    verdicts.push({ what: `${found.ratio_jax1.toFixed(2)} of the time of JAX on one device (goal ${ofJaxOne})`, met: found.ratio_jax1 <= ofJaxOne });
+    verdicts.push({
+      what: `${found.ratio_jax1.toFixed(2)} of the time of JAX on one device (goal ${ofJaxOne})`,
+      met: found.ratio_jax1 <= ofJaxOne,
+    });
   if (memory !== undefined && found.rss_jax256_mb !== undefined) {
     const part = found.rss_ours_mb / found.rss_jax256_mb;
     verdicts.push({ what: `${part.toFixed(2)} of its memory (goal ${memory.toFixed(2)})`, met: part <= memory });

@@ -17,7 +17,16 @@ export class Jax {
   static async start(python, job, mesh, tell) {
     const { vocabSize: V, modelDim: D, layers: L, heads: N, kvHeads: K, headDim: H, mlpDim: F } = job.model.config;
     const shape = JSON.stringify({ V, D, L, N, K, H, F, T: job.train.seq });
-    const args = [script, "--shape", shape, "--mesh", mesh.join("x"), "--batch", String(job.train.batch), ...(mesh[0] * mesh[1] > 1 ? ["--zero3"] : [])];
+    const args = [
+      script,
+      "--shape",
+      shape,
+      "--mesh",
+      mesh.join("x"),
+      "--batch",
+      String(job.train.batch),
+      ...(mesh[0] * mesh[1] > 1 ? ["--zero3"] : []),
+    ];
     const jax = new Jax(spawn(python, args, { stdio: ["pipe", "pipe", "pipe"] }), tell);
     await jax.ready;
     return jax;

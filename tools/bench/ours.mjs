@@ -16,7 +16,12 @@ export class Ours {
   static async start(which, { workers, remat }) {
     const { job, step, init, stateNames, compile_s } = await programsOf(which, remat === undefined ? {} : { remat });
     const { Gang, WorkerPool } = await built("coordinator/dist/gang/index.js");
-    const pool = await WorkerPool.start({ environment: process.env, warm: 0, numerics: which.numerics, log: (/** @type {string} */ worker, /** @type {string} */ line) => process.stderr.write(`${worker}: ${line}\n`) });
+    const pool = await WorkerPool.start({
+      environment: process.env,
+      warm: 0,
+      numerics: which.numerics,
+      log: (/** @type {string} */ worker, /** @type {string} */ line) => process.stderr.write(`${worker}: ${line}\n`),
+    });
     const gang = await Gang.start(pool, { runId: "bench", epoch: 1, mesh: step.mesh, workers, numerics: which.numerics });
     const ours = new Ours(pool, gang, job, step, stateNames, compile_s);
     await ours.#prepare(init);
@@ -70,8 +75,13 @@ export class Ours {
     const losses = [];
     for (let i = 0; i < steps; i++) {
       const loss = `loss${this.steps}`;
-      const inputs = new Map([...this.state, ...["tokens", "targets", "mask"].map((name) => /** @type {[string, string]} */ ([name, name]))]);
-      reports.push(gang.run(this.hash, { step: this.steps++, inputs, outputs: new Map([...this.state, ["loss", loss]]), donate: this.stateNames }));
+      const inputs = new Map([
+        ...this.state,
+        ...["tokens", "targets", "mask"].map((name) => /** @type {[string, string]} */ ([name, name])),
+      ]);
+      reports.push(
+        gang.run(this.hash, { step: this.steps++, inputs, outputs: new Map([...this.state, ["loss", loss]]), donate: this.stateNames }),
+      );
       losses.push(gang.fetchScalar(loss));
       void gang.drop([loss]);
     }

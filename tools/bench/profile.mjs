@@ -29,7 +29,10 @@ for (const name of ["OMP_NUM_THREADS", "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP
 if (values.numerics === "mxu") process.env.TF_SET_ONEDNN_FPMATH_MODE = "BF16";
 const [model = "micro", mesh = "16x16"] = positionals;
 const which = { model, mesh: parseMeshText(mesh), batch: Number(values.batch), numerics: /** @type {"f32" | "mxu"} */ (values.numerics) };
-const { job, step, init, stateNames, compile_s } = await programsOf(which, { ...(values.remat === undefined ? {} : { remat: values.remat }), ...(values.clip === undefined ? {} : { clip: Number(values.clip) }) });
+const { job, step, init, stateNames, compile_s } = await programsOf(which, {
+  ...(values.remat === undefined ? {} : { remat: values.remat }),
+  ...(values.clip === undefined ? {} : { clip: Number(values.clip) }),
+});
 
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 const { stackedExecutor } = await built("worker/dist/executor/stacked.js");
@@ -49,18 +52,34 @@ const loopback = {
   recycle: () => undefined,
 };
 let [exchanged, messages] = [0, 0];
-const cpu = { now: () => Date.now(), monotonic: () => { const { user, system } = process.cpuUsage(); return (user + system) / 1000; } };
+const cpu = {
+  now: () => Date.now(),
+  monotonic: () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  },
+};
 const device = await openDevice();
 device.warmUp();
 const grid = makeWorkerGrid(step.mesh, Number(values.workers));
-const executor = stackedExecutor({ device, mesh: step.mesh, grid, worker: 0, peers: grid.workers > 1 ? loopback : undefined, numerics: which.numerics, clock: cpu, fuse: values.fuse, share: false });
+const executor = stackedExecutor({
+  device,
+  mesh: step.mesh,
+  grid,
+  worker: 0,
+  peers: grid.workers > 1 ? loopback : undefined,
+  numerics: which.numerics,
+  clock: cpu,
+  fuse: values.fuse,
+  share: false,
+});
 const before = performance.now();
 const program = executor.load(step.chip);
 const load_s = (performance.now() - before) / 1000;
 const initial = executor.load(init.chip);
 const state = await initial.run([], [], "init");
 /** @type {Map<string, unknown>} */
-let held = new Map(initial.outputs.map((/** @type {{ name: string }} */ port, /** @type {number} */ i) => [port.name, state[i]]));
+const held = new Map(initial.outputs.map((/** @type {{ name: string }} */ port, /** @type {number} */ i) => [port.name, state[i]]));
 const batch = batchOf(job);
 for (const port of program.parameters) {
   const array = /** @type {Record<string, unknown>} */ (batch)[port.name];
@@ -68,7 +87,11 @@ for (const port of program.parameters) {
 }
 const runs = Number(values.runs);
 const round = async (/** @type {string} */ tag) => {
-  const outputs = await program.run(program.parameters.map((/** @type {{ name: string }} */ { name }) => held.get(name)), program.parameters.map((/** @type {{ name: string }} */ { name }) => stateNames.includes(name)), tag);
+  const outputs = await program.run(
+    program.parameters.map((/** @type {{ name: string }} */ { name }) => held.get(name)),
+    program.parameters.map((/** @type {{ name: string }} */ { name }) => stateNames.includes(name)),
+    tag,
+  );
   program.outputs.forEach((/** @type {{ name: string }} */ { name }, /** @type {number} */ i) => {
     if (stateNames.includes(name)) held.set(name, outputs[i]);
     else outputs[i].forEach((/** @type {{ dispose(): void }} */ t) => t.dispose());
@@ -83,34 +106,62 @@ let last = earlier.map((/** @type {{ ms: number }} */ s) => s.ms);
 for (let r = 0; r < runs; r++) {
   await round(`r${r}`);
   const now = program.profile().map((/** @type {{ ms: number }} */ s) => s.ms);
-  now.forEach((/** @type {number} */ ms, /** @type {number} */ i) => { best[i] = Math.min(best[i] ?? Infinity, ms - (last[i] ?? 0)); });
+  now.forEach((/** @type {number} */ ms, /** @type {number} */ i) => {
+    best[i] = Math.min(best[i] ?? Infinity, ms - (last[i] ?? 0));
+  });
   last = now;
 }
 const total = (cpu.monotonic() - cpu0) / runs;
 /** @type {Map<string, { ms: number, count: number, gflop: number, mb: number }>} */
 const rows = new Map();
-let gemm = 0, fused = 0, others = 0, crossing = 0, gflop = 0;
+let gemm = 0,
+  fused = 0,
+  others = 0,
+  crossing = 0,
+  gflop = 0;
 program.profile().forEach((/** @type {any} */ { node, kind, call }, /** @type {number} */ i) => {
   const ms = best[i] ?? 0;
   const dims = (/** @type {number} */ id) => program.plan.nodes[id].type.dims;
   const size = (/** @type {readonly number[]} */ d) => d.reduce((a, b) => a * b, 1);
   let key = `${kind} ${node.op} ${node.type.dims.join("x")}`;
-  let flop = 0, mb = 0;
+  let flop = 0,
+    mb = 0;
   if (node.op === "dot_general" && kind === "kernel") {
     const [a, b] = node.inputs.map(dims);
     const k = node.attrs.contracting.reduce((/** @type {number} */ n, /** @type {number[]} */ [l]) => n * a[l ?? 0], 1);
     flop = 2 * size(node.type.dims) * k;
     key += ` = ${a.join("x")}${node.attrs.contracting[0][0] === a.length - 2 ? "ᵀ" : ""} · ${b.join("x")}${node.attrs.contracting[0][1] === b.length - 1 ? "ᵀ" : ""}`;
-    gemm += ms; gflop += flop / 1e9;
+    gemm += ms;
+    gflop += flop / 1e9;
   } else if (kind === "fused") {
     mb = [...call.inputs, ...call.outputs].reduce((n, id) => n + size(dims(id)) * 4, 0) / 1e6;
     key = `fused ${call.group.size}/${call.columns ?? "?"} members ${call.group.members.length} in ${call.inputs.length} out ${call.outputs.length} ..${node.value.name.replace(/layers\.\d+/, "layers.N")}`;
     fused += ms;
-  } else if (kind === "kernel") others += ms; else crossing += ms;
+  } else if (kind === "kernel") others += ms;
+  else crossing += ms;
   const row = rows.get(key) ?? { ms: 0, count: 0, gflop: 0, mb: 0 };
   rows.set(key, { ms: row.ms + ms, count: row.count + 1, gflop: row.gflop + flop / 1e9, mb: row.mb + mb });
 });
-console.log(`${model} ${mesh}: compile ${compile_s.toFixed(2)} s, load ${load_s.toFixed(2)} s; CPU ${total.toFixed(1)} ms a step (sum of the best ${(gemm + fused + others + crossing).toFixed(1)}): GEMM ${gemm.toFixed(1)} (${(gflop / gemm * 1000).toFixed(0)} GFLOP/s), fused ${fused.toFixed(1)}, others ${others.toFixed(1)}, fabric ${crossing.toFixed(1)}; ${program.plannedKernels} calls; ${(exchanged / runs / 1e6).toFixed(2)} MB in ${messages / runs} messages; flop of half a step ${(flopOf(job) / 2e9).toFixed(1)} G; rss ${(process.memoryUsage.rss() / 1e6).toFixed(0)} MB`);
+console.log(
+  `${model} ${mesh}: compile ${compile_s.toFixed(2)} s, load ${load_s.toFixed(2)} s; CPU ${total.toFixed(1)} ms a step (sum of the best ${(gemm + fused + others + crossing).toFixed(1)}): GEMM ${gemm.toFixed(1)} (${((gflop / gemm) * 1000).toFixed(0)} GFLOP/s), fused ${fused.toFixed(1)}, others ${others.toFixed(1)}, fabric ${crossing.toFixed(1)}; ${program.plannedKernels} calls; ${(exchanged / runs / 1e6).toFixed(2)} MB in ${messages / runs} messages; flop of half a step ${(flopOf(job) / 2e9).toFixed(1)} G; rss ${(process.memoryUsage.rss() / 1e6).toFixed(0)} MB`,
+);
 for (const [key, { ms, count, gflop, mb }] of [...rows].sort((a, b) => b[1].ms - a[1].ms).slice(0, Number(values.top)))
-  console.log(`${ms.toFixed(2).padStart(8)} ms ${String(count).padStart(4)}×  ${gflop > 0 ? `${((gflop / ms) * 1000).toFixed(0)} GFLOP/s` : mb > 0 ? `${(mb / ms).toFixed(1)} GB/s` : ""}  ${key}`);
-if (values.list) program.profile().forEach((/** @type {any} */ { node, kind, call }, /** @type {number} */ i) => console.log(i, kind, best[i]?.toFixed(3), node.op, node.type.dims.join("x"), node.value.name, kind === "fused" ? `in ${call.inputs.map((/** @type {number} */ id) => program.plan.nodes[id].type.dims.join("x"))} out ${call.outputs.map((/** @type {number} */ id) => program.plan.nodes[id].value.name)}` : ""));
+  console.log(
+    `${ms.toFixed(2).padStart(8)} ms ${String(count).padStart(4)}×  ${gflop > 0 ? `${((gflop / ms) * 1000).toFixed(0)} GFLOP/s` : mb > 0 ? `${(mb / ms).toFixed(1)} GB/s` : ""}  ${key}`,
+  );
+if (values.list)
+  program
+    .profile()
+    .forEach((/** @type {any} */ { node, kind, call }, /** @type {number} */ i) =>
+      console.log(
+        i,
+        kind,
+        best[i]?.toFixed(3),
+        node.op,
+        node.type.dims.join("x"),
+        node.value.name,
+        kind === "fused"
+          ? `in ${call.inputs.map((/** @type {number} */ id) => program.plan.nodes[id].type.dims.join("x"))} out ${call.outputs.map((/** @type {number} */ id) => program.plan.nodes[id].value.name)}`
+          : "",
+      ),
+    );

@@ -3,10 +3,12 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 
-
-const seconds = (/** @type {number | undefined} */ s) => (s === undefined ? "" : s < 0.1 ? `${(s * 1000).toFixed(1)} ms` : `${s.toFixed(2)} s`);
-const middle = (/** @type {readonly number[] | undefined} */ list) => (list === undefined ? undefined : [...list].sort((a, b) => a - b)[list.length >> 1]);
-const range = (/** @type {readonly number[] | undefined} */ pair, digits = 2) => (pair === undefined ? "" : `${pair[0]?.toFixed(digits)}–${pair[1]?.toFixed(digits)}`);
+const seconds = (/** @type {number | undefined} */ s) =>
+  s === undefined ? "" : s < 0.1 ? `${(s * 1000).toFixed(1)} ms` : `${s.toFixed(2)} s`;
+const middle = (/** @type {readonly number[] | undefined} */ list) =>
+  list === undefined ? undefined : [...list].sort((a, b) => a - b)[list.length >> 1];
+const range = (/** @type {readonly number[] | undefined} */ pair, digits = 2) =>
+  pair === undefined ? "" : `${pair[0]?.toFixed(digits)}–${pair[1]?.toFixed(digits)}`;
 const gigabytes = (/** @type {number | undefined} */ mb) => (mb === undefined ? "" : `${(mb / 1024).toFixed(2)} GB`);
 
 /** @param {any} found @param {readonly import("./goals.mjs").Verdict[]} verdicts */
@@ -15,10 +17,16 @@ export function printCase(found, verdicts = []) {
   return [
     `${found.case} ${found.mesh} b${found.batch} ${found.numerics}: step ${seconds(middle(found.ours_s))} (${range([Math.min(...found.ours_s), Math.max(...found.ours_s)], 3)} s), ${found.gflops.toFixed(0)} GFLOP/s, memory ${gigabytes(found.rss_ours_mb)}; compile ${found.compile_s.toFixed(2)} s, load ${found.load_s.toFixed(2)} s`,
     `    split: GEMM ${split.gemm.toFixed(1)}, fused ${split.fused.toFixed(1)}, other kernels ${(split.other - split.fused).toFixed(1)}, fabric wait ${split.wait.toFixed(1)}, idle ${split.idle.toFixed(1)} ms; dispatch ${split.dispatch.toFixed(2)} ms of the coordinator`,
-    ...(found.jax1_s === undefined ? [] : [`    JAX on one device ${seconds(middle(found.jax1_s))}: ours takes ${found.ratio_jax1.toFixed(2)} of it (${range(found.spread_jax1)})`]),
+    ...(found.jax1_s === undefined
+      ? []
+      : [
+          `    JAX on one device ${seconds(middle(found.jax1_s))}: ours takes ${found.ratio_jax1.toFixed(2)} of it (${range(found.spread_jax1)})`,
+        ]),
     ...(found.jax256_s === undefined
       ? []
-      : [`    JAX on the mesh ${seconds(middle(found.jax256_s))}: ours is ${found.ratio_jax256.toFixed(1)}× faster (${range(found.spread_jax256, 1)}); memory ${gigabytes(found.rss_jax256_mb)}`]),
+      : [
+          `    JAX on the mesh ${seconds(middle(found.jax256_s))}: ours is ${found.ratio_jax256.toFixed(1)}× faster (${range(found.spread_jax256, 1)}); memory ${gigabytes(found.rss_jax256_mb)}`,
+        ]),
     ...verdicts.map(({ what, met }) => `    ${met ? "met" : "MISSED"}: ${what}`),
   ].join("\n");
 }
@@ -26,7 +34,10 @@ export function printCase(found, verdicts = []) {
 /** @param {readonly any[]} rows */
 export function printGrid(rows) {
   return rows
-    .map((row) => `${row.model.padEnd(8)} ${row.mesh.padEnd(6)} ${row.workers} worker${row.workers === 1 ? " " : "s"}  step ${seconds(row.step_s).padStart(8)}  ${row.gflops.toFixed(0).padStart(4)} GFLOP/s  memory ${gigabytes(row.memory_mb)}`)
+    .map(
+      (row) =>
+        `${row.model.padEnd(8)} ${row.mesh.padEnd(6)} ${row.workers} worker${row.workers === 1 ? " " : "s"}  step ${seconds(row.step_s).padStart(8)}  ${row.gflops.toFixed(0).padStart(4)} GFLOP/s  memory ${gigabytes(row.memory_mb)}`,
+    )
     .join("\n");
 }
 
@@ -66,7 +77,13 @@ ${table(
   ["case", "GEMM", "fused", "other kernels", "fabric wait", "idle", "dispatch", "compile", "load"],
   measured.map(({ found }) => [
     `${found.case} ${found.mesh} ${found.numerics}`,
-    ...[found.split_ms.gemm, found.split_ms.fused, found.split_ms.other - found.split_ms.fused, found.split_ms.wait, found.split_ms.idle].map((ms) => ms.toFixed(1)),
+    ...[
+      found.split_ms.gemm,
+      found.split_ms.fused,
+      found.split_ms.other - found.split_ms.fused,
+      found.split_ms.wait,
+      found.split_ms.idle,
+    ].map((ms) => ms.toFixed(1)),
     found.split_ms.dispatch.toFixed(2),
     `${found.compile_s.toFixed(2)} s`,
     `${found.load_s.toFixed(2)} s`,
@@ -77,7 +94,15 @@ The same step on pods of three sizes, batch 16 (a mesh of one chip has one worke
 
 ${table(
   ["model", "mesh", "workers", "step", "GFLOP/s", "of its cores' roof", "memory"],
-  rows.map((row) => [row.model, row.mesh, String(row.workers), seconds(row.step_s), row.gflops.toFixed(0), `${(row.ofRoof * 100).toFixed(0)} %`, gigabytes(row.memory_mb)]),
+  rows.map((row) => [
+    row.model,
+    row.mesh,
+    String(row.workers),
+    seconds(row.step_s),
+    row.gflops.toFixed(0),
+    `${(row.ofRoof * 100).toFixed(0)} %`,
+    gigabytes(row.memory_mb),
+  ]),
 )}
 
 ${verdicts.map(({ what, met: isMet }) => `- ${isMet ? "met" : "**missed**"}: ${what}`).join("\n")}

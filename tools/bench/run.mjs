@@ -65,7 +65,9 @@ if (values.case !== undefined) {
 } else {
   const python = values.jax ? await provideJax(session) : undefined;
   const roof = await measureRoof(workers);
-  say(`${workers} workers${pinned === undefined ? "" : ` on cores ${pinned}`}; the roof of matrix products is ${roof.toFixed(0)} GFLOP/s in f32 on all of them`);
+  say(
+    `${workers} workers${pinned === undefined ? "" : ` on cores ${pinned}`}; the roof of matrix products is ${roof.toFixed(0)} GFLOP/s in f32 on all of them`,
+  );
   /** @type {{ found: Measured, verdicts: import("./goals.mjs").Verdict[] }[]} */
   const measured = [];
   for (const goal of python === undefined ? [] : goals) {
@@ -90,7 +92,8 @@ process.exit(0);
 /** @param {readonly import("./goals.mjs").Verdict[]} verdicts */
 function conclude(verdicts) {
   for (const { what, met } of verdicts) if (!met) say(`missed: ${what}`);
-  if (verdicts.length > 0) say(`${verdicts.filter(({ met }) => met).length} goals met, ${verdicts.filter(({ met }) => !met).length} missed`);
+  if (verdicts.length > 0)
+    say(`${verdicts.filter(({ met }) => met).length} goals met, ${verdicts.filter(({ met }) => !met).length} missed`);
 }
 
 /**
@@ -152,7 +155,11 @@ async function measure(which, python, roof) {
     ...(one === undefined ? {} : { jax1_s: one.seconds, ratio_jax1: median(one.factors), spread_jax1: spreadOf(one.factors) }),
     ...(many === undefined
       ? {}
-      : { jax256_s: many.seconds, ratio_jax256: median(many.factors.map((f) => 1 / f)), spread_jax256: spreadOf(many.factors.map((f) => 1 / f)) }),
+      : {
+          jax256_s: many.seconds,
+          ratio_jax256: median(many.factors.map((f) => 1 / f)),
+          spread_jax256: spreadOf(many.factors.map((f) => 1 / f)),
+        }),
     rss_ours_mb: Math.round(ours.peak_mb),
     ...(one === undefined ? {} : { rss_jax1_mb: Math.round(one.memory_mb) }),
     ...(many === undefined ? {} : { rss_jax256_mb: Math.round(many.memory_mb) }),
@@ -182,7 +189,14 @@ function spreadOf(factors) {
 /** @param {readonly import("./ours.mjs").Split[]} splits */
 function meanSplit(splits) {
   const mean = (/** @type {keyof import("./ours.mjs").Split} */ key) => splits.reduce((sum, split) => sum + split[key], 0) / splits.length;
-  return { gemm: mean("gemm"), fused: mean("fused"), other: mean("other"), wait: mean("wait"), dispatch: mean("dispatch"), idle: mean("idle") };
+  return {
+    gemm: mean("gemm"),
+    fused: mean("fused"),
+    other: mean("other"),
+    wait: mean("wait"),
+    dispatch: mean("dispatch"),
+    idle: mean("idle"),
+  };
 }
 
 /** The same step on meshes of three sizes, in turn. @param {number} roof */
@@ -191,13 +205,27 @@ async function measureGrid(roof) {
   for (const model of grid.models) {
     const task = session.report.begin(model, "on pods of three sizes");
     const all = [];
-    for (const mesh of grid.meshes) all.push({ mesh, ours: await Ours.start({ model, mesh, batch: grid.batch, numerics: "f32" }, { workers }), /** @type {number[]} */ seconds: [] });
+    for (const mesh of grid.meshes)
+      all.push({
+        mesh,
+        ours: await Ours.start({ model, mesh, batch: grid.batch, numerics: "f32" }, { workers }),
+        /** @type {number[]} */ seconds: [],
+      });
     for (let pair = 0; pair < pairs; pair++)
       for (const { ours, seconds } of all) seconds.push((await ours.burst(stepsFor(seconds[0] ?? 1))).seconds);
     for (const { mesh, ours, seconds } of all) {
       const flop = flopOf(/** @type {any} */ (ours.job));
       const step_s = median(seconds);
-      rows.push({ model, mesh: mesh.join("x"), workers: ours.workers, step_s, spread_s: spreadOf(seconds), gflops: flop / 1e9 / step_s, ofRoof: flop / 1e9 / step_s / ((roof * ours.workers) / workers), memory_mb: Math.round(ours.peak_mb) });
+      rows.push({
+        model,
+        mesh: mesh.join("x"),
+        workers: ours.workers,
+        step_s,
+        spread_s: spreadOf(seconds),
+        gflops: flop / 1e9 / step_s,
+        ofRoof: flop / 1e9 / step_s / ((roof * ours.workers) / workers),
+        memory_mb: Math.round(ours.peak_mb),
+      });
       await ours.close();
     }
     task.end("measured");
@@ -207,13 +235,20 @@ async function measureGrid(roof) {
 
 /** @param {Awaited<ReturnType<typeof measureGrid>>} rows */
 function judgeGrid(rows) {
-  const at = (/** @type {string} */ model, /** @type {string} */ mesh) => rows.find((row) => row.model === model && row.mesh === mesh)?.step_s ?? NaN;
+  const at = (/** @type {string} */ model, /** @type {string} */ mesh) =>
+    rows.find((row) => row.model === model && row.mesh === mesh)?.step_s ?? NaN;
   const overOne = at("micro", "16x16") / at("micro", "1x1");
   return [
-    { what: `micro on 16x16 takes ${overOne.toFixed(2)} of its time on 1x1 (goal at most ${gridLimits.overOne})`, met: overOne <= gridLimits.overOne },
+    {
+      what: `micro on 16x16 takes ${overOne.toFixed(2)} of its time on 1x1 (goal at most ${gridLimits.overOne})`,
+      met: overOne <= gridLimits.overOne,
+    },
     ...grid.models.map((model) => {
       const ratio = at(model, "16x16") / at(model, "4x4");
-      return { what: `${model} on 16x16 takes ${ratio.toFixed(2)} of its time on 4x4 (goal within ${gridLimits.between})`, met: Math.abs(ratio - 1) <= gridLimits.between };
+      return {
+        what: `${model} on 16x16 takes ${ratio.toFixed(2)} of its time on 4x4 (goal within ${gridLimits.between})`,
+        met: Math.abs(ratio - 1) <= gridLimits.between,
+      };
     }),
   ];
 }

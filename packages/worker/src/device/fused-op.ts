@@ -59,11 +59,23 @@ export class FusedOp {
     const id = this.#known.get(key) ?? this.#module.register(code, constants);
     this.#known.set(key, id);
     const node = this.#node;
-    const int = (name: string, value: number): { name: string; type: number; value: number } => ({ name, type: node.binding.TF_ATTR_INT, value });
-    const attributes = [int("NF", counts.floats), int("NI", counts.ints), int("NB", counts.bools), int("NO", outputs.length), int("program", id)];
+    const int = (name: string, value: number): { name: string; type: number; value: number } => ({
+      name,
+      type: node.binding.TF_ATTR_INT,
+      value,
+    });
+    const attributes = [
+      int("NF", counts.floats),
+      int("NI", counts.ints),
+      int("NB", counts.bools),
+      int("NO", outputs.length),
+      int("program", id),
+    ];
     return (inputs) => {
       this.#calls++;
-      return node.binding.executeOp("LapidaryFused", attributes, node.getInputTensorIds(inputs), outputs.length).map((metadata) => node.createOutputTensor(metadata));
+      return node.binding
+        .executeOp("LapidaryFused", attributes, node.getInputTensorIds(inputs), outputs.length)
+        .map((metadata) => node.createOutputTensor(metadata));
     };
   }
 }

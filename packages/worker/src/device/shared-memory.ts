@@ -65,7 +65,8 @@ export class SharedSpace {
       canSend: (timeoutUs) => this.#module.canSend(id, timeoutUs),
       canReceive: (timeoutUs) => this.#module.canReceive(id, timeoutUs),
       send: (x) => {
-        for (const { id: sent } of binding.executeOp("LapidarySend", attributes, this.#node.getInputTensorIds([x]), 1)) binding.deleteTensor(sent);
+        for (const { id: sent } of binding.executeOp("LapidarySend", attributes, this.#node.getInputTensorIds([x]), 1))
+          binding.deleteTensor(sent);
       },
       receive: () => this.#node.executeSingleOutput("LapidaryReceive", attributes, []),
     };

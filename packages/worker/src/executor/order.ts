@@ -24,7 +24,8 @@ const openBytes = 64 * 2 ** 20;
 export function orderOf(plan: Plan, items: readonly PlanItem[]): Place[] {
   const inputsOf = (item: PlanItem): readonly NodeId[] => (item.kind === "group" ? item.call.inputs : item.node.inputs);
   const work = items.filter((item) => item.kind === "group" || (item.node.op !== "parameter" && !item.node.constant));
-  const collectiveOf = (item: PlanItem): PlanNode | undefined => (item.kind === "node" && collectiveNames.has(item.node.op) ? item.node : undefined);
+  const collectiveOf = (item: PlanItem): PlanNode | undefined =>
+    item.kind === "node" && collectiveNames.has(item.node.op) ? item.node : undefined;
 
   const madeAt = new Map<NodeId, number>();
   const firstUse = new Map<NodeId, number>();
@@ -32,7 +33,8 @@ export function orderOf(plan: Plan, items: readonly PlanItem[]): Place[] {
     for (const id of item.kind === "group" ? item.call.outputs : [item.node.id]) madeAt.set(id, i);
     for (const id of inputsOf(item)) if (!firstUse.has(id)) firstUse.set(id, i);
   });
-  const bytesOf = (node: PlanNode): number => 4 * Math.max(sizeOf(node.type.dims), sizeOf(must(plan.nodes[node.inputs[0] ?? -1], "operand").type.dims));
+  const bytesOf = (node: PlanNode): number =>
+    4 * Math.max(sizeOf(node.type.dims), sizeOf(must(plan.nodes[node.inputs[0] ?? -1], "operand").type.dims));
 
   // Before which item each collective starts.
   const startsBefore = new Map<number, PlanNode[]>();
@@ -77,7 +79,8 @@ export function orderOf(plan: Plan, items: readonly PlanItem[]): Place[] {
     }
     if (collectiveOf(item) !== undefined) return;
     for (const id of inputsOf(item)) finish(id);
-    if (item.kind === "group") order.push({ kind: "fused", node: must(plan.nodes[item.call.group.members.at(-1) ?? -1], "node"), call: item.call });
+    if (item.kind === "group")
+      order.push({ kind: "fused", node: must(plan.nodes[item.call.group.members.at(-1) ?? -1], "node"), call: item.call });
     else order.push({ kind: "kernel", node: item.node });
   });
   for (const id of [...open.keys()]) finish(id);

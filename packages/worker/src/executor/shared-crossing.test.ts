@@ -34,7 +34,9 @@ describe("shared memory between workers", () => {
 
         /** Outputs of all workers after two runs. */
         async function run(share: boolean): Promise<number[][]> {
-          const executors = peers.map((peer, worker) => stackedExecutor({ device, mesh, grid, worker, peers: peer, numerics: "f32", clock: systemClock, share }));
+          const executors = peers.map((peer, worker) =>
+            stackedExecutor({ device, mesh, grid, worker, peers: peer, numerics: "f32", clock: systemClock, share }),
+          );
           const programs = executors.map((executor) => executor.load(chip));
           const tag = randomUUID();
           let found: number[][] = [];
@@ -43,7 +45,11 @@ describe("shared memory between workers", () => {
               programs.map((program, worker) =>
                 program.run(
                   program.parameters.map(({ name, type, sharding }) =>
-                    must(executors[worker], "executor").put(type, sharding, takeBlock(toArrayData(must(inputs.get(name), name)), mesh, grid, worker, sharding)),
+                    must(executors[worker], "executor").put(
+                      type,
+                      sharding,
+                      takeBlock(toArrayData(must(inputs.get(name), name)), mesh, grid, worker, sharding),
+                    ),
                   ),
                   program.parameters.map(() => true),
                   `${share ? "shared" : "socket"}/${tag}/${again}`,
@@ -51,7 +57,9 @@ describe("shared memory between workers", () => {
               ),
             );
             found = outputs.flatMap((held, worker) =>
-              must(programs[worker], "program").outputs.map(({ type, sharding }, i) => [...must(executors[worker], "executor").fetch(must(held[i], "output"), type, sharding).data]),
+              must(programs[worker], "program").outputs.map(({ type, sharding }, i) => [
+                ...must(executors[worker], "executor").fetch(must(held[i], "output"), type, sharding).data,
+              ]),
             );
             for (const held of outputs.flat()) disposeHeld(held);
           }
@@ -66,21 +74,33 @@ describe("shared memory between workers", () => {
   it("has no two messages in one place while both are on their way", () => {
     const big = 20 * 2 ** 20;
     fc.assert(
-      fc.property(fc.array(fc.record({ bytes: fc.integer({ min: 4, max: big }), start: fc.nat(50), length: fc.nat(20) }), { maxLength: 40 }), (drawn) => {
-        const messages = drawn.map(({ bytes, start, length }, node) => ({ node, bytes, start: start * 2, finish: (start + length) * 2 + 1 }));
-        const { regionOf, bytes } = placeMessages(messages);
-        for (const a of messages) {
-          assert.ok((bytes[must(regionOf.get(a.node), "region")] ?? 0) >= a.bytes, "a message fits its place");
-          for (const b of messages)
-            if (a.node < b.node && regionOf.get(a.node) === regionOf.get(b.node)) assert.ok(a.finish < b.start || b.finish < a.start, "one after the other");
-        }
-      }),
+      fc.property(
+        fc.array(fc.record({ bytes: fc.integer({ min: 4, max: big }), start: fc.nat(50), length: fc.nat(20) }), { maxLength: 40 }),
+        (drawn) => {
+          const messages = drawn.map(({ bytes, start, length }, node) => ({
+            node,
+            bytes,
+            start: start * 2,
+            finish: (start + length) * 2 + 1,
+          }));
+          const { regionOf, bytes } = placeMessages(messages);
+          for (const a of messages) {
+            assert.ok((bytes[must(regionOf.get(a.node), "region")] ?? 0) >= a.bytes, "a message fits its place");
+            for (const b of messages)
+              if (a.node < b.node && regionOf.get(a.node) === regionOf.get(b.node))
+                assert.ok(a.finish < b.start || b.finish < a.start, "one after the other");
+          }
+        },
+      ),
     );
   });
 
   it("uses places again when there is much to send", () => {
     const messages = Array.from({ length: 40 }, (_, node) => ({ node, bytes: 4 * 2 ** 20, start: node * 2, finish: node * 2 + 1 }));
     const { bytes } = placeMessages(messages);
-    assert.equal(bytes.reduce((sum, size) => sum + size, 0), 64 * 2 ** 20);
+    assert.equal(
+      bytes.reduce((sum, size) => sum + size, 0),
+      64 * 2 ** 20,
+    );
   });
 });

@@ -106,8 +106,12 @@ function cutOf({ factors, toFront, workers }: WorkerAxes): number[] {
   const tellingWorker = toFront.slice(0, workers);
   let bases = [0];
   for (const axis of tellingWorker)
-    bases = bases.flatMap((base) => Array.from({ length: must(factors[axis], "factor") }, (_, i) => base + i * must(strides[axis], "stride")));
-  const others = factors.map((size, axis) => ({ size, stride: must(strides[axis], "stride"), axis })).filter(({ size, axis }) => !tellingWorker.includes(axis) && size > 1);
+    bases = bases.flatMap((base) =>
+      Array.from({ length: must(factors[axis], "factor") }, (_, i) => base + i * must(strides[axis], "stride")),
+    );
+  const others = factors
+    .map((size, axis) => ({ size, stride: must(strides[axis], "stride"), axis }))
+    .filter(({ size, axis }) => !tellingWorker.includes(axis) && size > 1);
   const merged: { size: number; stride: number }[] = [];
   for (const { size, stride } of others) {
     const last = merged.at(-1);
@@ -125,7 +129,9 @@ function cutOf({ factors, toFront, workers }: WorkerAxes): number[] {
  * Places for messages: two that are in flight at once never have the same. A place is used again only when there is much, and then that which has been
  * free for longest.
  */
-export function placeMessages(messages: readonly { readonly node: NodeId; readonly bytes: number; readonly start: number; readonly finish: number }[]): {
+export function placeMessages(
+  messages: readonly { readonly node: NodeId; readonly bytes: number; readonly start: number; readonly finish: number }[],
+): {
   readonly regionOf: ReadonlyMap<NodeId, number>;
   readonly bytes: readonly number[];
 } {

@@ -71,7 +71,13 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 /** What happens at one place of the order. `frees` are dead from here on; parameters among them only if donated. */
 type Step =
-  | { readonly kind: "fused"; readonly node: PlanNode; readonly call: FusedCall; readonly run: BoundFused; readonly frees: readonly NodeId[] }
+  | {
+      readonly kind: "fused";
+      readonly node: PlanNode;
+      readonly call: FusedCall;
+      readonly run: BoundFused;
+      readonly frees: readonly NodeId[];
+    }
   | { readonly kind: "kernel"; readonly node: PlanNode; readonly run: Bound; readonly isGemm: boolean; readonly frees: readonly NodeId[] }
   | { readonly kind: "start"; readonly node: PlanNode; readonly run: Crossing; readonly frees: readonly NodeId[] }
   | { readonly kind: "finish"; readonly node: PlanNode; readonly frees: readonly NodeId[] };
@@ -123,7 +129,9 @@ export class StackedProgram implements Executable {
       this.#steps.reduce((total, step, i) => (wanted(step) ? total + (this.#stepTimes_ms[i] ?? 0) : total), 0);
     return {
       gemm_ms: sum((step) => step.kind === "kernel" && step.isGemm),
-      otherKernels_ms: sum((step) => step.kind === "start" || step.kind === "finish" || step.kind === "fused" || (step.kind === "kernel" && !step.isGemm)),
+      otherKernels_ms: sum(
+        (step) => step.kind === "start" || step.kind === "finish" || step.kind === "fused" || (step.kind === "kernel" && !step.isGemm),
+      ),
       fused_ms: sum((step) => step.kind === "fused"),
       fabricWait_ms: this.#wait_ms,
       total_ms: this.#total_ms,
@@ -133,7 +141,12 @@ export class StackedProgram implements Executable {
 
   /** Where the time went: for each kernel and collective, in order, milliseconds over all runs. */
   profile(): { readonly node: PlanNode; readonly kind: Step["kind"]; readonly call?: FusedCall; readonly ms: number }[] {
-    return this.#steps.map((step, i) => ({ node: step.node, kind: step.kind, ms: this.#stepTimes_ms[i] ?? 0, ...(step.kind === "fused" ? { call: step.call } : {}) }));
+    return this.#steps.map((step, i) => ({
+      node: step.node,
+      kind: step.kind,
+      ms: this.#stepTimes_ms[i] ?? 0,
+      ...(step.kind === "fused" ? { call: step.call } : {}),
+    }));
   }
 
   async run(inputs: readonly Held[], donated: readonly boolean[], tag: string): Promise<Held[]> {
@@ -322,7 +335,14 @@ class Binder {
     );
   }
 
-  #collective(node: PlanNode): { node: NodeId; op: CollectiveName; kind: "sum" | "max" | "min"; collective: HostCollective; input: TensorType; output: TensorType } {
+  #collective(node: PlanNode): {
+    node: NodeId;
+    op: CollectiveName;
+    kind: "sum" | "max" | "min";
+    collective: HostCollective;
+    input: TensorType;
+    output: TensorType;
+  } {
     return {
       node: node.id,
       op: node.op as CollectiveName,

@@ -107,7 +107,8 @@ export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: Readonl
         const first = must(operands[0], "operand");
         const isRow = group.kinds.get(must(node.inputs[0], "operand")) === "row";
         // A reduction over everything: along each row first, then over rows.
-        const source = sizeOf(node.type.dims) === 1 && !isRow ? { place: place.register, index: emitRowReduction(node.attrs.kind, first) } : first;
+        const source =
+          sizeOf(node.type.dims) === 1 && !isRow ? { place: place.register, index: emitRowReduction(node.attrs.kind, first) } : first;
         assert(output >= 0, "what is reduced over rows is used outside, or not at all", node.value.name);
         instructions.push({ code: codes[`acc${node.attrs.kind}`], destination: 0, output, operands: [source] });
       }

@@ -13,7 +13,12 @@ function withGradients(graph: Graph): Graph {
   const g = new GraphBuilder("step");
   for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
   for (const { name, value } of graph.outputs) g.output(name, g.get(value));
-  const loss = g.get(must(graph.outputs.find(({ name }) => name === "loss"), "loss").value);
+  const loss = g.get(
+    must(
+      graph.outputs.find(({ name }) => name === "loss"),
+      "loss",
+    ).value,
+  );
   const parameters = parametersOf(graph).map(({ id }) => g.get(id));
   gradients(g, loss, parameters).forEach((grad, k) => g.output(`grad.${parameters[k]?.name ?? k}`, grad));
   return g.finish();
@@ -50,7 +55,10 @@ describe("fused plans", () => {
     const program = loadPlan(device, graph);
     const steps = program.profile();
     program.dispose();
-    return { fused: steps.filter(({ kind }) => kind === "fused").length, others: steps.filter(({ kind }) => kind !== "fused").map(({ node }) => node.op) };
+    return {
+      fused: steps.filter(({ kind }) => kind === "fused").length,
+      others: steps.filter(({ kind }) => kind !== "fused").map(({ node }) => node.op),
+    };
   }
 
   async function expectOneCall(build: (g: GraphBuilder) => Value): Promise<void> {

@@ -59,7 +59,10 @@ function withoutUnusedViews(plan: Plan, items: readonly PlanItem[]): PlanItem[] 
 }
 
 /** Per group: the members that must be written, and the views of them that the outside reads. */
-function findUsedOutside(plan: Plan, groupOf: ReadonlyMap<NodeId, FusionGroup>): (group: FusionGroup) => { written: Set<NodeId>; views: Set<NodeId> } {
+function findUsedOutside(
+  plan: Plan,
+  groupOf: ReadonlyMap<NodeId, FusionGroup>,
+): (group: FusionGroup) => { written: Set<NodeId>; views: Set<NodeId> } {
   const used = new Map<FusionGroup, Set<NodeId>>();
   const use = (id: NodeId, by: FusionGroup | undefined): void => {
     const group = groupOf.get(id);

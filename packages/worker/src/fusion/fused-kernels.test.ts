@@ -22,11 +22,19 @@ function graphOf(build: (g: GraphBuilder) => Value): Graph {
 /** Numbers near 1 of both signs, exactly those of f32. */
 const numbers = (seed: number, dims: readonly number[]): Tensor => {
   const random = seededRandom(seed);
-  return tensor("f32", dims, Float64Array.from({ length: dims.reduce((n, size) => n * size, 1) }, () => Math.fround((random.next() - 0.5) * 4)));
+  return tensor(
+    "f32",
+    dims,
+    Float64Array.from({ length: dims.reduce((n, size) => n * size, 1) }, () => Math.fround((random.next() - 0.5) * 4)),
+  );
 };
 const integers = (seed: number, dims: readonly number[], below = 3): Tensor => {
   const random = seededRandom(seed);
-  return tensor("i32", dims, Float64Array.from({ length: dims.reduce((n, size) => n * size, 1) }, () => random.integer(below)));
+  return tensor(
+    "i32",
+    dims,
+    Float64Array.from({ length: dims.reduce((n, size) => n * size, 1) }, () => random.integer(below)),
+  );
 };
 
 describe("fused kernels", () => {
@@ -202,7 +210,11 @@ describe("fused kernels", () => {
 
   it("sums a long row about as exactly as one can in f32", async () => {
     const columns = 100_000;
-    const x = tensor("f32", [1, columns], Float64Array.from({ length: columns }, (_, k) => Math.fround(1 + (k % 7) * 1e-3)));
+    const x = tensor(
+      "f32",
+      [1, columns],
+      Float64Array.from({ length: columns }, (_, k) => Math.fround(1 + (k % 7) * 1e-3)),
+    );
     await expectAsInterpreted(
       graphOf((g) => g.reduce(g.abs(g.parameter("x", f(1, columns))), [1], "sum")),
       new Map([["x", x]]),
@@ -225,7 +237,10 @@ describe("fused kernels", () => {
     const y = await runOne("tanh", x);
     x.forEach((at, k) => {
       const want = Math.tanh(at);
-      assert.ok(Math.abs((y[k] ?? NaN) - want) <= 4 * 2 ** -23 * Math.abs(want) && Math.abs(y[k] ?? NaN) <= 1, `tanh(${at}) = ${y[k]}, not ${want}`);
+      assert.ok(
+        Math.abs((y[k] ?? NaN) - want) <= 4 * 2 ** -23 * Math.abs(want) && Math.abs(y[k] ?? NaN) <= 1,
+        `tanh(${at}) = ${y[k]}, not ${want}`,
+      );
     });
   });
 
@@ -233,20 +248,40 @@ describe("fused kernels", () => {
     const odd = [NaN, Infinity, -Infinity, 0, 1, -1, 88.8, -88.8, 3e38];
     const at = (g: GraphBuilder, name: string): Value => g.parameter(name, f(odd.length, odd.length));
     const grid = (pick: (r: number, c: number) => number): Tensor =>
-      tensor("f32", [odd.length, odd.length], Float64Array.from({ length: odd.length ** 2 }, (_, k) => Math.fround(pick(Math.floor(k / odd.length), k % odd.length))));
+      tensor(
+        "f32",
+        [odd.length, odd.length],
+        Float64Array.from({ length: odd.length ** 2 }, (_, k) => Math.fround(pick(Math.floor(k / odd.length), k % odd.length))),
+      );
     const inputs = new Map([
       ["x", grid((r) => odd[r] ?? 0)],
       ["y", grid((_, c) => odd[c] ?? 0)],
     ]);
     for (const name of ["add", "subtract", "multiply", "maximum", "minimum"] as const)
-      await expectAsInterpreted(graphOf((g) => g[name](at(g, "x"), at(g, "y"))), inputs, 1e-6);
+      await expectAsInterpreted(
+        graphOf((g) => g[name](at(g, "x"), at(g, "y"))),
+        inputs,
+        1e-6,
+      );
     for (const name of ["negate", "exponential", "tanh", "abs"] as const)
-      await expectAsInterpreted(graphOf((g) => g[name](at(g, "x"))), inputs, 1e-6);
+      await expectAsInterpreted(
+        graphOf((g) => g[name](at(g, "x"))),
+        inputs,
+        1e-6,
+      );
     for (const direction of ["EQ", "NE", "LT", "GE"] as const)
-      await expectAsInterpreted(graphOf((g) => g.select(g.compare(at(g, "x"), at(g, "y"), direction), at(g, "x"), at(g, "y"))), inputs, 1e-6);
+      await expectAsInterpreted(
+        graphOf((g) => g.select(g.compare(at(g, "x"), at(g, "y"), direction), at(g, "x"), at(g, "y"))),
+        inputs,
+        1e-6,
+      );
     for (const kind of ["sum", "max", "min"] as const)
       for (const dims of [[1], [0], [0, 1]])
-        await expectAsInterpreted(graphOf((g) => g.reduce(g.abs(at(g, "x")), dims, kind)), inputs, 1e-6);
+        await expectAsInterpreted(
+          graphOf((g) => g.reduce(g.abs(at(g, "x")), dims, kind)),
+          inputs,
+          1e-6,
+        );
   });
 
   async function runOne(name: "exponential" | "tanh", x: Float64Array): Promise<Float64Array> {

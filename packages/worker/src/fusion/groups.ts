@@ -97,7 +97,10 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
   }
 
   /** What a node would be in a group, and the columns it asks for; undefined where it does not fit. */
-  function roleIn(group: FusionGroup, node: PlanNode): { kind: MemberKind; columns: number | undefined; cuts: readonly number[] } | undefined {
+  function roleIn(
+    group: FusionGroup,
+    node: PlanNode,
+  ): { kind: MemberKind; columns: number | undefined; cuts: readonly number[] } | undefined {
     const kindOf = (id: NodeId): MemberKind | undefined => group.kinds.get(id);
     const { dims } = node.type;
     if (node.op === "reduce") {
@@ -105,7 +108,8 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
       const kind = kindOf(input.id) ?? (sizeOf(input.type.dims) === group.size ? "full" : undefined);
       if (kind === undefined || kind === "late") return undefined;
       const reduced = reductionShape(input.type.dims, node.attrs.dims);
-      if (kind === "row") return reduced.all || reduced.trailing !== undefined ? { kind: "late", columns: group.columns, cuts: [] } : undefined;
+      if (kind === "row")
+        return reduced.all || reduced.trailing !== undefined ? { kind: "late", columns: group.columns, cuts: [] } : undefined;
       const cuts = cutsOf(input.type.dims);
       if (reduced.all) return { kind: "late", columns: group.columns, cuts };
       if (reduced.trailing !== undefined) return { kind: "row", columns: reduced.trailing, cuts: [...cuts, reduced.trailing] };
@@ -190,7 +194,8 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
   function leadsBack(inputs: readonly NodeId[], group: FusionGroup): boolean {
     return reaches(
       inputs.filter((id) => !group.kinds.has(id) || group.kinds.get(id) === "late"),
-      new Set([group.id]));
+      new Set([group.id]),
+    );
   }
 
   /** Whether some of the target groups is among the ancestors of `from`: a group is computed as a whole, so that it needs what any member needs. */

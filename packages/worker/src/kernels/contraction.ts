@@ -87,7 +87,11 @@ function bindProduct(
 ): Bound {
   const { tf } = context.device;
   if (native !== undefined && roundsByItself(context, native))
-    return native.bind("LapidaryMatMul", [native.bool("adj_x", adjointLeft), native.bool("adj_y", adjointRight), native.bool("bf16", true)]);
+    return native.bind("LapidaryMatMul", [
+      native.bool("adj_x", adjointLeft),
+      native.bool("adj_y", adjointRight),
+      native.bool("bf16", true),
+    ]);
   if (native !== undefined)
     return native.bind("BatchMatMulV2", [native.bool("adj_x", adjointLeft), native.bool("adj_y", adjointRight), native.type("T", "f32")]);
   return (inputs) => tf.matMul(operand(inputs, 0), operand(inputs, 1), adjointLeft, adjointRight);

@@ -19,23 +19,37 @@ describe("products under mxu", () => {
 
   it("are those of operands rounded to bf16, summed in f32: any sizes, batched or not, either operand transposed", () =>
     fc.assert(
-      fc.asyncProperty(fc.constantFrom(0, 1, 3), size, size, fc.oneof(size, fc.constantFrom(255, 530)), fc.boolean(), fc.boolean(), fc.nat(), async (batch, m, n, k, left, right, seed) => {
-        const g = new GraphBuilder("product");
-        const outer = batch === 0 ? [] : [batch];
-        const a = tensorType("f32", [...outer, ...(left ? [k, m] : [m, k])]);
-        const b = tensorType("f32", [...outer, ...(right ? [n, k] : [k, n])]);
-        const at = outer.length;
-        g.output("y", g.dotGeneral(g.parameter("a", a), g.parameter("b", b), batch === 0 ? [] : [[0, 0]], [[left ? at : at + 1, right ? at + 1 : at]]));
-        const graph = g.finish();
-        const random = seededRandom(seed);
-        const inputs = new Map([
-          ["a", randomArray(random, a)],
-          ["b", randomArray(random, b)],
-        ]);
-        const y = must((await runPlan(device, graph, inputs, "mxu")).get("y"), "y");
-        const want = must(interpret(graph, new Map([...inputs].map(([name, x]) => [name, rounded(x)]))).get("y"), "y");
-        assert.ok(scaledDifference(y, want) < 1e-5, `differs by ${scaledDifference(y, want)}`);
-      }),
+      fc.asyncProperty(
+        fc.constantFrom(0, 1, 3),
+        size,
+        size,
+        fc.oneof(size, fc.constantFrom(255, 530)),
+        fc.boolean(),
+        fc.boolean(),
+        fc.nat(),
+        async (batch, m, n, k, left, right, seed) => {
+          const g = new GraphBuilder("product");
+          const outer = batch === 0 ? [] : [batch];
+          const a = tensorType("f32", [...outer, ...(left ? [k, m] : [m, k])]);
+          const b = tensorType("f32", [...outer, ...(right ? [n, k] : [k, n])]);
+          const at = outer.length;
+          g.output(
+            "y",
+            g.dotGeneral(g.parameter("a", a), g.parameter("b", b), batch === 0 ? [] : [[0, 0]], [
+              [left ? at : at + 1, right ? at + 1 : at],
+            ]),
+          );
+          const graph = g.finish();
+          const random = seededRandom(seed);
+          const inputs = new Map([
+            ["a", randomArray(random, a)],
+            ["b", randomArray(random, b)],
+          ]);
+          const y = must((await runPlan(device, graph, inputs, "mxu")).get("y"), "y");
+          const want = must(interpret(graph, new Map([...inputs].map(([name, x]) => [name, rounded(x)]))).get("y"), "y");
+          assert.ok(scaledDifference(y, want) < 1e-5, `differs by ${scaledDifference(y, want)}`);
+        },
+      ),
       { numRuns: 40 },
     ));
 
@@ -43,8 +57,25 @@ describe("products under mxu", () => {
     const g = new GraphBuilder("product");
     const [a, b] = [tensorType("f32", [3, 5]), tensorType("f32", [5, 7])];
     g.output("y", g.dotGeneral(g.parameter("a", a), g.parameter("b", b), [], [[1, 0]]));
-    const x = tensor("f32", [3, 5], Float64Array.from({ length: 15 }, (_, i) => (i === 0 ? NaN : i === 5 ? Infinity : 1)));
-    const y = must((await runPlan(device, g.finish(), new Map([["a", x], ["b", tensor("f32", [5, 7], new Float64Array(35).fill(1))]]), "mxu")).get("y"), "y");
+    const x = tensor(
+      "f32",
+      [3, 5],
+      Float64Array.from({ length: 15 }, (_, i) => (i === 0 ? NaN : i === 5 ? Infinity : 1)),
+    );
+    const y = must(
+      (
+        await runPlan(
+          device,
+          g.finish(),
+          new Map([
+            ["a", x],
+            ["b", tensor("f32", [5, 7], new Float64Array(35).fill(1))],
+          ]),
+          "mxu",
+        )
+      ).get("y"),
+      "y",
+    );
     assert.deepEqual([...y.data], [...Array<number>(7).fill(NaN), ...Array<number>(7).fill(Infinity), ...Array<number>(7).fill(5)]);
   });
 });
