@@ -147,6 +147,15 @@ describe("the coordinator", function () {
     deepStrictEqual([diverged.state, diverged.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
     ok(/^step \d+$/.test(diverged.error?.place ?? "") && diverged.error?.remedy !== "");
 
+    const guarded = await client.submit({
+      yaml: harness.job({ steps: 20, train: "  guard: { not_finite: skip, most: 2 }" }),
+      overrides: ["train.optimizer.lr=1e30"],
+    });
+    const gaveUp = await endOf(client, guarded.id);
+    deepStrictEqual([gaveUp.state, gaveUp.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
+    ok(/^step \d+, batch \d+ of the training data/.test(gaveUp.error?.place ?? ""), gaveUp.error?.place);
+    strictEqual((await client.logs(guarded.id)).lines.filter(({ line }) => line.includes("is left out")).length, 2);
+
     const empty = join(harness.directory, "empty.txt");
     writeFileSync(empty, "");
     const without = await client.submit({ yaml: harness.job(), overrides: [`data.corpus=${empty}`] });

@@ -165,10 +165,11 @@ export interface CopyMessage {
   readonly committed: number;
 }
 
-/** Which copies of the run does this worker hold, of whatever attempt? */
+/** Which copies of the run does this worker hold, of whatever attempt? Those behind later updates than `latest` are forgotten: they do not count. */
 export interface HoldingsMessage {
   readonly kind: "holdings";
   readonly epoch: Epoch;
+  readonly latest: number;
 }
 
 /** Send a copy that is held here. Reply payload: its bytes. */

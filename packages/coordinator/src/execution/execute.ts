@@ -175,7 +175,7 @@ async function openAttempt(
       RunPrograms.load(gang, set, source, (report) => workerSteps.append(workerStepOf(report))),
     );
     const state: TrainingAttempt["state"] = {
-      train: (step) => programs.train(step),
+      train: (step, of) => programs.train(step, of),
       copy: (step, committed) => programs.copy(step, committed),
       restoreCopies: (latest) => programs.restoreCopies(latest),
       load: (checkpoint) => watch.time("load", () => loadState(programs, checkpoint)),
@@ -272,6 +272,7 @@ async function train(options: ExecutionOptions, watch: Stopwatch, dataset: Datas
     halt: options.halt,
     failpoints: options.failpoints,
     goodput,
+    guard: job.train.guard,
     news,
   });
   watch.add("train", trained.train_ms);
@@ -324,7 +325,8 @@ function newsOf({ run, job }: ExecutionOptions, goodput: Goodput): TrainNews {
     checkpointRefused: (step, error) =>
       log(`no checkpoint of step ${step}: ${error.code}: ${error.message} (${error.place ?? ""}); training goes on, earlier checkpoints are whole`),
     checkpointDamaged: (error) => log(`a checkpoint is refused: ${error.code}: ${error.message} (${error.place ?? ""})`),
-    batchOf: (step) => `batch ${step - 1} of the training data (seed ${job.seed}, rows 0 to ${job.train.batch - 1})`,
+    skipped: (step, batch, error) => log(`batch ${batch} is left out at step ${step}: ${error.code}: ${error.message}`),
+    batchName: (of) => `batch ${of} of the training data (seed ${job.seed}, rows 0 to ${job.train.batch - 1})`,
   };
 }
 

@@ -29,3 +29,24 @@ export function restartsExhausted(times: number, cause: LapidaryError): Lapidary
     cause,
   });
 }
+
+export function lossSpike(step: number, loss: number, mean: number): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_LOSS_SPIKE",
+    message: `the loss of step ${step} is ${loss.toFixed(4)}, ${(loss / mean).toFixed(2)} times the mean of the steps before`,
+    place: `step ${step}`,
+    remedy: "look at the batch; raise train.guard.spike if such losses are to be learnt from",
+    exit: ExitCode.jobFailed,
+  });
+}
+
+export function tooManySkipped(most: number, step: number, batch: string, cause: LapidaryError): LapidaryError {
+  return new LapidaryError({
+    code: cause.code,
+    message: `${cause.message}; ${most} batches were left out before, and no more may be`,
+    place: `step ${step}, ${batch}`,
+    remedy: `${cause.remedy}; or raise train.guard.most`,
+    exit: ExitCode.jobFailed,
+    cause,
+  });
+}

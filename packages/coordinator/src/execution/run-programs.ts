@@ -129,9 +129,9 @@ export class RunPrograms {
     return this.#gang.fetch(name);
   }
 
-  /** One optimizer step on batch number `step`, from 0. */
-  async train(step: number): Promise<StepMetrics> {
-    const fed = this.#feed("train_step", "train", step);
+  /** Optimizer step number `step`, from 0, on batch number `batch`. */
+  async train(step: number, batch = step): Promise<StepMetrics> {
+    const fed = this.#feed("train_step", "train", batch);
     const inputs = [...this.#states, ...batchArrays];
     const ran = this.#gang.run(this.#hashes.train_step, {
       step,

@@ -9,7 +9,7 @@ import { orAbort } from "./abort.js";
 import { CheckpointWriter } from "./checkpoint-writer.js";
 import { CopyPace } from "./copy-pace.js";
 import type { Goodput } from "./goodput.js";
-import { isRecoverable, restartsExhausted, stepPoisoned } from "./recovery-errors.js";
+import { isRecoverable, lossSpike, restartsExhausted, stepPoisoned, tooManySkipped } from "./recovery-errors.js";
 import type { StepMetrics } from "./run-programs.js";
 import { trainingLoop } from "./training-loop.js";
 
@@ -22,7 +22,8 @@ export interface AttemptState {
   /** Takes the state from the workers' memory; the update it is behind, or undefined if no whole copy is left. */
   restoreCopies(latest: number): Promise<number | undefined>;
   copy(step: number, committed: number): Promise<CopyReport>;
-  train(step: number): Promise<StepMetrics>;
+  /** Step number `step`, from 0, on batch number `batch`. */
+  train(step: number, batch: number): Promise<StepMetrics>;
   /** What a checkpoint of the state behind `step` is to hold; resolves when the workers may go on. */
   save(step: number, ledger: string): Promise<CheckpointContent>;
 }
@@ -63,7 +64,17 @@ export interface TrainOptions<A extends TrainingAttempt> {
   readonly halt: AbortSignal;
   readonly failpoints: Failpoints;
   readonly goodput: Goodput;
+  /** What is done about batches that harm the run; undefined: a loss that is no number ends it. */
+  readonly guard?: Guard | undefined;
   readonly news: TrainNews;
+}
+
+export interface Guard {
+  readonly not_finite: "stop" | "skip";
+  /** A loss so many times the mean of the last steps is a spike. */
+  readonly spike?: number | undefined;
+  /** Batches that may be left out in all. */
+  readonly most: number;
 }
 
 /** What happens on the way. */
@@ -74,7 +85,8 @@ export interface TrainNews {
   readonly checkpoint: (checkpoint: VerifiedCheckpoint) => void;
   readonly checkpointRefused: (step: number, error: LapidaryError) => void;
   readonly checkpointDamaged: (error: LapidaryError) => void;
-  readonly batchOf: (step: number) => string;
+  readonly skipped: (step: number, batch: number, error: LapidaryError) => void;
+  readonly batchName: (batch: number) => string;
 }
 
 export interface TrainResult {
@@ -105,7 +117,7 @@ const mostRestarts = 8;
  * the signal's reason; the reason of `halt`, once the checkpoint is written
  */
 export async function trainThroughFaults<A extends TrainingAttempt>(options: TrainOptions<A>): Promise<TrainResult> {
-  const { news, signal, goodput } = options;
+  const { news, signal } = options;
   const writer = new CheckpointWriter({ written: news.checkpoint, refused: news.checkpointRefused });
   const trouble = new Trouble();
   for (;;) {
@@ -117,13 +129,21 @@ export async function trainThroughFaults<A extends TrainingAttempt>(options: Tra
       return await attempt.run();
     } catch (error) {
       signal.throwIfAborted();
+      if (attempt.skips(error)) continue;
       if (!isRecoverable(error)) throw error;
-      const { step, trained } = attempt.at;
-      goodput.fail();
-      news.failed(step, error);
-      trouble.count(step, trained, error, news.batchOf(step));
+      const { step, trained, batch } = attempt.at;
+      attempt.tell(error);
+      trouble.count(step, trained, error, news.batchName(batch));
     }
   }
+}
+
+/** Steps whose mean loss a spike is told by. */
+const spikeWindow = 20;
+
+/** A step that would harm the run, and that its guard lets leave out. */
+function isHarm(error: LapidaryError, guard: Guard | undefined): boolean {
+  return error.code === "LAP_LOSS_SPIKE" || (error.code === "LAP_LOSS_NOT_FINITE" && guard?.not_finite === "skip");
 }
 
 /** Counts what goes wrong without anything being won in between. */
@@ -162,6 +182,7 @@ class OneAttempt<A extends TrainingAttempt> {
   readonly #store: CheckpointStore;
   readonly #copies = new CopyPace();
   #trained = false;
+  #told = false;
   #isNew = false;
   /** What the state was taken from. */
   #source: VerifiedCheckpoint | undefined;
@@ -176,8 +197,28 @@ class OneAttempt<A extends TrainingAttempt> {
   }
 
   /** The step that is to be committed next. */
-  get at(): { readonly step: number; readonly trained: boolean } {
-    return { step: this.#ledger.last + 1, trained: this.#trained };
+  get at(): { readonly step: number; readonly trained: boolean; readonly batch: number } {
+    const step = this.#ledger.last + 1;
+    return { step, trained: this.#trained, batch: this.#ledger.batchOf(step) };
+  }
+
+  /** The attempt has failed: told once, at once, before its gang is let go. */
+  tell(error: LapidaryError): void {
+    if (this.#told) return;
+    this.#told = true;
+    this.#options.goodput.fail();
+    this.#options.news.failed(this.at.step, error);
+  }
+
+  /** Whether the batch that the attempt failed on is left out from now on. @throws the error, naming the batch, when enough were */
+  skips(error: unknown): error is LapidaryError {
+    const { guard, news } = this.#options;
+    if (!(error instanceof LapidaryError) || !isHarm(error, guard) || guard === undefined) return false;
+    if (this.#ledger.skips.length >= guard.most) throw tooManySkipped(guard.most, this.at.step, news.batchName(this.at.batch), error);
+    const { skip, step } = this.#ledger.skip(`${error.code}: ${error.message}`);
+    this.#options.goodput.fail();
+    news.skipped(step, skip, error);
+    return true;
   }
 
   async run(): Promise<TrainResult> {
@@ -199,7 +240,8 @@ class OneAttempt<A extends TrainingAttempt> {
     try {
       return await orAbort(Promise.race([training, failureOf(attempt)]), signal);
     } catch (error) {
-      keepCopies = isRecoverable(error) && !signal.aborted;
+      if (isRecoverable(error) && !signal.aborted) this.tell(error);
+      keepCopies = (isRecoverable(error) || (error instanceof LapidaryError && isHarm(error, this.#options.guard))) && !signal.aborted;
       throw error;
     } finally {
       await attempt.close(keepCopies);
@@ -219,7 +261,7 @@ class OneAttempt<A extends TrainingAttempt> {
     options.goodput.enter("step");
     this.#trained = true;
     const trained = await trainingLoop({
-      programs: state,
+      programs: { train: (step) => state.train(step, ledger.batchOf(step + 1)) },
       from: from.step,
       steps: options.steps,
       tokensPerStep: options.tokensPerStep,
@@ -260,9 +302,18 @@ class OneAttempt<A extends TrainingAttempt> {
   #commit(step: number, metrics: StepMetrics): void {
     const { failpoints, goodput } = this.#options;
     failpoints.hit("before-commit", step, "c");
+    this.#refuseSpike(step, metrics.loss);
     this.#isNew = this.#ledger.commit(step, metrics);
     goodput.step(this.#isNew);
     failpoints.hit("after-commit", step, "c");
+  }
+
+  #refuseSpike(step: number, loss: number): void {
+    const factor = this.#options.guard?.spike;
+    if (factor === undefined || step <= this.#ledger.last) return;
+    const before = Array.from({ length: spikeWindow }, (_, i) => this.#ledger.commitOf(step - 1 - i)?.loss).filter((one) => one !== undefined);
+    const mean = before.reduce((sum, one) => sum + one, 0) / before.length;
+    if (before.length === spikeWindow && loss > factor * mean) throw lossSpike(step, loss, mean);
   }
 
   async #copy(state: AttemptState, step: number): Promise<void> {

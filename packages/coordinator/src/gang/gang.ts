@@ -309,7 +309,7 @@ export class Gang {
    */
   async restoreCopies(latest: number, values: readonly ProgramPort[]): Promise<number | undefined> {
     const mesh = printMesh(this.mesh);
-    const answers = await this.#askAll(() => ({ kind: "holdings", epoch: this.epoch }));
+    const answers = await this.#askAll(() => ({ kind: "holdings", epoch: this.epoch, latest }));
     /** By step and then by whose blocks: who holds them. */
     const held = new Map<number, Map<number, number[]>>();
     answers.forEach(({ reply }, holder) => {

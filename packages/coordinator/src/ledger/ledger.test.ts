@@ -107,6 +107,22 @@ describe("the ledger", () => {
     strictEqual(open().last, 8);
   });
 
+  it("moves all later batches up when one is left out, also for those who open it later", () => {
+    const ledger = open();
+    ledger.begin(0, "a", undefined, undefined);
+    ledger.commit(1, outcome(3));
+    deepStrictEqual([ledger.skip("no number").skip, ledger.skip("no number").skip], [1, 2]);
+    const again = open();
+    again.begin(1, "a", undefined, undefined);
+    deepStrictEqual([1, 2, 3].map((step) => again.batchOf(step)), [0, 3, 4]);
+    again.commit(2, outcome(2));
+    again.skip("a spike");
+    // Another layout begins anew from step 1: what was left out behind it may be tried again.
+    const other = open();
+    strictEqual(other.begin(1, "b", other.digestAt(1), undefined).rewinds, true);
+    strictEqual(other.batchOf(2), 1);
+  });
+
   it("is closed to an attempt that was superseded", () => {
     const stale = open();
     stale.begin(0, "a", undefined, undefined);

@@ -38,7 +38,12 @@ const attemptSchema = z.strictObject({
 });
 export type Attempt = z.infer<typeof attemptSchema>;
 
-const lineSchema = z.union([commitSchema, attemptSchema]);
+/** Step `step` is not computed on the batch that it would have: all batches from there on move up by one. */
+const skipSchema = z.strictObject({ skip: count, step: count, why: z.string() });
+export type Skip = z.infer<typeof skipSchema>;
+
+const lineSchema = z.union([commitSchema, attemptSchema, skipSchema]);
+type Line = z.infer<typeof lineSchema>;
 
 /** What a step's metrics are, for the ledger. */
 export interface StepOutcome {
@@ -67,6 +72,7 @@ export class Ledger {
   readonly #fence: Fence;
   readonly #commits: Commit[] = [];
   readonly #attempts: Attempt[] = [];
+  #skips: Skip[] = [];
   /** The step before the first commit, and the digest there. */
   #base = { step: 0, digest: firstDigest };
   /** The step that was computed last by this attempt: behind the last commit while steps are replayed. */
@@ -93,6 +99,25 @@ export class Ledger {
 
   get attempts(): readonly Attempt[] {
     return this.#attempts;
+  }
+
+  get skips(): readonly Skip[] {
+    return this.#skips;
+  }
+
+  /** Number of the batch, from 0, that a step is computed on. */
+  batchOf(step: number): number {
+    return step - 1 + this.#skips.filter((skip) => skip.step <= step).length;
+  }
+
+  /** Leaves the batch of the next step out, for good. */
+  skip(why: string): Skip {
+    this.#fence.check();
+    const step = this.last + 1;
+    const skip: Skip = { skip: this.batchOf(step), step, why };
+    this.#append(skip);
+    this.#take(skip);
+    return skip;
   }
 
   commitOf(step: number): Commit | undefined {
@@ -151,14 +176,15 @@ export class Ledger {
     this.#disk.syncFile(this.#path);
   }
 
-  #append(line: Commit | Attempt): void {
+  #append(line: Line): void {
     this.#disk.append(this.#path, printLine(line));
   }
 
-  #take(line: Commit | Attempt): void {
+  #take(line: Line): void {
     if ("attempt" in line) {
       this.#attempts.push(line);
       if (!line.rewinds) return;
+      this.#skips = this.#skips.filter(({ step }) => step <= line.from);
       if (line.from >= this.#base.step && this.digestAt(line.from) === line.digest) this.#commits.length = line.from - this.#base.step;
       else {
         this.#base = { step: line.from, digest: line.digest };
@@ -167,6 +193,10 @@ export class Ledger {
       return;
     }
     assert(line.step === this.last + 1, "the ledger has each step once", line.step, this.last);
+    if ("skip" in line) {
+      this.#skips.push(line);
+      return;
+    }
     this.#commits.push(line);
   }
 }
@@ -179,13 +209,13 @@ export function readLedger(disk: Pick<Disk, "readText">, runDirectory: string): 
     if ("attempt" in line) {
       attempts.push(line);
       if (line.rewinds) while ((commits.at(-1)?.step ?? 0) > line.from) commits.pop();
-    } else commits.push(line);
+    } else if ("digest" in line) commits.push(line);
   }
   return { commits, attempts };
 }
 
-function readLedgerText(text = ""): { lines: (Commit | Attempt)[]; bytes: number; size: number } {
-  const lines: (Commit | Attempt)[] = [];
+function readLedgerText(text = ""): { lines: Line[]; bytes: number; size: number } {
+  const lines: Line[] = [];
   let bytes = 0;
   for (const line of text.split("\n").slice(0, -1)) {
     const read = parseLine(line);
@@ -197,12 +227,12 @@ function readLedgerText(text = ""): { lines: (Commit | Attempt)[]; bytes: number
 }
 
 /** The line without its checksum is the same text, closed. */
-function printLine(line: Commit | Attempt): string {
+function printLine(line: Line): string {
   const body = JSON.stringify(line, (_, value: unknown) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value));
   return `${body.slice(0, -1)},"crc":"${crcOf(body)}"}\n`;
 }
 
-function parseLine(line: string): Commit | Attempt | undefined {
+function parseLine(line: string): Line | undefined {
   const [, body, crc] = /^(\{.*),"crc":"([0-9a-f]{8})"\}$/.exec(line) ?? [];
   if (body === undefined || crcOf(`${body}}`) !== crc) return undefined;
   const parsed = lineSchema.safeParse(JSON.parse(`${body}}`));

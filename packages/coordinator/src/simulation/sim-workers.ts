@@ -22,11 +22,11 @@ class SimWorker {
   gang: SimGang | undefined;
 }
 
-/** The state of a run is one number a worker; a step mixes it with the batch and with what the others hold. */
+/** The state of a run is one number a worker; a step mixes it with the number of the batch and with what the others hold. */
 export const firstState = (rank: number): number => hash32(rank, 17);
 
-export function nextState(state: readonly number[], step: number): number[] {
-  const all = state.reduce((sum, value) => hash32(sum, value), step);
+export function nextState(state: readonly number[], batch: number): number[] {
+  const all = state.reduce((sum, value) => hash32(sum, value), batch);
   return state.map((value) => hash32(value, all));
 }
 
@@ -46,7 +46,11 @@ export class SimWorkers {
   /** Steps that fail whoever computes them, and how often still. */
   readonly poison = new Map<number, number>();
 
-  constructor(time: VirtualTime, size: number, bug: Bug) {
+  /** Batches on which the loss is no number. */
+  readonly harmful: ReadonlySet<number>;
+
+  constructor(time: VirtualTime, size: number, bug: Bug, harmful: ReadonlySet<number>) {
+    this.harmful = harmful;
     this.#time = time;
     this.#size = size;
     this.#bug = bug;
@@ -88,7 +92,7 @@ export class SimWorkers {
       .filter(({ alive }) => alive)
       .slice(-this.#size);
     while (workers.length < this.#size) workers.push(new SimWorker());
-    const gang = new SimGang(this.#time, workers, epoch, disk, this.#bug, this.poison, (left) => {
+    const gang = new SimGang(this.#time, workers, epoch, disk, this.#bug, this.poison, this.harmful, (left) => {
       this.#gangs.delete(gang);
       this.#pool.push(...left);
     });
@@ -115,6 +119,7 @@ class SimGang implements TrainingAttempt {
     private readonly disk: Disk,
     private readonly bug: Bug,
     private readonly poison: Map<number, number>,
+    private readonly harmful: ReadonlySet<number>,
     private readonly give: (workers: SimWorker[]) => void,
   ) {
     this.failed = new Promise((resolve) => {
@@ -165,7 +170,8 @@ class SimGang implements TrainingAttempt {
     },
     restoreCopies: (latest) =>
       this.#ask(20, () => {
-        const held = this.workers.flatMap(({ copies }) => copies).filter(({ step }) => step <= latest);
+        for (const worker of this.workers) worker.copies = worker.copies.filter(({ step }) => step <= latest);
+        const held = this.workers.flatMap(({ copies }) => copies);
         const steps = [...new Set(held.map(({ step }) => step))].filter((step) =>
           this.workers.every((_, rank) => held.some((copy) => copy.step === step && copy.rank === rank)),
         );
@@ -190,8 +196,10 @@ class SimGang implements TrainingAttempt {
         });
         return { step, bytes: 8, ms: 1, crc32: [] };
       }),
-    train: (step) =>
+    train: (step, batch) =>
       this.#ask(100, (): StepMetrics => {
+        // The step is not computed on this batch by any workers: its loss is no number.
+        if (this.harmful.has(batch)) return { loss: Number.NaN, grad_norm: 1, learning_rate: 1, tokens_counted: 1 };
         const left = this.poison.get(step + 1) ?? 0;
         if (left > 0) {
           this.poison.set(step + 1, left - 1);
@@ -199,7 +207,7 @@ class SimGang implements TrainingAttempt {
           this.fail(error);
           throw error;
         }
-        this.#state = nextState(this.#state, step);
+        this.#state = nextState(this.#state, batch);
         return { loss: lossOf(this.#state), grad_norm: 1, learning_rate: 1, tokens_counted: 1 };
       }),
     save: (step, ledger) =>

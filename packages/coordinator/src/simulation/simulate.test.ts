@@ -7,12 +7,16 @@ describe("the simulation of a run among faults", function () {
 
   it("keeps every promise for a hundred random schedules of faults", async () => {
     const faults = new Set<string>();
+    const states = new Set<string>();
     for (let seed = 1; seed <= 100; seed++) {
       const report = await simulate(seed);
       strictEqual(report.problem, undefined, `seed ${seed}: ${report.faults.join(", ")}`);
       for (const fault of report.faults) faults.add(fault);
+      for (const state of report.states) states.add(state);
     }
     ok(faults.size >= 9, [...faults].join(", "));
+    for (const state of ["goes on from checkpoint", "goes on from workers' memory", "batch left out", "checkpoint damaged", "checkpoint refused"])
+      ok(states.has(state), state);
   });
 
   it("is the same again for the same seed", async () => {

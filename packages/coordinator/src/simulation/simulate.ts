@@ -63,6 +63,7 @@ class World {
   readonly #bug: Bug;
   readonly #disk: SimDisk;
   readonly #workers: SimWorkers;
+  readonly #harmful: ReadonlySet<number>;
   #process: Process | undefined;
   readonly #stale: Process[] = [];
   /** Steps of checkpoints that were announced as written, and not removed since. */
@@ -74,7 +75,9 @@ class World {
     this.#random = random;
     this.#bug = bug;
     this.#disk = new SimDisk(time);
-    this.#workers = new SimWorkers(time, workersInGang, bug);
+    // Every third run meets batches that it has to leave out.
+    this.#harmful = new Set(random.integer(3) > 0 ? [] : [random.integer(steps), random.integer(steps)]);
+    this.#workers = new SimWorkers(time, workersInGang, bug, this.#harmful);
     const formatted = this.#disk.of(() => true);
     formatted.createExclusive(`${checkpoints}/formatted`, "");
     formatted.removeNow(`${checkpoints}/formatted`);
@@ -190,7 +193,8 @@ class World {
       },
       checkpointRefused: (): void => void this.states.add("checkpoint refused"),
       checkpointDamaged: (): void => void this.states.add("checkpoint damaged"),
-      batchOf: (step: number): string => `batch ${step}`,
+      skipped: (): void => void this.states.add("batch left out"),
+      batchName: (batch: number): string => `batch ${batch}`,
     };
     const work = trainThroughFaults({
       disk,
@@ -209,6 +213,7 @@ class World {
       halt: never,
       failpoints: noFailpoints,
       goodput: new Goodput(this.#time),
+      guard: { not_finite: "skip", most: 4 },
       news,
     });
     void work.then(
@@ -262,8 +267,10 @@ class World {
     const { commits } = readLedger(disk, directory);
     assert(commits.map(({ step }) => step).join() === Array.from({ length: steps }, (_, i) => i + 1).join(), "each step is committed once", commits.map(({ step }) => step));
     let state = Array.from({ length: workersInGang }, (_, rank) => firstState(rank));
+    let batch = 0;
     for (const { step, loss } of commits) {
-      state = nextState(state, step - 1);
+      while (this.#harmful.has(batch)) batch++;
+      state = nextState(state, batch++);
       assert(loss === lossOf(state), "a step has the loss of the quiet run", step, loss, lossOf(state));
     }
     // It opens: a ledger with a step twice would not.

@@ -27,6 +27,14 @@ const trainSchema = z
     optimizer: optimizerSchema,
     schedule: scheduleSchema.prefault({ name: "constant" }),
     clip: z.number().positive().optional().describe("Largest global norm of the gradients"),
+    guard: z
+      .strictObject({
+        not_finite: z.enum(["stop", "skip"]).default("stop").describe("A loss or gradient that is no number: stop, or leave the batch out"),
+        spike: z.number().gt(1).optional().describe("A loss so many times the mean of the last 20 steps: the batch is left out"),
+        most: count.default(10).describe("Batches of a run that may be left out; one more stops it"),
+      })
+      .optional()
+      .describe("What is done about batches that harm the run"),
     eval: z
       .strictObject({
         every: count.describe("Steps between evaluations"),

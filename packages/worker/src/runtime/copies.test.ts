@@ -27,6 +27,8 @@ describe("copies of a run's state", () => {
     throws(() => copies.get(name(2)), { code: "LAP_WORKER_COPY_UNKNOWN" });
     copies.enter("r");
     strictEqual(copies.names.length, 6);
+    copies.forgetAbove(4);
+    strictEqual(copies.names.length, 4);
     copies.enter("another");
     strictEqual(copies.names.length, 0);
   });
@@ -72,7 +74,7 @@ describe("copies of a run's state", () => {
     await ask<"reset">(workers[0], { kind: "reset", epoch: 1, keepCopies: true });
     const next = [must(workers[0], "survivor"), new Worker(device, systemClock, { join })];
     await gang(2, next);
-    deepStrictEqual((await ask<"holdings">(next[0], { kind: "holdings", epoch: 2 })).reply.copies.map(({ worker }) => worker).sort(), [0, 1]);
+    deepStrictEqual((await ask<"holdings">(next[0], { kind: "holdings", epoch: 2, latest: 7 })).reply.copies.map(({ worker }) => worker).sort(), [0, 1]);
     const lost: CopyName = name(7, 1);
     const lent = await ask<"lend">(next[0], { kind: "lend", epoch: 2, copy: lost });
     await ask<"adopt">(next[1], { kind: "adopt", epoch: 2, copy: lost, entries: lent.reply.entries }, must(lent.payload, "copy").slice());
@@ -84,7 +86,7 @@ describe("copies of a run's state", () => {
     }
     await ask<"reset">(next[0], { kind: "reset", epoch: 2 });
     await gang(3, next);
-    deepStrictEqual((await ask<"holdings">(next[0], { kind: "holdings", epoch: 3 })).reply.copies, []);
+    deepStrictEqual((await ask<"holdings">(next[0], { kind: "holdings", epoch: 3, latest: 7 })).reply.copies, []);
     await Promise.all(next.map((worker) => ask<"reset">(worker, { kind: "reset", epoch: 3 })));
   });
 

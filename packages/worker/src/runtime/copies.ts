@@ -56,6 +56,11 @@ export class Copies {
     this.#forget(({ name }) => name.step < (newest.get(owner(name)) ?? 0));
   }
 
+  /** Forgets what was copied behind updates that do not count. */
+  forgetAbove(latest: number): void {
+    this.#forget(({ name }) => name.step > latest);
+  }
+
   /** @throws LAP_WORKER_COPY_UNKNOWN */
   get(name: CopyName): Copy {
     const copy = this.#copies.find((held) => same(held.name, name));

@@ -120,6 +120,7 @@ export class Worker {
         return { reply: await this.#copy(message) };
       case "holdings":
         this.#belong(message);
+        this.#copies.forgetAbove(message.latest);
         return { reply: { copies: this.#copies.names } };
       case "lend": {
         this.#belong(message);
