@@ -22,6 +22,7 @@ import { RunPrograms } from "./run-programs.js";
 import { copyState, loadState } from "./save-state.js";
 import { sparingly } from "./sparingly.js";
 import { Stopwatch } from "./stopwatch.js";
+import { Stragglers } from "./stragglers.js";
 import { type TrainNews, type TrainingAttempt, trainThroughFaults } from "./train-through-faults.js";
 
 export interface ExecutionOptions {
@@ -171,8 +172,13 @@ async function openAttempt(
     const { batch, seq, init } = job.train;
     const workerSteps = new WorkerStepLog(run.directory);
     const source = { directory: dataset.directory, seed: job.seed, batch, seq };
+    const stragglers = new Stragglers();
     const programs = await watch.time("load", () =>
-      RunPrograms.load(gang, set, source, (report) => workerSteps.append(workerStepOf(report))),
+      RunPrograms.load(gang, set, source, (report) => {
+        workerSteps.append(workerStepOf(report));
+        for (const { worker, times } of stragglers.step(report))
+          run.log("coordinator", `worker ${worker} is a straggler: it computes ${times.toFixed(1)} times as long as the others; the job goes on`);
+      }),
     );
     const state: TrainingAttempt["state"] = {
       train: (step, of) => programs.train(step, of),
