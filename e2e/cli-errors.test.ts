@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { type Ended, Home, root } from "./support/cli.js";
 
 interface Told {
@@ -21,6 +23,16 @@ function assertTold({ code, stdout, stderr }: Ended, expected: Told): void {
   assert.ok(error.place.includes(expected.place), `${error.place} names ${expected.place}`);
   assert.match(error.remedy, expected.remedy);
   assert.ok(stderr.includes(`error ${error.code}: ${error.message}`), stderr);
+}
+
+/** A port of this machine that nobody listens on. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const address = server.address();
+  assert.ok(address !== null && typeof address === "object");
+  await new Promise((resolve) => server.close(resolve));
+  return address.port;
 }
 
 describe("a mistake in a job is told before anything is started", () => {
@@ -230,15 +242,23 @@ describe("a coordinator that is up", function () {
     });
   });
 
-  it("fails a job whose worker is killed, says which and how, and trains the next", async () => {
-    const launched = home.start("launch", home.job, "train.steps=100000", "--name", "victim", "--json");
+  it("goes on with a job whose worker is killed, says so, and trains the next", async () => {
+    const launched = home.start("launch", home.job, "train.steps=100000", "--name", "victim");
     await launched.says(/train: step/);
     const { workers } = (await home.json("jobs", "get", "victim")) as { workers: { pid: number }[] };
     const [worker] = workers;
     assert.ok(worker !== undefined);
     process.kill(worker.pid, "SIGKILL");
-    assertTold(await launched.ended, { exit: 100, code: "LAP_WORKER_LOST", place: `pid ${worker.pid} SIGKILL`, remedy: /log/ });
-    assert.equal((await home.run("jobs", "wait", "victim")).code, 100);
+    const recovered = async (): Promise<boolean> => {
+      const job = (await home.json("jobs", "get", "victim")) as { state: string; workers: { pid: number }[]; goodput?: { failures: number } };
+      assert.equal(job.state, "running");
+      return (job.goodput?.failures ?? 0) >= 1 && job.workers.length > 0 && job.workers.every(({ pid }) => pid !== worker.pid);
+    };
+    while (!(await recovered())) assert.equal(launched.child.exitCode, null, launched.stderr);
+    const { stdout: events } = await home.run("jobs", "events", "victim");
+    assert.match(events, new RegExp(`pid ${worker.pid}`));
+    assert.equal((await home.run("jobs", "cancel", "victim")).code, 0);
+    assert.equal((await launched.ended).code, 103);
     const next = await home.json("launch", home.job);
     assert.equal(next["state"], "done");
   });
@@ -281,16 +301,46 @@ describe("a coordinator that is up", function () {
     assert.equal((await home.json("jobs", "get", "held"))["state"], "cancelled");
   });
 
-  it("refuses jobs with exit code 3 when its Redis is gone, and can still be stopped", async () => {
+  it("starts its own Redis again when that is gone, takes the next job, and leaves nothing behind", async () => {
     process.kill(Number(readFileSync(join(home.state, "redis/redis.pid"), "utf8")), "SIGKILL");
-    assertTold(await home.run("launch", home.job, "--json"), {
-      exit: 3,
-      code: "LAP_REDIS_UNREACHABLE",
-      place: "redis.sock",
-      remedy: /lapidary/,
-    });
+    const launch = async (): Promise<Ended> => home.run("launch", home.job, "--json");
+    // A launch that comes before Redis is back is refused, and says so.
+    let ended = await launch();
+    while (ended.code !== 0) {
+      assertTold(ended, { exit: 3, code: "LAP_REDIS_UNREACHABLE", place: "redis.sock", remedy: /lapidary/ });
+      ended = await launch();
+    }
+    assert.equal((JSON.parse(ended.stdout.trim().split("\n").at(-1) ?? "") as { state: string }).state, "done");
     assert.equal((await home.run("down")).code, 0);
     assert.deepEqual(home.processes(), []);
+  });
+});
+
+describe("a Redis that somebody else runs", function () {
+  this.timeout(120_000);
+
+  it("is refused at launch with exit code 3 once it is gone, and the coordinator can still be stopped", async () => {
+    const home = new Home();
+    const { redisServerPath } = (await import(pathToFileURL(join(root, "tools/setup/checks.mjs")).href)) as { redisServerPath: () => string | undefined };
+    const binary = redisServerPath();
+    assert.ok(binary !== undefined);
+    const port = await freePort();
+    const redis = spawn(binary, ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction", "--dir", home.directory], { stdio: "ignore" });
+    const gone = new Promise((resolve) => redis.once("exit", resolve));
+    try {
+      const url = `redis://127.0.0.1:${port}`;
+      process.env["REDIS_URL"] = url;
+      while ((await home.run("up")).code !== 0) assert.equal(redis.exitCode, null);
+      redis.kill("SIGKILL");
+      await gone;
+      assertTold(await home.run("launch", home.job, "--json"), { exit: 3, code: "LAP_REDIS_UNREACHABLE", place: "127.0.0.1", remedy: /lapidary|Redis/ });
+      assert.equal((await home.run("down")).code, 0);
+      assert.deepEqual(home.processes(), []);
+    } finally {
+      delete process.env["REDIS_URL"];
+      redis.kill("SIGKILL");
+      await home.clear();
+    }
   });
 });
 
