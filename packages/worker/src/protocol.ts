@@ -239,7 +239,7 @@ export interface WorkerReplies {
   readonly fetch: { readonly dtype: Dtype; readonly dims: readonly number[]; readonly sharding: string };
   readonly drop: { readonly bytes: number };
   readonly stats: WorkerStats;
-  /** Milliseconds that making it took, and a checksum of this worker's blocks. */
+  /** Milliseconds of work that it was, without waiting, and a checksum of this worker's blocks. */
   readonly copy: { readonly bytes: number; readonly ms: number; readonly crc32: number };
   readonly holdings: { readonly copies: readonly CopyName[] };
   readonly lend: { readonly entries: readonly CopyEntry[] };

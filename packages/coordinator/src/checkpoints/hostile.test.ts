@@ -29,16 +29,16 @@ describe("hostile bytes in files that are read back", () => {
         (error) => error instanceof LapidaryError && error.code === "LAP_CHECKPOINT_DAMAGED",
       );
     };
-    fc.assert(fc.property(fc.string({ maxLength: 400, unit: "binary" }), refused), { numRuns: 500 });
+    fc.assert(fc.property(fc.string({ maxLength: 400, unit: "binary" }), refused), { numRuns: 200 });
     fc.assert(
       fc.property(fc.json({ maxDepth: 6 }), (json) => refused(json)),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
     fc.assert(
       fc.property(fc.nat(text.length - 1), fc.string({ maxLength: 8, unit: "binary" }), fc.nat(20), (at, inserted, removed) =>
         refused(text.slice(0, at) + inserted + text.slice(at + removed)),
       ),
-      { numRuns: 1000 },
+      { numRuns: 400 },
     );
   });
 
@@ -48,13 +48,13 @@ describe("hostile bytes in files that are read back", () => {
       fc.property(fc.string({ maxLength: 500, unit: "binary" }), (hostile) => {
         strictEqual(read(hostile), 0);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
     fc.assert(
       fc.property(fc.array(fc.json({ maxDepth: 4 }), { maxLength: 10 }), (lines) => {
         ok(read(`${lines.join("\n")}\n`) === 0);
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 });
