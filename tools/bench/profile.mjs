@@ -39,7 +39,6 @@ const { stackedExecutor } = await built("worker/dist/executor/stacked.js");
 const { openDevice } = await built("worker/dist/device/device.js");
 const { takeBlock } = await built("worker/dist/blocks.js");
 const { makeWorkerGrid } = await built("topology/dist/index.js");
-const { parametersOf } = await built("ir/dist/index.js");
 
 /** Answers every exchange with the sender's own parts. */
 const loopback = {

@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { provideJax } from "../xla/venv.mjs";
 import { Report } from "../setup/report.mjs";
 import { Session, projectRoot } from "../setup/session.mjs";
-import { flopOf, jobOf, nameOf, parseMeshText } from "./case.mjs";
+import { flopOf, nameOf, parseMeshText } from "./case.mjs";
 import { goals, grid, gridLimits, judge } from "./goals.mjs";
 import { Jax, median } from "./jax.mjs";
 import { Ours } from "./ours.mjs";
@@ -104,7 +104,7 @@ function conclude(verdicts) {
  * @param {number} [roof]
  */
 async function measure(which, python, roof) {
-  const task = session.report.begin(nameOf(which), "compiling");
+  const task = session.report.begin(nameOf(which), "measuring");
   const [data, model] = which.mesh;
   const ours = await Ours.start(which, { workers, ...(values.remat === undefined ? {} : { remat: values.remat }) });
   /** @type {number[]} */

@@ -396,6 +396,7 @@ export const faultCases = [
       await launch(scene);
       await reached(scene, 2);
       const { port, token } = JSON.parse(readFileSync(join(yard.home, "coordinator.json"), "utf8"));
+      /** @type {string[]} */
       const wrong = [];
       for (const [what, headers, path] of /** @type {[string, Record<string, string>, string][]} */ ([
         ["no token", {}, "/api/status"],

@@ -21,6 +21,7 @@ const { values: flags } = parseArgs({
 });
 const say = (/** @type {string} */ line) => (flags.json ? process.stderr : process.stdout).write(`${line}\n`);
 const yard = new Yard();
+/** @type {{ fault: string, row: string, trials: readonly { seed: number, ok: boolean, problem?: string }[] }[]} */
 const results = [];
 try {
   say("the run to which nothing is done");

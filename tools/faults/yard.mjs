@@ -89,7 +89,7 @@ export class Yard {
     const child = this.coordinator;
     if (child === undefined) return undefined;
     child.kill(signal);
-    const [code] = await this.ended;
+    const [code] = (await this.ended) ?? [];
     this.coordinator = undefined;
     return code;
   }
