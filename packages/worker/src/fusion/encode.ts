@@ -72,8 +72,18 @@ interface Instruction {
   readonly operands: readonly Operand[];
 }
 
-/** Lays a group out in rows and columns, numbers its registers, and encodes it. */
-export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: ReadonlySet<NodeId>): FusedCall {
+/**
+ * Lays a group out in rows and columns, numbers its registers, and encodes it.
+ *
+ * @param usedOutside members that are written
+ * @param shown nodes, of this group or others, in whose stead a view of them is written and read
+ */
+export function encodeGroup(
+  plan: Plan,
+  group: FusionGroup,
+  usedOutside: ReadonlySet<NodeId>,
+  shown: ReadonlyMap<NodeId, NodeId> = new Map(),
+): FusedCall {
   const nodeAt = (id: NodeId): PlanNode => must(plan.nodes[id], "node");
   const outside = operandsFromOutside(plan, group);
   const columns = group.columns ?? chooseColumns(group, outside);
@@ -82,7 +92,8 @@ export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: Readonl
 
   const order = [...outside.keys()].sort((a, b) => typeRank(a) - typeRank(b) || a - b);
   const inputs = order.filter((id) => !isSplat(id));
-  const tensors = inputs.map((id) => rootOf(plan, id));
+  const standIn = (id: NodeId): NodeId => shown.get(id) ?? id;
+  const tensors = inputs.map((id) => standIn(rootOf(plan, id)));
   const constants: number[] = [];
   const constantAt = new Map<NodeId, number>();
   for (const id of order) if (isSplat(id)) constantAt.set(id, constants.push(splatOf(id)) - 1);
@@ -129,7 +140,7 @@ export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: Readonl
     code.push(inner, 0, ...list(strides));
   }
   code.push(outputs.length);
-  for (const id of outputs) code.push(...layoutOfOutput(id), ...list(nodeAt(id).type.dims));
+  for (const id of outputs) code.push(...layoutOfOutput(id), ...list(nodeAt(standIn(id)).type.dims));
   code.push(...list(isVector), instructions.length);
   for (const { code: op, destination, output, operands } of instructions)
     code.push(op, destination, output, operands.length, ...operands.flatMap((o) => [o.place, o.index]));
@@ -139,7 +150,7 @@ export function encodeGroup(plan: Plan, group: FusionGroup, usedOutside: Readonl
     group,
     inputs: tensors,
     counts: { floats: count("f32"), ints: count("i32"), bools: count("pred") },
-    outputs,
+    outputs: outputs.map(standIn),
     code: Int32Array.from(code),
     constants: Float32Array.from(constants),
   };

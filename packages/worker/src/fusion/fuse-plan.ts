@@ -21,6 +21,7 @@ export function fusedItems(plan: Plan): PlanItem[] {
   const usedOutside = findUsedOutside(plan, groupOf);
 
   const items: PlanItem[] = [];
+  const writtenBy = new Map<FusionGroup, ReadonlySet<NodeId>>();
   const done = new Set<NodeId>();
   const emit = (id: NodeId): void => {
     if (done.has(id)) return;
@@ -35,6 +36,7 @@ export function fusedItems(plan: Plan): PlanItem[] {
     for (const id of group.members) done.add(id);
     for (const id of group.members) for (const input of nodeAt(id).inputs) if (groupOf.get(input) !== group) emit(rootOf(plan, input));
     const { written, views } = usedOutside(group);
+    writtenBy.set(group, written);
     items.push({ kind: "group", call: encodeGroup(plan, group, written) });
     for (const id of group.members) if (views.has(id)) items.push({ kind: "node", node: nodeAt(id) });
   };
@@ -42,7 +44,35 @@ export function fusedItems(plan: Plan): PlanItem[] {
     const group = groupOf.get(node.id);
     if (group === undefined || group.members.at(-1) === node.id) emit(node.id);
   }
-  return withoutUnusedViews(plan, items);
+  const needed = withoutUnusedViews(plan, items);
+  const shown = soleViews(plan, needed);
+  return needed
+    .filter((item) => item.kind === "group" || !shown.has(item.node.inputs[0] ?? -1) || item.node.op !== "reshape")
+    .map((item) =>
+      item.kind === "node"
+        ? item
+        : { kind: "group", call: encodeGroup(plan, item.call.group, writtenBy.get(item.call.group) ?? new Set(), shown) },
+    );
+}
+
+/** Results of groups that the outside wants under other dims only: they are written under those. By node, the view that stands for it. */
+function soleViews(plan: Plan, items: readonly PlanItem[]): Map<NodeId, NodeId> {
+  const outputs = new Set(plan.outputs.map(({ node }) => node));
+  const views = new Map<NodeId, NodeId[]>();
+  const otherwise = new Set<NodeId>(outputs);
+  for (const item of items)
+    if (item.kind === "node")
+      for (const id of item.node.inputs)
+        if (item.node.op === "reshape") views.set(id, [...(views.get(id) ?? []), item.node.id]);
+        else otherwise.add(id);
+  const shown = new Map<NodeId, NodeId>();
+  for (const item of items)
+    if (item.kind === "group")
+      for (const id of item.call.outputs) {
+        const [view, ...others] = views.get(id) ?? [];
+        if (view !== undefined && others.length === 0 && !otherwise.has(id)) shown.set(id, view);
+      }
+  return shown;
 }
 
 /** Views that only groups read are not needed: groups read through them. */
