@@ -231,8 +231,12 @@ describe("the coordinator", function () {
     strictEqual((await endOf(client, id)).state, "cancelled");
     await rejects(client.resume(id, { overrides: ["train.optimizer.lr=1"] }), { code: "LAP_RESUME_CHANGES", exit: 2 });
     await rejects(client.resume(quiet), { code: "LAP_JOB_NOT_RESUMABLE" });
+    const newest = Math.max(...(await client.checkpoints(id)).checkpoints.map(({ step }) => step));
     const { from_step, state } = await client.resume(id, { overrides: ["mesh.data=16", "mesh.model=8", "zero=1", "workers=2"] });
-    ok(from_step >= 4 && from_step % 4 === 0 && state === "queued");
+    ok(newest >= 4);
+    strictEqual(from_step, newest);
+    // Where the pod is free it may have left the queue by the time of the answer.
+    ok(["queued", "compiling", "placing"].includes(state), state);
     strictEqual((await endOf(client, id)).state, "done");
     const losses = async (run: string): Promise<Map<number, number>> =>
       new Map((await client.metrics(run)).metrics.flatMap((row) => (row.kind === "train" ? [[row.step, row.loss]] : [])));
