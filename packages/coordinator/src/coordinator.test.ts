@@ -232,9 +232,8 @@ describe("the coordinator", function () {
     await rejects(client.resume(id, { overrides: ["train.optimizer.lr=1"] }), { code: "LAP_RESUME_CHANGES", exit: 2 });
     await rejects(client.resume(quiet), { code: "LAP_JOB_NOT_RESUMABLE" });
     const newest = Math.max(...(await client.checkpoints(id)).checkpoints.map(({ step }) => step));
-    const last = (await client.checkpoints(id)).checkpoints.at(-1)?.step;
-    const { from_step } = await client.resume(id, { overrides: ["mesh.data=16", "mesh.model=8", "zero=1", "workers=2"] });
-    ok(newest >= 4);
+    const { from_step, state } = await client.resume(id, { overrides: ["mesh.data=16", "mesh.model=8", "zero=1", "workers=2"] });
+    ok(newest >= 1);
     strictEqual(from_step, newest);
     // Where the pod is free it may have left the queue by the time of the answer.
     ok(["queued", "compiling", "placing"].includes(state), state);
