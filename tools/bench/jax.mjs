@@ -55,17 +55,17 @@ export class Jax {
     this.ended = new Promise((resolve) => child.on("exit", resolve));
   }
 
-  /** @param {number} steps @returns {Promise<{ seconds: number }>} median of the steps */
+  /** @param {number} steps @returns {Promise<{ seconds: number, cpu_s: number }>} medians of the steps */
   async burst(steps) {
-    /** @type {Promise<{ seconds: number[], rss_peak_mb: number }>} */
+    /** @type {Promise<{ seconds: number[], cpu_s: number[], rss_peak_mb: number }>} */
     const result = new Promise((resolve, reject) => {
       this.waiting.push(resolve);
       void this.ended.then((code) => reject(new Error(`bench_jax.py ended with code ${code}`)));
     });
     this.child.stdin.write(`STEPS ${steps}\n`);
-    const { seconds, rss_peak_mb } = await result;
+    const { seconds, cpu_s, rss_peak_mb } = await result;
     this.peak_mb = rss_peak_mb;
-    return { seconds: median(seconds) };
+    return { seconds: median(seconds), cpu_s: median(cpu_s) };
   }
 
   async close() {

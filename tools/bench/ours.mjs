@@ -4,7 +4,7 @@ import { batchOf, programsOf } from "./case.mjs";
 
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 
-/** @typedef {{ readonly seconds: number, readonly split: Split }} Burst  seconds of one step */
+/** @typedef {{ readonly seconds: number, readonly cpu_s: number, readonly split: Split }} Burst  of one step; CPU of all our processes */
 /** Milliseconds of a step: means over workers; `dispatch` is CPU time of the dispatching process. @typedef {{ gemm: number, fused: number, other: number, wait: number, dispatch: number, idle: number }} Split */
 
 export class Ours {
@@ -70,6 +70,7 @@ export class Ours {
     const { gang } = this;
     const before = performance.now();
     const cpu = process.cpuUsage();
+    const workersCpu = this.#workersCpu_s();
     const reports = [];
     /** @type {Promise<number>[]} */
     const losses = [];
@@ -88,12 +89,14 @@ export class Ours {
     const done = await Promise.all(reports);
     const seconds = (performance.now() - before) / 1000 / steps;
     const { user, system } = process.cpuUsage(cpu);
+    const cpu_s = (this.#workersCpu_s() - workersCpu + (user + system) / 1e6) / steps;
     this.losses.push(...(await Promise.all(losses)));
     this.peak_mb = Math.max(this.peak_mb, this.#memory_mb());
     const replies = done.flatMap(({ workers }) => workers);
     const mean = (/** @type {string} */ field) => replies.reduce((sum, reply) => sum + reply[field], 0) / replies.length;
     return {
       seconds,
+      cpu_s,
       split: {
         gemm: mean("gemm_ms"),
         fused: mean("fused_ms"),
@@ -113,6 +116,10 @@ export class Ours {
     return [process.pid, ...this.gang.pids].reduce((sum, pid) => sum + pss_mb(pid), 0);
   }
 
+  #workersCpu_s() {
+    return this.gang.pids.reduce((/** @type {number} */ sum, /** @type {number} */ pid) => sum + cpu_s(pid), 0);
+  }
+
   async close() {
     await this.gang.close();
     await this.pool.close();
@@ -126,6 +133,17 @@ function pss_mb(pid) {
   } catch (error) {
     const { code } = /** @type {NodeJS.ErrnoException} */ (error);
     if (code === "ENOENT" || code === "EACCES") return 0;
+    throw error;
+  }
+}
+
+/** User and system time, counted in hundredths of a second. @param {number} pid */
+function cpu_s(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code === "ENOENT") return 0;
     throw error;
   }
 }

@@ -27,6 +27,7 @@ export function printCase(found, verdicts = []) {
       : [
           `    JAX on the mesh ${seconds(middle(found.jax256_s))}: ours is ${found.ratio_jax256.toFixed(1)}× faster (${range(found.spread_jax256, 1)}); memory ${gigabytes(found.rss_jax256_mb)}`,
         ]),
+    `    CPU a step: ours ${seconds(found.cpu_ours_s)}${found.cpu_jax1_s === undefined ? "" : `, JAX on one device ${seconds(found.cpu_jax1_s)}, on the mesh ${seconds(found.cpu_jax256_s)}`}`,
     ...verdicts.map(({ what, met }) => `    ${met ? "met" : "MISSED"}: ${what}`),
   ].join("\n");
 }
@@ -68,6 +69,21 @@ ${table(
     gigabytes(found.rss_jax256_mb),
     found.gflops.toFixed(0),
     some.map((verdict) => (verdict.met ? "met" : "missed")).join(", "),
+  ]),
+)}
+
+CPU time of a step, all processes and threads together: unlike the step's time it does not tell of other work on the machine (load average while each case ran).
+
+${table(
+  ["case", "ours", "JAX, 1 device", "JAX, all devices", "of 1 device", "less than all", "load"],
+  measured.map(({ found }) => [
+    `${found.case} ${found.mesh} b${found.batch} ${found.numerics}`,
+    seconds(found.cpu_ours_s),
+    seconds(found.cpu_jax1_s),
+    seconds(found.cpu_jax256_s),
+    (found.cpu_ours_s / found.cpu_jax1_s).toFixed(2),
+    `${(found.cpu_jax256_s / found.cpu_ours_s).toFixed(1)}×`,
+    found.load.toFixed(1),
   ]),
 )}
 
