@@ -15,7 +15,10 @@ import { openBrowser } from "./support/browser.js";
 /** Runs the command in the project's root, without a coordinator. */
 function lapidary(args: readonly string[], home: string): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(root, "packages/cli/bin/lapidary.mjs"), ...args, "--home", home], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [join(root, "packages/cli/bin/lapidary.mjs"), ...args, "--home", home], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     const [out, err]: [string[], string[]] = [[], []];
     child.stdout.setEncoding("utf8").on("data", (text: string) => out.push(text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => err.push(text));
@@ -30,8 +33,10 @@ function makeDirectory(path: string): string {
 }
 
 const configsDir = join(root, "configs");
-const jobAt = (path: string, ...overrides: string[]): ResolvedJob => loadJob(join(configsDir, "jobs", path), overrides, { configsDir, base: root });
-const reportOf = (ended: Ended): PlanReport & { program_hash: string; advice?: { overrides: string[]; fits: boolean }[] } => JSON.parse(ended.stdout) as never;
+const jobAt = (path: string, ...overrides: string[]): ResolvedJob =>
+  loadJob(join(configsDir, "jobs", path), overrides, { configsDir, base: root });
+const reportOf = (ended: Ended): PlanReport & { program_hash: string; advice?: { overrides: string[]; fits: boolean }[] } =>
+  JSON.parse(ended.stdout) as never;
 
 describe("lapidary plan", function () {
   this.timeout(600_000);
@@ -64,7 +69,8 @@ describe("lapidary plan", function () {
       strictEqual(report.tokens_per_s, report.tokens_per_step / report.step_time_s);
       const parts = report.compute_s + Object.values(report.exposed_s).reduce((a, b) => a + b, 0) + report.host_s + report.pod_wait_s;
       ok(Math.abs(parts / report.step_time_s - 1) < 1e-6);
-      for (const { op, axis, count, bytes_per_chip, time_s, exposed_s, why } of report.collectives) ok(op !== "" && axis !== "" && count > 0 && bytes_per_chip > 0 && time_s > 0 && exposed_s >= 0 && why !== "");
+      for (const { op, axis, count, bytes_per_chip, time_s, exposed_s, why } of report.collectives)
+        ok(op !== "" && axis !== "" && count > 0 && bytes_per_chip > 0 && time_s > 0 && exposed_s >= 0 && why !== "");
     });
 
   it("exits with 4 where it does not fit, still prints the plan, says by how much and what would make it fit", async () => {
@@ -84,12 +90,17 @@ describe("lapidary plan", function () {
   });
 
   it("answers what if: the same step on v6e takes less", async () => {
-    const [v5e, v6e] = await Promise.all([plan("configs/jobs/gemma-2b.yaml", "--json"), plan("configs/jobs/gemma-2b.yaml", "--json", "--chip", "v6e")]);
+    const [v5e, v6e] = await Promise.all([
+      plan("configs/jobs/gemma-2b.yaml", "--json"),
+      plan("configs/jobs/gemma-2b.yaml", "--json", "--chip", "v6e"),
+    ]);
     ok(reportOf(v6e).step_time_s < 0.5 * reportOf(v5e).step_time_s);
   });
 
   it("comes within 6 % of every published cell and within 3 % on average", () => {
-    const { runs } = JSON.parse(readFileSync(join(root, "tools/calibrate/measured.json"), "utf8")) as { runs: { job: string; pods: number; mfu: number }[] };
+    const { runs } = JSON.parse(readFileSync(join(root, "tools/calibrate/measured.json"), "utf8")) as {
+      runs: { job: string; pods: number; mfu: number }[];
+    };
     const chip = parseChip(readFileSync(join(configsDir, "chips/v5e.yaml"), "utf8"), "v5e.yaml");
     const errors = runs.map(({ job: name, pods, mfu }) => {
       const job = jobAt(`published/${name}.yaml`, `pods=${pods}`);
@@ -103,7 +114,9 @@ describe("lapidary plan", function () {
   });
 
   it("plans published runs for any number of pods, each a little slower than fewer", async () => {
-    const mfu = (await Promise.all([1, 3, 32].map((pods) => plan("configs/jobs/published/maxtext-16b.yaml", `pods=${pods}`, "--json")))).map((ended) => reportOf(ended).mfu);
+    const mfu = (
+      await Promise.all([1, 3, 32].map((pods) => plan("configs/jobs/published/maxtext-16b.yaml", `pods=${pods}`, "--json")))
+    ).map((ended) => reportOf(ended).mfu);
     ok((mfu[0] ?? 0) > (mfu[1] ?? 1) && (mfu[1] ?? 0) > (mfu[2] ?? 1), mfu.join(" "));
   });
 
@@ -141,8 +154,20 @@ describe("lapidary plan", function () {
 
   it("writes what the workers of a run did, and beside it what was predicted", async () => {
     const log = new WorkerStepLog(makeDirectory(join(directory, "runs/mine")));
-    const rows = [1, 2, 3].map((step) => ({ id: step, kind: "train", time: 1000 * step, step, loss: 1, grad_norm: 1, learning_rate: 1, tokens_per_s: 1, step_ms: 900, eta_s: 1 }));
-    for (const { step } of rows) log.append({ step, times: [0, 1].map((worker) => ({ total_ms: 800 + worker, gemm_ms: 500, other_ms: 200, wait_ms: 50 })) });
+    const rows = [1, 2, 3].map((step) => ({
+      id: step,
+      kind: "train",
+      time: 1000 * step,
+      step,
+      loss: 1,
+      grad_norm: 1,
+      learning_rate: 1,
+      tokens_per_s: 1,
+      step_ms: 900,
+      eta_s: 1,
+    }));
+    for (const { step } of rows)
+      log.append({ step, times: [0, 1].map((worker) => ({ total_ms: 800 + worker, gemm_ms: 500, other_ms: 200, wait_ms: 50 })) });
     writeFileSync(join(directory, "runs/mine/metrics.jsonl"), `${rows.map((row) => JSON.stringify(row)).join("\n")}\n{"torn`);
     writeFileSync(join(directory, "runs/mine/job.yaml"), printJob(jobAt("nano16.yaml")));
     const traced = async (...args: string[]): Promise<ReturnType<typeof traceSchema.parse>> => {
@@ -152,7 +177,17 @@ describe("lapidary plan", function () {
       return traceSchema.parse(JSON.parse(readFileSync(file, "utf8")));
     };
     const slices = (await traced()).traceEvents.filter((event) => event.ph === "X" && event.cat === "step");
-    deepStrictEqual(slices.map((event) => ("ts" in event ? [event.pid, event.ts] : [])), [[0, 1000], [0, 1_001_000], [0, 2_001_000], [1, 0], [1, 1_000_000], [1, 2_000_000]]); // prettier-ignore
+    deepStrictEqual(
+      slices.map((event) => ("ts" in event ? [event.pid, event.ts] : [])),
+      [
+        [0, 1000],
+        [0, 1_001_000],
+        [0, 2_001_000],
+        [1, 0],
+        [1, 1_000_000],
+        [1, 2_000_000],
+      ],
+    ); // prettier-ignore
     strictEqual(new Set((await traced("--diff")).traceEvents.map(({ pid }) => pid)).size, 3);
     match((await lapidary(["trace", "nobody", "-o", "x.json"], directory)).stderr, /there is no such run/);
   });
@@ -166,6 +201,9 @@ describe("lapidary plan", function () {
     match(ended.stderr, /plans tried/);
     const best = Math.min(...plans.filter(({ fits }) => fits).map(({ time_s }) => time_s));
     const again = reportOf(await plan(file, "--json"));
-    ok(again.step_time_s * (jobAt("micro.yaml").train.batch / loadJob(file, [], { configsDir, base: root }).train.batch) <= best * (1 + 1e-9));
+    ok(
+      again.step_time_s * (jobAt("micro.yaml").train.batch / loadJob(file, [], { configsDir, base: root }).train.batch) <=
+        best * (1 + 1e-9),
+    );
   });
 });

@@ -44,13 +44,27 @@ function predict(x, { analysis, pods, torus }) {
 }
 
 /** @param {readonly typeof runs[number][]} of @param {readonly number[]} [start] */
-const fit = (of, start) => leastSquares((x) => of.map((run) => Math.log(predict(x, run) / run.mfu)), fitted.map((each, i) => ({ ...each, start: start?.[i] ?? each.start })));
+const fit = (of, start) =>
+  leastSquares(
+    (x) => of.map((run) => Math.log(predict(x, run) / run.mfu)),
+    fitted.map((each, i) => ({ ...each, start: start?.[i] ?? each.start })),
+  );
 
 process.stderr.write("fit\n");
 const constants = fit(runs).map((value) => Number(value.toPrecision(3)));
 const rows = runs.map((run) => {
   process.stderr.write(`predict ${run.job} on ${run.pods} pods from the other runs\n`);
-  return { ...run, predicted: predict(constants, run), without: predict(fit(runs.filter((other) => other !== run), constants), run) };
+  return {
+    ...run,
+    predicted: predict(constants, run),
+    without: predict(
+      fit(
+        runs.filter((other) => other !== run),
+        constants,
+      ),
+      run,
+    ),
+  };
 });
 
 /** @param {number} predicted @param {number} mfu */
@@ -71,7 +85,10 @@ const table = [
   "",
   "| run | pods | measured MFU | predicted | residual | from the other seven runs |",
   "|---|---|---|---|---|---|",
-  ...rows.map((row) => `| ${row.job} | ${row.pods} | ${row.mfu.toFixed(2)} | ${row.predicted.toFixed(2)} | ${residual(row.predicted, row.mfu)} | ${row.without.toFixed(2)} (${residual(row.without, row.mfu)}) |`),
+  ...rows.map(
+    (row) =>
+      `| ${row.job} | ${row.pods} | ${row.mfu.toFixed(2)} | ${row.predicted.toFixed(2)} | ${residual(row.predicted, row.mfu)} | ${row.without.toFixed(2)} (${residual(row.without, row.mfu)}) |`,
+  ),
   `| mean | | | | ${mean(error).toFixed(1)} % | ${mean(errorWithout).toFixed(1)} % |`,
   `| largest | | | | ${largest(error).toFixed(1)} % | ${largest(errorWithout).toFixed(1)} % |`,
 ].join("\n");
@@ -80,9 +97,15 @@ process.stdout.write(`${table}\n`);
 if (process.argv.includes("--write")) {
   for (const name of readdirSync(join(configsDir, "chips"))) {
     const file = join(configsDir, "chips", name);
-    const text = fitted.reduce((all, { name: constant }, i) => all.replace(new RegExp(`^(\\s+${constant}: )\\S+`, "m"), `$1${constants[i]}`), readFileSync(file, "utf8"));
+    const text = fitted.reduce(
+      (all, { name: constant }, i) => all.replace(new RegExp(`^(\\s+${constant}: )\\S+`, "m"), `$1${constants[i]}`),
+      readFileSync(file, "utf8"),
+    );
     writeFileSync(file, text);
   }
   const docs = join(root, "docs/simulator.md");
-  writeFileSync(docs, readFileSync(docs, "utf8").replace(/(<!-- calibration -->\n)[\s\S]*?(\n<!-- end of calibration -->)/, `$1\n${table}\n$2`));
+  writeFileSync(
+    docs,
+    readFileSync(docs, "utf8").replace(/(<!-- calibration -->\n)[\s\S]*?(\n<!-- end of calibration -->)/, `$1\n${table}\n$2`),
+  );
 }

@@ -12,13 +12,15 @@ import { type Machine, type Simulation, coreSeconds, simulate, utilisation } fro
 import { ideal, trainProgram, v5e } from "./testing/fixtures.js";
 
 const machine = (torus: string, pods = 1, chip: ChipSpec = v5e): Machine => ({ chip, pods, torus: parseTorus(torus) });
-const near = (actual: number, expected: number, tolerance = 1e-9): void => ok(Math.abs(actual - expected) <= tolerance * Math.max(1, Math.abs(expected)), `${actual} for ${expected}`);
+const near = (actual: number, expected: number, tolerance = 1e-9): void =>
+  ok(Math.abs(actual - expected) <= tolerance * Math.max(1, Math.abs(expected)), `${actual} for ${expected}`);
 /** Any program of the compiler's own tests, on a line of chips. */
 const randomProgram = (seed: number): Program => {
   const { graph, mesh, shardings } = randomCase(seed);
   return compile(graph, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
 };
-const onLine = (program: Program, chip: ChipSpec = v5e): Simulation => simulate(program, { chip, pods: 1, torus: { dims: [meshSize(program.mesh)] } }, { compute: "f32" });
+const onLine = (program: Program, chip: ChipSpec = v5e): Simulation =>
+  simulate(program, { chip, pods: 1, torus: { dims: [meshSize(program.mesh)] } }, { compute: "f32" });
 const seeds = fc.integer({ min: 0, max: 2 ** 31 - 1 });
 
 describe("simulate", () => {
@@ -30,9 +32,15 @@ describe("simulate", () => {
       fc.property(seeds, (seed) => {
         const random = randomProgram(seed);
         const values = random.chip.values.filter(isCollective);
-        const expected = values.reduce((sum, value) => sum + bytesPerChip(value, must(random.chip.values[value.inputs[0] ?? 0], "operand")), 0);
+        const expected = values.reduce(
+          (sum, value) => sum + bytesPerChip(value, must(random.chip.values[value.inputs[0] ?? 0], "operand")),
+          0,
+        );
         const { timeline } = onLine(random);
-        near(timeline.transfers.flatMap(({ stages }) => stages).reduce((sum, { stage }) => sum + stage.bytes, 0), expected);
+        near(
+          timeline.transfers.flatMap(({ stages }) => stages).reduce((sum, { stage }) => sum + stage.bytes, 0),
+          expected,
+        );
         strictEqual(timeline.transfers.length, values.length);
       }),
       { numRuns: 60 },
@@ -61,7 +69,10 @@ describe("simulate", () => {
         const { timeline, list, kernels } = onLine(randomProgram(seed), ideal(v5e));
         ok(timeline.seconds >= kernels.reduce((sum, kernel) => sum + kernel.seconds, 0) - 1e-12);
         const path = criticalPath(timeline, list);
-        near(path.reduce((sum, { from, to }) => sum + to - from, 0), path.at(-1)?.to ?? 0);
+        near(
+          path.reduce((sum, { from, to }) => sum + to - from, 0),
+          path.at(-1)?.to ?? 0,
+        );
       }),
       { numRuns: 60 },
     );
@@ -73,7 +84,10 @@ describe("simulate", () => {
         const random = randomProgram(seed);
         const chip = ideal(v5e);
         const base = onLine(random, chip).stepSeconds;
-        ok(onLine(random, { ...chip, ici: { ...chip.ici, link_bytes_per_s: chip.ici.link_bytes_per_s / factor } }).stepSeconds >= base * (1 - 1e-9));
+        ok(
+          onLine(random, { ...chip, ici: { ...chip.ici, link_bytes_per_s: chip.ici.link_bytes_per_s / factor } }).stepSeconds >=
+            base * (1 - 1e-9),
+        );
         ok(onLine(random, { ...chip, ici: { ...chip.ici, hop_s: chip.ici.hop_s * factor } }).stepSeconds >= base * (1 - 1e-9));
         ok(onLine(random, { ...chip, hbm: { ...chip.hbm, bytes_per_s: chip.hbm.bytes_per_s / factor } }).stepSeconds >= base * (1 - 1e-9));
       }),
@@ -82,11 +96,23 @@ describe("simulate", () => {
   });
 
   it("splits a step's time into compute, waits by axis, host and pods without a rest", () => {
-    for (const each of [simulation, simulate(trainProgram({ mesh: "pod=2,data=8,model=2", batch: 32 }), machine("2x8", 2)), simulate(trainProgram({ mesh: "data=4", remat: "offload" }), machine("2x2"))]) {
+    for (const each of [
+      simulation,
+      simulate(trainProgram({ mesh: "pod=2,data=8,model=2", batch: 32 }), machine("2x8", 2)),
+      simulate(trainProgram({ mesh: "data=4", remat: "offload" }), machine("2x2")),
+    ]) {
       const report = planReport(each);
-      near(report.compute_s + Object.values(report.exposed_s).reduce((a, b) => a + b, 0) + report.host_s + report.pod_wait_s, report.step_time_s, 1e-6);
+      near(
+        report.compute_s + Object.values(report.exposed_s).reduce((a, b) => a + b, 0) + report.host_s + report.pod_wait_s,
+        report.step_time_s,
+        1e-6,
+      );
       ok(report.dcn_s <= (report.exposed_s["pod"] ?? 0) + 1e-12);
-      near(report.critical_path.reduce((sum, { share }) => sum + share, 0), 1, 1e-6);
+      near(
+        report.critical_path.reduce((sum, { share }) => sum + share, 0),
+        1,
+        1e-6,
+      );
     }
   });
 
@@ -98,13 +124,18 @@ describe("simulate", () => {
   });
 
   it("waits longer for the slowest of more pods, and not at all for one", () => {
-    const waits = [1, 2, 4, 8].map((pods) => simulate(trainProgram({ mesh: pods === 1 ? "data=4" : `pod=${pods},data=4`, batch: 32 }), machine("2x2", pods)).podWaitSeconds);
+    const waits = [1, 2, 4, 8].map(
+      (pods) =>
+        simulate(trainProgram({ mesh: pods === 1 ? "data=4" : `pod=${pods},data=4`, batch: 32 }), machine("2x2", pods)).podWaitSeconds,
+    );
     strictEqual(waits[0], 0);
     ok((waits[1] ?? 0) > 0 && (waits[2] ?? 0) > (waits[1] ?? 0) && (waits[3] ?? 0) > (waits[2] ?? 0));
   });
 
   it("sends offloaded projections to the host and back, and holds less for it", () => {
-    const [full, offload] = (["full", "offload"] as const).map((remat) => simulate(trainProgram({ mesh: "data=4", remat, layers: 4, seq: 256 }), machine("2x2")));
+    const [full, offload] = (["full", "offload"] as const).map((remat) =>
+      simulate(trainProgram({ mesh: "data=4", remat, layers: 4, seq: 256 }), machine("2x2")),
+    );
     strictEqual(offload?.list.transfers.filter(({ op }) => op === "offload").length, 12);
     strictEqual(offload.list.transfers.filter(({ op }) => op === "reload").length, 12);
     const dots = simulate(trainProgram({ mesh: "data=4", remat: "dots", layers: 4, seq: 256 }), machine("2x2"));
@@ -113,7 +144,8 @@ describe("simulate", () => {
   });
 
   it("holds the scores of attention nowhere: its memory grows with S, not with the square", () => {
-    const temporary = (seq: number): number => simulate(trainProgram({ mesh: "data=4", layers: 1, seq, batch: 4 }), machine("2x2")).memory.peakBytes;
+    const temporary = (seq: number): number =>
+      simulate(trainProgram({ mesh: "data=4", layers: 1, seq, batch: 4 }), machine("2x2")).memory.peakBytes;
     ok(temporary(2048) < 2.5 * temporary(1024));
   });
 
@@ -139,9 +171,15 @@ describe("faults", () => {
   it("make a straggler slow for all, since all wait for it", () => {
     const slow = simulate(program, machine("16x16"), { faults: [{ kind: "straggler", chip: 37, slowdown: 3 }] });
     // Itself, those it shares a data group with, a model group, and the rest.
-    deepStrictEqual(slow.classes.map(({ count }) => count).sort((a, b) => a - b), [1, 15, 15, 225]);
+    deepStrictEqual(
+      slow.classes.map(({ count }) => count).sort((a, b) => a - b),
+      [1, 15, 15, 225],
+    );
     ok(slow.stepSeconds > healthy.stepSeconds * 1.2);
-    strictEqual(slow.classes.reduce((sum, { count }) => sum + count, 0), 256);
+    strictEqual(
+      slow.classes.reduce((sum, { count }) => sum + count, 0),
+      256,
+    );
     const straggler = must(slow.timelines[slow.classes.findIndex(({ chip }) => chip === 37)], "timeline");
     const other = must(slow.timelines[slow.classes.findIndex(({ count }) => count === 225)], "timeline");
     ok(coreSeconds(straggler) > 2 * coreSeconds(other));
@@ -150,21 +188,38 @@ describe("faults", () => {
   });
 
   it("slow all rings of a line by one slow link, and halve them where it is cut", () => {
-    const slow = (factor: number): number => simulate(program, machine("16x16"), { faults: [{ kind: "slow_link", chip: 0, dim: 1, factor }] }).stepSeconds;
+    const slow = (factor: number): number =>
+      simulate(program, machine("16x16"), { faults: [{ kind: "slow_link", chip: 0, dim: 1, factor }] }).stepSeconds;
     ok(slow(0.5) > healthy.stepSeconds && slow(0.1) > slow(0.5));
     near(simulate(program, machine("16x16"), { faults: [{ kind: "lost_wrap", chip: 5, dim: 1 }] }).stepSeconds, slow(0.5));
   });
 
   it("change nothing where a dim has no wrap to lose", () => {
     const small = trainProgram({ mesh: "data=4,model=4", batch: 16 });
-    near(simulate(small, machine("4x4"), { faults: [{ kind: "lost_wrap", chip: 0, dim: 0 }] }).stepSeconds, simulate(small, machine("4x4")).stepSeconds);
+    near(
+      simulate(small, machine("4x4"), { faults: [{ kind: "lost_wrap", chip: 0, dim: 0 }] }).stepSeconds,
+      simulate(small, machine("4x4")).stepSeconds,
+    );
   });
 
   it("never make a step faster", () => {
     fc.assert(
-      fc.property(fc.nat(255), fc.double({ min: 1, max: 4, noNaN: true }), fc.double({ min: 0.05, max: 1, noNaN: true }), (chip, slowdown, factor) => {
-        ok(simulate(program, machine("16x16"), { faults: [{ kind: "straggler", chip, slowdown }, { kind: "slow_link", chip, dim: 0, factor }] }).stepSeconds >= healthy.stepSeconds * (1 - 1e-9)); // prettier-ignore
-      }),
+      fc.property(
+        fc.nat(255),
+        fc.double({ min: 1, max: 4, noNaN: true }),
+        fc.double({ min: 0.05, max: 1, noNaN: true }),
+        (chip, slowdown, factor) => {
+          ok(
+            simulate(program, machine("16x16"), {
+              faults: [
+                { kind: "straggler", chip, slowdown },
+                { kind: "slow_link", chip, dim: 0, factor },
+              ],
+            }).stepSeconds >=
+              healthy.stepSeconds * (1 - 1e-9),
+          ); // prettier-ignore
+        },
+      ),
       { numRuns: 8 },
     );
   });

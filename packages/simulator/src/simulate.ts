@@ -86,15 +86,37 @@ export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: r
   checkPlacement(placement);
   const kernels = analysis.work.map((work) => kernelCost(work, { chip: machine.chip, compute }));
   const list = makeSteps(program, kernels, { placement, ...analysis });
-  const classes = chipClasses(placement, faults, list.transfers.map(({ atoms }) => atoms));
+  const classes = chipClasses(
+    placement,
+    faults,
+    list.transfers.map(({ atoms }) => atoms),
+  );
   const timelines = runTimeline(list, classes, { overlapLoss: machine.chip.calibrated.overlap_loss, dims: machine.torus.dims.length });
-  const timeline = must(timelines.reduce((a, b) => (coreSeconds(b) > coreSeconds(a) ? b : a)), "timeline");
+  const timeline = must(
+    timelines.reduce((a, b) => (coreSeconds(b) > coreSeconds(a) ? b : a)),
+    "timeline",
+  );
   const podWaitSeconds = podWait(list, machine, timeline.seconds);
-  return { program, machine, compute, placement, kernels, list, timeline, timelines, classes, podWaitSeconds, stepSeconds: timeline.seconds + podWaitSeconds, memory, flops };
+  return {
+    program,
+    machine,
+    compute,
+    placement,
+    kernels,
+    list,
+    timeline,
+    timelines,
+    classes,
+    podWaitSeconds,
+    stepSeconds: timeline.seconds + podWaitSeconds,
+    memory,
+    flops,
+  };
 }
 
 /** Seconds in which the core runs kernels. */
 export const coreSeconds = ({ kernels }: Timeline): number => kernels.reduce((sum, { from, to }) => sum + to - from, 0);
 
 /** Share of the machine's bf16 peak that a step of so many flops makes of it. */
-export const utilisation = ({ machine, stepSeconds }: Pick<Simulation, "machine" | "stepSeconds">, flops: number): number => flops / (stepSeconds * machine.chip.matrix.bf16_flops * chipCount(machine.torus) * machine.pods);
+export const utilisation = ({ machine, stepSeconds }: Pick<Simulation, "machine" | "stepSeconds">, flops: number): number =>
+  flops / (stepSeconds * machine.chip.matrix.bf16_flops * chipCount(machine.torus) * machine.pods);

@@ -11,7 +11,11 @@ function grouped<T>(items: readonly T[], key: (item: T) => string | number): T[]
 }
 
 describe("trace", () => {
-  const simulation = simulate(trainProgram({ mesh: "pod=2,data=4,model=4", batch: 32, remat: "offload" }), { chip: v5e, pods: 2, torus: parseTorus("4x4") });
+  const simulation = simulate(trainProgram({ mesh: "pod=2,data=4,model=4", batch: 32, remat: "offload" }), {
+    chip: v5e,
+    pods: 2,
+    torus: parseTorus("4x4"),
+  });
   const trace = JSON.parse(JSON.stringify(simulationTrace(simulation, "job"))) as Trace;
   const slices = trace.traceEvents.filter((event): event is Extract<TraceEvent, { ph: "X" }> => event.ph === "X");
 
@@ -20,9 +24,21 @@ describe("trace", () => {
   });
 
   it("has a named track for every stream that is used", () => {
-    const named = new Map(trace.traceEvents.flatMap((event) => (event.ph === "M" && event.name === "thread_name" ? [[event.tid, String(event.args["name"])]] : [])));
+    const named = new Map(
+      trace.traceEvents.flatMap((event) =>
+        event.ph === "M" && event.name === "thread_name" ? [[event.tid, String(event.args["name"])]] : [],
+      ),
+    );
     for (const { tid } of slices) ok(named.has(tid));
-    for (const name of ["core", "links of torus dim 0", "links of torus dim 1", "network between pods", "to host memory", "from host memory"]) ok([...named.values()].includes(name), name);
+    for (const name of [
+      "core",
+      "links of torus dim 0",
+      "links of torus dim 1",
+      "network between pods",
+      "to host memory",
+      "from host memory",
+    ])
+      ok([...named.values()].includes(name), name);
   });
 
   it("never lets slices of a track overlap", () => {
@@ -36,7 +52,10 @@ describe("trace", () => {
   });
 
   it("draws an arrow from where a transfer is issued, over its link, to where it is needed", () => {
-    const arrows = grouped(trace.traceEvents.filter((event) => event.ph === "s" || event.ph === "t" || event.ph === "f"), (event) => ("id" in event ? event.id : -1)); // prettier-ignore
+    const arrows = grouped(
+      trace.traceEvents.filter((event) => event.ph === "s" || event.ph === "t" || event.ph === "f"),
+      (event) => ("id" in event ? event.id : -1),
+    ); // prettier-ignore
     ok(arrows.length > 20);
     for (const arrow of arrows) {
       strictEqual(arrow.map(({ ph }) => ph).join(""), "stf");
@@ -53,8 +72,14 @@ describe("trace", () => {
 
   it("shows each kind of chip as a process of its own", () => {
     const program = trainProgram({ mesh: "data=4,model=4" });
-    const slow = simulate(program, { chip: v5e, pods: 1, torus: parseTorus("4x4") }, { faults: [{ kind: "straggler", chip: 3, slowdown: 2 }] });
-    const processes = simulationTrace(slow, "job").traceEvents.flatMap((event) => (event.ph === "M" && event.name === "process_name" ? [String(event.args["name"])] : []));
+    const slow = simulate(
+      program,
+      { chip: v5e, pods: 1, torus: parseTorus("4x4") },
+      { faults: [{ kind: "straggler", chip: 3, slowdown: 2 }] },
+    );
+    const processes = simulationTrace(slow, "job").traceEvents.flatMap((event) =>
+      event.ph === "M" && event.name === "process_name" ? [String(event.args["name"])] : [],
+    );
     strictEqual(processes.length, 4);
     ok(processes.some((name) => name.includes("chip 3, 2 times as slow")));
   });

@@ -23,16 +23,33 @@ const args = z.record(z.string(), z.union([z.string(), z.number()]));
 /** The kinds of events that a trace of ours holds. */
 export const traceEventSchema = z.discriminatedUnion("ph", [
   /** Names and order of processes and threads. */
-  z.strictObject({ ph: z.literal("M"), name: z.enum(["process_name", "process_sort_index", "thread_name", "thread_sort_index"]), ...place, args }),
+  z.strictObject({
+    ph: z.literal("M"),
+    name: z.enum(["process_name", "process_sort_index", "thread_name", "thread_sort_index"]),
+    ...place,
+    args,
+  }),
   /** A slice of a thread. */
   z.strictObject({ ph: z.literal("X"), name: z.string().min(1), cat: z.string().min(1), ts: time, dur: time, ...place, args }),
   /** An arrow: start, step, finish; `bp: e` binds to the slice around it. */
   z.strictObject({ ph: z.enum(["s", "t"]), name: z.string().min(1), cat: z.string().min(1), id: z.number().int(), ts: time, ...place }),
-  z.strictObject({ ph: z.literal("f"), name: z.string().min(1), cat: z.string().min(1), id: z.number().int(), ts: time, bp: z.literal("e"), ...place }),
+  z.strictObject({
+    ph: z.literal("f"),
+    name: z.string().min(1),
+    cat: z.string().min(1),
+    id: z.number().int(),
+    ts: time,
+    bp: z.literal("e"),
+    ...place,
+  }),
 ]);
 export type TraceEvent = Readonly<z.infer<typeof traceEventSchema>>;
 
-export const traceSchema = z.strictObject({ traceEvents: z.array(traceEventSchema), displayTimeUnit: z.literal("ms"), otherData: z.record(z.string(), z.string()) });
+export const traceSchema = z.strictObject({
+  traceEvents: z.array(traceEventSchema),
+  displayTimeUnit: z.literal("ms"),
+  otherData: z.record(z.string(), z.string()),
+});
 
 /** Streams in the order in which they are drawn; lanes of one stream follow one another. */
 const streamNames: readonly (readonly [Resource | "core", string])[] = [
@@ -52,10 +69,21 @@ export function simulationTrace(simulation: Simulation, title: string): Trace {
   const { timelines, classes, machine, program } = simulation;
   const traceEvents = timelines.flatMap((_, i) => {
     const { chip, count, slowdown } = must(classes[i], "class");
-    const what = classes.length === 1 ? "every chip" : `chip ${chip}${count > 1 ? ` and ${count - 1} like it` : ""}${slowdown === 1 ? "" : `, ${slowdown} times as slow`}`;
+    const what =
+      classes.length === 1
+        ? "every chip"
+        : `chip ${chip}${count > 1 ? ` and ${count - 1} like it` : ""}${slowdown === 1 ? "" : `, ${slowdown} times as slow`}`;
     return eventsOf(simulation, i, `${title}: ${what} (predicted)`);
   });
-  return { traceEvents, displayTimeUnit: "ms", otherData: { program: program.name, chip: machine.chip.name, mesh: program.mesh.axes.map(({ name, size }) => `${name}=${size}`).join(",") } };
+  return {
+    traceEvents,
+    displayTimeUnit: "ms",
+    otherData: {
+      program: program.name,
+      chip: machine.chip.name,
+      mesh: program.mesh.axes.map(({ name, size }) => `${name}=${size}`).join(","),
+    },
+  };
 }
 
 function eventsOf({ timelines, list }: Simulation, index: number, processName: string): TraceEvent[] {
@@ -75,12 +103,30 @@ function eventsOf({ timelines, list }: Simulation, index: number, processName: s
     return streamNames.findIndex(([name]) => name === stream) * threadsPerStream + lane;
   };
 
-  const core = [...timeline.kernels.map((span) => ({ ...span, transfer: undefined })), ...timeline.waits.map((span) => ({ ...span, kernel: undefined }))].sort((a, b) => a.from - b.from);
+  const core = [
+    ...timeline.kernels.map((span) => ({ ...span, transfer: undefined })),
+    ...timeline.waits.map((span) => ({ ...span, kernel: undefined })),
+  ].sort((a, b) => a.from - b.from);
   for (const { kernel, transfer, from, to } of core) {
     const [ts, dur] = [micros(from), micros(to) - micros(from)];
     const tid = threadFor("core", from, to);
     if (kernel !== undefined)
-      events.push({ ph: "X", name: kernel.name, cat: kernel.phase ?? "forward", ts, dur, pid, tid, args: { kind: kernel.kind, limit: kernel.limit, gflop: kernel.flops / 1e9, hbm_mb: kernel.hbmBytes / 1e6, alone_us: kernel.seconds * 1e6 } });
+      events.push({
+        ph: "X",
+        name: kernel.name,
+        cat: kernel.phase ?? "forward",
+        ts,
+        dur,
+        pid,
+        tid,
+        args: {
+          kind: kernel.kind,
+          limit: kernel.limit,
+          gflop: kernel.flops / 1e9,
+          hbm_mb: kernel.hbmBytes / 1e6,
+          alone_us: kernel.seconds * 1e6,
+        },
+      });
     else {
       const waited = must(list.transfers[must(transfer, "transfer")], "transfer");
       events.push({ ph: "X", name: `wait for ${waited.op} ${waited.name}`, cat: "wait", ts, dur, pid, tid, args: { axis: waited.axis } });
@@ -97,19 +143,35 @@ function eventsOf({ timelines, list }: Simulation, index: number, processName: s
       const [ts, dur] = [micros(from), micros(to) - micros(from)];
       for (const resource of stage.resources) {
         const tid = threadFor(resource, from, to);
-        events.push({ ph: "X", name, cat: transfer.op, ts, dur, pid, tid, args: { axis: transfer.axis, mb: stage.bytes / 1e6, alone_us: Math.max(stage.seconds, stage.latency) * 1e6, why: transfer.why } });
+        events.push({
+          ph: "X",
+          name,
+          cat: transfer.op,
+          ts,
+          dur,
+          pid,
+          tid,
+          args: { axis: transfer.axis, mb: stage.bytes / 1e6, alone_us: Math.max(stage.seconds, stage.latency) * 1e6, why: transfer.why },
+        });
         if (stage === first?.stage) arrow ??= { tid, ts };
       }
     }
     if (arrow === undefined || done === undefined) continue;
     const common = { name: transfer.op, cat: "transfer", id: pid * list.transfers.length + id, pid };
-    events.push({ ph: "s", ...common, tid: 0, ts: micros(issued) }, { ph: "t", ...common, ...arrow }, { ph: "f", ...common, tid: 0, ts: micros(done), bp: "e" });
+    events.push(
+      { ph: "s", ...common, tid: 0, ts: micros(issued) },
+      { ph: "t", ...common, ...arrow },
+      { ph: "f", ...common, tid: 0, ts: micros(done), bp: "e" },
+    );
   }
 
   for (const [stream, name] of streamNames) {
     lanes.get(stream)?.forEach((_, lane) => {
       const tid = streamNames.findIndex(([each]) => each === stream) * threadsPerStream + lane;
-      events.push({ ph: "M", name: "thread_name", pid, tid, args: { name: lane === 0 ? name : `${name} (${lane + 1})` } }, { ph: "M", name: "thread_sort_index", pid, tid, args: { sort_index: tid } });
+      events.push(
+        { ph: "M", name: "thread_name", pid, tid, args: { name: lane === 0 ? name : `${name} (${lane + 1})` } },
+        { ph: "M", name: "thread_sort_index", pid, tid, args: { sort_index: tid } },
+      );
     });
   }
   return events;

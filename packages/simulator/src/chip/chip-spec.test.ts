@@ -7,13 +7,22 @@ const directory = new URL("../../../../configs/chips/", import.meta.url);
 const text = readFileSync(new URL("v5e.yaml", directory), "utf8");
 
 describe("chips", () => {
-  for (const file of readdirSync(directory)) it(`${file} is one`, () => strictEqual(`${parseChip(readFileSync(new URL(file, directory), "utf8"), file).name}.yaml`, file));
+  for (const file of readdirSync(directory))
+    it(`${file} is one`, () => strictEqual(`${parseChip(readFileSync(new URL(file, directory), "utf8"), file).name}.yaml`, file));
 
   it("knows v5e: 45 GB/s a link, 240 flops a byte, rings of 16 only", () => {
     const v5e = chipNamed("v5e");
     strictEqual(linkRate(v5e), 45e9);
     ok(Math.abs(v5e.matrix.bf16_flops / v5e.hbm.bytes_per_s - 240) < 1);
     ok(wrapsAt(v5e, 16) && !wrapsAt(v5e, 8) && wrapsAt(chipNamed("v5p"), 8));
+  });
+
+  it("has the calibrated constants that the documentation tells, on every kind of chip", () => {
+    const docs = readFileSync(new URL("../../../../docs/simulator.md", import.meta.url), "utf8");
+    const told = [...docs.matchAll(/^\| (\w+_\w+) \| ([\d.]+) \|$/gm)].map(([, name, value]) => [name, Number(value)] as const);
+    strictEqual(told.length, 4);
+    for (const chip of ["v5e", "v4", "v5p", "v6e"])
+      for (const [name, value] of told) strictEqual(Object.entries(chipNamed(chip).calibrated).find(([key]) => key === name)?.[1], value);
   });
 
   it("says what is wrong with a file and where", () => {

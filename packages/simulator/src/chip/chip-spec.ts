@@ -51,7 +51,10 @@ export const chipSpecSchema = z.strictObject({
     efficiency: share,
     hop_s: positive,
     /** When an axis of a slice closes to a ring. */
-    wraps: z.union([z.strictObject({ exactly: z.number().int().positive() }), z.strictObject({ multiple_of: z.number().int().positive() })]),
+    wraps: z.union([
+      z.strictObject({ exactly: z.number().int().positive() }),
+      z.strictObject({ multiple_of: z.number().int().positive() }),
+    ]),
   }),
   host: z.strictObject({
     chips: z.number().int().positive(),
@@ -72,7 +75,8 @@ export type Calibrated = Readonly<z.infer<typeof calibratedSchema>>;
  * @throws LapidaryError for text that is no chip
  */
 export function parseChip(text: string, file: string): ChipSpec {
-  const fail = (message: string, place: string): LapidaryError => new LapidaryError({ code: "LAP_CHIP_SPEC", message, place, remedy: "write it as configs/chips/v5e.yaml is written", exit: 2 });
+  const fail = (message: string, place: string): LapidaryError =>
+    new LapidaryError({ code: "LAP_CHIP_SPEC", message, place, remedy: "write it as configs/chips/v5e.yaml is written", exit: 2 });
   let value: unknown;
   try {
     value = parse(text, { maxAliasCount: 0 });
@@ -86,7 +90,8 @@ export function parseChip(text: string, file: string): ChipSpec {
 }
 
 /** Whether an axis of a slice that is `length` chips long closes to a ring. */
-export const wrapsAt = ({ ici }: ChipSpec, length: number): boolean => ("exactly" in ici.wraps ? length === ici.wraps.exactly : length % ici.wraps.multiple_of === 0);
+export const wrapsAt = ({ ici }: ChipSpec, length: number): boolean =>
+  "exactly" in ici.wraps ? length === ici.wraps.exactly : length % ici.wraps.multiple_of === 0;
 
 /** One way over one link, as a single transfer measures it. */
 export const linkRate = ({ ici }: ChipSpec): number => ici.link_bytes_per_s * ici.efficiency;

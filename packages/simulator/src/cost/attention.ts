@@ -54,10 +54,16 @@ function makesScores(graph: Graph, value: Value): boolean {
 }
 
 /** The values of the scores' dims, or undefined where one of them is needed in memory. */
-function scoresAround(graph: Graph, users: readonly (readonly ValueId[])[], root: Value, outputs: ReadonlySet<ValueId>): ValueId[] | undefined {
+function scoresAround(
+  graph: Graph,
+  users: readonly (readonly ValueId[])[],
+  root: Value,
+  outputs: ReadonlySet<ValueId>,
+): ValueId[] | undefined {
   const found = new Set([root.id]);
   const pending = [root];
-  const isScores = (value: Value): boolean => sameDims(value.type.dims, root.type.dims) && (elementwiseNames.has(value.op) || makesScores(graph, value));
+  const isScores = (value: Value): boolean =>
+    sameDims(value.type.dims, root.type.dims) && (elementwiseNames.has(value.op) || makesScores(graph, value));
   const visit = (value: Value): void => {
     if (found.has(value.id) || !isScores(value)) return;
     found.add(value.id);
@@ -114,7 +120,9 @@ function kernelsOf(graph: Graph, users: readonly (readonly ValueId[])[], scores:
 
 /** (n + 1) / 2n of n × n blocks lie on or below the diagonal. */
 function visibleShare(graph: Graph, scores: readonly ValueId[]): number {
-  const masked = scores.some((id) => valueAt(graph, id).op !== "dot_general" && valueAt(graph, id).inputs.some((input) => isCausalMask(graph, input)));
+  const masked = scores.some(
+    (id) => valueAt(graph, id).op !== "dot_general" && valueAt(graph, id).inputs.some((input) => isCausalMask(graph, input)),
+  );
   if (!masked) return 1;
   const dims = valueAt(graph, must(scores[0], "scores")).type.dims;
   const n = Math.max(1, Math.ceil((dims.at(-1) ?? 1) / block));
@@ -133,7 +141,13 @@ function isCausalMask(graph: Graph, id: ValueId): boolean {
       return first !== undefined && isCausalMask(graph, first);
     case "compare": {
       const [a, b] = [first, second].map((input) => iotaBehind(graph, input));
-      return a?.op === "iota" && b?.op === "iota" && a.attrs.dimension !== b.attrs.dimension && value.attrs.direction !== "EQ" && value.attrs.direction !== "NE";
+      return (
+        a?.op === "iota" &&
+        b?.op === "iota" &&
+        a.attrs.dimension !== b.attrs.dimension &&
+        value.attrs.direction !== "EQ" &&
+        value.attrs.direction !== "NE"
+      );
     }
     default:
       return false;
@@ -145,6 +159,13 @@ function iotaBehind(graph: Graph, id: ValueId | undefined): Value | undefined {
   if (id === undefined) return undefined;
   const value = valueAt(graph, id);
   if (value.op === "iota") return value;
-  if (value.op === "shard_slice" || value.op === "add" || value.op === "subtract" || value.op === "broadcast_in_dim" || value.op === "reshape") return iotaBehind(graph, value.inputs[0]);
+  if (
+    value.op === "shard_slice" ||
+    value.op === "add" ||
+    value.op === "subtract" ||
+    value.op === "broadcast_in_dim" ||
+    value.op === "reshape"
+  )
+    return iotaBehind(graph, value.inputs[0]);
   return undefined;
 }

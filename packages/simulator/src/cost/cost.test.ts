@@ -11,7 +11,8 @@ import { storedBytes } from "./storage.js";
 
 const order = (graph: Graph): number[] => graph.values.filter(({ op }) => op !== "parameter").map(({ id }) => id);
 const fused = (graph: Graph): Fusion => fuse(graph, order(graph));
-const costs = (graph: Graph, chip = ideal(v5e)): KernelCost[] => fused(graph).kernels.map((kernel) => kernelCost(kernelWork(graph, kernel, { chip, compute: "bf16" }), { chip, compute: "bf16" }));
+const costs = (graph: Graph, chip = ideal(v5e)): KernelCost[] =>
+  fused(graph).kernels.map((kernel) => kernelCost(kernelWork(graph, kernel, { chip, compute: "bf16" }), { chip, compute: "bf16" }));
 const f32 = (...dims: number[]): ReturnType<typeof tensorType> => tensorType("f32", dims);
 
 describe("cost of a product", () => {
@@ -46,12 +47,19 @@ describe("cost of a product", () => {
   it("never falls when a dim grows", () => {
     const dim = fc.integer({ min: 1, max: 3000 });
     fc.assert(
-      fc.property(dim, dim, dim, fc.integer({ min: 1, max: 300 }), fc.constantFrom<("m" | "n" | "k")[]>("m", "n", "k"), (m, n, k, more, which) => {
-        const shape = { batch: 2, m, n, k };
-        const larger = { ...shape, [which]: shape[which] + more };
-        ok(paddedFlops(larger, 128) >= paddedFlops(shape, 128));
-        ok(productReads(larger, 2, 2 ** 24, 128) >= productReads(shape, 2, 2 ** 24, 128) * 0.999);
-      }),
+      fc.property(
+        dim,
+        dim,
+        dim,
+        fc.integer({ min: 1, max: 300 }),
+        fc.constantFrom<("m" | "n" | "k")[]>("m", "n", "k"),
+        (m, n, k, more, which) => {
+          const shape = { batch: 2, m, n, k };
+          const larger = { ...shape, [which]: shape[which] + more };
+          ok(paddedFlops(larger, 128) >= paddedFlops(shape, 128));
+          ok(productReads(larger, 2, 2 ** 24, 128) >= productReads(shape, 2, 2 ** 24, 128) * 0.999);
+        },
+      ),
       { numRuns: 300 },
     );
   });
@@ -75,7 +83,9 @@ describe("fusion", () => {
       const y = g.tanh(product);
       g.output("y", y);
       if (shared) g.output("product", product);
-      return fused(g.finish()).kernels.map(({ kind }) => kind).join(" "); // prettier-ignore
+      return fused(g.finish())
+        .kernels.map(({ kind }) => kind)
+        .join(" "); // prettier-ignore
     };
     strictEqual(kinds(false), "product");
     strictEqual(kinds(true), "product loop");
@@ -95,7 +105,8 @@ describe("fusion", () => {
     const members = kernels.flatMap((kernel) => kernel.members);
     strictEqual(new Set(members).size, members.length);
     const place = new Map(schedule.order.map((id, i) => [id, i]));
-    for (const { members: own, reads } of kernels) for (const id of reads) ok((place.get(id) ?? -1) < (place.get(must(own.at(-1), "member")) ?? -1), "a kernel reads what is there");
+    for (const { members: own, reads } of kernels)
+      for (const id of reads) ok((place.get(id) ?? -1) < (place.get(must(own.at(-1), "member")) ?? -1), "a kernel reads what is there");
   });
 });
 
@@ -107,7 +118,12 @@ describe("attention", () => {
 
   it("is one kernel a pass, whose scores have no buffer", () => {
     const { chip, schedule } = trainProgram({ mesh: "data=4", layers: 1, seq: 256 });
-    strictEqual(kernels("full").map(({ phase }) => phase ?? "forward").join(" "), "forward recompute backward"); // prettier-ignore
+    strictEqual(
+      kernels("full")
+        .map(({ phase }) => phase ?? "forward")
+        .join(" "),
+      "forward recompute backward",
+    ); // prettier-ignore
     const { fused: without } = fuse(chip, schedule.order);
     for (const value of chip.values) if (value.type.dims.join() === "4,4,256,256") ok(without[value.id], value.name);
   });

@@ -80,7 +80,15 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
         const found = clusterOf.get(input);
         if (found === undefined) continue;
         const cluster = current(found);
-        if (cluster === own || !cluster.open || cluster.reduces || at(input).phase !== value.phase || size > 4 * cluster.size || cluster.size > 4 * size) continue;
+        if (
+          cluster === own ||
+          !cluster.open ||
+          cluster.reduces ||
+          at(input).phase !== value.phase ||
+          size > 4 * cluster.size ||
+          cluster.size > 4 * size
+        )
+          continue;
         if (own === undefined) own = cluster;
         else {
           own.members.push(...cluster.members);
@@ -101,10 +109,17 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
   }
 
   const clusters = [...new Set([...clusterOf.values()].map(current))];
-  const owner = new Map<ValueId, object>([...inAttention, ...clusters.flatMap((cluster) => cluster.members.map((id) => [id, cluster] as const))]);
+  const owner = new Map<ValueId, object>([
+    ...inAttention,
+    ...clusters.flatMap((cluster) => cluster.members.map((id) => [id, cluster] as const)),
+  ]);
   /** Those that read a value's memory, through views. */
   const readers = (id: ValueId): ValueId[] => (users[id] ?? []).flatMap((user) => (isView(at(user)) ? readers(user) : [user]));
-  const leaves = (id: ValueId): boolean => outputs.has(id) || at(id).role !== undefined || (users[id] ?? []).some((user) => isView(at(user)) && outputs.has(user)) || readers(id).some((user) => owner.get(user) !== owner.get(id));
+  const leaves = (id: ValueId): boolean =>
+    outputs.has(id) ||
+    at(id).role !== undefined ||
+    (users[id] ?? []).some((user) => isView(at(user)) && outputs.has(user)) ||
+    readers(id).some((user) => owner.get(user) !== owner.get(id));
 
   // Rule 4: loops behind products.
   const epilogues = new Map<Cluster, Cluster>();
@@ -113,8 +128,10 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
     const outside = [...new Set(cluster.members.flatMap((id) => at(id).inputs.flatMap(sources)))].filter((id) => owner.get(id) !== cluster);
     const last = outside.reduce<ValueId | undefined>((a, b) => (a === undefined || placeOf(b) > placeOf(a) ? b : a), undefined);
     const product = last === undefined ? undefined : owner.get(last);
-    if (last === undefined || at(last).op !== "dot_general" || inAttention.has(last) || outputs.has(last) || at(last).role !== undefined) continue;
-    if (at(last).phase !== at(must(cluster.members[0], "member")).phase || readers(last).some((user) => owner.get(user) !== cluster)) continue;
+    if (last === undefined || at(last).op !== "dot_general" || inAttention.has(last) || outputs.has(last) || at(last).role !== undefined)
+      continue;
+    if (at(last).phase !== at(must(cluster.members[0], "member")).phase || readers(last).some((user) => owner.get(user) !== cluster))
+      continue;
     if (sizeOf(at(last).type.dims) > 4 * cluster.size || cluster.size > 4 * sizeOf(at(last).type.dims)) continue;
     epilogues.set(product as Cluster, cluster);
     for (const id of cluster.members) owner.set(id, product as Cluster);
@@ -128,7 +145,9 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
     const members = [...unsorted].sort(byPlace);
     const writes = members.filter((id) => leaves(id) && (kernel === undefined || kernel.results.includes(id)));
     const inside = new Set(members);
-    const reads = [...new Set((kernel === undefined ? members.flatMap((id) => at(id).inputs) : kernel.reads).flatMap(sources))].filter((id) => !inside.has(id));
+    const reads = [...new Set((kernel === undefined ? members.flatMap((id) => at(id).inputs) : kernel.reads).flatMap(sources))].filter(
+      (id) => !inside.has(id),
+    );
     for (const id of members) if (!writes.includes(id)) fused[id] = true;
     kernels.push({ kind, members, reads, writes, ...(kernel === undefined ? {} : { attention: kernel }) });
   };
@@ -136,7 +155,10 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
   for (const cluster of clusters) {
     if (absorbed.has(cluster)) continue;
     const op = at(must(cluster.members[0], "member")).op;
-    add(op === "dot_general" ? "product" : op === "gather" || op === "scatter" ? "lookup" : "loop", [...cluster.members, ...(epilogues.get(cluster)?.members ?? [])]);
+    add(op === "dot_general" ? "product" : op === "gather" || op === "scatter" ? "lookup" : "loop", [
+      ...cluster.members,
+      ...(epilogues.get(cluster)?.members ?? []),
+    ]);
   }
   kernels.sort((a, b) => byPlace(must(a.members.at(-1), "member"), must(b.members.at(-1), "member")));
   return { kernels, fused };
@@ -147,13 +169,27 @@ function cheapValues(graph: Graph, users: readonly (readonly ValueId[])[], outpu
   const at = (id: ValueId): Value => must(graph.values[id], "value");
   /** Follow from no array at all. */
   const bare: boolean[] = [];
-  for (const value of graph.values) bare.push(value.op === "constant" || value.op === "iota" || ((value.op === "broadcast_in_dim" || value.op === "reshape" || (elementwiseNames.has(value.op) && !transcendentals.has(value.op))) && value.inputs.every((id) => bare[id] === true)));
+  for (const value of graph.values)
+    bare.push(
+      value.op === "constant" ||
+        value.op === "iota" ||
+        ((value.op === "broadcast_in_dim" ||
+          value.op === "reshape" ||
+          (elementwiseNames.has(value.op) && !transcendentals.has(value.op))) &&
+          value.inputs.every((id) => bare[id] === true)),
+    );
   return graph.values.map((value) => {
     if (!elementwiseNames.has(value.op) || transcendentals.has(value.op) || value.role !== undefined || outputs.has(value.id)) return false;
     if (bare[value.id] === true) return true;
     const operands = new Set(value.inputs.filter((id) => !generators.has(at(id).op) || at(id).inputs.length > 0));
     const [operand] = operands;
-    if (operands.size !== 1 || operand === undefined || sizeOf(at(operand).type.dims) !== sizeOf(value.type.dims) || generators.has(at(operand).op)) return false;
+    if (
+      operands.size !== 1 ||
+      operand === undefined ||
+      sizeOf(at(operand).type.dims) !== sizeOf(value.type.dims) ||
+      generators.has(at(operand).op)
+    )
+      return false;
     return (users[value.id] ?? []).every((id) => isLoopOp(at(id)) || at(id).op === "reduce");
   });
 }

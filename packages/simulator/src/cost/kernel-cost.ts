@@ -55,7 +55,8 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
   const visible = kernel.attention?.visible ?? 1;
   const computed = [...kernel.members, ...(kernel.attention?.again ?? [])].map(at);
   const products = computed.filter((value): value is Extract<Value, { op: "dot_general" }> => value.op === "dot_general");
-  const sum = (each: (value: Extract<Value, { op: "dot_general" }>) => number): number => products.reduce((total, value) => total + each(value), 0) * visible;
+  const sum = (each: (value: Extract<Value, { op: "dot_general" }>) => number): number =>
+    products.reduce((total, value) => total + each(value), 0) * visible;
   return {
     at: last.id,
     kind: kernel.kind,
@@ -64,7 +65,9 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
     flops: sum((value) => usefulFlops(value, value.inputs.map(at))),
     paddedFlops: sum((value) => paddedFlops(productShape(value, operandsOf(value)), chip.matrix.array)),
     vectorOps: computed.reduce((total, value) => total + vectorWork(graph, value, chip), 0) * visible,
-    hbmBytes: kernel.reads.reduce((total, id) => total + readBytes(id), 0) + kernel.writes.reduce((total, id) => total + storedBytes(at(id), compute), 0),
+    hbmBytes:
+      kernel.reads.reduce((total, id) => total + readBytes(id), 0) +
+      kernel.writes.reduce((total, id) => total + storedBytes(at(id), compute), 0),
   };
 
   function operandsOf(value: Value): [Value, Value] {

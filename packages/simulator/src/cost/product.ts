@@ -14,7 +14,18 @@ export function productShape(value: Extract<Value, { op: "dot_general" }>, [lhs,
   const { batch, contracting } = value.attrs;
   const { lhsFree, rhsFree } = dotLayout(lhs.type.dims.length, rhs.type.dims.length, batch, contracting);
   const size = (of: Value, dims: readonly number[]): number => dims.reduce((n, d) => n * (of.type.dims[d] ?? 1), 1);
-  return { batch: size(lhs, batch.map(([l]) => l)), m: size(lhs, lhsFree), n: size(rhs, rhsFree), k: size(lhs, contracting.map(([l]) => l)) };
+  return {
+    batch: size(
+      lhs,
+      batch.map(([l]) => l),
+    ),
+    m: size(lhs, lhsFree),
+    n: size(rhs, rhsFree),
+    k: size(
+      lhs,
+      contracting.map(([l]) => l),
+    ),
+  };
 }
 
 const up = (x: number, unit: number): number => Math.ceil(x / unit) * unit;
@@ -29,7 +40,8 @@ export function paddedFlops({ batch, m, n, k }: ProductShape, array: number): nu
 }
 
 /** Seconds on the matrix units. */
-export const matrixSeconds = (flops: number, chip: ChipSpec, compute: ComputeDtype): number => (flops * (compute === "f32" ? chip.matrix.f32_passes : 1)) / (chip.matrix.bf16_flops * chip.calibrated.matrix_efficiency);
+export const matrixSeconds = (flops: number, chip: ChipSpec, compute: ComputeDtype): number =>
+  (flops * (compute === "f32" ? chip.matrix.f32_passes : 1)) / (chip.matrix.bf16_flops * chip.calibrated.matrix_efficiency);
 
 /**
  * Bytes that a tiled product reads from HBM: with result tiles of tm × tn, the left operand is read n/tn times and the right one m/tm times. Half of the vector memory holds the
@@ -53,4 +65,9 @@ export function productReads({ batch, m, n, k }: ProductShape, bytes: number, vm
 }
 
 /** Multiply-adds × 2 that the product is worth, without padding. */
-export const usefulFlops = (value: Value, inputs: readonly Value[]): number => opDef<OpName>(value.op).flops(inputs.map((input) => input.type), value.type, value.attrs as never);
+export const usefulFlops = (value: Value, inputs: readonly Value[]): number =>
+  opDef<OpName>(value.op).flops(
+    inputs.map((input) => input.type),
+    value.type,
+    value.attrs as never,
+  );

@@ -12,4 +12,9 @@ export function storedBytes(value: Value, compute: ComputeDtype): number {
 }
 
 const isConverted = (value: Value, compute: ComputeDtype): boolean =>
-  compute === "bf16" && value.type.dtype === "f32" && value.op !== "parameter" && value.phase !== "update" && value.role !== "optimizer" && value.role !== "metric";
+  compute === "bf16" &&
+  value.type.dtype === "f32" &&
+  value.op !== "parameter" &&
+  value.phase !== "update" &&
+  value.role !== "optimizer" &&
+  value.role !== "metric";

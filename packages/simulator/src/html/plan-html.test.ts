@@ -6,7 +6,11 @@ import { trainProgram, v5e } from "../testing/fixtures.js";
 import { planHtml } from "./plan-html.js";
 
 describe("plan as a page", () => {
-  const simulation = simulate(trainProgram({ mesh: "data=16,model=16", heads: 16, width: 256, batch: 64 }), { chip: v5e, pods: 1, torus: parseTorus("16x16") });
+  const simulation = simulate(trainProgram({ mesh: "data=16,model=16", heads: 16, width: 256, batch: 64 }), {
+    chip: v5e,
+    pods: 1,
+    torus: parseTorus("16x16"),
+  });
   const html = planHtml(simulation, planReport(simulation), { title: 'a <job> & "more"', tokens: 1e9, days: 0.5, chipHours: 10 });
 
   it("needs nothing from anywhere: no script, no link, no address", () => {
@@ -26,6 +30,7 @@ describe("plan as a page", () => {
   });
 
   it("closes what it opens", () => {
-    for (const tag of ["svg", "table", "tr", "td", "h2", "p", "dl", "title"]) strictEqual(html.match(new RegExp(`<${tag}[ >]`, "g"))?.length, html.match(new RegExp(`</${tag}>`, "g"))?.length, tag);
+    for (const tag of ["svg", "table", "tr", "td", "h2", "p", "dl", "title"])
+      strictEqual(html.match(new RegExp(`<${tag}[ >]`, "g"))?.length, html.match(new RegExp(`</${tag}>`, "g"))?.length, tag);
   });
 });

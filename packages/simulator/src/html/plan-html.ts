@@ -50,9 +50,23 @@ ${table(["", "time", "share"], timeRows(report))}
 ${table(["class", "highest"], [...(["params", "optimizer", "gradients", "activations", "temporary"] as const).map((kind) => [kind, gigabytes(report.hbm_bytes[kind])]), ["peak of all together", gigabytes(report.hbm_bytes.peak)], ["limit", gigabytes(report.hbm_limit)]])}
 <h2>Kernels</h2>
 <p>Those of all layers together, the most expensive first.</p>
-${table(["kernel", "pass", "count", "time", "share", "limit"], report.kernels.slice(0, 30).map((kernel) => kernelRow(kernel, report)))}
+${table(
+  ["kernel", "pass", "count", "time", "share", "limit"],
+  report.kernels.slice(0, 30).map((kernel) => kernelRow(kernel, report)),
+)}
 <h2>Collectives</h2>
-${table(["collective", "over", "count", "a chip sends", "under way", "waited for", "why"], report.collectives.map((c) => [c.op, c.axis, String(c.count), gigabytes(c.sent_bytes_per_chip), seconds(c.time_s), seconds(c.exposed_s), c.why]))}
+${table(
+  ["collective", "over", "count", "a chip sends", "under way", "waited for", "why"],
+  report.collectives.map((c) => [
+    c.op,
+    c.axis,
+    String(c.count),
+    gigabytes(c.sent_bytes_per_chip),
+    seconds(c.time_s),
+    seconds(c.exposed_s),
+    c.why,
+  ]),
+)}
 <h2>Shards</h2>
 ${table(["tensor", "dims", "split over", "of a chip"], shardRows(report))}
 </body>
@@ -74,7 +88,14 @@ function timeRows(report: PlanReport): string[][] {
   ];
 }
 
-const kernelRow = (kernel: KernelReport, report: PlanReport): string[] => [kernel.name, kernel.phase, String(kernel.count), seconds(kernel.time_s), percent(kernel.time_s / report.step_time_s), kernel.limit];
+const kernelRow = (kernel: KernelReport, report: PlanReport): string[] => [
+  kernel.name,
+  kernel.phase,
+  String(kernel.count),
+  seconds(kernel.time_s),
+  percent(kernel.time_s / report.step_time_s),
+  kernel.limit,
+];
 
 /** Params; blocks are alike, and the first stands for all. */
 function shardRows({ shards }: PlanReport): string[][] {

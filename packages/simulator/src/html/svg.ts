@@ -12,8 +12,11 @@ export interface Box {
 }
 
 /** A rectangle of a class, which tells `title` to the pointer and to screen readers. */
-export const rect = ({ x, y, width, height }: Box, kind: string, title: string): string => `<rect class="${kind}" x="${px(x)}" y="${px(y)}" width="${px(width)}" height="${px(height)}"><title>${escapeHtml(title)}</title></rect>`;
+export const rect = ({ x, y, width, height }: Box, kind: string, title: string): string =>
+  `<rect class="${kind}" x="${px(x)}" y="${px(y)}" width="${px(width)}" height="${px(height)}"><title>${escapeHtml(title)}</title></rect>`;
 
-export const label = (x: number, y: number, text: string, kind = "label", anchor: "start" | "middle" | "end" = "start"): string => `<text class="${kind}" x="${px(x)}" y="${px(y)}" text-anchor="${anchor}">${escapeHtml(text)}</text>`;
+export const label = (x: number, y: number, text: string, kind = "label", anchor: "start" | "middle" | "end" = "start"): string =>
+  `<text class="${kind}" x="${px(x)}" y="${px(y)}" text-anchor="${anchor}">${escapeHtml(text)}</text>`;
 
-export const svg = (width: number, height: number, name: string, parts: readonly string[]): string => `<svg viewBox="0 0 ${px(width)} ${px(height)}" role="img" aria-label="${escapeHtml(name)}" style="max-width:${px(width)}px">${parts.join("")}</svg>`;
+export const svg = (width: number, height: number, name: string, parts: readonly string[]): string =>
+  `<svg viewBox="0 0 ${px(width)} ${px(height)}" role="img" aria-label="${escapeHtml(name)}" style="max-width:${px(width)}px">${parts.join("")}</svg>`;

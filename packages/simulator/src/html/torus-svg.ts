@@ -41,16 +41,27 @@ export function torusSvg(simulation: Simulation): string {
       const place = meshPlace(simulation, chip);
       const first = place.find(({ size }) => size > 1);
       const shade = first === undefined ? 0 : Math.floor((8 * first.index) / first.size);
-      parts.push(rect({ x: at(c), y: at(r), width: cell, height: cell }, `chip s${shade}`, `chip (${chipCoordinates(machine.torus, chip).join(", ")}): ${place.map(({ axis, index }) => `${axis} ${index}`).join(", ")}`));
+      parts.push(
+        rect(
+          { x: at(c), y: at(r), width: cell, height: cell },
+          `chip s${shade}`,
+          `chip (${chipCoordinates(machine.torus, chip).join(", ")}): ${place.map(({ axis, index }) => `${axis} ${index}`).join(", ")}`,
+        ),
+      );
     }
-  parts.push(label(margin, margin - 30, `${axesOn(placement, columnDim)} →`), label(margin - 14, margin + 14, rowDim < 0 ? "" : `${axesOn(placement, rowDim)} ↓`, "label", "end"));
+  parts.push(
+    label(margin, margin - 30, `${axesOn(placement, columnDim)} →`),
+    label(margin - 14, margin + 14, rowDim < 0 ? "" : `${axesOn(placement, rowDim)} ↓`, "label", "end"),
+  );
   const [width, height] = [at(columns) + margin / 2, at(rows) + margin / 2];
   return svg(width, height, `torus of ${dims.join("×")} chips`, parts);
 }
 
 /** Share of the step in which the links of a dim are in use. */
 function linkUse({ timeline }: Simulation, dim: number): number {
-  const busy = timeline.transfers.flatMap(({ stages }) => stages.filter(({ stage }) => stage.resources.includes(`ici${dim}`)).map(({ from, to }) => [from, to] as const)).sort((a, b) => a[0] - b[0]);
+  const busy = timeline.transfers
+    .flatMap(({ stages }) => stages.filter(({ stage }) => stage.resources.includes(`ici${dim}`)).map(({ from, to }) => [from, to] as const))
+    .sort((a, b) => a[0] - b[0]);
   let [sum, until] = [0, 0];
   for (const [from, to] of busy) {
     sum += Math.max(0, to - Math.max(from, until));
@@ -66,7 +77,13 @@ function meshPlace({ placement }: Simulation, chip: number): { axis: string; ind
   return mesh.axes.flatMap(({ name }) => {
     const atoms = mesh.atoms.filter((atom) => atom.axis === name && atom.stride < perPod);
     if (atoms.length === 0) return [];
-    return [{ axis: name, index: atoms.reduce((index, atom) => index * atom.size + (Math.floor(chip / atom.stride) % atom.size), 0), size: atoms.reduce((n, atom) => n * atom.size, 1) }];
+    return [
+      {
+        axis: name,
+        index: atoms.reduce((index, atom) => index * atom.size + (Math.floor(chip / atom.stride) % atom.size), 0),
+        size: atoms.reduce((n, atom) => n * atom.size, 1),
+      },
+    ];
   });
 }
 
@@ -74,6 +91,8 @@ function meshPlace({ placement }: Simulation, chip: number): { axis: string; ind
 function axesOn({ mesh, slice }: Simulation["placement"], dim: number): string {
   const below = slice.dims.slice(dim + 1).reduce((a, b) => a * b, 1);
   const length = slice.dims[dim] ?? 1;
-  const names = mesh.atoms.filter(({ id }) => atomOf(mesh, id).stride >= below && atomOf(mesh, id).stride < below * length).map(({ axis }) => axis);
+  const names = mesh.atoms
+    .filter(({ id }) => atomOf(mesh, id).stride >= below && atomOf(mesh, id).stride < below * length)
+    .map(({ axis }) => axis);
   return [...new Set(names)].join("+") || "-";
 }

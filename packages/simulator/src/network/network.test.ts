@@ -7,13 +7,16 @@ import { type Placement, sendSeconds, spanOf, wayBetween } from "./placement.js"
 import { podFigures } from "./pod-figures.js";
 import { aloneSeconds, type CollectiveValue, stagesOf } from "./transfer.js";
 
-const near = (actual: number, expected: number, tolerance = 1e-9): void => ok(Math.abs(actual / expected - 1) <= tolerance, `${actual} for ${expected}`);
+const near = (actual: number, expected: number, tolerance = 1e-9): void =>
+  ok(Math.abs(actual / expected - 1) <= tolerance, `${actual} for ${expected}`);
 
 function placement(torus: string, axes: Record<string, number>, pods = 1, chip: ChipSpec = ideal(v5e)): Placement {
   return { mesh: makeMesh(axes), slice: parseTorus(torus), pods, chip };
 }
-const atomsOf = ({ mesh }: Placement, ...axes: string[]): number[] => mesh.atoms.filter((atom) => axes.includes(atom.axis)).map(({ id }) => id);
-const secondsOf = (at: Placement, op: CollectiveValue["op"], bytes: number, ...axes: string[]): number => aloneSeconds(stagesOf(at, op, bytes, spanOf(at, atomsOf(at, ...axes))));
+const atomsOf = ({ mesh }: Placement, ...axes: string[]): number[] =>
+  mesh.atoms.filter((atom) => axes.includes(atom.axis)).map(({ id }) => id);
+const secondsOf = (at: Placement, op: CollectiveValue["op"], bytes: number, ...axes: string[]): number =>
+  aloneSeconds(stagesOf(at, op, bytes, spanOf(at, atomsOf(at, ...axes))));
 
 describe("network of a v5e pod", () => {
   const pod = placement("16x16", { data: 16, model: 16 });
@@ -115,15 +118,22 @@ describe("network of a v5e pod", () => {
 
   it("never takes less time for more bytes, more hops or slower links", () => {
     fc.assert(
-      fc.property(ops, places, fc.integer({ min: 1, max: 1e9 }), fc.double({ min: 1, max: 8, noNaN: true }), (op, { pods, x, y }, bytes, more) => {
-        const time = (chip: ChipSpec, size: number): number => secondsOf(placement(`${x}x${y}`, { pod: pods, data: x, model: y }, pods, chip), op, size, "pod", "data", "model");
-        const chip = ideal(v5e);
-        const base = time(chip, bytes);
-        ok(time(chip, bytes * more) >= base);
-        ok(time({ ...chip, ici: { ...chip.ici, hop_s: chip.ici.hop_s * more } }, bytes) >= base);
-        ok(time({ ...chip, ici: { ...chip.ici, link_bytes_per_s: chip.ici.link_bytes_per_s / more } }, bytes) >= base);
-        ok(time({ ...chip, host: { ...chip.host, dcn_bytes_per_s: chip.host.dcn_bytes_per_s / more } }, bytes) >= base);
-      }),
+      fc.property(
+        ops,
+        places,
+        fc.integer({ min: 1, max: 1e9 }),
+        fc.double({ min: 1, max: 8, noNaN: true }),
+        (op, { pods, x, y }, bytes, more) => {
+          const time = (chip: ChipSpec, size: number): number =>
+            secondsOf(placement(`${x}x${y}`, { pod: pods, data: x, model: y }, pods, chip), op, size, "pod", "data", "model");
+          const chip = ideal(v5e);
+          const base = time(chip, bytes);
+          ok(time(chip, bytes * more) >= base);
+          ok(time({ ...chip, ici: { ...chip.ici, hop_s: chip.ici.hop_s * more } }, bytes) >= base);
+          ok(time({ ...chip, ici: { ...chip.ici, link_bytes_per_s: chip.ici.link_bytes_per_s / more } }, bytes) >= base);
+          ok(time({ ...chip, host: { ...chip.host, dcn_bytes_per_s: chip.host.dcn_bytes_per_s / more } }, bytes) >= base);
+        },
+      ),
       { numRuns: 200 },
     );
   });

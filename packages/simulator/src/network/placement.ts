@@ -37,9 +37,21 @@ export interface GroupSpan {
 /** @throws LapidaryError where the mesh does not lie on whole dims of the slice */
 export function checkPlacement({ mesh, slice, pods, chip }: Placement): void {
   if (meshSize(mesh) !== chipCount(slice) * pods)
-    throw new LapidaryError({ code: "LAP_SIMULATOR_PLACE", message: `the mesh ${printMesh(mesh)} has ${meshSize(mesh)} chips, ${pods} × ${printTorus(slice)} has ${chipCount(slice) * pods}`, place: "mesh", remedy: "simulate the slice and the number of pods that the program was compiled for", exit: 4 });
+    throw new LapidaryError({
+      code: "LAP_SIMULATOR_PLACE",
+      message: `the mesh ${printMesh(mesh)} has ${meshSize(mesh)} chips, ${pods} × ${printTorus(slice)} has ${chipCount(slice) * pods}`,
+      place: "mesh",
+      remedy: "simulate the slice and the number of pods that the program was compiled for",
+      exit: 4,
+    });
   if (slice.dims.length > chip.ici.dims)
-    throw new LapidaryError({ code: "LAP_SIMULATOR_PLACE", message: `a slice of ${printTorus(slice)} has ${slice.dims.length} dims, the torus of ${chip.name} ${chip.ici.dims}`, place: "slice", remedy: "choose a slice of the chip's torus, or another chip", exit: 4 });
+    throw new LapidaryError({
+      code: "LAP_SIMULATOR_PLACE",
+      message: `a slice of ${printTorus(slice)} has ${slice.dims.length} dims, the torus of ${chip.name} ${chip.ici.dims}`,
+      place: "slice",
+      remedy: "choose a slice of the chip's torus, or another chip",
+      exit: 4,
+    });
 }
 
 /** The chips that differ along `atoms`, as the network sees them. */
@@ -77,7 +89,11 @@ function torusSpan({ chip, slice }: Placement, dim: number, unsorted: readonly n
 }
 
 /** Links along the shortest way between two chips of a slice, and the dims that it uses. */
-export function wayBetween({ chip, slice }: Pick<Placement, "chip" | "slice">, from: readonly number[], to: readonly number[]): { hops: number; dims: number } {
+export function wayBetween(
+  { chip, slice }: Pick<Placement, "chip" | "slice">,
+  from: readonly number[],
+  to: readonly number[],
+): { hops: number; dims: number } {
   let [hops, dims] = [0, 0];
   slice.dims.forEach((length, d) => {
     const apart = Math.abs((from[d] ?? 0) - (to[d] ?? 0));
@@ -89,7 +105,12 @@ export function wayBetween({ chip, slice }: Pick<Placement, "chip" | "slice">, f
 }
 
 /** Seconds for `bytes` from one chip to another: they leave over one link a dim, and the first of them passes all hops. */
-export function sendSeconds(placement: Pick<Placement, "chip" | "slice">, bytes: number, from: readonly number[], to: readonly number[]): number {
+export function sendSeconds(
+  placement: Pick<Placement, "chip" | "slice">,
+  bytes: number,
+  from: readonly number[],
+  to: readonly number[],
+): number {
   const { hops, dims } = wayBetween(placement, from, to);
   return dims === 0 ? 0 : bytes / (linkRate(placement.chip) * dims) + hops * placement.chip.ici.hop_s;
 }

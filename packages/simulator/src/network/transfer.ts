@@ -31,7 +31,11 @@ export function collectiveStages(placement: Placement, graph: Graph, value: Coll
   return stagesOf(placement, value.op, whole, spanOf(placement, atomsOf(placement, value)));
 }
 
-const sentBytes = (operand: Value, value: Value, compute: ComputeDtype): number => Math.min(storedBytes(operand, compute), storedBytes({ ...operand, op: value.op, phase: value.phase, role: value.role } as Value, compute));
+const sentBytes = (operand: Value, value: Value, compute: ComputeDtype): number =>
+  Math.min(
+    storedBytes(operand, compute),
+    storedBytes({ ...operand, op: value.op, phase: value.phase, role: value.role } as Value, compute),
+  );
 
 /**
  * Stages of a collective over a group that may span pods (the book's formulas, in bytes that a chip really sends).
@@ -43,8 +47,10 @@ const sentBytes = (operand: Value, value: Value, compute: ComputeDtype): number 
  */
 export function stagesOf(placement: Placement, op: CollectiveValue["op"], whole: number, span: GroupSpan): Stage[] {
   const { pods, chips } = span;
-  const torus = (bytes: number, times: number): Stage[] => (chips === 1 ? [] : [torusStage(placement, span, (bytes * (chips - 1)) / chips, times)]);
-  const between = (bytes: number, times: number): Stage[] => (pods === 1 ? [] : [dcnStage(placement, pods, (bytes * (pods - 1)) / pods, times)]);
+  const torus = (bytes: number, times: number): Stage[] =>
+    chips === 1 ? [] : [torusStage(placement, span, (bytes * (chips - 1)) / chips, times)];
+  const between = (bytes: number, times: number): Stage[] =>
+    pods === 1 ? [] : [dcnStage(placement, pods, (bytes * (pods - 1)) / pods, times)];
   switch (op) {
     case "all_gather":
       return [...between(whole / chips, 1), ...torus(whole, 1)];
@@ -64,16 +70,32 @@ export function stagesOf(placement: Placement, op: CollectiveValue["op"], whole:
 function torusStage({ chip }: Placement, { torus }: GroupSpan, bytes: number, times: number): Stage {
   const rate = torus.reduce((sum, span) => sum + span.rate, 0);
   const hops = torus.reduce((sum, span) => sum + span.hops, 0);
-  return { resources: torus.map(({ dim }): Resource => `ici${dim}`), bytes: bytes * times, seconds: (bytes * times) / rate, latency: hops * chip.ici.hop_s * times };
+  return {
+    resources: torus.map(({ dim }): Resource => `ici${dim}`),
+    bytes: bytes * times,
+    seconds: (bytes * times) / rate,
+    latency: hops * chip.ici.hop_s * times,
+  };
 }
 
 /** By halving and doubling: a message for every doubling of the pods. */
 function dcnStage({ chip }: Placement, pods: number, bytes: number, times: number): Stage {
-  return { resources: ["dcn"], bytes: bytes * times, seconds: (bytes * times) / (dcnRatePerChip(chip) * chip.calibrated.dcn_efficiency), latency: Math.ceil(Math.log2(pods)) * chip.host.dcn_latency_s * times };
+  return {
+    resources: ["dcn"],
+    bytes: bytes * times,
+    seconds: (bytes * times) / (dcnRatePerChip(chip) * chip.calibrated.dcn_efficiency),
+    latency: Math.ceil(Math.log2(pods)) * chip.host.dcn_latency_s * times,
+  };
 }
 
 /** Between a chip and its host. */
-export const hostStage = ({ chip }: Placement, resource: "to_host" | "from_host", bytes: number): Stage => ({ resources: [resource], bytes, seconds: bytes / chip.host.pcie_bytes_per_s, latency: 0 });
+export const hostStage = ({ chip }: Placement, resource: "to_host" | "from_host", bytes: number): Stage => ({
+  resources: [resource],
+  bytes,
+  seconds: bytes / chip.host.pcie_bytes_per_s,
+  latency: 0,
+});
 
 /** Seconds of stages that meet no other transfer. */
-export const aloneSeconds = (stages: readonly Stage[]): number => stages.reduce((sum, { seconds, latency }) => sum + Math.max(seconds, latency), 0);
+export const aloneSeconds = (stages: readonly Stage[]): number =>
+  stages.reduce((sum, { seconds, latency }) => sum + Math.max(seconds, latency), 0);

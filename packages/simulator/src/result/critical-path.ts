@@ -18,7 +18,10 @@ export interface CriticalPiece {
  * core again, at the moment it issued the transfer. Pieces come in order and do not overlap; together they are as long as the step.
  */
 export function criticalPath({ kernels, waits, transfers }: Timeline, list: StepList): CriticalPiece[] {
-  const core = [...kernels.map((span) => ({ ...span, transfer: undefined })), ...waits.map((span) => ({ ...span, kernel: undefined }))].sort((a, b) => a.from - b.from || a.to - b.to);
+  const core = [
+    ...kernels.map((span) => ({ ...span, transfer: undefined })),
+    ...waits.map((span) => ({ ...span, kernel: undefined })),
+  ].sort((a, b) => a.from - b.from || a.to - b.to);
   const spans = new Map(transfers.map((span) => [span.transfer, span]));
   const pieces: CriticalPiece[] = [];
   let until = Infinity;

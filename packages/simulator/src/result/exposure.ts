@@ -43,6 +43,14 @@ export function exposureOf(timeline: Timeline, list: StepList, placement: Placem
 
 /** Names of the axes that a transfer spans inside a pod and between pods. */
 function axesOf({ atoms }: Transfer, { mesh, slice }: Placement): { inside: string; between: string } {
-  const names = (between: boolean): string => [...new Set(atoms.map((id) => atomOf(mesh, id)).filter((atom) => atom.stride >= chipCount(slice) === between).map(({ axis }) => axis))].join("+");
+  const names = (between: boolean): string =>
+    [
+      ...new Set(
+        atoms
+          .map((id) => atomOf(mesh, id))
+          .filter((atom) => atom.stride >= chipCount(slice) === between)
+          .map(({ axis }) => axis),
+      ),
+    ].join("+");
   return { inside: names(false), between: names(true) };
 }

@@ -38,7 +38,8 @@ export function offloadedValues({ chip, remat }: Program): Set<ValueId> {
     if (value.phase === undefined || value.phase === "update") continue;
     for (const id of value.inputs) {
       const input = must(chip.values[id], "operand");
-      if (input.phase === undefined && input.op === "dot_general" && input.attrs.batch.length === 0 && blockOf(input) !== undefined) found.add(id);
+      if (input.phase === undefined && input.op === "dot_general" && input.attrs.batch.length === 0 && blockOf(input) !== undefined)
+        found.add(id);
     }
   }
   return found;

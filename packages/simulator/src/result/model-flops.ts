@@ -23,7 +23,12 @@ export function modelFlops(graph: Graph): ModelFlops {
   let attention = 0;
   for (const value of graph.values) {
     if (value.op !== "dot_general" || value.phase !== undefined || value.attrs.batch.length === 0) continue;
-    attention += 3 * usefulFlops(value, value.inputs.map((id) => must(graph.values[id], "operand")));
+    attention +=
+      3 *
+      usefulFlops(
+        value,
+        value.inputs.map((id) => must(graph.values[id], "operand")),
+      );
   }
   return { parameters, tokens, weights: 6 * parameters * tokens, attention };
 }

@@ -122,7 +122,10 @@ function boundOf(path: readonly { readonly on: string; readonly time_s: number }
 function collectiveReports({ program, list, timeline }: Simulation, exposed: ReadonlyMap<number, number>): CollectiveReport[] {
   const spans = new Map(timeline.transfers.map((span) => [span.transfer, span.stages]));
   const summaries = summarizeCollectives(program.chip);
-  const groups = new Map<string, { count: number; program: number; sent: number; time: number; exposed: number; why: string; largest: number }>();
+  const groups = new Map<
+    string,
+    { count: number; program: number; sent: number; time: number; exposed: number; why: string; largest: number }
+  >();
   for (const { id, op, axis, stages, programBytes, why } of list.transfers) {
     const group = groups.get(`${op} ${axis}`) ?? { count: 0, program: 0, sent: 0, time: 0, exposed: 0, why, largest: 0 };
     group.count++;
@@ -137,18 +140,39 @@ function collectiveReports({ program, list, timeline }: Simulation, exposed: Rea
     .map(([key, group]) => {
       const [op = "", axis = ""] = key.split(" ");
       const known = summaries.find((summary) => summary.op === op && summary.axis === axis);
-      return { op, axis, count: group.count, bytes_per_chip: known?.bytes_per_chip ?? group.program, sent_bytes_per_chip: group.sent, time_s: group.time, exposed_s: group.exposed, why: known?.why ?? group.why };
+      return {
+        op,
+        axis,
+        count: group.count,
+        bytes_per_chip: known?.bytes_per_chip ?? group.program,
+        sent_bytes_per_chip: group.sent,
+        time_s: group.time,
+        exposed_s: group.exposed,
+        why: known?.why ?? group.why,
+      };
     })
     .sort((a, b) => b.time_s - a.time_s);
 }
 
 function kernelReports({ timeline }: Simulation): KernelReport[] {
-  const groups = new Map<string, { name: string; phase: string; kind: string; count: number; time: number; flops: number; hbm: number; limits: Map<string, number> }>();
+  const groups = new Map<
+    string,
+    { name: string; phase: string; kind: string; count: number; time: number; flops: number; hbm: number; limits: Map<string, number> }
+  >();
   for (const { kernel, from, to } of timeline.kernels) {
     const name = kernel.name.replace(/\.\d+\./g, ".*.");
     const phase = kernel.phase ?? "forward";
     const key = `${phase} ${kernel.kind} ${name}`;
-    const group = groups.get(key) ?? { name, phase, kind: kernel.kind, count: 0, time: 0, flops: 0, hbm: 0, limits: new Map<string, number>() };
+    const group = groups.get(key) ?? {
+      name,
+      phase,
+      kind: kernel.kind,
+      count: 0,
+      time: 0,
+      flops: 0,
+      hbm: 0,
+      limits: new Map<string, number>(),
+    };
     group.count++;
     group.time += to - from;
     group.flops += kernel.flops;
@@ -158,5 +182,14 @@ function kernelReports({ timeline }: Simulation): KernelReport[] {
   }
   return [...groups.values()]
     .sort((a, b) => b.time - a.time)
-    .map(({ name, phase, kind, count, time, flops, hbm, limits }) => ({ name, phase, kind, count, time_s: time, flops, hbm_bytes: hbm, limit: must([...limits].sort((a, b) => b[1] - a[1])[0], "limit")[0] }));
+    .map(({ name, phase, kind, count, time, flops, hbm, limits }) => ({
+      name,
+      phase,
+      kind,
+      count,
+      time_s: time,
+      flops,
+      hbm_bytes: hbm,
+      limit: must([...limits].sort((a, b) => b[1] - a[1])[0], "limit")[0],
+    }));
 }

@@ -18,7 +18,10 @@ describe("search", () => {
   it("walks to the fastest plan that fits, and puts those that do not fit behind", async () => {
     const ranked = await searchPlans(options());
     strictEqual(ranked[0]?.plan, 6);
-    strictEqual(ranked.findIndex(({ fits }) => !fits), ranked.filter(({ fits }) => fits).length); // prettier-ignore
+    strictEqual(
+      ranked.findIndex(({ fits }) => !fits),
+      ranked.filter(({ fits }) => fits).length,
+    ); // prettier-ignore
   });
 
   it("tries each plan once, and no more than its budget", async () => {
@@ -29,7 +32,13 @@ describe("search", () => {
 
   it("does not try what its bounds rule out, and lives with what cannot be compiled", async () => {
     const tried: number[] = [];
-    await searchPlans(options({ bound: (n) => ({ seconds: 0, hbmBytes: n === 2 ? 99 : 0 }), evaluate: (n) => (tried.push(n), n === 1 ? undefined : { seconds: 1, hbmBytes: 1 }), starts: [0, 1, 2, 3] })); // prettier-ignore
+    await searchPlans(
+      options({
+        bound: (n) => ({ seconds: 0, hbmBytes: n === 2 ? 99 : 0 }),
+        evaluate: (n) => (tried.push(n), n === 1 ? undefined : { seconds: 1, hbmBytes: 1 }),
+        starts: [0, 1, 2, 3],
+      }),
+    ); // prettier-ignore
     ok(!tried.includes(2) && tried.includes(1));
   });
 
@@ -40,10 +49,22 @@ describe("search", () => {
 
   it("marks as the front exactly the plans that no other beats in both time and memory", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.record({ seconds: fc.nat(9), hbmBytes: fc.nat(9) }), { minLength: 1, maxLength: 12 }), async (points) => {
-        const ranked = await searchPlans<number>({ ...options(), starts: points.map((_, i) => i), neighbours: () => [], evaluate: (i) => points[i] ?? { seconds: 0, hbmBytes: 0 } });
-        for (const a of ranked) strictEqual(a.pareto, !ranked.some((b) => b.seconds <= a.seconds && b.hbmBytes <= a.hbmBytes && b.seconds + b.hbmBytes < a.seconds + a.hbmBytes));
-      }),
+      fc.asyncProperty(
+        fc.array(fc.record({ seconds: fc.nat(9), hbmBytes: fc.nat(9) }), { minLength: 1, maxLength: 12 }),
+        async (points) => {
+          const ranked = await searchPlans<number>({
+            ...options(),
+            starts: points.map((_, i) => i),
+            neighbours: () => [],
+            evaluate: (i) => points[i] ?? { seconds: 0, hbmBytes: 0 },
+          });
+          for (const a of ranked)
+            strictEqual(
+              a.pareto,
+              !ranked.some((b) => b.seconds <= a.seconds && b.hbmBytes <= a.hbmBytes && b.seconds + b.hbmBytes < a.seconds + a.hbmBytes),
+            );
+        },
+      ),
     );
   });
 

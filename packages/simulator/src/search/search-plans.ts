@@ -55,13 +55,16 @@ export async function searchPlans<P>(options: SearchOptions<P>): Promise<RankedP
     trials++;
     const outcome = options.evaluate(plan);
     tried.set(key(plan), outcome === undefined ? undefined : { plan, ...outcome });
-    if (outcome !== undefined) assert(outcome.seconds >= least.seconds * (1 - 1e-9), "no plan beats its bound", key(plan), outcome.seconds, least.seconds);
+    if (outcome !== undefined)
+      assert(outcome.seconds >= least.seconds * (1 - 1e-9), "no plan beats its bound", key(plan), outcome.seconds, least.seconds);
     return (await options.onProgress?.(trials, budget, good()[0])) ?? true;
   };
 
   for (const start of options.starts) if (!(await attempt(start))) return ranked(good(), hbmLimit);
   for (;;) {
-    const next = good().slice(0, 4).find(({ plan }) => !expanded.has(key(plan)));
+    const next = good()
+      .slice(0, 4)
+      .find(({ plan }) => !expanded.has(key(plan)));
     if (next === undefined || trials >= budget) return ranked(good(), hbmLimit);
     expanded.add(key(next.plan));
     for (const neighbour of options.neighbours(next.plan)) if (!(await attempt(neighbour))) return ranked(good(), hbmLimit);
@@ -75,7 +78,17 @@ function compare<P>(a: TriedPlan<P>, b: TriedPlan<P>, limit: number): number {
 }
 
 const ranked = <P>(plans: readonly TriedPlan<P>[], limit: number): RankedPlan<P>[] =>
-  plans.map((plan) => ({ ...plan, fits: plan.hbmBytes <= limit, pareto: !plans.some((other) => other !== plan && other.seconds <= plan.seconds && other.hbmBytes <= plan.hbmBytes && (other.seconds < plan.seconds || other.hbmBytes < plan.hbmBytes)) }));
+  plans.map((plan) => ({
+    ...plan,
+    fits: plan.hbmBytes <= limit,
+    pareto: !plans.some(
+      (other) =>
+        other !== plan &&
+        other.seconds <= plan.seconds &&
+        other.hbmBytes <= plan.hbmBytes &&
+        (other.seconds < plan.seconds || other.hbmBytes < plan.hbmBytes),
+    ),
+  }));
 
 /**
  * A step of many blocks from steps of few: time and memory grow by the same amount with every block once the pipeline is filled.

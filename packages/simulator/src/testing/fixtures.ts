@@ -31,7 +31,8 @@ export interface StepShape {
 export function trainGraph({ layers = 2, batch = 16, seq = 64, width = 64, heads = 4 }: StepShape = {}): Graph {
   const g = new GraphBuilder("train_step");
   const headDim = width / heads;
-  const param = (name: string, dims: readonly number[], axes: readonly (string | null)[]): Value => g.parameter(`params/${name}`, tensorType("f32", dims), axes, "param");
+  const param = (name: string, dims: readonly number[], axes: readonly (string | null)[]): Value =>
+    g.parameter(`params/${name}`, tensorType("f32", dims), axes, "param");
   const weights: { value: Value; axes: readonly (string | null)[] }[] = [];
   const weight = (name: string, dims: readonly number[], axes: readonly (string | null)[]): Value => {
     const value = param(name, dims, axes);
@@ -46,26 +47,69 @@ export function trainGraph({ layers = 2, batch = 16, seq = 64, width = 64, heads
   }));
   const input = g.parameter("tokens", tensorType("f32", [batch, seq, width]), ["batch", "seq", null], "batch");
   const index = tensorType("i32", [seq, seq]);
-  const bias = g.select(g.compare(g.iota(index, 1), g.iota(index, 0), "LE"), g.splat(0, tensorType("f32", [seq, seq])), g.splat(-1e30, tensorType("f32", [seq, seq])));
+  const bias = g.select(
+    g.compare(g.iota(index, 1), g.iota(index, 0), "LE"),
+    g.splat(0, tensorType("f32", [seq, seq])),
+    g.splat(-1e30, tensorType("f32", [seq, seq])),
+  );
 
   let x = input;
   blocks.forEach(({ qkv, out, up, down }, i) =>
     g.scope(`layers.${i}`, () => {
-      const [q, k, v] = qkv.map((w, n) => g.reshape(g.named("qkv"[n] ?? "", g.dotGeneral(x, w, [], [[2, 1]])), [batch, seq, heads, headDim])) as [Value, Value, Value];
-      const scores = g.named("scores", g.dotGeneral(q, k, [[0, 0], [2, 2]], [[3, 3]])); // prettier-ignore
+      const [q, k, v] = qkv.map((w, n) =>
+        g.reshape(g.named("qkv"[n] ?? "", g.dotGeneral(x, w, [], [[2, 1]])), [batch, seq, heads, headDim]),
+      ) as [Value, Value, Value];
+      const scores = g.named(
+        "scores",
+        g.dotGeneral(
+          q,
+          k,
+          [
+            [0, 0],
+            [2, 2],
+          ],
+          [[3, 3]],
+        ),
+      ); // prettier-ignore
       const dims = scores.type.dims;
       const masked = g.add(scores, g.broadcastInDim(bias, dims, [2, 3]));
       const max = g.stopGradient(g.reduce(masked, [3], "max"));
       const e = g.named("exp", g.exponential(g.subtract(masked, g.broadcastInDim(max, dims, [0, 1, 2]))));
-      const weighted = g.dotGeneral(e, v, [[0, 0], [1, 2]], [[3, 1]]); // prettier-ignore
+      const weighted = g.dotGeneral(
+        e,
+        v,
+        [
+          [0, 0],
+          [1, 2],
+        ],
+        [[3, 1]],
+      ); // prettier-ignore
       const mixed = g.divide(weighted, g.broadcastInDim(g.reduce(e, [3], "sum"), weighted.type.dims, [0, 1, 2]));
-      x = g.named("after_attn", g.add(x, g.dotGeneral(mixed, g.reshape(out, [width, heads, headDim]), [], [[1, 1], [3, 2]]))); // prettier-ignore
+      x = g.named(
+        "after_attn",
+        g.add(
+          x,
+          g.dotGeneral(
+            mixed,
+            g.reshape(out, [width, heads, headDim]),
+            [],
+            [
+              [1, 1],
+              [3, 2],
+            ],
+          ),
+        ),
+      ); // prettier-ignore
       const hidden = g.tanh(g.named("up", g.dotGeneral(x, up, [], [[2, 1]])));
       x = g.named("after_mlp", g.add(x, g.named("down", g.dotGeneral(hidden, down, [], [[2, 1]]))));
     }),
   );
   const loss = g.named("loss", g.scale(g.reduce(g.square(x), [0, 1, 2], "sum"), 1 / (batch * seq)));
-  const grads = gradients(g, loss, weights.map(({ value }) => value)); // prettier-ignore
+  const grads = gradients(
+    g,
+    loss,
+    weights.map(({ value }) => value),
+  ); // prettier-ignore
   g.inPhase("update", () =>
     weights.forEach(({ value, axes }, i) => {
       const gradient = g.named(`grads/${value.name.slice("params/".length)}`, grads[i] as Value, axes, "gradient");

@@ -6,8 +6,13 @@ import { wrapsAt } from "../chip/chip-spec.js";
 
 /** What is wrong with a chip, by its number in the mesh. */
 export type Fault =
-  | { readonly kind: "straggler"; readonly chip: number; /** Its kernels take so many times as long. */ readonly slowdown: number }
-  | { readonly kind: "slow_link"; readonly chip: number; readonly dim: number; /** Share of its rate that the link keeps. */ readonly factor: number }
+  | { readonly kind: "straggler"; readonly chip: number /** Its kernels take so many times as long. */; readonly slowdown: number }
+  | {
+      readonly kind: "slow_link";
+      readonly chip: number;
+      readonly dim: number /** Share of its rate that the link keeps. */;
+      readonly factor: number;
+    }
   | { readonly kind: "lost_wrap"; readonly chip: number; readonly dim: number };
 
 /** Chips that behave alike: each is simulated once. */
@@ -35,7 +40,9 @@ export function chipClasses(placement: Placement, faults: readonly Fault[], atom
   const lists = [...new Map(atomLists.map((atoms) => [atoms.join(), atoms])).values()];
   let colour = renumber(traits.map((trait) => JSON.stringify(trait)));
   for (;;) {
-    const next = renumber(colour.map((own, chip) => [own, ...lists.map((atoms) => groupColours(mesh, colour, chip, atoms).join())].join(";")));
+    const next = renumber(
+      colour.map((own, chip) => [own, ...lists.map((atoms) => groupColours(mesh, colour, chip, atoms).join())].join(";")),
+    );
     if (Math.max(...next) === Math.max(...colour)) break;
     colour = next;
   }
@@ -43,11 +50,21 @@ export function chipClasses(placement: Placement, faults: readonly Fault[], atom
     const chip = colour.indexOf(id);
     const trait = must(traits[chip], "traits");
     const groups = new Map(lists.map((atoms) => [atoms.join(), [...new Set(groupColours(mesh, colour, chip, atoms))]]));
-    return { id, chip, count: colour.filter((c) => c === id).length, slowdown: trait.slowdown, linkFactor: (resource) => trait.links[resource] ?? 1, groups: (atoms) => groups.get(atoms.join()) ?? [id] };
+    return {
+      id,
+      chip,
+      count: colour.filter((c) => c === id).length,
+      slowdown: trait.slowdown,
+      linkFactor: (resource) => trait.links[resource] ?? 1,
+      groups: (atoms) => groups.get(atoms.join()) ?? [id],
+    };
   });
 }
 
-const groupColours = (mesh: Mesh, colour: readonly number[], chip: number, atoms: readonly AtomId[]): number[] => replicaGroup(mesh, chip, atoms).map((member) => colour[member] ?? 0).sort((a, b) => a - b);
+const groupColours = (mesh: Mesh, colour: readonly number[], chip: number, atoms: readonly AtomId[]): number[] =>
+  replicaGroup(mesh, chip, atoms)
+    .map((member) => colour[member] ?? 0)
+    .sort((a, b) => a - b);
 
 function renumber(keys: readonly string[]): number[] {
   const numbers = new Map<string, number>();

@@ -21,7 +21,11 @@ export interface StepOptions {
  * The core's steps in the order of the schedule: a collective is started where `startBefore` says and waited for at its own place; a kernel runs at the place of its last
  * value. What is offloaded goes to the host as soon as it is made, and comes back a block before its first use in the backward pass.
  */
-export function makeSteps(program: Program, kernels: readonly KernelCost[], { placement, compute, offloaded, writtenAt }: StepOptions): StepList {
+export function makeSteps(
+  program: Program,
+  kernels: readonly KernelCost[],
+  { placement, compute, offloaded, writtenAt }: StepOptions,
+): StepList {
   const { chip, schedule } = program;
   const at = (id: ValueId): Value => must(chip.values[id], "value");
   const kernelAt = new Map(kernels.map((kernel) => [kernel.at, kernel]));
@@ -73,7 +77,17 @@ export function makeSteps(program: Program, kernels: readonly KernelCost[], { pl
     const starts = blockBegins(program);
     const copy = (op: string, value: Value, resource: "to_host" | "from_host", after?: TransferId): TransferId => {
       const bytes = storedBytes(value, compute);
-      transfers.push({ id: transfers.length, op, axis: "host", name: value.name, why: `${value.name} rests in host memory between its passes`, atoms: [], stages: [hostStage(placement, resource, bytes)], programBytes: bytes, ...(after === undefined ? {} : { after }) });
+      transfers.push({
+        id: transfers.length,
+        op,
+        axis: "host",
+        name: value.name,
+        why: `${value.name} rests in host memory between its passes`,
+        atoms: [],
+        stages: [hostStage(placement, resource, bytes)],
+        programBytes: bytes,
+        ...(after === undefined ? {} : { after }),
+      });
       return transfers.length - 1;
     };
     for (const [id, use] of firstUse) {

@@ -81,7 +81,17 @@ interface Flow {
  * Invariants: a kernel runs on one core at a time and in order; every transfer moves exactly its bytes; a transfer goes at the rate of the slowest resource of its chips.
  */
 export function runTimeline(list: StepList, classes: readonly ChipClass[], options: TimelineOptions): Timeline[] {
-  const cores: Core[] = classes.map((chips) => ({ chips, step: 0, left: 0, begun: 0, waiting: undefined, kernels: [], waits: [], issued: new Map(), passed: new Map() }));
+  const cores: Core[] = classes.map((chips) => ({
+    chips,
+    step: 0,
+    left: 0,
+    begun: 0,
+    waiting: undefined,
+    kernels: [],
+    waits: [],
+    issued: new Map(),
+    passed: new Map(),
+  }));
   const flows = new Set<Flow>();
   const ended = cores.map(() => new Set<TransferId>());
   const spans = cores.map(() => new Map<TransferId, Flow>());
@@ -190,12 +200,18 @@ export function runTimeline(list: StepList, classes: readonly ChipClass[], optio
       advance(core);
     }
   }
-  for (const core of cores) assert(core.step === list.steps.length && core.waiting === undefined, "every core comes to its end", core.step, list.steps.length);
+  for (const core of cores)
+    assert(core.step === list.steps.length && core.waiting === undefined, "every core comes to its end", core.step, list.steps.length);
   return cores.map((core) => ({
     seconds: now,
     kernels: core.kernels,
     waits: core.waits.filter(({ from, to }) => to > from),
-    transfers: [...core.issued].map(([transfer, issued]) => ({ transfer, issued, done: core.passed.get(transfer), stages: spans[core.chips.id]?.get(transfer)?.spans ?? [] })),
+    transfers: [...core.issued].map(([transfer, issued]) => ({
+      transfer,
+      issued,
+      done: core.passed.get(transfer),
+      stages: spans[core.chips.id]?.get(transfer)?.spans ?? [],
+    })),
   }));
 }
 
@@ -207,11 +223,16 @@ function flowRates(flows: ReadonlySet<Flow>): Map<Flow, number> {
   const users = new Map<string, number>();
   const key = (core: Core, resource: Resource): string => `${core.chips.id} ${resource}`;
   for (const flow of flows)
-    if (flow.left > 0) for (const core of flow.cores) for (const resource of flow.resources) users.set(key(core, resource), (users.get(key(core, resource)) ?? 0) + 1);
+    if (flow.left > 0)
+      for (const core of flow.cores)
+        for (const resource of flow.resources) users.set(key(core, resource), (users.get(key(core, resource)) ?? 0) + 1);
   const rates = new Map<Flow, number>();
   for (const flow of flows) {
     let rate = 1;
-    if (flow.left > 0) for (const core of flow.cores) for (const resource of flow.resources) rate = Math.min(rate, core.chips.linkFactor(resource) / must(users.get(key(core, resource)), "users"));
+    if (flow.left > 0)
+      for (const core of flow.cores)
+        for (const resource of flow.resources)
+          rate = Math.min(rate, core.chips.linkFactor(resource) / must(users.get(key(core, resource)), "users"));
     rates.set(flow, rate);
   }
   return rates;
@@ -220,6 +241,8 @@ function flowRates(flows: ReadonlySet<Flow>): Map<Flow, number> {
 /** Share of a core's links, over all dims of the torus, that move data. */
 function linkUse(core: Core, rates: ReadonlyMap<Flow, number>, dims: number): number {
   let use = 0;
-  for (const [flow, rate] of rates) if (flow.left > 0 && flow.cores.includes(core)) use += (rate * flow.resources.filter((resource) => resource.startsWith("ici")).length) / dims;
+  for (const [flow, rate] of rates)
+    if (flow.left > 0 && flow.cores.includes(core))
+      use += (rate * flow.resources.filter((resource) => resource.startsWith("ici")).length) / dims;
   return Math.min(1, use);
 }

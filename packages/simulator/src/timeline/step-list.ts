@@ -24,7 +24,10 @@ export interface Transfer {
 }
 
 /** What a core does, one after another. */
-export type CoreStep = { readonly kind: "start"; readonly transfer: TransferId } | { readonly kind: "run"; readonly kernel: KernelCost } | { readonly kind: "done"; readonly transfer: TransferId };
+export type CoreStep =
+  | { readonly kind: "start"; readonly transfer: TransferId }
+  | { readonly kind: "run"; readonly kernel: KernelCost }
+  | { readonly kind: "done"; readonly transfer: TransferId };
 
 /** A program as the timeline sees it: every chip's core goes through `steps`. */
 export interface StepList {

@@ -8,13 +8,39 @@ import { runTimeline, type Timeline } from "./run-timeline.js";
 import type { CoreStep, StepList, Transfer } from "./step-list.js";
 
 const chip: ChipClass = { id: 0, count: 1, chip: 0, slowdown: 1, linkFactor: () => 1, groups: () => [0] };
-const kernel = (seconds: number, name = "kernel"): KernelCost => ({ at: 0, kind: "product", name, phase: undefined, seconds, limit: "matrix", flops: 0, paddedFlops: 0, vectorOps: 0, hbmBytes: 0 });
-const stage = (seconds: number, resources: Resource[] = ["ici0"], latency = 0): Stage => ({ resources, bytes: seconds * 1e9, seconds, latency });
-const transfer = (id: number, stages: Stage[]): Transfer => ({ id, op: "all_gather", axis: "data", name: `t${id}`, why: "", atoms: [], stages, programBytes: 0 });
+const kernel = (seconds: number, name = "kernel"): KernelCost => ({
+  at: 0,
+  kind: "product",
+  name,
+  phase: undefined,
+  seconds,
+  limit: "matrix",
+  flops: 0,
+  paddedFlops: 0,
+  vectorOps: 0,
+  hbmBytes: 0,
+});
+const stage = (seconds: number, resources: Resource[] = ["ici0"], latency = 0): Stage => ({
+  resources,
+  bytes: seconds * 1e9,
+  seconds,
+  latency,
+});
+const transfer = (id: number, stages: Stage[]): Transfer => ({
+  id,
+  op: "all_gather",
+  axis: "data",
+  name: `t${id}`,
+  why: "",
+  atoms: [],
+  stages,
+  programBytes: 0,
+});
 const start = (id: number): CoreStep => ({ kind: "start", transfer: id });
 const run = (seconds: number): CoreStep => ({ kind: "run", kernel: kernel(seconds) });
 const done = (id: number): CoreStep => ({ kind: "done", transfer: id });
-const simulate = (steps: CoreStep[], stages: Stage[][], overlapLoss = 0): Timeline => runTimeline({ steps, transfers: stages.map((each, id) => transfer(id, each)) }, [chip], { overlapLoss, dims: 2 })[0] as Timeline;
+const simulate = (steps: CoreStep[], stages: Stage[][], overlapLoss = 0): Timeline =>
+  runTimeline({ steps, transfers: stages.map((each, id) => transfer(id, each)) }, [chip], { overlapLoss, dims: 2 })[0] as Timeline;
 const near = (actual: number, expected: number): void => ok(Math.abs(actual - expected) < 1e-9, `${actual} for ${expected}`);
 
 describe("timeline", () => {
@@ -53,15 +79,34 @@ describe("timeline", () => {
   });
 
   it("brings nothing back from the host before it is there", () => {
-    const list: StepList = { steps: [start(0), start(1), done(1)], transfers: [transfer(0, [stage(2, ["to_host"])]), { ...transfer(1, [stage(2, ["from_host"])]), after: 0 }] };
+    const list: StepList = {
+      steps: [start(0), start(1), done(1)],
+      transfers: [transfer(0, [stage(2, ["to_host"])]), { ...transfer(1, [stage(2, ["from_host"])]), after: 0 }],
+    };
     near(runTimeline(list, [chip], { overlapLoss: 0, dims: 2 })[0]?.seconds ?? 0, 4);
   });
 
   /** Steps in which every transfer is started before it is waited for. */
   const programs = fc
-    .array(fc.record({ seconds: fc.double({ min: 0.01, max: 3, noNaN: true }), resources: fc.constantFrom<Resource[][]>(["ici0"], ["ici1"], ["ici0", "ici1"], ["dcn"]), from: fc.nat(11), length: fc.nat(6) }), { minLength: 1, maxLength: 8 })
-    .chain((transfers) => fc.array(fc.double({ min: 0.01, max: 2, noNaN: true }), { minLength: 12, maxLength: 20 }).map((kernels) => ({ transfers, kernels })));
-  const listOf = ({ transfers, kernels }: { transfers: { seconds: number; resources: Resource[]; from: number; length: number }[]; kernels: number[] }): [CoreStep[], Stage[][]] => {
+    .array(
+      fc.record({
+        seconds: fc.double({ min: 0.01, max: 3, noNaN: true }),
+        resources: fc.constantFrom<Resource[][]>(["ici0"], ["ici1"], ["ici0", "ici1"], ["dcn"]),
+        from: fc.nat(11),
+        length: fc.nat(6),
+      }),
+      { minLength: 1, maxLength: 8 },
+    )
+    .chain((transfers) =>
+      fc.array(fc.double({ min: 0.01, max: 2, noNaN: true }), { minLength: 12, maxLength: 20 }).map((kernels) => ({ transfers, kernels })),
+    );
+  const listOf = ({
+    transfers,
+    kernels,
+  }: {
+    transfers: { seconds: number; resources: Resource[]; from: number; length: number }[];
+    kernels: number[];
+  }): [CoreStep[], Stage[][]] => {
     const steps: CoreStep[] = [];
     kernels.forEach((seconds, i) => {
       transfers.forEach(({ from, length }, id) => {
@@ -79,12 +124,16 @@ describe("timeline", () => {
         const [steps, stages] = listOf(program);
         const timeline = simulate(steps, stages, loss);
         const core = program.kernels.reduce((a, b) => a + b, 0);
-        const on = (resource: Resource): number => program.transfers.reduce((sum, t) => sum + (t.resources.includes(resource) ? t.seconds : 0), 0);
+        const on = (resource: Resource): number =>
+          program.transfers.reduce((sum, t) => sum + (t.resources.includes(resource) ? t.seconds : 0), 0);
         ok(timeline.seconds >= Math.max(core, on("ici0"), on("ici1"), on("dcn")) - 1e-9);
         ok(timeline.seconds <= core + program.transfers.reduce((sum, t) => sum + t.seconds, 0) + 1e-9);
         const path = criticalPath(timeline, { steps, transfers: stages.map((each, id) => transfer(id, each)) });
         path.forEach((piece, i) => ok(i === 0 || piece.from >= (path[i - 1]?.to ?? 0) - 1e-9));
-        near(path.reduce((sum, { from, to }) => sum + to - from, 0), path.at(-1)?.to ?? 0);
+        near(
+          path.reduce((sum, { from, to }) => sum + to - from, 0),
+          path.at(-1)?.to ?? 0,
+        );
       }),
       { numRuns: 200 },
     );
@@ -110,15 +159,34 @@ describe("timeline", () => {
   });
 
   it("never ends a transfer sooner for more bytes on the links, or for one transfer more", () => {
-    const flows = fc.array(fc.record({ seconds: fc.double({ min: 0.01, max: 3, noNaN: true }), resources: fc.constantFrom<Resource[][]>(["ici0"], ["ici1"], ["ici0", "ici1"]), from: fc.nat(5) }), { minLength: 2, maxLength: 7 });
+    const flows = fc.array(
+      fc.record({
+        seconds: fc.double({ min: 0.01, max: 3, noNaN: true }),
+        resources: fc.constantFrom<Resource[][]>(["ici0"], ["ici1"], ["ici0", "ici1"]),
+        from: fc.nat(5),
+      }),
+      { minLength: 2, maxLength: 7 },
+    );
     const ends = (list: { seconds: number; resources: Resource[]; from: number }[]): number[] => {
-      const steps = Array.from({ length: 6 }, (_, i) => [...list.flatMap(({ from }, id) => (from === i ? [start(id)] : [])), run(0.3)]).flat();
-      return [...simulate(steps, list.map(({ seconds, resources }) => [stage(seconds, resources)])).transfers].sort((a, b) => a.transfer - b.transfer).map(({ stages }) => stages.at(-1)?.to ?? 0); // prettier-ignore
+      const steps = Array.from({ length: 6 }, (_, i) => [
+        ...list.flatMap(({ from }, id) => (from === i ? [start(id)] : [])),
+        run(0.3),
+      ]).flat();
+      return [
+        ...simulate(
+          steps,
+          list.map(({ seconds, resources }) => [stage(seconds, resources)]),
+        ).transfers,
+      ]
+        .sort((a, b) => a.transfer - b.transfer)
+        .map(({ stages }) => stages.at(-1)?.to ?? 0); // prettier-ignore
     };
     fc.assert(
       fc.property(flows, fc.double({ min: 1, max: 4, noNaN: true }), (list, more) => {
         const base = ends(list);
-        ends(list.map((flow, i) => (i === 0 ? { ...flow, seconds: flow.seconds * more } : flow))).forEach((end, i) => ok(end >= (base[i] ?? 0) - 1e-9));
+        ends(list.map((flow, i) => (i === 0 ? { ...flow, seconds: flow.seconds * more } : flow))).forEach((end, i) =>
+          ok(end >= (base[i] ?? 0) - 1e-9),
+        );
         ends(list.slice(0, -1)).forEach((end, i) => ok(end <= (base[i] ?? 0) + 1e-9));
       }),
       { numRuns: 200 },
