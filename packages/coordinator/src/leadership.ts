@@ -50,8 +50,8 @@ export class Leadership {
       }
       const { host, pid } = parseHolder(answer.holder);
       if (host !== hostname() || isProcessAlive(pid)) throw alreadyUp(options.home, `process ${pid} on ${host} leads`);
-      // It died without giving the lease back.
-      await new Promise((resolve) => setTimeout(resolve, Math.max(20, answer.remainingMs + 10)));
+      // It died without giving the lease back: that is done for it. Its epoch is never granted again.
+      await leadership.#leases.release({ key: leaseKey, holder: answer.holder, epoch: answer.epoch, ttlMs });
     }
   }
 
