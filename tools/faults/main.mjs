@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * `npm run faults -- [--json] [--times N] [--only TEXT|TEXT] [--seed N] [--soak N]`: breaks real processes, disks and Redis as the table of docs/reliability.md
+ * `npm run faults -- [--json] [--times N] [--only TEXT|TEXT] [--seed N] [--soak N [--gap SECONDS]]`: breaks real processes, disks and Redis as the table of docs/reliability.md
  * says, and compares what becomes of the job with the run to which nothing was done. Ends with 1 if anything is not as it must be.
  */
 import { rmSync } from "node:fs";
@@ -17,6 +17,7 @@ const { values: flags } = parseArgs({
     only: { type: "string" },
     seed: { type: "string", default: "1" },
     soak: { type: "string" },
+    gap: { type: "string", default: "30" },
   },
 });
 const say = (/** @type {string} */ line) => (flags.json ? process.stderr : process.stdout).write(`${line}\n`);
@@ -30,7 +31,7 @@ try {
   const quiet = await yard.ending("quiet");
   if (quiet.state !== "done") throw new Error(`the quiet run is ${quiet.state}: ${quiet.message}`);
   await yard.end();
-  if (flags.soak !== undefined) results.push(await soak(yard, Number(flags.soak), Number(flags.seed), say));
+  if (flags.soak !== undefined) results.push(await soak(yard, Number(flags.soak), Number(flags.seed), say, Number(flags.gap) * 1000));
   else
     for (const fault of faultCases) {
       if (flags.only !== undefined && !flags.only.split("|").some((part) => fault.name.includes(part))) continue;

@@ -332,6 +332,7 @@ function newsOf({ run, job }: ExecutionOptions, goodput: Goodput): TrainNews {
       log(`no checkpoint of step ${step}: ${error.code}: ${error.message} (${error.place ?? ""}); training goes on, earlier checkpoints are whole`),
     checkpointDamaged: (error) => log(`a checkpoint is refused: ${error.code}: ${error.message} (${error.place ?? ""})`),
     skipped: (step, batch, error) => log(`batch ${batch} is left out at step ${step}: ${error.code}: ${error.message}`),
+    sync: () => run.sync(),
     batchName: (of) => `batch ${of} of the training data (seed ${job.seed}, rows 0 to ${job.train.batch - 1})`,
   };
 }

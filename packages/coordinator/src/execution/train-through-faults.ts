@@ -86,6 +86,8 @@ export interface TrainNews {
   readonly checkpointRefused: (step: number, error: LapidaryError) => void;
   readonly checkpointDamaged: (error: LapidaryError) => void;
   readonly skipped: (step: number, batch: number, error: LapidaryError) => void;
+  /** What was told of steps so far is to survive a power cut, for a checkpoint is about to say that they are done. */
+  readonly sync: () => void;
   readonly batchName: (batch: number) => string;
 }
 
@@ -344,8 +346,9 @@ class OneAttempt<A extends TrainingAttempt> {
     const digest = this.#ledger.digestAt(step);
     assert(digest !== undefined, "a checkpoint is of a committed step", step, this.#ledger.last);
     const content = await orAbort(state.save(step, digest), signal);
-    // A checkpoint never says more than the ledger on the disk.
+    // A checkpoint never says more than the ledger and the journal on the disk.
     this.#ledger.sync();
+    this.#options.news.sync();
     this.#writer.write(this.#store, content, keep);
   }
 

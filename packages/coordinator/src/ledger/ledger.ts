@@ -171,13 +171,22 @@ export class Ledger {
     return true;
   }
 
-  /** What was committed so far survives a power cut. */
+  /** What was committed so far survives a power cut. @throws LAP_LEDGER_WRITE */
   sync(): void {
-    this.#disk.syncFile(this.#path);
+    this.#orRefused(() => this.#disk.syncFile(this.#path));
   }
 
   #append(line: Line): void {
-    this.#disk.append(this.#path, printLine(line));
+    this.#orRefused(() => this.#disk.append(this.#path, printLine(line)));
+  }
+
+  #orRefused(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      const { code, syscall } = error as NodeJS.ErrnoException;
+      throw syscall === undefined ? error : ledgerRefused(this.#path, code ?? syscall, error);
+    }
   }
 
   #take(line: Line): void {
@@ -250,6 +259,18 @@ function nextDigest(before: string, step: number, numbers: readonly number[]): s
     .update(new Uint8Array(Float64Array.of(step, ...numbers).buffer))
     .digest("hex")
     .slice(0, 32);
+}
+
+/** Without a ledger no step counts: the job ends, and is resumed when there is room. */
+function ledgerRefused(path: string, code: string, cause: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_LEDGER_WRITE",
+    message: `the ledger cannot be written: ${code}`,
+    place: path,
+    remedy: "free disk space, or check that the home directory can be written; then `lapidary jobs resume`",
+    exit: 100,
+    cause,
+  });
 }
 
 function replayDiffers(step: number, before: number | undefined, now: number): LapidaryError {

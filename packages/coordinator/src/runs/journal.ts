@@ -1,4 +1,4 @@
-import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { must } from "@lapidary/std";
@@ -41,6 +41,12 @@ export class Journal {
   listen(listener: (event: StreamEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** What was appended so far survives a power cut. */
+  sync(): void {
+    this.#events.sync();
+    this.#metrics.sync();
   }
 
   close(): void {
@@ -108,6 +114,10 @@ class AppendFile {
     const bytes = Buffer.from(`${line}\n`, "utf8");
     const file = must(this.#file, "open journal");
     for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+  }
+
+  sync(): void {
+    fdatasyncSync(must(this.#file, "open journal"));
   }
 
   close(): void {

@@ -184,6 +184,11 @@ export class Run {
     return resumed === undefined ? this.identity.queue_id : `${this.identity.queue_id}-${resumed}`;
   }
 
+  /** What was told so far survives a power cut. */
+  sync(): void {
+    this.#journal?.sync();
+  }
+
   /** Where the time of the run goes; told with the summary, and saved when it ends. */
   goodput(report: GoodputReport): void {
     this.#summary = { ...this.#summary, goodput: report };

@@ -131,10 +131,13 @@ export class SimDisk {
           const known = this.#find(path);
           const file = known instanceof SimFile ? known : new SimFile();
           if (known === undefined) this.#set(path, file);
-          file.now = join(file.now, new TextEncoder().encode(text));
+          const bytes = new TextEncoder().encode(text);
+          file.now = join(file.now, this.broken === undefined ? bytes : bytes.subarray(0, this.time.random.integer(bytes.length)));
+          refuse("write");
         }),
       syncFile: (path) =>
         at(() => {
+          refuse("fsync");
           const file = this.#find(path);
           if (file instanceof SimFile) file.durable = file.now;
           const directory = this.#directory(dirname(path));

@@ -112,7 +112,7 @@ class World {
   #restartIfEnded(): void {
     const outcome = this.#process?.outcome;
     if (!(outcome instanceof Error)) return;
-    const allowed = ["LAP_EPOCH_STALE", "LAP_CHECKPOINT_WRITE", "LAP_CHECKPOINT_DAMAGED", "LAP_STEP_FAILS", "LAP_RECOVERY_FAILS"];
+    const allowed = ["LAP_EPOCH_STALE", "LAP_CHECKPOINT_WRITE", "LAP_CHECKPOINT_DAMAGED", "LAP_LEDGER_WRITE", "LAP_STEP_FAILS", "LAP_RECOVERY_FAILS"];
     if (!(outcome instanceof LapidaryError) || !allowed.includes(outcome.code)) throw outcome;
     this.states.add(`ended by ${outcome.code}`);
     if (outcome.code === "LAP_STEP_FAILS") this.#workers.poison.clear();
@@ -194,6 +194,7 @@ class World {
       checkpointRefused: (): void => void this.states.add("checkpoint refused"),
       checkpointDamaged: (): void => void this.states.add("checkpoint damaged"),
       skipped: (): void => void this.states.add("batch left out"),
+      sync: (): void => undefined,
       batchName: (batch: number): string => `batch ${batch}`,
     };
     const work = trainThroughFaults({
