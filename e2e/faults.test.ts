@@ -35,7 +35,8 @@ describe("a sample of the table of faults, against real processes", function () 
     const wanted = ["worker killed at before-vote", "coordinator killed at before-manifest", "checkpoint reaches the disk damaged"];
     const results = await faults(wanted);
     deepStrictEqual(results.map(({ fault }) => fault).sort(), [...wanted].sort());
-    for (const { fault, trials } of results) for (const trial of trials) strictEqual(trial.problem, undefined, `${fault}, seed ${trial.seed}`);
+    for (const { fault, trials } of results)
+      for (const trial of trials) strictEqual(trial.problem, undefined, `${fault}, seed ${trial.seed}`);
     const killed = results.find(({ fault }) => fault.startsWith("worker"))?.trials[0];
     // How fast it is depends on the machine; that it was noticed and little was lost does not.
     ok(killed?.detect_ms !== undefined && (killed.steps_replayed ?? 99) <= 5, JSON.stringify(killed));

@@ -130,8 +130,12 @@ export function redis(yard, words) {
   return new Promise((resolve, reject) => {
     const path = readFileSync(`/proc/${yard.redisPid()}/cmdline`, "utf8").split("\0");
     // The server names its socket in its title.
-    const socket = path.map((part) => /unixsocket:(\S+)/.exec(part)?.[1] ?? (part.endsWith(".sock") ? part : undefined)).find(Boolean) ?? join(yard.home, "redis/redis.sock");
-    const connection = connect(socket, () => connection.write(`*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`));
+    const socket =
+      path.map((part) => /unixsocket:(\S+)/.exec(part)?.[1] ?? (part.endsWith(".sock") ? part : undefined)).find(Boolean) ??
+      join(yard.home, "redis/redis.sock");
+    const connection = connect(socket, () =>
+      connection.write(`*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`),
+    );
     connection.once("data", (data) => {
       connection.destroy();
       resolve(data.toString());
@@ -148,7 +152,9 @@ export const faultCases = [
     name: "worker throws in the middle of a step",
     row: "worker killed",
     async run(scene) {
-      await launch(scene, { failpoints: `${["forward", "backward-middle", "mid-apply", "after-apply"][scene.random.integer(4)]}@${3 + scene.random.integer(8)},${scene.random.integer(2)}:throw` });
+      await launch(scene, {
+        failpoints: `${["forward", "backward-middle", "mid-apply", "after-apply"][scene.random.integer(4)]}@${3 + scene.random.integer(8)},${scene.random.integer(2)}:throw`,
+      });
       return { ending: await finish(scene), fired_ms: firedAt(scene) };
     },
   },
@@ -180,7 +186,11 @@ export const faultCases = [
         signalTo(fresh, "SIGKILL");
         return true;
       });
-      return { ending: await finish(scene), fired_ms, expect: ({ goodput }) => (goodput.failures >= 2 ? undefined : `it failed ${goodput.failures} times`) };
+      return {
+        ending: await finish(scene),
+        fired_ms,
+        expect: ({ goodput }) => (goodput.failures >= 2 ? undefined : `it failed ${goodput.failures} times`),
+      };
     },
   },
   {
@@ -201,7 +211,11 @@ export const faultCases = [
     async run(scene) {
       await launch(scene, { failpoints: `backward-middle@${3 + scene.random.integer(8)},${scene.random.integer(2)}:stop` });
       const ending = await finish(scene);
-      return { ending, fired_ms: firedAt(scene), expect: ({ logs }) => (logs.some(({ line }) => line.includes("was frozen")) ? undefined : "nobody noticed that it was frozen") };
+      return {
+        ending,
+        fired_ms: firedAt(scene),
+        expect: ({ logs }) => (logs.some(({ line }) => line.includes("was frozen")) ? undefined : "nobody noticed that it was frozen"),
+      };
     },
   },
   {
@@ -217,7 +231,13 @@ export const faultCases = [
       await yard.start();
       const { from_step } = await yard.client.resume(id);
       const ending = await finish(scene);
-      return { ending, expect: () => (code === 0 && saved > 0 && from_step === at ? undefined : `exit ${code}, ${saved} checkpoints, resumed behind ${from_step} of ${at}`) };
+      return {
+        ending,
+        expect: () =>
+          code === 0 && saved > 0 && from_step === at
+            ? undefined
+            : `exit ${code}, ${saved} checkpoints, resumed behind ${from_step} of ${at}`,
+      };
     },
   },
   {
@@ -251,15 +271,27 @@ export const faultCases = [
       await yard.end("SIGKILL");
       for (const pid of pids) signalTo(pid, "SIGKILL");
       const checkpoints = join(yard.runDirectory(id), "checkpoints");
-      const newest = Math.max(...readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []).map(Number));
-      const file = join(checkpoints, `step-${newest}`, ["model.safetensors", "optimizer.safetensors", "manifest.json"][random.integer(3)] ?? "");
+      const newest = Math.max(
+        ...readdirSync(checkpoints)
+          .flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
+          .map(Number),
+      );
+      const file = join(
+        checkpoints,
+        `step-${newest}`,
+        ["model.safetensors", "optimizer.safetensors", "manifest.json"][random.integer(3)] ?? "",
+      );
       const bytes = readFileSync(file);
       const at = random.integer(bytes.length);
       bytes[at] = (bytes[at] ?? 0) ^ (1 << random.integer(8));
       writeFileSync(file, bytes);
       await yard.start();
       const ending = await finish(scene);
-      return { ending, expect: ({ logs }) => (logs.some(({ line }) => line.includes("a checkpoint is refused")) ? undefined : "the damage was not noticed") };
+      return {
+        ending,
+        expect: ({ logs }) =>
+          logs.some(({ line }) => line.includes("a checkpoint is refused")) ? undefined : "the damage was not noticed",
+      };
     },
   },
   {
@@ -268,7 +300,10 @@ export const faultCases = [
     async run(scene) {
       await launch(scene, { failpoints: `shard-half-written@${4 + 4 * scene.random.integer(2)},c:throw` });
       const ending = await finish(scene);
-      return { ending, expect: ({ logs }) => (logs.some(({ line }) => line.includes("no checkpoint of step")) ? undefined : "nothing says so") };
+      return {
+        ending,
+        expect: ({ logs }) => (logs.some(({ line }) => line.includes("no checkpoint of step")) ? undefined : "nothing says so"),
+      };
     },
   },
   {
@@ -277,7 +312,10 @@ export const faultCases = [
     async run(scene) {
       await launch(scene, { failpoints: `shard-half-written@${4 + 4 * scene.random.integer(2)},c:corrupt` });
       const ending = await finish(scene);
-      return { ending, expect: ({ logs }) => (logs.some(({ line }) => line.includes("LAP_CHECKPOINT_DAMAGED")) ? undefined : "nothing says so") };
+      return {
+        ending,
+        expect: ({ logs }) => (logs.some(({ line }) => line.includes("LAP_CHECKPOINT_DAMAGED")) ? undefined : "nothing says so"),
+      };
     },
   },
   ...["full", "read-only"].map(
@@ -293,7 +331,12 @@ export const faultCases = [
         try {
           await until("a checkpoint", async () => (await client.checkpoints(id)).checkpoints.length > 0);
           mount(["-o", kind === "full" ? "remount,size=5M" : "remount,ro", place]);
-          await until("the refusal", async () => (await client.logs(id)).lines.some(({ line }) => line.includes("no checkpoint of step")) || (await client.get(id)).finished_at !== undefined);
+          await until(
+            "the refusal",
+            async () =>
+              (await client.logs(id)).lines.some(({ line }) => line.includes("no checkpoint of step")) ||
+              (await client.get(id)).finished_at !== undefined,
+          );
           const whole = (await client.checkpoints(id)).checkpoints.length;
           mount(["-o", kind === "full" ? "remount,size=64M" : "remount,rw", place]);
           let ending = await finish(scene);
@@ -304,7 +347,11 @@ export const faultCases = [
             ending = await finish(scene);
           }
           const told = ending.logs.some(({ line }) => /no checkpoint of step \d+: LAP_CHECKPOINT_WRITE.*(ENOSPC|EROFS)/.test(line));
-          return { ending, expect: () => (told && whole > 0 ? undefined : `told: ${told}, whole: ${whole}`), ...(failedAtEnd ? { note: "at the last checkpoint: resumed" } : {}) };
+          return {
+            ending,
+            expect: () => (told && whole > 0 ? undefined : `told: ${told}, whole: ${whole}`),
+            ...(failedAtEnd ? { note: "at the last checkpoint: resumed" } : {}),
+          };
         } finally {
           spawnSync("umount", ["-l", place]);
         }
@@ -325,7 +372,10 @@ export const faultCases = [
       await yard.client.resume(id);
       const ending = await finish(scene);
       // A commit may have been under way in the moment of the claim.
-      return { ending, expect: () => (stale.code === "LAP_EPOCH_STALE" && wrote <= before + 4 ? undefined : `${stale.code}; ${before} then ${wrote}`) };
+      return {
+        ending,
+        expect: () => (stale.code === "LAP_EPOCH_STALE" && wrote <= before + 4 ? undefined : `${stale.code}; ${before} then ${wrote}`),
+      };
     },
   },
   {
@@ -338,8 +388,15 @@ export const faultCases = [
       const pid = yard.redisPid();
       signalTo(pid, "SIGKILL");
       const began = Date.now();
-      const resumed_ms = await until("Redis", async () => yard.redisPid() !== pid && (await yard.client.status()).redis.connected && Date.now() - began);
-      return { ending: await finish(scene), resumed_ms, expect: ({ goodput }) => (goodput.failures === 0 ? undefined : "training noticed") };
+      const resumed_ms = await until(
+        "Redis",
+        async () => yard.redisPid() !== pid && (await yard.client.status()).redis.connected && Date.now() - began,
+      );
+      return {
+        ending: await finish(scene),
+        resumed_ms,
+        expect: ({ goodput }) => (goodput.failures === 0 ? undefined : "training noticed"),
+      };
     },
   },
   {
@@ -367,7 +424,10 @@ export const faultCases = [
       await redis(yard, ["FLUSHALL"]);
       const ending = await finish(scene);
       const next = await yard.ending(waiting);
-      return { ending, expect: () => (next.state === "done" && next.rows.length === 2 ? undefined : `the other job: ${next.state}, steps ${next.rows}`) };
+      return {
+        ending,
+        expect: () => (next.state === "done" && next.rows.length === 2 ? undefined : `the other job: ${next.state}, steps ${next.rows}`),
+      };
     },
   },
   {
@@ -429,7 +489,9 @@ function mount(words) {
  */
 function raw(port, path, headers) {
   return new Promise((resolve, reject) => {
-    const lines = Object.entries({ host: `127.0.0.1:${port}`, connection: "close", ...headers }).map(([name, value]) => `${name}: ${value}`);
+    const lines = Object.entries({ host: `127.0.0.1:${port}`, connection: "close", ...headers }).map(
+      ([name, value]) => `${name}: ${value}`,
+    );
     const socket = connect(port, "127.0.0.1", () => socket.write(`GET ${path} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`));
     let text = "";
     socket.on("data", (data) => {

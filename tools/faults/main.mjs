@@ -55,8 +55,16 @@ try {
         }
         await yard.end();
         const times = happened === undefined ? {} : timesOf(happened);
-        trials.push({ seed, ok: problem === undefined, ...(problem === undefined ? {} : { problem }), ...times, ...(happened?.note === undefined ? {} : { note: happened.note }) });
-        say(`  ${problem === undefined ? "✔" : "✘"} ${fault.name}, seed ${seed}${describe(times)}${problem === undefined ? "" : `: ${problem}`}`);
+        trials.push({
+          seed,
+          ok: problem === undefined,
+          ...(problem === undefined ? {} : { problem }),
+          ...times,
+          ...(happened?.note === undefined ? {} : { note: happened.note }),
+        });
+        say(
+          `  ${problem === undefined ? "✔" : "✘"} ${fault.name}, seed ${seed}${describe(times)}${problem === undefined ? "" : `: ${problem}`}`,
+        );
       }
       results.push({ fault: fault.name, row: fault.row, trials });
     }

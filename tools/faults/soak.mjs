@@ -37,7 +37,8 @@ export async function soak(yard, faults, seed, say, gap_ms = 30_000) {
       await yard.start();
     }
     const job = await yard.client.get(id).catch(() => undefined);
-    if (job?.finished_at !== undefined) throw new Error(`fault ${n} (${what}, seed ${seed}): the job is ${job.state}: ${job.error?.message}`);
+    if (job?.finished_at !== undefined)
+      throw new Error(`fault ${n} (${what}, seed ${seed}): the job is ${job.state}: ${job.error?.message}`);
     if (n % 10 === 9) {
       footprints.push(footprint(yard));
       say(`  ${n + 1} faults, step ${job?.step ?? "?"}, goodput ${(100 * (job?.goodput?.ratio ?? 0)).toFixed(1)} %`);
@@ -69,7 +70,23 @@ export async function soak(yard, faults, seed, say, gap_ms = 30_000) {
   return {
     fault: `soak of ${faults}`,
     row: "soak",
-    trials: [{ seed, ok: problem === undefined, ...(problem === undefined ? {} : { problem }), faults: done, steps: compared, wall_ms, goodput, failures: recoveries.length, footprints, rss_p99: percentile(footprints.map(({ rss }) => rss), 0.99) }],
+    trials: [
+      {
+        seed,
+        ok: problem === undefined,
+        ...(problem === undefined ? {} : { problem }),
+        faults: done,
+        steps: compared,
+        wall_ms,
+        goodput,
+        failures: recoveries.length,
+        footprints,
+        rss_p99: percentile(
+          footprints.map(({ rss }) => rss),
+          0.99,
+        ),
+      },
+    ],
   };
 }
 

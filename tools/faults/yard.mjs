@@ -65,7 +65,10 @@ export class Yard {
     const child = spawn(
       process.execPath,
       [join(root, "packages/coordinator/dist/main.js"), "--home", this.home, "--root", root, "--workers", String(workers), ...flags],
-      { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, LAPIDARY_FAILPOINTS: failpoints, LAPIDARY_FAILPOINTS_FIRED: this.fired, ...env } },
+      {
+        stdio: ["ignore", "ignore", "pipe"],
+        env: { ...process.env, LAPIDARY_FAILPOINTS: failpoints, LAPIDARY_FAILPOINTS_FIRED: this.fired, ...env },
+      },
     );
     this.coordinator = child;
     this.stderr = "";
@@ -158,8 +161,13 @@ ${more}
   /** @param {string} id @param {any} job @returns {Promise<Ending>} */
   async read(id, job) {
     const { commits } = readLedger(nodeDisk, this.runDirectory(id));
-    const metrics = readFileSync(join(this.runDirectory(id), "metrics.jsonl"), "utf8").trim().split("\n").filter(Boolean);
-    const log = existsSync(join(this.runDirectory(id), "logs/coordinator.log")) ? readFileSync(join(this.runDirectory(id), "logs/coordinator.log"), "utf8") : "";
+    const metrics = readFileSync(join(this.runDirectory(id), "metrics.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .filter(Boolean);
+    const log = existsSync(join(this.runDirectory(id), "logs/coordinator.log"))
+      ? readFileSync(join(this.runDirectory(id), "logs/coordinator.log"), "utf8")
+      : "";
     return {
       state: job.state,
       code: job.error?.code,
@@ -188,7 +196,9 @@ ${more}
  */
 async function tensorDigest(run) {
   const directory = join(run, "checkpoints");
-  const steps = readdirSync(directory).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []).map(Number);
+  const steps = readdirSync(directory)
+    .flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
+    .map(Number);
   if (steps.length === 0) return "";
   const { files, step } = await readManifest(nodeDisk, join(directory, `step-${Math.max(...steps)}`));
   return [`step ${step}`, ...["model.safetensors", "optimizer.safetensors"].map((name) => files[name]?.sha256.slice(0, 16))].join(" ");
@@ -206,7 +216,11 @@ export function writeCorpus(directory) {
   for (let file = 0; file < 4; file++)
     writeFileSync(
       join(directory, `${file}.txt`),
-      Array.from({ length: 2000 }, () => `${pick(["the mason", "a jeweller", "my sister"])} ${pick(["cuts", "polishes", "weighs"])} ${pick(["a ruby", "grey slate", "one opal"])} ${pick(["slowly", "at dawn", "for gold"])}.`).join("\n"),
+      Array.from(
+        { length: 2000 },
+        () =>
+          `${pick(["the mason", "a jeweller", "my sister"])} ${pick(["cuts", "polishes", "weighs"])} ${pick(["a ruby", "grey slate", "one opal"])} ${pick(["slowly", "at dawn", "for gold"])}.`,
+      ).join("\n"),
     );
   return directory;
 }

@@ -36,9 +36,14 @@ for (let seed = first; seed < first + count; seed++) {
 }
 const seconds = (performance.now() - began) / 1000;
 const all = Object.values(faults).reduce((a, b) => a + b, 0);
-if (flags.json) console.log(JSON.stringify({ seeds: count, problems, faults, states: Object.fromEntries(states), virtual_s: virtual_ms / 1000, seconds }, null, 2));
+if (flags.json)
+  console.log(
+    JSON.stringify({ seeds: count, problems, faults, states: Object.fromEntries(states), virtual_s: virtual_ms / 1000, seconds }, null, 2),
+  );
 else {
-  console.log(`${count} seeds, ${all} faults, ${states.size} distinct situations, ${Math.round(virtual_ms / 1000)} s of virtual time in ${seconds.toFixed(1)} s`);
+  console.log(
+    `${count} seeds, ${all} faults, ${states.size} distinct situations, ${Math.round(virtual_ms / 1000)} s of virtual time in ${seconds.toFixed(1)} s`,
+  );
   for (const [state, times] of [...states].sort(([, a], [, b]) => b - a)) console.log(`  ${String(times).padStart(6)}  ${state}`);
   console.log(`${count - problems.length} passed, ${problems.length} failed`);
 }

@@ -40,7 +40,12 @@ describe("the store of checkpoints", () => {
 
   it("keeps the newest, and removes older ones only after the newer was read back whole", async () => {
     for (const step of [10, 20, 30]) await store().write(content(step), 2);
-    deepStrictEqual(readdirSync(directory()).filter((name) => name.startsWith("step-")).sort(), ["step-20", "step-30"]);
+    deepStrictEqual(
+      readdirSync(directory())
+        .filter((name) => name.startsWith("step-"))
+        .sort(),
+      ["step-20", "step-30"],
+    );
     const lying: Disk = {
       ...nodeDisk,
       create: async (path) => {
@@ -67,7 +72,10 @@ describe("the store of checkpoints", () => {
       const [at, bit] = [random.integer(whole.length), random.integer(8)];
       flipped[at] = must(flipped[at], "byte") ^ (1 << bit);
       writeFileSync(join(path, name), flipped);
-      await rejects(verifyCheckpoint(nodeDisk, path), (error: LapidaryError) => error.code === "LAP_CHECKPOINT_DAMAGED" && error.place?.includes(name) === true);
+      await rejects(
+        verifyCheckpoint(nodeDisk, path),
+        (error: LapidaryError) => error.code === "LAP_CHECKPOINT_DAMAGED" && error.place?.includes(name) === true,
+      );
       if (i % 100 === 0) strictEqual(await newest(), 1);
       writeFileSync(join(path, name), whole);
     }
@@ -111,9 +119,14 @@ describe("the store of checkpoints", () => {
         const broken: Disk = {
           ...nodeDisk,
           ...(call === "syncDirectory" || call === "rename" || call === "create" ? { [call]: refuse } : {}),
-          ...(call === "write" || call === "sync" ? { create: async (path: string) => ({ ...(await nodeDisk.create(path)), [call]: refuse }) } : {}),
+          ...(call === "write" || call === "sync"
+            ? { create: async (path: string) => ({ ...(await nodeDisk.create(path)), [call]: refuse }) }
+            : {}),
         };
-        await rejects(store({ disk: broken }).write(content(2), 1), (error: LapidaryError) => error.code === "LAP_CHECKPOINT_WRITE" && error.message.includes(code));
+        await rejects(
+          store({ disk: broken }).write(content(2), 1),
+          (error: LapidaryError) => error.code === "LAP_CHECKPOINT_WRITE" && error.message.includes(code),
+        );
         const left = await newest();
         // A rename that was made but not synced is there all the same, and whole.
         ok(left === 1 || (call === "syncDirectory" && left === 2), String(left));

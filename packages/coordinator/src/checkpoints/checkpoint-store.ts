@@ -71,7 +71,12 @@ export class CheckpointStore {
       const written: [string, ManifestFile][] = [];
       for (const [name, parts] of files) written.push([name, await this.#writeFile(join(draft, name), parts, step)]);
       this.#failpoints.hit("before-manifest", step, "c");
-      const manifest: Manifest = { format: "lapidary-checkpoint/1", ...about, epoch: this.#fence.epoch, files: Object.fromEntries(written) };
+      const manifest: Manifest = {
+        format: "lapidary-checkpoint/1",
+        ...about,
+        epoch: this.#fence.epoch,
+        files: Object.fromEntries(written),
+      };
       await this.#writeFile(join(draft, manifestName), [["manifest", Buffer.from(printManifest(manifest))]], step);
       await this.#disk.syncDirectory(draft);
       this.#failpoints.hit("after-manifest", step, "c");

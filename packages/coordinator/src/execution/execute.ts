@@ -103,13 +103,16 @@ async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, si
 }
 
 async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: AbortSignal): Promise<ProgramSet> {
-  const set = await programsFor({ ...programRequest(job), machine: viewMachine(job, root) }, {
-    cacheDir: join(cacheDir, "programs"),
-    signal,
-    onProgress: (done, total) => {
-      if (!signal.aborted) run.enter("compiling", { activity: { what: "compile", done, total } });
+  const set = await programsFor(
+    { ...programRequest(job), machine: viewMachine(job, root) },
+    {
+      cacheDir: join(cacheDir, "programs"),
+      signal,
+      onProgress: (done, total) => {
+        if (!signal.aborted) run.enter("compiling", { activity: { what: "compile", done, total } });
+      },
     },
-  });
+  );
   if (set.view !== undefined) writeProgramView(run.directory, set.view);
   run.log(
     "coordinator",
@@ -177,7 +180,10 @@ async function openAttempt(
       RunPrograms.load(gang, set, source, (report) => {
         workerSteps.append(workerStepOf(report));
         for (const { worker, times } of stragglers.step(report))
-          run.log("coordinator", `worker ${worker} is a straggler: it computes ${times.toFixed(1)} times as long as the others; the job goes on`);
+          run.log(
+            "coordinator",
+            `worker ${worker} is a straggler: it computes ${times.toFixed(1)} times as long as the others; the job goes on`,
+          );
       }),
     );
     const state: TrainingAttempt["state"] = {
@@ -320,7 +326,8 @@ function newsOf({ run, job }: ExecutionOptions, goodput: Goodput): TrainNews {
     },
     began({ attempt, from, rewinds }, source) {
       run.enter("running", rewinds && from < run.summary.step ? { fromStep: from } : {});
-      if (from > 0 || attempt > 1) log(`attempt ${attempt}: training goes on behind step ${from}, from ${source === "start" ? "the beginning" : `the ${source}`}`);
+      if (from > 0 || attempt > 1)
+        log(`attempt ${attempt}: training goes on behind step ${from}, from ${source === "start" ? "the beginning" : `the ${source}`}`);
     },
     failed(step, error) {
       run.enter("running", { activity: { what: "recover" } });
@@ -329,7 +336,9 @@ function newsOf({ run, job }: ExecutionOptions, goodput: Goodput): TrainNews {
     },
     checkpoint: ({ path, manifest }) => log(`checkpoint of step ${manifest.step}: ${path}`),
     checkpointRefused: (step, error) =>
-      log(`no checkpoint of step ${step}: ${error.code}: ${error.message} (${error.place ?? ""}); training goes on, earlier checkpoints are whole`),
+      log(
+        `no checkpoint of step ${step}: ${error.code}: ${error.message} (${error.place ?? ""}); training goes on, earlier checkpoints are whole`,
+      ),
     checkpointDamaged: (error) => log(`a checkpoint is refused: ${error.code}: ${error.message} (${error.place ?? ""})`),
     skipped: (step, batch, error) => log(`batch ${batch} is left out at step ${step}: ${error.code}: ${error.message}`),
     sync: () => run.sync(),

@@ -205,7 +205,10 @@ describe("checkpoints", () => {
   const about = { run: "r", time: 1, heldout_loss: 2, mesh: "data=2", zero: 3, workers: 2, program: "p", ledger: "d" };
   const write = async (step: number, keep = 3): Promise<string> => {
     const store = new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(nodeDisk, directory()) });
-    const written: VerifiedCheckpoint = await store.write(await copyState(programs, { config, tokenizer, about: { ...about, step } }), keep);
+    const written: VerifiedCheckpoint = await store.write(
+      await copyState(programs, { config, tokenizer, about: { ...about, step } }),
+      keep,
+    );
     return written.path;
   };
 

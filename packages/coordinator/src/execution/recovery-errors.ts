@@ -13,7 +13,8 @@ export function stepPoisoned(step: number, times: number, batch: string, cause: 
     code: "LAP_STEP_FAILS",
     message: `step ${step} has failed ${times} times, the last time because ${cause.message}`,
     place: `step ${step}, ${batch}`,
-    remedy: "look into the logs of the workers; if they run out of memory take a smaller batch or more workers. `lapidary jobs resume` goes on behind the last checkpoint",
+    remedy:
+      "look into the logs of the workers; if they run out of memory take a smaller batch or more workers. `lapidary jobs resume` goes on behind the last checkpoint",
     exit: ExitCode.jobFailed,
     cause,
   });

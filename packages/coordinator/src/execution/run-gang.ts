@@ -1,4 +1,7 @@
 import type { Gang } from "../gang/index.js";
 
 /** What a run does with its gang of workers. */
-export type RunGang = Pick<Gang, "load" | "parameters" | "outputs" | "put" | "feed" | "run" | "fetch" | "fetchScalar" | "drop" | "copy" | "restoreCopies">;
+export type RunGang = Pick<
+  Gang,
+  "load" | "parameters" | "outputs" | "put" | "feed" | "run" | "fetch" | "fetchScalar" | "drop" | "copy" | "restoreCopies"
+>;

@@ -37,7 +37,10 @@ export async function copyState(
     files: new Map<string, CheckpointParts>([
       ["model.safetensors", namedParts(ordered, { format: "pt" })],
       [checkpointFiles.optimizer, namedParts(moments)],
-      ...Object.entries(toHuggingFace(tokenizer)).map(([name, json]): [string, CheckpointParts] => [name, text(name, JSON.stringify(json))]),
+      ...Object.entries(toHuggingFace(tokenizer)).map(([name, json]): [string, CheckpointParts] => [
+        name,
+        text(name, JSON.stringify(json)),
+      ]),
       [checkpointFiles.tokenizer, text(checkpointFiles.tokenizer, JSON.stringify(tokenizer))],
       ["config.json", text("config.json", `${JSON.stringify(gemmaConfigToHf(config), null, 2)}\n`)],
       [checkpointFiles.state, text(checkpointFiles.state, `${JSON.stringify(state, null, 2)}\n`)],
@@ -76,7 +79,10 @@ function asFileArray({ dims, data }: DeviceArray): ArrayData {
 }
 
 /** A safetensors file as its header and its tensors, so that damage can be told by the tensor. */
-function* namedParts(arrays: ReadonlyMap<string, ArrayData>, metadata: Readonly<Record<string, string>> = {}): Generator<[string, Uint8Array]> {
+function* namedParts(
+  arrays: ReadonlyMap<string, ArrayData>,
+  metadata: Readonly<Record<string, string>> = {},
+): Generator<[string, Uint8Array]> {
   const names = ["length of the header", "header", ...arrays.keys()];
   let at = 0;
   for (const bytes of safetensorsParts(arrays, metadata)) yield [must(names[at++], "part"), bytes];

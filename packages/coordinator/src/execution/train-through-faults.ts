@@ -313,7 +313,9 @@ class OneAttempt<A extends TrainingAttempt> {
   #refuseSpike(step: number, loss: number): void {
     const factor = this.#options.guard?.spike;
     if (factor === undefined || step <= this.#ledger.last) return;
-    const before = Array.from({ length: spikeWindow }, (_, i) => this.#ledger.commitOf(step - 1 - i)?.loss).filter((one) => one !== undefined);
+    const before = Array.from({ length: spikeWindow }, (_, i) => this.#ledger.commitOf(step - 1 - i)?.loss).filter(
+      (one) => one !== undefined,
+    );
     const mean = before.reduce((sum, one) => sum + one, 0) / before.length;
     if (before.length === spikeWindow && loss > factor * mean) throw lossSpike(step, loss, mean);
   }

@@ -250,7 +250,16 @@ export class Gang {
     for (const id of donate) this.#ledger.delete(id);
     outputs.forEach((id, i) => this.#ledger.set(id, must(program.outputs[i], "output")));
     const update = request.update === true ? { update: true } : {};
-    const ran = this.#askAll(() => ({ kind: "run", epoch: this.epoch, step: request.step, program: hash, inputs, outputs, donate, ...update }));
+    const ran = this.#askAll(() => ({
+      kind: "run",
+      epoch: this.epoch,
+      step: request.step,
+      program: hash,
+      inputs,
+      outputs,
+      donate,
+      ...update,
+    }));
     const dropped = discarded.length === 0 ? Promise.resolve() : this.drop(discarded);
     dropped.catch(() => undefined);
     try {
@@ -350,7 +359,13 @@ export class Gang {
    *
    * @param keepCopies the next gang of the run may want the copies that these workers hold
    */
-  async close({ timeoutMs = 5000, keepCopies = false }: { readonly timeoutMs?: number; readonly keepCopies?: boolean } = {}): Promise<void> {
+  async close({
+    timeoutMs = 5000,
+    keepCopies = false,
+  }: {
+    readonly timeoutMs?: number;
+    readonly keepCopies?: boolean;
+  } = {}): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#failure ??= gangClosed();

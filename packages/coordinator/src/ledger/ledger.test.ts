@@ -82,7 +82,7 @@ describe("the ledger", () => {
     const second = whole.indexOf(10, whole.indexOf(10) + 1) + 1;
     for (let at = second; at < whole.length; at++) {
       const bytes = Buffer.from(whole);
-      bytes[at] = (bytes[at] ?? 0) ^ (1 << at % 8);
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << (at % 8));
       writeFileSync(path(), bytes);
       ok(open().last < 3);
     }
@@ -114,7 +114,10 @@ describe("the ledger", () => {
     deepStrictEqual([ledger.skip("no number").skip, ledger.skip("no number").skip], [1, 2]);
     const again = open();
     again.begin(1, "a", undefined, undefined);
-    deepStrictEqual([1, 2, 3].map((step) => again.batchOf(step)), [0, 3, 4]);
+    deepStrictEqual(
+      [1, 2, 3].map((step) => again.batchOf(step)),
+      [0, 3, 4],
+    );
     again.commit(2, outcome(2));
     again.skip("a spike");
     // Another layout begins anew from step 1: what was left out behind it may be tried again.

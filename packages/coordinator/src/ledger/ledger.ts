@@ -211,7 +211,10 @@ export class Ledger {
 }
 
 /** The committed steps of a run, and its attempts, as its file tells them. */
-export function readLedger(disk: Pick<Disk, "readText">, runDirectory: string): { readonly commits: Commit[]; readonly attempts: Attempt[] } {
+export function readLedger(
+  disk: Pick<Disk, "readText">,
+  runDirectory: string,
+): { readonly commits: Commit[]; readonly attempts: Attempt[] } {
   const commits: Commit[] = [];
   const attempts: Attempt[] = [];
   for (const line of readLedgerText(disk.readText(join(runDirectory, ledgerFile))).lines) {
@@ -278,7 +281,8 @@ function replayDiffers(step: number, before: number | undefined, now: number): L
     code: "LAP_REPLAY_DIFFERS",
     message: `step ${step} was computed again and came out differently: loss ${now} instead of ${before ?? "another"}`,
     place: `step ${step}`,
-    remedy: "memory or a disk may be faulty, or the corpus has changed; `lapidary jobs resume` with another layout begins anew from the last checkpoint",
+    remedy:
+      "memory or a disk may be faulty, or the corpus has changed; `lapidary jobs resume` with another layout begins anew from the last checkpoint",
     exit: 100,
   });
 }

@@ -177,14 +177,21 @@ class SimGang implements TrainingAttempt {
         );
         if (steps.length === 0) return undefined;
         const step = Math.max(...steps);
-        this.#state = this.workers.map((_, rank) => must(held.find((copy) => copy.step === step && copy.rank === rank), "copy").value);
+        this.#state = this.workers.map(
+          (_, rank) =>
+            must(
+              held.find((copy) => copy.step === step && copy.rank === rank),
+              "copy",
+            ).value,
+        );
         return step;
       }),
     copy: (step, committed) =>
       this.#ask(5, () => {
         const value = (rank: number, holder: SimWorker): number => {
           // The bug that is planted: a neighbour's block is copied once, and then only relabelled.
-          const old = this.bug === "replica not refreshed" ? holder.copies.find((copy) => copy.rank === rank && !isOwn(holder, rank)) : undefined;
+          const old =
+            this.bug === "replica not refreshed" ? holder.copies.find((copy) => copy.rank === rank && !isOwn(holder, rank)) : undefined;
           return old?.value ?? must(this.#state[rank], "block");
         };
         const isOwn = (holder: SimWorker, rank: number): boolean => this.workers[rank] === holder;
@@ -203,7 +210,12 @@ class SimGang implements TrainingAttempt {
         const left = this.poison.get(step + 1) ?? 0;
         if (left > 0) {
           this.poison.set(step + 1, left - 1);
-          const error = new LapidaryError({ code: "LAP_WORKER_KERNEL", message: "a kernel failed", place: `step ${step + 1}`, remedy: "none" });
+          const error = new LapidaryError({
+            code: "LAP_WORKER_KERNEL",
+            message: "a kernel failed",
+            place: `step ${step + 1}`,
+            remedy: "none",
+          });
           this.fail(error);
           throw error;
         }

@@ -15,7 +15,13 @@ describe("the simulation of a run among faults", function () {
       for (const state of report.states) states.add(state);
     }
     ok(faults.size >= 9, [...faults].join(", "));
-    for (const state of ["goes on from checkpoint", "goes on from workers' memory", "batch left out", "checkpoint damaged", "checkpoint refused"])
+    for (const state of [
+      "goes on from checkpoint",
+      "goes on from workers' memory",
+      "batch left out",
+      "checkpoint damaged",
+      "checkpoint refused",
+    ])
       ok(states.has(state), state);
   });
 

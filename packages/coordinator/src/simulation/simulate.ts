@@ -24,7 +24,19 @@ const steps = 24;
 const workersInGang = 3;
 const directory = "/run";
 const checkpoints = `${directory}/checkpoints`;
-const faultKinds = ["kill", "kill", "kill two", "freeze", "doze", "coordinator", "power", "second coordinator", "disk", "flip", "poison"] as const;
+const faultKinds = [
+  "kill",
+  "kill",
+  "kill two",
+  "freeze",
+  "doze",
+  "coordinator",
+  "power",
+  "second coordinator",
+  "disk",
+  "flip",
+  "poison",
+] as const;
 
 /** A coordinator process, as far as one run is concerned. */
 interface Process {
@@ -96,7 +108,11 @@ class World {
     }
     this.#disk.broken = undefined;
     for (let restarts = 0; !this.#isDone(); restarts++) {
-      assert(restarts < 12, "the run ends once faults have ended", this.#process?.outcome instanceof Error ? this.#process.outcome.message : "nothing happens any more");
+      assert(
+        restarts < 12,
+        "the run ends once faults have ended",
+        this.#process?.outcome instanceof Error ? this.#process.outcome.message : "nothing happens any more",
+      );
       await this.#time.run(() => this.#process?.outcome !== undefined, 6000);
       this.#restartIfEnded();
     }
@@ -112,7 +128,14 @@ class World {
   #restartIfEnded(): void {
     const outcome = this.#process?.outcome;
     if (!(outcome instanceof Error)) return;
-    const allowed = ["LAP_EPOCH_STALE", "LAP_CHECKPOINT_WRITE", "LAP_CHECKPOINT_DAMAGED", "LAP_LEDGER_WRITE", "LAP_STEP_FAILS", "LAP_RECOVERY_FAILS"];
+    const allowed = [
+      "LAP_EPOCH_STALE",
+      "LAP_CHECKPOINT_WRITE",
+      "LAP_CHECKPOINT_DAMAGED",
+      "LAP_LEDGER_WRITE",
+      "LAP_STEP_FAILS",
+      "LAP_RECOVERY_FAILS",
+    ];
     if (!(outcome instanceof LapidaryError) || !allowed.includes(outcome.code)) throw outcome;
     this.states.add(`ended by ${outcome.code}`);
     if (outcome.code === "LAP_STEP_FAILS") this.#workers.poison.clear();
@@ -156,7 +179,10 @@ class World {
       case "flip": {
         // Damage is found when the next process looks for a checkpoint, and costs that one checkpoint.
         const disk = this.#disk.of(() => true);
-        const [name] = disk.listNow(checkpoints).filter((one) => one.startsWith("step-")).reverse();
+        const [name] = disk
+          .listNow(checkpoints)
+          .filter((one) => one.startsWith("step-"))
+          .reverse();
         if (name !== undefined && this.#disk.flip(`${checkpoints}/${name}/state`)) this.#announced = 0;
         this.#endProcess();
         return this.#start();
@@ -262,11 +288,14 @@ class World {
   async #check(): Promise<void> {
     // What is left of older coordinators says its last words.
     await this.#time.run(() => false, 1500);
-    for (const { outcome } of this.#stale)
-      if (outcome instanceof Error && !(outcome instanceof LapidaryError)) throw outcome;
+    for (const { outcome } of this.#stale) if (outcome instanceof Error && !(outcome instanceof LapidaryError)) throw outcome;
     const disk = this.#disk.of(() => true);
     const { commits } = readLedger(disk, directory);
-    assert(commits.map(({ step }) => step).join() === Array.from({ length: steps }, (_, i) => i + 1).join(), "each step is committed once", commits.map(({ step }) => step));
+    assert(
+      commits.map(({ step }) => step).join() === Array.from({ length: steps }, (_, i) => i + 1).join(),
+      "each step is committed once",
+      commits.map(({ step }) => step),
+    );
     let state = Array.from({ length: workersInGang }, (_, rank) => firstState(rank));
     let batch = 0;
     for (const { step, loss } of commits) {

@@ -9,7 +9,11 @@ import { type Answer, Worker } from "./worker.js";
 
 describe("copies of a run's state", () => {
   const name = (step: number, worker = 0): CopyName => ({ step, worker, workers: 2, mesh: "data=2" });
-  const copy = (step: number, worker = 0): Parameters<Copies["add"]>[0] => ({ name: name(step, worker), entries: [], bytes: new Uint8Array(8) });
+  const copy = (step: number, worker = 0): Parameters<Copies["add"]>[0] => ({
+    name: name(step, worker),
+    entries: [],
+    bytes: new Uint8Array(8),
+  });
 
   it("stay as long as anybody may go back to them, and no longer", () => {
     const copies = new Copies();
@@ -52,8 +56,11 @@ describe("copies of a run's state", () => {
   }
   let joined: Promise<Peers[]>;
   const join = async ({ worker }: { readonly worker: number }): Promise<Peers> => must((await joined)[worker], "peers");
-  const ask = async <K extends MessageKind>(worker: Worker | undefined, message: MessageOf<K>, payload: Uint8Array = new Uint8Array()): Promise<Answer<K>> =>
-    (await must(worker, "worker").execute(message, payload)) as Answer<K>;
+  const ask = async <K extends MessageKind>(
+    worker: Worker | undefined,
+    message: MessageOf<K>,
+    payload: Uint8Array = new Uint8Array(),
+  ): Promise<Answer<K>> => (await must(worker, "worker").execute(message, payload)) as Answer<K>;
 
   it("bring a dead worker's blocks back from its neighbour, to the bit", async () => {
     const workers = [0, 1].map(() => new Worker(device, systemClock, { join }));
@@ -68,13 +75,18 @@ describe("copies of a run's state", () => {
         ),
       ),
     );
-    const copied = await Promise.all(workers.map((worker) => ask<"copy">(worker, { kind: "copy", epoch: 1, step: 7, values: ["w"], committed: 7 })));
+    const copied = await Promise.all(
+      workers.map((worker) => ask<"copy">(worker, { kind: "copy", epoch: 1, step: 7, values: ["w"], committed: 7 })),
+    );
     strictEqual(copied[0]?.reply.bytes, 8);
     // Worker 1 dies; another process takes its place, and knows nothing.
     await ask<"reset">(workers[0], { kind: "reset", epoch: 1, keepCopies: true });
     const next = [must(workers[0], "survivor"), new Worker(device, systemClock, { join })];
     await gang(2, next);
-    deepStrictEqual((await ask<"holdings">(next[0], { kind: "holdings", epoch: 2, latest: 7 })).reply.copies.map(({ worker }) => worker).sort(), [0, 1]);
+    deepStrictEqual(
+      (await ask<"holdings">(next[0], { kind: "holdings", epoch: 2, latest: 7 })).reply.copies.map(({ worker }) => worker).sort(),
+      [0, 1],
+    );
     const lost: CopyName = name(7, 1);
     const lent = await ask<"lend">(next[0], { kind: "lend", epoch: 2, copy: lost });
     await ask<"adopt">(next[1], { kind: "adopt", epoch: 2, copy: lost, entries: lent.reply.entries }, must(lent.payload, "copy").slice());
@@ -82,7 +94,10 @@ describe("copies of a run's state", () => {
       await ask<"restore">(worker, { kind: "restore", epoch: 2, step: 7 });
       const { payload } = await ask<"fetch">(worker, { kind: "fetch", epoch: 2, value: "w" });
       const numbers = [...numbersOf("f32", must(payload, "block"))];
-      strictEqual(numbers.every((x, i) => Object.is(x, blocks[rank]?.[i])), true);
+      strictEqual(
+        numbers.every((x, i) => Object.is(x, blocks[rank]?.[i])),
+        true,
+      );
     }
     await ask<"reset">(next[0], { kind: "reset", epoch: 2 });
     await gang(3, next);
@@ -91,7 +106,11 @@ describe("copies of a run's state", () => {
   });
 
   it("fail where a test wants them to, by name", async () => {
-    const failpoints = new Failpoints(parseFailpoints("snapshot-copy@3,0:throw"), { kill: () => undefined, stop: () => undefined, claim: () => true });
+    const failpoints = new Failpoints(parseFailpoints("snapshot-copy@3,0:throw"), {
+      kill: () => undefined,
+      stop: () => undefined,
+      claim: () => true,
+    });
     const worker = new Worker(device, systemClock, { failpoints });
     await worker.execute(
       { kind: "configure", epoch: 1, run: "r", worker: 0, workers: 1, mesh: "data=2", executor: "stacked", numerics: "f32", peers: [] },

@@ -339,7 +339,15 @@ export class Worker {
       const sharding = parseSharding(mesh, text);
       // The device may keep the array that it is given.
       const numbers = numbersOf(dtype, bytes.slice(begin, begin + length));
-      this.#hold(values, executor, mesh, value, { dtype, dims }, sharding, arrayOf(dtype, blockDimsOf(mesh, grid, dims, sharding), numbers));
+      this.#hold(
+        values,
+        executor,
+        mesh,
+        value,
+        { dtype, dims },
+        sharding,
+        arrayOf(dtype, blockDimsOf(mesh, grid, dims, sharding), numbers),
+      );
     }
     return { bytes: bytes.byteLength };
   }
