@@ -52,7 +52,15 @@ export class Jax {
       child.on("exit", (code) => reject(new Error(`bench_jax.py ended with code ${code}:\n${errors}`)));
       child.on("error", reject);
     });
-    this.ended = new Promise((resolve) => child.on("exit", resolve));
+    // Interrupted: no step of it goes on alone.
+    const kill = () => child.kill("SIGKILL");
+    process.once("exit", kill);
+    this.ended = new Promise((resolve) =>
+      child.on("exit", (code) => {
+        process.off("exit", kill);
+        resolve(code);
+      }),
+    );
   }
 
   /** @param {number} steps @returns {Promise<{ seconds: number, cpu_s: number }>} medians of the steps */

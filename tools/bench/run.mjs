@@ -5,7 +5,7 @@
  *     npm run bench                                                all goals, and steps on pods of three sizes; writes docs/benchmarks.md
  *     npm run bench -- --case micro --mesh 16x16 --pairs 3 --json  one case
  *     npm run bench -- --no-jax                                    Lapidary alone
- *     npm run bench -- --skip mini                                 without a model: JAX on 256 devices takes 13.5 GB for mini
+ *     npm run bench -- --skip mini,micro@256x1                     without these: JAX takes 13 GB for them
  *
  * Both sides are held to the same cores, ours with one single-threaded worker for each.
  */
@@ -74,7 +74,7 @@ if (values.case !== undefined) {
   /** @type {{ found: Measured, verdicts: import("./goals.mjs").Verdict[] }[]} */
   const measured = [];
   for (const goal of python === undefined ? [] : goals) {
-    if (skipped.includes(goal.case.model)) continue;
+    if (skipped.includes(goal.case.model) || skipped.includes(`${goal.case.model}@${goal.case.mesh.join("x")}`)) continue;
     if (goal.case.numerics === "mxu" && !bf16) {
       say(`${nameOf(goal.case)}: left out, this processor has no bf16 units`);
       continue;
