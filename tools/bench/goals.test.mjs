@@ -9,9 +9,15 @@ const goal = { case: { model: "m", mesh: [16, 16], batch: 16, numerics: "f32" },
 describe("benchmark goals", () => {
   it("are met at the limit and missed beyond it", () => {
     const met = judge(goal, { ratio_jax256: 6, ratio_jax1: 0.5, rss_ours_mb: 100, rss_jax256_mb: 300 });
-    assert.deepEqual(met.map((verdict) => verdict.met), [true, true, true]);
+    assert.deepEqual(
+      met.map((verdict) => verdict.met),
+      [true, true, true],
+    );
     const missed = judge(goal, { ratio_jax256: 5.9, ratio_jax1: 0.51, rss_ours_mb: 101, rss_jax256_mb: 300 });
-    assert.deepEqual(missed.map((verdict) => verdict.met), [false, false, false]);
+    assert.deepEqual(
+      missed.map((verdict) => verdict.met),
+      [false, false, false],
+    );
   });
 
   it("say nothing of what was not measured", () => {
