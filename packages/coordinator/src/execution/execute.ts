@@ -360,6 +360,6 @@ async function writeSample(
   if (job.sample === undefined) return { prompt: "", text: "" };
   const { prompt, tokens, ...sampling } = job.sample;
   run.enter("running", { activity: { what: "write a sample" } });
-  const text = await generateSample(programs.nextToken, dataset.tokenizer, { prompt, tokens, sampling, seed: job.seed, signal });
+  const text = await generateSample(await programs.nextToken(), dataset.tokenizer, { prompt, tokens, sampling, seed: job.seed, signal });
   return { prompt, text };
 }

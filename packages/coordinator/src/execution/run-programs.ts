@@ -32,43 +32,46 @@ const called = (names: Iterable<string>): Map<string, string> => new Map([...nam
  */
 export class RunPrograms {
   readonly #gang: RunGang;
-  readonly #hashes: Readonly<Record<ProgramName, string>>;
+  /** Hash of the train step, loaded from the beginning. */
+  readonly #train: string;
+  /** The other programs, loaded when they are first wanted: who takes up a run that failed can train at once. */
+  readonly #others: ReadonlyMap<ProgramName, () => Promise<string>>;
   readonly #states: readonly string[];
   readonly #source: BatchSource;
   readonly #onTrained: (report: RunReport) => void;
 
   private constructor(
     gang: RunGang,
-    hashes: Readonly<Record<ProgramName, string>>,
+    train: string,
+    others: ReadonlyMap<ProgramName, () => Promise<string>>,
     states: readonly string[],
     source: BatchSource,
     onTrained: (report: RunReport) => void,
   ) {
     this.#gang = gang;
     this.#onTrained = onTrained;
-    this.#hashes = hashes;
+    this.#train = train;
+    this.#others = others;
     this.#states = states;
     this.#source = source;
   }
 
-  /** Loads the programs into the workers. `onTrained` hears where the workers' time went in each train step. */
+  /** Loads the train step into the workers. `onTrained` hears where the workers' time went in each step. */
   static async load(
     gang: RunGang,
     set: ProgramSet,
     source: BatchSource,
     onTrained: (report: RunReport) => void = () => undefined,
   ): Promise<RunPrograms> {
-    const graphs = programNames.map((name) => parseGraph(set.programs[name].text));
-    const hashes = await Promise.all(graphs.map((chip) => gang.load({ chip })));
-    const train = must(graphs[programNames.indexOf("train_step")], "train step");
+    const train = parseGraph(set.programs.train_step.text);
+    const others = programNames
+      .filter((name) => name !== "train_step")
+      .map((name): [ProgramName, () => Promise<string>] => {
+        let loading: Promise<string> | undefined;
+        return [name, () => (loading ??= gang.load({ chip: parseGraph(set.programs[name].text) }))];
+      });
     const states = parametersOf(train).flatMap(({ role, attrs: { name } }) => (role === "param" || role === "optimizer" ? [name] : []));
-    return new RunPrograms(
-      gang,
-      Object.fromEntries(programNames.map((name, i) => [name, must(hashes[i], name)])) as Record<ProgramName, string>,
-      states,
-      source,
-      onTrained,
-    );
+    return new RunPrograms(gang, await gang.load({ chip: train }), new Map(others), states, source, onTrained);
   }
 
   /** The model's weights, by Hugging Face name. */
@@ -84,7 +87,7 @@ export class RunPrograms {
 
   /** Draws the first state. */
   async initialize(): Promise<void> {
-    const hash = this.#hashes.init;
+    const hash = await this.#load("init");
     await this.#gang.run(hash, { step: 0, inputs: new Map(), outputs: called(this.#states) });
   }
 
@@ -95,7 +98,7 @@ export class RunPrograms {
 
   /** Replaces an array of the state. */
   async putState(name: string, array: ArrayData): Promise<void> {
-    await this.#gang.put(name, array, this.#parameter("train_step", name).sharding);
+    await this.#gang.put(name, array, this.#parameter(this.#train, name).sharding);
   }
 
   fetchState(name: string): Promise<ArrayData> {
@@ -111,13 +114,13 @@ export class RunPrograms {
   restoreCopies(latest: number): Promise<number | undefined> {
     return this.#gang.restoreCopies(
       latest,
-      this.#states.map((name) => this.#parameter("train_step", name)),
+      this.#states.map((name) => this.#parameter(this.#train, name)),
     );
   }
 
   /** Replaces a weight. */
   async putWeight(name: string, array: ArrayData): Promise<void> {
-    const { sharding } = this.#parameter("train_step", paramName(name));
+    const { sharding } = this.#parameter(this.#train, paramName(name));
     await this.#gang.put(paramName(name), array, sharding);
   }
 
@@ -131,9 +134,9 @@ export class RunPrograms {
 
   /** Optimizer step number `step`, from 0, on batch number `batch`. */
   async train(step: number, batch = step): Promise<StepMetrics> {
-    const fed = this.#feed("train_step", "train", batch);
+    const fed = this.#feed(this.#train, "train", batch);
     const inputs = [...this.#states, ...batchArrays];
-    const ran = this.#gang.run(this.#hashes.train_step, {
+    const ran = this.#gang.run(this.#train, {
       step,
       inputs: called(inputs),
       outputs: called([...this.#states, ...trainMetrics]),
@@ -149,10 +152,11 @@ export class RunPrograms {
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
   async evaluate(batches: number): Promise<{ loss: number; tokens: number }> {
     assert(batches > 0, "an evaluation has batches", batches);
+    const hash = await this.#load("eval_step");
     const parts = Array.from({ length: batches }, async (_, step) => {
-      const fed = this.#feed("eval_step", "heldout", step);
+      const fed = this.#feed(hash, "heldout", step);
       const inputs = [...this.weights.map(paramName), ...batchArrays];
-      const ran = this.#gang.run(this.#hashes.eval_step, {
+      const ran = this.#gang.run(hash, {
         step,
         inputs: called(inputs),
         outputs: called(["loss_sum", "tokens_counted"]),
@@ -168,18 +172,22 @@ export class RunPrograms {
   }
 
   /** To generate text with the weights as they are. */
-  get nextToken(): NextToken {
-    return new NextToken(this.#gang, this.#hashes.next_token);
+  async nextToken(): Promise<NextToken> {
+    return new NextToken(this.#gang, await this.#load("next_token"));
   }
 
-  #parameter(program: ProgramName, name: string): ProgramPort {
+  #load(name: ProgramName): Promise<string> {
+    return must(this.#others.get(name), name)();
+  }
+
+  #parameter(hash: string, name: string): ProgramPort {
     return must(
-      this.#gang.parameters(this.#hashes[program]).find((port) => port.name === name),
-      `parameter ${name} of ${program}`,
+      this.#gang.parameters(hash).find((port) => port.name === name),
+      `parameter ${name}`,
     );
   }
 
-  #feed(program: ProgramName, split: "train" | "heldout", step: number): Promise<void> {
+  #feed(program: string, split: "train" | "heldout", step: number): Promise<void> {
     const into = batchArrays.map((array) => ({ array, value: array, sharding: this.#parameter(program, array).sharding }));
     return this.#gang.feed({ ...this.#source, split, step }, into);
   }
