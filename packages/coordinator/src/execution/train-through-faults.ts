@@ -155,7 +155,7 @@ class Trouble {
   #restarts = 0;
   why: string | undefined;
 
-  /** @param trained whether the step had begun: otherwise the attempt failed before it trained */
+  /** @param trained whether the attempt had come to this step: otherwise it failed on the way there, and the step has nothing to do with it */
   count(step: number, trained: boolean, error: LapidaryError, batch: string): void {
     this.why = error.message;
     if (step !== this.#step) [this.#failures, this.#restarts] = [0, 0];
@@ -183,7 +183,8 @@ class OneAttempt<A extends TrainingAttempt> {
   readonly #ledger: Ledger;
   readonly #store: CheckpointStore;
   readonly #copies = new CopyPace();
-  #trained = false;
+  /** The step that was dispatched last. */
+  #reached = 0;
   #told = false;
   #isNew = false;
   /** What the state was taken from. */
@@ -201,7 +202,7 @@ class OneAttempt<A extends TrainingAttempt> {
   /** The step that is to be committed next. */
   get at(): { readonly step: number; readonly trained: boolean; readonly batch: number } {
     const step = this.#ledger.last + 1;
-    return { step, trained: this.#trained, batch: this.#ledger.batchOf(step) };
+    return { step, trained: this.#reached >= step, batch: this.#ledger.batchOf(step) };
   }
 
   /** The attempt has failed: told once, at once, before its gang is let go. */
@@ -261,7 +262,6 @@ class OneAttempt<A extends TrainingAttempt> {
     // What is not in the workers' memory yet is copied before the first step may fail.
     if (from.source !== "workers' memory" && from.step < options.steps) await this.#copy(state, from.step);
     options.goodput.enter("step");
-    this.#trained = true;
     const trained = await trainingLoop({
       programs: { train: (step) => state.train(step, ledger.batchOf(step + 1)) },
       from: from.step,
@@ -272,6 +272,7 @@ class OneAttempt<A extends TrainingAttempt> {
       clock: options.clock,
       ahead: (step) => this.#trouble.ahead(step),
       dispatched: (step) => {
+        this.#reached = step;
         if (step < options.steps && this.#copies.isDue(step)) void this.#copy(state, step).catch(() => undefined);
       },
       commit: (step, metrics) => this.#commit(step, metrics),
