@@ -1,4 +1,5 @@
 /** What is to be reached, as ratios of medians of paired runs. */
+import { nameOf } from "./case.mjs";
 
 /**
  * @typedef {object} Goal
@@ -40,7 +41,7 @@ export const gridLimits = { overOne: 1.5, between: 0.1 };
  * @param {{ ratio_jax256?: number | undefined, ratio_jax1?: number | undefined, rss_ours_mb: number, rss_jax256_mb?: number | undefined }} found
  * @returns {Verdict[]}
  */
-export function judge({ timesJaxMany, ofJaxOne, memory }, found) {
+export function judge({ case: which, timesJaxMany, ofJaxOne, memory }, found) {
   /** @type {Verdict[]} */
   const verdicts = [];
   if (timesJaxMany !== undefined && found.ratio_jax256 !== undefined)
@@ -57,5 +58,5 @@ export function judge({ timesJaxMany, ofJaxOne, memory }, found) {
     const part = found.rss_ours_mb / found.rss_jax256_mb;
     verdicts.push({ what: `${part.toFixed(2)} of its memory (goal ${memory.toFixed(2)})`, met: part <= memory });
   }
-  return verdicts;
+  return verdicts.map(({ what, met }) => ({ what: `${nameOf(which)}: ${what}`, met }));
 }
