@@ -51,7 +51,8 @@ export async function runGroup(session, group) {
   rmSync(output, { force: true });
   const start_ms = Date.now();
   const reporter = ["--reporter", join(session.root, "tools/test/reporter.mjs"), "--reporter-option", `output=${output}`];
-  const mocha = await session.run(process.execPath, [join(session.root, "node_modules/mocha/bin/mocha.js"), ...reporter, ...group.files], {
+  const seed = ["--require", join(session.root, "tools/test/seed.mjs")];
+  const mocha = await session.run(process.execPath, [join(session.root, "node_modules/mocha/bin/mocha.js"), ...seed, ...reporter, ...group.files], {
     timeout_ms: groupTimeout_ms,
     endLeftovers: true,
   });
