@@ -24,6 +24,10 @@ const say = (/** @type {string} */ line) => (flags.json ? process.stderr : proce
 const yard = new Yard();
 /** @type {{ fault: string, row: string, trials: readonly { seed: number, ok: boolean, problem?: string }[] }[]} */
 const results = [];
+for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"]))
+  process.once(signal, () => {
+    void yard.remove().finally(() => process.exit(130));
+  });
 try {
   say("the run to which nothing is done");
   const client = await yard.start();

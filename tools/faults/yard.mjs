@@ -184,8 +184,19 @@ ${more}
     };
   }
 
+  /** A coordinator that was killed leaves its Redis; the number in a pid file is believed only of a process that names this home. */
+  #endRedis() {
+    try {
+      const pid = this.redisPid();
+      if (readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(this.home)) process.kill(pid, "SIGKILL");
+    } catch {
+      // No such file or process: there is nothing to end.
+    }
+  }
+
   async remove() {
     if (!this.isDead) await this.end();
+    this.#endRedis();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
