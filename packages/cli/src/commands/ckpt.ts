@@ -77,6 +77,12 @@ function describe({ directory, run, step }: CheckpointPlace, config: GemmaConfig
   ].join("\n");
 }
 
+/** Whether a directory was written as a checkpoint of a run: others have a `manifest.json` of their own meaning. */
+function bearsOurManifest(directory: string): boolean {
+  const manifest = join(directory, manifestName);
+  return existsSync(manifest) && (existsSync(join(directory, optimizerFile)) || readFileSync(manifest, "utf8").includes("lapidary-checkpoint/"));
+}
+
 /**
  * Reads all of a checkpoint: every byte against the checksums of its manifest, where a run has written one; headers, shapes against config.json, and every
  * number, those of the optimizer too.
@@ -85,7 +91,7 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
   const { console, interrupts } = context;
   const place = findCheckpoint(context, from);
   const progress = console.progress();
-  const isSealed = place.run !== undefined || existsSync(join(place.directory, manifestName));
+  const isSealed = place.run !== undefined || bearsOurManifest(place.directory);
   if (isSealed) {
     progress.update("read every byte");
     await verifySealed(nodeDisk, place.directory);
