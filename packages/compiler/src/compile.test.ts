@@ -2,22 +2,11 @@ import { ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import { seededRandom } from "@lapidary/std";
 import { makeWorkerGrid } from "@lapidary/topology";
-import { type Graph, GraphBuilder, type Tensor, interpret, parametersOf, parseGraph, printGraph } from "@lapidary/ir";
+import { type Tensor, interpret, parseGraph, printGraph } from "@lapidary/ir";
 import { compile } from "./compile.js";
-import { gradients } from "./differentiate/index.js";
 import { lower } from "./lower/index.js";
-import { randomCase } from "./testing/random-graph.js";
+import { randomCase, withGradients } from "./testing/random-graph.js";
 import { runChips, runHosts } from "./testing/spmd-interpreter.js";
-
-function withGradients(graph: Graph): Graph {
-  const g = new GraphBuilder("random_step");
-  for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
-  const loss = g.get(graph.outputs.find((o) => o.name === "loss")?.value ?? -1);
-  for (const { name, value } of graph.outputs) g.output(name, g.get(value));
-  const parameters = parametersOf(graph).map((p) => g.get(p.id));
-  gradients(g, loss, parameters).forEach((grad, i) => g.output(`grad_${parameters[i]?.name ?? i}`, grad));
-  return g.finish();
-}
 
 function expectClose(actual: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<string, Tensor>, what: string): void {
   for (const [name, want] of expected) {

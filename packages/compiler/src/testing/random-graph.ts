@@ -1,6 +1,7 @@
-import { type Random, seededRandom } from "@lapidary/std";
+import { type Random, seededRandom, must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, makeMesh } from "@lapidary/topology";
 import { type Graph, GraphBuilder, type Sharding, type Tensor, type Value, isFloat, parametersOf, sizeOf, tensor, tensorType } from "@lapidary/ir";
+import { gradients } from "../differentiate/index.js";
 
 /**
  * Random graphs, meshes and shardings for property tests: every op of the language can occur, dims are small and often
@@ -183,4 +184,20 @@ export function randomCase(seed: number, size = 12): RandomCase {
   const shardings = new Map<string, Sharding>();
   for (const { attrs, type } of parametersOf(graph)) if (random.integer(4) > 0) shardings.set(attrs.name, randomSharding(random, mesh, type.dims));
   return { graph, mesh, shardings, inputs: randomInputs(random, graph) };
+}
+
+/** A graph with the gradients of its `loss` for every parameter, as outputs `grad.<name>`: what a training step has. */
+export function withGradients(graph: Graph): Graph {
+  const g = new GraphBuilder("step");
+  for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
+  for (const { name, value } of graph.outputs) g.output(name, g.get(value));
+  const loss = g.get(
+    must(
+      graph.outputs.find(({ name }) => name === "loss"),
+      "loss",
+    ).value,
+  );
+  const parameters = parametersOf(graph).map(({ id }) => g.get(id));
+  gradients(g, loss, parameters).forEach((grad, i) => g.output(`grad.${parameters[i]?.name ?? i}`, grad));
+  return g.finish();
 }

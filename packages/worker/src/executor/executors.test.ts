@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { compile, gradients } from "@lapidary/compiler";
-import { randomCase } from "@lapidary/compiler/testing";
+import { randomCase, withGradients } from "@lapidary/compiler/testing";
 import { memoryPeers, type Peers } from "@lapidary/fabric";
-import { type Graph, GraphBuilder, interpret, parametersOf, sizeOf, type Tensor, tensorType } from "@lapidary/ir";
+import { type Graph, GraphBuilder, interpret, sizeOf, type Tensor, tensorType } from "@lapidary/ir";
 import { must, seededRandom, systemClock } from "@lapidary/std";
 import { type Mesh, makeMesh, makeWorkerGrid } from "@lapidary/topology";
 import fc from "fast-check";
@@ -15,22 +15,6 @@ import { disposeHeld, type Executable, type Executor, type Held } from "./execut
 import { type StackedProgram, stackedExecutor } from "./stacked.js";
 
 const whole = makeWorkerGrid;
-
-/** A random graph with the gradients of its loss, as a training step has them. */
-function withGradients(graph: Graph): Graph {
-  const g = new GraphBuilder("step");
-  for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
-  for (const { name, value } of graph.outputs) g.output(name, g.get(value));
-  const loss = g.get(
-    must(
-      graph.outputs.find(({ name }) => name === "loss"),
-      "loss",
-    ).value,
-  );
-  const parameters = parametersOf(graph).map(({ id }) => g.get(id));
-  gradients(g, loss, parameters).forEach((grad, i) => g.output(`grad.${parameters[i]?.name ?? i}`, grad));
-  return g.finish();
-}
 
 /** Runs a program on all workers of a grid, each with an executor of its own, and joins the outputs. */
 async function runOn(

@@ -1,28 +1,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { gradients } from "@lapidary/compiler";
-import { randomCase } from "@lapidary/compiler/testing";
-import { type Graph, GraphBuilder, type Tensor, type Value, interpret, parametersOf, tensorType } from "@lapidary/ir";
+import { randomCase, withGradients } from "@lapidary/compiler/testing";
+import { type Graph, GraphBuilder, type Tensor, type Value, interpret, tensorType } from "@lapidary/ir";
 import { must, seededRandom } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
 import { loadPlan, runPlan } from "../executor/testing.js";
 import { randomInputsOf, scaledDifference } from "../kernels/testing.js";
-
-/** A random graph with the gradients of its loss. */
-function withGradients(graph: Graph): Graph {
-  const g = new GraphBuilder("step");
-  for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
-  for (const { name, value } of graph.outputs) g.output(name, g.get(value));
-  const loss = g.get(
-    must(
-      graph.outputs.find(({ name }) => name === "loss"),
-      "loss",
-    ).value,
-  );
-  const parameters = parametersOf(graph).map(({ id }) => g.get(id));
-  gradients(g, loss, parameters).forEach((grad, k) => g.output(`grad.${parameters[k]?.name ?? k}`, grad));
-  return g.finish();
-}
 
 describe("fused plans", () => {
   let device: Device;
