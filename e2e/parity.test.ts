@@ -89,6 +89,17 @@ describe("parity with PyTorch", function () {
 
 describe("strategies on the numbers of PyTorch", function () {
   this.timeout(300_000);
+  it("tensor + zero-3 agrees with its small collectives in buckets", async () => {
+    const bundle = await readParityBundle(golden("pod16x16"));
+    const mesh = parseMesh("data=16,model=16");
+    const session = await openSession({ mesh, workers: 2, zero: 3, rules: defaultRules(mesh, gemmaParams(bundle.config)), bucketBytes: 16384, environment: process.env });
+    try {
+      strictEqual(parityFailures(await runParity(bundle, session), parityTolerances("f32")).join("; "), "");
+      ok(session.collectives("train").some(({ why }) => why.startsWith("crosses once for ")));
+    } finally {
+      await session.close();
+    }
+  });
   const all: [string, Strategy][] = Object.entries(strategies);
   for (const [name, strategy] of all.filter(([, s]) => "model" in s.mesh))
     it(`${name} agrees`, async () => {

@@ -77,7 +77,7 @@ export function compileStep(
   config: GemmaConfig,
   strategy: Strategy,
   shape: { batch: number; seq: number },
-  options: { clip?: number; remat?: RematPolicy } = {},
+  options: { clip?: number; remat?: RematPolicy; bucketBytes?: number } = {},
 ): Program {
   const update = {
     steps: 100,
@@ -91,5 +91,6 @@ export function compileStep(
     rules: strategy.rules,
     zero: { stage: strategy.zero, axes: strategy.zeroAxes ?? Object.keys(strategy.mesh).filter((axis) => axis === "data") },
     remat: options.remat ?? "none",
+    bucketBytes: options.bucketBytes ?? 0,
   });
 }

@@ -29,7 +29,7 @@ describe("compile", () => {
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
         const { graph, mesh, shardings, inputs } = randomCase(seed);
         const step = withGradients(graph);
-        const program = compile(step, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
+        const program = compile(step, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings, bucketBytes: seed % 2 === 0 ? 0 : 1024 });
         const expected = interpret(step, inputs);
         expectClose(runChips(program.chip, inputs), expected, `seed ${seed}, per chip`);
         const grid = makeWorkerGrid(mesh, 1 + seededRandom(seed).integer(5));

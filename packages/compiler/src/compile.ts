@@ -1,5 +1,5 @@
 import { type Graph, verifyGraph } from "@lapidary/ir";
-import { optimize } from "./optimize/index.js";
+import { type OptimizeOptions, optimize } from "./optimize/index.js";
 import { type PartitionOptions, checkProgram, partition } from "./partition/index.js";
 import { planMemory, verifyMemory } from "./memory/index.js";
 import { schedule, verifySchedule } from "./schedule/index.js";
@@ -9,7 +9,7 @@ import { type PropagateOptions, propagate } from "./propagate/index.js";
 
 export type StageName = "trace" | "rematerialize" | "propagate" | "partition" | "optimize";
 
-export interface CompileOptions extends PropagateOptions, Partial<PartitionOptions> {
+export interface CompileOptions extends PropagateOptions, Partial<PartitionOptions>, Partial<OptimizeOptions> {
   /** What the backward pass computes again instead of keeping it. */
   readonly remat?: RematPolicy;
   /** How many blocks ahead the gathers of params are issued. */
@@ -39,7 +39,7 @@ export function compile(graph: Graph, options: CompileOptions): Program {
   if (verify) checkProgram(perChip);
   report("partition", perChip);
 
-  const lean = optimize(perChip); // equal values merged, dead ones dropped
+  const lean = optimize(perChip, { bucketBytes: options.bucketBytes ?? 0 }); // equal values merged, dead ones dropped, small collectives joined
   if (verify) checkProgram(lean);
   report("optimize", lean);
 

@@ -17,6 +17,8 @@ export interface SessionOptions {
   readonly rules: Readonly<Record<string, readonly string[]>>;
   readonly zero: 0 | 1 | 2 | 3;
   /** What worker processes inherit. */
+  /** As a job file's `bucket_bytes`; 0 by default. */
+  readonly bucketBytes?: number;
   readonly environment: NodeJS.ProcessEnv;
   /** Lines that workers write to stderr. */
   readonly log?: (worker: string, line: string) => void;
@@ -69,10 +71,10 @@ export class Session implements GraphRunner {
    * @throws LapidaryError whatever does not fit the mesh
    */
   compile(name: string, graph: Graph): Program {
-    const { mesh, rules, zero } = this.#options;
+    const { mesh, rules, zero, bucketBytes = 0 } = this.#options;
     const known = this.#programs.get(name);
     if (known !== undefined) return known;
-    const program = compile(graph, compileOptions({ mesh: mesh.axes, rules: rules as Record<string, string[]>, zero }, graph));
+    const program = compile(graph, compileOptions({ mesh: mesh.axes, rules: rules as Record<string, string[]>, zero, bucket_bytes: bucketBytes }, graph));
     this.#programs.set(name, program);
     return program;
   }

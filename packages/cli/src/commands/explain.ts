@@ -1,8 +1,10 @@
 import {
+  type Alternative,
   type Program,
   type ProgramDifference,
   type StageName,
   diffPrograms,
+  costsOfAlternatives,
   explainCollectives,
   type ExplainedValue,
   explainValue,
@@ -11,7 +13,7 @@ import {
 import { type Graph, printGraph } from "@lapidary/ir";
 import { ExitCode, LapidaryError, formatBytes, must, suggest, textTable } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
-import { compileJob, type ResolvedJob } from "@lapidary/training";
+import { compileJob, compileOptions, type ResolvedJob } from "@lapidary/training";
 import type { Context } from "../context.js";
 import type { Paint } from "../terminal/paint.js";
 import { readJob } from "./job-file.js";
@@ -52,7 +54,10 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   }
   const [name] = names;
   if (name !== undefined) {
-    const value = explainValue(program, name, parseTorus(job.slice).dims);
+    const explained = explainValue(program, name, parseTorus(job.slice).dims);
+    console.detail(`compile with ${explained.alternatives.length - 1} other shardings of ${explained.name}`);
+    const costs = costsOfAlternatives(program, compileOptions(job, program.global), name);
+    const value = { ...explained, alternatives: explained.alternatives.map((a) => ({ ...a, step_bytes_per_chip: costs.get(a.sharding) ?? null })) };
     console.result(value, () => valueText(value, console.paint));
     return ExitCode.done;
   }
@@ -101,7 +106,10 @@ function collectivesText(program: Program, job: ResolvedJob, collectives: Return
 const exampleName = (program: Program): string =>
   program.global.values.find((v) => v.op === "parameter" && v.role === "param" && v.type.dims.length > 1)?.name ?? "loss";
 
-function valueText(value: ExplainedValue, paint: Paint): string {
+/** Bytes that a chip sends in a step with this alternative; null where no program has it. */
+type CostedValue = Omit<ExplainedValue, "alternatives"> & { readonly alternatives: readonly (Alternative & { readonly step_bytes_per_chip: number | null })[] };
+
+function valueText(value: CostedValue, paint: Paint): string {
   const dims = value.dims.map((dim, d) => [
     `  ${d}`,
     String(dim.size),
@@ -143,12 +151,14 @@ function valueText(value: ExplainedValue, paint: Paint): string {
             { title: "  sharding" },
             { title: "a chip holds", align: "right" },
             { title: "one gather moves", align: "right" },
+            { title: "a chip sends in a step", align: "right" },
             { title: "" },
           ],
           value.alternatives.map((a) => [
             `  ${a.sharding}`,
             formatBytes(a.bytes_per_chip),
             formatBytes(a.gather_bytes_per_chip),
+            a.step_bytes_per_chip === null ? "not possible" : formatBytes(a.step_bytes_per_chip),
             a.chosen ? "chosen" : "",
           ]),
         ),

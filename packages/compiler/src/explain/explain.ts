@@ -1,8 +1,10 @@
-import { LapidaryError, must, suggest } from "@lapidary/std";
+import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize, chipCoordinates, chipCount, meshSize, printAtoms, shardIndex } from "@lapidary/topology";
 import { type Sharding, type Value, type ValueId, bytesOf, printSharding, printType } from "@lapidary/ir";
 import { bytesPerChip } from "../partition/index.js";
 import type { Program } from "../program.js";
+import { type Alternative, alternativesOf } from "./alternatives.js";
+import { findValue } from "./find-value.js";
 import { collectivesOf } from "../report/index.js";
 import { blockOf } from "../rematerialize/index.js";
 
@@ -61,8 +63,8 @@ export interface ExplainedValue {
   readonly versions: readonly { readonly op: string; readonly type: string; readonly sharding: string; readonly bytes_moved_per_chip: number; readonly why: string }[];
   /** Ops whose wish for this value's sharding lost or won against another axis claim. */
   readonly conflicts: readonly string[];
-  /** Other shardings of the same axes, what a chip would hold of them. */
-  readonly alternatives: readonly { readonly sharding: string; readonly bytes_per_chip: number; readonly gather_bytes_per_chip: number; readonly chosen: boolean }[];
+  /** The chosen sharding first, then others. */
+  readonly alternatives: readonly Alternative[];
   readonly layout: string;
 }
 
@@ -96,28 +98,9 @@ export function explainValue(program: Program, name: string, torus: readonly num
       return { op: v.op, type: printType(v.type), sharding: printSharding(mesh, must(v.sharding, "sharding")), bytes_moved_per_chip: input === undefined ? 0 : bytesPerChip(v, input), why: v.cause ?? "" };
     }),
     conflicts: propagated.conflicts.flatMap((c) => (c.tensor === value.id ? [`${describeOp(program, c.op)} takes dim ${c.dimension} without ${printAtoms(mesh, c.atoms).join("+")} (${c.lost}): there ${c.won === "the op needs the dim whole" ? "the op needs the dim whole" : `${c.won} came first`}`] : [])),
-    alternatives: alternativesOf(mesh, value, sharding),
+    alternatives: alternativesOf(mesh, value).map(({ dims: _, ...rest }) => rest),
     layout: drawLayout(mesh, torus, sharding),
   };
-}
-
-/** A value by its whole name, or by an end of it that is unique. */
-function findValue(program: Program, name: string): Value {
-  const named = program.global.values.filter((v) => v.op !== "constant");
-  const exact = named.findLast((v) => v.name === name);
-  if (exact !== undefined) return exact;
-  const ending = [...new Map(named.filter((v) => v.name.endsWith(name)).map((v) => [v.name, v])).values()];
-  // A name without its collection means the param, not its moments or gradient.
-  const params = ending.filter((v) => v.role === "param" && v.op === "parameter");
-  if (ending.length === 1 || params.length === 1) return must(params[0] ?? ending[0], "value");
-  const near = ending.length > 1 ? ending.slice(0, 4).map((v) => v.name).join(", ") : suggest(name, new Set(named.map((v) => v.name)));
-  throw new LapidaryError({
-    code: "LAP_EXPLAIN_UNKNOWN",
-    message: ending.length > 1 ? `"${name}" names ${ending.length} values` : `the program has no value "${name}"`,
-    place: name,
-    remedy: near === undefined ? "use a parameter's name, or a name that `explain --stage propagate` prints" : ending.length > 1 ? `name one of them: ${near}, …` : `did you mean "${near}"?`,
-    exit: 102,
-  });
 }
 
 /** The way of an atom from the rule at its root to the value: nearest op first. */
@@ -132,23 +115,6 @@ const describeOp = (program: Program, id: ValueId): string => {
   const value = must(program.global.values[id], "op");
   return `${value.op} ${value.name}`;
 };
-
-/** The same axes on each other dim that they divide, and replication: what a chip holds, and what one gather of the whole costs. */
-function alternativesOf(mesh: Mesh, value: Value, sharding: Sharding): ExplainedValue["alternatives"] {
-  const moved = sharding.dims.findLast((atoms) => atoms.length > 0);
-  if (moved === undefined) return [];
-  const bytes = bytesOf(value.type);
-  const describe = (dims: readonly (readonly AtomId[])[], chosen: boolean): ExplainedValue["alternatives"][number] => {
-    const parts = atomsSize(mesh, dims.flat());
-    return { sharding: printSharding(mesh, { dims, unreduced: [], reduction: "sum" }), bytes_per_chip: bytes / parts, gather_bytes_per_chip: (bytes * (parts - 1)) / parts, chosen };
-  };
-  const others = value.type.dims.flatMap((size, d) => {
-    const dims = sharding.dims.map((atoms) => (atoms === moved ? [] : [...atoms]));
-    if (sharding.dims[d] === moved || size % (atomsSize(mesh, moved) * atomsSize(mesh, dims[d] ?? [])) !== 0) return [];
-    return [describe(dims.map((atoms, i) => (i === d ? [...atoms, ...moved] : atoms)), false)];
-  });
-  return [describe(sharding.dims, true), ...others, describe(sharding.dims.map(() => []), false)];
-}
 
 /**
  * Which shard each chip holds, drawn over the torus: a cell a chip, the number is the shard's (row-major over the dims); chips with equal numbers

@@ -11,6 +11,8 @@ export interface PropagateOptions {
   readonly zero: ZeroOptions;
   /** Shardings that are given, by value name: they come before all rules (tests, constraints of the user). */
   readonly constraints?: ReadonlyMap<string, Sharding>;
+  /** Shardings of states, by name, in place of ZeRO's: like these they claim only what the rules leave (what an alternative would cost). */
+  readonly assumed?: ReadonlyMap<string, Sharding>;
 }
 
 /** A sharding for every value, and for every op the atoms of each of its factors. */
@@ -228,6 +230,13 @@ function seedsOf(value: Value, options: PropagateOptions, ofParameters: Readonly
   if (given !== undefined) return given.dims.map((atoms) => [{ atoms, priority: Priority.given, cause: "given" }]);
   const byRule = seedsOfRules(options.mesh, options.rules, value, ofParameters);
   const placed = value.type.dims.map((_, d) => byRule[d]?.atoms ?? []);
+  const assumed = options.assumed?.get(value.name);
+  if (assumed !== undefined)
+    return assumed.dims.map((atoms, d) => {
+      const own = byRule[d];
+      const kept = own !== undefined && startsWith(atoms, own.atoms);
+      return [...(kept ? [own] : []), { atoms: kept ? atoms.slice(own.atoms.length) : atoms, priority: Priority.zero, cause: "assumed" }];
+    });
   const byZero = seedsOfZero(options.mesh, options.zero, value, placed);
   return value.type.dims.map((_, d) => [byRule[d], byZero[d]].filter((seed) => seed !== undefined));
 }

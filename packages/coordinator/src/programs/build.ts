@@ -18,7 +18,7 @@ import type { ProgramView } from "../views/program-view.js";
 import { type ProgramFacts, programFacts } from "./facts.js";
 
 /** All that decides the programs of a run. JSON: its text is what the cache goes by. */
-export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "slice" | "rules" | "zero" | "remat" | "seed"> {
+export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "slice" | "rules" | "zero" | "remat" | "bucket_bytes" | "seed"> {
   readonly model: ModelConfig;
   readonly update: UpdateConfig;
   readonly batch: number;
@@ -27,7 +27,7 @@ export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "slice" | "ru
   readonly machine?: ViewMachine;
 }
 
-export function programRequest({ model, train, mesh, slice, rules, zero, remat, seed }: ResolvedJob): ProgramRequest {
+export function programRequest({ model, train, mesh, slice, rules, zero, remat, bucket_bytes, seed }: ResolvedJob): ProgramRequest {
   const { steps, optimizer, schedule, clip, batch, seq } = train;
   return {
     mesh,
@@ -35,6 +35,7 @@ export function programRequest({ model, train, mesh, slice, rules, zero, remat, 
     rules,
     zero,
     remat,
+    bucket_bytes,
     seed,
     model: model.config,
     update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) },

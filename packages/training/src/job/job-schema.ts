@@ -111,6 +111,13 @@ export const jobFileSchema = z.strictObject({
     .describe(
       "What the backward pass computes again: none keeps everything, dots keeps the products, full only what leaves a layer, offload also attention's projections on the host",
     ),
+  bucket_bytes: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1)
+    .default(0)
+    .describe("Collectives that do the same to equal small arrays cross as one, up to so many bytes a chip together; 0: each alone"),
   numerics: z.enum(["f32", "mxu"]).default("f32").describe("mxu multiplies in bf16 and adds in f32, as a TPU does"),
   executor: z.enum(["stacked", "chipwise"]).default("stacked").describe("chipwise runs one value per chip: the slow reference"),
   workers: z.number().int().min(1).max(256).optional().describe("Worker processes; one a core by default"),

@@ -42,12 +42,12 @@ export const podAxis = "pod";
 
 /** What the compiler needs to know of a job for one of its graphs: rules for axes that the graph does not have are left out. */
 export function compileOptions(
-  job: Pick<ResolvedJob, "mesh" | "rules" | "zero"> & Partial<Pick<ResolvedJob, "remat">>,
+  job: Pick<ResolvedJob, "mesh" | "rules" | "zero"> & Partial<Pick<ResolvedJob, "remat" | "bucket_bytes">>,
   graph: Graph,
 ): Omit<CompileOptions, "verify" | "report"> {
   const known = new Set(graph.values.flatMap((value) => (value.logicalAxes ?? []).map((axis) => axis?.split("/")[0])));
   const rules: LogicalAxisRules = Object.fromEntries(Object.entries(job.rules).filter(([axis]) => known.has(axis)));
-  return { mesh: makeMesh(job.mesh), rules, zero: zeroOptions(job), remat: job.remat ?? "none" };
+  return { mesh: makeMesh(job.mesh), rules, zero: zeroOptions(job), remat: job.remat ?? "none", bucketBytes: job.bucket_bytes ?? 0 };
 }
 
 /** The job as a job file that stands alone: `resolveJob` of it gives the same job, whatever lies in `configs`. */
@@ -71,6 +71,7 @@ const keyOrder = [
   "rules",
   "zero",
   "remat",
+  "bucket_bytes",
   "numerics",
   "executor",
   "workers",

@@ -1,0 +1,82 @@
+import { LapidaryError, must } from "@lapidary/std";
+import { type AtomId, type Mesh, atomsSize, axisAtoms } from "@lapidary/topology";
+import { type Graph, type Sharding, type Value, bytesOf, printSharding } from "@lapidary/ir";
+import { optimize } from "../optimize/index.js";
+import { bytesPerChip, partition } from "../partition/index.js";
+import { propagate } from "../propagate/index.js";
+import type { CompileOptions } from "../compile.js";
+import type { Program } from "../program.js";
+import { collectivesOf } from "../report/index.js";
+import { findValue } from "./find-value.js";
+
+/** A sharding that a value might have. */
+export interface Alternative {
+  readonly sharding: string;
+  /** What a chip holds of the value. */
+  readonly bytes_per_chip: number;
+  /** What a chip receives in one gather of the whole value. */
+  readonly gather_bytes_per_chip: number;
+  readonly chosen: boolean;
+}
+
+const most = 8;
+
+/** The chosen sharding; then its axes on other dims, axes that it leaves unused on the dims that they divide, and none at all: eight at most. */
+export function alternativesOf(mesh: Mesh, value: Value): (Alternative & { readonly dims: Sharding["dims"] })[] {
+  const chosen = must(value.sharding, "sharding").dims;
+  if (value.type.dims.length === 0) return [];
+  const found = new Map<string, Sharding["dims"]>();
+  const consider = (dims: readonly (readonly AtomId[])[]): void => {
+    const fits = value.type.dims.every((size, d) => size % atomsSize(mesh, dims[d] ?? []) === 0);
+    if (fits && found.size < most) found.set(printSharding(mesh, { dims, unreduced: [], reduction: "sum" }), dims);
+  };
+  consider(chosen);
+  chosen.forEach((moved, from) => {
+    if (moved.length > 0) value.type.dims.forEach((_, onto) => onto !== from && consider(chosen.map((atoms, d) => (d === from ? [] : d === onto ? [...atoms, ...moved] : atoms))));
+  });
+  const used = new Set(chosen.flat());
+  for (const axis of mesh.axes) {
+    const atoms = axisAtoms(mesh, axis.name);
+    if (axis.size > 1 && !atoms.some((atom) => used.has(atom))) value.type.dims.forEach((_, onto) => consider(chosen.map((own, d) => (d === onto ? [...own, ...atoms] : own))));
+  }
+  // What is computed is gathered where it is needed, and nowhere else: held whole is no choice of its own.
+  if (value.op === "parameter" || value.role !== undefined) consider(chosen.map(() => []));
+  return [...found].map(([sharding, dims], i) => {
+    const parts = atomsSize(mesh, dims.flat());
+    const bytes = bytesOf(value.type);
+    return { sharding, dims, bytes_per_chip: bytes / parts, gather_bytes_per_chip: (bytes * (parts - 1)) / parts, chosen: i === 0 };
+  });
+}
+
+/**
+ * What each alternative of a value costs, by its text: bytes that a chip sends in a step of the program that the compiler makes when this one value has that sharding and all else follows. A
+ * state is only stored so (its gradient and moments lie as before, and what lies apart moves in the update); an op whose result is given is computed so. An alternative that
+ * contradicts what is given elsewhere is absent.
+ *
+ * @param options those that `program` was compiled with
+ */
+export function costsOfAlternatives(program: Program, options: CompileOptions, name: string): ReadonlyMap<string, number> {
+  const { mesh } = program;
+  const value = findValue(program, name);
+  const isState = value.role === "param" || value.role === "optimizer" || value.role === "gradient";
+  const unique = isState ? value.name : `${value.name} (explained)`;
+  const graph: Graph = { ...program.global, values: program.global.values.map((v) => (v.id === value.id ? ({ ...v, name: unique } as Value) : v)) };
+  const costs = new Map<string, number>();
+  for (const { sharding, dims, chosen } of alternativesOf(mesh, value)) {
+    if (chosen) {
+      costs.set(sharding, bytesOfStep(program.chip));
+      continue;
+    }
+    try {
+      const other = new Map([[unique, { dims, unreduced: [], reduction: "sum" } satisfies Sharding]]);
+      const given = isState ? { assumed: other } : { constraints: new Map([...(options.constraints ?? []), ...other]) };
+      const perChip = partition(propagate(graph, { ...options, ...given }), mesh, { regather: options.regather ?? true });
+      costs.set(sharding, bytesOfStep(optimize(perChip, { bucketBytes: options.bucketBytes ?? 0 })));
+    } catch (error) {
+      if (!(error instanceof LapidaryError)) throw error;
+    }
+  }
+  return costs;
+}
+
+const bytesOfStep = (chip: Graph): number => collectivesOf(chip).reduce((sum, v) => sum + bytesPerChip(v, must(chip.values[must(v.inputs[0], "operand")], "operand")), 0);

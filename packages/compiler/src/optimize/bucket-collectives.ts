@@ -1,0 +1,137 @@
+import { must } from "@lapidary/std";
+import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, bytesOf, collectiveNames } from "@lapidary/ir";
+import { copyInto } from "./rewrites.js";
+
+/**
+ * Small collectives that do the same to equal arrays cross as one, stacked on a new leading dim:
+ *
+ *     all_reduce(a), all_reduce(b)   →   r = all_reduce(concatenate([a], [b])),  r[0], r[1]
+ *
+ * The gains of all norms and their gradients, above all: a message of a few bytes costs its latency, not its bytes. Only collectives of which none
+ * waits for another are joined, so that nothing is computed in another order than data asks for; equal means op, axes, pass, shape and sharding.
+ *
+ * @param bytes a bucket's operands have at most so many bytes a chip together (XLA: the combiner's threshold); 0 joins nothing
+ */
+export function bucketCollectives(graph: Graph, bytes: number): Graph {
+  const buckets = findBuckets(graph, bytes);
+  if (buckets.length === 0) return graph;
+  const bucketOf = new Map(buckets.flatMap((bucket) => bucket.map((value) => [value.id, bucket] as const)));
+
+  const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
+  const to = new Map<ValueId, ValueId>();
+  const have = (id: ValueId): boolean => to.has(id);
+  const own = (id: ValueId): Value => g.get(must(to.get(id), "operand"));
+  /** What cannot be computed yet, for it needs a bucket that waits for its last operand; in the order of the program. */
+  let waiting: Value[] = [];
+  const emit = (value: Value): boolean => {
+    const bucket = bucketOf.get(value.id);
+    if (have(value.id)) return true;
+    if (bucket === undefined) {
+      if (!value.inputs.every(have)) return false;
+      to.set(value.id, copyInto(g, value, value.inputs.map((id) => must(to.get(id), "operand"))).id);
+      return true;
+    }
+    if (!bucket.every((member) => member.inputs.every(have))) return false;
+    crossTogether(bucket);
+    return true;
+  };
+  for (const value of graph.values) {
+    if (!emit(value)) {
+      waiting.push(value);
+      continue;
+    }
+    for (let before = -1; before !== waiting.length; ) {
+      before = waiting.length;
+      waiting = waiting.filter((late) => !emit(late));
+    }
+  }
+  for (const { name, value } of graph.outputs) g.output(name, own(value));
+  return g.finish();
+
+  function crossTogether(bucket: readonly Value[]): void {
+    const first = must(bucket[0], "member");
+    const { phase } = first;
+    const name = `bucket(${first.name},+${bucket.length - 1})`;
+    const parts = bucket.map((member) => {
+      const operand = own(must(member.inputs[0], "operand"));
+      return g.op("reshape", [operand], { dims: [1, ...operand.type.dims] }, { name: operand.name, phase, sharding: stacked(must(operand.sharding, "sharding")) });
+    });
+    const joined = g.op("concatenate", parts, { dimension: 0 }, { name, phase, sharding: must(parts[0]?.sharding, "sharding") });
+    const crossed = g.op(first.op as "all_reduce", [joined], stackedAttrs(first) as never, {
+      name,
+      phase,
+      sharding: stacked(must(first.sharding, "sharding")),
+      cause: `crosses once for ${bucket.length} equal arrays (bucket_bytes); the first ${first.cause ?? ""}`,
+    });
+    bucket.forEach((member, i) => {
+      const { dims } = crossed.type;
+      const row = g.op("slice", [crossed], { start: dims.map((_, d) => (d === 0 ? i : 0)), limit: dims.map((size, d) => (d === 0 ? i + 1 : size)) }, { name: member.name, phase, sharding: must(crossed.sharding, "sharding") });
+      const { cause: _, ...extras } = member;
+      to.set(member.id, g.push("reshape", [row.id], { dims: member.type.dims }, member.type, extras).id);
+    });
+  }
+}
+
+const stacked = (sharding: Sharding): Sharding => ({ ...sharding, dims: [[], ...sharding.dims] });
+
+/** A collective's attributes, its dims counted behind the new one. */
+function stackedAttrs({ attrs }: Value): object {
+  return "dimension" in attrs ? { ...attrs, dimension: attrs.dimension + 1 } : attrs;
+}
+
+/** Lists of two and more collectives that may be one, each in the order of the program. */
+function findBuckets(graph: Graph, limit: number): Value[][] {
+  const bytesOfOperand = (value: Value): number => bytesOf(must(graph.values[must(value.inputs[0], "operand")], "operand").type);
+  const candidates = graph.values.filter((value) => collectiveNames.has(value.op) && value.op !== "shard_slice" && value.op !== "all_to_all" && Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit);
+  const reach = new Reach(graph);
+  const open = new Map<string, Value[][]>();
+  for (const value of candidates) {
+    const operand = must(graph.values[must(value.inputs[0], "operand")], "operand");
+    const key = JSON.stringify([value.op, value.attrs, value.phase, operand.type, operand.sharding]);
+    const each = Math.max(bytesOfOperand(value), bytesOf(value.type));
+    const known = open.get(key) ?? [];
+    const bucket = known.find((members) => (members.length + 1) * each <= limit && !reach.between(members, value));
+    if (bucket === undefined) known.push([value]);
+    else {
+      bucket.push(value);
+      reach.join(bucket);
+    }
+    open.set(key, known);
+  }
+  return [...open.values()].flat().filter((bucket) => bucket.length > 1);
+}
+
+/** What waits for what, in the graph in which the members of each bucket are one. */
+class Reach {
+  readonly #users: ValueId[][];
+  readonly #bucket = new Map<ValueId, readonly Value[]>();
+
+  constructor(graph: Graph) {
+    this.#users = graph.values.map(() => []);
+    for (const value of graph.values) for (const id of value.inputs) this.#users[id]?.push(value.id);
+  }
+
+  join(bucket: readonly Value[]): void {
+    for (const { id } of bucket) this.#bucket.set(id, bucket);
+  }
+
+  /** Whether one of the two needs the other's result. */
+  between(members: readonly Value[], value: Value): boolean {
+    return this.#leads(members.map(({ id }) => id), new Set([value.id])) || this.#leads([value.id], new Set(members.map(({ id }) => id)));
+  }
+
+  #leads(from: readonly ValueId[], goal: ReadonlySet<ValueId>): boolean {
+    const seen = new Set<ValueId>(from);
+    const stack = [...from];
+    for (let id = stack.pop(); id !== undefined; id = stack.pop())
+      for (const user of this.#users[id] ?? [])
+        for (const next of [user, ...(this.#bucket.get(user)?.map((member) => member.id) ?? [])]) {
+          if (goal.has(next)) return true;
+          if (!seen.has(next)) {
+            seen.add(next);
+            stack.push(next);
+          }
+        }
+    return false;
+  }
+}
