@@ -189,6 +189,46 @@ describe("lapidary plan", function () {
       ],
     ); // prettier-ignore
     strictEqual(new Set((await traced("--diff")).traceEvents.map(({ pid }) => pid)).size, 3);
+    // A step that was recorded call by call: worker 1 began 3 ms later, and its gather waited.
+    const call = (kind: string, op: string, name: string): object => ({ kind, op, name, phase: "forward" });
+    const lines = [
+      {
+        kind: "program",
+        calls: [
+          call("start", "all_gather", "w"),
+          call("product", "dot_general", "y"),
+          call("finish", "all_gather", "w"),
+          call("fused", "multiply", "z"),
+        ],
+      },
+      {
+        kind: "step",
+        step: 2,
+        workers: [
+          { began_ms: 70_000, calls_us: [0, 100, 0, 100, 5000, 0, 5100, 900, 800, 6000, 50, 0] },
+          { began_ms: 70_003, calls_us: [0, 90, 0, 90, 4000, 0, 4090, 10, 0, 4100, 40, 0] },
+        ],
+      },
+    ];
+    writeFileSync(join(directory, "runs/mine/step-traces.jsonl"), `${lines.map((line) => JSON.stringify(line)).join("\n")}\n{"torn`);
+    const events = (await traced()).traceEvents;
+    const ofCalls = events.flatMap((event) =>
+      event.ph === "X" && event.tid > 0 ? [[event.pid, event.name, event.ts - 1_000_000, event.dur]] : [],
+    );
+    deepStrictEqual(ofCalls, [
+      [0, "start all_gather w", 0, 100],
+      [0, "y", 100, 5000],
+      [0, "finish all_gather w", 5_100, 900],
+      [0, "waits for another worker", 5_100, 800],
+      [0, "all_gather w", 0, 6000],
+      [0, "z (1 fused)", 6_000, 50],
+      [1, "start all_gather w", 3_000, 90],
+      [1, "y", 3_090, 4000],
+      [1, "finish all_gather w", 7_090, 10],
+      [1, "all_gather w", 3_000, 4100],
+      [1, "z (1 fused)", 7_100, 40],
+    ]);
+    strictEqual(events.filter(({ ph }) => ph === "f").length, 2);
     match((await lapidary(["trace", "nobody", "-o", "x.json"], directory)).stderr, /there is no such run/);
   });
 

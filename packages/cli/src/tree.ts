@@ -79,6 +79,7 @@ export const commandTree: CommandSpec = {
         { flags: "-d, --detach", description: "submit and return at once" },
         { flags: "--name <id>", description: "the run's id; launching the same again under it follows the run that exists" },
         { flags: "--priority <number>", description: "higher runs first (default 0)", value: "integer" },
+        { flags: "--profile", description: "record every step call by call and tell where the time went (up to 1,000 steps)" },
       ],
       examples: [
         "lapidary launch configs/jobs/quickstart.yaml",
@@ -91,6 +92,7 @@ export const commandTree: CommandSpec = {
           detach: given.flag("detach"),
           name: given.text("name"),
           priority: given.number("priority"),
+          profile: given.flag("profile"),
         }),
     },
     {
@@ -100,9 +102,16 @@ export const commandTree: CommandSpec = {
       arguments: [jobArgument, overrides],
       options: [
         { flags: "-o, --output <dir>", description: "the directory to write", completes: "directory", mandatory: true },
-        { flags: "--state <form>", description: "drawn params as numbers or as a recipe (default: numbers up to 256 MiB)", choices: ["files", "recipe"] },
+        {
+          flags: "--state <form>",
+          description: "drawn params as numbers or as a recipe (default: numbers up to 256 MiB)",
+          choices: ["files", "recipe"],
+        },
         { flags: "--without-data", description: "leave the tokens out" },
-        { flags: "--axis-wise", description: "write an all_reduce over several axes as one for each: for several processes of many CPU devices" },
+        {
+          flags: "--axis-wise",
+          description: "write an all_reduce over several axes as one for each: for several processes of many CPU devices",
+        },
       ],
       examples: [
         "lapidary export configs/jobs/nano16.yaml -o out/nano16 && python3 out/nano16/run.py --text chip --steps 5",
@@ -124,8 +133,15 @@ export const commandTree: CommandSpec = {
       group: run,
       arguments: [jobArgument, overrides],
       options: [
-        { flags: "-o, --output <form>", description: "table (default), json, or html: one page that opens offline", choices: ["table", "json", "html"] },
-        { flags: "--search", description: "try other meshes, ZeRO stages, rematerialisation, batches and sequence sharding, and rank them" },
+        {
+          flags: "-o, --output <form>",
+          description: "table (default), json, or html: one page that opens offline",
+          choices: ["table", "json", "html"],
+        },
+        {
+          flags: "--search",
+          description: "try other meshes, ZeRO stages, rematerialisation, batches and sequence sharding, and rank them",
+        },
         { flags: "--write <file>", description: "with --search: the job file that the best plan is written to", completes: "file" },
         { flags: "--chip <name>", description: "a chip of configs/chips instead of the pod's own" },
       ],
@@ -180,7 +196,11 @@ export const commandTree: CommandSpec = {
           choices: ["trace", "rematerialize", "propagate", "partition", "optimize", "schedule"],
         },
         { flags: "--diff <job>", description: "set another job beside it: shardings and collectives", completes: "job" },
-        { flags: "--compare <judge>", description: "set beside it what Shardy's passes, or all of XLA, make of the same step", choices: ["shardy", "xla"] },
+        {
+          flags: "--compare <judge>",
+          description: "set beside it what Shardy's passes, or all of XLA, make of the same step",
+          choices: ["shardy", "xla"],
+        },
       ],
       examples: [
         "lapidary explain configs/jobs/nano16.yaml",
@@ -236,7 +256,8 @@ export const commandTree: CommandSpec = {
         },
         {
           name: "resume",
-          summary: "go on with a job that failed or was cancelled, behind its last checkpoint, on another mesh or with other workers if you like",
+          summary:
+            "go on with a job that failed or was cancelled, behind its last checkpoint, on another mesh or with other workers if you like",
           arguments: [idArgument, overrides],
           examples: ["lapidary jobs resume quickstart-1", "lapidary jobs resume quickstart-1 mesh.data=8 mesh.model=32 zero=1 workers=4"],
           run: async (context, given) =>
@@ -275,10 +296,17 @@ export const commandTree: CommandSpec = {
       arguments: [idArgument],
       options: [
         { flags: "-o, --output <file>", description: "the dashboard of this run as one HTML file that needs no server", completes: "file" },
-        { flags: "--tensorboard <dir>", description: "event files for TensorBoard, in a directory of the run's name", completes: "directory" },
+        {
+          flags: "--tensorboard <dir>",
+          description: "event files for TensorBoard, in a directory of the run's name",
+          completes: "directory",
+        },
         { flags: "--jsonl <file>", description: "rows of metrics, one JSON object a line", completes: "file" },
       ],
-      examples: ["lapidary export-run quickstart-1 -o run.html", "lapidary export-run quickstart-1 --tensorboard runs && tensorboard --logdir runs"],
+      examples: [
+        "lapidary export-run quickstart-1 -o run.html",
+        "lapidary export-run quickstart-1 --tensorboard runs && tensorboard --logdir runs",
+      ],
       run: async (context, given) =>
         (await import("./commands/export-run.js")).exportRun(context, {
           id: given.required("id"),

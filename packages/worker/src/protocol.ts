@@ -43,6 +43,7 @@ export type WorkerMessage =
   | PutMessage
   | FeedMessage
   | RunMessage
+  | DescribeMessage
   | FetchMessage
   | DropMessage
   | StatsMessage
@@ -125,6 +126,27 @@ export interface RunMessage {
   readonly donate: readonly ValueId[];
   /** Whether this is an update of the run's state: where tests let workers fail. */
   readonly update?: boolean;
+  /** Whether the reply is to say when each call began and how long it took. */
+  readonly trace?: boolean;
+}
+
+/** What does one run of a program call on this worker, in order? It is the same on all workers of a gang. */
+export interface DescribeMessage {
+  readonly kind: "describe";
+  readonly epoch: Epoch;
+  readonly program: ProgramHash;
+}
+
+/** A call of a worker: a kernel, or the start or finish of a collective. */
+export interface CallName {
+  readonly kind: "product" | "kernel" | "fused" | "start" | "finish";
+  /** Of the program; of a fused kernel that of its last value. */
+  readonly op: string;
+  /** Provenance of the value that it makes. */
+  readonly name: string;
+  readonly phase: string;
+  /** Ops that a fused kernel joins. */
+  readonly joins?: number;
 }
 
 /** Send this worker's block. Reply payload: the block, row-major, 4 bytes a number. */
@@ -236,6 +258,7 @@ export interface WorkerReplies {
   readonly put: { readonly bytes: number };
   readonly feed: { readonly bytes: number };
   readonly run: RunReply;
+  readonly describe: { readonly calls: readonly CallName[] };
   readonly fetch: { readonly dtype: Dtype; readonly dims: readonly number[]; readonly sharding: string };
   readonly drop: { readonly bytes: number };
   readonly stats: WorkerStats;
@@ -258,6 +281,8 @@ export interface RunReply {
   /** Part of otherKernels_ms: fused kernels. */
   readonly fused_ms: number;
   readonly fabricWait_ms: number;
+  /** Where it was asked for: when the run began (one clock for all processes of a machine), and three numbers a call in the order of `describe`: begin, length, waiting. */
+  readonly trace?: { readonly began_ms: number; readonly calls_us: readonly number[] };
 }
 
 export interface WorkerStats {

@@ -41,7 +41,8 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   if (names.length > 1) throw usage(`${names.length} names were given: ${names.join(", ")}`, "explain one value at a time");
   const job = readJob(context, request.job, overrides);
   if (request.stage !== undefined) return printStage(context, job, request.stage);
-  if (request.compare === "shardy" || request.compare === "xla") return (await import("./compare.js")).compareJob(context, job, request.compare);
+  if (request.compare === "shardy" || request.compare === "xla")
+    return (await import("./compare.js")).compareJob(context, job, request.compare);
   const program = compileJob(job);
   if (request.diff !== undefined) {
     // The overrides belong to the job they stand behind.
@@ -57,7 +58,10 @@ export async function explain(context: Context, request: ExplainRequest): Promis
     const explained = explainValue(program, name, parseTorus(job.slice).dims);
     console.detail(`compile with ${explained.alternatives.length - 1} other shardings of ${explained.name}`);
     const costs = costsOfAlternatives(program, compileOptions(job, program.global), name);
-    const value = { ...explained, alternatives: explained.alternatives.map((a) => ({ ...a, step_bytes_per_chip: costs.get(a.sharding) ?? null })) };
+    const value = {
+      ...explained,
+      alternatives: explained.alternatives.map((a) => ({ ...a, step_bytes_per_chip: costs.get(a.sharding) ?? null })),
+    };
     console.result(value, () => valueText(value, console.paint));
     return ExitCode.done;
   }
@@ -107,7 +111,9 @@ const exampleName = (program: Program): string =>
   program.global.values.find((v) => v.op === "parameter" && v.role === "param" && v.type.dims.length > 1)?.name ?? "loss";
 
 /** Bytes that a chip sends in a step with this alternative; null where no program has it. */
-type CostedValue = Omit<ExplainedValue, "alternatives"> & { readonly alternatives: readonly (Alternative & { readonly step_bytes_per_chip: number | null })[] };
+type CostedValue = Omit<ExplainedValue, "alternatives"> & {
+  readonly alternatives: readonly (Alternative & { readonly step_bytes_per_chip: number | null })[];
+};
 
 function valueText(value: CostedValue, paint: Paint): string {
   const dims = value.dims.map((dim, d) => [

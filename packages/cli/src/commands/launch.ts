@@ -1,8 +1,11 @@
 import type { Report, SubmitRequest, Submitted } from "@lapidary/coordinator/api";
+import { join } from "node:path";
 import type { CoordinatorClient } from "@lapidary/coordinator/client";
 import { ExitCode } from "@lapidary/std";
 import type { Context } from "../context.js";
+import { readStepTraces } from "@lapidary/coordinator/views/step-traces";
 import { runReport } from "../report/run-report.js";
+import { stepProfile, stepProfileText } from "../report/step-profile.js";
 import { allMetrics, connect } from "./connect.js";
 import { type Ending, endingError, followJob } from "./follow.js";
 
@@ -12,6 +15,8 @@ export interface LaunchOptions {
   readonly detach: boolean;
   readonly name: string | undefined;
   readonly priority: number | undefined;
+  /** Record every step call by call, and tell at the end where the time went. */
+  readonly profile?: boolean;
 }
 
 /** A second Ctrl-C within this time asks to cancel. */
@@ -20,7 +25,10 @@ const cancelWithinMs = 2000;
 /** Submits a job and follows it to its end. Ctrl-C stops following; the job goes on. */
 export async function launch(context: Context, options: LaunchOptions): Promise<ExitCode> {
   const { console } = context;
-  const request = await submission(context, options);
+  const request = await submission(
+    context,
+    options.profile === true ? { ...options, overrides: [...options.overrides, "trace_every=1"] } : options,
+  );
   const client = await connect(context);
   const submitted = await submit(context, client, request);
   const { id } = submitted;
@@ -34,7 +42,7 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
     console.result({ id, state: (await client.get(id)).state, report: null }, () => id);
     return ExitCode.interrupted;
   }
-  return finish(context, client, id, ending);
+  return finish(context, client, id, ending, options.profile);
 }
 
 /** What is sent to the coordinator: the job as a file that stands alone, checked before anybody is asked. */
@@ -54,12 +62,26 @@ export async function submit(context: Context, client: CoordinatorClient, reques
 }
 
 /** The result of a job that has ended: its report, or the error that it ended with. */
-export async function finish(context: Context, client: CoordinatorClient, id: string, ending: Ending): Promise<ExitCode> {
+export async function finish(context: Context, client: CoordinatorClient, id: string, ending: Ending, profiled = false): Promise<ExitCode> {
   const { console } = context;
   if (ending.state !== "done") throw endingError(id, ending);
   const report = await client.report(id);
   const metrics = console.options.json ? [] : await allMetrics(client, id);
-  console.result(launchResult(id, report), () => runReport(report, metrics, { columns: console.columns, paint: console.paint }));
+  const profile = profiled ? stepProfile(readStepTraces(join(context.home, "runs", id))) : undefined;
+  console.result({ ...launchResult(id, report), ...(profile === undefined ? {} : { profile }) }, () =>
+    [
+      runReport(report, metrics, { columns: console.columns, paint: console.paint }),
+      ...(profile === undefined
+        ? []
+        : [
+            "",
+            console.paint.bold("Where a step went"),
+            stepProfileText(profile),
+            "",
+            console.paint.dim(`  call by call:  lapidary trace ${id} -o trace.json`),
+          ]),
+    ].join("\n"),
+  );
   return ExitCode.done;
 }
 

@@ -1,23 +1,29 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { metricsRowSchema, type TrainRow } from "@lapidary/coordinator/api";
+import { readStepTraces } from "@lapidary/coordinator/views/step-traces";
 import { readWorkerSteps } from "@lapidary/coordinator/views/worker-steps";
 import type { Trace, TraceEvent } from "@lapidary/simulator";
 import { ExitCode, LapidaryError } from "@lapidary/std";
+import type { CallName } from "@lapidary/worker/protocol";
 
 type WorkerStep = ReturnType<typeof readWorkerSteps>["steps"][number];
 
-/** What a worker's step is made of, in the order in which it is drawn: how long each took is recorded, not when. */
+/** What a worker's step is made of, in the order in which it is drawn where only lengths are known. */
 const parts = [
   ["gemm_ms", "matrix products"],
   ["other_ms", "other kernels"],
   ["wait_ms", "waits for other workers"],
 ] as const;
 
+/** Threads of a worker: its steps, its calls, and messages on their way, a lane for each that overlaps others. */
+const [stepsThread, callsThread, messagesThread] = [0, 1, 2];
+
 /**
- * The steps of a run as its workers really did them, a process a worker: from `worker-steps.bin` and `metrics.jsonl` of its directory.
+ * The steps of a run as its workers really did them, a process a worker. Of steps that were recorded call by call (`trace_every` of the job) every kernel, every collective from its start to
+ * its finish, and what of the finish was waiting; of the others how long products, other kernels and waits took, from `worker-steps.bin`.
  *
- * @param only the step in the middle of the run by its time, drawn from 0: to set beside a predicted one
+ * @param only one step of middling length, drawn from 0: to set beside a predicted one
  * @throws LAP_TRACE_NO_STEPS (exit 101) where no step has been recorded yet
  */
 export function runTrace(directory: string, run: string, only: "all" | "typical" = "all"): Trace {
@@ -30,47 +36,117 @@ export function runTrace(directory: string, run: string, only: "all" | "typical"
       remedy: "wait until it trains",
       exit: ExitCode.notFinished,
     });
+  const traces = new Map(readStepTraces(directory).map((trace) => [trace.step, trace]));
   const ends = endTimes(directory);
-  const chosen = only === "all" ? steps : [typical(steps)];
+  const inFull = steps.filter(({ step }) => traces.has(step));
+  const chosen = only === "all" ? steps : [typical(inFull.length === 0 ? steps : inFull)];
   const first = chosen[0] as WorkerStep;
   const origin = only === "all" ? (ends.get(first.step) ?? 0) - longest(first) : undefined;
   const events: TraceEvent[] = [];
+  let arrows = 0;
   first.times.forEach((_, worker) => {
     events.push(
       { ph: "M", name: "process_name", pid: worker, tid: 0, args: { name: `run ${run}: worker ${worker} (recorded)` } },
-      { ph: "M", name: "thread_name", pid: worker, tid: 0, args: { name: "steps" } },
+      thread(worker, stepsThread, "steps"),
+      thread(worker, callsThread, "calls"),
     );
     let free = 0;
     for (const step of chosen) {
       const time = step.times[worker];
       if (time === undefined) continue;
-      const end = origin === undefined ? time.total_ms : (ends.get(step.step) ?? 0) - origin;
-      const begin = Math.max(free, end - time.total_ms);
+      const trace = traces.get(step.step);
+      const begins = trace?.workers.map(({ began_ms }) => began_ms);
+      // By the clock that workers share where it was recorded, else as if all had ended together.
+      const late = begins === undefined ? longest(step) - time.total_ms : (begins[worker] ?? 0) - Math.min(...begins);
+      const end = origin === undefined ? longest(step) : (ends.get(step.step) ?? 0) - origin;
+      const begin = Math.max(free, end - longest(step) + late);
       free = begin + time.total_ms;
-      events.push(slice(worker, `step ${step.step}`, "step", begin, time.total_ms));
+      events.push(slice(worker, stepsThread, `step ${step.step}`, "step", begin, time.total_ms));
+      const own = trace?.workers[worker];
+      if (trace !== undefined && own !== undefined) {
+        events.push(...callEvents(worker, begin * 1000, trace.calls, own.calls_us, arrows));
+        arrows += trace.calls.length;
+        continue;
+      }
       let at = begin;
       for (const [key, name] of parts) {
         const length = Math.min(time[key], begin + time.total_ms - at);
-        if (length > 0) events.push(slice(worker, name, key, at, length));
+        if (length > 0) events.push(slice(worker, stepsThread, name, key, at, length));
         at += Math.max(0, length);
       }
     }
+    const lanes = Math.max(-1, ...events.map(({ pid, tid }) => (pid === worker ? tid : -1))) - messagesThread + 1;
+    for (let lane = 0; lane < lanes; lane++)
+      events.push(thread(worker, messagesThread + lane, lane === 0 ? "messages" : `messages (${lane + 1})`));
   });
   return {
     traceEvents: events,
     displayTimeUnit: "ms",
-    otherData: { run, order: "parts of a step are drawn one after another; their lengths are recorded, their order is not" },
+    otherData: {
+      run,
+      recorded: `${inFull.length} of ${steps.length} steps call by call; of the others the parts are drawn one after another, for only their lengths are known`,
+    },
   };
+}
+
+/** Every call of one worker's step, from `origin` on, in microseconds. */
+function callEvents(pid: number, origin: number, calls: readonly CallName[], times: readonly number[], firstArrow: number): TraceEvent[] {
+  const events: TraceEvent[] = [];
+  const at = (i: number): { begin: number; length: number; waited: number } => ({
+    begin: Math.round(origin + (times[3 * i] ?? 0)),
+    length: times[3 * i + 1] ?? 0,
+    waited: times[3 * i + 2] ?? 0,
+  });
+  const started = new Map<string, number>();
+  const lanes: number[] = [];
+  calls.forEach(({ kind, op, name, phase, joins }, i) => {
+    const { begin, length, waited } = at(i);
+    const args = { phase, op, ...(joins === undefined ? {} : { joins }) };
+    const label =
+      kind === "start" || kind === "finish" ? `${kind} ${op} ${name}` : kind === "fused" ? `${name} (${joins ?? 1} fused)` : name;
+    events.push({ ph: "X", name: label, cat: kind, ts: begin, dur: length, pid, tid: callsThread, args });
+    if (kind === "start") started.set(`${op} ${name} ${phase}`, i);
+    if (kind !== "finish") return;
+    if (waited > 0)
+      events.push({
+        ph: "X",
+        name: "waits for another worker",
+        cat: "wait",
+        ts: begin,
+        dur: Math.min(waited, length),
+        pid,
+        tid: callsThread,
+        args: {},
+      });
+    const from = started.get(`${op} ${name} ${phase}`);
+    if (from === undefined) return;
+    const sent = at(from).begin;
+    const [ts, end] = [sent, begin + length];
+    let lane = lanes.findIndex((until) => until <= ts);
+    if (lane < 0) lane = lanes.length;
+    lanes[lane] = end;
+    const tid = messagesThread + lane;
+    const arrow = { name: op, cat: "message", id: firstArrow + i, pid };
+    events.push(
+      { ph: "X", name: `${op} ${name}`, cat: op, ts, dur: end - ts, pid, tid, args: { phase } },
+      { ph: "s", ...arrow, tid: callsThread, ts: sent },
+      { ph: "t", ...arrow, tid, ts },
+      { ph: "f", ...arrow, tid: callsThread, ts: begin, bp: "e" },
+    );
+  });
+  return events;
 }
 
 const longest = ({ times }: WorkerStep): number => Math.max(...times.map(({ total_ms }) => total_ms));
 const typical = (steps: readonly WorkerStep[]): WorkerStep =>
   [...steps].sort((a, b) => longest(a) - longest(b))[Math.floor(steps.length / 2)] as WorkerStep;
 
-function slice(pid: number, name: string, cat: string, from_ms: number, length_ms: number): TraceEvent {
+const thread = (pid: number, tid: number, name: string): TraceEvent => ({ ph: "M", name: "thread_name", pid, tid, args: { name } });
+
+function slice(pid: number, tid: number, name: string, cat: string, from_ms: number, length_ms: number): TraceEvent {
   // Both ends are rounded, so that neighbours touch and never overlap.
   const [from, to] = [Math.round(from_ms * 1000), Math.round((from_ms + length_ms) * 1000)];
-  return { ph: "X", name, cat, ts: from, dur: to - from, pid, tid: 0, args: {} };
+  return { ph: "X", name, cat, ts: from, dur: to - from, pid, tid, args: {} };
 }
 
 /** When each step was done, in milliseconds since the epoch; of a step that was done again, the last time. */

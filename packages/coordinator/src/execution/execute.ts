@@ -13,6 +13,7 @@ import { readMetrics } from "../runs/journal.js";
 import { type Run, runFiles } from "../runs/run.js";
 import { viewMachine } from "../views/machine.js";
 import { writeProgramView } from "../views/program-file.js";
+import { isTraced, StepTraceLog } from "../views/step-traces.js";
 import { WorkerStepLog, workerStepOf } from "../views/worker-steps.js";
 import { both, orAbort } from "./abort.js";
 import { loadWeights } from "./checkpoints.js";
@@ -176,9 +177,11 @@ async function openAttempt(
     const workerSteps = new WorkerStepLog(run.directory);
     const source = { directory: dataset.directory, seed: job.seed, batch, seq };
     const stragglers = new Stragglers();
+    let traces: StepTraceLog | undefined;
     const programs = await watch.time("load", () =>
       RunPrograms.load(gang, set, source, (report) => {
         workerSteps.append(workerStepOf(report));
+        traces?.append(report);
         for (const { worker, times } of stragglers.step(report))
           run.log(
             "coordinator",
@@ -186,8 +189,9 @@ async function openAttempt(
           );
       }),
     );
+    if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
     const state: TrainingAttempt["state"] = {
-      train: (step, of) => programs.train(step, of),
+      train: (step, of) => programs.train(step, of, traces !== undefined && isTraced(step + 1, job.trace_every, job.train.steps)),
       copy: (step, committed) => programs.copy(step, committed),
       restoreCopies: (latest) => programs.restoreCopies(latest),
       load: (checkpoint) => watch.time("load", () => loadState(programs, checkpoint)),

@@ -1,7 +1,7 @@
 import { parametersOf, parseGraph } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import { paramName, stepName, trainMetrics } from "@lapidary/training";
-import type { ArrayData, FeedPort } from "@lapidary/worker/protocol";
+import type { ArrayData, CallName, FeedPort } from "@lapidary/worker/protocol";
 import type { CopyReport, ProgramPort, RunReport } from "../gang/index.js";
 import { type ProgramName, programNames, type ProgramSet } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
@@ -132,8 +132,13 @@ export class RunPrograms {
     return this.#gang.fetch(name);
   }
 
-  /** Optimizer step number `step`, from 0, on batch number `batch`. */
-  async train(step: number, batch = step): Promise<StepMetrics> {
+  /** What a train step calls on each worker, in order. */
+  describe(): Promise<readonly CallName[]> {
+    return this.#gang.describe(this.#train);
+  }
+
+  /** Optimizer step number `step`, from 0, on batch number `batch`. With `trace` the workers tell every call of it. */
+  async train(step: number, batch = step, trace = false): Promise<StepMetrics> {
     const fed = this.#feed(this.#train, "train", batch);
     const inputs = [...this.#states, ...batchArrays];
     const ran = this.#gang.run(this.#train, {
@@ -142,6 +147,7 @@ export class RunPrograms {
       outputs: called([...this.#states, ...trainMetrics]),
       donate: inputs,
       update: true,
+      trace,
     });
     const metrics = this.#takeScalars(trainMetrics);
     const [, report] = await Promise.all([fed, ran, metrics]);

@@ -150,6 +150,34 @@ describe("a gang of worker processes", function () {
     await gang.close();
   });
 
+  it("tells every call of a run that is traced, in order, on one clock for all workers", async () => {
+    const gang = await start();
+    const program = await gang.load({ chip: counter() });
+    const calls = await gang.describe(program);
+    ok(calls.length > 0 && calls.filter(({ kind }) => kind === "start").length === calls.filter(({ kind }) => kind === "finish").length);
+    await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
+    const request = { inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"]]), donate: ["s"] };
+    const [plain, traced] = [
+      await gang.run(program, { ...request, step: 0 }),
+      await gang.run(program, { ...request, step: 1, trace: true }),
+    ];
+    ok(plain.workers.every(({ trace }) => trace === undefined));
+    const begins = traced.workers.map(({ trace }) => must(trace, "trace").began_ms);
+    ok(Math.abs(must(begins[0], "begin") - must(begins[1], "begin")) < 60_000, `workers began at ${begins.join(" and ")}`);
+    for (const { trace, total_ms } of traced.workers) {
+      const { calls_us } = must(trace, "trace");
+      strictEqual(calls_us.length, 3 * calls.length);
+      let end = 0;
+      for (let i = 0; i < calls_us.length; i += 3) {
+        const [begin = NaN, length = NaN, waited = NaN] = calls_us.slice(i, i + 3);
+        ok(begin >= end - 2 && waited >= 0 && waited <= length + 1, `call ${i / 3} begins at ${begin}, behind ${end}`);
+        end = begin + length;
+      }
+      ok(end <= total_ms * 1000 + 2, `calls end at ${end} us of ${total_ms} ms`);
+    }
+    await gang.close();
+  });
+
   it("holds a worker's part of a value and no more", async () => {
     const gang = await start();
     await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), sharding("[data]"));

@@ -3,6 +3,7 @@ import { type Graph, type Sharding, type TensorType, globalDims, parametersOf, p
 import { LapidaryError, must } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
 import {
+  type CallName,
   type ArrayData,
   type CopyName,
   type Epoch,
@@ -56,6 +57,8 @@ export interface RunRequest {
   readonly donate?: Iterable<ValueId>;
   /** Whether it is an update of the run's state. */
   readonly update?: boolean;
+  /** Whether the report is to tell every call. */
+  readonly trace?: boolean;
 }
 
 /** A copy of some values in the workers' memory. */
@@ -249,7 +252,7 @@ export class Gang {
     const donate = [...(request.donate ?? [])];
     for (const id of donate) this.#ledger.delete(id);
     outputs.forEach((id, i) => this.#ledger.set(id, must(program.outputs[i], "output")));
-    const update = request.update === true ? { update: true } : {};
+    const update = { ...(request.update === true ? { update: true } : {}), ...(request.trace === true ? { trace: true } : {}) };
     const ran = this.#askAll(() => ({
       kind: "run",
       epoch: this.epoch,
@@ -270,6 +273,12 @@ export class Gang {
       this.#fail(error as LapidaryError);
       throw this.#failure ?? error;
     }
+  }
+
+  /** What a run of a program calls on each worker, in order. */
+  async describe(program: ProgramHash): Promise<readonly CallName[]> {
+    const [answer] = await this.#ask([0], () => ({ kind: "describe", epoch: this.epoch, program }));
+    return must(answer, "answer").reply.calls;
   }
 
   /** The whole array, from one replica of each of its parts. */

@@ -9,22 +9,28 @@ import { Series } from "./downsample.js";
 import { encodeChips, encodeWorkerSteps, type Frame, FrameReader, type WorkerStep } from "./frames.js";
 import { findLogLines } from "./log-lines.js";
 import { historyLimits, RunHistory } from "./run-history.js";
+import type { RunReport } from "../gang/index.js";
+import { isTraced, readStepTraces, StepTraceLog, stepTracesFile } from "./step-traces.js";
 import { readWorkerSteps, WorkerStepLog, WorkerStepTail } from "./worker-steps.js";
 
 describe("a series over steps", () => {
   it("keeps every extreme, whatever it merges, and never more buckets than it may", () => {
     fc.assert(
-      fc.property(fc.array(fc.float({ noNaN: true, min: -1000, max: 1000 }), { minLength: 1, maxLength: 300 }), fc.integer({ min: 2, max: 40 }), (values, capacity) => {
-        const series = new Series(["loss"], capacity);
-        values.forEach((value, i) => series.add(i + 1, [value]));
-        const { min, max, last } = series.column("loss");
-        ok(series.length <= capacity);
-        strictEqual(Math.min(...min), Math.min(...values));
-        strictEqual(Math.max(...max), Math.max(...values));
-        strictEqual(last.at(-1), values.at(-1));
-        ok(min.every((low, i) => low <= (max[i] ?? 0)));
-        strictEqual(series.lastStep, values.length);
-      }),
+      fc.property(
+        fc.array(fc.float({ noNaN: true, min: -1000, max: 1000 }), { minLength: 1, maxLength: 300 }),
+        fc.integer({ min: 2, max: 40 }),
+        (values, capacity) => {
+          const series = new Series(["loss"], capacity);
+          values.forEach((value, i) => series.add(i + 1, [value]));
+          const { min, max, last } = series.column("loss");
+          ok(series.length <= capacity);
+          strictEqual(Math.min(...min), Math.min(...values));
+          strictEqual(Math.max(...max), Math.max(...values));
+          strictEqual(last.at(-1), values.at(-1));
+          ok(min.every((low, i) => low <= (max[i] ?? 0)));
+          strictEqual(series.lastStep, values.length);
+        },
+      ),
     );
   });
 
@@ -45,11 +51,18 @@ describe("a series over steps", () => {
   });
 });
 
-const workerStep = (step: number, workers = 2): WorkerStep => ({ step, times: Array.from({ length: workers }, (_, w) => ({ total_ms: 10 + w, gemm_ms: 5, other_ms: 3, wait_ms: 2 - w })) });
+const workerStep = (step: number, workers = 2): WorkerStep => ({
+  step,
+  times: Array.from({ length: workers }, (_, w) => ({ total_ms: 10 + w, gemm_ms: 5, other_ms: 3, wait_ms: 2 - w })),
+});
 
 describe("frames", () => {
   it("come out as they went in, however they are cut on the way", () => {
-    const chips = { worker: Uint16Array.from([0, 1, 0]), hbm_bytes: Float32Array.from([1, 2, 3]), sent_bytes: Float32Array.from([4, 5, 6]) };
+    const chips = {
+      worker: Uint16Array.from([0, 1, 0]),
+      hbm_bytes: Float32Array.from([1, 2, 3]),
+      sent_bytes: Float32Array.from([4, 5, 6]),
+    };
     const bytes = Buffer.concat([encodeChips(chips), encodeWorkerSteps(2, [workerStep(1), workerStep(2)])]);
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: bytes.length }), { maxLength: 6 }), (cuts) => {
@@ -75,7 +88,18 @@ describe("the record of workers' steps", () => {
 
   it("is read by range, the slowest of neighbours where there are too many", () => {
     const log = new WorkerStepLog(directory());
-    for (let step = 1; step <= 50; step++) log.append(step === 23 ? { step, times: [{ total_ms: 99, gemm_ms: 0, other_ms: 0, wait_ms: 0 }, { total_ms: 99, gemm_ms: 0, other_ms: 0, wait_ms: 0 }] } : workerStep(step));
+    for (let step = 1; step <= 50; step++)
+      log.append(
+        step === 23
+          ? {
+              step,
+              times: [
+                { total_ms: 99, gemm_ms: 0, other_ms: 0, wait_ms: 0 },
+                { total_ms: 99, gemm_ms: 0, other_ms: 0, wait_ms: 0 },
+              ],
+            }
+          : workerStep(step),
+      );
     strictEqual(readWorkerSteps(directory(), 10, 19, 100).steps.length, 10);
     const few = readWorkerSteps(directory(), 0, 1000, 10).steps;
     ok(few.length <= 10 && few.some(({ step }) => step === 23));
@@ -87,7 +111,10 @@ describe("the record of workers' steps", () => {
     const tail = new WorkerStepTail(directory());
     tail.skip();
     log.append(workerStep(2));
-    deepStrictEqual(tail.read().map(({ step }) => step), [2]);
+    deepStrictEqual(
+      tail.read().map(({ step }) => step),
+      [2],
+    );
     new WorkerStepLog(directory()).append(workerStep(1, 4));
     strictEqual(readWorkerSteps(directory(), 0, 10, 10).workers, 4);
   });
@@ -102,11 +129,20 @@ describe("a run's history", () => {
     journal.append({ event: "state", data: { time: 1, state: "running" } });
     journal.append({ event: "metrics", data: trainRow(1) });
     journal.append({ event: "log", data: { time: 2, source: "worker 0", line: "x" } });
-    deepStrictEqual(history.refresh().map(({ id }) => id), [1, 2, 3]);
+    deepStrictEqual(
+      history.refresh().map(({ id }) => id),
+      [1, 2, 3],
+    );
     journal.append({ event: "metrics", data: trainRow(2) });
-    deepStrictEqual(history.refresh().map(({ id }) => id), [4]);
+    deepStrictEqual(
+      history.refresh().map(({ id }) => id),
+      [4],
+    );
     deepStrictEqual(history.refresh(), []);
-    deepStrictEqual(history.since(2)?.map(({ id }) => id), [3, 4]);
+    deepStrictEqual(
+      history.since(2)?.map(({ id }) => id),
+      [3, 4],
+    );
     journal.close();
   });
 
@@ -138,11 +174,49 @@ describe("log lines", () => {
 
   it("are found by text and source, newest first, a page at a time", async () => {
     const journal = new Journal(directory());
-    for (let i = 0; i < 30; i++) journal.append({ event: "log", data: { time: i, source: i % 2 === 0 ? "worker 0" : "worker 1", line: `Line ${i} <b>` } });
+    for (let i = 0; i < 30; i++)
+      journal.append({ event: "log", data: { time: i, source: i % 2 === 0 ? "worker 0" : "worker 1", line: `Line ${i} <b>` } });
     journal.close();
     const first = await findLogLines(directory(), { text: "line", source: "worker 1", before: 1e9, limit: 5 });
     deepStrictEqual([first.lines[0]?.line, first.lines.length, first.more], ["Line 29 <b>", 5, true]);
     const next = await findLogLines(directory(), { text: "line", source: "worker 1", before: first.lines.at(-1)?.id ?? 0, limit: 100 });
     deepStrictEqual([next.lines.length, next.more], [10, false]);
+  });
+});
+
+describe("the record of single steps, call by call", () => {
+  const directory = temporaryDirectory();
+  const calls = [{ kind: "product", op: "dot_general", name: "y", phase: "forward" } as const];
+  const worker = (trace?: { began_ms: number; calls_us: number[] }): RunReport["workers"][number] => ({
+    step: 0,
+    kernelCalls: 1,
+    total_ms: 1,
+    gemm_ms: 1,
+    otherKernels_ms: 0,
+    fused_ms: 0,
+    fabricWait_ms: 0,
+    ...(trace === undefined ? {} : { trace }),
+  });
+
+  it("is read back step by step, the last attempt at each, and without a torn end", () => {
+    const log = new StepTraceLog(directory(), calls);
+    log.append({ step: 1, workers: [worker()] });
+    log.append({ step: 2, workers: [worker({ began_ms: 5, calls_us: [0, 10, 0] })] });
+    const next = new StepTraceLog(directory(), [...calls, ...calls]);
+    next.append({ step: 2, workers: [worker({ began_ms: 9, calls_us: [0, 10, 0, 10, 11, 1] })] });
+    next.append({ step: 0, workers: [worker({ began_ms: 9, calls_us: [1, 2, 3] })] }); // of another program
+    appendFileSync(stepTracesFile(directory()), '{"kind":"step","step":9');
+    deepStrictEqual(readStepTraces(directory()), [
+      { step: 3, calls: [...calls, ...calls], workers: [{ began_ms: 9, calls_us: [0, 10, 0, 10, 11, 1] }] },
+    ]);
+  });
+
+  it("chooses one step in so many, and one at the beginning", () => {
+    const steps = (every: number, of: number): number[] =>
+      Array.from({ length: of }, (_, i) => i + 1).filter((step) => isTraced(step, every, of));
+    deepStrictEqual(steps(100, 250), [3, 100, 200]);
+    deepStrictEqual(steps(100, 2), [2]);
+    deepStrictEqual(steps(0, 50), []);
+    strictEqual(steps(1, 50).length, 50);
   });
 });

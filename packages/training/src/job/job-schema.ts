@@ -100,11 +100,13 @@ export const jobFileSchema = z.strictObject({
   pods: z.number().int().min(1).max(64).default(1).describe("Pods that the job spans, joined over the data-centre network"),
   slice: extentSchema.optional().describe("Rectangle of each pod; the whole pod by default"),
   mesh: meshSchema.optional().describe("{ data: all chips } by default"),
-  strategy: z.string().min(1).optional().describe("Name of a file of configs/strategies, or a path: rules and ZeRO stage that `rules` and `zero` change"),
-  rules: rulesSchema.prefault({}),
-  zero: zeroSchema
+  strategy: z
+    .string()
+    .min(1)
     .optional()
-    .describe("ZeRO stage: 1 splits optimizer state over the data axes, 2 gradients too, 3 params too"),
+    .describe("Name of a file of configs/strategies, or a path: rules and ZeRO stage that `rules` and `zero` change"),
+  rules: rulesSchema.prefault({}),
+  zero: zeroSchema.optional().describe("ZeRO stage: 1 splits optimizer state over the data axes, 2 gradients too, 3 params too"),
   remat: z
     .enum(rematPolicies)
     .default("none")
@@ -122,6 +124,12 @@ export const jobFileSchema = z.strictObject({
   executor: z.enum(["stacked", "chipwise"]).default("stacked").describe("chipwise runs one value per chip: the slow reference"),
   workers: z.number().int().min(1).max(256).optional().describe("Worker processes; one a core by default"),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
+  trace_every: z
+    .number()
+    .int()
+    .min(0)
+    .default(100)
+    .describe("One step in so many is recorded call by call, for `lapidary trace`; 0: none, 1: every one"),
   priority: z.number().int().min(-1000).max(1000).default(0).describe("Higher starts sooner"),
   train: trainSchema,
   data: dataSchema.prefault({}),

@@ -11,7 +11,8 @@ import type { PodFile } from "./pod-file.js";
  * A job with all defaults filled in and all files it names read: plain JSON, and all that a run depends on besides the
  * corpus and a checkpoint to start from. Paths are absolute.
  */
-export interface ResolvedJob extends Readonly<Omit<JobFile, "name" | "model" | "pod" | "slice" | "mesh" | "strategy" | "rules" | "zero" | "train" | "data">> {
+export interface ResolvedJob
+  extends Readonly<Omit<JobFile, "name" | "model" | "pod" | "slice" | "mesh" | "strategy" | "rules" | "zero" | "train" | "data">> {
   readonly name: string;
   readonly model: { readonly name: string; readonly config: ModelConfig };
   readonly pod: Readonly<Required<PodFile>>;
@@ -76,6 +77,7 @@ const keyOrder = [
   "executor",
   "workers",
   "seed",
+  "trace_every",
   "priority",
   "train",
   "data",

@@ -64,6 +64,7 @@ type Step = (operands: readonly Held[]) => DeviceTensor[];
 class ChipwiseProgram implements Executable {
   readonly parameters: readonly Port[];
   readonly outputs: readonly Port[];
+  readonly calls = [];
   readonly #graph: Graph;
   readonly #clock: Clock;
   readonly #kept: DeviceTensor[] = [];

@@ -1,6 +1,7 @@
 import type { Graph, Sharding, TensorType } from "@lapidary/ir";
 import { LapidaryError } from "@lapidary/std";
 import type { ArrayData } from "../blocks.js";
+import type { CallName } from "../protocol.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 
 /** A value as a worker holds it: one tensor for its block (stacked), or one for every chip (chipwise). */
@@ -25,6 +26,14 @@ export interface RunTimes {
   readonly runs: number;
 }
 
+/** When each call of one run began, how long it took, and how much of that it waited for other workers. */
+export interface CallTimes {
+  /** By `Clock.machine`, milliseconds. */
+  readonly began_ms: number;
+  /** Three numbers for each of `Executable.calls`: microseconds from `began_ms` to its begin, its length, what of it was waiting. */
+  readonly calls_us: number[];
+}
+
 /** A program, bound to kernels. */
 export interface Executable {
   /** In the order of the program. */
@@ -34,9 +43,12 @@ export interface Executable {
    * @param inputs one for each parameter
    * @param donated per parameter, whether its value is consumed: then it is disposed at its last use
    * @param tag names this run: the same on all workers, never used twice
+   * @param onTimes hears of every call of this run, where the executor knows them
    * @throws LAP_WORKER_KERNEL naming the value whose kernel failed; PeerLostError
    */
-  run(inputs: readonly Held[], donated: readonly boolean[], tag: string): Promise<Held[]>;
+  run(inputs: readonly Held[], donated: readonly boolean[], tag: string, onTimes?: (times: CallTimes) => void): Promise<Held[]>;
+  /** What one run calls, in order; none where the executor does not know them. */
+  readonly calls: readonly CallName[];
   readonly times: RunTimes;
   dispose(): void;
 }

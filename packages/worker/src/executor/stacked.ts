@@ -24,7 +24,8 @@ import { type Crossing, bindCrossing } from "./crossing.js";
 import { type Place, orderOf } from "./order.js";
 import type { SharedCrossing } from "../device/shared-memory.js";
 import { SharedCrossings } from "./shared-crossing.js";
-import { type Executable, type Executor, type Held, type Port, kernelError } from "./executor.js";
+import { type CallTimes, type Executable, type Executor, type Held, type Port, kernelError } from "./executor.js";
+import type { CallName } from "../protocol.js";
 
 export interface StackedOptions {
   readonly device: Device;
@@ -67,6 +68,7 @@ export function loadHostProgram(
 const [firstWait_us, laterWait_us] = [30, 1000];
 /** The event loop gets its turn at least so often, at collectives. */
 const turnEvery_ms = 50;
+const microseconds = (ms: number): number => Math.round(ms * 1000);
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** What happens at one place of the order. `frees` are dead from here on; parameters among them only if donated. */
@@ -149,9 +151,25 @@ export class StackedProgram implements Executable {
     }));
   }
 
-  async run(inputs: readonly Held[], donated: readonly boolean[], tag: string): Promise<Held[]> {
+  get calls(): CallName[] {
+    return this.#steps.map((step) => {
+      const { op, value } = step.node;
+      const isFused = step.kind === "fused";
+      return {
+        kind: step.kind === "kernel" && step.isGemm ? "product" : step.kind,
+        op,
+        name: value.name,
+        phase: value.phase ?? "forward",
+        ...(isFused ? { joins: step.call.group.members.length } : {}),
+      };
+    });
+  }
+
+  async run(inputs: readonly Held[], donated: readonly boolean[], tag: string, onTimes?: (times: CallTimes) => void): Promise<Held[]> {
     const clock = this.#clock;
     const began = clock.monotonic();
+    const began_ms = onTimes === undefined ? 0 : (clock.machine?.() ?? 0);
+    const calls_us: number[] = [];
     if (this.#runs === 0 && this.#links === undefined) this.#links = await this.#shared?.connect(`${tag}/shared`);
     const links = this.#links;
     const slots = this.#constants.slice();
@@ -169,6 +187,7 @@ export class StackedProgram implements Executable {
       for (const [i, step] of this.#steps.entries()) {
         at = step.node;
         const { id } = at;
+        const begin = now;
         switch (step.kind) {
           case "fused": {
             const results = step.run(step.call.inputs.map((input) => slots[input] as DeviceTensor));
@@ -225,6 +244,7 @@ export class StackedProgram implements Executable {
         const then = now;
         now = clock.monotonic();
         times[i] = (times[i] ?? 0) + now - then;
+        if (onTimes !== undefined) calls_us.push(microseconds(begin - began), microseconds(now - begin), microseconds(then - begin));
       }
     } catch (error) {
       for (const crossing of pending.values())
@@ -241,6 +261,7 @@ export class StackedProgram implements Executable {
     for (const node of this.#parameterNodes) if (!given.has(node)) slots[node]?.dispose();
     this.#runs++;
     this.#total_ms += clock.monotonic() - began;
+    onTimes?.({ began_ms, calls_us });
     return this.plan.outputs.map(({ node }) => [must(slots[node], "output")]);
   }
 

@@ -53,6 +53,7 @@ export class StepFaults {
   clock(clock: Clock): Clock {
     return {
       now: () => clock.now(),
+      ...(clock.machine === undefined ? {} : { machine: () => clock.machine?.() ?? 0 }),
       monotonic: () => {
         // The executor looks twice before the first kernel.
         if (this.#step > 0)

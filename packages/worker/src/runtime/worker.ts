@@ -5,7 +5,7 @@ import { type Mesh, type WorkerGrid, makeWorkerGrid, parseMesh } from "@lapidary
 import { type ArrayData, arrayOf, blockDimsOf, bytesOfNumbers, numbersOf } from "../blocks.js";
 import type { Device } from "../device/device.js";
 import { chipwiseExecutor } from "../executor/chipwise.js";
-import { type Executable, type Executor, heldBytes } from "../executor/executor.js";
+import { type CallTimes, type Executable, type Executor, heldBytes } from "../executor/executor.js";
 import { StackedProgram, stackedExecutor } from "../executor/stacked.js";
 import type {
   AdoptMessage,
@@ -110,6 +110,8 @@ export class Worker {
         return { reply: this.#feed(message) };
       case "run":
         return { reply: await this.#run(message) };
+      case "describe":
+        return { reply: this.#describe(message) };
       case "fetch":
         return this.#fetch(message);
       case "drop":
@@ -239,7 +241,7 @@ export class Worker {
       const hit = (name: "mid-apply" | "after-apply" | "before-vote"): void => {
         if (message.update === true) this.#failpoints.hit(name, message.step + 1, member.configuration.worker);
       };
-      await compute(member, program, message, () => hit("mid-apply")).finally(() => faults?.end());
+      const trace = await compute(member, program, message, () => hit("mid-apply")).finally(() => faults?.end());
       hit("after-apply");
       hit("before-vote");
       const after = program.executable.times;
@@ -251,6 +253,7 @@ export class Worker {
         otherKernels_ms: after.otherKernels_ms - before.otherKernels_ms,
         fused_ms: after.fused_ms - before.fused_ms,
         fabricWait_ms: after.fabricWait_ms - before.fabricWait_ms,
+        ...(trace === undefined ? {} : { trace }),
       };
     } catch (error) {
       const failure = asLapidaryError(error);
@@ -260,6 +263,12 @@ export class Worker {
       member.peers?.abort(failure);
       throw failure;
     }
+  }
+
+  #describe(message: MessageOf<"describe">): WorkerReplies["describe"] {
+    const program = this.#belong(message).programs.get(message.program);
+    if (program === undefined) throw unknownProgramError(message.program);
+    return { calls: program.executable.calls };
   }
 
   #fetch(message: FetchMessage): Answer<"fetch"> {
@@ -370,7 +379,12 @@ function readProgram(text: Uint8Array): Graph {
 }
 
 /** One run: checks the ledger's claims, computes, and files the outputs. */
-async function compute(member: Membership, program: LoadedProgram, message: RunMessage, midApply: () => void): Promise<void> {
+async function compute(
+  member: Membership,
+  program: LoadedProgram,
+  message: RunMessage,
+  midApply: () => void,
+): Promise<CallTimes | undefined> {
   const { values } = member;
   const { inputs, outputs, donate } = message;
   const { executable, parameterLayouts, outputLayouts } = program;
@@ -388,14 +402,17 @@ async function compute(member: Membership, program: LoadedProgram, message: RunM
   for (const id of outputs) if (values.has(id) && !consumed.has(id)) throw valueExistsError(id);
   // From here on the executable owns what is donated, whether it succeeds or fails.
   for (const id of donate) values.release(id);
+  let trace: CallTimes | undefined;
   const results = await executable.run(
     given,
     inputs.map((id) => consumed.has(id)),
     `run${member.runs++}`,
+    message.trace === true ? (times) => (trace = times) : undefined,
   );
   outputs.forEach((id, i) => {
     if (i === outputs.length >> 1) midApply();
     const { type, sharding } = must(executable.outputs[i], "output");
     values.set(id, { held: must(results[i], "result"), type, sharding, layout: must(outputLayouts[i], "layout") });
   });
+  return trace;
 }

@@ -1,0 +1,50 @@
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import type { StepTrace } from "@lapidary/coordinator/views/step-traces";
+import { stepProfile, stepProfileText } from "./step-profile.js";
+
+const calls = [
+  { kind: "start", op: "all_gather", name: "params/layers.0.w", phase: "forward" },
+  { kind: "product", op: "dot_general", name: "layers.0.up", phase: "forward" },
+  { kind: "finish", op: "all_gather", name: "params/layers.0.w", phase: "forward" },
+  { kind: "product", op: "dot_general", name: "layers.1.up", phase: "forward" },
+  { kind: "fused", op: "multiply", name: "loss", phase: "forward", joins: 4 },
+] as const;
+/** 100 us before the products, each `product`, of the finish 300 waiting; a gap of 50 at the end. */
+const trace = (step: number, product: number): StepTrace => ({
+  step,
+  calls,
+  workers: [0, 1].map((worker) => ({
+    began_ms: worker,
+    calls_us: [0, 100, 0, 100, product, 0, 100 + product, 400, 300, 500 + product, product, 0, 550 + 2 * product, 200, 0],
+  })),
+});
+
+describe("the profile of a run's steps", () => {
+  it("splits a step into what it did, and leaves the first step out", () => {
+    const profile = stepProfile([trace(1, 90_000), trace(2, 1000), trace(3, 3000), trace(4, 2000)]);
+    ok(profile !== undefined);
+    strictEqual(profile.steps, 3);
+    deepStrictEqual(profile.split_ms, { products: 4, fused: 0.2, other_kernels: 0, messages: 0.2, waiting: 0.3, between_calls: 0.05 });
+    strictEqual(profile.step_ms, 4.75);
+    strictEqual(
+      Object.values(profile.split_ms).reduce((a, b) => a + b),
+      profile.step_ms,
+    );
+    deepStrictEqual(
+      profile.each.map(({ step, step_ms }) => [step, step_ms]),
+      [
+        [2, 2.75],
+        [3, 6.75],
+        [4, 4.75],
+      ],
+    ); // prettier-ignore
+    // Equal calls of all blocks are one line.
+    deepStrictEqual(profile.calls[0], { name: "layers.*.up", kind: "product", phase: "forward", count: 2, ms: 4 });
+    match(stepProfileText(profile), /matrix products\s+4\.00\s+84\.2 %[^]*layers\.\*\.up\s+forward\s+2\s+4\.00/);
+  });
+
+  it("of a run that recorded nothing is none; of one step it is that step", () => {
+    strictEqual(stepProfile([]), undefined);
+    strictEqual(stepProfile([trace(3, 1000)])?.steps, 1);
+  });
+});

@@ -1,0 +1,127 @@
+import type { StepTrace } from "@lapidary/coordinator/views/step-traces";
+import { textTable } from "@lapidary/std";
+
+/** Where the time of a run's steps went, as its workers recorded them: medians over steps, means over workers, in milliseconds. */
+export interface StepProfile {
+  /** Recorded steps that this speaks of. The first one is left out where there are others: it warms up. */
+  readonly steps: number;
+  readonly step_ms: number;
+  readonly split_ms: {
+    readonly products: number;
+    readonly fused: number;
+    readonly other_kernels: number;
+    readonly messages: number;
+    readonly waiting: number;
+    readonly between_calls: number;
+  };
+  /** The calls that take longest; those of equal op in every block as one. */
+  readonly calls: readonly {
+    readonly name: string;
+    readonly kind: string;
+    readonly phase: string;
+    readonly count: number;
+    readonly ms: number;
+  }[];
+  /** By recorded step: its length and split. */
+  readonly each: readonly { readonly step: number; readonly step_ms: number; readonly split_ms: StepProfile["split_ms"] }[];
+}
+
+export function stepProfile(traces: readonly StepTrace[]): StepProfile | undefined {
+  const used = traces.length > 1 ? traces.slice(1) : traces;
+  if (used.length === 0) return undefined;
+  const each = used.map((trace) => ({ step: trace.step, ...splitOf(trace) }));
+  const medianOf = (pick: (step: (typeof each)[number]) => number): number => median(each.map(pick));
+  const keys = ["products", "fused", "other_kernels", "messages", "waiting", "between_calls"] as const;
+  return {
+    steps: used.length,
+    step_ms: medianOf((step) => step.step_ms),
+    split_ms: Object.fromEntries(keys.map((key) => [key, medianOf(({ split_ms }) => split_ms[key])])) as StepProfile["split_ms"],
+    calls: longestCalls(used),
+    each,
+  };
+}
+
+function splitOf({ calls, workers }: StepTrace): Pick<StepProfile["each"][number], "step_ms" | "split_ms"> {
+  const sums = { products: 0, fused: 0, other_kernels: 0, messages: 0, waiting: 0, between_calls: 0 };
+  const keyOf = { product: "products", fused: "fused", kernel: "other_kernels", start: "messages", finish: "messages" } as const;
+  let total = 0;
+  for (const { calls_us } of workers) {
+    let busy = 0;
+    calls.forEach(({ kind }, i) => {
+      const [length, waited] = [calls_us[3 * i + 1] ?? 0, calls_us[3 * i + 2] ?? 0];
+      sums[keyOf[kind]] += length - waited;
+      sums.waiting += waited;
+      busy += length;
+    });
+    const end = (calls_us.at(-3) ?? 0) + (calls_us.at(-2) ?? 0);
+    total += end;
+    sums.between_calls += end - busy;
+  }
+  const ms = (us: number): number => us / 1000 / workers.length;
+  return {
+    step_ms: ms(total),
+    split_ms: Object.fromEntries(Object.entries(sums).map(([key, us]) => [key, ms(us)])) as StepProfile["split_ms"],
+  };
+}
+
+function longestCalls(traces: readonly StepTrace[]): StepProfile["calls"] {
+  const workers = traces[0]?.workers.length ?? 1;
+  const groups = new Map<string, { name: string; kind: string; phase: string; count: number; us: number }>();
+  for (const { calls, workers } of traces)
+    calls.forEach(({ kind, op, name, phase }, i) => {
+      const shown = `${kind === "start" || kind === "finish" ? `${kind} ${op} ` : ""}${name.replace(/\.\d+\./g, ".*.")}`;
+      const key = `${kind} ${shown} ${phase}`;
+      const group = groups.get(key) ?? { name: shown, kind, phase, count: 0, us: 0 };
+      group.count++;
+      for (const { calls_us } of workers)
+        group.us += (calls_us[3 * i + 1] ?? 0) - (calls_us[3 * i + 2] ?? 0);
+      groups.set(key, group);
+    });
+  return [...groups.values()]
+    .sort((a, b) => b.us - a.us)
+    .slice(0, 12)
+    .map(({ us, count, ...rest }) => ({ ...rest, count: Math.round(count / traces.length), ms: us / 1000 / workers / traces.length }));
+}
+
+/** The profile as a person reads it: the split, then the calls that take longest. */
+export function stepProfileText({ steps, step_ms, split_ms, calls }: StepProfile): string {
+  const share = (ms: number): string => `${((100 * ms) / step_ms).toFixed(1)} %`;
+  const rows: [string, number][] = [
+    ["matrix products", split_ms.products],
+    ["fused kernels", split_ms.fused],
+    ["other kernels", split_ms.other_kernels],
+    ["messages: packing and unpacking", split_ms.messages],
+    ["waiting for other workers", split_ms.waiting],
+    ["between calls", split_ms.between_calls],
+  ];
+  return [
+    `  ${steps} steps recorded, ${step_ms.toFixed(1)} ms each on a worker`,
+    "",
+    textTable(
+      [{ title: "  part of a step" }, { title: "ms", align: "right" }, { title: "share", align: "right" }],
+      rows.map(([what, ms]) => [`  ${what}`, ms.toFixed(2), share(ms)]),
+    ),
+    "",
+    textTable(
+      [
+        { title: "  longest calls" },
+        { title: "pass" },
+        { title: "count", align: "right" },
+        { title: "ms", align: "right" },
+        { title: "share", align: "right" },
+      ],
+      calls.map(({ name, kind, phase, count, ms }) => [
+        `  ${name}${kind === "product" ? "" : kind === "fused" ? " (fused)" : ""}`,
+        phase,
+        String(count),
+        ms.toFixed(2),
+        share(ms),
+      ]),
+    ),
+  ].join("\n");
+}
+
+function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}

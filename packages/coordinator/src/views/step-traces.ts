@@ -1,0 +1,90 @@
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { CallName } from "@lapidary/worker/protocol";
+import { z } from "zod";
+import type { RunReport } from "../gang/index.js";
+
+/**
+ * `step-traces.jsonl` of a run's directory: every call of some steps, as the workers made them. A line `program` names the calls, and holds for the lines `step`
+ * behind it; an attempt begins with one. It is a record to look at and nothing is decided by it.
+ */
+export const stepTracesFile = (directory: string): string => join(directory, "step-traces.jsonl");
+
+const callSchema = z.object({
+  kind: z.enum(["product", "kernel", "fused", "start", "finish"]),
+  op: z.string(),
+  name: z.string(),
+  phase: z.string(),
+  joins: z.number().optional(),
+});
+const lineSchema = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("program"), calls: z.array(callSchema) }),
+  z.object({
+    kind: z.literal("step"),
+    step: z.number(),
+    /** By worker: `began_ms` of one clock for all, and three numbers a call: begin, length, what of it was waiting, in microseconds. */
+    workers: z.array(z.object({ began_ms: z.number(), calls_us: z.array(z.number()) })),
+  }),
+]);
+
+/** A recorded step. */
+export interface StepTrace {
+  readonly step: number;
+  readonly calls: readonly CallName[];
+  readonly workers: readonly { readonly began_ms: number; readonly calls_us: readonly number[] }[];
+}
+
+/** A run writes down so many steps at most: what comes later is not recorded. */
+export const mostStepTraces = 1000;
+
+/** Which steps of a run are recorded: one in `every`, and one at the beginning, when code is compiled and buffers have their size. 0: none. */
+export const isTraced = (step: number, every: number, steps: number): boolean =>
+  every > 0 && (step % every === 0 || step === Math.min(3, steps));
+
+export class StepTraceLog {
+  readonly #path: string;
+  #left: number;
+
+  constructor(directory: string, calls: readonly CallName[]) {
+    this.#path = stepTracesFile(directory);
+    this.#left = mostStepTraces - readStepTraces(directory).length;
+    if (this.#left > 0) this.#append({ kind: "program", calls: [...calls] });
+  }
+
+  /** Of a train step, which workers number from 0; without a trace in it nothing happens. */
+  append({ step, workers }: RunReport): void {
+    const traces = workers.flatMap(({ trace }) => (trace === undefined ? [] : [trace]));
+    if (traces.length === 0 || traces.length < workers.length || this.#left-- <= 0) return;
+    this.#append({
+      kind: "step",
+      step: step + 1,
+      workers: traces.map(({ began_ms, calls_us }) => ({ began_ms, calls_us: [...calls_us] })),
+    });
+  }
+
+  #append(line: z.infer<typeof lineSchema>): void {
+    appendFileSync(this.#path, `${JSON.stringify(line)}\n`, { mode: 0o600 });
+  }
+}
+
+/** The recorded steps of a run, by step; of one that was computed again the last. Lines that are torn are passed over. */
+export function readStepTraces(directory: string): StepTrace[] {
+  const path = stepTracesFile(directory);
+  const found = new Map<number, StepTrace>();
+  let calls: readonly CallName[] = [];
+  for (const text of existsSync(path) ? readFileSync(path, "utf8").split("\n") : []) {
+    const line = lineSchema.safeParse(parsed(text)).data;
+    if (line?.kind === "program") calls = line.calls.map(({ joins, ...rest }) => (joins === undefined ? rest : { ...rest, joins }));
+    if (line?.kind === "step" && line.workers.every(({ calls_us }) => calls_us.length === 3 * calls.length))
+      found.set(line.step, { step: line.step, calls, workers: line.workers });
+  }
+  return [...found.values()].sort((a, b) => a.step - b.step);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
