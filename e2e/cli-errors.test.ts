@@ -250,7 +250,11 @@ describe("a coordinator that is up", function () {
     assert.ok(worker !== undefined);
     process.kill(worker.pid, "SIGKILL");
     const recovered = async (): Promise<boolean> => {
-      const job = (await home.json("jobs", "get", "victim")) as { state: string; workers: { pid: number }[]; goodput?: { failures: number } };
+      const job = (await home.json("jobs", "get", "victim")) as {
+        state: string;
+        workers: { pid: number }[];
+        goodput?: { failures: number };
+      };
       assert.equal(job.state, "running");
       return (job.goodput?.failures ?? 0) >= 1 && job.workers.length > 0 && job.workers.every(({ pid }) => pid !== worker.pid);
     };
@@ -321,11 +325,17 @@ describe("a Redis that somebody else runs", function () {
 
   it("is refused at launch with exit code 3 once it is gone, and the coordinator can still be stopped", async () => {
     const home = new Home();
-    const { redisServerPath } = (await import(pathToFileURL(join(root, "tools/setup/checks.mjs")).href)) as { redisServerPath: () => string | undefined };
+    const { redisServerPath } = (await import(pathToFileURL(join(root, "tools/setup/checks.mjs")).href)) as {
+      redisServerPath: () => string | undefined;
+    };
     const binary = redisServerPath();
     assert.ok(binary !== undefined);
     const port = await freePort();
-    const redis = spawn(binary, ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction", "--dir", home.directory], { stdio: "ignore" });
+    const redis = spawn(
+      binary,
+      ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction", "--dir", home.directory],
+      { stdio: "ignore" },
+    );
     const gone = new Promise((resolve) => redis.once("exit", resolve));
     try {
       const url = `redis://127.0.0.1:${port}`;
@@ -333,7 +343,12 @@ describe("a Redis that somebody else runs", function () {
       while ((await home.run("up")).code !== 0) assert.equal(redis.exitCode, null);
       redis.kill("SIGKILL");
       await gone;
-      assertTold(await home.run("launch", home.job, "--json"), { exit: 3, code: "LAP_REDIS_UNREACHABLE", place: "127.0.0.1", remedy: /lapidary|Redis/ });
+      assertTold(await home.run("launch", home.job, "--json"), {
+        exit: 3,
+        code: "LAP_REDIS_UNREACHABLE",
+        place: "127.0.0.1",
+        remedy: /lapidary|Redis/,
+      });
       assert.equal((await home.run("down")).code, 0);
       assert.deepEqual(home.processes(), []);
     } finally {

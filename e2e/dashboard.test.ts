@@ -26,14 +26,29 @@ describe("the dashboard", function () {
   before(async () => {
     home = mkdtempSync(join(tmpdir(), "lapidary-dashboard-"));
     recorded = await RecordedRuns.open(home, root);
-    recorded.record({ id: "finished", path: "configs/jobs/nano16.yaml", overrides: ["train.steps=60"], done: 60, end: "done", age_ms: 600_000 });
+    recorded.record({
+      id: "finished",
+      path: "configs/jobs/nano16.yaml",
+      overrides: ["train.steps=60"],
+      done: 60,
+      end: "done",
+      age_ms: 600_000,
+    });
     const half = ["slice=8x16", "mesh.data=8", "mesh.model=16"];
     quickstart = recorded.record({ id: "quickstart-1", path: "configs/jobs/quickstart.yaml", overrides: half, done: 40 });
-    second = recorded.record({ id: "nano-2", path: "configs/jobs/nano16.yaml", overrides: [...half, "zero=1", "train.steps=500", "train.batch=16"], done: 30, origin: [8, 0], straggler: { worker: 1, factor: 1.4 }, logs: [
-      '<img src=x onerror="globalThis.hacked=1"><script>globalThis.hacked=1</script>',
-      "\u001b[31mred\u001b[0m \u202eturned",
-      "z".repeat(1_000_000),
-    ] });
+    second = recorded.record({
+      id: "nano-2",
+      path: "configs/jobs/nano16.yaml",
+      overrides: [...half, "zero=1", "train.steps=500", "train.batch=16"],
+      done: 30,
+      origin: [8, 0],
+      straggler: { worker: 1, factor: 1.4 },
+      logs: [
+        '<img src=x onerror="globalThis.hacked=1"><script>globalThis.hacked=1</script>',
+        "\u001b[31mred\u001b[0m \u202eturned",
+        "z".repeat(1_000_000),
+      ],
+    });
     recorded.record({ id: "waiting", path: "configs/jobs/nano16.yaml", done: 0, waits: true });
     server = await recorded.serve(token);
     browser = await openBrowser();
@@ -53,7 +68,8 @@ describe("the dashboard", function () {
     open = await visit(browser, server.port, token, { ...options, at });
     return open.page;
   }
-  const api = async <T>(path: string): Promise<T> => (await (await fetch(`http://127.0.0.1:${server.port}${path}`, { headers: { authorization: `Bearer ${token}` } })).json()) as T;
+  const api = async <T>(path: string): Promise<T> =>
+    (await (await fetch(`http://127.0.0.1:${server.port}${path}`, { headers: { authorization: `Bearer ${token}` } })).json()) as T;
 
   it("fills every panel of a run, without a complaint and without the token in the address", async () => {
     const page = await show("#/run/quickstart-1");
@@ -71,7 +87,10 @@ describe("the dashboard", function () {
     const job = await api<JobDetail>("/api/jobs/quickstart-1");
     const program = await api<ProgramView>("/api/jobs/quickstart-1/program");
     strictEqual(await textOf(page, "[data-field=loss]"), job.loss?.toFixed(3));
-    strictEqual(await page.locator("[data-field=sent]").getAttribute("title"), String(program.link_bytes.dcn + program.link_bytes.dims.reduce((a, b) => a + b, 0)));
+    strictEqual(
+      await page.locator("[data-field=sent]").getAttribute("title"),
+      String(program.link_bytes.dcn + program.link_bytes.dims.reduce((a, b) => a + b, 0)),
+    );
     const total = program.collectives.reduce((sum, { bytes_per_chip }) => sum + bytes_per_chip, 0);
     match(await textOf(page, "#panel-collectives .head p"), new RegExp(`each chip sends ${(total / 1e6).toPrecision(3)} MB`));
   });
@@ -152,10 +171,14 @@ describe("the dashboard", function () {
     const page = await show("#/run/nano-2?panel=logs");
     await until(page, panelsFilled);
     const log = page.locator("#panel-logs .box");
-    ok((await log.textContent())?.includes('<script>globalThis.hacked=1</script>'));
+    ok((await log.textContent())?.includes("<script>globalThis.hacked=1</script>"));
     ok((await log.textContent())?.includes("␛[31mred␛[0m �turned"));
     ok(((await log.textContent()) ?? "").length < 20_000);
-    for (const at of ["#/run/<script>globalThis.hacked=1</script>", "#/run/nano-2?tensor=<img src=x onerror=globalThis.hacked=1>&axis=<b>&chip=99999&op=99999&log=<i>", "#/<img src=x onerror=globalThis.hacked=1>"]) {
+    for (const at of [
+      "#/run/<script>globalThis.hacked=1</script>",
+      "#/run/nano-2?tensor=<img src=x onerror=globalThis.hacked=1>&axis=<b>&chip=99999&op=99999&log=<i>",
+      "#/<img src=x onerror=globalThis.hacked=1>",
+    ]) {
       await goTo(page, at);
       await page.reload();
       await page.locator("h1").first().waitFor({ state: "attached" });
@@ -211,7 +234,9 @@ describe("the dashboard", function () {
   });
 
   it("is a file of its own when it is saved, and needs nobody then", async () => {
-    const html = await (await fetch(`http://127.0.0.1:${server.port}/api/jobs/finished/page.html`, { headers: { authorization: `Bearer ${token}` } })).text();
+    const html = await (
+      await fetch(`http://127.0.0.1:${server.port}/api/jobs/finished/page.html`, { headers: { authorization: `Bearer ${token}` } })
+    ).text();
     const context = await browser.newContext({ offline: true, viewport: { width: 1440, height: 1000 } });
     open = { page: await context.newPage(), complaints: [], close: () => context.close() };
     const { page } = open;
@@ -231,7 +256,12 @@ describe("the dashboard", function () {
       const page = await show("#/", { dark });
       await page.getByRole("link", { name: "quickstart-1" }).first().waitFor();
       const found = [...(await axeViolations(page))];
-      for (const at of ["#/run/quickstart-1?colour=owner&tensor=params%2Fmodel.embed_tokens.weight&chip=3&axis=data", "#/launch?file=nano16", "#/compare?a=finished&b=nano-2", "#/run/nobody"]) {
+      for (const at of [
+        "#/run/quickstart-1?colour=owner&tensor=params%2Fmodel.embed_tokens.weight&chip=3&axis=data",
+        "#/launch?file=nano16",
+        "#/compare?a=finished&b=nano-2",
+        "#/run/nobody",
+      ]) {
         await goTo(page, at);
         await page.reload();
         await until(page, at.startsWith("#/run/q") ? panelsFilled : `document.querySelector("h1") !== null`);
@@ -260,7 +290,9 @@ describe("the dashboard", function () {
   it("gives a phone the header, the loss and the events", async () => {
     const page = await show("#/run/quickstart-1", { width: 390, height: 800 });
     await until(page, `/\\d/.test(document.querySelector("[data-field=loss]")?.textContent ?? "")`);
-    const visible = (await page.evaluate(`[...document.querySelectorAll("[data-panel]")].filter((e) => e.getClientRects().length > 0).map((e) => e.dataset.panel)`)) as string[];
+    const visible = (await page.evaluate(
+      `[...document.querySelectorAll("[data-panel]")].filter((e) => e.getClientRects().length > 0).map((e) => e.dataset.panel)`,
+    )) as string[];
     deepStrictEqual(visible, ["header", "curves", "events"]);
     strictEqual(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), true);
   });

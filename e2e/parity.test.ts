@@ -54,7 +54,10 @@ describe("parity with PyTorch", function () {
     strictEqual(result.chips, 256);
     strictEqual(result.mesh, "data=16,model=16");
     expectWithinTolerance(result);
-    ok(result.collectives.some((c) => c.op === "all_gather" && c.axis === "data") && result.collectives.some((c) => c.op === "reduce_scatter" && c.axis === "data"));
+    ok(
+      result.collectives.some((c) => c.op === "all_gather" && c.axis === "data") &&
+        result.collectives.some((c) => c.op === "reduce_scatter" && c.axis === "data"),
+    );
   });
 
   it("holds from the command line on 256-way data, ZeRO-3", async () => {
@@ -77,7 +80,14 @@ describe("parity with PyTorch", function () {
     it(`holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}`, async () => {
       const bundle = await readParityBundle(golden(name));
       const mesh = parseMesh(text);
-      const session = await openSession({ mesh, workers, executor, zero, rules: defaultRules(mesh, gemmaParams(bundle.config)), environment: process.env });
+      const session = await openSession({
+        mesh,
+        workers,
+        executor,
+        zero,
+        rules: defaultRules(mesh, gemmaParams(bundle.config)),
+        environment: process.env,
+      });
       try {
         const distances = await runParity(bundle, session);
         expectWithinTolerance({ ok: true, chips: meshSize(mesh), workers: session.workers, mesh: text, ...distances, collectives: [] });
@@ -92,7 +102,14 @@ describe("strategies on the numbers of PyTorch", function () {
   it("tensor + zero-3 agrees with its small collectives in buckets", async () => {
     const bundle = await readParityBundle(golden("pod16x16"));
     const mesh = parseMesh("data=16,model=16");
-    const session = await openSession({ mesh, workers: 2, zero: 3, rules: defaultRules(mesh, gemmaParams(bundle.config)), bucketBytes: 16384, environment: process.env });
+    const session = await openSession({
+      mesh,
+      workers: 2,
+      zero: 3,
+      rules: defaultRules(mesh, gemmaParams(bundle.config)),
+      bucketBytes: 16384,
+      environment: process.env,
+    });
     try {
       strictEqual(parityFailures(await runParity(bundle, session), parityTolerances("f32")).join("; "), "");
       ok(session.collectives("train").some(({ why }) => why.startsWith("crosses once for ")));
@@ -104,8 +121,14 @@ describe("strategies on the numbers of PyTorch", function () {
   for (const [name, strategy] of all.filter(([, s]) => "model" in s.mesh))
     it(`${name} agrees`, async () => {
       const bundle = await readParityBundle(golden("pod16x16"));
-      const mesh = parseMesh(Object.entries(strategy.mesh).map(([axis, size]) => `${axis}=${size}`).join(","));
-      const rules = Object.fromEntries(Object.entries(strategy.rules).map(([axis, rule]) => [axis, rule === null ? [] : typeof rule === "string" ? [rule] : [...rule]]));
+      const mesh = parseMesh(
+        Object.entries(strategy.mesh)
+          .map(([axis, size]) => `${axis}=${size}`)
+          .join(","),
+      );
+      const rules = Object.fromEntries(
+        Object.entries(strategy.rules).map(([axis, rule]) => [axis, rule === null ? [] : typeof rule === "string" ? [rule] : [...rule]]),
+      );
       const session = await openSession({ mesh, workers: 2, zero: strategy.zero, rules, environment: process.env });
       try {
         const failures = parityFailures(await runParity(bundle, session), parityTolerances("f32"));
@@ -117,7 +140,13 @@ describe("strategies on the numbers of PyTorch", function () {
   for (const [name, strategy] of all.filter(([, s]) => !("model" in s.mesh)))
     it(`${name} agrees`, async () => {
       const bundle = await readParityBundle(golden("data256"));
-      const session = await openSession({ mesh: parseMesh("data=256"), workers: 2, zero: strategy.zero, rules: { batch: ["data"] }, environment: process.env });
+      const session = await openSession({
+        mesh: parseMesh("data=256"),
+        workers: 2,
+        zero: strategy.zero,
+        rules: { batch: ["data"] },
+        environment: process.env,
+      });
       try {
         const failures = parityFailures(await runParity(bundle, session), parityTolerances("f32"));
         strictEqual(failures.join("; "), "");

@@ -66,13 +66,15 @@ describe("strategies on nano16 and 256 chips", function () {
   });
 
   it("buckets let the gains of all norms cross as one, with the same bytes", () => {
-    const step = (bucketBytes: number): Program => compileStep(nano16, strategies["zero-3"], { batch: 256, seq: 32 }, { clip: 1, bucketBytes });
+    const step = (bucketBytes: number): Program =>
+      compileStep(nano16, strategies["zero-3"], { batch: 256, seq: 32 }, { clip: 1, bucketBytes });
     // A gain has 64 numbers: all of them fit together, a matrix with another does not.
     const [apart, together] = [step(0), step(norms * 64 * 4)];
     const ofGains = (program: Program): number => collectivesOf(program.chip).filter(({ name }) => name.includes("norm.weight")).length;
     strictEqual(ofGains(apart), 2 * norms); // gathered once, scattered once
     strictEqual(ofGains(together), 2);
-    const bytes = ({ chip }: Program): number => collectivesOf(chip).reduce((sum, v) => sum + bytesPerChip(v, chip.values[v.inputs[0] ?? 0] ?? v), 0);
+    const bytes = ({ chip }: Program): number =>
+      collectivesOf(chip).reduce((sum, v) => sum + bytesPerChip(v, chip.values[v.inputs[0] ?? 0] ?? v), 0);
     strictEqual(bytes(together), bytes(apart));
   });
 

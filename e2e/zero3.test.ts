@@ -11,7 +11,10 @@ import { nano16 } from "./support/strategies.js";
 const optimizer = { name: "adamw", lr: 1e-3, betas: [0.9, 0.95] as [number, number], eps: 1e-8, weight_decay: 0 } as const;
 
 /** Initialises nano16 on a mesh and tells what each worker really holds, in bytes by value. */
-async function heldAfterInit(mesh: ReturnType<typeof makeMesh>, zero: 0 | 3): Promise<{ held: Readonly<Record<string, number>>[]; workers: number }> {
+async function heldAfterInit(
+  mesh: ReturnType<typeof makeMesh>,
+  zero: 0 | 3,
+): Promise<{ held: Readonly<Record<string, number>>[]; workers: number }> {
   const rules = { batch: ["data"], heads: ["model"], kv_heads: ["model"], mlp: ["model"], vocab: ["model"] };
   const session: Session = await openSession({ mesh, workers: 2, zero, rules, environment: process.env });
   try {

@@ -8,6 +8,9 @@ import { projectRoot } from "./setup/session.mjs";
  * @returns {Promise<typeof import("../e2e/support/browser.js")>}
  */
 export async function browserSupport() {
-  execFileSync(process.execPath, [join(projectRoot, "node_modules/@typescript/native/bin/tsc"), "-b", "e2e"], { cwd: projectRoot, stdio: "inherit" });
+  execFileSync(process.execPath, [join(projectRoot, "node_modules/@typescript/native/bin/tsc"), "-b", "e2e"], {
+    cwd: projectRoot,
+    stdio: "inherit",
+  });
   return import(pathToFileURL(join(projectRoot, "e2e/dist/support/browser.js")).href);
 }

@@ -27,7 +27,15 @@ const scenes = [
     name: "two-jobs",
     record: (runs) => {
       runs.record({ id: "left-half", path: "configs/jobs/quickstart.yaml", overrides: half, done: 140 });
-      runs.record({ id: "right-half", path: "configs/jobs/nano16.yaml", overrides: [...half, "train.steps=400", "train.batch=16"], done: 180, origin: [8, 0], straggler: { worker: 1, factor: 1.35 }, step_ms: 90 });
+      runs.record({
+        id: "right-half",
+        path: "configs/jobs/nano16.yaml",
+        overrides: [...half, "train.steps=400", "train.batch=16"],
+        done: 180,
+        origin: [8, 0],
+        straggler: { worker: 1, factor: 1.35 },
+        step_ms: 90,
+      });
       runs.record({ id: "waiting", path: "configs/jobs/nano16.yaml", done: 0, waits: true });
     },
     at: "#/run/right-half?colour=step+time&chip=70&axis=data",
@@ -35,7 +43,15 @@ const scenes = [
   },
   {
     name: "sixteen-pods",
-    record: (runs) => void runs.record({ id: "gemma-7b-16-pods", path: "configs/jobs/gemma-7b.yaml", overrides: ["train.steps=20000"], done: 12_000, workers: 16, step_ms: 160 }),
+    record: (runs) =>
+      void runs.record({
+        id: "gemma-7b-16-pods",
+        path: "configs/jobs/gemma-7b.yaml",
+        overrides: ["train.steps=20000"],
+        done: 12_000,
+        workers: 16,
+        step_ms: 160,
+      }),
     at: "#/run/gemma-7b-16-pods?colour=bytes+sent&chip=300&tensor=params%2Fmodel.layers.3.self_attn.q_proj.weight&axis=pod",
   },
 ];
@@ -95,5 +111,7 @@ process.exitCode = faults.length === 0 ? 0 : 1;
 
 /** Until fonts are there and what was asked for has been drawn. @param {import("playwright-core").Page} page */
 async function settle(page) {
-  await page.evaluate("document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 60)))))");
+  await page.evaluate(
+    "document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 60)))))",
+  );
 }

@@ -9,7 +9,16 @@ import chromium from "@sparticuz/chromium";
 import { type Browser, type Page, chromium as playwright } from "playwright-core";
 
 /** Own flags, without those of the package's that switch the browser's safeguards off: pages are tried as people open them. */
-const flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars", "--use-gl=angle", "--use-angle=swiftshader", "--font-render-hinting=none", "--enable-precise-memory-info"];
+const flags = [
+  "--no-sandbox",
+  "--disable-dev-shm-usage",
+  "--disable-gpu",
+  "--hide-scrollbars",
+  "--use-gl=angle",
+  "--use-angle=swiftshader",
+  "--font-render-hinting=none",
+  "--enable-precise-memory-info",
+];
 
 /** A headless Chromium out of a package: nothing is downloaded, nobody need be root. */
 export async function openBrowser(): Promise<Browser> {
@@ -18,7 +27,12 @@ export async function openBrowser(): Promise<Browser> {
     return await playwright.launch({ executablePath, args: flags, headless: true });
   } catch (error) {
     if (!/error while loading shared libraries/.test(String(error))) throw error;
-    return playwright.launch({ executablePath, args: flags, headless: true, env: { ...definedEnvironment(), LD_LIBRARY_PATH: sharedLibraries() } });
+    return playwright.launch({
+      executablePath,
+      args: flags,
+      headless: true,
+      env: { ...definedEnvironment(), LD_LIBRARY_PATH: sharedLibraries() },
+    });
   }
 }
 
@@ -31,7 +45,8 @@ function sharedLibraries(): string {
   return join(directory, "lib");
 }
 
-const definedEnvironment = (): Record<string, string> => Object.fromEntries(Object.entries(process.env).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])));
+const definedEnvironment = (): Record<string, string> =>
+  Object.fromEntries(Object.entries(process.env).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])));
 
 export interface Visit {
   readonly page: Page;
@@ -57,7 +72,8 @@ export async function visit(browser: Browser, port: number, token: string, optio
   page.on("pageerror", (error) => complaints.push(`${error.message}\n${error.stack ?? ""}`));
   page.on("console", (message) => {
     // That the coordinator is away, or refuses, is the page's own business to tell.
-    if (message.type() === "error" && !/Failed to load resource|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY/.test(message.text())) complaints.push(message.text());
+    if (message.type() === "error" && !/Failed to load resource|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY/.test(message.text()))
+      complaints.push(message.text());
   });
   await page.goto(`http://127.0.0.1:${port}/?token=${token}${at}`);
   return { page, complaints, close: () => context.close() };
@@ -78,7 +94,8 @@ export async function until(page: Page, expression: string, timeout = 15_000): P
   }
 }
 
-export const textOf = async (page: Page, selector: string): Promise<string> => (await page.locator(selector).first().textContent())?.trim() ?? "";
+export const textOf = async (page: Page, selector: string): Promise<string> =>
+  (await page.locator(selector).first().textContent())?.trim() ?? "";
 
 /** All panels of a run's page have what they show. */
 export const panelsFilled = `(() => {
@@ -130,11 +147,15 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 /** Serious and critical violations of what axe checks, each with the elements. Run from the test's side, so that the page's policy need not allow it. */
 export async function axeViolations(page: Page): Promise<string[]> {
   await page.evaluate(axe);
-  const found = (await page.evaluate(`axe.run(document, { resultTypes: ["violations"] }).then((result) => result.violations.map(({ id, impact, help, nodes }) => ({ id, impact, help, nodes: nodes.slice(0, 4).map(({ html, any }) => html.slice(0, 140) + " " + (any[0] ? any[0].message : "")) })))`)) as {
+  const found = (await page.evaluate(
+    `axe.run(document, { resultTypes: ["violations"] }).then((result) => result.violations.map(({ id, impact, help, nodes }) => ({ id, impact, help, nodes: nodes.slice(0, 4).map(({ html, any }) => html.slice(0, 140) + " " + (any[0] ? any[0].message : "")) })))`,
+  )) as {
     readonly id: string;
     readonly impact: string;
     readonly help: string;
     readonly nodes: readonly string[];
   }[];
-  return found.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, help, nodes }) => `${id}: ${help}\n  ${nodes.join("\n  ")}`);
+  return found
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, help, nodes }) => `${id}: ${help}\n  ${nodes.join("\n  ")}`);
 }

@@ -18,7 +18,15 @@ const configsDir = fileURLToPath(new URL("../../../configs", import.meta.url));
 function strategyOf(name: string, mesh: Readonly<Record<string, number>>): Strategy {
   const chips = Object.values(mesh).reduce((a, b) => a * b, 1);
   const pods = mesh["pod"] ?? 1;
-  const text = JSON.stringify({ model: "nano16", pod: "v5e-256", pods, slice: `${chips / pods / 16}x16`, mesh, strategy: name, train: { steps: 1, batch: 256, optimizer: { name: "adamw", lr: 0.001 } } });
+  const text = JSON.stringify({
+    model: "nano16",
+    pod: "v5e-256",
+    pods,
+    slice: `${chips / pods / 16}x16`,
+    mesh,
+    strategy: name,
+    train: { steps: 1, batch: 256, optimizer: { name: "adamw", lr: 0.001 } },
+  });
   const job = resolveJob({ text, file: `${name}.yaml`, base: configsDir }, [], { configsDir, base: configsDir });
   return { mesh, rules: job.rules, zero: job.zero, zeroAxes: zeroOptions(job).axes };
 }

@@ -17,12 +17,19 @@ import { projectRoot } from "../setup/session.mjs";
 
 const { openBrowser, panelsFilled, until, visit } = await browserSupport();
 const token = "0123456789abcdef0123456789abcdef";
-const { values } = parseArgs({ options: { steps: { type: "string", default: "20000" }, viewers: { type: "string", default: "50" }, seconds: { type: "string", default: "20" } } });
+const { values } = parseArgs({
+  options: {
+    steps: { type: "string", default: "20000" },
+    viewers: { type: "string", default: "50" },
+    seconds: { type: "string", default: "20" },
+  },
+});
 const [steps, viewers, seconds] = [Number(values.steps), Number(values.viewers), Number(values.seconds)];
 
 /** @param {string} what @param {number} value @param {string} unit @param {number} [goal] @param {"most" | "least"} [sense] */
 function tell(what, value, unit, goal, sense = "most") {
-  const met = goal === undefined ? "" : `  goal: at ${sense} ${goal} ${unit}${(sense === "most" ? value <= goal : value >= goal) ? "" : "  MISSED"}`;
+  const met =
+    goal === undefined ? "" : `  goal: at ${sense} ${goal} ${unit}${(sense === "most" ? value <= goal : value >= goal) ? "" : "  MISSED"}`;
   process.stdout.write(`${what.padEnd(52)}${value.toFixed(value < 10 ? 2 : 0).padStart(8)} ${unit}${met}\n`);
 }
 
@@ -33,11 +40,20 @@ await crowd();
 async function load() {
   const home = mkdtempSync(join(tmpdir(), "lapidary-bench-"));
   const recorded = await RecordedRuns.open(home, projectRoot);
-  const run = recorded.record({ id: "large", path: "configs/jobs/gemma-7b.yaml", overrides: ["pods=16", "train.steps=1000000"], done: steps, workers: 16, step_ms: 100 });
+  const run = recorded.record({
+    id: "large",
+    path: "configs/jobs/gemma-7b.yaml",
+    overrides: ["pods=16", "train.steps=1000000"],
+    done: steps,
+    workers: 16,
+    step_ms: 100,
+  });
   const server = await recorded.serve(token);
   const browser = await openBrowser();
   try {
-    const { page } = await visit(browser, server.port, token, { at: "#/run/large?colour=owner&tensor=params%2Fmodel.layers.3.mlp.up_proj.weight" });
+    const { page } = await visit(browser, server.port, token, {
+      at: "#/run/large?colour=owner&tensor=params%2Fmodel.layers.3.mlp.up_proj.weight",
+    });
     await until(page, panelsFilled, 60_000);
     // Once more, with the program of the browser warm as it is for people.
     await page.reload();
@@ -56,9 +72,14 @@ async function load() {
     const ticking = setInterval(() => run.next(), 100);
     const before = performance.now();
     const frames = [];
-    for (const [what, selector, steps_] of /** @type {const} */ ([["hovering over 4,096 chips", "#panel-torus canvas[tabindex]", 60], ["moving in the timeline", "#panel-timeline canvas", 60]])) {
+    for (const [what, selector, steps_] of /** @type {const} */ ([
+      ["hovering over 4,096 chips", "#panel-torus canvas[tabindex]", 60],
+      ["moving in the timeline", "#panel-timeline canvas", 60],
+    ])) {
       await page.locator(selector).scrollIntoViewIfNeeded();
-      await page.evaluate(`globalThis.frames_ = 0; globalThis.begun_ = performance.now(); globalThis.count_ = () => { globalThis.frames_++; globalThis.raf_ = requestAnimationFrame(globalThis.count_); }; globalThis.count_()`);
+      await page.evaluate(
+        `globalThis.frames_ = 0; globalThis.begun_ = performance.now(); globalThis.count_ = () => { globalThis.frames_++; globalThis.raf_ = requestAnimationFrame(globalThis.count_); }; globalThis.count_()`,
+      );
       const box = await page.locator(selector).boundingBox();
       if (box === null) throw new Error(`${selector} is not there`);
       if (what.startsWith("moving")) for (let i = 0; i < 3; i++) await page.getByRole("button", { name: "Closer" }).click();
@@ -67,7 +88,9 @@ async function load() {
         if (what.startsWith("moving") && i === 5) await page.mouse.down();
       }
       await page.mouse.up();
-      const rate = Number(await page.evaluate(`cancelAnimationFrame(globalThis.raf_), globalThis.frames_ / ((performance.now() - globalThis.begun_) / 1000)`));
+      const rate = Number(
+        await page.evaluate(`cancelAnimationFrame(globalThis.raf_), globalThis.frames_ / ((performance.now() - globalThis.begun_) / 1000)`),
+      );
       frames.push(rate);
       tell(`frames a second, ${what}`, rate, "", 30, "least");
     }
@@ -108,7 +131,9 @@ async function crowd() {
     for (let i = 0; i < 3; i++) {
       alone.push(await rate());
       const leave = new AbortController();
-      const { last_id } = /** @type {{ last_id: number }} */ (await (await fetch(`http://127.0.0.1:${port}/api/jobs/watched/snapshot`, { headers })).json());
+      const { last_id } = /** @type {{ last_id: number }} */ (
+        await (await fetch(`http://127.0.0.1:${port}/api/jobs/watched/snapshot`, { headers })).json()
+      );
       const streams = Array.from({ length: viewers }, () => ["live?after=" + last_id, "frames"]).flat();
       const reading = streams.map(async (path) => {
         const response = await fetch(`http://127.0.0.1:${port}/api/jobs/watched/${path}`, { headers, signal: leave.signal });

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `npm run lint`: the package order and house rules, biome's rules, and the types of the plain JavaScript in tools/. */
+/** `npm run lint`: the package order and house rules, biome's rules and form, and the types of the plain JavaScript in tools/. */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { underSession } from "../setup/main.mjs";
@@ -18,7 +18,8 @@ export async function lint(session) {
     checkOrder(session),
     session.run(process.execPath, [
       join(bin, "@biomejs/biome/bin/biome"),
-      "lint",
+      "check",
+      "--assist-enabled=false",
       "--colors=off",
       "--reporter=concise",
       "--max-diagnostics=none",

@@ -204,7 +204,11 @@ function importFault(root, packages, each, file, specifier, isTest) {
   const name = specifier.startsWith("@") ? specifier.split("/").slice(0, 2).join("/") : (specifier.split("/")[0] ?? specifier);
   const fault = faultOf(packages, each, name);
   if (fault !== undefined) return fault;
-  const known = each.dependencies.includes(name) || each.buildDependencies.includes(name) || name === `@lapidary/${each.name}` || (isTest && testLibraries.includes(name));
+  const known =
+    each.dependencies.includes(name) ||
+    each.buildDependencies.includes(name) ||
+    name === `@lapidary/${each.name}` ||
+    (isTest && testLibraries.includes(name));
   return known ? undefined : `is not among the dependencies in packages/${each.name}/package.json`;
 }
 

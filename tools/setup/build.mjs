@@ -31,7 +31,9 @@ export function isReady({ root }) {
     const directory = join(root, "packages", name);
     return existsSync(join(directory, "dist/index.js")) || !existsSync(join(directory, "src/index.ts"));
   });
-  return isCompiled && (!hasPage(root) || existsSync(join(root, pageDirectory, "index.html"))) && readStamp(root, step)?.key === keyOf(root);
+  return (
+    isCompiled && (!hasPage(root) || existsSync(join(root, pageDirectory, "index.html"))) && readStamp(root, step)?.key === keyOf(root)
+  );
 }
 
 /** The step. @param {import("./session.mjs").Session} session */

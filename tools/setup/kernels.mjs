@@ -32,7 +32,9 @@ const libraryOf = (root) => join(root, "node_modules/@tensorflow/tfjs-node-gpu/d
 /** The binary holds instructions that other processors may lack. */
 function processor() {
   const info = existsSync("/proc/cpuinfo") ? (/^flags.*$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[0] ?? "") : "";
-  return createHash("sha256").update(`${process.platform} ${process.arch} ${cpus()[0]?.model ?? ""} ${info}`).digest("hex");
+  return createHash("sha256")
+    .update(`${process.platform} ${process.arch} ${cpus()[0]?.model ?? ""} ${info}`)
+    .digest("hex");
 }
 
 /** @param {{ root: string, env: NodeJS.ProcessEnv }} session */
@@ -82,7 +84,8 @@ async function buildKernels(session, key) {
   const cached = join(session.cache, `kernels-${key}`);
   if ((await firstDamage(cached, { deep: true })) !== undefined) {
     const compiler = await findCompiler(session);
-    if (compiler === undefined) throw new SetupError({ code: "LAP_SETUP_COMPILER", message: "no C++ compiler is found", remedy: compilerRemedy });
+    if (compiler === undefined)
+      throw new SetupError({ code: "LAP_SETUP_COMPILER", message: "no C++ compiler is found", remedy: compilerRemedy });
     await publish(session, cached, async (temporary) => {
       mkdirSync(temporary, { recursive: true });
       const binary = join(temporary, file);
@@ -92,9 +95,20 @@ async function buildKernels(session, key) {
         sources: sourcesOf(root),
         includes: [join(libraryOf(root), "include"), join(root, "node_modules/node-api-headers/include")],
         defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
-        libraries: { directory: join(libraryOf(root), "lib"), names: ["tensorflow_framework"], runPath: "$ORIGIN/../../../node_modules/@tensorflow/tfjs-node-gpu/deps/lib" },
+        libraries: {
+          directory: join(libraryOf(root), "lib"),
+          names: ["tensorflow_framework"],
+          runPath: "$ORIGIN/../../../node_modules/@tensorflow/tfjs-node-gpu/deps/lib",
+        },
         // Sums keep their order: no flag here lets the compiler reassociate.
-        flags: ["-O3", "-march=native", ...(process.arch === "x64" ? ["-mprefer-vector-width=512"] : []), "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"],
+        flags: [
+          "-O3",
+          "-march=native",
+          ...(process.arch === "x64" ? ["-mprefer-vector-width=512"] : []),
+          "-fno-math-errno",
+          "-fno-trapping-math",
+          "-fno-signed-zeros",
+        ],
         output: binary,
       });
       writeManifest(temporary, { [file]: { size: statSync(binary).size, sha256: await sha256Of(binary) } });

@@ -52,10 +52,14 @@ export async function runGroup(session, group) {
   const start_ms = Date.now();
   const reporter = ["--reporter", join(session.root, "tools/test/reporter.mjs"), "--reporter-option", `output=${output}`];
   const seed = ["--require", join(session.root, "tools/test/seed.mjs")];
-  const mocha = await session.run(process.execPath, [join(session.root, "node_modules/mocha/bin/mocha.js"), ...seed, ...reporter, ...group.files], {
-    timeout_ms: groupTimeout_ms,
-    endLeftovers: true,
-  });
+  const mocha = await session.run(
+    process.execPath,
+    [join(session.root, "node_modules/mocha/bin/mocha.js"), ...seed, ...reporter, ...group.files],
+    {
+      timeout_ms: groupTimeout_ms,
+      endLeftovers: true,
+    },
+  );
   const lines = existsSync(output)
     ? readFileSync(output, "utf8")
         .trim()

@@ -12,7 +12,9 @@ function expectClose(actual: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<
   for (const [name, want] of expected) {
     const got = actual.get(name);
     ok(got !== undefined && got.dims.join() === want.dims.join(), `${what}: ${name} has dims ${got?.dims.join()} for ${want.dims.join()}`);
-    want.data.forEach((v, i) => ok(Math.abs((got.data[i] ?? Number.NaN) - v) <= 1e-9 * Math.max(1, Math.abs(v)), `${what}: ${name}[${i}] is ${got.data[i]} for ${v}`));
+    want.data.forEach((v, i) =>
+      ok(Math.abs((got.data[i] ?? Number.NaN) - v) <= 1e-9 * Math.max(1, Math.abs(v)), `${what}: ${name}[${i}] is ${got.data[i]} for ${v}`),
+    );
   }
 }
 
@@ -29,7 +31,13 @@ describe("compile", () => {
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
         const { graph, mesh, shardings, inputs } = randomCase(seed);
         const step = withGradients(graph);
-        const program = compile(step, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings, bucketBytes: seed % 2 === 0 ? 0 : 1024 });
+        const program = compile(step, {
+          mesh,
+          rules: {},
+          zero: { stage: 0, axes: [] },
+          constraints: shardings,
+          bucketBytes: seed % 2 === 0 ? 0 : 1024,
+        });
         const expected = interpret(step, inputs);
         expectClose(runChips(program.chip, inputs), expected, `seed ${seed}, per chip`);
         const grid = makeWorkerGrid(mesh, 1 + seededRandom(seed).integer(5));

@@ -49,5 +49,14 @@ export function compile(graph: Graph, options: CompileOptions): Program {
   const memory = planMemory(lean, ordered); // lifetimes, offsets, peak bytes a chip
   if (verify) verifyMemory(memory, ordered.order.length);
 
-  return { name: graph.name, mesh, global: propagated.graph, chip: lean, schedule: ordered, memory, remat: options.remat ?? "none", propagated };
+  return {
+    name: graph.name,
+    mesh,
+    global: propagated.graph,
+    chip: lean,
+    schedule: ordered,
+    memory,
+    remat: options.remat ?? "none",
+    propagated,
+  };
 }

@@ -134,8 +134,13 @@ describe("the coordinator", function () {
     const rows = async (id: string): Promise<[number, number, number][]> =>
       (await client.metrics(id)).metrics.flatMap((row) => (row.kind === "train" ? [[row.step, row.loss, row.grad_norm]] : []));
     deepStrictEqual(await rows(doomed), await rows(quiet));
-    ok((await client.logs(doomed)).lines.some(({ line }) => line.includes(`pid ${pid}`) && line.includes("SIGKILL") && line.includes("worker 0")));
-    const weights = async (id: string): Promise<string> => sha256(readFileSync(join((await client.report(id)).checkpoint, "model.safetensors")));
+    ok(
+      (await client.logs(doomed)).lines.some(
+        ({ line }) => line.includes(`pid ${pid}`) && line.includes("SIGKILL") && line.includes("worker 0"),
+      ),
+    );
+    const weights = async (id: string): Promise<string> =>
+      sha256(readFileSync(join((await client.report(id)).checkpoint, "model.safetensors")));
     strictEqual(await weights(doomed), await weights(quiet));
     const { goodput } = await client.get(doomed);
     ok(goodput !== undefined && goodput.failures === 1 && goodput.ratio > 0 && goodput.ratio < 1);

@@ -74,7 +74,10 @@ export class Session implements GraphRunner {
     const { mesh, rules, zero, bucketBytes = 0 } = this.#options;
     const known = this.#programs.get(name);
     if (known !== undefined) return known;
-    const program = compile(graph, compileOptions({ mesh: mesh.axes, rules: rules as Record<string, string[]>, zero, bucket_bytes: bucketBytes }, graph));
+    const program = compile(
+      graph,
+      compileOptions({ mesh: mesh.axes, rules: rules as Record<string, string[]>, zero, bucket_bytes: bucketBytes }, graph),
+    );
     this.#programs.set(name, program);
     return program;
   }

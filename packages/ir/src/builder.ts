@@ -58,7 +58,16 @@ export class GraphBuilder {
   op<N extends OpName>(op: N, inputs: readonly Value[], attrs: OpAttrs[N], extras: ValueExtras = {}): Value {
     const def = opDef(op);
     assert(def.arity === null || def.arity === inputs.length, "operand count", op, inputs.length);
-    return this.push(op, inputs.map((value) => value.id), attrs, def.type(inputs.map((value) => value.type), attrs), extras);
+    return this.push(
+      op,
+      inputs.map((value) => value.id),
+      attrs,
+      def.type(
+        inputs.map((value) => value.type),
+        attrs,
+      ),
+      extras,
+    );
   }
 
   /** Appends a value with a given type: parameters, and copies of values from another graph. */
@@ -84,7 +93,12 @@ export class GraphBuilder {
 
   /** Renames a value (provenance) and may say what its dims mean and what its role is. */
   named(name: string, value: Value, logicalAxes?: LogicalAxes, role?: ValueRole): Value {
-    const renamed = { ...value, name: [...this.path, name].join("."), ...(logicalAxes === undefined ? {} : { logicalAxes }), ...(role === undefined ? {} : { role }) } as Value;
+    const renamed = {
+      ...value,
+      name: [...this.path, name].join("."),
+      ...(logicalAxes === undefined ? {} : { logicalAxes }),
+      ...(role === undefined ? {} : { role }),
+    } as Value;
     this.values[value.id] = renamed;
     return renamed;
   }
@@ -103,7 +117,13 @@ export class GraphBuilder {
   }
 
   finish(): Graph {
-    return { name: this.name, level: this.level, ...(this.mesh === undefined ? {} : { mesh: this.mesh }), values: this.values, outputs: this.outputs };
+    return {
+      name: this.name,
+      level: this.level,
+      ...(this.mesh === undefined ? {} : { mesh: this.mesh }),
+      values: this.values,
+      outputs: this.outputs,
+    };
   }
 
   /** `value` in every place of `type`; equal splats are one value. */
@@ -157,12 +177,14 @@ export class GraphBuilder {
     return sameDims(x.type.dims, dims) ? x : this.op("reshape", [x], { dims });
   }
 
-  transpose = (x: Value, permutation: readonly number[]): Value => (permutation.every((p, i) => p === i) ? x : this.op("transpose", [x], { permutation }));
+  transpose = (x: Value, permutation: readonly number[]): Value =>
+    permutation.every((p, i) => p === i) ? x : this.op("transpose", [x], { permutation });
   slice = (x: Value, start: readonly number[], limit: readonly number[]): Value => this.op("slice", [x], { start, limit });
   pad = (x: Value, low: readonly number[], high: readonly number[]): Value => this.op("pad", [x], { low, high });
   concatenate = (xs: readonly Value[], dimension: number): Value => this.op("concatenate", xs, { dimension });
   reduce = (x: Value, dims: readonly number[], kind: ReductionKind): Value => this.op("reduce", [x], { dims, kind });
-  dotGeneral = (a: Value, b: Value, batch: readonly DimPair[], contracting: readonly DimPair[]): Value => this.op("dot_general", [a, b], { batch, contracting });
+  dotGeneral = (a: Value, b: Value, batch: readonly DimPair[], contracting: readonly DimPair[]): Value =>
+    this.op("dot_general", [a, b], { batch, contracting });
   gather = (table: Value, ids: Value): Value => this.op("gather", [table, ids], {});
   scatter = (ids: Value, updates: Value, rows: number): Value => this.op("scatter", [ids, updates], { rows });
 

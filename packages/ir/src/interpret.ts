@@ -21,7 +21,13 @@ export function interpret(graph: Graph, inputs: ReadonlyMap<string, Tensor>): Ma
       continue;
     }
     const evaluate = must(opDef<OpName>(value.op).evaluate, `meaning of ${value.op}`);
-    results.push(evaluate(value.inputs.map((id) => must(results[id], "operand")), value.attrs, value.type));
+    results.push(
+      evaluate(
+        value.inputs.map((id) => must(results[id], "operand")),
+        value.attrs,
+        value.type,
+      ),
+    );
   }
   return new Map(graph.outputs.map(({ name, value }) => [name, must(results[value], name)]));
 }

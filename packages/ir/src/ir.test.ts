@@ -2,7 +2,24 @@ import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { LapidaryError } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
-import { GraphBuilder, type OpName, interpret, opDef, ops, parseGraph, parseSharding, parseType, printGraph, printSharding, printType, reshapeFactors, sizeOf, tensor, tensorType, verifyGraph } from "./index.js";
+import {
+  GraphBuilder,
+  type OpName,
+  interpret,
+  opDef,
+  ops,
+  parseGraph,
+  parseSharding,
+  parseType,
+  printGraph,
+  printSharding,
+  printType,
+  reshapeFactors,
+  sizeOf,
+  tensor,
+  tensorType,
+  verifyGraph,
+} from "./index.js";
 
 const f32 = (...dims: number[]): ReturnType<typeof tensorType> => tensorType("f32", dims);
 
@@ -20,7 +37,11 @@ describe("types and shardings", () => {
 describe("factors of a reshape", () => {
   const dimsOf = (from: number[], to: number[]): { input: number[][]; output: number[][]; kinds: string } => {
     const { factors, inputs, output } = reshapeFactors(from, to);
-    return { input: (inputs[0] ?? []).map((list) => list.map((f) => factors[f]?.size ?? 0)), output: output.map((list) => list.map((f) => factors[f]?.size ?? 0)), kinds: factors.map((f) => f.kind[0]).join("") };
+    return {
+      input: (inputs[0] ?? []).map((list) => list.map((f) => factors[f]?.size ?? 0)),
+      output: output.map((list) => list.map((f) => factors[f]?.size ?? 0)),
+      kinds: factors.map((f) => f.kind[0]).join(""),
+    };
   };
 
   it("split a dim into its major and minor parts", () => {
@@ -82,7 +103,11 @@ describe("graphs", () => {
 
   it("name a line that does not parse", () => {
     const text = printGraph(small());
-    const bad = (from: string, to: string, line: number): void => throws(() => parseGraph(text.replace(from, to)), (e: unknown) => e instanceof LapidaryError && e.code === "LAP_IR_TEXT" && (e.place ?? "").startsWith(`line ${line}`));
+    const bad = (from: string, to: string, line: number): void =>
+      throws(
+        () => parseGraph(text.replace(from, to)),
+        (e: unknown) => e instanceof LapidaryError && e.code === "LAP_IR_TEXT" && (e.place ?? "").startsWith(`line ${line}`),
+      );
     bad("multiply", "multipy", 4);
     bad("%0 = parameter", "%7 = parameter", 2);
     bad("f32[2,3] @x", "f32[2,3 @x", 2);
@@ -102,10 +127,21 @@ describe("graphs", () => {
 
   it("evaluate a look-up and its adjoint as each other's transposes", () => {
     const g = new GraphBuilder("rows");
-    const [table, ids, updates] = [g.parameter("table", f32(4, 2)), g.parameter("ids", tensorType("i32", [3])), g.parameter("updates", f32(3, 2))];
+    const [table, ids, updates] = [
+      g.parameter("table", f32(4, 2)),
+      g.parameter("ids", tensorType("i32", [3])),
+      g.parameter("updates", f32(3, 2)),
+    ];
     g.output("taken", g.gather(table, ids));
     g.output("spread", g.scatter(ids, updates, 4));
-    const out = interpret(g.finish(), new Map([["table", tensor("f32", [4, 2], [1, 2, 3, 4, 5, 6, 7, 8])], ["ids", tensor("i32", [3], [2, 0, 2])], ["updates", tensor("f32", [3, 2], [1, 1, 2, 2, 3, 3])]]));
+    const out = interpret(
+      g.finish(),
+      new Map([
+        ["table", tensor("f32", [4, 2], [1, 2, 3, 4, 5, 6, 7, 8])],
+        ["ids", tensor("i32", [3], [2, 0, 2])],
+        ["updates", tensor("f32", [3, 2], [1, 1, 2, 2, 3, 3])],
+      ]),
+    );
     deepStrictEqual([...(out.get("taken")?.data ?? [])], [5, 6, 1, 2, 5, 6]);
     deepStrictEqual([...(out.get("spread")?.data ?? [])], [2, 2, 0, 0, 4, 4, 0, 0]);
   });

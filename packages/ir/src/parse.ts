@@ -19,7 +19,13 @@ export function parseGraph(text: string): Graph {
       else parseValue(builder, line);
     } catch (error) {
       if (error instanceof LapidaryError && error.code !== "LAP_IR_TEXT") throw error;
-      throw new LapidaryError({ code: "LAP_IR_TEXT", message: error instanceof Error ? error.message : String(error), place: `line ${i + 1}: ${line.slice(0, 160)}`, remedy: "print the graph again with this version of Lapidary", cause: error });
+      throw new LapidaryError({
+        code: "LAP_IR_TEXT",
+        message: error instanceof Error ? error.message : String(error),
+        place: `line ${i + 1}: ${line.slice(0, 160)}`,
+        remedy: "print the graph again with this version of Lapidary",
+        cause: error,
+      });
     }
   });
   assert(builder !== undefined, "a graph's text has a header");
@@ -34,14 +40,19 @@ function parseHeader(line: string): GraphBuilder {
 }
 
 function parseReturn(builder: GraphBuilder, line: string): void {
-  for (const part of line.slice("return".length).trim().split(" ").filter((p) => p !== "")) {
+  for (const part of line
+    .slice("return".length)
+    .trim()
+    .split(" ")
+    .filter((p) => p !== "")) {
     const at = part.lastIndexOf("=%");
     assert(at > 0, "outputs are name=%id", part);
     builder.output(part.slice(0, at), builder.get(Number(part.slice(at + 2))));
   }
 }
 
-const valueLine = /^%(\d+) = ([a-z_]+)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))? @(\S+)(?: \/\/ (.*))?$/;
+const valueLine =
+  /^%(\d+) = ([a-z_]+)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))? @(\S+)(?: \/\/ (.*))?$/;
 
 function parseValue(builder: GraphBuilder, line: string): void {
   const match = valueLine.exec(line);
@@ -51,7 +62,11 @@ function parseValue(builder: GraphBuilder, line: string): void {
   assert(Number(id) === builder.values.length, "values are numbered in order", id);
   builder.push(
     op as OpName,
-    (inputs ?? "").trim().split(" ").filter((p) => p !== "").map((p) => Number(p.slice(1))),
+    (inputs ?? "")
+      .trim()
+      .split(" ")
+      .filter((p) => p !== "")
+      .map((p) => Number(p.slice(1))),
     parseAttrs(attrs ?? "") as OpAttrs[OpName],
     parseType(type ?? ""),
     {

@@ -31,14 +31,20 @@ export function localDims(mesh: Mesh, dims: readonly number[], sharding: Shardin
 }
 
 /** Inverse of `localDims`. */
-export const globalDims = (mesh: Mesh, dims: readonly number[], sharding: Sharding): number[] => dims.map((d, i) => d * atomsSize(mesh, sharding.dims[i] ?? []));
+export const globalDims = (mesh: Mesh, dims: readonly number[], sharding: Sharding): number[] =>
+  dims.map((d, i) => d * atomsSize(mesh, sharding.dims[i] ?? []));
 
 export const sameAtoms = (a: readonly AtomId[], b: readonly AtomId[]): boolean => a.length === b.length && a.every((x, i) => x === b[i]);
 
 export const sameAtomSet = (a: readonly AtomId[], b: readonly AtomId[]): boolean => a.length === b.length && a.every((x) => b.includes(x));
 
 export function sameSharding(a: Sharding, b: Sharding): boolean {
-  return a.dims.length === b.dims.length && a.dims.every((atoms, i) => sameAtoms(atoms, b.dims[i] ?? [])) && sameAtomSet(a.unreduced, b.unreduced) && (a.unreduced.length === 0 || a.reduction === b.reduction);
+  return (
+    a.dims.length === b.dims.length &&
+    a.dims.every((atoms, i) => sameAtoms(atoms, b.dims[i] ?? [])) &&
+    sameAtomSet(a.unreduced, b.unreduced) &&
+    (a.unreduced.length === 0 || a.reduction === b.reduction)
+  );
 }
 
 /** Atoms that a per-chip value varies over. */
@@ -54,7 +60,13 @@ export function verifySharding(sharding: Sharding, rank: number): void {
 export function printSharding(mesh: Mesh, sharding: Sharding): string {
   const dims = sharding.dims.map((atoms) => printAtoms(mesh, atoms).join("+") || "-");
   const reduction = sharding.reduction === "sum" ? "" : `-${sharding.reduction}`;
-  const unreduced = sharding.unreduced.length === 0 ? "" : ` unreduced${reduction} ${printAtoms(mesh, [...sharding.unreduced].sort((a, b) => a - b)).join("+")}`;
+  const unreduced =
+    sharding.unreduced.length === 0
+      ? ""
+      : ` unreduced${reduction} ${printAtoms(
+          mesh,
+          [...sharding.unreduced].sort((a, b) => a - b),
+        ).join("+")}`;
   return `[${dims.join(", ")}]${unreduced}`;
 }
 
@@ -63,5 +75,9 @@ export function parseSharding(mesh: Mesh, text: string): Sharding {
   assert(match !== null, "text of a sharding", text);
   const inner = (match[1] ?? "").trim();
   const dims = inner === "" ? [] : inner.split(",").map((part) => (part.trim() === "-" ? [] : parseAtoms(mesh, part.trim().split("+"))));
-  return { dims, unreduced: match[3] === undefined ? [] : parseAtoms(mesh, match[3].split("+")), reduction: (match[2] as ReductionKind | undefined) ?? "sum" };
+  return {
+    dims,
+    unreduced: match[3] === undefined ? [] : parseAtoms(mesh, match[3].split("+")),
+    reduction: (match[2] as ReductionKind | undefined) ?? "sum",
+  };
 }

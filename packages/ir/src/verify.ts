@@ -19,7 +19,8 @@ export function verifyGraph(graph: Graph): void {
       assert(sameType(inferred, value.type), "the type follows from the op", describe(value), printType(inferred));
     }
     if (value.sharding !== undefined) verifySharding(value.sharding, value.type.dims.length);
-    if (value.logicalAxes !== undefined) assert(value.logicalAxes.length === value.type.dims.length, "a logical axis a dim", describe(value));
+    if (value.logicalAxes !== undefined)
+      assert(value.logicalAxes.length === value.type.dims.length, "a logical axis a dim", describe(value));
   });
   const names = graph.values.flatMap((value) => (value.op === "parameter" ? [value.attrs.name] : []));
   assert(new Set(names).size === names.length, "parameter names are distinct", names);

@@ -1,5 +1,16 @@
 import { strictEqual, throws, deepStrictEqual } from "node:assert/strict";
-import { LapidaryError, editDistance, errorFromJSON, formatBytes, formatDuration, hash32, normalAt, seededRandom, suggest, textTable } from "./index.js";
+import {
+  LapidaryError,
+  editDistance,
+  errorFromJSON,
+  formatBytes,
+  formatDuration,
+  hash32,
+  normalAt,
+  seededRandom,
+  suggest,
+  textTable,
+} from "./index.js";
 
 describe("std", () => {
   it("suggests the near key and nothing when nothing is near", () => {

@@ -20,7 +20,13 @@ export interface WorkerGrid {
  */
 export function makeWorkerGrid(mesh: Mesh, workers: number): WorkerGrid {
   if (!Number.isInteger(workers) || workers < 1)
-    throw new LapidaryError({ code: "LAP_WORKERS", message: `${workers} is not a number of workers`, place: "workers", remedy: "give a whole number of at least 1", exit: 2 });
+    throw new LapidaryError({
+      code: "LAP_WORKERS",
+      message: `${workers} is not a number of workers`,
+      place: "workers",
+      remedy: "give a whole number of at least 1",
+      exit: 2,
+    });
   const atoms: AtomId[] = [];
   let count = 1;
   for (const atom of mesh.atoms) {
@@ -45,7 +51,8 @@ export function workerCoordinate(mesh: Mesh, grid: WorkerGrid, worker: number, i
 /** The workers that differ from `worker` along `atoms` (all of the grid) only, in the order of their coordinates. */
 export function workerGroup(mesh: Mesh, grid: WorkerGrid, worker: number, atoms: readonly AtomId[]): number[] {
   let group = [atoms.reduce((w, id) => w - workerCoordinate(mesh, grid, worker, id) * workerStride(mesh, grid, id), worker)];
-  for (const id of atoms) group = group.flatMap((w) => Array.from({ length: atomOf(mesh, id).size }, (_, i) => w + i * workerStride(mesh, grid, id)));
+  for (const id of atoms)
+    group = group.flatMap((w) => Array.from({ length: atomOf(mesh, id).size }, (_, i) => w + i * workerStride(mesh, grid, id)));
   return group;
 }
 
@@ -57,4 +64,5 @@ export function chipsOfWorker(mesh: Mesh, grid: WorkerGrid, worker: number): num
 }
 
 /** Checked look-up for callers that hold a worker number from outside. */
-export const workerName = (grid: WorkerGrid, worker: number): string => must(worker >= 0 && worker < grid.workers ? `worker ${worker}` : undefined, `worker ${worker}`);
+export const workerName = (grid: WorkerGrid, worker: number): string =>
+  must(worker >= 0 && worker < grid.workers ? `worker ${worker}` : undefined, `worker ${worker}`);

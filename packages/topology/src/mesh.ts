@@ -49,15 +49,35 @@ function primeFactors(n: number): number[] {
 
 /** Builds a mesh from axis sizes in order, `{ data: 16, model: 16 }`. */
 export function makeMesh(sizes: Readonly<Record<string, number>> | readonly MeshAxis[]): Mesh {
-  const axes: MeshAxis[] = Array.isArray(sizes) ? [...(sizes as readonly MeshAxis[])] : Object.entries(sizes as Record<string, number>).map(([name, size]) => ({ name, size }));
+  const axes: MeshAxis[] = Array.isArray(sizes)
+    ? [...(sizes as readonly MeshAxis[])]
+    : Object.entries(sizes as Record<string, number>).map(([name, size]) => ({ name, size }));
   for (const { name, size } of axes) {
     if (!/^[a-z][a-z0-9_]*$/.test(name))
-      throw new LapidaryError({ code: "LAP_MESH_AXIS_NAME", message: `"${name}" cannot name a mesh axis`, place: "mesh", remedy: "use lower-case letters, digits and _, beginning with a letter", exit: 2 });
+      throw new LapidaryError({
+        code: "LAP_MESH_AXIS_NAME",
+        message: `"${name}" cannot name a mesh axis`,
+        place: "mesh",
+        remedy: "use lower-case letters, digits and _, beginning with a letter",
+        exit: 2,
+      });
     if (!Number.isInteger(size) || size < 1 || size > 1 << 20)
-      throw new LapidaryError({ code: "LAP_MESH_AXIS_SIZE", message: `mesh axis ${name} has size ${size}`, place: `mesh.${name}`, remedy: "give a whole number of at least 1", exit: 2 });
+      throw new LapidaryError({
+        code: "LAP_MESH_AXIS_SIZE",
+        message: `mesh axis ${name} has size ${size}`,
+        place: `mesh.${name}`,
+        remedy: "give a whole number of at least 1",
+        exit: 2,
+      });
   }
   if (new Set(axes.map((axis) => axis.name)).size !== axes.length)
-    throw new LapidaryError({ code: "LAP_MESH_AXIS_TWICE", message: "a mesh axis is named twice", place: "mesh", remedy: "give every axis a name of its own", exit: 2 });
+    throw new LapidaryError({
+      code: "LAP_MESH_AXIS_TWICE",
+      message: "a mesh axis is named twice",
+      place: "mesh",
+      remedy: "give every axis a name of its own",
+      exit: 2,
+    });
   const atoms: Atom[] = [];
   let stride = axes.reduce((n, axis) => n * axis.size, 1);
   for (const axis of axes) {
@@ -79,7 +99,13 @@ export function parseMesh(text: string): Mesh {
     .map((part) => {
       const match = /^([a-z][a-z0-9_]*)=(\d+)$/.exec(part);
       if (match === null)
-        throw new LapidaryError({ code: "LAP_MESH_TEXT", message: `"${part}" is not a mesh axis`, place: "mesh", remedy: "write name=size pairs, such as data=16,model=16", exit: 2 });
+        throw new LapidaryError({
+          code: "LAP_MESH_TEXT",
+          message: `"${part}" is not a mesh axis`,
+          place: "mesh",
+          remedy: "write name=size pairs, such as data=16,model=16",
+          exit: 2,
+        });
       return { name: must(match[1], "axis name"), size: Number(match[2]) };
     });
   return makeMesh(axes);
@@ -97,8 +123,17 @@ export const atomsSize = (mesh: Mesh, atoms: readonly AtomId[]): number => atoms
 /** All atoms of an axis, major to minor. Unknown axes suggest the near one. */
 export function axisAtoms(mesh: Mesh, axis: string, place = "mesh"): AtomId[] {
   if (!mesh.axes.some((a) => a.name === axis)) {
-    const near = suggest(axis, mesh.axes.map((a) => a.name));
-    throw new LapidaryError({ code: "LAP_MESH_AXIS_UNKNOWN", message: `the mesh has no axis "${axis}" (it has ${printMesh(mesh) || "none"})`, place, remedy: near === undefined ? "name one of the mesh's axes" : `did you mean "${near}"?`, exit: 2 });
+    const near = suggest(
+      axis,
+      mesh.axes.map((a) => a.name),
+    );
+    throw new LapidaryError({
+      code: "LAP_MESH_AXIS_UNKNOWN",
+      message: `the mesh has no axis "${axis}" (it has ${printMesh(mesh) || "none"})`,
+      place,
+      remedy: near === undefined ? "name one of the mesh's axes" : `did you mean "${near}"?`,
+      exit: 2,
+    });
   }
   return mesh.atoms.filter((atom) => atom.axis === axis).map((atom) => atom.id);
 }
@@ -115,7 +150,10 @@ export function printAtoms(mesh: Mesh, atoms: readonly AtomId[]): string[] {
       if (next.axis !== first.axis || next.preSize !== first.preSize * size) break;
       size *= next.size;
     }
-    const axis = must(mesh.axes.find((a) => a.name === first.axis), "axis");
+    const axis = must(
+      mesh.axes.find((a) => a.name === first.axis),
+      "axis",
+    );
     parts.push(size === axis.size ? axis.name : `${axis.name}:(${first.preSize})${size}`);
     i = j;
   }
@@ -127,7 +165,13 @@ export function parseAtoms(mesh: Mesh, parts: readonly string[]): AtomId[] {
   return parts.flatMap((part) => {
     const match = /^([a-z][a-z0-9_]*)(?::\((\d+)\)(\d+))?$/.exec(part);
     const bad = (): never => {
-      throw new LapidaryError({ code: "LAP_MESH_SUBAXIS", message: `"${part}" is not an axis or sub-axis of ${printMesh(mesh)}`, place: "sharding", remedy: "write axis or axis:(pre)size, where pre and size divide the axis", exit: 2 });
+      throw new LapidaryError({
+        code: "LAP_MESH_SUBAXIS",
+        message: `"${part}" is not an axis or sub-axis of ${printMesh(mesh)}`,
+        place: "sharding",
+        remedy: "write axis or axis:(pre)size, where pre and size divide the axis",
+        exit: 2,
+      });
     };
     if (match === null) return bad();
     const atoms = axisAtoms(mesh, must(match[1], "axis"));
@@ -164,7 +208,8 @@ export function replicaGroup(mesh: Mesh, chip: number, atoms: readonly AtomId[])
 /** All groups over `atoms`: together they hold every chip once. */
 export function replicaGroups(mesh: Mesh, atoms: readonly AtomId[]): number[][] {
   const groups: number[][] = [];
-  for (let chip = 0; chip < meshSize(mesh); chip++) if (atoms.every((id) => atomCoordinate(mesh, chip, id) === 0)) groups.push(replicaGroup(mesh, chip, atoms));
+  for (let chip = 0; chip < meshSize(mesh); chip++)
+    if (atoms.every((id) => atomCoordinate(mesh, chip, id) === 0)) groups.push(replicaGroup(mesh, chip, atoms));
   return groups;
 }
 
@@ -184,12 +229,17 @@ export function checkMeshFills(mesh: Mesh, chips: number, place = "mesh"): void 
 function meshHint(mesh: Mesh, chips: number): string {
   for (const axis of mesh.axes) {
     const others = meshSize(mesh) / axis.size;
-    if (chips % others === 0) return `, such as ${printMesh(makeMesh(mesh.axes.map((a) => (a === axis ? { ...a, size: chips / others } : a))))}`;
+    if (chips % others === 0)
+      return `, such as ${printMesh(makeMesh(mesh.axes.map((a) => (a === axis ? { ...a, size: chips / others } : a))))}`;
   }
   return "";
 }
 
 /** Internal consistency, for parsed meshes. */
 export function verifyMesh(mesh: Mesh): void {
-  assert(mesh.atoms.every((atom, i) => atom.id === i), "atoms are numbered in order", mesh);
+  assert(
+    mesh.atoms.every((atom, i) => atom.id === i),
+    "atoms are numbered in order",
+    mesh,
+  );
 }

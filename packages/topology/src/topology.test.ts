@@ -1,8 +1,30 @@
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
-import { atomsSize, axisAtoms, checkMeshFills, chipCoordinates, chipNumber, chipsOfWorker, makeMesh, makeWorkerGrid, meshSize, parseAtoms, parseMesh, parseTorus, placeSlice, printAtoms, printMesh, replicaGroups, slicesOverlap, workerGroup, workerOfChip } from "./index.js";
+import {
+  atomsSize,
+  axisAtoms,
+  checkMeshFills,
+  chipCoordinates,
+  chipNumber,
+  chipsOfWorker,
+  makeMesh,
+  makeWorkerGrid,
+  meshSize,
+  parseAtoms,
+  parseMesh,
+  parseTorus,
+  placeSlice,
+  printAtoms,
+  printMesh,
+  replicaGroups,
+  slicesOverlap,
+  workerGroup,
+  workerOfChip,
+} from "./index.js";
 
-const meshes = fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 4 }).map((sizes) => makeMesh(sizes.map((size, i) => ({ name: `a${i}`, size }))));
+const meshes = fc
+  .array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 4 })
+  .map((sizes) => makeMesh(sizes.map((size, i) => ({ name: `a${i}`, size }))));
 
 describe("topology", () => {
   it("numbers chips row-major and back", () => {
@@ -29,7 +51,10 @@ describe("topology", () => {
       fc.property(meshes, fc.integer(), (mesh, seed) => {
         const atoms = mesh.atoms.map((a) => a.id).filter((id) => ((seed >> (id % 31)) & 1) === 1);
         const groups = replicaGroups(mesh, atoms);
-        deepStrictEqual(groups.flat().sort((a, b) => a - b), Array.from({ length: meshSize(mesh) }, (_, i) => i));
+        deepStrictEqual(
+          groups.flat().sort((a, b) => a - b),
+          Array.from({ length: meshSize(mesh) }, (_, i) => i),
+        );
         for (const group of groups) strictEqual(group.length, atomsSize(mesh, atoms));
       }),
       { numRuns: 50 },
@@ -41,7 +66,10 @@ describe("topology", () => {
       fc.property(meshes, fc.integer({ min: 1, max: 9 }), (mesh, wanted) => {
         const grid = makeWorkerGrid(mesh, wanted);
         const blocks = Array.from({ length: grid.workers }, (_, w) => chipsOfWorker(mesh, grid, w));
-        deepStrictEqual(blocks.flat().sort((a, b) => a - b), Array.from({ length: meshSize(mesh) }, (_, i) => i));
+        deepStrictEqual(
+          blocks.flat().sort((a, b) => a - b),
+          Array.from({ length: meshSize(mesh) }, (_, i) => i),
+        );
         strictEqual(new Set(blocks.map((b) => b.length)).size, 1);
         strictEqual(workerGroup(mesh, grid, 0, grid.atoms).length, grid.workers);
         strictEqual(workerOfChip(mesh, grid, 0), 0);
@@ -62,9 +90,19 @@ describe("topology", () => {
   });
 
   it("refuses a mesh that does not fill its slice, and says what would", () => {
-    throws(() => checkMeshFills(parseMesh("data=8,model=16"), 256), (e: Error & { code?: string; exit?: number; remedy?: string }) => e.code === "LAP_MESH_DOES_NOT_FILL" && e.exit === 4 && (e.remedy ?? "").includes("data=16,model=16"));
-    throws(() => parseMesh("data:16"), (e: Error & { code?: string }) => e.code === "LAP_MESH_TEXT");
-    throws(() => axisAtoms(parseMesh("data=16"), "dta"), (e: Error & { remedy?: string }) => (e.remedy ?? "").includes("data"));
+    throws(
+      () => checkMeshFills(parseMesh("data=8,model=16"), 256),
+      (e: Error & { code?: string; exit?: number; remedy?: string }) =>
+        e.code === "LAP_MESH_DOES_NOT_FILL" && e.exit === 4 && (e.remedy ?? "").includes("data=16,model=16"),
+    );
+    throws(
+      () => parseMesh("data:16"),
+      (e: Error & { code?: string }) => e.code === "LAP_MESH_TEXT",
+    );
+    throws(
+      () => axisAtoms(parseMesh("data=16"), "dta"),
+      (e: Error & { remedy?: string }) => (e.remedy ?? "").includes("data"),
+    );
     throws(() => parseTorus("16by16"));
   });
 });

@@ -22,7 +22,13 @@ export interface Slice {
 export function parseTorus(text: string): Torus {
   const dims = /^\d+(x\d+)*$/.test(text) ? text.split("x").map(Number) : [];
   if (dims.length === 0 || dims.length > 3 || dims.some((d) => d < 1 || d > 4096))
-    throw new LapidaryError({ code: "LAP_TOPOLOGY_TORUS", message: `"${text}" is not a torus`, place: "torus", remedy: "write chips along each dim, such as 16x16 or 2x4", exit: 2 });
+    throw new LapidaryError({
+      code: "LAP_TOPOLOGY_TORUS",
+      message: `"${text}" is not a torus`,
+      place: "torus",
+      remedy: "write chips along each dim, such as 16x16 or 2x4",
+      exit: 2,
+    });
   return { dims };
 }
 

@@ -80,7 +80,9 @@ function describe({ directory, run, step }: CheckpointPlace, config: GemmaConfig
 /** Whether a directory was written as a checkpoint of a run: others have a `manifest.json` of their own meaning. */
 function bearsOurManifest(directory: string): boolean {
   const manifest = join(directory, manifestName);
-  return existsSync(manifest) && (existsSync(join(directory, optimizerFile)) || readFileSync(manifest, "utf8").includes("lapidary-checkpoint/"));
+  return (
+    existsSync(manifest) && (existsSync(join(directory, optimizerFile)) || readFileSync(manifest, "utf8").includes("lapidary-checkpoint/"))
+  );
 }
 
 /**
@@ -129,7 +131,8 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
   progress.end();
   console.result(
     { ok: true, directory: place.directory, tensors, bytes, sealed: isSealed },
-    () => `${place.directory}: ${tensors} tensors, ${formatBytes(bytes)} as f32, whole and finite${isSealed ? ", every byte as its manifest says" : ""}`,
+    () =>
+      `${place.directory}: ${tensors} tensors, ${formatBytes(bytes)} as f32, whole and finite${isSealed ? ", every byte as its manifest says" : ""}`,
   );
   return ExitCode.done;
 }

@@ -19,7 +19,11 @@ export interface ExportRunOptions {
 /** Writes down what is recorded of a run, for who has no coordinator. */
 export async function exportRun(context: Context, { id, output, tensorboard, jsonl }: ExportRunOptions): Promise<ExitCode> {
   if (output === undefined && tensorboard === undefined && jsonl === undefined)
-    throw argumentError("there is nothing to write", context.command, "say what: -o FILE for a page, --tensorboard DIR or --jsonl FILE for the numbers");
+    throw argumentError(
+      "there is nothing to write",
+      context.command,
+      "say what: -o FILE for a page, --tensorboard DIR or --jsonl FILE for the numbers",
+    );
   const client = await connect(context);
   const written: { what: string; path: string; bytes: number }[] = [];
   const write = (what: string, to: string, data: string | Uint8Array): void => {
@@ -36,18 +40,29 @@ export async function exportRun(context: Context, { id, output, tensorboard, jso
     const begin = rows[0]?.time ?? context.clock.now();
     write("TensorBoard events", join(tensorboard, id, tensorboardFileName(begin)), await eventFile(rows, begin));
   }
-  context.console.result({ id, written }, () => written.map(({ what, path, bytes }) => `${what.padEnd(20)}${path}  ${formatBytes(bytes)}`).join("\n"));
+  context.console.result({ id, written }, () =>
+    written.map(({ what, path, bytes }) => `${what.padEnd(20)}${path}  ${formatBytes(bytes)}`).join("\n"),
+  );
   return ExitCode.done;
 }
 
 async function eventFile(rows: readonly MetricsRow[], begin: number): Promise<Uint8Array> {
   const { tensorboardEvent, tensorboardHeader } = await import("@lapidary/interop");
-  return Buffer.concat([tensorboardHeader(begin), ...rows.map((row) => tensorboardEvent({ time: row.time, step: row.step, scalars: scalarsOf(row) }))]);
+  return Buffer.concat([
+    tensorboardHeader(begin),
+    ...rows.map((row) => tensorboardEvent({ time: row.time, step: row.step, scalars: scalarsOf(row) })),
+  ]);
 }
 
 function scalarsOf(row: MetricsRow): Record<string, number> {
   if (row.kind === "eval") return { "eval/heldout_loss": row.heldout_loss };
   if (row.kind !== "train") return {};
   const { loss, grad_norm, learning_rate, tokens_per_s, step_ms } = row;
-  return { "train/loss": loss, "train/grad_norm": grad_norm, "train/learning_rate": learning_rate, "train/tokens_per_s": tokens_per_s, "train/step_ms": step_ms };
+  return {
+    "train/loss": loss,
+    "train/grad_norm": grad_norm,
+    "train/learning_rate": learning_rate,
+    "train/tokens_per_s": tokens_per_s,
+    "train/step_ms": step_ms,
+  };
 }

@@ -13,7 +13,9 @@ export async function top(context: Context, once: boolean): Promise<ExitCode> {
   const { console, interrupts } = context;
   if (once || console.options.json || !console.interactive) {
     const facts = await look(client, context.clock.now());
-    console.result({ status: facts.status, jobs: facts.jobs, workers: Object.fromEntries(facts.workers) }, () => topFrame(facts, console.columns, console.paint));
+    console.result({ status: facts.status, jobs: facts.jobs, workers: Object.fromEntries(facts.workers) }, () =>
+      topFrame(facts, console.columns, console.paint),
+    );
     return ExitCode.done;
   }
   // Another screen, without a cursor; what stood there before comes back.
@@ -32,19 +34,27 @@ export async function top(context: Context, once: boolean): Promise<ExitCode> {
 
 async function look(client: CoordinatorClient, now: number): Promise<TopFacts> {
   const { FrameReader } = await import("@lapidary/coordinator/views/frames");
-  const [status, { jobs }] = await Promise.all([client.status(), client.list({ state: ["running", "placing", "compiling", "queued"], limit: 26 })]);
+  const [status, { jobs }] = await Promise.all([
+    client.status(),
+    client.list({ state: ["running", "placing", "compiling", "queued"], limit: 26 }),
+  ]);
   const workers = new Map<string, { busy_ms: number; wait_ms: number }[]>();
   for (const job of jobs.filter(({ state }) => state === "running")) {
     const [frame] = new FrameReader().push(await client.workerSteps(job.id, { from: Math.max(0, job.step - 1), points: 2 }));
     const last = frame?.kind === "worker steps" ? frame.steps.at(-1) : undefined;
-    if (last !== undefined) workers.set(job.id, last.times.map(({ total_ms, wait_ms }) => ({ busy_ms: total_ms - wait_ms, wait_ms })));
+    if (last !== undefined)
+      workers.set(
+        job.id,
+        last.times.map(({ total_ms, wait_ms }) => ({ busy_ms: total_ms - wait_ms, wait_ms })),
+      );
   }
   return { status, jobs: [...jobs].sort(byPlace), workers, now };
 }
 
 /** Those that have chips first, in the order of their chips. */
 function byPlace(a: JobSummary, b: JobSummary): number {
-  const place = ({ slice }: JobSummary): number => (slice === undefined ? Number.POSITIVE_INFINITY : slice.pod * 1e6 + slice.origin.reduce((n, c) => n * 1000 + c, 0));
+  const place = ({ slice }: JobSummary): number =>
+    slice === undefined ? Number.POSITIVE_INFINITY : slice.pod * 1e6 + slice.origin.reduce((n, c) => n * 1000 + c, 0);
   const [pa, pb] = [place(a), place(b)];
   return pa === pb ? a.created_at - b.created_at : pa - pb;
 }

@@ -1,11 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { metricsRowSchema, type TrainRow } from "@lapidary/coordinator/api";
-import { readStepTraces } from "@lapidary/coordinator/views/step-traces";
+import { type CallName, readStepTraces } from "@lapidary/coordinator/views/step-traces";
 import { readWorkerSteps } from "@lapidary/coordinator/views/worker-steps";
 import type { Trace, TraceEvent } from "@lapidary/simulator";
 import { ExitCode, LapidaryError } from "@lapidary/std";
-import type { CallName } from "@lapidary/worker/protocol";
 
 type WorkerStep = ReturnType<typeof readWorkerSteps>["steps"][number];
 

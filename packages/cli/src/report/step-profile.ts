@@ -73,8 +73,7 @@ function longestCalls(traces: readonly StepTrace[]): StepProfile["calls"] {
       const key = `${kind} ${shown} ${phase}`;
       const group = groups.get(key) ?? { name: shown, kind, phase, count: 0, us: 0 };
       group.count++;
-      for (const { calls_us } of workers)
-        group.us += (calls_us[3 * i + 1] ?? 0) - (calls_us[3 * i + 2] ?? 0);
+      for (const { calls_us } of workers) group.us += (calls_us[3 * i + 1] ?? 0) - (calls_us[3 * i + 2] ?? 0);
       groups.set(key, group);
     });
   return [...groups.values()]

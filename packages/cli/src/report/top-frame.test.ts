@@ -10,11 +10,36 @@ const status: Status = {
   started_at: 0,
   home: "/h",
   redis: { address: "r", connected: true },
-  workers: [{ worker: 0, pid: 3, job: "first" }, { worker: 1, pid: 4 }],
-  pods: { name: "small", torus: "4x4", pods: 1, chips: 16, free_chips: 4, slices: [{ job: "first", pod: 0, pods: 1, origin: [0, 0], dims: [2, 4] }, { job: "second", pod: 0, pods: 1, origin: [2, 0], dims: [1, 4] }] },
+  workers: [
+    { worker: 0, pid: 3, job: "first" },
+    { worker: 1, pid: 4 },
+  ],
+  pods: {
+    name: "small",
+    torus: "4x4",
+    pods: 1,
+    chips: 16,
+    free_chips: 4,
+    slices: [
+      { job: "first", pod: 0, pods: 1, origin: [0, 0], dims: [2, 4] },
+      { job: "second", pod: 0, pods: 1, origin: [2, 0], dims: [1, 4] },
+    ],
+  },
   jobs: { queued: 0, compiling: 0, placing: 0, running: 2, done: 0, failed: 0, cancelled: 0 },
 };
-const job = (id: string): JobSummary => ({ id, state: "running", priority: 0, model: "nano", pod: "small", mesh: "data=8", chips: 8, created_at: 0, step: 30, steps: 60, loss: 3.14159 });
+const job = (id: string): JobSummary => ({
+  id,
+  state: "running",
+  priority: 0,
+  model: "nano",
+  pod: "small",
+  mesh: "data=8",
+  chips: 8,
+  created_at: 0,
+  step: 30,
+  steps: 60,
+  loss: 3.14159,
+});
 const facts = { status, jobs: [job("first"), job("second")], workers: new Map([["first", [{ busy_ms: 300, wait_ms: 100 }]]]), now: 60_000 };
 
 describe("the picture of the pods", () => {
@@ -27,6 +52,8 @@ describe("the picture of the pods", () => {
   });
 
   it("keeps within the terminal, one below the other where it is narrow", () => {
-    for (const columns of [20, 40, 80]) for (const line of topFrame(facts, columns, makePaint(true)).split("\n")) ok([...line.replaceAll(/\u001b\[\d+m/g, "")].length <= columns, line);
+    for (const columns of [20, 40, 80])
+      for (const line of topFrame(facts, columns, makePaint(true)).split("\n"))
+        ok([...line.replaceAll(/\u001b\[\d+m/g, "")].length <= columns, line);
   });
 });

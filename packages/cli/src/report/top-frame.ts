@@ -35,7 +35,10 @@ export function topFrame({ status, jobs, workers, now }: TopFacts, columns: numb
   // A narrow terminal has one below the other.
   const beside = leftWidth + 44 <= columns;
   const rows = beside
-    ? Array.from({ length: Math.max(left.length, right.length) }, (_, i) => `${left[i] ?? ""}${" ".repeat(leftWidth - plainLength(left[i] ?? ""))}   ${right[i] ?? ""}`)
+    ? Array.from(
+        { length: Math.max(left.length, right.length) },
+        (_, i) => `${left[i] ?? ""}${" ".repeat(leftWidth - plainLength(left[i] ?? ""))}   ${right[i] ?? ""}`,
+      )
     : [...left, "", ...right];
   return [head, "", ...rows].map((row) => cut(row, columns).trimEnd()).join("\n");
 }
@@ -52,7 +55,9 @@ function podLines(pods: NonNullable<Status["pods"]>, letterOf: ReadonlyMap<strin
     const stubs = (mark: string): string => paint.dim(`  ${Array.from({ length: across }, () => mark).join(" ")} `);
     const chips = Array.from({ length: rows }, (_, row) => {
       const cells = Array.from({ length: across }, (__, column) => {
-        const owner = pods.slices.find((slice) => pod >= slice.pod && pod < slice.pod + slice.pods && inside(slice, dims.length >= 2 ? [row, column] : [column]));
+        const owner = pods.slices.find(
+          (slice) => pod >= slice.pod && pod < slice.pod + slice.pods && inside(slice, dims.length >= 2 ? [row, column] : [column]),
+        );
         const letter = owner === undefined ? undefined : letterOf.get(owner.job);
         return letter === undefined ? paint.dim("·") : paint.cyan(letter);
       });
@@ -62,7 +67,12 @@ function podLines(pods: NonNullable<Status["pods"]>, letterOf: ReadonlyMap<strin
   });
 }
 
-function jobLines(job: JobSummary, letter: string, workers: readonly { readonly busy_ms: number; readonly wait_ms: number }[], paint: Paint): string[] {
+function jobLines(
+  job: JobSummary,
+  letter: string,
+  workers: readonly { readonly busy_ms: number; readonly wait_ms: number }[],
+  paint: Paint,
+): string[] {
   const share = job.steps === 0 ? 0 : Math.min(1, job.step / job.steps);
   const full = Math.round(share * barWidth);
   const bar = `${"█".repeat(full)}${paint.dim("░".repeat(barWidth - full))}`;

@@ -6,9 +6,16 @@ import { randomGraph, randomInputs } from "../testing/random-graph.js";
 import { gradients } from "./gradients.js";
 
 /** Directional derivative by central differences in double precision. */
-function finiteDifference(loss: (inputs: ReadonlyMap<string, Tensor>) => number, inputs: ReadonlyMap<string, Tensor>, direction: ReadonlyMap<string, Tensor>): number {
+function finiteDifference(
+  loss: (inputs: ReadonlyMap<string, Tensor>) => number,
+  inputs: ReadonlyMap<string, Tensor>,
+  direction: ReadonlyMap<string, Tensor>,
+): number {
   const h = 1e-5;
-  const moved = (sign: number): ReadonlyMap<string, Tensor> => new Map([...inputs].map(([name, x]) => [name, { ...x, data: x.data.map((v, i) => v + sign * h * (direction.get(name)?.data[i] ?? 0)) }]));
+  const moved = (sign: number): ReadonlyMap<string, Tensor> =>
+    new Map(
+      [...inputs].map(([name, x]) => [name, { ...x, data: x.data.map((v, i) => v + sign * h * (direction.get(name)?.data[i] ?? 0)) }]),
+    );
   return (loss(moved(1)) - loss(moved(-1))) / (2 * h);
 }
 
@@ -31,7 +38,9 @@ describe("differentiate", () => {
         const direction = randomInputs(random, base);
         const expected = finiteDifference((at) => interpret(base, at).get("loss")?.data[0] ?? 0, inputs, direction);
         let actual = 0;
-        parameters.forEach((p, i) => results.get(`grad${i}`)?.data.forEach((v, k) => (actual += v * (direction.get(p.name)?.data[k] ?? 0))));
+        parameters.forEach((p, i) =>
+          results.get(`grad${i}`)?.data.forEach((v, k) => (actual += v * (direction.get(p.name)?.data[k] ?? 0))),
+        );
         ok(Math.abs(actual - expected) <= 1e-5 * Math.max(1, Math.abs(expected)), `seed ${seed}: ${actual} against ${expected}`);
       }),
       { numRuns: 200 },
@@ -50,7 +59,10 @@ describe("differentiate", () => {
   it("refuses a loss that is not a scalar", () => {
     const g = new GraphBuilder("bad");
     const x = g.parameter("x", tensorType("f32", [4]));
-    throws(() => gradients(g, x, [x]), (e: Error & { code?: string }) => e.code === "LAP_COMPILE_LOSS");
+    throws(
+      () => gradients(g, x, [x]),
+      (e: Error & { code?: string }) => e.code === "LAP_COMPILE_LOSS",
+    );
   });
 
   it("prints graphs as text that parses to the same graph", () => {

@@ -16,7 +16,12 @@ export function gradients(g: GraphBuilder, loss: Value, wrt: readonly Value[]): 
 
 function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] {
   if (loss.type.dims.length !== 0 || !isFloat(loss.type.dtype))
-    throw new LapidaryError({ code: "LAP_COMPILE_LOSS", message: `the loss ${loss.name} is not a scalar of float type`, place: loss.name, remedy: "reduce it to one number before differentiating" });
+    throw new LapidaryError({
+      code: "LAP_COMPILE_LOSS",
+      message: `the loss ${loss.name} is not a scalar of float type`,
+      place: loss.name,
+      remedy: "reduce it to one number before differentiating",
+    });
   const dependent = dependents(g, wrt, loss.id);
   const contributions = new Map<ValueId, Value[]>([[loss.id, [g.splat(1, loss.type)]]]);
   const total = new Map<ValueId, Value>();
@@ -30,13 +35,25 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
     total.set(id, grad);
     if (value.inputs.length > 0) {
       const def = opDef<OpName>(value.op);
-      if (def.vjp === null) throw new LapidaryError({ code: "LAP_COMPILE_NO_DERIVATIVE", message: `${value.op} has no derivative`, place: value.name, remedy: "differentiate before partition, or stop the gradient at this value" });
+      if (def.vjp === null)
+        throw new LapidaryError({
+          code: "LAP_COMPILE_NO_DERIVATIVE",
+          message: `${value.op} has no derivative`,
+          place: value.name,
+          remedy: "differentiate before partition, or stop the gradient at this value",
+        });
       const inputs = value.inputs.map((input) => g.get(input));
       const flows = def.vjp(g, { value: value as never, inputs, grad, attrs: value.attrs as never });
       flows.forEach((flow, i) => {
         const input = inputs[i];
         if (flow === undefined || input === undefined || !dependent.has(input.id)) return;
-        assert(sameDims(flow.type.dims, input.type.dims) && flow.type.dtype === input.type.dtype, "a gradient has the type of its value", value.op, flow.type, input.type);
+        assert(
+          sameDims(flow.type.dims, input.type.dims) && flow.type.dtype === input.type.dtype,
+          "a gradient has the type of its value",
+          value.op,
+          flow.type,
+          input.type,
+        );
         contributions.set(input.id, [...(contributions.get(input.id) ?? []), flow]);
       });
     }

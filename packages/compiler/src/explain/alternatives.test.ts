@@ -6,7 +6,11 @@ import { costsOfAlternatives } from "./alternatives.js";
 import { explainValue } from "./explain.js";
 
 describe("alternatives of a value", () => {
-  const options: CompileOptions = { mesh: makeMesh({ data: 2, model: 2 }), rules: { batch: "data", heads: "model", mlp: "model" }, zero: { stage: 3, axes: ["data"] } };
+  const options: CompileOptions = {
+    mesh: makeMesh({ data: 2, model: 2 }),
+    rules: { batch: "data", heads: "model", mlp: "model" },
+    zero: { stage: 3, axes: ["data"] },
+  };
   const program = compile(exampleStep(), options);
   const costs = (name: string): Record<string, number> => Object.fromEntries(costsOfAlternatives(program, options, name));
   const listed = (name: string): string[] => explainValue(program, name, [2, 2]).alternatives.map((a) => a.sharding);

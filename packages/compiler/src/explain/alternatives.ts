@@ -32,12 +32,16 @@ export function alternativesOf(mesh: Mesh, value: Value): (Alternative & { reado
   };
   consider(chosen);
   chosen.forEach((moved, from) => {
-    if (moved.length > 0) value.type.dims.forEach((_, onto) => onto !== from && consider(chosen.map((atoms, d) => (d === from ? [] : d === onto ? [...atoms, ...moved] : atoms))));
+    if (moved.length > 0)
+      value.type.dims.forEach(
+        (_, onto) => onto !== from && consider(chosen.map((atoms, d) => (d === from ? [] : d === onto ? [...atoms, ...moved] : atoms))),
+      );
   });
   const used = new Set(chosen.flat());
   for (const axis of mesh.axes) {
     const atoms = axisAtoms(mesh, axis.name);
-    if (axis.size > 1 && !atoms.some((atom) => used.has(atom))) value.type.dims.forEach((_, onto) => consider(chosen.map((own, d) => (d === onto ? [...own, ...atoms] : own))));
+    if (axis.size > 1 && !atoms.some((atom) => used.has(atom)))
+      value.type.dims.forEach((_, onto) => consider(chosen.map((own, d) => (d === onto ? [...own, ...atoms] : own))));
   }
   // What is computed is gathered where it is needed, and nowhere else: held whole is no choice of its own.
   if (value.op === "parameter" || value.role !== undefined) consider(chosen.map(() => []));
@@ -60,7 +64,10 @@ export function costsOfAlternatives(program: Program, options: CompileOptions, n
   const value = findValue(program, name);
   const isState = value.role === "param" || value.role === "optimizer" || value.role === "gradient";
   const unique = isState ? value.name : `${value.name} (explained)`;
-  const graph: Graph = { ...program.global, values: program.global.values.map((v) => (v.id === value.id ? ({ ...v, name: unique } as Value) : v)) };
+  const graph: Graph = {
+    ...program.global,
+    values: program.global.values.map((v) => (v.id === value.id ? ({ ...v, name: unique } as Value) : v)),
+  };
   const costs = new Map<string, number>();
   for (const { sharding, dims, chosen } of alternativesOf(mesh, value)) {
     if (chosen) {
@@ -79,4 +86,5 @@ export function costsOfAlternatives(program: Program, options: CompileOptions, n
   return costs;
 }
 
-const bytesOfStep = (chip: Graph): number => collectivesOf(chip).reduce((sum, v) => sum + bytesPerChip(v, must(chip.values[must(v.inputs[0], "operand")], "operand")), 0);
+const bytesOfStep = (chip: Graph): number =>
+  collectivesOf(chip).reduce((sum, v) => sum + bytesPerChip(v, must(chip.values[must(v.inputs[0], "operand")], "operand")), 0);

@@ -60,7 +60,13 @@ export interface ExplainedValue {
   readonly bytes_per_chip: number;
   readonly dims: readonly ExplainedDim[];
   /** What the per-chip program does with it: the op that makes it, and each reshard with its reason. */
-  readonly versions: readonly { readonly op: string; readonly type: string; readonly sharding: string; readonly bytes_moved_per_chip: number; readonly why: string }[];
+  readonly versions: readonly {
+    readonly op: string;
+    readonly type: string;
+    readonly sharding: string;
+    readonly bytes_moved_per_chip: number;
+    readonly why: string;
+  }[];
   /** Ops whose wish for this value's sharding lost or won against another axis claim. */
   readonly conflicts: readonly string[];
   /** The chosen sharding first, then others. */
@@ -95,9 +101,21 @@ export function explainValue(program: Program, name: string, torus: readonly num
     })),
     versions: own.map((v) => {
       const input = program.chip.values[v.inputs[0] ?? -1];
-      return { op: v.op, type: printType(v.type), sharding: printSharding(mesh, must(v.sharding, "sharding")), bytes_moved_per_chip: input === undefined ? 0 : bytesPerChip(v, input), why: v.cause ?? "" };
+      return {
+        op: v.op,
+        type: printType(v.type),
+        sharding: printSharding(mesh, must(v.sharding, "sharding")),
+        bytes_moved_per_chip: input === undefined ? 0 : bytesPerChip(v, input),
+        why: v.cause ?? "",
+      };
     }),
-    conflicts: propagated.conflicts.flatMap((c) => (c.tensor === value.id ? [`${describeOp(program, c.op)} takes dim ${c.dimension} without ${printAtoms(mesh, c.atoms).join("+")} (${c.lost}): there ${c.won === "the op needs the dim whole" ? "the op needs the dim whole" : `${c.won} came first`}`] : [])),
+    conflicts: propagated.conflicts.flatMap((c) =>
+      c.tensor === value.id
+        ? [
+            `${describeOp(program, c.op)} takes dim ${c.dimension} without ${printAtoms(mesh, c.atoms).join("+")} (${c.lost}): there ${c.won === "the op needs the dim whole" ? "the op needs the dim whole" : `${c.won} came first`}`,
+          ]
+        : [],
+    ),
     alternatives: alternativesOf(mesh, value).map(({ dims: _, ...rest }) => rest),
     layout: drawLayout(mesh, torus, sharding),
   };
@@ -123,7 +141,8 @@ const describeOp = (program: Program, id: ValueId): string => {
 export function drawLayout(mesh: Mesh, torus: readonly number[], sharding: Sharding): string {
   const chips = Math.min(meshSize(mesh), chipCount({ dims: torus }));
   const columns = torus.at(-1) ?? 1;
-  const shardOf = (chip: number): number => sharding.dims.reduce((n, atoms) => n * atomsSize(mesh, atoms) + shardIndex(mesh, chip, atoms), 0);
+  const shardOf = (chip: number): number =>
+    sharding.dims.reduce((n, atoms) => n * atomsSize(mesh, atoms) + shardIndex(mesh, chip, atoms), 0);
   const width = Math.max(2, String(atomsSize(mesh, sharding.dims.flat()) - 1).length);
   const rows: string[] = [`     ${Array.from({ length: columns }, (_, y) => `y${y}`.padStart(width + 1)).join("")}`];
   for (let chip = 0; chip < chips; chip += columns) {
@@ -136,20 +155,34 @@ export function drawLayout(mesh: Mesh, torus: readonly number[], sharding: Shard
 /** What differs between two programs: shardings of states of equal name, and collectives by kind and axis. */
 export interface ProgramDifference {
   readonly shardings: readonly { readonly name: string; readonly a: string; readonly b: string }[];
-  readonly collectives: readonly { readonly op: string; readonly axis: string; readonly count_a: number; readonly count_b: number; readonly bytes_a: number; readonly bytes_b: number }[];
+  readonly collectives: readonly {
+    readonly op: string;
+    readonly axis: string;
+    readonly count_a: number;
+    readonly count_b: number;
+    readonly bytes_a: number;
+    readonly bytes_b: number;
+  }[];
 }
 
 export function diffPrograms(a: Program, b: Program): ProgramDifference {
   const shardings = new Map<string, { a: string; b: string }>();
-  for (const [key, program] of [["a", a], ["b", b]] as const)
+  for (const [key, program] of [
+    ["a", a],
+    ["b", b],
+  ] as const)
     for (const value of program.global.values) {
-      if (value.op === "constant" || (value.op !== "parameter" && value.logicalAxes === undefined && blockOf(value) !== undefined)) continue;
+      if (value.op === "constant" || (value.op !== "parameter" && value.logicalAxes === undefined && blockOf(value) !== undefined))
+        continue;
       const entry = shardings.get(value.name) ?? { a: "-", b: "-" };
       entry[key] = printSharding(program.mesh, must(value.sharding, "sharding"));
       shardings.set(value.name, entry);
     }
   const collectives = new Map<string, { op: string; axis: string; count_a: number; count_b: number; bytes_a: number; bytes_b: number }>();
-  for (const [key, program] of [["a", a], ["b", b]] as const)
+  for (const [key, program] of [
+    ["a", a],
+    ["b", b],
+  ] as const)
     for (const value of collectivesOf(program.chip)) {
       const axis = "axes" in value.attrs ? value.attrs.axes.join("+") : "";
       const entry = collectives.get(`${value.op} ${axis}`) ?? { op: value.op, axis, count_a: 0, count_b: 0, bytes_a: 0, bytes_b: 0 };

@@ -11,12 +11,23 @@ export function findValue(program: Program, name: string): Value {
   // A name without its collection means the param, not its moments or gradient.
   const params = ending.filter((v) => v.role === "param" && v.op === "parameter");
   if (ending.length === 1 || params.length === 1) return must(params[0] ?? ending[0], "value");
-  const near = ending.length > 1 ? ending.slice(0, 4).map((v) => v.name).join(", ") : suggest(name, new Set(named.map((v) => v.name)));
+  const near =
+    ending.length > 1
+      ? ending
+          .slice(0, 4)
+          .map((v) => v.name)
+          .join(", ")
+      : suggest(name, new Set(named.map((v) => v.name)));
   throw new LapidaryError({
     code: "LAP_EXPLAIN_UNKNOWN",
     message: ending.length > 1 ? `"${name}" names ${ending.length} values` : `the program has no value "${name}"`,
     place: name,
-    remedy: near === undefined ? "use a parameter's name, or a name that `explain --stage propagate` prints" : ending.length > 1 ? `name one of them: ${near}, …` : `did you mean "${near}"?`,
+    remedy:
+      near === undefined
+        ? "use a parameter's name, or a name that `explain --stage propagate` prints"
+        : ending.length > 1
+          ? `name one of them: ${near}, …`
+          : `did you mean "${near}"?`,
     exit: 102,
   });
 }

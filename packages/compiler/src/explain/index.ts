@@ -1,2 +1,11 @@
 export { type Alternative, costsOfAlternatives } from "./alternatives.js";
-export { type ExplainedCollective, type ExplainedDim, type ExplainedValue, type ProgramDifference, diffPrograms, drawLayout, explainCollectives, explainValue } from "./explain.js";
+export {
+  type ExplainedCollective,
+  type ExplainedDim,
+  type ExplainedValue,
+  type ProgramDifference,
+  diffPrograms,
+  drawLayout,
+  explainCollectives,
+  explainValue,
+} from "./explain.js";

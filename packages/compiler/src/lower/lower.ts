@@ -49,7 +49,11 @@ export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
         break;
       }
       default: {
-        const attrs = opDef<OpName>(value.op).localize(value.attrs, inputs.map((id) => g.get(id).type.dims), dims);
+        const attrs = opDef<OpName>(value.op).localize(
+          value.attrs,
+          inputs.map((id) => g.get(id).type.dims),
+          dims,
+        );
         to.push(g.push(value.op, inputs, attrs, type, value).id);
       }
     }
@@ -60,19 +64,39 @@ export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
   function layouts(value: Value, all: readonly AtomId[], before: Sharding): { gather?: DimLayout; split?: DimLayout } {
     const layout = (dimension: number, prefix: readonly AtomId[], local: number): DimLayout => ({
       dimension,
-      factors: mergeFactors([...[...prefix].filter((id) => !grid.atoms.includes(id)).map((id) => ({ size: atomOf(mesh, id).size, worker: false })), ...all.map((id) => ({ size: atomOf(mesh, id).size, worker: grid.atoms.includes(id) })), { size: local, worker: false }]),
+      factors: mergeFactors([
+        ...[...prefix].filter((id) => !grid.atoms.includes(id)).map((id) => ({ size: atomOf(mesh, id).size, worker: false })),
+        ...all.map((id) => ({ size: atomOf(mesh, id).size, worker: grid.atoms.includes(id) })),
+        { size: local, worker: false },
+      ]),
     });
     const own = must(value.sharding, "sharding");
     switch (value.op) {
       case "all_gather":
-        return { gather: layout(value.attrs.dimension, own.dims[value.attrs.dimension] ?? [], (value.type.dims[value.attrs.dimension] ?? 0) / value.attrs.size) };
+        return {
+          gather: layout(
+            value.attrs.dimension,
+            own.dims[value.attrs.dimension] ?? [],
+            (value.type.dims[value.attrs.dimension] ?? 0) / value.attrs.size,
+          ),
+        };
       case "reduce_scatter":
       case "shard_slice":
-        return { split: layout(value.attrs.dimension, before.dims[value.attrs.dimension] ?? [], value.type.dims[value.attrs.dimension] ?? 0) };
+        return {
+          split: layout(value.attrs.dimension, before.dims[value.attrs.dimension] ?? [], value.type.dims[value.attrs.dimension] ?? 0),
+        };
       case "all_to_all":
         return {
-          split: layout(value.attrs.splitDimension, before.dims[value.attrs.splitDimension] ?? [], value.type.dims[value.attrs.splitDimension] ?? 0),
-          gather: layout(value.attrs.concatDimension, own.dims[value.attrs.concatDimension] ?? [], (value.type.dims[value.attrs.concatDimension] ?? 0) / value.attrs.size),
+          split: layout(
+            value.attrs.splitDimension,
+            before.dims[value.attrs.splitDimension] ?? [],
+            value.type.dims[value.attrs.splitDimension] ?? 0,
+          ),
+          gather: layout(
+            value.attrs.concatDimension,
+            own.dims[value.attrs.concatDimension] ?? [],
+            (value.type.dims[value.attrs.concatDimension] ?? 0) / value.attrs.size,
+          ),
         };
       default:
         return {};
@@ -82,7 +106,14 @@ export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
 
 /** Dims of a worker's block: only the worker atoms divide. */
 export function blockDims(mesh: Mesh, grid: WorkerGrid, dims: readonly number[], sharding: Sharding): number[] {
-  return dims.map((size, d) => size / atomsSize(mesh, (sharding.dims[d] ?? []).filter((id) => grid.atoms.includes(id))));
+  return dims.map(
+    (size, d) =>
+      size /
+      atomsSize(
+        mesh,
+        (sharding.dims[d] ?? []).filter((id) => grid.atoms.includes(id)),
+      ),
+  );
 }
 
 /** Neighbouring factors of the block itself are one. */
@@ -102,7 +133,13 @@ function mergeFactors(factors: DimLayout["factors"]): DimLayout["factors"] {
  *
  * @param coordinate the worker's coordinate along a worker atom
  */
-export function blockPositions(mesh: Mesh, grid: WorkerGrid, size: number, atoms: readonly AtomId[], coordinate: (id: AtomId) => number): Int32Array {
+export function blockPositions(
+  mesh: Mesh,
+  grid: WorkerGrid,
+  size: number,
+  atoms: readonly AtomId[],
+  coordinate: (id: AtomId) => number,
+): Int32Array {
   let positions: number[] = [0];
   let rest = size;
   for (const id of atoms) {

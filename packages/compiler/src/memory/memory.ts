@@ -44,7 +44,11 @@ export interface MemoryView {
   readonly away?: ReadonlyMap<ValueId, { readonly after: number; readonly back: number }>;
 }
 
-export function planMemory(graph: Graph, { order, startBefore }: Schedule, view: MemoryView = { bytes: (value) => bytesOf(value.type), fused: fusedValues(graph) }): MemoryPlan {
+export function planMemory(
+  graph: Graph,
+  { order, startBefore }: Schedule,
+  view: MemoryView = { bytes: (value) => bytesOf(value.type), fused: fusedValues(graph) },
+): MemoryPlan {
   const step = new Map(order.map((id, i) => [id, i]));
   const last = order.length;
   const { bytes, fused } = view;
@@ -71,7 +75,10 @@ export function planMemory(graph: Graph, { order, startBefore }: Schedule, view:
 
   /** Classes of next states: those of the parameters they replace. */
   const nextStates = new Map<ValueId, MemoryClass>(
-    [...donatedTo].map(([state, next]) => [next, valueOf(state).role === "param" ? "params" : valueOf(state).role === "optimizer" ? "optimizer" : "temporary"]),
+    [...donatedTo].map(([state, next]) => [
+      next,
+      valueOf(state).role === "param" ? "params" : valueOf(state).role === "optimizer" ? "optimizer" : "temporary",
+    ]),
   );
 
   const requests: Omit<BufferPlan, "offset">[] = [];
@@ -83,11 +90,23 @@ export function planMemory(graph: Graph, { order, startBefore }: Schedule, view:
       const lastRead = end[value.id] ?? -1;
       // The next state is written where the present one lies once nobody reads that any more.
       const nextWritten = handsOver ? (step.get(next) ?? last) : last;
-      requests.push({ value: value.id, bytes: bytes(value), kind: classOf(value), from: -1, to: handsOver && lastRead <= nextWritten ? nextWritten - 1 : last });
+      requests.push({
+        value: value.id,
+        bytes: bytes(value),
+        kind: classOf(value),
+        from: -1,
+        to: handsOver && lastRead <= nextWritten ? nextWritten - 1 : last,
+      });
       continue;
     }
     const at = must(step.get(value.id), "step");
-    const request = { value: value.id, bytes: bytes(value), kind: classOf(value), from: startBefore.get(value.id) ?? at, to: Math.max(at, end[value.id] ?? at) };
+    const request = {
+      value: value.id,
+      bytes: bytes(value),
+      kind: classOf(value),
+      from: startBefore.get(value.id) ?? at,
+      to: Math.max(at, end[value.id] ?? at),
+    };
     const away = view.away?.get(value.id);
     if (away === undefined) requests.push(request);
     else requests.push({ ...request, to: away.after }, { ...request, from: away.back });
@@ -137,7 +156,8 @@ export function liveBytes(buffers: readonly BufferPlan[], steps: number): { tota
       list[to + 2] = (list[to + 2] ?? 0) - bytes;
     }
   }
-  for (const list of [total, ...Object.values(byClass)]) for (let i = 1; i < list.length; i++) list[i] = (list[i] ?? 0) + (list[i - 1] ?? 0);
+  for (const list of [total, ...Object.values(byClass)])
+    for (let i = 1; i < list.length; i++) list[i] = (list[i] ?? 0) + (list[i - 1] ?? 0);
   return { total, byClass };
 }
 
@@ -158,7 +178,8 @@ function placeBuffers(requests: readonly Omit<BufferPlan, "offset">[]): BufferPl
     const index = insertionPoint(live, placed.offset);
     live.splice(index, 0, placed);
     if (index < packed) packed++;
-    for (let next = live[packed]; next !== undefined && next.offset === top; next = live[packed]) [packed, top] = [packed + 1, next.offset + next.bytes];
+    for (let next = live[packed]; next !== undefined && next.offset === top; next = live[packed])
+      [packed, top] = [packed + 1, next.offset + next.bytes];
   };
   return sorted.map((request) => {
     for (; now < request.from; now++) for (const dead of byDeath.get(now) ?? []) remove(dead);
@@ -200,13 +221,20 @@ function bestGap(live: readonly BufferPlan[], packed: number, bottom: number, by
 export function verifyMemory(plan: MemoryPlan, steps: number): void {
   const { total, byClass } = liveBytes(plan.buffers, steps);
   assert(Math.max(...total) === plan.peakBytes, "the peak is that of the replay", Math.max(...total), plan.peakBytes);
-  for (const kind of memoryClasses) assert(Math.max(...byClass[kind]) === plan.peakByClass[kind], "the peak of a class is that of the replay", kind);
+  for (const kind of memoryClasses)
+    assert(Math.max(...byClass[kind]) === plan.peakByClass[kind], "the peak of a class is that of the replay", kind);
   const sorted = [...plan.buffers].sort((a, b) => a.from - b.from);
   let live: BufferPlan[] = [];
   for (const buffer of sorted) {
     if (buffer.bytes === 0) continue;
     live = live.filter((other) => other.to >= buffer.from);
-    for (const other of live) assert(buffer.offset + buffer.bytes <= other.offset || other.offset + other.bytes <= buffer.offset, "live buffers do not overlap", buffer, other);
+    for (const other of live)
+      assert(
+        buffer.offset + buffer.bytes <= other.offset || other.offset + other.bytes <= buffer.offset,
+        "live buffers do not overlap",
+        buffer,
+        other,
+      );
     live.push(buffer);
   }
   assert(plan.arenaBytes >= plan.peakBytes, "the arena holds the peak", plan.arenaBytes, plan.peakBytes);

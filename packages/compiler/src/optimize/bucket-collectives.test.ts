@@ -27,21 +27,27 @@ function blocks(count: number): Graph {
 
 const compiled = (bucketBytes: number, stage: 0 | 3): Program =>
   compile(blocks(3), { mesh: makeMesh({ data: 4 }), rules: { batch: "data" }, zero: { stage, axes: ["data"] }, bucketBytes });
-const listed = (program: Program): string[] => collectivesOf(program.chip).map((v) => `${v.op} ${v.type.dims.join("x")} ${v.op === "all_gather" ? (v.phase ?? "forward") : ""}`.trim()).sort();
+const listed = (program: Program): string[] =>
+  collectivesOf(program.chip)
+    .map((v) => `${v.op} ${v.type.dims.join("x")} ${v.op === "all_gather" ? (v.phase ?? "forward") : ""}`.trim())
+    .sort();
 
 describe("buckets", () => {
   it("join reductions of equal small gradients, and leave those that are too large together", () => {
-    deepStrictEqual(listed(compiled(0, 0)).filter((line) => line.startsWith("all_reduce 8")), [
-      ...Array<string>(3).fill("all_reduce 8"),
-      ...Array<string>(3).fill("all_reduce 8x8"),
-    ]);
+    deepStrictEqual(
+      listed(compiled(0, 0)).filter((line) => line.startsWith("all_reduce 8")),
+      [...Array<string>(3).fill("all_reduce 8"), ...Array<string>(3).fill("all_reduce 8x8")],
+    );
     // 3 · 32 bytes fit, two matrices of 256 do not.
-    deepStrictEqual(listed(compiled(96, 0)).filter((line) => line.includes("8")), [
-      "all_reduce 3x8",
-      ...Array<string>(3).fill("all_reduce 8x8"),
-    ]);
+    deepStrictEqual(
+      listed(compiled(96, 0)).filter((line) => line.includes("8")),
+      ["all_reduce 3x8", ...Array<string>(3).fill("all_reduce 8x8")],
+    );
     // A bucket is full with two of them.
-    deepStrictEqual(listed(compiled(64, 0)).filter((line) => !line.includes("8x8") && line.includes("8")), ["all_reduce 2x8", "all_reduce 8"]);
+    deepStrictEqual(
+      listed(compiled(64, 0)).filter((line) => !line.includes("8x8") && line.includes("8")),
+      ["all_reduce 2x8", "all_reduce 8"],
+    );
   });
 
   it("join ZeRO-3's gathers and scatters within a pass, and never passes with one another", () => {
@@ -54,14 +60,23 @@ describe("buckets", () => {
 
   it("move the same bytes, compute the same numbers, and say why", () => {
     const step = blocks(3);
-    const inputs = new Map(step.values.filter((v) => v.op === "parameter").map((v) => [v.name, { ...v.type, data: Float64Array.from({ length: v.type.dims.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i + v.id)) }]));
+    const inputs = new Map(
+      step.values
+        .filter((v) => v.op === "parameter")
+        .map((v) => [
+          v.name,
+          { ...v.type, data: Float64Array.from({ length: v.type.dims.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i + v.id)) },
+        ]),
+    );
     const expected = interpret(step, inputs);
     for (const stage of [0, 3] as const) {
       const [apart, together] = [compiled(0, stage), compiled(2048, stage)];
       const bytes = ({ chip }: Program): number => collectivesOf(chip).reduce((sum, v) => sum + bytesOf(v.type), 0);
       strictEqual(bytes(together), bytes(apart));
-      for (const [name, { data }] of runChips(together.chip, inputs)) data.forEach((v, i) => ok(Math.abs(v - (expected.get(name)?.data[i] ?? NaN)) < 1e-12, name));
-      for (const value of collectivesOf(together.chip)) if (value.name.startsWith("bucket")) match(value.cause ?? "", /^crosses once for 3 equal arrays .*; the first (reduces|gathers) /);
+      for (const [name, { data }] of runChips(together.chip, inputs))
+        data.forEach((v, i) => ok(Math.abs(v - (expected.get(name)?.data[i] ?? NaN)) < 1e-12, name));
+      for (const value of collectivesOf(together.chip))
+        if (value.name.startsWith("bucket")) match(value.cause ?? "", /^crosses once for 3 equal arrays .*; the first (reduces|gathers) /);
     }
   });
 
@@ -69,7 +84,11 @@ describe("buckets", () => {
     // Row-parallel products one behind the other: each sum is the next one's operand.
     const g = new GraphBuilder("chain");
     let x = g.parameter("x", { dtype: "f32", dims: [4, 4] }, [null, "mlp"], "batch");
-    for (let i = 0; i < 3; i++) x = g.op("dot_general", [x, g.parameter(`w${i}`, { dtype: "f32", dims: [4, 4] }, [null, "mlp"], "param")], { batch: [], contracting: [[1, 1]] });
+    for (let i = 0; i < 3; i++)
+      x = g.op("dot_general", [x, g.parameter(`w${i}`, { dtype: "f32", dims: [4, 4] }, [null, "mlp"], "param")], {
+        batch: [],
+        contracting: [[1, 1]],
+      });
     g.output("y", x);
     const options = { mesh: makeMesh({ model: 4 }), rules: { mlp: "model" }, zero: { stage: 0, axes: [] } } as const;
     const [apart, together] = [compile(g.finish(), options), compile(g.finish(), { ...options, bucketBytes: 1 << 20 })];

@@ -28,7 +28,14 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
     if (have(value.id)) return true;
     if (bucket === undefined) {
       if (!value.inputs.every(have)) return false;
-      to.set(value.id, copyInto(g, value, value.inputs.map((id) => must(to.get(id), "operand"))).id);
+      to.set(
+        value.id,
+        copyInto(
+          g,
+          value,
+          value.inputs.map((id) => must(to.get(id), "operand")),
+        ).id,
+      );
       return true;
     }
     if (!bucket.every((member) => member.inputs.every(have))) return false;
@@ -54,7 +61,12 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
     const name = `bucket(${first.name},+${bucket.length - 1})`;
     const parts = bucket.map((member) => {
       const operand = own(must(member.inputs[0], "operand"));
-      return g.op("reshape", [operand], { dims: [1, ...operand.type.dims] }, { name: operand.name, phase, sharding: stacked(must(operand.sharding, "sharding")) });
+      return g.op(
+        "reshape",
+        [operand],
+        { dims: [1, ...operand.type.dims] },
+        { name: operand.name, phase, sharding: stacked(must(operand.sharding, "sharding")) },
+      );
     });
     const joined = g.op("concatenate", parts, { dimension: 0 }, { name, phase, sharding: must(parts[0]?.sharding, "sharding") });
     const crossed = g.op(first.op as "all_reduce", [joined], stackedAttrs(first) as never, {
@@ -65,7 +77,12 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
     });
     bucket.forEach((member, i) => {
       const { dims } = crossed.type;
-      const row = g.op("slice", [crossed], { start: dims.map((_, d) => (d === 0 ? i : 0)), limit: dims.map((size, d) => (d === 0 ? i + 1 : size)) }, { name: member.name, phase, sharding: must(crossed.sharding, "sharding") });
+      const row = g.op(
+        "slice",
+        [crossed],
+        { start: dims.map((_, d) => (d === 0 ? i : 0)), limit: dims.map((size, d) => (d === 0 ? i + 1 : size)) },
+        { name: member.name, phase, sharding: must(crossed.sharding, "sharding") },
+      );
       const { cause: _, ...extras } = member;
       to.set(member.id, g.push("reshape", [row.id], { dims: member.type.dims }, member.type, extras).id);
     });
@@ -82,7 +99,13 @@ function stackedAttrs({ attrs }: Value): object {
 /** Lists of two and more collectives that may be one, each in the order of the program. */
 function findBuckets(graph: Graph, limit: number): Value[][] {
   const bytesOfOperand = (value: Value): number => bytesOf(must(graph.values[must(value.inputs[0], "operand")], "operand").type);
-  const candidates = graph.values.filter((value) => collectiveNames.has(value.op) && value.op !== "shard_slice" && value.op !== "all_to_all" && Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit);
+  const candidates = graph.values.filter(
+    (value) =>
+      collectiveNames.has(value.op) &&
+      value.op !== "shard_slice" &&
+      value.op !== "all_to_all" &&
+      Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit,
+  );
   const reach = new Reach(graph);
   const open = new Map<string, Value[][]>();
   for (const value of candidates) {
@@ -117,7 +140,12 @@ class Reach {
 
   /** Whether one of the two needs the other's result. */
   between(members: readonly Value[], value: Value): boolean {
-    return this.#leads(members.map(({ id }) => id), new Set([value.id])) || this.#leads([value.id], new Set(members.map(({ id }) => id)));
+    return (
+      this.#leads(
+        members.map(({ id }) => id),
+        new Set([value.id]),
+      ) || this.#leads([value.id], new Set(members.map(({ id }) => id)))
+    );
   }
 
   #leads(from: readonly ValueId[], goal: ReadonlySet<ValueId>): boolean {

@@ -16,7 +16,13 @@ export function joinPads(graph: Graph): Graph {
   for (const value of graph.values) {
     const joined = value.op === "add" ? besides(graph, value, uses) : undefined;
     if (joined === undefined) {
-      to.push(copyInto(g, value, value.inputs.map((id) => must(to[id], "operand"))).id);
+      to.push(
+        copyInto(
+          g,
+          value,
+          value.inputs.map((id) => must(to[id], "operand")),
+        ).id,
+      );
       continue;
     }
     const parts = joined.parts.map((id) => must(to[id], "part"));
@@ -29,7 +35,8 @@ export function joinPads(graph: Graph): Graph {
 /** The operands of the pads, in order along the dim, if `value` adds two that complement each other. */
 function besides(graph: Graph, value: Value, uses: readonly number[]): { dimension: number; parts: [ValueId, ValueId] } | undefined {
   const [a, b] = value.inputs.map((id) => must(graph.values[id], "operand")) as [Value, Value];
-  if (a.op !== "pad" || b.op !== "pad" || uses[a.id] !== 1 || uses[b.id] !== 1 || a.role !== undefined || b.role !== undefined) return undefined;
+  if (a.op !== "pad" || b.op !== "pad" || uses[a.id] !== 1 || uses[b.id] !== 1 || a.role !== undefined || b.role !== undefined)
+    return undefined;
   const padded = (v: typeof a): number[] => v.attrs.low.map((_, d) => d).filter((d) => v.attrs.low[d] !== 0 || v.attrs.high[d] !== 0);
   const [dimension, ...others] = [...new Set([...padded(a), ...padded(b)])];
   if (dimension === undefined || others.length > 0) return undefined;
@@ -37,8 +44,17 @@ function besides(graph: Graph, value: Value, uses: readonly number[]): { dimensi
     [a, b],
     [b, a],
   ] as const) {
-    const [one, two] = [must(graph.values[must(first.inputs[0], "operand")], "operand"), must(graph.values[must(second.inputs[0], "operand")], "operand")];
-    if (first.attrs.low[dimension] === 0 && first.attrs.high[dimension] === two.type.dims[dimension] && second.attrs.low[dimension] === one.type.dims[dimension] && second.attrs.high[dimension] === 0) return { dimension, parts: [one.id, two.id] };
+    const [one, two] = [
+      must(graph.values[must(first.inputs[0], "operand")], "operand"),
+      must(graph.values[must(second.inputs[0], "operand")], "operand"),
+    ];
+    if (
+      first.attrs.low[dimension] === 0 &&
+      first.attrs.high[dimension] === two.type.dims[dimension] &&
+      second.attrs.low[dimension] === one.type.dims[dimension] &&
+      second.attrs.high[dimension] === 0
+    )
+      return { dimension, parts: [one.id, two.id] };
   }
   return undefined;
 }

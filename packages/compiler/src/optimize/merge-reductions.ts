@@ -34,16 +34,30 @@ export function mergeReductions(graph: Graph): Graph {
     if (inner.has(value.id)) continue;
     const flat = terms.get(value.id);
     if (flat === undefined) {
-      to.set(value.id, copyInto(g, value, value.inputs.map((id) => must(to.get(id), "operand"))).id);
+      to.set(
+        value.id,
+        copyInto(
+          g,
+          value,
+          value.inputs.map((id) => must(to.get(id), "operand")),
+        ).id,
+      );
       continue;
     }
     const add = (parts: readonly Value[], sharding: Sharding | undefined): Value =>
       parts.reduce((sum, part) => g.op("add", [sum, part], {}, { name: value.name, phase: value.phase, sharding }));
     const sums = [...groupByReduction(flat).entries()].map(([key, group]) => {
       const first = valueOf(must(group[0], "term"));
-      if (key === "" || first.op !== "all_reduce") return add(group.map((id) => g.get(must(to.get(id), "term"))), value.sharding);
+      if (key === "" || first.op !== "all_reduce")
+        return add(
+          group.map((id) => g.get(must(to.get(id), "term"))),
+          value.sharding,
+        );
       const operands = group.map((id) => valueOf(id).inputs[0] ?? 0);
-      const partial = add(operands.map((id) => g.get(must(to.get(id), "operand"))), valueOf(must(operands[0], "operand")).sharding);
+      const partial = add(
+        operands.map((id) => g.get(must(to.get(id), "operand"))),
+        valueOf(must(operands[0], "operand")).sharding,
+      );
       return copyInto(g, first, [partial.id]);
     });
     to.set(value.id, add(sums, value.sharding).id);
@@ -52,7 +66,9 @@ export function mergeReductions(graph: Graph): Graph {
   return g.finish();
 
   function flatten(value: Value): ValueId[] {
-    return value.inputs.flatMap((id) => (valueOf(id).op === "add" && single(id) && sameAs(value, valueOf(id)) ? flatten(valueOf(id)) : [id]));
+    return value.inputs.flatMap((id) =>
+      valueOf(id).op === "add" && single(id) && sameAs(value, valueOf(id)) ? flatten(valueOf(id)) : [id],
+    );
   }
 
   function sameAs(a: Value, b: Value): boolean {
@@ -75,7 +91,10 @@ export function mergeReductions(graph: Graph): Graph {
     for (const id of ids) {
       const value = valueOf(id);
       const operand = graph.values[value.inputs[0] ?? 0];
-      const key = value.op === "all_reduce" && value.attrs.kind === "sum" && single(id) && value.role === undefined ? JSON.stringify([value.attrs.axes, operand?.sharding]) : "";
+      const key =
+        value.op === "all_reduce" && value.attrs.kind === "sum" && single(id) && value.role === undefined
+          ? JSON.stringify([value.attrs.axes, operand?.sharding])
+          : "";
       groups.set(key, [...(groups.get(key) ?? []), id]);
     }
     return groups;

@@ -12,7 +12,10 @@ export function mergeEqual(graph: Graph): Graph {
   for (const value of graph.values) {
     const inputs = value.inputs.map((id) => must(to[id], "operand"));
     const pass = collectiveNames.has(value.op) || value.phase === "recompute" ? (value.phase ?? "forward") : "";
-    const key = value.op === "parameter" ? `parameter ${value.attrs.name}` : JSON.stringify([value.op, inputs, value.attrs, value.type, value.sharding, pass]);
+    const key =
+      value.op === "parameter"
+        ? `parameter ${value.attrs.name}`
+        : JSON.stringify([value.op, inputs, value.attrs, value.type, value.sharding, pass]);
     const known = seen.get(key);
     if (known !== undefined && value.role === undefined) {
       to.push(known);
@@ -30,10 +33,20 @@ export function mergeEqual(graph: Graph): Graph {
 export function dropDead(graph: Graph): Graph {
   const alive = graph.values.map((value) => value.op === "parameter");
   for (const { value } of graph.outputs) alive[value] = true;
-  for (let id = graph.values.length - 1; id >= 0; id--) if (alive[id] === true) for (const input of must(graph.values[id], "value").inputs) alive[input] = true;
+  for (let id = graph.values.length - 1; id >= 0; id--)
+    if (alive[id] === true) for (const input of must(graph.values[id], "value").inputs) alive[input] = true;
   const to = new Map<ValueId, ValueId>();
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
-  for (const value of graph.values) if (alive[value.id] === true) to.set(value.id, copyInto(g, value, value.inputs.map((id) => must(to.get(id), "operand"))).id);
+  for (const value of graph.values)
+    if (alive[value.id] === true)
+      to.set(
+        value.id,
+        copyInto(
+          g,
+          value,
+          value.inputs.map((id) => must(to.get(id), "operand")),
+        ).id,
+      );
   for (const { name, value } of graph.outputs) g.output(name, g.get(must(to.get(value), "output")));
   return g.finish();
 }

@@ -48,7 +48,12 @@ describe("the checker of per-chip programs", () => {
   });
 
   it("refuses a gather of axes that do not split the dim", () => {
-    refuses('all_gather %4 dimension=0 axes=["data"] size=2 : f32[8,8]', 'all_gather %4 dimension=1 axes=["data"] size=2 : f32[4,16]', 7, /minor end/);
+    refuses(
+      'all_gather %4 dimension=0 axes=["data"] size=2 : f32[8,8]',
+      'all_gather %4 dimension=1 axes=["data"] size=2 : f32[4,16]',
+      7,
+      /minor end/,
+    );
   });
 
   it("refuses one axis on two dims", () => {
@@ -60,14 +65,19 @@ describe("the checker of per-chip programs", () => {
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
         const { graph, mesh, shardings } = randomCase(seed);
         const { chip } = compile(graph, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
-        for (const reduction of chip.values.filter((v) => v.op === "all_reduce" || v.op === "reduce_scatter")) throws(() => checkProgram(without(chip, reduction)), `seed ${seed}`);
+        for (const reduction of chip.values.filter((v) => v.op === "all_reduce" || v.op === "reduce_scatter"))
+          throws(() => checkProgram(without(chip, reduction)), `seed ${seed}`);
       }),
       { numRuns: 100 },
     );
   });
 
   it("checks the text of a program as it checks the program", () => {
-    const program = compile(exampleStep(), { mesh: makeMesh({ data: 2, model: 2 }), rules: { batch: "data", heads: "model", mlp: "model" }, zero: { stage: 3, axes: ["data"] } });
+    const program = compile(exampleStep(), {
+      mesh: makeMesh({ data: 2, model: 2 }),
+      rules: { batch: "data", heads: "model", mlp: "model" },
+      zero: { stage: 3, axes: ["data"] },
+    });
     const text = printGraph(program.chip);
     checkProgram(parseGraph(text));
     strictEqual(printGraph(parseGraph(text)), text);
@@ -79,7 +89,9 @@ function without(chip: Graph, value: Value): Graph {
   const operand = value.inputs[0] ?? 0;
   return {
     ...chip,
-    values: chip.values.map((v) => ({ ...v, inputs: v.inputs.map((id) => (id === value.id && v.id !== value.id ? operand : id)) }) as Value),
+    values: chip.values.map(
+      (v) => ({ ...v, inputs: v.inputs.map((id) => (id === value.id && v.id !== value.id ? operand : id)) }) as Value,
+    ),
     outputs: chip.outputs.map((o) => (o.value === value.id ? { ...o, value: operand } : o)),
   };
 }

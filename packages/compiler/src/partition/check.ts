@@ -1,6 +1,21 @@
 import { assert, must } from "@lapidary/std";
 import { type AtomId, atomsSize, parseAtoms } from "@lapidary/topology";
-import { type Graph, type OpName, type Sharding, type Value, globalDims, localDims, opDef, printSharding, printType, printValue, sameAtomSet, sameAtoms, sameDims, verifyGraph } from "@lapidary/ir";
+import {
+  type Graph,
+  type OpName,
+  type Sharding,
+  type Value,
+  globalDims,
+  localDims,
+  opDef,
+  printSharding,
+  printType,
+  printValue,
+  sameAtomSet,
+  sameAtoms,
+  sameDims,
+  verifyGraph,
+} from "@lapidary/ir";
 
 /**
  * The typing rules of per-chip programs. A value's type is its local shape and its sharding; the checker derives the sharding of every result
@@ -18,10 +33,16 @@ export function checkProgram(graph: Graph): void {
     try {
       checkValue(graph, value);
     } catch (error) {
-      throw new Error(`${graph.name}: ill-typed line ${value.id + 2}: ${printValue(graph, value)}\n  ${error instanceof Error ? error.message : String(error)}`);
+      throw new Error(
+        `${graph.name}: ill-typed line ${value.id + 2}: ${printValue(graph, value)}\n  ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
-  for (const { name, value } of graph.outputs) assert(must(graph.values[value]?.sharding, "sharding").unreduced.length === 0, `${graph.name}: ill-typed line ${graph.values.length + 2}: the output ${name} holds partial sums`);
+  for (const { name, value } of graph.outputs)
+    assert(
+      must(graph.values[value]?.sharding, "sharding").unreduced.length === 0,
+      `${graph.name}: ill-typed line ${graph.values.length + 2}: the output ${name} holds partial sums`,
+    );
 }
 
 function checkValue(graph: Graph, value: Value): void {
@@ -39,21 +60,33 @@ function checkValue(graph: Graph, value: Value): void {
     case "all_gather": {
       const from = must(input?.sharding, "sharding");
       const atoms = parseAtoms(mesh, value.attrs.axes);
-      expectDims(graph, sharding, from.dims.map((list, d) => (d === value.attrs.dimension ? withoutSuffix(list, atoms) : list)));
+      expectDims(
+        graph,
+        sharding,
+        from.dims.map((list, d) => (d === value.attrs.dimension ? withoutSuffix(list, atoms) : list)),
+      );
       assert(sameAtomSet(sharding.unreduced, from.unreduced), "all_gather keeps partial sums as they are");
       return;
     }
     case "shard_slice": {
       const from = must(input?.sharding, "sharding");
       const atoms = parseAtoms(mesh, value.attrs.axes);
-      expectDims(graph, sharding, from.dims.map((list, d) => (d === value.attrs.dimension ? [...list, ...atoms] : list)));
+      expectDims(
+        graph,
+        sharding,
+        from.dims.map((list, d) => (d === value.attrs.dimension ? [...list, ...atoms] : list)),
+      );
       assert(!atoms.some((atom) => from.unreduced.includes(atom)), "shard_slice over an axis that is not unreduced");
       return;
     }
     case "reduce_scatter": {
       const from = must(input?.sharding, "sharding");
       const atoms = parseAtoms(mesh, value.attrs.axes);
-      expectDims(graph, sharding, from.dims.map((list, d) => (d === value.attrs.dimension ? [...list, ...atoms] : list)));
+      expectDims(
+        graph,
+        sharding,
+        from.dims.map((list, d) => (d === value.attrs.dimension ? [...list, ...atoms] : list)),
+      );
       expectReduced(from, sharding, atoms, value.attrs.kind);
       return;
     }
@@ -66,7 +99,13 @@ function checkValue(graph: Graph, value: Value): void {
     case "all_to_all": {
       const from = must(input?.sharding, "sharding");
       const atoms = parseAtoms(mesh, value.attrs.axes);
-      expectDims(graph, sharding, from.dims.map((list, d) => (d === value.attrs.concatDimension ? withoutSuffix(list, atoms) : d === value.attrs.splitDimension ? [...list, ...atoms] : list)));
+      expectDims(
+        graph,
+        sharding,
+        from.dims.map((list, d) =>
+          d === value.attrs.concatDimension ? withoutSuffix(list, atoms) : d === value.attrs.splitDimension ? [...list, ...atoms] : list,
+        ),
+      );
       assert(sameAtomSet(sharding.unreduced, from.unreduced), "all_to_all keeps partial sums as they are");
       return;
     }
@@ -80,7 +119,11 @@ function checkLocal(graph: Graph, value: Value, inputs: readonly Value[], shardi
   const def = opDef<OpName>(value.op);
   const whole = (v: Value): Value["type"] => ({ dtype: v.type.dtype, dims: globalDims(mesh, v.type.dims, must(v.sharding, "sharding")) });
   const output = whole(value);
-  const attrs = def.localize(value.attrs, inputs.map((v) => whole(v).dims), output.dims);
+  const attrs = def.localize(
+    value.attrs,
+    inputs.map((v) => whole(v).dims),
+    output.dims,
+  );
   const rule = must(def.factors, "a local op")(inputs.map(whole), output, attrs);
   const atoms: (readonly AtomId[] | undefined)[] = rule.factors.map(() => undefined);
   const claim = (lists: readonly (readonly number[])[], of: Value): void =>
@@ -89,7 +132,11 @@ function checkLocal(graph: Graph, value: Value, inputs: readonly Value[], shardi
       for (const f of factors) {
         const factor = must(rule.factors[f], "factor");
         const own: AtomId[] = [];
-        while (rest.length > 0 && factor.size % atomsSize(mesh, [...own, must(rest[0], "atom")]) === 0 && atomsSize(mesh, own) < factor.size) {
+        while (
+          rest.length > 0 &&
+          factor.size % atomsSize(mesh, [...own, must(rest[0], "atom")]) === 0 &&
+          atomsSize(mesh, own) < factor.size
+        ) {
           own.push(must(rest[0], "atom"));
           rest = rest.slice(1);
         }
@@ -97,7 +144,10 @@ function checkLocal(graph: Graph, value: Value, inputs: readonly Value[], shardi
         const known = atoms[f];
         assert(known === undefined || sameAtoms(known, own), `operands split one factor differently (dim ${d} of ${of.name})`);
         atoms[f] = own;
-        assert(rest.length === 0 || atomsSize(mesh, own) === factor.size, `a factor is split that is not the major one (dim ${d} of ${of.name})`);
+        assert(
+          rest.length === 0 || atomsSize(mesh, own) === factor.size,
+          `a factor is split that is not the major one (dim ${d} of ${of.name})`,
+        );
       }
       assert(rest.length === 0, `dim ${d} of ${of.name} is split beyond its factors`);
     });
@@ -105,29 +155,56 @@ function checkLocal(graph: Graph, value: Value, inputs: readonly Value[], shardi
   claim(rule.output, value);
   const all = atoms.flatMap((list) => list ?? []);
   assert(new Set(all).size === all.length, "one axis splits two factors");
-  const born = rule.factors.flatMap((factor, f) => (factor.kind === "reduce" ? (atoms[f] ?? []).map((atom) => ({ atom, kind: factor.reduction ?? "sum" })) : []));
+  const born = rule.factors.flatMap((factor, f) =>
+    factor.kind === "reduce" ? (atoms[f] ?? []).map((atom) => ({ atom, kind: factor.reduction ?? "sum" })) : [],
+  );
   const held = inputs.map((v) => must(v.sharding, "sharding").unreduced);
   const first = held.find((list) => list.length > 0) ?? [];
   if (first.length > 0) {
     const isZero = (v: Value): boolean => v.op === "constant" && v.attrs.value === 0;
-    const linear = def.linearIn(value.attrs, inputs.length).some((set) => inputs.every((v, i) => (set.includes(i) ? sameAtomSet(held[i] ?? [], first) || isZero(v) : (held[i] ?? []).length === 0)));
+    const linear = def
+      .linearIn(value.attrs, inputs.length)
+      .some((set) =>
+        inputs.every((v, i) => (set.includes(i) ? sameAtomSet(held[i] ?? [], first) || isZero(v) : (held[i] ?? []).length === 0)),
+      );
     assert(linear, `partial sums meet ${value.op}, which is not linear in them`);
-    assert(inputs.every((v, i) => (held[i] ?? []).length === 0 || must(v.sharding, "sharding").reduction === "sum"), "only sums pass through");
+    assert(
+      inputs.every((v, i) => (held[i] ?? []).length === 0 || must(v.sharding, "sharding").reduction === "sum"),
+      "only sums pass through",
+    );
     assert(!first.some((atom) => all.includes(atom)), "an axis splits a factor and holds partial sums");
   }
-  assert(sameAtomSet(sharding.unreduced, [...born.map((b) => b.atom), ...first]), `the result is unreduced over ${printSharding(mesh, { dims: [], unreduced: [...born.map((b) => b.atom), ...first], reduction: "sum" })}`);
-  assert(born.every((b) => b.kind === sharding.reduction), "the kind of reduction is that of the op");
+  assert(
+    sameAtomSet(sharding.unreduced, [...born.map((b) => b.atom), ...first]),
+    `the result is unreduced over ${printSharding(mesh, { dims: [], unreduced: [...born.map((b) => b.atom), ...first], reduction: "sum" })}`,
+  );
+  assert(
+    born.every((b) => b.kind === sharding.reduction),
+    "the kind of reduction is that of the op",
+  );
   assert(sameDims(localDims(mesh, output.dims, sharding), value.type.dims), `local shape ${printType(value.type)}`);
 }
 
 function expectDims(graph: Graph, sharding: Sharding, dims: readonly (readonly AtomId[])[]): void {
-  assert(sharding.dims.every((list, d) => sameAtoms(list, dims[d] ?? [])), `the result lies ${printSharding(must(graph.mesh, "mesh"), { ...sharding, dims })}`);
+  assert(
+    sharding.dims.every((list, d) => sameAtoms(list, dims[d] ?? [])),
+    `the result lies ${printSharding(must(graph.mesh, "mesh"), { ...sharding, dims })}`,
+  );
 }
 
 function expectReduced(from: Sharding, to: Sharding, atoms: readonly AtomId[], kind: string): void {
-  assert(atoms.every((atom) => from.unreduced.includes(atom)), "the operand is unreduced over the axes");
+  assert(
+    atoms.every((atom) => from.unreduced.includes(atom)),
+    "the operand is unreduced over the axes",
+  );
   assert(from.reduction === kind, "the kind of reduction is that of the partial values");
-  assert(sameAtomSet(to.unreduced, from.unreduced.filter((atom) => !atoms.includes(atom))), "the result is reduced over the axes");
+  assert(
+    sameAtomSet(
+      to.unreduced,
+      from.unreduced.filter((atom) => !atoms.includes(atom)),
+    ),
+    "the result is reduced over the axes",
+  );
 }
 
 function withoutSuffix(list: readonly AtomId[], suffix: readonly AtomId[]): readonly AtomId[] {

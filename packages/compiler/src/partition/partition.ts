@@ -1,6 +1,19 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh } from "@lapidary/topology";
-import { type Graph, GraphBuilder, type OpName, type Phase, type Sharding, type Value, type ValueExtras, type ValueId, localDims, opDef, sameAtomSet, sameSharding } from "@lapidary/ir";
+import {
+  type Graph,
+  GraphBuilder,
+  type OpName,
+  type Phase,
+  type Sharding,
+  type Value,
+  type ValueExtras,
+  type ValueId,
+  localDims,
+  opDef,
+  sameAtomSet,
+  sameSharding,
+} from "@lapidary/ir";
 import { type Propagated, type ReductionPoints, bornUnreduced, findReductionPoints, passingAtoms } from "../propagate/index.js";
 import { reasonFor } from "./reasons.js";
 import { bytesPerChip, reshard } from "./reshard.js";
@@ -41,16 +54,32 @@ export function partition(propagated: Propagated, mesh: Mesh, options: Partition
     }
     if (value.op === "parameter") {
       const sharding = must(value.sharding, "sharding");
-      keep(value.id, g.push("parameter", [], value.attrs, { dtype: value.type.dtype, dims: localDims(mesh, value.type.dims, sharding) }, extrasOf(value, sharding)));
+      keep(
+        value.id,
+        g.push(
+          "parameter",
+          [],
+          value.attrs,
+          { dtype: value.type.dtype, dims: localDims(mesh, value.type.dims, sharding) },
+          extrasOf(value, sharding),
+        ),
+      );
       continue;
     }
     keep(value.id, emitLocal(value));
-    if (value.role !== undefined) version(value.id, must(value.sharding, "sharding"), { text: `the ${value.role} itself`, phase: value.phase });
+    if (value.role !== undefined)
+      version(value.id, must(value.sharding, "sharding"), { text: `the ${value.role} itself`, phase: value.phase });
   }
   for (const { name, value } of source.outputs) {
     const state = source.values.find((v) => v.op === "parameter" && v.attrs.name === name);
     const wanted = must((state ?? globalOf(value)).sharding, "sharding");
-    g.output(name, version(value, wanted, { text: state === undefined ? `the output ${name}` : `the next ${name}, like the present one,`, phase: "update" }));
+    g.output(
+      name,
+      version(value, wanted, {
+        text: state === undefined ? `the output ${name}` : `the next ${name}, like the present one,`,
+        phase: "update",
+      }),
+    );
   }
   return g.finish();
 
@@ -73,9 +102,17 @@ export function partition(propagated: Propagated, mesh: Mesh, options: Partition
       const wanted: Sharding = { dims, unreduced, reduction: "sum" };
       return version(id, wanted, { use: value, text: `${value.op} ${value.name}`, phase: value.phase });
     });
-    const sharding: Sharding = { dims: rule.output.map((factors) => factors.flatMap((f) => atoms[f] ?? [])), unreduced: [...born.atoms, ...passing], reduction: born.atoms.length > 0 ? born.kind : "sum" };
+    const sharding: Sharding = {
+      dims: rule.output.map((factors) => factors.flatMap((f) => atoms[f] ?? [])),
+      unreduced: [...born.atoms, ...passing],
+      reduction: born.atoms.length > 0 ? born.kind : "sum",
+    };
     const dims = localDims(mesh, value.type.dims, sharding);
-    const attrs = opDef<OpName>(value.op).localize(value.attrs, operands.map((o) => o.type.dims), dims);
+    const attrs = opDef<OpName>(value.op).localize(
+      value.attrs,
+      operands.map((o) => o.type.dims),
+      dims,
+    );
     return g.op(value.op, operands, attrs, extrasOf(value, sharding));
   }
 
@@ -87,19 +124,30 @@ export function partition(propagated: Propagated, mesh: Mesh, options: Partition
   }
 
   /** The value in the wanted sharding: a version that exists, or the cheapest reshard from one. */
-  function version(id: ValueId, wanted: Sharding, wish: { readonly use?: Value; readonly text: string; readonly phase: Phase | undefined }): Value {
+  function version(
+    id: ValueId,
+    wanted: Sharding,
+    wish: { readonly use?: Value; readonly text: string; readonly phase: Phase | undefined },
+  ): Value {
     const value = globalOf(id);
-    const known = must(versions[id], "versions").filter((v) => !(options.regather && ofParams[id] === true && gathered.has(v.id) && passOf(v.phase) !== passOf(wish.phase)));
+    const known = must(versions[id], "versions").filter(
+      (v) => !(options.regather && ofParams[id] === true && gathered.has(v.id) && passOf(v.phase) !== passOf(wish.phase)),
+    );
     const found = known.find((v) => sameSharding(must(v.sharding, "sharding"), wanted));
     if (found !== undefined) return found;
     if (value.op === "constant" || value.op === "iota" || value.op === "rng_normal") return keep(id, materialize(value, wanted));
-    const ways = known.filter((from) => reaches(must(from.sharding, "sharding"), wanted)).map((from) => ({ from, bytes: costOf(from, wanted) }));
+    const ways = known
+      .filter((from) => reaches(must(from.sharding, "sharding"), wanted))
+      .map((from) => ({ from, bytes: costOf(from, wanted) }));
     const best = must(
       ways.reduce<(typeof ways)[number] | undefined>((a, b) => (a === undefined || b.bytes < a.bytes ? b : a), undefined),
       `a way for ${value.name}`,
     );
     const before = g.values.length;
-    const made = reshard(g, mesh, best.from, wanted, { cause: reasonFor(propagated, mesh, value, must(best.from.sharding, "sharding"), wanted, wish), phase: wish.phase });
+    const made = reshard(g, mesh, best.from, wanted, {
+      cause: reasonFor(propagated, mesh, value, must(best.from.sharding, "sharding"), wanted, wish),
+      phase: wish.phase,
+    });
     for (const step of g.values.slice(before)) {
       keep(id, step);
       if (step.op === "all_gather" || gathered.has(must(step.inputs[0], "operand"))) gathered.add(step.id);
@@ -113,7 +161,13 @@ export function partition(propagated: Propagated, mesh: Mesh, options: Partition
     const existing = versions[value.id]?.find((v) => sameSharding(must(v.sharding, "sharding"), clean));
     if (existing !== undefined) return existing;
     const dims = localDims(mesh, value.type.dims, clean);
-    return g.push(value.op, [], opDef<OpName>(value.op).localize(value.attrs, [], dims), { dtype: value.type.dtype, dims }, extrasOf(value, clean));
+    return g.push(
+      value.op,
+      [],
+      opDef<OpName>(value.op).localize(value.attrs, [], dims),
+      { dtype: value.type.dtype, dims },
+      extrasOf(value, clean),
+    );
   }
 
   function costOf(from: Value, wanted: Sharding): number {
@@ -125,18 +179,22 @@ export function partition(propagated: Propagated, mesh: Mesh, options: Partition
 }
 
 /** Whether a reshard can lead there: partial sums can be reduced but not made. */
-const reaches = (from: Sharding, wanted: Sharding): boolean => wanted.unreduced.every((atom) => from.unreduced.includes(atom)) && (wanted.unreduced.length === 0 || sameAtomSet(from.unreduced, wanted.unreduced) || wanted.unreduced.length < from.unreduced.length);
+const reaches = (from: Sharding, wanted: Sharding): boolean =>
+  wanted.unreduced.every((atom) => from.unreduced.includes(atom)) &&
+  (wanted.unreduced.length === 0 || sameAtomSet(from.unreduced, wanted.unreduced) || wanted.unreduced.length < from.unreduced.length);
 
 function extrasOf(value: Value, sharding: Sharding): ValueExtras {
   return { name: value.name, logicalAxes: value.logicalAxes, role: value.role, phase: value.phase, sharding };
 }
 
 /** Recomputation belongs to the backward pass. */
-const passOf = (phase: Phase | undefined): "forward" | "backward" | "update" => (phase === undefined ? "forward" : phase === "update" ? "update" : "backward");
+const passOf = (phase: Phase | undefined): "forward" | "backward" | "update" =>
+  phase === undefined ? "forward" : phase === "update" ? "update" : "backward";
 
 /** Whether a value follows from params and constants alone: what every replica would gather alike. */
 function dependOnParamsOnly(graph: Graph): boolean[] {
   const only: boolean[] = [];
-  for (const value of graph.values) only.push(value.op === "parameter" ? value.role === "param" : value.inputs.every((id) => only[id] === true));
+  for (const value of graph.values)
+    only.push(value.op === "parameter" ? value.role === "param" : value.inputs.every((id) => only[id] === true));
   return only;
 }

@@ -11,8 +11,19 @@ import type { Propagated } from "../propagate/index.js";
  * @param wanted the sharding that is asked for
  * @param wish who asks, "multiply layers.0.attn.multiply", "the next params/w"
  */
-export function reasonFor(propagated: Propagated, mesh: Mesh, value: Value, have: Sharding, wanted: Sharding, wish: { readonly use?: Value; readonly text: string }): string {
-  const names = (atoms: readonly AtomId[]): string => printAtoms(mesh, [...atoms].sort((a, b) => a - b)).join("+");
+export function reasonFor(
+  propagated: Propagated,
+  mesh: Mesh,
+  value: Value,
+  have: Sharding,
+  wanted: Sharding,
+  wish: { readonly use?: Value; readonly text: string },
+): string {
+  const names = (atoms: readonly AtomId[]): string =>
+    printAtoms(
+      mesh,
+      [...atoms].sort((a, b) => a - b),
+    ).join("+");
   const reduced = have.unreduced.filter((atom) => !wanted.unreduced.includes(atom));
   if (reduced.length > 0) {
     const scattered = reduced.filter((atom) => wanted.dims.flat().includes(atom));
@@ -29,8 +40,16 @@ export function reasonFor(propagated: Propagated, mesh: Mesh, value: Value, have
   const root = propagated.origins[value.id]?.get(must(surplus[0], "atom"))?.root ?? "propagation";
   const moved = wanted.dims.findIndex((dim) => surplus.every((atom) => dim.includes(atom)));
   if (moved >= 0) return `moves ${names(surplus)} of ${value.name} from dim ${d} (${root}) to dim ${moved}, where ${wish.text} has it`;
-  const conflict = wish.use === undefined ? undefined : propagated.conflicts.find((c) => c.op === wish.use?.id && c.tensor === value.id && c.dimension === d);
-  const since = conflict === undefined ? "" : conflict.won === "the op needs the dim whole" ? "" : `, for there ${names(surplus)} is taken by ${conflict.won}`;
+  const conflict =
+    wish.use === undefined
+      ? undefined
+      : propagated.conflicts.find((c) => c.op === wish.use?.id && c.tensor === value.id && c.dimension === d);
+  const since =
+    conflict === undefined
+      ? ""
+      : conflict.won === "the op needs the dim whole"
+        ? ""
+        : `, for there ${names(surplus)} is taken by ${conflict.won}`;
   return `gathers dim ${d} of ${value.name} over ${names(surplus)}: it is split there by ${root}; ${wish.text} needs it whole${since}`;
 }
 

@@ -13,12 +13,28 @@ import { type GraphBuilder, type Phase, type Sharding, type Value, bytesOf, same
  *
  * A dim's list is changed at its minor end only, for there a chip's part is contiguous.
  */
-export function reshard(g: GraphBuilder, mesh: Mesh, from: Value, target: Sharding, why: { readonly cause: string; readonly phase: Phase | undefined }): Value {
+export function reshard(
+  g: GraphBuilder,
+  mesh: Mesh,
+  from: Value,
+  target: Sharding,
+  why: { readonly cause: string; readonly phase: Phase | undefined },
+): Value {
   const sharding = (): Sharding => must(current.sharding, "sharding");
   let current = from;
 
-  const emit = (op: "all_gather" | "shard_slice", dimension: number, atoms: readonly AtomId[], dims: readonly (readonly AtomId[])[]): void => {
-    current = g.op(op, [current], { dimension, axes: printAtoms(mesh, atoms), size: atomsSize(mesh, atoms) }, { name: from.name, ...why, role: from.role, sharding: { ...sharding(), dims } });
+  const emit = (
+    op: "all_gather" | "shard_slice",
+    dimension: number,
+    atoms: readonly AtomId[],
+    dims: readonly (readonly AtomId[])[],
+  ): void => {
+    current = g.op(
+      op,
+      [current],
+      { dimension, axes: printAtoms(mesh, atoms), size: atomsSize(mesh, atoms) },
+      { name: from.name, ...why, role: from.role, sharding: { ...sharding(), dims } },
+    );
   };
   const withDim = (d: number, atoms: readonly AtomId[]): AtomId[][] => sharding().dims.map((list, i) => (i === d ? [...atoms] : [...list]));
 
@@ -37,13 +53,31 @@ export function reshard(g: GraphBuilder, mesh: Mesh, from: Value, target: Shardi
       }
       if (scattered.length === 0) return;
       rest = rest.filter((atom) => !scattered.includes(atom));
-      const next: Sharding = { dims: withDim(d, [...own, ...scattered]), unreduced: sharding().unreduced.filter((atom) => !scattered.includes(atom)), reduction: kind };
-      current = g.op("reduce_scatter", [current], { dimension: d, axes: printAtoms(mesh, scattered), size: atomsSize(mesh, scattered), kind }, { name: from.name, ...why, role: from.role, sharding: next });
+      const next: Sharding = {
+        dims: withDim(d, [...own, ...scattered]),
+        unreduced: sharding().unreduced.filter((atom) => !scattered.includes(atom)),
+        reduction: kind,
+      };
+      current = g.op(
+        "reduce_scatter",
+        [current],
+        { dimension: d, axes: printAtoms(mesh, scattered), size: atomsSize(mesh, scattered), kind },
+        { name: from.name, ...why, role: from.role, sharding: next },
+      );
     });
     if (rest.length > 0) {
       const ordered = [...rest].sort((a, b) => a - b);
-      const next: Sharding = { dims: sharding().dims, unreduced: sharding().unreduced.filter((atom) => !rest.includes(atom)), reduction: kind };
-      current = g.op("all_reduce", [current], { axes: printAtoms(mesh, ordered), size: atomsSize(mesh, ordered), kind }, { name: from.name, ...why, role: from.role, sharding: next });
+      const next: Sharding = {
+        dims: sharding().dims,
+        unreduced: sharding().unreduced.filter((atom) => !rest.includes(atom)),
+        reduction: kind,
+      };
+      current = g.op(
+        "all_reduce",
+        [current],
+        { axes: printAtoms(mesh, ordered), size: atomsSize(mesh, ordered), kind },
+        { name: from.name, ...why, role: from.role, sharding: next },
+      );
     }
   }
 
@@ -54,10 +88,20 @@ export function reshard(g: GraphBuilder, mesh: Mesh, from: Value, target: Shardi
     for (let j = 0; j < target.dims.length; j++) {
       const have = sharding().dims[j] ?? [];
       const wanted = target.dims[j] ?? [];
-      if (i === j || !have.every((atom, k) => wanted[k] === atom) || !sameAtoms(wanted.slice(have.length, have.length + surplus.length), surplus)) continue;
+      if (
+        i === j ||
+        !have.every((atom, k) => wanted[k] === atom) ||
+        !sameAtoms(wanted.slice(have.length, have.length + surplus.length), surplus)
+      )
+        continue;
       const kept = (sharding().dims[i] ?? []).slice(0, -surplus.length);
       const dims = sharding().dims.map((list, d) => (d === i ? kept : d === j ? [...have, ...surplus] : list));
-      current = g.op("all_to_all", [current], { splitDimension: j, concatDimension: i, axes: printAtoms(mesh, surplus), size: atomsSize(mesh, surplus) }, { name: from.name, ...why, role: from.role, sharding: { ...sharding(), dims } });
+      current = g.op(
+        "all_to_all",
+        [current],
+        { splitDimension: j, concatDimension: i, axes: printAtoms(mesh, surplus), size: atomsSize(mesh, surplus) },
+        { name: from.name, ...why, role: from.role, sharding: { ...sharding(), dims } },
+      );
       break;
     }
   }

@@ -1,4 +1,12 @@
 export { type ReductionPoints, findReductionPoints } from "./reduction-points.js";
 export { bornUnreduced, passingAtoms } from "./partial-sums.js";
-export { type Conflict, type OpSharding, type Origin, type PropagateOptions, type Propagated, parameterShardings, propagate } from "./propagate.js";
+export {
+  type Conflict,
+  type OpSharding,
+  type Origin,
+  type PropagateOptions,
+  type Propagated,
+  parameterShardings,
+  propagate,
+} from "./propagate.js";
 export { type LogicalAxisRules, Priority, type ZeroOptions } from "./rules.js";

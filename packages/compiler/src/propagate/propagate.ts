@@ -1,9 +1,28 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, atomsSize } from "@lapidary/topology";
-import { type FactorMap, type Graph, type OpFactors, type OpName, type Sharding, type Value, type ValueId, opDef, parametersOf } from "@lapidary/ir";
+import {
+  type FactorMap,
+  type Graph,
+  type OpFactors,
+  type OpName,
+  type Sharding,
+  type Value,
+  type ValueId,
+  opDef,
+  parametersOf,
+} from "@lapidary/ir";
 import { bornUnreduced, passingAtoms } from "./partial-sums.js";
 import { findReductionPoints } from "./reduction-points.js";
-import { type LogicalAxisRules, Priority, type Seed, type ZeroOptions, checkRules, parseLogicalAxis, seedsOfRules, seedsOfZero } from "./rules.js";
+import {
+  type LogicalAxisRules,
+  Priority,
+  type Seed,
+  type ZeroOptions,
+  checkRules,
+  parseLogicalAxis,
+  seedsOfRules,
+  seedsOfZero,
+} from "./rules.js";
 
 export interface PropagateOptions {
   readonly mesh: Mesh;
@@ -113,14 +132,19 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
     return graph.values.flatMap((value, id) => {
       if (value.op === "constant" || value.op === "parameter") return [];
       const rule = must(rules[id], "factors");
-      const maps: [ValueId, FactorMap][] = [...value.inputs.map((input, i): [ValueId, FactorMap] => [input, rule.inputs[i] ?? []]), [id, rule.output]];
+      const maps: [ValueId, FactorMap][] = [
+        ...value.inputs.map((input, i): [ValueId, FactorMap] => [input, rule.inputs[i] ?? []]),
+        [id, rule.output],
+      ];
       return maps.flatMap(([tensor, map]) =>
         map.flatMap((factors, dimension) => {
           const settled = factors.flatMap((f) => opAtoms[id]?.[f] ?? []);
           const lost = (dims[tensor]?.[dimension]?.atoms ?? []).filter((atom) => !settled.includes(atom));
           if (lost.length === 0 || graph.values[tensor]?.op === "constant") return [];
           const first = must(lost[0], "atom");
-          const won = opOrigins[id]?.get(first)?.root ?? (taken[id]?.includes(first) === true ? "partial sums that pass through" : "the op needs the dim whole");
+          const won =
+            opOrigins[id]?.get(first)?.root ??
+            (taken[id]?.includes(first) === true ? "partial sums that pass through" : "the op needs the dim whole");
           return [{ op: id, tensor, dimension, atoms: lost, lost: origins[tensor]?.get(first)?.root ?? "", won }];
         }),
       );
@@ -128,7 +152,10 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
   }
 
   function shardedValues(): Value[] {
-    return graph.values.map((value, id) => ({ ...value, sharding: { dims: (dims[id] ?? []).map((dim) => dim.atoms), unreduced: [], reduction: "sum" as const } })) as Value[];
+    return graph.values.map((value, id) => ({
+      ...value,
+      sharding: { dims: (dims[id] ?? []).map((dim) => dim.atoms), unreduced: [], reduction: "sum" as const },
+    })) as Value[];
   }
 
   function opShardings(): OpSharding[] {
@@ -143,7 +170,11 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
     const state = { graph: { ...graph, mesh, values: shardedValues() }, factors: opShardings() };
     const { carried, potential } = findReductionPoints(state, mesh);
     const held = (id: ValueId): readonly AtomId[] => (carried[id] === true ? (potential[id] ?? []) : []);
-    return graph.values.map((value, id) => (bornUnreduced(must(state.factors[id], "op sharding")).kind === "sum" ? passingAtoms(graph, value, held, opAtoms[id]?.flat() ?? []) : []));
+    return graph.values.map((value, id) =>
+      bornUnreduced(must(state.factors[id], "op sharding")).kind === "sum"
+        ? passingAtoms(graph, value, held, opAtoms[id]?.flat() ?? [])
+        : [],
+    );
   }
 
   function placeSeeds(priority: number): void {
@@ -171,11 +202,20 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
     if (value.op === "constant" || value.op === "parameter") return false;
     const rule = must(rules[id], "factors");
     const claimed = must(opAtoms[id], "atoms");
-    const tensors: [ValueId, FactorMap][] = [...value.inputs.map((input, i): [ValueId, FactorMap] => [input, rule.inputs[i] ?? []]), [id, rule.output]];
+    const tensors: [ValueId, FactorMap][] = [
+      ...value.inputs.map((input, i): [ValueId, FactorMap] => [input, rule.inputs[i] ?? []]),
+      [id, rule.output],
+    ];
     let changed = false;
     /** A minor factor of a dim can be split only where the factors before it are split to the full: a chip's part is contiguous. */
     const isReachable = (f: number): boolean =>
-      tensors.every(([, map]) => map.every((factors) => factors.slice(0, Math.max(0, factors.indexOf(f))).every((major) => atomsSize(mesh, claimed[major] ?? []) === rule.factors[major]?.size)));
+      tensors.every(([, map]) =>
+        map.every((factors) =>
+          factors
+            .slice(0, Math.max(0, factors.indexOf(f)))
+            .every((major) => atomsSize(mesh, claimed[major] ?? []) === rule.factors[major]?.size),
+        ),
+      );
     for (const [tensorId, map] of tensors)
       map.forEach((factors, d) => {
         let rest = dims[tensorId]?.[d]?.atoms ?? [];
@@ -219,10 +259,17 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
 
 /** Params, states and batch are as the rules say; so is whatever a constraint names, and a gradient at ZeRO-1 and below. */
 function isClosed(value: Value, options: PropagateOptions): boolean {
-  return value.role === "param" || value.role === "optimizer" || value.role === "gradient" || value.role === "batch" || options.constraints?.has(value.name) === true;
+  return (
+    value.role === "param" ||
+    value.role === "optimizer" ||
+    value.role === "gradient" ||
+    value.role === "batch" ||
+    options.constraints?.has(value.name) === true
+  );
 }
 
-const logicalNames = (value: Value): string[] => (value.logicalAxes ?? []).flatMap((axis, d) => (axis === null ? [] : [parseLogicalAxis(axis, value.type.dims[d] ?? 1).name]));
+const logicalNames = (value: Value): string[] =>
+  (value.logicalAxes ?? []).flatMap((axis, d) => (axis === null ? [] : [parseLogicalAxis(axis, value.type.dims[d] ?? 1).name]));
 
 /** By dim, what is given, what the rules say, and what ZeRO adds as minor atoms. */
 function seedsOf(value: Value, options: PropagateOptions, ofParameters: ReadonlySet<string>): Seed[][] {
@@ -267,7 +314,9 @@ function splitByFactor(mesh: Mesh, atoms: readonly AtomId[], size: number): [Ato
 
 const startsWith = (list: readonly AtomId[], prefix: readonly AtomId[]): boolean => prefix.every((atom, i) => list[i] === atom);
 
-const divides = (mesh: Mesh, placed: readonly AtomId[], atom: AtomId, size: number): boolean => size % (atomsSize(mesh, placed) * atomOf(mesh, atom).size) === 0;
+const divides = (mesh: Mesh, placed: readonly AtomId[], atom: AtomId, size: number): boolean =>
+  size % (atomsSize(mesh, placed) * atomOf(mesh, atom).size) === 0;
 
 /** Names of the parameters with their shardings: what a caller needs to place states. */
-export const parameterShardings = (graph: Graph): Map<string, Sharding> => new Map(parametersOf(graph).map((p) => [p.attrs.name, must(p.sharding, "sharding")]));
+export const parameterShardings = (graph: Graph): Map<string, Sharding> =>
+  new Map(parametersOf(graph).map((p) => [p.attrs.name, must(p.sharding, "sharding")]));

@@ -29,9 +29,12 @@ export function findReductionPoints({ graph, factors }: Pick<Propagated, "graph"
   const anchored: boolean[] = [];
   for (const value of graph.values) {
     const born = bornUnreduced(must(factors[value.id], "op sharding"));
-    const passed = born.kind === "sum" ? passingAtoms(graph, value, (id) => potential[id] ?? [], factors[value.id]?.atoms.flat() ?? []) : [];
+    const passed =
+      born.kind === "sum" ? passingAtoms(graph, value, (id) => potential[id] ?? [], factors[value.id]?.atoms.flat() ?? []) : [];
     potential.push(born.atoms.length > 0 && born.kind === "sum" ? [...born.atoms, ...passed] : passed);
-    anchored.push(born.atoms.length > 0 || (passed.length > 0 && value.inputs.length > 1 && value.inputs.some((id) => anchored[id] === true)));
+    anchored.push(
+      born.atoms.length > 0 || (passed.length > 0 && value.inputs.length > 1 && value.inputs.some((id) => anchored[id] === true)),
+    );
   }
 
   const uses: ValueId[][] = graph.values.map(() => []);
@@ -46,7 +49,8 @@ export function findReductionPoints({ graph, factors }: Pick<Propagated, "graph"
     const atoms = must(potential[id], "potential");
     if (atoms.length === 0) continue;
     const here = reductionBytes(mesh, graph, value, atoms);
-    const isCarried = value.role === undefined && !outputs.has(id) && (uses[id] ?? []).length > 0 && (uses[id] ?? []).every((use) => carries(use));
+    const isCarried =
+      value.role === undefined && !outputs.has(id) && (uses[id] ?? []).length > 0 && (uses[id] ?? []).every((use) => carries(use));
     const behind = isCarried ? (uses[id] ?? []).reduce((sum, use) => sum + shareOf(use, id), 0) : Infinity;
     carried[id] = behind <= here;
     cost[id] = Math.min(here, behind);
@@ -54,7 +58,10 @@ export function findReductionPoints({ graph, factors }: Pick<Propagated, "graph"
   return { potential, carried };
 
   function carries(use: ValueId): boolean {
-    return passingAtoms(graph, must(graph.values[use], "use"), (operand) => potential[operand] ?? [], factors[use]?.atoms.flat() ?? []).length > 0;
+    return (
+      passingAtoms(graph, must(graph.values[use], "use"), (operand) => potential[operand] ?? [], factors[use]?.atoms.flat() ?? []).length >
+      0
+    );
   }
 
   /** What carrying `of` into `use` adds: nothing where another operand is reduced behind in any case. */

@@ -16,25 +16,46 @@ function linear(batch: number, out: number, units = ""): Graph {
 }
 
 function expectError(run: () => unknown, code: string, exit: number, ...parts: string[]): void {
-  throws(run, (error: unknown) => error instanceof LapidaryError && error.code === code && error.exit === exit && parts.every((part) => `${error.message} ${error.place} ${error.remedy}`.includes(part)));
+  throws(
+    run,
+    (error: unknown) =>
+      error instanceof LapidaryError &&
+      error.code === code &&
+      error.exit === exit &&
+      parts.every((part) => `${error.message} ${error.place} ${error.remedy}`.includes(part)),
+  );
 }
 
 const shardingsOf = (graph: Graph, options: Omit<PropagateOptions, "mesh">): Record<string, string> =>
-  Object.fromEntries(propagate(graph, { mesh, ...options }).graph.values.map((v) => [v.name, printSharding(mesh, v.sharding ?? { dims: [], unreduced: [], reduction: "sum" })]));
+  Object.fromEntries(
+    propagate(graph, { mesh, ...options }).graph.values.map((v) => [
+      v.name,
+      printSharding(mesh, v.sharding ?? { dims: [], unreduced: [], reduction: "sum" }),
+    ]),
+  );
 
 describe("rules", () => {
   it("split params as they say, and what is computed follows", () => {
-    deepStrictEqual(shardingsOf(linear(8, 8), { rules: { batch: "data", heads: "model" }, zero: none }), { x: "[data, -]", w: "[model, -]", y: "[data, model]" });
+    deepStrictEqual(shardingsOf(linear(8, 8), { rules: { batch: "data", heads: "model" }, zero: none }), {
+      x: "[data, -]",
+      w: "[model, -]",
+      y: "[data, model]",
+    });
   });
 
   it("let the batch keep its axis where ZeRO splits the weights over it too", () => {
     const propagated = propagate(linear(8, 8), { mesh, rules: { batch: "data", heads: "model" }, zero: { stage: 3, axes: ["data"] } });
-    deepStrictEqual(propagated.conflicts.map((c) => [c.dimension, printAtoms(mesh, c.atoms), c.lost, c.won]), [[1, ["data"], "ZeRO-3 (params → data)", "rule batch → data"]]);
+    deepStrictEqual(
+      propagated.conflicts.map((c) => [c.dimension, printAtoms(mesh, c.atoms), c.lost, c.won]),
+      [[1, ["data"], "ZeRO-3 (params → data)", "rule batch → data"]],
+    );
   });
 
   it("take the part of an axis that divides: four units on sixteen chips are a sub-axis", () => {
     const wide = makeMesh({ model: 16 });
-    const w = propagate(linear(8, 32, "/4"), { mesh: wide, rules: { heads: "model" }, zero: none }).graph.values.find((v) => v.name === "w");
+    const w = propagate(linear(8, 32, "/4"), { mesh: wide, rules: { heads: "model" }, zero: none }).graph.values.find(
+      (v) => v.name === "w",
+    );
     deepStrictEqual(printSharding(wide, w?.sharding ?? { dims: [], unreduced: [], reduction: "sum" }), "[model:(1)4, -]");
   });
 
@@ -43,7 +64,13 @@ describe("rules", () => {
   });
 
   it("refuse an unknown mesh axis and suggest the near one", () => {
-    expectError(() => shardingsOf(linear(8, 8), { rules: { heads: "modle" }, zero: none }), "LAP_MESH_AXIS_UNKNOWN", 2, "rules.heads", "model");
+    expectError(
+      () => shardingsOf(linear(8, 8), { rules: { heads: "modle" }, zero: none }),
+      "LAP_MESH_AXIS_UNKNOWN",
+      2,
+      "rules.heads",
+      "model",
+    );
   });
 
   it("refuse a logical axis that no tensor has", () => {
@@ -51,15 +78,43 @@ describe("rules", () => {
   });
 
   it("refuse two dims of a tensor over one axis, naming both", () => {
-    expectError(() => shardingsOf(linear(8, 8), { rules: { heads: "model", embed: "model" }, zero: none }), "LAP_RULE_AXIS_TWICE", 2, "heads", "embed", "w", "model");
-    expectError(() => shardingsOf(linear(8, 8), { rules: { heads: ["model", "model"] }, zero: none }), "LAP_RULE_AXIS_TWICE", 2, "rules.heads");
+    expectError(
+      () => shardingsOf(linear(8, 8), { rules: { heads: "model", embed: "model" }, zero: none }),
+      "LAP_RULE_AXIS_TWICE",
+      2,
+      "heads",
+      "embed",
+      "w",
+      "model",
+    );
+    expectError(
+      () => shardingsOf(linear(8, 8), { rules: { heads: ["model", "model"] }, zero: none }),
+      "LAP_RULE_AXIS_TWICE",
+      2,
+      "rules.heads",
+    );
   });
 
   it("refuse a batch that does not divide, and say which would", () => {
-    expectError(() => shardingsOf(linear(6, 8), { rules: { batch: "data" }, zero: none }), "LAP_MESH_INDIVISIBLE", 4, "batch of 6", "data", "8");
+    expectError(
+      () => shardingsOf(linear(6, 8), { rules: { batch: "data" }, zero: none }),
+      "LAP_MESH_INDIVISIBLE",
+      4,
+      "batch of 6",
+      "data",
+      "8",
+    );
   });
 
   it("refuse a dim of which the axis can split no part, naming tensor, dim, axis and what would do", () => {
-    expectError(() => shardingsOf(linear(8, 15), { rules: { heads: "model" }, zero: none }), "LAP_MESH_INDIVISIBLE", 4, "w dim 0", "model", "15", "such as 3");
+    expectError(
+      () => shardingsOf(linear(8, 15), { rules: { heads: "model" }, zero: none }),
+      "LAP_MESH_INDIVISIBLE",
+      4,
+      "w dim 0",
+      "model",
+      "15",
+      "such as 3",
+    );
   });
 });

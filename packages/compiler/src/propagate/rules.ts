@@ -50,16 +50,30 @@ export function dividingPrefix(mesh: Mesh, atoms: readonly AtomId[], size: numbe
   return taken;
 }
 
-const axesOf = (rule: readonly string[] | string | null | undefined): readonly string[] => (rule === null || rule === undefined ? [] : typeof rule === "string" ? [rule] : rule);
+const axesOf = (rule: readonly string[] | string | null | undefined): readonly string[] =>
+  rule === null || rule === undefined ? [] : typeof rule === "string" ? [rule] : rule;
 
 /** Refuses rules that name unknown axes, or unknown logical axes when `known` lists them. */
 export function checkRules(mesh: Mesh, rules: LogicalAxisRules, known: ReadonlySet<string>): void {
   for (const [name, rule] of Object.entries(rules)) {
     for (const axis of axesOf(rule)) axisAtoms(mesh, axis, `rules.${name}`);
-    if (new Set(axesOf(rule)).size !== axesOf(rule).length) throw new LapidaryError({ code: "LAP_RULE_AXIS_TWICE", message: `the rule for ${name} names a mesh axis twice`, place: `rules.${name}`, remedy: "name each mesh axis once", exit: 2 });
+    if (new Set(axesOf(rule)).size !== axesOf(rule).length)
+      throw new LapidaryError({
+        code: "LAP_RULE_AXIS_TWICE",
+        message: `the rule for ${name} names a mesh axis twice`,
+        place: `rules.${name}`,
+        remedy: "name each mesh axis once",
+        exit: 2,
+      });
     if (known.size > 0 && !known.has(name)) {
       const near = suggest(name, known);
-      throw new LapidaryError({ code: "LAP_RULE_UNKNOWN", message: `no tensor has a logical axis "${name}"`, place: `rules.${name}`, remedy: near === undefined ? `logical axes are ${[...known].join(", ")}` : `did you mean "${near}"?`, exit: 2 });
+      throw new LapidaryError({
+        code: "LAP_RULE_UNKNOWN",
+        message: `no tensor has a logical axis "${name}"`,
+        place: `rules.${name}`,
+        remedy: near === undefined ? `logical axes are ${[...known].join(", ")}` : `did you mean "${near}"?`,
+        exit: 2,
+      });
     }
   }
 }
@@ -82,7 +96,13 @@ export function seedsOfRules(mesh: Mesh, rules: LogicalAxisRules, value: Value, 
     for (const id of wanted) {
       const other = used.get(id);
       if (other !== undefined)
-        throw new LapidaryError({ code: "LAP_RULE_AXIS_TWICE", message: `the rules split both ${other} and ${name} of ${value.name} over ${atomOf(mesh, id).axis}`, place: `rules.${name}`, remedy: "a mesh axis can split one dim of a tensor only: change one of the two rules", exit: 2 });
+        throw new LapidaryError({
+          code: "LAP_RULE_AXIS_TWICE",
+          message: `the rules split both ${other} and ${name} of ${value.name} over ${atomOf(mesh, id).axis}`,
+          place: `rules.${name}`,
+          remedy: "a mesh axis can split one dim of a tensor only: change one of the two rules",
+          exit: 2,
+        });
       used.set(id, name);
     }
     const atoms = dividingPrefix(mesh, wanted, units);
@@ -90,18 +110,33 @@ export function seedsOfRules(mesh: Mesh, rules: LogicalAxisRules, value: Value, 
     if (isBatch && atoms.length < wanted.length) {
       const needed = atomsSize(mesh, wanted);
       const near = Math.max(needed, Math.round(size / needed) * needed);
-      throw new LapidaryError({ code: "LAP_MESH_INDIVISIBLE", message: `the batch of ${size} does not divide over ${axesOf(rules[name]).join("×")} = ${needed}`, place: `${value.name} dim ${d} (${name})`, remedy: `use a batch of ${near}, or another mesh`, exit: 4 });
+      throw new LapidaryError({
+        code: "LAP_MESH_INDIVISIBLE",
+        message: `the batch of ${size} does not divide over ${axesOf(rules[name]).join("×")} = ${needed}`,
+        place: `${value.name} dim ${d} (${name})`,
+        remedy: `use a batch of ${near}, or another mesh`,
+        exit: 4,
+      });
     }
     if (atoms.length === 0 && units > 1) throw indivisible(mesh, value, d, name, units, axesOf(rules[name]));
     if (atoms.length === 0) return undefined;
-    return { atoms, priority: isBatch ? Priority.batch : value.op === "parameter" || value.role === "gradient" ? Priority.rule : Priority.activation, cause: `rule ${name} → ${axesOf(rules[name]).join("+")}` };
+    return {
+      atoms,
+      priority: isBatch ? Priority.batch : value.op === "parameter" || value.role === "gradient" ? Priority.rule : Priority.activation,
+      cause: `rule ${name} → ${axesOf(rules[name]).join("+")}`,
+    };
   });
 }
 
 /** A rule none of whose axis can split the dim: the chips of the axis would all do the same. */
 function indivisible(mesh: Mesh, value: Value, d: number, logical: string, units: number, axes: readonly string[]): LapidaryError {
-  const size = atomsSize(mesh, axes.flatMap((axis) => axisAtoms(mesh, axis)));
-  const near = Array.from({ length: units }, (_, i) => i + 1).filter((n) => units % n === 0).reduce((best, n) => (Math.abs(n - size) < Math.abs(best - size) ? n : best), 1);
+  const size = atomsSize(
+    mesh,
+    axes.flatMap((axis) => axisAtoms(mesh, axis)),
+  );
+  const near = Array.from({ length: units }, (_, i) => i + 1)
+    .filter((n) => units % n === 0)
+    .reduce((best, n) => (Math.abs(n - size) < Math.abs(best - size) ? n : best), 1);
   return new LapidaryError({
     code: "LAP_MESH_INDIVISIBLE",
     message: `no part of ${axes.join("×")} = ${size} divides the ${units} ${logical} of ${value.name}`,
@@ -126,7 +161,9 @@ export function seedsOfZero(mesh: Mesh, zero: ZeroOptions, value: Value, placed:
   if (stage === undefined || zero.stage < stage) return none;
   const atoms = zero.axes.flatMap((axis) => axisAtoms(mesh, axis, "zero")).filter((id) => !placed.some((on) => on.includes(id)));
   const left = value.type.dims.map((size, d) => size / atomsSize(mesh, placed[d] ?? []));
-  const order = left.map((_, d) => d).sort((a, b) => (left[b] ?? 0) - (left[a] ?? 0) || (placed[a]?.length ?? 0) - (placed[b]?.length ?? 0));
+  const order = left
+    .map((_, d) => d)
+    .sort((a, b) => (left[b] ?? 0) - (left[a] ?? 0) || (placed[a]?.length ?? 0) - (placed[b]?.length ?? 0));
   const cause = `ZeRO-${zero.stage} (${value.role === "optimizer" ? "optimizer state" : `${value.role}s`} → ${zero.axes.join("+")})`;
   const whole = order.find((d) => (left[d] ?? 0) % atomsSize(mesh, atoms) === 0);
   const seeds: (Seed | undefined)[] = [...none];

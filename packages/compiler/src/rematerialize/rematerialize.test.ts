@@ -12,7 +12,14 @@ const [B, D, F, layers] = [4, 8, 32, 3];
 /** `layers` blocks x + tanh(x·up)·down with a loss and its gradients. */
 function blocks(): Graph {
   const g = new GraphBuilder("blocks");
-  const weights = Array.from({ length: layers }, (_, i) => [g.parameter(`up${i}`, tensorType("f32", [F, D]), undefined, "param"), g.parameter(`down${i}`, tensorType("f32", [D, F]), undefined, "param")] as const);
+  const weights = Array.from(
+    { length: layers },
+    (_, i) =>
+      [
+        g.parameter(`up${i}`, tensorType("f32", [F, D]), undefined, "param"),
+        g.parameter(`down${i}`, tensorType("f32", [D, F]), undefined, "param"),
+      ] as const,
+  );
   let x: Value = g.parameter("x", tensorType("f32", [B, D]), undefined, "batch");
   weights.forEach(([up, down], i) =>
     g.scope(`layers.${i}`, () => {
@@ -26,14 +33,17 @@ function blocks(): Graph {
   return g.finish();
 }
 
-const planOf = (remat: RematPolicy): ReturnType<typeof compile> => compile(blocks(), { mesh: makeMesh({ data: 1 }), rules: {}, zero: { stage: 0, axes: [] }, remat });
+const planOf = (remat: RematPolicy): ReturnType<typeof compile> =>
+  compile(blocks(), { mesh: makeMesh({ data: 1 }), rules: {}, zero: { stage: 0, axes: [] }, remat });
 
 describe("rematerialize", () => {
   it("computes the same numbers under every policy", () => {
     const graph = blocks();
     const inputs = randomInputs(seededRandom(1), graph);
     const expected = interpret(graph, inputs);
-    for (const policy of rematPolicies) for (const [name, result] of interpret(rematerialize(graph, policy), inputs)) deepStrictEqual(result.data, expected.get(name)?.data, `${policy} ${name}`);
+    for (const policy of rematPolicies)
+      for (const [name, result] of interpret(rematerialize(graph, policy), inputs))
+        deepStrictEqual(result.data, expected.get(name)?.data, `${policy} ${name}`);
   });
 
   it("keeps for the backward pass what its policy says, byte by byte", () => {

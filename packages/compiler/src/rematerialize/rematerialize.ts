@@ -55,7 +55,14 @@ export function blockOf(value: Value): string | undefined {
 function keptValues(graph: Graph, policy: Exclude<RematPolicy, "none">): boolean[] {
   const offloaded = policy === "offload" ? projectionsOfAttention(graph) : undefined;
   const kept = graph.values.map((value) => {
-    if (value.phase !== undefined || value.op === "parameter" || value.op === "constant" || value.role !== undefined || blockOf(value) === undefined) return true;
+    if (
+      value.phase !== undefined ||
+      value.op === "parameter" ||
+      value.op === "constant" ||
+      value.role !== undefined ||
+      blockOf(value) === undefined
+    )
+      return true;
     return (policy === "dots" && value.op === "dot_general") || offloaded?.has(value.id) === true;
   });
   for (const value of graph.values) {
@@ -77,6 +84,7 @@ function projectionsOfAttention(graph: Graph): Set<ValueId> {
     if (value.op !== "dot_general") for (const input of value.inputs) trace(input);
     else if (value.attrs.batch.length === 0) found.add(id);
   };
-  for (const value of graph.values) if (value.phase === undefined && value.op === "dot_general" && value.attrs.batch.length > 0) for (const id of value.inputs) trace(id);
+  for (const value of graph.values)
+    if (value.phase === undefined && value.op === "dot_general" && value.attrs.batch.length > 0) for (const id of value.inputs) trace(id);
   return found;
 }

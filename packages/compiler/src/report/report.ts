@@ -30,11 +30,14 @@ export function summarizeCollectives(chip: Graph): CollectiveSummary[] {
     }
     groups.set(`${value.op} ${axis}`, group);
   }
-  return [...groups.values()].sort((a, b) => b.bytes - a.bytes || a.op.localeCompare(b.op)).map(({ op, axis, count, bytes, why }) => ({ op, axis, count, bytes_per_chip: bytes, why }));
+  return [...groups.values()]
+    .sort((a, b) => b.bytes - a.bytes || a.op.localeCompare(b.op))
+    .map(({ op, axis, count, bytes, why }) => ({ op, axis, count, bytes_per_chip: bytes, why }));
 }
 
 /** Collectives that communicate, in order. */
-export const collectivesOf = (chip: Graph): Value[] => chip.values.filter((value) => collectiveNames.has(value.op) && value.op !== "shard_slice");
+export const collectivesOf = (chip: Graph): Value[] =>
+  chip.values.filter((value) => collectiveNames.has(value.op) && value.op !== "shard_slice");
 
 const axesOf = (value: Value): readonly string[] => ("axes" in value.attrs ? value.attrs.axes : []);
 
@@ -45,11 +48,18 @@ export function stateBytesPerChip(chip: Graph): { params: number; optimizer: num
   const gradients = new Map<string, Value>();
   // The last version of a gradient is the one that the update reads.
   for (const value of chip.values) if (value.role === "gradient") gradients.set(value.name, value);
-  return { params: sum(states.filter((v) => v.role === "param")), optimizer: sum(states.filter((v) => v.role === "optimizer")), gradients: sum([...gradients.values()]) };
+  return {
+    params: sum(states.filter((v) => v.role === "param")),
+    optimizer: sum(states.filter((v) => v.role === "optimizer")),
+    gradients: sum([...gradients.values()]),
+  };
 }
 
 /** A line for each state: dims, sharding, and what a chip holds of it. */
-export function shardTable(chip: Graph, global: Graph): { name: string; dims: string; sharding: string; local_dims: string; bytes_per_chip: number }[] {
+export function shardTable(
+  chip: Graph,
+  global: Graph,
+): { name: string; dims: string; sharding: string; local_dims: string; bytes_per_chip: number }[] {
   const mesh = must(chip.mesh, "mesh");
   const whole = new Map(parametersOf(global).map((p) => [p.attrs.name, p]));
   return parametersOf(chip).map((p) => ({

@@ -32,7 +32,10 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
   const firstUse = new Map<ValueId, ValueId>();
   for (const value of graph.values) for (const id of value.inputs) if (!firstUse.has(id)) firstUse.set(id, value.id);
   const isAsync = (value: Value): boolean => collectiveNames.has(value.op) && value.op !== "shard_slice";
-  const starts = blockStarts(graph, graph.values.map((value) => value.id));
+  const starts = blockStarts(
+    graph,
+    graph.values.map((value) => value.id),
+  );
   // Where a collective is done: before its first use; a reduction no later than the block after the one that made its operand, so that the
   // unreduced array is freed (one that follows another, as between pods, the block after that one's); as it stands when only an output uses it.
   const before = new Map<ValueId, ValueId[]>();
@@ -66,7 +69,10 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
     if (!isAsync(value)) continue;
     const done = must(step.get(value.id), "step");
     const ready = Math.max(0, ...value.inputs.map((id) => (step.get(id) ?? -1) + 1));
-    startBefore.set(value.id, Math.min(done, value.op === "all_gather" ? Math.max(ready, prefetchPoint(blocks, done, options.prefetchBlocks)) : ready));
+    startBefore.set(
+      value.id,
+      Math.min(done, value.op === "all_gather" ? Math.max(ready, prefetchPoint(blocks, done, options.prefetchBlocks)) : ready),
+    );
   }
   return { order, startBefore };
 }
@@ -82,7 +88,11 @@ function effectiveUse(graph: Graph, value: Value, use: ValueId | undefined, firs
 function beforeGathers(graph: Graph): Value[] {
   const early = graph.values.map(() => false);
   for (const value of graph.values)
-    early[value.id] = value.op === "parameter" ? value.role === "param" : value.op === "constant" || ((value.op === "reshape" || elementwiseNames.has(value.op)) && value.inputs.every((id) => early[id] === true));
+    early[value.id] =
+      value.op === "parameter"
+        ? value.role === "param"
+        : value.op === "constant" ||
+          ((value.op === "reshape" || elementwiseNames.has(value.op)) && value.inputs.every((id) => early[id] === true));
   const needed = new Set<ValueId>();
   const need = (id: ValueId): void => {
     if (needed.has(id)) return;
@@ -120,13 +130,22 @@ function prefetchPoint(starts: readonly number[], step: number, blocks: number):
 /** Checks the invariants of a schedule. */
 export function verifySchedule(graph: Graph, { order, startBefore }: Schedule): void {
   const step = new Map(order.map((id, i) => [id, i]));
-  assert(step.size === graph.values.filter((value) => value.op !== "parameter").length && step.size === order.length, "every value has one step");
+  assert(
+    step.size === graph.values.filter((value) => value.op !== "parameter").length && step.size === order.length,
+    "every value has one step",
+  );
   for (const value of graph.values) {
     const at = step.get(value.id) ?? -1;
     for (const id of value.inputs) assert((step.get(id) ?? -1) < at, "operands come before their uses", value.name);
     const start = startBefore.get(value.id);
     if (start === undefined) continue;
-    assert(start <= at && value.inputs.every((id) => (step.get(id) ?? -1) < start), "a collective starts after its operand and before it is done", value.name, start, at);
+    assert(
+      start <= at && value.inputs.every((id) => (step.get(id) ?? -1) < start),
+      "a collective starts after its operand and before it is done",
+      value.name,
+      start,
+      at,
+    );
   }
 }
 

@@ -1,6 +1,17 @@
 import { type Random, seededRandom, must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, makeMesh } from "@lapidary/topology";
-import { type Graph, GraphBuilder, type Sharding, type Tensor, type Value, isFloat, parametersOf, sizeOf, tensor, tensorType } from "@lapidary/ir";
+import {
+  type Graph,
+  GraphBuilder,
+  type Sharding,
+  type Tensor,
+  type Value,
+  isFloat,
+  parametersOf,
+  sizeOf,
+  tensor,
+  tensorType,
+} from "@lapidary/ir";
 import { gradients } from "../differentiate/index.js";
 
 /**
@@ -20,7 +31,10 @@ const dimChoices = [1, 2, 3, 4, 4, 6, 8, 8, 12];
 export function randomMesh(random: Random, maxChips = 16): Mesh {
   const names = ["data", "model", "pod", "seq"];
   for (;;) {
-    const axes = Array.from({ length: 1 + random.integer(4) }, (_, i) => ({ name: names[i] ?? `a${i}`, size: [1, 2, 2, 3, 4, 4, 6][random.integer(7)] ?? 1 }));
+    const axes = Array.from({ length: 1 + random.integer(4) }, (_, i) => ({
+      name: names[i] ?? `a${i}`,
+      size: [1, 2, 2, 3, 4, 4, 6][random.integer(7)] ?? 1,
+    }));
     if (axes.reduce((n, axis) => n * axis.size, 1) <= maxChips) return makeMesh(axes);
   }
 }
@@ -60,7 +74,13 @@ export function randomGraph(random: Random, size: number, options: { smooth?: bo
   const last = floats().slice(-3);
   const terms = last.map((v) => {
     const bounded = g.tanh(v);
-    return v.type.dims.length === 0 ? bounded : g.reduce(bounded, v.type.dims.map((_, d) => d), "sum");
+    return v.type.dims.length === 0
+      ? bounded
+      : g.reduce(
+          bounded,
+          v.type.dims.map((_, d) => d),
+          "sum",
+        );
   });
   const loss = terms.reduce((a, b) => g.add(a, b));
   g.output("loss", g.named("loss", loss));
@@ -97,16 +117,29 @@ function appendRandomOp(g: GraphBuilder, random: Random, x: Value, floats: reado
       g.multiply(g.cosine(x), g.sine(sameAs()));
       return;
     case 6:
-      if (rank > 0) g.scale(g.reduce(x, random.integer(2) === 0 || rank === 1 ? [d] : dims.map((_, i) => i).filter((i) => i !== d), "sum"), 0.3);
+      if (rank > 0)
+        g.scale(g.reduce(x, random.integer(2) === 0 || rank === 1 ? [d] : dims.map((_, i) => i).filter((i) => i !== d), "sum"), 0.3);
       return;
     case 7: {
       const made = pick(dimChoices);
       const where = random.integer(rank + 1);
-      if (sizeOf(dims) * made <= 2048) g.broadcastInDim(x, [...dims.slice(0, where), made, ...dims.slice(where)], dims.map((_, i) => (i < where ? i : i + 1)));
+      if (sizeOf(dims) * made <= 2048)
+        g.broadcastInDim(
+          x,
+          [...dims.slice(0, where), made, ...dims.slice(where)],
+          dims.map((_, i) => (i < where ? i : i + 1)),
+        );
       return;
     }
     case 8:
-      if (rank > 1) g.transpose(x, rotate(dims.map((_, i) => i), 1 + random.integer(rank - 1)));
+      if (rank > 1)
+        g.transpose(
+          x,
+          rotate(
+            dims.map((_, i) => i),
+            1 + random.integer(rank - 1),
+          ),
+        );
       return;
     case 9:
       g.reshape(x, regroup(random, dims));
@@ -114,8 +147,16 @@ function appendRandomOp(g: GraphBuilder, random: Random, x: Value, floats: reado
     case 10: {
       if (rank === 0 || (dims[d] ?? 1) < 2) return;
       const half = Math.floor((dims[d] ?? 1) / 2);
-      const low = g.slice(x, dims.map(() => 0), dims.map((size, i) => (i === d ? half : size)));
-      const high = g.slice(x, dims.map((_, i) => (i === d ? half : 0)), dims);
+      const low = g.slice(
+        x,
+        dims.map(() => 0),
+        dims.map((size, i) => (i === d ? half : size)),
+      );
+      const high = g.slice(
+        x,
+        dims.map((_, i) => (i === d ? half : 0)),
+        dims,
+      );
       g.concatenate([g.negate(high), low], d);
       return;
     }
@@ -142,7 +183,12 @@ function appendRandomOp(g: GraphBuilder, random: Random, x: Value, floats: reado
       return;
     }
     case 14:
-      if (rank > 0) g.pad(x, dims.map((_, i) => (i === d ? 1 : 0)), dims.map((_, i) => (i === d ? 1 : 0)));
+      if (rank > 0)
+        g.pad(
+          x,
+          dims.map((_, i) => (i === d ? 1 : 0)),
+          dims.map((_, i) => (i === d ? 1 : 0)),
+        );
       return;
     case 15:
       if (rank > 0) g.reduce(x, [d], random.integer(2) === 0 ? "max" : "min");
@@ -182,7 +228,8 @@ export function randomCase(seed: number, size = 12): RandomCase {
   const mesh = randomMesh(random);
   const graph = randomGraph(random, 1 + random.integer(size));
   const shardings = new Map<string, Sharding>();
-  for (const { attrs, type } of parametersOf(graph)) if (random.integer(4) > 0) shardings.set(attrs.name, randomSharding(random, mesh, type.dims));
+  for (const { attrs, type } of parametersOf(graph))
+    if (random.integer(4) > 0) shardings.set(attrs.name, randomSharding(random, mesh, type.dims));
   return { graph, mesh, shardings, inputs: randomInputs(random, graph) };
 }
 

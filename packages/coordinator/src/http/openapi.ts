@@ -18,11 +18,22 @@ const overviewSchema = z.object({ status: api.statusSchema, jobs: z.array(api.jo
 /** Every route, once more as data: a test holds that none is missing. */
 export const routeDocs: readonly RouteDoc[] = [
   { method: "get", path: "/api/status", summary: "The coordinator, its workers and pods", answer: api.statusSchema },
-  { method: "get", path: "/api/jobs", summary: "Runs, newest first, a page at a time", query: api.jobQuerySchema, answer: api.jobListSchema },
+  {
+    method: "get",
+    path: "/api/jobs",
+    summary: "Runs, newest first, a page at a time",
+    query: api.jobQuerySchema,
+    answer: api.jobListSchema,
+  },
   { method: "post", path: "/api/jobs", summary: "Submit a job", body: api.submitRequestSchema, answer: api.submittedSchema },
   { method: "get", path: "/api/jobs/{id}", summary: "A run", answer: api.jobDetailSchema },
   { method: "post", path: "/api/jobs/{id}/cancel", summary: "Cancel a run", answer: api.cancelledSchema },
-  { method: "get", path: "/api/jobs/{id}/stream", summary: "Server-sent events of a run; Last-Event-ID resumes", answer: "text/event-stream" },
+  {
+    method: "get",
+    path: "/api/jobs/{id}/stream",
+    summary: "Server-sent events of a run; Last-Event-ID resumes",
+    answer: "text/event-stream",
+  },
   { method: "get", path: "/api/jobs/{id}/metrics", summary: "Rows of metrics", query: api.pageQuerySchema, answer: api.metricsPageSchema },
   { method: "get", path: "/api/jobs/{id}/logs", summary: "Log lines", query: api.logsQuerySchema, answer: api.logsPageSchema },
   { method: "get", path: "/api/jobs/{id}/report", summary: "What a finished run leaves", answer: api.reportSchema },
@@ -30,15 +41,50 @@ export const routeDocs: readonly RouteDoc[] = [
   { method: "post", path: "/api/shutdown", summary: "End the coordinator", body: api.shutdownRequestSchema, answer: api.stoppingSchema },
   { method: "get", path: "/api/live", summary: "Server-sent: `all`, then `change`, of status and runs", answer: overviewSchema },
   { method: "get", path: "/api/jobs/{id}/snapshot", summary: "A run, cut to what a screen shows", answer: views.snapshotSchema },
-  { method: "get", path: "/api/jobs/{id}/live", summary: "Server-sent: `events` with a list, `reset`, `end`", query: views.liveQuerySchema, answer: "text/event-stream" },
-  { method: "get", path: "/api/jobs/{id}/frames", summary: "Binary frames: chips, then each step's times by worker", answer: "application/octet-stream" },
+  {
+    method: "get",
+    path: "/api/jobs/{id}/live",
+    summary: "Server-sent: `events` with a list, `reset`, `end`",
+    query: views.liveQuerySchema,
+    answer: "text/event-stream",
+  },
+  {
+    method: "get",
+    path: "/api/jobs/{id}/frames",
+    summary: "Binary frames: chips, then each step's times by worker",
+    answer: "application/octet-stream",
+  },
   { method: "get", path: "/api/jobs/{id}/program", summary: "What the compiled step tells of itself", answer: programViewSchema },
-  { method: "get", path: "/api/jobs/{id}/series", summary: "Least, greatest and last value of metrics in buckets of steps", query: views.rangeQuerySchema, answer: views.seriesSchema },
-  { method: "get", path: "/api/jobs/{id}/worker-steps", summary: "Times of workers by step, one binary frame", query: views.rangeQuerySchema, answer: "application/octet-stream" },
-  { method: "get", path: "/api/jobs/{id}/log-lines", summary: "Log lines that contain a text, newest first", query: views.logQuerySchema, answer: views.logPageSchema },
+  {
+    method: "get",
+    path: "/api/jobs/{id}/series",
+    summary: "Least, greatest and last value of metrics in buckets of steps",
+    query: views.rangeQuerySchema,
+    answer: views.seriesSchema,
+  },
+  {
+    method: "get",
+    path: "/api/jobs/{id}/worker-steps",
+    summary: "Times of workers by step, one binary frame",
+    query: views.rangeQuerySchema,
+    answer: "application/octet-stream",
+  },
+  {
+    method: "get",
+    path: "/api/jobs/{id}/log-lines",
+    summary: "Log lines that contain a text, newest first",
+    query: views.logQuerySchema,
+    answer: views.logPageSchema,
+  },
   { method: "get", path: "/api/jobs/{id}/page.html", summary: "The page of a run as one file", answer: "text/html" },
   { method: "get", path: "/api/job-files", summary: "Job files of the project", answer: views.jobFilesSchema },
-  { method: "post", path: "/api/validate", summary: "Look a job file over without launching it", body: views.validateRequestSchema, answer: views.validatedSchema },
+  {
+    method: "post",
+    path: "/api/validate",
+    summary: "Look a job file over without launching it",
+    body: views.validateRequestSchema,
+    answer: views.validatedSchema,
+  },
   { method: "get", path: "/api/openapi.json", summary: "This document", answer: "application/json" },
   { method: "get", path: "/metrics", summary: "For Prometheus", answer: "text/plain" },
 ];
@@ -47,16 +93,29 @@ export const routeDocs: readonly RouteDoc[] = [
 export function openApi(version: string): unknown {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const { method, path, summary, query, body, answer } of routeDocs) {
-    const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({ name, in: "path", required: true, schema: { type: "string" } }));
+    const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+      name,
+      in: "path",
+      required: true,
+      schema: { type: "string" },
+    }));
     paths[path] = {
       ...paths[path],
       [method]: {
         summary,
         ...(parameters.length + queryOf(query).length === 0 ? {} : { parameters: [...parameters, ...queryOf(query)] }),
-        ...(body === undefined ? {} : { requestBody: { required: true, content: { "application/json": { schema: json(body, "input") } } } }),
+        ...(body === undefined
+          ? {}
+          : { requestBody: { required: true, content: { "application/json": { schema: json(body, "input") } } } }),
         responses: {
-          200: { description: summary, content: typeof answer === "string" ? { [answer]: {} } : { "application/json": { schema: json(answer, "output") } } },
-          default: { description: "What went wrong, where, and what to do", content: { "application/json": { schema: json(api.errorBodySchema, "output") } } },
+          200: {
+            description: summary,
+            content: typeof answer === "string" ? { [answer]: {} } : { "application/json": { schema: json(answer, "output") } },
+          },
+          default: {
+            description: "What went wrong, where, and what to do",
+            content: { "application/json": { schema: json(api.errorBodySchema, "output") } },
+          },
         },
       },
     };
@@ -77,4 +136,5 @@ function queryOf(schema: z.ZodType | undefined): unknown[] {
 }
 
 /** Transforms have no schema of their own: what goes in stands for them. */
-const json = (schema: z.ZodType, io: "input" | "output"): unknown => z.toJSONSchema(schema, { io, unrepresentable: "any", target: "draft-2020-12" });
+const json = (schema: z.ZodType, io: "input" | "output"): unknown =>
+  z.toJSONSchema(schema, { io, unrepresentable: "any", target: "draft-2020-12" });

@@ -159,7 +159,9 @@ function addRoutes(server: FastifyInstance, { service, token, page }: ServerOpti
   server.get("/", (request, reply) => {
     reply.type("text/html; charset=utf-8");
     if ((request.query as { token?: string }).token !== undefined)
-      return reply.header("set-cookie", `${tokenCookie(request.headers.host ?? "")}=${token}; HttpOnly; SameSite=Strict; Path=/`).redirect("/", 303);
+      return reply
+        .header("set-cookie", `${tokenCookie(request.headers.host ?? "")}=${token}; HttpOnly; SameSite=Strict; Path=/`)
+        .redirect("/", 303);
     if (page?.isBuilt === true) return page.send(reply, "index.html");
     return reply.send(runsPage(service.status(), runs.list({ limit: 200 }).jobs, Date.now()));
   });

@@ -6,7 +6,11 @@ import { replaceFile } from "../runs/replace-file.js";
 /**
  * Where no port is asked for, the one that this home had the last time, if it is still free: a page that is open finds its coordinator again.
  */
-export async function onUsualPort<T extends { readonly port: number }>(home: string, port: number, serve: (port: number) => Promise<T>): Promise<T> {
+export async function onUsualPort<T extends { readonly port: number }>(
+  home: string,
+  port: number,
+  serve: (port: number) => Promise<T>,
+): Promise<T> {
   const path = join(home, "port");
   const usual = port === 0 && existsSync(path) ? Number(readFileSync(path, "utf8")) : 0;
   const served = await serveOn(port, Number.isInteger(usual) && usual > 1023 && usual < 65_536 ? usual : 0, serve);

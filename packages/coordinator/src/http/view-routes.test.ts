@@ -16,7 +16,16 @@ import { addViewRoutes } from "./view-routes.js";
 
 const root = resolve(fileURLToPath(import.meta.url), "../../../../..");
 const token = "0123456789abcdef0123456789abcdef";
-const status: Status = { version: "1.2.3", pid: 1, port: 2, started_at: 3000, home: "/h", redis: { address: "r", connected: true }, workers: [{ worker: 0, pid: 7 }], jobs: { queued: 0, compiling: 0, placing: 0, running: 1, done: 0, failed: 0, cancelled: 0 } };
+const status: Status = {
+  version: "1.2.3",
+  pid: 1,
+  port: 2,
+  started_at: 3000,
+  home: "/h",
+  redis: { address: "r", connected: true },
+  workers: [{ worker: 0, pid: 7 }],
+  jobs: { queued: 0, compiling: 0, placing: 0, running: 1, done: 0, failed: 0, cancelled: 0 },
+};
 
 function serviceOver(runs: RunStore): Service {
   return {
@@ -43,12 +52,22 @@ describe("what the page asks", () => {
     await server.close();
     runs.close();
   });
-  const ask = (path: string, init: RequestInit = {}): Promise<Response> => fetch(`http://127.0.0.1:${server.port}${path}`, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } });
+  const ask = (path: string, init: RequestInit = {}): Promise<Response> =>
+    fetch(`http://127.0.0.1:${server.port}${path}`, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } });
 
   it("is documented route by route, from the schemas", async () => {
     const seen: string[] = [];
     const probe = Fastify();
-    probe.addHook("onRoute", ({ method, url }) => void seen.push(...[method].flat().filter((each) => each !== "HEAD").map((each) => `${each.toLowerCase()} ${url.replaceAll(/:(\w+)/g, "{$1}")}`)));
+    probe.addHook(
+      "onRoute",
+      ({ method, url }) =>
+        void seen.push(
+          ...[method]
+            .flat()
+            .filter((each) => each !== "HEAD")
+            .map((each) => `${each.toLowerCase()} ${url.replaceAll(/:(\w+)/g, "{$1}")}`),
+        ),
+    );
     addViewRoutes(probe, { service: serviceOver(runs), root });
     const documented = routeDocs.map(({ method, path }) => `${method} ${path}`);
     for (const route of seen) ok(documented.includes(route), `${route} is not documented`);
@@ -57,8 +76,13 @@ describe("what the page asks", () => {
     ok(JSON.stringify(openApi("1")).includes("heldout_loss"));
     // And what is documented is there.
     for (const { method, path } of routeDocs) {
-      const response = await ask(path.replace("{id}", "nobody"), method === "post" ? { method: "POST", body: "{", headers: { "content-type": "application/json" } } : {});
-      const { error } = (response.headers.get("content-type") ?? "").includes("json") ? ((await response.json()) as { error?: { code?: string } }) : {};
+      const response = await ask(
+        path.replace("{id}", "nobody"),
+        method === "post" ? { method: "POST", body: "{", headers: { "content-type": "application/json" } } : {},
+      );
+      const { error } = (response.headers.get("content-type") ?? "").includes("json")
+        ? ((await response.json()) as { error?: { code?: string } })
+        : {};
       ok(error?.code !== "LAP_HTTP_ROUTE", `${method} ${path} is documented and not there`);
       if (!response.bodyUsed) await response.body?.cancel();
     }
@@ -74,7 +98,10 @@ describe("what the page asks", () => {
     run.metrics(trainRow(2));
     run.finish("done");
     const text = await stream.text();
-    deepStrictEqual([...text.matchAll(/"step":(\d+)/g)].map(([, step]) => step), ["2"]);
+    deepStrictEqual(
+      [...text.matchAll(/"step":(\d+)/g)].map(([, step]) => step),
+      ["2"],
+    );
     match(text, /event: end/);
   });
 
@@ -132,7 +159,11 @@ describe("what the page asks", () => {
 
   it("looks a job over, and says in which line it is wrong", async () => {
     const check = async (yaml: string): Promise<{ status: number; body: { error?: { place?: string }; mesh?: string } }> => {
-      const response = await ask("/api/validate", { method: "POST", body: JSON.stringify({ yaml }), headers: { "content-type": "application/json" } });
+      const response = await ask("/api/validate", {
+        method: "POST",
+        body: JSON.stringify({ yaml }),
+        headers: { "content-type": "application/json" },
+      });
       return { status: response.status, body: (await response.json()) as { error?: { place?: string }; mesh?: string } };
     };
     const { files } = (await (await ask("/api/job-files")).json()) as { files: { name: string; text: string }[] };

@@ -126,7 +126,9 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root }: 
   });
   server.get("/api/openapi.json", () => openApi(service.status().version));
   server.get("/metrics", (_, reply) =>
-    reply.type("text/plain; version=0.0.4; charset=utf-8").send(prometheusText(service.status(), service.runs.list({ limit: overviewRuns }).jobs, Date.now())),
+    reply
+      .type("text/plain; version=0.0.4; charset=utf-8")
+      .send(prometheusText(service.status(), service.runs.list({ limit: overviewRuns }).jobs, Date.now())),
   );
   if (page !== undefined) page.addRoutes(server);
   if (root === undefined) return;

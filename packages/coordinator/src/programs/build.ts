@@ -92,7 +92,11 @@ export function buildPrograms(request: ProgramRequest, onProgress: (done: number
     // One row of text does not divide over the data axes: every replica computes it.
     next_token: programText(make(nextTokenLogits(model, { batch: 1, seq }), { batch: null })),
   };
-  return { programs, facts: programFacts(train), ...(request.machine === undefined ? {} : { view: makeProgramView(train, request.machine) }) };
+  return {
+    programs,
+    facts: programFacts(train),
+    ...(request.machine === undefined ? {} : { view: makeProgramView(train, request.machine) }),
+  };
 }
 
 function programText({ chip }: Program): ProgramText {

@@ -59,7 +59,10 @@ export class RecordedRuns {
 
   static async open(home: string, root: string): Promise<RecordedRuns> {
     const late: { clock: Clock } = { clock: { now: () => Date.now(), monotonic: () => performance.now() } };
-    const recorded = new RecordedRuns(await RunStore.open(join(home, "runs"), { now: () => late.clock.now(), monotonic: () => late.clock.monotonic() }), root);
+    const recorded = new RecordedRuns(
+      await RunStore.open(join(home, "runs"), { now: () => late.clock.now(), monotonic: () => late.clock.monotonic() }),
+      root,
+    );
     late.clock = recorded.clock;
     return recorded;
   }
@@ -74,14 +77,26 @@ export class RecordedRuns {
       this.#now = 0;
       return new RunInvention(run, job, wanted, workers, () => Date.now());
     }
-    const slice = { pod: 0, pods: job.pods, origin: [...(wanted.origin ?? parseTorus(job.slice).dims.map(() => 0))], dims: [...parseTorus(job.slice).dims] };
+    const slice = {
+      pod: 0,
+      pods: job.pods,
+      origin: [...(wanted.origin ?? parseTorus(job.slice).dims.map(() => 0))],
+      dims: [...parseTorus(job.slice).dims],
+    };
     run.enter("compiling", { slice });
     this.#now += 1400;
     run.enter("compiling", { activity: { what: "train the tokenizer", done: 40, total: 40 } });
     this.#now += 2100;
-    run.log("coordinator", "data: packages of node_modules: 1932 documents, 2411008 tokens to train on; 126903 held out, unigram loss 6.174");
+    run.log(
+      "coordinator",
+      "data: packages of node_modules: 1932 documents, 2411008 tokens to train on; 126903 held out, unigram loss 6.174",
+    );
     const { steps, optimizer, schedule, clip, batch, seq } = job.train;
-    const graph = trainStep(buildModel(job.model.config), { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) }, { batch, seq });
+    const graph = trainStep(
+      buildModel(job.model.config),
+      { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) },
+      { batch, seq },
+    );
     const program = compile(graph, { ...compileOptions(job, graph), verify: false });
     writeProgramView(run.directory, makeProgramView(program, viewMachine(job, this.root)));
     this.#now += 900;
@@ -103,7 +118,13 @@ export class RecordedRuns {
   }
 
   finish(run: Run, end: "done" | "failed" | "cancelled"): void {
-    const error = new LapidaryError({ code: "LAP_WORKER_LOST", message: "worker 1 was lost: its process was ended by SIGKILL", place: "worker 1", remedy: "look at worker-1.log, then launch the job again", exit: 100 });
+    const error = new LapidaryError({
+      code: "LAP_WORKER_LOST",
+      message: "worker 1 was lost: its process was ended by SIGKILL",
+      place: "worker 1",
+      remedy: "look at worker-1.log, then launch the job again",
+      exit: 100,
+    });
     run.finish(end, end === "failed" ? error.toJSON() : undefined);
     this.slices.delete(run.id);
   }
@@ -119,8 +140,17 @@ export class RecordedRuns {
       started_at: Date.now() - 3_600_000,
       home: this.runs.directory,
       redis: { address: "unix:redis.sock", connected: true },
-      workers: [...this.#gangs].filter(([job]) => this.slices.has(job)).flatMap(([job, gang]) => gang.map(({ pid }, worker) => ({ worker, pid, job }))),
-      pods: { name: "v5e-256", torus: torus.join("x"), pods, chips: pods * 256, free_chips: pods * 256 - taken, slices: [...this.slices].map(([job, slice]) => ({ ...slice, job })) },
+      workers: [...this.#gangs]
+        .filter(([job]) => this.slices.has(job))
+        .flatMap(([job, gang]) => gang.map(({ pid }, worker) => ({ worker, pid, job }))),
+      pods: {
+        name: "v5e-256",
+        torus: torus.join("x"),
+        pods,
+        chips: pods * 256,
+        free_chips: pods * 256 - taken,
+        slices: [...this.slices].map(([job, slice]) => ({ ...slice, job })),
+      },
       jobs: this.runs.counts(),
     };
   }
@@ -133,7 +163,12 @@ export class RecordedRuns {
       status: () => this.status(bound),
       submit: async (request) => {
         const job = acceptJob(request, this.root);
-        const { run, existed } = this.runs.create({ ...describeJob(job), name: request.name === undefined ? { like: job.name } : { exactly: request.name }, priority: request.priority ?? 0, queue_id: "q" });
+        const { run, existed } = this.runs.create({
+          ...describeJob(job),
+          name: request.name === undefined ? { like: job.name } : { exactly: request.name },
+          priority: request.priority ?? 0,
+          queue_id: "q",
+        });
         return { id: run.id, state: run.state, existed };
       },
       resume: () => Promise.reject(new Error("not here")),
@@ -141,7 +176,12 @@ export class RecordedRuns {
         this.finish(this.runs.get(id), "cancelled");
         return { id, state: this.runs.get(id).state };
       },
-      detail: (run): JobDetail => ({ ...run.summary, job: run.identity.job, directory: run.directory, ...(this.#gangs.has(run.id) ? { workers: must(this.#gangs.get(run.id), "gang") } : {}) }),
+      detail: (run): JobDetail => ({
+        ...run.summary,
+        job: run.identity.job,
+        directory: run.directory,
+        ...(this.#gangs.has(run.id) ? { workers: must(this.#gangs.get(run.id), "gang") } : {}),
+      }),
       checkpoints: async () => [],
       shutdown: () => undefined,
     };
@@ -205,8 +245,10 @@ export class RunInvention {
     };
     this.run.metrics(row);
     const every = Math.max(1, Math.round(steps / 6));
-    if (step % every === 0 || step === steps) this.run.metrics({ kind: "eval", time: row.time, step, heldout_loss: loss + 0.12, unigram_loss: 6.174, tokens: 32_768 });
-    if (step % every === 0) this.run.log("coordinator", `checkpoint of step ${step}: ${join(this.run.directory, `checkpoints/step-${step}`)}`);
+    if (step % every === 0 || step === steps)
+      this.run.metrics({ kind: "eval", time: row.time, step, heldout_loss: loss + 0.12, unigram_loss: 6.174, tokens: 32_768 });
+    if (step % every === 0)
+      this.run.log("coordinator", `checkpoint of step ${step}: ${join(this.run.directory, `checkpoints/step-${step}`)}`);
     return row;
   }
 
@@ -218,7 +260,10 @@ export class RunInvention {
       return step_ms * slow * hiccup * (0.94 + this.#random.next() * 0.06) * (step < 4 ? 1.8 : 1);
     });
     const longest = Math.max(...busy);
-    return { step, times: busy.map((ms) => ({ total_ms: longest * 1.03, gemm_ms: ms * 0.61, other_ms: ms * 0.36, wait_ms: longest * 1.03 - ms * 0.97 })) };
+    return {
+      step,
+      times: busy.map((ms) => ({ total_ms: longest * 1.03, gemm_ms: ms * 0.61, other_ms: ms * 0.36, wait_ms: longest * 1.03 - ms * 0.97 })),
+    };
   }
 }
 

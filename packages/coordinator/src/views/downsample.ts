@@ -6,7 +6,9 @@ export interface SeriesJson {
   readonly width: number;
   /** The last step in each bucket. */
   readonly step: readonly number[];
-  readonly columns: Readonly<Record<string, { readonly min: readonly number[]; readonly max: readonly number[]; readonly last: readonly number[] }>>;
+  readonly columns: Readonly<
+    Record<string, { readonly min: readonly number[]; readonly max: readonly number[]; readonly last: readonly number[] }>
+  >;
 }
 
 interface Column {
@@ -153,7 +155,8 @@ function merge(column: Column, at: number, min: number, max: number, last: numbe
 }
 
 const least = (a: number | undefined, b: number): number => (a === undefined || Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.min(a, b));
-const greatest = (a: number | undefined, b: number): number => (a === undefined || Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.max(a, b));
+const greatest = (a: number | undefined, b: number): number =>
+  a === undefined || Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.max(a, b);
 
 const roundColumn = ({ min, max, last }: Column): Column => ({ min: min.map(round), max: max.map(round), last: last.map(round) });
 const round = (value: number): number => Number(value.toPrecision(7));

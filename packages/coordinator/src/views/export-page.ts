@@ -28,8 +28,17 @@ export function exportPage(page: PageFiles, snapshot: Snapshot, directory: strin
     worker_steps: Buffer.from(encodeWorkerSteps(workers, steps)).toString("base64"),
   };
   const index = page.read("index.html").toString("utf8");
-  const script = page.read(nameIn(index, /src="\/(assets\/[^"]+\.js)"/)).toString("utf8").replaceAll("</script", "<\\/script");
-  const style = page.read(nameIn(index, /href="\/(assets\/[^"]+\.css)"/)).toString("utf8").replaceAll(/url\(\/(assets\/[^)]+\.woff2)\)/g, (_, name: string) => `url(data:font/woff2;base64,${page.read(name).toString("base64")})`);
+  const script = page
+    .read(nameIn(index, /src="\/(assets\/[^"]+\.js)"/))
+    .toString("utf8")
+    .replaceAll("</script", "<\\/script");
+  const style = page
+    .read(nameIn(index, /href="\/(assets\/[^"]+\.css)"/))
+    .toString("utf8")
+    .replaceAll(
+      /url\(\/(assets\/[^)]+\.woff2)\)/g,
+      (_, name: string) => `url(data:font/woff2;base64,${page.read(name).toString("base64")})`,
+    );
   const policy = `default-src 'none'; script-src 'sha256-${createHash("sha256").update(script).digest("base64")}'; style-src 'unsafe-inline'; font-src data:; img-src data:; base-uri 'none'; form-action 'none'`;
   const head = `<meta http-equiv="Content-Security-Policy" content="${policy}">\n<style>${style}</style>`;
   // Text that could end the element cannot occur in it.
@@ -37,7 +46,10 @@ export function exportPage(page: PageFiles, snapshot: Snapshot, directory: strin
   return index
     .replace(/<script type="module"[^>]*><\/script>/, "")
     .replace(/<link rel="stylesheet"[^>]*>/, () => head)
-    .replace("</body>", () => `<script type="application/json" id="recorded">${data}</script>\n<script type="module">${script}</script>\n</body>`);
+    .replace(
+      "</body>",
+      () => `<script type="application/json" id="recorded">${data}</script>\n<script type="module">${script}</script>\n</body>`,
+    );
 }
 
 function nameIn(index: string, pattern: RegExp): string {

@@ -45,7 +45,11 @@ export class LiveHub {
 
   /** Server-sent events after number `after`: `events` with a list, `reset` when too many were missed, `end` once there will be no more. */
   streamEvents(run: WatchedRun, response: ServerResponse, after: number): void {
-    response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", "x-content-type-options": "nosniff" });
+    response.writeHead(200, {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+    });
     response.write("retry: 1000\n\n");
     const missed = this.history(run).since(after);
     if (missed === undefined) response.write(`event: reset\ndata: {}\n\n`);
@@ -55,7 +59,11 @@ export class LiveHub {
 
   /** Binary frames: the times of workers in each step from now on, after `first`. */
   streamFrames(run: WatchedRun, response: ServerResponse, first: readonly Uint8Array[]): void {
-    response.writeHead(200, { "content-type": "application/octet-stream", "cache-control": "no-store", "x-content-type-options": "nosniff" });
+    response.writeHead(200, {
+      "content-type": "application/octet-stream",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+    });
     for (const frame of first) response.write(frame);
     response.flushHeaders();
     this.#watch(run).addFrames(response);
@@ -142,4 +150,5 @@ class Watch {
   }
 }
 
-const eventsText = (events: readonly StreamEvent[]): string => `id: ${events.at(-1)?.id ?? 0}\nevent: events\ndata: ${JSON.stringify(events)}\n\n`;
+const eventsText = (events: readonly StreamEvent[]): string =>
+  `id: ${events.at(-1)?.id ?? 0}\nevent: events\ndata: ${JSON.stringify(events)}\n\n`;

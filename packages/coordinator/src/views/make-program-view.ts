@@ -1,9 +1,25 @@
-import { blockOf, bytesPerChip, collectivesOf, explainCollectives, explainValue, liveBytes, type MemoryPlan, type Program } from "@lapidary/compiler";
+import {
+  blockOf,
+  bytesPerChip,
+  collectivesOf,
+  explainCollectives,
+  explainValue,
+  liveBytes,
+  type MemoryPlan,
+  type Program,
+} from "@lapidary/compiler";
 import { collectiveNames, globalDims, type Graph, parametersOf, printSharding, sizeOf, type Value } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { meshSize, printMesh } from "@lapidary/topology";
 import { linkBytes } from "./link-bytes.js";
-import { type ExplainedState, memoryClassNames, type ProgramView, type ViewCollective, type ViewMemory, type ViewValue } from "./program-view.js";
+import {
+  type ExplainedState,
+  memoryClassNames,
+  type ProgramView,
+  type ViewCollective,
+  type ViewMemory,
+  type ViewValue,
+} from "./program-view.js";
 import { utilisation } from "@lapidary/simulator";
 import type { ViewMachine } from "./machine.js";
 import { type StepTimes, stepTimes } from "./step-times.js";
@@ -31,7 +47,13 @@ export function makeProgramView(program: Program, machine: ViewMachine): Program
     states: weights.map(({ attrs: { name } }) => explainedState(program, name, slice)),
     collectives: viewCollectives(program),
     memory: viewMemory(chip, simulation.memory, times, machine.chip.hbm.bytes),
-    timeline: { chip: machine.chip.name, compute: machine.compute, total_us: times.total_us, lanes: [...times.lanes], exposed_us: times.exposed_us },
+    timeline: {
+      chip: machine.chip.name,
+      compute: machine.compute,
+      total_us: times.total_us,
+      lanes: [...times.lanes],
+      exposed_us: times.exposed_us,
+    },
     step: {
       seconds: simulation.stepSeconds,
       tokens,
@@ -54,7 +76,7 @@ function viewValues(program: Program, times: StepTimes): ViewValue[] {
     const time = times.values.get(value.id);
     const isCollective = collectiveNames.has(value.op);
     // Ops without a time, and second versions of a value, say nothing that the first does not.
-    if (value.op === "constant" || (time === undefined && (value.op !== "parameter" && seen.has(value.name)))) return [];
+    if (value.op === "constant" || (time === undefined && value.op !== "parameter" && seen.has(value.name))) return [];
     seen.add(value.name);
     const sharding = must(value.sharding, "sharding");
     const roots = origins.get(value.name);
@@ -75,9 +97,13 @@ function viewValues(program: Program, times: StepTimes): ViewValue[] {
         ...(value.logicalAxes === undefined ? {} : { logical_axes: [...value.logicalAxes] }),
         ...(because.some((root) => root !== null) ? { because } : {}),
         ...(value.cause === undefined ? {} : { why: value.cause }),
-        ...(isCollective && value.op !== "shard_slice" ? { axis: axisOf(value), bytes_sent: bytesPerChip(value, operandOf(chip.values, value)) } : {}),
+        ...(isCollective && value.op !== "shard_slice"
+          ? { axis: axisOf(value), bytes_sent: bytesPerChip(value, operandOf(chip.values, value)) }
+          : {}),
         ...(flops > 0 ? { flops } : {}),
-        ...(time === undefined ? {} : { lane: time.lane, start_us: rounded(time.start_us), duration_us: rounded(time.duration_us), bound: time.bound }),
+        ...(time === undefined
+          ? {}
+          : { lane: time.lane, start_us: rounded(time.start_us), duration_us: rounded(time.duration_us), bound: time.bound }),
       },
     ];
   });
@@ -97,7 +123,8 @@ function viewCollectives(program: Program): ViewCollective[] {
   return explainCollectives(program).map((row) => ({ ...row, first: firsts.get(keyOf(row.op, row.axis, row.value, row.phase)) ?? 0 }));
 }
 
-const keyOf = (op: string, axis: string, name: string, phase: string): string => [op, axis, name.replace(/\.\d+\./g, ".*."), phase].join(" ");
+const keyOf = (op: string, axis: string, name: string, phase: string): string =>
+  [op, axis, name.replace(/\.\d+\./g, ".*."), phase].join(" ");
 
 function viewMemory(chip: Graph, plan: MemoryPlan, times: StepTimes, limit: number): ViewMemory {
   const steps = times.at_us.length - 1;
@@ -107,7 +134,8 @@ function viewMemory(chip: Graph, plan: MemoryPlan, times: StepTimes, limit: numb
   const last = steps + 1;
   const points = Math.min(curvePoints, last + 1);
   const edges = Array.from({ length: points }, (_, i) => Math.floor((i * (last + 1)) / points));
-  const most = (list: readonly number[], i: number): number => Math.max(...list.slice(edges[i], Math.max((edges[i] ?? 0) + 1, edges[i + 1] ?? last + 1)));
+  const most = (list: readonly number[], i: number): number =>
+    Math.max(...list.slice(edges[i], Math.max((edges[i] ?? 0) + 1, edges[i + 1] ?? last + 1)));
   const peakIndex = plan.peakStep + 1;
   const alive = plan.buffers.filter(({ from, to }) => from <= plan.peakStep && plan.peakStep <= to).sort((a, b) => b.bytes - a.bytes);
   return {

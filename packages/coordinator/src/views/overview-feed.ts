@@ -27,7 +27,11 @@ export class OverviewFeed {
 
   add(response: ServerResponse): void {
     this.#tick();
-    response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", "x-content-type-options": "nosniff" });
+    response.writeHead(200, {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+    });
     response.write(`retry: 1000\n\n${textOf("all", { status: this.source.status(), jobs: this.source.jobs() })}`);
     this.#viewers.add(response);
     response.once("close", () => {
@@ -63,7 +67,11 @@ export class OverviewFeed {
     this.#sinceAlive += everyMs;
     const alive = this.#sinceAlive >= aliveEveryMs;
     if (alive) this.#sinceAlive = 0;
-    const change = { ...(changed.length > 0 ? { jobs: changed } : {}), ...(gone.length > 0 ? { gone } : {}), ...(statusChanged ? { status } : {}) };
+    const change = {
+      ...(changed.length > 0 ? { jobs: changed } : {}),
+      ...(gone.length > 0 ? { gone } : {}),
+      ...(statusChanged ? { status } : {}),
+    };
     const text = `${Object.keys(change).length > 0 ? textOf("change", change) : ""}${alive ? ": alive\n\n" : ""}`;
     if (text === "") return;
     for (const response of this.#viewers) {

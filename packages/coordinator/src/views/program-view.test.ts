@@ -14,7 +14,11 @@ const root = resolve(fileURLToPath(import.meta.url), "../../../../..");
 function viewOf(...overrides: string[]): { job: ResolvedJob; program: Program; view: ProgramView } {
   const job = loadJob("configs/jobs/nano16.yaml", overrides, { configsDir: resolve(root, "configs"), base: root });
   const { steps, optimizer, schedule, clip, batch, seq } = job.train;
-  const graph = trainStep(buildModel(job.model.config), { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) }, { batch, seq });
+  const graph = trainStep(
+    buildModel(job.model.config),
+    { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) },
+    { batch, seq },
+  );
   const program = compile(graph, { ...compileOptions(job, graph), verify: false });
   return { job, program, view: makeProgramView(program, viewMachine(job, root)) };
 }
@@ -59,7 +63,10 @@ describe("what a program tells of itself", function () {
       const byId = new Map(view.values.map((value) => [value.id, value]));
       for (const { id } of collectivesOf(program.chip)) {
         const value = byId.get(id);
-        ok(value?.start_us !== undefined && value.duration_us !== undefined && value.lane === value.axis && (value.why ?? "").length > 10, JSON.stringify(value));
+        ok(
+          value?.start_us !== undefined && value.duration_us !== undefined && value.lane === value.axis && (value.why ?? "").length > 10,
+          JSON.stringify(value),
+        );
         ok(view.timeline.lanes.includes(value.lane ?? ""));
       }
       for (const { first, op } of view.collectives) strictEqual(byId.get(first)?.op, op);
@@ -68,7 +75,9 @@ describe("what a program tells of itself", function () {
 
   it("keeps kernels in order on the compute lane, one at a time", () => {
     for (const { view } of made.values()) {
-      const bars = view.values.filter(({ lane }) => lane === "compute").sort((a, b) => (a.start_us ?? 0) - (b.start_us ?? 0) || (a.duration_us ?? 0) - (b.duration_us ?? 0));
+      const bars = view.values
+        .filter(({ lane }) => lane === "compute")
+        .sort((a, b) => (a.start_us ?? 0) - (b.start_us ?? 0) || (a.duration_us ?? 0) - (b.duration_us ?? 0));
       let end = 0;
       for (const { start_us = 0, duration_us = 0, name } of bars) {
         ok(start_us >= end - 0.002, `${name} begins at ${start_us}, before ${end}`);

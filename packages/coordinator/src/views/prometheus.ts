@@ -30,7 +30,11 @@ export function prometheusText(status: Status, jobs: readonly JobSummary[], now:
       lines.push(`${name}${text.length === 0 ? "" : `{${text.join(",")}}`} ${value}`);
     }
   };
-  gauge("lapidary_jobs", "Jobs by state.", jobStates.map((state) => [{ state }, status.jobs[state] ?? 0]));
+  gauge(
+    "lapidary_jobs",
+    "Jobs by state.",
+    jobStates.map((state) => [{ state }, status.jobs[state] ?? 0]),
+  );
   gauge("lapidary_worker_processes", "Worker processes by what they do.", [
     [{ state: "busy" }, status.workers.filter(({ job }) => job !== undefined).length],
     [{ state: "idle" }, status.workers.filter(({ job }) => job === undefined).length],
@@ -45,10 +49,16 @@ export function prometheusText(status: Status, jobs: readonly JobSummary[], now:
     ]);
   const told = jobs.filter(({ finished_at }) => finished_at === undefined || now - finished_at < toldAfterEndMs);
   for (const { name, help, of } of perJob)
-    gauge(name, help, told.flatMap((job) => {
-      const value = of(job);
-      return value === undefined || !Number.isFinite(value) ? [] : [[{ job: job.id, model: job.model, state: job.state }, value] as const];
-    }));
+    gauge(
+      name,
+      help,
+      told.flatMap((job) => {
+        const value = of(job);
+        return value === undefined || !Number.isFinite(value)
+          ? []
+          : [[{ job: job.id, model: job.model, state: job.state }, value] as const];
+      }),
+    );
   return `${lines.join("\n")}\n`;
 }
 

@@ -12,6 +12,10 @@ export async function readSeries(directory: string, from: number, to: number, in
   for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
     if (!line.includes('"kind":"train"') || !line.endsWith("}")) continue;
     const row = JSON.parse(line) as TrainRow;
-    if (row.step >= from && row.step <= to) into.add(row.step, seriesNames.map((name) => row[name]));
+    if (row.step >= from && row.step <= to)
+      into.add(
+        row.step,
+        seriesNames.map((name) => row[name]),
+      );
   }
 }

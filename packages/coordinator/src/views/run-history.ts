@@ -66,7 +66,11 @@ export class RunHistory {
     switch (event.event) {
       case "metrics": {
         const row = event.data;
-        if (row.kind === "train") this.series.add(row.step, seriesNames.map((name) => row[name]));
+        if (row.kind === "train")
+          this.series.add(
+            row.step,
+            seriesNames.map((name) => row[name]),
+          );
         else {
           while ((this.evals.at(-1)?.step ?? -1) >= row.step) this.evals.pop();
           keep(this.evals, row, historyLimits.evals);
@@ -76,7 +80,13 @@ export class RunHistory {
       case "state": {
         const last = this.states.at(-1);
         // Progress within one activity is one event that grows.
-        if (last !== undefined && last.state === event.data.state && last.activity?.what === event.data.activity?.what && event.data.slice === undefined) this.states.pop();
+        if (
+          last !== undefined &&
+          last.state === event.data.state &&
+          last.activity?.what === event.data.activity?.what &&
+          event.data.slice === undefined
+        )
+          this.states.pop();
         return keep(this.states, { ...event.data, id: event.id }, historyLimits.states);
       }
       case "log":

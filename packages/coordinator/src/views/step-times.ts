@@ -32,7 +32,9 @@ export function stepTimes(program: Program, { chip, slice, pods, compute }: View
   const { timeline, list, kernels } = simulation;
   const micros = (seconds: number): number => seconds * 1e6;
   const values = new Map<ValueId, TimedValue>();
-  timeline.kernels.forEach(({ kernel, from, to }) => values.set(kernel.at, { lane: computeLane, start_us: micros(from), duration_us: micros(to - from), bound: kernel.limit }));
+  timeline.kernels.forEach(({ kernel, from, to }) =>
+    values.set(kernel.at, { lane: computeLane, start_us: micros(from), duration_us: micros(to - from), bound: kernel.limit }),
+  );
   // The simulator numbers transfers in the order of the schedule, copies to the host after the program's own.
   const collectives = program.schedule.order.filter((id) => isCollective(must(program.chip.values[id], "value")));
   const lanes = new Set<string>();

@@ -4,6 +4,8 @@ import type { CallName } from "@lapidary/worker/protocol";
 import { z } from "zod";
 import type { RunReport } from "../gang/index.js";
 
+export type { CallName };
+
 /**
  * `step-traces.jsonl` of a run's directory: every call of some steps, as the workers made them. A line `program` names the calls, and holds for the lines `step`
  * behind it; an attempt begins with one. It is a record to look at and nothing is decided by it.

@@ -30,7 +30,12 @@ export class WorkerStepLog {
 /** Of a train step, which workers number from 0 and metrics from 1. */
 export const workerStepOf = ({ step, workers }: RunReport): WorkerStep => ({
   step: step + 1,
-  times: workers.map(({ total_ms, gemm_ms, otherKernels_ms, fabricWait_ms }) => ({ total_ms, gemm_ms, other_ms: otherKernels_ms, wait_ms: fabricWait_ms })),
+  times: workers.map(({ total_ms, gemm_ms, otherKernels_ms, fabricWait_ms }) => ({
+    total_ms,
+    gemm_ms,
+    other_ms: otherKernels_ms,
+    wait_ms: fabricWait_ms,
+  })),
 });
 
 /** Reads what has been appended since the last call, in pieces of bounded size. */

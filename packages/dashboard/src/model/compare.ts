@@ -15,7 +15,8 @@ export function differences(a: unknown, b: unknown): Difference[] {
 }
 
 function flatten(value: unknown, path = "", into = new Map<string, string>()): Map<string, string> {
-  if (value !== null && typeof value === "object" && !isList(value)) for (const [key, item] of Object.entries(value)) flatten(item, path === "" ? key : `${path}.${key}`, into);
+  if (value !== null && typeof value === "object" && !isList(value))
+    for (const [key, item] of Object.entries(value)) flatten(item, path === "" ? key : `${path}.${key}`, into);
   else into.set(path, typeof value === "string" ? value : JSON.stringify(value));
   return into;
 }
@@ -34,7 +35,10 @@ export interface CollectiveDifference {
 
 export function collectiveDifferences(a: ProgramView | undefined, b: ProgramView | undefined): CollectiveDifference[] {
   const rows = new Map<string, { op: string; axis: string; count_a: number; count_b: number; bytes_a: number; bytes_b: number }>();
-  for (const [key, view] of [["a", a], ["b", b]] as const)
+  for (const [key, view] of [
+    ["a", a],
+    ["b", b],
+  ] as const)
     for (const { op, axis, count, bytes_per_chip } of view?.collectives ?? []) {
       const row = rows.get(`${op} ${axis}`) ?? { op, axis, count_a: 0, count_b: 0, bytes_a: 0, bytes_b: 0 };
       row[`count_${key}`] += count;
@@ -46,7 +50,14 @@ export function collectiveDifferences(a: ProgramView | undefined, b: ProgramView
 
 /** States whose sharding differs, or that only one has. */
 export function shardingDifferences(a: ProgramView | undefined, b: ProgramView | undefined): Difference[] {
-  const shardings = (view: ProgramView | undefined): Map<string, string> => new Map((view?.values ?? []).filter(({ op }) => op === "parameter").map(({ name, dims, sharding }) => [name, `${dims.join("×")} ${sharding}`]));
+  const shardings = (view: ProgramView | undefined): Map<string, string> =>
+    new Map(
+      (view?.values ?? [])
+        .filter(({ op }) => op === "parameter")
+        .map(({ name, dims, sharding }) => [name, `${dims.join("×")} ${sharding}`]),
+    );
   const [ofA, ofB] = [shardings(a), shardings(b)];
-  return [...new Set([...ofA.keys(), ...ofB.keys()])].filter((name) => ofA.get(name) !== ofB.get(name)).map((name) => ({ what: name, a: ofA.get(name) ?? "–", b: ofB.get(name) ?? "–" }));
+  return [...new Set([...ofA.keys(), ...ofB.keys()])]
+    .filter((name) => ofA.get(name) !== ofB.get(name))
+    .map((name) => ({ what: name, a: ofA.get(name) ?? "–", b: ofB.get(name) ?? "–" }));
 }

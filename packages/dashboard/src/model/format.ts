@@ -67,7 +67,8 @@ export const date = (ms: number): string => {
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
 };
 
-export const percent = (share: number): string => (share > 0 && share < 0.001 ? "<0.1 %" : `${(share * 100).toFixed(share >= 0.1 ? 0 : 1)} %`);
+export const percent = (share: number): string =>
+  share > 0 && share < 0.001 ? "<0.1 %" : `${(share * 100).toFixed(share >= 0.1 ? 0 : 1)} %`;
 
 /** Control characters as pictures, so that a line stays a line and says what is in it. */
 export function visible(text: string): string {

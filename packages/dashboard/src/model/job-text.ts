@@ -13,7 +13,13 @@ export function yamlTokens(line: string): YamlToken[] {
   const tokens: YamlToken[] = [];
   const key = /^(\s*(?:- )?)([A-Za-z_][\w.-]*)(:)(.*)$/.exec(code);
   if (key === null) tokens.push({ text: code, kind: "value" });
-  else tokens.push({ text: key[1] ?? "", kind: "plain" }, { text: key[2] ?? "", kind: "key" }, { text: key[3] ?? "", kind: "plain" }, { text: key[4] ?? "", kind: "value" });
+  else
+    tokens.push(
+      { text: key[1] ?? "", kind: "plain" },
+      { text: key[2] ?? "", kind: "key" },
+      { text: key[3] ?? "", kind: "plain" },
+      { text: key[4] ?? "", kind: "value" },
+    );
   if (comment !== null) tokens.push({ text: line.slice(code.length), kind: "comment" });
   return tokens.filter(({ text }) => text !== "");
 }

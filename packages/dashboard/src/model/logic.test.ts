@@ -29,7 +29,10 @@ describe("numbers as they are shown", () => {
 
 describe("colours of data", () => {
   it("grow lighter with the amount, so that they are told apart without their hue", () => {
-    const light = (amount: number): number => (/(\d+),(\d+),(\d+)/.exec(amountColour(amount)) ?? []).slice(1).reduce((sum, c, i) => sum + Number(c) * ([0.21, 0.72, 0.07][i] ?? 0), 0);
+    const light = (amount: number): number =>
+      (/(\d+),(\d+),(\d+)/.exec(amountColour(amount)) ?? [])
+        .slice(1)
+        .reduce((sum, c, i) => sum + Number(c) * ([0.21, 0.72, 0.07][i] ?? 0), 0);
     for (let i = 1; i <= 20; i++) ok(light(i / 20) > light((i - 1) / 20));
   });
 
@@ -43,9 +46,15 @@ describe("colours of data", () => {
 describe("the heat map of workers", () => {
   it("names the worker that the others wait for, and nobody when none does", () => {
     const heat = new WorkerHeat();
-    heat.add(3, Array.from({ length: 20 }, (_, i) => step(i + 1, 100, 140, 101)));
+    heat.add(
+      3,
+      Array.from({ length: 20 }, (_, i) => step(i + 1, 100, 140, 101)),
+    );
     strictEqual(heat.straggler(), 1);
-    heat.add(3, Array.from({ length: 200 }, (_, i) => step(i + 21, 100, 101, 100)));
+    heat.add(
+      3,
+      Array.from({ length: 200 }, (_, i) => step(i + 21, 100, 101, 100)),
+    );
     strictEqual(heat.straggler(), undefined);
   });
 
@@ -69,8 +78,17 @@ describe("two configs", () => {
 
 describe("a job's text", () => {
   it("is tinted without being changed", () => {
-    for (const line of ["train: # so", "  steps: 300", "- a", "x: \"#no\" #yes", "", "# all"]) strictEqual(yamlTokens(line).map(({ text }) => text).join(""), line);
-    deepStrictEqual(yamlTokens("  steps: 300 # all").map(({ kind }) => kind), ["plain", "key", "plain", "value", "comment"]);
+    for (const line of ["train: # so", "  steps: 300", "- a", 'x: "#no" #yes', "", "# all"])
+      strictEqual(
+        yamlTokens(line)
+          .map(({ text }) => text)
+          .join(""),
+        line,
+      );
+    deepStrictEqual(
+      yamlTokens("  steps: 300 # all").map(({ kind }) => kind),
+      ["plain", "key", "plain", "value", "comment"],
+    );
   });
 
   it("has the line that an error names", () => {

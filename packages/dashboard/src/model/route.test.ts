@@ -3,7 +3,9 @@ import fc from "fast-check";
 import { colourings, emptyView, panels, parseRoute, printRoute, type Route, type RunView } from "./route.js";
 
 const text = fc.string({ unit: "binary", maxLength: 20 });
-const span = fc.tuple(fc.integer({ min: 0, max: 99_000 }), fc.integer({ min: 1, max: 999 })).map(([from, width]) => ({ from, to: from + width }));
+const span = fc
+  .tuple(fc.integer({ min: 0, max: 99_000 }), fc.integer({ min: 1, max: 999 }))
+  .map(([from, width]) => ({ from, to: from + width }));
 const views: fc.Arbitrary<RunView> = fc
   .record(
     {
@@ -22,16 +24,24 @@ const views: fc.Arbitrary<RunView> = fc
 describe("an address", () => {
   it("holds every panel and selection, and gives them back", () => {
     fc.assert(
-      fc.property(text.filter((id) => id !== "" && !/^\.+$/.test(id)), views, (id, view) => {
-        const route: Route = { page: "run", id, view };
-        deepStrictEqual(parseRoute(printRoute(route)), route);
-      }),
+      fc.property(
+        text.filter((id) => id !== "" && !/^\.+$/.test(id)),
+        views,
+        (id, view) => {
+          const route: Route = { page: "run", id, view };
+          deepStrictEqual(parseRoute(printRoute(route)), route);
+        },
+      ),
     );
   });
 
   it("passes over what makes no sense in it, whatever that is", () => {
     deepStrictEqual(parseRoute("#/run/a?panel=nope&chip=-1&colour=red&time=9~3&op=x"), { page: "run", id: "a", view: emptyView });
-    fc.assert(fc.property(fc.string({ unit: "binary" }), (hash) => ["runs", "run", "compare", "launch", "unknown"].includes(parseRoute(`#${hash}`).page)));
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (hash) =>
+        ["runs", "run", "compare", "launch", "unknown"].includes(parseRoute(`#${hash}`).page),
+      ),
+    );
   });
 
   it("names the page that does not exist", () => {

@@ -7,7 +7,19 @@ export type Route =
   | { readonly page: "unknown"; readonly text: string };
 
 /** Panels in the order in which they stand. */
-export const panels = ["torus", "header", "curves", "workers", "timeline", "memory", "shards", "collectives", "events", "logs", "config"] as const;
+export const panels = [
+  "torus",
+  "header",
+  "curves",
+  "workers",
+  "timeline",
+  "memory",
+  "shards",
+  "collectives",
+  "events",
+  "logs",
+  "config",
+] as const;
 export type PanelName = (typeof panels)[number];
 
 export const colourings = ["state", "step time", "hbm", "bytes sent", "owner"] as const;
@@ -42,7 +54,10 @@ export const emptyView: RunView = { colour: "state", log: "", source: "" };
 export function parseRoute(hash: string): Route {
   const [path = "", query = ""] = splitAt(hash.replace(/^#/, ""), "?");
   const given = new URLSearchParams(query);
-  const parts = path.split("/").filter((part) => part !== "").map(decode);
+  const parts = path
+    .split("/")
+    .filter((part) => part !== "")
+    .map(decode);
   const [first, second] = parts;
   if (first === undefined) return { page: "runs" };
   if (first === "run" && second !== undefined && parts.length === 2) return { page: "run", id: second, view: parseView(given) };

@@ -6,7 +6,20 @@ import { RunData } from "./run-data.js";
 
 const snapshot = (lastId = 0): Snapshot => ({
   last_id: lastId,
-  job: { id: "a", state: "queued", priority: 0, model: "nano", pod: "v5e-256", mesh: "data=4", chips: 4, created_at: 1, step: 0, steps: 50, job: {}, directory: "/x" },
+  job: {
+    id: "a",
+    state: "queued",
+    priority: 0,
+    model: "nano",
+    pod: "v5e-256",
+    mesh: "data=4",
+    chips: 4,
+    created_at: 1,
+    step: 0,
+    steps: 50,
+    job: {},
+    directory: "/x",
+  },
   series: { width: 1, step: [], columns: {} },
   evals: [],
   states: [],
@@ -20,7 +33,24 @@ const events: readonly StreamEvent[] = [
   { id: 1, event: "state", data: { time: 2, state: "compiling" } },
   { id: 2, event: "state", data: { time: 3, state: "placing", slice: { pod: 0, pods: 1, origin: [0, 0], dims: [2, 2] } } },
   { id: 3, event: "state", data: { time: 4, state: "running" } },
-  ...Array.from({ length: 40 }, (_, i): StreamEvent => ({ id: 4 + i, event: "metrics", data: { kind: "train", time: 5 + i, step: i + 1, loss: 5 - i / 10, grad_norm: 1, learning_rate: 1e-3, tokens_per_s: 100, step_ms: 10, eta_s: 40 - i } })),
+  ...Array.from(
+    { length: 40 },
+    (_, i): StreamEvent => ({
+      id: 4 + i,
+      event: "metrics",
+      data: {
+        kind: "train",
+        time: 5 + i,
+        step: i + 1,
+        loss: 5 - i / 10,
+        grad_norm: 1,
+        learning_rate: 1e-3,
+        tokens_per_s: 100,
+        step_ms: 10,
+        eta_s: 40 - i,
+      },
+    }),
+  ),
   { id: 44, event: "metrics", data: { kind: "eval", time: 50, step: 40, heldout_loss: 2, unigram_loss: 6, tokens: 9 } },
   { id: 45, event: "log", data: { time: 51, source: "worker 0", line: "hello" } },
   { id: 46, event: "done", data: { time: 60, state: "done" } },
@@ -39,7 +69,10 @@ describe("a run as the page knows it", () => {
           data.apply(events.slice(from, Math.max(from, on)));
         }
         data.apply(events.slice(Math.min(data.lastId, events.length)));
-        deepStrictEqual([data.series.steps(), data.evals, data.logCount, data.job, data.states.length], [whole.series.steps(), whole.evals, 1, whole.job, whole.states.length]);
+        deepStrictEqual(
+          [data.series.steps(), data.evals, data.logCount, data.job, data.states.length],
+          [whole.series.steps(), whole.evals, 1, whole.job, whole.states.length],
+        );
       }),
       { numRuns: 50 },
     );
@@ -51,7 +84,13 @@ describe("a run as the page knows it", () => {
   it("goes back with a run that goes back to a checkpoint", () => {
     const data = new RunData(snapshot());
     data.apply(events.slice(0, 43));
-    data.apply([{ id: 50, event: "metrics", data: { kind: "train", time: 99, step: 21, loss: 1, grad_norm: 1, learning_rate: 1e-3, tokens_per_s: 100, step_ms: 10, eta_s: 1 } }]);
+    data.apply([
+      {
+        id: 50,
+        event: "metrics",
+        data: { kind: "train", time: 99, step: 21, loss: 1, grad_norm: 1, learning_rate: 1e-3, tokens_per_s: 100, step_ms: 10, eta_s: 1 },
+      },
+    ]);
     deepStrictEqual([data.series.lastStep, data.series.length], [21, 21]);
   });
 });

@@ -64,7 +64,10 @@ export class RunData {
       case "metrics": {
         const row = event.data;
         if (row.kind === "train") {
-          this.series.add(row.step, columnNames.map((name) => row[name]));
+          this.series.add(
+            row.step,
+            columnNames.map((name) => row[name]),
+          );
           this.lastRow = row;
           this.job = { ...this.job, step: row.step, loss: row.loss, tokens_per_s: row.tokens_per_s, eta_s: row.eta_s };
         } else {
@@ -77,7 +80,8 @@ export class RunData {
       case "state": {
         const { id, data } = { id: event.id, data: event.data };
         const last = this.states.at(-1);
-        if (last !== undefined && last.state === data.state && last.activity?.what === data.activity?.what && data.slice === undefined) this.states.pop();
+        if (last !== undefined && last.state === data.state && last.activity?.what === data.activity?.what && data.slice === undefined)
+          this.states.pop();
         keep(this.states, { ...data, id }, limits.states);
         const { activity: _, ...rest } = this.job;
         const started = data.state !== "queued" && rest.started_at === undefined ? { started_at: data.time } : {};
@@ -96,7 +100,12 @@ export class RunData {
         return keep(this.logs, { ...event.data, id: event.id }, limits.logs);
       case "done": {
         const { eta_s: _, activity: __, ...rest } = this.job;
-        this.job = { ...rest, state: event.data.state, finished_at: event.data.time, ...(event.data.error === undefined ? {} : { error: event.data.error }) };
+        this.job = {
+          ...rest,
+          state: event.data.state,
+          finished_at: event.data.time,
+          ...(event.data.error === undefined ? {} : { error: event.data.error }),
+        };
         return;
       }
     }

@@ -20,7 +20,9 @@ export function runFigures(data: RunData, program: ProgramView | undefined, now:
     ...(typeof zero === "number" ? { zero } : {}),
     ...(program === undefined ? {} : { sent: program.link_bytes.dcn + program.link_bytes.dims.reduce((a, b) => a + b, 0) }),
     ...(good === undefined ? {} : { goodput: good }),
-    ...(typeof sample?.text === "string" && sample.text !== "" ? { sample: { prompt: String(sample.prompt ?? ""), text: sample.text } } : {}),
+    ...(typeof sample?.text === "string" && sample.text !== ""
+      ? { sample: { prompt: String(sample.prompt ?? ""), text: sample.text } }
+      : {}),
   };
 }
 

@@ -1,7 +1,17 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import { parseMesh } from "@lapidary/topology";
-import { chipsOfShard, drawnDims, groupOfChip, meshCoordinates, partsOfShard, printRanges, printRangesOfChip, rangesOfShard, tensorLayout } from "./shards.js";
+import {
+  chipsOfShard,
+  drawnDims,
+  groupOfChip,
+  meshCoordinates,
+  partsOfShard,
+  printRanges,
+  printRangesOfChip,
+  rangesOfShard,
+  tensorLayout,
+} from "./shards.js";
 
 const mesh = parseMesh("data=4,model=8");
 
@@ -29,7 +39,10 @@ describe("a tensor's layout", () => {
         for (let shard = 0; shard < layout.shards; shard++) {
           covered += rangesOfShard(layout, shard).reduce((n, { from, to }) => n * (to - from), 1);
           strictEqual(chipsOfShard(layout, shard).length, layout.copies);
-          strictEqual(partsOfShard(layout, shard).reduce((n, place, d) => n * (layout.parts[d] ?? 1) + place, 0), shard);
+          strictEqual(
+            partsOfShard(layout, shard).reduce((n, place, d) => n * (layout.parts[d] ?? 1) + place, 0),
+            shard,
+          );
         }
         strictEqual(covered, 64 * 32);
       }),

@@ -28,7 +28,9 @@ export function tensorLayout(mesh: Mesh, dims: readonly number[], text: string):
   const parts = dims.map((_, d) => atomsSize(mesh, sharding.dims[d] ?? []));
   const shards = parts.reduce((n, part) => n * part, 1);
   const chips = meshSize(mesh);
-  const shardOfChip = Uint32Array.from({ length: chips }, (_, chip) => sharding.dims.reduce((n, atoms: readonly AtomId[]) => n * atomsSize(mesh, atoms) + shardIndex(mesh, chip, atoms), 0));
+  const shardOfChip = Uint32Array.from({ length: chips }, (_, chip) =>
+    sharding.dims.reduce((n, atoms: readonly AtomId[]) => n * atomsSize(mesh, atoms) + shardIndex(mesh, chip, atoms), 0),
+  );
   return { dims, parts, shards, copies: chips / shards, shardOfChip, unreduced: sharding.unreduced.length > 0 };
 }
 
@@ -70,7 +72,8 @@ export function printRangesOfChip(mesh: Mesh, dims: readonly number[], text: str
   return `[${ranges.join(", ")}]`;
 }
 
-export const chipsOfShard = ({ shardOfChip }: TensorLayout, shard: number): number[] => [...shardOfChip.keys()].filter((chip) => shardOfChip[chip] === shard);
+export const chipsOfShard = ({ shardOfChip }: TensorLayout, shard: number): number[] =>
+  [...shardOfChip.keys()].filter((chip) => shardOfChip[chip] === shard);
 
 /**
  * The two dims in which a layout is drawn, the one downwards first: those that are split, the rest when fewer are. A tensor of one dim is drawn as a row.

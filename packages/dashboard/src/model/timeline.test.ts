@@ -42,7 +42,10 @@ describe("the timeline", () => {
 describe("the lanes of a timeline", () => {
   it("lay what runs at once over one axis below one another", () => {
     const at = (id: number, start_us: number, duration_us: number): ViewValue => ({ ...value(id), lane: "data", start_us, duration_us });
-    const view = { values: [at(1, 0, 10), at(2, 5, 10), at(3, 12, 2), { ...value(4), lane: "compute", start_us: 0, duration_us: 1 }], timeline: { total_us: 20, lanes: ["compute", "data"] } } as unknown as ProgramView;
+    const view = {
+      values: [at(1, 0, 10), at(2, 5, 10), at(3, 12, 2), { ...value(4), lane: "compute", start_us: 0, duration_us: 1 }],
+      timeline: { total_us: 20, lanes: ["compute", "data"] },
+    } as unknown as ProgramView;
     deepStrictEqual(
       timelineModel(view).lanes.map(({ name, bars }) => [name, bars.map((bar) => bar.value.id)]),
       [

@@ -30,7 +30,10 @@ export function timelineModel(view: ProgramView): TimelineModel {
     bars.push({ value, from: start_us, to: start_us + duration_us });
     lanes.set(lane, bars);
   }
-  return { lanes: [...lanes].flatMap(([name, bars]) => withoutOverlap(name, bars, name === "compute" ? 1 : mostRows)), total_us: view.timeline.total_us };
+  return {
+    lanes: [...lanes].flatMap(([name, bars]) => withoutOverlap(name, bars, name === "compute" ? 1 : mostRows)),
+    total_us: view.timeline.total_us,
+  };
 }
 
 /** Transfers over one axis that run at once are drawn below one another. */
@@ -57,7 +60,9 @@ export function barAt({ bars }: Lane, us: number, slack: number): Bar | undefine
     if ((bars[middle]?.from ?? 0) <= us) low = middle + 1;
     else high = middle;
   }
-  const near = [bars[low - 1], bars[low]].filter((bar): bar is Bar => bar !== undefined).map((bar) => ({ bar, far: us < bar.from ? bar.from - us : Math.max(0, us - bar.to) }));
+  const near = [bars[low - 1], bars[low]]
+    .filter((bar): bar is Bar => bar !== undefined)
+    .map((bar) => ({ bar, far: us < bar.from ? bar.from - us : Math.max(0, us - bar.to) }));
   const best = near.sort((a, b) => a.far - b.far)[0];
   return best !== undefined && best.far <= slack ? best.bar : undefined;
 }

@@ -2,7 +2,11 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import { chipAt, chipOfPlace, cornerOf, placeOfChip, torusLayout } from "./torus-layout.js";
 
-const shapes = fc.record({ dims: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 3 }), pods: fc.integer({ min: 1, max: 16 }), width: fc.integer({ min: 120, max: 1600 }) });
+const shapes = fc.record({
+  dims: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 3 }),
+  pods: fc.integer({ min: 1, max: 16 }),
+  width: fc.integer({ min: 120, max: 1600 }),
+});
 
 describe("the drawing of a torus", () => {
   it("finds under the pointer the chip that it drew there", () => {
@@ -19,7 +23,11 @@ describe("the drawing of a torus", () => {
 
   it("draws no two chips over one another", () => {
     const layout = torusLayout([4, 4], 3, 400, 600);
-    const corners = new Set(Array.from({ length: 48 }, (_, chip) => JSON.stringify(cornerOf(layout, Math.floor(chip / 16), [Math.floor((chip % 16) / 4), chip % 4]))));
+    const corners = new Set(
+      Array.from({ length: 48 }, (_, chip) =>
+        JSON.stringify(cornerOf(layout, Math.floor(chip / 16), [Math.floor((chip % 16) / 4), chip % 4])),
+      ),
+    );
     strictEqual(corners.size, 48);
     ok(layout.cell < layout.pitch);
   });

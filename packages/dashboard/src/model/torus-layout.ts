@@ -69,7 +69,17 @@ export function torusLayout(podDims: readonly number[], pods: number, width: num
     };
   });
   const cell = pitch >= 12 ? Math.round(pitch * 0.74) : Math.max(2, pitch - 1.5);
-  return { podDims, pods, planes, rows, columns, pitch, cell, width: Math.min(across, count) * planeWidth, height: Math.ceil(count / across) * planeHeight };
+  return {
+    podDims,
+    pods,
+    planes,
+    rows,
+    columns,
+    pitch,
+    cell,
+    width: Math.min(across, count) * planeWidth,
+    height: Math.ceil(count / across) * planeHeight,
+  };
 }
 
 /** Of a chip in a pod, by its coordinates: the upper left corner of its square. */
@@ -83,7 +93,11 @@ export function cornerOf(layout: TorusLayout, pod: number, coordinates: readonly
 }
 
 /** The chip at a point, if one is there. */
-export function chipAt(layout: TorusLayout, x: number, y: number): { readonly pod: number; readonly coordinates: readonly number[] } | undefined {
+export function chipAt(
+  layout: TorusLayout,
+  x: number,
+  y: number,
+): { readonly pod: number; readonly coordinates: readonly number[] } | undefined {
   for (const plane of layout.planes) {
     const column = Math.floor((x - plane.x) / layout.pitch);
     const row = Math.floor((y - plane.y) / layout.pitch);
@@ -131,4 +145,5 @@ export function coordinatesIn(dims: readonly number[], index: number): number[] 
   return coordinates;
 }
 
-const numberIn = (dims: readonly number[], coordinates: readonly number[]): number => coordinates.reduce((n, c, d) => n * (dims[d] ?? 1) + c, 0);
+const numberIn = (dims: readonly number[], coordinates: readonly number[]): number =>
+  coordinates.reduce((n, c, d) => n * (dims[d] ?? 1) + c, 0);

@@ -43,7 +43,10 @@ export class WorkerHeat {
   /** Mean of a field over the last steps, by worker. */
   means(field: HeatField, over = 100): number[] {
     const recent = this.steps.slice(-over);
-    return Array.from({ length: this.workers }, (_, w) => recent.reduce((sum, { times }) => sum + (times[w]?.[field] ?? 0), 0) / Math.max(1, recent.length));
+    return Array.from(
+      { length: this.workers },
+      (_, w) => recent.reduce((sum, { times }) => sum + (times[w]?.[field] ?? 0), 0) / Math.max(1, recent.length),
+    );
   }
 
   /**

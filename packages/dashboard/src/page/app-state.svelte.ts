@@ -43,7 +43,9 @@ export class AppState {
   /** The view of a run's page changes, and with it the address: selections replace it, going to a panel is a step back and forth. */
   setView(change: Partial<{ [K in keyof RunView]: RunView[K] | undefined }>): void {
     if (this.route.page !== "run") return;
-    const merged = Object.fromEntries(Object.entries({ ...this.route.view, ...change }).filter(([, value]) => value !== undefined)) as unknown as RunView;
+    const merged = Object.fromEntries(
+      Object.entries({ ...this.route.view, ...change }).filter(([, value]) => value !== undefined),
+    ) as unknown as RunView;
     this.route = { ...this.route, view: { ...emptyView, ...merged } };
     const address = printRoute(this.route);
     if (address === location.hash) return;
@@ -66,7 +68,11 @@ export class AppState {
       this.loaded = true;
     });
     stream.addEventListener("change", (event) => {
-      const { jobs = [], gone = [], status } = JSON.parse(event.data as string) as { jobs?: readonly JobSummary[]; gone?: readonly string[]; status?: Status };
+      const {
+        jobs = [],
+        gone = [],
+        status,
+      } = JSON.parse(event.data as string) as { jobs?: readonly JobSummary[]; gone?: readonly string[]; status?: Status };
       if (status !== undefined) this.status = status;
       const changed = new Map(jobs.map((job) => [job.id, job]));
       const known = this.jobs.filter(({ id }) => !gone.includes(id)).map((job) => changed.get(job.id) ?? job);

@@ -48,7 +48,9 @@ export class RunState {
     if (job === undefined) return undefined;
     if (job.slice !== undefined) return job.slice;
     const dims = sliceOfJob(job.job);
-    return dims === undefined ? undefined : { pod: 0, pods: Math.max(1, Math.round(job.chips / dims.reduce((a, b) => a * b, 1))), origin: dims.map(() => 0), dims };
+    return dims === undefined
+      ? undefined
+      : { pod: 0, pods: Math.max(1, Math.round(job.chips / dims.reduce((a, b) => a * b, 1))), origin: dims.map(() => 0), dims };
   }
 
   async #load(): Promise<void> {

@@ -49,12 +49,22 @@ export async function ask<T>(path: string, body?: unknown): Promise<T> {
 async function send(path: string, body?: unknown): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(path, body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+    response = await fetch(
+      path,
+      body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) },
+    );
   } catch {
-    throw new Refusal("LAP_COORDINATOR_DOWN", "the coordinator does not answer", "start it with `lapidary up`; this page comes back by itself", 0);
+    throw new Refusal(
+      "LAP_COORDINATOR_DOWN",
+      "the coordinator does not answer",
+      "start it with `lapidary up`; this page comes back by itself",
+      0,
+    );
   }
   if (response.ok) return response;
-  const told = (await response.json().catch(() => ({}))) as { error?: { code?: string; message?: string; remedy?: string; place?: string } };
+  const told = (await response.json().catch(() => ({}))) as {
+    error?: { code?: string; message?: string; remedy?: string; place?: string };
+  };
   const { code = "LAP_HTTP", message = `the coordinator answered ${response.status}`, remedy = "", place } = told.error ?? {};
   throw new Refusal(code, message, remedy, response.status, place);
 }
@@ -141,7 +151,9 @@ export function recordedSource(): { readonly source: Source; readonly id: string
   const only = <T>(id: string, value: T | null): Promise<T> =>
     id === snapshot.job.id && value !== null
       ? Promise.resolve(value)
-      : Promise.reject(new Refusal("LAP_JOB_UNKNOWN", `this file holds the run ${snapshot.job.id} only`, "open the coordinator's page for others", 404));
+      : Promise.reject(
+          new Refusal("LAP_JOB_UNKNOWN", `this file holds the run ${snapshot.job.id} only`, "open the coordinator's page for others", 404),
+        );
   return {
     id: snapshot.job.id,
     source: {

@@ -5,7 +5,11 @@ import { ShapeError } from "../shape-error.js";
 import { type TensorType, sizeOf, tensorType } from "../types.js";
 
 /** A collective stands in per-chip programs only: no derivative, no sharding rule; its meaning is the executor's. */
-function collective<N extends CollectiveName>(name: N, type: (input: TensorType, attrs: OpAttrs[N]) => readonly number[], reduces: boolean): OpDef<N> {
+function collective<N extends CollectiveName>(
+  name: N,
+  type: (input: TensorType, attrs: OpAttrs[N]) => readonly number[],
+  reduces: boolean,
+): OpDef<N> {
   return defineOp<N>({
     name,
     arity: 1,
@@ -34,7 +38,12 @@ export const collectiveOps: { readonly [N in CollectiveName]: OpDef<N> } = {
   all_gather: collective("all_gather", (x, { dimension, size }) => scaled(x, dimension, size, 1), false),
   reduce_scatter: collective("reduce_scatter", (x, { dimension, size }) => scaled(x, dimension, 1, size), true),
   all_reduce: collective("all_reduce", (x) => x.dims, true),
-  all_to_all: collective("all_to_all", (x, { splitDimension, concatDimension, size }) => scaled(tensorType(x.dtype, scaled(x, splitDimension, 1, size)), concatDimension, size, 1), false),
+  all_to_all: collective(
+    "all_to_all",
+    (x, { splitDimension, concatDimension, size }) =>
+      scaled(tensorType(x.dtype, scaled(x, splitDimension, 1, size)), concatDimension, size, 1),
+    false,
+  ),
   shard_slice: collective("shard_slice", (x, { dimension, size }) => scaled(x, dimension, 1, size), false),
 };
 

@@ -13,8 +13,12 @@ const reduce = defineOp({
   arity: 1,
   type: (inputs, { dims }) => {
     const [x] = inputs;
-    if (x === undefined || dims.length === 0 || new Set(dims).size !== dims.length || dims.some((d) => d < 0 || d >= x.dims.length)) throw new ShapeError("reduce", `[${dims.join(",")}] are not dims of the operand`, inputs);
-    return tensorType(x.dtype, x.dims.filter((_, d) => !dims.includes(d)));
+    if (x === undefined || dims.length === 0 || new Set(dims).size !== dims.length || dims.some((d) => d < 0 || d >= x.dims.length))
+      throw new ShapeError("reduce", `[${dims.join(",")}] are not dims of the operand`, inputs);
+    return tensorType(
+      x.dtype,
+      x.dims.filter((_, d) => !dims.includes(d)),
+    );
   },
   vjp: (g, { inputs, value, grad, attrs }) => {
     const x = inputs[0] as Value;
@@ -27,9 +31,14 @@ const reduce = defineOp({
     return [g.multiply(hit, spread(g.divide(grad, count)))];
   },
   factors: ([x], _, { dims, kind }) => ({
-    factors: (x?.dims ?? []).map((size, d): Factor => (dims.includes(d) ? { size, kind: "reduce", reduction: kind } : { size, kind: "pass" })),
+    factors: (x?.dims ?? []).map(
+      (size, d): Factor => (dims.includes(d) ? { size, kind: "reduce", reduction: kind } : { size, kind: "pass" }),
+    ),
     inputs: [(x?.dims ?? []).map((_d, i) => [i])],
-    output: (x?.dims ?? []).map((_d, i) => i).filter((d) => !dims.includes(d)).map((d) => [d]),
+    output: (x?.dims ?? [])
+      .map((_d, i) => i)
+      .filter((d) => !dims.includes(d))
+      .map((d) => [d]),
   }),
   linearIn: ({ kind }) => (kind === "sum" ? [[0]] : []),
   localize: sameAttrs,
@@ -53,11 +62,20 @@ const left = (pairs: readonly DimPair[]): number[] => pairs.map(([l]) => l);
 const flip = ([l, r]: DimPair): DimPair => [r, l];
 const isAscending = (dims: readonly number[]): boolean => dims.every((d, i) => d === i);
 const right = (pairs: readonly DimPair[]): number[] => pairs.map(([, r]) => r);
-const freeDims = (rank: number, used: readonly number[]): number[] => Array.from({ length: rank }, (_, d) => d).filter((d) => !used.includes(d));
+const freeDims = (rank: number, used: readonly number[]): number[] =>
+  Array.from({ length: rank }, (_, d) => d).filter((d) => !used.includes(d));
 
 /** Dims of the operands in the order of the result: batch, left free, right free. */
-export function dotLayout(lhsRank: number, rhsRank: number, batch: readonly DimPair[], contracting: readonly DimPair[]): { lhsFree: number[]; rhsFree: number[] } {
-  return { lhsFree: freeDims(lhsRank, [...left(batch), ...left(contracting)]), rhsFree: freeDims(rhsRank, [...right(batch), ...right(contracting)]) };
+export function dotLayout(
+  lhsRank: number,
+  rhsRank: number,
+  batch: readonly DimPair[],
+  contracting: readonly DimPair[],
+): { lhsFree: number[]; rhsFree: number[] } {
+  return {
+    lhsFree: freeDims(lhsRank, [...left(batch), ...left(contracting)]),
+    rhsFree: freeDims(rhsRank, [...right(batch), ...right(contracting)]),
+  };
 }
 
 /** Matrix product over `contracting` dims, batched over `batch` dims; result dims: batch, lhs free, rhs free (StableHLO `dot_general`). */
@@ -66,12 +84,25 @@ const dotGeneral = defineOp({
   arity: 2,
   type: (inputs, { batch, contracting }) => {
     const [lhs, rhs] = inputs;
-    if (lhs === undefined || rhs === undefined || lhs.dtype !== rhs.dtype || !isFloat(lhs.dtype)) throw new ShapeError("dot_general", "needs two operands of one float type", inputs);
+    if (lhs === undefined || rhs === undefined || lhs.dtype !== rhs.dtype || !isFloat(lhs.dtype))
+      throw new ShapeError("dot_general", "needs two operands of one float type", inputs);
     const pairs = [...batch, ...contracting];
-    for (const [l, r] of pairs) if (lhs.dims[l] === undefined || lhs.dims[l] !== rhs.dims[r]) throw new ShapeError("dot_general", `dims ${l} and ${r} differ`, inputs, "transpose or reshape so that paired dims have equal size");
-    if (new Set(left(pairs)).size !== pairs.length || new Set(right(pairs)).size !== pairs.length) throw new ShapeError("dot_general", "a dim is paired twice", inputs);
+    for (const [l, r] of pairs)
+      if (lhs.dims[l] === undefined || lhs.dims[l] !== rhs.dims[r])
+        throw new ShapeError(
+          "dot_general",
+          `dims ${l} and ${r} differ`,
+          inputs,
+          "transpose or reshape so that paired dims have equal size",
+        );
+    if (new Set(left(pairs)).size !== pairs.length || new Set(right(pairs)).size !== pairs.length)
+      throw new ShapeError("dot_general", "a dim is paired twice", inputs);
     const { lhsFree, rhsFree } = dotLayout(lhs.dims.length, rhs.dims.length, batch, contracting);
-    return tensorType(lhs.dtype, [...left(batch).map((d) => lhs.dims[d] ?? 0), ...lhsFree.map((d) => lhs.dims[d] ?? 0), ...rhsFree.map((d) => rhs.dims[d] ?? 0)]);
+    return tensorType(lhs.dtype, [
+      ...left(batch).map((d) => lhs.dims[d] ?? 0),
+      ...lhsFree.map((d) => lhs.dims[d] ?? 0),
+      ...rhsFree.map((d) => rhs.dims[d] ?? 0),
+    ]);
   },
   // d lhs = grad · rhs over rhs's free dims, d rhs = lhs · grad over lhs's free dims; then dims are put back in their order.
   vjp: (g, { inputs, grad, attrs: { batch, contracting } }) => {
@@ -84,13 +115,35 @@ const dotGeneral = defineOp({
     const byRight = [...contracting].sort((a, b) => a[0] - b[0]);
     // Result dims of a·b are batch, a's free, b's free; where b·a has them in order it saves the transpose: the gradient of a weight [out, in].
     const product = (a: Value, b: Value, batches: DimPair[], pairs: DimPair[], leading: number[], ofA: number[], ofB: number[]): Value => {
-      const [order, swapped] = [[...leading, ...ofA, ...ofB], [...leading, ...ofB, ...ofA]];
+      const [order, swapped] = [
+        [...leading, ...ofA, ...ofB],
+        [...leading, ...ofB, ...ofA],
+      ];
       if (!isAscending(order) && isAscending(swapped)) return g.dotGeneral(b, a, batches.map(flip), pairs.map(flip));
-      return g.transpose(g.dotGeneral(a, b, batches, pairs), order.map((_, d) => order.indexOf(d)));
+      return g.transpose(
+        g.dotGeneral(a, b, batches, pairs),
+        order.map((_, d) => order.indexOf(d)),
+      );
     };
     return [
-      product(grad, rhs, batch.map(([, r], i) => [i, r]), gradRhsFree.map((d, i) => [d, rhsFree[i] ?? 0]), left(batch), lhsFree, left(byLeft)),
-      product(lhs, grad, batch.map(([l], i) => [l, i]), lhsFree.map((d, i) => [d, gradLhsFree[i] ?? 0]), right(batch), right(byRight), rhsFree),
+      product(
+        grad,
+        rhs,
+        batch.map(([, r], i) => [i, r]),
+        gradRhsFree.map((d, i) => [d, rhsFree[i] ?? 0]),
+        left(batch),
+        lhsFree,
+        left(byLeft),
+      ),
+      product(
+        lhs,
+        grad,
+        batch.map(([l], i) => [l, i]),
+        lhsFree.map((d, i) => [d, gradLhsFree[i] ?? 0]),
+        right(batch),
+        right(byRight),
+        rhsFree,
+      ),
     ];
   },
   factors: ([lhs, rhs], _, { batch, contracting }) => dotFactors(must(lhs, "lhs"), must(rhs, "rhs"), batch, contracting),
@@ -115,7 +168,8 @@ const dotGeneral = defineOp({
     forEachIndex(out.dims, (index, flat) => {
       const [baseA, baseB] = [at(index, outA), at(index, outB)];
       let sum = 0;
-      for (let k = 0; k < offsetsA.length; k++) sum += (a.data[baseA + (offsetsA[k] ?? 0)] ?? 0) * (b.data[baseB + (offsetsB[k] ?? 0)] ?? 0);
+      for (let k = 0; k < offsetsA.length; k++)
+        sum += (a.data[baseA + (offsetsA[k] ?? 0)] ?? 0) * (b.data[baseB + (offsetsB[k] ?? 0)] ?? 0);
       result[flat] = sum;
     });
     return tensor(out.dtype, out.dims, result);
@@ -126,7 +180,8 @@ function dotFactors(lhs: TensorType, rhs: TensorType, batch: readonly DimPair[],
   const factors: Factor[] = [];
   const [l, r]: [number[][], number[][]] = [lhs.dims.map(() => []), rhs.dims.map(() => [])];
   const output: number[][] = [];
-  const add = (size: number, kind: Factor["kind"]): number => factors.push(kind === "reduce" ? { size, kind, reduction: "sum" } : { size, kind }) - 1;
+  const add = (size: number, kind: Factor["kind"]): number =>
+    factors.push(kind === "reduce" ? { size, kind, reduction: "sum" } : { size, kind }) - 1;
   const { lhsFree, rhsFree } = dotLayout(lhs.dims.length, rhs.dims.length, batch, contracting);
   for (const [a, b] of batch) {
     const f = add(lhs.dims[a] ?? 0, "pass");
@@ -155,15 +210,24 @@ const gather = defineOp({
   arity: 2,
   type: (inputs) => {
     const [table, ids] = inputs;
-    if (table === undefined || ids === undefined || ids.dtype !== "i32" || table.dims.length < 1) throw new ShapeError("gather", "needs a table of rank 1 or more and i32 ids", inputs);
+    if (table === undefined || ids === undefined || ids.dtype !== "i32" || table.dims.length < 1)
+      throw new ShapeError("gather", "needs a table of rank 1 or more and i32 ids", inputs);
     return tensorType(table.dtype, [...ids.dims, ...table.dims.slice(1)]);
   },
   vjp: (g, { inputs, grad }) => [g.scatter(inputs[1] as Value, grad, (inputs[0] as Value).type.dims[0] ?? 0), undefined],
   factors: ([table, ids]) => {
     const [t, i] = [must(table, "table").dims, must(ids, "ids").dims];
-    const factors: Factor[] = [...i.map((size) => ({ size, kind: "pass" as const })), ...t.slice(1).map((size) => ({ size, kind: "pass" as const })), { size: t[0] ?? 0, kind: "reduce", reduction: "sum" }];
+    const factors: Factor[] = [
+      ...i.map((size) => ({ size, kind: "pass" as const })),
+      ...t.slice(1).map((size) => ({ size, kind: "pass" as const })),
+      { size: t[0] ?? 0, kind: "reduce", reduction: "sum" },
+    ];
     const rows = i.length + t.length - 1;
-    return { factors, inputs: [[[rows], ...t.slice(1).map((_, d) => [i.length + d])], i.map((_, d) => [d])], output: Array.from({ length: rows }, (_, d) => [d]) };
+    return {
+      factors,
+      inputs: [[[rows], ...t.slice(1).map((_, d) => [i.length + d])], i.map((_, d) => [d])],
+      output: Array.from({ length: rows }, (_, d) => [d]),
+    };
   },
   linearIn: () => [[0]],
   localize: sameAttrs,
@@ -184,14 +248,23 @@ const scatter = defineOp({
   arity: 2,
   type: (inputs, { rows }) => {
     const [ids, updates] = inputs;
-    if (ids === undefined || updates === undefined || ids.dtype !== "i32" || !sameDims(updates.dims.slice(0, ids.dims.length), ids.dims)) throw new ShapeError("scatter", "needs i32 ids and updates that begin with their dims", inputs);
+    if (ids === undefined || updates === undefined || ids.dtype !== "i32" || !sameDims(updates.dims.slice(0, ids.dims.length), ids.dims))
+      throw new ShapeError("scatter", "needs i32 ids and updates that begin with their dims", inputs);
     return tensorType(updates.dtype, [rows, ...updates.dims.slice(ids.dims.length)]);
   },
   vjp: (g, { inputs, grad }) => [undefined, g.gather(grad, inputs[0] as Value)],
   factors: ([ids, updates], output) => {
     const [i, u] = [must(ids, "ids").dims, must(updates, "updates").dims];
-    const factors: Factor[] = [...i.map((size) => ({ size, kind: "reduce" as const, reduction: "sum" as const })), ...u.slice(i.length).map((size) => ({ size, kind: "pass" as const })), { size: output.dims[0] ?? 0, kind: "pass" }];
-    return { factors, inputs: [i.map((_, d) => [d]), u.map((_, d) => [d])], output: [[u.length], ...u.slice(i.length).map((_, d) => [i.length + d])] };
+    const factors: Factor[] = [
+      ...i.map((size) => ({ size, kind: "reduce" as const, reduction: "sum" as const })),
+      ...u.slice(i.length).map((size) => ({ size, kind: "pass" as const })),
+      { size: output.dims[0] ?? 0, kind: "pass" },
+    ];
+    return {
+      factors,
+      inputs: [i.map((_, d) => [d]), u.map((_, d) => [d])],
+      output: [[u.length], ...u.slice(i.length).map((_, d) => [i.length + d])],
+    };
   },
   linearIn: () => [[1]],
   localize: (_attrs, _inputs, output) => ({ rows: output[0] ?? 0 }),
@@ -208,4 +281,9 @@ const scatter = defineOp({
   },
 });
 
-export const contractionOps: { readonly [N in "reduce" | "dot_general" | "gather" | "scatter"]: OpDef<N> } = { reduce, dot_general: dotGeneral, gather, scatter };
+export const contractionOps: { readonly [N in "reduce" | "dot_general" | "gather" | "scatter"]: OpDef<N> } = {
+  reduce,
+  dot_general: dotGeneral,
+  gather,
+  scatter,
+};

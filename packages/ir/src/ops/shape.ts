@@ -13,14 +13,22 @@ const broadcastInDim = defineOp({
   arity: 1,
   type: (inputs, { dims, broadcastDimensions: map }) => {
     const [x] = inputs;
-    if (x === undefined || map.length !== x.dims.length || map.some((d, i) => d < 0 || d >= dims.length || (i > 0 && d <= (map[i - 1] ?? 0)) || (x.dims[i] !== 1 && x.dims[i] !== dims[d])))
+    if (
+      x === undefined ||
+      map.length !== x.dims.length ||
+      map.some((d, i) => d < 0 || d >= dims.length || (i > 0 && d <= (map[i - 1] ?? 0)) || (x.dims[i] !== 1 && x.dims[i] !== dims[d]))
+    )
       throw new ShapeError("broadcast_in_dim", `operand does not broadcast to [${dims.join(",")}] along [${map.join(",")}]`, inputs);
     return tensorType(x.dtype, dims);
   },
   // The sum over the dims that were made or stretched.
   vjp: (g, { inputs, grad, attrs }) => {
     const x = inputs[0] as Value;
-    const summed = attrs.dims.map((_, d) => d).filter((d) => !(attrs.broadcastDimensions.includes(d) && (x.type.dims[attrs.broadcastDimensions.indexOf(d)] ?? 1) === attrs.dims[d]));
+    const summed = attrs.dims
+      .map((_, d) => d)
+      .filter(
+        (d) => !(attrs.broadcastDimensions.includes(d) && (x.type.dims[attrs.broadcastDimensions.indexOf(d)] ?? 1) === attrs.dims[d]),
+      );
     const reduced = summed.length === 0 ? grad : g.reduce(grad, summed, "sum");
     return [sameDims(reduced.type.dims, x.type.dims) ? reduced : g.reshape(reduced, x.type.dims)];
   },
@@ -117,10 +125,24 @@ const transpose = defineOp({
   arity: 1,
   type: (inputs, { permutation }) => {
     const [x] = inputs;
-    if (x === undefined || permutation.length !== x.dims.length || new Set(permutation).size !== permutation.length || permutation.some((p) => p < 0 || p >= x.dims.length)) throw new ShapeError("transpose", `[${permutation.join(",")}] is no permutation of the dims`, inputs);
-    return tensorType(x.dtype, permutation.map((p) => x.dims[p] ?? 0));
+    if (
+      x === undefined ||
+      permutation.length !== x.dims.length ||
+      new Set(permutation).size !== permutation.length ||
+      permutation.some((p) => p < 0 || p >= x.dims.length)
+    )
+      throw new ShapeError("transpose", `[${permutation.join(",")}] is no permutation of the dims`, inputs);
+    return tensorType(
+      x.dtype,
+      permutation.map((p) => x.dims[p] ?? 0),
+    );
   },
-  vjp: (g, { grad, attrs }) => [g.transpose(grad, attrs.permutation.map((_, d) => attrs.permutation.indexOf(d)))],
+  vjp: (g, { grad, attrs }) => [
+    g.transpose(
+      grad,
+      attrs.permutation.map((_, d) => attrs.permutation.indexOf(d)),
+    ),
+  ],
   factors: ([x], _, { permutation }) => ({
     factors: (x?.dims ?? []).map((size) => ({ size, kind: "pass" as const })),
     inputs: [(x?.dims ?? []).map((_d, i) => [i])],
@@ -162,10 +184,25 @@ const slice = defineOp({
   arity: 1,
   type: (inputs, { start, limit }) => {
     const [x] = inputs;
-    if (x === undefined || start.length !== x.dims.length || limit.length !== x.dims.length || start.some((s, d) => s < 0 || s >= (limit[d] ?? 0) || (limit[d] ?? 0) > (x.dims[d] ?? 0))) throw new ShapeError("slice", `[${start.join(",")}] to [${limit.join(",")}] leaves the operand`, inputs);
-    return tensorType(x.dtype, start.map((s, d) => (limit[d] ?? 0) - s));
+    if (
+      x === undefined ||
+      start.length !== x.dims.length ||
+      limit.length !== x.dims.length ||
+      start.some((s, d) => s < 0 || s >= (limit[d] ?? 0) || (limit[d] ?? 0) > (x.dims[d] ?? 0))
+    )
+      throw new ShapeError("slice", `[${start.join(",")}] to [${limit.join(",")}] leaves the operand`, inputs);
+    return tensorType(
+      x.dtype,
+      start.map((s, d) => (limit[d] ?? 0) - s),
+    );
   },
-  vjp: (g, { inputs, grad, attrs }) => [g.pad(grad, attrs.start, (inputs[0] as Value).type.dims.map((size, d) => size - (attrs.limit[d] ?? 0)))],
+  vjp: (g, { inputs, grad, attrs }) => [
+    g.pad(
+      grad,
+      attrs.start,
+      (inputs[0] as Value).type.dims.map((size, d) => size - (attrs.limit[d] ?? 0)),
+    ),
+  ],
   factors: ([x], output) => wholeDimFactors(x?.dims ?? [], output.dims, (d) => x?.dims[d] === output.dims[d]),
   linearIn: linearInFirst,
   // Dims that are sharded are whole: their limit is the local size.
@@ -186,10 +223,20 @@ const pad = defineOp({
   arity: 1,
   type: (inputs, { low, high }) => {
     const [x] = inputs;
-    if (x === undefined || low.length !== x.dims.length || high.length !== x.dims.length || [...low, ...high].some((p) => p < 0)) throw new ShapeError("pad", "needs a low and a high count, not negative, for every dim", inputs);
-    return tensorType(x.dtype, x.dims.map((size, d) => (low[d] ?? 0) + size + (high[d] ?? 0)));
+    if (x === undefined || low.length !== x.dims.length || high.length !== x.dims.length || [...low, ...high].some((p) => p < 0))
+      throw new ShapeError("pad", "needs a low and a high count, not negative, for every dim", inputs);
+    return tensorType(
+      x.dtype,
+      x.dims.map((size, d) => (low[d] ?? 0) + size + (high[d] ?? 0)),
+    );
   },
-  vjp: (g, { inputs, grad, attrs }) => [g.slice(grad, attrs.low, attrs.low.map((l, d) => l + ((inputs[0] as Value).type.dims[d] ?? 0)))],
+  vjp: (g, { inputs, grad, attrs }) => [
+    g.slice(
+      grad,
+      attrs.low,
+      attrs.low.map((l, d) => l + ((inputs[0] as Value).type.dims[d] ?? 0)),
+    ),
+  ],
   factors: ([x], output, { low, high }) => wholeDimFactors(x?.dims ?? [], output.dims, (d) => low[d] === 0 && high[d] === 0),
   linearIn: linearInFirst,
   localize: sameAttrs,
@@ -209,15 +256,33 @@ const concatenate = defineOp({
   arity: null,
   type: (inputs, { dimension }) => {
     const [first] = inputs;
-    if (first === undefined || dimension < 0 || dimension >= first.dims.length || inputs.some((x) => x.dtype !== first.dtype || x.dims.length !== first.dims.length || x.dims.some((size, d) => d !== dimension && size !== first.dims[d]))) throw new ShapeError("concatenate", `operands must agree in all dims but ${dimension}`, inputs);
-    return tensorType(first.dtype, first.dims.map((size, d) => (d === dimension ? inputs.reduce((n, x) => n + (x.dims[d] ?? 0), 0) : size)));
+    if (
+      first === undefined ||
+      dimension < 0 ||
+      dimension >= first.dims.length ||
+      inputs.some(
+        (x) =>
+          x.dtype !== first.dtype ||
+          x.dims.length !== first.dims.length ||
+          x.dims.some((size, d) => d !== dimension && size !== first.dims[d]),
+      )
+    )
+      throw new ShapeError("concatenate", `operands must agree in all dims but ${dimension}`, inputs);
+    return tensorType(
+      first.dtype,
+      first.dims.map((size, d) => (d === dimension ? inputs.reduce((n, x) => n + (x.dims[d] ?? 0), 0) : size)),
+    );
   },
   vjp: (g, { inputs, grad, attrs }) => {
     let from = 0;
     return inputs.map((x) => {
       const start = x.type.dims.map((_, d) => (d === attrs.dimension ? from : 0));
       from += x.type.dims[attrs.dimension] ?? 0;
-      return g.slice(grad, start, x.type.dims.map((size, d) => (start[d] ?? 0) + size));
+      return g.slice(
+        grad,
+        start,
+        x.type.dims.map((size, d) => (start[d] ?? 0) + size),
+      );
     });
   },
   factors: (inputs, output, { dimension }) => {

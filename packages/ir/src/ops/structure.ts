@@ -47,7 +47,11 @@ export const iota = defineOp({
   flops: () => 0,
   evaluate: (_, { dimension }, out) => {
     const [stride, size] = [stridesOf(out.dims)[dimension] ?? 1, out.dims[dimension] ?? 1];
-    return tensor(out.dtype, out.dims, Float64Array.from({ length: sizeOf(out.dims) }, (_v, i) => Math.floor(i / stride) % size));
+    return tensor(
+      out.dtype,
+      out.dims,
+      Float64Array.from({ length: sizeOf(out.dims) }, (_v, i) => Math.floor(i / stride) % size),
+    );
   },
 });
 
@@ -60,7 +64,14 @@ export const rngNormal = defineOp({
   linearIn: notLinear,
   localize: (attrs, _, output) => ({ ...attrs, dims: output }),
   flops: () => 0,
-  evaluate: (_, { key, scale }, out) => tensor("f32", out.dims, Float64Array.from({ length: sizeOf(out.dims) }, (_v, i) => Math.fround(normalAt(key, i) * scale))),
+  evaluate: (_, { key, scale }, out) =>
+    tensor(
+      "f32",
+      out.dims,
+      Float64Array.from({ length: sizeOf(out.dims) }, (_v, i) => Math.fround(normalAt(key, i) * scale)),
+    ),
 });
 
-export const structureOps = { parameter, constant, iota, rng_normal: rngNormal } satisfies { [N in "parameter" | "constant" | "iota" | "rng_normal"]: OpDef<N> };
+export const structureOps = { parameter, constant, iota, rng_normal: rngNormal } satisfies {
+  [N in "parameter" | "constant" | "iota" | "rng_normal"]: OpDef<N>;
+};

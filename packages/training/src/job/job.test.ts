@@ -39,7 +39,9 @@ function refuses(run: () => unknown, expected: { code: string; exit: number; pla
 }
 
 describe("job files", () => {
-  for (const file of readdirSync(join(environment.configsDir, "jobs"), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".yaml")))
+  for (const file of readdirSync(join(environment.configsDir, "jobs"), { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".yaml"),
+  ))
     it(`${file} resolves, and what is printed of it resolves to the same without any other file`, () => {
       const job = loadJob(join(environment.configsDir, "jobs", file), [], environment);
       const again = resolveJob({ text: printJob(job), file: "job.yaml", base: "/" }, [], { configsDir: "/nowhere", base: "/" });
@@ -51,7 +53,11 @@ describe("job files", () => {
     it(`${file} is a strategy: its rules and stage, which the job's own keys change`, () => {
       const name = file.replace(".yaml", "");
       const job = loadJob(join(environment.configsDir, "jobs/nano16.yaml"), [`strategy=${name}`, "zero=null"], environment);
-      const mine = loadJob(join(environment.configsDir, "jobs/nano16.yaml"), [`strategy=${name}`, "zero=2", "rules.vocab=null"], environment);
+      const mine = loadJob(
+        join(environment.configsDir, "jobs/nano16.yaml"),
+        [`strategy=${name}`, "zero=2", "rules.vocab=null"],
+        environment,
+      );
       deepStrictEqual(job.rules["batch"], ["data"]);
       deepStrictEqual(job.rules["heads"], name.includes("tensor") || name === "two-dimensional" ? ["model"] : []);
       strictEqual(job.zero, Number(/zero-(\d)/.exec(name)?.[1] ?? (name === "two-dimensional" ? 1 : 0)));

@@ -112,7 +112,12 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
 /** The rules of a strategy as far as the mesh has their axes: a strategy speaks of `pod` and `model` for those that have them. */
 function rulesFor(strategy: StrategyFile | undefined, mesh: Mesh): JobFile["rules"] {
   const has = new Set(mesh.axes.map(({ name }) => name));
-  return Object.fromEntries(Object.entries(strategy?.rules ?? {}).map(([axis, rule]) => [axis, rule === null ? null : [rule].flat().filter((name) => has.has(name))]));
+  return Object.fromEntries(
+    Object.entries(strategy?.rules ?? {}).map(([axis, rule]) => [
+      axis,
+      rule === null ? null : [rule].flat().filter((name) => has.has(name)),
+    ]),
+  );
 }
 
 /** An override of `pods` alone lays the mesh of the file over so many pods. */
@@ -154,7 +159,9 @@ function checkKnown(kind: "model" | "pod" | "strategy", name: string, configsDir
     message: `there is no ${kind} "${name}"`,
     place,
     remedy:
-      near === undefined ? `${plural[kind]} are ${known.sort().join(", ")}; a path with a / names a file elsewhere` : `did you mean "${near}"?`,
+      near === undefined
+        ? `${plural[kind]} are ${known.sort().join(", ")}; a path with a / names a file elsewhere`
+        : `did you mean "${near}"?`,
     exit: 2,
   });
 }
