@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Tokenizer, tokenizerFromJSON } from "@lapidary/data";
 import { HfCheckpoint } from "@lapidary/interop";
-import { type GemmaConfig, gemma } from "@lapidary/models";
+import { buildModel, type ModelConfig } from "@lapidary/models";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
 import { nextTokenLogits, paramName } from "@lapidary/training";
@@ -21,7 +21,7 @@ export interface SamplerOptions extends Pick<SessionOptions, "environment" | "nu
 /** A model that writes text, in worker processes of its own. */
 export class Sampler {
   private constructor(
-    readonly config: GemmaConfig,
+    readonly config: ModelConfig,
     readonly tokenizer: Tokenizer,
     private readonly session: Session,
     private readonly nextToken: NextToken,
@@ -39,7 +39,7 @@ export class Sampler {
       const session = await openSession({ ...rest, mesh, workers: 1, rules: {}, zero: 0 });
       try {
         const seq = Math.min(context ?? config.contextLength, config.contextLength);
-        const program = await session.gang.load(session.compile("next_token", nextTokenLogits(gemma(config), { batch: 1, seq })));
+        const program = await session.gang.load(session.compile("next_token", nextTokenLogits(buildModel(config), { batch: 1, seq })));
         const weights = session.gang.parameters(program).filter(({ name }) => name.startsWith(paramName("")));
         for (const { name, sharding } of weights)
           await session.gang.put(name, await checkpoint.read(name.slice(paramName("").length)), sharding);

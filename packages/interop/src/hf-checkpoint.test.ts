@@ -1,9 +1,9 @@
 import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sizeOf } from "@lapidary/ir";
-import { type GemmaConfig, gemmaConfigSchema, gemmaParams } from "@lapidary/models";
+import { decoderConfigSchema, gemmaConfigSchema, type ModelConfig, paramsOf } from "@lapidary/models";
 import { LapidaryError, must, normalAt } from "@lapidary/std";
 import {
   type ArrayData,
@@ -27,9 +27,9 @@ const config = gemmaConfigSchema.parse({
   mlpDim: 5,
   contextLength: 8,
 });
-const weights = (c: GemmaConfig): Map<string, ArrayData> =>
+const weights = (c: ModelConfig): Map<string, ArrayData> =>
   new Map(
-    gemmaParams(c).map(({ name, dims }, key) => [
+    paramsOf(c).map(({ name, dims }, key) => [
       name,
       f32Array(
         dims,
@@ -55,6 +55,24 @@ const failing =
     deepStrictEqual([error.code, (error.place ?? "").includes(place)], [code, true], `${error.place}: ${error.message}`);
     return true;
   };
+
+describe("checkpoints of the decoder family", () => {
+  for (const fusedProjections of [false, true])
+    it(`come back as they were written, ${fusedProjections ? "with" : "without"} fused projections, and are no Gemma to others`, async () => {
+      const decoder = decoderConfigSchema.parse({ ...config, family: "decoder", kvHeads: 2, fusedProjections });
+      await inDirectory(async (directory) => {
+        await writeHfCheckpoint(directory, decoder, weights(decoder));
+        const { config: read, tensors } = await readHfCheckpoint(directory);
+        deepStrictEqual(read, decoder);
+        deepStrictEqual(tensors, weights(decoder));
+        ok(tensors.has("lm_head.weight") && tensors.has("model.layers.0.self_attn.qkv_proj.weight") === fusedProjections);
+        const json = JSON.parse(await readFile(join(directory, "config.json"), "utf8")) as object;
+        throws(() => gemmaConfigFromHf(json), failing("LAP_CHECKPOINT_CONFIG", "model_type"));
+        await writeFile(join(directory, "config.json"), JSON.stringify({ ...json, heads: -1 }));
+        await rejects(readHfCheckpoint(directory), failing("LAP_CHECKPOINT_CONFIG", "heads"));
+      });
+    });
+});
 
 describe("Hugging Face config", () => {
   it("reads what transformers wrote and writes what says the same", async () => {
@@ -151,6 +169,6 @@ describe("Hugging Face checkpoint", () => {
       await change((tensors) => tensors.set("model.norm.bias", f32Array([1], [0])));
       await rejects(readHfCheckpoint(directory), failing("LAP_CHECKPOINT_TENSOR", "model.norm.bias"));
       await change((tensors) => tensors.set("lm_head.weight", must(tensors.get("model.embed_tokens.weight"), "embedding")));
-      strictEqual((await readHfCheckpoint(directory)).tensors.size, gemmaParams(config).length);
+      strictEqual((await readHfCheckpoint(directory)).tensors.size, paramsOf(config).length);
     }));
 });

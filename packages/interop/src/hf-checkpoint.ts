@@ -1,12 +1,12 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { sameDims } from "@lapidary/ir";
-import { type GemmaConfig, gemmaParams, type ParamSpec } from "@lapidary/models";
+import { type ModelConfig, type ParamSpec, paramsOf } from "@lapidary/models";
 import { LapidaryError, must, suggest } from "@lapidary/std";
 import { z } from "zod";
 import type { ArrayData } from "./array-data.js";
 import { writeFileAtomic } from "./atomic-file.js";
-import { gemmaConfigToHf, readHfConfig, readJson } from "./hf-config.js";
+import { modelConfigToHf, readHfConfig, readJson } from "./hf-config.js";
 import { SafetensorsFile, writeSafetensors } from "./safetensors.js";
 import { ZarrFolder } from "./zarr.js";
 
@@ -24,7 +24,7 @@ type TensorFile = Pick<SafetensorsFile, "path" | "names" | "dimsOf" | "read" | "
 export class HfCheckpoint {
   private constructor(
     readonly directory: string,
-    readonly config: GemmaConfig,
+    readonly config: ModelConfig,
     readonly params: readonly ParamSpec[],
     private readonly files: readonly TensorFile[],
     private readonly fileOf: ReadonlyMap<string, TensorFile>,
@@ -33,7 +33,7 @@ export class HfCheckpoint {
   /** Opens all files and checks that they hold the parameters of the model that config.json describes, and no other. */
   static async open(directory: string): Promise<HfCheckpoint> {
     const config = await readHfConfig(join(directory, "config.json"));
-    const params = gemmaParams(config);
+    const params = paramsOf(config);
     const files: TensorFile[] = [];
     try {
       const fileOf = await openFiles(directory, files);
@@ -65,7 +65,7 @@ export class HfCheckpoint {
 }
 
 /** All parameters of a checkpoint, as f32, by name. */
-export async function readHfCheckpoint(directory: string): Promise<{ config: GemmaConfig; tensors: Map<string, ArrayData> }> {
+export async function readHfCheckpoint(directory: string): Promise<{ config: ModelConfig; tensors: Map<string, ArrayData> }> {
   const checkpoint = await HfCheckpoint.open(directory);
   try {
     const tensors = new Map<string, ArrayData>();
@@ -77,18 +77,18 @@ export async function readHfCheckpoint(directory: string): Promise<{ config: Gem
 }
 
 /**
- * Writes a directory that `GemmaForCausalLM.from_pretrained` loads. Each file is replaced atomically, the weights before config.json.
+ * Writes a directory that, for a Gemma, `GemmaForCausalLM.from_pretrained` loads. Each file is replaced atomically, the weights before config.json.
  *
  * @param tensors all parameters of the model, by Hugging Face name
  * @param extra further files by name, such as a tokenizer's
  */
 export async function writeHfCheckpoint(
   directory: string,
-  config: GemmaConfig,
+  config: ModelConfig,
   tensors: ReadonlyMap<string, ArrayData>,
   extra: ReadonlyMap<string, string> = new Map(),
 ): Promise<void> {
-  const ordered = gemmaParams(config).map(({ name, dims }) => {
+  const ordered = paramsOf(config).map(({ name, dims }) => {
     const array = must(tensors.get(name), `tensor ${name}`);
     if (!sameDims(array.dims, dims))
       throw tensorError(directory, name, `it is [${array.dims.join(", ")}], the model needs [${dims.join(", ")}]`);
@@ -96,7 +96,7 @@ export async function writeHfCheckpoint(
   });
   await writeSafetensors(join(directory, "model.safetensors"), new Map(ordered), { format: "pt" });
   for (const [name, text] of extra) await writeFileAtomic(join(directory, name), [Buffer.from(text, "utf8")]);
-  await writeFileAtomic(join(directory, "config.json"), [Buffer.from(`${JSON.stringify(gemmaConfigToHf(config), null, 2)}\n`, "utf8")]);
+  await writeFileAtomic(join(directory, "config.json"), [Buffer.from(`${JSON.stringify(modelConfigToHf(config), null, 2)}\n`, "utf8")]);
 }
 
 async function openFiles(directory: string, files: TensorFile[]): Promise<ReadonlyMap<string, TensorFile>> {

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { type GemmaConfig, gemmaConfigSchema } from "@lapidary/models";
+import { decoderConfigSchema, type GemmaConfig, gemmaConfigSchema, isDecoder, type ModelConfig } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { z } from "zod";
 
@@ -79,8 +79,26 @@ export function gemmaConfigToHf(config: GemmaConfig): Record<string, unknown> {
   };
 }
 
-export async function readHfConfig(file: string): Promise<GemmaConfig> {
-  return gemmaConfigFromHf(await readJson(file), file);
+/** The decoder family is none of transformers': its config.json bears our own names under a type of our own. */
+const decoderType = "lapidary_decoder";
+
+/** `config.json` of a model of any family. */
+export const modelConfigToHf = (config: ModelConfig): Record<string, unknown> =>
+  isDecoder(config) ? { model_type: decoderType, vocab_size: config.vocabSize, ...config } : gemmaConfigToHf(config);
+
+/**
+ * @param file stands in errors
+ * @throws LapidaryError as `gemmaConfigFromHf`
+ */
+export function modelConfigFromHf(json: unknown, file = "config.json"): ModelConfig {
+  const named = z.looseObject({ model_type: z.literal(decoderType) }).safeParse(json);
+  if (!named.success) return gemmaConfigFromHf(json, file);
+  const { model_type: _, vocab_size: _size, ...config } = named.data;
+  return check(decoderConfigSchema.safeParse(config), file, (key) => key);
+}
+
+export async function readHfConfig(file: string): Promise<ModelConfig> {
+  return modelConfigFromHf(await readJson(file), file);
 }
 
 /** A JSON file, or an error that says what is wrong with it. */
@@ -119,7 +137,7 @@ function check<T>(result: z.ZodSafeParseResult<T>, file: string, keyName: (key: 
   const key = [keyName(first), ...rest].join(".");
   throw new LapidaryError({
     code: "LAP_CHECKPOINT_CONFIG",
-    message: `the configuration is not that of a Gemma 1: ${key === "" ? "" : `${key}: `}${issue?.message ?? "invalid"}`,
+    message: `the configuration is not that of a Gemma 1, nor of a decoder of ours: ${key === "" ? "" : `${key}: `}${issue?.message ?? "invalid"}`,
     place: key === "" ? file : `${file}: ${key}`,
     remedy: "use a checkpoint of Gemma 1 (model_type gemma) that states all of its dimensions",
     exit: 2,

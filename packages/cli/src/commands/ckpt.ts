@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ExitCode, LapidaryError, formatBytes, formatCount, textTable } from "@lapidary/std";
-import { type GemmaConfig, gemma, parameterCount } from "@lapidary/models";
+import { buildModel, isDecoder, type ModelConfig, parameterCount } from "@lapidary/models";
 import { type ArrayData, HfCheckpoint, SafetensorsFile, writeHfCheckpoint } from "@lapidary/interop";
 import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/coordinator/checkpoints";
 import type { Context } from "../context.js";
@@ -52,7 +52,7 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
       run: place.run ?? null,
       step: place.step ?? null,
       config,
-      parameters: parameterCount(gemma(config)),
+      parameters: parameterCount(buildModel(config)),
       tensors,
     };
     context.console.result(value, () =>
@@ -68,12 +68,12 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
   return ExitCode.done;
 }
 
-function describe({ directory, run, step }: CheckpointPlace, config: GemmaConfig): string {
+function describe({ directory, run, step }: CheckpointPlace, config: ModelConfig): string {
   const { layers, modelDim, heads, kvHeads, headDim, mlpDim, vocabSize, contextLength } = config;
   return [
     ...(run === undefined ? [] : [`run ${run}, step ${step}`]),
     directory,
-    `Gemma, ${formatCount(parameterCount(gemma(config)))} parameters: ${layers} layers of width ${modelDim}, ${heads} heads (${kvHeads} for keys and values) of ${headDim}, MLP ${mlpDim}, vocabulary ${vocabSize}, context ${contextLength}`,
+    `${isDecoder(config) ? "Decoder" : "Gemma"}, ${formatCount(parameterCount(buildModel(config)))} parameters: ${layers} layers of width ${modelDim}, ${heads} heads (${kvHeads} for keys and values) of ${headDim}, MLP ${mlpDim}, vocabulary ${vocabSize}, context ${contextLength}`,
   ].join("\n");
 }
 

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { corpusSpec, type Dataset, datasetFiles, prepareDataset, SpecialToken, toHuggingFace } from "@lapidary/data";
 import {
-  gemmaConfigToHf,
+  modelConfigToHf,
   HfCheckpoint,
   jaxVersion,
   orbaxVersion,
@@ -11,7 +11,7 @@ import {
   type XlaExport,
   type XlaState,
 } from "@lapidary/interop";
-import { buildModel, isDecoder, parameterCount } from "@lapidary/models";
+import { buildModel, parameterCount } from "@lapidary/models";
 import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
 import { chipCount, parseTorus } from "@lapidary/topology";
 import { compileJob, initGraph, paramName, podAxis, type ResolvedJob, trainState } from "@lapidary/training";
@@ -55,7 +55,7 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
         states: await statesOf(job),
         drawn: drawnAs(job, request.state),
         data: dataOf(job, dataset),
-        model: modelConfigOf(job),
+        model: modelConfigToHf(job.model.config),
         modelFiles: dataset === undefined ? new Map() : tokenizerFiles(dataset),
         launch: {
           name: job.name,
@@ -141,11 +141,6 @@ function dataOf(job: ResolvedJob, dataset: Dataset | undefined): XlaExport["data
     seq: job.train.seq,
     bos: SpecialToken.bos,
   };
-}
-
-/** As a checkpoint's config.json says it. The decoder family has no name in transformers. */
-function modelConfigOf({ model: { config } }: ResolvedJob): Readonly<Record<string, unknown>> {
-  return isDecoder(config) ? { model_type: "lapidary_decoder", vocab_size: config.vocabSize, ...config } : gemmaConfigToHf(config);
 }
 
 const tokenizerFiles = ({ tokenizer }: Dataset): Map<string, string> =>

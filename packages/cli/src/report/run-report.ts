@@ -31,7 +31,7 @@ export function runReport(report: Report, metrics: readonly MetricsRow[], { colu
     heading("Checkpoint"),
     `  ${report.checkpoint}`,
     `  ${paint.dim(`go on from it:  lapidary sample ${report.id} "your prompt"`)}`,
-    `  ${paint.dim(`take it along:  lapidary ckpt export ${report.id} -o DIR   (Hugging Face transformers loads it)`)}`,
+    `  ${paint.dim(`take it along:  lapidary ckpt export ${report.id} -o DIR   (safetensors; of a Gemma, transformers loads it)`)}`,
   ].join("\n");
 }
 

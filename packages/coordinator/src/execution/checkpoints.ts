@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type ArrayData, HfCheckpoint } from "@lapidary/interop";
-import type { GemmaConfig } from "@lapidary/models";
+import { isDecoder, type ModelConfig } from "@lapidary/models";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import type { CheckpointEntry } from "../api.js";
 import { readManifest, stepsIn } from "../checkpoints/checkpoint-store.js";
@@ -48,7 +48,7 @@ async function readEntry(path: string): Promise<CheckpointEntry | undefined> {
  */
 export async function loadWeights(
   directory: string,
-  config: GemmaConfig,
+  config: ModelConfig,
   put: (name: string, array: ArrayData) => Promise<void>,
 ): Promise<void> {
   const checkpoint = await HfCheckpoint.open(directory);
@@ -60,8 +60,18 @@ export async function loadWeights(
   }
 }
 
+const familyOf = (config: ModelConfig): string => (isDecoder(config) ? "a decoder" : "a Gemma");
+
 /** The context may be another: no weight depends on it. */
-function checkSameModel(directory: string, wanted: GemmaConfig, found: GemmaConfig): void {
+function checkSameModel(directory: string, wanted: ModelConfig, found: ModelConfig): void {
+  if (isDecoder(wanted) !== isDecoder(found))
+    throw new LapidaryError({
+      code: "LAP_INIT_MISMATCH",
+      message: `the checkpoint is of another family: ${familyOf(found)}, the job's model is ${familyOf(wanted)}`,
+      place: `train.init: ${directory}`,
+      remedy: "choose the model of the checkpoint, or another checkpoint",
+      exit: ExitCode.usage,
+    });
   for (const key of ["vocabSize", "modelDim", "layers", "heads", "kvHeads", "headDim", "mlpDim", "ropeTheta", "normEps"] as const) {
     if (wanted[key] === found[key]) continue;
     throw new LapidaryError({

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type Tokenizer, toHuggingFace } from "@lapidary/data";
-import { type ArrayData, HfCheckpoint, SafetensorsFile, gemmaConfigToHf, safetensorsParts } from "@lapidary/interop";
-import { type GemmaConfig, gemmaParams } from "@lapidary/models";
+import { type ArrayData, HfCheckpoint, SafetensorsFile, modelConfigToHf, safetensorsParts } from "@lapidary/interop";
+import { type ModelConfig, paramsOf } from "@lapidary/models";
 import { assert, must } from "@lapidary/std";
 import { paramName, stepName } from "@lapidary/training";
 import type { ArrayData as DeviceArray } from "@lapidary/worker/protocol";
@@ -11,7 +11,7 @@ import type { RunPrograms } from "./run-programs.js";
 
 /** What a checkpoint says beside the numbers. */
 export interface Surroundings {
-  readonly config: GemmaConfig;
+  readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
   readonly about: CheckpointContent["about"];
 }
@@ -29,7 +29,7 @@ export async function copyState(
     readAll(programs.weights, (name) => programs.fetchWeight(name)),
     readAll(programs.moments, (name) => programs.fetchMoment(name)),
   ]);
-  const ordered = new Map(gemmaParams(config).map(({ name }) => [name, must(weights.get(name), name)]));
+  const ordered = new Map(paramsOf(config).map(({ name }) => [name, must(weights.get(name), name)]));
   const { run, step, time, heldout_loss } = about;
   const state = { run, step, time, ...(heldout_loss === undefined ? {} : { heldout_loss }) };
   return {
@@ -42,7 +42,7 @@ export async function copyState(
         text(name, JSON.stringify(json)),
       ]),
       [checkpointFiles.tokenizer, text(checkpointFiles.tokenizer, JSON.stringify(tokenizer))],
-      ["config.json", text("config.json", `${JSON.stringify(gemmaConfigToHf(config), null, 2)}\n`)],
+      ["config.json", text("config.json", `${JSON.stringify(modelConfigToHf(config), null, 2)}\n`)],
       [checkpointFiles.state, text(checkpointFiles.state, `${JSON.stringify(state, null, 2)}\n`)],
     ]),
   };

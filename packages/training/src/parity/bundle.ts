@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type ArrayData, readHfCheckpoint, readJson, readSafetensors } from "@lapidary/interop";
-import type { GemmaConfig } from "@lapidary/models";
+import { type GemmaConfig, isDecoder } from "@lapidary/models";
 import { LapidaryError, must } from "@lapidary/std";
 import { z } from "zod";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
@@ -57,6 +57,7 @@ const manifestSchema = z.looseObject({
 /** @throws LapidaryError naming the file, and tensor or key, that is missing or of another shape */
 export async function readParityBundle(directory: string): Promise<ParityBundle> {
   const { config, tensors: weights } = await readHfCheckpoint(directory);
+  if (isDecoder(config)) throw bundleError(join(directory, "config.json"), "model_type", "it is of a decoder, and parity is with Gemma");
   const manifest = await readManifest(join(directory, "manifest.json"));
   const file = async (name: string): Promise<BundleFile> =>
     new BundleFile(join(directory, name), await readSafetensors(join(directory, name)));
