@@ -16,6 +16,7 @@ export class Ours {
   static async start(which, { workers, remat }) {
     const { job, step, init, stateNames, compile_s } = await programsOf(which, remat === undefined ? {} : { remat });
     const { Gang, WorkerPool } = await built("coordinator/dist/gang/index.js");
+    const watch = new MemoryWatch();
     const pool = await WorkerPool.start({
       environment: process.env,
       warm: 0,
@@ -25,6 +26,7 @@ export class Ours {
     const gang = await Gang.start(pool, { runId: "bench", epoch: 1, mesh: step.mesh, workers, numerics: which.numerics });
     const ours = new Ours(pool, gang, job, step, stateNames, compile_s);
     await ours.#prepare(init);
+    ours.peak_mb = Math.max(ours.peak_mb, watch.end());
     return ours;
   }
 
@@ -123,6 +125,27 @@ export class Ours {
   async close() {
     await this.gang.close();
     await this.pool.close();
+  }
+}
+
+/** The most that this process and its children hold together while it watches: workers that start, load and compute for the first time. */
+class MemoryWatch {
+  #peak_mb = 0;
+  #timer = setInterval(() => this.#look(), 20);
+
+  #look() {
+    const children = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+    this.#peak_mb = Math.max(
+      this.#peak_mb,
+      [process.pid, ...children].reduce((sum, pid) => sum + pss_mb(pid), 0),
+    );
+  }
+
+  /** @returns the peak, in MB */
+  end() {
+    clearInterval(this.#timer);
+    this.#look();
+    return this.#peak_mb;
   }
 }
 

@@ -18,10 +18,10 @@ const step = "kernels";
 const file = "lapidary_kernels.node";
 
 /** @param {string} root */
-const sourcesOf = (root) => ["fused.cc", "gemm.cc", "shared.cc"].map((name) => join(root, "packages/worker/native", name));
+const sourcesOf = (root) => ["fused.cc", "gemm.cc", "memory.cc", "shared.cc"].map((name) => join(root, "packages/worker/native", name));
 
 /** @param {string} root */
-const headersOf = (root) => ["gemm.h", "shared.h"].map((name) => join(root, "packages/worker/native", name));
+const headersOf = (root) => ["gemm.h", "memory.h", "shared.h"].map((name) => join(root, "packages/worker/native", name));
 
 /** @param {string} root */
 export const kernelsPath = (root) => join(root, "packages/worker/native", file);

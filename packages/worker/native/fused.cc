@@ -13,6 +13,7 @@
 #include <node_api.h>
 
 #include "gemm.h"
+#include "memory.h"
 #include "shared.h"
 
 #include <algorithm>
@@ -648,5 +649,6 @@ NAPI_MODULE_INIT() {
   napi_set_named_property(env, exports, "register", function);
   ExportShared(env, exports);
   ExportProducts(env, exports);
+  ExportMemory(env, exports);
   return exports;
 }

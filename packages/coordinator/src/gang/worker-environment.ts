@@ -4,7 +4,8 @@ import type { NumericsName } from "@lapidary/worker/protocol";
 /**
  * The environment of a worker process: one thread, as two processes on two cores scale fully where one process with two threads does not.
  *
- * glibc: blocks of any size come from the heap and stay there. By default each large tensor is mapped and unmapped, a page fault for every 4 KiB.
+ * glibc: blocks of any size come from one heap and stay there. By default each large tensor is mapped and unmapped, a page fault for every 4 KiB, and every thread
+ * has a heap of its own, although one alone computes.
  *
  * @param base what the process inherits
  */
@@ -16,10 +17,13 @@ export function workerEnvironment(base: NodeJS.ProcessEnv, numerics: NumericsNam
     OMP_NUM_THREADS: "1",
     TF_NUM_INTEROP_THREADS: "1",
     TF_NUM_INTRAOP_THREADS: "1",
-    GLIBC_TUNABLES: "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184",
+    GLIBC_TUNABLES: "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.arena_max=1",
     ...(numerics === "mxu" && hasBf16Units() ? { TF_SET_ONEDNN_FPMATH_MODE: "BF16" } : {}),
   };
 }
+
+/** Of Node: young objects die young here, and room for more of them would only be memory that is never given back. */
+export const workerFlags: readonly string[] = ["--max-semi-space-size=2"];
 
 /** Whether this processor multiplies bf16 by itself. */
 function hasBf16Units(): boolean {

@@ -13,7 +13,7 @@ import {
   workerMain,
 } from "@lapidary/worker/protocol";
 import { type WorkerExit, workerDidNotStart, workerLost } from "./gang-errors.js";
-import { isChatter, workerEnvironment } from "./worker-environment.js";
+import { isChatter, workerEnvironment, workerFlags } from "./worker-environment.js";
 
 /** Answer of a worker to one message. */
 export interface Answered<K extends MessageKind> {
@@ -63,7 +63,7 @@ export class WorkerProcess {
       this.#rejectReady = reject;
     });
     this.ready.catch(() => undefined);
-    this.#child = spawn(process.execPath, [fileURLToPath(workerMain), "--socket", socket, "--name", name], {
+    this.#child = spawn(process.execPath, [...workerFlags, fileURLToPath(workerMain), "--socket", socket, "--name", name], {
       env: workerEnvironment(environment, numerics),
       stdio: ["ignore", "ignore", "pipe"],
     });

@@ -245,6 +245,8 @@ export class Worker {
       hit("after-apply");
       hit("before-vote");
       const after = program.executable.times;
+      // The first run has made buffers and loaded code; from now on the process is as it will be.
+      if (after.runs === 2) this.#device.releaseUnused();
       return {
         step: message.step,
         kernelCalls: this.#device.kernelCalls - calls,
