@@ -43,7 +43,12 @@ export async function startCoordinator(context: Context, { port, workers }: UpOp
     ...flag("--port", port),
     ...flag("--workers", workers),
   ];
-  const child = spawn(process.execPath, ["--max-semi-space-size=2", main, ...flags], { cwd: root, env, detached: true, stdio: ["ignore", "ignore", output] });
+  const child = spawn(process.execPath, ["--max-semi-space-size=2", main, ...flags], {
+    cwd: root,
+    env,
+    detached: true,
+    stdio: ["ignore", "ignore", output],
+  });
   closeSync(output);
   const deadline = clock.monotonic() + startWithinMs;
   try {
