@@ -2,7 +2,7 @@
  * The fused kernels of the workers: C++, compiled for this very processor against the headers that came with
  * libtensorflow. They make steps faster and change no result; where they cannot be built, workers do without.
  *
- *     packages/worker/native/*.cc  c++ ──► cache/kernels-…/  copy ──► packages/worker/native/lapidary_kernels.node
+ *     packages/worker/native/*.cc  c++ ──► cache/kernels-…/  copy ──► packages/worker/native/lapidary_{kernels,memory}.node
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { cpus } from "node:os";
@@ -16,15 +16,21 @@ import { contentKey, readStamp, removeStamp, writeStamp } from "./stamp.mjs";
 
 const step = "kernels";
 const file = "lapidary_kernels.node";
+/** A module of its own: it needs no TensorFlow, and is there before it. */
+const memoryFile = "lapidary_memory.node";
+const memorySource = "memory.cc";
 
 /** @param {string} root */
-const sourcesOf = (root) => ["fused.cc", "gemm.cc", "memory.cc", "shared.cc"].map((name) => join(root, "packages/worker/native", name));
+const sourcesOf = (root) => ["fused.cc", "gemm.cc", "shared.cc"].map((name) => join(root, "packages/worker/native", name));
 
 /** @param {string} root */
-const headersOf = (root) => ["gemm.h", "memory.h", "shared.h"].map((name) => join(root, "packages/worker/native", name));
+const headersOf = (root) => ["gemm.h", "shared.h", memorySource].map((name) => join(root, "packages/worker/native", name));
 
 /** @param {string} root */
 export const kernelsPath = (root) => join(root, "packages/worker/native", file);
+
+/** @param {string} root */
+const memoryPath = (root) => join(root, "packages/worker/native", memoryFile);
 
 /** @param {string} root */
 const libraryOf = (root) => join(root, "node_modules/@tensorflow/tfjs-node-gpu/deps");
@@ -51,7 +57,10 @@ function keyOf(session) {
 export function isReady(session) {
   const stamp = readStamp(session.root, step);
   if (stamp?.key !== keyOf(session)) return false;
-  return stamp.state === "absent" || statSync(kernelsPath(session.root), { throwIfNoEntry: false })?.size === stamp.size;
+  return (
+    stamp.state === "absent" ||
+    (statSync(kernelsPath(session.root), { throwIfNoEntry: false })?.size === stamp.size && existsSync(memoryPath(session.root)))
+  );
 }
 
 /** @param {import("./session.mjs").Session} session */
@@ -111,8 +120,20 @@ async function buildKernels(session, key) {
         ],
         output: binary,
       });
-      writeManifest(temporary, { [file]: { size: statSync(binary).size, sha256: await sha256Of(binary) } });
+      const memory = join(temporary, memoryFile);
+      await compile(session, {
+        label: step,
+        compiler,
+        sources: [join(root, "packages/worker/native", memorySource)],
+        includes: [join(root, "node_modules/node-api-headers/include")],
+        defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
+        libraries: { directory: join(libraryOf(root), "lib"), names: [], runPath: "$ORIGIN" },
+        output: memory,
+      });
+      const entry = async (/** @type {string} */ path) => ({ size: statSync(path).size, sha256: await sha256Of(path) });
+      writeManifest(temporary, { [file]: await entry(binary), [memoryFile]: await entry(memory) });
     });
   }
+  await publish(session, memoryPath(root), (temporary) => copyFileSync(join(cached, memoryFile), temporary));
   await publish(session, kernelsPath(root), (temporary) => copyFileSync(join(cached, file), temporary));
 }

@@ -13,7 +13,6 @@
 #include <node_api.h>
 
 #include "gemm.h"
-#include "memory.h"
 #include "shared.h"
 
 #include <algorithm>
@@ -649,6 +648,5 @@ NAPI_MODULE_INIT() {
   napi_set_named_property(env, exports, "register", function);
   ExportShared(env, exports);
   ExportProducts(env, exports);
-  ExportMemory(env, exports);
   return exports;
 }

@@ -2,7 +2,8 @@
 //
 // Loading TensorFlow's library reads 120 MB of tables by which addresses are put right, and its registration code runs once: pages of the file that stay
 // mapped, and count as this process's, until the system wants them back. Let go, those that are needed after all come back from the page cache.
-#include "memory.h"
+// A module of its own, that needs no TensorFlow: it is at work while that is loaded.
+#include <node_api.h>
 
 #if defined(__linux__)
 
@@ -65,15 +66,20 @@ napi_value Release(napi_env env, napi_callback_info) {
 
 }  // namespace
 
-void ExportMemory(napi_env env, napi_value exports) {
-  napi_value function;
-  napi_create_function(env, "releaseMappings", NAPI_AUTO_LENGTH, Release, nullptr, &function);
-  napi_set_named_property(env, exports, "releaseMappings", function);
-}
-
 #else
 
 /** Elsewhere the system is left to decide. */
-void ExportMemory(napi_env, napi_value) {}
+napi_value Release(napi_env env, napi_callback_info) {
+  napi_value value;
+  napi_create_int64(env, 0, &value);
+  return value;
+}
 
 #endif
+
+NAPI_MODULE_INIT() {
+  napi_value function;
+  napi_create_function(env, "releaseMappings", NAPI_AUTO_LENGTH, Release, nullptr, &function);
+  napi_set_named_property(env, exports, "releaseMappings", function);
+  return exports;
+}

@@ -38,9 +38,8 @@ async function main(socket: string): Promise<void> {
       reason: device.fallbackReason,
       remedy: "run `npm run setup`, then `lapidary doctor`",
     });
-  device.releaseUnused();
   device.warmUp();
-  device.releaseUnused();
+  pulse.postMessage("loaded");
   const ready: WorkerAnswer = { kind: "ready", backend: device.backend, fallbackReason: device.fallbackReason ?? null };
   channel.send(ready as unknown as JsonValue);
   await serve(channel, new Worker(device, systemClock, { failpoints: failpointsOf(process.env) }), {

@@ -26,7 +26,6 @@ export class Device {
   readonly fallbackReason: string | undefined;
   #level1Calls = 0;
   #productsRound: boolean | undefined;
-  readonly #releaseMappings: (() => number) | undefined;
 
   constructor(loaded: LoadedTfjs) {
     this.tf = loaded.tf;
@@ -35,14 +34,8 @@ export class Device {
     const kernels = loaded.node === undefined ? "no TensorFlow" : loadKernels();
     this.fused = loaded.node === undefined || typeof kernels === "string" ? undefined : new FusedOp(loaded.node, kernels);
     this.shared = loaded.node === undefined || typeof kernels === "string" ? undefined : SharedMemory.of(loaded.node, kernels);
-    this.#releaseMappings = typeof kernels === "string" ? undefined : kernels.releaseMappings;
     this.hasBf16Products = typeof kernels !== "string" && kernels.products?.bf16 === true;
     this.fallbackReason = loaded.fallbackReason;
-  }
-
-  /** Lets go of memory that start and load needed once: what is needed after all comes back by itself. Takes a few milliseconds. */
-  releaseUnused(): void {
-    this.#releaseMappings?.();
   }
 
   /** Kernels called so far. */

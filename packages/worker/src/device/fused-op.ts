@@ -8,8 +8,6 @@ import type { DeviceTensor, NodeBackend } from "./tfjs.js";
 export interface KernelsModule extends Partial<SharedModule> {
   register(code: Int32Array, constants: Float32Array): number;
   /** The products that this processor has kernels of ours for (`LapidaryMatMul`). */
-  /** Lets go of what was read from files and is not needed now (native/memory.cc); bytes. */
-  releaseMappings?(): number;
   readonly products?: { readonly f32: boolean; readonly bf16: boolean };
 }
 

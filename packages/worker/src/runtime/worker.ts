@@ -30,6 +30,7 @@ import { Copies } from "./copies.js";
 import { asLapidaryError, busyError, idleError, staleError, unknownProgramError, valueExistsError, valueTypeError } from "./errors.js";
 import { StepFaults } from "./faults.js";
 import { BatchReader } from "./feed.js";
+import { releaseMemory } from "./release-memory.js";
 import { ValueStore, layoutOf } from "./values.js";
 
 export interface Answer<K extends MessageKind = MessageKind> {
@@ -246,7 +247,7 @@ export class Worker {
       hit("before-vote");
       const after = program.executable.times;
       // The first run has made buffers and loaded code; from now on the process is as it will be.
-      if (after.runs === 2) this.#device.releaseUnused();
+      if (after.runs === 2) releaseMemory();
       return {
         step: message.step,
         kernelCalls: this.#device.kernelCalls - calls,
