@@ -219,6 +219,21 @@ export const faultCases = [
     },
   },
   {
+    name: "worker hangs",
+    row: "all workers alive, none answers",
+    async run(scene) {
+      const failpoints = `backward-middle@${3 + scene.random.integer(8)},${scene.random.integer(2)}:hang`;
+      await launch(scene, { failpoints, more: { more: "stall_after: 3" } });
+      const ending = await finish(scene);
+      return {
+        ending,
+        fired_ms: firedAt(scene),
+        expect: ({ logs }) =>
+          logs.some(({ line }) => line.includes("no worker has answered for")) ? undefined : "nobody noticed that it hung",
+      };
+    },
+  },
+  {
     name: "SIGTERM, then resumed",
     row: "SIGTERM",
     async run(scene) {

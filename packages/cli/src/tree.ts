@@ -80,6 +80,11 @@ export const commandTree: CommandSpec = {
         { flags: "--name <id>", description: "the run's id; launching the same again under it follows the run that exists" },
         { flags: "--priority <number>", description: "higher runs first (default 0)", value: "integer" },
         { flags: "--profile", description: "record every step call by call and tell where the time went (up to 1,000 steps)" },
+        {
+          flags: "--tensorboard <dir>",
+          description: "write the run's numbers for TensorBoard while it is followed",
+          completes: "directory",
+        },
       ],
       examples: [
         "lapidary launch configs/jobs/quickstart.yaml",
@@ -93,6 +98,7 @@ export const commandTree: CommandSpec = {
           name: given.text("name"),
           priority: given.number("priority"),
           profile: given.flag("profile"),
+          tensorboard: given.text("tensorboard"),
         }),
     },
     {

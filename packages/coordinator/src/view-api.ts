@@ -1,3 +1,4 @@
+import { type StepTrace, stepTraceSchema } from "./views/step-traces.js";
 import { z } from "zod";
 import { evalRowSchema, jobDetailSchema, logLineSchema, stateEventSchema } from "./api.js";
 
@@ -11,6 +12,7 @@ import { evalRowSchema, jobDetailSchema, logLineSchema, stateEventSchema } from 
  *     GET  /api/jobs/:id/program                         programView
  *     GET  /api/jobs/:id/series?from=&to=&points=        series of a range of steps
  *     GET  /api/jobs/:id/worker-steps?from=&to=&points=  one binary frame
+ *     GET  /api/jobs/:id/step-trace?step=                recordedStep: every call of the newest recorded step up to that one
  *     GET  /api/jobs/:id/log-lines?text=&source=&before=&limit=   logPage, newest first
  *     GET  /api/jobs/:id/page.html                       the page of this run as one file
  *     GET  /api/job-files                                jobFiles that the project brings
@@ -52,6 +54,12 @@ export const rangeQuerySchema = z.strictObject({
   to: z.coerce.number().int().min(0).default(Number.MAX_SAFE_INTEGER),
   points: z.coerce.number().int().min(2).max(2000).default(600),
 });
+
+export const stepQuerySchema = z.strictObject({ step: z.coerce.number().int().min(0).optional() });
+
+/** Steps that were recorded call by call, and one of them. */
+export const recordedStepSchema = z.object({ steps: z.array(count), trace: stepTraceSchema.nullable() });
+export type RecordedStep = Omit<z.infer<typeof recordedStepSchema>, "trace"> & { readonly trace: StepTrace | null };
 
 export const liveQuerySchema = z.strictObject({ after: z.coerce.number().int().min(0).default(0) });
 

@@ -12,6 +12,7 @@ describe("failpoints", () => {
     const points = new Failpoints(parseFailpoints("before-vote@4,1:kill*2"), {
       kill: () => void done.push("kill"),
       stop: () => void done.push("stop"),
+      hang: () => void done.push("hang"),
       claim: ({ text }) => {
         const n = left.get(text) ?? 0;
         left.set(text, n - 1);

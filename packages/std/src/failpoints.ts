@@ -31,7 +31,7 @@ export const failpointNames = [
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 
-export const failpointActions = ["kill", "stop", "throw", "corrupt"] as const;
+export const failpointActions = ["kill", "stop", "hang", "throw", "corrupt"] as const;
 export type FailpointAction = (typeof failpointActions)[number];
 
 export interface Failpoint {
@@ -51,6 +51,8 @@ export interface FailpointEffects {
   kill(): void;
   /** Stops this process, as SIGSTOP would. */
   stop(): void;
+  /** Lets this thread do nothing for ever, while the process lives. */
+  hang(): void;
   /** Counts a firing over all processes of the test: false when the failpoint has fired as often as it should. */
   claim(point: Failpoint): boolean;
 }
@@ -85,6 +87,9 @@ export class Failpoints {
         case "stop":
           this.#effects.stop();
           return false;
+        case "hang":
+          this.#effects.hang();
+          return false;
         case "throw":
           throw failpointError(point, step, who);
         case "corrupt":
@@ -96,7 +101,12 @@ export class Failpoints {
 }
 
 /** Nothing ever fails. */
-export const noFailpoints: Failpoints = new Failpoints([], { kill: () => undefined, stop: () => undefined, claim: () => false });
+export const noFailpoints: Failpoints = new Failpoints([], {
+  kill: () => undefined,
+  stop: () => undefined,
+  hang: () => undefined,
+  claim: () => false,
+});
 
 const grammar = /^([a-z-]+)@(\d+\+?|\*),(\d+|c|\*):([a-z]+)(?:\*(\d+))?$/;
 

@@ -3,7 +3,7 @@ import { Worker as Thread } from "node:worker_threads";
 import { type Channel, connect } from "@lapidary/fabric";
 import { type JsonValue, failpointsOf, systemClock } from "@lapidary/std";
 import { openDevice } from "./device/device.js";
-import { type WorkerAnswer, type WorkerHello, controlLimits } from "./protocol.js";
+import { type WorkerAnswer, type WorkerHello, controlLimits, pulseTimes } from "./protocol.js";
 import { serve } from "./runtime/serve.js";
 import { Worker } from "./runtime/worker.js";
 
@@ -29,7 +29,10 @@ async function main(socket: string): Promise<void> {
     if (reason.kind === "lost") log("warn", "the coordinator is gone", { error: reason.error.message });
     process.exit(0);
   });
-  const pulse = new Thread(new URL("./runtime/pulse.js", import.meta.url), { workerData: { socket, hello } });
+  // How often this thread came by its event loop: the pulse tells it, for a thread that hangs cannot.
+  const turns = new Int32Array(new SharedArrayBuffer(4));
+  setInterval(() => Atomics.add(turns, 0, 1), pulseTimes.everyMs).unref();
+  const pulse = new Thread(new URL("./runtime/pulse.js", import.meta.url), { workerData: { socket, hello, turns } });
   pulse.on("error", (error: Error) => log("warn", "signs of life cannot be given", { error: error.message }));
   pulse.unref();
   const device = await openDevice(values.backend === "wasm" ? "wasm" : "tensorflow");

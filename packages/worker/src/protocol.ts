@@ -331,7 +331,12 @@ export interface WorkerHello {
 }
 
 /** Signs of life go out this often, and a worker that gives none for so long is given up. */
-export const pulseTimes = { everyMs: 100, deadlineMs: 3000 } as const;
+export const pulseTimes = { everyMs: 100, deadlineMs: 3000, turnsEveryMs: 500 } as const;
+
+/** On the channel of the signs of life: how often the main thread has come by its event loop so far. */
+export interface PulseMessage {
+  readonly turns: number;
+}
 
 /** Programs and blocks may be large. */
 export const controlLimits = { headerBytes: 16 * 2 ** 20, payloadBytes: 2 ** 32 - 1 } as const;

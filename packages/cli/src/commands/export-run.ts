@@ -1,6 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import type { MetricsRow } from "@lapidary/coordinator/api";
+import { dirname, resolve } from "node:path";
 import { ExitCode, formatBytes } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
@@ -36,33 +35,13 @@ export async function exportRun(context: Context, { id, output, tensorboard, jso
   const rows = tensorboard === undefined && jsonl === undefined ? [] : await allMetrics(client, id);
   if (jsonl !== undefined) write("rows", jsonl, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   if (tensorboard !== undefined) {
-    const { tensorboardFileName } = await import("@lapidary/interop");
-    const begin = rows[0]?.time ?? context.clock.now();
-    write("TensorBoard events", join(tensorboard, id, tensorboardFileName(begin)), await eventFile(rows, begin));
+    const { TensorboardFile } = await import("../report/tensorboard-file.js");
+    const events = new TensorboardFile(resolve(context.cwd, tensorboard), id, rows[0]?.time ?? context.clock.now());
+    events.append(...rows);
+    written.push({ what: "TensorBoard events", path: events.path, bytes: events.bytes });
   }
   context.console.result({ id, written }, () =>
     written.map(({ what, path, bytes }) => `${what.padEnd(20)}${path}  ${formatBytes(bytes)}`).join("\n"),
   );
   return ExitCode.done;
-}
-
-async function eventFile(rows: readonly MetricsRow[], begin: number): Promise<Uint8Array> {
-  const { tensorboardEvent, tensorboardHeader } = await import("@lapidary/interop");
-  return Buffer.concat([
-    tensorboardHeader(begin),
-    ...rows.map((row) => tensorboardEvent({ time: row.time, step: row.step, scalars: scalarsOf(row) })),
-  ]);
-}
-
-function scalarsOf(row: MetricsRow): Record<string, number> {
-  if (row.kind === "eval") return { "eval/heldout_loss": row.heldout_loss };
-  if (row.kind !== "train") return {};
-  const { loss, grad_norm, learning_rate, tokens_per_s, step_ms } = row;
-  return {
-    "train/loss": loss,
-    "train/grad_norm": grad_norm,
-    "train/learning_rate": learning_rate,
-    "train/tokens_per_s": tokens_per_s,
-    "train/step_ms": step_ms,
-  };
 }

@@ -1,4 +1,4 @@
-import type { DoneEvent, JobState, StateEvent, StreamEvent } from "@lapidary/coordinator/api";
+import type { DoneEvent, JobState, MetricsRow, StateEvent, StreamEvent } from "@lapidary/coordinator/api";
 import type { CoordinatorClient } from "@lapidary/coordinator/client";
 import { ExitCode, LapidaryError, formatDuration } from "@lapidary/std";
 import type { Context } from "../context.js";
@@ -7,13 +7,20 @@ import { shareText, stateMeaning, stepLine } from "../report/job-line.js";
 /** How a job ended; undefined when the reader stopped listening before. */
 export type Ending = Pick<DoneEvent, "state" | "error">;
 
-/** Shows a job's progress until it ends, or until `signal` is aborted. Old events are told like new ones. */
-export async function followJob(context: Context, client: CoordinatorClient, id: string, signal: AbortSignal): Promise<Ending | undefined> {
+/** Shows a job's progress until it ends, or until `signal` is aborted. Old events are told like new ones; `onRow` hears of every row of metrics. */
+export async function followJob(
+  context: Context,
+  client: CoordinatorClient,
+  id: string,
+  signal: AbortSignal,
+  onRow: (row: MetricsRow) => void = () => undefined,
+): Promise<Ending | undefined> {
   const { steps } = await client.get(id);
   const show = new JobProgress(context, steps);
   try {
     for await (const event of client.stream(id, { signal })) {
       show.tell(event);
+      if (event.event === "metrics") onRow(event.data);
       if (event.event === "done") return event.data;
     }
     if (signal.aborted) return undefined;

@@ -1,5 +1,5 @@
 import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCli } from "../testing/cli-process.js";
@@ -41,6 +41,19 @@ describe("commands that speak to the coordinator", () => {
     const [{ yaml, name, priority } = {}] = submitted;
     deepStrictEqual([name, priority], ["mine", -2]);
     ok(typeof yaml === "string" && yaml.includes("steps: 30") && yaml.includes(`corpus: ${join(directory, "text.txt")}`), String(yaml));
+  });
+
+  it("launch writes the numbers for TensorBoard while it follows, and refuses to when it does not", async () => {
+    await serve(doneJob);
+    const { code, stderr } = await cli("launch", "job.yaml", "--tensorboard", "board");
+    equal(code, 0, stderr);
+    const files = readdirSync(join(directory, "board/quickstart-1"));
+    equal(files.length, 1);
+    const text = readFileSync(join(directory, "board/quickstart-1", files[0] ?? ""), "latin1");
+    match(text, /brain\.Event:2[^]*train\/loss[^]*eval\/heldout_loss/);
+    const refused = await cli("launch", "job.yaml", "-d", "--tensorboard", "board");
+    equal(refused.code, 2);
+    match(refused.stderr, /does not follow[^]*export-run/);
   });
 
   it("launch prints one JSON document, of a job that is done, detached or failed", async () => {
@@ -105,7 +118,7 @@ describe("commands that speak to the coordinator", () => {
     );
     match((await cli("logs", "broken")).stdout, /worker 1 +warm\n$/);
     equal((await cli("logs", "broken", "-f", "--worker", "0")).stdout, "");
-    match((await cli("status")).stdout, /128 of 256 chips free[^]*\na +0 +8x16 +0,0\n$/);
+    match((await cli("status")).stdout, /128 of 256 chips free[^]*\na +0 +8x16 +0,0 +-\n$/);
   });
 
   it("jobs list refuses a state that is none", async () => {

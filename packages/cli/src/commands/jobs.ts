@@ -11,6 +11,7 @@ import type { CoordinatorClient } from "@lapidary/coordinator/client";
 import { ExitCode, LapidaryError, formatCount, formatDuration, suggest, textTable } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
+import { goodputText } from "../report/goodput-text.js";
 import { activityText, stateMeaning, stepLine } from "../report/job-line.js";
 import { runReport } from "../report/run-report.js";
 import type { Paint } from "../terminal/paint.js";
@@ -109,18 +110,6 @@ function jobText(job: JobDetail, report: Report | undefined, now: number): strin
     ["", error === undefined ? undefined : `remedy: ${error.remedy}`],
   ];
   return rows.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(10)}${value}`])).join("\n");
-}
-
-/** What part of the time went into steps that count, and what took the rest, the largest first. */
-function goodputText(goodput: JobDetail["goodput"]): string | undefined {
-  if (goodput === undefined || goodput.wall_ms === 0) return undefined;
-  const share = (ms: number): string => `${((100 * ms) / goodput.wall_ms).toFixed(1)} %`;
-  const rest = Object.entries(goodput.lost_ms)
-    .filter(([, ms]) => ms > goodput.wall_ms / 1000)
-    .sort(([, a], [, b]) => b - a)
-    .map(([what, ms]) => `${what} ${share(ms)}`);
-  const failures = goodput.failures === 0 ? "" : `; ${goodput.failures} failure${goodput.failures === 1 ? "" : "s"} survived`;
-  return `${share(goodput.committed_ms)}${rest.length === 0 ? "" : ` (${rest.join(", ")})`}${failures}`;
 }
 
 function progressText({ step, steps, loss, tokens_per_s, eta_s }: JobDetail): string {

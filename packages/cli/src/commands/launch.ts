@@ -1,7 +1,8 @@
-import type { Report, SubmitRequest, Submitted } from "@lapidary/coordinator/api";
-import { join } from "node:path";
+import type { MetricsRow, Report, SubmitRequest, Submitted } from "@lapidary/coordinator/api";
+import { join, resolve } from "node:path";
 import type { CoordinatorClient } from "@lapidary/coordinator/client";
 import { ExitCode } from "@lapidary/std";
+import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { readStepTraces } from "@lapidary/coordinator/views/step-traces";
 import { runReport } from "../report/run-report.js";
@@ -17,6 +18,8 @@ export interface LaunchOptions {
   readonly priority: number | undefined;
   /** Record every step call by call, and tell at the end where the time went. */
   readonly profile?: boolean;
+  /** Directory in which TensorBoard finds the run's numbers while it is followed. */
+  readonly tensorboard?: string | undefined;
 }
 
 /** A second Ctrl-C within this time asks to cancel. */
@@ -25,6 +28,12 @@ const cancelWithinMs = 2000;
 /** Submits a job and follows it to its end. Ctrl-C stops following; the job goes on. */
 export async function launch(context: Context, options: LaunchOptions): Promise<ExitCode> {
   const { console } = context;
+  if (options.detach && options.tensorboard !== undefined)
+    throw argumentError(
+      "--tensorboard writes while the job is followed, and -d does not follow",
+      "launch",
+      "leave -d out, or use `lapidary export-run ID --tensorboard DIR` afterwards",
+    );
   const request = await submission(
     context,
     options.profile === true ? { ...options, overrides: [...options.overrides, "trace_every=1"] } : options,
@@ -37,12 +46,30 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
     console.say(`follow it with \`lapidary logs -f ${id}\`, wait for it with \`lapidary jobs wait ${id}\``);
     return ExitCode.done;
   }
-  const ending = await followWithCtrlC(context, client, id);
+  const ending = await followWithCtrlC(context, client, id, await tensorboardRows(context, options.tensorboard, id));
   if (ending === undefined) {
     console.result({ id, state: (await client.get(id)).state, report: null }, () => id);
     return ExitCode.interrupted;
   }
   return finish(context, client, id, ending, options.profile);
+}
+
+/** Where rows go that TensorBoard is to show; the file's name is that of its first row. */
+async function tensorboardRows(
+  { cwd, console }: Context,
+  directory: string | undefined,
+  id: string,
+): Promise<((row: MetricsRow) => void) | undefined> {
+  if (directory === undefined) return undefined;
+  const { TensorboardFile } = await import("../report/tensorboard-file.js");
+  let file: InstanceType<typeof TensorboardFile> | undefined;
+  return (row) => {
+    if (file === undefined) {
+      file = new TensorboardFile(resolve(cwd, directory), id, row.time);
+      console.detail(`TensorBoard events: ${file.path}`);
+    }
+    file.append(row);
+  };
 }
 
 /** What is sent to the coordinator: the job as a file that stands alone, checked before anybody is asked. */
@@ -91,7 +118,12 @@ const launchResult = (id: string, report: Report): { id: string; state: "done"; 
  *     Ctrl-C          detached: the job goes on, the command ends in two seconds
  *     Ctrl-C again    the job is cancelled, the command waits until it is
  */
-async function followWithCtrlC(context: Context, client: CoordinatorClient, id: string): Promise<Ending | undefined> {
+async function followWithCtrlC(
+  context: Context,
+  client: CoordinatorClient,
+  id: string,
+  onRow: ((row: MetricsRow) => void) | undefined,
+): Promise<Ending | undefined> {
   const { console, interrupts } = context;
   const listening = new AbortController();
   const cancelling: Promise<unknown>[] = [];
@@ -112,7 +144,7 @@ async function followWithCtrlC(context: Context, client: CoordinatorClient, id: 
     }
   });
   try {
-    const ending = await followJob(context, client, id, listening.signal);
+    const ending = await followJob(context, client, id, listening.signal, onRow);
     await Promise.all(cancelling);
     return ending;
   } finally {

@@ -1,17 +1,40 @@
-import type { Status } from "@lapidary/coordinator/api";
+import type { JobDetail, Status } from "@lapidary/coordinator/api";
+import type { CoordinatorClient } from "@lapidary/coordinator/client";
 import { ExitCode, formatDuration, textTable } from "@lapidary/std";
 import type { Context } from "../context.js";
+import { goodputText } from "../report/goodput-text.js";
 import { connect } from "./connect.js";
 
 export async function status(context: Context): Promise<ExitCode> {
   const { console } = context;
   const client = await connect(context);
   const facts = await client.status();
-  console.result({ ...facts, url: client.pageUrl }, () => statusText(facts, client.pageUrl, context.clock.now()));
+  const running = await runningJobs(client, facts);
+  console.result({ ...facts, running, url: client.pageUrl }, () => statusText(facts, running, client.pageUrl, context.clock.now()));
   return ExitCode.done;
 }
 
-function statusText(status: Status, url: string, now: number): string {
+/** Where the time of the jobs that have chips went so far. */
+interface Running {
+  readonly job: string;
+  readonly goodput?: NonNullable<JobDetail["goodput"]>;
+}
+
+async function runningJobs(client: CoordinatorClient, { pods }: Status): Promise<Running[]> {
+  const ids = [...new Set(pods?.slices.map(({ job }) => job) ?? [])];
+  return Promise.all(
+    ids.map(async (job) => {
+      // It may have ended since.
+      const goodput = await client.get(job).then(
+        (found) => found.goodput,
+        () => undefined,
+      );
+      return { job, ...(goodput === undefined ? {} : { goodput }) };
+    }),
+  );
+}
+
+function statusText(status: Status, running: readonly Running[], url: string, now: number): string {
   const { pods, workers, redis, jobs } = status;
   const waiting = Object.entries(jobs).filter(([, count]) => count > 0);
   const lines: (readonly [string, string])[] = [
@@ -35,6 +58,19 @@ function statusText(status: Status, url: string, now: number): string {
   ];
   const text = lines.map(([name, value]) => `${name.padEnd(13)}${value}`).join("\n");
   if (pods === undefined || pods.slices.length === 0) return text;
-  const slices = pods.slices.map(({ job, pod, origin, dims }) => [job, String(pod), dims.join("x"), origin.join(",")]);
-  return `${text}\n\n${textTable([{ title: "job" }, { title: "pod", align: "right" }, { title: "slice" }, { title: "first chip" }], slices)}`;
+  const slices = pods.slices.map(({ job, pod, origin, dims }) => [
+    job,
+    String(pod),
+    dims.join("x"),
+    origin.join(","),
+    goodputText(running.find((each) => each.job === job)?.goodput) ?? "-",
+  ]);
+  const columns = [
+    { title: "job" },
+    { title: "pod", align: "right" },
+    { title: "slice" },
+    { title: "first chip" },
+    { title: "goodput" },
+  ] as const;
+  return `${text}\n\n${textTable([...columns], slices)}`;
 }

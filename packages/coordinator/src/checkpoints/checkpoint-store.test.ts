@@ -153,6 +153,7 @@ describe("the store of checkpoints", () => {
           throw new Error("killed");
         },
         stop: () => undefined,
+        hang: () => undefined,
         claim: () => true,
       });
     await store().write(content(1), 2);

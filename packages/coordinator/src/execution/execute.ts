@@ -162,7 +162,7 @@ async function openAttempt(
 ): Promise<Attempt> {
   const { run, job, slice, workers, startGang } = options;
   const gang = await watch.time("place", () =>
-    startGang({ mesh: meshOf(job), workers, numerics: job.numerics, executor: job.executor, epoch }),
+    startGang({ mesh: meshOf(job), workers, numerics: job.numerics, executor: job.executor, epoch, stallAfterMs: job.stall_after * 1000 }),
   );
   try {
     run.enter(run.state === "running" ? "running" : "placing", {

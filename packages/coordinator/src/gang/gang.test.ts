@@ -215,6 +215,20 @@ describe("a gang of worker processes", function () {
     await gang.close();
   });
 
+  it("ends the worker that hangs while all are alive, and says so", async () => {
+    const own = await WorkerPool.start({ environment: { ...process.env, LAPIDARY_FAILPOINTS: "before-vote@1,1:hang" }, warm: 2 });
+    const gang = await Gang.start(own, { runId: "hangs", epoch: 1, mesh, workers: 2, stallAfterMs: 1500 });
+    const program = await gang.load({ chip: counter() });
+    await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
+    const run = gang.run(program, { step: 0, inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"]]), donate: ["s"], update: true });
+    await rejects(
+      run,
+      (error: LapidaryError) => error.code === "LAP_WORKER_LOST" && /worker 1 .*no worker has answered for/.test(error.message),
+    );
+    await gang.close();
+    await own.close();
+  });
+
   it("tells the value whose kernel failed, on all workers at once", async () => {
     const gang = await start();
     const g = new GraphBuilder("bad", "chip", mesh);

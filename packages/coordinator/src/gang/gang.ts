@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type Graph, type Sharding, type TensorType, globalDims, parametersOf, printGraph, printSharding } from "@lapidary/ir";
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, must, systemClock } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
 import {
   type CallName,
@@ -26,8 +26,11 @@ import {
   wholeFromBlocks,
 } from "@lapidary/worker/protocol";
 import { gangClosed, workerLost } from "./gang-errors.js";
+import { StallWatch } from "./stall-watch.js";
 import type { WorkerPool } from "./worker-pool.js";
 import type { Answered, WorkerProcess } from "./worker-process.js";
+
+const defaultStallMs = 300_000;
 
 export interface GangOptions {
   readonly runId: string;
@@ -38,6 +41,8 @@ export interface GangOptions {
   readonly workers: number;
   readonly numerics?: NumericsName;
   readonly executor?: ExecutorName;
+  /** Without an answer of any worker for so long (and for 20 of its longest runs) those that hang are ended. Default 5 minutes. */
+  readonly stallAfterMs?: number;
 }
 
 /** A parameter or output of a loaded program: type of the whole array, and how it lies over the mesh. */
@@ -108,6 +113,7 @@ export class Gang {
   readonly #hashes = new WeakMap<Graph, ProgramHash>();
   /** What the workers hold once all that was sent is done. */
   readonly #ledger = new Map<ValueId, Known>();
+  readonly #stall: StallWatch;
   #failure: LapidaryError | undefined;
   #resolveFailed: (error: LapidaryError) => void = () => undefined;
   #discards = 0;
@@ -123,6 +129,7 @@ export class Gang {
     this.failed = new Promise((resolve) => {
       this.#resolveFailed = resolve;
     });
+    this.#stall = new StallWatch(workers, { clock: systemClock, afterMs: options.stallAfterMs ?? defaultStallMs });
     workers.forEach((worker, rank) => {
       void worker.exited.then((exit) => {
         if (!this.#closed) this.#fail(workerLost(exit, rank));
@@ -267,6 +274,7 @@ export class Gang {
     dropped.catch(() => undefined);
     try {
       const answers = await ran;
+      for (const { reply } of answers) this.#stall.ran(reply.total_ms);
       return { step: request.step, workers: answers.map(({ reply }) => reply) };
     } catch (error) {
       // Outputs are failures now, and the workers have parted.
@@ -377,6 +385,7 @@ export class Gang {
   } = {}): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#stall.stop();
     this.#failure ??= gangClosed();
     await Promise.all(
       this.#workers.map(async (worker) => {
@@ -449,6 +458,7 @@ export class Gang {
 
   #fail(error: LapidaryError): void {
     if (this.#failure !== undefined) return;
+    this.#stall.stop();
     this.#failure = error;
     this.#resolveFailed(error);
   }

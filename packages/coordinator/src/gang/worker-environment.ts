@@ -23,7 +23,7 @@ export function workerEnvironment(base: NodeJS.ProcessEnv, numerics: NumericsNam
 }
 
 /** Of Node: young objects die young here, and room for more of them would only be memory that is never given back. */
-export const workerFlags: readonly string[] = ["--max-semi-space-size=2"];
+export const workerFlags: readonly string[] = ["--max-semi-space-size=1"];
 
 /** Whether this processor multiplies bf16 by itself. */
 function hasBf16Units(): boolean {

@@ -7,6 +7,7 @@ import {
   type MessageKind,
   type MessageOf,
   type NumericsName,
+  type PulseMessage,
   type WorkerAnswer,
   type WorkerReplies,
   pulseTimes,
@@ -52,6 +53,8 @@ export class WorkerProcess {
   #next = 0;
   /** Why it was given up while it lived. */
   #silence: string | undefined;
+  #answers = 0;
+  #turns = 0;
   #resolveReady: (backend: "tensorflow" | "wasm") => void = () => undefined;
   #rejectReady: (error: LapidaryError) => void = () => undefined;
 
@@ -106,12 +109,32 @@ export class WorkerProcess {
    * may still have to say is of no use to anybody.
    */
   watch(channel: Channel): void {
+    channel.onMessage((header) => {
+      this.#turns = (header as unknown as PulseMessage).turns;
+    });
     new Heartbeat(channel, { clock: systemClock, ...pulseTimes });
     void channel.closed.then((reason) => {
       if (reason.kind !== "lost" || reason.error.code !== "LAP_FABRIC_DEADLINE" || !this.isAlive) return;
-      this.#silence = reason.error.message;
-      this.#child.kill("SIGKILL");
+      this.giveUp(reason.error.message);
     });
+  }
+
+  /** Ends the process: it lives, and is of no use. */
+  giveUp(why: string): void {
+    this.#silence ??= why;
+    this.#child.kill("SIGKILL");
+  }
+
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  get answers(): number {
+    return this.#answers;
+  }
+
+  get turns(): number {
+    return this.#turns;
   }
 
   /**
@@ -152,6 +175,7 @@ export class WorkerProcess {
     const pending = this.#pending.get(answer.id);
     if (pending === undefined) return;
     this.#pending.delete(answer.id);
+    this.#answers++;
     if (answer.kind === "reply") pending.resolve({ reply: answer.reply as unknown as WorkerReplies[MessageKind], payload });
     else pending.reject(errorFromJSON(answer.error));
   }

@@ -71,6 +71,13 @@ export const routeDocs: readonly RouteDoc[] = [
   },
   {
     method: "get",
+    path: "/api/jobs/{id}/step-trace",
+    summary: "Every call of one recorded step, worker by worker",
+    query: views.stepQuerySchema,
+    answer: views.recordedStepSchema,
+  },
+  {
+    method: "get",
     path: "/api/jobs/{id}/log-lines",
     summary: "Log lines that contain a text, newest first",
     query: views.logQuerySchema,

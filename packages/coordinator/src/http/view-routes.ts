@@ -14,7 +14,9 @@ import {
   type LogPage,
   logQuerySchema,
   rangeQuerySchema,
+  type RecordedStep,
   type Snapshot,
+  stepQuerySchema,
   type Validated,
   validateRequestSchema,
 } from "../view-api.js";
@@ -29,6 +31,7 @@ import { prometheusText } from "../views/prometheus.js";
 import { programFile, readProgramView } from "../views/program-file.js";
 import { seriesNames } from "../views/run-history.js";
 import { readSeries } from "../views/read-series.js";
+import { stepTraceAt } from "../views/step-traces.js";
 import { readWorkerSteps } from "../views/worker-steps.js";
 import { requestError } from "./errors.js";
 import { openApi } from "./openapi.js";
@@ -111,6 +114,10 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root }: 
     const { from, to, points } = read(rangeQuerySchema, request.query, "query");
     const { workers, steps } = readWorkerSteps(runOf(request).directory, from, to, points);
     return reply.type("application/octet-stream").send(Buffer.from(encodeWorkerSteps(workers, steps)));
+  });
+  server.get("/api/jobs/:id/step-trace", (request): RecordedStep => {
+    const { step } = read(stepQuerySchema, request.query, "query");
+    return stepTraceAt(runOf(request).directory, step);
   });
   server.get(
     "/api/jobs/:id/log-lines",

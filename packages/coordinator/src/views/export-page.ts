@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import type { PageFiles } from "../http/page-files.js";
-import type { Snapshot } from "../view-api.js";
+import type { RecordedStep, Snapshot } from "../view-api.js";
 import { programFile } from "./program-file.js";
+import { stepTraceAt } from "./step-traces.js";
 import { readWorkerSteps } from "./worker-steps.js";
 import { encodeWorkerSteps } from "./frames.js";
 
@@ -12,6 +13,8 @@ export interface Recorded {
   readonly program: unknown;
   /** One frame, in base64. */
   readonly worker_steps: string;
+  /** The newest step that was recorded call by call. */
+  readonly step_trace: RecordedStep;
 }
 
 const workerStepPoints = 2000;
@@ -22,10 +25,12 @@ const workerStepPoints = 2000;
  */
 export function exportPage(page: PageFiles, snapshot: Snapshot, directory: string): string {
   const { workers, steps } = readWorkerSteps(directory, 0, Number.MAX_SAFE_INTEGER, workerStepPoints);
+  const { trace } = stepTraceAt(directory);
   const recorded: Recorded = {
     snapshot,
     program: existsSync(programFile(directory)) ? JSON.parse(readFileSync(programFile(directory), "utf8")) : null,
     worker_steps: Buffer.from(encodeWorkerSteps(workers, steps)).toString("base64"),
+    step_trace: { steps: trace === null ? [] : [trace.step], trace },
   };
   const index = page.read("index.html").toString("utf8");
   const script = page

@@ -30,10 +30,21 @@ const lineSchema = z.discriminatedUnion("kind", [
 ]);
 
 /** A recorded step. */
+export const stepTraceSchema = z.object({
+  step: z.number(),
+  calls: z.array(callSchema),
+  workers: z.array(z.object({ began_ms: z.number(), calls_us: z.array(z.number()) })),
+});
 export interface StepTrace {
   readonly step: number;
   readonly calls: readonly CallName[];
   readonly workers: readonly { readonly began_ms: number; readonly calls_us: readonly number[] }[];
+}
+
+/** Which steps of a run are recorded, and one of them: the newest that is not above `wanted`. */
+export function stepTraceAt(directory: string, wanted = Number.MAX_SAFE_INTEGER): { steps: number[]; trace: StepTrace | null } {
+  const all = readStepTraces(directory);
+  return { steps: all.map(({ step }) => step), trace: all.findLast(({ step }) => step <= wanted) ?? all[0] ?? null };
 }
 
 /** A run writes down so many steps at most: what comes later is not recorded. */

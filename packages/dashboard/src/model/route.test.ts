@@ -12,6 +12,7 @@ const views: fc.Arbitrary<RunView> = fc
       panel: fc.constantFrom(...panels),
       chip: fc.integer({ min: 0, max: 5000 }),
       op: fc.integer({ min: 0, max: 99_999 }),
+      calls: fc.integer({ min: 0, max: 99_999 }),
       tensor: text.filter((t) => t !== ""),
       axis: text.filter((t) => t !== ""),
       time: span,

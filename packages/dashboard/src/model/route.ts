@@ -37,6 +37,8 @@ export interface RunView {
   readonly op?: number;
   /** Part of the timeline that is shown, in microseconds. */
   readonly time?: Span;
+  /** Recorded step whose calls are shown; the newest by default. */
+  readonly calls?: number;
   /** Steps that the curves show. */
   readonly steps?: Span;
   readonly log: string;
@@ -84,6 +86,7 @@ export function printRoute(route: Route): string {
 function parseView(given: URLSearchParams): RunView {
   const chip = wholeNumber(given.get("chip"));
   const op = wholeNumber(given.get("op"));
+  const calls = wholeNumber(given.get("calls"));
   const panel = panels.find((name) => name === given.get("panel"));
   const time = spanOf(given.get("time"));
   const steps = spanOf(given.get("steps"));
@@ -96,6 +99,7 @@ function parseView(given: URLSearchParams): RunView {
     ...(panel === undefined ? {} : { panel }),
     ...(chip === undefined ? {} : { chip }),
     ...(op === undefined ? {} : { op }),
+    ...(calls === undefined ? {} : { calls }),
     ...(tensor === null ? {} : { tensor }),
     ...(axis === null ? {} : { axis }),
     ...(time === undefined ? {} : { time }),
@@ -103,7 +107,7 @@ function parseView(given: URLSearchParams): RunView {
   };
 }
 
-function queryOf({ panel, colour, chip, tensor, axis, op, time, steps, log, source }: RunView): string {
+function queryOf({ panel, colour, chip, tensor, axis, op, calls, time, steps, log, source }: RunView): string {
   const query = new URLSearchParams();
   const set = (name: string, value: string | number | undefined): void => {
     if (value !== undefined && value !== "") query.set(name, String(value));
@@ -114,6 +118,7 @@ function queryOf({ panel, colour, chip, tensor, axis, op, time, steps, log, sour
   set("tensor", tensor);
   set("axis", axis);
   set("op", op);
+  set("calls", calls);
   set("time", time === undefined ? undefined : `${short(time.from)}~${short(time.to)}`);
   set("steps", steps === undefined ? undefined : `${short(steps.from)}~${short(steps.to)}`);
   set("log", log);

@@ -1,3 +1,4 @@
+import type { GoodputReport } from "@lapidary/coordinator/api";
 import type { ProgramView } from "@lapidary/coordinator/views/program-view";
 import type { RunData } from "./run-data.js";
 
@@ -8,6 +9,8 @@ export interface RunFigures {
   readonly sent?: number;
   /** Share of the time since the run began in which steps were made. */
   readonly goodput?: number;
+  /** What took the rest of the time, the largest first: from a hundredth on, three at most. */
+  readonly losses?: readonly { readonly what: string; readonly share: number }[];
   readonly sample?: { readonly prompt: string; readonly text: string };
 }
 
@@ -20,10 +23,19 @@ export function runFigures(data: RunData, program: ProgramView | undefined, now:
     ...(typeof zero === "number" ? { zero } : {}),
     ...(program === undefined ? {} : { sent: program.link_bytes.dcn + program.link_bytes.dims.reduce((a, b) => a + b, 0) }),
     ...(good === undefined ? {} : { goodput: good }),
+    ...(job.goodput === undefined ? {} : { losses: lossesOf(job.goodput) }),
     ...(typeof sample?.text === "string" && sample.text !== ""
       ? { sample: { prompt: String(sample.prompt ?? ""), text: sample.text } }
       : {}),
   };
+}
+
+function lossesOf({ lost_ms, wall_ms }: GoodputReport): NonNullable<RunFigures["losses"]> {
+  return Object.entries(lost_ms)
+    .map(([what, ms]) => ({ what, share: ms / Math.max(1, wall_ms) }))
+    .filter(({ share }) => share >= 0.01)
+    .sort((a, b) => b.share - a.share)
+    .slice(0, 3);
 }
 
 function goodput({ job, series, lastRow }: RunData, now: number): number | undefined {

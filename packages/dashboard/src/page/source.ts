@@ -1,5 +1,5 @@
 import type { StreamEvent } from "@lapidary/coordinator/api";
-import type { Snapshot } from "@lapidary/coordinator/view-api";
+import type { RecordedStep, Snapshot } from "@lapidary/coordinator/view-api";
 import { FrameReader, type ChipArrays, type WorkerStep } from "@lapidary/coordinator/views/frames";
 import type { ProgramView } from "@lapidary/coordinator/views/program-view";
 
@@ -37,6 +37,8 @@ export interface Source {
   snapshot(id: string): Promise<Snapshot>;
   program(id: string): Promise<ProgramView>;
   workerSteps(id: string): Promise<{ workers: number; steps: readonly WorkerStep[] }>;
+  /** Every call of the newest recorded step that is not above `step`. */
+  stepTrace(id: string, step?: number): Promise<RecordedStep>;
   /** Calls back with what happens after event number `after`; returns how to stop. */
   follow(id: string, after: () => number, follower: Follower): () => void;
 }
@@ -81,6 +83,7 @@ export const server: Source = {
     const response = await send(runPath(id, "worker-steps?points=1500"));
     return stepsOf(new Uint8Array(await response.arrayBuffer()));
   },
+  stepTrace: (id, step) => ask(runPath(id, `step-trace${step === undefined ? "" : `?step=${step}`}`)),
   follow(id, after, follower) {
     let stopped = false;
     let events: EventSource | undefined;
@@ -146,7 +149,7 @@ function stepsOf(bytes: Uint8Array): { workers: number; steps: readonly WorkerSt
 export function recordedSource(): { readonly source: Source; readonly id: string } | undefined {
   const text = document.getElementById("recorded")?.textContent;
   if (text === undefined || text === null) return undefined;
-  const recorded = JSON.parse(text) as { snapshot: Snapshot; program: ProgramView | null; worker_steps: string };
+  const recorded = JSON.parse(text) as { snapshot: Snapshot; program: ProgramView | null; worker_steps: string; step_trace?: RecordedStep };
   const { snapshot, program } = recorded;
   const only = <T>(id: string, value: T | null): Promise<T> =>
     id === snapshot.job.id && value !== null
@@ -161,6 +164,7 @@ export function recordedSource(): { readonly source: Source; readonly id: string
       snapshot: (id) => only(id, snapshot),
       program: (id) => only(id, program),
       workerSteps: async (id) => stepsOf(Uint8Array.from(atob(await only(id, recorded.worker_steps)), (c) => c.charCodeAt(0))),
+      stepTrace: (id) => only(id, recorded.step_trace ?? { steps: [], trace: null }),
       follow: (_, __, follower) => {
         follower.connected(true);
         return () => undefined;

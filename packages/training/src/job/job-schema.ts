@@ -124,6 +124,12 @@ export const jobFileSchema = z.strictObject({
   executor: z.enum(["stacked", "chipwise"]).default("stacked").describe("chipwise runs one value per chip: the slow reference"),
   workers: z.number().int().min(1).max(256).optional().describe("Worker processes; one a core by default"),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
+  stall_after: z
+    .number()
+    .positive()
+    .max(86_400)
+    .default(300)
+    .describe("Seconds without an answer of any worker, and 20 of the longest step, after which those that hang are ended and replaced"),
   trace_every: z
     .number()
     .int()

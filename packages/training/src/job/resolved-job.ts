@@ -77,6 +77,7 @@ const keyOrder = [
   "executor",
   "workers",
   "seed",
+  "stall_after",
   "trace_every",
   "priority",
   "train",

@@ -109,6 +109,7 @@ describe("copies of a run's state", () => {
     const failpoints = new Failpoints(parseFailpoints("snapshot-copy@3,0:throw"), {
       kill: () => undefined,
       stop: () => undefined,
+      hang: () => undefined,
       claim: () => true,
     });
     const worker = new Worker(device, systemClock, { failpoints });

@@ -1,0 +1,13 @@
+import type { JobDetail } from "@lapidary/coordinator/api";
+
+/** What part of the time went into steps that count, and what took the rest, the largest first. */
+export function goodputText(goodput: JobDetail["goodput"]): string | undefined {
+  if (goodput === undefined || goodput.wall_ms === 0) return undefined;
+  const share = (ms: number): string => `${((100 * ms) / goodput.wall_ms).toFixed(1)} %`;
+  const rest = Object.entries(goodput.lost_ms)
+    .filter(([, ms]) => ms > goodput.wall_ms / 1000)
+    .sort(([, a], [, b]) => b - a)
+    .map(([what, ms]) => `${what} ${share(ms)}`);
+  const failures = goodput.failures === 0 ? "" : `; ${goodput.failures} failure${goodput.failures === 1 ? "" : "s"} survived`;
+  return `${share(goodput.committed_ms)}${rest.length === 0 ? "" : ` (${rest.join(", ")})`}${failures}`;
+}

@@ -1,0 +1,60 @@
+import { deepStrictEqual } from "node:assert/strict";
+import { StallWatch, type Watched } from "./stall-watch.js";
+
+describe("a watch over a gang", () => {
+  let tick: () => void;
+  let now: number;
+  let given: string[];
+  const timer = { every: (_: number, call: () => void) => ((tick = call), () => (tick = () => undefined)) };
+  const clock = { now: () => now, monotonic: () => now };
+  const worker = (name: string): Watched & { pending: number; answers: number; turns: number } => ({
+    pending: 1,
+    answers: 0,
+    turns: 0,
+    giveUp: (why) => given.push(`${name}: ${why}`),
+  });
+  const pass = (seconds: number, each: () => void = () => undefined): void => {
+    for (let i = 0; i < seconds; i++) {
+      now += 1000;
+      each();
+      tick();
+    }
+  };
+  beforeEach(() => {
+    [now, given] = [0, []];
+  });
+
+  it("gives up who does not come by its event loop, and not who waits for it", () => {
+    const [a, b] = [worker("a"), worker("b")];
+    new StallWatch([a, b], { clock, timer, afterMs: 10_000 });
+    pass(10, () => b.turns++);
+    deepStrictEqual(given, []);
+    pass(2, () => b.turns++);
+    deepStrictEqual(given, ["a: no worker has answered for 11 s"]);
+    pass(100);
+    deepStrictEqual(given.length, 1);
+  });
+
+  it("gives all up that have something to answer if there is no telling", () => {
+    const [a, b, c] = [worker("a"), worker("b"), { ...worker("c"), pending: 0 }];
+    new StallWatch([a, b, c], { clock, timer, afterMs: 10_000 });
+    pass(20, () => [a, b, c].forEach((each) => each.turns++));
+    deepStrictEqual(given.length, 2);
+  });
+
+  it("is patient while any answers, while nothing is asked, with long runs, and about its own sleep", () => {
+    const a = worker("a");
+    const watch = new StallWatch([a], { clock, timer, afterMs: 10_000 });
+    pass(100, () => (now % 8000 === 0 ? a.answers++ : undefined));
+    a.pending = 0;
+    pass(100);
+    a.pending = 1;
+    watch.ran(1500);
+    pass(27);
+    now += 3_600_000; // the machine was suspended
+    tick();
+    deepStrictEqual(given, []);
+    pass(4);
+    deepStrictEqual(given.length, 1);
+  });
+});

@@ -1,0 +1,84 @@
+import type { Clock } from "@lapidary/std";
+import { systemTimer, type Timer } from "@lapidary/fabric";
+
+/** A worker as the watch sees it. */
+export interface Watched {
+  /** Messages that it has not answered. */
+  readonly pending: number;
+  /** Answers that it has given. */
+  readonly answers: number;
+  /** How often its main thread has come by its event loop, as it says itself. */
+  readonly turns: number;
+  giveUp(why: string): void;
+}
+
+export interface StallOptions {
+  readonly clock: Clock;
+  /** Without an answer of any worker for so long the gang hangs. */
+  readonly afterMs: number;
+  readonly timer?: Timer;
+}
+
+/** A gang also has patience for so many of its longest runs. */
+const longestRuns = 20;
+
+/**
+ * Finds a gang that hangs: all its workers live, one at least has a message to answer, and none answers. Those whose main thread does not come by its
+ * event loop are given up, for who waits for another does; all, if there is no telling.
+ *
+ * Only time that was watched counts: a tick that comes late adds no more than two intervals.
+ */
+export class StallWatch {
+  readonly #workers: readonly Watched[];
+  readonly #options: StallOptions;
+  readonly #everyMs: number;
+  readonly #stop: () => void;
+  #answers = -1;
+  #turns: number[];
+  #lastTick: number;
+  #longestMs = 0;
+  #quietMs = 0;
+  /** By worker: how long its event loop was not come by. */
+  readonly #deafMs: number[];
+
+  constructor(workers: readonly Watched[], options: StallOptions) {
+    this.#workers = workers;
+    this.#options = options;
+    this.#everyMs = Math.min(1000, options.afterMs / 10);
+    this.#turns = workers.map(() => -1);
+    this.#deafMs = workers.map(() => 0);
+    this.#lastTick = options.clock.monotonic();
+    this.#stop = (options.timer ?? systemTimer).every(this.#everyMs, () => this.#tick());
+  }
+
+  stop(): void {
+    this.#stop();
+  }
+
+  /** A run took so long. */
+  ran(ms: number): void {
+    this.#longestMs = Math.max(this.#longestMs, ms);
+  }
+
+  #tick(): void {
+    const now = this.#options.clock.monotonic();
+    const passed = Math.min(now - this.#lastTick, 2 * this.#everyMs);
+    this.#lastTick = now;
+    const turns = this.#workers.map((worker) => worker.turns);
+    turns.forEach((count, i) => (this.#deafMs[i] = count === this.#turns[i] ? (this.#deafMs[i] ?? 0) + passed : 0));
+    this.#turns = turns;
+    const answers = this.#workers.reduce((sum, worker) => sum + worker.answers, 0);
+    const waits = this.#workers.some(({ pending }) => pending > 0);
+    this.#quietMs = waits && answers === this.#answers ? this.#quietMs + passed : 0;
+    this.#answers = answers;
+    const limit = Math.max(this.#options.afterMs, longestRuns * this.#longestMs);
+    if (this.#quietMs <= limit) return;
+    this.#stop();
+    const waiting = this.#workers
+      .map((worker, i) => ({ worker, deaf: (this.#deafMs[i] ?? 0) > this.#quietMs / 2 }))
+      .filter(({ worker }) => worker.pending > 0);
+    const deaf = waiting.filter((each) => each.deaf);
+    for (const { worker } of deaf.length === 0 ? waiting : deaf)
+      worker.giveUp(`no worker has answered for ${Math.round(this.#quietMs / 1000)} s`);
+  }
+}
