@@ -11,6 +11,7 @@ import { projectRoot } from "../setup/session.mjs";
  * @property {readonly [number, number]} mesh data × model
  * @property {number} batch rows of a batch
  * @property {"f32" | "mxu"} numerics
+ * @property {string} [remat] another policy than the model's own job file says
  */
 
 /** @param {string} text `16x16` @returns {readonly [number, number]} */
@@ -31,7 +32,7 @@ const built = (name) => import(new URL(`../../packages/${name}`, import.meta.url
  * @param {Case} which
  * @param {{ readonly clip?: number, readonly remat?: string }} [options]
  */
-export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics }, { clip, remat } = {}) {
+export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics, remat: own }, { clip, remat = own } = {}) {
   const { loadJob, resolveJob } = await built("training/dist/index.js");
   const chips = data * modelAxis;
   const slice = sliceOf(chips);

@@ -16,7 +16,7 @@ export function printCase(found, verdicts = []) {
   const { split_ms: split } = found;
   return [
     `${found.case} ${found.mesh} b${found.batch} ${found.numerics}: step ${seconds(middle(found.ours_s))} (${range([Math.min(...found.ours_s), Math.max(...found.ours_s)], 3)} s), ${found.gflops.toFixed(0)} GFLOP/s, memory ${gigabytes(found.rss_ours_mb)}; compile ${found.compile_s.toFixed(2)} s, load ${found.load_s.toFixed(2)} s`,
-    `    split: GEMM ${split.gemm.toFixed(1)}, fused ${split.fused.toFixed(1)}, other kernels ${(split.other - split.fused).toFixed(1)}, fabric wait ${split.wait.toFixed(1)}, idle ${split.idle.toFixed(1)} ms; dispatch ${split.dispatch.toFixed(2)} ms of the coordinator`,
+    `    split: GEMM ${split.gemm.toFixed(1)}, fused ${split.fused.toFixed(1)}, other kernels ${(split.other - split.fused).toFixed(1)}, fabric wait ${split.wait.toFixed(1)}, idle ${split.idle.toFixed(1)} ms; dispatch ${split.dispatch.toFixed(2)} ms, all CPU of the coordinator ${split.coordinator.toFixed(1)} ms`,
     ...(found.jax1_s === undefined
       ? []
       : [
@@ -59,7 +59,7 @@ processes together (shared pages once) against the peak of JAX's process. What w
 ${table(
   ["case", "ours", "JAX, 1 device", "JAX, all devices", "of 1 device", "faster than all", "memory ours", "JAX", "GFLOP/s", "goals"],
   measured.map(({ found, verdicts: some }) => [
-    `${found.case} ${found.mesh} b${found.batch} ${found.numerics}`,
+    `${found.case} ${found.mesh} b${found.batch} ${found.numerics}${found.remat === undefined ? "" : `, remat ${found.remat}`}`,
     seconds(middle(found.ours_s)),
     seconds(middle(found.jax1_s)),
     seconds(middle(found.jax256_s)),
@@ -87,10 +87,10 @@ ${table(
   ]),
 )}
 
-Where the step goes, milliseconds of a worker (dispatch: CPU of the coordinator's side, hidden by running ahead):
+Where the step goes, milliseconds of a worker (dispatch: what sending a step takes, hidden by running ahead; coordinator: all CPU time of the dispatching process):
 
 ${table(
-  ["case", "GEMM", "fused", "other kernels", "fabric wait", "idle", "dispatch", "compile", "load"],
+  ["case", "GEMM", "fused", "other kernels", "fabric wait", "idle", "dispatch", "coordinator", "compile", "load"],
   measured.map(({ found }) => [
     `${found.case} ${found.mesh} ${found.numerics}`,
     ...[
@@ -101,6 +101,7 @@ ${table(
       found.split_ms.idle,
     ].map((ms) => ms.toFixed(1)),
     found.split_ms.dispatch.toFixed(2),
+    found.split_ms.coordinator.toFixed(1),
     `${found.compile_s.toFixed(2)} s`,
     `${found.load_s.toFixed(2)} s`,
   ]),

@@ -160,6 +160,7 @@ async function measure(which, python, roof) {
     mesh: which.mesh.join("x"),
     batch: which.batch,
     numerics: which.numerics,
+    ...(which.remat === undefined ? {} : { remat: which.remat }),
     workers: ours.workers,
     ours_s,
     ...(one === undefined ? {} : { jax1_s: one.seconds, ratio_jax1: median(one.factors), spread_jax1: spreadOf(one.factors) }),
@@ -209,6 +210,7 @@ function meanSplit(splits) {
     other: mean("other"),
     wait: mean("wait"),
     dispatch: mean("dispatch"),
+    coordinator: mean("coordinator"),
     idle: mean("idle"),
   };
 }

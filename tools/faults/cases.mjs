@@ -2,7 +2,7 @@
  * The table of faults: what is done to real processes, disks and Redis, and what must have become of the job. Each case gets a seed, which chooses
  * whom and when; the oracle is the run of the same job to which nothing was done.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -446,6 +446,66 @@ export const faultCases = [
     },
   },
   {
+    name: "Redis: connections cut, again and again",
+    row: "Redis killed, restarted, wiped",
+    async run(scene) {
+      const { yard, id } = scene;
+      const client = await launch(scene);
+      const { id: waiting } = await client.submit({ yaml: yard.jobFile({ steps: 2, every: 0 }), name: `${id}-next` });
+      for (let i = 0; i < 5; i++) {
+        await redis(yard, ["CLIENT", "KILL", "TYPE", "normal"]);
+        await pause(50 + scene.random.integer(200));
+      }
+      const ending = await finish(scene);
+      const next = await yard.ending(waiting);
+      return { ending, expect: ({ goodput }) => theOtherToo(goodput, next) };
+    },
+  },
+  {
+    name: "Redis: slow, every command waits up to 3 s",
+    row: "Redis killed, restarted, wiped",
+    async run(scene) {
+      const { yard, id } = scene;
+      const client = await launch(scene);
+      const { id: waiting } = await client.submit({ yaml: yard.jobFile({ steps: 2, every: 0 }), name: `${id}-next` });
+      await redis(yard, ["CLIENT", "PAUSE", "3000", "ALL"]);
+      const ending = await finish(scene);
+      const next = await yard.ending(waiting);
+      return { ending, expect: ({ goodput }) => theOtherToo(goodput, next) };
+    },
+  },
+  {
+    name: "Redis: full for a while",
+    row: "Redis killed, restarted, wiped",
+    async run(scene) {
+      const { yard, id } = scene;
+      const client = await launch(scene);
+      const { id: waiting } = await client.submit({ yaml: yard.jobFile({ steps: 2, every: 0 }), name: `${id}-next` });
+      await redis(yard, ["CONFIG", "SET", "maxmemory", "1"]);
+      await pause(2000);
+      await redis(yard, ["CONFIG", "SET", "maxmemory", "0"]);
+      const ending = await finish(scene);
+      const next = await yard.ending(waiting);
+      return { ending, expect: ({ goodput }) => theOtherToo(goodput, next) };
+    },
+  },
+  {
+    name: "CPU starved: twelve other processes want it",
+    row: "CPU starved",
+    async run(scene) {
+      const hogs = Array.from({ length: 12 }, () => spawn(process.execPath, ["-e", "for(;;);"], { stdio: "ignore" }));
+      try {
+        await launch(scene);
+        return {
+          ending: await finish(scene),
+          expect: ({ goodput }) => (goodput.failures === 0 ? undefined : "a worker that was only slow was given up"),
+        };
+      } finally {
+        for (const hog of hogs) hog.kill("SIGKILL");
+      }
+    },
+  },
+  {
     name: "Redis of a wrong maxmemory-policy at the start",
     row: "Redis killed, restarted, wiped",
     async run(scene) {
@@ -490,6 +550,12 @@ export const faultCases = [
     },
   },
 ];
+
+/** Training did not notice, and the job that waited was run once. @param {Ending["goodput"]} goodput @param {Ending} next */
+function theOtherToo(goodput, next) {
+  if (goodput.failures > 0) return "training noticed";
+  return next.state === "done" && next.rows.length === 2 ? undefined : `the other job: ${next.state}, steps ${next.rows}`;
+}
 
 /** @param {readonly string[]} words */
 function mount(words) {

@@ -271,6 +271,7 @@ export class Coordinator {
         workers: job.workers ?? workersForSlice(workers, sliceOf(job)),
         cacheDir: join(home, "cache"),
         startGang: (options) => workforce.startGang(run, options),
+        hasWorkers: (count) => workforce.hasWorkers(count, job.numerics),
         clock: this.#clock,
         signal: abort,
         halt,

@@ -1,4 +1,6 @@
 import { rmSync } from "node:fs";
+import { LapidaryError } from "@lapidary/std";
+import type { NumericsName } from "@lapidary/worker/protocol";
 import type { JobDetail, Status } from "./api.js";
 import { Gang, type GangOptions, WorkerPool } from "./gang/index.js";
 import type { Log } from "./log.js";
@@ -47,6 +49,17 @@ export class Workforce {
     const gang = await Gang.start(this.#pool, { ...options, runId: run.id });
     this.#gangs.set(run.id, { run, gang });
     return gang;
+  }
+
+  /** Whether so many workers more can be started; they wait in the pool then. */
+  async hasWorkers(count: number, numerics: NumericsName): Promise<boolean> {
+    try {
+      for (const worker of (await this.#pool?.take(count, numerics)) ?? []) this.#pool?.give(worker);
+      return true;
+    } catch (error) {
+      if (error instanceof LapidaryError) return false;
+      throw error;
+    }
   }
 
   /** The run is over, and its gang closed. */

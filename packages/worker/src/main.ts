@@ -32,7 +32,10 @@ async function main(socket: string): Promise<void> {
   // How often this thread came by its event loop: the pulse tells it, for a thread that hangs cannot.
   const turns = new Int32Array(new SharedArrayBuffer(4));
   setInterval(() => Atomics.add(turns, 0, 1), pulseTimes.everyMs).unref();
-  const pulse = new Thread(new URL("./runtime/pulse.js", import.meta.url), { workerData: { socket, hello, turns } });
+  const pulse = new Thread(new URL("./runtime/pulse.js", import.meta.url), {
+    workerData: { socket, hello, turns },
+    resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64 },
+  });
   pulse.on("error", (error: Error) => log("warn", "signs of life cannot be given", { error: error.message }));
   pulse.unref();
   const device = await openDevice(values.backend === "wasm" ? "wasm" : "tensorflow");

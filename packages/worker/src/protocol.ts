@@ -121,13 +121,19 @@ export interface RunMessage {
   readonly epoch: Epoch;
   readonly step: number;
   readonly program: ProgramHash;
-  readonly inputs: readonly ValueId[];
-  readonly outputs: readonly ValueId[];
-  readonly donate: readonly ValueId[];
+  /** Absent: as in the last run of this program, which is what a train step is. */
+  readonly values?: RunValues;
   /** Whether this is an update of the run's state: where tests let workers fail. */
   readonly update?: boolean;
   /** Whether the reply is to say when each call began and how long it took. */
   readonly trace?: boolean;
+}
+
+/** What a run is given, and what its results are called. */
+export interface RunValues {
+  readonly inputs: readonly ValueId[];
+  readonly outputs: readonly ValueId[];
+  readonly donate: readonly ValueId[];
 }
 
 /** What does one run of a program call on this worker, in order? It is the same on all workers of a gang. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { corpusSpec, type Dataset, prepareDataset } from "@lapidary/data";
-import { type Clock, type Failpoints, type LapidaryError, must } from "@lapidary/std";
+import { type Clock, type Failpoints, LapidaryError, must } from "@lapidary/std";
 import { printMesh, printTorus } from "@lapidary/topology";
 import { meshOf, type ResolvedJob } from "@lapidary/training";
 import type { Report, SlicePlace } from "../api.js";
@@ -17,6 +17,7 @@ import { isTraced, StepTraceLog } from "../views/step-traces.js";
 import { WorkerStepLog, workerStepOf } from "../views/worker-steps.js";
 import { both, orAbort } from "./abort.js";
 import { loadWeights } from "./checkpoints.js";
+import { Crew } from "./crew.js";
 import { generateSample } from "./generate-sample.js";
 import { Goodput } from "./goodput.js";
 import { RunPrograms } from "./run-programs.js";
@@ -37,6 +38,8 @@ export interface ExecutionOptions {
   /** Where datasets and programs are kept between runs. */
   readonly cacheDir: string;
   readonly startGang: (options: Omit<GangOptions, "runId">) => Promise<Gang>;
+  /** Whether so many workers more could be started. */
+  readonly hasWorkers: (count: number) => Promise<boolean>;
   readonly clock: Clock;
   /** Ends the run at whatever stage it is. */
   readonly signal: AbortSignal;
@@ -152,17 +155,45 @@ async function release(gang: Gang, run: Run, keepCopies: boolean): Promise<void>
   }
 }
 
+/** Starts the workers that there are: when some cannot be started again and again, the next attempt does with fewer. */
+async function startCrew(
+  run: Run,
+  crew: Crew,
+  startGang: ExecutionOptions["startGang"],
+  options: Omit<GangOptions, "runId" | "workers">,
+): Promise<Gang> {
+  try {
+    const gang = await startGang({ ...options, workers: crew.size });
+    crew.started();
+    return gang;
+  } catch (error) {
+    if (error instanceof LapidaryError && error.code === "LAP_WORKER_START" && crew.refused())
+      run.log(
+        "coordinator",
+        `a worker cannot be replaced: the others take its block over, ${crew.size} of ${crew.wanted} workers go on, more slowly`,
+      );
+    throw error;
+  }
+}
+
 async function openAttempt(
   options: ExecutionOptions,
   watch: Stopwatch,
   dataset: Dataset,
   set: ProgramSet,
   epoch: number,
+  crew: Crew,
   save: (programs: RunPrograms, gang: Gang) => TrainingAttempt["state"]["save"],
 ): Promise<Attempt> {
-  const { run, job, slice, workers, startGang } = options;
+  const { run, job, slice, startGang } = options;
   const gang = await watch.time("place", () =>
-    startGang({ mesh: meshOf(job), workers, numerics: job.numerics, executor: job.executor, epoch, stallAfterMs: job.stall_after * 1000 }),
+    startCrew(run, crew, startGang, {
+      mesh: meshOf(job),
+      numerics: job.numerics,
+      executor: job.executor,
+      epoch,
+      stallAfterMs: job.stall_after * 1000,
+    }),
   );
   try {
     run.enter(run.state === "running" ? "running" : "placing", {
@@ -259,12 +290,19 @@ async function train(options: ExecutionOptions, watch: Stopwatch, dataset: Datas
   let workers = 0;
   const due = (step: number, every: number | undefined): boolean => every !== undefined && step % every === 0;
   const news = newsOf(options, goodput);
+  const crew = new Crew(options.workers);
   const trained = await trainThroughFaults<Attempt>({
     disk: nodeDisk,
     directory: run.directory,
     checkpoints,
     claim: () => RunFence.claim(nodeDisk, run.directory),
-    open: (epoch) => openAttempt(options, watch, dataset, set, epoch, save),
+    open: (epoch) => openAttempt(options, watch, dataset, set, epoch, crew, save),
+    regroups: async () => {
+      if (crew.missing === 0 || !(await options.hasWorkers(crew.missing))) return false;
+      crew.complete();
+      run.log("coordinator", `all ${crew.wanted} workers can be started again, and get their blocks back`);
+      return true;
+    },
     steps,
     tokensPerStep: batch * seq,
     keep: job.checkpoint.keep,

@@ -55,6 +55,8 @@ export interface TrainOptions<A extends TrainingAttempt> {
   readonly saves: (step: number) => boolean;
   /** What else is to be done behind a step. */
   readonly between: (attempt: A, step: number) => (() => Promise<void>) | undefined;
+  /** Asked behind a checkpoint: whether another attempt could have more workers than this one. */
+  readonly regroups?: () => Promise<boolean>;
   /** What is left to be done with the state behind the last step, before the gang is let go. */
   readonly finish: (attempt: A) => Promise<void>;
   readonly clock: Clock;
@@ -131,7 +133,7 @@ export async function trainThroughFaults<A extends TrainingAttempt>(options: Tra
       return await attempt.run();
     } catch (error) {
       signal.throwIfAborted();
-      if (attempt.skips(error)) continue;
+      if (error instanceof Regroup || attempt.skips(error)) continue;
       if (!isRecoverable(error)) throw error;
       const { step, trained, batch } = attempt.at;
       attempt.tell(error);
@@ -139,6 +141,9 @@ export async function trainThroughFaults<A extends TrainingAttempt>(options: Tra
     }
   }
 }
+
+/** Nothing has failed: the attempt makes room for one with more workers. The loop waits for its checkpoint. */
+class Regroup extends Error {}
 
 /** Steps whose mean loss a spike is told by. */
 const spikeWindow = 20;
@@ -336,7 +341,10 @@ class OneAttempt<A extends TrainingAttempt> {
         options.goodput.enter("evaluate");
         await other();
       }
-      if (saves) await this.#save(attempt.state, step);
+      if (saves) {
+        await this.#save(attempt.state, step);
+        if ((await options.regroups?.()) === true) throw new Regroup();
+      }
       options.goodput.enter("step");
     };
   }

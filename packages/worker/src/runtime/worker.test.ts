@@ -63,7 +63,7 @@ describe("a worker", () => {
     ...numbersOf("i32", must((await worker.execute({ kind: "fetch", epoch: 1, value }, new Uint8Array())).payload, "payload")),
   ];
   const run = (program: ProgramHash, inputs: string[], outputs: string[], donate: string[] = []): Promise<WorkerReplies["run"]> =>
-    tell<"run">({ kind: "run", epoch: 1, step: 0, program, inputs, outputs, donate });
+    tell<"run">({ kind: "run", epoch: 1, step: 0, program, values: { inputs, outputs, donate } });
 
   it("maps values to values, and consumes what is donated", async () => {
     await configure();
@@ -162,7 +162,7 @@ describe("a worker", () => {
         { kind: "put", epoch: 1, value: "s", dtype: "f32", dims: [4], sharding: "[data]" },
         [bytesOfNumbers(arrayOf("f32", [2], new Float32Array(2)).data)],
       ],
-      [{ kind: "run", epoch: 1, step: 0, program: "p", inputs: ["s"], outputs: ["all"], donate: [] }, []],
+      [{ kind: "run", epoch: 1, step: 0, program: "p", values: { inputs: ["s"], outputs: ["all"], donate: [] } }, []],
       [{ kind: "fetch", epoch: 1, value: "all" }, []],
     ];
     const send = (message: WorkerMessage, id: number, payload: Uint8Array[] = []): void =>

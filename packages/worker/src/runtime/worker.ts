@@ -21,6 +21,7 @@ import type {
   PutMessage,
   RunMessage,
   RunReply,
+  RunValues,
   ValueId,
   WorkerMessage,
   WorkerReplies,
@@ -63,6 +64,8 @@ interface LoadedProgram {
   /** Of parameters and outputs, to compare with values. */
   readonly parameterLayouts: readonly string[];
   readonly outputLayouts: readonly string[];
+  /** Of its last run. */
+  values?: RunValues;
 }
 
 /**
@@ -230,9 +233,11 @@ export class Worker {
   async #run(message: RunMessage): Promise<RunReply> {
     const member = this.#belong(message);
     const calls = this.#device.kernelCalls;
+    const program = member.programs.get(message.program);
+    const named = message.values ?? program?.values ?? { inputs: [], outputs: [], donate: [] };
     try {
-      const program = member.programs.get(message.program);
       if (program === undefined) throw unknownProgramError(message.program);
+      program.values = named;
       const before = program.executable.times;
       const { faults } = member;
       if (message.update === true && faults !== undefined) {
@@ -242,7 +247,7 @@ export class Worker {
       const hit = (name: "mid-apply" | "after-apply" | "before-vote"): void => {
         if (message.update === true) this.#failpoints.hit(name, message.step + 1, member.configuration.worker);
       };
-      const trace = await compute(member, program, message, () => hit("mid-apply")).finally(() => faults?.end());
+      const trace = await compute(member, program, named, message.trace === true, () => hit("mid-apply")).finally(() => faults?.end());
       hit("after-apply");
       hit("before-vote");
       const after = program.executable.times;
@@ -260,8 +265,8 @@ export class Worker {
       };
     } catch (error) {
       const failure = asLapidaryError(error);
-      for (const id of [...message.donate, ...message.outputs])
-        if (!member.values.has(id) || message.donate.includes(id)) member.values.set(id, failure);
+      for (const id of [...named.donate, ...named.outputs])
+        if (!member.values.has(id) || named.donate.includes(id)) member.values.set(id, failure);
       // The peers must not wait for what this worker will never send.
       member.peers?.abort(failure);
       throw failure;
@@ -385,11 +390,12 @@ function readProgram(text: Uint8Array): Graph {
 async function compute(
   member: Membership,
   program: LoadedProgram,
-  message: RunMessage,
+  named: RunValues,
+  traced: boolean,
   midApply: () => void,
 ): Promise<CallTimes | undefined> {
   const { values } = member;
-  const { inputs, outputs, donate } = message;
+  const { inputs, outputs, donate } = named;
   const { executable, parameterLayouts, outputLayouts } = program;
   assert(inputs.length === executable.parameters.length, "an input for each parameter", inputs.length, executable.parameters.length);
   assert(outputs.length === executable.outputs.length, "an id for each output", outputs.length, executable.outputs.length);
@@ -410,7 +416,7 @@ async function compute(
     given,
     inputs.map((id) => consumed.has(id)),
     `run${member.runs++}`,
-    message.trace === true ? (times) => (trace = times) : undefined,
+    traced ? (times) => (trace = times) : undefined,
   );
   outputs.forEach((id, i) => {
     if (i === outputs.length >> 1) midApply();
