@@ -49,8 +49,8 @@ checkpoint: ${checkpoint}
     for (let pair = 0; pair < pairs; pair++) {
       const never = await run(`never${pair}`, "{ keep: 1 }");
       const every = await run(`every${pair}`, "{ every: 1, keep: 1 }");
-      const { logs } = await client.logs(`every${pair}`, { limit: 10_000 });
-      written += logs.filter((/** @type {{ line: string }} */ { line }) => /^checkpoint/.test(line)).length;
+      const { lines } = await client.logs(`every${pair}`, { limit: 1000 });
+      written += lines.filter((/** @type {{ line: string }} */ { line }) => /^checkpoint/.test(line)).length;
       found.push({ every, never });
     }
     const middle = (/** @type {readonly number[]} */ list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? NaN;

@@ -42,11 +42,15 @@ export function printGrid(rows) {
     .join("\n");
 }
 
+/** @param {import("./durability.mjs").Durability} durability */
+export const printDurability = ({ every_s, never_s, cost, checkpoints }) =>
+  `micro on 16x16 in a job: ${seconds(never_s)} a step, ${seconds(every_s)} with a checkpoint behind every step (${checkpoints.toFixed(0)} written): ${(100 * cost).toFixed(1)} % more. Copies in the workers' memory are in both; they take 3 % at most.`;
+
 /**
  * @param {string} root
- * @param {{ roof: number, pinned: string | undefined, workers: number, pairs: number, measured: readonly { found: any, verdicts: readonly import("./goals.mjs").Verdict[] }[], rows: readonly any[], verdicts: readonly import("./goals.mjs").Verdict[] }} results
+ * @param {{ roof: number, pinned: string | undefined, workers: number, pairs: number, measured: readonly { found: any, verdicts: readonly import("./goals.mjs").Verdict[] }[], rows: readonly any[], durability: import("./durability.mjs").Durability | undefined, verdicts: readonly import("./goals.mjs").Verdict[] }} results
  */
-export function writeDocument(root, { roof, pinned, workers, pairs, measured, rows, verdicts }) {
+export function writeDocument(root, { roof, pinned, workers, pairs, measured, rows, durability, verdicts }) {
   const met = verdicts.filter((verdict) => verdict.met).length;
   const table = (/** @type {readonly string[]} */ head, /** @type {readonly (readonly string[])[]} */ lines) =>
     [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
@@ -122,6 +126,7 @@ ${table(
   ]),
 )}
 
+${durability === undefined ? "" : `${printDurability(durability)}\n`}
 ${verdicts.map(({ what, met: isMet }) => `- ${isMet ? "met" : "**missed**"}: ${what}`).join("\n")}
 
 ${met} goals met, ${verdicts.length - met} missed.

@@ -16,10 +16,11 @@ import { provideJax } from "../xla/venv.mjs";
 import { Report } from "../setup/report.mjs";
 import { Session, projectRoot } from "../setup/session.mjs";
 import { flopOf, nameOf, parseMeshText } from "./case.mjs";
+import { measureDurability } from "./durability.mjs";
 import { goals, grid, gridLimits, judge } from "./goals.mjs";
 import { Jax, median } from "./jax.mjs";
 import { Ours } from "./ours.mjs";
-import { printCase, printGrid, writeDocument } from "./report.mjs";
+import { printCase, printDurability, printGrid, writeDocument } from "./report.mjs";
 import { measureRoof } from "./roof.mjs";
 
 /** A repetition runs about so long, and one step at least. */
@@ -85,10 +86,16 @@ if (values.case !== undefined) {
     say(printCase(found, verdicts));
   }
   const rows = await measureGrid(roof);
-  const verdicts = [...measured.flatMap(({ verdicts: some }) => some), ...judgeGrid(rows)];
   say(printGrid(rows));
-  if (values.json) process.stdout.write(`${JSON.stringify({ roof_gflops: roof, cases: measured, grid: rows })}\n`);
-  if (python !== undefined) writeDocument(projectRoot, { roof, pinned, workers, pairs, measured, rows, verdicts });
+  const durability = skipped.includes("durability") ? undefined : await measureDurability(2);
+  if (durability !== undefined) say(printDurability(durability));
+  const verdicts = [
+    ...measured.flatMap(({ verdicts: some }) => some),
+    ...judgeGrid(rows),
+    ...(durability === undefined ? [] : judgeDurability(durability)),
+  ];
+  if (values.json) process.stdout.write(`${JSON.stringify({ roof_gflops: roof, cases: measured, grid: rows, durability })}\n`);
+  if (python !== undefined) writeDocument(projectRoot, { roof, pinned, workers, pairs, measured, rows, durability, verdicts });
   conclude(verdicts);
 }
 process.exit(0);
@@ -269,6 +276,16 @@ function judgeGrid(rows) {
           met: Math.abs(ratio - 1) <= gridLimits.between,
         };
       }),
+  ];
+}
+
+/** @param {import("./durability.mjs").Durability} durability */
+function judgeDurability({ cost, checkpoints }) {
+  return [
+    {
+      what: `micro with a checkpoint behind every step (${checkpoints.toFixed(0)} written) takes ${(100 * cost).toFixed(1)} % longer (goal at most 5)`,
+      met: cost <= 0.05,
+    },
   ];
 }
 
