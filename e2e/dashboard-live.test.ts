@@ -54,6 +54,16 @@ describe("the dashboard of a run that trains", function () {
     deepStrictEqual(open.complaints, []);
   });
 
+  it("draws a recorded step call by call, and names each by keyboard", async () => {
+    const { page } = open;
+    await until(page, `Number(document.querySelector("[data-calls]")?.dataset.calls) > 50`);
+    const calls = page.locator("canvas[aria-label^='Calls of the workers']");
+    await calls.focus();
+    for (const key of ["ArrowRight", "ArrowRight", "ArrowDown"]) await page.keyboard.press(key);
+    await until(page, `/^worker [01]: .+ \\(.+\\): /.test(document.querySelector(".call").textContent.trim())`);
+    deepStrictEqual(open.complaints, []);
+  });
+
   it("has every step once after a reload", async () => {
     const { page } = open;
     await page.reload();

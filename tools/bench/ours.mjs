@@ -132,16 +132,20 @@ export class Ours {
   }
 }
 
-/** The most that this process and its children hold together while it watches: workers that start, load and compute for the first time. */
+/** @returns {number[]} processes that this one has started */
+const children = () => readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+
+/** The most that this process and the children that it starts meanwhile hold together while it watches: workers that start, load and compute for the first time. */
 class MemoryWatch {
   #peak_mb = 0;
+  /** Workers of another measurement. */
+  #others = new Set(children());
   #timer = setInterval(() => this.#look(), 20);
 
   #look() {
-    const children = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
     this.#peak_mb = Math.max(
       this.#peak_mb,
-      [process.pid, ...children].reduce((sum, pid) => sum + pss_mb(pid), 0),
+      [process.pid, ...children().filter((pid) => !this.#others.has(pid))].reduce((sum, pid) => sum + pss_mb(pid), 0),
     );
   }
 
