@@ -35,11 +35,11 @@ export function compile(graph: Graph, options: CompileOptions): Program {
   const propagated = propagate(rematerialized, options); // a sharding for every value, with its cause
   report("propagate", propagated.graph);
 
-  const perChip = partition(propagated, mesh, { regather: options.regather ?? true }); // local shapes, explicit collectives
+  const perChip = partition(propagated, mesh, options); // local shapes, explicit collectives
   if (verify) checkProgram(perChip);
   report("partition", perChip);
 
-  const lean = optimize(perChip, { bucketBytes: options.bucketBytes ?? 0 }); // equal values merged, dead ones dropped, small collectives joined
+  const lean = optimize(perChip, options); // equal values merged, dead ones dropped, small collectives joined
   if (verify) checkProgram(lean);
   report("optimize", lean);
 

@@ -77,8 +77,8 @@ export function costsOfAlternatives(program: Program, options: CompileOptions, n
     try {
       const other = new Map([[unique, { dims, unreduced: [], reduction: "sum" } satisfies Sharding]]);
       const given = isState ? { assumed: other } : { constraints: new Map([...(options.constraints ?? []), ...other]) };
-      const perChip = partition(propagate(graph, { ...options, ...given }), mesh, { regather: options.regather ?? true });
-      costs.set(sharding, bytesOfStep(optimize(perChip, { bucketBytes: options.bucketBytes ?? 0 })));
+      const perChip = partition(propagate(graph, { ...options, ...given }), mesh, options);
+      costs.set(sharding, bytesOfStep(optimize(perChip, options)));
     } catch (error) {
       if (!(error instanceof LapidaryError)) throw error;
     }

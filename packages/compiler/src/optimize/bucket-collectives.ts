@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, bytesOf, collectiveNames } from "@lapidary/ir";
-import { copyInto } from "./rewrites.js";
+import { carryOver } from "./rewrites.js";
 
 /**
  * Small collectives that do the same to equal arrays cross as one, stacked on a new leading dim:
@@ -28,14 +28,7 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
     if (have(value.id)) return true;
     if (bucket === undefined) {
       if (!value.inputs.every(have)) return false;
-      to.set(
-        value.id,
-        copyInto(
-          g,
-          value,
-          value.inputs.map((id) => must(to.get(id), "operand")),
-        ).id,
-      );
+      to.set(value.id, carryOver(g, value, (id) => to.get(id)).id);
       return true;
     }
     if (!bucket.every((member) => member.inputs.every(have))) return false;
@@ -106,6 +99,7 @@ function findBuckets(graph: Graph, limit: number): Value[][] {
       value.op !== "all_to_all" &&
       Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit,
   );
+  if (candidates.length < 2) return [];
   const reach = new Reach(graph);
   const open = new Map<string, Value[][]>();
   for (const value of candidates) {

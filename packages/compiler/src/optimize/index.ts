@@ -1,2 +1,2 @@
 export { type OptimizeOptions, optimize, rewrites } from "./optimize.js";
-export { copyInto, dropDead, mergeEqual } from "./rewrites.js";
+export { dropDead, mergeEqual } from "./rewrites.js";

@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Value, type ValueId, useCounts } from "@lapidary/ir";
-import { copyInto } from "./rewrites.js";
+import { carryOver } from "./rewrites.js";
 
 /**
  * A sum of arrays that were padded with zeros to lie side by side is their concatenation:
@@ -16,13 +16,7 @@ export function joinPads(graph: Graph): Graph {
   for (const value of graph.values) {
     const joined = value.op === "add" ? besides(graph, value, uses) : undefined;
     if (joined === undefined) {
-      to.push(
-        copyInto(
-          g,
-          value,
-          value.inputs.map((id) => must(to[id], "operand")),
-        ).id,
-      );
+      to.push(carryOver(g, value, (id) => to[id]).id);
       continue;
     }
     const parts = joined.parts.map((id) => must(to[id], "part"));

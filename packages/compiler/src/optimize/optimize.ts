@@ -18,5 +18,5 @@ export const rewrites: readonly { readonly name: string; readonly run: (graph: G
   { name: "cross together what is small and equal", run: (graph, { bucketBytes }) => bucketCollectives(graph, bucketBytes) },
 ];
 
-export const optimize = (graph: Graph, options: OptimizeOptions = { bucketBytes: 0 }): Graph =>
-  rewrites.reduce((g, { run }) => run(g, options), graph);
+export const optimize = (graph: Graph, { bucketBytes = 0 }: Partial<OptimizeOptions> = {}): Graph =>
+  rewrites.reduce((g, { run }) => run(g, { bucketBytes }), graph);

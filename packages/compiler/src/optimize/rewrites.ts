@@ -37,20 +37,20 @@ export function dropDead(graph: Graph): Graph {
     if (alive[id] === true) for (const input of must(graph.values[id], "value").inputs) alive[input] = true;
   const to = new Map<ValueId, ValueId>();
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
-  for (const value of graph.values)
-    if (alive[value.id] === true)
-      to.set(
-        value.id,
-        copyInto(
-          g,
-          value,
-          value.inputs.map((id) => must(to.get(id), "operand")),
-        ).id,
-      );
+  for (const value of graph.values) if (alive[value.id] === true) to.set(value.id, carryOver(g, value, (id) => to.get(id)).id);
   for (const { name, value } of graph.outputs) g.output(name, g.get(must(to.get(value), "output")));
   return g.finish();
 }
 
 export function copyInto(g: GraphBuilder, value: Value, inputs: readonly ValueId[]): Value {
   return g.push(value.op, inputs, value.attrs, value.type, value);
+}
+
+/** A value again in another graph, on the operands that stand there for its own. */
+export function carryOver(g: GraphBuilder, value: Value, to: (id: ValueId) => ValueId | undefined): Value {
+  return copyInto(
+    g,
+    value,
+    value.inputs.map((id) => must(to(id), "operand")),
+  );
 }

@@ -37,7 +37,7 @@ export interface PartitionOptions {
  * - a partial sum meets only ops that are linear in it, or its reduction;
  * - values with a role (params, gradients, metrics), and outputs, end in the sharding that propagation gave them.
  */
-export function partition(propagated: Propagated, mesh: Mesh, options: PartitionOptions = { regather: true }): Graph {
+export function partition(propagated: Propagated, mesh: Mesh, { regather = true }: Partial<PartitionOptions> = {}): Graph {
   const source = propagated.graph;
   const g = new GraphBuilder(source.name, "chip", mesh);
   const points = findReductionPoints(propagated, mesh);
@@ -131,7 +131,7 @@ export function partition(propagated: Propagated, mesh: Mesh, options: Partition
   ): Value {
     const value = globalOf(id);
     const known = must(versions[id], "versions").filter(
-      (v) => !(options.regather && ofParams[id] === true && gathered.has(v.id) && passOf(v.phase) !== passOf(wish.phase)),
+      (v) => !(regather && ofParams[id] === true && gathered.has(v.id) && passOf(v.phase) !== passOf(wish.phase)),
     );
     const found = known.find((v) => sameSharding(must(v.sharding, "sharding"), wanted));
     if (found !== undefined) return found;
