@@ -448,46 +448,31 @@ export const faultCases = [
   {
     name: "Redis: connections cut, again and again",
     row: "Redis killed, restarted, wiped",
-    async run(scene) {
-      const { yard, id } = scene;
-      const client = await launch(scene);
-      const { id: waiting } = await client.submit({ yaml: yard.jobFile({ steps: 2, every: 0 }), name: `${id}-next` });
-      for (let i = 0; i < 5; i++) {
-        await redis(yard, ["CLIENT", "KILL", "TYPE", "normal"]);
-        await pause(50 + scene.random.integer(200));
-      }
-      const ending = await finish(scene);
-      const next = await yard.ending(waiting);
-      return { ending, expect: ({ goodput }) => theOtherToo(goodput, next) };
-    },
+    run: (scene) =>
+      besideAnother(scene, async () => {
+        for (let i = 0; i < 5; i++) {
+          await redis(scene.yard, ["CLIENT", "KILL", "TYPE", "normal"]);
+          await pause(50 + scene.random.integer(200));
+        }
+      }),
   },
   {
     name: "Redis: slow, every command waits up to 3 s",
     row: "Redis killed, restarted, wiped",
-    async run(scene) {
-      const { yard, id } = scene;
-      const client = await launch(scene);
-      const { id: waiting } = await client.submit({ yaml: yard.jobFile({ steps: 2, every: 0 }), name: `${id}-next` });
-      await redis(yard, ["CLIENT", "PAUSE", "3000", "ALL"]);
-      const ending = await finish(scene);
-      const next = await yard.ending(waiting);
-      return { ending, expect: ({ goodput }) => theOtherToo(goodput, next) };
-    },
+    run: (scene) =>
+      besideAnother(scene, async () => {
+        await redis(scene.yard, ["CLIENT", "PAUSE", "3000", "ALL"]);
+      }),
   },
   {
     name: "Redis: full for a while",
     row: "Redis killed, restarted, wiped",
-    async run(scene) {
-      const { yard, id } = scene;
-      const client = await launch(scene);
-      const { id: waiting } = await client.submit({ yaml: yard.jobFile({ steps: 2, every: 0 }), name: `${id}-next` });
-      await redis(yard, ["CONFIG", "SET", "maxmemory", "1"]);
-      await pause(2000);
-      await redis(yard, ["CONFIG", "SET", "maxmemory", "0"]);
-      const ending = await finish(scene);
-      const next = await yard.ending(waiting);
-      return { ending, expect: ({ goodput }) => theOtherToo(goodput, next) };
-    },
+    run: (scene) =>
+      besideAnother(scene, async () => {
+        await redis(scene.yard, ["CONFIG", "SET", "maxmemory", "1"]);
+        await pause(2000);
+        await redis(scene.yard, ["CONFIG", "SET", "maxmemory", "0"]);
+      }),
   },
   {
     name: "CPU starved: twelve other processes want it",
@@ -551,10 +536,24 @@ export const faultCases = [
   },
 ];
 
-/** Training did not notice, and the job that waited was run once. @param {Ending["goodput"]} goodput @param {Ending} next */
-function theOtherToo(goodput, next) {
-  if (goodput.failures > 0) return "training noticed";
-  return next.state === "done" && next.rows.length === 2 ? undefined : `the other job: ${next.state}, steps ${next.rows}`;
+/**
+ * Does something while a job runs and another waits: training must not notice, and the one that waits must run once.
+ * @param {Scene} scene @param {() => Promise<void>} fault @returns {Promise<Happened>}
+ */
+async function besideAnother(scene, fault) {
+  const { yard, id } = scene;
+  const client = await launch(scene);
+  const { id: waiting } = await client.submit({ yaml: yard.jobFile({ steps: 2, every: 0 }), name: `${id}-next` });
+  await fault();
+  const ending = await finish(scene);
+  const next = await yard.ending(waiting);
+  return {
+    ending,
+    expect: ({ goodput }) => {
+      if (goodput.failures > 0) return "training noticed";
+      return next.state === "done" && next.rows.length === 2 ? undefined : `the other job: ${next.state}, steps ${next.rows}`;
+    },
+  };
 }
 
 /** @param {readonly string[]} words */
