@@ -1,10 +1,11 @@
 /** Lapidary's side of a measurement: a gang of workers that runs a case's step, as the coordinator would dispatch it: ahead, without waiting for each. */
 import { readFileSync } from "node:fs";
 import { batchOf, programsOf } from "./case.mjs";
+import { median } from "./jax.mjs";
 
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 
-/** @typedef {{ readonly seconds: number, readonly cpu_s: number, readonly split: Split }} Burst  of one step; CPU of all our processes */
+/** `seconds`: the median of its steps, each from the end of the one before, as JAX's side counts them. @typedef {{ readonly seconds: number, readonly cpu_s: number, readonly split: Split }} Burst  of one step; CPU of all our processes */
 /** Milliseconds of a step: means over workers; `dispatch` is the time that sending a step takes, `coordinator` the CPU time of the whole dispatching process. @typedef {{ gemm: number, fused: number, other: number, wait: number, dispatch: number, coordinator: number, idle: number }} Split */
 
 export class Ours {
@@ -77,6 +78,8 @@ export class Ours {
     /** @type {Promise<number>[]} */
     const losses = [];
     let sending_ms = 0;
+    /** @type {number[]} */
+    const ended = [];
     for (let i = 0; i < steps; i++) {
       const began = performance.now();
       const loss = "loss";
@@ -84,15 +87,24 @@ export class Ours {
         ...this.state,
         ...["tokens", "targets", "mask"].map((name) => /** @type {[string, string]} */ ([name, name])),
       ]);
+      const report = gang.run(this.hash, {
+        step: this.steps++,
+        inputs,
+        outputs: new Map([...this.state, ["loss", loss]]),
+        donate: this.stateNames,
+      });
       reports.push(
-        gang.run(this.hash, { step: this.steps++, inputs, outputs: new Map([...this.state, ["loss", loss]]), donate: this.stateNames }),
+        report.then((/** @type {any} */ done) => {
+          ended.push(performance.now());
+          return done;
+        }),
       );
       losses.push(gang.fetchScalar(loss));
       void gang.drop([loss]);
       sending_ms += performance.now() - began;
     }
     const done = await Promise.all(reports);
-    const seconds = (performance.now() - before) / 1000 / steps;
+    const seconds = median(ended.map((at, i) => (at - (ended[i - 1] ?? before)) / 1000));
     const { user, system } = process.cpuUsage(cpu);
     const cpu_s = (this.#workersCpu_s() - workersCpu + (user + system) / 1e6) / steps;
     this.losses.push(...(await Promise.all(losses)));
@@ -109,7 +121,7 @@ export class Ours {
         wait: mean("fabricWait_ms"),
         dispatch: sending_ms / steps,
         coordinator: (user + system) / 1000 / steps,
-        idle: Math.max(0, seconds * 1000 - mean("total_ms")),
+        idle: Math.max(0, ((ended.at(-1) ?? before) - before) / steps - mean("total_ms")),
       },
     };
   }

@@ -22,9 +22,10 @@ import { Jax, median } from "./jax.mjs";
 import { Ours } from "./ours.mjs";
 import { printCase, printDurability, printGrid, writeDocument } from "./report.mjs";
 import { measureRoof } from "./roof.mjs";
+import { untilQuiet } from "./quiet.mjs";
 
 /** A repetition runs about so long, and one step at least. */
-const burst_s = 1.2;
+const burst_s = 2.5;
 const cores = 2;
 
 const { values } = parseArgs({
@@ -124,9 +125,11 @@ async function measure(which, python, roof) {
   const ours_cpu_s = [];
   /** @type {import("./ours.mjs").Split[]} */
   const splits = [];
+  await untilQuiet();
   const probe = await ours.burst(1);
   const steps = stepsFor(probe.seconds);
   const runOurs = async () => {
+    await untilQuiet();
     const { seconds, cpu_s, split } = await ours.burst(steps);
     ours_s.push(seconds);
     ours_cpu_s.push(cpu_s);
@@ -148,6 +151,7 @@ async function measure(which, python, roof) {
     for (let pair = 0; pair < pairs; pair++) {
       task.update(`${what}: pair ${pair + 1} of ${pairs}`);
       const own = await runOurs();
+      await untilQuiet();
       const { seconds: other, cpu_s: cpu } = await jax.burst(stepsFor(first));
       seconds.push(other);
       cpu_s.push(cpu);
@@ -235,8 +239,12 @@ async function measureGrid(roof) {
         ours: await Ours.start({ model, mesh, batch: grid.batch, numerics: "f32" }, { workers }),
         /** @type {number[]} */ seconds: [],
       });
-    for (let pair = 0; pair < pairs; pair++)
-      for (const { ours, seconds } of all) seconds.push((await ours.burst(stepsFor(seconds[0] ?? 1))).seconds);
+    for (let pair = 0; pair < pairs; pair++) {
+      for (const { ours, seconds } of all) {
+        await untilQuiet();
+        seconds.push((await ours.burst(stepsFor(seconds[0] ?? 1))).seconds);
+      }
+    }
     for (const { mesh, ours, seconds } of all) {
       const flop = flopOf(/** @type {any} */ (ours.job));
       const step_s = median(seconds);
