@@ -56,16 +56,16 @@ inline __m512i WordsAlongK(const float* x, int64_t elements) {
 #endif
 }
 
-/** Sixteen words from where the free dim follows itself: a row of f32, or two rows rounded to bf16 and paired. */
+/** Sixteen words from where the free dim follows itself: a row of f32, or two rows rounded to bf16 and paired (`next`: null where the second is past the end). */
 template <bool bf16>
-inline __m512i WordsAlongFree(const float* x, int64_t next, bool hasNext, __mmask16 mask) {
-  if constexpr (!bf16) return _mm512_castps_si512(_mm512_maskz_loadu_ps(mask, x));
+inline __m512i WordsAlongFree(const float* x, const float* next, __mmask16 mask) {
+  const __m512 low = _mm512_maskz_loadu_ps(mask, x);
+  if constexpr (!bf16) return _mm512_castps_si512(low);
 #if defined(__AVX512BF16__)
   else {
-    const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x)));
-    if (!hasNext) return low;
-    const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + next)));
-    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+    const __m512 high = next == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, next);
+    const __m512i pair = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_permutexvar_epi16(pair, (__m512i)_mm512_cvtne2ps_pbh(high, low));
   }
 #else
   else return _mm512_setzero_si512();
@@ -107,22 +107,40 @@ template <bool bf16, int64_t width>
 void Pack(const Matrix& from, int64_t rows, int64_t depth, uint32_t* to) {
   constexpr int64_t each = bf16 ? 2 : 1;
   const int64_t words = (depth + each - 1) / each;
+  if (from.free == 1) {
+    // The free dim follows itself: whole lines of a few rows at a time, for rows may lie so that they all want the same place in the cache.
+    constexpr int64_t few = 8;
+    for (int64_t k0 = 0; k0 < words; k0 += few) {
+      const int64_t end = std::min(words, k0 + few);
+      for (int64_t i = 0; i < rows; i += 16) {
+        const __mmask16 mask = Mask(rows - i);
+        uint32_t* panel = to + i / width * width * words + i % width;
+        for (int64_t k = k0; k < end; k++) {
+          const float* x = from.data + k * each * from.depth + i;
+          if (k + few < words) {
+            _mm_prefetch(x + few * each * from.depth, _MM_HINT_T0);
+            if constexpr (bf16) _mm_prefetch(x + (few * each + 1) * from.depth, _MM_HINT_T0);
+          }
+          const __m512i word = WordsAlongFree<bf16>(x, bf16 && k * each + 1 < depth ? x + from.depth : nullptr, mask);
+          if constexpr (width >= 16) {
+            _mm512_storeu_si512(panel + k * width, word);
+          } else {
+            _mm256_storeu_si256((__m256i*)(panel + k * width), _mm512_castsi512_si256(word));
+            if (i + width < rows) _mm256_storeu_si256((__m256i*)(panel + width * words + k * width), _mm512_extracti64x4_epi64(word, 1));
+          }
+        }
+      }
+      // A panel of which the last lines lack.
+      if constexpr (width > 16) {
+        for (int64_t i = (rows + 15) / 16 * 16; i % width != 0; i += 16)
+          for (int64_t k = k0; k < end; k++) _mm512_storeu_si512(to + i / width * width * words + i % width + k * width, _mm512_setzero_si512());
+      }
+    }
+    return;
+  }
   for (int64_t first = 0; first < rows; first += width, to += width * words) {
     const int64_t here = std::min(width, rows - first);
     const float* base = from.data + first * from.free;
-    if (from.free == 1) {
-      // The free dim follows itself: rows of words.
-      for (int64_t k = 0; k < words; k++) {
-        const float* x = base + k * each * from.depth;
-        const bool hasNext = k * each + 1 < depth;
-        for (int64_t i = 0; i < width; i += 16) {
-          const __m512i word = WordsAlongFree<bf16>(x + i, from.depth, hasNext, Mask(here - i));
-          if constexpr (width >= 16) _mm512_storeu_si512(to + k * width + i, word);
-          else _mm512_mask_storeu_epi32(to + k * width, Mask(width), word);
-        }
-      }
-      continue;
-    }
     for (int64_t i = 0; i < width; i += 16) {
       for (int64_t k = 0; k < words; k += 16) {
         __m512i r[16];
