@@ -284,6 +284,19 @@ describe("fused kernels", () => {
         );
   });
 
+  it("finds a NaN wherever it stands in a long row, and the largest and smallest beside it", async () => {
+    const [rows, columns] = [70, 69];
+    const x = numbers(5, [rows, columns]);
+    // One NaN a row, at another place in each; the last rows have none.
+    for (let r = 0; r < columns - 2; r++) x.data[r * columns + r] = NaN;
+    for (const kind of ["max", "min"] as const)
+      await expectAsInterpreted(
+        graphOf((g) => g.reduce(g.negate(g.parameter("x", f(rows, columns))), [1], kind)),
+        new Map([["x", x]]),
+        0,
+      );
+  });
+
   async function runOne(name: "exponential" | "tanh", x: Float64Array): Promise<Float64Array> {
     const graph = graphOf((g) => g[name](g.parameter("x", f(x.length))));
     const y = must((await runPlan(device, graph, new Map([["x", tensor("f32", [x.length], x)]]))).get("y"), "y");
