@@ -108,13 +108,18 @@ export type SlicePlace = z.infer<typeof sliceSchema>;
 export const activitySchema = z.object({ what: z.string(), done: z.number().optional(), total: z.number().optional() });
 export type Activity = z.infer<typeof activitySchema>;
 
-/** Where the time of a run went since it was last started. */
+/** Where the time of a run went since it began, under all its coordinators; not counted: between its end and its being resumed by hand. */
 export const goodputSchema = z.object({
+  /** Of this report, ms since 1970. */
+  time: z.number().default(0),
   /** Time spent on steps that were committed, over all time. */
   ratio: z.number(),
   committed_ms: z.number(),
   wall_ms: z.number(),
-  /** Data, compilation and placing; failures until training goes on; steps that repeat committed ones; evaluations; waiting for checkpoints; steps that failed. */
+  /**
+   * Data, compilation and placing; failures until training goes on; steps that repeat committed ones; evaluations; waiting for checkpoints; steps that failed;
+   * without a coordinator.
+   */
   lost_ms: z.object({
     setup: z.number(),
     recover: z.number(),
@@ -122,6 +127,7 @@ export const goodputSchema = z.object({
     evaluate: z.number(),
     checkpoint: z.number(),
     failed: z.number(),
+    stopped: z.number().default(0),
   }),
   /** Attempts that failed and were followed by another. */
   failures: count,

@@ -3,7 +3,7 @@ import { corpusSpec, type Dataset, prepareDataset } from "@lapidary/data";
 import { type Clock, type Failpoints, LapidaryError, must } from "@lapidary/std";
 import { printMesh, printTorus } from "@lapidary/topology";
 import { meshOf, type ResolvedJob } from "@lapidary/training";
-import type { Report, SlicePlace } from "../api.js";
+import type { MetricsRow, Report, SlicePlace } from "../api.js";
 import { nodeDisk } from "../checkpoints/disk.js";
 import { RunFence } from "../checkpoints/run-fence.js";
 import type { Gang, GangOptions } from "../gang/index.js";
@@ -19,7 +19,7 @@ import { both, orAbort } from "./abort.js";
 import { loadWeights } from "./checkpoints.js";
 import { Crew } from "./crew.js";
 import { generateSample } from "./generate-sample.js";
-import { Goodput } from "./goodput.js";
+import { Goodput, goodputUntil } from "./goodput.js";
 import { RunPrograms } from "./run-programs.js";
 import { copyState, loadState } from "./save-state.js";
 import { sparingly } from "./sparingly.js";
@@ -62,6 +62,9 @@ export interface ExecutionOptions {
 export async function execute(options: ExecutionOptions): Promise<Report> {
   const { run, job, signal, clock } = options;
   const watch = new Stopwatch(clock);
+  const { goodput: saved, started_at } = run.summary;
+  const { rows } = await readMetrics(run.directory, 0, Number.MAX_SAFE_INTEGER);
+  const goodput = new Goodput(clock, goodputUntil(clock.now(), saved, started_at ?? clock.now(), rows));
   run.enter("compiling", { slice: options.slice });
   const [dataset, programSet] = await both(
     signal,
@@ -69,7 +72,7 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
     (either) => watch.time("compile", () => compile(options, either)),
   );
   try {
-    return await train(options, watch, dataset, programSet);
+    return await train({ ...options, rows, goodput }, watch, dataset, programSet);
   } finally {
     dataset.close();
     run.log(
@@ -77,6 +80,12 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
       `workers are free after ${Math.round(watch.total_ms)} ms; ${job.slice} chips at ${options.slice.origin.join(",")}`,
     );
   }
+}
+
+/** What the run's files tell of its time under earlier coordinators, and where its time goes. */
+interface Past {
+  readonly rows: readonly MetricsRow[];
+  readonly goodput: Goodput;
 }
 
 async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, signal: AbortSignal): Promise<Dataset> {
@@ -241,15 +250,13 @@ async function openAttempt(
   }
 }
 
-async function train(options: ExecutionOptions, watch: Stopwatch, dataset: Dataset, set: ProgramSet): Promise<Report> {
-  const { run, job, slice, clock, signal } = options;
+async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset: Dataset, set: ProgramSet): Promise<Report> {
+  const { run, job, slice, clock, signal, rows, goodput } = options;
   const { steps, batch, seq, eval: evaluation } = job.train;
   const { model } = job;
   const { unigramNats } = dataset.manifest;
   const checkpoints = join(run.directory, runFiles.checkpoints);
-  const goodput = new Goodput(clock);
   // What an earlier coordinator told already is not told again.
-  const { rows } = await readMetrics(run.directory, 0, Number.MAX_SAFE_INTEGER);
   const evaluated = new Set(rows.flatMap((row) => (row.kind === "eval" ? [row.step] : [])));
   run.enter("placing");
 
@@ -368,13 +375,14 @@ function newsOf({ run, job }: ExecutionOptions, goodput: Goodput): TrainNews {
     },
     began({ attempt, from, rewinds }, source) {
       run.enter("running", rewinds && from < run.summary.step ? { fromStep: from } : {});
+      run.goodput(goodput.report(), true);
       if (from > 0 || attempt > 1)
         log(`attempt ${attempt}: training goes on behind step ${from}, from ${source === "start" ? "the beginning" : `the ${source}`}`);
     },
     failed(step, error) {
       run.enter("running", { activity: { what: "recover" } });
       log(`failed before step ${step} was committed: ${error.code}: ${error.message}`);
-      run.goodput(goodput.report());
+      run.goodput(goodput.report(), true);
     },
     checkpoint: ({ path, manifest }) => log(`checkpoint of step ${manifest.step}: ${path}`),
     checkpointRefused: (step, error) =>

@@ -160,9 +160,11 @@ export class Run {
   /** Takes up a run that has ended: it waits for its chips again, and goes on behind its last durable step. */
   resume(steps: number, mesh: string): void {
     assert(isFinal(this.state) && this.state !== "done", "a run that has failed or was cancelled", this.id);
-    const { finished_at: _, error: __, ...before } = this.#summary;
+    const { finished_at: _, error: __, goodput, ...before } = this.#summary;
     const resumed = (before.resumed ?? 0) + 1;
-    this.#summary = { ...before, state: "queued", resumed, steps, mesh };
+    // What lay between the end and now is nobody's loss.
+    const goes = goodput === undefined ? {} : { goodput: { ...goodput, time: this.#clock.now() } };
+    this.#summary = { ...before, ...goes, state: "queued", resumed, steps, mesh };
     this.#settled = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -189,9 +191,10 @@ export class Run {
     this.#journal?.sync();
   }
 
-  /** Where the time of the run goes; told with the summary, and saved when it ends. */
-  goodput(report: GoodputReport): void {
+  /** Where the time of the run goes; told with the summary. @param save whether it is to outlive this process at once, as it does when the run ends */
+  goodput(report: GoodputReport, save = false): void {
     this.#summary = { ...this.#summary, goodput: report };
+    if (save) this.#save();
   }
 
   metrics(row: MetricsRow): void {
