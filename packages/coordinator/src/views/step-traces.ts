@@ -41,10 +41,17 @@ export interface StepTrace {
   readonly workers: readonly { readonly began_ms: number; readonly calls_us: readonly number[] }[];
 }
 
-/** Which steps of a run are recorded, and one of them: the newest that is not above `wanted`. */
+/** Which steps of a run are recorded, and one of them: the newest that is not above `wanted`. Only that one is parsed. */
 export function stepTraceAt(directory: string, wanted = Number.MAX_SAFE_INTEGER): { steps: number[]; trace: StepTrace | null } {
-  const all = readStepTraces(directory);
-  return { steps: all.map(({ step }) => step), trace: all.findLast(({ step }) => step <= wanted) ?? all[0] ?? null };
+  const all = recordedSteps(directory);
+  const upTo = all.findLastIndex(({ step }) => step <= wanted);
+  // Where one is torn, the next nearest.
+  const order = [...all.slice(0, upTo + 1).reverse(), ...all.slice(upTo + 1)];
+  for (const recorded of order) {
+    const trace = traceOf(recorded);
+    if (trace !== undefined) return { steps: all.map(({ step }) => step), trace };
+  }
+  return { steps: [], trace: null };
 }
 
 /** A run writes down so many steps at most: what comes later is not recorded. */
@@ -60,7 +67,7 @@ export class StepTraceLog {
 
   constructor(directory: string, calls: readonly CallName[]) {
     this.#path = stepTracesFile(directory);
-    this.#left = mostStepTraces - readStepTraces(directory).length;
+    this.#left = mostStepTraces - recordedSteps(directory).length;
     if (this.#left > 0) this.#append({ kind: "program", calls: [...calls] });
   }
 
@@ -82,16 +89,36 @@ export class StepTraceLog {
 
 /** The recorded steps of a run, by step; of one that was computed again the last. Lines that are torn are passed over. */
 export function readStepTraces(directory: string): StepTrace[] {
+  return recordedSteps(directory).flatMap((recorded) => traceOf(recorded) ?? []);
+}
+
+/** A line of a step that is not parsed yet, and that of the program which names its calls. */
+interface RecordedStep {
+  readonly step: number;
+  readonly text: string;
+  readonly program: string;
+}
+
+function recordedSteps(directory: string): RecordedStep[] {
   const path = stepTracesFile(directory);
-  const found = new Map<number, StepTrace>();
-  let calls: readonly CallName[] = [];
+  const found = new Map<number, RecordedStep>();
+  let program = "";
   for (const text of existsSync(path) ? readFileSync(path, "utf8").split("\n") : []) {
-    const line = lineSchema.safeParse(parsed(text)).data;
-    if (line?.kind === "program") calls = line.calls.map(({ joins, ...rest }) => (joins === undefined ? rest : { ...rest, joins }));
-    if (line?.kind === "step" && line.workers.every(({ calls_us }) => calls_us.length === 3 * calls.length))
-      found.set(line.step, { step: line.step, calls, workers: line.workers });
+    const [, kind, step] = /^\{"kind":"(?:(program)"|step","step":(\d+))/.exec(text) ?? [];
+    if (kind !== undefined) program = text;
+    if (step !== undefined && text.endsWith("}")) found.set(Number(step), { step: Number(step), text, program });
   }
   return [...found.values()].sort((a, b) => a.step - b.step);
+}
+
+function traceOf({ text, program }: RecordedStep): StepTrace | undefined {
+  const line = lineSchema.safeParse(parsed(text)).data;
+  const names = lineSchema.safeParse(parsed(program)).data;
+  if (line?.kind !== "step" || names?.kind !== "program") return undefined;
+  const calls = names.calls.map(({ joins, ...rest }) => (joins === undefined ? rest : { ...rest, joins }));
+  return line.workers.every(({ calls_us }) => calls_us.length === 3 * calls.length)
+    ? { step: line.step, calls, workers: line.workers }
+    : undefined;
 }
 
 function parsed(text: string): unknown {

@@ -10,7 +10,7 @@ import { encodeChips, encodeWorkerSteps, type Frame, FrameReader, type WorkerSte
 import { findLogLines } from "./log-lines.js";
 import { historyLimits, RunHistory } from "./run-history.js";
 import type { RunReport } from "../gang/index.js";
-import { isTraced, readStepTraces, StepTraceLog, stepTracesFile } from "./step-traces.js";
+import { isTraced, readStepTraces, StepTraceLog, stepTraceAt, stepTracesFile } from "./step-traces.js";
 import { readWorkerSteps, WorkerStepLog, WorkerStepTail } from "./worker-steps.js";
 
 describe("a series over steps", () => {
@@ -209,6 +209,19 @@ describe("the record of single steps, call by call", () => {
     deepStrictEqual(readStepTraces(directory()), [
       { step: 3, calls: [...calls, ...calls], workers: [{ began_ms: 9, calls_us: [0, 10, 0, 10, 11, 1] }] },
     ]);
+  });
+
+  it("is asked for one step: the newest up to the one that is wanted", () => {
+    const log = new StepTraceLog(directory(), calls);
+    for (const step of [4, 9, 14]) log.append({ step, workers: [worker({ began_ms: step, calls_us: [0, 10, 0] })] });
+    const at = (wanted?: number): unknown => {
+      const { steps, trace } = stepTraceAt(directory(), wanted);
+      return [steps, trace?.step, trace?.workers[0]?.began_ms];
+    };
+    deepStrictEqual(at(), [[5, 10, 15], 15, 14]);
+    deepStrictEqual(at(12), [[5, 10, 15], 10, 9]);
+    // Before the first there is none: the first.
+    deepStrictEqual(at(2), [[5, 10, 15], 5, 4]);
   });
 
   it("chooses one step in so many, and one at the beginning", () => {
