@@ -73,9 +73,9 @@ const executor = stackedExecutor({
   share: false,
 });
 const before = performance.now();
-const program = executor.load(step.chip);
+const program = executor.load(executor.prepare(step.chip));
 const load_s = (performance.now() - before) / 1000;
-const initial = executor.load(init.chip);
+const initial = executor.load(executor.prepare(init.chip));
 const state = await initial.run([], [], "init");
 /** @type {Map<string, unknown>} */
 const held = new Map(initial.outputs.map((/** @type {{ name: string }} */ port, /** @type {number} */ i) => [port.name, state[i]]));

@@ -91,7 +91,7 @@ ${table(
   ]),
 )}
 
-Where the step goes, milliseconds of a worker (dispatch: what sending a step takes, hidden by running ahead; coordinator: all CPU time of the dispatching process):
+Where the step goes, milliseconds of a worker (dispatch: CPU time that sending a step takes, hidden by running ahead; coordinator: all CPU time of the dispatching process):
 
 ${table(
   ["case", "GEMM", "fused", "other kernels", "fabric wait", "idle", "dispatch", "coordinator", "compile", "load"],

@@ -1,8 +1,5 @@
 export { compileJob } from "./job/compile-job.js";
-export { defaultRules } from "./job/default-rules.js";
-export { type JobFile, jobFileSchema, jobJsonSchema, jobNamePattern } from "./job/job-schema.js";
-export { type JobEnvironment, type JobText, loadJob, resolveJob } from "./job/load-job.js";
-export { compileOptions, jobFileOf, meshOf, podAxis, printJob, type ResolvedJob, zeroOptions } from "./job/resolved-job.js";
+export * from "./job/index.js";
 export * from "./optimizer/optimizer-config.js";
 export { type ParityBatch, type ParityBundle, paritySteps, readParityBundle } from "./parity/bundle.js";
 export { type ParityDistances, type ParityTolerances, parityFailures, parityTolerances } from "./parity/compare.js";

@@ -337,7 +337,7 @@ export interface WorkerHello {
 }
 
 /** Signs of life go out this often, and a worker that gives none for so long is given up. */
-export const pulseTimes = { everyMs: 100, deadlineMs: 3000, turnsEveryMs: 500 } as const;
+export const pulseTimes = { everyMs: 250, deadlineMs: 3000, turnsEveryMs: 500 } as const;
 
 /** On the channel of the signs of life: how often the main thread has come by its event loop so far. */
 export interface PulseMessage {

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { type ResolvedJob, loadJob } from "@lapidary/training";
+import { type ResolvedJob, loadJob } from "@lapidary/training/job";
 import type { Context } from "../context.js";
 
 /**

@@ -4,9 +4,8 @@ import type { CoordinatorClient } from "@lapidary/coordinator/client";
 import { ExitCode } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
-import { readStepTraces } from "@lapidary/coordinator/views/step-traces";
 import { runReport } from "../report/run-report.js";
-import { stepProfile, stepProfileText } from "../report/step-profile.js";
+import type { StepProfile } from "../report/step-profile.js";
 import { allMetrics, connect } from "./connect.js";
 import { type Ending, endingError, followJob } from "./follow.js";
 
@@ -77,7 +76,7 @@ export async function submission(
   context: Context,
   { job, overrides, name, priority }: Omit<LaunchOptions, "detach">,
 ): Promise<SubmitRequest> {
-  const [{ printJob }, { readJob }] = await Promise.all([import("@lapidary/training"), import("./job-file.js")]);
+  const [{ printJob }, { readJob }] = await Promise.all([import("@lapidary/training/job"), import("./job-file.js")]);
   const resolved = readJob(context, job, overrides);
   return { yaml: printJob(resolved), priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
 }
@@ -94,8 +93,8 @@ export async function finish(context: Context, client: CoordinatorClient, id: st
   if (ending.state !== "done") throw endingError(id, ending);
   const report = await client.report(id);
   const metrics = console.options.json ? [] : await allMetrics(client, id);
-  const profile = profiled ? stepProfile(readStepTraces(join(context.home, "runs", id))) : undefined;
-  console.result({ ...launchResult(id, report), ...(profile === undefined ? {} : { profile }) }, () =>
+  const profile = profiled ? await readProfile(context, id) : undefined;
+  console.result({ ...launchResult(id, report), ...(profile === undefined ? {} : { profile: profile.numbers }) }, () =>
     [
       runReport(report, metrics, { columns: console.columns, paint: console.paint }),
       ...(profile === undefined
@@ -103,13 +102,23 @@ export async function finish(context: Context, client: CoordinatorClient, id: st
         : [
             "",
             console.paint.bold("Where a step went"),
-            stepProfileText(profile),
+            profile.text,
             "",
             console.paint.dim(`  call by call:  lapidary trace ${id} -o trace.json`),
           ]),
     ].join("\n"),
   );
   return ExitCode.done;
+}
+
+/** Where a step of a traced run went, as numbers and as text. */
+async function readProfile({ home }: Context, id: string): Promise<{ numbers: StepProfile; text: string } | undefined> {
+  const [{ readStepTraces }, { stepProfile, stepProfileText }] = await Promise.all([
+    import("@lapidary/coordinator/views/step-traces"),
+    import("../report/step-profile.js"),
+  ]);
+  const numbers = stepProfile(readStepTraces(join(home, "runs", id)));
+  return numbers === undefined ? undefined : { numbers, text: stepProfileText(numbers) };
 }
 
 const launchResult = (id: string, report: Report): { id: string; state: "done"; report: Report } => ({ id, state: "done", report });

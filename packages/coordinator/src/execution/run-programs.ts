@@ -1,9 +1,8 @@
-import { parametersOf, parseGraph } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import { paramName, stepName, trainMetrics } from "@lapidary/training";
 import type { ArrayData, CallName, FeedPort } from "@lapidary/worker/protocol";
 import type { CopyReport, ProgramPort, RunReport } from "../gang/index.js";
-import { type ProgramName, programNames, type ProgramSet } from "../programs/build.js";
+import type { ProgramName, ProgramSet } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
 import type { RunGang } from "./run-gang.js";
 
@@ -32,46 +31,33 @@ const called = (names: Iterable<string>): Map<string, string> => new Map([...nam
  */
 export class RunPrograms {
   readonly #gang: RunGang;
-  /** Hash of the train step, loaded from the beginning. */
-  readonly #train: string;
-  /** The other programs, loaded when they are first wanted: who takes up a run that failed can train at once. */
-  readonly #others: ReadonlyMap<ProgramName, () => Promise<string>>;
+  /** The train step is loaded from the beginning, the others when they are first wanted: who takes up a run that failed can train at once. */
+  readonly #programs: ProgramSet["programs"];
   readonly #states: readonly string[];
   readonly #source: BatchSource;
   readonly #onTrained: (report: RunReport) => void;
 
-  private constructor(
-    gang: RunGang,
-    train: string,
-    others: ReadonlyMap<ProgramName, () => Promise<string>>,
-    states: readonly string[],
-    source: BatchSource,
-    onTrained: (report: RunReport) => void,
-  ) {
+  private constructor(gang: RunGang, programs: ProgramSet["programs"], source: BatchSource, onTrained: (report: RunReport) => void) {
     this.#gang = gang;
     this.#onTrained = onTrained;
-    this.#train = train;
-    this.#others = others;
-    this.#states = states;
+    this.#programs = programs;
+    this.#states = programs.train_step.parameters.flatMap(({ name, role }) => (role === "param" || role === "optimizer" ? [name] : []));
     this.#source = source;
   }
 
   /** Loads the train step into the workers. `onTrained` hears where the workers' time went in each step. */
   static async load(
     gang: RunGang,
-    set: ProgramSet,
+    { programs }: ProgramSet,
     source: BatchSource,
     onTrained: (report: RunReport) => void = () => undefined,
   ): Promise<RunPrograms> {
-    const train = parseGraph(set.programs.train_step.text);
-    const others = programNames
-      .filter((name) => name !== "train_step")
-      .map((name): [ProgramName, () => Promise<string>] => {
-        let loading: Promise<string> | undefined;
-        return [name, () => (loading ??= gang.load({ chip: parseGraph(set.programs[name].text) }))];
-      });
-    const states = parametersOf(train).flatMap(({ role, attrs: { name } }) => (role === "param" || role === "optimizer" ? [name] : []));
-    return new RunPrograms(gang, await gang.load({ chip: train }), new Map(others), states, source, onTrained);
+    await gang.loadText(programs.train_step);
+    return new RunPrograms(gang, programs, source, onTrained);
+  }
+
+  get #train(): string {
+    return this.#programs.train_step.hash;
   }
 
   /** The model's weights, by Hugging Face name. */
@@ -183,7 +169,7 @@ export class RunPrograms {
   }
 
   #load(name: ProgramName): Promise<string> {
-    return must(this.#others.get(name), name)();
+    return this.#gang.loadText(this.#programs[name]);
   }
 
   #parameter(hash: string, name: string): ProgramPort {

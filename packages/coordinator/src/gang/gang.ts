@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { type Graph, type Sharding, type TensorType, globalDims, parametersOf, printGraph, printSharding } from "@lapidary/ir";
+import { type Graph, type Sharding, type TensorType, printSharding } from "@lapidary/ir";
 import { LapidaryError, must, systemClock } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
 import {
@@ -26,6 +25,7 @@ import {
   takeBlock,
   wholeFromBlocks,
 } from "@lapidary/worker/protocol";
+import { type ProgramPort, type ProgramText, programText } from "../programs/program-text.js";
 import { gangClosed, workerLost } from "./gang-errors.js";
 import { StallWatch } from "./stall-watch.js";
 import type { WorkerPool } from "./worker-pool.js";
@@ -44,13 +44,6 @@ export interface GangOptions {
   readonly executor?: ExecutorName;
   /** Without an answer of any worker for so long (and for 20 of its longest runs) those that hang are ended. Default 5 minutes. */
   readonly stallAfterMs?: number;
-}
-
-/** A parameter or output of a loaded program: type of the whole array, and how it lies over the mesh. */
-export interface ProgramPort {
-  readonly name: string;
-  readonly type: TensorType;
-  readonly sharding: Sharding;
 }
 
 export interface RunRequest {
@@ -89,6 +82,8 @@ export type FeedRequest = Omit<FeedMessage, "kind" | "epoch" | "into">;
 interface LoadedProgram {
   readonly parameters: readonly ProgramPort[];
   readonly outputs: readonly ProgramPort[];
+  /** Settles when the workers have it. */
+  readonly loaded: Promise<unknown>;
   /** Of its last run. */
   last?: RunValues;
 }
@@ -113,7 +108,7 @@ export class Gang {
   readonly #pool: WorkerPool;
   readonly #workers: readonly WorkerProcess[];
   readonly #programs = new Map<ProgramHash, LoadedProgram>();
-  readonly #hashes = new WeakMap<Graph, ProgramHash>();
+  readonly #texts = new WeakMap<Graph, ProgramText>();
   /** What the workers hold once all that was sent is done. */
   readonly #ledger = new Map<ValueId, Known>();
   readonly #stall: StallWatch;
@@ -192,17 +187,24 @@ export class Gang {
    * @param program what `compile` returns, or any per-chip program with a sharding on every value
    */
   async load(program: { readonly chip: Graph }): Promise<ProgramHash> {
-    const known = this.#hashes.get(program.chip);
-    if (known !== undefined) return known;
-    const text = new TextEncoder().encode(printGraph(program.chip));
-    const hash = createHash("sha256").update(text).digest("hex").slice(0, 32);
-    this.#hashes.set(program.chip, hash);
-    if (this.#programs.has(hash)) return hash;
-    this.#programs.set(hash, portsOf(program.chip, this.mesh));
-    await this.#askAll(
-      () => ({ kind: "load", epoch: this.epoch, program: hash }),
-      () => [text],
-    );
+    const text = this.#texts.get(program.chip) ?? programText(program.chip);
+    this.#texts.set(program.chip, text);
+    return this.loadText(text);
+  }
+
+  /** The same of a program that is text already. What runs it need not wait for it. */
+  async loadText({ hash, text, parameters, outputs }: ProgramText): Promise<ProgramHash> {
+    let program = this.#programs.get(hash);
+    if (program === undefined) {
+      const payload = [new TextEncoder().encode(text)];
+      const loaded = this.#askAll(
+        () => ({ kind: "load", epoch: this.epoch, program: hash }),
+        () => payload,
+      );
+      program = { parameters, outputs, loaded };
+      this.#programs.set(hash, program);
+    }
+    await program.loaded;
     return hash;
   }
 
@@ -470,15 +472,3 @@ export class Gang {
 
 const sameValues = (a: RunValues, b: RunValues): boolean =>
   (["inputs", "outputs", "donate"] as const).every((key) => a[key].length === b[key].length && a[key].every((id, i) => id === b[key][i]));
-
-/** The whole types of what goes in and out of a per-chip program. */
-function portsOf(chip: Graph, mesh: Mesh): LoadedProgram {
-  const port = (name: string, value: { readonly type: TensorType; readonly sharding?: Sharding | undefined }): ProgramPort => {
-    const sharding = must(value.sharding, `sharding of ${name}`);
-    return { name, type: { dtype: value.type.dtype, dims: globalDims(mesh, value.type.dims, sharding) }, sharding };
-  };
-  return {
-    parameters: parametersOf(chip).map((value) => port(value.attrs.name, value)),
-    outputs: chip.outputs.map(({ name, value }) => port(name, must(chip.values[value], name))),
-  };
-}

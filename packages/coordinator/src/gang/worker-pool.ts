@@ -117,10 +117,11 @@ export class WorkerPool {
     if (this.#ownsDirectory) rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** How many should wait. */
+  /** How many should wait. Stand-ins stand ready before a gang is formed: one that started beside it would take its processors while it loads. */
   get #wanted(): number {
+    const { spares = 0, warm = defaultWorkers() } = this.#options;
     const busy = this.#workers.size - this.#idle.length;
-    return Math.max(this.#options.spares ?? 0, (this.#options.warm ?? defaultWorkers()) - busy);
+    return spares + Math.max(0, warm - busy);
   }
 
   async #listen(): Promise<void> {

@@ -1,6 +1,5 @@
-import { createHash } from "node:crypto";
 import { compile, type CompileOptions, type Program } from "@lapidary/compiler";
-import { type Graph, printGraph } from "@lapidary/ir";
+import type { Graph } from "@lapidary/ir";
 import { buildModel, type ModelConfig } from "@lapidary/models";
 import {
   compileOptions,
@@ -16,6 +15,7 @@ import type { ViewMachine } from "../views/machine.js";
 import { makeProgramView } from "../views/make-program-view.js";
 import type { ProgramView } from "../views/program-view.js";
 import { type ProgramFacts, programFacts } from "./facts.js";
+import { type ProgramText, programText } from "./program-text.js";
 
 /** All that decides the programs of a run. JSON: its text is what the cache goes by. */
 export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "slice" | "rules" | "zero" | "remat" | "bucket_bytes" | "seed"> {
@@ -48,13 +48,6 @@ export function programRequest({ model, train, mesh, slice, rules, zero, remat, 
 export const programNames = ["init", "train_step", "eval_step", "next_token"] as const;
 export type ProgramName = (typeof programNames)[number];
 
-/** A program as it rests on disk and crosses threads: the text of its per-chip graph. */
-export interface ProgramText {
-  /** Of the text. */
-  readonly hash: string;
-  readonly text: string;
-}
-
 export interface ProgramSet {
   readonly programs: Readonly<Record<ProgramName, ProgramText>>;
   readonly facts: ProgramFacts;
@@ -86,20 +79,15 @@ export function buildPrograms(request: ProgramRequest, onProgress: (done: number
   };
   const train = make(trainStep(model, update, { batch, seq }));
   const programs: Record<ProgramName, ProgramText> = {
-    train_step: programText(train),
-    init: programText(make(initGraph(trainState(model, update.optimizer), request.seed))),
-    eval_step: programText(make(evalStep(model, { batch, seq }))),
+    train_step: programText(train.chip),
+    init: programText(make(initGraph(trainState(model, update.optimizer), request.seed)).chip),
+    eval_step: programText(make(evalStep(model, { batch, seq })).chip),
     // One row of text does not divide over the data axes: every replica computes it.
-    next_token: programText(make(nextTokenLogits(model, { batch: 1, seq }), { batch: null })),
+    next_token: programText(make(nextTokenLogits(model, { batch: 1, seq }), { batch: null }).chip),
   };
   return {
     programs,
     facts: programFacts(train),
     ...(request.machine === undefined ? {} : { view: makeProgramView(train, request.machine) }),
   };
-}
-
-function programText({ chip }: Program): ProgramText {
-  const text = printGraph(chip);
-  return { text, hash: createHash("sha256").update(text).digest("hex") };
 }

@@ -31,17 +31,21 @@ export async function programsFor(request: ProgramRequest, options: ProgramOptio
   if (known !== undefined) return known;
   const set = await compileInThread(request, options);
   mkdirSync(options.cacheDir, { recursive: true });
-  replaceFile(path, JSON.stringify(set));
+  const text = JSON.stringify(set);
+  replaceFile(path, `${digestOf(text)}\n${text}`);
   return set;
 }
 
+/** The file begins with the digest of what follows: one that somebody changed is no program of ours. */
 function read(path: string): ProgramSet | undefined {
   if (!existsSync(path)) return undefined;
-  const set = JSON.parse(readFileSync(path, "utf8")) as ProgramSet;
-  // A file that somebody changed is no program of ours.
-  const intact = Object.values(set.programs).every(({ text, hash }) => createHash("sha256").update(text).digest("hex") === hash);
-  return intact ? set : undefined;
+  const file = readFileSync(path, "utf8");
+  const end = file.indexOf("\n");
+  const text = file.slice(end + 1);
+  return file.slice(0, end) === digestOf(text) ? (JSON.parse(text) as ProgramSet) : undefined;
 }
+
+const digestOf = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 async function compileInThread(request: ProgramRequest, { signal, onProgress }: ProgramOptions): Promise<ProgramSet> {
   signal.throwIfAborted();

@@ -17,7 +17,11 @@ export function chipwiseExecutor(device: Device, mesh: Mesh, numerics: Numerics,
   const grid = makeWorkerGrid(mesh, meshSize(mesh));
   const chips = Array.from({ length: meshSize(mesh) }, (_, chip) => chip);
   return {
-    load: (graph) => new ChipwiseProgram(device, mesh, graph, numerics, clock),
+    prepare: (chip) => ({ kind: "chipwise", chip }),
+    load: (prepared) => {
+      assert(prepared.kind === "chipwise", "prepared by this executor", prepared.kind);
+      return new ChipwiseProgram(device, mesh, prepared.chip, numerics, clock);
+    },
     put: (type, sharding, block) =>
       chips.map((chip) => {
         const part = takeBlock(block, mesh, grid, chip, sharding);

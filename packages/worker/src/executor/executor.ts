@@ -1,8 +1,11 @@
+import type { HostProgram } from "@lapidary/compiler";
 import type { Graph, Sharding, TensorType } from "@lapidary/ir";
 import { LapidaryError } from "@lapidary/std";
 import type { ArrayData } from "../blocks.js";
 import type { CallName } from "../protocol.js";
 import type { DeviceTensor } from "../device/tfjs.js";
+import type { Plan } from "../plan/plan.js";
+import type { Place } from "./order.js";
 
 /** A value as a worker holds it: one tensor for its block (stacked), or one for every chip (chipwise). */
 export type Held = readonly DeviceTensor[];
@@ -53,10 +56,24 @@ export interface Executable {
   dispose(): void;
 }
 
+/** A program as far as it can be worked out without a gang: of use to every gang of as many workers over the same mesh. */
+export type Prepared =
+  | { readonly kind: "chipwise"; readonly chip: Graph }
+  | {
+      readonly kind: "stacked";
+      readonly program: HostProgram;
+      readonly plan: Plan;
+      readonly order: readonly Place[];
+      readonly parameters: readonly Port[];
+      readonly outputs: readonly Port[];
+    };
+
 /** The ways to run per-chip programs on this worker. They mean the same. */
 export interface Executor {
   /** @param chip a per-chip program, with a sharding on every value */
-  load(chip: Graph): Executable;
+  prepare(chip: Graph): Prepared;
+  /** @param prepared by an executor of this kind, with the same mesh, number of workers, numerics and device */
+  load(prepared: Prepared): Executable;
   /** Holds this worker's block of a whole array of type `type`. */
   put(type: TensorType, sharding: Sharding, block: ArrayData): Held;
   /** This worker's block. */

@@ -25,7 +25,7 @@ async function runOn(
   runs = 1,
 ): Promise<Map<string, Tensor>> {
   const grid = whole(mesh, executors.length);
-  const loaded: Executable[] = executors.map((executor) => executor.load(chip));
+  const loaded: Executable[] = executors.map((executor) => executor.load(executor.prepare(chip)));
   const held: Held[][] = executors.map((executor, worker) =>
     must(loaded[worker], "program").parameters.map(({ name, type, sharding }) =>
       executor.put(type, sharding, takeBlock(toArrayData(must(inputs.get(name), name)), mesh, grid, worker, sharding)),
@@ -135,7 +135,8 @@ describe("executors", () => {
       const mesh = makeMesh({ data: side, model: side });
       const { chip } = compile(feedForwardStep(), { mesh, rules: { batch: "data", hidden: "model" }, zero: { stage: 3, axes: ["data"] } });
       const [executor] = stacked(mesh, 1);
-      const program = must(executor, "executor").load(chip) as StackedProgram;
+      const first = must(executor, "executor");
+      const program = first.load(first.prepare(chip)) as StackedProgram;
       const held = program.parameters.map(({ type, sharding }) =>
         must(executor, "executor").put(type, sharding, arrayOf("f32", type.dims, new Float32Array(sizeOf(type.dims)).fill(0.5))),
       );

@@ -37,7 +37,7 @@ describe("shared memory between workers", () => {
           const executors = peers.map((peer, worker) =>
             stackedExecutor({ device, mesh, grid, worker, peers: peer, numerics: "f32", clock: systemClock, share }),
           );
-          const programs = executors.map((executor) => executor.load(chip));
+          const programs = executors.map((executor) => executor.load(executor.prepare(chip)));
           const tag = randomUUID();
           let found: number[][] = [];
           for (const again of ["first", "second"]) {

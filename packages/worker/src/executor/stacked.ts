@@ -24,7 +24,7 @@ import { type Crossing, bindCrossing } from "./crossing.js";
 import { type Place, orderOf } from "./order.js";
 import type { SharedCrossing } from "../device/shared-memory.js";
 import { SharedCrossings } from "./shared-crossing.js";
-import { type CallTimes, type Executable, type Executor, type Held, type Port, kernelError } from "./executor.js";
+import { type CallTimes, type Executable, type Executor, type Held, type Port, type Prepared, kernelError } from "./executor.js";
 import type { CallName } from "../protocol.js";
 
 export interface StackedOptions {
@@ -45,7 +45,11 @@ export interface StackedOptions {
 export function stackedExecutor(options: StackedOptions): Executor {
   const { device, mesh, grid } = options;
   return {
-    load: (graph) => loadHostProgram(lower(graph, grid), options, portsOf(graph, mesh)),
+    prepare: (chip) => prepareHostProgram(lower(chip, grid), options, portsOf(chip, mesh)),
+    load: (prepared) => {
+      assert(prepared.kind === "stacked", "prepared by this executor", prepared.kind);
+      return new StackedProgram(prepared, options);
+    },
     put: (type, _sharding, block) => [device.upload(type.dtype, block.dims, block.data)],
     fetch: ([tensor], type) => {
       const held = must(tensor, "tensor");
@@ -54,15 +58,17 @@ export function stackedExecutor(options: StackedOptions): Executor {
   };
 }
 
-export function loadHostProgram(
+export function prepareHostProgram(
   program: HostProgram,
-  options: StackedOptions,
+  { device, numerics, fuse = true }: Pick<StackedOptions, "device" | "numerics" | "fuse">,
   ports: { readonly parameters: readonly Port[]; readonly outputs: readonly Port[] },
-): StackedProgram {
-  const { device, numerics } = options;
+): PreparedStacked {
   const plan = makePlan(program.graph, { roundProducts: numerics === "mxu" && !device.hasBf16Products && !device.productsRoundToBf16 });
-  return new StackedProgram(program, plan, options, ports);
+  const order = orderOf(plan, fuse && device.fused !== undefined ? fusedItems(plan) : unfusedItems(plan));
+  return { kind: "stacked", program, plan, order, ...ports };
 }
+
+type PreparedStacked = Extract<Prepared, { readonly kind: "stacked" }>;
 
 /** A message that is about to come is waited for a moment; for others the event loop is looked after now and then. */
 const [firstWait_us, laterWait_us] = [30, 1000];
@@ -103,20 +109,16 @@ export class StackedProgram implements Executable {
   #total_ms = 0;
   #runs = 0;
 
-  constructor(
-    program: HostProgram,
-    plan: Plan,
-    options: StackedOptions,
-    ports: { readonly parameters: readonly Port[]; readonly outputs: readonly Port[] },
-  ) {
-    ({ parameters: this.parameters, outputs: this.outputs } = ports);
+  constructor({ program, plan, order, parameters, outputs }: PreparedStacked, options: StackedOptions) {
+    this.parameters = parameters;
+    this.outputs = outputs;
     this.plan = plan;
     this.#clock = options.clock;
     this.#parameterNodes = plan.nodes.filter((node) => node.op === "parameter").map((node) => node.id);
     assert(this.#parameterNodes.length === this.parameters.length, "a plan has the parameters of its program");
     const binder = new Binder(program, plan, options, this.#kept);
     this.#constants = binder.computeConstants();
-    this.#steps = binder.steps();
+    this.#steps = binder.steps(order);
     this.#shared = binder.shared(this.#steps);
     this.#stepTimes_ms = new Float64Array(this.#steps.length);
   }
@@ -303,9 +305,8 @@ class Binder {
     });
   }
 
-  steps(): Step[] {
+  steps(order: readonly Place[]): Step[] {
     const { nodes, outputs } = this.plan;
-    const order = this.#order();
     // Freed where they are used last, or at once where nothing uses them.
     const ends = new Map<NodeId, number>();
     order.forEach((item, i) => {
@@ -336,11 +337,6 @@ class Binder {
           return { kind, node, frees: dead };
       }
     });
-  }
-
-  #order(): Place[] {
-    const fuses = (this.options.fuse ?? true) && this.options.device.fused !== undefined;
-    return orderOf(this.plan, fuses ? fusedItems(this.plan) : unfusedItems(this.plan));
   }
 
   /** The collectives of an order through shared memory, where there is such. */

@@ -7,7 +7,7 @@ import { toArrayData, toTensor } from "../kernels/testing.js";
 import type { Numerics } from "../kernels/index.js";
 import { portsOf } from "./chipwise.js";
 import { disposeHeld } from "./executor.js";
-import { type StackedProgram, loadHostProgram, stackedExecutor } from "./stacked.js";
+import { StackedProgram, prepareHostProgram, stackedExecutor } from "./stacked.js";
 
 /** Helpers of this package's tests. */
 
@@ -27,11 +27,8 @@ export function hostProgramOf(graph: Graph): HostProgram {
 /** @param fuse whether chains of memory-bound kernels are joined, where the device can */
 export function loadPlan(device: Device, graph: Graph, numerics: Numerics = "f32", fuse = true): StackedProgram {
   const program = hostProgramOf(graph);
-  return loadHostProgram(
-    program,
-    { device, mesh: program.mesh, grid: program.grid, worker: 0, peers: undefined, numerics, clock: systemClock, fuse },
-    portsOf(program.graph, program.mesh),
-  );
+  const options = { device, mesh: program.mesh, grid: program.grid, worker: 0, peers: undefined, numerics, clock: systemClock, fuse };
+  return new StackedProgram(prepareHostProgram(program, options, portsOf(program.graph, program.mesh)), options);
 }
 
 /** Plans a global graph and runs it. */

@@ -102,6 +102,8 @@ export function encodeGroup(
   const isVector: number[] = [];
   const instructions: Instruction[] = [];
   const registerOf = new Map<NodeId, number>();
+  /** By register: members whose value it holds. Views share a register. */
+  const holds: Set<NodeId>[] = [];
   const lastUse = new Map<NodeId, number>();
   group.members.forEach((id, i) => nodeAt(id).inputs.forEach((input) => lastUse.set(input, i)));
   const free: Record<0 | 1, number[]> = { 0: [], 1: [] };
@@ -128,7 +130,7 @@ export function encodeGroup(
       const source = must(operands[0], "operand");
       if (output >= 0 || source.place !== place.register)
         instructions.push({ code: codes.copy, destination: define(id, kind === "full" ? 1 : 0), output, operands: [source] });
-      else registerOf.set(id, source.index);
+      else hold(id, source.index);
     } else instructions.push({ code: codeOf(node), destination: define(id, kind === "full" ? 1 : 0), output, operands });
     release(id, i);
   });
@@ -173,8 +175,11 @@ export function encodeGroup(
     return constant === undefined ? { place: place.input, index: inputs.indexOf(id) } : { place: place.constant, index: constant };
   }
   function define(id: NodeId, vector: 0 | 1): number {
-    const register = takeRegister(vector);
+    return hold(id, takeRegister(vector));
+  }
+  function hold(id: NodeId, register: number): number {
     registerOf.set(id, register);
+    (holds[register] ??= new Set()).add(id);
     return register;
   }
   function emitRowReduction(kind: "sum" | "max" | "min", source: Operand): number {
@@ -182,14 +187,15 @@ export function encodeGroup(
     instructions.push({ code: codes[`row${kind}`], destination: register, output: -1, operands: [source] });
     return register;
   }
-  /** Registers whose values nobody reads any more are free again. Views share a register: the last reader of any of them counts. */
+  /** Registers whose values nobody reads any more are free again: the last reader of any that it holds counts. */
   function release(id: NodeId, i: number): void {
     const mine = registerOf.get(id);
     for (const register of new Set([...nodeAt(id).inputs.map((input) => registerOf.get(input)), mine])) {
       if (register === undefined) continue;
-      const alive = [...registerOf].some(([other, r]) => r === register && (lastUse.get(other) ?? -1) > i);
-      if (alive) continue;
-      for (const [other, r] of [...registerOf]) if (r === register) registerOf.delete(other);
+      const held = must(holds[register], "values of a register");
+      if ([...held].some((other) => (lastUse.get(other) ?? -1) > i)) continue;
+      for (const other of held) registerOf.delete(other);
+      held.clear();
       free[isVector[register] === 1 ? 1 : 0].push(register);
     }
   }

@@ -49,7 +49,7 @@ export function fusedItems(plan: Plan): PlanItem[] {
   return needed
     .filter((item) => item.kind === "group" || !shown.has(item.node.inputs[0] ?? -1) || item.node.op !== "reshape")
     .map((item) =>
-      item.kind === "node"
+      item.kind === "node" || ![...item.call.inputs, ...item.call.outputs].some((id) => shown.has(id))
         ? item
         : { kind: "group", call: encodeGroup(plan, item.call.group, writtenBy.get(item.call.group) ?? new Set(), shown) },
     );

@@ -60,6 +60,8 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
   const needs: Set<number>[] = [];
   const mergedInto = new Map<number, number>();
   const nodeAt = (id: NodeId): PlanNode => must(plan.nodes[id], "node");
+  const usersOf: NodeId[][] = plan.nodes.map(() => []);
+  for (const { id, inputs } of plan.nodes) for (const input of inputs) usersOf[input]?.push(id);
 
   for (const node of plan.nodes) {
     reached[node.id] = new Set(node.inputs.flatMap((id) => [...groupsBehind(id)]));
@@ -226,9 +228,8 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
 
   /** Every member that the outside uses must be something that the pass can write: floats. */
   function isWritable(group: FusionGroup): boolean {
-    const inside = new Set(group.members);
-    const usedOutside = new Set(plan.nodes.flatMap((node) => (inside.has(node.id) ? [] : node.inputs)));
-    return group.members.every((id) => nodeAt(id).type.dtype === "f32" || !(usedOutside.has(id) || isOutput.has(id)));
+    const isUsedOutside = (id: NodeId): boolean => isOutput.has(id) || (usersOf[id] ?? []).some((user) => !group.kinds.has(user));
+    return group.members.every((id) => nodeAt(id).type.dtype === "f32" || !isUsedOutside(id));
   }
 }
 

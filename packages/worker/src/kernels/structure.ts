@@ -50,13 +50,17 @@ const rngNormal: Kernel<"rng_normal"> = {
 };
 
 function normalBlock({ attrs: { key, scale }, output: { dims }, outputPlace }: KernelContext<"rng_normal">): Float32Array {
-  const positions = dims.map((_, d) => outputPlace.positions(d));
-  const strides = dims.map((_, d) => dims.slice(d + 1).reduce((n, _size, i) => n * outputPlace.wholeSize(d + 1 + i), 1));
+  // Along each dim, how far in the whole array its positions lie from the first.
+  const offsets = dims.map((_, d) => {
+    const stride = dims.slice(d + 1).reduce((n, _size, i) => n * outputPlace.wholeSize(d + 1 + i), 1);
+    return Float64Array.from(outputPlace.positions(d), (position) => position * stride);
+  });
   const data = new Float32Array(sizeOf(dims));
-  forEachIndex(dims, (index, flat) => {
-    let at = 0;
-    for (let d = 0; d < index.length; d++) at += (positions[d]?.[index[d] ?? 0] ?? 0) * (strides[d] ?? 1);
-    data[flat] = normalAt(key, at) * scale;
+  const row = offsets.at(-1) ?? Float64Array.of(0);
+  forEachIndex(dims.slice(0, -1), (index, flat) => {
+    const start = index.reduce((sum, i, d) => sum + (offsets[d]?.[i] ?? 0), 0);
+    const at = flat * row.length;
+    for (let i = 0; i < row.length; i++) data[at + i] = normalAt(key, start + (row[i] ?? 0)) * scale;
   });
   return data;
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { mock } from "node:test";
 import { memoryPair, memoryPeers, type Peers } from "@lapidary/fabric";
 import { type Graph, GraphBuilder, parseSharding, printGraph, tensorType } from "@lapidary/ir";
 import { type JsonValue, must, systemClock } from "@lapidary/std";
@@ -122,6 +123,38 @@ describe("a worker", () => {
     await put("s", 8, 6, 4, 2);
     await tell<"reset">({ kind: "reset", epoch: 1 });
     assert.equal(device.tf.memory().numTensors, before);
+  });
+
+  it("prepares a program once for all gangs of one layout, and anew for another", async () => {
+    const text = new TextEncoder().encode(printGraph(ratio()));
+    const decode = mock.method(TextDecoder.prototype, "decode");
+    const compute = async (epoch: number, more: Partial<MessageOf<"configure">> = {}): Promise<number[]> => {
+      await configure({ run: `r${epoch}`, epoch, ...more });
+      await tell<"load">({ kind: "load", epoch, program: "p" }, text);
+      for (const [value, numbers] of [
+        ["s", [8, 6, 4, 2]],
+        ["d", [2, 2, 2, 2]],
+      ] as const)
+        await tell<"put">(
+          { kind: "put", epoch, value, dtype: "i32", dims: [4], sharding: "[data]" },
+          bytesOfNumbers(Int32Array.from(numbers)),
+        );
+      await tell<"run">({ kind: "run", epoch, step: 0, program: "p", values: { inputs: ["s", "d"], outputs: ["t"], donate: [] } });
+      const { payload } = await worker.execute({ kind: "fetch", epoch, value: "t" }, new Uint8Array());
+      await tell<"reset">({ kind: "reset", epoch });
+      return [...numbersOf("i32", must(payload, "payload"))];
+    };
+    try {
+      assert.deepEqual(await compute(1), [4, 3, 2, 1]);
+      const parsed = decode.mock.callCount();
+      assert.ok(parsed > 0, "a program is parsed");
+      assert.deepEqual(await compute(2), [4, 3, 2, 1]);
+      assert.equal(decode.mock.callCount(), parsed);
+      assert.deepEqual(await compute(3, { executor: "chipwise" }), [4, 3, 2, 1]);
+      assert.ok(decode.mock.callCount() > parsed, "another layout is another program");
+    } finally {
+      decode.mock.restore();
+    }
   });
 
   it("leaves its peers when told to, though it waits for one of them", async () => {

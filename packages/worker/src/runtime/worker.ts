@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { type Peers, connectPeers, crc32 } from "@lapidary/fabric";
 import { type Graph, parseGraph, parseSharding, printSharding, sizeOf, verifyGraph } from "@lapidary/ir";
 import { type Clock, type Failpoints, type LapidaryError, assert, must, noFailpoints, unreachable } from "@lapidary/std";
@@ -5,7 +6,7 @@ import { type Mesh, type WorkerGrid, makeWorkerGrid, parseMesh } from "@lapidary
 import { type ArrayData, arrayOf, blockDimsOf, bytesOfNumbers, numbersOf } from "../blocks.js";
 import type { Device } from "../device/device.js";
 import { chipwiseExecutor } from "../executor/chipwise.js";
-import { type CallTimes, type Executable, type Executor, heldBytes } from "../executor/executor.js";
+import { type CallTimes, type Executable, type Executor, type Prepared, heldBytes } from "../executor/executor.js";
 import { StackedProgram, stackedExecutor } from "../executor/stacked.js";
 import type {
   AdoptMessage,
@@ -68,6 +69,9 @@ interface LoadedProgram {
   values?: RunValues;
 }
 
+/** Prepared programs that a worker remembers: a run has four. */
+const programsKept = 8;
+
 /**
  * A worker: executes messages one at a time. Whoever calls `execute` keeps their order.
  */
@@ -78,6 +82,8 @@ export class Worker {
   readonly #failpoints: Failpoints;
   readonly #batches = new BatchReader();
   readonly #copies = new Copies();
+  /** Of this run and those before it: the next may have the same. */
+  readonly #programs = new Map<string, Prepared>();
   #member: Membership | undefined;
   /** The last run and epoch: older messages of that run are stale even after it was left. */
   #fence: { readonly run: string; readonly epoch: number } | undefined;
@@ -187,7 +193,7 @@ export class Worker {
     const { programs, executor, mesh, configuration } = this.#belong(message);
     this.#failpoints.hit("plan-received", 1, configuration.worker);
     const known = programs.get(message.program);
-    const executable = known?.executable ?? executor.load(readProgram(payload));
+    const executable = known?.executable ?? executor.load(this.#prepared(payload));
     if (known === undefined) {
       const layouts = (ports: Executable["parameters"]): string[] => ports.map(({ type, sharding }) => layoutOf(mesh, type, sharding));
       programs.set(message.program, {
@@ -197,6 +203,19 @@ export class Worker {
       });
     }
     return { kernels: executable instanceof StackedProgram ? executable.plannedKernels : 0 };
+  }
+
+  /** Worked out once for all gangs of one layout. */
+  #prepared(text: Uint8Array): Prepared {
+    const { executor, configuration } = must(this.#member, "membership");
+    const { mesh, workers, numerics, executor: kind } = configuration;
+    const key = [createHash("sha256").update(text).digest("hex"), mesh, workers, numerics, kind].join(" ");
+    const prepared = this.#programs.get(key) ?? executor.prepare(readProgram(text));
+    // The one that was wanted last stands last.
+    this.#programs.delete(key);
+    this.#programs.set(key, prepared);
+    for (const oldest of [...this.#programs.keys()].slice(0, -programsKept)) this.#programs.delete(oldest);
+    return prepared;
   }
 
   #put(message: PutMessage, payload: Uint8Array): WorkerReplies["put"] {

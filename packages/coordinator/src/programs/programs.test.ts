@@ -1,0 +1,48 @@
+import { deepStrictEqual, notStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { must } from "@lapidary/std";
+import { loadJob } from "@lapidary/training";
+import { programRequest, type ProgramSet } from "./build.js";
+import { programsFor } from "./programs.js";
+
+const root = fileURLToPath(new URL("../../../../", import.meta.url));
+
+describe("the programs of a run", () => {
+  const cacheDir = mkdtempSync(join(tmpdir(), "lapidary-programs-"));
+  after(() => rmSync(cacheDir, { recursive: true, force: true }));
+  const request = programRequest(loadJob(join(root, "configs/jobs/nano16.yaml"), [], { configsDir: join(root, "configs"), base: root }));
+  /** And how many programs were compiled for it. */
+  const ask = async (): Promise<{ set: ProgramSet; compiled: number }> => {
+    let compiled = 0;
+    const set = await programsFor(request, { cacheDir, signal: new AbortController().signal, onProgress: (done) => (compiled = done) });
+    return { set, compiled };
+  };
+
+  it("are compiled once, and anew when a byte of what was kept has changed", async () => {
+    const first = await ask();
+    strictEqual(first.compiled, 4);
+    const again = await ask();
+    strictEqual(again.compiled, 0);
+    deepStrictEqual(again.set, first.set);
+    const path = join(cacheDir, must(readdirSync(cacheDir)[0], "file"));
+    const kept = readFileSync(path, "utf8");
+    // Of what goes in and out of a program, not of its text.
+    const changed = kept.replace('"role":"optimizer"', '"role":"param"');
+    notStrictEqual(changed, kept);
+    writeFileSync(path, changed);
+    const last = await ask();
+    strictEqual(last.compiled, 4);
+    deepStrictEqual(last.set, first.set);
+    strictEqual(readFileSync(path, "utf8"), kept);
+  });
+
+  it("say what goes in and out of them, with the roles of what is carried from step to step", async () => {
+    const { train_step, init } = (await ask()).set.programs;
+    const carried = train_step.parameters.filter(({ role }) => role === "param" || role === "optimizer").map(({ name }) => name);
+    ok(carried.length > 0, "a state");
+    deepStrictEqual(init.outputs.map(({ name }) => name).sort(), [...carried].sort());
+  });
+});
