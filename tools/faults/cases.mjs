@@ -15,7 +15,7 @@ import { pause, until } from "./yard.mjs";
 /** @typedef {import("./yard.mjs").Ending} Ending */
 /**
  * @typedef {{ readonly yard: Yard, readonly seed: number, readonly random: import("../../packages/std/dist/index.js").Random, readonly quiet: Ending, readonly id: string }} Scene
- * @typedef {{ readonly ending: Ending, readonly fired_ms?: number | undefined, readonly resumed_ms?: number | undefined, readonly expect?: (ending: Ending) => string | undefined, readonly note?: string }} Happened
+ * @typedef {{ readonly ending: Ending, readonly fired_ms?: number | undefined, readonly resumed_ms?: number | undefined, readonly expect?: (ending: Ending) => string | undefined, readonly note?: string, readonly mustFire?: boolean }} Happened
  * @typedef {{ readonly name: string, readonly row: string, readonly needsRoot?: boolean, readonly run: (scene: Scene) => Promise<Happened> }} FaultCase
  */
 
@@ -49,9 +49,9 @@ export const coordinatorPoints = /** @type {const} */ ([
 
 const isCheckpointPoint = (/** @type {string} */ name) => name.startsWith("shard-") || name.endsWith("-manifest");
 
-/** @param {Scene} scene @param {{ failpoints?: string, more?: any }} options */
-async function launch({ yard, id }, { failpoints = "", more = {} } = {}) {
-  const client = await yard.start({ failpoints });
+/** @param {Scene} scene @param {{ failpoints?: string, more?: any, env?: Record<string, string> }} options */
+async function launch({ yard, id }, { failpoints = "", more = {}, env = {} } = {}) {
+  const client = await yard.start({ failpoints, env });
   await client.submit({ yaml: yard.jobFile({ steps, ...more }), name: id });
   return client;
 }
@@ -144,10 +144,32 @@ export function redis(yard, words) {
   });
 }
 
+/** @param {"reduce-scatter" | "all-gather"} collective @param {"shared memory" | "a socket"} way @returns {FaultCase} */
+const messageFlipped = (collective, way) => ({
+  name: `bit flipped in a message of ${collective} through ${way}`,
+  row: "frame flipped, torn, duplicated, reordered on the wire",
+  async run(scene) {
+    const failpoints = `${collective}-chunk-sent@${3 + scene.random.integer(8)},${scene.random.integer(2)}:corrupt`;
+    await launch(scene, { failpoints, env: way === "a socket" ? { LAPIDARY_SHARED_MEMORY: "off" } : {} });
+    const ending = await finish(scene);
+    const said = way === "a socket" ? /damaged on its way/ : /damaged in shared memory/;
+    return {
+      ending,
+      fired_ms: firedAt(scene),
+      mustFire: true,
+      expect: ({ logs }) => (logs.some(({ line }) => said.test(line)) ? undefined : "nobody noticed the damage"),
+    };
+  },
+});
+
 /** @type {FaultCase[]} */
 export const faultCases = [
   ...workerPoints.map(workerKilled),
   ...coordinatorPoints.map(coordinatorKilled),
+  ...[/** @type {const} */ ("shared memory"), /** @type {const} */ ("a socket")].flatMap((way) => [
+    messageFlipped("reduce-scatter", way),
+    messageFlipped("all-gather", way),
+  ]),
   {
     name: "worker throws in the middle of a step",
     row: "worker killed",

@@ -10,7 +10,8 @@
  * @param {import("./cases.mjs").FaultCase} fault
  * @returns {string | undefined} what is wrong
  */
-export function judge({ ending, expect, fired_ms, note }, quiet, firings, fault) {
+export function judge({ ending, expect, fired_ms, note, mustFire = false }, quiet, firings, fault) {
+  if (mustFire && firings.length === 0) return "the failpoint was not reached";
   const own = expect?.(ending);
   if (own !== undefined) return own;
   if (note === "stops") return undefined;
