@@ -42,7 +42,7 @@ void Tell(const char* kind) {
   if (directory == nullptr || strstr(told, kind) != nullptr || strlen(told) + strlen(kind) >= sizeof told) return;
   strcat(told, kind);
   char path[512];
-  snprintf(path, sizeof path, "%s/weather-%s.%d", directory, kind, getpid());
+  snprintf(path, sizeof path, "%s/weather-%s-%s.%d", directory, kind, program_invocation_short_name, getpid());
   const int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   if (file >= 0) close(file);
 }
