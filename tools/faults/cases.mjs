@@ -15,8 +15,8 @@ import { pause, until } from "./yard.mjs";
 /** @typedef {import("./yard.mjs").Ending} Ending */
 /**
  * @typedef {{ readonly yard: Yard, readonly seed: number, readonly random: import("../../packages/std/dist/index.js").Random, readonly quiet: Ending, readonly id: string }} Scene
- * @typedef {{ readonly ending: Ending, readonly fired_ms?: number | undefined, readonly resumed_ms?: number | undefined, readonly expect?: (ending: Ending) => string | undefined, readonly note?: string }} Happened
- * @typedef {{ readonly name: string, readonly row: string, readonly needsRoot?: boolean, readonly run: (scene: Scene) => Promise<Happened> }} FaultCase
+ * @typedef {{ readonly ending: Ending, readonly fired_ms?: number | undefined, readonly resumed_ms?: number | undefined, readonly expect?: (ending: Ending) => string | undefined, readonly note?: string, readonly mustFire?: number }} Happened
+ * @typedef {{ readonly name: string, readonly row: string, readonly expected?: string, readonly needsRoot?: boolean, readonly needsWeather?: boolean, readonly run: (scene: Scene) => Promise<Happened> }} FaultCase
  */
 
 export const steps = 12;
@@ -49,9 +49,9 @@ export const coordinatorPoints = /** @type {const} */ ([
 
 const isCheckpointPoint = (/** @type {string} */ name) => name.startsWith("shard-") || name.endsWith("-manifest");
 
-/** @param {Scene} scene @param {{ failpoints?: string, more?: any }} options */
-async function launch({ yard, id }, { failpoints = "", more = {} } = {}) {
-  const client = await yard.start({ failpoints });
+/** @param {Scene} scene @param {{ failpoints?: string, more?: any, env?: Record<string, string> }} options */
+async function launch({ yard, id }, { failpoints = "", more = {}, env = {} } = {}) {
+  const client = await yard.start({ failpoints, env });
   await client.submit({ yaml: yard.jobFile({ steps, ...more }), name: id });
   return client;
 }
@@ -144,10 +144,32 @@ export function redis(yard, words) {
   });
 }
 
+/** @param {"reduce-scatter" | "all-gather"} collective @param {"shared memory" | "a socket"} way @returns {FaultCase} */
+const messageFlipped = (collective, way) => ({
+  name: `bit flipped in a message of ${collective} through ${way}`,
+  row: "frame flipped, torn, duplicated, reordered on the wire",
+  async run(scene) {
+    const failpoints = `${collective}-chunk-sent@${3 + scene.random.integer(8)},${scene.random.integer(2)}:corrupt`;
+    await launch(scene, { failpoints, env: way === "a socket" ? { LAPIDARY_SHARED_MEMORY: "off" } : {} });
+    const ending = await finish(scene);
+    const said = way === "a socket" ? /damaged on its way/ : /damaged in shared memory/;
+    return {
+      ending,
+      fired_ms: firedAt(scene),
+      mustFire: 1,
+      expect: ({ logs }) => (logs.some(({ line }) => said.test(line)) ? undefined : "nobody noticed the damage"),
+    };
+  },
+});
+
 /** @type {FaultCase[]} */
 export const faultCases = [
   ...workerPoints.map(workerKilled),
   ...coordinatorPoints.map(coordinatorKilled),
+  ...[/** @type {const} */ ("shared memory"), /** @type {const} */ ("a socket")].flatMap((way) => [
+    messageFlipped("reduce-scatter", way),
+    messageFlipped("all-gather", way),
+  ]),
   {
     name: "worker throws in the middle of a step",
     row: "worker killed",
@@ -196,6 +218,7 @@ export const faultCases = [
   {
     name: "same step fails three times",
     row: "same step fails three times",
+    expected: "stops, exit 100, and names the batch",
     async run(scene) {
       const step = 4 + scene.random.integer(6);
       const worker = scene.random.integer(2);
@@ -374,6 +397,210 @@ export const faultCases = [
     }),
   ),
   {
+    name: "fsync fails during a checkpoint",
+    row: "disk full, EIO, read-only",
+    needsWeather: true,
+    async run(scene) {
+      const { yard, id } = scene;
+      const client = await launch(scene, { env: yard.weather() });
+      await until("a checkpoint", async () => (await client.checkpoints(id)).checkpoints.length > 0);
+      yard.setWeather("fsync", "/checkpoints/");
+      await until(
+        "the refusal",
+        async () =>
+          (await client.logs(id)).lines.some(({ line }) => line.includes("no checkpoint of step")) ||
+          (await client.get(id)).finished_at !== undefined,
+      );
+      const whole = (await client.checkpoints(id)).checkpoints.length;
+      yard.setWeather("fsync", undefined);
+      let ending = await finish(scene);
+      const failedAtEnd = ending.code === "LAP_CHECKPOINT_WRITE";
+      if (failedAtEnd) {
+        await client.resume(id);
+        ending = await finish(scene);
+      }
+      const told = ending.logs.some(({ line }) => /no checkpoint of step \d+: LAP_CHECKPOINT_WRITE.*EIO/.test(line));
+      return {
+        ending,
+        mustFire: 1,
+        expect: () => (told && whole > 0 ? undefined : `told: ${told}, whole: ${whole}`),
+        ...(failedAtEnd ? { note: "at the last checkpoint: resumed" } : {}),
+      };
+    },
+  },
+  ...["ledger.jsonl", "events.jsonl"].map(
+    /** @returns {FaultCase} */ (file) => ({
+      name: `fdatasync of ${file} fails`,
+      row: "disk full, EIO, read-only",
+      needsWeather: true,
+      async run(scene) {
+        const { yard, id, random } = scene;
+        const client = await launch(scene, { env: yard.weather() });
+        await reached(scene, 1 + random.integer(6));
+        yard.setWeather("fsync", `/${id}/${file}`);
+        const refused = await finish(scene);
+        const before = committed(scene);
+        yard.setWeather("fsync", undefined);
+        const { from_step } = await client.resume(id);
+        const right = refused.code === "LAP_LEDGER_WRITE" || refused.code === "LAP_JOURNAL_WRITE";
+        const ending = await finish(scene);
+        return {
+          ending,
+          expect: () =>
+            right && from_step <= before
+              ? undefined
+              : `${refused.state} ${refused.code} ${refused.message}; resumed behind ${from_step} of ${before}`,
+          mustFire: 1,
+          note: "stops, and is resumed",
+        };
+      },
+    }),
+  ),
+  ...[3600, -3600].flatMap((seconds) =>
+    [
+      { who: "the coordinator", parts: "coordinator/dist/main.js", processes: 1 },
+      { who: "the workers", parts: "worker/dist/main.js", processes: 1 },
+      { who: "every process, Redis too", parts: "dist/main.js redis-server valkey-server", processes: 3 },
+    ].map(
+      /** @returns {FaultCase} */ ({ who, parts, processes }) => ({
+        name: `clock jumps by ${seconds > 0 ? "+" : ""}${seconds / 3600} h in ${who}`,
+        row: "clock jumps",
+        needsWeather: true,
+        run: (scene) =>
+          besideAnother(
+            scene,
+            async () => {
+              await reached(scene, 2 + scene.random.integer(3));
+              scene.yard.setWeather("clock", `${seconds} ${parts}`);
+            },
+            scene.yard.weather(),
+          )
+            .then((happened) => ({
+              ...happened,
+              mustFire: processes,
+              expect: (/** @type {Ending} */ ending) =>
+                parts.includes("server") && !scene.yard.firings().some(({ name }) => name.includes("server"))
+                  ? "the clock of Redis did not jump"
+                  : happened.expect?.(ending),
+            }))
+            .finally(() => scene.yard.setWeather("clock", undefined)),
+      }),
+    ),
+  ),
+  {
+    name: "straggler: a worker that stands still most of the time",
+    row: "straggler",
+    async run(scene) {
+      const { yard, id, random } = scene;
+      const client = await launch(scene);
+      await reached(scene, 1);
+      const pid = (await yard.workerPids(id))[random.integer(2)] ?? 0;
+      const said = (/** @type {{ line: string }} */ { line }) => line.includes("is a straggler");
+      const over = async () => (await client.get(id)).finished_at !== undefined || (await client.logs(id)).lines.some(said);
+      while (!(await over())) {
+        signalTo(pid, "SIGSTOP");
+        await pause(150);
+        signalTo(pid, "SIGCONT");
+        await pause(10);
+      }
+      return {
+        ending: await finish(scene),
+        expect: ({ logs, goodput }) =>
+          logs.some(said) && goodput.failures === 0 ? undefined : `flagged: ${logs.some(said)}, failures: ${goodput.failures}`,
+      };
+    },
+  },
+  {
+    name: "loss that is no number, and the guard says stop",
+    row: "NaN or a loss spike",
+    expected: "stops at once, exit 100, and names the batch",
+    async run(scene) {
+      const ending = await learning(scene, "1.0e+30", "{ not_finite: stop }");
+      return { ending, expect: stopsWith("LAP_LOSS_NOT_FINITE", 0), note: "stops" };
+    },
+  },
+  {
+    name: "loss that is no number, again and again, and the guard says skip, two at most",
+    row: "NaN or a loss spike",
+    expected: "leaves two batches out, then stops, exit 100, and names the batch",
+    async run(scene) {
+      const ending = await learning(scene, "1.0e+30", "{ not_finite: skip, most: 2 }");
+      return { ending, expect: stopsWith("LAP_LOSS_NOT_FINITE", 2), note: "stops" };
+    },
+  },
+  {
+    name: "loss spikes, and the guard leaves the batches out",
+    row: "NaN or a loss spike",
+    expected: "rolled back to the step before each, done, each batch named, the digest that a second such run has",
+    async run(scene) {
+      const spiky = "{ spike: 1.001, most: 1000 }";
+      const ending = await learning(scene, "3.0e-1", spiky, 42);
+      const skipped = ending.logs.filter(({ line }) => line.includes("left out")).length;
+      await scene.yard.end();
+      const again = await learning({ ...scene, id: `${scene.id}-again` }, "3.0e-1", spiky, 42);
+      const right = ending.state === "done" && ending.rows.length === 42 && skipped > 0 && again.digest === ending.digest;
+      return {
+        ending,
+        expect: () =>
+          right
+            ? undefined
+            : `${ending.state} ${ending.code}; steps ${ending.rows.length}, left out ${skipped}, again ${again.digest === ending.digest}`,
+        note: "stops",
+      };
+    },
+  },
+  ...[
+    { to: "another mesh", overrides: ["mesh.data=2", "mesh.model=8"] },
+    { to: "another ZeRO stage", overrides: ["zero=1"] },
+    { to: "another number of workers", overrides: ["workers=1"] },
+    { to: "another mesh, ZeRO stage and number of workers", overrides: ["mesh.data=8", "mesh.model=2", "zero=2", "workers=4"] },
+  ].map(
+    /** @returns {FaultCase} */ ({ to, overrides }) => ({
+      name: `stopped, then resumed on ${to}`,
+      row: "restore onto another mesh, worker count or ZeRO stage",
+      expected: "goes on from the very step; done, each step once, the losses of the quiet run but for the order of sums",
+      async run(scene) {
+        const { yard, id, random, quiet } = scene;
+        await launch(scene);
+        await reached(scene, 3 + random.integer(5));
+        await yard.end("SIGTERM");
+        const at = committed(scene);
+        await yard.start({ workers: 4 });
+        const { from_step } = await yard.client.resume(id, { overrides });
+        const ending = await finish(scene);
+        const differs = ending.commits.find(({ step, loss }) => Math.abs(loss - (quiet.commits[step - 1]?.loss ?? 0)) > 1e-3 * loss);
+        const once = ending.rows.length === quiet.rows.length && ending.rows.every((step, i) => step === i + 1);
+        const right = ending.state === "done" && from_step === at && once && differs === undefined;
+        return {
+          ending,
+          expect: () =>
+            right
+              ? undefined
+              : `${ending.state} ${ending.code} ${ending.message}; behind ${from_step} of ${at}; steps ${ending.rows}; differs at ${differs?.step}`,
+          note: "stops",
+        };
+      },
+    }),
+  ),
+  {
+    name: "BullMQ delivers a running job again: its locks are gone, again and again",
+    row: "BullMQ redelivers a job",
+    run: (scene) => {
+      let gone = 0;
+      return besideAnother(scene, async () => {
+        await reached(scene, 1);
+        for (let i = 0; i < 20; i++) {
+          const script = "local n = 0 for _, key in ipairs(redis.call('KEYS', '*:lock')) do n = n + redis.call('DEL', key) end return n";
+          gone += Number(/^:(\d+)/.exec(String(await redis(scene.yard, ["EVAL", script, "0"])))?.[1] ?? 0);
+          await pause(100);
+        }
+      }).then((happened) => ({
+        ...happened,
+        expect: (ending) => (gone === 0 ? "there was no lock to take away" : happened.expect?.(ending)),
+      }));
+    },
+  },
+  {
     name: "another attempt takes over the run's files",
     row: "two coordinators",
     async run(scene) {
@@ -537,12 +764,37 @@ export const faultCases = [
 ];
 
 /**
- * Does something while a job runs and another waits: training must not notice, and the one that waits must run once.
- * @param {Scene} scene @param {() => Promise<void>} fault @returns {Promise<Happened>}
+ * A job that learns so fast, under such a guard, to its end.
+ * @param {Scene} scene @param {string} lr @param {string} guard @param {number} [count] of steps
  */
-async function besideAnother(scene, fault) {
+async function learning(scene, lr, guard, count = steps) {
+  const client = await scene.yard.start();
+  const yaml = scene.yard
+    .jobFile({ steps: count })
+    .replace(/lr: \S+/, `lr: ${lr}`)
+    .replace("  batch: 8\n", `  batch: 8\n  guard: ${guard}\n`);
+  await client.submit({ yaml, name: scene.id });
+  return finish(scene);
+}
+
+/** @param {string} code @param {number} skips @returns {(ending: Ending) => string | undefined} */
+const stopsWith =
+  (code, skips) =>
+  ({ state, code: is, message, logs, place }) => {
+    const left = logs.filter(({ line }) => line.includes("left out")).length;
+    const named = /batch|rows/.test(`${message} ${place}`);
+    return state === "failed" && is === code && left >= skips && named
+      ? undefined
+      : `${state} ${is} ${message} (${place}), ${left} left out`;
+  };
+
+/**
+ * Does something while a job runs and another waits: training must not notice, and the one that waits must run once.
+ * @param {Scene} scene @param {() => Promise<void>} fault @param {Record<string, string>} [env] @returns {Promise<Happened>}
+ */
+async function besideAnother(scene, fault, env = {}) {
   const { yard, id } = scene;
-  const client = await launch(scene);
+  const client = await launch(scene, { env });
   const { id: waiting } = await client.submit({ yaml: yard.jobFile({ steps: 2, every: 0 }), name: `${id}-next` });
   await fault();
   const ending = await finish(scene);

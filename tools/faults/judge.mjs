@@ -10,7 +10,8 @@
  * @param {import("./cases.mjs").FaultCase} fault
  * @returns {string | undefined} what is wrong
  */
-export function judge({ ending, expect, fired_ms, note }, quiet, firings, fault) {
+export function judge({ ending, expect, fired_ms, note, mustFire = 0 }, quiet, firings, fault) {
+  if (firings.length < mustFire) return `the fault was met ${firings.length} times: ${firings.map(({ name }) => name)}`;
   const own = expect?.(ending);
   if (own !== undefined) return own;
   if (note === "stops") return undefined;
@@ -44,6 +45,24 @@ export function timesOf({ ending, fired_ms, resumed_ms }) {
     recover_ms: detect_ms === undefined ? undefined : detect_ms + (ending.goodput?.worst_recovery_ms ?? 0),
     resumed_ms,
     steps_replayed: lost.length === 0 ? undefined : Math.max(0, ...lost.filter(Number.isFinite)),
+  };
+}
+
+/**
+ * Of all trials of a row: median and 99th percentile of what it took, and the most steps that were computed again.
+ * @param {readonly Record<string, unknown>[]} trials
+ */
+export function summaryOf(trials) {
+  const all = (/** @type {string} */ name) => trials.map((trial) => trial[name]).filter((value) => typeof value === "number");
+  const spread = (/** @type {string} */ name) => {
+    const values = all(name);
+    return values.length === 0 ? undefined : { p50: percentile(values, 0.5), p99: percentile(values, 0.99) };
+  };
+  const lost = all("steps_replayed");
+  return {
+    detect_ms: spread("detect_ms"),
+    recover_ms: spread("recover_ms") ?? spread("resumed_ms"),
+    steps_lost: lost.length === 0 ? undefined : Math.max(...lost),
   };
 }
 

@@ -6,9 +6,9 @@
 import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { faultCases, randomOf, steps } from "./cases.mjs";
-import { judge, timesOf } from "./judge.mjs";
+import { judge, summaryOf, timesOf } from "./judge.mjs";
 import { soak } from "./soak.mjs";
-import { Yard } from "./yard.mjs";
+import { hasWeather, Yard } from "./yard.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -22,7 +22,7 @@ const { values: flags } = parseArgs({
 });
 const say = (/** @type {string} */ line) => (flags.json ? process.stderr : process.stdout).write(`${line}\n`);
 const yard = new Yard();
-/** @type {{ fault: string, row: string, trials: readonly { seed: number, ok: boolean, problem?: string }[] }[]} */
+/** @type {{ fault: string, row: string, expected?: string, trials: readonly { seed: number, ok: boolean, problem?: string }[] }[]} */
 const results = [];
 for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"]))
   process.once(signal, () => {
@@ -43,6 +43,10 @@ try {
         say(`  not run, for it needs root: ${fault.name}`);
         continue;
       }
+      if (fault.needsWeather === true && !hasWeather) {
+        say(`  NOT RUN, for there is no C++ compiler, or this is not Linux: ${fault.name}`);
+        continue;
+      }
       const trials = [];
       for (let time = 0; time < Number(flags.times); time++) {
         const seed = Number(flags.seed) * 1000 + time;
@@ -59,9 +63,12 @@ try {
         }
         await yard.end();
         const times = happened === undefined ? {} : timesOf(happened);
+        const ending = happened?.ending;
         trials.push({
           seed,
           ok: problem === undefined,
+          outcome: [ending?.state ?? "unknown", ending?.code].filter(Boolean).join(" "),
+          digests_equal: ending?.digest === quiet.digest && ending?.tensors === quiet.tensors,
           ...(problem === undefined ? {} : { problem }),
           ...times,
           ...(happened?.note === undefined ? {} : { note: happened.note }),
@@ -70,7 +77,13 @@ try {
           `  ${problem === undefined ? "✔" : "✘"} ${fault.name}, seed ${seed}${describe(times)}${problem === undefined ? "" : `: ${problem}`}`,
         );
       }
-      results.push({ fault: fault.name, row: fault.row, trials });
+      results.push({
+        fault: fault.name,
+        row: fault.row,
+        expected: fault.expected ?? "done, each step once, the digests of the quiet run",
+        ...summaryOf(trials),
+        trials,
+      });
     }
 } finally {
   await yard.remove();

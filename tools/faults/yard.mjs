@@ -2,9 +2,9 @@
  * A place to break things in: a home directory with a corpus, and real coordinators that serve it one after the other, each a process of its own with a
  * Redis and workers of its own.
  */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -41,9 +41,16 @@ export async function until(what, look, timeout_ms = patience_ms) {
 }
 
 /**
- * @typedef {{ readonly state: string, readonly code: string | undefined, readonly message: string, readonly commits: { step: number, digest: string, loss: number }[], readonly digest: string,
+ * @typedef {{ readonly state: string, readonly code: string | undefined, readonly message: string, readonly place: string, readonly commits: { step: number, digest: string, loss: number }[], readonly digest: string,
  *   readonly tensors: string, readonly rows: number[], readonly logs: { time: number, source: string, line: string }[], readonly goodput: any }} Ending
  */
+
+/** The C++ compiler of set-up, if there is one. */
+const compiler = [process.env.CXX, "c++", "g++", "clang++"].find(
+  (name) => name !== undefined && spawnSync(name, ["--version"]).status === 0,
+);
+/** Whether weather can be made here: a library that comes before libc needs Linux and a compiler. */
+export const hasWeather = process.platform === "linux" && compiler !== undefined;
 
 export class Yard {
   /** @param {{ readonly corpus?: string, readonly cache?: string, readonly home?: string }} shared a corpus and a cache that several yards may share */
@@ -81,6 +88,36 @@ export class Yard {
       return findConnection(this.home)?.pid === child.pid;
     });
     return this.client;
+  }
+
+  /**
+   * What lets disks and clocks misbehave in all processes that get it (weather.cc): their environment.
+   * @returns {Record<string, string>}
+   */
+  weather() {
+    const library = join(this.directory, "weather.so");
+    mkdirSync(join(this.directory, "weather"), { recursive: true });
+    mkdirSync(this.fired, { recursive: true });
+    if (!existsSync(library)) {
+      const { status, stderr } = spawnSync(
+        compiler ?? "c++",
+        ["-std=c++17", "-O2", "-shared", "-fPIC", join(root, "tools/faults/weather.cc"), "-o", library, "-ldl"],
+        { encoding: "utf8" },
+      );
+      if (status !== 0) throw new Error(`weather.cc does not compile: ${stderr}`);
+    }
+    return { LD_PRELOAD: library, LAPIDARY_WEATHER: join(this.directory, "weather") };
+  }
+
+  /**
+   * @param {"fsync" | "clock"} kind @param {string | undefined} what as weather.cc reads it; undefined ends it
+   */
+  setWeather(kind, what) {
+    const path = join(this.directory, "weather", kind);
+    if (what === undefined) return rmSync(path, { force: true });
+    // Nobody reads half of it.
+    writeFileSync(`${path}.new`, what);
+    renameSync(`${path}.new`, path);
   }
 
   get client() {
@@ -172,6 +209,7 @@ ${more}
       state: job.state,
       code: job.error?.code,
       message: job.error?.message ?? "",
+      place: job.error?.place ?? "",
       commits,
       digest: commits.at(-1)?.digest ?? "",
       tensors: await tensorDigest(this.runDirectory(id)),

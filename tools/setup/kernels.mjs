@@ -24,7 +24,7 @@ const memorySource = "memory.cc";
 const sourcesOf = (root) => ["fused.cc", "gemm.cc", "shared.cc"].map((name) => join(root, "packages/worker/native", name));
 
 /** @param {string} root */
-const headersOf = (root) => ["gemm.h", "shared.h", memorySource].map((name) => join(root, "packages/worker/native", name));
+const headersOf = (root) => ["checksum.h", "gemm.h", "shared.h", memorySource].map((name) => join(root, "packages/worker/native", name));
 
 /** @param {string} root */
 export const kernelsPath = (root) => join(root, "packages/worker/native", file);

@@ -216,14 +216,18 @@ function reasonOf(error: unknown): string {
   return cause instanceof Error ? ((cause as NodeJS.ErrnoException).code ?? cause.message) : message;
 }
 
-/** The events of a stream of server-sent events: blocks of `field: value` lines between empty ones. */
-async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<StreamEvent> {
+/** No event is longer, in characters: a stream that does not come to the end of one is no stream of ours. */
+const longestEvent = 1 << 26;
+
+/** The events of a stream of server-sent events: blocks of `field: value` lines between empty ones. Throws whatever is wrong with them. */
+export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<StreamEvent> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const chunk of body) {
     text += decoder.decode(chunk, { stream: true });
     const blocks = text.split("\n\n");
     text = blocks.pop() ?? "";
+    if (text.length > longestEvent) throw new Error(`an event cannot have ${text.length} characters`);
     for (const block of blocks) {
       const fields = new Map(
         block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]),

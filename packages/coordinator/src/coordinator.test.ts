@@ -150,7 +150,10 @@ describe("the coordinator", function () {
     const diverging = await client.submit({ yaml: harness.job({ steps: 20 }), overrides: ["train.optimizer.lr=1e30"] });
     const diverged = await endOf(client, diverging.id);
     deepStrictEqual([diverged.state, diverged.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
-    ok(/^step \d+$/.test(diverged.error?.place ?? "") && diverged.error?.remedy !== "");
+    ok(
+      /^step \d+, batch \d+ of the training data/.test(diverged.error?.place ?? "") && diverged.error?.remedy !== "",
+      diverged.error?.place,
+    );
 
     const guarded = await client.submit({
       yaml: harness.job({ steps: 20, train: "  guard: { not_finite: skip, most: 2 }" }),

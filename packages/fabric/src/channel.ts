@@ -3,7 +3,7 @@ import { type BufferPool, bufferPool } from "./buffer-pool.js";
 import { closedError, epochError, frameError, limitError, lostError, sequenceError, unreachableError } from "./errors.js";
 import { defaultLimits, encodeFrameHead, FrameKind, type FrameLimits, preludeBytes } from "./frame.js";
 import { type Frame, FrameReader } from "./frame-reader.js";
-import type { Wire, WireSink } from "./wire.js";
+import type { FrameTamper, Wire, WireSink } from "./wire.js";
 
 /** Receives one message. The payload is the receiver's: nobody else writes to it, and it may `recycle` it when done. */
 export type MessageHandler = (header: JsonValue, payload: Uint8Array<ArrayBuffer>) => void;
@@ -68,6 +68,8 @@ export interface ChannelOptions {
   readonly pool?: BufferPool;
   /** How long opening may take, and closing in good order. Default 5000. */
   readonly timeoutMs?: number;
+  /** Changes each frame on its way out, behind its checksums: for tests. */
+  readonly tamper?: FrameTamper;
 }
 
 /** Until the other side has said who it is, it may not make us allocate more than this. */
@@ -225,7 +227,8 @@ export class WireChannel implements Channel, WireSink {
     if (headerBytes > this.#limits.headerBytes) throw limitError("header", headerBytes, this.#limits.headerBytes);
     this.#sent = (this.#sent + 1) >>> 0;
     this.#writes++;
-    wire.write([head, ...payload.filter((part) => part.byteLength > 0)], () => {
+    const parts = [head, ...payload.filter((part) => part.byteLength > 0)];
+    wire.write(this.#options.tamper?.(parts) ?? parts, () => {
       this.#flushed++;
       while (this.#drains[0] !== undefined && this.#drains[0].writes <= this.#flushed) this.#drains.shift()?.resolve();
     });

@@ -6,6 +6,7 @@ import type { FrameLimits } from "./frame.js";
 import { connect, listen } from "./listen.js";
 import { memoryPair } from "./memory.js";
 import { ChannelPeers, type Peers } from "./peers.js";
+import type { FrameTamper } from "./wire.js";
 
 export interface PeersOptions {
   /** Rank of this worker. */
@@ -16,8 +17,9 @@ export interface PeersOptions {
   readonly epoch: number;
   /** How long the gang may take to assemble. Default 10000. */
   readonly timeoutMs?: number;
-  readonly checkPayload?: boolean;
   readonly limits?: FrameLimits;
+  /** Changes the frames to other workers on their way out: for tests. */
+  readonly tamper?: FrameTamper;
 }
 
 /** Members of a gang compute the same program and send each other what it says: tensors may be large. */
@@ -44,7 +46,7 @@ export async function connectPeers(options: PeersOptions): Promise<Peers> {
     limits: options.limits ?? gangLimits,
     pool,
     timeoutMs,
-    ...(options.checkPayload === undefined ? {} : { checkPayload: options.checkPayload }),
+    ...(options.tamper === undefined ? {} : { tamper: options.tamper }),
   };
   const channels = new Map<number, Channel>();
   const above = paths.map((_, rank) => rank).filter((rank) => rank > self);

@@ -74,17 +74,24 @@ export function deadlineError(silentMs: number, deadlineMs: number): LapidaryErr
   });
 }
 
-/** A worker of the gang is gone; whatever was in flight with the gang is void. */
+/** What came was changed on its way: never what the death of the other side looks like. */
+export const damagedCode = "LAP_FABRIC_DAMAGED";
+const damages = ["LAP_FABRIC_FRAME", "LAP_FABRIC_SEQUENCE"];
+
+/** A worker of the gang is gone, or what it sends is damaged on its way; whatever was in flight with the gang is void. */
 export class PeerLostError extends LapidaryError {
   /** Rank of the lost worker in the gang. */
   readonly peer: number;
 
   constructor(peer: number, message: string, cause?: unknown) {
+    const damaged = cause instanceof LapidaryError && damages.includes(cause.code);
     super({
-      code: "LAP_FABRIC_PEER_LOST",
-      message: `worker ${peer} is lost: ${message}`,
+      code: damaged ? damagedCode : "LAP_FABRIC_PEER_LOST",
+      message: damaged ? `what worker ${peer} sent was damaged on its way: ${message}` : `worker ${peer} is lost: ${message}`,
       place: `worker ${peer}`,
-      remedy: `look into the log of worker ${peer}; the step in flight must be redone`,
+      remedy: damaged
+        ? "the step in flight is redone; if it happens often, this machine's memory is faulty"
+        : `look into the log of worker ${peer}; the step in flight must be redone`,
       cause,
     });
     this.name = "PeerLostError";

@@ -3,9 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LapidaryError, must, normalAt, seededRandom } from "@lapidary/std";
-import { bufferPool } from "./buffer-pool.js";
-import { connectPeers, memoryPair, memoryPeers, PeerLostError, type Peers } from "./index.js";
-import { ChannelPeers } from "./peers.js";
+import { connectPeers, memoryPeers, PeerLostError, type Peers } from "./index.js";
 import { pattern } from "./testing/inbox.js";
 
 const code =
@@ -195,41 +193,49 @@ describe("peers", () => {
     await all(await Promise.all([first, second]), (peers) => peers.close());
   });
 
-  it("catches a bit flipped on the wire, naming the peer it came from", async () => {
-    let flipped = 0;
-    const pool = bufferPool();
-    const [a, b] = await memoryPair({ pool }, { pool }, (chunk) => {
-      if (chunk.byteLength < 50_000 || flipped++ > 0) return [chunk];
-      const copy = Uint8Array.from(chunk);
-      copy[1000] = (copy[1000] ?? 0) ^ 4;
-      return [copy];
-    });
-    const gang = [new ChannelPeers(0, 0, new Map([[1, a]]), pool), new ChannelPeers(1, 0, new Map([[0, b]]), pool)];
-    await rejects(
-      all(gang, (peers) => peers.allReduce("s", [0, 1], new Float32Array(50_000))),
-      (error) => error instanceof PeerLostError,
-    );
-    strictEqual(flipped > 0, true);
-    await all(gang, (peers) => peers.close());
-  });
-
-  for (const [fault, tamper] of [
-    ["repeated", (chunk: Uint8Array) => [chunk, chunk]],
-    ["lost", () => []],
-  ] as const)
-    it(`catches a frame ${fault} on the wire`, async () => {
+  const damage = (parts: readonly Uint8Array[], part: number): Uint8Array[] =>
+    parts.map((bytes, i) => (i === part ? Uint8Array.from(bytes, (byte, at) => (at === bytes.length >> 1 ? byte ^ 4 : byte)) : bytes));
+  for (const [fault, expected, tamper] of [
+    ["whose payload has a flipped bit", "LAP_FABRIC_FRAME", ([parts]) => damage(parts ?? [], 1)],
+    ["whose header has a flipped bit", "LAP_FABRIC_FRAME", ([parts]) => damage(parts ?? [], 0)],
+    ["cut", "LAP_FABRIC_FRAME", ([parts, next]) => [...(parts ?? []).map((part, i) => part.subarray(9 * i)), ...(next ?? [])]],
+    ["repeated", "LAP_FABRIC_SEQUENCE", ([parts, next]) => [...(parts ?? []), ...(parts ?? []), ...(next ?? [])]],
+    ["lost", "LAP_FABRIC_SEQUENCE", ([, next]) => next ?? []],
+    ["overtaken by the next", "LAP_FABRIC_SEQUENCE", ([parts, next]) => [...(next ?? []), ...(parts ?? [])]],
+  ] as [string, string, (frames: readonly (readonly Uint8Array[])[]) => readonly Uint8Array[]][])
+    it(`gives a frame ${fault} on the wire up, names the peer it came from, and delivers nothing of it`, async () => {
+      const held: (readonly Uint8Array[])[] = [];
       let fired = 0;
-      const [a, b] = await memoryPair({}, {}, (chunk) => {
-        if (!Buffer.from(chunk).includes("victim") || fired++ > 0) return [chunk];
-        return tamper(chunk);
-      });
-      b.onMessage(() => undefined);
-      a.send("before");
-      a.send("victim");
-      a.send("after");
-      const reason = await b.closed;
-      strictEqual(reason.kind === "lost" && reason.error.code, "LAP_FABRIC_SEQUENCE");
-      strictEqual(fired > 0, true);
-      strictEqual((await a.closed).kind, "lost");
+      const gang = await Promise.all(
+        paths(2).map((_, self) =>
+          connectPeers({
+            self,
+            paths: paths(2),
+            epoch: 1,
+            tamper: (parts) => {
+              if (self === 1 || parts.length < 2 || fired > 0) return parts;
+              held.push(parts);
+              if (held.length < 2) return [];
+              fired++;
+              return tamper(held);
+            },
+          }),
+        ),
+      );
+      const delivered: Buffer[] = [];
+      const [victim, next] = ["victim", "next"].map((tag) =>
+        all(gang, async (peers) => {
+          const received = await peers.exchange(tag, new Map([[1 - peers.self, pattern(50_000)]]), [1 - peers.self]);
+          if (peers.self === 1) delivered.push(Buffer.from(must(received.get(0), "bytes")));
+        }),
+      );
+      await rejects(Promise.all([victim, next]), (error) => error instanceof PeerLostError);
+      const { peer, code: told, cause } = await must(gang[1], "receiver").lost;
+      strictEqual(told, "LAP_FABRIC_DAMAGED");
+      strictEqual(peer, 0);
+      strictEqual((cause as LapidaryError).code, expected);
+      strictEqual(fired, 1);
+      for (const bytes of delivered) ok(bytes.equals(pattern(50_000)));
+      await all(gang, (peers) => peers.close());
     });
 });

@@ -57,6 +57,7 @@ function socketWire(socket: Socket, sink: WireSink): Wire {
   socket.on("close", end);
   return {
     write(parts, flushed) {
+      if (parts.length === 0) return flushed();
       // One writev for all parts: the kernel copies, we do not.
       socket.cork();
       parts.forEach((part, i) => {

@@ -32,6 +32,9 @@ export interface WireSink {
 /** Something that changes the bytes between the two ends: tests inject wire faults with it. */
 export type Tamper = (chunk: Uint8Array) => readonly Uint8Array[];
 
+/** Something that changes what goes on the wire for one frame, its parts in order; it may return none, or those of several. For tests. */
+export type FrameTamper = (parts: readonly Uint8Array[]) => readonly Uint8Array[];
+
 /**
  * Two ends of a wire in memory. Bytes are copied, and delivered on later turns of the event loop, never within `write`:
  * what holds of a socket holds here.

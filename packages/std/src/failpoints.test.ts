@@ -38,6 +38,12 @@ describe("failpoints", () => {
     deepStrictEqual([points.hit("shard-synced", 2, "c"), points.hit("shard-synced", 2, "c")], [true, false]);
   });
 
+  it("are left for later by who cannot do what they say", () => {
+    const points = failpointsOf({ LAPIDARY_FAILPOINTS: "all-gather-chunk-sent@2,1:corrupt" });
+    strictEqual(points.hit("all-gather-chunk-sent", 2, 1, ["kill", "throw"]), false);
+    strictEqual(points.hit("all-gather-chunk-sent", 2, 1, ["corrupt"]), true);
+  });
+
   it("fire once over all processes that share a directory, and leave a file there", async () => {
     const directory = mkdtempSync(join(tmpdir(), "failpoints-"));
     try {

@@ -74,10 +74,12 @@ export class Failpoints {
 
   /**
    * @param step from 1
+   * @param actions what may happen here; other failpoints of this place are left for later
    * @throws LAP_FAILPOINT when the failpoint is to throw
    */
-  hit(name: FailpointName, step: number, who: number | "c"): boolean {
+  hit(name: FailpointName, step: number, who: number | "c", actions: readonly FailpointAction[] = failpointActions): boolean {
     for (const point of this.#points) {
+      if (!actions.includes(point.action)) continue;
       if (point.name !== name || step < point.steps[0] || step > point.steps[1] || (point.who !== "*" && point.who !== who)) continue;
       if (!this.#effects.claim(point)) continue;
       switch (point.action) {

@@ -3,13 +3,18 @@
 // Each worker has an outbox for each program: memory of its own, which the others map. Its messages lie in regions, chosen at load so that no two that are in
 // flight at once have the same. A region counts its uses; all workers run the same program, so all count alike.
 //
-//     outbox    │ control: for each region   ready │ done by worker 0 │ done by worker 1 │ …      │ region 0 │ region 1 │ …
+//     outbox    │ control: for each region   ready │ done by worker 0, sum for it │ done by worker 1, sum for it │ …      │ region 0 │ region 1 │ …
 //
-//     send use u      waits until the readers of use u-1 are done      writes      ready ← u      wakes who waits
-//     receive use u   waits until ready ≥ u on each sender             reads       done ← u       wakes who waits
+//     send use u      waits until the readers of use u-1 are done      writes, sums       ready ← u      wakes who waits
+//     receive use u   waits until ready ≥ u on each sender             sums, reads        done ← u       wakes who waits
+//
+// A message is summed (CRC-32, continued from the number of its use) by who wrote it, for each of its readers, and by each reader as it reads: a bit that was
+// flipped on the way, a message of another use, or one that is written while it is read, is an error of the step. Both sums are made by pieces that the
+// first-level cache holds just then.
 //
 // Waiting sleeps in the kernel (futex) for a bounded time and then tells the caller, who looks after its event loop and comes again: a peer that died is heard
 // of through its channel, never here.
+#include "checksum.h"
 #include "shared.h"
 
 #if defined(__linux__)
@@ -22,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstring>
@@ -47,6 +53,8 @@ using tensorflow::TensorShape;
 struct alignas(64) Counter {
   std::atomic<uint32_t> value;
   std::atomic<uint32_t> waiting;
+  /** What the sender says that the latest message for this reader sums to. */
+  uint32_t sum;
 };
 
 inline bool Reached(const Counter& counter, uint32_t target) {
@@ -138,6 +146,10 @@ struct Crossing {
   bool cuts = false;
   Cut cut, join;
   std::vector<int64_t> dims;  // of the result
+  /** Whether a test wants the next message to be damaged. */
+  std::atomic<bool> damage{false};
+  /** Who sent what did not sum to what it should. */
+  std::atomic<int32_t> damaged_by{-1};
 };
 
 std::mutex crossings_mutex;
@@ -149,14 +161,52 @@ std::shared_ptr<Crossing> FindCrossing(int64_t id) {
   return id >= 0 && id < static_cast<int64_t>(crossings.size()) ? crossings[id] : nullptr;
 }
 
-/** Copies between a part, whose numbers follow one another, and its places in the whole. */
+/** So many numbers are summed while the first-level cache holds them. */
+constexpr int64_t kPiece = 4096;
+
+/** The checksum of a message, made piece by piece. */
+struct Summing {
+  const uint32_t* at;
+  const uint32_t* const end;
+  uint32_t sum;
+  Summing(const uint32_t* begin, int64_t numbers, uint32_t use) : at(begin), end(begin + numbers), sum(use) {}
+  void Take(int64_t numbers) {
+    sum = checksum::Crc32(at, numbers * 4, sum);
+    at += numbers;
+  }
+  /** All before `written` is there. */
+  void Follow(const uint32_t* written) {
+    if (written == end) Take(end - at);
+    while (written - at >= kPiece) Take(kPiece);
+  }
+  /** All before `read` is about to be read. */
+  void Lead(const uint32_t* read) {
+    while (at < read && at < end) Take(std::min<int64_t>(kPiece, end - at));
+  }
+};
+
+/** Copies between a part, whose numbers follow one another, and as many in the whole. */
 template <bool toPart>
-void CopyPart(const Cut& cut, int64_t base, uint32_t* whole, uint32_t* part) {
+void CopyRun(uint32_t* whole, uint32_t* part, int64_t numbers, Summing& summing) {
+  for (int64_t at = 0; at < numbers; at += kPiece) {
+    const int64_t n = std::min(kPiece, numbers - at);
+    if (toPart) {
+      std::memcpy(part + at, whole + at, n * 4);
+      summing.Follow(part + at + n);
+    } else {
+      summing.Lead(part + at + n);
+      std::memcpy(whole + at, part + at, n * 4);
+    }
+  }
+}
+
+/** Copies between a part and its places in the whole. */
+template <bool toPart>
+void CopyPart(const Cut& cut, int64_t base, uint32_t* whole, uint32_t* part, Summing& summing) {
   std::vector<int64_t> index(cut.sizes.size(), 0);
   int64_t at = base;
   for (;;) {
-    if (toPart) std::memcpy(part, whole + at, cut.run * 4);
-    else std::memcpy(whole + at, part, cut.run * 4);
+    CopyRun<toPart>(whole + at, part, cut.run, summing);
     part += cut.run;
     int64_t d = static_cast<int64_t>(cut.sizes.size()) - 1;
     for (; d >= 0; d--) {
@@ -219,7 +269,7 @@ class LapidarySend : public CrossingOp {
  public:
   using CrossingOp::CrossingOp;
   void Compute(OpKernelContext* context) override {
-    const Crossing& c = *crossing_;
+    Crossing& c = *crossing_;
     Space& space = *c.space;
     Region& region = space.regions[c.region];
     const Tensor& x = context->input(0);
@@ -227,11 +277,25 @@ class LapidarySend : public CrossingOp {
     OP_REQUIRES(context, x.NumElements() == wanted, absl::InvalidArgumentError("a message has the size that was planned"));
     uint32_t* to = reinterpret_cast<uint32_t*>(space.Data(space.self, c.region));
     uint32_t* from = reinterpret_cast<uint32_t*>(const_cast<char*>(x.tensor_data().data()));
-    if (!c.cuts) std::memcpy(to, from, c.part * 4);
-    else for (size_t m = 0; m < c.group.size(); m++) CopyPart<true>(c.cut, c.cut.bases[m], from, to + static_cast<int64_t>(m) * c.part);
+    const uint32_t use = region.uses + 1;
+    auto tell = [&](int32_t worker, const Summing& summing) { space.Done(space.self, c.region, worker).sum = summing.sum; };
+    if (c.cuts) {
+      for (size_t m = 0; m < c.group.size(); m++) {
+        uint32_t* part = to + static_cast<int64_t>(m) * c.part;
+        Summing summing(part, c.part, use);
+        CopyPart<true>(c.cut, c.cut.bases[m], from, part, summing);
+        tell(c.group[m], summing);
+      }
+    } else {
+      Summing summing(to, c.part, use);
+      CopyRun<true>(from, to, c.part, summing);
+      for (int32_t worker : c.group) tell(worker, summing);
+    }
     region.readers.clear();
     for (int32_t worker : c.group) if (worker != space.self) region.readers.push_back(worker);
-    Reach(space.Ready(space.self, c.region), ++region.uses);
+    if (c.damage.exchange(false)) to[(c.cuts && c.member == 0 ? c.part : 0) + c.part / 2] ^= 1u << 19;
+    region.uses = use;
+    Reach(space.Ready(space.self, c.region), use);
     Tensor* sent = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({}), &sent));
     sent->scalar<int32_t>()() = 0;
@@ -243,7 +307,7 @@ class LapidaryReceive : public CrossingOp {
  public:
   using CrossingOp::CrossingOp;
   void Compute(OpKernelContext* context) override {
-    const Crossing& c = *crossing_;
+    Crossing& c = *crossing_;
     Space& space = *c.space;
     const uint32_t use = space.regions[c.region].uses;
     Tensor* result = nullptr;
@@ -251,11 +315,24 @@ class LapidaryReceive : public CrossingOp {
     T* out = result->flat<T>().data();
     auto partOf = [&](size_t m) { return reinterpret_cast<T*>(space.Data(c.group[m], c.region)) + (c.cuts ? c.member * c.part : 0); };
     for (int32_t worker : c.group) OP_REQUIRES(context, Reached(space.Ready(worker, c.region), use), absl::InternalError("a message is read when it has come"));
+    // What this worker wrote itself has not travelled.
+    std::vector<Summing> summing;
+    for (size_t m = 0; m < c.group.size(); m++)
+      summing.emplace_back(reinterpret_cast<uint32_t*>(partOf(m)), c.group[m] == space.self ? 0 : c.part, use);
     if (c.reduction == kJoin) {
-      for (size_t m = 0; m < c.group.size(); m++) CopyPart<false>(c.join, c.join.bases[m], reinterpret_cast<uint32_t*>(out), reinterpret_cast<uint32_t*>(partOf(m)));
+      for (size_t m = 0; m < c.group.size(); m++) CopyPart<false>(c.join, c.join.bases[m], reinterpret_cast<uint32_t*>(out), reinterpret_cast<uint32_t*>(partOf(m)), summing[m]);
     } else {
-      // In the order of the group, whoever came first: all members get the same bits.
-      for (size_t m = 1; m < c.group.size(); m++) Combine<T>(out, m == 1 ? partOf(0) : out, partOf(m), c.part, c.reduction);
+      for (int64_t at = 0; at < c.part; at += kPiece) {
+        const int64_t n = std::min(kPiece, c.part - at);
+        for (size_t m = 0; m < c.group.size(); m++) summing[m].Lead(reinterpret_cast<uint32_t*>(partOf(m)) + at + n);
+        // In the order of the group, whoever came first: all members get the same bits.
+        for (size_t m = 1; m < c.group.size(); m++) Combine<T>(out + at, (m == 1 ? partOf(0) : out) + at, partOf(m) + at, n, c.reduction);
+      }
+    }
+    for (size_t m = 0; m < c.group.size(); m++) {
+      if (c.group[m] == space.self || summing[m].sum == space.Done(c.group[m], c.region, space.self).sum) continue;
+      c.damaged_by = c.group[m];
+      OP_REQUIRES(context, false, absl::DataLossError("a message sums to what its sender says"));
     }
     for (int32_t worker : c.group) if (worker != space.self) Reach(space.Done(worker, c.region, space.self), use);
   }
@@ -446,11 +523,38 @@ napi_value CanReceive(napi_env env, napi_callback_info info) {
   return result;
 }
 
+/** damageNext(crossing): one bit of the next message is flipped once it is summed. For tests. */
+napi_value DamageNext(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  if (!Arguments(env, info, args)) return nullptr;
+  if (const std::shared_ptr<Crossing> c = FindCrossing(Int(env, args[0]))) c->damage = true;
+  return nullptr;
+}
+
+/** damagedBy(crossing) → the worker whose message did not sum to what it should, or -1. */
+napi_value DamagedBy(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  if (!Arguments(env, info, args)) return nullptr;
+  const std::shared_ptr<Crossing> c = FindCrossing(Int(env, args[0]));
+  return MakeInt(env, c == nullptr ? -1 : c->damaged_by.load());
+}
+
+/** crc32(bytes: Uint8Array, sum) → the sum of `bytes`, continued from that of the bytes before them. */
+napi_value Crc32(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  if (!Arguments(env, info, args) || napi_get_typedarray_info(env, args[0], &type, &length, &data, nullptr, nullptr) != napi_ok || type != napi_uint8_array) return nullptr;
+  return MakeInt(env, checksum::Crc32(data, length, static_cast<uint32_t>(Int(env, args[1]))));
+}
+
 }  // namespace
 
 void ExportShared(napi_env env, napi_value exports) {
   const struct { const char* name; napi_callback call; } functions[] = {
       {"createSpace", CreateSpace}, {"openOutbox", OpenOutbox}, {"closeSpace", CloseSpace}, {"registerCrossing", RegisterCrossing}, {"canSend", CanSend}, {"canReceive", CanReceive},
+      {"damageNext", DamageNext}, {"damagedBy", DamagedBy}, {"crc32", Crc32},
   };
   for (const auto& [name, call] : functions) {
     napi_value function;

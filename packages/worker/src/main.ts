@@ -24,7 +24,7 @@ async function main(socket: string): Promise<void> {
   process.on("SIGINT", () => undefined);
   process.title = `lapidary ${values.name}`;
   const hello: WorkerHello = { name: values.name, pid: process.pid };
-  const channel: Channel = await connect(socket, { hello: { ...hello }, limits: controlLimits, checkPayload: false });
+  const channel: Channel = await connect(socket, { hello: { ...hello }, limits: controlLimits });
   void channel.closed.then((reason) => {
     if (reason.kind === "lost") log("warn", "the coordinator is gone", { error: reason.error.message });
     process.exit(0);
@@ -48,7 +48,8 @@ async function main(socket: string): Promise<void> {
   pulse.postMessage("loaded");
   const ready: WorkerAnswer = { kind: "ready", backend: device.backend, fallbackReason: device.fallbackReason ?? null };
   channel.send(ready as unknown as JsonValue);
-  await serve(channel, new Worker(device, systemClock, { failpoints: failpointsOf(process.env) }), {
+  const share = process.env.LAPIDARY_SHARED_MEMORY !== "off";
+  await serve(channel, new Worker(device, systemClock, { failpoints: failpointsOf(process.env), share }), {
     onError: (kind, error) =>
       log("error", `${kind} failed`, { error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
   });

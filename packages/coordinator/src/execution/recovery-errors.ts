@@ -41,6 +41,13 @@ export function lossSpike(step: number, loss: number, mean: number): LapidaryErr
   });
 }
 
+/** What a loss that is no number ends a run with names the batch as well; anything else is left as it is. */
+export function onBatch(error: unknown, step: number, batch: string): unknown {
+  if (!(error instanceof LapidaryError) || error.code !== "LAP_LOSS_NOT_FINITE") return error;
+  const { code, message, remedy, exit } = error;
+  return new LapidaryError({ code, message, place: `step ${step}, ${batch}`, remedy, exit, cause: error });
+}
+
 export function tooManySkipped(most: number, step: number, batch: string, cause: LapidaryError): LapidaryError {
   return new LapidaryError({
     code: cause.code,

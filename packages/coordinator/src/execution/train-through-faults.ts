@@ -9,7 +9,7 @@ import { orAbort } from "./abort.js";
 import { CheckpointWriter } from "./checkpoint-writer.js";
 import { CopyPace } from "./copy-pace.js";
 import type { Goodput } from "./goodput.js";
-import { isRecoverable, lossSpike, restartsExhausted, stepPoisoned, tooManySkipped } from "./recovery-errors.js";
+import { isRecoverable, lossSpike, onBatch, restartsExhausted, stepPoisoned, tooManySkipped } from "./recovery-errors.js";
 import type { StepMetrics } from "./run-programs.js";
 import { trainingLoop } from "./training-loop.js";
 
@@ -134,8 +134,8 @@ export async function trainThroughFaults<A extends TrainingAttempt>(options: Tra
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof Regroup || attempt.skips(error)) continue;
-      if (!isRecoverable(error)) throw error;
       const { step, trained, batch } = attempt.at;
+      if (!isRecoverable(error)) throw onBatch(error, step, news.batchName(batch));
       attempt.tell(error);
       trouble.count(step, trained, error, news.batchName(batch));
     }

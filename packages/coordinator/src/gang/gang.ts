@@ -1,3 +1,4 @@
+import { damagedCode } from "@lapidary/fabric";
 import { type Graph, type Sharding, type TensorType, printSharding } from "@lapidary/ir";
 import { LapidaryError, must, systemClock } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
@@ -444,10 +445,10 @@ export class Gang {
     return all;
   }
 
-  /** A dead worker explains its peers' complaints, a failed kernel does too; the complaint alone is the last resort. */
+  /** A dead worker explains its peers' complaints, a failed kernel or a damaged message does too; the complaint alone is the last resort. */
   async #mostTelling(errors: readonly LapidaryError[]): Promise<LapidaryError> {
     if (this.#failure !== undefined) return this.#failure;
-    const own = errors.find(({ code }) => !code.startsWith("LAP_FABRIC_") && code !== "LAP_WORKER_LOST");
+    const own = errors.find(({ code }) => (code === damagedCode || !code.startsWith("LAP_FABRIC_")) && code !== "LAP_WORKER_LOST");
     if (own !== undefined) return own;
     // The end of a process is told a moment after its channels broke.
     const exits = this.#workers.map((worker) => worker.exited);

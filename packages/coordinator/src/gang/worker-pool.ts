@@ -134,7 +134,7 @@ export class WorkerPool {
         else if (pulse === true) worker.watch(channel);
         else worker.attach(channel);
       },
-      { limits: controlLimits, checkPayload: false, pool: bufferPool(), hello: { name: "pool" } },
+      { limits: controlLimits, pool: bufferPool(), hello: { name: "pool" } },
     );
   }
 

@@ -68,6 +68,30 @@ export function routeError(method: string, url: string): LapidaryError {
   });
 }
 
+/** An address that is too long, or not encoded as it should be. */
+export function urlError(url: string, cause: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_HTTP_REQUEST",
+    message: `${JSON.stringify(url.slice(0, 120))} is no address: ${cause instanceof Error ? cause.message.slice(-80) : String(cause)}`,
+    place: "url",
+    remedy: "the API is described in packages/coordinator/src/api.ts",
+    exit: ExitCode.usage,
+    cause,
+  });
+}
+
+/** Bytes that are no HTTP request. */
+export function noRequestError(cause: Error): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_HTTP_REQUEST",
+    message: `this is no HTTP request: ${cause.message.slice(0, 120)}`,
+    place: "connection",
+    remedy: "speak HTTP/1.1; there are no WebSockets here, runs are told by server-sent events",
+    exit: ExitCode.usage,
+    cause,
+  });
+}
+
 /** A body or query that its schema refuses; the place is the key. */
 export function requestError(error: z.ZodError, where: string): LapidaryError {
   const issue = error.issues[0];

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ExitCode, LapidaryError } from "@lapidary/std";
-import Fastify, { type FastifyInstance } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { z } from "zod";
 import {
   type Cancelled,
@@ -27,7 +27,7 @@ import {
 import { readJournal, readMetrics } from "../runs/journal.js";
 import { type Run, runFiles } from "../runs/run.js";
 import type { RunStore } from "../runs/run-store.js";
-import { asLapidaryError, httpStatus, requestError, routeError } from "./errors.js";
+import { asLapidaryError, httpStatus, noRequestError, requestError, routeError, urlError } from "./errors.js";
 import { sendEvents } from "./event-source.js";
 import { guard, tokenCookie } from "./guard.js";
 import { runsPage } from "./page.js";
@@ -77,7 +77,26 @@ const bodyLimit = 1 << 20;
  * @throws LAP_PORT_TAKEN
  */
 export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
-  const server = Fastify({ logger: false, bodyLimit, forceCloseConnections: true, routerOptions: { maxParamLength: 128 } });
+  const server = Fastify({
+    logger: false,
+    bodyLimit,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 128 },
+    // What is refused before there is a route, or a request, is told like everything else.
+    frameworkErrors: (error, request, reply) => {
+      const own = urlError(request.url, error);
+      void (reply as FastifyReply).code(httpStatus(own)).send({ error: own.toJSON() });
+    },
+    clientErrorHandler: (error, socket) => {
+      if (error.code === "ECONNRESET" || socket.destroyed) return;
+      const body = JSON.stringify({ error: noRequestError(error).toJSON() });
+      if (socket.writable)
+        socket.write(
+          `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+        );
+      socket.destroy(error);
+    },
+  });
   let port = options.port;
   server.removeContentTypeParser("text/plain");
   server.setErrorHandler((thrown, _, reply) => {

@@ -1,7 +1,7 @@
 import { closeSync, existsSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { must } from "@lapidary/std";
+import { LapidaryError, must } from "@lapidary/std";
 import { type MetricsRow, metricsRowSchema, type StreamEvent, streamEventSchema } from "../api.js";
 
 /** An event before it has its number. */
@@ -93,9 +93,11 @@ const lastId = (line: string | undefined): number => (line === undefined ? 0 : (
 /** A file of lines, opened to append. */
 class AppendFile {
   readonly lastLine: string | undefined;
+  readonly #path: string;
   #file: number | undefined;
 
   constructor(path: string) {
+    this.#path = path;
     const text = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
     const whole = text.lastIndexOf("\n") + 1;
     this.#file = openSync(path, "a", 0o600);
@@ -116,12 +118,30 @@ class AppendFile {
     for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
   }
 
+  /** @throws LAP_JOURNAL_WRITE */
   sync(): void {
-    fdatasyncSync(must(this.#file, "open journal"));
+    const file = must(this.#file, "open journal");
+    try {
+      fdatasyncSync(file);
+    } catch (cause) {
+      throw journalRefused(this.#path, cause);
+    }
   }
 
   close(): void {
     if (this.#file !== undefined) closeSync(this.#file);
     this.#file = undefined;
   }
+}
+
+/** What is told of a run is not on the disk: the job ends, and is resumed, rather than say that steps are done whose metrics may be lost. */
+function journalRefused(path: string, cause: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_JOURNAL_WRITE",
+    message: `the journal cannot be written: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`,
+    place: path,
+    remedy: "free disk space, or check the disk; then `lapidary jobs resume`",
+    exit: 100,
+    cause,
+  });
 }

@@ -98,9 +98,14 @@ export class FrameReader {
 }
 
 function decode(kind: number, view: DataView): Frame | undefined {
+  const holds = (bytes: number): void => {
+    if (view.byteLength !== bytes) throw new Error(`a frame cannot have ${view.byteLength} bytes where its counts say ${bytes}`);
+  };
   if (kind === frameKinds.workerSteps) {
+    if (view.byteLength < 8) throw new Error("a frame cannot be without its counts");
     const workers = view.getUint32(0, true);
     const stride = 4 + workers * fields * 4;
+    holds(8 + view.getUint32(4, true) * stride);
     const steps = Array.from({ length: view.getUint32(4, true) }, (_, i): WorkerStep => {
       const at = 8 + i * stride;
       const times = Array.from({ length: workers }, (__, w): WorkerTimes => {
@@ -112,8 +117,10 @@ function decode(kind: number, view: DataView): Frame | undefined {
     return { kind: "worker steps", workers, steps };
   }
   if (kind === frameKinds.chips) {
+    if (view.byteLength < 4) throw new Error("a frame cannot be without its counts");
     const n = view.getUint32(0, true);
     const padded = Math.ceil(n / 2) * 4;
+    holds(4 + padded + n * 8);
     return {
       kind: "chips",
       chips: {

@@ -7,6 +7,7 @@ import { GraphBuilder } from "@lapidary/ir";
 import { gemma, gemmaLogicalAxes, parameterCount } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import fc from "fast-check";
+import { jobDoor } from "../testing/hostile.js";
 import { initProgram } from "../step/init-program.js";
 import { trainStep } from "../step/train-step.js";
 import { jobJsonSchema } from "./job-schema.js";
@@ -233,39 +234,8 @@ describe("job files", () => {
     }
   });
 
-  it("answers any text and any override with a job or an error of ours", () => {
-    const survives = (text: string, override: string): void => {
-      try {
-        resolved(text, override);
-      } catch (error) {
-        ok(error instanceof LapidaryError, error instanceof Error ? error.stack : String(error));
-      }
-    };
-    fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => survives(text, "zero=1")));
-    fc.assert(fc.property(fc.json(), (text) => survives(text, "zero=1")));
-    fc.assert(
-      fc.property(
-        fc.constantFrom(
-          "train",
-          "mesh",
-          "rules",
-          "model",
-          "zero",
-          "train.optimizer",
-          "sample.prompt",
-          "__proto__",
-          "constructor.prototype",
-        ),
-        fc.oneof(fc.string(), fc.json()),
-        (key, value) => survives(base, `${key}=${value}`),
-      ),
-    );
-    fc.assert(
-      fc.property(fc.nat(base.length), fc.string({ maxLength: 3 }), (at, text) =>
-        survives(base.slice(0, at) + text + base.slice(at + 1), "zero=1"),
-      ),
-    );
-  });
+  it("answers any text and any override with a job or an error of ours", () =>
+    fc.assert(jobDoor(environment.configsDir).property, { numRuns: 300 }));
 });
 
 describe("resolved jobs", () => {

@@ -1,4 +1,5 @@
 import type { Dtype } from "@lapidary/ir";
+import { LapidaryError } from "@lapidary/std";
 import type { DeviceTensor, NodeBackend } from "./tfjs.js";
 
 /** What native/shared.cc exports, where the system has what it needs. */
@@ -9,6 +10,9 @@ export interface SharedModule {
   registerCrossing(space: number, code: Float64Array): number;
   canSend(crossing: number, timeoutUs: number): boolean;
   canReceive(crossing: number, timeoutUs: number): boolean;
+  damageNext(crossing: number): void;
+  damagedBy(crossing: number): number;
+  crc32(bytes: Uint8Array, sum: number): number;
 }
 
 /** Memory between the workers of one machine; see native/shared.cc. */
@@ -23,6 +27,11 @@ export class SharedMemory {
 
   static of(node: NodeBackend, module: Partial<SharedModule>): SharedMemory | undefined {
     return module.createSpace === undefined ? undefined : new SharedMemory(node, module as SharedModule);
+  }
+
+  /** The checksum of messages, continued from the sum of the bytes before. */
+  crc32(bytes: Uint8Array, sum = 0): number {
+    return this.#module.crc32(bytes, sum);
   }
 
   /** Room for a program's messages, or undefined where the system gives none. */
@@ -64,11 +73,19 @@ export class SharedSpace {
     return {
       canSend: (timeoutUs) => this.#module.canSend(id, timeoutUs),
       canReceive: (timeoutUs) => this.#module.canReceive(id, timeoutUs),
-      send: (x) => {
+      send: (x, damaged = false) => {
+        if (damaged) this.#module.damageNext(id);
         for (const { id: sent } of binding.executeOp("LapidarySend", attributes, this.#node.getInputTensorIds([x]), 1))
           binding.deleteTensor(sent);
       },
-      receive: () => this.#node.executeSingleOutput("LapidaryReceive", attributes, []),
+      receive: () => {
+        try {
+          return this.#node.executeSingleOutput("LapidaryReceive", attributes, []);
+        } catch (error) {
+          const sender = this.#module.damagedBy(id);
+          throw sender < 0 ? error : damagedMessage(sender, error);
+        }
+      },
     };
   }
 
@@ -83,6 +100,18 @@ export interface SharedCrossing {
   readonly canSend: (timeoutUs: number) => boolean;
   /** Whether all parts have come; waits for them up to a time. */
   readonly canReceive: (timeoutUs: number) => boolean;
-  readonly send: (x: DeviceTensor) => void;
+  /** @param damaged whether a bit of what the others read is flipped on its way: for tests */
+  readonly send: (x: DeviceTensor, damaged?: boolean) => void;
+  /** @throws LAP_WORKER_MESSAGE when a message does not have the checksum that its sender wrote */
   readonly receive: () => DeviceTensor;
+}
+
+function damagedMessage(sender: number, cause: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_WORKER_MESSAGE",
+    message: `a message of worker ${sender} was damaged in shared memory (checksum differs)`,
+    place: `worker ${sender}`,
+    remedy: "the step is computed again; if it happens often, this machine's memory is faulty",
+    cause,
+  });
 }

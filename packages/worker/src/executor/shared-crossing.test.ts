@@ -3,9 +3,9 @@ import fc from "fast-check";
 import { randomUUID } from "node:crypto";
 import { compile } from "@lapidary/compiler";
 import { randomCase } from "@lapidary/compiler/testing";
-import { memoryPeers } from "@lapidary/fabric";
-import { must, systemClock } from "@lapidary/std";
-import { makeWorkerGrid } from "@lapidary/topology";
+import { type Peers, crc32, memoryPeers } from "@lapidary/fabric";
+import { type LapidaryError, must, systemClock } from "@lapidary/std";
+import { type WorkerGrid, makeWorkerGrid } from "@lapidary/topology";
 import { takeBlock } from "../blocks.js";
 import { type Device, openDevice } from "../device/device.js";
 import { toArrayData } from "../kernels/testing.js";
@@ -23,53 +23,135 @@ describe("shared memory between workers", () => {
     this.timeout(0);
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 0, max: 1_000_000 }), fc.integer({ min: 2, max: 6 }), async (seed, count) => {
-        const { graph, mesh, shardings, inputs } = randomCase(seed);
-        const { chip } = compile(graph, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
-        const grid = makeWorkerGrid(mesh, count);
-        if (grid.workers < 2) return;
-        const peers = await memoryPeers(grid.workers);
-        const results = await Promise.all([true, false].map((share) => run(share)));
-        assert.deepEqual(results[0], results[1]);
+        const drawn = makeCase(seed, count);
+        if (drawn.grid.workers < 2) return;
+        const peers = await memoryPeers(drawn.grid.workers);
+        assert.deepEqual(await run(drawn, peers, { share: true }), await run(drawn, peers, { share: false }));
         await Promise.all(peers.map((peer) => peer.close()));
-
-        /** Outputs of all workers after two runs. */
-        async function run(share: boolean): Promise<number[][]> {
-          const executors = peers.map((peer, worker) =>
-            stackedExecutor({ device, mesh, grid, worker, peers: peer, numerics: "f32", clock: systemClock, share }),
-          );
-          const programs = executors.map((executor) => executor.load(executor.prepare(chip)));
-          const tag = randomUUID();
-          let found: number[][] = [];
-          for (const again of ["first", "second"]) {
-            const outputs = await Promise.all(
-              programs.map((program, worker) =>
-                program.run(
-                  program.parameters.map(({ name, type, sharding }) =>
-                    must(executors[worker], "executor").put(
-                      type,
-                      sharding,
-                      takeBlock(toArrayData(must(inputs.get(name), name)), mesh, grid, worker, sharding),
-                    ),
-                  ),
-                  program.parameters.map(() => true),
-                  `${share ? "shared" : "socket"}/${tag}/${again}`,
-                ),
-              ),
-            );
-            found = outputs.flatMap((held, worker) =>
-              must(programs[worker], "program").outputs.map(({ type, sharding }, i) => [
-                ...must(executors[worker], "executor").fetch(must(held[i], "output"), type, sharding).data,
-              ]),
-            );
-            for (const held of outputs.flat()) disposeHeld(held);
-          }
-          for (const program of programs) program.dispose();
-          return found;
-        }
       }),
       { numRuns: 30 },
     );
   });
+
+  it("sums messages as zlib would, whatever their length and place, in one piece or two", () => {
+    const shared = device.shared;
+    if (shared === undefined) return;
+    const bytes = Uint8Array.from({ length: 5000 }, (_, i) => (i * 2654435761) >>> 13);
+    fc.assert(
+      fc.property(fc.nat(5000), fc.nat(5000), fc.nat(5000), (from, to, cut) => {
+        const part = bytes.subarray(from, to);
+        assert.equal(shared.crc32(part), crc32(part));
+        assert.equal(shared.crc32(part.subarray(cut), shared.crc32(part.subarray(0, cut))), crc32(part));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("refuses a message in which a bit was flipped on its way, whichever it is", async function () {
+    this.timeout(0);
+    let fired = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.nat(1_000_000), fc.integer({ min: 2, max: 6 }), fc.nat(5), fc.nat(2), async (seed, count, victim, which) => {
+        const drawn = makeCase(seed, count);
+        if (drawn.grid.workers < 2) return;
+        const peers = await memoryPeers(drawn.grid.workers);
+        let messages = 0;
+        let damaged = false;
+        const damages = (worker: number, way: string): boolean => {
+          if (way !== "memory" || worker !== victim % drawn.grid.workers || messages++ !== which) return false;
+          damaged = true;
+          return true;
+        };
+        const running = run(drawn, peers, { share: true, damages });
+        if (
+          await running.then(
+            () => false,
+            () => damaged,
+          )
+        )
+          fired++;
+        if (damaged) await assert.rejects(running, { code: "LAP_WORKER_MESSAGE" });
+        else await running;
+        await Promise.all(peers.map((peer) => peer.close()));
+      }),
+      { numRuns: 80 },
+    );
+    assert.ok(fired > 3, `${fired} messages were damaged`);
+  });
+
+  interface Case extends ReturnType<typeof randomCase> {
+    readonly chip: ReturnType<typeof compile>["chip"];
+    readonly grid: WorkerGrid;
+  }
+
+  function makeCase(seed: number, workers: number): Case {
+    const drawn = randomCase(seed);
+    const { graph, mesh, shardings } = drawn;
+    const { chip } = compile(graph, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
+    return { ...drawn, chip, grid: makeWorkerGrid(mesh, workers) };
+  }
+
+  /** Outputs of all workers after two runs. A worker that fails ends the gang, as `Worker` does. */
+  async function run(
+    { chip, mesh, grid, inputs }: Case,
+    peers: readonly Peers[],
+    { share, damages }: { readonly share: boolean; readonly damages?: (worker: number, way: "memory" | "socket") => boolean },
+  ): Promise<number[][]> {
+    const executors = peers.map((peer, worker) =>
+      stackedExecutor({
+        device,
+        mesh,
+        grid,
+        worker,
+        peers: peer,
+        numerics: "f32",
+        clock: systemClock,
+        share,
+        ...(damages === undefined ? {} : { damages: (_, way) => damages(worker, way) }),
+      }),
+    );
+    const programs = executors.map((executor) => executor.load(executor.prepare(chip)));
+    const tag = randomUUID();
+    let found: number[][] = [];
+    try {
+      for (const again of ["first", "second"]) {
+        const failures: unknown[] = [];
+        const settled = await Promise.allSettled(
+          programs.map((program, worker) =>
+            program
+              .run(
+                program.parameters.map(({ name, type, sharding }) =>
+                  must(executors[worker], "executor").put(
+                    type,
+                    sharding,
+                    takeBlock(toArrayData(must(inputs.get(name), name)), mesh, grid, worker, sharding),
+                  ),
+                ),
+                program.parameters.map(() => true),
+                `${share ? "shared" : "socket"}/${tag}/${again}`,
+              )
+              .catch((error: LapidaryError) => {
+                failures.push(error);
+                peers[worker]?.abort(error);
+                throw error;
+              }),
+          ),
+        );
+        const outputs = settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+        if (failures.length === 0)
+          found = outputs.flatMap((held, worker) =>
+            must(programs[worker], "program").outputs.map(({ type, sharding }, i) => [
+              ...must(executors[worker], "executor").fetch(must(held[i], "output"), type, sharding).data,
+            ]),
+          );
+        for (const held of outputs.flat()) disposeHeld(held);
+        if (failures.length > 0) throw failures[0];
+      }
+      return found;
+    } finally {
+      for (const program of programs) program.dispose();
+    }
+  }
 
   it("has no two messages in one place while both are on their way", () => {
     const big = 20 * 2 ** 20;

@@ -39,6 +39,8 @@ export interface StackedOptions {
   readonly fuse?: boolean;
   /** Whether messages go through memory that the workers share, where they can (it is the default). */
   readonly share?: boolean;
+  /** Asked before each message whether it is to be damaged on its way: for tests. */
+  readonly damages?: (op: CollectiveName, way: "memory" | "socket") => boolean;
 }
 
 /** The executor that trains: one tensor a value for the whole block of chips. What crosses the block's edge goes to the peers. */
@@ -87,7 +89,13 @@ type Step =
       readonly frees: readonly NodeId[];
     }
   | { readonly kind: "kernel"; readonly node: PlanNode; readonly run: Bound; readonly isGemm: boolean; readonly frees: readonly NodeId[] }
-  | { readonly kind: "start"; readonly node: PlanNode; readonly run: Crossing; readonly frees: readonly NodeId[] }
+  | {
+      readonly kind: "start";
+      readonly node: PlanNode;
+      readonly op: CollectiveName;
+      readonly run: Crossing;
+      readonly frees: readonly NodeId[];
+    }
   | { readonly kind: "finish"; readonly node: PlanNode; readonly frees: readonly NodeId[] };
 
 export class StackedProgram implements Executable {
@@ -95,6 +103,7 @@ export class StackedProgram implements Executable {
   readonly outputs: readonly Port[];
   readonly plan: Plan;
   readonly #clock: Clock;
+  readonly #damages: NonNullable<StackedOptions["damages"]>;
   readonly #steps: readonly Step[];
   /** By node: tensors that are the same in every run. */
   readonly #constants: readonly (DeviceTensor | undefined)[];
@@ -114,6 +123,7 @@ export class StackedProgram implements Executable {
     this.outputs = outputs;
     this.plan = plan;
     this.#clock = options.clock;
+    this.#damages = options.damages ?? (() => false);
     this.#parameterNodes = plan.nodes.filter((node) => node.op === "parameter").map((node) => node.id);
     assert(this.#parameterNodes.length === this.parameters.length, "a plan has the parameters of its program");
     const binder = new Binder(program, plan, options, this.#kept);
@@ -204,9 +214,10 @@ export class StackedProgram implements Executable {
           case "start": {
             const input = slots[at.inputs[0] as NodeId] as DeviceTensor;
             const link = links?.get(id);
+            const damaged = this.#damages(step.op, link === undefined ? "socket" : "memory");
             if (link !== undefined) {
               if (!link.canSend(firstWait_us)) await this.#wait(link.canSend);
-              link.send(input);
+              link.send(input, damaged);
               break;
             }
             const crossing = step.run(input, `${tag}/${id}`);
@@ -332,7 +343,7 @@ class Binder {
         case "kernel":
           return { kind, node, run: this.#kernel(node), isGemm: node.op === "dot_general", frees: dead };
         case "start":
-          return { kind, node, run: must(crossings.get(node.id), "crossing"), frees: dead };
+          return { kind, node, op: this.#collective(node).op, run: must(crossings.get(node.id), "crossing"), frees: dead };
         case "finish":
           return { kind, node, frees: dead };
       }

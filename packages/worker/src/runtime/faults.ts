@@ -1,4 +1,6 @@
-import type { Clock, FailpointName, Failpoints } from "@lapidary/std";
+import type { FrameTamper } from "@lapidary/fabric";
+import type { CollectiveName } from "@lapidary/ir";
+import { type Clock, type FailpointName, type Failpoints, failpointActions } from "@lapidary/std";
 
 /** A place in the order of a program, as the executor tells it. */
 export interface Place {
@@ -15,9 +17,18 @@ const points = [
   "all-gather-chunk-received",
 ] as const satisfies readonly FailpointName[];
 
+/** What a message is damaged at, by the collective that sends it. */
+const damagePoints: Readonly<Partial<Record<CollectiveName, readonly FailpointName[]>>> = {
+  reduce_scatter: ["reduce-scatter-chunk-sent"],
+  all_gather: ["all-gather-chunk-sent"],
+  all_reduce: ["reduce-scatter-chunk-sent", "all-gather-chunk-sent"],
+};
+
+const endings = failpointActions.filter((action) => action !== "corrupt");
+
 /**
  * Where a worker may be made to fail inside of a step. The executor knows nothing of it: it looks at the clock behind each kernel and each collective, and
- * this is the clock that it is given when failpoints are armed.
+ * this is the clock that it is given when failpoints are armed. Only whether a message is damaged on its way does it ask, as it sends it.
  */
 export class StepFaults {
   readonly #failpoints: Failpoints;
@@ -25,6 +36,8 @@ export class StepFaults {
   #step = 0;
   #looks = 0;
   #places = new Map<number, FailpointName[]>();
+  /** Whether the next payload that goes to a peer is damaged. */
+  #damagesNext = false;
 
   constructor(failpoints: Failpoints, worker: number) {
     this.#failpoints = failpoints;
@@ -50,6 +63,28 @@ export class StepFaults {
     this.#step = 0;
   }
 
+  /**
+   * Whether a bit of the message that a collective is about to send is to be flipped on its way. Through shared memory the executor has it done; a
+   * socket's frames pass `tamper`.
+   */
+  damages(op: CollectiveName, way: "memory" | "socket"): boolean {
+    const damages =
+      this.#step > 0 && (damagePoints[op] ?? []).some((point) => this.#failpoints.hit(point, this.#step, this.#worker, ["corrupt"]));
+    if (way === "socket" && damages) this.#damagesNext = true;
+    return damages;
+  }
+
+  /** Changes the frames to peers on their way out. */
+  readonly tamper: FrameTamper = (parts) => {
+    const [head, payload, ...more] = parts;
+    if (!this.#damagesNext || head === undefined || payload === undefined) return parts;
+    this.#damagesNext = false;
+    const damaged = payload.slice();
+    const middle = damaged.length >> 1;
+    damaged[middle] = (damaged[middle] ?? 0) ^ 8;
+    return [head, damaged, ...more];
+  };
+
   clock(clock: Clock): Clock {
     return {
       now: () => clock.now(),
@@ -57,7 +92,7 @@ export class StepFaults {
       monotonic: () => {
         // The executor looks twice before the first kernel.
         if (this.#step > 0)
-          for (const point of this.#places.get(this.#looks++ - 2) ?? []) this.#failpoints.hit(point, this.#step, this.#worker);
+          for (const point of this.#places.get(this.#looks++ - 2) ?? []) this.#failpoints.hit(point, this.#step, this.#worker, endings);
         return clock.monotonic();
       },
     };

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type Peers, connectPeers, crc32 } from "@lapidary/fabric";
+import { type FrameTamper, type Peers, connectPeers, crc32 } from "@lapidary/fabric";
 import { type Graph, parseGraph, parseSharding, printSharding, sizeOf, verifyGraph } from "@lapidary/ir";
 import { type Clock, type Failpoints, type LapidaryError, assert, must, noFailpoints, unreachable } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, parseMesh } from "@lapidary/topology";
@@ -41,9 +41,17 @@ export interface Answer<K extends MessageKind = MessageKind> {
 }
 
 /** Finds the peers of a gang; passed in, so that tests can join gangs within one process. */
-export type JoinPeers = (message: ConfigureMessage) => Promise<Peers>;
+export type JoinPeers = (message: ConfigureMessage, tamper?: FrameTamper) => Promise<Peers>;
 
-const joinBySockets: JoinPeers = ({ worker, peers, epoch }) => connectPeers({ self: worker, paths: peers, epoch, checkPayload: false });
+const joinBySockets: JoinPeers = ({ worker, peers, epoch }, tamper) =>
+  connectPeers({ self: worker, paths: peers, epoch, ...(tamper === undefined ? {} : { tamper }) });
+
+export interface WorkerOptions {
+  readonly join?: JoinPeers;
+  readonly failpoints?: Failpoints;
+  /** Whether messages go through memory that the workers share, where they can (it is the default). */
+  readonly share?: boolean;
+}
 
 /** A run that this worker takes part in. */
 interface Membership {
@@ -80,6 +88,7 @@ export class Worker {
   readonly #clock: Clock;
   readonly #join: JoinPeers;
   readonly #failpoints: Failpoints;
+  readonly #share: boolean;
   readonly #batches = new BatchReader();
   readonly #copies = new Copies();
   /** Of this run and those before it: the next may have the same. */
@@ -88,11 +97,12 @@ export class Worker {
   /** The last run and epoch: older messages of that run are stale even after it was left. */
   #fence: { readonly run: string; readonly epoch: number } | undefined;
 
-  constructor(device: Device, clock: Clock, options: { readonly join?: JoinPeers; readonly failpoints?: Failpoints } = {}) {
+  constructor(device: Device, clock: Clock, options: WorkerOptions = {}) {
     this.#device = device;
     this.#clock = clock;
     this.#join = options.join ?? joinBySockets;
     this.#failpoints = options.failpoints ?? noFailpoints;
+    this.#share = options.share ?? true;
   }
 
   /** Makes whatever waits for peers fail, because a message came that ends the run. */
@@ -178,13 +188,20 @@ export class Worker {
     assert(message.executor === "stacked" || message.workers === 1, "the chipwise executor has all chips in one worker", message.workers);
     this.#fence = { run: message.run, epoch: message.epoch };
     this.#copies.enter(message.run);
-    const peers = message.workers === 1 ? undefined : await this.#join(message);
     const faults = this.#failpoints.armed ? new StepFaults(this.#failpoints, message.worker) : undefined;
+    const peers = message.workers === 1 ? undefined : await this.#join(message, faults?.tamper);
     const shared = { device: this.#device, mesh, numerics: message.numerics, clock: faults?.clock(this.#clock) ?? this.#clock };
     const executor =
       message.executor === "chipwise"
         ? chipwiseExecutor(this.#device, mesh, message.numerics, this.#clock)
-        : stackedExecutor({ ...shared, grid, worker: message.worker, peers });
+        : stackedExecutor({
+            ...shared,
+            grid,
+            worker: message.worker,
+            peers,
+            share: this.#share,
+            ...(faults === undefined ? {} : { damages: (op, way) => faults.damages(op, way) }),
+          });
     this.#member = { configuration: message, mesh, grid, executor, peers, values: new ValueStore(), programs: new Map(), faults, runs: 0 };
     return { backend: this.#device.backend };
   }
