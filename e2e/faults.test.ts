@@ -32,7 +32,12 @@ describe("a sample of the table of faults, against real processes", function () 
   this.timeout(600_000);
 
   it("ends with the digests of the run to which nothing is done", async () => {
-    const wanted = ["worker killed at before-vote", "coordinator killed at before-manifest", "checkpoint reaches the disk damaged"];
+    const wanted = [
+      "worker killed at before-vote",
+      "coordinator killed at after-commit",
+      "coordinator killed at before-manifest",
+      "checkpoint reaches the disk damaged",
+    ];
     const results = await faults(wanted);
     deepStrictEqual(results.map(({ fault }) => fault).sort(), [...wanted].sort());
     for (const { fault, trials } of results)
