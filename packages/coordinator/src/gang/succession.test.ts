@@ -114,6 +114,8 @@ describe("workers whose coordinator is killed", function () {
     await rejects(gangOf("r", 5), { code: "LAP_WORKER_STALE" });
     const gang = await gangOf("r", 6);
     deepStrictEqual(gang.pids, pids);
+    // None of them ended, and none was started beside them.
+    strictEqual(pool?.pids.length, 2);
     const program = await gang.load({ chip: counter() });
     const state = [gang.parameter(program, "s")];
     // What was copied behind the third update does not count: the ledger knows of two.

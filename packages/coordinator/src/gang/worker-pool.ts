@@ -63,6 +63,8 @@ export class WorkerPool {
   readonly #ownsDirectory: boolean;
   readonly #workers = new Map<string, WorkerProcess>();
   readonly #idle: WorkerProcess[] = [];
+  /** Those that were one too many. */
+  readonly #ending = new Set<WorkerProcess>();
   /** Settles when all that were taken over stand ready or have ended: before, nobody knows who holds what. */
   #settled: Promise<unknown> = Promise.resolve();
   #listener: Listener | undefined;
@@ -153,9 +155,14 @@ export class WorkerPool {
     if (this.#ownsDirectory) rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** How many should wait. */
+  /** Those that wait and are nobody's: who holds copies is kept for its run until that is over. */
+  get #free(): WorkerProcess[] {
+    return this.#idle.filter(({ holds }) => holds === undefined);
+  }
+
+  /** How many of those there should be. */
   get #wanted(): number {
-    const busy = this.#workers.size - this.#idle.length;
+    const busy = this.#workers.size - this.#ending.size - this.#free.length;
     return Math.max(this.#options.spares ?? 0, (this.#options.warm ?? defaultWorkers()) - busy);
   }
 
@@ -199,15 +206,15 @@ export class WorkerPool {
   }
 
   #fill(): void {
-    while (!this.#closing && this.#idle.length < this.#wanted) this.#idle.push(this.#spawn(this.#options.numerics ?? "f32"));
+    while (!this.#closing && this.#free.length < this.#wanted) this.#idle.push(this.#spawn(this.#options.numerics ?? "f32"));
   }
 
-  /** Those that hold copies are kept until their run is over. */
+  /** The last that came back is the warmest, so that the first goes. */
   #trim(): void {
-    while (!this.#closing && this.#idle.length > this.#wanted) {
-      const at = this.#idle.findIndex(({ holds }) => holds === undefined);
-      if (at < 0) return;
-      void this.#idle.splice(at, 1)[0]?.shutdown();
+    for (let [first] = this.#free; !this.#closing && first !== undefined && this.#free.length > this.#wanted; [first] = this.#free) {
+      this.#idle.splice(this.#idle.indexOf(first), 1);
+      this.#ending.add(first);
+      void first.shutdown();
     }
   }
 
@@ -243,6 +250,7 @@ export class WorkerPool {
     );
     void worker.exited.then((exit) => {
       this.#workers.delete(name);
+      this.#ending.delete(worker);
       this.#register();
       const at = this.#idle.indexOf(worker);
       if (at >= 0) this.#idle.splice(at, 1);
