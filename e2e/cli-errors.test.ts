@@ -428,4 +428,15 @@ describe("what is started ends", function () {
     assert.deepEqual([stopped, home.processes()], [true, []]);
     assert.equal((await home.json("down"))["stopped"], false);
   });
+
+  it("by `lapidary down`, though its coordinator was killed and its workers wait for another", async () => {
+    await home.json("up");
+    const { pid, workers } = (await home.json("status")) as { pid: number; workers: { pid: number }[] };
+    assert.ok(workers.length > 0);
+    process.kill(pid, "SIGKILL");
+    while (home.processes().some((line) => line.startsWith(`${pid} `))) await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.ok(workers.every((worker) => home.processes().some((line) => line.startsWith(`${worker.pid} `))));
+    assert.equal((await home.json("down"))["stopped"], false);
+    assert.deepEqual(home.processes(), []);
+  });
 });

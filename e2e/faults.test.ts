@@ -34,6 +34,7 @@ describe("a sample of the table of faults, against real processes", function () 
   it("ends with the digests of the run to which nothing is done", async () => {
     const wanted = [
       "worker killed at before-vote",
+      "coordinator killed at after-commit",
       "coordinator killed at before-manifest",
       "checkpoint reaches the disk damaged",
       "bit flipped in a message of all-gather through shared memory",

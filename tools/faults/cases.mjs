@@ -15,7 +15,7 @@ import { pause, until } from "./yard.mjs";
 /** @typedef {import("./yard.mjs").Ending} Ending */
 /**
  * @typedef {{ readonly yard: Yard, readonly seed: number, readonly random: import("../../packages/std/dist/index.js").Random, readonly quiet: Ending, readonly id: string }} Scene
- * @typedef {{ readonly ending: Ending, readonly fired_ms?: number | undefined, readonly resumed_ms?: number | undefined, readonly expect?: (ending: Ending) => string | undefined, readonly note?: string, readonly mustFire?: number }} Happened
+ * @typedef {{ readonly ending: Ending, readonly fired_ms?: number | undefined, readonly resumed_ms?: number | undefined, readonly expect?: (ending: Ending) => string | undefined, readonly note?: string, readonly mustFire?: number, readonly steps_replayed?: number | undefined }} Happened
  * @typedef {{ readonly name: string, readonly row: string, readonly expected?: string, readonly needsRoot?: boolean, readonly needsWeather?: boolean, readonly run: (scene: Scene) => Promise<Happened> }} FaultCase
  */
 
@@ -95,16 +95,33 @@ const coordinatorKilled = (point) => ({
     const step = isCheckpointPoint(point) ? 4 + 4 * scene.random.integer(2) : 2 + scene.random.integer(9);
     await launch(scene, { failpoints: `${point}@${step},c:kill` });
     await until("the coordinator's death", () => yard.isDead);
-    const before = committed(scene);
-    const began = Date.now();
-    await yard.start();
-    const resumed_ms = await until("a new step", async () => {
-      const job = await yard.client.get(scene.id);
-      return (job.step > before || job.finished_at !== undefined) && Date.now() - began;
-    });
-    return { ending: await finish(scene), resumed_ms };
+    return succeeded(scene, true);
   },
 });
+
+/**
+ * Another coordinator takes the place of one that is dead.
+ * @param {Scene} scene @param {boolean} remembered whether it must go on from the workers' memory @returns {Promise<Happened>}
+ */
+async function succeeded(scene, remembered) {
+  const { yard, id } = scene;
+  const before = committed(scene);
+  const began = Date.now();
+  await yard.start();
+  const resumed_ms = await until("a new step", async () => {
+    const job = await yard.client.get(id);
+    return (job.step > before || job.finished_at !== undefined) && Date.now() - began;
+  });
+  const ending = await finish(scene);
+  const goesOn = ending.logs.find(({ time, line }) => time >= began && line.includes("goes on behind step"))?.line ?? "it does not go on";
+  const from = Number(/behind step (\d+)/.exec(goesOn)?.[1]);
+  return {
+    ending,
+    resumed_ms,
+    steps_replayed: before - from,
+    expect: () => (goesOn.includes("from the workers' memory") === remembered ? undefined : goesOn),
+  };
+}
 
 /** @param {Scene} scene */
 function committed({ yard, id }) {
@@ -282,20 +299,24 @@ export const faultCases = [
     name: "everything killed",
     row: "everything killed",
     async run(scene) {
-      const { yard, id } = scene;
+      const { yard } = scene;
       await launch(scene);
       await reached(scene, 5 + scene.random.integer(5));
-      const victims = [...(await yard.workerPids(id)), yard.redisPid()];
+      const victims = [...yard.processesOfWorkers(), yard.redisPid()];
       await yard.end("SIGKILL");
       for (const pid of victims) signalTo(pid, "SIGKILL");
-      const began = Date.now();
-      const before = committed(scene);
-      await yard.start();
-      const resumed_ms = await until("a new step", async () => {
-        const job = await yard.client.get(id);
-        return (job.step > before || job.finished_at !== undefined) && Date.now() - began;
-      });
-      return { ending: await finish(scene), resumed_ms };
+      return succeeded(scene, false);
+    },
+  },
+  {
+    name: "coordinator killed, and its workers' lease runs out",
+    row: "coordinator killed",
+    async run(scene) {
+      const { yard } = scene;
+      await launch(scene, { failpoints: `after-commit@${5 + scene.random.integer(6)},c:kill`, env: { LAPIDARY_WORKER_LEASE: "1" } });
+      await until("the coordinator's death", () => yard.isDead);
+      await until("the end of its workers", () => yard.processesOfWorkers().length === 0);
+      return succeeded(scene, false);
     },
   },
   {
@@ -305,7 +326,7 @@ export const faultCases = [
       const { yard, id, random } = scene;
       const client = await launch(scene);
       await until("two checkpoints", async () => (await client.checkpoints(id)).checkpoints.length >= 2);
-      const pids = await yard.workerPids(id);
+      const pids = yard.processesOfWorkers();
       await yard.end("SIGKILL");
       for (const pid of pids) signalTo(pid, "SIGKILL");
       const checkpoints = join(yard.runDirectory(id), "checkpoints");

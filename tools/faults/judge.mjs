@@ -29,7 +29,7 @@ export function judge({ ending, expect, fired_ms, note, mustFire = 0 }, quiet, f
  * @param {Happened} happened
  * @returns {Record<string, number | undefined>}
  */
-export function timesOf({ ending, fired_ms, resumed_ms }) {
+export function timesOf({ ending, fired_ms, resumed_ms, steps_replayed }) {
   const failures = ending.logs.filter(({ line }) => line.startsWith("failed before step"));
   const first = failures.find(({ time }) => fired_ms !== undefined && time >= fired_ms);
   const again = ending.logs.filter(({ line }) => /goes on behind step/.test(line));
@@ -44,7 +44,7 @@ export function timesOf({ ending, fired_ms, resumed_ms }) {
     detect_ms,
     recover_ms: detect_ms === undefined ? undefined : detect_ms + (ending.goodput?.worst_recovery_ms ?? 0),
     resumed_ms,
-    steps_replayed: lost.length === 0 ? undefined : Math.max(0, ...lost.filter(Number.isFinite)),
+    steps_replayed: steps_replayed ?? (lost.length === 0 ? undefined : Math.max(0, ...lost.filter(Number.isFinite))),
   };
 }
 

@@ -62,6 +62,7 @@ try {
           problem = /** @type {Error} */ (error).stack ?? String(error);
         }
         await yard.end();
+        problem ??= left(yard);
         const times = happened === undefined ? {} : timesOf(happened);
         const ending = happened?.ending;
         trials.push({
@@ -92,6 +93,12 @@ if (flags.json) process.stdout.write(`${JSON.stringify({ results }, null, 2)}\n`
 const failed = results.flatMap(({ trials }) => trials).filter(({ ok }) => !ok).length;
 say(`${results.flatMap(({ trials }) => trials).length - failed} as they must be, ${failed} not`);
 process.exitCode = failed === 0 ? 0 : 1;
+
+/** @param {Yard} where one whose coordinator has ended in good order @returns {string | undefined} what it has left behind */
+function left(where) {
+  const workers = where.processesOfWorkers();
+  return workers.length === 0 ? undefined : `workers are left: ${workers.join(", ")}`;
+}
 
 /** @param {Record<string, number | undefined>} times */
 function describe(times) {

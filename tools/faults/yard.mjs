@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { CoordinatorClient, findConnection } from "../../packages/coordinator/dist/client.js";
 import { readManifest } from "../../packages/coordinator/dist/checkpoints/checkpoint-store.js";
 import { nodeDisk } from "../../packages/coordinator/dist/checkpoints/disk.js";
+import { leftWorkers, registerPath } from "../../packages/coordinator/dist/gang/worker-register.js";
 import { readLedger } from "../../packages/coordinator/dist/ledger/ledger.js";
 import { seededRandom } from "../../packages/std/dist/index.js";
 
@@ -155,6 +156,11 @@ export class Yard {
     return ((await this.client.get(id)).workers ?? []).map(({ pid }) => pid);
   }
 
+  /** All worker processes of this home that run, whether they are at work, wait, or have lost their coordinator. */
+  processesOfWorkers() {
+    return leftWorkers(registerPath(this.home)).workers.map(({ pid }) => pid);
+  }
+
   redisPid() {
     return Number(readFileSync(join(this.home, "redis/redis.pid"), "utf8"));
   }
@@ -234,6 +240,7 @@ ${more}
 
   async remove() {
     if (!this.isDead) await this.end();
+    for (const pid of this.processesOfWorkers()) process.kill(pid, "SIGKILL");
     this.#endRedis();
     rmSync(this.directory, { recursive: true, force: true });
   }

@@ -23,6 +23,7 @@ import { coordinatorStopped } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
 import { listCheckpoints } from "./execution/checkpoints.js";
 import { execute } from "./execution/execute.js";
+import { registerPath } from "./gang/index.js";
 import { lockHome } from "./home-lock.js";
 import { PageFiles } from "./http/page-files.js";
 import { onUsualPort } from "./http/usual-port.js";
@@ -49,6 +50,8 @@ export interface CoordinatorOptions {
   readonly workers: number;
   /** Worker processes that stand ready beside those at work, to take the place of one that dies. Default 1. */
   readonly spares?: number;
+  /** How long workers wait for another coordinator of this home when this one is killed, seconds. Default 0: they end with it. */
+  readonly workerLease_s?: number;
   /** Where a test makes this process fail. */
   readonly failpoints?: Failpoints;
   /** What worker processes inherit. */
@@ -142,7 +145,7 @@ export class Coordinator {
   }
 
   async #start(): Promise<void> {
-    const { home, root, port, redis, workers, environment, spares = 1 } = this.#options;
+    const { home, root, port, redis, workers, environment, spares = 1, workerLease_s = 0 } = this.#options;
     const trouble = (error: Error): void => this.#log.warn(error.message, errorFields(error));
     mkdirSync(home, { recursive: true, mode: 0o700 });
     this.#onStop("home", lockHome(home));
@@ -193,7 +196,22 @@ export class Coordinator {
     this.#http = http;
     this.#onStop("http", () => http.close());
 
-    const workforce = await Workforce.start({ workers, spares, environment, log: this.#log, directory: socketDirectory(home) });
+    const workforce = await Workforce.start({
+      workers,
+      spares,
+      environment,
+      log: this.#log,
+      directory: socketDirectory(home),
+      succession: {
+        register: registerPath(home),
+        lease_s: workerLease_s,
+        goesOn: (id) => {
+          const run = runs.find(id);
+          return run !== undefined && run.summary.finished_at === undefined;
+        },
+        trouble,
+      },
+    });
     this.#workforce = workforce;
     this.#onStop("workers", () => workforce.close());
 
@@ -356,7 +374,10 @@ export class Coordinator {
   async #cancel(run: Run): Promise<Cancelled> {
     const running = this.#running.get(run.id);
     if (running !== undefined) running.abort(cancelOf(run.id));
-    else if (run.summary.finished_at === undefined && (await this.#leaveQueue(run))) this.#finish(run, "cancelled");
+    else if (run.summary.finished_at === undefined && (await this.#leaveQueue(run))) {
+      this.#finish(run, "cancelled");
+      this.#workforce?.forget(run.id);
+    }
     return { id: run.id, state: run.state };
   }
 

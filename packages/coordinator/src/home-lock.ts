@@ -1,6 +1,7 @@
 import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { alreadyUp } from "./coordinator-errors.js";
+import { isRunning, type ProcessId, thisProcess } from "./process-id.js";
 
 /** The pid file: who serves a home directory, from its first moment to its last. */
 export const pidPath = (home: string): string => join(home, "coordinator.pid");
@@ -12,7 +13,7 @@ export const pidPath = (home: string): string => join(home, "coordinator.pid");
  */
 export function lockHome(home: string): () => void {
   const path = pidPath(home);
-  const own = JSON.stringify({ pid: process.pid, started: startOf(process.pid) });
+  const own = JSON.stringify(thisProcess());
   const draft = `${path}.${process.pid}`;
   writeFileSync(draft, own, { mode: 0o600 });
   try {
@@ -25,8 +26,7 @@ export function lockHome(home: string): () => void {
         if ((error as { code?: string }).code !== "EEXIST") throw error;
       }
       const owner = readOwner(path);
-      if (owner !== undefined && isProcessAlive(owner.pid) && owner.started === startOf(owner.pid))
-        throw alreadyUp(home, `process ${owner.pid}`);
+      if (owner !== undefined && isRunning(owner)) throw alreadyUp(home, `process ${owner.pid}`);
       rmSync(path, { force: true });
     }
   } finally {
@@ -40,40 +40,14 @@ export function lockHome(home: string): () => void {
 /** The process that serves a home directory, if it lives. */
 export function homeOwner(home: string): number | undefined {
   const owner = existsSync(pidPath(home)) ? readOwner(pidPath(home)) : undefined;
-  return owner !== undefined && isProcessAlive(owner.pid) && owner.started === startOf(owner.pid) ? owner.pid : undefined;
+  return owner !== undefined && isRunning(owner) ? owner.pid : undefined;
 }
 
-function readOwner(path: string): { readonly pid: number; readonly started: string } | undefined {
+function readOwner(path: string): ProcessId | undefined {
   try {
-    return JSON.parse(readFileSync(path, "utf8")) as { pid: number; started: string };
+    return JSON.parse(readFileSync(path, "utf8")) as ProcessId;
   } catch {
     // Gone meanwhile, or nothing that we wrote.
     return undefined;
-  }
-}
-
-/** Whether a process runs; one that ended and was not yet reaped does not. */
-export function isProcessAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    return (error as { code?: string }).code === "EPERM";
-  }
-  return !/^[ZX]/.test(statFields(pid)[0] ?? "");
-}
-
-/** When a process began, so that a number given to another process later is no mistake; empty where the system does not tell. */
-const startOf = (pid: number): string => statFields(pid)[19] ?? "";
-
-/** From the third on: `state parent group …`. */
-function statFields(pid: number): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, "utf8")
-      .replace(/^.*\) /s, "")
-      .trim()
-      .split(" ");
-  } catch {
-    // No /proc here, or no such process.
-    return [];
   }
 }

@@ -3,7 +3,7 @@ export { Coordinator, type CoordinatorOptions, startCoordinator } from "./coordi
 export { type CheckpointEntry } from "./api.js";
 export { checkpointFiles, listCheckpoints } from "./execution/checkpoints.js";
 export type { SampleOptions } from "./execution/generate-sample.js";
-export { defaultWorkers } from "./gang/index.js";
+export { defaultWorkers, leftWorkers, registerPath } from "./gang/index.js";
 export { homeOwner, pidPath } from "./home-lock.js";
 export type { Log } from "./log.js";
 export { chooseRedis, type RedisChoice, stopLeftRedis } from "./redis.js";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { HeldLease, type Lease, Leases, type Store } from "@lapidary/control";
 import { type Clock, LapidaryError } from "@lapidary/std";
 import { alreadyUp } from "./coordinator-errors.js";
-import { isProcessAlive } from "./home-lock.js";
+import { isProcessAlive } from "./process-id.js";
 import { replaceFile } from "./runs/replace-file.js";
 
 export interface LeadershipOptions {

@@ -13,10 +13,11 @@ class Process {
   readonly child: ChildProcess;
   readonly ended: Promise<{ code: number | null; stderr: string }>;
 
-  constructor(home: string, ...flags: string[]) {
+  constructor(home: string, { env = {}, flags = [] }: { readonly env?: NodeJS.ProcessEnv; readonly flags?: readonly string[] } = {}) {
     const main = fileURLToPath(new URL("./main.js", import.meta.url));
     this.child = spawn(process.execPath, [main, "--home", home, "--root", projectRoot, "--workers", "1", ...flags], {
       stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, ...env },
     });
     let stderr = "";
     this.child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text));
@@ -41,8 +42,8 @@ describe("the coordinator's process", function () {
   this.timeout(60_000);
   let harness: Harness;
   const started: Process[] = [];
-  const start = (...flags: string[]): Process => {
-    const one = new Process(harness.home, ...flags);
+  const start = (env: NodeJS.ProcessEnv = {}, ...flags: string[]): Process => {
+    const one = new Process(harness.home, { env, flags });
     started.push(one);
     return one;
   };
@@ -93,7 +94,7 @@ describe("the coordinator's process", function () {
     await once(blocker, "listening");
     const { port } = blocker.address() as { port: number };
     try {
-      const third = new Process(other.home, "--port", String(port));
+      const third = new Process(other.home, { flags: ["--port", String(port)] });
       const { code, stderr } = await third.ended;
       deepStrictEqual([code, errorIn(stderr).code, errorIn(stderr).place], [1, "LAP_PORT_TAKEN", `127.0.0.1:${port}`]);
       ok(!existsSync(join(other.home, "redis", "redis.pid")) || aliveOf([redisPid(other.home)]).length === 0);
@@ -104,7 +105,7 @@ describe("the coordinator's process", function () {
   });
 
   it("says with exit code 3 that Redis is not there", async () => {
-    const { code, stderr } = await start("--redis", "redis://127.0.0.1:1").ended;
+    const { code, stderr } = await start({}, "--redis", "redis://127.0.0.1:1").ended;
     deepStrictEqual([code, errorIn(stderr).code], [3, "LAP_REDIS_UNREACHABLE"]);
     ok(!existsSync(join(harness.home, "coordinator.pid")));
   });
@@ -119,12 +120,13 @@ describe("the coordinator's process", function () {
     deepStrictEqual(aliveOf([pid]), []);
   });
 
-  it("is followed by another when it was killed, which goes on with the job behind its last checkpoint", async () => {
+  it("is followed by another when it was killed, which takes its workers over and goes on from their memory", async () => {
     const one = start();
     const client = await one.ready(harness.home);
-    const { id } = await client.submit({ yaml: harness.job({ steps: endless, more: "checkpoint: { every: 3 }" }) });
-    while ((await client.checkpoints(id)).checkpoints.length === 0) await trains(client, id);
-    const [redis = 0, ...workers] = await startedBy(client);
+    const { id } = await client.submit({ yaml: harness.job({ steps: endless }) });
+    await trains(client, id);
+    const redis = redisPid();
+    const { workers: busy = [] } = await client.get(id);
     one.child.kill("SIGKILL");
     await one.ended;
     const before = readJournalSteps(join(harness.home, "runs", id));
@@ -132,8 +134,8 @@ describe("the coordinator's process", function () {
     const again = await next.ready(harness.home);
     strictEqual(redisPid(), redis);
     await eventOf(again, id, ({ event, data }) => event === "metrics" && "step" in data && data.step > (before.at(-1) ?? 0) + 1);
-    deepStrictEqual(aliveOf(workers), []);
-    ok((await again.logs(id)).lines.some(({ line }) => /goes on behind step \d+, from the checkpoint/.test(line)));
+    deepStrictEqual((await again.get(id)).workers, busy);
+    ok((await again.logs(id)).lines.some(({ line }) => /goes on behind step \d+, from the workers' memory/.test(line)));
     await again.cancel(id);
     strictEqual((await endOf(again, id)).state, "cancelled");
     // Each step once, though some were computed twice.
@@ -144,6 +146,26 @@ describe("the coordinator's process", function () {
     );
     const { id: another } = await again.submit({ yaml: harness.job({ steps: 1 }) });
     strictEqual((await endOf(again, another)).state, "done");
+  });
+
+  it("is followed by one that goes on from the last checkpoint when its workers were to end with it", async () => {
+    const one = start({ LAPIDARY_WORKER_LEASE: "0" });
+    const client = await one.ready(harness.home);
+    const { id } = await client.submit({ yaml: harness.job({ steps: endless, more: "checkpoint: { every: 3 }" }) });
+    while ((await client.checkpoints(id)).checkpoints.length === 0) await trains(client, id);
+    const [, ...workers] = await startedBy(client);
+    one.child.kill("SIGKILL");
+    await one.ended;
+    const again = await start().ready(harness.home);
+    await eventOf(again, id, ({ event, data }) => event === "log" && /goes on behind step \d+, from the checkpoint/.test(data.line));
+    deepStrictEqual(aliveOf(workers), []);
+    await again.cancel(id);
+    strictEqual((await endOf(again, id)).state, "cancelled");
+  });
+
+  it("says with exit code 2 that a lease makes no sense", async () => {
+    const { code, stderr } = await start({ LAPIDARY_WORKER_LEASE: "a while" }).ended;
+    deepStrictEqual([code, errorIn(stderr).code, errorIn(stderr).place], [2, "LAP_COORDINATOR_FLAG", "LAPIDARY_WORKER_LEASE"]);
   });
 });
 

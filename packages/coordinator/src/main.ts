@@ -14,6 +14,8 @@ import { chooseRedis } from "./redis.js";
  *
  *     node main.js --home DIR --root DIR [--port N] [--redis URL|auto] [--workers N] [--version-name V]
  *
+ * LAPIDARY_WORKER_LEASE: seconds for which workers wait for another coordinator when this one is killed (default 60; 0: they end with it).
+ *
  * It is ready when `coordinator.json` lies in the home directory. SIGTERM and SIGINT end it and all that it started; an error at the start is
  * written to stderr as JSON, the last line, and tells the exit code.
  */
@@ -27,6 +29,9 @@ const { values: flags } = parseArgs({
     "version-name": { type: "string", default: "0.0.0" },
   },
 });
+
+/** Long enough to notice that a coordinator is gone and to start another by hand. */
+const defaultLease_s = "60";
 
 /** Longer than anything that is asked to end may take. */
 const patience_ms = 20_000;
@@ -57,6 +62,7 @@ async function main(): Promise<ExitCode> {
     workers: flags.workers === undefined ? defaultWorkers() : wholeNumber("--workers", flags.workers, 1, 256),
     redis: await chooseRedis(flags.redis, root, process.env),
     environment: process.env,
+    workerLease_s: wholeNumber("LAPIDARY_WORKER_LEASE", process.env.LAPIDARY_WORKER_LEASE ?? defaultLease_s, 0, 86_400),
     failpoints: failpointsOf(process.env),
     version: flags["version-name"],
     log,

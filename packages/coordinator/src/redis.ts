@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { openStore, type RedisServer, startRedisServer, type Store } from "@lapidary/control";
 import { ExitCode, LapidaryError } from "@lapidary/std";
-import { isProcessAlive } from "./home-lock.js";
+import { isProcessAlive } from "./process-id.js";
 
 /** The user's Redis by its address, or a private one from a server binary. */
 export type RedisChoice = { readonly url: string } | { readonly binary: string };

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { LapidaryError } from "@lapidary/std";
 import type { NumericsName } from "@lapidary/worker/protocol";
 import type { JobDetail, Status } from "./api.js";
-import { Gang, type GangOptions, WorkerPool } from "./gang/index.js";
+import { Gang, type GangOptions, type Succession, WorkerPool } from "./gang/index.js";
 import type { Log } from "./log.js";
 import type { Run } from "./runs/run.js";
 
@@ -12,8 +12,9 @@ export interface WorkforceOptions {
   readonly spares: number;
   readonly environment: NodeJS.ProcessEnv;
   readonly log: Log;
-  /** For sockets: a directory of this coordinator's own, emptied at the start and removed at the end. */
+  /** For sockets: the same for every coordinator of a home, so that its workers find the next one; removed at the end. */
   readonly directory: string;
+  readonly succession: Succession;
 }
 
 /** The worker processes of this coordinator, and which run each of them works for. */
@@ -28,15 +29,14 @@ export class Workforce {
     this.#directory = directory;
   }
 
-  static async start({ workers, spares, environment, log, directory }: WorkforceOptions): Promise<Workforce> {
+  static async start({ workers, spares, environment, log, directory, succession }: WorkforceOptions): Promise<Workforce> {
     const workforce = new Workforce(log, directory);
-    // What a coordinator that was killed left there.
-    rmSync(directory, { recursive: true, force: true });
     workforce.#pool = await WorkerPool.start({
       directory,
       environment,
       warm: workers,
       spares,
+      succession,
       log: (worker, line) => workforce.#hear(worker, line),
       onExit: ({ name, pid, code, signal }) => log.info("a worker ended", { worker: name, pid, code, signal }),
     });
@@ -65,6 +65,7 @@ export class Workforce {
   /** The run is over, and its gang closed. */
   forget(run: string): void {
     this.#gangs.delete(run);
+    this.#pool?.forget(run);
   }
 
   /** The workers of a run, while it has some. */

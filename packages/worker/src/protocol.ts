@@ -16,7 +16,7 @@ export {
   wholeFromBlocks,
 } from "./blocks.js";
 
-/** The file that a worker process runs: `node … --socket PATH --name NAME`. */
+/** The file that a worker process runs: `node … --socket PATH --name NAME [--lease SECONDS]`. */
 export const workerMain = new URL("./main.js", import.meta.url);
 
 /** A handle of a sharded array: every worker of the gang holds its block under the same one. Chosen by the coordinator. */
@@ -322,11 +322,29 @@ export type MessageOf<K extends MessageKind> = Extract<WorkerMessage, { readonly
 /** On the wire a message is numbered, and its answer bears its number. */
 export type Envelope = WorkerMessage & { readonly id: number };
 
-/** What a worker sends: `ready` once, unasked, when its kernels are loaded; then answers. */
+/**
+ * What a worker sends: `ready` once a channel, unasked, when its kernels are loaded and it has left the gang of an earlier coordinator; then answers. `log`
+ * is a line for whom its stderr does not reach.
+ */
 export type WorkerAnswer =
-  | { readonly kind: "ready"; readonly backend: "tensorflow" | "wasm"; readonly fallbackReason: string | null }
+  | {
+      readonly kind: "ready";
+      readonly backend: "tensorflow" | "wasm";
+      readonly fallbackReason: string | null;
+      readonly holds: Holding | null;
+    }
+  | { readonly kind: "log"; readonly line: string }
   | { readonly kind: "reply"; readonly id: number; readonly reply: JsonValue }
   | { readonly kind: "error"; readonly id: number; readonly error: ReturnType<LapidaryError["toJSON"]> };
+
+/** Of this file: to be counted up when a worker of an earlier build would misunderstand a message. Such a worker is not taken over. */
+export const protocolVersion = 1;
+
+/** Copies that a worker holds: of this run, made as its worker number so and so. */
+export interface Holding {
+  readonly run: string;
+  readonly worker: number;
+}
 
 /** What a worker says of itself when it connects. */
 export interface WorkerHello {

@@ -121,22 +121,22 @@ export interface Stopped {
  */
 export async function stopCoordinator(context: Context): Promise<Stopped> {
   const { home, clock } = context;
-  const { homeOwner, stopLeftRedis } = await import("@lapidary/coordinator");
+  const { homeOwner, leftWorkers, registerPath, stopLeftRedis } = await import("@lapidary/coordinator");
   const { CoordinatorClient, findConnection } = await import("@lapidary/coordinator/client");
   const owner = homeOwner(home);
   const connection = findConnection(home);
   const client = owner !== undefined && connection?.pid === owner ? new CoordinatorClient(connection) : undefined;
   const status = await client?.status().catch(unreachableIsNone);
-  const processes = [
-    ...(owner === undefined ? [] : [owner]),
-    ...(status?.workers.map(({ pid }) => pid) ?? []),
-    ...redisProcess(home),
-  ].filter(isAlive);
+  // Of a coordinator that was killed they wait for another.
+  const left = leftWorkers(registerPath(home));
+  const workers = [...left.workers, ...left.strangers].map(({ pid }) => pid);
+  const processes = [...(owner === undefined ? [] : [owner]), ...workers, ...redisProcess(home)].filter(isAlive);
   if (owner !== undefined) {
     const asked = status === undefined ? undefined : await client?.shutdown().then(() => true, unreachableIsNone);
     if (asked === undefined) signal(owner, "SIGTERM");
     if (!(await gone([owner], clock.monotonic() + stopWithinMs, () => clock.monotonic()))) signal(owner, "SIGKILL");
   }
+  for (const pid of workers.filter(isAlive)) signal(pid, "SIGTERM");
   await stopLeftRedis(home);
   // Workers end with the coordinator; the last of them a moment after it.
   if (!(await gone(processes, clock.monotonic() + stopWithinMs, () => clock.monotonic())))

@@ -94,6 +94,11 @@ export class CheckpointStore {
     return { path: place, manifest };
   }
 
+  /** Whether there is a checkpoint of a step, whole or damaged. */
+  async has(step: number): Promise<boolean> {
+    return (await this.#steps()).includes(step);
+  }
+
   /**
    * The newest checkpoint, up to step `limit`, of which every byte is right.
    *

@@ -373,6 +373,7 @@ function newsOf({ run, job }: ExecutionOptions, goodput: Goodput): TrainNews {
       run.metrics(row);
       run.goodput(goodput.report());
     },
+    told: () => run.summary.step,
     began({ attempt, from, rewinds }, source) {
       run.enter("running", rewinds && from < run.summary.step ? { fromStep: from } : {});
       run.goodput(goodput.report(), true);

@@ -82,6 +82,8 @@ export interface Guard {
 /** What happens on the way. */
 export interface TrainNews {
   readonly row: (row: TrainRow, isNew: boolean) => void;
+  /** The last step whose row was told, whoever told it: a coordinator that is killed may have committed one more. */
+  readonly told: () => number;
   readonly began: (attempt: Attempt, source: "start" | "workers' memory" | "checkpoint") => void;
   readonly failed: (step: number, error: LapidaryError) => void;
   readonly checkpoint: (checkpoint: VerifiedCheckpoint) => void;
@@ -266,6 +268,9 @@ class OneAttempt<A extends TrainingAttempt> {
     options.news.began(ledger.begin(from.step, attempt.layout, from.digest, this.#trouble.why), from.source);
     // What is not in the workers' memory yet is copied before the first step may fail.
     if (from.source !== "workers' memory" && from.step < options.steps) await this.#copy(state, from.step);
+    // What was due behind that step, when the last attempt ended before it was done.
+    if (from.source === "workers' memory" && from.step > 0 && from.step < options.steps)
+      await this.#between(attempt, from.step, await this.#store.has(from.step))?.();
     options.goodput.enter("step");
     const trained = await trainingLoop({
       programs: { train: (step) => state.train(step, ledger.batchOf(step + 1)) },
@@ -331,10 +336,10 @@ class OneAttempt<A extends TrainingAttempt> {
     this.#copies.copyTook(ms);
   }
 
-  #between(attempt: A, step: number): (() => Promise<void>) | undefined {
+  #between(attempt: A, step: number, isSaved = false): (() => Promise<void>) | undefined {
     const { options } = { options: this.#options };
     const other = options.between(attempt, step);
-    const saves = step < options.steps && options.saves(step);
+    const saves = !isSaved && step < options.steps && options.saves(step);
     if (other === undefined && !saves) return undefined;
     return async () => {
       if (other !== undefined) {
@@ -380,7 +385,7 @@ class OneAttempt<A extends TrainingAttempt> {
     state: AttemptState,
   ): Promise<{ readonly step: number; readonly digest: string | undefined; readonly source: "start" | "workers' memory" | "checkpoint" }> {
     const { news } = this.#options;
-    const remembered = await state.restoreCopies(this.#ledger.last);
+    const remembered = await state.restoreCopies(Math.min(this.#ledger.last, news.told()));
     if (remembered !== undefined) return { step: remembered, digest: this.#ledger.digestAt(remembered), source: "workers' memory" };
     const checkpoint = await this.#store.newest(news.checkpointDamaged, this.#options.steps);
     if (checkpoint !== undefined) {

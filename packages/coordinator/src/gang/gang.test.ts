@@ -1,19 +1,11 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { rmSync } from "node:fs";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-import { type Graph, GraphBuilder, type Sharding, parseSharding, tensorType } from "@lapidary/ir";
+import { type Graph, GraphBuilder, tensorType } from "@lapidary/ir";
 import { LapidaryError, must } from "@lapidary/std";
-import { makeMesh } from "@lapidary/topology";
 import { arrayOf } from "@lapidary/worker/protocol";
 import { Gang, type GangOptions } from "./gang.js";
 import { runProgramOnce } from "./run-program.js";
+import { counter, mesh, sharding } from "./testing/counter.js";
 import { WorkerPool } from "./worker-pool.js";
-
-const mesh = makeMesh({ data: 2, model: 2 });
-const sharding = (text: string): Sharding => parseSharding(mesh, text);
 
 /** x [data, model] · w [model, -]: summed over model; then one output for each collective. */
 function collectives(): Graph {
@@ -47,20 +39,6 @@ function collectives(): Graph {
     { name: "moved", sharding: sharding("[-, data]") },
   );
   for (const value of [reduced, gathered, scattered, moved]) g.output(value.name, value);
-  return g.finish();
-}
-
-/** next = s + 1, and s · s summed over all chips. */
-function counter(): Graph {
-  const g = new GraphBuilder("counter", "chip", mesh);
-  const s = g.push("parameter", [], { name: "s" }, tensorType("f32", [4]), { name: "s", sharding: sharding("[data]") });
-  const one = g.op("constant", [], { value: 1, dims: [4], dtype: "f32" }, { name: "one", sharding: sharding("[data]") });
-  const next = g.op("add", [s, one], {}, { name: "next", sharding: sharding("[data]") });
-  const squares = g.op("multiply", [s, s], {}, { name: "squares", sharding: sharding("[data]") });
-  const partial = g.op("reduce", [squares], { dims: [0], kind: "sum" }, { name: "partial", sharding: sharding("[] unreduced data") });
-  const sum = g.op("all_reduce", [partial], { axes: ["data"], size: 2, kind: "sum" }, { name: "sum", sharding: sharding("[]") });
-  g.output("s", next);
-  g.output("sum", sum);
   return g.finish();
 }
 
@@ -275,29 +253,3 @@ describe("a gang of worker processes", function () {
     await second.close();
   });
 });
-
-describe("a worker process", function () {
-  this.timeout(60_000);
-
-  it("ends when its parent is killed", async () => {
-    const holder = spawn(process.execPath, [fileURLToPath(new URL("./testing/pool-holder.js", import.meta.url))], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    const [line] = (await once(createInterface({ input: holder.stdout }), "line")) as [string];
-    const { pids, directory } = JSON.parse(line) as { pids: number[]; directory: string };
-    ok(pids.every(isAlive), "the workers are there");
-    holder.kill("SIGKILL");
-    while (pids.some(isAlive)) await new Promise((resolve) => setTimeout(resolve, 5));
-    rmSync(directory, { recursive: true });
-  });
-});
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    if ((error as { code?: string }).code === "ESRCH") return false;
-    throw error;
-  }
-}

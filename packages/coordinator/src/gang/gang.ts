@@ -146,9 +146,10 @@ export class Gang {
     const executor = options.executor ?? "stacked";
     const numerics = options.numerics ?? "f32";
     const grid = makeWorkerGrid(mesh, executor === "chipwise" ? 1 : options.workers);
-    const workers = await pool.take(grid.workers, numerics);
+    const workers = await pool.take(grid.workers, numerics, run);
     const gang = new Gang(pool, workers, grid, options);
     const peers = pool.peerPaths(grid.workers);
+    workers.forEach((process, worker) => (process.holds = { run, worker }));
     try {
       await gang.#askAll((worker) => ({
         kind: "configure",
@@ -399,6 +400,7 @@ export class Gang {
         const timer = setTimeout(() => worker.kill(), timeoutMs);
         try {
           await worker.request({ kind: "reset", epoch: this.epoch, keepCopies });
+          if (!keepCopies) worker.holds = undefined;
         } catch (error) {
           // Dead, or never configured: then it has nothing to leave.
           if (!(error instanceof LapidaryError)) throw error;

@@ -2,6 +2,7 @@ export { type CopyReport, type FeedRequest, Gang, type GangOptions, type RunRepo
 export type { ProgramPort } from "../programs/program-text.js";
 export type { WorkerExit } from "./gang-errors.js";
 export { runProgramOnce } from "./run-program.js";
-export { WorkerPool, type WorkerPoolOptions, defaultWorkers } from "./worker-pool.js";
+export { type Succession, WorkerPool, type WorkerPoolOptions, defaultWorkers } from "./worker-pool.js";
 export { WorkerProcess } from "./worker-process.js";
+export { leftWorkers, registerPath } from "./worker-register.js";
 export type { ArrayData, Epoch, ExecutorName, NumericsName, ProgramHash, RunReply, ValueId, WorkerStats } from "@lapidary/worker/protocol";

@@ -1,9 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { type Channel, Heartbeat } from "@lapidary/fabric";
 import { type JsonValue, type LapidaryError, errorFromJSON, systemClock } from "@lapidary/std";
 import {
+  type Holding,
   type MessageKind,
   type MessageOf,
   type NumericsName,
@@ -11,10 +9,10 @@ import {
   type WorkerAnswer,
   type WorkerReplies,
   pulseTimes,
-  workerMain,
 } from "@lapidary/worker/protocol";
 import { type WorkerExit, workerDidNotStart, workerLost } from "./gang-errors.js";
-import { isChatter, workerEnvironment, workerFlags } from "./worker-environment.js";
+import type { HostProcess } from "./host-process.js";
+import type { RegisteredWorker } from "./worker-register.js";
 
 /** Answer of a worker to one message. */
 export interface Answered<K extends MessageKind> {
@@ -23,13 +21,11 @@ export interface Answered<K extends MessageKind> {
   readonly payload: Uint8Array<ArrayBuffer>;
 }
 
-export interface SpawnOptions {
+export interface WorkerProcessOptions {
   readonly name: string;
-  /** The socket on which the pool listens. */
-  readonly socket: string;
   readonly numerics: NumericsName;
-  readonly environment: NodeJS.ProcessEnv;
-  readonly log: (worker: string, line: string) => void;
+  readonly host: HostProcess;
+  readonly log: (line: string) => void;
 }
 
 interface Pending {
@@ -37,18 +33,22 @@ interface Pending {
   readonly reject: (error: LapidaryError) => void;
 }
 
-/** One worker process, as its parent sees it: spawned, connected, ready, ended. */
+/** One worker process, as its coordinator sees it: spawned or taken over, connected, ready, ended. */
 export class WorkerProcess {
   readonly name: string;
   readonly pid: number;
   readonly numerics: NumericsName;
-  /** Settles when its kernels are loaded; rejects when it ends before. */
+  /** Whose copies it holds, as far as is known. */
+  holds: Holding | undefined;
+  /** Settles when its kernels are loaded and it is in no gang; rejects when it ends before. */
   readonly ready: Promise<"tensorflow" | "wasm">;
   /** Settles, and never rejects, when the process is gone. */
   readonly exited: Promise<WorkerExit>;
-  readonly #child: ChildProcess;
+  readonly #host: HostProcess;
+  readonly #log: (line: string) => void;
   readonly #pending = new Map<number, Pending>();
   #channel: Channel | undefined;
+  #pulse: Channel | undefined;
   #exit: WorkerExit | undefined;
   #next = 0;
   /** Why it was given up while it lived. */
@@ -58,49 +58,48 @@ export class WorkerProcess {
   #resolveReady: (backend: "tensorflow" | "wasm") => void = () => undefined;
   #rejectReady: (error: LapidaryError) => void = () => undefined;
 
-  constructor({ name, socket, numerics, environment, log }: SpawnOptions) {
+  constructor({ name, numerics, host, log }: WorkerProcessOptions) {
     this.name = name;
     this.numerics = numerics;
+    this.#host = host;
+    this.#log = log;
+    this.pid = host.id.pid;
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
     });
     this.ready.catch(() => undefined);
-    this.#child = spawn(process.execPath, [...workerFlags, fileURLToPath(workerMain), "--socket", socket, "--name", name], {
-      env: workerEnvironment(environment, numerics),
-      stdio: ["ignore", "ignore", "pipe"],
+    this.exited = host.ended.then(({ code, signal, cause }) => {
+      if (cause !== undefined) this.#rejectReady(workerDidNotStart(name, cause.message, cause));
+      const exit = { name, pid: this.pid, code, signal, ...(this.#silence === undefined ? {} : { silence: this.#silence }) };
+      this.#exit = exit;
+      this.#failAll(exit);
+      return exit;
     });
-    this.pid = this.#child.pid ?? -1;
-    if (this.#child.stderr !== null)
-      createInterface({ input: this.#child.stderr }).on("line", (line) => {
-        if (!isChatter(line)) log(name, line);
-      });
-    this.exited = new Promise((resolve) => {
-      const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
-        if (this.#exit !== undefined) return;
-        this.#exit = { name, pid: this.pid, code, signal, ...(this.#silence === undefined ? {} : { silence: this.#silence }) };
-        this.#failAll(this.#exit);
-        resolve(this.#exit);
-      };
-      this.#child.on("exit", ended);
-      this.#child.on("error", (cause) => {
-        this.#rejectReady(workerDidNotStart(name, cause.message, cause));
-        if (this.#child.pid === undefined) ended(null, null);
-      });
-    });
+  }
+
+  /** What a successor of this coordinator has to know of it. */
+  get registered(): RegisteredWorker {
+    return { ...this.#host.id, name: this.name, numerics: this.numerics };
+  }
+
+  /** Whether it has given a sign of life. */
+  get isHeard(): boolean {
+    return this.#channel !== undefined || this.#pulse !== undefined;
   }
 
   get isAlive(): boolean {
     return this.#exit === undefined;
   }
 
-  /** Called by the pool when the process has connected. */
+  /** Called by the pool when the process has connected: it does so once. */
   attach(channel: Channel): void {
+    if (this.#channel !== undefined) return void channel.close();
     this.#channel = channel;
     channel.onMessage((header, payload) => this.#receive(header as unknown as WorkerAnswer, payload));
     // A channel that breaks while the process lives is of no use: the process ends with it.
     void channel.closed.then((reason) => {
-      if (reason.kind === "lost" && this.isAlive) this.#child.kill("SIGKILL");
+      if (reason.kind === "lost" && this.isAlive) this.kill();
     });
   }
 
@@ -109,6 +108,8 @@ export class WorkerProcess {
    * may still have to say is of no use to anybody.
    */
   watch(channel: Channel): void {
+    if (this.#pulse?.isOpen === true) return void channel.close();
+    this.#pulse = channel;
     channel.onMessage((header) => {
       this.#turns = (header as unknown as PulseMessage).turns;
     });
@@ -122,7 +123,7 @@ export class WorkerProcess {
   /** Ends the process: it lives, and is of no use. */
   giveUp(why: string): void {
     this.#silence ??= why;
-    this.#child.kill("SIGKILL");
+    this.kill();
   }
 
   get pending(): number {
@@ -157,9 +158,9 @@ export class WorkerProcess {
 
   /** Ends the process in good order, or by force when it does not follow in time. */
   async shutdown(timeoutMs = 2000): Promise<WorkerExit> {
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), timeoutMs);
+    const timer = setTimeout(() => this.kill(), timeoutMs);
     this.request({ kind: "shutdown", epoch: 0 }).catch(() => undefined);
-    if (this.#channel === undefined) this.#child.kill("SIGKILL");
+    if (this.#channel === undefined) this.kill();
     const exit = await this.exited;
     clearTimeout(timer);
     await this.#channel?.close();
@@ -167,11 +168,15 @@ export class WorkerProcess {
   }
 
   kill(signal: NodeJS.Signals = "SIGKILL"): void {
-    this.#child.kill(signal);
+    this.#host.kill(signal);
   }
 
   #receive(answer: WorkerAnswer, payload: Uint8Array<ArrayBuffer>): void {
-    if (answer.kind === "ready") return this.#resolveReady(answer.backend);
+    if (answer.kind === "log") return this.#log(answer.line);
+    if (answer.kind === "ready") {
+      this.holds = answer.holds ?? undefined;
+      return this.#resolveReady(answer.backend);
+    }
     const pending = this.#pending.get(answer.id);
     if (pending === undefined) return;
     this.#pending.delete(answer.id);

@@ -32,8 +32,20 @@ export function nextState(state: readonly number[], batch: number): number[] {
 
 export const lossOf = (state: readonly number[]): number => state.reduce((sum, value) => sum + value, 0) / 2 ** 33;
 
-export const bugs = ["none", "commit before sync", "epoch not checked", "replica not refreshed"] as const;
+export const bugs = [
+  "none",
+  "commit before sync",
+  "epoch not checked",
+  "replica not refreshed",
+  "copies taken that do not count",
+  "untold steps forgotten",
+] as const;
 export type Bug = (typeof bugs)[number];
+
+/** A coordinator process: whose gangs are whose. */
+export interface Owner {
+  readonly alive: boolean;
+}
 
 /** The workers of a machine, and the gangs that coordinators make of them. */
 export class SimWorkers {
@@ -79,20 +91,37 @@ export class SimWorkers {
       });
   }
 
-  /** The coordinator has died, and with it all that hang on it. */
+  /**
+   * A coordinator has died: its workers leave their gangs, and wait for the next one with what they remember. They have been told of more than it heard the answers
+   * of, and do some of it.
+   */
+  orphan(owner: Owner): void {
+    this.#time.at(this.#time.random.next() * 150, () => {
+      for (const gang of this.#gangs)
+        if (gang.owner === owner) {
+          this.#gangs.delete(gang);
+          gang.fail(lost(0));
+          this.#pool.push(...gang.workers);
+        }
+    });
+  }
+
+  /** All workers end. */
   endAll(): void {
     for (const worker of [...this.#pool.splice(0), ...[...this.#gangs].flatMap(({ workers }) => workers)]) worker.alive = false;
     this.#gangs.clear();
   }
 
-  async open(epoch: number, disk: Disk): Promise<SimGang> {
+  async open(epoch: number, disk: Disk, owner: Owner): Promise<SimGang> {
     await this.#time.pass(300);
+    // Who is dead opens nothing.
+    if (!owner.alive) return new Promise(() => undefined);
     const workers = this.#pool
       .splice(0)
       .filter(({ alive }) => alive)
       .slice(-this.#size);
     while (workers.length < this.#size) workers.push(new SimWorker());
-    const gang = new SimGang(this.#time, workers, epoch, disk, this.#bug, this.poison, this.harmful, (left) => {
+    const gang = new SimGang(this.#time, workers, epoch, owner, disk, this.#bug, this.poison, this.harmful, (left) => {
       this.#gangs.delete(gang);
       this.#pool.push(...left);
     });
@@ -116,6 +145,7 @@ class SimGang implements TrainingAttempt {
     private readonly time: VirtualTime,
     readonly workers: readonly SimWorker[],
     readonly epoch: number,
+    readonly owner: Owner,
     private readonly disk: Disk,
     private readonly bug: Bug,
     private readonly poison: Map<number, number>,
@@ -134,8 +164,11 @@ class SimGang implements TrainingAttempt {
   }
 
   async close(keepCopies: boolean): Promise<void> {
+    // Who is dead tells nobody anything.
+    if (!this.owner.alive) return;
     this.fail(lost(0));
     await this.time.pass(20);
+    if (!this.owner.alive) return;
     const left = this.workers.filter(({ alive }) => alive);
     if (!keepCopies) for (const worker of left) worker.copies = [];
     this.give(left);
@@ -170,7 +203,8 @@ class SimGang implements TrainingAttempt {
     },
     restoreCopies: (latest) =>
       this.#ask(20, () => {
-        for (const worker of this.workers) worker.copies = worker.copies.filter(({ step }) => step <= latest);
+        if (this.bug !== "copies taken that do not count")
+          for (const worker of this.workers) worker.copies = worker.copies.filter(({ step }) => step <= latest);
         const held = this.workers.flatMap(({ copies }) => copies);
         const steps = [...new Set(held.map(({ step }) => step))].filter((step) =>
           this.workers.every((_, rank) => held.some((copy) => copy.step === step && copy.rank === rank)),

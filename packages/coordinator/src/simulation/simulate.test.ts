@@ -18,6 +18,7 @@ describe("the simulation of a run among faults", function () {
     for (const state of [
       "goes on from checkpoint",
       "goes on from workers' memory",
+      "its successor goes on from workers' memory",
       "batch left out",
       "checkpoint damaged",
       "checkpoint refused",

@@ -31,6 +31,8 @@ const faultKinds = [
   "freeze",
   "doze",
   "coordinator",
+  "coordinator",
+  "coordinator and workers",
   "power",
   "second coordinator",
   "disk",
@@ -41,6 +43,8 @@ const faultKinds = [
 /** A coordinator process, as far as one run is concerned. */
 interface Process {
   alive: boolean;
+  /** It follows one that was killed, whose workers live. */
+  readonly succeeds: boolean;
   outcome: TrainResult | LapidaryError | Error | undefined;
 }
 
@@ -80,6 +84,10 @@ class World {
   readonly #stale: Process[] = [];
   /** Steps of checkpoints that were announced as written, and not removed since. */
   #announced = 0;
+  /** The last step that was told: each in turn. */
+  #told = 0;
+  /** Whether the coordinator dies when it has committed a step and not told it. */
+  #diesUntold = false;
   #where = "start";
 
   constructor(time: VirtualTime, random: Random, bug: Bug) {
@@ -159,6 +167,10 @@ class World {
       case "doze":
         return this.#workers.freeze(rank, 1500);
       case "coordinator":
+        if (this.#random.integer(2) === 0) this.#diesUntold = true;
+        else this.#succeed();
+        return;
+      case "coordinator and workers":
         this.#endProcess();
         return this.#start();
       case "power":
@@ -192,23 +204,39 @@ class World {
     }
   }
 
+  /** The coordinator dies, its workers do not, and another takes its place. */
+  #succeed(): void {
+    if (this.#process !== undefined) {
+      this.#process.alive = false;
+      this.#workers.orphan(this.#process);
+    }
+    this.#start(true);
+  }
+
   #endProcess(): void {
     if (this.#process !== undefined) this.#process.alive = false;
     this.#workers.endAll();
   }
 
-  #start(): void {
-    const process: Process = { alive: true, outcome: undefined };
+  #start(succeeds = false): void {
+    const process: Process = { alive: true, succeeds, outcome: undefined };
+    let attempts = 0;
     this.#process = process;
     const disk = this.#seen(this.#disk.of(() => process.alive));
     const never = new AbortController().signal;
     const news = {
-      row: (): void => {
+      row: ({ step }: { readonly step: number }): void => {
+        if (this.#diesUntold && process === this.#process) {
+          this.#diesUntold = false;
+          return this.#succeed();
+        }
         this.#where = "training";
+        if (process.alive && step === this.#told + 1) this.#told = step;
       },
+      told: () => (this.#bug === "untold steps forgotten" ? steps : this.#told),
       began: (_: unknown, source: string): void => {
         this.#where = `behind ${source}`;
-        this.states.add(`goes on from ${source}`);
+        this.states.add(`${process.succeeds && attempts++ === 0 ? "its successor " : ""}goes on from ${source}`);
       },
       failed: (): void => {
         this.#where = "recovering";
@@ -228,7 +256,7 @@ class World {
       directory,
       checkpoints,
       claim: () => this.#fenceOf(disk),
-      open: (epoch) => this.#workers.open(epoch, disk),
+      open: (epoch) => this.#workers.open(epoch, disk, process),
       steps,
       tokensPerStep: 1,
       keep: 2,
@@ -305,6 +333,7 @@ class World {
     }
     // It opens: a ledger with a step twice would not.
     assert(new Ledger(disk, directory, { epoch: 0, check: () => undefined }).last === steps, "the ledger ends with the last step");
+    assert(this.#told === steps, "each step was told", this.#told);
     const result = this.#process?.outcome;
     assert(result !== undefined && !(result instanceof Error), "the run is done");
     const last = new TextDecoder().decode(await immediately(this.#time, disk.read(`${result.checkpoint.path}/state`)));

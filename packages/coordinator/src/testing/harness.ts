@@ -6,7 +6,7 @@ import { seededRandom } from "@lapidary/std";
 import type { StreamEvent } from "../api.js";
 import { CoordinatorClient } from "../client.js";
 import { type Coordinator, type CoordinatorOptions, startCoordinator } from "../coordinator.js";
-import { isProcessAlive } from "../home-lock.js";
+import { isProcessAlive } from "../process-id.js";
 import { chooseRedis } from "../redis.js";
 
 /** From packages/coordinator/dist/testing. */

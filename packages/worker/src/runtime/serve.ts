@@ -15,9 +15,13 @@ const endsRun = ({ kind }: WorkerMessage): boolean => kind === "reset" || kind =
 /**
  * Executes what comes through a channel, in order, and answers in order, until it closes or a `shutdown` was answered. A message that ends the
  * run does not wait for the run: whatever stands before it fails at once.
+ *
+ * When the channel closes, whoever was at its other end cannot count a step any more that it has not counted yet, and all that it has counted were answered
+ * by all workers. So no step is begun or waited for; but what stands before the next one is done, as it may be the copy of a step that counts.
  */
 export async function serve(channel: Channel, worker: Worker, options: ServeOptions = {}): Promise<void> {
   const queue: { readonly message: Envelope; readonly payload: Uint8Array<ArrayBuffer>; isVoid: boolean }[] = [];
+  let underWay: Envelope | undefined;
   let wake: () => void = () => undefined;
   let closed = false;
   channel.onMessage((header, payload) => {
@@ -31,6 +35,10 @@ export async function serve(channel: Channel, worker: Worker, options: ServeOpti
   });
   void channel.closed.then(() => {
     closed = true;
+    const runs = underWay?.kind === "run";
+    if (runs) worker.part();
+    const next = runs ? 0 : queue.findIndex(({ message }) => message.kind === "run");
+    if (next >= 0) for (const waiting of queue.slice(next)) waiting.isVoid = true;
     wake();
   });
   for (;;) {
@@ -44,12 +52,14 @@ export async function serve(channel: Channel, worker: Worker, options: ServeOpti
       continue;
     }
     const { message, payload, isVoid } = next;
+    underWay = message;
     await answer(
       channel,
       message,
       () => (isVoid ? Promise.reject(overtakenError("the end of its run")) : worker.execute(message, payload)),
       options,
     );
+    underWay = undefined;
     worker.answered(message);
     if (message.kind === "shutdown") {
       await channel.close();
@@ -67,7 +77,8 @@ async function answer(channel: Channel, message: Envelope, execute: () => Promis
     if (payload !== undefined) parts = [payload];
   } catch (error) {
     const failure = asLapidaryError(error);
-    if (failure.code !== overtakenCode) options.onError?.(message.kind, error);
+    // Who has lost his coordinator gives up what he is at.
+    if (failure.code !== overtakenCode && channel.isOpen) options.onError?.(message.kind, error);
     said = { kind: "error", id: message.id, error: failure.toJSON() };
   }
   if (channel.isOpen) channel.send(said as unknown as JsonValue, parts);

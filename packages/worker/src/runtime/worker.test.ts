@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { mock } from "node:test";
 import { memoryPair, memoryPeers, type Peers } from "@lapidary/fabric";
 import { type Graph, GraphBuilder, parseSharding, printGraph, tensorType } from "@lapidary/ir";
-import { type JsonValue, must, systemClock } from "@lapidary/std";
+import { type JsonValue, LapidaryError, must, systemClock } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
 import { arrayOf, bytesOfNumbers, numbersOf } from "../blocks.js";
 import { type Device, openDevice } from "../device/device.js";
@@ -21,6 +21,14 @@ function ratio(): Graph {
     g.push("parameter", [], { name }, tensorType("i32", [2]), { name, sharding: sharding("[data]") });
   const [s, d] = [port("s"), port("d")];
   g.output("s", g.op("divide", [s, d], {}, { name: "layers.0.ratio", sharding: sharding("[data]") }));
+  return g.finish();
+}
+
+/** Waits for what the other worker holds of s. */
+function waits(): Graph {
+  const g = new GraphBuilder("waits", "chip", mesh);
+  const s = g.push("parameter", [], { name: "s" }, tensorType("f32", [2]), { name: "s", sharding: sharding("[data]") });
+  g.output("all", g.op("all_gather", [s], { axes: ["data"], size: 2, dimension: 0 }, { name: "all", sharding: sharding("[-]") }));
   return g.finish();
 }
 
@@ -182,15 +190,12 @@ describe("a worker", () => {
         if (answers.length === 6) resolve();
       });
     });
-    const g = new GraphBuilder("waits", "chip", mesh);
-    const s = g.push("parameter", [], { name: "s" }, tensorType("f32", [2]), { name: "s", sharding: sharding("[data]") });
-    g.output("all", g.op("all_gather", [s], { axes: ["data"], size: 2, dimension: 0 }, { name: "all", sharding: sharding("[-]") }));
     const messages: [WorkerMessage, Uint8Array[]][] = [
       [
         { kind: "configure", epoch: 1, run: "r", worker: 0, workers: 2, mesh: "data=2", executor: "stacked", numerics: "f32", peers: [] },
         [],
       ],
-      [{ kind: "load", epoch: 1, program: "p" }, [new TextEncoder().encode(printGraph(g.finish()))]],
+      [{ kind: "load", epoch: 1, program: "p" }, [new TextEncoder().encode(printGraph(waits()))]],
       [
         { kind: "put", epoch: 1, value: "s", dtype: "f32", dims: [4], sharding: "[data]" },
         [bytesOfNumbers(arrayOf("f32", [2], new Float32Array(2)).data)],
@@ -210,5 +215,102 @@ describe("a worker", () => {
     );
     await here.close();
     await served;
+  });
+
+  it("does what stands before the next step when its coordinator is lost, and leaves its gang with its copies", async () => {
+    const joined = await memoryPeers(2);
+    const [here, there] = await memoryPair();
+    const workers = joined.map((peers) => new Worker(device, systemClock, { join: () => Promise.resolve(peers) }));
+    const [first, second] = [must(workers[0], "worker"), must(workers[1], "worker")];
+    const served = serve(there, first);
+    const configuration = (rank: number): MessageOf<"configure"> => ({
+      kind: "configure",
+      epoch: 1,
+      run: "r",
+      worker: rank,
+      workers: 2,
+      mesh: "data=2",
+      executor: "stacked",
+      numerics: "f32",
+      peers: [],
+    });
+    const value: MessageOf<"put"> = { kind: "put", epoch: 1, value: "s", dtype: "f32", dims: [4], sharding: "[data]" };
+    const block = bytesOfNumbers(new Float32Array(2));
+    const copy: MessageOf<"copy"> = { kind: "copy", epoch: 1, step: 1, values: ["s"], committed: 0 };
+    const step: MessageOf<"run"> = {
+      kind: "run",
+      epoch: 1,
+      step: 1,
+      program: "p",
+      values: { inputs: ["s"], outputs: ["all"], donate: [] },
+    };
+    const messages: [WorkerMessage, Uint8Array[]][] = [
+      [configuration(0), []],
+      [{ kind: "load", epoch: 1, program: "p" }, [new TextEncoder().encode(printGraph(waits()))]],
+      [value, [block]],
+      [copy, []],
+      [step, []],
+      [{ ...copy, step: 2 }, []],
+    ];
+    let placed = (): void => undefined;
+    const isPlaced = new Promise<void>((resolve) => {
+      placed = resolve;
+    });
+    here.onMessage((header) => {
+      if ((header as { id: number }).id === 2) placed();
+    });
+    messages.forEach(([message, payload], id) => here.send({ ...message, id } as unknown as JsonValue, payload));
+    await isPlaced;
+    // It waits for its peer's part of the copy, and its coordinator dies.
+    here.abort(new LapidaryError({ code: "LAP_FABRIC_LOST", message: "killed", remedy: "none" }));
+    assert.equal((await there.closed).kind, "lost");
+    await second.execute(configuration(1), new Uint8Array());
+    await second.execute(value, block);
+    await second.execute(copy, new Uint8Array());
+    await served;
+    await first.leave();
+    assert.deepEqual(first.holds, { run: "r", worker: 0 });
+    const again = { ...configuration(0), epoch: 2, workers: 1 };
+    await first.execute(again, new Uint8Array());
+    const { reply } = await first.execute({ kind: "holdings", epoch: 2, latest: 9 }, new Uint8Array());
+    assert.deepEqual((reply as WorkerReplies["holdings"]).copies.map((name) => [name.step, name.worker]).sort(), [
+      [1, 0],
+      [1, 1],
+    ]);
+    await second.leave();
+  });
+
+  it("parts from a peer that it waits for in a step when its coordinator is lost", async () => {
+    const [peers] = await memoryPeers(2);
+    const [here, there] = await memoryPair();
+    let begin = (): void => undefined;
+    const began = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const watched: Pick<Peers, "exchange" | "abort" | "close"> = {
+      exchange: (tag, sends, from) => {
+        begin();
+        return must(peers, "peers").exchange(tag, sends, from);
+      },
+      abort: (error) => must(peers, "peers").abort(error),
+      close: () => must(peers, "peers").close(),
+    };
+    const alone = new Worker(device, systemClock, { join: () => Promise.resolve(watched as Peers) });
+    const served = serve(there, alone);
+    const messages: [WorkerMessage, Uint8Array[]][] = [
+      [
+        { kind: "configure", epoch: 1, run: "r", worker: 0, workers: 2, mesh: "data=2", executor: "stacked", numerics: "f32", peers: [] },
+        [],
+      ],
+      [{ kind: "load", epoch: 1, program: "p" }, [new TextEncoder().encode(printGraph(waits()))]],
+      [{ kind: "put", epoch: 1, value: "s", dtype: "f32", dims: [4], sharding: "[data]" }, [bytesOfNumbers(new Float32Array(2))]],
+      [{ kind: "run", epoch: 1, step: 0, program: "p", values: { inputs: ["s"], outputs: ["all"], donate: [] } }, []],
+    ];
+    messages.forEach(([message, payload], id) => here.send({ ...message, id } as unknown as JsonValue, payload));
+    await began;
+    here.abort(new LapidaryError({ code: "LAP_FABRIC_LOST", message: "killed", remedy: "none" }));
+    await served;
+    await alone.leave();
+    assert.equal(alone.holds, undefined);
   });
 });

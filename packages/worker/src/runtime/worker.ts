@@ -16,6 +16,7 @@ import type {
   CopyName,
   DropMessage,
   FetchMessage,
+  Holding,
   MessageKind,
   MessageOf,
   ProgramHash,
@@ -94,8 +95,8 @@ export class Worker {
   /** Of this run and those before it: the next may have the same. */
   readonly #programs = new Map<string, Prepared>();
   #member: Membership | undefined;
-  /** The last run and epoch: older messages of that run are stale even after it was left. */
-  #fence: { readonly run: string; readonly epoch: number } | undefined;
+  /** The last run, epoch and rank: older messages of that run are stale even after it was left. */
+  #fence: { readonly run: string; readonly epoch: number; readonly worker: number } | undefined;
 
   constructor(device: Device, clock: Clock, options: WorkerOptions = {}) {
     this.#device = device;
@@ -108,6 +109,17 @@ export class Worker {
   /** Makes whatever waits for peers fail, because a message came that ends the run. */
   interrupt(why: LapidaryError): void {
     this.#member?.peers?.abort(why);
+  }
+
+  /** Makes whatever waits for peers fail; what was sent to them still arrives, for they may be copying. */
+  part(): void {
+    void this.#member?.peers?.close();
+  }
+
+  /** The run whose copies it holds, and as which of its workers it made them. */
+  get holds(): Holding | undefined {
+    if (this.#fence === undefined || this.#copies.names.length === 0) return undefined;
+    return { run: this.#fence.run, worker: this.#fence.worker };
   }
 
   /** The answer to a message is on its way. */
@@ -154,11 +166,11 @@ export class Worker {
       case "restore":
         return { reply: this.#restore(message) };
       case "reset":
-        await this.#leave();
+        await this.leave();
         if (message.keepCopies !== true) this.#copies.clear();
         return { reply: {} };
       case "shutdown":
-        await this.#leave();
+        await this.leave();
         return { reply: {} };
       default:
         return unreachable(message);
@@ -181,12 +193,12 @@ export class Worker {
   async #configure(message: ConfigureMessage): Promise<WorkerReplies["configure"]> {
     if (this.#member !== undefined && this.#member.configuration.run !== message.run)
       throw busyError(this.#member.configuration.run, message.run);
-    await this.#leave();
+    await this.leave();
     const mesh = parseMesh(message.mesh);
     const grid = makeWorkerGrid(mesh, message.workers);
     assert(grid.workers === message.workers, "a gang fills its grid", grid.workers, message.workers);
     assert(message.executor === "stacked" || message.workers === 1, "the chipwise executor has all chips in one worker", message.workers);
-    this.#fence = { run: message.run, epoch: message.epoch };
+    this.#fence = { run: message.run, epoch: message.epoch, worker: message.worker };
     this.#copies.enter(message.run);
     const faults = this.#failpoints.armed ? new StepFaults(this.#failpoints, message.worker) : undefined;
     const peers = message.workers === 1 ? undefined : await this.#join(message, faults?.tamper);
@@ -405,7 +417,8 @@ export class Worker {
     return { bytes: bytes.byteLength };
   }
 
-  async #leave(): Promise<void> {
+  /** Leaves the run, if it is in one; its copies stay. */
+  async leave(): Promise<void> {
     const member = this.#member;
     this.#member = undefined;
     if (member === undefined) return;

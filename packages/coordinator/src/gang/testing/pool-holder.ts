@@ -1,7 +1,37 @@
+import { join } from "node:path";
+import { arrayOf } from "@lapidary/worker/protocol";
+import { Gang } from "../gang.js";
 import { WorkerPool } from "../worker-pool.js";
+import { counter, mesh } from "./counter.js";
 
-// A process that holds a pool until it is killed: prints the pids of its workers once they stand ready.
-const pool = await WorkerPool.start({ environment: process.env, warm: 2 });
-const workers = await pool.take(2);
-process.stdout.write(`${JSON.stringify({ pids: workers.map((worker) => worker.pid), directory: pool.directory })}\n`);
-setInterval(() => undefined, 1 << 30);
+/**
+ * A process that holds a pool until it is killed: `node pool-holder.js [DIRECTORY LEASE]`. With a directory its workers outlive it; they are the gang of run `r`, epoch 5, and
+ * hold copies of the counter behind three updates. Then it prints what there is; it counts once more, and prints again, whenever something comes
+ * on stdin.
+ */
+const [directory, lease = "0"] = process.argv.slice(2);
+const succession =
+  directory === undefined
+    ? {}
+    : {
+        directory,
+        succession: { register: join(directory, "workers.json"), lease_s: Number(lease), goesOn: () => true, trouble: console.error },
+      };
+const pool = await WorkerPool.start({ environment: process.env, warm: 2, ...succession });
+const gang = await Gang.start(pool, { runId: "r", epoch: 5, mesh, workers: 2 });
+const program = await gang.load({ chip: counter() });
+await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
+const counts = async function* (): AsyncGenerator<number, never> {
+  for (let step = 0; ; step++) {
+    await gang.run(program, { step, inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"]]), donate: ["s"] });
+    await gang.copy(step + 1, ["s"], step);
+    yield step + 1;
+  }
+};
+const counting = counts();
+const count = async (): Promise<void> => {
+  const { value: step } = await counting.next();
+  if (step >= 3) process.stdout.write(`${JSON.stringify({ pids: gang.pids, directory: pool.directory, step })}\n`);
+};
+for (let i = 0; i < 3; i++) await count();
+process.stdin.on("data", () => void count());

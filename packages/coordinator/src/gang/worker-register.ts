@@ -1,0 +1,47 @@
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { type NumericsName, protocolVersion } from "@lapidary/worker/protocol";
+import { isRunning, type ProcessId } from "../process-id.js";
+import { replaceFile } from "../runs/replace-file.js";
+
+/** A worker process that works for a home. */
+export interface RegisteredWorker extends ProcessId {
+  readonly name: string;
+  readonly numerics: NumericsName;
+}
+
+interface Register {
+  readonly protocol: number;
+  readonly workers: readonly RegisteredWorker[];
+}
+
+/** Where a home's coordinator writes down which worker processes it has: its successor takes them over, and nobody else is let in. */
+export const registerPath = (home: string): string => join(home, "workers.json");
+
+export function writeRegister(path: string, workers: readonly RegisteredWorker[]): void {
+  const register: Register = { protocol: protocolVersion, workers };
+  replaceFile(path, `${JSON.stringify(register)}\n`, 0o600);
+}
+
+export const removeRegister = (path: string): void => rmSync(path, { force: true });
+
+/** The workers that a coordinator left behind and that still run; `strangers` would not understand what this build says. */
+export function leftWorkers(path: string): {
+  readonly workers: readonly RegisteredWorker[];
+  readonly strangers: readonly RegisteredWorker[];
+} {
+  const { protocol, workers } = readRegister(path);
+  const left = workers.filter(isRunning);
+  return protocol === protocolVersion ? { workers: left, strangers: [] } : { workers: [], strangers: left };
+}
+
+function readRegister(path: string): Register {
+  const none: Register = { protocol: protocolVersion, workers: [] };
+  if (!existsSync(path)) return none;
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as Register;
+  } catch {
+    // Nothing that we wrote, for the file is replaced as a whole.
+    return none;
+  }
+}
