@@ -1,29 +1,59 @@
 /**
- * What durability costs: steps of `micro` with a checkpoint behind every one of them beside steps without, by the clock on the wall, in turn. Real coordinator, workers and disk.
+ * What durability costs, as a part of a step of `micro`, with and without in turn:
  *
- * Copies in the workers' memory are made in both: their share of a step is bounded by how often they are made (`copy-pace.ts`, 3 %).
+ * - a checkpoint behind every step, in a job: real coordinator, workers and disk;
+ * - copies of the state in the workers' memory, as often as a run makes them.
+ *
+ * By the clock on the wall, and by processor time of all our processes, which other work on the machine disturbs less.
  */
-import { join } from "node:path";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { median } from "./jax.mjs";
+import { Ours, cpu_s } from "./ours.mjs";
+import { untilQuiet } from "./quiet.mjs";
 
-const harness = () => import(new URL("../../packages/coordinator/dist/testing/harness.js", import.meta.url).href);
+const built = (/** @type {string} */ name) => import(new URL(`../../packages/coordinator/dist/${name}`, import.meta.url).href);
 
 /** Steps of a run, and those at its beginning that are not counted. */
-const [steps, warmUp] = [50, 10];
+const [steps, warmUp] = [60, 15];
+/** Steps of a burst, with copies or without: the copies that fall on it have ended with it. */
+const burst = 60;
 
-/** @typedef {{ readonly every_s: number, readonly never_s: number, readonly cost: number, readonly checkpoints: number }} Durability */
+/** What comes on top of a step: `wall` and `cpu` as parts of one without. @typedef {{ readonly with_s: number, readonly without_s: number, readonly wall: number, readonly cpu: number, readonly cpu_ms: number }} Cost */
+/** @typedef {{ readonly checkpoints: Cost & { readonly written: number }, readonly copies: Cost & { readonly every: number } }} Durability */
 
 /**
  * @param {number} pairs
  * @returns {Promise<Durability>}
  */
 export async function measureDurability(pairs) {
-  const { Harness, endOf } = await harness();
+  const checkpoints = await measureCheckpoints(pairs);
+  return { checkpoints, copies: await measureCopies(pairs) };
+}
+
+/** A step's time, and the processor time of all processes for it. @typedef {{ readonly wall_s: number, readonly cpu_s: number }} Step */
+
+/** @param {readonly { readonly with: Step, readonly without: Step }[]} found @returns {Cost} */
+function costOf(found) {
+  const of = (/** @type {(pair: { readonly with: Step, readonly without: Step }) => number} */ value) => median(found.map(value));
+  return {
+    with_s: of((pair) => pair.with.wall_s),
+    without_s: of((pair) => pair.without.wall_s),
+    wall: of((pair) => pair.with.wall_s / pair.without.wall_s) - 1,
+    cpu: of((pair) => pair.with.cpu_s / pair.without.cpu_s) - 1,
+    cpu_ms: of((pair) => pair.with.cpu_s - pair.without.cpu_s) * 1000,
+  };
+}
+
+/** @param {number} pairs */
+async function measureCheckpoints(pairs) {
+  const { Harness } = await built("testing/harness.js");
   const yard = new Harness();
   try {
     const client = await yard.start();
     let written = 0;
-    const run = async (/** @type {string} */ name, /** @type {string} */ checkpoint) => {
+    /** @param {string} name @param {string} checkpoint @returns {Promise<Step>} */
+    const run = async (name, checkpoint) => {
       const yaml = `
 model: micro
 pod: v5e-256
@@ -34,33 +64,62 @@ train: { steps: ${steps}, batch: 16, optimizer: { name: adamw, lr: 1.0e-3 } }
 data: { corpus: ${yard.corpus}, held_out: 0.1, vocab: 512 }
 checkpoint: ${checkpoint}
 `;
+      await untilQuiet();
       await client.submit({ yaml, name });
-      const { state, error } = await endOf(client, name);
-      if (state !== "done") throw new Error(`the run ${name} ${state}: ${error?.message ?? ""}`);
+      /** @type {{ step: number, cpu_s: number }[]} */
+      const looks = [];
+      /** @type {number[]} */
+      let pids = [];
+      for await (const { event, data } of client.stream(name)) {
+        if (event === "done" && data.state !== "done") throw new Error(`the run ${name} ${data.state}: ${data.error?.message ?? ""}`);
+        if (event === "done") break;
+        if (event !== "metrics" || data.kind !== "train" || (data.step !== warmUp && data.step !== steps - 1)) continue;
+        if (pids.length === 0) pids = (await client.get(name)).workers?.map((/** @type {{ pid: number }} */ { pid }) => pid) ?? [];
+        const { user, system } = process.cpuUsage();
+        looks.push({ step: data.step, cpu_s: (user + system) / 1e6 + pids.reduce((sum, pid) => sum + cpu_s(pid), 0) });
+      }
       const rows = readFileSync(join(yard.home, "runs", name, "metrics.jsonl"), "utf8")
         .trim()
         .split("\n")
         .map((line) => JSON.parse(line));
-      const train = rows.filter(({ kind }) => kind === "train");
-      return (train.at(-1).time - train[warmUp].time) / 1000 / (train.length - 1 - warmUp);
+      const [first, last] = looks;
+      if (first === undefined || last === undefined) throw new Error(`the run ${name} told too few steps`);
+      const lasted = rows.filter(({ kind, step }) => kind === "train" && step > warmUp).map(({ step_ms }) => step_ms / 1000);
+      return { wall_s: median(lasted), cpu_s: (last.cpu_s - first.cpu_s) / (last.step - first.step) };
     };
-    /** @type {{ every: number, never: number }[]} */
+    /** @type {{ with: Step, without: Step }[]} */
     const found = [];
     for (let pair = 0; pair < pairs; pair++) {
-      const never = await run(`never${pair}`, "{ keep: 1 }");
-      const every = await run(`every${pair}`, "{ every: 1, keep: 1 }");
+      const without = await run(`never${pair}`, "{ keep: 1 }");
+      found.push({ with: await run(`every${pair}`, "{ every: 1, keep: 1 }"), without });
       const { lines } = await client.logs(`every${pair}`, { limit: 1000 });
       written += lines.filter((/** @type {{ line: string }} */ { line }) => /^checkpoint/.test(line)).length;
-      found.push({ every, never });
     }
-    const middle = (/** @type {readonly number[]} */ list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? NaN;
-    return {
-      every_s: middle(found.map(({ every }) => every)),
-      never_s: middle(found.map(({ never }) => never)),
-      cost: middle(found.map(({ every, never }) => every / never)) - 1,
-      checkpoints: written / pairs,
-    };
+    return { ...costOf(found), written: written / pairs };
   } finally {
     await yard.remove();
+  }
+}
+
+/** @param {number} pairs */
+async function measureCopies(pairs) {
+  const { CopyPace } = await built("execution/copy-pace.js");
+  const ours = await Ours.start({ model: "micro", mesh: [16, 16], batch: 16, numerics: "f32" }, { workers: 2 });
+  try {
+    const pace = new CopyPace();
+    /** @type {{ with: Step, without: Step }[]} */
+    const found = [];
+    await ours.burst(burst, { pace });
+    for (let pair = 0; pair < pairs; pair++) {
+      await untilQuiet();
+      const without = await ours.burst(burst);
+      await untilQuiet();
+      const copied = await ours.burst(burst, { pace });
+      const step = (/** @type {import("./ours.mjs").Burst} */ { mean_s, cpu_s: cpu }) => ({ wall_s: mean_s, cpu_s: cpu });
+      found.push({ with: step(copied), without: step(without) });
+    }
+    return { ...costOf(found), every: pace.interval };
+  } finally {
+    await ours.close();
   }
 }

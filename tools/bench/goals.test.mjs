@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { flopOf, nameOf, parseMeshText } from "./case.mjs";
-import { goals, judge } from "./goals.mjs";
+import { goals, judge, judgeDurability } from "./goals.mjs";
 import { median } from "./jax.mjs";
 
 /** A goal with all three parts. @type {import("./goals.mjs").Goal} */
@@ -22,6 +22,16 @@ describe("benchmark goals", () => {
 
   it("say nothing of what was not measured", () => {
     assert.deepEqual(judge(goal, { rss_ours_mb: 100 }), []);
+  });
+
+  it("hold checkpoints and copies to a part of a step each", () => {
+    const cost = { with_s: 1.05, without_s: 1, wall: 0.05, cpu: 0.05, cpu_ms: 50 };
+    const met = (/** @type {number} */ checkpoints, /** @type {number} */ copies) =>
+      judgeDurability({ checkpoints: { ...cost, wall: checkpoints, written: 60 }, copies: { ...cost, wall: copies, every: 8 } }).map(
+        (verdict) => verdict.met,
+      );
+    assert.deepEqual(met(0.05, 0.03), [true, true]);
+    assert.deepEqual(met(0.051, 0.031), [false, false]);
   });
 
   it("have a case each", () => {

@@ -5,7 +5,7 @@ import { median } from "./jax.mjs";
 
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 
-/** `seconds`: the median of its steps, each from the end of the one before, as JAX's side counts them. @typedef {{ readonly seconds: number, readonly cpu_s: number, readonly split: Split }} Burst  of one step; CPU of all our processes */
+/** `seconds`: the median of its steps, each from the end of the one before, as JAX's side counts them; `mean_s`: with all that lies between. @typedef {{ readonly seconds: number, readonly mean_s: number, readonly cpu_s: number, readonly split: Split }} Burst  of one step; CPU of all our processes */
 /** Milliseconds of a step: means over workers; `dispatch` is the CPU time that sending a step takes (the workers that it wakes take the processor away from it), `coordinator` the CPU time of the whole dispatching process. @typedef {{ gemm: number, fused: number, other: number, wait: number, dispatch: number, coordinator: number, idle: number }} Split */
 
 export class Ours {
@@ -68,8 +68,13 @@ export class Ours {
     return this.gang.size;
   }
 
-  /** Runs some steps, sent all at once. @param {number} steps @returns {Promise<Burst>} */
-  async burst(steps) {
+  /**
+   * Runs some steps, sent all at once.
+   * @param {number} steps
+   * @param {{ pace?: any }} [options] `pace`: the state is copied in the workers' memory as often as it says
+   * @returns {Promise<Burst>}
+   */
+  async burst(steps, { pace } = {}) {
     const { gang } = this;
     const before = performance.now();
     const cpu = process.cpuUsage();
@@ -77,6 +82,8 @@ export class Ours {
     const reports = [];
     /** @type {Promise<number>[]} */
     const losses = [];
+    /** @type {Promise<void>[]} */
+    const copies = [];
     let sending_ms = 0;
     /** @type {number[]} */
     const ended = [];
@@ -103,8 +110,15 @@ export class Ours {
       void gang.drop([loss]);
       const sent = process.cpuUsage(began);
       sending_ms += (sent.user + sent.system) / 1000;
+      if (pace?.isDue(this.steps) === true)
+        copies.push(
+          gang.copy(this.steps, this.stateNames, this.steps - 1).then((/** @type {{ ms: number }} */ { ms }) => pace.copyTook(ms)),
+        );
     }
     const done = await Promise.all(reports);
+    await Promise.all(copies);
+    const mean_s = (performance.now() - before) / 1000 / steps;
+    if (pace !== undefined) for (let i = 0; i < steps; i++) pace.stepTook(1000 * mean_s);
     const seconds = median(ended.map((at, i) => (at - (ended[i - 1] ?? before)) / 1000));
     const { user, system } = process.cpuUsage(cpu);
     const cpu_s = (this.#workersCpu_s() - workersCpu + (user + system) / 1e6) / steps;
@@ -114,6 +128,7 @@ export class Ours {
     const mean = (/** @type {string} */ field) => replies.reduce((sum, reply) => sum + reply[field], 0) / replies.length;
     return {
       seconds,
+      mean_s,
       cpu_s,
       split: {
         gemm: mean("gemm_ms"),
@@ -182,7 +197,7 @@ function pss_mb(pid) {
 }
 
 /** User and system time, counted in hundredths of a second. @param {number} pid */
-function cpu_s(pid) {
+export function cpu_s(pid) {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
     return (Number(fields[11]) + Number(fields[12])) / 100;

@@ -43,8 +43,14 @@ export function printGrid(rows) {
 }
 
 /** @param {import("./durability.mjs").Durability} durability */
-export const printDurability = ({ every_s, never_s, cost, checkpoints }) =>
-  `micro on 16x16 in a job: ${seconds(never_s)} a step, ${seconds(every_s)} with a checkpoint behind every step (${checkpoints.toFixed(0)} written): ${(100 * cost).toFixed(1)} % more. Copies in the workers' memory are in both; they take 3 % at most.`;
+export const printDurability = ({ checkpoints, copies }) =>
+  [
+    `micro on 16x16 in a job: ${milliseconds(checkpoints.without_s)} a step, ${milliseconds(checkpoints.with_s)} with a checkpoint behind every step (${checkpoints.written.toFixed(0)} written): ${percent(checkpoints.wall)} more, ${percent(checkpoints.cpu)} (${checkpoints.cpu_ms.toFixed(0)} ms) by processor time of all processes.`,
+    `Copies in the workers' memory, behind every ${copies.every === 1 ? "step" : `${copies.every} steps`}: ${milliseconds(copies.without_s)} a step, ${milliseconds(copies.with_s)} with them: ${percent(copies.wall)} more, ${percent(copies.cpu)} (${copies.cpu_ms.toFixed(0)} ms) by processor time.`,
+  ].join("\n");
+
+const percent = (/** @type {number} */ part) => `${(100 * part).toFixed(1)} %`;
+const milliseconds = (/** @type {number} */ s) => `${(1000 * s).toFixed(0)} ms`;
 
 /**
  * @param {string} root

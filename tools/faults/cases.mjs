@@ -278,9 +278,12 @@ export const faultCases = [
     row: "SIGTERM",
     async run(scene) {
       const { yard, id } = scene;
-      await launch(scene);
-      await reached(scene, 2 + scene.random.integer(8));
-      const code = await yard.end("SIGTERM");
+      // The coordinator sleeps behind a step when it is told to end: twelve short steps would be over before anybody else has told it.
+      await launch(scene, { failpoints: `after-commit@${2 + scene.random.integer(3)},c:stop` });
+      await until("the coordinator's sleep", () => yard.firings().length > 0);
+      const ended = yard.end("SIGTERM");
+      signalTo(yard.coordinator?.pid ?? 0, "SIGCONT");
+      const code = await ended;
       const saved = readdirSync(join(yard.runDirectory(id), "checkpoints")).length;
       const at = committed(scene);
       await yard.start();

@@ -2,6 +2,7 @@
  * A place to break things in: a home directory with a corpus, and real coordinators that serve it one after the other, each a process of its own with a
  * Redis and workers of its own.
  */
+import { createHash } from "node:crypto";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -257,7 +258,8 @@ async function tensorDigest(run) {
     .map(Number);
   if (steps.length === 0) return "";
   const { files, step } = await readManifest(nodeDisk, join(directory, `step-${Math.max(...steps)}`));
-  return [`step ${step}`, ...["model.safetensors", "optimizer.safetensors"].map((name) => files[name]?.sha256.slice(0, 16))].join(" ");
+  const sums = ["model.safetensors", "optimizer.safetensors"].map((name) => files[name]?.parts.map((part) => part.crc32).join(""));
+  return `step ${step} ${createHash("sha256").update(sums.join(" ")).digest("hex").slice(0, 16)}`;
 }
 
 /**

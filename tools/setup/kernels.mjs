@@ -1,8 +1,9 @@
 /**
- * The fused kernels of the workers: C++, compiled for this very processor against the headers that came with
- * libtensorflow. They make steps faster and change no result; where they cannot be built, workers do without.
+ * What is written in C++, compiled for this very processor: the workers' kernels, against the headers that came with libtensorflow, and modules that need no
+ * TensorFlow. They make steps and checkpoints faster and change no result; where they cannot be built, Lapidary does without.
  *
- *     packages/worker/native/*.cc  c++ ──► cache/kernels-…/  copy ──► packages/worker/native/lapidary_{kernels,memory}.node
+ *     packages/{worker,coordinator}/native/*.cc  c++ ──► cache/kernels-…/  copy ──► packages/worker/native/lapidary_{kernels,memory}.node
+ *                                                                                   packages/coordinator/native/lapidary_disk.node
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { cpus } from "node:os";
@@ -16,21 +17,34 @@ import { contentKey, readStamp, removeStamp, writeStamp } from "./stamp.mjs";
 
 const step = "kernels";
 const file = "lapidary_kernels.node";
-/** A module of its own: it needs no TensorFlow, and is there before it. */
-const memoryFile = "lapidary_memory.node";
-const memorySource = "memory.cc";
+const directory = "packages/worker/native";
+
+/**
+ * Modules that need no TensorFlow.
+ * @type {readonly { file: string, directory: string, sources: readonly string[], headers: readonly string[], flags?: readonly string[] }[]}
+ */
+const plain = [
+  { file: "lapidary_memory.node", directory, sources: ["memory.cc"], headers: [] },
+  {
+    file: "lapidary_disk.node",
+    directory: "packages/coordinator/native",
+    sources: ["disk.cc"],
+    headers: ["../../worker/native/checksum.h"],
+    flags: ["-O3", "-march=native"],
+  },
+];
 
 /** @param {string} root */
-const sourcesOf = (root) => ["fused.cc", "gemm.cc", "shared.cc"].map((name) => join(root, "packages/worker/native", name));
+const sourcesOf = (root) => ["fused.cc", "gemm.cc", "shared.cc", "image.cc"].map((name) => join(root, directory, name));
+
+/** All else that the binaries are made of. @param {string} root */
+const othersOf = (root) => [
+  ...["checksum.h", "cut.h", "gemm.h", "shared.h"].map((name) => join(root, directory, name)),
+  ...plain.flatMap((module) => [...module.sources, ...module.headers].map((name) => join(root, module.directory, name))),
+];
 
 /** @param {string} root */
-const headersOf = (root) => ["checksum.h", "gemm.h", "shared.h", memorySource].map((name) => join(root, "packages/worker/native", name));
-
-/** @param {string} root */
-export const kernelsPath = (root) => join(root, "packages/worker/native", file);
-
-/** @param {string} root */
-const memoryPath = (root) => join(root, "packages/worker/native", memoryFile);
+export const kernelsPath = (root) => join(root, directory, file);
 
 /** @param {string} root */
 const libraryOf = (root) => join(root, "node_modules/@tensorflow/tfjs-node-gpu/deps");
@@ -47,7 +61,7 @@ function processor() {
 function keyOf(session) {
   const { backend, detail } = libtensorflowStatus(session);
   return createHash("sha256")
-    .update(contentKey([...sourcesOf(session.root), ...headersOf(session.root)]))
+    .update(contentKey([...sourcesOf(session.root), ...othersOf(session.root)]))
     .update(`${processor()} ${backend} ${backend === "native" ? detail.split(" in ")[0] : ""}`)
     .digest("hex")
     .slice(0, 24);
@@ -59,7 +73,8 @@ export function isReady(session) {
   if (stamp?.key !== keyOf(session)) return false;
   return (
     stamp.state === "absent" ||
-    (statSync(kernelsPath(session.root), { throwIfNoEntry: false })?.size === stamp.size && existsSync(memoryPath(session.root)))
+    (statSync(kernelsPath(session.root), { throwIfNoEntry: false })?.size === stamp.size &&
+      plain.every((module) => existsSync(join(session.root, module.directory, module.file))))
   );
 }
 
@@ -120,20 +135,26 @@ async function buildKernels(session, key) {
         ],
         output: binary,
       });
-      const memory = join(temporary, memoryFile);
-      await compile(session, {
-        label: step,
-        compiler,
-        sources: [join(root, "packages/worker/native", memorySource)],
-        includes: [join(root, "node_modules/node-api-headers/include")],
-        defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
-        libraries: { directory: join(libraryOf(root), "lib"), names: [], runPath: "$ORIGIN" },
-        output: memory,
+      for (const module of plain)
+        await compile(session, {
+          label: step,
+          compiler,
+          sources: module.sources.map((name) => join(root, module.directory, name)),
+          includes: [join(root, "node_modules/node-api-headers/include")],
+          defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
+          libraries: { directory: join(libraryOf(root), "lib"), names: [], runPath: "$ORIGIN" },
+          ...(module.flags === undefined ? {} : { flags: module.flags }),
+          output: join(temporary, module.file),
+        });
+      const entry = async (/** @type {string} */ name) => ({
+        size: statSync(join(temporary, name)).size,
+        sha256: await sha256Of(join(temporary, name)),
       });
-      const entry = async (/** @type {string} */ path) => ({ size: statSync(path).size, sha256: await sha256Of(path) });
-      writeManifest(temporary, { [file]: await entry(binary), [memoryFile]: await entry(memory) });
+      const built = [file, ...plain.map((module) => module.file)];
+      writeManifest(temporary, Object.fromEntries(await Promise.all(built.map(async (name) => [name, await entry(name)]))));
     });
   }
-  await publish(session, memoryPath(root), (temporary) => copyFileSync(join(cached, memoryFile), temporary));
+  for (const module of plain)
+    await publish(session, join(root, module.directory, module.file), (temporary) => copyFileSync(join(cached, module.file), temporary));
   await publish(session, kernelsPath(root), (temporary) => copyFileSync(join(cached, file), temporary));
 }

@@ -5,6 +5,7 @@ import { type ArrayData, f32Array, i32Array } from "./array-data.js";
 import { readExactly, writeFileAtomic } from "./atomic-file.js";
 import { bf16ToF32, f16ToF32 } from "./half.js";
 import {
+  dtypeBytes,
   headerLength,
   lengthBytes,
   maxHeaderBytes,
@@ -107,13 +108,22 @@ export function* safetensorsParts(
   arrays: ReadonlyMap<string, ArrayData>,
   metadata: Readonly<Record<string, string>> = {},
 ): Generator<Uint8Array> {
+  for (const [name, { dims, data }] of arrays) assert(data.length === sizeOf(dims), "data fills its dims", name, data.length, dims);
+  yield* safetensorsHead(arrays, metadata);
+  for (const { data } of arrays.values()) yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** What stands in a file before its arrays, which follow one another in the order given: the length of the header, and the header. */
+export function safetensorsHead(
+  arrays: ReadonlyMap<string, Pick<ArrayData, "dtype" | "dims">>,
+  metadata: Readonly<Record<string, string>> = {},
+): readonly [length: Uint8Array, header: Uint8Array] {
   assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, "arrays lie little-endian in memory, as in the file");
   let at = 0;
-  const entries = [...arrays].map(([name, { dtype, dims, data }]) => {
-    assert(data.length === sizeOf(dims), "data fills its dims", name, data.length, dims);
+  const entries = [...arrays].map(([name, { dtype, dims }]) => {
     assert(name !== "__metadata__" && name !== "__proto__", "a tensor name that the format allows", name);
     const begin = at;
-    at += data.byteLength;
+    at += dtypeBytes[dtype === "f32" ? "F32" : "I32"] * sizeOf(dims);
     return [name, { dtype: dtype === "f32" ? "F32" : "I32", shape: dims, data_offsets: [begin, at] }] as const;
   });
   const json = JSON.stringify(
@@ -125,9 +135,7 @@ export function* safetensorsParts(
   assert(padded.length <= maxHeaderBytes, "the header keeps the format's limit", padded.length);
   const prefix = Buffer.alloc(lengthBytes);
   prefix.writeBigUInt64LE(BigInt(padded.length));
-  yield prefix;
-  yield padded;
-  for (const { data } of arrays.values()) yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return [prefix, padded];
 }
 
 function decode(entry: TensorEntry, bytes: Uint8Array, file: string): ArrayData {

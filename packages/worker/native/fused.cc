@@ -707,6 +707,7 @@ NAPI_MODULE_INIT() {
   napi_create_function(env, "register", NAPI_AUTO_LENGTH, Register, nullptr, &function);
   napi_set_named_property(env, exports, "register", function);
   ExportShared(env, exports);
+  ExportImages(env, exports);
   ExportProducts(env, exports);
   return exports;
 }

@@ -17,6 +17,8 @@
 #include "checksum.h"
 #include "shared.h"
 
+#include "cut.h"
+
 #if defined(__linux__)
 
 #include <fcntl.h>
@@ -128,13 +130,6 @@ struct Space {
   char* Data(int32_t worker, int32_t region) const { return outboxes[worker]->data + regions[region].offset; }
 };
 
-/** How a part lies in a whole: runs of neighbours, at a stride for each outer dim. */
-struct Cut {
-  std::vector<int64_t> bases;  // by member
-  std::vector<int64_t> sizes, strides;
-  int64_t run = 1;
-};
-
 enum Reduction : int32_t { kJoin = 0, kSum = 1, kMax = 2, kMin = 3 };
 
 /** One collective of a program. */
@@ -203,20 +198,10 @@ void CopyRun(uint32_t* whole, uint32_t* part, int64_t numbers, Summing& summing)
 /** Copies between a part and its places in the whole. */
 template <bool toPart>
 void CopyPart(const Cut& cut, int64_t base, uint32_t* whole, uint32_t* part, Summing& summing) {
-  std::vector<int64_t> index(cut.sizes.size(), 0);
-  int64_t at = base;
-  for (;;) {
+  ForEachRun(cut, base, [&](int64_t at) {
     CopyRun<toPart>(whole + at, part, cut.run, summing);
     part += cut.run;
-    int64_t d = static_cast<int64_t>(cut.sizes.size()) - 1;
-    for (; d >= 0; d--) {
-      at += cut.strides[d];
-      if (++index[d] < cut.sizes[d]) break;
-      index[d] = 0;
-      at -= cut.strides[d] * cut.sizes[d];
-    }
-    if (d < 0) return;
-  }
+  });
 }
 
 template <typename T>
@@ -344,36 +329,9 @@ REGISTER_KERNEL_BUILDER(Name("LapidaryReceive").Device(tensorflow::DEVICE_CPU).T
 
 // ---------------------------------------------------------------- from Node
 
-std::vector<int64_t> Numbers(napi_env env, napi_value array) {
-  napi_typedarray_type type;
-  size_t length = 0;
-  void* data = nullptr;
-  if (napi_get_typedarray_info(env, array, &type, &length, &data, nullptr, nullptr) != napi_ok || type != napi_float64_array) return {};
-  const double* numbers = static_cast<const double*>(data);
-  return std::vector<int64_t>(numbers, numbers + length);
-}
-
-int64_t Int(napi_env env, napi_value value) {
-  int64_t number = -1;
-  napi_get_value_int64(env, value, &number);
-  return number;
-}
-
-napi_value MakeInt(napi_env env, int64_t number) {
-  napi_value value;
-  napi_create_int64(env, number, &value);
-  return value;
-}
-
 std::shared_ptr<Space> FindSpace(int64_t id) {
   std::lock_guard<std::mutex> lock(crossings_mutex);
   return id >= 0 && id < static_cast<int64_t>(spaces.size()) ? spaces[id] : nullptr;
-}
-
-template <size_t count>
-bool Arguments(napi_env env, napi_callback_info info, napi_value (&args)[count]) {
-  size_t given = count;
-  return napi_get_cb_info(env, info, &given, args, nullptr, nullptr) == napi_ok && given == count;
 }
 
 /** createSpace(self, workers, regionBytes: Float64Array) → [id, file descriptor of the own outbox], or undefined where the system gives no memory to share. */
@@ -448,25 +406,6 @@ napi_value CloseSpace(napi_env env, napi_callback_info info) {
   for (auto& box : space->outboxes) box = nullptr;
   return nullptr;
 }
-
-struct Reader {
-  const std::vector<int64_t>& data;
-  size_t at = 0;
-  int64_t Next() { return at < data.size() ? data[at++] : (at++, 0); }
-  std::vector<int64_t> List() {
-    std::vector<int64_t> list;
-    for (int64_t i = Next(); i > 0 && at < data.size(); i--) list.push_back(Next());
-    return list;
-  }
-  Cut ReadCut() {
-    Cut cut;
-    cut.bases = List();
-    cut.sizes = List();
-    cut.strides = List();
-    cut.run = Next();
-    return cut;
-  }
-};
 
 /** registerCrossing(space, code: Float64Array) → its number. The code is that of `executor/shared-crossing.ts`. */
 napi_value RegisterCrossing(napi_env env, napi_callback_info info) {

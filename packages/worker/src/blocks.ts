@@ -91,11 +91,29 @@ function merged(sizes: readonly number[], strides: readonly number[]): { sizes: 
   return out;
 }
 
+/** Where the numbers of a block stand in its whole: runs of neighbours, at a stride for each outer factor, all in numbers. */
+export interface Runs {
+  /** Of the first. */
+  readonly offset: number;
+  readonly length: number;
+  readonly sizes: readonly number[];
+  readonly strides: readonly number[];
+}
+
+/** Where the block of worker number `worker` stands in a whole array. */
+export function runsOf(mesh: Mesh, grid: WorkerGrid, worker: number, dims: readonly number[], sharding: Sharding): Runs {
+  const { sizes, strides, offset } = factored(mesh, grid, worker, dims, sharding);
+  const contiguous = strides.at(-1) === 1;
+  return contiguous
+    ? { offset, length: sizes.at(-1) ?? 1, sizes: sizes.slice(0, -1), strides: strides.slice(0, -1) }
+    : { offset, length: 1, sizes, strides };
+}
+
 /** Calls `copy(from whole, from block, count)` for every run of neighbours. */
-function forEachRun({ sizes, strides, offset }: Factored, copy: (whole: number, block: number, count: number) => void): void {
-  const contiguous = strides.at(-1) === 1 || sizes.length === 0;
-  const run = contiguous ? (sizes.at(-1) ?? 1) : 1;
-  const outer = contiguous ? sizes.slice(0, -1) : sizes;
+function forEachRun(
+  { offset, length: run, sizes: outer, strides }: Runs,
+  copy: (whole: number, block: number, count: number) => void,
+): void {
   const index = outer.map(() => 0);
   let [whole, block] = [offset, 0];
   for (;;) {
@@ -127,17 +145,13 @@ export function takeBlock(whole: ArrayData, mesh: Mesh, grid: WorkerGrid, worker
   const dims = blockDimsOf(mesh, grid, whole.dims, sharding);
   if (sizeOf(dims) === whole.data.length) return whole;
   const data = emptyNumbers(whole.dtype, sizeOf(dims));
-  forEachRun(factored(mesh, grid, worker, whole.dims, sharding), (from, to, count) =>
-    data.set(whole.data.subarray(from, from + count), to),
-  );
+  forEachRun(runsOf(mesh, grid, worker, whole.dims, sharding), (from, to, count) => data.set(whole.data.subarray(from, from + count), to));
   return arrayOf(whole.dtype, dims, data);
 }
 
 /** Writes a block back to the places it was taken from. */
 export function putBlock(whole: ArrayData, mesh: Mesh, grid: WorkerGrid, worker: number, sharding: Sharding, block: Numbers): void {
-  forEachRun(factored(mesh, grid, worker, whole.dims, sharding), (to, from, count) =>
-    whole.data.set(block.subarray(from, from + count), to),
-  );
+  forEachRun(runsOf(mesh, grid, worker, whole.dims, sharding), (to, from, count) => whole.data.set(block.subarray(from, from + count), to));
 }
 
 /** The workers that together hold an array once: first replicas only. */

@@ -48,6 +48,8 @@ export type WorkerMessage =
   | DropMessage
   | StatsMessage
   | CopyMessage
+  | ImageMessage
+  | SnapshotMessage
   | HoldingsMessage
   | LendMessage
   | AdoptMessage
@@ -193,6 +195,32 @@ export interface CopyMessage {
   readonly committed: number;
 }
 
+/**
+ * Open memory of the coordinator's, an image of files: where whole arrays are to lie in it. The answer says whether this worker can lay its blocks there; if not, the
+ * coordinator has to fetch them.
+ */
+export interface ImageMessage {
+  readonly kind: "image";
+  readonly epoch: Epoch;
+  /** What this machine calls it. */
+  readonly path: string;
+  readonly bytes: number;
+  readonly places: readonly ImagePlace[];
+}
+
+/** The whole array of a value, row-major, lies from byte `begin` on. */
+export interface ImagePlace {
+  readonly value: ValueId;
+  readonly begin: number;
+}
+
+/** Lay this worker's blocks in an image, those that no worker before it has as well. */
+export interface SnapshotMessage {
+  readonly kind: "snapshot";
+  readonly epoch: Epoch;
+  readonly path: string;
+}
+
 /** Which copies of the run does this worker hold, of whatever attempt? Those behind later updates than `latest` are forgotten: they do not count. */
 export interface HoldingsMessage {
   readonly kind: "holdings";
@@ -268,8 +296,11 @@ export interface WorkerReplies {
   readonly fetch: { readonly dtype: Dtype; readonly dims: readonly number[]; readonly sharding: string };
   readonly drop: { readonly bytes: number };
   readonly stats: WorkerStats;
-  /** Milliseconds of work that it was, without waiting, and a checksum of this worker's blocks. */
-  readonly copy: { readonly bytes: number; readonly ms: number; readonly crc32: number };
+  /** Milliseconds of processor time that it took. */
+  readonly copy: { readonly bytes: number; readonly ms: number };
+  readonly image: { readonly opened: boolean };
+  /** Bytes that were laid. */
+  readonly snapshot: { readonly bytes: number; readonly ms: number };
   readonly holdings: { readonly copies: readonly CopyName[] };
   readonly lend: { readonly entries: readonly CopyEntry[] };
   readonly adopt: { readonly bytes: number };

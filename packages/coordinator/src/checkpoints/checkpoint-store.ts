@@ -1,14 +1,13 @@
-import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
 import { type Failpoints, LapidaryError, assert, must, noFailpoints } from "@lapidary/std";
 import { asWriteError, checkpointDamaged } from "./checkpoint-errors.js";
-import type { Disk } from "./disk.js";
+import type { Disk, DiskFile } from "./disk.js";
 import { type Manifest, type ManifestFile, manifestName, maxManifestBytes, parseManifest, printManifest } from "./manifest.js";
 import type { Fence } from "./run-fence.js";
 
 /** A file of a checkpoint, as named stretches of bytes: they are written one after the other. */
-export type CheckpointParts = Iterable<readonly [name: string, bytes: Uint8Array]>;
+export type CheckpointParts = readonly (readonly [name: string, bytes: Uint8Array])[];
 
 export interface CheckpointContent {
   /** In the order in which they are written. */
@@ -33,7 +32,7 @@ export interface CheckpointStoreOptions {
 /**
  * The checkpoints of a run, one directory each. A checkpoint is there or it is not, whatever is cut off when:
  *
- *     .writing-N/   files, each synced ─► manifest.json, synced ─► directory, synced ─► renamed to step-N/ ─► parent, synced ─► read back
+ *     .writing-N/   files, all synced ─► manifest.json, synced ─► directory, synced ─► renamed to step-N/ ─► parent, synced ─► read back
  *                                                                                                              └─► only now older ones go
  *
  * Invariants: a directory without a manifest that fits is no checkpoint; the newest verified one is never removed; an attempt that was superseded
@@ -66,18 +65,18 @@ export class CheckpointStore {
     this.#fence.check();
     const there = await this.#alreadyThere(place, about);
     if (there !== undefined) return { path: place, manifest: there };
+    let manifest: Manifest;
     try {
       await this.#disk.makeDirectory(draft);
-      const written: [string, ManifestFile][] = [];
-      for (const [name, parts] of files) written.push([name, await this.#writeFile(join(draft, name), parts, step)]);
-      this.#failpoints.hit("before-manifest", step, "c");
-      const manifest: Manifest = {
+      manifest = {
         format: "lapidary-checkpoint/1",
         ...about,
         epoch: this.#fence.epoch,
-        files: Object.fromEntries(written),
+        files: await this.#writeFiles(draft, files, step),
       };
-      await this.#writeFile(join(draft, manifestName), [["manifest", Buffer.from(printManifest(manifest))]], step);
+      this.#failpoints.hit("before-manifest", step, "c");
+      const parts: CheckpointParts = [["manifest", Buffer.from(printManifest(manifest))]];
+      const sealed = must((await this.#writeFiles(draft, new Map([[manifestName, parts]]), undefined))[manifestName], manifestName);
       await this.#disk.syncDirectory(draft);
       this.#failpoints.hit("after-manifest", step, "c");
       this.#fence.check();
@@ -85,11 +84,12 @@ export class CheckpointStore {
       await this.#disk.rename(draft, place);
       await this.#disk.syncDirectory(this.#directory);
       await this.#anchor();
+      const described = [...Object.entries(manifest.files), [manifestName, sealed] as const];
+      await all(described.map(([name, file]) => readBack(this.#disk, place, name, file)));
     } catch (error) {
       await this.#disk.remove(draft).catch(() => undefined);
       throw asWriteError(place, error);
     }
-    const manifest = await verifyCheckpoint(this.#disk, place);
     await this.#collect(step, keep);
     return { path: place, manifest };
   }
@@ -149,27 +149,41 @@ export class CheckpointStore {
     }
   }
 
-  async #writeFile(path: string, parts: CheckpointParts, step: number): Promise<ManifestFile> {
-    const file = await this.#disk.create(path);
-    const hash = createHash("sha256");
-    const described: ManifestFile["parts"] = [];
-    const isShard = !path.endsWith(manifestName);
+  /**
+   * Writes files, and then syncs them together: the file system notes all of them at once.
+   *
+   * @param step where tests let it fail; undefined: nowhere
+   */
+  async #writeFiles(draft: string, files: CheckpointContent["files"], step: number | undefined): Promise<Manifest["files"]> {
+    const written: { readonly name: string; readonly file: DiskFile; readonly sums: readonly number[]; readonly parts: CheckpointParts }[] =
+      [];
     try {
-      for (const [name, bytes] of parts) {
-        const half = bytes.length >> 1;
-        await file.write(bytes.subarray(0, half));
-        // The damage is done to what reaches the disk, not to what the manifest says.
-        const damaged = isShard && described.length > 0 && this.#failpoints.hit("shard-half-written", step, "c");
-        await file.write(damaged ? flipped(bytes.subarray(half)) : bytes.subarray(half));
-        hash.update(bytes);
-        described.push({ name, bytes: bytes.length, crc32: hexCrc(crc32(bytes)) });
+      for (const [name, parts] of files) {
+        const file = await this.#disk.create(join(draft, name));
+        // It is closed whatever becomes of it.
+        const sums: number[] = [];
+        written.push({ name, file, sums, parts });
+        sums.push(...(await this.#writeParts(file, parts, step)));
       }
-      await file.sync();
+      await all(written.map(({ file }) => file.sync()));
+      if (step !== undefined) for (const _ of written) this.#failpoints.hit("shard-synced", step, "c");
     } finally {
-      await file.close();
+      for (const { file } of written) await file.close();
     }
-    if (isShard) this.#failpoints.hit("shard-synced", step, "c");
-    return { bytes: described.reduce((sum, { bytes }) => sum + bytes, 0), sha256: hash.digest("hex"), parts: described };
+    return Object.fromEntries(written.map(({ name, parts, sums }) => [name, describe(parts, sums)]));
+  }
+
+  /** @returns the checksums of what was to be written */
+  async #writeParts(file: DiskFile, parts: CheckpointParts, step: number | undefined): Promise<readonly number[]> {
+    const bytes = parts.map(([, part]) => part);
+    const half = step === undefined ? bytes.length : Math.ceil(bytes.length / 2);
+    const before = await file.write(bytes.slice(0, half));
+    const rest = bytes.slice(half);
+    if (step === undefined || rest.length === 0) return before;
+    // The damage is done to what reaches the disk, not to what the manifest says.
+    if (!this.#failpoints.hit("shard-half-written", step, "c")) return [...before, ...(await file.write(rest))];
+    await file.write(rest.map(flipped));
+    return [...before, ...rest.map((part) => crc32(part))];
   }
 
   async #collect(newest: number, keep: number): Promise<void> {
@@ -240,33 +254,32 @@ async function verifyFile(disk: Disk, path: string, name: string, file: Manifest
   if (size === undefined) throw checkpointDamaged(path, name, "it is missing");
   if (size !== file.bytes) throw checkpointDamaged(path, name, `it has ${size} bytes instead of ${file.bytes}`);
   if (file.parts.reduce((sum, { bytes }) => sum + bytes, 0) !== file.bytes) throw checkpointDamaged(path, name, "its parts do not fill it");
-  const hash = createHash("sha256");
-  let part = 0;
-  let left = file.parts[0]?.bytes ?? 0;
-  let sum = 0;
-  const endParts = (): void => {
-    while (left === 0 && part < file.parts.length) {
-      const { name: tensor, crc32: wanted } = must(file.parts[part], "part");
-      if (hexCrc(sum) !== wanted) throw checkpointDamaged(path, `${name}: ${tensor}`, "its bytes have changed");
-      part++;
-      sum = 0;
-      left = file.parts[part]?.bytes ?? 0;
-    }
-  };
-  endParts();
-  for await (const chunk of disk.chunks(join(path, name))) {
-    hash.update(chunk);
-    for (let at = 0; at < chunk.length; ) {
-      const length = Math.min(left, chunk.length - at);
-      if (length === 0) throw checkpointDamaged(path, name, "it grew while it was read");
-      sum = crc32(chunk.subarray(at, at + length), sum);
-      at += length;
-      left -= length;
-      endParts();
-    }
-  }
-  if (part < file.parts.length) throw checkpointDamaged(path, name, "it ends too early");
-  if (hash.digest("hex") !== file.sha256) throw checkpointDamaged(path, name, "its checksum does not fit");
+  await readBack(disk, path, name, file);
+}
+
+/** Reads a file and compares its parts. */
+async function readBack(disk: Disk, path: string, name: string, file: ManifestFile): Promise<void> {
+  const sums = await disk.checksums(
+    join(path, name),
+    file.parts.map(({ bytes }) => bytes),
+  );
+  file.parts.forEach(({ name: tensor, crc32: wanted }, i) => {
+    const sum = sums[i];
+    if (sum === undefined) throw checkpointDamaged(path, name, "it ends too early");
+    if (hexCrc(sum) !== wanted) throw checkpointDamaged(path, `${name}: ${tensor}`, "its bytes have changed");
+  });
+  if (sums.length > file.parts.length) throw checkpointDamaged(path, name, "it goes on behind its parts");
+}
+
+/** What the manifest says of a file. */
+function describe(parts: CheckpointParts, sums: readonly number[]): ManifestFile {
+  const described = parts.map(([name, { length }], i) => ({ name, bytes: length, crc32: hexCrc(must(sums[i], "checksum")) }));
+  return { bytes: described.reduce((sum, { bytes }) => sum + bytes, 0), parts: described };
+}
+
+/** Until all have ended, however: nothing is closed or removed under one that is still at work. @throws what the first of them threw */
+async function all(work: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
 }
 
 const hexCrc = (sum: number): string => sum.toString(16).padStart(8, "0");

@@ -7,13 +7,26 @@ export interface CheckpointNews {
   readonly refused: (step: number, error: LapidaryError) => void;
 }
 
+/** A checkpoint that is to be written. */
+export interface DueCheckpoint {
+  readonly step: number;
+  readonly store: CheckpointStore;
+  readonly keep: number;
+  /** What it holds, once that is here; undefined: it will not come, for who has it is lost. */
+  readonly content: () => Promise<CheckpointContent | undefined>;
+  /** It was written or refused, or will not come. */
+  readonly done: () => void;
+}
+
 /**
- * Writes checkpoints while training goes on, one at a time. What the disk refuses is told and does not stop anything: the checkpoint before it is
- * whole, and the next one may succeed.
+ * Writes checkpoints while training goes on, one at a time, in the order in which they come. What the disk refuses is told and does not stop anything: the
+ * checkpoint before it is whole, and the next one may succeed.
  */
 export class CheckpointWriter {
   readonly #news: CheckpointNews;
   #work: Promise<void> = Promise.resolve();
+  /** By checkpoint that is not done yet: when it will be. */
+  readonly #due: Promise<void>[] = [];
   #last: { readonly step: number; readonly outcome: VerifiedCheckpoint | LapidaryError } | undefined;
 
   constructor(news: CheckpointNews) {
@@ -25,24 +38,42 @@ export class CheckpointWriter {
     return this.#work;
   }
 
+  /** Checkpoints that are not done yet. */
+  get outstanding(): number {
+    return this.#due.length;
+  }
+
+  /** Settles, and never rejects, when the oldest of them is done. */
+  oldest(): Promise<void> {
+    return this.#due[0] ?? Promise.resolve();
+  }
+
   /** The last checkpoint that was written or refused. */
   get last(): { readonly step: number; readonly outcome: VerifiedCheckpoint | LapidaryError } | undefined {
     return this.#last;
   }
 
-  write(store: CheckpointStore, content: CheckpointContent, keep: number): void {
-    const { step } = content.about;
+  write(due: DueCheckpoint): void {
     this.#work = this.#work.then(async () => {
-      try {
-        const checkpoint = await store.write(content, keep);
-        this.#last = { step, outcome: checkpoint };
-        this.#news.written(checkpoint);
-      } catch (error) {
-        const told = error instanceof LapidaryError ? error : internal(step, error);
-        this.#last = { step, outcome: told };
-        this.#news.refused(step, told);
-      }
+      await this.#write(due);
+      due.done();
+      this.#due.shift();
     });
+    this.#due.push(this.#work);
+  }
+
+  async #write({ step, store, keep, content }: DueCheckpoint): Promise<void> {
+    try {
+      const known = await content();
+      if (known === undefined) return;
+      const checkpoint = await store.write(known, keep);
+      this.#last = { step, outcome: checkpoint };
+      this.#news.written(checkpoint);
+    } catch (error) {
+      const told = error instanceof LapidaryError ? error : internal(step, error);
+      this.#last = { step, outcome: told };
+      this.#news.refused(step, told);
+    }
   }
 }
 

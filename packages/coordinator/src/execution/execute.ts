@@ -4,7 +4,9 @@ import { type Clock, type Failpoints, LapidaryError, must } from "@lapidary/std"
 import { printMesh, printTorus } from "@lapidary/topology";
 import { meshOf, type ResolvedJob } from "@lapidary/training";
 import type { MetricsRow, Report, SlicePlace } from "../api.js";
+import type { CheckpointContent } from "../checkpoints/checkpoint-store.js";
 import { nodeDisk } from "../checkpoints/disk.js";
+import { nativeDisk } from "../checkpoints/native-disk.js";
 import { RunFence } from "../checkpoints/run-fence.js";
 import type { Gang, GangOptions } from "../gang/index.js";
 import { programRequest, type ProgramSet } from "../programs/build.js";
@@ -21,7 +23,8 @@ import { Crew } from "./crew.js";
 import { generateSample } from "./generate-sample.js";
 import { Goodput, goodputUntil } from "./goodput.js";
 import { RunPrograms } from "./run-programs.js";
-import { copyState, loadState } from "./save-state.js";
+import { type CheckpointFiles, checkpointOf, constantFiles, loadState } from "./save-state.js";
+import { Snapshots } from "./snapshots.js";
 import { sparingly } from "./sparingly.js";
 import { Stopwatch } from "./stopwatch.js";
 import { Stragglers } from "./stragglers.js";
@@ -192,7 +195,7 @@ async function openAttempt(
   set: ProgramSet,
   epoch: number,
   crew: Crew,
-  save: (programs: RunPrograms, gang: Gang) => TrainingAttempt["state"]["save"],
+  checkpointed: (files: CheckpointFiles, step: number, ledger: string, workers: number) => CheckpointContent,
 ): Promise<Attempt> {
   const { run, job, slice, startGang } = options;
   const gang = await watch.time("place", () =>
@@ -230,6 +233,7 @@ async function openAttempt(
       }),
     );
     if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
+    const snapshots = await Snapshots.open(programs, job.model.config, (bytes) => nativeDisk?.share(bytes));
     const state: TrainingAttempt["state"] = {
       train: (step, of) => programs.train(step, of, traces !== undefined && isTraced(step + 1, job.trace_every, job.train.steps)),
       copy: (step, committed) => programs.copy(step, committed),
@@ -240,7 +244,10 @@ async function openAttempt(
           await programs.initialize();
           if (init !== undefined) await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
         }),
-      save: save(programs, gang),
+      take: async (step) => {
+        const { files, release } = await snapshots.take();
+        return { content: (ledger) => checkpointed(files, step, ledger, gang.size), release };
+      },
     };
     const layout = [set.programs.train_step.hash, printMesh(meshOf(job)), gang.size, job.executor, job.numerics].join("/");
     return new Attempt(run, gang, programs, state, layout);
@@ -271,26 +278,19 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens });
     });
 
-  const save =
-    (programs: RunPrograms, gang: Gang): TrainingAttempt["state"]["save"] =>
-    (step, ledger) =>
-      watch.time("checkpoint", () =>
-        copyState(programs, {
-          config: model.config,
-          tokenizer: dataset.tokenizer,
-          about: {
-            run: run.id,
-            step,
-            time: clock.now(),
-            mesh: printMesh(meshOf(job)),
-            zero: job.zero,
-            workers: gang.size,
-            program: set.programs.train_step.hash,
-            ledger,
-            ...(heldout?.step === step ? { heldout_loss: heldout.loss } : {}),
-          },
-        }),
-      );
+  const constant = constantFiles(model.config, dataset.tokenizer);
+  const checkpointed = (files: CheckpointFiles, step: number, ledger: string, gangSize: number): CheckpointContent =>
+    checkpointOf(files, constant, {
+      run: run.id,
+      step,
+      time: clock.now(),
+      mesh: printMesh(meshOf(job)),
+      zero: job.zero,
+      workers: gangSize,
+      program: set.programs.train_step.hash,
+      ledger,
+      ...(heldout?.step === step ? { heldout_loss: heldout.loss } : {}),
+    });
 
   let lastDurable_ms = clock.monotonic();
   let sample = { prompt: "", text: "" };
@@ -303,12 +303,15 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     directory: run.directory,
     checkpoints,
     claim: () => RunFence.claim(nodeDisk, run.directory),
-    open: (epoch) => openAttempt(options, watch, dataset, set, epoch, crew, save),
-    regroups: async () => {
-      if (crew.missing === 0 || !(await options.hasWorkers(crew.missing))) return false;
-      crew.complete();
-      run.log("coordinator", `all ${crew.wanted} workers can be started again, and get their blocks back`);
-      return true;
+    open: (epoch) => openAttempt(options, watch, dataset, set, epoch, crew, checkpointed),
+    regroups: {
+      wanted: () => crew.missing > 0,
+      possible: async () => {
+        if (!(await options.hasWorkers(crew.missing))) return false;
+        crew.complete();
+        run.log("coordinator", `all ${crew.wanted} workers can be started again, and get their blocks back`);
+        return true;
+      },
     },
     steps,
     tokensPerStep: batch * seq,
@@ -337,6 +340,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     news,
   });
   watch.add("train", trained.train_ms);
+  watch.add("checkpoint", goodput.report().lost_ms.checkpoint);
   run.goodput(goodput.report());
 
   const { facts } = set;

@@ -13,7 +13,8 @@ import { CheckpointStore, verifyCheckpoint, type VerifiedCheckpoint } from "../c
 import { nodeDisk } from "../checkpoints/disk.js";
 import { RunFence } from "../checkpoints/run-fence.js";
 import { listCheckpoints, loadWeights } from "./checkpoints.js";
-import { copyState, loadState } from "./save-state.js";
+import { checkpointOf, constantFiles, loadState } from "./save-state.js";
+import { Snapshots } from "./snapshots.js";
 import type { StepMetrics } from "./run-programs.js";
 import { trainingLoop, type TrainingLoopOptions } from "./training-loop.js";
 
@@ -188,7 +189,7 @@ describe("checkpoints", () => {
   };
   const specs = gemma(config).params;
   const tokenizer = trainTokenizer(["some text to learn a few pieces from"], { vocabSize: 300 });
-  const valueOf = (name: string): number => name.length;
+  const valueOf = (name: string): number => name.replace(/^params\//, "").length;
   const arrayOf = (name: string): ArrayData => {
     const { dims } = must(
       specs.find((spec) => name.endsWith(spec.name)),
@@ -196,19 +197,19 @@ describe("checkpoints", () => {
     );
     return { dtype: "f32", dims, data: new Float32Array(dims.reduce((a, b) => a * b, 1)).fill(valueOf(name)) };
   };
+  const weights = specs.map(({ name }) => name);
   const programs = {
-    weights: specs.map(({ name }) => name),
-    moments: specs.map(({ name }) => `adam_m/${name}`),
-    fetchWeight: async (name: string): Promise<ArrayData> => arrayOf(name),
-    fetchMoment: async (name: string): Promise<ArrayData> => arrayOf(name),
+    moments: weights.map((name) => `adam_m/${name}`),
+    dimsOf: (name: string): readonly number[] => arrayOf(name).dims,
+    fetchState: async (name: string): Promise<ArrayData> => arrayOf(name),
+    openImage: async (): Promise<boolean> => false,
+    snapshot: (): Promise<never> => Promise.reject(new Error("no image is open")),
   };
   const about = { run: "r", time: 1, heldout_loss: 2, mesh: "data=2", zero: 3, workers: 2, program: "p", ledger: "d" };
   const write = async (step: number, keep = 3): Promise<string> => {
     const store = new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(nodeDisk, directory()) });
-    const written: VerifiedCheckpoint = await store.write(
-      await copyState(programs, { config, tokenizer, about: { ...about, step } }),
-      keep,
-    );
+    const { files } = await (await Snapshots.open(programs, config)).take();
+    const written: VerifiedCheckpoint = await store.write(checkpointOf(files, constantFiles(config, tokenizer), { ...about, step }), keep);
     return written.path;
   };
 
@@ -222,7 +223,7 @@ describe("checkpoints", () => {
     await loadWeights(path, config, async (name, { data }) => void put.set(name, data[0] ?? 0));
     deepStrictEqual(
       [...put],
-      programs.weights.map((name) => [name, valueOf(name)]),
+      weights.map((name) => [name, valueOf(name)]),
     );
   });
 
@@ -249,7 +250,7 @@ describe("checkpoints", () => {
     deepStrictEqual(
       [...put],
       [
-        ...programs.weights.map((name): [string, number] => [`params/${name}`, valueOf(name)]),
+        ...weights.map((name): [string, number] => [`params/${name}`, valueOf(name)]),
         ...programs.moments.map((name): [string, number] => [name, valueOf(name)]),
         ["step", 7],
       ],

@@ -3,5 +3,18 @@ import type { Gang } from "../gang/index.js";
 /** What a run does with its gang of workers. */
 export type RunGang = Pick<
   Gang,
-  "loadText" | "parameters" | "outputs" | "put" | "feed" | "run" | "describe" | "fetch" | "fetchScalar" | "drop" | "copy" | "restoreCopies"
+  | "loadText"
+  | "parameters"
+  | "outputs"
+  | "put"
+  | "feed"
+  | "run"
+  | "describe"
+  | "fetch"
+  | "fetchScalar"
+  | "drop"
+  | "copy"
+  | "openImage"
+  | "snapshot"
+  | "restoreCopies"
 >;

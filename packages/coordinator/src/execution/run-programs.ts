@@ -1,7 +1,7 @@
 import { assert, must } from "@lapidary/std";
 import { paramName, stepName, trainMetrics } from "@lapidary/training";
-import type { ArrayData, CallName, FeedPort } from "@lapidary/worker/protocol";
-import type { CopyReport, ProgramPort, RunReport } from "../gang/index.js";
+import type { ArrayData, CallName, FeedPort, ImagePlace } from "@lapidary/worker/protocol";
+import type { CopyReport, ProgramPort, RunReport, SnapshotReport } from "../gang/index.js";
 import type { ProgramName, ProgramSet } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
 import type { RunGang } from "./run-gang.js";
@@ -91,6 +91,21 @@ export class RunPrograms {
     return this.#gang.fetch(name);
   }
 
+  /** Of an array of the state, whole. */
+  dimsOf(name: string): readonly number[] {
+    return this.#parameter(this.#train, name).type.dims;
+  }
+
+  /** Lets the workers open an image; whether they can lay the state in it. */
+  openImage(path: string, bytes: number, places: readonly ImagePlace[]): Promise<boolean> {
+    return this.#gang.openImage(path, bytes, places);
+  }
+
+  /** Lays the state in an image, as it is behind what was sent so far. */
+  snapshot(path: string): Promise<SnapshotReport> {
+    return this.#gang.snapshot(path);
+  }
+
   /** Copies the state in the workers' memory, as it is behind update `step`. */
   copy(step: number, committed: number): Promise<CopyReport> {
     return this.#gang.copy(step, this.#states, committed);
@@ -108,14 +123,6 @@ export class RunPrograms {
   async putWeight(name: string, array: ArrayData): Promise<void> {
     const { sharding } = this.#parameter(this.#train, paramName(name));
     await this.#gang.put(paramName(name), array, sharding);
-  }
-
-  fetchWeight(name: string): Promise<ArrayData> {
-    return this.#gang.fetch(paramName(name));
-  }
-
-  fetchMoment(name: string): Promise<ArrayData> {
-    return this.#gang.fetch(name);
   }
 
   /** What a train step calls on each worker, in order. */

@@ -1,51 +1,34 @@
 import { join } from "node:path";
 import { type Tokenizer, toHuggingFace } from "@lapidary/data";
-import { type ArrayData, HfCheckpoint, SafetensorsFile, modelConfigToHf, safetensorsParts } from "@lapidary/interop";
-import { type ModelConfig, paramsOf } from "@lapidary/models";
-import { assert, must } from "@lapidary/std";
+import { HfCheckpoint, SafetensorsFile, modelConfigToHf } from "@lapidary/interop";
+import type { ModelConfig } from "@lapidary/models";
 import { paramName, stepName } from "@lapidary/training";
-import type { ArrayData as DeviceArray } from "@lapidary/worker/protocol";
 import type { CheckpointContent, CheckpointParts, VerifiedCheckpoint } from "../checkpoints/checkpoint-store.js";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
 
-/** What a checkpoint says beside the numbers. */
-export interface Surroundings {
-  readonly config: ModelConfig;
-  readonly tokenizer: Tokenizer;
-  readonly about: CheckpointContent["about"];
+/** Files of a checkpoint, beside its manifest. */
+export type CheckpointFiles = CheckpointContent["files"];
+
+/** The files that are the same in every checkpoint of a run: those that transformers wants beside the weights, and the tokenizer as we keep it. */
+export function constantFiles(config: ModelConfig, tokenizer: Tokenizer): CheckpointFiles {
+  return new Map([
+    ...Object.entries(toHuggingFace(tokenizer)).map(([name, json]) => text(name, JSON.stringify(json))),
+    text(checkpointFiles.tokenizer, JSON.stringify(tokenizer)),
+    text("config.json", `${JSON.stringify(modelConfigToHf(config), null, 2)}\n`),
+  ]);
 }
 
 /**
- * Copies the state of a run out of its workers, and says how it is laid down as files: those that transformers loads, and beside them what training needs to
- * go on. Resolves when the workers may go on.
+ * A checkpoint of a state.
+ *
+ * @param state the files of weights and moments
+ * @param constant `constantFiles` of the run
  */
-export async function copyState(
-  programs: Pick<RunPrograms, "weights" | "moments" | "fetchWeight" | "fetchMoment">,
-  { config, tokenizer, about }: Surroundings,
-): Promise<CheckpointContent> {
-  // All are asked for at once: what is fetched is one state.
-  const [weights, moments] = await Promise.all([
-    readAll(programs.weights, (name) => programs.fetchWeight(name)),
-    readAll(programs.moments, (name) => programs.fetchMoment(name)),
-  ]);
-  const ordered = new Map(paramsOf(config).map(({ name }) => [name, must(weights.get(name), name)]));
+export function checkpointOf(state: CheckpointFiles, constant: CheckpointFiles, about: CheckpointContent["about"]): CheckpointContent {
   const { run, step, time, heldout_loss } = about;
-  const state = { run, step, time, ...(heldout_loss === undefined ? {} : { heldout_loss }) };
-  return {
-    about,
-    files: new Map<string, CheckpointParts>([
-      ["model.safetensors", namedParts(ordered, { format: "pt" })],
-      [checkpointFiles.optimizer, namedParts(moments)],
-      ...Object.entries(toHuggingFace(tokenizer)).map(([name, json]): [string, CheckpointParts] => [
-        name,
-        text(name, JSON.stringify(json)),
-      ]),
-      [checkpointFiles.tokenizer, text(checkpointFiles.tokenizer, JSON.stringify(tokenizer))],
-      ["config.json", text("config.json", `${JSON.stringify(modelConfigToHf(config), null, 2)}\n`)],
-      [checkpointFiles.state, text(checkpointFiles.state, `${JSON.stringify(state, null, 2)}\n`)],
-    ]),
-  };
+  const said = { run, step, time, ...(heldout_loss === undefined ? {} : { heldout_loss }) };
+  return { about, files: new Map([...state, ...constant, text(checkpointFiles.state, `${JSON.stringify(said, null, 2)}\n`)]) };
 }
 
 /**
@@ -67,25 +50,4 @@ export async function loadState(programs: Pick<RunPrograms, "putState">, { path,
   await programs.putState(stepName, { dtype: "f32", dims: [], data: Float32Array.of(manifest.step) });
 }
 
-async function readAll(names: readonly string[], read: (name: string) => Promise<DeviceArray>): Promise<Map<string, ArrayData>> {
-  const arrays = await Promise.all(names.map(read));
-  return new Map(names.map((name, i) => [name, asFileArray(must(arrays[i], name))]));
-}
-
-/** What workers hold may be of more dtypes than files; states are f32. */
-function asFileArray({ dims, data }: DeviceArray): ArrayData {
-  assert(data instanceof Float32Array, "states are f32", dims);
-  return { dtype: "f32", dims, data };
-}
-
-/** A safetensors file as its header and its tensors, so that damage can be told by the tensor. */
-function* namedParts(
-  arrays: ReadonlyMap<string, ArrayData>,
-  metadata: Readonly<Record<string, string>> = {},
-): Generator<[string, Uint8Array]> {
-  const names = ["length of the header", "header", ...arrays.keys()];
-  let at = 0;
-  for (const bytes of safetensorsParts(arrays, metadata)) yield [must(names[at++], "part"), bytes];
-}
-
-const text = (name: string, content: string): CheckpointParts => [[name, Buffer.from(content, "utf8")]];
+const text = (name: string, content: string): [string, CheckpointParts] => [name, [[name, Buffer.from(content, "utf8")]]];

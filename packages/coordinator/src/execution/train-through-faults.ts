@@ -24,8 +24,16 @@ export interface AttemptState {
   copy(step: number, committed: number): Promise<CopyReport>;
   /** Step number `step`, from 0, on batch number `batch`. */
   train(step: number, batch: number): Promise<StepMetrics>;
-  /** What a checkpoint of the state behind `step` is to hold; resolves when the workers may go on. */
-  save(step: number, ledger: string): Promise<CheckpointContent>;
+  /** Takes the state as it is behind all that was dispatched: sends at once, and resolves when it is here. */
+  take(step: number): Promise<TakenState>;
+}
+
+/** The state behind a step, outside of the workers. */
+export interface TakenState {
+  /** What a checkpoint of it holds. @param ledger digest at its step */
+  content(ledger: string): CheckpointContent;
+  /** Nobody needs it any more. */
+  release(): void;
 }
 
 /** A gang that trains under one epoch. */
@@ -55,8 +63,8 @@ export interface TrainOptions<A extends TrainingAttempt> {
   readonly saves: (step: number) => boolean;
   /** What else is to be done behind a step. */
   readonly between: (attempt: A, step: number) => (() => Promise<void>) | undefined;
-  /** Asked behind a checkpoint: whether another attempt could have more workers than this one. */
-  readonly regroups?: () => Promise<boolean>;
+  /** Whether another attempt should have more workers than this one; and, asked behind a checkpoint, whether it could. */
+  readonly regroups?: { readonly wanted: () => boolean; readonly possible: () => Promise<boolean> };
   /** What is left to be done with the state behind the last step, before the gang is let go. */
   readonly finish: (attempt: A) => Promise<void>;
   readonly clock: Clock;
@@ -112,8 +120,12 @@ const mostRestarts = 8;
 /**
  * Trains a run to its end, whatever fails on the way. Every step is a transaction:
  *
- *     dispatched ─► computed by all workers (their answers are the votes) ─► committed to the ledger ─► told
- *         └─► copied in the workers' memory
+ *     dispatched ─► computed by all workers (their answers are the votes) ─► committed to the ledger ─► told ─► written as a checkpoint
+ *         ├─► copied in the workers' memory                                                                     │
+ *         └─► taken for a checkpoint, where one is due ─────────────────────────────────────────────────────────┘
+ *
+ * Nothing of it holds the next step up: what is taken behind a step is dispatched behind it, and written while later steps are computed. Two checkpoints may be on
+ * their way at once; training waits before it takes a third.
  *
  * When an attempt fails, the next gang, under a new epoch, takes the newest state that the ledger vouches for: from the memory of the workers that are left, else
  * from the newest checkpoint of which every byte is right, else from the start; and computes the steps behind it again. Batches are functions of the step
@@ -181,6 +193,9 @@ class Trouble {
 const ordinaryAhead = 4;
 const stepsWatched = 8;
 
+/** So many checkpoints may be taken and not written yet: each is a copy of the state. */
+const mostCheckpoints = 2;
+
 /** One attempt, under one epoch. */
 class OneAttempt<A extends TrainingAttempt> {
   readonly #options: TrainOptions<A>;
@@ -192,7 +207,16 @@ class OneAttempt<A extends TrainingAttempt> {
   readonly #copies = new CopyPace();
   /** The step that was dispatched last. */
   #reached = 0;
+  /** Whether a checkpoint is due behind the step that was dispatched last. */
+  #due = { step: 0, saves: false };
+  /** States that were taken, by step, until that is committed and what is to be done behind it is done. */
+  readonly #taken = new Map<number, Promise<TakenState>>();
+  #lastTaken: number | undefined;
+  /** The step behind which something is to be done before the next. */
+  #pausing: number | undefined;
   #told = false;
+  /** The gang has failed, or is let go. */
+  #isOver = false;
   #isNew = false;
   /** What the state was taken from. */
   #source: VerifiedCheckpoint | undefined;
@@ -254,6 +278,7 @@ class OneAttempt<A extends TrainingAttempt> {
       keepCopies = (isRecoverable(error) || (error instanceof LapidaryError && isHarm(error, this.#options.guard))) && !signal.aborted;
       throw error;
     } finally {
+      this.#isOver = true;
       await attempt.close(keepCopies);
       // Without its gang it ends soon, however it was left.
       await training.catch(() => undefined);
@@ -263,14 +288,15 @@ class OneAttempt<A extends TrainingAttempt> {
   async #train(attempt: A): Promise<TrainResult> {
     const { options, ledger } = { options: this.#options, ledger: this.#ledger };
     const { state } = attempt;
+    void attempt.failed.then(() => {
+      this.#isOver = true;
+    });
     await this.#store.sweep();
     const from = await this.#restore(state);
     options.news.began(ledger.begin(from.step, attempt.layout, from.digest, this.#trouble.why), from.source);
     // What is not in the workers' memory yet is copied before the first step may fail.
     if (from.source !== "workers' memory" && from.step < options.steps) await this.#copy(state, from.step);
-    // What was due behind that step, when the last attempt ended before it was done.
-    if (from.source === "workers' memory" && from.step > 0 && from.step < options.steps)
-      await this.#between(attempt, from.step, await this.#store.has(from.step))?.();
+    if (from.source === "workers' memory" && from.step > 0 && from.step < options.steps) await this.#makeUp(attempt, from.step);
     options.goodput.enter("step");
     const trained = await trainingLoop({
       programs: { train: (step) => state.train(step, ledger.batchOf(step + 1)) },
@@ -281,14 +307,17 @@ class OneAttempt<A extends TrainingAttempt> {
       halt: options.halt,
       clock: options.clock,
       ahead: (step) => this.#trouble.ahead(step),
+      room: (step) => this.#room(step),
       dispatched: (step) => {
         this.#reached = step;
+        if (this.#isDue(step)) this.#take(state, step);
         if (step < options.steps && this.#copies.isDue(step)) void this.#copy(state, step).catch(() => undefined);
       },
       commit: (step, metrics) => this.#commit(step, metrics),
       onRow: (row) => {
         this.#copies.stepTook(row.step_ms);
         options.news.row(row, this.#isNew);
+        if (row.step !== this.#pausing) this.#write(row.step);
       },
       between: (step) => this.#between(attempt, step),
     });
@@ -336,41 +365,101 @@ class OneAttempt<A extends TrainingAttempt> {
     this.#copies.copyTook(ms);
   }
 
-  #between(attempt: A, step: number, isSaved = false): (() => Promise<void>) | undefined {
+  #between(attempt: A, step: number): (() => Promise<void>) | undefined {
     const { options } = { options: this.#options };
     const other = options.between(attempt, step);
-    const saves = !isSaved && step < options.steps && options.saves(step);
-    if (other === undefined && !saves) return undefined;
+    const regroups = this.#isDue(step) && options.regroups?.wanted() === true;
+    if (other === undefined && !regroups) return undefined;
+    this.#pausing = step;
     return async () => {
       if (other !== undefined) {
         options.goodput.enter("evaluate");
         await other();
       }
-      if (saves) {
-        await this.#save(attempt.state, step);
-        if ((await options.regroups?.()) === true) throw new Regroup();
+      this.#write(step);
+      if (regroups) {
+        options.goodput.enter("checkpoint");
+        await orAbort(this.#writer.idle(), options.signal);
+        if (await options.regroups.possible()) throw new Regroup();
       }
       options.goodput.enter("step");
     };
   }
 
-  /** Waits for the copy of the state; the disk is written to while training goes on. */
-  async #save(state: AttemptState, step: number): Promise<void> {
-    const { goodput, keep, signal } = this.#options;
-    goodput.enter("checkpoint");
-    await orAbort(this.#writer.idle(), signal);
+  /** What was due behind the step that the attempt begins with, when the last one ended before it was done. */
+  async #makeUp(attempt: A, step: number): Promise<void> {
+    if (this.#isDue(step) && !(await this.#store.has(step))) this.#take(attempt.state, step);
+    await this.#between(attempt, step)?.();
+    this.#write(step);
+  }
+
+  /** Asked once for each step: the answer may depend on the time. */
+  #isDue(step: number): boolean {
+    if (this.#due.step !== step) this.#due = { step, saves: step < this.#options.steps && this.#options.saves(step) };
+    return this.#due.saves;
+  }
+
+  get #isFull(): boolean {
+    return this.#taken.size + this.#writer.outstanding >= mostCheckpoints;
+  }
+
+  /** What has to be waited for before a checkpoint of `step` may be taken. */
+  #room(step: number): (() => Promise<void>) | undefined {
+    if (!this.#isDue(step) || !this.#isFull) return undefined;
+    return async () => {
+      const { goodput, signal } = this.#options;
+      goodput.enter("checkpoint");
+      await orAbort(this.#writer.oldest(), signal);
+      goodput.enter("step");
+    };
+  }
+
+  /** Dispatches it: what is dispatched later changes nothing of it. */
+  #take(state: AttemptState, step: number): void {
+    const taken = state.take(step);
+    // It is looked at once the step is committed; by then the attempt may have failed.
+    taken.catch(() => undefined);
+    this.#taken.set(step, taken);
+    this.#lastTaken = step;
+  }
+
+  /** Writes the checkpoint of a committed step, if one was taken, while training goes on. */
+  #write(step: number): void {
+    const taken = this.#taken.get(step);
+    if (taken === undefined) return;
+    this.#taken.delete(step);
     const digest = this.#ledger.digestAt(step);
     assert(digest !== undefined, "a checkpoint is of a committed step", step, this.#ledger.last);
-    const content = await orAbort(state.save(step, digest), signal);
-    // A checkpoint never says more than the ledger and the journal on the disk.
-    this.#ledger.sync();
-    this.#options.news.sync();
-    this.#writer.write(this.#store, content, keep);
+    let state: TakenState | undefined;
+    this.#writer.write({
+      step,
+      store: this.#store,
+      keep: this.#options.keep,
+      content: async () => {
+        try {
+          state = await taken;
+        } catch (error) {
+          // The next attempt takes its own.
+          if (this.#isOver) return undefined;
+          throw error;
+        }
+        // A checkpoint never says more than the ledger and the journal on the disk.
+        this.#ledger.sync();
+        this.#options.news.sync();
+        return state.content(digest);
+      },
+      done: () => state?.release(),
+    });
   }
 
   async #end(attempt: A, step: number): Promise<void> {
     const { halt, finish, goodput, signal, steps } = this.#options;
-    if (this.#source?.manifest.step !== step) await this.#save(attempt.state, step);
+    goodput.enter("checkpoint");
+    if (this.#source?.manifest.step !== step && this.#lastTaken !== step) {
+      while (this.#isFull) await orAbort(this.#writer.oldest(), signal);
+      this.#take(attempt.state, step);
+      this.#write(step);
+    }
     if (step < steps) {
       await orAbort(this.#writer.idle(), signal);
       halt.throwIfAborted();

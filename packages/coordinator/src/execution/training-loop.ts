@@ -15,6 +15,11 @@ export interface TrainingLoopOptions {
   readonly onRow: (row: TrainRow) => void;
   /** All workers have computed a step: it counts from here on. Before `onRow`. */
   readonly commit?: (step: number, metrics: StepMetrics) => void;
+  /**
+   * What has to be waited for before `dispatched` is called for a step, as long as there is something. Earlier steps are finished first: it may wait for
+   * what is done behind them.
+   */
+  readonly room?: (step: number) => (() => Promise<void>) | undefined;
   /** Called when a step was dispatched: what it dispatches itself sees the state behind that step. */
   readonly dispatched?: (step: number) => void;
   /** So many steps are under way at once. Default 4. */
@@ -85,6 +90,8 @@ export async function trainingLoop(options: TrainingLoopOptions): Promise<Traine
     const metrics = programs.train(step - 1);
     metrics.catch(() => undefined);
     underWay.push({ step, metrics });
+    for (let wait = options.room?.(step); wait !== undefined; wait = options.room?.(step))
+      await (underWay.length > 1 ? finishOldest() : wait());
     options.dispatched?.(step);
     const between = options.between(step);
     const ahead = options.ahead?.(step) ?? stepsAhead;

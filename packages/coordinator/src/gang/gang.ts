@@ -11,6 +11,7 @@ import {
   type ExecutorName,
   type FeedMessage,
   type FeedPort,
+  type ImagePlace,
   type MessageKind,
   type MessageOf,
   type NumericsName,
@@ -66,10 +67,16 @@ export interface CopyReport {
   readonly step: number;
   /** Of all workers together. */
   readonly bytes: number;
+  /** Processor time of the one that it cost most. */
+  readonly ms: number;
+}
+
+/** Blocks that were laid in an image. */
+export interface SnapshotReport {
+  /** Of all workers together. */
+  readonly bytes: number;
   /** That the slowest of them took. */
   readonly ms: number;
-  /** By worker, of its blocks. */
-  readonly crc32: readonly number[];
 }
 
 export interface RunReport {
@@ -330,8 +337,19 @@ export class Gang {
       step,
       bytes: answers.reduce((sum, { reply }) => sum + reply.bytes, 0),
       ms: Math.max(...answers.map(({ reply }) => reply.ms)),
-      crc32: answers.map(({ reply }) => reply.crc32),
     };
+  }
+
+  /** Lets the workers open memory of this process; whether all of them can lay their blocks in it. */
+  async openImage(path: string, bytes: number, places: readonly ImagePlace[]): Promise<boolean> {
+    const answers = await this.#askAll(() => ({ kind: "image", epoch: this.epoch, path, bytes, places }));
+    return answers.every(({ reply }) => reply.opened);
+  }
+
+  /** Lays values in an image, whole, as they are behind all that was sent so far; resolves when they are there. */
+  async snapshot(path: string): Promise<SnapshotReport> {
+    const answers = await this.#askAll(() => ({ kind: "snapshot", epoch: this.epoch, path }));
+    return { bytes: answers.reduce((sum, { reply }) => sum + reply.bytes, 0), ms: Math.max(...answers.map(({ reply }) => reply.ms)) };
   }
 
   /**

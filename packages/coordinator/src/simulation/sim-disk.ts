@@ -1,6 +1,7 @@
 import { basename, dirname } from "node:path";
+import { crc32 } from "@lapidary/fabric";
 import { assert, must } from "@lapidary/std";
-import type { Disk, DiskFile } from "../checkpoints/disk.js";
+import { type Disk, type DiskFile, checksumsOf } from "../checkpoints/disk.js";
 import type { VirtualTime } from "./virtual-time.js";
 
 class SimFile {
@@ -89,10 +90,11 @@ export class SimDisk {
           const file = new SimFile();
           this.#set(path, file);
           return {
-            write: (bytes) =>
+            write: (parts) =>
               slow(() => {
                 refuse("write");
-                file.now = join(file.now, bytes);
+                for (const bytes of parts) file.now = join(file.now, bytes);
+                return parts.map((bytes) => crc32(bytes));
               }),
             sync: () =>
               slow(() => {
@@ -125,7 +127,7 @@ export class SimDisk {
           return entry === undefined ? undefined : entry instanceof SimFile ? entry.now.length : 4096;
         }),
       read: (path) => slow(() => this.#bytes(path)),
-      chunks: (path) => chunksOf(slow(() => must(this.#bytes(path), path))),
+      checksums: (path, lengths) => checksumsOf(chunksOf(slow(() => must(this.#bytes(path), path))), lengths),
       append: (path, text) =>
         at(() => {
           const known = this.#find(path);

@@ -235,7 +235,7 @@ class SimGang implements TrainingAttempt {
           const newest = Math.max(...worker.copies.map((copy) => copy.step).filter((of) => of <= committed), -1);
           worker.copies = [...worker.copies.filter((copy) => copy.step >= newest && copy.step !== step), ...fresh];
         });
-        return { step, bytes: 8, ms: 1, crc32: [] };
+        return { step, bytes: 8, ms: 1 };
       }),
     train: (step, batch) =>
       this.#ask(100, (): StepMetrics => {
@@ -256,13 +256,17 @@ class SimGang implements TrainingAttempt {
         this.#state = nextState(this.#state, batch);
         return { loss: lossOf(this.#state), grad_norm: 1, learning_rate: 1, tokens_counted: 1 };
       }),
-    save: (step, ledger) =>
-      this.#ask(20, (): CheckpointContent => {
+    take: (step) =>
+      this.#ask(20, () => {
         const bytes = new TextEncoder().encode(JSON.stringify(this.#state));
         assert(this.#state.length > 0, "a state is there");
+        const workers = this.workers.length;
         return {
-          about: { run: "simulated", step, time: 0, mesh: "-", zero: 0, workers: this.workers.length, program: "p", ledger },
-          files: new Map([["state", [["state", bytes]]]]),
+          content: (ledger): CheckpointContent => ({
+            about: { run: "simulated", step, time: 0, mesh: "-", zero: 0, workers, program: "p", ledger },
+            files: new Map([["state", [["state", bytes]]]]),
+          }),
+          release: (): void => undefined,
         };
       }),
   };

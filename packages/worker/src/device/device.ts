@@ -2,6 +2,7 @@ import { type Dtype, sizeOf } from "@lapidary/ir";
 import { assert } from "@lapidary/std";
 import type { Numbers } from "../blocks.js";
 import { FusedOp, loadKernels } from "./fused-op.js";
+import { ImageMemory } from "./image-memory.js";
 import { NativeOps } from "./native-ops.js";
 import { SharedMemory } from "./shared-memory.js";
 import { type BackendName, type DeviceTensor, type LoadedTfjs, type TfjsCore, loadTfjs } from "./tfjs.js";
@@ -21,6 +22,8 @@ export class Device {
   readonly fused: FusedOp | undefined;
   /** Memory between the workers of this machine, where the system and our kernels offer it. */
   readonly shared: SharedMemory | undefined;
+  /** Memory of other processes that blocks are laid in, where the system and our kernels offer it. */
+  readonly images: ImageMemory | undefined;
   /** Whether there is a kernel that rounds the operands of a product to bf16 as it reads them, and sums in f32. */
   readonly hasBf16Products: boolean;
   readonly fallbackReason: string | undefined;
@@ -34,6 +37,7 @@ export class Device {
     const kernels = loaded.node === undefined ? "no TensorFlow" : loadKernels();
     this.fused = loaded.node === undefined || typeof kernels === "string" ? undefined : new FusedOp(loaded.node, kernels);
     this.shared = loaded.node === undefined || typeof kernels === "string" ? undefined : SharedMemory.of(loaded.node, kernels);
+    this.images = loaded.node === undefined || typeof kernels === "string" ? undefined : ImageMemory.of(loaded.node, kernels);
     this.hasBf16Products = typeof kernels !== "string" && kernels.products?.bf16 === true;
     this.fallbackReason = loaded.fallbackReason;
   }

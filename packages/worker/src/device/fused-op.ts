@@ -1,11 +1,12 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import type { ImageModule } from "./image-memory.js";
 import type { SharedModule } from "./shared-memory.js";
 import type { DeviceTensor, NodeBackend } from "./tfjs.js";
 
 /** The native module: loading it registers its TensorFlow ops. */
-export interface KernelsModule extends Partial<SharedModule> {
+export interface KernelsModule extends Partial<SharedModule>, Partial<ImageModule> {
   register(code: Int32Array, constants: Float32Array): number;
   /** The products that this processor has kernels of ours for (`LapidaryMatMul`). */
   readonly products?: { readonly f32: boolean; readonly bf16: boolean };

@@ -64,6 +64,15 @@ export function unknownProgramError(program: string): LapidaryError {
   });
 }
 
+export function unknownImageError(path: string): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_WORKER_IMAGE_UNKNOWN",
+    message: `the worker has no image ${path}`,
+    place: path,
+    remedy: "send `image` first, and fetch the values where it cannot be opened",
+  });
+}
+
 export const overtakenCode = "LAP_WORKER_OVERTAKEN";
 
 export function overtakenError(by: string): LapidaryError {

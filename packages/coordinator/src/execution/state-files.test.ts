@@ -1,0 +1,115 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { decodeSafetensors } from "@lapidary/interop";
+import { sizeOf } from "@lapidary/ir";
+import { type GemmaConfig, gemma } from "@lapidary/models";
+import { must } from "@lapidary/std";
+import { bytesOfNumbers } from "@lapidary/worker/protocol";
+import type { CheckpointFiles } from "./save-state.js";
+import { Snapshots } from "./snapshots.js";
+import { StateFiles } from "./state-files.js";
+
+const config: GemmaConfig = {
+  vocabSize: 30,
+  modelDim: 8,
+  layers: 2,
+  heads: 2,
+  kvHeads: 1,
+  headDim: 4,
+  mlpDim: 16,
+  contextLength: 8,
+  ropeTheta: 10_000,
+  normEps: 1e-6,
+};
+const dims = new Map(gemma(config).params.map((spec) => [spec.name, spec.dims]));
+const names = [...dims.keys()];
+const moments = ["adam_m", "adam_v"].flatMap((kind) => names.map((name) => `${kind}/${name}`));
+const dimsOf = (value: string): readonly number[] => must(dims.get(value.slice(value.indexOf("/") + 1)), value);
+const numbersOf = (value: string): Float32Array =>
+  new Float32Array(sizeOf(dimsOf(value))).fill(value.length + (value.startsWith("adam_v") ? 0.5 : 0));
+
+const check = (files: CheckpointFiles): void => {
+  const read = (name: string): Map<string, readonly number[]> => {
+    const bytes = Buffer.concat(must(files.get(name), name).map(([, part]) => part));
+    return new Map([...decodeSafetensors(bytes, name)].map(([tensor, { data }]) => [tensor, [...data]]));
+  };
+  deepStrictEqual(read("model.safetensors"), new Map(names.map((name) => [name, [...numbersOf(`params/${name}`)]])));
+  deepStrictEqual(read("optimizer.safetensors"), new Map(moments.map((name) => [name, [...numbersOf(name)]])));
+};
+
+/** Workers that lay the state in an image, if they can open it. */
+class Gang {
+  readonly images = new Map<string, Uint8Array>();
+  readonly taken: string[] = [];
+  places: readonly { readonly value: string; readonly begin: number }[] = [];
+  readonly moments = moments;
+  readonly dimsOf = dimsOf;
+  failing = false;
+  constructor(readonly opens: boolean) {}
+
+  readonly share = (length: number): { readonly path: string; readonly bytes: Uint8Array } => {
+    const path = `image ${this.images.size}`;
+    const bytes = new Uint8Array(length);
+    this.images.set(path, bytes);
+    return { path, bytes };
+  };
+  openImage = async (_path: string, _bytes: number, places: Gang["places"]): Promise<boolean> => {
+    this.places = places;
+    return this.opens;
+  };
+  snapshot = async (path: string): Promise<{ readonly bytes: number; readonly ms: number }> => {
+    if (this.failing) throw new Error("a worker is lost");
+    this.taken.push(path);
+    for (const { value, begin } of this.places) must(this.images.get(path), path).set(bytesOfNumbers(numbersOf(value)), begin);
+    return { bytes: 0, ms: 0 };
+  };
+  fetchState = async (
+    value: string,
+  ): Promise<{ readonly dtype: "f32"; readonly dims: readonly number[]; readonly data: Float32Array }> => ({
+    dtype: "f32",
+    dims: dimsOf(value),
+    data: numbersOf(value),
+  });
+}
+
+describe("the files of a run's state", () => {
+  it("lie in an image as they stand on the disk, each from a block on", () => {
+    const layout = new StateFiles({ moments, dimsOf }, config);
+    const image = new Uint8Array(layout.bytes);
+    const files = layout.in(image);
+    for (const { value, begin } of layout.places) image.set(bytesOfNumbers(numbersOf(value)), begin);
+    check(files);
+    for (const parts of files.values()) {
+      let at = must(parts[0], "part")[1].byteOffset;
+      strictEqual(at % 4096, 0);
+      for (const [, part] of parts) {
+        strictEqual(part.byteOffset, at, "parts follow one another");
+        at += part.length;
+      }
+    }
+    ok(layout.places.every(({ begin }) => begin % 4 === 0));
+  });
+
+  it("are the same whether workers lay them in an image or they are fetched", async () => {
+    for (const gang of [new Gang(true), new Gang(false)]) {
+      const snapshots = await Snapshots.open(gang, config, gang.share);
+      check((await snapshots.take()).files);
+      strictEqual(gang.taken.length, gang.opens ? 1 : 0);
+    }
+  });
+
+  it("take an image of their own as long as another is not free, and the same one again once it is", async () => {
+    const gang = new Gang(true);
+    const snapshots = await Snapshots.open(gang, config, gang.share);
+    const [first, second] = [await snapshots.take(), await snapshots.take()];
+    first.release();
+    (await snapshots.take()).release();
+    second.release();
+    gang.failing = true;
+    await rejects(snapshots.take(), /a worker is lost/);
+    gang.failing = false;
+    await snapshots.take();
+    await snapshots.take();
+    deepStrictEqual(gang.taken, ["image 0", "image 1", "image 0", "image 1", "image 0"]);
+    strictEqual(gang.images.size, 2);
+  });
+});

@@ -1,0 +1,203 @@
+// The image of a checkpoint: memory of the coordinator's, in which its files lie as they are to be written. Each worker lays the blocks that it has straight from its
+// tensors to their places; nothing goes through a socket, and nothing is put together anywhere else.
+//
+//     image      │ header │ embed ………………… │ q_proj …… │        whole arrays, row-major
+//     worker 0              ▒▒▒▒    ▒▒▒▒      ▒▒  ▒▒              runs of neighbours, at a stride for each outer dim
+//     worker 1                  ▒▒▒▒    ▒▒▒▒    ▒▒  ▒▒
+#include "shared.h"
+
+#if defined(__linux__)
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "cut.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+
+namespace {
+
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+
+/** Memory of another process, mapped. */
+struct Image {
+  char* data = nullptr;
+  int64_t bytes = 0;
+  void Close() {
+    if (data != nullptr) munmap(data, bytes);
+    data = nullptr;
+  }
+  ~Image() { Close(); }
+};
+
+/** Where one block goes. */
+struct Place {
+  int64_t begin = 0;  // bytes, of the whole array
+  Cut cut;
+  int64_t numbers = 1;  // of the block
+};
+
+struct Layout {
+  std::shared_ptr<Image> image;
+  std::vector<Place> places;
+};
+
+std::mutex layouts_mutex;
+std::vector<std::shared_ptr<Image>> images;
+std::vector<std::shared_ptr<Layout>> layouts;
+
+REGISTER_OP("LapidaryLay")
+    .Input("blocks: N * float")
+    .Output("laid: int32")
+    .Attr("N: int >= 0")
+    .Attr("layout: int")
+    .SetIsStateful()
+    .SetShapeFn([](tensorflow::shape_inference::InferenceContext* context) {
+      context->set_output(0, context->Scalar());
+      return absl::OkStatus();
+    });
+
+class LapidaryLay : public OpKernel {
+ public:
+  explicit LapidaryLay(OpKernelConstruction* context) : OpKernel(context) {
+    int64_t id;
+    OP_REQUIRES_OK(context, context->GetAttr("layout", &id));
+    std::lock_guard<std::mutex> lock(layouts_mutex);
+    if (id >= 0 && id < static_cast<int64_t>(layouts.size())) layout_ = layouts[id];
+    OP_REQUIRES(context, layout_ != nullptr, absl::InvalidArgumentError("no such layout"));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    char* image = layout_->image->data;
+    OP_REQUIRES(context, image != nullptr, absl::InternalError("the image is closed"));
+    OP_REQUIRES(context, context->num_inputs() == static_cast<int>(layout_->places.size()), absl::InvalidArgumentError("a block for each place"));
+    for (int i = 0; i < context->num_inputs(); i++) {
+      const Place& place = layout_->places[i];
+      const Tensor& block = context->input(i);
+      OP_REQUIRES(context, block.NumElements() == place.numbers, absl::InvalidArgumentError("a block has the size of its place"));
+      const char* from = block.tensor_data().data();
+      const int64_t bytes = place.cut.run * 4;
+      ForEachRun(place.cut, place.cut.bases[0], [&](int64_t at) {
+        std::memcpy(image + place.begin + at * 4, from, bytes);
+        from += bytes;
+      });
+    }
+    Tensor* laid = nullptr;
+    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({}), &laid));
+    laid->scalar<int32_t>()() = 0;
+  }
+
+ private:
+  std::shared_ptr<Layout> layout_;
+};
+
+REGISTER_KERNEL_BUILDER(Name("LapidaryLay").Device(tensorflow::DEVICE_CPU), LapidaryLay);
+
+// ---------------------------------------------------------------- from Node
+
+std::shared_ptr<Image> FindImage(int64_t id) {
+  std::lock_guard<std::mutex> lock(layouts_mutex);
+  return id >= 0 && id < static_cast<int64_t>(images.size()) ? images[id] : nullptr;
+}
+
+/** openImage(path, bytes) → its number, or undefined where it cannot be had. */
+napi_value OpenImage(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  if (!Arguments(env, info, args)) return nullptr;
+  char path[4096];
+  size_t length = 0;
+  napi_get_value_string_utf8(env, args[0], path, sizeof path, &length);
+  auto image = std::make_shared<Image>();
+  image->bytes = Int(env, args[1]);
+  const int file = open(path, O_RDWR | O_CLOEXEC);
+  struct stat status;
+  if (file < 0) return nullptr;
+  void* data = fstat(file, &status) == 0 && status.st_size == image->bytes
+                   ? mmap(nullptr, image->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
+                   : MAP_FAILED;
+  close(file);
+  if (data == MAP_FAILED) return nullptr;
+  image->data = static_cast<char*>(data);
+  std::lock_guard<std::mutex> lock(layouts_mutex);
+  images.push_back(std::move(image));
+  return MakeInt(env, static_cast<int64_t>(images.size()) - 1);
+}
+
+/** registerLayout(image, code: Float64Array) → its number. The code: for each place `begin`, and a cut with one base. */
+napi_value RegisterLayout(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  if (!Arguments(env, info, args)) return nullptr;
+  auto layout = std::make_shared<Layout>();
+  layout->image = FindImage(Int(env, args[0]));
+  const std::vector<int64_t> code = Numbers(env, args[1]);
+  Reader in{code};
+  bool fits = layout->image != nullptr;
+  while (fits && in.at < code.size()) {
+    Place place;
+    place.begin = in.Next();
+    place.cut = in.ReadCut();
+    place.numbers = place.cut.run;
+    fits = place.cut.bases.size() == 1 && place.cut.sizes.size() == place.cut.strides.size() && place.cut.run > 0;
+    int64_t last = fits ? place.cut.bases[0] + place.cut.run : 0;
+    for (size_t d = 0; fits && d < place.cut.sizes.size(); d++) {
+      place.numbers *= place.cut.sizes[d];
+      last += (place.cut.sizes[d] - 1) * place.cut.strides[d];
+    }
+    fits = fits && place.begin >= 0 && place.begin % 4 == 0 && place.cut.bases[0] >= 0 && place.begin + 4 * last <= layout->image->bytes;
+    layout->places.push_back(std::move(place));
+  }
+  if (!fits || in.at != code.size()) {
+    napi_throw_error(env, nullptr, "this is no layout of the image");
+    return nullptr;
+  }
+  std::lock_guard<std::mutex> lock(layouts_mutex);
+  layouts.push_back(std::move(layout));
+  return MakeInt(env, static_cast<int64_t>(layouts.size()) - 1);
+}
+
+/** closeImage(image, layouts: Float64Array). TensorFlow keeps kernels, which keep layouts: the memory does not wait for them. */
+napi_value CloseImage(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  if (!Arguments(env, info, args)) return nullptr;
+  const int64_t id = Int(env, args[0]);
+  const std::shared_ptr<Image> image = FindImage(id);
+  if (image == nullptr) return nullptr;
+  std::lock_guard<std::mutex> lock(layouts_mutex);
+  for (int64_t layout : Numbers(env, args[1])) if (layout >= 0 && layout < static_cast<int64_t>(layouts.size())) layouts[layout] = nullptr;
+  images[id] = nullptr;
+  image->Close();
+  return nullptr;
+}
+
+}  // namespace
+
+void ExportImages(napi_env env, napi_value exports) {
+  const struct { const char* name; napi_callback call; } functions[] = {
+      {"openImage", OpenImage}, {"registerLayout", RegisterLayout}, {"closeImage", CloseImage},
+  };
+  for (const auto& [name, call] : functions) {
+    napi_value function;
+    napi_create_function(env, name, NAPI_AUTO_LENGTH, call, nullptr, &function);
+    napi_set_named_property(env, exports, name, function);
+  }
+}
+
+#else
+
+/** Elsewhere state is fetched. */
+void ExportImages(napi_env, napi_value) {}
+
+#endif

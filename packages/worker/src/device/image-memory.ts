@@ -1,0 +1,77 @@
+import type { Runs } from "../blocks.js";
+import type { DeviceTensor, NodeBackend } from "./tfjs.js";
+
+/** What native/image.cc exports, where the system has what it needs. */
+export interface ImageModule {
+  openImage(path: string, bytes: number): number | undefined;
+  registerLayout(image: number, code: Float64Array): number;
+  closeImage(image: number, layouts: Float64Array): void;
+}
+
+/** Memory of another process in which blocks are laid, straight from tensors; see native/image.cc. */
+export class ImageMemory {
+  readonly #node: NodeBackend;
+  readonly #module: ImageModule;
+
+  private constructor(node: NodeBackend, module: ImageModule) {
+    this.#node = node;
+    this.#module = module;
+  }
+
+  static of(node: NodeBackend, module: Partial<ImageModule>): ImageMemory | undefined {
+    return module.openImage === undefined ? undefined : new ImageMemory(node, module as ImageModule);
+  }
+
+  /** Undefined where it cannot be had: of another machine, or of another size. */
+  open(path: string, bytes: number): DeviceImage | undefined {
+    const image = this.#module.openImage(path, bytes);
+    return image === undefined ? undefined : new DeviceImage(this.#node, this.#module, image);
+  }
+}
+
+/** Where a block goes: the whole array begins at byte `begin` of the image. */
+export interface BlockPlace {
+  readonly begin: number;
+  readonly runs: Runs;
+}
+
+export class DeviceImage {
+  readonly #node: NodeBackend;
+  readonly #module: ImageModule;
+  readonly #image: number;
+  readonly #layouts: number[] = [];
+
+  constructor(node: NodeBackend, module: ImageModule, image: number) {
+    this.#node = node;
+    this.#module = module;
+    this.#image = image;
+  }
+
+  /** What lays f32 blocks, in the order of `places`, to where they belong. */
+  bind(places: readonly BlockPlace[]): (blocks: readonly DeviceTensor[]) => void {
+    const code = places.flatMap(({ begin, runs: { offset, length, sizes, strides } }) => [
+      begin,
+      1,
+      offset,
+      sizes.length,
+      ...sizes,
+      strides.length,
+      ...strides,
+      length,
+    ]);
+    const layout = this.#module.registerLayout(this.#image, Float64Array.from(code));
+    this.#layouts.push(layout);
+    const { binding } = this.#node;
+    const attributes = [
+      { name: "N", type: binding.TF_ATTR_INT, value: places.length },
+      { name: "layout", type: binding.TF_ATTR_INT, value: layout },
+    ];
+    return (blocks) => {
+      for (const { id } of binding.executeOp("LapidaryLay", attributes, this.#node.getInputTensorIds(blocks), 1)) binding.deleteTensor(id);
+    };
+  }
+
+  close(): void {
+    this.#module.closeImage(this.#image, Float64Array.from(this.#layouts));
+  }
+}

@@ -1,0 +1,107 @@
+import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { randomMesh, randomSharding } from "@lapidary/compiler/testing";
+import { sizeOf, tensorType } from "@lapidary/ir";
+import { must, seededRandom } from "@lapidary/std";
+import { makeWorkerGrid } from "@lapidary/topology";
+import { arrayOf, bytesOfNumbers, numbersOf, takeBlock, wholeFromBlocks } from "../blocks.js";
+import { type Device, openDevice } from "../device/device.js";
+import { Snapshots } from "./snapshots.js";
+import { ValueStore, layoutOf } from "./values.js";
+
+describe("snapshots", () => {
+  let device: Device;
+  let directory: string;
+  before(async () => {
+    device = await openDevice();
+    directory = mkdtempSync(join(tmpdir(), "lapidary-snapshots-"));
+  });
+  after(() => rmSync(directory, { recursive: true }));
+
+  it("of all workers together are the whole arrays, for any mesh, sharding and number of workers, again and again", () => {
+    const { images } = device;
+    if (images === undefined) return;
+    const path = join(directory, "image");
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
+        const random = seededRandom(seed);
+        const mesh = randomMesh(random);
+        const grid = makeWorkerGrid(mesh, 1 + random.integer(8));
+        let at = 8;
+        const arrays = Array.from({ length: 1 + random.integer(4) }, (_, i) => {
+          const dims = Array.from({ length: random.integer(4) }, () => [1, 4, 6, 8, 12][random.integer(5)] ?? 1);
+          const begin = at;
+          at += 4 * sizeOf(dims) + 4 * random.integer(3);
+          return { value: `v${i}`, begin, dims, sharding: randomSharding(random, mesh, dims) };
+        });
+        writeFileSync(path, "");
+        truncateSync(path, at);
+        const workers = Array.from({ length: grid.workers }, (_, worker) => ({
+          worker,
+          values: new ValueStore(),
+          snapshots: new Snapshots(images),
+        }));
+        try {
+          for (const { snapshots } of workers) ok(snapshots.open(path, at, arrays));
+          for (const round of [1, 2]) {
+            let laid = 0;
+            const wholes = arrays.map(({ dims }) =>
+              arrayOf(
+                "f32",
+                dims,
+                Float32Array.from({ length: sizeOf(dims) }, (_, i) => round * 1000 + i),
+              ),
+            );
+            for (const { worker, values, snapshots } of workers) {
+              arrays.forEach(({ value, dims, sharding }, i) => {
+                const block = takeBlock(must(wholes[i], "array"), mesh, grid, worker, sharding);
+                const type = tensorType("f32", dims);
+                values.set(value, {
+                  held: [device.upload("f32", block.dims, block.data.slice())],
+                  type,
+                  sharding,
+                  layout: layoutOf(mesh, type, sharding),
+                });
+              });
+              laid += snapshots.take(path, values, { mesh, grid, worker });
+            }
+            const image = new Uint8Array(readFileSync(path));
+            arrays.forEach(({ begin, dims, sharding }, i) => {
+              const expected = wholeFromBlocks(tensorType("f32", dims), mesh, grid, sharding, (worker) =>
+                takeBlock(must(wholes[i], "array"), mesh, grid, worker, sharding),
+              );
+              deepStrictEqual(numbersOf("f32", image.slice(begin, begin + 4 * sizeOf(dims))), expected.data);
+            });
+            strictEqual(
+              laid,
+              wholes.reduce((sum, whole) => sum + bytesOfNumbers(whole.data).length, 0),
+              "each part is laid once",
+            );
+          }
+        } finally {
+          for (const { values, snapshots } of workers) {
+            snapshots.close();
+            values.clear();
+          }
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it("are refused where memory is not what it was said to be, and of images that are not known", () => {
+    const path = join(directory, "small");
+    writeFileSync(path, "1234");
+    const snapshots = new Snapshots(device.images);
+    strictEqual(snapshots.open(path, 8, []), false);
+    strictEqual(snapshots.open(join(directory, "none"), 8, []), false);
+    strictEqual(new Snapshots(undefined).open(path, 4, []), false);
+    const mesh = randomMesh(seededRandom(1));
+    throws(() => snapshots.take(path, new ValueStore(), { mesh, grid: makeWorkerGrid(mesh, 1), worker: 0 }), {
+      code: "LAP_WORKER_IMAGE_UNKNOWN",
+    });
+  });
+});
