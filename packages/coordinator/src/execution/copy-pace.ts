@@ -1,5 +1,5 @@
-/** Copies may take this share of the time of steps. */
-const share = 0.03;
+/** Copies may take this share of the time of steps as processor time of a worker. That workers wait for one another's makes it half as much again by the clock. */
+const share = 0.02;
 /** A copy is never older than so many steps. */
 const most = 64;
 
