@@ -9,6 +9,7 @@
 #include <node_api.h>
 
 #include "../../worker/native/checksum.h"
+#include "../../worker/native/mapping.h"
 
 #if defined(__linux__)
 
@@ -16,7 +17,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -400,44 +400,6 @@ napi_value Crc(napi_env env, napi_callback_info info) {
   return value;
 }
 
-/** Memory that other processes can open by the number of its file, as long as it is here. */
-struct Shared {
-  void* data;
-  size_t bytes;
-  int file;
-};
-
-/** share(bytes) → { file, memory: ArrayBuffer }, or undefined where the system gives none. It goes when nobody here holds it any more. */
-napi_value Share(napi_env env, napi_callback_info info) {
-  napi_value args[1];
-  int64_t bytes = 0;
-  if (!Arguments(env, info, args) || napi_get_value_int64(env, args[0], &bytes) != napi_ok || bytes <= 0) return nullptr;
-  const int file = static_cast<int>(syscall(SYS_memfd_create, "lapidary-image", 1u /* close on exec */));
-  if (file < 0) return nullptr;
-  void* data = ftruncate(file, bytes) != 0 ? MAP_FAILED : mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  if (data == MAP_FAILED) {
-    close(file);
-    return nullptr;
-  }
-  napi_value memory, number, result;
-  const auto release = [](napi_env, void*, void* hint) {
-    const std::unique_ptr<Shared> shared(static_cast<Shared*>(hint));
-    munmap(shared->data, shared->bytes);
-    close(shared->file);
-  };
-  auto shared = std::make_unique<Shared>(Shared{data, static_cast<size_t>(bytes), file});
-  if (napi_create_external_arraybuffer(env, data, bytes, release, shared.get(), &memory) != napi_ok) {
-    release(env, nullptr, shared.release());
-    return nullptr;
-  }
-  shared.release();
-  napi_create_int32(env, file, &number);
-  napi_create_object(env, &result);
-  napi_set_named_property(env, result, "file", number);
-  napi_set_named_property(env, result, "memory", memory);
-  return result;
-}
-
 }  // namespace
 
 NAPI_MODULE_INIT() {
@@ -445,7 +407,7 @@ NAPI_MODULE_INIT() {
     const char* name;
     napi_callback call;
   } functions[] = {
-      {"create", Create}, {"write", Write}, {"sync", Finish<&File::Sync>}, {"close", Finish<&File::Close>}, {"checksums", Checksums}, {"crc32", Crc}, {"share", Share},
+      {"create", Create}, {"write", Write}, {"sync", Finish<&File::Sync>}, {"close", Finish<&File::Close>}, {"checksums", Checksums}, {"crc32", Crc}, {"share", mapping::Share},
   };
   for (const auto& [name, call] : functions) {
     napi_value function;
