@@ -22,9 +22,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -250,6 +252,16 @@ struct Task {
   std::function<napi_value(napi_env)> result;
 };
 
+napi_value ErrorOf(napi_env env, const Failure& failure) {
+  napi_value error, message, number;
+  napi_create_string_utf8(env, failure.call, NAPI_AUTO_LENGTH, &message);
+  napi_create_error(env, nullptr, message, &error);
+  napi_create_int32(env, failure.error, &number);
+  napi_set_named_property(env, error, "errno", number);
+  napi_set_named_property(env, error, "syscall", message);
+  return error;
+}
+
 napi_value Start(napi_env env, std::unique_ptr<Task> task) {
   napi_value promise, name;
   napi_create_promise(env, &task->deferred, &promise);
@@ -264,13 +276,7 @@ napi_value Start(napi_env env, std::unique_ptr<Task> task) {
     napi_delete_async_work(env, done->work);
     napi_value value;
     if (done->failure.error != 0) {
-      napi_value message, number;
-      napi_create_string_utf8(env, done->failure.call, NAPI_AUTO_LENGTH, &message);
-      napi_create_error(env, nullptr, message, &value);
-      napi_create_int32(env, done->failure.error, &number);
-      napi_set_named_property(env, value, "errno", number);
-      napi_set_named_property(env, value, "syscall", message);
-      napi_reject_deferred(env, done->deferred, value);
+      napi_reject_deferred(env, done->deferred, ErrorOf(env, done->failure));
       return;
     }
     if (done->result) value = done->result(env);
@@ -354,12 +360,46 @@ napi_value Write(napi_env env, napi_callback_info info) {
   return Start(env, std::move(task));
 }
 
-template <Failure (File::*method)()>
-napi_value Finish(napi_env env, napi_callback_info info) {
+/** sync(file) → Promise. */
+napi_value Sync(napi_env env, napi_callback_info info) {
   napi_value args[1];
   if (!Arguments(env, info, args)) return nullptr;
   auto task = std::make_unique<Task>();
-  task->run = [file = FileOf(env, args[0])](Task&) { return ((*file).*method)(); };
+  task->run = [file = FileOf(env, args[0])](Task&) { return file->Sync(); };
+  task->result = Undefined;
+  return Start(env, std::move(task));
+}
+
+/** close(file), at once: of a file that was synced there is nothing left to wait for. */
+napi_value Close(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  if (!Arguments(env, info, args)) return nullptr;
+  if (const Failure failure = FileOf(env, args[0])->Close(); failure.error != 0) napi_throw(env, ErrorOf(env, failure));
+  return Undefined(env);
+}
+
+Failure SyncDirectory(const std::string& path) {
+  const int directory = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return {errno, "open"};
+  const Failure failure = fsync(directory) != 0 ? Failure{errno, "fsync"} : Failure{};
+  close(directory);
+  return failure;
+}
+
+/** A file, or a directory with all in it; nothing if it is not there. */
+Failure Remove(const std::string& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  return {error.value(), "unlink"};
+}
+
+/** What is done to a path, as one piece of work: `name(path)` → Promise. */
+template <Failure (*work)(const std::string&)>
+napi_value OnPath(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  if (!Arguments(env, info, args)) return nullptr;
+  auto task = std::make_unique<Task>();
+  task->run = [path = Text(env, args[0])](Task&) { return work(path); };
   task->result = Undefined;
   return Start(env, std::move(task));
 }
@@ -407,7 +447,15 @@ NAPI_MODULE_INIT() {
     const char* name;
     napi_callback call;
   } functions[] = {
-      {"create", Create}, {"write", Write}, {"sync", Finish<&File::Sync>}, {"close", Finish<&File::Close>}, {"checksums", Checksums}, {"crc32", Crc}, {"share", mapping::Share},
+      {"create", Create},
+      {"write", Write},
+      {"sync", Sync},
+      {"close", Close},
+      {"checksums", Checksums},
+      {"syncDirectory", OnPath<SyncDirectory>},
+      {"remove", OnPath<Remove>},
+      {"crc32", Crc},
+      {"share", mapping::Share},
   };
   for (const auto& [name, call] : functions) {
     napi_value function;
