@@ -9,6 +9,7 @@
 #include <node_api.h>
 
 #include "../../worker/native/checksum.h"
+#include "../../worker/native/mapping.h"
 
 #if defined(__linux__)
 
@@ -16,15 +17,16 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -250,6 +252,16 @@ struct Task {
   std::function<napi_value(napi_env)> result;
 };
 
+napi_value ErrorOf(napi_env env, const Failure& failure) {
+  napi_value error, message, number;
+  napi_create_string_utf8(env, failure.call, NAPI_AUTO_LENGTH, &message);
+  napi_create_error(env, nullptr, message, &error);
+  napi_create_int32(env, failure.error, &number);
+  napi_set_named_property(env, error, "errno", number);
+  napi_set_named_property(env, error, "syscall", message);
+  return error;
+}
+
 napi_value Start(napi_env env, std::unique_ptr<Task> task) {
   napi_value promise, name;
   napi_create_promise(env, &task->deferred, &promise);
@@ -264,13 +276,7 @@ napi_value Start(napi_env env, std::unique_ptr<Task> task) {
     napi_delete_async_work(env, done->work);
     napi_value value;
     if (done->failure.error != 0) {
-      napi_value message, number;
-      napi_create_string_utf8(env, done->failure.call, NAPI_AUTO_LENGTH, &message);
-      napi_create_error(env, nullptr, message, &value);
-      napi_create_int32(env, done->failure.error, &number);
-      napi_set_named_property(env, value, "errno", number);
-      napi_set_named_property(env, value, "syscall", message);
-      napi_reject_deferred(env, done->deferred, value);
+      napi_reject_deferred(env, done->deferred, ErrorOf(env, done->failure));
       return;
     }
     if (done->result) value = done->result(env);
@@ -354,12 +360,46 @@ napi_value Write(napi_env env, napi_callback_info info) {
   return Start(env, std::move(task));
 }
 
-template <Failure (File::*method)()>
-napi_value Finish(napi_env env, napi_callback_info info) {
+/** sync(file) → Promise. */
+napi_value Sync(napi_env env, napi_callback_info info) {
   napi_value args[1];
   if (!Arguments(env, info, args)) return nullptr;
   auto task = std::make_unique<Task>();
-  task->run = [file = FileOf(env, args[0])](Task&) { return ((*file).*method)(); };
+  task->run = [file = FileOf(env, args[0])](Task&) { return file->Sync(); };
+  task->result = Undefined;
+  return Start(env, std::move(task));
+}
+
+/** close(file), at once: of a file that was synced there is nothing left to wait for. */
+napi_value Close(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  if (!Arguments(env, info, args)) return nullptr;
+  if (const Failure failure = FileOf(env, args[0])->Close(); failure.error != 0) napi_throw(env, ErrorOf(env, failure));
+  return Undefined(env);
+}
+
+Failure SyncDirectory(const std::string& path) {
+  const int directory = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return {errno, "open"};
+  const Failure failure = fsync(directory) != 0 ? Failure{errno, "fsync"} : Failure{};
+  close(directory);
+  return failure;
+}
+
+/** A file, or a directory with all in it; nothing if it is not there. */
+Failure Remove(const std::string& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  return {error.value(), "unlink"};
+}
+
+/** What is done to a path, as one piece of work: `name(path)` → Promise. */
+template <Failure (*work)(const std::string&)>
+napi_value OnPath(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  if (!Arguments(env, info, args)) return nullptr;
+  auto task = std::make_unique<Task>();
+  task->run = [path = Text(env, args[0])](Task&) { return work(path); };
   task->result = Undefined;
   return Start(env, std::move(task));
 }
@@ -400,44 +440,6 @@ napi_value Crc(napi_env env, napi_callback_info info) {
   return value;
 }
 
-/** Memory that other processes can open by the number of its file, as long as it is here. */
-struct Shared {
-  void* data;
-  size_t bytes;
-  int file;
-};
-
-/** share(bytes) → { file, memory: ArrayBuffer }, or undefined where the system gives none. It goes when nobody here holds it any more. */
-napi_value Share(napi_env env, napi_callback_info info) {
-  napi_value args[1];
-  int64_t bytes = 0;
-  if (!Arguments(env, info, args) || napi_get_value_int64(env, args[0], &bytes) != napi_ok || bytes <= 0) return nullptr;
-  const int file = static_cast<int>(syscall(SYS_memfd_create, "lapidary-image", 1u /* close on exec */));
-  if (file < 0) return nullptr;
-  void* data = ftruncate(file, bytes) != 0 ? MAP_FAILED : mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  if (data == MAP_FAILED) {
-    close(file);
-    return nullptr;
-  }
-  napi_value memory, number, result;
-  const auto release = [](napi_env, void*, void* hint) {
-    const std::unique_ptr<Shared> shared(static_cast<Shared*>(hint));
-    munmap(shared->data, shared->bytes);
-    close(shared->file);
-  };
-  auto shared = std::make_unique<Shared>(Shared{data, static_cast<size_t>(bytes), file});
-  if (napi_create_external_arraybuffer(env, data, bytes, release, shared.get(), &memory) != napi_ok) {
-    release(env, nullptr, shared.release());
-    return nullptr;
-  }
-  shared.release();
-  napi_create_int32(env, file, &number);
-  napi_create_object(env, &result);
-  napi_set_named_property(env, result, "file", number);
-  napi_set_named_property(env, result, "memory", memory);
-  return result;
-}
-
 }  // namespace
 
 NAPI_MODULE_INIT() {
@@ -445,7 +447,15 @@ NAPI_MODULE_INIT() {
     const char* name;
     napi_callback call;
   } functions[] = {
-      {"create", Create}, {"write", Write}, {"sync", Finish<&File::Sync>}, {"close", Finish<&File::Close>}, {"checksums", Checksums}, {"crc32", Crc}, {"share", Share},
+      {"create", Create},
+      {"write", Write},
+      {"sync", Sync},
+      {"close", Close},
+      {"checksums", Checksums},
+      {"syncDirectory", OnPath<SyncDirectory>},
+      {"remove", OnPath<Remove>},
+      {"crc32", Crc},
+      {"share", mapping::Share},
   };
   for (const auto& [name, call] : functions) {
     napi_value function;

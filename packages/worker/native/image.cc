@@ -8,11 +8,6 @@
 
 #if defined(__linux__)
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -20,6 +15,7 @@
 #include <vector>
 
 #include "cut.h"
+#include "mapping.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -32,15 +28,11 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
-/** Memory of another process, mapped. */
+/** Memory that is mapped to lay blocks in it; none once it is closed. */
 struct Image {
-  char* data = nullptr;
-  int64_t bytes = 0;
-  void Close() {
-    if (data != nullptr) munmap(data, bytes);
-    data = nullptr;
-  }
-  ~Image() { Close(); }
+  std::unique_ptr<mapping::Mapped> mapped;
+  char* data() const { return mapped == nullptr ? nullptr : static_cast<char*>(mapped->data); }
+  int64_t bytes() const { return mapped == nullptr ? 0 : static_cast<int64_t>(mapped->bytes); }
 };
 
 /** Where one block goes. */
@@ -81,7 +73,7 @@ class LapidaryLay : public OpKernel {
   }
 
   void Compute(OpKernelContext* context) override {
-    char* image = layout_->image->data;
+    char* image = layout_->image->data();
     OP_REQUIRES(context, image != nullptr, absl::InternalError("the image is closed"));
     OP_REQUIRES(context, context->num_inputs() == static_cast<int>(layout_->places.size()), absl::InvalidArgumentError("a block for each place"));
     for (int i = 0; i < context->num_inputs(); i++) {
@@ -121,16 +113,8 @@ napi_value OpenImage(napi_env env, napi_callback_info info) {
   size_t length = 0;
   napi_get_value_string_utf8(env, args[0], path, sizeof path, &length);
   auto image = std::make_shared<Image>();
-  image->bytes = Int(env, args[1]);
-  const int file = open(path, O_RDWR | O_CLOEXEC);
-  struct stat status;
-  if (file < 0) return nullptr;
-  void* data = fstat(file, &status) == 0 && status.st_size == image->bytes
-                   ? mmap(nullptr, image->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
-                   : MAP_FAILED;
-  close(file);
-  if (data == MAP_FAILED) return nullptr;
-  image->data = static_cast<char*>(data);
+  image->mapped = mapping::Open(path, Int(env, args[1]));
+  if (image->mapped == nullptr) return nullptr;
   std::lock_guard<std::mutex> lock(layouts_mutex);
   images.push_back(std::move(image));
   return MakeInt(env, static_cast<int64_t>(images.size()) - 1);
@@ -156,7 +140,7 @@ napi_value RegisterLayout(napi_env env, napi_callback_info info) {
       place.numbers *= place.cut.sizes[d];
       last += (place.cut.sizes[d] - 1) * place.cut.strides[d];
     }
-    fits = fits && place.begin >= 0 && place.begin % 4 == 0 && place.cut.bases[0] >= 0 && place.begin + 4 * last <= layout->image->bytes;
+    fits = fits && place.begin >= 0 && place.begin % 4 == 0 && place.cut.bases[0] >= 0 && place.begin + 4 * last <= layout->image->bytes();
     layout->places.push_back(std::move(place));
   }
   if (!fits || in.at != code.size()) {
@@ -178,7 +162,7 @@ napi_value CloseImage(napi_env env, napi_callback_info info) {
   std::lock_guard<std::mutex> lock(layouts_mutex);
   for (int64_t layout : Numbers(env, args[1])) if (layout >= 0 && layout < static_cast<int64_t>(layouts.size())) layouts[layout] = nullptr;
   images[id] = nullptr;
-  image->Close();
+  image->mapped = nullptr;
   return nullptr;
 }
 
@@ -186,7 +170,7 @@ napi_value CloseImage(napi_env env, napi_callback_info info) {
 
 void ExportImages(napi_env env, napi_value exports) {
   const struct { const char* name; napi_callback call; } functions[] = {
-      {"openImage", OpenImage}, {"registerLayout", RegisterLayout}, {"closeImage", CloseImage},
+      {"openImage", OpenImage}, {"registerLayout", RegisterLayout}, {"closeImage", CloseImage}, {"share", mapping::Share}, {"view", mapping::View},
   };
   for (const auto& [name, call] : functions) {
     napi_value function;

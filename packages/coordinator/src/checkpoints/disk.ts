@@ -91,6 +91,7 @@ export const nodeDiskWith = (native: NativeDisk | undefined): Disk => ({
     };
   },
   async syncDirectory(path) {
+    if (native !== undefined) return native.syncDirectory(path);
     const directory = await open(path, "r");
     try {
       await directory.sync();
@@ -99,7 +100,7 @@ export const nodeDiskWith = (native: NativeDisk | undefined): Disk => ({
     }
   },
   rename,
-  remove: (path) => rm(path, { recursive: true, force: true }),
+  remove: (path) => (native === undefined ? rm(path, { recursive: true, force: true }) : native.remove(path)),
   list: (path) => orMissing(readdir(path), []),
   size: (path) =>
     orMissing<number | undefined>(

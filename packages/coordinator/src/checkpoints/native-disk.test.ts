@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
 import { seededRandom } from "@lapidary/std";
@@ -76,6 +76,19 @@ describe("files past the page cache", () => {
     await rejects(disk.create(join(directory(), "taken")), { code: "EISDIR", syscall: "open" });
     await rejects(disk.checksums(join(directory(), "none"), [1]), { code: "ENOENT", syscall: "open" });
   });
+
+  for (const [how, disk] of disks)
+    it(`go with their directory, ${how}, and what is not there is no error`, async () => {
+      const place = join(directory(), "place");
+      mkdirSync(join(place, "inner"), { recursive: true });
+      writeFileSync(join(place, "inner", "file"), "text");
+      symlinkSync(directory(), join(place, "link"));
+      await disk.syncDirectory(place);
+      await disk.remove(place);
+      deepStrictEqual(await disk.list(directory()), []);
+      await disk.remove(place);
+      await rejects(disk.syncDirectory(place), { code: "ENOENT", syscall: "open" });
+    });
 
   it("come without a module of ours as well", () => {
     strictEqual(NativeDisk.load(join(directory(), "none.node")), undefined);

@@ -10,8 +10,10 @@ interface DiskModule {
   create(path: string): Promise<NativeFile>;
   write(file: NativeFile, parts: readonly Uint8Array[]): Promise<number[]>;
   sync(file: NativeFile): Promise<void>;
-  close(file: NativeFile): Promise<void>;
+  close(file: NativeFile): void;
   checksums(path: string, lengths: readonly number[]): Promise<number[]>;
+  syncDirectory(path: string): Promise<void>;
+  remove(path: string): Promise<void>;
   share(bytes: number): { readonly file: number; readonly memory: ArrayBuffer } | undefined;
   crc32(bytes: Uint8Array, seed: number): number;
 }
@@ -49,12 +51,25 @@ export class NativeDisk {
     return {
       write: (parts) => asNodeError(this.#module.write(file, parts), path),
       sync: () => asNodeError(this.#module.sync(file), path),
-      close: () => asNodeError(this.#module.close(file), path),
+      close: () =>
+        asNodeError(
+          Promise.resolve().then(() => this.#module.close(file)),
+          path,
+        ),
     };
   }
 
   checksums(path: string, lengths: readonly number[]): Promise<number[]> {
     return asNodeError(this.#module.checksums(path, lengths), path);
+  }
+
+  syncDirectory(path: string): Promise<void> {
+    return asNodeError(this.#module.syncDirectory(path), path);
+  }
+
+  /** A file, or a directory with all in it; nothing if it is not there. One piece of work, where Node's has one for each file. */
+  remove(path: string): Promise<void> {
+    return asNodeError(this.#module.remove(path), path);
   }
 
   crc32(bytes: Uint8Array, seed = 0): number {

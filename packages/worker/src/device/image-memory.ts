@@ -6,9 +6,11 @@ export interface ImageModule {
   openImage(path: string, bytes: number): number | undefined;
   registerLayout(image: number, code: Float64Array): number;
   closeImage(image: number, layouts: Float64Array): void;
+  share(bytes: number): { readonly file: number; readonly memory: ArrayBuffer } | undefined;
+  view(path: string, bytes: number): ArrayBuffer | undefined;
 }
 
-/** Memory of another process in which blocks are laid, straight from tensors; see native/image.cc. */
+/** Memory that processes share, in which blocks are laid straight from tensors; see native/image.cc and mapping.h. */
 export class ImageMemory {
   readonly #node: NodeBackend;
   readonly #module: ImageModule;
@@ -27,6 +29,28 @@ export class ImageMemory {
     const image = this.#module.openImage(path, bytes);
     return image === undefined ? undefined : new DeviceImage(this.#node, this.#module, image);
   }
+
+  /** Undefined where the system gives none. */
+  share(bytes: number): SharedImage | undefined {
+    const shared = this.#module.share(bytes);
+    if (shared === undefined) return undefined;
+    const path = `/proc/${process.pid}/fd/${shared.file}`;
+    const image = this.open(path, bytes);
+    return image === undefined ? undefined : { path, bytes: new Uint8Array(shared.memory), image };
+  }
+
+  /** What another process shares, as it is now and will be; undefined where it cannot be had. */
+  view(path: string, bytes: number): Uint8Array<ArrayBuffer> | undefined {
+    const memory = this.#module.view(path, bytes);
+    return memory === undefined ? undefined : new Uint8Array(memory);
+  }
+}
+
+/** Memory of this process that others can open by its path, as long as it is held here. */
+export interface SharedImage {
+  readonly path: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly image: DeviceImage;
 }
 
 /** Where a block goes: the whole array begins at byte `begin` of the image. */

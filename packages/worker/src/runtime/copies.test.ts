@@ -5,6 +5,7 @@ import { arrayOf, bytesOfNumbers, numbersOf } from "../blocks.js";
 import { type Device, openDevice } from "../device/device.js";
 import type { CopyName, MessageKind, MessageOf } from "../protocol.js";
 import { Copies } from "./copies.js";
+import { CopyRooms } from "./copy-rooms.js";
 import { type Answer, Worker } from "./worker.js";
 
 describe("copies of a run's state", () => {
@@ -16,7 +17,7 @@ describe("copies of a run's state", () => {
   });
 
   it("stay as long as anybody may go back to them, and no longer", () => {
-    const copies = new Copies();
+    const copies = new Copies(new CopyRooms(undefined));
     copies.enter("r");
     for (const step of [1, 2, 3, 4, 5]) {
       copies.add(copy(step));
@@ -62,31 +63,49 @@ describe("copies of a run's state", () => {
     payload: Uint8Array = new Uint8Array(),
   ): Promise<Answer<K>> => (await must(worker, "worker").execute(message, payload)) as Answer<K>;
 
-  it("bring a dead worker's blocks back from its neighbour, to the bit", async () => {
-    const workers = [0, 1].map(() => new Worker(device, systemClock, { join }));
+  for (const shares of [
+    [true, true],
+    [true, false],
+    [false, true],
+    [false, false],
+  ])
+    it(`bring a dead worker's blocks back from its neighbour, to the bit: ${shares.map((yes) => (yes ? "read" : "sent")).join(" and ")}`, () =>
+      bringBack(shares));
+
+  async function bringBack(shares: readonly boolean[]): Promise<void> {
+    const workers = shares.map((share) => new Worker(device, systemClock, { join, share }));
     await gang(1, workers);
     const blocks = [Float32Array.of(1, 2.5), Float32Array.of(-0, Math.fround(0.1))];
-    await Promise.all(
-      workers.map((worker, rank) =>
-        ask<"put">(
-          worker,
-          { kind: "put", epoch: 1, value: "w", dtype: "f32", dims: [4], sharding: "[data]" },
-          bytesOfNumbers(arrayOf("f32", [2], must(blocks[rank], "block")).data),
+    const blockAt = (step: number, rank: number): Float32Array => (step === 7 ? must(blocks[rank], "block") : Float32Array.of(step, rank));
+    // Memory is used again and again; what may still be wanted stays as it is.
+    for (let step = 2; step <= 7; step++) {
+      await Promise.all(
+        workers.map((worker, rank) =>
+          ask<"put">(
+            worker,
+            { kind: "put", epoch: 1, value: "w", dtype: "f32", dims: [4], sharding: "[data]" },
+            bytesOfNumbers(arrayOf("f32", [2], blockAt(step, rank)).data),
+          ),
         ),
-      ),
-    );
-    const copied = await Promise.all(
-      workers.map((worker) => ask<"copy">(worker, { kind: "copy", epoch: 1, step: 7, values: ["w"], committed: 7 })),
-    );
-    strictEqual(copied[0]?.reply.bytes, 8);
+      );
+      const copied = await Promise.all(
+        workers.map((worker) => ask<"copy">(worker, { kind: "copy", epoch: 1, step, values: ["w"], committed: step - 1 })),
+      );
+      strictEqual(copied[0]?.reply.bytes, 8);
+    }
     // Worker 1 dies; another process takes its place, and knows nothing.
     await ask<"reset">(workers[0], { kind: "reset", epoch: 1, keepCopies: true });
-    const next = [must(workers[0], "survivor"), new Worker(device, systemClock, { join })];
+    const next = [must(workers[0], "survivor"), new Worker(device, systemClock, { join, share: shares[1] ?? true })];
     await gang(2, next);
     deepStrictEqual(
       (await ask<"holdings">(next[0], { kind: "holdings", epoch: 2, latest: 7 })).reply.copies.map(({ worker }) => worker).sort(),
-      [0, 1],
+      [0, 0, 1, 1],
     );
+    for (const step of [6, 7])
+      for (const rank of [0, 1]) {
+        const { payload } = await ask<"lend">(next[0], { kind: "lend", epoch: 2, copy: name(step, rank) });
+        deepStrictEqual([...numbersOf("f32", must(payload, "copy").slice())], [...blockAt(step, rank)]);
+      }
     const lost: CopyName = name(7, 1);
     const lent = await ask<"lend">(next[0], { kind: "lend", epoch: 2, copy: lost });
     await ask<"adopt">(next[1], { kind: "adopt", epoch: 2, copy: lost, entries: lent.reply.entries }, must(lent.payload, "copy").slice());
@@ -103,7 +122,7 @@ describe("copies of a run's state", () => {
     await gang(3, next);
     deepStrictEqual((await ask<"holdings">(next[0], { kind: "holdings", epoch: 3, latest: 7 })).reply.copies, []);
     await Promise.all(next.map((worker) => ask<"reset">(worker, { kind: "reset", epoch: 3 })));
-  });
+  }
 
   it("fail where a test wants them to, by name", async () => {
     const failpoints = new Failpoints(parseFailpoints("snapshot-copy@3,0:throw"), {

@@ -1,11 +1,14 @@
 import { LapidaryError, must } from "@lapidary/std";
 import type { CopyEntry, CopyName } from "../protocol.js";
+import type { CopyRooms, Room } from "./copy-rooms.js";
 
 /** A worker's blocks at a step, in host memory. */
 export interface Copy {
   readonly name: CopyName;
   readonly entries: readonly CopyEntry[];
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Whose memory that is, if it is shared. */
+  readonly room?: Room | undefined;
 }
 
 /**
@@ -17,6 +20,11 @@ export class Copies {
   #copies: Copy[] = [];
   /** Memory of forgotten copies: fresh memory costs a page fault every 4 KiB. */
   readonly #free: Uint8Array<ArrayBuffer>[] = [];
+  readonly rooms: CopyRooms;
+
+  constructor(rooms: CopyRooms) {
+    this.rooms = rooms;
+  }
 
   get names(): CopyName[] {
     return this.#copies.map(({ name }) => name);
@@ -31,8 +39,10 @@ export class Copies {
 
   clear(): void {
     this.#run = undefined;
+    for (const { room } of this.#copies) room?.close();
     this.#copies = [];
     this.#free.length = 0;
+    this.rooms.clear();
   }
 
   /** Memory for a copy. */
@@ -74,7 +84,10 @@ export class Copies {
   }
 
   #forget(which: (copy: Copy) => boolean): void {
-    for (const copy of this.#copies.filter(which)) if (this.#free.length < mostFree) this.#free.push(copy.bytes);
+    for (const { bytes, room } of this.#copies.filter(which)) {
+      if (room !== undefined) this.rooms.give(room);
+      else if (this.#free.length < mostFree) this.#free.push(bytes);
+    }
     this.#copies = this.#copies.filter((copy) => !which(copy));
   }
 }

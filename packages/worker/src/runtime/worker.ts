@@ -32,6 +32,8 @@ import type {
   WorkerStats,
 } from "../protocol.js";
 import { Copies } from "./copies.js";
+import { CopyRooms } from "./copy-rooms.js";
+import { giveCopy } from "./give-copy.js";
 import { asLapidaryError, busyError, idleError, staleError, unknownProgramError, valueExistsError, valueTypeError } from "./errors.js";
 import { StepFaults } from "./faults.js";
 import { BatchReader } from "./feed.js";
@@ -95,7 +97,7 @@ export class Worker {
   readonly #failpoints: Failpoints;
   readonly #share: boolean;
   readonly #batches = new BatchReader();
-  readonly #copies = new Copies();
+  readonly #copies: Copies;
   /** Of this run and those before it: the next may have the same. */
   readonly #programs = new Map<string, Prepared>();
   #member: Membership | undefined;
@@ -108,6 +110,7 @@ export class Worker {
     this.#join = options.join ?? joinBySockets;
     this.#failpoints = options.failpoints ?? noFailpoints;
     this.#share = options.share ?? true;
+    this.#copies = new Copies(new CopyRooms(this.#share ? device.images : undefined));
   }
 
   /** Makes whatever waits for peers fail, because a message came that ends the run. */
@@ -386,21 +389,28 @@ export class Worker {
       entries.push({ value: id, dtype: type.dtype, dims: type.dims, sharding: printSharding(mesh, sharding), begin: size, bytes });
       size += bytes;
     }
-    const bytes = this.#copies.take(size);
-    for (const entry of entries) {
-      const { held, type, sharding } = values.get(entry.value);
-      bytes.set(bytesOfNumbers(executor.fetch(held, type, sharding).data), entry.begin);
-    }
+    // Values of the chipwise executor are in many pieces, and only numbers of f32 are laid.
+    const isLaid = configuration.executor === "stacked" && entries.every(({ dtype }) => dtype === "f32");
+    const room = isLaid ? this.#copies.rooms.take(size) : undefined;
+    const bytes = room?.bytes ?? this.#copies.take(size);
+    if (room !== undefined)
+      room.lay(
+        entries.map(({ value }) => must(values.get(value).held[0], value)),
+        entries.map((entry) => entry.bytes),
+      );
+    else
+      for (const entry of entries) {
+        const { held, type, sharding } = values.get(entry.value);
+        bytes.set(bytesOfNumbers(executor.fetch(held, type, sharding).data), entry.begin);
+      }
     const own: CopyName = { step, worker, workers, mesh: configuration.mesh };
     if (peers !== undefined) {
       const [next, previous] = [(worker + 1) % workers, (worker + workers - 1) % workers];
-      const received = await peers.exchange(`copy/${step}`, new Map([[next, bytes]]), [previous]);
-      const theirs = must(received.get(previous), `copy of worker ${previous}`);
+      const theirs = await giveCopy({ peers, next, previous, tag: `copy/${step}`, bytes, offer: room, copies: this.#copies });
       // The same values under the same shardings: the blocks of all workers are alike.
-      assert(theirs.byteLength === size, "blocks of all workers are of one size", theirs.byteLength, size);
       this.#copies.add({ name: { ...own, worker: previous }, entries, bytes: theirs });
     }
-    this.#copies.add({ name: own, entries, bytes });
+    this.#copies.add({ name: own, entries, bytes, room });
     this.#copies.prune(message.committed);
     // By the processor's time: waiting for a neighbour costs nothing, as the next collective would wait for it too; sending and receiving do.
     const { user, system } = process.cpuUsage(begin);

@@ -1,0 +1,97 @@
+#pragma once
+// Memory that processes of this machine share: without a name (memfd), opened by the number that its file has in the process that made it.
+#include <node_api.h>
+
+#if defined(__linux__)
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace mapping {
+
+/** Mapped memory, and its file if it was made here: others can open it as long as that is open. */
+struct Mapped {
+  void* data = nullptr;
+  size_t bytes = 0;
+  int file = -1;
+  ~Mapped() {
+    if (data != nullptr) munmap(data, bytes);
+    if (file >= 0) close(file);
+  }
+};
+
+/** Maps a file that has this very size. @returns null where it cannot be had */
+inline std::unique_ptr<Mapped> Open(const char* path, int64_t bytes) {
+  const int file = open(path, O_RDWR | O_CLOEXEC);
+  struct stat status;
+  if (file < 0) return nullptr;
+  void* data = bytes > 0 && fstat(file, &status) == 0 && status.st_size == bytes ? mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
+  close(file);
+  if (data == MAP_FAILED) return nullptr;
+  auto mapped = std::make_unique<Mapped>();
+  mapped->data = data;
+  mapped->bytes = static_cast<size_t>(bytes);
+  return mapped;
+}
+
+/** @returns null where the system gives none */
+inline std::unique_ptr<Mapped> Make(int64_t bytes) {
+  auto mapped = std::make_unique<Mapped>();
+  mapped->file = bytes <= 0 ? -1 : static_cast<int>(syscall(SYS_memfd_create, "lapidary", 1u /* close on exec */));
+  if (mapped->file < 0 || ftruncate(mapped->file, bytes) != 0) return nullptr;
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, mapped->file, 0);
+  if (data == MAP_FAILED) return nullptr;
+  mapped->data = data;
+  mapped->bytes = static_cast<size_t>(bytes);
+  return mapped;
+}
+
+/** As an ArrayBuffer, with which it goes. @returns null if Node takes none */
+inline napi_value AsArrayBuffer(napi_env env, std::unique_ptr<Mapped> mapped) {
+  const auto release = [](napi_env, void*, void* hint) { delete static_cast<Mapped*>(hint); };
+  napi_value memory;
+  if (napi_create_external_arraybuffer(env, mapped->data, mapped->bytes, release, mapped.get(), &memory) != napi_ok) return nullptr;
+  mapped.release();
+  return memory;
+}
+
+/** share(bytes) → { file, memory: ArrayBuffer }, or undefined where the system gives none. */
+inline napi_value Share(napi_env env, napi_callback_info info) {
+  napi_value args[1], number, result;
+  size_t given = 1;
+  int64_t bytes = 0;
+  if (napi_get_cb_info(env, info, &given, args, nullptr, nullptr) != napi_ok || given != 1 || napi_get_value_int64(env, args[0], &bytes) != napi_ok) return nullptr;
+  std::unique_ptr<Mapped> mapped = Make(bytes);
+  if (mapped == nullptr) return nullptr;
+  napi_create_int32(env, mapped->file, &number);
+  const napi_value memory = AsArrayBuffer(env, std::move(mapped));
+  if (memory == nullptr) return nullptr;
+  napi_create_object(env, &result);
+  napi_set_named_property(env, result, "file", number);
+  napi_set_named_property(env, result, "memory", memory);
+  return result;
+}
+
+/** view(path, bytes) → ArrayBuffer over memory of another process, or undefined where it cannot be had. */
+inline napi_value View(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  size_t given = 2, length = 0;
+  int64_t bytes = 0;
+  char path[4096];
+  if (napi_get_cb_info(env, info, &given, args, nullptr, nullptr) != napi_ok || given != 2 ||
+      napi_get_value_string_utf8(env, args[0], path, sizeof path, &length) != napi_ok || napi_get_value_int64(env, args[1], &bytes) != napi_ok)
+    return nullptr;
+  std::unique_ptr<Mapped> mapped = Open(path, bytes);
+  return mapped == nullptr ? nullptr : AsArrayBuffer(env, std::move(mapped));
+}
+
+}  // namespace mapping
+
+#endif
