@@ -52,6 +52,9 @@ export class Room implements Offer {
 /** Of the worker before this one, which may be replaced. */
 const mostViews = 4;
 
+/** Rooms that wait to be used again: what another layout wanted goes at last. */
+const mostFree = 2;
+
 /** Rooms that are used again: fresh memory costs a page fault every 4 KiB. And memory of the neighbour's rooms. */
 export class CopyRooms {
   readonly #memory: ImageMemory | undefined;
@@ -73,6 +76,7 @@ export class CopyRooms {
 
   give(room: Room): void {
     this.#free.push(room);
+    while (this.#free.length > mostFree) this.#free.shift()?.close();
   }
 
   /** The neighbour's copy; undefined where it cannot be read. */

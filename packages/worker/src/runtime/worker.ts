@@ -406,7 +406,14 @@ export class Worker {
     const own: CopyName = { step, worker, workers, mesh: configuration.mesh };
     if (peers !== undefined) {
       const [next, previous] = [(worker + 1) % workers, (worker + workers - 1) % workers];
-      const theirs = await giveCopy({ peers, next, previous, tag: `copy/${step}`, bytes, offer: room, copies: this.#copies });
+      let theirs: Uint8Array<ArrayBuffer>;
+      try {
+        theirs = await giveCopy({ peers, next, previous, tag: `copy/${step}`, bytes, offer: room, copies: this.#copies });
+      } catch (error) {
+        // It is no copy of anything, but memory for the next one.
+        if (room !== undefined) this.#copies.rooms.give(room);
+        throw error;
+      }
       // The same values under the same shardings: the blocks of all workers are alike.
       this.#copies.add({ name: { ...own, worker: previous }, entries, bytes: theirs });
     }
