@@ -3,7 +3,7 @@ import { corpusSpec, type Dataset, prepareDataset } from "@lapidary/data";
 import { type Clock, type Failpoints, LapidaryError, must } from "@lapidary/std";
 import { printMesh, printTorus } from "@lapidary/topology";
 import { meshOf, type ResolvedJob } from "@lapidary/training";
-import type { MetricsRow, Report, SlicePlace } from "../api.js";
+import type { GoodputReport, MetricsRow, Report, SlicePlace } from "../api.js";
 import type { CheckpointContent } from "../checkpoints/checkpoint-store.js";
 import { nodeDisk } from "../checkpoints/disk.js";
 import { nativeDisk } from "../checkpoints/native-disk.js";
@@ -67,7 +67,8 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   const watch = new Stopwatch(clock);
   const { goodput: saved, started_at } = run.summary;
   const { rows } = await readMetrics(run.directory, 0, Number.MAX_SAFE_INTEGER);
-  const goodput = new Goodput(clock, goodputUntil(clock.now(), saved, started_at ?? clock.now(), rows));
+  const earlier = goodputUntil(clock.now(), saved, started_at ?? clock.now(), rows);
+  const goodput = new Goodput(clock, earlier);
   run.enter("compiling", { slice: options.slice });
   const [dataset, programSet] = await both(
     signal,
@@ -75,7 +76,7 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
     (either) => watch.time("compile", () => compile(options, either)),
   );
   try {
-    return await train({ ...options, rows, goodput }, watch, dataset, programSet);
+    return await train({ ...options, rows, earlier, goodput }, watch, dataset, programSet);
   } finally {
     dataset.close();
     run.log(
@@ -85,9 +86,10 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   }
 }
 
-/** What the run's files tell of its time under earlier coordinators, and where its time goes. */
+/** What the run's files tell of its time under earlier coordinators, and where all its time goes. */
 interface Past {
   readonly rows: readonly MetricsRow[];
+  readonly earlier: GoodputReport;
   readonly goodput: Goodput;
 }
 
@@ -258,7 +260,7 @@ async function openAttempt(
 }
 
 async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset: Dataset, set: ProgramSet): Promise<Report> {
-  const { run, job, slice, clock, signal, rows, goodput } = options;
+  const { run, job, slice, clock, signal, rows, earlier, goodput } = options;
   const { steps, batch, seq, eval: evaluation } = job.train;
   const { model } = job;
   const { unigramNats } = dataset.manifest;
@@ -340,8 +342,10 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     news,
   });
   watch.add("train", trained.train_ms);
-  watch.add("checkpoint", goodput.report().lost_ms.checkpoint);
-  run.goodput(goodput.report());
+  const report = goodput.report();
+  // Of this execution alone, as all that it watches.
+  watch.add("checkpoint", report.lost_ms.checkpoint - earlier.lost_ms.checkpoint);
+  run.goodput(report);
 
   const { facts } = set;
   return {
