@@ -20,6 +20,9 @@ export interface ProgramText {
   readonly outputs: readonly ProgramPort[];
 }
 
+/** What texts of programs go by. */
+export const digestOf = (text: string): string => createHash("sha256").update(text).digest("hex");
+
 /** @param chip a per-chip program with a sharding on every value */
 export function programText(chip: Graph): ProgramText {
   const mesh = must(chip.mesh, "mesh");
@@ -30,7 +33,7 @@ export function programText(chip: Graph): ProgramText {
   const text = printGraph(chip);
   return {
     text,
-    hash: createHash("sha256").update(text).digest("hex"),
+    hash: digestOf(text),
     parameters: parametersOf(chip).map((value) => ({
       ...port(value.attrs.name, value),
       ...(value.role === undefined ? {} : { role: value.role }),

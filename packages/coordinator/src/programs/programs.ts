@@ -7,6 +7,7 @@ import { replaceFile } from "../runs/replace-file.js";
 import type { ProgramRequest, ProgramSet } from "./build.js";
 import { codeVersion } from "./code-version.js";
 import type { FromCompileThread } from "./compile-thread.js";
+import { digestOf } from "./program-text.js";
 
 export interface ProgramOptions {
   readonly cacheDir: string;
@@ -44,8 +45,6 @@ function read(path: string): ProgramSet | undefined {
   const text = file.slice(end + 1);
   return file.slice(0, end) === digestOf(text) ? (JSON.parse(text) as ProgramSet) : undefined;
 }
-
-const digestOf = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 async function compileInThread(request: ProgramRequest, { signal, onProgress }: ProgramOptions): Promise<ProgramSet> {
   signal.throwIfAborted();
