@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Connection } from "@lapidary/coordinator/api";
+import { isProcessAlive, signalProcess } from "@lapidary/coordinator/process-id";
 import { ExitCode, LapidaryError, errorFromJSON } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { readVersion } from "./version.js";
@@ -129,14 +130,15 @@ export async function stopCoordinator(context: Context): Promise<Stopped> {
   const status = await client?.status().catch(unreachableIsNone);
   // Of a coordinator that was killed they wait for another.
   const left = leftWorkers(registerPath(home));
-  const workers = [...left.workers, ...left.strangers].map(({ pid }) => pid);
-  const processes = [...(owner === undefined ? [] : [owner]), ...workers, ...redisProcess(home)].filter(isAlive);
+  const workers = [...left.workers, ...left.strangers];
+  const pids = workers.map(({ pid }) => pid);
+  const processes = [...(owner === undefined ? [] : [owner]), ...pids, ...redisProcess(home)].filter(isProcessAlive);
   if (owner !== undefined) {
     const asked = status === undefined ? undefined : await client?.shutdown().then(() => true, unreachableIsNone);
     if (asked === undefined) signal(owner, "SIGTERM");
     if (!(await gone([owner], clock.monotonic() + stopWithinMs, () => clock.monotonic()))) signal(owner, "SIGKILL");
   }
-  for (const pid of workers.filter(isAlive)) signal(pid, "SIGTERM");
+  for (const worker of workers) signalProcess(worker, "SIGTERM");
   await stopLeftRedis(home);
   // Workers end with the coordinator; the last of them a moment after it.
   if (!(await gone(processes, clock.monotonic() + stopWithinMs, () => clock.monotonic())))
@@ -166,25 +168,11 @@ function commandLine(pid: number): string {
 }
 
 async function gone(pids: readonly number[], deadline: number, now: () => number): Promise<boolean> {
-  while (pids.some(isAlive)) {
+  while (pids.some(isProcessAlive)) {
     if (now() > deadline) return false;
     await delay(pollMs);
   }
   return true;
-}
-
-/** Whether a process runs; one that has ended and was not yet reaped does not. */
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-  try {
-    return !/^\d+ \(.*\) [ZX] /s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-  } catch {
-    return !existsSync("/proc/self/stat");
-  }
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {
