@@ -29,7 +29,7 @@ const plain = [
     file: "lapidary_disk.node",
     directory: "packages/coordinator/native",
     sources: ["disk.cc"],
-    headers: ["../../worker/native/checksum.h", "../../worker/native/mapping.h"],
+    headers: ["arguments.h", "checksum.h", "mapping.h"].map((name) => `../../worker/native/${name}`),
     flags: ["-O3", "-march=native"],
   },
 ];
@@ -39,7 +39,7 @@ const sourcesOf = (root) => ["fused.cc", "gemm.cc", "shared.cc", "image.cc"].map
 
 /** All else that the binaries are made of. @param {string} root */
 const othersOf = (root) => [
-  ...["checksum.h", "cut.h", "gemm.h", "mapping.h", "shared.h"].map((name) => join(root, directory, name)),
+  ...["arguments.h", "checksum.h", "cut.h", "gemm.h", "mapping.h", "shared.h"].map((name) => join(root, directory, name)),
   ...plain.flatMap((module) => [...module.sources, ...module.headers].map((name) => join(root, module.directory, name))),
 ];
 

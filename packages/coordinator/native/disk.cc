@@ -8,6 +8,7 @@
 // A module of its own, that needs no TensorFlow: the coordinator loads it.
 #include <node_api.h>
 
+#include "../../worker/native/arguments.h"
 #include "../../worker/native/checksum.h"
 #include "../../worker/native/mapping.h"
 
@@ -295,20 +296,6 @@ napi_value Start(napi_env env, std::unique_ptr<Task> task) {
   return promise;
 }
 
-std::string Text(napi_env env, napi_value value) {
-  size_t length = 0;
-  napi_get_value_string_utf8(env, value, nullptr, 0, &length);
-  std::string text(length, '\0');
-  napi_get_value_string_utf8(env, value, text.data(), length + 1, &length);
-  return text;
-}
-
-template <size_t count>
-bool Arguments(napi_env env, napi_callback_info info, napi_value (&args)[count]) {
-  size_t given = count;
-  return napi_get_cb_info(env, info, &given, args, nullptr, nullptr) == napi_ok && given == count;
-}
-
 std::shared_ptr<File> FileOf(napi_env env, napi_value value) {
   void* data = nullptr;
   return napi_get_value_external(env, value, &data) == napi_ok ? *static_cast<std::shared_ptr<File>*>(data) : nullptr;
@@ -360,14 +347,19 @@ napi_value Write(napi_env env, napi_callback_info info) {
   return Start(env, std::move(task));
 }
 
+/** A promise of work that tells nothing. */
+napi_value Settle(napi_env env, std::function<Failure()> work) {
+  auto task = std::make_unique<Task>();
+  task->run = [work = std::move(work)](Task&) { return work(); };
+  task->result = Undefined;
+  return Start(env, std::move(task));
+}
+
 /** sync(file) → Promise. */
 napi_value Sync(napi_env env, napi_callback_info info) {
   napi_value args[1];
   if (!Arguments(env, info, args)) return nullptr;
-  auto task = std::make_unique<Task>();
-  task->run = [file = FileOf(env, args[0])](Task&) { return file->Sync(); };
-  task->result = Undefined;
-  return Start(env, std::move(task));
+  return Settle(env, [file = FileOf(env, args[0])] { return file->Sync(); });
 }
 
 /** close(file), at once: of a file that was synced there is nothing left to wait for. */
@@ -398,10 +390,7 @@ template <Failure (*work)(const std::string&)>
 napi_value OnPath(napi_env env, napi_callback_info info) {
   napi_value args[1];
   if (!Arguments(env, info, args)) return nullptr;
-  auto task = std::make_unique<Task>();
-  task->run = [path = Text(env, args[0])](Task&) { return work(path); };
-  task->result = Undefined;
-  return Start(env, std::move(task));
+  return Settle(env, [path = Text(env, args[0])] { return work(path); });
 }
 
 /** checksums(path, lengths: number[]) → Promise of a checksum for each stretch that the file has, and one more if it goes on behind them. */

@@ -1,9 +1,7 @@
 #pragma once
 // How a part lies in a whole, and how Node tells it: numbers of a Float64Array, lists with their length before them.
-#include <node_api.h>
-
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
 /** How a part lies in a whole: runs of neighbours, at a stride for each outer dim. */
@@ -49,30 +47,3 @@ struct Reader {
     return cut;
   }
 };
-
-inline std::vector<int64_t> Numbers(napi_env env, napi_value array) {
-  napi_typedarray_type type;
-  size_t length = 0;
-  void* data = nullptr;
-  if (napi_get_typedarray_info(env, array, &type, &length, &data, nullptr, nullptr) != napi_ok || type != napi_float64_array) return {};
-  const double* numbers = static_cast<const double*>(data);
-  return std::vector<int64_t>(numbers, numbers + length);
-}
-
-inline int64_t Int(napi_env env, napi_value value) {
-  int64_t number = -1;
-  napi_get_value_int64(env, value, &number);
-  return number;
-}
-
-inline napi_value MakeInt(napi_env env, int64_t number) {
-  napi_value value;
-  napi_create_int64(env, number, &value);
-  return value;
-}
-
-template <size_t count>
-bool Arguments(napi_env env, napi_callback_info info, napi_value (&args)[count]) {
-  size_t given = count;
-  return napi_get_cb_info(env, info, &given, args, nullptr, nullptr) == napi_ok && given == count;
-}

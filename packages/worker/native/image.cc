@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "arguments.h"
 #include "cut.h"
 #include "mapping.h"
 #include "tensorflow/core/framework/op.h"
@@ -109,11 +110,8 @@ std::shared_ptr<Image> FindImage(int64_t id) {
 napi_value OpenImage(napi_env env, napi_callback_info info) {
   napi_value args[2];
   if (!Arguments(env, info, args)) return nullptr;
-  char path[4096];
-  size_t length = 0;
-  napi_get_value_string_utf8(env, args[0], path, sizeof path, &length);
   auto image = std::make_shared<Image>();
-  image->mapped = mapping::Open(path, Int(env, args[1]));
+  image->mapped = mapping::Open(Text(env, args[0]), Int(env, args[1]));
   if (image->mapped == nullptr) return nullptr;
   std::lock_guard<std::mutex> lock(layouts_mutex);
   images.push_back(std::move(image));

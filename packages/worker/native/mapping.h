@@ -1,6 +1,6 @@
 #pragma once
 // Memory that processes of this machine share: without a name (memfd), opened by the number that its file has in the process that made it.
-#include <node_api.h>
+#include "arguments.h"
 
 #if defined(__linux__)
 
@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <utility>
 
 namespace mapping {
 
@@ -28,8 +30,8 @@ struct Mapped {
 };
 
 /** Maps a file that has this very size. @returns null where it cannot be had */
-inline std::unique_ptr<Mapped> Open(const char* path, int64_t bytes) {
-  const int file = open(path, O_RDWR | O_CLOEXEC);
+inline std::unique_ptr<Mapped> Open(const std::string& path, int64_t bytes) {
+  const int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
   struct stat status;
   if (file < 0) return nullptr;
   void* data = bytes > 0 && fstat(file, &status) == 0 && status.st_size == bytes ? mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
@@ -64,13 +66,11 @@ inline napi_value AsArrayBuffer(napi_env env, std::unique_ptr<Mapped> mapped) {
 
 /** share(bytes) → { file, memory: ArrayBuffer }, or undefined where the system gives none. */
 inline napi_value Share(napi_env env, napi_callback_info info) {
-  napi_value args[1], number, result;
-  size_t given = 1;
-  int64_t bytes = 0;
-  if (napi_get_cb_info(env, info, &given, args, nullptr, nullptr) != napi_ok || given != 1 || napi_get_value_int64(env, args[0], &bytes) != napi_ok) return nullptr;
-  std::unique_ptr<Mapped> mapped = Make(bytes);
+  napi_value args[1], result;
+  if (!Arguments(env, info, args)) return nullptr;
+  std::unique_ptr<Mapped> mapped = Make(Int(env, args[0]));
   if (mapped == nullptr) return nullptr;
-  napi_create_int32(env, mapped->file, &number);
+  const napi_value number = MakeInt(env, mapped->file);
   const napi_value memory = AsArrayBuffer(env, std::move(mapped));
   if (memory == nullptr) return nullptr;
   napi_create_object(env, &result);
@@ -82,13 +82,8 @@ inline napi_value Share(napi_env env, napi_callback_info info) {
 /** view(path, bytes) → ArrayBuffer over memory of another process, or undefined where it cannot be had. */
 inline napi_value View(napi_env env, napi_callback_info info) {
   napi_value args[2];
-  size_t given = 2, length = 0;
-  int64_t bytes = 0;
-  char path[4096];
-  if (napi_get_cb_info(env, info, &given, args, nullptr, nullptr) != napi_ok || given != 2 ||
-      napi_get_value_string_utf8(env, args[0], path, sizeof path, &length) != napi_ok || napi_get_value_int64(env, args[1], &bytes) != napi_ok)
-    return nullptr;
-  std::unique_ptr<Mapped> mapped = Open(path, bytes);
+  if (!Arguments(env, info, args)) return nullptr;
+  std::unique_ptr<Mapped> mapped = Open(Text(env, args[0]), Int(env, args[1]));
   return mapped == nullptr ? nullptr : AsArrayBuffer(env, std::move(mapped));
 }
 

@@ -17,6 +17,7 @@
 #include "checksum.h"
 #include "shared.h"
 
+#include "arguments.h"
 #include "cut.h"
 
 #if defined(__linux__)
