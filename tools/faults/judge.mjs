@@ -1,13 +1,13 @@
 /** What must be true of a run to which something was done. */
 
-/** @typedef {import("./cases.mjs").Happened} Happened */
+/** @typedef {import("./cases/scene.mjs").Happened} Happened */
 /** @typedef {import("./yard.mjs").Ending} Ending */
 
 /**
  * @param {Happened} happened
  * @param {Ending} quiet
  * @param {readonly { name: string }[]} firings
- * @param {import("./cases.mjs").FaultCase} fault
+ * @param {import("./cases/scene.mjs").FaultCase} fault
  * @returns {string | undefined} what is wrong
  */
 export function judge({ ending, expect, fired_ms, note, mustFire = 0 }, quiet, firings, fault) {

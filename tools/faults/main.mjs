@@ -5,7 +5,9 @@
  */
 import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { faultCases, randomOf, steps } from "./cases.mjs";
+import { seededRandom } from "../../packages/std/dist/index.js";
+import { steps } from "./cases/scene.mjs";
+import { faultCases } from "./cases.mjs";
 import { judge, summaryOf, timesOf } from "./judge.mjs";
 import { soak } from "./soak.mjs";
 import { hasWeather, Yard } from "./yard.mjs";
@@ -56,7 +58,7 @@ try {
         let problem;
         let happened;
         try {
-          happened = await fault.run({ yard, seed, random: randomOf(seed), quiet, id });
+          happened = await fault.run({ yard, seed, random: seededRandom(seed), quiet, id });
           problem = judge(happened, quiet, yard.firings(), fault);
         } catch (error) {
           problem = /** @type {Error} */ (error).stack ?? String(error);

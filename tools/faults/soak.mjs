@@ -1,6 +1,7 @@
 /** One long run to which random things happen, 0 to 30 seconds apart, also while it recovers from the last one. */
 import { readdirSync, readFileSync } from "node:fs";
-import { randomOf, redis } from "./cases.mjs";
+import { seededRandom } from "../../packages/std/dist/index.js";
+import { redis, signalTo } from "./cases/scene.mjs";
 import { percentile } from "./judge.mjs";
 import { pause, until } from "./yard.mjs";
 
@@ -17,7 +18,7 @@ const alone = 3;
  * @param {(line: string) => void} say
  */
 export async function soak(yard, faults, seed, say, gap_ms = 30_000) {
-  const random = randomOf(seed);
+  const random = seededRandom(seed);
   const id = `soak-${seed}`;
   const endless = 1_000_000;
   await yard.start();
@@ -107,10 +108,10 @@ const percent = (/** @type {number} */ ratio) => `${(100 * ratio).toFixed(1)} %`
 async function inflict(yard, id, what, which) {
   const pids = await yard.workerPids(id).catch(() => []);
   const victim = pids[which];
-  if (what === "worker" && victim !== undefined) kill(victim, "SIGKILL");
-  else if (what === "both workers") for (const pid of pids) kill(pid, "SIGKILL");
-  else if (what === "frozen worker" && victim !== undefined) kill(victim, "SIGSTOP");
-  else if (what === "Redis") kill(yard.redisPid(), "SIGKILL");
+  if (what === "worker" && victim !== undefined) signalTo(victim, "SIGKILL");
+  else if (what === "both workers") for (const pid of pids) signalTo(pid, "SIGKILL");
+  else if (what === "frozen worker" && victim !== undefined) signalTo(victim, "SIGSTOP");
+  else if (what === "Redis") signalTo(yard.redisPid(), "SIGKILL");
   else if (what === "wipe Redis") await redis(yard, ["FLUSHALL"]).catch(() => undefined);
   else if (what === "coordinator") {
     await yard.end("SIGKILL");
@@ -169,15 +170,6 @@ async function goodputOf(yard, id) {
     const job = await yard.client.get(id).catch(() => undefined);
     return job?.state === "running" ? job.goodput : undefined;
   });
-}
-
-/** @param {number} pid @param {NodeJS.Signals} signal */
-function kill(pid, signal) {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if (/** @type {any} */ (error).code !== "ESRCH") throw error;
-  }
 }
 
 /**

@@ -2,16 +2,17 @@
  * A place to break things in: a home directory with a corpus, and real coordinators that serve it one after the other, each a process of its own with a
  * Redis and workers of its own.
  */
-import { createHash } from "node:crypto";
+
 import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { CoordinatorClient, findConnection } from "../../packages/coordinator/dist/client.js";
 import { readManifest } from "../../packages/coordinator/dist/checkpoints/checkpoint-store.js";
 import { nodeDisk } from "../../packages/coordinator/dist/checkpoints/disk.js";
+import { CoordinatorClient, findConnection } from "../../packages/coordinator/dist/client.js";
 import { leftWorkers, registerPath } from "../../packages/coordinator/dist/gang/worker-register.js";
 import { readLedger } from "../../packages/coordinator/dist/ledger/ledger.js";
 import { seededRandom } from "../../packages/std/dist/index.js";
