@@ -1,32 +1,35 @@
-// Matrix products for processors with AVX-512: f32, and operands rounded to bf16 with sums in f32 where the processor has the instruction. Rounding costs
-// nothing of its own: it happens while operands are packed.
+// Matrix products of f32, or of operands rounded to bf16 with sums in f32. Rounding costs nothing of its own: it happens while operands are packed.
 //
 //     C [M, N] = A · B        in blocks that stay in the caches, as BLIS does it
 //
-//     for n in blocks of N:  for k in blocks of K:      pack B[k, n]  →  panels of 32 columns          (second-level cache, each panel in the first)
-//         for m in blocks of M:                          pack A[m, k]  →  panels of 8 rows
-//             for each panel of B, each panel of A:      8 × 32 sums in 16 registers
+//     for n in blocks of N:  for k in blocks of K:      pack B[k, n]  →  panels of kColumns columns    (a cache further out, each panel in the first)
+//         for m in blocks of M:                          pack A[m, k]  →  panels of kRows rows          (second-level cache)
+//             for each panel of B, each panel of A:      kRows × kColumns sums in registers
 //
-// Packed numbers are words of 32 bits: an f32, or two neighbours along k in bf16, which one instruction multiplies and adds. Either operand may lie transposed.
-// Sums run in the order of k, whatever the machine: results depend on the shape alone.
+// What depends on the processor (sizes, packing, the sums) is in a header for each instruction set. Either operand may lie transposed. Sums run in the order of
+// k: results depend on the shape and the instruction set alone.
 #include "gemm.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__)
+#define LAPIDARY_PRODUCTS
+#include "gemm_avx512.h"
+#elif defined(__AVX2__) && defined(__FMA__)
+#define LAPIDARY_PRODUCTS
+#include "gemm_avx2.h"
+#endif
 
-#include <immintrin.h>
+#if defined(LAPIDARY_PRODUCTS)
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
-#include <memory>
 #include <mutex>
-#include <vector>
 
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
 
-namespace {
+namespace gemm {
 
 using tensorflow::OpKernel;
 using tensorflow::OpKernelConstruction;
@@ -34,170 +37,11 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
-constexpr int64_t kRows = 8, kColumns = 32;
-constexpr int64_t kBlockM = 128, kBlockN = 512, kBlockK = 256;  // K in words
-
-/** An operand seen as [its free dim, k], wherever it lies: element (i, k) is data[i·free + k·depth], one of the strides being 1. */
-struct Matrix {
-  const float* data;
-  int64_t free, depth;
-};
-
-inline __mmask16 Mask(int64_t count) { return count >= 16 ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1); }
-
-/** Sixteen words from where k follows k: sixteen f32, or 32 rounded to bf16. `count` words are there, of which the last may be half. */
-template <bool bf16>
-inline __m512i WordsAlongK(const float* x, int64_t elements) {
-  if constexpr (!bf16) return _mm512_castps_si512(_mm512_maskz_loadu_ps(Mask(elements), x));
-#if defined(__AVX512BF16__)
-  else return (__m512i)_mm512_cvtne2ps_pbh(elements > 16 ? _mm512_maskz_loadu_ps(Mask(elements - 16), x + 16) : _mm512_setzero_ps(), _mm512_maskz_loadu_ps(Mask(elements), x));
-#else
-  else return _mm512_setzero_si512();
-#endif
-}
-
-/** Sixteen words from where the free dim follows itself: a row of f32, or two rows rounded to bf16 and paired (`next`: null where the second is past the end). */
-template <bool bf16>
-inline __m512i WordsAlongFree(const float* x, const float* next, __mmask16 mask) {
-  const __m512 low = _mm512_maskz_loadu_ps(mask, x);
-  if constexpr (!bf16) return _mm512_castps_si512(low);
-#if defined(__AVX512BF16__)
-  else {
-    const __m512 high = next == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, next);
-    const __m512i pair = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    return _mm512_permutexvar_epi16(pair, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-  }
-#else
-  else return _mm512_setzero_si512();
-#endif
-}
-
-/** Rows become columns. */
-inline void Transpose(__m512i (&r)[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 8; i++) {
-    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-  }
-  for (int i = 0; i < 4; i++) {
-    r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-    r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-    r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-    r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 4; i++) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-  }
-}
-
-/**
- * Packs `rows` × `depth` (elements) of an operand into panels of `width` of its free dim: panel p holds word k of its row i at [p·width·words + k·width + i].
- * What a panel lacks is 0.
- */
-template <bool bf16, int64_t width>
-void Pack(const Matrix& from, int64_t rows, int64_t depth, uint32_t* to) {
-  constexpr int64_t each = bf16 ? 2 : 1;
-  const int64_t words = (depth + each - 1) / each;
-  if (from.free == 1) {
-    // The free dim follows itself: whole lines of a few rows at a time, for rows may lie so that they all want the same place in the cache.
-    constexpr int64_t few = 8;
-    for (int64_t k0 = 0; k0 < words; k0 += few) {
-      const int64_t end = std::min(words, k0 + few);
-      for (int64_t i = 0; i < rows; i += 16) {
-        const __mmask16 mask = Mask(rows - i);
-        uint32_t* panel = to + i / width * width * words + i % width;
-        for (int64_t k = k0; k < end; k++) {
-          const float* x = from.data + k * each * from.depth + i;
-          if (k + few < words) {
-            _mm_prefetch(x + few * each * from.depth, _MM_HINT_T0);
-            if constexpr (bf16) _mm_prefetch(x + (few * each + 1) * from.depth, _MM_HINT_T0);
-          }
-          const __m512i word = WordsAlongFree<bf16>(x, bf16 && k * each + 1 < depth ? x + from.depth : nullptr, mask);
-          if constexpr (width >= 16) {
-            _mm512_storeu_si512(panel + k * width, word);
-          } else {
-            _mm256_storeu_si256((__m256i*)(panel + k * width), _mm512_castsi512_si256(word));
-            if (i + width < rows) _mm256_storeu_si256((__m256i*)(panel + width * words + k * width), _mm512_extracti64x4_epi64(word, 1));
-          }
-        }
-      }
-      // A panel of which the last lines lack.
-      if constexpr (width > 16) {
-        for (int64_t i = (rows + 15) / 16 * 16; i % width != 0; i += 16)
-          for (int64_t k = k0; k < end; k++) _mm512_storeu_si512(to + i / width * width * words + i % width + k * width, _mm512_setzero_si512());
-      }
-    }
-    return;
-  }
-  for (int64_t first = 0; first < rows; first += width, to += width * words) {
-    const int64_t here = std::min(width, rows - first);
-    const float* base = from.data + first * from.free;
-    for (int64_t i = 0; i < width; i += 16) {
-      for (int64_t k = 0; k < words; k += 16) {
-        __m512i r[16];
-        const int64_t count = std::min<int64_t>(16, std::min(width, here) - i);
-        for (int64_t j = 0; j < 16; j++) r[j] = j < count ? WordsAlongK<bf16>(base + (i + j) * from.free + k * each, depth - k * each) : _mm512_setzero_si512();
-        Transpose(r);
-        const int64_t deep = std::min<int64_t>(16, words - k);
-        for (int64_t j = 0; j < deep; j++) {
-          if constexpr (width >= 16) _mm512_storeu_si512(to + (k + j) * width + i, r[j]);
-          else _mm512_mask_storeu_epi32(to + (k + j) * width, Mask(width), r[j]);
-        }
-      }
-    }
-  }
-}
-
-template <bool bf16>
-inline __m512 MultiplyAdd(__m512 sum, __m512i a, __m512i b) {
-  if constexpr (!bf16) return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), sum);
-#if defined(__AVX512BF16__)
-  else return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
-#else
-  else return sum;
-#endif
-}
-
-/** 8 × 32 (or 8 × 16) sums over `words`, written to C or added to it. */
-template <bool bf16, int vectors>
-inline void Kernel(const uint32_t* a, const uint32_t* b, int64_t words, float* c, int64_t stride, int64_t rows, int64_t columns, bool add) {
-  __m512 sum[kRows][vectors];
-  for (int i = 0; i < kRows; i++)
-    for (int v = 0; v < vectors; v++) sum[i][v] = _mm512_setzero_ps();
-  for (int64_t k = 0; k < words; k++) {
-    __m512i y[vectors];
-    for (int v = 0; v < vectors; v++) y[v] = _mm512_loadu_si512(b + k * kColumns + 16 * v);
-#pragma GCC unroll 8
-    for (int i = 0; i < kRows; i++) {
-      const __m512i x = _mm512_set1_epi32(static_cast<int32_t>(a[k * kRows + i]));
-      for (int v = 0; v < vectors; v++) sum[i][v] = MultiplyAdd<bf16>(sum[i][v], x, y[v]);
-    }
-  }
-  for (int i = 0; i < kRows; i++) {
-    if (i >= rows) break;
-    for (int v = 0; v < vectors; v++) {
-      const __mmask16 mask = Mask(columns - 16 * v);
-      float* at = c + i * stride + 16 * v;
-      const __m512 value = add ? _mm512_add_ps(sum[i][v], _mm512_maskz_loadu_ps(mask, at)) : sum[i][v];
-      _mm512_mask_storeu_ps(at, mask, value);
-    }
-  }
-}
-
 /** Room for packed blocks, one for the process: kernels run one at a time (each takes the lock). */
 struct Room {
   std::mutex mutex;
-  uint32_t* a = static_cast<uint32_t*>(std::aligned_alloc(4096, (kBlockM + kRows) * kBlockK * 4));
-  uint32_t* b = static_cast<uint32_t*>(std::aligned_alloc(4096, (kBlockN + kColumns) * kBlockK * 4));
+  Word* a = static_cast<Word*>(std::aligned_alloc(4096, (kBlockM + kRows) * kBlockK * sizeof(Word)));
+  Word* b = static_cast<Word*>(std::aligned_alloc(4096, (kBlockN + kColumns) * kBlockK * sizeof(Word)));
 };
 Room& ThisRoom() {
   static Room* room = new Room();
@@ -212,7 +56,7 @@ inline int64_t PartOf(int64_t size, int64_t most, int64_t unit) {
 
 template <bool bf16>
 void Multiply(const Matrix& a, const Matrix& b, float* c, int64_t m, int64_t n, int64_t k) {
-  constexpr int64_t each = bf16 ? 2 : 1;
+  constexpr int64_t each = kEach<bf16>;
   Room& room = ThisRoom();
   const int64_t partK = PartOf(k, kBlockK * each, each), partM = PartOf(m, kBlockM, kRows), partN = PartOf(n, kBlockN, kColumns);
   for (int64_t n0 = 0; n0 < n; n0 += partN) {
@@ -227,9 +71,9 @@ void Multiply(const Matrix& a, const Matrix& b, float* c, int64_t m, int64_t n, 
           const int64_t wide = std::min(kColumns, columns - j);
           for (int64_t i = 0; i < rows; i += kRows) {
             float* to = c + (m0 + i) * n + n0 + j;
-            const uint32_t* left = room.a + i * words;
-            const uint32_t* right = room.b + j * words;
-            if (wide > 16) Kernel<bf16, 2>(left, right, words, to, n, std::min(kRows, rows - i), wide, k0 > 0);
+            const Word* left = room.a + i * words;
+            const Word* right = room.b + j * words;
+            if (wide > kLanes) Kernel<bf16, 2>(left, right, words, to, n, std::min(kRows, rows - i), wide, k0 > 0);
             else Kernel<bf16, 1>(left, right, words, to, n, std::min(kRows, rows - i), wide, k0 > 0);
           }
         }
@@ -287,19 +131,15 @@ class LapidaryMatMul : public OpKernel {
 
 REGISTER_KERNEL_BUILDER(Name("LapidaryMatMul").Device(tensorflow::DEVICE_CPU), LapidaryMatMul);
 
-}  // namespace
+}  // namespace gemm
 
-/** products: { f32: true, bf16: whether the processor multiplies it }. */
+/** products: { f32: whether ours are faster than TensorFlow's, bf16: whether ours round operands as they read them }. */
 void ExportProducts(napi_env env, napi_value exports) {
-  napi_value products, yes, bf16;
+  napi_value products, f32, bf16;
   napi_create_object(env, &products);
-  napi_get_boolean(env, true, &yes);
-#if defined(__AVX512BF16__)
-  napi_get_boolean(env, true, &bf16);
-#else
-  napi_get_boolean(env, false, &bf16);
-#endif
-  napi_set_named_property(env, products, "f32", yes);
+  napi_get_boolean(env, gemm::kFasterThanTensorFlow, &f32);
+  napi_get_boolean(env, gemm::kHasBf16, &bf16);
+  napi_set_named_property(env, products, "f32", f32);
   napi_set_named_property(env, products, "bf16", bf16);
   napi_set_named_property(env, exports, "products", products);
 }

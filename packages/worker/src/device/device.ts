@@ -26,6 +26,8 @@ export class Device {
   readonly images: ImageMemory | undefined;
   /** Whether there is a kernel that rounds the operands of a product to bf16 as it reads them, and sums in f32. */
   readonly hasBf16Products: boolean;
+  /** Whether our kernel multiplies f32 faster than TensorFlow's on this processor: told by its instructions, so that all workers of a machine agree. */
+  readonly hasFastProducts: boolean;
   readonly fallbackReason: string | undefined;
   #level1Calls = 0;
   #productsRound: boolean | undefined;
@@ -38,7 +40,9 @@ export class Device {
     this.fused = loaded.node === undefined || typeof kernels === "string" ? undefined : new FusedOp(loaded.node, kernels);
     this.shared = loaded.node === undefined || typeof kernels === "string" ? undefined : SharedMemory.of(loaded.node, kernels);
     this.images = loaded.node === undefined || typeof kernels === "string" ? undefined : ImageMemory.of(loaded.node, kernels);
-    this.hasBf16Products = typeof kernels !== "string" && kernels.products?.bf16 === true;
+    const products = typeof kernels === "string" ? undefined : kernels.products;
+    this.hasBf16Products = products?.bf16 === true;
+    this.hasFastProducts = products?.f32 === true;
     this.fallbackReason = loaded.fallbackReason;
   }
 

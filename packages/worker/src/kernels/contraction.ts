@@ -86,11 +86,12 @@ function bindProduct(
   adjointRight: boolean,
 ): Bound {
   const { tf } = context.device;
-  if (native !== undefined && roundsByItself(context, native))
+  const rounds = roundsByItself(context, native);
+  if (native !== undefined && (rounds || context.device.hasFastProducts))
     return native.bind("LapidaryMatMul", [
       native.bool("adj_x", adjointLeft),
       native.bool("adj_y", adjointRight),
-      native.bool("bf16", true),
+      native.bool("bf16", rounds),
     ]);
   if (native !== undefined)
     return native.bind("BatchMatMulV2", [native.bool("adj_x", adjointLeft), native.bool("adj_y", adjointRight), native.type("T", "f32")]);

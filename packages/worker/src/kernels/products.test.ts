@@ -9,7 +9,7 @@ import { randomArray, scaledDifference } from "./testing.js";
 
 const rounded = (x: Tensor): Tensor => tensor(x.dtype, x.dims, Float64Array.from(roundArrayToBf16(Float32Array.from(x.data))));
 
-describe("products under mxu", () => {
+describe("products", () => {
   let device: Device;
   before(async () => {
     device = await openDevice();
@@ -17,9 +17,10 @@ describe("products under mxu", () => {
 
   const size = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(64, 127, 129, 150));
 
-  it("are those of operands rounded to bf16, summed in f32: any sizes, batched or not, either operand transposed", () =>
+  it("are summed in f32, under mxu those of operands rounded to bf16: any sizes, batched or not, either operand transposed", () =>
     fc.assert(
       fc.asyncProperty(
+        fc.constantFrom("f32" as const, "mxu" as const),
         fc.constantFrom(0, 1, 3),
         size,
         size,
@@ -27,7 +28,7 @@ describe("products under mxu", () => {
         fc.boolean(),
         fc.boolean(),
         fc.nat(),
-        async (batch, m, n, k, left, right, seed) => {
+        async (numerics, batch, m, n, k, left, right, seed) => {
           const g = new GraphBuilder("product");
           const outer = batch === 0 ? [] : [batch];
           const a = tensorType("f32", [...outer, ...(left ? [k, m] : [m, k])]);
@@ -45,37 +46,39 @@ describe("products under mxu", () => {
             ["a", randomArray(random, a)],
             ["b", randomArray(random, b)],
           ]);
-          const y = must((await runPlan(device, graph, inputs, "mxu")).get("y"), "y");
-          const want = must(interpret(graph, new Map([...inputs].map(([name, x]) => [name, rounded(x)]))).get("y"), "y");
+          const y = must((await runPlan(device, graph, inputs, numerics)).get("y"), "y");
+          const exact = new Map([...inputs].map(([name, x]) => [name, numerics === "mxu" ? rounded(x) : x]));
+          const want = must(interpret(graph, exact).get("y"), "y");
           assert.ok(scaledDifference(y, want) < 1e-5, `differs by ${scaledDifference(y, want)}`);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 60 },
     ));
 
-  it("carry NaN and infinities, and nothing from beyond their operands", async () => {
-    const g = new GraphBuilder("product");
-    const [a, b] = [tensorType("f32", [3, 5]), tensorType("f32", [5, 7])];
-    g.output("y", g.dotGeneral(g.parameter("a", a), g.parameter("b", b), [], [[1, 0]]));
-    const x = tensor(
-      "f32",
-      [3, 5],
-      Float64Array.from({ length: 15 }, (_, i) => (i === 0 ? NaN : i === 5 ? Infinity : 1)),
-    );
-    const y = must(
-      (
-        await runPlan(
-          device,
-          g.finish(),
-          new Map([
-            ["a", x],
-            ["b", tensor("f32", [5, 7], new Float64Array(35).fill(1))],
-          ]),
-          "mxu",
-        )
-      ).get("y"),
-      "y",
-    );
-    assert.deepEqual([...y.data], [...Array<number>(7).fill(NaN), ...Array<number>(7).fill(Infinity), ...Array<number>(7).fill(5)]);
-  });
+  for (const numerics of ["f32", "mxu"] as const)
+    it(`carry NaN and infinities under ${numerics}, and nothing from beyond their operands`, async () => {
+      const g = new GraphBuilder("product");
+      const [a, b] = [tensorType("f32", [3, 5]), tensorType("f32", [5, 7])];
+      g.output("y", g.dotGeneral(g.parameter("a", a), g.parameter("b", b), [], [[1, 0]]));
+      const x = tensor(
+        "f32",
+        [3, 5],
+        Float64Array.from({ length: 15 }, (_, i) => (i === 0 ? NaN : i === 5 ? Infinity : 1)),
+      );
+      const y = must(
+        (
+          await runPlan(
+            device,
+            g.finish(),
+            new Map([
+              ["a", x],
+              ["b", tensor("f32", [5, 7], new Float64Array(35).fill(1))],
+            ]),
+            numerics,
+          )
+        ).get("y"),
+        "y",
+      );
+      assert.deepEqual([...y.data], [...Array<number>(7).fill(NaN), ...Array<number>(7).fill(Infinity), ...Array<number>(7).fill(5)]);
+    });
 });
