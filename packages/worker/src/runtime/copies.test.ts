@@ -5,7 +5,7 @@ import { arrayOf, bytesOfNumbers, numbersOf } from "../blocks.js";
 import { type Device, openDevice } from "../device/device.js";
 import type { CopyName, MessageKind, MessageOf } from "../protocol.js";
 import { Copies } from "./copies.js";
-import { CopyRooms } from "./copy-rooms.js";
+import { CopyRooms, type Reading, type Room } from "./copy-rooms.js";
 import { type Answer, Worker } from "./worker.js";
 
 describe("copies of a run's state", () => {
@@ -123,6 +123,45 @@ describe("copies of a run's state", () => {
     deepStrictEqual((await ask<"holdings">(next[0], { kind: "holdings", epoch: 3, latest: 7 })).reply.copies, []);
     await Promise.all(next.map((worker) => ask<"reset">(worker, { kind: "reset", epoch: 3 })));
   }
+
+  it("lie in a neighbour's memory until it lays another there, which is two copies after it gave the memory back", async () => {
+    const images = device.images;
+    if (images === undefined) return;
+    const owner = new CopyRooms(images);
+    const neighbour = new Copies(new CopyRooms(images));
+    neighbour.enter("r");
+    const lay = (step: number): Room => {
+      const room = must(owner.take(6), "room");
+      const block = arrayOf("f32", [1], Float32Array.of(step));
+      const tensor = device.upload("f32", [1], Float32Array.from(block.data));
+      room.lay([tensor], [4]);
+      tensor.dispose();
+      return room;
+    };
+    const read = (room: Room, step: number): Reading => {
+      const reading = must(neighbour.rooms.read(owner.offer(room), 6), "reading");
+      neighbour.add({ name: name(step, 1), entries: [], ...reading });
+      return reading;
+    };
+    const first = lay(1);
+    const reading = read(first, 1);
+    deepStrictEqual(neighbour.names, [name(1, 1)]);
+    owner.give(first);
+    const second = lay(2);
+    read(second, 2);
+    strictEqual(second === first, false);
+    strictEqual(new Float32Array(reading.bytes.slice(0, 4).buffer)[0], 1);
+    const third = lay(3);
+    strictEqual(third, first);
+    strictEqual(reading.isThere?.(), false);
+    deepStrictEqual(neighbour.names, [name(2, 1)]);
+    throws(() => neighbour.get(name(1, 1)), { code: "LAP_WORKER_COPY_UNKNOWN" });
+    // The process that laid it is gone; what it laid is not.
+    owner.clear();
+    strictEqual(neighbour.get(name(2, 1)).bytes.byteLength, 6);
+    strictEqual(neighbour.rooms.read({ ...owner.offer(undefined), path: "/nowhere", id: "x" }, 6), undefined);
+    neighbour.clear();
+  });
 
   it("fail where a test wants them to, by name", async () => {
     const failpoints = new Failpoints(parseFailpoints("snapshot-copy@3,0:throw"), {

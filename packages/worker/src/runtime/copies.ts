@@ -7,8 +7,10 @@ export interface Copy {
   readonly name: CopyName;
   readonly entries: readonly CopyEntry[];
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Whose memory that is, if it is shared. */
+  /** Whose memory that is, if this worker shares it. */
   readonly room?: Room | undefined;
+  /** Of a copy that lies in another worker's memory: whether it still does. */
+  readonly isThere?: (() => boolean) | undefined;
 }
 
 /**
@@ -27,6 +29,7 @@ export class Copies {
   }
 
   get names(): CopyName[] {
+    this.#forget(isGone);
     return this.#copies.map(({ name }) => name);
   }
 
@@ -39,7 +42,6 @@ export class Copies {
 
   clear(): void {
     this.#run = undefined;
-    for (const { room } of this.#copies) room?.close();
     this.#copies = [];
     this.#free.length = 0;
     this.rooms.clear();
@@ -73,7 +75,7 @@ export class Copies {
 
   /** @throws LAP_WORKER_COPY_UNKNOWN */
   get(name: CopyName): Copy {
-    const copy = this.#copies.find((held) => same(held.name, name));
+    const copy = this.#copies.find((held) => same(held.name, name) && !isGone(held));
     if (copy !== undefined) return copy;
     throw new LapidaryError({
       code: "LAP_WORKER_COPY_UNKNOWN",
@@ -84,9 +86,9 @@ export class Copies {
   }
 
   #forget(which: (copy: Copy) => boolean): void {
-    for (const { bytes, room } of this.#copies.filter(which)) {
+    for (const { bytes, room, isThere } of this.#copies.filter(which)) {
       if (room !== undefined) this.rooms.give(room);
-      else if (this.#free.length < mostFree) this.#free.push(bytes);
+      else if (isThere === undefined && this.#free.length < mostFree) this.#free.push(bytes);
     }
     this.#copies = this.#copies.filter((copy) => !which(copy));
   }
@@ -94,6 +96,8 @@ export class Copies {
 
 /** Of one's own blocks, and of a neighbour's. */
 const mostFree = 2;
+
+const isGone = ({ isThere }: Copy): boolean => isThere?.() === false;
 
 const same = (a: CopyName, b: CopyName): boolean =>
   a.step === b.step && a.worker === b.worker && a.workers === b.workers && a.mesh === b.mesh;

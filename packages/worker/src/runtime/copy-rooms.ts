@@ -2,31 +2,51 @@ import { randomUUID } from "node:crypto";
 import type { ImageMemory, SharedImage } from "../device/image-memory.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 
-/** What a worker tells its neighbour of a copy: where it may be read until it is answered. */
+/** What a worker tells its neighbour of a copy: where it lies. */
 export interface Offer {
   /** Null: nowhere, it has to be sent. */
   readonly path: string | null;
   /** Of this memory alone: a path may come to mean other memory. */
   readonly id: string;
+  /** Which of the copies that were laid there it is. */
+  readonly laying: number;
+  /** All memory that this worker has: what it has given back need not be known any more. */
+  readonly rooms: readonly string[];
 }
 
+/** Behind the blocks of a room stands which copy they are: 0 while they are being laid. */
+const stampBytes = 8;
+
+const stampOf = (bytes: Uint8Array<ArrayBuffer>): Int32Array =>
+  new Int32Array(bytes.buffer, bytes.byteOffset + bytes.byteLength - stampBytes, 1);
+
+/** Stamps stand at a multiple of 4 bytes. */
+const roomBytes = (bytes: number): number => 4 * Math.ceil(bytes / 4) + stampBytes;
+
 /** Memory for a copy of this worker's own blocks, that its neighbour can read. */
-export class Room implements Offer {
+export class Room {
   readonly id = randomUUID();
+  readonly bytes: Uint8Array<ArrayBuffer>;
   readonly #shared: SharedImage;
+  readonly #stamp: Int32Array;
+  #layings = 0;
   /** Of the sizes that it was made for, in bytes. */
   #laying: { readonly sizes: string; readonly lay: (blocks: readonly DeviceTensor[]) => void } | undefined;
 
-  constructor(shared: SharedImage) {
+  /** @param bytes of the blocks */
+  constructor(shared: SharedImage, bytes: number) {
     this.#shared = shared;
+    this.bytes = shared.bytes.subarray(0, bytes);
+    this.#stamp = stampOf(shared.bytes);
   }
 
   get path(): string {
     return this.#shared.path;
   }
 
-  get bytes(): Uint8Array<ArrayBuffer> {
-    return this.#shared.bytes;
+  /** Of the copy that it holds. */
+  get laying(): number {
+    return this.#layings;
   }
 
   /** Lays f32 blocks one behind the other. @param sizes of them, in bytes */
@@ -41,7 +61,11 @@ export class Room implements Offer {
       });
       this.#laying = { sizes: key, lay: this.#shared.image.bind(places) };
     }
+    // Whoever still reads what lay here sees that it is gone.
+    Atomics.store(this.#stamp, 0, 0);
     this.#laying.lay(blocks);
+    this.#layings = (this.#layings % 0x7fffffff) + 1;
+    Atomics.store(this.#stamp, 0, this.#layings);
   }
 
   close(): void {
@@ -49,16 +73,34 @@ export class Room implements Offer {
   }
 }
 
-/** Of the worker before this one, which may be replaced. */
-const mostViews = 4;
+/** A neighbour's copy. */
+export interface Reading {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Where the neighbour has laid it, it outlives that process, and goes when that process lays another in its place: whether it still lies there. */
+  readonly isThere?: (() => boolean) | undefined;
+}
 
 /** Rooms that wait to be used again: what another layout wanted goes at last. */
 const mostFree = 2;
 
-/** Rooms that are used again: fresh memory costs a page fault every 4 KiB. And memory of the neighbour's rooms. */
+/**
+ * Rooms that are used again, for fresh memory costs a page fault every 4 KiB; and memory of the neighbour's rooms.
+ *
+ * A neighbour keeps a copy where it lies. A room that is given back rests until the neighbour has surely forgotten what lies in it:
+ *
+ *     copy k       given back: nobody goes back to it          the neighbour may not have heard of that yet
+ *     copy k + 1   the neighbour answers                       so it is done with copy k, and has forgotten the same
+ *     copy k + 2   may be laid in
+ *
+ * Should a worker that is no neighbour any more hold on to it, its stamp tells.
+ */
 export class CopyRooms {
   readonly #memory: ImageMemory | undefined;
   #free: Room[] = [];
+  /** Given back since the last copy, and before that. */
+  #resting: Room[] = [];
+  #rested: Room[] = [];
+  readonly #used = new Set<Room>();
   readonly #views = new Map<string, Uint8Array<ArrayBuffer>>();
 
   /** @param memory without it there are no rooms, and nothing can be read */
@@ -66,31 +108,51 @@ export class CopyRooms {
     this.#memory = memory;
   }
 
-  /** Undefined where the system gives none. */
+  /** For the next copy. Undefined where the system gives none. */
   take(bytes: number): Room | undefined {
+    this.#free.push(...this.#rested);
+    this.#rested = this.#resting;
+    this.#resting = [];
     const at = this.#free.findIndex((room) => room.bytes.byteLength === bytes);
-    if (at >= 0) return this.#free.splice(at, 1)[0];
-    const shared = this.#memory?.share(bytes);
-    return shared === undefined ? undefined : new Room(shared);
+    const room = at >= 0 ? this.#free.splice(at, 1)[0] : this.#make(bytes);
+    while (this.#free.length > mostFree) this.#free.shift()?.close();
+    if (room !== undefined) this.#used.add(room);
+    return room;
+  }
+
+  #make(bytes: number): Room | undefined {
+    const shared = this.#memory?.share(roomBytes(bytes));
+    return shared === undefined ? undefined : new Room(shared, bytes);
   }
 
   give(room: Room): void {
-    this.#free.push(room);
-    while (this.#free.length > mostFree) this.#free.shift()?.close();
+    this.#used.delete(room);
+    this.#resting.push(room);
+  }
+
+  /** What the neighbour is told of a copy. @param room undefined: it lies in no room */
+  offer(room: Room | undefined): Offer {
+    const rooms = [...this.#used, ...this.#resting, ...this.#rested, ...this.#free].map(({ id }) => id);
+    return { path: room?.path ?? null, id: room?.id ?? "", laying: room?.laying ?? 0, rooms };
   }
 
   /** The neighbour's copy; undefined where it cannot be read. */
-  read({ path, id }: Offer, bytes: number): Uint8Array<ArrayBuffer> | undefined {
+  read({ path, id, laying, rooms }: Offer, bytes: number): Reading | undefined {
+    for (const known of [...this.#views.keys()]) if (!rooms.includes(known)) this.#views.delete(known);
     if (path === null) return undefined;
-    const known = this.#views.get(id) ?? this.#memory?.view(path, bytes);
-    if (known === undefined) return undefined;
-    this.#views.set(id, known);
-    for (const oldest of [...this.#views.keys()].slice(0, -mostViews)) this.#views.delete(oldest);
-    return known.byteLength === bytes ? known : undefined;
+    const view = this.#views.get(id) ?? this.#memory?.view(path, roomBytes(bytes));
+    if (view?.byteLength !== roomBytes(bytes)) return undefined;
+    this.#views.set(id, view);
+    const stamp = stampOf(view);
+    const isThere = (): boolean => Atomics.load(stamp, 0) === laying;
+    return isThere() ? { bytes: view.subarray(0, bytes), isThere } : undefined;
   }
 
   clear(): void {
-    for (const room of this.#free) room.close();
+    for (const room of [...this.#used, ...this.#resting, ...this.#rested, ...this.#free]) room.close();
+    this.#used.clear();
+    this.#resting = [];
+    this.#rested = [];
     this.#free = [];
     this.#views.clear();
   }

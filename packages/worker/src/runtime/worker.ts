@@ -32,7 +32,7 @@ import type {
   WorkerStats,
 } from "../protocol.js";
 import { Copies } from "./copies.js";
-import { CopyRooms } from "./copy-rooms.js";
+import { CopyRooms, type Reading } from "./copy-rooms.js";
 import { giveCopy } from "./give-copy.js";
 import { asLapidaryError, busyError, idleError, staleError, unknownProgramError, valueExistsError, valueTypeError } from "./errors.js";
 import { StepFaults } from "./faults.js";
@@ -406,16 +406,16 @@ export class Worker {
     const own: CopyName = { step, worker, workers, mesh: configuration.mesh };
     if (peers !== undefined) {
       const [next, previous] = [(worker + 1) % workers, (worker + workers - 1) % workers];
-      let theirs: Uint8Array<ArrayBuffer>;
+      let theirs: Reading;
       try {
-        theirs = await giveCopy({ peers, next, previous, tag: `copy/${step}`, bytes, offer: room, copies: this.#copies });
+        theirs = await giveCopy({ peers, next, previous, tag: `copy/${step}`, bytes, room, copies: this.#copies });
       } catch (error) {
         // It is no copy of anything, but memory for the next one.
         if (room !== undefined) this.#copies.rooms.give(room);
         throw error;
       }
       // The same values under the same shardings: the blocks of all workers are alike.
-      this.#copies.add({ name: { ...own, worker: previous }, entries, bytes: theirs });
+      this.#copies.add({ name: { ...own, worker: previous }, entries, ...theirs });
     }
     this.#copies.add({ name: own, entries, bytes, room });
     this.#copies.prune(message.committed);
