@@ -14,6 +14,7 @@
 
 #include "gemm.h"
 #include "shared.h"
+#include "vectors.h"
 
 #include <algorithm>
 #include <cmath>
@@ -23,10 +24,6 @@
 #include <memory>
 #include <mutex>
 #include <vector>
-
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
 
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -100,83 +97,14 @@ std::shared_ptr<const Program> FindProgram(int64_t id) {
   return id >= 0 && id < static_cast<int64_t>(programs.size()) ? programs[id] : nullptr;
 }
 
-// ---------------------------------------------------------------- functions of one number, in forms that compilers vectorise
-
-/** exp, by 2^n · p(r) with |r| ≤ ln2/2 (Cephes). Below -87.3 it is 0, above 88.7 infinite. */
-inline float Exp(float x) {
-  const float clamped = std::min(std::max(x, -87.33654f), 88.72283f);
-  // Adding 1.5·2²³ rounds to a whole number: every compiler vectorises it, and needs no flag.
-  const float n = (clamped * 1.44269504088896341f + 12582912.0f) - 12582912.0f;
-  float r = clamped - n * 0.693359375f;
-  r = r - n * -2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  // 2^n in two factors, for n = 128 has no float of its own.
-  const int32_t whole = static_cast<int32_t>(n);
-  const int32_t half = whole >> 1;
-  int32_t low = (half + 127) << 23, high = (whole - half + 127) << 23;
-  float a, b;
-  std::memcpy(&a, &low, 4);
-  std::memcpy(&b, &high, 4);
-  const float result = p * a * b;
-  const float tail = x > 88.72283f ? std::numeric_limits<float>::infinity() : result;
-  const float bounded = x < -87.33654f ? 0.0f : tail;
-  return x != x ? x : bounded;
-}
-
-/** tanh, by a rational approximation on [-7.9, 7.9], outside of which it is ±1 in f32. */
-inline float Tanh(float x) {
-  const float c = std::min(std::max(x, -7.90531110763549805f), 7.90531110763549805f);
-  const float s = c * c;
-  float p = -2.76076847742355e-16f;
-  p = p * s + 2.00018790482477e-13f;
-  p = p * s + -8.60467152213735e-11f;
-  p = p * s + 5.12229709037114e-08f;
-  p = p * s + 1.48572235717979e-05f;
-  p = p * s + 6.37261928875436e-04f;
-  p = p * s + 4.89352455891786e-03f;
-  float q = 1.19825839466702e-06f;
-  q = q * s + 1.18534705686654e-04f;
-  q = q * s + 2.26843463243900e-03f;
-  q = q * s + 4.89352518554385e-03f;
-  const float result = c * p / q;
-  return x != x ? x : result;
-}
-
-#if defined(__AVX512F__)
-/** The same of sixteen numbers, bit for bit: this instruction set scales by 2^n in one step. */
-inline __m512 Exp(__m512 x) {
-  const __m512 least = _mm512_set1_ps(-87.33654f), most = _mm512_set1_ps(88.72283f);
-  // In this order a NaN stays one.
-  const __m512 clamped = _mm512_min_ps(most, _mm512_max_ps(least, x));
-  const __m512 round = _mm512_set1_ps(12582912.0f);
-  const __m512 n = _mm512_sub_ps(_mm512_fmadd_ps(clamped, _mm512_set1_ps(1.44269504088896341f), round), round);
-  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), clamped);
-  r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
-  __m512 p = _mm512_set1_ps(1.9875691500e-4f);
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3981999507e-3f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.3334519073e-3f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.1665795894e-2f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.6666665459e-1f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.0000001201e-1f));
-  p = _mm512_add_ps(_mm512_fmadd_ps(_mm512_mul_ps(p, r), r, r), _mm512_set1_ps(1.0f));
-  const __m512 result = _mm512_scalef_ps(p, n);
-  const __m512 tail = _mm512_mask_mov_ps(result, _mm512_cmp_ps_mask(x, most, _CMP_GT_OQ), _mm512_set1_ps(std::numeric_limits<float>::infinity()));
-  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, least, _CMP_NLT_UQ), tail);
-}
-#endif
+// ---------------------------------------------------------------- instructions, on numbers and on vectors of them
 
 template <int32_t code>
 inline float Unary(float x) {
   if constexpr (code == kNeg) return -x;
-  if constexpr (code == kExp) return Exp(x);
+  if constexpr (code == kExp) return Exp(All(x))[0];
   if constexpr (code == kLog) return std::log(x);
-  if constexpr (code == kTanh) return Tanh(x);
+  if constexpr (code == kTanh) return Tanh(All(x))[0];
   if constexpr (code == kSqrt) return std::sqrt(x);
   if constexpr (code == kRsqrt) return 1.0f / std::sqrt(x);
   if constexpr (code == kCos) return std::cos(x);
@@ -185,22 +113,24 @@ inline float Unary(float x) {
   return x;
 }
 
-template <int32_t code>
-inline float Binary(float a, float b) {
+/** Of two floats, or of two vectors. */
+template <int32_t code, typename T>
+LAPIDARY_INLINE T Binary(T a, T b) {
+  const T one = 1.0f - T{}, zero = T{};
   if constexpr (code == kAdd || code == kAccSum) return a + b;
   if constexpr (code == kSub) return a - b;
   if constexpr (code == kMul) return a * b;
   if constexpr (code == kDiv) return a / b;
   // A NaN wins over a number, on either side.
-  if constexpr (code == kMax || code == kAccMax) return !(b <= a) && a == a ? b : a;
-  if constexpr (code == kMin || code == kAccMin) return !(b >= a) && a == a ? b : a;
-  if constexpr (code == kAnd) return (a != 0.0f && b != 0.0f) ? 1.0f : 0.0f;
-  if constexpr (code == kEq) return a == b ? 1.0f : 0.0f;
-  if constexpr (code == kNe) return a != b ? 1.0f : 0.0f;
-  if constexpr (code == kLt) return a < b ? 1.0f : 0.0f;
-  if constexpr (code == kLe) return a <= b ? 1.0f : 0.0f;
-  if constexpr (code == kGt) return a > b ? 1.0f : 0.0f;
-  return a >= b ? 1.0f : 0.0f;
+  if constexpr (code == kMax || code == kAccMax) return (b <= a) | (a != a) ? a : b;
+  if constexpr (code == kMin || code == kAccMin) return (b >= a) | (a != a) ? a : b;
+  if constexpr (code == kAnd) return (a != 0.0f) & (b != 0.0f) ? one : zero;
+  if constexpr (code == kEq) return a == b ? one : zero;
+  if constexpr (code == kNe) return a != b ? one : zero;
+  if constexpr (code == kLt) return a < b ? one : zero;
+  if constexpr (code == kLe) return a <= b ? one : zero;
+  if constexpr (code == kGt) return a > b ? one : zero;
+  if constexpr (code == kGe) return a >= b ? one : zero;
 }
 
 /** A run of an operand: `step` 0 repeats one number. */
@@ -216,71 +146,61 @@ struct Tile {
   int64_t column;  // 0 or 1
 };
 
+/** What a loop over vectors reads: numbers that follow one another, or one for all. */
+struct Many {
+  const float* data;
+  LAPIDARY_INLINE Vector At(int64_t i) const { return Load(data + i); }
+  LAPIDARY_INLINE Vector First(int64_t n) const { return LoadFirst(data, n); }
+};
+struct One {
+  Vector all;
+  explicit One(const float* x) : all(All(*x)) {}
+  LAPIDARY_INLINE Vector At(int64_t) const { return all; }
+  LAPIDARY_INLINE Vector First(int64_t) const { return all; }
+};
+
+/** out[i] = work(operands[i]…), a vector at a time. The last one may overlap that before it, so that it is read first: operands may lie where the results do. */
+template <typename Work, typename... Operands>
+LAPIDARY_INLINE void ForVectors(float* out, int64_t n, Work work, Operands... operands) {
+  if (n < kLanes) return StoreFirst(out, n, work(operands.First(n)...));
+  const Vector last = work(operands.At(n - kLanes)...);
+  for (int64_t i = 0; i + kLanes < n; i += kLanes) Store(out + i, work(operands.At(i)...));
+  Store(out + n - kLanes, last);
+}
+
 template <int32_t code>
 inline void UnaryRun(float* out, Run a, int64_t n) {
   const float* x = a.data;
   if (a.step == 0) {
     const float value = Unary<code>(*x);
     for (int64_t i = 0; i < n; i++) out[i] = value;
-    return;
-  }
-#if defined(__AVX512F__)
-  if constexpr (code == kExp) {
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16) _mm512_storeu_ps(out + i, Exp(_mm512_loadu_ps(x + i)));
-    if (i < n) {
-      const __mmask16 mask = static_cast<__mmask16>((1u << (n - i)) - 1);
-      _mm512_mask_storeu_ps(out + i, mask, Exp(_mm512_maskz_loadu_ps(mask, x + i)));
-    }
-    return;
-  }
-#endif
+  } else if constexpr (code == kExp) {
+    ForVectors(out, n, [](Vector v) { return Exp(v); }, Many{x});
+  } else if constexpr (code == kTanh) {
+    ForVectors(out, n, [](Vector v) { return Tanh(v); }, Many{x});
+  } else {
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; i++) out[i] = Unary<code>(x[i]);
+    for (int64_t i = 0; i < n; i++) out[i] = Unary<code>(x[i]);
+  }
+}
+
+/** Calls `work` with an operand as it is read. */
+template <typename Work>
+LAPIDARY_INLINE void As(Run run, Work work) {
+  if (run.step != 0) work(Many{run.data});
+  else work(One(run.data));
 }
 
 template <int32_t code>
 inline void BinaryRun(float* out, Run a, Run b, int64_t n) {
-  const float* x = a.data;
-  const float* y = b.data;
-  if (a.step != 0 && b.step != 0) {
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) out[i] = Binary<code>(x[i], y[i]);
-  } else if (a.step != 0) {
-    const float s = *y;
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) out[i] = Binary<code>(x[i], s);
-  } else if (b.step != 0) {
-    const float s = *x;
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) out[i] = Binary<code>(s, y[i]);
-  } else {
-    const float value = Binary<code>(*x, *y);
-    for (int64_t i = 0; i < n; i++) out[i] = value;
-  }
+  const auto work = [](Vector x, Vector y) { return Binary<code>(x, y); };
+  As(a, [&](auto x) { As(b, [&](auto y) { ForVectors(out, n, work, x, y); }); });
 }
 
 inline void SelectRun(float* out, Run p, Run a, Run b, int64_t n) {
-  const float* q = p.data;
-  const float* x = a.data;
-  const float* y = b.data;
-  if (p.step != 0 && a.step != 0 && b.step == 0) {
-    const float s = *y;
-    // What is not chosen is read as well: only then is it one step of vectors.
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) {
-      const float chosen = x[i];
-      out[i] = q[i] != 0.0f ? chosen : s;
-    }
-  } else if (p.step != 0 && a.step != 0 && b.step != 0) {
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) {
-      const float chosen = x[i], other = y[i];
-      out[i] = q[i] != 0.0f ? chosen : other;
-    }
-  } else {
-    for (int64_t i = 0; i < n; i++) out[i] = q[i * p.step] != 0.0f ? x[i * a.step] : y[i * b.step];
-  }
+  // What is not chosen is read as well: only then is it one step of vectors.
+  const auto select = [](Vector q, Vector x, Vector y) { return q != 0.0f ? x : y; };
+  As(p, [&](auto q) { As(a, [&](auto x) { As(b, [&](auto y) { ForVectors(out, n, select, q, x, y); }); }); });
 }
 
 /** Whether the tile's elements lie one after the other, or are all the same: then all its rows are one run. */
@@ -319,29 +239,20 @@ void SelectTile(float* out, const Tile* operands, int64_t rows, int64_t columns)
   ForRuns<3>(out, operands, rows, columns, [](float* to, const Run* runs, int64_t n) { SelectRun(to, runs[0], runs[1], runs[2], n); });
 }
 
-/** Sixteen numbers at once, on any machine: the compiler maps them to what vectors there are. */
-typedef float Lanes __attribute__((vector_size(64)));
-
-inline Lanes Load(const float* x) {
-  Lanes lanes;
-  std::memcpy(&lanes, x, sizeof lanes);
-  return lanes;
-}
-
 /** Sum of a row in four times sixteen lanes: fast, the same whatever the machine's vector width, and more exact than one running sum. */
 float SumRow(const float* x, int64_t n) {
-  Lanes sums[4] = {};
+  constexpr int64_t k16 = 16 / kLanes;
+  Vector sums[4][k16] = {};
   int64_t i = 0;
   for (; i + 64 <= n; i += 64)
-    for (int k = 0; k < 4; k++) sums[k] += Load(x + i + 16 * k);
-  for (; i + 16 <= n; i += 16) sums[0] += Load(x + i);
-  const Lanes all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  float lanes[16];
-  std::memcpy(lanes, &all, sizeof lanes);
-  for (int width = 8; width > 0; width >>= 1)
-    for (int k = 0; k < width; k++) lanes[k] += lanes[k + width];
-  for (; i < n; i++) lanes[0] += x[i];
-  return lanes[0];
+    for (int64_t k = 0; k < 4 * k16; k++) sums[k / k16][k % k16] += Load(x + i + k * kLanes);
+  for (; i + 16 <= n; i += 16)
+    for (int64_t k = 0; k < k16; k++) sums[0][k] += Load(x + i + k * kLanes);
+  Vector all[k16];
+  for (int64_t k = 0; k < k16; k++) all[k] = (sums[0][k] + sums[1][k]) + (sums[2][k] + sums[3][k]);
+  float sum = Fold16(all, [](auto a, auto b) { return a + b; });
+  for (; i < n; i++) sum += x[i];
+  return sum;
 }
 
 template <int32_t code>
@@ -351,34 +262,25 @@ float ReduceRow(const float* x, int64_t n) {
     for (int64_t i = 1; i < n; i++) value = Binary<code>(value, x[i]);
     return value;
   }
-#if defined(__AVX512F__)
-  // The instruction may lose a NaN, so whether there was one is kept beside.
-  const auto better = [](__m512 a, __m512 b) { return code == kMax ? _mm512_max_ps(a, b) : _mm512_min_ps(a, b); };
-  __m512 best = _mm512_loadu_ps(x);
-  __mmask16 nan = _mm512_cmp_ps_mask(best, best, _CMP_UNORD_Q);
-  int64_t i = 16;
-  for (; i + 16 <= n; i += 16) {
-    const __m512 next = _mm512_loadu_ps(x + i);
-    nan |= _mm512_cmp_ps_mask(next, next, _CMP_UNORD_Q);
-    best = better(best, next);
+  // Which of two is kept may lose a NaN, so whether there was one is kept beside. The last sixteen may be met twice.
+  constexpr int64_t k16 = 16 / kLanes;
+  Vector best[k16];
+  Whole nan[k16];
+  for (int64_t k = 0; k < k16; k++) {
+    best[k] = Load(x + k * kLanes);
+    nan[k] = best[k] != best[k];
   }
-  float value = nan != 0 ? std::numeric_limits<float>::quiet_NaN() : code == kMax ? _mm512_reduce_max_ps(best) : _mm512_reduce_min_ps(best);
-#else
-  Lanes best = Load(x);
-  int64_t i = 16;
-  for (; i + 16 <= n; i += 16) {
-    const Lanes next = Load(x + i);
-    const auto stays = (code == kMax ? next <= best : next >= best) | (best != best);
-    best = stays ? best : next;
-  }
-  float lanes[16];
-  std::memcpy(lanes, &best, sizeof lanes);
-  for (int width = 8; width > 0; width >>= 1)
-    for (int k = 0; k < width; k++) lanes[k] = Binary<code>(lanes[k], lanes[k + width]);
-  float value = lanes[0];
-#endif
-  for (; i < n; i++) value = Binary<code>(value, x[i]);
-  return value;
+  const auto take = [&](const float* at) {
+    for (int64_t k = 0; k < k16; k++) {
+      const Vector next = Load(at + k * kLanes);
+      best[k] = (code == kMax ? best[k] > next : best[k] < next) ? best[k] : next;
+      nan[k] |= next != next;
+    }
+  };
+  for (int64_t i = 16; i + 16 < n; i += 16) take(x + i);
+  take(x + n - 16);
+  for (int64_t k = 0; k < k16; k++) best[k] = nan[k] ? All(std::numeric_limits<float>::quiet_NaN()) : best[k];
+  return Fold16(best, [](auto a, auto b) { return Binary<code>(a, b); });
 }
 
 void RunInstruction(int32_t code, float* out, const Tile* operands, int64_t rows, int64_t columns) {
@@ -596,7 +498,7 @@ REGISTER_KERNEL_BUILDER(Name("LapidaryFused").Device(tensorflow::DEVICE_CPU), La
 // ---------------------------------------------------------------- registration from Node
 
 /** Reads the numbers of an encoded program one by one. */
-struct Reader {
+struct Encoded {
   const int32_t* data;
   size_t length, at = 0;
   bool ok = true;
@@ -630,7 +532,7 @@ void MergeOuter(Program& p) {
   }
 }
 
-std::shared_ptr<Program> Decode(Reader& in, const float* constants, size_t constant_count) {
+std::shared_ptr<Program> Decode(Encoded& in, const float* constants, size_t constant_count) {
   auto p = std::make_shared<Program>();
   p->outer = in.List();
   for (int64_t size : p->outer) p->rows *= size;
@@ -687,7 +589,7 @@ napi_value Register(napi_env env, napi_callback_info info) {
       return nullptr;
     }
   }
-  Reader reader{static_cast<const int32_t*>(data[0]), lengths[0]};
+  Encoded reader{static_cast<const int32_t*>(data[0]), lengths[0]};
   std::shared_ptr<Program> program = Decode(reader, static_cast<const float*>(data[1]), lengths[1]);
   if (program == nullptr) {
     napi_throw_error(env, nullptr, "this is no fused program");
