@@ -6,6 +6,7 @@
  *
  * Messages go through its memory here, not through what workers share. Times are CPU time of this process, so that a loaded machine disturbs them little.
  */
+import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { parseMeshText, programsOf, batchOf, flopOf } from "./case.mjs";
 
@@ -24,9 +25,13 @@ const { values, positionals } = parseArgs({
   },
   allowNegative: true,
 });
-process.env.TF_CPP_MIN_LOG_LEVEL = "2";
-for (const name of ["OMP_NUM_THREADS", "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP_THREADS"]) process.env[name] = "1";
-if (values.numerics === "mxu") process.env.TF_SET_ONEDNN_FPMATH_MODE = "BF16";
+const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
+if (process.env.GLIBC_TUNABLES === undefined) {
+  // Once more in the environment of a worker: the C library reads its own when a process starts.
+  const { workerEnvironment } = await built("coordinator/dist/gang/worker-environment.js");
+  const env = workerEnvironment(process.env, values.numerics);
+  process.exit(spawnSync(process.execPath, [...process.execArgv, ...process.argv.slice(1)], { env, stdio: "inherit" }).status ?? 1);
+}
 const [model = "micro", mesh = "16x16"] = positionals;
 const which = { model, mesh: parseMeshText(mesh), batch: Number(values.batch), numerics: /** @type {"f32" | "mxu"} */ (values.numerics) };
 const { job, step, init, stateNames, compile_s } = await programsOf(which, {
@@ -34,7 +39,6 @@ const { job, step, init, stateNames, compile_s } = await programsOf(which, {
   ...(values.clip === undefined ? {} : { clip: Number(values.clip) }),
 });
 
-const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 const { stackedExecutor } = await built("worker/dist/executor/stacked.js");
 const { openDevice } = await built("worker/dist/device/device.js");
 const { takeBlock } = await built("worker/dist/blocks.js");

@@ -306,6 +306,9 @@ void ConvertRow(float* out, const From* in, int64_t n) {
 /** Elements of a tile, about: with all registers of a usual program they stay in the first-level cache. */
 constexpr int64_t kTileTarget = 1024;
 
+/** So much of the next tile is asked for: more would push out what this one needs. */
+constexpr int64_t kAheadMost = 4096;
+
 // ---------------------------------------------------------------- the op
 
 REGISTER_OP("LapidaryFused")
@@ -408,7 +411,19 @@ class LapidaryFused : public OpKernel {
           }
           inputTiles[i] = {s.converted, rows == 1 ? inner * n : s.step == 0 ? 0 : count, inner};
         }
+        // One or two instructions wait for memory whatever is asked for.
+        ahead_.clear();
+        if (first + 2 * tile_ <= inside && p.instructions.size() > 2) {
+          for (size_t i = 0; i < sources.size(); i++)
+            if (sources[i].floats != nullptr && p.inputs[i].inner && sources[i].step == n) ahead_.push_back({inputTiles[i].data + tile_ * n, false});
+          for (size_t o = 0; o < outputs.size(); o++)
+            if (p.outputs[o].kind == 0) ahead_.push_back({outputs[o] + (r + first + tile_) * n, true});
+        }
+        int64_t fetched = 0, done = 0;
         for (const Instruction& in : p.instructions) {
+          const int64_t fetch = std::min(tile_ * n, kAheadMost) * ++done / static_cast<int64_t>(p.instructions.size());
+          Fetch(fetched, fetch);
+          fetched = fetch;
           Tile operands[3];
           for (int32_t k = 0; k < in.count; k++) {
             const Operand& operand = in.operands[k];
@@ -432,6 +447,17 @@ class LapidaryFused : public OpKernel {
 
  private:
   static int64_t Padded(int64_t floats) { return (floats + 15) / 16 * 16; }
+
+  /**
+   * Asks for the next tile's memory, from one number to another: it comes while this tile is computed. A tile is about a page, beyond which processors do not
+   * look ahead. Inlined, as compilers leave out calls of what has no effect.
+   */
+  LAPIDARY_INLINE void Fetch(int64_t from, int64_t to) const {
+    for (const Ahead& each : ahead_)
+      for (int64_t i = (from + 15) / 16 * 16; i < to; i += 16)
+        if (each.written) __builtin_prefetch(each.at + i, 1);
+        else __builtin_prefetch(each.at + i, 0);
+  }
 
   /** One instruction for the tile that begins at row `r`. */
   void Step(const Instruction& in, Tile* operands, const std::vector<float*>& outputs, int64_t r, int64_t rows) {
@@ -483,7 +509,14 @@ class LapidaryFused : public OpKernel {
     }
   }
 
+  struct Ahead {
+    const float* at;
+    bool written;
+  };
+
   std::shared_ptr<const Program> program_;
+  /** What the next tile reads and writes. */
+  std::vector<Ahead> ahead_;
   /** Rows of a tile. */
   int64_t tile_ = 1;
   /** Where a register lies, and where its present value does; room for one row. */

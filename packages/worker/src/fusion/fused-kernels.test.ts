@@ -143,6 +143,27 @@ describe("fused kernels", () => {
       }
     });
 
+  it("selects where any of predicate and choices is one for a row", async () => {
+    for (const columns of columnChoices)
+      for (let spread = 0; spread < 8; spread++) {
+        const dims = [3, columns];
+        const held = (bit: number): number[] => ((spread >> bit) % 2 === 1 ? [3] : dims);
+        const operand = (g: GraphBuilder, name: string, dtype: "pred" | "f32", bit: number): Value => {
+          const value = g.parameter(name, tensorType(dtype, held(bit)));
+          return held(bit) === dims ? value : g.broadcastInDim(value, dims, [0]);
+        };
+        await expectAsInterpreted(
+          graphOf((g) => g.select(operand(g, "p", "pred", 0), operand(g, "x", "f32", 1), operand(g, "y", "f32", 2))),
+          new Map([
+            ["p", tensor("pred", held(0), integers(3, held(0), 2).data)],
+            ["x", numbers(1, held(1))],
+            ["y", numbers(2, held(2))],
+          ]),
+          0,
+        );
+      }
+  });
+
   it("joins predicates and makes numbers of them", async () => {
     for (const columns of columnChoices) {
       const dims = [2, columns];
