@@ -23,7 +23,8 @@ async function heldAfterInit(
     const hash = await session.gang.load(program);
     const names = graph.outputs.map((o) => o.name);
     deepStrictEqual(parametersOf(graph), []);
-    await session.gang.run(hash, { step: 0, inputs: new Map(), outputs: new Map(names.map((name) => [name, name])) });
+    const bound = session.gang.bind(hash, { inputs: new Map(), outputs: new Map(names.map((name) => [name, name])) });
+    await session.gang.run(bound, { step: 0 });
     return { held: (await session.stats()).map((s) => s.values), workers: session.workers };
   } finally {
     await session.close();

@@ -97,7 +97,7 @@ ${table(
   ]),
 )}
 
-Where the step goes, milliseconds of a worker (dispatch: CPU time that sending a step takes, hidden by running ahead; coordinator: all CPU time of the dispatching process):
+Where the step goes, milliseconds of a worker (dispatch: CPU time that sending a step takes, the median of steps, hidden by running ahead; coordinator: all CPU time of the dispatching process):
 
 ${table(
   ["case", "GEMM", "fused", "other kernels", "fabric wait", "idle", "dispatch", "coordinator", "compile", "load"],

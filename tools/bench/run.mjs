@@ -228,7 +228,8 @@ function meanSplit(splits) {
     fused: mean("fused"),
     other: mean("other"),
     wait: mean("wait"),
-    dispatch: mean("dispatch"),
+    // One collection of garbage, or one turn of other processes, would be most of a mean.
+    dispatch: median(splits.map(({ dispatch }) => dispatch)),
     coordinator: mean("coordinator"),
     idle: mean("idle"),
   };

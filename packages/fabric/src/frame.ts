@@ -76,17 +76,19 @@ export function encodeFrameHead(frame: FrameFields): Uint8Array {
   const checked = frame.checkPayload && payloadBytes > 0;
   let payloadChecksum = 0;
   if (checked) for (const part of frame.payload) payloadChecksum = crc32(part, payloadChecksum);
-  head.writeUInt32LE(magic, 0);
-  head.writeUInt8(version, 4);
-  head.writeUInt8(frame.kind, 5);
-  head.writeUInt16LE(checked ? flagPayloadChecked : 0, 6);
-  head.writeUInt32LE(frame.epoch, 8);
-  head.writeUInt32LE(frame.sequence, 12);
-  head.writeUInt32LE(headerBytes, 16);
-  head.writeUInt32LE(crc32(head.subarray(preludeBytes)), 20);
-  head.writeBigUInt64LE(BigInt(payloadBytes), 24);
-  head.writeUInt32LE(payloadChecksum, 32);
-  head.writeUInt32LE(crc32(head.subarray(0, 36)), 36);
+  // A view and not Buffer's own methods: most frames are small and rare, and then much code costs more than many bytes.
+  const view = new DataView(head.buffer, head.byteOffset, preludeBytes);
+  view.setUint32(0, magic, true);
+  view.setUint8(4, version);
+  view.setUint8(5, frame.kind);
+  view.setUint16(6, checked ? flagPayloadChecked : 0, true);
+  view.setUint32(8, frame.epoch, true);
+  view.setUint32(12, frame.sequence, true);
+  view.setUint32(16, headerBytes, true);
+  view.setUint32(20, crc32(new Uint8Array(head.buffer, head.byteOffset + preludeBytes, headerBytes)), true);
+  view.setBigUint64(24, BigInt(payloadBytes), true);
+  view.setUint32(32, payloadChecksum, true);
+  view.setUint32(36, crc32(new Uint8Array(head.buffer, head.byteOffset, 36)), true);
   return head;
 }
 

@@ -58,14 +58,13 @@ function socketWire(socket: Socket, sink: WireSink): Wire {
   return {
     write(parts, flushed) {
       if (parts.length === 0) return flushed();
+      const done = (failure: Error | null | undefined): void => {
+        if (failure == null) flushed();
+      };
       // One writev for all parts: the kernel copies, we do not.
-      socket.cork();
-      parts.forEach((part, i) => {
-        const view = Buffer.from(part.buffer, part.byteOffset, part.byteLength);
-        if (i < parts.length - 1) socket.write(view);
-        else socket.write(view, (failure) => failure ?? flushed());
-      });
-      socket.uncork();
+      if (parts.length > 1) socket.cork();
+      parts.forEach((part, i) => socket.write(part, i === parts.length - 1 ? done : undefined));
+      if (parts.length > 1) socket.uncork();
     },
     end: () => socket.end(),
     destroy: () => socket.destroy(),

@@ -114,6 +114,7 @@ export interface FeedPort {
 /**
  * Compute: `run(program, values in) → values out` is the only verb that does. Inputs and outputs stand in the order of the program's parameters
  * and outputs. Inputs named by `donate` are consumed, and their ids free for outputs. Answered once the outputs exist, whatever is queued behind.
+ * Reply payload: the numbers that `told` asks for, in its order, 4 bytes each.
  *
  * When it fails, its outputs exist as failures: whoever uses them fails with the same error. With several workers the gang is then void: only
  * `reset` helps.
@@ -134,8 +135,11 @@ export interface RunMessage {
 /** What a run is given, and what its results are called. */
 export interface RunValues {
   readonly inputs: readonly ValueId[];
-  readonly outputs: readonly ValueId[];
+  /** null: forgotten at once. */
+  readonly outputs: readonly (ValueId | null)[];
   readonly donate: readonly ValueId[];
+  /** Outputs of one number, by their place, that the reply is to tell: what a step says of itself costs no message of its own. */
+  readonly told: readonly number[];
 }
 
 /** What does one run of a program call on this worker, in order? It is the same on all workers of a gang. */
@@ -369,7 +373,7 @@ export type WorkerAnswer =
   | { readonly kind: "error"; readonly id: number; readonly error: ReturnType<LapidaryError["toJSON"]> };
 
 /** Of this file: to be counted up when a worker of an earlier build would misunderstand a message. Such a worker is not taken over. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 /** Copies that a worker holds: of this run, made as its worker number so and so. */
 export interface Holding {

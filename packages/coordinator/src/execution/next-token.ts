@@ -1,11 +1,13 @@
 import { SpecialToken } from "@lapidary/data";
 import { assert, must } from "@lapidary/std";
+import type { BoundProgram } from "../gang/index.js";
 import type { RunGang } from "./run-gang.js";
 
 /** The program `next_token` over weights that the gang holds under the names of its parameters. */
 export class NextToken {
   readonly #gang: RunGang;
   readonly #program: string;
+  readonly #bound: BoundProgram;
   /** Tokens that the model sees at once. */
   readonly context: number;
 
@@ -13,6 +15,12 @@ export class NextToken {
   constructor(gang: RunGang, program: string) {
     this.#gang = gang;
     this.#program = program;
+    const inputs = new Map(gang.parameters(program).map(({ name }) => [name, name]));
+    this.#bound = gang.bind(program, {
+      inputs: inputs.set("tokens", "next/tokens").set("position", "next/position"),
+      outputs: new Map([["logits", "next/logits"]]),
+      donate: ["next/tokens", "next/position"],
+    });
     this.context = must(this.#port("tokens").type.dims[1], "length of a row");
   }
 
@@ -24,14 +32,7 @@ export class NextToken {
       this.#gang.put("next/tokens", { dtype: "i32", dims: [1, row.length], data: row }, this.#port("tokens").sharding),
       this.#gang.put("next/position", { dtype: "i32", dims: [1], data: Int32Array.of(tokens.length - 1) }, this.#port("position").sharding),
     ];
-    const inputs = new Map(this.#gang.parameters(this.#program).map(({ name }) => [name, name]));
-    inputs.set("tokens", "next/tokens").set("position", "next/position");
-    const ran = this.#gang.run(this.#program, {
-      step: 0,
-      inputs,
-      outputs: new Map([["logits", "next/logits"]]),
-      donate: ["next/tokens", "next/position"],
-    });
+    const ran = this.#gang.run(this.#bound, { step: 0 });
     const logits = this.#gang.fetch("next/logits");
     const dropped = this.#gang.drop(["next/logits"]);
     await Promise.all([...puts, ran, logits, dropped]);

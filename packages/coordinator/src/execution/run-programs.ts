@@ -1,7 +1,7 @@
 import { assert, must } from "@lapidary/std";
 import { paramName, stepName, trainMetrics } from "@lapidary/training";
 import type { ArrayData, CallName, FeedPort, ImagePlace } from "@lapidary/worker/protocol";
-import type { CopyReport, ProgramPort, RunReport, SnapshotReport } from "../gang/index.js";
+import type { BoundProgram, CopyReport, ProgramPort, RunReport, SnapshotReport } from "../gang/index.js";
 import type { ProgramName, ProgramSet } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
 import type { RunGang } from "./run-gang.js";
@@ -20,6 +20,9 @@ export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>
 /** The batch arrays that a step reads. */
 const batchArrays: readonly FeedPort["array"][] = ["tokens", "targets", "mask"];
 
+/** Where an array of the batch goes. */
+type BatchPort = Parameters<RunGang["feed"]>[1][number];
+
 /** The same name inside and outside of a program. */
 const called = (names: Iterable<string>): Map<string, string> => new Map([...names].map((name) => [name, name]));
 
@@ -34,6 +37,8 @@ export class RunPrograms {
   /** The train step is loaded from the beginning, the others when they are first wanted: who takes up a run that failed can train at once. */
   readonly #programs: ProgramSet["programs"];
   readonly #states: readonly string[];
+  readonly #trainBound: BoundProgram;
+  readonly #trainFed: readonly BatchPort[];
   readonly #source: BatchSource;
   readonly #onTrained: (report: RunReport) => void;
 
@@ -43,6 +48,14 @@ export class RunPrograms {
     this.#programs = programs;
     this.#states = programs.train_step.parameters.flatMap(({ name, role }) => (role === "param" || role === "optimizer" ? [name] : []));
     this.#source = source;
+    const inputs = [...this.#states, ...batchArrays];
+    this.#trainBound = gang.bind(this.#train, {
+      inputs: called(inputs),
+      outputs: called(this.#states),
+      donate: inputs,
+      told: trainMetrics,
+    });
+    this.#trainFed = this.#batchPorts(this.#train);
   }
 
   /** Loads the train step into the workers. `onTrained` hears where the workers' time went in each step. */
@@ -74,7 +87,7 @@ export class RunPrograms {
   /** Draws the first state. */
   async initialize(): Promise<void> {
     const hash = await this.#load("init");
-    await this.#gang.run(hash, { step: 0, inputs: new Map(), outputs: called(this.#states) });
+    await this.#gang.run(this.#gang.bind(hash, { inputs: new Map(), outputs: called(this.#states) }), { step: 0 });
   }
 
   /** Every array that a run carries from step to step: weights, moments, the count of steps. */
@@ -132,38 +145,25 @@ export class RunPrograms {
 
   /** Optimizer step number `step`, from 0, on batch number `batch`. With `trace` the workers tell every call of it. */
   async train(step: number, batch = step, trace = false): Promise<StepMetrics> {
-    const fed = this.#feed(this.#train, "train", batch);
-    const inputs = [...this.#states, ...batchArrays];
-    const ran = this.#gang.run(this.#train, {
-      step,
-      inputs: called(inputs),
-      outputs: called([...this.#states, ...trainMetrics]),
-      donate: inputs,
-      update: true,
-      trace,
-    });
-    const metrics = this.#takeScalars(trainMetrics);
-    const [, report] = await Promise.all([fed, ran, metrics]);
+    const fed = this.#feed(this.#trainFed, "train", batch);
+    const ran = this.#gang.run(this.#trainBound, { step, update: true, trace });
+    const [, report] = await Promise.all([fed, ran]);
     this.#onTrained(report);
-    return metrics;
+    return numbersNamed(trainMetrics, report);
   }
 
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
   async evaluate(batches: number): Promise<{ loss: number; tokens: number }> {
     assert(batches > 0, "an evaluation has batches", batches);
     const hash = await this.#load("eval_step");
+    const told = ["loss_sum", "tokens_counted"] as const;
+    const into = this.#batchPorts(hash);
+    const inputs = called([...this.weights.map(paramName), ...batchArrays]);
+    const bound = this.#gang.bind(hash, { inputs, outputs: new Map(), donate: batchArrays, told });
     const parts = Array.from({ length: batches }, async (_, step) => {
-      const fed = this.#feed(hash, "heldout", step);
-      const inputs = [...this.weights.map(paramName), ...batchArrays];
-      const ran = this.#gang.run(hash, {
-        step,
-        inputs: called(inputs),
-        outputs: called(["loss_sum", "tokens_counted"]),
-        donate: batchArrays,
-      });
-      const sums = this.#takeScalars(["loss_sum", "tokens_counted"]);
-      await Promise.all([fed, ran, sums]);
-      return sums;
+      const fed = this.#feed(into, "heldout", step);
+      const [, report] = await Promise.all([fed, this.#gang.run(bound, { step })]);
+      return numbersNamed(told, report);
     });
     const sums = await Promise.all(parts);
     const tokens = sums.reduce((total, sum) => total + sum.tokens_counted, 0);
@@ -186,16 +186,15 @@ export class RunPrograms {
     );
   }
 
-  #feed(program: string, split: "train" | "heldout", step: number): Promise<void> {
-    const into = batchArrays.map((array) => ({ array, value: array, sharding: this.#parameter(program, array).sharding }));
-    return this.#gang.feed({ ...this.#source, split, step }, into);
+  #batchPorts(program: string): BatchPort[] {
+    return batchArrays.map((array) => ({ array, value: array, sharding: this.#parameter(program, array).sharding }));
   }
 
-  /** Reads scalars and forgets them. */
-  async #takeScalars<N extends string>(names: readonly N[]): Promise<Record<N, number>> {
-    const reading = names.map((name) => this.#gang.fetchScalar(name));
-    const dropped = this.#gang.drop(names);
-    const [values] = await Promise.all([Promise.all(reading), dropped]);
-    return Object.fromEntries(names.map((name, i) => [name, values[i]])) as Record<N, number>;
+  #feed(into: readonly BatchPort[], split: "train" | "heldout", step: number): Promise<void> {
+    return this.#gang.feed({ ...this.#source, split, step }, into);
   }
 }
+
+/** What a run told, under the names that it was asked for. */
+const numbersNamed = <N extends string>(names: readonly N[], { told }: RunReport): Record<N, number> =>
+  Object.fromEntries(names.map((name) => [name, must(told.get(name), name)])) as Record<N, number>;

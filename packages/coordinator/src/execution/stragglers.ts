@@ -12,7 +12,7 @@ export class Stragglers {
   readonly #slow: number[] = [];
 
   /** @returns the workers that became stragglers with this step, and how many times as long as the middle one they compute */
-  step(report: RunReport): { readonly worker: number; readonly times: number }[] {
+  step(report: Pick<RunReport, "workers">): { readonly worker: number; readonly times: number }[] {
     if (report.workers.length < 2) return [];
     const own = report.workers.map(({ total_ms, fabricWait_ms }) => total_ms - fabricWait_ms);
     // Of two the faster one.

@@ -4,7 +4,7 @@ import { LapidaryError, must } from "@lapidary/std";
 import { arrayOf } from "@lapidary/worker/protocol";
 import { Gang, type GangOptions } from "./gang.js";
 import { runProgramOnce } from "./run-program.js";
-import { counter, mesh, sharding } from "./testing/counter.js";
+import { counter, counts, mesh, sharding } from "./testing/counter.js";
 import { WorkerPool } from "./worker-pool.js";
 
 /** x [data, model] · w [model, -]: summed over model; then one output for each collective. */
@@ -104,25 +104,17 @@ describe("a gang of worker processes", function () {
     const gang = await start();
     const program = await gang.load({ chip: counter() });
     await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
-    const steps = Array.from({ length: 20 }, (_, step) =>
-      gang.run(program, {
-        step,
-        inputs: new Map([["s", "s"]]),
-        outputs: new Map([
-          ["s", "s"],
-          ["sum", `sum${step}`],
-        ]),
-        donate: ["s"],
-      }),
-    );
-    const sums = Promise.all(steps.map((_, step) => gang.fetchScalar(`sum${step}`)));
+    const bound = gang.bind(program, { ...counts, told: ["sum"] });
+    const steps = Array.from({ length: 20 }, (_, step) => gang.run(bound, { step }));
+    const reports = await Promise.all(steps);
     deepStrictEqual(
-      await sums,
+      reports.map(({ told }) => told.get("sum")),
       steps.map((_, step) => 8 * step * step),
     );
-    strictEqual(
-      (await Promise.all(steps)).every(({ workers }) => workers.length === 2),
-      true,
+    ok(reports.every(({ workers }) => workers.length === 2));
+    deepStrictEqual(
+      (await gang.stats()).map(({ values }) => Object.keys(values)),
+      [["s"], ["s"]],
     );
     deepStrictEqual([...(await gang.fetch("s")).data], Array(8).fill(20));
     await gang.close();
@@ -134,11 +126,8 @@ describe("a gang of worker processes", function () {
     const calls = await gang.describe(program);
     ok(calls.length > 0 && calls.filter(({ kind }) => kind === "start").length === calls.filter(({ kind }) => kind === "finish").length);
     await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
-    const request = { inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"]]), donate: ["s"] };
-    const [plain, traced] = [
-      await gang.run(program, { ...request, step: 0 }),
-      await gang.run(program, { ...request, step: 1, trace: true }),
-    ];
+    const bound = gang.bind(program, counts);
+    const [plain, traced] = [await gang.run(bound, { step: 0 }), await gang.run(bound, { step: 1, trace: true })];
     ok(plain.workers.every(({ trace }) => trace === undefined));
     const begins = traced.workers.map(({ trace }) => must(trace, "trace").began_ms);
     ok(Math.abs(must(begins[0], "begin") - must(begins[1], "begin")) < 60_000, `workers began at ${begins.join(" and ")}`);
@@ -176,9 +165,8 @@ describe("a gang of worker processes", function () {
     await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
     const victim = must(gang.pids[1], "pid");
     process.kill(victim, "SIGSTOP"); // it will never answer, so that all that follows is pending
-    const pending = Array.from({ length: 5 }, (_, step) =>
-      gang.run(program, { step, inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"]]), donate: ["s"] }),
-    );
+    const bound = gang.bind(program, counts);
+    const pending = Array.from({ length: 5 }, (_, step) => gang.run(bound, { step }));
     const fetched = gang.fetch("s");
     process.kill(victim, "SIGKILL");
     const isLost = (error: unknown): boolean =>
@@ -198,7 +186,7 @@ describe("a gang of worker processes", function () {
     const gang = await Gang.start(own, { runId: "hangs", epoch: 1, mesh, workers: 2, stallAfterMs: 1500 });
     const program = await gang.load({ chip: counter() });
     await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
-    const run = gang.run(program, { step: 0, inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"]]), donate: ["s"], update: true });
+    const run = gang.run(gang.bind(program, counts), { step: 0, update: true });
     await rejects(
       run,
       (error: LapidaryError) => error.code === "LAP_WORKER_LOST" && /worker 1 .*no worker has answered for/.test(error.message),
@@ -220,10 +208,8 @@ describe("a gang of worker processes", function () {
     const program = await gang.load({ chip: g.finish() });
     // Worker 1 alone divides by zero; worker 0 waits for its part.
     await gang.put("s", arrayOf("i32", [8], Int32Array.of(1, 1, 1, 1, 1, 1, 0, 1)), sharding("[data]"));
-    await rejects(gang.run(program, { step: 0, inputs: new Map([["s", "s"]]), outputs: new Map([["ratio", "ratio"]]) }), {
-      code: "LAP_WORKER_KERNEL",
-      place: "layers.0.ratio",
-    });
+    const bound = gang.bind(program, { inputs: new Map([["s", "s"]]), outputs: new Map([["ratio", "ratio"]]) });
+    await rejects(gang.run(bound, { step: 0 }), { code: "LAP_WORKER_KERNEL", place: "layers.0.ratio" });
     await rejects(gang.fetch("s"), { code: "LAP_WORKER_KERNEL" });
     await gang.close();
   });

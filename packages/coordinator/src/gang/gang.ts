@@ -1,6 +1,6 @@
 import { damagedCode } from "@lapidary/fabric";
-import { type Graph, type Sharding, type TensorType, printSharding } from "@lapidary/ir";
-import { LapidaryError, must, systemClock } from "@lapidary/std";
+import { type Dtype, type Graph, type Sharding, type TensorType, printSharding } from "@lapidary/ir";
+import { LapidaryError, assert, must, systemClock } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
 import {
   type CallName,
@@ -48,14 +48,31 @@ export interface GangOptions {
   readonly stallAfterMs?: number;
 }
 
-export interface RunRequest {
-  readonly step: number;
+/** What a program is given, and what becomes of its results. */
+export interface Binding {
   /** A value for every parameter, by name. */
   readonly inputs: ReadonlyMap<string, ValueId>;
   /** What the outputs are to be called, by name; the others are forgotten at once. */
   readonly outputs: ReadonlyMap<string, ValueId>;
-  /** Input values that the run consumes; their ids are free for outputs. */
+  /** Input values that a run consumes; their ids are free for outputs. */
   readonly donate?: Iterable<ValueId>;
+  /** Names of outputs of one number that the report tells. */
+  readonly told?: readonly string[];
+}
+
+/** A program with its values, to be run as often as is wanted: all that is the same from run to run, worked out once. */
+export interface BoundProgram {
+  readonly hash: ProgramHash;
+  readonly values: RunValues;
+  /** Values that a run leaves nothing of. */
+  readonly gone: readonly ValueId[];
+  /** And those that it makes. */
+  readonly made: ReadonlyMap<ValueId, Known>;
+  readonly told: readonly { readonly name: string; readonly dtype: Dtype }[];
+}
+
+export interface RunRequest {
+  readonly step: number;
   /** Whether it is an update of the run's state. */
   readonly update?: boolean;
   /** Whether the report is to tell every call. */
@@ -83,6 +100,8 @@ export interface RunReport {
   readonly step: number;
   /** By worker. */
   readonly workers: readonly RunReply[];
+  /** The outputs that were to be told, by name. */
+  readonly told: ReadonlyMap<string, number>;
 }
 
 export type FeedRequest = Omit<FeedMessage, "kind" | "epoch" | "into">;
@@ -92,8 +111,8 @@ interface LoadedProgram {
   readonly outputs: readonly ProgramPort[];
   /** Settles when the workers have it. */
   readonly loaded: Promise<unknown>;
-  /** Of its last run. */
-  last?: RunValues;
+  /** What it ran with last: so much the workers remember. */
+  last?: BoundProgram;
 }
 
 interface Known {
@@ -119,10 +138,11 @@ export class Gang {
   readonly #texts = new WeakMap<Graph, ProgramText>();
   /** What the workers hold once all that was sent is done. */
   readonly #ledger = new Map<ValueId, Known>();
+  /** What the last run made, as long as the ledger has it as it made it: a train step need not enter its state once more. */
+  #entered: BoundProgram["made"] | undefined;
   readonly #stall: StallWatch;
   #failure: LapidaryError | undefined;
   #resolveFailed: (error: LapidaryError) => void = () => undefined;
-  #discards = 0;
   #closed = false;
 
   private constructor(pool: WorkerPool, workers: readonly WorkerProcess[], grid: WorkerGrid, options: GangOptions) {
@@ -236,7 +256,7 @@ export class Gang {
   /** Gives every worker its block of a whole array, which must stay as it is until this resolves. */
   async put(id: ValueId, array: ArrayData, sharding: Sharding): Promise<void> {
     const { dtype, dims } = array;
-    this.#ledger.set(id, { type: { dtype, dims }, sharding });
+    this.#enter(id, { type: { dtype, dims }, sharding });
     await this.#askAll(
       () => ({ kind: "put", epoch: this.epoch, value: id, dtype, dims, sharding: printSharding(this.mesh, sharding) }),
       (worker) => [bytesOfNumbers(takeBlock(array, this.mesh, this.grid, worker, sharding).data)],
@@ -249,48 +269,73 @@ export class Gang {
     into: readonly { readonly array: FeedPort["array"]; readonly value: ValueId; readonly sharding: Sharding }[],
   ): Promise<void> {
     for (const { array, value, sharding } of into)
-      this.#ledger.set(value, { type: { dtype: array === "mask" ? "f32" : "i32", dims: [request.batch, request.seq] }, sharding });
+      this.#enter(value, { type: { dtype: array === "mask" ? "f32" : "i32", dims: [request.batch, request.seq] }, sharding });
     const ports = into.map(({ array, value, sharding }): FeedPort => ({ array, value, sharding: printSharding(this.mesh, sharding) }));
     await this.#askAll(() => ({ kind: "feed", epoch: this.epoch, ...request, into: ports }));
   }
 
+  /** Settles what the runs of a loaded program are given, and what their results are called. */
+  bind(hash: ProgramHash, { inputs, outputs, donate = [], told = [] }: Binding): BoundProgram {
+    const program = this.#program(hash);
+    const values = {
+      inputs: program.parameters.map(({ name }) => must(inputs.get(name), `input ${name}`)),
+      outputs: program.outputs.map(({ name }) => outputs.get(name) ?? null),
+      donate: [...donate],
+      told: told.map((name) => {
+        const place = program.outputs.findIndex((port) => port.name === name);
+        assert(place >= 0, "what is told is an output", name);
+        return place;
+      }),
+    };
+    const made = new Map<ValueId, Known>();
+    values.outputs.forEach((id, i) => id !== null && made.set(id, must(program.outputs[i], "output")));
+    return {
+      hash,
+      values,
+      gone: values.donate.filter((id) => !made.has(id)),
+      made,
+      told: values.told.map((place) => {
+        const { name, type } = must(program.outputs[place], "output");
+        return { name, dtype: type.dtype };
+      }),
+    };
+  }
+
   /**
-   * Runs a program. Returns when the outputs exist; whoever does not wait dispatches ahead.
+   * Runs a program. Returns when the outputs exist; whoever does not wait dispatches ahead. It costs one small message a worker, whatever the program:
+   * its values are sent when they are others than those of its last run.
    *
    * @throws LAP_WORKER_KERNEL, LAP_WORKER_LOST, …: the gang is void then
    */
-  async run(hash: ProgramHash, request: RunRequest): Promise<RunReport> {
+  async run(bound: BoundProgram, { step, update = false, trace = false }: RunRequest): Promise<RunReport> {
+    const { hash, values, gone, made, told } = bound;
     const program = this.#program(hash);
-    const inputs = program.parameters.map(({ name }) => must(request.inputs.get(name), `input ${name}`));
-    const discarded: ValueId[] = [];
-    const outputs = program.outputs.map(({ name }) => {
-      const wanted = request.outputs.get(name);
-      if (wanted !== undefined) return wanted;
-      const id = `discard/${this.#discards++}`;
-      discarded.push(id);
-      return id;
-    });
-    const donate = [...(request.donate ?? [])];
-    for (const id of donate) this.#ledger.delete(id);
-    outputs.forEach((id, i) => this.#ledger.set(id, must(program.outputs[i], "output")));
-    const update = { ...(request.update === true ? { update: true } : {}), ...(request.trace === true ? { trace: true } : {}) };
-    const values = { inputs, outputs, donate };
-    const again = program.last !== undefined && sameValues(program.last, values);
-    program.last = values;
-    const ran = this.#askAll(() => ({
+    for (const id of gone) this.#forget(id);
+    if (this.#entered !== made) {
+      for (const [id, known] of made) this.#enter(id, known);
+      this.#entered = made;
+    }
+    const message: MessageOf<"run"> = {
       kind: "run",
       epoch: this.epoch,
-      step: request.step,
+      step,
       program: hash,
-      ...(again ? {} : { values }),
-      ...update,
-    }));
-    const dropped = discarded.length === 0 ? Promise.resolve() : this.drop(discarded);
-    dropped.catch(() => undefined);
+      ...(program.last === bound ? {} : { values }),
+      ...(update ? { update } : {}),
+      ...(trace ? { trace } : {}),
+    };
+    program.last = bound;
     try {
-      const answers = await ran;
+      const answers = await this.#askAll(() => message);
       for (const { reply } of answers) this.#stall.ran(reply.total_ms);
-      return { step: request.step, workers: answers.map(({ reply }) => reply) };
+      // They stand whole on every worker.
+      const { payload } = must(answers[0], "answer");
+      const number = (dtype: Dtype, i: number): number => must(numbersOf(dtype, payload.subarray(4 * i, 4 * i + 4))[0], "number");
+      return {
+        step,
+        workers: answers.map(({ reply }) => reply),
+        told: new Map(told.map(({ name, dtype }, i) => [name, number(dtype, i)])),
+      };
     } catch (error) {
       // Outputs are failures now, and the workers have parted.
       this.#fail(error as LapidaryError);
@@ -315,14 +360,8 @@ export class Gang {
     );
   }
 
-  /** The only number of an array. */
-  async fetchScalar(id: ValueId): Promise<number> {
-    const { data } = await this.fetch(id);
-    return must(data.length === 1 ? data[0] : undefined, `only number of ${id}`);
-  }
-
   async drop(ids: readonly ValueId[]): Promise<void> {
-    for (const id of ids) this.#ledger.delete(id);
+    for (const id of ids) this.#forget(id);
     await this.#askAll(() => ({ kind: "drop", epoch: this.epoch, values: ids }));
   }
 
@@ -388,7 +427,7 @@ export class Gang {
       );
     }
     await this.#askAll(() => ({ kind: "restore", epoch: this.epoch, step }));
-    for (const { name, type, sharding } of values) this.#ledger.set(name, { type, sharding });
+    for (const { name, type, sharding } of values) this.#enter(name, { type, sharding });
     return step;
   }
 
@@ -428,6 +467,16 @@ export class Gang {
         this.#pool.give(worker);
       }),
     );
+  }
+
+  #enter(id: ValueId, known: Known): void {
+    if (this.#entered?.has(id) === true) this.#entered = undefined;
+    this.#ledger.set(id, known);
+  }
+
+  #forget(id: ValueId): void {
+    if (this.#entered?.has(id) === true) this.#entered = undefined;
+    this.#ledger.delete(id);
   }
 
   #program(hash: ProgramHash): LoadedProgram {
@@ -490,6 +539,3 @@ export class Gang {
     this.#resolveFailed(error);
   }
 }
-
-const sameValues = (a: RunValues, b: RunValues): boolean =>
-  (["inputs", "outputs", "donate"] as const).every((key) => a[key].length === b[key].length && a[key].every((id, i) => id === b[key][i]));

@@ -1,4 +1,14 @@
-export { type CopyReport, type FeedRequest, Gang, type GangOptions, type RunReport, type RunRequest, type SnapshotReport } from "./gang.js";
+export {
+  type Binding,
+  type BoundProgram,
+  type CopyReport,
+  type FeedRequest,
+  Gang,
+  type GangOptions,
+  type RunReport,
+  type RunRequest,
+  type SnapshotReport,
+} from "./gang.js";
 export type { ProgramPort } from "../programs/program-text.js";
 export type { WorkerExit } from "./gang-errors.js";
 export { runProgramOnce } from "./run-program.js";

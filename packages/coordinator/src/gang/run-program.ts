@@ -15,12 +15,12 @@ export async function runProgramOnce(
   const inputId = (name: string): string => `once/in/${name}`;
   const outputId = (name: string): string => `once/out/${name}`;
   await Promise.all(parameters.map(({ name, sharding }) => gang.put(inputId(name), must(inputs.get(name), `input ${name}`), sharding)));
-  const ran = gang.run(hash, {
-    step: 0,
+  const bound = gang.bind(hash, {
     inputs: new Map(parameters.map(({ name }) => [name, inputId(name)])),
     outputs: new Map(outputs.map(({ name }) => [name, outputId(name)])),
     donate: parameters.map(({ name }) => inputId(name)),
   });
+  const ran = gang.run(bound, { step: 0 });
   const fetched = Promise.all(outputs.map(async ({ name }): Promise<[string, ArrayData]> => [name, await gang.fetch(outputId(name))]));
   const dropped = gang.drop(outputs.map(({ name }) => outputId(name)));
   const [, arrays] = await Promise.all([ran, fetched, dropped]);

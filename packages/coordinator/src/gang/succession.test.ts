@@ -11,7 +11,7 @@ import { must } from "@lapidary/std";
 import { controlLimits } from "@lapidary/worker/protocol";
 import { isProcessAlive } from "../process-id.js";
 import { Gang } from "./gang.js";
-import { counter, mesh } from "./testing/counter.js";
+import { counter, counts, mesh } from "./testing/counter.js";
 import { WorkerPool, type WorkerPoolOptions } from "./worker-pool.js";
 import { leftWorkers, writeRegister } from "./worker-register.js";
 
@@ -121,7 +121,7 @@ describe("workers whose coordinator is killed", function () {
     // What was copied behind the third update does not count: the ledger knows of two.
     strictEqual(await gang.restoreCopies(2, state), 2);
     deepStrictEqual([...(await gang.fetch("s")).data], Array(8).fill(2));
-    await gang.run(program, { step: 2, inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"]]), donate: ["s"] });
+    await gang.run(gang.bind(program, counts), { step: 2 });
     deepStrictEqual([...(await gang.fetch("s")).data], Array(8).fill(3));
     ok(lines.some((line) => /^w\d .*taken over by another coordinator/.test(line)));
     await gang.close();

@@ -72,7 +72,7 @@ export class StepTraceLog {
   }
 
   /** Of a train step, which workers number from 0; without a trace in it nothing happens. */
-  append({ step, workers }: RunReport): void {
+  append({ step, workers }: Pick<RunReport, "step" | "workers">): void {
     const traces = workers.flatMap(({ trace }) => (trace === undefined ? [] : [trace]));
     if (traces.length === 0 || traces.length < workers.length || this.#left-- <= 0) return;
     this.#append({

@@ -28,7 +28,7 @@ export class WorkerStepLog {
 }
 
 /** Of a train step, which workers number from 0 and metrics from 1. */
-export const workerStepOf = ({ step, workers }: RunReport): WorkerStep => ({
+export const workerStepOf = ({ step, workers }: Pick<RunReport, "step" | "workers">): WorkerStep => ({
   step: step + 1,
   times: workers.map(({ total_ms, gemm_ms, otherKernels_ms, fabricWait_ms }) => ({
     total_ms,

@@ -72,7 +72,7 @@ describe("a worker", () => {
     ...numbersOf("i32", must((await worker.execute({ kind: "fetch", epoch: 1, value }, new Uint8Array())).payload, "payload")),
   ];
   const run = (program: ProgramHash, inputs: string[], outputs: string[], donate: string[] = []): Promise<WorkerReplies["run"]> =>
-    tell<"run">({ kind: "run", epoch: 1, step: 0, program, values: { inputs, outputs, donate } });
+    tell<"run">({ kind: "run", epoch: 1, step: 0, program, values: { inputs, outputs, donate, told: [] } });
 
   it("maps values to values, and consumes what is donated", async () => {
     await configure();
@@ -97,6 +97,33 @@ describe("a worker", () => {
     await put("long", 1, 2, 3, 4, 5, 6);
     await assert.rejects(run(program, ["long", "d"], ["t"]), { code: "LAP_WORKER_VALUE_TYPE" });
     await assert.rejects(run("none", ["s", "d"], ["t"]), { code: "LAP_WORKER_PROGRAM_UNKNOWN" });
+  });
+
+  it("tells outputs of one number in its reply, forgets those without an id, and remembers the values of a program's last run", async () => {
+    await configure();
+    const g = new GraphBuilder("sum", "chip", mesh);
+    const s = g.push("parameter", [], { name: "s" }, tensorType("i32", [4]), { name: "s", sharding: sharding("[-]") });
+    g.output("s", g.op("add", [s, s], {}, { name: "twice", sharding: sharding("[-]") }));
+    g.output("sum", g.op("reduce", [s], { dims: [0], kind: "sum" }, { name: "sum", sharding: sharding("[]") }));
+    const program = await load(g.finish());
+    const block = bytesOfNumbers(Int32Array.of(1, 2, 3, 4));
+    await tell<"put">({ kind: "put", epoch: 1, value: "s", dtype: "i32", dims: [4], sharding: "[-]" }, block);
+    const values = { inputs: ["s"], outputs: ["s", null], donate: ["s"], told: [1] };
+    const before = device.tf.memory().numTensors;
+    const sums: number[] = [];
+    for (const sent of [{ values }, {}, {}]) {
+      const { payload } = await worker.execute({ kind: "run", epoch: 1, step: 0, program, ...sent }, new Uint8Array());
+      sums.push(...numbersOf("i32", must(payload, "payload")));
+    }
+    assert.deepEqual(sums, [10, 20, 40]);
+    assert.deepEqual(await fetch("s"), [8, 16, 24, 32]);
+    assert.equal(device.tf.memory().numTensors, before);
+    for (const wrong of [{ told: [0] }, { told: [2] }, { outputs: ["s"] }, { donate: ["s", "s"] }, { inputs: [] }, { outputs: ["a", "a"] }])
+      await assert.rejects(
+        tell<"run">({ kind: "run", epoch: 1, step: 0, program, values: { ...values, ...wrong } }),
+        LapidaryError,
+        JSON.stringify(wrong),
+      );
   });
 
   it("hands a failure on to whoever uses the outputs of the failed run", async () => {
@@ -147,7 +174,13 @@ describe("a worker", () => {
           { kind: "put", epoch, value, dtype: "i32", dims: [4], sharding: "[data]" },
           bytesOfNumbers(Int32Array.from(numbers)),
         );
-      await tell<"run">({ kind: "run", epoch, step: 0, program: "p", values: { inputs: ["s", "d"], outputs: ["t"], donate: [] } });
+      await tell<"run">({
+        kind: "run",
+        epoch,
+        step: 0,
+        program: "p",
+        values: { inputs: ["s", "d"], outputs: ["t"], donate: [], told: [] },
+      });
       const { payload } = await worker.execute({ kind: "fetch", epoch, value: "t" }, new Uint8Array());
       await tell<"reset">({ kind: "reset", epoch });
       return [...numbersOf("i32", must(payload, "payload"))];
@@ -200,7 +233,7 @@ describe("a worker", () => {
         { kind: "put", epoch: 1, value: "s", dtype: "f32", dims: [4], sharding: "[data]" },
         [bytesOfNumbers(arrayOf("f32", [2], new Float32Array(2)).data)],
       ],
-      [{ kind: "run", epoch: 1, step: 0, program: "p", values: { inputs: ["s"], outputs: ["all"], donate: [] } }, []],
+      [{ kind: "run", epoch: 1, step: 0, program: "p", values: { inputs: ["s"], outputs: ["all"], donate: [], told: [] } }, []],
       [{ kind: "fetch", epoch: 1, value: "all" }, []],
     ];
     const send = (message: WorkerMessage, id: number, payload: Uint8Array[] = []): void =>
@@ -242,7 +275,7 @@ describe("a worker", () => {
       epoch: 1,
       step: 1,
       program: "p",
-      values: { inputs: ["s"], outputs: ["all"], donate: [] },
+      values: { inputs: ["s"], outputs: ["all"], donate: [], told: [] },
     };
     const messages: [WorkerMessage, Uint8Array[]][] = [
       [configuration(0), []],
@@ -304,7 +337,7 @@ describe("a worker", () => {
       ],
       [{ kind: "load", epoch: 1, program: "p" }, [new TextEncoder().encode(printGraph(waits()))]],
       [{ kind: "put", epoch: 1, value: "s", dtype: "f32", dims: [4], sharding: "[data]" }, [bytesOfNumbers(new Float32Array(2))]],
-      [{ kind: "run", epoch: 1, step: 0, program: "p", values: { inputs: ["s"], outputs: ["all"], donate: [] } }, []],
+      [{ kind: "run", epoch: 1, step: 0, program: "p", values: { inputs: ["s"], outputs: ["all"], donate: [], told: [] } }, []],
     ];
     messages.forEach(([message, payload], id) => here.send({ ...message, id } as unknown as JsonValue, payload));
     await began;

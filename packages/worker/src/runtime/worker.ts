@@ -6,7 +6,7 @@ import { type Mesh, type WorkerGrid, makeWorkerGrid, parseMesh } from "@lapidary
 import { type ArrayData, arrayOf, blockDimsOf, bytesOfNumbers, numbersOf } from "../blocks.js";
 import type { Device } from "../device/device.js";
 import { chipwiseExecutor } from "../executor/chipwise.js";
-import { type CallTimes, type Executable, type Executor, type Prepared, heldBytes } from "../executor/executor.js";
+import { type CallTimes, type Executable, type Executor, type Prepared, disposeHeld, heldBytes } from "../executor/executor.js";
 import { StackedProgram, stackedExecutor } from "../executor/stacked.js";
 import type {
   AdoptMessage,
@@ -148,7 +148,7 @@ export class Worker {
       case "feed":
         return { reply: this.#feed(message) };
       case "run":
-        return { reply: await this.#run(message) };
+        return this.#run(message);
       case "describe":
         return { reply: this.#describe(message) };
       case "fetch":
@@ -301,13 +301,14 @@ export class Worker {
     return heldBytes(held);
   }
 
-  async #run(message: RunMessage): Promise<RunReply> {
+  async #run(message: RunMessage): Promise<Answer<"run">> {
     const member = this.#belong(message);
     const calls = this.#device.kernelCalls;
     const program = member.programs.get(message.program);
-    const named = message.values ?? program?.values ?? { inputs: [], outputs: [], donate: [] };
+    const named = message.values ?? program?.values ?? noValues;
     try {
       if (program === undefined) throw unknownProgramError(message.program);
+      if (named !== program.values) checkValues(named, program.executable);
       program.values = named;
       const before = program.executable.times;
       const { faults } = member;
@@ -318,13 +319,15 @@ export class Worker {
       const hit = (name: "mid-apply" | "after-apply" | "before-vote"): void => {
         if (message.update === true) this.#failpoints.hit(name, message.step + 1, member.configuration.worker);
       };
-      const trace = await compute(member, program, named, message.trace === true, () => hit("mid-apply")).finally(() => faults?.end());
+      const { trace, told } = await compute(member, program, named, message.trace === true, () => hit("mid-apply")).finally(() =>
+        faults?.end(),
+      );
       hit("after-apply");
       hit("before-vote");
       const after = program.executable.times;
       // The first run has made buffers and loaded code; from now on the process is as it will be.
       if (after.runs === 2) releaseMemory();
-      return {
+      const reply: RunReply = {
         step: message.step,
         kernelCalls: this.#device.kernelCalls - calls,
         total_ms: after.total_ms - before.total_ms,
@@ -334,10 +337,11 @@ export class Worker {
         fabricWait_ms: after.fabricWait_ms - before.fabricWait_ms,
         ...(trace === undefined ? {} : { trace }),
       };
+      return told === undefined ? { reply } : { reply, payload: told };
     } catch (error) {
       const failure = asLapidaryError(error);
       for (const id of [...named.donate, ...named.outputs])
-        if (!member.values.has(id) || named.donate.includes(id)) member.values.set(id, failure);
+        if (id !== null && (!member.values.has(id) || named.donate.includes(id))) member.values.set(id, failure);
       // The peers must not wait for what this worker will never send.
       member.peers?.abort(failure);
       throw failure;
@@ -481,6 +485,24 @@ function readProgram(text: Uint8Array): Graph {
   return graph;
 }
 
+const noValues: RunValues = { inputs: [], outputs: [], donate: [], told: [] };
+
+/** What can be said of a run's values before it is known which of them are held: once for all runs that have the same. */
+function checkValues({ inputs, outputs, donate, told }: RunValues, { parameters, outputs: results }: Executable): void {
+  assert(inputs.length === parameters.length, "an input for each parameter", inputs.length, parameters.length);
+  assert(outputs.length === results.length, "an id for each output, or none", outputs.length, results.length);
+  const named = outputs.filter((id) => id !== null);
+  assert(new Set(named).size === named.length, "outputs have ids of their own", named);
+  const times = new Map<ValueId, number>();
+  for (const id of inputs) times.set(id, (times.get(id) ?? 0) + 1);
+  const consumed = new Set(donate);
+  assert(consumed.size === donate.length && donate.every((id) => times.get(id) === 1), "what is donated is an input, once", donate);
+  for (const place of told) {
+    const { type } = must(results[place], `output ${place}`);
+    assert(sizeOf(type.dims) === 1, "what is told is one number", place, type.dims);
+  }
+}
+
 /** One run: checks the ledger's claims, computes, and files the outputs. */
 async function compute(
   member: Membership,
@@ -488,13 +510,10 @@ async function compute(
   named: RunValues,
   traced: boolean,
   midApply: () => void,
-): Promise<CallTimes | undefined> {
-  const { values } = member;
+): Promise<{ readonly trace: CallTimes | undefined; readonly told: Uint8Array | undefined }> {
+  const { values, executor } = member;
   const { inputs, outputs, donate } = named;
   const { executable, parameterLayouts, outputLayouts } = program;
-  assert(inputs.length === executable.parameters.length, "an input for each parameter", inputs.length, executable.parameters.length);
-  assert(outputs.length === executable.outputs.length, "an id for each output", outputs.length, executable.outputs.length);
-  assert(new Set(outputs).size === outputs.length, "outputs have ids of their own", outputs);
   const consumed = new Set(donate);
   const given = inputs.map((id, i) => {
     const value = values.get(id);
@@ -502,8 +521,7 @@ async function compute(
     if (value.layout !== wanted) throw valueTypeError(`${id} for parameter ${executable.parameters[i]?.name ?? i}`, value.layout, wanted);
     return value.held;
   });
-  for (const id of donate) assert(inputs.filter((input) => input === id).length === 1, "what is donated is an input, once", id);
-  for (const id of outputs) if (values.has(id) && !consumed.has(id)) throw valueExistsError(id);
+  for (const id of outputs) if (id !== null && values.has(id) && !consumed.has(id)) throw valueExistsError(id);
   // From here on the executable owns what is donated, whether it succeeds or fails.
   for (const id of donate) values.release(id);
   let trace: CallTimes | undefined;
@@ -513,10 +531,17 @@ async function compute(
     `run${member.runs++}`,
     traced ? (times) => (trace = times) : undefined,
   );
+  const told = new Uint8Array(4 * named.told.length);
+  named.told.forEach((place, i) => {
+    const { type, sharding } = must(executable.outputs[place], "output");
+    told.set(bytesOfNumbers(executor.fetch(must(results[place], "result"), type, sharding).data), 4 * i);
+  });
   outputs.forEach((id, i) => {
     if (i === outputs.length >> 1) midApply();
     const { type, sharding } = must(executable.outputs[i], "output");
-    values.set(id, { held: must(results[i], "result"), type, sharding, layout: must(outputLayouts[i], "layout") });
+    const held = must(results[i], "result");
+    if (id === null) disposeHeld(held);
+    else values.set(id, { held, type, sharding, layout: must(outputLayouts[i], "layout") });
   });
-  return trace;
+  return { trace, told: told.length === 0 ? undefined : told };
 }

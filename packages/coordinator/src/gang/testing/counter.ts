@@ -4,6 +4,9 @@ import { makeMesh } from "@lapidary/topology";
 export const mesh = makeMesh({ data: 2, model: 2 });
 export const sharding = (text: string): Sharding => parseSharding(mesh, text);
 
+/** It counts on in place. */
+export const counts = { inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"]]), donate: ["s"] };
+
 /** next = s + 1, and s · s summed over all chips. */
 export function counter(): Graph {
   const g = new GraphBuilder("counter", "chip", mesh);

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { arrayOf } from "@lapidary/worker/protocol";
 import { Gang } from "../gang.js";
 import { WorkerPool } from "../worker-pool.js";
-import { counter, mesh } from "./counter.js";
+import { counter, counts, mesh } from "./counter.js";
 
 /**
  * A process that holds a pool until it is killed: `node pool-holder.js [DIRECTORY LEASE]`. With a directory its workers outlive it; they are the gang of run `r`, epoch 5, and
@@ -21,14 +21,14 @@ const pool = await WorkerPool.start({ environment: process.env, warm: 2, ...succ
 const gang = await Gang.start(pool, { runId: "r", epoch: 5, mesh, workers: 2 });
 const program = await gang.load({ chip: counter() });
 await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
-const counts = async function* (): AsyncGenerator<number, never> {
+const bound = gang.bind(program, counts);
+const counting = (async function* (): AsyncGenerator<number, never> {
   for (let step = 0; ; step++) {
-    await gang.run(program, { step, inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"]]), donate: ["s"] });
+    await gang.run(bound, { step });
     await gang.copy(step + 1, ["s"], step);
     yield step + 1;
   }
-};
-const counting = counts();
+})();
 const count = async (): Promise<void> => {
   const { value: step } = await counting.next();
   if (step >= 3) process.stdout.write(`${JSON.stringify({ pids: gang.pids, directory: pool.directory, step })}\n`);
