@@ -1,7 +1,7 @@
 #pragma once
 // CRC-32 as in zlib and in frames (polynomial 0xEDB88320, reflected): it differs for every single flipped bit and every burst of up to 32 bits.
 //
-// Where the processor multiplies without carries, bytes are folded 64 or 16 at a time (Gopal and others, "Fast CRC computation for generic polynomials using
+// Where the processor multiplies without carries, bytes are folded 64, 32 or 16 at a time (Gopal and others, "Fast CRC computation for generic polynomials using
 // PCLMULQDQ", Intel 2009): a block that stands T bits before another is replaced by a value of its length that leaves the same remainder, x^T mod P times it.
 // The last 16 bytes, and everything elsewhere, go through tables of 8 bytes at a time. The sum is continued from that of the bytes before: 0 before the first.
 #include <array>
@@ -89,6 +89,26 @@ inline __m128i Fold(const uint8_t*& data, size_t& bytes, uint32_t crc) {
   x = Carry<128>(x, _mm512_extracti32x4_epi32(a, 1));
   x = Carry<128>(x, _mm512_extracti32x4_epi32(a, 2));
   x = Carry<128>(x, _mm512_extracti32x4_epi32(a, 3));
+  for (; bytes >= 16; data += 16, bytes -= 16) x = Carry<128>(x, Load(data));
+  return x;
+}
+#elif defined(__VPCLMULQDQ__) && defined(__AVX2__)
+constexpr size_t kBlock = 128;
+
+template <int bits>
+inline __m256i Carry(__m256i x, __m256i onto) {
+  const __m256i k = _mm256_broadcastsi128_si256(_mm_set_epi64x(Power(bits - 32), Power(bits + 32)));
+  return _mm256_xor_si256(onto, _mm256_xor_si256(_mm256_clmulepi64_epi128(x, k, 0x00), _mm256_clmulepi64_epi128(x, k, 0x11)));
+}
+
+/** At least one block; what is left of `data` is fewer than 16 bytes. */
+inline __m128i Fold(const uint8_t*& data, size_t& bytes, uint32_t crc) {
+  auto load = [&](size_t i) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(data + 32 * i)); };
+  __m256i a = _mm256_xor_si256(load(0), _mm256_zextsi128_si256(_mm_cvtsi32_si128(static_cast<int>(crc)))), b = load(1), c = load(2), d = load(3);
+  for (data += kBlock, bytes -= kBlock; bytes >= kBlock; data += kBlock, bytes -= kBlock)
+    a = Carry<1024>(a, load(0)), b = Carry<1024>(b, load(1)), c = Carry<1024>(c, load(2)), d = Carry<1024>(d, load(3));
+  a = Carry<256>(Carry<256>(Carry<256>(a, b), c), d);
+  __m128i x = Carry<128>(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
   for (; bytes >= 16; data += 16, bytes -= 16) x = Carry<128>(x, Load(data));
   return x;
 }

@@ -19,6 +19,8 @@ type Programs = Pick<RunPrograms, "moments" | "dimsOf" | "fetchState" | "openIma
 interface Image {
   readonly path: string;
   readonly files: CheckpointFiles;
+  readonly memory: SharedMemory;
+  isOnLargePages: boolean;
 }
 
 /**
@@ -56,7 +58,12 @@ export class Snapshots {
   async take(): Promise<Snapshot> {
     const image = this.#free.pop() ?? this.#make()[0];
     if (image === undefined) return this.#fetch();
-    const release = (): void => void this.#free.push(image);
+    const release = (): void => {
+      // Behind its first use: by then its pages are there, and the start of the run did not wait for it.
+      if (!image.isOnLargePages) void image.memory.onLargePages();
+      image.isOnLargePages = true;
+      this.#free.push(image);
+    };
     try {
       await this.#programs.snapshot(image.path);
     } catch (error) {
@@ -73,7 +80,7 @@ export class Snapshots {
     const opened = this.#programs.openImage(path, bytes.length, this.#files.places);
     // Who does not wait for it hears of it when a snapshot is taken.
     opened.catch(() => undefined);
-    return [{ path, files: this.#files.in(bytes) }, opened];
+    return [{ path, files: this.#files.in(bytes), memory, isOnLargePages: false }, opened];
   }
 
   async #fetch(): Promise<Snapshot> {

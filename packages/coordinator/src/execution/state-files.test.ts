@@ -5,6 +5,7 @@ import { type GemmaConfig, gemma } from "@lapidary/models";
 import { must } from "@lapidary/std";
 import { bytesOfNumbers } from "@lapidary/worker/protocol";
 import type { CheckpointFiles } from "./save-state.js";
+import type { SharedMemory } from "../checkpoints/native-disk.js";
 import { Snapshots } from "./snapshots.js";
 import { StateFiles } from "./state-files.js";
 
@@ -46,11 +47,15 @@ class Gang {
   failing = false;
   constructor(readonly opens: boolean) {}
 
-  readonly share = (length: number): { readonly path: string; readonly bytes: Uint8Array } => {
+  /** Images that were laid on large pages. */
+  readonly large: string[] = [];
+
+  readonly share = (length: number): SharedMemory => {
     const path = `image ${this.images.size}`;
     const bytes = new Uint8Array(length);
     this.images.set(path, bytes);
-    return { path, bytes };
+    const onLargePages = async (): Promise<void> => void this.large.push(path);
+    return { path, bytes, onLargePages };
   };
   openImage = async (_path: string, _bytes: number, places: Gang["places"]): Promise<boolean> => {
     this.places = places;
@@ -111,5 +116,6 @@ describe("the files of a run's state", () => {
     await snapshots.take();
     deepStrictEqual(gang.taken, ["image 0", "image 1", "image 0", "image 1", "image 0"]);
     strictEqual(gang.images.size, 2);
+    deepStrictEqual(gang.large, ["image 0", "image 1"], "once each, when it was written");
   });
 });
