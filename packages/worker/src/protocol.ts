@@ -299,8 +299,11 @@ export interface WorkerReplies {
   /** Milliseconds of processor time that it took. */
   readonly copy: { readonly bytes: number; readonly ms: number };
   readonly image: { readonly opened: boolean };
-  /** Bytes that were laid. */
-  readonly snapshot: { readonly bytes: number; readonly ms: number };
+  /**
+   * Bytes that were laid; by place of the image, what this worker's block adds to the checksum (crc32) of the whole array: that of all workers together (xor),
+   * inverted. Null where nobody sums it up.
+   */
+  readonly snapshot: { readonly bytes: number; readonly ms: number; readonly shares: readonly (number | null)[] };
   readonly holdings: { readonly copies: readonly CopyName[] };
   readonly lend: { readonly entries: readonly CopyEntry[] };
   readonly adopt: { readonly bytes: number };
@@ -369,7 +372,7 @@ export type WorkerAnswer =
   | { readonly kind: "error"; readonly id: number; readonly error: ReturnType<LapidaryError["toJSON"]> };
 
 /** Of this file: to be counted up when a worker of an earlier build would misunderstand a message. Such a worker is not taken over. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 /** Copies that a worker holds: of this run, made as its worker number so and so. */
 export interface Holding {

@@ -4,7 +4,7 @@ import { bytesOfNumbers } from "@lapidary/worker/protocol";
 import type { SharedMemory } from "../checkpoints/native-disk.js";
 import type { RunPrograms } from "./run-programs.js";
 import type { CheckpointFiles } from "./save-state.js";
-import { StateFiles } from "./state-files.js";
+import { type KnownSums, StateFiles } from "./state-files.js";
 
 /** The state of a run as it was behind one step. */
 export interface Snapshot {
@@ -18,7 +18,7 @@ type Programs = Pick<RunPrograms, "moments" | "dimsOf" | "fetchState" | "openIma
 /** An image, and the files in it. */
 interface Image {
   readonly path: string;
-  readonly files: CheckpointFiles;
+  readonly files: (sums: KnownSums) => CheckpointFiles;
   readonly memory: SharedMemory;
   isOnLargePages: boolean;
 }
@@ -65,12 +65,12 @@ export class Snapshots {
       this.#free.push(image);
     };
     try {
-      await this.#programs.snapshot(image.path);
+      const { sums } = await this.#programs.snapshot(image.path);
+      return { files: image.files(sums), release };
     } catch (error) {
       release();
       throw error;
     }
-    return { files: image.files, release };
   }
 
   #make(): [image: Image | undefined, opened: Promise<boolean>] {
