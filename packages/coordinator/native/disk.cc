@@ -2,7 +2,7 @@
 // tenth of the processor time of ordinary writes, and reading back proves something: through the page cache one reads one's own memory.
 //
 //     memory      │ part │ part │ …        summed up (crc32), where nobody has yet, and written straight from where it lies, if it lies as the file does
-//     file        │ blocks of 4 KiB │ …    the last block is written whole, and cut off behind
+//     file        │ blocks of 4 KiB │ … │ what is behind them, through the page cache
 //
 // Where a file system knows no such writes (tmpfs), ordinary ones do. All of it happens on Node's threads for work, none of it on its main thread. What is done to the
 // files of a directory is one piece of work: to go to another thread and back costs as much as to write a small file.
@@ -27,6 +27,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <string>
 #include <system_error>
@@ -128,16 +129,19 @@ class File {
     return {};
   }
 
-  /** Writes what is held. Nothing comes behind it. */
+  /**
+   * Writes what is behind the last whole block, through the page cache: to write the block whole and to cut it off would make the file system read it, and write it again. It is
+   * on its way then, so that one note of the file system serves all files that are synced next. Nothing comes behind it.
+   */
   Failure End() {
     if (held_ == 0) return {};
-    const size_t size = written_ + held_;
-    const size_t whole = (held_ + kBlock - 1) / kBlock * kBlock;
-    std::memset(bounce_.data() + held_, 0, whole - held_);
-    if (const Failure failure = Put(bounce_.data(), whole); failure.error != 0) return failure;
-    written_ = size;
-    held_ = 0;
-    return size % kBlock != 0 && ftruncate(file_, static_cast<off_t>(size)) != 0 ? Failed("ftruncate") : Failure{};
+    const int flags = fcntl(file_, F_GETFL);
+    if (flags < 0 || ((flags & O_DIRECT) != 0 && fcntl(file_, F_SETFL, flags & ~O_DIRECT) != 0)) return Failed("fcntl");
+    const size_t held = std::exchange(held_, 0);
+    if (const Failure failure = Put(bounce_.data(), held); failure.error != 0) return failure;
+    // A hint: what it cannot do is left to the sync.
+    sync_file_range(file_, 0, 0, SYNC_FILE_RANGE_WRITE);
+    return {};
   }
 
   /** Everything is on the disk. */
@@ -154,7 +158,7 @@ class File {
   Span run_{nullptr, 0};
   /** Bytes of the file that are written, whole blocks; then come those that are held in `bounce_`, then those of `run_`. */
   size_t written_ = 0, held_ = 0;
-  Buffer bounce_{kBounce + kBlock};
+  Buffer bounce_{kBounce};
   int file_ = -1;
 
   Failure Failed(const char* call) const { return {errno, call, path_}; }
@@ -497,11 +501,21 @@ napi_value Checksums(napi_env env, napi_callback_info info) {
     for (uint32_t j = 0; j < LengthOf(env, lengths); j++) (*files)[i].lengths.push_back(static_cast<size_t>(Int(env, Element(env, lengths, j))));
   }
   task->run = [files] {
-    const Buffer buffer(kRead);
-    if (buffer.data() == nullptr) return Failure{ENOMEM, "mmap"};
-    for (Written& file : *files)
-      if (const Failure failure = SumUp(file, buffer); failure.error != 0) return failure;
-    return Failure{};
+    static std::mutex mutex;
+    static std::unique_ptr<Buffer> spare;
+    std::unique_ptr<Buffer> buffer;
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      buffer = std::move(spare);
+    }
+    // Fresh memory costs as much as to read a file that is small.
+    if (buffer == nullptr) buffer = std::make_unique<Buffer>(kRead);
+    if (buffer->data() == nullptr) return Failure{ENOMEM, "mmap"};
+    Failure failure;
+    for (size_t i = 0; i < files->size() && failure.error == 0; i++) failure = SumUp((*files)[i], *buffer);
+    std::lock_guard<std::mutex> lock(mutex);
+    spare = std::move(buffer);
+    return failure;
   };
   task->result = [files](napi_env of) {
     napi_value list;
