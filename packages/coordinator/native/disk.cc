@@ -1,10 +1,11 @@
 // Files of checkpoints, written past the page cache: the bytes go from memory to the disk, and come back from the disk itself when they are checked. It costs a
 // tenth of the processor time of ordinary writes, and reading back proves something: through the page cache one reads one's own memory.
 //
-//     memory      │ part │ part │ …        summed up (crc32) and written, 4 MiB at a time, straight from where it lies, if it lies as the file does
-//     file        │ blocks of 4 KiB │ …    the last block is written whole, and cut off behind
+//     memory      │ part │ part │ …        summed up (crc32), where nobody has yet, and written straight from where it lies, if it lies as the file does
+//     file        │ blocks of 4 KiB │ … │ what is behind them, through the page cache
 //
-// Where a file system knows no such writes (tmpfs), ordinary ones do. All of it happens on Node's threads for work, none of it on its main thread.
+// Where a file system knows no such writes (tmpfs), ordinary ones do. All of it happens on Node's threads for work, none of it on its main thread. What is done to the
+// files of a directory is one piece of work: to go to another thread and back costs as much as to write a small file.
 // A module of its own, that needs no TensorFlow: the coordinator loads it.
 #include <node_api.h>
 
@@ -26,6 +27,8 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <numeric>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -34,15 +37,16 @@
 namespace {
 
 constexpr size_t kBlock = 4096;
-/** A call writes at most this. */
-constexpr size_t kWrite = size_t{4} << 20;
-/** It is summed up in pieces that stay in the cache while the kernel takes them. */
+/** A call writes at most this: the fewer calls, the less the kernel has to do. */
+constexpr size_t kWrite = size_t{32} << 20;
+/** What does not lie as the file does is put together in such pieces. */
 constexpr size_t kBounce = size_t{1} << 20;
 
-/** A system call that failed. */
+/** A system call that failed, and for what file if that was one of several. */
 struct Failure {
   int error = 0;
   const char* call = "";
+  std::string path = {};
 };
 
 /** A file is read in such pieces: one large page, where there are any, which the kernel looks up once. */
@@ -86,6 +90,13 @@ struct Span {
   size_t length;
 };
 
+/** A stretch of a file, and its checksum if that is known. */
+struct Part {
+  Span span;
+  bool summed;
+  uint32_t sum;
+};
+
 /** A file that is being written, from its beginning to its end. */
 class File {
  public:
@@ -94,57 +105,66 @@ class File {
   }
 
   Failure Open(const std::string& path) {
+    path_ = path;
     file_ = OpenDirect(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC);
-    return file_ < 0 ? Failure{errno, "open"} : Failure{};
+    return file_ < 0 ? Failed("open") : Failure{};
   }
 
-  /** Appends spans, which have a checksum each. */
-  Failure Write(const std::vector<Span>& spans, std::vector<uint32_t>& sums) {
-    for (const Span& span : spans) {
-      uint32_t sum = 0;
-      for (size_t at = 0; at < span.length;) {
-        const uint8_t* data = span.data + at;
-        const size_t left = span.length - at;
-        const size_t length = std::min(left, kBounce);
-        sum = checksum::Crc32(data, length, sum);
-        if (const Failure failure = Append(data, length); failure.error != 0) return failure;
-        at += length;
-      }
-      sums.push_back(sum);
+  /** Appends a part. It stays where it is until `Flush`. */
+  Failure Write(Part& part) {
+    if (!part.summed) part.sum = checksum::Crc32(part.span.data, part.span.length);
+    return Append(part.span.data, part.span.length);
+  }
+
+  /** Writes the whole blocks of the run and holds what is left of it. */
+  Failure Flush() {
+    const Span run = std::exchange(run_, Span{nullptr, 0});
+    const size_t whole = run.length / kBlock * kBlock;
+    if (whole > 0)
+      if (const Failure failure = Put(run.data, whole); failure.error != 0) return failure;
+    if (run.length > whole) {
+      std::memcpy(bounce_.data(), run.data + whole, run.length - whole);
+      held_ = run.length - whole;
     }
     return {};
   }
 
-  /** Everything is on the disk. */
-  Failure Sync() {
-    if (const Failure failure = Flush(); failure.error != 0) return failure;
-    const size_t size = written_ + held_;
-    if (held_ > 0) {
-      std::memset(bounce_.data() + held_, 0, kBlock);
-      const size_t whole = (held_ + kBlock - 1) / kBlock * kBlock;
-      if (const Failure failure = Put(bounce_.data(), whole); failure.error != 0) return failure;
-      written_ = size;
-      held_ = 0;
-    }
-    if (ftruncate(file_, static_cast<off_t>(size)) != 0) return {errno, "ftruncate"};
-    return fsync(file_) != 0 ? Failure{errno, "fsync"} : Failure{};
+  /**
+   * Writes what is behind the last whole block, through the page cache: to write the block whole and to cut it off would make the file system read it, and write it again. It is
+   * on its way then, so that one note of the file system serves all files that are synced next. Nothing comes behind it.
+   */
+  Failure End() {
+    if (held_ == 0) return {};
+    const int flags = fcntl(file_, F_GETFL);
+    if (flags < 0 || ((flags & O_DIRECT) != 0 && fcntl(file_, F_SETFL, flags & ~O_DIRECT) != 0)) return Failed("fcntl");
+    const size_t held = std::exchange(held_, 0);
+    if (const Failure failure = Put(bounce_.data(), held); failure.error != 0) return failure;
+    // A hint: what it cannot do is left to the sync.
+    sync_file_range(file_, 0, 0, SYNC_FILE_RANGE_WRITE);
+    return {};
   }
+
+  /** Everything is on the disk. */
+  Failure Sync() { return fsync(file_) != 0 ? Failed("fsync") : Failure{}; }
 
   Failure Close() {
     const int file = std::exchange(file_, -1);
-    return file >= 0 && close(file) != 0 ? Failure{errno, "close"} : Failure{};
+    return file >= 0 && close(file) != 0 ? Failed("close") : Failure{};
   }
 
  private:
+  std::string path_;
   /** Memory that continues what is held, to be written from where it lies. */
   Span run_{nullptr, 0};
   /** Bytes of the file that are written, whole blocks; then come those that are held in `bounce_`, then those of `run_`. */
   size_t written_ = 0, held_ = 0;
-  Buffer bounce_{kBounce + kBlock};
+  Buffer bounce_{kBounce};
   int file_ = -1;
 
+  Failure Failed(const char* call) const { return {errno, call, path_}; }
+
   Failure Append(const uint8_t* data, size_t length) {
-    if (bounce_.data() == nullptr) return {ENOMEM, "mmap"};
+    if (bounce_.data() == nullptr) return {ENOMEM, "mmap", path_};
     while (length > 0) {
       if (run_.length > 0 && (run_.data + run_.length != data || run_.length >= kWrite))
         if (const Failure failure = Flush(); failure.error != 0) return failure;
@@ -170,56 +190,104 @@ class File {
     return {};
   }
 
-  /** Writes the whole blocks of the run and holds what is left of it. */
-  Failure Flush() {
-    const Span run = std::exchange(run_, Span{nullptr, 0});
-    const size_t whole = run.length / kBlock * kBlock;
-    if (whole > 0)
-      if (const Failure failure = Put(run.data, whole); failure.error != 0) return failure;
-    if (run.length > whole) {
-      std::memcpy(bounce_.data(), run.data + whole, run.length - whole);
-      held_ = run.length - whole;
-    }
-    return {};
-  }
-
   Failure Put(const uint8_t* data, size_t length) {
     while (length > 0) {
       const ssize_t wrote = pwrite(file_, data, length, static_cast<off_t>(written_));
       if (wrote < 0) {
         if (errno == EINTR || WithoutDirect(file_)) continue;
-        return {errno, "write"};
+        return Failed("write");
       }
-      if (wrote == 0) return {EIO, "write"};
+      if (wrote == 0) return {EIO, "write", path_};
       data += wrote, length -= wrote, written_ += wrote;
     }
     return {};
   }
 };
 
-/** Checksums of stretches of a file that follow one another; of those alone that the file has. `rest` tells whether it goes on behind them. */
-Failure SumUp(const std::string& path, const std::vector<size_t>& lengths, std::vector<uint32_t>& sums, bool& rest) {
-  const int file = OpenDirect(path.c_str(), O_RDONLY);
-  struct stat status;
-  if (file < 0) return {errno, "open"};
-  // One block more than the file has: a read that fills the buffer does not tell its end.
-  const size_t size = fstat(file, &status) == 0 ? std::min(kRead, (static_cast<size_t>(status.st_size) / kBlock + 1) * kBlock) : kRead;
-  Buffer buffer(size);
-  Failure failure = buffer.data() == nullptr ? Failure{ENOMEM, "mmap"} : Failure{};
+/** Files of a directory, which are written together. */
+class Files {
+ public:
+  /** Makes the directory where there is none. */
+  Failure Create(const std::string& directory, const std::vector<std::string>& names) {
+    if (mkdir(directory.c_str(), 0777) != 0 && errno != EEXIST) {
+      // Not with all above it at once: that would tell a read-only disk as a missing directory.
+      if (errno != ENOENT) return {errno, "mkdir"};
+      std::error_code error;
+      std::filesystem::create_directories(directory, error);
+      if (error) return {error.value(), "mkdir"};
+    }
+    for (const std::string& name : names) {
+      files_.push_back(std::make_unique<File>());
+      if (const Failure failure = files_.back()->Open(directory + "/" + name); failure.error != 0) return failure;
+    }
+    return {};
+  }
+
+  /** Appends parts, `counts` of them to each file. */
+  Failure Write(const std::vector<size_t>& counts, std::vector<Part>& parts) {
+    size_t next = 0;
+    for (size_t i = 0; i < files_.size(); i++) {
+      for (const size_t end = next + counts[i]; next < end; next++)
+        if (const Failure failure = files_[i]->Write(parts[next]); failure.error != 0) return failure;
+      if (const Failure failure = files_[i]->Flush(); failure.error != 0) return failure;
+    }
+    return {};
+  }
+
+  /** All are written to their ends before the first is synced: the file system notes all of them at once. */
+  Failure Sync() {
+    for (const auto& file : files_)
+      if (const Failure failure = file->End(); failure.error != 0) return failure;
+    for (const auto& file : files_)
+      if (const Failure failure = file->Sync(); failure.error != 0) return failure;
+    return {};
+  }
+
+  /** @returns the first failure; all are closed */
+  Failure Close() {
+    Failure first;
+    for (const auto& file : files_)
+      if (const Failure failure = file->Close(); failure.error != 0 && first.error == 0) first = failure;
+    return first;
+  }
+
+  size_t size() const { return files_.size(); }
+
+ private:
+  std::vector<std::unique_ptr<File>> files_;
+};
+
+/** A file that is read back: its parts, one after the other. */
+struct Written {
+  std::string path;
+  std::vector<size_t> lengths;
+  std::vector<uint32_t> sums;
+};
+
+/** Checksums of the parts that the file has whole, and one more if it goes on behind them. */
+Failure SumUp(Written& written, const Buffer& buffer) {
+  const std::vector<size_t>& lengths = written.lengths;
+  const int file = OpenDirect(written.path.c_str(), O_RDONLY);
+  if (file < 0) return {errno, "open", written.path};
+  Failure failure;
+  bool rest = false;
+  // One block more than the parts have tells whether the file goes on.
+  const size_t whole = std::accumulate(lengths.begin(), lengths.end(), size_t{0});
+  const size_t piece = std::min(kRead, (whole / kBlock + 1) * kBlock);
   size_t part = 0, left = lengths.empty() ? 0 : lengths[0];
   uint32_t sum = 0;
   const auto endParts = [&] {
     while (left == 0 && part < lengths.size()) {
-      sums.push_back(sum);
+      written.sums.push_back(sum);
       sum = 0;
       left = ++part < lengths.size() ? lengths[part] : 0;
     }
   };
   endParts();
   for (off_t position = 0; failure.error == 0;) {
-    const ssize_t got = pread(file, buffer.data(), size, position);
+    const ssize_t got = pread(file, buffer.data(), piece, position);
     if (got < 0) {
-      if (errno != EINTR && !WithoutDirect(file)) failure = {errno, "read"};
+      if (errno != EINTR && !WithoutDirect(file)) failure = {errno, "read", written.path};
       continue;
     }
     if (got == 0) break;
@@ -235,6 +303,7 @@ Failure SumUp(const std::string& path, const std::vector<size_t>& lengths, std::
     position += got;
   }
   close(file);
+  if (rest) written.sums.push_back(0);
   return failure;
 }
 
@@ -244,12 +313,11 @@ Failure SumUp(const std::string& path, const std::vector<size_t>& lengths, std::
 struct Task {
   napi_async_work work = nullptr;
   napi_deferred deferred = nullptr;
-  std::function<Failure(Task&)> run;
+  std::function<Failure()> run;
   Failure failure;
-  std::vector<uint32_t> sums;
   /** What the work reads stays where it is until it is done. */
-  std::vector<napi_ref> kept;
-  /** How it is told, if not by its checksums. */
+  napi_ref kept = nullptr;
+  /** What is told of it. */
   std::function<napi_value(napi_env)> result;
 };
 
@@ -260,6 +328,11 @@ napi_value ErrorOf(napi_env env, const Failure& failure) {
   napi_create_int32(env, failure.error, &number);
   napi_set_named_property(env, error, "errno", number);
   napi_set_named_property(env, error, "syscall", message);
+  if (!failure.path.empty()) {
+    napi_value path;
+    napi_create_string_utf8(env, failure.path.c_str(), failure.path.size(), &path);
+    napi_set_named_property(env, error, "path", path);
+  }
   return error;
 }
 
@@ -269,36 +342,23 @@ napi_value Start(napi_env env, std::unique_ptr<Task> task) {
   napi_create_string_utf8(env, "lapidary:disk", NAPI_AUTO_LENGTH, &name);
   const auto execute = [](napi_env, void* data) {
     Task& running = *static_cast<Task*>(data);
-    running.failure = running.run(running);
+    running.failure = running.run();
   };
   const auto complete = [](napi_env env, napi_status, void* data) {
-    std::unique_ptr<Task> done(static_cast<Task*>(data));
-    for (napi_ref ref : done->kept) napi_delete_reference(env, ref);
+    const std::unique_ptr<Task> done(static_cast<Task*>(data));
+    if (done->kept != nullptr) napi_delete_reference(env, done->kept);
     napi_delete_async_work(env, done->work);
-    napi_value value;
-    if (done->failure.error != 0) {
-      napi_reject_deferred(env, done->deferred, ErrorOf(env, done->failure));
-      return;
-    }
-    if (done->result) value = done->result(env);
-    else {
-      napi_create_array_with_length(env, done->sums.size(), &value);
-      for (size_t i = 0; i < done->sums.size(); i++) {
-        napi_value sum;
-        napi_create_uint32(env, done->sums[i], &sum);
-        napi_set_element(env, value, static_cast<uint32_t>(i), sum);
-      }
-    }
-    napi_resolve_deferred(env, done->deferred, value);
+    if (done->failure.error != 0) napi_reject_deferred(env, done->deferred, ErrorOf(env, done->failure));
+    else napi_resolve_deferred(env, done->deferred, done->result(env));
   };
   napi_create_async_work(env, nullptr, name, execute, complete, task.get(), &task->work);
   napi_queue_async_work(env, task.release()->work);
   return promise;
 }
 
-std::shared_ptr<File> FileOf(napi_env env, napi_value value) {
+std::shared_ptr<Files> FilesOf(napi_env env, napi_value value) {
   void* data = nullptr;
-  return napi_get_value_external(env, value, &data) == napi_ok ? *static_cast<std::shared_ptr<File>*>(data) : nullptr;
+  return napi_get_value_external(env, value, &data) == napi_ok ? *static_cast<std::shared_ptr<Files>*>(data) : nullptr;
 }
 
 napi_value Undefined(napi_env env) {
@@ -307,66 +367,102 @@ napi_value Undefined(napi_env env) {
   return value;
 }
 
-/** create(path) → Promise of a file, empty. */
+napi_value Element(napi_env env, napi_value list, uint32_t i) {
+  napi_value value;
+  napi_get_element(env, list, i, &value);
+  return value;
+}
+
+uint32_t LengthOf(napi_env env, napi_value list) {
+  uint32_t length = 0;
+  napi_get_array_length(env, list, &length);
+  return length;
+}
+
+/** A list of checksums. */
+napi_value SumsOf(napi_env env, const std::vector<uint32_t>& sums) {
+  napi_value list, sum;
+  napi_create_array_with_length(env, sums.size(), &list);
+  for (size_t i = 0; i < sums.size(); i++) {
+    napi_create_uint32(env, sums[i], &sum);
+    napi_set_element(env, list, static_cast<uint32_t>(i), sum);
+  }
+  return list;
+}
+
+/** create(directory, names: string[]) → Promise of files, empty. They are closed if one of them cannot be made. */
 napi_value Create(napi_env env, napi_callback_info info) {
-  napi_value args[1];
+  napi_value args[2];
   if (!Arguments(env, info, args)) return nullptr;
   auto task = std::make_unique<Task>();
-  auto file = std::make_shared<File>();
-  task->run = [file, path = Text(env, args[0])](Task&) { return file->Open(path); };
-  task->result = [file](napi_env of) {
+  auto files = std::make_shared<Files>();
+  std::vector<std::string> names;
+  for (uint32_t i = 0; i < LengthOf(env, args[1]); i++) names.push_back(Text(env, Element(env, args[1], i)));
+  task->run = [files, directory = Text(env, args[0]), names] { return files->Create(directory, names); };
+  task->result = [files](napi_env of) {
     napi_value value;
     napi_create_external(
-        of, new std::shared_ptr<File>(file), [](napi_env, void* data, void*) { delete static_cast<std::shared_ptr<File>*>(data); }, nullptr, &value);
+        of, new std::shared_ptr<Files>(files), [](napi_env, void* data, void*) { delete static_cast<std::shared_ptr<Files>*>(data); }, nullptr, &value);
     return value;
   };
   return Start(env, std::move(task));
 }
 
-/** write(file, parts: Uint8Array[]) → Promise of their checksums. */
+/**
+ * write(files, counts: number[], bytes: Uint8Array[], sums: (number | undefined)[]) → Promise of the checksums of all parts: `counts` of them go to each file, in the
+ * order of their making. Checksums that are known are taken as they are.
+ */
 napi_value Write(napi_env env, napi_callback_info info) {
-  napi_value args[2];
+  napi_value args[4];
   if (!Arguments(env, info, args)) return nullptr;
   auto task = std::make_unique<Task>();
-  uint32_t count = 0;
-  napi_get_array_length(env, args[1], &count);
-  std::vector<Span> spans;
-  for (uint32_t i = 0; i < count; i++) {
-    napi_value part;
+  const std::shared_ptr<Files> files = FilesOf(env, args[0]);
+  std::vector<size_t> counts;
+  size_t count = 0;
+  for (uint32_t i = 0; i < LengthOf(env, args[1]); i++) count += counts.emplace_back(static_cast<size_t>(Int(env, Element(env, args[1], i))));
+  auto parts = std::make_shared<std::vector<Part>>(LengthOf(env, args[2]));
+  for (uint32_t i = 0; i < parts->size(); i++) {
+    Part& part = (*parts)[i];
     void* data = nullptr;
-    size_t length = 0;
-    napi_get_element(env, args[1], i, &part);
-    if (napi_get_typedarray_info(env, part, nullptr, &length, &data, nullptr, nullptr) != napi_ok) return nullptr;
-    spans.push_back({static_cast<const uint8_t*>(data), length});
+    if (napi_get_typedarray_info(env, Element(env, args[2], i), nullptr, &part.span.length, &data, nullptr, nullptr) != napi_ok) return nullptr;
+    part.span.data = static_cast<const uint8_t*>(data);
+    part.summed = napi_get_value_uint32(env, Element(env, args[3], i), &part.sum) == napi_ok;
+  }
+  if (files == nullptr || counts.size() != files->size() || count != parts->size()) {
+    napi_throw_error(env, nullptr, "parts for each file");
+    return nullptr;
   }
   // The list keeps its parts, and they their memory.
-  napi_ref kept;
-  napi_create_reference(env, args[1], 1, &kept);
-  task->kept.push_back(kept);
-  task->run = [file = FileOf(env, args[0]), spans](Task& running) { return file->Write(spans, running.sums); };
+  napi_create_reference(env, args[2], 1, &task->kept);
+  task->run = [files, counts, parts] { return files->Write(counts, *parts); };
+  task->result = [parts](napi_env of) {
+    std::vector<uint32_t> sums;
+    for (const Part& part : *parts) sums.push_back(part.sum);
+    return SumsOf(of, sums);
+  };
   return Start(env, std::move(task));
 }
 
 /** A promise of work that tells nothing. */
 napi_value Settle(napi_env env, std::function<Failure()> work) {
   auto task = std::make_unique<Task>();
-  task->run = [work = std::move(work)](Task&) { return work(); };
+  task->run = std::move(work);
   task->result = Undefined;
   return Start(env, std::move(task));
 }
 
-/** sync(file) → Promise. */
+/** sync(files) → Promise. */
 napi_value Sync(napi_env env, napi_callback_info info) {
   napi_value args[1];
   if (!Arguments(env, info, args)) return nullptr;
-  return Settle(env, [file = FileOf(env, args[0])] { return file->Sync(); });
+  return Settle(env, [files = FilesOf(env, args[0])] { return files->Sync(); });
 }
 
-/** close(file), at once: of a file that was synced there is nothing left to wait for. */
+/** close(files), at once: of files that were synced there is nothing left to wait for. */
 napi_value Close(napi_env env, napi_callback_info info) {
   napi_value args[1];
   if (!Arguments(env, info, args)) return nullptr;
-  if (const Failure failure = FileOf(env, args[0])->Close(); failure.error != 0) napi_throw(env, ErrorOf(env, failure));
+  if (const Failure failure = FilesOf(env, args[0])->Close(); failure.error != 0) napi_throw(env, ErrorOf(env, failure));
   return Undefined(env);
 }
 
@@ -393,27 +489,56 @@ napi_value OnPath(napi_env env, napi_callback_info info) {
   return Settle(env, [path = Text(env, args[0])] { return work(path); });
 }
 
-/** checksums(path, lengths: number[]) → Promise of a checksum for each stretch that the file has, and one more if it goes on behind them. */
+/** checksums(paths: string[], lengths: number[][]) → Promise of those of each file: one for each part that it has, and one more if it goes on behind them. */
 napi_value Checksums(napi_env env, napi_callback_info info) {
   napi_value args[2];
   if (!Arguments(env, info, args)) return nullptr;
   auto task = std::make_unique<Task>();
-  uint32_t count = 0;
-  napi_get_array_length(env, args[1], &count);
-  std::vector<size_t> lengths;
-  for (uint32_t i = 0; i < count; i++) {
-    napi_value length;
-    int64_t number = 0;
-    napi_get_element(env, args[1], i, &length);
-    napi_get_value_int64(env, length, &number);
-    lengths.push_back(static_cast<size_t>(number));
+  auto files = std::make_shared<std::vector<Written>>(LengthOf(env, args[0]));
+  for (uint32_t i = 0; i < files->size(); i++) {
+    (*files)[i].path = Text(env, Element(env, args[0], i));
+    const napi_value lengths = Element(env, args[1], i);
+    for (uint32_t j = 0; j < LengthOf(env, lengths); j++) (*files)[i].lengths.push_back(static_cast<size_t>(Int(env, Element(env, lengths, j))));
   }
-  task->run = [path = Text(env, args[0]), lengths](Task& running) {
-    bool rest = false;
-    const Failure failure = SumUp(path, lengths, running.sums, rest);
-    if (rest) running.sums.push_back(0);
+  task->run = [files] {
+    static std::mutex mutex;
+    static std::unique_ptr<Buffer> spare;
+    std::unique_ptr<Buffer> buffer;
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      buffer = std::move(spare);
+    }
+    // Fresh memory costs as much as to read a file that is small.
+    if (buffer == nullptr) buffer = std::make_unique<Buffer>(kRead);
+    if (buffer->data() == nullptr) return Failure{ENOMEM, "mmap"};
+    Failure failure;
+    for (size_t i = 0; i < files->size() && failure.error == 0; i++) failure = SumUp((*files)[i], *buffer);
+    std::lock_guard<std::mutex> lock(mutex);
+    spare = std::move(buffer);
     return failure;
   };
+  task->result = [files](napi_env of) {
+    napi_value list;
+    napi_create_array_with_length(of, files->size(), &list);
+    for (uint32_t i = 0; i < files->size(); i++) napi_set_element(of, list, i, SumsOf(of, (*files)[i].sums));
+    return list;
+  };
+  return Start(env, std::move(task));
+}
+
+/** onLargePages(bytes) → Promise: memory that was shared lies on large pages from then on, where the system gives any. What is in it stays. */
+napi_value OnLargePages(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  void* data = nullptr;
+  size_t length = 0;
+  if (!Arguments(env, info, args) || napi_get_typedarray_info(env, args[0], nullptr, &length, &data, nullptr, nullptr) != napi_ok) return nullptr;
+  auto task = std::make_unique<Task>();
+  napi_create_reference(env, args[0], 1, &task->kept);
+  task->run = [data, length] {
+    mapping::OnLargePages(data, length);
+    return Failure{};
+  };
+  task->result = Undefined;
   return Start(env, std::move(task));
 }
 
@@ -444,6 +569,7 @@ NAPI_MODULE_INIT() {
       {"syncDirectory", OnPath<SyncDirectory>},
       {"remove", OnPath<Remove>},
       {"crc32", Crc},
+      {"onLargePages", OnLargePages},
       {"share", mapping::Share},
   };
   for (const auto& [name, call] : functions) {

@@ -8,6 +8,7 @@
 
 #if defined(__linux__)
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "checksum.h"
 #include "cut.h"
 #include "mapping.h"
 #include "tensorflow/core/framework/op.h"
@@ -41,11 +43,16 @@ struct Place {
   int64_t begin = 0;  // bytes, of the whole array
   Cut cut;
   int64_t numbers = 1;  // of the block
+  /** Bytes of the whole array, if the block's share in its checksum is wanted; else 0. */
+  int64_t summed = 0;
+  checksum::Share share{{}};
 };
 
 struct Layout {
   std::shared_ptr<Image> image;
   std::vector<Place> places;
+  /** Shares of the blocks that were laid last. */
+  std::vector<uint32_t> shares;
 };
 
 std::mutex layouts_mutex;
@@ -77,12 +84,23 @@ class LapidaryLay : public OpKernel {
     char* image = layout_->image->data();
     OP_REQUIRES(context, image != nullptr, absl::InternalError("the image is closed"));
     OP_REQUIRES(context, context->num_inputs() == static_cast<int>(layout_->places.size()), absl::InvalidArgumentError("a block for each place"));
+    layout_->shares.assign(layout_->places.size(), 0);
     for (int i = 0; i < context->num_inputs(); i++) {
-      const Place& place = layout_->places[i];
+      Place& place = layout_->places[i];
       const Tensor& block = context->input(i);
       OP_REQUIRES(context, block.NumElements() == place.numbers, absl::InvalidArgumentError("a block has the size of its place"));
       const char* from = block.tensor_data().data();
       const int64_t bytes = place.cut.run * 4;
+      if (place.summed > 0) {
+        uint8_t* const array = reinterpret_cast<uint8_t*>(image) + place.begin;
+        place.share.Begin(place.cut.bases[0] * 4);
+        ForEachRun(place.cut, place.cut.bases[0], [&](int64_t at) {
+          place.share.Copy(array + at * 4, reinterpret_cast<const uint8_t*>(from), at * 4, bytes);
+          from += bytes;
+        });
+        layout_->shares[i] = place.share.End(place.summed);
+        continue;
+      }
       ForEachRun(place.cut, place.cut.bases[0], [&](int64_t at) {
         std::memcpy(image + place.begin + at * 4, from, bytes);
         from += bytes;
@@ -118,7 +136,21 @@ napi_value OpenImage(napi_env env, napi_callback_info info) {
   return MakeInt(env, static_cast<int64_t>(images.size()) - 1);
 }
 
-/** registerLayout(image, code: Float64Array) → its number. The code: for each place `begin`, and a cut with one base. */
+/** Bytes between runs that follow one another, by the dim that goes on. */
+std::vector<int64_t> GapsOf(const Cut& cut) {
+  std::vector<int64_t> gaps;
+  int64_t inner = cut.run;
+  for (size_t d = cut.sizes.size(); d-- > 0;) {
+    gaps.push_back(4 * (cut.strides[d] - inner));
+    inner += (cut.sizes[d] - 1) * cut.strides[d];
+  }
+  return gaps;
+}
+
+/**
+ * registerLayout(image, code: Float64Array) → its number. The code: for each place `begin`, the numbers of the whole array if the block's share in its checksum is wanted (else 0),
+ * and a cut with one base.
+ */
 napi_value RegisterLayout(napi_env env, napi_callback_info info) {
   napi_value args[2];
   if (!Arguments(env, info, args)) return nullptr;
@@ -130,6 +162,7 @@ napi_value RegisterLayout(napi_env env, napi_callback_info info) {
   while (fits && in.at < code.size()) {
     Place place;
     place.begin = in.Next();
+    place.summed = 4 * in.Next();
     place.cut = in.ReadCut();
     place.numbers = place.cut.run;
     fits = place.cut.bases.size() == 1 && place.cut.sizes.size() == place.cut.strides.size() && place.cut.run > 0;
@@ -137,6 +170,11 @@ napi_value RegisterLayout(napi_env env, napi_callback_info info) {
     for (size_t d = 0; fits && d < place.cut.sizes.size(); d++) {
       place.numbers *= place.cut.sizes[d];
       last += (place.cut.sizes[d] - 1) * place.cut.strides[d];
+    }
+    if (fits && place.summed > 0) {
+      const std::vector<int64_t> gaps = GapsOf(place.cut);
+      fits = 4 * last <= place.summed && 4 * place.cut.run % checksum::kRunBlock == 0 && std::all_of(gaps.begin(), gaps.end(), [](int64_t gap) { return gap >= 0; });
+      place.share = checksum::Share(gaps);
     }
     fits = fits && place.begin >= 0 && place.begin % 4 == 0 && place.cut.bases[0] >= 0 && place.begin + 4 * last <= layout->image->bytes();
     layout->places.push_back(std::move(place));
@@ -148,6 +186,19 @@ napi_value RegisterLayout(napi_env env, napi_callback_info info) {
   std::lock_guard<std::mutex> lock(layouts_mutex);
   layouts.push_back(std::move(layout));
   return MakeInt(env, static_cast<int64_t>(layouts.size()) - 1);
+}
+
+/** sharesOf(layout) → the shares of the blocks that were laid last in the checksums of their arrays, by place; 0 of those that are not wanted. */
+napi_value SharesOf(napi_env env, napi_callback_info info) {
+  napi_value args[1], list;
+  if (!Arguments(env, info, args)) return nullptr;
+  const int64_t id = Int(env, args[0]);
+  std::lock_guard<std::mutex> lock(layouts_mutex);
+  const std::shared_ptr<Layout> layout = id >= 0 && id < static_cast<int64_t>(layouts.size()) ? layouts[id] : nullptr;
+  if (layout == nullptr) return nullptr;
+  napi_create_array_with_length(env, layout->shares.size(), &list);
+  for (size_t i = 0; i < layout->shares.size(); i++) napi_set_element(env, list, static_cast<uint32_t>(i), MakeInt(env, layout->shares[i]));
+  return list;
 }
 
 /** closeImage(image, layouts: Float64Array). TensorFlow keeps kernels, which keep layouts: the memory does not wait for them. */
@@ -168,7 +219,7 @@ napi_value CloseImage(napi_env env, napi_callback_info info) {
 
 void ExportImages(napi_env env, napi_value exports) {
   const struct { const char* name; napi_callback call; } functions[] = {
-      {"openImage", OpenImage}, {"registerLayout", RegisterLayout}, {"closeImage", CloseImage}, {"share", mapping::Share}, {"view", mapping::View},
+      {"openImage", OpenImage}, {"registerLayout", RegisterLayout}, {"sharesOf", SharesOf}, {"closeImage", CloseImage}, {"share", mapping::Share}, {"view", mapping::View},
   };
   for (const auto& [name, call] : functions) {
     napi_value function;

@@ -303,8 +303,11 @@ export interface WorkerReplies {
   /** Milliseconds of processor time that it took. */
   readonly copy: { readonly bytes: number; readonly ms: number };
   readonly image: { readonly opened: boolean };
-  /** Bytes that were laid. */
-  readonly snapshot: { readonly bytes: number; readonly ms: number };
+  /**
+   * Bytes that were laid; by place of the image, what this worker's block adds to the checksum (crc32) of the whole array: that of all workers together (xor),
+   * inverted. Null where nobody sums it up.
+   */
+  readonly snapshot: { readonly bytes: number; readonly ms: number; readonly shares: readonly (number | null)[] };
   readonly holdings: { readonly copies: readonly CopyName[] };
   readonly lend: { readonly entries: readonly CopyEntry[] };
   readonly adopt: { readonly bytes: number };

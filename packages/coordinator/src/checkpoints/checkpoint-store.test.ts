@@ -53,14 +53,18 @@ for (const [how, nodeDisk] of [
       );
       const lying: Disk = {
         ...nodeDisk,
-        create: async (path) => {
-          const file = await nodeDisk.create(path);
+        create: async (path, names) => {
+          const files = await nodeDisk.create(path, names);
           // A disk that says it wrote, and wrote something else.
-          const write: typeof file.write = async (parts) => {
-            await file.write(path.endsWith("model.safetensors") ? parts.map((bytes) => bytes.map((byte) => byte ^ 128)) : parts);
-            return parts.map((bytes) => crc32(bytes));
+          const write: typeof files.write = async (parts) => {
+            await files.write(
+              parts.map((ofFile, i) =>
+                names[i] === "model.safetensors" ? ofFile.map(({ bytes }) => ({ bytes: bytes.map((byte) => byte ^ 128) })) : ofFile,
+              ),
+            );
+            return parts.map((ofFile) => ofFile.map(({ bytes }) => crc32(bytes)));
           };
-          return { ...file, write };
+          return { ...files, write };
         },
       };
       await rejects(store({ disk: lying }).write(content(40), 2), { code: "LAP_CHECKPOINT_DAMAGED" });
@@ -129,7 +133,7 @@ for (const [how, nodeDisk] of [
             ...nodeDisk,
             ...(call === "syncDirectory" || call === "rename" || call === "create" ? { [call]: refuse } : {}),
             ...(call === "write" || call === "sync"
-              ? { create: async (path: string) => ({ ...(await nodeDisk.create(path)), [call]: refuse }) }
+              ? { create: async (...what: Parameters<Disk["create"]>) => ({ ...(await nodeDisk.create(...what)), [call]: refuse }) }
               : {}),
           };
           await rejects(
@@ -145,6 +149,48 @@ for (const [how, nodeDisk] of [
             [],
           );
         });
+
+    it("takes the checksums that are known for granted, and finds when it reads back that they are of something else", async () => {
+      const { about, files } = content(1);
+      const known = (wrong: number): CheckpointContent => ({
+        about,
+        files: new Map(
+          [...files].map(([name, parts]) => [
+            name,
+            parts.map(([part, bytes], i) => [part, bytes, i === 1 ? (crc32(bytes) ^ wrong) >>> 0 : undefined]),
+          ]),
+        ),
+      });
+      await rejects(store().write(known(1), 1), { code: "LAP_CHECKPOINT_DAMAGED", message: /model\.safetensors: embed/ });
+      strictEqual(await newest(), undefined);
+      await store().write(known(0), 1);
+      strictEqual(await newest(), 1);
+    });
+
+    it("removes an older one whose removal failed before, and does without one that somebody else removes meanwhile", async () => {
+      let fails = true;
+      const failing: Disk = {
+        ...nodeDisk,
+        remove: (path) =>
+          fails && path.includes(".removed-")
+            ? Promise.reject(Object.assign(new Error("EIO"), { code: "EIO", syscall: "unlink" }))
+            : nodeDisk.remove(path),
+      };
+      const last = store({ disk: failing });
+      await last.write(content(1), 1);
+      await rejects(last.write(content(2), 1));
+      strictEqual(await newest(), 2);
+      fails = false;
+      const meanwhile: Disk = {
+        ...nodeDisk,
+        create: async (...what) => {
+          rmSync(join(directory(), "step-2"), { recursive: true, force: true });
+          return nodeDisk.create(...what);
+        },
+      };
+      await store({ disk: meanwhile }).write(content(3), 1);
+      strictEqual(await newest(), 3);
+    });
 
     it("writes nothing once another attempt has taken over", async () => {
       const stale = store();

@@ -2,12 +2,12 @@ import { dirname, join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
 import { type Failpoints, LapidaryError, assert, must, noFailpoints } from "@lapidary/std";
 import { asWriteError, checkpointDamaged } from "./checkpoint-errors.js";
-import type { Disk, DiskFile } from "./disk.js";
+import type { Disk, DiskFiles, FilePart } from "./disk.js";
 import { type Manifest, type ManifestFile, manifestName, maxManifestBytes, parseManifest, printManifest } from "./manifest.js";
 import type { Fence } from "./run-fence.js";
 
-/** A file of a checkpoint, as named stretches of bytes: they are written one after the other. */
-export type CheckpointParts = readonly (readonly [name: string, bytes: Uint8Array])[];
+/** A file of a checkpoint, as named stretches of bytes, which are written one after the other; with their checksums, where these are known. */
+export type CheckpointParts = readonly (readonly [name: string, bytes: Uint8Array, crc32?: number | undefined])[];
 
 export interface CheckpointContent {
   /** In the order in which they are written. */
@@ -59,15 +59,18 @@ export class CheckpointStore {
    * read back; LAP_EPOCH_STALE
    */
   async write({ files, about }: CheckpointContent, keep: number): Promise<VerifiedCheckpoint> {
+    assert(keep >= 1, "at least one checkpoint is kept", keep);
     const { step } = about;
     const place = this.#placeOf(step);
     const draft = join(this.#directory, `.writing-${step}-${this.#fence.epoch}`);
     this.#fence.check();
-    const there = await this.#alreadyThere(place, about);
+    // Nobody else adds any, or is superseded when it has.
+    const steps = await this.#steps();
+    const isThere = steps.includes(step);
+    const there = isThere ? await this.#asGood(place, about) : undefined;
     if (there !== undefined) return { path: place, manifest: there };
     let manifest: Manifest;
     try {
-      await this.#disk.makeDirectory(draft);
       manifest = {
         format: "lapidary-checkpoint/1",
         ...about,
@@ -76,21 +79,21 @@ export class CheckpointStore {
       };
       this.#failpoints.hit("before-manifest", step, "c");
       const parts: CheckpointParts = [["manifest", Buffer.from(printManifest(manifest))]];
-      const sealed = must((await this.#writeFiles(draft, new Map([[manifestName, parts]]), undefined))[manifestName], manifestName);
+      const sealed = await this.#writeFiles(draft, new Map([[manifestName, parts]]), undefined);
       await this.#disk.syncDirectory(draft);
       this.#failpoints.hit("after-manifest", step, "c");
       this.#fence.check();
-      await this.#discard(place);
+      if (isThere) await this.#discard(place);
       await this.#disk.rename(draft, place);
       await this.#disk.syncDirectory(this.#directory);
       await this.#anchor();
-      const described = [...Object.entries(manifest.files), [manifestName, sealed] as const];
-      await all(described.map(([name, file]) => readBack(this.#disk, place, name, file)));
+      await readBack(this.#disk, place, { ...manifest.files, ...sealed });
     } catch (error) {
       await this.#disk.remove(draft).catch(() => undefined);
       throw asWriteError(place, error);
     }
-    await this.#collect(step, keep);
+    const older = steps.filter((one) => one < step);
+    for (const one of older.slice(0, Math.max(0, older.length - (keep - 1)))) await this.#discard(this.#placeOf(one));
     return { path: place, manifest };
   }
 
@@ -138,8 +141,7 @@ export class CheckpointStore {
   }
 
   /** A step that is computed again came out the same: what was written then is as good, and replacing it would only put it at risk. */
-  async #alreadyThere(place: string, about: CheckpointContent["about"]): Promise<Manifest | undefined> {
-    if ((await this.#disk.size(place)) === undefined) return undefined;
+  async #asGood(place: string, about: CheckpointContent["about"]): Promise<Manifest | undefined> {
     try {
       const manifest = await verifyCheckpoint(this.#disk, place);
       return manifest.ledger === about.ledger && manifest.program === about.program ? manifest : undefined;
@@ -154,50 +156,51 @@ export class CheckpointStore {
    *
    * @param step where tests let it fail; undefined: nowhere
    */
-  async #writeFiles(draft: string, files: CheckpointContent["files"], step: number | undefined): Promise<Manifest["files"]> {
-    const written: { readonly name: string; readonly file: DiskFile; readonly sums: readonly number[]; readonly parts: CheckpointParts }[] =
-      [];
+  async #writeFiles(draft: string, content: CheckpointContent["files"], step: number | undefined): Promise<Manifest["files"]> {
+    const names = [...content.keys()];
+    const parts = [...content.values()].map((ofFile) => ofFile.map(([, bytes, crc32]): FilePart => ({ bytes, crc32 })));
+    const files = await this.#disk.create(draft, names);
+    // They are closed whatever becomes of them.
+    let sums: readonly (readonly number[])[];
     try {
-      for (const [name, parts] of files) {
-        const file = await this.#disk.create(join(draft, name));
-        // It is closed whatever becomes of it.
-        const sums: number[] = [];
-        written.push({ name, file, sums, parts });
-        sums.push(...(await this.#writeParts(file, parts, step)));
-      }
-      await all(written.map(({ file }) => file.sync()));
-      if (step !== undefined) for (const _ of written) this.#failpoints.hit("shard-synced", step, "c");
+      sums = await (step === undefined ? files.write(parts) : this.#writeHalves(files, parts, step));
+      await files.sync();
+      if (step !== undefined) for (const _ of names) this.#failpoints.hit("shard-synced", step, "c");
     } finally {
-      for (const { file } of written) await file.close();
+      await files.close();
     }
-    return Object.fromEntries(written.map(({ name, parts, sums }) => [name, describe(parts, sums)]));
+    return Object.fromEntries([...content].map(([name, ofFile], i) => [name, describe(ofFile, must(sums[i], name))]));
   }
 
   /** @returns the checksums of what was to be written */
-  async #writeParts(file: DiskFile, parts: CheckpointParts, step: number | undefined): Promise<readonly number[]> {
-    const bytes = parts.map(([, part]) => part);
-    const half = step === undefined ? bytes.length : Math.ceil(bytes.length / 2);
-    const before = await file.write(bytes.slice(0, half));
-    const rest = bytes.slice(half);
-    if (step === undefined || rest.length === 0) return before;
-    // The damage is done to what reaches the disk, not to what the manifest says.
-    if (!this.#failpoints.hit("shard-half-written", step, "c")) return [...before, ...(await file.write(rest))];
-    await file.write(rest.map(flipped));
-    return [...before, ...rest.map((part) => crc32(part))];
-  }
-
-  async #collect(newest: number, keep: number): Promise<void> {
-    assert(keep >= 1, "at least one checkpoint is kept", keep);
-    const older = (await this.#steps()).filter((step) => step < newest);
-    for (const step of older.slice(0, Math.max(0, older.length - (keep - 1)))) await this.#discard(this.#placeOf(step));
+  async #writeHalves(files: DiskFiles, parts: readonly (readonly FilePart[])[], step: number): Promise<readonly (readonly number[])[]> {
+    const half = (length: number): number => Math.ceil(length / 2);
+    const first = await files.write(parts.map((ofFile) => ofFile.slice(0, half(ofFile.length))));
+    const rest = parts.map((ofFile) => {
+      const behind = ofFile.slice(half(ofFile.length));
+      // The damage is done to what reaches the disk, not to what the manifest says.
+      const isDamaged = behind.length > 0 && this.#failpoints.hit("shard-half-written", step, "c");
+      return isDamaged ? behind.map(({ bytes, crc32: known }) => ({ bytes: flipped(bytes), crc32: known ?? crc32(bytes) })) : behind;
+    });
+    const second = await files.write(rest);
+    return first.map((sums, i) => [...sums, ...must(second[i], "checksums")]);
   }
 
   /** Takes a checkpoint out of sight in one step, then removes it: half of one is never seen. */
   async #discard(place: string): Promise<void> {
-    if ((await this.#disk.size(place)) === undefined) return;
     const removed = join(this.#directory, `.removed-${place.slice(this.#directory.length + 1)}-${this.#fence.epoch}`);
-    await this.#disk.remove(removed);
-    await this.#disk.rename(place, removed);
+    try {
+      await this.#disk.rename(place, removed).catch(async (error: NodeJS.ErrnoException) => {
+        if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+        // One that could not be removed then.
+        await this.#disk.remove(removed);
+        await this.#disk.rename(place, removed);
+      });
+    } catch (error) {
+      // Somebody else removed it.
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+      throw error;
+    }
     await this.#disk.remove(removed);
   }
 
@@ -245,41 +248,38 @@ export async function readManifest(disk: Disk, path: string): Promise<Manifest> 
  */
 export async function verifyCheckpoint(disk: Disk, path: string): Promise<Manifest> {
   const manifest = await readManifest(disk, path);
-  for (const [name, file] of Object.entries(manifest.files)) await verifyFile(disk, path, name, file);
+  for (const [name, file] of Object.entries(manifest.files)) {
+    const size = await disk.size(join(path, name));
+    if (size === undefined) throw checkpointDamaged(path, name, "it is missing");
+    if (size !== file.bytes) throw checkpointDamaged(path, name, `it has ${size} bytes instead of ${file.bytes}`);
+    if (file.parts.reduce((sum, { bytes }) => sum + bytes, 0) !== file.bytes)
+      throw checkpointDamaged(path, name, "its parts do not fill it");
+    await readBack(disk, path, { [name]: file });
+  }
   return manifest;
 }
 
-async function verifyFile(disk: Disk, path: string, name: string, file: ManifestFile): Promise<void> {
-  const size = await disk.size(join(path, name));
-  if (size === undefined) throw checkpointDamaged(path, name, "it is missing");
-  if (size !== file.bytes) throw checkpointDamaged(path, name, `it has ${size} bytes instead of ${file.bytes}`);
-  if (file.parts.reduce((sum, { bytes }) => sum + bytes, 0) !== file.bytes) throw checkpointDamaged(path, name, "its parts do not fill it");
-  await readBack(disk, path, name, file);
-}
-
-/** Reads a file and compares its parts. */
-async function readBack(disk: Disk, path: string, name: string, file: ManifestFile): Promise<void> {
-  const sums = await disk.checksums(
-    join(path, name),
-    file.parts.map(({ bytes }) => bytes),
+/** Reads files and compares their parts. */
+async function readBack(disk: Disk, path: string, files: Manifest["files"]): Promise<void> {
+  const read = await disk.checksums(
+    path,
+    new Map(Object.entries(files).map(([name, { parts }]) => [name, parts.map(({ bytes }) => bytes)])),
   );
-  file.parts.forEach(({ name: tensor, crc32: wanted }, i) => {
-    const sum = sums[i];
-    if (sum === undefined) throw checkpointDamaged(path, name, "it ends too early");
-    if (hexCrc(sum) !== wanted) throw checkpointDamaged(path, `${name}: ${tensor}`, "its bytes have changed");
-  });
-  if (sums.length > file.parts.length) throw checkpointDamaged(path, name, "it goes on behind its parts");
+  for (const [i, [name, { parts }]] of Object.entries(files).entries()) {
+    const sums = must(read[i], name);
+    parts.forEach(({ name: tensor, crc32: wanted }, j) => {
+      const sum = sums[j];
+      if (sum === undefined) throw checkpointDamaged(path, name, "it ends too early");
+      if (hexCrc(sum) !== wanted) throw checkpointDamaged(path, `${name}: ${tensor}`, "its bytes have changed");
+    });
+    if (sums.length > parts.length) throw checkpointDamaged(path, name, "it goes on behind its parts");
+  }
 }
 
 /** What the manifest says of a file. */
 function describe(parts: CheckpointParts, sums: readonly number[]): ManifestFile {
   const described = parts.map(([name, { length }], i) => ({ name, bytes: length, crc32: hexCrc(must(sums[i], "checksum")) }));
   return { bytes: described.reduce((sum, { bytes }) => sum + bytes, 0), parts: described };
-}
-
-/** Until all have ended, however: nothing is closed or removed under one that is still at work. @throws what the first of them threw */
-async function all(work: readonly Promise<void>[]): Promise<void> {
-  for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
 }
 
 const hexCrc = (sum: number): string => sum.toString(16).padStart(8, "0");

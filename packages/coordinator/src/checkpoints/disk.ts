@@ -10,16 +10,23 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
 import { type NativeDisk, nativeDisk } from "./native-disk.js";
 
-/** A file that is being written. */
-export interface DiskFile {
-  /** Appends parts, which stay as they are until it is done. @returns their checksums (crc32) */
-  write(parts: readonly Uint8Array[]): Promise<readonly number[]>;
-  /** Resolves when what was written survives a power cut. */
+/** A stretch of a file. */
+export interface FilePart {
+  readonly bytes: Uint8Array;
+  /** Its checksum, where that is known: it is not computed again. */
+  readonly crc32?: number | undefined;
+}
+
+/** Files of a directory that are being written, together: what is done to all of them costs little more than what is done to one. */
+export interface DiskFiles {
+  /** Appends parts to each file, in the order in which they were made. Parts stay as they are until it is done. @returns their checksums, by file */
+  write(parts: readonly (readonly FilePart[])[]): Promise<readonly (readonly number[])[]>;
+  /** Resolves when what was written to all of them survives a power cut. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
@@ -29,9 +36,8 @@ export interface DiskFile {
  * it refuse. A name survives a power cut only once its directory was synced, a file's bytes only once the file was.
  */
 export interface Disk {
-  makeDirectory(path: string): Promise<void>;
-  /** An empty file, replacing what was there. */
-  create(path: string): Promise<DiskFile>;
+  /** Empty files, replacing what was there, in a directory that is made if it is not there. */
+  create(directory: string, names: readonly string[]): Promise<DiskFiles>;
   syncDirectory(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   /** A file, or a directory with all in it; nothing happens if it is not there. */
@@ -43,10 +49,12 @@ export interface Disk {
   /** A small file, whole; undefined if it is not there. */
   read(path: string): Promise<Uint8Array | undefined>;
   /**
-   * Checksums (crc32) of stretches of a file that follow one another, as the disk has them: of those alone that the file has whole, and one more if it
-   * goes on behind the last.
+   * Checksums (crc32) of stretches of files that follow one another, as the disk has them, by file: of those alone that the file has whole, and one more if
+   * it goes on behind the last.
+   *
+   * @param files lengths of stretches, by name
    */
-  checksums(path: string, lengths: readonly number[]): Promise<readonly number[]>;
+  checksums(directory: string, files: ReadonlyMap<string, readonly number[]>): Promise<readonly (readonly number[])[]>;
   /** Appends to a file of lines, made if it is not there. */
   append(path: string, text: string): void;
   syncFile(path: string): void;
@@ -67,29 +75,7 @@ const readBytes = 1 << 20;
 
 /** @param native without it files of checkpoints go through the page cache, which costs ten times the processor time */
 export const nodeDiskWith = (native: NativeDisk | undefined): Disk => ({
-  async makeDirectory(path) {
-    try {
-      // Not `recursive` at once: that would tell a read-only disk as a missing directory.
-      await mkdir(path);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "ENOENT") await mkdir(path, { recursive: true });
-      else if (code !== "EEXIST") throw error;
-    }
-  },
-  async create(path) {
-    if (native !== undefined) return native.create(path);
-    const file = await open(path, "w");
-    return {
-      async write(parts) {
-        for (const bytes of parts)
-          for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, Math.min(chunkBytes, bytes.length - at))).bytesWritten;
-        return parts.map((bytes) => crc32(bytes));
-      },
-      sync: () => file.sync(),
-      close: () => file.close(),
-    };
-  },
+  create: (directory, names) => (native === undefined ? createThroughNode(directory, names) : native.create(directory, names)),
   async syncDirectory(path) {
     if (native !== undefined) return native.syncDirectory(path);
     const directory = await open(path, "r");
@@ -108,7 +94,12 @@ export const nodeDiskWith = (native: NativeDisk | undefined): Disk => ({
       undefined,
     ),
   read: (path) => orMissing<Uint8Array | undefined>(readFile(path), undefined),
-  checksums: (path, lengths) => (native === undefined ? checksumsOf(chunksOf(path), lengths) : native.checksums(path, lengths)),
+  async checksums(directory, files) {
+    if (native !== undefined) return native.checksums(directory, files);
+    const sums: number[][] = [];
+    for (const [name, lengths] of files) sums.push(await checksumsOf(chunksOf(join(directory, name)), lengths));
+    return sums;
+  },
   append: (path, text) => appendFileSync(path, text, { mode: 0o600 }),
   syncFile(path) {
     const file = openSync(path, "r+");
@@ -135,6 +126,44 @@ export const nodeDiskWith = (native: NativeDisk | undefined): Disk => ({
 });
 
 export const nodeDisk = nodeDiskWith(nativeDisk);
+
+async function createThroughNode(directory: string, names: readonly string[]): Promise<DiskFiles> {
+  await makeDirectory(directory);
+  const files: FileHandle[] = [];
+  const closeAll = () => settled(files.splice(0).map((file) => file.close()));
+  try {
+    for (const name of names) files.push(await open(join(directory, name), "w"));
+  } catch (error) {
+    await closeAll().catch(() => undefined);
+    throw error;
+  }
+  return {
+    async write(parts) {
+      for (const [i, file] of files.entries())
+        for (const { bytes } of parts[i] ?? [])
+          for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, Math.min(chunkBytes, bytes.length - at))).bytesWritten;
+      return parts.map((ofFile) => ofFile.map((part) => part.crc32 ?? crc32(part.bytes)));
+    },
+    sync: () => settled(files.map((file) => file.sync())),
+    close: closeAll,
+  };
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    // Not `recursive` at once: that would tell a read-only disk as a missing directory.
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") await mkdir(path, { recursive: true });
+    else if (code !== "EEXIST") throw error;
+  }
+}
+
+/** Until all have ended, however: nothing is closed or removed under one that is still at work. @throws what the first of them threw */
+async function settled(work: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
+}
 
 /** What `Disk.checksums` tells of a file that is read in pieces. */
 export async function checksumsOf(chunks: AsyncIterable<Uint8Array>, lengths: readonly number[]): Promise<number[]> {

@@ -1,17 +1,25 @@
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
+import type { DiskFiles } from "./disk.js";
 
-/** A file that native/disk.cc writes. */
-type NativeFile = object & { readonly native: unique symbol };
+/** Files that native/disk.cc writes. */
+type NativeFiles = object & { readonly native: unique symbol };
 
 /** What native/disk.cc exports, where the system has what it needs. Its errors have a `syscall` and the system's number. */
 interface DiskModule {
-  create(path: string): Promise<NativeFile>;
-  write(file: NativeFile, parts: readonly Uint8Array[]): Promise<number[]>;
-  sync(file: NativeFile): Promise<void>;
-  close(file: NativeFile): void;
-  checksums(path: string, lengths: readonly number[]): Promise<number[]>;
+  create(directory: string, names: readonly string[]): Promise<NativeFiles>;
+  write(
+    files: NativeFiles,
+    counts: readonly number[],
+    parts: readonly Uint8Array[],
+    sums: readonly (number | undefined)[],
+  ): Promise<number[]>;
+  sync(files: NativeFiles): Promise<void>;
+  close(files: NativeFiles): void;
+  checksums(paths: readonly string[], lengths: readonly (readonly number[])[]): Promise<number[][]>;
+  onLargePages(bytes: Uint8Array): Promise<void>;
   syncDirectory(path: string): Promise<void>;
   remove(path: string): Promise<void>;
   share(bytes: number): { readonly file: number; readonly memory: ArrayBuffer } | undefined;
@@ -22,6 +30,8 @@ interface DiskModule {
 export interface SharedMemory {
   readonly path: string;
   readonly bytes: Uint8Array;
+  /** To be asked once it was written: on large pages it costs less to write to a disk. */
+  onLargePages(): Promise<void>;
 }
 
 /** Files past the page cache, on threads of their own. */
@@ -42,25 +52,42 @@ export class NativeDisk {
     }
   }
 
-  async create(path: string): Promise<{
-    write(parts: readonly Uint8Array[]): Promise<number[]>;
-    sync(): Promise<void>;
-    close(): Promise<void>;
-  }> {
-    const file = await asNodeError(this.#module.create(path), path);
+  async create(directory: string, names: readonly string[]): Promise<DiskFiles> {
+    const module = this.#module;
+    const files = await asNodeError(module.create(directory, names), directory);
     return {
-      write: (parts) => asNodeError(this.#module.write(file, parts), path),
-      sync: () => asNodeError(this.#module.sync(file), path),
+      async write(parts) {
+        const all = parts.flat();
+        const counts = parts.map(({ length }) => length);
+        const sums = await asNodeError(
+          module.write(
+            files,
+            counts,
+            all.map(({ bytes }) => bytes),
+            all.map(({ crc32 }) => crc32),
+          ),
+          directory,
+        );
+        let at = 0;
+        return counts.map((count) => sums.slice(at, (at += count)));
+      },
+      sync: () => asNodeError(module.sync(files), directory),
       close: () =>
         asNodeError(
-          Promise.resolve().then(() => this.#module.close(file)),
-          path,
+          Promise.resolve().then(() => module.close(files)),
+          directory,
         ),
     };
   }
 
-  checksums(path: string, lengths: readonly number[]): Promise<number[]> {
-    return asNodeError(this.#module.checksums(path, lengths), path);
+  checksums(directory: string, files: ReadonlyMap<string, readonly number[]>): Promise<number[][]> {
+    return asNodeError(
+      this.#module.checksums(
+        [...files.keys()].map((name) => join(directory, name)),
+        [...files.values()],
+      ),
+      directory,
+    );
   }
 
   syncDirectory(path: string): Promise<void> {
@@ -79,16 +106,18 @@ export class NativeDisk {
   /** Undefined where the system gives none. */
   share(bytes: number): SharedMemory | undefined {
     const shared = this.#module.share(bytes);
-    return shared === undefined ? undefined : { path: `/proc/${process.pid}/fd/${shared.file}`, bytes: new Uint8Array(shared.memory) };
+    if (shared === undefined) return undefined;
+    const memory = new Uint8Array(shared.memory);
+    return { path: `/proc/${process.pid}/fd/${shared.file}`, bytes: memory, onLargePages: () => this.#module.onLargePages(memory) };
   }
 }
 
-/** Errors as those of `node:fs` are. */
-async function asNodeError<T>(work: Promise<T>, path: string): Promise<T> {
+/** Errors as those of `node:fs` are. @param place the path that the work was about, unless the error tells which of several */
+async function asNodeError<T>(work: Promise<T>, place: string): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    const { errno, syscall } = error as { readonly errno?: number; readonly syscall?: string };
+    const { errno, syscall, path = place } = error as { readonly errno?: number; readonly syscall?: string; readonly path?: string };
     if (errno === undefined || syscall === undefined) throw error;
     const code = getSystemErrorName(-errno);
     throw Object.assign(new Error(`${code}: ${syscall} '${path}'`, { cause: error }), { code, errno: -errno, syscall, path });

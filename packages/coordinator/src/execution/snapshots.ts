@@ -4,7 +4,7 @@ import { bytesOfNumbers } from "@lapidary/worker/protocol";
 import type { SharedMemory } from "../checkpoints/native-disk.js";
 import type { RunPrograms } from "./run-programs.js";
 import type { CheckpointFiles } from "./save-state.js";
-import { StateFiles } from "./state-files.js";
+import { type KnownSums, StateFiles } from "./state-files.js";
 
 /** The state of a run as it was behind one step. */
 export interface Snapshot {
@@ -18,7 +18,9 @@ type Programs = Pick<RunPrograms, "moments" | "dimsOf" | "fetchState" | "openIma
 /** An image, and the files in it. */
 interface Image {
   readonly path: string;
-  readonly files: CheckpointFiles;
+  readonly files: (sums: KnownSums) => CheckpointFiles;
+  readonly memory: SharedMemory;
+  isOnLargePages: boolean;
 }
 
 /**
@@ -56,14 +58,19 @@ export class Snapshots {
   async take(): Promise<Snapshot> {
     const image = this.#free.pop() ?? this.#make()[0];
     if (image === undefined) return this.#fetch();
-    const release = (): void => void this.#free.push(image);
+    const release = (): void => {
+      // Behind its first use: by then its pages are there, and the start of the run did not wait for it.
+      if (!image.isOnLargePages) void image.memory.onLargePages();
+      image.isOnLargePages = true;
+      this.#free.push(image);
+    };
     try {
-      await this.#programs.snapshot(image.path);
+      const { sums } = await this.#programs.snapshot(image.path);
+      return { files: image.files(sums), release };
     } catch (error) {
       release();
       throw error;
     }
-    return { files: image.files, release };
   }
 
   #make(): [image: Image | undefined, opened: Promise<boolean>] {
@@ -73,7 +80,7 @@ export class Snapshots {
     const opened = this.#programs.openImage(path, bytes.length, this.#files.places);
     // Who does not wait for it hears of it when a snapshot is taken.
     opened.catch(() => undefined);
-    return [{ path, files: this.#files.in(bytes) }, opened];
+    return [{ path, files: this.#files.in(bytes), memory, isOnLargePages: false }, opened];
   }
 
   async #fetch(): Promise<Snapshot> {

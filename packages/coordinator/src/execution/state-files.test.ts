@@ -1,10 +1,13 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { crc32 } from "@lapidary/fabric";
 import { decodeSafetensors } from "@lapidary/interop";
 import { sizeOf } from "@lapidary/ir";
 import { type GemmaConfig, gemma } from "@lapidary/models";
 import { must } from "@lapidary/std";
 import { bytesOfNumbers } from "@lapidary/worker/protocol";
+import type { SnapshotReport } from "../gang/index.js";
 import type { CheckpointFiles } from "./save-state.js";
+import type { SharedMemory } from "../checkpoints/native-disk.js";
 import { Snapshots } from "./snapshots.js";
 import { StateFiles } from "./state-files.js";
 
@@ -46,21 +49,30 @@ class Gang {
   failing = false;
   constructor(readonly opens: boolean) {}
 
-  readonly share = (length: number): { readonly path: string; readonly bytes: Uint8Array } => {
+  /** Images that were laid on large pages. */
+  readonly large: string[] = [];
+
+  readonly share = (length: number): SharedMemory => {
     const path = `image ${this.images.size}`;
     const bytes = new Uint8Array(length);
     this.images.set(path, bytes);
-    return { path, bytes };
+    const onLargePages = async (): Promise<void> => void this.large.push(path);
+    return { path, bytes, onLargePages };
   };
   openImage = async (_path: string, _bytes: number, places: Gang["places"]): Promise<boolean> => {
     this.places = places;
     return this.opens;
   };
-  snapshot = async (path: string): Promise<{ readonly bytes: number; readonly ms: number }> => {
+  snapshot = async (path: string): Promise<SnapshotReport> => {
     if (this.failing) throw new Error("a worker is lost");
     this.taken.push(path);
     for (const { value, begin } of this.places) must(this.images.get(path), path).set(bytesOfNumbers(numbersOf(value)), begin);
-    return { bytes: 0, ms: 0 };
+    // Workers sum up every other array.
+    return {
+      bytes: 0,
+      ms: 0,
+      sums: this.places.map(({ value }, i) => (i % 2 === 0 ? crc32(bytesOfNumbers(numbersOf(value))) : undefined)),
+    };
   };
   fetchState = async (
     value: string,
@@ -75,9 +87,17 @@ describe("the files of a run's state", () => {
   it("lie in an image as they stand on the disk, each from a block on", () => {
     const layout = new StateFiles({ moments, dimsOf }, config);
     const image = new Uint8Array(layout.bytes);
-    const files = layout.in(image);
+    const filesWith = layout.in(image);
     for (const { value, begin } of layout.places) image.set(bytesOfNumbers(numbersOf(value)), begin);
+    const files = filesWith(layout.places.map((_, i) => i));
     check(files);
+    const sums = [...files.values()].flat().flatMap(([name, , sum]) => (name.includes("header") ? [] : [sum]));
+    deepStrictEqual(
+      sums,
+      layout.places.map((_, i) => i),
+      "what is known of arrays",
+    );
+    ok([...files.values()].every(([length, header]) => length?.[2] === undefined && header?.[2] === undefined));
     for (const parts of files.values()) {
       let at = must(parts[0], "part")[1].byteOffset;
       strictEqual(at % 4096, 0);
@@ -92,7 +112,11 @@ describe("the files of a run's state", () => {
   it("are the same whether workers lay them in an image or they are fetched", async () => {
     for (const gang of [new Gang(true), new Gang(false)]) {
       const snapshots = await Snapshots.open(gang, config, gang.share);
-      check((await snapshots.take()).files);
+      const { files } = await snapshots.take();
+      check(files);
+      const known = [...files.values()].flat().filter(([, , sum]) => sum !== undefined);
+      strictEqual(known.length > 0, gang.opens);
+      for (const [name, bytes, sum] of known) strictEqual(sum, crc32(bytes), name);
       strictEqual(gang.taken.length, gang.opens ? 1 : 0);
     }
   });
@@ -111,5 +135,6 @@ describe("the files of a run's state", () => {
     await snapshots.take();
     deepStrictEqual(gang.taken, ["image 0", "image 1", "image 0", "image 1", "image 0"]);
     strictEqual(gang.images.size, 2);
+    deepStrictEqual(gang.large, ["image 0", "image 1"], "once each, when it was written");
   });
 });

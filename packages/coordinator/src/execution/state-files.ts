@@ -12,6 +12,9 @@ import type { CheckpointFiles } from "./save-state.js";
 /** A file's image begins where a block of a disk may: it can be written from where it lies. */
 const blockBytes = 4096;
 
+/** Checksums of arrays of the state, in the order of `StateFiles.places`, where they are known. */
+export type KnownSums = readonly (number | undefined)[];
+
 /** A stretch of a file: bytes that never change, or an array of the state. */
 interface Stretch {
   readonly name: string;
@@ -74,14 +77,23 @@ export class StateFiles {
     );
   }
 
-  /** The files over the image, in which everything is but the arrays. */
-  in(image: Uint8Array): CheckpointFiles {
+  /** The files over an image, in which everything is from then on but the arrays. @returns the files, once the arrays are there, with these checksums */
+  in(image: Uint8Array): (sums: KnownSums) => CheckpointFiles {
     assert(image.length === this.bytes, "an image has the size of its files", image.length, this.bytes);
-    return this.#with(({ begin, bytes, content }) => {
+    const files = this.#with(({ begin, bytes, content }) => {
       const stretch = image.subarray(begin, begin + bytes);
       if ("constant" in content) stretch.set(content.constant);
       return stretch;
     });
+    const { places } = this;
+    const indices = new Map(places.map(({ begin }, i) => [image.byteOffset + begin, i]));
+    return (sums) =>
+      new Map(
+        [...files].map(([file, parts]): [string, CheckpointParts] => [
+          file,
+          parts.map(([name, bytes]) => [name, bytes, sums[indices.get(bytes.byteOffset) ?? -1]]),
+        ]),
+      );
   }
 
   /** The files of arrays that were fetched. */

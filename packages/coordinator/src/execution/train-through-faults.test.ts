@@ -82,9 +82,9 @@ describe("checkpoints beside training", () => {
     return {
       disk: {
         ...disk,
-        create: async (path) => {
+        create: async (...what) => {
           await gate.pass();
-          return disk.create(path);
+          return disk.create(...what);
         },
       },
       directory: directory(),

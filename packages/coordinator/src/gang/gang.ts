@@ -94,6 +94,8 @@ export interface SnapshotReport {
   readonly bytes: number;
   /** That the slowest of them took. */
   readonly ms: number;
+  /** Checksums (crc32) of the whole arrays, in the order of the image's places; undefined where the workers sum nothing up. */
+  readonly sums: readonly (number | undefined)[];
 }
 
 export interface RunReport {
@@ -388,7 +390,8 @@ export class Gang {
   /** Lays values in an image, whole, as they are behind all that was sent so far; resolves when they are there. */
   async snapshot(path: string): Promise<SnapshotReport> {
     const answers = await this.#askAll(() => ({ kind: "snapshot", epoch: this.epoch, path }));
-    return { bytes: answers.reduce((sum, { reply }) => sum + reply.bytes, 0), ms: Math.max(...answers.map(({ reply }) => reply.ms)) };
+    const sums = answers[0]?.reply.shares.map((_, i) => sumOf(answers.map(({ reply }) => reply.shares[i]))) ?? [];
+    return { bytes: answers.reduce((sum, { reply }) => sum + reply.bytes, 0), ms: Math.max(...answers.map(({ reply }) => reply.ms)), sums };
   }
 
   /**
@@ -538,4 +541,14 @@ export class Gang {
     this.#failure = error;
     this.#resolveFailed(error);
   }
+}
+
+/** The checksum of which each worker told its share. */
+function sumOf(shares: readonly (number | null | undefined)[]): number | undefined {
+  let sum = 0;
+  for (const share of shares) {
+    if (typeof share !== "number") return undefined;
+    sum ^= share;
+  }
+  return ~sum >>> 0;
 }

@@ -1,7 +1,7 @@
 import { basename, dirname } from "node:path";
 import { crc32 } from "@lapidary/fabric";
 import { assert, must } from "@lapidary/std";
-import { type Disk, type DiskFile, checksumsOf } from "../checkpoints/disk.js";
+import { type Disk, type DiskFiles, checksumsOf } from "../checkpoints/disk.js";
 import type { VirtualTime } from "./virtual-time.js";
 
 class SimFile {
@@ -83,27 +83,36 @@ export class SimDisk {
       if (this.broken !== undefined) throw Object.assign(new Error(`${this.broken}, ${syscall}`), { code: this.broken, syscall });
     };
     return {
-      makeDirectory: (path) => slow(() => void this.#makeDirectory(path)),
-      create: (path) =>
-        slow((): DiskFile => {
-          refuse("open");
-          const file = new SimFile();
-          this.#set(path, file);
-          return {
-            write: (parts) =>
-              slow(() => {
+      create: async (directory, names): Promise<DiskFiles> => {
+        await slow(() => this.#makeDirectory(directory));
+        const files: SimFile[] = [];
+        for (const name of names)
+          await slow(() => {
+            refuse("open");
+            const file = new SimFile();
+            this.#set(`${directory}/${name}`, file);
+            files.push(file);
+          });
+        // One after the other: the power may be cut between any two.
+        return {
+          write: async (parts) => {
+            for (const [i, file] of files.entries())
+              await slow(() => {
                 refuse("write");
-                for (const bytes of parts) file.now = join(file.now, bytes);
-                return parts.map((bytes) => crc32(bytes));
-              }),
-            sync: () =>
-              slow(() => {
+                for (const { bytes } of parts[i] ?? []) file.now = join(file.now, bytes);
+              });
+            return parts.map((ofFile) => ofFile.map((part) => part.crc32 ?? crc32(part.bytes)));
+          },
+          sync: async () => {
+            for (const file of files)
+              await slow(() => {
                 refuse("fsync");
                 file.durable = file.now;
-              }),
-            close: () => slow(() => undefined),
-          };
-        }),
+              });
+          },
+          close: () => slow(() => undefined),
+        };
+      },
       syncDirectory: (path) =>
         slow(() => {
           refuse("fsync");
@@ -113,7 +122,8 @@ export class SimDisk {
       rename: (from, to) =>
         slow(() => {
           assert(dirname(from) === dirname(to), "a name changes within its directory");
-          const entry = must(this.#find(from), from);
+          const entry = this.#find(from);
+          if (entry === undefined) throw Object.assign(new Error(`ENOENT, rename '${from}'`), { code: "ENOENT", syscall: "rename" });
           this.#change(dirname(from), (names) => {
             names.delete(basename(from));
             names.set(basename(to), entry);
@@ -127,7 +137,12 @@ export class SimDisk {
           return entry === undefined ? undefined : entry instanceof SimFile ? entry.now.length : 4096;
         }),
       read: (path) => slow(() => this.#bytes(path)),
-      checksums: (path, lengths) => checksumsOf(chunksOf(slow(() => must(this.#bytes(path), path))), lengths),
+      checksums: async (directory, files) => {
+        const sums: number[][] = [];
+        for (const [name, lengths] of files)
+          sums.push(await checksumsOf(chunksOf(slow(() => must(this.#bytes(`${directory}/${name}`), name))), lengths));
+        return sums;
+      },
       append: (path, text) =>
         at(() => {
           const known = this.#find(path);

@@ -292,7 +292,7 @@ class World {
     return {
       ...disk,
       syncDirectory: () => Promise.resolve(),
-      create: async (path) => ({ ...(await disk.create(path)), sync: () => Promise.resolve() }),
+      create: async (...what) => ({ ...(await disk.create(...what)), sync: () => Promise.resolve() }),
     };
   }
 

@@ -5,6 +5,7 @@ import type { DeviceTensor, NodeBackend } from "./tfjs.js";
 export interface ImageModule {
   openImage(path: string, bytes: number): number | undefined;
   registerLayout(image: number, code: Float64Array): number;
+  sharesOf(layout: number): number[];
   closeImage(image: number, layouts: Float64Array): void;
   share(bytes: number): { readonly file: number; readonly memory: ArrayBuffer } | undefined;
   view(path: string, bytes: number): ArrayBuffer | undefined;
@@ -57,7 +58,14 @@ export interface SharedImage {
 export interface BlockPlace {
   readonly begin: number;
   readonly runs: Runs;
+  /** Numbers of the whole array, where the block's share in its checksum is wanted: see `isSummed`. */
+  readonly whole?: number | undefined;
 }
+
+/** A block can be summed up while it is laid if its runs are whole multiples of this many numbers: `kRunBlock` of native/checksum.h. */
+const summedNumbers = 64;
+
+export const isSummed = ({ length }: Runs): boolean => length % summedNumbers === 0;
 
 export class DeviceImage {
   readonly #node: NodeBackend;
@@ -71,10 +79,15 @@ export class DeviceImage {
     this.#image = image;
   }
 
-  /** What lays f32 blocks, in the order of `places`, to where they belong. */
-  bind(places: readonly BlockPlace[]): (blocks: readonly DeviceTensor[]) => void {
-    const code = places.flatMap(({ begin, runs: { offset, length, sizes, strides } }) => [
+  /**
+   * What lays f32 blocks, in the order of `places`, to where they belong.
+   *
+   * @returns what each of them adds to the checksum of its array: the crc32 of that is all of them together (xor), inverted; 0 where it is not wanted
+   */
+  bind(places: readonly BlockPlace[]): (blocks: readonly DeviceTensor[]) => readonly number[] {
+    const code = places.flatMap(({ begin, whole = 0, runs: { offset, length, sizes, strides } }) => [
       begin,
+      whole,
       1,
       offset,
       sizes.length,
@@ -92,6 +105,7 @@ export class DeviceImage {
     ];
     return (blocks) => {
       for (const { id } of binding.executeOp("LapidaryLay", attributes, this.#node.getInputTensorIds(blocks), 1)) binding.deleteTensor(id);
+      return this.#module.sharesOf(layout);
     };
   }
 

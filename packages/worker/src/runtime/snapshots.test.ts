@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { randomMesh, randomSharding } from "@lapidary/compiler/testing";
+import { crc32 } from "@lapidary/fabric";
 import { sizeOf, tensorType } from "@lapidary/ir";
 import { must, seededRandom } from "@lapidary/std";
 import { makeWorkerGrid } from "@lapidary/topology";
@@ -25,6 +26,7 @@ describe("snapshots", () => {
     const { images } = device;
     if (images === undefined) return;
     const path = join(directory, "image");
+    let summed = 0;
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
         const random = seededRandom(seed);
@@ -33,6 +35,7 @@ describe("snapshots", () => {
         let at = 8;
         const arrays = Array.from({ length: 1 + random.integer(4) }, (_, i) => {
           const dims = Array.from({ length: random.integer(4) }, () => [1, 4, 6, 8, 12][random.integer(5)] ?? 1);
+          if (dims.length > 0 && random.integer(3) > 0) dims.push([64, 128, 512, 1024][random.integer(4)] ?? 64);
           const begin = at;
           at += 4 * sizeOf(dims) + 4 * random.integer(3);
           return { value: `v${i}`, begin, dims, sharding: randomSharding(random, mesh, dims) };
@@ -48,6 +51,7 @@ describe("snapshots", () => {
           for (const { snapshots } of workers) ok(snapshots.open(path, at, arrays));
           for (const round of [1, 2]) {
             let laid = 0;
+            const shares: (readonly (number | null)[])[] = [];
             const wholes = arrays.map(({ dims }) =>
               arrayOf(
                 "f32",
@@ -66,14 +70,23 @@ describe("snapshots", () => {
                   layout: layoutOf(mesh, type, sharding),
                 });
               });
-              laid += snapshots.take(path, values, { mesh, grid, worker });
+              const taken = snapshots.take(path, values, { mesh, grid, worker });
+              laid += taken.bytes;
+              shares.push(taken.shares);
             }
             const image = new Uint8Array(readFileSync(path));
             arrays.forEach(({ begin, dims, sharding }, i) => {
               const expected = wholeFromBlocks(tensorType("f32", dims), mesh, grid, sharding, (worker) =>
                 takeBlock(must(wholes[i], "array"), mesh, grid, worker, sharding),
               );
-              deepStrictEqual(numbersOf("f32", image.slice(begin, begin + 4 * sizeOf(dims))), expected.data);
+              const bytes = image.slice(begin, begin + 4 * sizeOf(dims));
+              deepStrictEqual(numbersOf("f32", bytes), expected.data);
+              const sums = shares.map((ofWorker) => ofWorker[i] ?? null);
+              if (sums.includes(null)) ok(sums.every((share) => share === null));
+              else {
+                summed++;
+                strictEqual(~sums.reduce<number>((sum, share) => sum ^ (share ?? 0), 0) >>> 0, crc32(bytes));
+              }
             });
             strictEqual(
               laid,
@@ -90,6 +103,7 @@ describe("snapshots", () => {
       }),
       { numRuns: 60 },
     );
+    ok(summed > 20, `${summed} arrays were summed up by those who laid them`);
   });
 
   it("are refused where memory is not what it was said to be, and of images that are not known", () => {

@@ -435,8 +435,8 @@ export class Worker {
   #snapshot(message: SnapshotMessage): WorkerReplies["snapshot"] {
     const begin = this.#clock.monotonic();
     const { snapshots, values, mesh, grid, configuration } = this.#belong(message);
-    const bytes = snapshots.take(message.path, values, { mesh, grid, worker: configuration.worker });
-    return { bytes, ms: this.#clock.monotonic() - begin };
+    const laid = snapshots.take(message.path, values, { mesh, grid, worker: configuration.worker });
+    return { ...laid, ms: this.#clock.monotonic() - begin };
   }
 
   #adopt(message: AdoptMessage, payload: Uint8Array): WorkerReplies["adopt"] {
