@@ -1,7 +1,8 @@
 /** What a measurement says to people: lines, and docs/benchmarks.md. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
+import { instructionsOf, withSection } from "./document.mjs";
 
 const seconds = (/** @type {number | undefined} */ s) =>
   s === undefined ? "" : s < 0.1 ? `${(s * 1000).toFixed(1)} ms` : `${s.toFixed(2)} s`;
@@ -60,11 +61,9 @@ export function writeDocument(root, { roof, pinned, workers, pairs, measured, ro
   const met = verdicts.filter((verdict) => verdict.met).length;
   const table = (/** @type {readonly string[]} */ head, /** @type {readonly (readonly string[])[]} */ lines) =>
     [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-  const text = `# Benchmarks
-
-Written by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}: Lapidary and JAX in turn, ${pairs} repetitions each, on ${cpus()[0]?.model ?? "?"} (${pinned === undefined ? `${workers} cores` : `cores ${pinned}`}, ${(totalmem() / 2 ** 30).toFixed(0)} GB, Linux ${release()}),
-${workers} single-threaded workers. GEMM roof of these cores in f32: ${roof.toFixed(0)} GFLOP/s. Ratios are medians of pairs, with the smallest and the largest; memory is the peak of all our
-processes together (shared pages once) against the peak of JAX's process. What was done to get here is in [performance.md](performance.md).
+  const model = cpus()[0]?.model ?? "?";
+  const flags = existsSync("/proc/cpuinfo") ? (/^flags.*$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[0] ?? "") : "";
+  const text = `${new Date().toISOString().slice(0, 10)}, ${pairs} repetitions each, ${pinned === undefined ? `${workers} cores` : `cores ${pinned}`}, ${(totalmem() / 2 ** 30).toFixed(0)} GB, Linux ${release()}, ${workers} single-threaded workers. GEMM roof of these cores in f32 (TensorFlow's products): ${roof.toFixed(0)} GFLOP/s.
 
 ${table(
   ["case", "ours", "JAX, 1 device", "JAX, all devices", "of 1 device", "faster than all", "memory ours", "JAX", "GFLOP/s", "goals"],
@@ -138,5 +137,6 @@ ${verdicts.map(({ what, met: isMet }) => `- ${isMet ? "met" : "**missed**"}: ${w
 ${met} goals met, ${verdicts.length - met} missed.
 `;
   mkdirSync(join(root, "docs"), { recursive: true });
-  writeFileSync(join(root, "docs/benchmarks.md"), text);
+  const path = join(root, "docs/benchmarks.md");
+  writeFileSync(path, withSection(existsSync(path) ? readFileSync(path, "utf8") : "", `${model}, ${instructionsOf(flags)}`, text));
 }

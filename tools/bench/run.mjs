@@ -2,7 +2,7 @@
 /**
  * `npm run bench`: Lapidary and JAX alternately on the same model, batch, mesh and precision; ratios, not times, are what it is for.
  *
- *     npm run bench                                                all goals, and steps on pods of three sizes; writes docs/benchmarks.md
+ *     npm run bench                                                all goals, and steps on pods of three sizes; writes this processor's section of docs/benchmarks.md
  *     npm run bench -- --case micro --mesh 16x16 --pairs 3 --json  one case
  *     npm run bench -- --no-jax                                    Lapidary alone
  *     npm run bench -- --skip mini,micro@256x1                     without these: JAX takes 13 GB for them

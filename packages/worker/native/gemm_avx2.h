@@ -138,6 +138,11 @@ inline void Kernel(const Word* a, const Word* b, int64_t words, float* c, int64_
   __m256 sum[kRows][vectors];
   for (int i = 0; i < kRows; i++)
     for (int v = 0; v < vectors; v++) sum[i][v] = _mm256_setzero_ps();
+  // What the sums go to is on its way while they are made.
+  for (int64_t i = 0; i < std::min(rows, kRows); i++) {
+    _mm_prefetch(c + i * stride, _MM_HINT_T0);
+    _mm_prefetch(c + i * stride + columns - 1, _MM_HINT_T0);
+  }
   for (int64_t k = 0; k < words; k++) {
     __m256 y[vectors];
     for (int v = 0; v < vectors; v++) y[v] = _mm256_load_ps(b + k * kColumns + 8 * v);

@@ -1,0 +1,23 @@
+import assert from "node:assert/strict";
+import { instructionsOf, withSection } from "./document.mjs";
+
+describe("the document of benchmarks", () => {
+  it("has a section for each kind of processor, the newest first, and replaces its own alone", () => {
+    const one = withSection("", "A, AVX2", "first of A\n");
+    const two = withSection(one, "B, AVX-512", "first of B\n");
+    const three = withSection(two, "A, AVX2", "second of A\n");
+    assert.deepEqual(
+      [...three.matchAll(/^## (.*)$/gm)].map(([, kind]) => kind),
+      ["A, AVX2", "B, AVX-512"],
+    );
+    assert.ok(three.includes("second of A") && three.includes("first of B") && !three.includes("first of A"));
+    assert.equal(withSection(three, "A, AVX2", "second of A\n"), three);
+  });
+
+  it("names what decides how fast products are", () => {
+    assert.equal(instructionsOf("flags : fpu avx2 fma"), "AVX2");
+    assert.equal(instructionsOf("flags : avx2 avx512f"), "AVX-512");
+    assert.equal(instructionsOf("flags : avx2 avx512f avx512_bf16"), "AVX-512 with bf16");
+    assert.equal(instructionsOf("flags : avx2 avx512f avx512_bf16 amx_bf16"), "AMX");
+  });
+});
