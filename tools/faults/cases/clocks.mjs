@@ -1,5 +1,5 @@
 /** Clocks that jump. */
-import { besideAnother, reached } from "./scene.mjs";
+import { besideAnother, reached, signalTo } from "./scene.mjs";
 
 /** @typedef {import("./scene.mjs").FaultCase} FaultCase */
 /** @typedef {import("../yard.mjs").Ending} Ending */
@@ -8,11 +8,11 @@ import { besideAnother, reached } from "./scene.mjs";
 export const clockCases = [
   ...[3600, -3600].flatMap((seconds) =>
     [
-      { who: "the coordinator", parts: "coordinator/dist/main.js", processes: 1 },
-      { who: "the workers", parts: "worker/dist/main.js", processes: 1 },
-      { who: "every process, Redis too", parts: "dist/main.js redis-server valkey-server", processes: 3 },
+      { who: "the coordinator", parts: "coordinator/dist/main.js", processes: 1, startsWorker: false },
+      { who: "the workers", parts: "worker/dist/main.js", processes: 1, startsWorker: true },
+      { who: "every process, Redis too", parts: "dist/main.js redis-server valkey-server", processes: 3, startsWorker: true },
     ].map(
-      /** @returns {FaultCase} */ ({ who, parts, processes }) => ({
+      /** @returns {FaultCase} */ ({ who, parts, processes, startsWorker }) => ({
         name: `clock jumps by ${seconds > 0 ? "+" : ""}${seconds / 3600} h in ${who}`,
         row: "clock jumps",
         needsWeather: true,
@@ -22,8 +22,10 @@ export const clockCases = [
             async () => {
               await reached(scene, 2 + scene.random.integer(3));
               scene.yard.setWeather("clock", `${seconds} ${parts}`);
+              // A worker that trains does not look at this clock at all. One that starts does, and takes the place of one that started an hour ago.
+              if (startsWorker) signalTo((await scene.yard.workerPids(scene.id))[scene.random.integer(2)] ?? 0, "SIGKILL");
             },
-            scene.yard.weather(),
+            { env: scene.yard.weather(), isNoticed: startsWorker },
           )
             .then((happened) => ({
               ...happened,

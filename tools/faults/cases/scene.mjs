@@ -100,9 +100,11 @@ export function redis(yard, words) {
 
 /**
  * Does something while a job runs and another waits: training must not notice, and the one that waits must run once.
- * @param {Scene} scene @param {() => Promise<void>} fault @param {Record<string, string>} [env] @returns {Promise<Happened>}
+ * @param {Scene} scene @param {() => Promise<void>} fault
+ * @param {{ env?: Record<string, string>, isNoticed?: boolean }} [options] `isNoticed`: training has to recover from it
+ * @returns {Promise<Happened>}
  */
-export async function besideAnother(scene, fault, env = {}) {
+export async function besideAnother(scene, fault, { env = {}, isNoticed = false } = {}) {
   const { yard, id } = scene;
   const client = await launch(scene, { env });
   const { id: waiting } = await client.submit({ yaml: yard.jobFile({ steps: 2, every: 0 }), name: `${id}-next` });
@@ -112,7 +114,7 @@ export async function besideAnother(scene, fault, env = {}) {
   return {
     ending,
     expect: ({ goodput }) => {
-      if (goodput.failures > 0) return "training noticed";
+      if (goodput.failures > 0 !== isNoticed) return isNoticed ? "training did not notice" : "training noticed";
       return next.state === "done" && next.rows.length === 2 ? undefined : `the other job: ${next.state}, steps ${next.rows}`;
     },
   };
