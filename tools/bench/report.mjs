@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
+import { processorFlags } from "../setup/kernels.mjs";
 import { instructionsOf, withSection } from "./document.mjs";
 
 const seconds = (/** @type {number | undefined} */ s) =>
@@ -62,7 +63,6 @@ export function writeDocument(root, { roof, pinned, workers, pairs, measured, ro
   const table = (/** @type {readonly string[]} */ head, /** @type {readonly (readonly string[])[]} */ lines) =>
     [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
   const model = cpus()[0]?.model ?? "?";
-  const flags = existsSync("/proc/cpuinfo") ? (/^flags.*$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[0] ?? "") : "";
   const text = `${new Date().toISOString().slice(0, 10)}, ${pairs} repetitions each, ${pinned === undefined ? `${workers} cores` : `cores ${pinned}`}, ${(totalmem() / 2 ** 30).toFixed(0)} GB, Linux ${release()}, ${workers} single-threaded workers. GEMM roof of these cores in f32 (TensorFlow's products): ${roof.toFixed(0)} GFLOP/s.
 
 ${table(
@@ -138,5 +138,8 @@ ${met} goals met, ${verdicts.length - met} missed.
 `;
   mkdirSync(join(root, "docs"), { recursive: true });
   const path = join(root, "docs/benchmarks.md");
-  writeFileSync(path, withSection(existsSync(path) ? readFileSync(path, "utf8") : "", `${model}, ${instructionsOf(flags)}`, text));
+  writeFileSync(
+    path,
+    withSection(existsSync(path) ? readFileSync(path, "utf8") : "", `${model}, ${instructionsOf(processorFlags())}`, text),
+  );
 }

@@ -14,6 +14,7 @@ import { execFileSync } from "node:child_process";
 import { availableParallelism, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { provideJax } from "../xla/venv.mjs";
+import { processorFlags } from "../setup/kernels.mjs";
 import { Report } from "../setup/report.mjs";
 import { Session, projectRoot } from "../setup/session.mjs";
 import { flopOf, nameOf, parseMeshText } from "./case.mjs";
@@ -54,7 +55,7 @@ const pinned = pin(process.pid, cores);
 const workers = Math.min(cores, availableParallelism());
 const pairs = Number(values.pairs);
 if (!Number.isInteger(pairs) || pairs < 1) throw new Error(`--pairs takes a whole number, not ${values.pairs}`);
-const bf16 = hasBf16();
+const bf16 = /\b(amx_bf16|avx512_bf16)\b/.test(processorFlags());
 const skipped = values.skip.split(",");
 
 /** @typedef {import("./case.mjs").Case} Case */
@@ -310,13 +311,5 @@ function pin(pid, count) {
     return chosen;
   } catch {
     return undefined;
-  }
-}
-
-function hasBf16() {
-  try {
-    return /\b(amx_bf16|avx512_bf16)\b/.test(execFileSync("cat", ["/proc/cpuinfo"], { encoding: "utf8" }));
-  } catch {
-    return false;
   }
 }

@@ -51,11 +51,14 @@ export const kernelsPath = (root) => join(root, directory, file);
 /** @param {string} root */
 const libraryOf = (root) => join(root, "node_modules/@tensorflow/tfjs-node-gpu/deps");
 
+/** The line of the system that names the instructions of this processor; empty where there is none. */
+export const processorFlags = () =>
+  existsSync("/proc/cpuinfo") ? (/^flags.*$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[0] ?? "") : "";
+
 /** The binary holds instructions that other processors may lack. */
 function processor() {
-  const info = existsSync("/proc/cpuinfo") ? (/^flags.*$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[0] ?? "") : "";
   return createHash("sha256")
-    .update(`${process.platform} ${process.arch} ${cpus()[0]?.model ?? ""} ${info}`)
+    .update(`${process.platform} ${process.arch} ${cpus()[0]?.model ?? ""} ${processorFlags()}`)
     .digest("hex");
 }
 

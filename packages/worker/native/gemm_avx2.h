@@ -61,10 +61,10 @@ inline void Transpose(__m256 (&r)[8]) {
   for (int i = 0; i < 8; i++) r[i] = t[i];
 }
 
-/** `width` words to a place in a panel; the six of a left panel may be written as eight, for the next two are written later. */
-template <int64_t width, bool last>
+/** Up to eight words to a place in a panel of `width`; of a left panel the first six alone. */
+template <int64_t width>
 inline void Store(float* to, __m256 x) {
-  if constexpr (width == kRows && last) {
+  if constexpr (width == kRows) {
     _mm_storeu_ps(to, _mm256_castps256_ps128(x));
     _mm_storel_pi(reinterpret_cast<__m64*>(to + 4), _mm256_extractf128_ps(x, 1));
   } else {
@@ -89,11 +89,11 @@ void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
           for (int64_t k = k0; k < end; k++) {
             const float* x = from.data + k * from.depth + i;
             if (k + few < depth) _mm_prefetch(x + few * from.depth, _MM_HINT_T0);
-            for (int64_t v = 0; v < width; v += 8) Store<width, true>(panel + k * width + v, Rounded<bf16>(_mm256_loadu_ps(x + v)));
+            for (int64_t v = 0; v < width; v += 8) Store<width>(panel + k * width + v, Rounded<bf16>(_mm256_loadu_ps(x + v)));
           }
         } else {
           for (int64_t k = k0; k < end; k++)
-            for (int64_t v = 0; v < width; v += 8) Store<width, true>(panel + k * width + v, Rounded<bf16>(_mm256_maskload_ps(from.data + k * from.depth + i + v, Lanes(std::min(width, rows - i) - v))));
+            for (int64_t v = 0; v < width; v += 8) Store<width>(panel + k * width + v, Rounded<bf16>(_mm256_maskload_ps(from.data + k * from.depth + i + v, Lanes(std::min(width, rows - i) - v))));
         }
       }
     }
@@ -118,9 +118,9 @@ void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
       for (int64_t j = count; j < high; j++) r[j] = _mm256_setzero_ps();
       Transpose(r);
       if (deep == 8) {
-        for (int64_t j = 0; j < 8; j++) Store<width, true>(panel + (k + j) * width, r[j]);
+        for (int64_t j = 0; j < 8; j++) Store<width>(panel + (k + j) * width, r[j]);
       } else {
-        for (int64_t j = 0; j < deep; j++) Store<width, true>(panel + (k + j) * width, r[j]);
+        for (int64_t j = 0; j < deep; j++) Store<width>(panel + (k + j) * width, r[j]);
       }
     }
   }

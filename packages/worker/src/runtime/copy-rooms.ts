@@ -108,6 +108,10 @@ export class CopyRooms {
     this.#memory = memory;
   }
 
+  get #all(): Room[] {
+    return [...this.#used, ...this.#resting, ...this.#rested, ...this.#free];
+  }
+
   /** For the next copy. Undefined where the system gives none. */
   take(bytes: number): Room | undefined {
     this.#free.push(...this.#rested);
@@ -132,8 +136,7 @@ export class CopyRooms {
 
   /** What the neighbour is told of a copy. @param room undefined: it lies in no room */
   offer(room: Room | undefined): Offer {
-    const rooms = [...this.#used, ...this.#resting, ...this.#rested, ...this.#free].map(({ id }) => id);
-    return { path: room?.path ?? null, id: room?.id ?? "", laying: room?.laying ?? 0, rooms };
+    return { path: room?.path ?? null, id: room?.id ?? "", laying: room?.laying ?? 0, rooms: this.#all.map(({ id }) => id) };
   }
 
   /** The neighbour's copy; undefined where it cannot be read. */
@@ -149,7 +152,7 @@ export class CopyRooms {
   }
 
   clear(): void {
-    for (const room of [...this.#used, ...this.#resting, ...this.#rested, ...this.#free]) room.close();
+    for (const room of this.#all) room.close();
     this.#used.clear();
     this.#resting = [];
     this.#rested = [];
