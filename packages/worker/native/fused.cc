@@ -47,6 +47,7 @@ enum Code : int32_t {
   kSelect,
   kRowSum, kRowMax, kRowMin,
   kAccSum, kAccMax, kAccMin,  // over rows, element by element of the row (or of a scalar)
+  kRearrange,                 // a row from parts of another
   kCodes,
 };
 
@@ -58,12 +59,18 @@ struct Operand {
   int32_t index;
 };
 
+/** So many numbers from a place of a row to a place of another. */
+struct RowPart {
+  int64_t from, to, width;
+};
+
 struct Instruction {
   int32_t code;
   Operand operands[3];
   int32_t count;
   int32_t destination;  // register
   int32_t output;       // the output that it writes, or -1
+  std::vector<RowPart> parts;
 };
 
 /** How an input is read: from an offset, with a stride for each outer dim, and inside a row a step of 0 or 1. */
@@ -477,6 +484,13 @@ class LapidaryFused : public OpKernel {
       case kAccSum: Accumulate<kAccSum>(p.outputs[in.output], outputs[in.output], operands[0], r, rows); return;
       case kAccMax: Accumulate<kAccMax>(p.outputs[in.output], outputs[in.output], operands[0], r, rows); return;
       case kAccMin: Accumulate<kAccMin>(p.outputs[in.output], outputs[in.output], operands[0], r, rows); return;
+      case kRearrange: {
+        float* out = registers_[in.destination] = in.output >= 0 ? outputs[in.output] + r * n : homes_[in.destination];
+        const Tile& a = operands[0];
+        for (const RowPart& part : in.parts)
+          for (int64_t t = 0; t < rows; t++) UnaryRun<kCopy>(out + t * n + part.to, {a.data + t * a.row + part.from, 1}, part.width);
+        return;
+      }
       default: {
         const int64_t columns = p.isVector[in.destination] ? n : 1;
         // Of one number a row, the rows are the columns.
@@ -600,6 +614,17 @@ std::shared_ptr<Program> Decode(Encoded& in, const float* constants, size_t cons
       instruction.operands[k].index = in.Next();
       const size_t bound = instruction.operands[k].place == kRegister ? p->isVector.size() : instruction.operands[k].place == kInput ? p->inputs.size() : constant_count;
       in.ok = in.ok && instruction.operands[k].place >= 0 && instruction.operands[k].place <= 2 && instruction.operands[k].index >= 0 && static_cast<size_t>(instruction.operands[k].index) < bound;
+    }
+    if (in.ok && instruction.code == kRearrange) {
+      const std::vector<int64_t> numbers = in.List();
+      const Operand& source = instruction.operands[0];
+      in.ok = in.ok && numbers.size() % 3 == 0 && p->isVector[instruction.destination] &&
+              (source.place == kRegister ? p->isVector[source.index] : source.place == kInput && p->inputs[source.index].inner == 1);
+      for (size_t k = 0; in.ok && k < numbers.size(); k += 3) {
+        const RowPart part = {numbers[k], numbers[k + 1], numbers[k + 2]};
+        in.ok = part.from >= 0 && part.to >= 0 && part.width > 0 && part.from + part.width <= p->columns && part.to + part.width <= p->columns;
+        instruction.parts.push_back(part);
+      }
     }
     p->instructions.push_back(instruction);
   }

@@ -1,54 +1,78 @@
 import { must } from "@lapidary/std";
-import { type Graph, GraphBuilder, type Value, type ValueId, useCounts } from "@lapidary/ir";
+import { type Graph, GraphBuilder, type Value, type ValueId, type ValueOf, useCounts } from "@lapidary/ir";
 import { carryOver } from "./rewrites.js";
 
 /**
  * A sum of arrays that were padded with zeros to lie side by side is their concatenation:
  *
- *     pad(a, low 0, high n) + pad(b, low m, high 0)   →   concatenate(a, b)
+ *     pad(a, low 0, high n) + pad(b, low m, high 0)         →   concatenate(a, b)
+ *     (x + pad(a, low 0, high n)) + pad(b, low m, high 0)   →   x + concatenate(a, b)
  *
- * It is what the derivative of a concatenation of slices leaves (rotary embedding turns halves).
+ * It is what the derivative of a concatenation of slices leaves (rotary embedding turns halves). Of two pads one is zero at every place: the sums are the same bits.
  */
 export function joinPads(graph: Graph): Graph {
   const uses = useCounts(graph);
+  const valueOf = (id: ValueId): Value => must(graph.values[id], "value");
+  const isInner = ({ id, role }: Value): boolean => uses[id] === 1 && role === undefined;
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
   const to: ValueId[] = [];
   for (const value of graph.values) {
-    const joined = value.op === "add" ? besides(graph, value, uses) : undefined;
+    const joined = value.op === "add" ? besides(value) : undefined;
     if (joined === undefined) {
       to.push(carryOver(g, value, (id) => to[id]).id);
       continue;
     }
-    const parts = joined.parts.map((id) => must(to[id], "part"));
-    to.push(g.push("concatenate", parts, { dimension: joined.dimension }, value.type, value).id);
+    const { dimension, parts, rest } = joined;
+    const placed = (id: ValueId): ValueId => must(to[id], "operand");
+    const side = g.push(
+      "concatenate",
+      parts.map(placed),
+      { dimension },
+      value.type,
+      rest === undefined ? value : { ...value, role: undefined },
+    );
+    to.push(rest === undefined ? side.id : g.push("add", [placed(rest), side.id], {}, value.type, value).id);
   }
   for (const { name, value } of graph.outputs) g.output(name, g.get(must(to[value], "output")));
   return g.finish();
+
+  /** What two pads that complement each other are joined from, if `sum` adds such, and what it adds besides. */
+  function besides(sum: Value): { dimension: number; parts: readonly ValueId[]; rest?: ValueId } | undefined {
+    const [a, b] = sum.inputs.map(valueOf) as [Value, Value];
+    const direct = complement(a, b);
+    if (direct !== undefined) return direct;
+    for (const [pad, inner] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      if (inner.op !== "add" || !isInner(inner)) continue;
+      for (const [i, other] of inner.inputs.entries()) {
+        const found = complement(valueOf(other), pad);
+        if (found !== undefined) return { ...found, rest: must(inner.inputs[1 - i], "operand") };
+      }
+    }
+    return undefined;
+  }
+
+  /** The operands of two pads in order along the dim, where one is zero exactly where the other is not. */
+  function complement(a: Value, b: Value): { dimension: number; parts: readonly ValueId[] } | undefined {
+    if (a.op !== "pad" || b.op !== "pad" || a.id === b.id || !isInner(a) || !isInner(b)) return undefined;
+    const [dimension, ...others] = [...new Set([...padded(a), ...padded(b)])];
+    if (dimension === undefined || others.length > 0) return undefined;
+    const sizeOf = (pad: Value): number => must(valueOf(must(pad.inputs[0], "operand")).type.dims[dimension], "dim");
+    for (const [first, second] of [
+      [a, b],
+      [b, a],
+    ] as const)
+      if (
+        first.attrs.low[dimension] === 0 &&
+        first.attrs.high[dimension] === sizeOf(second) &&
+        second.attrs.low[dimension] === sizeOf(first) &&
+        second.attrs.high[dimension] === 0
+      )
+        return { dimension, parts: [must(first.inputs[0], "part"), must(second.inputs[0], "part")] };
+    return undefined;
+  }
 }
 
-/** The operands of the pads, in order along the dim, if `value` adds two that complement each other. */
-function besides(graph: Graph, value: Value, uses: readonly number[]): { dimension: number; parts: [ValueId, ValueId] } | undefined {
-  const [a, b] = value.inputs.map((id) => must(graph.values[id], "operand")) as [Value, Value];
-  if (a.op !== "pad" || b.op !== "pad" || uses[a.id] !== 1 || uses[b.id] !== 1 || a.role !== undefined || b.role !== undefined)
-    return undefined;
-  const padded = (v: typeof a): number[] => v.attrs.low.map((_, d) => d).filter((d) => v.attrs.low[d] !== 0 || v.attrs.high[d] !== 0);
-  const [dimension, ...others] = [...new Set([...padded(a), ...padded(b)])];
-  if (dimension === undefined || others.length > 0) return undefined;
-  for (const [first, second] of [
-    [a, b],
-    [b, a],
-  ] as const) {
-    const [one, two] = [
-      must(graph.values[must(first.inputs[0], "operand")], "operand"),
-      must(graph.values[must(second.inputs[0], "operand")], "operand"),
-    ];
-    if (
-      first.attrs.low[dimension] === 0 &&
-      first.attrs.high[dimension] === two.type.dims[dimension] &&
-      second.attrs.low[dimension] === one.type.dims[dimension] &&
-      second.attrs.high[dimension] === 0
-    )
-      return { dimension, parts: [one.id, two.id] };
-  }
-  return undefined;
-}
+const padded = ({ attrs: { low, high } }: ValueOf<"pad">): number[] => low.map((_, d) => d).filter((d) => low[d] !== 0 || high[d] !== 0);

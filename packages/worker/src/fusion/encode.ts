@@ -2,6 +2,7 @@ import { type OpName, sizeOf } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import type { FusionGroup } from "./groups.js";
+import type { RowPart } from "./rearranged.js";
 
 /** A group as one call: its operands and results as nodes of the plan, and the program as the native op reads it. */
 export interface FusedCall {
@@ -52,6 +53,7 @@ const codes = {
   accsum: 27,
   accmax: 28,
   accmin: 29,
+  rearrange: 30,
 } as const;
 
 const place = { register: 0, input: 1, constant: 2 } as const;
@@ -70,6 +72,8 @@ interface Instruction {
   readonly destination: number;
   readonly output: number;
   readonly operands: readonly Operand[];
+  /** Of `rearrange`: what of a row goes where. */
+  readonly parts?: readonly RowPart[];
 }
 
 /**
@@ -102,6 +106,7 @@ export function encodeGroup(
   const isVector: number[] = [];
   const instructions: Instruction[] = [];
   const registerOf = new Map<NodeId, number>();
+  const slicedInput = new Map<NodeId, Operand>();
   /** By register: members whose value it holds. Views share a register. */
   const holds: Set<NodeId>[] = [];
   const lastUse = new Map<NodeId, number>();
@@ -131,6 +136,14 @@ export function encodeGroup(
       if (output >= 0 || source.place !== place.register)
         instructions.push({ code: codes.copy, destination: define(id, kind === "full" ? 1 : 0), output, operands: [source] });
       else hold(id, source.index);
+    } else if (node.op === "slice") {
+      // What reads it reads parts of rows of its operand.
+      const source = must(operands[0], "operand");
+      if (source.place === place.register) hold(id, source.index);
+      else slicedInput.set(id, source);
+    } else if (node.op === "concatenate") {
+      const parts = must(group.rearranged.get(id), "parts");
+      instructions.push({ code: codes.rearrange, destination: define(id, 1), output, operands: operands.slice(0, 1), parts });
     } else instructions.push({ code: codeOf(node), destination: define(id, kind === "full" ? 1 : 0), output, operands });
     release(id, i);
   });
@@ -144,8 +157,10 @@ export function encodeGroup(
   code.push(outputs.length);
   for (const id of outputs) code.push(...layoutOfOutput(id), ...list(nodeAt(standIn(id)).type.dims));
   code.push(...list(isVector), instructions.length);
-  for (const { code: op, destination, output, operands } of instructions)
+  for (const { code: op, destination, output, operands, parts } of instructions) {
     code.push(op, destination, output, operands.length, ...operands.flatMap((o) => [o.place, o.index]));
+    if (parts !== undefined) code.push(...list(parts.flatMap(({ from, to, width }) => [from, to, width])));
+  }
   const count = (dtype: string): number => inputs.filter((id) => nodeAt(id).type.dtype === dtype).length;
   assert(rows * columns === group.size, "rows and columns fill the space");
   return {
@@ -171,6 +186,8 @@ export function encodeGroup(
   function operandOf(id: NodeId): Operand {
     const register = registerOf.get(id);
     if (register !== undefined) return { place: place.register, index: register };
+    const sliced = slicedInput.get(id);
+    if (sliced !== undefined) return sliced;
     const constant = constantAt.get(id);
     return constant === undefined ? { place: place.input, index: inputs.indexOf(id) } : { place: place.constant, index: constant };
   }
@@ -202,6 +219,7 @@ export function encodeGroup(
   /** Its kind, and over how many rows that follow one another one of its own is accumulated. */
   function layoutOfOutput(id: NodeId): [kind: number, period: number] {
     const kind = must(group.kinds.get(id), "kind");
+    assert(kind !== "part", "parts of rows are not written", nodeAt(id).value.name);
     if (kind !== "late") return [outputKind[kind], 1];
     const node = nodeAt(id);
     const size = sizeOf(node.type.dims);
@@ -233,7 +251,7 @@ function operandsFromOutside(plan: Plan, group: FusionGroup): Map<NodeId, Outsid
     for (const input of node.inputs) {
       if (inside.has(input) || found.has(input)) continue;
       const held = must(plan.nodes[input], "operand").type.dims;
-      const dims = node.op === "reduce" ? held : node.type.dims;
+      const dims = node.op === "reduce" || node.op === "slice" ? held : node.type.dims;
       const isRow = group.kinds.get(id) === "row" && node.op !== "reduce";
       found.set(input, { held, dims, layout: (outer, columns) => layoutOf(held, dims, outer, columns, isRow) });
     }

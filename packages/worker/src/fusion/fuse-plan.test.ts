@@ -90,6 +90,39 @@ describe("fused plans", () => {
     if (device.fused !== undefined) assert.deepEqual(kindsOf(graph), { fused: 1, others: [] });
   });
 
+  for (const halves of [1, 4, 8, 13])
+    it(`take a rotary embedding in one call, of a given value and of a computed one: halves of ${halves}`, async () => {
+      const dims = [2, 6, 3, 2 * halves];
+      const turn = (g: GraphBuilder, x: Value): Value => {
+        const part = (from: number, to: number): Value => g.slice(x, [0, 0, 0, from], [2, 6, 3, to]);
+        const swapped = g.concatenate([part(halves, 2 * halves), part(0, halves)], 3);
+        const table = (name: string): Value => g.broadcastInDim(g.parameter(name, f(6, 2 * halves)), dims, [1, 3]);
+        return g.add(g.multiply(x, table("cos")), g.multiply(swapped, table("sin")));
+      };
+      await expectOneCall((g) => turn(g, g.parameter("x", f(...dims))));
+      await expectOneCall((g) => turn(g, g.tanh(g.parameter("x", f(...dims)))));
+      await expectOneCall((g) => {
+        const x = g.parameter("x", f(5, 3));
+        return g.concatenate(
+          [0, 2, 1].map((from) => g.slice(x, [0, from], [5, from + 1])),
+          1,
+        );
+      });
+    });
+
+  it("leave a slice alone that something else reads too", async () => {
+    const g = new GraphBuilder("case");
+    const x = g.tanh(g.parameter("x", f(4, 6)));
+    const [low, high] = [g.slice(x, [0, 0], [4, 3]), g.slice(x, [0, 3], [4, 6])];
+    g.output("y", g.multiply(g.concatenate([high, low], 1), x));
+    g.output("low", g.negate(low));
+    const graph = g.finish();
+    const inputs = randomInputsOf(seededRandom(6), graph);
+    expectSame(await runPlan(device, graph, inputs), interpret(graph, inputs), 1e-5, "interpreter");
+    if (device.fused !== undefined)
+      assert.deepEqual(kindsOf(graph).others, ["tanh", "slice", "slice", "concatenate", "multiply", "negate"]);
+  });
+
   it("leave apart what a product lies between", async () => {
     const g = new GraphBuilder("case");
     const [x, w] = [g.parameter("x", f(6, 6)), g.parameter("w", f(6, 6))];

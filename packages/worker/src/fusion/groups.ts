@@ -1,6 +1,7 @@
 import { type OpName, sizeOf } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
+import { type RowPart, findRearranged, rowLength } from "./rearranged.js";
 
 /**
  * Chains of memory-bound nodes that one pass over memory can compute: elementwise ops, views and reductions over one **space** of rows × columns.
@@ -8,6 +9,7 @@ import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
  *     full   one number for each place of the space       scores, exponentials, gradients of activations
  *     row    one number a row: a reduction over columns, and what follows from it until it meets full values again
  *     late   a reduction over rows, over some that follow one another, or over all: known when its last row is done, so that its users stand outside
+ *     part   a slice of rows, which only such members read as put rows together from parts of one value
  *
  * Values are compared by their order in memory, not by their dims: [B, T, H·E] and [B, T, H, E] are one.
  */
@@ -22,9 +24,11 @@ export interface FusionGroup {
   readonly kinds: Map<NodeId, MemberKind>;
   /** Products of trailing dims that some member's dims show, each a divisor of the next: where rows may be cut. */
   cuts: number[];
+  /** By member that puts rows together: what from where. */
+  readonly rearranged: ReadonlyMap<NodeId, readonly RowPart[]>;
 }
 
-export type MemberKind = "full" | "row" | "late";
+export type MemberKind = "full" | "row" | "late" | "part";
 
 const floatOps: ReadonlySet<OpName> = new Set<OpName>([
   "negate",
@@ -60,13 +64,16 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
   const needs: Set<number>[] = [];
   const mergedInto = new Map<number, number>();
   const nodeAt = (id: NodeId): PlanNode => must(plan.nodes[id], "node");
+  const { rows: rearranged, slices } = findRearranged(plan);
   const usersOf: NodeId[][] = plan.nodes.map(() => []);
   for (const { id, inputs } of plan.nodes) for (const input of inputs) usersOf[input]?.push(id);
 
   for (const node of plan.nodes) {
     reached[node.id] = new Set(node.inputs.flatMap((id) => [...groupsBehind(id)]));
-    if (!isFusible(node, nodeAt)) continue;
-    const asked = [...new Set(node.inputs.flatMap((id) => groupOf.get(id) ?? []))];
+    if (!isFusible(node, nodeAt) && !rearranged.has(node.id) && !slices.has(node.id)) continue;
+    // Slices of one value meet in what puts them together: they are in one group from the start.
+    const siblings = slices.has(node.id) ? (usersOf[must(node.inputs[0], "operand")] ?? []).filter((id) => slices.has(id)) : [];
+    const asked = [...new Set([...node.inputs, ...siblings].flatMap((id) => groupOf.get(id) ?? []))];
     let home: FusionGroup | undefined;
     for (const id of asked) {
       const group = must(groups[id], "group");
@@ -90,8 +97,16 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
 
   function startGroup(node: PlanNode): FusionGroup | undefined {
     if (node.op === "reshape") return undefined;
-    const dims = node.op === "reduce" ? nodeAt(must(node.inputs[0], "operand")).type.dims : node.type.dims;
-    const group: FusionGroup = { id: groups.length, size: sizeOf(dims), columns: undefined, members: [], kinds: new Map(), cuts: [] };
+    const dims = node.op === "reduce" || node.op === "slice" ? nodeAt(must(node.inputs[0], "operand")).type.dims : node.type.dims;
+    const group: FusionGroup = {
+      id: groups.length,
+      size: sizeOf(dims),
+      columns: undefined,
+      members: [],
+      kinds: new Map(),
+      cuts: [],
+      rearranged,
+    };
     if (group.size < 2 || !accepts(group, node)) return undefined;
     groups.push(group);
     needs.push(new Set());
@@ -108,7 +123,7 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
     if (node.op === "reduce") {
       const input = nodeAt(must(node.inputs[0], "operand"));
       const kind = kindOf(input.id) ?? (sizeOf(input.type.dims) === group.size ? "full" : undefined);
-      if (kind === undefined || kind === "late") return undefined;
+      if (kind === undefined || kind === "late" || kind === "part") return undefined;
       const reduced = reductionShape(input.type.dims, node.attrs.dims);
       if (kind === "row")
         return reduced.all || reduced.trailing !== undefined ? { kind: "late", columns: group.columns, cuts: [] } : undefined;
@@ -117,9 +132,21 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
       if (reduced.trailing !== undefined) return { kind: "row", columns: reduced.trailing, cuts: [...cuts, reduced.trailing] };
       return reduced.behind === undefined ? undefined : { kind: "late", columns: reduced.behind, cuts: [...cuts, reduced.behind] };
     }
+    if (node.op === "slice") {
+      const source = nodeAt(must(node.inputs[0], "operand"));
+      const kind = kindOf(source.id) ?? "full";
+      const columns = rowLength(source);
+      return kind !== "full" || sizeOf(source.type.dims) !== group.size
+        ? undefined
+        : { kind: "part", columns, cuts: [...cutsOf(source.type.dims), columns] };
+    }
+    if (node.op === "concatenate") {
+      const columns = rowLength(node);
+      return node.inputs.every((id) => kindOf(id) === "part") ? { kind: "full", columns, cuts: [...cutsOf(dims), columns] } : undefined;
+    }
     if (node.op === "reshape") {
       const kind = kindOf(must(node.inputs[0], "operand"));
-      return kind === undefined || kind === "late"
+      return kind === undefined || kind === "late" || kind === "part"
         ? undefined
         : { kind, columns: group.columns, cuts: kind === "full" ? cutsOf(dims) : [] };
     }
@@ -226,10 +253,10 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
     return at;
   }
 
-  /** Every member that the outside uses must be something that the pass can write: floats. */
+  /** Every member that the outside uses must be something that the pass can write: floats, of whole rows. */
   function isWritable(group: FusionGroup): boolean {
     const isUsedOutside = (id: NodeId): boolean => isOutput.has(id) || (usersOf[id] ?? []).some((user) => !group.kinds.has(user));
-    return group.members.every((id) => nodeAt(id).type.dtype === "f32" || !isUsedOutside(id));
+    return group.members.every((id) => (nodeAt(id).type.dtype === "f32" && group.kinds.get(id) !== "part") || !isUsedOutside(id));
   }
 }
 

@@ -1,0 +1,62 @@
+import { deepStrictEqual } from "node:assert/strict";
+import { GraphBuilder, type Graph, type Tensor, type Value, interpret } from "@lapidary/ir";
+import { joinPads } from "./join-pads.js";
+import { dropDead } from "./rewrites.js";
+
+const dims = [3, 5];
+const pad = (g: GraphBuilder, x: Value, low: number, high: number): Value => g.op("pad", [x], { low: [0, low], high: [0, high] });
+
+/** Sums of `x`, of `a` padded behind and of `b` padded before. */
+function sums(build: (g: GraphBuilder, x: Value, a: Value, b: Value) => Value): Graph {
+  const g = new GraphBuilder("sums");
+  const x = g.parameter("x", { dtype: "f32", dims });
+  const a = g.parameter("a", { dtype: "f32", dims: [3, 2] });
+  const b = g.parameter("b", { dtype: "f32", dims: [3, 3] });
+  g.output("sum", build(g, x, pad(g, a, 0, 3), pad(g, b, 2, 0)));
+  return g.finish();
+}
+
+const ops = (graph: Graph): string =>
+  graph.values
+    .filter(({ op }) => op !== "parameter")
+    .map(({ op }) => op)
+    .join(" ");
+
+function results(graph: Graph): Tensor["data"] | undefined {
+  const tensor = (size: readonly number[], first: number): Tensor => ({
+    dtype: "f32",
+    dims: size,
+    data: Float64Array.from({ length: size.reduce((n, d) => n * d, 1) }, (_, i) => first + i / 3),
+  });
+  return interpret(
+    graph,
+    new Map([
+      ["x", tensor(dims, 1)],
+      ["a", tensor([3, 2], -7)],
+      ["b", tensor([3, 3], 11)],
+    ]),
+  ).get("sum")?.data;
+}
+
+describe("pads that lie side by side", () => {
+  const add = (g: GraphBuilder, a: Value, b: Value): Value => g.op("add", [a, b], {});
+  for (const [title, build, expected] of [
+    ["are one concatenation", (g, _x, a, b) => add(g, a, b), "concatenate"],
+    ["in either order", (g, _x, a, b) => add(g, b, a), "concatenate"],
+    ["also where they are added to something one by one", (g, x, a, b) => add(g, add(g, x, a), b), "concatenate add"],
+    ["wherever in the sum they stand", (g, x, a, b) => add(g, a, add(g, b, x)), "concatenate add"],
+    ["but not where the sum with the first is used besides", usedTwice, "pad pad add add multiply"],
+    ["nor where they lie one over the other", (g, x, a) => add(g, add(g, x, a), a), "pad add add"],
+  ] as [string, (g: GraphBuilder, x: Value, a: Value, b: Value) => Value, string][])
+    it(title, () => {
+      const graph = sums(build);
+      const joined = dropDead(joinPads(graph));
+      deepStrictEqual(ops(joined), expected);
+      deepStrictEqual(results(joined), results(graph));
+    });
+
+  function usedTwice(g: GraphBuilder, x: Value, a: Value, b: Value): Value {
+    const first = add(g, x, a);
+    return g.op("multiply", [add(g, first, b), first], {});
+  }
+});
