@@ -87,6 +87,8 @@ async function runTests() {
   const times = /** @type {Record<string, number>} */ (readStamp(session.root, "test-times") ?? {});
   const groups = findGroups(session.root).filter(({ name }) => chosen.length === 0 || chosen.some((prefix) => name.startsWith(prefix)));
   const total = groups.length;
+  /** What it took the last time; of one that never ran, a guess. @param {import("./test/groups.mjs").Group} group */
+  const timeOf = ({ name, kind, files }) => times[name] ?? (kind === "e2e" ? 60 : 5 * files.length);
   let done = 0;
   const task = session.report.begin("tests", `${total} groups`);
   /** @type {Set<string>} */
@@ -129,11 +131,9 @@ async function runTests() {
     }
   };
   // The longest first, so that no core idles at the end.
-  const units = groups
-    .filter(({ kind }) => kind === "unit")
-    .sort((a, b) => (times[b.name] ?? b.files.length) - (times[a.name] ?? a.files.length));
-  await Promise.all(Array.from({ length: Math.min(availableParallelism(), 8) }, () => drain(units)));
-  await drain(groups.filter(({ kind }) => kind === "e2e"));
+  const shared = groups.filter((group) => !group.alone).sort((a, b) => timeOf(b) - timeOf(a));
+  await Promise.all(Array.from({ length: Math.min(availableParallelism(), 8) }, () => drain(shared)));
+  await drain(groups.filter((group) => group.alone));
   await again();
   task.end();
   writeStamp(session.root, "test-times", times);

@@ -9,20 +9,18 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { endless, Harness, trains } from "@lapidary/coordinator/testing/harness";
 import { RecordedRuns } from "@lapidary/coordinator/testing";
 import { browserSupport } from "../browser-support.mjs";
+import { readFlags } from "../flags.mjs";
 import { projectRoot } from "../setup/session.mjs";
 
 const { openBrowser, panelsFilled, until, visit } = await browserSupport();
 const token = "0123456789abcdef0123456789abcdef";
-const { values } = parseArgs({
-  options: {
-    steps: { type: "string", default: "20000" },
-    viewers: { type: "string", default: "50" },
-    seconds: { type: "string", default: "20" },
-  },
+const { values } = readFlags("npm run bench:dashboard -- [--steps N] [--viewers N] [--seconds N]", {
+  steps: { type: "count", default: "20000" },
+  viewers: { type: "count", default: "50" },
+  seconds: { type: "count", default: "20" },
 });
 const [steps, viewers, seconds] = [Number(values.steps), Number(values.viewers), Number(values.seconds)];
 

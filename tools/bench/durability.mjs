@@ -10,7 +10,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { median } from "./jax.mjs";
 import { Ours, cpu_s } from "./ours.mjs";
-import { untilQuiet } from "./quiet.mjs";
+import { stolen_s, untilQuiet } from "./quiet.mjs";
 
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/coordinator/dist/${name}`, import.meta.url).href);
 
@@ -19,7 +19,7 @@ const [steps, warmUp] = [60, 15];
 /** Steps of a burst, with copies or without: the copies that fall on it have ended with it. */
 const burst = 60;
 
-/** What comes on top of a step: `wall` and `cpu` as parts of one without. @typedef {{ readonly with_s: number, readonly without_s: number, readonly wall: number, readonly cpu: number, readonly cpu_ms: number }} Cost */
+/** What comes on top of a step: `wall` and `cpu` as parts of one without, `stolen_ms` of all cores by the host. @typedef {{ readonly with_s: number, readonly without_s: number, readonly wall: number, readonly cpu: number, readonly cpu_ms: number, readonly stolen_ms: number }} Cost */
 /** @typedef {{ readonly checkpoints: Cost & { readonly written: number }, readonly copies: Cost & { readonly every: number } }} Durability */
 
 /**
@@ -31,7 +31,7 @@ export async function measureDurability(pairs) {
   return { checkpoints, copies: await measureCopies(pairs) };
 }
 
-/** A step's time, and the processor time of all processes for it. @typedef {{ readonly wall_s: number, readonly cpu_s: number }} Step */
+/** A step's time, the processor time of all processes for it, and what the host took of all cores meanwhile. @typedef {{ readonly wall_s: number, readonly cpu_s: number, readonly stolen_s: number }} Step */
 
 /** @param {readonly { readonly with: Step, readonly without: Step }[]} found @returns {Cost} */
 function costOf(found) {
@@ -42,6 +42,7 @@ function costOf(found) {
     wall: of((pair) => pair.with.wall_s / pair.without.wall_s) - 1,
     cpu: of((pair) => pair.with.cpu_s / pair.without.cpu_s) - 1,
     cpu_ms: of((pair) => pair.with.cpu_s - pair.without.cpu_s) * 1000,
+    stolen_ms: of((pair) => pair.with.stolen_s - pair.without.stolen_s) * 1000,
   };
 }
 
@@ -66,7 +67,7 @@ checkpoint: ${checkpoint}
 `;
       await untilQuiet();
       await client.submit({ yaml, name });
-      /** @type {{ step: number, cpu_s: number }[]} */
+      /** @type {{ step: number, cpu_s: number, stolen_s: number }[]} */
       const looks = [];
       /** @type {number[]} */
       let pids = [];
@@ -76,7 +77,11 @@ checkpoint: ${checkpoint}
         if (event !== "metrics" || data.kind !== "train" || (data.step !== warmUp && data.step !== steps - 1)) continue;
         if (pids.length === 0) pids = (await client.get(name)).workers?.map((/** @type {{ pid: number }} */ { pid }) => pid) ?? [];
         const { user, system } = process.cpuUsage();
-        looks.push({ step: data.step, cpu_s: (user + system) / 1e6 + pids.reduce((sum, pid) => sum + cpu_s(pid), 0) });
+        looks.push({
+          step: data.step,
+          cpu_s: (user + system) / 1e6 + pids.reduce((sum, pid) => sum + cpu_s(pid), 0),
+          stolen_s: stolen_s(),
+        });
       }
       const rows = readFileSync(join(yard.home, "runs", name, "metrics.jsonl"), "utf8")
         .trim()
@@ -85,7 +90,8 @@ checkpoint: ${checkpoint}
       const [first, last] = looks;
       if (first === undefined || last === undefined) throw new Error(`the run ${name} told too few steps`);
       const lasted = rows.filter(({ kind, step }) => kind === "train" && step > warmUp).map(({ step_ms }) => step_ms / 1000);
-      return { wall_s: median(lasted), cpu_s: (last.cpu_s - first.cpu_s) / (last.step - first.step) };
+      const each = (/** @type {"cpu_s" | "stolen_s"} */ what) => (last[what] - first[what]) / (last.step - first.step);
+      return { wall_s: median(lasted), cpu_s: each("cpu_s"), stolen_s: each("stolen_s") };
     };
     /** @type {{ with: Step, without: Step }[]} */
     const found = [];
@@ -110,13 +116,16 @@ async function measureCopies(pairs) {
     /** @type {{ with: Step, without: Step }[]} */
     const found = [];
     await ours.burst(burst, { pace });
+    /** @param {{ pace?: any }} [options] @returns {Promise<Step>} */
+    const step = async (options) => {
+      await untilQuiet();
+      const before = stolen_s();
+      const { mean_s, cpu_s: cpu } = await ours.burst(burst, options);
+      return { wall_s: mean_s, cpu_s: cpu, stolen_s: (stolen_s() - before) / burst };
+    };
     for (let pair = 0; pair < pairs; pair++) {
-      await untilQuiet();
-      const without = await ours.burst(burst);
-      await untilQuiet();
-      const copied = await ours.burst(burst, { pace });
-      const step = (/** @type {import("./ours.mjs").Burst} */ { mean_s, cpu_s: cpu }) => ({ wall_s: mean_s, cpu_s: cpu });
-      found.push({ with: step(copied), without: step(without) });
+      const without = await step();
+      found.push({ with: await step({ pace }), without });
     }
     return { ...costOf(found), every: pace.interval };
   } finally {

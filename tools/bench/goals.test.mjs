@@ -25,7 +25,7 @@ describe("benchmark goals", () => {
   });
 
   it("hold checkpoints and copies to a part of a step each", () => {
-    const cost = { with_s: 1.05, without_s: 1, wall: 0.05, cpu: 0.05, cpu_ms: 50 };
+    const cost = { with_s: 1.05, without_s: 1, wall: 0.05, cpu: 0.05, cpu_ms: 50, stolen_ms: 20 };
     const met = (/** @type {number} */ checkpoints, /** @type {number} */ copies) =>
       judgeDurability({ checkpoints: { ...cost, wall: checkpoints, written: 60 }, copies: { ...cost, wall: copies, every: 8 } }).map(
         (verdict) => verdict.met,

@@ -2,29 +2,27 @@
 /**
  * Where the CPU time of a worker's step goes, kernel by kernel: one worker of the gang runs in this process, its peers answer with what it sent itself.
  *
- *     node tools/bench/profile.mjs micro 16x16 --batch 16 --workers 2 --runs 5
- *
  * Messages go through its memory here, not through what workers share. Times are CPU time of this process, so that a loaded machine disturbs them little.
  */
 import { spawnSync } from "node:child_process";
-import { parseArgs } from "node:util";
+import { readFlags } from "../flags.mjs";
 import { parseMeshText, programsOf, batchOf, flopOf } from "./case.mjs";
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    batch: { type: "string", default: "16" },
-    workers: { type: "string", default: "2" },
-    runs: { type: "string", default: "5" },
-    numerics: { type: "string", default: "f32" },
+const { values, positionals } = readFlags(
+  `node tools/bench/profile.mjs micro 16x16 --batch 16 --workers 2 --runs 5   also --numerics f32|mxu, --remat POLICY, --clip NORM, --no-fuse; --top N kernels, --list every call`,
+  {
+    batch: { type: "count", default: "16" },
+    workers: { type: "count", default: "2" },
+    runs: { type: "count", default: "5" },
+    numerics: { type: "string", default: "f32", among: ["f32", "mxu"] },
     remat: { type: "string" },
-    clip: { type: "string" },
+    clip: { type: "number" },
     fuse: { type: "boolean", default: true },
-    top: { type: "string", default: "25" },
+    top: { type: "count", default: "25" },
     list: { type: "boolean", default: false },
   },
-  allowNegative: true,
-});
+  { positionals: 2 },
+);
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 if (process.env.GLIBC_TUNABLES === undefined) {
   // Once more in the environment of a worker: the C library reads its own when a process starts.

@@ -47,7 +47,7 @@ export function printGrid(rows) {
 /** @param {import("./durability.mjs").Durability} durability */
 export const printDurability = ({ checkpoints, copies }) =>
   [
-    `micro on 16x16 in a job: ${milliseconds(checkpoints.without_s)} a step, ${milliseconds(checkpoints.with_s)} with a checkpoint behind every step (${checkpoints.written.toFixed(0)} written): ${percent(checkpoints.wall)} more, ${percent(checkpoints.cpu)} (${checkpoints.cpu_ms.toFixed(0)} ms) by processor time of all processes.`,
+    `micro on 16x16 in a job: ${milliseconds(checkpoints.without_s)} a step, ${milliseconds(checkpoints.with_s)} with a checkpoint behind every step (${checkpoints.written.toFixed(0)} written): ${percent(checkpoints.wall)} more, ${percent(checkpoints.cpu)} (${checkpoints.cpu_ms.toFixed(0)} ms) by processor time of all processes; the host took ${checkpoints.stolen_ms.toFixed(0)} ms more of all cores.`,
     `Copies in the workers' memory, behind every ${copies.every === 1 ? "step" : `${copies.every} steps`}: ${milliseconds(copies.without_s)} a step, ${milliseconds(copies.with_s)} with them: ${percent(copies.wall)} more, ${percent(copies.cpu)} (${copies.cpu_ms.toFixed(0)} ms) by processor time.`,
   ].join("\n");
 

@@ -2,17 +2,11 @@
 /**
  * `npm run bench`: Lapidary and JAX alternately on the same model, batch, mesh and precision; ratios, not times, are what it is for.
  *
- *     npm run bench                                                all goals, and steps on pods of three sizes; writes this processor's section of docs/benchmarks.md
- *     npm run bench -- --case micro --mesh 16x16 --pairs 3 --json  one case
- *     npm run bench -- --no-jax                                    Lapidary alone
- *     npm run bench -- --skip mini,micro@256x1                     without these: JAX takes 13 GB for them
- *     npm run bench -- --only durability                           what checkpoints and copies cost
- *
  * Both sides are held to the same cores, ours with one single-threaded worker for each.
  */
 import { execFileSync } from "node:child_process";
 import { availableParallelism, loadavg } from "node:os";
-import { parseArgs } from "node:util";
+import { readFlags } from "../flags.mjs";
 import { provideJax } from "../xla/venv.mjs";
 import { processorFlags } from "../setup/kernels.mjs";
 import { Report } from "../setup/report.mjs";
@@ -30,21 +24,25 @@ import { untilQuiet } from "./quiet.mjs";
 const burst_s = 2.5;
 const cores = 2;
 
-const { values } = parseArgs({
-  options: {
+const { values } = readFlags(
+  `npm run bench                                                all goals, and steps on pods of three sizes; writes this processor's section of docs/benchmarks.md
+npm run bench -- --case micro --mesh 16x16 --pairs 3 --json  one case; also --batch N, --numerics f32|mxu, --remat POLICY
+npm run bench -- --no-jax                                    Lapidary alone
+npm run bench -- --skip mini,micro@256x1                     without these: JAX takes 13 GB for them
+npm run bench -- --only durability                           what checkpoints and copies cost`,
+  {
     case: { type: "string" },
     mesh: { type: "string", default: "16x16" },
-    batch: { type: "string" },
-    numerics: { type: "string", default: "f32" },
+    batch: { type: "count" },
+    numerics: { type: "string", default: "f32", among: ["f32", "mxu"] },
     remat: { type: "string" },
-    pairs: { type: "string", default: "5" },
+    pairs: { type: "count", default: "5" },
     skip: { type: "string", default: "" },
-    only: { type: "string" },
+    only: { type: "string", among: ["durability"] },
     jax: { type: "boolean", default: true },
     json: { type: "boolean", default: false },
   },
-  allowNegative: true,
-});
+);
 
 const session = new Session({ report: new Report({ quiet: values.json }) });
 session.catchSignals();
@@ -54,7 +52,6 @@ const say = (/** @type {string} */ text) => {
 const pinned = pin(process.pid, cores);
 const workers = Math.min(cores, availableParallelism());
 const pairs = Number(values.pairs);
-if (!Number.isInteger(pairs) || pairs < 1) throw new Error(`--pairs takes a whole number, not ${values.pairs}`);
 const bf16 = /\b(amx_bf16|avx512_bf16)\b/.test(processorFlags());
 const skipped = values.skip.split(",");
 
@@ -71,7 +68,6 @@ if (values.case !== undefined) {
   else say(printCase(found));
   conclude(judge(goal, found));
 } else if (values.only !== undefined) {
-  if (values.only !== "durability") throw new Error(`--only takes durability, not ${values.only}`);
   const durability = await measureDurability(pairs);
   say(printDurability(durability));
   if (values.json) process.stdout.write(`${JSON.stringify(durability)}\n`);

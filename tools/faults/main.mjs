@@ -1,27 +1,28 @@
 #!/usr/bin/env node
 /**
- * `npm run faults -- [--json] [--times N] [--only TEXT|TEXT] [--seed N] [--soak N [--gap SECONDS]]`: breaks real processes, disks and Redis as the table of docs/reliability.md
- * says, and compares what becomes of the job with the run to which nothing was done. Ends with 1 if anything is not as it must be.
+ * `npm run faults` breaks real processes, disks and Redis as the table of docs/reliability.md says, and compares what becomes of the job with the run to which nothing was done. Ends with 1 if anything is not as it must be.
  */
 import { rmSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { seededRandom } from "../../packages/std/dist/index.js";
 import { steps } from "./cases/scene.mjs";
 import { faultCases } from "./cases.mjs";
+import { readFlags } from "../flags.mjs";
 import { judge, summaryOf, timesOf } from "./judge.mjs";
 import { soak } from "./soak.mjs";
 import { hasWeather, Yard } from "./yard.mjs";
 
-const { values: flags } = parseArgs({
-  options: {
+const { values: flags } = readFlags(
+  `npm run faults -- [--times N] [--only TEXT|TEXT] [--seed N] [--json]   every row of the table N times (5), or those that have TEXT in their name
+npm run faults -- --soak N [--gap SECONDS] [--seed N] [--json]         N random faults on one run, 0 to SECONDS (30) apart`,
+  {
     json: { type: "boolean", default: false },
-    times: { type: "string", default: "5" },
+    times: { type: "count", default: "5" },
     only: { type: "string" },
-    seed: { type: "string", default: "1" },
-    soak: { type: "string" },
-    gap: { type: "string", default: "30" },
+    seed: { type: "count", default: "1" },
+    soak: { type: "count" },
+    gap: { type: "number", default: "30" },
   },
-});
+);
 const say = (/** @type {string} */ line) => (flags.json ? process.stderr : process.stdout).write(`${line}\n`);
 const yard = new Yard();
 /** @type {{ fault: string, row: string, expected?: string, trials: readonly { seed: number, ok: boolean, problem?: string }[] }[]} */

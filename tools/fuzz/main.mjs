@@ -1,22 +1,24 @@
 #!/usr/bin/env node
 /**
- * `npm run fuzz -- [--cases N] [--only DOOR] [--seed N] [--path PATH]`: draws N hostile cases (100,000), the same number for each door through which bytes come
+ * `npm run fuzz`: draws N hostile cases (100,000), the same number for each door through which bytes come
  * in, and ends with 1 if one is met with anything but a value or an error of ours. A failure is printed, shrunk, with what replays it.
  */
 import { setFlagsFromString } from "node:v8";
-import { parseArgs } from "node:util";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
+import { readFlags } from "../flags.mjs";
 import { openDoors } from "./doors.mjs";
 
-const { values } = parseArgs({
-  options: {
-    cases: { type: "string", default: "100000" },
+const { values } = readFlags(
+  `npm run fuzz -- [--cases N] [--only DOOR] [--seed N]      N cases (100000), the same number for each door, or for those with DOOR in their name
+npm run fuzz -- --only DOOR --seed N --path PATH         a failure again, as it was printed`,
+  {
+    cases: { type: "count", default: "100000" },
     only: { type: "string", default: "" },
-    seed: { type: "string" },
+    seed: { type: "number" },
     path: { type: "string" },
   },
-});
+);
 const seed = Number(values.seed ?? Date.now() % 2 ** 31);
 setFlagsFromString("--expose-gc");
 const collect = /** @type {() => void} */ (runInNewContext("gc"));

@@ -1,19 +1,21 @@
 #!/usr/bin/env node
 /**
- * `npm run simulate -- [--seeds N] [--from N] [--bug NAME] [--json]`: random fault schedules for a run, by seed, with the code that trains in production on a
+ * `npm run simulate`: random fault schedules for a run, by seed, with the code that trains in production on a
  * virtual clock, disk and workers. A failure prints its seed; `--from SEED --seeds 1` replays it.
  */
-import { parseArgs } from "node:util";
+import { bugs } from "../../packages/coordinator/dist/simulation/sim-workers.js";
 import { simulate } from "../../packages/coordinator/dist/simulation/simulate.js";
+import { readFlags } from "../flags.mjs";
 
-const { values: flags } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "1000" },
-    from: { type: "string", default: "1" },
-    bug: { type: "string", default: "none" },
+const { values: flags } = readFlags(
+  "npm run simulate -- [--seeds N] [--from SEED] [--bug NAME] [--json]   N schedules (1000), from SEED on (1); with a planted bug",
+  {
+    seeds: { type: "count", default: "1000" },
+    from: { type: "count", default: "1" },
+    bug: { type: "string", default: "none", among: bugs },
     json: { type: "boolean", default: false },
   },
-});
+);
 const [first, count] = [Number(flags.from), Number(flags.seeds)];
 /** @type {Map<string, number>} */
 const states = new Map();

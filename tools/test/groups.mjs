@@ -1,16 +1,22 @@
 /**
  * Which tests there are, and the running of one group of them in a mocha process of its own.
  *
- *     unit: a group a package, and tools      side by side, one a core
- *     e2e:  a group a file                    one after the other: they start workers for every core
+ *     unit   a group a package, and tools; of a package with many files some groups
+ *     e2e    a group a file
+ *
+ * They run side by side, one a core; those that look at the clock (`alone`) one after the other, when nothing else runs.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { packageNames } from "../setup/build.mjs";
 
 const groupTimeout_ms = 15 * 60_000;
+/** Most files of a group of unit tests. */
+const filesOfGroup = 16;
+/** How fast a page draws, how soon a fault is found: measured against the clock. */
+const alone = new Set(["e2e/dashboard-live", "e2e/faults"]);
 
-/** @typedef {{ readonly name: string, readonly kind: "unit" | "e2e", readonly files: readonly string[] }} Group */
+/** @typedef {{ readonly name: string, readonly kind: "unit" | "e2e", readonly alone: boolean, readonly files: readonly string[] }} Group */
 /** @typedef {{ readonly passed: number, readonly skipped: number, readonly failures: readonly { title: string, message: string }[], readonly seconds: number }} Outcome */
 
 /**
@@ -20,11 +26,26 @@ const groupTimeout_ms = 15 * 60_000;
 export function findGroups(root) {
   const units = packageNames(root).map((name) => ({ name, files: testFiles(join(root, "packages", name, "dist"), ".test.js") }));
   units.push({ name: "tools", files: testFiles(join(root, "tools"), ".test.mjs") });
-  const whole = testFiles(join(root, "e2e/dist"), ".test.js");
+  const whole = testFiles(join(root, "e2e/dist"), ".test.js").map((file) => ({
+    name: `e2e/${/([^/]+)\.test\.js$/.exec(file)?.[1]}`,
+    files: [file],
+  }));
   return [
-    ...units.filter(({ files }) => files.length > 0).map((group) => ({ ...group, kind: /** @type {const} */ ("unit") })),
-    ...whole.map((file) => ({ name: `e2e/${/([^/]+)\.test\.js$/.exec(file)?.[1]}`, kind: /** @type {const} */ ("e2e"), files: [file] })),
+    ...units.flatMap(inParts).map((group) => ({ ...group, kind: /** @type {const} */ ("unit"), alone: false })),
+    ...whole.map((group) => ({ ...group, kind: /** @type {const} */ ("e2e"), alone: alone.has(group.name) })),
   ];
+}
+
+/**
+ * Groups of a package: neighbours, which are alike, in different ones.
+ * @param {{ readonly name: string, readonly files: readonly string[] }} unit
+ */
+function inParts({ name, files }) {
+  const count = Math.ceil(files.length / filesOfGroup);
+  return Array.from({ length: count }, (_, part) => ({
+    name: count === 1 ? name : `${name}/${part + 1}`,
+    files: files.filter((_, i) => i % count === part),
+  }));
 }
 
 /**

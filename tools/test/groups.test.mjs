@@ -27,7 +27,7 @@ describe("the test runner", () => {
   const outcomeOf = async (text) => {
     const file = write("some.test.mjs", text);
     const session = new Session({ root, report: new Report({ quiet: true }) });
-    const { passed, failures } = await runGroup(session, { name: "some", kind: "unit", files: [file] });
+    const { passed, failures } = await runGroup(session, { name: "some", kind: "unit", alone: false, files: [file] });
     return { passed, failures: failures.map(({ title }) => title), messages: failures.map(({ message }) => message).join("\n") };
   };
 
@@ -45,6 +45,22 @@ describe("the test runner", () => {
       findGroups(root).map(({ name }) => name),
       ["a", "e2e/one", "e2e/two"],
     );
+  });
+
+  it("parts a package of many files in groups that have each file once", () => {
+    rmSync(join(root, "tools"));
+    write("packages/a/package.json", "{}");
+    for (let i = 10; i < 43; i++) write(`packages/a/dist/${i}.test.js`, "");
+    const groups = findGroups(root);
+    assert.deepEqual(
+      groups.map(({ name, files }) => [name, files.length]),
+      [
+        ["a/1", 11],
+        ["a/2", 11],
+        ["a/3", 11],
+      ],
+    );
+    assert.equal(new Set(groups.flatMap(({ files }) => files)).size, 33);
   });
 
   it("counts what passes and what fails", async () => {

@@ -23,7 +23,7 @@ export const clockCases = [
               await reached(scene, 2 + scene.random.integer(3));
               scene.yard.setWeather("clock", `${seconds} ${parts}`);
               // A worker that trains does not look at this clock at all. One that starts does, and takes the place of one that started an hour ago.
-              if (startsWorker) signalTo((await scene.yard.workerPids(scene.id))[scene.random.integer(2)] ?? 0, "SIGKILL");
+              if (startsWorker) signalTo((await scene.yard.workerPids(scene.id))[scene.random.integer(2)], "SIGKILL");
             },
             { env: scene.yard.weather(), isNoticed: startsWorker },
           )

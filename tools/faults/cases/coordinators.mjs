@@ -45,7 +45,7 @@ export const coordinatorCases = [
       await launch(scene, { failpoints: `after-commit@${2 + scene.random.integer(3)},c:stop` });
       await until("the coordinator's sleep", () => yard.firings().length > 0);
       const ended = yard.end("SIGTERM");
-      signalTo(yard.coordinator?.pid ?? 0, "SIGCONT");
+      signalTo(yard.coordinator?.pid, "SIGCONT");
       const code = await ended;
       const saved = readdirSync(join(yard.runDirectory(id), "checkpoints")).length;
       const at = committed(scene);

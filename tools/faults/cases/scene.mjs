@@ -67,8 +67,12 @@ export function committed({ yard, id }) {
   return Math.max(0, ...steps_);
 }
 
-/** @param {number} pid @param {NodeJS.Signals} signal */
+/**
+ * Signals a process; one that has ended already is left in peace. Never a group of processes (a number below 1 is one): that would be our own.
+ * @param {number | undefined} pid @param {NodeJS.Signals} signal
+ */
 export function signalTo(pid, signal) {
+  if (pid === undefined || pid < 1) throw new Error(`there is no process to send ${signal} to`);
   try {
     process.kill(pid, signal);
   } catch (error) {

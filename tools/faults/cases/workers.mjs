@@ -81,7 +81,7 @@ export const workerCases = [
       await reached(scene, 5);
       const before = await scene.yard.workerPids(scene.id);
       const fired_ms = Date.now();
-      signalTo(before[scene.random.integer(before.length)] ?? 0, "SIGKILL");
+      signalTo(before[scene.random.integer(before.length)], "SIGKILL");
       await until("the next gang", async () => {
         const pids = await scene.yard.workerPids(scene.id);
         const fresh = pids.find((pid) => !before.includes(pid));
@@ -148,11 +148,11 @@ export const workerCases = [
       // It cannot be asked who works for the job now; its journal tells it.
       const journal = readFileSync(join(yard.runDirectory(id), "events.jsonl"), "utf8");
       const pids = [...journal.matchAll(/"worker":\d+,"pid":(\d+)/g)].map(([, pid]) => Number(pid));
-      const pid = pids[random.integer(2)] ?? 0;
+      const pid = pids[random.integer(2)];
       const said = (/** @type {{ line: string }} */ { line }) => line.includes("is a straggler");
       const over = async () => (await client.get(id)).finished_at !== undefined || (await client.logs(id)).lines.some(said);
       signalTo(pid, "SIGSTOP");
-      signalTo(yard.coordinator?.pid ?? 0, "SIGCONT");
+      signalTo(yard.coordinator?.pid, "SIGCONT");
       for (let isOver = false; !isOver; ) {
         signalTo(pid, "SIGSTOP");
         await pause(150);
