@@ -31,7 +31,10 @@ export const failpointNames = [
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 
-export const failpointActions = ["kill", "stop", "hang", "throw", "corrupt"] as const;
+/** What becomes of something on its way: a bit of it is flipped; its end is lost; it comes twice; the next comes before it. */
+export const failpointDamages = ["corrupt", "tear", "repeat", "swap"] as const;
+export type FailpointDamage = (typeof failpointDamages)[number];
+export const failpointActions = ["kill", "stop", "hang", "throw", ...failpointDamages] as const;
 export type FailpointAction = (typeof failpointActions)[number];
 
 export interface Failpoint {
@@ -95,6 +98,9 @@ export class Failpoints {
         case "throw":
           throw failpointError(point, step, who);
         case "corrupt":
+        case "tear":
+        case "repeat":
+        case "swap":
           return true;
       }
     }

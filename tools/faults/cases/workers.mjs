@@ -44,6 +44,24 @@ const messageFlipped = (collective, way) => ({
   },
 });
 
+/** @param {"tear" | "repeat" | "swap"} damage @param {string} what @returns {FaultCase} */
+const frameDamaged = (damage, what) => ({
+  name: `frame ${what} between two workers, through a socket`,
+  row: "frame flipped, torn, duplicated, reordered on the wire",
+  async run(scene) {
+    const collective = ["reduce-scatter", "all-gather"][scene.random.integer(2)];
+    const failpoints = `${collective}-chunk-sent@${3 + scene.random.integer(8)},${scene.random.integer(2)}:${damage}`;
+    await launch(scene, { failpoints, env: { LAPIDARY_SHARED_MEMORY: "off" } });
+    const ending = await finish(scene);
+    return {
+      ending,
+      fired_ms: firedAt(scene),
+      mustFire: 1,
+      expect: ({ logs }) => (logs.some(({ line }) => /damaged on its way/.test(line)) ? undefined : "nobody noticed the damage"),
+    };
+  },
+});
+
 /** @type {FaultCase[]} */
 export const workerCases = [
   ...workerPoints.map(workerKilled),
@@ -51,6 +69,9 @@ export const workerCases = [
     messageFlipped("reduce-scatter", way),
     messageFlipped("all-gather", way),
   ]),
+  frameDamaged("tear", "torn"),
+  frameDamaged("repeat", "repeated"),
+  frameDamaged("swap", "overtaken by the next"),
   {
     name: "worker throws in the middle of a step",
     row: "worker killed",

@@ -21,6 +21,21 @@ describe("faults of a step", () => {
     assert.equal(faults.damages("all_gather", "socket"), false);
   });
 
+  const next = [Uint8Array.of(3), Uint8Array.of(9, 9)];
+  for (const [damage, sent] of [
+    ["tear", [[], [frame[0], Uint8Array.of(0, 0), ...next]]],
+    ["repeat", [[...frame, ...frame], next]],
+    ["swap", [[], [...next, ...frame]]],
+  ] as [string, Uint8Array[][]][])
+    it(`${damage} one message on a socket, and leave those behind it as they are`, () => {
+      const faults = faultsOf(`reduce-scatter-chunk-sent@1,1:${damage}`);
+      faults.begin(1, []);
+      assert.equal(faults.damages("reduce_scatter", "memory"), false);
+      assert.equal(faults.damages("reduce_scatter", "socket"), true);
+      assert.deepEqual([faults.tamper(frame), faults.tamper(next)], sent);
+      assert.deepEqual(faults.tamper(frame), frame);
+    });
+
   it("damage nothing on sockets where messages go through shared memory", () => {
     const faults = faultsOf("reduce-scatter-chunk-sent@1,1:corrupt");
     faults.begin(1, []);

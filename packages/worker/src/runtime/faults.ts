@@ -1,6 +1,14 @@
 import type { FrameTamper } from "@lapidary/fabric";
 import type { CollectiveName } from "@lapidary/ir";
-import { type Clock, type FailpointName, type Failpoints, failpointActions } from "@lapidary/std";
+import {
+  type Clock,
+  type FailpointAction,
+  type FailpointDamage,
+  type FailpointName,
+  type Failpoints,
+  failpointActions,
+  failpointDamages,
+} from "@lapidary/std";
 
 /** A place in the order of a program, as the executor tells it. */
 export interface Place {
@@ -24,7 +32,7 @@ const damagePoints: Readonly<Partial<Record<CollectiveName, readonly FailpointNa
   all_reduce: ["reduce-scatter-chunk-sent", "all-gather-chunk-sent"],
 };
 
-const endings = failpointActions.filter((action) => action !== "corrupt");
+const endings: readonly FailpointAction[] = failpointActions.filter((action) => !failpointDamages.some((damage) => damage === action));
 
 /**
  * Where a worker may be made to fail inside of a step. The executor knows nothing of it: it looks at the clock behind each kernel and each collective, and
@@ -36,8 +44,10 @@ export class StepFaults {
   #step = 0;
   #looks = 0;
   #places = new Map<number, FailpointName[]>();
-  /** Whether the next payload that goes to a peer is damaged. */
-  #damagesNext = false;
+  /** What becomes of the next payload that goes to a peer. */
+  #next: FailpointDamage | undefined;
+  /** Waits for the frame that is to come before it, or right behind what is left of it. */
+  #held: { readonly parts: readonly Uint8Array[]; readonly damage: FailpointDamage } | undefined;
 
   constructor(failpoints: Failpoints, worker: number) {
     this.#failpoints = failpoints;
@@ -64,25 +74,46 @@ export class StepFaults {
   }
 
   /**
-   * Whether a bit of the message that a collective is about to send is to be flipped on its way. Through shared memory the executor has it done; a
-   * socket's frames pass `tamper`.
+   * Whether the message that a collective is about to send is to be damaged on its way. Through shared memory the executor flips a bit of it; a socket's frames
+   * pass `tamper`, which does the other damages too.
    */
   damages(op: CollectiveName, way: "memory" | "socket"): boolean {
-    const damages =
-      this.#step > 0 && (damagePoints[op] ?? []).some((point) => this.#failpoints.hit(point, this.#step, this.#worker, ["corrupt"]));
-    if (way === "socket" && damages) this.#damagesNext = true;
-    return damages;
+    if (this.#step === 0) return false;
+    const possible: readonly FailpointDamage[] = way === "socket" ? failpointDamages : ["corrupt"];
+    const damage = possible.find((one) =>
+      (damagePoints[op] ?? []).some((point) => this.#failpoints.hit(point, this.#step, this.#worker, [one])),
+    );
+    if (way === "socket" && damage !== undefined) this.#next = damage;
+    return damage !== undefined;
   }
 
   /** Changes the frames to peers on their way out. */
   readonly tamper: FrameTamper = (parts) => {
     const [head, payload, ...more] = parts;
-    if (!this.#damagesNext || head === undefined || payload === undefined) return parts;
-    this.#damagesNext = false;
-    const damaged = payload.slice();
-    const middle = damaged.length >> 1;
-    damaged[middle] = (damaged[middle] ?? 0) ^ 8;
-    return [head, damaged, ...more];
+    if (head === undefined || payload === undefined) return parts;
+    const held = this.#held;
+    if (held !== undefined) {
+      this.#held = undefined;
+      return held.damage === "swap" ? [...parts, ...held.parts] : [...held.parts, ...parts];
+    }
+    const damage = this.#next;
+    this.#next = undefined;
+    switch (damage) {
+      case undefined:
+        return parts;
+      case "corrupt": {
+        const damaged = payload.slice();
+        const middle = damaged.length >> 1;
+        damaged[middle] = (damaged[middle] ?? 0) ^ 8;
+        return [head, damaged, ...more];
+      }
+      case "repeat":
+        return [...parts, ...parts];
+      case "tear":
+      case "swap":
+        this.#held = { damage, parts: damage === "swap" ? parts : [head, payload.subarray(0, payload.length >> 1)] };
+        return [];
+    }
   };
 
   clock(clock: Clock): Clock {
