@@ -1,5 +1,5 @@
 import { ok, strictEqual } from "node:assert/strict";
-import { openSession } from "@lapidary/coordinator/session";
+import { openPool, openSession, type SessionOptions } from "@lapidary/coordinator/session";
 import { gemmaParams } from "@lapidary/models";
 import { meshSize, parseMesh } from "@lapidary/topology";
 import { defaultRules, parityFailures, parityTolerances, readParityBundle, runParity } from "@lapidary/training";
@@ -33,6 +33,16 @@ function expectWithinTolerance(result: ParityJson): void {
   ok(result.sft_loss_abs <= 2e-5, `fine-tuning ${result.sft_loss_abs}`);
 }
 
+/** Workers that the sessions of a suite take one after the other. */
+function sharedWorkers(): { readonly open: (options: Omit<SessionOptions, "environment" | "pool">) => ReturnType<typeof openSession> } {
+  let pool: Awaited<ReturnType<typeof openPool>> | undefined;
+  before(async () => {
+    pool = await openPool({ environment: process.env, workers: 4 });
+  });
+  after(() => pool?.close());
+  return { open: (options) => openSession({ ...options, environment: process.env, ...(pool === undefined ? {} : { pool }) }) };
+}
+
 /** Runs the command, which must exit with 0, and leaves nothing behind. */
 async function fromCommandLine(...args: string[]): Promise<ParityJson> {
   const home = new Home();
@@ -47,6 +57,7 @@ async function fromCommandLine(...args: string[]): Promise<ParityJson> {
 
 describe("parity with PyTorch", function () {
   this.timeout(300_000);
+  const workersOf = sharedWorkers();
 
   it("holds from the command line on 16×16 chips, 16-way data × 16-way model, ZeRO-3", async () => {
     const result = await fromCommandLine(golden("pod16x16"), "--torus", "16x16", "--mesh", "data=16,model=16", "--zero", "3");
@@ -80,13 +91,12 @@ describe("parity with PyTorch", function () {
     it(`holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}`, async () => {
       const bundle = await readParityBundle(golden(name));
       const mesh = parseMesh(text);
-      const session = await openSession({
+      const session = await workersOf.open({
         mesh,
         workers,
         executor,
         zero,
         rules: defaultRules(mesh, gemmaParams(bundle.config)),
-        environment: process.env,
       });
       try {
         const distances = await runParity(bundle, session);
@@ -99,16 +109,16 @@ describe("parity with PyTorch", function () {
 
 describe("strategies on the numbers of PyTorch", function () {
   this.timeout(300_000);
+  const workersOf = sharedWorkers();
   it("tensor + zero-3 agrees with its small collectives in buckets", async () => {
     const bundle = await readParityBundle(golden("pod16x16"));
     const mesh = parseMesh("data=16,model=16");
-    const session = await openSession({
+    const session = await workersOf.open({
       mesh,
       workers: 2,
       zero: 3,
       rules: defaultRules(mesh, gemmaParams(bundle.config)),
       bucketBytes: 16384,
-      environment: process.env,
     });
     try {
       strictEqual(parityFailures(await runParity(bundle, session), parityTolerances("f32")).join("; "), "");
@@ -129,7 +139,7 @@ describe("strategies on the numbers of PyTorch", function () {
       const rules = Object.fromEntries(
         Object.entries(strategy.rules).map(([axis, rule]) => [axis, rule === null ? [] : typeof rule === "string" ? [rule] : [...rule]]),
       );
-      const session = await openSession({ mesh, workers: 2, zero: strategy.zero, rules, environment: process.env });
+      const session = await workersOf.open({ mesh, workers: 2, zero: strategy.zero, rules });
       try {
         const failures = parityFailures(await runParity(bundle, session), parityTolerances("f32"));
         strictEqual(failures.join("; "), "");
@@ -140,12 +150,11 @@ describe("strategies on the numbers of PyTorch", function () {
   for (const [name, strategy] of all.filter(([, s]) => !("model" in s.mesh)))
     it(`${name} agrees`, async () => {
       const bundle = await readParityBundle(golden("data256"));
-      const session = await openSession({
+      const session = await workersOf.open({
         mesh: parseMesh("data=256"),
         workers: 2,
         zero: strategy.zero,
         rules: { batch: ["data"] },
-        environment: process.env,
       });
       try {
         const failures = parityFailures(await runParity(bundle, session), parityTolerances("f32"));

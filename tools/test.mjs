@@ -3,6 +3,7 @@
  * `npm test`: sets up, builds, lints and runs every test. The last line is always `N passed, N failed`; a set-up,
  * build or lint that fails counts as a failure. `node tools/test.mjs NAME…` runs only the groups whose name begins so.
  */
+import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { lint } from "./lint/lint.mjs";
@@ -12,6 +13,8 @@ import { Session, SetupError } from "./setup/session.mjs";
 import { readStamp, writeStamp } from "./setup/stamp.mjs";
 import { findGroups, runGroup } from "./test/groups.mjs";
 
+/** Seconds that groups took on a slow machine: on a fresh clone the longest are known too. @type {Record<string, number>} */
+const usualTimes = JSON.parse(readFileSync(new URL("test/usual-times.json", import.meta.url), "utf8"));
 const session = new Session();
 const chosen = process.argv.slice(2);
 let passed = 0;
@@ -87,8 +90,8 @@ async function runTests() {
   const times = /** @type {Record<string, number>} */ (readStamp(session.root, "test-times") ?? {});
   const groups = findGroups(session.root).filter(({ name }) => chosen.length === 0 || chosen.some((prefix) => name.startsWith(prefix)));
   const total = groups.length;
-  /** What it took the last time; of one that never ran, a guess. @param {import("./test/groups.mjs").Group} group */
-  const timeOf = ({ name, kind, files }) => times[name] ?? (kind === "e2e" ? 60 : 5 * files.length);
+  /** What it took the last time, here or elsewhere; of one that never ran, a guess. @param {import("./test/groups.mjs").Group} group */
+  const timeOf = ({ name, files }) => times[name] ?? usualTimes[name] ?? 5 * files.length;
   let done = 0;
   const task = session.report.begin("tests", `${total} groups`);
   /** @type {Set<string>} */

@@ -13,8 +13,8 @@ import { packageNames } from "../setup/build.mjs";
 const groupTimeout_ms = 15 * 60_000;
 /** Most files of a group of unit tests. */
 const filesOfGroup = 16;
-/** How fast a page draws, how soon a fault is found: measured against the clock. */
-const alone = new Set(["e2e/dashboard-live", "e2e/faults"]);
+/** How fast a page draws is measured against the clock. */
+const alone = new Set(["e2e/dashboard-live"]);
 
 /** @typedef {{ readonly name: string, readonly kind: "unit" | "e2e", readonly alone: boolean, readonly files: readonly string[] }} Group */
 /** @typedef {{ readonly passed: number, readonly skipped: number, readonly failures: readonly { title: string, message: string }[], readonly seconds: number }} Outcome */

@@ -4,14 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { trainTokenizer } from "@lapidary/data";
 import { f32Array, fromTensor, i32Array, toTensor, writeHfCheckpoint } from "@lapidary/interop";
-import { interpret } from "@lapidary/ir";
+import { GraphBuilder, interpret } from "@lapidary/ir";
 import { type GemmaConfig, gemma } from "@lapidary/models";
-import { normalAt } from "@lapidary/std";
-import { parseMesh } from "@lapidary/topology";
+import { must, normalAt } from "@lapidary/std";
+import { makeMesh, parseMesh } from "@lapidary/topology";
 import { defaultRules, evalStep, greedy, paramName } from "@lapidary/training";
 import { checkpointFiles } from "./execution/checkpoints.js";
 import { openSampler } from "./sampler.js";
-import { openSession } from "./session.js";
+import { openPool, openSession } from "./session.js";
 import { aliveOf } from "./testing/harness.js";
 
 const config: GemmaConfig = {
@@ -69,6 +69,47 @@ describe("a session", function () {
       await session.close();
     }
     deepStrictEqual(aliveOf(pids), []);
+  });
+});
+
+describe("sessions on one pool", function () {
+  this.timeout(60_000);
+
+  it("take the same workers one after the other, whatever the mesh, and leave none when the pool is closed", async () => {
+    const pool = await openPool({ environment: process.env, workers: 2 });
+    const pids: number[][] = [];
+    try {
+      for (const mesh of [makeMesh({ data: 4 }), makeMesh({ data: 2, model: 2 })]) {
+        const session = await openSession({ mesh, workers: 2, rules: { batch: ["data"] }, zero: 0, environment: process.env, pool });
+        try {
+          const g = new GraphBuilder("sum");
+          const x = g.parameter("x", { dtype: "f32", dims: [4, 3] }, ["batch", null], "batch");
+          g.output("y", g.reduce(x, [0], "sum"));
+          const got = await session.run(
+            "sum",
+            g.finish(),
+            new Map([
+              [
+                "x",
+                f32Array(
+                  [4, 3],
+                  Float32Array.from({ length: 12 }, (_, i) => i),
+                ),
+              ],
+            ]),
+          );
+          deepStrictEqual([...must(got.get("y"), "y").data], [18, 22, 26]);
+          pids.push([...session.gang.pids].sort());
+        } finally {
+          await session.close();
+        }
+      }
+      deepStrictEqual(pids[1], pids[0]);
+      deepStrictEqual(aliveOf(pids.flat()).length, 4);
+    } finally {
+      await pool.close();
+    }
+    deepStrictEqual(aliveOf(pids.flat()), []);
   });
 });
 

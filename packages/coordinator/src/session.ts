@@ -16,19 +16,22 @@ export interface SessionOptions {
   /** Logical axis → mesh axes, as a resolved job has them; `defaultRules` of the training package makes them. */
   readonly rules: Readonly<Record<string, readonly string[]>>;
   readonly zero: 0 | 1 | 2 | 3;
-  /** What worker processes inherit. */
   /** As a job file's `bucket_bytes`; 0 by default. */
   readonly bucketBytes?: number;
+  /** What worker processes inherit. */
   readonly environment: NodeJS.ProcessEnv;
+  /** Workers to take, and to leave to the next session: to start one costs seconds. Without it the session has workers of its own. */
+  readonly pool?: WorkerPool;
   /** Lines that workers write to stderr. */
   readonly log?: (worker: string, line: string) => void;
 }
 
 /**
  * A gang of one's own in this very process, without Redis and coordinator: compiles graphs for a mesh and runs them on whole arrays.
- * Close it, or its workers end with this process.
+ * Close it, or its workers end with this process; those of a pool that was given stay for others.
  */
 export class Session implements GraphRunner {
+  static #opened = 0;
   readonly #options: SessionOptions;
   readonly #programs = new Map<string, Program>();
 
@@ -42,11 +45,12 @@ export class Session implements GraphRunner {
   }
 
   static async open(options: SessionOptions): Promise<Session> {
-    const { mesh, workers, numerics, executor, environment, log } = options;
-    const pool = await WorkerPool.start({ environment, warm: 0, ...(log === undefined ? {} : { log }) });
+    const { mesh, workers, numerics, executor } = options;
+    const pool = options.pool ?? (await openPool({ ...options, workers: 0 }));
     try {
       const gang = await Gang.start(pool, {
-        runId: "session",
+        // A run each: workers that were in another session refuse what is left of it.
+        runId: `session-${Session.#opened++}`,
         epoch: 1,
         mesh,
         workers,
@@ -55,7 +59,7 @@ export class Session implements GraphRunner {
       });
       return new Session(options, pool, gang);
     } catch (error) {
-      await pool.close();
+      if (options.pool === undefined) await pool.close();
       throw error;
     }
   }
@@ -96,15 +100,19 @@ export class Session implements GraphRunner {
     return this.gang.stats();
   }
 
-  /** No worker process is left when this resolves. */
+  /** No worker process is left when this resolves, but those of a pool that was given. */
   async close(): Promise<void> {
     try {
       await this.gang.close();
     } finally {
-      await this.pool.close();
+      if (this.#options.pool === undefined) await this.pool.close();
     }
   }
 }
+
+/** So many workers for sessions, one session after the other; more are started where one wants them. Close it behind the last one. */
+export const openPool = ({ environment, log, workers }: Pick<SessionOptions, "environment" | "log" | "workers">): Promise<WorkerPool> =>
+  WorkerPool.start({ environment, warm: workers, ...(log === undefined ? {} : { log }) });
 
 export const openSession = (options: SessionOptions): Promise<Session> => Session.open(options);
 
