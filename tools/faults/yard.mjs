@@ -56,6 +56,8 @@ const compiler = [process.env.CXX, "c++", "g++", "clang++"].find(
 export const hasWeather = process.platform === "linux" && compiler !== undefined;
 
 export class Yard {
+  #isRemoved = false;
+
   /** @param {{ readonly corpus?: string, readonly cache?: string, readonly home?: string }} shared a corpus and a cache that several yards may share */
   constructor(shared = {}) {
     this.directory = mkdtempSync(join(tmpdir(), "lapidary-faults-"));
@@ -72,6 +74,7 @@ export class Yard {
    * @param {{ readonly failpoints?: string, readonly workers?: number, readonly flags?: readonly string[], readonly env?: Record<string, string> }} options
    */
   async start({ failpoints = "", workers = 2, flags = [], env = {} } = {}) {
+    if (this.#isRemoved) throw new Error("the yard is being removed");
     const child = spawn(
       process.execPath,
       [join(root, "packages/coordinator/dist/main.js"), "--home", this.home, "--root", root, "--workers", String(workers), ...flags],
@@ -241,6 +244,8 @@ ${more}
   }
 
   async remove() {
+    // A case that is under way may be about to start the next coordinator.
+    this.#isRemoved = true;
     if (!this.isDead) await this.end();
     for (const pid of this.processesOfWorkers()) process.kill(pid, "SIGKILL");
     this.#endRedis();
