@@ -29,14 +29,14 @@ export async function untilQuiet() {
 /** Jiffies of all cores since the start of the machine; undefined where there is no /proc. */
 function times() {
   try {
-    const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0] = (
+    const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, stolen = 0] = (
       readFileSync("/proc/stat", "utf8").split("\n")[0] ?? ""
     )
       .split(/\s+/)
       .slice(1)
       .map(Number);
     const busy = user + nice + system + irq + softirq;
-    return { busy, all: busy + idle + iowait };
+    return { busy, all: busy + idle + iowait, stolen };
   } catch {
     return undefined;
   }
@@ -46,11 +46,4 @@ function times() {
  * Processor time of this virtual machine that its host took, seconds since its start: for other machines, and for what it does in this one's name (a virtual disk
  * copies every block by the host's processor). 0 where there is no /proc.
  */
-export function stolen_s() {
-  try {
-    const stolen = readFileSync("/proc/stat", "utf8").split("\n")[0]?.split(/\s+/)[8];
-    return Number(stolen ?? 0) / jiffies;
-  } catch {
-    return 0;
-  }
-}
+export const stolen_s = () => (times()?.stolen ?? 0) / jiffies;

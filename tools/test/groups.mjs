@@ -16,7 +16,7 @@ const filesOfGroup = 16;
 /** How fast a page draws is measured against the clock. */
 const alone = new Set(["e2e/dashboard-live"]);
 
-/** @typedef {{ readonly name: string, readonly kind: "unit" | "e2e", readonly alone: boolean, readonly files: readonly string[] }} Group */
+/** @typedef {{ readonly name: string, readonly alone: boolean, readonly files: readonly string[] }} Group */
 /** @typedef {{ readonly passed: number, readonly skipped: number, readonly failures: readonly { title: string, message: string }[], readonly seconds: number }} Outcome */
 
 /**
@@ -30,10 +30,7 @@ export function findGroups(root) {
     name: `e2e/${/([^/]+)\.test\.js$/.exec(file)?.[1]}`,
     files: [file],
   }));
-  return [
-    ...units.flatMap(inParts).map((group) => ({ ...group, kind: /** @type {const} */ ("unit"), alone: false })),
-    ...whole.map((group) => ({ ...group, kind: /** @type {const} */ ("e2e"), alone: alone.has(group.name) })),
-  ];
+  return [...units.flatMap(inParts), ...whole].map((group) => ({ ...group, alone: alone.has(group.name) }));
 }
 
 /**

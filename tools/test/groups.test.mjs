@@ -27,7 +27,7 @@ describe("the test runner", () => {
   const outcomeOf = async (text) => {
     const file = write("some.test.mjs", text);
     const session = new Session({ root, report: new Report({ quiet: true }) });
-    const { passed, failures } = await runGroup(session, { name: "some", kind: "unit", alone: false, files: [file] });
+    const { passed, failures } = await runGroup(session, { name: "some", alone: false, files: [file] });
     return { passed, failures: failures.map(({ title }) => title), messages: failures.map(({ message }) => message).join("\n") };
   };
 

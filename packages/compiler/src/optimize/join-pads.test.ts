@@ -1,5 +1,5 @@
 import { deepStrictEqual } from "node:assert/strict";
-import { GraphBuilder, type Graph, type Tensor, type Value, interpret } from "@lapidary/ir";
+import { GraphBuilder, type Graph, type Tensor, type Value, interpret, sizeOf, tensor } from "@lapidary/ir";
 import { joinPads } from "./join-pads.js";
 import { dropDead } from "./rewrites.js";
 
@@ -23,17 +23,18 @@ const ops = (graph: Graph): string =>
     .join(" ");
 
 function results(graph: Graph): Tensor["data"] | undefined {
-  const tensor = (size: readonly number[], first: number): Tensor => ({
-    dtype: "f32",
-    dims: size,
-    data: Float64Array.from({ length: size.reduce((n, d) => n * d, 1) }, (_, i) => first + i / 3),
-  });
+  const from = (first: number, size: readonly number[]): Tensor =>
+    tensor(
+      "f32",
+      size,
+      Float64Array.from({ length: sizeOf(size) }, (_, i) => first + i / 3),
+    );
   return interpret(
     graph,
     new Map([
-      ["x", tensor(dims, 1)],
-      ["a", tensor([3, 2], -7)],
-      ["b", tensor([3, 3], 11)],
+      ["x", from(1, dims)],
+      ["a", from(-7, [3, 2])],
+      ["b", from(11, [3, 3])],
     ]),
   ).get("sum")?.data;
 }
