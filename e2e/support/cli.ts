@@ -66,7 +66,8 @@ export class Home {
   readonly state = join(this.directory, "state");
   readonly job = join(this.directory, "tiny.yaml");
 
-  constructor() {
+  /** @param env variables that every command of this home gets besides those of the test process; undefined removes one */
+  constructor(readonly env: Readonly<Record<string, string | undefined>> = {}) {
     mkdirSync(join(this.directory, "corpus"));
     for (let i = 0; i < 60; i++) writeFileSync(join(this.directory, "corpus", `${i}.txt`), story(i));
     writeFileSync(this.job, tinyJob);
@@ -74,7 +75,7 @@ export class Home {
 
   start(...args: string[]): Running {
     const bin = join(root, "packages/cli/bin/lapidary.mjs");
-    const env = { ...process.env, LAPIDARY_HOME: this.state };
+    const env = { ...process.env, LAPIDARY_HOME: this.state, ...this.env };
     return new Running(
       spawn(process.execPath, [bin, ...args], { cwd: this.directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true }),
     );

@@ -2,12 +2,12 @@
  * Which tests there are, and the running of one group of them in a mocha process of its own.
  *
  *     unit   a group a package, and tools; of a package with many files some groups
- *     e2e    a group a file
+ *     e2e    a group a file, named by its path: `e2e/parity`, `e2e/cases/corpus`
  *
  * They run side by side, one a core; those that look at the clock (`alone`) one after the other, when nothing else runs.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { packageNames } from "../setup/build.mjs";
 
 const groupTimeout_ms = 15 * 60_000;
@@ -26,8 +26,11 @@ const alone = new Set(["e2e/dashboard-live"]);
 export function findGroups(root) {
   const units = packageNames(root).map((name) => ({ name, files: testFiles(join(root, "packages", name, "dist"), ".test.js") }));
   units.push({ name: "tools", files: testFiles(join(root, "tools"), ".test.mjs") });
-  const whole = testFiles(join(root, "e2e/dist"), ".test.js").map((file) => ({
-    name: `e2e/${/([^/]+)\.test\.js$/.exec(file)?.[1]}`,
+  const e2e = join(root, "e2e/dist");
+  const whole = testFiles(e2e, ".test.js").map((file) => ({
+    name: `e2e/${relative(e2e, file)
+      .replace(/\.test\.js$/, "")
+      .replaceAll("\\", "/")}`,
     files: [file],
   }));
   return [...units.flatMap(inParts), ...whole].map((group) => ({ ...group, alone: alone.has(group.name) }));

@@ -1,6 +1,6 @@
-import type { LapidaryError } from "@lapidary/std";
-import { errorJson, errorText } from "./error-text.js";
-import { type Paint, makePaint, wantsColor } from "./paint.js";
+import type { LapidaryError, Warning } from "@lapidary/std";
+import { errorJson, errorText, warningText } from "./error-text.js";
+import { makePaint, type Paint, wantsColor } from "./paint.js";
 import { Progress } from "./progress.js";
 
 /** The part of a `NodeJS.WriteStream` that output needs, so that tests can hold it. */
@@ -77,8 +77,11 @@ export class Console {
     if (this.options.verbose) this.#line(this.#errPaint.dim(`lapidary: ${text}`));
   }
 
-  warn(text: string): void {
-    this.#line(`lapidary: ${this.#errPaint.yellow("warning")}: ${text}`);
+  /** A warning with code, location and remedy, or a sentence. Shown with `--quiet` and `--json` too; results list coded warnings under `warnings`. */
+  warn(warning: Warning | string): void {
+    this.#line(
+      typeof warning === "string" ? `lapidary: ${this.#errPaint.yellow("warning")}: ${warning}` : warningText(warning, this.#errPaint),
+    );
   }
 
   /** An error: in words on stderr, and as JSON on stdout where JSON was asked for. */

@@ -1,4 +1,4 @@
-import type { LapidaryError } from "@lapidary/std";
+import type { LapidaryError, Warning } from "@lapidary/std";
 import type { Paint } from "./paint.js";
 
 /** The fields of an error on stdout under `--json`; all four are always there. */
@@ -17,10 +17,24 @@ export function errorJson(error: LapidaryError, place: string): ErrorJson {
  *         remedy: choose axis sizes whose product is 8
  */
 export function errorText(error: LapidaryError, place: string, paint: Paint): string {
+  return block(paint.red, `error ${error.code}`, { message: error.message, place: error.place ?? place, remedy: error.remedy }, paint);
+}
+
+/** A warning in the same form; without a location it has no line for it. */
+export function warningText(warning: Warning, paint: Paint): string {
+  return block(paint.yellow, `warning ${warning.code}`, warning, paint);
+}
+
+function block(
+  color: (text: string) => string,
+  title: string,
+  { message, place, remedy }: Pick<Warning, "message" | "place" | "remedy">,
+  paint: Paint,
+): string {
   const indented = (text: string): string => text.replaceAll("\n", "\n            ");
   return [
-    `lapidary: ${paint.bold(paint.red(`error ${error.code}`))}: ${error.message.replaceAll("\n", "\n    ")}`,
-    `    ${paint.dim("place:")}  ${indented(error.place ?? place)}`,
-    `    ${paint.dim("remedy:")} ${indented(error.remedy)}`,
+    `lapidary: ${paint.bold(color(title))}: ${message.replaceAll("\n", "\n    ")}`,
+    ...(place === undefined ? [] : [`    ${paint.dim("place:")}  ${indented(place)}`]),
+    `    ${paint.dim("remedy:")} ${indented(remedy)}`,
   ].join("\n");
 }

@@ -1,0 +1,15 @@
+/**
+ * A finding that does not stop the work: the command goes on, and its result carries the warning. What cannot be meant is an error instead.
+ * Codes share the registry of errors (`LAP_<AREA>_<WHAT>`). Every command that takes a job prints its warnings on stderr and lists them
+ * under `warnings` with `--json`.
+ */
+export interface Warning {
+  /** `LAP_…`, stable. */
+  readonly code: string;
+  /** One sentence: what was found and what it costs. */
+  readonly message: string;
+  /** The location: a file and key, a mesh axis, a tensor. */
+  readonly place?: string;
+  /** What to do about it. */
+  readonly remedy: string;
+}
