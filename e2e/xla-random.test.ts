@@ -2,8 +2,8 @@ import { ok, strictEqual } from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { compile, gradients, type Program } from "@lapidary/compiler";
-import { randomCase } from "@lapidary/compiler/testing";
+import { compile, type Program } from "@lapidary/compiler";
+import { randomCase, withGradients } from "@lapidary/compiler/testing";
 import {
   type ArrayData,
   chipModule,
@@ -14,7 +14,7 @@ import {
   wholeModule,
   writeSafetensors,
 } from "@lapidary/interop";
-import { type Graph, GraphBuilder, interpret, parametersOf, type Sharding, type Tensor, type TensorType } from "@lapidary/ir";
+import { type Graph, interpret, parametersOf, type Sharding, type Tensor, type TensorType } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { meshSize, printAtoms } from "@lapidary/topology";
 import { root } from "./support/cli.js";
@@ -23,20 +23,6 @@ import { jaxPython, runWell } from "./support/xla.js";
 /** So many random programs as per-chip text, and some of them as whole text too: that is Shardy's and XLA's work, not ours. */
 const wanted = { chip: 50, whole: 8 };
 const devices = 8;
-
-/** The graph with the gradients of its loss as further outputs. */
-function withGradients(graph: Graph): Graph {
-  const g = new GraphBuilder("random_step");
-  for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
-  for (const { name, value } of graph.outputs) g.output(name, g.get(value));
-  const parameters = parametersOf(graph).map(({ id }) => g.get(id));
-  const loss = must(
-    graph.outputs.find(({ name }) => name === "loss"),
-    "loss",
-  );
-  gradients(g, g.get(loss.value), parameters).forEach((grad, i) => g.output(`grad_${i}`, grad));
-  return g.finish();
-}
 
 /** As `run_cases.py` reads a case; the text stands in a file of the case's name. */
 function describeCase(name: string, { mesh, global }: Program, laid: Graph): object {
