@@ -6,6 +6,7 @@ A Python environment of its own with the pinned JAX, made by the user's pip from
     cache/jax-VERSION/           the environment, whole or absent
 
     python environment.py jax==0.10.2 jaxlib==0.10.2 …     prints the path of its interpreter, made first where it is missing or damaged
+    python environment.py --only-look jax==0.10.2 …        the same, and exit code 102 where it is missing
 
 Only the standard library is used here.
 """
@@ -24,10 +25,10 @@ from pathlib import Path
 from typing import Iterator, Mapping, Sequence
 
 if __package__:
-    from .failures import Failure, say
+    from .failures import NOT_FOUND, Failure, say
 else:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from lapidary_xla.failures import Failure, say
+    from lapidary_xla.failures import NOT_FOUND, Failure, say
 
 ATTEMPTS = 3
 # What JAX asks for.
@@ -46,7 +47,7 @@ def cache_directory() -> Path:
 def provide(requirements: Sequence[str]) -> Path:
     """The interpreter of an environment that holds the requirements, each `name==version`, jax among them."""
     wanted = dict(requirement.split("==") for requirement in requirements)
-    directory = cache_directory() / f"jax-{wanted['jax']}"
+    directory = environment_directory(wanted)
     python = directory / "bin/python"
     if not is_whole(python, wanted):
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +58,12 @@ def provide(requirements: Sequence[str]) -> Path:
         if not is_whole(python, wanted):
             raise Failure("LAP_XLA_VENV", "the environment does not hold what was installed", f"remove {directory} and try again", str(directory))
     return python
+
+
+def environment_directory(wanted: Mapping[str, str]) -> Path:
+    """wanted: versions by package; the TPU compiler gets an environment of its own, since it is large"""
+    compiler = f"-libtpu-{wanted['libtpu']}" if "libtpu" in wanted else ""
+    return cache_directory() / f"jax-{wanted['jax']}{compiler}"
 
 
 def is_whole(python: Path, wanted: Mapping[str, str]) -> bool:
@@ -164,8 +171,16 @@ def locked(path: Path) -> Iterator[None]:
 def main() -> int:
     # What is half made is removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    only_look, requirements = "--only-look" in sys.argv, [given for given in sys.argv[1:] if given != "--only-look"]
     try:
-        print(provide(sys.argv[1:]))
+        if only_look:
+            wanted = dict(requirement.split("==") for requirement in requirements)
+            python = environment_directory(wanted) / "bin/python"
+            if not is_whole(python, wanted):
+                return NOT_FOUND
+            print(python)
+        else:
+            print(provide(requirements))
     except Failure as failure:
         failure.tell()
         return failure.exit_code
