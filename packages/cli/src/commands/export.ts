@@ -111,11 +111,10 @@ async function statesOf(job: ResolvedJob): Promise<Map<string, XlaState>> {
   const checkpoint = await HfCheckpoint.open(job.train.init);
   try {
     for (const { name } of checkpoint.params) {
-      const path = checkpoint.pathOf(name);
-      states.set(
-        paramName(name),
-        path === undefined ? { kind: "array", array: await checkpoint.read(name) } : { kind: "copy", path, tensor: name },
-      );
+      // Read also where the file is copied, because weights that are not finite are refused here, not on the pod.
+      const array = await checkpoint.read(name);
+      const source = checkpoint.sourceOf(name);
+      states.set(paramName(name), source === undefined ? { kind: "array", array } : { kind: "copy", ...source });
     }
   } finally {
     await checkpoint.close();
