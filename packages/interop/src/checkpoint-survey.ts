@@ -1,7 +1,7 @@
 import { lstat, readdir, readFile, readlink, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { LapidaryError, suggest } from "@lapidary/std";
-import { fileKind, saveAsSafetensors } from "./file-kind.js";
+import { fileKind, saveAsSafetensors, withDirectory } from "./file-kind.js";
 
 /** Something that a directory holds in place of a readable checkpoint, and the step that makes a checkpoint of it. */
 interface Finding {
@@ -17,11 +17,13 @@ interface Listing {
 
 const namesShown = 3;
 
+export const noConfig = "no config.json";
+
 /**
  * The error for a path that is not a readable checkpoint directory. It names what is there (an adapter, pickled weights, unfinished downloads, a folder that
  * is a checkpoint) and the step that leads to a checkpoint.
  *
- * @param lacks what the directory does not have: "config.json"
+ * @param lacks what the directory does not have, to finish "the directory has …"
  * @param code of the error if nothing is recognised
  */
 export async function notACheckpoint(path: string, lacks: string, code = "LAP_CHECKPOINT_MISSING"): Promise<LapidaryError> {
@@ -47,9 +49,9 @@ export async function notACheckpoint(path: string, lacks: string, code = "LAP_CH
   if (first !== undefined)
     return new LapidaryError({
       code: "LAP_CHECKPOINT_FORM",
-      message: `the directory has no ${lacks}; it has ${findings.map(({ what }) => what).join(", and ")}`,
+      message: `the directory has ${lacks}; it has ${findings.map(({ what }) => what).join(", and ")}`,
       place: path,
-      remedy: first.remedy,
+      remedy: withDirectory(first.remedy, path),
       exit: 2,
     });
   const { files, folders } = listing;
@@ -57,8 +59,8 @@ export async function notACheckpoint(path: string, lacks: string, code = "LAP_CH
     files.length + folders.length === 0 ? "it is empty" : `it holds ${someNames([...folders.map((name) => `${name}/`), ...files])}`;
   return new LapidaryError({
     code,
-    message: `the directory has no ${lacks}; ${held}`,
-    place: lacks === "config.json" ? join(path, lacks) : path,
+    message: `the directory has ${lacks}; ${held}`,
+    place: lacks === noConfig ? join(path, "config.json") : path,
     remedy: "name the directory of a Hugging Face checkpoint: config.json, and model.safetensors or its index and shards",
     exit: 2,
   });
@@ -86,7 +88,10 @@ async function fileInstead(path: string): Promise<LapidaryError> {
     kind === undefined
       ? { message: "this is not a directory, nor a readable file", remedy: "name the directory of a checkpoint" }
       : "what" in kind
-        ? { message: `this is a file, not the directory of a checkpoint: it is ${kind.what}`, remedy: kind.remedy }
+        ? {
+            message: `this is a file, not the directory of a checkpoint: it is ${kind.what}`,
+            remedy: withDirectory(kind.remedy, dirname(path)),
+          }
         : {
             message: `this is a ${kind.kind === "safetensors" ? "safetensors " : ""}file, not the directory of a checkpoint`,
             remedy: `name the directory that holds it and its config.json: ${dirname(path)}`,

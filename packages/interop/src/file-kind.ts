@@ -1,4 +1,5 @@
 import { open, stat } from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import { formatBytes, LapidaryError } from "@lapidary/std";
 
 /**
@@ -15,6 +16,10 @@ const headBytes = 1024;
 /** The step that writes safetensors from whatever transformers loads. */
 export const saveAsSafetensors = (load = "from_pretrained(DIRECTORY)"): string =>
   `in Python: AutoModelForCausalLM.${load}.save_pretrained(NEW_DIRECTORY, safe_serialization=True), then name NEW_DIRECTORY`;
+
+/** A remedy with the directory that it is about. */
+export const withDirectory = (remedy: string, directory: string): string =>
+  remedy.replaceAll(/(?<!NEW_)DIRECTORY/g, () => JSON.stringify(directory));
 
 /** How a gated or private file is fetched. */
 export const fetchAgain =
@@ -160,9 +165,9 @@ export function refuseOtherKind(kind: FileKind | undefined, path: string, role: 
   if (kind === undefined || !("what" in kind)) return;
   throw new LapidaryError({
     code: "LAP_FILE_KIND",
-    message: `this is not ${role}: it is ${kind.what}`,
+    message: `${basename(path)} is not ${role}: it is ${kind.what}`,
     place: path,
-    remedy: kind.remedy,
+    remedy: withDirectory(kind.remedy, dirname(path)),
     exit: 2,
   });
 }

@@ -1,10 +1,10 @@
 import { sameDims } from "@lapidary/ir";
 import { type ModelConfig, type ParamSpec, paramsOf } from "@lapidary/models";
-import { LapidaryError, must, type Warning } from "@lapidary/std";
+import { assert, must, type Warning } from "@lapidary/std";
 import { join } from "node:path";
 import type { ArrayData } from "./array-data.js";
 import { writeFileAtomic } from "./atomic-file.js";
-import { notACheckpoint } from "./checkpoint-survey.js";
+import { noConfig, notACheckpoint } from "./checkpoint-survey.js";
 import { isFile, openWeights } from "./weight-files.js";
 import { modelConfigToHf, readHfConfigWithWarnings } from "./hf-config.js";
 import { checkFinite } from "./finite.js";
@@ -48,7 +48,7 @@ export class HfCheckpoint {
    */
   static async open(directory: string, depth: CheckDepth = "contents"): Promise<HfCheckpoint> {
     const configPath = join(directory, "config.json");
-    if (!(await isFile(configPath))) throw await notACheckpoint(directory, "config.json");
+    if (!(await isFile(configPath))) throw await notACheckpoint(directory, noConfig);
     const { config, warnings } = await readHfConfigWithWarnings(configPath);
     const params = paramsOf(config);
     const files: TensorFile[] = [];
@@ -116,6 +116,26 @@ export async function readHfCheckpoint(directory: string): Promise<{ config: Mod
 }
 
 /**
+ * Reads a directory back that `writeHfCheckpoint` wrote, and compares every number.
+ *
+ * @throws LAP_CHECKPOINT_… whatever else the directory holds that makes it another checkpoint; LAP_CHECKPOINT_TENSOR for a number that differs
+ */
+export async function readBackHfCheckpoint(directory: string, tensors: ReadonlyMap<string, ArrayData>): Promise<void> {
+  const checkpoint = await HfCheckpoint.open(directory);
+  try {
+    for (const { name } of checkpoint.params) {
+      const [written, { data }] = [must(tensors.get(name), name).data, await checkpoint.readAsStored(name)];
+      const at = data.findIndex((value, i) => !Object.is(value, written[i]));
+      if (at < 0) continue;
+      const remedy = "export it again; if that happens again, check the disk";
+      throw tensorError(directory, name, `element ${at} is ${data[at]} on the disk, and ${written[at]} was written`, remedy);
+    }
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/**
  * Writes a directory that, for a Gemma, `GemmaForCausalLM.from_pretrained` loads. Each file is replaced atomically, the weights before config.json.
  *
  * @param tensors all parameters of the model, by Hugging Face name
@@ -127,7 +147,9 @@ export async function writeHfCheckpoint(
   tensors: ReadonlyMap<string, ArrayData>,
   extra: ReadonlyMap<string, string> = new Map(),
 ): Promise<void> {
-  const ordered = paramsOf(config).map(({ name, dims }) => {
+  const params = paramsOf(config);
+  assert(params.length === tensors.size, "every tensor is a parameter", [...tensors.keys()]);
+  const ordered = params.map(({ name, dims }) => {
     const array = must(tensors.get(name), `tensor ${name}`);
     if (!sameDims(array.dims, dims))
       throw tensorError(directory, name, `it is [${array.dims.join(", ")}], the model needs [${dims.join(", ")}]`);

@@ -1,6 +1,6 @@
 export * from "./array-data.js";
 export { writeFileAtomic } from "./atomic-file.js";
-export { notACheckpoint } from "./checkpoint-survey.js";
+export { noConfig, notACheckpoint } from "./checkpoint-survey.js";
 export { type FileKind, fileKind } from "./file-kind.js";
 export { checkFinite } from "./finite.js";
 export * from "./hf-checkpoint.js";

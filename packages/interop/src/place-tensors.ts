@@ -1,7 +1,9 @@
+import { dirname } from "node:path";
 import { sameDims, sizeOf } from "@lapidary/ir";
 import { isDecoder, type ModelConfig, type ParamSpec } from "@lapidary/models";
 import { must, suggest, type Warning } from "@lapidary/std";
 import { mergeAdapter } from "./checkpoint-survey.js";
+import { withDirectory } from "./file-kind.js";
 import { type StoredTensor, dimsOfStored, firstDifference, indexOf, type TensorFile } from "./tensor-file.js";
 import { tensorError } from "./tensor-errors.js";
 import { describeRenaming, isIdentity, originalName, type Renaming, renamingOf } from "./tensor-names.js";
@@ -281,7 +283,12 @@ function missingError(context: Context, param: string): Error {
   const missing = params.filter(({ name }) => !renaming.stored.has(name)).map(({ name }) => name);
   const strange = names.map((name) => ({ name, origin: originOf(name) })).find(({ origin }) => origin !== undefined);
   if (strange?.origin !== undefined)
-    return tensorError(directory, param, `the checkpoint lacks it, and has ${strange.name}: ${strange.origin.what}`, strange.origin.remedy);
+    return tensorError(
+      directory,
+      param,
+      `the checkpoint lacks it, and has ${strange.name}: ${strange.origin.what}`,
+      withDirectory(strange.origin.remedy, directory),
+    );
   if (renaming.stored.size === 0)
     return tensorError(
       directory,
@@ -325,7 +332,8 @@ function noPlaceError({ config, params, renaming }: Context, { file, name }: Sto
       `set num_hidden_layers in config.json to ${layersIn(others)} (and model.layers of the job), or drop these layers`,
     );
   const origin = originOf(name);
-  if (origin !== undefined) return tensorError(file.path, name, `${problem}: ${origin.what}`, origin.remedy);
+  if (origin !== undefined)
+    return tensorError(file.path, name, `${problem}: ${origin.what}`, withDirectory(origin.remedy, dirname(file.path)));
   const near = suggest(
     originalName(name, renaming) ?? name,
     params.map((param) => param.name),

@@ -7,4 +7,10 @@ export const tensorError = (
   problem: string,
   remedy = "check that config.json and the weights belong together",
 ): LapidaryError =>
-  new LapidaryError({ code: "LAP_CHECKPOINT_TENSOR", message: problem, place: `${file}: tensor "${tensor}"`, remedy, exit: 2 });
+  new LapidaryError({
+    code: "LAP_CHECKPOINT_TENSOR",
+    message: `tensor ${tensor}: ${problem}`,
+    place: `${file}: tensor "${tensor}"`,
+    remedy,
+    exit: 2,
+  });

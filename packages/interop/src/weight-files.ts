@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { LapidaryError, must } from "@lapidary/std";
 import { z } from "zod";
 import { isAdapterFile, isShard, mergeAdapter, notACheckpoint } from "./checkpoint-survey.js";
+import { withDirectory } from "./file-kind.js";
 import { readJson } from "./hf-config.js";
 import { SafetensorsFile } from "./safetensors.js";
 import { tensorError } from "./tensor-errors.js";
@@ -26,12 +27,12 @@ export async function openWeights(directory: string, opened: TensorFile[]): Prom
     ...(index === true ? [names.index] : []),
     ...(orbax === true ? [names.orbax] : []),
   ];
-  if (sets.length === 0) throw await notACheckpoint(directory, `${names.single} nor ${names.index}`);
+  if (sets.length === 0) throw await notACheckpoint(directory, `neither ${names.single} nor ${names.index}`);
   if (adapter !== undefined)
     throw ambiguous(
       directory,
       `an adapter (${adapter}) beside the weights, which would not be applied`,
-      `${mergeAdapter}; or move the adapter_* files elsewhere if they are not meant`,
+      `${withDirectory(mergeAdapter, directory)}; or move the adapter_* files elsewhere if they are not meant`,
     );
   const shards = files.filter(isShard);
   if (sets.length > 1 || (index !== true && shards.length > 0))
