@@ -72,7 +72,7 @@ async function missingDirectory(path: string, code: string): Promise<LapidaryErr
   const near = suggest(basename(path), await readdir(parent).catch(() => []));
   return new LapidaryError({
     code,
-    message: link === undefined ? "there is no such directory" : `this is a link to ${link}, which does not exist`,
+    message: link === undefined ? `there is no checkpoint at ${path}` : `this is a link to ${link}, which does not exist`,
     place: path,
     remedy:
       near === undefined

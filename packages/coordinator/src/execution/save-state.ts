@@ -37,7 +37,7 @@ export function checkpointOf(state: CheckpointFiles, constant: CheckpointFiles, 
 export async function loadState(programs: Pick<RunPrograms, "putState">, { path, manifest }: VerifiedCheckpoint): Promise<void> {
   const weights = await HfCheckpoint.open(path);
   try {
-    for (const { name } of weights.params) await programs.putState(paramName(name), await weights.read(name));
+    for (const { name } of weights.params) await programs.putState(paramName(name), await weights.readAsStored(name));
   } finally {
     await weights.close();
   }
