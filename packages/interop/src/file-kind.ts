@@ -124,7 +124,6 @@ function textOf(head: Uint8Array, size: number): string | undefined {
     return new TextDecoder(head[0] === 0xff ? "utf-16le" : "utf-16be").decode(head);
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(head, { stream: head.length < size });
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what tells binary data from text
     return /[\0-\x08\x0e-\x1a\x1c-\x1f]/.test(text) ? undefined : text;
   } catch {
     return undefined;

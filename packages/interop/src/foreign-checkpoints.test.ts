@@ -434,7 +434,10 @@ describe("checkpoints that other tools wrote", () => {
       code: "LAP_CHECKPOINT_FORM",
       message: /safetensors file, not the directory/,
     });
-    await rejects(HfCheckpoint.open(join(directory, "absent")), { code: "LAP_CHECKPOINT_MISSING", message: /there is no checkpoint at .*absent/ });
+    await rejects(HfCheckpoint.open(join(directory, "absent")), {
+      code: "LAP_CHECKPOINT_MISSING",
+      message: /there is no checkpoint at .*absent/,
+    });
     ok(must(weights().get(norm), norm).shape.length === 1);
   });
 });
