@@ -1,4 +1,5 @@
 export { compileJob } from "./job/compile-job.js";
+export * from "./inputs/index.js";
 export * from "./job/index.js";
 export * from "./optimizer/optimizer-config.js";
 export { type ParityBatch, type ParityBundle, paritySteps, readParityBundle } from "./parity/bundle.js";

@@ -62,13 +62,14 @@ async function train(
   onLeft: (id: string) => void = () => undefined,
 ): Promise<ExitCode> {
   const { signal } = context.interrupts;
-  const { id } = await orInterrupted(submit(context, client, request), signal);
+  const submitted = await orInterrupted(submit(context, client, request), signal);
+  const { id } = submitted;
   const ending = await followJob(context, client, id, signal);
   if (ending === undefined) {
     onLeft(id);
     throw interruptedError();
   }
-  return orInterrupted(finish(context, client, id, ending), signal);
+  return orInterrupted(finish(context, client, submitted, ending), signal);
 }
 
 /** Until Ctrl-C, or until somebody else stops the coordinator. */

@@ -22,12 +22,12 @@ const codeVersion = 1;
 export function checkRequest({ vocabSize, heldOutFraction }: DatasetRequest): void {
   if (!Number.isInteger(vocabSize) || vocabSize < firstPieceId || vocabSize > maxVocabSize)
     throw badSetting(
-      "vocabSize",
+      "data.vocab",
       vocabSize,
       `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`,
     );
   if (!(heldOutFraction > 0 && heldOutFraction <= 0.5))
-    throw badSetting("heldOutFraction", heldOutFraction, "it must be above 0 and at most 0.5");
+    throw badSetting("data.held_out", heldOutFraction, "it must be above 0 and at most 0.5");
 }
 
 /**
