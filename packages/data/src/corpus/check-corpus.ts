@@ -2,8 +2,11 @@ import { accessSync, closeSync, constants, existsSync, openSync, readdirSync, re
 import { emptyCorpus, missingCorpus, tooSmallForBatch, unreadable } from "../data-errors.js";
 import { type CorpusSpec, placeOf } from "./corpus-spec.js";
 import { splitHeldOut } from "./held-out.js";
-import { readJsonLines } from "./jsonl.js";
-import { type CorpusFile, listCorpusFiles, readPathCorpus } from "./path-corpus.js";
+import { formatOf } from "./file-format.js";
+import { jsonForm, readJsonLines } from "./jsonl.js";
+import { type CorpusFile, listCorpusFiles } from "./list-files.js";
+import { readPathCorpus } from "./path-corpus.js";
+import { readCorpusText } from "./read-text.js";
 import { decodeUtf8, looksBinary } from "./utf8.js";
 
 export interface CorpusCheck {
@@ -28,10 +31,11 @@ const mostFiles = 256;
  */
 export function checkCorpus({ corpus, heldOutFraction, batch, seq }: CorpusCheck): void {
   if (corpus.kind === "node_modules") return checkNodeModules(corpus.directory);
-  const files = listCorpusFiles(corpus.path);
+  const listing = listCorpusFiles(corpus.path);
+  const { files } = listing;
   for (const { path } of files.slice(0, mostFiles)) checkReadable(path);
   if (files.reduce((sum, { bytes }) => sum + bytes, 0) > wholeBytes) return checkHeads(corpus.path, files, corpus.textField);
-  const { documents } = readPathCorpus(corpus.path, files, { textField: corpus.textField });
+  const { documents } = readPathCorpus(corpus.path, listing, { textField: corpus.textField });
   const { train } = splitHeldOut(documents, heldOutFraction, placeOf(corpus));
   // A token stands for at least one byte; <bos>, <eos> and a blank in front are added to each document.
   const mostTokens = train.reduce((sum, { text }) => sum + Buffer.byteLength(text) + 3, 0);
@@ -63,10 +67,15 @@ function checkHeads(path: string, files: readonly CorpusFile[], textField: strin
   const single = files.length === 1 && files[0]?.path === path;
   for (const file of files.slice(0, mostFiles)) {
     const head = headOf(file);
-    // A gzip file is not judged here, because its text is not in its first bytes.
-    if (head[0] === 0x1f && head[1] === 0x8b) return;
-    if (!single && (head.length === 0 || looksBinary(head))) continue;
-    if (/\.(jsonl|ndjson)$/i.test(file.path)) {
+    const format = formatOf(head);
+    // What is packed or has two bytes a character is not judged by its first bytes.
+    if (format.kind !== "text" && format.kind !== "other") return;
+    if (format.kind === "other" || looksBinary(head)) {
+      if (single) readCorpusText(file, { single });
+      continue;
+    }
+    if (head.length === 0) continue;
+    if (jsonForm(head, file.source, { single, textField }) === "lines") {
       for (const _ of readJsonLines(head.subarray(0, head.lastIndexOf(0x0a) + 1), file.path, textField)) break;
     } else decodeUtf8(withoutCutCharacter(head, head.length < file.bytes), file.path);
     return;
