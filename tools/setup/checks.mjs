@@ -7,7 +7,8 @@ import * as build from "./build.mjs";
 import { compilerRemedy, findCompiler } from "./compiler.mjs";
 import * as libtensorflow from "./libtensorflow.mjs";
 import { firstOutOfStep } from "./packages.mjs";
-import { findRedisServer, serverVersion } from "./redis.mjs";
+import { describeFinding, findRedisServer } from "./redis.mjs";
+import { oldestRedisName } from "./redis-version.mjs";
 import { Report } from "./report.mjs";
 import { cacheDirectory, projectRoot, Session } from "./session.mjs";
 import { findPython, megabytes } from "./wheel.mjs";
@@ -28,7 +29,7 @@ export async function checks({ root = projectRoot, env = process.env } = {}) {
     ...(await Promise.all([checkPython(session), checkCompiler(session)])),
     checkPackages(root),
     await checkLibtensorflow(session),
-    await checkRedis(session),
+    checkRedis(session),
     checkBuild(root),
     checkDisk(session),
     checkCache(session.cache),
@@ -36,11 +37,21 @@ export async function checks({ root = projectRoot, env = process.env } = {}) {
 }
 
 /**
+ * The server that `lapidary up` starts when no REDIS_URL is given, and the servers that are passed over.
+ * @param {{ env?: NodeJS.ProcessEnv }} [where]
+ * @returns {import("./checks.mjs").RedisServerFinding}
+ */
+export function redisServer({ env = process.env } = {}) {
+  const finding = findRedisServer({ env, cache: cacheDirectory(env) });
+  return { path: finding.server?.path, detail: describeFinding(finding) };
+}
+
+/**
  * The server binary that `lapidary up` starts when no REDIS_URL is given; undefined if none is found.
  * @param {{ env?: NodeJS.ProcessEnv }} [where]
  */
-export function redisServerPath({ env = process.env } = {}) {
-  return findRedisServer({ env, cache: cacheDirectory(env) });
+export function redisServerPath(where = {}) {
+  return redisServer(where).path;
 }
 
 /**
@@ -103,14 +114,17 @@ async function checkLibtensorflow(session) {
   };
 }
 
-/** @param {Session} session @returns {Promise<Check>} */
-async function checkRedis(session) {
+/** @param {Session} session @returns {Check} */
+function checkRedis(session) {
   const url = session.env.REDIS_URL;
-  const remedy = "run `npm run setup`, install redis-server 6 or later, or give the address of a running one in REDIS_URL";
   if (url) return { name: "redis", ok: URL.canParse(url), detail: `REDIS_URL ${url}`, remedy: "REDIS_URL looks like redis://HOST:PORT" };
-  const server = findRedisServer(session);
-  if (server === undefined) return { name: "redis", ok: false, detail: "no redis-server or valkey-server is found", remedy };
-  return { name: "redis", ...(await serverVersion(session, server)), remedy };
+  const finding = findRedisServer(session);
+  return {
+    name: "redis",
+    ok: finding.server !== undefined,
+    detail: describeFinding(finding),
+    remedy: `run \`npm run setup redis\`, install Redis ${oldestRedisName} or later, or give the address of a running one in REDIS_URL`,
+  };
 }
 
 /** @param {string} root @returns {Check} */
