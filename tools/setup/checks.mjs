@@ -1,19 +1,17 @@
 /**
  * What `lapidary doctor` asks: is all there that the set-up provides, and does it work? Looks only; changes nothing.
  */
-import { accessSync, constants, existsSync, statfsSync } from "node:fs";
-import { dirname } from "node:path";
+import { accessSync, constants } from "node:fs";
 import * as build from "./build.mjs";
 import { compilerRemedy, findCompiler } from "./compiler.mjs";
 import * as libtensorflow from "./libtensorflow.mjs";
+import { freeBytes, megabytes, nearestExisting, setupNeeds_bytes } from "./disk-space.mjs";
 import { firstOutOfStep } from "./packages.mjs";
 import { describeFinding, findRedisServer } from "./redis.mjs";
 import { oldestRedisName } from "./redis-version.mjs";
 import { Report } from "./report.mjs";
 import { cacheDirectory, projectRoot, Session } from "./session.mjs";
-import { findPython, megabytes } from "./wheel.mjs";
-
-const enoughDisk = 2e9;
+import { findPython, pythonRemedy } from "./python.mjs";
 
 /** @typedef {import("./checks.mjs").Check} Check */
 
@@ -78,16 +76,17 @@ async function checkPython(session) {
   const found = await findPython(session);
   return {
     name: "python",
-    ok: found !== undefined,
-    detail: found === undefined ? "no Python 3 with pip is found" : `Python ${found.version} with pip ${found.pip}`,
-    remedy: "install Python 3 with pip, or point LAPIDARY_PYTHON to one; the set-up fetches libtensorflow and Redis by pip",
+    ok: !("problem" in found),
+    detail: "problem" in found ? found.problem : `Python ${found.version} with pip ${found.pip}`,
+    remedy: `${pythonRemedy}; the set-up fetches libtensorflow and Redis by pip`,
   };
 }
 
 /** @param {Session} session @returns {Promise<Check>} */
 async function checkCompiler(session) {
   const found = await findCompiler(session);
-  return { name: "compiler", ok: found !== undefined, detail: found?.version ?? "no C++ compiler is found", remedy: compilerRemedy };
+  const ok = !("problem" in found);
+  return { name: "compiler", ok, detail: ok ? found.version : found.problem, remedy: compilerRemedy };
 }
 
 /** @param {string} root @returns {Check} */
@@ -140,16 +139,13 @@ function checkBuild(root) {
 
 /** @param {Session} session @returns {Check} */
 function checkDisk({ root, cache }) {
-  const free = [root, nearestExisting(cache)].map((path) => ({
-    path,
-    bytes: Number(statfsSync(path).bavail) * Number(statfsSync(path).bsize),
-  }));
+  const free = [root, nearestExisting(cache)].map((path) => ({ path, bytes: freeBytes(path) }));
   const least = free.reduce((a, b) => (b.bytes < a.bytes ? b : a));
   return {
     name: "disk",
-    ok: least.bytes >= enoughDisk,
+    ok: least.bytes >= setupNeeds_bytes,
     detail: `${megabytes(least.bytes)} free at ${least.path}`,
-    remedy: `free ${megabytes(enoughDisk)}, or point LAPIDARY_CACHE to a roomier place`,
+    remedy: `free ${megabytes(setupNeeds_bytes)}, or point LAPIDARY_CACHE to a directory on a larger disk`,
   };
 }
 
@@ -162,11 +158,4 @@ function checkCache(cache) {
   } catch {
     return { name: "cache", ok: false, detail: `${place} cannot be written`, remedy: "point LAPIDARY_CACHE to a directory of yours" };
   }
-}
-
-/** @param {string} path */
-function nearestExisting(path) {
-  let place = path;
-  while (!existsSync(place)) place = dirname(place);
-  return place;
 }

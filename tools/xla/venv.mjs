@@ -7,10 +7,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { underSession } from "../setup/main.mjs";
+import { answer, pythonEnvironment } from "../setup/python.mjs";
 import { Session, SetupError } from "../setup/session.mjs";
 
 /** What JAX asks for. */
 const oldestMinor = 11;
+/** Begins the line that counts, whatever else a Python prints. */
+const mark = "lapidary-python";
 
 /**
  * The versions that the export is written for, from where the export says so.
@@ -28,8 +31,9 @@ async function findPython(session) {
     ? [session.env.LAPIDARY_PYTHON]
     : ["python3", "python", "python3.14", "python3.13", "python3.12", "python3.11"];
   for (const python of names) {
-    const found = await session.run(python, ["-c", "import sys, pip, venv; print(*sys.version_info[:2])"]);
-    const [major, minor] = found.stdout.trim().split(" ").map(Number);
+    const script = `import sys, pip, venv; print("\n${mark}", *sys.version_info[:2])`;
+    const found = await session.run(python, ["-c", script], { env: pythonEnvironment(session.env) });
+    const [major, minor] = (answer(found.stdout, mark) ?? "").split(" ").map(Number);
     if (found.code === 0 && major === 3 && (minor ?? 0) >= oldestMinor) return python;
   }
   throw new SetupError({
@@ -48,12 +52,12 @@ export async function provideJax(session) {
   const script = join(session.root, "packages/interop/assets/xla/lapidary_xla/environment.py");
   const prefix = "lapidary: ";
   const made = await session.run(python, [script, ...pinnedRequirements(session.root)], {
-    env: { ...session.env, LAPIDARY_CACHE: session.cache },
+    env: { ...pythonEnvironment(session.env), LAPIDARY_CACHE: session.cache },
     onLine: (line) => {
       if (line.startsWith(prefix)) session.report.say(line.slice(prefix.length));
     },
   });
-  if (made.code === 0) return made.stdout.trim();
+  if (made.code === 0) return made.stdout.trim().split("\n").at(-1) ?? "";
   throw new SetupError({
     code: "LAP_XLA_VENV",
     message: "the environment with JAX could not be made",
