@@ -7,6 +7,7 @@ import { pino } from "pino";
 import { Coordinator } from "./coordinator.js";
 import { defaultWorkers } from "./gang/index.js";
 import type { Log } from "./log.js";
+import { openHome, privateUmask } from "./home-directory.js";
 import { chooseRedis } from "./redis.js";
 
 /**
@@ -39,7 +40,10 @@ const patience_ms = 20_000;
 async function main(): Promise<ExitCode> {
   const root = resolve(flags.root ?? usage("--root"));
   const home = resolve(flags.home ?? usage("--home"));
+  process.umask(privateUmask);
+  const warnings = openHome(home);
   const { log, flush } = openLog(home);
+  for (const { message, code, place } of warnings) log.warn(message, { code, place });
   process.title = "lapidary coordinator";
   const asked = new Promise<"asked">((resolveAsked) => {
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)

@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import { openHome } from "@lapidary/coordinator/home";
 import { corpusSpec, type Dataset, datasetFiles, prepareDataset, SpecialToken, toHuggingFace } from "@lapidary/data";
 import {
   modelConfigToHf,
@@ -85,6 +86,7 @@ async function prepared(
   tell: (phase: string, state: string) => void,
 ): Promise<Dataset | undefined> {
   const { corpus, vocab, held_out, text_field, max_bytes } = job.data;
+  for (const warning of openHome(home)) console.warn(warning);
   const dataset = await prepareDataset({
     corpus: corpusSpec(corpus, { projectRoot: root, textField: text_field, ...(max_bytes === undefined ? {} : { maxBytes: max_bytes }) }),
     vocabSize: vocab,

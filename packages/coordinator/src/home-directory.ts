@@ -1,0 +1,107 @@
+import { statSync } from "node:fs";
+import { userInfo } from "node:os";
+import { dirname } from "node:path";
+import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
+import { makePrivate, type PrivateDirectoryOptions } from "../../../tools/setup/private-directory.mjs";
+
+/** What the processes of a home directory write is not open to group or others, whatever the umask of the shell that started them. */
+export const privateUmask = 0o077;
+
+/**
+ * Makes the home directory, or closes one that other users can enter.
+ *
+ * @returns what was closed, or could not be
+ * @throws LAP_HOME_OWNER when it belongs to another user; LAP_HOME_FILES when it cannot be made
+ */
+export function openHome(home: string, options: PrivateDirectoryOptions = {}): readonly Warning[] {
+  const { state, mode, owner } = makeOrExplain(home, options);
+  const was = `(mode ${(mode & 0o777).toString(8)})`;
+  switch (state) {
+    case "private":
+      return [];
+    case "closed":
+      return [
+        {
+          code: "LAP_HOME_CLOSED",
+          message: `the home directory was open to other users ${was}; only its owner can enter it now (mode 700)`,
+          place: home,
+          remedy:
+            (mode & 0o022) === 0
+              ? "nothing is to be done; to share a result, export it to another directory: `lapidary ckpt export RUN -o DIR`"
+              : "others could write there: check that all runs below `runs` are yours, and remove `cache`, which is made again",
+        },
+      ];
+    case "open":
+      return [
+        {
+          code: "LAP_HOME_OPEN",
+          message: `other users can enter the home directory ${was}, which holds other files too and therefore stays as it is`,
+          place: home,
+          remedy: "name a directory for Lapidary alone with --home or LAPIDARY_HOME, or close this one: `chmod go= DIR`",
+        },
+      ];
+    case "unclosable":
+      return [
+        {
+          code: "LAP_HOME_OPEN",
+          message: `other users can enter the home directory ${was}: its file system keeps no permissions`,
+          place: home,
+          remedy: "name a directory on a file system with permissions by --home or LAPIDARY_HOME",
+        },
+      ];
+    case "foreign":
+      throw new LapidaryError({
+        code: "LAP_HOME_OWNER",
+        message: `the home directory belongs to another user (id ${owner}); this is ${userName()}`,
+        place: home,
+        remedy: `run the command as user ${owner}, or name a directory of your own with --home or LAPIDARY_HOME`,
+        exit: ExitCode.usage,
+      });
+  }
+}
+
+function makeOrExplain(home: string, options: PrivateDirectoryOptions): ReturnType<typeof makePrivate> {
+  try {
+    return makePrivate(home, options);
+  } catch (cause) {
+    const { code, path = home } = cause as NodeJS.ErrnoException;
+    if (code === undefined) throw cause;
+    const isFile = code === "EEXIST" || code === "ENOTDIR";
+    throw new LapidaryError({
+      code: "LAP_HOME_FILES",
+      message: isFile ? "the home directory cannot be made: a file is in its place" : `the home directory cannot be made or read (${code})`,
+      place: isFile ? fileAbove(path) : path,
+      remedy: "name a directory that you may write with --home or LAPIDARY_HOME",
+      exit: ExitCode.usage,
+      cause,
+    });
+  }
+}
+
+/** The path, or the file above it that is no directory. */
+function fileAbove(path: string): string {
+  for (let place = path; ; place = dirname(place)) {
+    const found = statOf(place);
+    if (found !== undefined) return found.isDirectory() ? path : place;
+    if (dirname(place) === place) return path;
+  }
+}
+
+function statOf(path: string): ReturnType<typeof statSync> | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    // Absent, or below a file.
+    return undefined;
+  }
+}
+
+/** `root (id 0)`; a user without an entry in the list of users has only the id. */
+function userName(): string {
+  const id = process.getuid?.() ?? -1;
+  try {
+    return `${userInfo().username} (id ${id})`;
+  } catch {
+    return `user ${id}`;
+  }
+}
