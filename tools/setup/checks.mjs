@@ -6,6 +6,7 @@ import * as build from "./build.mjs";
 import { compilerRemedy, findCompiler } from "./compiler.mjs";
 import * as libtensorflow from "./libtensorflow.mjs";
 import { freeBytes, megabytes, nearestExisting, setupNeeds_bytes } from "./disk-space.mjs";
+import { isSupportedNode, nodeRemedy, supportedNode } from "./node-version.mjs";
 import { firstOutOfStep } from "./packages.mjs";
 import { describeFinding, findRedisServer } from "./redis.mjs";
 import { oldestRedisName } from "./redis-version.mjs";
@@ -62,12 +63,11 @@ export function libtensorflowStatus({ root = projectRoot, env = process.env } = 
 
 /** @returns {Check} */
 function checkNode() {
-  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   return {
     name: "node",
-    ok: (major === 20 && minor >= 19) || major === 21 || major === 22,
+    ok: isSupportedNode(),
     detail: `Node ${process.versions.node} at ${process.execPath}`,
-    remedy: "install Node 22 (https://nodejs.org, or `nvm install 22`)",
+    remedy: `${nodeRemedy}: Lapidary runs on ${supportedNode}`,
   };
 }
 

@@ -96,13 +96,16 @@ export async function compile(session, { label, compiler, sources, includes, def
     ...includes.map((directory) => `-I${directory}`),
   ];
   const objects = sources.map((_, index) => `${output}.${index}.o`);
+  // In English, so that a full disk is recognized.
+  const env = { ...session.env, LC_ALL: "C" };
   const compiled = await Promise.all(
-    sources.map((source, index) => session.run(compiler.command, [...common, "-c", source, "-o", String(objects[index])])),
+    sources.map((source, index) => session.run(compiler.command, [...common, "-c", source, "-o", String(objects[index])], { env })),
   );
   const failed = compiled.find((result) => result.code !== 0);
   const linkFlags = [`-L${libraries.directory}`, ...libraries.names.map((name) => `-l${name}`), ...runPathFlags(libraries.runPath)];
   const shared = process.platform === "darwin" ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared"];
-  const result = failed ?? (await session.run(compiler.command, [...compiler.args, ...shared, ...objects, ...linkFlags, "-o", output]));
+  const result =
+    failed ?? (await session.run(compiler.command, [...compiler.args, ...shared, ...objects, ...linkFlags, "-o", output], { env }));
   for (const object of objects) rmSync(object, { force: true });
   if (result.code !== 0) {
     task.end();

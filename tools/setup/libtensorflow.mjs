@@ -102,7 +102,7 @@ export async function provideLibtensorflow(session) {
         code: "LAP_SETUP_BINDING_LOAD",
         message: "the tfjs binding does not load",
         output: problem,
-        remedy: retryRemedy(env),
+        remedy: loadRemedy(session, problem),
       });
     writeStamp(root, step, { key: keyOf(root, env), backend: "native", sizes: sizesOf(root) });
   } catch (error) {
@@ -116,10 +116,19 @@ export async function provideLibtensorflow(session) {
   }
 }
 
-/** @param {NodeJS.ProcessEnv} env */
-function retryRemedy(env) {
+/**
+ * @param {import("./session.mjs").Session} session
+ * @param {string} problem what the loader said
+ */
+function loadRemedy({ root, env }, problem) {
+  if (/failed to map segment|operation not permitted/i.test(problem))
+    return `clone the project to a file system that allows execution: that of ${root} seems to be mounted noexec; or remount it with exec`;
   const foreign = ["LD_PRELOAD", "LD_LIBRARY_PATH"].filter((name) => env[name]);
   const first = foreign.length === 0 ? "" : `unset ${foreign.join(" and ")}, which may bring in other libraries; then `;
+  if (/version [`'"](GLIBCXX|CXXABI)_/.test(problem))
+    return `${first}name the C++ compiler of this system in CXX (its libstdc++ is the one that Node loads) and run \`npm run setup libtensorflow\``;
+  if (/version [`'"]GLIBC_/.test(problem))
+    return `${first}use a system with a newer glibc, or point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/ of a libtensorflow 2.x that is built for this one`;
   return `${first}run \`npm run setup\`; if it comes back, point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/ of libtensorflow 2.x`;
 }
 

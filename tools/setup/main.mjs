@@ -10,6 +10,7 @@ import * as build from "./build.mjs";
 import * as kernels from "./kernels.mjs";
 import * as libtensorflow from "./libtensorflow.mjs";
 import { withLock } from "./lock.mjs";
+import { isSupportedNode, nodeRemedy, supportedNode } from "./node-version.mjs";
 import * as packages from "./packages.mjs";
 import { makePrivate } from "./private-directory.mjs";
 import { explainFileError } from "./file-errors.mjs";
@@ -80,14 +81,12 @@ function remind(session) {
 }
 
 function checkNode() {
-  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-  if (major < 20 || (major === 20 && minor < 19) || major > 22) {
-    throw new SetupError({
-      code: "LAP_SETUP_NODE",
-      message: `this is Node ${process.versions.node}; Lapidary runs on Node 20 (from 20.19) and 22`,
-      remedy: "install Node 22 (https://nodejs.org, or `nvm install 22`) and run the command again",
-    });
-  }
+  if (isSupportedNode()) return;
+  throw new SetupError({
+    code: "LAP_SETUP_NODE",
+    message: `this is Node ${process.versions.node}; Lapidary runs on ${supportedNode}`,
+    remedy: nodeRemedy,
+  });
 }
 
 /**

