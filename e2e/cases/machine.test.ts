@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { caseInput, tinyJob } from "../support/cases.js";
@@ -259,6 +261,47 @@ describe("machines: the set-up", function () {
     );
     assert.deepEqual(yard.unfinished(), []);
     assertWell(await yard.setUp(["libtensorflow"]));
+  });
+
+  it("the binding loads our libtensorflow although LD_LIBRARY_PATH names another one", async () => {
+    yard.offerTensorflow();
+    assertWell(await yard.setUp(["libtensorflow"]));
+    const foreign = join(yard.project, "foreign");
+    mkdirSync(foreign);
+    writeFileSync(join(foreign, "foreign.cc"), 'extern "C" const char* TF_Version() { return "foreign"; }\n');
+    for (const name of ["libtensorflow_cc.so.2", "libtensorflow_framework.so.2"])
+      execFileSync("c++", ["-shared", "-fPIC", `-Wl,-soname,${name}`, join(foreign, "foreign.cc"), "-o", join(foreign, name)]);
+    const binding = join(yard.project, "node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node");
+    const version = execFileSync(process.execPath, ["-p", `require(${JSON.stringify(binding)}).TF_Version`], {
+      env: { ...yard.env, LD_LIBRARY_PATH: foreign },
+      encoding: "utf8",
+    });
+    assert.equal(version.trim(), "0.0-toy");
+  });
+
+  it("npm installs the whole tree whatever NODE_ENV and .npmrc choose for other projects", async () => {
+    const dependency = join(yard.project, "package");
+    mkdirSync(dependency);
+    writeFileSync(join(dependency, "package.json"), '{"name":"tool","version":"1.0.0"}');
+    execFileSync("tar", ["-czf", "tool.tgz", "package"], { cwd: yard.project });
+    const integrity = `sha512-${createHash("sha512")
+      .update(readFileSync(join(yard.project, "tool.tgz")))
+      .digest("base64")}`;
+    const own = { name: "yard", version: "1.0.0", devDependencies: { tool: "file:tool.tgz" } };
+    writeFileSync(join(yard.project, "package.json"), JSON.stringify(own));
+    const packages = { "": own, "node_modules/tool": { version: "1.0.0", resolved: "file:tool.tgz", integrity, dev: true } };
+    writeFileSync(
+      join(yard.project, "package-lock.json"),
+      JSON.stringify({ name: own.name, version: own.version, lockfileVersion: 3, requires: true, packages }),
+    );
+    const settings = {
+      npm_config_omit: "dev",
+      npm_config_ignore_scripts: "true",
+      npm_config_package_lock: "false",
+      npm_config_global: "true",
+    };
+    assertWell(await yard.setUp(["packages"], { NODE_ENV: "production", ...settings }));
+    assert.ok(existsSync(join(yard.project, "node_modules/tool/package.json")));
   });
 
   it("CXX may have arguments, and a compiler without C++17 is named", async () => {

@@ -66,7 +66,10 @@ async function buildPage(session) {
       code: "LAP_SETUP_BUILD",
       message: "the dashboard's page was not built",
       output: result.tail,
-      remedy: "correct these errors, or get back to a commit that builds",
+      // Vite reads both as a part of an address.
+      remedy: /[#?]/.test(session.root)
+        ? `move the checkout to a path without # and ?: ${session.root}`
+        : "correct these errors, or get back to a commit that builds",
     });
   }
   task.end("built");
