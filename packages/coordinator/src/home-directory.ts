@@ -54,7 +54,7 @@ export function openHome(home: string, options: PrivateDirectoryOptions = {}): r
         code: "LAP_HOME_OWNER",
         message: `the home directory belongs to another user (id ${owner}); this is ${userName()}`,
         place: home,
-        remedy: `run the command as user ${owner}, or name a directory of your own with --home or LAPIDARY_HOME`,
+        remedy: `run the command as user ${owner}, name a directory of your own with --home or LAPIDARY_HOME, or take it over: \`sudo chown -R $(id -u) DIR\``,
         exit: ExitCode.usage,
       });
   }
