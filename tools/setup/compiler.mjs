@@ -4,6 +4,7 @@
  */
 import { existsSync, rmSync } from "node:fs";
 import { fullDisk, reportsFullDisk } from "./disk-space.mjs";
+import { programsByName } from "./programs.mjs";
 import { SetupError } from "./session.mjs";
 
 export const compilerRemedy =
@@ -23,14 +24,14 @@ const answerWithin_ms = 60_000;
  */
 export async function findCompiler(session) {
   const chosen = session.env.CXX?.trim();
-  const candidates = chosen ? [commandWords(chosen)] : ["c++", "g++", "clang++"].map((name) => [name]);
+  const candidates = chosen ? [commandWords(chosen)] : programsByName(session.env, ["c++", "g++", "clang++"]).map((path) => [path]);
   /** @type {string[]} */
   const problems = [];
   for (const [command = "", ...args] of candidates) {
     const name = [command, ...args].join(" ");
     const found = await session.run(command, [...args, "--version"], { timeout_ms: answerWithin_ms });
     if (found.code !== 0) {
-      if (chosen || found.code !== 127) problems.push(`${name}: ${firstLine(found.tail) || `exit code ${found.code}`}`);
+      problems.push(`${name}: ${firstLine(found.tail) || `exit code ${found.code}`}`);
       continue;
     }
     const version = firstLine(found.stdout) || command;

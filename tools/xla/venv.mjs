@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { underSession } from "../setup/main.mjs";
+import { programsByName } from "../setup/programs.mjs";
 import { answer, pythonEnvironment } from "../setup/python.mjs";
 import { Session, SetupError } from "../setup/session.mjs";
 
@@ -29,7 +30,7 @@ export function pinnedRequirements(root) {
 async function findPython(session) {
   const names = session.env.LAPIDARY_PYTHON
     ? [session.env.LAPIDARY_PYTHON]
-    : ["python3", "python", "python3.14", "python3.13", "python3.12", "python3.11"];
+    : programsByName(session.env, ["python3", "python", "python3.14", "python3.13", "python3.12", "python3.11"]);
   for (const python of names) {
     const script = `import sys, pip, venv; print("\n${mark}", *sys.version_info[:2])`;
     const found = await session.run(python, ["-c", script], { env: pythonEnvironment(session.env) });
