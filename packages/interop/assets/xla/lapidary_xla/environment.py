@@ -73,7 +73,7 @@ def provide(requirements: Sequence[str]) -> Path:
     directory = cache_directory() / f"jax-{wanted['jax']}"
     python = directory / "bin/python"
     if not is_whole(python, wanted):
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(directory.with_name(f"{directory.name}.lock")):
             # Another process may have made it while this one waited.
             if not is_whole(python, wanted):
