@@ -90,6 +90,13 @@ describe("openHome", () => {
     );
   });
 
+  it("refuses a home directory on a full disk, with the bytes that are free and those that are needed", () => {
+    throws(
+      () => openHome(home, { least_bytes: 2 ** 60 }),
+      (error) => error instanceof LapidaryError && error.code === "LAP_HOME_DISK" && /are free, .* are needed to start/.test(error.message),
+    );
+  });
+
   it("names the file that is in the place of the directory or above it", () => {
     const file = join(directory, "a-file");
     writeFileSync(file, "");

@@ -1,19 +1,27 @@
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, statfsSync, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname } from "node:path";
-import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
+import { ExitCode, formatBytes, LapidaryError, type Warning } from "@lapidary/std";
 import { makePrivate, type PrivateDirectoryOptions } from "../../../tools/setup/private-directory.mjs";
 
 /** What the processes of a home directory write is not open to group or others, whatever the umask of the shell that started them. */
 export const privateUmask = 0o077;
 
+/** For logs, the queue and the files of a small run. What a job needs beyond that depends on its model. */
+const leastFree_bytes = 8 * 2 ** 20;
+
+export interface HomeOptions extends PrivateDirectoryOptions {
+  /** What must be free on its disk. */
+  readonly least_bytes?: number;
+}
+
 /**
  * Makes the home directory, or closes one that other users can enter.
  *
  * @returns what was closed, or could not be
- * @throws LAP_HOME_OWNER when it belongs to another user; LAP_HOME_FILES when it cannot be made
+ * @throws LAP_HOME_OWNER when it belongs to another user; LAP_HOME_FILES when it cannot be made or written; LAP_HOME_DISK when its disk is full
  */
-export function openHome(home: string, options: PrivateDirectoryOptions = {}): readonly Warning[] {
+export function openHome(home: string, options: HomeOptions = {}): readonly Warning[] {
   const { state, mode, owner } = makeOrExplain(home, options);
   const was = `(mode ${(mode & 0o777).toString(8)})`;
   switch (state) {
@@ -60,15 +68,19 @@ export function openHome(home: string, options: PrivateDirectoryOptions = {}): r
   }
 }
 
-function makeOrExplain(home: string, options: PrivateDirectoryOptions): ReturnType<typeof makePrivate> {
+function makeOrExplain(home: string, { least_bytes = leastFree_bytes, ...options }: HomeOptions): ReturnType<typeof makePrivate> {
   try {
     const made = makePrivate(home, options);
     // Found here, and not in the middle of a run: a file system that is mounted read-only, a directory that lacks permissions.
     if (made.state !== "foreign") accessSync(home, constants.W_OK | constants.X_OK);
+    const { bavail, bsize } = statfsSync(home);
+    if (bavail * bsize < least_bytes) throw fullDisk(home, bavail * bsize, least_bytes);
     return made;
   } catch (cause) {
+    if (cause instanceof LapidaryError) throw cause;
     const { code, path = home } = cause as NodeJS.ErrnoException;
     if (code === undefined) throw cause;
+    if (code === "ENOSPC" || code === "EDQUOT") throw fullDisk(home, 0, least_bytes, cause);
     const isFile = code === "EEXIST" || code === "ENOTDIR";
     throw new LapidaryError({
       code: "LAP_HOME_FILES",
@@ -81,6 +93,17 @@ function makeOrExplain(home: string, options: PrivateDirectoryOptions): ReturnTy
       cause,
     });
   }
+}
+
+function fullDisk(home: string, free_bytes: number, least_bytes: number, cause?: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_HOME_DISK",
+    message: `the disk of the home directory is full: ${formatBytes(free_bytes)} are free, ${formatBytes(least_bytes)} are needed to start`,
+    place: home,
+    remedy:
+      "free space there: `lapidary ckpt list` shows checkpoints, `cache` can be removed; or name a directory on another disk with --home or LAPIDARY_HOME",
+    cause,
+  });
 }
 
 /** The path, or the file above it that is no directory. */
