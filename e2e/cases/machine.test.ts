@@ -140,7 +140,7 @@ describe("machines: the set-up", function () {
   const python = (): string => yard.env["LAPIDARY_PYTHON"] ?? "python3";
   const assertWell = ({ code, stderr }: Ended | { readonly code: number | null; readonly stderr: string }): void =>
     assert.equal(code, 0, stderr);
-  const attempts = (stderr: string): number => stderr.match(/ downloading .* by pip/g)?.length ?? 0;
+  const attempts = (stderr: string): number => stderr.match(/ by pip(?: \(attempt \d of \d\))?$/gm)?.length ?? 0;
 
   describe("100-home-open-to-others", () => {
     it("the set-up makes .lapidary and the cache for their owner alone under umask 000, and closes them when they are open", async () => {

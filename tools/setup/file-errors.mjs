@@ -64,7 +64,10 @@ function refused({ root, cache }, code, path, reason, output = "") {
 /** @param {string} code @param {string} path @param {string} root @param {string} cache */
 function remedyFor(code, path, root, cache) {
   if (code === "EMFILE" || code === "ENFILE") return "allow more open files (`ulimit -n 4096`), then run the command again";
-  if (path.startsWith(`${cache}/`) || !path.startsWith(root))
+  // The cache, or a directory above it that refused to make it.
+  if (`${path}/`.startsWith(`${cache}/`) || cache.startsWith(`${path}/`) || path.startsWith(`${cache}.`))
     return `point LAPIDARY_CACHE to a directory of yours with 2 GB free; now it is ${cache}`;
+  if (!`${path}/`.startsWith(`${root}/`))
+    return `correct the owner or the permissions of ${path} (\`ls -ld\` shows them), then run the command again`;
   return `the set-up writes node_modules, dist and .lapidary in the checkout: correct the owner of ${root} (\`ls -ld\` shows it), or clone the project to a directory that you may write`;
 }

@@ -37,6 +37,8 @@ describe("errors of files in the set-up", () => {
       match(message, new RegExp(`${code} at .*setup\\.lock`));
       match(remedy, /checkout/);
     }
+    match(explained("EACCES", tmpdir()).remedy, /point LAPIDARY_CACHE/);
+    match(explained("EACCES", "/elsewhere/.npm/_cacache").remedy, /correct the owner or the permissions of \/elsewhere/);
     match(explained("EMFILE", join(root, "x")).remedy, /ulimit -n/);
   });
 

@@ -78,6 +78,13 @@ export async function installPackages(session) {
       task.end();
       const problem = fileProblemIn(session, root, result.tail);
       if (problem !== undefined) throw problem;
+      if (result.code === 127)
+        throw new SetupError({
+          code: "LAP_SETUP_NPM",
+          message: "npm is not on the PATH",
+          output: result.tail,
+          remedy: "install npm, which comes with Node (Debian, Ubuntu: `apt install npm`), or run this command as `npm run setup`",
+        });
       throw new SetupError({
         code: "LAP_SETUP_NPM",
         message: "npm ci failed",

@@ -32,7 +32,7 @@ async function findPython(session) {
     ? [session.env.LAPIDARY_PYTHON]
     : programsByName(session.env, ["python3", "python", "python3.14", "python3.13", "python3.12", "python3.11"]);
   for (const python of names) {
-    const script = `import sys, pip, venv; print("\n${mark}", *sys.version_info[:2])`;
+    const script = `import sys, pip, venv; print("\\n${mark}", *sys.version_info[:2])`;
     const found = await session.run(python, ["-c", script], { env: pythonEnvironment(session.env) });
     const [major, minor] = (answer(found.stdout, mark) ?? "").split(" ").map(Number);
     if (found.code === 0 && major === 3 && (minor ?? 0) >= oldestMinor) return python;
