@@ -10,12 +10,16 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { underSession } from "../setup/main.mjs";
+import { programsByName } from "../setup/programs.mjs";
+import { answer, pythonEnvironment } from "../setup/python.mjs";
 import { Session, SetupError } from "../setup/session.mjs";
 
 /** What JAX asks for. */
 const oldestMinor = 11;
 /** Exit code of `environment.py --only-look`. */
 const notFound = 102;
+/** Begins the line that counts, whatever else a Python prints. */
+const mark = "lapidary-python";
 
 /**
  * The versions that the export is written for, from where the export says so.
@@ -38,10 +42,11 @@ export function tpuRequirements(root) {
 async function findPython(session) {
   const names = session.env.LAPIDARY_PYTHON
     ? [session.env.LAPIDARY_PYTHON]
-    : ["python3", "python", "python3.14", "python3.13", "python3.12", "python3.11"];
+    : programsByName(session.env, ["python3", "python", "python3.14", "python3.13", "python3.12", "python3.11"]);
   for (const python of names) {
-    const found = await session.run(python, ["-c", "import sys, pip, venv; print(*sys.version_info[:2])"]);
-    const [major, minor] = found.stdout.trim().split(" ").map(Number);
+    const script = `import sys, pip, venv; print("\\n${mark}", *sys.version_info[:2])`;
+    const found = await session.run(python, ["-c", script], { env: pythonEnvironment(session.env) });
+    const [major, minor] = (answer(found.stdout, mark) ?? "").split(" ").map(Number);
     if (found.code === 0 && major === 3 && (minor ?? 0) >= oldestMinor) return python;
   }
   throw new SetupError({
@@ -62,12 +67,12 @@ export async function provideEnvironment(session, requirements, { onlyLook = fal
   const script = join(session.root, "packages/interop/assets/xla/lapidary_xla/environment.py");
   const prefix = "lapidary: ";
   const made = await session.run(python, [script, ...(onlyLook ? ["--only-look"] : []), ...requirements], {
-    env: { ...session.env, LAPIDARY_CACHE: session.cache },
+    env: { ...pythonEnvironment(session.env), LAPIDARY_CACHE: session.cache },
     onLine: (line) => {
       if (line.startsWith(prefix)) session.report.say(line.slice(prefix.length));
     },
   });
-  if (made.code === 0) return made.stdout.trim();
+  if (made.code === 0) return made.stdout.trim().split("\n").at(-1) ?? "";
   if (onlyLook && made.code === notFound) return undefined;
   throw new SetupError({
     code: "LAP_XLA_VENV",

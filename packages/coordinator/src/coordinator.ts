@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Job, JobQueue, type Store } from "@lapidary/control";
 import {
@@ -25,6 +24,7 @@ import { EventFeed } from "./event-feed.js";
 import { listCheckpoints } from "./execution/checkpoints.js";
 import { execute } from "./execution/execute.js";
 import { registerPath } from "./gang/index.js";
+import { openHome } from "./home-directory.js";
 import { lockHome } from "./home-lock.js";
 import { PageFiles } from "./http/page-files.js";
 import { onUsualPort } from "./http/usual-port.js";
@@ -148,7 +148,7 @@ export class Coordinator {
   async #start(): Promise<void> {
     const { home, root, port, redis, workers, environment, spares = 1, workerLease_s = 0 } = this.#options;
     const trouble = (error: Error): void => this.#log.warn(error.message, errorFields(error));
-    mkdirSync(home, { recursive: true, mode: 0o700 });
+    for (const { message, code, place } of openHome(home)) this.#log.warn(message, { code, place });
     this.#onStop("home", lockHome(home));
     this.#token = homeToken(home);
 

@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import { openHome } from "@lapidary/coordinator/home";
 import { type Dataset, datasetFiles, prepareDataset, SpecialToken, toHuggingFace } from "@lapidary/data";
 import {
   modelConfigToHf,
@@ -97,6 +98,7 @@ async function prepared(
   tell: (phase: string, state: string) => void,
 ): Promise<Dataset | undefined> {
   const { vocab, held_out } = job.data;
+  for (const warning of openHome(home)) console.warn(warning);
   const dataset = await prepareDataset({
     corpus: corpusOf(job, root),
     vocabSize: vocab,

@@ -28,7 +28,8 @@ export async function start(context: Context, overrides: readonly string[]): Pro
   }
   const progress = console.progress();
   progress.update("start Redis, the coordinator and its workers");
-  const client = new CoordinatorClient(await startCoordinator(context, { port: undefined, workers: undefined }));
+  const { connection } = await startCoordinator(context, { port: undefined, workers: undefined });
+  const client = new CoordinatorClient(connection);
   progress.end();
   try {
     console.say(`dashboard  ${client.pageUrl}`);
