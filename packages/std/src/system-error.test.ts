@@ -55,7 +55,12 @@ describe("errors of the operating system", () => {
   });
 
   it("leave other errors as they are", () => {
-    for (const error of [new Error("a bug"), new TypeError("x is undefined"), Object.assign(new Error("odd"), { code: "ERR_ASSERTION" }), "text"]) {
+    for (const error of [
+      new Error("a bug"),
+      new TypeError("x is undefined"),
+      Object.assign(new Error("odd"), { code: "ERR_ASSERTION" }),
+      "text",
+    ]) {
       ok(!isSystemError(error));
       strictEqual(typedSystemError(error), error);
     }

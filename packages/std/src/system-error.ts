@@ -42,7 +42,11 @@ interface Refusal {
 
 /** What the errors of files and sockets mean, by POSIX name. */
 const refusals: Readonly<Record<string, Refusal>> = {
-  ENOENT: { what: "MISSING", message: "there is no such file or directory", remedy: "check the path; create the directory if it is missing" },
+  ENOENT: {
+    what: "MISSING",
+    message: "there is no such file or directory",
+    remedy: "check the path; create the directory if it is missing",
+  },
   EEXIST: { what: "EXISTS", message: "something is in its place already", remedy: "choose another place, or move away what is there" },
   ENOTDIR: {
     what: "NOT_DIRECTORY",
@@ -52,13 +56,25 @@ const refusals: Readonly<Record<string, Refusal>> = {
   EISDIR: { what: "IS_DIRECTORY", message: "it is a directory and not a file", remedy: "name a file" },
   ENOTEMPTY: { what: "NOT_EMPTY", message: "the directory is not empty", remedy: "choose another directory, or empty this one" },
   EACCES: { what: "PERMISSION", message: "permission is denied", remedy: "check the permissions and the owner, or choose another place" },
-  EPERM: { what: "PERMISSION", message: "the operation is not permitted", remedy: "check the permissions and the owner, or choose another place" },
+  EPERM: {
+    what: "PERMISSION",
+    message: "the operation is not permitted",
+    remedy: "check the permissions and the owner, or choose another place",
+  },
   EROFS: { what: "READ_ONLY", message: "the file system is read-only", remedy: "choose a place on another file system" },
   ENOSPC: { what: "NO_SPACE", message: "no space is left on the device", remedy: "free space there, or choose a place on another disk" },
   EDQUOT: { what: "NO_SPACE", message: "the disk quota is used up", remedy: "free space there, or choose a place on another disk" },
-  EFBIG: { what: "TOO_LARGE", message: "the file grows larger than the system allows", remedy: "choose another file system, or raise `ulimit -f`" },
+  EFBIG: {
+    what: "TOO_LARGE",
+    message: "the file grows larger than the system allows",
+    remedy: "choose another file system, or raise `ulimit -f`",
+  },
   ENAMETOOLONG: { what: "NAME", message: "the name is too long", remedy: "choose a shorter name" },
-  EILSEQ: { what: "NAME", message: "the file system does not take such a name", remedy: "choose a name of letters, digits, `.`, `_` and `-`" },
+  EILSEQ: {
+    what: "NAME",
+    message: "the file system does not take such a name",
+    remedy: "choose a name of letters, digits, `.`, `_` and `-`",
+  },
   EINVAL: { what: "NAME", message: "the system does not take such a path or request", remedy: "choose another place" },
   ERR_INVALID_ARG_VALUE: { what: "NAME", message: "the path has a character that no path can have", remedy: "remove the character" },
   ERR_FS_FILE_TOO_LARGE: { what: "TOO_LARGE", message: "the file is larger than Node can read at once", remedy: "name a smaller file" },
@@ -96,7 +112,12 @@ const refusals: Readonly<Record<string, Refusal>> = {
   ENXIO: { what: "IO", message: "there is no such device, or nobody reads it", remedy: "choose another place" },
   ESTALE: { what: "IO", message: "the network file system lost it", remedy: "mount the file system again, or choose another place" },
   EXDEV: { what: "OTHER_DEVICE", message: "it is on another file system", remedy: "choose a place on the same file system" },
-  EPIPE: { what: "CLOSED", area: "NETWORK", message: "the reader closed the connection", remedy: "start the reader again, then run it again" },
+  EPIPE: {
+    what: "CLOSED",
+    area: "NETWORK",
+    message: "the reader closed the connection",
+    remedy: "start the reader again, then run it again",
+  },
   EADDRINUSE: {
     what: "PORT_TAKEN",
     area: "NETWORK",
@@ -106,9 +127,24 @@ const refusals: Readonly<Record<string, Refusal>> = {
   EADDRNOTAVAIL: { what: "ADDRESS", area: "NETWORK", message: "this machine does not have the address", remedy: "choose another address" },
   ECONNREFUSED: { what: "REFUSED", area: "NETWORK", message: "nothing listens at the address", remedy: "start what should listen there" },
   ECONNRESET: { what: "CLOSED", area: "NETWORK", message: "the other side closed the connection", remedy: "try again" },
-  ETIMEDOUT: { what: "TIMEOUT", area: "NETWORK", message: "the other side did not answer in time", remedy: "check the network, and try again" },
-  EHOSTUNREACH: { what: "UNREACHABLE", area: "NETWORK", message: "there is no way to the host", remedy: "check the network and the address" },
-  ENETUNREACH: { what: "UNREACHABLE", area: "NETWORK", message: "there is no way to the network", remedy: "check the network and the address" },
+  ETIMEDOUT: {
+    what: "TIMEOUT",
+    area: "NETWORK",
+    message: "the other side did not answer in time",
+    remedy: "check the network, and try again",
+  },
+  EHOSTUNREACH: {
+    what: "UNREACHABLE",
+    area: "NETWORK",
+    message: "there is no way to the host",
+    remedy: "check the network and the address",
+  },
+  ENETUNREACH: {
+    what: "UNREACHABLE",
+    area: "NETWORK",
+    message: "there is no way to the network",
+    remedy: "check the network and the address",
+  },
   ENOTFOUND: { what: "NO_HOST", area: "NETWORK", message: "no host has this name", remedy: "check the name and the network" },
   EAI_AGAIN: { what: "NO_HOST", area: "NETWORK", message: "the name server does not answer", remedy: "check the network, and try again" },
 };
@@ -119,7 +155,12 @@ const refusals: Readonly<Record<string, Refusal>> = {
  * Codes: `LAP_FILE_…`, `LAP_NETWORK_…` and `LAP_SYSTEM_…`; the same POSIX name gives the same code for ever.
  */
 export function systemError(error: SystemError, { doing, place, exit = ExitCode.usage }: Attempt = {}): LapidaryError {
-  const { area = "FILE", what, message, remedy } = refusals[error.code] ?? {
+  const {
+    area = "FILE",
+    what,
+    message,
+    remedy,
+  } = refusals[error.code] ?? {
     area: "SYSTEM" as const,
     what: "REFUSED",
     message: `the operating system refused: ${error.message}`,

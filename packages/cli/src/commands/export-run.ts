@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { ExitCode, formatBytes } from "@lapidary/std";
+import { ExitCode, formatBytes, jsonText } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { allMetrics, connect } from "./connect.js";
@@ -33,7 +33,7 @@ export async function exportRun(context: Context, { id, output, tensorboard, jso
   };
   if (output !== undefined) write("page", output, await client.pageFile(id));
   const rows = tensorboard === undefined && jsonl === undefined ? [] : await allMetrics(client, id);
-  if (jsonl !== undefined) write("rows", jsonl, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  if (jsonl !== undefined) write("rows", jsonl, rows.map((row) => `${jsonText(row)}\n`).join(""));
   if (tensorboard !== undefined) {
     const { TensorboardFile } = await import("../report/tensorboard-file.js");
     const events = new TensorboardFile(resolve(context.cwd, tensorboard), id, rows[0]?.time ?? context.clock.now());

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { type Machine, planHtml } from "@lapidary/simulator";
-import { ExitCode } from "@lapidary/std";
+import { ExitCode, jsonText } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
 import { printJob, type ResolvedJob } from "@lapidary/training";
 import type { Context } from "../context.js";
@@ -58,7 +58,7 @@ function show(
   value: unknown,
   texts: { readonly table: () => string; readonly html: () => string },
 ): void {
-  console.result(value, () => (form === "json" ? JSON.stringify(value, null, 2) : form === "html" ? texts.html() : texts.table()));
+  console.result(value, () => (form === "json" ? jsonText(value, 2) : form === "html" ? texts.html() : texts.table()));
 }
 
 /** Plans that a search tries: at two small models a plan, half a minute for 7B on a core of its own. */

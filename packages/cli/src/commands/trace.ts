@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { simulationTrace, type Trace } from "@lapidary/simulator";
-import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
+import { ExitCode, formatBytes, jsonText, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { machineOf, planJob } from "../plan/plan-job.js";
 import { runTrace } from "../plan/run-trace.js";
@@ -29,7 +29,7 @@ export async function trace(context: Context, request: TraceRequest): Promise<Ex
   progress.update("write a trace of", request.subject);
   const written = isRun(context, request.subject) ? traceOfRun(context, request) : traceOfJob(context, request);
   const file = resolve(cwd, request.output);
-  const text = JSON.stringify(written);
+  const text = jsonText(written);
   writeFileSync(file, text);
   progress.end();
   console.result(

@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
-import { LapidaryError, assert } from "@lapidary/std";
+import { jsonText, LapidaryError, assert } from "@lapidary/std";
 import { z } from "zod";
+import { floatSchema } from "../api.js";
 import type { Disk } from "../checkpoints/disk.js";
 import type { Fence } from "../checkpoints/run-fence.js";
 
 const count = z.number().int().nonnegative();
-/** JSON has no name for these three. */
-const float = z.union([z.number(), z.literal(["NaN", "Infinity", "-Infinity"]).transform(Number)]);
+const float = floatSchema;
 
 /** A step that counts: it was computed, all workers said so, and it will be part of whatever becomes of the run. */
 const commitSchema = z.strictObject({
@@ -240,7 +240,7 @@ function readLedgerText(text = ""): { lines: Line[]; bytes: number; size: number
 
 /** The line without its checksum is the same text, closed. */
 function printLine(line: Line): string {
-  const body = JSON.stringify(line, (_, value: unknown) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value));
+  const body = jsonText(line);
   return `${body.slice(0, -1)},"crc":"${crcOf(body)}"}\n`;
 }
 

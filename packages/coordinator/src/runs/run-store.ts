@@ -20,12 +20,22 @@ export class RunStore {
     private readonly clock: Clock,
   ) {}
 
-  static async open(directory: string, clock: Clock): Promise<RunStore> {
+  /** @param onUnreadable hears of a run whose files make no sense: it is left out, and the others are there */
+  static async open(
+    directory: string,
+    clock: Clock,
+    onUnreadable: (directory: string, error: unknown) => void = () => undefined,
+  ): Promise<RunStore> {
     mkdirSync(directory, { recursive: true });
     const store = new RunStore(directory, clock);
     for (const name of readdirSync(directory).filter((entry) => namePattern.test(entry))) {
-      const run = await Run.load(join(directory, name), clock);
-      if (run !== undefined) store.#runs.set(run.id, run);
+      const place = join(directory, name);
+      try {
+        const run = await Run.load(place, clock);
+        if (run !== undefined) store.#runs.set(run.id, run);
+      } catch (error) {
+        onUnreadable(place, error);
+      }
     }
     return store;
   }
@@ -44,7 +54,7 @@ export class RunStore {
     }
     const id = "exactly" in name ? name.exactly : this.#freeId(name.like);
     const directory = join(this.directory, id);
-    if (existsSync(directory)) throw nameTaken(id);
+    if (existsSync(directory)) throw nameTaken(id, directory);
     const run = Run.create(directory, { ...identity, id, created_at: this.clock.now() }, jobYaml, this.clock);
     this.#runs.set(id, run);
     return { run, existed: false };
@@ -129,10 +139,10 @@ const byAge = (a: Run, b: Run): number => a.identity.created_at - b.identity.cre
 /** Of runs of the same millisecond the one that was numbered first. */
 const compareIds = (a: string, b: string): number => a.localeCompare(b, "en", { numeric: true });
 
-function nameTaken(id: string): LapidaryError {
+function nameTaken(id: string, directory?: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_NAME_TAKEN",
-    message: `another job has the name "${id}"`,
+    message: `another job has the name "${id}"${directory === undefined ? "" : `: ${directory} exists`}`,
     place: "name",
     remedy: "choose another name, or none to have one made up",
     exit: ExitCode.usage,

@@ -50,6 +50,47 @@ describe("job files", () => {
       deepStrictEqual(JSON.parse(JSON.stringify(job)), job);
     });
 
+  for (const [key, value, says] of [
+    ["train.optimizer.lr", "1e300", /must be at most 3\.4028234663852886e\+38, the largest number of f32/],
+    ["train.optimizer.lr", "3.5e38", /largest number of f32/],
+    ["train.optimizer.lr", "1e-60", /would hold it as 0/],
+    ["train.optimizer.lr", ".inf", /expected a finite number/],
+    ["train.optimizer.eps", "1e-60", /would hold it as 0/],
+    ["train.optimizer.eps", "1e39", /largest number of f32/],
+    ["train.optimizer.weight_decay", "1e-50", /would hold it as 0/],
+    ["train.optimizer.betas", "[0.9, 0.99999999]", /would hold it as 1/],
+    ["train.optimizer.betas", "[1e-60, 0.9]", /would hold it as 0/],
+    ["train.clip", "1e39", /largest number of f32/],
+    ["train.clip", "1e-60", /would hold it as 0/],
+    ["train.schedule", "{ name: cosine, final: 1e-60 }", /would hold it as 0/],
+    [
+      "model",
+      "{ vocab_size: 8, model_dim: 4, layers: 1, heads: 2, kv_heads: 1, head_dim: 2, mlp_dim: 8, context_length: 8, norm_eps: 1e-60 }",
+      /norm_eps.*would hold it as 0/,
+    ],
+    [
+      "model",
+      "{ vocab_size: 8, model_dim: 4, layers: 1, heads: 2, kv_heads: 1, head_dim: 2, mlp_dim: 8, context_length: 8, rope_theta: 1e39 }",
+      /rope_theta.*largest number of f32/,
+    ],
+  ] as const)
+    it(`refuse ${key} ${value.slice(-20)}, which f32 does not hold`, () => {
+      refuses(() => resolved(base, `${key}=${value}`), { code: "LAP_CONFIG_VALUE", exit: 2, says });
+    });
+
+  it("take the ends of the range of f32", () => {
+    strictEqual(resolved(base, "train.optimizer.lr=3.4028234663852886e38").train.optimizer.lr, 3.4028234663852886e38);
+    strictEqual(resolved(base, "train.optimizer.weight_decay=0").train.optimizer.weight_decay, 0);
+  });
+
+  it("refuse a share of rows that gives no chip a row", () => {
+    refuses(() => resolved(base, "train.batch=null", "train.batch_per_chip=1e-9"), {
+      code: "LAP_CONFIG_VALUE",
+      exit: 2,
+      says: /no row at all/,
+    });
+  });
+
   for (const file of readdirSync(join(environment.configsDir, "strategies")))
     it(`${file} is a strategy: its rules and stage, which the job's own keys change`, () => {
       const name = file.replace(".yaml", "");
