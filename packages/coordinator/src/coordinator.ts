@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Job, JobQueue, type Store } from "@lapidary/control";
 import {
@@ -10,6 +9,7 @@ import {
   isSystemError,
   type JsonValue,
   LapidaryError,
+  makeDirectories,
   must,
   noFailpoints,
   socketPathFor,
@@ -149,7 +149,7 @@ export class Coordinator {
   async #start(): Promise<void> {
     const { home, root, port, redis, workers, environment, spares = 1, workerLease_s = 0 } = this.#options;
     const trouble = (error: Error): void => this.#log.warn(error.message, errorFields(error));
-    mkdirSync(home, { recursive: true, mode: 0o700 });
+    makeDirectories(home, 0o700);
     this.#onStop("home", lockHome(home));
     this.#token = homeToken(home);
 

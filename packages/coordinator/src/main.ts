@@ -1,8 +1,7 @@
-import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ExitCode, isSystemError, LapidaryError, failpointsOf, systemError } from "@lapidary/std";
+import { ExitCode, isSystemError, LapidaryError, failpointsOf, makeDirectories, systemError } from "@lapidary/std";
 import { pino } from "pino";
 import { Coordinator } from "./coordinator.js";
 import { defaultWorkers } from "./gang/index.js";
@@ -83,7 +82,7 @@ async function main(): Promise<ExitCode> {
 }
 
 function openLog(home: string): { log: Log; flush: () => void } {
-  mkdirSync(join(home, "logs"), { recursive: true, mode: 0o700 });
+  makeDirectories(join(home, "logs"), 0o700);
   const destination = pino.destination({ dest: join(home, "logs", "coordinator.log"), sync: true, mode: 0o600 });
   const logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
   const write =

@@ -1,4 +1,5 @@
 export * from "./array-data.js";
+export { writeDirectoryAtomic } from "./atomic-directory.js";
 export { writeFileAtomic } from "./atomic-file.js";
 export * from "./hf-checkpoint.js";
 export { gemmaConfigFromHf, gemmaConfigToHf, modelConfigFromHf, modelConfigToHf, readHfConfig, readJson } from "./hf-config.js";

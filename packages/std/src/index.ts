@@ -6,6 +6,7 @@ export * from "./failpoints.js";
 export * from "./f32.js";
 export * from "./format.js";
 export * from "./json.js";
+export * from "./make-directories.js";
 export * from "./random.js";
 export * from "./socket-path.js";
 export * from "./suggest.js";

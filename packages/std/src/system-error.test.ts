@@ -1,9 +1,9 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { constants } from "node:os";
-import { isSystemError, LapidaryError, systemError, typedSystemError } from "./index.js";
+import { isSystemError, LapidaryError, makeDirectories, systemError, typedSystemError } from "./index.js";
 
 const thrownBy = (run: () => unknown): unknown => {
   try {
@@ -13,6 +13,22 @@ const thrownBy = (run: () => unknown): unknown => {
   }
   throw new Error("nothing was thrown");
 };
+
+describe("directories that are made", () => {
+  it("come with those that lead to them, and end where the system lets nobody make one", () => {
+    const top = mkdtempSync(join(tmpdir(), "lapidary-make-"));
+    try {
+      strictEqual(makeDirectories(join(top, "a/b/c")), join(top, "a"));
+      strictEqual(makeDirectories(join(top, "a/b/c")), undefined);
+      writeFileSync(join(top, "file"), "");
+      for (const path of ["file", "file/x", "file/x/y"]) ok(isSystemError(thrownBy(() => makeDirectories(join(top, path)))), path);
+      // Node's own mkdir with `recursive` never returns here.
+      if (existsSync("/proc/self")) ok(isSystemError(thrownBy(() => makeDirectories("/proc/nowhere/logs"))));
+    } finally {
+      rmSync(top, { recursive: true });
+    }
+  });
+});
 
 describe("errors of the operating system", () => {
   let directory = "";

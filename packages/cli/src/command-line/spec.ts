@@ -22,6 +22,11 @@ export interface OptionSpec {
   readonly value?: "text" | keyof typeof numberForms;
   readonly choices?: readonly string[];
   readonly completes?: Completes;
+  /**
+   * What is done with the file or directory that the option names. Every option that completes to one says so; a test tries every place that cannot be
+   * written on each that says `write`.
+   */
+  readonly access?: "read" | "write";
   /** Must be given. */
   readonly mandatory?: boolean;
 }

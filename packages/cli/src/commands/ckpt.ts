@@ -2,9 +2,10 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ExitCode, LapidaryError, formatBytes, formatCount, textTable } from "@lapidary/std";
 import { buildModel, isDecoder, type ModelConfig, parameterCount } from "@lapidary/models";
-import { type ArrayData, HfCheckpoint, SafetensorsFile, writeHfCheckpoint } from "@lapidary/interop";
+import { type ArrayData, HfCheckpoint, SafetensorsFile, writeDirectoryAtomic, writeHfCheckpoint } from "@lapidary/interop";
 import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/coordinator/checkpoints";
 import type { Context } from "../context.js";
+import { checkOutput, writeOutputDirectory } from "../output/output.js";
 import { type CheckpointPlace, findCheckpoint, knownRun, runCheckpoints, runNames } from "./checkpoint-place.js";
 
 /** The checkpoints of a run, or of all runs. */
@@ -164,6 +165,8 @@ export async function exportCheckpoint(context: Context, from: string, output: s
       remedy: "choose another directory with -o",
       exit: ExitCode.usage,
     });
+  const what = "the checkpoint";
+  checkOutput({ kind: "directory", path: target, what });
   const checkpoint = await HfCheckpoint.open(place.directory);
   const progress = console.progress();
   progress.update("export", `to ${target}`);
@@ -173,7 +176,11 @@ export async function exportCheckpoint(context: Context, from: string, output: s
     const extra = tokenizerFiles
       .filter((name) => existsSync(join(place.directory, name)))
       .map((name) => [name, readFileSync(join(place.directory, name), "utf8")] as const);
-    await writeHfCheckpoint(target, checkpoint.config, tensors, new Map(extra));
+    await writeOutputDirectory(target, what, () =>
+      writeDirectoryAtomic(target, (staging) => writeHfCheckpoint(staging, checkpoint.config, tensors, new Map(extra)), {
+        seal: "config.json",
+      }),
+    );
     progress.end();
     const files = ["config.json", "model.safetensors", ...extra.map(([name]) => name)];
     console.result({ directory: target, files, run: place.run ?? null, step: place.step ?? null }, () => `${target}: ${files.join(", ")}`);

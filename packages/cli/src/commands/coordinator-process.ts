@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Connection } from "@lapidary/coordinator/api";
 import { isProcessAlive, signalProcess } from "@lapidary/coordinator/process-id";
-import { ExitCode, LapidaryError, errorFromJSON } from "@lapidary/std";
+import { ExitCode, LapidaryError, errorFromJSON, makeDirectories } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { readVersion } from "./version.js";
 
@@ -29,7 +29,7 @@ export async function startCoordinator(context: Context, { port, workers }: UpOp
   const { home, root, env, clock, interrupts } = context;
   const { findConnection } = await import("@lapidary/coordinator/client");
   interrupts.signal.throwIfAborted();
-  mkdirSync(join(home, "logs"), { recursive: true, mode: 0o700 });
+  makeDirectories(join(home, "logs"), 0o700);
   // A file and no pipe: the process goes on writing when nobody reads any more.
   const errors = join(home, "logs", "coordinator.stderr");
   const output = openSync(errors, "w", 0o600);

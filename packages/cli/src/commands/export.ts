@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { corpusSpec, type Dataset, datasetFiles, prepareDataset, SpecialToken, toHuggingFace } from "@lapidary/data";
 import {
+  checkExportDirectory,
   modelConfigToHf,
   HfCheckpoint,
   jaxVersion,
@@ -16,6 +17,7 @@ import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
 import { chipCount, parseTorus } from "@lapidary/topology";
 import { compileJob, initGraph, paramName, podAxis, type ResolvedJob, trainState } from "@lapidary/training";
 import type { Context } from "../context.js";
+import { checkOutput, writeOutputDirectory } from "../output/output.js";
 import { readJob } from "./job-file.js";
 
 export interface ExportRequest {
@@ -38,37 +40,37 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
   const { console, cwd } = context;
   const job = readJob(context, request.job, request.overrides);
   const directory = resolve(cwd, request.output);
+  const what = "the export";
+  await writeOutputDirectory(directory, what, () => checkExportDirectory(directory));
+  checkOutput({ kind: "directory", path: directory, what });
   const progress = console.progress();
   progress.update("compile");
   const program = compileJob(job, { verify: false });
   const dataset = request.withoutData ? undefined : await prepared(context, job, (text, state) => progress.update(text, state));
   try {
     progress.update("write", directory);
-    const written = await writeXlaExport(
-      directory,
-      {
-        program,
+    const exported: XlaExport = {
+      program,
+      name: job.name,
+      numerics: job.numerics,
+      dcnAxes: job.pods > 1 ? [podAxis] : [],
+      steps: job.train.steps,
+      states: await statesOf(job),
+      drawn: drawnAs(job, request.state),
+      data: dataOf(job, dataset),
+      model: modelConfigToHf(job.model.config),
+      modelFiles: dataset === undefined ? new Map() : tokenizerFiles(dataset),
+      launch: {
         name: job.name,
-        numerics: job.numerics,
-        dcnAxes: job.pods > 1 ? [podAxis] : [],
-        steps: job.train.steps,
-        states: await statesOf(job),
-        drawn: drawnAs(job, request.state),
-        data: dataOf(job, dataset),
-        model: modelConfigToHf(job.model.config),
-        modelFiles: dataset === undefined ? new Map() : tokenizerFiles(dataset),
-        launch: {
-          name: job.name,
-          slices: job.pods,
-          topology: job.slice,
-          chipsPerSlice: chipCount(parseTorus(job.slice)),
-          jaxVersion,
-          orbaxVersion,
-          checkpointEvery: job.checkpoint.every ?? checkpointEvery,
-        },
+        slices: job.pods,
+        topology: job.slice,
+        chipsPerSlice: chipCount(parseTorus(job.slice)),
+        jaxVersion,
+        orbaxVersion,
+        checkpointEvery: job.checkpoint.every ?? checkpointEvery,
       },
-      { axisWise: request.axisWise },
-    );
+    };
+    const written = await writeOutputDirectory(directory, what, () => writeXlaExport(directory, exported, { axisWise: request.axisWise }));
     progress.end();
     console.result(resultOf(directory, job, written), () => summary(directory, job, written));
   } finally {

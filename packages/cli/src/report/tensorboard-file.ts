@@ -1,24 +1,24 @@
-import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { MetricsRow } from "@lapidary/coordinator/api";
 import { tensorboardEvent, tensorboardFileName, tensorboardHeader } from "@lapidary/interop";
+import { GrowingOutput } from "../output/output.js";
 
 /** The numbers of a run as an event file of TensorBoard, in a directory of its own under `root`. */
 export class TensorboardFile {
-  readonly path: string;
-  #bytes: number;
+  readonly #file: GrowingOutput;
 
   /** @param begin milliseconds since the epoch: it is in the file's name */
   constructor(root: string, run: string, begin: number) {
-    this.path = join(root, run, tensorboardFileName(begin));
-    mkdirSync(dirname(this.path), { recursive: true });
-    const header = tensorboardHeader(begin);
-    writeFileSync(this.path, header);
-    this.#bytes = header.length;
+    const path = join(root, run, tensorboardFileName(begin));
+    this.#file = new GrowingOutput(path, "the TensorBoard events", tensorboardHeader(begin));
+  }
+
+  get path(): string {
+    return this.#file.path;
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#file.bytes;
   }
 
   append(...rows: readonly MetricsRow[]): void {
@@ -26,9 +26,7 @@ export class TensorboardFile {
       const scalars = scalarsOf(row);
       return scalars === undefined ? [] : [tensorboardEvent({ time: row.time, step: row.step, scalars })];
     });
-    const data = Buffer.concat(events);
-    appendFileSync(this.path, data);
-    this.#bytes += data.length;
+    this.#file.append(Buffer.concat(events));
   }
 }
 
