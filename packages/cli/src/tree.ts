@@ -89,7 +89,7 @@ export const commandTree: CommandSpec = {
       ],
       examples: [
         "lapidary launch configs/jobs/quickstart.yaml",
-        "lapidary launch configs/jobs/quickstart.yaml train.steps=50 mesh.data=8 -d --name short",
+        "lapidary launch configs/jobs/quickstart.yaml train.steps=50 mesh.data=8 mesh.model=32 -d --name short",
       ],
       run: async (context, given) =>
         (await import("./commands/launch.js")).launch(context, {
@@ -482,6 +482,14 @@ export const commandTree: CommandSpec = {
       arguments: [{ name: "shell", description: "your shell", choices: ["bash", "zsh", "fish"] }],
       examples: ["source <(lapidary completion bash)", "lapidary completion fish > ~/.config/fish/completions/lapidary.fish"],
       run: async (context, given) => (await import("./commands/completion.js")).completion(context, given.required("shell")),
+    },
+    {
+      name: "help",
+      summary: "explain a command, as its --help does",
+      group: aid,
+      arguments: [{ name: "command", description: "a command, such as launch or jobs resume", optional: true, variadic: true }],
+      examples: ["lapidary help plan", "lapidary help jobs resume"],
+      explains: true,
     },
     {
       name: "version",

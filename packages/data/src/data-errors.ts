@@ -46,7 +46,7 @@ export function badJsonLine(path: string, line: number, why: string): LapidaryEr
     "LAP_DATA_JSONL",
     `line ${line} of ${path} ${why}`,
     `${path}:${line}`,
-    'every line must be a JSON object with a string in its text field, as in {"text": "…"}; the field is named by textField',
+    'every line must be a JSON object with a string in its text field, as in {"text": "…"}; the field is named by data.text_field',
   );
 }
 

@@ -39,7 +39,7 @@ export const numberForms = {
   decimal: { pattern: /^\d{1,9}(\.\d+)?$/, meaning: "a number", example: "0.5" },
 } as const;
 
-/** A command as data: the parser, the help and the completion scripts are made of it. A command either runs or has commands. */
+/** A command as data: the parser, the help and the completion scripts are made of it. A command runs, has commands, or explains others. */
 export interface CommandSpec {
   readonly name: string;
   readonly summary: string;
@@ -51,6 +51,8 @@ export interface CommandSpec {
   readonly commands?: readonly CommandSpec[];
   /** Meant when the parent is given no command. */
   readonly isDefault?: boolean;
+  /** Its arguments are the words of another command, whose help it prints. */
+  readonly explains?: true;
   /** Loads its code when it is called, never before. */
   readonly run?: (context: Context, given: Given) => Promise<ExitCode>;
 }
