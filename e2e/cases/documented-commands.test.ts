@@ -220,8 +220,8 @@ describe("remedies of errors and warnings", function () {
   });
 });
 
-/** Options of other programs that remedies name: redis-check-aof, node, run.py of an export. */
-const ofOthers: ReadonlySet<string> = new Set(["--fix", "--max-old-space-size", "--synthetic"]);
+/** Options of other programs that remedies name: redis-check-aof, node, pip. */
+const ofOthers: ReadonlySet<string> = new Set(["--fix", "--max-old-space-size", "--user", "--no-deps"]);
 
 /** Scripts of npm, tools and variables that a text names and that there are not. */
 function missingIn(text: string): string[] {

@@ -88,6 +88,8 @@ export const submitRequestSchema = z
       .string()
       .max(256 * 1024)
       .optional(),
+    /** Whether Lapidary printed `yaml`: errors name keys of the job, since nobody wrote its lines. */
+    printed: z.boolean().optional(),
     /** Where relative paths begin, in `yaml`, in overrides and `path` itself: absolute; the project's root by default. */
     base: z.string().optional(),
     /** A job file on the coordinator's machine. Paths in it are relative to it. */

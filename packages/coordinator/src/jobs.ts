@@ -19,11 +19,11 @@ const configsDir = (root: string): string => join(root, "configs");
  * @throws LapidaryError with exit code 2 for what is misspelt or missing, 4 for what does not fit its chips
  */
 export function acceptJob(request: z.output<typeof submitRequestSchema>, root: string): ResolvedJob {
-  const { yaml, path, overrides, base = root } = request;
+  const { yaml, printed, path, overrides, base = root } = request;
   const environment = { configsDir: configsDir(root), base };
   const job =
     path === undefined
-      ? resolveJob({ text: must(yaml, "yaml"), file: "job", base }, overrides, environment)
+      ? resolveJob({ text: must(yaml, "yaml"), file: "job", base, isPrinted: printed }, overrides, environment)
       : loadJob(path, overrides, environment);
   checkSliceFits(sliceOf(job));
   return job;
@@ -52,7 +52,7 @@ export function jobOfRun(run: Run, root: string): ResolvedJob {
 
 function jobWith(run: Run, root: string, overrides: readonly string[]): ResolvedJob {
   const file = join(run.directory, runFiles.job);
-  return resolveJob({ text: readFileSync(file, "utf8"), file, base: run.directory }, [...overrides], {
+  return resolveJob({ text: readFileSync(file, "utf8"), file, base: run.directory, isPrinted: true }, [...overrides], {
     configsDir: configsDir(root),
     base: run.directory,
   });

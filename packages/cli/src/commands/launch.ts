@@ -94,7 +94,7 @@ export async function submission(
 ): Promise<SubmitRequest> {
   const [{ printJob }, { readJob }] = await Promise.all([import("@lapidary/training/job"), import("./job-file.js")]);
   const resolved = readJob(context, job, overrides);
-  return { yaml: printJob(resolved), priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
+  return { yaml: printJob(resolved), printed: true, priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
 }
 
 export async function submit(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<Submitted> {

@@ -78,6 +78,23 @@ describe("job files", () => {
       refuses(() => resolved(base, `${key}=${value}`), { code: "LAP_CONFIG_VALUE", exit: 2, says });
     });
 
+  it("are placed by key and not by line where Lapidary printed the text", () => {
+    const text = printJob(resolved()).replace("batch: 32", "batch: 33");
+    for (const [isPrinted, place] of [
+      [true, "train.batch"],
+      [false, /^job:\d+:\d+$/],
+    ] as const)
+      throws(
+        () => resolveJob({ text, file: "job", base: "/", isPrinted }, [], environment),
+        (error) => error instanceof LapidaryError && (typeof place === "string" ? error.place === place : place.test(error.place ?? "")),
+      );
+    refuses(() => resolveJob({ text: printJob(resolved()), file: "job", base: "/", isPrinted: true }, ["train.batch=33"], environment), {
+      code: "LAP_MESH_INDIVISIBLE",
+      exit: 4,
+      place: "override train.batch=33",
+    });
+  });
+
   it("take the ends of the range of f32", () => {
     strictEqual(resolved(base, "train.optimizer.lr=3.4028234663852886e38").train.optimizer.lr, 3.4028234663852886e38);
     strictEqual(resolved(base, "train.optimizer.weight_decay=0").train.optimizer.weight_decay, 0);

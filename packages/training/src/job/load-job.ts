@@ -32,6 +32,8 @@ export interface JobText {
   readonly file: string;
   /** Where relative paths in the text begin. */
   readonly base: string;
+  /** Whether `printJob` made the text: errors name its keys then, since nobody wrote its lines. Default false. */
+  readonly isPrinted?: boolean | undefined;
 }
 
 /**
@@ -46,8 +48,12 @@ export function loadJob(path: string, overrides: readonly string[], environment:
 }
 
 /** The same for text that is at hand. */
-export function resolveJob({ text, file, base }: JobText, overrides: readonly string[], environment: JobEnvironment): ResolvedJob {
-  const source = YamlSource.parse(text, file);
+export function resolveJob(
+  { text, file, base, isPrinted = false }: JobText,
+  overrides: readonly string[],
+  environment: JobEnvironment,
+): ResolvedJob {
+  const source = YamlSource.parse(text, file, isPrinted);
   for (const override of overrides) applyOverride(jobFileSchema, source, override);
   const job = validate(jobFileSchema, source);
   const absolute = (path: string, ...keys: string[]): string =>
