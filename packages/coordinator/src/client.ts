@@ -208,7 +208,10 @@ export class CoordinatorClient {
     if (response.ok) return response;
     const parsed = errorBodySchema.safeParse(await response.json().catch(() => undefined));
     if (!parsed.success) throw coordinatorDown(this.#base, `something else answers there, with HTTP ${response.status}`);
-    throw errorOf(parsed.data.error);
+    const { error } = parsed.data;
+    // What this client sends is right in its own version: a person did not write these names.
+    const isOfOther = error.code === "LAP_HTTP_ROUTE" || (error.code === "LAP_HTTP_REQUEST" && error.message.includes("Unrecognized key"));
+    throw isOfOther ? otherVersion(this.#base, `does not know what is asked of it: ${error.message}`) : errorOf(error);
   }
 }
 
@@ -227,15 +230,20 @@ function reasonOf(error: unknown): string {
 
 /** An answer that is not as this version's schema says. */
 function unknownAnswer(base: string, path: string, error: z.ZodError): LapidaryError {
-  const issue = error.issues[0];
+  const [issue] = error.issues;
+  const where =
+    issue === undefined ? "" : `: ${[issue.path.map(String).join("."), issue.message].filter((part) => part !== "").join(": ")}`;
+  return otherVersion(base, `answers ${path.split("?")[0]} in a way that this version of Lapidary does not know${where}`, error);
+}
+
+function otherVersion(base: string, what: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_COORDINATOR_VERSION",
-    message:
-      `the coordinator answers ${path.split("?")[0]} in a way that this version of Lapidary does not know: ${issue?.path.map(String).join(".") ?? ""} ${issue?.message ?? ""}`.trim(),
+    message: `the coordinator ${what}`,
     place: base,
     remedy: "another version of Lapidary started it: stop it with `lapidary down`, then start it with `lapidary up`",
     exit: ExitCode.unreachable,
-    cause: error,
+    cause,
   });
 }
 

@@ -478,7 +478,7 @@ const isCancel = (reason: unknown): boolean => reason instanceof LapidaryError &
 
 function asJobError(run: Run, error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
-  if (isSystemError(error)) return systemError(error, { exit: ExitCode.jobFailed });
+  if (isSystemError(error)) return systemError(error, { place: error.dest ?? error.path ?? run.directory, exit: ExitCode.jobFailed });
   return new LapidaryError({
     code: "LAP_INTERNAL",
     message: `the job failed by a mistake of Lapidary: ${error instanceof Error ? error.message : String(error)}`,

@@ -74,8 +74,11 @@ export function prepareResume(run: Run, root: string, overrides: readonly string
   const all = [...resumeOverrides(run), ...overrides];
   const [before, after] = [jobOfRun(run, root), jobWith(run, root, all)];
   checkSliceFits(sliceOf(after));
-  for (const [key, of] of Object.entries(whatIsLearnt))
-    if (canonicalJson(of(before)) !== canonicalJson(of(after)))
+  for (const [part, of] of Object.entries(whatIsLearnt)) {
+    const found = firstDifference(of(before), of(after), part);
+    // Below `model` a resolved job has other names than a job file.
+    const key = found === undefined ? undefined : part === "model" ? part : found;
+    if (key !== undefined)
       throw new LapidaryError({
         code: "LAP_RESUME_CHANGES",
         message: `${key} of a run cannot change when it is resumed`,
@@ -83,8 +86,23 @@ export function prepareResume(run: Run, root: string, overrides: readonly string
         remedy: "change mesh, slice, zero, rules, workers, executor, checkpoint or train.steps; or launch another job, with `train.init`",
         exit: ExitCode.usage,
       });
+  }
   if (overrides.length > 0) replaceFile(join(run.directory, runFiles.resume), `${JSON.stringify({ overrides: all })}\n`);
 }
+
+/** The first key under which two values differ: `train.optimizer.lr`. */
+function firstDifference(a: JsonValue, b: JsonValue, key: string): string | undefined {
+  if (canonicalJson(a) === canonicalJson(b)) return undefined;
+  if (!isObject(a) || !isObject(b)) return key;
+  for (const name of new Set([...Object.keys(a), ...Object.keys(b)])) {
+    const found = firstDifference(a[name] ?? null, b[name] ?? null, `${key}.${name}`);
+    if (found !== undefined) return found;
+  }
+  return key;
+}
+
+const isObject = (value: JsonValue): value is { readonly [key: string]: JsonValue } =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** What decides which numbers a run learns, whatever it runs on. */
 const whatIsLearnt: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ExitCode, LapidaryError, suggest } from "@lapidary/std";
 import type { Context } from "../context.js";
@@ -23,7 +23,7 @@ export function findCheckpoint(context: Pick<Context, "home" | "cwd">, from: str
   const last = isRunName(from) ? runCheckpoints(context.home, from).at(-1) : undefined;
   if (last !== undefined) return last;
   if (isRunName(from) && existsSync(runDirectory(context.home, from)))
-    throw notFound(`run ${from} has no checkpoint`, runDirectory(context.home, from), "wait until it writes one, or name another run");
+    throw notFound(`run ${from} has no checkpoint`, runDirectory(context.home, from), noCheckpointRemedy(context.home, from));
   if (existsSync(path))
     throw notFound(
       "the directory holds no checkpoint: it has no config.json",
@@ -36,6 +36,15 @@ export function findCheckpoint(context: Pick<Context, "home" | "cwd">, from: str
     from,
     near === undefined ? "`lapidary ckpt list` lists the checkpoints of all runs" : `did you mean "${near}"?`,
   );
+}
+
+/** A run that has ended writes none any more. */
+function noCheckpointRemedy(home: string, run: string): string {
+  const path = join(runDirectory(home, run), "summary.json");
+  const hasEnded = existsSync(path) && /"finished_at":/.test(readFileSync(path, "utf8"));
+  return hasEnded
+    ? `it ended before it wrote one: \`lapidary jobs get ${run}\` says why; launch it again with a smaller checkpoint.every, or name another run`
+    : "wait until it writes one, as checkpoint.every says, or name another run";
 }
 
 /** @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) when there is no run of this name */

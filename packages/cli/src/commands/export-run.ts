@@ -41,9 +41,8 @@ export async function exportRun(context: Context, { id, output, tensorboard, jso
   if (jsonl !== undefined) write("rows", jsonl, rows.map((row) => `${jsonText(row)}\n`).join(""));
   if (tensorboard !== undefined) {
     const { TensorboardFile } = await import("../report/tensorboard-file.js");
-    const events = new TensorboardFile(resolve(context.cwd, tensorboard), id, rows[0]?.time ?? context.clock.now());
-    events.append(...rows);
-    written.push({ what: "TensorBoard events", path: events.path, bytes: events.bytes });
+    const events = TensorboardFile.write(resolve(context.cwd, tensorboard), id, rows[0]?.time ?? context.clock.now(), rows);
+    written.push({ what: "TensorBoard events", ...events });
   }
   context.console.result({ id, written }, () =>
     written.map(({ what, path, bytes }) => `${what.padEnd(20)}${path}  ${formatBytes(bytes)}`).join("\n"),

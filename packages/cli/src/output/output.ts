@@ -95,10 +95,6 @@ export class GrowingOutput {
     this.#bytes = first.length;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   append(data: Uint8Array): void {
     typed({ kind: "file", path: this.path, what: this.what }, () => {
       try {

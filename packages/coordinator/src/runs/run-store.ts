@@ -14,6 +14,8 @@ export type NewRun = Omit<RunIdentity, "id" | "created_at"> & {
 /** All runs of a home directory, by id. Those of earlier processes are read when it opens. */
 export class RunStore {
   readonly #runs = new Map<string, Run>();
+  /** Names of directories whose files make no sense. */
+  readonly #unreadable = new Set<string>();
 
   private constructor(
     readonly directory: string,
@@ -34,6 +36,7 @@ export class RunStore {
         const run = await Run.load(place, clock);
         if (run !== undefined) store.#runs.set(run.id, run);
       } catch (error) {
+        store.#unreadable.add(name);
         onUnreadable(place, error);
       }
     }
@@ -67,10 +70,11 @@ export class RunStore {
     rmSync(run.directory, { recursive: true, force: true });
   }
 
-  /** @throws LAP_JOB_UNKNOWN */
+  /** @throws LAP_JOB_UNKNOWN, LAP_JOB_UNREADABLE */
   get(id: string): Run {
     const run = this.#runs.get(id);
     if (run !== undefined) return run;
+    if (this.#unreadable.has(id)) throw unreadable(id, join(this.directory, id));
     const near = suggest(id, this.#runs.keys());
     throw new LapidaryError({
       code: "LAP_JOB_UNKNOWN",
@@ -138,6 +142,16 @@ const byAge = (a: Run, b: Run): number => a.identity.created_at - b.identity.cre
 
 /** Of runs of the same millisecond the one that was numbered first. */
 const compareIds = (a: string, b: string): number => a.localeCompare(b, "en", { numeric: true });
+
+function unreadable(id: string, directory: string): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_JOB_UNREADABLE",
+    message: `the files of job ${id} cannot be read: run.json or summary.json is damaged, or another version of Lapidary wrote it`,
+    place: directory,
+    remedy: "restore these files, then start the coordinator again with `lapidary down` and `lapidary up`; or move the directory away",
+    exit: ExitCode.notFound,
+  });
+}
 
 function nameTaken(id: string, directory?: string): LapidaryError {
   return new LapidaryError({
