@@ -22,6 +22,8 @@ describe("directories that are made", () => {
       strictEqual(makeDirectories(join(top, "a/b/c")), undefined);
       writeFileSync(join(top, "file"), "");
       for (const path of ["file", "file/x", "file/x/y"]) ok(isSystemError(thrownBy(() => makeDirectories(join(top, path)))), path);
+      ok(isSystemError(thrownBy(() => makeDirectories(join(top, "new", "x".repeat(300))))));
+      ok(!existsSync(join(top, "new")));
       // Node's own mkdir with `recursive` never returns here.
       if (existsSync("/proc/self")) ok(isSystemError(thrownBy(() => makeDirectories("/proc/nowhere/logs"))));
     } finally {

@@ -38,7 +38,8 @@ export function checkOutput({ kind, path, what }: Output): void {
   typed({ kind, path, what }, () => {
     const found = statSync(path, { throwIfNoEntry: false });
     if (found !== undefined && found.isDirectory() !== (kind === "directory")) throw wrongKind({ kind, path, what });
-    accessSync(found === undefined ? nearestDirectory(dirname(path)) : path, constants.W_OK);
+    if (found?.isDirectory() === false) return accessSync(path, constants.W_OK);
+    probe(kind === "directory" ? path : dirname(path));
   });
 }
 
@@ -132,12 +133,13 @@ function wrongKind({ kind, path, what }: Output): LapidaryError {
   });
 }
 
-/** The directory in which the first missing one of a path is to be made. */
-function nearestDirectory(path: string): string {
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found === undefined && dirname(path) !== path) return nearestDirectory(dirname(path));
-  // As the system would refuse to make something in it.
-  if (found?.isDirectory() === false)
-    throw Object.assign(new Error(`ENOTDIR: not a directory, mkdir '${path}'`), { code: "ENOTDIR", syscall: "mkdir", path });
-  return path;
+/** Makes a file in a directory that may have to be made, and takes all of it back: what the system says of it counts, and no guess by permissions. */
+function probe(directory: string): void {
+  const made = makeDirectories(directory);
+  const file = join(directory, `.lapidary-probe.${process.pid}.tmp`);
+  try {
+    writeFileSync(file, "");
+  } finally {
+    rmSync(made ?? file, { recursive: true, force: true });
+  }
 }

@@ -45,8 +45,10 @@ export function joinJournal(files: readonly JournalLines[], last = 0): StreamEve
     });
   }
   const taken = new Set(events.map(({ id }) => id));
-  const highest = events.reduce((max, { id }) => Math.max(max, id), last);
-  for (const lines of lost) events.push(lostEvent(lines, freeId(lines, taken, highest)));
+  const newest = events.reduce<StreamEvent | undefined>((max, event) => (max === undefined || event.id > max.id ? event : max), undefined);
+  // `done` stays the last, and the number after the newest is that of an event to come.
+  const limit = newest?.event === "done" ? newest.id - 1 : (newest?.id ?? last);
+  for (const lines of lost) events.push(lostEvent(lines, freeId(lines, taken, limit)));
   return events.sort((a, b) => a.id - b.id);
 }
 
@@ -67,10 +69,10 @@ interface LostLines {
  * Numbers have no gaps over both files, so a lost line has one that no other event has. Where there is none, text was put between lines: its report
  * shares the number of the event before it, so that no later event is taken for one that the reader has seen.
  */
-function freeId({ after, id }: LostLines, taken: Set<number>, highest: number): number {
+function freeId({ after, id }: LostLines, taken: Set<number>, limit: number): number {
   let free = id ?? after + 1;
-  while (free < highest && taken.has(free)) free++;
-  if (taken.has(free) || free > highest + 1 || free <= after) return Math.max(1, after);
+  while (free < limit && taken.has(free)) free++;
+  if (taken.has(free) || free > limit || free <= after) return Math.max(1, Math.min(after, limit));
   taken.add(free);
   return free;
 }
