@@ -15,13 +15,14 @@ export interface DocumentedCommand {
 
 /** Markdown that users read: README, docs, and the READMEs of packages and tools. */
 export function documents(): string[] {
-  const folders = ["docs", "packages", "e2e/cases", "tools"];
+  // READMEs of single cases show what goes wrong.
+  const folders = ["docs", "packages", "tools"];
   const below = folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(".md") && !name.includes("node_modules"))
       .map((name) => join(folder, name)),
   );
-  return ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", ...below].filter((name) => !name.startsWith("docs/history/"));
+  return ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "e2e/cases/README.md", ...below].filter((name) => !name.startsWith("docs/history/"));
 }
 
 export interface Code {

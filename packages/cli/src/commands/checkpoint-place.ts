@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ExitCode, LapidaryError, suggest } from "@lapidary/std";
 import type { Context } from "../context.js";
+import { hasEnded } from "../report/has-ended.js";
 
 /** A checkpoint on disk. */
 export interface CheckpointPlace {
@@ -39,13 +40,10 @@ export function findCheckpoint(context: Pick<Context, "home" | "cwd">, from: str
 }
 
 /** A run that has ended writes none any more. */
-function noCheckpointRemedy(home: string, run: string): string {
-  const path = join(runDirectory(home, run), "summary.json");
-  const hasEnded = existsSync(path) && /"finished_at":/.test(readFileSync(path, "utf8"));
-  return hasEnded
+const noCheckpointRemedy = (home: string, run: string): string =>
+  hasEnded(runDirectory(home, run))
     ? `it ended before it wrote one: \`lapidary jobs get ${run}\` says why; launch it again with a smaller checkpoint.every, or name another run`
     : "wait until it writes one, as checkpoint.every says, or name another run";
-}
 
 /** @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) when there is no run of this name */
 export function knownRun(home: string, run: string): string {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
 import { jsonText, LapidaryError, assert } from "@lapidary/std";
 import { z } from "zod";
@@ -270,7 +270,7 @@ function ledgerRefused(path: string, code: string, cause: unknown): LapidaryErro
     code: "LAP_LEDGER_WRITE",
     message: `the ledger cannot be written: ${code}`,
     place: path,
-    remedy: "free disk space, or check that the home directory can be written; then `lapidary jobs resume`",
+    remedy: `free disk space, or check that the home directory can be written; then \`lapidary jobs resume ${basename(dirname(path))}\``,
     exit: 100,
     cause,
   });
@@ -282,7 +282,7 @@ function replayDiffers(step: number, before: number | undefined, now: number): L
     message: `step ${step} was computed again and came out differently: loss ${now} instead of ${before ?? "another"}`,
     place: `step ${step}`,
     remedy:
-      "memory or a disk may be faulty, or the corpus has changed; `lapidary jobs resume` with another layout begins anew from the last checkpoint",
+      "memory or a disk may be faulty, or the corpus has changed; `lapidary jobs resume RUN workers=1` computes the steps after the last checkpoint anew",
     exit: 100,
   });
 }

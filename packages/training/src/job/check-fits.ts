@@ -9,7 +9,6 @@ export function checkFits(job: ResolvedJob, source: YamlSource): void {
   const mesh = meshOf(job);
   checkMeshFills(mesh, job.chips, source.placeOf(["mesh"]));
   checkPodAxis(job, source.placeOf(["mesh"]));
-  checkRows(job, source.placeOf(["train", "batch_per_chip"]));
   checkBatch(job, source.placeOf(["train", "batch"]));
 
   const { contextLength, vocabSize } = job.model.config;
@@ -44,18 +43,6 @@ function checkPodAxis({ pods, mesh }: ResolvedJob, place: string): void {
     place,
     remedy: pods === 1 ? "name the axis otherwise, or set pods" : `write mesh: { ${podAxis}: ${pods}, … }`,
     exit: 4,
-  });
-}
-
-/** A share of a row for each chip can come to less than one row for all of them. */
-function checkRows({ train, chips }: ResolvedJob, place: string): void {
-  if (train.batch >= 1) return;
-  throw new LapidaryError({
-    code: "LAP_CONFIG_VALUE",
-    message: `train.batch_per_chip gives ${chips} chips no row at all`,
-    place,
-    remedy: `give train.batch_per_chip at least ${1 / chips}, or train.batch the rows over all chips`,
-    exit: 2,
   });
 }
 

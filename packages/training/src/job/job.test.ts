@@ -1,4 +1,5 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -100,13 +101,20 @@ describe("job files", () => {
     strictEqual(resolved(base, "train.optimizer.weight_decay=0").train.optimizer.weight_decay, 0);
   });
 
-  it("refuse a share of rows that gives no chip a row", () => {
-    refuses(() => resolved(base, "train.batch=null", "train.batch_per_chip=1e-9"), {
-      code: "LAP_CONFIG_VALUE",
-      exit: 2,
-      says: /no row at all/,
-    });
-  });
+  it("come from a pipe too, and a pipe that nobody writes into does not hang", () => {
+    const directory = mkdtempSync(join(tmpdir(), "lapidary-"));
+    try {
+      const pipe = join(directory, "pipe");
+      execFileSync("mkfifo", [pipe]);
+      refuses(() => loadJob(pipe, [], environment), { code: "LAP_JOB_FILE", exit: 2, says: /nobody writes into/ });
+      const writer = spawn("sh", ["-c", 'printf %s "$JOB" > "$PIPE"'], { env: { ...process.env, JOB: base, PIPE: pipe } });
+      strictEqual(loadJob(pipe, [], environment).train.batch, 32);
+      writer.unref();
+      refuses(() => loadJob("/dev/zero", [], environment), { code: "LAP_CONFIG_YAML", exit: 2 });
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  }).timeout(30_000);
 
   for (const file of readdirSync(join(environment.configsDir, "strategies")))
     it(`${file} is a strategy: its rules and stage, which the job's own keys change`, () => {
