@@ -6,11 +6,13 @@ import {
   type Clock,
   ExitCode,
   type Failpoints,
+  isSystemError,
   type JsonValue,
   LapidaryError,
   must,
   noFailpoints,
   socketPathFor,
+  systemError,
   systemClock,
 } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
@@ -171,7 +173,9 @@ export class Coordinator {
     this.#onStop("leadership", () => leadership.release());
     this.#log.info("leading", { epoch: leadership.epoch, redis: store.place });
 
-    const runs = await RunStore.open(join(home, "runs"), this.#clock);
+    const runs = await RunStore.open(join(home, "runs"), this.#clock, (directory, error) =>
+      this.#log.warn("a run cannot be read and is left out", { directory, ...errorFields(error) }),
+    );
     this.#runs = runs;
     this.#onStop("runs", () => runs.close());
     // What ran when the last coordinator died waits for its chips again, and goes on behind its last durable step.
@@ -317,7 +321,8 @@ export class Coordinator {
   #finish(run: Run, state: "done" | "failed" | "cancelled", error?: LapidaryError): void {
     if (error !== undefined) run.log("coordinator", `${error.code}: ${error.message}`);
     this.#waiting.delete(run.id);
-    run.finish(state, error?.toJSON());
+    const refused = run.finish(state, error?.toJSON());
+    if (refused !== undefined) this.#log.error("the end of a job could not be written", { job: run.id, ...errorFields(refused) });
     this.#log.info(`job ${state}`, { job: run.id, ...(error === undefined ? {} : { error: error.toJSON() }) });
     // A bug of ours: its trace is what helps.
     if (error?.code === "LAP_INTERNAL") this.#log.error("a bug", errorFields(error.cause));
@@ -480,11 +485,12 @@ const isCancel = (reason: unknown): boolean => reason instanceof LapidaryError &
 
 function asJobError(run: Run, error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
+  if (isSystemError(error)) return systemError(error, { place: error.dest ?? error.path ?? run.directory, exit: ExitCode.jobFailed });
   return new LapidaryError({
     code: "LAP_INTERNAL",
     message: `the job failed by a mistake of Lapidary: ${error instanceof Error ? error.message : String(error)}`,
     place: run.id,
-    remedy: "report it with the log of the coordinator, .lapidary/logs/coordinator.log",
+    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints",
     exit: ExitCode.jobFailed,
     cause: error,
   });

@@ -1,4 +1,5 @@
 export * from "./array-data.js";
+export { writeDirectoryAtomic } from "./atomic-directory.js";
 export { writeFileAtomic } from "./atomic-file.js";
 export { noConfig, notACheckpoint } from "./checkpoint-survey.js";
 export { type FileKind, fileKind } from "./file-kind.js";

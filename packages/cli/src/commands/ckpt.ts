@@ -9,10 +9,12 @@ import {
   HfCheckpoint,
   readBackHfCheckpoint,
   SafetensorsFile,
+  writeDirectoryAtomic,
   writeHfCheckpoint,
 } from "@lapidary/interop";
 import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/coordinator/checkpoints";
 import type { Context } from "../context.js";
+import { checkOutput, writeOutputDirectory } from "../output/output.js";
 import { type CheckpointPlace, findCheckpoint, knownRun, runCheckpoints, runNames } from "./checkpoint-place.js";
 
 /** The checkpoints of a run, or of all runs. */
@@ -177,6 +179,8 @@ export async function exportCheckpoint(context: Context, from: string, output: s
       remedy: "choose another directory with -o",
       exit: ExitCode.usage,
     });
+  const what = "the checkpoint";
+  checkOutput({ kind: "directory", path: target, what });
   const checkpoint = await openCheckpoint(context, place, "contents");
   const progress = console.progress();
   progress.update("export", `to ${target}`);
@@ -186,8 +190,16 @@ export async function exportCheckpoint(context: Context, from: string, output: s
     const extra = tokenizerFiles
       .filter((name) => existsSync(join(place.directory, name)))
       .map((name) => [name, readFileSync(join(place.directory, name), "utf8")] as const);
-    await writeHfCheckpoint(target, checkpoint.config, tensors, new Map(extra));
-    await readBackHfCheckpoint(target, tensors);
+    await writeOutputDirectory(target, what, () =>
+      writeDirectoryAtomic(
+        target,
+        async (staging) => {
+          await writeHfCheckpoint(staging, checkpoint.config, tensors, new Map(extra));
+          await readBackHfCheckpoint(staging, tensors);
+        },
+        { seal: "config.json" },
+      ),
+    );
     progress.end();
     const files = ["config.json", "model.safetensors", ...extra.map(([name]) => name)];
     console.result(

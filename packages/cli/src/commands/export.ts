@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import { openHome } from "@lapidary/coordinator/home";
 import { type Dataset, datasetFiles, prepareDataset, SpecialToken, toHuggingFace } from "@lapidary/data";
 import {
+  checkExportDirectory,
   modelConfigToHf,
   HfCheckpoint,
   jaxVersion,
@@ -27,6 +28,7 @@ import {
   trainState,
 } from "@lapidary/training";
 import type { Context } from "../context.js";
+import { checkOutput, writeOutputDirectory } from "../output/output.js";
 import { readPlacedJob } from "./job-file.js";
 
 export interface ExportRequest {
@@ -51,37 +53,37 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
   const warnings = await checkInputs(job, { projectRoot: context.root, placeOf, readsCorpus: !request.withoutData });
   for (const warning of warnings) console.warn(warning);
   const directory = resolve(cwd, request.output);
+  const what = "the export";
+  await writeOutputDirectory(directory, what, () => checkExportDirectory(directory));
+  checkOutput({ kind: "directory", path: directory, what });
   const progress = console.progress();
   progress.update("compile");
   const program = compileJob(job, { verify: false });
   const dataset = request.withoutData ? undefined : await prepared(context, job, (text, state) => progress.update(text, state));
   try {
     progress.update("write", directory);
-    const written = await writeXlaExport(
-      directory,
-      {
-        program,
+    const exported: XlaExport = {
+      program,
+      name: job.name,
+      numerics: job.numerics,
+      dcnAxes: job.pods > 1 ? [podAxis] : [],
+      steps: job.train.steps,
+      states: await statesOf(job),
+      drawn: drawnAs(job, request.state),
+      data: dataOf(job, dataset),
+      model: modelConfigToHf(job.model.config),
+      modelFiles: dataset === undefined ? new Map() : tokenizerFiles(dataset),
+      launch: {
         name: job.name,
-        numerics: job.numerics,
-        dcnAxes: job.pods > 1 ? [podAxis] : [],
-        steps: job.train.steps,
-        states: await statesOf(job),
-        drawn: drawnAs(job, request.state),
-        data: dataOf(job, dataset),
-        model: modelConfigToHf(job.model.config),
-        modelFiles: dataset === undefined ? new Map() : tokenizerFiles(dataset),
-        launch: {
-          name: job.name,
-          slices: job.pods,
-          topology: job.slice,
-          chipsPerSlice: chipCount(parseTorus(job.slice)),
-          jaxVersion,
-          orbaxVersion,
-          checkpointEvery: job.checkpoint.every ?? checkpointEvery,
-        },
+        slices: job.pods,
+        topology: job.slice,
+        chipsPerSlice: chipCount(parseTorus(job.slice)),
+        jaxVersion,
+        orbaxVersion,
+        checkpointEvery: job.checkpoint.every ?? checkpointEvery,
       },
-      { axisWise: request.axisWise },
-    );
+    };
+    const written = await writeOutputDirectory(directory, what, () => writeXlaExport(directory, exported, { axisWise: request.axisWise }));
     progress.end();
     console.result(resultOf(directory, job, written), () => summary(directory, job, written));
   } finally {
@@ -97,12 +99,12 @@ async function prepared(
   job: ResolvedJob,
   tell: (phase: string, state: string) => void,
 ): Promise<Dataset | undefined> {
-  const { vocab, held_out } = job.data;
+  const { vocab } = job.data;
   for (const warning of openHome(home)) console.warn(warning);
   const dataset = await prepareDataset({
     corpus: corpusOf(job, root),
     vocabSize: vocab,
-    heldOutFraction: held_out,
+    heldOutFraction: job.data.held_out,
     cacheDir: join(home, "cache/datasets"),
     onProgress: ({ stage, done, total }) => tell(`prepare the data: ${stage}`, `${Math.floor((100 * done) / Math.max(1, total))} %`),
   });

@@ -84,7 +84,7 @@ export async function getJob(context: Context, id: string): Promise<ExitCode> {
   const client = await connect(context);
   const job = await client.get(id);
   const report = job.state === "done" ? await client.report(id) : undefined;
-  const metrics = report === undefined || console.options.json ? [] : await allMetrics(client, id);
+  const metrics = report === undefined || console.options.json ? [] : await allMetrics(context, client, id);
   console.result({ ...job, report: report ?? null }, () => jobText(job, report, context.clock.now()));
   if (report !== undefined) console.text(runReport(report, metrics, { columns: console.columns, paint: console.paint }));
   return ExitCode.done;

@@ -1,16 +1,17 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { openHome } from "@lapidary/coordinator/home";
 import { type Machine, planHtml } from "@lapidary/simulator";
-import { ExitCode } from "@lapidary/std";
+import { ExitCode, jsonText } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
 import { printJob, type ResolvedJob } from "@lapidary/training";
+import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { adviseFit } from "../plan/fit-advice.js";
 import { budgetOf, machineOf, planJob, programHash } from "../plan/plan-job.js";
 import { fitLines, planText, searchText } from "../plan/plan-text.js";
 import { overridesOf, searchJob } from "../plan/search-job.js";
+import { checkOutput, writeOutputFile } from "../output/output.js";
 import type { Console } from "../terminal/console.js";
 import { makePaint } from "../terminal/paint.js";
 import { readJob } from "./job-file.js";
@@ -29,7 +30,14 @@ export interface PlanRequest {
 /** Compiles a job and times its step on a model of the chips; nothing runs. Exit code 4 where it does not fit in their memory. */
 export async function plan(context: Context, request: PlanRequest): Promise<ExitCode> {
   const { console } = context;
+  if (request.write !== undefined && !request.search)
+    throw argumentError(
+      "--write names the file for the best plan of a search, and nothing is searched",
+      "--write",
+      "add --search, or leave --write out",
+    );
   const job = readJob(context, request.job, request.overrides);
+  if (request.write !== undefined) checkOutput({ kind: "file", path: resolve(context.cwd, request.write), what: "the job file" });
   const machine = machineOf(job, context.root, request.chip);
   const read = (more: readonly string[]): ResolvedJob => readJob(context, request.job, [...request.overrides, ...more]);
   if (request.search) return searchAndReport(context, request, job, machine, read);
@@ -59,7 +67,7 @@ function show(
   value: unknown,
   texts: { readonly table: () => string; readonly html: () => string },
 ): void {
-  console.result(value, () => (form === "json" ? JSON.stringify(value, null, 2) : form === "html" ? texts.html() : texts.table()));
+  console.result(value, () => (form === "json" ? jsonText(value, 2) : form === "html" ? texts.html() : texts.table()));
 }
 
 /** Plans that a search tries: at two small models a plan, half a minute for 7B on a core of its own. */
@@ -125,7 +133,6 @@ async function searchAndReport(
 function writeJob({ console, cwd, home }: Context, path: string | undefined, job: ResolvedJob): string {
   const place = path === undefined ? join(home, "plans", `${job.name}.yaml`) : resolve(cwd, path);
   if (path === undefined) for (const warning of openHome(home)) console.warn(warning);
-  mkdirSync(dirname(place), { recursive: true, ...(path === undefined ? { mode: 0o700 } : {}) });
-  writeFileSync(place, printJob(job), path === undefined ? { mode: 0o600 } : {});
+  writeOutputFile(place, "the job file", printJob(job));
   return place;
 }

@@ -1,8 +1,9 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { simulationTrace, type Trace } from "@lapidary/simulator";
-import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
+import { ExitCode, formatBytes, jsonText, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";
+import { checkOutput, writeOutputFile } from "../output/output.js";
 import { machineOf, planJob } from "../plan/plan-job.js";
 import { runTrace } from "../plan/run-trace.js";
 import { knownRun, runNames } from "./checkpoint-place.js";
@@ -27,10 +28,11 @@ export async function trace(context: Context, request: TraceRequest): Promise<Ex
   const { console, cwd } = context;
   const progress = console.progress();
   progress.update("write a trace of", request.subject);
-  const written = isRun(context, request.subject) ? traceOfRun(context, request) : traceOfJob(context, request);
   const file = resolve(cwd, request.output);
-  const text = JSON.stringify(written);
-  writeFileSync(file, text);
+  checkOutput({ kind: "file", path: file, what: "the trace" });
+  const written = isRun(context, request.subject) ? traceOfRun(context, request) : traceOfJob(context, request);
+  const text = jsonText(written);
+  writeOutputFile(file, "the trace", text);
   progress.end();
   console.result(
     { file, events: written.traceEvents.length },

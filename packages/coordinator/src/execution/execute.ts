@@ -97,14 +97,14 @@ interface Past {
 }
 
 async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, signal: AbortSignal): Promise<Dataset> {
-  const { vocab, held_out } = job.data;
+  const { vocab } = job.data;
   const enter = sparingly(clock, (activity) => {
     if (!signal.aborted) run.enter("compiling", { activity });
   });
   const dataset = await prepareDataset({
     corpus: corpusOf(job, root),
     vocabSize: vocab,
-    heldOutFraction: held_out,
+    heldOutFraction: job.data.held_out,
     cacheDir: join(cacheDir, "datasets"),
     signal,
     onProgress: ({ stage, done, total }) => enter({ what: stage, done, total }),

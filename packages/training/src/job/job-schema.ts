@@ -1,4 +1,5 @@
 import { rematPolicies } from "@lapidary/compiler";
+import { f32Number } from "@lapidary/models";
 import { z } from "zod";
 import { optimizerSchema, scheduleSchema } from "../optimizer/optimizer-config.js";
 import { modelFileSchema } from "./model-file.js";
@@ -26,7 +27,7 @@ const trainSchema = z
     seq: count.optional().describe("Tokens of a row; the model's context length by default"),
     optimizer: optimizerSchema,
     schedule: scheduleSchema.prefault({ name: "constant" }),
-    clip: z.number().positive().optional().describe("Largest global norm of the gradients"),
+    clip: f32Number.positive().optional().describe("Largest global norm of the gradients"),
     guard: z
       .strictObject({
         not_finite: z.enum(["stop", "skip"]).default("stop").describe("A loss or gradient that is no number: stop, or leave the batch out"),

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path";
 import { defaultCorpus } from "@lapidary/data";
 import { buildModel } from "@lapidary/models";
@@ -12,6 +12,7 @@ import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js"
 import { applyOverride } from "./override.js";
 import { type PodFile, podFileSchema } from "./pod-file.js";
 import { type StrategyFile, strategyFileSchema } from "./strategy-file.js";
+import { readConfigFile } from "./read-config-file.js";
 import { podAxis, type ResolvedJob } from "./resolved-job.js";
 import { validate } from "./validate.js";
 import { YamlSource } from "./yaml-source.js";
@@ -32,6 +33,8 @@ export interface JobText {
   readonly file: string;
   /** Where relative paths in the text begin. */
   readonly base: string;
+  /** Whether `printJob` made the text: errors name its keys then, since nobody wrote its lines. Default false. */
+  readonly isPrinted?: boolean | undefined;
 }
 
 /**
@@ -60,8 +63,12 @@ export const resolveJob = (text: JobText, overrides: readonly string[], environm
   resolvePlacedJob(text, overrides, environment).job;
 
 /** As `resolveJob`. */
-export function resolvePlacedJob({ text, file, base }: JobText, overrides: readonly string[], environment: JobEnvironment): PlacedJob {
-  const source = YamlSource.parse(text, file);
+export function resolvePlacedJob(
+  { text, file, base, isPrinted = false }: JobText,
+  overrides: readonly string[],
+  environment: JobEnvironment,
+): PlacedJob {
+  const source = YamlSource.parse(text, file, isPrinted);
   for (const override of overrides) applyOverride(jobFileSchema, source, override);
   const job = validate(jobFileSchema, source);
   const absolute = (path: string, ...keys: string[]): string =>
@@ -192,10 +199,14 @@ function readText(path: string, place: string, code: string, remedy: string): st
   const fail = (message: string, cause?: unknown): LapidaryError => new LapidaryError({ code, message, place, remedy, exit: 2, cause });
   let bytes: Buffer;
   try {
-    bytes = readFileSync(path);
+    bytes = readConfigFile(path);
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code;
-    throw fail(reason === "ENOENT" ? `there is no file ${path}` : `${path} cannot be read (${reason ?? String(cause)})`, cause);
+    if (reason === "ENOENT") throw fail(`there is no file ${path}`, cause);
+    throw fail(
+      reason === "ETIMEDOUT" ? `nobody writes into the pipe ${path}` : `${path} cannot be read (${reason ?? String(cause)})`,
+      cause,
+    );
   }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ArrayData, readHfCheckpoint, readJson, readSafetensors } from "@lapidary/interop";
 import { type GemmaConfig, isDecoder } from "@lapidary/models";
@@ -56,6 +57,7 @@ const manifestSchema = z.looseObject({
 
 /** @throws LapidaryError naming the file, and tensor or key, that is missing or of another shape */
 export async function readParityBundle(directory: string): Promise<ParityBundle> {
+  for (const name of ["config.json", "manifest.json"]) if (!existsSync(join(directory, name))) throw noBundle(directory, name);
   const { config, tensors: weights } = await readHfCheckpoint(directory);
   if (isDecoder(config)) throw bundleError(join(directory, "config.json"), "model_type", "it is of a decoder, and parity is with Gemma");
   const manifest = await readManifest(join(directory, "manifest.json"));
@@ -171,6 +173,15 @@ class BundleFile {
     return array;
   }
 }
+
+const noBundle = (directory: string, missing: string): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_CHECKPOINT_MISSING",
+    message: `the directory holds no parity bundle: it has no ${missing}`,
+    place: join(directory, missing),
+    remedy: "name the directory of a bundle, such as e2e/golden/mha",
+    exit: 2,
+  });
 
 const bundleError = (path: string, tensor: string, problem: string): LapidaryError =>
   new LapidaryError({
