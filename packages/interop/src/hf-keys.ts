@@ -55,6 +55,7 @@ const required: Readonly<Record<string, Requirement>> = {
   sliding_window: none("sliding window"),
   use_sliding_window: none("sliding window"),
   sliding_window_pattern: none("sliding window"),
+  _sliding_window_pattern: none("sliding window"),
   max_window_layers: none("sliding window"),
   layer_types: {
     holds: (value) => Array.isArray(value) && (value as unknown[]).every((type) => type === "full_attention"),
@@ -103,7 +104,7 @@ const required: Readonly<Record<string, Requirement>> = {
 
 /** Keys of bookkeeping, generation and numerics of loading. */
 const harmless = new RegExp(
-  `^(_.*|model_type|transformers_version|torch_dtype|dtype|use_cache|initializer_range|(bos|eos|pad|sep|unk|cls|mask|decoder_start|forced_bos|forced_eos|image|boi|eoi)_token_(id|index)|name_or_path|attn_implementation|output_(attentions|hidden_states|scores)|return_dict(_in_generate)?|torchscript|use_bfloat16|tf_legacy_loss|chunk_size_feed_forward|is_decoder|id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params|tokenizer_class|prefix|cache_implementation|gradient_checkpointing|model_max_length|max_length|min_length|do_sample|early_stopping|num_beams|num_beam_groups|diversity_penalty|temperature|top_k|top_p|typical_p|repetition_penalty|length_penalty|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|num_return_sequences|exponential_decay_length_penalty|suppress_tokens|begin_suppress_tokens|remove_invalid_values|unsloth_.*|transformers\\.js_config|use_flash_attn|use_return_dict|output_router_logits)$`,
+  `^(_name_or_path|_commit_hash|_attn_implementation\\w*|_flash_attn\\w*|_from_model_config|_diffusers_version|model_type|transformers_version|torch_dtype|dtype|use_cache|initializer_range|(bos|eos|pad|sep|unk|cls|mask|decoder_start|forced_bos|forced_eos|image|boi|eoi)_token_(id|index)|name_or_path|attn_implementation|output_(attentions|hidden_states|scores)|return_dict(_in_generate)?|torchscript|use_bfloat16|tf_legacy_loss|chunk_size_feed_forward|is_decoder|id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params|tokenizer_class|prefix|cache_implementation|gradient_checkpointing|model_max_length|max_length|min_length|do_sample|early_stopping|num_beams|num_beam_groups|diversity_penalty|temperature|top_k|top_p|typical_p|repetition_penalty|length_penalty|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|num_return_sequences|exponential_decay_length_penalty|suppress_tokens|begin_suppress_tokens|remove_invalid_values|unsloth_.*|transformers\\.js_config|use_flash_attn|use_return_dict|output_router_logits)$`,
 );
 
 const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type ArrayData, readHfCheckpoint, readJson, readSafetensors } from "@lapidary/interop";
 import { type GemmaConfig, isDecoder } from "@lapidary/models";
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, must, type Warning } from "@lapidary/std";
 import { z } from "zod";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 
@@ -22,6 +22,8 @@ export const paritySteps = 5;
 export interface ParityBundle {
   readonly directory: string;
   readonly config: GemmaConfig;
+  /** Of the checkpoint. */
+  readonly warnings: readonly Warning[];
   readonly batch: number;
   readonly seq: number;
   /** Constant learning rate, no clipping. */
@@ -56,7 +58,7 @@ const manifestSchema = z.looseObject({
 
 /** @throws LapidaryError naming the file, and tensor or key, that is missing or of another shape */
 export async function readParityBundle(directory: string): Promise<ParityBundle> {
-  const { config, tensors: weights } = await readHfCheckpoint(directory);
+  const { config, tensors: weights, warnings } = await readHfCheckpoint(directory);
   if (isDecoder(config)) throw bundleError(join(directory, "config.json"), "model_type", "it is of a decoder, and parity is with Gemma");
   const manifest = await readManifest(join(directory, "manifest.json"));
   const file = async (name: string): Promise<BundleFile> =>
@@ -82,6 +84,7 @@ export async function readParityBundle(directory: string): Promise<ParityBundle>
   return {
     directory,
     config,
+    warnings,
     batch,
     seq,
     update: { steps: paritySteps, optimizer: { name: "adamw", ...manifest.adamw }, schedule: { name: "constant", warmup: 0 } },
