@@ -299,6 +299,8 @@ describe("checkpoints that other tools wrote", () => {
     [{ model_type: undefined }, "model_type"],
     [{ hidden_act: "silu" }, "hidden_act"],
     [{ hidden_activation: "gelu" }, "hidden_activation"],
+    [{ hidden_act: "gelu", hidden_activation: null, transformers_version: "4.51.3" }, "hidden_act"],
+    [{ hidden_act: "gelu_new" }, "hidden_act"],
     [{ attention_bias: true }, "attention_bias"],
     [{ attention_dropout: 0.1 }, "attention_dropout"],
     [{ sliding_window: 4096 }, "sliding_window"],
@@ -321,6 +323,14 @@ describe("checkpoints that other tools wrote", () => {
       hf(keys);
       await refuses("LAP_CHECKPOINT_CONFIG", new RegExp(`config\\.json: ${key.replaceAll(".", "\\.")} `));
     });
+
+  it("of the first releases are read although they write gelu for its tanh form; without a version a warning says so", async () => {
+    change(() => undefined);
+    hf({ hidden_act: "gelu", hidden_activation: null, transformers_version: "4.38.0.dev0" });
+    await reads();
+    hf({ hidden_act: "gelu", hidden_activation: undefined, transformers_version: undefined });
+    await reads(/LAP_CHECKPOINT_CONFIG_KEY: hidden_act is "gelu"/);
+  });
 
   it("with a key in config.json that nobody has judged are read with a warning", async () => {
     change(() => undefined);
