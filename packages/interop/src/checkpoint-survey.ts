@@ -27,22 +27,13 @@ export const noConfig = "no config.json";
  * @param code of the error if nothing is recognised
  */
 export async function notACheckpoint(path: string, lacks: string, code = "LAP_CHECKPOINT_MISSING"): Promise<LapidaryError> {
-  const stats = await stat(path).catch(() => undefined);
-  if (stats === undefined) return missingDirectory(path, code);
-  if (!stats.isDirectory()) return fileInstead(path);
-  const cause: unknown = await readdir(path).then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (cause !== undefined)
-    return new LapidaryError({
-      code: "LAP_FILE_UNREADABLE",
-      message: `the directory cannot be listed (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
-      place: path,
-      remedy: "check its permissions",
-      exit: 2,
-      cause,
-    });
+  try {
+    if (!(await stat(path)).isDirectory()) return await fileInstead(path);
+    await readdir(path);
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code;
+    return reason === "ENOENT" || reason === "ENOTDIR" ? missingDirectory(path, code) : unreadable(path, cause);
+  }
   const listing = await list(path);
   const findings = await survey(listing);
   const [first] = findings;
@@ -65,6 +56,16 @@ export async function notACheckpoint(path: string, lacks: string, code = "LAP_CH
     exit: 2,
   });
 }
+
+const unreadable = (path: string, cause: unknown): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_FILE_UNREADABLE",
+    message: `the directory cannot be read (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
+    place: path,
+    remedy: "check its permissions and those of the directories above it",
+    exit: 2,
+    cause,
+  });
 
 async function missingDirectory(path: string, code: string): Promise<LapidaryError> {
   const link = await readlink(path).catch(() => undefined);
