@@ -251,6 +251,7 @@ describe("checkpoints that other tools wrote", () => {
     ],
     ["a page", "<!DOCTYPE html><html><head><title>401</title>", /a web page, which begins "<!DOCTYPE html>.*hf auth login/],
     ["an answer in JSON", '{"error":"Access to model google/gemma-2b is restricted."}', /JSON text, which begins .*restricted/],
+    ["a pointer of git-annex", "/annex/objects/SHA256E-s4945242264--4d7a\n", /git annex get/],
     ["a line of text", "Repository not found\n", /text, which begins "Repository not found"/],
     ["nothing", "", /an empty file/],
     ["zeros", new Uint8Array(4096), /a download reserved and has not filled/],
@@ -381,6 +382,15 @@ describe("checkpoints that other tools wrote", () => {
       const { [norm]: _, ...rest } = map();
       index(rest);
       await refuses("LAP_CHECKPOINT_TENSOR", /tensor model\.norm\.weight: the index does not name it/);
+    });
+
+    it("of which the index names one file alone are read, and refused where it names others beside it", async () => {
+      for (const name of shards) rmSync(join(directory, name));
+      change(() => undefined);
+      index(Object.fromEntries(Object.keys(map()).map((name) => [name, "model.safetensors"])));
+      await reads();
+      index(map());
+      await refuses("LAP_CHECKPOINT_AMBIGUOUS", /model\.safetensors, model\.safetensors\.index\.json/);
     });
 
     it("that hold a tensor twice are refused by its name", async () => {

@@ -88,6 +88,7 @@ const required: Readonly<Record<string, Requirement>> = {
   activation_sparsity_pattern: { holds: () => false, has: "no sparse activations" },
   pruned_heads: { holds: (value) => isObject(value) && Object.keys(value).length === 0, has: "no pruned heads" },
   pretraining_tp: only("unsplit products", 1, 0),
+  quantization: { holds: () => false, has: "weights in F32, F16 or BF16: these are quantized" },
   quantization_config: { holds: () => false, has: "weights in F32, F16 or BF16: these are quantized" },
   compression_config: { holds: () => false, has: "weights in F32, F16 or BF16: these are compressed" },
   auto_map: { holds: () => false, has: "no model code of its own (trust_remote_code)" },
