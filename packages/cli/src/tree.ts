@@ -499,7 +499,7 @@ export const commandTree: CommandSpec = {
         },
         {
           name: "validate",
-          summary: "check job files",
+          summary: "check job files, and the corpus and checkpoint that they name",
           arguments: [{ name: "files", description: "job files", variadic: true, completes: "job" }],
           run: async (context, given) => (await import("./commands/config.js")).validateConfigs(context, given.list("files")),
         },

@@ -360,7 +360,10 @@ export class Coordinator {
     const { job, placeOf } = acceptPlacedJob(request, root);
     // A request that is repeated answers with the run that it made, whatever became of its inputs.
     const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
-    const warnings = isKnown ? [] : [...checkOutput(job, join(home, "runs")), ...(await checkInputs(job, { projectRoot: root, placeOf }))];
+    const runsDirectory = join(home, "runs");
+    const warnings = isKnown
+      ? []
+      : [...checkOutput(job, runsDirectory), ...(await checkInputs(job, { projectRoot: root, placeOf, runsDirectory }))];
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
     const name = request.name === undefined ? { like: job.name } : { exactly: request.name };

@@ -6,6 +6,7 @@ import {
   type ArrayData,
   type CheckDepth,
   checkFinite,
+  checkOptimizerState,
   HfCheckpoint,
   readBackHfCheckpoint,
   SafetensorsFile,
@@ -55,6 +56,7 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
   const checkpoint = await openCheckpoint(context, place, "headers");
   try {
     const { config, params, redundant, warnings } = checkpoint;
+    const notRead = await checkpoint.notRead();
     const tensors = params.map(({ name, dims }) => ({ name, dims, parameters: dims.reduce((a, b) => a * b, 1) }));
     const rows = tensors.map(({ name, dims, parameters }) => [name, dims.join(" × "), formatCount(parameters)]);
     const value = {
@@ -65,6 +67,7 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
       parameters: parameterCount(buildModel(config)),
       tensors,
       redundant,
+      not_read: notRead,
       warnings,
     };
     context.console.result(value, () =>
@@ -73,6 +76,7 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
         "",
         textTable([{ title: "tensor" }, { title: "dims" }, { title: "parameters", align: "right" }], rows),
         ...(redundant.length === 0 ? [] : ["", `redundant: ${redundant.join(", ")}`]),
+        ...(notRead.length === 0 ? [] : ["", `weights in other files, not read: ${notRead.join(", ")}`]),
       ].join("\n"),
     );
   } finally {
@@ -142,6 +146,7 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
   if (existsSync(join(place.directory, optimizerFile))) {
     const optimizer = await SafetensorsFile.open(join(place.directory, optimizerFile));
     try {
+      checkOptimizerState(checkpoint.params, optimizer);
       await readAll(optimizerFile, optimizer.names, async (name) => {
         const array = await optimizer.read(name);
         checkFinite(array, optimizer.path, name, optimizer.dtypeOf(name));

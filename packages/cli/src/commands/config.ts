@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
 import { checkInputs, jobFileOf, jobJsonSchema, printJob } from "@lapidary/training";
 import type { Context } from "../context.js";
@@ -54,7 +55,11 @@ interface Outcome {
 async function outcomeOf(context: Context, file: string): Promise<Outcome> {
   try {
     const { job, placeOf } = readPlacedJob(context, file, []);
-    return { file, error: undefined, warnings: await checkInputs(job, { projectRoot: context.root, placeOf }) };
+    return {
+      file,
+      error: undefined,
+      warnings: await checkInputs(job, { projectRoot: context.root, placeOf, runsDirectory: join(context.home, "runs") }),
+    };
   } catch (error) {
     if (error instanceof LapidaryError) return { file, error, warnings: [] };
     throw error;

@@ -99,7 +99,7 @@ export async function submission(
   ]);
   const { job: resolved, placeOf } = readPlacedJob(context, job, overrides);
   // The coordinator checks the same and answers with the warnings; here, an error names the line of the file.
-  await checkInputs(resolved, { projectRoot: context.root, placeOf });
+  await checkInputs(resolved, { projectRoot: context.root, placeOf, runsDirectory: join(context.home, "runs") });
   return { yaml: printJob(resolved), printed: true, priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
 }
 

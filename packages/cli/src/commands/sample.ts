@@ -1,5 +1,6 @@
 import { openSampler, readTokenizer } from "@lapidary/coordinator/sampler";
-import { ExitCode } from "@lapidary/std";
+import { HfCheckpoint } from "@lapidary/interop";
+import { ExitCode, type Warning } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { sampleText } from "../report/sample-text.js";
@@ -21,6 +22,9 @@ export async function sample(context: Context, options: SampleCommandOptions): P
   const { from, prompt, tokens = 64, temperature = 0.8, topP = 0.95, seed = 0 } = options;
   checkSampling(tokens, temperature, topP);
   const place = await findCheckpoint(context, from);
+  // Before the tokenizer, because a directory without weights has none either.
+  const warnings = await checkHeaders(place.directory);
+  for (const warning of warnings) console.warn(warning);
   const promptTokens = readTokenizer(place.directory).encode(prompt).length;
   const progress = console.progress();
   progress.update("load the checkpoint");
@@ -47,7 +51,7 @@ export async function sample(context: Context, options: SampleCommandOptions): P
     });
     const text = await orInterrupted(generating, interrupts.signal);
     progress.end();
-    console.result({ prompt, text, checkpoint: place.directory, run: place.run ?? null, step: place.step ?? null }, () =>
+    console.result({ prompt, text, checkpoint: place.directory, run: place.run ?? null, step: place.step ?? null, warnings }, () =>
       sampleText({ prompt, text }, console.columns, console.paint),
     );
     return ExitCode.done;
@@ -55,6 +59,12 @@ export async function sample(context: Context, options: SampleCommandOptions): P
     progress.end();
     await sampler.close();
   }
+}
+
+async function checkHeaders(directory: string): Promise<readonly Warning[]> {
+  const checkpoint = await HfCheckpoint.open(directory, "headers");
+  await checkpoint.close();
+  return checkpoint.warnings;
 }
 
 function checkSampling(tokens: number, temperature: number, topP: number): void {

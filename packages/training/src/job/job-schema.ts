@@ -43,7 +43,11 @@ const trainSchema = z
       })
       .optional()
       .describe("Held-out loss; one evaluation at the end comes anyway"),
-    init: z.string().min(1).optional().describe("Directory of a Hugging Face checkpoint to start from"),
+    init: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Directory of a Hugging Face checkpoint of the same model to start from; weights alone, the optimizer begins anew"),
   })
   .refine(({ batch, batch_per_chip: perChip }) => (batch === undefined) !== (perChip === undefined), {
     path: ["batch"],
