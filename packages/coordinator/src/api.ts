@@ -57,6 +57,10 @@ export const errorSchema = z.object({
 export type ErrorJson = z.infer<typeof errorSchema>;
 export const errorBodySchema = z.object({ error: errorSchema });
 
+/** A `Warning` as it crosses the wire: a finding that does not stop the job. */
+export const warningSchema = z.object({ code: z.string(), message: z.string(), place: z.string().optional(), remedy: z.string() });
+export type WarningJson = z.infer<typeof warningSchema>;
+
 /** `coordinator.json`: how to reach the coordinator that serves a home directory. */
 export const connectionSchema = z.object({
   pid: count,
@@ -95,6 +99,7 @@ export const submittedSchema = z.object({
   state: jobStateSchema,
   /** Whether a run of this name and content was there already. */
   existed: z.boolean(),
+  warnings: z.array(warningSchema).default([]),
 });
 export type Submitted = z.infer<typeof submittedSchema>;
 
@@ -162,6 +167,8 @@ export const jobSummarySchema = z.object({
   /** How often it was taken up again, after it had ended or its coordinator had died. */
   resumed: count.optional(),
   goodput: goodputSchema.optional(),
+  /** What was found wrong with the job that does not stop it; absent where nothing was. */
+  warnings: z.array(warningSchema).optional(),
 });
 export type JobSummary = z.infer<typeof jobSummarySchema>;
 
@@ -207,6 +214,7 @@ export const resumedSchema = z.object({
   state: jobStateSchema,
   /** The step behind which it goes on: that of its newest checkpoint; 0 if it has none. */
   from_step: count,
+  warnings: z.array(warningSchema).default([]),
 });
 export type Resumed = z.infer<typeof resumedSchema>;
 
@@ -344,6 +352,7 @@ export const reportSchema = z.object({
     total: z.number(),
   }),
   tokens_per_s: z.number(),
+  warnings: z.array(warningSchema).default([]),
 });
 export type Report = z.infer<typeof reportSchema>;
 

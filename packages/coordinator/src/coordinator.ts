@@ -15,7 +15,7 @@ import {
   systemClock,
 } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { meshOf, type ResolvedJob } from "@lapidary/training";
+import { jobWarnings, meshOf, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
 import type { Cancelled, CheckpointEntry, JobDetail, Resumed, SlicePlace, Status, Submitted, submitRequestSchema } from "./api.js";
 import { removeConnection, writeConnection } from "./connection.js";
@@ -351,6 +351,7 @@ export class Coordinator {
 
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
     const job = acceptJob(request, this.#options.root);
+    const warnings = jobWarnings(job);
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
     const name = request.name === undefined ? { like: job.name } : { exactly: request.name };
@@ -361,6 +362,7 @@ export class Coordinator {
       queue_id: `q-${randomUUID()}`,
     });
     if (!existed) {
+      run.warn(warnings);
       try {
         await this.#enqueue(queue, run);
       } catch (error) {
@@ -368,7 +370,7 @@ export class Coordinator {
         throw error;
       }
     }
-    return { id: run.id, state: run.state, existed };
+    return { id: run.id, state: run.state, existed, warnings: run.summary.warnings ?? [] };
   }
 
   async #cancel(run: Run): Promise<Cancelled> {
@@ -387,15 +389,17 @@ export class Coordinator {
     if (run.summary.finished_at === undefined || run.state === "done" || this.#running.has(run.id)) throw notResumable(run);
     prepareResume(run, this.#options.root, overrides);
     const job = jobOfRun(run, this.#options.root);
+    const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
     run.resume(job.train.steps, printMesh(meshOf(job)));
+    run.warn(warnings);
     try {
       await this.#enqueue(queue, run);
     } catch (error) {
       this.#finish(run, "failed", asJobError(run, error));
       throw error;
     }
-    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0 };
+    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0, warnings };
   }
 
   /** Whether a run that waited waits no more. */

@@ -1,5 +1,5 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
-import { jobFileOf, jobJsonSchema, printJob } from "@lapidary/training";
+import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
+import { jobFileOf, jobJsonSchema, jobWarnings, printJob } from "@lapidary/training";
 import type { Context } from "../context.js";
 import { errorJson, errorText } from "../terminal/error-text.js";
 import { readJob } from "./job-file.js";
@@ -20,16 +20,18 @@ export async function showSchema(context: Context): Promise<ExitCode> {
 /** Checks each file; the exit code is that of the first that is wrong. */
 export async function validateConfigs(context: Context, files: readonly string[]): Promise<ExitCode> {
   const { console, command } = context;
-  const outcomes = files.map((file) => ({ file, error: problemOf(context, file) }));
+  const outcomes = files.map((file) => ({ file, ...check(context, file) }));
   const first = outcomes.find(({ error }) => error !== undefined)?.error;
   console.result(
     {
       ok: first === undefined,
-      files: outcomes.map(({ file, error }) => ({
+      files: outcomes.map(({ file, error, warnings }) => ({
         file,
         ok: error === undefined,
         error: error === undefined ? null : errorJson(error, command).error,
+        warnings,
       })),
+      warnings: outcomes.flatMap(({ warnings }) => warnings),
     },
     () =>
       outcomes
@@ -42,12 +44,13 @@ export async function validateConfigs(context: Context, files: readonly string[]
   return first?.exit ?? ExitCode.done;
 }
 
-function problemOf(context: Context, file: string): LapidaryError | undefined {
+function check(context: Context, file: string): { readonly error?: LapidaryError; readonly warnings: readonly Warning[] } {
   try {
-    readJob(context, file, []);
-    return undefined;
+    const warnings = jobWarnings(readJob(context, file, []));
+    for (const warning of warnings) context.console.warn({ ...warning, place: `${file}: ${warning.place ?? ""}` });
+    return { warnings };
   } catch (error) {
-    if (error instanceof LapidaryError) return error;
+    if (error instanceof LapidaryError) return { error, warnings: [] };
     throw error;
   }
 }

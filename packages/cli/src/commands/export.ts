@@ -14,7 +14,7 @@ import {
 import { buildModel, parameterCount } from "@lapidary/models";
 import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
 import { chipCount, parseTorus } from "@lapidary/topology";
-import { compileJob, initGraph, paramName, podAxis, type ResolvedJob, trainState } from "@lapidary/training";
+import { compileJob, initGraph, jobWarnings, paramName, podAxis, type ResolvedJob, trainState } from "@lapidary/training";
 import type { Context } from "../context.js";
 import { readJob } from "./job-file.js";
 
@@ -38,6 +38,8 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
   const { console, cwd } = context;
   const job = readJob(context, request.job, request.overrides);
   const directory = resolve(cwd, request.output);
+  const warnings = jobWarnings(job);
+  for (const warning of warnings) console.warn(warning);
   const progress = console.progress();
   progress.update("compile");
   const program = compileJob(job, { verify: false });
@@ -70,7 +72,7 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
       { axisWise: request.axisWise },
     );
     progress.end();
-    console.result(resultOf(directory, job, written), () => summary(directory, job, written));
+    console.result({ ...resultOf(directory, job, written), warnings }, () => summary(directory, job, written));
   } finally {
     progress.end();
     dataset?.close();

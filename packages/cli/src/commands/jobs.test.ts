@@ -64,6 +64,7 @@ describe("commands that speak to the coordinator", () => {
       id: "quickstart-1",
       state: "queued",
       existed: false,
+      warnings: [],
     });
     await coordinator?.close();
     await serve(failedJob);

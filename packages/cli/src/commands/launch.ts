@@ -47,7 +47,7 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
   }
   const ending = await followWithCtrlC(context, client, id, await tensorboardRows(context, options.tensorboard, id));
   if (ending === undefined) {
-    console.result({ id, state: (await client.get(id)).state, report: null }, () => id);
+    console.result({ id, state: (await client.get(id)).state, report: null, warnings: submitted.warnings }, () => id);
     return ExitCode.interrupted;
   }
   return finish(context, client, id, ending, options.profile);
@@ -84,6 +84,7 @@ export async function submission(
 export async function submit(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<Submitted> {
   const submitted = await client.submit(request);
   context.console.say(submitted.existed ? `run ${submitted.id} exists already, with this very job` : `run ${submitted.id}`);
+  for (const warning of submitted.warnings) context.console.warn(warning);
   return submitted;
 }
 
@@ -121,7 +122,12 @@ async function readProfile({ home }: Context, id: string): Promise<{ numbers: St
   return numbers === undefined ? undefined : { numbers, text: stepProfileText(numbers) };
 }
 
-const launchResult = (id: string, report: Report): { id: string; state: "done"; report: Report } => ({ id, state: "done", report });
+const launchResult = (id: string, report: Report): { id: string; state: "done"; report: Report; warnings: Report["warnings"] } => ({
+  id,
+  state: "done",
+  report,
+  warnings: report.warnings,
+});
 
 /**
  *     Ctrl-C          detached: the job goes on, the command ends in two seconds

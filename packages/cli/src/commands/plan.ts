@@ -2,13 +2,13 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { type Machine, planHtml } from "@lapidary/simulator";
-import { ExitCode } from "@lapidary/std";
+import { ExitCode, type Warning } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
-import { printJob, type ResolvedJob } from "@lapidary/training";
+import { printJob, type ResolvedJob, shardingFindings } from "@lapidary/training";
 import type { Context } from "../context.js";
 import { adviseFit } from "../plan/fit-advice.js";
 import { budgetOf, machineOf, planJob, programHash } from "../plan/plan-job.js";
-import { fitLines, planText, searchText } from "../plan/plan-text.js";
+import { fitLines, mendFirst, planText, searchText } from "../plan/plan-text.js";
 import { overridesOf, searchJob } from "../plan/search-job.js";
 import type { Console } from "../terminal/console.js";
 import { makePaint } from "../terminal/paint.js";
@@ -31,23 +31,36 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
   const job = readJob(context, request.job, request.overrides);
   const machine = machineOf(job, context.root, request.chip);
   const read = (more: readonly string[]): ResolvedJob => readJob(context, request.job, [...request.overrides, ...more]);
-  if (request.search) return searchAndReport(context, request, job, machine, read);
+  const findings = shardingFindings(job);
+  const warnings = findings.map(({ warning }) => warning);
+  for (const warning of warnings) console.warn(warning);
+  if (request.search) return searchAndReport(context, request, job, machine, read, warnings);
   const progress = console.progress();
   progress.update("compile and time the step");
   const planned = planJob(job, machine);
   const { report, simulation } = planned;
   if (!report.fits) progress.update("try what would make it fit");
-  const advice = report.fits ? [] : adviseFit(job, planned, machine, read);
+  const advice = report.fits
+    ? []
+    : adviseFit(
+        job,
+        planned,
+        machine,
+        read,
+        findings.flatMap(({ fixes }) => fixes.slice(0, 1)),
+      );
   progress.end();
   const budget = budgetOf(job, report);
-  const value = { job: job.name, ...report, budget, program_hash: programHash(simulation), ...(report.fits ? {} : { advice }) };
+  const fit = { advice, repeats: warnings.length > 0 };
+  const value = { job: job.name, ...report, budget, program_hash: programHash(simulation), ...(report.fits ? {} : { advice }), warnings };
   show(console, request.output, value, {
-    table: () => planText(report, budget, advice, console.paint),
-    html: () => planHtml(simulation, report, { title: job.name, tokens: budget.tokens, days: budget.days, chipHours: budget.chip_hours }),
+    table: () => planText(report, budget, fit, console.paint),
+    html: () =>
+      planHtml(simulation, report, { title: job.name, tokens: budget.tokens, days: budget.days, chipHours: budget.chip_hours, warnings }),
   });
   if (report.fits) return ExitCode.done;
   if (console.options.json || (request.output ?? "table") !== "table")
-    console.warn(fitLines(report, advice, makePaint(false)).join("").trim());
+    console.warn(fitLines(report, fit, makePaint(false)).join("").trim());
   return ExitCode.doesNotFit;
 }
 
@@ -74,6 +87,7 @@ async function searchAndReport(
   job: ResolvedJob,
   machine: Machine,
   read: (more: readonly string[]) => ResolvedJob,
+  warnings: readonly Warning[],
 ): Promise<ExitCode> {
   const { console } = context;
   const progress = console.progress();
@@ -113,13 +127,13 @@ async function searchAndReport(
     best === undefined
       ? undefined
       : writeJob(context, request.write ?? join(context.home, "plans", `${job.name}.yaml`), read(best.overrides));
-  const value = { job: job.name, plans, best: best?.overrides ?? null, file: file ?? null };
+  const value = { job: job.name, plans, best: best?.overrides ?? null, file: file ?? null, warnings };
   show(console, request.output === "html" ? "table" : request.output, value, {
     table: () => searchText(plans, file, console.paint),
     html: () => "",
   });
   if (best !== undefined) return ExitCode.done;
-  console.warn("none of the plans that were tried fits: take more chips or a smaller batch");
+  console.warn(`none of the plans that were tried fits: ${warnings.length > 0 ? mendFirst : "take more chips or a smaller batch"}`);
   return ExitCode.doesNotFit;
 }
 

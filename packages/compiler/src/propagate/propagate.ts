@@ -121,7 +121,7 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
     origins,
     opOrigins,
     conflicts: findConflicts(),
-    shortfalls: findShortfalls(seeds),
+    shortfalls: findShortfalls(mesh, seeds),
   };
 
   /** What each op would have been split by, had all its dims had their way. */

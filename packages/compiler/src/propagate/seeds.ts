@@ -15,6 +15,9 @@ export function seedsOfGraph(graph: Graph, options: PropagateOptions): Seed[][][
 function seedsOf(value: Value, options: PropagateOptions, ofParameters: ReadonlySet<string>): Seed[][] {
   const given = options.constraints?.get(value.name);
   if (given !== undefined) return given.dims.map((atoms) => [{ atoms, priority: Priority.given, cause: "given" }]);
+  const isNamed = value.logicalAxes !== undefined || value.role !== undefined || options.assumed?.has(value.name) === true;
+  // Most values have neither logical axes nor a role: no rule speaks of them.
+  if (!isNamed) return value.type.dims.map(() => []);
   const byRule = seedsOfRules(options.mesh, options, value, ofParameters);
   const placed = value.type.dims.map((_, d) => byRule[d]?.atoms ?? []);
   const assumed = options.assumed?.get(value.name);

@@ -20,11 +20,14 @@ export interface Shortfall {
   readonly units: number;
   /** The rule that has the axis on another dim of the value. */
   readonly holder?: string;
+  /** Into how many parts all rules and ZeRO together split the value. */
+  readonly parts: number;
 }
 
 /** The shortfalls of a graph's seeds, in the order of its values. */
-export function findShortfalls(seeds: readonly (readonly (readonly Seed[])[])[]): Shortfall[] {
+export function findShortfalls(mesh: Mesh, seeds: readonly (readonly (readonly Seed[])[])[]): Shortfall[] {
   return seeds.flatMap((dims, value) => {
+    const parts = atomsSize(mesh, [...new Set(dims.flat().flatMap(({ atoms }) => atoms))]);
     const zero = dims.flat().flatMap(({ priority, atoms }) => (priority === Priority.zero ? atoms : []));
     return dims.flatMap((list, dimension) =>
       list.flatMap((seed): Shortfall[] => {
@@ -33,7 +36,7 @@ export function findShortfalls(seeds: readonly (readonly (readonly Seed[])[])[])
         const taken = holder !== undefined ? [] : logical === undefined ? zero : seed.atoms;
         if (taken.length === wanted.length) return [];
         const optional = { ...(logical === undefined ? {} : { logical }), ...(holder === undefined ? {} : { holder }) };
-        return [{ value, dimension, cause, wanted, taken, units, ...optional }];
+        return [{ value, dimension, cause, wanted, taken, units, parts, ...optional }];
       }),
     );
   });
@@ -58,17 +61,17 @@ export function findUnusedMesh(graph: Graph, options: PropagateOptions): UnusedM
   const { mesh } = options;
   return {
     idle: mesh.axes.filter(({ name, size }) => size > 1 && !axisAtoms(mesh, name).some((atom) => used.has(atom))),
-    shortfalls: findShortfalls(seeds),
+    shortfalls: findShortfalls(mesh, seeds),
   };
 }
 
 /** Why a dim is split less than asked: `256001 is not divisible by any part of model=16`. */
 export function shortfallReason(
   mesh: Mesh,
-  { wanted, taken, units, holder, logical }: Omit<Shortfall, "value" | "dimension" | "cause">,
+  { wanted, taken, units, holder, logical }: Omit<Shortfall, "value" | "dimension" | "cause" | "parts">,
 ): string {
   const axes = [...new Set(wanted.map((id) => atomOf(mesh, id).axis))];
-  const all = `${axes.join("×")}=${atomsSize(
+  const all = `${axes.join("×")} = ${atomsSize(
     mesh,
     axes.flatMap((axis) => axisAtoms(mesh, axis)),
   )}`;

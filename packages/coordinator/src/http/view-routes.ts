@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { meshOf, printJob } from "@lapidary/training";
+import { jobWarnings, meshOf, printJob } from "@lapidary/training";
 import type { FastifyInstance } from "fastify";
 import type { z } from "zod";
 import { isFinal } from "../api.js";
@@ -142,7 +142,7 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root }: 
   server.get("/api/job-files", (): JobFiles => ({ files: jobFiles(root) }));
   server.post("/api/validate", (request): Validated => {
     const job = acceptJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
-    return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)) };
+    return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)), warnings: jobWarnings(job) };
   });
 }
 

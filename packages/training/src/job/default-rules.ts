@@ -153,7 +153,7 @@ function checkOwnRule(logical: string, rule: JobFile["rules"][string] | undefine
   );
   throw new LapidaryError({
     code: "LAP_MESH_INDIVISIBLE",
-    message: `the rule ${logical} → ${axes.join("+")} can split nothing: ${indivisible} is not divisible by any part of ${axes.join("×")}=${parts}`,
+    message: `the rule ${logical} → ${axes.join("+")} can split nothing: ${indivisible} is not divisible by any part of ${axes.join("×")} = ${parts}`,
     place,
     remedy: `a size of ${Math.ceil(indivisible / parts) * parts} would do, or another mesh; set rules.${logical} to null if it is to be whole`,
     exit: 4,
