@@ -94,7 +94,7 @@ function idleAxis(study: Study, { name, size }: MeshAxis): ShardingFinding {
   const useful = fix !== undefined && fitsBatch(job, name, size, onto) ? [fix] : [];
   const remedies = [
     ...(reasons.length === 0 ? [`split something over it: rules ${rules}`] : reasons.slice(0, 1).map((group) => sizeRemedy(study, group))),
-    ...(isKnownAxis(name) || axisMeaning(name) === undefined ? [] : [`its name here is "${ours}"`]),
+    ...(isKnownAxis(name) || axisMeaning(name) === undefined ? [] : [`call it "${ours}", its name here`]),
     ...useful.map((override) => `give its chips to "${onto}": ${override}`),
     ...(meant ? [] : [`list it under \`replicate\` if copies are meant`]),
   ];
@@ -138,7 +138,7 @@ function ruleShortfall(study: Study, group: Group): ShardingFinding {
   const [first] = group;
   const { logical = "", cause, taken, holder } = first;
   const effect = taken.length === 0 ? "has no effect" : "has only a part of its effect";
-  const same = taken.length === 0 && holder === undefined ? `, so ${atomsSize(mesh, first.wanted)} chips hold and compute the same` : "";
+  const same = taken.length === 0 && holder === undefined ? `, so ${atomsSize(mesh, first.wanted)} chips hold and compute all of it` : "";
   return {
     warning: {
       code: "LAP_RULE_INDIVISIBLE",
