@@ -2,6 +2,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { simulationTrace, type Trace } from "@lapidary/simulator";
 import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
+import { jobWarnings } from "@lapidary/training";
 import type { Context } from "../context.js";
 import { machineOf, planJob } from "../plan/plan-job.js";
 import { runTrace } from "../plan/run-trace.js";
@@ -67,6 +68,7 @@ function traceOfRun(context: Context, { subject, overrides, diff, chip }: TraceR
 
 function predicted(context: Context, path: string, overrides: readonly string[], chip: string | undefined): Trace {
   const job = readJob(context, path, overrides);
+  for (const warning of jobWarnings(job)) context.console.warn(warning);
   return simulationTrace(planJob(job, machineOf(job, context.root, chip)).simulation, job.name);
 }
 

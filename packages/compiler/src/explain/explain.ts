@@ -143,7 +143,7 @@ function reasonsOf({ mesh, global, propagated }: Program, value: Value, d: numbe
     (each) => each.logical !== undefined && each.logical === logical && global.values[each.value]?.op === "parameter" && isMissing(each),
   );
   const found = own.length > 0 ? own : shared.slice(0, 1);
-  return found.map((each) => `${each.cause}: ${shortfallReason(mesh, each)}`);
+  return found.length === 0 ? [] : [found.map((each) => `${each.cause}: ${shortfallReason(mesh, each)}`).join("; ")];
 }
 
 const describeOp = (program: Program, id: ValueId): string => {

@@ -99,6 +99,7 @@ export function resolveRules(
 ): ResolvedRules {
   const ofStrategy = strategy?.rules ?? {};
   for (const logical of Object.keys(ofStrategy)) checkStrategyRule(logical, strategy?.name ?? "", ofStrategy[logical], mesh, source);
+  for (const logical of Object.keys(before)) checkLogical(logical, source.placeOf(["unapplied", logical]));
   for (const logical of Object.keys(own)) checkOwnRule(logical, own[logical], mesh, units, source);
   const rules: Record<string, string[]> = {};
   const unapplied: Record<string, string[]> = {};

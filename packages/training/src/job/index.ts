@@ -2,5 +2,5 @@
 export { defaultRules } from "./default-rules.js";
 export { type JobFile, jobFileSchema, jobJsonSchema, jobNamePattern } from "./job-schema.js";
 export { type JobEnvironment, type JobText, loadJob, resolveJob } from "./load-job.js";
-export { podAxis } from "./axis-names.js";
+export { axisMeaning, isKnownAxis, knownAxes, podAxis } from "./axis-names.js";
 export { compileOptions, jobFileOf, meshOf, printJob, type ResolvedJob, zeroOptions } from "./resolved-job.js";
