@@ -102,7 +102,8 @@ describe("mesh axes", function () {
       };
       deepStrictEqual((await ask("/api/jobs/spare/snapshot")).job?.warnings, warnings);
       const yaml = readFileSync(tinyJob, "utf8");
-      strictEqual((await ask("/api/validate", { yaml, overrides: ["strategy=zero-3"] })).warnings[0]?.code, "LAP_MESH_AXIS_IDLE");
+      const overrides = ["strategy=zero-3", `data.corpus=${caseInput("common/book.txt")}`];
+      strictEqual((await ask("/api/validate", { yaml, overrides })).warnings[0]?.code, "LAP_MESH_AXIS_IDLE");
     });
   });
 

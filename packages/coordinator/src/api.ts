@@ -58,7 +58,7 @@ export type ErrorJson = z.infer<typeof errorSchema>;
 export const errorBodySchema = z.object({ error: errorSchema });
 
 /** A `Warning` as it crosses the wire: a finding that does not stop the job. */
-export const warningSchema = z.object({ code: z.string(), message: z.string(), place: z.string().optional(), remedy: z.string() });
+export const warningSchema = errorSchema.omit({ exit: true });
 export type WarningJson = z.infer<typeof warningSchema>;
 
 /** `coordinator.json`: how to reach the coordinator that serves a home directory. */
@@ -99,6 +99,7 @@ export const submittedSchema = z.object({
   state: jobStateSchema,
   /** Whether a run of this name and content was there already. */
   existed: z.boolean(),
+  /** What was found and does not stop the job. */
   warnings: z.array(warningSchema).default([]),
 });
 export type Submitted = z.infer<typeof submittedSchema>;

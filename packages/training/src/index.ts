@@ -1,4 +1,5 @@
 export { compileJob } from "./job/compile-job.js";
+export * from "./inputs/index.js";
 export * from "./job/index.js";
 export { jobWarnings, type ShardingFinding, shardingFindings } from "./job/sharding-findings.js";
 export * from "./optimizer/optimizer-config.js";

@@ -1,8 +1,8 @@
 import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
-import { jobFileOf, jobJsonSchema, jobWarnings, printJob } from "@lapidary/training";
+import { checkInputs, jobFileOf, jobJsonSchema, jobWarnings, printJob } from "@lapidary/training";
 import type { Context } from "../context.js";
 import { errorJson, errorText } from "../terminal/error-text.js";
-import { readJob } from "./job-file.js";
+import { readJob, readPlacedJob } from "./job-file.js";
 
 /** A job with everything resolved: a job file that stands alone. */
 export async function showConfig(context: Context, file: string, overrides: readonly string[]): Promise<ExitCode> {
@@ -17,10 +17,12 @@ export async function showSchema(context: Context): Promise<ExitCode> {
   return ExitCode.done;
 }
 
-/** Checks each file; the exit code is that of the first that is wrong. */
+/** Checks each file and what it reads on this machine; the exit code is that of the first that is wrong. */
 export async function validateConfigs(context: Context, files: readonly string[]): Promise<ExitCode> {
   const { console, command } = context;
-  const outcomes = files.map((file) => ({ file, ...check(context, file) }));
+  const outcomes: Outcome[] = [];
+  for (const file of files) outcomes.push(await outcomeOf(context, file));
+  for (const { warnings } of outcomes) for (const warning of warnings) console.warn(warning);
   const first = outcomes.find(({ error }) => error !== undefined)?.error;
   console.result(
     {
@@ -28,8 +30,8 @@ export async function validateConfigs(context: Context, files: readonly string[]
       files: outcomes.map(({ file, error, warnings }) => ({
         file,
         ok: error === undefined,
-        error: error === undefined ? null : errorJson(error, command).error,
         warnings,
+        error: error === undefined ? null : errorJson(error, command).error,
       })),
       warnings: outcomes.flatMap(({ warnings }) => warnings),
     },
@@ -44,13 +46,18 @@ export async function validateConfigs(context: Context, files: readonly string[]
   return first?.exit ?? ExitCode.done;
 }
 
-function check(context: Context, file: string): { readonly error?: LapidaryError; readonly warnings: readonly Warning[] } {
+interface Outcome {
+  readonly file: string;
+  readonly error: LapidaryError | undefined;
+  readonly warnings: readonly Warning[];
+}
+
+async function outcomeOf(context: Context, file: string): Promise<Outcome> {
   try {
-    const warnings = jobWarnings(readJob(context, file, []));
-    for (const warning of warnings) context.console.warn({ ...warning, place: `${file}: ${warning.place ?? ""}` });
-    return { warnings };
+    const { job, placeOf } = readPlacedJob(context, file, []);
+    return { file, error: undefined, warnings: [...(await checkInputs(job, { projectRoot: context.root, placeOf })), ...jobWarnings(job)] };
   } catch (error) {
-    if (error instanceof LapidaryError) return { error, warnings: [] };
+    if (error instanceof LapidaryError) return { file, error, warnings: [] };
     throw error;
   }
 }

@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
-import { corpusSpec, type Dataset, datasetFiles, prepareDataset, SpecialToken, toHuggingFace } from "@lapidary/data";
+import { openHome } from "@lapidary/coordinator/home";
+import { type Dataset, datasetFiles, prepareDataset, SpecialToken, toHuggingFace } from "@lapidary/data";
 import {
   modelConfigToHf,
   HfCheckpoint,
@@ -14,9 +15,20 @@ import {
 import { buildModel, parameterCount } from "@lapidary/models";
 import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
 import { chipCount, parseTorus } from "@lapidary/topology";
-import { compileJob, initGraph, jobWarnings, paramName, podAxis, type ResolvedJob, trainState } from "@lapidary/training";
+import {
+  checkInputs,
+  checkSameModel,
+  compileJob,
+  corpusOf,
+  initGraph,
+  jobWarnings,
+  paramName,
+  podAxis,
+  type ResolvedJob,
+  trainState,
+} from "@lapidary/training";
 import type { Context } from "../context.js";
-import { readJob } from "./job-file.js";
+import { readPlacedJob } from "./job-file.js";
 
 export interface ExportRequest {
   readonly job: string;
@@ -36,10 +48,11 @@ const checkpointEvery = 100;
 /** `lapidary export JOB -o DIR`: everything that XLA needs to run the job somewhere else. */
 export async function exportJob(context: Context, request: ExportRequest): Promise<ExitCode> {
   const { console, cwd } = context;
-  const job = readJob(context, request.job, request.overrides);
-  const directory = resolve(cwd, request.output);
-  const warnings = jobWarnings(job);
+  const { job, placeOf } = readPlacedJob(context, request.job, request.overrides);
+  const inputs = await checkInputs(job, { projectRoot: context.root, placeOf, readsCorpus: !request.withoutData });
+  const warnings = [...inputs, ...jobWarnings(job)];
   for (const warning of warnings) console.warn(warning);
+  const directory = resolve(cwd, request.output);
   const progress = console.progress();
   progress.update("compile");
   const program = compileJob(job, { verify: false });
@@ -86,9 +99,10 @@ async function prepared(
   job: ResolvedJob,
   tell: (phase: string, state: string) => void,
 ): Promise<Dataset | undefined> {
-  const { corpus, vocab, held_out, text_field, max_bytes } = job.data;
+  const { vocab, held_out } = job.data;
+  for (const warning of openHome(home)) console.warn(warning);
   const dataset = await prepareDataset({
-    corpus: corpusSpec(corpus, { projectRoot: root, textField: text_field, ...(max_bytes === undefined ? {} : { maxBytes: max_bytes }) }),
+    corpus: corpusOf(job, root),
     vocabSize: vocab,
     heldOutFraction: held_out,
     cacheDir: join(home, "cache/datasets"),
@@ -112,12 +126,12 @@ async function statesOf(job: ResolvedJob): Promise<Map<string, XlaState>> {
   if (job.train.init === undefined) return states;
   const checkpoint = await HfCheckpoint.open(job.train.init);
   try {
+    checkSameModel(job.train.init, job.model.config, checkpoint.config);
     for (const { name } of checkpoint.params) {
-      const path = checkpoint.pathOf(name);
-      states.set(
-        paramName(name),
-        path === undefined ? { kind: "array", array: await checkpoint.read(name) } : { kind: "copy", path, tensor: name },
-      );
+      // Read also where the file is copied, because weights that are not finite are refused here, not on the pod.
+      const array = await checkpoint.read(name);
+      const source = checkpoint.sourceOf(name);
+      states.set(paramName(name), source === undefined ? { kind: "array", array } : { kind: "copy", ...source });
     }
   } finally {
     await checkpoint.close();

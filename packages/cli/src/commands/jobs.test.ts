@@ -25,6 +25,7 @@ describe("commands that speak to the coordinator", () => {
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "lapidary-"));
     writeFileSync(join(directory, "job.yaml"), jobFile);
+    writeFileSync(join(directory, "text.txt"), Array.from({ length: 40 }, (_, i) => `Line ${i} of a text.\n\n`).join(""));
   });
   afterEach(async () => {
     await coordinator?.close();

@@ -5,7 +5,8 @@ import { type CorpusSpec, placeOf } from "../corpus/corpus-spec.js";
 import type { Corpus, Document } from "../corpus/document.js";
 import { splitHeldOut } from "../corpus/held-out.js";
 import { readNodeModules } from "../corpus/node-modules.js";
-import { listCorpusFiles, readPathCorpus } from "../corpus/path-corpus.js";
+import { listCorpusFiles } from "../corpus/list-files.js";
+import { readPathCorpus } from "../corpus/path-corpus.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { trainTokenizer } from "../tokenizer/train.js";
 import { SpecialToken } from "../tokenizer/vocabulary.js";
@@ -46,7 +47,7 @@ export function buildDataset(request: DatasetRequest, key: string, directory: st
     onProgress: (done, total) => onProgress({ stage: "train the tokenizer", done, total }),
   });
   const total = corpus.documents.length;
-  const documents = openSync(join(directory, datasetFiles.documents), "wx");
+  const documents = openSync(join(directory, datasetFiles.documents), "wx", 0o600);
   const encode = (split: SplitName, before: number): EncodedSplit =>
     encodeSplit(splits[split], split, tokenizer, directory, documents, (done) =>
       onProgress({ stage: "encode", done: before + done, total }),
@@ -59,7 +60,7 @@ export function buildDataset(request: DatasetRequest, key: string, directory: st
   } finally {
     closeSync(documents);
   }
-  writeFileSync(join(directory, datasetFiles.tokenizer), JSON.stringify(tokenizer));
+  writeFileSync(join(directory, datasetFiles.tokenizer), JSON.stringify(tokenizer), { mode: 0o600 });
   const manifest: Manifest = {
     format: "lapidary-dataset",
     version: 1,
@@ -72,7 +73,7 @@ export function buildDataset(request: DatasetRequest, key: string, directory: st
     unigramNats: heldout.counts.crossEntropyUnder(train.counts),
     leftOut: corpus.leftOut,
   };
-  writeFileSync(join(directory, datasetFiles.manifest), `${JSON.stringify(manifest, null, 2)}\n`);
+  writeFileSync(join(directory, datasetFiles.manifest), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
 }
 
 function readCorpus(spec: CorpusSpec, onProgress: (done: number, total: number) => void): Corpus {
