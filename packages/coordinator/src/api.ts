@@ -69,8 +69,9 @@ export const errorSchema = z.object({
 export type ErrorJson = z.infer<typeof errorSchema>;
 export const errorBodySchema = z.object({ error: errorSchema });
 
-/** A `Warning` as it crosses the wire. */
+/** A `Warning` as it crosses the wire: a finding that does not stop the job. */
 export const warningSchema = errorSchema.omit({ exit: true });
+export type WarningJson = z.infer<typeof warningSchema>;
 
 /** `coordinator.json`: how to reach the coordinator that serves a home directory. */
 export const connectionSchema = z.object({
@@ -181,6 +182,8 @@ export const jobSummarySchema = z.object({
   /** How often it was taken up again, after it had ended or its coordinator had died. */
   resumed: count.optional(),
   goodput: goodputSchema.optional(),
+  /** What was found wrong with the job that does not stop it; absent where nothing was. */
+  warnings: z.array(warningSchema).optional(),
 });
 export type JobSummary = z.infer<typeof jobSummarySchema>;
 
@@ -226,6 +229,7 @@ export const resumedSchema = z.object({
   state: jobStateSchema,
   /** The step behind which it goes on: that of its newest checkpoint; 0 if it has none. */
   from_step: count,
+  warnings: z.array(warningSchema).default([]),
 });
 export type Resumed = z.infer<typeof resumedSchema>;
 
@@ -365,6 +369,7 @@ export const reportSchema = z.object({
     total: float,
   }),
   tokens_per_s: float,
+  warnings: z.array(warningSchema).default([]),
 });
 export type Report = z.infer<typeof reportSchema>;
 

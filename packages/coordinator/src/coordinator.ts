@@ -16,7 +16,7 @@ import {
   systemClock,
 } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, meshOf, type ResolvedJob } from "@lapidary/training";
+import { checkInputs, jobWarnings, meshOf, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
 import type { Cancelled, CheckpointEntry, JobDetail, Resumed, SlicePlace, Status, Submitted, submitRequestSchema } from "./api.js";
 import { checkOutput } from "./check-output.js";
@@ -363,7 +363,11 @@ export class Coordinator {
     const runsDirectory = join(home, "runs");
     const warnings = isKnown
       ? []
-      : [...checkOutput(job, runsDirectory), ...(await checkInputs(job, { projectRoot: root, placeOf, runsDirectory }))];
+      : [
+          ...checkOutput(job, runsDirectory),
+          ...(await checkInputs(job, { projectRoot: root, placeOf, runsDirectory })),
+          ...jobWarnings(job),
+        ];
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
     const name = request.name === undefined ? { like: job.name } : { exactly: request.name };
@@ -374,6 +378,7 @@ export class Coordinator {
       queue_id: `q-${randomUUID()}`,
     });
     if (!existed) {
+      run.warn(warnings);
       try {
         await this.#enqueue(queue, run);
       } catch (error) {
@@ -381,7 +386,7 @@ export class Coordinator {
         throw error;
       }
     }
-    return { id: run.id, state: run.state, existed, warnings };
+    return { id: run.id, state: run.state, existed, warnings: run.summary.warnings ?? [] };
   }
 
   async #cancel(run: Run): Promise<Cancelled> {
@@ -401,16 +406,18 @@ export class Coordinator {
     const { root } = this.#options;
     prepareResume(run, root, overrides);
     const job = jobOfRun(run, root);
+    const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
     await checkInputs(job, { projectRoot: root, readsInit: checkpoints.length === 0 });
     run.resume(job.train.steps, printMesh(meshOf(job)));
+    run.warn(warnings);
     try {
       await this.#enqueue(queue, run);
     } catch (error) {
       this.#finish(run, "failed", asJobError(run, error));
       throw error;
     }
-    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0 };
+    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0, warnings };
   }
 
   /** Whether a run that waited waits no more. */

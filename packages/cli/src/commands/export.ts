@@ -22,6 +22,7 @@ import {
   compileJob,
   corpusOf,
   initGraph,
+  jobWarnings,
   paramName,
   podAxis,
   type ResolvedJob,
@@ -50,7 +51,8 @@ const checkpointEvery = 100;
 export async function exportJob(context: Context, request: ExportRequest): Promise<ExitCode> {
   const { console, cwd } = context;
   const { job, placeOf } = readPlacedJob(context, request.job, request.overrides);
-  const warnings = await checkInputs(job, { projectRoot: context.root, placeOf, readsCorpus: !request.withoutData });
+  const inputs = await checkInputs(job, { projectRoot: context.root, placeOf, readsCorpus: !request.withoutData });
+  const warnings = [...inputs, ...jobWarnings(job)];
   for (const warning of warnings) console.warn(warning);
   const directory = resolve(cwd, request.output);
   const what = "the export";
@@ -85,7 +87,7 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
     };
     const written = await writeOutputDirectory(directory, what, () => writeXlaExport(directory, exported, { axisWise: request.axisWise }));
     progress.end();
-    console.result(resultOf(directory, job, written), () => summary(directory, job, written));
+    console.result({ ...resultOf(directory, job, written), warnings }, () => summary(directory, job, written));
   } finally {
     progress.end();
     dataset?.close();

@@ -105,8 +105,8 @@ export async function submission(
 
 export async function submit(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<Submitted> {
   const submitted = await client.submit(request);
-  for (const warning of submitted.warnings) context.console.warn(warning);
   context.console.say(submitted.existed ? `run ${submitted.id} exists already, with this very job` : `run ${submitted.id}`);
+  for (const warning of submitted.warnings) context.console.warn(warning);
   return submitted;
 }
 

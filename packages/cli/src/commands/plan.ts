@@ -2,14 +2,14 @@ import { join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { openHome } from "@lapidary/coordinator/home";
 import { type Machine, planHtml } from "@lapidary/simulator";
-import { ExitCode, jsonText } from "@lapidary/std";
+import { ExitCode, jsonText, type Warning } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
-import { printJob, type ResolvedJob } from "@lapidary/training";
+import { printJob, type ResolvedJob, shardingFindings } from "@lapidary/training";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { adviseFit } from "../plan/fit-advice.js";
 import { budgetOf, machineOf, planJob, programHash } from "../plan/plan-job.js";
-import { fitLines, planText, searchText } from "../plan/plan-text.js";
+import { fitLines, mendFirst, planText, searchText } from "../plan/plan-text.js";
 import { overridesOf, searchJob } from "../plan/search-job.js";
 import { checkOutput, writeOutputFile } from "../output/output.js";
 import type { Console } from "../terminal/console.js";
@@ -40,23 +40,36 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
   if (request.write !== undefined) checkOutput({ kind: "file", path: resolve(context.cwd, request.write), what: "the job file" });
   const machine = machineOf(job, context.root, request.chip);
   const read = (more: readonly string[]): ResolvedJob => readJob(context, request.job, [...request.overrides, ...more]);
-  if (request.search) return searchAndReport(context, request, job, machine, read);
+  const findings = shardingFindings(job);
+  const warnings = findings.map(({ warning }) => warning);
+  for (const warning of warnings) console.warn(warning);
+  if (request.search) return searchAndReport(context, request, job, machine, read, warnings);
   const progress = console.progress();
   progress.update("compile and time the step");
   const planned = planJob(job, machine);
   const { report, simulation } = planned;
   if (!report.fits) progress.update("try what would make it fit");
-  const advice = report.fits ? [] : adviseFit(job, planned, machine, read);
+  const advice = report.fits
+    ? []
+    : adviseFit(
+        job,
+        planned,
+        machine,
+        read,
+        findings.flatMap(({ fixes }) => fixes.slice(0, 1)),
+      );
   progress.end();
   const budget = budgetOf(job, report);
-  const value = { job: job.name, ...report, budget, program_hash: programHash(simulation), ...(report.fits ? {} : { advice }) };
+  const fit = { advice, repeats: warnings.length > 0 };
+  const value = { job: job.name, ...report, budget, program_hash: programHash(simulation), ...(report.fits ? {} : { advice }), warnings };
   show(console, request.output, value, {
-    table: () => planText(report, budget, advice, console.paint),
-    html: () => planHtml(simulation, report, { title: job.name, tokens: budget.tokens, days: budget.days, chipHours: budget.chip_hours }),
+    table: () => planText(report, budget, fit, console.paint),
+    html: () =>
+      planHtml(simulation, report, { title: job.name, tokens: budget.tokens, days: budget.days, chipHours: budget.chip_hours, warnings }),
   });
   if (report.fits) return ExitCode.done;
   if (console.options.json || (request.output ?? "table") !== "table")
-    console.warn(fitLines(report, advice, makePaint(false)).join("").trim());
+    console.warn(fitLines(report, fit, makePaint(false)).join("").trim());
   return ExitCode.doesNotFit;
 }
 
@@ -83,6 +96,7 @@ async function searchAndReport(
   job: ResolvedJob,
   machine: Machine,
   read: (more: readonly string[]) => ResolvedJob,
+  warnings: readonly Warning[],
 ): Promise<ExitCode> {
   const { console } = context;
   const progress = console.progress();
@@ -119,13 +133,13 @@ async function searchAndReport(
   progress.end();
   const best = plans.filter(({ fits }) => fits).sort((a, b) => a.time_s - b.time_s)[0];
   const file = best === undefined ? undefined : writeJob(context, request.write, read(best.overrides));
-  const value = { job: job.name, plans, best: best?.overrides ?? null, file: file ?? null };
+  const value = { job: job.name, plans, best: best?.overrides ?? null, file: file ?? null, warnings };
   show(console, request.output === "html" ? "table" : request.output, value, {
     table: () => searchText(plans, file, console.paint),
     html: () => "",
   });
   if (best !== undefined) return ExitCode.done;
-  console.warn("none of the plans that were tried fits: take more chips or a smaller batch");
+  console.warn(`none of the plans that were tried fits: ${warnings.length > 0 ? mendFirst : "take more chips or a smaller batch"}`);
   return ExitCode.doesNotFit;
 }
 

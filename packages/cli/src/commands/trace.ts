@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { simulationTrace, type Trace } from "@lapidary/simulator";
 import { ExitCode, formatBytes, jsonText, LapidaryError } from "@lapidary/std";
+import { jobWarnings } from "@lapidary/training";
 import type { Context } from "../context.js";
 import { checkOutput, writeOutputFile } from "../output/output.js";
 import { machineOf, planJob } from "../plan/plan-job.js";
@@ -69,6 +70,7 @@ function traceOfRun(context: Context, { subject, overrides, diff, chip }: TraceR
 
 function predicted(context: Context, path: string, overrides: readonly string[], chip: string | undefined): Trace {
   const job = readJob(context, path, overrides);
+  for (const warning of jobWarnings(job)) context.console.warn(warning);
   return simulationTrace(planJob(job, machineOf(job, context.root, chip)).simulation, job.name);
 }
 

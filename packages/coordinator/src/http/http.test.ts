@@ -315,4 +315,5 @@ const report = (id: string): Report => ({
   collectives: [],
   timings_ms: { prepare: 1, compile: 1, place: 1, load: 1, train: 1, evaluate: 1, checkpoint: 1, sample: 1, total: 1 },
   tokens_per_s: 1,
+  warnings: [],
 });

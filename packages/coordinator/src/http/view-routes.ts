@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, meshOf, printJob } from "@lapidary/training";
+import { checkInputs, jobWarnings, meshOf, printJob } from "@lapidary/training";
 import type { FastifyInstance } from "fastify";
 import type { z } from "zod";
 import { isFinal, type Report, reportSchema } from "../api.js";
@@ -144,8 +144,8 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
   server.get("/api/job-files", (): JobFiles => ({ files: jobFiles(root) }));
   server.post("/api/validate", async (request): Promise<Validated> => {
     const { job, placeOf } = acceptPlacedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
-    const warnings = await checkInputs(job, { projectRoot: root, placeOf });
-    return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)), warnings: [...warnings] };
+    const warnings = [...(await checkInputs(job, { projectRoot: root, placeOf })), ...jobWarnings(job)];
+    return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)), warnings };
   });
 }
 

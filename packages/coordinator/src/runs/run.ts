@@ -15,6 +15,7 @@ import {
   type SlicePlace,
   type StreamEvent,
   nameSchema,
+  type WarningJson,
 } from "../api.js";
 import { Journal, readJournal } from "./journal.js";
 import { replaceFile } from "./replace-file.js";
@@ -173,7 +174,8 @@ export class Run {
   /** Takes up a run that has ended: it waits for its chips again, and goes on behind its last durable step. */
   resume(steps: number, mesh: string): void {
     assert(isFinal(this.state) && this.state !== "done", "a run that has failed or was cancelled", this.id);
-    const { finished_at: _, error: __, goodput, ...before } = this.#summary;
+    // Those of the job as it is resumed come anew.
+    const { finished_at: _, error: __, warnings: ___, goodput, ...before } = this.#summary;
     const resumed = (before.resumed ?? 0) + 1;
     // What lay between the end and now is nobody's loss.
     const goes = goodput === undefined ? {} : { goodput: { ...goodput, time: this.#clock.now() } };
@@ -208,6 +210,15 @@ export class Run {
   goodput(report: GoodputReport, save = false): void {
     this.#summary = { ...this.#summary, goodput: report };
     if (save) this.#save();
+  }
+
+  /** What was found wrong with the job that does not stop it: kept with the run, and in its log. */
+  warn(warnings: readonly WarningJson[]): void {
+    if (warnings.length === 0) return;
+    this.#summary = { ...this.#summary, warnings: [...(this.#summary.warnings ?? []), ...warnings] };
+    this.#save();
+    for (const { code, message, place, remedy } of warnings)
+      this.log("coordinator", `warning ${code}${place === undefined ? "" : ` (${place})`}: ${message}. Remedy: ${remedy}`);
   }
 
   metrics(row: MetricsRow): void {

@@ -105,12 +105,21 @@ export const jobFileSchema = z.strictObject({
   pods: z.number().int().min(1).max(64).default(1).describe("Pods that the job spans, joined over the data-centre network"),
   slice: extentSchema.optional().describe("Rectangle of each pod; the whole pod by default"),
   mesh: meshSchema.optional().describe("{ data: all chips } by default"),
+  replicate: z
+    .array(z.string())
+    .optional()
+    .describe("Mesh axes that hold copies on purpose: no rule names them, and all chips along them do the same"),
   strategy: z
     .string()
     .min(1)
     .optional()
     .describe("Name of a file of configs/strategies, or a path: rules and ZeRO stage that `rules` and `zero` change"),
   rules: rulesSchema.prefault({}),
+  unapplied: rulesSchema
+    .optional()
+    .describe(
+      "Rules of a strategy or of the defaults that had no effect, as `config show` writes them; they apply once mesh and dims allow it",
+    ),
   zero: zeroSchema.optional().describe("ZeRO stage: 1 splits optimizer state over the data axes, 2 gradients too, 3 params too"),
   remat: z
     .enum(rematPolicies)

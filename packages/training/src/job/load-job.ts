@@ -5,15 +5,18 @@ import { buildModel } from "@lapidary/models";
 import { LapidaryError, suggest } from "@lapidary/std";
 import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary/topology";
 import type { z } from "zod";
+import { checkAxes } from "./check-axes.js";
 import { checkFits } from "./check-fits.js";
-import { resolveRules } from "./default-rules.js";
+import { resolveRules, unitsOfParams } from "./default-rules.js";
 import { type JobFile, jobFileSchema, jobNamePattern } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
+import { podAxis } from "./axis-names.js";
 import { applyOverride } from "./override.js";
 import { type PodFile, podFileSchema } from "./pod-file.js";
 import { type StrategyFile, strategyFileSchema } from "./strategy-file.js";
 import { readConfigFile } from "./read-config-file.js";
-import { podAxis, type ResolvedJob } from "./resolved-job.js";
+import type { ResolvedJob } from "./resolved-job.js";
+import { rowsOfBatch } from "./rows-of-batch.js";
 import { validate } from "./validate.js";
 import { YamlSource } from "./yaml-source.js";
 
@@ -100,10 +103,16 @@ export function resolvePlacedJob(
   const chips = chipCount(parseTorus(slice)) * job.pods;
   const podsOnly = source.isOverridden(["pods"]) && !source.isTouched(["mesh"]);
   const mesh = resolveMesh(podsOnly ? overPods(job.mesh, job.pods) : job.mesh, job.pods, chips, source.placeOf(["mesh"]));
-  const { batch, batch_per_chip: perChip, ...train } = job.train;
+  const { batch: _, batch_per_chip: __, ...train } = job.train;
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
-  const { strategy: _, ...own } = job;
+  const { strategy: ___, unapplied: before, ...own } = job;
+  const seq = job.train.seq ?? config.contextLength;
+  const units = unitsOfParams(buildModel(config).params)
+    .set("seq", [seq])
+    .set("activation_seq", [seq])
+    .set("activation_embed", [config.modelDim]);
+  const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy }, mesh, units, source);
   const resolved: ResolvedJob = {
     ...own,
     zero: job.zero ?? strategy?.zero ?? 0,
@@ -113,11 +122,12 @@ export function resolvePlacedJob(
     slice,
     chips,
     mesh: mesh.axes,
-    rules: resolveRules({ ...rulesFor(strategy, mesh), ...job.rules }, mesh, buildModel(config).params, source),
+    rules,
+    ...(Object.keys(unapplied).length === 0 ? {} : { unapplied }),
     train: {
       ...train,
-      batch: batch ?? Math.round((perChip ?? 1) * chips),
-      seq: job.train.seq ?? config.contextLength,
+      batch: rowsOfBatch(job.train, { chips, mesh, axes: rules["batch"] ?? [] }, source),
+      seq,
       ...(job.train.init === undefined ? {} : { init: absolute(job.train.init, "train", "init") }),
     },
     data: {
@@ -127,18 +137,8 @@ export function resolvePlacedJob(
     },
   };
   checkFits(resolved, source);
+  checkAxes(resolved, source);
   return { job: resolved, placeOf: (path) => source.placeOf(path) };
-}
-
-/** The rules of a strategy as far as the mesh has their axes: a strategy speaks of `pod` and `model` for those that have them. */
-function rulesFor(strategy: StrategyFile | undefined, mesh: Mesh): JobFile["rules"] {
-  const has = new Set(mesh.axes.map(({ name }) => name));
-  return Object.fromEntries(
-    Object.entries(strategy?.rules ?? {}).map(([axis, rule]) => [
-      axis,
-      rule === null ? null : [rule].flat().filter((name) => has.has(name)),
-    ]),
-  );
 }
 
 /** An override of `pods` alone lays the mesh of the file over so many pods. */
