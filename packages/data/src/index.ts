@@ -7,7 +7,9 @@ export { datasetFiles, type Manifest, manifestSchema, type SplitName } from "./d
 export { type PrepareOptions, prepareDataset } from "./dataset/prepare.js";
 export type { DatasetRequest } from "./dataset/request.js";
 export { type HuggingFaceTokenizerFiles, toHuggingFace } from "./tokenizer/hugging-face.js";
-export { type DecodeOptions, StreamDecoder, Tokenizer, type TokenizerJSON, type TokenizerParts } from "./tokenizer/tokenizer.js";
+export { HuggingFaceTokenizer } from "./tokenizer/huggingface/hugging-face-tokenizer.js";
+export { type ControlTokens, type DecodeOptions, decodeAfter, type TextStream, type TextTokenizer } from "./tokenizer/text-tokenizer.js";
+export { StreamDecoder, Tokenizer, type TokenizerJSON, type TokenizerParts } from "./tokenizer/tokenizer.js";
 export { tokenizerFromJSON, tokenizerSchema } from "./tokenizer/tokenizer-json.js";
 export { type TrainTokenizerOptions, trainTokenizer } from "./tokenizer/train.js";
 export { SpecialToken } from "./tokenizer/vocabulary.js";
