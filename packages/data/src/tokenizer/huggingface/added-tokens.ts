@@ -142,7 +142,10 @@ function checkIds(tokens: readonly AddedToken[], model: VocabularyOf, at: Locati
     seen.set(content, token);
     const wanted = model.id(content) ?? (greatest >= model.size ? greatest + 1 : model.size);
     if (id !== wanted)
-      throw badTokenizer(where, `${JSON.stringify(content)} states the id ${id}, but \`tokenizers\` gives it ${wanted}: the vocabulary decides`);
+      throw badTokenizer(
+        where,
+        `${JSON.stringify(content)} states the id ${id}, but \`tokenizers\` gives it ${wanted}: the vocabulary decides`,
+      );
     const other = model.token(id);
     if (other !== undefined && other !== content)
       throw badTokenizer(where, `${JSON.stringify(content)} and ${JSON.stringify(other)} of the vocabulary have the same id, ${id}`);

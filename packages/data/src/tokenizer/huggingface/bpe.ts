@@ -191,10 +191,12 @@ function readVocabulary(vocab: Bpe["vocab"], at: Location): Vocabulary {
   const tokens = new Map<number, string>();
   for (const [token, id] of Object.entries(vocab)) {
     if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= mostIds)
-      throw badTokenizer(place(at), `${JSON.stringify(token)} has the id ${JSON.stringify(id)}, not a whole number from 0 to ${mostIds - 1}`);
+      throw badTokenizer(
+        place(at),
+        `${JSON.stringify(token)} has the id ${JSON.stringify(id)}, not a whole number from 0 to ${mostIds - 1}`,
+      );
     const other = tokens.get(id);
-    if (other !== undefined)
-      throw badTokenizer(place(at), `${JSON.stringify(other)} and ${JSON.stringify(token)} have the same id, ${id}`);
+    if (other !== undefined) throw badTokenizer(place(at), `${JSON.stringify(other)} and ${JSON.stringify(token)} have the same id, ${id}`);
     ids.set(token, id);
     tokens.set(id, token);
   }

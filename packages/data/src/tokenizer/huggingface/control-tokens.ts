@@ -11,7 +11,10 @@ export interface ControlFiles {
   readonly "generation_config.json"?: unknown;
 }
 
-const tokenSchema = z.union([z.string(), z.looseObject({ content: z.string() }).transform(({ content }) => content)]).nullish().catch(undefined);
+const tokenSchema = z
+  .union([z.string(), z.looseObject({ content: z.string() }).transform(({ content }) => content)])
+  .nullish()
+  .catch(undefined);
 const namesSchema = z
   .looseObject({
     bos_token: tokenSchema,
@@ -58,7 +61,8 @@ export function controlTokensOf(question: ControlQuestion): ControlTokens {
       `it puts ${prefix.length} tokens in front of a text and ${suffix.length} after it; supported are one and one`,
     );
   for (const id of [...prefix, ...suffix])
-    if (id >= question.vocabSize) throw badTokenizer(`${file}: post_processor`, `its id ${id} is not in the vocabulary of ${question.vocabSize}`);
+    if (id >= question.vocabSize)
+      throw badTokenizer(`${file}: post_processor`, `its id ${id} is not in the vocabulary of ${question.vocabSize}`);
   const config = namesSchema.parse(files["tokenizer_config.json"] ?? {});
   const named = { bos: find("bos", question), eos: find("eos", question) };
   const isBosAdded = config.add_bos_token ?? (template === undefined ? named.bos !== named.eos : prefix.length > 0);
@@ -91,7 +95,8 @@ function find(role: Role, { files, file, idOf, vocabSize }: ControlQuestion): nu
 
 /** What the files of the model say, as far as the tokenizer has such ids. */
 function modelIds(role: Role, { files, vocabSize }: Pick<ControlQuestion, "files" | "vocabSize">): readonly number[] {
-  const sources = role === "eos" ? (["generation_config.json", "config.json"] as const) : (["config.json", "generation_config.json"] as const);
+  const sources =
+    role === "eos" ? (["generation_config.json", "config.json"] as const) : (["config.json", "generation_config.json"] as const);
   const found = sources.flatMap((source) => configSchema.parse(files[source] ?? {})[`${role}_token_id`] ?? []);
   return found.filter((id) => Number.isInteger(id) && id >= 0 && id < vocabSize);
 }

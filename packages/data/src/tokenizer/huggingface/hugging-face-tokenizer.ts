@@ -77,8 +77,7 @@ export class HuggingFaceTokenizer implements TextTokenizer {
     // `tokenizers` takes UTF-8, in which a lone surrogate cannot be written.
     for (const segment of this.#added.extract(text.replace(/\p{Cs}/gu, "\ufffd"), this.#normalizer.normalize)) {
       if ("id" in segment) ids.push(segment.id);
-      else
-        for (const word of this.#preTokenize(segment.text, segment.isFirst)) for (const id of this.#model.encode(word)) ids.push(id);
+      else for (const word of this.#preTokenize(segment.text, segment.isFirst)) for (const id of this.#model.encode(word)) ids.push(id);
     }
     return ids;
   }

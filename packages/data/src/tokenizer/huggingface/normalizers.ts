@@ -2,6 +2,7 @@ import { z } from "zod";
 import { ByteLevelAlphabet } from "./byte-level.js";
 import { type Builder, build, inside, keysOf, type Location } from "./component.js";
 import { patternOf, patternSchema } from "./regex.js";
+import { keptBy, marks } from "./unicode-tables.js";
 
 /** Rewrites a text before it is split. */
 export interface Normalizer {
@@ -24,7 +25,15 @@ const form =
   (name: "NFC" | "NFD" | "NFKC" | "NFKD"): Builder<Normalizer> =>
   (json, at) => {
     keysOf(z.strictObject({ type: z.literal(name) }), json, at);
-    return { normalize: (text) => text.normalize(name), keepsStart: true };
+    const kept = keptBy(name);
+    const normalize = (text: string): string =>
+      kept.test(text)
+        ? text
+            .split(kept)
+            .map((part, i) => (i % 2 === 0 ? part.normalize(name) : part))
+            .join("")
+        : text.normalize(name);
+    return { normalize, keepsStart: true };
   };
 
 /** `White_Space` of Unicode, as Rust has it; `\s` of JavaScript has U+FEFF and lacks U+0085. */
@@ -52,7 +61,8 @@ const builders: Readonly<Record<string, Builder<Normalizer>>> = {
   },
   StripAccents: (json, at) => {
     keysOf(z.strictObject({ type: z.literal("StripAccents") }), json, at);
-    return { normalize: (text) => text.replace(/\p{M}+/gu, ""), keepsStart: false };
+    const accents = marks();
+    return { normalize: (text) => text.replace(accents, ""), keepsStart: false };
   },
   Replace: (json, at) => {
     const schema = z.strictObject({ type: z.literal("Replace"), pattern: patternSchema, content: z.string() });

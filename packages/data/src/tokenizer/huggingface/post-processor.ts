@@ -42,7 +42,8 @@ const builders: Readonly<Record<string, Builder<Template>>> = {
   TemplateProcessing: (json, at) => {
     const { single, special_tokens } = keysOf(templateSchema, json, at);
     const texts = single.filter((piece) => "Sequence" in piece);
-    if (texts.length !== 1) throw unsupportedTokenizer(place(inside(at, "single")), `the text appears ${texts.length} times in it, not once`);
+    if (texts.length !== 1)
+      throw unsupportedTokenizer(place(inside(at, "single")), `the text appears ${texts.length} times in it, not once`);
     const text = single.findIndex((piece) => "Sequence" in piece);
     const ids = (pieces: typeof single): number[] =>
       pieces.flatMap((piece) => {

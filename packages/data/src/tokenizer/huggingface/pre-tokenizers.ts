@@ -4,6 +4,7 @@ import { ByteLevelAlphabet } from "./byte-level.js";
 import { type Builder, build, inside, keysOf, type Location, place } from "./component.js";
 import { type Pattern, patternOf, patternSchema, regexPattern } from "./regex.js";
 import { behaviorSchema, split, type SplitBehavior } from "./split.js";
+import { punctuation } from "./unicode-tables.js";
 
 /**
  * Splits a text into the words inside which pieces may merge.
@@ -72,7 +73,7 @@ const builders: Readonly<Record<string, Builder<PreTokenizer>>> = {
   },
   Punctuation: (json, at) => {
     const schema = z.strictObject({ type: z.literal("Punctuation"), behavior: behaviorSchema.default("Isolated") });
-    return splitting(regexPattern(/[!-/:-@[-`{-~\p{P}]/gu), keysOf(schema, json, at).behavior);
+    return splitting(regexPattern(punctuation()), keysOf(schema, json, at).behavior);
   },
   Whitespace: (json, at) => {
     keysOf(z.strictObject({ type: z.literal("Whitespace") }), json, at);
@@ -127,7 +128,8 @@ export function metaspaceKeys(json: unknown, at: Location): MetaspaceKeys {
     str_rep: z.string().nullish(),
   });
   const keys = keysOf(schema, json, at);
-  if (keys.add_prefix_space !== false) return { replacement: keys.replacement, prependTo: keys.prepend_scheme, isSplit: keys.split ?? true };
+  if (keys.add_prefix_space !== false)
+    return { replacement: keys.replacement, prependTo: keys.prepend_scheme, isSplit: keys.split ?? true };
   if (keys.prepend_scheme !== "always")
     throw unsupportedTokenizer(place(at), `add_prefix_space is false, but prepend_scheme is "${keys.prepend_scheme}": they contradict`);
   return { replacement: keys.replacement, prependTo: "never", isSplit: keys.split ?? true };

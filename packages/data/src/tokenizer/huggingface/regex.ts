@@ -25,11 +25,29 @@ export function patternOf(pattern: z.infer<typeof patternSchema>, at: Location):
 
 function translated(source: string, at: Location): RegExp {
   try {
-    return toRegExp(source, { global: true });
+    return toRegExp(withWordClass(source), { global: true });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw unsupportedTokenizer(place(inside(at, "Regex")), `the regular expression ${JSON.stringify(source)} is not supported: ${reason}`);
   }
+}
+
+/** What `\w` means to Oniguruma; the translation takes all numbers for it, `①` too. */
+const wordClass = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}`;
+const wordEdge = `(?:(?<=[${wordClass}])(?![${wordClass}])|(?<![${wordClass}])(?=[${wordClass}]))`;
+
+/** The same regular expression with `\w`, `\W` and, outside of classes, `\b` spelt out. */
+function withWordClass(source: string): string {
+  let depth = 0;
+  return source.replace(/\\.|\[|\]/gsu, (part) => {
+    if (part === "[") depth++;
+    else if (part === "]") depth = Math.max(0, depth - 1);
+    else if (part === "\\w") return `[${wordClass}]`;
+    else if (part === "\\W") return `[^${wordClass}]`;
+    else if (part === "\\b" && depth === 0) return wordEdge;
+    else if (part === "\\B" && depth === 0) return `(?!${wordEdge})`;
+    return part;
+  });
 }
 
 function literalPattern(literal: string): Pattern {
