@@ -109,6 +109,15 @@ export function missingTokenizer(directory: string, found: string | undefined): 
   );
 }
 
+export function missingTokenizerPath(path: string): LapidaryError {
+  return usage(
+    "LAP_CHECKPOINT_MISSING",
+    "there is no such directory or file to read a tokenizer from",
+    path,
+    "name the directory of a checkpoint, or its tokenizer.json",
+  );
+}
+
 export function conflictingTokenizers(directory: string, what: string): LapidaryError {
   return usage(
     "LAP_TOKENIZER_CONFLICT",

@@ -6,7 +6,7 @@ import { LapidaryError, must, suggest } from "@lapidary/std";
 import { z } from "zod";
 import type { ArrayData } from "./array-data.js";
 import { writeFileAtomic } from "./atomic-file.js";
-import { modelConfigToHf, readHfConfig, readJson } from "./hf-config.js";
+import { type ControlIds, modelConfigToHf, readHfConfig, readJson } from "./hf-config.js";
 import { SafetensorsFile, writeSafetensors } from "./safetensors.js";
 import { ZarrFolder } from "./zarr.js";
 
@@ -81,12 +81,14 @@ export async function readHfCheckpoint(directory: string): Promise<{ config: Mod
  *
  * @param tensors all parameters of the model, by Hugging Face name
  * @param extra further files by name, such as a tokenizer's
+ * @param control ids of control tokens for config.json; those of our own tokenizers by default
  */
 export async function writeHfCheckpoint(
   directory: string,
   config: ModelConfig,
   tensors: ReadonlyMap<string, ArrayData>,
-  extra: ReadonlyMap<string, string> = new Map(),
+  extra: ReadonlyMap<string, string | Uint8Array> = new Map(),
+  control?: ControlIds,
 ): Promise<void> {
   const ordered = paramsOf(config).map(({ name, dims }) => {
     const array = must(tensors.get(name), `tensor ${name}`);
@@ -95,8 +97,11 @@ export async function writeHfCheckpoint(
     return [name, array] as const;
   });
   await writeSafetensors(join(directory, "model.safetensors"), new Map(ordered), { format: "pt" });
-  for (const [name, text] of extra) await writeFileAtomic(join(directory, name), [Buffer.from(text, "utf8")]);
-  await writeFileAtomic(join(directory, "config.json"), [Buffer.from(`${JSON.stringify(modelConfigToHf(config), null, 2)}\n`, "utf8")]);
+  for (const [name, text] of extra)
+    await writeFileAtomic(join(directory, name), [typeof text === "string" ? Buffer.from(text, "utf8") : text]);
+  await writeFileAtomic(join(directory, "config.json"), [
+    Buffer.from(`${JSON.stringify(modelConfigToHf(config, control), null, 2)}\n`, "utf8"),
+  ]);
 }
 
 async function openFiles(directory: string, files: TensorFile[]): Promise<ReadonlyMap<string, TensorFile>> {

@@ -1,7 +1,16 @@
 export * from "./array-data.js";
 export { writeFileAtomic } from "./atomic-file.js";
 export * from "./hf-checkpoint.js";
-export { gemmaConfigFromHf, gemmaConfigToHf, modelConfigFromHf, modelConfigToHf, readHfConfig, readJson } from "./hf-config.js";
+export {
+  type ControlIds,
+  gemmaConfigFromHf,
+  gemmaConfigToHf,
+  modelConfigFromHf,
+  modelConfigToHf,
+  readControlIds,
+  readHfConfig,
+  readJson,
+} from "./hf-config.js";
 export * from "./safetensors.js";
 export type { SafetensorsDtype, SafetensorsHeader, TensorEntry } from "./safetensors-header.js";
 export { parseStrictJson, type StrictJson, StrictJsonError } from "./strict-json.js";

@@ -2,7 +2,8 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ExitCode, LapidaryError, formatBytes, formatCount, textTable } from "@lapidary/std";
 import { buildModel, isDecoder, type ModelConfig, parameterCount } from "@lapidary/models";
-import { type ArrayData, HfCheckpoint, SafetensorsFile, writeHfCheckpoint } from "@lapidary/interop";
+import { tokenizerFileNames } from "@lapidary/data";
+import { type ArrayData, HfCheckpoint, readControlIds, SafetensorsFile, writeHfCheckpoint } from "@lapidary/interop";
 import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/coordinator/checkpoints";
 import type { Context } from "../context.js";
 import { type CheckpointPlace, findCheckpoint, knownRun, runCheckpoints, runNames } from "./checkpoint-place.js";
@@ -148,9 +149,6 @@ const notFinite = (file: string, name: string, index: number, value: number | un
     remedy: "the training that wrote it diverged: take an earlier checkpoint, and a lower learning rate",
   });
 
-/** Files beside the weights: those that transformers reads, and the tokenizer as `lapidary sample` reads it. */
-const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "lapidary_tokenizer.json"];
-
 /** Writes what `GemmaForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` load. */
 export async function exportCheckpoint(context: Context, from: string, output: string): Promise<ExitCode> {
   const { console, cwd } = context;
@@ -170,10 +168,11 @@ export async function exportCheckpoint(context: Context, from: string, output: s
   try {
     const tensors = new Map<string, ArrayData>();
     for (const { name } of checkpoint.params) tensors.set(name, await checkpoint.read(name));
-    const extra = tokenizerFiles
+    const extra = tokenizerFileNames
       .filter((name) => existsSync(join(place.directory, name)))
-      .map((name) => [name, readFileSync(join(place.directory, name), "utf8")] as const);
-    await writeHfCheckpoint(target, checkpoint.config, tensors, new Map(extra));
+      .map((name) => [name, readFileSync(join(place.directory, name))] as const);
+    const control = await readControlIds(join(place.directory, "config.json"));
+    await writeHfCheckpoint(target, checkpoint.config, tensors, new Map(extra), control);
     progress.end();
     const files = ["config.json", "model.safetensors", ...extra.map(([name]) => name)];
     console.result({ directory: target, files, run: place.run ?? null, step: place.step ?? null }, () => `${target}: ${files.join(", ")}`);

@@ -1,5 +1,5 @@
 import { join, resolve } from "node:path";
-import { corpusSpec, type Dataset, datasetFiles, prepareDataset, SpecialToken, toHuggingFace } from "@lapidary/data";
+import { checkpointFilesOf, corpusSpec, type Dataset, datasetFiles, maskedToken, prepareDataset } from "@lapidary/data";
 import {
   modelConfigToHf,
   HfCheckpoint,
@@ -14,7 +14,16 @@ import {
 import { buildModel, parameterCount } from "@lapidary/models";
 import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
 import { chipCount, parseTorus } from "@lapidary/topology";
-import { compileJob, initGraph, paramName, podAxis, type ResolvedJob, trainState } from "@lapidary/training";
+import {
+  checkTokenizerSize,
+  compileJob,
+  initGraph,
+  paramName,
+  podAxis,
+  type ResolvedJob,
+  tokenizerRequest,
+  trainState,
+} from "@lapidary/training";
 import type { Context } from "../context.js";
 import { readJob } from "./job-file.js";
 
@@ -55,8 +64,8 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
         states: await statesOf(job),
         drawn: drawnAs(job, request.state),
         data: dataOf(job, dataset),
-        model: modelConfigToHf(job.model.config),
-        modelFiles: dataset === undefined ? new Map() : tokenizerFiles(dataset),
+        model: modelConfigToHf(job.model.config, dataset?.manifest.control),
+        modelFiles: dataset === undefined ? new Map() : checkpointFilesOf(dataset.tokenizerFiles),
         launch: {
           name: job.name,
           slices: job.pods,
@@ -84,15 +93,16 @@ async function prepared(
   job: ResolvedJob,
   tell: (phase: string, state: string) => void,
 ): Promise<Dataset | undefined> {
-  const { corpus, vocab, held_out, text_field, max_bytes } = job.data;
+  const { corpus, held_out, text_field, max_bytes } = job.data;
   const dataset = await prepareDataset({
     corpus: corpusSpec(corpus, { projectRoot: root, textField: text_field, ...(max_bytes === undefined ? {} : { maxBytes: max_bytes }) }),
-    vocabSize: vocab,
+    tokenizer: tokenizerRequest(job),
     heldOutFraction: held_out,
     cacheDir: join(home, "cache/datasets"),
     onProgress: ({ stage, done, total }) => tell(`prepare the data: ${stage}`, `${Math.floor((100 * done) / Math.max(1, total))} %`),
   });
   try {
+    checkTokenizerSize(job, dataset.manifest.vocabSize);
     dataset.requireBatch(job.train);
     return dataset;
   } catch (error) {
@@ -139,15 +149,10 @@ function dataOf(job: ResolvedJob, dataset: Dataset | undefined): XlaExport["data
     seed: job.seed,
     batch: job.train.batch,
     seq: job.train.seq,
-    bos: SpecialToken.bos,
+    // No token is -1.
+    bos: maskedToken(manifest.control) ?? -1,
   };
 }
-
-const tokenizerFiles = ({ tokenizer }: Dataset): Map<string, string> =>
-  new Map([
-    ...Object.entries(toHuggingFace(tokenizer)).map(([name, json]) => [name, JSON.stringify(json)] as const),
-    ["lapidary_tokenizer.json", JSON.stringify(tokenizer)] as const,
-  ]);
 
 const resultOf = (directory: string, job: ResolvedJob, { manifest, textBytes, files }: WrittenExport): object => ({
   directory,

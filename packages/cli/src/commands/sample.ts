@@ -1,4 +1,4 @@
-import { openSampler, readTokenizer } from "@lapidary/coordinator/sampler";
+import { cutPromptWarning, openSampler, readTokenizer } from "@lapidary/coordinator/sampler";
 import { ExitCode } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
@@ -21,12 +21,14 @@ export async function sample(context: Context, options: SampleCommandOptions): P
   const { from, prompt, tokens = 64, temperature = 0.8, topP = 0.95, seed = 0 } = options;
   checkSampling(tokens, temperature, topP);
   const place = findCheckpoint(context, from);
-  const promptTokens = readTokenizer(place.directory).encode(prompt).length;
+  const { tokenizer } = readTokenizer(place.directory);
+  const promptTokens = tokenizer.encode(prompt).length;
   const progress = console.progress();
   progress.update("load the checkpoint");
   // Of a row no more than is needed: every token costs a pass over all of it.
   const opening = openSampler({
     checkpoint: place.directory,
+    tokenizer,
     context: 1 + promptTokens + tokens,
     environment: env,
     log: (worker, line) => console.detail(`${worker}: ${line}`),
@@ -45,10 +47,25 @@ export async function sample(context: Context, options: SampleCommandOptions): P
         progress.update("write", () => written.replaceAll("\n", " ").slice(-60));
       },
     });
-    const text = await orInterrupted(generating, interrupts.signal);
+    const generated = await orInterrupted(generating, interrupts.signal);
     progress.end();
-    console.result({ prompt, text, checkpoint: place.directory, run: place.run ?? null, step: place.step ?? null }, () =>
-      sampleText({ prompt, text }, console.columns, console.paint),
+    const warning = cutPromptWarning(generated, sampler.context, "prompt");
+    const warnings = warning === undefined ? [] : [warning];
+    for (const each of warnings) console.warn(each);
+    const { text } = generated;
+    console.result(
+      {
+        prompt,
+        prompt_tokens: generated.promptTokens,
+        prompt_tokens_seen: generated.promptTokensSeen,
+        context: sampler.config.contextLength,
+        text,
+        checkpoint: place.directory,
+        run: place.run ?? null,
+        step: place.step ?? null,
+        warnings,
+      },
+      () => sampleText({ prompt, text }, console.columns, console.paint),
     );
     return ExitCode.done;
   } finally {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type ArrayData, HfCheckpoint } from "@lapidary/interop";
+import { type ArrayData, HfCheckpoint, readHfConfig } from "@lapidary/interop";
 import { isDecoder, type ModelConfig } from "@lapidary/models";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import type { CheckpointEntry } from "../api.js";
@@ -11,14 +11,13 @@ import { nodeDisk } from "../checkpoints/disk.js";
  *
  *     step-100/  model.safetensors  config.json                    weights, by Hugging Face name
  *                tokenizer.json  tokenizer_config.json  …          for transformers
- *                lapidary_tokenizer.json                           the tokenizer as we keep it
+ *                lapidary_tokenizer.json                           the tokenizer as we keep it, if we trained it
  *                optimizer.safetensors                             moments, `adam_m/…`, `adam_v/…`
  *                train_state.json                                  step, losses
  *                manifest.json                                     what all of it is, with checksums; written last
  */
 export const checkpointFiles = {
   optimizer: "optimizer.safetensors",
-  tokenizer: "lapidary_tokenizer.json",
   state: "train_state.json",
 } as const;
 
@@ -58,6 +57,15 @@ export async function loadWeights(
   } finally {
     await checkpoint.close();
   }
+}
+
+/**
+ * Checks that a checkpoint to start from is of the model, by its `config.json` alone.
+ *
+ * @throws LAP_CHECKPOINT_…, LAP_INIT_MISMATCH
+ */
+export async function checkInitModel(directory: string, config: ModelConfig): Promise<void> {
+  checkSameModel(directory, config, await readHfConfig(join(directory, "config.json")));
 }
 
 const familyOf = (config: ModelConfig): string => (isDecoder(config) ? "a decoder" : "a Gemma");

@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { corpusSpec, type Dataset, prepareDataset } from "@lapidary/data";
+import { corpusSpec, type Dataset, type DatasetRequest, findPrepared, prepareDataset } from "@lapidary/data";
 import { type Clock, type Failpoints, LapidaryError, must } from "@lapidary/std";
 import { printMesh, printTorus } from "@lapidary/topology";
-import { meshOf, type ResolvedJob } from "@lapidary/training";
+import { checkTokenizerSize, givenTokenizer, meshOf, type ResolvedJob, tokenizerRequest } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report, SlicePlace } from "../api.js";
 import type { CheckpointContent } from "../checkpoints/checkpoint-store.js";
 import { nodeDisk } from "../checkpoints/disk.js";
@@ -18,11 +18,12 @@ import { writeProgramView } from "../views/program-file.js";
 import { isTraced, StepTraceLog } from "../views/step-traces.js";
 import { WorkerStepLog, workerStepOf } from "../views/worker-steps.js";
 import { both, orAbort } from "./abort.js";
-import { loadWeights } from "./checkpoints.js";
+import { checkInitModel, loadWeights } from "./checkpoints.js";
 import { Crew } from "./crew.js";
-import { generateSample } from "./generate-sample.js";
+import { cutPromptWarning, generateSample } from "./generate-sample.js";
 import { Goodput, goodputUntil } from "./goodput.js";
 import { RunPrograms } from "./run-programs.js";
+import { isSameTokenizer, keepTokenizer, runTokenizer } from "./run-tokenizer.js";
 import { type CheckpointFiles, checkpointOf, constantFiles, loadState } from "./save-state.js";
 import { Snapshots } from "./snapshots.js";
 import { sparingly } from "./sparingly.js";
@@ -94,30 +95,58 @@ interface Past {
 }
 
 async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, signal: AbortSignal): Promise<Dataset> {
-  const { corpus, vocab, held_out, text_field, max_bytes } = job.data;
+  const { corpus, held_out, text_field, max_bytes } = job.data;
+  const { init } = job.train;
+  const own = runTokenizer(run);
+  if (init !== undefined && own === undefined) await checkInitModel(init, job.model.config);
   const enter = sparingly(clock, (activity) => {
     if (!signal.aborted) run.enter("compiling", { activity });
   });
-  const dataset = await prepareDataset({
+  const request = {
     corpus: corpusSpec(corpus, { projectRoot: root, textField: text_field, ...(max_bytes === undefined ? {} : { maxBytes: max_bytes }) }),
-    vocabSize: vocab,
+    tokenizer: tokenizerRequest(job),
     heldOutFraction: held_out,
     cacheDir: join(cacheDir, "datasets"),
-    signal,
-    onProgress: ({ stage, done, total }) => enter({ what: stage, done, total }),
-  });
+  };
+  const dataset =
+    (own === undefined ? undefined : preparedWith(own, request)) ??
+    (await prepareDataset({
+      ...request,
+      ...(own === undefined ? {} : { tokenizer: { kind: "given", path: own } }),
+      signal,
+      onProgress: ({ stage, done, total }) => enter({ what: stage, done, total }),
+    }));
   try {
+    if (own === undefined) checkTokenizerSize(job, dataset.manifest.vocabSize);
     dataset.requireBatch(job.train);
+    keepTokenizer(run, dataset.tokenizerFiles);
   } catch (error) {
     dataset.close();
     throw error;
   }
   const { splits, unigramNats, corpus: place } = dataset.manifest;
+  run.log("coordinator", `tokenizer: ${dataset.manifest.vocabSize} ids, ${tokenizerOrigin(job, own)}`);
   run.log(
     "coordinator",
     `data: ${place}: ${splits.train.documents} documents, ${splits.train.tokens} tokens to train on; ${splits.heldout.tokens} held out, unigram loss ${unigramNats.toFixed(3)}`,
   );
   return dataset;
+}
+
+/** The dataset that was prepared before with a tokenizer trained on the corpus, if that is still the tokenizer of the run. */
+function preparedWith(own: string, request: DatasetRequest & { readonly cacheDir: string }): Dataset | undefined {
+  if (request.tokenizer.kind === "given") return undefined;
+  const prepared = findPrepared(request);
+  if (prepared === undefined || isSameTokenizer(own, prepared.manifest.tokenizerHash)) return prepared;
+  prepared.close();
+  return undefined;
+}
+
+function tokenizerOrigin({ data, train }: ResolvedJob, own: string | undefined): string {
+  if (own !== undefined) return "that of the run";
+  const path = givenTokenizer(data, train);
+  if (path !== undefined) return `of ${path}`;
+  return `trained on the corpus${train.init === undefined ? "" : ": its ids mean nothing to the weights of train.init"}`;
 }
 
 async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: AbortSignal): Promise<ProgramSet> {
@@ -280,7 +309,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens });
     });
 
-  const constant = constantFiles(model.config, dataset.tokenizer);
+  const constant = constantFiles(model.config, dataset.tokenizerFiles, dataset.manifest.control);
   const checkpointed = (files: CheckpointFiles, step: number, ledger: string, gangSize: number): CheckpointContent =>
     checkpointOf(files, constant, {
       run: run.id,
@@ -419,6 +448,9 @@ async function writeSample(
   if (job.sample === undefined) return { prompt: "", text: "" };
   const { prompt, tokens, ...sampling } = job.sample;
   run.enter("running", { activity: { what: "write a sample" } });
-  const text = await generateSample(await programs.nextToken(), dataset.tokenizer, { prompt, tokens, sampling, seed: job.seed, signal });
-  return { prompt, text };
+  const nextToken = await programs.nextToken();
+  const sample = await generateSample(nextToken, dataset.tokenizer, { prompt, tokens, sampling, seed: job.seed, signal });
+  const warning = cutPromptWarning(sample, nextToken.context, "sample.prompt");
+  if (warning !== undefined) run.log("coordinator", `warning: ${warning.code}: ${warning.message}`);
+  return { prompt, text: sample.text };
 }

@@ -16,7 +16,7 @@ const cacheDir = workspace.folder();
 const corpusPath = join(workspace.folder({ "book.txt": prose(1, 600) }), "book.txt");
 const options = (path = corpusPath): PrepareOptions => ({
   corpus: corpusSpec(path, { projectRoot: "/" }),
-  vocabSize: 400,
+  tokenizer: { kind: "train", vocabSize: 400 },
   heldOutFraction: 0.2,
   cacheDir,
 });
@@ -152,7 +152,7 @@ describe("dataset", () => {
       const again = await prepareDataset({ ...options(), onProgress: () => ok(false, "prepared twice") });
       strictEqual(again.directory, dataset.directory);
       again.close();
-      const other = await prepareDataset({ ...options(), vocabSize: 401 });
+      const other = await prepareDataset({ ...options(), tokenizer: { kind: "train", vocabSize: 401 } });
       ok(other.directory !== dataset.directory);
       other.close();
       const path = join(workspace.folder({ "changing.txt": prose(2, 100) }), "changing.txt");
@@ -222,7 +222,10 @@ describe("dataset", () => {
 
     it("refuses settings that cannot be, before it reads anything", async () => {
       for (const vocabSize of [0, 259, 1e9, Number.NaN])
-        await rejects(prepareDataset({ ...options("/absent"), vocabSize }), hasCode("LAP_DATA_SETTING", "vocabSize"));
+        await rejects(
+          prepareDataset({ ...options("/absent"), tokenizer: { kind: "train", vocabSize } }),
+          hasCode("LAP_DATA_SETTING", "vocabSize"),
+        );
       for (const heldOutFraction of [0, -1, 0.6, Number.NaN])
         await rejects(prepareDataset({ ...options("/absent"), heldOutFraction }), hasCode("LAP_DATA_SETTING", "heldOutFraction"));
       await rejects(prepareDataset(options("/absent/file.txt")), hasCode("LAP_DATA_MISSING", "/absent/file.txt"));

@@ -1,13 +1,18 @@
 /** Ids that structure a packed corpus and a prompt. */
 export interface ControlTokens {
   /** In front of every text; absent where the model was trained without. */
-  readonly bos?: number;
+  readonly bos?: number | undefined;
   /** After every text; absent where there is none, or where `bos` separates texts too. */
-  readonly eos?: number;
+  readonly eos?: number | undefined;
   /** Fills rows; it is never a target. */
   readonly pad: number;
   /** Ids that end a generated text. */
   readonly stops: readonly number[];
+}
+
+/** The token that is not a target, because no text says what the next one is. Where one token begins and ends texts, it ends them. */
+export function maskedToken({ bos, eos }: Pick<ControlTokens, "bos" | "eos">): number | undefined {
+  return eos === undefined ? undefined : bos;
 }
 
 export interface DecodeOptions {

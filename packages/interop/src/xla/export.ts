@@ -39,7 +39,7 @@ export interface XlaExport {
   /** config.json of the model. */
   readonly model: Readonly<Record<string, unknown>>;
   /** Further files of the model by name, such as a tokenizer's. */
-  readonly modelFiles: ReadonlyMap<string, string>;
+  readonly modelFiles: ReadonlyMap<string, string | Uint8Array>;
   readonly launch: LaunchTarget;
 }
 
@@ -99,8 +99,8 @@ export async function writeXlaExport(directory: string, job: XlaExport, options:
 
   await prepareDirectory(directory);
   const written: string[] = [];
-  const write = async (name: string, text: string): Promise<void> => {
-    await writeFileAtomic(join(directory, name), [Buffer.from(text, "utf8")]);
+  const write = async (name: string, content: string | Uint8Array): Promise<void> => {
+    await writeFileAtomic(join(directory, name), [typeof content === "string" ? Buffer.from(content, "utf8") : content]);
     written.push(name);
   };
   await write(textFiles.whole, whole);

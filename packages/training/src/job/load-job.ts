@@ -6,6 +6,7 @@ import { LapidaryError, suggest } from "@lapidary/std";
 import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary/topology";
 import type { z } from "zod";
 import { checkFits } from "./check-fits.js";
+import { givenTokenizer, trainedTokenizer } from "./job-tokenizer.js";
 import { resolveRules } from "./default-rules.js";
 import { type JobFile, jobFileSchema, jobNamePattern } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
@@ -83,6 +84,8 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
   const { strategy: _, ...own } = job;
+  const { tokenizer } = job.data;
+  const vocab = job.data.vocab ?? (givenTokenizer(job.data, job.train) === undefined ? config.vocabSize : undefined);
   const resolved: ResolvedJob = {
     ...own,
     zero: job.zero ?? strategy?.zero ?? 0,
@@ -101,7 +104,10 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
     },
     data: {
       ...job.data,
-      vocab: job.data.vocab ?? config.vocabSize,
+      ...(vocab === undefined ? {} : { vocab }),
+      ...(tokenizer === undefined
+        ? {}
+        : { tokenizer: tokenizer === trainedTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
       corpus: job.data.corpus === defaultCorpus ? defaultCorpus : absolute(job.data.corpus, "data", "corpus"),
     },
   };
