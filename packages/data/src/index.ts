@@ -29,6 +29,7 @@ export {
   tokenizerFileNames,
   writeTokenizerFiles,
 } from "./tokenizer/tokenizer-files.js";
+export { inspectTokenizer } from "./tokenizer/inspect.js";
 export { otherVocabulary, tokenizerTooLarge } from "./data-errors.js";
 export { tokenizerFromJSON, tokenizerSchema } from "./tokenizer/tokenizer-json.js";
 export { type TrainTokenizerOptions, trainTokenizer } from "./tokenizer/train.js";

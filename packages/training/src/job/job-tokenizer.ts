@@ -1,4 +1,4 @@
-import { otherVocabulary, readTokenizer, type TokenizerRequest, tokenizerTooLarge } from "@lapidary/data";
+import { inspectTokenizer, otherVocabulary, type TokenizerRequest, tokenizerTooLarge } from "@lapidary/data";
 import type { JobFile } from "./job-schema.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
@@ -40,7 +40,7 @@ export function checkTokenizerSize(job: Pick<ResolvedJob, "data" | "train" | "mo
  *
  * @throws LAP_CHECKPOINT_TOKENIZER, LAP_TOKENIZER_…, LAP_DATA_TOKENIZER
  */
-export function checkGivenTokenizer(job: Pick<ResolvedJob, "data" | "train" | "model">): void {
+export async function checkGivenTokenizer(job: Pick<ResolvedJob, "data" | "train" | "model">): Promise<void> {
   const path = givenTokenizer(job.data, job.train);
-  if (path !== undefined) checkTokenizerSize(job, readTokenizer(path).tokenizer.vocabSize);
+  if (path !== undefined) checkTokenizerSize(job, (await inspectTokenizer(path)).vocabSize);
 }

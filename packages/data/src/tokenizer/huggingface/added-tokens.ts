@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { badTokenizer, unsupportedTokenizer } from "../../data-errors.js";
+import { firstIssue } from "../tokenizer-json.js";
 import { type Location, place } from "./component.js";
 import { TokenTrie } from "./token-trie.js";
 
@@ -39,7 +40,7 @@ export class AddedTokens {
    */
   constructor(json: unknown, model: VocabularyOf, normalize: (text: string) => string, at: Location) {
     const parsed = z.array(addedTokenSchema).nullish().safeParse(json);
-    if (!parsed.success) throw unsupportedTokenizer(place(at), z.prettifyError(parsed.error).split("\n")[0] ?? "");
+    if (!parsed.success) throw unsupportedTokenizer(place(at), firstIssue(parsed.error));
     const tokens = parsed.data ?? [];
     checkIds(tokens, model, at);
     this.#byId = new Map(tokens.map((token) => [token.id, token]));

@@ -193,6 +193,12 @@ describe("the control tokens of a checkpoint", () => {
         (error) => error instanceof LapidaryError && error.code === "LAP_DATA_TOKENIZER" && says.test(error.message),
       );
     refuses(/names "<\/s>" as its eos_token/, { "tokenizer_config.json": { eos_token: "</s>" } });
+    const listed = { added_tokens_decoder: { 2: { content: "<bos>" }, 900: { content: "<tool>" } } };
+    refuses(/lists "<tool>" with the id 900, but tokenizer.json does not have it/, { "tokenizer_config.json": listed, ...config });
+    refuses(/lists "<eos>" with the id 7, but its id in tokenizer.json is 1/, {
+      "tokenizer_config.json": { added_tokens_decoder: { 7: { content: "<eos>" } } },
+      ...config,
+    });
     refuses(/no file of the checkpoint names a bos or eos token/, {}, { post_processor: null });
   });
 });

@@ -1,11 +1,13 @@
 import { z } from "zod";
 import { badTokenizer, unknownTokenId, unsupportedTokenizer } from "../../data-errors.js";
 import type { ControlTokens, DecodeOptions, TextStream, TextTokenizer } from "../text-tokenizer.js";
+import { firstIssue } from "../tokenizer-json.js";
 import { AddedTokens } from "./added-tokens.js";
 import { BpeModel } from "./bpe.js";
 import { place } from "./component.js";
 import { type ControlFiles, controlTokensOf } from "./control-tokens.js";
 import { type Decoder, decoderOf } from "./decoders.js";
+import { checkListedTokens } from "./listed-tokens.js";
 import { type Normalizer, normalizerOf } from "./normalizers.js";
 import { type PreTokenizer, preTokenizerOf } from "./pre-tokenizers.js";
 import { templateOf } from "./post-processor.js";
@@ -13,13 +15,13 @@ import { templateOf } from "./post-processor.js";
 /** `truncation` and `padding` are settings of a batch: a corpus is neither cut nor padded, as in transformers. */
 const fileSchema = z.strictObject({
   version: z.string().optional(),
-  truncation: z.unknown(),
-  padding: z.unknown(),
-  added_tokens: z.unknown(),
-  normalizer: z.unknown(),
-  pre_tokenizer: z.unknown(),
-  post_processor: z.unknown(),
-  decoder: z.unknown(),
+  truncation: z.unknown().optional(),
+  padding: z.unknown().optional(),
+  added_tokens: z.unknown().optional(),
+  normalizer: z.unknown().optional(),
+  pre_tokenizer: z.unknown().optional(),
+  post_processor: z.unknown().optional(),
+  decoder: z.unknown().optional(),
   model: z.looseObject({ type: z.string().optional() }),
 });
 
@@ -49,7 +51,7 @@ export class HuggingFaceTokenizer implements TextTokenizer {
   constructor(json: unknown, file = "tokenizer.json", files: ControlFiles = {}) {
     const at = (path: string): { file: string; path: string } => ({ file, path });
     const parsed = fileSchema.safeParse(json);
-    if (!parsed.success) throw badTokenizer(file, z.prettifyError(parsed.error).split("\n").slice(0, 2).join(" "));
+    if (!parsed.success) throw badTokenizer(file, firstIssue(parsed.error));
     const { model, added_tokens, normalizer, pre_tokenizer, post_processor, decoder } = parsed.data;
     if ((model.type ?? "BPE") !== "BPE")
       throw unsupportedTokenizer(place(at("model")), `a model of type ${JSON.stringify(model.type)} is not supported; supported is BPE`);
@@ -59,6 +61,7 @@ export class HuggingFaceTokenizer implements TextTokenizer {
     this.#added = new AddedTokens(added_tokens, this.#model, this.#normalizer.normalize, at("added_tokens"));
     this.#decode = decoderOf(decoder, at("decoder"));
     this.vocabSize = Math.max(this.#model.end, ...[...this.#added.all].map(({ id }) => id + 1));
+    checkListedTokens(files, (token) => this.idOf(token), file);
     const template = post_processor === null || post_processor === undefined ? undefined : templateOf(post_processor, at("post_processor"));
     this.control = controlTokensOf({
       idOf: (token) => this.idOf(token),

@@ -27,7 +27,7 @@ const pieceSchema = z.union([
 const templateSchema = z.strictObject({
   type: z.literal("TemplateProcessing"),
   single: z.array(pieceSchema),
-  pair: z.unknown(),
+  pair: z.unknown().optional(),
   special_tokens: z.record(
     z.string(),
     z.strictObject({ id: z.string(), ids: z.array(z.number().int().nonnegative()), tokens: z.array(z.string()) }),
