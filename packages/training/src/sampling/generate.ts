@@ -51,7 +51,7 @@ export async function generate(
 
 /** What the model sees of a text: all of it, or its first tokens and its end. */
 function visible(text: readonly number[], contextLength: number, kept: number): readonly number[] {
-  if (text.length <= contextLength) return text;
+  if (text.length <= contextLength) return text.slice();
   const end = Math.max(1, contextLength - kept);
   return [...text.slice(0, contextLength - end), ...text.slice(-end)];
 }

@@ -90,6 +90,13 @@ describe("generate", () => {
     ]);
   });
 
+  it("keeps <bos> in front of what the model sees of a longer text", async () => {
+    const seen: (readonly number[])[] = [];
+    const of = { ...options, prompt: [2, 3, 4, 5, 6, 7], maxTokens: 2, kept: 1 };
+    for (const contextLength of [4, 1]) await generate((tokens) => (seen.push(tokens), counting(tokens)), { ...of, contextLength });
+    deepStrictEqual(seen, [[2, 5, 6, 7], [2, 6, 7, 8], [7], [8]]);
+  });
+
   it("gives the same text for the same seed", async () => {
     const flat = (): Promise<Float32Array> => Promise.resolve(new Float32Array(10));
     const run = (seed: number): Promise<unknown> =>
