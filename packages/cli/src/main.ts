@@ -1,6 +1,7 @@
 import { ExitCode, systemClock } from "@lapidary/std";
 import { runCommandLine } from "./run.js";
 import { Interrupts } from "./terminal/interrupts.js";
+import { limitWarnings } from "./terminal/process-limits.js";
 
 /** Where the process of a command begins and ends. */
 
@@ -16,6 +17,7 @@ const exit = await runCommandLine(process.argv.slice(2), {
   env: process.env,
   cwd: process.cwd(),
   clock: systemClock,
+  warnings: limitWarnings(),
   interrupts: new Interrupts(process, systemClock, () => process.exit(ExitCode.interrupted)),
 });
 clearInterval(alive);

@@ -168,6 +168,36 @@ export const commandTree: CommandSpec = {
         }),
     },
     {
+      name: "compile",
+      summary: "compile a job with Google's TPU compiler, without a TPU, and compare: memory, collectives, cycles",
+      group: run,
+      arguments: [{ ...jobArgument, optional: true }, overrides],
+      options: [
+        { flags: "--chip <name>", description: "v5e, v5p, v6e or v4 instead of the pod's own" },
+        {
+          flags: "--text <form>",
+          description: "whole (default): XLA partitions the step; chip: XLA compiles our partitioned program",
+          choices: ["whole", "chip"],
+        },
+        { flags: "--hlo <file>", description: "write the optimized program of a chip", completes: "file" },
+        { flags: "--install", description: "agree to the compiler's licence and install it (1.1 GB)" },
+      ],
+      examples: [
+        "lapidary compile --install",
+        "lapidary compile configs/jobs/nano16.yaml",
+        "lapidary compile configs/jobs/nano16.yaml --text chip --json",
+      ],
+      run: async (context, given) =>
+        (await import("./commands/compile.js")).compileForTpu(context, {
+          job: given.text("job"),
+          overrides: given.list("overrides"),
+          chip: given.text("chip"),
+          text: given.text("text"),
+          hlo: given.text("hlo"),
+          install: given.flag("install"),
+        }),
+    },
+    {
       name: "trace",
       summary: "write a step as a trace that Perfetto opens: a job's as predicted, a run's as its workers did it",
       group: run,

@@ -204,7 +204,10 @@ function takeLock(path: string): boolean {
     writeFileSync(path, String(process.pid), { flag: "wx", mode: 0o600 });
     return true;
   } catch (error) {
-    if ((error as { code?: string }).code !== "EEXIST") throw error;
+    const { code = "" } = error as { code?: string };
+    // On a full disk the file is empty or absent, and a server must still be stopped.
+    if (["ENOSPC", "EDQUOT"].includes(code)) return true;
+    if (code !== "EEXIST") throw error;
   }
   try {
     const owner = Number(readFileSync(path, "utf8"));

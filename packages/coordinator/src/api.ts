@@ -57,6 +57,9 @@ export const errorSchema = z.object({
 export type ErrorJson = z.infer<typeof errorSchema>;
 export const errorBodySchema = z.object({ error: errorSchema });
 
+/** A `Warning` as it crosses the wire. */
+export const warningSchema = errorSchema.omit({ exit: true });
+
 /** `coordinator.json`: how to reach the coordinator that serves a home directory. */
 export const connectionSchema = z.object({
   pid: count,
@@ -95,6 +98,8 @@ export const submittedSchema = z.object({
   state: jobStateSchema,
   /** Whether a run of this name and content was there already. */
   existed: z.boolean(),
+  /** What was found and does not stop the job. */
+  warnings: z.array(warningSchema).default([]),
 });
 export type Submitted = z.infer<typeof submittedSchema>;
 

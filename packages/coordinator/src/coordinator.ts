@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Job, JobQueue, type Store } from "@lapidary/control";
 import {
@@ -15,20 +14,22 @@ import {
   systemClock,
 } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { meshOf, type ResolvedJob } from "@lapidary/training";
+import { checkInputs, meshOf, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
 import type { Cancelled, CheckpointEntry, JobDetail, Resumed, SlicePlace, Status, Submitted, submitRequestSchema } from "./api.js";
+import { checkOutput } from "./check-output.js";
 import { removeConnection, writeConnection } from "./connection.js";
 import { coordinatorStopped } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
 import { listCheckpoints } from "./execution/checkpoints.js";
 import { execute } from "./execution/execute.js";
 import { registerPath } from "./gang/index.js";
+import { openHome } from "./home-directory.js";
 import { lockHome } from "./home-lock.js";
 import { PageFiles } from "./http/page-files.js";
 import { onUsualPort } from "./http/usual-port.js";
 import { type HttpServer, type Service, serveHttp } from "./http/server.js";
-import { acceptJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
+import { acceptPlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { openRedis, type RedisChoice } from "./redis.js";
@@ -147,7 +148,7 @@ export class Coordinator {
   async #start(): Promise<void> {
     const { home, root, port, redis, workers, environment, spares = 1, workerLease_s = 0 } = this.#options;
     const trouble = (error: Error): void => this.#log.warn(error.message, errorFields(error));
-    mkdirSync(home, { recursive: true, mode: 0o700 });
+    for (const { message, code, place } of openHome(home)) this.#log.warn(message, { code, place });
     this.#onStop("home", lockHome(home));
     this.#token = homeToken(home);
 
@@ -350,7 +351,11 @@ export class Coordinator {
   }
 
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
-    const job = acceptJob(request, this.#options.root);
+    const { root, home } = this.#options;
+    const { job, placeOf } = acceptPlacedJob(request, root);
+    // A request that is repeated answers with the run that it made, whatever became of its inputs.
+    const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
+    const warnings = isKnown ? [] : [...checkOutput(job, join(home, "runs")), ...(await checkInputs(job, { projectRoot: root, placeOf }))];
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
     const name = request.name === undefined ? { like: job.name } : { exactly: request.name };
@@ -368,7 +373,7 @@ export class Coordinator {
         throw error;
       }
     }
-    return { id: run.id, state: run.state, existed };
+    return { id: run.id, state: run.state, existed, warnings };
   }
 
   async #cancel(run: Run): Promise<Cancelled> {
@@ -385,9 +390,11 @@ export class Coordinator {
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
     if (run.summary.finished_at === undefined || run.state === "done" || this.#running.has(run.id)) throw notResumable(run);
-    prepareResume(run, this.#options.root, overrides);
-    const job = jobOfRun(run, this.#options.root);
+    const { root } = this.#options;
+    prepareResume(run, root, overrides);
+    const job = jobOfRun(run, root);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
+    await checkInputs(job, { projectRoot: root, readsInit: checkpoints.length === 0 });
     run.resume(job.train.steps, printMesh(meshOf(job)));
     try {
       await this.#enqueue(queue, run);

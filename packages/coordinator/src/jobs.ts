@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { canonicalJson, ExitCode, type JsonValue, LapidaryError, must } from "@lapidary/std";
 import { parseTorus, printMesh } from "@lapidary/topology";
-import { loadJob, meshOf, printJob, type ResolvedJob, resolveJob } from "@lapidary/training";
+import { loadPlacedJob, meshOf, type PlacedJob, printJob, type ResolvedJob, resolveJob, resolvePlacedJob } from "@lapidary/training";
 import { z } from "zod";
 import type { submitRequestSchema } from "./api.js";
 import { checkSliceFits, type SliceRequest } from "./pods.js";
@@ -18,15 +18,18 @@ const configsDir = (root: string): string => join(root, "configs");
  *
  * @throws LapidaryError with exit code 2 for what is misspelt or missing, 4 for what does not fit its chips
  */
-export function acceptJob(request: z.output<typeof submitRequestSchema>, root: string): ResolvedJob {
+export const acceptJob = (request: z.output<typeof submitRequestSchema>, root: string): ResolvedJob => acceptPlacedJob(request, root).job;
+
+/** As `acceptJob`, with where the request says a key. */
+export function acceptPlacedJob(request: z.output<typeof submitRequestSchema>, root: string): PlacedJob {
   const { yaml, path, overrides, base = root } = request;
   const environment = { configsDir: configsDir(root), base };
-  const job =
+  const placed =
     path === undefined
-      ? resolveJob({ text: must(yaml, "yaml"), file: "job", base }, overrides, environment)
-      : loadJob(path, overrides, environment);
-  checkSliceFits(sliceOf(job));
-  return job;
+      ? resolvePlacedJob({ text: must(yaml, "yaml"), file: "job", base }, overrides, environment)
+      : loadPlacedJob(path, overrides, environment);
+  checkSliceFits(sliceOf(placed.job));
+  return placed;
 }
 
 /** What the run store is told of a job. */

@@ -7,6 +7,8 @@ import { pino } from "pino";
 import { Coordinator } from "./coordinator.js";
 import { defaultWorkers } from "./gang/index.js";
 import type { Log } from "./log.js";
+import { LogFile } from "./log-file.js";
+import { openHome, privateUmask } from "./home-directory.js";
 import { chooseRedis } from "./redis.js";
 
 /**
@@ -39,7 +41,10 @@ const patience_ms = 20_000;
 async function main(): Promise<ExitCode> {
   const root = resolve(flags.root ?? usage("--root"));
   const home = resolve(flags.home ?? usage("--home"));
-  const { log, flush } = openLog(home);
+  process.umask(privateUmask);
+  const warnings = openHome(home);
+  const log = openLog(home);
+  for (const { message, code, place } of warnings) log.warn(message, { code, place });
   process.title = "lapidary coordinator";
   const asked = new Promise<"asked">((resolveAsked) => {
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
@@ -77,20 +82,17 @@ async function main(): Promise<ExitCode> {
   } catch (error) {
     log.error("ended by an error", { error: error instanceof LapidaryError ? error.toJSON() : String(error) });
     throw error;
-  } finally {
-    flush();
   }
 }
 
-function openLog(home: string): { log: Log; flush: () => void } {
+function openLog(home: string): Log {
   mkdirSync(join(home, "logs"), { recursive: true, mode: 0o700 });
-  const destination = pino.destination({ dest: join(home, "logs", "coordinator.log"), sync: true, mode: 0o600 });
-  const logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  const logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, new LogFile(join(home, "logs", "coordinator.log")));
   const write =
     (level: "info" | "warn" | "error") =>
     (message: string, fields: Readonly<Record<string, unknown>> = {}): void =>
       logger[level](fields, message);
-  return { log: { info: write("info"), warn: write("warn"), error: write("error") }, flush: () => destination.flushSync() };
+  return { info: write("info"), warn: write("warn"), error: write("error") };
 }
 
 function usage(flag: string): never {

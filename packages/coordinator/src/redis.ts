@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { openStore, type RedisServer, startRedisServer, type Store } from "@lapidary/control";
 import { ExitCode, LapidaryError } from "@lapidary/std";
+import type { RedisServerFinding } from "../../../tools/setup/checks.mjs";
 import { isProcessAlive } from "./process-id.js";
 
 /** The user's Redis by its address, or a private one from a server binary. */
@@ -106,16 +107,16 @@ export async function stopLeftRedis(home: string): Promise<void> {
 export async function chooseRedis(redis: string, root: string, env: NodeJS.ProcessEnv): Promise<RedisChoice> {
   const url = redis === "auto" ? env.REDIS_URL : redis;
   if (url !== undefined && url !== "") return { url };
-  const { redisServerPath } = (await import(pathToFileURL(join(root, "tools/setup/checks.mjs")).href)) as {
-    redisServerPath: (where: { env: NodeJS.ProcessEnv }) => string | undefined;
+  const { redisServer } = (await import(pathToFileURL(join(root, "tools/setup/checks.mjs")).href)) as {
+    redisServer: (where: { env: NodeJS.ProcessEnv }) => RedisServerFinding;
   };
-  const binary = redisServerPath({ env });
+  const { path: binary, detail } = redisServer({ env });
   if (binary !== undefined) return { binary };
   throw new LapidaryError({
     code: "LAP_REDIS_MISSING",
-    message: "there is no Redis server to start",
+    message: `there is no Redis server to start: ${detail}`,
     place: "redis",
-    remedy: "run `npm run setup`, or give the address of a running server in REDIS_URL",
+    remedy: "run `npm run setup redis`, or give the address of a running server in REDIS_URL",
     exit: ExitCode.unreachable,
   });
 }

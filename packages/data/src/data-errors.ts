@@ -7,8 +7,21 @@ export function missingCorpus(path: string, near: string | undefined): LapidaryE
     "LAP_DATA_MISSING",
     `there is no corpus at ${path}`,
     path,
-    near === undefined ? "check the spelling: this is the absolute path that was looked for" : `did you mean ${near}?`,
+    near === undefined
+      ? (remedyForPath(path) ?? "check the spelling: this is the absolute path that was looked for")
+      : `did you mean ${near}?`,
   );
+}
+
+/** What a path that names no file was perhaps meant to be. */
+function remedyForPath(path: string): string | undefined {
+  const scheme = /(?:^|\/)([a-z][a-z0-9+.-]+):\/(?!\/*$)/.exec(path)?.[1];
+  if (scheme === "file") return "write the path alone, without `file://`";
+  if (scheme !== undefined)
+    return `addresses (${scheme}://) are not read: download the text first, and name the file or directory in data.corpus`;
+  if (/(^|\/)~/.test(path)) return "`~` is not expanded in a job file: write the whole path of your home directory";
+  if (/[*?]|\{.*,.*\}/.test(path)) return "patterns are not expanded: name the directory, whose files are all read";
+  return undefined;
 }
 
 export function unreadable(path: string, cause: unknown): LapidaryError {
@@ -32,21 +45,39 @@ export function emptyCorpus(path: string, why: string): LapidaryError {
   );
 }
 
-export function notUtf8(path: string, byteOffset: number): LapidaryError {
+/** @param encoding of an 8-bit text that the bytes look like; undefined where they look like no text */
+export function notUtf8(path: string, byteOffset: number, encoding: string | undefined): LapidaryError {
   return usage(
     "LAP_DATA_NOT_UTF8",
     `${path} is not UTF-8: the byte at offset ${byteOffset} starts no character`,
     `${path}, byte ${byteOffset}`,
-    "convert it first, for instance with `iconv -f LATIN1 -t UTF-8`",
+    encoding === undefined
+      ? "name a file of text; if it is text in another encoding, convert it with `iconv -f ENCODING -t UTF-8 FILE > NEW_FILE`"
+      : `it looks like ${encoding}: convert it with \`iconv -f ${encoding} -t UTF-8 '${path}' > NEW_FILE\`, and name NEW_FILE`,
   );
 }
 
-export function badJsonLine(path: string, line: number, why: string): LapidaryError {
+export function notText(path: string, why: string, remedy: string): LapidaryError {
+  return usage("LAP_DATA_NOT_TEXT", `${path} cannot be read as text: ${why}`, path, remedy);
+}
+
+export function badArchive(path: string, kind: string, cause: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_DATA_ARCHIVE",
+    message: `${path} is a damaged ${kind} file: ${cause instanceof Error ? cause.message : String(cause)}`,
+    place: path,
+    remedy: "fetch the file again: it was cut off or changed on its way",
+    exit: ExitCode.usage,
+    cause,
+  });
+}
+
+export function badJsonLine(path: string, line: number, why: string, remedy?: string): LapidaryError {
   return usage(
     "LAP_DATA_JSONL",
     `line ${line} of ${path} ${why}`,
     `${path}:${line}`,
-    'every line must be a JSON object with a string in its text field, as in {"text": "…"}; the field is named by textField',
+    remedy ?? 'every line must be a JSON object with a string in its text field, as in {"text": "…"}; data.text_field names the field',
   );
 }
 

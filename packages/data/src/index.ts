@@ -1,11 +1,12 @@
 // Text to batches, in this order: tokenizer, corpus, dataset. README.md draws it.
 
+export { type CorpusCheck, checkCorpus } from "./corpus/check-corpus.js";
 export { type CorpusSpec, type CorpusSpecOptions, corpusSpec, defaultCorpus, defaultMaxBytes } from "./corpus/corpus-spec.js";
 export type { OnPrepareProgress, PrepareProgress, PrepareStage } from "./dataset/build.js";
 export { type Batch, type BatchRequest, Dataset, openDataset } from "./dataset/dataset.js";
 export { datasetFiles, type Manifest, manifestSchema, type SplitName } from "./dataset/manifest.js";
 export { findPrepared, type PrepareOptions, prepareDataset } from "./dataset/prepare.js";
-export type { DatasetRequest, TokenizerRequest } from "./dataset/request.js";
+export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
 export { type HuggingFaceTokenizerFiles, toHuggingFace } from "./tokenizer/hugging-face.js";
 export { HuggingFaceTokenizer } from "./tokenizer/huggingface/hugging-face-tokenizer.js";
 export {
@@ -21,6 +22,7 @@ export {
   checkpointFilesOf,
   filesOfTrained,
   hashOfTokenizer,
+  hasTokenizer,
   ownTokenizerFile,
   readTokenizer,
   readTokenizerFiles,
@@ -33,4 +35,4 @@ export { inspectTokenizer } from "./tokenizer/inspect.js";
 export { otherVocabulary, tokenizerTooLarge } from "./data-errors.js";
 export { tokenizerFromJSON, tokenizerSchema } from "./tokenizer/tokenizer-json.js";
 export { type TrainTokenizerOptions, trainTokenizer } from "./tokenizer/train.js";
-export { SpecialToken } from "./tokenizer/vocabulary.js";
+export { firstPieceId, SpecialToken } from "./tokenizer/vocabulary.js";

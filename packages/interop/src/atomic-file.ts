@@ -1,4 +1,5 @@
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { type FileHandle, mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 /** One write call moves at most this; the system's limit is 2 GiB. */
@@ -33,6 +34,11 @@ export async function writeFileAtomic(path: string, parts: Iterable<Uint8Array> 
   } finally {
     await parent.close();
   }
+}
+
+/** Copies what a file holds, and not its permissions: the source may be closed to others, the copy has those of the user's umask. */
+export async function copyContent(from: string, to: string): Promise<void> {
+  await writeFile(to, createReadStream(from));
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {

@@ -1,11 +1,13 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { decoderConfigSchema, type GemmaConfig, gemmaConfigSchema, isDecoder, type ModelConfig } from "@lapidary/models";
-import { LapidaryError } from "@lapidary/std";
+import { LapidaryError, type Warning } from "@lapidary/std";
 import { z } from "zod";
+import { fileKind, refuseOtherKind } from "./file-kind.js";
+import { checkHfKeys, configError, unknownHfKeys } from "./hf-keys.js";
+import { parseStrictJson, StrictJsonError } from "./strict-json.js";
 
-/** What a `config.json` must say to be a Gemma 1; keys that do not change the function are passed over. */
+/** The keys of a `config.json` of Gemma 1 that the model is built from. `hf-keys.ts` judges the others. */
 const hfConfigSchema = z.looseObject({
-  model_type: z.literal("gemma"),
   vocab_size: z.number(),
   hidden_size: z.number(),
   num_hidden_layers: z.number(),
@@ -15,17 +17,10 @@ const hfConfigSchema = z.looseObject({
   intermediate_size: z.number(),
   max_position_embeddings: z.number().default(8192),
   rms_norm_eps: z.number().default(1e-6),
-  /** "gelu" is what the first releases wrote for the tanh form. */
-  hidden_act: z.enum(["gelu_pytorch_tanh", "gelu"]).default("gelu_pytorch_tanh"),
-  hidden_activation: z.enum(["gelu_pytorch_tanh"]).nullish(),
-  attention_bias: z.literal(false).default(false),
-  tie_word_embeddings: z.literal(true).default(true),
-  use_bidirectional_attention: z.literal(false).nullish(),
   /** Before transformers 5. */
-  rope_theta: z.number().optional(),
-  rope_scaling: z.null().optional(),
+  rope_theta: z.number().nullish(),
   /** From transformers 5 on. */
-  rope_parameters: z.looseObject({ rope_theta: z.number().default(10000), rope_type: z.literal("default").default("default") }).nullish(),
+  rope_parameters: z.looseObject({ rope_theta: z.number().nullish() }).nullish(),
 });
 
 /** Our name → theirs. */
@@ -47,11 +42,11 @@ const hfKeys = {
  * @throws LapidaryError naming the key that is missing, wrong, or asks for what Gemma 1 is not
  */
 export function gemmaConfigFromHf(json: unknown, file = "config.json"): GemmaConfig {
+  checkHfKeys(json, file);
   const hf = check(hfConfigSchema.safeParse(json), file, (key) => key);
-  const { rope_parameters: rope } = hf;
   const config = Object.fromEntries(Object.entries(hfKeys).map(([ours, theirs]) => [ours, hf[theirs]]));
   return check(
-    gemmaConfigSchema.safeParse({ ...config, ropeTheta: rope?.rope_theta ?? hf.rope_theta ?? 10000 }),
+    gemmaConfigSchema.safeParse({ ...config, ropeTheta: hf.rope_parameters?.rope_theta ?? hf.rope_theta ?? 10000 }),
     file,
     (key) => hfKeys[key as keyof GemmaConfig] ?? key,
   );
@@ -125,35 +120,54 @@ export async function readControlIds(file: string): Promise<ControlIds | undefin
 }
 
 export async function readHfConfig(file: string): Promise<ModelConfig> {
-  return modelConfigFromHf(await readJson(file), file);
+  return (await readHfConfigWithWarnings(file)).config;
 }
 
-/** A JSON file, or an error that says what is wrong with it. */
+/** The configuration, and a warning for keys that Lapidary does not know. */
+export async function readHfConfigWithWarnings(
+  file: string,
+): Promise<{ readonly config: ModelConfig; readonly warnings: readonly Warning[] }> {
+  const json = await readJson(file);
+  const config = modelConfigFromHf(json, file);
+  return { config, warnings: isDecoder(config) ? [] : unknownHfKeys(json, file) };
+}
+
+/** A JSON file without duplicate keys, or an error that says what is wrong with it. A pipe or a device is refused unread. */
 export async function readJson(file: string): Promise<unknown> {
   let text: string;
   try {
+    if (!(await stat(file)).isFile()) throw new Error("it is not a regular file");
     text = await readFile(file, "utf8");
   } catch (cause) {
     throw new LapidaryError({
       code: "LAP_CHECKPOINT_MISSING",
-      message: `cannot read the file (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
+      message: `cannot read the file (${(cause as NodeJS.ErrnoException).code ?? (cause instanceof Error ? cause.message : String(cause))})`,
       place: file,
       remedy: "name the directory of a Hugging Face checkpoint: config.json and model.safetensors",
       exit: 2,
       cause,
     });
   }
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (cause) {
-    throw new LapidaryError({
+  const fail = (problem: string, cause: unknown): LapidaryError =>
+    new LapidaryError({
       code: "LAP_CHECKPOINT_JSON",
-      message: `the file is not JSON: ${(cause as Error).message}`,
+      message: `the file is not JSON: ${problem}`,
       place: file,
-      remedy: "fetch or write the checkpoint again",
+      remedy: "fetch or write the file again",
       exit: 2,
       cause,
     });
+  try {
+    const value = JSON.parse(text) as unknown;
+    parseStrictJson(text);
+    return value;
+  } catch (cause) {
+    // JSON.parse keeps the last of two equal keys without a word.
+    if (cause instanceof StrictJsonError && cause.message.includes("given twice")) throw fail(cause.message, cause);
+    if (cause instanceof StrictJsonError) return JSON.parse(text) as unknown;
+    const kind = await fileKind(file);
+    if (kind?.kind !== "json") refuseOtherKind(kind, file, "a JSON file");
+    throw fail((cause as Error).message, cause);
   }
 }
 
@@ -162,11 +176,14 @@ function check<T>(result: z.ZodSafeParseResult<T>, file: string, keyName: (key: 
   const [issue] = result.error.issues;
   const [first = "", ...rest] = (issue?.path ?? []).map(String);
   const key = [keyName(first), ...rest].join(".");
-  throw new LapidaryError({
-    code: "LAP_CHECKPOINT_CONFIG",
-    message: `the configuration is not that of a Gemma 1, nor of a decoder of ours: ${key === "" ? "" : `${key}: `}${issue?.message ?? "invalid"}`,
-    place: key === "" ? file : `${file}: ${key}`,
-    remedy: "use a checkpoint of Gemma 1 (model_type gemma) that states all of its dimensions",
-    exit: 2,
-  });
+  throw configError(
+    file,
+    key,
+    key === ""
+      ? "it is not an object of keys and values"
+      : `the key ${key} ${isMissing(issue) ? "is missing" : `is wrong: ${issue?.message ?? "invalid"}`}`,
+  );
 }
+
+const isMissing = (issue: z.core.$ZodIssue | undefined): boolean =>
+  issue?.code === "invalid_type" && /received undefined/.test(issue.message);

@@ -1,5 +1,8 @@
 export * from "./array-data.js";
 export { writeFileAtomic } from "./atomic-file.js";
+export { noConfig, notACheckpoint } from "./checkpoint-survey.js";
+export { type FileKind, fileKind } from "./file-kind.js";
+export { checkFinite } from "./finite.js";
 export * from "./hf-checkpoint.js";
 export {
   type ControlIds,

@@ -1,4 +1,5 @@
 export { compileJob } from "./job/compile-job.js";
+export * from "./inputs/index.js";
 export * from "./job/index.js";
 export { checkGivenTokenizer, checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-tokenizer.js";
 export * from "./optimizer/optimizer-config.js";

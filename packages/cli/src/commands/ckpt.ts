@@ -3,7 +3,16 @@ import { join, resolve } from "node:path";
 import { ExitCode, LapidaryError, formatBytes, formatCount, textTable } from "@lapidary/std";
 import { buildModel, isDecoder, type ModelConfig, parameterCount } from "@lapidary/models";
 import { tokenizerFileNames } from "@lapidary/data";
-import { type ArrayData, HfCheckpoint, readControlIds, SafetensorsFile, writeHfCheckpoint } from "@lapidary/interop";
+import {
+  type ArrayData,
+  type CheckDepth,
+  checkFinite,
+  HfCheckpoint,
+  readBackHfCheckpoint,
+  readControlIds,
+  SafetensorsFile,
+  writeHfCheckpoint,
+} from "@lapidary/interop";
 import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/coordinator/checkpoints";
 import type { Context } from "../context.js";
 import { type CheckpointPlace, findCheckpoint, knownRun, runCheckpoints, runNames } from "./checkpoint-place.js";
@@ -40,12 +49,12 @@ export async function listCheckpoints(context: Context, run: string | undefined)
 
 const weightBytes = (directory: string): number => statSync(join(directory, "model.safetensors"), { throwIfNoEntry: false })?.size ?? 0;
 
-/** The tensors of a checkpoint, from its headers alone. */
+/** The tensors of a checkpoint, from its headers; of what should be redundant, the beginning is compared. */
 export async function inspectCheckpoint(context: Context, from: string): Promise<ExitCode> {
-  const place = findCheckpoint(context, from);
-  const checkpoint = await HfCheckpoint.open(place.directory);
+  const place = await findCheckpoint(context, from);
+  const checkpoint = await openCheckpoint(context, place, "headers");
   try {
-    const { config, params } = checkpoint;
+    const { config, params, redundant, warnings } = checkpoint;
     const tensors = params.map(({ name, dims }) => ({ name, dims, parameters: dims.reduce((a, b) => a * b, 1) }));
     const rows = tensors.map(({ name, dims, parameters }) => [name, dims.join(" × "), formatCount(parameters)]);
     const value = {
@@ -55,18 +64,28 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
       config,
       parameters: parameterCount(buildModel(config)),
       tensors,
+      redundant,
+      warnings,
     };
     context.console.result(value, () =>
       [
         describe(place, config),
         "",
         textTable([{ title: "tensor" }, { title: "dims" }, { title: "parameters", align: "right" }], rows),
+        ...(redundant.length === 0 ? [] : ["", `redundant: ${redundant.join(", ")}`]),
       ].join("\n"),
     );
   } finally {
     await checkpoint.close();
   }
   return ExitCode.done;
+}
+
+/** Opens a checkpoint and shows its warnings; results list them too. */
+async function openCheckpoint({ console }: Context, { directory }: CheckpointPlace, depth: CheckDepth): Promise<HfCheckpoint> {
+  const checkpoint = await HfCheckpoint.open(directory, depth);
+  for (const warning of checkpoint.warnings) console.warn(warning);
+  return checkpoint;
 }
 
 function describe({ directory, run, step }: CheckpointPlace, config: ModelConfig): string {
@@ -92,7 +111,7 @@ function bearsOurManifest(directory: string): boolean {
  */
 export async function verifyCheckpoint(context: Context, from: string): Promise<ExitCode> {
   const { console, interrupts } = context;
-  const place = findCheckpoint(context, from);
+  const place = await findCheckpoint(context, from);
   const progress = console.progress();
   const isSealed = place.run !== undefined || bearsOurManifest(place.directory);
   if (isSealed) {
@@ -100,21 +119,20 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
     await verifySealed(nodeDisk, place.directory);
   }
   let [tensors, bytes] = [0, 0];
-  const check = async (file: string, names: readonly string[], read: (name: string) => Promise<ArrayData>): Promise<void> => {
+  const readAll = async (file: string, names: readonly string[], read: (name: string) => Promise<ArrayData>): Promise<void> => {
     for (const [i, name] of names.entries()) {
       interrupts.signal.throwIfAborted();
       progress.update(`read ${file}`, `${i + 1}/${names.length}`);
       const { data } = await read(name);
-      const odd = data.findIndex((value) => !Number.isFinite(value));
-      if (odd >= 0) throw notFinite(join(place.directory, file), name, odd, data[odd]);
       tensors++;
       bytes += data.byteLength;
     }
   };
-  const checkpoint = await HfCheckpoint.open(place.directory);
+  const checkpoint = await openCheckpoint(context, place, "contents");
+  const { redundant, warnings } = checkpoint;
   try {
-    await check(
-      "model.safetensors",
+    await readAll(
+      "the weights",
       checkpoint.params.map(({ name }) => name),
       (name) => checkpoint.read(name),
     );
@@ -124,16 +142,20 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
   if (existsSync(join(place.directory, optimizerFile))) {
     const optimizer = await SafetensorsFile.open(join(place.directory, optimizerFile));
     try {
-      await check(optimizerFile, optimizer.names, (name) => optimizer.read(name));
+      await readAll(optimizerFile, optimizer.names, async (name) => {
+        const array = await optimizer.read(name);
+        checkFinite(array, optimizer.path, name, optimizer.dtypeOf(name));
+        return array;
+      });
     } finally {
       await optimizer.close();
     }
   }
   progress.end();
   console.result(
-    { ok: true, directory: place.directory, tensors, bytes, sealed: isSealed },
+    { ok: true, directory: place.directory, tensors, bytes, redundant, sealed: isSealed, warnings },
     () =>
-      `${place.directory}: ${tensors} tensors, ${formatBytes(bytes)} as f32, whole and finite${isSealed ? ", every byte as its manifest says" : ""}`,
+      `${place.directory}: ${tensors} tensors, ${formatBytes(bytes)} as f32, whole and finite${redundant.length === 0 ? "" : `; ${redundant.join(", ")} repeat${redundant.length === 1 ? "s" : ""} what the model has`}${isSealed ? ", every byte as its manifest says" : ""}`,
   );
   return ExitCode.done;
 }
@@ -141,18 +163,10 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
 /** Beside the weights of a checkpoint that a run has written. */
 const optimizerFile = "optimizer.safetensors";
 
-const notFinite = (file: string, name: string, index: number, value: number | undefined): LapidaryError =>
-  new LapidaryError({
-    code: "LAP_CHECKPOINT_NOT_FINITE",
-    message: `element ${index} is ${value}`,
-    place: `${file}: tensor "${name}"`,
-    remedy: "the training that wrote it diverged: take an earlier checkpoint, and a lower learning rate",
-  });
-
 /** Writes what `GemmaForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` load. */
 export async function exportCheckpoint(context: Context, from: string, output: string): Promise<ExitCode> {
   const { console, cwd } = context;
-  const place = findCheckpoint(context, from);
+  const place = await findCheckpoint(context, from);
   const target = resolve(cwd, output);
   if (target === place.directory)
     throw new LapidaryError({
@@ -162,7 +176,7 @@ export async function exportCheckpoint(context: Context, from: string, output: s
       remedy: "choose another directory with -o",
       exit: ExitCode.usage,
     });
-  const checkpoint = await HfCheckpoint.open(place.directory);
+  const checkpoint = await openCheckpoint(context, place, "contents");
   const progress = console.progress();
   progress.update("export", `to ${target}`);
   try {
@@ -173,9 +187,13 @@ export async function exportCheckpoint(context: Context, from: string, output: s
       .map((name) => [name, readFileSync(join(place.directory, name))] as const);
     const control = await readControlIds(join(place.directory, "config.json"));
     await writeHfCheckpoint(target, checkpoint.config, tensors, new Map(extra), control);
+    await readBackHfCheckpoint(target, tensors);
     progress.end();
     const files = ["config.json", "model.safetensors", ...extra.map(([name]) => name)];
-    console.result({ directory: target, files, run: place.run ?? null, step: place.step ?? null }, () => `${target}: ${files.join(", ")}`);
+    console.result(
+      { directory: target, files, run: place.run ?? null, step: place.step ?? null, warnings: checkpoint.warnings },
+      () => `${target}: ${files.join(", ")}`,
+    );
     console.say(`in Python: GemmaForCausalLM.from_pretrained(${JSON.stringify(output)})`);
   } finally {
     progress.end();

@@ -4,14 +4,22 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Connection } from "@lapidary/coordinator/api";
+import { openHome } from "@lapidary/coordinator/home";
 import { isProcessAlive, signalProcess } from "@lapidary/coordinator/process-id";
-import { ExitCode, LapidaryError, errorFromJSON } from "@lapidary/std";
+import { ExitCode, LapidaryError, errorFromJSON, type Warning } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { readVersion } from "./version.js";
 
 export interface UpOptions {
   readonly port: number | undefined;
   readonly workers: number | undefined;
+}
+
+/** A coordinator that can be reached. */
+export interface Started {
+  readonly connection: Connection;
+  /** What was found on the way; it was shown. */
+  readonly warnings: readonly Warning[];
 }
 
 /** Redis may have much to load. */
@@ -23,12 +31,14 @@ const pollMs = 20;
 /**
  * Starts the coordinator of this home as a process of its own that outlives this one, and waits until it can be reached.
  *
- * @throws LAP_ALREADY_UP, LAP_PORT_TAKEN, LAP_REDIS_… as the coordinator says; LAP_UP_TIMEOUT (exit 5)
+ * @throws LAP_HOME_… ; LAP_ALREADY_UP, LAP_PORT_TAKEN, LAP_REDIS_… as the coordinator says; LAP_UP_TIMEOUT (exit 5)
  */
-export async function startCoordinator(context: Context, { port, workers }: UpOptions): Promise<Connection> {
-  const { home, root, env, clock, interrupts } = context;
+export async function startCoordinator(context: Context, { port, workers }: UpOptions): Promise<Started> {
+  const { console, home, root, env, clock, interrupts } = context;
   const { findConnection } = await import("@lapidary/coordinator/client");
   interrupts.signal.throwIfAborted();
+  const warnings = openHome(home);
+  for (const warning of warnings) console.warn(warning);
   mkdirSync(join(home, "logs"), { recursive: true, mode: 0o700 });
   // A file and no pipe: the process goes on writing when nobody reads any more.
   const errors = join(home, "logs", "coordinator.stderr");
@@ -59,7 +69,7 @@ export async function startCoordinator(context: Context, { port, workers }: UpOp
       const connection = findConnection(home);
       if (connection?.pid === child.pid && connection !== undefined) {
         child.unref();
-        return connection;
+        return { connection, warnings };
       }
       if (clock.monotonic() > deadline) throw lateError(errors);
       await delay(pollMs);

@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
-import { checkpointFilesOf, corpusSpec, type Dataset, datasetFiles, maskedToken, prepareDataset } from "@lapidary/data";
+import { openHome } from "@lapidary/coordinator/home";
+import { checkpointFilesOf, type Dataset, datasetFiles, maskedToken, prepareDataset } from "@lapidary/data";
 import {
   modelConfigToHf,
   HfCheckpoint,
@@ -15,8 +16,11 @@ import { buildModel, parameterCount } from "@lapidary/models";
 import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
 import { chipCount, parseTorus } from "@lapidary/topology";
 import {
+  checkInputs,
+  checkSameModel,
   checkTokenizerSize,
   compileJob,
+  corpusOf,
   initGraph,
   paramName,
   podAxis,
@@ -25,7 +29,7 @@ import {
   trainState,
 } from "@lapidary/training";
 import type { Context } from "../context.js";
-import { readJob } from "./job-file.js";
+import { readPlacedJob } from "./job-file.js";
 
 export interface ExportRequest {
   readonly job: string;
@@ -45,7 +49,9 @@ const checkpointEvery = 100;
 /** `lapidary export JOB -o DIR`: everything that XLA needs to run the job somewhere else. */
 export async function exportJob(context: Context, request: ExportRequest): Promise<ExitCode> {
   const { console, cwd } = context;
-  const job = readJob(context, request.job, request.overrides);
+  const { job, placeOf } = readPlacedJob(context, request.job, request.overrides);
+  const warnings = await checkInputs(job, { projectRoot: context.root, placeOf, readsCorpus: !request.withoutData });
+  for (const warning of warnings) console.warn(warning);
   const directory = resolve(cwd, request.output);
   const progress = console.progress();
   progress.update("compile");
@@ -93,11 +99,11 @@ async function prepared(
   job: ResolvedJob,
   tell: (phase: string, state: string) => void,
 ): Promise<Dataset | undefined> {
-  const { corpus, held_out, text_field, max_bytes } = job.data;
+  for (const warning of openHome(home)) console.warn(warning);
   const dataset = await prepareDataset({
-    corpus: corpusSpec(corpus, { projectRoot: root, textField: text_field, ...(max_bytes === undefined ? {} : { maxBytes: max_bytes }) }),
+    corpus: corpusOf(job, root),
     tokenizer: tokenizerRequest(job),
-    heldOutFraction: held_out,
+    heldOutFraction: job.data.held_out,
     cacheDir: join(home, "cache/datasets"),
     onProgress: ({ stage, done, total }) => tell(`prepare the data: ${stage}`, `${Math.floor((100 * done) / Math.max(1, total))} %`),
   });
@@ -120,12 +126,12 @@ async function statesOf(job: ResolvedJob): Promise<Map<string, XlaState>> {
   if (job.train.init === undefined) return states;
   const checkpoint = await HfCheckpoint.open(job.train.init);
   try {
+    checkSameModel(job.train.init, job.model.config, checkpoint.config);
     for (const { name } of checkpoint.params) {
-      const path = checkpoint.pathOf(name);
-      states.set(
-        paramName(name),
-        path === undefined ? { kind: "array", array: await checkpoint.read(name) } : { kind: "copy", path, tensor: name },
-      );
+      // Read also where the file is copied, because weights that are not finite are refused here, not on the pod.
+      const array = await checkpoint.read(name);
+      const source = checkpoint.sourceOf(name);
+      states.set(paramName(name), source === undefined ? { kind: "array", array } : { kind: "copy", ...source });
     }
   } finally {
     await checkpoint.close();

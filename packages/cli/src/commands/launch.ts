@@ -47,10 +47,10 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
   }
   const ending = await followWithCtrlC(context, client, id, await tensorboardRows(context, options.tensorboard, id));
   if (ending === undefined) {
-    console.result({ id, state: (await client.get(id)).state, report: null }, () => id);
+    console.result({ id, state: (await client.get(id)).state, report: null, warnings: submitted.warnings }, () => id);
     return ExitCode.interrupted;
   }
-  return finish(context, client, id, ending, options.profile);
+  return finish(context, client, submitted, ending, options.profile);
 }
 
 /** Where rows go that TensorBoard is to show; the file's name is that of its first row. */
@@ -71,30 +71,43 @@ async function tensorboardRows(
   };
 }
 
-/** What is sent to the coordinator: the job as a file that stands alone, checked before anybody is asked. */
+/** What is sent to the coordinator: the job as a file that stands alone, checked with the files that it reads before anybody is asked. */
 export async function submission(
   context: Context,
   { job, overrides, name, priority }: Omit<LaunchOptions, "detach">,
 ): Promise<SubmitRequest> {
-  const [{ printJob }, { readJob }] = await Promise.all([import("@lapidary/training/job"), import("./job-file.js")]);
-  const resolved = readJob(context, job, overrides);
+  const [{ printJob }, { checkInputs }, { readPlacedJob }] = await Promise.all([
+    import("@lapidary/training/job"),
+    import("@lapidary/training/inputs"),
+    import("./job-file.js"),
+  ]);
+  const { job: resolved, placeOf } = readPlacedJob(context, job, overrides);
+  // The coordinator checks the same and answers with the warnings; here, an error names the line of the file.
+  await checkInputs(resolved, { projectRoot: context.root, placeOf });
   return { yaml: printJob(resolved), priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
 }
 
 export async function submit(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<Submitted> {
   const submitted = await client.submit(request);
+  for (const warning of submitted.warnings) context.console.warn(warning);
   context.console.say(submitted.existed ? `run ${submitted.id} exists already, with this very job` : `run ${submitted.id}`);
   return submitted;
 }
 
 /** The result of a job that has ended: its report, or the error that it ended with. */
-export async function finish(context: Context, client: CoordinatorClient, id: string, ending: Ending, profiled = false): Promise<ExitCode> {
+export async function finish(
+  context: Context,
+  client: CoordinatorClient,
+  { id, warnings }: Pick<Submitted, "id" | "warnings">,
+  ending: Ending,
+  profiled = false,
+): Promise<ExitCode> {
   const { console } = context;
   if (ending.state !== "done") throw endingError(id, ending);
   const report = await client.report(id);
   const metrics = console.options.json ? [] : await allMetrics(client, id);
   const profile = profiled ? await readProfile(context, id) : undefined;
-  console.result({ ...launchResult(id, report), ...(profile === undefined ? {} : { profile: profile.numbers }) }, () =>
+  console.result({ ...launchResult(id, report), warnings, ...(profile === undefined ? {} : { profile: profile.numbers }) }, () =>
     [
       runReport(report, metrics, { columns: console.columns, paint: console.paint }),
       ...(profile === undefined

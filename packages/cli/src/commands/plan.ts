@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
+import { openHome } from "@lapidary/coordinator/home";
 import { type Machine, planHtml } from "@lapidary/simulator";
 import { ExitCode } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
@@ -109,10 +110,7 @@ async function searchAndReport(
   });
   progress.end();
   const best = plans.filter(({ fits }) => fits).sort((a, b) => a.time_s - b.time_s)[0];
-  const file =
-    best === undefined
-      ? undefined
-      : writeJob(context, request.write ?? join(context.home, "plans", `${job.name}.yaml`), read(best.overrides));
+  const file = best === undefined ? undefined : writeJob(context, request.write, read(best.overrides));
   const value = { job: job.name, plans, best: best?.overrides ?? null, file: file ?? null };
   show(console, request.output === "html" ? "table" : request.output, value, {
     table: () => searchText(plans, file, console.paint),
@@ -123,9 +121,11 @@ async function searchAndReport(
   return ExitCode.doesNotFit;
 }
 
-function writeJob({ cwd }: Context, path: string, job: ResolvedJob): string {
-  const place = resolve(cwd, path);
-  mkdirSync(dirname(place), { recursive: true });
-  writeFileSync(place, printJob(job));
+/** Writes where the user says, with the permissions of the user's umask; otherwise below the home directory, closed to others. */
+function writeJob({ console, cwd, home }: Context, path: string | undefined, job: ResolvedJob): string {
+  const place = path === undefined ? join(home, "plans", `${job.name}.yaml`) : resolve(cwd, path);
+  if (path === undefined) for (const warning of openHome(home)) console.warn(warning);
+  mkdirSync(dirname(place), { recursive: true, ...(path === undefined ? { mode: 0o700 } : {}) });
+  writeFileSync(place, printJob(job), path === undefined ? { mode: 0o600 } : {});
   return place;
 }

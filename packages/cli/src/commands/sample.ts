@@ -20,7 +20,7 @@ export async function sample(context: Context, options: SampleCommandOptions): P
   const { console, env, interrupts } = context;
   const { from, prompt, tokens = 64, temperature = 0.8, topP = 0.95, seed = 0 } = options;
   checkSampling(tokens, temperature, topP);
-  const place = findCheckpoint(context, from);
+  const place = await findCheckpoint(context, from);
   const { tokenizer } = readTokenizer(place.directory);
   const promptTokens = tokenizer.encode(prompt).length;
   const progress = console.progress();

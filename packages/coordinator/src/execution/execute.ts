@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { corpusSpec, type Dataset, type DatasetRequest, findPrepared, prepareDataset } from "@lapidary/data";
+import { type Dataset, type DatasetRequest, findPrepared, prepareDataset } from "@lapidary/data";
 import { type Clock, type Failpoints, LapidaryError, must } from "@lapidary/std";
 import { printMesh, printTorus } from "@lapidary/topology";
-import { checkTokenizerSize, givenTokenizer, meshOf, type ResolvedJob, tokenizerRequest } from "@lapidary/training";
+import { checkInputs, checkTokenizerSize, corpusOf, givenTokenizer, meshOf, type ResolvedJob, tokenizerRequest } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report, SlicePlace } from "../api.js";
 import type { CheckpointContent } from "../checkpoints/checkpoint-store.js";
 import { nodeDisk } from "../checkpoints/disk.js";
@@ -18,12 +18,12 @@ import { writeProgramView } from "../views/program-file.js";
 import { isTraced, StepTraceLog } from "../views/step-traces.js";
 import { WorkerStepLog, workerStepOf } from "../views/worker-steps.js";
 import { both, orAbort } from "./abort.js";
-import { checkInitModel, loadWeights } from "./checkpoints.js";
+import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { Crew } from "./crew.js";
 import { cutPromptWarning, generateSample } from "./generate-sample.js";
 import { Goodput, goodputUntil } from "./goodput.js";
 import { RunPrograms } from "./run-programs.js";
-import { isSameTokenizer, keepTokenizer, runTokenizer } from "./run-tokenizer.js";
+import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
 import { type CheckpointFiles, checkpointOf, constantFiles, loadState } from "./save-state.js";
 import { Snapshots } from "./snapshots.js";
 import { sparingly } from "./sparingly.js";
@@ -71,6 +71,9 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   const earlier = goodputUntil(clock.now(), saved, started_at ?? clock.now(), rows);
   const goodput = new Goodput(clock, earlier);
   run.enter("compiling", { slice: options.slice });
+  // Files may have changed while the job waited. A run that has a checkpoint does not read `train.init` again.
+  const readsInit = (await listCheckpoints(join(run.directory, runFiles.checkpoints))).length === 0;
+  await checkInputs(job, { projectRoot: options.root, readsInit, readsTokenizer: false });
   const [dataset, programSet] = await both(
     signal,
     (either) => watch.time("prepare", () => prepare(options, either)),
@@ -95,17 +98,14 @@ interface Past {
 }
 
 async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, signal: AbortSignal): Promise<Dataset> {
-  const { corpus, held_out, text_field, max_bytes } = job.data;
-  const { init } = job.train;
   const own = runTokenizer(run);
-  if (init !== undefined && own === undefined) await checkInitModel(init, job.model.config);
   const enter = sparingly(clock, (activity) => {
     if (!signal.aborted) run.enter("compiling", { activity });
   });
   const request = {
-    corpus: corpusSpec(corpus, { projectRoot: root, textField: text_field, ...(max_bytes === undefined ? {} : { maxBytes: max_bytes }) }),
+    corpus: corpusOf(job, root),
     tokenizer: tokenizerRequest(job),
-    heldOutFraction: held_out,
+    heldOutFraction: job.data.held_out,
     cacheDir: join(cacheDir, "datasets"),
   };
   const dataset =
@@ -119,7 +119,6 @@ async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, si
   try {
     if (own === undefined) checkTokenizerSize(job, dataset.manifest.vocabSize);
     dataset.requireBatch(job.train);
-    keepTokenizer(run, dataset.tokenizerFiles);
   } catch (error) {
     dataset.close();
     throw error;
@@ -273,7 +272,10 @@ async function openAttempt(
       initialize: () =>
         watch.time("load", async () => {
           await programs.initialize();
-          if (init !== undefined) await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
+          if (init === undefined) return;
+          const warnings = await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
+          for (const { code, message } of warnings) run.log("coordinator", `train.init: ${code}: ${message}`);
+          run.log("coordinator", `train.init: weights of ${init}; the optimizer and the count of steps begin anew`);
         }),
       take: async (step) => {
         const { files, release } = await snapshots.take();

@@ -1,4 +1,5 @@
 import { ExitCode, LapidaryError } from "@lapidary/std";
+import { nodeRemedy, supportedNode } from "../../../../tools/setup/node-version.mjs";
 
 /** How a worker process ended. */
 export interface WorkerExit {
@@ -20,6 +21,16 @@ export function workerLost({ name, pid, code, signal, silence }: WorkerExit, ran
     place: `worker ${rank ?? name} pid ${pid} ${signal ?? `code ${code ?? "unknown"}`}`,
     remedy: "look into the logs of the worker; the step in flight is not committed",
     exit: ExitCode.jobFailed,
+  });
+}
+
+/** Found before a job starts: on another Node workers end, or compute without their kernels. */
+export function wrongNode(): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_NODE_VERSION",
+    message: `this is Node ${process.versions.node}; workers run on ${supportedNode}`,
+    place: process.execPath,
+    remedy: nodeRemedy,
   });
 }
 

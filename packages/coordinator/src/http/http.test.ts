@@ -34,7 +34,7 @@ describe("the HTTP API", () => {
       submit: async ({ yaml, name }): Promise<Submitted> => {
         if (yaml === "bug") throw new TypeError("a bug");
         const { run, existed } = runs.create(newRun({ exactly: name ?? "job" }, { fingerprint: yaml ?? "" }));
-        return { id: run.id, state: run.state, existed };
+        return { id: run.id, state: run.state, existed, warnings: [] };
       },
       resume: () => Promise.reject(new Error("not here")),
       cancel: async (id) => {

@@ -2,11 +2,11 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { meshOf, printJob } from "@lapidary/training";
+import { checkInputs, meshOf, printJob } from "@lapidary/training";
 import type { FastifyInstance } from "fastify";
 import type { z } from "zod";
 import { isFinal } from "../api.js";
-import { acceptJob } from "../jobs.js";
+import { acceptPlacedJob } from "../jobs.js";
 import { type Run, runFiles } from "../runs/run.js";
 import {
   type JobFiles,
@@ -140,9 +140,10 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root }: 
   if (page !== undefined) page.addRoutes(server);
   if (root === undefined) return;
   server.get("/api/job-files", (): JobFiles => ({ files: jobFiles(root) }));
-  server.post("/api/validate", (request): Validated => {
-    const job = acceptJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
-    return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)) };
+  server.post("/api/validate", async (request): Promise<Validated> => {
+    const { job, placeOf } = acceptPlacedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
+    const warnings = await checkInputs(job, { projectRoot: root, placeOf });
+    return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)), warnings: [...warnings] };
   });
 }
 

@@ -46,7 +46,7 @@ export type RunIdentity = Omit<z.infer<typeof runIdentitySchema>, "job"> & { rea
  *                 events.jsonl, metrics.jsonl                       its journal
  *                 logs/             coordinator.log, worker-N.log   checkpoints/    step-N/
  *                 ledger.jsonl      its committed steps             epochs/         who may write: the newest attempt
- *                 resume.json       overrides that it was resumed with        tokenizer/      the tokenizer of its data
+ *                 resume.json       overrides that it was resumed with
  */
 export const runFiles = {
   identity: "run.json",
@@ -56,7 +56,6 @@ export const runFiles = {
   report: "report.json",
   logs: "logs",
   checkpoints: "checkpoints",
-  tokenizer: "tokenizer",
 } as const;
 
 /** So many lines of a run's logs are events too; the rest stands in the files alone. */

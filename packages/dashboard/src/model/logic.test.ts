@@ -93,6 +93,7 @@ describe("a job's text", () => {
 
   it("has the line that an error names", () => {
     strictEqual(lineOf("job:7:3"), 7);
+    strictEqual(lineOf("job:13:9: data.corpus: /data/book.txt:2:1"), 13);
     strictEqual(lineOf("override train.steps=x"), undefined);
     strictEqual(lineOf(undefined), undefined);
   });

@@ -18,7 +18,12 @@ export interface Corpus {
 
 /** Counts what is left out and why. */
 export class LeftOut {
-  readonly #counts = new Map<string, number>();
+  readonly #counts: Map<string, number>;
+
+  /** @param before what was left out already */
+  constructor(before: Readonly<Record<string, number>> = {}) {
+    this.#counts = new Map(Object.entries(before));
+  }
 
   count(reason: string): void {
     this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1);

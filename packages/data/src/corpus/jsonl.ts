@@ -3,13 +3,75 @@ import { decodeUtf8 } from "./utf8.js";
 
 const newline = 0x0a;
 
+/** A text of a JSON file, and the number of its line or element, from 1. */
+export interface JsonText {
+  readonly line: number;
+  readonly text: string;
+}
+
 /**
- * The texts of a JSONL file with the number of their lines, from 1. Empty lines are passed over.
+ * Whether a file holds texts as JSON objects: `lines`, one a line, or `array`, all in one list. By its name, or, under another name, by its
+ * first lines: objects throughout, and in a directory objects that have the field.
+ */
+export function jsonForm(
+  bytes: Uint8Array,
+  name: string,
+  { single, textField }: { readonly single: boolean; readonly textField: string },
+): "lines" | "array" | undefined {
+  if (/\.(jsonl|ndjson)$/i.test(name)) return "lines";
+  if (!single && !/\.json$/i.test(name)) return undefined;
+  const head = new TextDecoder().decode(bytes.subarray(0, probeBytes)).trimStart();
+  if (head.startsWith("[") && /\.json$/i.test(name)) return isArrayOfTexts(bytes, single ? undefined : textField) ? "array" : undefined;
+  if (!head.startsWith("{")) return undefined;
+  const lines = firstLines(head, 3, bytes.length > probeBytes).map(parsedObject);
+  const isLines = lines.length > 0 && lines.every((object) => object !== undefined && (single || typeof object[textField] === "string"));
+  return isLines ? "lines" : undefined;
+}
+
+/** So much of a file is looked at; one whose first line is longer is not taken for JSON under another name. */
+const probeBytes = 1 << 20;
+
+/** The first lines that are not empty. @param isCut whether the last line of `head` may be a part of one */
+function firstLines(head: string, count: number, isCut: boolean): string[] {
+  const lines = head.split("\n");
+  return (isCut ? lines.slice(0, -1) : lines)
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .slice(0, count);
+}
+
+function parsedObject(line: string): Record<string, unknown> | undefined {
+  if (!line.startsWith("{")) return undefined;
+  try {
+    return asObject(JSON.parse(line));
+  } catch {
+    // Not JSON, so that it is text.
+    return undefined;
+  }
+}
+
+function isArrayOfTexts(bytes: Uint8Array, textField: string | undefined): boolean {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    if (!Array.isArray(value) || value.length === 0) return false;
+    const objects = value.slice(0, 3).map(asObject);
+    return objects.every((object) => object !== undefined && (textField === undefined || typeof object[textField] === "string"));
+  } catch {
+    // Not JSON, so that it is text.
+    return false;
+  }
+}
+
+const asObject = (value: unknown): Record<string, unknown> | undefined =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+
+/**
+ * The texts of JSON lines. Empty lines are passed over.
  *
  * @param textField which field of each object holds the text
  * @throws LapidaryError `LAP_DATA_NOT_UTF8`, `LAP_DATA_JSONL`
  */
-export function* readJsonLines(bytes: Uint8Array, path: string, textField: string): Generator<{ line: number; text: string }> {
+export function* readJsonLines(bytes: Uint8Array, path: string, textField: string): Generator<JsonText> {
   let line = 0;
   for (let start = 0; start < bytes.length; ) {
     line++;
@@ -17,29 +79,76 @@ export function* readJsonLines(bytes: Uint8Array, path: string, textField: strin
     const end = found < 0 ? bytes.length : found;
     const raw = decodeUtf8(bytes.subarray(start, end), path, start).trim();
     start = end + 1;
-    if (raw !== "") yield { line, text: textOf(raw, path, line, textField) };
+    if (raw !== "") yield { line, text: textOf(parse(raw, path, line), path, line, textField) };
   }
 }
 
-function textOf(raw: string, path: string, line: number, textField: string): string {
-  let value: unknown;
+/** The texts of one JSON array of objects, which `jsonForm` has found to be one. */
+export function* readJsonArray(bytes: Uint8Array, path: string, textField: string): Generator<JsonText> {
+  const values = JSON.parse(decodeUtf8(bytes, path)) as unknown[];
+  for (const [at, value] of values.entries()) yield { line: at + 1, text: textOf(value, path, at + 1, textField) };
+}
+
+function parse(raw: string, path: string, line: number): unknown {
   try {
-    value = JSON.parse(raw);
+    return JSON.parse(raw);
   } catch (cause) {
-    throw badJsonLine(path, line, `is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw badJsonLine(path, line, "is not a JSON object");
-  const text: unknown = Object.getOwnPropertyDescriptor(value, textField)?.value;
-  if (text === undefined)
+    const isPretty = raw === "{" || raw === "[" || raw === "}," || raw === "]";
     throw badJsonLine(
       path,
       line,
-      `has no field \`${textField}\`, only ${
-        Object.keys(value)
-          .map((key) => `\`${key}\``)
-          .join(", ") || "none"
-      }`,
+      isPretty
+        ? "is not JSON by itself: the file is JSON over several lines"
+        : `is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      isPretty ? `write one object a line, for instance with \`jq -c '.[]?' FILE > NEW.jsonl\`` : undefined,
     );
-  if (typeof text !== "string") throw badJsonLine(path, line, `has in \`${textField}\` no string`);
-  return text;
+  }
+}
+
+function textOf(value: unknown, path: string, line: number, textField: string): string {
+  const object = asObject(value);
+  if (object === undefined) throw badJsonLine(path, line, "is not a JSON object");
+  const text: unknown = Object.getOwnPropertyDescriptor(object, textField)?.value;
+  if (typeof text === "string") return text;
+  if (isConversation(text)) throw conversation(path, line, textField);
+  if (text !== undefined)
+    throw badJsonLine(path, line, `has ${describe(text)} in \`${textField}\`, not a string`, remedyFor(object, textField));
+  const chat = Object.keys(object).find((key) => isConversation(object[key]));
+  if (chat !== undefined) throw conversation(path, line, chat);
+  const names = Object.keys(object).map((key) => `\`${key}\``);
+  throw badJsonLine(path, line, `has no field \`${textField}\`, only ${names.join(", ") || "none"}`, remedyFor(object, textField));
+}
+
+/** A list of turns with a role and a content, as chat data sets have it. */
+const isConversation = (value: unknown): boolean =>
+  Array.isArray(value) &&
+  value.length > 0 &&
+  value.every((turn) => {
+    const object = asObject(turn);
+    return object !== undefined && ("role" in object || "from" in object) && ("content" in object || "value" in object);
+  });
+
+const conversation = (path: string, line: number, field: string): ReturnType<typeof badJsonLine> =>
+  badJsonLine(
+    path,
+    line,
+    `holds a conversation in \`${field}\` (a list of turns with role and content), for which there is no form yet`,
+    'write each conversation as one text, with marks for the turns: {"text": "User: …\\nAssistant: …"}',
+  );
+
+const describe = (value: unknown): string =>
+  value === null ? "null" : Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : `a ${typeof value}`;
+
+/** Names by which other data sets call their text, the likeliest first. */
+const usualFields = ["text", "content", "body", "document", "raw_content", "code", "completion", "story", "article", "markdown"];
+
+function remedyFor(object: Record<string, unknown>, textField: string): string | undefined {
+  const strings = Object.keys(object).filter((key) => key !== textField && typeof object[key] === "string");
+  const likely =
+    usualFields.find((field) => strings.includes(field)) ?? strings.sort((a, b) => String(object[b]).length - String(object[a]).length)[0];
+  if (likely !== undefined) return `set \`data.text_field: ${likely}\` if that field holds the text`;
+  const nested = Object.keys(object).find((key) => usualFields.some((field) => typeof asObject(object[key])?.[field] === "string"));
+  return nested === undefined
+    ? undefined
+    : `the text seems to be inside \`${nested}\`: write it to a field of its own, for instance with \`jq -c '{text: .${nested}.text}'\``;
 }

@@ -1,16 +1,12 @@
-import { readdirSync, readFileSync, type Stats, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import { suggest } from "@lapidary/std";
-import { corpusTooLarge, emptyCorpus, missingCorpus, unreadable } from "../data-errors.js";
+import { emptyCorpus } from "../data-errors.js";
 import { type Corpus, LeftOut } from "./document.js";
-import { readJsonLines } from "./jsonl.js";
+import { jsonForm, readJsonArray, readJsonLines } from "./jsonl.js";
+import type { CorpusListing } from "./list-files.js";
 import { NearDuplicates } from "./near-duplicates.js";
 import { cutIntoDocuments } from "./pieces.js";
-import { decodeUtf8, looksBinary } from "./utf8.js";
-import { walkFiles } from "./walk.js";
+import { type CorpusText, readCorpusText } from "./read-text.js";
+import { decodeUtf8 } from "./utf8.js";
 
-/** More than this is not held in memory. */
-const largestCorpusBytes = 2 ** 30;
 /** A file of a directory is one document up to twice so many characters. */
 const directoryPiece = 32_768;
 
@@ -21,104 +17,74 @@ export interface PathCorpusOptions {
   readonly onProgress?: (bytes: number, totalBytes: number) => void;
 }
 
-/** A file of a corpus: what it is called, where it lies, and what tells that it changed. */
-export interface CorpusFile {
-  readonly source: string;
-  readonly path: string;
-  readonly bytes: number;
-  readonly modified_ms: number;
-}
-
 /**
- * The files that a path names: itself, or all files below it but those under dot names and `node_modules`.
- *
- * @throws LapidaryError `LAP_DATA_MISSING` with the near name, `LAP_DATA_UNREADABLE`, `LAP_DATA_EMPTY`, `LAP_DATA_TOO_LARGE`
- */
-export function listCorpusFiles(path: string): readonly CorpusFile[] {
-  const stats = statOf(path);
-  if (!stats.isFile() && !stats.isDirectory()) throw unreadable(path, "it is neither a file nor a directory");
-  const file = (source: string, at: string, { size, mtimeMs }: Stats): CorpusFile => ({
-    source,
-    path: at,
-    bytes: size,
-    modified_ms: mtimeMs,
-  });
-  const files = stats.isDirectory()
-    ? [...walkFiles(path, (directory) => basename(directory) !== "node_modules")].map((name) =>
-        file(name, join(path, name), statOf(join(path, name))),
-      )
-    : [file(basename(path), path, stats)];
-  const bytes = files.reduce((sum, each) => sum + each.bytes, 0);
-  if (files.length === 0) throw emptyCorpus(path, "the directory holds no files");
-  if (bytes > largestCorpusBytes) throw corpusTooLarge(path, bytes, largestCorpusBytes);
-  return files;
-}
-
-/**
- * A user's own corpus, taken as it is: a JSONL file is one document a line, the files of a directory are documents, and a
- * text file is cut into documents at empty lines. Binary files in a directory are passed over and counted.
+ * A user's own corpus, taken as it is: JSON lines give one document a line, the files of a directory are documents, and a
+ * text file is cut into documents at empty lines. What a file is follows from its first bytes. Files of a directory that
+ * hold no text are left out and counted.
  *
  * @param path names the corpus in errors
- * @throws LapidaryError `LAP_DATA_NOT_UTF8`, `LAP_DATA_JSONL`, `LAP_DATA_UNREADABLE`, `LAP_DATA_EMPTY`
+ * @throws LapidaryError `LAP_DATA_NOT_UTF8`, `LAP_DATA_NOT_TEXT`, `LAP_DATA_JSONL`, `LAP_DATA_UNREADABLE`, `LAP_DATA_EMPTY`
  */
-export function readPathCorpus(path: string, files: readonly CorpusFile[], { textField, onProgress }: PathCorpusOptions): Corpus {
+export function readPathCorpus(path: string, { files, leftOut }: CorpusListing, { textField, onProgress }: PathCorpusOptions): Corpus {
   const totalBytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const single = files.length === 1 && files[0]?.path === path;
-  const leftOut = new LeftOut();
+  const skipped = new LeftOut(leftOut);
   const texts: { source: string; text: string }[] = [];
-  let bytes = 0;
+  let [bytes, characters] = [0, 0];
   for (const file of files) {
-    const raw = read(file.path);
-    bytes += raw.length;
-    if (!single && looksBinary(raw)) leftOut.count("binary");
+    const read = readCorpusText(file, { single });
+    if ("leftOut" in read) skipped.count(read.leftOut);
     else
-      for (const { source, text } of documentsOf(file, raw, single, textField))
-        if (text.trim() === "") leftOut.count("blank");
-        else texts.push({ source, text });
+      for (const { source, text } of documentsOf(file.source, read, single, textField))
+        if (text.trim() === "") skipped.count("blank");
+        else {
+          texts.push({ source, text });
+          characters += text.length;
+        }
+    bytes += file.bytes;
     onProgress?.(bytes, totalBytes);
   }
   if (texts.length === 0) throw emptyCorpus(path, single ? "the file holds no text" : "none of its files holds text");
-  return { documents: grouped(texts, totalBytes), leftOut: leftOut.toJSON() };
+  return { documents: grouped(texts, Math.max(totalBytes, characters)), leftOut: skipped.toJSON() };
 }
 
-function* documentsOf(file: CorpusFile, raw: Buffer, single: boolean, textField: string): Generator<{ source: string; text: string }> {
-  if (/\.(jsonl|ndjson)$/i.test(file.path)) {
-    for (const { line, text } of readJsonLines(raw, file.path, textField)) yield { source: `${file.source}:${line}`, text };
+function* documentsOf(source: string, file: CorpusText, single: boolean, textField: string): Generator<{ source: string; text: string }> {
+  const { bytes, path } = file;
+  const form = jsonForm(bytes, file.name, { single, textField });
+  if (form !== undefined) {
+    const rows = form === "lines" ? readJsonLines(bytes, path, textField) : readJsonArray(bytes, path, textField);
+    for (const { line, text } of rows) yield { source: `${source}:${line}`, text };
     return;
   }
-  const text = decodeUtf8(raw, file.path);
   // A lone file must give enough documents that some can be held out, however small it is.
-  const parts = cutIntoDocuments(text, single ? Math.min(8192, Math.max(256, Math.floor(text.length / 64))) : directoryPiece);
-  for (const [at, part] of parts.entries()) yield { source: parts.length === 1 ? file.source : `${file.source}#${at + 1}`, text: part };
+  const parts = segments(bytes).flatMap(({ start, end }) => {
+    const text = decodeUtf8(bytes.subarray(start, end), path, start);
+    return cutIntoDocuments(text, single ? Math.min(8192, Math.max(256, Math.floor(text.length / 64))) : directoryPiece);
+  });
+  for (const [at, part] of parts.entries()) yield { source: parts.length === 1 ? source : `${source}#${at + 1}`, text: part };
+}
+
+/** A string has at most 2²⁹ characters; a file that comes near is decoded in parts that end with a line. */
+const segmentBytes = 2 ** 28;
+
+function segments(bytes: Uint8Array): { start: number; end: number }[] {
+  const found: { start: number; end: number }[] = [];
+  for (let start = 0; start < bytes.length; ) {
+    let end = Math.min(bytes.length, start + segmentBytes);
+    if (end < bytes.length) {
+      const line = bytes.subarray(start, end).lastIndexOf(0x0a);
+      if (line >= 0) end = start + line + 1;
+      // Without a line end: before the first byte of a character.
+      else while (end > start && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+    }
+    found.push({ start, end });
+    start = end;
+  }
+  return found.length === 0 ? [{ start: 0, end: 0 }] : found;
 }
 
 function grouped(texts: readonly { source: string; text: string }[], totalBytes: number): Corpus["documents"] {
   const seen = new NearDuplicates(totalBytes);
   const numbers = texts.map(({ text }) => seen.add(seen.shingles(text)));
   return texts.map(({ source, text }, at) => ({ source, text, group: seen.group(numbers[at] ?? at) }));
-}
-
-function read(path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    throw unreadable(path, cause);
-  }
-}
-
-function statOf(path: string): Stats {
-  const stats = attempt(path, () => statSync(path, { throwIfNoEntry: false }));
-  if (stats !== undefined) return stats;
-  const parent = dirname(path);
-  const beside = statSync(parent, { throwIfNoEntry: false })?.isDirectory() === true ? attempt(parent, () => readdirSync(parent)) : [];
-  const near = suggest(basename(path), beside);
-  throw missingCorpus(path, near === undefined ? undefined : join(parent, near));
-}
-
-function attempt<T>(path: string, run: () => T): T {
-  try {
-    return run();
-  } catch (cause) {
-    throw unreadable(path, cause);
-  }
 }

@@ -5,7 +5,8 @@ import { type CorpusSpec, placeOf } from "../corpus/corpus-spec.js";
 import type { Corpus, Document } from "../corpus/document.js";
 import { splitHeldOut } from "../corpus/held-out.js";
 import { readNodeModules } from "../corpus/node-modules.js";
-import { listCorpusFiles, readPathCorpus } from "../corpus/path-corpus.js";
+import { listCorpusFiles } from "../corpus/list-files.js";
+import { readPathCorpus } from "../corpus/path-corpus.js";
 import { maskedToken, type TextTokenizer } from "../tokenizer/text-tokenizer.js";
 import { filesOfTrained, hashOfTokenizer, readTokenizer, type TokenizerFiles, writeTokenizerFiles } from "../tokenizer/tokenizer-files.js";
 import { trainTokenizer } from "../tokenizer/train.js";
@@ -43,7 +44,7 @@ export function buildDataset(request: DatasetRequest, key: string, directory: st
   const splits = splitHeldOut(corpus.documents, request.heldOutFraction, place);
   const { tokenizer, files } = makeTokenizer(request.tokenizer, splits.train, onProgress);
   const total = corpus.documents.length;
-  const documents = openSync(join(directory, datasetFiles.documents), "wx");
+  const documents = openSync(join(directory, datasetFiles.documents), "wx", 0o600);
   const encode = (split: SplitName, before: number): EncodedSplit =>
     encodeSplit(splits[split], split, tokenizer, directory, documents, (done) =>
       onProgress({ stage: "encode", done: before + done, total }),
@@ -71,7 +72,7 @@ export function buildDataset(request: DatasetRequest, key: string, directory: st
     unigramNats: heldout.counts.crossEntropyUnder(train.counts),
     leftOut: corpus.leftOut,
   };
-  writeFileSync(join(directory, datasetFiles.manifest), `${JSON.stringify(manifest, null, 2)}\n`);
+  writeFileSync(join(directory, datasetFiles.manifest), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
 }
 
 function readCorpus(spec: CorpusSpec, onProgress: (done: number, total: number) => void): Corpus {

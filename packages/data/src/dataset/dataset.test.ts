@@ -290,10 +290,10 @@ describe("dataset", () => {
       for (const vocabSize of [0, 259, 1e9, Number.NaN])
         await rejects(
           prepareDataset({ ...options("/absent"), tokenizer: { kind: "train", vocabSize } }),
-          hasCode("LAP_DATA_SETTING", "vocabSize"),
+          hasCode("LAP_DATA_SETTING", "data.vocab"),
         );
       for (const heldOutFraction of [0, -1, 0.6, Number.NaN])
-        await rejects(prepareDataset({ ...options("/absent"), heldOutFraction }), hasCode("LAP_DATA_SETTING", "heldOutFraction"));
+        await rejects(prepareDataset({ ...options("/absent"), heldOutFraction }), hasCode("LAP_DATA_SETTING", "data.held_out"));
       await rejects(prepareDataset(options("/absent/file.txt")), hasCode("LAP_DATA_MISSING", "/absent/file.txt"));
     });
 

@@ -32,10 +32,11 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
   if (prepared !== undefined) return prepared;
 
   signal?.throwIfAborted();
-  mkdirSync(cacheDir, { recursive: true });
+  // A corpus may be private: what is made of it is closed to other users, whatever the umask.
+  mkdirSync(cacheDir, { recursive: true, mode: 0o700 });
   removeAbandoned(cacheDir);
   const scratch = join(resolve(cacheDir), scratchName(key));
-  mkdirSync(scratch);
+  mkdirSync(scratch, { mode: 0o700 });
   try {
     await buildInThread({ request, key, directory: scratch }, onProgress ?? (() => undefined), signal);
     return moveIntoPlace(scratch, directory);

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type CorpusSpec, placeOf } from "../corpus/corpus-spec.js";
-import { listCorpusFiles } from "../corpus/path-corpus.js";
+import { listCorpusFiles } from "../corpus/list-files.js";
 import { badSetting, missingCorpus } from "../data-errors.js";
 import { hashOfTokenizer, readTokenizerFiles } from "../tokenizer/tokenizer-files.js";
 import { firstPieceId, maxVocabSize } from "../tokenizer/vocabulary.js";
@@ -28,13 +28,13 @@ const codeVersion = 2;
 export function checkRequest({ tokenizer, heldOutFraction }: DatasetRequest): void {
   if (tokenizer.kind === "train") checkVocabSize(tokenizer.vocabSize);
   if (!(heldOutFraction > 0 && heldOutFraction <= 0.5))
-    throw badSetting("heldOutFraction", heldOutFraction, "it must be above 0 and at most 0.5");
+    throw badSetting("data.held_out", heldOutFraction, "it must be above 0 and at most 0.5");
 }
 
 function checkVocabSize(vocabSize: number): void {
   if (!Number.isInteger(vocabSize) || vocabSize < firstPieceId || vocabSize > maxVocabSize)
     throw badSetting(
-      "vocabSize",
+      "data.vocab",
       vocabSize,
       `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`,
     );
@@ -54,12 +54,13 @@ export function datasetKey(request: DatasetRequest): string {
 }
 
 function fingerprint(corpus: CorpusSpec): unknown {
-  if (corpus.kind === "path") return listCorpusFiles(corpus.path).map(({ source, bytes, modified_ms }) => [source, bytes, modified_ms]);
+  if (corpus.kind === "path")
+    return listCorpusFiles(corpus.path).files.map(({ source, bytes, modified_ms }) => [source, bytes, modified_ms]);
   if (!existsSync(corpus.directory)) throw missingCorpus(placeOf(corpus), undefined);
   // npm's own record of what it installed, else the lock file it installed from.
   const locks = [join(corpus.directory, ".package-lock.json"), join(dirname(corpus.directory), "package-lock.json")];
   const lock = locks.find((path) => existsSync(path));
   return lock === undefined
-    ? listCorpusFiles(corpus.directory).map(({ source, bytes }) => [source, bytes])
+    ? listCorpusFiles(corpus.directory).files.map(({ source, bytes }) => [source, bytes])
     : createHash("sha256").update(readFileSync(lock)).digest("hex");
 }

@@ -76,6 +76,11 @@ export function readTokenizerFiles(path: string): TokenizerFiles {
   return collect(path).files;
 }
 
+/** Whether a directory has a tokenizer that `readTokenizer` reads. */
+export function hasTokenizer(directory: string): boolean {
+  return [ownTokenizerFile, hubTokenizerFile].some((name) => existsSync(join(directory, name)));
+}
+
 /** The files of a tokenizer that was trained here. */
 export function filesOfTrained(tokenizer: Tokenizer): TokenizerFiles {
   return new Map([...encoded(toHuggingFace(tokenizer)), [ownTokenizerFile, Buffer.from(JSON.stringify(tokenizer), "utf8")]]);

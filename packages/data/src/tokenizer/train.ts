@@ -33,7 +33,7 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
   const { vocabSize } = options;
   if (!Number.isInteger(vocabSize) || vocabSize < firstPieceId || vocabSize > maxVocabSize)
     throw badSetting(
-      "vocabSize",
+      "data.vocab",
       vocabSize,
       `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`,
     );

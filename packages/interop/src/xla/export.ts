@@ -5,7 +5,7 @@ import type { Program } from "@lapidary/compiler";
 import { parametersOf } from "@lapidary/ir";
 import { LapidaryError, must } from "@lapidary/std";
 import type { ArrayData } from "../array-data.js";
-import { writeFileAtomic } from "../atomic-file.js";
+import { copyContent, writeFileAtomic } from "../atomic-file.js";
 import { writeSafetensors } from "../safetensors.js";
 import { chipModule, statedShardings, type WriterOptions, wholeModule } from "../stablehlo/index.js";
 import { drawNormal, type XlaRecipe } from "./initial-state.js";
@@ -171,7 +171,7 @@ async function writeStates(
   }
   if (copies.size > 0) await mkdir(join(directory, "init"), { recursive: true });
   for (const [from, to] of copies) {
-    await copyFile(from, join(directory, to));
+    await copyContent(from, join(directory, to));
     written.push(to);
   }
   return initial;
@@ -181,7 +181,7 @@ async function writeData(directory: string, data: XlaData, written: string[]): P
   switch (data.kind) {
     case "tokens": {
       const { path, ...rest } = data;
-      await copyFile(path, join(directory, files.tokens));
+      await copyContent(path, join(directory, files.tokens));
       written.push(files.tokens);
       return { ...rest, file: files.tokens };
     }

@@ -15,3 +15,16 @@ export { jaxVersion, orbaxVersion, type WrittenExport, writeXlaExport, type XlaE
 export { recipesOf, type XlaRecipe } from "./initial-state.js";
 export { type LaunchTarget, jobSet, slurmScript } from "./launch-files.js";
 export type { InitialState, ManifestArray, ManifestData, XlaManifest } from "./manifest.js";
+export {
+  type ComparedCollective,
+  type ComparedCycles,
+  compareCycles,
+  compareTpuCollectives,
+  libtpuNotice,
+  libtpuVersion,
+  parseTpuAnswer,
+  type TimedKernel,
+  type TpuAnswer,
+  topologyName,
+  tpuScript,
+} from "./tpu.js";

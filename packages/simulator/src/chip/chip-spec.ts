@@ -27,6 +27,8 @@ const calibratedSchema = z.strictObject({
 /** A kind of chip, as `configs/chips/*.yaml` writes it. Rates are per chip and second, sizes in bytes. */
 export const chipSpecSchema = z.strictObject({
   name: z.string(),
+  /** Of the core, by which estimates of the TPU compiler are turned into seconds. */
+  clock_hz: positive.optional(),
   matrix: z.strictObject({
     bf16_flops: positive,
     int8_ops: positive,

@@ -1,4 +1,5 @@
 import { inspectTokenizer, otherVocabulary, type TokenizerRequest, tokenizerTooLarge } from "@lapidary/data";
+import type { Warning } from "@lapidary/std";
 import type { JobFile } from "./job-schema.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
@@ -28,11 +29,10 @@ export function tokenizerRequest({ data, train, model }: Pick<ResolvedJob, "data
 export function checkTokenizerSize(job: Pick<ResolvedJob, "data" | "train" | "model">, ids: number): void {
   const path = givenTokenizer(job.data, job.train);
   if (path === undefined) return;
-  const place = `${job.data.tokenizer === undefined ? "train.init" : "data.tokenizer"}: ${path}`;
   const { vocab } = job.data;
-  if (vocab !== undefined && vocab !== ids) throw otherVocabulary(`data.vocab: ${vocab} (${place})`, vocab, ids);
+  if (vocab !== undefined && vocab !== ids) throw otherVocabulary(path, vocab, ids);
   const { vocabSize } = job.model.config;
-  if (ids > vocabSize) throw tokenizerTooLarge(place, ids, vocabSize);
+  if (ids > vocabSize) throw tokenizerTooLarge(path, ids, vocabSize);
 }
 
 /**
@@ -43,4 +43,17 @@ export function checkTokenizerSize(job: Pick<ResolvedJob, "data" | "train" | "mo
 export async function checkGivenTokenizer(job: Pick<ResolvedJob, "data" | "train" | "model">): Promise<void> {
   const path = givenTokenizer(job.data, job.train);
   if (path !== undefined) checkTokenizerSize(job, (await inspectTokenizer(path)).vocabSize);
+}
+
+/** The warning for a job that asks for a new tokenizer over weights that were trained with another. */
+export function newTokenizerWarnings({ data, train }: Pick<ResolvedJob, "data" | "train">): readonly Warning[] {
+  if (data.tokenizer !== trainedTokenizer || train.init === undefined) return [];
+  return [
+    {
+      code: "LAP_TOKENIZER_NEW",
+      message: "data.tokenizer=train trains a new tokenizer: its ids mean nothing to the embedding that train.init holds",
+      place: "data.tokenizer",
+      remedy: "remove data.tokenizer to encode the corpus with the tokenizer of train.init",
+    },
+  ];
 }

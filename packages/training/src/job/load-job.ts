@@ -40,14 +40,28 @@ export interface JobText {
  *
  * @throws LapidaryError with exit code 2 for whatever is misspelt, missing or of a wrong type, 4 for what does not fit its chips
  */
-export function loadJob(path: string, overrides: readonly string[], environment: JobEnvironment): ResolvedJob {
+export const loadJob = (path: string, overrides: readonly string[], environment: JobEnvironment): ResolvedJob =>
+  loadPlacedJob(path, overrides, environment).job;
+
+/** A job, and where its file or its overrides say a key. */
+export interface PlacedJob {
+  readonly job: ResolvedJob;
+  readonly placeOf: (path: readonly string[]) => string;
+}
+
+/** As `loadJob`. */
+export function loadPlacedJob(path: string, overrides: readonly string[], environment: JobEnvironment): PlacedJob {
   const absolute = resolve(environment.base, path);
   const text = readText(absolute, path, "LAP_JOB_FILE", "name a job file, such as configs/jobs/quickstart.yaml");
-  return resolveJob({ text, file: path, base: dirname(absolute) }, overrides, environment);
+  return resolvePlacedJob({ text, file: path, base: dirname(absolute) }, overrides, environment);
 }
 
 /** The same for text that is at hand. */
-export function resolveJob({ text, file, base }: JobText, overrides: readonly string[], environment: JobEnvironment): ResolvedJob {
+export const resolveJob = (text: JobText, overrides: readonly string[], environment: JobEnvironment): ResolvedJob =>
+  resolvePlacedJob(text, overrides, environment).job;
+
+/** As `resolveJob`. */
+export function resolvePlacedJob({ text, file, base }: JobText, overrides: readonly string[], environment: JobEnvironment): PlacedJob {
   const source = YamlSource.parse(text, file);
   for (const override of overrides) applyOverride(jobFileSchema, source, override);
   const job = validate(jobFileSchema, source);
@@ -112,7 +126,7 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
     },
   };
   checkFits(resolved, source);
-  return resolved;
+  return { job: resolved, placeOf: (path) => source.placeOf(path) };
 }
 
 /** The rules of a strategy as far as the mesh has their axes: a strategy speaks of `pod` and `model` for those that have them. */
