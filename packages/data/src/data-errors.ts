@@ -112,12 +112,68 @@ export function badSetting(key: string, value: unknown, must: string): LapidaryE
   return usage("LAP_DATA_SETTING", `${key} is ${String(value)}, but ${must}`, key, `choose a ${key} for which that holds`);
 }
 
-export function badTokenizer(place: string, why: string): LapidaryError {
+/** @param remedy where another than the usual one helps */
+export function badTokenizer(place: string, why: string, remedy = "fetch or write the tokenizer of the checkpoint again"): LapidaryError {
+  return usage("LAP_DATA_TOKENIZER", `the tokenizer cannot be read: ${why}`, place, remedy);
+}
+
+export function unsupportedTokenizer(place: string, why: string): LapidaryError {
   return usage(
-    "LAP_DATA_TOKENIZER",
-    `this is no tokenizer of ours: ${why}`,
+    "LAP_TOKENIZER_UNSUPPORTED",
+    `the tokenizer cannot be computed exactly: ${why}`,
     place,
-    "train it again, or name the tokenizer.json that belongs to the run",
+    "use a checkpoint with a BPE tokenizer.json of supported parts, or set data.tokenizer to another tokenizer of the same ids; `data.tokenizer=train` trains a new one, whose ids mean nothing to the weights of train.init",
+  );
+}
+
+export function missingTokenizer(directory: string, found: string | undefined): LapidaryError {
+  const convert = `python3 -c 'from transformers import AutoTokenizer as T; T.from_pretrained("${directory}").save_pretrained("${directory}")'`;
+  return usage(
+    "LAP_CHECKPOINT_TOKENIZER",
+    found === undefined
+      ? "the directory has no tokenizer: neither lapidary_tokenizer.json nor tokenizer.json"
+      : `the directory has ${found} alone, and no tokenizer.json`,
+    directory,
+    found === undefined
+      ? "copy the tokenizer.json of the checkpoint there; for a job, set data.tokenizer to where it is (`data.tokenizer=train` trains a new one, whose ids mean nothing to the weights)"
+      : `write one (pip install transformers sentencepiece): ${convert}`,
+  );
+}
+
+export function missingTokenizerPath(path: string): LapidaryError {
+  return usage(
+    "LAP_CHECKPOINT_MISSING",
+    "there is no such directory or file to read a tokenizer from",
+    path,
+    "name the directory of a checkpoint, or its tokenizer.json",
+  );
+}
+
+export function conflictingTokenizers(directory: string, what: string): LapidaryError {
+  return usage(
+    "LAP_TOKENIZER_CONFLICT",
+    `lapidary_tokenizer.json and tokenizer.json are two tokenizers: ${what}`,
+    directory,
+    "keep the one that the weights were trained with, and remove the other file",
+  );
+}
+
+/** The ids of a tokenizer must be rows of the embedding. */
+export function tokenizerTooLarge(place: string, ids: number, modelIds: number): LapidaryError {
+  return usage(
+    "LAP_TOKENIZER_VOCAB",
+    `the tokenizer has ${ids} ids, the model's vocabulary only ${modelIds}: ids ${modelIds} to ${ids - 1} have no embedding`,
+    place,
+    "use the tokenizer that belongs to the weights, or resize the embedding of the checkpoint first (resize_token_embeddings in transformers)",
+  );
+}
+
+export function otherVocabulary(place: string, wanted: number, ids: number): LapidaryError {
+  return usage(
+    "LAP_TOKENIZER_VOCAB",
+    `data.vocab asks for ${wanted} ids, the tokenizer of the weights has ${ids}`,
+    place,
+    "remove data.vocab: the tokenizer of train.init is used; `data.tokenizer=train` trains a new one, whose ids mean nothing to the weights",
   );
 }
 

@@ -7,7 +7,7 @@ import type { ArrayData } from "./array-data.js";
 import { writeFileAtomic } from "./atomic-file.js";
 import { isWeightFile, noConfig, notACheckpoint } from "./checkpoint-survey.js";
 import { isFile, openWeights } from "./weight-files.js";
-import { modelConfigToHf, readHfConfigWithWarnings } from "./hf-config.js";
+import { type ControlIds, modelConfigToHf, readHfConfigWithWarnings } from "./hf-config.js";
 import { checkFinite } from "./finite.js";
 import { placeTensors, type PlacedTensors } from "./place-tensors.js";
 import { SafetensorsFile, writeSafetensors } from "./safetensors.js";
@@ -149,12 +149,14 @@ export async function readBackHfCheckpoint(directory: string, tensors: ReadonlyM
  *
  * @param tensors all parameters of the model, by Hugging Face name
  * @param extra further files by name, such as a tokenizer's
+ * @param control ids of control tokens for config.json; those of our own tokenizers by default
  */
 export async function writeHfCheckpoint(
   directory: string,
   config: ModelConfig,
   tensors: ReadonlyMap<string, ArrayData>,
-  extra: ReadonlyMap<string, string> = new Map(),
+  extra: ReadonlyMap<string, string | Uint8Array> = new Map(),
+  control?: ControlIds,
 ): Promise<void> {
   const params = paramsOf(config);
   assert(params.length === tensors.size, "every tensor is a parameter", [...tensors.keys()]);
@@ -165,6 +167,9 @@ export async function writeHfCheckpoint(
     return [name, array] as const;
   });
   await writeSafetensors(join(directory, "model.safetensors"), new Map(ordered), { format: "pt" });
-  for (const [name, text] of extra) await writeFileAtomic(join(directory, name), [Buffer.from(text, "utf8")]);
-  await writeFileAtomic(join(directory, "config.json"), [Buffer.from(`${JSON.stringify(modelConfigToHf(config), null, 2)}\n`, "utf8")]);
+  for (const [name, text] of extra)
+    await writeFileAtomic(join(directory, name), [typeof text === "string" ? Buffer.from(text, "utf8") : text]);
+  await writeFileAtomic(join(directory, "config.json"), [
+    Buffer.from(`${JSON.stringify(modelConfigToHf(config, control), null, 2)}\n`, "utf8"),
+  ]);
 }

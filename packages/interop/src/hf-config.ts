@@ -52,8 +52,25 @@ export function gemmaConfigFromHf(json: unknown, file = "config.json"): GemmaCon
   );
 }
 
+/** Ids of control tokens for `config.json`. */
+export interface ControlIds {
+  readonly bos?: number | undefined;
+  readonly pad: number;
+  /** The ids that end a text. */
+  readonly stops: readonly number[];
+}
+
+/** Those of the tokenizers that we train. */
+const ownControlIds: ControlIds = { pad: 0, stops: [1], bos: 2 };
+
+const controlKeys = ({ pad, stops, bos }: ControlIds): Record<string, unknown> => ({
+  pad_token_id: pad,
+  eos_token_id: stops.length > 1 ? stops : stops[0],
+  bos_token_id: bos ?? null,
+});
+
 /** `config.json` for transformers 4 and 5. */
-export function gemmaConfigToHf(config: GemmaConfig): Record<string, unknown> {
+export function gemmaConfigToHf(config: GemmaConfig, control: ControlIds = ownControlIds): Record<string, unknown> {
   return {
     architectures: ["GemmaForCausalLM"],
     model_type: "gemma",
@@ -66,9 +83,7 @@ export function gemmaConfigToHf(config: GemmaConfig): Record<string, unknown> {
     tie_word_embeddings: true,
     initializer_range: 0.02,
     use_cache: true,
-    pad_token_id: 0,
-    eos_token_id: 1,
-    bos_token_id: 2,
+    ...controlKeys(control),
     dtype: "float32",
     torch_dtype: "float32",
   };
@@ -78,8 +93,10 @@ export function gemmaConfigToHf(config: GemmaConfig): Record<string, unknown> {
 const decoderType = "lapidary_decoder";
 
 /** `config.json` of a model of any family. */
-export const modelConfigToHf = (config: ModelConfig): Record<string, unknown> =>
-  isDecoder(config) ? { model_type: decoderType, vocab_size: config.vocabSize, ...config } : gemmaConfigToHf(config);
+export const modelConfigToHf = (config: ModelConfig, control: ControlIds = ownControlIds): Record<string, unknown> =>
+  isDecoder(config)
+    ? { model_type: decoderType, vocab_size: config.vocabSize, ...controlKeys(control), ...config }
+    : gemmaConfigToHf(config, control);
 
 /**
  * @param file stands in errors
@@ -88,8 +105,18 @@ export const modelConfigToHf = (config: ModelConfig): Record<string, unknown> =>
 export function modelConfigFromHf(json: unknown, file = "config.json"): ModelConfig {
   const named = z.looseObject({ model_type: z.literal(decoderType) }).safeParse(json);
   if (!named.success) return gemmaConfigFromHf(json, file);
-  const { model_type: _, vocab_size: _size, ...config } = named.data;
+  const { model_type: _, vocab_size: _size, pad_token_id: _pad, eos_token_id: _eos, bos_token_id: _bos, ...config } = named.data;
   return check(decoderConfigSchema.safeParse(config), file, (key) => key);
+}
+
+/** The ids of control tokens that a `config.json` states; undefined where it states none that end a text or fill a row. */
+export async function readControlIds(file: string): Promise<ControlIds | undefined> {
+  const ids = z.union([z.number(), z.array(z.number())]);
+  const schema = z.looseObject({ bos_token_id: z.number().nullish(), eos_token_id: ids, pad_token_id: z.number() });
+  const parsed = schema.safeParse(await readJson(file));
+  if (!parsed.success) return undefined;
+  const { bos_token_id: bos, eos_token_id: eos, pad_token_id: pad } = parsed.data;
+  return { bos: bos ?? undefined, stops: [eos].flat(), pad };
 }
 
 export async function readHfConfig(file: string): Promise<ModelConfig> {

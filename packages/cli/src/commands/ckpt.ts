@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ExitCode, LapidaryError, formatBytes, formatCount, textTable } from "@lapidary/std";
 import { buildModel, isDecoder, type ModelConfig, parameterCount } from "@lapidary/models";
+import { tokenizerFileNames } from "@lapidary/data";
 import {
   type ArrayData,
   type CheckDepth,
@@ -9,6 +10,7 @@ import {
   checkOptimizerState,
   HfCheckpoint,
   readBackHfCheckpoint,
+  readControlIds,
   SafetensorsFile,
   writeDirectoryAtomic,
   writeHfCheckpoint,
@@ -168,9 +170,6 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
 /** Beside the weights of a checkpoint that a run has written. */
 const optimizerFile = "optimizer.safetensors";
 
-/** Files beside the weights: those that transformers reads, and the tokenizer as `lapidary sample` reads it. */
-const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "lapidary_tokenizer.json"];
-
 /** Writes what `GemmaForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` load. */
 export async function exportCheckpoint(context: Context, from: string, output: string): Promise<ExitCode> {
   const { console, cwd } = context;
@@ -192,14 +191,15 @@ export async function exportCheckpoint(context: Context, from: string, output: s
   try {
     const tensors = new Map<string, ArrayData>();
     for (const { name } of checkpoint.params) tensors.set(name, await checkpoint.read(name));
-    const extra = tokenizerFiles
+    const extra = tokenizerFileNames
       .filter((name) => existsSync(join(place.directory, name)))
-      .map((name) => [name, readFileSync(join(place.directory, name), "utf8")] as const);
+      .map((name) => [name, readFileSync(join(place.directory, name))] as const);
+    const control = await readControlIds(join(place.directory, "config.json"));
     await writeOutputDirectory(target, what, () =>
       writeDirectoryAtomic(
         target,
         async (staging) => {
-          await writeHfCheckpoint(staging, checkpoint.config, tensors, new Map(extra));
+          await writeHfCheckpoint(staging, checkpoint.config, tensors, new Map(extra), control);
           await readBackHfCheckpoint(staging, tensors);
         },
         { seal: "config.json" },

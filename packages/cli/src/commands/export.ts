@@ -1,6 +1,6 @@
 import { join, resolve } from "node:path";
 import { openHome } from "@lapidary/coordinator/home";
-import { type Dataset, datasetFiles, prepareDataset, SpecialToken, toHuggingFace } from "@lapidary/data";
+import { checkpointFilesOf, type Dataset, datasetFiles, maskedToken, prepareDataset } from "@lapidary/data";
 import {
   checkExportDirectory,
   modelConfigToHf,
@@ -19,6 +19,7 @@ import { chipCount, parseTorus } from "@lapidary/topology";
 import {
   checkInputs,
   checkSameModel,
+  checkTokenizerSize,
   compileJob,
   corpusOf,
   initGraph,
@@ -26,6 +27,7 @@ import {
   paramName,
   podAxis,
   type ResolvedJob,
+  tokenizerRequest,
   trainState,
 } from "@lapidary/training";
 import type { Context } from "../context.js";
@@ -73,8 +75,8 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
       states: await statesOf(job),
       drawn: drawnAs(job, request.state),
       data: dataOf(job, dataset),
-      model: modelConfigToHf(job.model.config),
-      modelFiles: dataset === undefined ? new Map() : tokenizerFiles(dataset),
+      model: modelConfigToHf(job.model.config, dataset?.manifest.control),
+      modelFiles: dataset === undefined ? new Map() : checkpointFilesOf(dataset.tokenizerFiles),
       launch: {
         name: job.name,
         slices: job.pods,
@@ -101,16 +103,16 @@ async function prepared(
   job: ResolvedJob,
   tell: (phase: string, state: string) => void,
 ): Promise<Dataset | undefined> {
-  const { vocab } = job.data;
   for (const warning of openHome(home)) console.warn(warning);
   const dataset = await prepareDataset({
     corpus: corpusOf(job, root),
-    vocabSize: vocab,
+    tokenizer: tokenizerRequest(job),
     heldOutFraction: job.data.held_out,
     cacheDir: join(home, "cache/datasets"),
     onProgress: ({ stage, done, total }) => tell(`prepare the data: ${stage}`, `${Math.floor((100 * done) / Math.max(1, total))} %`),
   });
   try {
+    checkTokenizerSize(job, dataset.manifest.vocabSize);
     dataset.requireBatch(job.train);
     return dataset;
   } catch (error) {
@@ -157,15 +159,10 @@ function dataOf(job: ResolvedJob, dataset: Dataset | undefined): XlaExport["data
     seed: job.seed,
     batch: job.train.batch,
     seq: job.train.seq,
-    bos: SpecialToken.bos,
+    // No token is -1.
+    bos: maskedToken(manifest.control) ?? -1,
   };
 }
-
-const tokenizerFiles = ({ tokenizer }: Dataset): Map<string, string> =>
-  new Map([
-    ...Object.entries(toHuggingFace(tokenizer)).map(([name, json]) => [name, JSON.stringify(json)] as const),
-    ["lapidary_tokenizer.json", JSON.stringify(tokenizer)] as const,
-  ]);
 
 const resultOf = (directory: string, job: ResolvedJob, { manifest, textBytes, files }: WrittenExport): object => ({
   directory,

@@ -1,4 +1,4 @@
-import { openSampler, readTokenizer } from "@lapidary/coordinator/sampler";
+import { cutPromptWarning, openSampler, readTokenizer } from "@lapidary/coordinator/sampler";
 import { HfCheckpoint } from "@lapidary/interop";
 import { ExitCode, type Warning } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
@@ -23,14 +23,16 @@ export async function sample(context: Context, options: SampleCommandOptions): P
   checkSampling(tokens, temperature, topP);
   const place = await findCheckpoint(context, from);
   // Before the tokenizer, because a directory without weights has none either.
-  const warnings = await checkHeaders(place.directory);
-  for (const warning of warnings) console.warn(warning);
-  const promptTokens = readTokenizer(place.directory).encode(prompt).length;
+  const found = await checkHeaders(place.directory);
+  for (const warning of found) console.warn(warning);
+  const { tokenizer } = readTokenizer(place.directory);
+  const promptTokens = tokenizer.encode(prompt).length;
   const progress = console.progress();
   progress.update("load the checkpoint");
   // Of a row no more than is needed: every token costs a pass over all of it.
   const opening = openSampler({
     checkpoint: place.directory,
+    tokenizer,
     context: 1 + promptTokens + tokens,
     environment: env,
     log: (worker, line) => console.detail(`${worker}: ${line}`),
@@ -49,10 +51,25 @@ export async function sample(context: Context, options: SampleCommandOptions): P
         progress.update("write", () => written.replaceAll("\n", " ").slice(-60));
       },
     });
-    const text = await orInterrupted(generating, interrupts.signal);
+    const generated = await orInterrupted(generating, interrupts.signal);
     progress.end();
-    console.result({ prompt, text, checkpoint: place.directory, run: place.run ?? null, step: place.step ?? null, warnings }, () =>
-      sampleText({ prompt, text }, console.columns, console.paint),
+    const warning = cutPromptWarning(generated, sampler.context, "prompt");
+    if (warning !== undefined) console.warn(warning);
+    const warnings = [...found, ...(warning === undefined ? [] : [warning])];
+    const { text } = generated;
+    console.result(
+      {
+        prompt,
+        prompt_tokens: generated.promptTokens,
+        prompt_tokens_seen: generated.promptTokensSeen,
+        context: sampler.config.contextLength,
+        text,
+        checkpoint: place.directory,
+        run: place.run ?? null,
+        step: place.step ?? null,
+        warnings,
+      },
+      () => sampleText({ prompt, text }, console.columns, console.paint),
     );
     return ExitCode.done;
   } finally {

@@ -12,14 +12,13 @@ import { nodeDisk } from "../checkpoints/disk.js";
  *
  *     step-100/  model.safetensors  config.json                    weights, by Hugging Face name
  *                tokenizer.json  tokenizer_config.json  …          for transformers
- *                lapidary_tokenizer.json                           the tokenizer as we keep it
+ *                lapidary_tokenizer.json                           the tokenizer as we keep it, if we trained it
  *                optimizer.safetensors                             moments, `adam_m/…`, `adam_v/…`
  *                train_state.json                                  step, losses
  *                manifest.json                                     what all of it is, with checksums; written last
  */
 export const checkpointFiles = {
   optimizer: "optimizer.safetensors",
-  tokenizer: "lapidary_tokenizer.json",
   state: "train_state.json",
 } as const;
 

@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { trainTokenizer } from "@lapidary/data";
+import { filesOfTrained, trainTokenizer } from "@lapidary/data";
 import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
 import { type GemmaConfig, gemma } from "@lapidary/models";
 import { must, type Clock } from "@lapidary/std";
@@ -209,7 +209,10 @@ describe("checkpoints", () => {
   const write = async (step: number, keep = 3): Promise<string> => {
     const store = new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(nodeDisk, directory()) });
     const { files } = await (await Snapshots.open(programs, config)).take();
-    const written: VerifiedCheckpoint = await store.write(checkpointOf(files, constantFiles(config, tokenizer), { ...about, step }), keep);
+    const written: VerifiedCheckpoint = await store.write(
+      checkpointOf(files, constantFiles(config, filesOfTrained(tokenizer), tokenizer.control), { ...about, step }),
+      keep,
+    );
     return written.path;
   };
 

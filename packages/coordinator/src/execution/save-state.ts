@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type Tokenizer, toHuggingFace } from "@lapidary/data";
+import { checkpointFilesOf, type ControlTokens, type TokenizerFiles } from "@lapidary/data";
 import { HfCheckpoint, SafetensorsFile, modelConfigToHf } from "@lapidary/interop";
 import type { ModelConfig } from "@lapidary/models";
 import { ExitCode, LapidaryError } from "@lapidary/std";
@@ -11,12 +11,15 @@ import type { RunPrograms } from "./run-programs.js";
 /** Files of a checkpoint, beside its manifest. */
 export type CheckpointFiles = CheckpointContent["files"];
 
-/** The files that are the same in every checkpoint of a run: those that transformers wants beside the weights, and the tokenizer as we keep it. */
-export function constantFiles(config: ModelConfig, tokenizer: Tokenizer): CheckpointFiles {
+/**
+ * The files that are the same in every checkpoint of a run: `config.json`, and the files of its tokenizer byte for byte.
+ *
+ * @param control of the tokenizer, for `config.json`
+ */
+export function constantFiles(config: ModelConfig, files: TokenizerFiles, control: ControlTokens): CheckpointFiles {
   return new Map([
-    ...Object.entries(toHuggingFace(tokenizer)).map(([name, json]) => text(name, JSON.stringify(json))),
-    text(checkpointFiles.tokenizer, JSON.stringify(tokenizer)),
-    text("config.json", `${JSON.stringify(modelConfigToHf(config), null, 2)}\n`),
+    ...[...checkpointFilesOf(files)].map(([name, content]): [string, CheckpointParts] => [name, [[name, content]]]),
+    text("config.json", `${JSON.stringify(modelConfigToHf(config, control), null, 2)}\n`),
   ]);
 }
 

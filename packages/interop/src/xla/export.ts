@@ -40,7 +40,7 @@ export interface XlaExport {
   /** config.json of the model. */
   readonly model: Readonly<Record<string, unknown>>;
   /** Further files of the model by name, such as a tokenizer's. */
-  readonly modelFiles: ReadonlyMap<string, string>;
+  readonly modelFiles: ReadonlyMap<string, string | Uint8Array>;
   readonly launch: LaunchTarget;
 }
 
@@ -109,8 +109,8 @@ async function writeFiles(directory: string, job: XlaExport, whole: string, chip
   const { program } = job;
   await mkdir(join(directory, "lapidary_xla"));
   const written: string[] = [];
-  const write = async (name: string, text: string): Promise<void> => {
-    await writeFileAtomic(join(directory, name), [Buffer.from(text, "utf8")]);
+  const write = async (name: string, content: string | Uint8Array): Promise<void> => {
+    await writeFileAtomic(join(directory, name), [typeof content === "string" ? Buffer.from(content, "utf8") : content]);
     written.push(name);
   };
   await write(textFiles.whole, whole);

@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { checkCorpus, checkRequest, corpusSpec, type CorpusSpec, firstPieceId } from "@lapidary/data";
 import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
 import type { ResolvedJob } from "../job/resolved-job.js";
+import { checkGivenTokenizer, givenTokenizer, newTokenizerWarnings, tokenizerRequest } from "../job/job-tokenizer.js";
 import { checkInit } from "./check-init.js";
 
 export interface InputCheckOptions {
@@ -16,6 +17,8 @@ export interface InputCheckOptions {
   readonly readsCorpus?: boolean;
   /** False for a run that goes on from a checkpoint of its own. */
   readonly readsInit?: boolean;
+  /** False where the tokenizer that the job is given is read right after, or is that of the run. */
+  readonly readsTokenizer?: boolean;
 }
 
 /** What a job's words for its corpus mean. */
@@ -27,36 +30,42 @@ export const corpusOf = ({ data }: ResolvedJob, projectRoot: string): CorpusSpec
   });
 
 /**
- * Checks what a job reads on this machine: corpus, vocabulary, and the checkpoint that it starts from. Headers and the beginnings of files only, some
- * milliseconds; `lapidary config validate`, `launch`, the coordinator's API and the start of the job all call it, so that a job does not wait in the queue for
+ * Checks what a job reads on this machine: corpus, vocabulary, the checkpoint that it starts from and its tokenizer. Headers and the beginnings of files only,
+ * some milliseconds, but for a tokenizer, which is read whole, in a thread; `lapidary config validate`, `launch`, the coordinator's API and the start of the job all call it, so that a job does not wait in the queue for
  * a mistake that is there already.
  *
  * @returns what was found and does not stop the job
  * @throws LapidaryError naming the key of the job file, and the file
  */
 export async function checkInputs(job: ResolvedJob, options: InputCheckOptions): Promise<readonly Warning[]> {
-  const { projectRoot, placeOf, readsCorpus = true, readsInit = true } = options;
+  const { projectRoot, placeOf, readsCorpus = true, readsInit = true, readsTokenizer = true } = options;
   const { data, train } = job;
   if (readsCorpus) {
     checkVocabulary(job, placeOf);
     await at(["data", "held_out"], placeOf, () =>
-      checkRequest({ corpus: corpusOf(job, projectRoot), vocabSize: data.vocab, heldOutFraction: data.held_out }),
+      checkRequest({ corpus: corpusOf(job, projectRoot), tokenizer: tokenizerRequest(job), heldOutFraction: data.held_out }),
     );
     await at(["data", "corpus"], placeOf, () =>
       checkCorpus({ corpus: corpusOf(job, projectRoot), heldOutFraction: data.held_out, batch: train.batch, seq: train.seq }),
     );
   }
   const { init } = train;
-  if (init === undefined || !readsInit) return [];
-  return at(["train", "init"], placeOf, async () => {
-    try {
-      return await checkInit(init, job.model.config);
-    } catch (error) {
-      throw error instanceof LapidaryError && error.code === "LAP_CHECKPOINT_MISSING"
-        ? runInstead(error, init, options.runsDirectory)
-        : error;
-    }
-  });
+  const warnings =
+    init === undefined || !readsInit
+      ? []
+      : await at(["train", "init"], placeOf, async () => {
+          try {
+            return await checkInit(init, job.model.config);
+          } catch (error) {
+            throw error instanceof LapidaryError && error.code === "LAP_CHECKPOINT_MISSING"
+              ? runInstead(error, init, options.runsDirectory)
+              : error;
+          }
+        });
+  if (!readsCorpus || !readsInit) return warnings;
+  if (readsTokenizer && givenTokenizer(data, train) !== undefined)
+    await at(data.tokenizer === undefined ? ["train", "init"] : ["data", "tokenizer"], placeOf, () => checkGivenTokenizer(job));
+  return [...warnings, ...newTokenizerWarnings(job)];
 }
 
 /** The error, with another remedy if `train.init` names a run: its checkpoints are directories. */
@@ -73,8 +82,9 @@ function runInstead(error: LapidaryError, init: string, runsDirectory: string | 
 }
 
 /** A tokenizer of ours has 4 control tokens and a token for each byte. */
-function checkVocabulary({ data: { vocab }, model }: ResolvedJob, placeOf: InputCheckOptions["placeOf"]): void {
-  if (vocab >= firstPieceId) return;
+function checkVocabulary({ data, train, model }: ResolvedJob, placeOf: InputCheckOptions["placeOf"]): void {
+  const { vocab } = data;
+  if (vocab === undefined || vocab >= firstPieceId || givenTokenizer(data, train) !== undefined) return;
   const isModels = vocab === model.config.vocabSize;
   const path = isModels ? ["model", "vocab_size"] : ["data", "vocab"];
   throw new LapidaryError({

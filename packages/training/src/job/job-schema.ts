@@ -60,7 +60,18 @@ const dataSchema = z.strictObject({
     .min(1)
     .default("node_modules")
     .describe("node_modules (the text of the installed packages), or the path of a UTF-8 file, a directory or a JSONL file"),
-  vocab: count.optional().describe("Ids of the tokenizer that is trained on the corpus; the model's vocabulary by default"),
+  vocab: count
+    .optional()
+    .describe(
+      "Ids of the tokenizer that is trained on the corpus; the model's vocabulary by default. Of a given tokenizer it must be the number of ids",
+    ),
+  tokenizer: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "Directory of a checkpoint, or a tokenizer.json, whose tokenizer encodes the corpus; that of train.init by default. train: a new one is trained, whose ids mean nothing to weights of train.init",
+    ),
   held_out: z.number().gt(0).max(0.5).default(0.05).describe("Share of the text that is held out"),
   text_field: z.string().min(1).default("text").describe("Field of a JSONL object that holds the text"),
   max_bytes: count.optional().describe("Text taken from node_modules, at most"),

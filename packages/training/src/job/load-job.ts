@@ -8,6 +8,7 @@ import type { z } from "zod";
 import { checkAxes } from "./check-axes.js";
 import { checkFits } from "./check-fits.js";
 import { resolveRules, unitsOfParams } from "./default-rules.js";
+import { givenTokenizer, trainedTokenizer } from "./job-tokenizer.js";
 import { type JobFile, jobFileSchema, jobNamePattern } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
 import { podAxis } from "./axis-names.js";
@@ -113,6 +114,8 @@ export function resolvePlacedJob(
     .set("activation_seq", [seq])
     .set("activation_embed", [config.modelDim]);
   const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy }, mesh, units, source);
+  const { tokenizer } = job.data;
+  const vocab = job.data.vocab ?? (givenTokenizer(job.data, job.train) === undefined ? config.vocabSize : undefined);
   const resolved: ResolvedJob = {
     ...own,
     zero: job.zero ?? strategy?.zero ?? 0,
@@ -132,7 +135,10 @@ export function resolvePlacedJob(
     },
     data: {
       ...job.data,
-      vocab: job.data.vocab ?? config.vocabSize,
+      ...(vocab === undefined ? {} : { vocab }),
+      ...(tokenizer === undefined
+        ? {}
+        : { tokenizer: tokenizer === trainedTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
       corpus: job.data.corpus === defaultCorpus ? defaultCorpus : absolute(job.data.corpus, "data", "corpus"),
     },
   };

@@ -32,7 +32,8 @@ export interface ResolvedJob
   /** ZeRO stage. */
   readonly zero: 0 | 1 | 2 | 3;
   readonly train: Readonly<Omit<JobFile["train"], "batch" | "batch_per_chip">> & { readonly batch: number; readonly seq: number };
-  readonly data: Readonly<JobFile["data"]> & { readonly vocab: number };
+  /** `vocab` is absent where the tokenizer is given and the job does not say how many ids it has. */
+  readonly data: Readonly<JobFile["data"]>;
 }
 
 export const meshOf = (job: ResolvedJob): Mesh => makeMesh(job.mesh);
