@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { openHome } from "@lapidary/coordinator/home";
-import { type Machine, planHtml } from "@lapidary/simulator";
+import { calibrationWarning, type Machine, planHtml } from "@lapidary/simulator";
 import { ExitCode, jsonText, type Warning } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
 import { printJob, type ResolvedJob, shardingFindings } from "@lapidary/training";
@@ -41,7 +41,9 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
   const machine = machineOf(job, context.root, request.chip);
   const read = (more: readonly string[]): ResolvedJob => readJob(context, request.job, [...request.overrides, ...more]);
   const findings = shardingFindings(job);
-  const warnings = findings.map(({ warning }) => warning);
+  const repeats = findings.map(({ warning }) => warning);
+  const uncalibrated = calibrationWarning(machine.chip);
+  const warnings = uncalibrated === undefined ? repeats : [...repeats, uncalibrated];
   for (const warning of warnings) console.warn(warning);
   if (request.search) return searchAndReport(context, request, job, machine, read, warnings);
   const progress = console.progress();
@@ -60,7 +62,7 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
       );
   progress.end();
   const budget = budgetOf(job, report);
-  const fit = { advice, repeats: warnings.length > 0 };
+  const fit = { advice, repeats: repeats.length > 0 };
   const value = { job: job.name, ...report, budget, program_hash: programHash(simulation), ...(report.fits ? {} : { advice }), warnings };
   show(console, request.output, value, {
     table: () => planText(report, budget, fit, console.paint),

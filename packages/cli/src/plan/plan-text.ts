@@ -27,7 +27,7 @@ export function planText(report: PlanReport, budget: ReturnType<typeof budgetOf>
   ];
   return [
     `${paint.bold(`${seconds(report.step_time_s)} a step`)} on ${report.chips} ${report.chip} chips (${report.pods === 1 ? "one pod" : `${report.pods} pods`}, ${report.torus} of each), mesh ${report.mesh}`,
-    `${formatCount(report.parameters)} parameters · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts) · bound by ${report.bound}`,
+    `${formatCount(report.parameters)} parameters · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts)${calibrationNote(report)} · bound by ${report.bound}`,
     `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
     ...lines("Where the time goes", timeRows(report)),
     ...lines(`HBM of a chip (limit ${gigabytes(report.hbm_limit)})`, [
@@ -167,3 +167,7 @@ export function searchText(plans: readonly SearchRow[], file: string | undefined
     file === undefined ? paint.red("none of them fits") : `the best of them is written to ${file}`,
   ].join("\n");
 }
+
+/** How far the MFU is to be trusted, in a few words. */
+export const calibrationNote = ({ calibration, chip }: Pick<PlanReport, "calibration" | "chip">): string =>
+  calibration === null ? `, NOT CALIBRATED for ${chip}` : `, within ${percent(calibration.worst_error)} of measured runs`;

@@ -1,4 +1,4 @@
-import { analyse, extrapolate, type Machine, type RankedPlan, searchPlans, simulateAnalysed } from "@lapidary/simulator";
+import { analyse, extrapolate, type Machine, type RankedPlan, searchPlans, simulateAnalysed, usableHbm } from "@lapidary/simulator";
 import { type RematPolicy, rematPolicies } from "@lapidary/compiler";
 import { LapidaryError } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
@@ -126,7 +126,7 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
         throw error;
       }
     },
-    hbmLimit: machine.chip.hbm.bytes,
+    hbmLimit: usableHbm(machine.chip),
     budget,
     onProgress: (tried, of, best) => onProgress(tried, of, best === undefined ? "" : describe(best.plan)),
   });

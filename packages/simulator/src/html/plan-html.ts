@@ -22,7 +22,10 @@ export function planHtml(simulation: Simulation, report: PlanReport, { title, to
   const facts: [string, string][] = [
     ["a step", seconds(report.step_time_s)],
     ["tokens a second", Math.round(report.tokens_per_s).toLocaleString("en-US")],
-    ["MFU", `${percent(report.mfu)} (${percent(report.mfu_causal)} causal)`],
+    [
+      "MFU",
+      `${percent(report.mfu)} (${percent(report.mfu_causal)} causal), ${report.calibration === null ? `not calibrated for ${report.chip}` : `within ${percent(report.calibration.worst_error)} of measured runs`}`,
+    ],
     ["bound by", report.bound],
     ["HBM", `${gigabytes(report.hbm_bytes.peak)} of ${gigabytes(report.hbm_limit)}${report.fits ? "" : ": does not fit"}`],
     [`${(tokens / 1e9).toFixed(2)} billion tokens`, `${days.toFixed(2)} days, ${Math.round(chipHours).toLocaleString("en-US")} chip-hours`],
