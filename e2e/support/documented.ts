@@ -22,7 +22,9 @@ export function documents(): string[] {
       .filter((name) => name.endsWith(".md") && !name.includes("node_modules"))
       .map((name) => join(folder, name)),
   );
-  return ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "e2e/cases/README.md", ...below].filter((name) => !name.startsWith("docs/history/"));
+  return ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "e2e/cases/README.md", ...below].filter(
+    (name) => !name.startsWith("docs/history/"),
+  );
 }
 
 export interface Code {
