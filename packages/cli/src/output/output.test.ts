@@ -103,6 +103,18 @@ describe("outputs of all commands", function () {
       });
   }
 
+  it("and inputs that a command does not expect to fail are no bugs either", async () => {
+    mkdirSync(join(directory, "odd-home"));
+    writeFileSync(join(directory, "odd-home/runs"), "a file where the directory of runs is to be");
+    const { exit, stderr } = await run(["ckpt", "list", "--home", "odd-home"]);
+    deepStrictEqual(
+      [exit, /LAP_FILE_NOT_DIRECTORY/.test(stderr), stderr.includes(join(directory, "odd-home/runs"))],
+      [2, true, true],
+      stderr,
+    );
+    rmSync(join(directory, "odd-home"), { recursive: true });
+  });
+
   it("go through one place: no command writes files by itself", () => {
     const source = fileURLToPath(new URL("../../src/", import.meta.url));
     // The home directory of a coordinator, and texts for another compiler under the temporary directory.
