@@ -123,5 +123,13 @@ describe("60: what can be known at launch", function () {
       await home.json("jobs", "resume", "second");
       equal((await home.json("jobs", "wait", "second"))["state"], "done");
     });
+
+    it("is refused for a run in place of its checkpoint, and for a step that it has not, by what there is", async () => {
+      const from = async (init: string): Promise<Ended> => home.run("launch", home.job, `train.init=${init}`, "-d");
+      refused(await from("second"), "LAP_CHECKPOINT_MISSING", /remedy: second is a run: .* such as .*second\/checkpoints\/step-1\n/);
+      const checkpoints = join(home.state, "runs/second/checkpoints");
+      refused(await from(join(checkpoints, "step-9000")), "LAP_CHECKPOINT_MISSING", /remedy: .*step-1/);
+      refused(await from(join(home.state, "runs/second")), "LAP_CHECKPOINT_FORM", /remedy: name one of them: .*checkpoints\/step-1\n/);
+    });
   });
 });

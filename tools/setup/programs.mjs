@@ -28,9 +28,12 @@ export function programsByDirectory(env, names) {
     .filter(isExecutable);
 }
 
+/** Where the system looks when there is no PATH. */
+const usualPath = ["/usr/local/bin", "/usr/bin", "/bin"].join(delimiter);
+
 /** @param {NodeJS.ProcessEnv} env */
 function pathDirectories(env) {
-  return [...new Set((env.PATH ?? "").split(delimiter).filter((entry) => isAbsolute(entry)))];
+  return [...new Set((env.PATH ?? usualPath).split(delimiter).filter((entry) => isAbsolute(entry)))];
 }
 
 /** A file that this user may run. @param {string} path */

@@ -1,8 +1,7 @@
-import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ExitCode, LapidaryError, failpointsOf } from "@lapidary/std";
+import { ExitCode, isSystemError, LapidaryError, failpointsOf, makeDirectories, systemError } from "@lapidary/std";
 import { pino } from "pino";
 import { Coordinator } from "./coordinator.js";
 import { defaultWorkers } from "./gang/index.js";
@@ -57,7 +56,7 @@ async function main(): Promise<ExitCode> {
     // A mistake of ours that nobody caught: end in good order, so that nothing is left running.
     process.on("uncaughtException", (error) => {
       log.error("a bug", { error: error.stack ?? String(error) });
-      resolveBroken(bug(error));
+      resolveBroken(unforeseen(error));
     });
   });
   const starting = Coordinator.start({
@@ -86,7 +85,7 @@ async function main(): Promise<ExitCode> {
 }
 
 function openLog(home: string): Log {
-  mkdirSync(join(home, "logs"), { recursive: true, mode: 0o700 });
+  makeDirectories(join(home, "logs"), 0o700);
   const logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, new LogFile(join(home, "logs", "coordinator.log")));
   const write =
     (level: "info" | "warn" | "error") =>
@@ -110,15 +109,22 @@ function wholeNumber(flag: string, text: string, least: number, most: number): n
   return text !== "" && Number.isInteger(value) && value >= least && value <= most ? value : usage(flag);
 }
 
-function bug(error: unknown): LapidaryError {
+/** An error that is not one of ours: what the system refused, or a bug. */
+function unforeseen(error: unknown): LapidaryError {
+  if (isSystemError(error)) return systemError(error, { doing: `start or run the coordinator (${error.syscall ?? error.code})` });
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return new LapidaryError({ code: "LAP_INTERNAL", message, remedy: "report it with .lapidary/logs/coordinator.log", cause: error });
+  return new LapidaryError({
+    code: "LAP_INTERNAL",
+    message,
+    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints",
+    cause: error,
+  });
 }
 
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    const told = error instanceof LapidaryError ? error : bug(error);
+    const told = error instanceof LapidaryError ? error : unforeseen(error);
     process.stderr.write(`${JSON.stringify(told)}\n`);
     process.exit(told.exit);
   },

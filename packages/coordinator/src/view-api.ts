@@ -1,6 +1,6 @@
 import { type StepTrace, stepTraceSchema } from "./views/step-traces.js";
 import { z } from "zod";
-import { evalRowSchema, jobDetailSchema, logLineSchema, stateEventSchema, warningSchema } from "./api.js";
+import { evalRowSchema, floatSchema, jobDetailSchema, logLineSchema, stateEventSchema, warningSchema } from "./api.js";
 
 /**
  * What the page asks besides the API proper: the same facts, cut to what a screen can show.
@@ -22,7 +22,7 @@ import { evalRowSchema, jobDetailSchema, logLineSchema, stateEventSchema, warnin
  */
 
 const count = z.number().int().nonnegative();
-const numbers = z.array(z.number().nullable());
+const numbers = z.array(floatSchema);
 
 export const seriesSchema = z.object({
   width: count,

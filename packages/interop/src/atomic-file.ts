@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { makeDirectories } from "@lapidary/std";
 
 /** One write call moves at most this; the system's limit is 2 GiB. */
 const chunkBytes = 1 << 26;
@@ -13,7 +14,7 @@ const chunkBytes = 1 << 26;
  */
 export async function writeFileAtomic(path: string, parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
   const directory = dirname(path);
-  await mkdir(directory, { recursive: true });
+  makeDirectories(directory);
   const temporary = join(directory, `.${basename(path)}.${process.pid}.tmp`);
   try {
     const file = await open(temporary, "w");

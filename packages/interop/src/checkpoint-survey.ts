@@ -27,22 +27,13 @@ export const noConfig = "no config.json";
  * @param code of the error if nothing is recognised
  */
 export async function notACheckpoint(path: string, lacks: string, code = "LAP_CHECKPOINT_MISSING"): Promise<LapidaryError> {
-  const stats = await stat(path).catch(() => undefined);
-  if (stats === undefined) return missingDirectory(path, code);
-  if (!stats.isDirectory()) return fileInstead(path);
-  const cause: unknown = await readdir(path).then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (cause !== undefined)
-    return new LapidaryError({
-      code: "LAP_FILE_UNREADABLE",
-      message: `the directory cannot be listed (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
-      place: path,
-      remedy: "check its permissions",
-      exit: 2,
-      cause,
-    });
+  try {
+    if (!(await stat(path)).isDirectory()) return await fileInstead(path);
+    await readdir(path);
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code;
+    return reason === "ENOENT" || reason === "ENOTDIR" ? missingDirectory(path, code) : unreadable(path, cause);
+  }
   const listing = await list(path);
   const findings = await survey(listing);
   const [first] = findings;
@@ -66,18 +57,31 @@ export async function notACheckpoint(path: string, lacks: string, code = "LAP_CH
   });
 }
 
+const unreadable = (path: string, cause: unknown): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_FILE_UNREADABLE",
+    message: `the directory cannot be read (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
+    place: path,
+    remedy: "check its permissions and those of the directories above it",
+    exit: 2,
+    cause,
+  });
+
 async function missingDirectory(path: string, code: string): Promise<LapidaryError> {
   const link = await readlink(path).catch(() => undefined);
   const parent = dirname(path);
   const near = suggest(basename(path), await readdir(parent).catch(() => []));
+  const beside = await innerCheckpoints(await list(parent));
   return new LapidaryError({
     code,
     message: link === undefined ? `there is no checkpoint at ${path}` : `this is a link to ${link}, which does not exist`,
     place: path,
     remedy:
-      near === undefined
-        ? "name the directory of a Hugging Face checkpoint, or of a checkpoint of a run: `lapidary ckpt list` prints those"
-        : `did you mean ${join(parent, near)}?`,
+      near === undefined && beside.length > 0
+        ? `the checkpoints in ${parent} are ${someNames(beside.map((one) => basename(one)))}`
+        : near === undefined
+          ? "name the directory of a Hugging Face checkpoint, or of a checkpoint of a run: `lapidary ckpt list` prints those"
+          : `did you mean ${join(parent, near)}?`,
     exit: 2,
   });
 }
@@ -113,13 +117,13 @@ async function list(directory: string): Promise<Listing> {
 
 /** What is recognised, most telling first. */
 async function survey(listing: Listing): Promise<Finding[]> {
+  const [formats, inner] = [await otherFormats(listing), await innerCheckpoint(listing)];
   const found = [
     await adapterIn(listing),
     unfinishedDownloads(listing),
     await brokenLinks(listing),
     shardedCheckpoint(listing),
-    ...(await otherFormats(listing)),
-    await innerCheckpoint(listing),
+    ...(listing.files.includes("config.json") ? [...formats, inner] : [inner, ...formats]),
   ];
   return found.filter((finding) => finding !== undefined);
 }
@@ -191,6 +195,14 @@ function shardedCheckpoint({ files }: Listing): Finding | undefined {
   };
 }
 
+/** Files of a trainer that hold no weights. */
+const trainerFiles = /^(optimizer\.(safetensors|pt|bin)|scheduler\.(pt|bin)|rng_state.*|scaler\.pt|training_args\.bin|tokenizer\.bin)$/;
+
+/** Whether a file holds weights, by its name. */
+export const isWeightFile = (name: string): boolean =>
+  !trainerFiles.test(name) &&
+  (/\.(safetensors|pt|pth|ckpt|h5|keras|msgpack|gguf|npz)$|^(pytorch_)?model\b.*\.bin$/i.test(name) || isAdapterFile(name));
+
 interface Format {
   readonly matches: RegExp;
   readonly what: string;
@@ -215,7 +227,11 @@ const fileFormats: readonly Format[] = [
     what: "weights in the original form of their authors (consolidated)",
     remedy: "fetch the Hugging Face form of the model, or convert it with the script that transformers has for it",
   },
-  { matches: /\.(bin|pt|pth|ckpt)$/, what: "pickled weights of PyTorch", remedy: saveAsSafetensors() },
+  {
+    matches: /\.(pt|pth|ckpt)$|^(pytorch_|diffusion_pytorch_)?(model|lora_weights)\b.*\.bin$/,
+    what: "pickled weights of PyTorch",
+    remedy: saveAsSafetensors(),
+  },
   { matches: /\.index\.json$/, what: "an index of shards", remedy: "fetch the shards that the index names" },
   {
     matches: /\.(h5|keras|hdf5)$/,
@@ -244,11 +260,7 @@ const fileFormats: readonly Format[] = [
 
 async function otherFormats({ directory, files }: Listing): Promise<Finding[]> {
   const own = files.filter(
-    (name) =>
-      !isAdapterFile(name) &&
-      !isShard(name) &&
-      !isUnfinished(name) &&
-      !/^(model\.safetensors|optimizer\.safetensors|optimizer\.pt|scheduler\.pt|rng_state.*|training_args\.bin)$/.test(name),
+    (name) => !isAdapterFile(name) && !isShard(name) && !isUnfinished(name) && name !== "model.safetensors" && !trainerFiles.test(name),
   );
   const findings: Finding[] = [];
   const rest = new Set(own);
@@ -268,7 +280,16 @@ async function otherFormats({ directory, files }: Listing): Promise<Finding[]> {
 }
 
 /** A folder below that is a checkpoint: of a trainer (`checkpoint-500`), of a run (`step-20`), of the cache of the Hub (`snapshots/…`). */
-async function innerCheckpoint({ directory, folders }: Listing): Promise<Finding | undefined> {
+async function innerCheckpoint(listing: Listing): Promise<Finding | undefined> {
+  const inner = await innerCheckpoints(listing);
+  const [newest] = inner;
+  if (newest === undefined) return undefined;
+  const names = inner.map((path) => path.slice(resolve(listing.directory).length + 1));
+  return { what: `a checkpoint in each of the folders ${someNames(names)}`, remedy: `name one of them: ${newest}` };
+}
+
+/** Paths of the folders below that have a config.json, newest first. */
+async function innerCheckpoints({ directory, folders }: Listing): Promise<string[]> {
   const inner: { readonly path: string; readonly number: number; readonly time: number }[] = [];
   const consider = async (path: string): Promise<void> => {
     if ((await stat(join(path, "config.json")).catch(() => undefined)) === undefined) return;
@@ -280,10 +301,7 @@ async function innerCheckpoint({ directory, folders }: Listing): Promise<Finding
     if (/^(snapshots|checkpoints)$/.test(name))
       for (const deeper of (await list(path)).folders.slice(0, 1000)) await consider(join(path, deeper));
   }
-  const newest = inner.sort((a, b) => a.number - b.number || a.time - b.time).at(-1);
-  if (newest === undefined) return undefined;
-  const names = inner.map(({ path }) => path.slice(resolve(directory).length + 1));
-  return { what: `a checkpoint in each of the folders ${someNames(names.reverse())}`, remedy: `name one of them: ${newest.path}` };
+  return inner.sort((a, b) => b.number - a.number || b.time - a.time).map(({ path }) => path);
 }
 
 function someNames(names: readonly string[]): string {

@@ -111,6 +111,12 @@ function textKind(head: Uint8Array, size: number): FileKind {
       remedy: "run `git lfs install` and then `git lfs pull` in the clone of the repository",
     };
   }
+  if (/^\/?(\.git\/)?annex\/objects\//.test(text))
+    return {
+      kind: "lfs-pointer",
+      what: "a pointer of git-annex, not the file itself",
+      remedy: "run `git annex get` on the file in the clone",
+    };
   const words = quoted(text);
   if (/^\s*(<!doctype html|<html|<head|<body|<\?xml|<!--)/i.test(text))
     return { kind: "page", what: `a web page, which begins ${words}`, remedy: fetchAgain };

@@ -251,6 +251,7 @@ describe("checkpoints that other tools wrote", () => {
     ],
     ["a page", "<!DOCTYPE html><html><head><title>401</title>", /a web page, which begins "<!DOCTYPE html>.*hf auth login/],
     ["an answer in JSON", '{"error":"Access to model google/gemma-2b is restricted."}', /JSON text, which begins .*restricted/],
+    ["a pointer of git-annex", "/annex/objects/SHA256E-s4945242264--4d7a\n", /git annex get/],
     ["a line of text", "Repository not found\n", /text, which begins "Repository not found"/],
     ["nothing", "", /an empty file/],
     ["zeros", new Uint8Array(4096), /a download reserved and has not filled/],
@@ -299,6 +300,8 @@ describe("checkpoints that other tools wrote", () => {
     [{ model_type: undefined }, "model_type"],
     [{ hidden_act: "silu" }, "hidden_act"],
     [{ hidden_activation: "gelu" }, "hidden_activation"],
+    [{ hidden_act: "gelu", hidden_activation: null, transformers_version: "4.51.3" }, "hidden_act"],
+    [{ hidden_act: "gelu_new" }, "hidden_act"],
     [{ attention_bias: true }, "attention_bias"],
     [{ attention_dropout: 0.1 }, "attention_dropout"],
     [{ sliding_window: 4096 }, "sliding_window"],
@@ -321,6 +324,14 @@ describe("checkpoints that other tools wrote", () => {
       hf(keys);
       await refuses("LAP_CHECKPOINT_CONFIG", new RegExp(`config\\.json: ${key.replaceAll(".", "\\.")} `));
     });
+
+  it("of the first releases are read although they write gelu for its tanh form; without a version a warning says so", async () => {
+    change(() => undefined);
+    hf({ hidden_act: "gelu", hidden_activation: null, transformers_version: "4.38.0.dev0" });
+    await reads();
+    hf({ hidden_act: "gelu", hidden_activation: undefined, transformers_version: undefined });
+    await reads(/LAP_CHECKPOINT_CONFIG_KEY: hidden_act is "gelu"/);
+  });
 
   it("with a key in config.json that nobody has judged are read with a warning", async () => {
     change(() => undefined);
@@ -371,6 +382,15 @@ describe("checkpoints that other tools wrote", () => {
       const { [norm]: _, ...rest } = map();
       index(rest);
       await refuses("LAP_CHECKPOINT_TENSOR", /tensor model\.norm\.weight: the index does not name it/);
+    });
+
+    it("of which the index names one file alone are read, and refused where it names others beside it", async () => {
+      for (const name of shards) rmSync(join(directory, name));
+      change(() => undefined);
+      index(Object.fromEntries(Object.keys(map()).map((name) => [name, "model.safetensors"])));
+      await reads();
+      index(map());
+      await refuses("LAP_CHECKPOINT_AMBIGUOUS", /model\.safetensors, model\.safetensors\.index\.json/);
     });
 
     it("that hold a tensor twice are refused by its name", async () => {

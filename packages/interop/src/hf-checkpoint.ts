@@ -1,10 +1,11 @@
 import { sameDims } from "@lapidary/ir";
 import { type ModelConfig, type ParamSpec, paramsOf } from "@lapidary/models";
 import { assert, must, type Warning } from "@lapidary/std";
-import { join } from "node:path";
+import { readdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { ArrayData } from "./array-data.js";
 import { writeFileAtomic } from "./atomic-file.js";
-import { noConfig, notACheckpoint } from "./checkpoint-survey.js";
+import { isWeightFile, noConfig, notACheckpoint } from "./checkpoint-survey.js";
 import { isFile, openWeights } from "./weight-files.js";
 import { type ControlIds, modelConfigToHf, readHfConfigWithWarnings } from "./hf-config.js";
 import { checkFinite } from "./finite.js";
@@ -94,6 +95,12 @@ export class HfCheckpoint {
     return this.placed.redundant.map(({ name }) => name);
   }
 
+  /** Files of the directory that look like weights in another format, and are not a part of what is read. */
+  async notRead(): Promise<readonly string[]> {
+    const read = new Set(this.files.map(({ path }) => basename(path)));
+    return (await readdir(this.directory)).filter((name) => isWeightFile(name) && !read.has(name)).sort();
+  }
+
   #tensor(name: string): StoredTensor {
     return must(this.placed.used.get(name), `tensor ${name}`);
   }
@@ -104,12 +111,14 @@ export class HfCheckpoint {
 }
 
 /** All parameters of a checkpoint, as f32, by name. */
-export async function readHfCheckpoint(directory: string): Promise<{ config: ModelConfig; tensors: Map<string, ArrayData> }> {
+export async function readHfCheckpoint(
+  directory: string,
+): Promise<{ config: ModelConfig; tensors: Map<string, ArrayData>; warnings: readonly Warning[] }> {
   const checkpoint = await HfCheckpoint.open(directory);
   try {
     const tensors = new Map<string, ArrayData>();
     for (const { name } of checkpoint.params) tensors.set(name, await checkpoint.read(name));
-    return { config: checkpoint.config, tensors };
+    return { config: checkpoint.config, tensors, warnings: checkpoint.warnings };
   } finally {
     await checkpoint.close();
   }

@@ -33,8 +33,7 @@ const none = (what: string): Requirement => only(`no ${what}`, false, 0);
 const tanhGelu = "the tanh form of GELU (gelu_pytorch_tanh)";
 
 const required: Readonly<Record<string, Requirement>> = {
-  /** "gelu" is what the first releases wrote for the tanh form. */
-  hidden_act: only(tanhGelu, "gelu_pytorch_tanh", "gelu"),
+  hidden_act: { holds: (value, config) => value === "gelu_pytorch_tanh" || (value === "gelu" && !meansExactGelu(config)), has: tanhGelu },
   hidden_activation: only(tanhGelu, "gelu_pytorch_tanh"),
   tie_word_embeddings: only("an output head that is the embedding", true),
   attention_bias: none("biases in attention"),
@@ -55,6 +54,7 @@ const required: Readonly<Record<string, Requirement>> = {
   sliding_window: none("sliding window"),
   use_sliding_window: none("sliding window"),
   sliding_window_pattern: none("sliding window"),
+  _sliding_window_pattern: none("sliding window"),
   max_window_layers: none("sliding window"),
   layer_types: {
     holds: (value) => Array.isArray(value) && (value as unknown[]).every((type) => type === "full_attention"),
@@ -88,6 +88,7 @@ const required: Readonly<Record<string, Requirement>> = {
   activation_sparsity_pattern: { holds: () => false, has: "no sparse activations" },
   pruned_heads: { holds: (value) => isObject(value) && Object.keys(value).length === 0, has: "no pruned heads" },
   pretraining_tp: only("unsplit products", 1, 0),
+  quantization: { holds: () => false, has: "weights in F32, F16 or BF16: these are quantized" },
   quantization_config: { holds: () => false, has: "weights in F32, F16 or BF16: these are quantized" },
   compression_config: { holds: () => false, has: "weights in F32, F16 or BF16: these are compressed" },
   auto_map: { holds: () => false, has: "no model code of its own (trust_remote_code)" },
@@ -101,9 +102,15 @@ const required: Readonly<Record<string, Requirement>> = {
   },
 };
 
+/** The first releases wrote "gelu" and meant the tanh form; from transformers 4.48 on "gelu" is the exact one (`GemmaMLP`), whatever hidden_activation says. */
+function meansExactGelu({ transformers_version: version }: Json): boolean {
+  const [, major = 0, minor = 0] = (/^(\d+)\.(\d+)/.exec(typeof version === "string" ? version : "") ?? []).map(Number);
+  return major > 4 || (major === 4 && minor >= 48);
+}
+
 /** Keys of bookkeeping, generation and numerics of loading. */
 const harmless = new RegExp(
-  `^(_.*|model_type|transformers_version|torch_dtype|dtype|use_cache|initializer_range|(bos|eos|pad|sep|unk|cls|mask|decoder_start|forced_bos|forced_eos|image|boi|eoi)_token_(id|index)|name_or_path|attn_implementation|output_(attentions|hidden_states|scores)|return_dict(_in_generate)?|torchscript|use_bfloat16|tf_legacy_loss|chunk_size_feed_forward|is_decoder|id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params|tokenizer_class|prefix|cache_implementation|gradient_checkpointing|model_max_length|max_length|min_length|do_sample|early_stopping|num_beams|num_beam_groups|diversity_penalty|temperature|top_k|top_p|typical_p|repetition_penalty|length_penalty|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|num_return_sequences|exponential_decay_length_penalty|suppress_tokens|begin_suppress_tokens|remove_invalid_values|unsloth_.*|transformers\\.js_config|use_flash_attn|use_return_dict|output_router_logits)$`,
+  `^(_name_or_path|_commit_hash|_attn_implementation\\w*|_flash_attn\\w*|_from_model_config|_diffusers_version|model_type|transformers_version|torch_dtype|dtype|use_cache|initializer_range|(bos|eos|pad|sep|unk|cls|mask|decoder_start|forced_bos|forced_eos|image|boi|eoi)_token_(id|index)|name_or_path|attn_implementation|output_(attentions|hidden_states|scores)|return_dict(_in_generate)?|torchscript|use_bfloat16|tf_legacy_loss|chunk_size_feed_forward|is_decoder|id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params|tokenizer_class|prefix|cache_implementation|gradient_checkpointing|model_max_length|max_length|min_length|do_sample|early_stopping|num_beams|num_beam_groups|diversity_penalty|temperature|top_k|top_p|typical_p|repetition_penalty|length_penalty|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|num_return_sequences|exponential_decay_length_penalty|suppress_tokens|begin_suppress_tokens|remove_invalid_values|unsloth_.*|transformers\\.js_config|use_flash_attn|use_return_dict|output_router_logits)$`,
 );
 
 const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -159,21 +166,28 @@ function checkFamily(json: Json, file: string): void {
   );
 }
 
-/** A warning for keys that no list here has: nobody has judged whether they change the model. */
+/** Warnings for what may mean something else: keys that no list here has, because nobody has judged whether they change the model, and a "gelu" without a version. */
 export function unknownHfKeys(json: unknown, file: string): Warning[] {
   if (!isObject(json)) return [];
+  const warnings: Warning[] = [];
+  if (json["hidden_act"] === "gelu" && json["hidden_activation"] === undefined && json["transformers_version"] === undefined)
+    warnings.push({
+      code: "LAP_CHECKPOINT_CONFIG_KEY",
+      message: `hidden_act is "gelu" and no transformers_version says which form that is: it is read as ${tanhGelu}`,
+      place: `${file}: hidden_act`,
+      remedy: "write hidden_act: gelu_pytorch_tanh if that is the form that the model was trained with",
+    });
   const unknown = Object.keys(json).filter(
     (key) => !used.has(key) && !Object.hasOwn(required, key) && !harmless.test(key) && json[key] !== null && json[key] !== false,
   );
-  if (unknown.length === 0) return [];
-  return [
-    {
+  if (unknown.length > 0)
+    warnings.push({
       code: "LAP_CHECKPOINT_CONFIG_KEY",
       message: `config.json has ${unknown.length === 1 ? "a key" : "keys"} that Lapidary does not know and does not use: ${unknown.map((key) => `${key} (${shown(json[key])})`).join(", ")}`,
       place: `${file}: ${unknown[0] ?? ""}`,
       remedy: "check that the model computes the same without; then remove the key from config.json",
-    },
-  ];
+    });
+  return warnings;
 }
 
 const shown = (value: unknown): string => {

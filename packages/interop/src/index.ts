@@ -1,9 +1,11 @@
 export * from "./array-data.js";
+export { writeDirectoryAtomic } from "./atomic-directory.js";
 export { writeFileAtomic } from "./atomic-file.js";
 export { noConfig, notACheckpoint } from "./checkpoint-survey.js";
 export { type FileKind, fileKind } from "./file-kind.js";
 export { checkFinite } from "./finite.js";
 export * from "./hf-checkpoint.js";
+export { checkOptimizerState } from "./optimizer-state.js";
 export {
   type ControlIds,
   gemmaConfigFromHf,

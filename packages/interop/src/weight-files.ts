@@ -19,14 +19,15 @@ const names = { single: "model.safetensors", index: "model.safetensors.index.jso
  * @param opened gets each file that was opened, for the caller to close, also when this throws
  */
 export async function openWeights(directory: string, opened: TensorFile[]): Promise<ReadonlyMap<string, TensorFile>> {
-  const [single, index, orbax] = await Promise.all([names.single, names.index, names.orbax].map((name) => exists(join(directory, name))));
+  const [hasSingle, index, orbax] = await Promise.all(
+    [names.single, names.index, names.orbax].map((name) => exists(join(directory, name))),
+  );
   const files = await readdir(directory);
   const adapter = files.find(isAdapterFile);
-  const sets = [
-    ...(single === true ? [names.single] : []),
-    ...(index === true ? [names.index] : []),
-    ...(orbax === true ? [names.orbax] : []),
-  ];
+  const map = index === true ? await readIndex(join(directory, names.index)) : undefined;
+  // Some tools write an index of the one file as well.
+  const single = hasSingle === true && !(map !== undefined && [...map.values()].every((name) => name === names.single));
+  const sets = [...(single ? [names.single] : []), ...(index === true ? [names.index] : []), ...(orbax === true ? [names.orbax] : [])];
   if (sets.length === 0) throw await notACheckpoint(directory, `neither ${names.single} nor ${names.index}`);
   if (adapter !== undefined)
     throw ambiguous(
@@ -35,15 +36,14 @@ export async function openWeights(directory: string, opened: TensorFile[]): Prom
       `${withDirectory(mergeAdapter, directory)}; or move the adapter_* files elsewhere if they are not meant`,
     );
   const shards = files.filter(isShard);
-  if (sets.length > 1 || (index !== true && shards.length > 0))
+  if (sets.length > 1 || (map === undefined && shards.length > 0))
     throw ambiguous(
       directory,
-      `more than one set of weights: ${[...sets, ...(index !== true && shards.length > 0 ? [`shards such as ${shards[0]}`] : [])].join(", ")}`,
+      `more than one set of weights: ${[...sets, ...(map === undefined && shards.length > 0 ? [`shards such as ${shards[0]}`] : [])].join(", ")}`,
       "keep the set that is meant and move the other elsewhere",
     );
-  if (index === true) return openShards(directory, shards, opened);
-  const file =
-    single === true ? await SafetensorsFile.open(join(directory, names.single)) : await ZarrFolder.open(join(directory, names.orbax));
+  if (map !== undefined) return openShards(directory, map, shards, opened);
+  const file = single ? await SafetensorsFile.open(join(directory, names.single)) : await ZarrFolder.open(join(directory, names.orbax));
   opened.push(file);
   return new Map(file.names.map((name) => [name, file]));
 }
@@ -54,9 +54,8 @@ const ambiguous = (place: string, what: string, remedy: string): LapidaryError =
 /** File names in an index are names, never paths. */
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$/)) });
 
-/** Index and shards say the same: each tensor of a shard is in the index under this shard, and the other way round. */
-async function openShards(directory: string, onDisk: readonly string[], opened: TensorFile[]): Promise<Map<string, TensorFile>> {
-  const path = join(directory, names.index);
+/** Name of each tensor → name of its file. */
+async function readIndex(path: string): Promise<ReadonlyMap<string, string>> {
   const index = indexSchema.safeParse(await readJson(path));
   if (!index.success)
     throw indexError(
@@ -64,7 +63,16 @@ async function openShards(directory: string, onDisk: readonly string[], opened: 
       "the index has no weight_map from tensor names to .safetensors files beside it",
       "fetch or write the checkpoint again",
     );
-  const map = new Map(Object.entries(index.data.weight_map));
+  return new Map(Object.entries(index.data.weight_map));
+}
+
+/** Index and shards say the same: each tensor of a shard is in the index under this shard, and the other way round. */
+async function openShards(
+  directory: string,
+  map: ReadonlyMap<string, string>,
+  onDisk: readonly string[],
+  opened: TensorFile[],
+): Promise<Map<string, TensorFile>> {
   const named = [...new Set(map.values())].sort();
   const missing = await Promise.all(named.map(async (name) => ((await exists(join(directory, name))) ? [] : [name])));
   const [first, ...more] = missing.flat();

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { noConfig, notACheckpoint } from "@lapidary/interop";
 import { ExitCode, LapidaryError, suggest } from "@lapidary/std";
 import type { Context } from "../context.js";
+import { hasEnded } from "../report/has-ended.js";
 
 /** A checkpoint on disk. */
 export interface CheckpointPlace {
@@ -24,7 +25,7 @@ export async function findCheckpoint(context: Pick<Context, "home" | "cwd">, fro
   const last = isRunName(from) ? runCheckpoints(context.home, from).at(-1) : undefined;
   if (last !== undefined) return last;
   if (isRunName(from) && existsSync(runDirectory(context.home, from)))
-    throw notFound(`run ${from} has no checkpoint`, runDirectory(context.home, from), "wait until it writes one, or name another run");
+    throw notFound(`run ${from} has no checkpoint`, runDirectory(context.home, from), noCheckpointRemedy(context.home, from));
   if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
     const error = await notACheckpoint(path, noConfig, "LAP_CHECKPOINT_NOT_FOUND");
     throw error.code === "LAP_CHECKPOINT_NOT_FOUND" ? notFound(error.message, path, error.remedy) : error;
@@ -36,6 +37,12 @@ export async function findCheckpoint(context: Pick<Context, "home" | "cwd">, fro
     near === undefined ? "`lapidary ckpt list` lists the checkpoints of all runs" : `did you mean "${near}"?`,
   );
 }
+
+/** A run that has ended writes none any more. */
+const noCheckpointRemedy = (home: string, run: string): string =>
+  hasEnded(runDirectory(home, run))
+    ? `it ended before it wrote one: \`lapidary jobs get ${run}\` says why; launch it again with a smaller checkpoint.every, or name another run`
+    : "wait until it writes one, as checkpoint.every says, or name another run";
 
 /** @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) when there is no run of this name */
 export function knownRun(home: string, run: string): string {

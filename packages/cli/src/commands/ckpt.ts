@@ -7,14 +7,17 @@ import {
   type ArrayData,
   type CheckDepth,
   checkFinite,
+  checkOptimizerState,
   HfCheckpoint,
   readBackHfCheckpoint,
   readControlIds,
   SafetensorsFile,
+  writeDirectoryAtomic,
   writeHfCheckpoint,
 } from "@lapidary/interop";
 import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/coordinator/checkpoints";
 import type { Context } from "../context.js";
+import { checkOutput, writeOutputDirectory } from "../output/output.js";
 import { type CheckpointPlace, findCheckpoint, knownRun, runCheckpoints, runNames } from "./checkpoint-place.js";
 
 /** The checkpoints of a run, or of all runs. */
@@ -55,6 +58,7 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
   const checkpoint = await openCheckpoint(context, place, "headers");
   try {
     const { config, params, redundant, warnings } = checkpoint;
+    const notRead = await checkpoint.notRead();
     const tensors = params.map(({ name, dims }) => ({ name, dims, parameters: dims.reduce((a, b) => a * b, 1) }));
     const rows = tensors.map(({ name, dims, parameters }) => [name, dims.join(" × "), formatCount(parameters)]);
     const value = {
@@ -65,6 +69,7 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
       parameters: parameterCount(buildModel(config)),
       tensors,
       redundant,
+      not_read: notRead,
       warnings,
     };
     context.console.result(value, () =>
@@ -73,6 +78,7 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
         "",
         textTable([{ title: "tensor" }, { title: "dims" }, { title: "parameters", align: "right" }], rows),
         ...(redundant.length === 0 ? [] : ["", `redundant: ${redundant.join(", ")}`]),
+        ...(notRead.length === 0 ? [] : ["", `weights in other files, not read: ${notRead.join(", ")}`]),
       ].join("\n"),
     );
   } finally {
@@ -142,6 +148,7 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
   if (existsSync(join(place.directory, optimizerFile))) {
     const optimizer = await SafetensorsFile.open(join(place.directory, optimizerFile));
     try {
+      checkOptimizerState(checkpoint.params, optimizer);
       await readAll(optimizerFile, optimizer.names, async (name) => {
         const array = await optimizer.read(name);
         checkFinite(array, optimizer.path, name, optimizer.dtypeOf(name));
@@ -176,6 +183,8 @@ export async function exportCheckpoint(context: Context, from: string, output: s
       remedy: "choose another directory with -o",
       exit: ExitCode.usage,
     });
+  const what = "the checkpoint";
+  checkOutput({ kind: "directory", path: target, what });
   const checkpoint = await openCheckpoint(context, place, "contents");
   const progress = console.progress();
   progress.update("export", `to ${target}`);
@@ -186,8 +195,16 @@ export async function exportCheckpoint(context: Context, from: string, output: s
       .filter((name) => existsSync(join(place.directory, name)))
       .map((name) => [name, readFileSync(join(place.directory, name))] as const);
     const control = await readControlIds(join(place.directory, "config.json"));
-    await writeHfCheckpoint(target, checkpoint.config, tensors, new Map(extra), control);
-    await readBackHfCheckpoint(target, tensors);
+    await writeOutputDirectory(target, what, () =>
+      writeDirectoryAtomic(
+        target,
+        async (staging) => {
+          await writeHfCheckpoint(staging, checkpoint.config, tensors, new Map(extra), control);
+          await readBackHfCheckpoint(staging, tensors);
+        },
+        { seal: "config.json" },
+      ),
+    );
     progress.end();
     const files = ["config.json", "model.safetensors", ...extra.map(([name]) => name)];
     console.result(

@@ -1,5 +1,6 @@
+import { join } from "node:path";
 import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
-import { checkInputs, jobFileOf, jobJsonSchema, printJob } from "@lapidary/training";
+import { checkInputs, jobFileOf, jobJsonSchema, jobWarnings, printJob } from "@lapidary/training";
 import type { Context } from "../context.js";
 import { errorJson, errorText } from "../terminal/error-text.js";
 import { readJob, readPlacedJob } from "./job-file.js";
@@ -33,6 +34,7 @@ export async function validateConfigs(context: Context, files: readonly string[]
         warnings,
         error: error === undefined ? null : errorJson(error, command).error,
       })),
+      warnings: outcomes.flatMap(({ warnings }) => warnings),
     },
     () =>
       outcomes
@@ -54,7 +56,8 @@ interface Outcome {
 async function outcomeOf(context: Context, file: string): Promise<Outcome> {
   try {
     const { job, placeOf } = readPlacedJob(context, file, []);
-    return { file, error: undefined, warnings: await checkInputs(job, { projectRoot: context.root, placeOf }) };
+    const inputs = await checkInputs(job, { projectRoot: context.root, placeOf, runsDirectory: join(context.home, "runs") });
+    return { file, error: undefined, warnings: [...inputs, ...jobWarnings(job)] };
   } catch (error) {
     if (error instanceof LapidaryError) return { file, error, warnings: [] };
     throw error;

@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import { openHome } from "@lapidary/coordinator/home";
 import { checkpointFilesOf, type Dataset, datasetFiles, maskedToken, prepareDataset } from "@lapidary/data";
 import {
+  checkExportDirectory,
   modelConfigToHf,
   HfCheckpoint,
   jaxVersion,
@@ -22,6 +23,7 @@ import {
   compileJob,
   corpusOf,
   initGraph,
+  jobWarnings,
   paramName,
   podAxis,
   type ResolvedJob,
@@ -29,6 +31,7 @@ import {
   trainState,
 } from "@lapidary/training";
 import type { Context } from "../context.js";
+import { checkOutput, writeOutputDirectory } from "../output/output.js";
 import { readPlacedJob } from "./job-file.js";
 
 export interface ExportRequest {
@@ -50,42 +53,43 @@ const checkpointEvery = 100;
 export async function exportJob(context: Context, request: ExportRequest): Promise<ExitCode> {
   const { console, cwd } = context;
   const { job, placeOf } = readPlacedJob(context, request.job, request.overrides);
-  const warnings = await checkInputs(job, { projectRoot: context.root, placeOf, readsCorpus: !request.withoutData });
+  const inputs = await checkInputs(job, { projectRoot: context.root, placeOf, readsCorpus: !request.withoutData });
+  const warnings = [...inputs, ...jobWarnings(job)];
   for (const warning of warnings) console.warn(warning);
   const directory = resolve(cwd, request.output);
+  const what = "the export";
+  await writeOutputDirectory(directory, what, () => checkExportDirectory(directory));
+  checkOutput({ kind: "directory", path: directory, what });
   const progress = console.progress();
   progress.update("compile");
   const program = compileJob(job, { verify: false });
   const dataset = request.withoutData ? undefined : await prepared(context, job, (text, state) => progress.update(text, state));
   try {
     progress.update("write", directory);
-    const written = await writeXlaExport(
-      directory,
-      {
-        program,
+    const exported: XlaExport = {
+      program,
+      name: job.name,
+      numerics: job.numerics,
+      dcnAxes: job.pods > 1 ? [podAxis] : [],
+      steps: job.train.steps,
+      states: await statesOf(job),
+      drawn: drawnAs(job, request.state),
+      data: dataOf(job, dataset),
+      model: modelConfigToHf(job.model.config, dataset?.manifest.control),
+      modelFiles: dataset === undefined ? new Map() : checkpointFilesOf(dataset.tokenizerFiles),
+      launch: {
         name: job.name,
-        numerics: job.numerics,
-        dcnAxes: job.pods > 1 ? [podAxis] : [],
-        steps: job.train.steps,
-        states: await statesOf(job),
-        drawn: drawnAs(job, request.state),
-        data: dataOf(job, dataset),
-        model: modelConfigToHf(job.model.config, dataset?.manifest.control),
-        modelFiles: dataset === undefined ? new Map() : checkpointFilesOf(dataset.tokenizerFiles),
-        launch: {
-          name: job.name,
-          slices: job.pods,
-          topology: job.slice,
-          chipsPerSlice: chipCount(parseTorus(job.slice)),
-          jaxVersion,
-          orbaxVersion,
-          checkpointEvery: job.checkpoint.every ?? checkpointEvery,
-        },
+        slices: job.pods,
+        topology: job.slice,
+        chipsPerSlice: chipCount(parseTorus(job.slice)),
+        jaxVersion,
+        orbaxVersion,
+        checkpointEvery: job.checkpoint.every ?? checkpointEvery,
       },
-      { axisWise: request.axisWise },
-    );
+    };
+    const written = await writeOutputDirectory(directory, what, () => writeXlaExport(directory, exported, { axisWise: request.axisWise }));
     progress.end();
-    console.result(resultOf(directory, job, written), () => summary(directory, job, written));
+    console.result({ ...resultOf(directory, job, written), warnings }, () => summary(directory, job, written));
   } finally {
     progress.end();
     dataset?.close();

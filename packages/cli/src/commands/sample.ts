@@ -1,5 +1,6 @@
 import { cutPromptWarning, openSampler, readTokenizer } from "@lapidary/coordinator/sampler";
-import { ExitCode } from "@lapidary/std";
+import { HfCheckpoint } from "@lapidary/interop";
+import { ExitCode, type Warning } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { sampleText } from "../report/sample-text.js";
@@ -21,6 +22,9 @@ export async function sample(context: Context, options: SampleCommandOptions): P
   const { from, prompt, tokens = 64, temperature = 0.8, topP = 0.95, seed = 0 } = options;
   checkSampling(tokens, temperature, topP);
   const place = await findCheckpoint(context, from);
+  // Before the tokenizer, because a directory without weights has none either.
+  const found = await checkHeaders(place.directory);
+  for (const warning of found) console.warn(warning);
   const { tokenizer } = readTokenizer(place.directory);
   const promptTokens = tokenizer.encode(prompt).length;
   const progress = console.progress();
@@ -50,8 +54,8 @@ export async function sample(context: Context, options: SampleCommandOptions): P
     const generated = await orInterrupted(generating, interrupts.signal);
     progress.end();
     const warning = cutPromptWarning(generated, sampler.context, "prompt");
-    const warnings = warning === undefined ? [] : [warning];
-    for (const each of warnings) console.warn(each);
+    if (warning !== undefined) console.warn(warning);
+    const warnings = [...found, ...(warning === undefined ? [] : [warning])];
     const { text } = generated;
     console.result(
       {
@@ -72,6 +76,12 @@ export async function sample(context: Context, options: SampleCommandOptions): P
     progress.end();
     await sampler.close();
   }
+}
+
+async function checkHeaders(directory: string): Promise<readonly Warning[]> {
+  const checkpoint = await HfCheckpoint.open(directory, "headers");
+  await checkpoint.close();
+  return checkpoint.warnings;
 }
 
 function checkSampling(tokens: number, temperature: number, topP: number): void {

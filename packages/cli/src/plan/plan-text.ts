@@ -4,8 +4,15 @@ import type { Paint } from "../terminal/paint.js";
 import type { FitAdvice } from "./fit-advice.js";
 import type { budgetOf } from "./plan-job.js";
 
+/** What is said of a plan that does not fit. */
+export interface FitText {
+  readonly advice: readonly FitAdvice[];
+  /** Chips of the job repeat one another, as its warnings say: more of them would not help. */
+  readonly repeats: boolean;
+}
+
 /** What a person reads of a plan. */
-export function planText(report: PlanReport, budget: ReturnType<typeof budgetOf>, advice: readonly FitAdvice[], paint: Paint): string {
+export function planText(report: PlanReport, budget: ReturnType<typeof budgetOf>, fit: FitText, paint: Paint): string {
   const right = (title: string): { title: string; align: "right" } => ({ title, align: "right" });
   const lines = (title: string, rows: readonly (readonly string[])[]): string[] => [
     "",
@@ -30,7 +37,7 @@ export function planText(report: PlanReport, budget: ReturnType<typeof budgetOf>
       ]),
       ["peak of all together", `${gigabytes(report.hbm_bytes.peak)} ${report.fits ? paint.green("fits") : paint.red("does not fit")}`],
     ]),
-    ...(report.fits ? [] : fitLines(report, advice, paint)),
+    ...(report.fits ? [] : fitLines(report, fit, paint)),
     "",
     paint.bold("The most expensive kernels, those of all layers together"),
     textTable(
@@ -81,13 +88,16 @@ function timeRows(report: PlanReport): string[][] {
   ];
 }
 
-export function fitLines(report: PlanReport, advice: readonly FitAdvice[], paint: Paint): string[] {
+/** Instead of the advice to take more chips, where chips of the job repeat one another. */
+export const mendFirst = "chips repeat one another, as the warnings say: mend that first";
+
+export function fitLines(report: PlanReport, { advice, repeats }: FitText, paint: Paint): string[] {
   const over = report.hbm_bytes.peak - report.hbm_limit;
   const best = advice.at(-1);
   const remedy =
     best === undefined
-      ? "nothing that was tried lowers it: take a smaller batch or more chips"
-      : `${best.overrides.join(" ")} ${best.fits ? "makes it fit" : "does not suffice"}: ${gigabytes(best.hbm_bytes_peak)}, ${seconds(best.step_time_s)} a step${best.fits ? "" : "; take more chips as well"}`;
+      ? `nothing that was tried lowers it: ${repeats ? mendFirst : "take a smaller batch or more chips"}`
+      : `${best.overrides.join(" ")} ${best.fits ? "makes it fit" : "does not suffice"}: ${gigabytes(best.hbm_bytes_peak)}, ${seconds(best.step_time_s)} a step${best.fits ? "" : `; ${repeats ? mendFirst : "take more chips as well"}`}`;
   return ["", `${paint.red("does not fit")}: ${gigabytes(over)} too many. ${remedy}`];
 }
 

@@ -399,6 +399,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     collectives: [...facts.collectives],
     timings_ms: watch.times(),
     tokens_per_s: (batch * seq * steps * 1000) / Math.max(1, trained.train_ms),
+    warnings: run.summary.warnings ?? [],
   };
 }
 

@@ -19,7 +19,10 @@ export function workerLost({ name, pid, code, signal, silence }: WorkerExit, ran
     code: "LAP_WORKER_LOST",
     message: `${who} ${how}${signal === "SIGKILL" ? " (the system does so when memory runs out)" : ""}`,
     place: `worker ${rank ?? name} pid ${pid} ${signal ?? `code ${code ?? "unknown"}`}`,
-    remedy: "look into the logs of the worker; the step in flight is not committed",
+    remedy:
+      signal === "SIGKILL"
+        ? "`dmesg` says whether memory ran out: if so lower train.batch, set remat, or give the job fewer workers; the step in flight is not committed"
+        : "`lapidary logs RUN` shows the last lines of the worker; the step in flight is not committed",
     exit: ExitCode.jobFailed,
   });
 }

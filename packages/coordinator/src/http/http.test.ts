@@ -1,12 +1,14 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { request } from "node:http";
+import { appendFileSync, mkdirSync, rmSync } from "node:fs";
+import { createServer, request } from "node:http";
 import { join } from "node:path";
 import { LapidaryError } from "@lapidary/std";
-import type { StreamEvent, Submitted } from "../api.js";
+import type { Report, StreamEvent, Submitted } from "../api.js";
 import { CoordinatorClient } from "../client.js";
 import { RunStore } from "../runs/run-store.js";
 import { newRun, steppingClock, trainRow } from "../testing/fixtures.js";
 import { temporaryDirectory } from "../testing/temporary.js";
+import { prometheusText } from "../views/prometheus.js";
 import { type HttpServer, type Service, serveHttp } from "./server.js";
 
 const token = "0123456789abcdef0123456789abcdef";
@@ -77,6 +79,81 @@ describe("the HTTP API", () => {
     });
   const bearer = { authorization: `Bearer ${token}` };
   const codeOf = (body: string): string => (JSON.parse(body) as { error: { code: string } }).error.code;
+
+  it("carries numbers that are not finite to its clients, as rows, events, summaries and reports", async () => {
+    const { id } = await client.submit({ yaml: "x", name: "diverges" });
+    const row = { ...trainRow(1), loss: Number.NaN, learning_rate: Infinity, eta_s: Infinity };
+    runs.get(id).metrics(row);
+    runs.get(id).writeReport({ ...report(id), train_loss: Number.NaN, heldout_loss: Infinity });
+    runs.get(id).finish("failed");
+    deepStrictEqual((await client.metrics(id)).metrics, [row]);
+    const events: StreamEvent[] = [];
+    for await (const event of client.stream(id)) events.push(event);
+    deepStrictEqual(events.find(({ event }) => event === "metrics")?.data, row);
+    strictEqual((await client.get(id)).loss, Number.NaN);
+    const { train_loss, heldout_loss } = await client.report(id);
+    deepStrictEqual([train_loss, heldout_loss], [Number.NaN, Infinity]);
+    const { summary } = runs.get(id);
+    const metrics = prometheusText(await client.status(), [{ ...summary, eta_s: Infinity }], summary.finished_at ?? 0);
+    ok(metrics.includes('lapidary_job_loss_nats{job="diverges",model="nano",state="failed"} NaN'), metrics);
+    ok(metrics.includes('lapidary_job_eta_seconds{job="diverges",model="nano",state="failed"} +Inf'), metrics);
+  });
+
+  for (const file of ["metrics.jsonl", "events.jsonl"])
+    it(`ends a stream with its \`done\`, whatever lines of ${file} cannot be read`, async () => {
+      const { id } = await client.submit({ yaml: "x", name: "damaged" });
+      const run = runs.get(id);
+      run.metrics(trainRow(1));
+      run.log("worker 0", "hello");
+      run.finish("done");
+      appendFileSync(join(run.directory, file), "\u0000garbage\n{\n");
+      const events: StreamEvent[] = [];
+      for await (const event of client.stream(id)) events.push(event);
+      strictEqual(events.at(-1)?.event, "done");
+      ok(events.some(({ event, data }) => event === "log" && data.line.includes(`of ${file} cannot be read`)));
+      ok((await client.logs(id)).lines.some(({ line }) => line.includes(file)));
+    });
+
+  it("ends a stream with an error that says what is wrong when the journal cannot be read at all", async () => {
+    const { id } = await client.submit({ yaml: "x", name: "unreadable" });
+    const run = runs.get(id);
+    rmSync(join(run.directory, "metrics.jsonl"), { force: true });
+    mkdirSync(join(run.directory, "metrics.jsonl"));
+    await rejects(
+      (async () => {
+        for await (const _ of client.stream(id)) ok(_);
+      })(),
+      { code: "LAP_FILE_IS_DIRECTORY" },
+    );
+    rmSync(join(run.directory, "metrics.jsonl"), { recursive: true });
+  });
+
+  it("tells followers the end of a job whose last event the disk refuses", async () => {
+    const { id } = await client.submit({ yaml: "x", name: "full" });
+    const run = runs.get(id);
+    const told: string[] = [];
+    run.listen(({ event }) => told.push(event));
+    // A journal that is closed refuses every write, as a full disk does.
+    for (const name of ["events.jsonl", "metrics.jsonl"]) rmSync(join(run.directory, name));
+    run.close();
+    mkdirSync(join(run.directory, "events.jsonl"));
+    const settled = run.settled;
+    ok(run.finish("failed") !== undefined);
+    await settled;
+    strictEqual(run.state, "failed");
+  });
+
+  it("says so when another version of the coordinator answers", async () => {
+    const other = createServer((_, response) => response.setHeader("content-type", "application/json").end('{"jobs":[{"id":5}]}'));
+    await new Promise<void>((listening) => other.listen(0, "127.0.0.1", listening));
+    try {
+      const { port } = other.address() as { port: number };
+      await rejects(new CoordinatorClient({ port, token }).list(), { code: "LAP_COORDINATOR_VERSION", exit: 3 });
+    } finally {
+      other.close();
+    }
+    await rejects(client.submit({ yaml: "x", ofALaterVersion: true } as never), { code: "LAP_COORDINATOR_VERSION" });
+  });
 
   it("refuses requests without the token, for another host, or from another page", async () => {
     const answers = [
@@ -216,4 +293,27 @@ describe("the HTTP API", () => {
     run.metrics(trainRow(1));
     strictEqual((await client.cancel(run.id)).state, "cancelled");
   });
+});
+
+const report = (id: string): Report => ({
+  id,
+  model: "nano",
+  parameters: 1,
+  chips: 256,
+  workers: 2,
+  mesh: "data=16,model=16",
+  slice: { pod: 0, pods: 1, origin: [0, 0], dims: [16, 16] },
+  zero: 3,
+  steps: 1,
+  tokens: 1,
+  train_loss: 1,
+  heldout_loss: 1,
+  unigram_loss: 1,
+  sample: { prompt: "", text: "" },
+  checkpoint: "/x",
+  bytes_per_chip: { params: 1, optimizer: 1, gradients: 1 },
+  collectives: [],
+  timings_ms: { prepare: 1, compile: 1, place: 1, load: 1, train: 1, evaluate: 1, checkpoint: 1, sample: 1, total: 1 },
+  tokens_per_s: 1,
+  warnings: [],
 });

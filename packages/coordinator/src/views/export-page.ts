@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
+import { jsonText } from "@lapidary/std";
 import type { PageFiles } from "../http/page-files.js";
 import type { RecordedStep, Snapshot } from "../view-api.js";
 import { programFile } from "./program-file.js";
@@ -47,7 +48,7 @@ export function exportPage(page: PageFiles, snapshot: Snapshot, directory: strin
   const policy = `default-src 'none'; script-src 'sha256-${createHash("sha256").update(script).digest("base64")}'; style-src 'unsafe-inline'; font-src data:; img-src data:; base-uri 'none'; form-action 'none'`;
   const head = `<meta http-equiv="Content-Security-Policy" content="${policy}">\n<style>${style}</style>`;
   // Text that could end the element cannot occur in it.
-  const data = JSON.stringify(recorded).replaceAll("<", "\\u003c");
+  const data = jsonText(recorded).replaceAll("<", "\\u003c");
   return index
     .replace(/<script type="module"[^>]*><\/script>/, "")
     .replace(/<link rel="stylesheet"[^>]*>/, () => head)

@@ -20,6 +20,7 @@ describe("numbers as they are shown", () => {
     strictEqual(micros(1234), "1.23 ms");
     strictEqual(number(1.2e-7), "1.20e-7");
     strictEqual(number(undefined), "–");
+    strictEqual(number(Infinity), "∞");
   });
 
   it("let no control character through, and none that turns the text around", () => {

@@ -1,3 +1,5 @@
+import { existsSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import { checkCorpus, checkRequest, corpusSpec, type CorpusSpec, firstPieceId } from "@lapidary/data";
 import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
 import type { ResolvedJob } from "../job/resolved-job.js";
@@ -9,6 +11,8 @@ export interface InputCheckOptions {
   readonly projectRoot: string;
   /** Where the job says a key: `file:line:column` or the override. */
   readonly placeOf?: (path: readonly string[]) => string;
+  /** The directory of all runs, to recognise the name of a run where a checkpoint is asked for. */
+  readonly runsDirectory?: string;
   /** False for a job that reads no corpus: an export without data. */
   readonly readsCorpus?: boolean;
   /** False for a run that goes on from a checkpoint of its own. */
@@ -46,11 +50,35 @@ export async function checkInputs(job: ResolvedJob, options: InputCheckOptions):
     );
   }
   const { init } = train;
-  const warnings = init === undefined || !readsInit ? [] : await at(["train", "init"], placeOf, () => checkInit(init, job.model.config));
+  const warnings =
+    init === undefined || !readsInit
+      ? []
+      : await at(["train", "init"], placeOf, async () => {
+          try {
+            return await checkInit(init, job.model.config);
+          } catch (error) {
+            throw error instanceof LapidaryError && error.code === "LAP_CHECKPOINT_MISSING"
+              ? runInstead(error, init, options.runsDirectory)
+              : error;
+          }
+        });
   if (!readsCorpus || !readsInit) return warnings;
   if (readsTokenizer && givenTokenizer(data, train) !== undefined)
     await at(data.tokenizer === undefined ? ["train", "init"] : ["data", "tokenizer"], placeOf, () => checkGivenTokenizer(job));
   return [...warnings, ...newTokenizerWarnings(job)];
+}
+
+/** The error, with another remedy if `train.init` names a run: its checkpoints are directories. */
+function runInstead(error: LapidaryError, init: string, runsDirectory: string | undefined): LapidaryError {
+  if (runsDirectory === undefined || existsSync(init)) return error;
+  const checkpoints = join(runsDirectory, basename(init), "checkpoints");
+  if (!existsSync(checkpoints)) return error;
+  const steps = readdirSync(checkpoints).flatMap((name) => (/^step-\d+$/.test(name) ? [Number(name.slice("step-".length))] : []));
+  const remedy =
+    steps.length === 0
+      ? `${basename(init)} is a run, which has no checkpoint yet: train.init takes the directory of a checkpoint`
+      : `${basename(init)} is a run: train.init takes the directory of one of its checkpoints, such as ${join(checkpoints, `step-${Math.max(...steps)}`)}`;
+  return new LapidaryError({ ...error.toJSON(), remedy, cause: error });
 }
 
 /** A tokenizer of ours has 4 control tokens and a token for each byte. */

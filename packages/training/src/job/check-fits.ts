@@ -1,6 +1,7 @@
 import { LapidaryError, must } from "@lapidary/std";
 import { checkMeshFills, parseTorus, printMesh } from "@lapidary/topology";
-import { meshOf, podAxis, type ResolvedJob } from "./resolved-job.js";
+import { podAxis } from "./axis-names.js";
+import { meshOf, type ResolvedJob } from "./resolved-job.js";
 import type { Path, YamlSource } from "./yaml-source.js";
 
 /** Checks of a job as a whole: what each key allows, but not together with the others. */
