@@ -12,6 +12,7 @@ import { jobDoor } from "../testing/hostile.js";
 import { initProgram } from "../step/init-program.js";
 import { trainStep } from "../step/train-step.js";
 import { jobJsonSchema } from "./job-schema.js";
+import { newTokenizerWarnings, tokenizerRequest } from "./job-tokenizer.js";
 import { loadJob, resolveJob } from "./load-job.js";
 import { compileOptions, meshOf, printJob, type ResolvedJob, zeroOptions } from "./resolved-job.js";
 
@@ -170,6 +171,22 @@ describe("job files", () => {
     strictEqual(resolved(`${base}data: { corpus: a.txt }`).data.corpus, "/jobs/a.txt");
     strictEqual(resolved(base, "data.corpus=a.txt").data.corpus, "/work/here/a.txt");
     strictEqual(resolved(base, "train.init=/ckpt").train.init, "/ckpt");
+    strictEqual(resolved(`${base}data: { tokenizer: here }`).data.tokenizer, "/jobs/here");
+    strictEqual(resolved(base, "data.tokenizer=here").data.tokenizer, "/work/here/here");
+  });
+
+  it("takes the tokenizer of train.init, unless the job names another or asks for a new one", () => {
+    const of = (...overrides: string[]): unknown => tokenizerRequest(resolved(base, ...overrides));
+    const trained = { kind: "train", vocabSize: 512 };
+    deepStrictEqual(tokenizerRequest(resolved()), trained);
+    deepStrictEqual(of("train.init=/ckpt"), { kind: "given", path: "/ckpt" });
+    deepStrictEqual(of("train.init=/ckpt", "data.tokenizer=/other"), { kind: "given", path: "/other" });
+    deepStrictEqual(of("train.init=/ckpt", "data.tokenizer=train"), trained);
+    strictEqual(resolved(base, "train.init=/ckpt").data.vocab, undefined);
+    // Printed and read again, the job still does not say how many ids the tokenizer has.
+    strictEqual(resolved(printJob(resolved(base, "train.init=/ckpt"))).data.vocab, undefined);
+    const [warning] = newTokenizerWarnings(resolved(base, "train.init=/ckpt", "data.tokenizer=train"));
+    strictEqual(warning?.code, "LAP_TOKENIZER_NEW");
   });
 
   it("puts unknown keys in their place and suggests the near one, here or elsewhere", () => {

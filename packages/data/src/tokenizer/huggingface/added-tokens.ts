@@ -7,11 +7,11 @@ import { TokenTrie } from "./token-trie.js";
 const addedTokenSchema = z.strictObject({
   id: z.number().int().nonnegative(),
   content: z.string().min(1),
-  single_word: z.boolean().default(false),
-  lstrip: z.boolean().default(false),
-  rstrip: z.boolean().default(false),
-  normalized: z.boolean().default(true),
-  special: z.boolean().default(false),
+  single_word: z.boolean(),
+  lstrip: z.boolean(),
+  rstrip: z.boolean(),
+  normalized: z.boolean(),
+  special: z.boolean(),
 });
 export type AddedToken = Readonly<z.infer<typeof addedTokenSchema>>;
 

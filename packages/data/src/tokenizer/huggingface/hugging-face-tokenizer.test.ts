@@ -128,6 +128,7 @@ describe("a tokenizer.json that cannot be computed exactly", () => {
     broken(/"a" has the id -1/, fileOf("gemma", {}, { vocab: { a: -1 }, merges: [] }));
     broken(/"zz" is not in the vocabulary.*merges\[0\]/, fileOf("gemma", {}, { merges: [["zz", "a"]] }));
     broken(/not a pair of tokens/, fileOf("gemma", {}, { merges: ["a b c"] }));
+    broken(/version/, fileOf("gemma", { version: "2.0" }));
     broken(/unk_token/, fileOf("gemma", {}, { unk_token: "<nothing>" }));
     const added = { content: "<new>", single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
     broken(

@@ -14,7 +14,7 @@ import { templateOf } from "./post-processor.js";
 
 /** `truncation` and `padding` are settings of a batch: a corpus is neither cut nor padded, as in transformers. */
 const fileSchema = z.strictObject({
-  version: z.string().optional(),
+  version: z.literal("1.0").optional(),
   truncation: z.unknown().optional(),
   padding: z.unknown().optional(),
   added_tokens: z.unknown().optional(),
