@@ -45,7 +45,7 @@ export function hostError(host: string): LapidaryError {
     code: "LAP_HTTP_HOST",
     message: `requests for the host ${JSON.stringify(host.slice(0, 80))} are not answered`,
     place: "Host",
-    remedy: "use 127.0.0.1 or localhost and the port of the coordinator",
+    remedy: "use 127.0.0.1 or localhost, with any port; docs/dashboard.md has a section about other machines",
   });
 }
 

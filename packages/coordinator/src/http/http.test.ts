@@ -178,13 +178,46 @@ describe("the HTTP API", () => {
     strictEqual((await raw("/api/status", bearer)).status, 200);
   });
 
+  it("answers every loopback name with any port, and no other name", async () => {
+    const statusOf = async (host: string): Promise<number> => (await raw("/api/status", { ...bearer, host })).status;
+    const loopback = ["127.0.0.1:8765", "localhost:8765", "LocalHost:8765", "[::1]:8765", "127.0.1.1:9", "localhost", "127.0.0.1"];
+    for (const host of loopback) strictEqual(await statusOf(host), 200, host);
+    const foreign = [
+      "127.0.0.1.evil.com",
+      "localhost.evil.com:8765",
+      "evil.com@127.0.0.1",
+      "127.0.0.1:8765@evil.com",
+      "127.evil.0.1",
+      "128.0.0.1:8765",
+      "127.0.0.256",
+      "[::2]:8765",
+      "localhost:8765:1",
+    ];
+    for (const host of foreign) strictEqual(await statusOf(host), 403, host);
+  });
+
+  it("lets only a page of the same host and port write, and reads the cookie of the port in the browser's address", async () => {
+    const { status, headers } = await raw(`/?token=${token}`, { host: "localhost:8765" });
+    deepStrictEqual([status, headers.location], [303, "./"]);
+    strictEqual(headers["set-cookie"]?.[0], `lapidary_token_8765=${token}; HttpOnly; SameSite=Strict`);
+    const cookie = `lapidary_token_8765=${token}; lapidary_token_${server.port}=of-another-tunnel`;
+    const write = async (host: string, origin: string): Promise<number> =>
+      (await raw("/api/jobs/absent/cancel", { cookie, host, origin }, "POST")).status;
+    strictEqual(await write("localhost:8765", "http://localhost:8765"), 404);
+    strictEqual(await write("[::1]:8765", "http://[::1]:8765"), 404);
+    strictEqual(await write("localhost:8765", "https://localhost:8765"), 404);
+    for (const origin of ["http://localhost:3000", "http://127.0.0.1:8765", "http://localhost", "null", "http://evil.com", ""])
+      strictEqual(await write("localhost:8765", origin), 403, origin);
+    strictEqual((await raw("/api/status", { cookie, host: `localhost:${server.port}` })).status, 401);
+  });
+
   it("lets a browser in by the address with the token, and shows it the runs", async () => {
     await client.submit({ yaml: "x", name: "first" });
     const { status, headers } = await raw(`/?token=${token}`, {});
     strictEqual(status, 303);
     const cookie = String(headers["set-cookie"]).split(";")[0] ?? "";
     const page = await raw("/", { cookie });
-    ok(page.status === 200 && page.body.includes('href="/api/jobs/first"') && !page.body.includes(token));
+    ok(page.status === 200 && page.body.includes('href="api/jobs/first"') && !page.body.includes(token));
     strictEqual((await raw("/api/jobs/first", { cookie })).status, 200);
   });
 

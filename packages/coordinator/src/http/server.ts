@@ -120,7 +120,7 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
       "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     });
   });
-  guard(server, options.token, () => port);
+  guard(server, options.token);
   addRoutes(server, options);
   addViewRoutes(server, options);
   try {
@@ -180,9 +180,12 @@ function addRoutes(server: FastifyInstance, { service, token, page, onBug }: Ser
   server.get("/", (request, reply) => {
     reply.type("text/html; charset=utf-8");
     if ((request.query as { token?: string }).token !== undefined)
-      return reply
-        .header("set-cookie", `${tokenCookie(request.headers.host ?? "")}=${token}; HttpOnly; SameSite=Strict; Path=/`)
-        .redirect("/", 303);
+      return (
+        reply
+          // Without `Path` the cookie is for the directory of the browser's address, and so is the redirect: a proxy may have removed a prefix.
+          .header("set-cookie", `${tokenCookie(request.headers.host ?? "")}=${token}; HttpOnly; SameSite=Strict`)
+          .redirect("./", 303)
+      );
     if (page?.isBuilt === true) return page.send(reply, "index.html");
     return reply.send(runsPage(service.status(), runs.list({ limit: 200 }).jobs, Date.now()));
   });

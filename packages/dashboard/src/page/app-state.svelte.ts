@@ -60,7 +60,7 @@ export class AppState {
   }
 
   #followOverview(): void {
-    const stream = new EventSource("/api/live");
+    const stream = new EventSource("api/live");
     stream.onopen = () => (this.connected = true);
     stream.addEventListener("all", (event) => {
       const all = parseAnswer(event.data as string) as { status: Status; jobs: readonly JobSummary[] };
@@ -86,7 +86,7 @@ export class AppState {
       this.connected = false;
       setTimeout(() => this.#followOverview(), retryMs);
       // An event stream does not say why it failed.
-      ask("/api/status").then(
+      ask("api/status").then(
         () => (this.lockedOut = false),
         (error: unknown) => (this.lockedOut = error instanceof Refusal && error.status === 401),
       );

@@ -74,7 +74,7 @@ async function send(path: string, body?: unknown): Promise<Response> {
 
 export const retryMs = 1000;
 
-const runPath = (id: string, what: string): string => `/api/jobs/${encodeURIComponent(id)}/${what}`;
+const runPath = (id: string, what: string): string => `api/jobs/${encodeURIComponent(id)}/${what}`;
 
 export const server: Source = {
   live: true,
