@@ -61,7 +61,10 @@ describe("lapidary plan", function () {
       const ended = await plan(`configs/jobs/${name}.yaml`, "--json");
       strictEqual(ended.code, 0, ended.stderr);
       const report = reportOf(ended);
-      deepStrictEqual([report.chips, report.mesh, report.parameters, report.fits, report.hbm_limit], [chips, mesh, parameters, true, 15.75 * 2 ** 30]);
+      deepStrictEqual(
+        [report.chips, report.mesh, report.parameters, report.fits, report.hbm_limit],
+        [chips, mesh, parameters, true, 15.75 * 2 ** 30],
+      );
       // Norms do not divide by 256: a little more than a 256th.
       ok(Math.abs(report.hbm_bytes.params / ((4 * parameters) / 256) - 1) < 1e-3);
       ok(Math.abs(report.hbm_bytes.optimizer / ((8 * parameters) / 256) - 1) < 1e-3);

@@ -217,7 +217,7 @@ describe("remedies of errors and warnings", function () {
           ...[...text.matchAll(/(?<![\w./])(?:configs|packages|tools|docs|e2e)\/[\w./-]*\w/g)].flatMap(([path]) =>
             existsSync(join(root, path)) || path.endsWith("X") ? [] : [path],
           ),
-          ...[...text.matchAll(/(?<![\w-])--[a-z][a-z-]+/g)].flatMap(([flag]) => (options.has(flag) || ofOthers.has(flag) ? [] : [flag])),
+          ...[...text.matchAll(/(?<![\w-])--[a-z][a-z_-]+/g)].flatMap(([flag]) => (options.has(flag) || ofOthers.has(flag) ? [] : [flag])),
         ].map((what) => `${place}: ${what}`),
       );
     deepStrictEqual(wrong, []);

@@ -185,7 +185,7 @@ export const commandTree: CommandSpec = {
           description: "whole (default): XLA partitions the step; chip: XLA compiles our partitioned program",
           choices: ["whole", "chip"],
         },
-        { flags: "--hlo <file>", description: "write the optimized program of a chip", completes: "file" },
+        { flags: "--hlo <file>", description: "write the optimized program of a chip", completes: "file", access: "write" },
         { flags: "--install", description: "agree to the compiler's licence and install it (1.1 GB)" },
       ],
       examples: [

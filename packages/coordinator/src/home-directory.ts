@@ -1,7 +1,7 @@
 import { accessSync, constants, statfsSync, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname } from "node:path";
-import { ExitCode, formatBytes, LapidaryError, type Warning } from "@lapidary/std";
+import { ExitCode, formatBytes, LapidaryError, makeDirectories, type Warning } from "@lapidary/std";
 import { makePrivate, type PrivateDirectoryOptions } from "../../../tools/setup/private-directory.mjs";
 
 /** What the processes of a home directory write is not open to group or others, whatever the umask of the shell that started them. */
@@ -70,6 +70,7 @@ export function openHome(home: string, options: HomeOptions = {}): readonly Warn
 
 function makeOrExplain(home: string, { least_bytes = leastFree_bytes, ...options }: HomeOptions): ReturnType<typeof makePrivate> {
   try {
+    makeDirectories(home, 0o700);
     const made = makePrivate(home, options);
     // Found here, and not in the middle of a run: a file system that is mounted read-only, a directory that lacks permissions.
     if (made.state !== "foreign") accessSync(home, constants.W_OK | constants.X_OK);
@@ -85,9 +86,9 @@ function makeOrExplain(home: string, { least_bytes = leastFree_bytes, ...options
     throw new LapidaryError({
       code: "LAP_HOME_FILES",
       message: isFile
-        ? "the home directory cannot be made: a file is in its place"
+        ? `the home directory cannot be made: ${fileAbove(path)} is a file`
         : `the home directory cannot be made or written (${code})`,
-      place: isFile ? fileAbove(path) : path,
+      place: home,
       remedy: "name a directory that you may write with --home or LAPIDARY_HOME",
       exit: ExitCode.usage,
       cause,

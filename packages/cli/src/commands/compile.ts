@@ -23,6 +23,7 @@ import {
 import type { Simulation } from "@lapidary/simulator";
 import { ExitCode, formatBytes, LapidaryError, textTable } from "@lapidary/std";
 import type { Context } from "../context.js";
+import { checkOutput } from "../output/output.js";
 import { machineOf, planJob } from "../plan/plan-job.js";
 import type { Paint } from "../terminal/paint.js";
 import { readJob } from "./job-file.js";
@@ -74,6 +75,7 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
     throw usage("no job file was named", "name a job file, such as configs/jobs/nano16.yaml");
   }
   const job = readJob(context, request.job, request.overrides);
+  if (request.hlo !== undefined) checkOutput({ kind: "file", path: resolve(context.cwd, request.hlo), what: "the optimized program" });
   const text = request.text === "chip" ? "chip" : "whole";
   const progress = console.progress();
   try {

@@ -22,6 +22,7 @@ const commandLines: Readonly<Record<string, readonly string[]>> = {
   "launch --tensorboard": ["launch", tiny, "--tensorboard", "PLACE"],
   "export --output": ["export", tiny, "-o", "PLACE"],
   "plan --write": ["plan", tiny, "--search", "--write", "PLACE"],
+  "compile --hlo": ["compile", tiny, "--hlo", "PLACE"],
   "trace --output": ["trace", tiny, "-o", "PLACE"],
   "export-run --output": ["export-run", "run", "-o", "PLACE"],
   "export-run --tensorboard": ["export-run", "run", "--tensorboard", "PLACE"],
@@ -95,7 +96,7 @@ describe("outputs of all commands", function () {
         const { exit, stdout } = await run([...words, "--json"]);
         const { error } = JSON.parse(stdout) as { error: { code: string; place: string; remedy: string; message: string } };
         strictEqual(exit, 2, stdout);
-        match(error.code, /^LAP_(FILE_|EXPORT_OUTPUT)/);
+        match(error.code, /^LAP_(FILE_|EXPORT_OUTPUT|HOME_FILES)/);
         ok(error.place.includes(place), error.place);
         ok(error.remedy !== "" && !error.remedy.includes("bug"), error.remedy);
         deepStrictEqual(readdirSync(directory).sort(), before);
@@ -117,8 +118,8 @@ describe("outputs of all commands", function () {
 
   it("go through one place: no command writes files by itself", () => {
     const source = fileURLToPath(new URL("../../src/", import.meta.url));
-    // The home directory of a coordinator, and texts for another compiler under the temporary directory.
-    const own = new Set(["commands/coordinator-process.ts", "commands/compare.ts", "output/output.ts"]);
+    // The home directory of a coordinator, texts for another compiler under the temporary directory, and the cache of its answers.
+    const own = new Set(["commands/compile.ts", "commands/coordinator-process.ts", "commands/compare.ts", "output/output.ts"]);
     const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter(
       (name) => name.endsWith(".ts") && !name.endsWith(".test.ts") && !name.startsWith("testing") && !own.has(name),
     );

@@ -133,7 +133,7 @@ const conversation = (path: string, line: number, field: string): ReturnType<typ
     path,
     line,
     `holds a conversation in \`${field}\` (a list of turns with role and content), for which there is no form yet`,
-    'write each conversation as one text, with marks for the turns: {"text": "User: …\\nAssistant: …"}',
+    "write each conversation as one text, with a mark before each turn, in a field that data.text_field names",
   );
 
 const describe = (value: unknown): string =>

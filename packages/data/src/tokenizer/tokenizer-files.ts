@@ -103,8 +103,8 @@ export function hashOfTokenizer(files: TokenizerFiles): string {
 export function writeTokenizerFiles(directory: string, files: TokenizerFiles): void {
   const scratch = `${directory}.${process.pid}.tmp`;
   rmSync(scratch, { recursive: true, force: true });
-  mkdirSync(scratch);
-  for (const [name, content] of files) writeFileSync(join(scratch, name), content, { flush: true });
+  mkdirSync(scratch, { mode: 0o700 });
+  for (const [name, content] of files) writeFileSync(join(scratch, name), content, { flush: true, mode: 0o600 });
   renameSync(scratch, directory);
 }
 

@@ -173,8 +173,8 @@ describe("findings about a job's sharding", () => {
           deepStrictEqual(found, idleOf(given));
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 60 },
     );
-    ok(compared > 5, `only ${compared} jobs were not refused`);
+    ok(compared >= 10, `only ${compared} jobs were not refused`);
   });
 });
