@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { openBrowser, until } from "../support/browser.js";
+import { layoutFaults, openBrowser, until } from "../support/browser.js";
 import { tinyJob } from "../support/cases.js";
 import { Home } from "../support/cli.js";
 import { type Forward, forwardBelow, forwardPort } from "../support/forward.js";
@@ -135,6 +135,37 @@ describe("dashboard access", function () {
       for (const release of held) release();
       await showsSteps(page);
       await until(page, `!document.body.textContent.includes("has not answered a request")`);
+    });
+
+    it("follows a run in a browser without shared workers", async () => {
+      const page = await context.newPage();
+      await page.addInitScript("delete globalThis.SharedWorker");
+      await page.goto(`http://127.0.0.1:${port}/#/run/long`);
+      await showsSteps(page);
+      await goesOn(page);
+      assert.equal(await page.evaluate("typeof SharedWorker"), "undefined");
+      await page.close();
+    });
+  });
+
+  describe("long names", () => {
+    it("shows names of 64 characters within the window of a desktop and of a phone", async () => {
+      const [one, other] = ["a", "b"].map((letter) => letter.repeat(64));
+      for (const name of [one, other]) await home.json("launch", tinyJob, ...beside, "--name", String(name), "-d");
+      const context = await browser.newContext();
+      const page = await context.newPage();
+      await page.goto(`http://127.0.0.1:${port}/?token=${token}`);
+      for (const width of [1280, 390])
+        for (const at of ["#/", `#/run/${one}`, `#/compare?a=${one}&b=${other}`]) {
+          await page.setViewportSize({ width, height: 900 });
+          await page.evaluate(`location.hash = ${JSON.stringify(at)}`);
+          await until(
+            page,
+            `document.querySelector("main").textContent.includes("${one}") && !document.querySelector("main").textContent.includes("Loading")`,
+          );
+          assert.deepEqual(await page.evaluate(layoutFaults), [], `${at} at ${width}`);
+        }
+      await context.close();
     });
   });
 });
