@@ -250,7 +250,7 @@ describe("a Redis of one's own", function () {
       const port = await listening(proxy);
       const address = `http://127.0.0.1:${port}`;
       // A loader that breaks `fetch` shows on every version of Node that nothing relies on it.
-      const noFetch = 'data:text/javascript,globalThis.fetch=()=>{throw new Error("fetch was called")}';
+      const noFetch = `data:text/javascript,${encodeURIComponent('globalThis.fetch=()=>{throw new Error("fetch was called")}')}`;
       const home = newHome({ NODE_USE_ENV_PROXY: "1", HTTP_PROXY: address, http_proxy: address, NODE_OPTIONS: `--import=${noFetch}` });
       try {
         await home.json("up", "--workers", "1");

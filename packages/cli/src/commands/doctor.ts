@@ -39,7 +39,13 @@ async function checkRedisUrl(env: NodeJS.ProcessEnv): Promise<Check | undefined>
   try {
     return { name: "redis", ok: true, detail: await describeRedis(url), remedy: "" };
   } catch (error) {
-    if (!(error instanceof LapidaryError)) throw error;
+    if (!(error instanceof LapidaryError))
+      return {
+        name: "redis",
+        ok: false,
+        detail: redactUrl(`LAP_REDIS_UNREACHABLE: ${String(error)}`),
+        remedy: "name the port of a Redis server in REDIS_URL",
+      };
     const place = error.place === undefined ? "" : ` (${redactUrl(error.place)})`;
     return { name: "redis", ok: false, detail: redactUrl(`${error.code}: ${error.message}${place}`), remedy: error.remedy };
   }
