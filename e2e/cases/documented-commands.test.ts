@@ -225,7 +225,7 @@ describe("remedies of errors and warnings", function () {
 });
 
 /** Options of other programs that remedies name: redis-check-aof, node, pip. */
-const ofOthers: ReadonlySet<string> = new Set(["--fix", "--max-old-space-size", "--user", "--no-deps"]);
+const ofOthers: ReadonlySet<string> = new Set(["--fix", "--max-old-space-size", "--user", "--no-deps", "--safe_serialization"]);
 
 /** Scripts of npm, tools and variables that a text names and that there are not. */
 function missingIn(text: string): string[] {

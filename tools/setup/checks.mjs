@@ -16,6 +16,9 @@ import { findPython, pythonRemedy } from "./python.mjs";
 
 /** @typedef {import("./checks.mjs").Check} Check */
 
+/** An address without user and password, as `redactUrl` of std, which is not built yet. @param {string} text */
+export const redactUrl = (text) => text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/?#]*@/gi, "$1");
+
 /**
  * All checks, in the order in which their subjects build on each other.
  * @param {{ root?: string, env?: NodeJS.ProcessEnv }} [where]
@@ -116,7 +119,14 @@ async function checkLibtensorflow(session) {
 /** @param {Session} session @returns {Check} */
 function checkRedis(session) {
   const url = session.env.REDIS_URL;
-  if (url) return { name: "redis", ok: URL.canParse(url), detail: `REDIS_URL ${url}`, remedy: "REDIS_URL looks like redis://HOST:PORT" };
+  // `lapidary doctor` asks the server itself; here nothing is loaded that could.
+  if (url)
+    return {
+      name: "redis",
+      ok: URL.canParse(url),
+      detail: `REDIS_URL ${redactUrl(url)}`,
+      remedy: "REDIS_URL looks like redis://HOST:PORT",
+    };
   const finding = findRedisServer(session);
   return {
     name: "redis",

@@ -8,7 +8,7 @@ import { basename, join, resolve } from "node:path";
 
 /** What Lapidary writes into a home directory: another name there means that the directory has another purpose too. */
 const homeEntries =
-  /^(cache|checkpoints|logs|plans|redis|runs|workers|setup-cache|epoch|port|token|setup\.lock|(workers|coordinator)\.json|coordinator\.pid)(\.\d+)?(\.tmp)?$/;
+  /^(cache|checkpoints|logs|plans|redis|runs|workers|setup-cache|epoch|port|token|setup\.lock|(workers|coordinator|identity)\.json|coordinator\.pid)(\.\d+)?(\.tmp)?$/;
 const homeName = ".lapidary";
 
 /** Whether a name is one that Lapidary writes into a home directory. @param {string} name */

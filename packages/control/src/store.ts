@@ -102,6 +102,9 @@ export class Store {
         last = explainRedisError(this.place, error);
         // To ask again with the same password is of no use.
         if (last instanceof LapidaryError && last.code === "LAP_REDIS_REFUSED") reject(last);
+        // Neither does a certificate change, nor the number of databases.
+        if (last instanceof LapidaryError && /TLS handshake|no database of this number|Protocol error|protected mode/.test(last.message))
+          reject(last);
       };
       redis.on("error", fail);
       redis.once("ready", resolve);

@@ -32,6 +32,7 @@ import {
   submittedSchema,
 } from "./api.js";
 import { coordinatorDown, readConnection } from "./connection.js";
+import { directFetch } from "./direct-fetch.js";
 import { type ProgramView, programViewSchema } from "./views/program-view.js";
 
 export { connectionPath, findConnection, readConnection } from "./connection.js";
@@ -194,7 +195,7 @@ export class CoordinatorClient {
     const silence = new AbortController();
     const timer = setTimeout(() => silence.abort(new Error(`no answer within ${silentMs / 1000} s`)), silentMs);
     try {
-      response = await fetch(`${this.#base}${path}`, {
+      response = await directFetch(`${this.#base}${path}`, {
         ...init,
         method,
         signal: init.signal === undefined ? silence.signal : AbortSignal.any([init.signal, silence.signal]),

@@ -151,7 +151,7 @@ export class Coordinator {
     const { home, root, port, redis, workers, environment, spares = 1, workerLease_s = 0 } = this.#options;
     const trouble = (error: Error): void => this.#log.warn(error.message, errorFields(error));
     for (const { message, code, place } of openHome(home)) this.#log.warn(message, { code, place });
-    this.#onStop("home", lockHome(home));
+    this.#onStop("home", await lockHome(home));
     this.#token = homeToken(home);
 
     const { store, close } = await openRedis(redis, home, {

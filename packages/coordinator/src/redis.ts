@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { openStore, type RedisServer, startRedisServer, type Store } from "@lapidary/control";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import type { RedisServerFinding } from "../../../tools/setup/checks.mjs";
+import { homeIdentity } from "./home-identity.js";
 import { isProcessAlive } from "./process-id.js";
 
 /** The user's Redis by its address, or a private one from a server binary. */
@@ -33,7 +33,7 @@ const lookEvery_ms = 500;
  */
 export async function openRedis(choice: RedisChoice, home: string, news: RedisNews): Promise<OpenRedis> {
   // Several homes may share one Redis.
-  const namespace = `lapidary-${createHash("sha256").update(home).digest("hex").slice(0, 12)}`;
+  const namespace = `lapidary-${homeIdentity(home)}`;
   if ("url" in choice) {
     const store = await openStore(choice, { namespace });
     return {
@@ -79,6 +79,24 @@ export async function openRedis(choice: RedisChoice, home: string, news: RedisNe
   } catch (error) {
     await server.stop();
     throw error;
+  }
+}
+
+/**
+ * The server at an address, in a line for a person: version, database, eviction policy. Never user or password.
+ *
+ * @throws LAP_REDIS_…, as `up` throws it
+ */
+export async function describeRedis(url: string): Promise<string> {
+  const store = await openStore({ url });
+  try {
+    const info = await store.run((redis) => redis.info());
+    const field = (name: string): string => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "unknown";
+    const database = /^\/(\d+)/.exec(new URL(url).pathname)?.[1] ?? "0";
+    const mode = field("redis_mode") === "cluster" ? ", cluster mode" : "";
+    return `REDIS_URL ${store.place}: version ${field("redis_version")}, database ${database}, maxmemory-policy ${field("maxmemory_policy")}${mode}`;
+  } finally {
+    store.close();
   }
 }
 
