@@ -1,4 +1,5 @@
 import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
+import { guessEncoding } from "./corpus/encoding.js";
 
 /** Every mistake that a user can make with a corpus, a tokenizer or a dataset: one function each, its code for ever. */
 
@@ -23,37 +24,79 @@ export function unreadable(path: string, cause: unknown): LapidaryError {
   });
 }
 
-export function emptyCorpus(path: string, why: string): LapidaryError {
+/** @param leftOut what was left out and why, for people */
+export function emptyCorpus(path: string, why: string, leftOut = ""): LapidaryError {
   return usage(
     "LAP_DATA_EMPTY",
-    `the corpus is empty: ${why}`,
+    `the corpus is empty: ${why}${leftOut === "" ? "" : ` (left out: ${leftOut})`}`,
     path,
     "name a file, directory or JSONL that holds text, or use the corpus `node_modules`",
   );
 }
 
-export function notUtf8(path: string, byteOffset: number): LapidaryError {
+/** @param bytes of the file, for a guess at its encoding */
+export function notUtf8(path: string, bytes: Uint8Array, byteOffset: number): LapidaryError {
+  const { what, remedy } = guessEncoding(bytes, byteOffset, path);
   return usage(
     "LAP_DATA_NOT_UTF8",
-    `${path} is not UTF-8: the byte at offset ${byteOffset} starts no character`,
+    `${path} is not UTF-8: the byte at offset ${byteOffset} starts no character; ${what}`,
     `${path}, byte ${byteOffset}`,
-    "convert it first, for instance with `iconv -f LATIN1 -t UTF-8`",
+    remedy,
   );
 }
 
-export function badJsonLine(path: string, line: number, why: string): LapidaryError {
+/** A file of a known kind that has no reader. */
+export function foreignFile(path: string, kind: string, remedy: string): LapidaryError {
+  return usage("LAP_DATA_FORMAT", `${path} is ${kind}; a corpus is UTF-8 text or JSONL, as it is or in gzip`, path, remedy);
+}
+
+export function damagedFile(path: string, why: string): LapidaryError {
+  return usage("LAP_DATA_DAMAGED", `${path} is damaged: ${why}`, path, "fetch or write the file again; `gzip -t` checks a gzip file");
+}
+
+export function textWithNul(path: string, byteOffset: number): LapidaryError {
+  return usage(
+    "LAP_DATA_BINARY",
+    `${path} is not text: the byte at offset ${byteOffset} is NUL`,
+    `${path}, byte ${byteOffset}`,
+    "name a file of UTF-8 text; if it is a text with stray NUL bytes, take them off with `tr -d '\\000' < FILE > corpus.txt`",
+  );
+}
+
+/** A corpus that is given as a pattern of names. */
+export function corpusPattern(path: string): LapidaryError {
+  return usage(
+    "LAP_DATA_MISSING",
+    `there is no file with the name ${path}; a corpus is one path, patterns such as \`*.txt\` are not expanded`,
+    path,
+    "name the directory: all files below it are read; to choose some, link or copy them into a directory of their own",
+  );
+}
+
+/** A corpus that is given as the address of something elsewhere. */
+export function corpusAddress(address: string, place: string): LapidaryError {
+  return usage(
+    "LAP_DATA_ADDRESS",
+    `${address} is the address of a corpus elsewhere; a corpus is read from a file or directory of this machine`,
+    place,
+    "fetch it first (`curl -O`, `aws s3 cp`, `gsutil cp` or `hf download`) and set `data.corpus` to the path of the file",
+  );
+}
+
+export function badJsonLine(path: string, line: number, why: string, remedy?: string): LapidaryError {
   return usage(
     "LAP_DATA_JSONL",
     `line ${line} of ${path} ${why}`,
     `${path}:${line}`,
-    'every line must be a JSON object with a string in its text field, as in {"text": "…"}; the field is named by textField',
+    remedy ?? 'every line must be a JSON object with a string in its text field, as in {"text": "…"}; `data.text_field` names the field',
   );
 }
 
-export function corpusTooLarge(path: string, bytes: number, limitBytes: number): LapidaryError {
+/** @param bytes that it holds; undefined when nobody counted on after the limit */
+export function corpusTooLarge(path: string, bytes: number | undefined, limitBytes: number): LapidaryError {
   return usage(
     "LAP_DATA_TOO_LARGE",
-    `${path} holds ${formatBytes(bytes)}, more than the ${formatBytes(limitBytes)} that fit`,
+    `${path} holds ${bytes === undefined ? "unpacked more" : `${formatBytes(bytes)}, more`} than the ${formatBytes(limitBytes)} that fit`,
     path,
     "split it into several files, or name a smaller part of it",
   );
@@ -77,8 +120,9 @@ export function tooSmallForBatch(place: string, rows: number, batch: number, seq
   );
 }
 
+/** @param key as the job file has it, or several that set the same */
 export function badSetting(key: string, value: unknown, must: string): LapidaryError {
-  return usage("LAP_DATA_SETTING", `${key} is ${String(value)}, but ${must}`, key, `choose a ${key} for which that holds`);
+  return usage("LAP_DATA_SETTING", `${key} is ${String(value)}, but ${must}`, key, `choose a value of ${key} for which that holds`);
 }
 
 export function badTokenizer(place: string, why: string): LapidaryError {

@@ -1,17 +1,3 @@
-import { isUtf8 } from "node:buffer";
-import { notUtf8 } from "../data-errors.js";
-
-/**
- * The text of a file, without a byte order mark.
- *
- * @param startByte where in the file `bytes` begin
- * @throws LapidaryError `LAP_DATA_NOT_UTF8` with the offset of the first byte that is none
- */
-export function decodeUtf8(bytes: Uint8Array, path: string, startByte = 0): string {
-  if (!isUtf8(bytes)) throw notUtf8(path, startByte + firstInvalidByte(bytes));
-  return new TextDecoder("utf-8").decode(bytes);
-}
-
 /** Offset of the first byte at which no UTF-8 character starts or that belongs to none; the length when there is none. */
 export function firstInvalidByte(bytes: Uint8Array): number {
   let at = 0;

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { type CorpusSpec, placeOf } from "../corpus/corpus-spec.js";
-import type { Corpus, Document } from "../corpus/document.js";
+import { type Corpus, type Document, LeftOut } from "../corpus/document.js";
 import { splitHeldOut } from "../corpus/held-out.js";
 import { readNodeModules } from "../corpus/node-modules.js";
 import { listCorpusFiles, readPathCorpus } from "../corpus/path-corpus.js";
@@ -77,7 +77,11 @@ export function buildDataset(request: DatasetRequest, key: string, directory: st
 
 function readCorpus(spec: CorpusSpec, onProgress: (done: number, total: number) => void): Corpus {
   if (spec.kind === "node_modules") return readNodeModules(spec.directory, { maxBytes: spec.maxBytes, onProgress });
-  return readPathCorpus(spec.path, listCorpusFiles(spec.path), { textField: spec.textField, onProgress });
+  const leftOut = new LeftOut();
+  const files = listCorpusFiles(spec.path, { leftOut });
+  const corpus = readPathCorpus(spec.path, files, { textField: spec.textField, onProgress });
+  for (const [reason, count] of Object.entries(corpus.leftOut)) leftOut.count(reason, count);
+  return { documents: corpus.documents, leftOut: leftOut.toJSON() };
 }
 
 /** The texts to train the tokenizer on: all of them, or every nth. They are in shuffled order already. */

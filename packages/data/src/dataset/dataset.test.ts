@@ -222,9 +222,9 @@ describe("dataset", () => {
 
     it("refuses settings that cannot be, before it reads anything", async () => {
       for (const vocabSize of [0, 259, 1e9, Number.NaN])
-        await rejects(prepareDataset({ ...options("/absent"), vocabSize }), hasCode("LAP_DATA_SETTING", "vocabSize"));
+        await rejects(prepareDataset({ ...options("/absent"), vocabSize }), hasCode("LAP_DATA_SETTING", "data.vocab"));
       for (const heldOutFraction of [0, -1, 0.6, Number.NaN])
-        await rejects(prepareDataset({ ...options("/absent"), heldOutFraction }), hasCode("LAP_DATA_SETTING", "heldOutFraction"));
+        await rejects(prepareDataset({ ...options("/absent"), heldOutFraction }), hasCode("LAP_DATA_SETTING", "data.held_out"));
       await rejects(prepareDataset(options("/absent/file.txt")), hasCode("LAP_DATA_MISSING", "/absent/file.txt"));
     });
 

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { type CorpusSpec, placeOf } from "../corpus/corpus-spec.js";
 import { listCorpusFiles } from "../corpus/path-corpus.js";
 import { badSetting, missingCorpus } from "../data-errors.js";
-import { firstPieceId, maxVocabSize } from "../tokenizer/vocabulary.js";
+import { firstPieceId, maxVocabSize, vocabSizeKey } from "../tokenizer/vocabulary.js";
 
 /** All that decides what a dataset holds. */
 export interface DatasetRequest {
@@ -16,18 +16,18 @@ export interface DatasetRequest {
 }
 
 /** Raise it whenever the same corpus would give other tokens than before: what was cached then counts no more. */
-const codeVersion = 1;
+const codeVersion = 2;
 
 /** @throws LapidaryError `LAP_DATA_SETTING` */
 export function checkRequest({ vocabSize, heldOutFraction }: DatasetRequest): void {
   if (!Number.isInteger(vocabSize) || vocabSize < firstPieceId || vocabSize > maxVocabSize)
     throw badSetting(
-      "vocabSize",
+      vocabSizeKey,
       vocabSize,
       `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`,
     );
   if (!(heldOutFraction > 0 && heldOutFraction <= 0.5))
-    throw badSetting("heldOutFraction", heldOutFraction, "it must be above 0 and at most 0.5");
+    throw badSetting("data.held_out", heldOutFraction, "it must be above 0 and at most 0.5");
 }
 
 /**
@@ -49,6 +49,6 @@ function fingerprint(corpus: CorpusSpec): unknown {
   const locks = [join(corpus.directory, ".package-lock.json"), join(dirname(corpus.directory), "package-lock.json")];
   const lock = locks.find((path) => existsSync(path));
   return lock === undefined
-    ? listCorpusFiles(corpus.directory).map(({ source, bytes }) => [source, bytes])
+    ? listCorpusFiles(corpus.directory, { links: false }).map(({ source, bytes }) => [source, bytes])
     : createHash("sha256").update(readFileSync(lock)).digest("hex");
 }
