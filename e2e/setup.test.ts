@@ -80,7 +80,7 @@ describe("the set-up", function () {
     const repair = await yard.setUp(["libtensorflow"]);
     assert.match(repair.stderr, /does not load; verifying/);
     assert.match(repair.stderr, downloads);
-    assert.ok(await loads());
+    assert.ok(await loads(), repair.stderr);
   });
 
   it("puts back a binding that is missing or cut short", async () => {

@@ -2,8 +2,8 @@ import { ok, strictEqual } from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { compile, gradients, type Program } from "@lapidary/compiler";
-import { randomCase } from "@lapidary/compiler/testing";
+import { compile, type Program } from "@lapidary/compiler";
+import { type Rounding, randomCase, roundingOf, withGradients } from "@lapidary/compiler/testing";
 import {
   type ArrayData,
   chipModule,
@@ -14,7 +14,7 @@ import {
   wholeModule,
   writeSafetensors,
 } from "@lapidary/interop";
-import { type Graph, GraphBuilder, interpret, parametersOf, type Sharding, type Tensor, type TensorType } from "@lapidary/ir";
+import { type Graph, parametersOf, type Sharding, type TensorType } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { meshSize, printAtoms } from "@lapidary/topology";
 import { root } from "./support/cli.js";
@@ -23,20 +23,6 @@ import { jaxPython, runWell } from "./support/xla.js";
 /** So many random programs as per-chip text, and some of them as whole text too: that is Shardy's and XLA's work, not ours. */
 const wanted = { chip: 50, whole: 8 };
 const devices = 8;
-
-/** The graph with the gradients of its loss as further outputs. */
-function withGradients(graph: Graph): Graph {
-  const g = new GraphBuilder("random_step");
-  for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
-  for (const { name, value } of graph.outputs) g.output(name, g.get(value));
-  const parameters = parametersOf(graph).map(({ id }) => g.get(id));
-  const loss = must(
-    graph.outputs.find(({ name }) => name === "loss"),
-    "loss",
-  );
-  gradients(g, g.get(loss.value), parameters).forEach((grad, i) => g.output(`grad_${i}`, grad));
-  return g.finish();
-}
 
 /** As `run_cases.py` reads a case; the text stands in a file of the case's name. */
 function describeCase(name: string, { mesh, global }: Program, laid: Graph): object {
@@ -64,24 +50,26 @@ describe("random graphs on random meshes, run by XLA", function () {
   it(`${wanted.chip} of them mean, as per-chip text, what the interpreter says, and ${wanted.whole} as whole text`, async () => {
     const directory = mkdtempSync(join(tmpdir(), "lapidary-xla-"));
     try {
-      const expected = new Map<string, Tensor>();
+      const expected = new Map<string, { readonly rounding: Rounding; readonly own: string }>();
       const inputs = new Map<string, ArrayData>();
       const cases: object[] = [];
       for (let seed = 1, made = 0; made < wanted.chip; seed++) {
         const { graph, mesh, shardings, inputs: given } = randomCase(seed);
         if (meshSize(mesh) > devices) continue;
         const step = withGradients(graph);
+        const rounding = roundingOf(step, given);
+        // Random numbers of ours have no counterpart in StableHLO.
+        if (rounding.undecided !== undefined || step.values.some(({ op }) => op === "rng_normal")) continue;
         const program = compile(step, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
         const texts = [{ kind: "chip", laid: program.chip, text: chipModule(program.chip, program.global) }];
         if (made++ < wanted.whole)
           texts.push({ kind: "whole", laid: program.global, text: wholeModule(program.global, statedShardings(program.propagated)) });
-        const meant = interpret(step, given);
         for (const { kind, laid, text } of texts) {
           const name = `${seed}-${kind}`;
           writeFileSync(join(directory, `${name}.mlir`), text);
           cases.push(describeCase(name, program, laid));
           for (const [own, tensor] of given) inputs.set(`${name}/${own}`, fromTensor(tensor));
-          for (const [own, tensor] of meant) expected.set(`${name}/${own}`, tensor);
+          for (const own of rounding.exact.keys()) expected.set(`${name}/${own}`, { rounding, own });
         }
       }
       writeFileSync(join(directory, "cases.json"), JSON.stringify(cases));
@@ -89,17 +77,22 @@ describe("random graphs on random meshes, run by XLA", function () {
       await runWell(await jaxPython(), [join(root, "e2e/support/run_cases.py"), directory]);
       const actual = await readSafetensors(join(directory, "outputs.safetensors"));
       strictEqual(actual.size, expected.size);
-      for (const [name, want] of expected) expectClose(must(actual.get(name), name), want, name);
+      for (const [name, { rounding, own }] of expected) expectWithin(must(actual.get(name), name), rounding, own, name);
     } finally {
       rmSync(directory, { recursive: true });
     }
   });
 });
 
-/** Single against double precision: relative to the largest element of the array. */
-function expectClose(actual: ArrayData, want: Tensor, name: string): void {
-  const scale = want.data.reduce((max, v) => Math.max(max, Math.abs(v)), 1);
-  want.data.forEach((v, i) =>
-    ok(Math.abs((actual.data[i] ?? Number.NaN) - v) <= 2e-5 * scale, `seed ${name}[${i}] is ${actual.data[i]} for ${v}`),
+/** XLA's fused sums and its own exp and tanh round a little more than ours. */
+const slack = 4;
+
+function expectWithin(actual: ArrayData, { exact, bounds }: Rounding, own: string, name: string): void {
+  const [want, bound] = [must(exact.get(own), own).data, must(bounds.get(own), own)];
+  want.forEach((v, i) =>
+    ok(
+      Math.abs((actual.data[i] ?? Number.NaN) - v) <= slack * (bound[i] ?? 0),
+      `seed ${name}[${i}] is ${actual.data[i]} for ${v} ± ${bound[i]}`,
+    ),
   );
 }

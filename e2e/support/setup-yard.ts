@@ -74,10 +74,10 @@ with zipfile.ZipFile(wheel, "w") as archive:
 `;
 
 export function makeYard(): Yard {
-  const yard = mkdtempSync(join(tmpdir(), "lapidary yard "));
+  const yard = mkdtempSync(join(tmpdir(), "lapidary yärd "));
   const project = join(yard, "project");
   const cache = join(yard, "cache");
-  // PIP_FIND_LINKS is a list with blanks between; all else here proves that paths may hold some.
+  // PIP_FIND_LINKS is a list with blanks between; all else here proves that paths may hold blanks and letters beyond ASCII.
   const wheels = mkdtempSync(join(tmpdir(), "lapidary-wheels-"));
   const parts = join(yard, "parts");
   const write = (path: string, text: string): string => {

@@ -26,6 +26,11 @@ export async function jaxPython(): Promise<string> {
   return (await runWell(process.execPath, [join(root, "tools/xla/venv.mjs")])).stdout.trim();
 }
 
+/** The interpreter of the environment with Google's TPU compiler, which is installed where it is missing. */
+export async function tpuPython(): Promise<string> {
+  return (await runWell(process.execPath, [join(root, "tools/xla/venv.mjs"), "--tpu"])).stdout.trim();
+}
+
 /** `run.py` of an export, on virtual CPU devices. */
 export const runExport = (python: string, directory: string, ...args: string[]): Promise<Ended> =>
   run(python, [join(directory, "run.py"), ...args], { env: { JAX_PLATFORMS: "cpu" } });

@@ -16,7 +16,7 @@ const stdForPages = {
 
 export default defineConfig({
   root: fileURLToPath(new URL("./src/page", import.meta.url)),
-  base: "/",
+  base: "./",
   plugins: [svelte({ configFile: false, compilerOptions: { runes: true } }), stdForPages],
   build: {
     outDir: fileURLToPath(new URL("./page/dist", import.meta.url)),

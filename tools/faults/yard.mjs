@@ -63,7 +63,7 @@ export class Yard {
     this.directory = mkdtempSync(join(tmpdir(), "lapidary-faults-"));
     this.home = shared.home ?? join(this.directory, "home");
     this.fired = join(this.directory, "fired");
-    mkdirSync(this.home, { recursive: true });
+    mkdirSync(this.home, { recursive: true, mode: 0o700 });
     this.corpus = shared.corpus ?? writeCorpus(join(this.directory, "corpus"));
     /** @type {import("node:child_process").ChildProcess | undefined} */
     this.coordinator = undefined;

@@ -2,7 +2,7 @@
  * The order of the packages, and the habits that a reader relies on, checked on the syntax of every source file.
  *
  * - A package imports from packages of a lower layer only (`layer:N` in its project.json, the tags that nx knows), names them in its
- *   package.json, and refers to them in its tsconfig.json; no relative import leaves a package (the cli may look into tools/setup).
+ *   package.json, and refers to them in its tsconfig.json; no relative import leaves a package (control, coordinator and cli may look into tools/setup).
  * - Only packages/worker uses tfjs; only packages/control uses ioredis and bullmq.
  * - No `any`, no `!`, no default export, no `@ts-ignore`, no `.only(`, no `.skip(`, no module-level `let`, no environment below the
  *   cli except where a process begins (`main.ts`).
@@ -19,6 +19,8 @@ const soleImporters = [
   { pattern: /^@tensorflow\//, owner: "worker" },
   { pattern: /^(ioredis|bullmq)(\/|$)/, owner: "control" },
 ];
+/** May look into tools/setup, which runs before the build and imports no package. */
+const setupImporters = ["control", "coordinator", "cli"];
 /** What any test may import: the development tools of the root. */
 const testLibraries = ["mocha", "fast-check"];
 /** Reads the environment by design: the switch that rewrites snapshots. */
@@ -196,7 +198,7 @@ function importFault(root, packages, each, file, specifier, isTest) {
   if (specifier.startsWith(".")) {
     const target = resolve(dirname(file), specifier);
     const inside = target.startsWith(each.directory + sep);
-    const setup = each.name === "cli" && target.startsWith(join(root, "tools/setup") + sep);
+    const setup = setupImporters.includes(each.name) && target.startsWith(join(root, "tools/setup") + sep);
     return inside || setup ? undefined : "leaves the package";
   }
   if (specifier.startsWith("node:")) return undefined;

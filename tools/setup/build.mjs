@@ -4,6 +4,7 @@
  */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
+import { fileProblemIn } from "./file-errors.mjs";
 import { SetupError } from "./session.mjs";
 import { changeKey, contentKey, readStamp, removeStamp, writeStamp } from "./stamp.mjs";
 
@@ -59,11 +60,16 @@ async function buildPage(session) {
   const result = await session.run(process.execPath, [join(session.root, pageBuilder)]);
   if (result.code !== 0) {
     task.end();
+    const problem = fileProblemIn(session, session.root, result.tail);
+    if (problem !== undefined) throw problem;
     throw new SetupError({
       code: "LAP_SETUP_BUILD",
       message: "the dashboard's page was not built",
       output: result.tail,
-      remedy: "correct these errors, or get back to a commit that builds",
+      // Vite reads both as a part of an address.
+      remedy: /[#?]/.test(session.root)
+        ? `move the checkout to a path without # and ?: ${session.root}`
+        : "correct these errors, or get back to a commit that builds",
     });
   }
   task.end("built");
@@ -85,6 +91,8 @@ export async function runCompiler(session, projects) {
   });
   if (result.code !== 0) {
     task.end();
+    const problem = fileProblemIn(session, session.root, result.tail);
+    if (problem !== undefined) throw problem;
     const errors = result.tail.split("\n").filter((line) => line.trim() !== "" && !/^\d\d?:\d\d:\d\d [AP]M - /.test(line));
     throw new SetupError({
       code: "LAP_SETUP_BUILD",

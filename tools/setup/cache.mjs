@@ -50,7 +50,7 @@ export async function publish(session, path, fill) {
   sweep(path);
   const temporary = `${path}.tmp-${process.pid}`;
   rmSync(temporary, { recursive: true, force: true });
-  mkdirSync(dirname(path), { recursive: true });
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   session.unfinished.add(temporary);
   try {
     await fill(temporary);

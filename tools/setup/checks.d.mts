@@ -26,7 +26,17 @@ interface Where {
 /** All checks in the order in which their subjects build on each other. Takes about a second: it loads the binding. */
 export function checks(where?: Where): Promise<Check[]>;
 
-/** The server binary to start when no REDIS_URL is given; undefined if none is found. Looks at files only. */
+export interface RedisServerFinding {
+  /** The server to start; undefined if none can be used. */
+  readonly path: string | undefined;
+  /** What was found, and which servers were passed over for which reason. */
+  readonly detail: string;
+}
+
+/** The server to start when no REDIS_URL is given. Runs each server that it finds with `--version`, until one can be used. */
+export function redisServer(where?: Pick<Where, "env">): RedisServerFinding;
+
+/** The path of `redisServer`. */
 export function redisServerPath(where?: Pick<Where, "env">): string | undefined;
 
 /** What the workers will compute with, told from files alone. */

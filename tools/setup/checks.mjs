@@ -1,20 +1,23 @@
 /**
  * What `lapidary doctor` asks: is all there that the set-up provides, and does it work? Looks only; changes nothing.
  */
-import { accessSync, constants, existsSync, statfsSync } from "node:fs";
-import { dirname } from "node:path";
+import { accessSync, constants } from "node:fs";
 import * as build from "./build.mjs";
 import { compilerRemedy, findCompiler } from "./compiler.mjs";
 import * as libtensorflow from "./libtensorflow.mjs";
+import { freeBytes, megabytes, nearestExisting, setupNeeds_bytes } from "./disk-space.mjs";
+import { isSupportedNode, nodeRemedy, supportedNode } from "./node-version.mjs";
 import { firstOutOfStep } from "./packages.mjs";
-import { findRedisServer, serverVersion } from "./redis.mjs";
+import { describeFinding, findRedisServer } from "./redis.mjs";
+import { oldestRedisName } from "./redis-version.mjs";
 import { Report } from "./report.mjs";
 import { cacheDirectory, projectRoot, Session } from "./session.mjs";
-import { findPython, megabytes } from "./wheel.mjs";
-
-const enoughDisk = 2e9;
+import { findPython, pythonRemedy } from "./python.mjs";
 
 /** @typedef {import("./checks.mjs").Check} Check */
+
+/** An address without user and password, as `redactUrl` of std, which is not built yet. @param {string} text */
+export const redactUrl = (text) => text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/?#]*@/gi, "$1");
 
 /**
  * All checks, in the order in which their subjects build on each other.
@@ -28,7 +31,7 @@ export async function checks({ root = projectRoot, env = process.env } = {}) {
     ...(await Promise.all([checkPython(session), checkCompiler(session)])),
     checkPackages(root),
     await checkLibtensorflow(session),
-    await checkRedis(session),
+    checkRedis(session),
     checkBuild(root),
     checkDisk(session),
     checkCache(session.cache),
@@ -36,11 +39,21 @@ export async function checks({ root = projectRoot, env = process.env } = {}) {
 }
 
 /**
+ * The server that `lapidary up` starts when no REDIS_URL is given, and the servers that are passed over.
+ * @param {{ env?: NodeJS.ProcessEnv }} [where]
+ * @returns {import("./checks.mjs").RedisServerFinding}
+ */
+export function redisServer({ env = process.env } = {}) {
+  const finding = findRedisServer({ env, cache: cacheDirectory(env) });
+  return { path: finding.server?.path, detail: describeFinding(finding) };
+}
+
+/**
  * The server binary that `lapidary up` starts when no REDIS_URL is given; undefined if none is found.
  * @param {{ env?: NodeJS.ProcessEnv }} [where]
  */
-export function redisServerPath({ env = process.env } = {}) {
-  return findRedisServer({ env, cache: cacheDirectory(env) });
+export function redisServerPath(where = {}) {
+  return redisServer(where).path;
 }
 
 /**
@@ -53,12 +66,11 @@ export function libtensorflowStatus({ root = projectRoot, env = process.env } = 
 
 /** @returns {Check} */
 function checkNode() {
-  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   return {
     name: "node",
-    ok: (major === 20 && minor >= 19) || major === 21 || major === 22,
+    ok: isSupportedNode(),
     detail: `Node ${process.versions.node} at ${process.execPath}`,
-    remedy: "install Node 22 (https://nodejs.org, or `nvm install 22`)",
+    remedy: `${nodeRemedy}: Lapidary runs on ${supportedNode}`,
   };
 }
 
@@ -67,16 +79,17 @@ async function checkPython(session) {
   const found = await findPython(session);
   return {
     name: "python",
-    ok: found !== undefined,
-    detail: found === undefined ? "no Python 3 with pip is found" : `Python ${found.version} with pip ${found.pip}`,
-    remedy: "install Python 3 with pip, or point LAPIDARY_PYTHON to one; the set-up fetches libtensorflow and Redis by pip",
+    ok: !("problem" in found),
+    detail: "problem" in found ? found.problem : `Python ${found.version} with pip ${found.pip}`,
+    remedy: `${pythonRemedy}; the set-up fetches libtensorflow and Redis by pip`,
   };
 }
 
 /** @param {Session} session @returns {Promise<Check>} */
 async function checkCompiler(session) {
   const found = await findCompiler(session);
-  return { name: "compiler", ok: found !== undefined, detail: found?.version ?? "no C++ compiler is found", remedy: compilerRemedy };
+  const ok = !("problem" in found);
+  return { name: "compiler", ok, detail: ok ? found.version : found.problem, remedy: compilerRemedy };
 }
 
 /** @param {string} root @returns {Check} */
@@ -103,14 +116,24 @@ async function checkLibtensorflow(session) {
   };
 }
 
-/** @param {Session} session @returns {Promise<Check>} */
-async function checkRedis(session) {
+/** @param {Session} session @returns {Check} */
+function checkRedis(session) {
   const url = session.env.REDIS_URL;
-  const remedy = "run `npm run setup`, install redis-server 6 or later, or give the address of a running one in REDIS_URL";
-  if (url) return { name: "redis", ok: URL.canParse(url), detail: `REDIS_URL ${url}`, remedy: "REDIS_URL looks like redis://HOST:PORT" };
-  const server = findRedisServer(session);
-  if (server === undefined) return { name: "redis", ok: false, detail: "no redis-server or valkey-server is found", remedy };
-  return { name: "redis", ...(await serverVersion(session, server)), remedy };
+  // `lapidary doctor` asks the server itself; here nothing is loaded that could.
+  if (url)
+    return {
+      name: "redis",
+      ok: URL.canParse(url),
+      detail: `REDIS_URL ${redactUrl(url)}`,
+      remedy: "REDIS_URL looks like redis://HOST:PORT",
+    };
+  const finding = findRedisServer(session);
+  return {
+    name: "redis",
+    ok: finding.server !== undefined,
+    detail: describeFinding(finding),
+    remedy: `run \`npm run setup redis\`, install Redis ${oldestRedisName} or later, or give the address of a running one in REDIS_URL`,
+  };
 }
 
 /** @param {string} root @returns {Check} */
@@ -126,16 +149,13 @@ function checkBuild(root) {
 
 /** @param {Session} session @returns {Check} */
 function checkDisk({ root, cache }) {
-  const free = [root, nearestExisting(cache)].map((path) => ({
-    path,
-    bytes: Number(statfsSync(path).bavail) * Number(statfsSync(path).bsize),
-  }));
+  const free = [root, nearestExisting(cache)].map((path) => ({ path, bytes: freeBytes(path) }));
   const least = free.reduce((a, b) => (b.bytes < a.bytes ? b : a));
   return {
     name: "disk",
-    ok: least.bytes >= enoughDisk,
+    ok: least.bytes >= setupNeeds_bytes,
     detail: `${megabytes(least.bytes)} free at ${least.path}`,
-    remedy: `free ${megabytes(enoughDisk)}, or point LAPIDARY_CACHE to a roomier place`,
+    remedy: `free ${megabytes(setupNeeds_bytes)}, or point LAPIDARY_CACHE to a directory on a larger disk`,
   };
 }
 
@@ -148,11 +168,4 @@ function checkCache(cache) {
   } catch {
     return { name: "cache", ok: false, detail: `${place} cannot be written`, remedy: "point LAPIDARY_CACHE to a directory of yours" };
   }
-}
-
-/** @param {string} path */
-function nearestExisting(path) {
-  let place = path;
-  while (!existsSync(place)) place = dirname(place);
-  return place;
 }

@@ -2,31 +2,79 @@
  * The C++ compiler, called directly: one call per source file, side by side, then the link. No make, no generator,
  * no headers to download: Node-API's come from the package node-api-headers.
  */
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
+import { fullDisk, reportsFullDisk } from "./disk-space.mjs";
+import { programsByName } from "./programs.mjs";
 import { SetupError } from "./session.mjs";
 
 export const compilerRemedy =
   "install a C++17 compiler (Debian, Ubuntu: `apt install g++`; Fedora: `dnf install gcc-c++`; macOS: `xcode-select --install`), or name one in CXX";
 
+/** How a module finds its libraries; one of an earlier way is compiled again. */
+export const linkLayout = "rpath";
+
+const answerWithin_ms = 60_000;
+
+/** @typedef {{ readonly command: string, readonly args: readonly string[], readonly version: string }} Compiler `args`: words of CXX after the program */
+
 /**
+ * A compiler that accepts C++17 and has its headers, or why none of the candidates does.
  * @param {import("./session.mjs").Session} session
- * @returns {Promise<{ command: string, version: string } | undefined>}
+ * @returns {Promise<Compiler | { readonly problem: string }>}
  */
 export async function findCompiler(session) {
-  const candidates = session.env.CXX ? [session.env.CXX] : ["c++", "g++", "clang++"];
-  for (const command of candidates) {
-    const found = await session.run(command, ["--version"]);
-    if (found.code === 0) return { command, version: found.stdout.split("\n")[0] ?? command };
+  const chosen = session.env.CXX?.trim();
+  const candidates = chosen ? [commandWords(chosen)] : programsByName(session.env, ["c++", "g++", "clang++"]).map((path) => [path]);
+  /** @type {string[]} */
+  const problems = [];
+  for (const [command = "", ...args] of candidates) {
+    const name = [command, ...args].join(" ");
+    const found = await session.run(command, [...args, "--version"], { timeout_ms: answerWithin_ms });
+    if (found.code !== 0) {
+      problems.push(`${name}: ${firstLine(found.tail) || `exit code ${found.code}`}`);
+      continue;
+    }
+    const version = firstLine(found.stdout) || command;
+    // An old compiler lacks the standard, and a compiler without its library lacks the headers.
+    const check = [...args, "-std=c++17", "-include", "string_view", "-x", "c++", "-fsyntax-only", "/dev/null"];
+    const checked = await session.run(command, check, { timeout_ms: answerWithin_ms });
+    if (checked.code === 0) return { command, args, version };
+    if (reportsFullDisk(checked.tail)) throw fullDisk({ path: session.env.TMPDIR ?? "/tmp", output: checked.tail });
+    problems.push(`${version} does not compile C++17: ${firstLine(checked.tail)}`);
   }
-  return undefined;
+  return { problem: `no C++17 compiler is found${problems.length === 0 ? "" : ` (${problems.join("; ")})`}` };
 }
+
+/**
+ * The words of CXX: the path of a program, or a program with arguments such as `ccache g++ -m64`. Quotes hold a word together.
+ * @param {string} text
+ * @returns {string[]}
+ */
+export function commandWords(text) {
+  if (existsSync(text)) return [text];
+  return [...text.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(([, double, single, bare]) => double ?? single ?? bare ?? "");
+}
+
+/**
+ * The compiler, or the error of a step that needs one.
+ * @param {import("./session.mjs").Session} session
+ * @returns {Promise<Compiler>}
+ */
+export async function requireCompiler(session) {
+  const found = await findCompiler(session);
+  if ("problem" in found) throw new SetupError({ code: "LAP_SETUP_COMPILER", message: found.problem, remedy: compilerRemedy });
+  return found;
+}
+
+/** @param {string} text */
+const firstLine = (text) => (text.trim().split("\n")[0] ?? "").trim().slice(0, 200);
 
 /**
  * Builds a Node-API module.
  * @param {import("./session.mjs").Session} session
  * @param {{
  *   label: string,
- *   compiler: { command: string },
+ *   compiler: Compiler,
  *   sources: readonly string[],
  *   includes: readonly string[],
  *   defines: readonly string[],
@@ -38,26 +86,41 @@ export async function findCompiler(session) {
 export async function compile(session, { label, compiler, sources, includes, defines, libraries, flags = ["-O2"], output }) {
   const task = session.report.begin(label, `compiling ${sources.length} C++ files`);
   const common = [
+    ...compiler.args,
     "-std=c++17",
     "-pipe",
     "-fPIC",
     "-w",
     ...flags,
     ...defines.map((name) => `-D${name}`),
-    ...includes.flatMap((directory) => ["-isystem", directory]),
+    // Not -isystem: the directories of CPATH would come before it, and may hold another TensorFlow.
+    ...includes.map((directory) => `-I${directory}`),
   ];
   const objects = sources.map((_, index) => `${output}.${index}.o`);
+  // In English, so that a full disk is recognized.
+  const env = { ...session.env, LC_ALL: "C" };
   const compiled = await Promise.all(
-    sources.map((source, index) => session.run(compiler.command, [...common, "-c", source, "-o", String(objects[index])])),
+    sources.map((source, index) => session.run(compiler.command, [...common, "-c", source, "-o", String(objects[index])], { env })),
   );
   const failed = compiled.find((result) => result.code !== 0);
-  const linkFlags = [`-L${libraries.directory}`, ...libraries.names.map((name) => `-l${name}`), `-Wl,-rpath,${libraries.runPath}`];
+  const linkFlags = [`-L${libraries.directory}`, ...libraries.names.map((name) => `-l${name}`), ...runPathFlags(libraries.runPath)];
   const shared = process.platform === "darwin" ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared"];
-  const result = failed ?? (await session.run(compiler.command, [...shared, ...objects, ...linkFlags, "-o", output]));
+  const result =
+    failed ?? (await session.run(compiler.command, [...compiler.args, ...shared, ...objects, ...linkFlags, "-o", output], { env }));
   for (const object of objects) rmSync(object, { force: true });
   if (result.code !== 0) {
     task.end();
-    throw new SetupError({ code: "LAP_SETUP_COMPILE", message: `${compiler.command} failed`, output: result.tail, remedy: compilerRemedy });
+    if (reportsFullDisk(result.tail)) throw fullDisk({ path: output, output: result.tail });
+    const command = [compiler.command, ...compiler.args].join(" ");
+    throw new SetupError({ code: "LAP_SETUP_COMPILE", message: `${command} failed`, output: result.tail, remedy: compilerRemedy });
   }
   task.end(`compiled ${sources.length} C++ files`);
+}
+
+/**
+ * The loader looks in our directory before LD_LIBRARY_PATH, which may name another TensorFlow: DT_RPATH, not DT_RUNPATH.
+ * @param {string} runPath
+ */
+function runPathFlags(runPath) {
+  return [...(process.platform === "linux" ? ["-Wl,--disable-new-dtags"] : []), `-Wl,-rpath,${runPath}`];
 }

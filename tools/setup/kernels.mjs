@@ -10,7 +10,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { createHash } from "node:crypto";
 import { firstDamage, publish, sha256Of, writeManifest } from "./cache.mjs";
-import { compile, compilerRemedy, findCompiler } from "./compiler.mjs";
+import { compile, linkLayout, requireCompiler } from "./compiler.mjs";
 import { libtensorflowStatus } from "./libtensorflow.mjs";
 import { SetupError } from "./session.mjs";
 import { contentKey, readStamp, removeStamp, writeStamp } from "./stamp.mjs";
@@ -67,7 +67,7 @@ function keyOf(session) {
   const { backend, detail } = libtensorflowStatus(session);
   return createHash("sha256")
     .update(contentKey([...sourcesOf(session.root), ...othersOf(session.root)]))
-    .update(`${processor()} ${backend} ${backend === "native" ? detail.split(" in ")[0] : ""}`)
+    .update(`${processor()} ${linkLayout} ${backend} ${backend === "native" ? detail.split(" in ")[0] : ""}`)
     .digest("hex")
     .slice(0, 24);
 }
@@ -96,7 +96,7 @@ export async function provideKernels(session) {
     await buildKernels(session, key);
     writeStamp(root, step, { key, state: "built", size: statSync(kernelsPath(root)).size });
   } catch (error) {
-    if (session.interrupted || !(error instanceof SetupError)) throw error;
+    if (session.interrupted || !(error instanceof SetupError) || error.code === "LAP_SETUP_DISK") throw error;
     session.report.warn(`WARNING: ${step}: ${error.message}; workers compute without fused kernels, more slowly and with the same results`);
     if (error.output !== "") session.report.warn(error.output.replace(/^/gm, "    | "));
     session.report.warn(`    remedy: ${error.remedy}, then \`npm run setup kernels\``);
@@ -112,9 +112,7 @@ async function buildKernels(session, key) {
   const { root } = session;
   const cached = join(session.cache, `kernels-${key}`);
   if ((await firstDamage(cached, { deep: true })) !== undefined) {
-    const compiler = await findCompiler(session);
-    if (compiler === undefined)
-      throw new SetupError({ code: "LAP_SETUP_COMPILER", message: "no C++ compiler is found", remedy: compilerRemedy });
+    const compiler = await requireCompiler(session);
     await publish(session, cached, async (temporary) => {
       mkdirSync(temporary, { recursive: true });
       const binary = join(temporary, file);

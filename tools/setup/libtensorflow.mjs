@@ -14,7 +14,8 @@
 import { copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { firstDamage, publish, sha256Of, writeManifest } from "./cache.mjs";
-import { compile, compilerRemedy, findCompiler } from "./compiler.mjs";
+import { compile, linkLayout, requireCompiler } from "./compiler.mjs";
+import { setupNeeds_bytes } from "./disk-space.mjs";
 import { SetupError } from "./session.mjs";
 import { readStamp, removeStamp, writeStamp } from "./stamp.mjs";
 import { provideWheelParts } from "./wheel.mjs";
@@ -68,7 +69,7 @@ function wanted(root, env) {
  */
 function keyOf(root, env) {
   const { tfjs, source, platform, abi } = wanted(root, env);
-  return [tfjs, source, platform, abi].join(" ");
+  return [tfjs, source, platform, abi, linkLayout].join(" ");
 }
 
 /**
@@ -101,11 +102,12 @@ export async function provideLibtensorflow(session) {
         code: "LAP_SETUP_BINDING_LOAD",
         message: "the tfjs binding does not load",
         output: problem,
-        remedy: retryRemedy(),
+        remedy: loadRemedy(session, problem),
       });
     writeStamp(root, step, { key: keyOf(root, env), backend: "native", sizes: sizesOf(root) });
   } catch (error) {
-    if (session.interrupted || !(error instanceof SetupError)) throw error;
+    // WebAssembly is no way out of a full disk: checkpoints and logs would not be written either.
+    if (session.interrupted || !(error instanceof SetupError) || error.code === "LAP_SETUP_DISK") throw error;
     session.report.warn(`WARNING: ${step}: ${error.message}`);
     if (error.output !== "") session.report.warn(error.output.replace(/^/gm, "    | "));
     session.report.warn(`    remedy: ${error.remedy}`);
@@ -114,8 +116,20 @@ export async function provideLibtensorflow(session) {
   }
 }
 
-function retryRemedy() {
-  return "run `npm run setup`; if it comes back, point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/ of libtensorflow 2.x";
+/**
+ * @param {import("./session.mjs").Session} session
+ * @param {string} problem what the loader said
+ */
+function loadRemedy({ root, env }, problem) {
+  if (/failed to map segment|operation not permitted/i.test(problem))
+    return `clone the project to a file system that allows execution: that of ${root} seems to be mounted noexec; or remount it with exec`;
+  const foreign = ["LD_PRELOAD", "LD_LIBRARY_PATH"].filter((name) => env[name]);
+  const first = foreign.length === 0 ? "" : `unset ${foreign.join(" and ")}, which may bring in other libraries; then `;
+  if (/version [`'"](GLIBCXX|CXXABI)_/.test(problem))
+    return `${first}name the C++ compiler of this system in CXX (its libstdc++ is the one that Node loads) and run \`npm run setup libtensorflow\``;
+  if (/version [`'"]GLIBC_/.test(problem))
+    return `${first}use a system with a newer glibc, or point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/ of a libtensorflow 2.x that is built for this one`;
+  return `${first}run \`npm run setup\`; if it comes back, point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/ of libtensorflow 2.x`;
 }
 
 /** @param {import("./session.mjs").Session} session */
@@ -149,7 +163,13 @@ async function provideLibrary(session, deep) {
   const directory = join(session.cache, `libtensorflow-${source}-${platform}`);
   if (deep && (await firstDamage(directory, { deep })) !== undefined) rmSync(directory, { recursive: true, force: true });
   const cpu = [`tensorflow-cpu==${tensorflowVersion}`, `tensorflow==${tensorflowVersion}`];
-  await provideWheelParts(session, { label: step, directory, requirements: cuda ? cpu.reverse() : cpu, members });
+  await provideWheelParts(session, {
+    label: step,
+    directory,
+    requirements: cuda ? cpu.reverse() : cpu,
+    members,
+    needs_bytes: setupNeeds_bytes,
+  });
   return directory;
 }
 
@@ -204,11 +224,9 @@ async function placeBinding(session, source, rebuild) {
   const { tfjs, source: name, override, platform, abi } = wanted(root, env);
   const cached = override
     ? join(root, "node_modules/.lapidary/tfjs-binding")
-    : join(session.cache, `tfjs-binding-${tfjs}-${name}-napi${napiVersion}-abi${abi}-${platform}`);
+    : join(session.cache, `tfjs-binding-${tfjs}-${name}-napi${napiVersion}-abi${abi}-${linkLayout}-${platform}`);
   if (rebuild || override || (await firstDamage(cached, { deep: true })) !== undefined) {
-    const compiler = await findCompiler(session);
-    if (compiler === undefined)
-      throw new SetupError({ code: "LAP_SETUP_COMPILER", message: "no C++ compiler is found", remedy: compilerRemedy });
+    const compiler = await requireCompiler(session);
     await publish(session, cached, async (temporary) => {
       mkdirSync(temporary, { recursive: true });
       const binary = join(temporary, "tfjs_binding.node");

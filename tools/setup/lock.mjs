@@ -12,7 +12,8 @@ const retry_ms = 300;
  * @param {() => Promise<void>} work
  */
 export async function withLock(session, path, work) {
-  mkdirSync(dirname(path), { recursive: true });
+  // Closed to others: the lock is in the home directory of Lapidary or in the cache.
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   let told = false;
   while (!take(path)) {
     const owner = existsSync(path) ? Number(readFileSync(path, "utf8")) : Number.NaN;
@@ -35,7 +36,7 @@ export async function withLock(session, path, work) {
 /** @param {string} path */
 function take(path) {
   try {
-    writeFileSync(path, String(process.pid), { flag: "wx" });
+    writeFileSync(path, String(process.pid), { flag: "wx", mode: 0o600 });
     return true;
   } catch (error) {
     if (/** @type {NodeJS.ErrnoException} */ (error).code === "EEXIST") return false;

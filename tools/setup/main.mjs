@@ -3,13 +3,17 @@
  * Sets the project up: each step looks whether it is needed, says what it does, and leaves either the finished thing or
  * nothing. Run by `npm run setup` (`node tools/setup/main.mjs [STEP…]`), and by `npm start` and `npm test` before all else.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as build from "./build.mjs";
 import * as kernels from "./kernels.mjs";
 import * as libtensorflow from "./libtensorflow.mjs";
 import { withLock } from "./lock.mjs";
+import { isSupportedNode, nodeRemedy, supportedNode } from "./node-version.mjs";
 import * as packages from "./packages.mjs";
+import { makePrivate } from "./private-directory.mjs";
+import { explainFileError } from "./file-errors.mjs";
 import * as redis from "./redis.mjs";
 import { Session, SetupError } from "./session.mjs";
 
@@ -38,20 +42,36 @@ export async function setUp(session, { only = [] } = {}) {
   checkNode();
   const chosen = steps.filter((step) => only.length === 0 || only.includes(step.name));
   if (only.length === 0 && chosen.every((step) => step.isReady(session))) return remind(session);
+  secureDirectories(session);
   await withLock(session, join(session.root, ".lapidary/setup.lock"), async () => {
     for (const step of chosen) if (only.length > 0 || !step.isReady(session)) await step.run(session);
   });
 }
 
-const elsewhere = "point LAPIDARY_CACHE to a directory of yours with 2 GB free; now it is ~/.cache/lapidary unless set";
-const fileRemedies = {
-  ENOSPC: `the disk is full: free 2 GB, or ${elsewhere}`,
-  EDQUOT: `your quota is used up: free 2 GB, or ${elsewhere}`,
-  EACCES: elsewhere,
-  EPERM: elsewhere,
-  EROFS: elsewhere,
-  ENOTDIR: elsewhere,
-};
+const cacheEntries = /^(libtensorflow|tfjs-binding|kernels|valkey|jax)-/;
+
+/**
+ * Closes what others could enter: the home directory in the project, which holds the lock, and the cache, whose libraries are loaded. Another
+ * user who can write to the cache can run code in this account.
+ * @param {Session} session
+ */
+function secureDirectories({ root, cache, report }) {
+  const home = join(root, ".lapidary");
+  if (makePrivate(home).state === "closed") report.say(`${home} was open to other users: closed (mode 700)`);
+  if (!existsSync(cache)) return;
+  const { state, mode, owner } = makePrivate(cache, { isOurs: (name) => cacheEntries.test(name), forbidden: 0o022 });
+  const was = `mode ${(mode & 0o777).toString(8)}`;
+  if (state === "closed")
+    report.warn(`WARNING: other users could write to ${cache} (${was}): closed. If you do not trust them, remove it: it is filled again`);
+  else if (state === "open" || state === "unclosable")
+    report.warn(
+      `WARNING: other users can write to ${cache} (${was}), and so change what runs here. Remedy: point LAPIDARY_CACHE to a directory of yours`,
+    );
+  else if (state === "foreign" && owner !== 0)
+    report.warn(
+      `WARNING: ${cache} belongs to user ${owner}, who can change what runs here. Remedy: point LAPIDARY_CACHE to a directory of yours`,
+    );
+}
 
 /** A start after a fall-back says again that it runs slowly. @param {Session} session */
 function remind(session) {
@@ -61,14 +81,12 @@ function remind(session) {
 }
 
 function checkNode() {
-  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-  if (major < 20 || (major === 20 && minor < 19) || major > 22) {
-    throw new SetupError({
-      code: "LAP_SETUP_NODE",
-      message: `this is Node ${process.versions.node}; Lapidary runs on Node 20 (from 20.19) and 22`,
-      remedy: "install Node 22 (https://nodejs.org, or `nvm install 22`) and run the command again",
-    });
-  }
+  if (isSupportedNode()) return;
+  throw new SetupError({
+    code: "LAP_SETUP_NODE",
+    message: `this is Node ${process.versions.node}; Lapidary runs on ${supportedNode}`,
+    remedy: nodeRemedy,
+  });
 }
 
 /**
@@ -104,13 +122,8 @@ function never() {
  * @param {unknown} error
  */
 export function tell(session, error) {
-  const { code, path } = /** @type {NodeJS.ErrnoException} */ (error);
-  const remedy = fileRemedies[/** @type {keyof typeof fileRemedies} */ (code)];
-  if (remedy !== undefined) {
-    session.report.warn(`error LAP_SETUP_FILES: ${code} at ${path}`);
-    session.report.warn(`    remedy: ${remedy}`);
-    return;
-  }
+  const known = explainFileError(session, error);
+  if (known !== error) return tell(session, known);
   if (!(error instanceof SetupError)) {
     session.report.warn(`the set-up broke: ${error instanceof Error ? error.stack : String(error)}`);
     return;

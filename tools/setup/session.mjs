@@ -6,8 +6,8 @@
  */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { userInfo } from "node:os";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Report } from "./report.mjs";
@@ -38,8 +38,27 @@ export class SetupError extends Error {
  */
 export function cacheDirectory(env) {
   if (env.LAPIDARY_CACHE) return resolve(env.LAPIDARY_CACHE);
-  if (env.XDG_CACHE_HOME) return join(env.XDG_CACHE_HOME, "lapidary");
-  return process.platform === "darwin" ? join(homedir(), "Library/Caches/lapidary") : join(homedir(), ".cache/lapidary");
+  // As its specification says, a relative path does not count.
+  if (env.XDG_CACHE_HOME && isAbsolute(env.XDG_CACHE_HOME)) return join(env.XDG_CACHE_HOME, "lapidary");
+  const home = homeOf(env);
+  if (home === undefined) return join(projectRoot, ".lapidary/setup-cache");
+  return process.platform === "darwin" ? join(home, "Library/Caches/lapidary") : join(home, ".cache/lapidary");
+}
+
+/**
+ * The user's home directory. A container may run under an id that has none: then HOME is unset, and the system has no entry for the user.
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {string | undefined}
+ */
+function homeOf(env) {
+  if (env.HOME && isAbsolute(env.HOME)) return env.HOME;
+  try {
+    const { homedir } = userInfo();
+    return isAbsolute(homedir) ? homedir : undefined;
+  } catch {
+    // No entry for this user: the cache is kept in the project.
+    return undefined;
+  }
 }
 
 export class Session {

@@ -3,7 +3,8 @@
     python3 unpack_wheel.py WHEEL DESTINATION PREFIX=TARGET ...
 
 A member whose name starts with PREFIX is written to DESTINATION/TARGET + the rest of its name. Prints
-`progress DONE TOTAL` (bytes) as it goes and a JSON manifest {target: {size, sha256}} as the last line.
+`lapidary-progress DONE TOTAL` (bytes) as it goes and `lapidary-manifest {target: {size, sha256}}` (JSON) at the end. Whatever else a wrapper of
+Python prints has no such mark.
 """
 
 import base64
@@ -45,7 +46,7 @@ def main(wheel, destination, *mappings):
                     done += len(chunk)
                     if time.monotonic() - said > 0.2:
                         said = time.monotonic()
-                        print(f"progress {done} {total}", flush=True)
+                        print(f"\nlapidary-progress {done} {total}", flush=True)
             if (member.external_attr >> 16) & 0o100:
                 os.chmod(path, 0o755)
             expected = record.get(member.filename, "")
@@ -53,7 +54,7 @@ def main(wheel, destination, *mappings):
             if expected.startswith("sha256=") and expected.rstrip("=") != actual:
                 sys.exit(f"{member.filename} in {wheel} is damaged: {actual}, RECORD says {expected}")
             manifest[target] = {"size": member.file_size, "sha256": digest.hexdigest()}
-    print(json.dumps(manifest))
+    print(f"\nlapidary-manifest {json.dumps(manifest)}", flush=True)
 
 
 main(*sys.argv[1:])

@@ -2,15 +2,24 @@
 /**
  * A Python environment of its own with the pinned JAX, for tests and judges that ask XLA: `node tools/xla/venv.mjs` prints the path of its
  * interpreter, and makes it first where it is missing or damaged. The work is done by `environment.py`, which every export brings along too.
+ *
+ *     --tpu         an environment that holds Google's TPU compiler (libtpu) too
+ *     --only-look   installs nothing; exit code 102 where the environment is missing
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { underSession } from "../setup/main.mjs";
+import { programsByName } from "../setup/programs.mjs";
+import { answer, pythonEnvironment } from "../setup/python.mjs";
 import { Session, SetupError } from "../setup/session.mjs";
 
 /** What JAX asks for. */
 const oldestMinor = 11;
+/** Exit code of `environment.py --only-look`. */
+const notFound = 102;
+/** Begins the line that counts, whatever else a Python prints. */
+const mark = "lapidary-python";
 
 /**
  * The versions that the export is written for, from where the export says so.
@@ -22,14 +31,22 @@ export function pinnedRequirements(root) {
   return [`jax==${read("jaxVersion")}`, `jaxlib==${read("jaxVersion")}`, `orbax-checkpoint==${read("orbaxVersion")}`];
 }
 
+/** With the TPU compiler. @param {string} root */
+export function tpuRequirements(root) {
+  const source = readFileSync(join(root, "packages/interop/src/xla/tpu.ts"), "utf8");
+  const version = /export const libtpuVersion = "([\d.]+)"/.exec(source)?.[1] ?? "";
+  return [...pinnedRequirements(root).filter((requirement) => requirement.startsWith("jax")), `libtpu==${version}`];
+}
+
 /** A Python that JAX runs on, with pip and venv. @param {Session} session @returns {Promise<string>} */
 async function findPython(session) {
   const names = session.env.LAPIDARY_PYTHON
     ? [session.env.LAPIDARY_PYTHON]
-    : ["python3", "python", "python3.14", "python3.13", "python3.12", "python3.11"];
+    : programsByName(session.env, ["python3", "python", "python3.14", "python3.13", "python3.12", "python3.11"]);
   for (const python of names) {
-    const found = await session.run(python, ["-c", "import sys, pip, venv; print(*sys.version_info[:2])"]);
-    const [major, minor] = found.stdout.trim().split(" ").map(Number);
+    const script = `import sys, pip, venv; print("\\n${mark}", *sys.version_info[:2])`;
+    const found = await session.run(python, ["-c", script], { env: pythonEnvironment(session.env) });
+    const [major, minor] = (answer(found.stdout, mark) ?? "").split(" ").map(Number);
     if (found.code === 0 && major === 3 && (minor ?? 0) >= oldestMinor) return python;
   }
   throw new SetupError({
@@ -41,19 +58,22 @@ async function findPython(session) {
 
 /**
  * @param {Session} session
- * @returns {Promise<string>} the interpreter
+ * @param {readonly string[]} requirements
+ * @param {{ onlyLook?: boolean }} options
+ * @returns {Promise<string | undefined>} the interpreter; undefined where it is missing and is only looked for
  */
-export async function provideJax(session) {
+export async function provideEnvironment(session, requirements, { onlyLook = false } = {}) {
   const python = await findPython(session);
   const script = join(session.root, "packages/interop/assets/xla/lapidary_xla/environment.py");
   const prefix = "lapidary: ";
-  const made = await session.run(python, [script, ...pinnedRequirements(session.root)], {
-    env: { ...session.env, LAPIDARY_CACHE: session.cache },
+  const made = await session.run(python, [script, ...(onlyLook ? ["--only-look"] : []), ...requirements], {
+    env: { ...pythonEnvironment(session.env), LAPIDARY_CACHE: session.cache },
     onLine: (line) => {
       if (line.startsWith(prefix)) session.report.say(line.slice(prefix.length));
     },
   });
-  if (made.code === 0) return made.stdout.trim();
+  if (made.code === 0) return made.stdout.trim().split("\n").at(-1) ?? "";
+  if (onlyLook && made.code === notFound) return undefined;
   throw new SetupError({
     code: "LAP_XLA_VENV",
     message: "the environment with JAX could not be made",
@@ -62,10 +82,17 @@ export async function provideJax(session) {
   });
 }
 
+/** @param {Session} session */
+export const provideJax = async (session) => (await provideEnvironment(session, pinnedRequirements(session.root))) ?? "";
+
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const session = new Session();
+  const flags = process.argv.slice(2);
+  const requirements = flags.includes("--tpu") ? tpuRequirements(session.root) : pinnedRequirements(session.root);
   const ok = await underSession(session, async () => {
-    process.stdout.write(`${await provideJax(session)}\n`);
+    const python = await provideEnvironment(session, requirements, { onlyLook: flags.includes("--only-look") });
+    if (python === undefined) process.exitCode = notFound;
+    else process.stdout.write(`${python}\n`);
   });
-  process.exitCode = ok ? 0 : 1;
+  if (!ok) process.exitCode = 1;
 }

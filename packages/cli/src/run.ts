@@ -1,4 +1,4 @@
-import { type Clock, ExitCode, LapidaryError } from "@lapidary/std";
+import { type Clock, ExitCode, isSystemError, LapidaryError, systemError, type Warning } from "@lapidary/std";
 import { parseCommandLine } from "./command-line/parse.js";
 import { homeDirectory, projectRoot } from "./context.js";
 import { Console, type Output } from "./terminal/console.js";
@@ -17,6 +17,8 @@ export interface Surroundings {
   readonly cwd: string;
   readonly clock: Clock;
   readonly interrupts: Interrupts;
+  /** What was found about the process before the command began. */
+  readonly warnings?: readonly Warning[];
 }
 
 /**
@@ -39,6 +41,7 @@ export async function runCommandLine(argv: readonly string[], around: Surroundin
       return ExitCode.done;
     }
     command = call.command;
+    for (const warning of around.warnings ?? []) console.warn(warning);
     const home = homeDirectory(call.globals.home, env, cwd, projectRoot);
     return await call.run(
       { console, interrupts, clock, env, attended: around.stdinIsTTY && console.interactive, cwd, root: projectRoot, home, command },
@@ -51,9 +54,10 @@ export async function runCommandLine(argv: readonly string[], around: Surroundin
   }
 }
 
-/** An error that no one foresaw is a bug of ours: it is told like the others, and shows its cause with `-v`. */
+/** What the operating system refused is no bug of ours. An error that no one foresaw is: it is told like the others, and shows its cause with `-v`. */
 function tellable(error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
+  if (isSystemError(error)) return systemError(error);
   return new LapidaryError({
     code: "LAP_CLI_INTERNAL",
     message: error instanceof Error ? error.message : String(error),

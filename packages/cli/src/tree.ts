@@ -84,11 +84,12 @@ export const commandTree: CommandSpec = {
           flags: "--tensorboard <dir>",
           description: "write the run's numbers for TensorBoard while it is followed",
           completes: "directory",
+          access: "write",
         },
       ],
       examples: [
         "lapidary launch configs/jobs/quickstart.yaml",
-        "lapidary launch configs/jobs/quickstart.yaml train.steps=50 mesh.data=8 -d --name short",
+        "lapidary launch configs/jobs/quickstart.yaml train.steps=50 mesh.data=8 mesh.model=32 -d --name short",
       ],
       run: async (context, given) =>
         (await import("./commands/launch.js")).launch(context, {
@@ -107,7 +108,7 @@ export const commandTree: CommandSpec = {
       group: model,
       arguments: [jobArgument, overrides],
       options: [
-        { flags: "-o, --output <dir>", description: "the directory to write", completes: "directory", mandatory: true },
+        { flags: "-o, --output <dir>", description: "the directory to write", completes: "directory", access: "write", mandatory: true },
         {
           flags: "--state <form>",
           description: "drawn params as numbers or as a recipe (default: numbers up to 256 MiB)",
@@ -148,7 +149,12 @@ export const commandTree: CommandSpec = {
           flags: "--search",
           description: "try other meshes, ZeRO stages, rematerialisation, batches and sequence sharding, and rank them",
         },
-        { flags: "--write <file>", description: "with --search: the job file that the best plan is written to", completes: "file" },
+        {
+          flags: "--write <file>",
+          description: "with --search: the job file that the best plan is written to",
+          completes: "file",
+          access: "write",
+        },
         { flags: "--chip <name>", description: "a chip of configs/chips instead of the pod's own" },
       ],
       examples: [
@@ -168,12 +174,42 @@ export const commandTree: CommandSpec = {
         }),
     },
     {
+      name: "compile",
+      summary: "compile a job with Google's TPU compiler, without a TPU, and compare: memory, collectives, cycles",
+      group: run,
+      arguments: [{ ...jobArgument, optional: true }, overrides],
+      options: [
+        { flags: "--chip <name>", description: "v5e, v5p, v6e or v4 instead of the pod's own" },
+        {
+          flags: "--text <form>",
+          description: "whole (default): XLA partitions the step; chip: XLA compiles our partitioned program",
+          choices: ["whole", "chip"],
+        },
+        { flags: "--hlo <file>", description: "write the optimized program of a chip", completes: "file", access: "write" },
+        { flags: "--install", description: "agree to the compiler's licence and install it (1.1 GB)" },
+      ],
+      examples: [
+        "lapidary compile --install",
+        "lapidary compile configs/jobs/nano16.yaml",
+        "lapidary compile configs/jobs/nano16.yaml --text chip --json",
+      ],
+      run: async (context, given) =>
+        (await import("./commands/compile.js")).compileForTpu(context, {
+          job: given.text("job"),
+          overrides: given.list("overrides"),
+          chip: given.text("chip"),
+          text: given.text("text"),
+          hlo: given.text("hlo"),
+          install: given.flag("install"),
+        }),
+    },
+    {
       name: "trace",
       summary: "write a step as a trace that Perfetto opens: a job's as predicted, a run's as its workers did it",
       group: run,
       arguments: [{ name: "subject", description: "a job file, or a run", completes: "job" }, overrides],
       options: [
-        { flags: "-o, --output <file>", description: "the file to write", completes: "file", mandatory: true },
+        { flags: "-o, --output <file>", description: "the file to write", completes: "file", access: "write", mandatory: true },
         { flags: "--diff", description: "of a run: a real step beside the predicted one" },
         { flags: "--chip <name>", description: "a chip of configs/chips instead of the pod's own" },
       ],
@@ -301,13 +337,19 @@ export const commandTree: CommandSpec = {
       group: run,
       arguments: [idArgument],
       options: [
-        { flags: "-o, --output <file>", description: "the dashboard of this run as one HTML file that needs no server", completes: "file" },
+        {
+          flags: "-o, --output <file>",
+          description: "the dashboard of this run as one HTML file that needs no server",
+          completes: "file",
+          access: "write",
+        },
         {
           flags: "--tensorboard <dir>",
           description: "event files for TensorBoard, in a directory of the run's name",
           completes: "directory",
+          access: "write",
         },
-        { flags: "--jsonl <file>", description: "rows of metrics, one JSON object a line", completes: "file" },
+        { flags: "--jsonl <file>", description: "rows of metrics, one JSON object a line", completes: "file", access: "write" },
       ],
       examples: [
         "lapidary export-run quickstart-1 -o run.html",
@@ -424,7 +466,15 @@ export const commandTree: CommandSpec = {
           name: "export",
           summary: "write a directory that Hugging Face transformers loads",
           arguments: [{ name: "from", description: "a run, or the directory of a checkpoint", completes: "run" }],
-          options: [{ flags: "-o, --output <dir>", description: "the directory to write", completes: "directory", mandatory: true }],
+          options: [
+            {
+              flags: "-o, --output <dir>",
+              description: "the directory to write",
+              completes: "directory",
+              access: "write",
+              mandatory: true,
+            },
+          ],
           run: async (context, given) =>
             (await import("./commands/ckpt.js")).exportCheckpoint(context, given.required("from"), given.required("output")),
         },
@@ -449,7 +499,7 @@ export const commandTree: CommandSpec = {
         },
         {
           name: "validate",
-          summary: "check job files",
+          summary: "check job files, and the corpus and checkpoint that they name",
           arguments: [{ name: "files", description: "job files", variadic: true, completes: "job" }],
           run: async (context, given) => (await import("./commands/config.js")).validateConfigs(context, given.list("files")),
         },
@@ -462,6 +512,14 @@ export const commandTree: CommandSpec = {
       arguments: [{ name: "shell", description: "your shell", choices: ["bash", "zsh", "fish"] }],
       examples: ["source <(lapidary completion bash)", "lapidary completion fish > ~/.config/fish/completions/lapidary.fish"],
       run: async (context, given) => (await import("./commands/completion.js")).completion(context, given.required("shell")),
+    },
+    {
+      name: "help",
+      summary: "explain a command, as its --help does",
+      group: aid,
+      arguments: [{ name: "command", description: "a command, such as launch or jobs resume", optional: true, variadic: true }],
+      examples: ["lapidary help plan", "lapidary help jobs resume"],
+      explains: true,
     },
     {
       name: "version",

@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { ExitCode, LapidaryError, redactUrl } from "@lapidary/std";
 
 /** Redis does not answer, or not in time. Whether the command was carried out is not known. */
 export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
@@ -6,10 +6,24 @@ export function unreachableError(place: string, why: string, cause?: unknown): L
     code: "LAP_REDIS_UNREACHABLE",
     message: `Redis does not answer: ${why}`,
     place,
-    remedy: "start it with `lapidary up`, or check the address; `lapidary doctor` tells what is missing",
+    remedy:
+      "check that the server runs and that REDIS_URL is its address (rediss:// for a TLS port, redis:// for any other); without REDIS_URL `lapidary up` starts a server of its own",
     exit: ExitCode.unreachable,
     cause,
   });
+}
+
+/** What a handshake of TLS ended with, by the code of the error, and what to do about it. */
+function tlsRemedy(code: string, answer: string): string | undefined {
+  const trust = "name the file of the certificate of its issuer in NODE_EXTRA_CA_CERTS, then run the command again";
+  if (/SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY)|CERT_UNTRUSTED|INVALID_CA/.test(code)) return trust;
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
+    return "use in the address the name that the certificate is for; the message says which names it has";
+  if (/CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/.test(code)) return "renew the certificate of the server, and check the clocks of both machines";
+  if (/WRONG_VERSION_NUMBER|packet length too long|EPROTO|ERR_SSL/.test(`${code} ${answer}`))
+    return "the server does not speak TLS at this port: write redis:// instead of rediss://, or name its TLS port";
+  if (/^(ERR_TLS|CERT_|UNABLE_TO_)|certificate|handshake/i.test(`${code} ${answer}`)) return trust;
+  return undefined;
 }
 
 /**
@@ -18,7 +32,7 @@ export function unreachableError(place: string, why: string, cause?: unknown): L
  */
 export function explainRedisError(place: string, error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof LapidaryError) return error;
-  const answer = error.message;
+  const answer = redactUrl(error.message);
   if (error.name === "MaxRetriesPerRequestError") return unreachableError(place, "the connection to it broke", error);
   if (/^(NOAUTH|WRONGPASS|NOPERM|ERR AUTH)/.test(answer))
     return new LapidaryError({
@@ -41,6 +55,24 @@ export function explainRedisError(place: string, error: unknown): unknown {
   const connection =
     /Connection is closed|Connection in subscriber|Stream isn't writeable|Command timed out|ECONN|ENOENT|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EACCES/i;
   const { code } = error as { code?: unknown };
+  const tls = tlsRemedy(typeof code === "string" ? code : "", answer);
+  if (tls !== undefined) return withRemedy(unreachableError(place, `the TLS handshake failed: ${answer}`, error), tls);
+  if (/^ERR (DB index is out of range|invalid DB index)/i.test(answer))
+    return withRemedy(
+      unreachableError(place, `it has no database of this number: ${answer}`, error),
+      "write a database number that the server has (0 to 15 unless its `databases` setting says otherwise), as in redis://host:port/0",
+    );
+  if (/Protocol error|DENIED Redis is running in protected mode/.test(answer))
+    return withRemedy(
+      unreachableError(place, answer.split("\n")[0] ?? answer, error),
+      /DENIED/.test(answer)
+        ? "set a password for the server, or let it listen on 127.0.0.1 only"
+        : "name the port of a Redis server; a TLS port needs rediss:// in the address",
+    );
   if (connection.test(answer) || (typeof code === "string" && connection.test(code))) return unreachableError(place, answer, error);
   return error;
+}
+
+function withRemedy(error: LapidaryError, remedy: string): LapidaryError {
+  return new LapidaryError({ ...error.toJSON(), remedy, cause: error.cause });
 }

@@ -1,4 +1,4 @@
-import { ExitCode, type JsonValue, LapidaryError } from "@lapidary/std";
+import { ExitCode, type JsonValue, LapidaryError, jsonText } from "@lapidary/std";
 import type { Redis } from "ioredis";
 import { explainRedisError } from "./errors.js";
 import type { Store } from "./store.js";
@@ -41,7 +41,7 @@ export class EventStream<T extends JsonValue = JsonValue> {
 
   /** Appends one value and returns its id. */
   async append(value: T): Promise<string> {
-    const id = await this.#store.run((redis) => redis.xadd(this.#key, "MAXLEN", "~", this.#maxLength, "*", "v", JSON.stringify(value)));
+    const id = await this.#store.run((redis) => redis.xadd(this.#key, "MAXLEN", "~", this.#maxLength, "*", "v", jsonText(value)));
     // XADD answers null only when told not to create the stream.
     return id ?? streamStart;
   }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { canonicalJson, ExitCode, errorFromJSON, type JsonValue, LapidaryError } from "@lapidary/std";
+import { canonicalJson, ExitCode, errorFromJSON, isSystemError, type JsonValue, LapidaryError, systemError } from "@lapidary/std";
 
 /** What is asked for. */
 export interface JobRequest {
@@ -128,6 +128,7 @@ export function cancelledError(id: string): LapidaryError {
 /** What a run threw, as the error that the job's record keeps. */
 export function jobError(id: string, error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
+  if (isSystemError(error)) return systemError(error, { exit: ExitCode.jobFailed });
   return new LapidaryError({
     code: "LAP_JOB_CRASHED",
     message: `job ${id} failed by a mistake of Lapidary: ${error instanceof Error ? error.message : String(error)}`,

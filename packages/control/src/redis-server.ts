@@ -24,6 +24,7 @@ const pollMs = 15;
  *   directory/
  *     redis.sock       where it listens (`socketPathFor` moves it when the path is too long)
  *     redis.pid        written by the server
+ *     redis.socket     the path of the socket
  *     redis.log        what it says
  *     starting.lock    pid of the process that is starting it
  *     appendonlydir/   the data
@@ -63,7 +64,7 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   const { directory } = options;
   const timeoutMs = options.timeoutMs ?? 20_000;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const socket = socketPathFor(join(directory, "redis.sock"));
+  const socket = await socketOf(directory);
   const lock = join(directory, "starting.lock");
   const deadline = performance.now() + timeoutMs;
   const left = (): number => Math.max(1, deadline - performance.now());
@@ -79,6 +80,19 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   } finally {
     rmSync(lock, { force: true });
   }
+}
+
+/**
+ * Where the server of a directory listens. A long path has its socket under the temporary directory, whose place may change from one command
+ * to the next: a server that runs is found where it was started.
+ */
+async function socketOf(directory: string): Promise<string> {
+  const record = join(directory, "redis.socket");
+  const recorded = existsSync(record) ? readFileSync(record, "utf8").trim() : "";
+  if (recorded !== "" && (await isListening(recorded))) return recorded;
+  const socket = socketPathFor(join(directory, "redis.sock"));
+  if (socket !== recorded) writeFileSync(record, `${socket}\n`, { mode: 0o600 });
+  return socket;
 }
 
 /** The server at the socket, or undefined if it ended while it was asked: a killed process may take connections until all its threads are gone. */
@@ -204,7 +218,10 @@ function takeLock(path: string): boolean {
     writeFileSync(path, String(process.pid), { flag: "wx", mode: 0o600 });
     return true;
   } catch (error) {
-    if ((error as { code?: string }).code !== "EEXIST") throw error;
+    const { code = "" } = error as { code?: string };
+    // On a full disk the file is empty or absent, and a server must still be stopped.
+    if (["ENOSPC", "EDQUOT"].includes(code)) return true;
+    if (code !== "EEXIST") throw error;
   }
   try {
     const owner = Number(readFileSync(path, "utf8"));

@@ -1,5 +1,6 @@
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import { Redis } from "ioredis";
+import { isOldRedis, oldestRedisName } from "../../../tools/setup/redis-version.mjs";
 import { explainRedisError, unreachableError } from "./errors.js";
 
 /** Where a Redis server is: the private one's socket, or one that the user runs. */
@@ -11,9 +12,6 @@ export interface StoreOptions {
   /** How long a command, or opening, may take, reconnection included. Default 5000. */
   readonly timeoutMs?: number;
 }
-
-/** The oldest Redis with all the commands that BullMQ and we use. */
-const oldestVersion = [6, 2] as const;
 
 /** Milliseconds until the next attempt to connect: soon at first, for a server that restarts; then every second. */
 const retryDelayMs = (attempt: number): number => Math.min(1000, 25 * 2 ** Math.min(attempt, 10));
@@ -104,6 +102,9 @@ export class Store {
         last = explainRedisError(this.place, error);
         // To ask again with the same password is of no use.
         if (last instanceof LapidaryError && last.code === "LAP_REDIS_REFUSED") reject(last);
+        // Neither does a certificate change, nor the number of databases.
+        if (last instanceof LapidaryError && /TLS handshake|no database of this number|Protocol error|protected mode/.test(last.message))
+          reject(last);
       };
       redis.on("error", fail);
       redis.once("ready", resolve);
@@ -177,13 +178,12 @@ function checkServer(place: string, info: string): void {
       exit: ExitCode.usage,
     });
   const version = field("redis_version");
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  if (major < oldestVersion[0] || (major === oldestVersion[0] && minor < oldestVersion[1]))
+  if (isOldRedis(version))
     throw new LapidaryError({
       code: "LAP_REDIS_VERSION",
-      message: `this Redis has version ${version || "unknown"}, at least ${oldestVersion.join(".")} is needed`,
+      message: `this Redis has version ${version || "unknown"}, at least ${oldestRedisName} is needed`,
       place,
-      remedy: "use a newer server, or none: `lapidary up` starts its own",
+      remedy: `give the address of a newer server in REDIS_URL, or unset REDIS_URL and run \`npm run setup redis\`: \`lapidary up\` then starts its own`,
       exit: ExitCode.usage,
     });
 }

@@ -1,4 +1,4 @@
-import { ExitCode } from "@lapidary/std";
+import { ExitCode, floatOf } from "@lapidary/std";
 import { z } from "zod";
 
 /**
@@ -43,8 +43,20 @@ export const finalStates = ["done", "failed", "cancelled"] as const satisfies re
 export const isFinal = (state: JobState): boolean => finalStates.some((final) => final === state);
 
 const count = z.number().int().nonnegative();
-const time_ms = z.number().nonnegative();
-const exitSchema = z.literal(Object.values(ExitCode));
+/** What a `Date` can hold. */
+const time_ms = z.number().nonnegative().max(8.64e15);
+/** A newer coordinator may know more of them. */
+const exitSchema = z.literal(Object.values(ExitCode)).catch(ExitCode.other);
+
+/**
+ * A number that was measured or computed, and may be infinite or no number. `jsonText` of std writes these as `"Infinity"`, `"-Infinity"` and
+ * `"NaN"`, because JSON has no name for them.
+ */
+export const floatSchema = z.union([
+  z.number(),
+  z.literal(["Infinity", "-Infinity", "NaN", null]).transform((name) => floatOf(name) ?? Number.NaN),
+]);
+const float = floatSchema;
 
 /** A `LapidaryError` as it crosses the wire. */
 export const errorSchema = z.object({
@@ -56,6 +68,10 @@ export const errorSchema = z.object({
 });
 export type ErrorJson = z.infer<typeof errorSchema>;
 export const errorBodySchema = z.object({ error: errorSchema });
+
+/** A `Warning` as it crosses the wire: a finding that does not stop the job. */
+export const warningSchema = errorSchema.omit({ exit: true });
+export type WarningJson = z.infer<typeof warningSchema>;
 
 /** `coordinator.json`: how to reach the coordinator that serves a home directory. */
 export const connectionSchema = z.object({
@@ -76,6 +92,8 @@ export const submitRequestSchema = z
       .string()
       .max(256 * 1024)
       .optional(),
+    /** Whether Lapidary printed `yaml`: errors name keys of the job, since nobody wrote its lines. */
+    printed: z.boolean().optional(),
     /** Where relative paths begin, in `yaml`, in overrides and `path` itself: absolute; the project's root by default. */
     base: z.string().optional(),
     /** A job file on the coordinator's machine. Paths in it are relative to it. */
@@ -95,6 +113,8 @@ export const submittedSchema = z.object({
   state: jobStateSchema,
   /** Whether a run of this name and content was there already. */
   existed: z.boolean(),
+  /** What was found and does not stop the job. */
+  warnings: z.array(warningSchema).default([]),
 });
 export type Submitted = z.infer<typeof submittedSchema>;
 
@@ -105,34 +125,34 @@ export const sliceSchema = z.object({ pod: count, pods: count, origin: z.array(c
 export type SlicePlace = z.infer<typeof sliceSchema>;
 
 /** What a job is busy with inside its state, for progress: "train the tokenizer" 12 of 40. */
-export const activitySchema = z.object({ what: z.string(), done: z.number().optional(), total: z.number().optional() });
+export const activitySchema = z.object({ what: z.string(), done: float.optional(), total: float.optional() });
 export type Activity = z.infer<typeof activitySchema>;
 
 /** Where the time of a run went since it began, under all its coordinators; not counted: between its end and its being resumed by hand. */
 export const goodputSchema = z.object({
   /** Of this report, ms since 1970. */
-  time: z.number().default(0),
+  time: float.default(0),
   /** Time spent on steps that were committed, over all time. */
-  ratio: z.number(),
-  committed_ms: z.number(),
-  wall_ms: z.number(),
+  ratio: float,
+  committed_ms: float,
+  wall_ms: float,
   /**
    * Data, compilation and placing; failures until training goes on; steps that repeat committed ones; evaluations; waiting for checkpoints; steps that failed;
    * without a coordinator.
    */
   lost_ms: z.object({
-    setup: z.number(),
-    recover: z.number(),
-    replay: z.number(),
-    evaluate: z.number(),
-    checkpoint: z.number(),
-    failed: z.number(),
-    stopped: z.number().default(0),
+    setup: float,
+    recover: float,
+    replay: float,
+    evaluate: float,
+    checkpoint: float,
+    failed: float,
+    stopped: float.default(0),
   }),
   /** Attempts that failed and were followed by another. */
   failures: count,
   /** The longest time from a failure to the next step that was new. */
-  worst_recovery_ms: z.number(),
+  worst_recovery_ms: float,
 });
 export type GoodputReport = z.infer<typeof goodputSchema>;
 
@@ -152,16 +172,18 @@ export const jobSummarySchema = z.object({
   /** Steps whose metrics have arrived. */
   step: count,
   steps: count,
-  loss: z.number().optional(),
-  tokens_per_s: z.number().optional(),
-  eta_s: z.number().optional(),
-  heldout_loss: z.number().optional(),
-  unigram_loss: z.number().optional(),
+  loss: float.optional(),
+  tokens_per_s: float.optional(),
+  eta_s: float.optional(),
+  heldout_loss: float.optional(),
+  unigram_loss: float.optional(),
   slice: sliceSchema.optional(),
   error: errorSchema.optional(),
   /** How often it was taken up again, after it had ended or its coordinator had died. */
   resumed: count.optional(),
   goodput: goodputSchema.optional(),
+  /** What was found wrong with the job that does not stop it; absent where nothing was. */
+  warnings: z.array(warningSchema).optional(),
 });
 export type JobSummary = z.infer<typeof jobSummarySchema>;
 
@@ -207,6 +229,7 @@ export const resumedSchema = z.object({
   state: jobStateSchema,
   /** The step behind which it goes on: that of its newest checkpoint; 0 if it has none. */
   from_step: count,
+  warnings: z.array(warningSchema).default([]),
 });
 export type Resumed = z.infer<typeof resumedSchema>;
 
@@ -217,21 +240,21 @@ export const trainRowSchema = z.object({
   time: time_ms,
   /** Counts from 1: the number of updates the model has had. */
   step: count,
-  loss: z.number(),
-  grad_norm: z.number(),
-  learning_rate: z.number(),
-  tokens_per_s: z.number(),
-  step_ms: z.number(),
-  eta_s: z.number(),
+  loss: float,
+  grad_norm: float,
+  learning_rate: float,
+  tokens_per_s: float,
+  step_ms: float,
+  eta_s: float,
 });
 
 export const evalRowSchema = z.object({
   kind: z.literal("eval"),
   time: time_ms,
   step: count,
-  heldout_loss: z.number(),
+  heldout_loss: float,
   /** What a unigram model of the training tokens gets on the same tokens. */
-  unigram_loss: z.number(),
+  unigram_loss: float,
   tokens: count,
 });
 
@@ -247,6 +270,8 @@ export const pageQuerySchema = z.strictObject({
 });
 export const metricsPageSchema = z.object({
   metrics: z.array(metricsRowSchema),
+  /** Rows of this page that could not be read and are left out. */
+  unreadable: count.optional(),
   /** `from` of the next page; absent when this was the last. */
   next_from: count.optional(),
 });
@@ -306,7 +331,7 @@ export const collectiveSchema = z.object({
   /** In one step. */
   count,
   /** That one chip sends in one step, over all of them. */
-  bytes_per_chip: z.number(),
+  bytes_per_chip: float,
   /** What asked for it: the reason of the largest of them. */
   why: z.string(),
 });
@@ -323,9 +348,9 @@ export const reportSchema = z.object({
   zero: z.number().int(),
   steps: count,
   tokens: count,
-  train_loss: z.number(),
-  heldout_loss: z.number(),
-  unigram_loss: z.number(),
+  train_loss: float,
+  heldout_loss: float,
+  unigram_loss: float,
   sample: z.object({ prompt: z.string(), text: z.string() }),
   /** Absolute path of the last checkpoint. */
   checkpoint: z.string(),
@@ -333,17 +358,18 @@ export const reportSchema = z.object({
   /** Of the train step, most bytes first. */
   collectives: z.array(collectiveSchema),
   timings_ms: z.object({
-    prepare: z.number(),
-    compile: z.number(),
-    place: z.number(),
-    load: z.number(),
-    train: z.number(),
-    evaluate: z.number(),
-    checkpoint: z.number(),
-    sample: z.number(),
-    total: z.number(),
+    prepare: float,
+    compile: float,
+    place: float,
+    load: float,
+    train: float,
+    evaluate: float,
+    checkpoint: float,
+    sample: float,
+    total: float,
   }),
-  tokens_per_s: z.number(),
+  tokens_per_s: float,
+  warnings: z.array(warningSchema).default([]),
 });
 export type Report = z.infer<typeof reportSchema>;
 
@@ -352,7 +378,7 @@ export const checkpointSchema = z.object({
   path: z.string(),
   bytes: count,
   time: time_ms,
-  heldout_loss: z.number().optional(),
+  heldout_loss: float.optional(),
 });
 export type CheckpointEntry = z.infer<typeof checkpointSchema>;
 export const checkpointListSchema = z.object({ checkpoints: z.array(checkpointSchema) });

@@ -1,4 +1,4 @@
-import { errorFromJSON, LapidaryError } from "@lapidary/std";
+import { errorFromJSON, ExitCode, LapidaryError } from "@lapidary/std";
 import { z } from "zod";
 import {
   type Cancelled,
@@ -7,6 +7,7 @@ import {
   cancelledSchema,
   checkpointListSchema,
   errorBodySchema,
+  errorSchema,
   type JobDetail,
   type JobList,
   type JobState,
@@ -31,6 +32,7 @@ import {
   submittedSchema,
 } from "./api.js";
 import { coordinatorDown, readConnection } from "./connection.js";
+import { directFetch } from "./direct-fetch.js";
 import { type ProgramView, programViewSchema } from "./views/program-view.js";
 
 export { connectionPath, findConnection, readConnection } from "./connection.js";
@@ -38,6 +40,8 @@ export { connectionPath, findConnection, readConnection } from "./connection.js"
 /** So often, and so far apart, a broken stream is taken up again before the coordinator counts as gone. */
 const reconnects = 5;
 const reconnectAfterMs = 400;
+/** A coordinator says something on every stream each 15 s, and answers in much less: one that is silent for so long hangs. */
+const silentMs = 120_000;
 
 /**
  * Speaks to a coordinator over HTTP. Every method throws what the coordinator answers as the LapidaryError it was there, and
@@ -149,13 +153,13 @@ export class CoordinatorClient {
         if (!follow) return;
         // It ended without `done`: either the reader had seen that before, or the coordinator is going.
         if ((await this.get(id)).finished_at !== undefined) return;
+        throw coordinatorDown(this.#base, `the events of job ${id} ended before the job did`);
       } catch (error) {
         if (signal?.aborted === true) return;
         if (!(error instanceof LapidaryError) || error.code !== "LAP_COORDINATOR_DOWN") throw error;
         if (++broken > reconnects) throw error;
         await pause(reconnectAfterMs, signal);
       }
-      if (signal?.aborted === true) return;
     }
   }
 
@@ -165,7 +169,7 @@ export class CoordinatorClient {
       ...(signal === undefined ? {} : { signal }),
     });
     try {
-      yield* readEvents(response.body ?? new ReadableStream<Uint8Array>());
+      yield* readEvents(alive(response.body ?? new ReadableStream<Uint8Array>()));
     } catch (cause) {
       throw cause instanceof LapidaryError ? cause : coordinatorDown(this.#base, "the connection broke", cause);
     }
@@ -177,7 +181,9 @@ export class CoordinatorClient {
       path,
       body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } },
     );
-    return schema.parse(await response.json());
+    const parsed = schema.safeParse(await response.json().catch(() => undefined));
+    if (parsed.success) return parsed.data;
+    throw unknownAnswer(this.#base, path, parsed.error);
   }
 
   async #fetch(
@@ -186,20 +192,27 @@ export class CoordinatorClient {
     init: { readonly body?: string; readonly headers?: Readonly<Record<string, string>>; readonly signal?: AbortSignal },
   ): Promise<Response> {
     let response: Response;
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(new Error(`no answer within ${silentMs / 1000} s`)), silentMs);
     try {
-      response = await fetch(`${this.#base}${path}`, {
+      response = await directFetch(`${this.#base}${path}`, {
         ...init,
         method,
+        signal: init.signal === undefined ? silence.signal : AbortSignal.any([init.signal, silence.signal]),
         headers: { ...init.headers, authorization: `Bearer ${this.#token}` },
       });
     } catch (cause) {
       throw coordinatorDown(this.#base, reasonOf(cause), cause);
+    } finally {
+      clearTimeout(timer);
     }
     if (response.ok) return response;
     const parsed = errorBodySchema.safeParse(await response.json().catch(() => undefined));
     if (!parsed.success) throw coordinatorDown(this.#base, `something else answers there, with HTTP ${response.status}`);
-    const { place, ...error } = parsed.data.error;
-    throw errorFromJSON(place === undefined ? error : { ...error, place });
+    const { error } = parsed.data;
+    // What this client sends is right in its own version: a person did not write these names.
+    const isOfOther = error.code === "LAP_HTTP_ROUTE" || (error.code === "LAP_HTTP_REQUEST" && error.message.includes("Unrecognized key"));
+    throw isOfOther ? otherVersion(this.#base, `does not know what is asked of it: ${error.message}`) : errorOf(error);
   }
 }
 
@@ -216,11 +229,55 @@ function reasonOf(error: unknown): string {
   return cause instanceof Error ? ((cause as NodeJS.ErrnoException).code ?? cause.message) : message;
 }
 
+/** An answer that is not as this version's schema says. */
+function unknownAnswer(base: string, path: string, error: z.ZodError): LapidaryError {
+  const [issue] = error.issues;
+  const where =
+    issue === undefined ? "" : `: ${[issue.path.map(String).join("."), issue.message].filter((part) => part !== "").join(": ")}`;
+  return otherVersion(base, `answers ${path.split("?")[0]} in a way that this version of Lapidary does not know${where}`, error);
+}
+
+function otherVersion(base: string, what: string, cause?: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_COORDINATOR_VERSION",
+    message: `the coordinator ${what}`,
+    place: base,
+    remedy: "another version of Lapidary started it: stop it with `lapidary down`, then start it with `lapidary up`",
+    exit: ExitCode.unreachable,
+    cause,
+  });
+}
+
+/** The pieces of a stream; throws when the coordinator has been silent for too long. */
+async function* alive(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = body.getReader();
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    for (;;) {
+      const silence = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`it has been silent for ${silentMs / 1000} s`)), silentMs);
+      });
+      const piece = await Promise.race([reader.read(), silence]);
+      clearTimeout(timer);
+      if (piece.done) return;
+      yield piece.value;
+    }
+  } finally {
+    clearTimeout(timer);
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
 /** No event is longer, in characters: a stream that does not come to the end of one is no stream of ours. */
 const longestEvent = 1 << 26;
 
-/** The events of a stream of server-sent events: blocks of `field: value` lines between empty ones. Throws whatever is wrong with them. */
-export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<StreamEvent> {
+/**
+ * The events of a stream of server-sent events: blocks of `field: value` lines between empty ones. In place of an event that this version cannot read comes a
+ * log event that says so.
+ *
+ * @throws LapidaryError that the stream ends with; Error for what is no stream of events
+ */
+export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<StreamEvent> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const chunk of body) {
@@ -232,14 +289,38 @@ export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenera
       const fields = new Map(
         block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]),
       );
-      if (fields.has("data"))
-        yield streamEventSchema.parse({
-          id: Number(fields.get("id")),
-          event: fields.get("event"),
-          data: JSON.parse(fields.get("data") ?? ""),
-        });
+      if (fields.has("data")) yield eventOf(fields);
     }
   }
+}
+
+function eventOf(fields: ReadonlyMap<string, string>): StreamEvent {
+  const [id, event, data] = [Number(fields.get("id")), fields.get("event"), parsedJson(fields.get("data") ?? "")];
+  const error = event === "error" ? errorSchema.safeParse(data).data : undefined;
+  if (error !== undefined) throw errorOf(error);
+  const read = streamEventSchema.safeParse({ id, event, data }).data;
+  if (read !== undefined) return read;
+  if (!Number.isInteger(id) || id < 0) throw new Error(`an event cannot have the number ${fields.get("id") ?? "of none"}`);
+  const line = `event ${id} (${event?.slice(0, 40) ?? "without a name"}) cannot be read and is left out: another version of Lapidary may have written it`;
+  return { id, event: "log", data: { time: timeOf(data), source: "lapidary", line } };
+}
+
+const timeOf = (data: unknown): number => {
+  const time = (data as { time?: unknown } | null | undefined)?.time;
+  return typeof time === "number" && time >= 0 && time <= 8.64e15 ? time : 0;
+};
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The schema refuses it.
+    return undefined;
+  }
+}
+
+function errorOf({ place, ...error }: z.output<typeof errorSchema>): LapidaryError {
+  return errorFromJSON(place === undefined ? error : { ...error, place });
 }
 
 function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {

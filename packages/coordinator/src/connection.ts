@@ -34,6 +34,14 @@ export function findConnection(home: string): Connection | undefined {
 export function readConnection(home: string): Connection {
   const connection = findConnection(home);
   if (connection !== undefined) return connection;
+  if (existsSync(connectionPath(home)))
+    throw new LapidaryError({
+      code: "LAP_COORDINATOR_DOWN",
+      message: "the file that says how to reach the coordinator cannot be read: it is damaged, or another version of Lapidary wrote it",
+      place: connectionPath(home),
+      remedy: "stop what is up with `lapidary down`, then start it with `lapidary up`",
+      exit: ExitCode.unreachable,
+    });
   throw coordinatorDown(connectionPath(home), "none has been started here");
 }
 

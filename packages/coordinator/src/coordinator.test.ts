@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
+import type { LapidaryError } from "@lapidary/std";
 import type { CoordinatorClient } from "./client.js";
 import { aliveOf, endless, endOf, eventOf, Harness, trains } from "./testing/harness.js";
 
@@ -89,9 +90,8 @@ describe("the coordinator", function () {
     });
     strictEqual((await endOf(client, id)).state, "done");
     ok(Math.abs((await client.report(id)).heldout_loss - heldout_loss) < 0.3);
-    const other = await client.submit({ yaml: harness.job({ train: `  init: ${checkpoint}` }), overrides: ["model=micro"] });
-    const { state, error } = await endOf(client, other.id);
-    deepStrictEqual([state, error?.code], ["failed", "LAP_INIT_MISMATCH"]);
+    const other = { yaml: harness.job({ train: `  init: ${checkpoint}` }), overrides: ["model=micro"] };
+    await rejects(client.submit(other), { code: "LAP_INIT_MISMATCH" });
   });
 
   it("trains two jobs on two halves of a pod at once while others wait, the important one first", async () => {
@@ -146,7 +146,24 @@ describe("the coordinator", function () {
     ok(goodput !== undefined && goodput.failures === 1 && goodput.ratio > 0 && goodput.ratio < 1);
   });
 
-  it("fails a job with a place and a remedy when it diverges, has no data, or does not fit", async () => {
+  it("refuses a job whose corpus, checkpoint or vocabulary is wrong already, and keeps no run of it", async () => {
+    const before = (await client.list({})).jobs.length;
+    const empty = join(harness.directory, "empty.txt");
+    writeFileSync(empty, "");
+    const refused = async (override: string, code: string, place: string): Promise<void> =>
+      rejects(client.submit({ yaml: harness.job(), overrides: [override] }), (error: LapidaryError) => {
+        deepStrictEqual([error.code, error.exit], [code, 2]);
+        ok(error.place?.includes(place), error.place);
+        return true;
+      });
+    await refused(`data.corpus=${empty}`, "LAP_DATA_EMPTY", `data.corpus: ${empty}`);
+    await refused("data.corpus=/dev/null", "LAP_DATA_UNREADABLE", "data.corpus");
+    await refused("train.init=/absent", "LAP_CHECKPOINT_MISSING", "train.init: /absent");
+    await refused("data.vocab=100", "LAP_DATA_VOCABULARY", "data.vocab");
+    strictEqual((await client.list({})).jobs.length, before);
+  });
+
+  it("fails a job with a place and a remedy when it diverges, and refuses what does not fit", async () => {
     const diverging = await client.submit({ yaml: harness.job({ steps: 20 }), overrides: ["train.optimizer.lr=1e30"] });
     const diverged = await endOf(client, diverging.id);
     deepStrictEqual([diverged.state, diverged.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
@@ -163,11 +180,6 @@ describe("the coordinator", function () {
     deepStrictEqual([gaveUp.state, gaveUp.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
     ok(/^step \d+, batch \d+ of the training data/.test(gaveUp.error?.place ?? ""), gaveUp.error?.place);
     strictEqual((await client.logs(guarded.id)).lines.filter(({ line }) => line.includes("is left out")).length, 2);
-
-    const empty = join(harness.directory, "empty.txt");
-    writeFileSync(empty, "");
-    const without = await client.submit({ yaml: harness.job(), overrides: [`data.corpus=${empty}`] });
-    strictEqual((await endOf(client, without.id)).error?.code, "LAP_DATA_EMPTY");
 
     await rejects(client.submit({ yaml: harness.job(), overrides: ["slice=32x16"] }), { code: "LAP_SLICE_TOO_LARGE", exit: 4 });
     await rejects(client.submit({ yaml: harness.job(), overrides: ["trian.steps=3"] }), { exit: 2 });

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Job, JobQueue, type Store } from "@lapidary/control";
 import {
@@ -7,28 +6,32 @@ import {
   type Clock,
   ExitCode,
   type Failpoints,
+  isSystemError,
   type JsonValue,
   LapidaryError,
   must,
   noFailpoints,
   socketPathFor,
+  systemError,
   systemClock,
 } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { meshOf, type ResolvedJob } from "@lapidary/training";
+import { checkInputs, jobWarnings, meshOf, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
 import type { Cancelled, CheckpointEntry, JobDetail, Resumed, SlicePlace, Status, Submitted, submitRequestSchema } from "./api.js";
+import { checkOutput } from "./check-output.js";
 import { removeConnection, writeConnection } from "./connection.js";
 import { coordinatorStopped } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
 import { listCheckpoints } from "./execution/checkpoints.js";
 import { execute } from "./execution/execute.js";
 import { registerPath } from "./gang/index.js";
+import { openHome } from "./home-directory.js";
 import { lockHome } from "./home-lock.js";
 import { PageFiles } from "./http/page-files.js";
 import { onUsualPort } from "./http/usual-port.js";
 import { type HttpServer, type Service, serveHttp } from "./http/server.js";
-import { acceptJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
+import { acceptPlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { openRedis, type RedisChoice } from "./redis.js";
@@ -147,8 +150,8 @@ export class Coordinator {
   async #start(): Promise<void> {
     const { home, root, port, redis, workers, environment, spares = 1, workerLease_s = 0 } = this.#options;
     const trouble = (error: Error): void => this.#log.warn(error.message, errorFields(error));
-    mkdirSync(home, { recursive: true, mode: 0o700 });
-    this.#onStop("home", lockHome(home));
+    for (const { message, code, place } of openHome(home)) this.#log.warn(message, { code, place });
+    this.#onStop("home", await lockHome(home));
     this.#token = homeToken(home);
 
     const { store, close } = await openRedis(redis, home, {
@@ -170,7 +173,9 @@ export class Coordinator {
     this.#onStop("leadership", () => leadership.release());
     this.#log.info("leading", { epoch: leadership.epoch, redis: store.place });
 
-    const runs = await RunStore.open(join(home, "runs"), this.#clock);
+    const runs = await RunStore.open(join(home, "runs"), this.#clock, (directory, error) =>
+      this.#log.warn("a run cannot be read and is left out", { directory, ...errorFields(error) }),
+    );
     this.#runs = runs;
     this.#onStop("runs", () => runs.close());
     // What ran when the last coordinator died waits for its chips again, and goes on behind its last durable step.
@@ -316,7 +321,8 @@ export class Coordinator {
   #finish(run: Run, state: "done" | "failed" | "cancelled", error?: LapidaryError): void {
     if (error !== undefined) run.log("coordinator", `${error.code}: ${error.message}`);
     this.#waiting.delete(run.id);
-    run.finish(state, error?.toJSON());
+    const refused = run.finish(state, error?.toJSON());
+    if (refused !== undefined) this.#log.error("the end of a job could not be written", { job: run.id, ...errorFields(refused) });
     this.#log.info(`job ${state}`, { job: run.id, ...(error === undefined ? {} : { error: error.toJSON() }) });
     // A bug of ours: its trace is what helps.
     if (error?.code === "LAP_INTERNAL") this.#log.error("a bug", errorFields(error.cause));
@@ -350,7 +356,18 @@ export class Coordinator {
   }
 
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
-    const job = acceptJob(request, this.#options.root);
+    const { root, home } = this.#options;
+    const { job, placeOf } = acceptPlacedJob(request, root);
+    // A request that is repeated answers with the run that it made, whatever became of its inputs.
+    const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
+    const runsDirectory = join(home, "runs");
+    const warnings = isKnown
+      ? []
+      : [
+          ...checkOutput(job, runsDirectory),
+          ...(await checkInputs(job, { projectRoot: root, placeOf, runsDirectory })),
+          ...jobWarnings(job),
+        ];
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
     const name = request.name === undefined ? { like: job.name } : { exactly: request.name };
@@ -361,6 +378,7 @@ export class Coordinator {
       queue_id: `q-${randomUUID()}`,
     });
     if (!existed) {
+      run.warn(warnings);
       try {
         await this.#enqueue(queue, run);
       } catch (error) {
@@ -368,7 +386,7 @@ export class Coordinator {
         throw error;
       }
     }
-    return { id: run.id, state: run.state, existed };
+    return { id: run.id, state: run.state, existed, warnings: run.summary.warnings ?? [] };
   }
 
   async #cancel(run: Run): Promise<Cancelled> {
@@ -385,17 +403,21 @@ export class Coordinator {
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
     if (run.summary.finished_at === undefined || run.state === "done" || this.#running.has(run.id)) throw notResumable(run);
-    prepareResume(run, this.#options.root, overrides);
-    const job = jobOfRun(run, this.#options.root);
+    const { root } = this.#options;
+    prepareResume(run, root, overrides);
+    const job = jobOfRun(run, root);
+    const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
+    await checkInputs(job, { projectRoot: root, readsInit: checkpoints.length === 0 });
     run.resume(job.train.steps, printMesh(meshOf(job)));
+    run.warn(warnings);
     try {
       await this.#enqueue(queue, run);
     } catch (error) {
       this.#finish(run, "failed", asJobError(run, error));
       throw error;
     }
-    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0 };
+    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0, warnings };
   }
 
   /** Whether a run that waited waits no more. */
@@ -473,11 +495,12 @@ const isCancel = (reason: unknown): boolean => reason instanceof LapidaryError &
 
 function asJobError(run: Run, error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
+  if (isSystemError(error)) return systemError(error, { place: error.dest ?? error.path ?? run.directory, exit: ExitCode.jobFailed });
   return new LapidaryError({
     code: "LAP_INTERNAL",
     message: `the job failed by a mistake of Lapidary: ${error instanceof Error ? error.message : String(error)}`,
     place: run.id,
-    remedy: "report it with the log of the coordinator, .lapidary/logs/coordinator.log",
+    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints",
     exit: ExitCode.jobFailed,
     cause: error,
   });

@@ -1,17 +1,24 @@
-import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { alreadyUp } from "./coordinator-errors.js";
-import { isRunning, type ProcessId, thisProcess } from "./process-id.js";
+import { isOfThisSpace, isRunning, type ProcessId, thisProcess } from "./process-id.js";
 
 /** The pid file: who serves a home directory, from its first moment to its last. */
 export const pidPath = (home: string): string => join(home, "coordinator.pid");
 
+/** The owner touches its file so often: a process of another machine or container cannot be asked whether it runs. */
+const touchEvery_ms = 1000;
+/** An owner whose file is not touched for so long is gone. */
+const silent_ms = 5 * touchEvery_ms;
+
 /**
- * Takes the home directory for this process; the returned function gives it back. A file whose process is gone counts for nothing.
+ * Takes the home directory for this process; the returned function gives it back. The file of a process that is gone does not count: one of this
+ * start of this machine and this container is asked; of any other the file is watched for some seconds.
  *
  * @throws LAP_ALREADY_UP
  */
-export function lockHome(home: string): () => void {
+export async function lockHome(home: string): Promise<() => void> {
   const path = pidPath(home);
   const own = JSON.stringify(thisProcess());
   const draft = `${path}.${process.pid}`;
@@ -27,14 +34,35 @@ export function lockHome(home: string): () => void {
       }
       const owner = readOwner(path);
       if (owner !== undefined && isRunning(owner)) throw alreadyUp(home, `process ${owner.pid}`);
+      if (owner !== undefined && !isOfThisSpace(owner) && (await isTouched(path)))
+        throw alreadyUp(home, `process ${owner.pid} of another machine or container uses it`);
       rmSync(path, { force: true });
     }
   } finally {
     rmSync(draft, { force: true });
   }
+  const touching = setInterval(() => touch(path), touchEvery_ms);
+  touching.unref();
   return () => {
+    clearInterval(touching);
     if (existsSync(path) && readFileSync(path, "utf8") === own) rmSync(path, { force: true });
   };
+}
+
+function touch(path: string): void {
+  try {
+    utimesSync(path, new Date(), new Date());
+  } catch {
+    // The file or its disk is gone: then it keeps nobody out.
+  }
+}
+
+/** Whether somebody touches the file. Its times are compared with each other, because the clock of another machine may differ. */
+async function isTouched(path: string): Promise<boolean> {
+  const timeOf = (): number | undefined => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+  const before = timeOf();
+  await delay(silent_ms);
+  return before !== undefined && timeOf() !== undefined && timeOf() !== before;
 }
 
 /** The process that serves a home directory, if it lives. */

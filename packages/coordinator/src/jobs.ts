@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { canonicalJson, ExitCode, type JsonValue, LapidaryError, must } from "@lapidary/std";
 import { parseTorus, printMesh } from "@lapidary/topology";
-import { loadJob, meshOf, printJob, type ResolvedJob, resolveJob } from "@lapidary/training";
+import { loadPlacedJob, meshOf, type PlacedJob, printJob, type ResolvedJob, resolveJob, resolvePlacedJob } from "@lapidary/training";
 import { z } from "zod";
 import type { submitRequestSchema } from "./api.js";
 import { checkSliceFits, type SliceRequest } from "./pods.js";
@@ -18,15 +18,18 @@ const configsDir = (root: string): string => join(root, "configs");
  *
  * @throws LapidaryError with exit code 2 for what is misspelt or missing, 4 for what does not fit its chips
  */
-export function acceptJob(request: z.output<typeof submitRequestSchema>, root: string): ResolvedJob {
-  const { yaml, path, overrides, base = root } = request;
+export const acceptJob = (request: z.output<typeof submitRequestSchema>, root: string): ResolvedJob => acceptPlacedJob(request, root).job;
+
+/** As `acceptJob`, with where the request says a key. */
+export function acceptPlacedJob(request: z.output<typeof submitRequestSchema>, root: string): PlacedJob {
+  const { yaml, printed, path, overrides, base = root } = request;
   const environment = { configsDir: configsDir(root), base };
-  const job =
+  const placed =
     path === undefined
-      ? resolveJob({ text: must(yaml, "yaml"), file: "job", base }, overrides, environment)
-      : loadJob(path, overrides, environment);
-  checkSliceFits(sliceOf(job));
-  return job;
+      ? resolvePlacedJob({ text: must(yaml, "yaml"), file: "job", base, isPrinted: printed }, overrides, environment)
+      : loadPlacedJob(path, overrides, environment);
+  checkSliceFits(sliceOf(placed.job));
+  return placed;
 }
 
 /** What the run store is told of a job. */
@@ -52,7 +55,7 @@ export function jobOfRun(run: Run, root: string): ResolvedJob {
 
 function jobWith(run: Run, root: string, overrides: readonly string[]): ResolvedJob {
   const file = join(run.directory, runFiles.job);
-  return resolveJob({ text: readFileSync(file, "utf8"), file, base: run.directory }, [...overrides], {
+  return resolveJob({ text: readFileSync(file, "utf8"), file, base: run.directory, isPrinted: true }, [...overrides], {
     configsDir: configsDir(root),
     base: run.directory,
   });
@@ -74,8 +77,11 @@ export function prepareResume(run: Run, root: string, overrides: readonly string
   const all = [...resumeOverrides(run), ...overrides];
   const [before, after] = [jobOfRun(run, root), jobWith(run, root, all)];
   checkSliceFits(sliceOf(after));
-  for (const [key, of] of Object.entries(whatIsLearnt))
-    if (canonicalJson(of(before)) !== canonicalJson(of(after)))
+  for (const [part, of] of Object.entries(whatIsLearnt)) {
+    const found = firstDifference(of(before), of(after), part);
+    // Below `model` a resolved job has other names than a job file.
+    const key = found === undefined ? undefined : part === "model" ? part : found;
+    if (key !== undefined)
       throw new LapidaryError({
         code: "LAP_RESUME_CHANGES",
         message: `${key} of a run cannot change when it is resumed`,
@@ -83,8 +89,23 @@ export function prepareResume(run: Run, root: string, overrides: readonly string
         remedy: "change mesh, slice, zero, rules, workers, executor, checkpoint or train.steps; or launch another job, with `train.init`",
         exit: ExitCode.usage,
       });
+  }
   if (overrides.length > 0) replaceFile(join(run.directory, runFiles.resume), `${JSON.stringify({ overrides: all })}\n`);
 }
+
+/** The first key under which two values differ: `train.optimizer.lr`. */
+function firstDifference(a: JsonValue, b: JsonValue, key: string): string | undefined {
+  if (canonicalJson(a) === canonicalJson(b)) return undefined;
+  if (!isObject(a) || !isObject(b)) return key;
+  for (const name of new Set([...Object.keys(a), ...Object.keys(b)])) {
+    const found = firstDifference(a[name] ?? null, b[name] ?? null, `${key}.${name}`);
+    if (found !== undefined) return found;
+  }
+  return key;
+}
+
+const isObject = (value: JsonValue): value is { readonly [key: string]: JsonValue } =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** What decides which numbers a run learns, whatever it runs on. */
 const whatIsLearnt: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {

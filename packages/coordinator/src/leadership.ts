@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { hostname } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { HeldLease, type Lease, Leases, type Store } from "@lapidary/control";
 import { type Clock, LapidaryError } from "@lapidary/std";
 import { alreadyUp } from "./coordinator-errors.js";
-import { isProcessAlive } from "./process-id.js";
+import { isOfThisSpace, isRunning, type ProcessId, thisProcess } from "./process-id.js";
 import { replaceFile } from "./runs/replace-file.js";
 
 export interface LeadershipOptions {
@@ -29,7 +29,7 @@ const retryMs = 500;
 export class Leadership {
   readonly #options: LeadershipOptions;
   readonly #leases: Leases;
-  readonly #holder = `${hostname()}/${process.pid}/${randomBytes(6).toString("hex")}`;
+  readonly #holder = JSON.stringify({ ...thisProcess(), nonce: randomBytes(6).toString("hex") });
   #held: HeldLease | undefined;
   #retry: NodeJS.Timeout | undefined;
   #ended = false;
@@ -42,16 +42,23 @@ export class Leadership {
   /** @throws LAP_ALREADY_UP when another process leads; LAP_REDIS_… */
   static async take(options: LeadershipOptions): Promise<Leadership> {
     const leadership = new Leadership(options);
-    for (;;) {
+    for (let waited_ms = 0; ; ) {
       const answer = await leadership.#acquire();
       if (answer.granted) {
         leadership.#hold(answer.lease);
         return leadership;
       }
-      const { host, pid } = parseHolder(answer.holder);
-      if (host !== hostname() || isProcessAlive(pid)) throw alreadyUp(options.home, `process ${pid} on ${host} leads`);
-      // It died without giving the lease back: that is done for it. Its epoch is never granted again.
-      await leadership.#leases.release({ key: leaseKey, holder: answer.holder, epoch: answer.epoch, ttlMs });
+      const holder = parseHolder(answer.holder);
+      if (holder !== undefined && isOfThisSpace(holder)) {
+        if (isRunning(holder)) throw alreadyUp(options.home, `process ${holder.pid} leads`);
+        // It died without giving the lease back: that is done for it. Its epoch is never granted again.
+        await leadership.#leases.release({ key: leaseKey, holder: answer.holder, epoch: answer.epoch, ttlMs });
+        continue;
+      }
+      // Nothing is known of a process of another machine or container, but that its lease runs out unless it renews it.
+      if (waited_ms > ttlMs + retryMs) throw alreadyUp(options.home, "a process of another machine or container leads");
+      await delay(retryMs);
+      waited_ms += retryMs;
     }
   }
 
@@ -104,7 +111,11 @@ function lastEpoch(home: string): number {
   return Number.isSafeInteger(epoch) ? epoch : 0;
 }
 
-function parseHolder(holder: string): { host: string; pid: number } {
-  const [host = "", pid = ""] = holder.split("/");
-  return { host, pid: Number(pid) };
+/** Undefined for what another version of Lapidary wrote. */
+function parseHolder(holder: string): ProcessId | undefined {
+  try {
+    return JSON.parse(holder) as ProcessId;
+  } catch {
+    return undefined;
+  }
 }

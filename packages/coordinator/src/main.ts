@@ -1,12 +1,13 @@
-import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ExitCode, LapidaryError, failpointsOf } from "@lapidary/std";
+import { ExitCode, isSystemError, LapidaryError, failpointsOf, makeDirectories, systemError } from "@lapidary/std";
 import { pino } from "pino";
 import { Coordinator } from "./coordinator.js";
 import { defaultWorkers } from "./gang/index.js";
 import type { Log } from "./log.js";
+import { LogFile } from "./log-file.js";
+import { openHome, privateUmask } from "./home-directory.js";
 import { chooseRedis } from "./redis.js";
 
 /**
@@ -39,7 +40,10 @@ const patience_ms = 20_000;
 async function main(): Promise<ExitCode> {
   const root = resolve(flags.root ?? usage("--root"));
   const home = resolve(flags.home ?? usage("--home"));
-  const { log, flush } = openLog(home);
+  process.umask(privateUmask);
+  const warnings = openHome(home);
+  const log = openLog(home);
+  for (const { message, code, place } of warnings) log.warn(message, { code, place });
   process.title = "lapidary coordinator";
   const asked = new Promise<"asked">((resolveAsked) => {
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
@@ -52,7 +56,7 @@ async function main(): Promise<ExitCode> {
     // A mistake of ours that nobody caught: end in good order, so that nothing is left running.
     process.on("uncaughtException", (error) => {
       log.error("a bug", { error: error.stack ?? String(error) });
-      resolveBroken(bug(error));
+      resolveBroken(unforeseen(error));
     });
   });
   const starting = Coordinator.start({
@@ -77,20 +81,17 @@ async function main(): Promise<ExitCode> {
   } catch (error) {
     log.error("ended by an error", { error: error instanceof LapidaryError ? error.toJSON() : String(error) });
     throw error;
-  } finally {
-    flush();
   }
 }
 
-function openLog(home: string): { log: Log; flush: () => void } {
-  mkdirSync(join(home, "logs"), { recursive: true, mode: 0o700 });
-  const destination = pino.destination({ dest: join(home, "logs", "coordinator.log"), sync: true, mode: 0o600 });
-  const logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+function openLog(home: string): Log {
+  makeDirectories(join(home, "logs"), 0o700);
+  const logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, new LogFile(join(home, "logs", "coordinator.log")));
   const write =
     (level: "info" | "warn" | "error") =>
     (message: string, fields: Readonly<Record<string, unknown>> = {}): void =>
       logger[level](fields, message);
-  return { log: { info: write("info"), warn: write("warn"), error: write("error") }, flush: () => destination.flushSync() };
+  return { info: write("info"), warn: write("warn"), error: write("error") };
 }
 
 function usage(flag: string): never {
@@ -108,15 +109,22 @@ function wholeNumber(flag: string, text: string, least: number, most: number): n
   return text !== "" && Number.isInteger(value) && value >= least && value <= most ? value : usage(flag);
 }
 
-function bug(error: unknown): LapidaryError {
+/** An error that is not one of ours: what the system refused, or a bug. */
+function unforeseen(error: unknown): LapidaryError {
+  if (isSystemError(error)) return systemError(error, { doing: `start or run the coordinator (${error.syscall ?? error.code})` });
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return new LapidaryError({ code: "LAP_INTERNAL", message, remedy: "report it with .lapidary/logs/coordinator.log", cause: error });
+  return new LapidaryError({
+    code: "LAP_INTERNAL",
+    message,
+    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints",
+    cause: error,
+  });
 }
 
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    const told = error instanceof LapidaryError ? error : bug(error);
+    const told = error instanceof LapidaryError ? error : unforeseen(error);
     process.stderr.write(`${JSON.stringify(told)}\n`);
     process.exit(told.exit);
   },

@@ -1,18 +1,36 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 
 /** A process: its number, and when it began, for the number is given to another one day. */
 export interface ProcessId {
   readonly pid: number;
   /** Empty where the system does not tell. */
   readonly started: string;
+  /** Where the number counts: this start of this machine, and the namespace of process numbers (a container has its own). */
+  readonly space?: string;
 }
 
-export const processId = (pid: number): ProcessId => ({ pid, started: statFields(pid)[19] ?? "" });
+/** The process numbers that this process sees. Host names say nothing: containers of one image share them. Empty where the system does not tell. */
+export const processSpace: string = readSpace();
+
+function readSpace(): string {
+  try {
+    return `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${readlinkSync("/proc/self/ns/pid")}`;
+  } catch {
+    // No /proc here: one machine, one space.
+    return "";
+  }
+}
+
+export const processId = (pid: number): ProcessId => ({ pid, started: statFields(pid)[19] ?? "", space: processSpace });
+
+/** Whether anything can be said here of this process: its number counts in the space of this one. */
+export const isOfThisSpace = ({ space }: ProcessId): boolean => space === undefined || space === processSpace;
 
 export const thisProcess = (): ProcessId => processId(process.pid);
 
-/** Whether this very process runs. */
-export const isRunning = (id: ProcessId): boolean => isProcessAlive(id.pid) && processId(id.pid).started === id.started;
+/** Whether this very process is seen to run from here. */
+export const isRunning = (id: ProcessId): boolean =>
+  isOfThisSpace(id) && isProcessAlive(id.pid) && processId(id.pid).started === id.started;
 
 /** Whether a process runs; one that ended and was not yet reaped does not. */
 export function isProcessAlive(pid: number): boolean {

@@ -1,9 +1,10 @@
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { openStore, type RedisServer, startRedisServer, type Store } from "@lapidary/control";
 import { ExitCode, LapidaryError } from "@lapidary/std";
+import type { RedisServerFinding } from "../../../tools/setup/checks.mjs";
+import { homeIdentity } from "./home-identity.js";
 import { isProcessAlive } from "./process-id.js";
 
 /** The user's Redis by its address, or a private one from a server binary. */
@@ -32,7 +33,7 @@ const lookEvery_ms = 500;
  */
 export async function openRedis(choice: RedisChoice, home: string, news: RedisNews): Promise<OpenRedis> {
   // Several homes may share one Redis.
-  const namespace = `lapidary-${createHash("sha256").update(home).digest("hex").slice(0, 12)}`;
+  const namespace = `lapidary-${homeIdentity(home)}`;
   if ("url" in choice) {
     const store = await openStore(choice, { namespace });
     return {
@@ -81,6 +82,24 @@ export async function openRedis(choice: RedisChoice, home: string, news: RedisNe
   }
 }
 
+/**
+ * The server at an address, in a line for a person: version, database, eviction policy. Never user or password.
+ *
+ * @throws LAP_REDIS_…, as `up` throws it
+ */
+export async function describeRedis(url: string): Promise<string> {
+  const store = await openStore({ url });
+  try {
+    const info = await store.run((redis) => redis.info());
+    const field = (name: string): string => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "unknown";
+    const database = /^\/(\d+)/.exec(new URL(url).pathname)?.[1] ?? "0";
+    const mode = field("redis_mode") === "cluster" ? ", cluster mode" : "";
+    return `REDIS_URL ${store.place}: version ${field("redis_version")}, database ${database}, maxmemory-policy ${field("maxmemory_policy")}${mode}`;
+  } finally {
+    store.close();
+  }
+}
+
 const redisDirectory = (home: string): string => join(home, "redis");
 
 /** Ends the private Redis of a home directory whose coordinator died without doing so. */
@@ -106,16 +125,16 @@ export async function stopLeftRedis(home: string): Promise<void> {
 export async function chooseRedis(redis: string, root: string, env: NodeJS.ProcessEnv): Promise<RedisChoice> {
   const url = redis === "auto" ? env.REDIS_URL : redis;
   if (url !== undefined && url !== "") return { url };
-  const { redisServerPath } = (await import(pathToFileURL(join(root, "tools/setup/checks.mjs")).href)) as {
-    redisServerPath: (where: { env: NodeJS.ProcessEnv }) => string | undefined;
+  const { redisServer } = (await import(pathToFileURL(join(root, "tools/setup/checks.mjs")).href)) as {
+    redisServer: (where: { env: NodeJS.ProcessEnv }) => RedisServerFinding;
   };
-  const binary = redisServerPath({ env });
+  const { path: binary, detail } = redisServer({ env });
   if (binary !== undefined) return { binary };
   throw new LapidaryError({
     code: "LAP_REDIS_MISSING",
-    message: "there is no Redis server to start",
+    message: `there is no Redis server to start: ${detail}`,
     place: "redis",
-    remedy: "run `npm run setup`, or give the address of a running server in REDIS_URL",
+    remedy: "run `npm run setup redis`, or give the address of a running server in REDIS_URL",
     exit: ExitCode.unreachable,
   });
 }

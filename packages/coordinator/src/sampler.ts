@@ -1,19 +1,18 @@
-import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Tokenizer, tokenizerFromJSON } from "@lapidary/data";
+import { readTokenizer, type TextTokenizer, tokenizerTooLarge } from "@lapidary/data";
 import { HfCheckpoint } from "@lapidary/interop";
 import { buildModel, type ModelConfig } from "@lapidary/models";
-import { ExitCode, LapidaryError } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
 import { nextTokenLogits, paramName } from "@lapidary/training";
-import { checkpointFiles } from "./execution/checkpoints.js";
-import { generateSample, type SampleOptions } from "./execution/generate-sample.js";
+import { type GeneratedSample, generateSample, type SampleOptions } from "./execution/generate-sample.js";
 import { NextToken } from "./execution/next-token.js";
 import { openSession, type Session, type SessionOptions } from "./session.js";
 
 export interface SamplerOptions extends Pick<SessionOptions, "environment" | "numerics" | "log"> {
-  /** Directory of a checkpoint that a run has written. */
+  /** Directory of a checkpoint, of a run or of Hugging Face. */
   readonly checkpoint: string;
+  /** The tokenizer of the checkpoint, where it was read already. */
+  readonly tokenizer?: TextTokenizer;
   /** Tokens that the model shall see at once: prompt and answer. At most the model's context, which is the default; less is faster. */
   readonly context?: number;
 }
@@ -22,18 +21,19 @@ export interface SamplerOptions extends Pick<SessionOptions, "environment" | "nu
 export class Sampler {
   private constructor(
     readonly config: ModelConfig,
-    readonly tokenizer: Tokenizer,
+    readonly tokenizer: TextTokenizer,
     private readonly session: Session,
     private readonly nextToken: NextToken,
   ) {}
 
-  /** @throws LAP_CHECKPOINT_…, LAP_CHECKPOINT_TOKENIZER */
+  /** @throws LAP_CHECKPOINT_…, LAP_TOKENIZER_…, LAP_DATA_TOKENIZER */
   static async open(options: SamplerOptions): Promise<Sampler> {
-    const { checkpoint: directory, context, ...rest } = options;
-    const tokenizer = readTokenizer(directory);
+    const { checkpoint: directory, context, tokenizer = readTokenizer(directory).tokenizer, ...rest } = options;
     const checkpoint = await HfCheckpoint.open(directory);
     try {
       const { config } = checkpoint;
+      if (tokenizer.vocabSize > config.vocabSize)
+        throw tokenizerTooLarge(join(directory, "config.json"), tokenizer.vocabSize, config.vocabSize);
       // One chip: a row of text has nothing to split that were worth a second process.
       const mesh = makeMesh({ data: 1 });
       const session = await openSession({ ...rest, mesh, workers: 1, rules: {}, zero: 0 });
@@ -53,8 +53,13 @@ export class Sampler {
     }
   }
 
+  /** Tokens that the model sees at once. */
+  get context(): number {
+    return this.nextToken.context;
+  }
+
   /** Text that the model goes on with after the prompt. */
-  generate(options: SampleOptions): Promise<string> {
+  generate(options: SampleOptions): Promise<GeneratedSample> {
     return generateSample(this.nextToken, this.tokenizer, options);
   }
 
@@ -65,15 +70,5 @@ export class Sampler {
 
 export const openSampler = (options: SamplerOptions): Promise<Sampler> => Sampler.open(options);
 
-/** The tokenizer that a run left beside its weights. */
-export function readTokenizer(directory: string): Tokenizer {
-  const path = join(directory, checkpointFiles.tokenizer);
-  if (existsSync(path)) return tokenizerFromJSON(JSON.parse(readFileSync(path, "utf8")), path);
-  throw new LapidaryError({
-    code: "LAP_CHECKPOINT_TOKENIZER",
-    message: `the directory has no ${checkpointFiles.tokenizer}`,
-    place: directory,
-    remedy: "sample from a checkpoint that a run of Lapidary has written; those of others need their own tokenizer",
-    exit: ExitCode.usage,
-  });
-}
+export { readTokenizer } from "@lapidary/data";
+export { cutPromptWarning } from "./execution/generate-sample.js";

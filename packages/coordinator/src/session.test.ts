@@ -2,14 +2,13 @@ import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { trainTokenizer } from "@lapidary/data";
+import { ownTokenizerFile, trainTokenizer } from "@lapidary/data";
 import { f32Array, fromTensor, i32Array, toTensor, writeHfCheckpoint } from "@lapidary/interop";
 import { GraphBuilder, interpret } from "@lapidary/ir";
 import { type GemmaConfig, gemma } from "@lapidary/models";
 import { must, normalAt } from "@lapidary/std";
 import { makeMesh, parseMesh } from "@lapidary/topology";
 import { defaultRules, evalStep, greedy, paramName } from "@lapidary/training";
-import { checkpointFiles } from "./execution/checkpoints.js";
 import { openSampler } from "./sampler.js";
 import { openPool, openSession } from "./session.js";
 import { aliveOf } from "./testing/harness.js";
@@ -122,14 +121,20 @@ describe("a sampler", function () {
     await writeHfCheckpoint(directory, config, weights);
     await rejects(openSampler({ checkpoint: directory, environment: process.env }), { code: "LAP_CHECKPOINT_TOKENIZER" });
     const tokenizer = trainTokenizer(["a few words to learn a few pieces from"], { vocabSize: 300 });
-    writeFileSync(join(directory, checkpointFiles.tokenizer), JSON.stringify(tokenizer));
+    writeFileSync(join(directory, ownTokenizerFile), JSON.stringify(tokenizer));
 
     const texts: string[] = [];
     for (const context of [undefined, 12]) {
       const sampler = await openSampler({ checkpoint: directory, environment: process.env, ...(context === undefined ? {} : { context }) });
       try {
         let heard = "";
-        const text = await sampler.generate({ prompt: "a few", tokens: 4, sampling: greedy, seed: 1, onText: (part) => (heard += part) });
+        const { text } = await sampler.generate({
+          prompt: "a few",
+          tokens: 4,
+          sampling: greedy,
+          seed: 1,
+          onText: (part) => (heard += part),
+        });
         strictEqual(heard, text);
         texts.push(text);
       } finally {

@@ -1,6 +1,6 @@
 import { type StepTrace, stepTraceSchema } from "./views/step-traces.js";
 import { z } from "zod";
-import { evalRowSchema, jobDetailSchema, logLineSchema, stateEventSchema } from "./api.js";
+import { evalRowSchema, floatSchema, jobDetailSchema, logLineSchema, stateEventSchema, warningSchema } from "./api.js";
 
 /**
  * What the page asks besides the API proper: the same facts, cut to what a screen can show.
@@ -22,7 +22,7 @@ import { evalRowSchema, jobDetailSchema, logLineSchema, stateEventSchema } from 
  */
 
 const count = z.number().int().nonnegative();
-const numbers = z.array(z.number().nullable());
+const numbers = z.array(floatSchema);
 
 export const seriesSchema = z.object({
   width: count,
@@ -81,5 +81,11 @@ export const validateRequestSchema = z.strictObject({
   yaml: z.string().max(256 * 1024),
   overrides: z.array(z.string().max(4096)).max(256).default([]),
 });
-export const validatedSchema = z.object({ name: z.string(), yaml: z.string(), chips: count, mesh: z.string() });
+export const validatedSchema = z.object({
+  name: z.string(),
+  yaml: z.string(),
+  chips: count,
+  mesh: z.string(),
+  warnings: z.array(warningSchema).default([]),
+});
 export type Validated = z.infer<typeof validatedSchema>;

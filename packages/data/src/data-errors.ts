@@ -1,5 +1,4 @@
 import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
-import { guessEncoding } from "./corpus/encoding.js";
 
 /** Every mistake that a user can make with a corpus, a tokenizer or a dataset: one function each, its code for ever. */
 
@@ -8,8 +7,21 @@ export function missingCorpus(path: string, near: string | undefined): LapidaryE
     "LAP_DATA_MISSING",
     `there is no corpus at ${path}`,
     path,
-    near === undefined ? "check the spelling: this is the absolute path that was looked for" : `did you mean ${near}?`,
+    near === undefined
+      ? (remedyForPath(path) ?? "check the spelling: this is the absolute path that was looked for")
+      : `did you mean ${near}?`,
   );
+}
+
+/** What a path that names no file was perhaps meant to be. */
+function remedyForPath(path: string): string | undefined {
+  const scheme = /(?:^|\/)([a-z][a-z0-9+.-]+):\/(?!\/*$)/.exec(path)?.[1];
+  if (scheme === "file") return "write the path alone, without `file://`";
+  if (scheme !== undefined)
+    return `addresses (${scheme}://) are not read: download the text first, and name the file or directory in data.corpus`;
+  if (/(^|\/)~/.test(path)) return "`~` is not expanded in a job file: write the whole path of your home directory";
+  if (/[*?]|\{.*,.*\}/.test(path)) return "patterns are not expanded: name the directory, whose files are all read";
+  return undefined;
 }
 
 export function unreadable(path: string, cause: unknown): LapidaryError {
@@ -24,63 +36,40 @@ export function unreadable(path: string, cause: unknown): LapidaryError {
   });
 }
 
-/** @param leftOut what was left out and why, for people */
-export function emptyCorpus(path: string, why: string, leftOut = ""): LapidaryError {
+export function emptyCorpus(path: string, why: string): LapidaryError {
   return usage(
     "LAP_DATA_EMPTY",
-    `the corpus is empty: ${why}${leftOut === "" ? "" : ` (left out: ${leftOut})`}`,
+    `the corpus is empty: ${why}`,
     path,
     "name a file, directory or JSONL that holds text, or use the corpus `node_modules`",
   );
 }
 
-/** @param bytes of the file, for a guess at its encoding */
-export function notUtf8(path: string, bytes: Uint8Array, byteOffset: number): LapidaryError {
-  const { what, remedy } = guessEncoding(bytes, byteOffset, path);
+/** @param encoding of an 8-bit text that the bytes look like; undefined where they look like no text */
+export function notUtf8(path: string, byteOffset: number, encoding: string | undefined): LapidaryError {
   return usage(
     "LAP_DATA_NOT_UTF8",
-    `${path} is not UTF-8: the byte at offset ${byteOffset} starts no character; ${what}`,
+    `${path} is not UTF-8: the byte at offset ${byteOffset} starts no character`,
     `${path}, byte ${byteOffset}`,
-    remedy,
+    encoding === undefined
+      ? "name a file of text; if it is text in another encoding, convert it with `iconv -f ENCODING -t UTF-8 FILE > NEW_FILE`"
+      : `it looks like ${encoding}: convert it with \`iconv -f ${encoding} -t UTF-8 '${path}' > NEW_FILE\`, and name NEW_FILE`,
   );
 }
 
-/** A file of a known kind that has no reader. */
-export function foreignFile(path: string, kind: string, remedy: string): LapidaryError {
-  return usage("LAP_DATA_FORMAT", `${path} is ${kind}; a corpus is UTF-8 text or JSONL, as it is or in gzip`, path, remedy);
+export function notText(path: string, why: string, remedy: string): LapidaryError {
+  return usage("LAP_DATA_NOT_TEXT", `${path} cannot be read as text: ${why}`, path, remedy);
 }
 
-export function damagedFile(path: string, why: string): LapidaryError {
-  return usage("LAP_DATA_DAMAGED", `${path} is damaged: ${why}`, path, "fetch or write the file again; `gzip -t` checks a gzip file");
-}
-
-export function textWithNul(path: string, byteOffset: number): LapidaryError {
-  return usage(
-    "LAP_DATA_BINARY",
-    `${path} is not text: the byte at offset ${byteOffset} is NUL`,
-    `${path}, byte ${byteOffset}`,
-    "name a file of UTF-8 text; if it is a text with stray NUL bytes, take them off with `tr -d '\\000' < FILE > corpus.txt`",
-  );
-}
-
-/** A corpus that is given as a pattern of names. */
-export function corpusPattern(path: string): LapidaryError {
-  return usage(
-    "LAP_DATA_MISSING",
-    `there is no file with the name ${path}; a corpus is one path, patterns such as \`*.txt\` are not expanded`,
-    path,
-    "name the directory: all files below it are read; to choose some, link or copy them into a directory of their own",
-  );
-}
-
-/** A corpus that is given as the address of something elsewhere. */
-export function corpusAddress(address: string, place: string): LapidaryError {
-  return usage(
-    "LAP_DATA_ADDRESS",
-    `${address} is the address of a corpus elsewhere; a corpus is read from a file or directory of this machine`,
-    place,
-    "fetch it first (`curl -O`, `aws s3 cp`, `gsutil cp` or `hf download`) and set `data.corpus` to the path of the file",
-  );
+export function badArchive(path: string, kind: string, cause: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_DATA_ARCHIVE",
+    message: `${path} is a damaged ${kind} file: ${cause instanceof Error ? cause.message : String(cause)}`,
+    place: path,
+    remedy: "fetch the file again: it was cut off or changed on its way",
+    exit: ExitCode.usage,
+    cause,
+  });
 }
 
 export function badJsonLine(path: string, line: number, why: string, remedy?: string): LapidaryError {
@@ -88,15 +77,14 @@ export function badJsonLine(path: string, line: number, why: string, remedy?: st
     "LAP_DATA_JSONL",
     `line ${line} of ${path} ${why}`,
     `${path}:${line}`,
-    remedy ?? 'every line must be a JSON object with a string in its text field, as in {"text": "…"}; `data.text_field` names the field',
+    remedy ?? 'every line must be a JSON object with a string in its text field, as in {"text": "…"}; data.text_field names the field',
   );
 }
 
-/** @param bytes that it holds; undefined when nobody counted on after the limit */
-export function corpusTooLarge(path: string, bytes: number | undefined, limitBytes: number): LapidaryError {
+export function corpusTooLarge(path: string, bytes: number, limitBytes: number): LapidaryError {
   return usage(
     "LAP_DATA_TOO_LARGE",
-    `${path} holds ${bytes === undefined ? "unpacked more" : `${formatBytes(bytes)}, more`} than the ${formatBytes(limitBytes)} that fit`,
+    `${path} holds ${formatBytes(bytes)}, more than the ${formatBytes(limitBytes)} that fit`,
     path,
     "split it into several files, or name a smaller part of it",
   );
@@ -120,17 +108,72 @@ export function tooSmallForBatch(place: string, rows: number, batch: number, seq
   );
 }
 
-/** @param key as the job file has it, or several that set the same */
 export function badSetting(key: string, value: unknown, must: string): LapidaryError {
-  return usage("LAP_DATA_SETTING", `${key} is ${String(value)}, but ${must}`, key, `choose a value of ${key} for which that holds`);
+  return usage("LAP_DATA_SETTING", `${key} is ${String(value)}, but ${must}`, key, `choose a ${key} for which that holds`);
 }
 
-export function badTokenizer(place: string, why: string): LapidaryError {
+/** @param remedy where another than the usual one helps */
+export function badTokenizer(place: string, why: string, remedy = "fetch or write the tokenizer of the checkpoint again"): LapidaryError {
+  return usage("LAP_DATA_TOKENIZER", `the tokenizer cannot be read: ${why}`, place, remedy);
+}
+
+export function unsupportedTokenizer(place: string, why: string): LapidaryError {
   return usage(
-    "LAP_DATA_TOKENIZER",
-    `this is no tokenizer of ours: ${why}`,
+    "LAP_TOKENIZER_UNSUPPORTED",
+    `the tokenizer cannot be computed exactly: ${why}`,
     place,
-    "train it again, or name the tokenizer.json that belongs to the run",
+    "use a checkpoint with a BPE tokenizer.json of supported parts, or set data.tokenizer to another tokenizer of the same ids; `data.tokenizer=train` trains a new one, whose ids mean nothing to the weights of train.init",
+  );
+}
+
+export function missingTokenizer(directory: string, found: string | undefined): LapidaryError {
+  const convert = `python3 -c 'from transformers import AutoTokenizer as T; T.from_pretrained("${directory}").save_pretrained("${directory}")'`;
+  return usage(
+    "LAP_CHECKPOINT_TOKENIZER",
+    found === undefined
+      ? "the directory has no tokenizer: neither lapidary_tokenizer.json nor tokenizer.json"
+      : `the directory has ${found} alone, and no tokenizer.json`,
+    directory,
+    found === undefined
+      ? "copy the tokenizer.json of the checkpoint there; for a job, set data.tokenizer to where it is (`data.tokenizer=train` trains a new one, whose ids mean nothing to the weights)"
+      : `write one (pip install transformers sentencepiece): ${convert}`,
+  );
+}
+
+export function missingTokenizerPath(path: string): LapidaryError {
+  return usage(
+    "LAP_CHECKPOINT_MISSING",
+    "there is no such directory or file to read a tokenizer from",
+    path,
+    "name the directory of a checkpoint, or its tokenizer.json",
+  );
+}
+
+export function conflictingTokenizers(directory: string, what: string): LapidaryError {
+  return usage(
+    "LAP_TOKENIZER_CONFLICT",
+    `lapidary_tokenizer.json and tokenizer.json are two tokenizers: ${what}`,
+    directory,
+    "keep the one that the weights were trained with, and remove the other file",
+  );
+}
+
+/** The ids of a tokenizer must be rows of the embedding. */
+export function tokenizerTooLarge(place: string, ids: number, modelIds: number): LapidaryError {
+  return usage(
+    "LAP_TOKENIZER_VOCAB",
+    `the tokenizer has ${ids} ids, the model's vocabulary only ${modelIds}: ids ${modelIds} to ${ids - 1} have no embedding`,
+    place,
+    "use the tokenizer that belongs to the weights, or resize the embedding of the checkpoint first (resize_token_embeddings in transformers)",
+  );
+}
+
+export function otherVocabulary(place: string, wanted: number, ids: number): LapidaryError {
+  return usage(
+    "LAP_TOKENIZER_VOCAB",
+    `data.vocab asks for ${wanted} ids, the tokenizer of the weights has ${ids}`,
+    place,
+    "remove data.vocab: the tokenizer of train.init is used; `data.tokenizer=train` trains a new one, whose ids mean nothing to the weights",
   );
 }
 

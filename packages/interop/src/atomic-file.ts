@@ -1,5 +1,7 @@
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { type FileHandle, open, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { makeDirectories } from "@lapidary/std";
 
 /** One write call moves at most this; the system's limit is 2 GiB. */
 const chunkBytes = 1 << 26;
@@ -12,7 +14,7 @@ const chunkBytes = 1 << 26;
  */
 export async function writeFileAtomic(path: string, parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
   const directory = dirname(path);
-  await mkdir(directory, { recursive: true });
+  makeDirectories(directory);
   const temporary = join(directory, `.${basename(path)}.${process.pid}.tmp`);
   try {
     const file = await open(temporary, "w");
@@ -33,6 +35,11 @@ export async function writeFileAtomic(path: string, parts: Iterable<Uint8Array> 
   } finally {
     await parent.close();
   }
+}
+
+/** Copies what a file holds, and not its permissions: the source may be closed to others, the copy has those of the user's umask. */
+export async function copyContent(from: string, to: string): Promise<void> {
+  await writeFile(to, createReadStream(from));
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {

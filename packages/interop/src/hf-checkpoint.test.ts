@@ -7,6 +7,7 @@ import { decoderConfigSchema, gemmaConfigSchema, type ModelConfig, paramsOf } fr
 import { LapidaryError, must, normalAt } from "@lapidary/std";
 import {
   type ArrayData,
+  checkOptimizerState,
   f32Array,
   gemmaConfigFromHf,
   gemmaConfigToHf,
@@ -114,11 +115,26 @@ describe("Hugging Face config", () => {
   });
 });
 
+describe("the state of an optimizer", () => {
+  it("has an array for every parameter in each of its slots, and no other", () => {
+    const params = paramsOf(config);
+    const state = new Map(["adam_m", "adam_v"].flatMap((slot) => params.map(({ name, dims }) => [`${slot}/${name}`, dims] as const)));
+    const check = (arrays: ReadonlyMap<string, readonly number[]>): void =>
+      checkOptimizerState(params, { path: "o", names: [...arrays.keys()], dimsOf: (name) => arrays.get(name) });
+    check(state);
+    check(new Map());
+    const norm = "adam_v/model.norm.weight";
+    throws(() => check(new Map([...state].filter(([name]) => name !== norm))), failing("LAP_CHECKPOINT_STATE", norm));
+    throws(() => check(new Map([...state, [norm, [1]]])), failing("LAP_CHECKPOINT_STATE", norm));
+    throws(() => check(new Map([...state, ["adam_m/more", [1]]])), failing("LAP_CHECKPOINT_STATE", "adam_m/more"));
+  });
+});
+
 describe("Hugging Face checkpoint", () => {
   it("gives back what it wrote", () =>
     inDirectory(async (directory) => {
       await writeHfCheckpoint(directory, config, weights(config), new Map([["tokenizer.json", "{}"]]));
-      deepStrictEqual(await readHfCheckpoint(directory), { config, tensors: weights(config) });
+      deepStrictEqual(await readHfCheckpoint(directory), { config, tensors: weights(config), warnings: [] });
     }));
 
   it("reads a checkpoint in several files by its index", () =>

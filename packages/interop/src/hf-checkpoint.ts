@@ -1,17 +1,27 @@
-import { access } from "node:fs/promises";
-import { join } from "node:path";
 import { sameDims } from "@lapidary/ir";
 import { type ModelConfig, type ParamSpec, paramsOf } from "@lapidary/models";
-import { LapidaryError, must, suggest } from "@lapidary/std";
-import { z } from "zod";
+import { assert, must, type Warning } from "@lapidary/std";
+import { readdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { ArrayData } from "./array-data.js";
 import { writeFileAtomic } from "./atomic-file.js";
-import { modelConfigToHf, readHfConfig, readJson } from "./hf-config.js";
+import { isWeightFile, noConfig, notACheckpoint } from "./checkpoint-survey.js";
+import { isFile, openWeights } from "./weight-files.js";
+import { type ControlIds, modelConfigToHf, readHfConfigWithWarnings } from "./hf-config.js";
+import { checkFinite } from "./finite.js";
+import { placeTensors, type PlacedTensors } from "./place-tensors.js";
 import { SafetensorsFile, writeSafetensors } from "./safetensors.js";
-import { ZarrFolder } from "./zarr.js";
+import { tensorError } from "./tensor-errors.js";
+import type { StoredTensor, TensorFile } from "./tensor-file.js";
 
-/** A file, or a folder, that holds tensors by name. */
-type TensorFile = Pick<SafetensorsFile, "path" | "names" | "dimsOf" | "read" | "close">;
+/**
+ * How much is read to check a checkpoint before it is used: headers alone and the beginning of what should be redundant, some milliseconds;
+ * or all numbers of what should be redundant as well.
+ */
+export type CheckDepth = "headers" | "contents";
+
+/** Of a tensor that should be redundant, so many elements are compared when only headers are checked: what was trained differs at once. */
+const headElements = 1 << 16;
 
 /**
  * A checkpoint directory as transformers reads and writes it:
@@ -26,37 +36,73 @@ export class HfCheckpoint {
     readonly directory: string,
     readonly config: ModelConfig,
     readonly params: readonly ParamSpec[],
+    /** What was found and did not stop the reading: other names, keys that are not known. */
+    readonly warnings: readonly Warning[],
     private readonly files: readonly TensorFile[],
-    private readonly fileOf: ReadonlyMap<string, TensorFile>,
+    private readonly placed: PlacedTensors,
   ) {}
 
-  /** Opens all files and checks that they hold the parameters of the model that config.json describes, and no other. */
-  static async open(directory: string): Promise<HfCheckpoint> {
-    const config = await readHfConfig(join(directory, "config.json"));
+  /**
+   * Opens all files and checks that every parameter of the model that config.json describes is there, and that every other tensor is redundant.
+   *
+   * @throws LAP_CHECKPOINT_FORM for what is not such a directory; LAP_CHECKPOINT_…, LAP_SAFETENSORS_…, LAP_FILE_… naming file and tensor
+   */
+  static async open(directory: string, depth: CheckDepth = "contents"): Promise<HfCheckpoint> {
+    const configPath = join(directory, "config.json");
+    if (!(await isFile(configPath))) throw await notACheckpoint(directory, noConfig);
+    const { config, warnings } = await readHfConfigWithWarnings(configPath);
     const params = paramsOf(config);
     const files: TensorFile[] = [];
     try {
-      const fileOf = await openFiles(directory, files);
-      checkTensors(directory, params, fileOf);
-      return new HfCheckpoint(directory, config, params, files, fileOf);
+      const found = await openWeights(directory, files);
+      const placed = placeTensors(directory, config, params, found);
+      for (const tensor of placed.redundant) await tensor.check(depth === "headers" ? headElements : undefined);
+      return new HfCheckpoint(directory, config, params, [...warnings, ...placed.warnings], files, placed);
     } catch (error) {
       await Promise.all(files.map((file) => file.close()));
       throw error;
     }
   }
 
-  /** One parameter, as f32. */
+  /**
+   * One parameter, as f32.
+   *
+   * @throws LAP_CHECKPOINT_NOT_FINITE naming the element when a number is NaN or infinite
+   */
   async read(name: string): Promise<ArrayData> {
-    const file = must(this.fileOf.get(name), `tensor ${name}`);
-    const array = await file.read(name);
-    if (array.dtype !== "f32") throw tensorError(file.path, name, "it holds integers, not weights");
+    const array = await this.readAsStored(name);
+    const { file, name: stored } = this.#tensor(name);
+    checkFinite(array, file.path, stored, file.dtypeOf(stored));
     return array;
   }
 
-  /** The safetensors file that holds a parameter; undefined where Orbax keeps it. */
-  pathOf(name: string): string | undefined {
-    const file = must(this.fileOf.get(name), `tensor ${name}`);
-    return file instanceof SafetensorsFile ? file.path : undefined;
+  /** The same with whatever numbers it has: to go on with a run exactly as it was. */
+  async readAsStored(name: string): Promise<ArrayData> {
+    const { file, name: stored } = this.#tensor(name);
+    const array = await file.read(stored);
+    if (array.dtype !== "f32") throw tensorError(file.path, stored, "it holds integers, not weights");
+    return array;
+  }
+
+  /** The safetensors file that holds a parameter, and its name there; undefined where Orbax keeps it. */
+  sourceOf(name: string): { readonly path: string; readonly tensor: string } | undefined {
+    const { file, name: stored } = this.#tensor(name);
+    return file instanceof SafetensorsFile ? { path: file.path, tensor: stored } : undefined;
+  }
+
+  /** Names in the files of what repeats parameters, and was compared with them. */
+  get redundant(): readonly string[] {
+    return this.placed.redundant.map(({ name }) => name);
+  }
+
+  /** Files of the directory that look like weights in another format, and are not a part of what is read. */
+  async notRead(): Promise<readonly string[]> {
+    const read = new Set(this.files.map(({ path }) => basename(path)));
+    return (await readdir(this.directory)).filter((name) => isWeightFile(name) && !read.has(name)).sort();
+  }
+
+  #tensor(name: string): StoredTensor {
+    return must(this.placed.used.get(name), `tensor ${name}`);
   }
 
   async close(): Promise<void> {
@@ -65,12 +111,34 @@ export class HfCheckpoint {
 }
 
 /** All parameters of a checkpoint, as f32, by name. */
-export async function readHfCheckpoint(directory: string): Promise<{ config: ModelConfig; tensors: Map<string, ArrayData> }> {
+export async function readHfCheckpoint(
+  directory: string,
+): Promise<{ config: ModelConfig; tensors: Map<string, ArrayData>; warnings: readonly Warning[] }> {
   const checkpoint = await HfCheckpoint.open(directory);
   try {
     const tensors = new Map<string, ArrayData>();
     for (const { name } of checkpoint.params) tensors.set(name, await checkpoint.read(name));
-    return { config: checkpoint.config, tensors };
+    return { config: checkpoint.config, tensors, warnings: checkpoint.warnings };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/**
+ * Reads a directory back that `writeHfCheckpoint` wrote, and compares every number.
+ *
+ * @throws LAP_CHECKPOINT_… whatever else the directory holds that makes it another checkpoint; LAP_CHECKPOINT_TENSOR for a number that differs
+ */
+export async function readBackHfCheckpoint(directory: string, tensors: ReadonlyMap<string, ArrayData>): Promise<void> {
+  const checkpoint = await HfCheckpoint.open(directory);
+  try {
+    for (const { name } of checkpoint.params) {
+      const [written, { data }] = [must(tensors.get(name), name).data, await checkpoint.readAsStored(name)];
+      const at = data.findIndex((value, i) => !Object.is(value, written[i]));
+      if (at < 0) continue;
+      const remedy = "export it again; if that happens again, check the disk";
+      throw tensorError(directory, name, `element ${at} is ${data[at]} on the disk, and ${written[at]} was written`, remedy);
+    }
   } finally {
     await checkpoint.close();
   }
@@ -81,106 +149,27 @@ export async function readHfCheckpoint(directory: string): Promise<{ config: Mod
  *
  * @param tensors all parameters of the model, by Hugging Face name
  * @param extra further files by name, such as a tokenizer's
+ * @param control ids of control tokens for config.json; those of our own tokenizers by default
  */
 export async function writeHfCheckpoint(
   directory: string,
   config: ModelConfig,
   tensors: ReadonlyMap<string, ArrayData>,
-  extra: ReadonlyMap<string, string> = new Map(),
+  extra: ReadonlyMap<string, string | Uint8Array> = new Map(),
+  control?: ControlIds,
 ): Promise<void> {
-  const ordered = paramsOf(config).map(({ name, dims }) => {
+  const params = paramsOf(config);
+  assert(params.length === tensors.size, "every tensor is a parameter", [...tensors.keys()]);
+  const ordered = params.map(({ name, dims }) => {
     const array = must(tensors.get(name), `tensor ${name}`);
     if (!sameDims(array.dims, dims))
       throw tensorError(directory, name, `it is [${array.dims.join(", ")}], the model needs [${dims.join(", ")}]`);
     return [name, array] as const;
   });
   await writeSafetensors(join(directory, "model.safetensors"), new Map(ordered), { format: "pt" });
-  for (const [name, text] of extra) await writeFileAtomic(join(directory, name), [Buffer.from(text, "utf8")]);
-  await writeFileAtomic(join(directory, "config.json"), [Buffer.from(`${JSON.stringify(modelConfigToHf(config), null, 2)}\n`, "utf8")]);
-}
-
-async function openFiles(directory: string, files: TensorFile[]): Promise<ReadonlyMap<string, TensorFile>> {
-  const [single, orbax] = [join(directory, "model.safetensors"), join(directory, "orbax/params")];
-  if (await exists(single)) return openSingle(await SafetensorsFile.open(single), files);
-  return (await exists(orbax)) ? openSingle(await ZarrFolder.open(orbax), files) : openSharded(directory, files);
-}
-
-function openSingle(file: TensorFile, files: TensorFile[]): Map<string, TensorFile> {
-  files.push(file);
-  return new Map(file.names.map((name) => [name, file]));
-}
-
-/** File names in an index are names, never paths. */
-const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$/)) });
-
-async function openSharded(directory: string, files: TensorFile[]): Promise<Map<string, TensorFile>> {
-  const path = join(directory, "model.safetensors.index.json");
-  if (!(await exists(path)))
-    throw new LapidaryError({
-      code: "LAP_CHECKPOINT_MISSING",
-      message: "the directory has neither model.safetensors nor model.safetensors.index.json",
-      place: directory,
-      remedy: "name the directory of a Hugging Face checkpoint",
-      exit: 2,
-    });
-  const index = indexSchema.safeParse(await readJson(path));
-  if (!index.success)
-    throw new LapidaryError({
-      code: "LAP_CHECKPOINT_INDEX",
-      message: "the index has no weight_map from tensor names to .safetensors files beside it",
-      place: path,
-      remedy: "fetch or write the checkpoint again",
-      exit: 2,
-    });
-  const byName = new Map<string, SafetensorsFile>();
-  for (const name of new Set(Object.values(index.data.weight_map))) {
-    const file = await SafetensorsFile.open(join(directory, name));
-    files.push(file);
-    byName.set(name, file);
-  }
-  return new Map(
-    Object.entries(index.data.weight_map).map(([tensor, name]) => {
-      const file = must(byName.get(name), name);
-      if (!file.header.tensors.has(tensor))
-        throw tensorError(file.path, tensor, "the index places it in this file, which does not have it");
-      return [tensor, file];
-    }),
-  );
-}
-
-/** Tensors that older exports wrote beside the parameters and that say nothing new. */
-const redundant = (name: string): boolean => name === "lm_head.weight" || name.endsWith(".rotary_emb.inv_freq");
-
-function checkTensors(directory: string, params: readonly ParamSpec[], fileOf: ReadonlyMap<string, TensorFile>): void {
-  for (const { name, dims } of params) {
-    const file = fileOf.get(name);
-    if (file === undefined) throw tensorError(directory, name, "the checkpoint lacks it");
-    const found = must(file.dimsOf(name), name);
-    if (!sameDims(found, dims))
-      throw tensorError(file.path, name, `it is [${found.join(", ")}], config.json asks for [${dims.join(", ")}]`);
-  }
-  const known = new Set(params.map(({ name }) => name));
-  for (const [name, file] of fileOf)
-    if (!known.has(name) && !redundant(name)) {
-      const near = suggest(name, known);
-      throw tensorError(file.path, name, `the model has no such parameter${near === undefined ? "" : ` (near: ${near})`}`);
-    }
-}
-
-const tensorError = (file: string, tensor: string, problem: string): LapidaryError =>
-  new LapidaryError({
-    code: "LAP_CHECKPOINT_TENSOR",
-    message: problem,
-    place: `${file}: tensor "${tensor}"`,
-    remedy: "check that config.json and the weights belong together",
-    exit: 2,
-  });
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch {
-    return false;
-  }
+  for (const [name, text] of extra)
+    await writeFileAtomic(join(directory, name), [typeof text === "string" ? Buffer.from(text, "utf8") : text]);
+  await writeFileAtomic(join(directory, "config.json"), [
+    Buffer.from(`${JSON.stringify(modelConfigToHf(config, control), null, 2)}\n`, "utf8"),
+  ]);
 }

@@ -1,11 +1,13 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { decoderConfigSchema, type GemmaConfig, gemmaConfigSchema, isDecoder, type ModelConfig } from "@lapidary/models";
-import { LapidaryError } from "@lapidary/std";
+import { LapidaryError, type Warning } from "@lapidary/std";
 import { z } from "zod";
+import { fileKind, refuseOtherKind } from "./file-kind.js";
+import { checkHfKeys, configError, unknownHfKeys } from "./hf-keys.js";
+import { parseStrictJson, StrictJsonError } from "./strict-json.js";
 
-/** What a `config.json` must say to be a Gemma 1; keys that do not change the function are passed over. */
+/** The keys of a `config.json` of Gemma 1 that the model is built from. `hf-keys.ts` judges the others. */
 const hfConfigSchema = z.looseObject({
-  model_type: z.literal("gemma"),
   vocab_size: z.number(),
   hidden_size: z.number(),
   num_hidden_layers: z.number(),
@@ -15,17 +17,10 @@ const hfConfigSchema = z.looseObject({
   intermediate_size: z.number(),
   max_position_embeddings: z.number().default(8192),
   rms_norm_eps: z.number().default(1e-6),
-  /** "gelu" is what the first releases wrote for the tanh form. */
-  hidden_act: z.enum(["gelu_pytorch_tanh", "gelu"]).default("gelu_pytorch_tanh"),
-  hidden_activation: z.enum(["gelu_pytorch_tanh"]).nullish(),
-  attention_bias: z.literal(false).default(false),
-  tie_word_embeddings: z.literal(true).default(true),
-  use_bidirectional_attention: z.literal(false).nullish(),
   /** Before transformers 5. */
-  rope_theta: z.number().optional(),
-  rope_scaling: z.null().optional(),
+  rope_theta: z.number().nullish(),
   /** From transformers 5 on. */
-  rope_parameters: z.looseObject({ rope_theta: z.number().default(10000), rope_type: z.literal("default").default("default") }).nullish(),
+  rope_parameters: z.looseObject({ rope_theta: z.number().nullish() }).nullish(),
 });
 
 /** Our name → theirs. */
@@ -47,18 +42,35 @@ const hfKeys = {
  * @throws LapidaryError naming the key that is missing, wrong, or asks for what Gemma 1 is not
  */
 export function gemmaConfigFromHf(json: unknown, file = "config.json"): GemmaConfig {
+  checkHfKeys(json, file);
   const hf = check(hfConfigSchema.safeParse(json), file, (key) => key);
-  const { rope_parameters: rope } = hf;
   const config = Object.fromEntries(Object.entries(hfKeys).map(([ours, theirs]) => [ours, hf[theirs]]));
   return check(
-    gemmaConfigSchema.safeParse({ ...config, ropeTheta: rope?.rope_theta ?? hf.rope_theta ?? 10000 }),
+    gemmaConfigSchema.safeParse({ ...config, ropeTheta: hf.rope_parameters?.rope_theta ?? hf.rope_theta ?? 10000 }),
     file,
     (key) => hfKeys[key as keyof GemmaConfig] ?? key,
   );
 }
 
+/** Ids of control tokens for `config.json`. */
+export interface ControlIds {
+  readonly bos?: number | undefined;
+  readonly pad: number;
+  /** The ids that end a text. */
+  readonly stops: readonly number[];
+}
+
+/** Those of the tokenizers that we train. */
+const ownControlIds: ControlIds = { pad: 0, stops: [1], bos: 2 };
+
+const controlKeys = ({ pad, stops, bos }: ControlIds): Record<string, unknown> => ({
+  pad_token_id: pad,
+  eos_token_id: stops.length > 1 ? stops : stops[0],
+  bos_token_id: bos ?? null,
+});
+
 /** `config.json` for transformers 4 and 5. */
-export function gemmaConfigToHf(config: GemmaConfig): Record<string, unknown> {
+export function gemmaConfigToHf(config: GemmaConfig, control: ControlIds = ownControlIds): Record<string, unknown> {
   return {
     architectures: ["GemmaForCausalLM"],
     model_type: "gemma",
@@ -71,9 +83,7 @@ export function gemmaConfigToHf(config: GemmaConfig): Record<string, unknown> {
     tie_word_embeddings: true,
     initializer_range: 0.02,
     use_cache: true,
-    pad_token_id: 0,
-    eos_token_id: 1,
-    bos_token_id: 2,
+    ...controlKeys(control),
     dtype: "float32",
     torch_dtype: "float32",
   };
@@ -83,8 +93,10 @@ export function gemmaConfigToHf(config: GemmaConfig): Record<string, unknown> {
 const decoderType = "lapidary_decoder";
 
 /** `config.json` of a model of any family. */
-export const modelConfigToHf = (config: ModelConfig): Record<string, unknown> =>
-  isDecoder(config) ? { model_type: decoderType, vocab_size: config.vocabSize, ...config } : gemmaConfigToHf(config);
+export const modelConfigToHf = (config: ModelConfig, control: ControlIds = ownControlIds): Record<string, unknown> =>
+  isDecoder(config)
+    ? { model_type: decoderType, vocab_size: config.vocabSize, ...controlKeys(control), ...config }
+    : gemmaConfigToHf(config, control);
 
 /**
  * @param file stands in errors
@@ -93,40 +105,69 @@ export const modelConfigToHf = (config: ModelConfig): Record<string, unknown> =>
 export function modelConfigFromHf(json: unknown, file = "config.json"): ModelConfig {
   const named = z.looseObject({ model_type: z.literal(decoderType) }).safeParse(json);
   if (!named.success) return gemmaConfigFromHf(json, file);
-  const { model_type: _, vocab_size: _size, ...config } = named.data;
+  const { model_type: _, vocab_size: _size, pad_token_id: _pad, eos_token_id: _eos, bos_token_id: _bos, ...config } = named.data;
   return check(decoderConfigSchema.safeParse(config), file, (key) => key);
 }
 
-export async function readHfConfig(file: string): Promise<ModelConfig> {
-  return modelConfigFromHf(await readJson(file), file);
+/** The ids of control tokens that a `config.json` states; undefined where it states none that end a text or fill a row. */
+export async function readControlIds(file: string): Promise<ControlIds | undefined> {
+  const ids = z.union([z.number(), z.array(z.number())]);
+  const schema = z.looseObject({ bos_token_id: z.number().nullish(), eos_token_id: ids, pad_token_id: z.number() });
+  const parsed = schema.safeParse(await readJson(file));
+  if (!parsed.success) return undefined;
+  const { bos_token_id: bos, eos_token_id: eos, pad_token_id: pad } = parsed.data;
+  return { bos: bos ?? undefined, stops: [eos].flat(), pad };
 }
 
-/** A JSON file, or an error that says what is wrong with it. */
+export async function readHfConfig(file: string): Promise<ModelConfig> {
+  return (await readHfConfigWithWarnings(file)).config;
+}
+
+/** The configuration, and a warning for keys that Lapidary does not know. */
+export async function readHfConfigWithWarnings(
+  file: string,
+): Promise<{ readonly config: ModelConfig; readonly warnings: readonly Warning[] }> {
+  const json = await readJson(file);
+  const config = modelConfigFromHf(json, file);
+  return { config, warnings: isDecoder(config) ? [] : unknownHfKeys(json, file) };
+}
+
+/** A JSON file without duplicate keys, or an error that says what is wrong with it. A pipe or a device is refused unread. */
 export async function readJson(file: string): Promise<unknown> {
   let text: string;
   try {
+    if (!(await stat(file)).isFile()) throw new Error("it is not a regular file");
     text = await readFile(file, "utf8");
   } catch (cause) {
     throw new LapidaryError({
       code: "LAP_CHECKPOINT_MISSING",
-      message: `cannot read the file (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
+      message: `cannot read the file (${(cause as NodeJS.ErrnoException).code ?? (cause instanceof Error ? cause.message : String(cause))})`,
       place: file,
       remedy: "name the directory of a Hugging Face checkpoint: config.json and model.safetensors",
       exit: 2,
       cause,
     });
   }
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (cause) {
-    throw new LapidaryError({
+  const fail = (problem: string, cause: unknown): LapidaryError =>
+    new LapidaryError({
       code: "LAP_CHECKPOINT_JSON",
-      message: `the file is not JSON: ${(cause as Error).message}`,
+      message: `the file is not JSON: ${problem}`,
       place: file,
-      remedy: "fetch or write the checkpoint again",
+      remedy: "fetch or write the file again",
       exit: 2,
       cause,
     });
+  try {
+    const value = JSON.parse(text) as unknown;
+    parseStrictJson(text);
+    return value;
+  } catch (cause) {
+    // JSON.parse keeps the last of two equal keys without a word.
+    if (cause instanceof StrictJsonError && cause.message.includes("given twice")) throw fail(cause.message, cause);
+    if (cause instanceof StrictJsonError) return JSON.parse(text) as unknown;
+    const kind = await fileKind(file);
+    if (kind?.kind !== "json") refuseOtherKind(kind, file, "a JSON file");
+    throw fail((cause as Error).message, cause);
   }
 }
 
@@ -135,11 +176,14 @@ function check<T>(result: z.ZodSafeParseResult<T>, file: string, keyName: (key: 
   const [issue] = result.error.issues;
   const [first = "", ...rest] = (issue?.path ?? []).map(String);
   const key = [keyName(first), ...rest].join(".");
-  throw new LapidaryError({
-    code: "LAP_CHECKPOINT_CONFIG",
-    message: `the configuration is not that of a Gemma 1, nor of a decoder of ours: ${key === "" ? "" : `${key}: `}${issue?.message ?? "invalid"}`,
-    place: key === "" ? file : `${file}: ${key}`,
-    remedy: "use a checkpoint of Gemma 1 (model_type gemma) that states all of its dimensions",
-    exit: 2,
-  });
+  throw configError(
+    file,
+    key,
+    key === ""
+      ? "it is not an object of keys and values"
+      : `the key ${key} ${isMissing(issue) ? "is missing" : `is wrong: ${issue?.message ?? "invalid"}`}`,
+  );
 }
+
+const isMissing = (issue: z.core.$ZodIssue | undefined): boolean =>
+  issue?.code === "invalid_type" && /received undefined/.test(issue.message);

@@ -56,10 +56,10 @@ export function safetensorsError(
 ): LapidaryError {
   const remedy =
     what === "DTYPE"
-      ? "convert it to F32, F16, BF16, I32 or I64"
+      ? `convert it to F32, F16, BF16, I32 or I64, in Python: tensor.to(torch.float32); dequantize weights of 8 bits or fewer first`
       : what === "TRUNCATED"
         ? "fetch or write the file again: it is not whole"
-        : "write the file again with a safetensors library: it is damaged or no safetensors file";
+        : "write the file again with a safetensors library: it is damaged, or not a safetensors file";
   return new LapidaryError({
     code: `LAP_SAFETENSORS_${what}`,
     message,
@@ -96,6 +96,7 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string):
     if (name === "__metadata__") readMetadata(value, metadata, file);
     else tensors.set(name, readEntry(name, value, file));
   }
+  checkWhole([...tensors.values()], dataBytes, file);
   checkTiling([...tensors.values()], dataBytes, file);
   return { metadata, tensors };
 }
@@ -136,6 +137,8 @@ function readEntry(name: string, value: StrictJson, file: string): TensorEntry {
   for (const key of entry.keys())
     if (key !== "dtype" && key !== "shape" && key !== "data_offsets") fail(`its entry has an unknown key ${JSON.stringify(shorten(key))}`);
   const dtype = entry.get("dtype");
+  if (typeof dtype === "string" && /^(F[468]_?\w*|C64|C128)$/.test(dtype) && !isDtype(dtype))
+    throw safetensorsError("DTYPE", file, `its dtype ${dtype} is not one that Lapidary reads`, name);
   if (typeof dtype !== "string" || !isDtype(dtype))
     return fail(
       `its dtype is ${typeof dtype === "string" ? JSON.stringify(shorten(dtype)) : "missing"}, which is none of ${Object.keys(dtypeBytes).join(", ")}`,
@@ -159,6 +162,20 @@ function naturals(value: StrictJson | undefined): number[] | undefined {
   return items.every((n) => typeof n === "number" && Number.isSafeInteger(n) && n >= 0) ? (items as number[]) : undefined;
 }
 
+/** A file that ends early is a download that was cut off, or still runs. */
+function checkWhole(entries: readonly TensorEntry[], dataBytes: number, file: string): void {
+  const needed = entries.reduce((most, { end }) => Math.max(most, end), 0);
+  if (needed <= dataBytes) return;
+  const cut = entries.filter(({ end }) => end > dataBytes).sort((a, b) => a.begin - b.begin);
+  const first = cut[0];
+  throw safetensorsError(
+    "TRUNCATED",
+    file,
+    `the file is cut short: its header describes ${needed} bytes of data, ${dataBytes} are there; the data ends ${(first?.end ?? needed) - dataBytes} bytes before the end of this tensor${cut.length > 1 ? `, and ${cut.length - 1} more are missing` : ""}`,
+    first?.name,
+  );
+}
+
 /** Sorted by place, every tensor begins where the one before ends, and the last ends with the file. */
 function checkTiling(entries: TensorEntry[], dataBytes: number, file: string): void {
   let at = 0;
@@ -170,7 +187,6 @@ function checkTiling(entries: TensorEntry[], dataBytes: number, file: string): v
         begin < at ? `it overlaps the tensor before it by ${at - begin} bytes` : `${begin - at} bytes before it belong to no tensor`,
         name,
       );
-    if (end > dataBytes) throw safetensorsError("TRUNCATED", file, `the data ends ${end - dataBytes} bytes before the tensor does`, name);
     at = end;
   }
   if (at !== dataBytes) throw safetensorsError("HEADER", file, `${dataBytes - at} bytes at the end belong to no tensor`);

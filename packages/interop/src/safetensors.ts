@@ -1,8 +1,10 @@
+import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { sizeOf } from "@lapidary/ir";
 import { assert, LapidaryError, must } from "@lapidary/std";
 import { type ArrayData, f32Array, i32Array } from "./array-data.js";
 import { readExactly, writeFileAtomic } from "./atomic-file.js";
+import { kindOfBytes, refuseOtherKind } from "./file-kind.js";
 import { bf16ToF32, f16ToF32 } from "./half.js";
 import {
   dtypeBytes,
@@ -10,10 +12,14 @@ import {
   lengthBytes,
   maxHeaderBytes,
   parseHeader,
+  type SafetensorsDtype,
   type SafetensorsHeader,
   safetensorsError,
   type TensorEntry,
 } from "./safetensors-header.js";
+
+/** What tells a safetensors file from a file of another kind. */
+const headBytes = 1024;
 
 /** An open file: the header has been read and checked, arrays are read one by one. */
 export class SafetensorsFile {
@@ -29,9 +35,10 @@ export class SafetensorsFile {
     const file = await openToRead(path);
     try {
       const { size } = await file.stat();
-      const prefix = new Uint8Array(Math.min(lengthBytes, size));
-      await readOrFail(file, prefix, 0, path);
-      const length = headerLength(prefix, size, path);
+      const head = new Uint8Array(Math.min(headBytes, size));
+      await readOrFail(file, head, 0, path);
+      refuseOtherKind(kindOfBytes(head, size), path, "a safetensors file");
+      const length = headerLength(head.subarray(0, lengthBytes), size, path);
       const bytes = new Uint8Array(length);
       await readOrFail(file, bytes, lengthBytes, path);
       const dataStart = lengthBytes + length;
@@ -50,6 +57,10 @@ export class SafetensorsFile {
     return this.header.tensors.get(name)?.dims;
   }
 
+  dtypeOf(name: string): SafetensorsDtype | undefined {
+    return this.header.tensors.get(name)?.dtype;
+  }
+
   /** F16 and BF16 are widened to f32; I64 must fit in 32 bits. */
   async read(name: string): Promise<ArrayData> {
     const entry = this.header.tensors.get(name);
@@ -57,6 +68,16 @@ export class SafetensorsFile {
     const bytes = new Uint8Array(entry.end - entry.begin);
     await readOrFail(this.file, bytes, this.dataStart + entry.begin, this.path, name);
     return decode(entry, bytes, this.path);
+  }
+
+  /** Elements `[from, to)` in row-major order, as `read` gives them. */
+  async readRange(name: string, from: number, to: number): Promise<ArrayData> {
+    const entry = this.header.tensors.get(name);
+    if (entry === undefined) throw safetensorsError("TENSOR", this.path, "the file has no such tensor", name);
+    const size = dtypeBytes[entry.dtype];
+    const bytes = new Uint8Array((to - from) * size);
+    await readOrFail(this.file, bytes, this.dataStart + entry.begin + from * size, this.path, name);
+    return decode({ ...entry, dims: [to - from] }, bytes, this.path);
   }
 
   async readAll(): Promise<Map<string, ArrayData>> {
@@ -169,7 +190,8 @@ function narrow(values: BigInt64Array, file: string, name: string): Int32Array {
 
 async function openToRead(path: string): Promise<FileHandle> {
   try {
-    const file = await open(path, "r");
+    // A pipe is opened without waiting for its other end.
+    const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     if ((await file.stat()).isFile()) return file;
     await file.close();
   } catch (cause) {

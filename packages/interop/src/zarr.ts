@@ -59,6 +59,15 @@ export class ZarrFolder {
     return this.headers.get(name)?.shape;
   }
 
+  dtypeOf(name: string): string | undefined {
+    return this.headers.has(name) ? "F32" : undefined;
+  }
+
+  async readRange(name: string, from: number, to: number): Promise<ArrayData> {
+    const { data } = await this.read(name);
+    return f32Array([to - from], data.slice(from, to));
+  }
+
   async read(name: string): Promise<ArrayData> {
     const { shape, chunks, dimension_separator: separator } = must(this.headers.get(name), name);
     const out = new Float32Array(sizeOf(shape));

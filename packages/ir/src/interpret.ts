@@ -9,25 +9,25 @@ import { sameDims } from "./types.js";
  * Evaluates a global graph on whole arrays in double precision: the oracle that every executor is compared with.
  *
  * @param inputs one array for each parameter, by name
+ * @param through what each value is replaced by once it is computed, parameters among them: itself by default
  */
-export function interpret(graph: Graph, inputs: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+export function interpret(
+  graph: Graph,
+  inputs: ReadonlyMap<string, Tensor>,
+  through: (value: Tensor) => Tensor = (value) => value,
+): Map<string, Tensor> {
   assert(graph.level === "global", "the interpreter runs global graphs", graph.level);
   const results: Tensor[] = [];
   for (const value of graph.values) {
     if (value.op === "parameter") {
       const given = must(inputs.get(value.attrs.name), `input ${value.attrs.name}`);
       assert(sameDims(given.dims, value.type.dims), "an input has its parameter's dims", value.attrs.name, given.dims, value.type.dims);
-      results.push(tensor(value.type.dtype, value.type.dims, given.data));
+      results.push(through(tensor(value.type.dtype, value.type.dims, given.data)));
       continue;
     }
     const evaluate = must(opDef<OpName>(value.op).evaluate, `meaning of ${value.op}`);
-    results.push(
-      evaluate(
-        value.inputs.map((id) => must(results[id], "operand")),
-        value.attrs,
-        value.type,
-      ),
-    );
+    const operands = value.inputs.map((id) => must(results[id], "operand"));
+    results.push(through(evaluate(operands, value.attrs, value.type)));
   }
   return new Map(graph.outputs.map(({ name, value }) => [name, must(results[value], name)]));
 }

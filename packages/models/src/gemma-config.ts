@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { f32Number } from "./f32-number.js";
 
 const count = z
   .number()
@@ -23,8 +24,8 @@ export const gemmaConfigSchema = z
     mlpDim: count,
     /** Longest sequence the model is meant for. */
     contextLength: count,
-    ropeTheta: z.number().gt(1).default(10000),
-    normEps: z.number().positive().default(1e-6),
+    ropeTheta: f32Number.gt(1).default(10000),
+    normEps: f32Number.positive().default(1e-6),
   })
   .refine((config) => config.heads % config.kvHeads === 0, { path: ["kvHeads"], error: "must divide heads" });
 

@@ -2,6 +2,7 @@
 
 /** `1536` → `1.5 KiB`. */
 export function formatBytes(bytes: number): string {
+  if (!Number.isFinite(bytes)) return String(bytes);
   const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
   let value = bytes;
   let unit = 0;
@@ -11,6 +12,7 @@ export function formatBytes(bytes: number): string {
 
 /** `1234567` → `1.23 M`. */
 export function formatCount(count: number): string {
+  if (!Number.isFinite(count)) return String(count);
   const units = ["", " K", " M", " G", " T", " P"];
   let value = count;
   let unit = 0;
@@ -20,6 +22,7 @@ export function formatCount(count: number): string {
 
 /** Milliseconds as `0.4 s`, `12 s`, `3m 05s`, `2h 10m`. */
 export function formatDuration(ms: number): string {
+  if (!Number.isFinite(ms)) return String(ms);
   const seconds = ms / 1000;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 100) return `${Math.round(seconds)} s`;

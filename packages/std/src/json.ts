@@ -12,3 +12,23 @@ export function canonicalJson(value: JsonValue): string {
 function isJsonArray(value: JsonValue): value is readonly JsonValue[] {
   return Array.isArray(value);
 }
+
+/**
+ * JSON text of a value whose numbers may be infinite or no number. JSON has no name for these three: they become the strings `"Infinity"`,
+ * `"-Infinity"` and `"NaN"`, where `JSON.stringify` writes `null`. `floatOf` reads them.
+ */
+export function jsonText(value: unknown, indent?: number): string {
+  const text = JSON.stringify(value, undefined, indent) ?? "null";
+  // A number that is not finite appears as null: without a null there is none, and the slower way is not needed.
+  return text.includes("null") ? (JSON.stringify(value, nameNotFinite, indent) ?? "null") : text;
+}
+
+const nameNotFinite = (_: string, value: unknown): unknown =>
+  typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
+
+/** The number that `jsonText` wrote. `null` is what earlier versions wrote for all three: it reads as NaN. Undefined for anything else. */
+export function floatOf(value: unknown): number | undefined {
+  if (typeof value === "number") return value;
+  if (value === null) return Number.NaN;
+  return value === "Infinity" || value === "-Infinity" || value === "NaN" ? Number(value) : undefined;
+}

@@ -3,9 +3,12 @@ import {
   LapidaryError,
   editDistance,
   errorFromJSON,
+  fitsF32,
+  floatOf,
   formatBytes,
   formatDuration,
   hash32,
+  jsonText,
   normalAt,
   seededRandom,
   suggest,
@@ -13,6 +16,27 @@ import {
 } from "./index.js";
 
 describe("std", () => {
+  it("writes numbers that are not finite so that they can be read again", () => {
+    const row = { a: Infinity, b: -Infinity, c: Number.NaN, d: 1.5, e: null, f: "null" };
+    strictEqual(jsonText(row), '{"a":"Infinity","b":"-Infinity","c":"NaN","d":1.5,"e":null,"f":"null"}');
+    deepStrictEqual(["Infinity", "-Infinity", "NaN", null, 2, "x", undefined].map(floatOf), [
+      Infinity,
+      -Infinity,
+      Number.NaN,
+      Number.NaN,
+      2,
+      undefined,
+      undefined,
+    ]);
+    strictEqual(jsonText({ a: 1 }, 1), '{\n "a": 1\n}');
+    deepStrictEqual([formatDuration(Infinity), formatBytes(Number.NaN)], ["Infinity", "NaN"]);
+  });
+
+  it("knows which numbers f32 holds", () => {
+    deepStrictEqual([0, 1, -3.4e38, 1.2e-38].map(fitsF32), [true, true, true, true]);
+    deepStrictEqual([3.5e38, 1e-60, 1e-40, Infinity, Number.NaN].map(fitsF32), [false, false, false, false, false]);
+  });
+
   it("suggests the near key and nothing when nothing is near", () => {
     strictEqual(suggest("bacth", ["batch", "mesh", "zero"]), "batch");
     strictEqual(suggest("qqqqqq", ["batch", "mesh"]), undefined);

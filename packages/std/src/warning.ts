@@ -9,7 +9,7 @@ export interface Warning {
   /** One sentence: what was found and what it costs. */
   readonly message: string;
   /** The location: a file and key, a mesh axis, a tensor. */
-  readonly place?: string;
+  readonly place?: string | undefined;
   /** What to do about it. */
   readonly remedy: string;
 }

@@ -1,5 +1,8 @@
 export { compileJob } from "./job/compile-job.js";
+export * from "./inputs/index.js";
 export * from "./job/index.js";
+export { jobWarnings, type ShardingFinding, shardingFindings } from "./job/sharding-findings.js";
+export { checkGivenTokenizer, checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-tokenizer.js";
 export * from "./optimizer/optimizer-config.js";
 export { type ParityBatch, type ParityBundle, paritySteps, readParityBundle } from "./parity/bundle.js";
 export { type ParityDistances, type ParityTolerances, parityFailures, parityTolerances } from "./parity/compare.js";

@@ -142,8 +142,6 @@ struct Crossing {
   bool cuts = false;
   Cut cut, join;
   std::vector<int64_t> dims;  // of the result
-  /** Whether a test wants the next message to be damaged. */
-  std::atomic<bool> damage{false};
   /** Who sent what did not sum to what it should. */
   std::atomic<int32_t> damaged_by{-1};
 };
@@ -217,16 +215,15 @@ void Combine(T* out, const T* a, const T* b, int64_t n, int32_t reduction) {
   }
 }
 
-REGISTER_OP("LapidarySend")
-    .Input("x: T")
-    .Output("sent: int32")
-    .Attr("T: {float, int32}")
-    .Attr("crossing: int")
-    .SetIsStateful()
-    .SetShapeFn([](tensorflow::shape_inference::InferenceContext* context) {
-      context->set_output(0, context->Scalar());
-      return absl::OkStatus();
-    });
+absl::Status SendShape(tensorflow::shape_inference::InferenceContext* context) {
+  context->set_output(0, context->Scalar());
+  return absl::OkStatus();
+}
+
+REGISTER_OP("LapidarySend").Input("x: T").Output("sent: int32").Attr("T: {float, int32}").Attr("crossing: int").SetIsStateful().SetShapeFn(SendShape);
+
+/** For fault injection: what others read has one bit that differs from what the checksum covers. */
+REGISTER_OP("LapidarySendCorrupted").Input("x: T").Output("sent: int32").Attr("T: {float, int32}").Attr("crossing: int").SetIsStateful().SetShapeFn(SendShape);
 
 REGISTER_OP("LapidaryReceive")
     .Output("y: T")
@@ -251,6 +248,7 @@ class CrossingOp : public OpKernel {
   std::shared_ptr<Crossing> crossing_;
 };
 
+template <bool Corrupted>
 class LapidarySend : public CrossingOp {
  public:
   using CrossingOp::CrossingOp;
@@ -279,7 +277,7 @@ class LapidarySend : public CrossingOp {
     }
     region.readers.clear();
     for (int32_t worker : c.group) if (worker != space.self) region.readers.push_back(worker);
-    if (c.damage.exchange(false)) to[(c.cuts && c.member == 0 ? c.part : 0) + c.part / 2] ^= 1u << 19;
+    if constexpr (Corrupted) to[(c.cuts && c.member == 0 ? c.part : 0) + c.part / 2] ^= 1u << 19;
     region.uses = use;
     Reach(space.Ready(space.self, c.region), use);
     Tensor* sent = nullptr;
@@ -324,7 +322,8 @@ class LapidaryReceive : public CrossingOp {
   }
 };
 
-REGISTER_KERNEL_BUILDER(Name("LapidarySend").Device(tensorflow::DEVICE_CPU), LapidarySend);
+REGISTER_KERNEL_BUILDER(Name("LapidarySend").Device(tensorflow::DEVICE_CPU), LapidarySend<false>);
+REGISTER_KERNEL_BUILDER(Name("LapidarySendCorrupted").Device(tensorflow::DEVICE_CPU), LapidarySend<true>);
 REGISTER_KERNEL_BUILDER(Name("LapidaryReceive").Device(tensorflow::DEVICE_CPU).TypeConstraint<float>("T"), LapidaryReceive<float>);
 REGISTER_KERNEL_BUILDER(Name("LapidaryReceive").Device(tensorflow::DEVICE_CPU).TypeConstraint<int32_t>("T"), LapidaryReceive<int32_t>);
 
@@ -463,14 +462,6 @@ napi_value CanReceive(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/** damageNext(crossing): one bit of the next message is flipped once it is summed. For tests. */
-napi_value DamageNext(napi_env env, napi_callback_info info) {
-  napi_value args[1];
-  if (!Arguments(env, info, args)) return nullptr;
-  if (const std::shared_ptr<Crossing> c = FindCrossing(Int(env, args[0]))) c->damage = true;
-  return nullptr;
-}
-
 /** damagedBy(crossing) → the worker whose message did not sum to what it should, or -1. */
 napi_value DamagedBy(napi_env env, napi_callback_info info) {
   napi_value args[1];
@@ -494,7 +485,7 @@ napi_value Crc32(napi_env env, napi_callback_info info) {
 void ExportShared(napi_env env, napi_value exports) {
   const struct { const char* name; napi_callback call; } functions[] = {
       {"createSpace", CreateSpace}, {"openOutbox", OpenOutbox}, {"closeSpace", CloseSpace}, {"registerCrossing", RegisterCrossing}, {"canSend", CanSend}, {"canReceive", CanReceive},
-      {"damageNext", DamageNext}, {"damagedBy", DamagedBy}, {"crc32", Crc32},
+      {"damagedBy", DamagedBy}, {"crc32", Crc32},
   };
   for (const auto& [name, call] : functions) {
     napi_value function;

@@ -55,42 +55,51 @@ LAPIDARY_INLINE void StoreFirst(float* x, int64_t n, Vector v) {
 /** One number in all lanes. */
 LAPIDARY_INLINE Vector All(float x) { return x - Vector{}; }
 
-/** exp, by 2^n · p(r) with |r| ≤ ln2/2 (Cephes). Below -87.3 it is 0, above 88.7 infinite. */
-LAPIDARY_INLINE Vector Exp(Vector x) {
+/** x = n·ln2 + r with a whole n and |r| ≤ ln2/2. The last bits of `shifted` are n. */
+struct Reduced {
+  Vector shifted, r;
+};
+LAPIDARY_INLINE Reduced ReduceByLn2(Vector x) {
   // Adding 1.5·2²³ rounds to a whole number, which the last bits of the sum then are.
-  const Vector sum = x * 1.44269504088896341f + 12582912.0f;
-  const Vector n = sum - 12582912.0f;
-  Vector r = x - n * 0.693359375f;
-  r = r - n * -2.12194440e-4f;
+  const Vector shifted = x * 1.44269504088896341f + 12582912.0f;
+  const Vector n = shifted - 12582912.0f;
+  const Vector r = x - n * 0.693359375f;
+  return {shifted, r - n * -2.12194440e-4f};
+}
+
+/** e^r - 1 for |r| ≤ ln2/2 (Cephes). */
+LAPIDARY_INLINE Vector ExpMinusOneOfReduced(Vector r) {
   Vector p = r * 1.9875691500e-4f + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
+  return p * r * r + r;
+}
+
+/** exp, by 2^n · e^r. Below -87.3 it is 0, above 88.7 infinite. */
+LAPIDARY_INLINE Vector Exp(Vector x) {
+  const Reduced reduced = ReduceByLn2(x);
+  const Vector p = ExpMinusOneOfReduced(reduced.r) + 1.0f;
   // Times 2^n: n more in the exponent. Between the bounds that is a float again; outside of them, and of a NaN, it is of no account.
-  const Vector scaled = reinterpret_cast<Vector>(reinterpret_cast<Whole>(p) + (reinterpret_cast<Whole>(sum) << 23));
+  const Vector scaled = reinterpret_cast<Vector>(reinterpret_cast<Whole>(p) + (reinterpret_cast<Whole>(reduced.shifted) << 23));
   const Vector tail = x <= 88.72283f ? scaled : x + std::numeric_limits<float>::infinity();
   return x < -87.33654f ? Vector{} : tail;
 }
 
-/** tanh, by a rational approximation on [-7.9, 7.9], outside of which it is ±1 in f32. */
+/**
+ * tanh(x) = t / (t + 2) with t = e^(2x) - 1 = 2^n·(e^r - 1) + (2^n - 1). Nothing cancels near 0, and nothing is lost near ±1, where a
+ * derivative 1 - tanh² shows every bit. From 9.1 on t + 2 rounds to t, so that the result is 1.
+ */
 LAPIDARY_INLINE Vector Tanh(Vector x) {
-  const Vector most = All(7.90531110763549805f);
+  const Whole sign = reinterpret_cast<Whole>(x) & INT32_MIN;
+  const Vector size = reinterpret_cast<Vector>(reinterpret_cast<Whole>(x) ^ sign);
+  const Vector most = All(9.1f);
   // In this order a NaN stays one.
-  Vector c = -most > x ? -most : x;
-  c = most < c ? most : c;
-  const Vector s = c * c;
-  Vector p = s * -2.76076847742355e-16f + 2.00018790482477e-13f;
-  p = p * s + -8.60467152213735e-11f;
-  p = p * s + 5.12229709037114e-08f;
-  p = p * s + 1.48572235717979e-05f;
-  p = p * s + 6.37261928875436e-04f;
-  p = p * s + 4.89352455891786e-03f;
-  Vector q = s * 1.19825839466702e-06f + 1.18534705686654e-04f;
-  q = q * s + 2.26843463243900e-03f;
-  q = q * s + 4.89352518554385e-03f;
-  return c * p / q;
+  const Reduced reduced = ReduceByLn2(2.0f * (most < size ? most : size));
+  const Vector power = reinterpret_cast<Vector>((reinterpret_cast<Whole>(reduced.shifted) << 23) + 0x3f800000);
+  const Vector t = power * ExpMinusOneOfReduced(reduced.r) + (power - 1.0f);
+  return reinterpret_cast<Vector>(reinterpret_cast<Whole>(t / (t + 2.0f)) | sign);
 }
 
 /** Sixteen numbers become one, half by half. */

@@ -14,5 +14,10 @@ export const globalOptions: readonly OptionSpec[] = [
   { flags: "-q, --quiet", description: "no messages, no progress" },
   { flags: "-v, --verbose", description: "more messages, and the cause of errors" },
   { flags: "--no-color", description: "no colour (as NO_COLOR in the environment)" },
-  { flags: "--home <dir>", description: "where state lies (default: LAPIDARY_HOME or .lapidary in the project)", completes: "directory" },
+  {
+    flags: "--home <dir>",
+    description: "where state lies (default: LAPIDARY_HOME or .lapidary in the project)",
+    completes: "directory",
+    access: "write",
+  },
 ];

@@ -43,6 +43,22 @@ describe("command line", () => {
     deepStrictEqual(globals, { json: true, quiet: false, verbose: false, color: true, home: "x" });
   });
 
+  it("explains each command by `help` as by its --help", () => {
+    const pathsOf = (spec: CommandSpec, path: readonly string[]): string[][] => [
+      [...path],
+      ...(spec.commands ?? []).flatMap((child) => pathsOf(child, [...path, child.name])),
+    ];
+    for (const path of pathsOf(commandTree, [])) {
+      const call = read("help", ...path);
+      ok(call.kind === "print" && call.text.includes("Usage: lapidary"), path.join(" "));
+      deepStrictEqual(call, read(...path, "--help"));
+    }
+    deepStrictEqual(mistake("help", "plam"), ["LAP_CLI_COMMAND", "lapidary", 'did you mean "plan"?']);
+    deepStrictEqual(mistake("help", "jobs", "resum"), ["LAP_CLI_COMMAND", "lapidary jobs", 'did you mean "resume"?']);
+    deepStrictEqual(mistake("help", "plan", "x"), ["LAP_CLI_COMMAND", "lapidary plan", 'leave "x" out']);
+    equal(mistake("help", "--nosuch")[0], "LAP_CLI_OPTION");
+  });
+
   it("takes what is not given for not given", () => {
     const call = read("launch", "job.yaml");
     ok(call.kind === "run");
@@ -101,7 +117,7 @@ describe("command line", () => {
 
   it("gives every command a summary, every leaf something to run, and no option twice", () => {
     const check = (spec: CommandSpec): void => {
-      ok(spec.summary !== "" && (spec.commands === undefined) !== (spec.run === undefined), spec.name);
+      ok(spec.summary !== "" && [spec.commands, spec.run, spec.explains].filter((way) => way !== undefined).length === 1, spec.name);
       const flags = (spec.options ?? []).flatMap((option) => option.flags.split(/[ ,]+/)).filter((word) => word.startsWith("-"));
       equal(new Set(flags).size, flags.length, spec.name);
       ok(!flags.some((flag) => ["-q", "-v", "-V", "-h", "--json", "--home", "--color"].includes(flag)), spec.name);

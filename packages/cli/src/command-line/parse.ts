@@ -2,7 +2,7 @@ import { Argument, Command, Option } from "commander";
 import { suggest } from "@lapidary/std";
 import { type GlobalOptions, globalOptions } from "./global-options.js";
 import { type ArgumentSpec, type CommandSpec, Given, type OptionSpec, argumentError, numberForms } from "./spec.js";
-import { pathOf, usageError } from "./usage-error.js";
+import { pathOf, unknownCommand, usageError } from "./usage-error.js";
 
 /** What a command line turned out to ask for. */
 export type Call =
@@ -17,13 +17,16 @@ export type Call =
  */
 export function parseCommandLine(root: CommandSpec, version: string, argv: readonly string[], style: HelpStyle): Call {
   const calls: Call[] = [];
+  let explained: readonly string[] | undefined;
   let printed = "";
   const print = (text: string): void => {
     printed += text;
   };
-  const program = build(root, style, print, (command, run, given) => {
-    calls.push({ kind: "run", command: pathOf(command), run, given, globals: globalsOf(program) });
-  });
+  const onCall: OnCall = (command, spec, given) => {
+    if (spec.explains === true) explained = given.list("command");
+    if (spec.run !== undefined) calls.push({ kind: "run", command: pathOf(command), run: spec.run, given, globals: globalsOf(program) });
+  };
+  const program = build(root, style, print, onCall);
   program.version(version, "-V, --version", "print the version");
   for (const option of globalOptions) program.addOption(toOption(option));
   try {
@@ -31,6 +34,7 @@ export function parseCommandLine(root: CommandSpec, version: string, argv: reado
   } catch (error) {
     if (!(error instanceof Displayed)) throw error;
   }
+  if (explained !== undefined) return parseCommandLine(root, version, [...checkWords(root, explained), "--help"], style);
   return calls[0] ?? { kind: "print", text: printed, globals: globalsOf(program) };
 }
 
@@ -44,7 +48,18 @@ export interface HelpStyle {
 class Displayed extends Error {}
 
 type Run = NonNullable<CommandSpec["run"]>;
-type OnCall = (command: Command, run: Run, given: Given) => void;
+type OnCall = (command: Command, spec: CommandSpec, given: Given) => void;
+
+/** Words that lead to a command of the tree. */
+function checkWords(root: CommandSpec, words: readonly string[]): readonly string[] {
+  let [at, path] = [root, root.name];
+  for (const word of words) {
+    const next = at.commands?.find(({ name }) => name === word);
+    if (next === undefined) throw unknownCommand(word, path, at);
+    [at, path] = [next, `${path} ${word}`];
+  }
+  return words;
+}
 
 function build(spec: CommandSpec, style: HelpStyle, print: (text: string) => void, onCall: OnCall): Command {
   const command = new Command(spec.name)
@@ -69,8 +84,7 @@ function build(spec: CommandSpec, style: HelpStyle, print: (text: string) => voi
   for (const child of spec.commands ?? []) command.addCommand(build(child, style, print, onCall), { isDefault: child.isDefault === true });
   if (spec.examples !== undefined)
     command.addHelpText("after", `\n${style.title("Examples:")}\n${spec.examples.map((line) => `  ${line}`).join("\n")}`);
-  const { run } = spec;
-  if (run !== undefined) command.action(() => onCall(command, run, givenOf(command, spec)));
+  if (spec.run !== undefined || spec.explains === true) command.action(() => onCall(command, spec, givenOf(command, spec)));
   return command;
 }
 

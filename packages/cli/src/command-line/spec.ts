@@ -22,6 +22,11 @@ export interface OptionSpec {
   readonly value?: "text" | keyof typeof numberForms;
   readonly choices?: readonly string[];
   readonly completes?: Completes;
+  /**
+   * What is done with the file or directory that the option names. Every option that completes to one says so; a test tries every place that cannot be
+   * written on each that says `write`.
+   */
+  readonly access?: "read" | "write";
   /** Must be given. */
   readonly mandatory?: boolean;
 }
@@ -34,7 +39,7 @@ export const numberForms = {
   decimal: { pattern: /^\d{1,9}(\.\d+)?$/, meaning: "a number", example: "0.5" },
 } as const;
 
-/** A command as data: the parser, the help and the completion scripts are made of it. A command either runs or has commands. */
+/** A command as data: the parser, the help and the completion scripts are made of it. A command runs, has commands, or explains others. */
 export interface CommandSpec {
   readonly name: string;
   readonly summary: string;
@@ -46,6 +51,8 @@ export interface CommandSpec {
   readonly commands?: readonly CommandSpec[];
   /** Meant when the parent is given no command. */
   readonly isDefault?: boolean;
+  /** Its arguments are the words of another command, whose help it prints. */
+  readonly explains?: true;
   /** Loads its code when it is called, never before. */
   readonly run?: (context: Context, given: Given) => Promise<ExitCode>;
 }

@@ -10,7 +10,7 @@ export function usageError(error: CommanderError, command: Command, spec: Comman
   const help = `\`${place} --help\` lists`;
   switch (error.code) {
     case "commander.unknownCommand":
-      return make("COMMAND", `there is no command "${quoted}"`, place, nearest(quoted, namesOf(spec)) ?? `${help} the commands`);
+      return unknownCommand(quoted, place, spec);
     case "commander.help":
       return make("COMMAND", "a command is missing", place, `choose one of ${namesOf(spec).join(", ")}`);
     case "commander.unknownOption":
@@ -31,6 +31,13 @@ export function usageError(error: CommanderError, command: Command, spec: Comman
     default:
       return make("ARGUMENT", sentence(error.message), place, `${help} what may stand there`);
   }
+}
+
+/** @param place the command that was to have it: `lapidary jobs` */
+export function unknownCommand(word: string, place: string, spec: CommandSpec): LapidaryError {
+  const names = namesOf(spec);
+  if (names.length === 0) return make("COMMAND", `\`${place}\` has no commands of its own`, place, `leave "${word}" out`);
+  return make("COMMAND", `there is no command "${word}"`, place, nearest(word, names) ?? `\`${place} --help\` lists the commands`);
 }
 
 /** `lapidary ckpt verify` */

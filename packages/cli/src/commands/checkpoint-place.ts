@@ -1,7 +1,9 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { noConfig, notACheckpoint } from "@lapidary/interop";
 import { ExitCode, LapidaryError, suggest } from "@lapidary/std";
 import type { Context } from "../context.js";
+import { hasEnded } from "../report/has-ended.js";
 
 /** A checkpoint on disk. */
 export interface CheckpointPlace {
@@ -15,21 +17,19 @@ export interface CheckpointPlace {
  * The checkpoint that a word means: a directory with a `config.json`, or the last checkpoint of a run. It is looked up on disk, so
  * that nothing needs to be up.
  *
- * @throws LAP_CHECKPOINT_NOT_FOUND (exit 102)
+ * @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) if nothing is there; LAP_CHECKPOINT_FORM, which names what is there in place of a checkpoint
  */
-export function findCheckpoint(context: Pick<Context, "home" | "cwd">, from: string): CheckpointPlace {
+export async function findCheckpoint(context: Pick<Context, "home" | "cwd">, from: string): Promise<CheckpointPlace> {
   const path = resolve(context.cwd, from);
   if (existsSync(join(path, "config.json"))) return { directory: path };
   const last = isRunName(from) ? runCheckpoints(context.home, from).at(-1) : undefined;
   if (last !== undefined) return last;
   if (isRunName(from) && existsSync(runDirectory(context.home, from)))
-    throw notFound(`run ${from} has no checkpoint`, runDirectory(context.home, from), "wait until it writes one, or name another run");
-  if (existsSync(path))
-    throw notFound(
-      "the directory holds no checkpoint: it has no config.json",
-      path,
-      "name the directory of a Hugging Face checkpoint: config.json and model.safetensors",
-    );
+    throw notFound(`run ${from} has no checkpoint`, runDirectory(context.home, from), noCheckpointRemedy(context.home, from));
+  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
+    const error = await notACheckpoint(path, noConfig, "LAP_CHECKPOINT_NOT_FOUND");
+    throw error.code === "LAP_CHECKPOINT_NOT_FOUND" ? notFound(error.message, path, error.remedy) : error;
+  }
   const near = suggest(from, runNames(context.home));
   throw notFound(
     "there is neither such a run nor such a directory",
@@ -37,6 +37,12 @@ export function findCheckpoint(context: Pick<Context, "home" | "cwd">, from: str
     near === undefined ? "`lapidary ckpt list` lists the checkpoints of all runs" : `did you mean "${near}"?`,
   );
 }
+
+/** A run that has ended writes none any more. */
+const noCheckpointRemedy = (home: string, run: string): string =>
+  hasEnded(runDirectory(home, run))
+    ? `it ended before it wrote one: \`lapidary jobs get ${run}\` says why; launch it again with a smaller checkpoint.every, or name another run`
+    : "wait until it writes one, as checkpoint.every says, or name another run";
 
 /** @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) when there is no run of this name */
 export function knownRun(home: string, run: string): string {

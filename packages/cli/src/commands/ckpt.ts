@@ -2,9 +2,22 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ExitCode, LapidaryError, formatBytes, formatCount, textTable } from "@lapidary/std";
 import { buildModel, isDecoder, type ModelConfig, parameterCount } from "@lapidary/models";
-import { type ArrayData, HfCheckpoint, SafetensorsFile, writeHfCheckpoint } from "@lapidary/interop";
+import { tokenizerFileNames } from "@lapidary/data";
+import {
+  type ArrayData,
+  type CheckDepth,
+  checkFinite,
+  checkOptimizerState,
+  HfCheckpoint,
+  readBackHfCheckpoint,
+  readControlIds,
+  SafetensorsFile,
+  writeDirectoryAtomic,
+  writeHfCheckpoint,
+} from "@lapidary/interop";
 import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/coordinator/checkpoints";
 import type { Context } from "../context.js";
+import { checkOutput, writeOutputDirectory } from "../output/output.js";
 import { type CheckpointPlace, findCheckpoint, knownRun, runCheckpoints, runNames } from "./checkpoint-place.js";
 
 /** The checkpoints of a run, or of all runs. */
@@ -39,12 +52,13 @@ export async function listCheckpoints(context: Context, run: string | undefined)
 
 const weightBytes = (directory: string): number => statSync(join(directory, "model.safetensors"), { throwIfNoEntry: false })?.size ?? 0;
 
-/** The tensors of a checkpoint, from its headers alone. */
+/** The tensors of a checkpoint, from its headers; of what should be redundant, the beginning is compared. */
 export async function inspectCheckpoint(context: Context, from: string): Promise<ExitCode> {
-  const place = findCheckpoint(context, from);
-  const checkpoint = await HfCheckpoint.open(place.directory);
+  const place = await findCheckpoint(context, from);
+  const checkpoint = await openCheckpoint(context, place, "headers");
   try {
-    const { config, params } = checkpoint;
+    const { config, params, redundant, warnings } = checkpoint;
+    const notRead = await checkpoint.notRead();
     const tensors = params.map(({ name, dims }) => ({ name, dims, parameters: dims.reduce((a, b) => a * b, 1) }));
     const rows = tensors.map(({ name, dims, parameters }) => [name, dims.join(" × "), formatCount(parameters)]);
     const value = {
@@ -54,18 +68,30 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
       config,
       parameters: parameterCount(buildModel(config)),
       tensors,
+      redundant,
+      not_read: notRead,
+      warnings,
     };
     context.console.result(value, () =>
       [
         describe(place, config),
         "",
         textTable([{ title: "tensor" }, { title: "dims" }, { title: "parameters", align: "right" }], rows),
+        ...(redundant.length === 0 ? [] : ["", `redundant: ${redundant.join(", ")}`]),
+        ...(notRead.length === 0 ? [] : ["", `weights in other files, not read: ${notRead.join(", ")}`]),
       ].join("\n"),
     );
   } finally {
     await checkpoint.close();
   }
   return ExitCode.done;
+}
+
+/** Opens a checkpoint and shows its warnings; results list them too. */
+async function openCheckpoint({ console }: Context, { directory }: CheckpointPlace, depth: CheckDepth): Promise<HfCheckpoint> {
+  const checkpoint = await HfCheckpoint.open(directory, depth);
+  for (const warning of checkpoint.warnings) console.warn(warning);
+  return checkpoint;
 }
 
 function describe({ directory, run, step }: CheckpointPlace, config: ModelConfig): string {
@@ -91,7 +117,7 @@ function bearsOurManifest(directory: string): boolean {
  */
 export async function verifyCheckpoint(context: Context, from: string): Promise<ExitCode> {
   const { console, interrupts } = context;
-  const place = findCheckpoint(context, from);
+  const place = await findCheckpoint(context, from);
   const progress = console.progress();
   const isSealed = place.run !== undefined || bearsOurManifest(place.directory);
   if (isSealed) {
@@ -99,21 +125,20 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
     await verifySealed(nodeDisk, place.directory);
   }
   let [tensors, bytes] = [0, 0];
-  const check = async (file: string, names: readonly string[], read: (name: string) => Promise<ArrayData>): Promise<void> => {
+  const readAll = async (file: string, names: readonly string[], read: (name: string) => Promise<ArrayData>): Promise<void> => {
     for (const [i, name] of names.entries()) {
       interrupts.signal.throwIfAborted();
       progress.update(`read ${file}`, `${i + 1}/${names.length}`);
       const { data } = await read(name);
-      const odd = data.findIndex((value) => !Number.isFinite(value));
-      if (odd >= 0) throw notFinite(join(place.directory, file), name, odd, data[odd]);
       tensors++;
       bytes += data.byteLength;
     }
   };
-  const checkpoint = await HfCheckpoint.open(place.directory);
+  const checkpoint = await openCheckpoint(context, place, "contents");
+  const { redundant, warnings } = checkpoint;
   try {
-    await check(
-      "model.safetensors",
+    await readAll(
+      "the weights",
       checkpoint.params.map(({ name }) => name),
       (name) => checkpoint.read(name),
     );
@@ -123,16 +148,21 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
   if (existsSync(join(place.directory, optimizerFile))) {
     const optimizer = await SafetensorsFile.open(join(place.directory, optimizerFile));
     try {
-      await check(optimizerFile, optimizer.names, (name) => optimizer.read(name));
+      checkOptimizerState(checkpoint.params, optimizer);
+      await readAll(optimizerFile, optimizer.names, async (name) => {
+        const array = await optimizer.read(name);
+        checkFinite(array, optimizer.path, name, optimizer.dtypeOf(name));
+        return array;
+      });
     } finally {
       await optimizer.close();
     }
   }
   progress.end();
   console.result(
-    { ok: true, directory: place.directory, tensors, bytes, sealed: isSealed },
+    { ok: true, directory: place.directory, tensors, bytes, redundant, sealed: isSealed, warnings },
     () =>
-      `${place.directory}: ${tensors} tensors, ${formatBytes(bytes)} as f32, whole and finite${isSealed ? ", every byte as its manifest says" : ""}`,
+      `${place.directory}: ${tensors} tensors, ${formatBytes(bytes)} as f32, whole and finite${redundant.length === 0 ? "" : `; ${redundant.join(", ")} repeat${redundant.length === 1 ? "s" : ""} what the model has`}${isSealed ? ", every byte as its manifest says" : ""}`,
   );
   return ExitCode.done;
 }
@@ -140,21 +170,10 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
 /** Beside the weights of a checkpoint that a run has written. */
 const optimizerFile = "optimizer.safetensors";
 
-const notFinite = (file: string, name: string, index: number, value: number | undefined): LapidaryError =>
-  new LapidaryError({
-    code: "LAP_CHECKPOINT_NOT_FINITE",
-    message: `element ${index} is ${value}`,
-    place: `${file}: tensor "${name}"`,
-    remedy: "the training that wrote it diverged: take an earlier checkpoint, and a lower learning rate",
-  });
-
-/** Files beside the weights: those that transformers reads, and the tokenizer as `lapidary sample` reads it. */
-const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "lapidary_tokenizer.json"];
-
 /** Writes what `GemmaForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` load. */
 export async function exportCheckpoint(context: Context, from: string, output: string): Promise<ExitCode> {
   const { console, cwd } = context;
-  const place = findCheckpoint(context, from);
+  const place = await findCheckpoint(context, from);
   const target = resolve(cwd, output);
   if (target === place.directory)
     throw new LapidaryError({
@@ -164,19 +183,34 @@ export async function exportCheckpoint(context: Context, from: string, output: s
       remedy: "choose another directory with -o",
       exit: ExitCode.usage,
     });
-  const checkpoint = await HfCheckpoint.open(place.directory);
+  const what = "the checkpoint";
+  checkOutput({ kind: "directory", path: target, what });
+  const checkpoint = await openCheckpoint(context, place, "contents");
   const progress = console.progress();
   progress.update("export", `to ${target}`);
   try {
     const tensors = new Map<string, ArrayData>();
     for (const { name } of checkpoint.params) tensors.set(name, await checkpoint.read(name));
-    const extra = tokenizerFiles
+    const extra = tokenizerFileNames
       .filter((name) => existsSync(join(place.directory, name)))
-      .map((name) => [name, readFileSync(join(place.directory, name), "utf8")] as const);
-    await writeHfCheckpoint(target, checkpoint.config, tensors, new Map(extra));
+      .map((name) => [name, readFileSync(join(place.directory, name))] as const);
+    const control = await readControlIds(join(place.directory, "config.json"));
+    await writeOutputDirectory(target, what, () =>
+      writeDirectoryAtomic(
+        target,
+        async (staging) => {
+          await writeHfCheckpoint(staging, checkpoint.config, tensors, new Map(extra), control);
+          await readBackHfCheckpoint(staging, tensors);
+        },
+        { seal: "config.json" },
+      ),
+    );
     progress.end();
     const files = ["config.json", "model.safetensors", ...extra.map(([name]) => name)];
-    console.result({ directory: target, files, run: place.run ?? null, step: place.step ?? null }, () => `${target}: ${files.join(", ")}`);
+    console.result(
+      { directory: target, files, run: place.run ?? null, step: place.step ?? null, warnings: checkpoint.warnings },
+      () => `${target}: ${files.join(", ")}`,
+    );
     console.say(`in Python: GemmaForCausalLM.from_pretrained(${JSON.stringify(output)})`);
   } finally {
     progress.end();

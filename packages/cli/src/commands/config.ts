@@ -1,8 +1,9 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
-import { jobFileOf, jobJsonSchema, printJob } from "@lapidary/training";
+import { join } from "node:path";
+import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
+import { checkInputs, jobFileOf, jobJsonSchema, jobWarnings, printJob } from "@lapidary/training";
 import type { Context } from "../context.js";
 import { errorJson, errorText } from "../terminal/error-text.js";
-import { readJob } from "./job-file.js";
+import { readJob, readPlacedJob } from "./job-file.js";
 
 /** A job with everything resolved: a job file that stands alone. */
 export async function showConfig(context: Context, file: string, overrides: readonly string[]): Promise<ExitCode> {
@@ -17,19 +18,23 @@ export async function showSchema(context: Context): Promise<ExitCode> {
   return ExitCode.done;
 }
 
-/** Checks each file; the exit code is that of the first that is wrong. */
+/** Checks each file and what it reads on this machine; the exit code is that of the first that is wrong. */
 export async function validateConfigs(context: Context, files: readonly string[]): Promise<ExitCode> {
   const { console, command } = context;
-  const outcomes = files.map((file) => ({ file, error: problemOf(context, file) }));
+  const outcomes: Outcome[] = [];
+  for (const file of files) outcomes.push(await outcomeOf(context, file));
+  for (const { warnings } of outcomes) for (const warning of warnings) console.warn(warning);
   const first = outcomes.find(({ error }) => error !== undefined)?.error;
   console.result(
     {
       ok: first === undefined,
-      files: outcomes.map(({ file, error }) => ({
+      files: outcomes.map(({ file, error, warnings }) => ({
         file,
         ok: error === undefined,
+        warnings,
         error: error === undefined ? null : errorJson(error, command).error,
       })),
+      warnings: outcomes.flatMap(({ warnings }) => warnings),
     },
     () =>
       outcomes
@@ -42,12 +47,19 @@ export async function validateConfigs(context: Context, files: readonly string[]
   return first?.exit ?? ExitCode.done;
 }
 
-function problemOf(context: Context, file: string): LapidaryError | undefined {
+interface Outcome {
+  readonly file: string;
+  readonly error: LapidaryError | undefined;
+  readonly warnings: readonly Warning[];
+}
+
+async function outcomeOf(context: Context, file: string): Promise<Outcome> {
   try {
-    readJob(context, file, []);
-    return undefined;
+    const { job, placeOf } = readPlacedJob(context, file, []);
+    const inputs = await checkInputs(job, { projectRoot: context.root, placeOf, runsDirectory: join(context.home, "runs") });
+    return { file, error: undefined, warnings: [...inputs, ...jobWarnings(job)] };
   } catch (error) {
-    if (error instanceof LapidaryError) return error;
+    if (error instanceof LapidaryError) return { file, error, warnings: [] };
     throw error;
   }
 }

@@ -8,13 +8,22 @@ export async function connect(context: Context): Promise<CoordinatorClient> {
   return CoordinatorClient.forHome(context.home);
 }
 
-/** Every row of a run's metrics, page by page. */
-export async function allMetrics(client: CoordinatorClient, id: string): Promise<MetricsRow[]> {
+/** Every row of a run's metrics, page by page. Rows that cannot be read are left out with a warning. */
+export async function allMetrics({ console }: Pick<Context, "console">, client: CoordinatorClient, id: string): Promise<MetricsRow[]> {
   const rows: MetricsRow[] = [];
+  let unreadable = 0;
   for (let from: number | undefined = 0; from !== undefined; ) {
     const page = await client.metrics(id, { from, limit: 10_000 });
     rows.push(...page.metrics);
+    unreadable += page.unreadable ?? 0;
     from = page.next_from;
   }
+  if (unreadable > 0)
+    console.warn({
+      code: "LAP_METRICS_UNREADABLE",
+      message: `${unreadable} ${unreadable === 1 ? "row" : "rows"} of metrics cannot be read and ${unreadable === 1 ? "is" : "are"} left out`,
+      place: `run ${id}`,
+      remedy: `\`lapidary jobs events ${id}\` says which lines; check the disk if nobody edited metrics.jsonl`,
+    });
   return rows;
 }

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Connection } from "@lapidary/coordinator/api";
+import { openHome } from "@lapidary/coordinator/home";
 import { isProcessAlive, signalProcess } from "@lapidary/coordinator/process-id";
-import { ExitCode, LapidaryError, errorFromJSON } from "@lapidary/std";
+import { ExitCode, LapidaryError, errorFromJSON, makeDirectories, typedSystemError, type Warning } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { readVersion } from "./version.js";
 
@@ -14,22 +15,33 @@ export interface UpOptions {
   readonly workers: number | undefined;
 }
 
+/** A coordinator that can be reached. */
+export interface Started {
+  readonly connection: Connection;
+  /** What was found on the way; it was shown. */
+  readonly warnings: readonly Warning[];
+}
+
 /** Redis may have much to load. */
 const startWithinMs = 60_000;
 /** The coordinator gives up on what does not end after 20 s, and ends itself. */
 const stopWithinMs = 30_000;
 const pollMs = 20;
+/** What a start writes, at least. */
+const probeBytes = 1 << 16;
 
 /**
  * Starts the coordinator of this home as a process of its own that outlives this one, and waits until it can be reached.
  *
- * @throws LAP_ALREADY_UP, LAP_PORT_TAKEN, LAP_REDIS_… as the coordinator says; LAP_UP_TIMEOUT (exit 5)
+ * @throws LAP_HOME_… and LAP_FILE_… when the home directory cannot be used; LAP_ALREADY_UP, LAP_PORT_TAKEN, LAP_REDIS_… as the coordinator says; LAP_UP_TIMEOUT (exit 5)
  */
-export async function startCoordinator(context: Context, { port, workers }: UpOptions): Promise<Connection> {
-  const { home, root, env, clock, interrupts } = context;
+export async function startCoordinator(context: Context, { port, workers }: UpOptions): Promise<Started> {
+  const { console, home, root, env, clock, interrupts } = context;
   const { findConnection } = await import("@lapidary/coordinator/client");
   interrupts.signal.throwIfAborted();
-  mkdirSync(join(home, "logs"), { recursive: true, mode: 0o700 });
+  const warnings = openHome(home);
+  for (const warning of warnings) console.warn(warning);
+  checkHome(home);
   // A file and no pipe: the process goes on writing when nobody reads any more.
   const errors = join(home, "logs", "coordinator.stderr");
   const output = openSync(errors, "w", 0o600);
@@ -59,7 +71,7 @@ export async function startCoordinator(context: Context, { port, workers }: UpOp
       const connection = findConnection(home);
       if (connection?.pid === child.pid && connection !== undefined) {
         child.unref();
-        return connection;
+        return { connection, warnings };
       }
       if (clock.monotonic() > deadline) throw lateError(errors);
       await delay(pollMs);
@@ -67,6 +79,22 @@ export async function startCoordinator(context: Context, { port, workers }: UpOp
   } catch (error) {
     await endChild(child, clock.monotonic.bind(clock));
     throw error;
+  }
+}
+
+/** Whatever the coordinator says goes into files of the home directory: a directory that takes none is an error before it starts. */
+function checkHome(home: string): void {
+  const logs = join(home, "logs");
+  const probe = join(logs, `.probe.${process.pid}`);
+  try {
+    makeDirectories(logs, 0o700);
+    try {
+      writeFileSync(probe, Buffer.alloc(probeBytes));
+    } finally {
+      rmSync(probe, { force: true });
+    }
+  } catch (error) {
+    throw typedSystemError(error, { doing: "write to the home directory", place: home });
   }
 }
 

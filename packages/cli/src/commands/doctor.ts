@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { ExitCode, LapidaryError, textTable } from "@lapidary/std";
+import { ExitCode, LapidaryError, redactUrl, textTable } from "@lapidary/std";
 import type { Context } from "../context.js";
 
 /** As tools/setup/checks.d.mts declares it; the file is loaded by path, for tools are no package. */
@@ -19,7 +19,9 @@ export async function doctor(context: Context): Promise<ExitCode> {
   const { console, root, env } = context;
   const progress = console.progress();
   progress.update("check the set-up");
-  const checks = await (await loadChecks(root)).checks({ root, env });
+  const found = await (await loadChecks(root)).checks({ root, env });
+  const redis = await checkRedisUrl(env);
+  const checks = redis === undefined ? found : found.map((check) => (check.name === redis.name ? redis : check));
   progress.end();
   const ok = checks.every((check) => check.ok);
   console.result({ ok, checks: checks.map(({ name, ok, detail, remedy }) => ({ name, ok, detail, remedy: ok ? "" : remedy })) }, () =>
@@ -27,6 +29,26 @@ export async function doctor(context: Context): Promise<ExitCode> {
   );
   console.text(ok ? "\nAll is well." : "");
   return ok ? ExitCode.done : ExitCode.other;
+}
+
+/** Asks the server of REDIS_URL, as `lapidary up` would; undefined without an address. */
+async function checkRedisUrl(env: NodeJS.ProcessEnv): Promise<Check | undefined> {
+  const url = env["REDIS_URL"];
+  if (url === undefined || url === "") return undefined;
+  const { describeRedis } = await import("@lapidary/coordinator/redis");
+  try {
+    return { name: "redis", ok: true, detail: await describeRedis(url), remedy: "" };
+  } catch (error) {
+    if (!(error instanceof LapidaryError))
+      return {
+        name: "redis",
+        ok: false,
+        detail: redactUrl(`LAP_REDIS_UNREACHABLE: ${String(error)}`),
+        remedy: "name the port of a Redis server in REDIS_URL",
+      };
+    const place = error.place === undefined ? "" : ` (${redactUrl(error.place)})`;
+    return { name: "redis", ok: false, detail: redactUrl(`${error.code}: ${error.message}${place}`), remedy: error.remedy };
+  }
 }
 
 async function loadChecks(root: string): Promise<ChecksModule> {

@@ -11,9 +11,9 @@ import {
   printSchedule,
 } from "@lapidary/compiler";
 import { type Graph, printGraph } from "@lapidary/ir";
-import { ExitCode, LapidaryError, formatBytes, must, suggest, textTable } from "@lapidary/std";
+import { ExitCode, LapidaryError, type Warning, formatBytes, must, suggest, textTable } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
-import { compileJob, compileOptions, type ResolvedJob } from "@lapidary/training";
+import { compileJob, compileOptions, jobWarnings, type ResolvedJob } from "@lapidary/training";
 import type { Context } from "../context.js";
 import type { Paint } from "../terminal/paint.js";
 import { readJob } from "./job-file.js";
@@ -40,7 +40,9 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   const names = request.words.filter((word) => !word.includes("="));
   if (names.length > 1) throw usage(`${names.length} names were given: ${names.join(", ")}`, "explain one value at a time");
   const job = readJob(context, request.job, overrides);
-  if (request.stage !== undefined) return printStage(context, job, request.stage);
+  const warnings = jobWarnings(job);
+  for (const warning of warnings) console.warn(warning);
+  if (request.stage !== undefined) return printStage(context, job, request.stage, warnings);
   if (request.compare === "shardy" || request.compare === "xla")
     return (await import("./compare.js")).compareJob(context, job, request.compare);
   const program = compileJob(job);
@@ -48,7 +50,7 @@ export async function explain(context: Context, request: ExplainRequest): Promis
     // The overrides belong to the job they stand behind.
     const other = compileJob(readJob(context, request.diff, []));
     const difference = diffPrograms(program, other);
-    console.result({ a: request.job, b: request.diff, ...difference }, () =>
+    console.result({ a: request.job, b: request.diff, ...difference, warnings }, () =>
       differenceText(difference, request.job, must(request.diff, "other job"), console.paint),
     );
     return ExitCode.done;
@@ -61,13 +63,14 @@ export async function explain(context: Context, request: ExplainRequest): Promis
     const value = {
       ...explained,
       alternatives: explained.alternatives.map((a) => ({ ...a, step_bytes_per_chip: costs.get(a.sharding) ?? null })),
+      warnings,
     };
     console.result(value, () => valueText(value, console.paint));
     return ExitCode.done;
   }
   const collectives = explainCollectives(program);
   console.result(
-    { job: job.name, chips: job.chips, mesh: Object.fromEntries(job.mesh.map((axis) => [axis.name, axis.size])), collectives },
+    { job: job.name, chips: job.chips, mesh: Object.fromEntries(job.mesh.map((axis) => [axis.name, axis.size])), collectives, warnings },
     () => collectivesText(program, job, collectives, console.paint),
   );
   return ExitCode.done;
@@ -77,7 +80,7 @@ function usage(message: string, remedy: string): LapidaryError {
   return new LapidaryError({ code: "LAP_CLI_ARGUMENT", message, place: "lapidary explain", remedy, exit: ExitCode.usage });
 }
 
-function printStage({ console }: Context, job: ResolvedJob, stage: string): ExitCode {
+function printStage({ console }: Context, job: ResolvedJob, stage: string, warnings: readonly Warning[]): ExitCode {
   if (!(printedStages as readonly string[]).includes(stage)) {
     const near = suggest(stage, printedStages);
     throw usage(`there is no stage "${stage}"`, near === undefined ? `stages are ${printedStages.join(", ")}` : `did you mean "${near}"?`);
@@ -86,7 +89,7 @@ function printStage({ console }: Context, job: ResolvedJob, stage: string): Exit
   const program = compileJob(job, { report: (name, graph) => graphs.set(name, graph) });
   const text =
     stage === "schedule" ? printSchedule(program.chip, program.schedule) : printGraph(must(graphs.get(stage as StageName), stage));
-  console.result({ stage, text }, () => text);
+  console.result({ stage, text, warnings }, () => text);
   return ExitCode.done;
 }
 

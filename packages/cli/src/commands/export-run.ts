@@ -1,8 +1,8 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
-import { ExitCode, formatBytes } from "@lapidary/std";
+import { resolve } from "node:path";
+import { ExitCode, formatBytes, jsonText } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
+import { checkOutput, writeOutputFile } from "../output/output.js";
 import { allMetrics, connect } from "./connect.js";
 
 export interface ExportRunOptions {
@@ -23,22 +23,26 @@ export async function exportRun(context: Context, { id, output, tensorboard, jso
       context.command,
       "say what: -o FILE for a page, --tensorboard DIR or --jsonl FILE for the numbers",
     );
+  const outputs = [
+    [output, "file", "the page"],
+    [jsonl, "file", "the rows"],
+    [tensorboard, "directory", "the TensorBoard events"],
+  ] as const;
+  for (const [to, kind, what] of outputs) if (to !== undefined) checkOutput({ kind, path: resolve(context.cwd, to), what });
   const client = await connect(context);
   const written: { what: string; path: string; bytes: number }[] = [];
   const write = (what: string, to: string, data: string | Uint8Array): void => {
     const path = resolve(context.cwd, to);
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, data);
+    writeOutputFile(path, `the ${what}`, data);
     written.push({ what, path, bytes: typeof data === "string" ? Buffer.byteLength(data) : data.length });
   };
   if (output !== undefined) write("page", output, await client.pageFile(id));
-  const rows = tensorboard === undefined && jsonl === undefined ? [] : await allMetrics(client, id);
-  if (jsonl !== undefined) write("rows", jsonl, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  const rows = tensorboard === undefined && jsonl === undefined ? [] : await allMetrics(context, client, id);
+  if (jsonl !== undefined) write("rows", jsonl, rows.map((row) => `${jsonText(row)}\n`).join(""));
   if (tensorboard !== undefined) {
     const { TensorboardFile } = await import("../report/tensorboard-file.js");
-    const events = new TensorboardFile(resolve(context.cwd, tensorboard), id, rows[0]?.time ?? context.clock.now());
-    events.append(...rows);
-    written.push({ what: "TensorBoard events", path: events.path, bytes: events.bytes });
+    const events = TensorboardFile.write(resolve(context.cwd, tensorboard), id, rows[0]?.time ?? context.clock.now(), rows);
+    written.push({ what: "TensorBoard events", ...events });
   }
   context.console.result({ id, written }, () =>
     written.map(({ what, path, bytes }) => `${what.padEnd(20)}${path}  ${formatBytes(bytes)}`).join("\n"),

@@ -1,6 +1,8 @@
 import { join, resolve } from "node:path";
-import { corpusSpec, type Dataset, datasetFiles, prepareDataset, SpecialToken, toHuggingFace } from "@lapidary/data";
+import { openHome } from "@lapidary/coordinator/home";
+import { checkpointFilesOf, type Dataset, datasetFiles, maskedToken, prepareDataset } from "@lapidary/data";
 import {
+  checkExportDirectory,
   modelConfigToHf,
   HfCheckpoint,
   jaxVersion,
@@ -14,9 +16,23 @@ import {
 import { buildModel, parameterCount } from "@lapidary/models";
 import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
 import { chipCount, parseTorus } from "@lapidary/topology";
-import { compileJob, initGraph, paramName, podAxis, type ResolvedJob, trainState } from "@lapidary/training";
+import {
+  checkInputs,
+  checkSameModel,
+  checkTokenizerSize,
+  compileJob,
+  corpusOf,
+  initGraph,
+  jobWarnings,
+  paramName,
+  podAxis,
+  type ResolvedJob,
+  tokenizerRequest,
+  trainState,
+} from "@lapidary/training";
 import type { Context } from "../context.js";
-import { readJob } from "./job-file.js";
+import { checkOutput, writeOutputDirectory } from "../output/output.js";
+import { readPlacedJob } from "./job-file.js";
 
 export interface ExportRequest {
   readonly job: string;
@@ -36,41 +52,44 @@ const checkpointEvery = 100;
 /** `lapidary export JOB -o DIR`: everything that XLA needs to run the job somewhere else. */
 export async function exportJob(context: Context, request: ExportRequest): Promise<ExitCode> {
   const { console, cwd } = context;
-  const job = readJob(context, request.job, request.overrides);
+  const { job, placeOf } = readPlacedJob(context, request.job, request.overrides);
+  const inputs = await checkInputs(job, { projectRoot: context.root, placeOf, readsCorpus: !request.withoutData });
+  const warnings = [...inputs, ...jobWarnings(job)];
+  for (const warning of warnings) console.warn(warning);
   const directory = resolve(cwd, request.output);
+  const what = "the export";
+  await writeOutputDirectory(directory, what, () => checkExportDirectory(directory));
+  checkOutput({ kind: "directory", path: directory, what });
   const progress = console.progress();
   progress.update("compile");
   const program = compileJob(job, { verify: false });
   const dataset = request.withoutData ? undefined : await prepared(context, job, (text, state) => progress.update(text, state));
   try {
     progress.update("write", directory);
-    const written = await writeXlaExport(
-      directory,
-      {
-        program,
+    const exported: XlaExport = {
+      program,
+      name: job.name,
+      numerics: job.numerics,
+      dcnAxes: job.pods > 1 ? [podAxis] : [],
+      steps: job.train.steps,
+      states: await statesOf(job),
+      drawn: drawnAs(job, request.state),
+      data: dataOf(job, dataset),
+      model: modelConfigToHf(job.model.config, dataset?.manifest.control),
+      modelFiles: dataset === undefined ? new Map() : checkpointFilesOf(dataset.tokenizerFiles),
+      launch: {
         name: job.name,
-        numerics: job.numerics,
-        dcnAxes: job.pods > 1 ? [podAxis] : [],
-        steps: job.train.steps,
-        states: await statesOf(job),
-        drawn: drawnAs(job, request.state),
-        data: dataOf(job, dataset),
-        model: modelConfigToHf(job.model.config),
-        modelFiles: dataset === undefined ? new Map() : tokenizerFiles(dataset),
-        launch: {
-          name: job.name,
-          slices: job.pods,
-          topology: job.slice,
-          chipsPerSlice: chipCount(parseTorus(job.slice)),
-          jaxVersion,
-          orbaxVersion,
-          checkpointEvery: job.checkpoint.every ?? checkpointEvery,
-        },
+        slices: job.pods,
+        topology: job.slice,
+        chipsPerSlice: chipCount(parseTorus(job.slice)),
+        jaxVersion,
+        orbaxVersion,
+        checkpointEvery: job.checkpoint.every ?? checkpointEvery,
       },
-      { axisWise: request.axisWise },
-    );
+    };
+    const written = await writeOutputDirectory(directory, what, () => writeXlaExport(directory, exported, { axisWise: request.axisWise }));
     progress.end();
-    console.result(resultOf(directory, job, written), () => summary(directory, job, written));
+    console.result({ ...resultOf(directory, job, written), warnings }, () => summary(directory, job, written));
   } finally {
     progress.end();
     dataset?.close();
@@ -84,15 +103,16 @@ async function prepared(
   job: ResolvedJob,
   tell: (phase: string, state: string) => void,
 ): Promise<Dataset | undefined> {
-  const { corpus, vocab, held_out, text_field, max_bytes } = job.data;
+  for (const warning of openHome(home)) console.warn(warning);
   const dataset = await prepareDataset({
-    corpus: corpusSpec(corpus, { projectRoot: root, textField: text_field, ...(max_bytes === undefined ? {} : { maxBytes: max_bytes }) }),
-    vocabSize: vocab,
-    heldOutFraction: held_out,
+    corpus: corpusOf(job, root),
+    tokenizer: tokenizerRequest(job),
+    heldOutFraction: job.data.held_out,
     cacheDir: join(home, "cache/datasets"),
     onProgress: ({ stage, done, total }) => tell(`prepare the data: ${stage}`, `${Math.floor((100 * done) / Math.max(1, total))} %`),
   });
   try {
+    checkTokenizerSize(job, dataset.manifest.vocabSize);
     dataset.requireBatch(job.train);
     return dataset;
   } catch (error) {
@@ -110,12 +130,12 @@ async function statesOf(job: ResolvedJob): Promise<Map<string, XlaState>> {
   if (job.train.init === undefined) return states;
   const checkpoint = await HfCheckpoint.open(job.train.init);
   try {
+    checkSameModel(job.train.init, job.model.config, checkpoint.config);
     for (const { name } of checkpoint.params) {
-      const path = checkpoint.pathOf(name);
-      states.set(
-        paramName(name),
-        path === undefined ? { kind: "array", array: await checkpoint.read(name) } : { kind: "copy", path, tensor: name },
-      );
+      // Read also where the file is copied, because weights that are not finite are refused here, not on the pod.
+      const array = await checkpoint.read(name);
+      const source = checkpoint.sourceOf(name);
+      states.set(paramName(name), source === undefined ? { kind: "array", array } : { kind: "copy", ...source });
     }
   } finally {
     await checkpoint.close();
@@ -139,15 +159,10 @@ function dataOf(job: ResolvedJob, dataset: Dataset | undefined): XlaExport["data
     seed: job.seed,
     batch: job.train.batch,
     seq: job.train.seq,
-    bos: SpecialToken.bos,
+    // No token is -1.
+    bos: maskedToken(manifest.control) ?? -1,
   };
 }
-
-const tokenizerFiles = ({ tokenizer }: Dataset): Map<string, string> =>
-  new Map([
-    ...Object.entries(toHuggingFace(tokenizer)).map(([name, json]) => [name, JSON.stringify(json)] as const),
-    ["lapidary_tokenizer.json", JSON.stringify(tokenizer)] as const,
-  ]);
 
 const resultOf = (directory: string, job: ResolvedJob, { manifest, textBytes, files }: WrittenExport): object => ({
   directory,

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { type ResolvedJob, loadJob } from "@lapidary/training/job";
+import { loadPlacedJob, type PlacedJob, type ResolvedJob } from "@lapidary/training/job";
 import type { Context } from "../context.js";
 
 /**
@@ -9,9 +9,13 @@ import type { Context } from "../context.js";
  *
  * @throws LapidaryError with exit code 2, or 4 for what does not fit its chips
  */
-export function readJob(context: Pick<Context, "cwd" | "root">, job: string, overrides: readonly string[]): ResolvedJob {
+export const readJob = (context: Pick<Context, "cwd" | "root">, job: string, overrides: readonly string[]): ResolvedJob =>
+  readPlacedJob(context, job, overrides).job;
+
+/** As `readJob`, with where the file or an override says a key. */
+export function readPlacedJob(context: Pick<Context, "cwd" | "root">, job: string, overrides: readonly string[]): PlacedJob {
   const configsDir = join(context.root, "configs");
   const known = join(configsDir, "jobs", `${job}.yaml`);
   const isName = /^[\w-]+$/.test(job) && !existsSync(resolve(context.cwd, job)) && existsSync(known);
-  return loadJob(isName ? known : job, overrides, { configsDir, base: context.cwd });
+  return loadPlacedJob(isName ? known : job, overrides, { configsDir, base: context.cwd });
 }

@@ -25,6 +25,7 @@ describe("commands that speak to the coordinator", () => {
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "lapidary-"));
     writeFileSync(join(directory, "job.yaml"), jobFile);
+    writeFileSync(join(directory, "text.txt"), Array.from({ length: 40 }, (_, i) => `Line ${i} of a text.\n\n`).join(""));
   });
   afterEach(async () => {
     await coordinator?.close();
@@ -64,6 +65,7 @@ describe("commands that speak to the coordinator", () => {
       id: "quickstart-1",
       state: "queued",
       existed: false,
+      warnings: [],
     });
     await coordinator?.close();
     await serve(failedJob);

@@ -84,7 +84,7 @@ export async function getJob(context: Context, id: string): Promise<ExitCode> {
   const client = await connect(context);
   const job = await client.get(id);
   const report = job.state === "done" ? await client.report(id) : undefined;
-  const metrics = report === undefined || console.options.json ? [] : await allMetrics(client, id);
+  const metrics = report === undefined || console.options.json ? [] : await allMetrics(context, client, id);
   console.result({ ...job, report: report ?? null }, () => jobText(job, report, context.clock.now()));
   if (report !== undefined) console.text(runReport(report, metrics, { columns: console.columns, paint: console.paint }));
   return ExitCode.done;
@@ -105,6 +105,10 @@ function jobText(job: JobDetail, report: Report | undefined, now: number): strin
     ["launched", new Date(job.created_at).toISOString()],
     ["ran", runtime(job, now) || undefined],
     ["files", job.directory],
+    ...(job.warnings ?? []).flatMap(({ code, message, remedy }): [string, string][] => [
+      ["warning", `${code}: ${message}`],
+      ["", `remedy: ${remedy}`],
+    ]),
     ["error", error === undefined || report !== undefined ? undefined : `${error.code}: ${error.message}`],
     ["", error?.place === undefined ? undefined : `place:  ${error.place}`],
     ["", error === undefined ? undefined : `remedy: ${error.remedy}`],
@@ -171,6 +175,7 @@ export async function resumeJob(context: Context, id: string, overrides: readonl
   const { console } = context;
   const client = await connect(context);
   const resumed = await client.resume(id, { overrides: [...overrides] });
+  for (const warning of resumed.warnings) console.warn(warning);
   console.result(resumed, () =>
     resumed.from_step === 0 ? `run ${id} begins again: it has no checkpoint` : `run ${id} goes on behind step ${resumed.from_step}`,
   );

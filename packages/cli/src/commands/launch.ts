@@ -1,11 +1,12 @@
 import type { MetricsRow, Report, SubmitRequest, Submitted } from "@lapidary/coordinator/api";
 import { join, resolve } from "node:path";
 import type { CoordinatorClient } from "@lapidary/coordinator/client";
-import { ExitCode } from "@lapidary/std";
+import { ExitCode, LapidaryError } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { runReport } from "../report/run-report.js";
 import type { StepProfile } from "../report/step-profile.js";
+import { checkOutput } from "../output/output.js";
 import { allMetrics, connect } from "./connect.js";
 import { type Ending, endingError, followJob } from "./follow.js";
 
@@ -37,6 +38,8 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
     context,
     options.profile === true ? { ...options, overrides: [...options.overrides, "trace_every=1"] } : options,
   );
+  if (options.tensorboard !== undefined)
+    checkOutput({ kind: "directory", path: resolve(context.cwd, options.tensorboard), what: "the TensorBoard events" });
   const client = await connect(context);
   const submitted = await submit(context, client, request);
   const { id } = submitted;
@@ -47,10 +50,10 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
   }
   const ending = await followWithCtrlC(context, client, id, await tensorboardRows(context, options.tensorboard, id));
   if (ending === undefined) {
-    console.result({ id, state: (await client.get(id)).state, report: null }, () => id);
+    console.result({ id, state: (await client.get(id)).state, report: null, warnings: submitted.warnings }, () => id);
     return ExitCode.interrupted;
   }
-  return finish(context, client, id, ending, options.profile);
+  return finish(context, client, submitted, ending, options.profile);
 }
 
 /** Where rows go that TensorBoard is to show; the file's name is that of its first row. */
@@ -62,39 +65,65 @@ async function tensorboardRows(
   if (directory === undefined) return undefined;
   const { TensorboardFile } = await import("../report/tensorboard-file.js");
   let file: InstanceType<typeof TensorboardFile> | undefined;
+  let refused = false;
   return (row) => {
-    if (file === undefined) {
-      file = new TensorboardFile(resolve(cwd, directory), id, row.time);
-      console.detail(`TensorBoard events: ${file.path}`);
+    if (refused) return;
+    try {
+      if (file === undefined) {
+        file = new TensorboardFile(resolve(cwd, directory), id, row.time);
+        console.detail(`TensorBoard events: ${file.path}`);
+      }
+      file.append(row);
+    } catch (error) {
+      // The job is what matters: it is followed to its end without them.
+      if (!(error instanceof LapidaryError)) throw error;
+      refused = true;
+      console.warn({
+        ...error.toJSON(),
+        message: `${error.message}; rows from step ${row.step} on are missing there`,
+        remedy: `${error.remedy}; \`lapidary export-run ${id} --tensorboard DIR\` writes all of them afterwards`,
+      });
     }
-    file.append(row);
   };
 }
 
-/** What is sent to the coordinator: the job as a file that stands alone, checked before anybody is asked. */
+/** What is sent to the coordinator: the job as a file that stands alone, checked with the files that it reads before anybody is asked. */
 export async function submission(
   context: Context,
   { job, overrides, name, priority }: Omit<LaunchOptions, "detach">,
 ): Promise<SubmitRequest> {
-  const [{ printJob }, { readJob }] = await Promise.all([import("@lapidary/training/job"), import("./job-file.js")]);
-  const resolved = readJob(context, job, overrides);
-  return { yaml: printJob(resolved), priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
+  const [{ printJob }, { checkInputs }, { readPlacedJob }] = await Promise.all([
+    import("@lapidary/training/job"),
+    import("@lapidary/training/inputs"),
+    import("./job-file.js"),
+  ]);
+  const { job: resolved, placeOf } = readPlacedJob(context, job, overrides);
+  // The coordinator checks the same and answers with the warnings; here, an error names the line of the file.
+  await checkInputs(resolved, { projectRoot: context.root, placeOf, runsDirectory: join(context.home, "runs") });
+  return { yaml: printJob(resolved), printed: true, priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
 }
 
 export async function submit(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<Submitted> {
   const submitted = await client.submit(request);
   context.console.say(submitted.existed ? `run ${submitted.id} exists already, with this very job` : `run ${submitted.id}`);
+  for (const warning of submitted.warnings) context.console.warn(warning);
   return submitted;
 }
 
 /** The result of a job that has ended: its report, or the error that it ended with. */
-export async function finish(context: Context, client: CoordinatorClient, id: string, ending: Ending, profiled = false): Promise<ExitCode> {
+export async function finish(
+  context: Context,
+  client: CoordinatorClient,
+  { id, warnings }: Pick<Submitted, "id" | "warnings">,
+  ending: Ending,
+  profiled = false,
+): Promise<ExitCode> {
   const { console } = context;
   if (ending.state !== "done") throw endingError(id, ending);
   const report = await client.report(id);
-  const metrics = console.options.json ? [] : await allMetrics(client, id);
+  const metrics = console.options.json ? [] : await allMetrics(context, client, id);
   const profile = profiled ? await readProfile(context, id) : undefined;
-  console.result({ ...launchResult(id, report), ...(profile === undefined ? {} : { profile: profile.numbers }) }, () =>
+  console.result({ ...launchResult(id, report), warnings, ...(profile === undefined ? {} : { profile: profile.numbers }) }, () =>
     [
       runReport(report, metrics, { columns: console.columns, paint: console.paint }),
       ...(profile === undefined

@@ -58,6 +58,7 @@ describe("parity options", () => {
       exit: 4,
     });
     throws(() => planParity(asked({ mesh: "data=2,modle" }), 1), { code: "LAP_MESH_TEXT", exit: 2 });
+    throws(() => planParity(asked({ mesh: "data=2,fsdp=2" }), 1), { code: "LAP_MESH_AXIS_UNKNOWN", exit: 2, remedy: /"data"/ });
     throws(() => planParity(asked({ torus: "4 by 4" }), 1), { code: "LAP_TOPOLOGY_TORUS", exit: 2 });
     throws(() => planParity(asked({ mesh: "a=1,b=1,c=1,d=1,e=1" }), 1), { code: "LAP_MESH_AXES", exit: 2 });
   });

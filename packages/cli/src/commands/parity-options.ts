@@ -1,4 +1,5 @@
 import { LapidaryError } from "@lapidary/std";
+import { axisMeaning, isKnownAxis, knownAxes } from "@lapidary/training/job";
 import { type Mesh, type Torus, checkMeshFills, chipCount, makeWorkerGrid, meshSize, parseMesh, parseTorus } from "@lapidary/topology";
 
 export interface ParityOptions {
@@ -33,6 +34,7 @@ export function planParity(options: ParityOptions, cores: number): ParityPlan {
       remedy: "write name=size pairs, such as data=2,model=4",
       exit: 2,
     });
+  for (const { name, size } of mesh.axes) if (size > 1 && !isKnownAxis(name)) throw unknownAxis(name, size);
   const torus = options.torus === undefined ? torusFor(mesh) : parseTorus(options.torus);
   checkMeshFills(mesh, chipCount(torus), "--mesh");
   const executor = options.executor === "chipwise" ? "chipwise" : "stacked";
@@ -46,6 +48,18 @@ export function planParity(options: ParityOptions, cores: number): ParityPlan {
     executor,
     workers: makeWorkerGrid(mesh, workers).workers,
   };
+}
+
+/** The default rules know three axes; along any other all chips would do the same. */
+function unknownAxis(name: string, size: number): LapidaryError {
+  const ours = axisMeaning(name)?.axis;
+  return new LapidaryError({
+    code: "LAP_MESH_AXIS_UNKNOWN",
+    message: `no rule knows the mesh axis "${name}" (${size} chips): all chips along it would hold and compute the same`,
+    place: "--mesh",
+    remedy: ours === undefined ? `axes are ${knownAxes.join(", ")}` : `${name} is "${ours}" here`,
+    exit: 2,
+  });
 }
 
 /** The rectangle nearest to a square with as many chips as the mesh: 256 → 16x16, 8 → 2x4. */

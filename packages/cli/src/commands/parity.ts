@@ -28,12 +28,15 @@ export async function parity(context: Context, options: ParityOptions): Promise<
   const directory = resolve(cwd, options.directory);
   const began = clock.monotonic();
   const bundle = await readParityBundle(directory);
+  for (const warning of bundle.warnings) console.warn(warning);
   console.detail(
     `${relative(cwd, directory) || directory}: batches of ${bundle.batch} × ${bundle.seq} tokens; torus ${printTorus(plan.torus)}, ZeRO stage ${plan.zero}, ${plan.numerics}, ${plan.executor}`,
   );
   const result = await measure(context, plan, bundle);
   const tolerances = parityTolerances(plan.numerics);
-  console.result(result, () => parityText(result, tolerances, parityFailures(result, tolerances), console.paint));
+  console.result({ ...result, warnings: bundle.warnings }, () =>
+    parityText(result, tolerances, parityFailures(result, tolerances), console.paint),
+  );
   console.detail(`took ${formatDuration(clock.monotonic() - began)}`);
   return result.ok ? ExitCode.done : ExitCode.other;
 }

@@ -1,15 +1,17 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { type Machine, planHtml } from "@lapidary/simulator";
-import { ExitCode } from "@lapidary/std";
+import { openHome } from "@lapidary/coordinator/home";
+import { calibrationWarning, type Machine, planHtml } from "@lapidary/simulator";
+import { ExitCode, jsonText, type Warning } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
-import { printJob, type ResolvedJob } from "@lapidary/training";
+import { printJob, type ResolvedJob, shardingFindings } from "@lapidary/training";
+import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { adviseFit } from "../plan/fit-advice.js";
 import { budgetOf, machineOf, planJob, programHash } from "../plan/plan-job.js";
-import { fitLines, planText, searchText } from "../plan/plan-text.js";
+import { fitLines, mendFirst, planText, searchText } from "../plan/plan-text.js";
 import { overridesOf, searchJob } from "../plan/search-job.js";
+import { checkOutput, writeOutputFile } from "../output/output.js";
 import type { Console } from "../terminal/console.js";
 import { makePaint } from "../terminal/paint.js";
 import { readJob } from "./job-file.js";
@@ -28,26 +30,48 @@ export interface PlanRequest {
 /** Compiles a job and times its step on a model of the chips; nothing runs. Exit code 4 where it does not fit in their memory. */
 export async function plan(context: Context, request: PlanRequest): Promise<ExitCode> {
   const { console } = context;
+  if (request.write !== undefined && !request.search)
+    throw argumentError(
+      "--write names the file for the best plan of a search, and nothing is searched",
+      "--write",
+      "add --search, or leave --write out",
+    );
   const job = readJob(context, request.job, request.overrides);
+  if (request.write !== undefined) checkOutput({ kind: "file", path: resolve(context.cwd, request.write), what: "the job file" });
   const machine = machineOf(job, context.root, request.chip);
   const read = (more: readonly string[]): ResolvedJob => readJob(context, request.job, [...request.overrides, ...more]);
-  if (request.search) return searchAndReport(context, request, job, machine, read);
+  const findings = shardingFindings(job);
+  const repeats = findings.map(({ warning }) => warning);
+  const uncalibrated = calibrationWarning(machine.chip);
+  const warnings = uncalibrated === undefined ? repeats : [...repeats, uncalibrated];
+  for (const warning of warnings) console.warn(warning);
+  if (request.search) return searchAndReport(context, request, job, machine, read, warnings);
   const progress = console.progress();
   progress.update("compile and time the step");
   const planned = planJob(job, machine);
   const { report, simulation } = planned;
   if (!report.fits) progress.update("try what would make it fit");
-  const advice = report.fits ? [] : adviseFit(job, planned, machine, read);
+  const advice = report.fits
+    ? []
+    : adviseFit(
+        job,
+        planned,
+        machine,
+        read,
+        findings.flatMap(({ fixes }) => fixes.slice(0, 1)),
+      );
   progress.end();
   const budget = budgetOf(job, report);
-  const value = { job: job.name, ...report, budget, program_hash: programHash(simulation), ...(report.fits ? {} : { advice }) };
+  const fit = { advice, repeats: repeats.length > 0 };
+  const value = { job: job.name, ...report, budget, program_hash: programHash(simulation), ...(report.fits ? {} : { advice }), warnings };
   show(console, request.output, value, {
-    table: () => planText(report, budget, advice, console.paint),
-    html: () => planHtml(simulation, report, { title: job.name, tokens: budget.tokens, days: budget.days, chipHours: budget.chip_hours }),
+    table: () => planText(report, budget, fit, console.paint),
+    html: () =>
+      planHtml(simulation, report, { title: job.name, tokens: budget.tokens, days: budget.days, chipHours: budget.chip_hours, warnings }),
   });
   if (report.fits) return ExitCode.done;
   if (console.options.json || (request.output ?? "table") !== "table")
-    console.warn(fitLines(report, advice, makePaint(false)).join("").trim());
+    console.warn(fitLines(report, fit, makePaint(false)).join("").trim());
   return ExitCode.doesNotFit;
 }
 
@@ -58,7 +82,7 @@ function show(
   value: unknown,
   texts: { readonly table: () => string; readonly html: () => string },
 ): void {
-  console.result(value, () => (form === "json" ? JSON.stringify(value, null, 2) : form === "html" ? texts.html() : texts.table()));
+  console.result(value, () => (form === "json" ? jsonText(value, 2) : form === "html" ? texts.html() : texts.table()));
 }
 
 /** Plans that a search tries: at two small models a plan, half a minute for 7B on a core of its own. */
@@ -74,6 +98,7 @@ async function searchAndReport(
   job: ResolvedJob,
   machine: Machine,
   read: (more: readonly string[]) => ResolvedJob,
+  warnings: readonly Warning[],
 ): Promise<ExitCode> {
   const { console } = context;
   const progress = console.progress();
@@ -109,23 +134,21 @@ async function searchAndReport(
   });
   progress.end();
   const best = plans.filter(({ fits }) => fits).sort((a, b) => a.time_s - b.time_s)[0];
-  const file =
-    best === undefined
-      ? undefined
-      : writeJob(context, request.write ?? join(context.home, "plans", `${job.name}.yaml`), read(best.overrides));
-  const value = { job: job.name, plans, best: best?.overrides ?? null, file: file ?? null };
+  const file = best === undefined ? undefined : writeJob(context, request.write, read(best.overrides));
+  const value = { job: job.name, plans, best: best?.overrides ?? null, file: file ?? null, warnings };
   show(console, request.output === "html" ? "table" : request.output, value, {
     table: () => searchText(plans, file, console.paint),
     html: () => "",
   });
   if (best !== undefined) return ExitCode.done;
-  console.warn("none of the plans that were tried fits: take more chips or a smaller batch");
+  console.warn(`none of the plans that were tried fits: ${warnings.length > 0 ? mendFirst : "take more chips or a smaller batch"}`);
   return ExitCode.doesNotFit;
 }
 
-function writeJob({ cwd }: Context, path: string, job: ResolvedJob): string {
-  const place = resolve(cwd, path);
-  mkdirSync(dirname(place), { recursive: true });
-  writeFileSync(place, printJob(job));
+/** Writes where the user says, with the permissions of the user's umask; otherwise below the home directory, closed to others. */
+function writeJob({ console, cwd, home }: Context, path: string | undefined, job: ResolvedJob): string {
+  const place = path === undefined ? join(home, "plans", `${job.name}.yaml`) : resolve(cwd, path);
+  if (path === undefined) for (const warning of openHome(home)) console.warn(warning);
+  writeOutputFile(place, "the job file", printJob(job));
   return place;
 }

@@ -1,5 +1,6 @@
-import { openSampler, readTokenizer } from "@lapidary/coordinator/sampler";
-import { ExitCode } from "@lapidary/std";
+import { cutPromptWarning, openSampler, readTokenizer } from "@lapidary/coordinator/sampler";
+import { HfCheckpoint } from "@lapidary/interop";
+import { ExitCode, type Warning } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { sampleText } from "../report/sample-text.js";
@@ -20,13 +21,18 @@ export async function sample(context: Context, options: SampleCommandOptions): P
   const { console, env, interrupts } = context;
   const { from, prompt, tokens = 64, temperature = 0.8, topP = 0.95, seed = 0 } = options;
   checkSampling(tokens, temperature, topP);
-  const place = findCheckpoint(context, from);
-  const promptTokens = readTokenizer(place.directory).encode(prompt).length;
+  const place = await findCheckpoint(context, from);
+  // Before the tokenizer, because a directory without weights has none either.
+  const found = await checkHeaders(place.directory);
+  for (const warning of found) console.warn(warning);
+  const { tokenizer } = readTokenizer(place.directory);
+  const promptTokens = tokenizer.encode(prompt).length;
   const progress = console.progress();
   progress.update("load the checkpoint");
   // Of a row no more than is needed: every token costs a pass over all of it.
   const opening = openSampler({
     checkpoint: place.directory,
+    tokenizer,
     context: 1 + promptTokens + tokens,
     environment: env,
     log: (worker, line) => console.detail(`${worker}: ${line}`),
@@ -45,16 +51,37 @@ export async function sample(context: Context, options: SampleCommandOptions): P
         progress.update("write", () => written.replaceAll("\n", " ").slice(-60));
       },
     });
-    const text = await orInterrupted(generating, interrupts.signal);
+    const generated = await orInterrupted(generating, interrupts.signal);
     progress.end();
-    console.result({ prompt, text, checkpoint: place.directory, run: place.run ?? null, step: place.step ?? null }, () =>
-      sampleText({ prompt, text }, console.columns, console.paint),
+    const warning = cutPromptWarning(generated, sampler.context, "prompt");
+    if (warning !== undefined) console.warn(warning);
+    const warnings = [...found, ...(warning === undefined ? [] : [warning])];
+    const { text } = generated;
+    console.result(
+      {
+        prompt,
+        prompt_tokens: generated.promptTokens,
+        prompt_tokens_seen: generated.promptTokensSeen,
+        context: sampler.config.contextLength,
+        text,
+        checkpoint: place.directory,
+        run: place.run ?? null,
+        step: place.step ?? null,
+        warnings,
+      },
+      () => sampleText({ prompt, text }, console.columns, console.paint),
     );
     return ExitCode.done;
   } finally {
     progress.end();
     await sampler.close();
   }
+}
+
+async function checkHeaders(directory: string): Promise<readonly Warning[]> {
+  const checkpoint = await HfCheckpoint.open(directory, "headers");
+  await checkpoint.close();
+  return checkpoint.warnings;
 }
 
 function checkSampling(tokens: number, temperature: number, topP: number): void {

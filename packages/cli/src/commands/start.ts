@@ -28,7 +28,8 @@ export async function start(context: Context, overrides: readonly string[]): Pro
   }
   const progress = console.progress();
   progress.update("start Redis, the coordinator and its workers");
-  const client = new CoordinatorClient(await startCoordinator(context, { port: undefined, workers: undefined }));
+  const { connection } = await startCoordinator(context, { port: undefined, workers: undefined });
+  const client = new CoordinatorClient(connection);
   progress.end();
   try {
     console.say(`dashboard  ${client.pageUrl}`);
@@ -62,13 +63,14 @@ async function train(
   onLeft: (id: string) => void = () => undefined,
 ): Promise<ExitCode> {
   const { signal } = context.interrupts;
-  const { id } = await orInterrupted(submit(context, client, request), signal);
+  const submitted = await orInterrupted(submit(context, client, request), signal);
+  const { id } = submitted;
   const ending = await followJob(context, client, id, signal);
   if (ending === undefined) {
     onLeft(id);
     throw interruptedError();
   }
-  return orInterrupted(finish(context, client, id, ending), signal);
+  return orInterrupted(finish(context, client, submitted, ending), signal);
 }
 
 /** Until Ctrl-C, or until somebody else stops the coordinator. */

@@ -1,8 +1,10 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { simulationTrace, type Trace } from "@lapidary/simulator";
-import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
+import { ExitCode, formatBytes, jsonText, LapidaryError } from "@lapidary/std";
+import { jobWarnings } from "@lapidary/training";
 import type { Context } from "../context.js";
+import { checkOutput, writeOutputFile } from "../output/output.js";
 import { machineOf, planJob } from "../plan/plan-job.js";
 import { runTrace } from "../plan/run-trace.js";
 import { knownRun, runNames } from "./checkpoint-place.js";
@@ -27,10 +29,11 @@ export async function trace(context: Context, request: TraceRequest): Promise<Ex
   const { console, cwd } = context;
   const progress = console.progress();
   progress.update("write a trace of", request.subject);
-  const written = isRun(context, request.subject) ? traceOfRun(context, request) : traceOfJob(context, request);
   const file = resolve(cwd, request.output);
-  const text = JSON.stringify(written);
-  writeFileSync(file, text);
+  checkOutput({ kind: "file", path: file, what: "the trace" });
+  const written = isRun(context, request.subject) ? traceOfRun(context, request) : traceOfJob(context, request);
+  const text = jsonText(written);
+  writeOutputFile(file, "the trace", text);
   progress.end();
   console.result(
     { file, events: written.traceEvents.length },
@@ -67,6 +70,7 @@ function traceOfRun(context: Context, { subject, overrides, diff, chip }: TraceR
 
 function predicted(context: Context, path: string, overrides: readonly string[], chip: string | undefined): Trace {
   const job = readJob(context, path, overrides);
+  for (const warning of jobWarnings(job)) context.console.warn(warning);
   return simulationTrace(planJob(job, machineOf(job, context.root, chip)).simulation, job.name);
 }
 

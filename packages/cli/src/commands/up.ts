@@ -10,10 +10,10 @@ export async function up(context: Context, options: UpOptions): Promise<ExitCode
   checkOptions(options);
   const progress = console.progress();
   progress.update("start Redis, the coordinator and its workers");
-  const connection = await startCoordinator(context, options);
+  const { connection, warnings } = await startCoordinator(context, options);
   progress.end();
   const url = new CoordinatorClient(connection).pageUrl;
-  console.result({ url, pid: connection.pid, port: connection.port, home }, () => `dashboard  ${url}`);
+  console.result({ url, pid: connection.pid, port: connection.port, home, warnings }, () => `dashboard  ${url}`);
   console.say("up; `lapidary launch configs/jobs/quickstart.yaml` trains, `lapidary down` stops everything");
   return ExitCode.done;
 }

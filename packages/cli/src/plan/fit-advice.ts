@@ -18,17 +18,19 @@ const tries = 5;
  * What would make a job fit, by trying: each change is laid over those before it until the step fits. The cheapest in time come first.
  *
  * @param read the job with some overrides more
+ * @param fixes overrides that let chips which repeat one another share the work: tried before all else
  */
 export function adviseFit(
   job: ResolvedJob,
   planned: Planned,
   machine: Machine,
   read: (overrides: readonly string[]) => ResolvedJob,
+  fixes: readonly string[] = [],
 ): FitAdvice[] {
   const limit = planned.report.hbm_limit;
   const found: FitAdvice[] = [];
   let overrides: string[] = [];
-  for (const change of changesFor(job).slice(0, tries)) {
+  for (const change of [...fixes, ...changesFor(job)].slice(0, tries + fixes.length)) {
     const next = [...overrides.filter((each) => keyOf(each) !== keyOf(change)), change];
     let changed: Planned;
     try {

@@ -4,8 +4,15 @@ import type { Paint } from "../terminal/paint.js";
 import type { FitAdvice } from "./fit-advice.js";
 import type { budgetOf } from "./plan-job.js";
 
+/** What is said of a plan that does not fit. */
+export interface FitText {
+  readonly advice: readonly FitAdvice[];
+  /** Chips of the job repeat one another, as its warnings say: more of them would not help. */
+  readonly repeats: boolean;
+}
+
 /** What a person reads of a plan. */
-export function planText(report: PlanReport, budget: ReturnType<typeof budgetOf>, advice: readonly FitAdvice[], paint: Paint): string {
+export function planText(report: PlanReport, budget: ReturnType<typeof budgetOf>, fit: FitText, paint: Paint): string {
   const right = (title: string): { title: string; align: "right" } => ({ title, align: "right" });
   const lines = (title: string, rows: readonly (readonly string[])[]): string[] => [
     "",
@@ -20,7 +27,7 @@ export function planText(report: PlanReport, budget: ReturnType<typeof budgetOf>
   ];
   return [
     `${paint.bold(`${seconds(report.step_time_s)} a step`)} on ${report.chips} ${report.chip} chips (${report.pods === 1 ? "one pod" : `${report.pods} pods`}, ${report.torus} of each), mesh ${report.mesh}`,
-    `${formatCount(report.parameters)} parameters · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts) · bound by ${report.bound}`,
+    `${formatCount(report.parameters)} parameters · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts)${calibrationNote(report)} · bound by ${report.bound}`,
     `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
     ...lines("Where the time goes", timeRows(report)),
     ...lines(`HBM of a chip (limit ${gigabytes(report.hbm_limit)})`, [
@@ -30,7 +37,7 @@ export function planText(report: PlanReport, budget: ReturnType<typeof budgetOf>
       ]),
       ["peak of all together", `${gigabytes(report.hbm_bytes.peak)} ${report.fits ? paint.green("fits") : paint.red("does not fit")}`],
     ]),
-    ...(report.fits ? [] : fitLines(report, advice, paint)),
+    ...(report.fits ? [] : fitLines(report, fit, paint)),
     "",
     paint.bold("The most expensive kernels, those of all layers together"),
     textTable(
@@ -81,13 +88,16 @@ function timeRows(report: PlanReport): string[][] {
   ];
 }
 
-export function fitLines(report: PlanReport, advice: readonly FitAdvice[], paint: Paint): string[] {
+/** Instead of the advice to take more chips, where chips of the job repeat one another. */
+export const mendFirst = "chips repeat one another, as the warnings say: mend that first";
+
+export function fitLines(report: PlanReport, { advice, repeats }: FitText, paint: Paint): string[] {
   const over = report.hbm_bytes.peak - report.hbm_limit;
   const best = advice.at(-1);
   const remedy =
     best === undefined
-      ? "nothing that was tried lowers it: take a smaller batch or more chips"
-      : `${best.overrides.join(" ")} ${best.fits ? "makes it fit" : "does not suffice"}: ${gigabytes(best.hbm_bytes_peak)}, ${seconds(best.step_time_s)} a step${best.fits ? "" : "; take more chips as well"}`;
+      ? `nothing that was tried lowers it: ${repeats ? mendFirst : "take a smaller batch or more chips"}`
+      : `${best.overrides.join(" ")} ${best.fits ? "makes it fit" : "does not suffice"}: ${gigabytes(best.hbm_bytes_peak)}, ${seconds(best.step_time_s)} a step${best.fits ? "" : `; ${repeats ? mendFirst : "take more chips as well"}`}`;
   return ["", `${paint.red("does not fit")}: ${gigabytes(over)} too many. ${remedy}`];
 }
 
@@ -157,3 +167,7 @@ export function searchText(plans: readonly SearchRow[], file: string | undefined
     file === undefined ? paint.red("none of them fits") : `the best of them is written to ${file}`,
   ].join("\n");
 }
+
+/** How far the MFU is to be trusted, in a few words. */
+export const calibrationNote = ({ calibration, chip }: Pick<PlanReport, "calibration" | "chip">): string =>
+  calibration === null ? `, NOT CALIBRATED for ${chip}` : `, within ${percent(calibration.worst_error)} of measured runs`;

@@ -5,6 +5,7 @@ import { type CallName, readStepTraces } from "@lapidary/coordinator/views/step-
 import { readWorkerSteps } from "@lapidary/coordinator/views/worker-steps";
 import type { Trace, TraceEvent } from "@lapidary/simulator";
 import { ExitCode, LapidaryError } from "@lapidary/std";
+import { hasEnded } from "../report/has-ended.js";
 
 type WorkerStep = ReturnType<typeof readWorkerSteps>["steps"][number];
 
@@ -32,7 +33,9 @@ export function runTrace(directory: string, run: string, only: "all" | "typical"
       code: "LAP_TRACE_NO_STEPS",
       message: `no step of run ${run} has been recorded`,
       place: directory,
-      remedy: "wait until it trains",
+      remedy: hasEnded(directory)
+        ? `it ended before its first step: \`lapidary jobs get ${run}\` says why`
+        : "wait until it trains; `lapidary jobs` shows its state",
       exit: ExitCode.notFinished,
     });
   const traces = new Map(readStepTraces(directory).map((trace) => [trace.step, trace]));

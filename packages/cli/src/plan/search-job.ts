@@ -1,8 +1,8 @@
-import { analyse, extrapolate, type Machine, type RankedPlan, searchPlans, simulateAnalysed } from "@lapidary/simulator";
+import { analyse, extrapolate, type Machine, type RankedPlan, searchPlans, simulateAnalysed, usableHbm } from "@lapidary/simulator";
 import { type RematPolicy, rematPolicies } from "@lapidary/compiler";
 import { LapidaryError } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
-import { compileJob, podAxis, type ResolvedJob } from "@lapidary/training";
+import { compileJob, podAxis, type ResolvedJob, shardingFindings } from "@lapidary/training";
 import { computeOf } from "./plan-job.js";
 
 /** What the search may change of a job. */
@@ -109,6 +109,8 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
     evaluate: (plan) => {
       try {
         const resolved = read(overridesOf(plan, job, chips));
+        // Chips that repeat one another are no plan.
+        if (shardingFindings(withLayers(resolved, Math.min(few, layers))).some(({ idle }) => idle.length > 0)) return undefined;
         const scale = job.train.batch / plan.batch;
         if (layers <= more) {
           const whole = time(resolved, layers);
@@ -124,7 +126,7 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
         throw error;
       }
     },
-    hbmLimit: machine.chip.hbm.bytes,
+    hbmLimit: usableHbm(machine.chip),
     budget,
     onProgress: (tried, of, best) => onProgress(tried, of, best === undefined ? "" : describe(best.plan)),
   });

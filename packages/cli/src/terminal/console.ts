@@ -1,4 +1,4 @@
-import type { LapidaryError, Warning } from "@lapidary/std";
+import { jsonText, type LapidaryError, type Warning } from "@lapidary/std";
 import { errorJson, errorText, warningText } from "./error-text.js";
 import { makePaint, type Paint, wantsColor } from "./paint.js";
 import { Progress } from "./progress.js";
@@ -57,7 +57,7 @@ export class Console {
   /** The result of a command: `value` with `--json`, `text()` without. */
   result(value: unknown, text: () => string): void {
     this.#progress?.clear();
-    this.stdout.write(`${this.options.json ? JSON.stringify(value) : text().trimEnd()}\n`);
+    this.stdout.write(`${this.options.json ? jsonText(value) : text().trimEnd()}\n`);
   }
 
   /** A part of the result that only people read. */

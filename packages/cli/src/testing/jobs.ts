@@ -46,6 +46,7 @@ export const report: Report = {
     total: 110_153,
   },
   tokens_per_s: 8110.9,
+  warnings: [],
 };
 
 export const trainRow = (step: number, loss: number): MetricsRow => ({

@@ -1,7 +1,18 @@
 import { ok, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { seededRandom } from "@lapidary/std";
-import { GraphBuilder, type Tensor, interpret, parametersOf, parseGraph, printGraph, tensor, tensorType, verifyGraph } from "@lapidary/ir";
+import {
+  GraphBuilder,
+  type Tensor,
+  interpret,
+  isFloat,
+  parametersOf,
+  parseGraph,
+  printGraph,
+  tensor,
+  tensorType,
+  verifyGraph,
+} from "@lapidary/ir";
 import { randomGraph, randomInputs } from "../testing/random-graph.js";
 import { gradients } from "./gradients.js";
 
@@ -14,13 +25,16 @@ function finiteDifference(
   const h = 1e-5;
   const moved = (sign: number): ReadonlyMap<string, Tensor> =>
     new Map(
-      [...inputs].map(([name, x]) => [name, { ...x, data: x.data.map((v, i) => v + sign * h * (direction.get(name)?.data[i] ?? 0)) }]),
+      [...inputs].map(([name, x]) => [
+        name,
+        isFloat(x.dtype) ? { ...x, data: x.data.map((v, i) => v + sign * h * (direction.get(name)?.data[i] ?? 0)) } : x,
+      ]),
     );
   return (loss(moved(1)) - loss(moved(-1))) / (2 * h);
 }
 
 describe("differentiate", () => {
-  it("agrees with finite differences on random graphs of every op", () => {
+  it("agrees with finite differences along a direction, on random graphs of smooth ops", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
         const random = seededRandom(seed);
@@ -28,7 +42,7 @@ describe("differentiate", () => {
         const inputs = randomInputs(random, base);
         const g = new GraphBuilder("with_gradients");
         for (const value of base.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
-        const parameters = parametersOf(base).map((p) => g.get(p.id));
+        const parameters = parametersOf(base).flatMap((p) => (isFloat(p.type.dtype) ? [g.get(p.id)] : []));
         const loss = g.get(base.outputs.find((o) => o.name === "loss")?.value ?? -1);
         g.output("loss", loss);
         gradients(g, loss, parameters).forEach((grad, i) => g.output(`grad${i}`, grad));

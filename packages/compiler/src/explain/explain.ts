@@ -5,6 +5,7 @@ import { bytesPerChip } from "../partition/index.js";
 import type { Program } from "../program.js";
 import { type Alternative, alternativesOf } from "./alternatives.js";
 import { findValue } from "./find-value.js";
+import { type Shortfall, shortfallReason } from "../propagate/index.js";
 import { collectivesOf } from "../report/index.js";
 import { blockOf } from "../rematerialize/index.js";
 
@@ -78,7 +79,7 @@ export interface ExplainedDim {
   readonly size: number;
   readonly logical_axis: string | null;
   readonly axes: readonly string[];
-  /** From the rule to this value, op by op. */
+  /** From the rule to this value, op by op; then why a rule or ZeRO splits it less than it asks. */
   readonly decided_by: readonly string[];
 }
 
@@ -97,7 +98,10 @@ export function explainValue(program: Program, name: string, torus: readonly num
       size,
       logical_axis: value.logicalAxes?.[d] ?? null,
       axes: printAtoms(mesh, sharding.dims[d] ?? []),
-      decided_by: (sharding.dims[d] ?? []).length === 0 ? [] : originChain(program, value.id, must(sharding.dims[d]?.[0], "atom")),
+      decided_by: [
+        ...((sharding.dims[d] ?? []).length === 0 ? [] : originChain(program, value.id, must(sharding.dims[d]?.[0], "atom"))),
+        ...reasonsOf(program, value, d),
+      ],
     })),
     versions: own.map((v) => {
       const input = program.chip.values[v.inputs[0] ?? -1];
@@ -127,6 +131,19 @@ function originChain(program: Program, id: ValueId, atom: AtomId): string[] {
   const first = origins[id]?.get(atom);
   if (first === undefined) return [];
   return first.via === undefined ? [first.root] : [`by ${describeOp(program, first.via)}`, first.root];
+}
+
+/** Why a dim is split less than a rule or ZeRO asks: of the value itself, or of the params that share its logical axis. */
+function reasonsOf({ mesh, global, propagated }: Program, value: Value, d: number): string[] {
+  const logical = value.logicalAxes?.[d]?.split("/")[0];
+  const own = propagated.shortfalls.filter((each) => each.value === value.id && each.dimension === d);
+  const isMissing = ({ wanted, taken }: Shortfall): boolean =>
+    !wanted.some((atom) => !taken.includes(atom) && (value.sharding?.dims[d] ?? []).includes(atom));
+  const shared = propagated.shortfalls.filter(
+    (each) => each.logical !== undefined && each.logical === logical && global.values[each.value]?.op === "parameter" && isMissing(each),
+  );
+  const found = own.length > 0 ? own : shared.slice(0, 1);
+  return found.length === 0 ? [] : [found.map((each) => `${each.cause}: ${shortfallReason(mesh, each)}`).join("; ")];
 }
 
 const describeOp = (program: Program, id: ValueId): string => {

@@ -10,3 +10,4 @@ export {
   propagate,
 } from "./propagate.js";
 export { type LogicalAxisRules, Priority, type ZeroOptions } from "./rules.js";
+export { type Shortfall, type UnusedMesh, dividingSize, findUnusedMesh, shortfallReason } from "./shortfalls.js";

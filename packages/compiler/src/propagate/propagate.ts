@@ -13,21 +13,16 @@ import {
 } from "@lapidary/ir";
 import { bornUnreduced, passingAtoms } from "./partial-sums.js";
 import { findReductionPoints } from "./reduction-points.js";
-import {
-  type LogicalAxisRules,
-  Priority,
-  type Seed,
-  type ZeroOptions,
-  checkRules,
-  parseLogicalAxis,
-  seedsOfRules,
-  seedsOfZero,
-} from "./rules.js";
+import { type LogicalAxisRules, Priority, type ZeroOptions, checkRules } from "./rules.js";
+import { logicalNames, seedsOfGraph } from "./seeds.js";
+import { type Shortfall, findShortfalls } from "./shortfalls.js";
 
 export interface PropagateOptions {
   readonly mesh: Mesh;
   readonly rules: LogicalAxisRules;
   readonly zero: ZeroOptions;
+  /** Rules that were left out because no part of their axes divides the dims: they split nothing, but are reported as shortfalls. */
+  readonly undivided?: LogicalAxisRules;
   /** Shardings that are given, by value name: they come before all rules (tests, constraints of the user). */
   readonly constraints?: ReadonlyMap<string, Sharding>;
   /** Shardings of states, by name, in place of ZeRO's: like these they claim only what the rules leave (what an alternative would cost). */
@@ -45,6 +40,8 @@ export interface Propagated {
   readonly opOrigins: readonly ReadonlyMap<AtomId, Origin>[];
   /** Claims that lost. */
   readonly conflicts: readonly Conflict[];
+  /** Rules and ZeRO that split a dim less than they ask, or not at all. */
+  readonly shortfalls: readonly Shortfall[];
 }
 
 /** Why an atom splits a value: the rule at the root, and the op that brought it here. */
@@ -99,8 +96,7 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
   const dims: DimState[][] = graph.values.map((value) => value.type.dims.map(() => ({ atoms: [], closed: false })));
   const origins: Map<AtomId, Origin>[] = graph.values.map(() => new Map());
   const opOrigins: Map<AtomId, Origin>[] = graph.values.map(() => new Map());
-  const ofParameters = new Set(parametersOf(graph).flatMap((p) => logicalNames(p as Value)));
-  const seeds = graph.values.map((value) => seedsOf(value, options, ofParameters));
+  const seeds = seedsOfGraph(graph, options);
   const rules = graph.values.map((value) => factorsOf(graph, value));
   const opAtoms: AtomId[][][] = rules.map((rule) => rule.factors.map(() => []));
 
@@ -125,6 +121,7 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
     origins,
     opOrigins,
     conflicts: findConflicts(),
+    shortfalls: findShortfalls(mesh, seeds),
   };
 
   /** What each op would have been split by, had all its dims had their way. */
@@ -266,26 +263,6 @@ function isClosed(value: Value, options: PropagateOptions): boolean {
     value.role === "batch" ||
     options.constraints?.has(value.name) === true
   );
-}
-
-const logicalNames = (value: Value): string[] =>
-  (value.logicalAxes ?? []).flatMap((axis, d) => (axis === null ? [] : [parseLogicalAxis(axis, value.type.dims[d] ?? 1).name]));
-
-/** By dim, what is given, what the rules say, and what ZeRO adds as minor atoms. */
-function seedsOf(value: Value, options: PropagateOptions, ofParameters: ReadonlySet<string>): Seed[][] {
-  const given = options.constraints?.get(value.name);
-  if (given !== undefined) return given.dims.map((atoms) => [{ atoms, priority: Priority.given, cause: "given" }]);
-  const byRule = seedsOfRules(options.mesh, options.rules, value, ofParameters);
-  const placed = value.type.dims.map((_, d) => byRule[d]?.atoms ?? []);
-  const assumed = options.assumed?.get(value.name);
-  if (assumed !== undefined)
-    return assumed.dims.map((atoms, d) => {
-      const own = byRule[d];
-      const kept = own !== undefined && startsWith(atoms, own.atoms);
-      return [...(kept ? [own] : []), { atoms: kept ? atoms.slice(own.atoms.length) : atoms, priority: Priority.zero, cause: "assumed" }];
-    });
-  const byZero = seedsOfZero(options.mesh, options.zero, value, placed);
-  return value.type.dims.map((_, d) => [byRule[d], byZero[d]].filter((seed) => seed !== undefined));
 }
 
 function factorsOf(graph: Graph, value: Value): OpFactors {

@@ -2,7 +2,7 @@ import { deepStrictEqual, throws } from "node:assert/strict";
 import { LapidaryError } from "@lapidary/std";
 import { makeMesh, printAtoms } from "@lapidary/topology";
 import { type Graph, GraphBuilder, printSharding, tensorType } from "@lapidary/ir";
-import { type PropagateOptions, propagate } from "./index.js";
+import { type PropagateOptions, findUnusedMesh, propagate, shortfallReason } from "./index.js";
 
 const mesh = makeMesh({ data: 4, model: 4 });
 const none = { stage: 0, axes: [] } as const;
@@ -116,5 +116,24 @@ describe("rules", () => {
       "15",
       "such as 3",
     );
+  });
+
+  it("record what a rule or ZeRO asks beyond what divides, with the reason", () => {
+    const shortfalls = (options: Omit<PropagateOptions, "mesh">, graph = linear(8, 6)): string[] =>
+      propagate(graph, { mesh, ...options }).shortfalls.map((each) => `${each.cause}: ${shortfallReason(mesh, each)}`);
+    deepStrictEqual(shortfalls({ rules: { heads: "model" }, zero: none }), [
+      "rule heads → model: 6 is divisible by only 2 of model = 4: 2 chips hold the same part",
+    ]);
+    deepStrictEqual(shortfalls({ rules: { batch: "data" }, undivided: { heads: "model" }, zero: none }, linear(8, 15)), [
+      "rule heads → model: 15 is not divisible by any part of model = 4",
+    ]);
+    deepStrictEqual(shortfalls({ rules: { heads: "model" }, zero: { stage: 3, axes: ["data"] } }, linear(8, 8)), []);
+  });
+
+  it("leave an axis idle that neither a rule nor ZeRO puts on a value", () => {
+    const idle = (options: Omit<PropagateOptions, "mesh">): string[] =>
+      findUnusedMesh(linear(8, 8), { mesh, ...options }).idle.map(({ name }) => name);
+    deepStrictEqual(idle({ rules: { batch: "data" }, zero: none }), ["model"]);
+    deepStrictEqual(idle({ rules: { heads: "model" }, zero: { stage: 3, axes: ["data"] } }), []);
   });
 });

@@ -24,11 +24,25 @@ export interface ZeroOptions {
  */
 export const Priority = { given: -1, batch: 0, rule: 1, activation: 2, zero: 3 } as const;
 
-/** Atoms that a rule puts on a dim of a value. */
+/** Sub-axes that a rule or ZeRO puts on a dim of a value. */
 export interface Seed {
   readonly atoms: readonly AtomId[];
   readonly priority: number;
   readonly cause: string;
+  /** What was asked for, where that is more than `atoms`: a dim takes only what divides it. */
+  readonly wanted?: readonly AtomId[];
+  /** Of the logical axis `heads/16`: what `wanted` would have to divide. The size of the dim by default. */
+  readonly units?: number;
+  /** The logical axis whose rule asks; absent for ZeRO. */
+  readonly logical?: string;
+  /** The rule that has the wanted axis already, on another dim of the same value. */
+  readonly holder?: string;
+}
+
+/** Rules by logical axis, in two groups: those that are applied, and those that were left out because no part of their axes divides the dims. */
+export interface RuleSet {
+  readonly rules: LogicalAxisRules;
+  readonly undivided?: LogicalAxisRules | undefined;
 }
 
 /** A logical axis may say of how many units its dim is made: `heads/16` is never split more than 16 ways. */
@@ -82,17 +96,27 @@ export function checkRules(mesh: Mesh, rules: LogicalAxisRules, known: ReadonlyS
  * What the rules say of a value's dims. Where a rule's axes do not divide a dim, the dividing part is used and the rest
  * replicates (sub-axes). A rule on an axis that parameters carry speaks of them alone, and what is computed follows by
  * propagation; a rule on an axis of activations only (`seq`) is a constraint on these. A batch that does not divide is refused, for then chips would repeat one another's work.
+ *
+ * A seed whose `wanted` is longer than its `atoms` has no effect or a part of it: `findShortfalls` reports these.
  */
-export function seedsOfRules(mesh: Mesh, rules: LogicalAxisRules, value: Value, ofParameters: ReadonlySet<string>): (Seed | undefined)[] {
+export function seedsOfRules(
+  mesh: Mesh,
+  { rules, undivided = {} }: RuleSet,
+  value: Value,
+  ofParameters: ReadonlySet<string>,
+): (Seed | undefined)[] {
   const axes = value.logicalAxes ?? [];
   const used = new Map<AtomId, string>();
+  const isParameter = value.op === "parameter" || value.role === "gradient";
+  const atomsOf = (name: string): AtomId[] => axesOf(rules[name]).flatMap((axis) => axisAtoms(mesh, axis, `rules.${name}`));
+  const names = axes.map((logical, d) => (logical === null ? undefined : parseLogicalAxis(logical, must(value.type.dims[d], "dim")).name));
   return axes.map((logical, d) => {
     if (logical === null) return undefined;
     const size = must(value.type.dims[d], "dim");
     const { name, units } = parseLogicalAxis(logical, size);
-    if (value.op !== "parameter" && value.role !== "gradient" && ofParameters.has(name)) return undefined;
-    const wanted = axesOf(rules[name]).flatMap((axis) => axisAtoms(mesh, axis, `rules.${name}`));
-    if (wanted.length === 0) return undefined;
+    if (!isParameter && ofParameters.has(name)) return undefined;
+    const wanted = atomsOf(name);
+    if (wanted.length === 0) return undividedSeed(mesh, undivided[name], name, units, isParameter);
     for (const id of wanted) {
       const other = used.get(id);
       if (other !== undefined)
@@ -120,12 +144,36 @@ export function seedsOfRules(mesh: Mesh, rules: LogicalAxisRules, value: Value, 
     }
     if (atoms.length === 0 && units > 1) throw indivisible(mesh, value, d, name, units, axesOf(rules[name]));
     if (atoms.length === 0) return undefined;
+    // On an activation the batch keeps its axes: it claims them first.
+    const holder = isParameter
+      ? undefined
+      : names.find((other) => other !== undefined && ofParameters.has(other) && atomsOf(other).some((id) => atoms.includes(id)));
     return {
       atoms,
-      priority: isBatch ? Priority.batch : value.op === "parameter" || value.role === "gradient" ? Priority.rule : Priority.activation,
-      cause: `rule ${name} → ${axesOf(rules[name]).join("+")}`,
+      priority: isBatch ? Priority.batch : isParameter ? Priority.rule : Priority.activation,
+      cause: ruleText(name, axesOf(rules[name])),
+      wanted,
+      units,
+      logical: name,
+      ...(holder === undefined ? {} : { holder: ruleText(holder, axesOf(rules[holder])) }),
     };
   });
+}
+
+const ruleText = (name: string, axes: readonly string[]): string => `rule ${name} → ${axes.join("+")}`;
+
+/** A rule that was left out: it splits nothing, but what it asked for is known. A dim of one unit asks for nothing. */
+function undividedSeed(
+  mesh: Mesh,
+  rule: readonly string[] | string | null | undefined,
+  logical: string,
+  units: number,
+  isParameter: boolean,
+): Seed | undefined {
+  const wanted = axesOf(rule).flatMap((axis) => axisAtoms(mesh, axis));
+  if (wanted.length === 0 || units === 1) return undefined;
+  const priority = isParameter ? Priority.rule : Priority.activation;
+  return { atoms: [], priority, cause: ruleText(logical, axesOf(rule)), wanted, units, logical };
 }
 
 /** A rule none of whose axis can split the dim: the chips of the axis would all do the same. */
@@ -173,6 +221,9 @@ export function seedsOfZero(mesh: Mesh, zero: ZeroOptions, value: Value, placed:
     if (taken.length > 0) seeds[d] = { atoms: taken, priority: Priority.zero, cause };
     rest = rest.filter((id) => !taken.includes(id));
   }
+  const [largest] = order;
+  if (rest.length > 0 && largest !== undefined)
+    seeds[largest] = { priority: Priority.zero, cause, atoms: [], ...seeds[largest], wanted: atoms, units: must(left[largest], "dim") };
   assert(seeds.length === value.type.dims.length, "a seed a dim");
   return seeds;
 }

@@ -14,9 +14,11 @@ import {
 } from "@lapidary/ir";
 import { gradients } from "../differentiate/index.js";
 
+export { type Rounding, roundingOf, worstRounding } from "./rounding.js";
+
 /**
- * Random graphs, meshes and shardings for property tests: every op of the language can occur, dims are small and often
- * divisible, values stay near 1 so that comparisons in f32 are meaningful. All is a pure function of the seed.
+ * Random graphs, meshes and shardings for property tests. Every op of a global graph occurs (a test counts them); dims are small and
+ * often divisible; values stay near 1, so that comparisons in f32 are meaningful. All is a pure function of the seed.
  */
 export interface RandomCase {
   readonly graph: Graph;
@@ -63,14 +65,15 @@ export function randomInputs(random: Random, graph: Graph): Map<string, Tensor> 
   );
 }
 
-/** A graph of `size` random ops with a scalar output `loss` and a few others. Smooth where differentiated (`smooth`). */
+/** A graph of `size` random steps with a scalar output `loss` and a few others. Smooth where differentiated (`smooth`). */
 export function randomGraph(random: Random, size: number, options: { smooth?: boolean } = {}): Graph {
   const g = new GraphBuilder("random");
   const pick = <T>(from: readonly T[]): T => from[random.integer(from.length)] as T;
   const dims = (): number[] => Array.from({ length: 1 + random.integer(3) }, () => pick(dimChoices));
   for (let i = 0; i < 2 + random.integer(3); i++) g.parameter(`p${i}`, tensorType("f32", dims()));
   const floats = (): Value[] => g.values.filter((v) => v.type.dtype === "f32" && sizeOf(v.type.dims) <= 4096 && v.op !== "constant");
-  for (let i = 0; i < size; i++) appendRandomOp(g, random, pick(floats()), floats(), options.smooth ?? false);
+  const kinds = Object.values(options.smooth === true ? smoothSteps : { ...smoothSteps, ...kinkedSteps });
+  for (let i = 0; i < size; i++) pick(kinds)(new Draw(g, random, pick(floats()), floats()));
   const last = floats().slice(-3);
   const terms = last.map((v) => {
     const bounded = g.tanh(v);
@@ -90,118 +93,199 @@ export function randomGraph(random: Random, size: number, options: { smooth?: bo
   return g.finish();
 }
 
-function appendRandomOp(g: GraphBuilder, random: Random, x: Value, floats: readonly Value[], smooth: boolean): void {
-  const dims = x.type.dims;
-  const rank = dims.length;
-  const pick = <T>(from: readonly T[]): T => from[random.integer(from.length)] as T;
-  const d = rank === 0 ? 0 : random.integer(rank);
-  const sameAs = (): Value => pick(floats.filter((v) => v.type.dims.length === rank && v.type.dims.every((size, i) => size === dims[i])));
-  const kinds = smooth ? 15 : 18;
-  switch (random.integer(kinds)) {
-    case 0:
-      g.add(x, sameAs());
-      return;
-    case 1:
-      g.multiply(x, sameAs());
-      return;
-    case 2:
-      g.subtract(g.negate(x), sameAs());
-      return;
-    case 3:
-      g.tanh(x);
-      return;
-    case 4:
-      g.divide(x, g.offset(g.square(sameAs()), 1));
-      return;
-    case 5:
-      g.multiply(g.cosine(x), g.sine(sameAs()));
-      return;
-    case 6:
-      if (rank > 0)
-        g.scale(g.reduce(x, random.integer(2) === 0 || rank === 1 ? [d] : dims.map((_, i) => i).filter((i) => i !== d), "sum"), 0.3);
-      return;
-    case 7: {
-      const made = pick(dimChoices);
-      const where = random.integer(rank + 1);
-      if (sizeOf(dims) * made <= 2048)
-        g.broadcastInDim(
-          x,
-          [...dims.slice(0, where), made, ...dims.slice(where)],
-          dims.map((_, i) => (i < where ? i : i + 1)),
-        );
-      return;
-    }
-    case 8:
-      if (rank > 1)
-        g.transpose(
-          x,
-          rotate(
-            dims.map((_, i) => i),
-            1 + random.integer(rank - 1),
-          ),
-        );
-      return;
-    case 9:
-      g.reshape(x, regroup(random, dims));
-      return;
-    case 10: {
-      if (rank === 0 || (dims[d] ?? 1) < 2) return;
-      const half = Math.floor((dims[d] ?? 1) / 2);
-      const low = g.slice(
-        x,
-        dims.map(() => 0),
-        dims.map((size, i) => (i === d ? half : size)),
-      );
-      const high = g.slice(
-        x,
-        dims.map((_, i) => (i === d ? half : 0)),
-        dims,
-      );
-      g.concatenate([g.negate(high), low], d);
-      return;
-    }
-    case 11: {
-      const others = floats.filter((v) => v.type.dims.some((size) => dims.includes(size)) && v.type.dims.length + rank <= 5);
-      if (others.length === 0 || rank === 0) return;
-      const y = pick(others);
-      const pairs = matchDims(random, dims, y.type.dims);
-      if (pairs.length === 0) return;
-      const batch = pairs.length > 1 && random.integer(2) === 0 ? pairs.slice(0, 1) : [];
-      g.scale(g.dotGeneral(x, y, batch, pairs.slice(batch.length)), 0.4);
-      return;
-    }
-    case 12: {
-      if (rank === 0) return;
-      const ids = g.convert(g.iota(tensorType("i32", [pick([2, 4, 6])]), 0), "i32");
-      g.gather(x, ids);
-      return;
-    }
-    case 13: {
-      if (rank === 0) return;
-      const ids = g.iota(tensorType("i32", [dims[0] ?? 1]), 0);
-      g.scatter(ids, x, pick([2, 4, 8]));
-      return;
-    }
-    case 14:
-      if (rank > 0)
-        g.pad(
-          x,
-          dims.map((_, i) => (i === d ? 1 : 0)),
-          dims.map((_, i) => (i === d ? 1 : 0)),
-        );
-      return;
-    case 15:
-      if (rank > 0) g.reduce(x, [d], random.integer(2) === 0 ? "max" : "min");
-      return;
-    case 16:
-      g.select(g.compare(x, sameAs(), pick(["LT", "GE"] as const)), x, g.scale(x, -0.5));
-      return;
-    default:
-      g.maximum(x, sameAs());
+/** What a step of a random graph starts from: a value `x`, the others, and the random numbers of the seed. */
+class Draw {
+  readonly dims: readonly number[];
+  readonly rank: number;
+
+  constructor(
+    readonly g: GraphBuilder,
+    readonly random: Random,
+    readonly x: Value,
+    readonly floats: readonly Value[],
+  ) {
+    this.dims = x.type.dims;
+    this.rank = this.dims.length;
   }
+
+  pick = <T>(from: readonly T[]): T => from[this.random.integer(from.length)] as T;
+  flip = (): boolean => this.random.integer(2) === 0;
+  /** A dim of `x`; 0 for a scalar. */
+  dim = (): number => (this.rank === 0 ? 0 : this.random.integer(this.rank));
+  /** A value of the dims of `x`, `x` itself among them. */
+  peer = (): Value =>
+    this.pick(this.floats.filter((v) => v.type.dims.length === this.rank && v.type.dims.every((size, i) => size === this.dims[i])));
+  /** 1 + x²: positive, for ops that need it. */
+  positive = (v: Value): Value => this.g.offset(this.g.square(v), 1);
+  /** Row numbers from 0 to 3 that a run is given: several may be equal. */
+  rowIds = (dims: readonly number[]): Value => this.g.parameter(`ids${this.g.values.length}`, tensorType("i32", dims));
+  /** `x` if it has at least one dim and `rows` rows. */
+  hasRows = (rows: number): boolean => this.rank > 0 && (this.dims[0] ?? 0) >= rows;
 }
 
-const rotate = <T>(list: readonly T[], by: number): T[] => [...list.slice(by), ...list.slice(0, by)];
+type Step = (draw: Draw) => void;
+
+/** Steps whose result has a derivative everywhere. */
+const smoothSteps: Readonly<Record<string, Step>> = {
+  add: ({ g, x, peer }) => void g.add(x, peer()),
+  multiply: ({ g, x, peer }) => void g.multiply(x, peer()),
+  subtract: ({ g, x, peer }) => void g.subtract(g.negate(x), peer()),
+  tanh: ({ g, x }) => void g.tanh(x),
+  divide: ({ g, x, peer, positive }) => void g.divide(x, positive(peer())),
+  waves: ({ g, x, peer }) => void g.multiply(g.cosine(x), g.sine(peer())),
+  bell: ({ g, x }) => void g.exponential(g.negate(g.square(x))),
+  logarithm: ({ g, x, positive }) => void g.log(positive(x)),
+  root: ({ g, x, positive }) => void g.sqrt(positive(x)),
+  inverseRoot: ({ g, x, peer, positive }) => void g.multiply(x, g.rsqrt(positive(peer()))),
+  noise: ({ g, x, random }) => void g.add(x, g.rngNormal(x.type.dims, random.integer(1000), 0.5)),
+  position: ({ g, x, rank, dim }) => {
+    if (rank > 0) g.multiply(x, g.cosine(g.iota(x.type, dim())));
+  },
+  sum: ({ g, x, rank, dims, dim, random }) => {
+    if (rank === 0) return;
+    const d = dim();
+    const reduced = [[d], dims.map((_, i) => i).filter((i) => i !== d), dims.map((_, i) => i)][random.integer(3)] ?? [d];
+    g.scale(g.reduce(x, reduced.length === 0 ? [d] : reduced, "sum"), 0.3);
+  },
+  broadcastNew: ({ g, x, dims, rank, random, pick }) => {
+    const made = pick(dimChoices);
+    const where = random.integer(rank + 1);
+    if (sizeOf(dims) * made <= 2048)
+      g.broadcastInDim(
+        x,
+        [...dims.slice(0, where), made, ...dims.slice(where)],
+        dims.map((_, i) => (i < where ? i : i + 1)),
+      );
+  },
+  broadcastStretch: ({ g, x, rank, dims, dim, pick }) => {
+    if (rank === 0) return;
+    const d = dim();
+    const one = g.slice(
+      x,
+      dims.map(() => 0),
+      dims.map((size, i) => (i === d ? 1 : size)),
+    );
+    const size = pick(dimChoices);
+    if ((sizeOf(dims) / (dims[d] ?? 1)) * size <= 2048)
+      g.broadcastInDim(
+        one,
+        dims.map((old, i) => (i === d ? size : old)),
+        dims.map((_, i) => i),
+      );
+  },
+  transpose: ({ g, x, dims, random }) =>
+    void g.transpose(
+      x,
+      shuffled(
+        random,
+        dims.map((_, i) => i),
+      ),
+    ),
+  reshape: ({ g, x, dims, random }) => void g.reshape(x, regroup(random, dims)),
+  swapHalves: ({ g, x, rank, dims, dim }) => {
+    const d = dim();
+    if (rank === 0 || (dims[d] ?? 1) < 2) return;
+    const half = Math.floor((dims[d] ?? 1) / 2);
+    const low = g.slice(
+      x,
+      dims.map(() => 0),
+      dims.map((size, i) => (i === d ? half : size)),
+    );
+    const high = g.slice(
+      x,
+      dims.map((_, i) => (i === d ? half : 0)),
+      dims,
+    );
+    g.concatenate([g.negate(high), low], d);
+  },
+  window: ({ g, x, rank, dims, random }) => {
+    if (rank === 0) return;
+    const start = dims.map((size) => random.integer(size));
+    g.slice(
+      x,
+      start,
+      dims.map((size, d) => (start[d] ?? 0) + 1 + random.integer(size - (start[d] ?? 0))),
+    );
+  },
+  concatenate: ({ g, x, rank, dims, dim, peer }) => {
+    if (rank > 0 && sizeOf(dims) <= 512) g.concatenate([x, peer(), g.tanh(x)], dim());
+  },
+  pad: ({ g, x, rank, dims, dim, random }) => {
+    if (rank === 0) return;
+    const d = dim();
+    const counts = (): number[] => dims.map((_, i) => (i === d ? random.integer(3) : 0));
+    g.pad(x, counts(), counts());
+  },
+  padAround: ({ g, x, rank, dims, dim }) => {
+    if (rank === 0) return;
+    const d = dim();
+    const counts = dims.map((_, i) => (i === d ? 1 : 0));
+    g.pad(x, counts, counts);
+  },
+  matmul: ({ g, x, rank, dims, floats, random, pick }) => {
+    const others = floats.filter((v) => v.type.dims.some((size) => dims.includes(size)) && v.type.dims.length + rank <= 5);
+    if (others.length === 0 || rank === 0) return;
+    const y = pick(others);
+    const pairs = matchDims(random, dims, y.type.dims);
+    if (pairs.length === 0) return;
+    const batch = pairs.length > 1 && random.integer(2) === 0 ? pairs.slice(0, 1) : [];
+    g.scale(g.dotGeneral(x, y, batch, pairs.slice(batch.length)), 0.4);
+  },
+  matmulOfPeers: ({ g, x, rank, dims, peer, random }) => {
+    if (rank === 0 || sizeOf(dims) > 256) return;
+    const order = shuffled(
+      random,
+      dims.map((_, i) => i),
+    );
+    const contracted = 1 + random.integer(rank);
+    const batched = random.integer(rank - contracted + 1);
+    if (2 * (rank - contracted - batched) + batched > 4) return;
+    const pairs = order.map((d): [number, number] => [d, d]);
+    g.scale(g.dotGeneral(x, peer(), pairs.slice(contracted, contracted + batched), pairs.slice(0, contracted)), 0.3);
+  },
+  gather: ({ g, x, rank, pick }) => {
+    if (rank > 0) g.gather(x, g.iota(tensorType("i32", [pick([2, 4, 6])]), 0));
+  },
+  gatherRows: ({ g, x, hasRows, rowIds, pick }) => {
+    if (hasRows(4)) g.gather(x, rowIds(pick([[4], [6], [2, 4]])));
+  },
+  scatter: ({ g, x, rank, dims, pick }) => {
+    if (rank > 0) g.scatter(g.iota(tensorType("i32", [dims[0] ?? 1]), 0), x, pick([2, 4, 8]));
+  },
+  scatterRows: ({ g, x, rank, dims, rowIds, flip, pick }) => {
+    if (rank > 0) g.scatter(rowIds(rank > 1 && flip() ? dims.slice(0, 2) : dims.slice(0, 1)), x, pick([2, 4, 8]));
+  },
+  narrow: ({ g, x, rank, dim }) => {
+    // Whole numbers are exact in every dtype.
+    if (rank > 0) g.add(x, g.scale(g.convert(g.iota(tensorType("i32", x.type.dims), dim()), "f32"), 0.25));
+  },
+};
+
+/** Steps with kinks or jumps: where two operands are equal, or no gradient flows. */
+const kinkedSteps: Readonly<Record<string, Step>> = {
+  extreme: ({ g, x, rank, dim, flip }) => {
+    if (rank > 0) g.reduce(x, [dim()], flip() ? "max" : "min");
+  },
+  select: ({ g, x, peer, pick }) => void g.select(g.compare(x, peer(), pick(["LT", "LE", "GT", "GE", "EQ", "NE"])), x, g.scale(x, -0.5)),
+  selectBoth: ({ g, x, pick }) => {
+    const [low, high] = [g.splat(-0.37, x.type), g.splat(0.41, x.type)];
+    g.select(g.and(g.compare(x, low, "GE"), g.compare(x, high, pick(["LT", "NE"]))), x, g.scale(x, 0.25));
+  },
+  maximum: ({ g, x, peer }) => void g.maximum(x, peer()),
+  minimum: ({ g, x, peer }) => void g.minimum(x, peer()),
+  absolute: ({ g, x }) => void g.abs(x),
+  stop: ({ g, x, peer }) => void g.multiply(x, g.stopGradient(peer())),
+};
+
+/** Fisher and Yates's shuffle. */
+function shuffled<T>(random: Random, list: readonly T[]): T[] {
+  const out = [...list];
+  for (let i = out.length - 1; i > 0; i--) {
+    const j = random.integer(i + 1);
+    [out[i], out[j]] = [must(out[j], "element"), must(out[i], "element")];
+  }
+  return out;
+}
 
 /** Merges two neighbouring dims, or splits one by a divisor. */
 function regroup(random: Random, dims: readonly number[]): number[] {
@@ -233,7 +317,7 @@ export function randomCase(seed: number, size = 12): RandomCase {
   return { graph, mesh, shardings, inputs: randomInputs(random, graph) };
 }
 
-/** A graph with the gradients of its `loss` for every parameter, as outputs `grad.<name>`: what a training step has. */
+/** A graph with the gradients of its `loss` for every parameter of float type, as outputs `grad.<name>`: what a training step has. */
 export function withGradients(graph: Graph): Graph {
   const g = new GraphBuilder("step");
   for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
@@ -244,7 +328,7 @@ export function withGradients(graph: Graph): Graph {
       "loss",
     ).value,
   );
-  const parameters = parametersOf(graph).map(({ id }) => g.get(id));
+  const parameters = parametersOf(graph).flatMap(({ id, type }) => (isFloat(type.dtype) ? [g.get(id)] : []));
   gradients(g, loss, parameters).forEach((grad, i) => g.output(`grad.${parameters[i]?.name ?? i}`, grad));
   return g.finish();
 }

@@ -1,26 +1,18 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { redisServer } from "../../../../tools/setup/checks.mjs";
 import { type RedisServer, startRedisServer } from "../redis-server.js";
 import { openStore, type Store, type StoreOptions } from "../store.js";
 
-/** A redis-server or valkey-server: LAPIDARY_REDIS_SERVER, else on the PATH, else the one that set-up provisioned. */
+/** A redis-server or valkey-server: LAPIDARY_REDIS_SERVER, else the one that `lapidary up` would start. */
 export function redisBinary(env: NodeJS.ProcessEnv): string {
   const named = env["LAPIDARY_REDIS_SERVER"];
   if (named !== undefined) return named;
-  const onPath = (env["PATH"] ?? "")
-    .split(delimiter)
-    .flatMap((directory) => ["redis-server", "valkey-server"].map((name) => join(directory, name)));
-  const cache = join(env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "lapidary");
-  const provisioned = existsSync(cache)
-    ? readdirSync(cache, { recursive: true, encoding: "utf8" })
-        .filter((name) => /(^|\/)(valkey|redis)-server$/.test(name))
-        .map((name) => join(cache, name))
-    : [];
-  const found = [...onPath, ...provisioned].find((path) => existsSync(path));
-  if (found === undefined)
-    throw new Error("these tests need a real Redis server: run `npm test`, or set LAPIDARY_REDIS_SERVER to the path of one");
-  return found;
+  const { path, detail } = redisServer({ env });
+  if (path === undefined)
+    throw new Error(`these tests need a real Redis server: run \`npm test\`, or set LAPIDARY_REDIS_SERVER to the path of one; ${detail}`);
+  return path;
 }
 
 /** A server for the tests of one `describe`, stopped at its end, and a store with keys of its own for each test. */

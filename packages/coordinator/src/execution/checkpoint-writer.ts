@@ -1,4 +1,4 @@
-import { LapidaryError } from "@lapidary/std";
+import { isSystemError, LapidaryError, systemError } from "@lapidary/std";
 import type { CheckpointContent, CheckpointStore, VerifiedCheckpoint } from "../checkpoints/checkpoint-store.js";
 
 /** Hears what becomes of checkpoints. */
@@ -78,11 +78,17 @@ export class CheckpointWriter {
 }
 
 function internal(step: number, cause: unknown): LapidaryError {
+  if (isSystemError(cause))
+    return new LapidaryError({
+      ...systemError(cause, { doing: `write the checkpoint of step ${step}`, exit: 100 }).toJSON(),
+      code: "LAP_CHECKPOINT_WRITE",
+      cause,
+    });
   return new LapidaryError({
     code: "LAP_CHECKPOINT_WRITE",
     message: `the checkpoint of step ${step} failed by a mistake of Lapidary: ${cause instanceof Error ? cause.message : String(cause)}`,
     place: `step ${step}`,
-    remedy: "report it with the log of the coordinator; earlier checkpoints are whole",
+    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints; earlier checkpoints are whole",
     exit: 100,
     cause,
   });

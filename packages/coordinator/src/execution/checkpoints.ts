@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { type ArrayData, HfCheckpoint } from "@lapidary/interop";
-import { isDecoder, type ModelConfig } from "@lapidary/models";
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import type { ModelConfig } from "@lapidary/models";
+import { LapidaryError, type Warning } from "@lapidary/std";
+import { checkSameModel } from "@lapidary/training";
 import type { CheckpointEntry } from "../api.js";
 import { readManifest, stepsIn } from "../checkpoints/checkpoint-store.js";
 import { nodeDisk } from "../checkpoints/disk.js";
@@ -11,14 +12,13 @@ import { nodeDisk } from "../checkpoints/disk.js";
  *
  *     step-100/  model.safetensors  config.json                    weights, by Hugging Face name
  *                tokenizer.json  tokenizer_config.json  …          for transformers
- *                lapidary_tokenizer.json                           the tokenizer as we keep it
+ *                lapidary_tokenizer.json                           the tokenizer as we keep it, if we trained it
  *                optimizer.safetensors                             moments, `adam_m/…`, `adam_v/…`
  *                train_state.json                                  step, losses
  *                manifest.json                                     what all of it is, with checksums; written last
  */
 export const checkpointFiles = {
   optimizer: "optimizer.safetensors",
-  tokenizer: "lapidary_tokenizer.json",
   state: "train_state.json",
 } as const;
 
@@ -44,42 +44,20 @@ async function readEntry(path: string): Promise<CheckpointEntry | undefined> {
 /**
  * Gives a run the weights of a Hugging Face checkpoint, array by array. Its optimizer starts anew.
  *
- * @throws LAP_CHECKPOINT_… whatever is wrong with it; LAP_INIT_MISMATCH when it is of another model
+ * @returns the warnings of the checkpoint
+ * @throws LAP_CHECKPOINT_NOT_FINITE for weights that are not finite; LAP_CHECKPOINT_… whatever is wrong with it; LAP_INIT_MISMATCH when it is of another model
  */
 export async function loadWeights(
   directory: string,
   config: ModelConfig,
   put: (name: string, array: ArrayData) => Promise<void>,
-): Promise<void> {
+): Promise<readonly Warning[]> {
   const checkpoint = await HfCheckpoint.open(directory);
   try {
     checkSameModel(directory, config, checkpoint.config);
     for (const { name } of checkpoint.params) await put(name, await checkpoint.read(name));
+    return checkpoint.warnings;
   } finally {
     await checkpoint.close();
-  }
-}
-
-const familyOf = (config: ModelConfig): string => (isDecoder(config) ? "a decoder" : "a Gemma");
-
-/** The context may be another: no weight depends on it. */
-function checkSameModel(directory: string, wanted: ModelConfig, found: ModelConfig): void {
-  if (isDecoder(wanted) !== isDecoder(found))
-    throw new LapidaryError({
-      code: "LAP_INIT_MISMATCH",
-      message: `the checkpoint is of another family: ${familyOf(found)}, the job's model is ${familyOf(wanted)}`,
-      place: `train.init: ${directory}`,
-      remedy: "choose the model of the checkpoint, or another checkpoint",
-      exit: ExitCode.usage,
-    });
-  for (const key of ["vocabSize", "modelDim", "layers", "heads", "kvHeads", "headDim", "mlpDim", "ropeTheta", "normEps"] as const) {
-    if (wanted[key] === found[key]) continue;
-    throw new LapidaryError({
-      code: "LAP_INIT_MISMATCH",
-      message: `the checkpoint is of another model: its ${key} is ${found[key]}, the job's is ${wanted[key]}`,
-      place: `train.init: ${directory}`,
-      remedy: "choose the model of the checkpoint, or another checkpoint",
-      exit: ExitCode.usage,
-    });
   }
 }

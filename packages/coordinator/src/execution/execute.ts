@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { corpusSpec, type Dataset, prepareDataset } from "@lapidary/data";
+import { type Dataset, type DatasetRequest, findPrepared, prepareDataset } from "@lapidary/data";
 import { type Clock, type Failpoints, LapidaryError, must } from "@lapidary/std";
 import { printMesh, printTorus } from "@lapidary/topology";
-import { meshOf, type ResolvedJob } from "@lapidary/training";
+import { checkInputs, checkTokenizerSize, corpusOf, givenTokenizer, meshOf, type ResolvedJob, tokenizerRequest } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report, SlicePlace } from "../api.js";
 import type { CheckpointContent } from "../checkpoints/checkpoint-store.js";
 import { nodeDisk } from "../checkpoints/disk.js";
@@ -18,11 +18,12 @@ import { writeProgramView } from "../views/program-file.js";
 import { isTraced, StepTraceLog } from "../views/step-traces.js";
 import { WorkerStepLog, workerStepOf } from "../views/worker-steps.js";
 import { both, orAbort } from "./abort.js";
-import { loadWeights } from "./checkpoints.js";
+import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { Crew } from "./crew.js";
-import { generateSample } from "./generate-sample.js";
+import { cutPromptWarning, generateSample } from "./generate-sample.js";
 import { Goodput, goodputUntil } from "./goodput.js";
 import { RunPrograms } from "./run-programs.js";
+import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
 import { type CheckpointFiles, checkpointOf, constantFiles, loadState } from "./save-state.js";
 import { Snapshots } from "./snapshots.js";
 import { sparingly } from "./sparingly.js";
@@ -70,6 +71,9 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   const earlier = goodputUntil(clock.now(), saved, started_at ?? clock.now(), rows);
   const goodput = new Goodput(clock, earlier);
   run.enter("compiling", { slice: options.slice });
+  // Files may have changed while the job waited. A run that has a checkpoint does not read `train.init` again.
+  const readsInit = (await listCheckpoints(join(run.directory, runFiles.checkpoints))).length === 0;
+  await checkInputs(job, { projectRoot: options.root, readsInit, readsTokenizer: false });
   const [dataset, programSet] = await both(
     signal,
     (either) => watch.time("prepare", () => prepare(options, either)),
@@ -94,30 +98,54 @@ interface Past {
 }
 
 async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, signal: AbortSignal): Promise<Dataset> {
-  const { corpus, vocab, held_out, text_field, max_bytes } = job.data;
+  const own = runTokenizer(run);
   const enter = sparingly(clock, (activity) => {
     if (!signal.aborted) run.enter("compiling", { activity });
   });
-  const dataset = await prepareDataset({
-    corpus: corpusSpec(corpus, { projectRoot: root, textField: text_field, ...(max_bytes === undefined ? {} : { maxBytes: max_bytes }) }),
-    vocabSize: vocab,
-    heldOutFraction: held_out,
+  const request = {
+    corpus: corpusOf(job, root),
+    tokenizer: tokenizerRequest(job),
+    heldOutFraction: job.data.held_out,
     cacheDir: join(cacheDir, "datasets"),
-    signal,
-    onProgress: ({ stage, done, total }) => enter({ what: stage, done, total }),
-  });
+  };
+  const dataset =
+    (own === undefined ? undefined : preparedWith(own, request)) ??
+    (await prepareDataset({
+      ...request,
+      ...(own === undefined ? {} : { tokenizer: { kind: "given", path: own } }),
+      signal,
+      onProgress: ({ stage, done, total }) => enter({ what: stage, done, total }),
+    }));
   try {
+    if (own === undefined) checkTokenizerSize(job, dataset.manifest.vocabSize);
     dataset.requireBatch(job.train);
   } catch (error) {
     dataset.close();
     throw error;
   }
   const { splits, unigramNats, corpus: place } = dataset.manifest;
+  run.log("coordinator", `tokenizer: ${dataset.manifest.vocabSize} ids, ${tokenizerOrigin(job, own)}`);
   run.log(
     "coordinator",
     `data: ${place}: ${splits.train.documents} documents, ${splits.train.tokens} tokens to train on; ${splits.heldout.tokens} held out, unigram loss ${unigramNats.toFixed(3)}`,
   );
   return dataset;
+}
+
+/** The dataset that was prepared before with a tokenizer trained on the corpus, if that is still the tokenizer of the run. */
+function preparedWith(own: string, request: DatasetRequest & { readonly cacheDir: string }): Dataset | undefined {
+  if (request.tokenizer.kind === "given") return undefined;
+  const prepared = findPrepared(request);
+  if (prepared === undefined || isSameTokenizer(own, prepared.manifest.tokenizerHash)) return prepared;
+  prepared.close();
+  return undefined;
+}
+
+function tokenizerOrigin({ data, train }: ResolvedJob, own: string | undefined): string {
+  if (own !== undefined) return "that of the run";
+  const path = givenTokenizer(data, train);
+  if (path !== undefined) return `of ${path}`;
+  return `trained on the corpus${train.init === undefined ? "" : ": its ids mean nothing to the weights of train.init"}`;
 }
 
 async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: AbortSignal): Promise<ProgramSet> {
@@ -244,7 +272,10 @@ async function openAttempt(
       initialize: () =>
         watch.time("load", async () => {
           await programs.initialize();
-          if (init !== undefined) await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
+          if (init === undefined) return;
+          const warnings = await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
+          for (const { code, message } of warnings) run.log("coordinator", `train.init: ${code}: ${message}`);
+          run.log("coordinator", `train.init: weights of ${init}; the optimizer and the count of steps begin anew`);
         }),
       take: async (step) => {
         const { files, release } = await snapshots.take();
@@ -280,7 +311,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens });
     });
 
-  const constant = constantFiles(model.config, dataset.tokenizer);
+  const constant = constantFiles(model.config, dataset.tokenizerFiles, dataset.manifest.control);
   const checkpointed = (files: CheckpointFiles, step: number, ledger: string, gangSize: number): CheckpointContent =>
     checkpointOf(files, constant, {
       run: run.id,
@@ -368,6 +399,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     collectives: [...facts.collectives],
     timings_ms: watch.times(),
     tokens_per_s: (batch * seq * steps * 1000) / Math.max(1, trained.train_ms),
+    warnings: run.summary.warnings ?? [],
   };
 }
 
@@ -419,6 +451,9 @@ async function writeSample(
   if (job.sample === undefined) return { prompt: "", text: "" };
   const { prompt, tokens, ...sampling } = job.sample;
   run.enter("running", { activity: { what: "write a sample" } });
-  const text = await generateSample(await programs.nextToken(), dataset.tokenizer, { prompt, tokens, sampling, seed: job.seed, signal });
-  return { prompt, text };
+  const nextToken = await programs.nextToken();
+  const sample = await generateSample(nextToken, dataset.tokenizer, { prompt, tokens, sampling, seed: job.seed, signal });
+  const warning = cutPromptWarning(sample, nextToken.context, "sample.prompt");
+  if (warning !== undefined) run.log("coordinator", `warning: ${warning.code}: ${warning.message}`);
+  return { prompt, text: sample.text };
 }

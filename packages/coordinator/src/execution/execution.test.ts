@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { trainTokenizer } from "@lapidary/data";
+import { filesOfTrained, trainTokenizer } from "@lapidary/data";
 import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
 import { type GemmaConfig, gemma } from "@lapidary/models";
 import { must, type Clock } from "@lapidary/std";
@@ -209,7 +209,10 @@ describe("checkpoints", () => {
   const write = async (step: number, keep = 3): Promise<string> => {
     const store = new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(nodeDisk, directory()) });
     const { files } = await (await Snapshots.open(programs, config)).take();
-    const written: VerifiedCheckpoint = await store.write(checkpointOf(files, constantFiles(config, tokenizer), { ...about, step }), keep);
+    const written: VerifiedCheckpoint = await store.write(
+      checkpointOf(files, constantFiles(config, filesOfTrained(tokenizer), tokenizer.control), { ...about, step }),
+      keep,
+    );
     return written.path;
   };
 
@@ -246,7 +249,8 @@ describe("checkpoints", () => {
     const path = await write(7);
     const manifest = await verifyCheckpoint(nodeDisk, path);
     const put = new Map<string, number>();
-    await loadState({ putState: async (name, { data }) => void put.set(name, data[0] ?? 0) }, { path, manifest });
+    const { moments } = programs;
+    await loadState({ moments, putState: async (name, { data }) => void put.set(name, data[0] ?? 0) }, { path, manifest });
     deepStrictEqual(
       [...put],
       [
@@ -255,6 +259,14 @@ describe("checkpoints", () => {
         ["step", 7],
       ],
     );
+  });
+
+  it("with another optimizer's state are refused by the first array that differs", async () => {
+    const path = await write(8);
+    const manifest = await verifyCheckpoint(nodeDisk, path);
+    const load = (moments: string[]): Promise<void> => loadState({ moments, putState: async () => undefined }, { path, manifest });
+    await rejects(load(programs.moments.slice(1)), { code: "LAP_CHECKPOINT_STATE", message: /has no place for/ });
+    await rejects(load([...programs.moments, "adam_m/more"]), { code: "LAP_CHECKPOINT_STATE", message: /lacks adam_m\/more/ });
   });
 
   it("of another model are refused, by what differs", async () => {

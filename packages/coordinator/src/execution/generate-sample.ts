@@ -1,5 +1,5 @@
-import { SpecialToken, type Tokenizer } from "@lapidary/data";
-import { seededRandom } from "@lapidary/std";
+import { decodeAfter, type TextTokenizer } from "@lapidary/data";
+import { seededRandom, type Warning } from "@lapidary/std";
 import { generate, type Sampling } from "@lapidary/training";
 import type { NextToken } from "./next-token.js";
 
@@ -13,37 +13,66 @@ export interface SampleOptions {
   readonly onText?: (text: string) => void;
 }
 
-/** Text that the model goes on with after the prompt. */
+export interface GeneratedSample {
+  readonly text: string;
+  /** Tokens of the prompt, without `<bos>`. */
+  readonly promptTokens: number;
+  /** The last of them that the model sees when it draws its first token. */
+  readonly promptTokensSeen: number;
+}
+
+/** Text that the model goes on with after the prompt. Of a prompt that is longer than the context the model sees `<bos>` and the end. */
 export async function generateSample(
   nextToken: Pick<NextToken, "context" | "logits">,
-  tokenizer: Tokenizer,
+  tokenizer: TextTokenizer,
   options: SampleOptions,
-): Promise<string> {
+): Promise<GeneratedSample> {
   const { prompt, tokens, sampling, seed, signal, onText } = options;
-  const decoder = tokenizer.decodeStream();
-  let text = "";
+  const ids = tokenizer.encode(prompt);
+  const { front, kept } = frontOf(tokenizer, ids.length);
+  const before = [...front, ...ids];
+  const decoder = tokenizer.decodeStream({}, before);
   const tell = (part: string): void => {
-    if (part === "") return;
-    text += part;
-    onText?.(part);
+    if (part !== "") onText?.(part);
   };
-  await generate((row) => nextToken.logits(row), {
-    prompt: [SpecialToken.bos, ...tokenizer.encode(prompt)],
+  // A model may have more rows in its embedding than the tokenizer has ids.
+  const logits = async (row: readonly number[]): Promise<Float32Array> => (await nextToken.logits(row)).subarray(0, tokenizer.vocabSize);
+  const { tokens: drawn } = await generate(logits, {
+    prompt: before,
+    kept,
     maxTokens: tokens,
     contextLength: nextToken.context,
     sampling,
     random: seededRandom(seed),
-    eos: SpecialToken.eos,
-    never: neverDrawn(tokenizer),
+    stops: tokenizer.control.stops,
+    never: tokenizer.neverDrawn,
     onToken: (token) => tell(decoder.push(token)),
     ...(signal === undefined ? {} : { signal }),
   });
   tell(decoder.end());
-  return text;
+  return {
+    text: decodeAfter(tokenizer, before, drawn),
+    promptTokens: ids.length,
+    promptTokensSeen: Math.min(ids.length, nextToken.context - kept),
+  };
 }
 
-/** Control tokens, and ids that stand for no text. */
-function neverDrawn({ usedSize, vocabSize }: Tokenizer): number[] {
-  const { pad, bos, unk } = SpecialToken;
-  return [pad, bos, unk, ...Array.from({ length: vocabSize - usedSize }, (_, i) => usedSize + i)];
+/** What is in front of a prompt: `<bos>`, or for an empty prompt of a model without `<bos>` the token that ends the text before. */
+function frontOf(
+  { control: { bos, eos, pad } }: TextTokenizer,
+  promptTokens: number,
+): { readonly front: readonly number[]; readonly kept: number } {
+  if (bos !== undefined) return { front: [bos], kept: 1 };
+  return { front: promptTokens > 0 ? [] : [eos ?? pad], kept: 0 };
+}
+
+/** The warning for a prompt that the model does not see whole; undefined where it does. */
+export function cutPromptWarning({ promptTokens, promptTokensSeen }: GeneratedSample, context: number, place: string): Warning | undefined {
+  if (promptTokensSeen === promptTokens) return undefined;
+  return {
+    code: "LAP_SAMPLE_PROMPT_CUT",
+    message: `the model sees the last ${promptTokensSeen} of the ${promptTokens} tokens of the prompt: its context is ${context} tokens`,
+    place,
+    remedy: "shorten the prompt, or train with a longer model.context_length",
+  };
 }

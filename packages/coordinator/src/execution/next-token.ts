@@ -1,4 +1,3 @@
-import { SpecialToken } from "@lapidary/data";
 import { assert, must } from "@lapidary/std";
 import type { BoundProgram } from "../gang/index.js";
 import type { RunGang } from "./run-gang.js";
@@ -26,7 +25,8 @@ export class NextToken {
 
   /** Logits [V] of the token after the last of `tokens`, at most `context` of them. */
   async logits(tokens: readonly number[]): Promise<Float32Array> {
-    const row = new Int32Array(this.context).fill(SpecialToken.pad);
+    // What follows the last token is not seen, so that any id fills it.
+    const row = new Int32Array(this.context);
     row.set(tokens);
     const puts = [
       this.#gang.put("next/tokens", { dtype: "i32", dims: [1, row.length], data: row }, this.#port("tokens").sharding),

@@ -14,7 +14,7 @@ export function stepPoisoned(step: number, times: number, batch: string, cause: 
     message: `step ${step} has failed ${times} times, the last time because ${cause.message}`,
     place: `step ${step}, ${batch}`,
     remedy:
-      "look into the logs of the workers; if they run out of memory take a smaller batch or more workers. `lapidary jobs resume` goes on behind the last checkpoint",
+      "`lapidary logs RUN` shows what the workers say; if they run out of memory lower train.batch, or give the job more workers. `lapidary jobs resume RUN` goes on after the last checkpoint",
     exit: ExitCode.jobFailed,
     cause,
   });
@@ -25,7 +25,7 @@ export function restartsExhausted(times: number, cause: LapidaryError): Lapidary
     code: "LAP_RECOVERY_FAILS",
     message: `training could not be taken up again: ${times} attempts in a row came to nothing, the last because ${cause.message}`,
     place: cause.place ?? "workers",
-    remedy: "run `lapidary doctor`; `lapidary jobs resume` goes on behind the last checkpoint",
+    remedy: "run `lapidary doctor`; `lapidary jobs resume RUN` goes on after the last checkpoint",
     exit: ExitCode.jobFailed,
     cause,
   });

@@ -1,4 +1,5 @@
 import { ExitCode, LapidaryError } from "@lapidary/std";
+import { nodeRemedy, supportedNode } from "../../../../tools/setup/node-version.mjs";
 
 /** How a worker process ended. */
 export interface WorkerExit {
@@ -18,8 +19,21 @@ export function workerLost({ name, pid, code, signal, silence }: WorkerExit, ran
     code: "LAP_WORKER_LOST",
     message: `${who} ${how}${signal === "SIGKILL" ? " (the system does so when memory runs out)" : ""}`,
     place: `worker ${rank ?? name} pid ${pid} ${signal ?? `code ${code ?? "unknown"}`}`,
-    remedy: "look into the logs of the worker; the step in flight is not committed",
+    remedy:
+      signal === "SIGKILL"
+        ? "`dmesg` says whether memory ran out: if so lower train.batch, set remat, or give the job fewer workers; the step in flight is not committed"
+        : "`lapidary logs RUN` shows the last lines of the worker; the step in flight is not committed",
     exit: ExitCode.jobFailed,
+  });
+}
+
+/** Found before a job starts: on another Node workers end, or compute without their kernels. */
+export function wrongNode(): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_NODE_VERSION",
+    message: `this is Node ${process.versions.node}; workers run on ${supportedNode}`,
+    place: process.execPath,
+    remedy: nodeRemedy,
   });
 }
 

@@ -10,8 +10,10 @@ import type { NumericsName } from "@lapidary/worker/protocol";
  * @param base what the process inherits
  */
 export function workerEnvironment(base: NodeJS.ProcessEnv, numerics: NumericsName): NodeJS.ProcessEnv {
+  // Workers speak to no Redis: its address, which may hold a password, is not theirs to know.
+  const { REDIS_URL: _, ...inherited } = base;
   return {
-    ...base,
+    ...inherited,
     TF_CPP_MIN_LOG_LEVEL: "2",
     TF_ENABLE_ONEDNN_OPTS: "1",
     OMP_NUM_THREADS: "1",

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { type Listener, bufferPool, listen, systemTimer } from "@lapidary/fabric";
 import { assert } from "@lapidary/std";
 import { type NumericsName, type WorkerHello, controlLimits, pulseTimes } from "@lapidary/worker/protocol";
+import { isSupportedNode } from "../../../../tools/setup/node-version.mjs";
 import { signalProcess } from "../process-id.js";
-import type { WorkerExit } from "./gang-errors.js";
+import { type WorkerExit, wrongNode } from "./gang-errors.js";
 import { adoptWorker, type HostProcess, spawnWorker } from "./host-process.js";
 import { WorkerProcess } from "./worker-process.js";
 import { leftWorkers, removeRegister, writeRegister } from "./worker-register.js";
@@ -79,8 +80,9 @@ export class WorkerPool {
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
   }
 
-  /** Listens, takes over whom an earlier pool left, and spawns who is missing; does not wait for them. */
+  /** Listens, takes over whom an earlier pool left, and spawns who is missing; does not wait for them. @throws LAP_NODE_VERSION */
   static async start(options: WorkerPoolOptions): Promise<WorkerPool> {
+    if (!isSupportedNode()) throw wrongNode();
     const pool = new WorkerPool(options);
     await pool.#listen();
     if (options.succession !== undefined) pool.#takeOver(options.succession);

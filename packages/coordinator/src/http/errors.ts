@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { ExitCode, isSystemError, LapidaryError, systemError } from "@lapidary/std";
 import { z } from "zod";
 
 /** The HTTP status of an error: the codes that have one of their own, else by what its exit code says of it. */
@@ -36,7 +36,7 @@ export function tokenError(): LapidaryError {
     message: "the request bears no token, or a wrong one",
     place: "Authorization",
     remedy:
-      "send the token of .lapidary/coordinator.json as `Authorization: Bearer TOKEN`; `lapidary status` prints an address that has it",
+      "send the token of coordinator.json in the home directory as `Authorization: Bearer TOKEN`; `lapidary status` prints an address that has it",
   });
 }
 
@@ -45,7 +45,7 @@ export function hostError(host: string): LapidaryError {
     code: "LAP_HTTP_HOST",
     message: `requests for the host ${JSON.stringify(host.slice(0, 80))} are not answered`,
     place: "Host",
-    remedy: "use 127.0.0.1 or localhost and the port of the coordinator",
+    remedy: "use 127.0.0.1 or localhost, with any port; docs/dashboard.md has a section about other machines",
   });
 }
 
@@ -105,9 +105,10 @@ export function requestError(error: z.ZodError, where: string): LapidaryError {
   });
 }
 
-/** Whatever was thrown, as an error that can be told: fastify's own (bad JSON, too large a body), or a bug of ours. */
+/** Whatever was thrown, as an error that can be told: fastify's own (bad JSON, too large a body), what the system refused, or a bug of ours. */
 export function asLapidaryError(error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
+  if (isSystemError(error)) return systemError(error, { exit: ExitCode.other });
   const { statusCode, message } =
     error instanceof Error ? (error as Error & { statusCode?: number }) : { statusCode: undefined, message: String(error) };
   if (statusCode === 413)
@@ -131,7 +132,7 @@ export function asLapidaryError(error: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_INTERNAL",
     message: `a mistake of Lapidary: ${message}`,
-    remedy: "report it with the log of the coordinator, .lapidary/logs/coordinator.log",
+    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints",
     cause: error,
   });
 }

@@ -1,6 +1,8 @@
 import type { ServerResponse } from "node:http";
+import { jsonText } from "@lapidary/std";
 import type { StreamEvent } from "../api.js";
 import type { Run } from "../runs/run.js";
+import { asLapidaryError } from "./errors.js";
 
 /** A comment goes out this often, so that neither side takes silence for death. */
 const aliveEveryMs = 15_000;
@@ -28,12 +30,19 @@ export async function sendEvents(response: ServerResponse, run: Run, after: numb
     clearInterval(alive);
     stop();
   });
-  const follow = await run.follow(after, (event) => {
-    if (response.destroyed) return;
-    response.write(textOf(event));
-    if (event.event === "done") response.end();
-    else if (response.writableLength > maxBehindBytes) response.destroy();
-  });
+  let follow: () => void;
+  try {
+    follow = await run.follow(after, (event) => {
+      if (response.destroyed) return;
+      response.write(textOf(event));
+      if (event.event === "done") response.end();
+      else if (response.writableLength > maxBehindBytes) response.destroy();
+    });
+  } catch (error) {
+    // The answer has begun: an event says what is wrong, so that the reader does not wait for others.
+    response.end(`event: error\ndata: ${jsonText(asLapidaryError(error).toJSON())}\n\n`);
+    throw error;
+  }
   if (response.destroyed) follow();
   else stop = follow;
   // Whoever has seen `done` and comes back is told that there is nothing more.
@@ -41,4 +50,4 @@ export async function sendEvents(response: ServerResponse, run: Run, after: numb
 }
 
 /** JSON has no line feeds, so one `data` line will do. */
-const textOf = (event: StreamEvent): string => `id: ${event.id}\nevent: ${event.event}\ndata: ${JSON.stringify(event.data)}\n\n`;
+const textOf = (event: StreamEvent): string => `id: ${event.id}\nevent: ${event.event}\ndata: ${jsonText(event.data)}\n\n`;

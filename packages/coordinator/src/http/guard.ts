@@ -2,23 +2,32 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { hostError, originError, tokenError } from "./errors.js";
 
-/** The browser's page keeps the token in this cookie; it is sent to no other site and read by no script. Browsers do not tell ports apart: its name does. */
-export const tokenCookie = (host: string): string => `lapidary_token_${host.split(":")[1] ?? ""}`;
+/** A loopback name or address with any port: behind a tunnel, the browser's port is not the coordinator's port. */
+const loopbackHost = /^(localhost|127(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}|\[::1\])(:(?<port>\d{1,5}))?$/i;
 
 /**
- * Lets a request through only if it is for this very host (a page elsewhere cannot rebind its name to us), from no other
- * page, and bears the token.
+ * The browser's page keeps the token in this cookie; the browser sends it to no other site, and no script reads it.
+ * A browser shares cookies between the ports of a host, so the name has the port of the browser's address.
  */
-export function guard(server: FastifyInstance, token: string, port: () => number): void {
+export const tokenCookie = (host: string): string => `lapidary_token_${loopbackHost.exec(host)?.groups?.["port"] ?? ""}`;
+
+/**
+ * Lets a request through only if its `Host` is a loopback name, its `Origin` (if any) is that same host and port, and it bears the token.
+ * DNS rebinding needs a foreign name in `Host`.
+ */
+export function guard(server: FastifyInstance, token: string): void {
   const expected = digest(token);
   server.addHook("onRequest", async (request) => {
-    const hosts = [`127.0.0.1:${port()}`, `localhost:${port()}`];
     const { host = "", origin } = request.headers;
-    if (!hosts.includes(host)) throw hostError(host);
-    if (origin !== undefined && !hosts.some((own) => origin === `http://${own}`)) throw originError(origin);
+    if (!loopbackHost.test(host)) throw hostError(host);
+    if (origin !== undefined && !isOriginOf(host, origin)) throw originError(origin);
     if (!timingSafeEqual(digest(tokenOf(request)), expected)) throw tokenError();
   });
 }
+
+/** Also with TLS, which a proxy on the loopback interface may add. */
+const isOriginOf = (host: string, origin: string): boolean =>
+  ["http", "https"].some((scheme) => origin.toLowerCase() === `${scheme}://${host.toLowerCase()}`);
 
 /** From the header, the page's cookie, or (to come to the page once) the address. Only reads, and writes from our own page, may be asked for with the latter two. */
 function tokenOf(request: FastifyRequest): string {

@@ -1,12 +1,14 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { request } from "node:http";
+import { appendFileSync, mkdirSync, rmSync } from "node:fs";
+import { createServer, request } from "node:http";
 import { join } from "node:path";
 import { LapidaryError } from "@lapidary/std";
-import type { StreamEvent, Submitted } from "../api.js";
+import type { Report, StreamEvent, Submitted } from "../api.js";
 import { CoordinatorClient } from "../client.js";
 import { RunStore } from "../runs/run-store.js";
 import { newRun, steppingClock, trainRow } from "../testing/fixtures.js";
 import { temporaryDirectory } from "../testing/temporary.js";
+import { prometheusText } from "../views/prometheus.js";
 import { type HttpServer, type Service, serveHttp } from "./server.js";
 
 const token = "0123456789abcdef0123456789abcdef";
@@ -34,7 +36,7 @@ describe("the HTTP API", () => {
       submit: async ({ yaml, name }): Promise<Submitted> => {
         if (yaml === "bug") throw new TypeError("a bug");
         const { run, existed } = runs.create(newRun({ exactly: name ?? "job" }, { fingerprint: yaml ?? "" }));
-        return { id: run.id, state: run.state, existed };
+        return { id: run.id, state: run.state, existed, warnings: [] };
       },
       resume: () => Promise.reject(new Error("not here")),
       cancel: async (id) => {
@@ -78,6 +80,81 @@ describe("the HTTP API", () => {
   const bearer = { authorization: `Bearer ${token}` };
   const codeOf = (body: string): string => (JSON.parse(body) as { error: { code: string } }).error.code;
 
+  it("carries numbers that are not finite to its clients, as rows, events, summaries and reports", async () => {
+    const { id } = await client.submit({ yaml: "x", name: "diverges" });
+    const row = { ...trainRow(1), loss: Number.NaN, learning_rate: Infinity, eta_s: Infinity };
+    runs.get(id).metrics(row);
+    runs.get(id).writeReport({ ...report(id), train_loss: Number.NaN, heldout_loss: Infinity });
+    runs.get(id).finish("failed");
+    deepStrictEqual((await client.metrics(id)).metrics, [row]);
+    const events: StreamEvent[] = [];
+    for await (const event of client.stream(id)) events.push(event);
+    deepStrictEqual(events.find(({ event }) => event === "metrics")?.data, row);
+    strictEqual((await client.get(id)).loss, Number.NaN);
+    const { train_loss, heldout_loss } = await client.report(id);
+    deepStrictEqual([train_loss, heldout_loss], [Number.NaN, Infinity]);
+    const { summary } = runs.get(id);
+    const metrics = prometheusText(await client.status(), [{ ...summary, eta_s: Infinity }], summary.finished_at ?? 0);
+    ok(metrics.includes('lapidary_job_loss_nats{job="diverges",model="nano",state="failed"} NaN'), metrics);
+    ok(metrics.includes('lapidary_job_eta_seconds{job="diverges",model="nano",state="failed"} +Inf'), metrics);
+  });
+
+  for (const file of ["metrics.jsonl", "events.jsonl"])
+    it(`ends a stream with its \`done\`, whatever lines of ${file} cannot be read`, async () => {
+      const { id } = await client.submit({ yaml: "x", name: "damaged" });
+      const run = runs.get(id);
+      run.metrics(trainRow(1));
+      run.log("worker 0", "hello");
+      run.finish("done");
+      appendFileSync(join(run.directory, file), "\u0000garbage\n{\n");
+      const events: StreamEvent[] = [];
+      for await (const event of client.stream(id)) events.push(event);
+      strictEqual(events.at(-1)?.event, "done");
+      ok(events.some(({ event, data }) => event === "log" && data.line.includes(`of ${file} cannot be read`)));
+      ok((await client.logs(id)).lines.some(({ line }) => line.includes(file)));
+    });
+
+  it("ends a stream with an error that says what is wrong when the journal cannot be read at all", async () => {
+    const { id } = await client.submit({ yaml: "x", name: "unreadable" });
+    const run = runs.get(id);
+    rmSync(join(run.directory, "metrics.jsonl"), { force: true });
+    mkdirSync(join(run.directory, "metrics.jsonl"));
+    await rejects(
+      (async () => {
+        for await (const _ of client.stream(id)) ok(_);
+      })(),
+      { code: "LAP_FILE_IS_DIRECTORY" },
+    );
+    rmSync(join(run.directory, "metrics.jsonl"), { recursive: true });
+  });
+
+  it("tells followers the end of a job whose last event the disk refuses", async () => {
+    const { id } = await client.submit({ yaml: "x", name: "full" });
+    const run = runs.get(id);
+    const told: string[] = [];
+    run.listen(({ event }) => told.push(event));
+    // A journal that is closed refuses every write, as a full disk does.
+    for (const name of ["events.jsonl", "metrics.jsonl"]) rmSync(join(run.directory, name));
+    run.close();
+    mkdirSync(join(run.directory, "events.jsonl"));
+    const settled = run.settled;
+    ok(run.finish("failed") !== undefined);
+    await settled;
+    strictEqual(run.state, "failed");
+  });
+
+  it("says so when another version of the coordinator answers", async () => {
+    const other = createServer((_, response) => response.setHeader("content-type", "application/json").end('{"jobs":[{"id":5}]}'));
+    await new Promise<void>((listening) => other.listen(0, "127.0.0.1", listening));
+    try {
+      const { port } = other.address() as { port: number };
+      await rejects(new CoordinatorClient({ port, token }).list(), { code: "LAP_COORDINATOR_VERSION", exit: 3 });
+    } finally {
+      other.close();
+    }
+    await rejects(client.submit({ yaml: "x", ofALaterVersion: true } as never), { code: "LAP_COORDINATOR_VERSION" });
+  });
+
   it("refuses requests without the token, for another host, or from another page", async () => {
     const answers = [
       await raw("/api/status", {}),
@@ -101,13 +178,46 @@ describe("the HTTP API", () => {
     strictEqual((await raw("/api/status", bearer)).status, 200);
   });
 
+  it("answers every loopback name with any port, and no other name", async () => {
+    const statusOf = async (host: string): Promise<number> => (await raw("/api/status", { ...bearer, host })).status;
+    const loopback = ["127.0.0.1:8765", "localhost:8765", "LocalHost:8765", "[::1]:8765", "127.0.1.1:9", "localhost", "127.0.0.1"];
+    for (const host of loopback) strictEqual(await statusOf(host), 200, host);
+    const foreign = [
+      "127.0.0.1.evil.com",
+      "localhost.evil.com:8765",
+      "evil.com@127.0.0.1",
+      "127.0.0.1:8765@evil.com",
+      "127.evil.0.1",
+      "128.0.0.1:8765",
+      "127.0.0.256",
+      "[::2]:8765",
+      "localhost:8765:1",
+    ];
+    for (const host of foreign) strictEqual(await statusOf(host), 403, host);
+  });
+
+  it("lets only a page of the same host and port write, and reads the cookie of the port in the browser's address", async () => {
+    const { status, headers } = await raw(`/?token=${token}`, { host: "localhost:8765" });
+    deepStrictEqual([status, headers.location], [303, "./"]);
+    strictEqual(headers["set-cookie"]?.[0], `lapidary_token_8765=${token}; HttpOnly; SameSite=Strict`);
+    const cookie = `lapidary_token_8765=${token}; lapidary_token_${server.port}=of-another-tunnel`;
+    const write = async (host: string, origin: string): Promise<number> =>
+      (await raw("/api/jobs/absent/cancel", { cookie, host, origin }, "POST")).status;
+    strictEqual(await write("localhost:8765", "http://localhost:8765"), 404);
+    strictEqual(await write("[::1]:8765", "http://[::1]:8765"), 404);
+    strictEqual(await write("localhost:8765", "https://localhost:8765"), 404);
+    for (const origin of ["http://localhost:3000", "http://127.0.0.1:8765", "http://localhost", "null", "http://evil.com", ""])
+      strictEqual(await write("localhost:8765", origin), 403, origin);
+    strictEqual((await raw("/api/status", { cookie, host: `localhost:${server.port}` })).status, 401);
+  });
+
   it("lets a browser in by the address with the token, and shows it the runs", async () => {
     await client.submit({ yaml: "x", name: "first" });
     const { status, headers } = await raw(`/?token=${token}`, {});
     strictEqual(status, 303);
     const cookie = String(headers["set-cookie"]).split(";")[0] ?? "";
     const page = await raw("/", { cookie });
-    ok(page.status === 200 && page.body.includes('href="/api/jobs/first"') && !page.body.includes(token));
+    ok(page.status === 200 && page.body.includes('href="api/jobs/first"') && !page.body.includes(token));
     strictEqual((await raw("/api/jobs/first", { cookie })).status, 200);
   });
 
@@ -216,4 +326,27 @@ describe("the HTTP API", () => {
     run.metrics(trainRow(1));
     strictEqual((await client.cancel(run.id)).state, "cancelled");
   });
+});
+
+const report = (id: string): Report => ({
+  id,
+  model: "nano",
+  parameters: 1,
+  chips: 256,
+  workers: 2,
+  mesh: "data=16,model=16",
+  slice: { pod: 0, pods: 1, origin: [0, 0], dims: [16, 16] },
+  zero: 3,
+  steps: 1,
+  tokens: 1,
+  train_loss: 1,
+  heldout_loss: 1,
+  unigram_loss: 1,
+  sample: { prompt: "", text: "" },
+  checkpoint: "/x",
+  bytes_per_chip: { params: 1, optimizer: 1, gradients: 1 },
+  collectives: [],
+  timings_ms: { prepare: 1, compile: 1, place: 1, load: 1, train: 1, evaluate: 1, checkpoint: 1, sample: 1, total: 1 },
+  tokens_per_s: 1,
+  warnings: [],
 });

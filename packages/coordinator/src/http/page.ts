@@ -5,12 +5,10 @@ import type { JobSummary, Status } from "../api.js";
 export function runsPage(status: Status, jobs: readonly JobSummary[], now: number): string {
   const busy = jobs.some(({ finished_at }) => finished_at === undefined);
   const rows = jobs.map(
-    (
-      job,
-    ) => `<tr><td><a href="/api/jobs/${job.id}">${job.id}</a></td><td class="${job.state}">${job.state}</td><td>${escape(job.model)}</td>
+    (job) => `<tr><td><a href="api/jobs/${job.id}">${job.id}</a></td><td class="${job.state}">${job.state}</td><td>${escape(job.model)}</td>
 <td>${escape(job.mesh)}</td><td class="n">${job.step}/${job.steps}</td><td class="n">${job.loss?.toFixed(3) ?? ""}</td>
 <td class="n">${job.heldout_loss?.toFixed(3) ?? ""}</td><td class="n">${job.started_at === undefined ? "" : formatDuration((job.finished_at ?? now) - job.started_at)}</td>
-<td>${["metrics", "logs", "checkpoints", ...(job.state === "done" ? ["report"] : [])].map((what) => `<a href="/api/jobs/${job.id}/${what}">${what}</a>`).join(" ")}</td>
+<td>${["metrics", "logs", "checkpoints", ...(job.state === "done" ? ["report"] : [])].map((what) => `<a href="api/jobs/${job.id}/${what}">${what}</a>`).join(" ")}</td>
 <td>${escape(job.error?.message ?? "")}</td></tr>`,
   );
   const pods =
@@ -19,7 +17,7 @@ export function runsPage(status: Status, jobs: readonly JobSummary[], now: numbe
 <html lang="en"><head><meta charset="utf-8"><title>Lapidary</title>${busy ? '<meta http-equiv="refresh" content="2">' : ""}
 <style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse}
 th,td{text-align:left;padding:.25rem .8rem;border-bottom:1px solid #8884}.n{text-align:right;font-variant-numeric:tabular-nums}.failed{font-weight:bold}</style></head>
-<body><h1>Lapidary</h1><p>${status.workers.length} workers${pods} · <a href="/api/status">status</a></p>
+<body><h1>Lapidary</h1><p>${status.workers.length} workers${pods} · <a href="api/status">status</a></p>
 <table><thead><tr><th>run</th><th>state</th><th>model</th><th>mesh</th><th>step</th><th>loss</th><th>held-out</th><th>time</th><th></th><th></th></tr></thead>
 <tbody>${rows.join("\n")}</tbody></table></body></html>`;
 }

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { ExitCode, jsonText, LapidaryError } from "@lapidary/std";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { z } from "zod";
 import {
@@ -98,6 +98,8 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
     },
   });
   let port = options.port;
+  // Numbers that are not finite keep their names.
+  server.setReplySerializer((payload) => jsonText(payload));
   server.removeContentTypeParser("text/plain");
   server.setErrorHandler((thrown, _, reply) => {
     const error = asLapidaryError(thrown);
@@ -118,7 +120,7 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
       "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     });
   });
-  guard(server, options.token, () => port);
+  guard(server, options.token);
   addRoutes(server, options);
   addViewRoutes(server, options);
   try {
@@ -132,7 +134,7 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
   return { port, close: () => server.close() };
 }
 
-function addRoutes(server: FastifyInstance, { service, token, page }: ServerOptions): void {
+function addRoutes(server: FastifyInstance, { service, token, page, onBug }: ServerOptions): void {
   const { runs } = service;
   const runOf = (request: { params: unknown }): Run => runs.get((request.params as { id: string }).id);
 
@@ -148,8 +150,8 @@ function addRoutes(server: FastifyInstance, { service, token, page }: ServerOpti
   server.get("/api/jobs/:id/metrics", async (request): Promise<MetricsPage> => {
     const run = runOf(request);
     const { from, limit } = read(pageQuerySchema, request.query, "query");
-    const { rows, more } = await readMetrics(run.directory, from, limit);
-    return { metrics: rows, ...(more ? { next_from: from + rows.length } : {}) };
+    const { rows, more, unreadable } = await readMetrics(run.directory, from, limit);
+    return { metrics: rows, ...(unreadable > 0 ? { unreadable } : {}), ...(more ? { next_from: from + limit } : {}) };
   });
   server.get("/api/jobs/:id/logs", async (request): Promise<LogsPage> => {
     const run = runOf(request);
@@ -168,7 +170,7 @@ function addRoutes(server: FastifyInstance, { service, token, page }: ServerOpti
     const { follow } = read(streamQuerySchema, request.query, "query");
     const after = read(z.coerce.number().int().min(0), request.headers["last-event-id"] ?? 0, "Last-Event-ID");
     reply.hijack();
-    await sendEvents(reply.raw, run, after, follow);
+    await sendEvents(reply.raw, run, after, follow).catch(onBug);
   });
   server.post("/api/shutdown", (request) => {
     read(shutdownRequestSchema, request.body ?? undefined, "body");
@@ -178,9 +180,12 @@ function addRoutes(server: FastifyInstance, { service, token, page }: ServerOpti
   server.get("/", (request, reply) => {
     reply.type("text/html; charset=utf-8");
     if ((request.query as { token?: string }).token !== undefined)
-      return reply
-        .header("set-cookie", `${tokenCookie(request.headers.host ?? "")}=${token}; HttpOnly; SameSite=Strict; Path=/`)
-        .redirect("/", 303);
+      return (
+        reply
+          // Without `Path` the cookie is for the directory of the browser's address, and so is the redirect: a proxy may have removed a prefix.
+          .header("set-cookie", `${tokenCookie(request.headers.host ?? "")}=${token}; HttpOnly; SameSite=Strict`)
+          .redirect("./", 303)
+      );
     if (page?.isBuilt === true) return page.send(reply, "index.html");
     return reply.send(runsPage(service.status(), runs.list({ limit: 200 }).jobs, Date.now()));
   });
@@ -203,7 +208,17 @@ async function readReport(run: Run): Promise<Report> {
         run.summary.finished_at === undefined ? `wait for it with \`lapidary jobs wait ${run.id}\`` : "only jobs that are done have one",
       exit: ExitCode.notFinished,
     });
-  return reportSchema.parse(JSON.parse(await readFile(path, "utf8")));
+  try {
+    return reportSchema.parse(JSON.parse(await readFile(path, "utf8")));
+  } catch (cause) {
+    throw new LapidaryError({
+      code: "LAP_JOB_REPORT_UNREADABLE",
+      message: `the report of job ${run.id} cannot be read: it is damaged, or another version of Lapidary wrote it`,
+      place: path,
+      remedy: `\`lapidary jobs events ${run.id}\` and \`lapidary logs ${run.id}\` show what happened; launch the job again for a report`,
+      cause,
+    });
+  }
 }
 
 function portTaken(port: number, cause: unknown): LapidaryError {

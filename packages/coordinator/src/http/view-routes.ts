@@ -2,11 +2,11 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { meshOf, printJob } from "@lapidary/training";
+import { checkInputs, jobWarnings, meshOf, printJob } from "@lapidary/training";
 import type { FastifyInstance } from "fastify";
 import type { z } from "zod";
-import { isFinal } from "../api.js";
-import { acceptJob } from "../jobs.js";
+import { isFinal, type Report, reportSchema } from "../api.js";
+import { acceptPlacedJob } from "../jobs.js";
 import { type Run, runFiles } from "../runs/run.js";
 import {
   type JobFiles,
@@ -47,11 +47,13 @@ export interface ViewOptions {
   readonly page?: PageFiles | undefined;
   /** The project's root, with `configs`. */
   readonly root?: string | undefined;
+  /** Hears of errors that no request is answered with. */
+  readonly onBug?: (error: unknown) => void;
 }
 
 /** The routes of `view-api.ts`. */
-export function addViewRoutes(server: FastifyInstance, { service, page, root }: ViewOptions): void {
-  const hub = new LiveHub();
+export function addViewRoutes(server: FastifyInstance, { service, page, root, onBug }: ViewOptions): void {
+  const hub = new LiveHub(onBug);
   const overview = new OverviewFeed({ status: () => service.status(), jobs: () => service.runs.list({ limit: overviewRuns }).jobs });
   server.addHook("preClose", async () => {
     hub.close();
@@ -72,7 +74,7 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root }: 
       log_count: history.logCount,
       yaml: readFileSync(join(run.directory, runFiles.job), "utf8"),
       has_program: existsSync(programFile(run.directory)),
-      ...(existsSync(report) ? { report: JSON.parse(readFileSync(report, "utf8")) } : {}),
+      ...reportOf(report),
     };
   };
 
@@ -140,10 +142,22 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root }: 
   if (page !== undefined) page.addRoutes(server);
   if (root === undefined) return;
   server.get("/api/job-files", (): JobFiles => ({ files: jobFiles(root) }));
-  server.post("/api/validate", (request): Validated => {
-    const job = acceptJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
-    return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)) };
+  server.post("/api/validate", async (request): Promise<Validated> => {
+    const { job, placeOf } = acceptPlacedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
+    const warnings = [...(await checkInputs(job, { projectRoot: root, placeOf })), ...jobWarnings(job)];
+    return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)), warnings };
   });
+}
+
+/** The report of a run, if it has one that can be read. */
+function reportOf(path: string): { report?: Report } {
+  if (!existsSync(path)) return {};
+  try {
+    return { report: reportSchema.parse(JSON.parse(readFileSync(path, "utf8"))) };
+  } catch {
+    // Damaged: /report says so, and all else of the run is shown.
+    return {};
+  }
 }
 
 /** The project's job files, those in folders too. */

@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
-import { LapidaryError, assert } from "@lapidary/std";
+import { jsonText, LapidaryError, assert } from "@lapidary/std";
 import { z } from "zod";
+import { floatSchema } from "../api.js";
 import type { Disk } from "../checkpoints/disk.js";
 import type { Fence } from "../checkpoints/run-fence.js";
 
 const count = z.number().int().nonnegative();
-/** JSON has no name for these three. */
-const float = z.union([z.number(), z.literal(["NaN", "Infinity", "-Infinity"]).transform(Number)]);
+const float = floatSchema;
 
 /** A step that counts: it was computed, all workers said so, and it will be part of whatever becomes of the run. */
 const commitSchema = z.strictObject({
@@ -240,7 +240,7 @@ function readLedgerText(text = ""): { lines: Line[]; bytes: number; size: number
 
 /** The line without its checksum is the same text, closed. */
 function printLine(line: Line): string {
-  const body = JSON.stringify(line, (_, value: unknown) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value));
+  const body = jsonText(line);
   return `${body.slice(0, -1)},"crc":"${crcOf(body)}"}\n`;
 }
 
@@ -270,7 +270,7 @@ function ledgerRefused(path: string, code: string, cause: unknown): LapidaryErro
     code: "LAP_LEDGER_WRITE",
     message: `the ledger cannot be written: ${code}`,
     place: path,
-    remedy: "free disk space, or check that the home directory can be written; then `lapidary jobs resume`",
+    remedy: `free disk space, or check that the home directory can be written; then \`lapidary jobs resume ${basename(dirname(path))}\``,
     exit: 100,
     cause,
   });
@@ -282,7 +282,7 @@ function replayDiffers(step: number, before: number | undefined, now: number): L
     message: `step ${step} was computed again and came out differently: loss ${now} instead of ${before ?? "another"}`,
     place: `step ${step}`,
     remedy:
-      "memory or a disk may be faulty, or the corpus has changed; `lapidary jobs resume` with another layout begins anew from the last checkpoint",
+      "memory or a disk may be faulty, or the corpus has changed; `lapidary jobs resume RUN workers=1` computes the steps after the last checkpoint anew",
     exit: 100,
   });
 }

@@ -18,7 +18,8 @@ import { type ProgramFacts, programFacts } from "./facts.js";
 import { type ProgramText, programText } from "./program-text.js";
 
 /** All that decides the programs of a run. JSON: its text is what the cache goes by. */
-export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "slice" | "rules" | "zero" | "remat" | "bucket_bytes" | "seed"> {
+export interface ProgramRequest
+  extends Pick<ResolvedJob, "mesh" | "slice" | "rules" | "unapplied" | "zero" | "remat" | "bucket_bytes" | "seed"> {
   readonly model: ModelConfig;
   readonly update: UpdateConfig;
   readonly batch: number;
@@ -27,12 +28,24 @@ export interface ProgramRequest extends Pick<ResolvedJob, "mesh" | "slice" | "ru
   readonly machine?: ViewMachine;
 }
 
-export function programRequest({ model, train, mesh, slice, rules, zero, remat, bucket_bytes, seed }: ResolvedJob): ProgramRequest {
+export function programRequest({
+  model,
+  train,
+  mesh,
+  slice,
+  rules,
+  unapplied,
+  zero,
+  remat,
+  bucket_bytes,
+  seed,
+}: ResolvedJob): ProgramRequest {
   const { steps, optimizer, schedule, clip, batch, seq } = train;
   return {
     mesh,
     slice,
     rules,
+    ...(unapplied === undefined ? {} : { unapplied }),
     zero,
     remat,
     bucket_bytes,

@@ -14,18 +14,31 @@ export type NewRun = Omit<RunIdentity, "id" | "created_at"> & {
 /** All runs of a home directory, by id. Those of earlier processes are read when it opens. */
 export class RunStore {
   readonly #runs = new Map<string, Run>();
+  /** Names of directories whose files make no sense. */
+  readonly #unreadable = new Set<string>();
 
   private constructor(
     readonly directory: string,
     private readonly clock: Clock,
   ) {}
 
-  static async open(directory: string, clock: Clock): Promise<RunStore> {
+  /** @param onUnreadable hears of a run whose files make no sense: it is left out, and the others are there */
+  static async open(
+    directory: string,
+    clock: Clock,
+    onUnreadable: (directory: string, error: unknown) => void = () => undefined,
+  ): Promise<RunStore> {
     mkdirSync(directory, { recursive: true });
     const store = new RunStore(directory, clock);
     for (const name of readdirSync(directory).filter((entry) => namePattern.test(entry))) {
-      const run = await Run.load(join(directory, name), clock);
-      if (run !== undefined) store.#runs.set(run.id, run);
+      const place = join(directory, name);
+      try {
+        const run = await Run.load(place, clock);
+        if (run !== undefined) store.#runs.set(run.id, run);
+      } catch (error) {
+        store.#unreadable.add(name);
+        onUnreadable(place, error);
+      }
     }
     return store;
   }
@@ -44,7 +57,7 @@ export class RunStore {
     }
     const id = "exactly" in name ? name.exactly : this.#freeId(name.like);
     const directory = join(this.directory, id);
-    if (existsSync(directory)) throw nameTaken(id);
+    if (existsSync(directory)) throw nameTaken(id, directory);
     const run = Run.create(directory, { ...identity, id, created_at: this.clock.now() }, jobYaml, this.clock);
     this.#runs.set(id, run);
     return { run, existed: false };
@@ -57,10 +70,11 @@ export class RunStore {
     rmSync(run.directory, { recursive: true, force: true });
   }
 
-  /** @throws LAP_JOB_UNKNOWN */
+  /** @throws LAP_JOB_UNKNOWN, LAP_JOB_UNREADABLE */
   get(id: string): Run {
     const run = this.#runs.get(id);
     if (run !== undefined) return run;
+    if (this.#unreadable.has(id)) throw unreadable(id, join(this.directory, id));
     const near = suggest(id, this.#runs.keys());
     throw new LapidaryError({
       code: "LAP_JOB_UNKNOWN",
@@ -129,10 +143,20 @@ const byAge = (a: Run, b: Run): number => a.identity.created_at - b.identity.cre
 /** Of runs of the same millisecond the one that was numbered first. */
 const compareIds = (a: string, b: string): number => a.localeCompare(b, "en", { numeric: true });
 
-function nameTaken(id: string): LapidaryError {
+function unreadable(id: string, directory: string): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_JOB_UNREADABLE",
+    message: `the files of job ${id} cannot be read: run.json or summary.json is damaged, or another version of Lapidary wrote it`,
+    place: directory,
+    remedy: "restore these files, then start the coordinator again with `lapidary down` and `lapidary up`; or move the directory away",
+    exit: ExitCode.notFound,
+  });
+}
+
+function nameTaken(id: string, directory?: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_NAME_TAKEN",
-    message: `another job has the name "${id}"`,
+    message: `another job has the name "${id}"${directory === undefined ? "" : `: ${directory} exists`}`,
     place: "name",
     remedy: "choose another name, or none to have one made up",
     exit: ExitCode.usage,

@@ -1,6 +1,6 @@
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { assert, type Clock, type JsonValue, must } from "@lapidary/std";
+import { assert, type Clock, isSystemError, jsonText, type JsonValue, LapidaryError, must, systemError } from "@lapidary/std";
 import { z } from "zod";
 import {
   type Activity,
@@ -15,6 +15,7 @@ import {
   type SlicePlace,
   type StreamEvent,
   nameSchema,
+  type WarningJson,
 } from "../api.js";
 import { Journal, readJournal } from "./journal.js";
 import { replaceFile } from "./replace-file.js";
@@ -88,8 +89,21 @@ export class Run {
     if (isFinal(summary.state)) this.#settle();
   }
 
-  /** Makes the directory, which must not exist. */
+  /**
+   * Makes the directory, which must not exist.
+   *
+   * @throws LAP_FILE_… when the disk does not take it; nothing of the run stays then
+   */
   static create(directory: string, identity: RunIdentity, jobYaml: string, clock: Clock): Run {
+    try {
+      return Run.#create(directory, identity, jobYaml, clock);
+    } catch (error) {
+      rmSync(directory, { recursive: true, force: true });
+      throw isSystemError(error) ? systemError(error, { doing: "write the files of the run", place: directory }) : error;
+    }
+  }
+
+  static #create(directory: string, identity: RunIdentity, jobYaml: string, clock: Clock): Run {
     mkdirSync(directory);
     for (const folder of [runFiles.logs, runFiles.checkpoints]) mkdirSync(join(directory, folder));
     writeFileSync(join(directory, runFiles.job), jobYaml);
@@ -160,7 +174,8 @@ export class Run {
   /** Takes up a run that has ended: it waits for its chips again, and goes on behind its last durable step. */
   resume(steps: number, mesh: string): void {
     assert(isFinal(this.state) && this.state !== "done", "a run that has failed or was cancelled", this.id);
-    const { finished_at: _, error: __, goodput, ...before } = this.#summary;
+    // Those of the job as it is resumed come anew.
+    const { finished_at: _, error: __, warnings: ___, goodput, ...before } = this.#summary;
     const resumed = (before.resumed ?? 0) + 1;
     // What lay between the end and now is nobody's loss.
     const goes = goodput === undefined ? {} : { goodput: { ...goodput, time: this.#clock.now() } };
@@ -197,6 +212,15 @@ export class Run {
     if (save) this.#save();
   }
 
+  /** What was found wrong with the job that does not stop it: kept with the run, and in its log. */
+  warn(warnings: readonly WarningJson[]): void {
+    if (warnings.length === 0) return;
+    this.#summary = { ...this.#summary, warnings: [...(this.#summary.warnings ?? []), ...warnings] };
+    this.#save();
+    for (const { code, message, place, remedy } of warnings)
+      this.log("coordinator", `warning ${code}${place === undefined ? "" : ` (${place})`}: ${message}. Remedy: ${remedy}`);
+  }
+
   metrics(row: MetricsRow): void {
     this.#tell({ event: "metrics", data: row });
   }
@@ -209,24 +233,39 @@ export class Run {
         join(this.directory, runFiles.logs, `${source.replaceAll(" ", "-")}.log`),
         `${new Date(time).toISOString()} ${line}\n`,
       );
-      if (this.#logEvents++ < maxLogEvents) this.#tell({ event: "log", data: { time, source, line } });
+      if (this.#logEvents++ < maxLogEvents) this.#tell({ event: "log", data: { time, source, line: clipped(line) } });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      if (!isSystemError(error) && !(error instanceof LapidaryError && error.code === "LAP_JOURNAL_WRITE")) throw error;
     }
   }
 
-  /** The end; what comes later is not heard any more. */
-  finish(state: "done" | "failed" | "cancelled", error?: ErrorJson): void {
-    if (isFinal(this.state)) return;
-    this.#tell({ event: "done", data: { time: this.#clock.now(), state, ...(error === undefined ? {} : { error }) } });
-    this.#save();
+  /**
+   * The end; what comes later is not heard any more. Followers hear of it even if the disk does not take it.
+   *
+   * @returns what the disk refused: the next coordinator finds the run as it was, and takes it up again
+   */
+  finish(state: "done" | "failed" | "cancelled", error?: ErrorJson): unknown {
+    if (isFinal(this.state)) return undefined;
+    const event = { event: "done", data: { time: this.#clock.now(), state, ...(error === undefined ? {} : { error }) } } as const;
+    let refused: unknown;
+    try {
+      this.#journal = this.#open();
+      this.#fold(event);
+      this.#journal.append(event);
+      this.#save();
+    } catch (cause) {
+      refused = cause;
+      if (!isFinal(this.state)) this.#fold(event);
+      this.#journal?.announce(event);
+    }
     this.#journal?.close();
     this.#journal = undefined;
     this.#settle();
+    return refused;
   }
 
   writeReport(report: Report): void {
-    replaceFile(join(this.directory, runFiles.report), `${JSON.stringify(report, null, 2)}\n`);
+    replaceFile(join(this.directory, runFiles.report), `${jsonText(report, 2)}\n`);
   }
 
   /** Calls `listener` with every event from now on, until the returned function is called. */
@@ -248,7 +287,10 @@ export class Run {
     };
     const stop = this.listen((event) => (waiting === undefined ? tell(event) : waiting.push(event)));
     try {
-      for (const event of await readJournal(this.directory, after)) tell(event);
+      for (const event of await readJournal(this.directory, after)) {
+        last = Math.max(last, event.id);
+        listener(event);
+      }
     } catch (error) {
       stop();
       throw error;
@@ -283,9 +325,15 @@ export class Run {
   }
 
   #save(): void {
-    replaceFile(join(this.directory, runFiles.summary), JSON.stringify(this.#summary, null, 2));
+    replaceFile(join(this.directory, runFiles.summary), jsonText(this.#summary, 2));
   }
 }
+
+/** A longer line is whole in the log's file; an event has this much of it, so that every follower can take it. */
+const maxLineLength = 1 << 16;
+
+const clipped = (line: string): string =>
+  line.length <= maxLineLength ? line : `${line.slice(0, maxLineLength)} … (${line.length} characters in all)`;
 
 /** The summary after an event. */
 function fold(before: JobSummary, event: Parameters<Journal["append"]>[0]): JobSummary {

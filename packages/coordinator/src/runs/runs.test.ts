@@ -34,8 +34,8 @@ describe("a run's journal", () => {
       (await readJournal(directory(), 2)).map(({ id }) => id),
       [3, 4],
     );
-    deepStrictEqual(await readMetrics(directory(), 1, 10), { rows: [trainRow(2)], more: false });
-    deepStrictEqual(await readMetrics(directory(), 0, 1), { rows: [trainRow(1)], more: true });
+    deepStrictEqual(await readMetrics(directory(), 1, 10), { rows: [trainRow(2)], more: false, unreadable: 0 });
+    deepStrictEqual(await readMetrics(directory(), 0, 1), { rows: [trainRow(1)], more: true, unreadable: 0 });
   });
 
   it("goes on with the numbers after a restart, and cuts off a line that a crash left torn", async () => {
@@ -55,6 +55,98 @@ describe("a run's journal", () => {
       (await readJournal(directory())).map(({ id }) => id),
       [1, 2, 3],
     );
+  });
+});
+
+describe("a journal with numbers that are not finite, and with damaged lines", () => {
+  const directory = temporaryDirectory();
+  const line = (text: string) => ({ event: "log", data: { time: 1, source: "coordinator", line: text } }) as const;
+  const logs = async (): Promise<readonly (readonly [number, string])[]> =>
+    (await readJournal(directory())).flatMap(({ id, event, data }) => (event === "log" ? [[id, data.line] as const] : []));
+
+  for (const value of [Infinity, -Infinity, Number.NaN])
+    it(`gives back ${value} in every column of a row`, async () => {
+      const row = {
+        ...trainRow(1),
+        loss: value,
+        grad_norm: value,
+        learning_rate: value,
+        tokens_per_s: value,
+        step_ms: value,
+        eta_s: value,
+      };
+      const evaluated = { kind: "eval", time: 1, step: 1, heldout_loss: value, unigram_loss: value, tokens: 3 } as const;
+      const journal = new Journal(directory());
+      journal.append({ event: "metrics", data: row });
+      journal.append({ event: "metrics", data: evaluated });
+      journal.close();
+      deepStrictEqual((await readMetrics(directory(), 0, 10)).rows, [row, evaluated]);
+      deepStrictEqual(
+        (await readJournal(directory())).map(({ data }) => data),
+        [row, evaluated],
+      );
+    });
+
+  it("reads the null that earlier versions wrote as NaN", async () => {
+    writeFileSync(journalFiles.metrics(directory()), `${JSON.stringify({ id: 1, ...trainRow(1), learning_rate: null })}\n`);
+    deepStrictEqual((await readMetrics(directory(), 0, 9)).rows, [{ ...trainRow(1), learning_rate: Number.NaN }]);
+  });
+
+  it("loses a damaged row and nothing else, and reports it in its place", async () => {
+    const journal = new Journal(directory());
+    for (let step = 1; step <= 3; step++) journal.append({ event: "metrics", data: trainRow(step) });
+    journal.append(line("end"));
+    journal.close();
+    const path = journalFiles.metrics(directory());
+    const lines = readFileSync(path, "utf8").split("\n");
+    for (const damaged of [
+      "\u0000\u0001garbage",
+      '{"id":2,"kind":"train","step":"two"}',
+      '{"id":2,"kind":"of a later version"}',
+      "",
+      "null",
+      "[]",
+    ]) {
+      writeFileSync(path, lines.with(1, damaged).join("\n"));
+      deepStrictEqual(
+        (await readJournal(directory())).map(({ id, event }) => [id, event]),
+        [
+          [1, "metrics"],
+          [2, "log"],
+          [3, "metrics"],
+          [4, "log"],
+        ],
+      );
+      deepStrictEqual((await logs())[0], [2, "line 2 of metrics.jsonl cannot be read and is left out"]);
+      deepStrictEqual(await readMetrics(directory(), 0, 10), { rows: [trainRow(1), trainRow(3)], more: false, unreadable: 1 });
+    }
+  });
+
+  it("reports text that was put between rows, and takes no later event for one that was seen", async () => {
+    const journal = new Journal(directory());
+    for (let step = 1; step <= 2; step++) journal.append({ event: "metrics", data: trainRow(step) });
+    journal.close();
+    appendFileSync(journalFiles.metrics(directory()), "what\nis\nthis\n");
+    const again = new Journal(directory());
+    const { id } = again.append(line("goes on"));
+    again.close();
+    ok(id > 2);
+    const told = await logs();
+    deepStrictEqual(
+      told.map(([, text]) => text),
+      ["lines 3 to 5 of metrics.jsonl cannot be read and are left out", "goes on"],
+    );
+    deepStrictEqual(
+      (await readJournal(directory(), id - 1)).map((event) => event.id),
+      [id],
+    );
+  });
+
+  it("takes empty and missing files for a run that nothing has happened to", async () => {
+    deepStrictEqual(await readJournal(directory()), []);
+    writeFileSync(journalFiles.events(directory()), "");
+    deepStrictEqual(await readJournal(directory()), []);
+    deepStrictEqual(await readMetrics(directory(), 0, 5), { rows: [], more: false, unreadable: 0 });
   });
 });
 

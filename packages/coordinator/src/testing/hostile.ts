@@ -126,10 +126,10 @@ export async function openHttpDoors(directory: string, root: string): Promise<Ht
     }),
     submit: async (asked) => {
       acceptJob(asked, root);
-      return { id: "job", state: run.state, existed: true };
+      return { id: "job", state: run.state, existed: true, warnings: [] };
     },
     cancel: async (id) => ({ id, state: runs.get(id).state }),
-    resume: async (id) => ({ id, state: runs.get(id).state, from_step: 0 }),
+    resume: async (id) => ({ id, state: runs.get(id).state, from_step: 0, warnings: [] }),
     detail: (each) => ({ ...each.summary, job: each.identity.job, directory: each.directory }),
     checkpoints: async () => [],
     shutdown: () => undefined,

@@ -169,7 +169,7 @@ export class RecordedRuns {
           priority: request.priority ?? 0,
           queue_id: "q",
         });
-        return { id: run.id, state: run.state, existed };
+        return { id: run.id, state: run.state, existed, warnings: [] };
       },
       resume: () => Promise.reject(new Error("not here")),
       cancel: async (id) => {

@@ -1,3 +1,5 @@
+import { floatOf } from "@lapidary/std";
+
 /** Pure: the coordinator keeps a run's history in it, and the page goes on with what the coordinator sent. */
 
 /** Buckets of neighbouring steps, oldest first. Of each column the least, the greatest and the last value in the bucket. */
@@ -47,7 +49,8 @@ export class Series {
     series.#columns = names.map((name) => {
       const column = json.columns[name];
       const empty = json.step.map(() => Number.NaN);
-      return { min: [...(column?.min ?? empty)], max: [...(column?.max ?? empty)], last: [...(column?.last ?? empty)] };
+      const numbers = (values: readonly unknown[] = empty): number[] => values.map((value) => floatOf(value) ?? Number.NaN);
+      return { min: numbers(column?.min), max: numbers(column?.max), last: numbers(column?.last) };
     });
     series.#shrink();
     return series;

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
+import { jsonText } from "@lapidary/std";
 import type { PageFiles } from "../http/page-files.js";
 import type { RecordedStep, Snapshot } from "../view-api.js";
 import { programFile } from "./program-file.js";
@@ -34,20 +35,20 @@ export function exportPage(page: PageFiles, snapshot: Snapshot, directory: strin
   };
   const index = page.read("index.html").toString("utf8");
   const script = page
-    .read(nameIn(index, /src="\/(assets\/[^"]+\.js)"/))
+    .read(nameIn(index, /src="\.\/(assets\/[^"]+\.js)"/))
     .toString("utf8")
     .replaceAll("</script", "<\\/script");
   const style = page
-    .read(nameIn(index, /href="\/(assets\/[^"]+\.css)"/))
+    .read(nameIn(index, /href="\.\/(assets\/[^"]+\.css)"/))
     .toString("utf8")
     .replaceAll(
-      /url\(\/(assets\/[^)]+\.woff2)\)/g,
-      (_, name: string) => `url(data:font/woff2;base64,${page.read(name).toString("base64")})`,
+      /url\((?:\.\/)?([^)/]+\.woff2)\)/g,
+      (_, name: string) => `url(data:font/woff2;base64,${page.read(`assets/${name}`).toString("base64")})`,
     );
   const policy = `default-src 'none'; script-src 'sha256-${createHash("sha256").update(script).digest("base64")}'; style-src 'unsafe-inline'; font-src data:; img-src data:; base-uri 'none'; form-action 'none'`;
   const head = `<meta http-equiv="Content-Security-Policy" content="${policy}">\n<style>${style}</style>`;
   // Text that could end the element cannot occur in it.
-  const data = JSON.stringify(recorded).replaceAll("<", "\\u003c");
+  const data = jsonText(recorded).replaceAll("<", "\\u003c");
   return index
     .replace(/<script type="module"[^>]*><\/script>/, "")
     .replace(/<link rel="stylesheet"[^>]*>/, () => head)

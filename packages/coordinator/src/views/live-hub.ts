@@ -1,4 +1,5 @@
 import type { ServerResponse } from "node:http";
+import { jsonText } from "@lapidary/std";
 import type { StreamEvent } from "../api.js";
 import { RunHistory } from "./run-history.js";
 import { encodeWorkerSteps } from "./frames.js";
@@ -28,6 +29,9 @@ export class LiveHub {
   readonly #histories = new Map<string, RunHistory>();
   readonly #watches = new Map<string, Watch>();
   #closed = false;
+
+  /** @param onError hears of what ended a watch; its viewers come back */
+  constructor(private readonly onError: (error: unknown) => void = () => undefined) {}
 
   history(run: WatchedRun): RunHistory {
     const known = this.#histories.get(run.id);
@@ -78,7 +82,7 @@ export class LiveHub {
   #watch(run: WatchedRun): Watch {
     const known = this.#watches.get(run.id);
     if (known !== undefined) return known;
-    const watch = new Watch(run, this.history(run), () => this.#watches.delete(run.id));
+    const watch = new Watch(run, this.history(run), () => this.#watches.delete(run.id), this.onError);
     if (!this.#closed) this.#watches.set(run.id, watch);
     return watch;
   }
@@ -96,6 +100,7 @@ class Watch {
     private readonly run: WatchedRun,
     private readonly history: RunHistory,
     private readonly onEnd: () => void,
+    private readonly onError: (error: unknown) => void,
   ) {
     this.#tail = new WorkerStepTail(run.directory);
     this.#tail.skip();
@@ -126,6 +131,17 @@ class Watch {
   }
 
   #tick(): void {
+    try {
+      this.#tell();
+    } catch (error) {
+      // Files that cannot be read now, or a bug: viewers are cut off and come back, and the coordinator goes on.
+      this.onError(error);
+      for (const response of [...this.#events, ...this.#frames]) response.destroy();
+      this.close();
+    }
+  }
+
+  #tell(): void {
     // Asked before the files are read: what is final has been written by now.
     const over = this.run.isFinal();
     const news = this.history.refresh();
@@ -151,4 +167,4 @@ class Watch {
 }
 
 const eventsText = (events: readonly StreamEvent[]): string =>
-  `id: ${events.at(-1)?.id ?? 0}\nevent: events\ndata: ${JSON.stringify(events)}\n\n`;
+  `id: ${events.at(-1)?.id ?? 0}\nevent: events\ndata: ${jsonText(events)}\n\n`;

@@ -1,7 +1,7 @@
 import { createReadStream, existsSync } from "node:fs";
 import { createInterface } from "node:readline";
-import type { StreamEvent } from "../api.js";
 import { journalFiles } from "../runs/journal.js";
+import { readEventLine } from "../runs/journal-rows.js";
 import type { LogPage } from "../view-api.js";
 import { historyLimits } from "./run-history.js";
 
@@ -19,9 +19,8 @@ export async function findLogLines(directory: string, { text, source, before, li
   const wanted = text.toLowerCase();
   const found: LogPage["lines"] = [];
   for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
-    if (!line.includes('"event":"log"') || !line.endsWith("}")) continue;
-    const event = JSON.parse(line) as StreamEvent;
-    if (event.event !== "log" || event.id >= before) continue;
+    const event = line.includes('"event":"log"') ? readEventLine(line) : undefined;
+    if (event?.event !== "log" || event.id >= before) continue;
     if (source !== "" && event.data.source !== source) continue;
     if (wanted !== "" && !event.data.line.toLowerCase().includes(wanted)) continue;
     found.push({ ...event.data, line: event.data.line.slice(0, historyLimits.lineLength), id: event.id });

@@ -20,7 +20,7 @@ import {
   type ViewMemory,
   type ViewValue,
 } from "./program-view.js";
-import { utilisation } from "@lapidary/simulator";
+import { usableHbm, utilisation } from "@lapidary/simulator";
 import type { ViewMachine } from "./machine.js";
 import { type StepTimes, stepTimes } from "./step-times.js";
 import { axisOf, flopsOf, operandOf } from "./values.js";
@@ -46,7 +46,7 @@ export function makeProgramView(program: Program, machine: ViewMachine): Program
     values: viewValues(program, times),
     states: weights.map(({ attrs: { name } }) => explainedState(program, name, slice)),
     collectives: viewCollectives(program),
-    memory: viewMemory(chip, simulation.memory, times, machine.chip.hbm.bytes),
+    memory: viewMemory(chip, simulation.memory, times, usableHbm(machine.chip)),
     timeline: {
       chip: machine.chip.name,
       compute: machine.compute,

@@ -1,4 +1,5 @@
 import type { ServerResponse } from "node:http";
+import { jsonText } from "@lapidary/std";
 import type { JobSummary, Status } from "../api.js";
 
 const everyMs = 400;
@@ -61,7 +62,7 @@ export class OverviewFeed {
     for (const job of changed) this.#known.set(job.id, job);
     for (const id of gone) this.#known.delete(id);
     const status = this.source.status();
-    const statusText = JSON.stringify(status);
+    const statusText = jsonText(status);
     const statusChanged = statusText !== this.#status;
     this.#status = statusText;
     this.#sinceAlive += everyMs;
@@ -81,4 +82,4 @@ export class OverviewFeed {
   }
 }
 
-const textOf = (event: string, data: unknown): string => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+const textOf = (event: string, data: unknown): string => `event: ${event}\ndata: ${jsonText(data)}\n\n`;

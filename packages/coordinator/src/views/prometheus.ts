@@ -27,7 +27,7 @@ export function prometheusText(status: Status, jobs: readonly JobSummary[], now:
     lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} gauge`);
     for (const [labels, value] of samples) {
       const text = Object.entries(labels).map(([key, label]) => `${key}="${escape(label)}"`);
-      lines.push(`${name}${text.length === 0 ? "" : `{${text.join(",")}}`} ${value}`);
+      lines.push(`${name}${text.length === 0 ? "" : `{${text.join(",")}}`} ${numberText(value)}`);
     }
   };
   gauge(
@@ -54,12 +54,13 @@ export function prometheusText(status: Status, jobs: readonly JobSummary[], now:
       help,
       told.flatMap((job) => {
         const value = of(job);
-        return value === undefined || !Number.isFinite(value)
-          ? []
-          : [[{ job: job.id, model: job.model, state: job.state }, value] as const];
+        return value === undefined ? [] : [[{ job: job.id, model: job.model, state: job.state }, value] as const];
       }),
     );
   return `${lines.join("\n")}\n`;
 }
+
+/** As the format spells infinity. */
+const numberText = (value: number): string => (Math.abs(value) === Infinity ? (value > 0 ? "+Inf" : "-Inf") : String(value));
 
 const escape = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");

@@ -1,7 +1,7 @@
 import { createReadStream, existsSync } from "node:fs";
 import { createInterface } from "node:readline";
-import type { TrainRow } from "../api.js";
 import { journalFiles } from "../runs/journal.js";
+import { readMetricsLine } from "../runs/journal-rows.js";
 import type { Series } from "./downsample.js";
 import { seriesNames } from "./run-history.js";
 
@@ -10,8 +10,9 @@ export async function readSeries(directory: string, from: number, to: number, in
   const path = journalFiles.metrics(directory);
   if (!existsSync(path)) return;
   for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
-    if (!line.includes('"kind":"train"') || !line.endsWith("}")) continue;
-    const row = JSON.parse(line) as TrainRow;
+    // A line that cannot be read is reported where the run's events are.
+    const row = line.includes('"kind":"train"') ? readMetricsLine(line)?.row : undefined;
+    if (row?.kind !== "train") continue;
     if (row.step >= from && row.step <= to)
       into.add(
         row.step,

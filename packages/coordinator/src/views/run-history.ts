@@ -1,7 +1,9 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
+import { basename } from "node:path";
 import { StringDecoder } from "node:string_decoder";
 import type { EvalRow, LogLine, StateEvent, StreamEvent } from "../api.js";
 import { journalFiles } from "../runs/journal.js";
+import { joinJournal, type JournalLines } from "../runs/journal-rows.js";
 import { Series } from "./downsample.js";
 
 /** Columns of a train row that are kept over steps. */
@@ -30,22 +32,15 @@ export class RunHistory {
   logCount = 0;
 
   constructor(directory: string) {
-    this.#tails = [new LineTail(journalFiles.events(directory)), new LineTail(journalFiles.metrics(directory))];
+    this.#tails = [new LineTail("events", journalFiles.events(directory)), new LineTail("metrics", journalFiles.metrics(directory))];
   }
 
   /** What has happened since the last call, in order; the newest only, if it was very much. */
   refresh(): readonly StreamEvent[] {
-    const [events = [], metrics = []] = this.#tails.map((tail) => tail.read());
-    if (events.length + metrics.length === 0) return [];
-    const news = [
-      ...events.map((line) => JSON.parse(line) as StreamEvent),
-      ...metrics.map((line): StreamEvent => {
-        const { id, ...data } = JSON.parse(line) as { id: number };
-        return { id, event: "metrics", data } as StreamEvent;
-      }),
-    ]
+    const files = this.#tails.map((tail) => tail.read());
+    if (files.every(({ lines }) => lines.length === 0)) return [];
+    const news = joinJournal(files, this.lastId)
       .filter(({ id }) => id > this.lastId)
-      .sort((a, b) => a.id - b.id)
       .map(clipped);
     for (const event of news) this.#fold(event);
     this.#recent.push(...news.slice(-historyLimits.recent));
@@ -112,17 +107,28 @@ function clipped(event: StreamEvent): StreamEvent {
 
 /** Whole lines as they are appended to a file. */
 class LineTail {
+  readonly #kind: JournalLines["kind"];
   readonly #path: string;
   #at = 0;
+  /** Lines that were read so far. */
+  #count = 0;
   #decoder = new StringDecoder("utf8");
   #rest = "";
 
-  constructor(path: string) {
+  constructor(kind: JournalLines["kind"], path: string) {
+    this.#kind = kind;
     this.#path = path;
   }
 
-  read(): string[] {
-    if (!existsSync(this.#path)) return [];
+  /** The lines that have come since the last call. */
+  read(): JournalLines {
+    const before = this.#count;
+    const lines = existsSync(this.#path) ? this.#readLines() : [];
+    this.#count += lines.length;
+    return { file: basename(this.#path), kind: this.#kind, lines, before };
+  }
+
+  #readLines(): string[] {
     const file = openSync(this.#path, "r");
     try {
       const { size } = fstatSync(file);

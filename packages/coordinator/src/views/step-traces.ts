@@ -1,5 +1,6 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { jsonText } from "@lapidary/std";
 import type { CallName } from "@lapidary/worker/protocol";
 import { z } from "zod";
 import type { RunReport } from "../gang/index.js";
@@ -83,7 +84,7 @@ export class StepTraceLog {
   }
 
   #append(line: z.infer<typeof lineSchema>): void {
-    appendFileSync(this.#path, `${JSON.stringify(line)}\n`, { mode: 0o600 });
+    appendFileSync(this.#path, `${jsonText(line)}\n`, { mode: 0o600 });
   }
 }
 

@@ -31,7 +31,7 @@ function digits(value: number, whole: boolean): string {
 
 /** Four digits, without a tail of noughts: 0.003, 2.718, 1.2e-7. */
 export function number(value: number | undefined | null, precision = 4): string {
-  if (value === undefined || value === null || !Number.isFinite(value)) return "–";
+  if (value === undefined || value === null || !Number.isFinite(value)) return notFinite(value);
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size >= 1e6 || size < 1e-4) return value.toExponential(Math.max(0, precision - 2)).replace("e+", "e");
@@ -39,7 +39,11 @@ export function number(value: number | undefined | null, precision = 4): string 
 }
 
 /** A loss with the digits that move. */
-export const loss = (value: number | undefined): string => (value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(3));
+export const loss = (value: number | undefined): string =>
+  value === undefined || !Number.isFinite(value) ? notFinite(value) : value.toFixed(3);
+
+/** Infinity is a value that was measured; what is no number, or is not there, is a dash. */
+const notFinite = (value: number | undefined | null): string => (value === Infinity ? "∞" : value === -Infinity ? "-∞" : "–");
 
 export function micros(us: number): string {
   if (!Number.isFinite(us)) return "–";

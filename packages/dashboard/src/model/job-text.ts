@@ -1,6 +1,6 @@
-/** Where an error stands in the text of a job: `job:7:3` is line 7, column 3; an override has no line. */
+/** Where an error stands in the text of a job: `job:7:3` and `job:7:3: data.corpus: /x` are line 7, column 3; an override has no line. */
 export function lineOf(place: string | undefined): number | undefined {
-  const match = /:(\d+):\d+$/.exec(place ?? "");
+  const match = /^job:(\d+):\d+(?=$|: )/.exec(place ?? "");
   return match === null ? undefined : Number(match[1]);
 }
 

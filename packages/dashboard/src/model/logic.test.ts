@@ -20,6 +20,7 @@ describe("numbers as they are shown", () => {
     strictEqual(micros(1234), "1.23 ms");
     strictEqual(number(1.2e-7), "1.20e-7");
     strictEqual(number(undefined), "–");
+    strictEqual(number(Infinity), "∞");
   });
 
   it("let no control character through, and none that turns the text around", () => {
@@ -93,6 +94,7 @@ describe("a job's text", () => {
 
   it("has the line that an error names", () => {
     strictEqual(lineOf("job:7:3"), 7);
+    strictEqual(lineOf("job:13:9: data.corpus: /data/book.txt:2:1"), 13);
     strictEqual(lineOf("override train.steps=x"), undefined);
     strictEqual(lineOf(undefined), undefined);
   });

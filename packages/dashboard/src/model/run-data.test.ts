@@ -2,6 +2,8 @@ import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import type { StreamEvent } from "@lapidary/coordinator/api";
 import type { Snapshot } from "@lapidary/coordinator/view-api";
 import fc from "fast-check";
+import { jsonText } from "@lapidary/std";
+import { parseAnswer } from "./answer.js";
 import { RunData } from "./run-data.js";
 
 const snapshot = (lastId = 0): Snapshot => ({
@@ -28,6 +30,18 @@ const snapshot = (lastId = 0): Snapshot => ({
   yaml: "",
   has_program: false,
 });
+
+const snapshotRow = {
+  kind: "train",
+  time: 5,
+  step: 1,
+  loss: 5,
+  grad_norm: 1,
+  learning_rate: 1e-3,
+  tokens_per_s: 100,
+  step_ms: 10,
+  eta_s: 40,
+} as const;
 
 const events: readonly StreamEvent[] = [
   { id: 1, event: "state", data: { time: 2, state: "compiling" } },
@@ -57,6 +71,19 @@ const events: readonly StreamEvent[] = [
 ];
 
 describe("a run as the page knows it", () => {
+  it("has numbers that are not finite, as the coordinator sends them", () => {
+    const row = { ...snapshotRow, loss: Number.NaN, learning_rate: Infinity, eta_s: Infinity };
+    const sent = jsonText([
+      { id: 1, event: "metrics", data: row },
+      { id: 2, event: "log", data: { time: 1, source: "worker 0", line: "NaN" } },
+    ]);
+    const data = new RunData(snapshot());
+    data.apply(parseAnswer(sent) as StreamEvent[]);
+    deepStrictEqual([data.lastRow, data.series.column("learning_rate").max, data.logs[0]?.line], [row, [Infinity], "NaN"]);
+    const again = new RunData(parseAnswer(jsonText({ ...snapshot(), series: data.series.toJson(10) })) as Snapshot);
+    deepStrictEqual([again.series.column("learning_rate").last, again.series.column("loss").last], [[Infinity], [Number.NaN]]);
+  });
+
   it("takes every event once, however often and from wherever the stream begins again", () => {
     const whole = new RunData(snapshot());
     whole.apply(events);

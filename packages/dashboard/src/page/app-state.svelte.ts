@@ -1,4 +1,5 @@
 import type { JobSummary, Status } from "@lapidary/coordinator/api";
+import { parseAnswer } from "../model/answer.js";
 import { emptyView, parseRoute, printRoute, type Route, type RunView } from "../model/route.js";
 import { ask, recordedSource, Refusal, retryMs, server, type Source } from "./source.js";
 
@@ -59,10 +60,10 @@ export class AppState {
   }
 
   #followOverview(): void {
-    const stream = new EventSource("/api/live");
+    const stream = new EventSource("api/live");
     stream.onopen = () => (this.connected = true);
     stream.addEventListener("all", (event) => {
-      const all = JSON.parse(event.data as string) as { status: Status; jobs: readonly JobSummary[] };
+      const all = parseAnswer(event.data as string) as { status: Status; jobs: readonly JobSummary[] };
       this.status = all.status;
       this.jobs = all.jobs;
       this.loaded = true;
@@ -72,7 +73,7 @@ export class AppState {
         jobs = [],
         gone = [],
         status,
-      } = JSON.parse(event.data as string) as { jobs?: readonly JobSummary[]; gone?: readonly string[]; status?: Status };
+      } = parseAnswer(event.data as string) as { jobs?: readonly JobSummary[]; gone?: readonly string[]; status?: Status };
       if (status !== undefined) this.status = status;
       const changed = new Map(jobs.map((job) => [job.id, job]));
       const known = this.jobs.filter(({ id }) => !gone.includes(id)).map((job) => changed.get(job.id) ?? job);
@@ -85,7 +86,7 @@ export class AppState {
       this.connected = false;
       setTimeout(() => this.#followOverview(), retryMs);
       // An event stream does not say why it failed.
-      ask("/api/status").then(
+      ask("api/status").then(
         () => (this.lockedOut = false),
         (error: unknown) => (this.lockedOut = error instanceof Refusal && error.status === 401),
       );

@@ -2,6 +2,7 @@ import type { StreamEvent } from "@lapidary/coordinator/api";
 import type { RecordedStep, Snapshot } from "@lapidary/coordinator/view-api";
 import { FrameReader, type ChipArrays, type WorkerStep } from "@lapidary/coordinator/views/frames";
 import type { ProgramView } from "@lapidary/coordinator/views/program-view";
+import { parseAnswer } from "../model/answer.js";
 
 /** What the coordinator answered instead of what was asked for, or why it did not answer. */
 export class Refusal extends Error {
@@ -45,7 +46,7 @@ export interface Source {
 
 export async function ask<T>(path: string, body?: unknown): Promise<T> {
   const response = await send(path, body);
-  return (await response.json()) as T;
+  return parseAnswer(await response.text()) as T;
 }
 
 async function send(path: string, body?: unknown): Promise<Response> {
@@ -73,7 +74,7 @@ async function send(path: string, body?: unknown): Promise<Response> {
 
 export const retryMs = 1000;
 
-const runPath = (id: string, what: string): string => `/api/jobs/${encodeURIComponent(id)}/${what}`;
+const runPath = (id: string, what: string): string => `api/jobs/${encodeURIComponent(id)}/${what}`;
 
 export const server: Source = {
   live: true,
@@ -95,7 +96,7 @@ export const server: Source = {
       const stream = new EventSource(runPath(id, `live?after=${after()}`));
       events = stream;
       stream.onopen = () => follower.connected(true);
-      stream.addEventListener("events", (event) => follower.events(JSON.parse(event.data as string) as StreamEvent[]));
+      stream.addEventListener("events", (event) => follower.events(parseAnswer(event.data as string) as StreamEvent[]));
       stream.addEventListener("reset", () => follower.reset());
       stream.addEventListener("end", () => {
         over = true;
@@ -149,7 +150,12 @@ function stepsOf(bytes: Uint8Array): { workers: number; steps: readonly WorkerSt
 export function recordedSource(): { readonly source: Source; readonly id: string } | undefined {
   const text = document.getElementById("recorded")?.textContent;
   if (text === undefined || text === null) return undefined;
-  const recorded = JSON.parse(text) as { snapshot: Snapshot; program: ProgramView | null; worker_steps: string; step_trace?: RecordedStep };
+  const recorded = parseAnswer(text) as {
+    snapshot: Snapshot;
+    program: ProgramView | null;
+    worker_steps: string;
+    step_trace?: RecordedStep;
+  };
   const { snapshot, program } = recorded;
   const only = <T>(id: string, value: T | null): Promise<T> =>
     id === snapshot.job.id && value !== null

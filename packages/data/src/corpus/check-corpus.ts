@@ -1,62 +1,106 @@
-import { existsSync } from "node:fs";
-import { emptyCorpus, missingCorpus } from "../data-errors.js";
-import { type CorpusFile, isJsonLines, readHead, refuseJsonValue, whyNoText } from "./corpus-file.js";
-import type { CorpusSpec } from "./corpus-spec.js";
-import { readJsonLines } from "./jsonl.js";
-import { isLone, listCorpusFiles } from "./path-corpus.js";
-import { isGzip, type Unpacked, unpackedHead } from "./unpack.js";
+import { accessSync, closeSync, constants, existsSync, openSync, readdirSync, readSync } from "node:fs";
+import { emptyCorpus, missingCorpus, tooSmallForBatch, unreadable } from "../data-errors.js";
+import { type CorpusSpec, placeOf } from "./corpus-spec.js";
+import { splitHeldOut } from "./held-out.js";
+import { formatOf } from "./file-format.js";
+import { jsonForm, readJsonLines } from "./jsonl.js";
+import { type CorpusFile, listCorpusFiles } from "./list-files.js";
+import { readPathCorpus } from "./path-corpus.js";
+import { readCorpusText } from "./read-text.js";
+import { decodeUtf8, looksBinary } from "./utf8.js";
 
-/** So many bytes of a file are looked at. */
-const headBytes = 1 << 16;
-/** So many files of a directory are looked at. */
-const filesAtMost = 64;
+export interface CorpusCheck {
+  readonly corpus: CorpusSpec;
+  readonly heldOutFraction: number;
+  /** Rows of a batch and tokens of a row. */
+  readonly batch: number;
+  readonly seq: number;
+}
+
+/** A corpus of a user up to this size is read whole: some ten milliseconds. */
+const wholeBytes = 256 * 1024;
+/** Of a larger one, so much of so many files is looked at. */
+const headBytes = 64 * 1024;
+const mostFiles = 256;
 
 /**
- * Checks what can be known of a corpus without reading it whole: it exists, can be read, holds something, and its first bytes are of
- * a kind that has a reader. A corpus that passes can still be refused when it is read.
+ * What is cheaply known of a corpus before a job waits for it: it exists, can be read, holds text, and enough for one batch. Takes milliseconds whatever the
+ * size; preparing the dataset checks the rest.
  *
- * @throws LapidaryError the error that reading the corpus would end with
+ * @throws LapidaryError `LAP_DATA_…`, as `prepareDataset` throws it
  */
-export function checkCorpus(spec: CorpusSpec): void {
-  if (spec.kind === "node_modules") {
-    if (!existsSync(spec.directory)) throw missingCorpus(spec.directory, undefined);
+export function checkCorpus({ corpus, heldOutFraction, batch, seq }: CorpusCheck): void {
+  if (corpus.kind === "node_modules") return checkNodeModules(corpus.directory);
+  const listing = listCorpusFiles(corpus.path);
+  const { files } = listing;
+  for (const { path } of files.slice(0, mostFiles)) checkReadable(path);
+  if (files.reduce((sum, { bytes }) => sum + bytes, 0) > wholeBytes) return checkHeads(corpus.path, files, corpus.textField);
+  const { documents } = readPathCorpus(corpus.path, listing, { textField: corpus.textField });
+  const { train } = splitHeldOut(documents, heldOutFraction, placeOf(corpus));
+  // A token stands for at least one byte; <bos>, <eos> and a blank in front are added to each document.
+  const mostTokens = train.reduce((sum, { text }) => sum + Buffer.byteLength(text) + 3, 0);
+  const mostRows = Math.max(1, Math.ceil((mostTokens - 1) / seq));
+  if (mostRows < batch) throw tooSmallForBatch(placeOf(corpus), mostRows, batch, seq);
+}
+
+function checkNodeModules(directory: string): void {
+  if (!existsSync(directory)) throw missingCorpus(directory, undefined);
+  let names: readonly string[];
+  try {
+    names = readdirSync(directory);
+  } catch (cause) {
+    throw unreadable(directory, cause);
+  }
+  if (!names.some((name) => !name.startsWith("."))) throw emptyCorpus(directory, "no package is installed");
+}
+
+function checkReadable(path: string): void {
+  try {
+    accessSync(path, constants.R_OK);
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}
+
+/** The first file that is text is read as far as its head goes; a corpus of which no file looks like text is empty. */
+function checkHeads(path: string, files: readonly CorpusFile[], textField: string): void {
+  const single = files.length === 1 && files[0]?.path === path;
+  for (const file of files.slice(0, mostFiles)) {
+    const head = headOf(file);
+    const format = formatOf(head);
+    // What is packed or has two bytes a character is not judged by its first bytes.
+    if (format.kind !== "text" && format.kind !== "other") return;
+    if (format.kind === "other" || looksBinary(head)) {
+      if (single) readCorpusText(file, { single });
+      continue;
+    }
+    if (head.length === 0) continue;
+    if (jsonForm(head, file.source, { single, textField }) === "lines") {
+      for (const _ of readJsonLines(head.subarray(0, head.lastIndexOf(0x0a) + 1), file.path, textField)) break;
+    } else decodeUtf8(withoutCutCharacter(head, head.length < file.bytes), file.path);
     return;
   }
-  const files = listCorpusFiles(spec.path);
-  const lone = isLone(spec.path, files);
-  if (files.every(({ bytes }) => bytes === 0))
-    throw emptyCorpus(spec.path, lone ? "the file holds no text" : "none of its files holds text");
-  const looked = files.filter(({ bytes }) => bytes > 0).slice(0, filesAtMost);
-  const reasons = looked.map((file) => checkFile(file, lone, spec.textField));
-  if (files.length <= filesAtMost && reasons.every((reason) => reason !== undefined))
-    throw emptyCorpus(spec.path, "none of its files holds text", [...new Set(reasons)].join(", "));
+  if (files.length <= mostFiles) throw emptyCorpus(path, "none of its files holds text");
 }
 
-/** Why a file of a directory would be left out. */
-function checkFile(file: CorpusFile, lone: boolean, textField: string): string | undefined {
-  if (!lone && !canRead(file)) return "file that cannot be read";
-  const head = readHead(file.path, headBytes);
-  const content = unpackedHead(head, file.path);
-  const whole = file.bytes <= head.length;
-  const reason = whyNoText(content, file.path, lone);
-  if (reason !== undefined || content.bytes.length === 0) return reason;
-  const lines = wholeLines(content, whole && !isGzip(head));
-  if (isJsonLines(content, textField)) {
-    for (const { text } of readJsonLines(lines, file.path, textField)) if (text !== undefined) break;
-  } else if (lone && (whole || !content.name.endsWith(".json"))) refuseJsonValue(content, file.path);
-  return undefined;
-}
-
-/** The head up to its last line end: what follows may be cut off inside a character. */
-function wholeLines({ bytes }: Unpacked, isWhole: boolean): Buffer {
-  return isWhole ? bytes : bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1);
-}
-
-function canRead(file: CorpusFile): boolean {
+function headOf({ path }: CorpusFile): Uint8Array {
   try {
-    readHead(file.path, 1);
-    return true;
-  } catch {
-    return false;
+    const file = openSync(path, "r");
+    try {
+      const head = new Uint8Array(headBytes);
+      return head.subarray(0, readSync(file, head, 0, headBytes, 0));
+    } finally {
+      closeSync(file);
+    }
+  } catch (cause) {
+    throw unreadable(path, cause);
   }
+}
+
+/** The bytes up to the start of the last character, which the end may cut. */
+function withoutCutCharacter(bytes: Uint8Array, isCut: boolean): Uint8Array {
+  if (!isCut) return bytes;
+  let end = bytes.length;
+  while (end > Math.max(0, bytes.length - 4) && ((bytes[end - 1] ?? 0) & 0xc0) === 0x80) end--;
+  return bytes.subarray(0, Math.max(0, end - 1));
 }

@@ -44,7 +44,7 @@ export function clean(raw: string, kind: Kind): Cleaned {
 function tidied(raw: string): string {
   return `${raw
     .replace(/\r\n?/g, "\n")
-    .replace(/(?<![ \t\v\f\u00a0])[ \t\v\f\u00a0]+$/gm, "") // the look behind begins no search inside a run of blanks
+    .replace(/[ \t\v\f\u00a0]+$/gm, "")
     .replace(/\n{3,}/g, "\n\n")
     .trim()}\n`;
 }

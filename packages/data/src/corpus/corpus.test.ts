@@ -1,6 +1,9 @@
-import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { LapidaryError } from "@lapidary/std";
 import fc from "fast-check";
 import { hasCode, prose, Workspace } from "../testing/workspace.js";
 import { corpusSpec } from "./corpus-spec.js";
@@ -8,7 +11,8 @@ import type { Corpus } from "./document.js";
 import { splitHeldOut } from "./held-out.js";
 import { NearDuplicates } from "./near-duplicates.js";
 import { readNodeModules } from "./node-modules.js";
-import { listCorpusFiles, readPathCorpus } from "./path-corpus.js";
+import { listCorpusFiles } from "./list-files.js";
+import { readPathCorpus } from "./path-corpus.js";
 import { cutIntoDocuments } from "./pieces.js";
 import { firstInvalidByte } from "./utf8.js";
 
@@ -118,7 +122,12 @@ describe("a corpus of one's own", () => {
     });
     const corpus = read(folder);
     deepStrictEqual(sources(corpus), ["B.md", "b.txt", "sub/a.txt"]);
-    deepStrictEqual(corpus.leftOut, { binary: 1, blank: 1 });
+    deepStrictEqual(corpus.leftOut, {
+      binary: 1,
+      blank: 1,
+      "hidden (its name begins with a dot)": 1,
+      "node_modules directory": 1,
+    });
   });
 
   it("reads JSONL, by the field that is asked for", () => {
@@ -151,7 +160,6 @@ describe("a corpus of one's own", () => {
     const latin = Buffer.from("caf\xe9 au lait", "latin1");
     throws(() => read(join(workspace.folder({ "l.txt": latin }), "l.txt")), hasCode("LAP_DATA_NOT_UTF8", "byte 3"));
     throws(() => read(workspace.folder({ "a.txt": "fine", "sub/l.txt": latin })), hasCode("LAP_DATA_NOT_UTF8", "l.txt, byte 3"));
-    throws(() => read(workspace.folder({ "u.txt": Buffer.from("\ufefftext", "utf16le") })), hasCode("LAP_DATA_NOT_UTF8", "u.txt, byte 0"));
     const lines = Buffer.concat([Buffer.from('{"text":"x"}\n{"text":"'), latin, Buffer.from('"}\n')]);
     throws(() => read(join(workspace.folder({ "d.jsonl": lines }), "d.jsonl")), hasCode("LAP_DATA_NOT_UTF8", `byte ${13 + 9 + 3}`));
   });
@@ -194,7 +202,219 @@ describe("a corpus of one's own", () => {
   });
 });
 
+describe("files as people have them", () => {
+  const lone = (name: string, content: string | Uint8Array): Corpus => read(join(workspace.folder({ [name]: content }), name));
+  const texts = (corpus: Corpus): string[] => corpus.documents.map(({ text }) => text);
+  const refusal = (name: string, content: string | Uint8Array): LapidaryError => {
+    try {
+      lone(name, content);
+    } catch (error) {
+      ok(error instanceof LapidaryError, String(error));
+      return error;
+    }
+    throw new Error(`${name} was read`);
+  };
+
+  it("reads UTF-16 with a byte order mark, and UTF-8 without its mark", () => {
+    for (const [name, bytes] of [
+      ["le.txt", Buffer.from("\ufeffGrüße 😀", "utf16le")],
+      ["be.txt", Buffer.from("\ufeffGrüße 😀", "utf16le").swap16()],
+      ["utf8.txt", Buffer.from("\ufeffGrüße 😀")],
+    ] as const)
+      deepStrictEqual(texts(lone(name, bytes)), ["Grüße 😀"], name);
+  });
+
+  it("names UTF-16 without a mark and UTF-32, with the iconv that converts them", () => {
+    const long = prose(30, 10);
+    match(refusal("le.txt", Buffer.from(long, "utf16le")).remedy, /iconv -f UTF-16LE/);
+    match(refusal("be.txt", Buffer.from(long, "utf16le").swap16()).remedy, /iconv -f UTF-16BE/);
+    match(refusal("u32.txt", Buffer.from([0xff, 0xfe, 0, 0, 0x61, 0, 0, 0])).remedy, /iconv -f UTF-32/);
+  });
+
+  it("advises iconv with an 8-bit encoding only where the bytes look like 8-bit text", () => {
+    const text = prose(31, 10);
+    match(refusal("latin.txt", Buffer.from(`caf\xe9 ${text}`, "latin1")).remedy, /iconv -f LATIN1 /);
+    match(refusal("windows.txt", Buffer.from(`\x93quoted\x94 ${text}`, "latin1")).remedy, /iconv -f WINDOWS-1252 /);
+    const noise = Buffer.from(Array.from({ length: 4000 }, (_, i) => 1 + ((i * 7919) % 254)));
+    ok(!/LATIN1|WINDOWS/.test(refusal("noise.txt", noise).remedy));
+  });
+
+  it("reads gzip as if it were unpacked: text, JSON lines, several members", () => {
+    const text = prose(32, 100);
+    deepStrictEqual(texts(lone("book.txt.gz", gzipSync(text))), texts(lone("book.txt", text)));
+    deepStrictEqual(texts(lone("named-otherwise", gzipSync(text))).join(""), text);
+    deepStrictEqual(texts(lone("d.jsonl.gz", gzipSync('{"text":"one"}\n{"text":"two"}\n'))), ["one", "two"]);
+    const members = Buffer.concat([gzipSync('{"text":"one"}\n'), gzipSync('{"text":"two"}\n')]);
+    deepStrictEqual(texts(lone("m.jsonl.gz", members)), ["one", "two"]);
+    deepStrictEqual(sources(read(workspace.folder({ "a.txt.gz": gzipSync("alpha"), "b.txt": "beta" }))), ["a.txt.gz", "b.txt"]);
+  });
+
+  it("reports gzip that is cut off or damaged, and what is packed inside of it", () => {
+    const packed = gzipSync(prose(33, 100));
+    strictEqual(refusal("cut.gz", packed.subarray(0, packed.length - 20)).code, "LAP_DATA_ARCHIVE");
+    const damaged = Buffer.from(packed);
+    damaged[damaged.length - 6] = (damaged[damaged.length - 6] ?? 0) ^ 1;
+    strictEqual(refusal("damaged.gz", damaged).code, "LAP_DATA_ARCHIVE");
+    const tar = Buffer.alloc(1024);
+    tar.write("ustar", 257, "latin1");
+    match(refusal("d.tar.gz", gzipSync(tar)).message, /tar archive/);
+  });
+
+  it("names archives, tables and documents by their first bytes, with what makes text of them", () => {
+    for (const [bytes, what, remedy] of [
+      ["\xfd7zXZ\0", /xz archive/, /unxz/],
+      ["BZh91AY", /bzip2/, /bunzip2/],
+      ["PK\x03\x04", /zip archive/, /unzip/],
+      ["7z\xbc\xaf\x27\x1c", /7-Zip/, /7z x/],
+      ["PAR1", /Parquet/, /to_json/],
+      ["%PDF-1.7", /PDF/, /pdftotext/],
+      ["SQLite format 3\0", /SQLite/, /sqlite3/],
+    ] as const) {
+      const { code, message, remedy: told } = refusal("x.txt", Buffer.from(`${bytes} and more`, "latin1"));
+      strictEqual(code, "LAP_DATA_NOT_TEXT");
+      match(message, what);
+      match(told, remedy);
+    }
+  });
+
+  it("leaves such files of a directory out, by number and reason", () => {
+    const corpus = read(
+      workspace.folder({ "a.txt": "alpha", "b.xz": Buffer.from("\xfd7zXZ\0....", "latin1"), "c.pdf": "%PDF-1.7", "d.bin": "x\0y" }),
+    );
+    deepStrictEqual([sources(corpus), corpus.leftOut], [["a.txt"], { "a PDF document": 1, "an xz archive": 1, binary: 1 }]);
+  });
+
+  it("refuses a lone file with a NUL byte, and says where it is", () => {
+    match(refusal("nul.txt", `${"x".repeat(100)}\0y`).message, /offset 100 is NUL/);
+  });
+
+  it("reads JSON lines and arrays under another name, where their objects hold the text", () => {
+    const lines = '{"text":"one"}\n{"text":"two"}\n';
+    for (const name of ["d.json", "d.txt", "d"]) deepStrictEqual(texts(lone(name, lines)), ["one", "two"], name);
+    deepStrictEqual(texts(lone("array.json", JSON.stringify([{ text: "one" }, { text: "two" }], null, 2))), ["one", "two"]);
+    deepStrictEqual(texts(lone("crlf.jsonl", '\ufeff{"text":"one"}\r\n\r\n{"text":"two"}\r\n')), ["one", "two"]);
+    deepStrictEqual(sources(read(workspace.folder({ "a.json": lines, "package.json": '{"name":"x"}', "b.txt": "{ not JSON }" }))), [
+      "a.json:1",
+      "a.json:2",
+      "b.txt",
+      "package.json",
+    ]);
+    match(refusal("pretty.jsonl", '{\n  "text": "one"\n}\n').message, /over several lines/);
+  });
+
+  it("names the field that seems to hold the text, by the key of the job file", () => {
+    const line = (object: object): string => `${JSON.stringify(object)}\n`;
+    match(refusal("a.jsonl", line({ id: "3", content: "Hello there" })).remedy, /`data\.text_field: content`/);
+    match(refusal("b.jsonl", line({ url: "u", essay: "A long text of one's own" })).remedy, /`data\.text_field: essay`/);
+    match(refusal("c.jsonl", line({ meta: { text: "inside" } })).remedy, /inside `meta`/);
+    match(refusal("d.jsonl", line({ text: null })).message, /has null in `text`/);
+    const chat = refusal("chat.jsonl", line({ messages: [{ role: "user", content: "Hi" }] }));
+    match(chat.message, /conversation in `messages`/);
+    match(refusal("text.jsonl", line({ text: [{ from: "human", value: "Hi" }] })).message, /conversation in `text`/);
+    for (const { remedy } of [chat, refusal("e.jsonl", "3\n")]) ok(!/textField/.test(remedy));
+  });
+
+  it("says what a path that names no file was perhaps meant to be", () => {
+    const remedy = (path: string): string => {
+      try {
+        read(path);
+      } catch (error) {
+        return error instanceof LapidaryError ? error.remedy : "";
+      }
+      return "";
+    };
+    match(remedy("/base/https:/huggingface.co/x.txt"), /download the text/);
+    match(remedy("/base/s3:/bucket/x"), /download the text/);
+    match(remedy("/base/file:/tmp/x"), /without `file:/);
+    match(remedy("/base/~/text"), /`~` is not expanded/);
+    match(remedy("/base/data/*.txt"), /name the directory/);
+  });
+});
+
+describe("links in a corpus", () => {
+  it("reads files and directories that links lead to, each once, and ends in a circle", () => {
+    const blobs = workspace.folder({ one: prose(40, 8), two: prose(41, 8), "more/three": prose(42, 8) });
+    const folder = workspace.folder({ "own.txt": prose(43, 8) });
+    symlinkSync(join(blobs, "one"), join(folder, "a.txt"));
+    symlinkSync(join(blobs, "one"), join(folder, "b.txt"));
+    symlinkSync(join(blobs, "more"), join(folder, "more"));
+    symlinkSync(folder, join(folder, "self"));
+    symlinkSync(join(blobs, "absent"), join(folder, "dangling"));
+    symlinkSync("loop", join(folder, "loop"));
+    symlinkSync("own.txt", join(folder, "z.txt"));
+    const corpus = read(folder);
+    deepStrictEqual(sources(corpus), ["a.txt", "more/three", "own.txt"]);
+    deepStrictEqual(corpus.leftOut, {
+      "another link to a directory that was read": 1,
+      "another link to a file that was read": 2,
+      "dangling link": 2,
+    });
+  });
+
+  it("follows links that git has written as files, where the file system has none", () => {
+    const folder = workspace.folder({ "blobs/0": prose(44, 8), "snapshot/part-0.txt": "../blobs/0", "snapshot/note.txt": "../nowhere/0" });
+    deepStrictEqual(
+      read(join(folder, "snapshot")).documents.map(({ source, text }) => [source, text.length > 100]),
+      [
+        ["note.txt", false],
+        ["part-0.txt", true],
+      ],
+    );
+  });
+
+  it("opens no pipe", function () {
+    const folder = workspace.folder({ "a.txt": "alpha" });
+    execFileSync("mkfifo", [join(folder, "pipe")]);
+    deepStrictEqual(read(folder).leftOut, { "not a regular file": 1 });
+    throws(() => read(join(folder, "pipe")), hasCode("LAP_DATA_UNREADABLE"));
+  });
+
+  it("says what a directory holds instead of files", () => {
+    const folder = workspace.folder({ ".hidden": "x" });
+    symlinkSync("nowhere", join(folder, "gone"));
+    throws(() => read(folder), /no files \(left out: 1 dangling link, 1 hidden/);
+  });
+});
+
 describe("cutting into documents", () => {
+  it("looks at each character a few times, whatever separator is absent", () => {
+    for (const unit of ["word ", "word\n", "word\r\n", "word\r", "word", "\n", " ", "word word word\n\n"]) {
+      const text = unit.repeat(Math.ceil(400_000 / unit.length));
+      let looked = 0;
+      const counting = new Proxy(Object(text) as object, {
+        get: (_, key) => {
+          if (key === "length") return text.length;
+          if (key === "charCodeAt") return (at: number) => text.charCodeAt(at);
+          if (key === "indexOf")
+            return (what: string, from = 0) => {
+              const at = text.indexOf(what, from);
+              looked += (at < 0 ? text.length : at) - from;
+              return at;
+            };
+          if (key === "slice")
+            return (from: number, to = text.length) => {
+              looked += to - from;
+              return text.slice(from, to);
+            };
+          return undefined;
+        },
+      }) as unknown as string;
+      strictEqual(cutIntoDocuments(counting, 1000).join(""), text);
+      ok(looked <= 3 * text.length, `${JSON.stringify(unit)}: ${looked} of ${text.length}`);
+    }
+  });
+
+  it("cuts Windows' empty lines as it cuts others", () => {
+    const paragraphs = Array.from({ length: 60 }, (_, i) =>
+      prose(500 + i, 4)
+        .trim()
+        .replaceAll("\n", " "),
+    );
+    const cut = (separator: string): string[] => cutIntoDocuments(paragraphs.join(separator), 400).map((part) => part.trim());
+    deepStrictEqual(cut("\r\n\r\n").map((part) => part.replaceAll("\r", "")).length > 5, true);
+    ok(cut("\r\n\r\n").every((part) => part.endsWith(".")));
+  });
+
   it("loses nothing, splits no character, and keeps within twice the target", () => {
     fc.assert(
       fc.property(

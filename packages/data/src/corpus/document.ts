@@ -18,22 +18,20 @@ export interface Corpus {
 
 /** Counts what is left out and why. */
 export class LeftOut {
-  readonly #counts = new Map<string, number>();
+  readonly #counts: Map<string, number>;
 
-  count(reason: string, times = 1): void {
-    this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + times);
+  /** @param before what was left out already */
+  constructor(before: Readonly<Record<string, number>> = {}) {
+    this.#counts = new Map(Object.entries(before));
+  }
+
+  count(reason: string): void {
+    this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1);
   }
 
   toJSON(): Record<string, number> {
     return Object.fromEntries([...this.#counts].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
-}
-
-/** What was left out, for people: `3 hidden, 1 binary`; the empty string when nothing was. */
-export function leftOutText(leftOut: Readonly<Record<string, number>>): string {
-  return Object.entries(leftOut)
-    .map(([reason, count]) => `${count} ${reason}`)
-    .join(", ");
 }
 
 /** SHA-256 of a text in hex. */

@@ -51,14 +51,12 @@ function chooseHeldOut(hashed: readonly Hashed[], wanted: number, groupOf: (each
   for (const group of sized) {
     if (size >= wanted) break;
     if (size + group.size > overshoot * wanted) continue;
-    for (const member of group.members) held.push(member);
+    held.push(...group.members);
     size += group.size;
   }
-  if (held.length === 0) return hashesOf(must(sized.toSorted((a, b) => a.size - b.size)[0], "group").members);
-  return hashesOf(held);
+  if (held.length === 0) held.push(...must(sized.toSorted((a, b) => a.size - b.size)[0], "group").members);
+  return new Set(held.map(({ hash }) => hash));
 }
-
-const hashesOf = (members: readonly Hashed[]): Set<string> => new Set(members.map(({ hash }) => hash));
 
 function append<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
   const list = lists.get(key);

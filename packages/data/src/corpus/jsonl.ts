@@ -1,101 +1,154 @@
-import { isUtf8 } from "node:buffer";
-import { badJsonLine, notUtf8 } from "../data-errors.js";
-import { findText } from "./json-text.js";
-import { quote } from "./file-kind.js";
-import { firstInvalidByte } from "./utf8.js";
+import { badJsonLine } from "../data-errors.js";
+import { decodeUtf8 } from "./utf8.js";
 
 const newline = 0x0a;
 
-/** A text of a JSONL file; undefined where the field is null. */
-export interface JsonLine {
-  /** From 1. */
+/** A text of a JSON file, and the number of its line or element, from 1. */
+export interface JsonText {
   readonly line: number;
-  readonly text: string | undefined;
+  readonly text: string;
 }
 
 /**
- * The texts of a JSONL file with the number of their lines. Empty lines are passed over.
+ * Whether a file holds texts as JSON objects: `lines`, one a line, or `array`, all in one list. By its name, or, under another name, by its
+ * first lines: objects throughout, and in a directory objects that have the field.
+ */
+export function jsonForm(
+  bytes: Uint8Array,
+  name: string,
+  { single, textField }: { readonly single: boolean; readonly textField: string },
+): "lines" | "array" | undefined {
+  if (/\.(jsonl|ndjson)$/i.test(name)) return "lines";
+  if (!single && !/\.json$/i.test(name)) return undefined;
+  const head = new TextDecoder().decode(bytes.subarray(0, probeBytes)).trimStart();
+  if (head.startsWith("[") && /\.json$/i.test(name)) return isArrayOfTexts(bytes, single ? undefined : textField) ? "array" : undefined;
+  if (!head.startsWith("{")) return undefined;
+  const lines = firstLines(head, 3, bytes.length > probeBytes).map(parsedObject);
+  const isLines = lines.length > 0 && lines.every((object) => object !== undefined && (single || typeof object[textField] === "string"));
+  return isLines ? "lines" : undefined;
+}
+
+/** So much of a file is looked at; one whose first line is longer is not taken for JSON under another name. */
+const probeBytes = 1 << 20;
+
+/** The first lines that are not empty. @param isCut whether the last line of `head` may be a part of one */
+function firstLines(head: string, count: number, isCut: boolean): string[] {
+  const lines = head.split("\n");
+  return (isCut ? lines.slice(0, -1) : lines)
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .slice(0, count);
+}
+
+function parsedObject(line: string): Record<string, unknown> | undefined {
+  if (!line.startsWith("{")) return undefined;
+  try {
+    return asObject(JSON.parse(line));
+  } catch {
+    // Not JSON, so that it is text.
+    return undefined;
+  }
+}
+
+function isArrayOfTexts(bytes: Uint8Array, textField: string | undefined): boolean {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    if (!Array.isArray(value) || value.length === 0) return false;
+    const objects = value.slice(0, 3).map(asObject);
+    return objects.every((object) => object !== undefined && (textField === undefined || typeof object[textField] === "string"));
+  } catch {
+    // Not JSON, so that it is text.
+    return false;
+  }
+}
+
+const asObject = (value: unknown): Record<string, unknown> | undefined =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+
+/**
+ * The texts of JSON lines. Empty lines are passed over.
  *
  * @param textField which field of each object holds the text
  * @throws LapidaryError `LAP_DATA_NOT_UTF8`, `LAP_DATA_JSONL`
  */
-export function* readJsonLines(bytes: Buffer, path: string, textField: string): Generator<JsonLine> {
-  if (!isUtf8(bytes)) throw notUtf8(path, bytes, firstInvalidByte(bytes));
+export function* readJsonLines(bytes: Uint8Array, path: string, textField: string): Generator<JsonText> {
   let line = 0;
   for (let start = 0; start < bytes.length; ) {
     line++;
     const found = bytes.indexOf(newline, start);
     const end = found < 0 ? bytes.length : found;
-    const raw = decoded(bytes, start, end, path, line);
+    const raw = decodeUtf8(bytes.subarray(start, end), path, start).trim();
     start = end + 1;
-    if (raw !== "") yield { line, text: textOf(raw, path, line, textField) };
+    if (raw !== "") yield { line, text: textOf(parse(raw, path, line), path, line, textField) };
   }
 }
 
-/** One line as text; a byte order mark counts as a blank. */
-function decoded(bytes: Buffer, start: number, end: number, path: string, line: number): string {
+/** The texts of one JSON array of objects, which `jsonForm` has found to be one. */
+export function* readJsonArray(bytes: Uint8Array, path: string, textField: string): Generator<JsonText> {
+  const values = JSON.parse(decodeUtf8(bytes, path)) as unknown[];
+  for (const [at, value] of values.entries()) yield { line: at + 1, text: textOf(value, path, at + 1, textField) };
+}
+
+function parse(raw: string, path: string, line: number): unknown {
   try {
-    return bytes.toString("utf8", start, end).trim();
+    return JSON.parse(raw);
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ERR_STRING_TOO_LONG")
-      throw badJsonLine(path, line, "is longer than a text can be in memory", "cut the text into several lines");
-    throw cause;
+    const isPretty = raw === "{" || raw === "[" || raw === "}," || raw === "]";
+    throw badJsonLine(
+      path,
+      line,
+      isPretty
+        ? "is not JSON by itself: the file is JSON over several lines"
+        : `is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      isPretty ? `write one object a line, for instance with \`jq -c '.[]?' FILE > NEW.jsonl\`` : undefined,
+    );
   }
 }
 
-function textOf(raw: string, path: string, line: number, textField: string): string | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(raw);
-  } catch (cause) {
-    throw badJsonLine(path, line, `is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`, notJsonRemedy(raw, path, line));
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw badJsonLine(path, line, "is not a JSON object", notObjectRemedy(value, path));
-  const found = findText(value, textField);
-  if ("problem" in found) throw badJsonLine(path, line, found.problem, found.remedy);
-  return "text" in found ? found.text : undefined;
+function textOf(value: unknown, path: string, line: number, textField: string): string {
+  const object = asObject(value);
+  if (object === undefined) throw badJsonLine(path, line, "is not a JSON object");
+  const text: unknown = Object.getOwnPropertyDescriptor(object, textField)?.value;
+  if (typeof text === "string") return text;
+  if (isConversation(text)) throw conversation(path, line, textField);
+  if (text !== undefined)
+    throw badJsonLine(path, line, `has ${describe(text)} in \`${textField}\`, not a string`, remedyFor(object, textField));
+  const chat = Object.keys(object).find((key) => isConversation(object[key]));
+  if (chat !== undefined) throw conversation(path, line, chat);
+  const names = Object.keys(object).map((key) => `\`${key}\``);
+  throw badJsonLine(path, line, `has no field \`${textField}\`, only ${names.join(", ") || "none"}`, remedyFor(object, textField));
 }
 
-const jq = (filter: string, path: string): string => `\`jq -c ${filter} ${quote(path)} > corpus.jsonl\``;
+/** A list of turns with a role and a content, as chat data sets have it. */
+const isConversation = (value: unknown): boolean =>
+  Array.isArray(value) &&
+  value.length > 0 &&
+  value.every((turn) => {
+    const object = asObject(turn);
+    return object !== undefined && ("role" in object || "from" in object) && ("content" in object || "value" in object);
+  });
 
-function notJsonRemedy(raw: string, path: string, line: number): string | undefined {
-  if (raw.endsWith(",") && isJson(raw.slice(0, -1))) return "take off the comma at the end of each line: a line is one whole JSON object";
-  if (line === 1 && (raw.startsWith("[") || raw === "{" || raw.startsWith("{")) && raw.length < 1024 && !raw.endsWith("}"))
-    return `if the file is one JSON value over several lines, write one object a line with ${jq(raw.startsWith("[") ? "'.[]'" : ".", path)}`;
-  return undefined;
-}
+const conversation = (path: string, line: number, field: string): ReturnType<typeof badJsonLine> =>
+  badJsonLine(
+    path,
+    line,
+    `holds a conversation in \`${field}\` (a list of turns with role and content), for which there is no form yet`,
+    "write each conversation as one text, with a mark before each turn, in a field that data.text_field names",
+  );
 
-function notObjectRemedy(value: unknown, path: string): string | undefined {
-  if (!Array.isArray(value)) return typeof value === "string" ? `write objects with ${jq("'{text: .}'", path)}` : undefined;
-  return typeof value[0] === "string"
-    ? `write one object a line with ${jq("'.[] | {text: .}'", path)}`
-    : `write one object a line with ${jq("'.[]'", path)}`;
-}
+const describe = (value: unknown): string =>
+  value === null ? "null" : Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : `a ${typeof value}`;
 
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
+/** Names by which other data sets call their text, the likeliest first. */
+const usualFields = ["text", "content", "body", "document", "raw_content", "code", "completion", "story", "article", "markdown"];
 
-/** Whether a text begins with lines that are a JSON object each and have their text in `textField`: JSONL by another name. */
-export function looksLikeJsonLines(bytes: Buffer, textField: string, least: number): boolean {
-  if (!/^(\xef\xbb\xbf)?\s*\{/.test(bytes.toString("latin1", 0, 64))) return false;
-  let seen = 0;
-  for (let start = 0; start < bytes.length && seen < least; ) {
-    const found = bytes.indexOf(newline, start);
-    const end = found < 0 ? bytes.length : found;
-    if (end - start > 1 << 24) return false;
-    const raw = bytes.toString("utf8", start, end).trim();
-    start = end + 1;
-    if (raw === "") continue;
-    if (!raw.startsWith("{") || !raw.endsWith("}") || !isJson(raw) || !("text" in findText(JSON.parse(raw) as object, textField)))
-      return false;
-    seen++;
-  }
-  return seen >= least;
+function remedyFor(object: Record<string, unknown>, textField: string): string | undefined {
+  const strings = Object.keys(object).filter((key) => key !== textField && typeof object[key] === "string");
+  const likely =
+    usualFields.find((field) => strings.includes(field)) ?? strings.sort((a, b) => String(object[b]).length - String(object[a]).length)[0];
+  if (likely !== undefined) return `set \`data.text_field: ${likely}\` if that field holds the text`;
+  const nested = Object.keys(object).find((key) => usualFields.some((field) => typeof asObject(object[key])?.[field] === "string"));
+  return nested === undefined
+    ? undefined
+    : `the text seems to be inside \`${nested}\`: write it to a field of its own, for instance with \`jq -c '{text: .${nested}.text}'\``;
 }

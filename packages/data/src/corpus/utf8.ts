@@ -1,3 +1,20 @@
+import { isUtf8 } from "node:buffer";
+import { notUtf8 } from "../data-errors.js";
+
+/**
+ * The text of a file, without a byte order mark.
+ *
+ * @param startByte where in the file `bytes` begin
+ * @throws LapidaryError `LAP_DATA_NOT_UTF8` with the offset of the first byte that is none
+ */
+export function decodeUtf8(bytes: Uint8Array, path: string, startByte = 0): string {
+  if (!isUtf8(bytes)) {
+    const at = firstInvalidByte(bytes);
+    throw notUtf8(path, startByte + at, eightBitEncoding(bytes.subarray(Math.max(0, at - 2048), at + 2048)));
+  }
+  return new TextDecoder("utf-8").decode(bytes);
+}
+
 /** Offset of the first byte at which no UTF-8 character starts or that belongs to none; the length when there is none. */
 export function firstInvalidByte(bytes: Uint8Array): number {
   let at = 0;
@@ -21,6 +38,22 @@ function characterLength(bytes: Uint8Array, at: number): number {
   if (second < lowest || second > highest) return 0;
   for (let i = 2; i < length; i++) if (((bytes[at + i] ?? 0) & 0xc0) !== 0x80) return 0;
   return length;
+}
+
+/**
+ * The encoding of text that has one byte a character, as far as a look at some bytes tells: printable throughout, mostly ASCII letters and
+ * blanks. Bytes from 0x80 to 0x9f are control characters in Latin-1 and punctuation in Windows' code page.
+ */
+function eightBitEncoding(bytes: Uint8Array): "LATIN1" | "WINDOWS-1252" | undefined {
+  let [plain, low, high, controls] = [0, 0, 0, 0];
+  for (const byte of bytes) {
+    if (byte === 9 || byte === 10 || byte === 13 || (byte >= 0x20 && byte < 0x7f)) plain++;
+    else if (byte < 0x20 || byte === 0x7f) controls++;
+    else if (byte < 0xa0) low++;
+    else high++;
+  }
+  if (controls > 0 || plain < 0.6 * bytes.length) return undefined;
+  return low > 0 ? "WINDOWS-1252" : high > 0 ? "LATIN1" : undefined;
 }
 
 /** Whether bytes look like no text at all: a NUL near the start, as git and grep have it. UTF-16 is text, of the wrong kind. */

@@ -2,20 +2,21 @@ import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { type CorpusSpec, placeOf } from "../corpus/corpus-spec.js";
-import { type Corpus, type Document, LeftOut } from "../corpus/document.js";
+import type { Corpus, Document } from "../corpus/document.js";
 import { splitHeldOut } from "../corpus/held-out.js";
 import { readNodeModules } from "../corpus/node-modules.js";
-import { listCorpusFiles, readPathCorpus } from "../corpus/path-corpus.js";
-import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { listCorpusFiles } from "../corpus/list-files.js";
+import { readPathCorpus } from "../corpus/path-corpus.js";
+import { maskedToken, type TextTokenizer } from "../tokenizer/text-tokenizer.js";
+import { filesOfTrained, hashOfTokenizer, readTokenizer, type TokenizerFiles, writeTokenizerFiles } from "../tokenizer/tokenizer-files.js";
 import { trainTokenizer } from "../tokenizer/train.js";
-import { SpecialToken } from "../tokenizer/vocabulary.js";
 import { datasetFiles, type Manifest, type SplitName } from "./manifest.js";
-import type { DatasetRequest } from "./request.js";
+import type { DatasetRequest, TokenizerRequest } from "./request.js";
 import { bytesPerToken, TokenWriter } from "./token-file.js";
 import { TokenCounts } from "./unigram.js";
 
 /** What preparing does, in this order. */
-export type PrepareStage = "read the corpus" | "train the tokenizer" | "encode";
+export type PrepareStage = "read the corpus" | "train the tokenizer" | "read the tokenizer" | "encode";
 
 export interface PrepareProgress {
   readonly stage: PrepareStage;
@@ -32,7 +33,7 @@ const tokenizerCharacters = 32_000_000;
 /**
  * Writes a whole dataset into an existing, empty directory.
  *
- *     corpus ─► training and held-out documents ─► tokenizer (of the former) ─► train.bin, heldout.bin, documents.jsonl ─► dataset.json
+ *     corpus ─► training and held-out documents ─► tokenizer (of the former, or given) ─► train.bin, heldout.bin, documents.jsonl ─► dataset.json
  *
  * @throws LapidaryError whatever is wrong with the corpus
  */
@@ -41,12 +42,9 @@ export function buildDataset(request: DatasetRequest, key: string, directory: st
   onProgress({ stage: "read the corpus", done: 0, total: 1 });
   const corpus = readCorpus(request.corpus, (done, total) => onProgress({ stage: "read the corpus", done, total }));
   const splits = splitHeldOut(corpus.documents, request.heldOutFraction, place);
-  const tokenizer = trainTokenizer(sample(splits.train), {
-    vocabSize: request.vocabSize,
-    onProgress: (done, total) => onProgress({ stage: "train the tokenizer", done, total }),
-  });
+  const { tokenizer, files } = makeTokenizer(request.tokenizer, splits.train, onProgress);
   const total = corpus.documents.length;
-  const documents = openSync(join(directory, datasetFiles.documents), "wx");
+  const documents = openSync(join(directory, datasetFiles.documents), "wx", 0o600);
   const encode = (split: SplitName, before: number): EncodedSplit =>
     encodeSplit(splits[split], split, tokenizer, directory, documents, (done) =>
       onProgress({ stage: "encode", done: before + done, total }),
@@ -59,29 +57,43 @@ export function buildDataset(request: DatasetRequest, key: string, directory: st
   } finally {
     closeSync(documents);
   }
-  writeFileSync(join(directory, datasetFiles.tokenizer), JSON.stringify(tokenizer));
+  writeTokenizerFiles(join(directory, datasetFiles.tokenizer), files);
   const manifest: Manifest = {
     format: "lapidary-dataset",
-    version: 1,
+    version: 2,
     key,
-    contentHash: hashOf(directory),
+    contentHash: hashOf(directory, hashOfTokenizer(files)),
     corpus: place,
-    vocabSize: request.vocabSize,
-    bytesPerToken: bytesPerToken(request.vocabSize),
+    vocabSize: tokenizer.vocabSize,
+    tokenizerHash: hashOfTokenizer(files),
+    control: { ...tokenizer.control, stops: [...tokenizer.control.stops] },
+    bytesPerToken: bytesPerToken(tokenizer.vocabSize),
     splits: { train: train.summary, heldout: heldout.summary },
     unigramNats: heldout.counts.crossEntropyUnder(train.counts),
     leftOut: corpus.leftOut,
   };
-  writeFileSync(join(directory, datasetFiles.manifest), `${JSON.stringify(manifest, null, 2)}\n`);
+  writeFileSync(join(directory, datasetFiles.manifest), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
 }
 
 function readCorpus(spec: CorpusSpec, onProgress: (done: number, total: number) => void): Corpus {
   if (spec.kind === "node_modules") return readNodeModules(spec.directory, { maxBytes: spec.maxBytes, onProgress });
-  const leftOut = new LeftOut();
-  const files = listCorpusFiles(spec.path, { leftOut });
-  const corpus = readPathCorpus(spec.path, files, { textField: spec.textField, onProgress });
-  for (const [reason, count] of Object.entries(corpus.leftOut)) leftOut.count(reason, count);
-  return { documents: corpus.documents, leftOut: leftOut.toJSON() };
+  return readPathCorpus(spec.path, listCorpusFiles(spec.path), { textField: spec.textField, onProgress });
+}
+
+function makeTokenizer(
+  request: TokenizerRequest,
+  documents: readonly Document[],
+  onProgress: OnPrepareProgress,
+): { readonly tokenizer: TextTokenizer; readonly files: TokenizerFiles } {
+  if (request.kind === "given") {
+    onProgress({ stage: "read the tokenizer", done: 0, total: 1 });
+    return readTokenizer(request.path);
+  }
+  const tokenizer = trainTokenizer(sample(documents), {
+    vocabSize: request.vocabSize,
+    onProgress: (done, total) => onProgress({ stage: "train the tokenizer", done, total }),
+  });
+  return { tokenizer, files: filesOfTrained(tokenizer) };
 }
 
 /** The texts to train the tokenizer on: all of them, or every nth. They are in shuffled order already. */
@@ -103,24 +115,26 @@ interface EncodedSplit {
 function encodeSplit(
   documents: readonly Document[],
   split: SplitName,
-  tokenizer: Tokenizer,
+  tokenizer: TextTokenizer,
   directory: string,
   list: number,
   onProgress: (done: number) => void,
 ): EncodedSplit {
   const writer = new TokenWriter(join(directory, datasetFiles.tokens(split)), bytesPerToken(tokenizer.vocabSize));
   const counts = new TokenCounts(tokenizer.vocabSize);
+  const { bos, eos } = tokenizer.control;
+  const masked = maskedToken(tokenizer.control);
   let textBytes = 0;
+  const push = (token: number): void => {
+    writer.push(token);
+    if (token !== masked) counts.add(token);
+  };
   try {
     for (const [at, { source, text }] of documents.entries()) {
       const start = writer.length;
-      writer.push(SpecialToken.bos);
-      for (const token of tokenizer.encode(text)) {
-        writer.push(token);
-        counts.add(token);
-      }
-      writer.push(SpecialToken.eos);
-      counts.add(SpecialToken.eos);
+      if (bos !== undefined) push(bos);
+      for (const token of tokenizer.encode(text)) push(token);
+      if (eos !== undefined) push(eos);
       textBytes += Buffer.byteLength(text);
       writeSync(list, `${JSON.stringify({ split, source, start, tokens: writer.length - start })}\n`);
       if (at % 64 === 0) onProgress(at);
@@ -132,9 +146,8 @@ function encodeSplit(
   return { summary: { documents: documents.length, tokens: writer.length, targets: counts.total, textBytes }, counts };
 }
 
-function hashOf(directory: string): string {
-  const hash = createHash("sha256");
-  for (const name of [datasetFiles.tokenizer, datasetFiles.tokens("train"), datasetFiles.tokens("heldout")])
-    hash.update(readFileSync(join(directory, name)));
+function hashOf(directory: string, tokenizerHash: string): string {
+  const hash = createHash("sha256").update(tokenizerHash);
+  for (const name of [datasetFiles.tokens("train"), datasetFiles.tokens("heldout")]) hash.update(readFileSync(join(directory, name)));
   return hash.digest("hex");
 }

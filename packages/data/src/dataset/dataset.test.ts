@@ -16,7 +16,7 @@ const cacheDir = workspace.folder();
 const corpusPath = join(workspace.folder({ "book.txt": prose(1, 600) }), "book.txt");
 const options = (path = corpusPath): PrepareOptions => ({
   corpus: corpusSpec(path, { projectRoot: "/" }),
-  vocabSize: 400,
+  tokenizer: { kind: "train", vocabSize: 400 },
   heldOutFraction: 0.2,
   cacheDir,
 });
@@ -152,7 +152,7 @@ describe("dataset", () => {
       const again = await prepareDataset({ ...options(), onProgress: () => ok(false, "prepared twice") });
       strictEqual(again.directory, dataset.directory);
       again.close();
-      const other = await prepareDataset({ ...options(), vocabSize: 401 });
+      const other = await prepareDataset({ ...options(), tokenizer: { kind: "train", vocabSize: 401 } });
       ok(other.directory !== dataset.directory);
       other.close();
       const path = join(workspace.folder({ "changing.txt": prose(2, 100) }), "changing.txt");
@@ -220,9 +220,78 @@ describe("dataset", () => {
       throws(() => openDataset(join(cache, "absent")), hasCode("LAP_DATA_DATASET", "absent"));
     });
 
+    describe("with a given tokenizer", () => {
+      /** Letters, with control tokens as a checkpoint states them. */
+      const tokenizer = (post_processor: unknown, names: object, letters = "abcdefghijklmnopqrstuvwxyz. "): string => {
+        const vocab = Object.fromEntries(["<e>", "<b>", "<u>", ...letters].map((token, id) => [token, id]));
+        const special = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+        const added_tokens = ["<e>", "<b>", "<u>"].map((content, id) => ({ id, content, ...special }));
+        const file = {
+          version: "1.0",
+          added_tokens,
+          post_processor,
+          decoder: { type: "Fuse" },
+          model: { type: "BPE", unk_token: "<u>", vocab, merges: [] },
+        };
+        return workspace.folder({ "tokenizer.json": JSON.stringify(file), "tokenizer_config.json": JSON.stringify(names) });
+      };
+      const prepared = (path: string): Promise<Dataset> => prepareDataset({ ...options(), tokenizer: { kind: "given", path } });
+      const both = { bos_token: "<b>", eos_token: "<e>" };
+
+      it("encodes with it, and keeps its files", async () => {
+        const dataset = await prepared(tokenizer(null, both));
+        const { documents, tokens } = dataset.manifest.splits.train;
+        const stream = [...dataset.tokens("train", 0, tokens)];
+        strictEqual(stream[0], 1);
+        strictEqual(stream.at(-1), 0);
+        strictEqual(stream.filter((token) => token === 1).length, documents);
+        const first = stream.slice(1, stream.indexOf(0));
+        deepStrictEqual(dataset.tokenizer.encode(dataset.tokenizer.decode(first, { special: true })), first);
+        deepStrictEqual([...dataset.tokenizerFiles.keys()], ["tokenizer.json", "tokenizer_config.json"]);
+        dataset.close();
+      });
+
+      it("never shares tokens between two tokenizers, nor between one with and without <bos>", async () => {
+        const paths = [
+          tokenizer(null, both),
+          tokenizer(null, both, "zyxwvutsrqponmlkjihgfedcba. "),
+          tokenizer(null, { ...both, add_bos_token: false }),
+        ];
+        const directories = new Set<string>();
+        for (const path of paths) {
+          const dataset = await prepared(path);
+          directories.add(dataset.directory);
+          dataset.close();
+        }
+        strictEqual(directories.size, 3);
+      });
+
+      it("counts every token as a target where texts have no <bos>, and where one token begins and ends them", async () => {
+        for (const [names, separators] of [
+          [{ eos_token: "<e>" }, 1],
+          [{ bos_token: "<e>", eos_token: "<e>", add_bos_token: true }, 1],
+          [both, 2],
+        ] as const) {
+          const dataset = await prepared(tokenizer(null, names));
+          const { documents, tokens, targets } = dataset.manifest.splits.train;
+          const stream = [...dataset.tokens("train", 0, tokens)];
+          strictEqual(stream.filter((token) => token < 2).length, documents * separators);
+          const { mask } = dataset.batch({ split: "train", seed: 1, step: 0, batch: 1, seq: tokens - 1 });
+          const counted = mask.reduce((sum, m) => sum + m, 0);
+          // The first token of the stream is not the target of another.
+          strictEqual(counted, separators === 2 ? tokens - documents : tokens - 1);
+          ok(targets >= counted);
+          dataset.close();
+        }
+      });
+    });
+
     it("refuses settings that cannot be, before it reads anything", async () => {
       for (const vocabSize of [0, 259, 1e9, Number.NaN])
-        await rejects(prepareDataset({ ...options("/absent"), vocabSize }), hasCode("LAP_DATA_SETTING", "data.vocab"));
+        await rejects(
+          prepareDataset({ ...options("/absent"), tokenizer: { kind: "train", vocabSize } }),
+          hasCode("LAP_DATA_SETTING", "data.vocab"),
+        );
       for (const heldOutFraction of [0, -1, 0.6, Number.NaN])
         await rejects(prepareDataset({ ...options("/absent"), heldOutFraction }), hasCode("LAP_DATA_SETTING", "data.held_out"));
       await rejects(prepareDataset(options("/absent/file.txt")), hasCode("LAP_DATA_MISSING", "/absent/file.txt"));

@@ -1,10 +1,9 @@
 import { join } from "node:path";
 import { assert, hash32, must } from "@lapidary/std";
 import { tooSmallForBatch } from "../data-errors.js";
-import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { tokenizerFromJSON } from "../tokenizer/tokenizer-json.js";
-import { SpecialToken } from "../tokenizer/vocabulary.js";
-import { datasetFiles, type Manifest, readJson, readManifest, type SplitName } from "./manifest.js";
+import { maskedToken, type TextTokenizer } from "../tokenizer/text-tokenizer.js";
+import { readTokenizer, readTokenizerFiles, type TokenizerFiles } from "../tokenizer/tokenizer-files.js";
+import { datasetFiles, type Manifest, readManifest, type SplitName } from "./manifest.js";
 import { permute } from "./permutation.js";
 import { TokenReader } from "./token-file.js";
 
@@ -48,11 +47,12 @@ export class Dataset {
   readonly directory: string;
   readonly manifest: Manifest;
   readonly #readers: Readonly<Record<SplitName, TokenReader>>;
-  #tokenizer: Tokenizer | undefined;
+  readonly #masked: number | undefined;
+  #tokenizer: TextTokenizer | undefined;
 
   /** Use `openDataset`. */
   constructor(directory: string, manifest: Manifest) {
-    [this.directory, this.manifest] = [directory, manifest];
+    [this.directory, this.manifest, this.#masked] = [directory, manifest, maskedToken(manifest.control)];
     const reader = (split: SplitName): TokenReader =>
       new TokenReader(join(directory, datasetFiles.tokens(split)), manifest.splits[split].tokens, manifest.bytesPerToken);
     const train = reader("train");
@@ -65,10 +65,14 @@ export class Dataset {
   }
 
   /** Read when first asked for: a worker that only trains never does. */
-  get tokenizer(): Tokenizer {
-    const path = join(this.directory, datasetFiles.tokenizer);
-    this.#tokenizer ??= tokenizerFromJSON(readJson(path), path);
+  get tokenizer(): TextTokenizer {
+    this.#tokenizer ??= readTokenizer(join(this.directory, datasetFiles.tokenizer)).tokenizer;
     return this.#tokenizer;
+  }
+
+  /** The files of the tokenizer, for checkpoints. */
+  get tokenizerFiles(): TokenizerFiles {
+    return readTokenizerFiles(join(this.directory, datasetFiles.tokenizer));
   }
 
   /** Rows of `seq` tokens in one epoch of a split; the last one may be padded. */
@@ -103,8 +107,8 @@ export class Dataset {
       request,
     );
     const rows = to - from;
-    const tokens = new Int32Array(rows * seq);
-    const targets = new Int32Array(rows * seq);
+    const tokens = new Int32Array(rows * seq).fill(this.manifest.control.pad);
+    const targets = new Int32Array(rows * seq).fill(this.manifest.control.pad);
     const mask = new Float32Array(rows * seq);
     for (let row = 0; row < rows; row++) {
       const at = this.#rowOf(request, step * batch + from + row);
@@ -142,7 +146,7 @@ export class Dataset {
       const target = stretch[i + 1];
       if (target === undefined) continue;
       targets[offset + i] = target;
-      mask[offset + i] = target === SpecialToken.bos ? 0 : 1;
+      mask[offset + i] = target === this.#masked ? 0 : 1;
     }
   }
 }

@@ -19,14 +19,19 @@ const splitSchema = z.strictObject({
 /** `dataset.json`: what a prepared dataset is, in the form in which it is stored. */
 export const manifestSchema = z.strictObject({
   format: z.literal("lapidary-dataset"),
-  version: z.literal(1),
+  version: z.literal(2),
   /** Of the request: the name of its directory. */
   key: z.string(),
   /** SHA-256 of the tokenizer and both token files: equal when, and only when, a run sees the same numbers. */
   contentHash: z.string(),
   /** Where the text came from, for people. */
   corpus: z.string(),
+  /** One past the greatest id of the tokenizer. */
   vocabSize: z.number().int().positive(),
+  /** SHA-256 of the files of the tokenizer. */
+  tokenizerHash: z.string(),
+  /** Its control tokens. `bos` is not a target, except where one token begins and ends texts: then there is no `eos`. */
+  control: z.strictObject({ bos: count.optional(), eos: count.optional(), pad: count, stops: z.array(count) }),
   bytesPerToken: z.union([z.literal(2), z.literal(4)]),
   splits: z.strictObject({ train: splitSchema, heldout: splitSchema }),
   /** What a unigram model of the training tokens gets on the held-out targets, nats per token. */
@@ -41,7 +46,8 @@ export type SplitName = "train" | "heldout";
 /** Files of a dataset directory. */
 export const datasetFiles = {
   manifest: "dataset.json",
-  tokenizer: "tokenizer.json",
+  /** A directory: the files of the tokenizer, as in a checkpoint. */
+  tokenizer: "tokenizer",
   documents: "documents.jsonl",
   tokens: (split: SplitName): string => `${split}.bin`,
 } as const;

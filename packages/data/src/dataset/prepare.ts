@@ -23,8 +23,8 @@ export interface PrepareOptions extends DatasetRequest {
  * @throws LapidaryError `LAP_DATA_…`: whatever is wrong with the settings or the corpus
  */
 export async function prepareDataset(options: PrepareOptions): Promise<Dataset> {
-  const { corpus, vocabSize, heldOutFraction, cacheDir, onProgress, signal } = options;
-  const request: DatasetRequest = { corpus, vocabSize, heldOutFraction };
+  const { corpus, tokenizer, heldOutFraction, cacheDir, onProgress, signal } = options;
+  const request: DatasetRequest = { corpus, tokenizer, heldOutFraction };
   checkRequest(request);
   const key = datasetKey(request);
   const directory = join(resolve(cacheDir), key);
@@ -32,16 +32,22 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
   if (prepared !== undefined) return prepared;
 
   signal?.throwIfAborted();
-  mkdirSync(cacheDir, { recursive: true });
+  // A corpus may be private: what is made of it is closed to other users, whatever the umask.
+  mkdirSync(cacheDir, { recursive: true, mode: 0o700 });
   removeAbandoned(cacheDir);
   const scratch = join(resolve(cacheDir), scratchName(key));
-  mkdirSync(scratch);
+  mkdirSync(scratch, { mode: 0o700 });
   try {
     await buildInThread({ request, key, directory: scratch }, onProgress ?? (() => undefined), signal);
     return moveIntoPlace(scratch, directory);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** The dataset of a request, if it was prepared before. */
+export function findPrepared({ cacheDir, ...request }: DatasetRequest & Pick<PrepareOptions, "cacheDir">): Dataset | undefined {
+  return openIfPrepared(join(resolve(cacheDir), datasetKey(request)));
 }
 
 /** What lies there is used if it is whole; a directory that somebody damaged is removed. */

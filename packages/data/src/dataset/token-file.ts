@@ -23,7 +23,7 @@ export class TokenWriter {
   #flushed = 0;
 
   constructor(path: string, bytes: TokenBytes) {
-    this.#file = openSync(path, "wx");
+    this.#file = openSync(path, "wx", 0o600);
     this.#buffer = tokenArray(1 << 18, bytes);
   }
 

@@ -1,6 +1,7 @@
 import { must } from "@lapidary/std";
 import { badTokenizer, unknownTokenId } from "../data-errors.js";
 import { cuts } from "./cuts.js";
+import type { ControlTokens, DecodeOptions, TextStream, TextTokenizer } from "./text-tokenizer.js";
 import {
   byteName,
   firstByteId,
@@ -10,6 +11,7 @@ import {
   maxVocabSize,
   Pieces,
   pairBase,
+  SpecialToken,
   specialNames,
 } from "./vocabulary.js";
 import { ByteDecoder, bytesOfCodePoint } from "./wtf8.js";
@@ -30,11 +32,6 @@ export interface TokenizerJSON {
   readonly merges: readonly Merge[];
 }
 
-export interface DecodeOptions {
-  /** Writes `<bos>`, `<eos>`, … where the control tokens stand; else they are left out. */
-  readonly special?: boolean;
-}
-
 /** So many cuts are remembered with their ids before the memory starts anew. */
 const cacheSize = 1 << 17;
 
@@ -45,7 +42,7 @@ const cacheSize = 1 << 17;
  * Invariants: `decode(encode(x)) === x` for every string x, lone surrogates included; `encode` never yields a control
  * token (the text `<bos>` is spelt like any other); ids do not depend on what was encoded before.
  */
-export class Tokenizer {
+export class Tokenizer implements TextTokenizer {
   readonly vocabSize: number;
   readonly alphabet: readonly string[];
   readonly merges: readonly Merge[];
@@ -117,6 +114,17 @@ export class Tokenizer {
     return this.#pieces.has(id) ? this.#pieces.text(id) : `<unused${id - this.#pieces.end}>`;
   }
 
+  get control(): ControlTokens {
+    const { pad, eos, bos } = SpecialToken;
+    return { pad, eos, bos, stops: [eos] };
+  }
+
+  /** Control tokens, and ids that stand for no text. */
+  get neverDrawn(): readonly number[] {
+    const { pad, bos, unk } = SpecialToken;
+    return [pad, bos, unk, ...Array.from({ length: this.vocabSize - this.usedSize }, (_, i) => this.usedSize + i)];
+  }
+
   /** One past the last id that stands for text; the ids from here to `vocabSize` are unused. */
   get usedSize(): number {
     return this.#pieces.end;
@@ -162,7 +170,7 @@ export class Tokenizer {
 }
 
 /** Text of tokens that arrive one at a time: for samples that are shown while they are drawn. */
-export class StreamDecoder {
+export class StreamDecoder implements TextStream {
   readonly #tokenizer: Tokenizer;
   readonly #special: boolean;
   readonly #bytes = new ByteDecoder();

@@ -3,7 +3,7 @@ import { badSetting } from "../data-errors.js";
 import { cuts } from "./cuts.js";
 import { barrier, PairCounts } from "./pair-counts.js";
 import { Tokenizer } from "./tokenizer.js";
-import { firstPieceId, isReservedName, type Merge, maxVocabSize, Pieces, vocabSizeKey } from "./vocabulary.js";
+import { firstPieceId, isReservedName, type Merge, maxVocabSize, Pieces } from "./vocabulary.js";
 
 export interface TrainTokenizerOptions {
   /** Ids in all: 4 control tokens, 256 bytes, the alphabet, the merges. At least 260, at most 2²⁰. */
@@ -33,7 +33,7 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
   const { vocabSize } = options;
   if (!Number.isInteger(vocabSize) || vocabSize < firstPieceId || vocabSize > maxVocabSize)
     throw badSetting(
-      vocabSizeKey,
+      "data.vocab",
       vocabSize,
       `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`,
     );

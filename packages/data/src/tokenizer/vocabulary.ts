@@ -19,8 +19,6 @@ export const firstPieceId = firstByteId + 256;
 /** Pairs are looked up by `left * pairBase + right`: more ids than a tokenizer may have, and the product stays exact. */
 export const pairBase = 2 ** 20;
 export const maxVocabSize = pairBase;
-/** The keys of a job file that set the size of the vocabulary. */
-export const vocabSizeKey = "data.vocab (by default model.vocab_size)";
 
 /** `<0x0A>`, as SentencePiece names byte tokens. */
 export function byteName(byte: number): string {

@@ -1,11 +1,12 @@
-import { copyFile, mkdir, readdir, rm } from "node:fs/promises";
+import { copyFile, mkdir, readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Program } from "@lapidary/compiler";
 import { parametersOf } from "@lapidary/ir";
 import { LapidaryError, must } from "@lapidary/std";
 import type { ArrayData } from "../array-data.js";
-import { writeFileAtomic } from "../atomic-file.js";
+import { writeDirectoryAtomic } from "../atomic-directory.js";
+import { copyContent, writeFileAtomic } from "../atomic-file.js";
 import { writeSafetensors } from "../safetensors.js";
 import { chipModule, statedShardings, type WriterOptions, wholeModule } from "../stablehlo/index.js";
 import { drawNormal, type XlaRecipe } from "./initial-state.js";
@@ -39,7 +40,7 @@ export interface XlaExport {
   /** config.json of the model. */
   readonly model: Readonly<Record<string, unknown>>;
   /** Further files of the model by name, such as a tokenizer's. */
-  readonly modelFiles: ReadonlyMap<string, string>;
+  readonly modelFiles: ReadonlyMap<string, string | Uint8Array>;
   readonly launch: LaunchTarget;
 }
 
@@ -86,7 +87,7 @@ const files = { manifest: "manifest.json", state: "state.safetensors", tokens: "
  *     state.safetensors         initial params, where they are written down · tokens.bin or batches.safetensors
  *     run.py lapidary_xla/      the runner · jobset.yaml job.sbatch  to launch it · model/  files for checkpoints
  *
- * The manifest comes last: a directory without one is no export.
+ * The directory appears whole or not at all, and an earlier export is replaced as a whole.
  *
  * @throws LapidaryError LAP_EXPORT_OP for an op that StableHLO lacks
  */
@@ -97,10 +98,19 @@ export async function writeXlaExport(directory: string, job: XlaExport, options:
   const whole = wholeModule(program.global, statedShardings(program.propagated), modules);
   const chip = chipModule(program.chip, program.global, modules);
 
-  await prepareDirectory(directory);
+  await checkExportDirectory(directory);
+  return writeDirectoryAtomic(directory, (staging) => writeFiles(staging, job, whole, chip), {
+    replaces: Object.values(files),
+    seal: files.manifest,
+  });
+}
+
+async function writeFiles(directory: string, job: XlaExport, whole: string, chip: string): Promise<WrittenExport> {
+  const { program } = job;
+  await mkdir(join(directory, "lapidary_xla"));
   const written: string[] = [];
-  const write = async (name: string, text: string): Promise<void> => {
-    await writeFileAtomic(join(directory, name), [Buffer.from(text, "utf8")]);
+  const write = async (name: string, content: string | Uint8Array): Promise<void> => {
+    await writeFileAtomic(join(directory, name), [typeof content === "string" ? Buffer.from(content, "utf8") : content]);
     written.push(name);
   };
   await write(textFiles.whole, whole);
@@ -127,23 +137,29 @@ export async function writeXlaExport(directory: string, job: XlaExport, options:
   return { manifest, textBytes: whole.length + chip.length, files: written };
 }
 
-/** A new directory, or one that an earlier export wrote: that stops being one until the new manifest stands. */
-async function prepareDirectory(directory: string): Promise<void> {
-  await mkdir(join(directory, "lapidary_xla"), { recursive: true }).catch((cause: unknown) => {
-    throw outputError(directory, `it cannot be made (${cause instanceof Error ? cause.message : String(cause)})`);
+/**
+ * A new directory, or one that an earlier export wrote.
+ *
+ * @throws LAP_EXPORT_OUTPUT
+ */
+export async function checkExportDirectory(directory: string): Promise<void> {
+  const found = await readdir(directory).catch((cause: unknown) => {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "ENOENT") return [] as string[];
+    if (code === "ENOTDIR") throw outputError(directory, "a file is in its place, or in its path", cause);
+    throw cause;
   });
-  const found = (await readdir(directory)).filter((name) => name !== "lapidary_xla");
   if (found.length > 0 && !found.includes(files.manifest)) throw outputError(directory, "it holds other files, and no export");
-  for (const name of Object.values(files)) await rm(join(directory, name), { force: true });
 }
 
-const outputError = (place: string, message: string): LapidaryError =>
+const outputError = (place: string, message: string, cause?: unknown): LapidaryError =>
   new LapidaryError({
     code: "LAP_EXPORT_OUTPUT",
     message: `the directory cannot be written: ${message}`,
     place,
     remedy: "name a new directory, or an earlier export",
     exit: 2,
+    cause,
   });
 
 async function writeStates(
@@ -171,7 +187,7 @@ async function writeStates(
   }
   if (copies.size > 0) await mkdir(join(directory, "init"), { recursive: true });
   for (const [from, to] of copies) {
-    await copyFile(from, join(directory, to));
+    await copyContent(from, join(directory, to));
     written.push(to);
   }
   return initial;
@@ -181,7 +197,7 @@ async function writeData(directory: string, data: XlaData, written: string[]): P
   switch (data.kind) {
     case "tokens": {
       const { path, ...rest } = data;
-      await copyFile(path, join(directory, files.tokens));
+      await copyContent(path, join(directory, files.tokens));
       written.push(files.tokens);
       return { ...rest, file: files.tokens };
     }

@@ -11,7 +11,28 @@ export {
   type Traffic,
   type Verdict,
 } from "./compare.js";
-export { jaxVersion, orbaxVersion, type WrittenExport, writeXlaExport, type XlaExport, type XlaState } from "./export.js";
+export {
+  checkExportDirectory,
+  jaxVersion,
+  orbaxVersion,
+  type WrittenExport,
+  writeXlaExport,
+  type XlaExport,
+  type XlaState,
+} from "./export.js";
 export { recipesOf, type XlaRecipe } from "./initial-state.js";
 export { type LaunchTarget, jobSet, slurmScript } from "./launch-files.js";
 export type { InitialState, ManifestArray, ManifestData, XlaManifest } from "./manifest.js";
+export {
+  type ComparedCollective,
+  type ComparedCycles,
+  compareCycles,
+  compareTpuCollectives,
+  libtpuNotice,
+  libtpuVersion,
+  parseTpuAnswer,
+  type TimedKernel,
+  type TpuAnswer,
+  topologyName,
+  tpuScript,
+} from "./tpu.js";

@@ -57,6 +57,7 @@ export type ManifestData =
       readonly seed: number;
       readonly batch: number;
       readonly seq: number;
+      /** A token that is no target; -1 where there is none. */
       readonly bos: number;
     }
   | { readonly kind: "batches"; readonly file: string; readonly steps: number }

@@ -1,4 +1,4 @@
-import { LapidaryError } from "@lapidary/std";
+import { LapidaryError, type Warning } from "@lapidary/std";
 import { parse } from "yaml";
 import { z } from "zod";
 
@@ -27,6 +27,8 @@ const calibratedSchema = z.strictObject({
 /** A kind of chip, as `configs/chips/*.yaml` writes it. Rates are per chip and second, sizes in bytes. */
 export const chipSpecSchema = z.strictObject({
   name: z.string(),
+  /** Of the core, by which estimates of the TPU compiler are turned into seconds. */
+  clock_hz: positive.optional(),
   matrix: z.strictObject({
     bf16_flops: positive,
     int8_ops: positive,
@@ -41,7 +43,13 @@ export const chipSpecSchema = z.strictObject({
     transcendental: positive,
   }),
   vmem_bytes: positive,
-  hbm: z.strictObject({ bytes: positive, bytes_per_s: positive }),
+  hbm: z.strictObject({
+    /** By the data sheet. */
+    bytes: positive,
+    /** What the TPU compiler lets a program have; the rest is its own. The data sheet's bytes where it is not given. */
+    usable_bytes: positive.optional(),
+    bytes_per_s: positive,
+  }),
   ici: z.strictObject({
     /** Dims of the torus; a chip has two links along each. */
     dims: z.number().int().min(1).max(3),
@@ -64,6 +72,14 @@ export const chipSpecSchema = z.strictObject({
     pcie_bytes_per_s: positive,
   }),
   calibrated: calibratedSchema,
+  /** Published runs of this very chip that predictions were compared with. Absent: none, and the constants are those of another chip. */
+  calibration: z
+    .strictObject({
+      runs: z.string(),
+      /** Largest error of the model flops utilisation over these runs, as a share of the measured. */
+      worst_error: share,
+    })
+    .optional(),
 });
 
 export type ChipSpec = Readonly<z.infer<typeof chipSpecSchema>>;
@@ -87,6 +103,23 @@ export function parseChip(text: string, file: string): ChipSpec {
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw fail(`${issue?.path.join(".") ?? ""}: ${issue?.message ?? "is wrong"}`, file);
+}
+
+/** HBM that a program can have on one chip, bytes. */
+export const usableHbm = ({ hbm }: ChipSpec): number => hbm.usable_bytes ?? hbm.bytes;
+
+/**
+ * What a user must know of predictions for a chip that was never compared with a measured run. With the constants fitted to v5e, published runs
+ * on v4 reached 18 to 19 % less than was predicted: predictions for a new chip were 21 to 23 % too high.
+ */
+export function calibrationWarning({ name, calibration }: ChipSpec): Warning | undefined {
+  if (calibration !== undefined) return undefined;
+  return {
+    code: "LAP_CHIP_NOT_CALIBRATED",
+    message: `step time and MFU of ${name} are not calibrated: they were never compared with a measured run. The same constants were up to 23 % too optimistic for v4`,
+    place: `chip ${name}`,
+    remedy: "read them as an upper bound, or compare plans of one chip with each other; docs/simulator.md says what was measured",
+  };
 }
 
 /** Whether an axis of a slice that is `length` chips long closes to a ring. */

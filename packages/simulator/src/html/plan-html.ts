@@ -1,3 +1,4 @@
+import type { Warning } from "@lapidary/std";
 import type { KernelReport, PlanReport } from "../result/plan-report.js";
 import { gigabytes, percent, seconds } from "../result/units.js";
 import type { Simulation } from "../simulate.js";
@@ -11,15 +12,20 @@ export interface PlanTitle {
   readonly tokens: number;
   readonly days: number;
   readonly chipHours: number;
+  /** What was found wrong with the job. */
+  readonly warnings?: readonly Warning[];
 }
 
 /** A plan as one HTML file that needs nothing else: no script, no network. */
-export function planHtml(simulation: Simulation, report: PlanReport, { title, tokens, days, chipHours }: PlanTitle): string {
+export function planHtml(simulation: Simulation, report: PlanReport, { title, tokens, days, chipHours, warnings = [] }: PlanTitle): string {
   const block = middleBlock(simulation);
   const facts: [string, string][] = [
     ["a step", seconds(report.step_time_s)],
     ["tokens a second", Math.round(report.tokens_per_s).toLocaleString("en-US")],
-    ["MFU", `${percent(report.mfu)} (${percent(report.mfu_causal)} causal)`],
+    [
+      "MFU",
+      `${percent(report.mfu)} (${percent(report.mfu_causal)} causal), ${report.calibration === null ? `not calibrated for ${report.chip}` : `within ${percent(report.calibration.worst_error)} of measured runs`}`,
+    ],
     ["bound by", report.bound],
     ["HBM", `${gigabytes(report.hbm_bytes.peak)} of ${gigabytes(report.hbm_limit)}${report.fits ? "" : ": does not fit"}`],
     [`${(tokens / 1e9).toFixed(2)} billion tokens`, `${days.toFixed(2)} days, ${Math.round(chipHours).toLocaleString("en-US")} chip-hours`],
@@ -36,6 +42,7 @@ export function planHtml(simulation: Simulation, report: PlanReport, { title, to
 <body>
 <h1>${escapeHtml(title)}</h1>
 <p>${report.chips} ${escapeHtml(report.chip)} chips, ${report.pods === 1 ? "one pod" : `${report.pods} pods`} of ${report.torus}; mesh ${escapeHtml(report.mesh)}. Predicted by the simulator from the compiled program.</p>
+${warnings.map(warningHtml).join("\n")}
 <dl>${facts.map(([what, value]) => `<div><dt>${escapeHtml(what)}</dt><dd>${escapeHtml(value)}</dd></div>`).join("")}</dl>
 <h2>Torus</h2>
 <p>A cell a chip, shaded by its coordinate on the first mesh axis inside a pod; a link's weight is the share of the step in which it moves data.</p>
@@ -73,6 +80,9 @@ ${table(["tensor", "dims", "split over", "of a chip"], shardRows(report))}
 </html>
 `;
 }
+
+const warningHtml = ({ code, message, remedy }: Warning): string =>
+  `<p class="warning" role="note"><strong>${escapeHtml(code)}</strong> ${escapeHtml(message)}. ${escapeHtml(remedy)}.</p>`;
 
 function timeRows(report: PlanReport): string[][] {
   const row = (what: string, time: number): string[] => [what, seconds(time), percent(time / report.step_time_s)];
@@ -116,6 +126,7 @@ const style = `
 @media (prefers-color-scheme: dark) { :root { --ink: #ddd; --paper: #16181c; --line: #444 } }
 body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1160px; margin: 2rem auto; padding: 0 1rem }
 h1 { margin-bottom: 0 } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--line) }
+.warning { border-left: 3px solid #d55e00; padding: .3rem .8rem; overflow-wrap: anywhere }
 dl { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem } dt { font-size: .85em; opacity: .75 } dd { margin: 0; font-size: 1.25em; font-weight: 600 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere }
 svg { width: 100%; height: auto; display: block } .label, .tick { font-size: 12px; fill: var(--ink) } .tick { opacity: .7 }

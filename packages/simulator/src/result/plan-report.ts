@@ -2,6 +2,7 @@ import { must } from "@lapidary/std";
 import { chipCount, printMesh, printTorus } from "@lapidary/topology";
 import { type MemoryClass, shardTable, summarizeCollectives } from "@lapidary/compiler";
 import { type Simulation, coreSeconds, utilisation } from "../simulate.js";
+import { usableHbm } from "../chip/chip-spec.js";
 import { criticalPath } from "./critical-path.js";
 import { exposureOf } from "./exposure.js";
 
@@ -19,6 +20,8 @@ export interface PlanReport {
   /** Model flops utilisation, all of the attention square counted; `mfu_causal` counts the half that a causal mask leaves. Shares of 1. */
   readonly mfu: number;
   readonly mfu_causal: number;
+  /** Published runs of this chip that the simulator was compared with; null: none, so that times are not to be trusted by themselves. */
+  readonly calibration: { readonly runs: string; readonly worst_error: number } | null;
   /** What takes the largest part of the critical path: compute (the matrix units), vector, hbm, ici, dcn, host. */
   readonly bound: string;
   /** Highest live bytes of each class on a chip; `peak` is that of their sum, and less than the sum of the peaks where these fall on different moments. */
@@ -87,10 +90,11 @@ export function planReport(simulation: Simulation): PlanReport {
     tokens_per_s: flops.tokens / stepSeconds,
     mfu: utilisation(simulation, flops.weights + flops.attention),
     mfu_causal: utilisation(simulation, flops.weights + flops.attention / 2),
+    calibration: machine.chip.calibration ?? null,
     bound: boundOf(path),
     hbm_bytes: { ...memory.peakByClass, peak: memory.peakBytes },
-    hbm_limit: machine.chip.hbm.bytes,
-    fits: memory.peakBytes <= machine.chip.hbm.bytes,
+    hbm_limit: usableHbm(machine.chip),
+    fits: memory.peakBytes <= usableHbm(machine.chip),
     compute_s: compute,
     overlap_loss_s: Math.max(0, compute - kernelSeconds),
     optimizer_s: timeline.kernels.reduce((sum, { kernel, from, to }) => sum + (kernel.phase === "update" ? to - from : 0), 0),

@@ -1,6 +1,7 @@
 import { LapidaryError, must } from "@lapidary/std";
 import { checkMeshFills, parseTorus, printMesh } from "@lapidary/topology";
-import { meshOf, podAxis, type ResolvedJob } from "./resolved-job.js";
+import { podAxis } from "./axis-names.js";
+import { meshOf, type ResolvedJob } from "./resolved-job.js";
 import type { Path, YamlSource } from "./yaml-source.js";
 
 /** Checks of a job as a whole: what each key allows, but not together with the others. */
@@ -13,7 +14,8 @@ export function checkFits(job: ResolvedJob, source: YamlSource): void {
 
   const { contextLength, vocabSize } = job.model.config;
   checkAtMost(job.train.seq, contextLength, source, ["train", "seq"], `the context of ${job.model.name}`);
-  checkAtMost(job.data.vocab, vocabSize, source, ["data", "vocab"], `the vocabulary of ${job.model.name}`);
+  if (job.data.vocab !== undefined)
+    checkAtMost(job.data.vocab, vocabSize, source, ["data", "vocab"], `the vocabulary of ${job.model.name}`);
   if (job.train.schedule.warmup > job.train.steps)
     checkAtMost(job.train.schedule.warmup, job.train.steps, source, ["train", "schedule", "warmup"], "train.steps");
 }

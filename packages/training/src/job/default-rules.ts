@@ -1,8 +1,9 @@
 import { gemmaLogicalAxes, type ParamSpec } from "@lapidary/models";
 import { LapidaryError, must, suggest } from "@lapidary/std";
-import { axisAtoms, type Mesh } from "@lapidary/topology";
+import { axisAtoms, atomsSize, type Mesh, printMesh } from "@lapidary/topology";
+import { axisMeaning, isKnownAxis, podAxis } from "./axis-names.js";
 import type { JobFile } from "./job-schema.js";
-import { podAxis } from "./resolved-job.js";
+import type { StrategyFile } from "./strategy-file.js";
 import type { YamlSource } from "./yaml-source.js";
 
 /** Where logical axes go unless a job says otherwise, as far as the mesh has these axes. */
@@ -19,19 +20,47 @@ const defaults: Readonly<Record<string, readonly string[]>> = {
  * (3 heads over model=4) is left whole; where a part of the axis divides them, the compiler splits by that part.
  */
 export function defaultRules(mesh: Mesh, params: readonly ParamSpec[]): Record<string, string[]> {
-  const has = new Set(mesh.axes.map(({ name }) => name));
-  const units = unitsOf(params);
-  const splits = (logical: string, axis: string): boolean => {
-    const first = mesh.atoms.find((atom) => atom.axis === axis)?.size ?? 1;
-    return (units.get(logical) ?? []).every((n) => n % first === 0);
-  };
-  return Object.fromEntries(
-    gemmaLogicalAxes.map((logical) => [logical, (defaults[logical] ?? []).filter((axis) => has.has(axis) && splits(logical, axis))]),
-  );
+  const units = unitsOfParams(params);
+  return Object.fromEntries(gemmaLogicalAxes.map((logical) => [logical, defaultRule(logical, mesh, units).applied]));
 }
 
-/** By logical axis, how many units the dims have that carry it. */
-function unitsOf(params: readonly ParamSpec[]): Map<string, number[]> {
+/** By logical axis, of how many units the dims are made that carry it. */
+export type Units = ReadonlyMap<string, readonly number[]>;
+
+/** A rule that gives way: what of it applies, and what was left out that the dims or the mesh do not allow. */
+interface SoftRule {
+  readonly applied: string[];
+  readonly unapplied: string[];
+}
+
+function defaultRule(logical: string, mesh: Mesh, units: Units): SoftRule {
+  const has = (defaults[logical] ?? []).filter((axis) => hasAxis(mesh, axis));
+  const splits = (axis: string): boolean => (units.get(logical) ?? []).every((n) => n % firstPart(mesh, [axis]) === 0);
+  return { applied: has.filter(splits), unapplied: has.filter((axis) => !isDivided([axis], mesh, units.get(logical))) };
+}
+
+/** A rule of a strategy speaks of `pod`, `data` and `model` for the meshes that have them. */
+function strategyRule(logical: string, axes: readonly string[], mesh: Mesh, units: Units): SoftRule {
+  const has = axes.filter((axis) => hasAxis(mesh, axis));
+  if (!isDivided(has, mesh, units.get(logical))) return { applied: [], unapplied: has };
+  // Without a data axis the batch is whole: no surprise, and what follows from it is reported.
+  const isLost = has.length === 0 && logical !== "batch" && axes.some((axis) => axis !== podAxis);
+  return { applied: has, unapplied: isLost ? [...axes] : [] };
+}
+
+const hasAxis = (mesh: Mesh, axis: string): boolean => mesh.axes.some(({ name }) => name === axis);
+
+/** The most major prime factor of the axes: a dim that it does not divide takes no part of them. */
+function firstPart(mesh: Mesh, axes: readonly string[]): number {
+  const [first] = axes.flatMap((axis) => axisAtoms(mesh, axis));
+  return first === undefined ? 1 : must(mesh.atoms[first], "sub-axis").size;
+}
+
+/** A dim of one unit, as the only key head of multi-query attention, is whole on any mesh. */
+const isDivided = (axes: readonly string[], mesh: Mesh, units: readonly number[] = []): boolean =>
+  units.every((n) => n === 1 || n % firstPart(mesh, axes) === 0);
+
+export function unitsOfParams(params: readonly ParamSpec[]): Map<string, number[]> {
   const units = new Map<string, number[]>();
   for (const { dims, logicalAxes } of params)
     logicalAxes.forEach((text, d) => {
@@ -41,41 +70,124 @@ function unitsOf(params: readonly ParamSpec[]): Map<string, number[]> {
   return units;
 }
 
+export interface RuleSources {
+  /** Of the job itself. */
+  readonly own: JobFile["rules"];
+  /** What an earlier reading of the job left out. */
+  readonly unapplied: JobFile["unapplied"];
+  readonly strategy: (StrategyFile & { readonly name: string }) | undefined;
+}
+
+export interface ResolvedRules {
+  /** An entry for every logical axis. */
+  readonly rules: Record<string, string[]>;
+  /** Rules of a strategy or of the defaults that were left out. */
+  readonly unapplied: Record<string, string[]>;
+}
+
 /**
- * The rules of a job laid over the defaults, one entry for every logical axis.
+ * The rules of a job, over those of its strategy, over the defaults. The job's own rules must hold; those of a strategy and the defaults give way where
+ * the mesh lacks their axes or no part of an axis divides the dims.
  *
- * @throws LapidaryError for logical axes that no tensor has and mesh axes that the mesh lacks
+ * @throws LapidaryError for logical axes that no tensor has, mesh axes that the mesh lacks, and own rules that can have no effect
  */
 export function resolveRules(
-  rules: JobFile["rules"],
+  { own, unapplied: before = {}, strategy }: RuleSources,
   mesh: Mesh,
-  params: readonly ParamSpec[],
+  units: Units,
   source: YamlSource,
-): Record<string, string[]> {
-  const resolved = defaultRules(mesh, params);
-  for (const [axis, rule] of Object.entries(rules)) {
-    const place = source.placeOf(["rules", axis]);
-    if (!Object.hasOwn(resolved, axis)) {
-      const near = suggest(axis, gemmaLogicalAxes);
-      throw new LapidaryError({
-        code: "LAP_RULE_UNKNOWN",
-        message: `no tensor has a logical axis "${axis}"`,
-        place,
-        remedy: near === undefined ? `logical axes are ${gemmaLogicalAxes.join(", ")}` : `did you mean "${near}"?`,
-        exit: 2,
-      });
+): ResolvedRules {
+  const ofStrategy = strategy?.rules ?? {};
+  for (const logical of Object.keys(ofStrategy)) checkStrategyRule(logical, strategy?.name ?? "", ofStrategy[logical], mesh, source);
+  for (const logical of Object.keys(before)) checkLogical(logical, source.placeOf(["unapplied", logical]));
+  for (const logical of Object.keys(own)) checkOwnRule(logical, own[logical], mesh, units, source);
+  const rules: Record<string, string[]> = {};
+  const unapplied: Record<string, string[]> = {};
+  for (const logical of gemmaLogicalAxes) {
+    if (Object.hasOwn(own, logical)) {
+      rules[logical] = axesOf(own[logical]);
+      continue;
     }
-    const axes = rule === null ? [] : [rule].flat();
-    for (const name of axes) axisAtoms(mesh, name, place);
-    if (new Set(axes).size !== axes.length)
-      throw new LapidaryError({
-        code: "LAP_RULE_AXIS_TWICE",
-        message: `the rule for ${axis} names a mesh axis twice`,
-        place,
-        remedy: "name each mesh axis once",
-        exit: 2,
-      });
-    resolved[axis] = axes;
+    const given = Object.hasOwn(before, logical) ? before[logical] : Object.hasOwn(ofStrategy, logical) ? ofStrategy[logical] : undefined;
+    const soft = given === undefined ? defaultRule(logical, mesh, units) : strategyRule(logical, axesOf(given), mesh, units);
+    rules[logical] = soft.applied;
+    if (soft.unapplied.length > 0) unapplied[logical] = soft.unapplied;
   }
-  return resolved;
+  return { rules, unapplied };
+}
+
+const axesOf = (rule: JobFile["rules"][string] | undefined): string[] => (rule === null || rule === undefined ? [] : [rule].flat());
+
+function checkStrategyRule(
+  logical: string,
+  strategy: string,
+  rule: JobFile["rules"][string] | undefined,
+  mesh: Mesh,
+  source: YamlSource,
+): void {
+  const place = source.placeOf(["strategy"]);
+  checkLogical(logical, place);
+  for (const axis of axesOf(rule))
+    if (!hasAxis(mesh, axis) && !isKnownAxis(axis))
+      throw unknownAxis(axis, mesh, place, `rule ${logical} of the strategy ${strategy} names the axis "${axis}"`);
+}
+
+function checkOwnRule(logical: string, rule: JobFile["rules"][string] | undefined, mesh: Mesh, units: Units, source: YamlSource): void {
+  const place = source.placeOf(["rules", logical]);
+  checkLogical(logical, place);
+  const axes = axesOf(rule);
+  for (const axis of axes)
+    if (!hasAxis(mesh, axis)) throw unknownAxis(axis, mesh, place, `the rule for ${logical} names the axis "${axis}"`);
+  if (new Set(axes).size !== axes.length)
+    throw new LapidaryError({
+      code: "LAP_RULE_AXIS_TWICE",
+      message: `the rule for ${logical} names a mesh axis twice`,
+      place,
+      remedy: "name each mesh axis once",
+      exit: 2,
+    });
+  const indivisible = (units.get(logical) ?? []).find((n) => !isDivided(axes, mesh, [n]));
+  if (indivisible === undefined) return;
+  const parts = atomsSize(
+    mesh,
+    axes.flatMap((axis) => axisAtoms(mesh, axis)),
+  );
+  throw new LapidaryError({
+    code: "LAP_MESH_INDIVISIBLE",
+    message: `the rule ${logical} → ${axes.join("+")} can split nothing: ${indivisible} is not divisible by any part of ${axes.join("×")} = ${parts}`,
+    place,
+    remedy: `a size of ${Math.ceil(indivisible / parts) * parts} would do, or another mesh; set rules.${logical} to null if it is to be whole`,
+    exit: 4,
+  });
+}
+
+function checkLogical(logical: string, place: string): void {
+  if ((gemmaLogicalAxes as readonly string[]).includes(logical)) return;
+  const near = suggest(logical, gemmaLogicalAxes);
+  throw new LapidaryError({
+    code: "LAP_RULE_UNKNOWN",
+    message: `no tensor has a logical axis "${logical}"`,
+    place,
+    remedy: near === undefined ? `logical axes are ${gemmaLogicalAxes.join(", ")}` : `did you mean "${near}"?`,
+    exit: 2,
+  });
+}
+
+function unknownAxis(axis: string, mesh: Mesh, place: string, what: string): LapidaryError {
+  const names = mesh.axes.map(({ name }) => name);
+  const meaning = axisMeaning(axis)?.axis;
+  const near = suggest(axis, names) ?? names.find((name) => name === meaning || axisMeaning(name)?.axis === meaning);
+  const named =
+    near !== undefined
+      ? `did you mean "${near}"?`
+      : meaning !== undefined
+        ? `add the axis "${meaning}" to the mesh and name it here`
+        : "name one of the mesh's axes";
+  return new LapidaryError({
+    code: "LAP_MESH_AXIS_UNKNOWN",
+    message: `${what}, and the mesh has no such axis (it has ${printMesh(mesh) || "none"})`,
+    place,
+    remedy: named,
+    exit: 2,
+  });
 }

@@ -1,4 +1,5 @@
 import { rematPolicies } from "@lapidary/compiler";
+import { f32Number } from "@lapidary/models";
 import { z } from "zod";
 import { optimizerSchema, scheduleSchema } from "../optimizer/optimizer-config.js";
 import { modelFileSchema } from "./model-file.js";
@@ -26,7 +27,7 @@ const trainSchema = z
     seq: count.optional().describe("Tokens of a row; the model's context length by default"),
     optimizer: optimizerSchema,
     schedule: scheduleSchema.prefault({ name: "constant" }),
-    clip: z.number().positive().optional().describe("Largest global norm of the gradients"),
+    clip: f32Number.positive().optional().describe("Largest global norm of the gradients"),
     guard: z
       .strictObject({
         not_finite: z.enum(["stop", "skip"]).default("stop").describe("A loss or gradient that is no number: stop, or leave the batch out"),
@@ -42,7 +43,11 @@ const trainSchema = z
       })
       .optional()
       .describe("Held-out loss; one evaluation at the end comes anyway"),
-    init: z.string().min(1).optional().describe("Directory of a Hugging Face checkpoint to start from"),
+    init: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Directory of a Hugging Face checkpoint of the same model to start from; weights alone, the optimizer begins anew"),
   })
   .refine(({ batch, batch_per_chip: perChip }) => (batch === undefined) !== (perChip === undefined), {
     path: ["batch"],
@@ -55,7 +60,18 @@ const dataSchema = z.strictObject({
     .min(1)
     .default("node_modules")
     .describe("node_modules (the text of the installed packages), or the path of a UTF-8 file, a directory or a JSONL file"),
-  vocab: count.optional().describe("Ids of the tokenizer that is trained on the corpus; the model's vocabulary by default"),
+  vocab: count
+    .optional()
+    .describe(
+      "Ids of the tokenizer that is trained on the corpus; the model's vocabulary by default. Of a given tokenizer it must be the number of ids",
+    ),
+  tokenizer: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "Directory of a checkpoint, or a tokenizer.json, whose tokenizer encodes the corpus; that of train.init by default. train: a new one is trained, whose ids mean nothing to weights of train.init",
+    ),
   held_out: z.number().gt(0).max(0.5).default(0.05).describe("Share of the text that is held out"),
   text_field: z.string().min(1).default("text").describe("Field of a JSONL object that holds the text"),
   max_bytes: count.optional().describe("Text taken from node_modules, at most"),
@@ -100,12 +116,21 @@ export const jobFileSchema = z.strictObject({
   pods: z.number().int().min(1).max(64).default(1).describe("Pods that the job spans, joined over the data-centre network"),
   slice: extentSchema.optional().describe("Rectangle of each pod; the whole pod by default"),
   mesh: meshSchema.optional().describe("{ data: all chips } by default"),
+  replicate: z
+    .array(z.string())
+    .optional()
+    .describe("Mesh axes that hold copies on purpose: no rule names them, and all chips along them do the same"),
   strategy: z
     .string()
     .min(1)
     .optional()
     .describe("Name of a file of configs/strategies, or a path: rules and ZeRO stage that `rules` and `zero` change"),
   rules: rulesSchema.prefault({}),
+  unapplied: rulesSchema
+    .optional()
+    .describe(
+      "Rules of a strategy or of the defaults that had no effect, as `config show` writes them; they apply once mesh and dims allow it",
+    ),
   zero: zeroSchema.optional().describe("ZeRO stage: 1 splits optimizer state over the data axes, 2 gradients too, 3 params too"),
   remat: z
     .enum(rematPolicies)

@@ -1,4 +1,5 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +12,7 @@ import { jobDoor } from "../testing/hostile.js";
 import { initProgram } from "../step/init-program.js";
 import { trainStep } from "../step/train-step.js";
 import { jobJsonSchema } from "./job-schema.js";
+import { newTokenizerWarnings, tokenizerRequest } from "./job-tokenizer.js";
 import { loadJob, resolveJob } from "./load-job.js";
 import { compileOptions, meshOf, printJob, type ResolvedJob, zeroOptions } from "./resolved-job.js";
 
@@ -49,6 +51,71 @@ describe("job files", () => {
       deepStrictEqual(again, job);
       deepStrictEqual(JSON.parse(JSON.stringify(job)), job);
     });
+
+  for (const [key, value, says] of [
+    ["train.optimizer.lr", "1e300", /must be at most 3\.4028234663852886e\+38, the largest number of f32/],
+    ["train.optimizer.lr", "3.5e38", /largest number of f32/],
+    ["train.optimizer.lr", "1e-60", /would hold it as 0/],
+    ["train.optimizer.lr", ".inf", /expected a finite number/],
+    ["train.optimizer.eps", "1e-60", /would hold it as 0/],
+    ["train.optimizer.eps", "1e39", /largest number of f32/],
+    ["train.optimizer.weight_decay", "1e-50", /would hold it as 0/],
+    ["train.optimizer.betas", "[0.9, 0.99999999]", /would hold it as 1/],
+    ["train.optimizer.betas", "[1e-60, 0.9]", /would hold it as 0/],
+    ["train.clip", "1e39", /largest number of f32/],
+    ["train.clip", "1e-60", /would hold it as 0/],
+    ["train.schedule", "{ name: cosine, final: 1e-60 }", /would hold it as 0/],
+    [
+      "model",
+      "{ vocab_size: 8, model_dim: 4, layers: 1, heads: 2, kv_heads: 1, head_dim: 2, mlp_dim: 8, context_length: 8, norm_eps: 1e-60 }",
+      /norm_eps.*would hold it as 0/,
+    ],
+    [
+      "model",
+      "{ vocab_size: 8, model_dim: 4, layers: 1, heads: 2, kv_heads: 1, head_dim: 2, mlp_dim: 8, context_length: 8, rope_theta: 1e39 }",
+      /rope_theta.*largest number of f32/,
+    ],
+  ] as const)
+    it(`refuse ${key} ${value.slice(-20)}, which f32 does not hold`, () => {
+      refuses(() => resolved(base, `${key}=${value}`), { code: "LAP_CONFIG_VALUE", exit: 2, says });
+    });
+
+  it("are placed by key and not by line where Lapidary printed the text", () => {
+    const text = printJob(resolved()).replace("batch: 32", "batch: 33");
+    for (const [isPrinted, place] of [
+      [true, "train.batch"],
+      [false, /^job:\d+:\d+$/],
+    ] as const)
+      throws(
+        () => resolveJob({ text, file: "job", base: "/", isPrinted }, [], environment),
+        (error) => error instanceof LapidaryError && (typeof place === "string" ? error.place === place : place.test(error.place ?? "")),
+      );
+    refuses(() => resolveJob({ text: printJob(resolved()), file: "job", base: "/", isPrinted: true }, ["train.batch=33"], environment), {
+      code: "LAP_MESH_INDIVISIBLE",
+      exit: 4,
+      place: "override train.batch=33",
+    });
+  });
+
+  it("take the ends of the range of f32", () => {
+    strictEqual(resolved(base, "train.optimizer.lr=3.4028234663852886e38").train.optimizer.lr, 3.4028234663852886e38);
+    strictEqual(resolved(base, "train.optimizer.weight_decay=0").train.optimizer.weight_decay, 0);
+  });
+
+  it("come from a pipe too, and a pipe that nobody writes into does not hang", () => {
+    const directory = mkdtempSync(join(tmpdir(), "lapidary-"));
+    try {
+      const pipe = join(directory, "pipe");
+      execFileSync("mkfifo", [pipe]);
+      refuses(() => loadJob(pipe, [], environment), { code: "LAP_JOB_FILE", exit: 2, says: /nobody writes into/ });
+      const writer = spawn("sh", ["-c", 'printf %s "$JOB" > "$PIPE"'], { env: { ...process.env, JOB: base, PIPE: pipe } });
+      strictEqual(loadJob(pipe, [], environment).train.batch, 32);
+      writer.unref();
+      refuses(() => loadJob("/dev/zero", [], environment), { code: "LAP_CONFIG_YAML", exit: 2 });
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  }).timeout(30_000);
 
   for (const file of readdirSync(join(environment.configsDir, "strategies")))
     it(`${file} is a strategy: its rules and stage, which the job's own keys change`, () => {
@@ -104,6 +171,22 @@ describe("job files", () => {
     strictEqual(resolved(`${base}data: { corpus: a.txt }`).data.corpus, "/jobs/a.txt");
     strictEqual(resolved(base, "data.corpus=a.txt").data.corpus, "/work/here/a.txt");
     strictEqual(resolved(base, "train.init=/ckpt").train.init, "/ckpt");
+    strictEqual(resolved(`${base}data: { tokenizer: here }`).data.tokenizer, "/jobs/here");
+    strictEqual(resolved(base, "data.tokenizer=here").data.tokenizer, "/work/here/here");
+  });
+
+  it("takes the tokenizer of train.init, unless the job names another or asks for a new one", () => {
+    const of = (...overrides: string[]): unknown => tokenizerRequest(resolved(base, ...overrides));
+    const trained = { kind: "train", vocabSize: 512 };
+    deepStrictEqual(tokenizerRequest(resolved()), trained);
+    deepStrictEqual(of("train.init=/ckpt"), { kind: "given", path: "/ckpt" });
+    deepStrictEqual(of("train.init=/ckpt", "data.tokenizer=/other"), { kind: "given", path: "/other" });
+    deepStrictEqual(of("train.init=/ckpt", "data.tokenizer=train"), trained);
+    strictEqual(resolved(base, "train.init=/ckpt").data.vocab, undefined);
+    // Printed and read again, the job still does not say how many ids the tokenizer has.
+    strictEqual(resolved(printJob(resolved(base, "train.init=/ckpt"))).data.vocab, undefined);
+    const [warning] = newTokenizerWarnings(resolved(base, "train.init=/ckpt", "data.tokenizer=train"));
+    strictEqual(warning?.code, "LAP_TOKENIZER_NEW");
   });
 
   it("puts unknown keys in their place and suggests the near one, here or elsewhere", () => {

@@ -1,18 +1,23 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path";
 import { defaultCorpus } from "@lapidary/data";
 import { buildModel } from "@lapidary/models";
 import { LapidaryError, suggest } from "@lapidary/std";
 import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary/topology";
 import type { z } from "zod";
+import { checkAxes } from "./check-axes.js";
 import { checkFits } from "./check-fits.js";
-import { resolveRules } from "./default-rules.js";
+import { resolveRules, unitsOfParams } from "./default-rules.js";
+import { givenTokenizer, trainedTokenizer } from "./job-tokenizer.js";
 import { type JobFile, jobFileSchema, jobNamePattern } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
+import { podAxis } from "./axis-names.js";
 import { applyOverride } from "./override.js";
 import { type PodFile, podFileSchema } from "./pod-file.js";
 import { type StrategyFile, strategyFileSchema } from "./strategy-file.js";
-import { podAxis, type ResolvedJob } from "./resolved-job.js";
+import { readConfigFile } from "./read-config-file.js";
+import type { ResolvedJob } from "./resolved-job.js";
+import { rowsOfBatch } from "./rows-of-batch.js";
 import { validate } from "./validate.js";
 import { YamlSource } from "./yaml-source.js";
 
@@ -32,6 +37,8 @@ export interface JobText {
   readonly file: string;
   /** Where relative paths in the text begin. */
   readonly base: string;
+  /** Whether `printJob` made the text: errors name its keys then, since nobody wrote its lines. Default false. */
+  readonly isPrinted?: boolean | undefined;
 }
 
 /**
@@ -39,15 +46,33 @@ export interface JobText {
  *
  * @throws LapidaryError with exit code 2 for whatever is misspelt, missing or of a wrong type, 4 for what does not fit its chips
  */
-export function loadJob(path: string, overrides: readonly string[], environment: JobEnvironment): ResolvedJob {
+export const loadJob = (path: string, overrides: readonly string[], environment: JobEnvironment): ResolvedJob =>
+  loadPlacedJob(path, overrides, environment).job;
+
+/** A job, and where its file or its overrides say a key. */
+export interface PlacedJob {
+  readonly job: ResolvedJob;
+  readonly placeOf: (path: readonly string[]) => string;
+}
+
+/** As `loadJob`. */
+export function loadPlacedJob(path: string, overrides: readonly string[], environment: JobEnvironment): PlacedJob {
   const absolute = resolve(environment.base, path);
   const text = readText(absolute, path, "LAP_JOB_FILE", "name a job file, such as configs/jobs/quickstart.yaml");
-  return resolveJob({ text, file: path, base: dirname(absolute) }, overrides, environment);
+  return resolvePlacedJob({ text, file: path, base: dirname(absolute) }, overrides, environment);
 }
 
 /** The same for text that is at hand. */
-export function resolveJob({ text, file, base }: JobText, overrides: readonly string[], environment: JobEnvironment): ResolvedJob {
-  const source = YamlSource.parse(text, file);
+export const resolveJob = (text: JobText, overrides: readonly string[], environment: JobEnvironment): ResolvedJob =>
+  resolvePlacedJob(text, overrides, environment).job;
+
+/** As `resolveJob`. */
+export function resolvePlacedJob(
+  { text, file, base, isPrinted = false }: JobText,
+  overrides: readonly string[],
+  environment: JobEnvironment,
+): PlacedJob {
+  const source = YamlSource.parse(text, file, isPrinted);
   for (const override of overrides) applyOverride(jobFileSchema, source, override);
   const job = validate(jobFileSchema, source);
   const absolute = (path: string, ...keys: string[]): string =>
@@ -79,10 +104,18 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
   const chips = chipCount(parseTorus(slice)) * job.pods;
   const podsOnly = source.isOverridden(["pods"]) && !source.isTouched(["mesh"]);
   const mesh = resolveMesh(podsOnly ? overPods(job.mesh, job.pods) : job.mesh, job.pods, chips, source.placeOf(["mesh"]));
-  const { batch, batch_per_chip: perChip, ...train } = job.train;
+  const { batch: _, batch_per_chip: __, ...train } = job.train;
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
-  const { strategy: _, ...own } = job;
+  const { strategy: ___, unapplied: before, ...own } = job;
+  const seq = job.train.seq ?? config.contextLength;
+  const units = unitsOfParams(buildModel(config).params)
+    .set("seq", [seq])
+    .set("activation_seq", [seq])
+    .set("activation_embed", [config.modelDim]);
+  const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy }, mesh, units, source);
+  const { tokenizer } = job.data;
+  const vocab = job.data.vocab ?? (givenTokenizer(job.data, job.train) === undefined ? config.vocabSize : undefined);
   const resolved: ResolvedJob = {
     ...own,
     zero: job.zero ?? strategy?.zero ?? 0,
@@ -92,32 +125,26 @@ export function resolveJob({ text, file, base }: JobText, overrides: readonly st
     slice,
     chips,
     mesh: mesh.axes,
-    rules: resolveRules({ ...rulesFor(strategy, mesh), ...job.rules }, mesh, buildModel(config).params, source),
+    rules,
+    ...(Object.keys(unapplied).length === 0 ? {} : { unapplied }),
     train: {
       ...train,
-      batch: batch ?? Math.round((perChip ?? 1) * chips),
-      seq: job.train.seq ?? config.contextLength,
+      batch: rowsOfBatch(job.train, { chips, mesh, axes: rules["batch"] ?? [] }, source),
+      seq,
       ...(job.train.init === undefined ? {} : { init: absolute(job.train.init, "train", "init") }),
     },
     data: {
       ...job.data,
-      vocab: job.data.vocab ?? config.vocabSize,
+      ...(vocab === undefined ? {} : { vocab }),
+      ...(tokenizer === undefined
+        ? {}
+        : { tokenizer: tokenizer === trainedTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
       corpus: job.data.corpus === defaultCorpus ? defaultCorpus : absolute(job.data.corpus, "data", "corpus"),
     },
   };
   checkFits(resolved, source);
-  return resolved;
-}
-
-/** The rules of a strategy as far as the mesh has their axes: a strategy speaks of `pod` and `model` for those that have them. */
-function rulesFor(strategy: StrategyFile | undefined, mesh: Mesh): JobFile["rules"] {
-  const has = new Set(mesh.axes.map(({ name }) => name));
-  return Object.fromEntries(
-    Object.entries(strategy?.rules ?? {}).map(([axis, rule]) => [
-      axis,
-      rule === null ? null : [rule].flat().filter((name) => has.has(name)),
-    ]),
-  );
+  checkAxes(resolved, source);
+  return { job: resolved, placeOf: (path) => source.placeOf(path) };
 }
 
 /** An override of `pods` alone lays the mesh of the file over so many pods. */
@@ -178,10 +205,14 @@ function readText(path: string, place: string, code: string, remedy: string): st
   const fail = (message: string, cause?: unknown): LapidaryError => new LapidaryError({ code, message, place, remedy, exit: 2, cause });
   let bytes: Buffer;
   try {
-    bytes = readFileSync(path);
+    bytes = readConfigFile(path);
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code;
-    throw fail(reason === "ENOENT" ? `there is no file ${path}` : `${path} cannot be read (${reason ?? String(cause)})`, cause);
+    if (reason === "ENOENT") throw fail(`there is no file ${path}`, cause);
+    throw fail(
+      reason === "ETIMEDOUT" ? `nobody writes into the pipe ${path}` : `${path} cannot be read (${reason ?? String(cause)})`,
+      cause,
+    );
   }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);

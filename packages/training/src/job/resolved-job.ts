@@ -3,6 +3,7 @@ import type { Graph } from "@lapidary/ir";
 import type { ModelConfig } from "@lapidary/models";
 import { type Mesh, type MeshAxis, makeMesh } from "@lapidary/topology";
 import { stringify } from "yaml";
+import { podAxis } from "./axis-names.js";
 import type { JobFile } from "./job-schema.js";
 import { modelFileOf } from "./model-file.js";
 import type { PodFile } from "./pod-file.js";
@@ -12,7 +13,9 @@ import type { PodFile } from "./pod-file.js";
  * corpus and a checkpoint to start from. Paths are absolute.
  */
 export interface ResolvedJob
-  extends Readonly<Omit<JobFile, "name" | "model" | "pod" | "slice" | "mesh" | "strategy" | "rules" | "zero" | "train" | "data">> {
+  extends Readonly<
+    Omit<JobFile, "name" | "model" | "pod" | "slice" | "mesh" | "strategy" | "rules" | "unapplied" | "zero" | "train" | "data">
+  > {
   readonly name: string;
   readonly model: { readonly name: string; readonly config: ModelConfig };
   readonly pod: Readonly<Required<PodFile>>;
@@ -24,10 +27,13 @@ export interface ResolvedJob
   readonly mesh: readonly MeshAxis[];
   /** For every logical axis the mesh axes that split it, major to minor; none: replicated. */
   readonly rules: Readonly<Record<string, readonly string[]>>;
+  /** Rules of the defaults or of a strategy that `rules` leaves out: no part of their mesh axes divides the dims, or the mesh lacks the axes. */
+  readonly unapplied?: Readonly<Record<string, readonly string[]>>;
   /** ZeRO stage. */
   readonly zero: 0 | 1 | 2 | 3;
   readonly train: Readonly<Omit<JobFile["train"], "batch" | "batch_per_chip">> & { readonly batch: number; readonly seq: number };
-  readonly data: Readonly<JobFile["data"]> & { readonly vocab: number };
+  /** `vocab` is absent where the tokenizer is given and the job does not say how many ids it has. */
+  readonly data: Readonly<JobFile["data"]>;
 }
 
 export const meshOf = (job: ResolvedJob): Mesh => makeMesh(job.mesh);
@@ -38,27 +44,44 @@ export const zeroOptions = ({ zero, rules }: Pick<ResolvedJob, "zero" | "rules">
   axes: (rules["batch"] ?? []).filter((axis) => axis !== podAxis),
 });
 
-/** The mesh axis that runs over pods. */
-export const podAxis = "pod";
-
 /** What the compiler needs to know of a job for one of its graphs: rules for axes that the graph does not have are left out. */
 export function compileOptions(
-  job: Pick<ResolvedJob, "mesh" | "rules" | "zero"> & Partial<Pick<ResolvedJob, "remat" | "bucket_bytes">>,
+  job: Pick<ResolvedJob, "mesh" | "rules" | "zero"> & Partial<Pick<ResolvedJob, "unapplied" | "remat" | "bucket_bytes">>,
   graph: Graph,
 ): Omit<CompileOptions, "verify" | "report"> {
   const known = new Set(graph.values.flatMap((value) => (value.logicalAxes ?? []).map((axis) => axis?.split("/")[0])));
-  const rules: LogicalAxisRules = Object.fromEntries(Object.entries(job.rules).filter(([axis]) => known.has(axis)));
-  return { mesh: makeMesh(job.mesh), rules, zero: zeroOptions(job), remat: job.remat ?? "none", bucketBytes: job.bucket_bytes ?? 0 };
+  const ofGraph = (rules: ResolvedJob["rules"]): LogicalAxisRules =>
+    Object.fromEntries(Object.entries(rules).filter(([axis]) => known.has(axis)));
+  const has = (name: string): boolean => job.mesh.some((axis) => axis.name === name);
+  const undivided = Object.fromEntries(Object.entries(job.unapplied ?? {}).map(([logical, axes]) => [logical, axes.filter(has)]));
+  return {
+    mesh: makeMesh(job.mesh),
+    rules: ofGraph(job.rules),
+    undivided: ofGraph(undivided),
+    zero: zeroOptions(job),
+    remat: job.remat ?? "none",
+    bucketBytes: job.bucket_bytes ?? 0,
+  };
 }
 
-/** The job as a job file that stands alone: `resolveJob` of it gives the same job, whatever lies in `configs`. */
+/**
+ * The job as a job file that stands alone: `resolveJob` of it gives the same job, whatever lies in `configs`. A rule that was left out
+ * is written under `unapplied`, not as null under `rules`: null would say that this is meant.
+ */
 export function jobFileOf(job: ResolvedJob): JobFile {
-  const { chips: _, model, mesh, rules, ...rest } = job;
+  const { chips: _, model, mesh, rules, unapplied, ...rest } = job;
   return {
     ...rest,
     model: modelFileOf(model.name, model.config),
     mesh: Object.fromEntries(mesh.map(({ name, size }) => [name, size])),
-    rules: Object.fromEntries(Object.entries(rules).map(([axis, axes]) => [axis, axes.length === 0 ? null : [...axes]])),
+    rules: Object.fromEntries(
+      Object.entries(rules).flatMap(([axis, axes]) =>
+        Object.hasOwn(unapplied ?? {}, axis) ? [] : [[axis, axes.length === 0 ? null : [...axes]]],
+      ),
+    ),
+    ...(unapplied === undefined
+      ? {}
+      : { unapplied: Object.fromEntries(Object.entries(unapplied).map(([axis, axes]) => [axis, [...axes]])) }),
   };
 }
 
@@ -69,7 +92,9 @@ const keyOrder = [
   "pods",
   "slice",
   "mesh",
+  "replicate",
   "rules",
+  "unapplied",
   "zero",
   "remat",
   "bucket_bytes",

@@ -1,4 +1,4 @@
-import { LapidaryError, suggest } from "@lapidary/std";
+import { f32Max, LapidaryError, suggest } from "@lapidary/std";
 import type { z } from "zod";
 import { dottedPaths, keysAt } from "./schema-paths.js";
 import { type Path, valueAt, type YamlSource } from "./yaml-source.js";
@@ -35,7 +35,7 @@ function errorOf(schema: z.core.$ZodType, source: YamlSource, issue: Issue): Lap
   if (given === undefined && issue.code !== "custom") return missingKey(source, issue.path, name);
   return new LapidaryError({
     code: "LAP_CONFIG_VALUE",
-    message: `${name} is ${show(given)}: ${explain(issue)}`,
+    message: `${name} is ${show(given)}: ${explain(issue, given)}`,
     place: source.placeOf(issue.path),
     remedy: `give ${name} a value that fits; \`lapidary config schema\` describes every key`,
     exit: 2,
@@ -76,9 +76,10 @@ const missingKey = (source: YamlSource, path: Path, name: string): LapidaryError
     exit: 2,
   });
 
-function explain(issue: Issue): string {
+function explain(issue: Issue, given: unknown): string {
   switch (issue.code) {
     case "invalid_type":
+      if (typeof given === "number" && !Number.isFinite(given)) return "expected a finite number";
       return `expected ${issue.expected === "int" ? "a whole number" : issue.expected}`;
     case "invalid_value":
       return `expected ${issue.values.length === 1 ? "" : "one of "}${issue.values.map(String).join(", ")}`;
@@ -89,7 +90,7 @@ function explain(issue: Issue): string {
     case "too_small":
       return `must be ${issue.inclusive === true ? "at least" : "more than"} ${issue.minimum}`;
     case "too_big":
-      return `must be ${issue.inclusive === true ? "at most" : "less than"} ${issue.maximum}`;
+      return `must be ${issue.inclusive === true ? "at most" : "less than"} ${issue.maximum}${issue.maximum === f32Max ? ", the largest number of f32" : ""}`;
     case "invalid_key":
       return issue.issues[0]?.message ?? issue.message;
     default:

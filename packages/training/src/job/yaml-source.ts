@@ -15,13 +15,15 @@ export class YamlSource {
     private readonly lines: LineCounter,
     private readonly document: Document,
     readonly value: Record<string, unknown>,
+    private readonly isPrinted: boolean,
   ) {}
 
   /**
    * @param file stands in errors
+   * @param isPrinted whether Lapidary printed the text: its lines say nothing to a person, and errors name keys instead
    * @throws LapidaryError for text that is not one plain mapping
    */
-  static parse(text: string, file: string): YamlSource {
+  static parse(text: string, file: string, isPrinted = false): YamlSource {
     if (text.length > maxCharacters)
       throw yamlError(
         `the file has ${text.length} characters; a configuration has at most ${maxCharacters}`,
@@ -44,7 +46,7 @@ export class YamlSource {
       },
     });
     if (!isMap(document.contents)) throw yamlError("the file is no mapping of keys to values", file, "write lines of the form key: value");
-    return new YamlSource(file, lines, document, document.toJS() as Record<string, unknown>);
+    return new YamlSource(file, lines, document, document.toJS() as Record<string, unknown>, isPrinted);
   }
 
   /** Puts `value` at a path of keys, making mappings on the way; undefined removes. `text` is the override as it was given, for errors. */
@@ -72,11 +74,12 @@ export class YamlSource {
     return this.isOverridden(path) || this.overrides.some((override) => isPrefix(path, override.path));
   }
 
-  /** `file:line:column` of the deepest part of `path` that stands in the file, or the override that it comes from. */
+  /** `file:line:column` of the deepest part of `path` that stands in the file, or the override that it comes from; the key itself in a printed text. */
   placeOf(path: Path): string {
     const stands = this.document.hasIn(path.map((key) => (typeof key === "symbol" ? String(key) : key)));
     const override = this.overrides.findLast(({ path: over }) => isPrefix(over, path) || (!stands && isPrefix(path, over)));
     if (override !== undefined) return `override ${override.text}`;
+    if (this.isPrinted) return path.length === 0 ? this.file : path.map(String).join(".");
     let node: unknown = this.document.contents;
     let offset = isMap(node) ? (node.range?.[0] ?? 0) : 0;
     for (const key of path) {

@@ -1,8 +1,14 @@
+import { f32Number } from "@lapidary/models";
 import { z } from "zod";
 
-const positive = z.number().positive();
-const fraction = z.number().min(0).max(1);
-const weightDecay = z.number().min(0).max(1).default(0);
+const positive = f32Number.positive();
+const fraction = f32Number.min(0).max(1);
+const weightDecay = f32Number.min(0).max(1).default(0);
+/** A moment that f32 would hold as 1 forgets nothing, and its sum never ends. */
+const beta = f32Number
+  .min(0)
+  .lt(1)
+  .refine((value) => Math.fround(value) < 1, "f32 would hold it as 1: give at most 0.9999999");
 
 /** The rule that turns gradients into new weights. Keys are those of job files. */
 export const optimizerSchema = z.discriminatedUnion("name", [
@@ -10,7 +16,7 @@ export const optimizerSchema = z.discriminatedUnion("name", [
     name: z.literal("adamw"),
     /** Peak learning rate; the schedule scales it. */
     lr: positive,
-    betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.95]),
+    betas: z.tuple([beta, beta]).default([0.9, 0.95]),
     eps: positive.default(1e-8),
     /** Decoupled, on every parameter. */
     weight_decay: weightDecay,

@@ -1,7 +1,8 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ArrayData, readHfCheckpoint, readJson, readSafetensors } from "@lapidary/interop";
 import { type GemmaConfig, isDecoder } from "@lapidary/models";
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, must, type Warning } from "@lapidary/std";
 import { z } from "zod";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 
@@ -22,6 +23,8 @@ export const paritySteps = 5;
 export interface ParityBundle {
   readonly directory: string;
   readonly config: GemmaConfig;
+  /** Of the checkpoint. */
+  readonly warnings: readonly Warning[];
   readonly batch: number;
   readonly seq: number;
   /** Constant learning rate, no clipping. */
@@ -56,7 +59,8 @@ const manifestSchema = z.looseObject({
 
 /** @throws LapidaryError naming the file, and tensor or key, that is missing or of another shape */
 export async function readParityBundle(directory: string): Promise<ParityBundle> {
-  const { config, tensors: weights } = await readHfCheckpoint(directory);
+  for (const name of ["config.json", "manifest.json"]) if (!existsSync(join(directory, name))) throw noBundle(directory, name);
+  const { config, tensors: weights, warnings } = await readHfCheckpoint(directory);
   if (isDecoder(config)) throw bundleError(join(directory, "config.json"), "model_type", "it is of a decoder, and parity is with Gemma");
   const manifest = await readManifest(join(directory, "manifest.json"));
   const file = async (name: string): Promise<BundleFile> =>
@@ -82,6 +86,7 @@ export async function readParityBundle(directory: string): Promise<ParityBundle>
   return {
     directory,
     config,
+    warnings,
     batch,
     seq,
     update: { steps: paritySteps, optimizer: { name: "adamw", ...manifest.adamw }, schedule: { name: "constant", warmup: 0 } },
@@ -171,6 +176,15 @@ class BundleFile {
     return array;
   }
 }
+
+const noBundle = (directory: string, missing: string): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_CHECKPOINT_MISSING",
+    message: `the directory holds no parity bundle: it has no ${missing}`,
+    place: join(directory, missing),
+    remedy: "name the directory of a bundle, such as e2e/golden/mha",
+    exit: 2,
+  });
 
 const bundleError = (path: string, tensor: string, problem: string): LapidaryError =>
   new LapidaryError({

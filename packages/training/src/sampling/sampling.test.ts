@@ -65,7 +65,7 @@ describe("generate", () => {
   /** A model that counts: after n comes n + 1. */
   const counting = (tokens: readonly number[]): Promise<Float32Array> =>
     Promise.resolve(Float32Array.from({ length: 10 }, (_, id) => (id === (tokens.at(-1) ?? 0) + 1 ? 5 : 0)));
-  const options = { prompt: [2, 3], maxTokens: 4, contextLength: 8, sampling: greedy, random: seededRandom(1), eos: 1 };
+  const options = { prompt: [2, 3], maxTokens: 4, contextLength: 8, sampling: greedy, random: seededRandom(1), stops: [1] };
 
   it("goes on from the prompt until the length is reached", async () => {
     const heard: number[] = [];
@@ -77,7 +77,7 @@ describe("generate", () => {
   });
 
   it("stops at the end of the text, which it does not give", async () =>
-    deepStrictEqual(await generate(counting, { ...options, eos: 6 }), { tokens: [4, 5], stoppedBy: "eos" }));
+    deepStrictEqual(await generate(counting, { ...options, stops: [1, 6] }), { tokens: [4, 5], stoppedBy: "eos" }));
 
   it("shows the model the end of a text longer than its context", async () => {
     const seen: (readonly number[])[] = [];
@@ -90,10 +90,17 @@ describe("generate", () => {
     ]);
   });
 
+  it("keeps <bos> in front of what the model sees of a longer text", async () => {
+    const seen: (readonly number[])[] = [];
+    const of = { ...options, prompt: [2, 3, 4, 5, 6, 7], maxTokens: 2, kept: 1 };
+    for (const contextLength of [4, 1]) await generate((tokens) => (seen.push(tokens), counting(tokens)), { ...of, contextLength });
+    deepStrictEqual(seen, [[2, 5, 6, 7], [2, 6, 7, 8], [7], [8]]);
+  });
+
   it("gives the same text for the same seed", async () => {
     const flat = (): Promise<Float32Array> => Promise.resolve(new Float32Array(10));
     const run = (seed: number): Promise<unknown> =>
-      generate(flat, { ...options, maxTokens: 30, eos: -1, sampling: all, random: seededRandom(seed) });
+      generate(flat, { ...options, maxTokens: 30, stops: [], sampling: all, random: seededRandom(seed) });
     deepStrictEqual(await run(3), await run(3));
   });
 

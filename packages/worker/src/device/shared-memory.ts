@@ -10,7 +10,6 @@ export interface SharedModule {
   registerCrossing(space: number, code: Float64Array): number;
   canSend(crossing: number, timeoutUs: number): boolean;
   canReceive(crossing: number, timeoutUs: number): boolean;
-  damageNext(crossing: number): void;
   damagedBy(crossing: number): number;
   crc32(bytes: Uint8Array, sum: number): number;
 }
@@ -70,14 +69,14 @@ export class SharedSpace {
       { name: "T", type: binding.TF_ATTR_TYPE, value: dtype === "i32" ? binding.TF_INT32 : binding.TF_FLOAT },
       { name: "crossing", type: binding.TF_ATTR_INT, value: id },
     ];
+    const send = (op: string, x: DeviceTensor): void => {
+      for (const { id: sent } of binding.executeOp(op, attributes, this.#node.getInputTensorIds([x]), 1)) binding.deleteTensor(sent);
+    };
     return {
       canSend: (timeoutUs) => this.#module.canSend(id, timeoutUs),
       canReceive: (timeoutUs) => this.#module.canReceive(id, timeoutUs),
-      send: (x, damaged = false) => {
-        if (damaged) this.#module.damageNext(id);
-        for (const { id: sent } of binding.executeOp("LapidarySend", attributes, this.#node.getInputTensorIds([x]), 1))
-          binding.deleteTensor(sent);
-      },
+      send: (x) => send("LapidarySend", x),
+      sendCorrupted: (x) => send("LapidarySendCorrupted", x),
       receive: () => {
         try {
           return this.#node.executeSingleOutput("LapidaryReceive", attributes, []);
@@ -100,8 +99,9 @@ export interface SharedCrossing {
   readonly canSend: (timeoutUs: number) => boolean;
   /** Whether all parts have come; waits for them up to a time. */
   readonly canReceive: (timeoutUs: number) => boolean;
-  /** @param damaged whether a bit of what the others read is flipped on its way: for tests */
-  readonly send: (x: DeviceTensor, damaged?: boolean) => void;
+  readonly send: (x: DeviceTensor) => void;
+  /** Sends like `send`, with one bit flipped after the checksum was taken. For fault injection. */
+  readonly sendCorrupted: (x: DeviceTensor) => void;
   /** @throws LAP_WORKER_MESSAGE when a message does not have the checksum that its sender wrote */
   readonly receive: () => DeviceTensor;
 }

@@ -10,6 +10,7 @@ import { takeBlock } from "../blocks.js";
 import { type Device, openDevice } from "../device/device.js";
 import { toArrayData } from "../kernels/testing.js";
 import { disposeHeld } from "./executor.js";
+import type { ExecutionHooks } from "./hooks.js";
 import { placeMessages } from "./shared-crossing.js";
 import { stackedExecutor } from "./stacked.js";
 
@@ -57,12 +58,19 @@ describe("shared memory between workers", () => {
         const peers = await memoryPeers(drawn.grid.workers);
         let messages = 0;
         let damaged = false;
-        const damages = (worker: number, way: string): boolean => {
-          if (way !== "memory" || worker !== victim % drawn.grid.workers || messages++ !== which) return false;
-          damaged = true;
-          return true;
-        };
-        const running = run(drawn, peers, { share: true, damages });
+        const hooksOf = (worker: number): ExecutionHooks => ({
+          before: () => undefined,
+          after: () => undefined,
+          link: (_, link) => ({
+            ...link,
+            send: (x) => {
+              if (worker !== victim % drawn.grid.workers || messages++ !== which) return link.send(x);
+              damaged = true;
+              link.sendCorrupted(x);
+            },
+          }),
+        });
+        const running = run(drawn, peers, { share: true, hooksOf });
         if (
           await running.then(
             () => false,
@@ -95,7 +103,7 @@ describe("shared memory between workers", () => {
   async function run(
     { chip, mesh, grid, inputs }: Case,
     peers: readonly Peers[],
-    { share, damages }: { readonly share: boolean; readonly damages?: (worker: number, way: "memory" | "socket") => boolean },
+    { share, hooksOf }: { readonly share: boolean; readonly hooksOf?: (worker: number) => ExecutionHooks },
   ): Promise<number[][]> {
     const executors = peers.map((peer, worker) =>
       stackedExecutor({
@@ -107,7 +115,7 @@ describe("shared memory between workers", () => {
         numerics: "f32",
         clock: systemClock,
         share,
-        ...(damages === undefined ? {} : { damages: (_, way) => damages(worker, way) }),
+        ...(hooksOf === undefined ? {} : { hooks: hooksOf(worker) }),
       }),
     );
     const programs = executors.map((executor) => executor.load(executor.prepare(chip)));

@@ -5,6 +5,7 @@ import { type LapidaryError, must } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, workerGroup } from "@lapidary/topology";
 import type { SharedCrossing, SharedMemory, SharedSpace } from "../device/shared-memory.js";
 import type { NodeId } from "../plan/plan.js";
+import type { ExecutionHooks } from "./hooks.js";
 import { type WorkerAxes, workerAxes } from "./worker-axes.js";
 
 /** A collective of a program, and where in its order it begins and ends. */
@@ -25,6 +26,7 @@ export interface SharedOptions {
   readonly grid: WorkerGrid;
   readonly worker: number;
   readonly peers: Peers;
+  readonly hooks?: Pick<ExecutionHooks, "link">;
 }
 
 /** Up to so many bytes every message of a program has a place of its own; beyond, places are used again. */
@@ -72,7 +74,13 @@ export class SharedCrossings {
     peers.exchange(`${tag}/watch`, new Map(), others).catch((error: LapidaryError) => {
       this.#failure = error;
     });
-    return new Map(this.#planned.map((crossing) => [crossing.node, space.bind(this.#encode(crossing), crossing.input.dtype)]));
+    const { hooks } = this.#options;
+    return new Map(
+      this.#planned.map((crossing) => {
+        const link = space.bind(this.#encode(crossing), crossing.input.dtype);
+        return [crossing.node, hooks?.link(crossing.op, link) ?? link];
+      }),
+    );
   }
 
   close(): void {

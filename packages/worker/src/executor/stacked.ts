@@ -21,6 +21,7 @@ import { makePlan } from "../plan/make-plan.js";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import { downloadAs, portsOf } from "./chipwise.js";
 import { type Crossing, bindCrossing } from "./crossing.js";
+import type { ExecutionHooks } from "./hooks.js";
 import { type Place, orderOf } from "./order.js";
 import type { SharedCrossing } from "../device/shared-memory.js";
 import { SharedCrossings } from "./shared-crossing.js";
@@ -39,8 +40,7 @@ export interface StackedOptions {
   readonly fuse?: boolean;
   /** Whether messages go through memory that the workers share, where they can (it is the default). */
   readonly share?: boolean;
-  /** Asked before each message whether it is to be damaged on its way: for tests. */
-  readonly damages?: (op: CollectiveName, way: "memory" | "socket") => boolean;
+  readonly hooks?: ExecutionHooks;
 }
 
 /** The executor that trains: one tensor a value for the whole block of chips. What crosses the block's edge goes to the peers. */
@@ -102,8 +102,10 @@ export class StackedProgram implements Executable {
   readonly parameters: readonly Port[];
   readonly outputs: readonly Port[];
   readonly plan: Plan;
+  /** What a run does, in order. */
+  readonly schedule: readonly Place[];
   readonly #clock: Clock;
-  readonly #damages: NonNullable<StackedOptions["damages"]>;
+  readonly #hooks: ExecutionHooks | undefined;
   readonly #steps: readonly Step[];
   /** By node: tensors that are the same in every run. */
   readonly #constants: readonly (DeviceTensor | undefined)[];
@@ -123,7 +125,8 @@ export class StackedProgram implements Executable {
     this.outputs = outputs;
     this.plan = plan;
     this.#clock = options.clock;
-    this.#damages = options.damages ?? (() => false);
+    this.#hooks = options.hooks;
+    this.schedule = order;
     this.#parameterNodes = plan.nodes.filter((node) => node.op === "parameter").map((node) => node.id);
     assert(this.#parameterNodes.length === this.parameters.length, "a plan has the parameters of its program");
     const binder = new Binder(program, plan, options, this.#kept);
@@ -184,6 +187,7 @@ export class StackedProgram implements Executable {
     const calls_us: number[] = [];
     if (this.#runs === 0 && this.#links === undefined) this.#links = await this.#shared?.connect(`${tag}/shared`);
     const links = this.#links;
+    const [hooks, schedule] = [this.#hooks, this.schedule];
     const slots = this.#constants.slice();
     const given = new Set<NodeId>();
     this.#parameterNodes.forEach((node, i) => {
@@ -200,6 +204,7 @@ export class StackedProgram implements Executable {
         at = step.node;
         const { id } = at;
         const begin = now;
+        hooks?.before(schedule[i] as Place);
         switch (step.kind) {
           case "fused": {
             const results = step.run(step.call.inputs.map((input) => slots[input] as DeviceTensor));
@@ -214,10 +219,9 @@ export class StackedProgram implements Executable {
           case "start": {
             const input = slots[at.inputs[0] as NodeId] as DeviceTensor;
             const link = links?.get(id);
-            const damaged = this.#damages(step.op, link === undefined ? "socket" : "memory");
             if (link !== undefined) {
               if (!link.canSend(firstWait_us)) await this.#wait(link.canSend);
-              link.send(input, damaged);
+              link.send(input);
               break;
             }
             const crossing = step.run(input, `${tag}/${id}`);
@@ -257,6 +261,7 @@ export class StackedProgram implements Executable {
         const then = now;
         now = clock.monotonic();
         times[i] = (times[i] ?? 0) + now - then;
+        hooks?.after(schedule[i] as Place);
         if (onTimes !== undefined) calls_us.push(microseconds(begin - began), microseconds(now - begin), microseconds(then - begin));
       }
     } catch (error) {
@@ -356,7 +361,7 @@ class Binder {
     if (device.shared === undefined || peers === undefined || !(this.options.share ?? true)) return undefined;
     const finishes = new Map(steps.flatMap(({ kind, node }, i): [NodeId, number][] => (kind === "finish" ? [[node.id, i]] : [])));
     return new SharedCrossings(
-      { memory: device.shared, mesh, grid, worker, peers },
+      { memory: device.shared, mesh, grid, worker, peers, ...(this.options.hooks === undefined ? {} : { hooks: this.options.hooks }) },
       steps.flatMap(({ kind, node }, start) =>
         kind === "start" ? [{ ...this.#collective(node), start, finish: must(finishes.get(node.id), "finish") }] : [],
       ),

@@ -2,6 +2,7 @@ import { type OpName, sizeOf } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import type { FusionGroup } from "./groups.js";
+import { isUniform } from "./uniform.js";
 import type { RowPart } from "./rearranged.js";
 
 /** A group as one call: its operands and results as nodes of the plan, and the program as the native op reads it. */
@@ -336,17 +337,4 @@ function chooseColumns(group: FusionGroup, outside: ReadonlyMap<NodeId, OutsideO
   // A divisor near the target.
   for (let size = rowTarget; size > 1; size--) if (columns % size === 0) return size >= 128 ? size : columns;
   return columns;
-}
-
-/** Whether the last `cut` places of the space lie in one run of the operand, or in one number. */
-function isUniform(held: readonly number[], dims: readonly number[], cut: number): boolean {
-  let [left, run, still] = [cut, 0, 0];
-  for (let d = dims.length - 1; d >= 0 && left > 1; d--) {
-    const size = dims[d] ?? 1;
-    if (size === 1) continue;
-    if (held[d] === 1) still++;
-    else run++;
-    left = left > size ? left / size : 1;
-  }
-  return run === 0 || still === 0;
 }

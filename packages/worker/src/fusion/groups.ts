@@ -2,6 +2,7 @@ import { type OpName, sizeOf } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import { type RowPart, findRearranged, rowLength } from "./rearranged.js";
+import { isUniform } from "./uniform.js";
 
 /**
  * Chains of memory-bound nodes that one pass over memory can compute: elementwise ops, views and reductions over one **space** of rows × columns.
@@ -24,8 +25,16 @@ export interface FusionGroup {
   readonly kinds: Map<NodeId, MemberKind>;
   /** Products of trailing dims that some member's dims show, each a divisor of the next: where rows may be cut. */
   cuts: number[];
+  /** How full members read their operands from outside: each must be uniform over a row. */
+  readonly readings: Reading[];
   /** By member that puts rows together: what from where. */
   readonly rearranged: ReadonlyMap<NodeId, readonly RowPart[]>;
+}
+
+/** An operand's dims, 1 where it repeats, and the dims under which it is read. */
+export interface Reading {
+  readonly held: readonly number[];
+  readonly dims: readonly number[];
 }
 
 export type MemberKind = "full" | "row" | "late" | "part";
@@ -105,6 +114,7 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
       members: [],
       kinds: new Map(),
       cuts: [],
+      readings: [],
       rearranged,
     };
     if (group.size < 2 || !accepts(group, node)) return undefined;
@@ -178,11 +188,24 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
     const found = roleIn(group, node);
     if (found === undefined || (group.columns !== undefined && found.columns !== undefined && found.columns !== group.columns))
       return false;
-    return isChain([...group.cuts, ...found.cuts], group.size);
+    const columns = group.columns ?? found.columns;
+    const isReadable =
+      columns === undefined ||
+      [...group.readings, ...readingsOf(group, node, found.kind)].every(({ held, dims }) => isUniform(held, dims, columns));
+    return isReadable && isChain([...group.cuts, ...found.cuts], group.size);
+  }
+
+  /** How a node reads operands that are not members of the group. Reductions and slices read whole operands. */
+  function readingsOf(group: FusionGroup, node: PlanNode, kind: MemberKind): Reading[] {
+    if (kind !== "full" || node.op === "concatenate") return [];
+    return node.inputs
+      .filter((id) => !group.kinds.has(id) || group.kinds.get(id) === "late")
+      .map((id) => ({ held: nodeAt(id).type.dims, dims: node.type.dims }));
   }
 
   function join(group: FusionGroup, node: PlanNode): void {
     const { kind, columns, cuts } = must(roleIn(group, node), "role");
+    group.readings.push(...readingsOf(group, node, kind));
     group.columns ??= columns;
     group.cuts = [...new Set([...group.cuts, ...cuts])].sort((a, b) => a - b);
     group.kinds.set(node.id, kind);
@@ -205,6 +228,7 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
       members: [...a.members, ...b.members].sort((x, y) => x - y),
       kinds: new Map([...a.kinds, ...b.kinds]),
       cuts: [...new Set([...a.cuts, ...b.cuts])].sort((x, y) => x - y),
+      readings: [...a.readings, ...b.readings],
     };
     if (!accepts(union, node)) return undefined;
     const entering = [...union.members.flatMap((id) => nodeAt(id).inputs), ...node.inputs].filter(

@@ -1,45 +1,72 @@
 import assert from "node:assert/strict";
-import { failpointsOf } from "@lapidary/std";
+import { type FailpointDamage, failpointsOf } from "@lapidary/std";
+import type { SharedCrossing } from "../device/shared-memory.js";
+import type { DeviceTensor } from "../device/tfjs.js";
+import type { Place } from "../executor/order.js";
 import { StepFaults } from "./faults.js";
 
 const faultsOf = (text: string): StepFaults => new StepFaults(failpointsOf({ LAPIDARY_FAILPOINTS: text }), 1);
+/** The start of a collective, as far as failpoints read it. */
+const start = (op: string): Place => ({ kind: "start", node: { id: 0, op, value: {} } }) as unknown as Place;
 
-describe("faults of a step", () => {
+describe("StepFaults", () => {
   const frame = [Uint8Array.of(1, 2), Uint8Array.of(0, 0, 0, 0, 0)];
+  const next = [Uint8Array.of(3), Uint8Array.of(9, 9)];
 
-  it("damage one message, of the collective and step that they name, and leave the sender's own copy alone", () => {
+  it("damages one message of the step and collective that a failpoint names, and leaves the sender's array unchanged", () => {
     const faults = faultsOf("all-gather-chunk-sent@2,1:corrupt");
     faults.begin(1, []);
-    assert.equal(faults.damages("all_gather", "socket"), false);
-    faults.begin(2, []);
-    assert.equal(faults.damages("reduce_scatter", "socket"), false);
+    faults.before(start("all_gather"));
     assert.deepEqual(faults.tamper(frame), frame);
-    assert.equal(faults.damages("all_gather", "socket"), true);
+    faults.begin(2, []);
+    faults.before(start("reduce_scatter"));
+    assert.deepEqual(faults.tamper(frame), frame);
+    faults.before(start("all_gather"));
     assert.deepEqual(faults.tamper([Uint8Array.of(7)]), [Uint8Array.of(7)]);
     assert.deepEqual(faults.tamper(frame), [frame[0], Uint8Array.of(0, 0, 8, 0, 0)]);
+    assert.deepEqual(frame[1], Uint8Array.of(0, 0, 0, 0, 0));
     assert.deepEqual(faults.tamper(frame), frame);
-    assert.equal(faults.damages("all_gather", "socket"), false);
+    faults.before(start("all_gather"));
+    assert.deepEqual(faults.tamper(frame), frame);
   });
 
-  const next = [Uint8Array.of(3), Uint8Array.of(9, 9)];
-  for (const [damage, sent] of [
-    ["tear", [[], [frame[0], Uint8Array.of(0, 0), ...next]]],
+  it("leaves the frames alone that are sent outside a step", () => {
+    const faults = faultsOf("all-gather-chunk-sent@1,1:corrupt");
+    assert.deepEqual(faults.tamper(frame), frame);
+    faults.begin(1, []);
+    faults.before(start("all_gather"));
+    faults.end();
+    assert.deepEqual(faults.tamper(frame), frame);
+  });
+
+  const damages: readonly [FailpointDamage, Uint8Array[][]][] = [
+    ["tear", [[], [Uint8Array.of(1, 2), Uint8Array.of(0, 0), ...next]]],
     ["repeat", [[...frame, ...frame], next]],
     ["swap", [[], [...next, ...frame]]],
-  ] as [string, Uint8Array[][]][])
-    it(`${damage} one message on a socket, and leave those behind it as they are`, () => {
+  ];
+  for (const [damage, sent] of damages)
+    it(`${damage} changes one message on a socket, and none after it`, () => {
       const faults = faultsOf(`reduce-scatter-chunk-sent@1,1:${damage}`);
       faults.begin(1, []);
-      assert.equal(faults.damages("reduce_scatter", "memory"), false);
-      assert.equal(faults.damages("reduce_scatter", "socket"), true);
+      faults.before(start("reduce_scatter"));
       assert.deepEqual([faults.tamper(frame), faults.tamper(next)], sent);
+      faults.before(start("reduce_scatter"));
       assert.deepEqual(faults.tamper(frame), frame);
     });
 
-  it("damage nothing on sockets where messages go through shared memory", () => {
+  it("corrupts a message in shared memory once, and no frame on a socket", () => {
     const faults = faultsOf("reduce-scatter-chunk-sent@1,1:corrupt");
+    const sent: string[] = [];
+    const link = faults.link("all_reduce", {
+      send: () => void sent.push("whole"),
+      sendCorrupted: () => void sent.push("corrupted"),
+    } as unknown as SharedCrossing);
     faults.begin(1, []);
-    assert.equal(faults.damages("all_reduce", "memory"), true);
+    for (let message = 0; message < 3; message++) {
+      faults.before(start("all_reduce"));
+      link.send({} as DeviceTensor);
+    }
+    assert.deepEqual(sent, ["corrupted", "whole", "whole"]);
     assert.deepEqual(faults.tamper(frame), frame);
   });
 });

@@ -1,7 +1,6 @@
 import type { FrameTamper } from "@lapidary/fabric";
 import type { CollectiveName } from "@lapidary/ir";
 import {
-  type Clock,
   type FailpointAction,
   type FailpointDamage,
   type FailpointName,
@@ -9,44 +8,66 @@ import {
   failpointActions,
   failpointDamages,
 } from "@lapidary/std";
+import type { SharedCrossing } from "../device/shared-memory.js";
+import type { ExecutionHooks } from "../executor/hooks.js";
+import type { Place } from "../executor/order.js";
 
-/** A place in the order of a program, as the executor tells it. */
-export interface Place {
-  readonly kind: string;
-  readonly node: { readonly id: number; readonly op: string };
+/** Where in a step a failpoint fires: before or after one item of the schedule. */
+export interface FiringPoint {
+  readonly moment: "before" | "after";
+  readonly item: Place;
 }
 
-const points = [
-  "forward",
-  "backward-middle",
-  "reduce-scatter-chunk-sent",
-  "reduce-scatter-chunk-received",
-  "all-gather-chunk-sent",
-  "all-gather-chunk-received",
-] as const satisfies readonly FailpointName[];
+/** Failpoints inside a step. A schedule that has no such item has no such failpoint. */
+const stepPoints = {
+  forward: (schedule) => before(middleOfPass(schedule, "forward")),
+  "backward-middle": (schedule) => before(middleOfPass(schedule, "backward")),
+  "reduce-scatter-chunk-sent": (schedule) => after(firstCollective(schedule, "start", reducing)),
+  "reduce-scatter-chunk-received": (schedule) => after(firstCollective(schedule, "finish", reducing)),
+  "all-gather-chunk-sent": (schedule) => after(firstCollective(schedule, "start", gathering)),
+  "all-gather-chunk-received": (schedule) => after(firstCollective(schedule, "finish", gathering)),
+} as const satisfies Partial<Record<FailpointName, (schedule: readonly Place[]) => FiringPoint | undefined>>;
+export type StepPoint = keyof typeof stepPoints;
+export const stepPointNames = Object.keys(stepPoints) as readonly StepPoint[];
 
-/** What a message is damaged at, by the collective that sends it. */
-const damagePoints: Readonly<Partial<Record<CollectiveName, readonly FailpointName[]>>> = {
-  reduce_scatter: ["reduce-scatter-chunk-sent"],
-  all_gather: ["all-gather-chunk-sent"],
-  all_reduce: ["reduce-scatter-chunk-sent", "all-gather-chunk-sent"],
-};
+/** An all-reduce is a reduce-scatter and an all-gather. */
+const reducing: readonly string[] = ["reduce_scatter", "all_reduce"] satisfies CollectiveName[];
+const gathering: readonly string[] = ["all_gather", "all_reduce"] satisfies CollectiveName[];
 
+const before = (item: Place | undefined): FiringPoint | undefined => (item === undefined ? undefined : { moment: "before", item });
+const after = (item: Place | undefined): FiringPoint | undefined => (item === undefined ? undefined : { moment: "after", item });
+
+function middleOfPass(schedule: readonly Place[], pass: "forward" | "backward"): Place | undefined {
+  const kernels = schedule.filter(({ kind, node }) => (kind === "kernel" || kind === "fused") && (node.value.phase ?? "forward") === pass);
+  return kernels[kernels.length >> 1];
+}
+
+const firstCollective = (schedule: readonly Place[], kind: "start" | "finish", ops: readonly string[]): Place | undefined =>
+  schedule.find((item) => item.kind === kind && ops.includes(item.node.op));
+
+/** The item at which a failpoint fires in a step with this schedule, and whether before or after it. */
+export const firingPoint = (point: StepPoint, schedule: readonly Place[]): FiringPoint | undefined => stepPoints[point](schedule);
+
+const damagePoints = {
+  reduce: "reduce-scatter-chunk-sent",
+  gather: "all-gather-chunk-sent",
+} as const satisfies Record<string, FailpointName>;
+
+/** Actions that end or stop the process or the step. The others damage a message. */
 const endings: readonly FailpointAction[] = failpointActions.filter((action) => !failpointDamages.some((damage) => damage === action));
 
 /**
- * Where a worker may be made to fail inside of a step. The executor knows nothing of it: it looks at the clock behind each kernel and each collective, and
- * this is the clock that it is given when failpoints are armed. Only whether a message is damaged on its way does it ask, as it sends it.
+ * The failpoints of a worker inside a step. It decorates the executor (`before`, `after`), the channels in shared memory (`link`)
+ * and the frames to peers (`tamper`); none of them knows that failpoints exist.
  */
-export class StepFaults {
+export class StepFaults implements ExecutionHooks {
   readonly #failpoints: Failpoints;
   readonly #worker: number;
   #step = 0;
-  #looks = 0;
-  #places = new Map<number, FailpointName[]>();
-  /** What becomes of the next payload that goes to a peer. */
-  #next: FailpointDamage | undefined;
-  /** Waits for the frame that is to come before it, or right behind what is left of it. */
+  #points: readonly (FiringPoint & { readonly point: StepPoint })[] = [];
+  /** The collective that has started last, until its message is sent: the message that a failpoint may damage. */
+  #sending: string | undefined;
+  /** A frame or its first half that is kept back until the next frame is sent. */
   #held: { readonly parts: readonly Uint8Array[]; readonly damage: FailpointDamage } | undefined;
 
   constructor(failpoints: Failpoints, worker: number) {
@@ -55,39 +76,43 @@ export class StepFaults {
   }
 
   /**
-   * A step begins.
+   * A step starts.
    *
    * @param step from 1
-   * @param order of its program
+   * @param schedule of its program; empty for an executor without hooks
    */
-  begin(step: number, order: readonly Place[]): void {
-    [this.#step, this.#looks] = [step, 0];
-    this.#places = new Map();
-    for (const point of points) {
-      const at = placeOf(point, order);
-      if (at !== undefined) this.#places.set(at, [...(this.#places.get(at) ?? []), point]);
-    }
+  begin(step: number, schedule: readonly Place[]): void {
+    this.#step = step;
+    this.#sending = undefined;
+    this.#points = stepPointNames.flatMap((point) => {
+      const firing = firingPoint(point, schedule);
+      return firing === undefined ? [] : [{ point, ...firing }];
+    });
   }
 
   end(): void {
     this.#step = 0;
+    this.#sending = undefined;
   }
 
-  /**
-   * Whether the message that a collective is about to send is to be damaged on its way. Through shared memory the executor flips a bit of it; a socket's frames
-   * pass `tamper`, which does the other damages too.
-   */
-  damages(op: CollectiveName, way: "memory" | "socket"): boolean {
-    if (this.#step === 0) return false;
-    const possible: readonly FailpointDamage[] = way === "socket" ? failpointDamages : ["corrupt"];
-    const damage = possible.find((one) =>
-      (damagePoints[op] ?? []).some((point) => this.#failpoints.hit(point, this.#step, this.#worker, [one])),
-    );
-    if (way === "socket" && damage !== undefined) this.#next = damage;
-    return damage !== undefined;
+  before(item: Place): void {
+    if (this.#step === 0) return;
+    this.#fire("before", item);
+    if (item.kind === "start") this.#sending = item.node.op;
   }
 
-  /** Changes the frames to peers on their way out. */
+  after(item: Place): void {
+    if (this.#step > 0) this.#fire("after", item);
+  }
+
+  link(op: CollectiveName, link: SharedCrossing): SharedCrossing {
+    return {
+      ...link,
+      send: (x) => (this.#sending === op && this.#damage(["corrupt"]) !== undefined ? link.sendCorrupted(x) : link.send(x)),
+    };
+  }
+
+  /** Changes the frames to peers. Frames without a payload, and those that belong to no collective, pass as they are. */
   readonly tamper: FrameTamper = (parts) => {
     const [head, payload, ...more] = parts;
     if (head === undefined || payload === undefined) return parts;
@@ -96,8 +121,7 @@ export class StepFaults {
       this.#held = undefined;
       return held.damage === "swap" ? [...parts, ...held.parts] : [...held.parts, ...parts];
     }
-    const damage = this.#next;
-    this.#next = undefined;
+    const damage = this.#damage(failpointDamages);
     switch (damage) {
       case undefined:
         return parts;
@@ -116,28 +140,17 @@ export class StepFaults {
     }
   };
 
-  clock(clock: Clock): Clock {
-    return {
-      now: () => clock.now(),
-      ...(clock.machine === undefined ? {} : { machine: () => clock.machine?.() ?? 0 }),
-      monotonic: () => {
-        // The executor looks twice before the first kernel.
-        if (this.#step > 0)
-          for (const point of this.#places.get(this.#looks++ - 2) ?? []) this.#failpoints.hit(point, this.#step, this.#worker, endings);
-        return clock.monotonic();
-      },
-    };
+  #fire(moment: FiringPoint["moment"], item: Place): void {
+    for (const one of this.#points)
+      if (one.moment === moment && one.item === item) this.#failpoints.hit(one.point, this.#step, this.#worker, endings);
   }
-}
 
-/** A quarter of the order is in the forward pass, two thirds in the backward pass; an all-reduce is a reduce-scatter and an all-gather. */
-function placeOf(point: (typeof points)[number], order: readonly Place[]): number | undefined {
-  if (point === "forward") return Math.floor(order.length / 4);
-  if (point === "backward-middle") return Math.floor((order.length * 2) / 3);
-  const ops = point.startsWith("reduce-scatter") ? ["reduce_scatter", "all_reduce"] : ["all_gather", "all_reduce"];
-  const sent = order.findIndex(({ kind, node }) => kind === "start" && ops.includes(node.op));
-  if (sent < 0) return undefined;
-  if (point.endsWith("-sent")) return sent;
-  const received = order.findIndex(({ kind, node }) => kind === "finish" && node.id === order[sent]?.node.id);
-  return received < 0 ? undefined : received;
+  /** The damage that a failpoint does to the message of the collective that has just started. The first message of a collective takes it. */
+  #damage(possible: readonly FailpointDamage[]): FailpointDamage | undefined {
+    const op = this.#sending;
+    this.#sending = undefined;
+    if (this.#step === 0 || op === undefined) return undefined;
+    const points = [...(reducing.includes(op) ? [damagePoints.reduce] : []), ...(gathering.includes(op) ? [damagePoints.gather] : [])];
+    return possible.find((damage) => points.some((point) => this.#failpoints.hit(point, this.#step, this.#worker, [damage])));
+  }
 }

@@ -18,7 +18,7 @@ describe("a worker's batch", () => {
     writeFileSync(path, Array.from({ length: 400 }, (_, i) => `Line ${i} says that ${i * 7} is more than ${i}.`).join("\n\n"));
     const dataset = await prepareDataset({
       corpus: { kind: "path", path, textField: "text" },
-      vocabSize: 300,
+      tokenizer: { kind: "train", vocabSize: 300 },
       heldOutFraction: 0.1,
       cacheDir: join(scratch, "cache"),
     });

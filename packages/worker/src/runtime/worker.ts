@@ -213,7 +213,7 @@ export class Worker {
     this.#copies.enter(message.run);
     const faults = this.#failpoints.armed ? new StepFaults(this.#failpoints, message.worker) : undefined;
     const peers = message.workers === 1 ? undefined : await this.#join(message, faults?.tamper);
-    const shared = { device: this.#device, mesh, numerics: message.numerics, clock: faults?.clock(this.#clock) ?? this.#clock };
+    const shared = { device: this.#device, mesh, numerics: message.numerics, clock: this.#clock };
     const executor =
       message.executor === "chipwise"
         ? chipwiseExecutor(this.#device, mesh, message.numerics, this.#clock)
@@ -223,7 +223,7 @@ export class Worker {
             worker: message.worker,
             peers,
             share: this.#share,
-            ...(faults === undefined ? {} : { damages: (op, way) => faults.damages(op, way) }),
+            ...(faults === undefined ? {} : { hooks: faults }),
           });
     this.#member = {
       configuration: message,
@@ -314,7 +314,7 @@ export class Worker {
       const { faults } = member;
       if (message.update === true && faults !== undefined) {
         const { executable } = program;
-        faults.begin(message.step + 1, executable instanceof StackedProgram ? executable.profile() : []);
+        faults.begin(message.step + 1, executable instanceof StackedProgram ? executable.schedule : []);
       }
       const hit = (name: "mid-apply" | "after-apply" | "before-vote"): void => {
         if (message.update === true) this.#failpoints.hit(name, message.step + 1, member.configuration.worker);

@@ -111,6 +111,7 @@ def restore(manifest: Manifest, layout: Layout, path: Path) -> tuple[int, States
     if (path / ORBAX).is_dir():
         return step, _restore_orbax(manifest, layout, path / ORBAX)
     files = {file: SafetensorsFile(path / file) for file in (WEIGHTS, MOMENTS)}
+    _check_names(manifest, files)
 
     def shard(array: Array, index: tuple[slice, ...]) -> np.ndarray:
         if array.name == STEP:
@@ -119,6 +120,21 @@ def restore(manifest: Manifest, layout: Layout, path: Path) -> tuple[int, States
         return files[file].part(tensor, array.dims, index)
 
     return step, {array.name: place(layout, array, lambda index, array=array: shard(array, index)) for array in manifest.states}
+
+
+def _check_names(manifest: Manifest, files: dict[str, SafetensorsFile]) -> None:
+    """The files hold the states of the program and no others: what the program has no place for would be dropped."""
+    wanted: dict[str, set[str]] = {WEIGHTS: set(), MOMENTS: set()}
+    for array in manifest.states:
+        if array.name != STEP:
+            file, tensor = _place_of(array.name)
+            wanted[file].add(tensor)
+    for file, names in wanted.items():
+        for what, differing in (("lacks", names - files[file].names), ("has, and the program has no place for", files[file].names - names)):
+            if differing:
+                first, more = sorted(differing)[0], len(differing) - 1
+                message = f"{file} {what} {first}{f' and {more} more' if more else ''}"
+                raise Failure("LAP_XLA_CHECKPOINT", message, "use a checkpoint of this job, or export the job of the checkpoint", str(files[file].path), USAGE)
 
 
 def _restore_orbax(manifest: Manifest, layout: Layout, path: Path) -> States:

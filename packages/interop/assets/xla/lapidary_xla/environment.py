@@ -6,6 +6,7 @@ A Python environment of its own with the pinned JAX, made by the user's pip from
     cache/jax-VERSION/           the environment, whole or absent
 
     python environment.py jax==0.10.2 jaxlib==0.10.2 …     prints the path of its interpreter, made first where it is missing or damaged
+    python environment.py --only-look jax==0.10.2 …        the same, and exit code 102 where it is missing
 
 Only the standard library is used here.
 """
@@ -13,6 +14,7 @@ Only the standard library is used here.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,12 +26,35 @@ from pathlib import Path
 from typing import Iterator, Mapping, Sequence
 
 if __package__:
-    from .failures import Failure, say
+    from .failures import NOT_FOUND, Failure, say
 else:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from lapidary_xla.failures import Failure, say
+    from lapidary_xla.failures import NOT_FOUND, Failure, say
 
 ATTEMPTS = 3
+# Settings for installing, or for other downloads. A variable also overrides the same setting in pip.conf, and pip reads an empty variable as absent.
+PIP_OVERRIDES = {
+    "PIP_REQUIRE_VIRTUALENV": "0",
+    "PIP_REQUIRE_HASHES": "0",
+    "PIP_USER": "0",
+    "PIP_NO_DEPS": "0",
+    "PIP_DRY_RUN": "0",
+    "PIP_CONSTRAINT": os.devnull,
+    "PIP_REQUIREMENT": os.devnull,
+}
+PIP_REMOVED = {
+    f"PIP_{name}"
+    for name in (
+        "ABI BUILD_CONSTRAINT DEST EDITABLE GROUP IMPLEMENTATION LOG NO_BINARY ONLY_BINARY PLATFORM PREFIX PYTHON PYTHON_VERSION REPORT ROOT TARGET"
+    ).split()
+}
+# Another attempt may help; whatever else pip refuses, it refuses again.
+NETWORK = re.compile(
+    r"connection ?(error|reset|refused|aborted|broken)|timed? ?out|name resolution|name or service not known|network is unreachable|no route to host"
+    r"|max retries|proxyerror|sslerror|incompleteread|protocolerror|remotedisconnected|temporary failure|http error (429|5\d\d)"
+    r"|\b(429|5\d\d) (client|server) error|do not match the hashes",
+    re.IGNORECASE,
+)
 # What JAX asks for.
 OLDEST = (3, 11)
 
@@ -46,10 +71,10 @@ def cache_directory() -> Path:
 def provide(requirements: Sequence[str]) -> Path:
     """The interpreter of an environment that holds the requirements, each `name==version`, jax among them."""
     wanted = dict(requirement.split("==") for requirement in requirements)
-    directory = cache_directory() / f"jax-{wanted['jax']}"
+    directory = environment_directory(wanted)
     python = directory / "bin/python"
     if not is_whole(python, wanted):
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(directory.with_name(f"{directory.name}.lock")):
             # Another process may have made it while this one waited.
             if not is_whole(python, wanted):
@@ -57,6 +82,12 @@ def provide(requirements: Sequence[str]) -> Path:
         if not is_whole(python, wanted):
             raise Failure("LAP_XLA_VENV", "the environment does not hold what was installed", f"remove {directory} and try again", str(directory))
     return python
+
+
+def environment_directory(wanted: Mapping[str, str]) -> Path:
+    """wanted: versions by package; the TPU compiler gets an environment of its own, since it is large"""
+    compiler = f"-libtpu-{wanted['libtpu']}" if "libtpu" in wanted else ""
+    return cache_directory() / f"jax-{wanted['jax']}{compiler}"
 
 
 def is_whole(python: Path, wanted: Mapping[str, str]) -> bool:
@@ -79,7 +110,9 @@ def make(directory: Path, requirements: Sequence[str]) -> None:
         made = subprocess.run([sys.executable, "-m", "venv", "--without-pip", draft], capture_output=True, text=True)
         if made.returncode != 0:
             raise Failure("LAP_XLA_VENV", f"python -m venv failed: {made.stderr.strip()}", "install the venv module of your Python (Debian: python3-venv)", sys.executable)
-        pip("install", draft, ["--python", draft / "bin/python", "install", "--no-index", "--find-links", wheels, "--no-warn-script-location", *requirements])
+        install = ["--python", draft / "bin/python", "install", "--no-index", "--find-links", wheels, "--no-warn-script-location", *requirements]
+        # All wheels are there: nothing in pip.conf is needed, and its `target` or `prefix` would install elsewhere.
+        pip("install", draft, install, {"PIP_CONFIG_FILE": os.devnull})
         shutil.rmtree(directory, ignore_errors=True)
         draft.rename(directory)
     finally:
@@ -94,23 +127,24 @@ def sweep(directory: Path) -> None:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def pip(doing: str, watched: Path, args: Sequence[str | Path]) -> None:
-    """watched: the directory whose growth is shown"""
+def pip(doing: str, watched: Path, args: Sequence[str | Path], settings: Mapping[str, str] | None = None) -> None:
+    """watched: the directory whose growth is shown; settings: further variables"""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *map(str, args), "--progress-bar=off", "--quiet"]
     told = ""
     for attempt in range(1, ATTEMPTS + 1):
         with progress(doing if attempt == 1 else f"{doing} (attempt {attempt} of {ATTEMPTS})", watched):
-            ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean_environment())
+            ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**clean_environment(), **(settings or {})})
         if ended.returncode == 0:
             return
         told = "\n".join(ended.stdout.strip().splitlines()[-12:])
-        if "No module named pip" in told:
-            break
+        if not NETWORK.search(ended.stdout):
+            raise Failure("LAP_XLA_PIP", f"pip refused to {doing}:\n{told}", "correct what pip reports (`pip config list` shows its settings; pip 22.3 or later is needed), then try again: it continues from what it has", sys.executable)
     raise Failure("LAP_XLA_PIP", f"pip could not {doing}:\n{told}", "check that `pip download jax` works (network, proxy, index; pip 22.3 or later), then try again: it goes on from what it has", sys.executable)
 
 
 def clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME") and name not in PIP_REMOVED}
+    return {**kept, **PIP_OVERRIDES}
 
 
 @contextmanager
@@ -164,8 +198,16 @@ def locked(path: Path) -> Iterator[None]:
 def main() -> int:
     # What is half made is removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    only_look, requirements = "--only-look" in sys.argv, [given for given in sys.argv[1:] if given != "--only-look"]
     try:
-        print(provide(sys.argv[1:]))
+        if only_look:
+            wanted = dict(requirement.split("==") for requirement in requirements)
+            python = environment_directory(wanted) / "bin/python"
+            if not is_whole(python, wanted):
+                return NOT_FOUND
+            print(python)
+        else:
+            print(provide(requirements))
     except Failure as failure:
         failure.tell()
         return failure.exit_code

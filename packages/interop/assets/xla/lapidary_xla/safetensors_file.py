@@ -28,18 +28,24 @@ class SafetensorsFile:
         try:
             size = path.stat().st_size
             with path.open("rb") as file:
-                length = int.from_bytes(file.read(8), "little")
+                head = file.read(512)
+                _refuse_other_kind(head, path)
+                length = int.from_bytes(head[:8], "little")
                 if length > size - 8:
                     raise ValueError("the header is longer than the file")
-                header: dict[str, Any] = json.loads(file.read(length))
+                file.seek(8)
+                header: dict[str, Any] = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
             header.pop("__metadata__", None)
-            if any(8 + length + entry["data_offsets"][1] > size for entry in header.values()):
-                raise ValueError("the file ends before its last array")
-        except (ValueError, KeyError) as cause:
+            _check_tiling(header, size - 8 - length)
+        except (ValueError, KeyError, TypeError, AttributeError) as cause:
             raise Failure("LAP_XLA_SAFETENSORS", f"not a whole safetensors file ({cause})", "copy it again", str(path), USAGE) from cause
         self._entries = header
         self._bytes = np.memmap(path, np.uint8, "r+" if writable else "r")
         self._data = 8 + length
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self._entries)
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -64,6 +70,39 @@ class SafetensorsFile:
 
     def flush(self) -> None:
         self._bytes.flush()
+
+
+def _refuse_other_kind(head: bytes, path: Path) -> None:
+    """A clone without Git LFS, a download that was refused: text in place of the file."""
+    if head.startswith(b"version https://git-lfs.github.com/spec/"):
+        size = next((line[5:] for line in head.decode("utf-8", "replace").splitlines() if line.startswith("size ")), "unknown")
+        raise Failure("LAP_XLA_SAFETENSORS", f"a Git LFS pointer, not the file itself, which has {size} bytes", "run `git lfs pull` in the clone", str(path), USAGE)
+    if not head:
+        raise Failure("LAP_XLA_SAFETENSORS", "an empty file", "copy it again", str(path), USAGE)
+    words = head[:64].decode("utf-8", "replace")
+    if all(character.isprintable() or character.isspace() for character in words):
+        raise Failure("LAP_XLA_SAFETENSORS", f"text, not arrays; it begins {words!r}", "copy or fetch the file again", str(path), USAGE)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        raise ValueError("a name is given twice")
+    return entries
+
+
+def _check_tiling(header: Mapping[str, Any], size: int) -> None:
+    """The arrays fill the data without hole, overlap or rest: what no array has would be dropped."""
+    at = 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, end = entry["data_offsets"]
+        if begin != at or end < begin:
+            raise ValueError(f"{name} begins at byte {begin}, not {at}")
+        at = end
+    if at > size:
+        raise ValueError(f"the file is cut short: it has {size} of {at} bytes of data")
+    if at < size:
+        raise ValueError(f"{size - at} bytes belong to no array")
 
 
 def create(path: Path, arrays: Mapping[str, tuple[tuple[int, ...], str]], metadata: Mapping[str, str]) -> None:

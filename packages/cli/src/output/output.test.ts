@@ -1,0 +1,167 @@
+import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { LapidaryError, systemClock } from "@lapidary/std";
+import { globalOptions } from "../command-line/global-options.js";
+import type { CommandSpec, OptionSpec } from "../command-line/spec.js";
+import { projectRoot } from "../context.js";
+import { runCommandLine } from "../run.js";
+import { Interrupts } from "../terminal/interrupts.js";
+import { Kept } from "../testing/outputs.js";
+import { commandTree } from "../tree.js";
+import { checkOutput, GrowingOutput, writeOutputFile } from "./output.js";
+
+const tiny = join(projectRoot, "e2e/cases/common/tiny.yaml");
+const checkpoint = join(projectRoot, "e2e/golden/mqa");
+
+/** For every option that names an output, a command line that would write it; PLACE stands for the output. */
+const commandLines: Readonly<Record<string, readonly string[]>> = {
+  "--home": ["up", "--home", "PLACE"],
+  "launch --tensorboard": ["launch", tiny, "--tensorboard", "PLACE"],
+  "export --output": ["export", tiny, "-o", "PLACE"],
+  "plan --write": ["plan", tiny, "--search", "--write", "PLACE"],
+  "compile --hlo": ["compile", tiny, "--hlo", "PLACE"],
+  "trace --output": ["trace", tiny, "-o", "PLACE"],
+  "export-run --output": ["export-run", "run", "-o", "PLACE"],
+  "export-run --tensorboard": ["export-run", "run", "--tensorboard", "PLACE"],
+  "export-run --jsonl": ["export-run", "run", "--jsonl", "PLACE"],
+  "ckpt export --output": ["ckpt", "export", checkpoint, "-o", "PLACE"],
+};
+
+interface Named {
+  readonly name: string;
+  readonly option: OptionSpec;
+}
+
+const longOf = ({ flags }: OptionSpec): string => /--[a-z-]+/.exec(flags)?.[0] ?? flags;
+
+function optionsOf(spec: CommandSpec, path: readonly string[] = []): Named[] {
+  return [
+    ...(spec.options ?? []).map((option) => ({ name: [...path, longOf(option)].join(" "), option })),
+    ...(spec.commands ?? []).flatMap((child) => optionsOf(child, [...path, child.name])),
+  ];
+}
+
+const options = [...optionsOf(commandTree), ...globalOptions.map((option) => ({ name: longOf(option), option }))];
+const outputs = options.filter(({ option }) => option.access === "write");
+
+describe("outputs of all commands", function () {
+  this.timeout(60_000);
+  let directory = "";
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), "lapidary-output-"));
+    writeFileSync(join(directory, "file"), "mine");
+    mkdirSync(join(directory, "folder"));
+    symlinkSync("loop", join(directory, "loop"));
+  });
+  after(() => rmSync(directory, { recursive: true }));
+
+  const run = async (words: readonly string[]): Promise<{ exit: number; stdout: string; stderr: string }> => {
+    const [stdout, stderr] = [new Kept(), new Kept()];
+    const signals = { on: () => undefined, off: () => undefined };
+    const exit = await runCommandLine(words, {
+      stdout,
+      stderr,
+      stdinIsTTY: false,
+      env: { LAPIDARY_HOME: join(directory, "home") },
+      cwd: directory,
+      clock: systemClock,
+      interrupts: new Interrupts(signals, systemClock, () => undefined),
+    });
+    return { exit, stdout: stdout.text, stderr: stderr.text };
+  };
+
+  it("are known: every option with a file or directory says whether it is written, and every output has a command line here", () => {
+    for (const { name, option } of options)
+      if (option.completes === "file" || option.completes === "directory" || /<(file|dir|directory|path)>/.test(option.flags))
+        ok(option.access !== undefined, `${name}: say access: "read" or "write"`);
+    deepStrictEqual(outputs.map(({ name }) => name).sort(), Object.keys(commandLines).sort());
+  });
+
+  for (const { name, option } of outputs) {
+    const wrongKind = option.completes === "file" ? "folder" : "file";
+    for (const place of [
+      "file/x",
+      "file/x/y",
+      wrongKind,
+      "loop",
+      "x".repeat(300),
+      ...(existsSync("/proc/self") ? ["/proc/nowhere/x"] : []),
+    ])
+      it(`${name} ${place.length > 40 ? "with a name that is too long" : place}: exit code 2, path and remedy, nothing written`, async () => {
+        const before = readdirSync(directory).sort();
+        const words = (commandLines[name] ?? []).map((word) => (word === "PLACE" ? place : word));
+        const { exit, stdout } = await run([...words, "--json"]);
+        const { error } = JSON.parse(stdout) as { error: { code: string; place: string; remedy: string; message: string } };
+        strictEqual(exit, 2, stdout);
+        match(error.code, /^LAP_(FILE_|EXPORT_OUTPUT|HOME_FILES)/);
+        ok(error.place.includes(place), error.place);
+        ok(error.remedy !== "" && !error.remedy.includes("bug"), error.remedy);
+        deepStrictEqual(readdirSync(directory).sort(), before);
+        strictEqual(readFileSync(join(directory, "file"), "utf8"), "mine");
+      });
+  }
+
+  it("and inputs that a command does not expect to fail are no bugs either", async () => {
+    mkdirSync(join(directory, "odd-home"));
+    writeFileSync(join(directory, "odd-home/runs"), "a file where the directory of runs is to be");
+    const { exit, stderr } = await run(["ckpt", "list", "--home", "odd-home"]);
+    deepStrictEqual(
+      [exit, /LAP_FILE_NOT_DIRECTORY/.test(stderr), stderr.includes(join(directory, "odd-home/runs"))],
+      [2, true, true],
+      stderr,
+    );
+    rmSync(join(directory, "odd-home"), { recursive: true });
+  });
+
+  it("go through one place: no command writes files by itself", () => {
+    const source = fileURLToPath(new URL("../../src/", import.meta.url));
+    // The home directory of a coordinator, texts for another compiler under the temporary directory, and the cache of its answers.
+    const own = new Set(["commands/compile.ts", "commands/coordinator-process.ts", "commands/compare.ts", "output/output.ts"]);
+    const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter(
+      (name) => name.endsWith(".ts") && !name.endsWith(".test.ts") && !name.startsWith("testing") && !own.has(name),
+    );
+    const writers = files.filter((name) =>
+      /\b(writeFile|writeFileSync|appendFile|appendFileSync|createWriteStream|mkdir|mkdirSync|openSync|copyFile|copyFileSync)\(/.test(
+        readFileSync(join(source, name), "utf8"),
+      ),
+    );
+    deepStrictEqual(writers, []);
+  });
+
+  it("leave what was there when they fail, and no file beside it", () => {
+    const path = join(directory, "kept.json");
+    writeFileSync(path, "old", { mode: 0o640 });
+    throws(() => writeOutputFile("/dev/full", "the trace", "new"), { code: "LAP_FILE_NO_SPACE", place: "/dev/full", exit: 2 });
+    throws(() => writeOutputFile(join(directory, "a\0b"), "the trace", "new"), { code: "LAP_FILE_NAME" });
+    writeOutputFile(path, "the trace", "new");
+    deepStrictEqual([readFileSync(path, "utf8"), statSync(path).mode & 0o777], ["new", 0o640]);
+    symlinkSync("kept.json", join(directory, "link"));
+    writeOutputFile(join(directory, "link"), "the trace", "through the link");
+    strictEqual(readFileSync(path, "utf8"), "through the link");
+    writeOutputFile(join(directory, "new/folder/file"), "the trace", "x");
+    ok(!readdirSync(directory).some((name) => name.endsWith(".tmp")));
+  });
+
+  it("that grow take back what is not whole", () => {
+    const path = join(directory, "grows/events");
+    const output = new GrowingOutput(path, "the events", Buffer.from("head"));
+    output.append(Buffer.from(" one"));
+    strictEqual(readFileSync(path, "utf8"), "head one");
+    rmSync(join(directory, "grows"), { recursive: true });
+    writeFileSync(join(directory, "grows"), "");
+    throws(
+      () => output.append(Buffer.from(" two")),
+      (error) => error instanceof LapidaryError && error.code === "LAP_FILE_NOT_DIRECTORY" && error.place === path,
+    );
+  });
+
+  it("are checked before the work: a directory where a file is to be, and the other way round", () => {
+    throws(() => checkOutput({ kind: "file", path: directory, what: "the trace" }), { code: "LAP_FILE_IS_DIRECTORY" });
+    throws(() => checkOutput({ kind: "directory", path: join(directory, "file"), what: "the export" }), { code: "LAP_FILE_NOT_DIRECTORY" });
+    checkOutput({ kind: "directory", path: join(directory, "to/be/made"), what: "the export" });
+    ok(!existsSync(join(directory, "to")));
+  });
+});

@@ -1,0 +1,303 @@
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import {
+  type CollectiveName,
+  type CompareDirection,
+  type Graph,
+  GraphBuilder,
+  interpret,
+  type LocalOpName,
+  type OpName,
+  ops,
+  parametersOf,
+  sizeOf,
+  type Tensor,
+  tensor,
+  tensorType,
+  type Value,
+  verifyGraph,
+} from "@lapidary/ir";
+import { must, seededRandom } from "@lapidary/std";
+import { gradients } from "./gradients.js";
+
+/**
+ * One use of an op. `build` gets a parameter for each entry of `dims` and returns any value; its gradient for every element of every
+ * parameter is compared with a central difference in double precision.
+ */
+interface GradientCase {
+  readonly what: string;
+  readonly dims: readonly (readonly number[])[];
+  readonly build: (g: GraphBuilder, ...inputs: Value[]) => Value;
+  /** Elements are drawn from [low, high); [-2, 2) by default. Far enough from kinks, elements of non-smooth ops do not move over them. */
+  readonly range?: readonly [number, number];
+  /** The op passes no gradient, though its result moves with its operand. */
+  readonly stopped?: true;
+}
+
+const square: readonly number[] = [3, 4];
+const unary = (what: string, op: (g: GraphBuilder) => (x: Value) => Value, range?: readonly [number, number]): GradientCase[] => [
+  { what, dims: [square], build: (g, x) => op(g)(x), ...(range === undefined ? {} : { range }) },
+  { what: `${what} of a scalar`, dims: [[]], build: (g, x) => op(g)(x), ...(range === undefined ? {} : { range }) },
+];
+const binary = (
+  what: string,
+  op: (g: GraphBuilder) => (a: Value, b: Value) => Value,
+  range?: readonly [number, number],
+): GradientCase[] => [
+  { what, dims: [square, square], build: (g, a, b) => op(g)(a, b), ...(range === undefined ? {} : { range }) },
+  { what: `${what} of a value with itself`, dims: [square], build: (g, a) => op(g)(a, a), ...(range === undefined ? {} : { range }) },
+];
+const directions: readonly CompareDirection[] = ["EQ", "NE", "LT", "LE", "GT", "GE"];
+/** Row ids with a duplicate. */
+const ids = (g: GraphBuilder, dims: readonly number[], rows: number): Value => {
+  const counted = g.convert(g.iota(tensorType("i32", dims), 0), "f32");
+  return g.convert(g.scale(counted, rows / 3), "i32");
+};
+
+/** Total over the ops that can stand in a graph that is differentiated: an op without a case does not compile. */
+const cases: { readonly [N in LocalOpName]: readonly GradientCase[] } = {
+  parameter: [{ what: "parameter", dims: [square], build: (_, x) => x }],
+  constant: [{ what: "constant", dims: [square], build: (g, x) => g.multiply(x, g.splat(1.5, x.type)) }],
+  iota: [{ what: "iota", dims: [square], build: (g, x) => g.multiply(x, g.iota(x.type, 1)) }],
+  rng_normal: [{ what: "rng_normal", dims: [square], build: (g, x) => g.multiply(x, g.rngNormal(square, 7, 2)) }],
+  negate: unary("negate", (g) => g.negate),
+  exponential: unary("exponential", (g) => g.exponential),
+  log: unary("log", (g) => g.log, [0.5, 3]),
+  tanh: unary("tanh", (g) => g.tanh),
+  sqrt: unary("sqrt", (g) => g.sqrt, [0.5, 3]),
+  rsqrt: unary("rsqrt", (g) => g.rsqrt, [0.5, 3]),
+  cosine: unary("cosine", (g) => g.cosine),
+  sine: unary("sine", (g) => g.sine),
+  abs: [...unary("abs of positive numbers", (g) => g.abs, [0.5, 3]), ...unary("abs of negative numbers", (g) => g.abs, [-3, -0.5])],
+  stop_gradient: [{ what: "stop_gradient", dims: [square], build: (g, x) => g.stopGradient(x), stopped: true }],
+  convert: [
+    { what: "convert to a narrower float", dims: [square], build: (g, x) => g.convert(g.convert(x, "bf16"), "f32") },
+    { what: "convert to an integer", dims: [square], range: [1.2, 1.8], build: (g, x) => g.convert(g.convert(x, "i32"), "f32") },
+  ],
+  add: binary("add", (g) => g.add),
+  subtract: binary("subtract", (g) => g.subtract),
+  multiply: binary("multiply", (g) => g.multiply),
+  divide: binary("divide", (g) => g.divide, [0.5, 3]),
+  maximum: [{ what: "maximum", dims: [square, square], build: (g, a, b) => g.maximum(a, b) }],
+  minimum: [{ what: "minimum", dims: [square, square], build: (g, a, b) => g.minimum(a, b) }],
+  and: [
+    {
+      what: "and",
+      dims: [square, square],
+      build: (g, a, b) => {
+        const zero = g.splat(0, a.type);
+        return g.select(g.and(g.compare(a, zero, "GT"), g.compare(b, zero, "LT")), g.multiply(a, b), g.scale(a, 3));
+      },
+    },
+  ],
+  compare: directions.map((direction) => ({
+    what: `compare ${direction}`,
+    dims: [square, square],
+    build: (g, a, b) => g.multiply(a, g.convert(g.compare(a, b, direction), "f32")),
+  })),
+  select: [{ what: "select", dims: [square, square], build: (g, a, b) => g.select(g.compare(a, b, "LT"), g.square(a), g.square(b)) }],
+  broadcast_in_dim: [
+    { what: "broadcast of new dims", dims: [[4]], build: (g, x) => g.broadcastInDim(x, [3, 4, 2], [1]) },
+    { what: "broadcast that stretches dims of size 1", dims: [[1, 4, 1]], build: (g, x) => g.broadcastInDim(x, [3, 4, 2], [0, 1, 2]) },
+    { what: "broadcast that does both", dims: [[1, 4]], build: (g, x) => g.broadcastInDim(x, [3, 5, 4], [1, 2]) },
+    { what: "broadcast of a scalar", dims: [[]], build: (g, x) => g.broadcastInDim(x, [2, 3], []) },
+    { what: "broadcast to dims of size 1", dims: [[3]], build: (g, x) => g.broadcastInDim(x, [1, 3, 1], [1]) },
+  ],
+  reshape: [
+    { what: "reshape that merges", dims: [[2, 3, 4]], build: (g, x) => g.reshape(x, [6, 4]) },
+    { what: "reshape that splits", dims: [[6, 4]], build: (g, x) => g.reshape(x, [2, 3, 1, 4]) },
+    { what: "reshape across dims", dims: [[4, 6]], build: (g, x) => g.reshape(x, [3, 8]) },
+  ],
+  transpose: [
+    { what: "transpose", dims: [[2, 3, 4]], build: (g, x) => g.transpose(x, [2, 0, 1]) },
+    { what: "transpose that swaps", dims: [[2, 3, 4]], build: (g, x) => g.transpose(x, [0, 2, 1]) },
+  ],
+  slice: [
+    { what: "slice of two dims", dims: [[4, 5]], build: (g, x) => g.slice(x, [1, 2], [3, 5]) },
+    { what: "slice of the first elements", dims: [[4, 5]], build: (g, x) => g.slice(x, [0, 0], [1, 5]) },
+  ],
+  pad: [{ what: "pad", dims: [[3, 2]], build: (g, x) => g.pad(x, [1, 0], [2, 3]) }],
+  concatenate: [
+    {
+      what: "concatenate of three",
+      dims: [
+        [2, 3],
+        [2, 1],
+        [2, 2],
+      ],
+      build: (g, a, b, c) => g.concatenate([a, b, c], 1),
+    },
+    { what: "concatenate of one value twice", dims: [[2, 3]], build: (g, a) => g.concatenate([a, a], 0) },
+  ],
+  reduce: (["sum", "max", "min"] as const).flatMap((kind) =>
+    [[0], [1], [0, 2], [0, 1, 2]].map((dims) => ({
+      what: `reduce ${kind} over ${dims.join(",")}`,
+      dims: [[3, 2, 4]],
+      build: (g: GraphBuilder, x: Value) => g.reduce(x, dims, kind),
+    })),
+  ),
+  dot_general: [
+    { what: "matmul", dims: [square, [4, 5]], build: (g, a, b) => g.dotGeneral(a, b, [], [[1, 0]]) },
+    { what: "matmul with a transposed operand", dims: [square, [5, 4]], build: (g, a, b) => g.dotGeneral(a, b, [], [[1, 1]]) },
+    { what: "matmul of a value with itself", dims: [square], build: (g, a) => g.dotGeneral(a, a, [], [[0, 0]]) },
+    {
+      what: "batched matmul",
+      dims: [
+        [2, 3, 4],
+        [4, 2, 5],
+      ],
+      build: (g, a, b) => g.dotGeneral(a, b, [[0, 1]], [[2, 0]]),
+    },
+    {
+      what: "matmul over two dims in crossed order",
+      dims: [
+        [3, 4, 2],
+        [2, 5, 3],
+      ],
+      build: (g, a, b) =>
+        g.dotGeneral(
+          a,
+          b,
+          [],
+          [
+            [0, 2],
+            [2, 0],
+          ],
+        ),
+    },
+    { what: "outer product", dims: [[3], [4]], build: (g, a, b) => g.dotGeneral(a, b, [], []) },
+    { what: "inner product", dims: [[5], [5]], build: (g, a, b) => g.dotGeneral(a, b, [], [[0, 0]]) },
+  ],
+  gather: [
+    { what: "gather with duplicate ids", dims: [[4, 3]], build: (g, table) => g.gather(table, ids(g, [6], 3)) },
+    { what: "gather with ids of two dims", dims: [[4, 3]], build: (g, table) => g.gather(table, ids(g, [3, 2], 3)) },
+    { what: "gather from a vector", dims: [[4]], build: (g, table) => g.gather(table, ids(g, [6], 3)) },
+  ],
+  scatter: [
+    { what: "scatter with duplicate ids", dims: [[6, 3]], build: (g, updates) => g.scatter(ids(g, [6], 3), updates, 6) },
+    { what: "scatter that drops rows out of range", dims: [[6, 3]], build: (g, updates) => g.scatter(ids(g, [6], 3), updates, 3) },
+    { what: "scatter with ids of two dims", dims: [[3, 2, 2]], build: (g, updates) => g.scatter(ids(g, [3, 2], 3), updates, 4) },
+  ],
+};
+
+/** The sum of all elements of the case's result, each with a weight of its own, so that no element's gradient can hide. */
+function lossOf(one: GradientCase): { readonly graph: Graph; readonly inputs: Map<string, Tensor>; readonly op: readonly OpName[] } {
+  const random = seededRandom(one.what.length * 7919 + one.dims.length);
+  const g = new GraphBuilder("case");
+  const parameters = one.dims.map((dims, i) => g.parameter(`x${i}`, tensorType("f32", dims)));
+  const made = one.build(g, ...parameters);
+  const weighted = g.multiply(made, g.rngNormal(made.type.dims, 11, 1));
+  const loss =
+    made.type.dims.length === 0
+      ? weighted
+      : g.reduce(
+          weighted,
+          made.type.dims.map((_, d) => d),
+          "sum",
+        );
+  const op = g.values.map((value) => value.op);
+  g.output("loss", loss);
+  gradients(g, loss, parameters).forEach((grad, i) => g.output(`grad${i}`, grad));
+  const [low, high] = one.range ?? [-2, 2];
+  const inputs = new Map(
+    parameters.map(({ name, type }) => [
+      name,
+      tensor(
+        "f32",
+        type.dims,
+        Float64Array.from({ length: sizeOf(type.dims) }, () => low + (high - low) * random.next()),
+      ),
+    ]),
+  );
+  return { graph: g.finish(), inputs, op };
+}
+
+describe("the gradient of every op equals central differences, element by element", () => {
+  const h = 1e-6;
+  for (const name of Object.keys(ops) as OpName[]) {
+    const own = (cases as Partial<Record<OpName, readonly GradientCase[]>>)[name];
+    if (own === undefined) {
+      it(`${name} is a collective, which no graph holds that is differentiated`, () => {
+        strictEqual(ops[name as CollectiveName].vjp, null);
+      });
+      continue;
+    }
+    for (const one of own)
+      it(one.what, () => {
+        const { graph, inputs, op } = lossOf(one);
+        verifyGraph(graph);
+        ok(op.includes(name), `the case of ${name} holds ${op.join(", ")}`);
+        const results = interpret(graph, inputs);
+        const lossAt = (at: ReadonlyMap<string, Tensor>): number => must(interpret(graph, at).get("loss")?.data[0], "loss");
+        let compared = 0;
+        parametersOf(graph).forEach(({ name: input }, p) => {
+          const x = must(inputs.get(input), input);
+          const grad = must(results.get(`grad${p}`), "gradient");
+          deepStrictEqual(grad.dims, x.dims);
+          x.data.forEach((_, i) => {
+            const moved = (by: number): number => {
+              const data = x.data.slice();
+              data[i] = (data[i] ?? 0) + by;
+              return lossAt(new Map([...inputs, [input, { ...x, data }]]));
+            };
+            const difference = (moved(h) - moved(-h)) / (2 * h);
+            const expected = one.stopped === true ? 0 : difference;
+            if (one.stopped === true) ok(difference !== 0, "the result moves with the operand");
+            const got = must(grad.data[i], "element");
+            ok(
+              Math.abs(got - expected) <= 1e-7 * Math.max(1, Math.abs(expected)),
+              `${input}[${i}]: gradient ${got}, difference ${expected}`,
+            );
+            compared++;
+          });
+        });
+        ok(compared >= 1, "at least one element was compared");
+      });
+  }
+});
+
+describe("gradients where an op has no unique derivative", () => {
+  const gradientAt = (inputs: readonly (readonly number[])[], build: (g: GraphBuilder, ...xs: Value[]) => Value): number[][] => {
+    const g = new GraphBuilder("tie");
+    const xs = inputs.map((data, i) => g.parameter(`x${i}`, tensorType("f32", [data.length])));
+    const made = build(g, ...xs);
+    const loss = made.type.dims.length === 0 ? made : g.reduce(made, [0], "sum");
+    gradients(g, loss, xs).forEach((grad, i) => g.output(`grad${i}`, grad));
+    const results = interpret(g.finish(), new Map(inputs.map((data, i) => [`x${i}`, tensor("f32", [data.length], data)])));
+    return inputs.map((_, i) => [...must(results.get(`grad${i}`), "gradient").data]);
+  };
+
+  it("maximum and minimum share the gradient of equal operands evenly", () => {
+    for (const op of ["maximum", "minimum"] as const)
+      deepStrictEqual(
+        gradientAt(
+          [
+            [1, 5],
+            [1, 5],
+          ],
+          (g, a, b) => g[op](a, b),
+        ),
+        [
+          [0.5, 0.5],
+          [0.5, 0.5],
+        ],
+      );
+  });
+
+  it("a reduction to the maximum or minimum shares the gradient among all elements that reach it", () => {
+    deepStrictEqual(
+      gradientAt([[1, 3, 3, 2, 3]], (g, x) => g.reduce(x, [0], "max")),
+      [[0, 1 / 3, 1 / 3, 0, 1 / 3]],
+    );
+    deepStrictEqual(
+      gradientAt([[1, 3, 1, 2]], (g, x) => g.reduce(x, [0], "min")),
+      [[0.5, 0, 0.5, 0]],
+    );
+  });
+
+  it("abs has the derivative 1 at zero", () => {
+    deepStrictEqual(
+      gradientAt([[0, -0]], (g, x) => g.abs(x)),
+      [[1, 1]],
+    );
+  });
+});

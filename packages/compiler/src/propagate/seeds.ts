@@ -1,0 +1,32 @@
+import { type Graph, type Value, parametersOf } from "@lapidary/ir";
+import type { PropagateOptions } from "./propagate.js";
+import { Priority, type Seed, parseLogicalAxis, seedsOfRules, seedsOfZero } from "./rules.js";
+
+/** Names of the logical axes of a value. */
+export const logicalNames = (value: Value): string[] =>
+  (value.logicalAxes ?? []).flatMap((axis, d) => (axis === null ? [] : [parseLogicalAxis(axis, value.type.dims[d] ?? 1).name]));
+
+/** By value and dim, what is given, what the rules say, and what ZeRO adds as minor sub-axes: every sharding begins with one of these. */
+export function seedsOfGraph(graph: Graph, options: PropagateOptions): Seed[][][] {
+  const ofParameters = new Set(parametersOf(graph).flatMap((p) => logicalNames(p as Value)));
+  return graph.values.map((value) => seedsOf(value, options, ofParameters));
+}
+
+function seedsOf(value: Value, options: PropagateOptions, ofParameters: ReadonlySet<string>): Seed[][] {
+  const given = options.constraints?.get(value.name);
+  if (given !== undefined) return given.dims.map((atoms) => [{ atoms, priority: Priority.given, cause: "given" }]);
+  const isNamed = value.logicalAxes !== undefined || value.role !== undefined || options.assumed?.has(value.name) === true;
+  // Most values have neither logical axes nor a role: no rule speaks of them.
+  if (!isNamed) return value.type.dims.map(() => []);
+  const byRule = seedsOfRules(options.mesh, options, value, ofParameters);
+  const placed = value.type.dims.map((_, d) => byRule[d]?.atoms ?? []);
+  const assumed = options.assumed?.get(value.name);
+  if (assumed !== undefined)
+    return assumed.dims.map((atoms, d) => {
+      const own = byRule[d];
+      const kept = own !== undefined && own.atoms.every((atom, i) => atoms[i] === atom);
+      return [...(kept ? [own] : []), { atoms: kept ? atoms.slice(own.atoms.length) : atoms, priority: Priority.zero, cause: "assumed" }];
+    });
+  const byZero = seedsOfZero(options.mesh, options.zero, value, placed);
+  return value.type.dims.map((_, d) => [byRule[d], byZero[d]].filter((seed) => seed !== undefined));
+}

@@ -1,0 +1,108 @@
+import { type Graph, interpret, type Tensor, type Value } from "@lapidary/ir";
+import { must, seededRandom } from "@lapidary/std";
+
+/** Half a unit in the last place of f32, relative. */
+const unitRoundoff = 2 ** -24;
+/** An op may be wrong by this many unit roundoffs: tanh and exp are the least exact, with 2.3 and 3 units in the last place. */
+const roundoffsOfOp = 6;
+/** Sums of many terms, and errors of one sign, exceed what a few draws show. */
+const safety = 6;
+const draws = 6;
+
+/** What f32 arithmetic may make of a graph and its inputs. */
+export interface Rounding {
+  /** The results in double precision, by output. */
+  readonly exact: ReadonlyMap<string, Tensor>;
+  /** By output, how far each element may lie from the exact result. */
+  readonly bounds: ReadonlyMap<string, Float64Array>;
+  /** A value at which two operands are too close to say which is larger in f32: results after it are not determined. */
+  readonly undecided: Value | undefined;
+}
+
+/**
+ * How far each element of a graph's outputs may lie from the exact result when every op rounds to f32: derived from the graph and its
+ * inputs. The graph is interpreted in double precision several times, each value multiplied by 1 + ε with a random |ε| of a few unit
+ * roundoffs. So the bound is as wide as the graph amplifies errors, by cancellation for instance, and no wider.
+ */
+export function roundingOf(graph: Graph, inputs: ReadonlyMap<string, Tensor>): Rounding {
+  const exact = evaluateAll(graph, inputs, (x) => x);
+  const spreads = exact.map(({ data }) => new Float64Array(data.length));
+  for (let draw = 0; draw < draws; draw++) {
+    const random = seededRandom(draw);
+    const noisy = evaluateAll(graph, inputs, (x) => x * (1 + roundoffsOfOp * unitRoundoff * (2 * random.next() - 1)));
+    noisy.forEach(({ data }, id) => {
+      const [want, spread] = [must(exact[id], "value").data, must(spreads[id], "spread")];
+      data.forEach((x, i) => {
+        const off = Math.abs(x - (want[i] ?? 0));
+        if (!(off <= (spread[i] ?? 0)) && x !== want[i]) spread[i] = Number.isNaN(off) ? Infinity : off;
+      });
+    });
+  }
+  const bounds = exact.map(({ data }, id) =>
+    data.map((x, i) => Math.max(safety * (spreads[id]?.[i] ?? 0), roundoffsOfOp * unitRoundoff * Math.max(Math.abs(x), 2 ** -100))),
+  );
+  const at = <T>(of: readonly T[]): Map<string, T> => new Map(graph.outputs.map(({ name, value }) => [name, must(of[value], name)]));
+  return {
+    exact: at(exact),
+    bounds: at(bounds),
+    undecided: graph.values.find((value) => isUndecided(graph, value, exact, spreads)),
+  };
+}
+
+/** Every value of a graph; floats pass through `round`, parameters among them. */
+function evaluateAll(graph: Graph, inputs: ReadonlyMap<string, Tensor>, round: (x: number) => number): Tensor[] {
+  const values: Tensor[] = [];
+  interpret(graph, inputs, (value) => {
+    const through = value.dtype === "f32" ? { ...value, data: value.data.map(round) } : value;
+    values.push(through);
+    return through;
+  });
+  return values;
+}
+
+/** Whether an op that compares has two different values within each other's errors. Equal numbers without errors are a tie in f32 too. */
+function isUndecided(graph: Graph, value: Value, exact: readonly Tensor[], spreads: readonly Float64Array[]): boolean {
+  const [a = -1, b = -1] = value.inputs;
+  const [xs, ys] = [exact[a]?.data ?? [], exact[b]?.data ?? []];
+  const [ofX, ofY] = [spreads[a] ?? [], spreads[b] ?? []];
+  const isClose = (x: number, y: number, spread: number): boolean => spread > 0 && Math.abs(x - y) <= 2 * safety * spread;
+  switch (value.op) {
+    case "maximum":
+    case "minimum":
+    case "compare":
+      if (a === b || graph.values[a]?.type.dtype !== "f32" || isOwnExtreme(graph, a, b)) return false;
+      return Array.from(xs).some((x, i) => isClose(x, ys[i] ?? 0, (ofX[i] ?? 0) + (ofY[i] ?? 0)));
+    case "reduce": {
+      if (value.attrs.kind === "sum") return false;
+      // All pairs, of whatever row: more than need be, for arrays that are small.
+      const order = Array.from(xs, (x, i) => ({ x, spread: ofX[i] ?? 0 })).sort((p, q) => p.x - q.x);
+      return order.some(({ x, spread }, i) => i > 0 && isClose(x, order[i - 1]?.x ?? 0, spread + (order[i - 1]?.spread ?? 0)));
+    }
+    default:
+      return false;
+  }
+}
+
+/** Whether `b` is the maximum or minimum of `a`, spread over it again: one of its own elements, which compares equal in any precision. */
+function isOwnExtreme(graph: Graph, a: number, b: number): boolean {
+  const spread = graph.values[b];
+  const reduced = spread?.op === "broadcast_in_dim" ? graph.values[spread.inputs[0] ?? -1] : spread;
+  return reduced?.op === "reduce" && reduced.attrs.kind !== "sum" && reduced.inputs[0] === a;
+}
+
+/** Where a result lies farthest from the exact one, measured in its bound: 1 or less everywhere where the result is right. */
+export function worstRounding(
+  actual: ReadonlyMap<string, Tensor>,
+  { exact, bounds }: Rounding,
+): { readonly output: string; readonly element: number; readonly ratio: number } {
+  let worst = { output: "", element: 0, ratio: 0 };
+  for (const [output, { data }] of exact) {
+    const [got, bound] = [must(actual.get(output), output).data, must(bounds.get(output), output)];
+    data.forEach((want, element) => {
+      const x = got[element] ?? NaN;
+      const ratio = x === want || (Number.isNaN(x) && Number.isNaN(want)) ? 0 : Math.abs(x - want) / (bound[element] ?? 0);
+      if (!(ratio <= worst.ratio)) worst = { output, element, ratio: Number.isNaN(ratio) ? Infinity : ratio };
+    });
+  }
+  return worst;
+}

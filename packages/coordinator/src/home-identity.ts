@@ -1,0 +1,33 @@
+import { randomBytes } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { replaceFile } from "./runs/replace-file.js";
+
+const identitySchema = z.object({ id: z.string().regex(/^[0-9a-f]{24}$/), inode: z.string() });
+
+/** The file of a home directory that holds its identity. */
+export const identityPath = (home: string): string => join(home, "identity.json");
+
+/**
+ * The identity of a home directory: drawn once and kept in it, so that two homes never share keys of one Redis, whatever their paths and
+ * host names are. A copied home has another inode and gets an identity of its own; a renamed one keeps its identity. Nothing is lost by a new
+ * one: the queue in Redis is filled again from the runs on the disk.
+ */
+export function homeIdentity(home: string): string {
+  const inode = String(statSync(home, { bigint: true }).ino);
+  const known = readIdentity(home);
+  if (known?.inode === inode) return known.id;
+  const id = randomBytes(12).toString("hex");
+  replaceFile(identityPath(home), `${JSON.stringify({ id, inode })}\n`, 0o600);
+  return id;
+}
+
+function readIdentity(home: string): z.infer<typeof identitySchema> | undefined {
+  try {
+    return identitySchema.parse(JSON.parse(readFileSync(identityPath(home), "utf8")));
+  } catch {
+    // Absent, or nothing that we wrote.
+    return undefined;
+  }
+}

@@ -1,0 +1,100 @@
+import { basename } from "node:path";
+import { zstdDecompressSync } from "./zstd.js";
+
+/** What a file of a corpus is, by its first bytes. */
+export type FileFormat =
+  | { readonly kind: "text" | "gzip" | "zstd" | "utf-16le" | "utf-16be" }
+  /** No text that is read here. `what` is a noun phrase, `remedy` what makes text of it. */
+  | { readonly kind: "other"; readonly what: string; readonly remedy: (path: string) => string };
+
+interface Signature {
+  readonly at?: number;
+  /** Bytes as Latin-1 text. */
+  readonly bytes: string;
+  readonly what: string;
+  readonly remedy: (path: string) => string;
+}
+
+const quoted = (path: string): string => `'${path.replaceAll("'", "'\\''")}'`;
+const unpack =
+  (command: string) =>
+  (path: string): string =>
+    `unpack it with \`${command} ${quoted(path)}\`, and name what comes out`;
+const convert = (how: string) => (): string => `write its text as JSON lines, {"text": "…"} a line: ${how}`;
+
+const signatures: readonly Signature[] = [
+  { bytes: "\xfd7zXZ\0", what: "an xz archive", remedy: unpack("unxz -k") },
+  { bytes: "BZh", what: "a bzip2 archive", remedy: unpack("bunzip2 -k") },
+  { bytes: "\x04\x22\x4d\x18", what: "an lz4 archive", remedy: unpack("unlz4 -k") },
+  { bytes: "7z\xbc\xaf\x27\x1c", what: "a 7-Zip archive", remedy: unpack("7z x") },
+  { bytes: "Rar!\x1a\x07", what: "a RAR archive", remedy: unpack("unrar x") },
+  { bytes: "PK\x03\x04", what: "a zip archive (or a document of an office program)", remedy: unpack("unzip") },
+  { at: 257, bytes: "ustar", what: "a tar archive", remedy: unpack("tar -xf") },
+  {
+    bytes: "PAR1",
+    what: "a Parquet file",
+    remedy: convert("in Python, `pandas.read_parquet(FILE).to_json(NEW, orient='records', lines=True)`"),
+  },
+  {
+    bytes: "ARROW1",
+    what: "an Arrow file",
+    remedy: convert("in Python, `pandas.read_feather(FILE).to_json(NEW, orient='records', lines=True)`"),
+  },
+  {
+    bytes: "FEA1",
+    what: "a Feather file",
+    remedy: convert("in Python, `pandas.read_feather(FILE).to_json(NEW, orient='records', lines=True)`"),
+  },
+  {
+    bytes: "SQLite format 3\0",
+    what: "an SQLite database",
+    remedy: convert("`sqlite3 FILE '.mode json' 'select text from TABLE'` prints one array"),
+  },
+  { bytes: "%PDF-", what: "a PDF document", remedy: unpack("pdftotext") },
+  { bytes: "\x89HDF\r\n\x1a\n", what: "an HDF5 file", remedy: convert("with h5py in Python") },
+  { bytes: "\x93NUMPY", what: "a NumPy array", remedy: convert("with numpy.load in Python, and decode token ids with their tokenizer") },
+  { bytes: "Obj\x01", what: "an Avro file", remedy: convert("with fastavro in Python") },
+  { bytes: "\x89PNG", what: "a PNG picture", remedy: () => "name a file of text" },
+  { bytes: "\xff\xd8\xff", what: "a JPEG picture", remedy: () => "name a file of text" },
+  { bytes: "\x7fELF", what: "a program", remedy: () => "name a file of text" },
+  { bytes: "\xff\xfe\0\0", what: "UTF-32 text", remedy: (path) => iconv("UTF-32", path) },
+  { bytes: "\0\0\xfe\xff", what: "UTF-32 text", remedy: (path) => iconv("UTF-32", path) },
+];
+
+/** How a text in another encoding is made UTF-8. */
+export const iconv = (encoding: string, path: string): string =>
+  `convert it: \`iconv -f ${encoding} -t UTF-8 ${quoted(path)} > NEW_FILE\`, and name NEW_FILE`;
+
+/** @param head the first bytes, 512 or more where the file has them */
+export function formatOf(head: Uint8Array): FileFormat {
+  const latin = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, 512)).toString("latin1");
+  if (latin.startsWith("\x1f\x8b")) return { kind: "gzip" };
+  if (latin.startsWith("\x28\xb5\x2f\xfd"))
+    return zstdDecompressSync === undefined
+      ? { kind: "other", what: "a zstd archive (Node reads it from version 22.15 on)", remedy: unpack("unzstd -k") }
+      : { kind: "zstd" };
+  const known = signatures.find(({ at = 0, bytes }) => latin.startsWith(bytes, at));
+  if (known !== undefined) return { kind: "other", what: known.what, remedy: known.remedy };
+  if (latin.startsWith("\xff\xfe")) return { kind: "utf-16le" };
+  if (latin.startsWith("\xfe\xff")) return { kind: "utf-16be" };
+  const wide = wideText(head);
+  if (wide !== undefined) return { kind: "other", what: `${wide} text without a byte order mark`, remedy: (path) => iconv(wide, path) };
+  return { kind: "text" };
+}
+
+/** Text of two bytes a character is known by zeros in every other byte, as long as it is mostly Latin. */
+function wideText(head: Uint8Array): "UTF-16LE" | "UTF-16BE" | undefined {
+  const pairs = Math.min(head.length, 512) >> 1;
+  if (pairs < 8) return undefined;
+  let [even, odd] = [0, 0];
+  for (let i = 0; i < pairs; i++) {
+    if (head[2 * i] === 0) even++;
+    if (head[2 * i + 1] === 0) odd++;
+  }
+  if (odd > 0.7 * pairs && even < 0.1 * pairs) return "UTF-16LE";
+  if (even > 0.7 * pairs && odd < 0.1 * pairs) return "UTF-16BE";
+  return undefined;
+}
+
+/** The name that a packed file has when it is unpacked: what follows is decided by it. */
+export const unpackedName = (path: string): string => basename(path).replace(/\.(gz|gzip|zst|zstd)$/i, "");

@@ -1,0 +1,161 @@
+import { type Dirent, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { suggest } from "@lapidary/std";
+import { corpusTooLarge, emptyCorpus, missingCorpus, unreadable } from "../data-errors.js";
+import { LeftOut } from "./document.js";
+import { byCodeUnits } from "./walk.js";
+
+/** More than this is not held in memory, packed or unpacked. */
+export const largestCorpusBytes = 2 ** 30;
+
+/** A file of a corpus: what it is called, where its bytes are, and what shows that it changed. */
+export interface CorpusFile {
+  readonly source: string;
+  readonly path: string;
+  readonly bytes: number;
+  readonly modified_ms: number;
+}
+
+export interface CorpusListing {
+  readonly files: readonly CorpusFile[];
+  /** Names that are not part of the corpus, by reason. */
+  readonly leftOut: Readonly<Record<string, number>>;
+}
+
+/**
+ * The files that a path names: itself, or all files below it but those under dot names and `node_modules`. Links to files and directories
+ * are followed, each file and directory once, so that circles end; pipes, sockets and devices are never opened.
+ *
+ * @throws LapidaryError `LAP_DATA_MISSING` with the near name, `LAP_DATA_UNREADABLE`, `LAP_DATA_EMPTY`, `LAP_DATA_TOO_LARGE`
+ */
+export function listCorpusFiles(path: string): CorpusListing {
+  const stats = statOf(path);
+  if (!stats.isFile() && !stats.isDirectory()) throw unreadable(path, "it is neither a file nor a directory");
+  const listing = stats.isFile() ? { files: [asFile(basename(path), path, stats)], leftOut: {} } : new Walk(path, stats).list();
+  const bytes = listing.files.reduce((sum, each) => sum + each.bytes, 0);
+  if (listing.files.length === 0) throw emptyCorpus(path, `the directory holds no files${listed(listing.leftOut)}`);
+  if (bytes > largestCorpusBytes) throw corpusTooLarge(path, bytes, largestCorpusBytes);
+  return listing;
+}
+
+/** ` (left out: 2 dangling link, 1 hidden)`, or nothing. */
+function listed(leftOut: Readonly<Record<string, number>>): string {
+  const reasons = Object.entries(leftOut).map(([reason, count]) => `${count} ${reason}`);
+  return reasons.length === 0 ? "" : ` (left out: ${reasons.join(", ")})`;
+}
+
+const asFile = (source: string, path: string, { size, mtimeMs }: Stats): CorpusFile => ({
+  source,
+  path,
+  bytes: size,
+  modified_ms: mtimeMs,
+});
+
+/** A directory or file, whatever its names are. */
+const identity = ({ dev, ino }: Stats): string => `${dev}:${ino}`;
+
+/** A text of this size or less may be a link that git has written as a file. */
+const longestLinkText = 1024;
+
+class Walk {
+  readonly #entered: Set<string>;
+  readonly #leftOut = new LeftOut();
+  readonly #files: (CorpusFile & { readonly identity: string; readonly isLink: boolean })[] = [];
+
+  constructor(
+    readonly root: string,
+    stats: Stats,
+  ) {
+    this.#entered = new Set([identity(stats)]);
+  }
+
+  list(): CorpusListing {
+    this.#enter("");
+    // A file that is here itself goes before links to it; of several links the first counts.
+    const own = new Set(this.#files.flatMap((file) => (file.isLink ? [] : [file.identity])));
+    const files = this.#files.filter((file) => {
+      if (!file.isLink) return true;
+      if (own.has(file.identity)) {
+        this.#leftOut.count("another link to a file that was read");
+        return false;
+      }
+      own.add(file.identity);
+      return true;
+    });
+    return {
+      files: files.map(({ source, path, bytes, modified_ms }) => ({ source, path, bytes, modified_ms })),
+      leftOut: this.#leftOut.toJSON(),
+    };
+  }
+
+  #enter(directory: string): void {
+    for (const entry of listDirectory(join(this.root, directory))) {
+      const source = directory === "" ? entry.name : `${directory}/${entry.name}`;
+      const path = join(this.root, source);
+      if (entry.name.startsWith(".")) this.#leftOut.count("hidden (its name begins with a dot)");
+      else if (entry.isDirectory()) this.#enterDirectory(source, statOf(path));
+      else if (entry.isFile()) this.#takeFile(source, path, statOf(path));
+      else if (entry.isSymbolicLink()) this.#follow(source, path);
+      else this.#leftOut.count("not a regular file");
+    }
+  }
+
+  #enterDirectory(source: string, stats: Stats): void {
+    if (basename(source) === "node_modules") return this.#leftOut.count("node_modules directory");
+    if (this.#entered.has(identity(stats))) return this.#leftOut.count("another link to a directory that was read");
+    this.#entered.add(identity(stats));
+    this.#enter(source);
+  }
+
+  #follow(source: string, path: string): void {
+    const stats = targetOf(path);
+    if (stats === undefined) this.#leftOut.count("dangling link");
+    else if (stats.isDirectory()) this.#enterDirectory(source, stats);
+    else if (stats.isFile()) this.#files.push({ ...asFile(source, path, stats), identity: identity(stats), isLink: true });
+    else this.#leftOut.count("not a regular file");
+  }
+
+  /** A file of one relative path is how git writes a link on a file system without links. */
+  #takeFile(source: string, path: string, stats: Stats): void {
+    const target = stats.size > 0 && stats.size <= longestLinkText ? linkText(path) : undefined;
+    const linked = target === undefined ? undefined : targetOf(target);
+    if (target !== undefined && linked?.isFile() === true && identity(linked) !== identity(stats))
+      this.#files.push({ ...asFile(source, target, linked), identity: identity(linked), isLink: true });
+    else this.#files.push({ ...asFile(source, path, stats), identity: identity(stats), isLink: false });
+  }
+}
+
+function linkText(path: string): string | undefined {
+  const text = attempt(path, () => readFileSync(path, "latin1"));
+  return /^\.{1,2}\/[^\0\r\n]+$/.test(text) ? resolve(dirname(path), Buffer.from(text, "latin1").toString("utf8")) : undefined;
+}
+
+/** Of what a link leads to; undefined if it leads nowhere, round in a circle, or where it may not be seen. */
+function targetOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function listDirectory(path: string): Dirent[] {
+  return attempt(path, () => readdirSync(path, { withFileTypes: true })).sort((a, b) => byCodeUnits(a.name, b.name));
+}
+
+function statOf(path: string): Stats {
+  const stats = attempt(path, () => statSync(path, { throwIfNoEntry: false }));
+  if (stats !== undefined) return stats;
+  const parent = dirname(path);
+  const beside = statSync(parent, { throwIfNoEntry: false })?.isDirectory() === true ? attempt(parent, () => readdirSync(parent)) : [];
+  const near = suggest(basename(path), beside);
+  throw missingCorpus(path, near === undefined ? undefined : join(parent, near));
+}
+
+function attempt<T>(path: string, run: () => T): T {
+  try {
+    return run();
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}

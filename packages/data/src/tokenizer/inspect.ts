@@ -1,0 +1,24 @@
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import { errorFromJSON, type LapidaryError } from "@lapidary/std";
+
+/** What the thread answers. */
+export type Inspection =
+  | { readonly kind: "read"; readonly vocabSize: number; readonly place: string }
+  | { readonly kind: "refused"; readonly error: ReturnType<LapidaryError["toJSON"]> };
+
+/**
+ * Reads a tokenizer in a thread, because one of 256,000 ids takes seconds, and gives the number of its ids and the file that decides them.
+ *
+ * @throws LapidaryError as `readTokenizer`
+ */
+export async function inspectTokenizer(path: string): Promise<{ readonly vocabSize: number; readonly place: string }> {
+  const thread = new Worker(new URL("./inspect-thread.js", import.meta.url), { workerData: path });
+  try {
+    const [inspection] = (await once(thread, "message")) as [Inspection];
+    if (inspection.kind === "refused") throw errorFromJSON(inspection.error);
+    return inspection;
+  } finally {
+    await thread.terminate();
+  }
+}

@@ -1,0 +1,356 @@
+import { dirname } from "node:path";
+import { sameDims, sizeOf } from "@lapidary/ir";
+import { isDecoder, type ModelConfig, type ParamSpec } from "@lapidary/models";
+import { must, suggest, type Warning } from "@lapidary/std";
+import { mergeAdapter } from "./checkpoint-survey.js";
+import { withDirectory } from "./file-kind.js";
+import { type StoredTensor, dimsOfStored, firstDifference, indexOf, type TensorFile } from "./tensor-file.js";
+import { tensorError } from "./tensor-errors.js";
+import { describeRenaming, isIdentity, originalName, type Renaming, renamingOf } from "./tensor-names.js";
+
+/**
+ * Every tensor of a checkpoint has exactly one of three fates:
+ *
+ *     used        it is a parameter of the model, under its own name or under a prefix that all names share
+ *     redundant   it repeats what the model has: the output head that is the embedding, the frequencies of rotary embedding. Its numbers are compared.
+ *     refused     it is named in an error
+ */
+export interface PlacedTensors {
+  /** By name of the parameter. */
+  readonly used: ReadonlyMap<string, StoredTensor>;
+  readonly redundant: readonly RedundantTensor[];
+  readonly warnings: readonly Warning[];
+}
+
+export interface RedundantTensor extends StoredTensor {
+  /**
+   * Compares its numbers with what they should repeat.
+   *
+   * @param most how many elements at most
+   * @throws LAP_CHECKPOINT_TENSOR when one differs
+   */
+  readonly check: (most?: number) => Promise<void>;
+}
+
+const embedding = "model.embed_tokens.weight";
+const outputHead = "lm_head.weight";
+
+/**
+ * @param found every tensor of the checkpoint, by the name in its file
+ * @throws LAP_CHECKPOINT_TENSOR naming the first parameter that is missing or of another shape or dtype, or the first tensor without a place
+ */
+export function placeTensors(
+  directory: string,
+  config: ModelConfig,
+  params: readonly ParamSpec[],
+  found: ReadonlyMap<string, TensorFile>,
+): PlacedTensors {
+  const renaming = renamingOf(
+    params.map(({ name }) => name),
+    [...found.keys()],
+  );
+  const context: Context = { directory, config, params, found, renaming };
+  const warnings: Warning[] = [];
+  const used = new Map<string, StoredTensor>();
+  const taken = new Set<string>();
+  for (const param of params) {
+    const name = renaming.stored.get(param.name) ?? headAsEmbedding(context, param, warnings);
+    if (name === undefined) throw missingError(context, param.name);
+    const tensor = { file: must(found.get(name), name), name };
+    checkForm(tensor, param);
+    used.set(param.name, tensor);
+    taken.add(name);
+  }
+  if (!isIdentity(renaming)) warnings.unshift(renamedWarning(directory, renaming, params));
+  const redundant: RedundantTensor[] = [];
+  for (const [name, file] of found) {
+    if (taken.has(name)) continue;
+    const again = redundancyOf(context, { file, name }, must(used.get(embedding), embedding));
+    if (again === undefined)
+      throw noPlaceError(
+        context,
+        { file, name },
+        [...found.keys()].filter((one) => !taken.has(one)),
+      );
+    redundant.push(again);
+  }
+  return { used, redundant, warnings };
+}
+
+interface Context {
+  readonly directory: string;
+  readonly config: ModelConfig;
+  readonly params: readonly ParamSpec[];
+  readonly found: ReadonlyMap<string, TensorFile>;
+  readonly renaming: Renaming;
+}
+
+function renamedWarning(directory: string, renaming: Renaming, params: readonly ParamSpec[]): Warning {
+  const first = must(params[0], "parameter").name;
+  return {
+    code: "LAP_CHECKPOINT_NAMES",
+    message: `the names of the weights ${describeRenaming(renaming)}: ${renaming.stored.get(first) ?? outputHead} is read as ${first}, and all others likewise`,
+    place: directory,
+    remedy: "check that this is the model you mean; `lapidary ckpt export` writes the weights under their usual names",
+  };
+}
+
+/** safetensors keeps one name of two that share memory: a tied embedding may be stored as the head. */
+function headAsEmbedding(
+  { directory, config, found, renaming }: Context,
+  { name, dims }: ParamSpec,
+  warnings: Warning[],
+): string | undefined {
+  if (isDecoder(config) || name !== embedding) return undefined;
+  const head = [...found].find(
+    ([stored, file]) => originalName(stored, renaming) === outputHead && sameDims(file.dimsOf(stored) ?? [], dims),
+  )?.[0];
+  if (head === undefined) return undefined;
+  warnings.push({
+    code: "LAP_CHECKPOINT_NAMES",
+    message: `${embedding} is stored under the name of the head that is tied to it, ${head}, and read from there`,
+    place: `${directory}: tensor "${head}"`,
+    remedy: "check that the model ties its head to the embedding; `lapidary ckpt export` writes it under its usual name",
+  });
+  return head;
+}
+
+const floats: readonly string[] = ["F32", "F16", "BF16"];
+
+/** Shape and dtype of a parameter, from the header. */
+function checkForm(tensor: StoredTensor, { name, dims }: ParamSpec): void {
+  const { file } = tensor;
+  const dtype = file.dtypeOf(tensor.name) ?? "F32";
+  if (!floats.includes(dtype))
+    throw dtype === "F64"
+      ? tensorError(file.path, tensor.name, "it holds F64, and Lapidary computes in F32", "convert it, in Python: tensor.to(torch.float32)")
+      : tensorError(
+          file.path,
+          tensor.name,
+          `it holds ${/^[FC]/.test(dtype) ? `numbers of ${dtype}` : `integers (${dtype})`}, not weights in F32, F16 or BF16${/^(I8|U8|F8|F4|F6|I32|U32)/.test(dtype) ? ": the model is quantized" : ""}`,
+          dequantize,
+        );
+  const found = dimsOfStored(tensor);
+  if (!sameDims(found, dims))
+    throw tensorError(
+      file.path,
+      tensor.name,
+      `it is [${found.join(", ")}], config.json asks for [${dims.join(", ")}]${shapeHint(name, found, dims)}`,
+      shapeRemedy(name, found, dims),
+    );
+}
+
+const dequantize =
+  "use the checkpoint from before the quantization, or dequantize it: in Python, model.dequantize() and then model.save_pretrained(NEW_DIRECTORY, safe_serialization=True)";
+
+const isTransposed = (found: readonly number[], wanted: readonly number[]): boolean =>
+  found.length === 2 && sameDims(found.toReversed(), wanted);
+const isOtherVocabulary = (name: string, found: readonly number[], wanted: readonly number[]): boolean =>
+  name === embedding && found.length === 2 && found[1] === wanted[1];
+
+function shapeHint(name: string, found: readonly number[], wanted: readonly number[]): string {
+  if (sizeOf(found) === 0) return ": it is empty, as a model that is split over processes is saved when it is not gathered";
+  if (isTransposed(found, wanted)) return ": it is transposed";
+  if (isOtherVocabulary(name, found, wanted))
+    return `: the weights have ${found[0]} rows for a vocabulary of ${wanted[0]}${(found[0] ?? 0) > (wanted[0] ?? 0) ? ", perhaps padded" : ""}`;
+  return "";
+}
+
+function shapeRemedy(name: string, found: readonly number[], wanted: readonly number[]): string | undefined {
+  if (sizeOf(found) === 0)
+    return "save the model again with its parameters gathered (DeepSpeed: stage3_gather_16bit_weights_on_model_save, or zero_to_fp32.py)";
+  if (isTransposed(found, wanted)) return "transpose the projections: Hugging Face stores them as [out, in]";
+  if (isOtherVocabulary(name, found, wanted))
+    return `set vocab_size in config.json to ${found[0]} (and model.vocab_size of the job), or cut the embedding to ${wanted[0]} rows`;
+  return undefined;
+}
+
+/** What a tensor that is not a parameter repeats, if the model computes it. */
+function redundancyOf({ config, renaming }: Context, tensor: StoredTensor, embedded: StoredTensor): RedundantTensor | undefined {
+  const name = originalName(tensor.name, renaming);
+  if (name === outputHead && !isDecoder(config)) return tiedHead(tensor, embedded);
+  const layer = /^model\.(?:layers\.(\d+)\.self_attn\.)?rotary_emb\.inv_freq$/.exec(name ?? "");
+  if (layer !== null && Number(layer[1] ?? 0) < config.layers) return frequencies(tensor, config);
+  return undefined;
+}
+
+const dropHead = `drop ${outputHead} from the file if the embedding is to be the head, or tie it: write ${embedding} under this name too`;
+
+function tiedHead(tensor: StoredTensor, embedded: StoredTensor): RedundantTensor {
+  const { file, name } = tensor;
+  const [found, wanted] = [dimsOfStored(tensor), dimsOfStored(embedded)];
+  const noPlace = "the model has no place for a head of its own, because Gemma 1 uses the embedding";
+  if (!sameDims(found, wanted))
+    throw tensorError(file.path, name, `it is [${found.join(", ")}], the embedding is [${wanted.join(", ")}]: ${noPlace}`, dropHead);
+  return {
+    ...tensor,
+    check: async (most) => {
+      const at = await firstDifference(tensor, embedded, most);
+      if (at !== undefined)
+        throw tensorError(
+          file.path,
+          name,
+          `it differs from ${embedded.name}, first at element ${indexOf(found, at)}: ${noPlace}`,
+          dropHead,
+        );
+    },
+  };
+}
+
+/** Relative error of a stored frequency, by its dtype: half a unit in the last place, and as much for the power that was computed in f32. */
+const roundings: Readonly<Record<string, number>> = { F32: 2 ** -20, F16: 2 ** -10, BF16: 2 ** -7 };
+
+/** The frequencies theta^(−2i/E) of rotary embedding (`models/layers/rope.ts`), which older exports stored as buffers. */
+function frequencies(tensor: StoredTensor, { headDim, ropeTheta }: ModelConfig): RedundantTensor {
+  const { file, name } = tensor;
+  const found = dimsOfStored(tensor);
+  const rounding = roundings[file.dtypeOf(name) ?? "F32"];
+  const remedy = "check rope_theta and rope_scaling in config.json: these frequencies are not theirs; or drop the tensor";
+  if (rounding === undefined || !sameDims(found, [headDim / 2]))
+    throw tensorError(
+      file.path,
+      name,
+      `it is ${file.dtypeOf(name)} [${found.join(", ")}], the frequencies of rotary embedding are F32 [${headDim / 2}]`,
+      remedy,
+    );
+  return {
+    ...tensor,
+    check: async () => {
+      const { data } = await file.read(name);
+      const at = [...data].findIndex((value, i) => {
+        const wanted = ropeTheta ** ((-2 * i) / headDim);
+        return !(Math.abs(value - wanted) <= rounding * wanted + 2 ** -25);
+      });
+      if (at >= 0)
+        throw tensorError(
+          file.path,
+          name,
+          `its element ${at} is ${data[at]}, rope_theta ${ropeTheta} gives ${ropeTheta ** ((-2 * at) / headDim)}`,
+          remedy,
+        );
+    },
+  };
+}
+
+// ---- what has no place ----
+
+/** Parts of names that tell what a tensor belongs to. */
+const origins: readonly { readonly pattern: RegExp; readonly what: string; readonly remedy: string }[] = [
+  {
+    pattern: /\.(lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|base_layer|modules_to_save|ia3_l|hada_w\d)\b/,
+    what: "the model carries an adapter that is not merged",
+    remedy: mergeAdapter,
+  },
+  {
+    pattern:
+      /\.(qweight|qzeros|scales|g_idx|SCB|weight_format|weight_scale\w*|weight_zero_point|input_scale|weight_packed|weight_shape|absmax|nested_absmax|quant_map|nested_quant_map|quant_state\S*)$/,
+    what: "the model is quantized",
+    remedy: dequantize,
+  },
+  {
+    pattern: /(^|\.)(vision_tower|vision_model|multi_modal_projector|embed_vision|audio_tower|mm_projector|visual)\./,
+    what: "it belongs to the vision or audio part of a multimodal model",
+    remedy: "use the checkpoint of the text model alone",
+  },
+  {
+    pattern: /(^|\.)(score|classifier|v_head|value_head|reward_head|regression_head|qa_outputs)\./,
+    what: "it is a head for classification or rewards",
+    remedy: "use the checkpoint of the language model, or drop the head",
+  },
+  {
+    pattern: /\.(q_norm|k_norm|pre_feedforward_layernorm|post_feedforward_layernorm)\.weight$/,
+    what: "Gemma 2 and 3 have such norms, Gemma 1 has not",
+    remedy: "use a checkpoint of Gemma 1",
+  },
+  { pattern: /\.bias$/, what: "Gemma 1 has no biases", remedy: "use a checkpoint without biases" },
+  {
+    pattern: /\.(qkv_proj|gate_up_proj|query_key_value|Wqkv|W_pack)\.weight$/,
+    what: "projections are fused",
+    remedy: "split the fused projections into q_proj, k_proj, v_proj, gate_proj and up_proj",
+  },
+  {
+    pattern: /(^|\.)(optimizer|exp_avg|exp_avg_sq|adam_m|adam_v|ema)\b/,
+    what: "it is a state of training, not a weight",
+    remedy: "save the weights alone",
+  },
+];
+
+const originOf = (name: string): (typeof origins)[number] | undefined => origins.find(({ pattern }) => pattern.test(name));
+
+function missingError(context: Context, param: string): Error {
+  const { directory, params, found, renaming, config } = context;
+  const names = [...found.keys()];
+  const missing = params.filter(({ name }) => !renaming.stored.has(name)).map(({ name }) => name);
+  const strange = names.map((name) => ({ name, origin: originOf(name) })).find(({ origin }) => origin !== undefined);
+  if (strange?.origin !== undefined)
+    return tensorError(
+      directory,
+      param,
+      `the checkpoint lacks it, and has ${strange.name}: ${strange.origin.what}`,
+      withDirectory(strange.origin.remedy, directory),
+    );
+  if (renaming.stored.size === 0)
+    return tensorError(
+      directory,
+      param,
+      names.length === 0
+        ? "the checkpoint holds no tensors"
+        : `the checkpoint lacks it, and all other parameters too; its tensors have other names: ${some(names)}`,
+      "use the Hugging Face form of the model, or write the tensors under its names",
+    );
+  const has = layersIn([...renaming.stored.keys()]);
+  if (has < config.layers && missing.every((name) => (layerOf(name) ?? 0) >= has))
+    return tensorError(
+      directory,
+      param,
+      `the checkpoint lacks it: the weights have ${has} layers, config.json says ${config.layers}`,
+      `set num_hidden_layers to ${has} if that is the model, or fetch the rest of the weights`,
+    );
+  const prefix = isIdentity(renaming) ? "" : ` (the names of the others ${describeRenaming(renaming)})`;
+  const more = missing.length > 1 ? `, and ${missing.length - 1} more of ${params.length} parameters` : "";
+  const rest = names.filter((name) => ![...renaming.stored.values()].includes(name));
+  const near = suggest(param, rest);
+  return tensorError(
+    directory,
+    param,
+    `the checkpoint lacks it${more}${prefix}${near === undefined ? "" : `; it has ${near}`}`,
+    "check that config.json and the weights belong together, and that all shards are there",
+  );
+}
+
+/** @param others all tensors that are not parameters, this one among them */
+function noPlaceError({ config, params, renaming }: Context, { file, name }: StoredTensor, others: readonly string[]): Error {
+  const dims = file.dimsOf(name) ?? [];
+  const more = others.length > 1 ? `, nor for ${others.length - 1} more (${some(others.filter((one) => one !== name))})` : "";
+  const problem = `the model has no place for it ([${dims.join(", ")}])${more}`;
+  const layer = layerOf(name);
+  if (layer !== undefined && layer >= config.layers)
+    return tensorError(
+      file.path,
+      name,
+      `${problem}: it belongs to layer ${layer}, and config.json has layers 0 to ${config.layers - 1}`,
+      `set num_hidden_layers in config.json to ${layersIn(others)} (and model.layers of the job), or drop these layers`,
+    );
+  const origin = originOf(name);
+  if (origin !== undefined)
+    return tensorError(file.path, name, `${problem}: ${origin.what}`, withDirectory(origin.remedy, dirname(file.path)));
+  const near = suggest(
+    originalName(name, renaming) ?? name,
+    params.map((param) => param.name),
+  );
+  return tensorError(
+    file.path,
+    name,
+    `${problem}${near === undefined ? "" : ` (near: ${near})`}`,
+    "check that config.json and the weights belong together; if the tensor is not needed, drop it, in Python: tensors = safetensors.torch.load_file(FILE); del tensors[NAME]; safetensors.torch.save_file(tensors, FILE)",
+  );
+}
+
+const layerOf = (name: string): number | undefined => {
+  const layer = /(?:^|\.)layers\.(\d+)\./.exec(name)?.[1];
+  return layer === undefined ? undefined : Number(layer);
+};
+
+const layersIn = (names: readonly string[]): number => names.reduce((most, name) => Math.max(most, (layerOf(name) ?? -1) + 1), 0);
+
+const some = (names: readonly string[]): string => `${names.slice(0, 3).join(", ")}${names.length > 3 ? `, … (${names.length})` : ""}`;

@@ -1,0 +1,134 @@
+import { fileURLToPath } from "node:url";
+import { type Program, summarizeCollectives } from "@lapidary/compiler";
+import type { Graph, Phase } from "@lapidary/ir";
+import { z } from "zod";
+
+/** Google's TPU compiler as PyPI has it. Written for and tested with this version; newer ones may change the text that is read. */
+export const libtpuVersion = "0.0.52";
+/** What a user agrees to before it is installed. */
+export const libtpuNotice = {
+  licence: "Google Cloud Platform Terms of Service (https://cloud.google.com/terms)",
+  installed_bytes: 1.1e9,
+} as const;
+
+/** The script that compiles a text; it runs in the environment that `tools/xla/venv.mjs --tpu` makes. */
+export const tpuScript = (): string => fileURLToPath(new URL("../../assets/judges/tpu.py", import.meta.url));
+
+const bytes = z.number().nonnegative();
+const answerSchema = z.object({
+  compiler: z.string(),
+  topology: z.string(),
+  slices: z.number(),
+  devices: z.number(),
+  compile_s: z.number(),
+  memory: z.object({ arguments: bytes, outputs: bytes, aliased: bytes, temporary: bytes, code: bytes }).optional(),
+  collectives: z.array(z.object({ op: z.string(), axes: z.array(z.string()), bytes: z.number(), name: z.string() })).optional(),
+  cycles: z.array(z.object({ name: z.string(), op: z.string(), cycles: z.number() })).optional(),
+  does_not_fit: z
+    .object({ used: bytes, limit: bytes, buffers: z.array(z.object({ bytes, name: z.string(), shape: z.string() })) })
+    .optional(),
+});
+/** What the compiler made of one text, for one chip. */
+export type TpuAnswer = z.infer<typeof answerSchema>;
+
+/** @param json what `judges/tpu.py` prints */
+export const parseTpuAnswer = (json: string): TpuAnswer => answerSchema.parse(JSON.parse(json));
+
+/** `v5e:16x16`: a chip and the slice of each pod, as libtpu names topologies. */
+export const topologyName = (chip: string, slice: string): string => `${chip}:${slice}`;
+
+export interface ComparedCollective {
+  readonly op: string;
+  /** Mesh axes joined by `+`. */
+  readonly axis: string;
+  /** In the TPU compiler's program. */
+  readonly count: number;
+  readonly bytes_per_chip: number;
+  /** In ours. */
+  readonly plan_count: number;
+  readonly plan_bytes_per_chip: number;
+}
+
+/** Collectives of the compiler's program next to those of ours, most bytes first. */
+export function compareTpuCollectives(program: Program, answer: TpuAnswer): ComparedCollective[] {
+  const rows = new Map<string, { count: number; bytes: number; ours: number; oursBytes: number }>();
+  const row = (op: string, axis: string): { count: number; bytes: number; ours: number; oursBytes: number } => {
+    const key = `${op} ${axis}`;
+    const found = rows.get(key) ?? { count: 0, bytes: 0, ours: 0, oursBytes: 0 };
+    rows.set(key, found);
+    return found;
+  };
+  for (const { op, axes, bytes: sent } of answer.collectives ?? []) {
+    const found = row(op, axes.join("+"));
+    found.count++;
+    found.bytes += sent;
+  }
+  for (const { op, axis, count, bytes_per_chip } of summarizeCollectives(program.chip)) {
+    const found = row(op, axis);
+    found.ours += count;
+    found.oursBytes += bytes_per_chip;
+  }
+  return [...rows]
+    .map(([key, { count, bytes: sent, ours, oursBytes }]) => {
+      const [op = "", axis = ""] = key.split(" ");
+      return { op, axis, count, bytes_per_chip: sent, plan_count: ours, plan_bytes_per_chip: oursBytes };
+    })
+    .sort((a, b) => Math.max(b.bytes_per_chip, b.plan_bytes_per_chip) - Math.max(a.bytes_per_chip, a.plan_bytes_per_chip));
+}
+
+export interface ComparedCycles {
+  /** A part of the model with those of all layers together: `layers.*.attn`, `logits`. */
+  readonly name: string;
+  readonly phase: Phase | "forward" | "other";
+  /** Cycles of one chip in a step, as the TPU compiler estimates its kernels. */
+  readonly xla: number;
+  /** As the simulator times ours. */
+  readonly plan: number;
+}
+
+/** A kernel of ours: what it is called, and how long it takes on the chip. */
+export interface TimedKernel {
+  readonly name: string;
+  readonly phase: Phase | undefined;
+  readonly cycles: number;
+}
+
+/**
+ * Estimated cycles by part of the model and pass. Kernels differ on both sides, so they are added up over a part. What the compiler adds by itself
+ * (copies, its own arithmetic on indices) has no name of ours and is `compiler`.
+ *
+ * @param graph the graph whose text was compiled
+ */
+export function compareCycles(graph: Graph, answer: TpuAnswer, kernels: readonly TimedKernel[]): ComparedCycles[] {
+  const rows = new Map<string, { xla: number; plan: number }>();
+  const add = (name: string, phase: ComparedCycles["phase"], side: "xla" | "plan", cycles: number): void => {
+    const key = `${phase} ${name}`;
+    const found = rows.get(key) ?? { xla: 0, plan: 0 };
+    found[side] += cycles;
+    rows.set(key, found);
+  };
+  for (const { name, cycles } of answer.cycles ?? []) {
+    const id = /#(\d+)$/.exec(name)?.[1];
+    const value = id === undefined ? undefined : graph.values[Number(id)];
+    const named =
+      value?.name ?? graph.values.find((one) => one.op === "parameter" && one.attrs.name === name.replace(/^call\.\d+\//, ""))?.name;
+    if (named === undefined) add("compiler", "other", "xla", cycles);
+    else add(partOfModel(named), value?.phase ?? "forward", "xla", cycles);
+  }
+  for (const { name, phase, cycles } of kernels) add(partOfModel(name), phase ?? "forward", "plan", cycles);
+  return [...rows]
+    .map(([key, { xla, plan }]) => {
+      const at = key.indexOf(" ");
+      return { name: key.slice(at + 1), phase: key.slice(0, at) as ComparedCycles["phase"], xla, plan };
+    })
+    .sort((a, b) => Math.max(b.xla, b.plan) - Math.max(a.xla, a.plan));
+}
+
+/** `grad(layers.3.attn.out)` and `layers.3.attn.q` → `layers.*.attn`; `params/model.layers.3.mlp.up_proj.weight` → `weights`. */
+function partOfModel(name: string): string {
+  const plain = name.replace(/^(grad\()+|\)+$/g, "");
+  if (/^(params|grads|adam_[mv]|momentum)\//.test(plain) || plain.startsWith("update."))
+    return plain.startsWith("update.") ? "update" : "weights";
+  const parts = plain.split(".");
+  return parts[0] === "layers" ? `layers.*.${parts[2] ?? ""}` : (parts[0] ?? plain);
+}

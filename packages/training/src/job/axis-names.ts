@@ -1,0 +1,98 @@
+import { editDistance } from "@lapidary/std";
+
+/** The mesh axis that runs over pods. */
+export const podAxis = "pod";
+
+/** Mesh axes that the default rules and the shipped strategies know. */
+export const knownAxes = [podAxis, "data", "model"] as const;
+export type KnownAxis = (typeof knownAxes)[number];
+
+/** What an axis of another name would be here. */
+export interface AxisMeaning {
+  readonly axis: KnownAxis;
+  /** What else a job needs for the same effect, or what does not exist here. */
+  readonly note?: string;
+}
+
+const fsdp: AxisMeaning = { axis: "data", note: "`zero: 3` splits the params over it, as FSDP does" };
+const sequence: AxisMeaning = { axis: "model", note: "`rules: { activation_seq: model }` splits the sequence over it" };
+const stage: AxisMeaning = { axis: "data", note: "there are no pipeline stages" };
+const expert: AxisMeaning = { axis: "data", note: "there are no expert layers" };
+const data: AxisMeaning = { axis: "data" };
+const model: AxisMeaning = { axis: "model" };
+const pod: AxisMeaning = { axis: "pod", note: "`pods` gives their number" };
+
+/**
+ * Names of axes in MaxText, T5X, Levanter, PyTorch, Megatron and DeepSpeed, and of logical axes that are taken for mesh axes.
+ * Written without the endings that `stem` removes.
+ */
+const elsewhere: Readonly<Record<string, AxisMeaning>> = {
+  fsdp,
+  fsdp_transpose: fsdp,
+  dp_shard: fsdp,
+  dp_shard_cp: fsdp,
+  hsdp: fsdp,
+  sdp: fsdp,
+  shard: fsdp,
+  zero: fsdp,
+  dp: data,
+  ddp: data,
+  batch: data,
+  replica: data,
+  replicas: data,
+  replicate: data,
+  dp_replicate: data,
+  tensor: model,
+  tensor_transpose: model,
+  tp: model,
+  tpu: model,
+  mp: model,
+  mdl: model,
+  heads: model,
+  kv_heads: model,
+  mlp: model,
+  vocab: model,
+  embed: model,
+  autoregressive: model,
+  tensor_sequence: sequence,
+  sequence,
+  seq: sequence,
+  sp: sequence,
+  context: sequence,
+  context_autoregressive: sequence,
+  ctx: sequence,
+  cp: sequence,
+  ring: sequence,
+  ulysses: sequence,
+  pp: stage,
+  pipe: stage,
+  pipeline: stage,
+  stage,
+  stages: stage,
+  expert,
+  experts: expert,
+  ep: expert,
+  etp: expert,
+  moe: expert,
+  dcn: pod,
+  pods: pod,
+  slice: pod,
+  slices: pod,
+  replica_dcn: pod,
+};
+
+/** `ici_fsdp_parallelism` → `fsdp`, `tensor_model_parallel_size` → `tensor`, `dp_axis` → `dp`. */
+const stem = (name: string): string =>
+  name.replace(/^ici_/, "").replace(/(_(model|data)?_?(parallelism|parallel|size|degree|axis|dim|world))+$/, "");
+
+/** What an axis that no rule knows would be here: by its name in another system, or by the nearest spelling. */
+export function axisMeaning(name: string): AxisMeaning | undefined {
+  const short = stem(name);
+  if (name.startsWith("dcn_")) return pod;
+  if (Object.hasOwn(elsewhere, short)) return elsewhere[short];
+  if (isKnownAxis(short)) return { axis: short };
+  const near = knownAxes.find((axis) => editDistance(axis, short) <= Math.floor(axis.length / 2.5));
+  return near === undefined ? undefined : { axis: near };
+}
+
+export const isKnownAxis = (name: string): name is KnownAxis => (knownAxes as readonly string[]).includes(name);

@@ -1,0 +1,59 @@
+import { inspectTokenizer, otherVocabulary, type TokenizerRequest, tokenizerTooLarge } from "@lapidary/data";
+import type { Warning } from "@lapidary/std";
+import type { JobFile } from "./job-schema.js";
+import type { ResolvedJob } from "./resolved-job.js";
+
+/** `data.tokenizer: train` asks for a new tokenizer, even where weights come from a checkpoint. */
+export const trainedTokenizer = "train";
+
+/** The path of the tokenizer that a job is given: its own, or that of the weights it starts from. Undefined: one is trained on the corpus. */
+export function givenTokenizer(
+  data: Pick<JobFile["data"], "tokenizer">,
+  train: { readonly init?: string | undefined },
+): string | undefined {
+  return data.tokenizer === trainedTokenizer ? undefined : (data.tokenizer ?? train.init);
+}
+
+/** The tokenizer that a job asks for. */
+export function tokenizerRequest({ data, train, model }: Pick<ResolvedJob, "data" | "train" | "model">): TokenizerRequest {
+  const path = givenTokenizer(data, train);
+  return path === undefined ? { kind: "train", vocabSize: data.vocab ?? model.config.vocabSize } : { kind: "given", path };
+}
+
+/**
+ * Checks that every id of a given tokenizer has a row in the embedding, and that the job asks for no other number of ids.
+ *
+ * @param ids of the tokenizer
+ * @throws LAP_TOKENIZER_VOCAB
+ */
+export function checkTokenizerSize(job: Pick<ResolvedJob, "data" | "train" | "model">, ids: number): void {
+  const path = givenTokenizer(job.data, job.train);
+  if (path === undefined) return;
+  const { vocab } = job.data;
+  if (vocab !== undefined && vocab !== ids) throw otherVocabulary(path, vocab, ids);
+  const { vocabSize } = job.model.config;
+  if (ids > vocabSize) throw tokenizerTooLarge(path, ids, vocabSize);
+}
+
+/**
+ * Reads the tokenizer that a job is given, to refuse before the job runs what it could not be encoded with.
+ *
+ * @throws LAP_CHECKPOINT_TOKENIZER, LAP_TOKENIZER_…, LAP_DATA_TOKENIZER
+ */
+export async function checkGivenTokenizer(job: Pick<ResolvedJob, "data" | "train" | "model">): Promise<void> {
+  const path = givenTokenizer(job.data, job.train);
+  if (path !== undefined) checkTokenizerSize(job, (await inspectTokenizer(path)).vocabSize);
+}
+
+/** The warning for a job that asks for a new tokenizer over weights that were trained with another. */
+export function newTokenizerWarnings({ data, train }: Pick<ResolvedJob, "data" | "train">): readonly Warning[] {
+  if (data.tokenizer !== trainedTokenizer || train.init === undefined) return [];
+  return [
+    {
+      code: "LAP_TOKENIZER_NEW",
+      message: "data.tokenizer=train trains a new tokenizer: its ids mean nothing to the embedding that train.init holds",
+      place: "data.tokenizer",
+      remedy: "remove data.tokenizer to encode the corpus with the tokenizer of train.init",
+    },
+  ];
+}

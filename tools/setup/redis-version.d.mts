@@ -1,0 +1,13 @@
+/** Which versions of a Redis-compatible server Lapidary works with, for TypeScript; `redis-version.mjs` is the code. */
+
+/** The oldest Redis that has every command of BullMQ and of ours: major, minor. */
+export const oldestRedis: readonly [number, number];
+
+/** `6.2`, for messages. */
+export const oldestRedisName: string;
+
+/** Whether a version is older than the oldest that works. A text that does not begin with a number counts as older. */
+export function isOldRedis(version: string): boolean;
+
+/** Reads what a server prints for `--version`; undefined when the text has no such line. */
+export function parseServerVersion(text: string): { readonly name: string; readonly version: string } | undefined;
