@@ -1,7 +1,7 @@
-import { type Dirent, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
+import { type Dirent, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { suggest } from "@lapidary/std";
-import { corpusTooLarge, emptyCorpus, missingCorpus, unreadable } from "../data-errors.js";
+import { corpusTooLarge, danglingCorpus, emptyCorpus, missingCorpus, unreadable } from "../data-errors.js";
 import { LeftOut } from "./document.js";
 import { byCodeUnits } from "./walk.js";
 
@@ -33,15 +33,9 @@ export function listCorpusFiles(path: string): CorpusListing {
   if (!stats.isFile() && !stats.isDirectory()) throw unreadable(path, "it is neither a file nor a directory");
   const listing = stats.isFile() ? { files: [asFile(basename(path), path, stats)], leftOut: {} } : new Walk(path, stats).list();
   const bytes = listing.files.reduce((sum, each) => sum + each.bytes, 0);
-  if (listing.files.length === 0) throw emptyCorpus(path, `the directory holds no files${listed(listing.leftOut)}`);
+  if (listing.files.length === 0) throw emptyCorpus(path, "the directory holds no files", listing.leftOut);
   if (bytes > largestCorpusBytes) throw corpusTooLarge(path, bytes, largestCorpusBytes);
   return listing;
-}
-
-/** ` (left out: 2 dangling link, 1 hidden)`, or nothing. */
-function listed(leftOut: Readonly<Record<string, number>>): string {
-  const reasons = Object.entries(leftOut).map(([reason, count]) => `${count} ${reason}`);
-  return reasons.length === 0 ? "" : ` (left out: ${reasons.join(", ")})`;
 }
 
 const asFile = (source: string, path: string, { size, mtimeMs }: Stats): CorpusFile => ({
@@ -148,8 +142,20 @@ function statOf(path: string): Stats {
   if (stats !== undefined) return stats;
   const parent = dirname(path);
   const beside = statSync(parent, { throwIfNoEntry: false })?.isDirectory() === true ? attempt(parent, () => readdirSync(parent)) : [];
-  const near = suggest(basename(path), beside);
+  const link = linkTarget(path);
+  if (link !== undefined) throw danglingCorpus(path, link);
+  const name = basename(path);
+  const near = beside.find((each) => each.normalize("NFC") === name.normalize("NFC")) ?? suggest(name, beside);
   throw missingCorpus(path, near === undefined ? undefined : join(parent, near));
+}
+
+/** What a link says it leads to; undefined for what is not a link. */
+function linkTarget(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 function attempt<T>(path: string, run: () => T): T {
