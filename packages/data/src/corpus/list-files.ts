@@ -8,6 +8,14 @@ import { byCodeUnits } from "./walk.js";
 /** More than this is not held in memory, packed or unpacked. */
 export const largestCorpusBytes = 2 ** 30;
 
+const hidden = "hidden (its name begins with a dot)";
+const nodeModules = "node_modules directory";
+const fileAgain = "another link to a file that was read";
+const directoryAgain = "another link to a directory that was read";
+
+/** Reasons by which no text is missed: the name says that it is not part of a corpus, or the text is read by another name. */
+export const ruledOut: ReadonlySet<string> = new Set([hidden, nodeModules, fileAgain, directoryAgain]);
+
 /** A file of a corpus: what it is called, where its bytes are, and what shows that it changed. */
 export interface CorpusFile {
   readonly source: string;
@@ -70,7 +78,7 @@ class Walk {
     const files = this.#files.filter((file) => {
       if (!file.isLink) return true;
       if (own.has(file.identity)) {
-        this.#leftOut.count("another link to a file that was read");
+        this.#leftOut.count(fileAgain);
         return false;
       }
       own.add(file.identity);
@@ -86,7 +94,7 @@ class Walk {
     for (const entry of listDirectory(join(this.root, directory))) {
       const source = directory === "" ? entry.name : `${directory}/${entry.name}`;
       const path = join(this.root, source);
-      if (entry.name.startsWith(".")) this.#leftOut.count("hidden (its name begins with a dot)");
+      if (entry.name.startsWith(".")) this.#leftOut.count(hidden);
       else if (entry.isDirectory()) this.#enterDirectory(source, statOf(path));
       else if (entry.isFile()) this.#takeFile(source, path, statOf(path));
       else if (entry.isSymbolicLink()) this.#follow(source, path);
@@ -95,8 +103,8 @@ class Walk {
   }
 
   #enterDirectory(source: string, stats: Stats): void {
-    if (basename(source) === "node_modules") return this.#leftOut.count("node_modules directory");
-    if (this.#entered.has(identity(stats))) return this.#leftOut.count("another link to a directory that was read");
+    if (basename(source) === "node_modules") return this.#leftOut.count(nodeModules);
+    if (this.#entered.has(identity(stats))) return this.#leftOut.count(directoryAgain);
     this.#entered.add(identity(stats));
     this.#enter(source);
   }
