@@ -20,6 +20,14 @@ function tlsRemedy(code: string, answer: string): string | undefined {
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
     return "use in the address the name that the certificate is for; the message says which names it has";
   if (/CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/.test(code)) return "renew the certificate of the server, and check the clocks of both machines";
+  if (
+    /ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED)|alert (bad certificate|certificate required|handshake failure)/i.test(
+      `${code} ${answer}`,
+    )
+  )
+    return "the server refuses the client: if it asks for client certificates, set `tls-auth-clients no`, because Lapidary sends none";
+  if (/UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION|NO_PROTOCOLS|alert protocol version/i.test(`${code} ${answer}`))
+    return "let the server offer TLS 1.2 or later (`tls-protocols`)";
   if (/WRONG_VERSION_NUMBER|packet length too long|EPROTO|ERR_SSL/.test(`${code} ${answer}`))
     return "the server does not speak TLS at this port: write redis:// instead of rediss://, or name its TLS port";
   if (/^(ERR_TLS|CERT_|UNABLE_TO_)|certificate|handshake/i.test(`${code} ${answer}`)) return trust;

@@ -41,6 +41,49 @@ describe("store", () => {
     });
   });
 
+  it("refuses an address whose password or database is not written as an address needs it, and shows no part of it", async () => {
+    const written = [
+      "redis://:se%cret@h:1",
+      "redis://:se/cret@h:1",
+      "redis://:12/cret@h:1",
+      "redis://me:12?cret@h:1",
+      "redis://me:12#cret@h:1",
+      "redis://h:1/cret",
+    ];
+    for (const url of written)
+      await rejects(openStore({ url }), (error) => {
+        ok(error instanceof LapidaryError && error.exit === ExitCode.usage, url);
+        return error.code === "LAP_REDIS_URL" && !JSON.stringify(error).includes("cret");
+      });
+  });
+
+  it("refuses a node of a cluster", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "lap-cluster-"));
+    const socket = join(directory, "c.sock");
+    const flags = [
+      "--port",
+      "0",
+      "--unixsocket",
+      socket,
+      "--cluster-enabled",
+      "yes",
+      "--cluster-port",
+      "1",
+      "--dir",
+      directory,
+      "--save",
+      "",
+    ];
+    const server = spawn(redisBinary(process.env), flags, { stdio: "ignore" });
+    try {
+      await rejects(openStore({ socket }, { timeoutMs: 20_000 }), code("LAP_REDIS_CLUSTER"));
+    } finally {
+      server.kill("SIGKILL");
+      await once(server, "close");
+      rmSync(directory, { recursive: true });
+    }
+  });
+
   it("works over a redis:// URL, and says when the password is wrong", async () => {
     const directory = mkdtempSync(join(tmpdir(), "lap-url-"));
     const taken = createServer().listen(0, "127.0.0.1");
