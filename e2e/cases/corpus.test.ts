@@ -75,4 +75,32 @@ describe("text as people have it", function () {
     const { stdout } = await home.run("logs", "links");
     assert.match(stdout, /data: .*snapshot: \d+ documents/);
   });
+
+  it("56: what is left out of a corpus is reported by number and reason: on stderr, in the result and in the log", async () => {
+    const mixed = datasetOf("mixed");
+    mkdirSync(mixed);
+    for (const part of [0, 1]) symlinkSync(caseInput(`56-directory-of-links/blobs/${part}`), join(mixed, `part-${part}.txt`));
+    symlinkSync("nowhere", join(mixed, "part-2.txt"));
+    writeFileSync(join(mixed, "paper.pdf"), "%PDF-1.7");
+    writeFileSync(join(mixed, ".hidden"), "x");
+    const { code, stdout, stderr } = await home.run(
+      "launch",
+      tinyJob,
+      "train.steps=1",
+      `data.corpus=${mixed}`,
+      "--name",
+      "mixed",
+      "--json",
+    );
+    assert.equal(code, 0, stderr);
+    const { warnings } = JSON.parse(stdout) as { warnings: { code: string; message: string }[] };
+    const message = "2 entries of the corpus are not trained on: 1 a PDF document, 1 dangling link";
+    assert.deepEqual(
+      warnings.filter(({ code: each }) => each === "LAP_DATA_LEFT_OUT").map((each) => each.message),
+      [message],
+    );
+    assert.ok(stderr.includes(message), stderr);
+    const logs = await home.run("logs", "mixed");
+    assert.match(logs.stdout, /left out of .*mixed: 1 a PDF document, 1 dangling link, 1 hidden/);
+  });
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { openBrowser, until } from "../support/browser.js";
+import { layoutFaults, openBrowser, until } from "../support/browser.js";
 import { tinyJob } from "../support/cases.js";
 import { Home } from "../support/cli.js";
 import { type Forward, forwardBelow, forwardPort } from "../support/forward.js";
@@ -10,6 +10,9 @@ import { type Forward, forwardBelow, forwardPort } from "../support/forward.js";
 interface Answer {
   readonly error: { readonly code: string };
 }
+
+/** Two such jobs run at the same time, each on half of the pod and with one worker. */
+const beside = ["train.steps=1000000", "pod.torus=4x8", "slice=4x4", "workers=1"];
 
 describe("dashboard access", function () {
   this.timeout(240_000);
@@ -25,7 +28,7 @@ describe("dashboard access", function () {
     port = Number(new URL(url).port);
     token = new URL(url).searchParams.get("token") ?? "";
     browser = await openBrowser();
-    await home.json("launch", tinyJob, "train.steps=1000000", "--name", "long", "-d");
+    await home.json("launch", tinyJob, ...beside, "--name", "long", "-d");
   });
   after(async () => {
     await browser?.close();
@@ -82,6 +85,87 @@ describe("dashboard access", function () {
         ["/user/me/proxy/8765"],
       );
       await page.close();
+    });
+  });
+
+  describe("case 74: the third tab", () => {
+    const stepOf = `Number(document.querySelector("[data-field=step]").textContent)`;
+    const showsSteps = (page: Page): Promise<void> => until(page, `${stepOf} > 0`, 60_000);
+    const goesOn = async (page: Page): Promise<void> => {
+      const step = await page.evaluate(stepOf);
+      await until(page, `${stepOf} > ${String(step)}`, 60_000);
+    };
+    let context: BrowserContext;
+    let tabs: Page[];
+
+    before(async () => {
+      await home.json("launch", tinyJob, ...beside, "--name", "other", "-d");
+      context = await browser.newContext();
+      tabs = [await context.newPage()];
+      await tabs[0]?.goto(`http://127.0.0.1:${port}/?token=${token}`);
+    });
+    after(() => context?.close());
+
+    it("loads ten tabs of two running runs, and all of them go on", async () => {
+      const [list] = tabs;
+      for (let tab = 0; tab < 10; tab++) {
+        const page = await context.newPage();
+        await page.goto(`http://127.0.0.1:${port}/#/run/${tab % 2 === 0 ? "long" : "other"}`, { timeout: 60_000 });
+        await showsSteps(page);
+        tabs.push(page);
+      }
+      for (const page of tabs.slice(1)) await goesOn(page);
+      await list?.reload({ timeout: 60_000 });
+      assert.ok(list);
+      await until(list, `document.querySelectorAll("td.id a").length === 2`, 60_000);
+    });
+
+    it("keeps the others alive when the first tabs are closed", async () => {
+      for (const page of tabs.splice(0, 8)) await page.close();
+      for (const page of tabs) await goesOn(page);
+    });
+
+    it("says on the page that a request does not begin", async () => {
+      const [page] = tabs;
+      assert.ok(page);
+      const held: (() => void)[] = [];
+      await page.route("**/snapshot", (route) => void held.push(() => void route.continue()));
+      await page.evaluate(`location.hash = "#/run/${page.url().endsWith("long") ? "other" : "long"}"`);
+      await page.getByText("has not answered a request for 5 seconds").waitFor({ timeout: 60_000 });
+      for (const release of held) release();
+      await showsSteps(page);
+      await until(page, `!document.body.textContent.includes("has not answered a request")`);
+    });
+
+    it("follows a run in a browser without shared workers", async () => {
+      const page = await context.newPage();
+      await page.addInitScript("delete globalThis.SharedWorker");
+      await page.goto(`http://127.0.0.1:${port}/#/run/long`);
+      await showsSteps(page);
+      await goesOn(page);
+      assert.equal(await page.evaluate("typeof SharedWorker"), "undefined");
+      await page.close();
+    });
+  });
+
+  describe("long names", () => {
+    it("shows names of 64 characters within the window of a desktop and of a phone", async () => {
+      const [one, other] = ["a", "b"].map((letter) => letter.repeat(64));
+      for (const name of [one, other]) await home.json("launch", tinyJob, ...beside, "--name", String(name), "-d");
+      const context = await browser.newContext();
+      const page = await context.newPage();
+      await page.goto(`http://127.0.0.1:${port}/?token=${token}`);
+      for (const width of [1280, 390])
+        for (const at of ["#/", `#/run/${one}`, `#/compare?a=${one}&b=${other}`]) {
+          await page.setViewportSize({ width, height: 900 });
+          await page.evaluate(`location.hash = ${JSON.stringify(at)}`);
+          await until(
+            page,
+            `document.querySelector("main").textContent.includes("${one}") && !document.querySelector("main").textContent.includes("Loading")`,
+          );
+          assert.deepEqual(await page.evaluate(layoutFaults), [], `${at} at ${width}`);
+        }
+      await context.close();
     });
   });
 });

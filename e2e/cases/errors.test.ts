@@ -102,7 +102,7 @@ describe("errors that people can act on", function () {
 
   describe("case 96: files that cannot be written", () => {
     it("are told by path and remedy: something in the place, or in the path", async () => {
-      isFileError(await home.run("ckpt", "export", "trained", "-o", "afile"), /LAP_HOME_FILES/, inHome("afile"));
+      isFileError(await home.run("ckpt", "export", "trained", "-o", "afile"), /LAP_FILE_/, inHome("afile"));
       isFileError(await home.run("ckpt", "export", "trained", "-o", "afile/x"), /LAP_FILE_NOT_DIRECTORY/, inHome("afile/x"));
       isFileError(await home.run("plan", tinyJob, "--search", "--write", "afile/x.yaml"), /LAP_FILE_NOT_DIRECTORY/, inHome("afile/x.yaml"));
       isFileError(await home.run("export-run", "trained", "-o", home.directory), /LAP_FILE_IS_DIRECTORY/, home.directory);

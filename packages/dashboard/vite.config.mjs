@@ -14,6 +14,9 @@ const stdForPages = {
   },
 };
 
+/** @param {string} id */
+const moduleSideEffects = (id) => /\.(css|svelte)$|packages\/dashboard\/src\/page/.test(id);
+
 export default defineConfig({
   root: fileURLToPath(new URL("./src/page", import.meta.url)),
   base: "./",
@@ -25,6 +28,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: false,
     cssCodeSplit: false,
-    rolldownOptions: { checks: { pluginTimings: false, bundlerTimings: false }, treeshake: { moduleSideEffects: (id) => /\.(css|svelte)$|packages\/dashboard\/src\/page/.test(id) } },
+    rolldownOptions: { checks: { pluginTimings: false, bundlerTimings: false }, treeshake: { moduleSideEffects } },
   },
+  worker: { format: "es", plugins: () => [stdForPages], rolldownOptions: { treeshake: { moduleSideEffects } } },
 });

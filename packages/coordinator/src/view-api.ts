@@ -1,11 +1,13 @@
 import { type StepTrace, stepTraceSchema } from "./views/step-traces.js";
 import { z } from "zod";
-import { evalRowSchema, floatSchema, jobDetailSchema, logLineSchema, stateEventSchema, warningSchema } from "./api.js";
+import { evalRowSchema, floatSchema, jobDetailSchema, logLineSchema, stateEventSchema, type StreamEvent, warningSchema } from "./api.js";
 
 /**
  * What the page asks besides the API proper: the same facts, cut to what a screen can show.
  *
  *     GET  /api/live                                     server-sent: `all` {status, jobs}, then `change`
+ *     GET  /api/watch?run=ID:N&run=…                     server-sent: `all`, `change`, and of each run a `run` (watchedRun) or `frames`: one stream
+ *                                                        for all tabs of a browser, which has six connections to a host
  *     GET  /api/jobs/:id/snapshot                        snapshot: all but the program, up to number `last_id`
  *     GET  /api/jobs/:id/live?after=N                    server-sent: `events` with a list of streamEvent, `reset`, `end`
  *     GET  /api/jobs/:id/frames                          binary frames (views/frames.ts): chips, then each step's times by worker
@@ -62,6 +64,28 @@ export const recordedStepSchema = z.object({ steps: z.array(count), trace: stepT
 export type RecordedStep = Omit<z.infer<typeof recordedStepSchema>, "trace"> & { readonly trace: StepTrace | null };
 
 export const liveQuerySchema = z.strictObject({ after: z.coerce.number().int().min(0).default(0) });
+
+/** `run=ID:N`, once a run: what is watched, and the number of the last event that is known. The address has to fit into a request. */
+const watchedSchema = z
+  .string()
+  .regex(/^[^:]{1,128}:\d{1,15}$/, "expected ID:NUMBER")
+  .transform((text) => ({ id: text.slice(0, text.indexOf(":")), after: Number(text.slice(text.indexOf(":") + 1)) }));
+export const watchQuerySchema = z.strictObject({
+  run: z.preprocess((value) => (typeof value === "string" ? [value] : value), z.array(watchedSchema).max(128)).default([]),
+});
+
+/** Data of `run` and of `frames` in the stream of `/api/watch`. */
+export type WatchedNews =
+  | { readonly id: string; readonly kind: "events"; readonly events: readonly StreamEvent[] }
+  /** Too much was missed: a new snapshot is needed. */
+  | { readonly id: string; readonly kind: "reset" }
+  /** There will be no more, because the run is over or cannot be read. */
+  | { readonly id: string; readonly kind: "end"; readonly error?: unknown };
+export interface WatchedFrames {
+  readonly id: string;
+  /** Frames of `views/frames.ts`. */
+  readonly base64: string;
+}
 
 export const logQuerySchema = z.strictObject({
   /** Only lines that contain it, whatever their case. */

@@ -1,4 +1,5 @@
 import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
+import { leftOutText } from "./corpus/document.js";
 
 /** Every mistake that a user can make with a corpus, a tokenizer or a dataset: one function each, its code for ever. */
 
@@ -7,11 +8,24 @@ export function missingCorpus(path: string, near: string | undefined): LapidaryE
     "LAP_DATA_MISSING",
     `there is no corpus at ${path}`,
     path,
-    near === undefined
+    near === undefined || isPattern(path)
       ? (remedyForPath(path) ?? "check the spelling: this is the absolute path that was looked for")
-      : `did you mean ${near}?`,
+      : near.normalize("NFC") === path.normalize("NFC")
+        ? `name ${near}: its letters are the same, but in another form of Unicode (NFC or NFD); the shell completes it with Tab`
+        : `did you mean ${near}?`,
   );
 }
+
+export function danglingCorpus(path: string, target: string): LapidaryError {
+  return usage(
+    "LAP_DATA_MISSING",
+    `the corpus ${path} is a link to ${target}, where nothing is`,
+    path,
+    "name the file itself, or link it anew",
+  );
+}
+
+const isPattern = (path: string): boolean => /[*?]|\{.*,.*\}/.test(path);
 
 /** What a path that names no file was perhaps meant to be. */
 function remedyForPath(path: string): string | undefined {
@@ -20,7 +34,7 @@ function remedyForPath(path: string): string | undefined {
   if (scheme !== undefined)
     return `addresses (${scheme}://) are not read: download the text first, and name the file or directory in data.corpus`;
   if (/(^|\/)~/.test(path)) return "`~` is not expanded in a job file: write the whole path of your home directory";
-  if (/[*?]|\{.*,.*\}/.test(path)) return "patterns are not expanded: name the directory, whose files are all read";
+  if (isPattern(path)) return "patterns are not expanded: name the directory, whose files are all read";
   return undefined;
 }
 
@@ -36,24 +50,35 @@ export function unreadable(path: string, cause: unknown): LapidaryError {
   });
 }
 
-export function emptyCorpus(path: string, why: string): LapidaryError {
+/** @param leftOut what was left out of it, by reason */
+export function emptyCorpus(path: string, why: string, leftOut: Readonly<Record<string, number>> = {}): LapidaryError {
+  const listed = leftOutText(leftOut);
   return usage(
     "LAP_DATA_EMPTY",
-    `the corpus is empty: ${why}`,
+    `the corpus is empty: ${why}${listed === "" ? "" : ` (left out: ${listed})`}`,
     path,
     "name a file, directory or JSONL that holds text, or use the corpus `node_modules`",
   );
 }
 
-/** @param encoding of an 8-bit text that the bytes look like; undefined where they look like no text */
-export function notUtf8(path: string, byteOffset: number, encoding: string | undefined): LapidaryError {
+/**
+ * @param encoding that the bytes look like; undefined where they look like no text
+ * @param unpack the command that prints the text of a packed file; without it the file is converted as it is
+ */
+export function notUtf8(path: string, byteOffset: number, encoding: string | undefined, unpack?: string): LapidaryError {
+  const convert = (options: string): string => {
+    const file = `'${path.replaceAll("'", "'\\''")}'`;
+    return unpack === undefined ? `\`iconv ${options} ${file} > NEW_FILE\`` : `\`${unpack} < ${file} | iconv ${options} > NEW_FILE\``;
+  };
   return usage(
     "LAP_DATA_NOT_UTF8",
     `${path} is not UTF-8: the byte at offset ${byteOffset} starts no character`,
     `${path}, byte ${byteOffset}`,
     encoding === undefined
-      ? "name a file of text; if it is text in another encoding, convert it with `iconv -f ENCODING -t UTF-8 FILE > NEW_FILE`"
-      : `it looks like ${encoding}: convert it with \`iconv -f ${encoding} -t UTF-8 '${path}' > NEW_FILE\`, and name NEW_FILE`,
+      ? `name a file of text; if it is text in another encoding, convert it with ${convert("-f ENCODING -t UTF-8")}`
+      : encoding === "UTF-8"
+        ? `it looks like UTF-8 that was cut off or damaged: fetch it again, or drop the broken bytes with ${convert("-c -f UTF-8 -t UTF-8")}`
+        : `it looks like ${encoding}: convert it with ${convert(`-f ${encoding} -t UTF-8`)}, and name NEW_FILE`,
   );
 }
 
@@ -81,10 +106,11 @@ export function badJsonLine(path: string, line: number, why: string, remedy?: st
   );
 }
 
-export function corpusTooLarge(path: string, bytes: number, limitBytes: number): LapidaryError {
+/** @param bytes that it holds; undefined for a packed file that was not unpacked to its end */
+export function corpusTooLarge(path: string, bytes: number | undefined, limitBytes: number): LapidaryError {
   return usage(
     "LAP_DATA_TOO_LARGE",
-    `${path} holds ${formatBytes(bytes)}, more than the ${formatBytes(limitBytes)} that fit`,
+    `${path} holds ${bytes === undefined ? "unpacked" : `${formatBytes(bytes)},`} more than the ${formatBytes(limitBytes)} that fit`,
     path,
     "split it into several files, or name a smaller part of it",
   );

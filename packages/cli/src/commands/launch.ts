@@ -114,13 +114,17 @@ export async function submit(context: Context, client: CoordinatorClient, reques
 export async function finish(
   context: Context,
   client: CoordinatorClient,
-  { id, warnings }: Pick<Submitted, "id" | "warnings">,
+  { id, warnings: submitted }: Pick<Submitted, "id" | "warnings">,
   ending: Ending,
   profiled = false,
 ): Promise<ExitCode> {
   const { console } = context;
   if (ending.state !== "done") throw endingError(id, ending);
   const report = await client.report(id);
+  // What the run found itself comes after what was found when it was submitted.
+  const later = report.warnings.filter(({ code, message }) => !submitted.some((each) => each.code === code && each.message === message));
+  for (const warning of later) console.warn(warning);
+  const warnings = [...submitted, ...later];
   const metrics = console.options.json ? [] : await allMetrics(context, client, id);
   const profile = profiled ? await readProfile(context, id) : undefined;
   console.result({ ...launchResult(id, report), warnings, ...(profile === undefined ? {} : { profile: profile.numbers }) }, () =>

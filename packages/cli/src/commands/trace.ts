@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { simulationTrace, type Trace } from "@lapidary/simulator";
+import { calibrationWarning, simulationTrace, type Trace } from "@lapidary/simulator";
 import { ExitCode, formatBytes, jsonText, LapidaryError } from "@lapidary/std";
 import { jobWarnings } from "@lapidary/training";
 import type { Context } from "../context.js";
@@ -71,7 +71,10 @@ function traceOfRun(context: Context, { subject, overrides, diff, chip }: TraceR
 function predicted(context: Context, path: string, overrides: readonly string[], chip: string | undefined): Trace {
   const job = readJob(context, path, overrides);
   for (const warning of jobWarnings(job)) context.console.warn(warning);
-  return simulationTrace(planJob(job, machineOf(job, context.root, chip)).simulation, job.name);
+  const machine = machineOf(job, context.root, chip);
+  const uncalibrated = calibrationWarning(machine.chip);
+  if (uncalibrated !== undefined) context.console.warn(uncalibrated);
+  return simulationTrace(planJob(job, machine).simulation, job.name);
 }
 
 /** Two traces from one beginning, the processes of the second behind those of the first. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { type Dataset, type DatasetRequest, findPrepared, prepareDataset } from "@lapidary/data";
-import { type Clock, type Failpoints, LapidaryError, must } from "@lapidary/std";
+import { type Dataset, type DatasetRequest, findPrepared, prepareDataset, leftOutText, leftOutWarning } from "@lapidary/data";
+import { type Clock, type Failpoints, LapidaryError, must, type Warning } from "@lapidary/std";
 import { printMesh, printTorus } from "@lapidary/topology";
 import { checkInputs, checkTokenizerSize, corpusOf, givenTokenizer, meshOf, type ResolvedJob, tokenizerRequest } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report, SlicePlace } from "../api.js";
@@ -123,7 +123,10 @@ async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, si
     dataset.close();
     throw error;
   }
-  const { splits, unigramNats, corpus: place } = dataset.manifest;
+  const { splits, unigramNats, corpus: place, leftOut } = dataset.manifest;
+  const leftOutOf = leftOutText(leftOut);
+  if (leftOutOf !== "") run.log("coordinator", `data: left out of ${place}: ${leftOutOf}`);
+  warnOnce(run, leftOutWarning(request.corpus, leftOut));
   run.log("coordinator", `tokenizer: ${dataset.manifest.vocabSize} ids, ${tokenizerOrigin(job, own)}`);
   run.log(
     "coordinator",
@@ -146,6 +149,16 @@ function tokenizerOrigin({ data, train }: ResolvedJob, own: string | undefined):
   const path = givenTokenizer(data, train);
   if (path !== undefined) return `of ${path}`;
   return `trained on the corpus${train.init === undefined ? "" : ": its ids mean nothing to the weights of train.init"}`;
+}
+
+/** A run that is taken up again prepares its data again, and finds the same. */
+function warnOnce(run: Run, warning: Warning | undefined): void {
+  if (
+    warning === undefined ||
+    run.summary.warnings?.some(({ code, message }) => code === warning.code && message === warning.message) === true
+  )
+    return;
+  run.warn([warning]);
 }
 
 async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: AbortSignal): Promise<ProgramSet> {

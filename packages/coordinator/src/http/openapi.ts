@@ -40,6 +40,13 @@ export const routeDocs: readonly RouteDoc[] = [
   { method: "get", path: "/api/jobs/{id}/checkpoints", summary: "Checkpoints that are kept", answer: api.checkpointListSchema },
   { method: "post", path: "/api/shutdown", summary: "End the coordinator", body: api.shutdownRequestSchema, answer: api.stoppingSchema },
   { method: "get", path: "/api/live", summary: "Server-sent: `all`, then `change`, of status and runs", answer: overviewSchema },
+  {
+    method: "get",
+    path: "/api/watch",
+    summary: "Server-sent: `all`, `change`, and `run` and `frames` of each run that is named; all tabs of a browser share one",
+    query: views.watchQuerySchema,
+    answer: "text/event-stream",
+  },
   { method: "get", path: "/api/jobs/{id}/snapshot", summary: "A run, cut to what a screen shows", answer: views.snapshotSchema },
   {
     method: "get",

@@ -123,6 +123,28 @@ describe("what the page asks", () => {
     await reader?.cancel();
   });
 
+  it("sends the news of several runs and of the list in one stream, and ends none of it with one run", async () => {
+    const [a, b] = ["first", "second"].map((exactly) => runs.create(newRun({ exactly })).run);
+    const reader = (await ask("/api/watch?run=first:0&run=second:0&run=absent:3")).body?.getReader();
+    let text = "";
+    const readUntil = async (pattern: RegExp): Promise<void> => {
+      while (!pattern.test(text)) {
+        const piece = await reader?.read();
+        if (piece === undefined || piece.done) throw new Error(`the stream ended before ${pattern}: ${text}`);
+        text += new TextDecoder().decode(piece.value);
+      }
+    };
+    await readUntil(/event: all\n.*"id":"first"/);
+    await readUntil(/event: run\ndata: \{"id":"absent","kind":"end","error":\{"code":"LAP_JOB_UNKNOWN"/);
+    a?.metrics(trainRow(1));
+    a?.finish("done");
+    await readUntil(/event: run\ndata: \{"id":"first","kind":"end"\}/);
+    b?.metrics(trainRow(7));
+    await readUntil(/event: run\ndata: \{"id":"second","kind":"events","events":\[.*"step":7/);
+    await reader?.cancel();
+    strictEqual((await ask("/api/watch?run=first")).status, 400);
+  });
+
   it("drops a viewer that does not read, and serves the others", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
     run.enter("running");

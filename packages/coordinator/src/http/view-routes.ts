@@ -19,12 +19,13 @@ import {
   stepQuerySchema,
   type Validated,
   validateRequestSchema,
+  watchQuerySchema,
 } from "../view-api.js";
 import { chipArrays } from "../views/chip-arrays.js";
 import { Series } from "../views/downsample.js";
 import { exportPage } from "../views/export-page.js";
 import { encodeChips, encodeWorkerSteps } from "../views/frames.js";
-import { LiveHub, type WatchedRun } from "../views/live-hub.js";
+import { LiveHub, newsText, type WatchedRun } from "../views/live-hub.js";
 import { findLogLines } from "../views/log-lines.js";
 import { OverviewFeed } from "../views/overview-feed.js";
 import { prometheusText } from "../views/prometheus.js";
@@ -33,7 +34,7 @@ import { seriesNames } from "../views/run-history.js";
 import { readSeries } from "../views/read-series.js";
 import { stepTraceAt } from "../views/step-traces.js";
 import { readWorkerSteps } from "../views/worker-steps.js";
-import { requestError } from "./errors.js";
+import { asLapidaryError, requestError } from "./errors.js";
 import { openApi } from "./openapi.js";
 import type { PageFiles } from "./page-files.js";
 import type { Service } from "./server.js";
@@ -61,6 +62,11 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
   });
   const runOf = (request: { params: unknown }): Run => service.runs.get((request.params as { id: string }).id);
   const watched = (run: Run): WatchedRun => ({ id: run.id, directory: run.directory, isFinal: () => isFinal(run.state) });
+  const firstFrames = (run: Run): Uint8Array[] => {
+    const view = readProgramView(run.directory);
+    const workers = service.detail(run).workers?.length ?? readWorkerSteps(run.directory, 0, 1, 2).workers;
+    return view === undefined ? [] : [encodeChips(chipArrays(view, workers))];
+  };
   const snapshotOf = (run: Run): Snapshot => {
     const history = hub.history(watched(run));
     const report = join(run.directory, runFiles.report);
@@ -82,6 +88,21 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
     reply.hijack();
     overview.add(reply.raw);
   });
+  server.get("/api/watch", (request, reply) => {
+    const { run: asked } = read(watchQuerySchema, request.query, "query");
+    reply.hijack();
+    overview.add(reply.raw);
+    for (const { id, after } of asked)
+      try {
+        const run = service.runs.get(id);
+        hub.streamRun(watched(run), reply.raw, after, firstFrames(run));
+      } catch (thrown) {
+        // The answer has begun, and other runs are in it.
+        const error = asLapidaryError(thrown);
+        if (error.code === "LAP_INTERNAL") onBug?.(thrown);
+        reply.raw.write(newsText({ id, kind: "end", error: error.toJSON() }));
+      }
+  });
   server.get("/api/jobs/:id/snapshot", (request): Snapshot => snapshotOf(runOf(request)));
   server.get("/api/jobs/:id/live", (request, reply) => {
     const run = runOf(request);
@@ -95,10 +116,9 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
   });
   server.get("/api/jobs/:id/frames", (request, reply) => {
     const run = runOf(request);
-    const view = readProgramView(run.directory);
-    const workers = service.detail(run).workers?.length ?? readWorkerSteps(run.directory, 0, 1, 2).workers;
+    const first = firstFrames(run);
     reply.hijack();
-    hub.streamFrames(watched(run), reply.raw, view === undefined ? [] : [encodeChips(chipArrays(view, workers))]);
+    hub.streamFrames(watched(run), reply.raw, first);
   });
   server.get("/api/jobs/:id/program", (request, reply) => {
     const run = runOf(request);

@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { jsonText } from "@lapidary/std";
 import type { StreamEvent } from "../api.js";
+import type { WatchedFrames, WatchedNews } from "../view-api.js";
 import { RunHistory } from "./run-history.js";
 import { encodeWorkerSteps } from "./frames.js";
 import { WorkerStepTail } from "./worker-steps.js";
@@ -73,6 +74,17 @@ export class LiveHub {
     this.#watch(run).addFrames(response);
   }
 
+  /** Both of it as messages `run` and `frames` of a stream of server-sent events that has begun, and that other runs share. */
+  streamRun(run: WatchedRun, response: ServerResponse, after: number, first: readonly Uint8Array[]): void {
+    const missed = this.history(run).since(after);
+    if (missed === undefined) response.write(newsText({ id: run.id, kind: "reset" }));
+    else if (missed.length > 0) response.write(newsText({ id: run.id, kind: "events", events: missed }));
+    for (const frame of first) response.write(framesText(run.id, frame));
+    // Every run in the stream hears when it closes.
+    response.setMaxListeners(0);
+    this.#watch(run).addShared(response);
+  }
+
   close(): void {
     this.#closed = true;
     for (const watch of this.#watches.values()) watch.close();
@@ -82,7 +94,13 @@ export class LiveHub {
   #watch(run: WatchedRun): Watch {
     const known = this.#watches.get(run.id);
     if (known !== undefined) return known;
-    const watch = new Watch(run, this.history(run), () => this.#watches.delete(run.id), this.onError);
+    const watch = new Watch(
+      run,
+      this.history(run),
+      // A run that is resumed has a new watch while viewers of the old one are still connected.
+      (ended) => void (this.#watches.get(run.id) === ended && this.#watches.delete(run.id)),
+      this.onError,
+    );
     if (!this.#closed) this.#watches.set(run.id, watch);
     return watch;
   }
@@ -92,6 +110,8 @@ export class LiveHub {
 class Watch {
   readonly #events = new Set<ServerResponse>();
   readonly #frames = new Set<ServerResponse>();
+  /** Streams that other runs share: they do not end with this one. */
+  readonly #shared = new Set<ServerResponse>();
   readonly #tail: WorkerStepTail;
   readonly #timer: NodeJS.Timeout;
   #sinceAlive = 0;
@@ -99,7 +119,7 @@ class Watch {
   constructor(
     private readonly run: WatchedRun,
     private readonly history: RunHistory,
-    private readonly onEnd: () => void,
+    private readonly onEnd: (watch: Watch) => void,
     private readonly onError: (error: unknown) => void,
   ) {
     this.#tail = new WorkerStepTail(run.directory);
@@ -116,17 +136,21 @@ class Watch {
     this.#add(this.#frames, response);
   }
 
+  addShared(response: ServerResponse): void {
+    this.#add(this.#shared, response);
+  }
+
   close(): void {
     clearInterval(this.#timer);
     for (const response of [...this.#events, ...this.#frames]) response.end();
-    this.onEnd();
+    this.onEnd(this);
   }
 
   #add(viewers: Set<ServerResponse>, response: ServerResponse): void {
     viewers.add(response);
     response.once("close", () => {
       viewers.delete(response);
-      if (this.#events.size + this.#frames.size === 0) this.close();
+      if (this.#events.size + this.#frames.size + this.#shared.size === 0) this.close();
     });
   }
 
@@ -136,7 +160,7 @@ class Watch {
     } catch (error) {
       // Files that cannot be read now, or a bug: viewers are cut off and come back, and the coordinator goes on.
       this.onError(error);
-      for (const response of [...this.#events, ...this.#frames]) response.destroy();
+      for (const response of [...this.#events, ...this.#frames, ...this.#shared]) response.destroy();
       this.close();
     }
   }
@@ -145,9 +169,17 @@ class Watch {
     // Asked before the files are read: what is final has been written by now.
     const over = this.run.isFinal();
     const news = this.history.refresh();
-    if (news.length > 0) this.#send(this.#events, eventsText(news));
+    const { id } = this.run;
+    if (news.length > 0) {
+      if (this.#events.size > 0) this.#send(this.#events, eventsText(news));
+      if (this.#shared.size > 0) this.#send(this.#shared, newsText({ id, kind: "events", events: news }));
+    }
     const steps = this.#tail.read();
-    if (steps.length > 0) this.#send(this.#frames, encodeWorkerSteps(steps[0]?.times.length ?? 0, steps));
+    if (steps.length > 0) {
+      const frames = encodeWorkerSteps(steps[0]?.times.length ?? 0, steps);
+      this.#send(this.#frames, frames);
+      if (this.#shared.size > 0) this.#send(this.#shared, framesText(id, frames));
+    }
     this.#sinceAlive += gatherMs;
     if (this.#sinceAlive >= aliveEveryMs) {
       this.#sinceAlive = 0;
@@ -155,6 +187,7 @@ class Watch {
     }
     if (!over) return;
     this.#send(this.#events, "event: end\ndata: {}\n\n");
+    this.#send(this.#shared, newsText({ id, kind: "end" }));
     this.close();
   }
 
@@ -168,3 +201,8 @@ class Watch {
 
 const eventsText = (events: readonly StreamEvent[]): string =>
   `id: ${events.at(-1)?.id ?? 0}\nevent: events\ndata: ${jsonText(events)}\n\n`;
+
+export const newsText = (news: WatchedNews): string => `event: run\ndata: ${jsonText(news)}\n\n`;
+
+const framesText = (id: string, frames: Uint8Array): string =>
+  `event: frames\ndata: ${JSON.stringify({ id, base64: Buffer.from(frames).toString("base64") } satisfies WatchedFrames)}\n\n`;

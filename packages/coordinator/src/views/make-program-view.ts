@@ -59,6 +59,7 @@ export function makeProgramView(program: Program, machine: ViewMachine): Program
       tokens,
       mfu: utilisation(simulation, weightFlops + attention),
       mfu_causal: utilisation(simulation, weightFlops + attention / 2),
+      calibrated: machine.chip.calibration !== undefined,
     },
     link_bytes: linkBytes(chip, slice),
   };

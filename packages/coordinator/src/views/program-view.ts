@@ -106,7 +106,14 @@ export const programViewSchema = z.object({
     exposed_us: number,
   }),
   /** The step as a whole, predicted; MFU with all scores of attention counted, and with those that a causal mask leaves. */
-  step: z.object({ seconds: number, tokens: number, mfu: number, mfu_causal: number }),
+  step: z.object({
+    seconds: number,
+    tokens: number,
+    mfu: number,
+    mfu_causal: number,
+    /** Whether such predictions were compared with measured runs on this kind of chip. Absent in views of earlier versions. */
+    calibrated: z.boolean().optional(),
+  }),
   /** What one chip sends in a step along each dim of its slice and, last, over DCN: both directions together. */
   link_bytes: z.object({ dims: z.array(number), dcn: number }),
 });

@@ -1,7 +1,9 @@
 import type { JobSummary, Status } from "@lapidary/coordinator/api";
-import { parseAnswer } from "../model/answer.js";
 import { emptyView, parseRoute, printRoute, type Route, type RunView } from "../model/route.js";
-import { ask, recordedSource, Refusal, retryMs, server, type Source } from "./source.js";
+import type { HubMessage } from "../model/stream-hub.js";
+import { LiveStream } from "./live-stream.js";
+import { ask, recordedSource, Refusal, serverSource, type Source } from "./source.js";
+import { slowRequest } from "./waiting.js";
 
 export type Theme = "light" | "dark";
 
@@ -18,11 +20,13 @@ export class AppState {
   connected = $state(true);
   /** The coordinator answers, but does not know this browser. */
   lockedOut = $state(false);
+  streamIsSlow = $state(false);
+  slowRequests = $state(0);
   theme: Theme = $state("light");
 
   constructor() {
     const recorded = recordedSource();
-    this.source = recorded?.source ?? server;
+    this.source = recorded?.source ?? serverSource(new LiveStream((message) => this.#hear(message)));
     this.only = recorded?.id;
     const asked = matchMedia("(prefers-color-scheme: dark)");
     const kept = storedTheme();
@@ -32,7 +36,7 @@ export class AppState {
     });
     this.#readAddress();
     addEventListener("hashchange", () => this.#readAddress());
-    if (this.source.live) this.#followOverview();
+    addEventListener(slowRequest, (event) => (this.slowRequests += (event as CustomEvent<boolean>).detail ? 1 : -1));
   }
 
   setTheme(theme: Theme, keep = true): void {
@@ -59,38 +63,35 @@ export class AppState {
     this.route = route.page === "runs" && this.only !== undefined ? { page: "run", id: this.only, view: emptyView } : route;
   }
 
-  #followOverview(): void {
-    const stream = new EventSource("api/live");
-    stream.onopen = () => (this.connected = true);
-    stream.addEventListener("all", (event) => {
-      const all = parseAnswer(event.data as string) as { status: Status; jobs: readonly JobSummary[] };
-      this.status = all.status;
-      this.jobs = all.jobs;
+  #hear(message: HubMessage): void {
+    if (message.kind === "connected") this.#hearConnected(message.is);
+    else if (message.kind === "slow") this.streamIsSlow = message.is;
+    else if (message.kind === "all") {
+      this.status = message.status;
+      this.jobs = message.jobs;
       this.loaded = true;
-    });
-    stream.addEventListener("change", (event) => {
-      const {
-        jobs = [],
-        gone = [],
-        status,
-      } = parseAnswer(event.data as string) as { jobs?: readonly JobSummary[]; gone?: readonly string[]; status?: Status };
+    } else if (message.kind === "change") {
+      const { jobs = [], gone = [], status } = message.change;
       if (status !== undefined) this.status = status;
       const changed = new Map(jobs.map((job) => [job.id, job]));
       const known = this.jobs.filter(({ id }) => !gone.includes(id)).map((job) => changed.get(job.id) ?? job);
       const here = new Set(known.map(({ id }) => id));
       // New ones come first: the list is newest first.
       this.jobs = [...jobs.filter(({ id }) => !here.has(id)), ...known];
-    });
-    stream.onerror = () => {
-      stream.close();
-      this.connected = false;
-      setTimeout(() => this.#followOverview(), retryMs);
-      // An event stream does not say why it failed.
-      ask("api/status").then(
-        () => (this.lockedOut = false),
-        (error: unknown) => (this.lockedOut = error instanceof Refusal && error.status === 401),
-      );
-    };
+    }
+  }
+
+  #hearConnected(is: boolean): void {
+    this.connected = is;
+    if (is) {
+      this.lockedOut = false;
+      return;
+    }
+    // An event stream does not say why it failed.
+    ask("api/status").then(
+      () => (this.lockedOut = false),
+      (error: unknown) => (this.lockedOut = error instanceof Refusal && error.status === 401),
+    );
   }
 }
 

@@ -3,6 +3,8 @@ import type { RecordedStep, Snapshot } from "@lapidary/coordinator/view-api";
 import { FrameReader, type ChipArrays, type WorkerStep } from "@lapidary/coordinator/views/frames";
 import type { ProgramView } from "@lapidary/coordinator/views/program-view";
 import { parseAnswer } from "../model/answer.js";
+import type { LiveStream } from "./live-stream.js";
+import { whileWaiting } from "./waiting.js";
 
 /** What the coordinator answered instead of what was asked for, or why it did not answer. */
 export class Refusal extends Error {
@@ -52,10 +54,8 @@ export async function ask<T>(path: string, body?: unknown): Promise<T> {
 async function send(path: string, body?: unknown): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(
-      path,
-      body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) },
-    );
+    const init = body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+    response = await whileWaiting(fetch(path, init));
   } catch {
     throw new Refusal(
       "LAP_COORDINATOR_DOWN",
@@ -76,7 +76,8 @@ export const retryMs = 1000;
 
 const runPath = (id: string, what: string): string => `api/jobs/${encodeURIComponent(id)}/${what}`;
 
-export const server: Source = {
+/** What the coordinator answers; what happens comes by the stream that the tabs of a browser share. */
+export const serverSource = (live: LiveStream): Source => ({
   live: true,
   snapshot: (id) => ask(runPath(id, "snapshot")),
   program: (id) => ask(runPath(id, "program")),
@@ -85,61 +86,8 @@ export const server: Source = {
     return stepsOf(new Uint8Array(await response.arrayBuffer()));
   },
   stepTrace: (id, step) => ask(runPath(id, `step-trace${step === undefined ? "" : `?step=${step}`}`)),
-  follow(id, after, follower) {
-    let stopped = false;
-    let events: EventSource | undefined;
-    let frames: AbortController | undefined;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let over = false;
-    const open = (): void => {
-      if (stopped) return;
-      const stream = new EventSource(runPath(id, `live?after=${after()}`));
-      events = stream;
-      stream.onopen = () => follower.connected(true);
-      stream.addEventListener("events", (event) => follower.events(parseAnswer(event.data as string) as StreamEvent[]));
-      stream.addEventListener("reset", () => follower.reset());
-      stream.addEventListener("end", () => {
-        over = true;
-        stream.close();
-        frames?.abort();
-      });
-      stream.onerror = () => {
-        // Begun anew by ourselves, so that it asks for what comes after the last event that was understood.
-        stream.close();
-        frames?.abort();
-        if (over || stopped) return;
-        follower.connected(false);
-        timer = setTimeout(open, retryMs);
-      };
-      frames = new AbortController();
-      void readFrames(runPath(id, "frames"), frames.signal, follower);
-    };
-    open();
-    return () => {
-      stopped = true;
-      events?.close();
-      frames?.abort();
-      clearTimeout(timer);
-    };
-  },
-};
-
-async function readFrames(path: string, signal: AbortSignal, follower: Follower): Promise<void> {
-  try {
-    const response = await fetch(path, { signal });
-    const body = response.body?.getReader();
-    if (!response.ok || body === undefined) return;
-    const reader = new FrameReader();
-    for (let piece = await body.read(); !piece.done; piece = await body.read())
-      for (const frame of reader.push(piece.value)) {
-        if (frame.kind === "chips") follower.chips(frame.chips);
-        else follower.frames(frame.workers, frame.steps);
-      }
-  } catch (error) {
-    // The event stream beside it notices when the coordinator is gone, and opens both again.
-    if (!signal.aborted) console.warn(error);
-  }
-}
+  follow: (id, after, follower) => live.follow(id, after, follower),
+});
 
 function stepsOf(bytes: Uint8Array): { workers: number; steps: readonly WorkerStep[] } {
   const frame = new FrameReader().push(bytes)[0];

@@ -6,7 +6,7 @@ import { formatOf } from "./file-format.js";
 import { jsonForm, readJsonLines } from "./jsonl.js";
 import { type CorpusFile, listCorpusFiles } from "./list-files.js";
 import { readPathCorpus } from "./path-corpus.js";
-import { readCorpusText } from "./read-text.js";
+import { readCorpusText, refuseTable } from "./read-text.js";
 import { decodeUtf8, looksBinary } from "./utf8.js";
 
 export interface CorpusCheck {
@@ -75,6 +75,7 @@ function checkHeads(path: string, files: readonly CorpusFile[], textField: strin
       continue;
     }
     if (head.length === 0) continue;
+    if (single) refuseTable(file.path, file.source);
     if (jsonForm(head, file.source, { single, textField }) === "lines") {
       for (const _ of readJsonLines(head.subarray(0, head.lastIndexOf(0x0a) + 1), file.path, textField)) break;
     } else decodeUtf8(withoutCutCharacter(head, head.length < file.bytes), file.path);

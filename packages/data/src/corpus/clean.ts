@@ -44,7 +44,7 @@ export function clean(raw: string, kind: Kind): Cleaned {
 function tidied(raw: string): string {
   return `${raw
     .replace(/\r\n?/g, "\n")
-    .replace(/[ \t\v\f\u00a0]+$/gm, "")
+    .replace(/(?<![ \t\v\f\u00a0])[ \t\v\f\u00a0]+$/gm, "") // linear: no match starts inside a run of blanks
     .replace(/\n{3,}/g, "\n\n")
     .trim()}\n`;
 }

@@ -11,6 +11,7 @@ import type { Corpus } from "./document.js";
 import { splitHeldOut } from "./held-out.js";
 import { NearDuplicates } from "./near-duplicates.js";
 import { readNodeModules } from "./node-modules.js";
+import { leftOutWarning } from "./left-out-warning.js";
 import { listCorpusFiles } from "./list-files.js";
 import { readPathCorpus } from "./path-corpus.js";
 import { cutIntoDocuments } from "./pieces.js";
@@ -239,6 +240,50 @@ describe("files as people have them", () => {
     ok(!/LATIN1|WINDOWS/.test(refusal("noise.txt", noise).remedy));
   });
 
+  it("advises no 8-bit encoding for UTF-8 that was cut off or damaged", () => {
+    const text = `${"Grüße ".repeat(20)}${prose(31, 10)}`;
+    for (const [name, bytes] of [
+      ["cut.txt", Buffer.concat([Buffer.from(text), Buffer.from([0xc3])])],
+      ["damaged.txt", Buffer.concat([Buffer.from(text), Buffer.from([0xff]), Buffer.from(text)])],
+    ] as const) {
+      const { remedy } = refusal(name, bytes);
+      match(remedy, /iconv -c -f UTF-8 /, name);
+      ok(!/LATIN1|WINDOWS/.test(remedy), name);
+    }
+  });
+
+  it("advises to convert what a packed file holds, not its packed bytes", () => {
+    const { remedy } = refusal("l.txt.gz", gzipSync(Buffer.from(`caf\xe9 ${prose(31, 10)}`, "latin1")));
+    match(remedy, /gunzip -c < '.*l\.txt\.gz' \| iconv -f LATIN1 -t UTF-8/);
+  });
+
+  it("names what people take for text by mistake: pointers, tables, JSON values, pickles, UTF-32 without a mark", () => {
+    const zip = (name: string): Buffer => Buffer.concat([Buffer.from("PK\x03\x04"), Buffer.alloc(26), Buffer.from(name)]);
+    for (const [name, content, what, remedy] of [
+      ["d.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", /Git LFS/, /git lfs pull/],
+      ["d.csv", "id,text\n1,Hello there\n", /table/, /csv\.DictReader/],
+      ["d.tsv.gz", gzipSync("id\ttext\n1\tHello there\n"), /table/, /delimiter="\\t"/],
+      ["d.json", '{\n  "text": "one"\n}\n', /one JSON object/, /jq -c \./],
+      ["d.json", '["one", "two"]', /one JSON array/, /\{text: \.\}/],
+      ["d.pkl", "\x80\x04\x95\x01", /pickle/, /JSON lines/],
+      ["d.arrow", "\xff\xff\xff\xff\x10\x01\0\0", /Arrow stream/, /pyarrow/],
+      ["d.docx", zip("[Content_Types].xml"), /office program/, /export/],
+      ["d.pt", zip("archive/data.pkl"), /PyTorch/, /file of text/],
+      ["d.txt", Buffer.from([...prose(32, 4)].flatMap((c) => [c.charCodeAt(0), 0, 0, 0])), /UTF-32LE/, /iconv -f UTF-32LE/],
+    ] as const) {
+      const found = refusal(name, typeof content === "string" ? Buffer.from(content, "latin1") : content);
+      strictEqual(found.code, "LAP_DATA_NOT_TEXT", name);
+      match(found.message, what);
+      match(found.remedy, remedy);
+    }
+    strictEqual(
+      texts(lone("name.txt", `BZhang wrote ${prose(33, 4)}`))
+        .join("")
+        .slice(0, 12),
+      "BZhang wrote",
+    );
+  });
+
   it("reads gzip as if it were unpacked: text, JSON lines, several members", () => {
     const text = prose(32, 100);
     deepStrictEqual(texts(lone("book.txt.gz", gzipSync(text))), texts(lone("book.txt", text)));
@@ -277,6 +322,24 @@ describe("files as people have them", () => {
     }
   });
 
+  it("warns of what training misses, and not of names that are never part of a corpus", () => {
+    const spec = (folder: string) => corpusSpec(folder, { projectRoot: "/" });
+    const harmless = workspace.folder({ "a.txt": prose(34, 4), ".git/x": "x", "node_modules/p/y.js": "y" });
+    strictEqual(leftOutWarning(spec(harmless), read(harmless).leftOut), undefined);
+    const folder = workspace.folder({ "a.txt": prose(34, 4), "b.pdf": "%PDF-1.7", "c.bin": "x\0y", ".git/x": "x" });
+    symlinkSync("nowhere", join(folder, "d.txt"));
+    const warning = leftOutWarning(spec(folder), read(folder).leftOut);
+    strictEqual(warning?.code, "LAP_DATA_LEFT_OUT");
+    match(warning.message, /^3 entries .*1 a PDF document, 1 binary, 1 dangling link$/);
+  });
+
+  it("says of an empty directory what was left out of it, and of a link where it leads", () => {
+    throws(() => read(workspace.folder({ "b.pdf": "%PDF-1.7", ".x": "x" })), /left out: 1 a PDF document, 1 hidden/);
+    const folder = workspace.folder();
+    symlinkSync("nowhere", join(folder, "d.txt"));
+    throws(() => read(join(folder, "d.txt")), /is a link to nowhere/);
+  });
+
   it("leaves such files of a directory out, by number and reason", () => {
     const corpus = read(
       workspace.folder({ "a.txt": "alpha", "b.xz": Buffer.from("\xfd7zXZ\0....", "latin1"), "c.pdf": "%PDF-1.7", "d.bin": "x\0y" }),
@@ -306,12 +369,22 @@ describe("files as people have them", () => {
     const line = (object: object): string => `${JSON.stringify(object)}\n`;
     match(refusal("a.jsonl", line({ id: "3", content: "Hello there" })).remedy, /`data\.text_field: content`/);
     match(refusal("b.jsonl", line({ url: "u", essay: "A long text of one's own" })).remedy, /`data\.text_field: essay`/);
-    match(refusal("c.jsonl", line({ meta: { text: "inside" } })).remedy, /inside `meta`/);
+    match(refusal("c.jsonl", line({ id: "3 4", meta: { text: "inside" } })).remedy, /inside `meta`.*`data\.text_field: meta\.text`/);
+    match(refusal("f.jsonl", '{"text":"one"},\n').message, /ends with a comma/);
+    match(refusal("g.jsonl", '[{"text":"one"}]\n').remedy, /jq -c '\.\[\]'/);
     match(refusal("d.jsonl", line({ text: null })).message, /has null in `text`/);
     const chat = refusal("chat.jsonl", line({ messages: [{ role: "user", content: "Hi" }] }));
     match(chat.message, /conversation in `messages`/);
     match(refusal("text.jsonl", line({ text: [{ from: "human", value: "Hi" }] })).message, /conversation in `text`/);
     for (const { remedy } of [chat, refusal("e.jsonl", "3\n")]) ok(!/textField/.test(remedy));
+  });
+
+  it("reads a field inside of a field, unless a field has the whole name", () => {
+    const lines = '{"meta":{"text":"inner"}}\n{"meta.text":"outer","meta":{"text":"inner"}}\n';
+    deepStrictEqual(
+      read(join(workspace.folder({ "n.jsonl": lines }), "n.jsonl"), "meta.text").documents.map(({ text }) => text),
+      ["inner", "outer"],
+    );
   });
 
   it("says what a path that names no file was perhaps meant to be", () => {
@@ -484,6 +557,13 @@ describe("the held-out split", () => {
     const { train, heldout } = splitHeldOut(copies, 0.2, "x");
     const texts = new Set(train.map(({ text }) => text));
     ok(heldout.length > 0 && heldout.every(({ text }) => !texts.has(text)));
+  });
+
+  it("takes apart more equal documents than a call has arguments", () => {
+    const equal = Array.from({ length: 300_000 }, (_, i) => ({ source: `${i}`, text: i % 2 === 0 ? "yes" : "no", group: 0 }));
+    const { train, heldout } = splitHeldOut(equal, 0.5, "x");
+    strictEqual(train.length, 150_000);
+    strictEqual(heldout.length, 150_000);
   });
 
   it("says when there is nothing to take apart", () => {

@@ -34,6 +34,13 @@ export class LeftOut {
   }
 }
 
+/** What was left out, for people: `3 hidden, 1 binary`; the empty string where nothing was. */
+export function leftOutText(leftOut: Readonly<Record<string, number>>): string {
+  return Object.entries(leftOut)
+    .map(([reason, count]) => `${count} ${reason}`)
+    .join(", ");
+}
+
 /** SHA-256 of a text in hex. */
 export function contentHash(text: string): string {
   return createHash("sha256").update(text, "utf16le").digest("hex");

@@ -51,12 +51,13 @@ function chooseHeldOut(hashed: readonly Hashed[], wanted: number, groupOf: (each
   for (const group of sized) {
     if (size >= wanted) break;
     if (size + group.size > overshoot * wanted) continue;
-    held.push(...group.members);
+    for (const member of group.members) held.push(member);
     size += group.size;
   }
-  if (held.length === 0) held.push(...must(sized.toSorted((a, b) => a.size - b.size)[0], "group").members);
-  return new Set(held.map(({ hash }) => hash));
+  return hashesOf(held.length > 0 ? held : must(sized.toSorted((a, b) => a.size - b.size)[0], "group").members);
 }
+
+const hashesOf = (members: readonly Hashed[]): Set<string> => new Set(members.map(({ hash }) => hash));
 
 function append<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
   const list = lists.get(key);

@@ -2,6 +2,8 @@ import { badJsonLine } from "../data-errors.js";
 import { decodeUtf8 } from "./utf8.js";
 
 const newline = 0x0a;
+/** A string has fewer than 2²⁹ characters. */
+const longestLine = 2 ** 29 - 32;
 
 /** A text of a JSON file, and the number of its line or element, from 1. */
 export interface JsonText {
@@ -24,7 +26,8 @@ export function jsonForm(
   if (head.startsWith("[") && /\.json$/i.test(name)) return isArrayOfTexts(bytes, single ? undefined : textField) ? "array" : undefined;
   if (!head.startsWith("{")) return undefined;
   const lines = firstLines(head, 3, bytes.length > probeBytes).map(parsedObject);
-  const isLines = lines.length > 0 && lines.every((object) => object !== undefined && (single || typeof object[textField] === "string"));
+  const isLines =
+    lines.length > 0 && lines.every((object) => object !== undefined && (single || typeof fieldOf(object, textField) === "string"));
   return isLines ? "lines" : undefined;
 }
 
@@ -55,7 +58,7 @@ function isArrayOfTexts(bytes: Uint8Array, textField: string | undefined): boole
     const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
     if (!Array.isArray(value) || value.length === 0) return false;
     const objects = value.slice(0, 3).map(asObject);
-    return objects.every((object) => object !== undefined && (textField === undefined || typeof object[textField] === "string"));
+    return objects.every((object) => object !== undefined && (textField === undefined || typeof fieldOf(object, textField) === "string"));
   } catch {
     // Not JSON, so that it is text.
     return false;
@@ -77,6 +80,7 @@ export function* readJsonLines(bytes: Uint8Array, path: string, textField: strin
     line++;
     const found = bytes.indexOf(newline, start);
     const end = found < 0 ? bytes.length : found;
+    if (end - start > longestLine) throw badJsonLine(path, line, "is longer than 512 MB", "cut its text into several objects, one a line");
     const raw = decodeUtf8(bytes.subarray(start, end), path, start).trim();
     start = end + 1;
     if (raw !== "") yield { line, text: textOf(parse(raw, path, line), path, line, textField) };
@@ -94,6 +98,13 @@ function parse(raw: string, path: string, line: number): unknown {
     return JSON.parse(raw);
   } catch (cause) {
     const isPretty = raw === "{" || raw === "[" || raw === "}," || raw === "]";
+    if (raw.endsWith(",") && parsedObject(raw.slice(0, -1)) !== undefined)
+      throw badJsonLine(
+        path,
+        line,
+        "ends with a comma",
+        "a line is one JSON object alone: remove the commas with `sed 's/,[[:space:]]*$//' FILE > NEW.jsonl`",
+      );
     throw badJsonLine(
       path,
       line,
@@ -107,8 +118,16 @@ function parse(raw: string, path: string, line: number): unknown {
 
 function textOf(value: unknown, path: string, line: number, textField: string): string {
   const object = asObject(value);
-  if (object === undefined) throw badJsonLine(path, line, "is not a JSON object");
-  const text: unknown = Object.getOwnPropertyDescriptor(object, textField)?.value;
+  if (object === undefined)
+    throw badJsonLine(
+      path,
+      line,
+      `is ${describe(value)}, not a JSON object`,
+      Array.isArray(value)
+        ? `write one object a line, for instance with \`jq -c ${typeof value[0] === "string" ? "'.[] | {text: .}'" : "'.[]'"} FILE > NEW.jsonl\``
+        : undefined,
+    );
+  const text = fieldOf(object, textField);
   if (typeof text === "string") return text;
   if (isConversation(text)) throw conversation(path, line, textField);
   if (text !== undefined)
@@ -117,6 +136,15 @@ function textOf(value: unknown, path: string, line: number, textField: string): 
   if (chat !== undefined) throw conversation(path, line, chat);
   const names = Object.keys(object).map((key) => `\`${key}\``);
   throw badJsonLine(path, line, `has no field \`${textField}\`, only ${names.join(", ") || "none"}`, remedyFor(object, textField));
+}
+
+/** A dot leads into an inner object (`meta.text`), unless a field has the whole name. Only own fields count: `toString` is none. */
+function fieldOf(object: Record<string, unknown>, path: string): unknown {
+  const own = Object.getOwnPropertyDescriptor(object, path);
+  if (own !== undefined || !path.includes(".")) return own?.value;
+  const [first = "", ...rest] = path.split(".");
+  const inner = asObject(Object.getOwnPropertyDescriptor(object, first)?.value);
+  return inner === undefined ? undefined : fieldOf(inner, rest.join("."));
 }
 
 /** A list of turns with a role and a content, as chat data sets have it. */
@@ -143,12 +171,21 @@ const describe = (value: unknown): string =>
 const usualFields = ["text", "content", "body", "document", "raw_content", "code", "completion", "story", "article", "markdown"];
 
 function remedyFor(object: Record<string, unknown>, textField: string): string | undefined {
+  const usual = usualFields.find((field) => field !== textField && typeof object[field] === "string");
+  if (usual !== undefined) return proposal(usual);
+  const nested = nestedField(object, textField);
+  if (nested !== undefined) return `the text seems to be inside \`${nested.split(".")[0]}\`: ${proposal(nested)}`;
   const strings = Object.keys(object).filter((key) => key !== textField && typeof object[key] === "string");
-  const likely =
-    usualFields.find((field) => strings.includes(field)) ?? strings.sort((a, b) => String(object[b]).length - String(object[a]).length)[0];
-  if (likely !== undefined) return `set \`data.text_field: ${likely}\` if that field holds the text`;
-  const nested = Object.keys(object).find((key) => usualFields.some((field) => typeof asObject(object[key])?.[field] === "string"));
-  return nested === undefined
-    ? undefined
-    : `the text seems to be inside \`${nested}\`: write it to a field of its own, for instance with \`jq -c '{text: .${nested}.text}'\``;
+  const longest = strings.sort((a, b) => String(object[b]).length - String(object[a]).length)[0];
+  return longest === undefined ? undefined : proposal(longest);
+}
+
+const proposal = (field: string): string => `set \`data.text_field: ${field}\` if that field holds the text`;
+
+/** A usual field inside of a field, such as `meta.text`. */
+function nestedField(object: Record<string, unknown>, except: string): string | undefined {
+  for (const [key, value] of Object.entries(object))
+    for (const field of usualFields)
+      if (`${key}.${field}` !== except && typeof asObject(value)?.[field] === "string") return `${key}.${field}`;
+  return undefined;
 }

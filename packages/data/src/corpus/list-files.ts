@@ -1,12 +1,20 @@
-import { type Dirent, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
+import { type Dirent, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { suggest } from "@lapidary/std";
-import { corpusTooLarge, emptyCorpus, missingCorpus, unreadable } from "../data-errors.js";
+import { corpusTooLarge, danglingCorpus, emptyCorpus, missingCorpus, unreadable } from "../data-errors.js";
 import { LeftOut } from "./document.js";
 import { byCodeUnits } from "./walk.js";
 
 /** More than this is not held in memory, packed or unpacked. */
 export const largestCorpusBytes = 2 ** 30;
+
+const hidden = "hidden (its name begins with a dot)";
+const nodeModules = "node_modules directory";
+const fileAgain = "another link to a file that was read";
+const directoryAgain = "another link to a directory that was read";
+
+/** Reasons by which no text is missed: the name says that it is not part of a corpus, or the text is read by another name. */
+export const ruledOut: ReadonlySet<string> = new Set([hidden, nodeModules, fileAgain, directoryAgain]);
 
 /** A file of a corpus: what it is called, where its bytes are, and what shows that it changed. */
 export interface CorpusFile {
@@ -33,15 +41,9 @@ export function listCorpusFiles(path: string): CorpusListing {
   if (!stats.isFile() && !stats.isDirectory()) throw unreadable(path, "it is neither a file nor a directory");
   const listing = stats.isFile() ? { files: [asFile(basename(path), path, stats)], leftOut: {} } : new Walk(path, stats).list();
   const bytes = listing.files.reduce((sum, each) => sum + each.bytes, 0);
-  if (listing.files.length === 0) throw emptyCorpus(path, `the directory holds no files${listed(listing.leftOut)}`);
+  if (listing.files.length === 0) throw emptyCorpus(path, "the directory holds no files", listing.leftOut);
   if (bytes > largestCorpusBytes) throw corpusTooLarge(path, bytes, largestCorpusBytes);
   return listing;
-}
-
-/** ` (left out: 2 dangling link, 1 hidden)`, or nothing. */
-function listed(leftOut: Readonly<Record<string, number>>): string {
-  const reasons = Object.entries(leftOut).map(([reason, count]) => `${count} ${reason}`);
-  return reasons.length === 0 ? "" : ` (left out: ${reasons.join(", ")})`;
 }
 
 const asFile = (source: string, path: string, { size, mtimeMs }: Stats): CorpusFile => ({
@@ -76,7 +78,7 @@ class Walk {
     const files = this.#files.filter((file) => {
       if (!file.isLink) return true;
       if (own.has(file.identity)) {
-        this.#leftOut.count("another link to a file that was read");
+        this.#leftOut.count(fileAgain);
         return false;
       }
       own.add(file.identity);
@@ -92,7 +94,7 @@ class Walk {
     for (const entry of listDirectory(join(this.root, directory))) {
       const source = directory === "" ? entry.name : `${directory}/${entry.name}`;
       const path = join(this.root, source);
-      if (entry.name.startsWith(".")) this.#leftOut.count("hidden (its name begins with a dot)");
+      if (entry.name.startsWith(".")) this.#leftOut.count(hidden);
       else if (entry.isDirectory()) this.#enterDirectory(source, statOf(path));
       else if (entry.isFile()) this.#takeFile(source, path, statOf(path));
       else if (entry.isSymbolicLink()) this.#follow(source, path);
@@ -101,8 +103,8 @@ class Walk {
   }
 
   #enterDirectory(source: string, stats: Stats): void {
-    if (basename(source) === "node_modules") return this.#leftOut.count("node_modules directory");
-    if (this.#entered.has(identity(stats))) return this.#leftOut.count("another link to a directory that was read");
+    if (basename(source) === "node_modules") return this.#leftOut.count(nodeModules);
+    if (this.#entered.has(identity(stats))) return this.#leftOut.count(directoryAgain);
     this.#entered.add(identity(stats));
     this.#enter(source);
   }
@@ -148,8 +150,20 @@ function statOf(path: string): Stats {
   if (stats !== undefined) return stats;
   const parent = dirname(path);
   const beside = statSync(parent, { throwIfNoEntry: false })?.isDirectory() === true ? attempt(parent, () => readdirSync(parent)) : [];
-  const near = suggest(basename(path), beside);
+  const link = linkTarget(path);
+  if (link !== undefined) throw danglingCorpus(path, link);
+  const name = basename(path);
+  const near = beside.find((each) => each.normalize("NFC") === name.normalize("NFC")) ?? suggest(name, beside);
   throw missingCorpus(path, near === undefined ? undefined : join(parent, near));
+}
+
+/** What a link says it leads to; undefined for what is not a link. */
+function linkTarget(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 function attempt<T>(path: string, run: () => T): T {

@@ -4,7 +4,7 @@ import { jsonForm, readJsonArray, readJsonLines } from "./jsonl.js";
 import type { CorpusListing } from "./list-files.js";
 import { NearDuplicates } from "./near-duplicates.js";
 import { cutIntoDocuments } from "./pieces.js";
-import { type CorpusText, readCorpusText } from "./read-text.js";
+import { type CorpusText, readCorpusText, refuseJsonValue } from "./read-text.js";
 import { decodeUtf8 } from "./utf8.js";
 
 /** A file of a directory is one document up to twice so many characters. */
@@ -44,7 +44,7 @@ export function readPathCorpus(path: string, { files, leftOut }: CorpusListing, 
     bytes += file.bytes;
     onProgress?.(bytes, totalBytes);
   }
-  if (texts.length === 0) throw emptyCorpus(path, single ? "the file holds no text" : "none of its files holds text");
+  if (texts.length === 0) throw emptyCorpus(path, single ? "the file holds no text" : "none of its files holds text", skipped.toJSON());
   return { documents: grouped(texts, Math.max(totalBytes, characters)), leftOut: skipped.toJSON() };
 }
 
@@ -56,6 +56,7 @@ function* documentsOf(source: string, file: CorpusText, single: boolean, textFie
     for (const { line, text } of rows) yield { source: `${source}:${line}`, text };
     return;
   }
+  if (single) refuseJsonValue(file);
   // A lone file must give enough documents that some can be held out, however small it is.
   const parts = segments(bytes).flatMap(({ start, end }) => {
     const text = decodeUtf8(bytes.subarray(start, end), path, start);

@@ -1,9 +1,10 @@
+import { isUtf8 } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { badArchive, corpusTooLarge, notText, unreadable } from "../data-errors.js";
+import { badArchive, corpusTooLarge, notText, notUtf8, unreadable } from "../data-errors.js";
 import { type FileFormat, formatOf, unpackedName } from "./file-format.js";
 import { type CorpusFile, largestCorpusBytes } from "./list-files.js";
-import { looksBinary } from "./utf8.js";
+import { encodingNear, firstInvalidByte, looksBinary } from "./utf8.js";
 import { zstdDecompressSync } from "./zstd.js";
 
 /** The text of a file, unpacked. */
@@ -42,7 +43,9 @@ export function readCorpusText(file: CorpusFile, { single }: { readonly single: 
     case "text":
       break;
   }
-  if (looksBinary(bytes)) return single ? refuseBinary(file.path, bytes) : { leftOut: "binary" };
+  if (single ? bytes.includes(0) : looksBinary(bytes)) return single ? refuseBinary(file.path, bytes) : { leftOut: "binary" };
+  if (single) refuseTable(file.path, name);
+  if (isPacked && !isUtf8(bytes)) throw notUtf8Packed(file.path, bytes, packed.kind);
   return { path: file.path, name, bytes };
 }
 
@@ -58,13 +61,52 @@ function refuseBinary(path: string, bytes: Uint8Array): never {
   );
 }
 
+/** The command that converts it must unpack it first. */
+function notUtf8Packed(path: string, bytes: Uint8Array, kind: "gzip" | "zstd"): Error {
+  const at = firstInvalidByte(bytes);
+  return notUtf8(path, at, encodingNear(bytes, at), kind === "gzip" ? "gunzip -c" : "zstd -dc");
+}
+
+/**
+ * A lone table: its cells are text, its commas are not. In a directory a table is text like any other file.
+ *
+ * @param name of the file, without the ending that says how it is packed
+ * @throws LapidaryError `LAP_DATA_NOT_TEXT`
+ */
+export function refuseTable(path: string, name: string): void {
+  if (!/\.(csv|tsv)$/i.test(name)) return;
+  const delimiter = /\.tsv$/i.test(name) ? ', delimiter="\\t"' : "";
+  const convert = `python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(sys.stdin${delimiter})]' < FILE > NEW.jsonl`;
+  throw notText(
+    path,
+    "it is a table, whose rows have no reader yet",
+    `write a JSON object a row with \`${convert}\`, and name the column of the text in data.text_field; to train on the table as it is, rename it to end in .txt`,
+  );
+}
+
+/**
+ * A lone `.json` that is one value, of which no field is known to be the text.
+ *
+ * @throws LapidaryError `LAP_DATA_NOT_TEXT`
+ */
+export function refuseJsonValue({ path, name, bytes }: CorpusText): void {
+  if (!/\.json$/i.test(name)) return;
+  const head = new TextDecoder().decode(bytes.subarray(0, 64)).trimStart();
+  if (!/^[[{]/.test(head)) return;
+  const filter = !head.startsWith("[") ? "." : /^\[\s*"/.test(head) ? "'.[] | {text: .}'" : "'.[]'";
+  throw notText(
+    path,
+    `it is one JSON ${head.startsWith("[") ? "array" : "object"}, not an object for each text`,
+    `write one object a line, for instance with \`jq -c ${filter} FILE > NEW.jsonl\`; to train on the JSON as it is, rename it to end in .txt`,
+  );
+}
+
 function unpack(raw: Buffer, kind: "gzip" | "zstd", path: string): Buffer {
   const options = { maxOutputLength: largestCorpusBytes };
   try {
     return kind === "zstd" && zstdDecompressSync !== undefined ? zstdDecompressSync(raw, options) : gunzipSync(raw, options);
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE")
-      throw corpusTooLarge(path, largestCorpusBytes + 1, largestCorpusBytes);
+    if ((cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") throw corpusTooLarge(path, undefined, largestCorpusBytes);
     throw badArchive(path, kind, cause);
   }
 }

@@ -10,9 +10,31 @@ import { notUtf8 } from "../data-errors.js";
 export function decodeUtf8(bytes: Uint8Array, path: string, startByte = 0): string {
   if (!isUtf8(bytes)) {
     const at = firstInvalidByte(bytes);
-    throw notUtf8(path, startByte + at, eightBitEncoding(bytes.subarray(Math.max(0, at - 2048), at + 2048)));
+    throw notUtf8(path, startByte + at, encodingNear(bytes, at));
   }
-  return new TextDecoder("utf-8").decode(bytes);
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  return text.startsWith("\ufeff") ? text.slice(1) : text;
+}
+
+/** What the bytes around an invalid one look like: UTF-8 of which a part is missing or damaged, an 8-bit text, or neither. */
+export function encodingNear(bytes: Uint8Array, at: number): Encoding | undefined {
+  const around = bytes.subarray(Math.max(0, at - 2048), at + 2048);
+  return isMostlyUtf8(around) ? "UTF-8" : eightBitEncoding(around);
+}
+
+/** An encoding that text which is not valid UTF-8 may have; `UTF-8` itself where it was damaged. */
+export type Encoding = "UTF-8" | "LATIN1" | "WINDOWS-1252";
+
+/** Whether more bytes belong to whole characters of several bytes than to none: an accident in an 8-bit text is rare. */
+function isMostlyUtf8(bytes: Uint8Array): boolean {
+  let [whole, broken] = [0, 0];
+  for (let at = 0; at < bytes.length; ) {
+    const length = characterLength(bytes, at);
+    if (length > 1) whole += length;
+    else if (length === 0) broken++;
+    at += Math.max(1, length);
+  }
+  return whole > broken;
 }
 
 /** Offset of the first byte at which no UTF-8 character starts or that belongs to none; the length when there is none. */

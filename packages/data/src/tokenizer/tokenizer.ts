@@ -32,6 +32,9 @@ export interface TokenizerJSON {
   readonly merges: readonly Merge[];
 }
 
+/** A pair that no merge joins. Ranks are below the largest vocabulary. */
+const noRank = 2 ** 31 - 1;
+
 /** So many cuts are remembered with their ids before the memory starts anew. */
 const cacheSize = 1 << 17;
 
@@ -154,17 +157,35 @@ export class Tokenizer implements TextTokenizer {
     return ids;
   }
 
-  /** Applies the merge of the lowest rank, the leftmost of them, until none applies. A cut is short, so a scan will do. */
+  /**
+   * Applies the merge of the lowest rank, the leftmost of them, until none applies. A cut is short, so a scan will do; it scans the ranks
+   * of neighbours, of which a merge changes two.
+   */
   #merge(ids: number[]): number[] {
+    const rank = (at: number): number => this.#ranks.get((ids[at] ?? 0) * pairBase + (ids[at + 1] ?? 0)) ?? noRank;
+    let pairs = ids.length - 1;
+    const ranks = new Int32Array(Math.max(0, pairs));
+    for (let i = 0; i < pairs; i++) ranks[i] = rank(i);
     for (;;) {
-      let best = Infinity;
+      let best = noRank;
       let at = -1;
-      for (let i = 0; i + 1 < ids.length; i++) {
-        const rank = this.#ranks.get((ids[i] ?? 0) * pairBase + (ids[i + 1] ?? 0));
-        if (rank !== undefined && rank < best) [best, at] = [rank, i];
+      for (let i = 0; i < pairs; i++) {
+        const each = ranks[i] ?? noRank;
+        if (each < best) {
+          best = each;
+          at = i;
+        }
       }
-      if (at < 0) return ids;
-      ids.splice(at, 2, must(this.#made[best], "merged piece"));
+      if (at < 0) {
+        ids.length = pairs + 1;
+        return ids;
+      }
+      ids[at] = must(this.#made[best], "merged piece");
+      for (let i = at + 1; i < pairs; i++) ids[i] = ids[i + 1] ?? 0;
+      ranks.copyWithin(at, at + 1, pairs);
+      pairs--;
+      if (at > 0) ranks[at - 1] = rank(at - 1);
+      if (at < pairs) ranks[at] = rank(at);
     }
   }
 }

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type ArrayData, readHfCheckpoint, readJson, readSafetensors } from "@lapidary/interop";
+import { type ArrayData, HfCheckpoint, readHfCheckpoint, readJson, readSafetensors } from "@lapidary/interop";
 import { type GemmaConfig, isDecoder } from "@lapidary/models";
 import { LapidaryError, must, type Warning } from "@lapidary/std";
 import { z } from "zod";
@@ -59,7 +59,12 @@ const manifestSchema = z.looseObject({
 
 /** @throws LapidaryError naming the file, and tensor or key, that is missing or of another shape */
 export async function readParityBundle(directory: string): Promise<ParityBundle> {
-  for (const name of ["config.json", "manifest.json"]) if (!existsSync(join(directory, name))) throw noBundle(directory, name);
+  if (!existsSync(join(directory, "config.json"))) throw noBundle(directory, "config.json");
+  if (!existsSync(join(directory, "manifest.json"))) {
+    // Weights in another form, or damaged ones, are reported as that. Headers are enough to know.
+    await (await HfCheckpoint.open(directory, "headers")).close();
+    throw noBundle(directory, "manifest.json");
+  }
   const { config, tensors: weights, warnings } = await readHfCheckpoint(directory);
   if (isDecoder(config)) throw bundleError(join(directory, "config.json"), "model_type", "it is of a decoder, and parity is with Gemma");
   const manifest = await readManifest(join(directory, "manifest.json"));
