@@ -57,6 +57,16 @@ describe("store", () => {
       });
   });
 
+  it("names a server of another kind as such", async () => {
+    for (const banner of ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n", "220 mail ESMTP\r\n"]) {
+      const other = createServer((socket) => socket.on("error", () => undefined).end(banner)).listen(0, "127.0.0.1");
+      await once(other, "listening");
+      const { port } = other.address() as AddressInfo;
+      await rejects(openStore({ url: `redis://127.0.0.1:${port}` }, { timeoutMs: 2000 }), unreachable, banner);
+      other.close();
+    }
+  });
+
   it("refuses a node of a cluster", async () => {
     const directory = mkdtempSync(join(tmpdir(), "lap-cluster-"));
     const socket = join(directory, "c.sock");
