@@ -128,6 +128,21 @@ describe("a Redis of one's own", function () {
       await original.json("down", "--home", moved);
     });
 
+    it("a copy of a home in use has no coordinator: commands there neither reach nor stop that of the original", async () => {
+      const original = newHome();
+      const copy = newHome();
+      const { pid } = (await original.json("up", "--workers", "1")) as { pid: number };
+      rmSync(copy.state, { recursive: true, force: true });
+      execFileSync("cp", ["-a", original.state, copy.state]);
+      const status = await copy.run("status", "--json");
+      assert.deepEqual([status.code, /LAP_COORDINATOR_DOWN/.test(status.stdout)], [3, true], status.stdout);
+      assert.deepEqual((await copy.json("down"))["processes"], []);
+      await copy.json("up", "--workers", "1");
+      await copy.json("down");
+      assert.equal((await original.json("status"))["pid"], pid);
+      await original.json("down");
+    });
+
     it("a process of another container is not taken for dead, though its number does not exist here", async function () {
       try {
         execFileSync("unshare", ["-m", "-p", "-f", "--mount-proc", "true"], { stdio: "ignore" });
@@ -298,7 +313,7 @@ describe("a Redis of one's own", function () {
       const { port, certificate, close } = await tlsPort("elsewhere.example");
       const refused = await redisCheck(tlsUrl(port), { NODE_EXTRA_CA_CERTS: certificate });
       assert.match(refused.detail, /LAP_REDIS_UNREACHABLE/);
-      assert.match(refused.remedy, /the name that the certificate is for/);
+      assert.match(refused.remedy, /the name that the certificate is for: elsewhere\.example/);
       close();
     });
 

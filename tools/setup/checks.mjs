@@ -17,7 +17,8 @@ import { findPython, pythonRemedy } from "./python.mjs";
 /** @typedef {import("./checks.mjs").Check} Check */
 
 /** An address without user and password, as `redactUrl` of std, which is not built yet. @param {string} text */
-export const redactUrl = (text) => text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/?#]*@/gi, "$1");
+export const redactUrl = (text) =>
+  text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s"'<>]*@/gi, "$1").replace(/([?&](?:user|username|password)=)[^&\s"'<>]*/gi, "$1***");
 
 /**
  * All checks, in the order in which their subjects build on each other.

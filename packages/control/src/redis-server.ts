@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { ExitCode, LapidaryError, socketPathFor } from "@lapidary/std";
+import { directoryStamp, ExitCode, LapidaryError, socketPathFor } from "@lapidary/std";
 import { openStore, type RedisAddress, type Store } from "./store.js";
 
 export interface RedisServerOptions {
@@ -24,7 +24,7 @@ const pollMs = 15;
  *   directory/
  *     redis.sock       where it listens (`socketPathFor` moves it when the path is too long)
  *     redis.pid        written by the server
- *     redis.socket     the path of the socket
+ *     redis.socket     the path of the socket, and the stamp of this directory
  *     redis.log        what it says
  *     starting.lock    pid of the process that is starting it
  *     appendonlydir/   the data
@@ -87,12 +87,29 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
  * to the next: a server that runs is found where it was started.
  */
 async function socketOf(directory: string): Promise<string> {
-  const record = join(directory, "redis.socket");
-  const recorded = existsSync(record) ? readFileSync(record, "utf8").trim() : "";
-  if (recorded !== "" && (await isListening(recorded))) return recorded;
+  const recorded = recordedSocket(directory);
+  if (recorded !== undefined && (await isListening(recorded))) return recorded;
   const socket = socketPathFor(join(directory, "redis.sock"));
-  if (socket !== recorded) writeFileSync(record, `${socket}\n`, { mode: 0o600 });
+  if (socket !== recorded) writeFileSync(socketRecord(directory), `${socket}\n${directoryStamp(directory)}\n`, { mode: 0o600 });
   return socket;
+}
+
+const socketRecord = (directory: string): string => join(directory, "redis.socket");
+
+/** Where the server of a directory was started to listen. In a copy of the directory: undefined, because that is the server of the original. */
+function recordedSocket(directory: string): string | undefined {
+  const path = socketRecord(directory);
+  const [socket = "", stamp] = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
+  return socket !== "" && stamp === directoryStamp(directory) ? socket : undefined;
+}
+
+/** The process of the server of a directory, if it runs. A process that got its number later does not count. */
+export function redisServerProcess(directory: string): number | undefined {
+  const path = join(directory, "redis.pid");
+  const socket = recordedSocket(directory);
+  if (socket === undefined || !existsSync(path)) return undefined;
+  const pid = Number(readFileSync(path, "utf8"));
+  return Number.isInteger(pid) && pid > 0 && isServing(pid, socket) ? pid : undefined;
 }
 
 /** The server at the socket, or undefined if it ended while it was asked: a killed process may take connections until all its threads are gone. */

@@ -41,6 +41,59 @@ describe("store", () => {
     });
   });
 
+  it("refuses an address whose password or database is not written as an address needs it, and shows no part of it", async () => {
+    const written = [
+      "redis://:se%cret@h:1",
+      "redis://:se/cret@h:1",
+      "redis://:12/cret@h:1",
+      "redis://me:12?cret@h:1",
+      "redis://me:12#cret@h:1",
+      "redis://h:1/cret",
+    ];
+    for (const url of written)
+      await rejects(openStore({ url }), (error) => {
+        ok(error instanceof LapidaryError && error.exit === ExitCode.usage, url);
+        return error.code === "LAP_REDIS_URL" && !JSON.stringify(error).includes("cret");
+      });
+  });
+
+  it("names a server of another kind as such", async () => {
+    for (const banner of ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n", "220 mail ESMTP\r\n"]) {
+      const other = createServer((socket) => socket.on("error", () => undefined).end(banner)).listen(0, "127.0.0.1");
+      await once(other, "listening");
+      const { port } = other.address() as AddressInfo;
+      await rejects(openStore({ url: `redis://127.0.0.1:${port}` }, { timeoutMs: 2000 }), unreachable, banner);
+      other.close();
+    }
+  });
+
+  it("refuses a node of a cluster", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "lap-cluster-"));
+    const socket = join(directory, "c.sock");
+    const flags = [
+      "--port",
+      "0",
+      "--unixsocket",
+      socket,
+      "--cluster-enabled",
+      "yes",
+      "--cluster-port",
+      "1",
+      "--dir",
+      directory,
+      "--save",
+      "",
+    ];
+    const server = spawn(redisBinary(process.env), flags, { stdio: "ignore" });
+    try {
+      await rejects(openStore({ socket }, { timeoutMs: 20_000 }), code("LAP_REDIS_CLUSTER"));
+    } finally {
+      server.kill("SIGKILL");
+      await once(server, "close");
+      rmSync(directory, { recursive: true });
+    }
+  });
+
   it("works over a redis:// URL, and says when the password is wrong", async () => {
     const directory = mkdtempSync(join(tmpdir(), "lap-url-"));
     const taken = createServer().listen(0, "127.0.0.1");

@@ -140,7 +140,7 @@ export class Store {
 /**
  * Connects, and looks whether this server can be trusted with jobs.
  *
- * @throws LAP_REDIS_UNREACHABLE, LAP_REDIS_REFUSED, LAP_REDIS_URL; LAP_REDIS_EVICTS when the server may drop keys; LAP_REDIS_VERSION
+ * @throws LAP_REDIS_UNREACHABLE, LAP_REDIS_REFUSED, LAP_REDIS_URL; LAP_REDIS_EVICTS when the server may drop keys; LAP_REDIS_VERSION; LAP_REDIS_CLUSTER
  */
 export async function openStore(address: RedisAddress, options: StoreOptions = {}): Promise<Store> {
   if ("url" in address) checkUrl(address.url);
@@ -150,17 +150,33 @@ export async function openStore(address: RedisAddress, options: StoreOptions = {
     return store;
   } catch (error) {
     store.close();
-    throw error;
+    throw error instanceof Error && error.name === "ReplyError"
+      ? unreachableError(store.place, `it refuses the first command: ${error.message}`, error)
+      : error;
   }
 }
 
 function checkUrl(url: string): void {
-  if (URL.canParse(url) && /^rediss?:$/.test(new URL(url).protocol)) return;
-  throw new LapidaryError({
+  if (!URL.canParse(url) || !/^rediss?:$/.test(new URL(url).protocol)) throw urlError("this is not the address of a Redis server");
+  const { username, password, pathname, search, hash } = new URL(url);
+  try {
+    for (const part of [username, password]) decodeURIComponent(part);
+  } catch {
+    throw urlError("user or password have a % that does not begin an escape like %25");
+  }
+  // The part before it would be read as the host, and shown.
+  if (`${pathname}${search}${hash}`.includes("@")) throw urlError("an @ follows a /, ? or #, which user and password cannot have");
+  // ioredis would take database 0.
+  if (!/^(\/(-?\d+)?)?$/.test(pathname)) throw urlError("the database is not a number");
+}
+
+function urlError(message: string): LapidaryError {
+  return new LapidaryError({
     code: "LAP_REDIS_URL",
-    message: "this is not the address of a Redis server",
+    message,
     place: "redis URL",
-    remedy: "write it as redis://host:port, or rediss://user:password@host:port",
+    remedy:
+      "write it as redis://host:port/database, or rediss://user:password@host:port/database; in user and password write % as %25, / as %2F, @ as %40, # as %23 and ? as %3F",
     exit: ExitCode.usage,
   });
 }
@@ -168,6 +184,14 @@ function checkUrl(url: string): void {
 /** @param info what the command INFO answers */
 function checkServer(place: string, info: string): void {
   const field = (name: string): string => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "";
+  if (field("cluster_enabled") === "1")
+    throw new LapidaryError({
+      code: "LAP_REDIS_CLUSTER",
+      message: "this Redis is a node of a cluster; the job queue changes several keys at once, which a cluster does not allow",
+      place,
+      remedy: "give the address of a single server in REDIS_URL, or unset REDIS_URL: `lapidary up` then starts its own",
+      exit: ExitCode.usage,
+    });
   const policy = field("maxmemory_policy");
   if (policy !== "noeviction")
     throw new LapidaryError({

@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { directoryStamp, ExitCode, LapidaryError } from "@lapidary/std";
 import { type Connection, connectionSchema } from "./api.js";
 import { replaceFile } from "./runs/replace-file.js";
 
@@ -9,7 +9,7 @@ export const connectionPath = (home: string): string => join(home, "coordinator.
 
 /** Readable by its owner alone: it holds the token. */
 export function writeConnection(home: string, connection: Connection): void {
-  replaceFile(connectionPath(home), `${JSON.stringify(connection, null, 2)}\n`, 0o600);
+  replaceFile(connectionPath(home), `${JSON.stringify({ ...connection, directory: directoryStamp(home) }, null, 2)}\n`, 0o600);
   chmodSync(connectionPath(home), 0o600);
 }
 
@@ -18,12 +18,12 @@ export function removeConnection(home: string, pid: number): void {
   if (findConnection(home)?.pid === pid) rmSync(connectionPath(home), { force: true });
 }
 
-/** Undefined when there is none, or it makes no sense. The process it names may be gone. */
+/** Undefined when there is none, or it makes no sense, or it came with a copy of another home. The process it names may be gone. */
 export function findConnection(home: string): Connection | undefined {
   const path = connectionPath(home);
   if (!existsSync(path)) return undefined;
   try {
-    return connectionSchema.parse(JSON.parse(readFileSync(path, "utf8")));
+    return isCopied(home) ? undefined : connectionSchema.parse(JSON.parse(readFileSync(path, "utf8")));
   } catch {
     // Half gone or of another version: as good as none.
     return undefined;
@@ -34,7 +34,7 @@ export function findConnection(home: string): Connection | undefined {
 export function readConnection(home: string): Connection {
   const connection = findConnection(home);
   if (connection !== undefined) return connection;
-  if (existsSync(connectionPath(home)))
+  if (existsSync(connectionPath(home)) && !isCopied(home))
     throw new LapidaryError({
       code: "LAP_COORDINATOR_DOWN",
       message: "the file that says how to reach the coordinator cannot be read: it is damaged, or another version of Lapidary wrote it",
@@ -43,6 +43,17 @@ export function readConnection(home: string): Connection {
       exit: ExitCode.unreachable,
     });
   throw coordinatorDown(connectionPath(home), "none has been started here");
+}
+
+/** Whether the file is of the home directory from which this one was copied. */
+function isCopied(home: string): boolean {
+  try {
+    const { directory } = JSON.parse(readFileSync(connectionPath(home), "utf8")) as { directory?: unknown };
+    return typeof directory === "string" && directory !== directoryStamp(home);
+  } catch {
+    // Gone, or nothing that we wrote: `findConnection` finds out.
+    return false;
+  }
 }
 
 export function coordinatorDown(place: string, why: string, cause?: unknown): LapidaryError {

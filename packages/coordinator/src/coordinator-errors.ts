@@ -9,6 +9,17 @@ export function alreadyUp(home: string, why: string): LapidaryError {
   });
 }
 
+/** As `alreadyUp`, where commands of this machine or container cannot stop it. */
+export function usedElsewhere(home: string, why: string): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_ALREADY_UP",
+    message: `a coordinator is already up for this directory: ${why}`,
+    place: home,
+    remedy:
+      "run `lapidary down` on that machine or in that container, or name another directory with --home or LAPIDARY_HOME; if this directory is a copy of the other, remove its identity.json",
+  });
+}
+
 /** Why a run that was under way when its coordinator was asked to end did not go on. */
 export function coordinatorStopped(id: string): LapidaryError {
   return new LapidaryError({

@@ -1,11 +1,17 @@
 import { existsSync, linkSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { alreadyUp } from "./coordinator-errors.js";
+import { directoryStamp } from "@lapidary/std";
+import { alreadyUp, usedElsewhere } from "./coordinator-errors.js";
 import { isOfThisSpace, isRunning, type ProcessId, thisProcess } from "./process-id.js";
 
 /** The pid file: who serves a home directory, from its first moment to its last. */
 export const pidPath = (home: string): string => join(home, "coordinator.pid");
+
+interface Owner extends ProcessId {
+  /** The home directory that it serves. Absent in files of earlier versions. */
+  readonly home?: string;
+}
 
 /** The owner touches its file so often: a process of another machine or container cannot be asked whether it runs. */
 const touchEvery_ms = 1000;
@@ -20,7 +26,7 @@ const silent_ms = 5 * touchEvery_ms;
  */
 export async function lockHome(home: string): Promise<() => void> {
   const path = pidPath(home);
-  const own = JSON.stringify(thisProcess());
+  const own = JSON.stringify({ ...thisProcess(), home: directoryStamp(home) } satisfies Owner);
   const draft = `${path}.${process.pid}`;
   writeFileSync(draft, own, { mode: 0o600 });
   try {
@@ -35,7 +41,7 @@ export async function lockHome(home: string): Promise<() => void> {
       const owner = readOwner(path);
       if (owner !== undefined && isRunning(owner)) throw alreadyUp(home, `process ${owner.pid}`);
       if (owner !== undefined && !isOfThisSpace(owner) && (await isTouched(path)))
-        throw alreadyUp(home, `process ${owner.pid} of another machine or container uses it`);
+        throw usedElsewhere(home, `process ${owner.pid} of another machine or container uses it`);
       rmSync(path, { force: true });
     }
   } finally {
@@ -71,9 +77,11 @@ export function homeOwner(home: string): number | undefined {
   return owner !== undefined && isRunning(owner) ? owner.pid : undefined;
 }
 
-function readOwner(path: string): ProcessId | undefined {
+/** Undefined in a copy of a home directory: the process serves the original. */
+function readOwner(path: string): Owner | undefined {
   try {
-    return JSON.parse(readFileSync(path, "utf8")) as ProcessId;
+    const owner = JSON.parse(readFileSync(path, "utf8")) as Owner;
+    return owner.home === undefined || owner.home === directoryStamp(dirname(path)) ? owner : undefined;
   } catch {
     // Gone meanwhile, or nothing that we wrote.
     return undefined;

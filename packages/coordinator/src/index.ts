@@ -6,6 +6,6 @@ export type { SampleOptions } from "./execution/generate-sample.js";
 export { defaultWorkers, leftWorkers, registerPath } from "./gang/index.js";
 export { homeOwner, pidPath } from "./home-lock.js";
 export type { Log } from "./log.js";
-export { chooseRedis, type RedisChoice, stopLeftRedis } from "./redis.js";
+export { chooseRedis, type RedisChoice, redisProcess, stopLeftRedis } from "./redis.js";
 export { openSampler, Sampler, type SamplerOptions } from "./sampler.js";
 export { openSession, Session, type SessionOptions } from "./session.js";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { HeldLease, type Lease, Leases, type Store } from "@lapidary/control";
 import { type Clock, LapidaryError } from "@lapidary/std";
-import { alreadyUp } from "./coordinator-errors.js";
+import { alreadyUp, usedElsewhere } from "./coordinator-errors.js";
 import { isOfThisSpace, isRunning, type ProcessId, thisProcess } from "./process-id.js";
 import { replaceFile } from "./runs/replace-file.js";
 
@@ -56,7 +56,7 @@ export class Leadership {
         continue;
       }
       // Nothing is known of a process of another machine or container, but that its lease runs out unless it renews it.
-      if (waited_ms > ttlMs + retryMs) throw alreadyUp(options.home, "a process of another machine or container leads");
+      if (waited_ms > ttlMs + retryMs) throw usedElsewhere(options.home, "a process of another machine or container leads");
       await delay(retryMs);
       waited_ms += retryMs;
     }

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { openStore, type RedisServer, startRedisServer, type Store } from "@lapidary/control";
+import { openStore, type RedisServer, redisServerProcess, startRedisServer, type Store } from "@lapidary/control";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import type { RedisServerFinding } from "../../../tools/setup/checks.mjs";
 import { homeIdentity } from "./home-identity.js";
@@ -93,12 +93,14 @@ export async function describeRedis(url: string): Promise<string> {
     const info = await store.run((redis) => redis.info());
     const field = (name: string): string => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "unknown";
     const database = /^\/(\d+)/.exec(new URL(url).pathname)?.[1] ?? "0";
-    const mode = field("redis_mode") === "cluster" ? ", cluster mode" : "";
-    return `REDIS_URL ${store.place}: version ${field("redis_version")}, database ${database}, maxmemory-policy ${field("maxmemory_policy")}${mode}`;
+    return `REDIS_URL ${store.place}: version ${field("redis_version")}, database ${database}, maxmemory-policy ${field("maxmemory_policy")}`;
   } finally {
     store.close();
   }
 }
+
+/** The process of the private Redis of a home directory, if it runs. */
+export const redisProcess = (home: string): number | undefined => redisServerProcess(redisDirectory(home));
 
 const redisDirectory = (home: string): string => join(home, "redis");
 

@@ -1,4 +1,5 @@
 export * from "./clock.js";
+export * from "./directory-stamp.js";
 export * from "./errors.js";
 export * from "./expect-text.js";
 export { failpointsOf } from "./failpoint-effects.js";

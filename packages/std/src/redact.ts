@@ -1,7 +1,7 @@
 /**
- * An address as it may be shown: user and password are left out. For a text that is no address, or that holds addresses, every
- * `scheme://user:password@` in it loses what is secret.
+ * Text without the users and passwords of the addresses in it: `scheme://user:password@` and query fields such as `?password=`. A password may hold
+ * characters that no address may have, such as `/`: everything up to the last `@` of the word is left out.
  */
 export function redactUrl(text: string): string {
-  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/?#]*@/gi, "$1");
+  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s"'<>]*@/gi, "$1").replace(/([?&](?:user|username|password)=)[^&\s"'<>]*/gi, "$1***");
 }

@@ -22,6 +22,21 @@ describe("socket path", () => {
     }
   });
 
+  it("passes over a temporary directory that is missing or too long itself", () => {
+    const before = process.env["TMPDIR"];
+    try {
+      for (const unusable of ["/nowhere/at/all", "/dev/null", `/tmp/${"t".repeat(120)}`]) {
+        process.env["TMPDIR"] = unusable;
+        const short = socketPathFor(`/home/${"d".repeat(100)}/${process.pid}/redis.sock`);
+        strictEqual(dirname(dirname(short)), "/tmp");
+        rmSync(dirname(short), { recursive: true });
+      }
+    } finally {
+      if (before === undefined) delete process.env["TMPDIR"];
+      else process.env["TMPDIR"] = before;
+    }
+  });
+
   it("prints equal JSON alike, whatever the order of its keys", () => {
     strictEqual(canonicalJson({ b: [1, { d: null, c: "x" }], a: true }), canonicalJson({ a: true, b: [1, { c: "x", d: null }] }));
   });

@@ -12,14 +12,39 @@ export const maxSocketPathBytes = process.platform === "darwin" ? 103 : 107;
  * private directory of the temporary directory, named by a hash of `path` so that every process finds the same one.
  * The directory is made, readable by its owner alone.
  *
- * @throws LAP_SOCKET_DIRECTORY when someone else made that directory first
+ * @throws LAP_SOCKET_DIRECTORY when someone else made that directory first, or no temporary directory can be used
  */
 export function socketPathFor(path: string): string {
   if (Buffer.byteLength(path) <= maxSocketPathBytes) return path;
   const hash = createHash("sha256").update(path).digest("hex").slice(0, 16);
   const user = process.getuid?.() ?? 0;
-  const directory = join(tmpdir(), `lapidary-${user}-${hash}`);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const name = `lapidary-${user}-${hash}`;
+  const file = basename(path).slice(0, 24);
+  // A temporary directory that is missing, not writable or long itself is passed over.
+  const found = [tmpdir(), "/tmp"].filter((base) => Buffer.byteLength(join(base, name, file)) <= maxSocketPathBytes);
+  let refusal: unknown;
+  for (const base of found) {
+    const directory = join(base, name);
+    try {
+      mkdirSync(directory, { mode: 0o700 });
+    } catch (error) {
+      refusal = error;
+      if ((error as { code?: string }).code !== "EEXIST") continue;
+    }
+    checkOwner(directory, user);
+    return join(directory, file);
+  }
+  throw new LapidaryError({
+    code: "LAP_SOCKET_DIRECTORY",
+    message:
+      "there is no directory for sockets: the path of the home directory is too long for them, and the temporary directory cannot be used",
+    place: tmpdir(),
+    remedy: "set TMPDIR to a directory with a short path that you may write, or name a home directory with a shorter path",
+    cause: refusal,
+  });
+}
+
+function checkOwner(directory: string, user: number): void {
   const found = lstatSync(directory);
   if (!found.isDirectory() || found.uid !== user || (found.mode & 0o077) !== 0)
     throw new LapidaryError({
@@ -28,5 +53,4 @@ export function socketPathFor(path: string): string {
       place: directory,
       remedy: "remove it, or use a project directory with a shorter path",
     });
-  return join(directory, basename(path).slice(0, 24));
 }

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -150,7 +150,7 @@ export interface Stopped {
  */
 export async function stopCoordinator(context: Context): Promise<Stopped> {
   const { home, clock } = context;
-  const { homeOwner, leftWorkers, registerPath, stopLeftRedis } = await import("@lapidary/coordinator");
+  const { homeOwner, leftWorkers, redisProcess, registerPath, stopLeftRedis } = await import("@lapidary/coordinator");
   const { CoordinatorClient, findConnection } = await import("@lapidary/coordinator/client");
   const owner = homeOwner(home);
   const connection = findConnection(home);
@@ -160,7 +160,8 @@ export async function stopCoordinator(context: Context): Promise<Stopped> {
   const left = leftWorkers(registerPath(home));
   const workers = [...left.workers, ...left.strangers];
   const pids = workers.map(({ pid }) => pid);
-  const processes = [...(owner === undefined ? [] : [owner]), ...pids, ...redisProcess(home)].filter(isProcessAlive);
+  const redis = redisProcess(home);
+  const processes = [...(owner === undefined ? [] : [owner]), ...pids, ...(redis === undefined ? [] : [redis])].filter(isProcessAlive);
   if (owner !== undefined) {
     const asked = status === undefined ? undefined : await client?.shutdown().then(() => true, unreachableIsNone);
     if (asked === undefined) signal(owner, "SIGTERM");
@@ -177,22 +178,6 @@ export async function stopCoordinator(context: Context): Promise<Stopped> {
 function unreachableIsNone(error: unknown): undefined {
   if (error instanceof LapidaryError) return undefined;
   throw error;
-}
-
-/** The private Redis of a home. */
-function redisProcess(home: string): number[] {
-  const file = join(home, "redis", "redis.pid");
-  const pid = existsSync(file) ? Number(readFileSync(file, "utf8")) : Number.NaN;
-  return Number.isInteger(pid) && pid > 0 && /redis|valkey/.test(commandLine(pid)) ? [pid] : [];
-}
-
-/** Empty where the system does not tell. */
-function commandLine(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
-  } catch {
-    return existsSync("/proc/self/stat") ? "" : "redis";
-  }
 }
 
 async function gone(pids: readonly number[], deadline: number, now: () => number): Promise<boolean> {

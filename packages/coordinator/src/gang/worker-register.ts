@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { directoryStamp } from "@lapidary/std";
 import { type NumericsName, protocolVersion } from "@lapidary/worker/protocol";
 import { isRunning, type ProcessId } from "../process-id.js";
 import { replaceFile } from "../runs/replace-file.js";
@@ -12,6 +13,8 @@ export interface RegisteredWorker extends ProcessId {
 
 interface Register {
   readonly protocol: number;
+  /** The directory of the file: a copy of a home has no workers. Absent in files of earlier versions. */
+  readonly directory?: string;
   readonly workers: readonly RegisteredWorker[];
 }
 
@@ -19,7 +22,7 @@ interface Register {
 export const registerPath = (home: string): string => join(home, "workers.json");
 
 export function writeRegister(path: string, workers: readonly RegisteredWorker[]): void {
-  const register: Register = { protocol: protocolVersion, workers };
+  const register: Register = { protocol: protocolVersion, directory: directoryStamp(dirname(path)), workers };
   replaceFile(path, `${JSON.stringify(register)}\n`, 0o600);
 }
 
@@ -39,7 +42,8 @@ function readRegister(path: string): Register {
   const none: Register = { protocol: protocolVersion, workers: [] };
   if (!existsSync(path)) return none;
   try {
-    return JSON.parse(readFileSync(path, "utf8")) as Register;
+    const register = JSON.parse(readFileSync(path, "utf8")) as Register;
+    return register.directory === undefined || register.directory === directoryStamp(dirname(path)) ? register : none;
   } catch {
     // Nothing that we wrote, for the file is replaced as a whole.
     return none;
