@@ -12,7 +12,7 @@ import type { Gang, GangOptions } from "../gang/index.js";
 import { programRequest, type ProgramSet } from "../programs/build.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics } from "../runs/journal.js";
-import { eventError, type RunEvent, type RunEventOf } from "../run-events.js";
+import { eventError, type RunEventOf } from "../run-events.js";
 import { type Run, runFiles } from "../runs/run.js";
 import { viewMachine } from "../views/machine.js";
 import { writeProgramView } from "../views/program-file.js";
