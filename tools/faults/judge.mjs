@@ -56,15 +56,17 @@ const failpointFile = /^[a-z-]+@\d/;
  * @returns {Record<string, number | undefined>}
  */
 export function timesOf({ ending, fired_ms, resumed_ms, steps_replayed }) {
-  const failures = ending.events.filter(isOfType("attempt_failed"));
+  const failures = ending.events.filter(isOfType("attempt_failed")).filter(({ recoverable }) => recoverable);
   const first = failures.find(({ time }) => fired_ms !== undefined && time >= fired_ms);
-  const repeated = ending.events.filter(isOfType("state_restored")).map(({ repeated_steps }) => repeated_steps);
+  // Those that recover from a failure, and not those that continue a job which was resumed.
+  const restored = ending.events.filter(isOfType("state_restored")).filter(({ error_code }) => error_code !== undefined);
   const detect_ms = first === undefined || fired_ms === undefined ? undefined : first.time - fired_ms;
   return {
     detect_ms,
     recover_ms: detect_ms === undefined ? undefined : detect_ms + (ending.goodput?.worst_recovery_ms ?? 0),
     resumed_ms,
-    steps_replayed: steps_replayed ?? (failures.length === 0 ? undefined : Math.max(0, ...repeated)),
+    steps_replayed:
+      steps_replayed ?? (restored.length === 0 ? undefined : Math.max(...restored.map(({ repeated_steps }) => repeated_steps))),
   };
 }
 
