@@ -137,7 +137,7 @@ program.profile().forEach((/** @type {any} */ { node, kind, call }, /** @type {n
     gflop += flop / 1e9;
   } else if (kind === "fused") {
     mb = [...call.inputs, ...call.outputs].reduce((n, id) => n + size(dims(id)) * 4, 0) / 1e6;
-    key = `fused ${call.group.size}/${call.columns ?? "?"} members ${call.group.members.length} in ${call.inputs.length} out ${call.outputs.length} ..${withoutBlocks(node.value.name, [node.value.scope.block])}`;
+    key = `fused ${call.group.size}/${call.columns ?? "?"} members ${call.group.members.length} in ${call.inputs.length} out ${call.outputs.length} ..${withoutBlocks(node.value.name, node.value.scope.block === undefined ? [] : [node.value.scope.block])}`;
     fused += ms;
   } else if (kind === "kernel") others += ms;
   else crossing += ms;

@@ -9,5 +9,5 @@ export const blocksOf = (graph: Graph): Set<number> => new Set(graph.values.flat
  *
  *     layers.3.mlp.down, blocks 0 to 3   →   layers.*.mlp.down
  */
-export const withoutBlocks = (text: string, blocks: Iterable<number | undefined>): string =>
-  [...blocks].reduce<string>((shown, block) => (block === undefined ? shown : shown.replaceAll(`.${block}.`, ".*.")), text);
+export const withoutBlocks = (text: string, blocks: Iterable<number>): string =>
+  [...blocks].reduce<string>((shown, block) => shown.replaceAll(`.${block}.`, ".*."), text);

@@ -68,9 +68,10 @@ function splitOf({ calls, workers }: StepTrace): Pick<StepProfile["each"][number
 function longestCalls(traces: readonly StepTrace[]): StepProfile["calls"] {
   const workers = traces[0]?.workers.length ?? 1;
   const groups = new Map<string, { name: string; kind: string; phase: string; count: number; us: number }>();
+  const blocks = new Set(traces.flatMap(({ calls }) => calls.flatMap(({ block }) => block ?? [])));
   for (const { calls, workers } of traces)
-    calls.forEach(({ kind, op, name, phase, block }, i) => {
-      const shown = `${kind === "start" || kind === "finish" ? `${kind} ${op} ` : ""}${withoutBlocks(name, [block])}`;
+    calls.forEach(({ kind, op, name, phase }, i) => {
+      const shown = `${kind === "start" || kind === "finish" ? `${kind} ${op} ` : ""}${withoutBlocks(name, blocks)}`;
       const key = `${kind} ${shown} ${phase}`;
       const group = groups.get(key) ?? { name: shown, kind, phase, count: 0, us: 0 };
       group.count++;

@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import { meshSize, printMesh } from "@lapidary/topology";
-import { type Graph, type Value, bytesOf, collectiveNames, parametersOf, printSharding, withoutBlocks } from "@lapidary/ir";
+import { type Graph, type Value, blocksOf, bytesOf, collectiveNames, parametersOf, printSharding, withoutBlocks } from "@lapidary/ir";
 import { bytesPerChip } from "../partition/index.js";
 
 /** Collectives of a program of one kind over one axis. */
@@ -86,11 +86,12 @@ export interface WeightShards {
 /** The weights of a program, those of all blocks together. */
 export function weightShards(chip: Graph, global: Graph): WeightShards[] {
   const states = new Map(parametersOf(chip).map((p) => [p.attrs.name, p]));
+  const blocks = blocksOf(chip);
   const groups = new Map<string, WeightShards>();
   for (const row of shardTable(chip, global)) {
     const state = must(states.get(row.name), row.name);
     if (state.role !== "param") continue;
-    const name = withoutBlocks(row.name, [state.scope.block]);
+    const name = withoutBlocks(row.name, blocks);
     const known = groups.get(name);
     groups.set(name, known === undefined ? { ...row, name, count: 1 } : { ...known, count: known.count + 1 });
   }

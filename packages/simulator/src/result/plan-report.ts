@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import { chipCount, printMesh, printTorus } from "@lapidary/topology";
-import { withoutBlocks } from "@lapidary/ir";
+import { blocksOf, withoutBlocks } from "@lapidary/ir";
 import { type MemoryClass, shardTable, summarizeCollectives } from "@lapidary/compiler";
 import { type Simulation, coreSeconds, utilisation } from "../simulate.js";
 import { usableHbm } from "../chip/chip-spec.js";
@@ -159,14 +159,15 @@ function collectiveReports({ program, list, timeline }: Simulation, exposed: Rea
     .sort((a, b) => b.time_s - a.time_s);
 }
 
-function kernelReports({ timeline }: Simulation): KernelReport[] {
+function kernelReports({ program, timeline }: Simulation): KernelReport[] {
+  const blocks = blocksOf(program.chip);
   const groups = new Map<
     string,
     { name: string; phase: string; kind: string; count: number; time: number; flops: number; hbm: number; limits: Map<string, number> }
   >();
   for (const { kernel, from, to } of timeline.kernels) {
-    const { block, phase } = kernel.scope;
-    const name = withoutBlocks(kernel.name, [block]);
+    const { phase } = kernel.scope;
+    const name = withoutBlocks(kernel.name, blocks);
     const key = `${phase} ${kernel.kind} ${name}`;
     const group = groups.get(key) ?? {
       name,
