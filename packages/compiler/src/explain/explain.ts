@@ -5,7 +5,7 @@ import { bytesPerChip } from "../partition/index.js";
 import type { Program } from "../program.js";
 import { type Alternative, alternativesOf } from "./alternatives.js";
 import { findValue } from "./find-value.js";
-import { type Shortfall, shortfallReason } from "../propagate/index.js";
+import { type Shortfall, shortfallReason, winnerText } from "../propagate/index.js";
 import { collectivesOf } from "../report/index.js";
 
 /** Collectives that exist for the same reason in every block of the model, as one line. */
@@ -119,7 +119,7 @@ export function explainValue(program: Program, name: string, torus: readonly num
     conflicts: propagated.conflicts.flatMap((c) =>
       c.tensor === value.id
         ? [
-            `${describeOp(program, c.op)} takes dim ${c.dimension} without ${printAtoms(mesh, c.atoms).join("+")} (${c.lost}): there ${c.won === "the op needs the dim whole" ? "the op needs the dim whole" : `${c.won} came first`}`,
+            `${describeOp(program, c.op)} takes dim ${c.dimension} without ${printAtoms(mesh, c.atoms).join("+")} (${c.lost?.root ?? ""}): there ${winnerText(c.winner)}${c.winner.kind === "wholeDim" ? "" : " came first"}`,
           ]
         : [],
     ),
