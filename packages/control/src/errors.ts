@@ -1,5 +1,8 @@
 import { LapidaryError, redactUrl } from "@lapidary/std";
 
+/** An error that lasts until a person changes the address or the server: to try again is of no use. */
+export class LastingRedisError extends LapidaryError {}
+
 /** Redis does not answer, or not in time. Whether the command was carried out is not known. */
 export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
@@ -40,7 +43,7 @@ export function explainRedisError(place: string, error: unknown): unknown {
   const answer = redactUrl(error.message);
   if (error.name === "MaxRetriesPerRequestError") return unreachableError(place, "the connection to it broke", error);
   if (/^(NOAUTH|WRONGPASS|NOPERM|ERR AUTH)/.test(answer))
-    return new LapidaryError({
+    return new LastingRedisError({
       code: "LAP_REDIS_REFUSED",
       message: `Redis refuses this user: ${answer}`,
       place,
@@ -58,14 +61,14 @@ export function explainRedisError(place: string, error: unknown): unknown {
     /Connection is closed|Connection in subscriber|Stream isn't writeable|Command timed out|ECONN|ENOENT|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EACCES/i;
   const { code, cert } = error as { code?: unknown; cert?: { subjectaltname?: string } };
   const tls = tlsRemedy(typeof code === "string" ? code : "", answer, cert?.subjectaltname);
-  if (tls !== undefined) return withRemedy(unreachableError(place, `the TLS handshake failed: ${reasonOf(answer)}`, error), tls);
+  if (tls !== undefined) return lasting(unreachableError(place, `the TLS handshake failed: ${reasonOf(answer)}`, error), tls);
   if (/^ERR (DB index is out of range|invalid DB index)/i.test(answer))
-    return withRemedy(
+    return lasting(
       unreachableError(place, `it has no database of this number: ${answer}`, error),
       "write a database number that the server has (0 to 15 unless its `databases` setting says otherwise), as in redis://host:port/0",
     );
   if (/Protocol error|Unknown RESP type|DENIED Redis is running in protected mode/.test(answer))
-    return withRemedy(
+    return lasting(
       unreachableError(
         place,
         /DENIED/.test(answer)
@@ -84,6 +87,7 @@ export function explainRedisError(place: string, error: unknown): unknown {
 /** OpenSSL puts its source files around the reason: `80CC…:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:…`. */
 const reasonOf = (answer: string): string => /:SSL routines:[^:]*:([^:]+)/.exec(answer)?.[1] ?? answer.trim();
 
-function withRemedy(error: LapidaryError, remedy: string): LapidaryError {
-  return error.with({ remedy, cause: error.cause });
+function lasting(error: LapidaryError, remedy: string): LastingRedisError {
+  const { code, message, place, cause } = error;
+  return new LastingRedisError({ code, message, ...(place === undefined ? {} : { place }), remedy, cause });
 }

@@ -1,7 +1,7 @@
 import { LapidaryError } from "@lapidary/std";
 import { Redis } from "ioredis";
 import { isOldRedis, oldestRedisName } from "../../../tools/setup/redis-version.mjs";
-import { explainRedisError, unreachableError } from "./errors.js";
+import { LastingRedisError, explainRedisError, unreachableError } from "./errors.js";
 
 /** Where a Redis server is: the private one's socket, or one that the user runs. */
 export type RedisAddress = { readonly socket: string } | { readonly url: string };
@@ -100,11 +100,7 @@ export class Store {
       const end = (): void => reject(unreachableError(this.place, "this store was closed"));
       const fail = (error: unknown): void => {
         last = explainRedisError(this.place, error);
-        // To ask again with the same password is of no use.
-        if (last instanceof LapidaryError && last.code === "LAP_REDIS_REFUSED") reject(last);
-        // Neither does a certificate change, nor the number of databases.
-        if (last instanceof LapidaryError && /TLS handshake|no database of this number|Protocol error|protected mode/.test(last.message))
-          reject(last);
+        if (last instanceof LastingRedisError) reject(last);
       };
       redis.on("error", fail);
       redis.once("ready", resolve);

@@ -72,7 +72,7 @@ export interface ConfigureMessage {
   readonly peers: readonly string[];
 }
 
-/** Keep a per-chip program under its hash; idempotent. Payload: its text (`printGraph`), in UTF-8. */
+/** Keep a per-chip program under its hash (of the text without blocks); idempotent. Payload: its text (`printGraph`), in UTF-8. */
 export interface LoadMessage {
   readonly kind: "load";
   readonly epoch: Epoch;
@@ -157,6 +157,8 @@ export interface CallName {
   /** Provenance of the value that it makes. */
   readonly name: string;
   readonly phase: string;
+  /** Block of the model that the value belongs to. */
+  readonly block?: number;
   /** Ops that a fused kernel joins. */
   readonly joins?: number;
 }

@@ -125,7 +125,8 @@ function makeReport(
       ? []
       : simulation.timeline.kernels.map(({ kernel, from, to }) => ({
           name: kernel.name,
-          phase: kernel.phase,
+          scope: kernel.scope,
+          role: kernel.role,
           cycles: Math.round((to - from) * clock),
         }));
   return {

@@ -21,6 +21,6 @@ export function fusedValues(graph: Graph): boolean[] {
     if (generators.has(value.op)) return true;
     if (!elementwiseNames.has(value.op) || uses[value.id] !== 1 || outputs.has(value.id) || value.role !== undefined) return false;
     const use = must(user.get(value.id), "use");
-    return use.phase === value.phase && (elementwiseNames.has(use.op) || use.op === "reduce" || use.op === "broadcast_in_dim");
+    return use.scope.phase === value.scope.phase && (elementwiseNames.has(use.op) || use.op === "reduce" || use.op === "broadcast_in_dim");
   });
 }

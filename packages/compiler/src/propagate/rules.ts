@@ -23,11 +23,12 @@ export interface ZeroOptions {
  * - `zero`: what ZeRO splits claims what is left.
  */
 export const Priority = { given: -1, batch: 0, rule: 1, activation: 2, zero: 3 } as const;
+export type Priority = (typeof Priority)[keyof typeof Priority];
 
 /** Sub-axes that a rule or ZeRO puts on a dim of a value. */
 export interface Seed {
   readonly atoms: readonly AtomId[];
-  readonly priority: number;
+  readonly priority: Priority;
   readonly cause: string;
   /** What was asked for, where that is more than `atoms`: a dim takes only what divides it. */
   readonly wanted?: readonly AtomId[];

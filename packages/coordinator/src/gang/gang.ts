@@ -212,7 +212,7 @@ export class Gang {
   }
 
   /**
-   * Loads a per-chip program, once; the hash is of its text.
+   * Loads a per-chip program, once; the hash is that of `programText`.
    *
    * @param program what `compile` returns, or any per-chip program with a sharding on every value
    */

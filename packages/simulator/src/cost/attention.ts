@@ -13,7 +13,7 @@ import { type Graph, type Phase, type Value, type ValueId, elementwiseNames, sam
  * again from q and k.
  */
 export interface AttentionKernel {
-  readonly phase: Phase | undefined;
+  readonly phase: Phase;
   /** All values that the kernel computes, results among them, in order. */
   readonly members: readonly ValueId[];
   /** Products, results and scores alike. */
@@ -85,10 +85,10 @@ function scoresAround(
 
 function kernelsOf(graph: Graph, users: readonly (readonly ValueId[])[], scores: readonly ValueId[]): AttentionKernel[] {
   const isScore = new Set(scores);
-  const byPhase = new Map<Phase | undefined, ValueId[]>();
+  const byPhase = new Map<Phase, ValueId[]>();
   const results = new Set(scores.flatMap((id) => users[id] ?? []).filter((id) => !isScore.has(id)));
   for (const id of [...scores, ...results].sort((a, b) => a - b)) {
-    const { phase } = valueAt(graph, id);
+    const { phase } = valueAt(graph, id).scope;
     byPhase.set(phase, [...(byPhase.get(phase) ?? []), id]);
   }
   const visible = visibleShare(graph, scores);

@@ -84,7 +84,7 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
           cluster === own ||
           !cluster.open ||
           cluster.reduces ||
-          at(input).phase !== value.phase ||
+          at(input).scope.phase !== value.scope.phase ||
           size > 4 * cluster.size ||
           cluster.size > 4 * size
         )
@@ -130,7 +130,10 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
     const product = last === undefined ? undefined : owner.get(last);
     if (last === undefined || at(last).op !== "dot_general" || inAttention.has(last) || outputs.has(last) || at(last).role !== undefined)
       continue;
-    if (at(last).phase !== at(must(cluster.members[0], "member")).phase || readers(last).some((user) => owner.get(user) !== cluster))
+    if (
+      at(last).scope.phase !== at(must(cluster.members[0], "member")).scope.phase ||
+      readers(last).some((user) => owner.get(user) !== cluster)
+    )
       continue;
     if (sizeOf(at(last).type.dims) > 4 * cluster.size || cluster.size > 4 * sizeOf(at(last).type.dims)) continue;
     epilogues.set(product as Cluster, cluster);

@@ -34,7 +34,7 @@ export function collectiveStages(placement: Placement, graph: Graph, value: Coll
 const sentBytes = (operand: Value, value: Value, compute: ComputeDtype): number =>
   Math.min(
     storedBytes(operand, compute),
-    storedBytes({ ...operand, op: value.op, phase: value.phase, role: value.role } as Value, compute),
+    storedBytes({ ...operand, op: value.op, scope: value.scope, role: value.role } as Value, compute),
   );
 
 /**

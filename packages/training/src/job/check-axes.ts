@@ -61,8 +61,8 @@ function remedyFor(job: ResolvedJob, unknown: readonly MeshAxis[]): string {
 function noteOf({ zero, rules }: ResolvedJob, name: string, meaning: AxisMeaning | undefined): string[] {
   const note = meaning?.note;
   if (note === undefined) return [];
-  if (note.includes("zero: 3") && zero === 3) return [];
-  if (note.includes("activation_seq") && (rules["activation_seq"] ?? []).length > 0) return [];
+  if (meaning?.needs === "zero3" && zero === 3) return [];
+  if (meaning?.needs === "activationRule" && (rules["activation_seq"] ?? []).length > 0) return [];
   return [`for ${name}: ${note}`];
 }
 

@@ -174,7 +174,7 @@ export class StackedProgram implements Executable {
         kind: step.kind === "kernel" && step.isGemm ? "product" : step.kind,
         op,
         name: value.name,
-        phase: value.phase ?? "forward",
+        ...value.scope,
         ...(isFused ? { joins: step.call.group.members.length } : {}),
       };
     });

@@ -76,7 +76,7 @@ export class PlanBuilder {
         : undefined;
     const constant = !fresh && !neverConstant.has(op) && inputs.every((id) => this.get(id).constant);
     // What the backward pass computes again is not to be kept from the forward pass.
-    const again = !constant && value.phase === "recompute";
+    const again = !constant && value.scope.phase === "recompute";
     const key = JSON.stringify([op, attrs, inputs, type, place, again]);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
