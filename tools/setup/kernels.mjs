@@ -12,6 +12,7 @@ import { createHash } from "node:crypto";
 import { firstDamage, publish, sha256Of, writeManifest } from "./cache.mjs";
 import { compile, linkLayout, requireCompiler } from "./compiler.mjs";
 import { libtensorflowStatus } from "./libtensorflow.mjs";
+import { opcodesPath, writeOpcodes } from "./opcodes.mjs";
 import { SetupError } from "./session.mjs";
 import { contentKey, readStamp, removeStamp, writeStamp } from "./stamp.mjs";
 
@@ -39,9 +40,10 @@ const sourcesOf = (root) => ["fused.cc", "gemm.cc", "shared.cc", "image.cc"].map
 
 /** All else that the binaries are made of. @param {string} root */
 const othersOf = (root) => [
-  ...["arguments.h", "checksum.h", "cut.h", "gemm.h", "gemm_avx2.h", "gemm_avx512.h", "mapping.h", "shared.h", "vectors.h"].map((name) =>
-    join(root, directory, name),
+  ...["arguments.h", "checksum.h", "cut.h", "elementwise.h", "gemm.h", "gemm_avx2.h", "gemm_avx512.h", "mapping.h", "shared.h", "vectors.h"].map(
+    (name) => join(root, directory, name),
   ),
+  opcodesPath(root),
   ...plain.flatMap((module) => [...module.sources, ...module.headers].map((name) => join(root, module.directory, name))),
 ];
 
@@ -87,6 +89,7 @@ export function isReady(session) {
 export async function provideKernels(session) {
   const { root } = session;
   removeStamp(root, step);
+  await writeOpcodes(session);
   const key = keyOf(session);
   try {
     if (libtensorflowStatus(session).backend !== "native") {

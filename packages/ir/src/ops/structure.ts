@@ -8,6 +8,16 @@ import { sizeOf, stridesOf, tensorType } from "../types.js";
 export const parameter = defineOp({
   name: "parameter",
   arity: 0,
+  placed: false,
+  producer: false,
+  movesData: false,
+  transcendental: false,
+  vectorWork: "none",
+  kernel: "loop",
+  rounds: false,
+  foldable: false,
+  fusible: "none",
+  preserves: [],
   type: () => {
     throw new ShapeError("parameter", "the type of a parameter is given, not inferred", []);
   },
@@ -23,6 +33,16 @@ export const parameter = defineOp({
 export const constant = defineOp({
   name: "constant",
   arity: 0,
+  placed: false,
+  producer: true,
+  movesData: false,
+  transcendental: false,
+  vectorWork: "none",
+  kernel: "loop",
+  rounds: true,
+  foldable: true,
+  fusible: "none",
+  preserves: [],
   type: (_, { dims, dtype }) => tensorType(dtype, dims),
   vjp: () => [],
   factors: elementwiseFactors,
@@ -36,6 +56,16 @@ export const constant = defineOp({
 export const iota = defineOp({
   name: "iota",
   arity: 0,
+  placed: true,
+  producer: true,
+  movesData: false,
+  transcendental: false,
+  vectorWork: "none",
+  kernel: "loop",
+  rounds: false,
+  foldable: true,
+  fusible: "none",
+  preserves: [],
   type: (_, { dims, dtype, dimension }) => {
     if (dimension < 0 || dimension >= dims.length) throw new ShapeError("iota", `no dim ${dimension} in [${dims.join(",")}]`, []);
     return tensorType(dtype, dims);
@@ -58,6 +88,16 @@ export const iota = defineOp({
 export const rngNormal = defineOp({
   name: "rng_normal",
   arity: 0,
+  placed: true,
+  producer: false,
+  movesData: true,
+  transcendental: false,
+  vectorWork: "none",
+  kernel: "loop",
+  rounds: true,
+  foldable: false,
+  fusible: "none",
+  preserves: [],
   type: (_, { dims }) => tensorType("f32", dims),
   vjp: () => [],
   factors: elementwiseFactors,
