@@ -40,9 +40,18 @@ const sourcesOf = (root) => ["fused.cc", "gemm.cc", "shared.cc", "image.cc"].map
 
 /** All else that the binaries are made of. @param {string} root */
 const othersOf = (root) => [
-  ...["arguments.h", "checksum.h", "cut.h", "elementwise.h", "gemm.h", "gemm_avx2.h", "gemm_avx512.h", "mapping.h", "shared.h", "vectors.h"].map(
-    (name) => join(root, directory, name),
-  ),
+  ...[
+    "arguments.h",
+    "checksum.h",
+    "cut.h",
+    "elementwise.h",
+    "gemm.h",
+    "gemm_avx2.h",
+    "gemm_avx512.h",
+    "mapping.h",
+    "shared.h",
+    "vectors.h",
+  ].map((name) => join(root, directory, name)),
   opcodesPath(root),
   ...plain.flatMap((module) => [...module.sources, ...module.headers].map((name) => join(root, module.directory, name))),
 ];

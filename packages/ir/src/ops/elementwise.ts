@@ -48,16 +48,19 @@ export type ElementwiseName = keyof ElementwiseAttrs;
 export type Interval = readonly [low: number, high: number];
 
 /** What printers, test cases and random graphs of one-operand and two-operand ops are made from. */
-interface FormulaDef {
+interface FormulaDef<D> {
   /** Name of the StableHLO op that means the same. */
   readonly stablehlo: string;
   /** Operands that tests draw: results and derivatives are finite and near 1 there. */
-  readonly domain: Interval;
+  readonly domain: D;
   /** The derivative is continuous on the domain. */
   readonly smooth: boolean;
 }
-export type UnaryDef<N extends UnaryName> = OpDef<N> & FormulaDef;
-export type BinaryDef<N extends BinaryName> = OpDef<N> & FormulaDef;
+export type UnaryDef<N extends UnaryName> = OpDef<N> & FormulaDef<Interval>;
+export type BinaryDef<N extends BinaryName> = OpDef<N> & FormulaDef<readonly [left: Interval, right: Interval]>;
+
+/** The domain of ops that are defined everywhere. */
+export const anywhere: Interval = [-2, 2];
 
 /** What every elementwise op has in common. */
 const elementwise = {
@@ -138,12 +141,14 @@ function binary<N extends OpName>({ name, linearIn, formula, gradient, ...traits
   });
 }
 
-const unaryFormula = <N extends UnaryName>(def: Omit<Unary<N>, "fusible"> & FormulaDef): UnaryDef<N> => {
+const unaryFormula = <N extends UnaryName>(def: Omit<Unary<N>, "fusible"> & FormulaDef<Interval>): UnaryDef<N> => {
   const { stablehlo, domain, smooth, ...op } = def;
   return { ...unary<N>({ ...op, fusible: "unary" } as Unary<N>), stablehlo, domain, smooth };
 };
 
-const binaryFormula = <N extends BinaryName>(def: Omit<Binary<N>, "fusible"> & FormulaDef): BinaryDef<N> => {
+const binaryFormula = <N extends BinaryName>(
+  def: Omit<Binary<N>, "fusible"> & Pick<BinaryDef<N>, "stablehlo" | "domain" | "smooth">,
+): BinaryDef<N> => {
   const { stablehlo, domain, smooth, ...op } = def;
   return { ...binary<N>({ ...op, fusible: "binary" } as Binary<N>), stablehlo, domain, smooth };
 };
@@ -245,7 +250,7 @@ export const unaryOps: { readonly [N in UnaryName]: UnaryDef<N> } = {
     transcendental: false,
     rounds: false,
     stablehlo: "negate",
-    domain: [-2, 2],
+    domain: anywhere,
     smooth: true,
     formula: (x) => -x,
     gradient: (g, _x, _y, grad) => g.negate(grad),
@@ -257,7 +262,7 @@ export const unaryOps: { readonly [N in UnaryName]: UnaryDef<N> } = {
     transcendental: true,
     rounds: true,
     stablehlo: "exponential",
-    domain: [-2, 2],
+    domain: anywhere,
     smooth: true,
     formula: Math.exp,
     gradient: (g, _x, y, grad) => g.multiply(grad, y),
@@ -281,7 +286,7 @@ export const unaryOps: { readonly [N in UnaryName]: UnaryDef<N> } = {
     transcendental: true,
     rounds: true,
     stablehlo: "tanh",
-    domain: [-2, 2],
+    domain: anywhere,
     smooth: true,
     formula: Math.tanh,
     gradient: (g, _x, y, grad) => g.multiply(grad, g.subtract(g.splat(1, y.type), g.multiply(y, y))),
@@ -317,7 +322,7 @@ export const unaryOps: { readonly [N in UnaryName]: UnaryDef<N> } = {
     transcendental: true,
     rounds: true,
     stablehlo: "cosine",
-    domain: [-2, 2],
+    domain: anywhere,
     smooth: true,
     formula: Math.cos,
     gradient: (g, x, _y, grad) => g.negate(g.multiply(grad, g.sine(x))),
@@ -329,7 +334,7 @@ export const unaryOps: { readonly [N in UnaryName]: UnaryDef<N> } = {
     transcendental: true,
     rounds: true,
     stablehlo: "sine",
-    domain: [-2, 2],
+    domain: anywhere,
     smooth: true,
     formula: Math.sin,
     gradient: (g, x, _y, grad) => g.multiply(grad, g.cosine(x)),
@@ -341,7 +346,7 @@ export const unaryOps: { readonly [N in UnaryName]: UnaryDef<N> } = {
     transcendental: false,
     rounds: false,
     stablehlo: "abs",
-    domain: [-2, 2],
+    domain: anywhere,
     smooth: false,
     formula: Math.abs,
     gradient: (g, x, _y, grad) => g.select(g.compare(x, g.splat(0, x.type), "GE"), grad, g.negate(grad)),
@@ -356,7 +361,7 @@ export const binaryOps: { readonly [N in BinaryName]: BinaryDef<N> } = {
     transcendental: false,
     rounds: true,
     stablehlo: "add",
-    domain: [-2, 2],
+    domain: [anywhere, anywhere],
     smooth: true,
     formula: (a, b) => a + b,
     gradient: (_g, _a, _b, _y, grad) => [grad, grad],
@@ -368,7 +373,7 @@ export const binaryOps: { readonly [N in BinaryName]: BinaryDef<N> } = {
     transcendental: false,
     rounds: true,
     stablehlo: "subtract",
-    domain: [-2, 2],
+    domain: [anywhere, anywhere],
     smooth: true,
     formula: (a, b) => a - b,
     gradient: (g, _a, _b, _y, grad) => [grad, g.negate(grad)],
@@ -380,7 +385,7 @@ export const binaryOps: { readonly [N in BinaryName]: BinaryDef<N> } = {
     transcendental: false,
     rounds: true,
     stablehlo: "multiply",
-    domain: [-2, 2],
+    domain: [anywhere, anywhere],
     smooth: true,
     formula: (a, b) => a * b,
     gradient: (g, a, b, _y, grad) => [g.multiply(grad, b), g.multiply(grad, a)],
@@ -392,7 +397,7 @@ export const binaryOps: { readonly [N in BinaryName]: BinaryDef<N> } = {
     transcendental: true,
     rounds: true,
     stablehlo: "divide",
-    domain: [0.5, 3],
+    domain: [anywhere, [0.5, 3]],
     smooth: true,
     formula: (a, b) => a / b,
     gradient: (g, _a, b, y, grad) => [g.divide(grad, b), g.negate(g.divide(g.multiply(grad, y), b))],
@@ -404,7 +409,7 @@ export const binaryOps: { readonly [N in BinaryName]: BinaryDef<N> } = {
     transcendental: false,
     rounds: false,
     stablehlo: "maximum",
-    domain: [-2, 2],
+    domain: [anywhere, anywhere],
     smooth: false,
     formula: Math.max,
     gradient: (g, a, b, _y, grad) => winner(g, a, b, grad, "GT"),
@@ -416,7 +421,7 @@ export const binaryOps: { readonly [N in BinaryName]: BinaryDef<N> } = {
     transcendental: false,
     rounds: false,
     stablehlo: "minimum",
-    domain: [-2, 2],
+    domain: [anywhere, anywhere],
     smooth: false,
     formula: Math.min,
     gradient: (g, a, b, _y, grad) => winner(g, a, b, grad, "LT"),

@@ -24,6 +24,7 @@ export {
   type Interval,
   type UnaryDef,
   type UnaryName,
+  anywhere,
   binaryNames,
   binaryOps,
   elementwiseNames,
