@@ -117,6 +117,39 @@ export async function provideKernels(session) {
 }
 
 /**
+ * Compiles the kernels of a project into one module.
+ * @param {import("./session.mjs").Session} session
+ * @param {import("./compiler.mjs").Compiler} compiler
+ * @param {string} output
+ * @param {string} [optimization]
+ */
+export async function compileKernels(session, compiler, output, optimization = "-O3") {
+  const { root } = session;
+  await compile(session, {
+    label: step,
+    compiler,
+    sources: sourcesOf(root),
+    includes: [join(libraryOf(root), "include"), join(root, "node_modules/node-api-headers/include")],
+    defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
+    libraries: {
+      directory: join(libraryOf(root), "lib"),
+      names: ["tensorflow_framework"],
+      runPath: "$ORIGIN/../../../node_modules/@tensorflow/tfjs-node-gpu/deps/lib",
+    },
+    // Sums keep their order: no flag here lets the compiler reassociate.
+    flags: [
+      optimization,
+      "-march=native",
+      ...(process.arch === "x64" ? ["-mprefer-vector-width=512"] : []),
+      "-fno-math-errno",
+      "-fno-trapping-math",
+      "-fno-signed-zeros",
+    ],
+    output,
+  });
+}
+
+/**
  * @param {import("./session.mjs").Session} session
  * @param {string} key
  */
@@ -127,29 +160,7 @@ async function buildKernels(session, key) {
     const compiler = await requireCompiler(session);
     await publish(session, cached, async (temporary) => {
       mkdirSync(temporary, { recursive: true });
-      const binary = join(temporary, file);
-      await compile(session, {
-        label: step,
-        compiler,
-        sources: sourcesOf(root),
-        includes: [join(libraryOf(root), "include"), join(root, "node_modules/node-api-headers/include")],
-        defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
-        libraries: {
-          directory: join(libraryOf(root), "lib"),
-          names: ["tensorflow_framework"],
-          runPath: "$ORIGIN/../../../node_modules/@tensorflow/tfjs-node-gpu/deps/lib",
-        },
-        // Sums keep their order: no flag here lets the compiler reassociate.
-        flags: [
-          "-O3",
-          "-march=native",
-          ...(process.arch === "x64" ? ["-mprefer-vector-width=512"] : []),
-          "-fno-math-errno",
-          "-fno-trapping-math",
-          "-fno-signed-zeros",
-        ],
-        output: binary,
-      });
+      await compileKernels(session, compiler, join(temporary, file));
       for (const module of plain)
         await compile(session, {
           label: step,

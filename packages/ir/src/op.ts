@@ -65,6 +65,8 @@ export interface OpTraits {
   readonly rounds: boolean;
   /** With constant operands the result is the same in every run: a worker may compute it once, at load. */
   readonly foldable: boolean;
+  /** Chips send each other elements. */
+  readonly communicates: boolean;
   readonly fusible: Fusible;
   /** The cost model looks for masks and positions through the op. */
   readonly preserves: readonly Preserved[];

@@ -22,6 +22,7 @@ function collective<N extends CollectiveName>(
     kernel: "loop",
     rounds: false,
     foldable: false,
+    communicates: work !== "slice",
     fusible: "none",
     preserves: work === "slice" ? ["positions"] : [],
     type: (inputs, attrs) => {

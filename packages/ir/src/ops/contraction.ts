@@ -19,6 +19,7 @@ const reduce = defineOp({
   kernel: "loop",
   rounds: true,
   foldable: true,
+  communicates: false,
   fusible: "reduce",
   preserves: [],
   type: (inputs, { dims }) => {
@@ -100,6 +101,7 @@ const dotGeneral = defineOp({
   kernel: "product",
   rounds: true,
   foldable: true,
+  communicates: false,
   fusible: "none",
   preserves: [],
   type: (inputs, { batch, contracting }) => {
@@ -236,6 +238,7 @@ const gather = defineOp({
   kernel: "lookup",
   rounds: false,
   foldable: true,
+  communicates: false,
   fusible: "none",
   preserves: [],
   type: (inputs) => {
@@ -284,6 +287,7 @@ const scatter = defineOp({
   kernel: "lookup",
   rounds: true,
   foldable: true,
+  communicates: false,
   fusible: "none",
   preserves: [],
   type: (inputs, { rows }) => {

@@ -70,6 +70,7 @@ const elementwise = {
   vectorWork: "result",
   kernel: "loop",
   foldable: true,
+  communicates: false,
   factors: elementwiseFactors,
   localize: sameAttrs,
   flops: (_: readonly TensorType[], output: TensorType): number => sizeOf(output.dims),

@@ -19,6 +19,7 @@ const broadcastInDim = defineOp({
   kernel: "loop",
   rounds: false,
   foldable: true,
+  communicates: false,
   fusible: "none",
   preserves: ["mask", "positions"],
   type: (inputs, { dims, broadcastDimensions: map }) => {
@@ -125,6 +126,7 @@ const reshape = defineOp({
   kernel: "loop",
   rounds: false,
   foldable: true,
+  communicates: false,
   fusible: "view",
   preserves: ["mask", "positions"],
   type: (inputs, { dims }) => {
@@ -151,6 +153,7 @@ const transpose = defineOp({
   kernel: "loop",
   rounds: false,
   foldable: true,
+  communicates: false,
   fusible: "none",
   preserves: [],
   type: (inputs, { permutation }) => {
@@ -220,6 +223,7 @@ const slice = defineOp({
   kernel: "loop",
   rounds: false,
   foldable: true,
+  communicates: false,
   fusible: "slice",
   preserves: [],
   type: (inputs, { start, limit }) => {
@@ -269,6 +273,7 @@ const pad = defineOp({
   kernel: "loop",
   rounds: false,
   foldable: true,
+  communicates: false,
   fusible: "none",
   preserves: [],
   type: (inputs, { low, high }) => {
@@ -312,6 +317,7 @@ const concatenate = defineOp({
   kernel: "loop",
   rounds: false,
   foldable: true,
+  communicates: false,
   fusible: "concatenate",
   preserves: [],
   type: (inputs, { dimension }) => {

@@ -16,6 +16,7 @@ export const parameter = defineOp({
   kernel: "loop",
   rounds: false,
   foldable: false,
+  communicates: false,
   fusible: "none",
   preserves: [],
   type: () => {
@@ -41,6 +42,7 @@ export const constant = defineOp({
   kernel: "loop",
   rounds: true,
   foldable: true,
+  communicates: false,
   fusible: "none",
   preserves: [],
   type: (_, { dims, dtype }) => tensorType(dtype, dims),
@@ -64,6 +66,7 @@ export const iota = defineOp({
   kernel: "loop",
   rounds: false,
   foldable: true,
+  communicates: false,
   fusible: "none",
   preserves: [],
   type: (_, { dims, dtype, dimension }) => {
@@ -96,6 +99,7 @@ export const rngNormal = defineOp({
   kernel: "loop",
   rounds: true,
   foldable: false,
+  communicates: false,
   fusible: "none",
   preserves: [],
   type: (_, { dims }) => tensorType("f32", dims),

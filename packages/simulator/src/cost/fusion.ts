@@ -1,5 +1,5 @@
 import { must } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, collectiveNames, elementwiseNames, ops, sizeOf } from "@lapidary/ir";
+import { type Graph, type Value, type ValueId, elementwiseNames, ops, sizeOf } from "@lapidary/ir";
 import { type AttentionKernel, attentionKernels } from "./attention.js";
 
 /**
@@ -13,7 +13,7 @@ import { type AttentionKernel, attentionKernels } from "./attention.js";
  *  5. a value that one cheap elementwise op makes of one array of its size, for loops only, is made again in each of them;
  *  6. all else is a kernel of its own.
  *
- * Invariants: every value that is no parameter, collective, view or generator belongs to one kernel; kernels stand where their last value stands in the order.
+ * Invariants: every value that is not a parameter, a collective, a view or a producer belongs to one kernel; kernels stand where their last value stands in the order.
  */
 export interface Kernel {
   readonly kind: "attention" | "product" | "loop" | "lookup";
@@ -56,7 +56,7 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
   const cheap = cheapValues(graph, users, outputs);
   const isView = (value: Value): boolean => value.op === "reshape" || isProducer(value) || cheap[value.id] === true;
 
-  /** What lies in memory behind views and generators. */
+  /** What lies in memory behind views and producers. */
   const sources = (id: ValueId): ValueId[] => (isView(at(id)) ? at(id).inputs.flatMap(sources) : [id]);
 
   const clusterOf = new Map<ValueId, Cluster>();
@@ -98,7 +98,7 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
       const cluster = clusterOf.get(input);
       if (cluster !== undefined && current(cluster) !== own) close(input);
     }
-    if (inAttention.has(id) || (collectiveNames.has(value.op) && value.op !== "shard_slice")) continue;
+    if (inAttention.has(id) || ops[value.op].communicates) continue;
     own ??= { members: [], size, open: joins, reduces: false };
     own.members.push(id);
     own.size = Math.max(own.size, size);
