@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError, redactUrl } from "@lapidary/std";
+import { LapidaryError, redactUrl } from "@lapidary/std";
 
 /** Redis does not answer, or not in time. Whether the command was carried out is not known. */
 export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
@@ -6,9 +6,6 @@ export function unreachableError(place: string, why: string, cause?: unknown): L
     code: "LAP_REDIS_UNREACHABLE",
     message: `Redis does not answer: ${why}`,
     place,
-    remedy:
-      "check that the server runs and that REDIS_URL is its address (rediss:// for a TLS port, redis:// for any other); without REDIS_URL `lapidary up` starts a server of its own",
-    exit: ExitCode.unreachable,
     cause,
   });
 }
@@ -47,8 +44,6 @@ export function explainRedisError(place: string, error: unknown): unknown {
       code: "LAP_REDIS_REFUSED",
       message: `Redis refuses this user: ${answer}`,
       place,
-      remedy: "put the right user and password into the address, redis://user:password@host:port",
-      exit: ExitCode.unreachable,
       cause: error,
     });
   if (/^(OOM|MISCONF)/.test(answer))
@@ -56,7 +51,6 @@ export function explainRedisError(place: string, error: unknown): unknown {
       code: "LAP_REDIS_FULL",
       message: `Redis takes no more data: ${answer}`,
       place,
-      remedy: "free memory or disk on its machine, or raise its maxmemory; training goes on meanwhile, jobs and events are not recorded",
       cause: error,
     });
   if (/^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN)/.test(answer)) return unreachableError(place, answer, error);
@@ -91,5 +85,5 @@ export function explainRedisError(place: string, error: unknown): unknown {
 const reasonOf = (answer: string): string => /:SSL routines:[^:]*:([^:]+)/.exec(answer)?.[1] ?? answer.trim();
 
 function withRemedy(error: LapidaryError, remedy: string): LapidaryError {
-  return new LapidaryError({ ...error.toJSON(), remedy, cause: error.cause });
+  return error.with({ remedy, cause: error.cause });
 }

@@ -23,7 +23,6 @@ export function parseGraph(text: string): Graph {
         code: "LAP_IR_TEXT",
         message: error instanceof Error ? error.message : String(error),
         place: `line ${i + 1}: ${line.slice(0, 160)}`,
-        remedy: "print the graph again with this version of Lapidary",
         cause: error,
       });
     }
