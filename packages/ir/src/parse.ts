@@ -51,7 +51,7 @@ function parseReturn(builder: GraphBuilder, line: string): void {
 }
 
 const valueLine =
-  /^%(\d+) = ([a-z_]+)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))?(?: #(\d+))? @(\S+)(?: \/\/ (.*))?$/;
+  /^%(\d+) = ([a-z][a-z0-9_]*)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))?(?: #(\d+))? @(\S+)(?: \/\/ (.*))?$/;
 
 function parseValue(builder: GraphBuilder, line: string): void {
   const match = valueLine.exec(line);
