@@ -108,7 +108,8 @@ A code never changes its meaning.
   unless \`train.guard\` skips the batch.
 - An unknown code comes from another version of Lapidary. It is not recoverable and its exit code is 1.
 
-This page is generated from \`packages/std/src/error-codes.ts\`; \`UPDATE=1 npx mocha tools/lint/error-codes.test.mjs\` writes it again.`;
+This page is generated from \`packages/std/src/error-codes.ts\`. To write it again:
+\`UPDATE=1 npx mocha tools/lint/error-codes.test.mjs\`.`;
 
 /**
  * @param {string} root
