@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError, unreachable } from "@lapidary/std";
+import { LapidaryError, unreachable } from "@lapidary/std";
 import type { Holding } from "@lapidary/worker/protocol";
 import { nodeRemedy, supportedNode } from "../../../../tools/setup/node-version.mjs";
 import type { EvictionReason } from "../run-events.js";
@@ -50,7 +50,6 @@ export function workerLost({ name, pid, code, signal, eviction }: WorkerExit, ra
       signal === "SIGKILL"
         ? "`dmesg` says whether memory ran out: if so lower train.batch, set remat, or give the job fewer workers; the step in flight is not committed"
         : "`lapidary logs RUN` shows the last lines of the worker; the step in flight is not committed",
-    exit: ExitCode.jobFailed,
   });
 }
 
@@ -70,7 +69,6 @@ function workerEvicted(who: string, rank: number | string, pid: number, eviction
     message: `${who} was frozen and has been ended: ${evictionText(eviction)}`,
     place: `worker ${rank} pid ${pid} SIGKILL`,
     remedy: "look whether the machine was suspended or out of memory; the step in flight is not committed",
-    exit: ExitCode.jobFailed,
   });
 }
 
@@ -79,11 +77,10 @@ export function workerDidNotStart(name: string, why: string, cause?: unknown): L
     code: "LAP_WORKER_START",
     message: `worker ${name} did not start: ${why}`,
     place: name,
-    remedy: "run `lapidary doctor`",
     cause,
   });
 }
 
 export function gangClosed(): LapidaryError {
-  return new LapidaryError({ code: "LAP_GANG_CLOSED", message: "the gang was closed", remedy: "start another one" });
+  return new LapidaryError({ code: "LAP_GANG_CLOSED", message: "the gang was closed" });
 }
