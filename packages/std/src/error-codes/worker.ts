@@ -22,7 +22,7 @@ export const workerErrors = {
     remedy: "run `npm run setup`, then `lapidary doctor`",
   },
   LAP_WORKER_KERNEL: { exit: ExitCode.other, recoverable: true, summary: "A kernel of a worker failed." },
-  LAP_WORKER_KERNELS: {
+  LAP_WORKER_OPCODES: {
     exit: ExitCode.other,
     recoverable: false,
     summary: "The compiled kernels belong to another version of the op table.",
