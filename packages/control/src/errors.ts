@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError, redactUrl } from "@lapidary/std";
+import { LapidaryError, redactUrl } from "@lapidary/std";
 
 /** An error that lasts until a person changes the address or the server: to try again is of no use. */
 export class LastingRedisError extends LapidaryError {}
@@ -9,9 +9,6 @@ export function unreachableError(place: string, why: string, cause?: unknown): L
     code: "LAP_REDIS_UNREACHABLE",
     message: `Redis does not answer: ${why}`,
     place,
-    remedy:
-      "check that the server runs and that REDIS_URL is its address (rediss:// for a TLS port, redis:// for any other); without REDIS_URL `lapidary up` starts a server of its own",
-    exit: ExitCode.unreachable,
     cause,
   });
 }
@@ -50,8 +47,6 @@ export function explainRedisError(place: string, error: unknown): unknown {
       code: "LAP_REDIS_REFUSED",
       message: `Redis refuses this user: ${answer}`,
       place,
-      remedy: "put the right user and password into the address, redis://user:password@host:port",
-      exit: ExitCode.unreachable,
       cause: error,
     });
   if (/^(OOM|MISCONF)/.test(answer))
@@ -59,7 +54,6 @@ export function explainRedisError(place: string, error: unknown): unknown {
       code: "LAP_REDIS_FULL",
       message: `Redis takes no more data: ${answer}`,
       place,
-      remedy: "free memory or disk on its machine, or raise its maxmemory; training goes on meanwhile, jobs and events are not recorded",
       cause: error,
     });
   if (/^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN)/.test(answer)) return unreachableError(place, answer, error);
@@ -94,5 +88,6 @@ export function explainRedisError(place: string, error: unknown): unknown {
 const reasonOf = (answer: string): string => /:SSL routines:[^:]*:([^:]+)/.exec(answer)?.[1] ?? answer.trim();
 
 function lasting(error: LapidaryError, remedy: string): LastingRedisError {
-  return new LastingRedisError({ ...error.toJSON(), remedy, cause: error.cause });
+  const { code, message, place, cause } = error;
+  return new LastingRedisError({ code, message, ...(place === undefined ? {} : { place }), remedy, cause });
 }

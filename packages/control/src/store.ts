@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import { Redis } from "ioredis";
 import { isOldRedis, oldestRedisName } from "../../../tools/setup/redis-version.mjs";
 import { LastingRedisError, explainRedisError, unreachableError } from "./errors.js";
@@ -171,9 +171,6 @@ function urlError(message: string): LapidaryError {
     code: "LAP_REDIS_URL",
     message,
     place: "redis URL",
-    remedy:
-      "write it as redis://host:port/database, or rediss://user:password@host:port/database; in user and password write % as %25, / as %2F, @ as %40, # as %23 and ? as %3F",
-    exit: ExitCode.usage,
   });
 }
 
@@ -185,8 +182,6 @@ function checkServer(place: string, info: string): void {
       code: "LAP_REDIS_CLUSTER",
       message: "this Redis is a node of a cluster; the job queue changes several keys at once, which a cluster does not allow",
       place,
-      remedy: "give the address of a single server in REDIS_URL, or unset REDIS_URL: `lapidary up` then starts its own",
-      exit: ExitCode.usage,
     });
   const policy = field("maxmemory_policy");
   if (policy !== "noeviction")
@@ -194,8 +189,6 @@ function checkServer(place: string, info: string): void {
       code: "LAP_REDIS_EVICTS",
       message: `this Redis drops keys when its memory is full (maxmemory-policy ${policy || "unknown"}), and so would lose jobs`,
       place,
-      remedy: "run `redis-cli CONFIG SET maxmemory-policy noeviction`, set it in redis.conf too, and start again",
-      exit: ExitCode.usage,
     });
   const version = field("redis_version");
   if (isOldRedis(version))
@@ -204,7 +197,6 @@ function checkServer(place: string, info: string): void {
       message: `this Redis has version ${version || "unknown"}, at least ${oldestRedisName} is needed`,
       place,
       remedy: `give the address of a newer server in REDIS_URL, or unset REDIS_URL and run \`npm run setup redis\`: \`lapidary up\` then starts its own`,
-      exit: ExitCode.usage,
     });
 }
 

@@ -144,7 +144,6 @@ export async function readJson(file: string): Promise<unknown> {
       message: `cannot read the file (${(cause as NodeJS.ErrnoException).code ?? (cause instanceof Error ? cause.message : String(cause))})`,
       place: file,
       remedy: "name the directory of a Hugging Face checkpoint: config.json and model.safetensors",
-      exit: 2,
       cause,
     });
   }
@@ -153,8 +152,6 @@ export async function readJson(file: string): Promise<unknown> {
       code: "LAP_CHECKPOINT_JSON",
       message: `the file is not JSON: ${problem}`,
       place: file,
-      remedy: "fetch or write the file again",
-      exit: 2,
       cause,
     });
   try {

@@ -23,7 +23,6 @@ export function parseGraph(text: string): Graph {
         code: "LAP_IR_TEXT",
         message: error instanceof Error ? error.message : String(error),
         place: `line ${i + 1}: ${line.slice(0, 160)}`,
-        remedy: "print the graph again with this version of Lapidary",
         cause: error,
       });
     }
@@ -52,7 +51,7 @@ function parseReturn(builder: GraphBuilder, line: string): void {
 }
 
 const valueLine =
-  /^%(\d+) = ([a-z_]+)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))?(?: #(\d+))? @(\S+)(?: \/\/ (.*))?$/;
+  /^%(\d+) = ([a-z][a-z0-9_]*)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))?(?: #(\d+))? @(\S+)(?: \/\/ (.*))?$/;
 
 function parseValue(builder: GraphBuilder, line: string): void {
   const match = valueLine.exec(line);

@@ -1,4 +1,4 @@
-import type { JsonValue, LapidaryError } from "@lapidary/std";
+import type { ErrorJSON, JsonValue } from "@lapidary/std";
 import type { Dtype } from "@lapidary/ir";
 
 // The coordinator's half of this package: types and paths, nothing that loads tfjs.
@@ -375,7 +375,7 @@ export type WorkerAnswer =
     }
   | { readonly kind: "log"; readonly line: string }
   | { readonly kind: "reply"; readonly id: number; readonly reply: JsonValue }
-  | { readonly kind: "error"; readonly id: number; readonly error: ReturnType<LapidaryError["toJSON"]> };
+  | { readonly kind: "error"; readonly id: number; readonly error: ErrorJSON };
 
 /** Of this file: to be counted up when a worker of an earlier build would misunderstand a message. Such a worker is not taken over. */
 export const protocolVersion = 2;

@@ -29,7 +29,6 @@ function readChip(root: string, name: string): Machine["chip"] {
     place: "chip",
     remedy:
       near === undefined ? `chips are ${known.sort().join(", ")}; a file in configs/chips describes another` : `did you mean "${near}"?`,
-    exit: 2,
   });
 }
 

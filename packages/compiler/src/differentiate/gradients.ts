@@ -20,7 +20,6 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
       code: "LAP_COMPILE_LOSS",
       message: `the loss ${loss.name} is not a scalar of float type`,
       place: loss.name,
-      remedy: "reduce it to one number before differentiating",
     });
   const dependent = dependents(g, wrt, loss.id);
   const contributions = new Map<ValueId, Value[]>([[loss.id, [g.splat(1, loss.type)]]]);
@@ -40,7 +39,6 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
           code: "LAP_COMPILE_NO_DERIVATIVE",
           message: `${value.op} has no derivative`,
           place: value.name,
-          remedy: "differentiate before partition, or stop the gradient at this value",
         });
       const inputs = value.inputs.map((input) => g.get(input));
       const flows = def.vjp(g, { value: value as never, inputs, grad, attrs: value.attrs as never });

@@ -1,5 +1,5 @@
 import { must } from "@lapidary/std";
-import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, bytesOf, collectiveNames, makeScope } from "@lapidary/ir";
+import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, bytesOf, makeScope, ops } from "@lapidary/ir";
 import { carryOver } from "./rewrites.js";
 
 /**
@@ -100,11 +100,7 @@ function stackedAttrs({ attrs }: Value): object {
 function findBuckets(graph: Graph, limit: number): Value[][] {
   const bytesOfOperand = (value: Value): number => bytesOf(must(graph.values[must(value.inputs[0], "operand")], "operand").type);
   const candidates = graph.values.filter(
-    (value) =>
-      collectiveNames.has(value.op) &&
-      value.op !== "shard_slice" &&
-      value.op !== "all_to_all" &&
-      Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit,
+    (value) => ops[value.op].communicates && value.op !== "all_to_all" && Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit,
   );
   if (candidates.length < 2) return [];
   const reach = new Reach(graph);

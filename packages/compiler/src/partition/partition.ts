@@ -10,6 +10,7 @@ import {
   type ValueExtras,
   type ValueId,
   localDims,
+  makesOwnPart,
   opDef,
   passOf,
   sameAtomSet,
@@ -49,7 +50,7 @@ export function partition(propagated: Propagated, mesh: Mesh, { regather = true 
   const globalOf = (id: ValueId): Value => must(source.values[id], "value");
 
   for (const value of source.values) {
-    if (value.op === "constant" || value.op === "iota" || value.op === "rng_normal") {
+    if (makesOwnPart(value.op)) {
       if (value.role !== undefined) keep(value.id, materialize(value, must(value.sharding, "sharding")));
       continue;
     }
@@ -132,7 +133,7 @@ export function partition(propagated: Propagated, mesh: Mesh, { regather = true 
     );
     const found = known.find((v) => sameSharding(must(v.sharding, "sharding"), wanted));
     if (found !== undefined) return found;
-    if (value.op === "constant" || value.op === "iota" || value.op === "rng_normal") return keep(id, materialize(value, wanted));
+    if (makesOwnPart(value.op)) return keep(id, materialize(value, wanted));
     const ways = known
       .filter((from) => reaches(must(from.sharding, "sharding"), wanted))
       .map((from) => ({ from, bytes: costOf(from, wanted) }));

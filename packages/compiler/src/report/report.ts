@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import { meshSize, printMesh } from "@lapidary/topology";
-import { type Graph, type Value, blocksOf, bytesOf, collectiveNames, parametersOf, printSharding, withoutBlocks } from "@lapidary/ir";
+import { type Graph, type Value, blocksOf, bytesOf, ops, parametersOf, printSharding, withoutBlocks } from "@lapidary/ir";
 import { bytesPerChip } from "../partition/index.js";
 
 /** Collectives of a program of one kind over one axis. */
@@ -36,8 +36,7 @@ export function summarizeCollectives(chip: Graph): CollectiveSummary[] {
 }
 
 /** Collectives that communicate, in order. */
-export const collectivesOf = (chip: Graph): Value[] =>
-  chip.values.filter((value) => collectiveNames.has(value.op) && value.op !== "shard_slice");
+export const collectivesOf = (chip: Graph): Value[] => chip.values.filter((value) => ops[value.op].communicates);
 
 const axesOf = (value: Value): readonly string[] => ("axes" in value.attrs ? value.attrs.axes : []);
 

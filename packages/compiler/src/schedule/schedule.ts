@@ -1,5 +1,5 @@
 import { assert, must } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, collectiveNames, elementwiseNames, passOf, printValue } from "@lapidary/ir";
+import { type Graph, type Value, type ValueId, collectiveNames, elementwiseNames, ops, passOf, printValue } from "@lapidary/ir";
 
 /**
  * When collectives run. Values are computed in the order of the program; a collective is *started* earlier than its position and is *done* at
@@ -30,7 +30,7 @@ export interface ScheduleOptions {
 export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBlocks: 1 }): Schedule {
   const firstUse = new Map<ValueId, ValueId>();
   for (const value of graph.values) for (const id of value.inputs) if (!firstUse.has(id)) firstUse.set(id, value.id);
-  const isAsync = (value: Value): boolean => collectiveNames.has(value.op) && value.op !== "shard_slice";
+  const isAsync = (value: Value): boolean => ops[value.op].communicates;
   const starts = blockStarts(
     graph,
     graph.values.map((value) => value.id),

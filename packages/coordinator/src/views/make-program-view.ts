@@ -1,5 +1,5 @@
 import { bytesPerChip, collectiveGroups, explainValue, liveBytes, type MemoryPlan, type Program } from "@lapidary/compiler";
-import { collectiveNames, globalDims, type Graph, parametersOf, printSharding, sizeOf, type Value } from "@lapidary/ir";
+import { collectiveNames, globalDims, type Graph, ops, parametersOf, printSharding, sizeOf, type Value } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { meshSize, printMesh } from "@lapidary/topology";
 import { linkBytes } from "./link-bytes.js";
@@ -89,9 +89,7 @@ function viewValues(program: Program, times: StepTimes): ViewValue[] {
         ...(value.logicalAxes === undefined ? {} : { logical_axes: [...value.logicalAxes] }),
         ...(because.some((root) => root !== null) ? { because } : {}),
         ...(value.cause === undefined ? {} : { why: value.cause }),
-        ...(isCollective && value.op !== "shard_slice"
-          ? { axis: axisOf(value), bytes_sent: bytesPerChip(value, operandOf(chip.values, value)) }
-          : {}),
+        ...(ops[value.op].communicates ? { axis: axisOf(value), bytes_sent: bytesPerChip(value, operandOf(chip.values, value)) } : {}),
         ...(flops > 0 ? { flops } : {}),
         ...(time === undefined
           ? {}

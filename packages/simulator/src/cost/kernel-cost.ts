@@ -1,7 +1,7 @@
 import { assert, must } from "@lapidary/std";
-import { type Graph, type Scope, type Value, type ValueId, type ValueRole, elementwiseNames, makeScope, sizeOf } from "@lapidary/ir";
+import { type Graph, type Scope, type Value, type ValueId, type ValueRole, makeScope, ops, sizeOf } from "@lapidary/ir";
 import type { ChipSpec } from "../chip/chip-spec.js";
-import { type Kernel, transcendentals } from "./fusion.js";
+import type { Kernel } from "./fusion.js";
 import { matrixSeconds, paddedFlops, productReads, productShape, usefulFlops } from "./product.js";
 import { type ComputeDtype, storedBytes } from "./storage.js";
 
@@ -100,10 +100,8 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
 
 /** Slots of the vector unit: one an element, more for what has no instruction. */
 function vectorWork(graph: Graph, value: Value, chip: ChipSpec): number {
-  if (elementwiseNames.has(value.op)) return sizeOf(value.type.dims) * (transcendentals.has(value.op) ? chip.vector.transcendental : 1);
-  const [operand] = value.inputs;
-  if (value.op === "reduce" && operand !== undefined) return sizeOf(must(graph.values[operand], "operand").type.dims);
-  if (value.op === "slice" || value.op === "pad" || value.op === "concatenate") return sizeOf(value.type.dims);
-  if (value.op === "scatter") return sizeOf(value.type.dims);
-  return 0;
+  const { vectorWork: elements, transcendental } = ops[value.op];
+  if (elements === "none") return 0;
+  const { type } = elements === "result" ? value : must(graph.values[must(value.inputs[0], "operand")], "operand");
+  return sizeOf(type.dims) * (transcendental ? chip.vector.transcendental : 1);
 }
