@@ -1,10 +1,10 @@
 import { ExitCode, LapidaryError, redactUrl } from "@lapidary/std";
 
-/** Redis does not answer, or not in time. Whether the command was carried out is not known. */
+/** Redis does not reply, or not in time. The command may or may not have run. */
 export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_REDIS_UNREACHABLE",
-    message: `Redis does not answer: ${why}`,
+    message: `no reply from Redis: ${why}`,
     place,
     remedy:
       "check that the server runs and that REDIS_URL is its address (rediss:// for a TLS port, redis:// for any other); without REDIS_URL `lapidary up` starts a server of its own",
@@ -13,50 +13,54 @@ export function unreachableError(place: string, why: string, cause?: unknown): L
   });
 }
 
-/** What a handshake of TLS ended with, by the code of the error, and what to do about it. */
+/** An error that another attempt with the same address would meet again: a wrong password, certificate, database or port. */
+export class PermanentRedisError extends LapidaryError {}
+
+/** The remedy for a failed TLS handshake, chosen by the error code and the message; undefined for other errors. */
 function tlsRemedy(code: string, answer: string, names: string | undefined): string | undefined {
-  const trust = "name the file of the certificate of its issuer in NODE_EXTRA_CA_CERTS, then run the command again";
+  const trust = "set NODE_EXTRA_CA_CERTS to the certificate file of its issuer, then run the command again";
   if (/SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY)|CERT_UNTRUSTED|INVALID_CA/.test(code)) return trust;
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
-    return `use in the address the name that the certificate is for${names === undefined ? "; it has none" : `: ${names.replaceAll(/\b(DNS|IP Address):/g, "")}`}`;
-  if (/CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/.test(code)) return "renew the certificate of the server, and check the clocks of both machines";
+    return `write the host name of the certificate in the address${names === undefined ? "; the certificate has no host name" : `: ${names.replaceAll(/\b(DNS|IP Address):/g, "")}`}`;
+  if (/CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/.test(code)) return "renew the server's certificate, and check the clocks of both machines";
   if (
     /ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED)|alert (bad certificate|certificate required|handshake failure)/i.test(
       `${code} ${answer}`,
     )
   )
-    return "the server refuses the client: if it asks for client certificates, set `tls-auth-clients no`, because Lapidary sends none";
+    return "the server rejects the client: if it requires client certificates, set `tls-auth-clients no`, because Lapidary sends none";
   if (/UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION|NO_PROTOCOLS|alert protocol version/i.test(`${code} ${answer}`))
-    return "let the server offer TLS 1.2 or later (`tls-protocols`)";
+    return "enable TLS 1.2 or later on the server (`tls-protocols`)";
   if (/WRONG_VERSION_NUMBER|packet length too long|EPROTO|ERR_SSL/.test(`${code} ${answer}`))
-    return "the server does not speak TLS at this port: write redis:// instead of rediss://, or name its TLS port";
+    return "this port of the server does not use TLS: write redis:// instead of rediss://, or give its TLS port";
   if (/^(ERR_TLS|CERT_|UNABLE_TO_)|certificate|handshake/i.test(`${code} ${answer}`)) return trust;
   return undefined;
 }
 
 /**
- * What an error of ioredis or BullMQ means to a person. Errors that Redis answers with and that no user can cause are
- * ours, and are returned as they are.
+ * Converts an error of ioredis or BullMQ to a LapidaryError with a remedy. An error reply that no user can cause is a bug of
+ * Lapidary, and is returned unchanged.
  */
 export function explainRedisError(place: string, error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof LapidaryError) return error;
   const answer = redactUrl(error.message);
-  if (error.name === "MaxRetriesPerRequestError") return unreachableError(place, "the connection to it broke", error);
+  if (error.name === "MaxRetriesPerRequestError") return unreachableError(place, "the connection broke", error);
   if (/^(NOAUTH|WRONGPASS|NOPERM|ERR AUTH)/.test(answer))
-    return new LapidaryError({
+    return new PermanentRedisError({
       code: "LAP_REDIS_REFUSED",
-      message: `Redis refuses this user: ${answer}`,
+      message: `Redis rejects this user: ${answer}`,
       place,
-      remedy: "put the right user and password into the address, redis://user:password@host:port",
+      remedy: "write the correct user and password in the address, redis://user:password@host:port",
       exit: ExitCode.unreachable,
       cause: error,
     });
   if (/^(OOM|MISCONF)/.test(answer))
     return new LapidaryError({
       code: "LAP_REDIS_FULL",
-      message: `Redis takes no more data: ${answer}`,
+      message: `Redis accepts no more data: ${answer}`,
       place,
-      remedy: "free memory or disk on its machine, or raise its maxmemory; training goes on meanwhile, jobs and events are not recorded",
+      remedy:
+        "free memory or disk on its machine, or raise its maxmemory; meanwhile training continues, but jobs and events are not recorded",
       cause: error,
     });
   if (/^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN)/.test(answer)) return unreachableError(place, answer, error);
@@ -67,8 +71,8 @@ export function explainRedisError(place: string, error: unknown): unknown {
   if (tls !== undefined) return withRemedy(unreachableError(place, `the TLS handshake failed: ${reasonOf(answer)}`, error), tls);
   if (/^ERR (DB index is out of range|invalid DB index)/i.test(answer))
     return withRemedy(
-      unreachableError(place, `it has no database of this number: ${answer}`, error),
-      "write a database number that the server has (0 to 15 unless its `databases` setting says otherwise), as in redis://host:port/0",
+      unreachableError(place, `no database with this number: ${answer}`, error),
+      "write a database number that exists on the server (0 to 15 unless its `databases` setting differs), as in redis://host:port/0",
     );
   if (/Protocol error|Unknown RESP type|DENIED Redis is running in protected mode/.test(answer))
     return withRemedy(
@@ -76,20 +80,20 @@ export function explainRedisError(place: string, error: unknown): unknown {
         place,
         /DENIED/.test(answer)
           ? (answer.split("\n")[0] ?? answer)
-          : `Protocol error, it does not speak as Redis does: ${answer.replace(" Please report this.", "").replace("Protocol error, ", "")}`,
+          : `Protocol error, not a Redis server: ${answer.replace(" Please report this.", "").replace("Protocol error, ", "")}`,
         error,
       ),
       /DENIED/.test(answer)
-        ? "set a password for the server, or let it listen on 127.0.0.1 only"
-        : "name the port of a Redis server; a TLS port needs rediss:// in the address",
+        ? "set a password for the server, or make it listen on 127.0.0.1 only"
+        : "give the port of a Redis server; a TLS port needs rediss:// in the address",
     );
   if (connection.test(answer) || (typeof code === "string" && connection.test(code))) return unreachableError(place, answer, error);
   return error;
 }
 
-/** OpenSSL puts its source files around the reason: `80CC…:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:…`. */
+/** OpenSSL writes the names of its source files around the reason: `80CC…:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:…`. */
 const reasonOf = (answer: string): string => /:SSL routines:[^:]*:([^:]+)/.exec(answer)?.[1] ?? answer.trim();
 
-function withRemedy(error: LapidaryError, remedy: string): LapidaryError {
-  return new LapidaryError({ ...error.toJSON(), remedy, cause: error.cause });
+function withRemedy(error: LapidaryError, remedy: string): PermanentRedisError {
+  return new PermanentRedisError({ ...error.toJSON(), remedy, cause: error.cause });
 }
