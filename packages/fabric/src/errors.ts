@@ -1,97 +1,97 @@
 import { ExitCode, LapidaryError } from "@lapidary/std";
 
-/** Bytes that are no frame, or a frame that was changed on its way. */
+/** The bytes are not a frame, or the frame was changed on its way. */
 export function frameError(message: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_FRAME",
     message,
-    remedy: "both sides must run the same build of Lapidary; when they do, the connection is damaged and the step is to be redone",
+    remedy: "run the same build of Lapidary on both sides; if both already do, the connection is damaged: repeat the step",
   });
 }
 
-/** A frame that announces more than this channel accepts; nothing was allocated for it. */
+/** A frame declares more bytes than this channel accepts. No memory was allocated for it. */
 export function limitError(what: string, bytes: number, limit: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_LIMIT",
-    message: `a frame announces ${bytes} bytes of ${what}, the limit is ${limit}`,
-    remedy: "send less at once, or raise the limit of the channel on both sides",
+    message: `frame too large: ${bytes} bytes of ${what}, the limit is ${limit}`,
+    remedy: "send smaller messages, or raise the limit of the channel on both sides",
   });
 }
 
-/** A frame was lost, repeated or overtaken by another. */
-export function sequenceError(expected: number, got: number): LapidaryError {
+/** A frame was lost, repeated or reordered. */
+export function sequenceError(expected: number, received: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_SEQUENCE",
-    message: `expected frame ${expected}, got frame ${got}`,
-    remedy: "the connection lost or repeated a frame; connect again and redo the step",
+    message: `frame lost, repeated or reordered: expected frame ${expected}, received frame ${received}`,
+    remedy: "connect again and repeat the step",
   });
 }
 
-/** The other side belongs to another attempt of the run. */
-export function epochError(here: number, there: number, place?: string): LapidaryError {
+/** The peer belongs to another attempt of the run. */
+export function epochError(ownEpoch: number, peerEpoch: number, place?: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_EPOCH",
-    message: `the other side speaks for epoch ${there}, this side for epoch ${here}`,
+    message: `epoch mismatch: peer ${peerEpoch}, own ${ownEpoch}`,
     ...(place === undefined ? {} : { place }),
-    remedy: "one of the two is left over from an earlier attempt and must end",
+    remedy: "stop the process with the smaller epoch: it is left over from an earlier attempt",
   });
 }
 
-/** The other process ended, or its socket broke. */
+/** The peer process ended, or its socket broke. */
 export function lostError(message: string, place?: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_LOST",
     message,
     ...(place === undefined ? {} : { place }),
-    remedy: "look into the log of the other process for why it ended",
+    remedy: "read the log of the peer process to see why it ended",
     cause,
   });
 }
 
-/** The channel cannot carry anything any more. */
+/** The channel was closed and carries no more messages. */
 export function closedError(why: string): LapidaryError {
   return new LapidaryError({ code: "LAP_FABRIC_CLOSED", message: `the channel is closed: ${why}`, remedy: "open a new channel" });
 }
 
-/** Nobody answers at the address, or not in time. */
+/** No process accepts the connection, or not in time. */
 export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_UNREACHABLE",
-    message: `nobody answers at the socket: ${why}`,
+    message: `cannot connect to the socket: ${why}`,
     place,
-    remedy: "check that the process that should listen there is running",
+    remedy: "check that the process that listens on it is running",
     exit: ExitCode.unreachable,
     cause,
   });
 }
 
-/** The other side was silent for too long. */
+/** The peer was silent for too long. */
 export function deadlineError(silentMs: number, deadlineMs: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_DEADLINE",
-    message: `nothing was heard from the other side for ${Math.round(silentMs)} ms, the deadline is ${deadlineMs} ms`,
-    remedy: "the other process hangs or is starved; it is given up",
+    message: `peer unresponsive: no byte received for ${Math.round(silentMs)} ms, the deadline is ${deadlineMs} ms`,
+    remedy: "check whether the peer process hangs or gets too little processor time; its channel is closed",
   });
 }
 
-/** What came was changed on its way: never what the death of the other side looks like. */
+/** Received frames were changed on their way. The death of a peer never has this code. */
 export const damagedCode = "LAP_FABRIC_DAMAGED";
-const damages = ["LAP_FABRIC_FRAME", "LAP_FABRIC_SEQUENCE"];
+const damageCodes = ["LAP_FABRIC_FRAME", "LAP_FABRIC_SEQUENCE"];
 
-/** A worker of the gang is gone, or what it sends is damaged on its way; whatever was in flight with the gang is void. */
+/** A worker of the group is lost, or its frames are damaged on their way. Everything in flight in the group is void. */
 export class PeerLostError extends LapidaryError {
-  /** Rank of the lost worker in the gang. */
+  /** Rank of the lost worker in the worker group. */
   readonly peer: number;
 
   constructor(peer: number, message: string, cause?: unknown) {
-    const damaged = cause instanceof LapidaryError && damages.includes(cause.code);
+    const damaged = cause instanceof LapidaryError && damageCodes.includes(cause.code);
     super({
       code: damaged ? damagedCode : "LAP_FABRIC_PEER_LOST",
-      message: damaged ? `what worker ${peer} sent was damaged on its way: ${message}` : `worker ${peer} is lost: ${message}`,
+      message: damaged ? `data of worker ${peer} was damaged on its way: ${message}` : `worker ${peer} is lost: ${message}`,
       place: `worker ${peer}`,
       remedy: damaged
-        ? "the step in flight is redone; if it happens often, this machine's memory is faulty"
-        : `look into the log of worker ${peer}; the step in flight must be redone`,
+        ? "repeat the step in flight; if this happens often, check this machine's memory"
+        : `read the log of worker ${peer}, and repeat the step in flight`,
       cause,
     });
     this.name = "PeerLostError";
