@@ -31,7 +31,7 @@ export const elementwisePrinters: OpPrinters<ElementwiseName> = {
   cosine: unary("cosine"),
   sine: unary("sine"),
   abs: unary("abs"),
-  // Gradients are in the graph already.
+  // The gradients are already in the graph.
   stop_gradient: ({ names }) => ({ sameAs: must(names[0], "operand") }),
   convert: ({ names: [x], inputs, value }) => `stablehlo.convert ${x} : ${signature(typesOf(inputs), value.type)}`,
   add: binary("add"),
