@@ -17,7 +17,7 @@ class Bench {
       this.streams.push(stream);
       return { close: () => void (stream.closed = true) };
     },
-    later: (ms, then) => {
+    schedule: (ms, then) => {
       const timer = { ms, then };
       this.timers.push(timer);
       return () => void (this.timers = this.timers.filter((each) => each !== timer));
@@ -49,7 +49,7 @@ class Bench {
 const events = (id: string, last: number): string => JSON.stringify({ id, kind: "events", events: [{ id: last, event: "log", data: {} }] });
 
 describe("stream hub", () => {
-  it("opens one stream for ten tabs of three runs", () => {
+  it("the hub opens one stream for ten tabs of three runs", () => {
     const bench = new Bench();
     for (let i = 0; i < 10; i++) {
       bench.hub.receive(bench.tab(), { kind: "join", follows: [{ id: `run-${i % 3}`, after: 5 }] });
@@ -60,7 +60,7 @@ describe("stream hub", () => {
     deepStrictEqual(new URLSearchParams(bench.last.query).getAll("run"), ["run-0:5", "run-1:5", "run-2:5"]);
   });
 
-  it("sends a run's events to the tabs that follow it, and the list of runs to all", () => {
+  it("the hub sends the events of a run to the tabs that follow it, and the list of runs to all", () => {
     const bench = new Bench();
     const [a, b] = [bench.tab(), bench.tab()];
     bench.hub.receive(a, { kind: "join", follows: [{ id: "a", after: 0 }] });
@@ -79,7 +79,7 @@ describe("stream hub", () => {
     );
   });
 
-  it("closes the old stream only after the new one is open, and repeats what a new tab has not seen", () => {
+  it("the hub closes the old stream only after the new one is open, and repeats the events that a new tab lacks", () => {
     const bench = new Bench();
     const first = bench.tab();
     bench.hub.receive(first, { kind: "join", follows: [{ id: "a", after: 3 }] });
@@ -97,7 +97,7 @@ describe("stream hub", () => {
     strictEqual(old.closed, true);
   });
 
-  it("continues after the last event when the coordinator is back", () => {
+  it("the hub continues after the last event when the coordinator is back", () => {
     const bench = new Bench();
     const tab = bench.tab();
     bench.hub.receive(tab, { kind: "join", follows: [{ id: "a", after: 0 }] });
@@ -115,7 +115,7 @@ describe("stream hub", () => {
     strictEqual(bench.open, 1);
   });
 
-  it("keeps the stream when the first tab leaves, drops its run, and closes with the last tab", () => {
+  it("the hub keeps the stream when the first tab leaves, drops its run, and closes with the last tab", () => {
     const bench = new Bench();
     const [a, b] = [bench.tab(), bench.tab()];
     bench.hub.receive(a, { kind: "join", follows: [{ id: "a", after: 0 }] });
@@ -131,7 +131,7 @@ describe("stream hub", () => {
     deepStrictEqual([bench.open, bench.timers.length], [0, 0]);
   });
 
-  it("asks for no run that is over, until a tab follows it again", () => {
+  it("the hub does not request a finished run until a tab follows it again", () => {
     const bench = new Bench();
     const tab = bench.tab();
     bench.hub.receive(tab, { kind: "join", follows: [{ id: "a", after: 0 }] });
@@ -146,7 +146,7 @@ describe("stream hub", () => {
     strictEqual(bench.last.query, "run=a%3A8");
   });
 
-  it("reports a stream that has not begun after five seconds, to tabs that come later too", () => {
+  it("the hub reports a stream that has not opened after five seconds, also to tabs that join later", () => {
     const bench = new Bench();
     const [a, b] = [bench.tab(), bench.tab()];
     bench.hub.receive(a, { kind: "join", follows: [] });
