@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError, redactUrl } from "@lapidary/std";
+import { LapidaryError, redactUrl } from "@lapidary/std";
 
 /** Redis does not reply, or not in time. The command may or may not have run. */
 export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
@@ -6,9 +6,6 @@ export function unreachableError(place: string, why: string, cause?: unknown): L
     code: "LAP_REDIS_UNREACHABLE",
     message: `no reply from Redis: ${why}`,
     place,
-    remedy:
-      "check that the server runs and that REDIS_URL is its address (rediss:// for a TLS port, redis:// for any other); without REDIS_URL `lapidary up` starts a server of its own",
-    exit: ExitCode.unreachable,
     cause,
   });
 }
@@ -50,8 +47,6 @@ export function explainRedisError(place: string, error: unknown): unknown {
       code: "LAP_REDIS_REFUSED",
       message: `Redis rejects this user: ${answer}`,
       place,
-      remedy: "write the correct user and password in the address, redis://user:password@host:port",
-      exit: ExitCode.unreachable,
       cause: error,
     });
   if (/^(OOM|MISCONF)/.test(answer))
@@ -59,8 +54,6 @@ export function explainRedisError(place: string, error: unknown): unknown {
       code: "LAP_REDIS_FULL",
       message: `Redis accepts no more data: ${answer}`,
       place,
-      remedy:
-        "free memory or disk on its machine, or raise its maxmemory; meanwhile training continues, but jobs and events are not recorded",
       cause: error,
     });
   if (/^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN)/.test(answer)) return unreachableError(place, answer, error);
@@ -68,14 +61,14 @@ export function explainRedisError(place: string, error: unknown): unknown {
     /Connection is closed|Connection in subscriber|Stream isn't writeable|Command timed out|ECONN|ENOENT|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EACCES/i;
   const { code, cert } = error as { code?: unknown; cert?: { subjectaltname?: string } };
   const tls = tlsRemedy(typeof code === "string" ? code : "", answer, cert?.subjectaltname);
-  if (tls !== undefined) return withRemedy(unreachableError(place, `the TLS handshake failed: ${reasonOf(answer)}`, error), tls);
+  if (tls !== undefined) return permanent(unreachableError(place, `the TLS handshake failed: ${reasonOf(answer)}`, error), tls);
   if (/^ERR (DB index is out of range|invalid DB index)/i.test(answer))
-    return withRemedy(
+    return permanent(
       unreachableError(place, `no database with this number: ${answer}`, error),
       "write a database number that exists on the server (0 to 15 unless its `databases` setting differs), as in redis://host:port/0",
     );
   if (/Protocol error|Unknown RESP type|DENIED Redis is running in protected mode/.test(answer))
-    return withRemedy(
+    return permanent(
       unreachableError(
         place,
         /DENIED/.test(answer)
@@ -94,6 +87,7 @@ export function explainRedisError(place: string, error: unknown): unknown {
 /** OpenSSL writes the names of its source files around the reason: `80CC…:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:…`. */
 const reasonOf = (answer: string): string => /:SSL routines:[^:]*:([^:]+)/.exec(answer)?.[1] ?? answer.trim();
 
-function withRemedy(error: LapidaryError, remedy: string): PermanentRedisError {
-  return new PermanentRedisError({ ...error.toJSON(), remedy, cause: error.cause });
+function permanent(error: LapidaryError, remedy: string): PermanentRedisError {
+  const { code, message, place, cause } = error;
+  return new PermanentRedisError({ code, message, ...(place === undefined ? {} : { place }), remedy, cause });
 }

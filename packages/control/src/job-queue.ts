@@ -149,7 +149,6 @@ export class JobQueue {
         code: "LAP_JOB_NOT_FAILED",
         message: `job ${id} has not failed`,
         place: id,
-        remedy: "resume only a failed or cancelled job",
       });
     await this.#clearCancel(id);
     this.#runner?.forget(id);

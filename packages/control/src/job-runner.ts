@@ -218,7 +218,7 @@ export class JobRunner {
     } catch (error) {
       const { reason } = controller.signal as { reason: unknown };
       if (!controller.signal.aborted) this.#settle(entry, { kind: "failed", error: jobError(job.id, error) });
-      else if (reason instanceof LapidaryError && reason.code === releasedCode) this.#settle(entry, { kind: "released" });
+      else if (reason instanceof LapidaryError && reason.code === "LAP_JOB_RELEASED") this.#settle(entry, { kind: "released" });
       else this.#settle(entry, { kind: "failed", error: cancelledError(job.id) });
     }
     this.reconsider();
@@ -243,12 +243,10 @@ function isSettled(entry: DeliveredJob): boolean {
   return typeof entry.state === "object";
 }
 
-const releasedCode = "LAP_JOB_RELEASED";
-
 /** The abort reason of a running job when the coordinator closes and the job is to continue later. */
 export function releasedError(id: string): LapidaryError {
   return new LapidaryError({
-    code: releasedCode,
+    code: "LAP_JOB_RELEASED",
     message: `job ${id} was returned to the queue: the coordinator is shutting down`,
     place: id,
     remedy: "start the coordinator again; the job then continues",

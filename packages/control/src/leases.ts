@@ -153,7 +153,6 @@ export class HeldLease {
         code: "LAP_LEASE_LOST",
         message: `lost the lease of ${this.lease.key}, epoch ${this.lease.epoch}: ${why}`,
         place: this.lease.key,
-        remedy: "stop the work that the lease protects; acquire it again for a new epoch",
       }),
     );
   }

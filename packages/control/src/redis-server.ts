@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { directoryStamp, ExitCode, LapidaryError, socketPathFor } from "@lapidary/std";
+import { directoryStamp, LapidaryError, socketPathFor } from "@lapidary/std";
 import { openStore, type RedisAddress, type Store } from "./store.js";
 
 export interface RedisServerOptions {
@@ -289,8 +289,6 @@ function binaryError(binary: string, why: string): LapidaryError {
     code: "LAP_REDIS_BINARY",
     message: `cannot execute the Redis server: ${why}`,
     place: binary,
-    remedy: "run `npm start` once, which installs a server, or install redis-server yourself",
-    exit: ExitCode.unreachable,
   });
 }
 
@@ -300,6 +298,5 @@ function startError(directory: string, why: string, log = ""): LapidaryError {
     message: `the private Redis server did not start: ${why}${log === "" ? "" : ` | ${log}`}`,
     place: directory,
     remedy: `read ${join(directory, "redis.log")}; repair a damaged append-only file with redis-check-aof --fix`,
-    exit: ExitCode.unreachable,
   });
 }

@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import { Redis } from "ioredis";
 import { isOldRedis, oldestRedisName } from "../../../tools/setup/redis-version.mjs";
 import { explainRedisError, PermanentRedisError, unreachableError } from "./errors.js";
@@ -171,9 +171,6 @@ function urlError(message: string): LapidaryError {
     code: "LAP_REDIS_URL",
     message,
     place: "redis URL",
-    remedy:
-      "write it as redis://host:port/database, or rediss://user:password@host:port/database; in user and password write % as %25, / as %2F, @ as %40, # as %23 and ? as %3F",
-    exit: ExitCode.usage,
   });
 }
 
@@ -186,8 +183,6 @@ function checkServer(place: string, info: string): void {
       message:
         "unsupported Redis: this server is a node of a cluster, and a cluster does not allow the multi-key commands of the job queue",
       place,
-      remedy: "set REDIS_URL to the address of a single server, or unset it: `lapidary up` then starts a private server",
-      exit: ExitCode.usage,
     });
   const policy = field("maxmemory_policy");
   if (policy !== "noeviction")
@@ -195,8 +190,6 @@ function checkServer(place: string, info: string): void {
       code: "LAP_REDIS_EVICTS",
       message: `unsafe Redis: with maxmemory-policy ${policy || "unknown"} it drops keys when its memory is full, and jobs would be lost`,
       place,
-      remedy: "run `redis-cli CONFIG SET maxmemory-policy noeviction`, set it in redis.conf too, and start again",
-      exit: ExitCode.usage,
     });
   const version = field("redis_version");
   if (isOldRedis(version))
@@ -205,7 +198,6 @@ function checkServer(place: string, info: string): void {
       message: `unsupported Redis version ${version || "unknown"}: at least ${oldestRedisName} is needed`,
       place,
       remedy: `set REDIS_URL to the address of a newer server, or unset it and run \`npm run setup redis\`: \`lapidary up\` then starts a private server`,
-      exit: ExitCode.usage,
     });
 }
 

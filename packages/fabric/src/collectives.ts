@@ -144,7 +144,6 @@ function viewLike<T extends NumberArray>(like: T, bytes: Uint8Array<ArrayBuffer>
       code: "LAP_FABRIC_COLLECTIVE",
       message: `size mismatch in collective ${tag}: worker ${peer} sent ${bytes.byteLength} bytes, expected ${like.byteLength}`,
       place: `worker ${peer}`,
-      remedy: "compile and load the program again: the workers run different programs",
     });
   return castLike(like, bytes);
 }

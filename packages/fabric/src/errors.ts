@@ -1,11 +1,10 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { type ErrorCode, LapidaryError } from "@lapidary/std";
 
 /** The bytes are not a frame, or the frame was changed on its way. */
 export function frameError(message: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_FRAME",
     message,
-    remedy: "run the same build of Lapidary on both sides; if both already do, the connection is damaged: repeat the step",
   });
 }
 
@@ -14,7 +13,6 @@ export function limitError(what: string, bytes: number, limit: number): Lapidary
   return new LapidaryError({
     code: "LAP_FABRIC_LIMIT",
     message: `frame too large: ${bytes} bytes of ${what}, the limit is ${limit}`,
-    remedy: "send smaller messages, or raise the limit of the channel on both sides",
   });
 }
 
@@ -23,7 +21,6 @@ export function sequenceError(expected: number, received: number): LapidaryError
   return new LapidaryError({
     code: "LAP_FABRIC_SEQUENCE",
     message: `frame lost, repeated or reordered: expected frame ${expected}, received frame ${received}`,
-    remedy: "connect again and repeat the step",
   });
 }
 
@@ -33,7 +30,6 @@ export function epochError(ownEpoch: number, peerEpoch: number, place?: string):
     code: "LAP_FABRIC_EPOCH",
     message: `epoch mismatch: peer ${peerEpoch}, own ${ownEpoch}`,
     ...(place === undefined ? {} : { place }),
-    remedy: "stop the process with the smaller epoch: it is left over from an earlier attempt",
   });
 }
 
@@ -43,14 +39,13 @@ export function lostError(message: string, place?: string, cause?: unknown): Lap
     code: "LAP_FABRIC_LOST",
     message,
     ...(place === undefined ? {} : { place }),
-    remedy: "read the log of the peer process to see why it ended",
     cause,
   });
 }
 
 /** The channel was closed and carries no more messages. */
 export function closedError(why: string): LapidaryError {
-  return new LapidaryError({ code: "LAP_FABRIC_CLOSED", message: `the channel is closed: ${why}`, remedy: "open a new channel" });
+  return new LapidaryError({ code: "LAP_FABRIC_CLOSED", message: `the channel is closed: ${why}` });
 }
 
 /** No process accepts the connection, or not in time. */
@@ -59,8 +54,6 @@ export function unreachableError(place: string, why: string, cause?: unknown): L
     code: "LAP_FABRIC_UNREACHABLE",
     message: `cannot connect to the socket: ${why}`,
     place,
-    remedy: "check that the process that listens on it is running",
-    exit: ExitCode.unreachable,
     cause,
   });
 }
@@ -70,13 +63,11 @@ export function deadlineError(silentMs: number, deadlineMs: number): LapidaryErr
   return new LapidaryError({
     code: "LAP_FABRIC_DEADLINE",
     message: `peer unresponsive: no byte received for ${Math.round(silentMs)} ms, the deadline is ${deadlineMs} ms`,
-    remedy: "check whether the peer process hangs or gets too little processor time; its channel is closed",
   });
 }
 
-/** Received frames were changed on their way. The death of a peer never has this code. */
-export const damagedCode = "LAP_FABRIC_DAMAGED";
-const damageCodes = ["LAP_FABRIC_FRAME", "LAP_FABRIC_SEQUENCE"];
+/** Codes of received frames that were changed on their way. The death of a peer never has these codes. */
+const damageCodes: readonly string[] = ["LAP_FABRIC_FRAME", "LAP_FABRIC_SEQUENCE"] satisfies ErrorCode[];
 
 /** A worker of the group is lost, or its frames are damaged on their way. Everything in flight in the group is void. */
 export class PeerLostError extends LapidaryError {
@@ -86,7 +77,7 @@ export class PeerLostError extends LapidaryError {
   constructor(peer: number, message: string, cause?: unknown) {
     const damaged = cause instanceof LapidaryError && damageCodes.includes(cause.code);
     super({
-      code: damaged ? damagedCode : "LAP_FABRIC_PEER_LOST",
+      code: damaged ? "LAP_FABRIC_DAMAGED" : "LAP_FABRIC_PEER_LOST",
       message: damaged ? `data of worker ${peer} was damaged on its way: ${message}` : `worker ${peer} is lost: ${message}`,
       place: `worker ${peer}`,
       remedy: damaged

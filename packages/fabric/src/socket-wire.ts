@@ -81,6 +81,5 @@ export function checkSocketPath(path: string): void {
       code: "LAP_FABRIC_PATH",
       message: `socket path too long: ${Buffer.byteLength(path)} bytes, a unix socket allows ${maxSocketPathBytes}`,
       place: path,
-      remedy: "choose a directory with a shorter path in LAPIDARY_HOME or --home",
     });
 }

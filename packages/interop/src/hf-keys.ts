@@ -198,6 +198,4 @@ export const configError = (file: string, key: string, problem: string): Lapidar
     code: "LAP_CHECKPOINT_CONFIG",
     message: `unsupported model configuration: ${problem}`,
     place: key === "" ? file : `${file}: ${key}`,
-    remedy: "use a checkpoint of Gemma 1 (model_type gemma) whose config.json contains all of its dimensions, or a checkpoint of Lapidary",
-    exit: 2,
   });

@@ -18,7 +18,6 @@ export function checkOptimizerState(params: readonly ParamSpec[], file: Pick<Ten
       message: `invalid optimizer state: array ${name}: ${problem}`,
       place: `${file.path}: tensor "${name}"`,
       remedy: "copy the complete checkpoint again, or remove the optimizer state: it does not belong to the weights",
-      exit: 2,
     });
   };
   for (const name of file.names) if (!expected.has(name)) fail(name, "the model has no such parameter");

@@ -9,6 +9,7 @@ export class StrictJsonError extends Error {
   constructor(
     problem: string,
     readonly offset: number,
+    readonly kind: "syntax" | "duplicateKey",
   ) {
     super(`${problem} at character ${offset}`);
     this.name = "StrictJsonError";
@@ -34,8 +35,8 @@ class Parser {
 
   constructor(private readonly text: string) {}
 
-  fail(problem: string): never {
-    throw new StrictJsonError(problem, this.at);
+  fail(problem: string, kind: StrictJsonError["kind"] = "syntax"): never {
+    throw new StrictJsonError(problem, this.at, kind);
   }
 
   skipSpaces(): void {
@@ -65,7 +66,7 @@ class Parser {
       const key = this.string();
       if (object.has(key)) {
         this.at = keyAt;
-        this.fail(`key ${JSON.stringify(key)} appears twice`);
+        this.fail(`key ${JSON.stringify(key)} appears twice`, "duplicateKey");
       }
       this.skipSpaces();
       if (!this.accept(":")) this.fail('expected ":"');

@@ -131,6 +131,4 @@ const zarrError = (place: string, message: string): LapidaryError =>
     code: "LAP_CHECKPOINT_ZARR",
     message,
     place,
-    remedy: "copy the complete checkpoint again; Lapidary reads only Orbax checkpoints that its own run.py wrote",
-    exit: 2,
   });

@@ -24,9 +24,9 @@ class Bench {
     },
   });
 
-  tab(): Tab & { readonly heard: HubMessage[] } {
-    const heard: HubMessage[] = [];
-    return { heard, send: (message) => void heard.push(message) };
+  tab(): Tab & { readonly received: HubMessage[] } {
+    const received: HubMessage[] = [];
+    return { received: received, send: (message) => void received.push(message) };
   }
 
   pass(ms: number): void {
@@ -70,11 +70,11 @@ describe("stream hub", () => {
     bench.last.handlers.message("all", JSON.stringify({ status: {}, jobs: [] }));
     bench.last.handlers.message("run", events("a", 1));
     deepStrictEqual(
-      a.heard.map(({ kind }) => kind),
+      a.received.map(({ kind }) => kind),
       ["connected", "all", "run"],
     );
     deepStrictEqual(
-      b.heard.map(({ kind }) => kind),
+      b.received.map(({ kind }) => kind),
       ["connected", "all"],
     );
   });
@@ -92,7 +92,7 @@ describe("stream hub", () => {
     strictEqual(bench.last.query, "run=a%3A7");
     strictEqual(old.closed, false);
     old.handlers.message("run", events("a", 10));
-    strictEqual(first.heard.length, 3);
+    strictEqual(first.received.length, 3);
     bench.last.handlers.opened();
     strictEqual(old.closed, true);
   });
@@ -105,13 +105,13 @@ describe("stream hub", () => {
     bench.last.handlers.opened();
     bench.last.handlers.message("run", events("a", 42));
     bench.last.handlers.failed();
-    deepStrictEqual(tab.heard.at(-1), { kind: "connected", is: false });
+    deepStrictEqual(tab.received.at(-1), { kind: "connected", is: false });
     bench.pass(1000);
     bench.last.handlers.failed();
     bench.pass(1000);
     strictEqual(bench.last.query, "run=a%3A42");
     bench.last.handlers.opened();
-    deepStrictEqual(tab.heard.at(-1), { kind: "connected", is: true });
+    deepStrictEqual(tab.received.at(-1), { kind: "connected", is: true });
     strictEqual(bench.open, 1);
   });
 
@@ -153,11 +153,11 @@ describe("stream hub", () => {
     bench.pass(20);
     bench.pass(5000);
     bench.hub.receive(b, { kind: "join", follows: [] });
-    for (const { heard } of [a, b]) deepStrictEqual(heard, [{ kind: "slow", is: true }]);
+    for (const { received: received } of [a, b]) deepStrictEqual(received, [{ kind: "slow", is: true }]);
     bench.pass(20);
     bench.last.handlers.opened();
-    for (const { heard } of [a, b])
-      deepStrictEqual(heard.slice(1), [
+    for (const { received: received } of [a, b])
+      deepStrictEqual(received.slice(1), [
         { kind: "slow", is: false },
         { kind: "connected", is: true },
       ]);

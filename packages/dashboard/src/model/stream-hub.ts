@@ -23,7 +23,7 @@ export type HubMessage =
   | { readonly kind: "slow"; readonly is: boolean }
   | { readonly kind: "all"; readonly status: Status; readonly jobs: readonly JobSummary[] }
   | { readonly kind: "change"; readonly change: OverviewChange }
-  | { readonly kind: "run"; readonly news: WatchedNews }
+  | { readonly kind: "run"; readonly update: WatchedNews }
   | { readonly kind: "frames"; readonly frames: WatchedFrames };
 
 export interface Tab {
@@ -163,11 +163,11 @@ export class StreamHub {
       const frames = value as WatchedFrames;
       this.#sendTo(frames.id, { kind: "frames", frames });
     } else {
-      const news = value as WatchedNews;
-      this.#sendTo(news.id, { kind: "run", news });
-      if (news.kind === "events") this.#advance(news.id, news.events.at(-1)?.id ?? 0);
+      const update = value as WatchedNews;
+      this.#sendTo(update.id, { kind: "run", update: update });
+      if (update.kind === "events") this.#advance(update.id, update.events.at(-1)?.id ?? 0);
       // After a reset, each tab joins again with the last event of its new snapshot.
-      else this.#after.delete(news.id);
+      else this.#after.delete(update.id);
     }
   }
 

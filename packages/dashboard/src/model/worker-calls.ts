@@ -28,8 +28,8 @@ export function workerCalls({ step, calls, workers }: StepTrace): WorkerCalls {
   const first = Math.min(...workers.map(({ began_ms }) => began_ms));
   const lanes = workers.map(({ began_ms, calls_us }) =>
     calls.map(({ kind, op, name, phase, joins }, index): CallBar => {
-      const [begin = 0, length = 0, waited = 0] = calls_us.slice(3 * index, 3 * index + 3);
-      const from = (began_ms - first) * 1000 + begin;
+      const [start = 0, length = 0, waited = 0] = calls_us.slice(3 * index, 3 * index + 3);
+      const from = (began_ms - first) * 1000 + start;
       return { index, kind, op, name, phase, joins: joins ?? 1, from, to: from + length, waited };
     }),
   );

@@ -76,10 +76,10 @@ export class LiveStream {
   #receive(message: HubMessage): void {
     if (this.#suspended) return;
     if (message.kind === "run") {
-      const { news } = message;
-      for (const following of this.#of(news.id))
-        if (news.kind === "events") following.follower.events(news.events);
-        else if (news.kind === "reset") following.follower.reset();
+      const { update: update } = message;
+      for (const following of this.#of(update.id))
+        if (update.kind === "events") following.follower.events(update.events);
+        else if (update.kind === "reset") following.follower.reset();
         // The run is finished: no more events follow.
         else this.#following.delete(following);
     } else if (message.kind === "frames") {

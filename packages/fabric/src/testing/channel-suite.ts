@@ -121,7 +121,7 @@ export function channelSuite(name: string, open: OpenPair): void {
 
     it("abort closes the channel with its error, and the peer is lost", async () => {
       const [a, b] = await pair();
-      const reason = new LapidaryError({ code: "LAP_TEST_ABORTED", message: "enough", remedy: "none" });
+      const reason = new LapidaryError({ code: "LAP_FABRIC_DEADLINE", message: "enough", remedy: "none" });
       a.abort(reason);
       deepStrictEqual(await a.closed, { kind: "lost", error: reason });
       const peerReason = await b.closed;
@@ -130,7 +130,7 @@ export function channelSuite(name: string, open: OpenPair): void {
 
     it("a channel closes with the LapidaryError that its handler throws", async () => {
       const [a, b] = await pair();
-      const refusal = new LapidaryError({ code: "LAP_TEST_REFUSED", message: "no such verb", remedy: "none" });
+      const refusal = new LapidaryError({ code: "LAP_WORKER_IDLE", message: "no such verb", remedy: "none" });
       b.onMessage(() => {
         throw refusal;
       });

@@ -26,8 +26,6 @@ export const structurePrinters: OpPrinters<"parameter" | "constant" | "iota" | "
       code: "LAP_EXPORT_OP",
       message: `cannot export ${value.name}: StableHLO has no counterpart of rng_normal`,
       place: value.name,
-      remedy: "export a train or evaluation step, which exports the initial states as values or as an init spec",
-      exit: 2,
     });
   },
 };

@@ -47,7 +47,6 @@ async function readStep(path: string): Promise<number> {
       message: "cannot read the step of the checkpoint",
       place: path,
       remedy: "give the directory of a complete checkpoint, such as checkpoints/step-100",
-      exit: 2,
       cause,
     });
   }

@@ -159,8 +159,6 @@ const outputError = (place: string, message: string, cause?: unknown): LapidaryE
     code: "LAP_EXPORT_OUTPUT",
     message: `cannot write the directory: ${message}`,
     place,
-    remedy: "give a new directory, or an earlier export",
-    exit: 2,
     cause,
   });
 

@@ -21,7 +21,6 @@ export function initSpecsOf(init: Graph): Map<string, XlaInitSpec> {
         code: "LAP_EXPORT_INIT",
         message: `cannot export ${name}: its initial value comes from ${value.op}, which has no init spec`,
         place: name,
-        remedy: "draw initial states with rng_normal or zeros",
       });
     }),
   );
