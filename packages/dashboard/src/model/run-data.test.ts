@@ -108,6 +108,25 @@ describe("run data", () => {
     strictEqual(whole.job.finished_at, 60);
   });
 
+  it("run events are separate from the log lines of workers, and restarts counts the recovered attempts", () => {
+    const failed = (id: number, recoverable: boolean): StreamEvent => {
+      const error = { code: "LAP_WORKER_LOST", message: "m" };
+      const run_event = { type: "attempt_failed", attempt: 1, step: 2, error, recoverable } as const;
+      return { id, event: "log", data: { time: id, source: "coordinator", line: "x", run_event } };
+    };
+    const data = new RunData({
+      ...snapshot(1),
+      run_events: [{ id: 1, time: 1, source: "coordinator", line: "x", run_event: { type: "attempt_started", attempt: 1 } }],
+    });
+    data.apply([
+      failed(2, true),
+      { id: 3, event: "log", data: { time: 3, source: "worker 0", line: "y" } },
+      failed(4, true),
+      failed(5, false),
+    ]);
+    deepStrictEqual([data.runEvents.map(({ id }) => id), data.logs.length, data.restarts], [[1, 2, 4, 5], 4, 2]);
+  });
+
   it("the series is truncated when a run resumes from an earlier checkpoint", () => {
     const data = new RunData(snapshot());
     data.apply(events.slice(0, 43));

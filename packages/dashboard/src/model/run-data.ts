@@ -1,4 +1,5 @@
 import type { EvalRow, JobDetail, LogLine, StateEvent, StreamEvent, TrainRow } from "@lapidary/coordinator/api";
+import type { RunEventType } from "@lapidary/coordinator/run-events";
 import type { Snapshot } from "@lapidary/coordinator/view-api";
 import { Series, type SeriesJson } from "@lapidary/coordinator/views/downsample";
 
@@ -9,7 +10,7 @@ export type ColumnName = (typeof columnNames)[number];
 type Numbered<T> = T & { readonly id: number };
 
 /** Limits of the data in memory, more than a screen can show. Older data is requested from the coordinator. */
-const limits = { buckets: 2048, evals: 2000, states: 500, logs: 1000 } as const;
+const limits = { buckets: 2048, evals: 2000, states: 500, logs: 1000, runEvents: 1000 } as const;
 
 /**
  * The data of a run: the snapshot, and each later event once. Its size is bounded for any length of the run.
@@ -24,6 +25,8 @@ export class RunData {
   readonly evals: EvalRow[];
   readonly states: Numbered<StateEvent>[];
   readonly logs: Numbered<LogLine>[];
+  /** Lines that describe run events. */
+  readonly runEvents: Numbered<LogLine>[];
   logCount: number;
   lastRow: TrainRow | undefined;
   hasProgram: boolean;
@@ -37,6 +40,7 @@ export class RunData {
     this.evals = [...snapshot.evals];
     this.states = [...snapshot.states];
     this.logs = [...snapshot.logs];
+    this.runEvents = [...(snapshot.run_events ?? [])];
     this.logCount = snapshot.log_count;
     this.hasProgram = snapshot.has_program;
     this.report = snapshot.report;
@@ -54,9 +58,12 @@ export class RunData {
     return changed;
   }
 
+  /** Attempts that failed and were followed by another. */
   get restarts(): number {
-    // Every attempt except the first starts with another placement.
-    return Math.max(0, this.states.filter((state, i) => state.state === "placing" && this.states[i - 1]?.state !== "placing").length - 1);
+    const failed: RunEventType = "attempt_failed";
+    return this.runEvents.filter(
+      ({ run_event }) => run_event?.type === failed && "recoverable" in run_event && run_event.recoverable === true,
+    ).length;
   }
 
   #fold(event: StreamEvent): void {
@@ -97,6 +104,7 @@ export class RunData {
       }
       case "log":
         this.logCount++;
+        if (event.data.run_event !== undefined) append(this.runEvents, { ...event.data, id: event.id }, limits.runEvents);
         return append(this.logs, { ...event.data, id: event.id }, limits.logs);
       case "done": {
         const { eta_s: _, activity: __, ...rest } = this.job;
