@@ -13,7 +13,7 @@ const { GraphBuilder, interpret, parseGraph, printGraph, tensor, tensorType, una
 /** @type {typeof import("@lapidary/compiler")} */
 const { compile, gradients } = await built("compiler/dist/index.js");
 /** @type {typeof import("@lapidary/interop")} */
-const { chipModule, statedShardings, wholeModule } = await built("interop/dist/index.js");
+const { globalModule, perDeviceModule, shardingConstraints } = await built("interop/dist/index.js");
 /** @type {typeof import("@lapidary/worker")} */
 const { arrayOf, openDevice, stackedExecutor } = await built("worker/dist/index.js");
 /** @type {typeof import("@lapidary/topology")} */
@@ -118,7 +118,7 @@ process.stdout.write(
       gradientError: gradientError(),
       unfused: await run(false),
       fused: await run(true),
-      stablehlo: [wholeModule(program.global, statedShardings(program.propagated)), chipModule(program.chip, program.global)],
+      stablehlo: [globalModule(program.global, shardingConstraints(program.propagated)), perDeviceModule(program.chip, program.global)],
     },
     finite,
   ),

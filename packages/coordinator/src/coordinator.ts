@@ -171,7 +171,7 @@ export class Coordinator {
       onSuperseded: (error) => this.#wantStop(error),
     });
     this.#onStop("leadership", () => leadership.release());
-    this.#log.info("leading", { epoch: leadership.epoch, redis: store.place });
+    this.#log.info("leading", { epoch: leadership.epoch, redis: store.displayAddress });
 
     const runs = await RunStore.open(join(home, "runs"), this.#clock, (directory, error) =>
       this.#log.warn("a run cannot be read and is left out", { directory, ...errorFields(error) }),
@@ -220,7 +220,7 @@ export class Coordinator {
     this.#workforce = workforce;
     this.#onStop("workers", () => workforce.close());
 
-    const queue = new JobQueue(store, { onTrouble: trouble });
+    const queue = new JobQueue(store, { onError: trouble });
     this.#queue = queue;
     this.#onStop("queue", () => queue.close());
     // Redis may have forgotten what the disk knows to be waiting.
@@ -448,7 +448,7 @@ export class Coordinator {
       port: this.port,
       started_at: this.#startedAt,
       home: this.home,
-      redis: { address: store.place, connected: store.connection.status === "ready" },
+      redis: { address: store.displayAddress, connected: store.connection.status === "ready" },
       workers: this.#workforce?.status() ?? [],
       ...(pods === undefined ? {} : { pods }),
       jobs: runs.counts(),

@@ -12,7 +12,7 @@ describe("an error with a code", () => {
     const lost = new LapidaryError({ code: "LAP_FABRIC_LOST", message: "m" });
     deepStrictEqual(
       [lost.exit, lost.remedy, lost.isRecoverable, lost.isSecondary],
-      [1, "look into the log of the other process for why it ended", true, true],
+      [1, "read the log of the peer process to see why it ended", true, true],
     );
     const taken = new LapidaryError({ code: "LAP_JOB_NAME_TAKEN", message: "m", remedy: "r" });
     deepStrictEqual([taken.exit, taken.remedy, taken.isRecoverable, taken.isSecondary], [2, "r", false, false]);

@@ -202,6 +202,6 @@ describe("workers whose coordinator is killed", function () {
   it("are the only ones that may come in", async () => {
     await succeed();
     const stranger = await connect(join(directory, "pool"), { hello: { name: "w0", pid: process.pid }, limits: controlLimits });
-    strictEqual((await stranger.closed).kind, "there");
+    strictEqual((await stranger.closed).kind, "closed");
   });
 });
