@@ -1,5 +1,6 @@
 import { ExitCode, isSystemError, LapidaryError, systemError } from "@lapidary/std";
 import { z } from "zod";
+import { canBeAllowed, nameOf } from "./allowed-hosts.js";
 
 /** The HTTP status of an error: the codes that have one of their own, else by what its exit code says of it. */
 export function httpStatus(error: LapidaryError): number {
@@ -45,7 +46,9 @@ export function hostError(host: string): LapidaryError {
     code: "LAP_HTTP_HOST",
     message: `requests for the host ${JSON.stringify(host.slice(0, 80))} are not answered`,
     place: "Host",
-    remedy: "use 127.0.0.1 or localhost, with any port; docs/dashboard.md has a section about other machines",
+    remedy: canBeAllowed(host)
+      ? `if this is the address of your proxy, start the coordinator with \`lapidary up --allow-host ${nameOf(host)}\`; else use 127.0.0.1 or localhost, with any port`
+      : "use 127.0.0.1 or localhost, with any port; docs/dashboard.md has a section about other machines",
   });
 }
 
@@ -54,7 +57,8 @@ export function originError(origin: string): LapidaryError {
     code: "LAP_HTTP_ORIGIN",
     message: `requests from pages of ${JSON.stringify(origin.slice(0, 80))} are not answered`,
     place: "Origin",
-    remedy: "open the coordinator's own page",
+    remedy:
+      "open the coordinator's own page; a proxy in between must pass on the host and port of the browser's address (nginx: `proxy_set_header Host $http_host`)",
   });
 }
 
