@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError, redactUrl } from "@lapidary/std";
+import { ExitCode, LapidaryError, redactSecrets } from "@lapidary/std";
 
 /** Redis does not answer, or not in time. Whether the command was carried out is not known. */
 export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
@@ -40,7 +40,7 @@ function tlsRemedy(code: string, answer: string, names: string | undefined): str
  */
 export function explainRedisError(place: string, error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof LapidaryError) return error;
-  const answer = redactUrl(error.message);
+  const answer = redactSecrets(error.message);
   if (error.name === "MaxRetriesPerRequestError") return unreachableError(place, "the connection to it broke", error);
   if (/^(NOAUTH|WRONGPASS|NOPERM|ERR AUTH)/.test(answer))
     return new LapidaryError({

@@ -1,8 +1,9 @@
+import { redactSecrets } from "@lapidary/std";
 import { closeSync, openSync, writeSync } from "node:fs";
 
 /**
  * A log file that is written line by line, at once. A full disk loses lines and stops nothing: as soon as there is space again, a line in
- * the file says how many were lost.
+ * the file says how many were lost. Lines have no secrets: people attach the file to reports.
  */
 export class LogFile {
   readonly #file: number;
@@ -20,7 +21,7 @@ export class LogFile {
   write(text: string): void {
     if (this.#lost > 0 && this.#append(`${JSON.stringify({ level: 40, time: new Date().toISOString(), msg: this.#lossText() })}\n`))
       this.#lost = 0;
-    if (!this.#append(text)) this.#lost += 1;
+    if (!this.#append(redactSecrets(text))) this.#lost += 1;
   }
 
   close(): void {

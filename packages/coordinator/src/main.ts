@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ExitCode, isSystemError, LapidaryError, failpointsOf, makeDirectories, systemError } from "@lapidary/std";
+import { ExitCode, isSystemError, LapidaryError, failpointsOf, makeDirectories, redactSecrets, systemError } from "@lapidary/std";
 import { pino } from "pino";
 import { Coordinator } from "./coordinator.js";
 import { defaultWorkers } from "./gang/index.js";
@@ -140,7 +140,7 @@ main().then(
   (code) => process.exit(code),
   (error: unknown) => {
     const told = error instanceof LapidaryError ? error : unforeseen(error);
-    process.stderr.write(`${JSON.stringify(told)}\n`);
+    process.stderr.write(`${redactSecrets(JSON.stringify(told))}\n`);
     process.exit(told.exit);
   },
 );

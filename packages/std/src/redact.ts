@@ -1,7 +1,2 @@
-/**
- * Text without the users and passwords of the addresses in it: `scheme://user:password@` and query fields such as `?password=`. A password may hold
- * characters that no address may have, such as `/`: everything up to the last `@` of the word is left out.
- */
-export function redactUrl(text: string): string {
-  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s"'<>]*@/gi, "$1").replace(/([?&](?:user|username|password)=)[^&\s"'<>]*/gi, "$1***");
-}
+/** Text without secrets. The set-up needs it before anything is compiled, so its code is there. */
+export { redactSecrets } from "../../../tools/setup/redact.mjs";

@@ -1,6 +1,16 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { assert, type Clock, isSystemError, jsonText, type JsonValue, LapidaryError, must, systemError } from "@lapidary/std";
+import {
+  assert,
+  type Clock,
+  isSystemError,
+  jsonText,
+  type JsonValue,
+  LapidaryError,
+  must,
+  redactSecrets,
+  systemError,
+} from "@lapidary/std";
 import { z } from "zod";
 import {
   type Activity,
@@ -226,7 +236,8 @@ export class Run {
   }
 
   /** A line of what the coordinator or a worker has to say. One that the disk does not take is lost. */
-  log(source: string, line: string): void {
+  log(source: string, text: string): void {
+    const line = redactSecrets(text);
     const time = this.#clock.now();
     try {
       appendFileSync(
@@ -246,7 +257,10 @@ export class Run {
    */
   finish(state: "done" | "failed" | "cancelled", error?: ErrorJson): unknown {
     if (isFinal(this.state)) return undefined;
-    const event = { event: "done", data: { time: this.#clock.now(), state, ...(error === undefined ? {} : { error }) } } as const;
+    const event = {
+      event: "done",
+      data: { time: this.#clock.now(), state, ...(error === undefined ? {} : { error: withoutSecrets(error) }) },
+    } as const;
     let refused: unknown;
     try {
       this.#journal = this.#open();
@@ -370,3 +384,10 @@ function fold(before: JobSummary, event: Parameters<Journal["append"]>[0]): JobS
     }
   }
 }
+
+/** An error is shown to everyone who sees the run. */
+const withoutSecrets = (error: ErrorJson): ErrorJson => ({
+  ...error,
+  message: redactSecrets(error.message),
+  remedy: redactSecrets(error.remedy),
+});
