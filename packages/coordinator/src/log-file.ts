@@ -1,4 +1,4 @@
-import { redactSecrets } from "@lapidary/std";
+import { redactSecrets, counted } from "@lapidary/std";
 import { closeSync, openSync, writeSync } from "node:fs";
 
 /**
@@ -29,7 +29,7 @@ export class LogFile {
   }
 
   #lossText(): string {
-    return `${this.#lost} lines of this log were lost (${this.#reason})`;
+    return `${counted(this.#lost, "line")} of this log ${this.#lost === 1 ? "was" : "were"} lost (${this.#reason})`;
   }
 
   /** Whether all of it was written. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Program } from "@lapidary/compiler";
 import { type Comparison, compareWith, type Judge, judgeScript, parseVerdict, statedShardings, wholeModule } from "@lapidary/interop";
-import { ExitCode, formatBytes, LapidaryError, textTable } from "@lapidary/std";
+import { ExitCode, formatBytes, LapidaryError, textTable, counted } from "@lapidary/std";
 import { compileJob, type ResolvedJob } from "@lapidary/training";
 import type { Context } from "../context.js";
 
@@ -95,7 +95,7 @@ function comparisonText({ judge, collectives, ours_bytes, theirs_bytes, ratio, s
   if (shardings !== undefined) {
     const { compared, differences } = shardings;
     const shown = all ? differences : differences.slice(0, shownDifferences);
-    lines.push("", `${differences.length} of ${compared} values lie otherwise over the mesh`);
+    lines.push("", `${differences.length} of ${counted(compared, "value")} lie otherwise over the mesh`);
     if (shown.length > 0) {
       const heads = [{ title: "value" }, { title: "ours" }, { title: judge }, { title: "why ours" }];
       lines.push(

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type Dataset, type DatasetRequest, findPrepared, prepareDataset, leftOutText, leftOutWarning } from "@lapidary/data";
-import { type Clock, type Failpoints, LapidaryError, must, type Warning } from "@lapidary/std";
+import { type Clock, type Failpoints, LapidaryError, must, type Warning, counted } from "@lapidary/std";
 import { printMesh, printTorus } from "@lapidary/topology";
 import { checkInputs, checkTokenizerSize, corpusOf, givenTokenizer, meshOf, type ResolvedJob, tokenizerRequest } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report, SlicePlace } from "../api.js";
@@ -130,7 +130,7 @@ async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, si
   run.log("coordinator", `tokenizer: ${dataset.manifest.vocabSize} ids, ${tokenizerOrigin(job, own)}`);
   run.log(
     "coordinator",
-    `data: ${place}: ${splits.train.documents} documents, ${splits.train.tokens} tokens to train on; ${splits.heldout.tokens} held out, unigram loss ${unigramNats.toFixed(3)}`,
+    `data: ${place}: ${counted(splits.train.documents, "document")}, ${counted(splits.train.tokens, "token")} to train on; ${splits.heldout.tokens} held out, unigram loss ${unigramNats.toFixed(3)}`,
   );
   return dataset;
 }
@@ -173,9 +173,10 @@ async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: A
     },
   );
   if (set.view !== undefined) writeProgramView(run.directory, set.view);
+  const collectives = set.facts.collectives.reduce((sum, { count }) => sum + count, 0);
   run.log(
     "coordinator",
-    `program ${set.programs.train_step.hash.slice(0, 12)}: ${set.facts.parameters} parameters, ${set.facts.collectives.reduce((n, { count }) => n + count, 0)} collectives a step`,
+    `program ${set.programs.train_step.hash.slice(0, 12)}: ${counted(set.facts.parameters, "parameter")}, ${counted(collectives, "collective")} a step`,
   );
   return set;
 }
@@ -225,7 +226,7 @@ async function startCrew(
     if (error instanceof LapidaryError && error.code === "LAP_WORKER_START" && crew.refused())
       run.log(
         "coordinator",
-        `a worker cannot be replaced: the others take its block over, ${crew.size} of ${crew.wanted} workers go on, more slowly`,
+        `a worker cannot be replaced: the others take its block over, ${crew.size} of ${counted(crew.wanted, "worker")} go on, more slowly`,
       );
     throw error;
   }
@@ -257,7 +258,7 @@ async function openAttempt(
     });
     run.log(
       "coordinator",
-      `slice ${printTorus(slice)} at ${slice.origin.join(",")} of pod ${slice.pod}; ${gang.size} workers: ${gang.pids.join(", ")}`,
+      `slice ${printTorus(slice)} at ${slice.origin.join(",")} of pod ${slice.pod}; ${counted(gang.size, "worker")}: ${gang.pids.join(", ")}`,
     );
     const { batch, seq, init } = job.train;
     const workerSteps = new WorkerStepLog(run.directory);
@@ -355,7 +356,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       possible: async () => {
         if (!(await options.hasWorkers(crew.missing))) return false;
         crew.complete();
-        run.log("coordinator", `all ${crew.wanted} workers can be started again, and get their blocks back`);
+        run.log("coordinator", `all ${counted(crew.wanted, "worker")} can be started again, and get their blocks back`);
         return true;
       },
     },
