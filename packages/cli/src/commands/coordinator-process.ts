@@ -150,12 +150,15 @@ export interface Stopped {
 /**
  * Stops the coordinator of this home and all that it started, whatever state they are in, and makes sure that none is left. Nothing to
  * stop is no error.
+ *
+ * @throws LAP_ALREADY_UP when a process of another machine or container serves this home
  */
 export async function stopCoordinator(context: Context): Promise<Stopped> {
   const { home, clock } = context;
-  const { homeOwner, leftWorkers, redisProcess, registerPath, stopLeftRedis } = await import("@lapidary/coordinator");
+  const { homeOwner, leftWorkers, redisProcess, refuseForeignOwner, registerPath, stopLeftRedis } = await import("@lapidary/coordinator");
   const { CoordinatorClient, findConnection } = await import("@lapidary/coordinator/client");
   const owner = homeOwner(home);
+  if (owner === undefined) await refuseForeignOwner(home);
   const connection = findConnection(home);
   const client = owner !== undefined && connection?.pid === owner ? new CoordinatorClient(connection) : undefined;
   const status = await client?.status().catch(unreachableIsNone);
