@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 
 /** A loopback name or address with any port: behind a tunnel, the browser's port is not the coordinator's port. */
 const loopbackHost = /^(localhost|127(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}|\[::1\])(:\d{1,5})?$/i;
@@ -33,7 +33,6 @@ function allowHostError(name: string, location: string): LapidaryError {
       hostName.test(inName) && !name.includes("*")
         ? `write the name alone, without scheme, port and path: ${inName}`
         : "write each name that the browser's address bar shows, such as hub.example.com",
-    exit: ExitCode.usage,
   });
 }
 
