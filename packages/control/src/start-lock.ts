@@ -27,8 +27,8 @@ export class StartLock {
     this.#path = path;
   }
 
-  /** Takes the lock if it is free; removes one whose owner is gone, so that the next call takes it. */
-  take(): boolean {
+  /** Acquires the lock if it is free; removes one whose owner is gone, so that the next call acquires it. */
+  acquire(): boolean {
     const own: Owner = { ...thisProcess(), directory: directoryStamp(dirname(this.#path)) };
     try {
       writeFileSync(this.#path, JSON.stringify(own), { flag: "wx", mode: 0o600 });

@@ -1,5 +1,5 @@
-import { strictEqual } from "node:assert/strict";
-import { redactSecrets } from "./index.js";
+import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { redactSecrets, redactStrings } from "./index.js";
 
 describe("redactSecrets", () => {
   it("leaves user and password out of every address, however they are written", () => {
@@ -24,6 +24,14 @@ describe("redactSecrets", () => {
       ["401 for ghp_0123456789abcdefABCDEF0123456789abcd", "401 for ghp_***"],
     ] as const)
       strictEqual(redactSecrets(text), shown);
+  });
+
+  it("redactStrings keeps all values of JSON but the secrets in its text", () => {
+    deepStrictEqual(redactStrings({ url: "redis://u:cret@h", list: ["HF_TOKEN=cret", Number.NaN, null, true], at: { step: 3 } }), {
+      url: "redis://h",
+      list: ["HF_TOKEN=***", Number.NaN, null, true],
+      at: { step: 3 },
+    });
   });
 
   it("keeps a text without secrets as it is", () => {

@@ -9,6 +9,7 @@ import {
   LapidaryError,
   must,
   redactSecrets,
+  redactStrings,
   systemError,
 } from "@lapidary/std";
 import { z } from "zod";
@@ -20,6 +21,7 @@ import {
   type JobState,
   type JobSummary,
   jobSummarySchema,
+  type LogLine,
   type MetricsRow,
   type Report,
   type SlicePlace,
@@ -27,6 +29,8 @@ import {
   nameSchema,
   type WarningJson,
 } from "../api.js";
+import { describeEvent } from "../describe-event.js";
+import type { RunEvent } from "../run-events.js";
 import { Journal, readJournal } from "./journal.js";
 import { replaceFile } from "./replace-file.js";
 
@@ -69,7 +73,7 @@ export const runFiles = {
   checkpoints: "checkpoints",
 } as const;
 
-/** So many lines of a run's logs are events too; the rest stands in the files alone. */
+/** So many lines of workers are events too; the rest is in the log files alone. */
 const maxLogEvents = 20_000;
 
 /**
@@ -227,24 +231,37 @@ export class Run {
     if (warnings.length === 0) return;
     this.#summary = { ...this.#summary, warnings: [...(this.#summary.warnings ?? []), ...warnings] };
     this.#save();
-    for (const { code, message, place, remedy } of warnings)
-      this.log("coordinator", `warning ${code}${place === undefined ? "" : ` (${place})`}: ${message}. Remedy: ${remedy}`);
+    for (const warning of warnings) this.record({ type: "warning_found", ...warning });
   }
 
   metrics(row: MetricsRow): void {
     this.#tell({ event: "metrics", data: row });
   }
 
-  /** A line of what the coordinator or a worker has to say. One that the disk does not take is lost. */
+  /** Something happened to the run: an event for programs, with its description for people. One that the disk does not take is lost. */
+  record(event: RunEvent): void {
+    // An event may repeat a warning or the output of a program.
+    const shown = redactStrings(event);
+    const line = describeEvent(shown);
+    this.#write("coordinator", line, (time) => ({ time, source: "coordinator", line: clipped(line), run_event: shown }));
+  }
+
+  /** A line of what a worker has to say. One that the disk does not take is lost. */
   log(source: string, text: string): void {
     const line = redactSecrets(text);
+    this.#write(source, line, (time) => (this.#logEvents++ < maxLogEvents ? { time, source, line: clipped(line) } : undefined));
+  }
+
+  /** @param entry of the journal; undefined: the line is in the log file alone */
+  #write(source: string, line: string, entry: (time: number) => LogLine | undefined): void {
     const time = this.#clock.now();
     try {
       appendFileSync(
         join(this.directory, runFiles.logs, `${source.replaceAll(" ", "-")}.log`),
         `${new Date(time).toISOString()} ${line}\n`,
       );
-      if (this.#logEvents++ < maxLogEvents) this.#tell({ event: "log", data: { time, source, line: clipped(line) } });
+      const data = entry(time);
+      if (data !== undefined) this.#tell({ event: "log", data });
     } catch (error) {
       if (!isSystemError(error) && !(error instanceof LapidaryError && error.code === "LAP_JOURNAL_WRITE")) throw error;
     }
@@ -259,7 +276,7 @@ export class Run {
     if (isFinal(this.state)) return undefined;
     const event = {
       event: "done",
-      data: { time: this.#clock.now(), state, ...(error === undefined ? {} : { error: withoutSecrets(error) }) },
+      data: { time: this.#clock.now(), state, ...(error === undefined ? {} : { error: redactStrings(error) }) },
     } as const;
     let refused: unknown;
     try {
@@ -384,10 +401,3 @@ function fold(before: JobSummary, event: Parameters<Journal["append"]>[0]): JobS
     }
   }
 }
-
-/** An error is shown to everyone who sees the run. */
-const withoutSecrets = (error: ErrorJson): ErrorJson => ({
-  ...error,
-  message: redactSecrets(error.message),
-  remedy: redactSecrets(error.remedy),
-});
