@@ -219,6 +219,18 @@ describe("machines: the set-up", function () {
     });
   });
 
+  describe("66-password-in-doctor", () => {
+    it("the set-up prints neither the password of a proxy nor that of an index, whatever pip reports", async () => {
+      const addresses = { PIP_INDEX_URL: "http://me:s3cret@127.0.0.1:1/simple", PIP_PROXY: "http://me:s3/cret@127.0.0.1:1" };
+      const online = { PIP_NO_INDEX: "0", PIP_FIND_LINKS: "", PIP_RETRIES: "0" };
+      const ended = await yard.setUp(["redis"], { PATH: noPrograms(), ...online, ...addresses });
+      assert.equal(ended.code, 1);
+      assert.match(ended.stderr, /error LAP_SETUP_WHEEL/);
+      assert.match(ended.stderr, /Failed to parse: http:\/\/127\.0\.0\.1:1/, "pip reported the address of the proxy");
+      assert.doesNotMatch(ended.stderr, /s3\/?cret/);
+    });
+  });
+
   it("a Python that prints a banner, and variables that would break it, do not disturb the set-up", async () => {
     yard.offerValkey();
     const banner = program(

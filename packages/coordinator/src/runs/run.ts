@@ -1,6 +1,17 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { assert, type Clock, isSystemError, jsonText, type JsonValue, LapidaryError, must, systemError } from "@lapidary/std";
+import {
+  assert,
+  type Clock,
+  isSystemError,
+  jsonText,
+  type JsonValue,
+  LapidaryError,
+  must,
+  redactSecrets,
+  redactStrings,
+  systemError,
+} from "@lapidary/std";
 import { z } from "zod";
 import {
   type Activity,
@@ -229,12 +240,15 @@ export class Run {
 
   /** Something happened to the run: an event for programs, with its description for people. One that the disk does not take is lost. */
   record(event: RunEvent): void {
-    const line = describeEvent(event);
-    this.#write("coordinator", line, (time) => ({ time, source: "coordinator", line: clipped(line), run_event: event }));
+    // An event may repeat a warning or the output of a program.
+    const shown = redactStrings(event);
+    const line = describeEvent(shown);
+    this.#write("coordinator", line, (time) => ({ time, source: "coordinator", line: clipped(line), run_event: shown }));
   }
 
   /** A line of what a worker has to say. One that the disk does not take is lost. */
-  log(source: string, line: string): void {
+  log(source: string, text: string): void {
+    const line = redactSecrets(text);
     this.#write(source, line, (time) => (this.#logEvents++ < maxLogEvents ? { time, source, line: clipped(line) } : undefined));
   }
 
@@ -260,7 +274,10 @@ export class Run {
    */
   finish(state: "done" | "failed" | "cancelled", error?: ErrorJson): unknown {
     if (isFinal(this.state)) return undefined;
-    const event = { event: "done", data: { time: this.#clock.now(), state, ...(error === undefined ? {} : { error }) } } as const;
+    const event = {
+      event: "done",
+      data: { time: this.#clock.now(), state, ...(error === undefined ? {} : { error: redactStrings(error) }) },
+    } as const;
     let refused: unknown;
     try {
       this.#journal = this.#open();

@@ -1,4 +1,4 @@
-import { LapidaryError } from "@lapidary/std";
+import { LapidaryError, counted } from "@lapidary/std";
 import { type MeshAxis, makeMesh, printMesh } from "@lapidary/topology";
 import { type AxisMeaning, axisMeaning, isKnownAxis, knownAxes, podAxis } from "./axis-names.js";
 import { meshOf, type ResolvedJob } from "./resolved-job.js";
@@ -16,7 +16,7 @@ export function checkAxes(job: ResolvedJob, source: YamlSource): void {
   );
   const [first] = unknown;
   if (first === undefined) return;
-  const names = unknown.map(({ name, size }) => `"${name}" (${size} chips)`).join(" and ");
+  const names = unknown.map(({ name, size }) => `"${name}" (${counted(size, "chip")})`).join(" and ");
   throw new LapidaryError({
     code: "LAP_MESH_AXIS_UNKNOWN",
     message: `no rule and no ZeRO stage knows the mesh ${unknown.length === 1 ? "axis" : "axes"} ${names}: all chips along ${unknown.length === 1 ? "it" : "them"} would hold and compute the same`,

@@ -1,4 +1,4 @@
-import { LapidaryError } from "@lapidary/std";
+import { LapidaryError, counted } from "@lapidary/std";
 import { type Mesh, meshSize } from "@lapidary/topology";
 import type { JobFile } from "./job-schema.js";
 import type { YamlSource } from "./yaml-source.js";
@@ -32,7 +32,7 @@ export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: Batc
   if (rows < 1 || rows > mostRows || Math.abs(exact - rows) > rounding * Math.max(1, exact))
     throw new LapidaryError({
       code: "LAP_CONFIG_VALUE",
-      message: `train.batch_per_chip is ${perChip}: for ${chips} chips that is a batch of ${shown(exact)} rows, ${rows > mostRows ? `more than ${mostRows}` : "not a whole number of at least 1"}`,
+      message: `train.batch_per_chip is ${perChip}: for ${counted(chips, "chip")} that is a batch of ${shown(exact)} rows, ${rows > mostRows ? `more than ${mostRows}` : "not a whole number of at least 1"}`,
       place,
       remedy,
     });
@@ -40,7 +40,7 @@ export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: Batc
   if (rows % parts !== 0 && meshSize(mesh) === chips)
     throw new LapidaryError({
       code: "LAP_MESH_INDIVISIBLE",
-      message: `train.batch_per_chip is ${perChip}: for ${chips} chips that is a batch of ${rows}, which does not divide over ${axes.join("×")} = ${parts}`,
+      message: `train.batch_per_chip is ${perChip}: for ${counted(chips, "chip")} that is a batch of ${rows}, which does not divide over ${axes.join("×")} = ${parts}`,
       place,
       remedy,
     });
