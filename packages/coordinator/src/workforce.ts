@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { LapidaryError } from "@lapidary/std";
-import type { NumericsName } from "@lapidary/worker/protocol";
+import type { NumericsName } from "@lapidary/protocol";
 import type { JobDetail, Status } from "./api.js";
 import { Gang, type GangOptions, type Succession, WorkerPool } from "./gang/index.js";
 import type { Log } from "./log.js";

@@ -1,43 +1,19 @@
 import { createHash } from "node:crypto";
-import { type Graph, type Sharding, type TensorType, type ValueRole, globalDims, parametersOf, printGraph } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { type Graph, printGraph } from "@lapidary/ir";
+import { type ProgramHash, type ProgramTensors, programHash, programTensors } from "@lapidary/protocol";
 
-/** A parameter or output of a program: type of the whole array, and how it lies over the mesh. JSON. */
-export interface ProgramPort {
-  readonly name: string;
-  readonly type: TensorType;
-  readonly sharding: Sharding;
-  /** Of a parameter. */
-  readonly role?: ValueRole;
-}
-
-/** A program as it rests on disk, crosses threads and goes to workers: the text of its per-chip graph, and what goes in and out of it. JSON. */
-export interface ProgramText {
+/** A program as it is on disk, crosses threads and goes to workers: the text of its per-chip graph, and the arrays that it reads and makes. JSON. */
+export interface ProgramText extends ProgramTensors {
   /** Of the text. */
-  readonly hash: string;
+  readonly hash: ProgramHash;
   readonly text: string;
-  readonly parameters: readonly ProgramPort[];
-  readonly outputs: readonly ProgramPort[];
 }
 
-/** What texts of programs go by. */
+/** The hash of a text. */
 export const digestOf = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 /** @param chip a per-chip program with a sharding on every value */
 export function programText(chip: Graph): ProgramText {
-  const mesh = must(chip.mesh, "mesh");
-  const port = (name: string, value: { readonly type: TensorType; readonly sharding?: Sharding | undefined }): ProgramPort => {
-    const sharding = must(value.sharding, `sharding of ${name}`);
-    return { name, type: { dtype: value.type.dtype, dims: globalDims(mesh, value.type.dims, sharding) }, sharding };
-  };
   const text = printGraph(chip);
-  return {
-    text,
-    hash: digestOf(text),
-    parameters: parametersOf(chip).map((value) => ({
-      ...port(value.attrs.name, value),
-      ...(value.role === undefined ? {} : { role: value.role }),
-    })),
-    outputs: chip.outputs.map(({ name, value }) => port(name, must(chip.values[value], name))),
-  };
+  return { text, hash: programHash(digestOf(text)), ...programTensors(chip) };
 }

@@ -1,6 +1,6 @@
 import { type Dtype, type Graph, type Tensor, type TensorType, type Value, parametersOf, sizeOf, tensor } from "@lapidary/ir";
 import { type Random, must } from "@lapidary/std";
-import { type ArrayData, arrayOf } from "../blocks.js";
+import { type ArrayData, arrayOf } from "@lapidary/protocol";
 import type { Device } from "../device/device.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 import { type KernelContext, type KernelName, type Numerics, bindKernel } from "./index.js";

@@ -55,9 +55,9 @@ export class Room {
     if (this.#laying?.sizes !== key) {
       let begin = 0;
       const places = sizes.map((bytes) => {
-        const place = { begin, runs: { offset: 0, length: bytes / 4, sizes: [], strides: [] } };
+        const block = { segments: { first: begin, length: bytes, counts: [], strides: [] } };
         begin += bytes;
-        return place;
+        return block;
       });
       this.#laying = { sizes: key, lay: this.#shared.image.bind(places) };
     }
