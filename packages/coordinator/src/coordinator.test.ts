@@ -70,7 +70,7 @@ describe("the coordinator", function () {
     const detail = await client.get(id);
     deepStrictEqual([detail.state, detail.step, detail.steps], ["done", 30, 30]);
     ok((await client.logs(id)).lines.some(({ line }) => line.includes("documents")));
-    ok(readFileSync(join(detail.directory, "job.yaml"), "utf8").includes("model_dim: 64"));
+    ok(readFileSync(join(detail.directory, "job.json"), "utf8").includes('"model_dim": 64'));
     strictEqual((await client.status()).pods?.free_chips, 256);
   });
 
