@@ -9,6 +9,7 @@ import {
   coordinatorPeer,
   decodeAnswer,
   decodeMessage,
+  decodeOffer,
   decodePulse,
   decodeReply,
   decodeWorkerHello,
@@ -158,8 +159,8 @@ describe("the decoder of an answer", () => {
     });
 });
 
-describe("the decoder of a hello", () => {
-  it("reads what a worker says of itself, and names the build of one that says something else", () => {
+describe("the decoders of hellos, heartbeats and offers", () => {
+  it("read what a process says of itself, and name the build of one that says something else", () => {
     const hello = { name: "w1", pid: 3, build: "protocol 1 (x)" };
     deepStrictEqual(decodeWorkerHello(hello), hello);
     throws(() => decodeWorkerHello({ ...hello, pid: "3" }), {
@@ -170,6 +171,14 @@ describe("the decoder of a hello", () => {
     throws(() => decodeWorkerHello({ name: "w1", pid: 3 }), /a process of build unknown sent a malformed hello, field build/);
     deepStrictEqual(decodePulse({ turns: 2 }, peer), { turns: 2 });
     throws(() => decodePulse({ turns: -2 }, peer), { place: "turns" });
+    const offer = { path: null, id: "a", laying: 3, rooms: ["a"] };
+    deepStrictEqual(decodeOffer(offer, peer), offer);
+    refusesDamage(
+      offer,
+      (damaged) => decodeOffer(damaged, peer),
+      ([first]) => first === "path",
+    );
+    throws(() => decodeOffer({ ...offer, path: 3 }, peer), { place: "path" });
     strictEqual(coordinatorPeer({ name: "pool", build: "b" }).build, "b");
     strictEqual(coordinatorPeer(null).build, "unknown");
   });

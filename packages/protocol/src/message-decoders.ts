@@ -23,6 +23,7 @@ import type {
   CallName,
   CopyEntry,
   CopyName,
+  CopyOffer,
   Envelope,
   FeedPort,
   Holding,
@@ -195,6 +196,7 @@ const answers = union<"kind", WorkerAnswer>("kind", {
 });
 
 const workerHello = record<WorkerHello>({ name: text, pid: count, build: text, pulse: optional(flag) });
+const copyOffer = record<CopyOffer>({ path: nullable(text), id: text, laying: count, rooms: list(text) });
 const pulse = record<PulseMessage>({ turns: count });
 const envelope = union<"kind", Envelope>("kind", messages);
 
@@ -258,6 +260,9 @@ function buildIn(hello: JsonValue): string {
   const found = typeof hello === "object" && hello !== null && "build" in hello ? hello.build : undefined;
   return typeof found === "string" ? found : "unknown";
 }
+
+/** What a neighbour says of a replica. @throws LAP_PROTOCOL_MALFORMED naming the field */
+export const decodeOffer = (offer: JsonValue, from: Peer): CopyOffer => decodeFrom(copyOffer, offer, from, "offer");
 
 /** A message as a channel sends it. */
 export const encodeMessage = (message: WorkerMessage, number: MessageId): JsonValue => asJson({ ...message, id: number });

@@ -361,6 +361,18 @@ export interface PoolHello {
   readonly build: string;
 }
 
+/** What a worker tells its neighbour of a replica: where it is. */
+export interface CopyOffer {
+  /** Null: nowhere, it has to be sent. */
+  readonly path: string | null;
+  /** Of this memory alone: a path may come to mean other memory. */
+  readonly id: string;
+  /** Which of the replicas that were written there it is. */
+  readonly laying: number;
+  /** All memory that this worker has: the neighbour may forget what is not listed. */
+  readonly rooms: readonly string[];
+}
+
 /** Intervals of heartbeats, and the silence after which a worker is given up. */
 export const pulseTimes = { everyMs: 250, deadlineMs: 3000, turnsEveryMs: 500 } as const;
 

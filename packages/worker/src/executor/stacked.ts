@@ -400,7 +400,7 @@ class Binder {
       inputPlaces: inputs.map((input, i) => this.#place(node, i, input.type)),
       outputPlace: this.#place(node, undefined, node.type),
       keep: (tensor: DeviceTensor) => this.#keep(tensor),
-    } as unknown as KernelContext<KernelName>;
+    } as KernelContext<KernelName>;
     return bindKernel(node.op as KernelName, context);
   }
 

@@ -36,7 +36,7 @@ export function runKernel(
       kept.push(x);
       return x;
     },
-  } as unknown as KernelContext<KernelName>;
+  } as KernelContext<KernelName>;
   const result = bindKernel(value.op as KernelName, context)([...operands]);
   for (const x of kept) x.dispose();
   return result;

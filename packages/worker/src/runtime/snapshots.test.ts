@@ -5,10 +5,21 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { randomMesh, randomSharding } from "@lapidary/compiler/testing";
 import { crc32 } from "@lapidary/fabric";
-import { sizeOf } from "@lapidary/ir";
+import { parseSharding, sizeOf } from "@lapidary/ir";
 import { must, seededRandom } from "@lapidary/std";
-import { makeWorkerGrid } from "@lapidary/topology";
-import { arrayLayout, arrayOf, blockOf, bytesOfNumbers, handleOf, numbersOf, ranksOf, takeBlock, workerRank } from "@lapidary/protocol";
+import { makeMesh, makeWorkerGrid } from "@lapidary/topology";
+import {
+  arrayLayout,
+  arrayOf,
+  blockOf,
+  bytesOfNumbers,
+  handleOf,
+  numbersOf,
+  ranksOf,
+  takeBlock,
+  type TensorSpec,
+  workerRank,
+} from "@lapidary/protocol";
 import { type Device, openDevice } from "../device/device.js";
 import { Snapshots } from "./snapshots.js";
 import { ValueStore, layoutText } from "./values.js";
@@ -99,6 +110,31 @@ describe("snapshots", () => {
       { numRuns: 60 },
     );
     ok(summed > 20, `${summed} arrays were summed up by those who laid them`);
+  });
+
+  it("are refused of an array that has another sharding than the staging buffer was opened for", () => {
+    const { images } = device;
+    if (images === undefined) return;
+    const mesh = makeMesh({ data: 2 });
+    const group = { mesh, grid: makeWorkerGrid(mesh, 2) };
+    const path = join(directory, "sharded");
+    writeFileSync(path, new Uint8Array(16));
+    const tensor = (text: string): TensorSpec => ({ id: handleOf("w"), dtype: "f32", dims: [4], sharding: parseSharding(mesh, text) });
+    const values = new ValueStore();
+    const keep = (spec: TensorSpec, numbers: number): void =>
+      values.set(spec.id, {
+        held: [device.upload("f32", [numbers], new Float32Array(numbers))],
+        tensor: spec,
+        layout: layoutText(mesh, spec),
+      });
+    const snapshots = new Snapshots(images, group, workerRank(0));
+    ok(snapshots.open(path, 16, [{ tensor: tensor("[data]"), begin: 0 }]));
+    keep(tensor("[data]"), 2);
+    strictEqual(snapshots.take(path, values).bytes, 8);
+    keep(tensor("[-]"), 4);
+    throws(() => snapshots.take(path, values), { code: "LAP_WORKER_VALUE_TYPE", place: "w" });
+    snapshots.close();
+    values.clear();
   });
 
   it("are refused where memory is not what it was said to be, and of images that are not known", () => {
