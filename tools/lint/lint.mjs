@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `npm run lint`: the package order and house rules, biome's rules and form, and the types of the plain JavaScript in tools/. */
+/** `npm run lint`: package order and house rules, biome, the types of the plain JavaScript in tools/, and Markdown. */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { underSession } from "../setup/main.mjs";
@@ -12,9 +12,9 @@ import { Session } from "../setup/session.mjs";
  * @returns {Promise<readonly Finding[]>} the checks that failed
  */
 export async function lint(session) {
-  const task = session.report.begin("lint", "package order, biome, types of tools/");
+  const task = session.report.begin("lint", "package order, biome, types of tools/, Markdown");
   const bin = join(session.root, "node_modules");
-  const [order, biome, types] = await Promise.all([
+  const [order, biome, types, markdown] = await Promise.all([
     checkOrder(session),
     session.run(process.execPath, [
       join(bin, "@biomejs/biome/bin/biome"),
@@ -25,13 +25,15 @@ export async function lint(session) {
       "--max-diagnostics=none",
     ]),
     session.run(process.execPath, [join(bin, "@typescript/native/bin/tsc"), "-p", "tools/tsconfig.json", "--pretty", "false"]),
+    session.run(process.execPath, [join(bin, "markdownlint-cli2/markdownlint-cli2-bin.mjs")]),
   ]);
   /** @type {Finding[]} */
   const findings = [];
   if (order !== "") findings.push({ check: "lint: package order and house rules", output: order });
   if (biome.code !== 0) findings.push({ check: "lint: biome", output: biome.tail });
   if (types.code !== 0) findings.push({ check: "lint: types of tools/", output: types.tail });
-  task.end(findings.length === 0 ? "clean" : `${findings.length} of 3 checks failed`);
+  if (markdown.code !== 0) findings.push({ check: "lint: Markdown", output: markdown.tail });
+  task.end(findings.length === 0 ? "clean" : `${findings.length} of 4 checks failed`);
   return findings;
 }
 

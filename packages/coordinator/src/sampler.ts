@@ -40,8 +40,8 @@ export class Sampler {
       try {
         const seq = Math.min(context ?? config.contextLength, config.contextLength);
         const program = await session.gang.load(session.compile("next_token", nextTokenLogits(buildModel(config), { batch: 1, seq })));
-        const weights = session.gang.parameters(program).filter(({ role }) => role === "param");
-        for (const tensor of weights) await session.gang.put(tensor, await checkpoint.read(tensor.id.slice(paramName("").length)));
+        for (const { name } of checkpoint.params)
+          await session.gang.put(session.gang.parameter(program, paramName(name)), await checkpoint.read(name));
         return new Sampler(config, tokenizer, session, new NextToken(session.gang, program));
       } catch (error) {
         await session.close();

@@ -57,7 +57,6 @@ export {
   encodeMessage,
   encodeReply,
   idOfMalformed,
-  malformedCode,
   malformedError,
 } from "./message-decoders.js";
 export {

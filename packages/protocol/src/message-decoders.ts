@@ -1,4 +1,4 @@
-import { ExitCode, type JsonValue, LapidaryError, asJson } from "@lapidary/std";
+import { type ErrorCode, type ErrorJSON, ExitCode, type JsonValue, LapidaryError, type UnknownErrorCode, asJson } from "@lapidary/std";
 import { stagedTensorDecoder } from "./checkpoint-layout.js";
 import {
   type Decoder,
@@ -123,6 +123,7 @@ const callName = record<CallName>({
   op: text,
   name: text,
   phase: text,
+  block: optional(count),
   joins: optional(count),
 });
 
@@ -180,8 +181,8 @@ const json: Decoder<JsonValue> = {
   },
 };
 
-const errorDecoder = record<ReturnType<LapidaryError["toJSON"]>>({
-  code: text,
+const errorDecoder = record<ErrorJSON>({
+  code: branded<ErrorCode | UnknownErrorCode>(text),
   message: text,
   place: optional(text),
   remedy: text,
@@ -208,16 +209,13 @@ export interface Peer {
   readonly build: string;
 }
 
-export const malformedCode = "LAP_PROTOCOL_MALFORMED";
-
 /** A message of a process that does not speak this protocol. */
 export function malformedError({ name, build }: Peer, what: string, failure: DecodeFailure): LapidaryError {
   const field = failure.field === "" ? what : `${what}, field ${failure.field}`;
   return new LapidaryError({
-    code: malformedCode,
+    code: "LAP_PROTOCOL_MALFORMED",
     message: `${name} of build ${build} sent a malformed ${field}: ${describeFailure(failure)}`,
     place: failure.field === "" ? what : failure.field,
-    remedy: "run `lapidary down` and `lapidary up`: coordinator and workers must be of one build",
     cause: failure,
   });
 }

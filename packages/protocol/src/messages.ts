@@ -1,4 +1,4 @@
-import type { JsonValue, LapidaryError } from "@lapidary/std";
+import type { ErrorJSON, JsonValue } from "@lapidary/std";
 import type { StagedTensor } from "./checkpoint-layout.js";
 import type { Epoch, Handle, MessageId, ProgramHash, StepIndex, UpdateCount, WorkerRank } from "./ids.js";
 import type { TensorSpec } from "./tensor-spec.js";
@@ -50,7 +50,7 @@ export interface ConfigureMessage {
   readonly peers: readonly string[];
 }
 
-/** Keep a per-chip program under its hash; idempotent. Payload: its text (`printGraph`), in UTF-8. */
+/** Keep a per-chip program under its hash (of the text without blocks); idempotent. Payload: its text (`printGraph`), in UTF-8. */
 export interface LoadMessage {
   readonly kind: "load";
   readonly epoch: Epoch;
@@ -131,6 +131,8 @@ export interface CallName {
   /** Provenance of the value that it makes. */
   readonly name: string;
   readonly phase: string;
+  /** Block of the model that the value belongs to. */
+  readonly block?: number;
   /** Ops that a fused kernel joins. */
   readonly joins?: number;
 }
@@ -335,9 +337,9 @@ export type WorkerAnswer =
       readonly holds: Holding | null;
     }
   | { readonly kind: "log"; readonly line: string }
-  /** `replyOf` decodes the reply: it depends on the message. */
+  /** `decodeReply` decodes the reply: it depends on the message. */
   | { readonly kind: "reply"; readonly id: MessageId; readonly reply: JsonValue }
-  | { readonly kind: "error"; readonly id: MessageId; readonly error: ReturnType<LapidaryError["toJSON"]> };
+  | { readonly kind: "error"; readonly id: MessageId; readonly error: ErrorJSON };
 
 /** The replicas of a worker: of this run, made as its worker number `worker`. */
 export interface Holding {

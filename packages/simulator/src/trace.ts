@@ -114,7 +114,7 @@ function eventsOf({ timelines, list }: Simulation, index: number, processName: s
       events.push({
         ph: "X",
         name: kernel.name,
-        cat: kernel.phase ?? "forward",
+        cat: kernel.scope.phase,
         ts,
         dur,
         pid,

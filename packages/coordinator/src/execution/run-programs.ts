@@ -1,5 +1,5 @@
 import { assert, must } from "@lapidary/std";
-import { paramName, stepName, trainMetrics } from "@lapidary/training";
+import { paramName, trainMetrics } from "@lapidary/training";
 import {
   type ArrayData,
   type CallName,
@@ -13,7 +13,7 @@ import {
   updateCount,
 } from "@lapidary/protocol";
 import type { BoundProgram, CopyReport, RunReport, SnapshotReport } from "../gang/index.js";
-import type { ProgramName, ProgramSet } from "../programs/build.js";
+import type { ProgramName, ProgramSet, RunState } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
 import type { RunGang } from "./run-gang.js";
 
@@ -45,17 +45,30 @@ export class RunPrograms {
   readonly #gang: RunGang;
   /** The train step is loaded from the beginning, the others when they are first wanted: who takes up a run that failed can train at once. */
   readonly #programs: ProgramSet["programs"];
+  readonly #state: readonly RunState[];
+  /** The arrays of `#state`, in its order. */
   readonly #states: readonly TensorSpec[];
   readonly #trainBound: BoundProgram;
   readonly #trainFed: readonly FeedPort[];
   readonly #source: BatchSource;
   readonly #onTrained: (report: RunReport) => void;
 
-  private constructor(gang: RunGang, programs: ProgramSet["programs"], source: BatchSource, onTrained: (report: RunReport) => void) {
+  private constructor(
+    gang: RunGang,
+    { programs, states }: Pick<ProgramSet, "programs" | "states">,
+    source: BatchSource,
+    onTrained: (report: RunReport) => void,
+  ) {
     this.#gang = gang;
     this.#onTrained = onTrained;
     this.#programs = programs;
-    this.#states = programs.train_step.parameters.filter(({ role }) => role === "param" || role === "optimizer");
+    this.#state = states;
+    this.#states = states.map(({ name }) =>
+      must(
+        programs.train_step.parameters.find(({ id }) => id === name),
+        `parameter ${name}`,
+      ),
+    );
     this.#source = source;
     const inputs = [...this.#stateIds, ...batchIds];
     this.#trainBound = gang.bind(this.#train, {
@@ -70,12 +83,12 @@ export class RunPrograms {
   /** Loads the train step into the workers. `onTrained` hears where the workers' time went in each step. */
   static async load(
     gang: RunGang,
-    { programs }: ProgramSet,
+    set: Pick<ProgramSet, "programs" | "states">,
     source: BatchSource,
     onTrained: (report: RunReport) => void = () => undefined,
   ): Promise<RunPrograms> {
-    await gang.loadText(programs.train_step);
-    return new RunPrograms(gang, programs, source, onTrained);
+    await gang.loadText(set.programs.train_step);
+    return new RunPrograms(gang, set, source, onTrained);
   }
 
   get #train(): ProgramHash {
@@ -88,12 +101,12 @@ export class RunPrograms {
 
   /** The model's weights, by Hugging Face name. */
   get weights(): string[] {
-    return this.#states.flatMap(({ id, role }) => (role === "param" ? [id.slice(paramName("").length)] : []));
+    return this.#state.flatMap(({ role, weight }) => (role === "param" && weight !== undefined ? [weight] : []));
   }
 
   /** What the optimizer keeps for each of them. */
   get moments(): string[] {
-    return this.#states.flatMap(({ id, role }) => (role === "optimizer" && id !== stepName ? [id] : []));
+    return this.#state.flatMap(({ name, role }) => (role === "optimizer" ? [name] : []));
   }
 
   /** Draws the first state. */

@@ -13,7 +13,6 @@ import {
   decodeReply,
   encodeMessage,
   epochOf,
-  malformedCode,
   messageId,
   pulseTimes,
 } from "@lapidary/protocol";
@@ -112,7 +111,7 @@ export class WorkerProcess {
     // A channel that breaks while the process lives is of no use: the process ends with it.
     void channel.closed.then((reason) => {
       if (reason.kind !== "lost" || !this.isAlive) return;
-      if (reason.error.code === malformedCode) this.#failAll(reason.error);
+      if (reason.error.code === "LAP_PROTOCOL_MALFORMED") this.#failAll(reason.error);
       this.kill();
     });
   }
@@ -132,7 +131,7 @@ export class WorkerProcess {
     void channel.closed.then((reason) => {
       if (reason.kind !== "lost" || !this.isAlive) return;
       if (reason.error.code === "LAP_FABRIC_DEADLINE") return this.giveUp(reason.error.message);
-      if (reason.error.code !== malformedCode) return;
+      if (reason.error.code !== "LAP_PROTOCOL_MALFORMED") return;
       this.#failAll(reason.error);
       this.kill();
     });

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import { type JobText, type JobValue, printJobFile } from "@lapidary/training/job";
 
 /** Where a new run has its resolved job, as a job file in JSON. */
@@ -56,6 +56,5 @@ const unreadable = (path: string, cause: unknown): LapidaryError =>
     message: `the job file of the run cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
     place: path,
     remedy: "restore the file, or launch the job again",
-    exit: ExitCode.notFound,
     cause,
   });

@@ -108,7 +108,7 @@ export const arbitraryReplies: { readonly [K in MessageKind]: fc.Arbitrary<Unbra
   describe: fc.record({
     calls: fc.array(
       fc.record(
-        { kind: fc.constantFrom("product", "kernel", "fused", "start", "finish"), op: name, name, phase: name, joins: count },
+        { kind: fc.constantFrom("product", "kernel", "fused", "start", "finish"), op: name, name, phase: name, block: count, joins: count },
         { requiredKeys: ["kind", "op", "name", "phase"] },
       ),
       { maxLength: 3 },

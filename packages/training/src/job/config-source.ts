@@ -86,7 +86,6 @@ function checkDepth(root: unknown, place: string): void {
         message: `the values nest deeper than ${maxDepth} levels`,
         place,
         remedy: "give a job file; `lapidary config schema` describes every key",
-        exit: 2,
       });
     level = level.flatMap((value) => (typeof value === "object" && value !== null ? Object.values(value) : []));
   }

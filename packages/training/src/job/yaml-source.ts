@@ -77,4 +77,4 @@ function placeAt(file: string, lines: LineCounter, offset: number): string {
 }
 
 const yamlError = (message: string, place: string, remedy: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_CONFIG_YAML", message, place, remedy, exit: 2 });
+  new LapidaryError({ code: "LAP_CONFIG_YAML", message, place, remedy });

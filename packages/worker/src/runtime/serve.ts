@@ -13,7 +13,7 @@ import {
   malformedError,
 } from "@lapidary/protocol";
 import { type JsonValue, LapidaryError } from "@lapidary/std";
-import { asLapidaryError, overtakenCode, overtakenError } from "./errors.js";
+import { asLapidaryError, overtakenError } from "./errors.js";
 import type { Answer, Worker } from "./worker.js";
 
 export interface ServeOptions {
@@ -112,7 +112,7 @@ async function answer(channel: Channel, message: Envelope, execute: () => Promis
         ? malformedError(coordinatorPeer(channel.peerHello), `${message.kind} message`, error)
         : asLapidaryError(error);
     // Who has lost his coordinator gives up what he is at.
-    if (failure.code !== overtakenCode && channel.isOpen) options.onError?.(message.kind, error);
+    if (failure.code !== "LAP_WORKER_OVERTAKEN" && channel.isOpen) options.onError?.(message.kind, error);
     said = { kind: "error", id: message.id, error: failure.toJSON() };
   }
   if (channel.isOpen) channel.send(encodeAnswer(said), parts);
