@@ -69,7 +69,7 @@ describe("machines: the home directory and the servers on the PATH", function ()
         assert.equal(exported.code, 0, exported.stderr);
         assert.equal(modeOf(join(out, "tokens.bin")), "666");
       });
-      for (const written of ["runs/closed/job.yaml", "redis/appendonlydir", "logs/coordinator.log"])
+      for (const written of ["runs/closed/job.json", "redis/appendonlydir", "logs/coordinator.log"])
         assert.ok(existsSync(join(home.state, written)), `${written} was written`);
       assert.equal(readdirSync(join(home.state, "cache/datasets")).length, 2);
       assert.deepEqual(openBelow(home.state), []);

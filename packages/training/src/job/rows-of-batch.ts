@@ -1,7 +1,7 @@
 import { LapidaryError, counted } from "@lapidary/std";
 import { type Mesh, meshSize } from "@lapidary/topology";
 import type { JobFile } from "./job-schema.js";
-import type { YamlSource } from "./yaml-source.js";
+import type { ConfigSource } from "./config-source.js";
 
 /** What the rows of a batch go to. */
 export interface BatchChips {
@@ -21,7 +21,7 @@ const rounding = 1e-9;
  *
  * @throws LapidaryError at `train.batch_per_chip` for a fraction that gives no whole number of rows, none at all, or one that the mesh does not divide
  */
-export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: BatchChips, source: YamlSource): number {
+export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: BatchChips, source: ConfigSource): number {
   const { batch, batch_per_chip: perChip } = train;
   if (batch !== undefined || perChip === undefined) return batch ?? chips;
   const exact = perChip * chips;
