@@ -1,7 +1,8 @@
 import { type Clock, ExitCode, isSystemError, LapidaryError, systemError, type Warning } from "@lapidary/std";
 import { parseCommandLine } from "./command-line/parse.js";
 import { homeDirectory, projectRoot } from "./context.js";
-import { Console, type Output } from "./terminal/console.js";
+import { Console } from "./terminal/console.js";
+import type { Output } from "./terminal/output.js";
 import type { Interrupts } from "./terminal/interrupts.js";
 import { makePaint, wantsColor } from "./terminal/paint.js";
 import { commandTree } from "./tree.js";
