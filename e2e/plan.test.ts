@@ -7,6 +7,7 @@ import { pathToFileURL } from "node:url";
 import { buildPrograms, programRequest } from "@lapidary/coordinator/programs";
 import { WorkerStepLog } from "@lapidary/coordinator/views/worker-steps";
 import { parseChip, type PlanReport, simulate, traceSchema, usableHbm, utilisation } from "@lapidary/simulator";
+import { expectText } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
 import { compileJob, loadJob, printJob, type ResolvedJob } from "@lapidary/training";
 import { type Ended, root } from "./support/cli.js";
@@ -75,6 +76,20 @@ describe("lapidary plan", function () {
       for (const { op, axis, count, bytes_per_chip, time_s, exposed_s, why } of report.collectives)
         ok(op !== "" && axis !== "" && count > 0 && bytes_per_chip > 0 && time_s > 0 && exposed_s >= 0 && why !== "");
     });
+
+  it("docs/simulator.md shows the plans of both Gemma jobs as the command prints them", async () => {
+    const docs = join(root, "docs/simulator.md");
+    let text = readFileSync(docs, "utf8");
+    for (const name of ["gemma-2b", "gemma-7b"]) {
+      const { code, stdout } = await plan(`configs/jobs/${name}.yaml`);
+      strictEqual(code, 0);
+      const [shown = ""] = stdout.split("\n\nShards\n");
+      const block = new RegExp(`(<!-- plan: ${name} -->\\n\`\`\`\\n)[^]*?(\\n\`\`\`\\n)`);
+      match(text, block);
+      text = text.replace(block, (_, start: string, end: string) => `${start}${shown}${end}`);
+    }
+    expectText(text, docs);
+  });
 
   it("exits with 4 where it does not fit, still prints the plan, says by how much and what would make it fit", async () => {
     const ended = await plan("configs/jobs/gemma-2b.yaml", "remat=none", "--json");

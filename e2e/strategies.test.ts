@@ -11,7 +11,7 @@ function bigCollectives(program: Program, tokensPerChip: number): Record<string,
     const input = program.chip.values[value.inputs[0] ?? 0];
     if (input === undefined || Math.max(sizeOf(value.type.dims), sizeOf(input.type.dims)) <= tokensPerChip) continue;
     const axes = "axes" in value.attrs ? value.attrs.axes.join("+") : "";
-    const key = `${value.op} ${axes} ${value.phase ?? "forward"}`;
+    const key = `${value.op} ${axes} ${value.scope.phase}`;
     counts[key] = (counts[key] ?? 0) + 1;
   }
   return counts;
@@ -186,7 +186,7 @@ function summed(program: Program): Record<string, number> {
       (value.op === "all_reduce" && !value.name.startsWith("grads/"))
     )
       continue;
-    const key = `${value.op} ${value.phase ?? "forward"}`;
+    const key = `${value.op} ${value.scope.phase}`;
     counts[key] = (counts[key] ?? 0) + 1;
   }
   return counts;

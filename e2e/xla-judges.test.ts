@@ -103,13 +103,15 @@ describe("judges", function () {
   });
 });
 
-const introduction = `# Our programs beside Shardy's
+const introduction = `# Comparison with Shardy
 
-Written by \`UPDATE=1 node tools/test.mjs e2e/xla-judges\`; \`lapidary explain JOB --compare shardy\` shows the same for any job.
+Written by \`UPDATE=1 node tools/test.mjs e2e/xla-judges\`. \`lapidary explain JOB --compare shardy\` prints the same
+for any job.
 
-For each program: the bytes that one chip sends in a step of \`nano16\` (and of \`data256\`, a model with 4 heads), as we place collectives and as Shardy's own passes
-place them in \`whole.mlir\`. One rule counts on both sides: all_gather and reduce_scatter send (n − 1)/n of the full array, all_reduce twice that, all_to_all (n − 1)/n of
-its part. Below each table stand the values that the two lay out differently.`;
+Each section has the bytes that one chip sends in a step of \`nano16\` (of \`data256\`, a model with 4 heads, for \`data=256\`).
+One column is the program of Lapidary, the other is the global module (\`whole.mlir\`) partitioned by the passes of Shardy.
+One rule counts both: all_gather and reduce_scatter send (n − 1)/n of the full array, all_reduce twice that, all_to_all
+(n − 1)/n of its part. The second table of a section lists the values with different shardings.`;
 
 function section(name: string, { collectives, ours_bytes, theirs_bytes, ratio, shardings }: Comparison): string {
   const rows = new Map<string, { ours: number; theirs: number }>();
@@ -121,14 +123,14 @@ function section(name: string, { collectives, ours_bytes, theirs_bytes, ratio, s
   return [
     `## ${name}`,
     "",
-    "| axis | ours, bytes a chip | Shardy's |",
+    "| axis | Lapidary, bytes a chip | Shardy, bytes a chip |",
     "| --- | ---: | ---: |",
     ...[...rows].map(([axis, { ours, theirs }]) => `| ${axis} | ${Math.round(ours)} | ${Math.round(theirs)} |`),
     `| **all** | **${Math.round(ours_bytes)}** | **${Math.round(theirs_bytes)}** |`,
     "",
-    `Ours is ${ratio.toFixed(3)} of Shardy's. ${differences.length} of ${count} values lie otherwise:`,
+    `Lapidary sends ${ratio.toFixed(3)} of the bytes of Shardy. ${differences.length} of ${count} values have different shardings:`,
     "",
-    "| value | ours | Shardy's | why ours |",
+    "| value | Lapidary | Shardy | reason of Lapidary |",
     "| --- | --- | --- | --- |",
     ...differences.map(({ name: value, ours, theirs, reason }) => `| ${value} | ${ours} | ${theirs} | ${reason} |`),
   ].join("\n");

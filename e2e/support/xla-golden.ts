@@ -12,7 +12,7 @@ import {
 import { gemma } from "@lapidary/models";
 import { must } from "@lapidary/std";
 import { meshSize, parseMesh } from "@lapidary/topology";
-import { type ParityBundle, paramName, readParityBundle, trainState, trainStep } from "@lapidary/training";
+import { type ParityBundle, readParityBundle, trainState, trainStep } from "@lapidary/training";
 import { golden } from "./golden.js";
 
 /** A golden run of PyTorch, laid over a mesh. */
@@ -47,10 +47,10 @@ export async function compileGolden({ bundle: name, mesh, rules }: GoldenCase): 
 export async function exportGolden(directory: string, golden: GoldenCase): Promise<readonly number[]> {
   const { bundle, program } = await compileGolden(golden);
   const { config, update, batches, weights, expected } = bundle;
-  const states = trainState(gemma(config), update.optimizer).map(({ name }): [string, XlaState] => {
-    const array = weights.get(name.slice(paramName("").length));
-    return [name, name.startsWith(paramName("")) ? { kind: "array", array: must(array, name) } : { kind: "zeros" }];
-  });
+  const states = trainState(gemma(config), update.optimizer).map(({ name, role, weight = "" }): [string, XlaState] => [
+    name,
+    role === "param" ? { kind: "array", array: must(weights.get(weight), name) } : { kind: "zeros" },
+  ]);
   await writeXlaExport(directory, {
     program,
     name: golden.bundle,

@@ -1,11 +1,13 @@
 /**
- * docs/benchmarks.md: a section for each kind of processor, the newest first. A run replaces the section of its own kind alone, for ratios differ between
- * kinds by more than anything that is done about them.
+ * docs/benchmarks.md: a section for each kind of processor, the newest first. A run replaces only the section of its own kind, because ratios differ more
+ * between kinds of processors than between versions of Lapidary.
  */
 const intro = `# Benchmarks
 
-Written by \`npm run bench\`, a section for each kind of processor that it was run on: Lapidary and JAX in turn. Ratios are medians of pairs, with the smallest and the largest; memory is the peak of all our
-processes together (shared pages once) against the peak of JAX's process. What was done to get here, and what is left, is in [performance.md](performance.md).
+Written by \`npm run bench\`, with one section for each kind of processor. Lapidary and JAX run in turn. A ratio is the median
+of paired runs, with the smallest and the largest. Memory is the peak of all processes of Lapidary, with shared pages
+counted once, next to the peak of the process of JAX. [performance.md](performance.md) explains the design, and
+[history/performance.md](history/performance.md) lists the experiments.
 `;
 
 /**
@@ -28,3 +30,9 @@ export function withSection(document, kind, body) {
     .filter((section) => section.slice(0, section.indexOf("\n")).trim() !== kind);
   return [intro, ...[`${kind}\n\n${body.trim()}\n`, ...others].map((section) => `## ${section.trimEnd()}\n`)].join("\n");
 }
+
+/**
+ * Each line as a paragraph of Markdown, in lines of at most 120 characters.
+ * @param {string} text
+ */
+export const paragraphs = (text) => text.replaceAll("\n", "\n\n").replace(/(?=.{121})(.{1,120}) /g, "$1\n");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { instructionsOf, withSection } from "./document.mjs";
+import { instructionsOf, paragraphs, withSection } from "./document.mjs";
 
 describe("the document of benchmarks", () => {
   it("has a section for each kind of processor, the newest first, and replaces its own alone", () => {
@@ -19,5 +19,11 @@ describe("the document of benchmarks", () => {
     assert.equal(instructionsOf("flags : avx2 avx512f"), "AVX-512");
     assert.equal(instructionsOf("flags : avx2 avx512f avx512_bf16"), "AVX-512 with bf16");
     assert.equal(instructionsOf("flags : avx2 avx512f avx512_bf16 amx_bf16"), "AMX");
+  });
+
+  it("breaks lines at 120 characters and separates paragraphs by an empty line", () => {
+    const [first, second, empty, third] = paragraphs(`${"word ".repeat(24)}last\nshort`).split("\n");
+    assert.deepEqual([first, second, empty, third], ["word ".repeat(24).trim(), "last", "", "short"]);
+    assert.equal(paragraphs("x".repeat(120)), "x".repeat(120));
   });
 });

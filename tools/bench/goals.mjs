@@ -61,7 +61,7 @@ export function judge({ case: which, timesJaxMany, ofJaxOne, memory }, found) {
   return verdicts.map(({ what, met }) => ({ what: `${nameOf(which)}: ${what}`, met }));
 }
 
-/** Parts of a step that a checkpoint behind every one of them, and copies in the workers' memory, may take. */
+/** Shares of a step that a checkpoint after every step, and replicas in the memory of workers, may take. */
 export const durabilityLimits = { checkpoints: 0.05, copies: 0.03 };
 
 /** @param {import("./durability.mjs").Durability} durability @returns {Verdict[]} */
@@ -69,11 +69,11 @@ export function judgeDurability({ checkpoints, copies }) {
   const percent = (/** @type {number} */ part) => (100 * part).toFixed(1);
   return [
     {
-      what: `micro with a checkpoint behind every step (${checkpoints.written.toFixed(0)} written) takes ${percent(checkpoints.wall)} % longer (goal at most ${100 * durabilityLimits.checkpoints})`,
+      what: `micro with a checkpoint after every step (${checkpoints.written.toFixed(0)} written) takes ${percent(checkpoints.wall)} % longer (goal at most ${100 * durabilityLimits.checkpoints})`,
       met: checkpoints.wall <= durabilityLimits.checkpoints,
     },
     {
-      what: `micro with copies in the workers' memory takes ${percent(copies.wall)} % longer (goal at most ${100 * durabilityLimits.copies})`,
+      what: `micro with replicas in the memory of workers takes ${percent(copies.wall)} % longer (goal at most ${100 * durabilityLimits.copies})`,
       met: copies.wall <= durabilityLimits.copies,
     },
   ];

@@ -41,6 +41,7 @@ const { stackedExecutor } = await built("worker/dist/executor/stacked.js");
 const { openDevice } = await built("worker/dist/device/device.js");
 const { takeBlock } = await built("worker/dist/blocks.js");
 const { makeWorkerGrid } = await built("topology/dist/index.js");
+const { withoutBlocks } = await built("ir/dist/index.js");
 
 /** Answers every exchange with the sender's own parts. */
 const loopback = {
@@ -136,7 +137,7 @@ program.profile().forEach((/** @type {any} */ { node, kind, call }, /** @type {n
     gflop += flop / 1e9;
   } else if (kind === "fused") {
     mb = [...call.inputs, ...call.outputs].reduce((n, id) => n + size(dims(id)) * 4, 0) / 1e6;
-    key = `fused ${call.group.size}/${call.columns ?? "?"} members ${call.group.members.length} in ${call.inputs.length} out ${call.outputs.length} ..${node.value.name.replace(/layers\.\d+/, "layers.N")}`;
+    key = `fused ${call.group.size}/${call.columns ?? "?"} members ${call.group.members.length} in ${call.inputs.length} out ${call.outputs.length} ..${withoutBlocks(node.value.name, node.value.scope.block === undefined ? [] : [node.value.scope.block])}`;
     fused += ms;
   } else if (kind === "kernel") others += ms;
   else crossing += ms;

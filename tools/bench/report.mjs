@@ -1,9 +1,9 @@
-/** What a measurement says to people: lines, and docs/benchmarks.md. */
+/** Results of a benchmark as lines of text, and as docs/benchmarks.md. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { processorFlags } from "../setup/kernels.mjs";
-import { instructionsOf, withSection } from "./document.mjs";
+import { instructionsOf, paragraphs, withSection } from "./document.mjs";
 
 const seconds = (/** @type {number | undefined} */ s) =>
   s === undefined ? "" : s < 0.1 ? `${(s * 1000).toFixed(1)} ms` : `${s.toFixed(2)} s`;
@@ -47,8 +47,8 @@ export function printGrid(rows) {
 /** @param {import("./durability.mjs").Durability} durability */
 export const printDurability = ({ checkpoints, copies }) =>
   [
-    `micro on 16x16 in a job: ${milliseconds(checkpoints.without_s)} a step, ${milliseconds(checkpoints.with_s)} with a checkpoint behind every step (${checkpoints.written.toFixed(0)} written): ${percent(checkpoints.wall)} more, ${percent(checkpoints.cpu)} (${checkpoints.cpu_ms.toFixed(0)} ms) by processor time of all processes; the host took ${checkpoints.stolen_ms.toFixed(0)} ms more of all cores.`,
-    `Copies in the workers' memory, behind every ${copies.every === 1 ? "step" : `${copies.every} steps`}: ${milliseconds(copies.without_s)} a step, ${milliseconds(copies.with_s)} with them: ${percent(copies.wall)} more, ${percent(copies.cpu)} (${copies.cpu_ms.toFixed(0)} ms) by processor time.`,
+    `micro on 16x16 in a job: ${milliseconds(checkpoints.without_s)} a step, ${milliseconds(checkpoints.with_s)} with a checkpoint after every step (${checkpoints.written.toFixed(0)} written): ${percent(checkpoints.wall)} more, ${percent(checkpoints.cpu)} (${checkpoints.cpu_ms.toFixed(0)} ms) by processor time of all processes; the host took ${checkpoints.stolen_ms.toFixed(0)} ms more of all cores.`,
+    `Replicas in the memory of workers, after every ${copies.every === 1 ? "step" : `${copies.every} steps`}: ${milliseconds(copies.without_s)} a step, ${milliseconds(copies.with_s)} with them: ${percent(copies.wall)} more, ${percent(copies.cpu)} (${copies.cpu_ms.toFixed(0)} ms) by processor time.`,
   ].join("\n");
 
 const percent = (/** @type {number} */ part) => `${(100 * part).toFixed(1)} %`;
@@ -63,10 +63,11 @@ export function writeDocument(root, { roof, pinned, workers, pairs, measured, ro
   const table = (/** @type {readonly string[]} */ head, /** @type {readonly (readonly string[])[]} */ lines) =>
     [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
   const model = cpus()[0]?.model ?? "?";
-  const text = `${new Date().toISOString().slice(0, 10)}, ${pairs} repetitions each, ${pinned === undefined ? `${workers} cores` : `cores ${pinned}`}, ${(totalmem() / 2 ** 30).toFixed(0)} GB, Linux ${release()}, ${workers} single-threaded workers. GEMM roof of these cores in f32 (TensorFlow's products): ${roof.toFixed(0)} GFLOP/s.
+  const text = `${new Date().toISOString().slice(0, 10)}, ${pairs} repetitions each, ${pinned === undefined ? `${workers} cores` : `cores ${pinned}`}, ${(totalmem() / 2 ** 30).toFixed(0)} GB, Linux ${release()}, ${workers} single-threaded workers.
+Peak of these cores in f32 (matmuls of TensorFlow): ${roof.toFixed(0)} GFLOP/s.
 
 ${table(
-  ["case", "ours", "JAX, 1 device", "JAX, all devices", "of 1 device", "faster than all", "memory ours", "JAX", "GFLOP/s", "goals"],
+  ["case", "ours", "JAX, 1 device", "JAX, all devices", "of 1 device", "faster than all", "memory ours", "memory JAX", "GFLOP/s", "goals"],
   measured.map(({ found, verdicts: some }) => [
     `${found.case} ${found.mesh} b${found.batch} ${found.numerics}${found.remat === undefined ? "" : `, remat ${found.remat}`}`,
     seconds(middle(found.ours_s)),
@@ -81,7 +82,8 @@ ${table(
   ]),
 )}
 
-CPU time of a step, all processes and threads together: unlike the step's time it does not tell of other work on the machine (load average while each case ran).
+CPU time of a step, all processes and threads together. Other work on the machine changes it less than the time of a step.
+The last column is the load average during the case.
 
 ${table(
   ["case", "ours", "JAX, 1 device", "JAX, all devices", "of 1 device", "less than all", "load"],
@@ -96,7 +98,8 @@ ${table(
   ]),
 )}
 
-Where the step goes, milliseconds of a worker (dispatch: CPU time that sending a step takes, the median of steps, hidden by running ahead; coordinator: all CPU time of the dispatching process):
+Parts of a step, in milliseconds of a worker. *dispatch* is the CPU time that sending a step takes (median of steps), which is
+hidden because steps are sent ahead. *coordinator* is all CPU time of the dispatching process.
 
 ${table(
   ["case", "GEMM", "fused", "other kernels", "fabric wait", "idle", "dispatch", "coordinator", "compile", "load"],
@@ -116,10 +119,10 @@ ${table(
   ]),
 )}
 
-The same step on pods of three sizes, batch 16 (a mesh of one chip has one worker):
+The same step on pods of three sizes, batch 16. A mesh of one chip has one worker.
 
 ${table(
-  ["model", "mesh", "workers", "step", "GFLOP/s", "of its cores' roof", "memory"],
+  ["model", "mesh", "workers", "step", "GFLOP/s", "of peak", "memory"],
   rows.map((row) => [
     row.model,
     row.mesh,
@@ -131,7 +134,7 @@ ${table(
   ]),
 )}
 
-${durability === undefined ? "" : `${printDurability(durability)}\n`}
+${durability === undefined ? "" : `${paragraphs(printDurability(durability))}\n`}
 ${verdicts.map(({ what, met: isMet }) => `- ${isMet ? "met" : "**missed**"}: ${what}`).join("\n")}
 
 ${met} goals met, ${verdicts.length - met} missed.

@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileProblemIn } from "./file-errors.mjs";
+import { writeOpcodes } from "./opcodes.mjs";
 import { SetupError } from "./session.mjs";
 import { changeKey, contentKey, readStamp, removeStamp, writeStamp } from "./stamp.mjs";
 
@@ -44,6 +45,7 @@ export async function buildPackages(session) {
   const key = keyOf(root);
   for (const name of packageNames(root)) removeOrphans(join(root, "packages", name, "src"), join(root, "packages", name, "dist"));
   await runCompiler(session, ["."]);
+  await writeOpcodes(session);
   if (hasPage(root)) await buildPage(session);
   writeStamp(root, step, { key });
 }

@@ -12,6 +12,7 @@ import { createHash } from "node:crypto";
 import { firstDamage, publish, sha256Of, writeManifest } from "./cache.mjs";
 import { compile, linkLayout, requireCompiler } from "./compiler.mjs";
 import { libtensorflowStatus } from "./libtensorflow.mjs";
+import { opcodesPath, writeOpcodes } from "./opcodes.mjs";
 import { SetupError } from "./session.mjs";
 import { contentKey, readStamp, removeStamp, writeStamp } from "./stamp.mjs";
 
@@ -39,9 +40,19 @@ const sourcesOf = (root) => ["fused.cc", "gemm.cc", "shared.cc", "image.cc"].map
 
 /** All else that the binaries are made of. @param {string} root */
 const othersOf = (root) => [
-  ...["arguments.h", "checksum.h", "cut.h", "gemm.h", "gemm_avx2.h", "gemm_avx512.h", "mapping.h", "shared.h", "vectors.h"].map((name) =>
-    join(root, directory, name),
-  ),
+  ...[
+    "arguments.h",
+    "checksum.h",
+    "cut.h",
+    "elementwise.h",
+    "gemm.h",
+    "gemm_avx2.h",
+    "gemm_avx512.h",
+    "mapping.h",
+    "shared.h",
+    "vectors.h",
+  ].map((name) => join(root, directory, name)),
+  opcodesPath(root),
   ...plain.flatMap((module) => [...module.sources, ...module.headers].map((name) => join(root, module.directory, name))),
 ];
 
@@ -87,6 +98,7 @@ export function isReady(session) {
 export async function provideKernels(session) {
   const { root } = session;
   removeStamp(root, step);
+  await writeOpcodes(session);
   const key = keyOf(session);
   try {
     if (libtensorflowStatus(session).backend !== "native") {
@@ -105,6 +117,39 @@ export async function provideKernels(session) {
 }
 
 /**
+ * Compiles the kernels of a project into one module.
+ * @param {import("./session.mjs").Session} session
+ * @param {import("./compiler.mjs").Compiler} compiler
+ * @param {string} output
+ * @param {string} [optimization]
+ */
+export async function compileKernels(session, compiler, output, optimization = "-O3") {
+  const { root } = session;
+  await compile(session, {
+    label: step,
+    compiler,
+    sources: sourcesOf(root),
+    includes: [join(libraryOf(root), "include"), join(root, "node_modules/node-api-headers/include")],
+    defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
+    libraries: {
+      directory: join(libraryOf(root), "lib"),
+      names: ["tensorflow_framework"],
+      runPath: "$ORIGIN/../../../node_modules/@tensorflow/tfjs-node-gpu/deps/lib",
+    },
+    // Sums keep their order: no flag here lets the compiler reassociate.
+    flags: [
+      optimization,
+      "-march=native",
+      ...(process.arch === "x64" ? ["-mprefer-vector-width=512"] : []),
+      "-fno-math-errno",
+      "-fno-trapping-math",
+      "-fno-signed-zeros",
+    ],
+    output,
+  });
+}
+
+/**
  * @param {import("./session.mjs").Session} session
  * @param {string} key
  */
@@ -115,29 +160,7 @@ async function buildKernels(session, key) {
     const compiler = await requireCompiler(session);
     await publish(session, cached, async (temporary) => {
       mkdirSync(temporary, { recursive: true });
-      const binary = join(temporary, file);
-      await compile(session, {
-        label: step,
-        compiler,
-        sources: sourcesOf(root),
-        includes: [join(libraryOf(root), "include"), join(root, "node_modules/node-api-headers/include")],
-        defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
-        libraries: {
-          directory: join(libraryOf(root), "lib"),
-          names: ["tensorflow_framework"],
-          runPath: "$ORIGIN/../../../node_modules/@tensorflow/tfjs-node-gpu/deps/lib",
-        },
-        // Sums keep their order: no flag here lets the compiler reassociate.
-        flags: [
-          "-O3",
-          "-march=native",
-          ...(process.arch === "x64" ? ["-mprefer-vector-width=512"] : []),
-          "-fno-math-errno",
-          "-fno-trapping-math",
-          "-fno-signed-zeros",
-        ],
-        output: binary,
-      });
+      await compileKernels(session, compiler, join(temporary, file));
       for (const module of plain)
         await compile(session, {
           label: step,

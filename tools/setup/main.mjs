@@ -21,9 +21,9 @@ import { Session, SetupError } from "./session.mjs";
 const steps = [
   { name: "packages", isReady: packages.isReady, run: packages.installPackages },
   { name: "libtensorflow", isReady: libtensorflow.isReady, run: libtensorflow.provideLibtensorflow },
-  { name: "kernels", isReady: kernels.isReady, run: kernels.provideKernels },
   { name: "redis", isReady: redis.isReady, run: redis.provideRedis },
   { name: "build", isReady: build.isReady, run: build.buildPackages },
+  { name: "kernels", isReady: kernels.isReady, run: kernels.provideKernels },
 ];
 
 /**

@@ -62,7 +62,6 @@ function tellable(error: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_CLI_INTERNAL",
     message: error instanceof Error ? error.message : String(error),
-    remedy: "this is a bug of Lapidary: run the command again with -v, and report what it prints",
     cause: error,
   });
 }

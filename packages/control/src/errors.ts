@@ -1,4 +1,7 @@
-import { ExitCode, LapidaryError, redactUrl } from "@lapidary/std";
+import { LapidaryError, redactUrl } from "@lapidary/std";
+
+/** An error that lasts until a person changes the address or the server: to try again is of no use. */
+export class LastingRedisError extends LapidaryError {}
 
 /** Redis does not answer, or not in time. Whether the command was carried out is not known. */
 export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
@@ -6,9 +9,6 @@ export function unreachableError(place: string, why: string, cause?: unknown): L
     code: "LAP_REDIS_UNREACHABLE",
     message: `Redis does not answer: ${why}`,
     place,
-    remedy:
-      "check that the server runs and that REDIS_URL is its address (rediss:// for a TLS port, redis:// for any other); without REDIS_URL `lapidary up` starts a server of its own",
-    exit: ExitCode.unreachable,
     cause,
   });
 }
@@ -43,12 +43,10 @@ export function explainRedisError(place: string, error: unknown): unknown {
   const answer = redactUrl(error.message);
   if (error.name === "MaxRetriesPerRequestError") return unreachableError(place, "the connection to it broke", error);
   if (/^(NOAUTH|WRONGPASS|NOPERM|ERR AUTH)/.test(answer))
-    return new LapidaryError({
+    return new LastingRedisError({
       code: "LAP_REDIS_REFUSED",
       message: `Redis refuses this user: ${answer}`,
       place,
-      remedy: "put the right user and password into the address, redis://user:password@host:port",
-      exit: ExitCode.unreachable,
       cause: error,
     });
   if (/^(OOM|MISCONF)/.test(answer))
@@ -56,7 +54,6 @@ export function explainRedisError(place: string, error: unknown): unknown {
       code: "LAP_REDIS_FULL",
       message: `Redis takes no more data: ${answer}`,
       place,
-      remedy: "free memory or disk on its machine, or raise its maxmemory; training goes on meanwhile, jobs and events are not recorded",
       cause: error,
     });
   if (/^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN)/.test(answer)) return unreachableError(place, answer, error);
@@ -64,14 +61,14 @@ export function explainRedisError(place: string, error: unknown): unknown {
     /Connection is closed|Connection in subscriber|Stream isn't writeable|Command timed out|ECONN|ENOENT|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EACCES/i;
   const { code, cert } = error as { code?: unknown; cert?: { subjectaltname?: string } };
   const tls = tlsRemedy(typeof code === "string" ? code : "", answer, cert?.subjectaltname);
-  if (tls !== undefined) return withRemedy(unreachableError(place, `the TLS handshake failed: ${reasonOf(answer)}`, error), tls);
+  if (tls !== undefined) return lasting(unreachableError(place, `the TLS handshake failed: ${reasonOf(answer)}`, error), tls);
   if (/^ERR (DB index is out of range|invalid DB index)/i.test(answer))
-    return withRemedy(
+    return lasting(
       unreachableError(place, `it has no database of this number: ${answer}`, error),
       "write a database number that the server has (0 to 15 unless its `databases` setting says otherwise), as in redis://host:port/0",
     );
   if (/Protocol error|Unknown RESP type|DENIED Redis is running in protected mode/.test(answer))
-    return withRemedy(
+    return lasting(
       unreachableError(
         place,
         /DENIED/.test(answer)
@@ -90,6 +87,7 @@ export function explainRedisError(place: string, error: unknown): unknown {
 /** OpenSSL puts its source files around the reason: `80CC…:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:…`. */
 const reasonOf = (answer: string): string => /:SSL routines:[^:]*:([^:]+)/.exec(answer)?.[1] ?? answer.trim();
 
-function withRemedy(error: LapidaryError, remedy: string): LapidaryError {
-  return new LapidaryError({ ...error.toJSON(), remedy, cause: error.cause });
+function lasting(error: LapidaryError, remedy: string): LastingRedisError {
+  const { code, message, place, cause } = error;
+  return new LastingRedisError({ code, message, ...(place === undefined ? {} : { place }), remedy, cause });
 }

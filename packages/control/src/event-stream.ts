@@ -1,4 +1,4 @@
-import { ExitCode, type JsonValue, LapidaryError, jsonText } from "@lapidary/std";
+import { type JsonValue, LapidaryError, jsonText } from "@lapidary/std";
 import type { Redis } from "ioredis";
 import { explainRedisError } from "./errors.js";
 import type { Store } from "./store.js";
@@ -112,7 +112,5 @@ function checkId(id: string): void {
     code: "LAP_STREAM_ID",
     message: `"${id.slice(0, 40)}" is no id of an event`,
     place: "event id",
-    remedy: "resume with the id of an event that was received, or 0 for the beginning",
-    exit: ExitCode.usage,
   });
 }

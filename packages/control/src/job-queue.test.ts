@@ -23,7 +23,7 @@ class Pod {
 
   place(job: Job): number | undefined {
     const chips = Number(job.payload);
-    if (chips > 8) throw new LapidaryError({ code: "LAP_TEST_TOO_LARGE", message: "too large", remedy: "less", exit: ExitCode.doesNotFit });
+    if (chips > 8) throw new LapidaryError({ code: "LAP_SLICE_TOO_LARGE", message: "too large", remedy: "less" });
     if (chips > this.free) return undefined;
     this.free -= chips;
     return chips;
@@ -97,11 +97,10 @@ describe("job queue", () => {
     await submit(queue, "bug");
     await begun(pod, "told", "bug");
     const reason = new LapidaryError({
-      code: "LAP_TEST_NAN",
+      code: "LAP_LOSS_NOT_FINITE",
       message: "the loss is NaN",
       place: "step 3",
       remedy: "lower the learning rate",
-      exit: ExitCode.jobFailed,
     });
     pod.running.get("told")?.fail(reason);
     pod.running.get("bug")?.fail(new TypeError("x is not a function"));

@@ -149,7 +149,6 @@ export class JobQueue {
         code: "LAP_JOB_NOT_FAILED",
         message: `job ${id} has not failed`,
         place: id,
-        remedy: "only a failed or cancelled job can be resumed",
       });
     await this.#forgetCancel(id);
     this.#runner?.forget(id);

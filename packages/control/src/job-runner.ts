@@ -218,7 +218,7 @@ export class JobRunner {
     } catch (error) {
       const { reason } = controller.signal as { reason: unknown };
       if (!controller.signal.aborted) this.#settle(entry, { kind: "failed", error: jobError(job.id, error) });
-      else if (reason instanceof LapidaryError && reason.code === releasedCode) this.#settle(entry, { kind: "released" });
+      else if (reason instanceof LapidaryError && reason.code === "LAP_JOB_RELEASED") this.#settle(entry, { kind: "released" });
       else this.#settle(entry, { kind: "failed", error: cancelledError(job.id) });
     }
     this.reconsider();
@@ -243,12 +243,10 @@ function isSettled(entry: InHand): boolean {
   return typeof entry.state === "object";
 }
 
-const releasedCode = "LAP_JOB_RELEASED";
-
 /** The reason that the signal of a running job carries when the coordinator ends and the job shall go on later. */
 export function releasedError(id: string): LapidaryError {
   return new LapidaryError({
-    code: releasedCode,
+    code: "LAP_JOB_RELEASED",
     message: `job ${id} is given back to the queue: the coordinator ends`,
     place: id,
     remedy: "it goes on when the coordinator starts again",

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { canonicalJson, ExitCode, errorFromJSON, isSystemError, type JsonValue, LapidaryError, systemError } from "@lapidary/std";
+import { canonicalJson, errorFromJSON, isErrorJSON, isSystemError, type JsonValue, LapidaryError, systemError } from "@lapidary/std";
 
 /** What is asked for. */
 export interface JobRequest {
@@ -80,8 +80,6 @@ export function checkRequest(request: JobRequest): void {
         code: "LAP_JOB_NAME",
         message: `"${value.slice(0, 80)}" cannot be the ${what} of a job`,
         place: what,
-        remedy: "use 1 to 64 of the characters a-z 0-9 . _ - and begin with a letter or digit",
-        exit: ExitCode.usage,
       });
   if (!Number.isInteger(priority) || Math.abs(priority) > highestPriority)
     throw new LapidaryError({
@@ -89,7 +87,6 @@ export function checkRequest(request: JobRequest): void {
       message: `${priority} is no priority`,
       place: "priority",
       remedy: `use a whole number from -${highestPriority} to ${highestPriority}; higher starts sooner`,
-      exit: ExitCode.usage,
     });
 }
 
@@ -99,7 +96,6 @@ export function nameTakenError(name: string, id: string): LapidaryError {
     message: `job ${id} already has the name ${name}, and is another job`,
     place: name,
     remedy: "choose another name; the same name is accepted only for the same job",
-    exit: ExitCode.usage,
   });
 }
 
@@ -109,32 +105,27 @@ export function unknownJobError(id: string): LapidaryError {
     message: `there is no job ${id.slice(0, 80)}`,
     place: id.slice(0, 80),
     remedy: "`lapidary jobs` lists them",
-    exit: ExitCode.notFound,
   });
 }
 
-const cancelledCode = "LAP_JOB_CANCELLED";
-
 export function cancelledError(id: string): LapidaryError {
   return new LapidaryError({
-    code: cancelledCode,
+    code: "LAP_JOB_CANCELLED",
     message: `job ${id} was cancelled`,
     place: id,
     remedy: "launch it again if that was not intended",
-    exit: ExitCode.cancelled,
   });
 }
 
 /** What a run threw, as the error that the job's record keeps. */
 export function jobError(id: string, error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
-  if (isSystemError(error)) return systemError(error, { exit: ExitCode.jobFailed });
+  if (isSystemError(error)) return systemError(error, { during: "job" });
   return new LapidaryError({
     code: "LAP_JOB_CRASHED",
     message: `job ${id} failed by a mistake of Lapidary: ${error instanceof Error ? error.message : String(error)}`,
     place: id,
     remedy: `report it with the job's log, \`lapidary logs ${id}\``,
-    exit: ExitCode.jobFailed,
     cause: error,
   });
 }
@@ -142,8 +133,8 @@ export function jobError(id: string, error: unknown): LapidaryError {
 /** BullMQ keeps one text about a failure; ours is the error as JSON. */
 export function errorFromReason(id: string, reason: string): LapidaryError {
   try {
-    const fields = JSON.parse(reason) as Partial<ReturnType<LapidaryError["toJSON"]>>;
-    if (typeof fields.code === "string") return errorFromJSON(fields as ReturnType<LapidaryError["toJSON"]>);
+    const json: unknown = JSON.parse(reason);
+    if (isErrorJSON(json)) return errorFromJSON(json);
   } catch (error) {
     // BullMQ's own words, say about a job that stalled too often.
     if (!(error instanceof SyntaxError)) throw error;
@@ -152,5 +143,5 @@ export function errorFromReason(id: string, reason: string): LapidaryError {
 }
 
 export function isCancelled(error: LapidaryError): boolean {
-  return error.code === cancelledCode;
+  return error.code === "LAP_JOB_CANCELLED";
 }

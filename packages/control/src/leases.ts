@@ -153,7 +153,6 @@ export class HeldLease {
         code: "LAP_LEASE_LOST",
         message: `the lease of ${this.lease.key}, epoch ${this.lease.epoch}, is lost: ${why}`,
         place: this.lease.key,
-        remedy: "stop what it covers; acquire it again for a new epoch",
       }),
     );
   }

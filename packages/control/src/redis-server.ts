@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { directoryStamp, ExitCode, LapidaryError, socketPathFor } from "@lapidary/std";
+import { directoryStamp, LapidaryError, socketPathFor } from "@lapidary/std";
 import { openStore, type RedisAddress, type Store } from "./store.js";
 
 export interface RedisServerOptions {
@@ -289,8 +289,6 @@ function binaryError(binary: string, why: string): LapidaryError {
     code: "LAP_REDIS_BINARY",
     message: `cannot run the Redis server: ${why}`,
     place: binary,
-    remedy: "run `npm start` once, which provisions one, or install redis-server",
-    exit: ExitCode.unreachable,
   });
 }
 
@@ -300,6 +298,5 @@ function startError(directory: string, why: string, words = ""): LapidaryError {
     message: `the private Redis server does not start: ${why}${words === "" ? "" : ` | ${words}`}`,
     place: directory,
     remedy: `read ${join(directory, "redis.log")}; a damaged append-only file is repaired with redis-check-aof --fix`,
-    exit: ExitCode.unreachable,
   });
 }

@@ -1,7 +1,7 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import { Redis } from "ioredis";
 import { isOldRedis, oldestRedisName } from "../../../tools/setup/redis-version.mjs";
-import { explainRedisError, unreachableError } from "./errors.js";
+import { LastingRedisError, explainRedisError, unreachableError } from "./errors.js";
 
 /** Where a Redis server is: the private one's socket, or one that the user runs. */
 export type RedisAddress = { readonly socket: string } | { readonly url: string };
@@ -100,11 +100,7 @@ export class Store {
       const end = (): void => reject(unreachableError(this.place, "this store was closed"));
       const fail = (error: unknown): void => {
         last = explainRedisError(this.place, error);
-        // To ask again with the same password is of no use.
-        if (last instanceof LapidaryError && last.code === "LAP_REDIS_REFUSED") reject(last);
-        // Neither does a certificate change, nor the number of databases.
-        if (last instanceof LapidaryError && /TLS handshake|no database of this number|Protocol error|protected mode/.test(last.message))
-          reject(last);
+        if (last instanceof LastingRedisError) reject(last);
       };
       redis.on("error", fail);
       redis.once("ready", resolve);
@@ -175,9 +171,6 @@ function urlError(message: string): LapidaryError {
     code: "LAP_REDIS_URL",
     message,
     place: "redis URL",
-    remedy:
-      "write it as redis://host:port/database, or rediss://user:password@host:port/database; in user and password write % as %25, / as %2F, @ as %40, # as %23 and ? as %3F",
-    exit: ExitCode.usage,
   });
 }
 
@@ -189,8 +182,6 @@ function checkServer(place: string, info: string): void {
       code: "LAP_REDIS_CLUSTER",
       message: "this Redis is a node of a cluster; the job queue changes several keys at once, which a cluster does not allow",
       place,
-      remedy: "give the address of a single server in REDIS_URL, or unset REDIS_URL: `lapidary up` then starts its own",
-      exit: ExitCode.usage,
     });
   const policy = field("maxmemory_policy");
   if (policy !== "noeviction")
@@ -198,8 +189,6 @@ function checkServer(place: string, info: string): void {
       code: "LAP_REDIS_EVICTS",
       message: `this Redis drops keys when its memory is full (maxmemory-policy ${policy || "unknown"}), and so would lose jobs`,
       place,
-      remedy: "run `redis-cli CONFIG SET maxmemory-policy noeviction`, set it in redis.conf too, and start again",
-      exit: ExitCode.usage,
     });
   const version = field("redis_version");
   if (isOldRedis(version))
@@ -208,7 +197,6 @@ function checkServer(place: string, info: string): void {
       message: `this Redis has version ${version || "unknown"}, at least ${oldestRedisName} is needed`,
       place,
       remedy: `give the address of a newer server in REDIS_URL, or unset REDIS_URL and run \`npm run setup redis\`: \`lapidary up\` then starts its own`,
-      exit: ExitCode.usage,
     });
 }
 

@@ -18,8 +18,6 @@ export function checkOutput(job: ResolvedJob, directory: string): readonly Warni
       code: "LAP_RUNS_UNWRITABLE",
       message: `no run can be written: the directory of runs is not writable (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
       place: directory,
-      remedy: "check its permissions, or choose another home with LAPIDARY_HOME",
-      exit: 2,
       cause,
     });
   }

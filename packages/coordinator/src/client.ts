@@ -1,4 +1,4 @@
-import { errorFromJSON, ExitCode, LapidaryError } from "@lapidary/std";
+import { errorFromJSON, LapidaryError } from "@lapidary/std";
 import { z } from "zod";
 import {
   type Cancelled,
@@ -242,8 +242,6 @@ function otherVersion(base: string, what: string, cause?: unknown): LapidaryErro
     code: "LAP_COORDINATOR_VERSION",
     message: `the coordinator ${what}`,
     place: base,
-    remedy: "another version of Lapidary started it: stop it with `lapidary down`, then start it with `lapidary up`",
-    exit: ExitCode.unreachable,
     cause,
   });
 }

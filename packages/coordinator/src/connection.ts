@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { directoryStamp, ExitCode, LapidaryError } from "@lapidary/std";
+import { directoryStamp, LapidaryError } from "@lapidary/std";
 import { type Connection, connectionSchema } from "./api.js";
 import { replaceFile } from "./runs/replace-file.js";
 
@@ -40,7 +40,6 @@ export function readConnection(home: string): Connection {
       message: "the file that says how to reach the coordinator cannot be read: it is damaged, or another version of Lapidary wrote it",
       place: connectionPath(home),
       remedy: "stop what is up with `lapidary down`, then start it with `lapidary up`",
-      exit: ExitCode.unreachable,
     });
   throw coordinatorDown(connectionPath(home), "none has been started here");
 }
@@ -62,7 +61,6 @@ export function coordinatorDown(place: string, why: string, cause?: unknown): La
     message: `the coordinator does not answer: ${why}`,
     place,
     remedy: "start it with `lapidary up`",
-    exit: ExitCode.unreachable,
     cause,
   });
 }

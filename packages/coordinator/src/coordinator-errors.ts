@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 
 export function alreadyUp(home: string, why: string): LapidaryError {
   return new LapidaryError({
@@ -27,6 +27,5 @@ export function coordinatorStopped(id: string): LapidaryError {
     message: "coordinator stopped",
     place: id,
     remedy: `\`lapidary jobs resume ${id}\` goes on behind its last checkpoint`,
-    exit: ExitCode.cancelled,
   });
 }

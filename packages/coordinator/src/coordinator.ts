@@ -4,7 +4,6 @@ import { type Job, JobQueue, type Store } from "@lapidary/control";
 import {
   assert,
   type Clock,
-  ExitCode,
   type Failpoints,
   isSystemError,
   type JsonValue,
@@ -479,29 +478,25 @@ function endings(
   return { abort: AbortSignal.any([cancel, late.signal]), halt: stop, clear: () => clearTimeout(timer) };
 }
 
-const cancelledCode = "LAP_JOB_CANCELLED";
-
 function cancelOf(id: string): LapidaryError {
   return new LapidaryError({
-    code: cancelledCode,
+    code: "LAP_JOB_CANCELLED",
     message: `job ${id} was cancelled`,
     place: id,
     remedy: "launch it again if that was not intended",
-    exit: ExitCode.cancelled,
   });
 }
 
-const isCancel = (reason: unknown): boolean => reason instanceof LapidaryError && reason.code === cancelledCode;
+const isCancel = (reason: unknown): boolean => reason instanceof LapidaryError && reason.code === "LAP_JOB_CANCELLED";
 
 function asJobError(run: Run, error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
-  if (isSystemError(error)) return systemError(error, { place: error.dest ?? error.path ?? run.directory, exit: ExitCode.jobFailed });
+  if (isSystemError(error)) return systemError(error, { place: error.dest ?? error.path ?? run.directory, during: "job" });
   return new LapidaryError({
     code: "LAP_INTERNAL",
     message: `the job failed by a mistake of Lapidary: ${error instanceof Error ? error.message : String(error)}`,
     place: run.id,
-    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints",
-    exit: ExitCode.jobFailed,
+    during: "job",
     cause: error,
   });
 }
@@ -514,8 +509,6 @@ function runLost(id: string): LapidaryError {
     code: "LAP_RUN_LOST",
     message: `the files of run ${id} are gone`,
     place: id,
-    remedy: "launch the job again",
-    exit: ExitCode.jobFailed,
   });
 }
 
@@ -524,8 +517,6 @@ function notResumable(run: Run): LapidaryError {
     code: "LAP_JOB_NOT_RESUMABLE",
     message: run.state === "done" ? `job ${run.id} is done` : `job ${run.id} has not ended: it is ${run.state}`,
     place: run.id,
-    remedy: "only a job that failed or was cancelled can be resumed; launch another one with `train.init` to go on from its weights",
-    exit: ExitCode.usage,
   });
 }
 
@@ -534,8 +525,6 @@ function notReady(): LapidaryError {
     code: "LAP_COORDINATOR_BUSY",
     message: "the coordinator is starting or ending and takes no jobs",
     place: "coordinator",
-    remedy: "try again in a moment",
-    exit: ExitCode.unreachable,
   });
 }
 

@@ -1,7 +1,7 @@
 import { accessSync, constants, statfsSync, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname } from "node:path";
-import { ExitCode, formatBytes, LapidaryError, makeDirectories, type Warning } from "@lapidary/std";
+import { formatBytes, LapidaryError, makeDirectories, type Warning } from "@lapidary/std";
 import { makePrivate, type PrivateDirectoryOptions } from "../../../tools/setup/private-directory.mjs";
 
 /** What the processes of a home directory write is not open to group or others, whatever the umask of the shell that started them. */
@@ -63,7 +63,6 @@ export function openHome(home: string, options: HomeOptions = {}): readonly Warn
         message: `the home directory belongs to another user (id ${owner}); this is ${userName()}`,
         place: home,
         remedy: `run the command as user ${owner}, name a directory of your own with --home or LAPIDARY_HOME, or take it over: \`sudo chown -R $(id -u) DIR\``,
-        exit: ExitCode.usage,
       });
   }
 }
@@ -89,8 +88,6 @@ function makeOrExplain(home: string, { least_bytes = leastFree_bytes, ...options
         ? `the home directory cannot be made: ${fileAbove(path)} is a file`
         : `the home directory cannot be made or written (${code})`,
       place: home,
-      remedy: "name a directory that you may write with --home or LAPIDARY_HOME",
-      exit: ExitCode.usage,
       cause,
     });
   }
@@ -101,8 +98,6 @@ function fullDisk(home: string, free_bytes: number, least_bytes: number, cause?:
     code: "LAP_HOME_DISK",
     message: `the disk of the home directory is full: ${formatBytes(free_bytes)} are free, ${formatBytes(least_bytes)} are needed to start`,
     place: home,
-    remedy:
-      "free space there: `lapidary ckpt list` shows checkpoints, `cache` can be removed; or name a directory on another disk with --home or LAPIDARY_HOME",
     cause,
   });
 }

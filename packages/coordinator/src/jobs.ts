@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { canonicalJson, ExitCode, type JsonValue, LapidaryError, must } from "@lapidary/std";
+import { canonicalJson, type JsonValue, LapidaryError, must } from "@lapidary/std";
 import { parseTorus, printMesh } from "@lapidary/topology";
 import { loadPlacedJob, meshOf, type PlacedJob, printJob, type ResolvedJob, resolveJob, resolvePlacedJob } from "@lapidary/training";
 import { z } from "zod";
@@ -86,8 +86,6 @@ export function prepareResume(run: Run, root: string, overrides: readonly string
         code: "LAP_RESUME_CHANGES",
         message: `${key} of a run cannot change when it is resumed`,
         place: key,
-        remedy: "change mesh, slice, zero, rules, workers, executor, checkpoint or train.steps; or launch another job, with `train.init`",
-        exit: ExitCode.usage,
       });
   }
   if (overrides.length > 0) replaceFile(join(run.directory, runFiles.resume), `${JSON.stringify({ overrides: all })}\n`);

@@ -99,8 +99,6 @@ function usage(flag: string): never {
     code: "LAP_COORDINATOR_FLAG",
     message: `${flag} is missing or makes no sense`,
     place: flag,
-    remedy: "the coordinator is started by `lapidary up`, seldom by hand",
-    exit: ExitCode.usage,
   });
 }
 
@@ -116,7 +114,6 @@ function unforeseen(error: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_INTERNAL",
     message,
-    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints",
     cause: error,
   });
 }

@@ -1,4 +1,4 @@
-import { assert, ExitCode, LapidaryError } from "@lapidary/std";
+import { assert, LapidaryError } from "@lapidary/std";
 import { chipCount, placeSlice, printTorus, type Torus } from "@lapidary/topology";
 import type { SlicePlace, Status } from "./api.js";
 
@@ -78,7 +78,6 @@ export function checkSliceFits({ kind: { name, torus }, dims }: SliceRequest): v
     message: `a slice of ${printTorus({ dims })} chips does not fit in a pod of ${printTorus(torus)}`,
     place: "slice",
     remedy: `choose a slice within ${printTorus(torus)}, or another pod than ${name}`,
-    exit: ExitCode.doesNotFit,
   });
 }
 

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { openStore, type RedisServer, redisServerProcess, startRedisServer, type Store } from "@lapidary/control";
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import type { RedisServerFinding } from "../../../tools/setup/checks.mjs";
 import { homeIdentity } from "./home-identity.js";
 import { isProcessAlive } from "./process-id.js";
@@ -136,7 +136,5 @@ export async function chooseRedis(redis: string, root: string, env: NodeJS.Proce
     code: "LAP_REDIS_MISSING",
     message: `there is no Redis server to start: ${detail}`,
     place: "redis",
-    remedy: "run `npm run setup redis`, or give the address of a running server in REDIS_URL",
-    exit: ExitCode.unreachable,
   });
 }

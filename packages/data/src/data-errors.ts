@@ -1,4 +1,4 @@
-import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
+import { type ErrorCode, formatBytes, LapidaryError } from "@lapidary/std";
 import { leftOutText } from "./corpus/document.js";
 
 /** Every mistake that a user can make with a corpus, a tokenizer or a dataset: one function each, its code for ever. */
@@ -44,8 +44,6 @@ export function unreadable(path: string, cause: unknown): LapidaryError {
     code: "LAP_DATA_UNREADABLE",
     message: `cannot read ${path}: ${reason}`,
     place: path,
-    remedy: "check that it is a readable file or directory",
-    exit: ExitCode.usage,
     cause,
   });
 }
@@ -91,8 +89,6 @@ export function badArchive(path: string, kind: string, cause: unknown): Lapidary
     code: "LAP_DATA_ARCHIVE",
     message: `${path} is a damaged ${kind} file: ${cause instanceof Error ? cause.message : String(cause)}`,
     place: path,
-    remedy: "fetch the file again: it was cut off or changed on its way",
-    exit: ExitCode.usage,
     cause,
   });
 }
@@ -221,6 +217,6 @@ export function badDataset(place: string, why: string): LapidaryError {
   );
 }
 
-function usage(code: string, message: string, place: string, remedy: string): LapidaryError {
-  return new LapidaryError({ code, message, place, remedy, exit: ExitCode.usage });
+function usage(code: ErrorCode, message: string, place: string, remedy: string): LapidaryError {
+  return new LapidaryError({ code, message, place, remedy });
 }

@@ -144,7 +144,6 @@ function viewLike<T extends NumberArray>(like: T, bytes: Uint8Array<ArrayBuffer>
       code: "LAP_FABRIC_COLLECTIVE",
       message: `worker ${peer} sent ${bytes.byteLength} bytes to collective ${tag}, ${like.byteLength} were expected`,
       place: `worker ${peer}`,
-      remedy: "the workers run different programs; compile and load the program anew",
     });
   return castLike(like, bytes);
 }

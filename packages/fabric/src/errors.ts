@@ -1,11 +1,10 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { type ErrorCode, LapidaryError } from "@lapidary/std";
 
 /** Bytes that are no frame, or a frame that was changed on its way. */
 export function frameError(message: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_FRAME",
     message,
-    remedy: "both sides must run the same build of Lapidary; when they do, the connection is damaged and the step is to be redone",
   });
 }
 
@@ -14,7 +13,6 @@ export function limitError(what: string, bytes: number, limit: number): Lapidary
   return new LapidaryError({
     code: "LAP_FABRIC_LIMIT",
     message: `a frame announces ${bytes} bytes of ${what}, the limit is ${limit}`,
-    remedy: "send less at once, or raise the limit of the channel on both sides",
   });
 }
 
@@ -23,7 +21,6 @@ export function sequenceError(expected: number, got: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_SEQUENCE",
     message: `expected frame ${expected}, got frame ${got}`,
-    remedy: "the connection lost or repeated a frame; connect again and redo the step",
   });
 }
 
@@ -33,7 +30,6 @@ export function epochError(here: number, there: number, place?: string): Lapidar
     code: "LAP_FABRIC_EPOCH",
     message: `the other side speaks for epoch ${there}, this side for epoch ${here}`,
     ...(place === undefined ? {} : { place }),
-    remedy: "one of the two is left over from an earlier attempt and must end",
   });
 }
 
@@ -43,14 +39,13 @@ export function lostError(message: string, place?: string, cause?: unknown): Lap
     code: "LAP_FABRIC_LOST",
     message,
     ...(place === undefined ? {} : { place }),
-    remedy: "look into the log of the other process for why it ended",
     cause,
   });
 }
 
 /** The channel cannot carry anything any more. */
 export function closedError(why: string): LapidaryError {
-  return new LapidaryError({ code: "LAP_FABRIC_CLOSED", message: `the channel is closed: ${why}`, remedy: "open a new channel" });
+  return new LapidaryError({ code: "LAP_FABRIC_CLOSED", message: `the channel is closed: ${why}` });
 }
 
 /** Nobody answers at the address, or not in time. */
@@ -59,8 +54,6 @@ export function unreachableError(place: string, why: string, cause?: unknown): L
     code: "LAP_FABRIC_UNREACHABLE",
     message: `nobody answers at the socket: ${why}`,
     place,
-    remedy: "check that the process that should listen there is running",
-    exit: ExitCode.unreachable,
     cause,
   });
 }
@@ -70,13 +63,11 @@ export function deadlineError(silentMs: number, deadlineMs: number): LapidaryErr
   return new LapidaryError({
     code: "LAP_FABRIC_DEADLINE",
     message: `nothing was heard from the other side for ${Math.round(silentMs)} ms, the deadline is ${deadlineMs} ms`,
-    remedy: "the other process hangs or is starved; it is given up",
   });
 }
 
-/** What came was changed on its way: never what the death of the other side looks like. */
-export const damagedCode = "LAP_FABRIC_DAMAGED";
-const damages = ["LAP_FABRIC_FRAME", "LAP_FABRIC_SEQUENCE"];
+/** Codes that the death of the other side never causes: bytes were changed on their way. */
+const damages: readonly string[] = ["LAP_FABRIC_FRAME", "LAP_FABRIC_SEQUENCE"] satisfies ErrorCode[];
 
 /** A worker of the gang is gone, or what it sends is damaged on its way; whatever was in flight with the gang is void. */
 export class PeerLostError extends LapidaryError {
@@ -86,7 +77,7 @@ export class PeerLostError extends LapidaryError {
   constructor(peer: number, message: string, cause?: unknown) {
     const damaged = cause instanceof LapidaryError && damages.includes(cause.code);
     super({
-      code: damaged ? damagedCode : "LAP_FABRIC_PEER_LOST",
+      code: damaged ? "LAP_FABRIC_DAMAGED" : "LAP_FABRIC_PEER_LOST",
       message: damaged ? `what worker ${peer} sent was damaged on its way: ${message}` : `worker ${peer} is lost: ${message}`,
       place: `worker ${peer}`,
       remedy: damaged

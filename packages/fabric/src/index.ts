@@ -3,7 +3,7 @@ export type { Channel, ChannelOptions, CloseReason, MessageHandler } from "./cha
 export type { NumberArray, Reduction } from "./collectives.js";
 export { connectPeers, memoryPeers, type PeersOptions } from "./connect-peers.js";
 export { crc32 } from "./crc32.js";
-export { PeerLostError, damagedCode } from "./errors.js";
+export { PeerLostError } from "./errors.js";
 export { defaultLimits, type FrameLimits } from "./frame.js";
 export { Heartbeat, type HeartbeatOptions, systemTimer, type Timer } from "./heartbeat.js";
 export { connect, type Listener, type ListenOptions, listen } from "./listen.js";

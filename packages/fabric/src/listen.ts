@@ -89,7 +89,6 @@ function addressError(path: string, cause: unknown): LapidaryError {
     code: "LAP_FABRIC_ADDRESS",
     message: code === "EADDRINUSE" ? "another process listens on this socket" : `cannot listen on this socket: ${code ?? String(cause)}`,
     place: path,
-    remedy: "stop the process that listens there, or choose another path in a directory that you may write to",
     cause,
   });
 }

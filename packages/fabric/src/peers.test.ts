@@ -130,7 +130,7 @@ function peersSuite(name: string, assemble: (size: number) => Promise<Peers[]>):
       ok(a !== undefined && b !== undefined && c !== undefined);
       const pending = [a.exchange("1", new Map(), [1]), a.exchange("2", new Map(), [2])];
       const waiting = [b.exchange("1", new Map(), [0]), b.exchange("2", new Map(), [2])];
-      const reason = new LapidaryError({ code: "LAP_TEST_CANCELLED", message: "cancelled", remedy: "none" });
+      const reason = new LapidaryError({ code: "LAP_JOB_CANCELLED", message: "cancelled", remedy: "none" });
       a.abort(reason);
       for (const one of pending) await rejects(one, reason);
       await rejects(a.exchange("3", new Map([[1, pattern(3)]]), []), reason);

@@ -80,6 +80,5 @@ export function checkSocketPath(path: string): void {
       code: "LAP_FABRIC_PATH",
       message: `the path of a unix socket has at most ${maxSocketPathBytes} bytes, this one ${Buffer.byteLength(path)}`,
       place: path,
-      remedy: "choose a directory with a shorter path: LAPIDARY_HOME, or --home, names it",
     });
 }

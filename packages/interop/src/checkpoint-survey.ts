@@ -15,6 +15,9 @@ interface Listing {
   readonly folders: readonly string[];
 }
 
+/** The error for a directory in which nothing is recognised. */
+type MissingCode = "LAP_CHECKPOINT_MISSING" | "LAP_CHECKPOINT_NOT_FOUND";
+
 const namesShown = 3;
 
 export const noConfig = "no config.json";
@@ -26,7 +29,7 @@ export const noConfig = "no config.json";
  * @param lacks what the directory does not have, to finish "the directory has …"
  * @param code of the error if nothing is recognised
  */
-export async function notACheckpoint(path: string, lacks: string, code = "LAP_CHECKPOINT_MISSING"): Promise<LapidaryError> {
+export async function notACheckpoint(path: string, lacks: string, code: MissingCode = "LAP_CHECKPOINT_MISSING"): Promise<LapidaryError> {
   try {
     if (!(await stat(path)).isDirectory()) return await fileInstead(path);
     await readdir(path);
@@ -43,7 +46,6 @@ export async function notACheckpoint(path: string, lacks: string, code = "LAP_CH
       message: `the directory has ${lacks}; it has ${findings.map(({ what }) => what).join(", and ")}`,
       place: path,
       remedy: withDirectory(first.remedy, path),
-      exit: 2,
     });
   const { files, folders } = listing;
   const held =
@@ -53,7 +55,6 @@ export async function notACheckpoint(path: string, lacks: string, code = "LAP_CH
     message: `the directory has ${lacks}; ${held}`,
     place: lacks === noConfig ? join(path, "config.json") : path,
     remedy: "name the directory of a Hugging Face checkpoint: config.json, and model.safetensors or its index and shards",
-    exit: 2,
   });
 }
 
@@ -63,11 +64,10 @@ const unreadable = (path: string, cause: unknown): LapidaryError =>
     message: `the directory cannot be read (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
     place: path,
     remedy: "check its permissions and those of the directories above it",
-    exit: 2,
     cause,
   });
 
-async function missingDirectory(path: string, code: string): Promise<LapidaryError> {
+async function missingDirectory(path: string, code: MissingCode): Promise<LapidaryError> {
   const link = await readlink(path).catch(() => undefined);
   const parent = dirname(path);
   const near = suggest(basename(path), await readdir(parent).catch(() => []));
@@ -82,7 +82,6 @@ async function missingDirectory(path: string, code: string): Promise<LapidaryErr
         : near === undefined
           ? "name the directory of a Hugging Face checkpoint, or of a checkpoint of a run: `lapidary ckpt list` prints those"
           : `did you mean ${join(parent, near)}?`,
-    exit: 2,
   });
 }
 
@@ -100,7 +99,7 @@ async function fileInstead(path: string): Promise<LapidaryError> {
             message: `this is a ${kind.kind === "safetensors" ? "safetensors " : ""}file, not the directory of a checkpoint`,
             remedy: `name the directory that holds it and its config.json: ${dirname(path)}`,
           };
-  return new LapidaryError({ code: "LAP_CHECKPOINT_FORM", ...fields, place: path, exit: 2 });
+  return new LapidaryError({ code: "LAP_CHECKPOINT_FORM", ...fields, place: path });
 }
 
 async function list(directory: string): Promise<Listing> {

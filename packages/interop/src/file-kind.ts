@@ -173,6 +173,5 @@ export function refuseOtherKind(kind: FileKind | undefined, path: string, role: 
     message: `${basename(path)} is not ${role}: it is ${kind.what}`,
     place: path,
     remedy: withDirectory(kind.remedy, dirname(path)),
-    exit: 2,
   });
 }

@@ -43,10 +43,10 @@ const hfKeys = {
  */
 export function gemmaConfigFromHf(json: unknown, file = "config.json"): GemmaConfig {
   checkHfKeys(json, file);
-  const hf = check(hfConfigSchema.safeParse(json), file, (key) => key);
+  const hf = check(hfConfigSchema.safeParse(json, reported), file, (key) => key);
   const config = Object.fromEntries(Object.entries(hfKeys).map(([ours, theirs]) => [ours, hf[theirs]]));
   return check(
-    gemmaConfigSchema.safeParse({ ...config, ropeTheta: hf.rope_parameters?.rope_theta ?? hf.rope_theta ?? 10000 }),
+    gemmaConfigSchema.safeParse({ ...config, ropeTheta: hf.rope_parameters?.rope_theta ?? hf.rope_theta ?? 10000 }, reported),
     file,
     (key) => hfKeys[key as keyof GemmaConfig] ?? key,
   );
@@ -106,7 +106,7 @@ export function modelConfigFromHf(json: unknown, file = "config.json"): ModelCon
   const named = z.looseObject({ model_type: z.literal(decoderType) }).safeParse(json);
   if (!named.success) return gemmaConfigFromHf(json, file);
   const { model_type: _, vocab_size: _size, pad_token_id: _pad, eos_token_id: _eos, bos_token_id: _bos, ...config } = named.data;
-  return check(decoderConfigSchema.safeParse(config), file, (key) => key);
+  return check(decoderConfigSchema.safeParse(config, reported), file, (key) => key);
 }
 
 /** The ids of control tokens that a `config.json` states; undefined where it states none that end a text or fill a row. */
@@ -144,7 +144,6 @@ export async function readJson(file: string): Promise<unknown> {
       message: `cannot read the file (${(cause as NodeJS.ErrnoException).code ?? (cause instanceof Error ? cause.message : String(cause))})`,
       place: file,
       remedy: "name the directory of a Hugging Face checkpoint: config.json and model.safetensors",
-      exit: 2,
       cause,
     });
   }
@@ -153,8 +152,6 @@ export async function readJson(file: string): Promise<unknown> {
       code: "LAP_CHECKPOINT_JSON",
       message: `the file is not JSON: ${problem}`,
       place: file,
-      remedy: "fetch or write the file again",
-      exit: 2,
       cause,
     });
   try {
@@ -163,7 +160,7 @@ export async function readJson(file: string): Promise<unknown> {
     return value;
   } catch (cause) {
     // JSON.parse keeps the last of two equal keys without a word.
-    if (cause instanceof StrictJsonError && cause.message.includes("given twice")) throw fail(cause.message, cause);
+    if (cause instanceof StrictJsonError && cause.kind === "duplicateKey") throw fail(cause.message, cause);
     if (cause instanceof StrictJsonError) return JSON.parse(text) as unknown;
     const kind = await fileKind(file);
     if (kind?.kind !== "json") refuseOtherKind(kind, file, "a JSON file");
@@ -185,5 +182,6 @@ function check<T>(result: z.ZodSafeParseResult<T>, file: string, keyName: (key: 
   );
 }
 
-const isMissing = (issue: z.core.$ZodIssue | undefined): boolean =>
-  issue?.code === "invalid_type" && /received undefined/.test(issue.message);
+/** Issues carry the value that was read: it tells a missing key from a wrong one. */
+const reported = { reportInput: true } as const;
+const isMissing = (issue: z.core.$ZodIssue | undefined): boolean => issue?.code === "invalid_type" && issue.input === undefined;

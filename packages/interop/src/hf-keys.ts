@@ -200,6 +200,4 @@ export const configError = (file: string, key: string, problem: string): Lapidar
     code: "LAP_CHECKPOINT_CONFIG",
     message: `the configuration is not that of a Gemma 1, nor of a decoder of Lapidary: ${problem}`,
     place: key === "" ? file : `${file}: ${key}`,
-    remedy: "use a checkpoint of Gemma 1 (model_type gemma) whose config.json states all of its dimensions",
-    exit: 2,
   });

@@ -18,7 +18,6 @@ export function checkOptimizerState(params: readonly ParamSpec[], file: Pick<Ten
       message: `array ${name} of the optimizer: ${problem}`,
       place: `${file.path}: tensor "${name}"`,
       remedy: "weights and state of the optimizer do not belong together: copy the whole checkpoint again, or remove the state",
-      exit: 2,
     });
   };
   for (const name of file.names) if (!wanted.has(name)) fail(name, "the model has no parameter for it");

@@ -47,25 +47,14 @@ export type SafetensorsDtype = keyof typeof dtypeBytes;
 export const maxHeaderBytes = 100_000_000;
 export const lengthBytes = 8;
 
+type SafetensorsCode = `LAP_SAFETENSORS_${"TRUNCATED" | "HEADER" | "TENSOR" | "DTYPE" | "VALUE"}`;
+
 /** @param tensor the tensor concerned, when one is */
-export function safetensorsError(
-  what: "TRUNCATED" | "HEADER" | "TENSOR" | "DTYPE" | "VALUE",
-  file: string,
-  message: string,
-  tensor?: string,
-): LapidaryError {
-  const remedy =
-    what === "DTYPE"
-      ? `convert it to F32, F16, BF16, I32 or I64, in Python: tensor.to(torch.float32); dequantize weights of 8 bits or fewer first`
-      : what === "TRUNCATED"
-        ? "fetch or write the file again: it is not whole"
-        : "write the file again with a safetensors library: it is damaged, or not a safetensors file";
+export function safetensorsError(code: SafetensorsCode, file: string, message: string, tensor?: string): LapidaryError {
   return new LapidaryError({
-    code: `LAP_SAFETENSORS_${what}`,
+    code,
     message,
     place: tensor === undefined ? file : `${file}: tensor ${JSON.stringify(shorten(tensor))}`,
-    remedy,
-    exit: 2,
   });
 }
 
@@ -74,12 +63,16 @@ const shorten = (name: string): string => (name.length > 120 ? `${name.slice(0, 
 /** Length of the header from the first 8 bytes of a file of `fileBytes`, checked before anything is allocated. */
 export function headerLength(prefix: Uint8Array, fileBytes: number, file: string): number {
   if (prefix.length < lengthBytes)
-    throw safetensorsError("TRUNCATED", file, `the file has ${prefix.length} bytes, too few for a safetensors file`);
+    throw safetensorsError("LAP_SAFETENSORS_TRUNCATED", file, `the file has ${prefix.length} bytes, too few for a safetensors file`);
   const length = new DataView(prefix.buffer, prefix.byteOffset, lengthBytes).getBigUint64(0, true);
   if (length > BigInt(maxHeaderBytes))
-    throw safetensorsError("HEADER", file, `the header claims ${length} bytes; the limit is ${maxHeaderBytes}`);
+    throw safetensorsError("LAP_SAFETENSORS_HEADER", file, `the header claims ${length} bytes; the limit is ${maxHeaderBytes}`);
   if (Number(length) > fileBytes - lengthBytes)
-    throw safetensorsError("TRUNCATED", file, `the header claims ${length} bytes, the file has ${fileBytes - lengthBytes} left`);
+    throw safetensorsError(
+      "LAP_SAFETENSORS_TRUNCATED",
+      file,
+      `the header claims ${length} bytes, the file has ${fileBytes - lengthBytes} left`,
+    );
   return Number(length);
 }
 
@@ -88,7 +81,7 @@ export function headerLength(prefix: Uint8Array, fileBytes: number, file: string
  * @param dataBytes what follows it in the file
  */
 export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string): SafetensorsHeader {
-  if (bytes[0] !== 0x7b) throw safetensorsError("HEADER", file, 'the header does not begin with "{"');
+  if (bytes[0] !== 0x7b) throw safetensorsError("LAP_SAFETENSORS_HEADER", file, 'the header does not begin with "{"');
   const object = parseObject(bytes, file);
   const metadata = new Map<string, string>();
   const tensors = new Map<string, TensorEntry>();
@@ -106,30 +99,31 @@ function parseObject(bytes: Uint8Array, file: string): ReadonlyMap<string, Stric
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
-    throw new LapidaryError({ ...safetensorsError("HEADER", file, "the header is not UTF-8").toJSON(), cause });
+    throw safetensorsError("LAP_SAFETENSORS_HEADER", file, "the header is not UTF-8").with({ cause });
   }
   try {
     const value = parseStrictJson(text);
     if (value instanceof Map) return value as ReadonlyMap<string, StrictJson>;
   } catch (error) {
-    if (error instanceof StrictJsonError) throw safetensorsError("HEADER", file, `the header is not strict JSON: ${error.message}`);
+    if (error instanceof StrictJsonError)
+      throw safetensorsError("LAP_SAFETENSORS_HEADER", file, `the header is not strict JSON: ${error.message}`);
     throw error;
   }
-  throw safetensorsError("HEADER", file, "the header is not a JSON object");
+  throw safetensorsError("LAP_SAFETENSORS_HEADER", file, "the header is not a JSON object");
 }
 
 function readMetadata(value: StrictJson, into: Map<string, string>, file: string): void {
-  if (!(value instanceof Map)) throw safetensorsError("HEADER", file, "__metadata__ is not an object");
+  if (!(value instanceof Map)) throw safetensorsError("LAP_SAFETENSORS_HEADER", file, "__metadata__ is not an object");
   for (const [key, text] of value as ReadonlyMap<string, StrictJson>) {
     if (typeof text !== "string")
-      throw safetensorsError("HEADER", file, `__metadata__ entry ${JSON.stringify(shorten(key))} is not a string`);
+      throw safetensorsError("LAP_SAFETENSORS_HEADER", file, `__metadata__ entry ${JSON.stringify(shorten(key))} is not a string`);
     into.set(key, text);
   }
 }
 
 function readEntry(name: string, value: StrictJson, file: string): TensorEntry {
   const fail = (problem: string): never => {
-    throw safetensorsError("TENSOR", file, problem, name);
+    throw safetensorsError("LAP_SAFETENSORS_TENSOR", file, problem, name);
   };
   if (name === "__proto__") fail("this name is not allowed");
   if (!(value instanceof Map)) return fail("its entry is not an object");
@@ -138,7 +132,7 @@ function readEntry(name: string, value: StrictJson, file: string): TensorEntry {
     if (key !== "dtype" && key !== "shape" && key !== "data_offsets") fail(`its entry has an unknown key ${JSON.stringify(shorten(key))}`);
   const dtype = entry.get("dtype");
   if (typeof dtype === "string" && /^(F[468]_?\w*|C64|C128)$/.test(dtype) && !isDtype(dtype))
-    throw safetensorsError("DTYPE", file, `its dtype ${dtype} is not one that Lapidary reads`, name);
+    throw safetensorsError("LAP_SAFETENSORS_DTYPE", file, `its dtype ${dtype} is not one that Lapidary reads`, name);
   if (typeof dtype !== "string" || !isDtype(dtype))
     return fail(
       `its dtype is ${typeof dtype === "string" ? JSON.stringify(shorten(dtype)) : "missing"}, which is none of ${Object.keys(dtypeBytes).join(", ")}`,
@@ -169,7 +163,7 @@ function checkWhole(entries: readonly TensorEntry[], dataBytes: number, file: st
   const cut = entries.filter(({ end }) => end > dataBytes).sort((a, b) => a.begin - b.begin);
   const first = cut[0];
   throw safetensorsError(
-    "TRUNCATED",
+    "LAP_SAFETENSORS_TRUNCATED",
     file,
     `the file is cut short: its header describes ${needed} bytes of data, ${dataBytes} are there; the data ends ${(first?.end ?? needed) - dataBytes} bytes before the end of this tensor${cut.length > 1 ? `, and ${cut.length - 1} more are missing` : ""}`,
     first?.name,
@@ -182,12 +176,12 @@ function checkTiling(entries: TensorEntry[], dataBytes: number, file: string): v
   for (const { name, begin, end } of entries.sort((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (begin !== at)
       throw safetensorsError(
-        "TENSOR",
+        "LAP_SAFETENSORS_TENSOR",
         file,
         begin < at ? `it overlaps the tensor before it by ${at - begin} bytes` : `${begin - at} bytes before it belong to no tensor`,
         name,
       );
     at = end;
   }
-  if (at !== dataBytes) throw safetensorsError("HEADER", file, `${dataBytes - at} bytes at the end belong to no tensor`);
+  if (at !== dataBytes) throw safetensorsError("LAP_SAFETENSORS_HEADER", file, `${dataBytes - at} bytes at the end belong to no tensor`);
 }

@@ -64,7 +64,7 @@ export class SafetensorsFile {
   /** F16 and BF16 are widened to f32; I64 must fit in 32 bits. */
   async read(name: string): Promise<ArrayData> {
     const entry = this.header.tensors.get(name);
-    if (entry === undefined) throw safetensorsError("TENSOR", this.path, "the file has no such tensor", name);
+    if (entry === undefined) throw safetensorsError("LAP_SAFETENSORS_TENSOR", this.path, "the file has no such tensor", name);
     const bytes = new Uint8Array(entry.end - entry.begin);
     await readOrFail(this.file, bytes, this.dataStart + entry.begin, this.path, name);
     return decode(entry, bytes, this.path);
@@ -73,7 +73,7 @@ export class SafetensorsFile {
   /** Elements `[from, to)` in row-major order, as `read` gives them. */
   async readRange(name: string, from: number, to: number): Promise<ArrayData> {
     const entry = this.header.tensors.get(name);
-    if (entry === undefined) throw safetensorsError("TENSOR", this.path, "the file has no such tensor", name);
+    if (entry === undefined) throw safetensorsError("LAP_SAFETENSORS_TENSOR", this.path, "the file has no such tensor", name);
     const size = dtypeBytes[entry.dtype];
     const bytes = new Uint8Array((to - from) * size);
     await readOrFail(this.file, bytes, this.dataStart + entry.begin + from * size, this.path, name);
@@ -174,7 +174,7 @@ function decode(entry: TensorEntry, bytes: Uint8Array, file: string): ArrayData 
     case "I64":
       return i32Array(dims, narrow(new BigInt64Array(buffer), file, name));
     default:
-      throw safetensorsError("DTYPE", file, `its dtype ${dtype} has no place here`, name);
+      throw safetensorsError("LAP_SAFETENSORS_DTYPE", file, `its dtype ${dtype} has no place here`, name);
   }
 }
 
@@ -182,7 +182,8 @@ function narrow(values: BigInt64Array, file: string, name: string): Int32Array {
   const out = new Int32Array(values.length);
   for (let i = 0; i < values.length; i++) {
     const value = must(values[i], "element");
-    if (value !== BigInt.asIntN(32, value)) throw safetensorsError("VALUE", file, `element ${i}, ${value}, does not fit in 32 bits`, name);
+    if (value !== BigInt.asIntN(32, value))
+      throw safetensorsError("LAP_SAFETENSORS_VALUE", file, `element ${i}, ${value}, does not fit in 32 bits`, name);
     out[i] = Number(value);
   }
   return out;
@@ -202,7 +203,6 @@ async function openToRead(path: string): Promise<FileHandle> {
       message: missing ? "there is no such file" : `the file cannot be opened (${code ?? String(cause)})`,
       place: path,
       remedy: missing ? "check the path" : "check its permissions",
-      exit: 2,
       cause,
     });
   }
@@ -211,10 +211,10 @@ async function openToRead(path: string): Promise<FileHandle> {
     message: "this is not a regular file",
     place: path,
     remedy: "name a file",
-    exit: 2,
   });
 }
 
 async function readOrFail(file: FileHandle, target: Uint8Array, position: number, path: string, tensor?: string): Promise<void> {
-  if (!(await readExactly(file, target, position))) throw safetensorsError("TRUNCATED", path, "the file ended while it was read", tensor);
+  if (!(await readExactly(file, target, position)))
+    throw safetensorsError("LAP_SAFETENSORS_TRUNCATED", path, "the file ended while it was read", tensor);
 }

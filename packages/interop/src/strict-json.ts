@@ -9,6 +9,7 @@ export class StrictJsonError extends Error {
   constructor(
     problem: string,
     readonly offset: number,
+    readonly kind: "syntax" | "duplicateKey",
   ) {
     super(`${problem} at character ${offset}`);
     this.name = "StrictJsonError";
@@ -34,8 +35,8 @@ class Reader {
 
   constructor(private readonly text: string) {}
 
-  fail(problem: string): never {
-    throw new StrictJsonError(problem, this.at);
+  fail(problem: string, kind: StrictJsonError["kind"] = "syntax"): never {
+    throw new StrictJsonError(problem, this.at, kind);
   }
 
   skipBlanks(): void {
@@ -65,7 +66,7 @@ class Reader {
       const key = this.string();
       if (object.has(key)) {
         this.at = keyAt;
-        this.fail(`key ${JSON.stringify(key)} given twice`);
+        this.fail(`key ${JSON.stringify(key)} given twice`, "duplicateKey");
       }
       this.skipBlanks();
       if (!this.take(":")) this.fail('expected ":"');

@@ -12,5 +12,4 @@ export const tensorError = (
     message: `tensor ${tensor}: ${problem}`,
     place: `${file}: tensor "${tensor}"`,
     remedy,
-    exit: 2,
   });

@@ -49,7 +49,7 @@ export async function openWeights(directory: string, opened: TensorFile[]): Prom
 }
 
 const ambiguous = (place: string, what: string, remedy: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_CHECKPOINT_AMBIGUOUS", message: `the directory has ${what}`, place, remedy, exit: 2 });
+  new LapidaryError({ code: "LAP_CHECKPOINT_AMBIGUOUS", message: `the directory has ${what}`, place, remedy });
 
 /** File names in an index are names, never paths. */
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$/)) });
@@ -109,7 +109,7 @@ async function openShards(
 }
 
 const indexError = (place: string, message: string, remedy: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_CHECKPOINT_INDEX", message, place, remedy, exit: 2 });
+  new LapidaryError({ code: "LAP_CHECKPOINT_INDEX", message, place, remedy });
 
 const exists = (path: string): Promise<boolean> =>
   stat(path).then(

@@ -130,6 +130,4 @@ const broken = (place: string, message: string): LapidaryError =>
     code: "LAP_CHECKPOINT_ZARR",
     message,
     place,
-    remedy: "copy the whole checkpoint again; Lapidary reads Orbax checkpoints that its own run.py wrote",
-    exit: 2,
   });

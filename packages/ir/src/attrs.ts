@@ -1,44 +1,22 @@
+import type { ElementwiseAttrs } from "./ops/elementwise.js";
 import type { Dtype } from "./types.js";
 import type { ReductionKind } from "./sharding.js";
 
 /**
  * The attributes of every op, by name. This map is the list of ops: each table over it (`ops`, the worker's kernels, the
- * exporters) is a mapped type, so that an op without a rule does not compile.
+ * exporters) is a mapped type, so that an op without a rule does not compile. The attributes of elementwise ops are next to
+ * their definitions.
  *
  * Names and meaning follow StableHLO; dims in attributes are those of the level the op stands on (global in a graph,
  * local in a per-chip program, block in a host program).
  */
-export interface OpAttrs {
+export interface OpAttrs extends ElementwiseAttrs {
   // structure
   parameter: { readonly name: string };
   constant: { readonly value: number; readonly dims: readonly number[]; readonly dtype: Dtype };
   iota: { readonly dims: readonly number[]; readonly dimension: number; readonly dtype: Dtype };
   /** Standard normal numbers times `scale`: element i is a pure function of (key, global index i). */
   rng_normal: { readonly dims: readonly number[]; readonly key: number; readonly scale: number };
-  // elementwise, one operand
-  negate: Empty;
-  exponential: Empty;
-  log: Empty;
-  tanh: Empty;
-  sqrt: Empty;
-  rsqrt: Empty;
-  cosine: Empty;
-  sine: Empty;
-  abs: Empty;
-  /** Identity whose gradient is zero. */
-  stop_gradient: Empty;
-  convert: { readonly dtype: Dtype };
-  // elementwise, two operands of one type
-  add: Empty;
-  subtract: Empty;
-  multiply: Empty;
-  divide: Empty;
-  maximum: Empty;
-  minimum: Empty;
-  and: Empty;
-  compare: { readonly direction: CompareDirection };
-  /** (pred, on true, on false). */
-  select: Empty;
   // shape
   broadcast_in_dim: { readonly dims: readonly number[]; readonly broadcastDimensions: readonly number[] };
   reshape: { readonly dims: readonly number[] };

@@ -1,7 +1,18 @@
 import { assert, must } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
 import type { CompareDirection, DimPair, OpAttrs, OpName } from "./attrs.js";
-import type { Graph, GraphLevel, GraphOutput, LogicalAxes, Phase, Value, ValueId, ValueRole } from "./graph.js";
+import {
+  type Graph,
+  type GraphLevel,
+  type GraphOutput,
+  type LogicalAxes,
+  type Phase,
+  type Scope,
+  type Value,
+  type ValueId,
+  type ValueRole,
+  makeScope,
+} from "./graph.js";
 import { opDef } from "./ops/index.js";
 import type { ReductionKind, Sharding } from "./sharding.js";
 import { type Dtype, type TensorType, sameDims, tensorType } from "./types.js";
@@ -11,7 +22,8 @@ export interface ValueExtras {
   readonly logicalAxes?: LogicalAxes | undefined;
   readonly sharding?: Sharding | undefined;
   readonly role?: ValueRole | undefined;
-  readonly phase?: Phase | undefined;
+  /** The builder's current scope if absent. */
+  readonly scope?: Scope | undefined;
   readonly cause?: string | undefined;
 }
 
@@ -23,7 +35,7 @@ export class GraphBuilder {
   readonly values: Value[] = [];
   readonly outputs: GraphOutput[] = [];
   private path: string[] = [];
-  private phase: Phase | undefined;
+  private current: Scope = { phase: "forward" };
   /** Shared splat constants: one value for each number and type. */
   private readonly splats = new Map<string, Value>();
 
@@ -43,14 +55,28 @@ export class GraphBuilder {
     }
   }
 
-  /** Marks values built inside `build` as belonging to a part of the step. */
+  /** Builds block `index` of the model: values made inside `build` have that block, and names begin with `label.index`. */
+  block<T>(label: string, index: number, build: () => T): T {
+    return this.inBlock(index, () => this.scope(`${label}.${index}`, build));
+  }
+
+  /** Gives values made inside `build` the block, or none, and leaves their names alone. */
+  inBlock<T>(block: number | undefined, build: () => T): T {
+    return this.inScope(makeScope(this.current.phase, block), build);
+  }
+
+  /** Gives values made inside `build` the pass. */
   inPhase<T>(phase: Phase, build: () => T): T {
-    const before = this.phase;
-    this.phase = phase;
+    return this.inScope(makeScope(phase, this.current.block), build);
+  }
+
+  private inScope<T>(scope: Scope, build: () => T): T {
+    const before = this.current;
+    this.current = scope;
     try {
       return build();
     } finally {
-      this.phase = before;
+      this.current = before;
     }
   }
 
@@ -73,7 +99,6 @@ export class GraphBuilder {
   /** Appends a value with a given type: parameters, and copies of values from another graph. */
   push<N extends OpName>(op: N, inputs: readonly ValueId[], attrs: OpAttrs[N], type: TensorType, extras: ValueExtras = {}): Value {
     for (const id of inputs) assert(id >= 0 && id < this.values.length, "inputs come before their uses", op, id);
-    const phase = extras.phase ?? this.phase;
     const value = {
       id: this.values.length,
       op,
@@ -84,7 +109,7 @@ export class GraphBuilder {
       ...(extras.logicalAxes === undefined ? {} : { logicalAxes: extras.logicalAxes }),
       ...(extras.sharding === undefined ? {} : { sharding: extras.sharding }),
       ...(extras.role === undefined ? {} : { role: extras.role }),
-      ...(phase === undefined ? {} : { phase }),
+      scope: extras.scope ?? this.current,
       ...(extras.cause === undefined ? {} : { cause: extras.cause }),
     } as unknown as Value;
     this.values.push(value);
@@ -126,12 +151,17 @@ export class GraphBuilder {
     };
   }
 
-  /** `value` in every place of `type`; equal splats are one value. */
+  /** `value` in every place of `type`; equal splats of a pass are one value, which belongs to no block. */
   splat(value: number, type: TensorType): Value {
-    const key = `${value} ${type.dtype} ${type.dims.join(",")} ${this.phase ?? "forward"}`;
+    const key = `${value} ${type.dtype} ${type.dims.join(",")} ${this.current.phase}`;
     const known = this.splats.get(key);
     if (known !== undefined) return known;
-    const made = this.op("constant", [], { value, dims: type.dims, dtype: type.dtype }, { name: "constant" });
+    const made = this.op(
+      "constant",
+      [],
+      { value, dims: type.dims, dtype: type.dtype },
+      { name: "constant", scope: { phase: this.current.phase } },
+    );
     this.splats.set(key, made);
     return made;
   }

@@ -23,8 +23,8 @@ export interface ValueOf<N extends OpName> {
   readonly sharding?: Sharding | undefined;
   /** What it is to the training step: ZeRO shards by role, memory is counted by role. */
   readonly role?: ValueRole | undefined;
-  /** Which part of the step computes it; absent: forward. */
-  readonly phase?: Phase | undefined;
+  /** Where in the step it belongs: block of the model and pass. Code reads these, and never the name. */
+  readonly scope: Scope;
   /** Why this value (a collective, a reshard) exists: one sentence, from the stage that made it. */
   readonly cause?: string | undefined;
 }
@@ -34,9 +34,25 @@ export type Value = { [N in OpName]: ValueOf<N> }[OpName];
 export type ValueRole = "param" | "gradient" | "optimizer" | "batch" | "metric";
 export const valueRoles: readonly ValueRole[] = ["param", "gradient", "optimizer", "batch", "metric"];
 
-/** `recompute` is forward work done again in the backward pass; `update` is the optimizer. */
-export type Phase = "backward" | "recompute" | "update";
-export const phases: readonly Phase[] = ["backward", "recompute", "update"];
+/**
+ * The place of a value in the training step.
+ *
+ * `block` is the index of the repeated part of the model (a layer) from 0; values outside all blocks have none. A gradient has the block of
+ * the value it belongs to, and a parameter or its update has the block that uses the parameter.
+ */
+export interface Scope {
+  readonly block?: number;
+  readonly phase: Phase;
+}
+
+/** The pass that computes a value. `recompute` is forward work done again in the backward pass; `update` is the optimizer. */
+export type Phase = "forward" | "backward" | "recompute" | "update";
+export const phases: readonly Phase[] = ["forward", "backward", "recompute", "update"];
+
+/** Recomputation belongs to the backward pass. */
+export const passOf = (phase: Phase): Exclude<Phase, "recompute"> => (phase === "recompute" ? "backward" : phase);
+
+export const makeScope = (phase: Phase, block: number | undefined): Scope => (block === undefined ? { phase } : { block, phase });
 
 /** Per dim what it means, or null. */
 export type LogicalAxes = readonly (string | null)[];

@@ -1,10 +1,13 @@
-import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { LapidaryError } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
 import {
+  type Graph,
   GraphBuilder,
   type OpName,
+  type Value,
+  blocksOf,
   interpret,
   opDef,
   ops,
@@ -18,7 +21,9 @@ import {
   sizeOf,
   tensor,
   tensorType,
+  textForDigest,
   verifyGraph,
+  withoutBlocks,
 } from "./index.js";
 
 const f32 = (...dims: number[]): ReturnType<typeof tensorType> => tensorType("f32", dims);
@@ -101,6 +106,38 @@ describe("graphs", () => {
     throws(() => g.op("broadcast_in_dim", [a], { dims: [2, 4], broadcastDimensions: [0, 1] }), shape);
   });
 
+  it("carry the scope of each value through their text", () => {
+    const graph = scoped();
+    const text = printGraph(graph);
+    deepStrictEqual(parseGraph(text), graph);
+    deepStrictEqual(
+      text.split("\n").flatMap((line) => / : f32\[2,3\](.*)$/.exec(line)?.[1] ?? []),
+      [
+        " #4 @w",
+        " @x",
+        " #0 @layers.0.negate",
+        " !backward #0 @negate",
+        " !recompute @negate",
+        " !update #4 @negate",
+        " !update @constant",
+        " !update #10 @layers.10.add",
+        " @negate",
+      ],
+    );
+  });
+
+  it("have a text for digests that differs from the printed one by the blocks alone", () => {
+    const graph = scoped();
+    const without = { ...graph, values: graph.values.map((value) => ({ ...value, scope: { phase: value.scope.phase } }) as Value) };
+    strictEqual(textForDigest(graph), printGraph(without));
+    ok(textForDigest(graph) !== printGraph(graph));
+  });
+
+  it("are shown with one name for all blocks that they have, and with their own numbers otherwise", () => {
+    deepStrictEqual(blocksOf(scoped()), new Set([4, 0, 10]));
+    strictEqual(withoutBlocks("moves layers.10.up to layers.4.w.5.x", [4, 10]), "moves layers.*.up to layers.*.w.5.x");
+  });
+
   it("name a line that does not parse", () => {
     const text = printGraph(small());
     const bad = (from: string, to: string, line: number): void =>
@@ -111,6 +148,8 @@ describe("graphs", () => {
     bad("multiply", "multipy", 4);
     bad("%0 = parameter", "%7 = parameter", 2);
     bad("f32[2,3] @x", "f32[2,3 @x", 2);
+    bad("@z", "!sideways @z", 4);
+    bad("@z", "#one @z", 4);
   });
 
   it("are refused by the verifier when an invariant is broken", () => {
@@ -123,6 +162,11 @@ describe("graphs", () => {
     throws(() => verifyGraph({ ...graph, values: [first, second, { ...third, inputs: [2, 1] }] }), /before their uses/);
     throws(() => verifyGraph({ ...graph, outputs: [...graph.outputs, ...graph.outputs] }), /distinct/);
     throws(() => verifyGraph({ ...graph, values: [first, first, third] }), /position|distinct/);
+    for (const block of [-1, 0.5])
+      throws(
+        () => verifyGraph({ ...graph, values: [first, second, { ...third, scope: { block, phase: "forward" } }] }),
+        /block is an index/,
+      );
   });
 
   it("evaluate a look-up and its adjoint as each other's transposes", () => {
@@ -150,6 +194,23 @@ describe("graphs", () => {
     for (const name of Object.keys(ops) as OpName[]) strictEqual(opDef<OpName>(name).name, name);
   });
 });
+
+/** A value in every pass, in blocks and outside of them. */
+function scoped(): Graph {
+  const g = new GraphBuilder("scoped");
+  g.inBlock(4, () => g.parameter("w", f32(2, 3)));
+  const x = g.parameter("x", f32(2, 3));
+  const a = g.block("layers", 0, () => g.negate(x));
+  g.inBlock(0, () => g.inPhase("backward", () => g.negate(a)));
+  const again = g.inPhase("recompute", () => g.negate(x));
+  g.inPhase("update", () => {
+    g.inBlock(4, () => g.negate(again));
+    // The constant is made in block 10 and shared by all of the pass.
+    g.block("layers", 10, () => g.offset(again, 1));
+  });
+  g.output("z", g.negate(x));
+  return g.finish();
+}
 
 function small(): ReturnType<GraphBuilder["finish"]> {
   const g = new GraphBuilder("small");

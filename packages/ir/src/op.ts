@@ -35,10 +35,48 @@ export interface VjpContext<N extends OpName> {
 }
 
 /**
- * All that Lapidary knows about one op; the kernel table of the worker and the export printers are the only other places that
- * name it. Every field must be given: what a new op lacks, the compiler lists.
+ * How the fused kernel of the worker computes an op:
+ * - `unary`, `binary`: by a formula for each element, under an opcode of the op's name;
+ * - `compare`: by the opcode of the direction; `select`: by an opcode that chooses; `convert`: a predicate as a number;
+ * - `view`: not at all, the numbers in memory are the same;
+ * - `reduce`: along rows or over rows; `slice`, `concatenate`: rows from parts of other rows;
+ * - `none`: the op has a kernel of its own.
  */
-export interface OpDef<N extends OpName> {
+export type Fusible = "unary" | "binary" | "compare" | "select" | "convert" | "view" | "reduce" | "slice" | "concatenate" | "none";
+
+/** What a first operand can be such that the result is it too: a causal mask, or positions along one dim plus an offset. */
+export type Preserved = "mask" | "positions";
+
+/** Properties of an op that several packages ask for. They hold for every value of the op. */
+export interface OpTraits {
+  /** The result depends on where the chip's part is in the whole array: a kernel serves one part only. */
+  readonly placed: boolean;
+  /** The op needs no buffer: the users of the result compute it where they read it. */
+  readonly producer: boolean;
+  /** The op only writes elements, so that the cost model lets it join the loop that makes its operand. */
+  readonly movesData: boolean;
+  /** An element takes many slots of the vector unit. */
+  readonly transcendental: boolean;
+  /** Whose elements take slots of the vector unit: those of the first operand, of the result, or none. */
+  readonly vectorWork: "operand" | "result" | "none";
+  /** The kind of a kernel that begins with the op, in the cost model. */
+  readonly kernel: "product" | "lookup" | "loop";
+  /** The result can have more digits than bf16 has when the operands are bf16: it must be rounded. */
+  readonly rounds: boolean;
+  /** With constant operands the result is the same in every run: a worker may compute it once, at load. */
+  readonly foldable: boolean;
+  /** Chips send each other elements. */
+  readonly communicates: boolean;
+  readonly fusible: Fusible;
+  /** The cost model looks for masks and positions through the op. */
+  readonly preserves: readonly Preserved[];
+}
+
+/**
+ * All that Lapidary knows about one op; the kernels of the worker and, for ops that are not elementwise, the export printers
+ * are the only other places that name it. Every field must be given: what a new op lacks, the compiler lists.
+ */
+export interface OpDef<N extends OpName> extends OpTraits {
   readonly name: N;
   /** Number of operands; null for any. */
   readonly arity: number | null;
@@ -65,6 +103,10 @@ export const defineOp = <N extends OpName>(def: OpDef<N>): OpDef<N> => def;
 
 /** A total table over the ops. */
 export type OpTable = { readonly [N in OpName]: OpDef<N> };
+
+/** A table with one entry for each of the names. */
+export const tableOf = <N extends string, T>(names: readonly N[], entry: (name: N) => T): Readonly<Record<N, T>> =>
+  Object.fromEntries(names.map((name) => [name, entry(name)])) as Record<N, T>;
 
 /** `localize` of ops whose attributes hold no dims. */
 export const sameAttrs = <A>(attrs: A): A => attrs;

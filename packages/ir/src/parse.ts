@@ -2,7 +2,7 @@ import { LapidaryError, assert } from "@lapidary/std";
 import { type Mesh, parseMesh } from "@lapidary/topology";
 import type { OpAttrs, OpName } from "./attrs.js";
 import { GraphBuilder } from "./builder.js";
-import type { Graph, GraphLevel, Phase, ValueRole } from "./graph.js";
+import { type Graph, type GraphLevel, type Phase, type ValueRole, makeScope, phases } from "./graph.js";
 import { ops } from "./ops/index.js";
 import { parseSharding } from "./sharding.js";
 import { parseType } from "./types.js";
@@ -23,7 +23,6 @@ export function parseGraph(text: string): Graph {
         code: "LAP_IR_TEXT",
         message: error instanceof Error ? error.message : String(error),
         place: `line ${i + 1}: ${line.slice(0, 160)}`,
-        remedy: "print the graph again with this version of Lapidary",
         cause: error,
       });
     }
@@ -52,12 +51,12 @@ function parseReturn(builder: GraphBuilder, line: string): void {
 }
 
 const valueLine =
-  /^%(\d+) = ([a-z_]+)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))? @(\S+)(?: \/\/ (.*))?$/;
+  /^%(\d+) = ([a-z][a-z0-9_]*)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))?(?: #(\d+))? @(\S+)(?: \/\/ (.*))?$/;
 
 function parseValue(builder: GraphBuilder, line: string): void {
   const match = valueLine.exec(line);
   assert(match !== null, "a value's text", line);
-  const [, id, op, inputs, attrs, type, role, axes, sharding, phase, name, cause] = match;
+  const [, id, op, inputs, attrs, type, role, axes, sharding, phase, block, name, cause] = match;
   assert(op !== undefined && op in ops, "a known op", op);
   assert(Number(id) === builder.values.length, "values are numbered in order", id);
   builder.push(
@@ -74,10 +73,16 @@ function parseValue(builder: GraphBuilder, line: string): void {
       ...(role === undefined ? {} : { role: role as ValueRole }),
       ...(axes === undefined ? {} : { logicalAxes: axes === "" ? [] : axes.split(", ").map((axis) => (axis === "-" ? null : axis)) }),
       ...(sharding === undefined || builder.mesh === undefined ? {} : { sharding: parseSharding(builder.mesh, sharding) }),
-      ...(phase === undefined ? {} : { phase: phase as Phase }),
+      scope: makeScope(parsePhase(phase), block === undefined ? undefined : Number(block)),
       ...(cause === undefined ? {} : { cause }),
     },
   );
+}
+
+function parsePhase(text: string | undefined): Phase {
+  const phase = text === undefined ? "forward" : phases.find((known) => known === text);
+  assert(phase !== undefined, "a known pass", text);
+  return phase;
 }
 
 function parseAttrs(text: string): Record<string, unknown> {

@@ -11,12 +11,27 @@ import { printType } from "./types.js";
  *     %2 = all_reduce %1 axes=["model"] size=4 kind="sum" : f32[4,32] [data, -] @mlp.down // why
  *     return loss=%2
  *
- * A role stands in `<>`, a phase follows `!`, a name `@`, a cause `//`. `parseGraph(printGraph(g))` equals g.
+ *     %7 = multiply %5 %6 : f32[4,32] [data, -] !backward #3 @grad(layers.3.mlp.up)
+ *
+ * A role stands in `<>`, a name follows `@`, a cause `//`. The scope is written in two parts, each left out where it says nothing: the pass
+ * follows `!` unless it is `forward`, and the block follows `#`. `parseGraph(printGraph(g))` equals g.
  */
 export function printGraph(graph: Graph): string {
+  return printWith(graph, printValue);
+}
+
+/**
+ * The text without blocks: what the digest of a program is taken of. Blocks decide when collectives start and what memory holds, but not
+ * what a chip computes, and two programs that compute the same share a digest.
+ */
+export function textForDigest(graph: Graph): string {
+  return printWith(graph, (of, value) => printValue(of, { ...value, scope: { phase: value.scope.phase } }));
+}
+
+function printWith(graph: Graph, print: (graph: Graph, value: Value) => string): string {
   const header = `graph ${graph.name} ${graph.level}${graph.mesh === undefined ? "" : ` mesh ${printMesh(graph.mesh, " ")}`}`;
   const outputs = graph.outputs.map(({ name, value }) => `${name}=%${value}`).join(" ");
-  return [header, ...graph.values.map((value) => printValue(graph, value)), `return ${outputs}`].join("\n");
+  return [header, ...graph.values.map((value) => print(graph, value)), `return ${outputs}`].join("\n");
 }
 
 export function printValue(graph: Graph, value: Value): string {
@@ -25,9 +40,10 @@ export function printValue(graph: Graph, value: Value): string {
   const role = value.role === undefined ? "" : ` <${value.role}>`;
   const axes = value.logicalAxes === undefined ? "" : ` (${value.logicalAxes.map((axis) => axis ?? "-").join(", ")})`;
   const sharding = value.sharding === undefined || graph.mesh === undefined ? "" : ` ${printSharding(graph.mesh, value.sharding)}`;
-  const phase = value.phase === undefined ? "" : ` !${value.phase}`;
+  const phase = value.scope.phase === "forward" ? "" : ` !${value.scope.phase}`;
+  const block = value.scope.block === undefined ? "" : ` #${value.scope.block}`;
   const cause = value.cause === undefined ? "" : ` // ${value.cause}`;
-  return `%${value.id} = ${value.op}${inputs.join("")}${attrs.join("")} : ${printType(value.type)}${role}${axes}${sharding}${phase} @${value.name}${cause}`;
+  return `%${value.id} = ${value.op}${inputs.join("")}${attrs.join("")} : ${printType(value.type)}${role}${axes}${sharding}${phase}${block} @${value.name}${cause}`;
 }
 
 /** JSON without blanks, with the two infinities that JSON lacks. */

@@ -18,6 +18,8 @@ export function verifyGraph(graph: Graph): void {
       const inferred = inferType(graph, value);
       assert(sameType(inferred, value.type), "the type follows from the op", describe(value), printType(inferred));
     }
+    const { block } = value.scope;
+    assert(block === undefined || (Number.isSafeInteger(block) && block >= 0), "a block is an index", describe(value), block);
     if (value.sharding !== undefined) verifySharding(value.sharding, value.type.dims.length);
     if (value.logicalAxes !== undefined)
       assert(value.logicalAxes.length === value.type.dims.length, "a logical axis a dim", describe(value));

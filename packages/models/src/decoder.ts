@@ -61,12 +61,13 @@ function decoderParams(config: DecoderConfig): ParamSpec[] {
     { name: embedding, dims: [V, D], logicalAxes: ["vocab", "embed"], init: fanIn(D) },
     ...Array.from({ length: layers }, (_, i): ParamSpec[] => {
       const at = (name: string): string => `model.layers.${i}.${name}.weight`;
-      return [
+      const specs: ParamSpec[] = [
         ...projections(at),
         { name: at("mlp.down_proj"), dims: [D, F], logicalAxes: ["embed", "mlp"], init: intoResidual(F) },
         norm(at("input_layernorm")),
         norm(at("post_attention_layernorm")),
       ];
+      return specs.map((spec) => ({ ...spec, block: i }));
     }).flat(),
     norm("model.norm.weight"),
     { name: output, dims: [V, D], logicalAxes: ["vocab", "embed"], init: fanIn(D) },
@@ -84,7 +85,7 @@ function hidden(g: GraphBuilder, config: DecoderConfig, params: ParamValues, tok
 
   let x = g.scope("embed", () => g.named("x", g.gather(param(embedding), tokens), residual));
   for (let i = 0; i < config.layers; i++)
-    g.scope(`layers.${i}`, () => {
+    g.block("layers", i, () => {
       const weight = (name: string): Value => param(`model.layers.${i}.${name}.weight`);
       const attended = g.scope("attn", () => {
         const y = g.named("norm", rmsNorm(g, x, weight("input_layernorm"), config.normEps));

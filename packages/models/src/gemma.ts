@@ -55,7 +55,7 @@ export function gemmaParams(config: GemmaConfig): ParamSpec[] {
     { name: embedding, dims: [V, D], logicalAxes: ["vocab", "embed"], init: { kind: "normal", scale: 0.5 / Math.sqrt(D) } },
     ...Array.from({ length: layers }, (_, i): ParamSpec[] => {
       const at = (name: string): string => `model.layers.${i}.${name}.weight`;
-      return [
+      const specs: ParamSpec[] = [
         { name: at("self_attn.q_proj"), dims: [H * E, D], logicalAxes: [heads, "embed"], init: fanIn(D) },
         { name: at("self_attn.k_proj"), dims: [K * E, D], logicalAxes: [kvHeads, "embed"], init: fanIn(D) },
         { name: at("self_attn.v_proj"), dims: [K * E, D], logicalAxes: [kvHeads, "embed"], init: fanIn(D) },
@@ -66,6 +66,7 @@ export function gemmaParams(config: GemmaConfig): ParamSpec[] {
         norm(at("input_layernorm")),
         norm(at("post_attention_layernorm")),
       ];
+      return specs.map((spec) => ({ ...spec, block: i }));
     }).flat(),
     norm("model.norm.weight"),
   ];
@@ -77,7 +78,7 @@ function hidden(g: GraphBuilder, config: GemmaConfig, params: ParamValues, token
 
   let x = g.scope("embed", () => g.named("x", g.scale(g.gather(param(embedding), tokens), Math.sqrt(config.modelDim)), residual));
   for (let i = 0; i < config.layers; i++)
-    g.scope(`layers.${i}`, () => {
+    g.block("layers", i, () => {
       const weight = (name: string): Value => param(`model.layers.${i}.${name}.weight`);
       const attended = g.scope("attn", () => {
         const y = g.named("norm", rmsNorm(g, x, weight("input_layernorm"), config.normEps));

@@ -10,6 +10,8 @@ export interface ParamSpec {
   /** What the dims mean; rules map these names to mesh axes. `heads/16` says that the dim is made of 16 units, which no rule cuts. */
   readonly logicalAxes: LogicalAxes;
   readonly init: ParamInit;
+  /** The block of the model that uses it, if one block alone does. */
+  readonly block?: number;
 }
 
 /** Weights by `ParamSpec.name`. */

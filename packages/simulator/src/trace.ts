@@ -148,7 +148,7 @@ function coreEvents(timeline: Timeline, list: StepList, pid: number, lanes: Lane
         hbm_mb: kernel.hbmBytes / 1e6,
         alone_us: kernel.seconds * 1e6,
       };
-      return { ph: "X", name: kernel.name, cat: kernel.phase ?? "forward", ...slice, args };
+      return { ph: "X", name: kernel.name, cat: kernel.scope.phase, ...slice, args };
     }
     const waited = must(list.transfers[must(transfer, "transfer")], "transfer");
     return { ph: "X", name: `wait for ${waited.op} ${waited.name}`, cat: "wait", ...slice, args: { axis: waited.axis } };

@@ -1,55 +1,81 @@
+import { type ErrorCode, type ErrorCodeWithRemedy, errorCodeOf, errorEntry, type UnknownErrorCode } from "./error-codes.js";
+import { ExitCode } from "./exit-code.js";
+
 /**
- * Every error a user can cause. A code names the mistake for ever (`LAP_<AREA>_<WHAT>`), `place` says where it is,
- * `remedy` what to do about it; `exit` is the process exit code that the command line turns it into.
+ * Every error a user can cause. A code of the registry (`error-codes.ts`) names the mistake for ever (`LAP_<AREA>_<WHAT>`) and decides the exit
+ * code of the command line; `place` says where the mistake is, `remedy` what to do about it.
  */
 
-/** Exit codes of the command line (documented in README). */
-export const ExitCode = {
-  done: 0,
-  other: 1,
-  usage: 2,
-  unreachable: 3,
-  doesNotFit: 4,
-  timeout: 5,
-  jobFailed: 100,
-  notFinished: 101,
-  notFound: 102,
-  cancelled: 103,
-  interrupted: 130,
-} as const;
-export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+/**
+ * What an error ended, if that decides the exit code in place of the error's own code:
+ * a job (100: a command that follows the job exits so), or a request to a server whose own files or code failed (1).
+ */
+export type ErrorContext = "job" | "request";
 
-export interface LapidaryErrorFields {
-  /** `LAP_…`, stable. */
-  readonly code: string;
+const exitOfContext = { job: ExitCode.jobFailed, request: ExitCode.other } as const satisfies Readonly<Record<ErrorContext, ExitCode>>;
+
+interface CommonFields {
   /** One sentence: what is wrong. */
   readonly message: string;
   /** Where: a file and key, a tensor, an address. */
-  readonly place?: string;
-  /** What to do now. */
-  readonly remedy: string;
-  readonly exit?: ExitCode;
+  readonly place?: string | undefined;
+  /** Only for errors that mean the same anywhere, such as those of the operating system. */
+  readonly during?: ErrorContext | undefined;
   readonly cause?: unknown;
+}
+
+/** `remedy` says what to do now; a code whose remedy is in the registry may leave it out. */
+export type LapidaryErrorFields = CommonFields &
+  (
+    | { readonly code: ErrorCodeWithRemedy; readonly remedy?: string }
+    | { readonly code: ErrorCode | UnknownErrorCode; readonly remedy: string }
+  );
+
+/** The form in which an error crosses a process boundary or is printed with `--json`. */
+export interface ErrorJSON {
+  readonly code: ErrorCode | UnknownErrorCode;
+  readonly message: string;
+  readonly place?: string;
+  readonly remedy: string;
+  readonly exit: ExitCode;
 }
 
 /** A mistake in the input or the surroundings, told to a person. Broken invariants throw `assert` instead. */
 export class LapidaryError extends Error {
-  readonly code: string;
+  readonly code: ErrorCode | UnknownErrorCode;
   readonly place: string | undefined;
   readonly remedy: string;
   readonly exit: ExitCode;
+  readonly #during: ErrorContext | undefined;
 
   constructor(fields: LapidaryErrorFields) {
     super(fields.message, fields.cause === undefined ? undefined : { cause: fields.cause });
+    const entry = errorEntry(fields.code);
     this.name = "LapidaryError";
     this.code = fields.code;
     this.place = fields.place;
-    this.remedy = fields.remedy;
-    this.exit = fields.exit ?? ExitCode.other;
+    this.remedy = fields.remedy ?? entry?.remedy ?? "";
+    this.exit = fields.during === undefined ? (entry?.exit ?? ExitCode.other) : exitOfContext[fields.during];
+    this.#during = fields.during;
   }
 
-  /** The form in which it crosses a process boundary or is printed with `--json`. */
-  toJSON(): { code: string; message: string; place?: string; remedy: string; exit: ExitCode } {
+  /** Whether a run repeats the work from the last committed step after this error. */
+  get isRecoverable(): boolean {
+    return errorEntry(this.code)?.recoverable === true;
+  }
+
+  /** Whether another error of the same worker group is usually the cause of this one. */
+  get isSecondary(): boolean {
+    return errorEntry(this.code)?.secondary === true;
+  }
+
+  /** The same error with other words; `cause` is this error by default. */
+  with(changes: { readonly message?: string; readonly place?: string; readonly remedy?: string; readonly cause?: unknown }): LapidaryError {
+    const { code, message, place, remedy } = this;
+    return new LapidaryError({ code, message, place, remedy, during: this.#during, cause: this, ...changes });
+  }
+
+  toJSON(): ErrorJSON {
     return {
       code: this.code,
       message: this.message,
@@ -60,9 +86,44 @@ export class LapidaryError extends Error {
   }
 }
 
-/** Rebuilds an error that crossed a process boundary as JSON. */
-export function errorFromJSON(json: ReturnType<LapidaryError["toJSON"]>): LapidaryError {
-  return new LapidaryError(json);
+/** An error of another process, whose version may differ. */
+interface SentError {
+  readonly code: string;
+  readonly message: string;
+  readonly place?: string;
+  readonly remedy: string;
+  readonly exit?: unknown;
+}
+
+/** Whether a decoded JSON value is an error in the form of `toJSON`, of any code. */
+export function isErrorJSON(json: unknown): json is SentError {
+  if (typeof json !== "object" || json === null) return false;
+  const { code, message, place, remedy } = json as Readonly<Record<string, unknown>>;
+  const texts = [code, message, remedy].every((text) => typeof text === "string");
+  return texts && (place === undefined || typeof place === "string");
+}
+
+/**
+ * Rebuilds an error that crossed a process boundary as JSON. The registry decides its exit code, not the sender; an unknown code is kept, is not
+ * recoverable, and exits with 1. A value that is not an error becomes LAP_ERROR_UNREADABLE with its text.
+ */
+export function errorFromJSON(json: unknown): LapidaryError {
+  if (!isErrorJSON(json))
+    return new LapidaryError({
+      code: "LAP_ERROR_UNREADABLE",
+      message: `another process reported ${(JSON.stringify(json) ?? String(json)).slice(0, 500)}`,
+    });
+  const { message, place, remedy, exit } = json;
+  const code = errorCodeOf(json.code);
+  return new LapidaryError({ code, message, place, remedy, during: contextOf(code, exit) });
+}
+
+/** The context in which the sender's error had an exit code of its own. */
+function contextOf(code: ErrorCode | UnknownErrorCode, exit: unknown): ErrorContext | undefined {
+  const entry = errorEntry(code);
+  if (entry === undefined || exit === entry.exit) return undefined;
+  if (exit === exitOfContext.job) return "job";
+  return exit === exitOfContext.request ? "request" : undefined;
 }
 
 /** Throws with both values when an invariant of ours is broken: a bug, never a user's mistake. */

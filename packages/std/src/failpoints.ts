@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError } from "./errors.js";
+import { LapidaryError } from "./errors.js";
 import { suggest } from "./suggest.js";
 
 /**
@@ -153,7 +153,6 @@ function textError(text: string, name: string): LapidaryError {
     message: `${JSON.stringify(text)} is no failpoint`,
     place: "LAPIDARY_FAILPOINTS",
     remedy: `write name@step,worker:action${near === undefined ? "" : `; did you mean "${near}"?`}, or unset the variable`,
-    exit: ExitCode.usage,
   });
 }
 
@@ -162,6 +161,5 @@ function failpointError({ text }: Failpoint, step: number, who: number | "c"): L
     code: "LAP_FAILPOINT",
     message: `a test made ${who === "c" ? "the coordinator" : `worker ${who}`} fail at step ${step}`,
     place: text,
-    remedy: "unset LAPIDARY_FAILPOINTS",
   });
 }

@@ -1,6 +1,9 @@
 export * from "./clock.js";
 export * from "./directory-stamp.js";
+export * from "./error-codes.js";
+export type { ErrorEntry } from "./error-codes/entry.js";
 export * from "./errors.js";
+export * from "./exit-code.js";
 export * from "./expect-text.js";
 export { failpointsOf } from "./failpoint-effects.js";
 export * from "./failpoints.js";
@@ -13,4 +16,4 @@ export { redactUrl } from "./redact.js";
 export * from "./socket-path.js";
 export * from "./suggest.js";
 export * from "./system-error.js";
-export type { Warning } from "./warning.js";
+export type { Warning, WarningJSON } from "./warning.js";

@@ -1,8 +1,6 @@
-import { strictEqual, throws, deepStrictEqual } from "node:assert/strict";
+import { strictEqual, deepStrictEqual } from "node:assert/strict";
 import {
-  LapidaryError,
   editDistance,
-  errorFromJSON,
   fitsF32,
   floatOf,
   formatBytes,
@@ -41,14 +39,6 @@ describe("std", () => {
     strictEqual(suggest("bacth", ["batch", "mesh", "zero"]), "batch");
     strictEqual(suggest("qqqqqq", ["batch", "mesh"]), undefined);
     strictEqual(editDistance("abc", "acb"), 1);
-  });
-
-  it("keeps code, place, remedy and exit of an error across JSON", () => {
-    const error = new LapidaryError({ code: "LAP_X_Y", message: "m", place: "p", remedy: "r", exit: 4 });
-    deepStrictEqual(errorFromJSON(JSON.parse(JSON.stringify(error))).toJSON(), error.toJSON());
-    throws(() => {
-      throw error;
-    }, LapidaryError);
   });
 
   it("draws normal numbers with mean 0 and variance 1 whatever the order", () => {

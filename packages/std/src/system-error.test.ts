@@ -82,7 +82,7 @@ describe("errors of the operating system", () => {
       ok(!isSystemError(error));
       strictEqual(typedSystemError(error), error);
     }
-    const own = new LapidaryError({ code: "LAP_A_B", message: "a", remedy: "b" });
+    const own = new LapidaryError({ code: "LAP_JOB_FAILED", message: "a", remedy: "b" });
     strictEqual(typedSystemError(own), own);
   });
 });

@@ -1,9 +1,16 @@
+import type { WarningCode } from "./error-codes.js";
+
 /**
  * A finding that does not stop the work: the command goes on, and its result carries the warning. What cannot be meant is an error instead.
- * Codes share the registry of errors (`LAP_<AREA>_<WHAT>`). Every command that takes a job prints its warnings on stderr and lists them
+ * Codes are in the registry (`error-codes.ts`). Every command that takes a job prints its warnings on stderr and lists them
  * under `warnings` with `--json`.
  */
-export interface Warning {
+export interface Warning extends WarningJSON {
+  readonly code: WarningCode;
+}
+
+/** A warning of any code, as another process sent it. */
+export interface WarningJSON {
   /** `LAP_…`, stable. */
   readonly code: string;
   /** One sentence: what was found and what it costs. */

@@ -24,8 +24,6 @@ export function makeWorkerGrid(mesh: Mesh, workers: number): WorkerGrid {
       code: "LAP_WORKERS",
       message: `${workers} is not a number of workers`,
       place: "workers",
-      remedy: "give a whole number of at least 1",
-      exit: 2,
     });
   const atoms: AtomId[] = [];
   let count = 1;

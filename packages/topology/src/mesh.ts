@@ -58,16 +58,12 @@ export function makeMesh(sizes: Readonly<Record<string, number>> | readonly Mesh
         code: "LAP_MESH_AXIS_NAME",
         message: `"${name}" cannot name a mesh axis`,
         place: "mesh",
-        remedy: "use lower-case letters, digits and _, beginning with a letter",
-        exit: 2,
       });
     if (!Number.isInteger(size) || size < 1 || size > 1 << 20)
       throw new LapidaryError({
         code: "LAP_MESH_AXIS_SIZE",
         message: `mesh axis ${name} has size ${size}`,
         place: `mesh.${name}`,
-        remedy: "give a whole number of at least 1",
-        exit: 2,
       });
   }
   if (new Set(axes.map((axis) => axis.name)).size !== axes.length)
@@ -75,8 +71,6 @@ export function makeMesh(sizes: Readonly<Record<string, number>> | readonly Mesh
       code: "LAP_MESH_AXIS_TWICE",
       message: "a mesh axis is named twice",
       place: "mesh",
-      remedy: "give every axis a name of its own",
-      exit: 2,
     });
   const atoms: Atom[] = [];
   let stride = axes.reduce((n, axis) => n * axis.size, 1);
@@ -103,8 +97,6 @@ export function parseMesh(text: string): Mesh {
           code: "LAP_MESH_TEXT",
           message: `"${part}" is not a mesh axis`,
           place: "mesh",
-          remedy: "write name=size pairs, such as data=16,model=16",
-          exit: 2,
         });
       return { name: must(match[1], "axis name"), size: Number(match[2]) };
     });
@@ -132,7 +124,6 @@ export function axisAtoms(mesh: Mesh, axis: string, place = "mesh"): AtomId[] {
       message: `the mesh has no axis "${axis}" (it has ${printMesh(mesh) || "none"})`,
       place,
       remedy: near === undefined ? "name one of the mesh's axes" : `did you mean "${near}"?`,
-      exit: 2,
     });
   }
   return mesh.atoms.filter((atom) => atom.axis === axis).map((atom) => atom.id);
@@ -169,8 +160,6 @@ export function parseAtoms(mesh: Mesh, parts: readonly string[]): AtomId[] {
         code: "LAP_MESH_SUBAXIS",
         message: `"${part}" is not an axis or sub-axis of ${printMesh(mesh)}`,
         place: "sharding",
-        remedy: "write axis or axis:(pre)size, where pre and size divide the axis",
-        exit: 2,
       });
     };
     if (match === null) return bad();
@@ -221,7 +210,6 @@ export function checkMeshFills(mesh: Mesh, chips: number, place = "mesh"): void 
     message: `the mesh ${printMesh(mesh)} has ${meshSize(mesh)} chips, its slice ${chips}`,
     place,
     remedy: `choose axis sizes whose product is ${chips}${meshHint(mesh, chips)}, or a slice of ${meshSize(mesh)} chips`,
-    exit: 4,
   });
 }
 

@@ -26,8 +26,6 @@ export function parseTorus(text: string): Torus {
       code: "LAP_TOPOLOGY_TORUS",
       message: `"${text}" is not a torus`,
       place: "torus",
-      remedy: "write chips along each dim, such as 16x16 or 2x4",
-      exit: 2,
     });
   return { dims };
 }

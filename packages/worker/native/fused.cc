@@ -12,6 +12,7 @@
 // `fusion/encode.ts`.
 #include <node_api.h>
 
+#include "elementwise.h"
 #include "gemm.h"
 #include "shared.h"
 #include "vectors.h"
@@ -39,17 +40,6 @@ using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
-
-enum Code : int32_t {
-  kAdd = 0, kSub, kMul, kDiv, kMax, kMin, kAnd,
-  kNeg, kExp, kLog, kTanh, kSqrt, kRsqrt, kCos, kSin, kAbs, kCopy,
-  kEq, kNe, kLt, kLe, kGt, kGe,
-  kSelect,
-  kRowSum, kRowMax, kRowMin,
-  kAccSum, kAccMax, kAccMin,  // over rows, element by element of the row (or of a scalar)
-  kRearrange,                 // a row from parts of another
-  kCodes,
-};
 
 /** Where an operand comes from. */
 enum Place : int32_t { kRegister = 0, kInput = 1, kConstant = 2 };
@@ -106,40 +96,6 @@ std::shared_ptr<const Program> FindProgram(int64_t id) {
 
 // ---------------------------------------------------------------- instructions, on numbers and on vectors of them
 
-template <int32_t code>
-inline float Unary(float x) {
-  if constexpr (code == kNeg) return -x;
-  if constexpr (code == kExp) return Exp(All(x))[0];
-  if constexpr (code == kLog) return std::log(x);
-  if constexpr (code == kTanh) return Tanh(All(x))[0];
-  if constexpr (code == kSqrt) return std::sqrt(x);
-  if constexpr (code == kRsqrt) return 1.0f / std::sqrt(x);
-  if constexpr (code == kCos) return std::cos(x);
-  if constexpr (code == kSin) return std::sin(x);
-  if constexpr (code == kAbs) return std::fabs(x);
-  return x;
-}
-
-/** Of two floats, or of two vectors. */
-template <int32_t code, typename T>
-LAPIDARY_INLINE T Binary(T a, T b) {
-  const T one = 1.0f - T{}, zero = T{};
-  if constexpr (code == kAdd || code == kAccSum) return a + b;
-  if constexpr (code == kSub) return a - b;
-  if constexpr (code == kMul) return a * b;
-  if constexpr (code == kDiv) return a / b;
-  // A NaN wins over a number, on either side.
-  if constexpr (code == kMax || code == kAccMax) return (b <= a) | (a != a) ? a : b;
-  if constexpr (code == kMin || code == kAccMin) return (b >= a) | (a != a) ? a : b;
-  if constexpr (code == kAnd) return (a != 0.0f) & (b != 0.0f) ? one : zero;
-  if constexpr (code == kEq) return a == b ? one : zero;
-  if constexpr (code == kNe) return a != b ? one : zero;
-  if constexpr (code == kLt) return a < b ? one : zero;
-  if constexpr (code == kLe) return a <= b ? one : zero;
-  if constexpr (code == kGt) return a > b ? one : zero;
-  if constexpr (code == kGe) return a >= b ? one : zero;
-}
-
 /** A run of an operand: `step` 0 repeats one number. */
 struct Run {
   const float* data;
@@ -178,16 +134,16 @@ LAPIDARY_INLINE void ForVectors(float* out, int64_t n, Work work, Operands... op
 template <int32_t code>
 inline void UnaryRun(float* out, Run a, int64_t n) {
   const float* x = a.data;
-  if (a.step == 0) {
-    const float value = Unary<code>(*x);
+  if constexpr (kHasFormula<code, Vector>) {
+    if (a.step != 0) return ForVectors(out, n, [](Vector v) { return Formula(Op<code>{}, v); }, Many{x});
+    const float value = Formula(Op<code>{}, All(*x))[0];
     for (int64_t i = 0; i < n; i++) out[i] = value;
-  } else if constexpr (code == kExp) {
-    ForVectors(out, n, [](Vector v) { return Exp(v); }, Many{x});
-  } else if constexpr (code == kTanh) {
-    ForVectors(out, n, [](Vector v) { return Tanh(v); }, Many{x});
+  } else if (a.step == 0) {
+    const float value = Formula(Op<code>{}, *x);
+    for (int64_t i = 0; i < n; i++) out[i] = value;
   } else {
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) out[i] = Unary<code>(x[i]);
+    for (int64_t i = 0; i < n; i++) out[i] = Formula(Op<code>{}, x[i]);
   }
 }
 
@@ -200,7 +156,7 @@ LAPIDARY_INLINE void As(Run run, Work work) {
 
 template <int32_t code>
 inline void BinaryRun(float* out, Run a, Run b, int64_t n) {
-  const auto work = [](Vector x, Vector y) { return Binary<code>(x, y); };
+  const auto work = [](Vector x, Vector y) { return Formula(Op<code>{}, x, y); };
   As(a, [&](auto x) { As(b, [&](auto y) { ForVectors(out, n, work, x, y); }); });
 }
 
@@ -266,7 +222,7 @@ template <int32_t code>
 float ReduceRow(const float* x, int64_t n) {
   if (n < 16) {
     float value = x[0];
-    for (int64_t i = 1; i < n; i++) value = Binary<code>(value, x[i]);
+    for (int64_t i = 1; i < n; i++) value = Formula(Op<code>{}, value, x[i]);
     return value;
   }
   // Which of two is kept may lose a NaN, so whether there was one is kept beside. The last sixteen may be met twice.
@@ -280,24 +236,23 @@ float ReduceRow(const float* x, int64_t n) {
   const auto take = [&](const float* at) {
     for (int64_t k = 0; k < k16; k++) {
       const Vector next = Load(at + k * kLanes);
-      best[k] = (code == kMax ? best[k] > next : best[k] < next) ? best[k] : next;
+      best[k] = (code == kMaximum ? best[k] > next : best[k] < next) ? best[k] : next;
       nan[k] |= next != next;
     }
   };
   for (int64_t i = 16; i + 16 < n; i += 16) take(x + i);
   take(x + n - 16);
   for (int64_t k = 0; k < k16; k++) best[k] = nan[k] ? All(std::numeric_limits<float>::quiet_NaN()) : best[k];
-  return Fold16(best, [](auto a, auto b) { return Binary<code>(a, b); });
+  return Fold16(best, [](auto a, auto b) { return Formula(Op<code>{}, a, b); });
 }
 
 void RunInstruction(int32_t code, float* out, const Tile* operands, int64_t rows, int64_t columns) {
   switch (code) {
 #define UNARY(code) case code: UnaryTile<code>(out, operands, rows, columns); break;
-    UNARY(kNeg) UNARY(kExp) UNARY(kLog) UNARY(kTanh) UNARY(kSqrt) UNARY(kRsqrt) UNARY(kCos) UNARY(kSin) UNARY(kAbs) UNARY(kCopy)
+    LAPIDARY_UNARY_OPCODES(UNARY) UNARY(kCopy)
 #undef UNARY
 #define BINARY(code) case code: BinaryTile<code>(out, operands, rows, columns); break;
-    BINARY(kAdd) BINARY(kSub) BINARY(kMul) BINARY(kDiv) BINARY(kMax) BINARY(kMin) BINARY(kAnd)
-    BINARY(kEq) BINARY(kNe) BINARY(kLt) BINARY(kLe) BINARY(kGt) BINARY(kGe)
+    LAPIDARY_BINARY_OPCODES(BINARY)
 #undef BINARY
     case kSelect: SelectTile(out, operands, rows, columns); break;
     default: break;
@@ -477,13 +432,13 @@ class LapidaryFused : public OpKernel {
         for (int64_t t = 0; t < rows; t++) {
           const float* x = a.data + t * a.row;
           if (a.column == 0) out[t] = in.code == kRowSum ? *x * n : *x;
-          else out[t] = in.code == kRowSum ? SumRow(x, n) : in.code == kRowMax ? ReduceRow<kMax>(x, n) : ReduceRow<kMin>(x, n);
+          else out[t] = in.code == kRowSum ? SumRow(x, n) : in.code == kRowMax ? ReduceRow<kMaximum>(x, n) : ReduceRow<kMinimum>(x, n);
         }
         return;
       }
-      case kAccSum: Accumulate<kAccSum>(p.outputs[in.output], outputs[in.output], operands[0], r, rows); return;
-      case kAccMax: Accumulate<kAccMax>(p.outputs[in.output], outputs[in.output], operands[0], r, rows); return;
-      case kAccMin: Accumulate<kAccMin>(p.outputs[in.output], outputs[in.output], operands[0], r, rows); return;
+      case kAccSum: Accumulate<kAdd>(p.outputs[in.output], outputs[in.output], operands[0], r, rows); return;
+      case kAccMax: Accumulate<kMaximum>(p.outputs[in.output], outputs[in.output], operands[0], r, rows); return;
+      case kAccMin: Accumulate<kMinimum>(p.outputs[in.output], outputs[in.output], operands[0], r, rows); return;
       case kRearrange: {
         float* out = registers_[in.destination] = in.output >= 0 ? outputs[in.output] + r * n : homes_[in.destination];
         const Tile& a = operands[0];
@@ -666,6 +621,10 @@ NAPI_MODULE_INIT() {
   napi_value function;
   napi_create_function(env, "register", NAPI_AUTO_LENGTH, Register, nullptr, &function);
   napi_set_named_property(env, exports, "register", function);
+  // The worker refuses a library that was compiled for another list.
+  napi_value opcodes;
+  napi_create_string_utf8(env, LAPIDARY_OPCODE_LIST, NAPI_AUTO_LENGTH, &opcodes);
+  napi_set_named_property(env, exports, "opcodes", opcodes);
   ExportShared(env, exports);
   ExportImages(env, exports);
   ExportProducts(env, exports);

@@ -1,4 +1,4 @@
-import type { JsonValue, LapidaryError } from "@lapidary/std";
+import type { ErrorJSON, JsonValue } from "@lapidary/std";
 import type { Dtype } from "@lapidary/ir";
 
 // The coordinator's half of this package: types and paths, nothing that loads tfjs.
@@ -72,7 +72,7 @@ export interface ConfigureMessage {
   readonly peers: readonly string[];
 }
 
-/** Keep a per-chip program under its hash; idempotent. Payload: its text (`printGraph`), in UTF-8. */
+/** Keep a per-chip program under its hash (of the text without blocks); idempotent. Payload: its text (`printGraph`), in UTF-8. */
 export interface LoadMessage {
   readonly kind: "load";
   readonly epoch: Epoch;
@@ -157,6 +157,8 @@ export interface CallName {
   /** Provenance of the value that it makes. */
   readonly name: string;
   readonly phase: string;
+  /** Block of the model that the value belongs to. */
+  readonly block?: number;
   /** Ops that a fused kernel joins. */
   readonly joins?: number;
 }
@@ -373,7 +375,7 @@ export type WorkerAnswer =
     }
   | { readonly kind: "log"; readonly line: string }
   | { readonly kind: "reply"; readonly id: number; readonly reply: JsonValue }
-  | { readonly kind: "error"; readonly id: number; readonly error: ReturnType<LapidaryError["toJSON"]> };
+  | { readonly kind: "error"; readonly id: number; readonly error: ErrorJSON };
 
 /** Of this file: to be counted up when a worker of an earlier build would misunderstand a message. Such a worker is not taken over. */
 export const protocolVersion = 2;

@@ -97,5 +97,5 @@ export class Given {
 
 /** @param place the option or argument concerned */
 export function argumentError(message: string, place: string, remedy: string): LapidaryError {
-  return new LapidaryError({ code: "LAP_CLI_ARGUMENT", message, place, remedy, exit: ExitCode.usage });
+  return new LapidaryError({ code: "LAP_CLI_ARGUMENT", message, place, remedy });
 }

@@ -1,5 +1,5 @@
 import type { Command, CommanderError } from "commander";
-import { ExitCode, LapidaryError, suggest } from "@lapidary/std";
+import { LapidaryError, suggest } from "@lapidary/std";
 import { globalOptions } from "./global-options.js";
 import type { CommandSpec } from "./spec.js";
 
@@ -12,32 +12,37 @@ export function usageError(error: CommanderError, command: Command, spec: Comman
     case "commander.unknownCommand":
       return unknownCommand(quoted, place, spec);
     case "commander.help":
-      return make("COMMAND", "a command is missing", place, `choose one of ${namesOf(spec).join(", ")}`);
+      return make("LAP_CLI_COMMAND", "a command is missing", place, `choose one of ${namesOf(spec).join(", ")}`);
     case "commander.unknownOption":
       return make(
-        "OPTION",
+        "LAP_CLI_OPTION",
         `there is no option ${quoted}`,
         place,
         nearest(quoted.replace(/=.*/, ""), optionsOf(command)) ?? `${help} the options`,
       );
     case "commander.optionMissingArgument":
-      return make("OPTION", `the option ${quoted} needs a value`, place, `${help} the options and their values`);
+      return make("LAP_CLI_OPTION", `the option ${quoted} needs a value`, place, `${help} the options and their values`);
     case "commander.missingMandatoryOptionValue":
-      return make("OPTION", `the option ${quoted} is missing`, place, `give it, as in \`${place} … ${quoted.replace(/^.*, /, "")}\``);
+      return make(
+        "LAP_CLI_OPTION",
+        `the option ${quoted} is missing`,
+        place,
+        `give it, as in \`${place} … ${quoted.replace(/^.*, /, "")}\``,
+      );
     case "commander.missingArgument":
-      return make("ARGUMENT", `the argument ${quoted} is missing`, place, `write \`${usageOf(command, place)}\``);
+      return make("LAP_CLI_ARGUMENT", `the argument ${quoted} is missing`, place, `write \`${usageOf(command, place)}\``);
     case "commander.excessArguments":
       return excess(command, spec, place);
     default:
-      return make("ARGUMENT", sentence(error.message), place, `${help} what may stand there`);
+      return make("LAP_CLI_ARGUMENT", sentence(error.message), place, `${help} what may stand there`);
   }
 }
 
 /** @param place the command that was to have it: `lapidary jobs` */
 export function unknownCommand(word: string, place: string, spec: CommandSpec): LapidaryError {
   const names = namesOf(spec);
-  if (names.length === 0) return make("COMMAND", `\`${place}\` has no commands of its own`, place, `leave "${word}" out`);
-  return make("COMMAND", `there is no command "${word}"`, place, nearest(word, names) ?? `\`${place} --help\` lists the commands`);
+  if (names.length === 0) return make("LAP_CLI_COMMAND", `\`${place}\` has no commands of its own`, place, `leave "${word}" out`);
+  return make("LAP_CLI_COMMAND", `there is no command "${word}"`, place, nearest(word, names) ?? `\`${place} --help\` lists the commands`);
 }
 
 /** `lapidary ckpt verify` */
@@ -46,8 +51,10 @@ export function pathOf(command: Command): string {
   return parent === null ? command.name() : `${pathOf(parent)} ${command.name()}`;
 }
 
-function make(what: "COMMAND" | "OPTION" | "ARGUMENT", message: string, place: string, remedy: string): LapidaryError {
-  return new LapidaryError({ code: `LAP_CLI_${what}`, message, place, remedy, exit: ExitCode.usage });
+type UsageCode = "LAP_CLI_COMMAND" | "LAP_CLI_OPTION" | "LAP_CLI_ARGUMENT";
+
+function make(code: UsageCode, message: string, place: string, remedy: string): LapidaryError {
+  return new LapidaryError({ code, message, place, remedy });
 }
 
 /** `lapidary jobs lst` reaches `jobs list` as its default, with one argument too many: a command was meant. */
@@ -59,13 +66,13 @@ function excess(command: Command, spec: CommandSpec, place: string): LapidaryErr
     const siblings = parent.commands.map((sibling) => sibling.name());
     if (!siblings.includes(first))
       return make(
-        "COMMAND",
+        "LAP_CLI_COMMAND",
         `there is no command "${first}"`,
         pathOf(parent),
         nearest(first, siblings) ?? `choose one of ${siblings.join(", ")}`,
       );
   }
-  return make("ARGUMENT", `"${first}" is one argument too many`, place, `write \`${usageOf(command, place)}\``);
+  return make("LAP_CLI_ARGUMENT", `"${first}" is one argument too many`, place, `write \`${usageOf(command, place)}\``);
 }
 
 const nearest = (word: string, candidates: Iterable<string>): string | undefined => {

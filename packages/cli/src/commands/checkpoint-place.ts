@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { noConfig, notACheckpoint } from "@lapidary/interop";
-import { ExitCode, LapidaryError, suggest } from "@lapidary/std";
+import { LapidaryError, suggest } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { hasEnded } from "../report/has-ended.js";
 
@@ -79,4 +79,4 @@ const runDirectory = (home: string, run: string): string => join(home, "runs", r
 const isRunName = (text: string): boolean => /^[a-z0-9][a-z0-9._-]{0,63}$/.test(text);
 
 const notFound = (message: string, place: string, remedy: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_CHECKPOINT_NOT_FOUND", message, place, remedy, exit: ExitCode.notFound });
+  new LapidaryError({ code: "LAP_CHECKPOINT_NOT_FOUND", message, place, remedy });

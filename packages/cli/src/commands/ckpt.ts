@@ -180,8 +180,6 @@ export async function exportCheckpoint(context: Context, from: string, output: s
       code: "LAP_CHECKPOINT_SELF",
       message: "a checkpoint cannot be exported onto itself",
       place: target,
-      remedy: "choose another directory with -o",
-      exit: ExitCode.usage,
     });
   const what = "the checkpoint";
   checkOutput({ kind: "directory", path: target, what });

@@ -21,7 +21,7 @@ import {
   writeFileAtomic,
 } from "@lapidary/interop";
 import type { Simulation } from "@lapidary/simulator";
-import { ExitCode, formatBytes, LapidaryError, textTable } from "@lapidary/std";
+import { errorFromJSON, ExitCode, formatBytes, LapidaryError, textTable } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { checkOutput } from "../output/output.js";
 import { machineOf, planJob } from "../plan/plan-job.js";
@@ -125,7 +125,8 @@ function makeReport(
       ? []
       : simulation.timeline.kernels.map(({ kernel, from, to }) => ({
           name: kernel.name,
-          phase: kernel.phase,
+          scope: kernel.scope,
+          role: kernel.role,
           cycles: Math.round((to - from) * clock),
         }));
   return {
@@ -189,14 +190,13 @@ function runCompiler(python: string, args: readonly string[]): Promise<string> {
       if (error === null) return done(stdout);
       const [, code, message, place, remedy] =
         /lapidary: error (LAP_\w+): ([\s\S]*?)\n {4}place: {2}([\s\S]*?)\n {4}remedy: ([\s\S]*?)\s*$/.exec(stderr) ?? [];
+      if (code !== undefined) return fail(errorFromJSON({ code, message, place, remedy }).with({ cause: error }));
       fail(
         new LapidaryError({
-          code: code ?? "LAP_TPU_COMPILE",
-          message:
-            message ?? `the TPU compiler ended with ${error.signal ?? error.code}: ${stderr.trim().split("\n").slice(-3).join("\n")}`,
-          place: place ?? "libtpu",
-          remedy: remedy ?? "run the command again with -v; with little memory, compile a job with fewer layers",
-          exit: code === "LAP_TPU_TOPOLOGY" ? ExitCode.usage : ExitCode.other,
+          code: "LAP_TPU_COMPILE",
+          message: `the TPU compiler ended with ${error.signal ?? error.code}: ${stderr.trim().split("\n").slice(-3).join("\n")}`,
+          place: "libtpu",
+          remedy: "run the command again with -v; with little memory, compile a job with fewer layers",
           cause: error,
         }),
       );
@@ -213,7 +213,6 @@ async function findCompiler(context: Context): Promise<string> {
     message: `Google's TPU compiler (libtpu ${libtpuVersion}) is not installed`,
     place: "lapidary compile",
     remedy: `run \`lapidary compile --install\`: it takes ${formatBytes(libtpuNotice.installed_bytes)} of disk, under the ${libtpuNotice.licence}`,
-    exit: ExitCode.usage,
   });
 }
 
@@ -227,7 +226,6 @@ async function install(context: Context): Promise<void> {
       code: "LAP_TPU_INSTALL",
       message: "the TPU compiler could not be installed",
       place: "tools/xla/venv.mjs --tpu",
-      remedy: "read the messages above, then run the command again: it continues from what it has downloaded",
     });
   console.say(`libtpu ${libtpuVersion} is installed`);
 }
@@ -246,7 +244,7 @@ function runTool({ root }: Context, flags: readonly string[], quiet: boolean): P
 }
 
 const usage = (message: string, remedy: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_CLI_ARGUMENT", message, place: "lapidary compile", remedy, exit: ExitCode.usage });
+  new LapidaryError({ code: "LAP_CLI_ARGUMENT", message, place: "lapidary compile", remedy });
 
 function reportText(report: CompileReport, paint: Paint): string {
   const right = (title: string): { title: string; align: "right" } => ({ title, align: "right" });

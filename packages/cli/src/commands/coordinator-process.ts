@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { Connection } from "@lapidary/coordinator/api";
 import { openHome } from "@lapidary/coordinator/home";
 import { isProcessAlive, signalProcess } from "@lapidary/coordinator/process-id";
-import { ExitCode, LapidaryError, errorFromJSON, makeDirectories, typedSystemError, type Warning } from "@lapidary/std";
+import { errorFromJSON, isErrorJSON, LapidaryError, makeDirectories, typedSystemError, type Warning } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { readVersion } from "./version.js";
 
@@ -103,17 +103,18 @@ const flag = (name: string, value: number | undefined): string[] => (value === u
 /** What the process said last, as the error it was there. */
 function startError(file: string, child: ChildProcess): LapidaryError {
   const said = readFileSync(file, "utf8").trim().split("\n");
-  try {
-    return errorFromJSON(JSON.parse(said.at(-1) ?? "") as ReturnType<LapidaryError["toJSON"]>);
-  } catch (cause) {
-    const how = child.signalCode ?? `exit code ${child.exitCode}`;
-    return new LapidaryError({
+  const failed = (cause?: unknown): LapidaryError =>
+    new LapidaryError({
       code: "LAP_UP_FAILED",
-      message: `the coordinator ended at once (${how}): ${said.slice(-3).join(" | ")}`,
+      message: `the coordinator ended at once (${child.signalCode ?? `exit code ${child.exitCode}`}): ${said.slice(-3).join(" | ")}`,
       place: file,
-      remedy: "run `lapidary doctor`, and read that file",
       cause,
     });
+  try {
+    const json: unknown = JSON.parse(said.at(-1) ?? "");
+    return isErrorJSON(json) ? errorFromJSON(json) : failed();
+  } catch (cause) {
+    return failed(cause);
   }
 }
 
@@ -122,8 +123,6 @@ const lateError = (file: string): LapidaryError =>
     code: "LAP_UP_TIMEOUT",
     message: `the coordinator is not ready after ${startWithinMs / 1000} s`,
     place: file,
-    remedy: "run `lapidary doctor`, and read coordinator.log beside that file",
-    exit: ExitCode.timeout,
   });
 
 async function endChild(child: ChildProcess, now: () => number): Promise<void> {

@@ -59,7 +59,6 @@ async function loadChecks(root: string): Promise<ChecksModule> {
     code: "LAP_CLI_CHECKS",
     message: "the checks of the set-up cannot be loaded",
     place: path,
-    remedy: "get the file back with `git checkout tools/setup`",
   });
 }
 

@@ -1,6 +1,6 @@
 import type { DoneEvent, JobState, MetricsRow, StateEvent, StreamEvent } from "@lapidary/coordinator/api";
 import type { CoordinatorClient } from "@lapidary/coordinator/client";
-import { ExitCode, LapidaryError, formatDuration } from "@lapidary/std";
+import { errorFromJSON, ExitCode, formatDuration, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { shareText, stateMeaning, stepLine } from "../report/job-line.js";
 
@@ -95,7 +95,6 @@ export function endingError(id: string, { state, error }: Ending): LapidaryError
       message: `the job was cancelled${error === undefined ? "" : `: ${error.message}`}`,
       place: `run ${id}`,
       remedy: "launch it again when you want it",
-      exit: ExitCode.cancelled,
     });
   if (error === undefined)
     return new LapidaryError({
@@ -103,14 +102,8 @@ export function endingError(id: string, { state, error }: Ending): LapidaryError
       message: "the job failed",
       place: `run ${id}`,
       remedy: `\`lapidary logs ${id}\` tells more`,
-      exit: ExitCode.jobFailed,
     });
-  const mistake = error.exit === ExitCode.usage || error.exit === ExitCode.doesNotFit;
-  return new LapidaryError({
-    code: error.code,
-    message: `the job failed: ${error.message}`,
-    place: error.place ?? `run ${id}`,
-    remedy: error.remedy,
-    exit: mistake ? error.exit : ExitCode.jobFailed,
-  });
+  const { code, exit, place = `run ${id}`, remedy } = errorFromJSON(error);
+  const mistake = exit === ExitCode.usage || exit === ExitCode.doesNotFit;
+  return new LapidaryError({ code, message: `the job failed: ${error.message}`, place, remedy, during: mistake ? undefined : "job" });
 }

@@ -146,7 +146,6 @@ function notFinished(id: string, state: JobState, timeout_s: number | undefined)
     message: `the job ${stateMeaning[state]} still${timeout_s === undefined ? "" : `, after ${timeout_s} s`}`,
     place: `run ${id}`,
     remedy: `wait again, longer, or look at it with \`lapidary jobs get ${id}\``,
-    exit: ExitCode.notFinished,
   });
 }
 

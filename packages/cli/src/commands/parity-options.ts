@@ -32,7 +32,6 @@ export function planParity(options: ParityOptions, cores: number): ParityPlan {
       message: `a mesh has 1 to 4 axes, not ${mesh.axes.length}`,
       place: "--mesh",
       remedy: "write name=size pairs, such as data=2,model=4",
-      exit: 2,
     });
   for (const { name, size } of mesh.axes) if (size > 1 && !isKnownAxis(name)) throw unknownAxis(name, size);
   const torus = options.torus === undefined ? torusFor(mesh) : parseTorus(options.torus);
@@ -58,7 +57,6 @@ function unknownAxis(name: string, size: number): LapidaryError {
     message: `no rule knows the mesh axis "${name}" (${size} chips): all chips along it would hold and compute the same`,
     place: "--mesh",
     remedy: ours === undefined ? `axes are ${knownAxes.join(", ")}` : `${name} is "${ours}" here`,
-    exit: 2,
   });
 }
 

@@ -65,7 +65,7 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
   const fit = { advice, repeats: repeats.length > 0 };
   const value = { job: job.name, ...report, budget, program_hash: programHash(simulation), ...(report.fits ? {} : { advice }), warnings };
   show(console, request.output, value, {
-    table: () => planText(report, budget, fit, console.paint),
+    table: () => planText({ simulation, report }, budget, fit, console.paint),
     html: () =>
       planHtml(simulation, report, { title: job.name, tokens: budget.tokens, days: budget.days, chipHours: budget.chip_hours, warnings }),
   });

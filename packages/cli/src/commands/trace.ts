@@ -57,7 +57,6 @@ function traceOfJob(context: Context, { subject, overrides, diff, chip }: TraceR
       message: "--diff sets a run beside its predicted step, and this is a job file",
       place: "--diff",
       remedy: "name a run, as `lapidary jobs` lists them",
-      exit: ExitCode.usage,
     });
   return predicted(context, subject, overrides, chip);
 }

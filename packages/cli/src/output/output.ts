@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join, basename } from "node:path";
-import { ExitCode, isSystemError, LapidaryError, makeDirectories, type SystemError, systemError } from "@lapidary/std";
+import { isSystemError, LapidaryError, makeDirectories, type SystemError, systemError } from "@lapidary/std";
 
 /**
  * The one place where commands write what the user named. A file or directory appears whole or not at all, and what the operating system refuses is an
@@ -129,7 +129,6 @@ function wrongKind({ kind, path, what }: Output): LapidaryError {
     message: `cannot write ${what}: ${kind === "file" ? "a directory" : "a file"} is in its place`,
     place: path,
     remedy: kind === "file" ? "name a file" : "name a directory, or move the file away",
-    exit: ExitCode.usage,
   });
 }
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type ComputeDtype, type Machine, type PlanReport, type Simulation, parseChip, planReport, simulate } from "@lapidary/simulator";
-import { printGraph } from "@lapidary/ir";
+import { textForDigest } from "@lapidary/ir";
 import { LapidaryError, suggest } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
 import { compileJob, type ResolvedJob } from "@lapidary/training";
@@ -29,7 +29,6 @@ function readChip(root: string, name: string): Machine["chip"] {
     place: "chip",
     remedy:
       near === undefined ? `chips are ${known.sort().join(", ")}; a file in configs/chips describes another` : `did you mean "${near}"?`,
-    exit: 2,
   });
 }
 
@@ -42,9 +41,9 @@ export function planJob(job: ResolvedJob, machine: Machine): Planned {
   return { simulation, report: planReport(simulation) };
 }
 
-/** Hash of the program's text: that of the program that workers load. */
+/** Hash of the program: that of the program that workers load. */
 export const programHash = ({ program }: Pick<Simulation, "program">): string =>
-  createHash("sha256").update(printGraph(program.chip)).digest("hex");
+  createHash("sha256").update(textForDigest(program.chip)).digest("hex");
 
 /** Days and chip-hours for all of a job's steps. */
 export function budgetOf(

@@ -1,8 +1,9 @@
+import { type WeightShards, weightShards } from "@lapidary/compiler";
 import { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
 import { formatBytes, formatCount, textTable } from "@lapidary/std";
 import type { Paint } from "../terminal/paint.js";
 import type { FitAdvice } from "./fit-advice.js";
-import type { budgetOf } from "./plan-job.js";
+import type { budgetOf, Planned } from "./plan-job.js";
 
 /** What is said of a plan that does not fit. */
 export interface FitText {
@@ -12,7 +13,12 @@ export interface FitText {
 }
 
 /** What a person reads of a plan. */
-export function planText(report: PlanReport, budget: ReturnType<typeof budgetOf>, fit: FitText, paint: Paint): string {
+export function planText(
+  { report, simulation: { program } }: Planned,
+  budget: ReturnType<typeof budgetOf>,
+  fit: FitText,
+  paint: Paint,
+): string {
   const right = (title: string): { title: string; align: "right" } => ({ title, align: "right" });
   const lines = (title: string, rows: readonly (readonly string[])[]): string[] => [
     "",
@@ -64,7 +70,7 @@ export function planText(report: PlanReport, budget: ReturnType<typeof budgetOf>
     paint.bold("Shards"),
     textTable(
       [{ title: "  tensor" }, { title: "dims", align: "right" }, { title: "split over" }, right("of a chip"), right("bytes")],
-      shardRows(report),
+      shardRows(weightShards(program.chip, program.global)),
     ),
   ].join("\n");
 }
@@ -111,22 +117,14 @@ const kernelRow = (kernel: KernelReport, report: PlanReport): string[] => [
 ];
 
 /** Layers are alike: the first stands for all. */
-function shardRows({ shards }: PlanReport): string[][] {
-  const groups = new Map<string, { row: string[]; count: number }>();
-  for (const shard of shards) {
-    const name = shard.name.replace(/\.\d+\./g, ".*.");
-    const known = groups.get(name);
-    if (known === undefined)
-      groups.set(name, {
-        row: [`  ${name}`, shard.dims || "1", shard.sharding, shard.local_dims || "1", formatBytes(shard.bytes_per_chip)],
-        count: 1,
-      });
-    else known.count++;
-  }
-  return [...groups.values()]
-    .filter(({ row }) => row[0]?.startsWith("  params/"))
-    .map(({ row, count }) => row.map((cell, i) => (i === 0 && count > 1 ? `${cell} (${count})` : cell)));
-}
+const shardRows = (weights: readonly WeightShards[]): string[][] =>
+  weights.map(({ name, dims, sharding, local_dims, bytes_per_chip, count }) => [
+    `  ${name}${count > 1 ? ` (${count})` : ""}`,
+    dims || "1",
+    sharding,
+    local_dims || "1",
+    formatBytes(bytes_per_chip),
+  ]);
 
 export interface SearchRow {
   readonly overrides: readonly string[];

@@ -4,7 +4,7 @@ import { metricsRowSchema, type TrainRow } from "@lapidary/coordinator/api";
 import { type CallName, readStepTraces } from "@lapidary/coordinator/views/step-traces";
 import { readWorkerSteps } from "@lapidary/coordinator/views/worker-steps";
 import type { Trace, TraceEvent } from "@lapidary/simulator";
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import { hasEnded } from "../report/has-ended.js";
 
 type WorkerStep = ReturnType<typeof readWorkerSteps>["steps"][number];
@@ -36,7 +36,6 @@ export function runTrace(directory: string, run: string, only: "all" | "typical"
       remedy: hasEnded(directory)
         ? `it ended before its first step: \`lapidary jobs get ${run}\` says why`
         : "wait until it trains; `lapidary jobs` shows its state",
-      exit: ExitCode.notFinished,
     });
   const traces = new Map(readStepTraces(directory).map((trace) => [trace.step, trace]));
   const ends = endTimes(directory);

@@ -3,10 +3,10 @@ import type { StepTrace } from "@lapidary/coordinator/views/step-traces";
 import { stepProfile, stepProfileText } from "./step-profile.js";
 
 const calls = [
-  { kind: "start", op: "all_gather", name: "params/layers.0.w", phase: "forward" },
-  { kind: "product", op: "dot_general", name: "layers.0.up", phase: "forward" },
-  { kind: "finish", op: "all_gather", name: "params/layers.0.w", phase: "forward" },
-  { kind: "product", op: "dot_general", name: "layers.1.up", phase: "forward" },
+  { kind: "start", op: "all_gather", name: "params/layers.0.w", phase: "forward", block: 0 },
+  { kind: "product", op: "dot_general", name: "layers.0.up", phase: "forward", block: 0 },
+  { kind: "finish", op: "all_gather", name: "params/layers.0.w", phase: "forward", block: 0 },
+  { kind: "product", op: "dot_general", name: "layers.1.up", phase: "forward", block: 1 },
   { kind: "fused", op: "multiply", name: "loss", phase: "forward", joins: 4 },
 ] as const;
 /** 100 us before the products, each `product`, of the finish 300 waiting; a gap of 50 at the end. */

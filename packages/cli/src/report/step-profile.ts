@@ -1,4 +1,5 @@
 import type { StepTrace } from "@lapidary/coordinator/views/step-traces";
+import { withoutBlocks } from "@lapidary/ir";
 import { textTable } from "@lapidary/std";
 
 /** Where the time of a run's steps went, as its workers recorded them: medians over steps, means over workers, in milliseconds. */
@@ -67,9 +68,10 @@ function splitOf({ calls, workers }: StepTrace): Pick<StepProfile["each"][number
 function longestCalls(traces: readonly StepTrace[]): StepProfile["calls"] {
   const workers = traces[0]?.workers.length ?? 1;
   const groups = new Map<string, { name: string; kind: string; phase: string; count: number; us: number }>();
+  const blocks = new Set(traces.flatMap(({ calls }) => calls.flatMap(({ block }) => block ?? [])));
   for (const { calls, workers } of traces)
     calls.forEach(({ kind, op, name, phase }, i) => {
-      const shown = `${kind === "start" || kind === "finish" ? `${kind} ${op} ` : ""}${name.replace(/\.\d+\./g, ".*.")}`;
+      const shown = `${kind === "start" || kind === "finish" ? `${kind} ${op} ` : ""}${withoutBlocks(name, blocks)}`;
       const key = `${kind} ${shown} ${phase}`;
       const group = groups.get(key) ?? { name: shown, kind, phase, count: 0, us: 0 };
       group.count++;

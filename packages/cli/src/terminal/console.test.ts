@@ -2,7 +2,7 @@ import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
 import { LapidaryError } from "@lapidary/std";
 import { keptConsole } from "../testing/outputs.js";
 
-const mistake = new LapidaryError({ code: "LAP_TEST", message: "this is wrong", place: "job.yaml:3", remedy: "write it right", exit: 2 });
+const mistake = new LapidaryError({ code: "LAP_CONFIG_VALUE", message: "this is wrong", place: "job.yaml:3", remedy: "write it right" });
 
 describe("console", () => {
   it("keeps results on stdout and everything said about them on stderr", () => {
@@ -26,14 +26,16 @@ describe("console", () => {
     const { console, stdout, stderr } = keptConsole();
     console.fail(mistake, "lapidary launch");
     equal(stdout.text, "");
-    equal(stderr.text, "lapidary: error LAP_TEST: this is wrong\n    place:  job.yaml:3\n    remedy: write it right\n");
+    equal(stderr.text, "lapidary: error LAP_CONFIG_VALUE: this is wrong\n    place:  job.yaml:3\n    remedy: write it right\n");
   });
 
   it("tells an error as JSON too under --json, with the command for its place when it has none", () => {
     const { console, stdout, stderr } = keptConsole({ json: true });
-    console.fail(new LapidaryError({ code: "LAP_TEST", message: "wrong", remedy: "right" }), "lapidary up");
-    deepStrictEqual(JSON.parse(stdout.text), { error: { code: "LAP_TEST", message: "wrong", place: "lapidary up", remedy: "right" } });
-    match(stderr.text, /error LAP_TEST/);
+    console.fail(new LapidaryError({ code: "LAP_CONFIG_VALUE", message: "wrong", remedy: "right" }), "lapidary up");
+    deepStrictEqual(JSON.parse(stdout.text), {
+      error: { code: "LAP_CONFIG_VALUE", message: "wrong", place: "lapidary up", remedy: "right" },
+    });
+    match(stderr.text, /error LAP_CONFIG_VALUE/);
   });
 
   it("is silent with -q, but for warnings and errors", () => {
@@ -44,7 +46,7 @@ describe("console", () => {
     progress.end();
     equal(stderr.text, "");
     console.fail(mistake, "");
-    ok(stderr.text.includes("LAP_TEST"));
+    ok(stderr.text.includes("LAP_CONFIG_VALUE"));
   });
 
   it("shows colour in a terminal only, and never where NO_COLOR or --no-color forbids it", () => {

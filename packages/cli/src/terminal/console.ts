@@ -1,4 +1,4 @@
-import { jsonText, type LapidaryError, type Warning } from "@lapidary/std";
+import { jsonText, type LapidaryError, type WarningJSON } from "@lapidary/std";
 import { errorJson, errorText, warningText } from "./error-text.js";
 import { makePaint, type Paint, wantsColor } from "./paint.js";
 import type { Output } from "./output.js";
@@ -72,7 +72,7 @@ export class Console {
   }
 
   /** A warning with code, location and remedy, or a sentence. Shown with `--quiet` and `--json` too; results list coded warnings under `warnings`. */
-  warn(warning: Warning | string): void {
+  warn(warning: WarningJSON | string): void {
     this.#line(
       typeof warning === "string" ? `lapidary: ${this.#errPaint.yellow("warning")}: ${warning}` : warningText(warning, this.#errPaint),
     );

@@ -1,4 +1,4 @@
-import type { LapidaryError, Warning } from "@lapidary/std";
+import type { LapidaryError, WarningJSON } from "@lapidary/std";
 import type { Paint } from "./paint.js";
 
 /** The fields of an error on stdout under `--json`; all four are always there. */
@@ -21,14 +21,14 @@ export function errorText(error: LapidaryError, place: string, paint: Paint): st
 }
 
 /** A warning in the same form; without a location it has no line for it. */
-export function warningText(warning: Warning, paint: Paint): string {
+export function warningText(warning: WarningJSON, paint: Paint): string {
   return block(paint.yellow, `warning ${warning.code}`, warning, paint);
 }
 
 function block(
   color: (text: string) => string,
   title: string,
-  { message, place, remedy }: Pick<Warning, "message" | "place" | "remedy">,
+  { message, place, remedy }: Pick<WarningJSON, "message" | "place" | "remedy">,
   paint: Paint,
 ): string {
   const indented = (text: string): string => text.replaceAll("\n", "\n            ");

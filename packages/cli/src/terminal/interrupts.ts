@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError, type Clock } from "@lapidary/std";
+import { LapidaryError, type Clock } from "@lapidary/std";
 
 /** A Ctrl-C reaches us once from the terminal and once more from npm or npx, which forward it: signals this near are one. */
 const sameKeyPressMs = 150;
@@ -10,8 +10,7 @@ interface SignalSource {
   off(signal: InterruptSignal, listener: (signal: InterruptSignal) => void): unknown;
 }
 
-export const interruptedError = (): LapidaryError =>
-  new LapidaryError({ code: "LAP_CLI_INTERRUPTED", message: "interrupted", remedy: "run the command again", exit: ExitCode.interrupted });
+export const interruptedError = (): LapidaryError => new LapidaryError({ code: "LAP_CLI_INTERRUPTED", message: "interrupted" });
 
 /**
  * What Ctrl-C does. By default the first aborts `signal`, which every command that waits or owns processes heeds, and the

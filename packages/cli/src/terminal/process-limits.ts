@@ -14,7 +14,7 @@ export function limitWarnings(limits: string = ownLimits()): readonly Warning[] 
     ...(addressSpace < leastAddressSpace_bytes
       ? [
           {
-            code: "LAP_LIMIT_ADDRESS_SPACE",
+            code: "LAP_LIMIT_ADDRESS_SPACE" as const,
             message: `this shell limits the address space of a process to ${(addressSpace / 1e9).toFixed(1)} GB; Node reserves up to ${leastAddressSpace_bytes / 1e9} GB and may end with "Out of memory"`,
             place: "ulimit -v",
             remedy: "run `ulimit -v unlimited` first; limit the memory itself by a cgroup or the job scheduler",
@@ -24,7 +24,7 @@ export function limitWarnings(limits: string = ownLimits()): readonly Warning[] 
     ...(openFiles < leastOpenFiles
       ? [
           {
-            code: "LAP_LIMIT_OPEN_FILES",
+            code: "LAP_LIMIT_OPEN_FILES" as const,
             message: `this shell lets a process open only ${openFiles} files; Lapidary needs ${leastOpenFiles}`,
             place: "ulimit -n",
             remedy: "run `ulimit -n 4096` first",

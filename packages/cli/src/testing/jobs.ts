@@ -1,4 +1,5 @@
 import type { JobDetail, MetricsRow, Report, StreamEvent } from "@lapidary/coordinator/api";
+import { ExitCode } from "@lapidary/std";
 import type { FakeJob } from "./fake-coordinator.js";
 
 export const report: Report = {
@@ -100,7 +101,7 @@ export const failedJob: FakeJob = endedBy("broken", "failed", {
   message: "worker 0 was ended by SIGKILL",
   place: "worker 0",
   remedy: "look into its logs",
-  exit: 100,
+  exit: ExitCode.jobFailed,
 });
 /** A job that failed by what the user gave it. */
 export const mistakenJob: FakeJob = endedBy("mistaken", "failed", {
@@ -108,7 +109,7 @@ export const mistakenJob: FakeJob = endedBy("mistaken", "failed", {
   message: "the corpus is empty",
   place: "a.txt",
   remedy: "choose another",
-  exit: 2,
+  exit: ExitCode.usage,
 });
 export const cancelledJob: FakeJob = endedBy("dropped", "cancelled");
 

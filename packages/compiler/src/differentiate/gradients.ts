@@ -1,11 +1,11 @@
 import { LapidaryError, assert } from "@lapidary/std";
-import { type GraphBuilder, type OpName, type Value, type ValueId, isFloat, opDef, sameDims } from "@lapidary/ir";
+import { type GraphBuilder, type OpName, type Value, type ValueId, isFloat, makeScope, opDef, sameDims } from "@lapidary/ir";
 
 /**
  * Reverse-mode derivatives of a scalar with respect to values of the same graph: appends the backward pass to `g`.
  *
  * Only values that lie between `wrt` and `loss` are visited. Contributions of several uses are added in order of use, later uses
- * first. Gradients are named `grad(<name>)` after the value they belong to.
+ * first. Gradients are named `grad(<name>)` after the value they belong to, and have its block.
  *
  * @param loss a scalar f32 value
  * @returns one value for each of `wrt`, of its type; zero where `loss` does not depend on it
@@ -20,7 +20,6 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
       code: "LAP_COMPILE_LOSS",
       message: `the loss ${loss.name} is not a scalar of float type`,
       place: loss.name,
-      remedy: "reduce it to one number before differentiating",
     });
   const dependent = dependents(g, wrt, loss.id);
   const contributions = new Map<ValueId, Value[]>([[loss.id, [g.splat(1, loss.type)]]]);
@@ -40,7 +39,6 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
           code: "LAP_COMPILE_NO_DERIVATIVE",
           message: `${value.op} has no derivative`,
           place: value.name,
-          remedy: "differentiate before partition, or stop the gradient at this value",
         });
       const inputs = value.inputs.map((input) => g.get(input));
       const flows = def.vjp(g, { value: value as never, inputs, grad, attrs: value.attrs as never });
@@ -59,7 +57,11 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
     }
     nameGradients(g, before, value);
   }
-  return wrt.map((value) => total.get(value.id) ?? g.splat(0, value.type));
+  return wrt.map((value) => {
+    const found = total.get(value.id);
+    // As it stands in the graph now: with its name and block.
+    return found === undefined ? g.splat(0, value.type) : g.get(found.id);
+  });
 }
 
 /** Values that depend on one of `wrt`, up to `last`. */
@@ -72,10 +74,19 @@ function dependents(g: GraphBuilder, wrt: readonly Value[], last: ValueId): Set<
   return found;
 }
 
-/** Provenance of what the backward of one value appended. */
+/** Provenance and block of what the backward of one value appended. */
 function nameGradients(g: GraphBuilder, from: ValueId, of: Value): void {
   for (let id = from; id < g.values.length; id++) {
     const value = g.get(id);
-    if (value.op !== "constant") g.values[id] = { ...value, name: `grad(${of.name})` } as Value;
+    if (value.op !== "constant")
+      g.values[id] = { ...value, name: gradientName(of.name), scope: makeScope(value.scope.phase, of.scope.block) } as Value;
   }
+}
+
+const gradientName = (name: string): string => `grad(${name})`;
+
+/** For display: the name of the value that a value of the backward pass is the gradient of, or its own name. */
+export function primalName({ name, scope }: Pick<Value, "name" | "scope">): string {
+  const primal = name.slice(gradientName("").indexOf(")"), -1);
+  return scope.phase === "backward" && gradientName(primal) === name ? primal : name;
 }

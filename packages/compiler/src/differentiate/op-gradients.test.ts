@@ -1,5 +1,8 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import {
+  type BinaryName,
+  binaryNames,
+  binaryOps,
   type CollectiveName,
   type CompareDirection,
   type Graph,
@@ -10,9 +13,13 @@ import {
   ops,
   parametersOf,
   sizeOf,
+  tableOf,
   type Tensor,
   tensor,
   tensorType,
+  type UnaryName,
+  unaryNames,
+  unaryOps,
   type Value,
   verifyGraph,
 } from "@lapidary/ir";
@@ -34,18 +41,20 @@ interface GradientCase {
 }
 
 const square: readonly number[] = [3, 4];
-const unary = (what: string, op: (g: GraphBuilder) => (x: Value) => Value, range?: readonly [number, number]): GradientCase[] => [
-  { what, dims: [square], build: (g, x) => op(g)(x), ...(range === undefined ? {} : { range }) },
-  { what: `${what} of a scalar`, dims: [[]], build: (g, x) => op(g)(x), ...(range === undefined ? {} : { range }) },
-];
-const binary = (
-  what: string,
-  op: (g: GraphBuilder) => (a: Value, b: Value) => Value,
-  range?: readonly [number, number],
-): GradientCase[] => [
-  { what, dims: [square, square], build: (g, a, b) => op(g)(a, b), ...(range === undefined ? {} : { range }) },
-  { what: `${what} of a value with itself`, dims: [square], build: (g, a) => op(g)(a, a), ...(range === undefined ? {} : { range }) },
-];
+const unary = (name: UnaryName, what: string = name, range = unaryOps[name].domain): GradientCase[] => {
+  const build = (g: GraphBuilder, x: Value): Value => g.op(name, [x], {});
+  return [
+    { what, dims: [square], build, range },
+    { what: `${what} of a scalar`, dims: [[]], build, range },
+  ];
+};
+const binary = (name: BinaryName): GradientCase[] => {
+  const { domain, smooth } = binaryOps[name];
+  const range = [Math.max(...domain.map(([low]) => low)), Math.min(...domain.map(([, high]) => high))] as const;
+  const build = (g: GraphBuilder, a: Value, b: Value): Value => g.op(name, [a, b], {});
+  const ofItself: GradientCase = { what: `${name} of a value with itself`, dims: [square], build: (g, a) => build(g, a, a), range };
+  return [{ what: name, dims: [square, square], build, range }, ...(smooth ? [ofItself] : [])];
+};
 const directions: readonly CompareDirection[] = ["EQ", "NE", "LT", "LE", "GT", "GE"];
 /** Row ids with a duplicate. */
 const ids = (g: GraphBuilder, dims: readonly number[], rows: number): Value => {
@@ -59,26 +68,14 @@ const cases: { readonly [N in LocalOpName]: readonly GradientCase[] } = {
   constant: [{ what: "constant", dims: [square], build: (g, x) => g.multiply(x, g.splat(1.5, x.type)) }],
   iota: [{ what: "iota", dims: [square], build: (g, x) => g.multiply(x, g.iota(x.type, 1)) }],
   rng_normal: [{ what: "rng_normal", dims: [square], build: (g, x) => g.multiply(x, g.rngNormal(square, 7, 2)) }],
-  negate: unary("negate", (g) => g.negate),
-  exponential: unary("exponential", (g) => g.exponential),
-  log: unary("log", (g) => g.log, [0.5, 3]),
-  tanh: unary("tanh", (g) => g.tanh),
-  sqrt: unary("sqrt", (g) => g.sqrt, [0.5, 3]),
-  rsqrt: unary("rsqrt", (g) => g.rsqrt, [0.5, 3]),
-  cosine: unary("cosine", (g) => g.cosine),
-  sine: unary("sine", (g) => g.sine),
-  abs: [...unary("abs of positive numbers", (g) => g.abs, [0.5, 3]), ...unary("abs of negative numbers", (g) => g.abs, [-3, -0.5])],
+  ...tableOf(unaryNames, (name) => unary(name)),
+  ...tableOf(binaryNames, binary),
+  abs: [...unary("abs", "abs of positive numbers", [0.5, 3]), ...unary("abs", "abs of negative numbers", [-3, -0.5])],
   stop_gradient: [{ what: "stop_gradient", dims: [square], build: (g, x) => g.stopGradient(x), stopped: true }],
   convert: [
     { what: "convert to a narrower float", dims: [square], build: (g, x) => g.convert(g.convert(x, "bf16"), "f32") },
     { what: "convert to an integer", dims: [square], range: [1.2, 1.8], build: (g, x) => g.convert(g.convert(x, "i32"), "f32") },
   ],
-  add: binary("add", (g) => g.add),
-  subtract: binary("subtract", (g) => g.subtract),
-  multiply: binary("multiply", (g) => g.multiply),
-  divide: binary("divide", (g) => g.divide, [0.5, 3]),
-  maximum: [{ what: "maximum", dims: [square, square], build: (g, a, b) => g.maximum(a, b) }],
-  minimum: [{ what: "minimum", dims: [square, square], build: (g, a, b) => g.minimum(a, b) }],
   and: [
     {
       what: "and",

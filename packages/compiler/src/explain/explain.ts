@@ -1,13 +1,12 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize, chipCoordinates, chipCount, meshSize, printAtoms, shardIndex } from "@lapidary/topology";
-import { type Sharding, type Value, type ValueId, bytesOf, printSharding, printType } from "@lapidary/ir";
+import { type Sharding, type Value, type ValueId, blocksOf, bytesOf, printSharding, printType, withoutBlocks } from "@lapidary/ir";
 import { bytesPerChip } from "../partition/index.js";
 import type { Program } from "../program.js";
 import { type Alternative, alternativesOf } from "./alternatives.js";
 import { findValue } from "./find-value.js";
-import { type Shortfall, shortfallReason } from "../propagate/index.js";
+import { type Shortfall, shortfallReason, winnerText } from "../propagate/index.js";
 import { collectivesOf } from "../report/index.js";
-import { blockOf } from "../rematerialize/index.js";
 
 /** Collectives that exist for the same reason in every block of the model, as one line. */
 export interface ExplainedCollective {
@@ -24,14 +23,18 @@ export interface ExplainedCollective {
 }
 
 /** The collectives of a program with their causes, most bytes first; equal ones of different blocks are counted together. */
-export function explainCollectives(program: Program): ExplainedCollective[] {
+export const explainCollectives = (program: Program): ExplainedCollective[] => collectiveGroups(program).map(({ explained }) => explained);
+
+/** The same, each with the first collective that the line stands for. */
+export function collectiveGroups(program: Program): { readonly explained: ExplainedCollective; readonly first: ValueId }[] {
   const groups = new Map<string, { first: Value; value: string; count: number; bytes: number }>();
+  const blocks = blocksOf(program.chip);
   let total = 0;
   for (const value of collectivesOf(program.chip)) {
     const bytes = bytesPerChip(value, must(program.chip.values[must(value.inputs[0], "operand")], "operand"));
     total += bytes;
-    const name = withoutNumbers(value.name);
-    const key = JSON.stringify([value.op, value.attrs, name, value.type, value.phase]);
+    const name = withoutBlocks(value.name, blocks);
+    const key = JSON.stringify([value.op, value.attrs, name, value.type, value.scope.phase]);
     const group = groups.get(key) ?? { first: value, value: name, count: 0, bytes: 0 };
     group.count++;
     group.bytes += bytes;
@@ -40,19 +43,19 @@ export function explainCollectives(program: Program): ExplainedCollective[] {
   return [...groups.values()]
     .sort((a, b) => b.bytes - a.bytes)
     .map(({ first, value, count, bytes }) => ({
-      op: first.op,
-      axis: "axes" in first.attrs ? first.attrs.axes.join("+") : "",
-      value,
-      count,
-      bytes_per_chip: bytes,
-      share: total === 0 ? 0 : bytes / total,
-      phase: first.phase ?? "forward",
-      why: count === 1 ? (first.cause ?? "") : withoutNumbers(first.cause ?? ""),
+      first: first.id,
+      explained: {
+        op: first.op,
+        axis: "axes" in first.attrs ? first.attrs.axes.join("+") : "",
+        value,
+        count,
+        bytes_per_chip: bytes,
+        share: total === 0 ? 0 : bytes / total,
+        phase: first.scope.phase,
+        why: count === 1 ? (first.cause ?? "") : withoutBlocks(first.cause ?? "", blocks),
+      },
     }));
 }
-
-/** `layers.3.mlp.down` → `layers.*.mlp.down`. */
-const withoutNumbers = (text: string): string => text.replace(/\.\d+\./g, ".*.");
 
 export interface ExplainedValue {
   readonly name: string;
@@ -116,7 +119,7 @@ export function explainValue(program: Program, name: string, torus: readonly num
     conflicts: propagated.conflicts.flatMap((c) =>
       c.tensor === value.id
         ? [
-            `${describeOp(program, c.op)} takes dim ${c.dimension} without ${printAtoms(mesh, c.atoms).join("+")} (${c.lost}): there ${c.won === "the op needs the dim whole" ? "the op needs the dim whole" : `${c.won} came first`}`,
+            `${describeOp(program, c.op)} takes dim ${c.dimension} without ${printAtoms(mesh, c.atoms).join("+")} (${c.lost?.root ?? ""}): there ${winnerText(c.winner)}${c.winner.kind === "wholeDim" ? "" : " came first"}`,
           ]
         : [],
     ),
@@ -169,6 +172,10 @@ export function drawLayout(mesh: Mesh, torus: readonly number[], sharding: Shard
   return rows.join("\n");
 }
 
+/** Whether a value lies within a block and has no dims that a rule could name. Values of the backward pass are compared all the same. */
+const isInner = ({ op, logicalAxes, scope }: Value): boolean =>
+  op !== "parameter" && logicalAxes === undefined && scope.block !== undefined && scope.phase !== "backward";
+
 /** What differs between two programs: shardings of states of equal name, and collectives by kind and axis. */
 export interface ProgramDifference {
   readonly shardings: readonly { readonly name: string; readonly a: string; readonly b: string }[];
@@ -189,8 +196,7 @@ export function diffPrograms(a: Program, b: Program): ProgramDifference {
     ["b", b],
   ] as const)
     for (const value of program.global.values) {
-      if (value.op === "constant" || (value.op !== "parameter" && value.logicalAxes === undefined && blockOf(value) !== undefined))
-        continue;
+      if (value.op === "constant" || isInner(value)) continue;
       const entry = shardings.get(value.name) ?? { a: "-", b: "-" };
       entry[key] = printSharding(program.mesh, must(value.sharding, "sharding"));
       shardings.set(value.name, entry);

@@ -28,6 +28,5 @@ export function findValue(program: Program, name: string): Value {
         : ending.length > 1
           ? `name one of them: ${near}, …`
           : `did you mean "${near}"?`,
-    exit: 102,
   });
 }

@@ -4,6 +4,7 @@ export {
   type ExplainedDim,
   type ExplainedValue,
   type ProgramDifference,
+  collectiveGroups,
   diffPrograms,
   drawLayout,
   explainCollectives,

@@ -1,13 +1,10 @@
 import { must } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, elementwiseNames, useCounts } from "@lapidary/ir";
-
-/** Ops that cost no buffer of their own wherever they stand: they are made inside the op that uses them. */
-const generators: ReadonlySet<string> = new Set(["broadcast_in_dim", "constant", "iota"]);
+import { type Graph, type Value, type ValueId, elementwiseNames, ops, useCounts } from "@lapidary/ir";
 
 /**
  * Values that never reach memory, as XLA's loop fusion has it:
  *
- * - `broadcast_in_dim`, `constant`, `iota` are made inside their users;
+ * - the results of producers (`broadcast_in_dim`, `constant`, `iota`) are made inside their users;
  * - an elementwise value with one use is computed inside that use when that is elementwise, a broadcast or a reduction of the same phase.
  *
  * A `reshape` is a view: it has no buffer either, but what it looks at stays.
@@ -18,9 +15,9 @@ export function fusedValues(graph: Graph): boolean[] {
   for (const value of graph.values) for (const id of value.inputs) user.set(id, value);
   const outputs = new Set(graph.outputs.map((o) => o.value));
   return graph.values.map((value) => {
-    if (generators.has(value.op)) return true;
+    if (ops[value.op].producer) return true;
     if (!elementwiseNames.has(value.op) || uses[value.id] !== 1 || outputs.has(value.id) || value.role !== undefined) return false;
     const use = must(user.get(value.id), "use");
-    return use.phase === value.phase && (elementwiseNames.has(use.op) || use.op === "reduce" || use.op === "broadcast_in_dim");
+    return use.scope.phase === value.scope.phase && (elementwiseNames.has(use.op) || use.op === "reduce" || ops[use.op].producer);
   });
 }

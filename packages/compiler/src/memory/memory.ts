@@ -134,14 +134,14 @@ export function planMemory(
     if (value.role === "param" && value.op === "parameter") return "params";
     if (value.role === "optimizer") return "optimizer";
     if (value.role === "gradient") return "gradients";
-    if (value.phase === undefined && valueOf(value.id).op !== "parameter" && livesIntoBackward(value)) return "activations";
+    if (value.scope.phase === "forward" && valueOf(value.id).op !== "parameter" && livesIntoBackward(value)) return "activations";
     return "temporary";
   }
 
   function livesIntoBackward(value: Value): boolean {
     const until = end[value.id] ?? -1;
     const reader = order[until];
-    return reader !== undefined && valueOf(reader).phase !== undefined;
+    return reader !== undefined && valueOf(reader).scope.phase !== "forward";
   }
 }
 

@@ -29,7 +29,7 @@ const compiled = (bucketBytes: number, stage: 0 | 3): Program =>
   compile(blocks(3), { mesh: makeMesh({ data: 4 }), rules: { batch: "data" }, zero: { stage, axes: ["data"] }, bucketBytes });
 const listed = (program: Program): string[] =>
   collectivesOf(program.chip)
-    .map((v) => `${v.op} ${v.type.dims.join("x")} ${v.op === "all_gather" ? (v.phase ?? "forward") : ""}`.trim())
+    .map((v) => `${v.op} ${v.type.dims.join("x")} ${v.op === "all_gather" ? v.scope.phase : ""}`.trim())
     .sort();
 
 describe("buckets", () => {

@@ -1,5 +1,5 @@
 import { must } from "@lapidary/std";
-import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, bytesOf, collectiveNames } from "@lapidary/ir";
+import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, bytesOf, makeScope, ops } from "@lapidary/ir";
 import { carryOver } from "./rewrites.js";
 
 /**
@@ -50,7 +50,8 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
 
   function crossTogether(bucket: readonly Value[]): void {
     const first = must(bucket[0], "member");
-    const { phase } = first;
+    const { phase } = first.scope;
+    const scope = makeScope(phase, sharedBlock(bucket));
     const name = `bucket(${first.name},+${bucket.length - 1})`;
     const parts = bucket.map((member) => {
       const operand = own(must(member.inputs[0], "operand"));
@@ -58,13 +59,13 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
         "reshape",
         [operand],
         { dims: [1, ...operand.type.dims] },
-        { name: operand.name, phase, sharding: stacked(must(operand.sharding, "sharding")) },
+        { name: operand.name, scope: makeScope(phase, operand.scope.block), sharding: stacked(must(operand.sharding, "sharding")) },
       );
     });
-    const joined = g.op("concatenate", parts, { dimension: 0 }, { name, phase, sharding: must(parts[0]?.sharding, "sharding") });
+    const joined = g.op("concatenate", parts, { dimension: 0 }, { name, scope, sharding: must(parts[0]?.sharding, "sharding") });
     const crossed = g.op(first.op as "all_reduce", [joined], stackedAttrs(first) as never, {
       name,
-      phase,
+      scope,
       sharding: stacked(must(first.sharding, "sharding")),
       cause: `crosses once for ${bucket.length} equal arrays (bucket_bytes); the first ${first.cause ?? ""}`,
     });
@@ -74,12 +75,18 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
         "slice",
         [crossed],
         { start: dims.map((_, d) => (d === 0 ? i : 0)), limit: dims.map((size, d) => (d === 0 ? i + 1 : size)) },
-        { name: member.name, phase, sharding: must(crossed.sharding, "sharding") },
+        { name: member.name, scope: member.scope, sharding: must(crossed.sharding, "sharding") },
       );
       const { cause: _, ...extras } = member;
       to.set(member.id, g.push("reshape", [row.id], { dims: member.type.dims }, member.type, extras).id);
     });
   }
+}
+
+/** The block of all members, if they have one in common. */
+function sharedBlock(bucket: readonly Value[]): number | undefined {
+  const [block, ...others] = new Set(bucket.map((member) => member.scope.block));
+  return others.length === 0 ? block : undefined;
 }
 
 const stacked = (sharding: Sharding): Sharding => ({ ...sharding, dims: [[], ...sharding.dims] });
@@ -93,18 +100,14 @@ function stackedAttrs({ attrs }: Value): object {
 function findBuckets(graph: Graph, limit: number): Value[][] {
   const bytesOfOperand = (value: Value): number => bytesOf(must(graph.values[must(value.inputs[0], "operand")], "operand").type);
   const candidates = graph.values.filter(
-    (value) =>
-      collectiveNames.has(value.op) &&
-      value.op !== "shard_slice" &&
-      value.op !== "all_to_all" &&
-      Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit,
+    (value) => ops[value.op].communicates && value.op !== "all_to_all" && Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit,
   );
   if (candidates.length < 2) return [];
   const reach = new Reach(graph);
   const open = new Map<string, Value[][]>();
   for (const value of candidates) {
     const operand = must(graph.values[must(value.inputs[0], "operand")], "operand");
-    const key = JSON.stringify([value.op, value.attrs, value.phase, operand.type, operand.sharding]);
+    const key = JSON.stringify([value.op, value.attrs, value.scope.phase, operand.type, operand.sharding]);
     const each = Math.max(bytesOfOperand(value), bytesOf(value.type));
     const known = open.get(key) ?? [];
     const bucket = known.find((members) => (members.length + 1) * each <= limit && !reach.between(members, value));

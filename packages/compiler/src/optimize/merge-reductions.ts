@@ -38,7 +38,7 @@ export function mergeReductions(graph: Graph): Graph {
       continue;
     }
     const add = (parts: readonly Value[], sharding: Sharding | undefined): Value =>
-      parts.reduce((sum, part) => g.op("add", [sum, part], {}, { name: value.name, phase: value.phase, sharding }));
+      parts.reduce((sum, part) => g.op("add", [sum, part], {}, { name: value.name, scope: value.scope, sharding }));
     const sums = [...groupByReduction(flat).entries()].map(([key, group]) => {
       const first = valueOf(must(group[0], "term"));
       if (key === "" || first.op !== "all_reduce")

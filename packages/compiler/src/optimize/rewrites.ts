@@ -11,7 +11,8 @@ export function mergeEqual(graph: Graph): Graph {
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
   for (const value of graph.values) {
     const inputs = value.inputs.map((id) => must(to[id], "operand"));
-    const pass = collectiveNames.has(value.op) || value.phase === "recompute" ? (value.phase ?? "forward") : "";
+    const { phase } = value.scope;
+    const pass = collectiveNames.has(value.op) || phase === "recompute" ? phase : "";
     const key =
       value.op === "parameter"
         ? `parameter ${value.attrs.name}`

@@ -10,7 +10,9 @@ import {
   type ValueExtras,
   type ValueId,
   localDims,
+  makesOwnPart,
   opDef,
+  passOf,
   sameAtomSet,
   sameSharding,
 } from "@lapidary/ir";
@@ -48,7 +50,7 @@ export function partition(propagated: Propagated, mesh: Mesh, { regather = true 
   const globalOf = (id: ValueId): Value => must(source.values[id], "value");
 
   for (const value of source.values) {
-    if (value.op === "constant" || value.op === "iota" || value.op === "rng_normal") {
+    if (makesOwnPart(value.op)) {
       if (value.role !== undefined) keep(value.id, materialize(value, must(value.sharding, "sharding")));
       continue;
     }
@@ -68,7 +70,7 @@ export function partition(propagated: Propagated, mesh: Mesh, { regather = true 
     }
     keep(value.id, emitLocal(value));
     if (value.role !== undefined)
-      version(value.id, must(value.sharding, "sharding"), { text: `the ${value.role} itself`, phase: value.phase });
+      version(value.id, must(value.sharding, "sharding"), { text: `the ${value.role} itself`, phase: value.scope.phase });
   }
   for (const { name, value } of source.outputs) {
     const state = source.values.find((v) => v.op === "parameter" && v.attrs.name === name);
@@ -100,7 +102,7 @@ export function partition(propagated: Propagated, mesh: Mesh, { regather = true 
       const dims = (rule.inputs[i] ?? []).map((factors) => factors.flatMap((f) => atoms[f] ?? []));
       const unreduced = passing.length > 0 && (carried.get(id)?.length ?? 0) > 0 ? passing : [];
       const wanted: Sharding = { dims, unreduced, reduction: "sum" };
-      return version(id, wanted, { use: value, text: `${value.op} ${value.name}`, phase: value.phase });
+      return version(id, wanted, { use: value, text: `${value.op} ${value.name}`, phase: value.scope.phase });
     });
     const sharding: Sharding = {
       dims: rule.output.map((factors) => factors.flatMap((f) => atoms[f] ?? [])),
@@ -124,18 +126,14 @@ export function partition(propagated: Propagated, mesh: Mesh, { regather = true 
   }
 
   /** The value in the wanted sharding: a version that exists, or the cheapest reshard from one. */
-  function version(
-    id: ValueId,
-    wanted: Sharding,
-    wish: { readonly use?: Value; readonly text: string; readonly phase: Phase | undefined },
-  ): Value {
+  function version(id: ValueId, wanted: Sharding, wish: { readonly use?: Value; readonly text: string; readonly phase: Phase }): Value {
     const value = globalOf(id);
     const known = must(versions[id], "versions").filter(
-      (v) => !(regather && ofParams[id] === true && gathered.has(v.id) && passOf(v.phase) !== passOf(wish.phase)),
+      (v) => !(regather && ofParams[id] === true && gathered.has(v.id) && passOf(v.scope.phase) !== passOf(wish.phase)),
     );
     const found = known.find((v) => sameSharding(must(v.sharding, "sharding"), wanted));
     if (found !== undefined) return found;
-    if (value.op === "constant" || value.op === "iota" || value.op === "rng_normal") return keep(id, materialize(value, wanted));
+    if (makesOwnPart(value.op)) return keep(id, materialize(value, wanted));
     const ways = known
       .filter((from) => reaches(must(from.sharding, "sharding"), wanted))
       .map((from) => ({ from, bytes: costOf(from, wanted) }));
@@ -173,7 +171,7 @@ export function partition(propagated: Propagated, mesh: Mesh, { regather = true 
   function costOf(from: Value, wanted: Sharding): number {
     const trial = new GraphBuilder("trial", "chip", mesh);
     const start = trial.push("parameter", [], { name: "x" }, from.type, { sharding: from.sharding });
-    reshard(trial, mesh, start, wanted, { cause: "", phase: undefined });
+    reshard(trial, mesh, start, wanted, { cause: "", phase: "forward" });
     return trial.values.slice(1).reduce((sum, v) => sum + bytesPerChip(v, must(trial.values[v.inputs[0] ?? 0], "operand")), 0);
   }
 }
@@ -184,12 +182,8 @@ const reaches = (from: Sharding, wanted: Sharding): boolean =>
   (wanted.unreduced.length === 0 || sameAtomSet(from.unreduced, wanted.unreduced) || wanted.unreduced.length < from.unreduced.length);
 
 function extrasOf(value: Value, sharding: Sharding): ValueExtras {
-  return { name: value.name, logicalAxes: value.logicalAxes, role: value.role, phase: value.phase, sharding };
+  return { name: value.name, logicalAxes: value.logicalAxes, role: value.role, scope: value.scope, sharding };
 }
-
-/** Recomputation belongs to the backward pass. */
-const passOf = (phase: Phase | undefined): "forward" | "backward" | "update" =>
-  phase === undefined ? "forward" : phase === "update" ? "update" : "backward";
 
 /** Whether a value follows from params and constants alone: what every replica would gather alike. */
 function dependOnParamsOnly(graph: Graph): boolean[] {

@@ -1,7 +1,7 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
 import type { Sharding, Value } from "@lapidary/ir";
-import type { Propagated } from "../propagate/index.js";
+import { type Propagated, winnerText } from "../propagate/index.js";
 
 /**
  * The sentence that a collective carries through all later stages: what it moves, over which axis, which rule is at the root, and what asked for it.
@@ -45,11 +45,9 @@ export function reasonFor(
       ? undefined
       : propagated.conflicts.find((c) => c.op === wish.use?.id && c.tensor === value.id && c.dimension === d);
   const since =
-    conflict === undefined
+    conflict === undefined || conflict.winner.kind === "wholeDim"
       ? ""
-      : conflict.won === "the op needs the dim whole"
-        ? ""
-        : `, for there ${names(surplus)} is taken by ${conflict.won}`;
+      : `, for there ${names(surplus)} is taken by ${winnerText(conflict.winner)}`;
   return `gathers dim ${d} of ${value.name} over ${names(surplus)}: it is split there by ${root}; ${wish.text} needs it whole${since}`;
 }
 

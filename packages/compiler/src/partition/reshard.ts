@@ -1,6 +1,6 @@
 import { assert, must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize, printAtoms } from "@lapidary/topology";
-import { type GraphBuilder, type Phase, type Sharding, type Value, bytesOf, sameAtoms, sameSharding } from "@lapidary/ir";
+import { type GraphBuilder, type Phase, type Sharding, type Value, bytesOf, makeScope, sameAtoms, sameSharding } from "@lapidary/ir";
 
 /**
  * The way from one sharding of a value to another, as collectives:
@@ -11,6 +11,8 @@ import { type GraphBuilder, type Phase, type Sharding, type Value, bytesOf, same
  *  4. atoms that must go: all_gather of the dim's minor atoms;
  *  5. what has become free by then: shard_slice.
  *
+ * The collectives belong to the block of the value, and to the pass that asks for them.
+ *
  * A dim's list is changed at its minor end only, for there a chip's part is contiguous.
  */
 export function reshard(
@@ -18,8 +20,9 @@ export function reshard(
   mesh: Mesh,
   from: Value,
   target: Sharding,
-  why: { readonly cause: string; readonly phase: Phase | undefined },
+  { cause, phase }: { readonly cause: string; readonly phase: Phase },
 ): Value {
+  const scope = makeScope(phase, from.scope.block);
   const sharding = (): Sharding => must(current.sharding, "sharding");
   let current = from;
 
@@ -33,7 +36,7 @@ export function reshard(
       op,
       [current],
       { dimension, axes: printAtoms(mesh, atoms), size: atomsSize(mesh, atoms) },
-      { name: from.name, ...why, role: from.role, sharding: { ...sharding(), dims } },
+      { name: from.name, scope, cause, role: from.role, sharding: { ...sharding(), dims } },
     );
   };
   const withDim = (d: number, atoms: readonly AtomId[]): AtomId[][] => sharding().dims.map((list, i) => (i === d ? [...atoms] : [...list]));
@@ -62,7 +65,7 @@ export function reshard(
         "reduce_scatter",
         [current],
         { dimension: d, axes: printAtoms(mesh, scattered), size: atomsSize(mesh, scattered), kind },
-        { name: from.name, ...why, role: from.role, sharding: next },
+        { name: from.name, scope, cause, role: from.role, sharding: next },
       );
     });
     if (rest.length > 0) {
@@ -76,7 +79,7 @@ export function reshard(
         "all_reduce",
         [current],
         { axes: printAtoms(mesh, ordered), size: atomsSize(mesh, ordered), kind },
-        { name: from.name, ...why, role: from.role, sharding: next },
+        { name: from.name, scope, cause, role: from.role, sharding: next },
       );
     }
   }
@@ -100,7 +103,7 @@ export function reshard(
         "all_to_all",
         [current],
         { splitDimension: j, concatDimension: i, axes: printAtoms(mesh, surplus), size: atomsSize(mesh, surplus) },
-        { name: from.name, ...why, role: from.role, sharding: { ...sharding(), dims } },
+        { name: from.name, scope, cause, role: from.role, sharding: { ...sharding(), dims } },
       );
       break;
     }

@@ -46,7 +46,9 @@ export interface Propagated {
 
 /** Why an atom splits a value: the rule at the root, and the op that brought it here. */
 export interface Origin {
-  /** `rule mlp → model`, `ZeRO-3 (params → data)`, `given`. */
+  /** Of the claim at the root: which kind of rule it is. */
+  readonly priority: Priority;
+  /** For display: `rule mlp → model`, `ZeRO-3 (params → data)`, `given`. */
   readonly root: string;
   /** The op from which the value has it; absent where the rule speaks of the value itself. */
   readonly via?: ValueId;
@@ -61,10 +63,16 @@ export interface Conflict {
   readonly tensor: ValueId;
   readonly dimension: number;
   readonly atoms: readonly AtomId[];
-  /** Root of the claim that was dropped, and of the one that holds the atoms in this op. */
-  readonly lost: string;
-  readonly won: string;
+  /** The claim that was dropped; absent if the dim holds the atoms by no claim. */
+  readonly lost: Origin | undefined;
+  readonly winner: ConflictWinner;
 }
+
+/** What holds the atoms in the op: another claim, or partial sums that pass through. The op may also need the dim whole, and nothing holds them. */
+export type ConflictWinner =
+  | { readonly kind: "claim"; readonly origin: Origin }
+  | { readonly kind: "partialSums" }
+  | { readonly kind: "wholeDim" };
 
 export interface OpSharding {
   readonly rule: OpFactors;
@@ -139,13 +147,16 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
           const lost = (dims[tensor]?.[dimension]?.atoms ?? []).filter((atom) => !settled.includes(atom));
           if (lost.length === 0 || graph.values[tensor]?.op === "constant") return [];
           const first = must(lost[0], "atom");
-          const won =
-            opOrigins[id]?.get(first)?.root ??
-            (taken[id]?.includes(first) === true ? "partial sums that pass through" : "the op needs the dim whole");
-          return [{ op: id, tensor, dimension, atoms: lost, lost: origins[tensor]?.get(first)?.root ?? "", won }];
+          return [{ op: id, tensor, dimension, atoms: lost, lost: origins[tensor]?.get(first), winner: winnerOf(id, first) }];
         }),
       );
     });
+  }
+
+  function winnerOf(op: ValueId, atom: AtomId): ConflictWinner {
+    const origin = opOrigins[op]?.get(atom);
+    if (origin !== undefined) return { kind: "claim", origin };
+    return { kind: taken[op]?.includes(atom) === true ? "partialSums" : "wholeDim" };
   }
 
   function shardedValues(): Value[] {
@@ -174,7 +185,7 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
     );
   }
 
-  function placeSeeds(priority: number): void {
+  function placeSeeds(priority: Priority): void {
     seeds.forEach((list, id) => {
       list.forEach((ofDim, d) => {
         const dim = must(dims[id]?.[d], "dim");
@@ -182,7 +193,7 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
           for (const atom of seed.atoms) {
             if (isUsed(id, atom) || !divides(mesh, dim.atoms, atom, must(graph.values[id], "value").type.dims[d] ?? 1)) continue;
             dim.atoms.push(atom);
-            origins[id]?.set(atom, { root: seed.cause });
+            origins[id]?.set(atom, { priority, root: seed.cause });
           }
         }
       });
@@ -245,7 +256,7 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
         for (const atom of proposed.slice(dim.atoms.length)) {
           if (isUsed(tensorId, atom) || !divides(mesh, dim.atoms, atom, graph.values[tensorId]?.type.dims[d] ?? 1)) break;
           dim.atoms.push(atom);
-          origins[tensorId]?.set(atom, { root: must(opOrigins[id]?.get(atom), "origin").root, via: id });
+          origins[tensorId]?.set(atom, { ...must(opOrigins[id]?.get(atom), "origin"), via: id });
           changed = true;
         }
       });
@@ -293,6 +304,18 @@ const startsWith = (list: readonly AtomId[], prefix: readonly AtomId[]): boolean
 
 const divides = (mesh: Mesh, placed: readonly AtomId[], atom: AtomId, size: number): boolean =>
   size % (atomsSize(mesh, placed) * atomOf(mesh, atom).size) === 0;
+
+/** A winner in words, for the end of a sentence: `… is taken by rule mlp → model`. */
+export function winnerText(winner: ConflictWinner): string {
+  switch (winner.kind) {
+    case "claim":
+      return winner.origin.root;
+    case "partialSums":
+      return "partial sums that pass through";
+    case "wholeDim":
+      return "the op needs the dim whole";
+  }
+}
 
 /** Names of the parameters with their shardings: what a caller needs to place states. */
 export const parameterShardings = (graph: Graph): Map<string, Sharding> =>

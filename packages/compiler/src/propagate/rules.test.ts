@@ -2,7 +2,7 @@ import { deepStrictEqual, throws } from "node:assert/strict";
 import { LapidaryError } from "@lapidary/std";
 import { makeMesh, printAtoms } from "@lapidary/topology";
 import { type Graph, GraphBuilder, printSharding, tensorType } from "@lapidary/ir";
-import { type PropagateOptions, findUnusedMesh, propagate, shortfallReason } from "./index.js";
+import { type Conflict, Priority, type PropagateOptions, findUnusedMesh, propagate, shortfallReason, winnerText } from "./index.js";
 
 const mesh = makeMesh({ data: 4, model: 4 });
 const none = { stage: 0, axes: [] } as const;
@@ -46,8 +46,37 @@ describe("rules", () => {
   it("let the batch keep its axis where ZeRO splits the weights over it too", () => {
     const propagated = propagate(linear(8, 8), { mesh, rules: { batch: "data", heads: "model" }, zero: { stage: 3, axes: ["data"] } });
     deepStrictEqual(
-      propagated.conflicts.map((c) => [c.dimension, printAtoms(mesh, c.atoms), c.lost, c.won]),
-      [[1, ["data"], "ZeRO-3 (params → data)", "rule batch → data"]],
+      propagated.conflicts.map((c) => [c.dimension, printAtoms(mesh, c.atoms), c.lost?.root, c.lost?.priority, c.winner]),
+      [
+        [
+          1,
+          ["data"],
+          "ZeRO-3 (params → data)",
+          Priority.zero,
+          { kind: "claim", origin: { priority: Priority.batch, root: "rule batch → data" } },
+        ],
+      ],
+    );
+  });
+
+  it("lose to partial sums that pass through an op, and to an op that needs the dim whole", () => {
+    const g = new GraphBuilder("g");
+    const f32 = (...dims: number[]): ReturnType<typeof tensorType> => tensorType("f32", dims);
+    const [x, w] = [g.parameter("x", f32(8, 8), ["batch", null], "batch"), g.parameter("w", f32(8, 8), ["embed", "mlp"], "param")];
+    const [u, v] = [g.parameter("u", f32(8, 8), ["mlp", "embed"], "param"), g.parameter("v", f32(8, 8), ["mlp", "embed"], "param")];
+    const summed = g.named("summed", g.add(g.dotGeneral(x, w, [], [[1, 1]]), g.dotGeneral(u, v, [], [[0, 0]])), [null, "act"]);
+    g.output("part", g.named("part", g.slice(v, [0, 0], [4, 8])));
+    g.output("summed", summed);
+    const propagated = propagate(g.finish(), { mesh, rules: { batch: "data", mlp: "model", act: "model" }, zero: none });
+    const of = (name: string): Pick<Conflict, "dimension" | "winner">[] =>
+      propagated.conflicts
+        .filter(({ op }) => propagated.graph.values[op]?.name === name)
+        .map(({ dimension, winner }) => ({ dimension, winner }));
+    deepStrictEqual(of("part"), [{ dimension: 0, winner: { kind: "wholeDim" } }]);
+    deepStrictEqual(of("summed"), [{ dimension: 1, winner: { kind: "partialSums" } }]);
+    deepStrictEqual(
+      propagated.conflicts.map(({ winner }) => winnerText(winner)),
+      ["partial sums that pass through", "the op needs the dim whole"],
     );
   });
 

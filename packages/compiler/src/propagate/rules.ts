@@ -23,11 +23,12 @@ export interface ZeroOptions {
  * - `zero`: what ZeRO splits claims what is left.
  */
 export const Priority = { given: -1, batch: 0, rule: 1, activation: 2, zero: 3 } as const;
+export type Priority = (typeof Priority)[keyof typeof Priority];
 
 /** Sub-axes that a rule or ZeRO puts on a dim of a value. */
 export interface Seed {
   readonly atoms: readonly AtomId[];
-  readonly priority: number;
+  readonly priority: Priority;
   readonly cause: string;
   /** What was asked for, where that is more than `atoms`: a dim takes only what divides it. */
   readonly wanted?: readonly AtomId[];
@@ -77,7 +78,6 @@ export function checkRules(mesh: Mesh, rules: LogicalAxisRules, known: ReadonlyS
         message: `the rule for ${name} names a mesh axis twice`,
         place: `rules.${name}`,
         remedy: "name each mesh axis once",
-        exit: 2,
       });
     if (known.size > 0 && !known.has(name)) {
       const near = suggest(name, known);
@@ -86,7 +86,6 @@ export function checkRules(mesh: Mesh, rules: LogicalAxisRules, known: ReadonlyS
         message: `no tensor has a logical axis "${name}"`,
         place: `rules.${name}`,
         remedy: near === undefined ? `logical axes are ${[...known].join(", ")}` : `did you mean "${near}"?`,
-        exit: 2,
       });
     }
   }
@@ -125,7 +124,6 @@ export function seedsOfRules(
           message: `the rules split both ${other} and ${name} of ${value.name} over ${atomOf(mesh, id).axis}`,
           place: `rules.${name}`,
           remedy: "a mesh axis can split one dim of a tensor only: change one of the two rules",
-          exit: 2,
         });
       used.set(id, name);
     }
@@ -139,7 +137,6 @@ export function seedsOfRules(
         message: `the batch of ${size} does not divide over ${axesOf(rules[name]).join("×")} = ${needed}`,
         place: `${value.name} dim ${d} (${name})`,
         remedy: `use a batch of ${near}, or another mesh`,
-        exit: 4,
       });
     }
     if (atoms.length === 0 && units > 1) throw indivisible(mesh, value, d, name, units, axesOf(rules[name]));
@@ -190,7 +187,6 @@ function indivisible(mesh: Mesh, value: Value, d: number, logical: string, units
     message: `no part of ${axes.join("×")} = ${size} divides the ${units} ${logical} of ${value.name}`,
     place: `${value.name} dim ${d} (${logical})`,
     remedy: `make ${axes.at(-1) ?? "the axis"} a divisor of ${units} such as ${near}, or set rules.${logical} to null`,
-    exit: 4,
   });
 }
 

@@ -1,1 +1,1 @@
-export { type RematPolicy, blockOf, rematPolicies, rematerialize } from "./rematerialize.js";
+export { type RematPolicy, rematPolicies, rematerialize } from "./rematerialize.js";

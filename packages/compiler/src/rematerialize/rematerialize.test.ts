@@ -22,7 +22,7 @@ function blocks(): Graph {
   );
   let x: Value = g.parameter("x", tensorType("f32", [B, D]), undefined, "batch");
   weights.forEach(([up, down], i) =>
-    g.scope(`layers.${i}`, () => {
+    g.block("layers", i, () => {
       const hidden = g.named("hidden", g.tanh(g.named("up", g.dotGeneral(x, up, [], [[1, 1]]))));
       x = g.named("out", g.add(x, g.named("down", g.dotGeneral(hidden, down, [], [[1, 1]]))));
     }),

@@ -1,5 +1,5 @@
 import { must } from "@lapidary/std";
-import { type Graph, GraphBuilder, type Value, type ValueId } from "@lapidary/ir";
+import { type Graph, GraphBuilder, type ValueId } from "@lapidary/ir";
 
 /**
  * What is kept of a block's forward pass for its backward pass; the rest is computed again there.
@@ -15,7 +15,7 @@ export const rematPolicies: readonly RematPolicy[] = ["none", "dots", "full", "o
 
 /**
  * Gives the backward pass copies of forward values instead of the values themselves, computed (`recompute` phase) right before their first use
- * from what the policy keeps. A block is a numbered scope of provenance: `layers.3`.
+ * from what the policy keeps. The block of a value is `scope.block`.
  *
  * Invariants
  * - values outside blocks, and values that another block's forward pass uses, are kept;
@@ -28,7 +28,7 @@ export function rematerialize(graph: Graph, policy: RematPolicy): Graph {
   const to: ValueId[] = [];
   const copies = new Map<ValueId, ValueId>();
   for (const value of graph.values) {
-    const inputs = value.inputs.map((id) => (value.phase === "backward" ? recomputed(id) : must(to[id], "operand")));
+    const inputs = value.inputs.map((id) => (value.scope.phase === "backward" ? recomputed(id) : must(to[id], "operand")));
     to.push(g.push(value.op, inputs, value.attrs, value.type, value).id);
   }
   for (const { name, value } of graph.outputs) g.output(name, g.get(must(to[value], "output")));
@@ -40,34 +40,29 @@ export function rematerialize(graph: Graph, policy: RematPolicy): Graph {
     if (known !== undefined) return known;
     const value = must(graph.values[id], "value");
     const inputs = value.inputs.map(recomputed);
-    const { name, logicalAxes } = value;
-    const copy = g.push(value.op, inputs, value.attrs, value.type, { name, logicalAxes, phase: "recompute" });
+    const { name, logicalAxes, scope } = value;
+    const copy = g.push(value.op, inputs, value.attrs, value.type, { name, logicalAxes, scope: { ...scope, phase: "recompute" } });
     copies.set(id, copy.id);
     return copy.id;
   }
-}
-
-/** The numbered scope that a value belongs to, `layers.3`. */
-export function blockOf(value: Value): string | undefined {
-  return /^(?:[^.()]+\.)*?[^.()]+\.\d+(?=\.)/.exec(value.name)?.[0];
 }
 
 function keptValues(graph: Graph, policy: Exclude<RematPolicy, "none">): boolean[] {
   const offloaded = policy === "offload" ? projectionsOfAttention(graph) : undefined;
   const kept = graph.values.map((value) => {
     if (
-      value.phase !== undefined ||
+      value.scope.phase !== "forward" ||
       value.op === "parameter" ||
       value.op === "constant" ||
       value.role !== undefined ||
-      blockOf(value) === undefined
+      value.scope.block === undefined
     )
       return true;
     return (policy === "dots" && value.op === "dot_general") || offloaded?.has(value.id) === true;
   });
   for (const value of graph.values) {
-    if (value.phase !== undefined) continue;
-    for (const id of value.inputs) if (blockOf(must(graph.values[id], "operand")) !== blockOf(value)) kept[id] = true;
+    if (value.scope.phase !== "forward") continue;
+    for (const id of value.inputs) if (must(graph.values[id], "operand").scope.block !== value.scope.block) kept[id] = true;
   }
   for (const { value } of graph.outputs) kept[value] = true;
   return kept;
@@ -85,6 +80,7 @@ function projectionsOfAttention(graph: Graph): Set<ValueId> {
     else if (value.attrs.batch.length === 0) found.add(id);
   };
   for (const value of graph.values)
-    if (value.phase === undefined && value.op === "dot_general" && value.attrs.batch.length > 0) for (const id of value.inputs) trace(id);
+    if (value.scope.phase === "forward" && value.op === "dot_general" && value.attrs.batch.length > 0)
+      for (const id of value.inputs) trace(id);
   return found;
 }

@@ -1,1 +1,10 @@
-export { type CollectiveSummary, collectivesOf, describeMesh, shardTable, stateBytesPerChip, summarizeCollectives } from "./report.js";
+export {
+  type CollectiveSummary,
+  collectivesOf,
+  describeMesh,
+  shardTable,
+  stateBytesPerChip,
+  summarizeCollectives,
+  type WeightShards,
+  weightShards,
+} from "./report.js";

@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import { meshSize, printMesh } from "@lapidary/topology";
-import { type Graph, type Value, bytesOf, collectiveNames, parametersOf, printSharding } from "@lapidary/ir";
+import { type Graph, type Value, blocksOf, bytesOf, ops, parametersOf, printSharding, withoutBlocks } from "@lapidary/ir";
 import { bytesPerChip } from "../partition/index.js";
 
 /** Collectives of a program of one kind over one axis. */
@@ -36,8 +36,7 @@ export function summarizeCollectives(chip: Graph): CollectiveSummary[] {
 }
 
 /** Collectives that communicate, in order. */
-export const collectivesOf = (chip: Graph): Value[] =>
-  chip.values.filter((value) => collectiveNames.has(value.op) && value.op !== "shard_slice");
+export const collectivesOf = (chip: Graph): Value[] => chip.values.filter((value) => ops[value.op].communicates);
 
 const axesOf = (value: Value): readonly string[] => ("axes" in value.attrs ? value.attrs.axes : []);
 
@@ -69,6 +68,33 @@ export function shardTable(
     local_dims: p.type.dims.join("×"),
     bytes_per_chip: bytesOf(p.type),
   }));
+}
+
+/** How a weight is stored; weights that do the same in every block are one row. */
+export interface WeightShards {
+  /** With `*` for the number of the block. */
+  readonly name: string;
+  readonly dims: string;
+  readonly sharding: string;
+  readonly local_dims: string;
+  readonly bytes_per_chip: number;
+  /** Weights that the row stands for: sizes are those of the first. */
+  readonly count: number;
+}
+
+/** The weights of a program, those of all blocks together. */
+export function weightShards(chip: Graph, global: Graph): WeightShards[] {
+  const states = new Map(parametersOf(chip).map((p) => [p.attrs.name, p]));
+  const blocks = blocksOf(chip);
+  const groups = new Map<string, WeightShards>();
+  for (const row of shardTable(chip, global)) {
+    const state = must(states.get(row.name), row.name);
+    if (state.role !== "param") continue;
+    const name = withoutBlocks(row.name, blocks);
+    const known = groups.get(name);
+    groups.set(name, known === undefined ? { ...row, name, count: 1 } : { ...known, count: known.count + 1 });
+  }
+  return [...groups.values()];
 }
 
 export const describeMesh = (chip: Graph): string => `${printMesh(must(chip.mesh, "mesh"))} (${meshSize(must(chip.mesh, "mesh"))} chips)`;

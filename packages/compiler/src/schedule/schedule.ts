@@ -1,6 +1,5 @@
 import { assert, must } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, collectiveNames, elementwiseNames, printValue } from "@lapidary/ir";
-import { blockOf } from "../rematerialize/index.js";
+import { type Graph, type Value, type ValueId, collectiveNames, elementwiseNames, ops, passOf, printValue } from "@lapidary/ir";
 
 /**
  * When collectives run. Values are computed in the order of the program; a collective is *started* earlier than its position and is *done* at
@@ -31,7 +30,7 @@ export interface ScheduleOptions {
 export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBlocks: 1 }): Schedule {
   const firstUse = new Map<ValueId, ValueId>();
   for (const value of graph.values) for (const id of value.inputs) if (!firstUse.has(id)) firstUse.set(id, value.id);
-  const isAsync = (value: Value): boolean => collectiveNames.has(value.op) && value.op !== "shard_slice";
+  const isAsync = (value: Value): boolean => ops[value.op].communicates;
   const starts = blockStarts(
     graph,
     graph.values.map((value) => value.id),
@@ -103,16 +102,16 @@ function beforeGathers(graph: Graph): Value[] {
   return graph.values.filter((value) => needed.has(value.id) && value.op !== "parameter");
 }
 
-/** Steps at which a new block of provenance begins. What has a role is named after its parameter, not after the block. */
+/** Steps at which a pass of a block begins. A value with a role is moved by its collectives, and begins no block. */
 function blockStarts(graph: Graph, order: readonly ValueId[]): number[] {
   const starts = [0];
   let current: string | undefined;
   order.forEach((id, i) => {
     const value = must(graph.values[id], "value");
     if (collectiveNames.has(value.op) || value.op === "constant" || value.role !== undefined) return;
-    const block = blockOf({ ...value, name: value.name.replace(/^grad\((.*)\)$/, "$1") } as Value) ?? "";
-    const key = `${block} ${value.phase === undefined ? "" : "backward"}`;
-    if (block !== "" && key !== current) {
+    const { block, phase } = value.scope;
+    const key = `${block} ${passOf(phase)}`;
+    if (block !== undefined && key !== current) {
       starts.push(i);
       current = key;
     }

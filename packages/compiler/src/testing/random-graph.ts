@@ -1,16 +1,24 @@
 import { type Random, seededRandom, must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, makeMesh } from "@lapidary/topology";
 import {
+  type BinaryName,
   type Graph,
   GraphBuilder,
+  type Interval,
   type Sharding,
   type Tensor,
+  type UnaryName,
   type Value,
+  binaryNames,
+  binaryOps,
   isFloat,
   parametersOf,
   sizeOf,
+  tableOf,
   tensor,
   tensorType,
+  unaryNames,
+  unaryOps,
 } from "@lapidary/ir";
 import { gradients } from "../differentiate/index.js";
 
@@ -72,7 +80,11 @@ export function randomGraph(random: Random, size: number, options: { smooth?: bo
   const dims = (): number[] => Array.from({ length: 1 + random.integer(3) }, () => pick(dimChoices));
   for (let i = 0; i < 2 + random.integer(3); i++) g.parameter(`p${i}`, tensorType("f32", dims()));
   const floats = (): Value[] => g.values.filter((v) => v.type.dtype === "f32" && sizeOf(v.type.dims) <= 4096 && v.op !== "constant");
-  const kinds = Object.values(options.smooth === true ? smoothSteps : { ...smoothSteps, ...kinkedSteps });
+  const kinds = Object.values(
+    options.smooth === true
+      ? { ...smoothSteps, ...formulaSteps(true) }
+      : { ...smoothSteps, ...kinkedSteps, ...formulaSteps(true), ...formulaSteps(false) },
+  );
   for (let i = 0; i < size; i++) pick(kinds)(new Draw(g, random, pick(floats()), floats()));
   const last = floats().slice(-3);
   const terms = last.map((v) => {
@@ -276,6 +288,33 @@ const kinkedSteps: Readonly<Record<string, Step>> = {
   absolute: ({ g, x }) => void g.abs(x),
   stop: ({ g, x, peer }) => void g.multiply(x, g.stopGradient(peer())),
 };
+
+/** Elementwise ops that the steps above draw in a form of their own. */
+const drawnAbove: ReadonlySet<UnaryName | BinaryName> = new Set<UnaryName | BinaryName>([
+  ...(["negate", "exponential", "log", "tanh", "sqrt", "rsqrt", "cosine", "sine", "abs"] as const),
+  ...(["add", "subtract", "multiply", "divide", "maximum", "minimum"] as const),
+]);
+
+/** A step for each of the other ops with one or two operands, on operands in its domain. */
+function formulaSteps(smooth: boolean): Readonly<Record<string, Step>> {
+  const isMissing = (name: UnaryName | BinaryName): boolean => !drawnAbove.has(name);
+  const within = (g: GraphBuilder, x: Value, [low, high]: Interval): Value =>
+    g.offset(g.scale(g.tanh(x), (high - low) / 2), (high + low) / 2);
+  return {
+    ...tableOf(
+      unaryNames.filter((name) => isMissing(name) && unaryOps[name].smooth === smooth),
+      (name): Step =>
+        ({ g, x }) =>
+          void g.op(name, [within(g, x, unaryOps[name].domain)], {}),
+    ),
+    ...tableOf(
+      binaryNames.filter((name) => isMissing(name) && binaryOps[name].smooth === smooth),
+      (name): Step =>
+        ({ g, x, peer }) =>
+          void g.op(name, [within(g, x, binaryOps[name].domain[0]), within(g, peer(), binaryOps[name].domain[1])], {}),
+    ),
+  };
+}
 
 /** Fisher and Yates's shuffle. */
 function shuffled<T>(random: Random, list: readonly T[]): T[] {

@@ -19,6 +19,7 @@ import {
   type Tensor,
   type Value,
   globalDims,
+  makesOwnPart,
   opDef,
   putIndices,
   takeIndices,
@@ -76,16 +77,6 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
       case "parameter":
         results.push(all.map((member) => takeIndices(must(inputs.get(value.attrs.name), value.attrs.name), held(member, whole))));
         break;
-      case "iota":
-      case "rng_normal": {
-        const full = must(opDef<OpName>(value.op).evaluate, "meaning")([], value.attrs, { ...value.type, dims: whole });
-        assert(
-          value.op === "iota" || full.data[0] === Math.fround(normalAt(value.attrs.key, 0) * value.attrs.scale),
-          "counter-based numbers",
-        );
-        results.push(all.map((member) => takeIndices(full, held(member, whole))));
-        break;
-      }
       case "gather": {
         const table = must(graph.values[must(value.inputs[0], "table")], "table");
         const rows = must(globalTypes.get(table.id), "dims")[0] ?? 0;
@@ -113,8 +104,17 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
           ),
         );
         break;
-      default:
-        results.push(all.map((member) => must(opDef<OpName>(value.op).evaluate, "meaning")(operands(member), value.attrs, value.type)));
+      default: {
+        const { evaluate, placed } = opDef<OpName>(value.op);
+        const meaning = must(evaluate, "meaning");
+        if (placed) {
+          assert(makesOwnPart(value.op), "an op with operands that depends on the place of the part has a case of its own", value.op);
+          const full = meaning([], value.attrs, { ...value.type, dims: whole });
+          if (value.op === "rng_normal")
+            assert(full.data[0] === Math.fround(normalAt(value.attrs.key, 0) * value.attrs.scale), "counter-based numbers");
+          results.push(all.map((member) => takeIndices(full, held(member, whole))));
+        } else results.push(all.map((member) => meaning(operands(member), value.attrs, value.type)));
+      }
     }
     for (const shard of results.at(-1) ?? [])
       assert(

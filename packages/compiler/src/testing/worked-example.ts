@@ -27,7 +27,7 @@ export function exampleStep(): Graph {
     names.map((name) => [name, g.parameter(name, tensorType("f32", shapes[name]), axes[name], "param")]),
   ) as Record<keyof typeof shapes, Value>;
   const x = g.parameter("x", tensorType("f32", [B, T, D]), ["batch", null, null], "batch");
-  const loss = g.scope("layers.0", () => {
+  const loss = g.block("layers", 0, () => {
     const heads = (v: Value): Value => g.reshape(v, [B, T, H, E]);
     const attended = g.scope("attn", () => {
       const [q, k, v] = (["q", "k", "v"] as const).map((name) => heads(g.named(name, g.dotGeneral(x, w[name], [], [[2, 1]])))) as [
@@ -105,7 +105,7 @@ export function exampleTexts(): ReadonlyMap<string, string> {
     "trace",
     printGraph({
       ...stage("trace"),
-      values: stage("trace").values.filter((v) => v.phase === undefined && v.op !== "constant"),
+      values: stage("trace").values.filter((v) => v.scope.phase === "forward" && v.op !== "constant"),
       outputs: [],
     }).replace(/\nreturn.*$/, ""),
   );

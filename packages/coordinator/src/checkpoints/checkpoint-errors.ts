@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 
 /** @param shard the file, and the tensor in it, that is not what was written */
 export function checkpointDamaged(directory: string, shard: string, problem: string, cause?: unknown): LapidaryError {
@@ -6,7 +6,6 @@ export function checkpointDamaged(directory: string, shard: string, problem: str
     code: "LAP_CHECKPOINT_DAMAGED",
     message: `${shard} is damaged: ${problem}`,
     place: `${directory}: ${shard}`,
-    remedy: "take the checkpoint before it: `lapidary ckpt list` shows them",
     cause,
   });
 }
@@ -20,7 +19,6 @@ export function asWriteError(place: string, cause: unknown): unknown {
     message: `the checkpoint cannot be written: ${code ?? syscall}`,
     place,
     remedy: "free disk space, or check that the home directory can be written; earlier checkpoints are whole",
-    exit: ExitCode.jobFailed,
     cause,
   });
 }
@@ -30,7 +28,5 @@ export function epochStale(directory: string, epoch: number, newest: number): La
     code: "LAP_EPOCH_STALE",
     message: `attempt ${epoch} of the run may not write any more: attempt ${newest} has taken over`,
     place: directory,
-    remedy: "another coordinator runs this job: stop one of them",
-    exit: ExitCode.jobFailed,
   });
 }

@@ -78,18 +78,15 @@ export class CheckpointWriter {
 }
 
 function internal(step: number, cause: unknown): LapidaryError {
-  if (isSystemError(cause))
-    return new LapidaryError({
-      ...systemError(cause, { doing: `write the checkpoint of step ${step}`, exit: 100 }).toJSON(),
-      code: "LAP_CHECKPOINT_WRITE",
-      cause,
-    });
+  if (isSystemError(cause)) {
+    const { message, place, remedy } = systemError(cause, { doing: `write the checkpoint of step ${step}` });
+    return new LapidaryError({ code: "LAP_CHECKPOINT_WRITE", message, place, remedy, cause });
+  }
   return new LapidaryError({
     code: "LAP_CHECKPOINT_WRITE",
     message: `the checkpoint of step ${step} failed by a mistake of Lapidary: ${cause instanceof Error ? cause.message : String(cause)}`,
     place: `step ${step}`,
     remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints; earlier checkpoints are whole",
-    exit: 100,
     cause,
   });
 }

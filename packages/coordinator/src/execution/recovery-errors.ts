@@ -1,10 +1,8 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 
 /** What another attempt may overcome: a worker that died or failed, a channel that broke, a failure that a test made. */
 export function isRecoverable(error: unknown): error is LapidaryError {
-  if (!(error instanceof LapidaryError)) return false;
-  const { code } = error;
-  return code === "LAP_FAILPOINT" || code.startsWith("LAP_FABRIC_") || (code.startsWith("LAP_WORKER_") && code !== "LAP_WORKER_VALUE_TYPE");
+  return error instanceof LapidaryError && error.isRecoverable;
 }
 
 /** @param batch which rows of the data the step trains on */
@@ -13,9 +11,6 @@ export function stepPoisoned(step: number, times: number, batch: string, cause: 
     code: "LAP_STEP_FAILS",
     message: `step ${step} has failed ${times} times, the last time because ${cause.message}`,
     place: `step ${step}, ${batch}`,
-    remedy:
-      "`lapidary logs RUN` shows what the workers say; if they run out of memory lower train.batch, or give the job more workers. `lapidary jobs resume RUN` goes on after the last checkpoint",
-    exit: ExitCode.jobFailed,
     cause,
   });
 }
@@ -25,8 +20,6 @@ export function restartsExhausted(times: number, cause: LapidaryError): Lapidary
     code: "LAP_RECOVERY_FAILS",
     message: `training could not be taken up again: ${times} attempts in a row came to nothing, the last because ${cause.message}`,
     place: cause.place ?? "workers",
-    remedy: "run `lapidary doctor`; `lapidary jobs resume RUN` goes on after the last checkpoint",
-    exit: ExitCode.jobFailed,
     cause,
   });
 }
@@ -36,25 +29,19 @@ export function lossSpike(step: number, loss: number, mean: number): LapidaryErr
     code: "LAP_LOSS_SPIKE",
     message: `the loss of step ${step} is ${loss.toFixed(4)}, ${(loss / mean).toFixed(2)} times the mean of the steps before`,
     place: `step ${step}`,
-    remedy: "look at the batch; raise train.guard.spike if such losses are to be learnt from",
-    exit: ExitCode.jobFailed,
   });
 }
 
 /** What a loss that is no number ends a run with names the batch as well; anything else is left as it is. */
 export function onBatch(error: unknown, step: number, batch: string): unknown {
   if (!(error instanceof LapidaryError) || error.code !== "LAP_LOSS_NOT_FINITE") return error;
-  const { code, message, remedy, exit } = error;
-  return new LapidaryError({ code, message, place: `step ${step}, ${batch}`, remedy, exit, cause: error });
+  return error.with({ place: `step ${step}, ${batch}` });
 }
 
 export function tooManySkipped(most: number, step: number, batch: string, cause: LapidaryError): LapidaryError {
-  return new LapidaryError({
-    code: cause.code,
+  return cause.with({
     message: `${cause.message}; ${most} batches were left out before, and no more may be`,
     place: `step ${step}, ${batch}`,
     remedy: `${cause.remedy}; or raise train.guard.most`,
-    exit: ExitCode.jobFailed,
-    cause,
   });
 }

@@ -1,8 +1,8 @@
 import { assert, must } from "@lapidary/std";
-import { paramName, stepName, trainMetrics } from "@lapidary/training";
+import { paramName, trainMetrics } from "@lapidary/training";
 import type { ArrayData, CallName, FeedPort, ImagePlace } from "@lapidary/worker/protocol";
 import type { BoundProgram, CopyReport, ProgramPort, RunReport, SnapshotReport } from "../gang/index.js";
-import type { ProgramName, ProgramSet } from "../programs/build.js";
+import type { ProgramName, ProgramSet, RunState } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
 import type { RunGang } from "./run-gang.js";
 
@@ -36,17 +36,24 @@ export class RunPrograms {
   readonly #gang: RunGang;
   /** The train step is loaded from the beginning, the others when they are first wanted: who takes up a run that failed can train at once. */
   readonly #programs: ProgramSet["programs"];
+  readonly #state: readonly RunState[];
   readonly #states: readonly string[];
   readonly #trainBound: BoundProgram;
   readonly #trainFed: readonly BatchPort[];
   readonly #source: BatchSource;
   readonly #onTrained: (report: RunReport) => void;
 
-  private constructor(gang: RunGang, programs: ProgramSet["programs"], source: BatchSource, onTrained: (report: RunReport) => void) {
+  private constructor(
+    gang: RunGang,
+    { programs, states }: Pick<ProgramSet, "programs" | "states">,
+    source: BatchSource,
+    onTrained: (report: RunReport) => void,
+  ) {
     this.#gang = gang;
     this.#onTrained = onTrained;
     this.#programs = programs;
-    this.#states = programs.train_step.parameters.flatMap(({ name, role }) => (role === "param" || role === "optimizer" ? [name] : []));
+    this.#state = states;
+    this.#states = states.map(({ name }) => name);
     this.#source = source;
     const inputs = [...this.#states, ...batchArrays];
     this.#trainBound = gang.bind(this.#train, {
@@ -61,12 +68,12 @@ export class RunPrograms {
   /** Loads the train step into the workers. `onTrained` hears where the workers' time went in each step. */
   static async load(
     gang: RunGang,
-    { programs }: ProgramSet,
+    set: Pick<ProgramSet, "programs" | "states">,
     source: BatchSource,
     onTrained: (report: RunReport) => void = () => undefined,
   ): Promise<RunPrograms> {
-    await gang.loadText(programs.train_step);
-    return new RunPrograms(gang, programs, source, onTrained);
+    await gang.loadText(set.programs.train_step);
+    return new RunPrograms(gang, set, source, onTrained);
   }
 
   get #train(): string {
@@ -75,13 +82,12 @@ export class RunPrograms {
 
   /** The model's weights, by Hugging Face name. */
   get weights(): string[] {
-    const prefix = paramName("");
-    return this.#states.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+    return this.#state.flatMap(({ role, weight }) => (role === "param" && weight !== undefined ? [weight] : []));
   }
 
   /** What the optimizer keeps for each of them. */
   get moments(): string[] {
-    return this.#states.filter((name) => !name.startsWith(paramName("")) && name !== stepName);
+    return this.#state.flatMap(({ name, role }) => (role === "optimizer" ? [name] : []));
   }
 
   /** Draws the first state. */

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { checkpointFilesOf, type ControlTokens, type TokenizerFiles } from "@lapidary/data";
 import { HfCheckpoint, SafetensorsFile, modelConfigToHf } from "@lapidary/interop";
 import type { ModelConfig } from "@lapidary/models";
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import { paramName, stepName } from "@lapidary/training";
 import type { CheckpointContent, CheckpointParts, VerifiedCheckpoint } from "../checkpoints/checkpoint-store.js";
 import { checkpointFiles } from "./checkpoints.js";
@@ -70,7 +70,6 @@ function checkMoments({ path, names }: SafetensorsFile, wanted: readonly string[
     message: missing === undefined ? `the optimizer of the run has no place for ${strange}` : `the state of the optimizer lacks ${missing}`,
     place: `${path}: tensor "${missing ?? strange}"`,
     remedy: "resume the run with the optimizer that it began with, or launch a new job with train.init, which takes the weights alone",
-    exit: ExitCode.usage,
   });
 }
 

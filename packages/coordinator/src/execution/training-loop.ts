@@ -1,4 +1,4 @@
-import { type Clock, ExitCode, LapidaryError } from "@lapidary/std";
+import { type Clock, LapidaryError } from "@lapidary/std";
 import type { TrainRow } from "../api.js";
 import { orAbort } from "./abort.js";
 import { Pace } from "./pace.js";
@@ -109,7 +109,5 @@ function checkFinite(step: number, loss: number, gradNorm: number): void {
     code: "LAP_LOSS_NOT_FINITE",
     message: `${what} at step ${step}: training has diverged`,
     place: `step ${step}`,
-    remedy: "lower train.optimizer.lr, lengthen train.schedule.warmup, or set train.clip",
-    exit: ExitCode.jobFailed,
   });
 }

@@ -1,4 +1,4 @@
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import { nodeRemedy, supportedNode } from "../../../../tools/setup/node-version.mjs";
 
 /** How a worker process ended. */
@@ -23,7 +23,6 @@ export function workerLost({ name, pid, code, signal, silence }: WorkerExit, ran
       signal === "SIGKILL"
         ? "`dmesg` says whether memory ran out: if so lower train.batch, set remat, or give the job fewer workers; the step in flight is not committed"
         : "`lapidary logs RUN` shows the last lines of the worker; the step in flight is not committed",
-    exit: ExitCode.jobFailed,
   });
 }
 
@@ -43,7 +42,6 @@ function workerFrozen(who: string, rank: number | string, pid: number, silence: 
     message: `${who} was frozen and has been ended: ${silence}`,
     place: `worker ${rank} pid ${pid} SIGKILL`,
     remedy: "look whether the machine was suspended or out of memory; the step in flight is not committed",
-    exit: ExitCode.jobFailed,
   });
 }
 
@@ -52,11 +50,10 @@ export function workerDidNotStart(name: string, why: string, cause?: unknown): L
     code: "LAP_WORKER_START",
     message: `worker ${name} did not start: ${why}`,
     place: name,
-    remedy: "run `lapidary doctor`",
     cause,
   });
 }
 
 export function gangClosed(): LapidaryError {
-  return new LapidaryError({ code: "LAP_GANG_CLOSED", message: "the gang was closed", remedy: "start another one" });
+  return new LapidaryError({ code: "LAP_GANG_CLOSED", message: "the gang was closed" });
 }

@@ -1,4 +1,3 @@
-import { damagedCode } from "@lapidary/fabric";
 import { type Dtype, type Graph, type Sharding, type TensorType, printSharding } from "@lapidary/ir";
 import { LapidaryError, assert, must, systemClock } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
@@ -213,7 +212,7 @@ export class Gang {
   }
 
   /**
-   * Loads a per-chip program, once; the hash is of its text.
+   * Loads a per-chip program, once; the hash is that of `programText`.
    *
    * @param program what `compile` returns, or any per-chip program with a sharding on every value
    */
@@ -520,7 +519,7 @@ export class Gang {
   /** A dead worker explains its peers' complaints, a failed kernel or a damaged message does too; the complaint alone is the last resort. */
   async #mostTelling(errors: readonly LapidaryError[]): Promise<LapidaryError> {
     if (this.#failure !== undefined) return this.#failure;
-    const own = errors.find(({ code }) => (code === damagedCode || !code.startsWith("LAP_FABRIC_")) && code !== "LAP_WORKER_LOST");
+    const own = errors.find(({ isSecondary }) => !isSecondary);
     if (own !== undefined) return own;
     // The end of a process is told a moment after its channels broke.
     const exits = this.#workers.map((worker) => worker.exited);

@@ -1,9 +1,9 @@
-import { ExitCode, isSystemError, LapidaryError, systemError } from "@lapidary/std";
+import { type ErrorCode, ExitCode, isSystemError, LapidaryError, systemError, isErrorCode } from "@lapidary/std";
 import { z } from "zod";
 
 /** The HTTP status of an error: the codes that have one of their own, else by what its exit code says of it. */
 export function httpStatus(error: LapidaryError): number {
-  const own = statusOfCode[error.code];
+  const own = isErrorCode(error.code) ? statusOfCode[error.code] : undefined;
   if (own !== undefined) return own;
   switch (error.exit) {
     case ExitCode.usage:
@@ -21,7 +21,7 @@ export function httpStatus(error: LapidaryError): number {
   }
 }
 
-const statusOfCode: Readonly<Record<string, number>> = {
+const statusOfCode: Readonly<Partial<Record<ErrorCode, number>>> = {
   LAP_HTTP_TOKEN: 401,
   LAP_HTTP_HOST: 403,
   LAP_HTTP_ORIGIN: 403,
@@ -35,8 +35,6 @@ export function tokenError(): LapidaryError {
     code: "LAP_HTTP_TOKEN",
     message: "the request bears no token, or a wrong one",
     place: "Authorization",
-    remedy:
-      "send the token of coordinator.json in the home directory as `Authorization: Bearer TOKEN`; `lapidary status` prints an address that has it",
   });
 }
 
@@ -45,7 +43,6 @@ export function hostError(host: string): LapidaryError {
     code: "LAP_HTTP_HOST",
     message: `requests for the host ${JSON.stringify(host.slice(0, 80))} are not answered`,
     place: "Host",
-    remedy: "use 127.0.0.1 or localhost, with any port; docs/dashboard.md has a section about other machines",
   });
 }
 
@@ -54,7 +51,6 @@ export function originError(origin: string): LapidaryError {
     code: "LAP_HTTP_ORIGIN",
     message: `requests from pages of ${JSON.stringify(origin.slice(0, 80))} are not answered`,
     place: "Origin",
-    remedy: "open the coordinator's own page",
   });
 }
 
@@ -64,7 +60,6 @@ export function routeError(method: string, url: string): LapidaryError {
     message: `there is no ${method} ${url.slice(0, 120)}`,
     place: "url",
     remedy: "the API is described in packages/coordinator/src/api.ts",
-    exit: ExitCode.notFound,
   });
 }
 
@@ -75,7 +70,6 @@ export function urlError(url: string, cause: unknown): LapidaryError {
     message: `${JSON.stringify(url.slice(0, 120))} is no address: ${cause instanceof Error ? cause.message.slice(-80) : String(cause)}`,
     place: "url",
     remedy: "the API is described in packages/coordinator/src/api.ts",
-    exit: ExitCode.usage,
     cause,
   });
 }
@@ -87,7 +81,6 @@ export function noRequestError(cause: Error): LapidaryError {
     message: `this is no HTTP request: ${cause.message.slice(0, 120)}`,
     place: "connection",
     remedy: "speak HTTP/1.1; there are no WebSockets here, runs are told by server-sent events",
-    exit: ExitCode.usage,
     cause,
   });
 }
@@ -101,14 +94,13 @@ export function requestError(error: z.ZodError, where: string): LapidaryError {
     message: `the ${where} of the request is not as it should be: ${issue?.message ?? "invalid"}`,
     place: key === "" ? where : `${where}.${key}`,
     remedy: "the API is described in packages/coordinator/src/api.ts",
-    exit: ExitCode.usage,
   });
 }
 
 /** Whatever was thrown, as an error that can be told: fastify's own (bad JSON, too large a body), what the system refused, or a bug of ours. */
 export function asLapidaryError(error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
-  if (isSystemError(error)) return systemError(error, { exit: ExitCode.other });
+  if (isSystemError(error)) return systemError(error, { during: "request" });
   const { statusCode, message } =
     error instanceof Error ? (error as Error & { statusCode?: number }) : { statusCode: undefined, message: String(error) };
   if (statusCode === 413)
@@ -116,8 +108,6 @@ export function asLapidaryError(error: unknown): LapidaryError {
       code: "LAP_HTTP_TOO_LARGE",
       message: "the request's body is too large",
       place: "body",
-      remedy: "a job file has at most 256 KiB",
-      exit: ExitCode.usage,
       cause: error,
     });
   if (statusCode !== undefined && statusCode < 500)
@@ -126,13 +116,11 @@ export function asLapidaryError(error: unknown): LapidaryError {
       message,
       place: "body",
       remedy: "send JSON as application/json",
-      exit: ExitCode.usage,
       cause: error,
     });
   return new LapidaryError({
     code: "LAP_INTERNAL",
     message: `a mistake of Lapidary: ${message}`,
-    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints",
     cause: error,
   });
 }

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { extname, join } from "node:path";
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import type { FastifyInstance, FastifyReply } from "fastify";
 
 const types: Readonly<Record<string, string>> = {
@@ -53,6 +53,5 @@ function noFile(file: string): LapidaryError {
     message: `the page has no file ${JSON.stringify(file.slice(0, 80))}`,
     place: "assets",
     remedy: "load the page again: it may have been built anew",
-    exit: ExitCode.notFound,
   });
 }

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ExitCode, jsonText, LapidaryError } from "@lapidary/std";
+import { jsonText, LapidaryError } from "@lapidary/std";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { z } from "zod";
 import {
@@ -206,7 +206,6 @@ async function readReport(run: Run): Promise<Report> {
       place: run.id,
       remedy:
         run.summary.finished_at === undefined ? `wait for it with \`lapidary jobs wait ${run.id}\`` : "only jobs that are done have one",
-      exit: ExitCode.notFinished,
     });
   try {
     return reportSchema.parse(JSON.parse(await readFile(path, "utf8")));
@@ -226,7 +225,6 @@ function portTaken(port: number, cause: unknown): LapidaryError {
     code: "LAP_PORT_TAKEN",
     message: `another process listens on port ${port}`,
     place: `127.0.0.1:${port}`,
-    remedy: "stop it, or choose another port with --port (0 takes a free one)",
     cause,
   });
 }

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { checkInputs, jobWarnings, meshOf, printJob } from "@lapidary/training";
 import type { FastifyInstance } from "fastify";
@@ -206,7 +206,6 @@ function noProgram(run: Run): LapidaryError {
     message: `job ${run.id} has no program: it is ${run.state}`,
     place: run.id,
     remedy: isFinal(run.state) ? "launch it again: it ended before it was compiled, or by an earlier version" : "wait until it is compiled",
-    exit: ExitCode.notFinished,
   });
 }
 
@@ -215,6 +214,5 @@ function noPage(): LapidaryError {
     code: "LAP_PAGE_NOT_BUILT",
     message: "the dashboard has not been built",
     place: "packages/dashboard/page/dist",
-    remedy: "run `npm run setup build`",
   });
 }

@@ -271,7 +271,6 @@ function ledgerRefused(path: string, code: string, cause: unknown): LapidaryErro
     message: `the ledger cannot be written: ${code}`,
     place: path,
     remedy: `free disk space, or check that the home directory can be written; then \`lapidary jobs resume ${basename(dirname(path))}\``,
-    exit: 100,
     cause,
   });
 }
@@ -281,8 +280,5 @@ function replayDiffers(step: number, before: number | undefined, now: number): L
     code: "LAP_REPLAY_DIFFERS",
     message: `step ${step} was computed again and came out differently: loss ${now} instead of ${before ?? "another"}`,
     place: `step ${step}`,
-    remedy:
-      "memory or a disk may be faulty, or the corpus has changed; `lapidary jobs resume RUN workers=1` computes the steps after the last checkpoint anew",
-    exit: 100,
   });
 }

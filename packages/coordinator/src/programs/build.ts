@@ -7,6 +7,7 @@ import {
   initGraph,
   nextTokenLogits,
   type ResolvedJob,
+  type StateSpec,
   trainState,
   trainStep,
   type UpdateConfig,
@@ -61,8 +62,13 @@ export function programRequest({
 export const programNames = ["init", "train_step", "eval_step", "next_token"] as const;
 export type ProgramName = (typeof programNames)[number];
 
+/** An array of the state: its name in the programs, its role, and the weight that it is or belongs to. JSON. */
+export type RunState = Pick<StateSpec, "name" | "role" | "weight">;
+
 export interface ProgramSet {
   readonly programs: Readonly<Record<ProgramName, ProgramText>>;
+  /** What the run carries from step to step, in the order of the programs' parameters. */
+  readonly states: readonly RunState[];
   readonly facts: ProgramFacts;
   /** Of the train step. */
   readonly view?: ProgramView;
@@ -90,16 +96,18 @@ export function buildPrograms(request: ProgramRequest, onProgress: (done: number
     onProgress(++done, programNames.length);
     return program;
   };
+  const states = trainState(model, update.optimizer);
   const train = make(trainStep(model, update, { batch, seq }));
   const programs: Record<ProgramName, ProgramText> = {
     train_step: programText(train.chip),
-    init: programText(make(initGraph(trainState(model, update.optimizer), request.seed)).chip),
+    init: programText(make(initGraph(states, request.seed)).chip),
     eval_step: programText(make(evalStep(model, { batch, seq })).chip),
     // One row of text does not divide over the data axes: every replica computes it.
     next_token: programText(make(nextTokenLogits(model, { batch: 1, seq }), { batch: null }).chip),
   };
   return {
     programs,
+    states: states.map(({ name, role, weight }) => ({ name, role, ...(weight === undefined ? {} : { weight }) })),
     facts: programFacts(train),
     ...(request.machine === undefined ? {} : { view: makeProgramView(train, request.machine) }),
   };

@@ -1,12 +1,12 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { LapidaryError, must } from "@lapidary/std";
+import { type ErrorJSON, LapidaryError, must } from "@lapidary/std";
 import { buildPrograms, type ProgramRequest, type ProgramSet } from "./build.js";
 
 /** All that the thread says. An error that is a bug of ours ends it, and arrives as its `error` event. */
 export type FromCompileThread =
   | { readonly kind: "progress"; readonly done: number; readonly total: number }
   | { readonly kind: "done"; readonly set: ProgramSet }
-  | { readonly kind: "failed"; readonly error: ReturnType<LapidaryError["toJSON"]> };
+  | { readonly kind: "failed"; readonly error: ErrorJSON };
 
 const port = must(parentPort, "parent of the thread");
 const say = (message: FromCompileThread): void => port.postMessage(message);

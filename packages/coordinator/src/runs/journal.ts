@@ -168,7 +168,6 @@ function journalRefused(path: string, cause: unknown): LapidaryError {
     message: `the journal cannot be written: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`,
     place: path,
     remedy: `free disk space, or check the disk; then \`lapidary jobs resume ${basename(dirname(path))}\``,
-    exit: 100,
     cause,
   });
 }

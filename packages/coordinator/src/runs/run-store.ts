@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Clock, ExitCode, LapidaryError, suggest } from "@lapidary/std";
+import { type Clock, LapidaryError, suggest } from "@lapidary/std";
 import { type JobState, type JobSummary, jobStates, namePattern } from "../api.js";
 import { Run, type RunIdentity } from "./run.js";
 
@@ -81,7 +81,6 @@ export class RunStore {
       message: `there is no job ${JSON.stringify(id.slice(0, 80))}`,
       place: "job",
       remedy: near === undefined ? "list them with `lapidary jobs`" : `did you mean "${near}"? \`lapidary jobs\` lists all`,
-      exit: ExitCode.notFound,
     });
   }
 
@@ -148,8 +147,6 @@ function unreadable(id: string, directory: string): LapidaryError {
     code: "LAP_JOB_UNREADABLE",
     message: `the files of job ${id} cannot be read: run.json or summary.json is damaged, or another version of Lapidary wrote it`,
     place: directory,
-    remedy: "restore these files, then start the coordinator again with `lapidary down` and `lapidary up`; or move the directory away",
-    exit: ExitCode.notFound,
   });
 }
 
@@ -159,6 +156,5 @@ function nameTaken(id: string, directory?: string): LapidaryError {
     message: `another job has the name "${id}"${directory === undefined ? "" : `: ${directory} exists`}`,
     place: "name",
     remedy: "choose another name, or none to have one made up",
-    exit: ExitCode.usage,
   });
 }

@@ -162,13 +162,13 @@ describe("the run store", () => {
     run.enter("running");
     run.metrics(trainRow(1));
     run.metrics({ kind: "eval", time: 1, step: 1, heldout_loss: 4, unigram_loss: 6, tokens: 100 });
-    run.finish("failed", { code: "LAP_X", message: "m", place: "p", remedy: "r", exit: 100 });
+    run.finish("failed", { code: "LAP_STEP_FAILS", message: "m", place: "p", remedy: "r", exit: 100 });
     const { summary } = run;
     store.close();
     const again = (await open()).get("a");
     deepStrictEqual(again.summary, summary);
     strictEqual(again.summary.loss, 4.99);
-    strictEqual(again.summary.error?.code, "LAP_X");
+    strictEqual(again.summary.error?.code, "LAP_STEP_FAILS");
     strictEqual(again.summary.slice?.dims.length, 2);
     ok((again.summary.started_at ?? 0) < (again.summary.finished_at ?? 0));
   });

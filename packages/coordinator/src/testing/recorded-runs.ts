@@ -123,7 +123,6 @@ export class RecordedRuns {
       message: "worker 1 was lost: its process was ended by SIGKILL",
       place: "worker 1",
       remedy: "look at worker-1.log, then launch the job again",
-      exit: 100,
     });
     run.finish(end, end === "failed" ? error.toJSON() : undefined);
     this.slices.delete(run.id);

@@ -1,14 +1,5 @@
-import {
-  blockOf,
-  bytesPerChip,
-  collectivesOf,
-  explainCollectives,
-  explainValue,
-  liveBytes,
-  type MemoryPlan,
-  type Program,
-} from "@lapidary/compiler";
-import { collectiveNames, globalDims, type Graph, parametersOf, printSharding, sizeOf, type Value } from "@lapidary/ir";
+import { bytesPerChip, collectiveGroups, explainValue, liveBytes, type MemoryPlan, type Program } from "@lapidary/compiler";
+import { collectiveNames, globalDims, type Graph, ops, parametersOf, printSharding, sizeOf, type Value } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { meshSize, printMesh } from "@lapidary/topology";
 import { linkBytes } from "./link-bytes.js";
@@ -94,13 +85,11 @@ function viewValues(program: Program, times: StepTimes): ViewValue[] {
         local_dims: [...value.type.dims],
         sharding: printSharding(mesh, sharding),
         ...(value.role === undefined ? {} : { role: value.role }),
-        ...(value.phase === undefined ? {} : { phase: value.phase }),
+        ...(value.scope.phase === "forward" ? {} : { phase: value.scope.phase }),
         ...(value.logicalAxes === undefined ? {} : { logical_axes: [...value.logicalAxes] }),
         ...(because.some((root) => root !== null) ? { because } : {}),
         ...(value.cause === undefined ? {} : { why: value.cause }),
-        ...(isCollective && value.op !== "shard_slice"
-          ? { axis: axisOf(value), bytes_sent: bytesPerChip(value, operandOf(chip.values, value)) }
-          : {}),
+        ...(ops[value.op].communicates ? { axis: axisOf(value), bytes_sent: bytesPerChip(value, operandOf(chip.values, value)) } : {}),
         ...(flops > 0 ? { flops } : {}),
         ...(time === undefined
           ? {}
@@ -115,17 +104,8 @@ function explainedState(program: Program, name: string, slice: readonly number[]
   return { name, decided_by: dims.map(({ decided_by }) => [...decided_by]), alternatives: [...alternatives], conflicts: [...conflicts] };
 }
 
-function viewCollectives(program: Program): ViewCollective[] {
-  const firsts = new Map<string, number>();
-  for (const value of collectivesOf(program.chip)) {
-    const key = keyOf(value.op, axisOf(value), value.name, value.phase ?? "forward");
-    if (!firsts.has(key)) firsts.set(key, value.id);
-  }
-  return explainCollectives(program).map((row) => ({ ...row, first: firsts.get(keyOf(row.op, row.axis, row.value, row.phase)) ?? 0 }));
-}
-
-const keyOf = (op: string, axis: string, name: string, phase: string): string =>
-  [op, axis, name.replace(/\.\d+\./g, ".*."), phase].join(" ");
+const viewCollectives = (program: Program): ViewCollective[] =>
+  collectiveGroups(program).map(({ explained, first }) => ({ ...explained, first }));
 
 function viewMemory(chip: Graph, plan: MemoryPlan, times: StepTimes, limit: number): ViewMemory {
   const steps = times.at_us.length - 1;
@@ -160,7 +140,8 @@ function viewMemory(chip: Graph, plan: MemoryPlan, times: StepTimes, limit: numb
   };
 }
 
-const nameOf = (value: Value): string => (value.name === "" ? `${value.op} in ${blockOf(value) ?? "the step"}` : value.name);
+const nameOf = ({ name, op, scope: { block } }: Value): string =>
+  name === "" ? `${op} in ${block === undefined ? "the step" : `block ${block}`}` : name;
 
 function perClass<T>(make: (kind: (typeof memoryClassNames)[number]) => T): Record<(typeof memoryClassNames)[number], T> {
   return Object.fromEntries(memoryClassNames.map((kind) => [kind, make(kind)])) as Record<(typeof memoryClassNames)[number], T>;

@@ -18,6 +18,7 @@ const callSchema = z.object({
   op: z.string(),
   name: z.string(),
   phase: z.string(),
+  block: z.number().optional(),
   joins: z.number().optional(),
 });
 const lineSchema = z.discriminatedUnion("kind", [
@@ -116,7 +117,11 @@ function traceOf({ text, program }: RecordedStep): StepTrace | undefined {
   const line = lineSchema.safeParse(parsed(text)).data;
   const names = lineSchema.safeParse(parsed(program)).data;
   if (line?.kind !== "step" || names?.kind !== "program") return undefined;
-  const calls = names.calls.map(({ joins, ...rest }) => (joins === undefined ? rest : { ...rest, joins }));
+  const calls = names.calls.map(({ joins, block, ...rest }) => ({
+    ...rest,
+    ...(block === undefined ? {} : { block }),
+    ...(joins === undefined ? {} : { joins }),
+  }));
   return line.workers.every(({ calls_us }) => calls_us.length === 3 * calls.length)
     ? { step: line.step, calls, workers: line.workers }
     : undefined;

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { LapidaryError, must } from "@lapidary/std";
+import { type ErrorJSON, LapidaryError, must } from "@lapidary/std";
 import { buildDataset, type PrepareProgress } from "./build.js";
 import type { DatasetRequest } from "./request.js";
 
@@ -15,7 +15,7 @@ export interface PrepareThreadData {
 export type FromPrepareThread =
   | { readonly kind: "progress"; readonly progress: PrepareProgress }
   | { readonly kind: "done" }
-  | { readonly kind: "failed"; readonly error: ReturnType<LapidaryError["toJSON"]> };
+  | { readonly kind: "failed"; readonly error: ErrorJSON };
 
 const port = must(parentPort, "parent of the thread");
 const { request, key, directory } = workerData as PrepareThreadData;

@@ -1,11 +1,11 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
-import { errorFromJSON, type LapidaryError } from "@lapidary/std";
+import { errorFromJSON, type ErrorJSON } from "@lapidary/std";
 
 /** What the thread answers. */
 export type Inspection =
   | { readonly kind: "read"; readonly vocabSize: number; readonly place: string }
-  | { readonly kind: "refused"; readonly error: ReturnType<LapidaryError["toJSON"]> };
+  | { readonly kind: "refused"; readonly error: ErrorJSON };
 
 /**
  * Reads a tokenizer in a thread, because one of 256,000 ids takes seconds, and gives the number of its ids and the file that decides them.

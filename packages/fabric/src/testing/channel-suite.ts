@@ -121,7 +121,7 @@ export function channelSuite(name: string, open: OpenPair): void {
 
     it("gives the other side up with the reason it was given", async () => {
       const [a, b] = await pair();
-      const reason = new LapidaryError({ code: "LAP_TEST_GIVEN_UP", message: "enough", remedy: "none" });
+      const reason = new LapidaryError({ code: "LAP_FABRIC_DEADLINE", message: "enough", remedy: "none" });
       a.abort(reason);
       deepStrictEqual(await a.closed, { kind: "lost", error: reason });
       const there = await b.closed;
@@ -130,7 +130,7 @@ export function channelSuite(name: string, open: OpenPair): void {
 
     it("closes when a handler refuses a message, and says why", async () => {
       const [a, b] = await pair();
-      const refusal = new LapidaryError({ code: "LAP_TEST_REFUSED", message: "no such verb", remedy: "none" });
+      const refusal = new LapidaryError({ code: "LAP_WORKER_IDLE", message: "no such verb", remedy: "none" });
       b.onMessage(() => {
         throw refusal;
       });

@@ -1,4 +1,3 @@
-import { blockOf } from "@lapidary/compiler";
 import type { Graph, Value, ValueId } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 
@@ -23,10 +22,10 @@ export interface Renewal {
 /** By the first renewed value of each block. */
 export function findRenewals(graph: Graph): Map<ValueId, Renewal> {
   const isRenewed = renewedValues(graph);
-  const groups = new Map<string, ValueId[]>();
+  const groups = new Map<number | undefined, ValueId[]>();
   for (const value of graph.values) {
     if (!isRenewed[value.id]) continue;
-    const block = shortBlock(value);
+    const { block } = value.scope;
     groups.set(block, [...(groups.get(block) ?? []), value.id]);
   }
   const renewals = new Map<ValueId, Renewal>();
@@ -34,10 +33,10 @@ export function findRenewals(graph: Graph): Map<ValueId, Renewal> {
     const first = must(members[0], "member");
     const isKept = (id: ValueId): boolean => {
       const value = must(graph.values[id], "operand");
-      return id < first && value.phase === undefined && value.inputs.length + Number(value.op === "parameter") > 0;
+      return id < first && value.scope.phase === "forward" && value.inputs.length + Number(value.op === "parameter") > 0;
     };
     const operands = new Set(members.flatMap((id) => must(graph.values[id], "member").inputs).filter(isKept));
-    const trigger = graph.values.findLast((value) => value.id < first && value.phase === "backward" && !isRenewed[value.id]);
+    const trigger = graph.values.findLast((value) => value.id < first && value.scope.phase === "backward" && !isRenewed[value.id]);
     if (operands.size > 0) renewals.set(first, { operands: [...operands], trigger: trigger?.id, members: new Set(members) });
   }
   return renewals;
@@ -48,12 +47,10 @@ function renewedValues(graph: Graph): boolean[] {
   const gathers = new Set<string>();
   const keyOf = (value: Value): string => `${value.inputs.join(",")} ${JSON.stringify(value.attrs)}`;
   return graph.values.map((value) => {
-    if (value.phase === "recompute") return true;
+    const { phase } = value.scope;
+    if (phase === "recompute") return true;
     if (value.op !== "all_gather") return false;
-    if (value.phase === undefined) gathers.add(keyOf(value));
-    return value.phase === "backward" && gathers.has(keyOf(value));
+    if (phase === "forward") gathers.add(keyOf(value));
+    return phase === "backward" && gathers.has(keyOf(value));
   });
 }
-
-/** `layers.3`, of activations as of params, whose names begin differently. */
-const shortBlock = (value: Value): string => (blockOf(value) ?? "").split(".").slice(-2).join(".");

@@ -34,9 +34,9 @@ export function statedShardings({ graph, origins }: Propagated): Map<ValueId, St
 }
 
 function priorityOf(value: Value, atoms: readonly AtomId[], origins: ReadonlyMap<AtomId, Origin>): Pick<DimNotes, "priority"> {
-  const roots = atoms.map((atom) => origins.get(atom)?.root ?? "given");
-  if (roots.length === 0 || roots.includes("given")) return {};
+  const claims = atoms.map((atom) => origins.get(atom)?.priority ?? Priority.given);
+  if (claims.length === 0 || claims.includes(Priority.given)) return {};
   if (value.role === "batch") return { priority: Priority.batch };
   if (value.op !== "parameter" && value.role !== "gradient") return { priority: Priority.activation };
-  return { priority: roots.every((root) => root.startsWith("ZeRO-")) ? Priority.zero : Priority.rule };
+  return { priority: claims.every((claim) => claim === Priority.zero) ? Priority.zero : Priority.rule };
 }

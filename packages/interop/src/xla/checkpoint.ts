@@ -47,7 +47,6 @@ async function readStep(path: string): Promise<number> {
       message: "the step of the checkpoint cannot be read",
       place: path,
       remedy: "name the directory of a whole checkpoint, such as checkpoints/step-100",
-      exit: 2,
       cause,
     });
   }

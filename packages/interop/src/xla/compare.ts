@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { type Origin, type Program, type Propagated, summarizeCollectives } from "@lapidary/compiler";
+import { type Origin, type Program, type Propagated, summarizeCollectives, winnerText } from "@lapidary/compiler";
 import { bytesOf, parametersOf, type Sharding, type Value } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { type AtomId, atomOf, type Mesh, printAtoms } from "@lapidary/topology";
@@ -137,7 +137,10 @@ function reasonOf(mesh: Mesh, propagated: Propagated, value: Value): string {
   });
   const lost = propagated.conflicts
     .filter(({ op, tensor }) => op === value.id && tensor !== value.id)
-    .map(({ atoms, lost: claim, won }) => `${[...new Set(atoms.map(axisOf))].join("+")} (${claim}) lost to ${won}`);
+    .map(
+      ({ atoms, lost: claim, winner }) =>
+        `${[...new Set(atoms.map(axisOf))].join("+")} (${claim?.root ?? ""}) lost to ${winnerText(winner)}`,
+    );
   return [split.length === 0 ? "no rule reaches it" : split.join(", "), ...new Set(lost)].join("; ");
 }
 

@@ -157,8 +157,6 @@ const outputError = (place: string, message: string, cause?: unknown): LapidaryE
     code: "LAP_EXPORT_OUTPUT",
     message: `the directory cannot be written: ${message}`,
     place,
-    remedy: "name a new directory, or an earlier export",
-    exit: 2,
     cause,
   });
 

@@ -21,7 +21,6 @@ export function recipesOf(init: Graph): Map<string, XlaRecipe> {
         code: "LAP_EXPORT_INIT",
         message: `${name} begins as the result of ${value.op}, for which the export has no recipe`,
         place: name,
-        remedy: "draw initial states with rng_normal or zeros",
       });
     }),
   );

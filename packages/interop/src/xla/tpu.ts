@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
-import { type Program, summarizeCollectives } from "@lapidary/compiler";
-import type { Graph, Phase } from "@lapidary/ir";
+import { type Program, primalName, summarizeCollectives } from "@lapidary/compiler";
+import type { Graph, Phase, Scope, ValueRole } from "@lapidary/ir";
 import { z } from "zod";
 
 /** Google's TPU compiler as PyPI has it. Written for and tested with this version; newer ones may change the text that is read. */
@@ -79,7 +79,7 @@ export function compareTpuCollectives(program: Program, answer: TpuAnswer): Comp
 export interface ComparedCycles {
   /** A part of the model with those of all layers together: `layers.*.attn`, `logits`. */
   readonly name: string;
-  readonly phase: Phase | "forward" | "other";
+  readonly phase: Phase | "other";
   /** Cycles of one chip in a step, as the TPU compiler estimates its kernels. */
   readonly xla: number;
   /** As the simulator times ours. */
@@ -89,7 +89,8 @@ export interface ComparedCycles {
 /** A kernel of ours: what it is called, and how long it takes on the chip. */
 export interface TimedKernel {
   readonly name: string;
-  readonly phase: Phase | undefined;
+  readonly scope: Scope;
+  readonly role?: ValueRole | undefined;
   readonly cycles: number;
 }
 
@@ -110,12 +111,11 @@ export function compareCycles(graph: Graph, answer: TpuAnswer, kernels: readonly
   for (const { name, cycles } of answer.cycles ?? []) {
     const id = /#(\d+)$/.exec(name)?.[1];
     const value = id === undefined ? undefined : graph.values[Number(id)];
-    const named =
-      value?.name ?? graph.values.find((one) => one.op === "parameter" && one.attrs.name === name.replace(/^call\.\d+\//, ""))?.name;
+    const named = value ?? graph.values.find((one) => one.op === "parameter" && one.attrs.name === name.replace(/^call\.\d+\//, ""));
     if (named === undefined) add("compiler", "other", "xla", cycles);
-    else add(partOfModel(named), value?.phase ?? "forward", "xla", cycles);
+    else add(partOfModel(named), named.scope.phase, "xla", cycles);
   }
-  for (const { name, phase, cycles } of kernels) add(partOfModel(name), phase ?? "forward", "plan", cycles);
+  for (const kernel of kernels) add(partOfModel(kernel), kernel.scope.phase, "plan", kernel.cycles);
   return [...rows]
     .map(([key, { xla, plan }]) => {
       const at = key.indexOf(" ");
@@ -124,11 +124,11 @@ export function compareCycles(graph: Graph, answer: TpuAnswer, kernels: readonly
     .sort((a, b) => Math.max(b.xla, b.plan) - Math.max(a.xla, a.plan));
 }
 
-/** `grad(layers.3.attn.out)` and `layers.3.attn.q` → `layers.*.attn`; `params/model.layers.3.mlp.up_proj.weight` → `weights`. */
-function partOfModel(name: string): string {
-  const plain = name.replace(/^(grad\()+|\)+$/g, "");
-  if (/^(params|grads|adam_[mv]|momentum)\//.test(plain) || plain.startsWith("update."))
-    return plain.startsWith("update.") ? "update" : "weights";
-  const parts = plain.split(".");
-  return parts[0] === "layers" ? `layers.*.${parts[2] ?? ""}` : (parts[0] ?? plain);
+/** The label of a row: `layers.*.attn` of what a block computes, the first part of the name outside of blocks, `weights` and `update`. */
+function partOfModel({ name, scope, role }: Pick<TimedKernel, "name" | "scope" | "role">): string {
+  if (role === "param" || role === "gradient" || role === "optimizer") return "weights";
+  if (scope.phase === "update") return "update";
+  const path = primalName({ name, scope }).split(".");
+  const at = scope.block === undefined ? -1 : path.indexOf(String(scope.block));
+  return at < 0 ? (path[0] ?? name) : [...path.slice(0, at), "*", path[at + 1] ?? ""].join(".");
 }

@@ -8,11 +8,23 @@ import { type TensorType, sizeOf, tensorType } from "../types.js";
 function collective<N extends CollectiveName>(
   name: N,
   type: (input: TensorType, attrs: OpAttrs[N]) => readonly number[],
-  reduces: boolean,
+  /** What happens to elements: chips exchange them, combine them, or keep a part of their own. */
+  work: "exchange" | "reduce" | "slice",
 ): OpDef<N> {
   return defineOp<N>({
     name,
     arity: 1,
+    placed: false,
+    producer: false,
+    movesData: work === "slice",
+    transcendental: false,
+    vectorWork: "none",
+    kernel: "loop",
+    rounds: false,
+    foldable: false,
+    communicates: work !== "slice",
+    fusible: "none",
+    preserves: work === "slice" ? ["positions"] : [],
     type: (inputs, attrs) => {
       const [x] = inputs;
       if (x === undefined) throw new ShapeError(name, "needs an operand", inputs);
@@ -22,7 +34,7 @@ function collective<N extends CollectiveName>(
     factors: null,
     linearIn: notLinear,
     localize: sameAttrs,
-    flops: ([x], _, attrs) => (reduces ? sizeOf(x?.dims ?? []) * (attrs.size - 1) : 0),
+    flops: ([x], _, attrs) => (work === "reduce" ? sizeOf(x?.dims ?? []) * (attrs.size - 1) : 0),
     evaluate: null,
   });
 }
@@ -35,16 +47,16 @@ const scaled = (x: TensorType, dimension: number, multiply: number, divide: numb
   });
 
 export const collectiveOps: { readonly [N in CollectiveName]: OpDef<N> } = {
-  all_gather: collective("all_gather", (x, { dimension, size }) => scaled(x, dimension, size, 1), false),
-  reduce_scatter: collective("reduce_scatter", (x, { dimension, size }) => scaled(x, dimension, 1, size), true),
-  all_reduce: collective("all_reduce", (x) => x.dims, true),
+  all_gather: collective("all_gather", (x, { dimension, size }) => scaled(x, dimension, size, 1), "exchange"),
+  reduce_scatter: collective("reduce_scatter", (x, { dimension, size }) => scaled(x, dimension, 1, size), "reduce"),
+  all_reduce: collective("all_reduce", (x) => x.dims, "reduce"),
   all_to_all: collective(
     "all_to_all",
     (x, { splitDimension, concatDimension, size }) =>
       scaled(tensorType(x.dtype, scaled(x, splitDimension, 1, size)), concatDimension, size, 1),
-    false,
+    "exchange",
   ),
-  shard_slice: collective("shard_slice", (x, { dimension, size }) => scaled(x, dimension, 1, size), false),
+  shard_slice: collective("shard_slice", (x, { dimension, size }) => scaled(x, dimension, 1, size), "slice"),
 };
 
 export const collectiveNames: ReadonlySet<string> = new Set(Object.keys(collectiveOps));

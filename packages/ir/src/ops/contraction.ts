@@ -11,6 +11,17 @@ const at = (index: readonly number[], strides: readonly number[]): number => ind
 const reduce = defineOp({
   name: "reduce",
   arity: 1,
+  placed: false,
+  producer: false,
+  movesData: false,
+  transcendental: false,
+  vectorWork: "operand",
+  kernel: "loop",
+  rounds: true,
+  foldable: true,
+  communicates: false,
+  fusible: "reduce",
+  preserves: [],
   type: (inputs, { dims }) => {
     const [x] = inputs;
     if (x === undefined || dims.length === 0 || new Set(dims).size !== dims.length || dims.some((d) => d < 0 || d >= x.dims.length))
@@ -82,6 +93,17 @@ export function dotLayout(
 const dotGeneral = defineOp({
   name: "dot_general",
   arity: 2,
+  placed: false,
+  producer: false,
+  movesData: false,
+  transcendental: false,
+  vectorWork: "none",
+  kernel: "product",
+  rounds: true,
+  foldable: true,
+  communicates: false,
+  fusible: "none",
+  preserves: [],
   type: (inputs, { batch, contracting }) => {
     const [lhs, rhs] = inputs;
     if (lhs === undefined || rhs === undefined || lhs.dtype !== rhs.dtype || !isFloat(lhs.dtype))
@@ -208,6 +230,17 @@ function dotFactors(lhs: TensorType, rhs: TensorType, batch: readonly DimPair[],
 const gather = defineOp({
   name: "gather",
   arity: 2,
+  placed: true,
+  producer: false,
+  movesData: false,
+  transcendental: false,
+  vectorWork: "none",
+  kernel: "lookup",
+  rounds: false,
+  foldable: true,
+  communicates: false,
+  fusible: "none",
+  preserves: [],
   type: (inputs) => {
     const [table, ids] = inputs;
     if (table === undefined || ids === undefined || ids.dtype !== "i32" || table.dims.length < 1)
@@ -246,6 +279,17 @@ const gather = defineOp({
 const scatter = defineOp({
   name: "scatter",
   arity: 2,
+  placed: true,
+  producer: false,
+  movesData: false,
+  transcendental: false,
+  vectorWork: "result",
+  kernel: "lookup",
+  rounds: true,
+  foldable: true,
+  communicates: false,
+  fusible: "none",
+  preserves: [],
   type: (inputs, { rows }) => {
     const [ids, updates] = inputs;
     if (ids === undefined || updates === undefined || ids.dtype !== "i32" || !sameDims(updates.dims.slice(0, ids.dims.length), ids.dims))

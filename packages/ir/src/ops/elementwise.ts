@@ -1,75 +1,158 @@
-import type { CompareDirection, OpAttrs, OpName } from "../attrs.js";
+import type { CompareDirection, Empty, OpName } from "../attrs.js";
 import type { GraphBuilder } from "../builder.js";
 import type { Value } from "../graph.js";
-import { type OpDef, defineOp, elementwiseFactors, linearInFirst, notLinear, sameAttrs } from "../op.js";
+import { type OpDef, type OpTraits, type Preserved, defineOp, elementwiseFactors, linearInFirst, notLinear, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { tensor } from "../tensor.js";
-import { type TensorType, isFloat, sameDims, sameType, sizeOf, tensorType } from "../types.js";
+import { type Dtype, type TensorType, isFloat, sameDims, sameType, sizeOf, tensorType } from "../types.js";
 
-type UnaryName = "negate" | "exponential" | "log" | "tanh" | "sqrt" | "rsqrt" | "cosine" | "sine" | "abs" | "stop_gradient";
-type BinaryName = "add" | "subtract" | "multiply" | "divide" | "maximum" | "minimum" | "and";
+/** Attributes of the ops with one float operand. */
+export interface UnaryAttrs {
+  negate: Empty;
+  exponential: Empty;
+  log: Empty;
+  tanh: Empty;
+  sqrt: Empty;
+  rsqrt: Empty;
+  cosine: Empty;
+  sine: Empty;
+  abs: Empty;
+}
 
-const elementFlops = (_: readonly TensorType[], output: TensorType): number => sizeOf(output.dims);
+/** Attributes of the ops with two operands of one type that is not pred. */
+export interface BinaryAttrs {
+  add: Empty;
+  subtract: Empty;
+  multiply: Empty;
+  divide: Empty;
+  maximum: Empty;
+  minimum: Empty;
+}
 
-function unary<N extends UnaryName>(
-  name: N,
-  f: (x: number) => number,
-  gradient: (g: GraphBuilder, x: Value, y: Value, grad: Value) => Value | undefined,
-  linear = false,
-): OpDef<N> {
+/** Attributes of the ops that work element by element on operands of equal dims. */
+export interface ElementwiseAttrs extends UnaryAttrs, BinaryAttrs {
+  /** Identity whose gradient is zero. */
+  stop_gradient: Empty;
+  convert: { readonly dtype: Dtype };
+  and: Empty;
+  compare: { readonly direction: CompareDirection };
+  /** (pred, on true, on false). */
+  select: Empty;
+}
+
+export type UnaryName = keyof UnaryAttrs;
+export type BinaryName = keyof BinaryAttrs;
+export type ElementwiseName = keyof ElementwiseAttrs;
+
+/** An interval of numbers. */
+export type Interval = readonly [low: number, high: number];
+
+/** What printers, test cases and random graphs of one-operand and two-operand ops are made from. */
+interface FormulaDef<D> {
+  /** Name of the StableHLO op that means the same. */
+  readonly stablehlo: string;
+  /** Operands that tests draw: results and derivatives are finite and near 1 there. */
+  readonly domain: D;
+  /** The derivative is continuous on the domain. */
+  readonly smooth: boolean;
+}
+export type UnaryDef<N extends UnaryName> = OpDef<N> & FormulaDef<Interval>;
+export type BinaryDef<N extends BinaryName> = OpDef<N> & FormulaDef<readonly [left: Interval, right: Interval]>;
+
+/** The domain of ops that are defined everywhere. */
+export const anywhere: Interval = [-2, 2];
+
+/** What every elementwise op has in common. */
+const elementwise = {
+  placed: false,
+  producer: false,
+  movesData: false,
+  vectorWork: "result",
+  kernel: "loop",
+  foldable: true,
+  communicates: false,
+  factors: elementwiseFactors,
+  localize: sameAttrs,
+  flops: (_: readonly TensorType[], output: TensorType): number => sizeOf(output.dims),
+} as const;
+
+type Unary<N extends OpName> = Pick<OpTraits, "transcendental" | "rounds" | "fusible"> &
+  Pick<OpDef<N>, "name"> & {
+    /** Whether i32 is an operand type besides the floats. */
+    readonly integers: boolean;
+    readonly linear: boolean;
+    readonly formula: (x: number) => number;
+    /** The gradient of the operand `x` of `y`; undefined: none flows. */
+    readonly gradient: (g: GraphBuilder, x: Value, y: Value, grad: Value) => Value | undefined;
+  };
+
+function unary<N extends OpName>({ name, integers, linear, formula, gradient, ...traits }: Unary<N>): OpDef<N> {
   return defineOp<N>({
+    ...elementwise,
+    ...traits,
     name,
     arity: 1,
+    preserves: [],
     type: (inputs) => {
       const [x] = inputs;
-      if (
-        x === undefined ||
-        !(isFloat(x.dtype) || ((name === "negate" || name === "abs" || name === "stop_gradient") && x.dtype === "i32"))
-      )
+      if (x === undefined || !(isFloat(x.dtype) || (integers && x.dtype === "i32")))
         throw new ShapeError(name, "needs one operand of float type", inputs);
       return x;
     },
     vjp: (g, { inputs, value, grad }) => [gradient(g, inputs[0] as Value, value as unknown as Value, grad)],
-    factors: elementwiseFactors,
     linearIn: linear ? linearInFirst : notLinear,
-    localize: sameAttrs,
-    flops: elementFlops,
-    evaluate: ([x], _, out) => tensor(out.dtype, out.dims, (x?.data ?? new Float64Array()).map(f)),
+    evaluate: ([x], _, out) => tensor(out.dtype, out.dims, (x?.data ?? new Float64Array()).map(formula)),
   });
 }
 
-function binary<N extends BinaryName>(
-  name: N,
-  f: (a: number, b: number) => number,
-  gradient: (g: GraphBuilder, a: Value, b: Value, y: Value, grad: Value) => readonly (Value | undefined)[],
-  linearIn: readonly (readonly number[])[],
-): OpDef<N> {
+type Binary<N extends OpName> = Pick<OpTraits, "transcendental" | "rounds" | "fusible"> &
+  Pick<OpDef<N>, "name"> & {
+    readonly preserves: readonly Preserved[];
+    /** Sets of operands in which the op is jointly linear. */
+    readonly linearIn: readonly (readonly number[])[];
+    readonly formula: (a: number, b: number) => number;
+    readonly gradient: (g: GraphBuilder, a: Value, b: Value, y: Value, grad: Value) => readonly (Value | undefined)[];
+  };
+
+/** @param ofPred whether the operands are pred, or of any other type */
+function binary<N extends OpName>({ name, linearIn, formula, gradient, ...traits }: Binary<N>, ofPred = false): OpDef<N> {
   return defineOp<N>({
+    ...elementwise,
+    ...traits,
     name,
     arity: 2,
     type: (inputs) => {
       const [a, b] = inputs;
       if (a === undefined || b === undefined || !sameType(a, b))
         throw new ShapeError(name, "operands must have one type", inputs, "broadcast_in_dim or convert one of them");
-      if ((name === "and") !== (a.dtype === "pred"))
-        throw new ShapeError(name, name === "and" ? "needs pred operands" : "does not take pred operands", inputs);
+      if (ofPred !== (a.dtype === "pred"))
+        throw new ShapeError(name, ofPred ? "needs pred operands" : "does not take pred operands", inputs);
       return a;
     },
     vjp: (g, { inputs, value, grad }) => gradient(g, inputs[0] as Value, inputs[1] as Value, value as unknown as Value, grad),
-    factors: elementwiseFactors,
     linearIn: () => linearIn,
-    localize: sameAttrs,
-    flops: elementFlops,
     evaluate: ([a, b], _, out) => {
       const [x, y] = [a?.data ?? new Float64Array(), b?.data ?? new Float64Array()];
       return tensor(
         out.dtype,
         out.dims,
-        x.map((v, i) => f(v, y[i] ?? 0)),
+        x.map((v, i) => formula(v, y[i] ?? 0)),
       );
     },
   });
 }
+
+const unaryFormula = <N extends UnaryName>(def: Omit<Unary<N>, "fusible"> & FormulaDef<Interval>): UnaryDef<N> => {
+  const { stablehlo, domain, smooth, ...op } = def;
+  return { ...unary<N>({ ...op, fusible: "unary" } as Unary<N>), stablehlo, domain, smooth };
+};
+
+const binaryFormula = <N extends BinaryName>(
+  def: Omit<Binary<N>, "fusible"> & Pick<BinaryDef<N>, "stablehlo" | "domain" | "smooth">,
+): BinaryDef<N> => {
+  const { stablehlo, domain, smooth, ...op } = def;
+  return { ...binary<N>({ ...op, fusible: "binary" } as Binary<N>), stablehlo, domain, smooth };
+};
 
 const comparisons: Readonly<Record<CompareDirection, (a: number, b: number) => boolean>> = {
   EQ: (a, b) => a === b,
@@ -81,18 +164,20 @@ const comparisons: Readonly<Record<CompareDirection, (a: number, b: number) => b
 };
 
 const compare = defineOp({
+  ...elementwise,
   name: "compare",
   arity: 2,
+  transcendental: false,
+  rounds: false,
+  fusible: "compare",
+  preserves: [],
   type: (inputs) => {
     const [a, b] = inputs;
     if (a === undefined || b === undefined || !sameType(a, b)) throw new ShapeError("compare", "operands must have one type", inputs);
     return tensorType("pred", a.dims);
   },
   vjp: () => [undefined, undefined],
-  factors: elementwiseFactors,
   linearIn: notLinear,
-  localize: sameAttrs,
-  flops: elementFlops,
   evaluate: ([a, b], { direction }, out) => {
     const [x, y, test] = [a?.data ?? new Float64Array(), b?.data ?? new Float64Array(), comparisons[direction]];
     return tensor(
@@ -104,17 +189,19 @@ const compare = defineOp({
 });
 
 const convert = defineOp({
+  ...elementwise,
   name: "convert",
   arity: 1,
+  transcendental: false,
+  rounds: false,
+  fusible: "convert",
+  preserves: ["mask"],
   type: ([x], { dtype }) => tensorType(dtype, x?.dims ?? []),
   vjp: (g, { inputs, grad }) => {
     const from = (inputs[0] as Value).type.dtype;
     return [isFloat(from) ? g.convert(grad, from) : undefined];
   },
-  factors: elementwiseFactors,
   linearIn: notLinear,
-  localize: sameAttrs,
-  flops: elementFlops,
   evaluate: ([x], { dtype }, out) => {
     const data = x?.data ?? new Float64Array();
     return tensor(dtype, out.dims, dtype === "i32" ? data.map(Math.trunc) : dtype === "pred" ? data.map((v) => (v !== 0 ? 1 : 0)) : data);
@@ -122,8 +209,13 @@ const convert = defineOp({
 });
 
 const select = defineOp({
+  ...elementwise,
   name: "select",
   arity: 3,
+  transcendental: false,
+  rounds: false,
+  fusible: "select",
+  preserves: ["mask"],
   type: (inputs) => {
     const [p, a, b] = inputs;
     if (p === undefined || a === undefined || b === undefined || p.dtype !== "pred" || !sameType(a, b) || !sameDims(p.dims, a.dims))
@@ -134,10 +226,7 @@ const select = defineOp({
     const zero = g.splat(0, grad.type);
     return [undefined, g.select(inputs[0] as Value, grad, zero), g.select(inputs[0] as Value, zero, grad)];
   },
-  factors: elementwiseFactors,
   linearIn: () => [[1, 2]],
-  localize: sameAttrs,
-  flops: elementFlops,
   evaluate: ([p, a, b], _, out) =>
     tensor(
       out.dtype,
@@ -154,67 +243,228 @@ const winner = (g: GraphBuilder, a: Value, b: Value, grad: Value, direction: "GT
   return [g.add(g.select(g.compare(a, b, direction), grad, zero), tie), g.add(g.select(g.compare(a, b, flip), grad, zero), tie)];
 };
 
-export const elementwiseOps: { readonly [N in UnaryName | BinaryName | "compare" | "convert" | "select"]: OpDef<N> } = {
-  negate: unary(
-    "negate",
-    (x) => -x,
-    (g, _x, _y, grad) => g.negate(grad),
-    true,
-  ),
-  exponential: unary("exponential", Math.exp, (g, _x, y, grad) => g.multiply(grad, y)),
-  log: unary("log", Math.log, (g, x, _y, grad) => g.divide(grad, x)),
-  tanh: unary("tanh", Math.tanh, (g, _x, y, grad) => g.multiply(grad, g.subtract(g.splat(1, y.type), g.multiply(y, y)))),
-  sqrt: unary("sqrt", Math.sqrt, (g, _x, y, grad) => g.divide(g.multiply(grad, g.splat(0.5, y.type)), y)),
-  rsqrt: unary(
-    "rsqrt",
-    (x) => 1 / Math.sqrt(x),
-    (g, _x, y, grad) => g.multiply(grad, g.multiply(g.splat(-0.5, y.type), g.multiply(y, g.multiply(y, y)))),
-  ),
-  cosine: unary("cosine", Math.cos, (g, x, _y, grad) => g.negate(g.multiply(grad, g.sine(x)))),
-  sine: unary("sine", Math.sin, (g, x, _y, grad) => g.multiply(grad, g.cosine(x))),
-  abs: unary("abs", Math.abs, (g, x, _y, grad) => g.select(g.compare(x, g.splat(0, x.type), "GE"), grad, g.negate(grad))),
-  stop_gradient: unary(
-    "stop_gradient",
-    (x) => x,
-    () => undefined,
-    true,
-  ),
+export const unaryOps: { readonly [N in UnaryName]: UnaryDef<N> } = {
+  negate: unaryFormula({
+    name: "negate",
+    integers: true,
+    linear: true,
+    transcendental: false,
+    rounds: false,
+    stablehlo: "negate",
+    domain: anywhere,
+    smooth: true,
+    formula: (x) => -x,
+    gradient: (g, _x, _y, grad) => g.negate(grad),
+  }),
+  exponential: unaryFormula({
+    name: "exponential",
+    integers: false,
+    linear: false,
+    transcendental: true,
+    rounds: true,
+    stablehlo: "exponential",
+    domain: anywhere,
+    smooth: true,
+    formula: Math.exp,
+    gradient: (g, _x, y, grad) => g.multiply(grad, y),
+  }),
+  log: unaryFormula({
+    name: "log",
+    integers: false,
+    linear: false,
+    transcendental: true,
+    rounds: true,
+    stablehlo: "log",
+    domain: [0.5, 3],
+    smooth: true,
+    formula: Math.log,
+    gradient: (g, x, _y, grad) => g.divide(grad, x),
+  }),
+  tanh: unaryFormula({
+    name: "tanh",
+    integers: false,
+    linear: false,
+    transcendental: true,
+    rounds: true,
+    stablehlo: "tanh",
+    domain: anywhere,
+    smooth: true,
+    formula: Math.tanh,
+    gradient: (g, _x, y, grad) => g.multiply(grad, g.subtract(g.splat(1, y.type), g.multiply(y, y))),
+  }),
+  sqrt: unaryFormula({
+    name: "sqrt",
+    integers: false,
+    linear: false,
+    transcendental: true,
+    rounds: true,
+    stablehlo: "sqrt",
+    domain: [0.5, 3],
+    smooth: true,
+    formula: Math.sqrt,
+    gradient: (g, _x, y, grad) => g.divide(g.multiply(grad, g.splat(0.5, y.type)), y),
+  }),
+  rsqrt: unaryFormula({
+    name: "rsqrt",
+    integers: false,
+    linear: false,
+    transcendental: true,
+    rounds: true,
+    stablehlo: "rsqrt",
+    domain: [0.5, 3],
+    smooth: true,
+    formula: (x) => 1 / Math.sqrt(x),
+    gradient: (g, _x, y, grad) => g.multiply(grad, g.multiply(g.splat(-0.5, y.type), g.multiply(y, g.multiply(y, y)))),
+  }),
+  cosine: unaryFormula({
+    name: "cosine",
+    integers: false,
+    linear: false,
+    transcendental: true,
+    rounds: true,
+    stablehlo: "cosine",
+    domain: anywhere,
+    smooth: true,
+    formula: Math.cos,
+    gradient: (g, x, _y, grad) => g.negate(g.multiply(grad, g.sine(x))),
+  }),
+  sine: unaryFormula({
+    name: "sine",
+    integers: false,
+    linear: false,
+    transcendental: true,
+    rounds: true,
+    stablehlo: "sine",
+    domain: anywhere,
+    smooth: true,
+    formula: Math.sin,
+    gradient: (g, x, _y, grad) => g.multiply(grad, g.cosine(x)),
+  }),
+  abs: unaryFormula({
+    name: "abs",
+    integers: true,
+    linear: false,
+    transcendental: false,
+    rounds: false,
+    stablehlo: "abs",
+    domain: anywhere,
+    smooth: false,
+    formula: Math.abs,
+    gradient: (g, x, _y, grad) => g.select(g.compare(x, g.splat(0, x.type), "GE"), grad, g.negate(grad)),
+  }),
+};
+
+export const binaryOps: { readonly [N in BinaryName]: BinaryDef<N> } = {
+  add: binaryFormula({
+    name: "add",
+    preserves: ["positions"],
+    linearIn: [[0, 1]],
+    transcendental: false,
+    rounds: true,
+    stablehlo: "add",
+    domain: [anywhere, anywhere],
+    smooth: true,
+    formula: (a, b) => a + b,
+    gradient: (_g, _a, _b, _y, grad) => [grad, grad],
+  }),
+  subtract: binaryFormula({
+    name: "subtract",
+    preserves: ["positions"],
+    linearIn: [[0, 1]],
+    transcendental: false,
+    rounds: true,
+    stablehlo: "subtract",
+    domain: [anywhere, anywhere],
+    smooth: true,
+    formula: (a, b) => a - b,
+    gradient: (g, _a, _b, _y, grad) => [grad, g.negate(grad)],
+  }),
+  multiply: binaryFormula({
+    name: "multiply",
+    preserves: [],
+    linearIn: [[0], [1]],
+    transcendental: false,
+    rounds: true,
+    stablehlo: "multiply",
+    domain: [anywhere, anywhere],
+    smooth: true,
+    formula: (a, b) => a * b,
+    gradient: (g, a, b, _y, grad) => [g.multiply(grad, b), g.multiply(grad, a)],
+  }),
+  divide: binaryFormula({
+    name: "divide",
+    preserves: [],
+    linearIn: [[0]],
+    transcendental: true,
+    rounds: true,
+    stablehlo: "divide",
+    domain: [anywhere, [0.5, 3]],
+    smooth: true,
+    formula: (a, b) => a / b,
+    gradient: (g, _a, b, y, grad) => [g.divide(grad, b), g.negate(g.divide(g.multiply(grad, y), b))],
+  }),
+  maximum: binaryFormula({
+    name: "maximum",
+    preserves: [],
+    linearIn: [],
+    transcendental: false,
+    rounds: false,
+    stablehlo: "maximum",
+    domain: [anywhere, anywhere],
+    smooth: false,
+    formula: Math.max,
+    gradient: (g, a, b, _y, grad) => winner(g, a, b, grad, "GT"),
+  }),
+  minimum: binaryFormula({
+    name: "minimum",
+    preserves: [],
+    linearIn: [],
+    transcendental: false,
+    rounds: false,
+    stablehlo: "minimum",
+    domain: [anywhere, anywhere],
+    smooth: false,
+    formula: Math.min,
+    gradient: (g, a, b, _y, grad) => winner(g, a, b, grad, "LT"),
+  }),
+};
+
+const stopGradient = unary<"stop_gradient">({
+  name: "stop_gradient",
+  integers: true,
+  linear: true,
+  transcendental: false,
+  rounds: false,
+  fusible: "none",
+  formula: (x) => x,
+  gradient: () => undefined,
+});
+
+const and = binary<"and">(
+  {
+    name: "and",
+    preserves: [],
+    linearIn: [],
+    transcendental: false,
+    rounds: false,
+    fusible: "binary",
+    formula: (a, b) => (a !== 0 && b !== 0 ? 1 : 0),
+    gradient: () => [undefined, undefined],
+  },
+  true,
+);
+
+export const elementwiseOps: { readonly [N in ElementwiseName]: OpDef<N> } = {
+  ...unaryOps,
+  ...binaryOps,
+  stop_gradient: stopGradient,
   convert,
-  add: binary(
-    "add",
-    (a, b) => a + b,
-    (_g, _a, _b, _y, grad) => [grad, grad],
-    [[0, 1]],
-  ),
-  subtract: binary(
-    "subtract",
-    (a, b) => a - b,
-    (g, _a, _b, _y, grad) => [grad, g.negate(grad)],
-    [[0, 1]],
-  ),
-  multiply: binary(
-    "multiply",
-    (a, b) => a * b,
-    (g, a, b, _y, grad) => [g.multiply(grad, b), g.multiply(grad, a)],
-    [[0], [1]],
-  ),
-  divide: binary(
-    "divide",
-    (a, b) => a / b,
-    (g, _a, b, y, grad) => [g.divide(grad, b), g.negate(g.divide(g.multiply(grad, y), b))],
-    [[0]],
-  ),
-  maximum: binary("maximum", Math.max, (g, a, b, _y, grad) => winner(g, a, b, grad, "GT"), []),
-  minimum: binary("minimum", Math.min, (g, a, b, _y, grad) => winner(g, a, b, grad, "LT"), []),
-  and: binary(
-    "and",
-    (a, b) => (a !== 0 && b !== 0 ? 1 : 0),
-    () => [undefined, undefined],
-    [],
-  ),
+  and,
   compare,
   select,
 };
 
+export const unaryNames = Object.keys(unaryOps) as readonly UnaryName[];
+export const binaryNames = Object.keys(binaryOps) as readonly BinaryName[];
 /** Names of the ops that work element by element on operands of equal dims. */
-export const elementwiseNames: ReadonlySet<OpName> = new Set(Object.keys(elementwiseOps) as (keyof OpAttrs)[]);
+export const elementwiseNames: ReadonlySet<OpName> = new Set(Object.keys(elementwiseOps) as readonly ElementwiseName[]);

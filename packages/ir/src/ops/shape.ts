@@ -11,6 +11,17 @@ const at = (index: readonly number[], strides: readonly number[]): number => ind
 const broadcastInDim = defineOp({
   name: "broadcast_in_dim",
   arity: 1,
+  placed: false,
+  producer: true,
+  movesData: false,
+  transcendental: false,
+  vectorWork: "none",
+  kernel: "loop",
+  rounds: false,
+  foldable: true,
+  communicates: false,
+  fusible: "none",
+  preserves: ["mask", "positions"],
   type: (inputs, { dims, broadcastDimensions: map }) => {
     const [x] = inputs;
     if (
@@ -107,6 +118,17 @@ function gcd(a: number, b: number): number {
 const reshape = defineOp({
   name: "reshape",
   arity: 1,
+  placed: false,
+  producer: false,
+  movesData: false,
+  transcendental: false,
+  vectorWork: "none",
+  kernel: "loop",
+  rounds: false,
+  foldable: true,
+  communicates: false,
+  fusible: "view",
+  preserves: ["mask", "positions"],
   type: (inputs, { dims }) => {
     const [x] = inputs;
     if (x === undefined || sizeOf(x.dims) !== sizeOf(dims)) throw new ShapeError("reshape", `does not fill [${dims.join(",")}]`, inputs);
@@ -123,6 +145,17 @@ const reshape = defineOp({
 const transpose = defineOp({
   name: "transpose",
   arity: 1,
+  placed: false,
+  producer: false,
+  movesData: true,
+  transcendental: false,
+  vectorWork: "none",
+  kernel: "loop",
+  rounds: false,
+  foldable: true,
+  communicates: false,
+  fusible: "none",
+  preserves: [],
   type: (inputs, { permutation }) => {
     const [x] = inputs;
     if (
@@ -182,6 +215,17 @@ function wholeDimFactors(input: readonly number[], output: readonly number[], wh
 const slice = defineOp({
   name: "slice",
   arity: 1,
+  placed: false,
+  producer: false,
+  movesData: true,
+  transcendental: false,
+  vectorWork: "result",
+  kernel: "loop",
+  rounds: false,
+  foldable: true,
+  communicates: false,
+  fusible: "slice",
+  preserves: [],
   type: (inputs, { start, limit }) => {
     const [x] = inputs;
     if (
@@ -221,6 +265,17 @@ const slice = defineOp({
 const pad = defineOp({
   name: "pad",
   arity: 1,
+  placed: false,
+  producer: false,
+  movesData: true,
+  transcendental: false,
+  vectorWork: "result",
+  kernel: "loop",
+  rounds: false,
+  foldable: true,
+  communicates: false,
+  fusible: "none",
+  preserves: [],
   type: (inputs, { low, high }) => {
     const [x] = inputs;
     if (x === undefined || low.length !== x.dims.length || high.length !== x.dims.length || [...low, ...high].some((p) => p < 0))
@@ -254,6 +309,17 @@ const pad = defineOp({
 const concatenate = defineOp({
   name: "concatenate",
   arity: null,
+  placed: false,
+  producer: false,
+  movesData: true,
+  transcendental: false,
+  vectorWork: "result",
+  kernel: "loop",
+  rounds: false,
+  foldable: true,
+  communicates: false,
+  fusible: "concatenate",
+  preserves: [],
   type: (inputs, { dimension }) => {
     const [first] = inputs;
     if (

@@ -91,8 +91,7 @@ export type Calibrated = Readonly<z.infer<typeof calibratedSchema>>;
  * @throws LapidaryError for text that is no chip
  */
 export function parseChip(text: string, file: string): ChipSpec {
-  const fail = (message: string, place: string): LapidaryError =>
-    new LapidaryError({ code: "LAP_CHIP_SPEC", message, place, remedy: "write it as configs/chips/v5e.yaml is written", exit: 2 });
+  const fail = (message: string, place: string): LapidaryError => new LapidaryError({ code: "LAP_CHIP_SPEC", message, place });
   let value: unknown;
   try {
     value = parse(text, { maxAliasCount: 0 });

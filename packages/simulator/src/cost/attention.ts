@@ -1,5 +1,5 @@
 import { must } from "@lapidary/std";
-import { type Graph, type Phase, type Value, type ValueId, elementwiseNames, sameDims } from "@lapidary/ir";
+import { type Graph, type Phase, type Value, type ValueId, elementwiseNames, ops, sameDims } from "@lapidary/ir";
 
 /**
  * Attention that runs as one kernel, its scores never leaving the chip's vector memory (Dao et al. 2022):
@@ -13,7 +13,7 @@ import { type Graph, type Phase, type Value, type ValueId, elementwiseNames, sam
  * again from q and k.
  */
 export interface AttentionKernel {
-  readonly phase: Phase | undefined;
+  readonly phase: Phase;
   /** All values that the kernel computes, results among them, in order. */
   readonly members: readonly ValueId[];
   /** Products, results and scores alike. */
@@ -85,10 +85,10 @@ function scoresAround(
 
 function kernelsOf(graph: Graph, users: readonly (readonly ValueId[])[], scores: readonly ValueId[]): AttentionKernel[] {
   const isScore = new Set(scores);
-  const byPhase = new Map<Phase | undefined, ValueId[]>();
+  const byPhase = new Map<Phase, ValueId[]>();
   const results = new Set(scores.flatMap((id) => users[id] ?? []).filter((id) => !isScore.has(id)));
   for (const id of [...scores, ...results].sort((a, b) => a - b)) {
-    const { phase } = valueAt(graph, id);
+    const { phase } = valueAt(graph, id).scope;
     byPhase.set(phase, [...(byPhase.get(phase) ?? []), id]);
   }
   const visible = visibleShare(graph, scores);
@@ -133,25 +133,15 @@ function visibleShare(graph: Graph, scores: readonly ValueId[]): number {
 function isCausalMask(graph: Graph, id: ValueId): boolean {
   const value = valueAt(graph, id);
   const [first, second] = value.inputs;
-  switch (value.op) {
-    case "broadcast_in_dim":
-    case "reshape":
-    case "convert":
-    case "select":
-      return first !== undefined && isCausalMask(graph, first);
-    case "compare": {
-      const [a, b] = [first, second].map((input) => iotaBehind(graph, input));
-      return (
-        a?.op === "iota" &&
-        b?.op === "iota" &&
-        a.attrs.dimension !== b.attrs.dimension &&
-        value.attrs.direction !== "EQ" &&
-        value.attrs.direction !== "NE"
-      );
-    }
-    default:
-      return false;
-  }
+  if (value.op !== "compare") return first !== undefined && ops[value.op].preserves.includes("mask") && isCausalMask(graph, first);
+  const [a, b] = [first, second].map((input) => iotaBehind(graph, input));
+  return (
+    a?.op === "iota" &&
+    b?.op === "iota" &&
+    a.attrs.dimension !== b.attrs.dimension &&
+    value.attrs.direction !== "EQ" &&
+    value.attrs.direction !== "NE"
+  );
 }
 
 /** Through offsets, which a part of a sequence adds to its positions. */
@@ -159,13 +149,5 @@ function iotaBehind(graph: Graph, id: ValueId | undefined): Value | undefined {
   if (id === undefined) return undefined;
   const value = valueAt(graph, id);
   if (value.op === "iota") return value;
-  if (
-    value.op === "shard_slice" ||
-    value.op === "add" ||
-    value.op === "subtract" ||
-    value.op === "broadcast_in_dim" ||
-    value.op === "reshape"
-  )
-    return iotaBehind(graph, value.inputs[0]);
-  return undefined;
+  return ops[value.op].preserves.includes("positions") ? iotaBehind(graph, value.inputs[0]) : undefined;
 }

@@ -163,7 +163,7 @@ describe("storage", () => {
     for (const value of chip.values) {
       if (value.type.dtype !== "f32") continue;
       const bytes = storedBytes(value, "bf16") / value.type.dims.reduce((a, b) => a * b, 1);
-      strictEqual(bytes, value.op === "parameter" || value.phase === "update" || value.role === "metric" ? 4 : 2, value.name);
+      strictEqual(bytes, value.op === "parameter" || value.scope.phase === "update" || value.role === "metric" ? 4 : 2, value.name);
     }
   });
 });

@@ -1,5 +1,5 @@
 import { must } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, collectiveNames, elementwiseNames, sizeOf } from "@lapidary/ir";
+import { type Graph, type Value, type ValueId, elementwiseNames, ops, sizeOf } from "@lapidary/ir";
 import { type AttentionKernel, attentionKernels } from "./attention.js";
 
 /**
@@ -13,7 +13,7 @@ import { type AttentionKernel, attentionKernels } from "./attention.js";
  *  5. a value that one cheap elementwise op makes of one array of its size, for loops only, is made again in each of them;
  *  6. all else is a kernel of its own.
  *
- * Invariants: every value that is no parameter, collective, view or generator belongs to one kernel; kernels stand where their last value stands in the order.
+ * Invariants: every value that is not a parameter, a collective, a view or a producer belongs to one kernel; kernels stand where their last value stands in the order.
  */
 export interface Kernel {
   readonly kind: "attention" | "product" | "loop" | "lookup";
@@ -32,11 +32,9 @@ export interface Fusion {
   readonly fused: readonly boolean[];
 }
 
-const generators: ReadonlySet<string> = new Set(["broadcast_in_dim", "constant", "iota"]);
-const movers: ReadonlySet<string> = new Set(["slice", "pad", "concatenate", "transpose", "rng_normal", "shard_slice"]);
-/** Elementwise ops that take many slots of the vector unit. */
-export const transcendentals: ReadonlySet<string> = new Set(["exponential", "log", "tanh", "sqrt", "rsqrt", "cosine", "sine", "divide"]);
-const isLoopOp = (value: Value): boolean => elementwiseNames.has(value.op) || movers.has(value.op);
+const isProducer = (value: Value): boolean => ops[value.op].producer;
+const isCheap = (value: Value): boolean => elementwiseNames.has(value.op) && !ops[value.op].transcendental;
+const isLoopOp = (value: Value): boolean => elementwiseNames.has(value.op) || ops[value.op].movesData;
 
 interface Cluster {
   members: ValueId[];
@@ -56,9 +54,9 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
   const placeOf = (id: ValueId): number => position.get(id) ?? -1;
   const outputs = new Set(graph.outputs.map((o) => o.value));
   const cheap = cheapValues(graph, users, outputs);
-  const isView = (value: Value): boolean => value.op === "reshape" || generators.has(value.op) || cheap[value.id] === true;
+  const isView = (value: Value): boolean => value.op === "reshape" || isProducer(value) || cheap[value.id] === true;
 
-  /** What lies in memory behind views and generators. */
+  /** What lies in memory behind views and producers. */
   const sources = (id: ValueId): ValueId[] => (isView(at(id)) ? at(id).inputs.flatMap(sources) : [id]);
 
   const clusterOf = new Map<ValueId, Cluster>();
@@ -84,7 +82,7 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
           cluster === own ||
           !cluster.open ||
           cluster.reduces ||
-          at(input).phase !== value.phase ||
+          at(input).scope.phase !== value.scope.phase ||
           size > 4 * cluster.size ||
           cluster.size > 4 * size
         )
@@ -100,7 +98,7 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
       const cluster = clusterOf.get(input);
       if (cluster !== undefined && current(cluster) !== own) close(input);
     }
-    if (inAttention.has(id) || (collectiveNames.has(value.op) && value.op !== "shard_slice")) continue;
+    if (inAttention.has(id) || ops[value.op].communicates) continue;
     own ??= { members: [], size, open: joins, reduces: false };
     own.members.push(id);
     own.size = Math.max(own.size, size);
@@ -130,7 +128,10 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
     const product = last === undefined ? undefined : owner.get(last);
     if (last === undefined || at(last).op !== "dot_general" || inAttention.has(last) || outputs.has(last) || at(last).role !== undefined)
       continue;
-    if (at(last).phase !== at(must(cluster.members[0], "member")).phase || readers(last).some((user) => owner.get(user) !== cluster))
+    if (
+      at(last).scope.phase !== at(must(cluster.members[0], "member")).scope.phase ||
+      readers(last).some((user) => owner.get(user) !== cluster)
+    )
       continue;
     if (sizeOf(at(last).type.dims) > 4 * cluster.size || cluster.size > 4 * sizeOf(at(last).type.dims)) continue;
     epilogues.set(product as Cluster, cluster);
@@ -140,7 +141,7 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
 
   const byPlace = (a: ValueId, b: ValueId): number => placeOf(a) - placeOf(b);
   const kernels: Kernel[] = [];
-  const fused = graph.values.map((value) => generators.has(value.op) || cheap[value.id] === true);
+  const fused = graph.values.map((value) => isProducer(value) || cheap[value.id] === true);
   const add = (kind: Kernel["kind"], unsorted: readonly ValueId[], kernel?: AttentionKernel): void => {
     const members = [...unsorted].sort(byPlace);
     const writes = members.filter((id) => leaves(id) && (kernel === undefined || kernel.results.includes(id)));
@@ -154,11 +155,7 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
   for (const kernel of attention) add("attention", kernel.members, kernel);
   for (const cluster of clusters) {
     if (absorbed.has(cluster)) continue;
-    const op = at(must(cluster.members[0], "member")).op;
-    add(op === "dot_general" ? "product" : op === "gather" || op === "scatter" ? "lookup" : "loop", [
-      ...cluster.members,
-      ...(epilogues.get(cluster)?.members ?? []),
-    ]);
+    add(ops[at(must(cluster.members[0], "member")).op].kernel, [...cluster.members, ...(epilogues.get(cluster)?.members ?? [])]);
   }
   kernels.sort((a, b) => byPlace(must(a.members.at(-1), "member"), must(b.members.at(-1), "member")));
   return { kernels, fused };
@@ -170,24 +167,17 @@ function cheapValues(graph: Graph, users: readonly (readonly ValueId[])[], outpu
   /** Follow from no array at all. */
   const bare: boolean[] = [];
   for (const value of graph.values)
-    bare.push(
-      value.op === "constant" ||
-        value.op === "iota" ||
-        ((value.op === "broadcast_in_dim" ||
-          value.op === "reshape" ||
-          (elementwiseNames.has(value.op) && !transcendentals.has(value.op))) &&
-          value.inputs.every((id) => bare[id] === true)),
-    );
+    bare.push((isProducer(value) || value.op === "reshape" || isCheap(value)) && value.inputs.every((id) => bare[id] === true));
   return graph.values.map((value) => {
-    if (!elementwiseNames.has(value.op) || transcendentals.has(value.op) || value.role !== undefined || outputs.has(value.id)) return false;
+    if (!isCheap(value) || value.role !== undefined || outputs.has(value.id)) return false;
     if (bare[value.id] === true) return true;
-    const operands = new Set(value.inputs.filter((id) => !generators.has(at(id).op) || at(id).inputs.length > 0));
+    const operands = new Set(value.inputs.filter((id) => !isProducer(at(id)) || at(id).inputs.length > 0));
     const [operand] = operands;
     if (
       operands.size !== 1 ||
       operand === undefined ||
       sizeOf(at(operand).type.dims) !== sizeOf(value.type.dims) ||
-      generators.has(at(operand).op)
+      isProducer(at(operand))
     )
       return false;
     return (users[value.id] ?? []).every((id) => isLoopOp(at(id)) || at(id).op === "reduce");

@@ -1,7 +1,7 @@
 import { assert, must } from "@lapidary/std";
-import { type Graph, type Phase, type Value, type ValueId, elementwiseNames, sizeOf } from "@lapidary/ir";
+import { type Graph, type Scope, type Value, type ValueId, type ValueRole, makeScope, ops, sizeOf } from "@lapidary/ir";
 import type { ChipSpec } from "../chip/chip-spec.js";
-import { type Kernel, transcendentals } from "./fusion.js";
+import type { Kernel } from "./fusion.js";
 import { matrixSeconds, paddedFlops, productReads, productShape, usefulFlops } from "./product.js";
 import { type ComputeDtype, storedBytes } from "./storage.js";
 
@@ -15,7 +15,9 @@ export interface KernelWork {
   readonly kind: Kernel["kind"];
   /** Provenance of what it makes. */
   readonly name: string;
-  readonly phase: Phase | undefined;
+  /** Block of the named value, and the pass in which the kernel runs. */
+  readonly scope: Scope;
+  readonly role: ValueRole | undefined;
   /** Multiply-adds × 2, as the program has them. */
   readonly flops: number;
   /** What the systolic arrays spend on them, padding included. */
@@ -55,13 +57,15 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
   const visible = kernel.attention?.visible ?? 1;
   const computed = [...kernel.members, ...(kernel.attention?.again ?? [])].map(at);
   const products = computed.filter((value): value is Extract<Value, { op: "dot_general" }> => value.op === "dot_general");
+  const named = products[0] ?? last;
   const sum = (each: (value: Extract<Value, { op: "dot_general" }>) => number): number =>
     products.reduce((total, value) => total + each(value), 0) * visible;
   return {
     at: last.id,
     kind: kernel.kind,
-    name: (products[0] ?? last).name,
-    phase: last.phase,
+    name: named.name,
+    scope: makeScope(last.scope.phase, named.scope.block),
+    role: named.role,
     flops: sum((value) => usefulFlops(value, value.inputs.map(at))),
     paddedFlops: sum((value) => paddedFlops(productShape(value, operandsOf(value)), chip.matrix.array)),
     vectorOps: computed.reduce((total, value) => total + vectorWork(graph, value, chip), 0) * visible,
@@ -96,10 +100,8 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
 
 /** Slots of the vector unit: one an element, more for what has no instruction. */
 function vectorWork(graph: Graph, value: Value, chip: ChipSpec): number {
-  if (elementwiseNames.has(value.op)) return sizeOf(value.type.dims) * (transcendentals.has(value.op) ? chip.vector.transcendental : 1);
-  const [operand] = value.inputs;
-  if (value.op === "reduce" && operand !== undefined) return sizeOf(must(graph.values[operand], "operand").type.dims);
-  if (value.op === "slice" || value.op === "pad" || value.op === "concatenate") return sizeOf(value.type.dims);
-  if (value.op === "scatter") return sizeOf(value.type.dims);
-  return 0;
+  const { vectorWork: elements, transcendental } = ops[value.op];
+  if (elements === "none") return 0;
+  const { type } = elements === "result" ? value : must(graph.values[must(value.inputs[0], "operand")], "operand");
+  return sizeOf(type.dims) * (transcendental ? chip.vector.transcendental : 1);
 }

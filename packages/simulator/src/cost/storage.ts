@@ -15,6 +15,6 @@ const isConverted = (value: Value, compute: ComputeDtype): boolean =>
   compute === "bf16" &&
   value.type.dtype === "f32" &&
   value.op !== "parameter" &&
-  value.phase !== "update" &&
+  value.scope.phase !== "update" &&
   value.role !== "optimizer" &&
   value.role !== "metric";

@@ -1,3 +1,4 @@
+import { weightShards } from "@lapidary/compiler";
 import type { Warning } from "@lapidary/std";
 import type { KernelReport, PlanReport } from "../result/plan-report.js";
 import { gigabytes, percent, seconds } from "../result/units.js";
@@ -75,7 +76,7 @@ ${table(
   ]),
 )}
 <h2>Shards</h2>
-${table(["tensor", "dims", "split over", "of a chip"], shardRows(report))}
+${table(["tensor", "dims", "split over", "of a chip"], shardRows(simulation))}
 </body>
 </html>
 `;
@@ -108,14 +109,8 @@ const kernelRow = (kernel: KernelReport, report: PlanReport): string[] => [
 ];
 
 /** Params; blocks are alike, and the first stands for all. */
-function shardRows({ shards }: PlanReport): string[][] {
-  const rows = new Map<string, string[]>();
-  for (const { name, dims, sharding, local_dims } of shards) {
-    const common = name.replace(/\.\d+\./g, ".*.");
-    if (name.startsWith("params/") && !rows.has(common)) rows.set(common, [common, dims, sharding, local_dims]);
-  }
-  return [...rows.values()];
-}
+const shardRows = ({ program: { chip, global } }: Simulation): string[][] =>
+  weightShards(chip, global).map(({ name, dims, sharding, local_dims }) => [name, dims, sharding, local_dims]);
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   `<table><thead><tr>${head.map((cell) => `<th>${escapeHtml(cell)}</th>`).join("")}</tr></thead><tbody>${rows.map((row) => `<tr>${row.map((cell) => `<td>${escapeHtml(cell)}</td>`).join("")}</tr>`).join("")}</tbody></table>`;

@@ -43,8 +43,8 @@ function streamsOf({ timeline, list, machine }: Simulation): { title: string; sl
     ...timeline.kernels.map(({ kernel, from, to }) => ({
       from,
       to,
-      kind: `k ${kernel.phase ?? "forward"}`,
-      title: `${kernel.name} (${kernel.phase ?? "forward"}, ${kernel.kind}, limited by ${kernel.limit}): ${span(from, to)}`,
+      kind: `k ${kernel.scope.phase}`,
+      title: `${kernel.name} (${kernel.scope.phase}, ${kernel.kind}, limited by ${kernel.limit}): ${span(from, to)}`,
     })),
     ...timeline.waits.map(({ transfer, from, to }) => ({
       from,
@@ -103,15 +103,11 @@ const millis = (seconds: number): string => (seconds >= 10 ? `${seconds.toFixed(
 export function middleBlock({
   timeline,
 }: Simulation): { forward: readonly [number, number]; backward: readonly [number, number] } | undefined {
-  const blockOf = (name: string): number | undefined => {
-    const number = /\.(\d+)\./.exec(name)?.[1];
-    return number === undefined ? undefined : Number(number);
-  };
-  const blocks = timeline.kernels.filter(({ kernel }) => kernel.phase !== "update" && blockOf(kernel.name) !== undefined);
-  const numbers = [...new Set(blocks.map(({ kernel }) => blockOf(kernel.name) ?? 0))].sort((a, b) => a - b);
+  const inBlocks = timeline.kernels.filter(({ kernel: { scope } }) => scope.phase !== "update" && scope.block !== undefined);
+  const numbers = [...new Set(inBlocks.flatMap(({ kernel }) => kernel.scope.block ?? []))].sort((a, b) => a - b);
   const middle = numbers[Math.floor(numbers.length / 2)];
   const reach = (backward: boolean): readonly [number, number] | undefined => {
-    const own = blocks.filter(({ kernel }) => blockOf(kernel.name) === middle && (kernel.phase !== undefined) === backward);
+    const own = inBlocks.filter(({ kernel: { scope } }) => scope.block === middle && (scope.phase !== "forward") === backward);
     const [first, last] = [own[0], own.at(-1)];
     return first === undefined || last === undefined ? undefined : [first.from, last.to];
   };

@@ -42,7 +42,6 @@ export function checkPlacement({ mesh, slice, pods, chip }: Placement): void {
       message: `the mesh ${printMesh(mesh)} has ${meshSize(mesh)} chips, ${pods} × ${printTorus(slice)} has ${chipCount(slice) * pods}`,
       place: "mesh",
       remedy: "simulate the slice and the number of pods that the program was compiled for",
-      exit: 4,
     });
   if (slice.dims.length > chip.ici.dims)
     throw new LapidaryError({
@@ -50,7 +49,6 @@ export function checkPlacement({ mesh, slice, pods, chip }: Placement): void {
       message: `a slice of ${printTorus(slice)} has ${slice.dims.length} dims, the torus of ${chip.name} ${chip.ici.dims}`,
       place: "slice",
       remedy: "choose a slice of the chip's torus, or another chip",
-      exit: 4,
     });
 }
 

@@ -1,7 +1,7 @@
 import { must } from "@lapidary/std";
 import type { AtomId } from "@lapidary/topology";
 import { parseAtoms } from "@lapidary/topology";
-import { type Graph, type Value, collectiveNames } from "@lapidary/ir";
+import { type Graph, type Value, ops } from "@lapidary/ir";
 import { dcnRatePerChip } from "../chip/chip-spec.js";
 import { type ComputeDtype, storedBytes } from "../cost/storage.js";
 import { type GroupSpan, type Placement, spanOf } from "./placement.js";
@@ -19,7 +19,7 @@ export interface Stage {
 }
 
 export type CollectiveValue = Extract<Value, { op: "all_gather" | "reduce_scatter" | "all_reduce" | "all_to_all" }>;
-export const isCollective = (value: Value): value is CollectiveValue => collectiveNames.has(value.op) && value.op !== "shard_slice";
+export const isCollective = (value: Value): value is CollectiveValue => ops[value.op].communicates;
 
 export const atomsOf = (placement: Placement, value: CollectiveValue): AtomId[] => parseAtoms(placement.mesh, value.attrs.axes);
 
@@ -34,7 +34,7 @@ export function collectiveStages(placement: Placement, graph: Graph, value: Coll
 const sentBytes = (operand: Value, value: Value, compute: ComputeDtype): number =>
   Math.min(
     storedBytes(operand, compute),
-    storedBytes({ ...operand, op: value.op, phase: value.phase, role: value.role } as Value, compute),
+    storedBytes({ ...operand, op: value.op, scope: value.scope, role: value.role } as Value, compute),
   );
 
 /**

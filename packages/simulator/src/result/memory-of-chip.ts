@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
-import { type MemoryPlan, type Program, blockOf, planMemory } from "@lapidary/compiler";
-import type { Value, ValueId } from "@lapidary/ir";
+import { type MemoryPlan, type Program, planMemory } from "@lapidary/compiler";
+import { type ValueId, passOf } from "@lapidary/ir";
 import type { Fusion } from "../cost/fusion.js";
 import { type ComputeDtype, storedBytes } from "../cost/storage.js";
 
@@ -18,7 +18,7 @@ export function memoryOfChip(program: Program, fusion: Fusion, compute: ComputeD
       for (const input of value.inputs) {
         if (!offloaded.has(input)) continue;
         const known = away.get(input);
-        if (value.phase === undefined) away.set(input, { after: step, back: known?.back ?? schedule.order.length });
+        if (value.scope.phase === "forward") away.set(input, { after: step, back: known?.back ?? schedule.order.length });
         else if (known === undefined || known.back === schedule.order.length) {
           const block = blocks.findLastIndex((begin) => begin <= step);
           const after = known?.after ?? schedule.order.indexOf(input);
@@ -35,10 +35,15 @@ export function offloadedValues({ chip, remat }: Program): Set<ValueId> {
   const found = new Set<ValueId>();
   if (remat !== "offload") return found;
   for (const value of chip.values) {
-    if (value.phase === undefined || value.phase === "update") continue;
+    if (passOf(value.scope.phase) !== "backward") continue;
     for (const id of value.inputs) {
       const input = must(chip.values[id], "operand");
-      if (input.phase === undefined && input.op === "dot_general" && input.attrs.batch.length === 0 && blockOf(input) !== undefined)
+      if (
+        input.scope.phase === "forward" &&
+        input.op === "dot_general" &&
+        input.attrs.batch.length === 0 &&
+        input.scope.block !== undefined
+      )
         found.add(id);
     }
   }
@@ -48,11 +53,11 @@ export function offloadedValues({ chip, remat }: Program): Set<ValueId> {
 /** Steps at which the backward pass of a block begins. */
 export function blockBegins({ chip, schedule }: Program): number[] {
   const begins: number[] = [];
-  let current: string | undefined;
+  let current: number | undefined;
   schedule.order.forEach((id, step) => {
     const value = must(chip.values[id], "value");
-    if (value.phase === undefined || value.phase === "update" || value.role !== undefined || "axes" in value.attrs) return;
-    const block = blockOf({ ...value, name: value.name.replace(/^grad\((.*)\)$/, "$1") } as Value);
+    if (passOf(value.scope.phase) !== "backward" || value.role !== undefined || "axes" in value.attrs) return;
+    const { block } = value.scope;
     if (block === undefined || block === current) return;
     begins.push(step);
     current = block;

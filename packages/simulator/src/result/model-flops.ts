@@ -22,7 +22,7 @@ export function modelFlops(graph: Graph): ModelFlops {
   const tokens = Math.max(0, ...batch.map((value) => sizeOf(value.type.dims)));
   let attention = 0;
   for (const value of graph.values) {
-    if (value.op !== "dot_general" || value.phase !== undefined || value.attrs.batch.length === 0) continue;
+    if (value.op !== "dot_general" || value.scope.phase !== "forward" || value.attrs.batch.length === 0) continue;
     attention +=
       3 *
       usefulFlops(

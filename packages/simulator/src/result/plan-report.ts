@@ -1,5 +1,6 @@
 import { must } from "@lapidary/std";
 import { chipCount, printMesh, printTorus } from "@lapidary/topology";
+import { blocksOf, withoutBlocks } from "@lapidary/ir";
 import { type MemoryClass, shardTable, summarizeCollectives } from "@lapidary/compiler";
 import { type Simulation, coreSeconds, utilisation } from "../simulate.js";
 import { usableHbm } from "../chip/chip-spec.js";
@@ -97,7 +98,7 @@ export function planReport(simulation: Simulation): PlanReport {
     fits: memory.peakBytes <= usableHbm(machine.chip),
     compute_s: compute,
     overlap_loss_s: Math.max(0, compute - kernelSeconds),
-    optimizer_s: timeline.kernels.reduce((sum, { kernel, from, to }) => sum + (kernel.phase === "update" ? to - from : 0), 0),
+    optimizer_s: timeline.kernels.reduce((sum, { kernel, from, to }) => sum + (kernel.scope.phase === "update" ? to - from : 0), 0),
     exposed_s: Object.fromEntries(exposure.byAxis),
     dcn_s: exposure.dcn,
     host_s: exposure.host,
@@ -158,14 +159,15 @@ function collectiveReports({ program, list, timeline }: Simulation, exposed: Rea
     .sort((a, b) => b.time_s - a.time_s);
 }
 
-function kernelReports({ timeline }: Simulation): KernelReport[] {
+function kernelReports({ program, timeline }: Simulation): KernelReport[] {
+  const blocks = blocksOf(program.chip);
   const groups = new Map<
     string,
     { name: string; phase: string; kind: string; count: number; time: number; flops: number; hbm: number; limits: Map<string, number> }
   >();
   for (const { kernel, from, to } of timeline.kernels) {
-    const name = kernel.name.replace(/\.\d+\./g, ".*.");
-    const phase = kernel.phase ?? "forward";
+    const { phase } = kernel.scope;
+    const name = withoutBlocks(kernel.name, blocks);
     const key = `${phase} ${kernel.kind} ${name}`;
     const group = groups.get(key) ?? {
       name,

@@ -31,19 +31,18 @@ export interface StepShape {
 export function trainGraph({ layers = 2, batch = 16, seq = 64, width = 64, heads = 4 }: StepShape = {}): Graph {
   const g = new GraphBuilder("train_step");
   const headDim = width / heads;
-  const param = (name: string, dims: readonly number[], axes: readonly (string | null)[]): Value =>
-    g.parameter(`params/${name}`, tensorType("f32", dims), axes, "param");
-  const weights: { value: Value; axes: readonly (string | null)[] }[] = [];
-  const weight = (name: string, dims: readonly number[], axes: readonly (string | null)[]): Value => {
-    const value = param(name, dims, axes);
-    weights.push({ value, axes });
+  const weights: { name: string; value: Value; axes: readonly (string | null)[] }[] = [];
+  const weight = (block: number, short: string, dims: readonly number[], axes: readonly (string | null)[]): Value => {
+    const name = `model.layers.${block}.${short}.weight`;
+    const value = g.inBlock(block, () => g.parameter(`params/${name}`, tensorType("f32", dims), axes, "param"));
+    weights.push({ name, value, axes });
     return value;
   };
   const blocks = Array.from({ length: layers }, (_, i) => ({
-    qkv: ["q", "k", "v"].map((n) => weight(`model.layers.${i}.${n}.weight`, [width, width], [`heads/${heads}`, "embed"])),
-    out: weight(`model.layers.${i}.o.weight`, [width, width], ["embed", `heads/${heads}`]),
-    up: weight(`model.layers.${i}.up.weight`, [4 * width, width], ["mlp", "embed"]),
-    down: weight(`model.layers.${i}.down.weight`, [width, 4 * width], ["embed", "mlp"]),
+    qkv: ["q", "k", "v"].map((n) => weight(i, n, [width, width], [`heads/${heads}`, "embed"])),
+    out: weight(i, "o", [width, width], ["embed", `heads/${heads}`]),
+    up: weight(i, "up", [4 * width, width], ["mlp", "embed"]),
+    down: weight(i, "down", [width, 4 * width], ["embed", "mlp"]),
   }));
   const input = g.parameter("tokens", tensorType("f32", [batch, seq, width]), ["batch", "seq", null], "batch");
   const index = tensorType("i32", [seq, seq]);
@@ -55,7 +54,7 @@ export function trainGraph({ layers = 2, batch = 16, seq = 64, width = 64, heads
 
   let x = input;
   blocks.forEach(({ qkv, out, up, down }, i) =>
-    g.scope(`layers.${i}`, () => {
+    g.block("layers", i, () => {
       const [q, k, v] = qkv.map((w, n) =>
         g.reshape(g.named("qkv"[n] ?? "", g.dotGeneral(x, w, [], [[2, 1]])), [batch, seq, heads, headDim]),
       ) as [Value, Value, Value];
@@ -111,8 +110,8 @@ export function trainGraph({ layers = 2, batch = 16, seq = 64, width = 64, heads
     weights.map(({ value }) => value),
   ); // prettier-ignore
   g.inPhase("update", () =>
-    weights.forEach(({ value, axes }, i) => {
-      const gradient = g.named(`grads/${value.name.slice("params/".length)}`, grads[i] as Value, axes, "gradient");
+    weights.forEach(({ name, value, axes }, i) => {
+      const gradient = g.named(`grads/${name}`, grads[i] as Value, axes, "gradient");
       g.output(value.name, g.subtract(value, g.scale(gradient, 0.1)));
     }),
   );

@@ -72,7 +72,8 @@ export function makeSteps(
     const order = schedule.order.map(at);
     const firstUse = new Map<ValueId, number>();
     order.forEach((value, index) => {
-      if (value.phase !== undefined) for (const id of value.inputs) if (offloaded.has(id) && !firstUse.has(id)) firstUse.set(id, index);
+      if (value.scope.phase !== "forward")
+        for (const id of value.inputs) if (offloaded.has(id) && !firstUse.has(id)) firstUse.set(id, index);
     });
     const starts = blockBegins(program);
     const copy = (op: string, value: Value, resource: "to_host" | "from_host", after?: TransferId): TransferId => {

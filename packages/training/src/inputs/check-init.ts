@@ -1,6 +1,6 @@
 import { HfCheckpoint } from "@lapidary/interop";
 import type { ModelConfig } from "@lapidary/models";
-import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
+import { LapidaryError, type Warning } from "@lapidary/std";
 import { type ModelFile, modelFileOf } from "../job/model-file.js";
 
 /**
@@ -47,6 +47,5 @@ export function checkSameModel(directory: string, wanted: ModelConfig, found: Mo
     message: `the checkpoint is of another model: ${list.join(", ")}`,
     place: directory,
     remedy: `set ${different.map((key) => `model.${key}`).join(", ")} as the checkpoint has it, or name another checkpoint in train.init`,
-    exit: ExitCode.usage,
   });
 }

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { checkCorpus, checkRequest, corpusSpec, type CorpusSpec, firstPieceId } from "@lapidary/data";
-import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
+import { LapidaryError, type Warning } from "@lapidary/std";
 import type { ResolvedJob } from "../job/resolved-job.js";
 import { checkGivenTokenizer, givenTokenizer, newTokenizerWarnings, tokenizerRequest } from "../job/job-tokenizer.js";
 import { checkInit } from "./check-init.js";
@@ -78,7 +78,7 @@ function runInstead(error: LapidaryError, init: string, runsDirectory: string | 
     steps.length === 0
       ? `${basename(init)} is a run, which has no checkpoint yet: train.init takes the directory of a checkpoint`
       : `${basename(init)} is a run: train.init takes the directory of one of its checkpoints, such as ${join(checkpoints, `step-${Math.max(...steps)}`)}`;
-  return new LapidaryError({ ...error.toJSON(), remedy, cause: error });
+  return error.with({ remedy });
 }
 
 /** A tokenizer of ours has 4 control tokens and a token for each byte. */
@@ -94,7 +94,6 @@ function checkVocabulary({ data, train, model }: ResolvedJob, placeOf: InputChec
     remedy: isModels
       ? `set model.vocab_size to ${firstPieceId} or more; data.vocab, if the job gives it, is at most as large`
       : `set data.vocab to ${firstPieceId} or more, or leave it out: it is model.vocab_size by default`,
-    exit: ExitCode.usage,
   });
 }
 
@@ -110,6 +109,6 @@ async function at<T>(path: readonly string[], placeOf: InputCheckOptions["placeO
   } catch (error) {
     if (!(error instanceof LapidaryError)) throw error;
     const key = placeOfKey(path, placeOf);
-    throw new LapidaryError({ ...error.toJSON(), place: error.place === undefined ? key : `${key}: ${error.place}`, cause: error });
+    throw error.with({ place: error.place === undefined ? key : `${key}: ${error.place}` });
   }
 }

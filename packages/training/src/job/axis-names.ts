@@ -12,10 +12,16 @@ export interface AxisMeaning {
   readonly axis: KnownAxis;
   /** What else a job needs for the same effect, or what does not exist here. */
   readonly note?: string;
+  /** What a job sets for the same effect: the note is left out if the job has set it. */
+  readonly needs?: "zero3" | "activationRule";
 }
 
-const fsdp: AxisMeaning = { axis: "data", note: "`zero: 3` splits the params over it, as FSDP does" };
-const sequence: AxisMeaning = { axis: "model", note: "`rules: { activation_seq: model }` splits the sequence over it" };
+const fsdp: AxisMeaning = { axis: "data", note: "`zero: 3` splits the params over it, as FSDP does", needs: "zero3" };
+const sequence: AxisMeaning = {
+  axis: "model",
+  note: "`rules: { activation_seq: model }` splits the sequence over it",
+  needs: "activationRule",
+};
 const stage: AxisMeaning = { axis: "data", note: "there are no pipeline stages" };
 const expert: AxisMeaning = { axis: "data", note: "there are no expert layers" };
 const data: AxisMeaning = { axis: "data" };

@@ -22,7 +22,6 @@ export function checkAxes(job: ResolvedJob, source: YamlSource): void {
     message: `no rule and no ZeRO stage knows the mesh ${unknown.length === 1 ? "axis" : "axes"} ${names}: all chips along ${unknown.length === 1 ? "it" : "them"} would hold and compute the same`,
     place: source.placeOf(["mesh", first.name]),
     remedy: remedyFor(job, unknown),
-    exit: 2,
   });
 }
 
@@ -35,7 +34,6 @@ function checkReplicate({ replicate = [], rules, mesh }: ResolvedJob, source: Ya
         message: `replicate names the axis "${name}", and the mesh has no such axis (it has ${printMesh(makeMesh(mesh))})`,
         place,
         remedy: "name an axis of the mesh, or remove it from replicate",
-        exit: 2,
       });
     const [logical] = Object.entries(rules).find(([, axes]) => axes.includes(name)) ?? [];
     if (logical !== undefined)
@@ -44,7 +42,6 @@ function checkReplicate({ replicate = [], rules, mesh }: ResolvedJob, source: Ya
         message: `the rule ${logical} → ${rules[logical]?.join("+") ?? name} splits over ${name}, and replicate says that ${name} holds copies`,
         place,
         remedy: `remove ${name} from replicate, or from the rule: rules.${logical}`,
-        exit: 2,
       });
   }
 }
@@ -64,8 +61,8 @@ function remedyFor(job: ResolvedJob, unknown: readonly MeshAxis[]): string {
 function noteOf({ zero, rules }: ResolvedJob, name: string, meaning: AxisMeaning | undefined): string[] {
   const note = meaning?.note;
   if (note === undefined) return [];
-  if (note.includes("zero: 3") && zero === 3) return [];
-  if (note.includes("activation_seq") && (rules["activation_seq"] ?? []).length > 0) return [];
+  if (meaning?.needs === "zero3" && zero === 3) return [];
+  if (meaning?.needs === "activationRule" && (rules["activation_seq"] ?? []).length > 0) return [];
   return [`for ${name}: ${note}`];
 }
 

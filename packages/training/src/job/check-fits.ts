@@ -29,7 +29,6 @@ function checkSlice({ slice, pod }: ResolvedJob, place: string): void {
     message: `a slice of ${slice} chips does not fit in a pod of ${pod.torus}`,
     place,
     remedy: `choose a slice within ${pod.torus}, or another pod than ${pod.name}`,
-    exit: 4,
   });
 }
 
@@ -44,7 +43,6 @@ function checkPodAxis({ pods, mesh }: ResolvedJob, place: string): void {
     message: `${pods === 1 ? "one pod needs no mesh axis" : `${pods} pods need a first mesh axis`} "${podAxis}" of size ${pods}`,
     place,
     remedy: pods === 1 ? "name the axis otherwise, or set pods" : `write mesh: { ${podAxis}: ${pods}, … }`,
-    exit: 4,
   });
 }
 
@@ -69,7 +67,6 @@ function checkBatch(job: ResolvedJob, place: string): void {
     message: `a batch of ${batch} does not divide over ${axes.join("×")} = ${parts} (mesh ${printMesh(meshOf(job))})`,
     place,
     remedy: `use a batch of ${near}, or another mesh`,
-    exit: 4,
   });
 }
 
@@ -81,6 +78,5 @@ function checkAtMost(value: number, limit: number, source: YamlSource, path: Pat
     message: `${name} is ${value}, more than ${what}, ${limit}`,
     place: source.placeOf(path),
     remedy: `use at most ${limit}`,
-    exit: 2,
   });
 }

@@ -144,7 +144,6 @@ function checkOwnRule(logical: string, rule: JobFile["rules"][string] | undefine
       message: `the rule for ${logical} names a mesh axis twice`,
       place,
       remedy: "name each mesh axis once",
-      exit: 2,
     });
   const indivisible = (units.get(logical) ?? []).find((n) => !isDivided(axes, mesh, [n]));
   if (indivisible === undefined) return;
@@ -157,7 +156,6 @@ function checkOwnRule(logical: string, rule: JobFile["rules"][string] | undefine
     message: `the rule ${logical} → ${axes.join("+")} can split nothing: ${indivisible} is not divisible by any part of ${axes.join("×")} = ${parts}`,
     place,
     remedy: `a size of ${Math.ceil(indivisible / parts) * parts} would do, or another mesh; set rules.${logical} to null if it is to be whole`,
-    exit: 4,
   });
 }
 
@@ -169,7 +167,6 @@ function checkLogical(logical: string, place: string): void {
     message: `no tensor has a logical axis "${logical}"`,
     place,
     remedy: near === undefined ? `logical axes are ${gemmaLogicalAxes.join(", ")}` : `did you mean "${near}"?`,
-    exit: 2,
   });
 }
 
@@ -188,6 +185,5 @@ function unknownAxis(axis: string, mesh: Mesh, place: string, what: string): Lap
     message: `${what}, and the mesh has no such axis (it has ${printMesh(mesh) || "none"})`,
     place,
     remedy: named,
-    exit: 2,
   });
 }

@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path";
 import { defaultCorpus } from "@lapidary/data";
 import { buildModel } from "@lapidary/models";
-import { LapidaryError, suggest } from "@lapidary/std";
+import { type ErrorCode, LapidaryError, suggest } from "@lapidary/std";
 import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary/topology";
 import type { z } from "zod";
 import { checkAxes } from "./check-axes.js";
@@ -28,6 +28,7 @@ export interface JobEnvironment {
   readonly base: string;
 }
 
+const codeOf = { model: "LAP_JOB_MODEL", pod: "LAP_JOB_POD", strategy: "LAP_JOB_STRATEGY" } as const satisfies Record<string, ErrorCode>;
 const plural = { model: "models", pod: "pods", strategy: "strategies" } as const;
 
 /** The text of a job file and where it comes from. */
@@ -89,10 +90,7 @@ export function resolvePlacedJob(
     if (!isPath) checkKnown(kind, given, environment.configsDir, source.placeOf([kind]));
     const value = validate(
       schema,
-      YamlSource.parse(
-        readText(path, source.placeOf([kind]), `LAP_JOB_${kind.toUpperCase()}`, `name a file of configs/${plural[kind]}, or a path`),
-        path,
-      ),
+      YamlSource.parse(readText(path, source.placeOf([kind]), codeOf[kind], `name a file of configs/${plural[kind]}, or a path`), path),
     );
     return { name: value.name ?? basename(path, ".yaml"), ...value };
   };
@@ -164,7 +162,6 @@ function resolveMesh(given: JobFile["mesh"], pods: number, chips: number, place:
     message: `a mesh has 1 to 4 axes, not ${mesh.axes.length}`,
     place,
     remedy: "name axes and their sizes, such as { data: 16, model: 16 }",
-    exit: 2,
   });
 }
 
@@ -173,7 +170,7 @@ function placed<T>(place: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    throw error instanceof LapidaryError ? new LapidaryError({ ...error.toJSON(), place, cause: error }) : error;
+    throw error instanceof LapidaryError ? error.with({ place }) : error;
   }
 }
 
@@ -182,14 +179,13 @@ function checkKnown(kind: "model" | "pod" | "strategy", name: string, configsDir
   if (known.includes(name)) return;
   const near = suggest(name, known);
   throw new LapidaryError({
-    code: `LAP_JOB_${kind.toUpperCase()}`,
+    code: codeOf[kind],
     message: `there is no ${kind} "${name}"`,
     place,
     remedy:
       near === undefined
         ? `${plural[kind]} are ${known.sort().join(", ")}; a path with a / names a file elsewhere`
         : `did you mean "${near}"?`,
-    exit: 2,
   });
 }
 
@@ -201,8 +197,8 @@ function nameOf(file: string): string {
   return jobNamePattern.test(name) ? name : "job";
 }
 
-function readText(path: string, place: string, code: string, remedy: string): string {
-  const fail = (message: string, cause?: unknown): LapidaryError => new LapidaryError({ code, message, place, remedy, exit: 2, cause });
+function readText(path: string, place: string, code: ErrorCode, remedy: string): string {
+  const fail = (message: string, cause?: unknown): LapidaryError => new LapidaryError({ code, message, place, remedy, cause });
   let bytes: Buffer;
   try {
     bytes = readConfigFile(path);

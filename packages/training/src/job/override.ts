@@ -32,6 +32,4 @@ const overrideError = (text: string, message: string): LapidaryError =>
     code: "LAP_CONFIG_OVERRIDE",
     message,
     place: `override ${text}`,
-    remedy: "write key=value, such as train.steps=50; keys are those of the job file, joined by dots",
-    exit: 2,
   });

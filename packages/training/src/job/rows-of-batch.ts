@@ -35,7 +35,6 @@ export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: Batc
       message: `train.batch_per_chip is ${perChip}: for ${chips} chips that is a batch of ${shown(exact)} rows, ${rows > mostRows ? `more than ${mostRows}` : "not a whole number of at least 1"}`,
       place,
       remedy,
-      exit: 2,
     });
   // A mesh that does not fill its slice is reported as such.
   if (rows % parts !== 0 && meshSize(mesh) === chips)
@@ -44,7 +43,6 @@ export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: Batc
       message: `train.batch_per_chip is ${perChip}: for ${chips} chips that is a batch of ${rows}, which does not divide over ${axes.join("×")} = ${parts}`,
       place,
       remedy,
-      exit: 4,
     });
   return rows;
 }

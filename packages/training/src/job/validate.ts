@@ -38,7 +38,6 @@ function errorOf(schema: z.core.$ZodType, source: YamlSource, issue: Issue): Lap
     message: `${name} is ${show(given)}: ${explain(issue, given)}`,
     place: source.placeOf(issue.path),
     remedy: `give ${name} a value that fits; \`lapidary config schema\` describes every key`,
-    exit: 2,
   });
 }
 
@@ -63,7 +62,6 @@ function unknownKey(schema: z.core.$ZodType, source: YamlSource, path: Path): La
     message: `unknown key "${prefix}${key}"`,
     place: source.placeOf(path),
     remedy,
-    exit: 2,
   });
 }
 
@@ -73,7 +71,6 @@ const missingKey = (source: YamlSource, path: Path, name: string): LapidaryError
     message: `the key ${name} is missing`,
     place: source.placeOf(path),
     remedy: `add ${name}; \`lapidary config schema\` describes every key`,
-    exit: 2,
   });
 
 function explain(issue: Issue, given: unknown): string {

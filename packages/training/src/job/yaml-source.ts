@@ -103,7 +103,7 @@ function placeAt(file: string, lines: LineCounter, offset: number): string {
 }
 
 const yamlError = (message: string, place: string, remedy: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_CONFIG_YAML", message, place, remedy, exit: 2 });
+  new LapidaryError({ code: "LAP_CONFIG_YAML", message, place, remedy });
 
 const isPrefix = (prefix: Path, path: Path): boolean =>
   prefix.length <= path.length && prefix.every((key, i) => String(key) === String(path[i]));

@@ -146,8 +146,6 @@ async function readManifest(
     code: "LAP_PARITY_MANIFEST",
     message: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`,
     place: path,
-    remedy: "make the bundle again: the manifest states step_losses and the settings of adamw",
-    exit: 2,
   });
 }
 
@@ -188,7 +186,6 @@ const noBundle = (directory: string, missing: string): LapidaryError =>
     message: `the directory holds no parity bundle: it has no ${missing}`,
     place: join(directory, missing),
     remedy: "name the directory of a bundle, such as e2e/golden/mha",
-    exit: 2,
   });
 
 const bundleError = (path: string, tensor: string, problem: string): LapidaryError =>
@@ -196,6 +193,4 @@ const bundleError = (path: string, tensor: string, problem: string): LapidaryErr
     code: "LAP_PARITY_BUNDLE",
     message: problem,
     place: `${path}: tensor "${tensor}"`,
-    remedy: "make the bundle again, or name another directory",
-    exit: 2,
   });

@@ -2,7 +2,7 @@ import { type ArrayData, f32Array } from "@lapidary/interop";
 import type { Graph } from "@lapidary/ir";
 import { gemma } from "@lapidary/models";
 import { must } from "@lapidary/std";
-import { paramName, trainState } from "../step/train-state.js";
+import { gradientName, paramName, trainState } from "../step/train-state.js";
 import { trainStep } from "../step/train-step.js";
 import type { ParityBatch, ParityBundle } from "./bundle.js";
 import { maxAbs, type ParityDistances, rms, worstGradient } from "./compare.js";
@@ -34,13 +34,14 @@ export async function runParity(bundle: ParityBundle, runner: GraphRunner): Prom
   const { expected } = bundle;
   const graphs = parityGraphs(bundle);
   const initial = initialState(bundle);
+  const weightNames = gemma(bundle.config).params.map(({ name }) => name);
   const inspect = (batch: ParityBatch): Promise<ReadonlyMap<string, ArrayData>> =>
     runner.run("inspect", graphs.inspect, new Map([...initial, ...batch]));
 
   const first = await inspect(must(bundle.batches[0], "batch 0"));
   const sft = await inspect(bundle.sft);
-  const gradients = worstGradient(withPrefix(first, "grads/"), expected.gradients);
-  const sftGradients = worstGradient(withPrefix(sft, "grads/"), expected.sftGradients);
+  const gradients = worstGradient(byWeight(first, weightNames, gradientName), expected.gradients);
+  const sftGradients = worstGradient(byWeight(sft, weightNames, gradientName), expected.sftGradients);
 
   const losses: number[] = [];
   let state: ReadonlyMap<string, ArrayData> = initial;
@@ -57,24 +58,27 @@ export async function runParity(bundle: ParityBundle, runner: GraphRunner): Prom
     loss_abs: losses.map((loss, step) => Math.abs(loss - must(expected.losses[step], "loss"))),
     grads_max_rel_l2: sftIsWorse ? sftGradients.distance : gradients.distance,
     grads_worst: sftIsWorse ? `sft ${sftGradients.name}` : gradients.name,
-    params_step1_rms: rms(withPrefix(must(afterFirst, "state"), "params/"), expected.paramsAfterFirst),
-    params_step5_rms: rms(withPrefix(state, "params/"), expected.paramsAfterLast),
+    params_step1_rms: rms(byWeight(must(afterFirst, "state"), weightNames, paramName), expected.paramsAfterFirst),
+    params_step5_rms: rms(byWeight(state, weightNames, paramName), expected.paramsAfterLast),
     sft_loss_abs: Math.abs(scalar(sft, "loss") - expected.sftLoss),
   };
 }
 
 /** The bundle's weights, zeros for the rest. */
 function initialState({ config, update, weights }: ParityBundle): Map<string, ArrayData> {
-  const byName = new Map([...weights].map(([name, array]) => [paramName(name), array]));
   return new Map(
-    trainState(gemma(config), update.optimizer).map(({ name, dims }) => [
+    trainState(gemma(config), update.optimizer).map(({ name, dims, role, weight }) => [
       name,
-      byName.get(name) ?? f32Array(dims, new Float32Array(dims.reduce((a, b) => a * b, 1))),
+      (role === "param" ? weights.get(weight ?? "") : undefined) ?? f32Array(dims, new Float32Array(dims.reduce((a, b) => a * b, 1))),
     ]),
   );
 }
 
-const withPrefix = (arrays: ReadonlyMap<string, ArrayData>, prefix: string): Map<string, ArrayData> =>
-  new Map([...arrays].filter(([name]) => name.startsWith(prefix)).map(([name, array]) => [name.slice(prefix.length), array]));
+/** The arrays that belong to weights, by the weight's name. */
+const byWeight = (
+  arrays: ReadonlyMap<string, ArrayData>,
+  weights: readonly string[],
+  nameOf: (weight: string) => string,
+): Map<string, ArrayData> => new Map(weights.map((weight) => [weight, must(arrays.get(nameOf(weight)), weight)]));
 
 const scalar = (arrays: ReadonlyMap<string, ArrayData>, name: string): number => must(must(arrays.get(name), name).data[0], name);

@@ -23,7 +23,6 @@ export function sampleToken(logits: Float32Array, sampling: Sampling, random: Ra
       code: "LAP_SAMPLE_NAN",
       message: `the logit of token ${bad} is not a number: the model has diverged`,
       place: "sample",
-      remedy: "sample from an earlier checkpoint, or train with a lower learning rate or with train.clip",
     });
   const forbidden = new Set(never);
   const ids = Array.from(logits.keys()).filter((id) => !forbidden.has(id));

@@ -2,7 +2,7 @@ import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
 import type { Model } from "@lapidary/models";
 import { hash32, hashString } from "@lapidary/std";
 import type { OptimizerConfig } from "../optimizer/optimizer-config.js";
-import { type StateSpec, trainState } from "./train-state.js";
+import { type StateSpec, trainState, valueRoleOf } from "./train-state.js";
 
 /**
  * A program without inputs whose outputs are the first state of a run. Each array has a stream of its own, keyed by seed
@@ -15,7 +15,16 @@ export function initProgram(model: Model, optimizer: OptimizerConfig, seed: numb
 /** The same for some of the states: the rest comes from a checkpoint. */
 export function initGraph(states: readonly StateSpec[], seed: number): Graph {
   const g = new GraphBuilder("init");
-  for (const spec of states) g.output(spec.name, g.named(spec.name, draw(g, spec, seed), spec.logicalAxes, spec.role));
+  for (const spec of states)
+    g.output(
+      spec.name,
+      g.named(
+        spec.name,
+        g.inBlock(spec.block, () => draw(g, spec, seed)),
+        spec.logicalAxes,
+        valueRoleOf(spec),
+      ),
+    );
   return g.finish();
 }
 

@@ -3,44 +3,56 @@ import type { Model, ParamInit } from "@lapidary/models";
 import { optimizerSlots } from "../optimizer/optimizer.js";
 import type { OptimizerConfig } from "../optimizer/optimizer-config.js";
 
-/** Prefixes of names in step programs: `params/<Hugging Face name>`, `adam_m/<…>`, `grads/<…>`. */
+/** Names in step programs: `params/<Hugging Face name>`, `adam_m/<…>`, `grads/<…>`. What an array is, its role says, and never its name. */
 export const paramName = (name: string): string => `params/${name}`;
 export const gradientName = (name: string): string => `grads/${name}`;
 
 /** The number of steps done, f32 scalar: exact up to 2²⁴. */
 export const stepName = "step";
 
+/** What a state is to a run: a weight, what the optimizer keeps for one, or the number of steps done. */
+export type StateRole = "param" | "optimizer" | "step";
+
 /** One array that a run carries from step to step. */
 export interface StateSpec {
   readonly name: string;
   readonly dims: readonly number[];
   readonly logicalAxes: LogicalAxes;
-  readonly role: Extract<ValueRole, "param" | "optimizer">;
+  readonly role: StateRole;
+  /** Hugging Face name of the weight that it is or belongs to; the step has none. */
+  readonly weight?: string;
+  /** Block of the model that the weight belongs to. */
+  readonly block?: number;
   readonly init: ParamInit;
 }
+
+/** The role of a state in a graph, where the step is a part of the optimizer's state. */
+export const valueRoleOf = ({ role }: Pick<StateSpec, "role">): ValueRole => (role === "step" ? "optimizer" : role);
 
 /** All state of a run, in the order of the programs' parameters: weights, optimizer state, the step. */
 export function trainState(model: Model, optimizer: OptimizerConfig): StateSpec[] {
   return [
-    ...model.params.map((spec): StateSpec => ({ ...spec, name: paramName(spec.name), role: "param" })),
+    ...model.params.map((spec): StateSpec => ({ ...spec, name: paramName(spec.name), role: "param", weight: spec.name })),
     ...optimizerSlots(optimizer).flatMap((slot) =>
       model.params.map(
-        ({ name, dims, logicalAxes }): StateSpec => ({
+        ({ name, ...spec }): StateSpec => ({
+          ...spec,
           name: `${slot}/${name}`,
-          dims,
-          logicalAxes,
           role: "optimizer",
+          weight: name,
           init: { kind: "zeros" },
         }),
       ),
     ),
-    { name: stepName, dims: [], logicalAxes: [], role: "optimizer", init: { kind: "zeros" } },
+    { name: stepName, dims: [], logicalAxes: [], role: "step", init: { kind: "zeros" } },
   ];
 }
 
+/** A state as a parameter of a graph. */
+export const stateParameter = (g: GraphBuilder, spec: Pick<StateSpec, "name" | "dims" | "logicalAxes" | "role" | "block">): Value =>
+  g.inBlock(spec.block, () => g.parameter(spec.name, tensorType("f32", spec.dims), spec.logicalAxes, valueRoleOf(spec)));
+
 /** The model's weights as parameters of a graph, by Hugging Face name. */
 export function weightParameters(g: GraphBuilder, model: Model): Map<string, Value> {
-  return new Map(
-    model.params.map(({ name, dims, logicalAxes }) => [name, g.parameter(paramName(name), tensorType("f32", dims), logicalAxes, "param")]),
-  );
+  return new Map(model.params.map((spec) => [spec.name, stateParameter(g, { ...spec, name: paramName(spec.name), role: "param" })]));
 }

@@ -1,5 +1,5 @@
 import { gradients } from "@lapidary/compiler";
-import { type Graph, GraphBuilder, tensorType, type Value } from "@lapidary/ir";
+import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
 import { logitsOf, type Model, meanLoss, tokenLosses } from "@lapidary/models";
 import { must } from "@lapidary/std";
 import { clipScale, globalNorm } from "../optimizer/gradient-norm.js";
@@ -7,7 +7,7 @@ import { makeUpdate, optimizerSlots } from "../optimizer/optimizer.js";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 import { learningRate } from "../optimizer/schedule.js";
 import { type BatchShape, batchParameters } from "./batch-inputs.js";
-import { gradientName, paramName, stepName, trainState } from "./train-state.js";
+import { gradientName, paramName, stateParameter, stepName, trainState } from "./train-state.js";
 
 export interface TrainStepOptions {
   /** Also give every gradient, before clipping, as `grads/<name>`. */
@@ -33,12 +33,7 @@ export const trainMetrics = ["loss", "grad_norm", "learning_rate", "tokens_count
  */
 export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape, options: TrainStepOptions = {}): Graph {
   const g = new GraphBuilder("train_step");
-  const states = new Map(
-    trainState(model, config.optimizer).map(({ name, dims, logicalAxes, role }) => [
-      name,
-      g.parameter(name, tensorType("f32", dims), logicalAxes, role),
-    ]),
-  );
+  const states = new Map(trainState(model, config.optimizer).map((spec) => [spec.name, stateParameter(g, spec)]));
   const state = (name: string): Value => must(states.get(name), name);
   const weights = new Map(model.params.map(({ name }) => [name, state(paramName(name))]));
   const { tokens, targets, mask } = batchParameters(g, shape);
@@ -56,12 +51,14 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
     const update = makeUpdate(g, config.optimizer, { step: state(stepName), learningRate: rate, gradientScale });
     model.params.forEach((spec, i) => {
       const { name } = spec;
-      const { param, slots } = g.scope(`update.${name}`, () =>
-        update(
-          spec,
-          state(paramName(name)),
-          must(grads[i], name),
-          slotNames.map((slot) => state(`${slot}/${name}`)),
+      const { param, slots } = g.inBlock(spec.block, () =>
+        g.scope(`update.${name}`, () =>
+          update(
+            spec,
+            state(paramName(name)),
+            must(grads[i], name),
+            slotNames.map((slot) => state(`${slot}/${name}`)),
+          ),
         ),
       );
       g.output(paramName(name), param);

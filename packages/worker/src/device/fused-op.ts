@@ -1,12 +1,16 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { LapidaryError } from "@lapidary/std";
+import { opcodeList } from "../fusion/opcodes.js";
 import type { ImageModule } from "./image-memory.js";
 import type { SharedModule } from "./shared-memory.js";
 import type { DeviceTensor, NodeBackend } from "./tfjs.js";
 
 /** The native module: loading it registers its TensorFlow ops. */
 export interface KernelsModule extends Partial<SharedModule>, Partial<ImageModule> {
+  /** The opcodes that the module was compiled with, in the order of their numbers. */
+  readonly opcodes?: string;
   register(code: Int32Array, constants: Float32Array): number;
   /** The products that this processor has kernels of ours for (`LapidaryMatMul`). */
   readonly products?: { readonly f32: boolean; readonly bf16: boolean };
@@ -29,9 +33,21 @@ const modulePath = fileURLToPath(new URL("../../native/lapidary_kernels.node", i
  * The module of our own kernels, or why there is none: they are an optimisation, which set-up builds where it can.
  *
  * @param path of the module; tests give others
+ * @throws LAP_WORKER_KERNELS if the module was compiled for another op table: its opcodes would compute other ops
  */
 export function loadKernels(path = modulePath): KernelsModule | string {
   if (!existsSync(path)) return "not built";
+  const module = tryToLoad(path);
+  if (typeof module !== "string" && module.opcodes !== opcodeList)
+    throw new LapidaryError({
+      code: "LAP_WORKER_KERNELS",
+      message: "the compiled kernels belong to another version of the op table",
+      place: path,
+    });
+  return module;
+}
+
+function tryToLoad(path: string): KernelsModule | string {
   try {
     return createRequire(import.meta.url)(path) as KernelsModule;
   } catch (error) {

@@ -111,7 +111,6 @@ function damagedMessage(sender: number, cause: unknown): LapidaryError {
     code: "LAP_WORKER_MESSAGE",
     message: `a message of worker ${sender} was damaged in shared memory (checksum differs)`,
     place: `worker ${sender}`,
-    remedy: "the step is computed again; if it happens often, this machine's memory is faulty",
     cause,
   });
 }

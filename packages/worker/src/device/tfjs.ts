@@ -80,7 +80,6 @@ export async function loadTfjs(wanted: BackendName = "tensorflow"): Promise<Load
       code: "LAP_WORKER_TFJS",
       message: `no backend of tfjs can be loaded${fallbackReason === undefined ? "" : ` (TensorFlow: ${fallbackReason})`}`,
       place: "tfjs",
-      remedy: "run `npm run setup`, then `lapidary doctor`",
       cause,
     });
   }

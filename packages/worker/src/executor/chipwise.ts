@@ -1,4 +1,4 @@
-import { type Graph, type Sharding, type TensorType, type Value, type ValueId, globalDims, localDims } from "@lapidary/ir";
+import { type Graph, type Sharding, type TensorType, type Value, type ValueId, globalDims, localDims, ops } from "@lapidary/ir";
 import { assert, type Clock, must } from "@lapidary/std";
 import { type Mesh, makeWorkerGrid, meshSize, parseAtoms, replicaGroups, shardIndex } from "@lapidary/topology";
 import { type ArrayData, arrayOf, takeBlock, wholeFromBlocks } from "../blocks.js";
@@ -216,8 +216,7 @@ class ChipwiseProgram implements Executable {
         types.map((of) => place(chip, of)),
         place(chip, value),
       );
-    const placed = ["iota", "rng_normal", "gather", "scatter"].includes(value.op);
-    const shared = placed ? undefined : bindKernel(value.op as KernelName, context(0));
+    const shared = ops[value.op].placed ? undefined : bindKernel(value.op as KernelName, context(0));
     const bound = Array.from({ length: meshSize(mesh) }, (_, chip) => shared ?? bindKernel(value.op as KernelName, context(chip)));
     return (operands) => bound.map((kernel, chip) => kernel(operands.map((held) => must(held[chip], "operand"))));
   }

@@ -1,6 +1,6 @@
 import { type HostCollective, type HostProgram, lower } from "@lapidary/compiler";
 import type { Peers } from "@lapidary/fabric";
-import { type CollectiveName, type TensorType } from "@lapidary/ir";
+import { type CollectiveName, type TensorType, ops } from "@lapidary/ir";
 import { type Clock, assert, must } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, atomsSize } from "@lapidary/topology";
 import type { Device } from "../device/device.js";
@@ -174,7 +174,7 @@ export class StackedProgram implements Executable {
         kind: step.kind === "kernel" && step.isGemm ? "product" : step.kind,
         op,
         name: value.name,
-        phase: value.phase ?? "forward",
+        ...value.scope,
         ...(isFused ? { joins: step.call.group.members.length } : {}),
       };
     });
@@ -412,7 +412,7 @@ class Binder {
   #place(node: PlanNode, operand: number | undefined, type: TensorType): Placement {
     const { mesh, grid, worker } = this.options;
     const { graph } = this.program;
-    if (!["iota", "rng_normal", "gather", "scatter"].includes(node.op)) return wholePlacement(type.dims);
+    if (!ops[node.op].placed) return wholePlacement(type.dims);
     const value = operand === undefined ? node.value : must(graph.values[node.value.inputs[operand] ?? -1], "operand");
     const sharding = must(value.sharding, `sharding of ${value.name}`);
     const whole = value.type.dims.map(

@@ -1,9 +1,10 @@
-import { type OpName, sizeOf } from "@lapidary/ir";
+import { sizeOf } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import type { FusionGroup } from "./groups.js";
-import { isUniform } from "./uniform.js";
+import { type OpcodeName, opcodeOf } from "./opcodes.js";
 import type { RowPart } from "./rearranged.js";
+import { isUniform } from "./uniform.js";
 
 /** A group as one call: its operands and results as nodes of the plan, and the program as the native op reads it. */
 export interface FusedCall {
@@ -22,41 +23,6 @@ export function rootOf(plan: Plan, id: NodeId): NodeId {
   return node.op === "reshape" && !node.constant ? rootOf(plan, must(node.inputs[0], "operand")) : id;
 }
 
-/** Numbers of `Code` in native/fused.cc. */
-const codes = {
-  add: 0,
-  subtract: 1,
-  multiply: 2,
-  divide: 3,
-  maximum: 4,
-  minimum: 5,
-  and: 6,
-  negate: 7,
-  exponential: 8,
-  log: 9,
-  tanh: 10,
-  sqrt: 11,
-  rsqrt: 12,
-  cosine: 13,
-  sine: 14,
-  abs: 15,
-  copy: 16,
-  EQ: 17,
-  NE: 18,
-  LT: 19,
-  LE: 20,
-  GT: 21,
-  GE: 22,
-  select: 23,
-  rowsum: 24,
-  rowmax: 25,
-  rowmin: 26,
-  accsum: 27,
-  accmax: 28,
-  accmin: 29,
-  rearrange: 30,
-} as const;
-
 const place = { register: 0, input: 1, constant: 2 } as const;
 const outputKind = { full: 0, row: 1, columns: 2, one: 3 } as const;
 
@@ -69,7 +35,7 @@ interface Operand {
 }
 
 interface Instruction {
-  readonly code: number;
+  readonly code: OpcodeName;
   readonly destination: number;
   readonly output: number;
   readonly operands: readonly Operand[];
@@ -121,7 +87,7 @@ export function encodeGroup(
     const operands = node.inputs.map(operandOf);
     const output = outputs.indexOf(id);
     if (node.op === "reduce") {
-      if (kind === "row") instructions.push({ code: codes[`row${node.attrs.kind}`], destination: define(id, 0), output, operands });
+      if (kind === "row") instructions.push({ code: `row_${node.attrs.kind}`, destination: define(id, 0), output, operands });
       else {
         const first = must(operands[0], "operand");
         const isRow = group.kinds.get(must(node.inputs[0], "operand")) === "row";
@@ -129,13 +95,13 @@ export function encodeGroup(
         const source =
           sizeOf(node.type.dims) === 1 && !isRow ? { place: place.register, index: emitRowReduction(node.attrs.kind, first) } : first;
         assert(output >= 0, "what is reduced over rows is used outside, or not at all", node.value.name);
-        instructions.push({ code: codes[`acc${node.attrs.kind}`], destination: 0, output, operands: [source] });
+        instructions.push({ code: `acc_${node.attrs.kind}`, destination: 0, output, operands: [source] });
       }
     } else if (node.op === "reshape" || node.op === "convert") {
       // The same numbers: a register of its own only where they must be written.
       const source = must(operands[0], "operand");
       if (output >= 0 || source.place !== place.register)
-        instructions.push({ code: codes.copy, destination: define(id, kind === "full" ? 1 : 0), output, operands: [source] });
+        instructions.push({ code: "copy", destination: define(id, kind === "full" ? 1 : 0), output, operands: [source] });
       else hold(id, source.index);
     } else if (node.op === "slice") {
       // What reads it reads parts of rows of its operand.
@@ -144,8 +110,8 @@ export function encodeGroup(
       else slicedInput.set(id, source);
     } else if (node.op === "concatenate") {
       const parts = must(group.rearranged.get(id), "parts");
-      instructions.push({ code: codes.rearrange, destination: define(id, 1), output, operands: operands.slice(0, 1), parts });
-    } else instructions.push({ code: codeOf(node), destination: define(id, kind === "full" ? 1 : 0), output, operands });
+      instructions.push({ code: "rearrange", destination: define(id, 1), output, operands: operands.slice(0, 1), parts });
+    } else instructions.push({ code: formulaOf(node), destination: define(id, kind === "full" ? 1 : 0), output, operands });
     release(id, i);
   });
   if (isVector.length === 0) isVector.push(1);
@@ -159,7 +125,7 @@ export function encodeGroup(
   for (const id of outputs) code.push(...layoutOfOutput(id), ...list(nodeAt(standIn(id)).type.dims));
   code.push(...list(isVector), instructions.length);
   for (const { code: op, destination, output, operands, parts } of instructions) {
-    code.push(op, destination, output, operands.length, ...operands.flatMap((o) => [o.place, o.index]));
+    code.push(opcodeOf(op), destination, output, operands.length, ...operands.flatMap((o) => [o.place, o.index]));
     if (parts !== undefined) code.push(...list(parts.flatMap(({ from, to, width }) => [from, to, width])));
   }
   const count = (dtype: string): number => inputs.filter((id) => nodeAt(id).type.dtype === dtype).length;
@@ -202,7 +168,7 @@ export function encodeGroup(
   }
   function emitRowReduction(kind: "sum" | "max" | "min", source: Operand): number {
     const register = isVector.push(0) - 1;
-    instructions.push({ code: codes[`row${kind}`], destination: register, output: -1, operands: [source] });
+    instructions.push({ code: `row_${kind}`, destination: register, output: -1, operands: [source] });
     return register;
   }
   /** Registers whose values nobody reads any more are free again: the last reader of any that it holds counts. */
@@ -231,11 +197,7 @@ export function encodeGroup(
 
 const list = (values: readonly number[]): number[] => [values.length, ...values];
 
-function codeOf(node: PlanNode): number {
-  if (node.op === "compare") return codes[node.attrs.direction];
-  const known: Partial<Record<OpName, number>> = codes;
-  return must(known[node.op], `code of ${node.op}`);
-}
+const formulaOf = (node: PlanNode): OpcodeName => (node.op === "compare" ? node.attrs.direction : node.op);
 
 /** An operand from outside, read under the dims of the member that reads it. */
 interface OutsideOperand {

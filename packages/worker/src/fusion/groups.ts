@@ -1,4 +1,4 @@
-import { type OpName, sizeOf } from "@lapidary/ir";
+import { ops, sizeOf } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import { type RowPart, findRearranged, rowLength } from "./rearranged.js";
@@ -38,25 +38,6 @@ export interface Reading {
 }
 
 export type MemberKind = "full" | "row" | "late" | "part";
-
-const floatOps: ReadonlySet<OpName> = new Set<OpName>([
-  "negate",
-  "exponential",
-  "log",
-  "tanh",
-  "sqrt",
-  "rsqrt",
-  "cosine",
-  "sine",
-  "abs",
-  "add",
-  "subtract",
-  "multiply",
-  "divide",
-  "maximum",
-  "minimum",
-]);
-const predOps: ReadonlySet<OpName> = new Set<OpName>(["compare", "and"]);
 
 /**
  * Finds groups greedily, in the order of the plan: a node joins the groups of its operands where the space fits and no path leads out of the group
@@ -284,15 +265,27 @@ export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGro
   }
 }
 
+/** Whether the fused kernel can compute a node by itself. Slices and concatenations are found as rows that are put together. */
 function isFusible(node: PlanNode, nodeAt: (id: NodeId) => PlanNode): boolean {
   if (node.constant) return false;
+  const isFloat = node.type.dtype === "f32";
   const types = node.inputs.map((id) => nodeAt(id).type.dtype);
-  if (floatOps.has(node.op)) return node.type.dtype === "f32";
-  if (predOps.has(node.op)) return types.every((t) => t === "f32" || t === "i32" || t === "pred");
-  if (node.op === "select") return node.type.dtype === "f32";
-  if (node.op === "convert") return node.attrs.dtype === "f32" && types[0] === "pred";
-  if (node.op === "reduce") return node.type.dtype === "f32";
-  return node.op === "reshape" && node.type.dtype === "f32";
+  switch (ops[node.op].fusible) {
+    case "unary":
+    case "binary":
+    case "compare":
+      return isFloat || (node.type.dtype === "pred" && types.every((t) => t === "f32" || t === "i32" || t === "pred"));
+    case "select":
+    case "view":
+    case "reduce":
+      return isFloat;
+    case "convert":
+      return isFloat && types[0] === "pred";
+    case "slice":
+    case "concatenate":
+    case "none":
+      return false;
+  }
 }
 
 /** Products of trailing dims, without 1 and without the whole. */

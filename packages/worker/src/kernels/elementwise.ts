@@ -1,13 +1,10 @@
-import type { CompareDirection } from "@lapidary/ir";
+import type { BinaryName, CompareDirection, ElementwiseName, UnaryName } from "@lapidary/ir";
 import type { DeviceTensor, TfjsCore } from "../device/tfjs.js";
-import { type Kernel, type KernelName, type KernelTable, operand } from "./kernel.js";
+import { type Kernel, type KernelTable, operand } from "./kernel.js";
 import { roundToBf16 } from "./bf16.js";
 
-type UnaryName = "negate" | "exponential" | "log" | "tanh" | "sqrt" | "rsqrt" | "cosine" | "sine" | "abs" | "stop_gradient";
-type BinaryName = "add" | "subtract" | "multiply" | "divide" | "maximum" | "minimum" | "and";
-
 /** An op of one or more operands of type `T`. */
-function simple<N extends UnaryName | BinaryName>(
+function simple<N extends UnaryName | BinaryName | "stop_gradient" | "and">(
   tensorflow: string,
   tfjs: (tf: TfjsCore, a: DeviceTensor, b: DeviceTensor) => DeviceTensor,
   typed = true,
@@ -89,7 +86,7 @@ const divide: Kernel<"divide"> = {
   native: ({ output }, native) => native.bind(output.dtype === "i32" ? "TruncateDiv" : "RealDiv", [native.type("T", output.dtype)]),
 };
 
-export const elementwiseKernels: { readonly [N in UnaryName | BinaryName | "compare" | "convert" | "select"]: KernelTable[N] } = {
+export const elementwiseKernels: { readonly [N in ElementwiseName]: KernelTable[N] } = {
   negate: simple("Neg", (tf, x) => tf.neg(x)),
   exponential: simple("Exp", (tf, x) => tf.exp(x)),
   log: simple("Log", (tf, x) => tf.log(x)),
@@ -111,23 +108,3 @@ export const elementwiseKernels: { readonly [N in UnaryName | BinaryName | "comp
   convert,
   select,
 };
-
-/** Ops whose result in bf16 must be rounded; all others only move numbers. */
-export const computingOps: ReadonlySet<KernelName> = new Set<KernelName>([
-  "exponential",
-  "log",
-  "tanh",
-  "sqrt",
-  "rsqrt",
-  "cosine",
-  "sine",
-  "add",
-  "subtract",
-  "multiply",
-  "divide",
-  "reduce",
-  "dot_general",
-  "scatter",
-  "constant",
-  "rng_normal",
-]);

@@ -1,7 +1,8 @@
+import { ops } from "@lapidary/ir";
 import type { Bound } from "../device/native-ops.js";
 import { roundToBf16 } from "./bf16.js";
 import { contractionKernels } from "./contraction.js";
-import { computingOps, elementwiseKernels } from "./elementwise.js";
+import { elementwiseKernels } from "./elementwise.js";
 import { type Kernel, type KernelContext, type KernelName, type KernelTable, operand } from "./kernel.js";
 import { rowKernels } from "./rows.js";
 import { shapeKernels } from "./shape.js";
@@ -21,7 +22,7 @@ export function bindKernel<N extends KernelName>(name: N, context: KernelContext
     device.native !== undefined && kernel.native !== undefined
       ? kernel.native(context, device.native)
       : counted(context, kernel.tfjs(context));
-  if (output.dtype !== "bf16" || !computingOps.has(name)) return bound;
+  if (output.dtype !== "bf16" || !ops[name].rounds) return bound;
   const round = device.native?.bindRoundToBf16() ?? ((inputs: Parameters<Bound>[0]) => roundToBf16(device, operand(inputs, 0).clone()));
   return (inputs) => {
     const exact = bound(inputs);

@@ -1,11 +1,24 @@
 import assert from "node:assert/strict";
-import { GraphBuilder, type Graph, interpret, tensor, tensorType } from "@lapidary/ir";
+import {
+  type BinaryName,
+  type Graph,
+  GraphBuilder,
+  type UnaryName,
+  binaryNames,
+  binaryOps,
+  interpret,
+  tableOf,
+  tensor,
+  tensorType,
+  unaryNames,
+  unaryOps,
+} from "@lapidary/ir";
 import { must, seededRandom } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
 import type { BackendName } from "../device/tfjs.js";
 import { roundArrayToBf16 } from "./bf16.js";
 import { type KernelName, kernels } from "./index.js";
-import { difference, evaluateByKernels, randomInputsOf } from "./testing.js";
+import { difference, evaluateByKernels, randomInputsOf, within } from "./testing.js";
 
 type Build = (g: GraphBuilder) => void;
 const f = (...dims: number[]) => tensorType("f32", dims);
@@ -19,32 +32,35 @@ function graphOf(build: Build): Graph {
   return g.finish();
 }
 
-const positive = (g: GraphBuilder) => g.offset(g.abs(g.parameter("x", f(2, 3))), 0.25);
-const unary = (name: "negate" | "exponential" | "tanh" | "cosine" | "sine" | "abs" | "stopGradient"): Build[] => [
-  (g) => g[name](g.parameter("x", f(2, 3))),
-  (g) => g[name](g.parameter("x", f())),
-];
-const binary = (name: "add" | "subtract" | "multiply" | "maximum" | "minimum"): Build[] => [
-  (g) => g[name](g.parameter("x", f(2, 3)), g.parameter("y", f(2, 3))),
-  (g) => g[name](g.parameter("x", i(4)), g.parameter("y", i(4))),
-  (g) => g[name](g.parameter("x", f()), g.parameter("y", f())),
-];
+const stopGradient: Build[] = [(g) => g.stopGradient(g.parameter("x", f(2, 3))), (g) => g.stopGradient(g.parameter("x", f()))];
+const unary = (name: UnaryName): Build[] =>
+  [f(2, 3), f()].map((type) => (g) => g.op(name, [within(g, g.parameter("x", type), unaryOps[name].domain)], {}));
+const binary = (name: BinaryName): Build[] => {
+  const [left, right] = binaryOps[name].domain;
+  return [f(2, 3), f()].map(
+    (type) => (g) => g.op(name, [within(g, g.parameter("x", type), left), within(g, g.parameter("y", type), right)], {}),
+  );
+};
+const ofIntegers = (name: UnaryName | BinaryName): Build => {
+  const names = name in unaryOps ? ["x"] : ["x", "y"];
+  return (g) =>
+    g.op(
+      name,
+      names.map((operand) => g.parameter(operand, i(4))),
+      {},
+    );
+};
 
 /** At least one case for every op: total, so that a new kernel needs one. */
 const cases: { readonly [N in KernelName]: readonly Build[] } = {
+  ...tableOf(unaryNames, unary),
+  ...tableOf(binaryNames, binary),
   constant: [(g) => g.splat(1.5, f(2, 3)), (g) => g.splat(7, i(3)), (g) => g.splat(1, tensorType("pred", [2])), (g) => g.splat(-2, f())],
   iota: [(g) => g.iota(i(2, 3), 1), (g) => g.iota(f(2, 3, 2), 0)],
   rng_normal: [(g) => g.rngNormal([3, 4], 17, 0.02), (g) => g.rngNormal([5], 3, 1)],
-  negate: [...unary("negate"), (g) => g.negate(g.parameter("x", i(3)))],
-  exponential: unary("exponential"),
-  log: [(g) => g.log(positive(g))],
-  tanh: unary("tanh"),
-  sqrt: [(g) => g.sqrt(positive(g))],
-  rsqrt: [(g) => g.rsqrt(positive(g))],
-  cosine: unary("cosine"),
-  sine: unary("sine"),
-  abs: [...unary("abs"), (g) => g.abs(g.parameter("x", i(3)))],
-  stop_gradient: unary("stopGradient"),
+  negate: [...unary("negate"), ofIntegers("negate")],
+  abs: [...unary("abs"), ofIntegers("abs")],
+  stop_gradient: stopGradient,
   convert: [
     (g) => g.convert(g.parameter("x", f(2, 3)), "i32"),
     (g) => g.convert(g.parameter("x", i(2, 3)), "f32"),
@@ -54,12 +70,12 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
     (g) => g.convert(g.parameter("x", tensorType("bf16", [4])), "f32"),
     (g) => g.convert(g.convert(g.parameter("x", i(4)), "bf16"), "f32"),
   ],
-  add: binary("add"),
-  subtract: binary("subtract"),
-  multiply: binary("multiply"),
-  divide: [(g) => g.divide(g.parameter("y", f(2, 3)), positive(g)), (g) => g.divide(g.scale(g.parameter("x", i(4)), 6), g.splat(3, i(4)))],
-  maximum: binary("maximum"),
-  minimum: binary("minimum"),
+  add: [...binary("add"), ofIntegers("add")],
+  subtract: [...binary("subtract"), ofIntegers("subtract")],
+  multiply: [...binary("multiply"), ofIntegers("multiply")],
+  divide: [...binary("divide"), (g) => g.divide(g.scale(g.parameter("x", i(4)), 6), g.splat(3, i(4)))],
+  maximum: [...binary("maximum"), ofIntegers("maximum")],
+  minimum: [...binary("minimum"), ofIntegers("minimum")],
   and: [(g) => g.and(g.parameter("x", tensorType("pred", [2, 3])), g.parameter("y", tensorType("pred", [2, 3])))],
   compare: (["EQ", "NE", "LT", "LE", "GT", "GE"] as const).flatMap((direction): Build[] => [
     (g) => g.compare(g.parameter("x", i(9)), g.parameter("y", i(9)), direction),

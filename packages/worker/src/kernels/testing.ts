@@ -1,4 +1,16 @@
-import { type Dtype, type Graph, type Tensor, type TensorType, type Value, parametersOf, sizeOf, tensor } from "@lapidary/ir";
+import {
+  type Dtype,
+  type Graph,
+  type GraphBuilder,
+  type Interval,
+  type Tensor,
+  type TensorType,
+  type Value,
+  anywhere,
+  parametersOf,
+  sizeOf,
+  tensor,
+} from "@lapidary/ir";
 import { type Random, must } from "@lapidary/std";
 import { type ArrayData, arrayOf } from "../blocks.js";
 import type { Device } from "../device/device.js";
@@ -73,6 +85,13 @@ export function evaluateByKernels(
   );
   for (const x of results) x.dispose();
   return outputs;
+}
+
+/** A value that has numbers of an interval where `x` has numbers between -2 and 2. */
+export function within(g: GraphBuilder, x: Value, [low, high]: Interval): Value {
+  const [from, to] = anywhere;
+  const factor = (high - low) / (to - from);
+  return factor === 1 && low === from ? x : g.offset(g.scale(x, factor), low - from * factor);
 }
 
 export function randomArray(random: Random, type: TensorType, below = 4): Tensor {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { GraphBuilder, type Value, tensorType } from "@lapidary/ir";
+import { GraphBuilder, type Phase, type Value, tensorType } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { makePlan } from "./make-plan.js";
 import { type Plan, printPlan } from "./plan.js";
@@ -95,15 +95,15 @@ describe("a plan", () => {
   });
 
   it("does not keep from the forward pass what the backward pass is to compute again", () => {
-    const build = (phase: "recompute" | undefined): Plan => {
+    const build = (phase: Phase): Plan => {
       const g = new GraphBuilder("case");
       const x = g.parameter("x", f(4));
       const once = g.push("tanh", [x.id], {}, x.type);
-      const again = g.push("tanh", [x.id], {}, x.type, { phase });
+      const again = g.push("tanh", [x.id], {}, x.type, { scope: { phase } });
       g.output("y", g.add(once, again));
       return makePlan(g.finish(), { roundProducts: false });
     };
-    assert.equal(count(build(undefined), "tanh"), 1);
+    assert.equal(count(build("forward"), "tanh"), 1);
     assert.equal(count(build("recompute"), "tanh"), 2);
   });
 

@@ -1,4 +1,4 @@
-import { type Graph, type OpName, type Value, type ValueOf, sameDims } from "@lapidary/ir";
+import { type Graph, type OpName, type Value, type ValueOf, binaryNames, sameDims, tableOf, unaryNames } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { isViewTranspose } from "../kernels/shape.js";
 import { emitDot } from "./emit-dot.js";
@@ -81,22 +81,9 @@ const emitters: EmitterTable = {
   },
   rng_normal: (b, value) => b.emit("rng_normal", value.attrs, [], value.type, asValue(value)),
   stop_gradient: (_b, _value, inputs) => at(inputs, 0),
-  negate: elementwise,
-  exponential: elementwise,
-  log: elementwise,
-  tanh: elementwise,
-  sqrt: elementwise,
-  rsqrt: elementwise,
-  cosine: elementwise,
-  sine: elementwise,
-  abs: elementwise,
+  ...tableOf(unaryNames, () => elementwise),
+  ...tableOf(binaryNames, () => elementwise),
   convert: elementwise,
-  add: elementwise,
-  subtract: elementwise,
-  multiply: elementwise,
-  divide: elementwise,
-  maximum: elementwise,
-  minimum: elementwise,
   and: elementwise,
   compare: elementwise,
   select: elementwise,

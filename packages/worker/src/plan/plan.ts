@@ -1,4 +1,4 @@
-import { type Graph, type OpAttrs, type OpName, type TensorType, type Value, type ValueId, sameDims } from "@lapidary/ir";
+import { type Graph, type OpAttrs, type OpName, type TensorType, type Value, type ValueId, ops, sameDims } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 
 /** Index of a node in its plan. */
@@ -26,19 +26,6 @@ export interface Plan {
   readonly nodes: readonly PlanNode[];
   readonly outputs: readonly { readonly name: string; readonly node: NodeId }[];
 }
-
-/** Ops whose result depends on where the part stands in the whole array. */
-const placedOps: ReadonlySet<OpName> = new Set<OpName>(["iota", "rng_normal", "gather", "scatter"]);
-/** Made anew in every run: each run's inputs, what comes from other workers, and random numbers, which would otherwise be held twice. */
-const neverConstant: ReadonlySet<OpName> = new Set<OpName>([
-  "parameter",
-  "rng_normal",
-  "all_gather",
-  "reduce_scatter",
-  "all_reduce",
-  "all_to_all",
-  "shard_slice",
-]);
 
 /** Appends nodes; equal ones are one. */
 export class PlanBuilder {
@@ -68,15 +55,16 @@ export class PlanBuilder {
     options: { readonly fresh?: boolean } = {},
   ): NodeId {
     const fresh = options.fresh ?? false;
+    const { placed, foldable } = ops[op];
     // Collectives of equal text may differ in their layout, which belongs to their value.
-    const place = placedOps.has(op)
+    const place = placed
       ? [value.sharding, value.inputs.map((id) => this.graph.values[id]?.sharding)]
-      : neverConstant.has(op) || fresh
+      : !foldable || fresh
         ? this.nodes.length
         : undefined;
-    const constant = !fresh && !neverConstant.has(op) && inputs.every((id) => this.get(id).constant);
+    const constant = !fresh && foldable && inputs.every((id) => this.get(id).constant);
     // What the backward pass computes again is not to be kept from the forward pass.
-    const again = !constant && value.phase === "recompute";
+    const again = !constant && value.scope.phase === "recompute";
     const key = JSON.stringify([op, attrs, inputs, type, place, again]);
     const known = this.#known.get(key);
     if (known !== undefined) return known;

@@ -81,7 +81,6 @@ export class Copies {
       code: "LAP_WORKER_COPY_UNKNOWN",
       message: `the worker holds no copy of step ${name.step} of worker ${name.worker} of ${name.workers}`,
       place: `step ${name.step}`,
-      remedy: "ask for its holdings first",
     });
   }
 

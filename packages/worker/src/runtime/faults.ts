@@ -38,7 +38,7 @@ const before = (item: Place | undefined): FiringPoint | undefined => (item === u
 const after = (item: Place | undefined): FiringPoint | undefined => (item === undefined ? undefined : { moment: "after", item });
 
 function middleOfPass(schedule: readonly Place[], pass: "forward" | "backward"): Place | undefined {
-  const kernels = schedule.filter(({ kind, node }) => (kind === "kernel" || kind === "fused") && (node.value.phase ?? "forward") === pass);
+  const kernels = schedule.filter(({ kind, node }) => (kind === "kernel" || kind === "fused") && node.value.scope.phase === pass);
   return kernels[kernels.length >> 1];
 }
 

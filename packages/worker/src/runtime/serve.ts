@@ -1,7 +1,7 @@
 import type { Channel } from "@lapidary/fabric";
 import type { JsonValue } from "@lapidary/std";
 import type { Envelope, WorkerAnswer, WorkerMessage } from "../protocol.js";
-import { asLapidaryError, overtakenCode, overtakenError } from "./errors.js";
+import { asLapidaryError, overtakenError } from "./errors.js";
 import type { Answer, Worker } from "./worker.js";
 
 export interface ServeOptions {
@@ -78,7 +78,7 @@ async function answer(channel: Channel, message: Envelope, execute: () => Promis
   } catch (error) {
     const failure = asLapidaryError(error);
     // Who has lost his coordinator gives up what he is at.
-    if (failure.code !== overtakenCode && channel.isOpen) options.onError?.(message.kind, error);
+    if (failure.code !== "LAP_WORKER_OVERTAKEN" && channel.isOpen) options.onError?.(message.kind, error);
     said = { kind: "error", id: message.id, error: failure.toJSON() };
   }
   if (channel.isOpen) channel.send(said as unknown as JsonValue, parts);

@@ -84,7 +84,7 @@ describe("failpoints of a step on the real executor", function () {
     });
     const faults = new StepFaults(points, 0);
     const record = (moment: Observed["moment"], { kind, node }: Place): void => {
-      observed.push({ moment, kind, op: node.op, phase: node.value.phase ?? "forward", node: node.id });
+      observed.push({ moment, kind, op: node.op, phase: node.value.scope.phase, node: node.id });
     };
     const hooks: ExecutionHooks = {
       before: (item) => {

@@ -134,7 +134,7 @@ def _check_names(manifest: Manifest, files: dict[str, SafetensorsFile]) -> None:
             if differing:
                 first, more = sorted(differing)[0], len(differing) - 1
                 message = f"{file} {what} {first}{f' and {more} more' if more else ''}"
-                raise Failure("LAP_XLA_CHECKPOINT", message, "use a checkpoint of this job, or export the job of the checkpoint", str(files[file].path), USAGE)
+                raise Failure("LAP_XLA_CHECKPOINT_MISMATCH", message, "use a checkpoint of this job, or export the job of the checkpoint", str(files[file].path), USAGE)
 
 
 def _restore_orbax(manifest: Manifest, layout: Layout, path: Path) -> States:
@@ -146,7 +146,7 @@ def _restore_orbax(manifest: Manifest, layout: Layout, path: Path) -> States:
     try:
         return _orbax().restore(path.absolute(), item=wanted, restore_args=how)
     except (ValueError, KeyError) as cause:
-        raise Failure("LAP_XLA_CHECKPOINT", f"the checkpoint does not fit the program ({cause})", "use a checkpoint of this job", str(path), USAGE) from cause
+        raise Failure("LAP_XLA_CHECKPOINT_MISMATCH", f"the checkpoint does not fit the program ({cause})", "use a checkpoint of this job", str(path), USAGE) from cause
 
 
 def _orbax():

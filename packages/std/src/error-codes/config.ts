@@ -1,0 +1,122 @@
+import { ExitCode } from "../exit-code.js";
+import type { ErrorTable } from "./entry.js";
+
+/** Errors of this area: job files, meshes, rules, chips and programs. */
+export const configErrors = {
+  LAP_CONFIG_YAML: { exit: ExitCode.usage, recoverable: false, summary: "The file is not valid YAML." },
+  LAP_CONFIG_MISSING_KEY: { exit: ExitCode.usage, recoverable: false, summary: "A required key is missing." },
+  LAP_CONFIG_UNKNOWN_KEY: { exit: ExitCode.usage, recoverable: false, summary: "The file has a key that its schema does not define." },
+  LAP_CONFIG_VALUE: { exit: ExitCode.usage, recoverable: false, summary: "A value has the wrong type or is out of range." },
+  LAP_CONFIG_OVERRIDE: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "An override is not of the form key=value.",
+    remedy: "write key=value, such as train.steps=50; keys are those of the job file, joined by dots",
+  },
+  LAP_JOB_FILE: { exit: ExitCode.usage, recoverable: false, summary: "The job file cannot be read." },
+  LAP_JOB_MODEL: { exit: ExitCode.usage, recoverable: false, summary: "The model file that the job names cannot be read." },
+  LAP_JOB_POD: { exit: ExitCode.usage, recoverable: false, summary: "The pod file that the job names cannot be read." },
+  LAP_JOB_STRATEGY: { exit: ExitCode.usage, recoverable: false, summary: "The strategy file that the job names cannot be read." },
+  LAP_MESH_TEXT: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The text of a mesh cannot be parsed.",
+    remedy: "write name=size pairs, such as data=16,model=16",
+  },
+  LAP_MESH_AXES: { exit: ExitCode.usage, recoverable: false, summary: "A mesh has fewer or more axes than are supported." },
+  LAP_MESH_AXIS_NAME: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The name of a mesh axis has a character that is not allowed.",
+    remedy: "use lower-case letters, digits and _, beginning with a letter",
+  },
+  LAP_MESH_AXIS_SIZE: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The size of a mesh axis is not a positive integer.",
+    remedy: "give a whole number of at least 1",
+  },
+  LAP_MESH_AXIS_TWICE: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "Two mesh axes have the same name.",
+    remedy: "give every axis a name of its own",
+  },
+  LAP_MESH_AXIS_UNKNOWN: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A mesh axis is named that the mesh does not have, or that no rule uses.",
+  },
+  LAP_MESH_SUBAXIS: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A text names neither an axis nor a sub-axis of the mesh.",
+    remedy: "write axis or axis:(pre)size, where pre and size divide the axis",
+  },
+  LAP_MESH_REPLICATE: { exit: ExitCode.usage, recoverable: false, summary: "A sharding rule splits over an axis that `replicate` lists." },
+  LAP_MESH_DOES_NOT_FILL: {
+    exit: ExitCode.doesNotFit,
+    recoverable: false,
+    summary: "The number of chips of the mesh differs from that of the slice.",
+  },
+  LAP_MESH_INDIVISIBLE: { exit: ExitCode.doesNotFit, recoverable: false, summary: "A dimension does not divide over its mesh axes." },
+  LAP_MESH_POD_AXIS: {
+    exit: ExitCode.doesNotFit,
+    recoverable: false,
+    summary: "The pod axis of the mesh does not match the number of pods.",
+  },
+  LAP_RULE_AXIS_TWICE: { exit: ExitCode.usage, recoverable: false, summary: "The rules use a mesh axis twice for one tensor." },
+  LAP_RULE_UNKNOWN: { exit: ExitCode.usage, recoverable: false, summary: "A rule names a logical axis that no tensor has." },
+  LAP_SLICE_TOO_LARGE: { exit: ExitCode.doesNotFit, recoverable: false, summary: "The slice is larger than the pod." },
+  LAP_TOPOLOGY_TORUS: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The text of a torus cannot be parsed.",
+    remedy: "write chips along each dim, such as 16x16 or 2x4",
+  },
+  LAP_WORKERS: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The number of workers is not a positive integer.",
+    remedy: "give a whole number of at least 1",
+  },
+  LAP_CHIP_SPEC: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The description of a chip is invalid.",
+    remedy: "write it as configs/chips/v5e.yaml is written",
+  },
+  LAP_CHIP_UNKNOWN: { exit: ExitCode.usage, recoverable: false, summary: "No chip has this name." },
+  LAP_SIMULATOR_PLACE: {
+    exit: ExitCode.doesNotFit,
+    recoverable: false,
+    summary: "The program does not fit the slice or the torus of the chip.",
+  },
+  LAP_INIT_MISMATCH: { exit: ExitCode.usage, recoverable: false, summary: "The checkpoint in train.init belongs to another model." },
+  LAP_RESUME_CHANGES: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A resumed run would train something else.",
+    remedy: "change mesh, slice, zero, rules, workers, executor, checkpoint or train.steps; or launch another job, with `train.init`",
+  },
+  LAP_EXPLAIN_UNKNOWN: { exit: ExitCode.notFound, recoverable: false, summary: "The program has no value of this name." },
+  LAP_IR_SHAPE: { exit: ExitCode.other, recoverable: false, summary: "An op does not accept the shapes or dtypes of its operands." },
+  LAP_IR_TEXT: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The text of a graph cannot be parsed.",
+    remedy: "print the graph again with this version of Lapidary",
+  },
+  LAP_COMPILE_LOSS: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The loss is not a scalar of a float type.",
+    remedy: "reduce it to one number before differentiating",
+  },
+  LAP_COMPILE_NO_DERIVATIVE: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "An op between parameters and loss has no derivative.",
+    remedy: "differentiate before partition, or stop the gradient at this value",
+  },
+} as const satisfies ErrorTable;

@@ -1,0 +1,208 @@
+import { ExitCode } from "../exit-code.js";
+import type { ErrorTable } from "./entry.js";
+
+/** Errors of this area: the coordinator, its queue, its API, and Redis. */
+export const coordinatorErrors = {
+  LAP_ALREADY_UP: { exit: ExitCode.other, recoverable: false, summary: "Another coordinator uses this home directory." },
+  LAP_COORDINATOR_DOWN: { exit: ExitCode.unreachable, recoverable: false, summary: "The coordinator does not answer." },
+  LAP_COORDINATOR_BUSY: {
+    exit: ExitCode.unreachable,
+    recoverable: false,
+    summary: "The coordinator is starting or stopping.",
+    remedy: "try again in a moment",
+  },
+  LAP_COORDINATOR_STOPPED: { exit: ExitCode.cancelled, recoverable: false, summary: "The coordinator stopped while the job ran." },
+  LAP_COORDINATOR_VERSION: {
+    exit: ExitCode.unreachable,
+    recoverable: false,
+    summary: "The coordinator runs another version of Lapidary.",
+    remedy: "another version of Lapidary started it: stop it with `lapidary down`, then start it with `lapidary up`",
+  },
+  LAP_COORDINATOR_FLAG: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "An option of the coordinator process is missing or invalid.",
+    remedy: "the coordinator is started by `lapidary up`, seldom by hand",
+  },
+  LAP_UP_FAILED: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The coordinator ended while it started.",
+    remedy: "run `lapidary doctor`, and read that file",
+  },
+  LAP_UP_TIMEOUT: {
+    exit: ExitCode.timeout,
+    recoverable: false,
+    summary: "The coordinator did not start in time.",
+    remedy: "run `lapidary doctor`, and read coordinator.log beside that file",
+  },
+  LAP_PORT_TAKEN: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "Another process listens on the port of the coordinator.",
+    remedy: "stop it, or choose another port with --port (0 takes a free one)",
+  },
+  LAP_PAGE_NOT_BUILT: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The dashboard is not built.",
+    remedy: "run `npm run setup build`",
+  },
+  LAP_HOME_OWNER: { exit: ExitCode.usage, recoverable: false, summary: "The home directory belongs to another user." },
+  LAP_HOME_FILES: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The home directory cannot be created or written.",
+    remedy: "name a directory that you may write with --home or LAPIDARY_HOME",
+  },
+  LAP_HOME_DISK: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The disk of the home directory is full.",
+    remedy:
+      "free space there: `lapidary ckpt list` shows checkpoints, `cache` can be removed; or name a directory on another disk with --home or LAPIDARY_HOME",
+  },
+  LAP_JOB_UNKNOWN: { exit: ExitCode.notFound, recoverable: false, summary: "No job has this name." },
+  LAP_JOB_UNREADABLE: {
+    exit: ExitCode.notFound,
+    recoverable: false,
+    summary: "The files of a job are damaged.",
+    remedy: "restore these files, then start the coordinator again with `lapidary down` and `lapidary up`; or move the directory away",
+  },
+  LAP_JOB_NAME: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The name of a job has a character that is not allowed.",
+    remedy: "use 1 to 64 of the characters a-z 0-9 . _ - and begin with a letter or digit",
+  },
+  LAP_JOB_NAME_TAKEN: { exit: ExitCode.usage, recoverable: false, summary: "Another job has this name." },
+  LAP_JOB_PRIORITY: { exit: ExitCode.usage, recoverable: false, summary: "The priority of a job is not an integer in the allowed range." },
+  LAP_JOB_CANCELLED: { exit: ExitCode.cancelled, recoverable: false, summary: "The job was cancelled." },
+  LAP_JOB_RELEASED: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The coordinator returned the job to the queue because it stops.",
+  },
+  LAP_JOB_FAILED: { exit: ExitCode.jobFailed, recoverable: false, summary: "The job failed." },
+  LAP_JOB_CRASHED: { exit: ExitCode.jobFailed, recoverable: false, summary: "The job failed because of an internal error." },
+  LAP_JOB_NOT_FAILED: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "A job that has not failed cannot be queued again.",
+    remedy: "only a failed or cancelled job can be resumed",
+  },
+  LAP_JOB_NOT_RESUMABLE: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A job that is done, or has not ended, cannot be resumed.",
+    remedy: "only a job that failed or was cancelled can be resumed; launch another one with `train.init` to go on from its weights",
+  },
+  LAP_JOB_NOT_FINISHED: { exit: ExitCode.notFinished, recoverable: false, summary: "The job has not ended yet." },
+  LAP_JOB_NO_PROGRAM: { exit: ExitCode.notFinished, recoverable: false, summary: "The job has no compiled program." },
+  LAP_JOB_NO_REPORT: { exit: ExitCode.notFinished, recoverable: false, summary: "The job has no report." },
+  LAP_JOB_REPORT_UNREADABLE: { exit: ExitCode.other, recoverable: false, summary: "The report of the job is damaged." },
+  LAP_LEASE_LOST: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "A lease expired or was taken by another process.",
+    remedy: "stop what it covers; acquire it again for a new epoch",
+  },
+  LAP_STREAM_ID: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The id of an event is invalid.",
+    remedy: "resume with the id of an event that was received, or 0 for the beginning",
+  },
+  LAP_HTTP: { exit: ExitCode.other, recoverable: false, summary: "The coordinator answered with an HTTP error that has no code." },
+  LAP_HTTP_TOKEN: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The request has no valid token.",
+    remedy:
+      "send the token of coordinator.json in the home directory as `Authorization: Bearer TOKEN`; `lapidary status` prints an address that has it",
+  },
+  LAP_HTTP_HOST: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The request names a host that the coordinator does not serve.",
+    remedy: "use 127.0.0.1 or localhost, with any port; docs/dashboard.md has a section about other machines",
+  },
+  LAP_HTTP_ORIGIN: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The request comes from a page of another origin.",
+    remedy: "open the coordinator's own page",
+  },
+  LAP_HTTP_ROUTE: { exit: ExitCode.notFound, recoverable: false, summary: "The API has no such route." },
+  LAP_HTTP_REQUEST: { exit: ExitCode.usage, recoverable: false, summary: "The request is invalid." },
+  LAP_HTTP_TOO_LARGE: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The body of the request is too large.",
+    remedy: "a job file has at most 256 KiB",
+  },
+  LAP_INTERNAL: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "Lapidary itself failed.",
+    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints",
+  },
+  LAP_ERROR_UNREADABLE: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "Another process reported an error in an unknown form.",
+    remedy: "run the same version of Lapidary in all processes: `lapidary down`, then `lapidary up`",
+  },
+  LAP_REDIS_URL: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The address of Redis is invalid.",
+    remedy:
+      "write it as redis://host:port/database, or rediss://user:password@host:port/database; in user and password write % as %25, / as %2F, @ as %40, # as %23 and ? as %3F",
+  },
+  LAP_REDIS_UNREACHABLE: {
+    exit: ExitCode.unreachable,
+    recoverable: false,
+    summary: "Redis does not answer.",
+    remedy:
+      "check that the server runs and that REDIS_URL is its address (rediss:// for a TLS port, redis:// for any other); without REDIS_URL `lapidary up` starts a server of its own",
+  },
+  LAP_REDIS_REFUSED: {
+    exit: ExitCode.unreachable,
+    recoverable: false,
+    summary: "Redis refuses the user or the password.",
+    remedy: "put the right user and password into the address, redis://user:password@host:port",
+  },
+  LAP_REDIS_FULL: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "Redis has no memory or disk left.",
+    remedy: "free memory or disk on its machine, or raise its maxmemory; training goes on meanwhile, jobs and events are not recorded",
+  },
+  LAP_REDIS_CLUSTER: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "Redis is a node of a cluster.",
+    remedy: "give the address of a single server in REDIS_URL, or unset REDIS_URL: `lapidary up` then starts its own",
+  },
+  LAP_REDIS_EVICTS: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "Redis is configured to evict keys.",
+    remedy: "run `redis-cli CONFIG SET maxmemory-policy noeviction`, set it in redis.conf too, and start again",
+  },
+  LAP_REDIS_VERSION: { exit: ExitCode.usage, recoverable: false, summary: "Redis is too old." },
+  LAP_REDIS_MISSING: {
+    exit: ExitCode.unreachable,
+    recoverable: false,
+    summary: "No Redis server is installed.",
+    remedy: "run `npm run setup redis`, or give the address of a running server in REDIS_URL",
+  },
+  LAP_REDIS_BINARY: {
+    exit: ExitCode.unreachable,
+    recoverable: false,
+    summary: "The installed Redis server cannot be run.",
+    remedy: "run `npm start` once, which provisions one, or install redis-server",
+  },
+  LAP_REDIS_START: { exit: ExitCode.unreachable, recoverable: false, summary: "The private Redis server does not start." },
+} as const satisfies ErrorTable;

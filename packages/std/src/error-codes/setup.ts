@@ -1,0 +1,47 @@
+import { ExitCode } from "../exit-code.js";
+import type { ErrorTable } from "./entry.js";
+
+/** Errors of this area: set-up, tools and the Python programs of an export. */
+export const setupErrors = {
+  LAP_SETUP_NODE: { exit: ExitCode.other, recoverable: false, summary: "This version of Node is not supported." },
+  LAP_SETUP_STEP: { exit: ExitCode.other, recoverable: false, summary: "The set-up has no step of this name." },
+  LAP_SETUP_NPM: { exit: ExitCode.other, recoverable: false, summary: "npm is missing or failed." },
+  LAP_SETUP_PYTHON: { exit: ExitCode.other, recoverable: false, summary: "No suitable Python is installed." },
+  LAP_SETUP_WHEEL: { exit: ExitCode.other, recoverable: false, summary: "pip cannot download a wheel." },
+  LAP_SETUP_UNPACK: { exit: ExitCode.other, recoverable: false, summary: "A wheel cannot be unpacked." },
+  LAP_SETUP_COMPILER: { exit: ExitCode.other, recoverable: false, summary: "No suitable C++ compiler is installed." },
+  LAP_SETUP_COMPILE: { exit: ExitCode.other, recoverable: false, summary: "A native module does not compile." },
+  LAP_SETUP_BUILD: { exit: ExitCode.other, recoverable: false, summary: "The TypeScript or dashboard build failed." },
+  LAP_SETUP_LIBTENSORFLOW: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The directory in LAPIDARY_LIBTENSORFLOW is not a libtensorflow.",
+  },
+  LAP_SETUP_PLATFORM: { exit: ExitCode.other, recoverable: false, summary: "No libtensorflow is available for this platform." },
+  LAP_SETUP_STOCK: { exit: ExitCode.other, recoverable: false, summary: "The installer of tfjs-node failed." },
+  LAP_SETUP_BINDING_LOAD: { exit: ExitCode.other, recoverable: false, summary: "The binding of TensorFlow.js cannot be loaded." },
+  LAP_SETUP_REDIS: { exit: ExitCode.other, recoverable: false, summary: "The Redis server that was found cannot be used." },
+  LAP_SETUP_DISK: { exit: ExitCode.other, recoverable: false, summary: "The disk is full." },
+  LAP_SETUP_FILES: { exit: ExitCode.other, recoverable: false, summary: "The set-up cannot read or write a file." },
+  LAP_TOOL_USAGE: { exit: ExitCode.usage, recoverable: false, summary: "An option of a tool is invalid." },
+  LAP_XLA_PYTHON: { exit: ExitCode.other, recoverable: false, summary: "No suitable Python for JAX is installed." },
+  LAP_XLA_VENV: { exit: ExitCode.other, recoverable: false, summary: "The Python environment for JAX cannot be created." },
+  LAP_XLA_PIP: { exit: ExitCode.other, recoverable: false, summary: "pip cannot install JAX." },
+  LAP_XLA_JAX: { exit: ExitCode.usage, recoverable: false, summary: "JAX is missing or has another version." },
+  LAP_XLA_ORBAX: { exit: ExitCode.usage, recoverable: false, summary: "Orbax is not installed." },
+  LAP_XLA_FILE: { exit: ExitCode.usage, recoverable: false, summary: "A file of the export is missing." },
+  LAP_XLA_MANIFEST: { exit: ExitCode.usage, recoverable: false, summary: "The manifest of the export is invalid." },
+  LAP_XLA_TEXT: { exit: ExitCode.usage, recoverable: false, summary: "The program text does not match the manifest, or is invalid." },
+  LAP_XLA_SAFETENSORS: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A safetensors file of the export is damaged or belongs to another export.",
+  },
+  LAP_XLA_TOKENS: { exit: ExitCode.usage, recoverable: false, summary: "The token file has another length than the manifest says." },
+  LAP_XLA_NO_DATA: { exit: ExitCode.usage, recoverable: false, summary: "The job was exported without data." },
+  LAP_XLA_CHECKPOINT: { exit: ExitCode.notFound, recoverable: false, summary: "The export has no checkpoint to continue from." },
+  LAP_XLA_CHECKPOINT_MISMATCH: { exit: ExitCode.usage, recoverable: false, summary: "The checkpoint does not match the exported program." },
+  LAP_XLA_DEVICES: { exit: ExitCode.doesNotFit, recoverable: false, summary: "The number of devices differs from that of the program." },
+  LAP_XLA_SOCKETS: { exit: ExitCode.doesNotFit, recoverable: false, summary: "The program needs more sockets than the system allows." },
+  LAP_XLA_SHARDS: { exit: ExitCode.other, recoverable: false, summary: "An array has another sharding than the program expects." },
+} as const satisfies ErrorTable;

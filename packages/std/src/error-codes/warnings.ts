@@ -1,0 +1,20 @@
+/** Findings that do not stop the work, by code. A warning has no exit code. */
+export const warningCodes = {
+  LAP_CHECKPOINT_CONFIG_KEY: { summary: "config.json has a key that Lapidary does not use, or reads in one of two ways." },
+  LAP_CHECKPOINT_NAMES: { summary: "The weights have other names than usual." },
+  LAP_CHECKPOINT_SPACE: { summary: "The disk has less space than a checkpoint needs." },
+  LAP_CHIP_NOT_CALIBRATED: { summary: "The predictions for this chip were never compared with measurements." },
+  LAP_DATA_LEFT_OUT: { summary: "Some files of the corpus are not used." },
+  LAP_HOME_CLOSED: { summary: "The home directory was open to other users and is now private." },
+  LAP_HOME_OPEN: { summary: "Other users can enter the home directory." },
+  LAP_LIMIT_ADDRESS_SPACE: { summary: "The shell limits the address space of a process." },
+  LAP_LIMIT_OPEN_FILES: { summary: "The shell limits the number of open files." },
+  LAP_MESH_AXIS_IDLE: { summary: "All chips along a mesh axis compute the same." },
+  LAP_METRICS_UNREADABLE: { summary: "Some rows of metrics are damaged." },
+  LAP_RULE_AXIS_MISSING: { summary: "The strategy names a mesh axis that the mesh does not have." },
+  LAP_RULE_INDIVISIBLE: { summary: "A rule cannot split a dimension, or only over a part of its axes." },
+  LAP_SAMPLE_PROMPT_CUT: { summary: "The prompt is longer than the context of the model." },
+  LAP_TOKENIZER_NEW: { summary: "A new tokenizer does not match the embedding in train.init." },
+  LAP_ZERO_INDIVISIBLE: { summary: "ZeRO cannot split some tensors." },
+  LAP_ZERO_NO_EFFECT: { summary: "ZeRO has no axis to split over." },
+} as const satisfies Readonly<Record<`LAP_${string}`, { readonly summary: string }>>;

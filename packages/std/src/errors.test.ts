@@ -1,0 +1,97 @@
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { errorAreas, errorCodes, isErrorCode, warningCodes } from "./error-codes.js";
+import type { ErrorEntry } from "./error-codes/entry.js";
+import { errorFromJSON, LapidaryError } from "./errors.js";
+import { systemError } from "./system-error.js";
+
+const overWire = (error: LapidaryError): LapidaryError => errorFromJSON(JSON.parse(JSON.stringify(error)));
+const diskFull = Object.assign(new Error("full"), { code: "ENOSPC", errno: -28, syscall: "write", path: "/a" });
+
+describe("an error with a code", () => {
+  it("takes its exit code, its remedy and its recovery policy from the registry", () => {
+    const lost = new LapidaryError({ code: "LAP_FABRIC_LOST", message: "m" });
+    deepStrictEqual(
+      [lost.exit, lost.remedy, lost.isRecoverable, lost.isSecondary],
+      [1, "look into the log of the other process for why it ended", true, true],
+    );
+    const taken = new LapidaryError({ code: "LAP_JOB_NAME_TAKEN", message: "m", remedy: "r" });
+    deepStrictEqual([taken.exit, taken.remedy, taken.isRecoverable, taken.isSecondary], [2, "r", false, false]);
+  });
+
+  it("keeps code, place, remedy and exit code across JSON", () => {
+    for (const error of [
+      new LapidaryError({ code: "LAP_SLICE_TOO_LARGE", message: "m", place: "p", remedy: "r" }),
+      new LapidaryError({ code: "LAP_INTERNAL", message: "m", during: "job" }),
+      systemError(diskFull, { during: "request" }),
+    ])
+      deepStrictEqual(overWire(error).toJSON(), error.toJSON());
+  });
+
+  it("exits with 100 if it ended a job, and with 1 if it ended a request", () => {
+    deepStrictEqual(
+      [systemError(diskFull).exit, systemError(diskFull, { during: "job" }).exit, systemError(diskFull, { during: "request" }).exit],
+      [2, 100, 1],
+    );
+  });
+
+  it("keeps its context and its cause when its words change", () => {
+    const error = systemError(diskFull, { during: "job" });
+    const changed = error.with({ place: "p", remedy: "r" });
+    deepStrictEqual(changed.toJSON(), { ...error.toJSON(), place: "p", remedy: "r" });
+    strictEqual(changed.cause, error);
+    strictEqual(error.with({ cause: 7 }).cause, 7);
+  });
+});
+
+describe("an error of another process", () => {
+  it("is not recoverable and exits with 1 if the registry lacks its code, which is kept", () => {
+    const error = errorFromJSON({ code: "NEWER_WORKER_LOST", message: "m", place: "p", remedy: "r", exit: 2 });
+    deepStrictEqual(error.toJSON(), { code: "NEWER_WORKER_LOST", message: "m", place: "p", remedy: "r", exit: 1 });
+    deepStrictEqual([error.isRecoverable, error.isSecondary], [false, false]);
+    deepStrictEqual(["toString", "__proto__", ""].filter(isErrorCode), []);
+  });
+
+  it("has the exit code of the registry, whatever number the sender gives", () => {
+    for (const exit of [0, 4, "2", undefined])
+      strictEqual(errorFromJSON({ code: "LAP_JOB_UNKNOWN", message: "m", remedy: "r", exit }).exit, 102);
+  });
+
+  it("is shown as text if it has another form", () => {
+    for (const json of [undefined, null, 7, "text", [], {}, { code: "LAP_INTERNAL" }, { code: 1, message: "m", remedy: "r" }]) {
+      const error = errorFromJSON(json);
+      deepStrictEqual([error.code, error.exit, error.isRecoverable], ["LAP_ERROR_UNREADABLE", 1, false]);
+      ok(error.message.includes(JSON.stringify(json) ?? "undefined"), error.message);
+    }
+    strictEqual(errorFromJSON({ code: "LAP_INTERNAL", message: "m", remedy: "r", place: 7 }).code, "LAP_ERROR_UNREADABLE");
+  });
+});
+
+describe("the registry of errors", () => {
+  const entries: readonly (readonly [string, ErrorEntry])[] = Object.entries(errorCodes);
+
+  it("has each code in one area only, and never as an error and a warning", () => {
+    const counted = Object.values(errorAreas).reduce((sum, area) => sum + Object.keys(area).length, 0);
+    strictEqual(counted, entries.length);
+    deepStrictEqual(Object.keys(warningCodes).filter(isErrorCode), []);
+  });
+
+  it("explains each code in one sentence, and gives no code the exit code of success", () => {
+    for (const [code, { summary, exit }] of entries) {
+      match(summary, /^[^.]+(\.\w[^.]*)*\.$/, code);
+      ok(exit > 0, code);
+    }
+  });
+
+  it("calls an error secondary only if the run recovers from it", () => {
+    for (const [code, { recoverable, secondary }] of entries) ok(secondary !== true || recoverable, code);
+  });
+
+  it("recovers from failures of workers and channels, and from injected ones", () => {
+    const recovered = entries.flatMap(([code, { recoverable }]) => (recoverable ? [code] : []));
+    const mistakes = ["LAP_WORKER_VALUE_TYPE"];
+    deepStrictEqual(
+      recovered.toSorted(),
+      entries.flatMap(([code]) => (/^LAP_(FAILPOINT$|FABRIC_|WORKER_)/.test(code) && !mistakes.includes(code) ? [code] : [])).toSorted(),
+    );
+  });
+});

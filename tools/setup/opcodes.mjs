@@ -1,0 +1,37 @@
+/**
+ * The C++ header of the opcodes of fused kernels, written from the op table after each build of the packages. The set-up
+ * compiles the kernels with it, so that an op of the table needs no entry in a list of C++.
+ *
+ *     packages/ir/src/ops  tsc ──► packages/worker/dist/fusion/opcodes.js ──► packages/worker/native/opcodes.generated.h
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { SetupError } from "./session.mjs";
+
+/** @param {string} root */
+export const opcodesPath = (root) => join(root, "packages/worker/native/opcodes.generated.h");
+
+/**
+ * Writes the header if it is not as the compiled packages say.
+ * @param {import("./session.mjs").Session} session
+ */
+export async function writeOpcodes(session) {
+  const { root } = session;
+  const source = join(root, "packages/worker/dist/fusion/opcodes.js");
+  if (!existsSync(source)) return;
+  // In a process of its own: this one may have loaded what an earlier build left.
+  const script = `process.stdout.write((await import(${JSON.stringify(pathToFileURL(source).href)})).opcodeHeader())`;
+  const { code, stdout, tail } = await session.run(process.execPath, ["--input-type=module", "--eval", script]);
+  if (code !== 0)
+    throw new SetupError({
+      code: "LAP_SETUP_BUILD",
+      message: "the opcodes of the fused kernels cannot be written",
+      output: tail,
+      remedy: "correct the error, or go back to a commit that builds",
+    });
+  const path = opcodesPath(root);
+  if (existsSync(path) && readFileSync(path, "utf8") === stdout) return;
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, stdout);
+}
