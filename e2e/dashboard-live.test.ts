@@ -41,7 +41,7 @@ describe("the dashboard of a run that trains", function () {
     await harness.remove();
   });
 
-  it("fills its panels and goes on, step after step, as the API has them", async () => {
+  it("the panels are filled and follow the steps of the API", async () => {
     const { page } = open;
     await until(page, panelsFilled);
     const { step } = await shown(page);
@@ -54,7 +54,7 @@ describe("the dashboard of a run that trains", function () {
     deepStrictEqual(open.complaints, []);
   });
 
-  it("draws a recorded step call by call, and names each by keyboard", async () => {
+  it("a recorded step is drawn call by call, and the keyboard selects calls", async () => {
     const { page } = open;
     await until(page, `Number(document.querySelector("[data-calls]")?.dataset.calls) > 50`);
     const calls = page.locator("canvas[aria-label^='Calls of the workers']");
@@ -64,7 +64,7 @@ describe("the dashboard of a run that trains", function () {
     deepStrictEqual(open.complaints, []);
   });
 
-  it("has every step once after a reload", async () => {
+  it("after a reload, the page has every step once", async () => {
     const { page } = open;
     await page.reload();
     await until(page, panelsFilled);
@@ -73,12 +73,12 @@ describe("the dashboard of a run that trains", function () {
     strictEqual(steps, last);
   });
 
-  it("says when the coordinator goes, and has neither a gap nor a duplicate when it is back", async () => {
+  it("the page reports a stopped coordinator, and has neither a gap nor a duplicate after its restart", async () => {
     const { page } = open;
     await harness.stop();
-    await page.getByText("the coordinator is away; trying again").waitFor();
+    await page.getByText("coordinator unreachable; reconnecting").waitFor();
     const client = await harness.start();
-    await until(page, `!document.body.textContent.includes("coordinator is away")`, 60_000);
+    await until(page, `!document.body.textContent.toLowerCase().includes("coordinator unreachable")`, 60_000);
     const job: JobDetail = await client.get("live");
     await until(page, `Number(document.querySelector("[data-field=step]").textContent) >= ${job.step}`, 60_000);
     const { steps, last } = await shown(page);

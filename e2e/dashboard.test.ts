@@ -12,7 +12,7 @@ import { axeViolations, goTo, layoutFaults, openBrowser, panelsFilled, textOf, u
 const root = resolve(fileURLToPath(import.meta.url), "../../..");
 const token = "0123456789abcdef0123456789abcdef";
 
-/** Recorded runs behind the coordinator's real HTTP server, seen in a real browser. Every test opens a page of its own. */
+/** Recorded runs behind the coordinator's real HTTP server, seen in a real browser. Every test opens its own page. */
 describe("the dashboard", function () {
   this.timeout(120_000);
   let home = "";
@@ -71,7 +71,7 @@ describe("the dashboard", function () {
   const api = async <T>(path: string): Promise<T> =>
     (await (await fetch(`http://127.0.0.1:${server.port}${path}`, { headers: { authorization: `Bearer ${token}` } })).json()) as T;
 
-  it("fills every panel of a run, without a complaint and without the token in the address", async () => {
+  it("every panel of a run is filled, without console errors and without the token in the URL", async () => {
     const page = await show("#/run/quickstart-1");
     await until(page, panelsFilled);
     match(page.url(), /#\/run\/quickstart-1$/);
@@ -79,7 +79,7 @@ describe("the dashboard", function () {
     deepStrictEqual(open?.complaints, []);
   });
 
-  it("tells the step, the loss and the bytes that the API tells, while the run goes on", async () => {
+  it("step, loss and bytes on the page equal those of the API while the run continues", async () => {
     const page = await show("#/run/quickstart-1");
     await until(page, panelsFilled);
     quickstart.steps(3);
@@ -95,7 +95,7 @@ describe("the dashboard", function () {
     match(await textOf(page, "#panel-collectives .head p"), new RegExp(`each chip sends ${(total / 1e6).toPrecision(3)} MB`));
   });
 
-  it("has every step after a reload in the middle of a run", async () => {
+  it("after a reload during a run, the page has every step", async () => {
     const page = await show("#/run/quickstart-1");
     await until(page, panelsFilled);
     quickstart.steps(2);
@@ -108,26 +108,26 @@ describe("the dashboard", function () {
     strictEqual(metrics.filter(({ kind }) => kind === "train").length, quickstart.step);
   });
 
-  it("says that the coordinator is away, and catches up without a gap or a duplicate when it is back", async () => {
+  it("the page reports an unreachable coordinator, and catches up without a gap or a duplicate when it is back", async () => {
     const page = await show("#/run/quickstart-1");
     await until(page, panelsFilled);
     const { port } = server;
     await server.close();
-    await page.getByText("The coordinator is away. What you see").waitFor();
+    await page.getByText("Coordinator unreachable. The page shows").waitFor();
     quickstart.steps(4);
     server = await recorded.serve(token, port);
     await until(page, `document.querySelector("[data-field=step]").textContent === "${quickstart.step}"`);
     quickstart.steps(1);
     await until(page, `document.querySelector("[data-field=step]").textContent === "${quickstart.step}"`);
     strictEqual(await page.locator("[data-steps]").getAttribute("data-steps"), String(quickstart.step));
-    strictEqual(await page.getByText("The coordinator is away. What you see").count(), 0);
+    strictEqual(await page.getByText("Coordinator unreachable. The page shows").count(), 0);
   });
 
-  it("keeps panel and selections in the address, so that it can be sent to somebody", async () => {
+  it("the URL contains panel and selections", async () => {
     const page = await show("#/run/nano-2");
     await until(page, panelsFilled);
     await page.getByRole("button", { name: "bytes sent" }).click();
-    await page.getByLabel("groups of").selectOption("model");
+    await page.getByLabel("groups along").selectOption("model");
     await page.locator("#panel-shards tbody button").nth(1).click();
     const address = page.url();
     match(address, /axis=model/);
@@ -136,11 +136,11 @@ describe("the dashboard", function () {
     await page.goto(address);
     await until(page, panelsFilled);
     strictEqual(await page.getByRole("button", { name: "owner" }).getAttribute("aria-pressed"), "true");
-    strictEqual(await page.getByLabel("groups of").inputValue(), "model");
+    strictEqual(await page.getByLabel("groups along").inputValue(), "model");
     ok((await textOf(page, "#panel-shards .layout h3")).startsWith("params/"));
   });
 
-  it("is worked by keyboard alone: chips, ops, panels", async () => {
+  it("chips, ops and panels can be selected with the keyboard", async () => {
     const page = await show("#/run/quickstart-1");
     await until(page, panelsFilled);
     await page.locator("#panel-torus canvas[tabindex]").focus();
@@ -153,7 +153,7 @@ describe("the dashboard", function () {
     await page.keyboard.press("ArrowRight");
     await page.keyboard.press("ArrowRight");
     await until(page, `/op=\\d+/.test(location.hash)`);
-    match(await textOf(page, "#panel-timeline .told"), /bounded by/);
+    match(await textOf(page, "#panel-timeline .details"), /bounded by/);
     await page.keyboard.press("+");
     await until(page, `/time=/.test(location.hash)`);
     await page.locator("h2").first().focus();
@@ -161,13 +161,13 @@ describe("the dashboard", function () {
     await until(page, `/panel=collectives/.test(location.hash) && document.activeElement.id === "title-collectives"`);
   });
 
-  it("finds the straggler that the others wait for", async () => {
+  it("the page names the straggler", async () => {
     const page = await show("#/run/nano-2?colour=step+time");
     await until(page, panelsFilled);
     match(await textOf(page, "#panel-workers .head p"), /Worker 1 holds up the others/);
   });
 
-  it("shows hostile text as text", async () => {
+  it("hostile text is shown as text", async () => {
     const page = await show("#/run/nano-2?panel=logs");
     await until(page, panelsFilled);
     const log = page.locator("#panel-logs .box");
@@ -186,21 +186,21 @@ describe("the dashboard", function () {
     strictEqual(await page.evaluate("globalThis.hacked"), undefined);
   });
 
-  it("says so when the address names a run, chip, tensor, axis or op that is not there", async () => {
+  it("the page reports a run, chip, tensor, axis or op in the URL that does not exist", async () => {
     const page = await show("#/run/nano-9");
-    await page.getByText("There is no run “nano-9”").waitFor();
+    await page.getByText("Run “nano-9” not found").waitFor();
     await page.getByText("did you mean").waitFor();
     await goTo(page, "#/run/nano-2?colour=owner&tensor=params/model.norm.wieght&chip=4000&op=99999&axis=expert");
-    await page.getByText("There is no chip 4000").waitFor();
-    await page.getByText("There is no tensor “params/model.norm.wieght”").first().waitFor();
+    await page.getByText("Chip 4000 not found").waitFor();
+    await page.getByText("Tensor “params/model.norm.wieght” not found").first().waitFor();
     await page.getByRole("button", { name: "params/model.norm.weight" }).waitFor();
-    await page.getByText("There is no op 99999").waitFor();
-    await page.getByText("There is no axis “expert”").waitFor();
+    await page.getByText("Op 99999 not found").waitFor();
+    await page.getByText("Axis “expert” not found").waitFor();
     await goTo(page, "#/somewhere");
-    await page.getByText("There is no page").waitFor();
+    await page.getByText("” not found").waitFor();
   });
 
-  it("shows where in a job file a mistake stands, launches what is in order, and cancels it", async () => {
+  it("the launch page shows the line of an error, launches a valid job, and the run page cancels it", async () => {
     const page = await show("#/launch?file=nano16");
     const editor = page.locator("textarea");
     await until(page, `document.querySelector("textarea").value.includes("steps:")`);
@@ -216,11 +216,11 @@ describe("the dashboard", function () {
     await page.getByRole("heading", { name: "from-the-page", exact: true }).waitFor();
     strictEqual((await api<JobDetail>("/api/jobs/from-the-page")).state, "queued");
     await page.getByRole("button", { name: "Cancel" }).click();
-    await page.getByRole("button", { name: "Cancel it" }).click();
+    await page.getByRole("button", { name: "Cancel run" }).click();
     await until(page, `document.querySelector("[data-field=state]").textContent === "cancelled"`);
   });
 
-  it("lists runs and queue, and compares two", async () => {
+  it("the page lists runs and queue, and compares two runs", async () => {
     const page = await show("#/");
     await page.getByRole("link", { name: "quickstart-1" }).first().waitFor();
     const { jobs } = await api<JobList>("/api/jobs");
@@ -233,7 +233,7 @@ describe("the dashboard", function () {
     second.steps(1);
   });
 
-  it("is a file of its own when it is saved, and needs nobody then", async () => {
+  it("a saved page works as a file, without a server", async () => {
     const html = await (
       await fetch(`http://127.0.0.1:${server.port}/api/jobs/finished/page.html`, { headers: { authorization: `Bearer ${token}` } })
     ).text();
@@ -265,8 +265,8 @@ describe("the dashboard", function () {
         await goTo(page, at);
         await page.reload();
         await until(page, at.startsWith("#/run/q") ? panelsFilled : `document.querySelector("h1") !== null`);
-        if (at.startsWith("#/launch")) await page.getByText("It is in order").waitFor();
-        if (at.startsWith("#/compare")) await page.getByText("Shardings that differ").waitFor();
+        if (at.startsWith("#/launch")) await page.getByText("Valid: ").waitFor();
+        if (at.startsWith("#/compare")) await page.getByText("Different shardings").waitFor();
         found.push(...(await axeViolations(page)));
       }
       deepStrictEqual(found, []);
@@ -281,13 +281,13 @@ describe("the dashboard", function () {
         await goTo(page, at);
         await page.reload();
         await until(page, at.startsWith("#/run") ? panelsFilled : `document.querySelector("h1") !== null`);
-        if (at.startsWith("#/compare")) await page.getByText("Shardings that differ").waitFor();
+        if (at.startsWith("#/compare")) await page.getByText("Different shardings").waitFor();
         faults.push(...((await page.evaluate(layoutFaults)) as string[]).map((fault) => `${at}: ${fault}`));
       }
       deepStrictEqual(faults, []);
     });
 
-  it("gives a phone the header, the loss and the events", async () => {
+  it("a phone shows header, loss and events", async () => {
     const page = await show("#/run/quickstart-1", { width: 390, height: 800 });
     await until(page, `/\\d/.test(document.querySelector("[data-field=loss]")?.textContent ?? "")`);
     const visible = (await page.evaluate(

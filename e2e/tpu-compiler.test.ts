@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { compile } from "@lapidary/compiler";
-import { parseTpuAnswer, statedShardings, tpuScript, wholeModule } from "@lapidary/interop";
+import { parseTpuResult, shardingConstraints, tpuScript, globalModule } from "@lapidary/interop";
 import { GraphBuilder, tensorType } from "@lapidary/ir";
 import { makeMesh } from "@lapidary/topology";
 import { Home, root } from "./support/cli.js";
@@ -91,9 +91,9 @@ describe("Google's TPU compiler", function () {
         zero: { stage: 0, axes: [] },
       });
       const path = join(directory, "big.mlir");
-      writeFileSync(path, wholeModule(global, statedShardings(propagated)));
+      writeFileSync(path, globalModule(global, shardingConstraints(propagated)));
       const { stdout } = await execute(python, [tpuScript(), path, "--topology", "v5e:16x16"], { maxBuffer: 1 << 26 });
-      const { does_not_fit: short, memory } = parseTpuAnswer(stdout);
+      const { does_not_fit: short, memory } = parseTpuResult(stdout);
       assert.equal(memory, undefined);
       assert.equal(short?.limit, 15.75 * 2 ** 30);
       assert.ok((short?.used ?? 0) > 15.75 * 2 ** 30);

@@ -32,15 +32,15 @@ describe("an export", function () {
   after(() => home.clear());
 
   it("starts from the same numbers, written down or drawn from the recipe, and reads the same rows", async () => {
-    await home.json("export", "tiny.yaml", "-o", "recipe", "--state", "recipe");
+    await home.json("export", "tiny.yaml", "-o", "init-spec", "--state", "init-spec");
     const [written, drawn] = await Promise.all(
-      ["export", "recipe"].map(async (name) =>
+      ["export", "init-spec"].map(async (name) =>
         lossesOf(await runExport(python, join(home.directory, name), "--text", "chip", "--steps", "2")),
       ),
     );
     deepStrictEqual(written, drawn);
     deepStrictEqual(
-      [exported, join(home.directory, "recipe")].map((directory) =>
+      [exported, join(home.directory, "init-spec")].map((directory) =>
         readFileSync(join(directory, "manifest.json"), "utf8").includes('"normal"'),
       ),
       [false, true],
@@ -68,7 +68,7 @@ describe("an export", function () {
   it("says what is wrong, and the remedy, before XLA is called", async () => {
     expectError(await runExport(python, exported, "--devices", "3"), 4, "LAP_XLA_DEVICES", /--devices 4/);
     expectError(await runExport(python, exported, "--restore", "latest"), 102, "LAP_XLA_CHECKPOINT", /without --restore/);
-    expectError(await runExport(python, exported, "--restore", "nowhere"), 2, "LAP_XLA_FILE", /whole checkpoint/);
+    expectError(await runExport(python, exported, "--restore", "nowhere"), 2, "LAP_XLA_FILE", /complete checkpoint/);
     const damaged = join(home.directory, "damaged");
     const damage = async (name: string, change: (text: string) => string | undefined): Promise<void> => {
       rmSync(damaged, { recursive: true, force: true });
@@ -99,7 +99,7 @@ describe("an export", function () {
       run(python, [join(exported, "run.py"), "--check", ...args], { env: { PYTHONPATH: other } });
     expectError(await started(), 2, "LAP_XLA_JAX", /pip install jax==0\.10\.2.*--any-jax/);
     const { code, stderr } = await started("--any-jax");
-    deepStrictEqual([code, /warning: jax is 0\.4\.0/.test(stderr), /chip\.mlir verifies/.test(stderr)], [0, true, true]);
+    deepStrictEqual([code, /warning: jax is 0\.4\.0/.test(stderr), /chip\.mlir verified/.test(stderr)], [0, true, true]);
   });
 
   it("finds the environment with the pinned JAX by itself where the interpreter has none, unless told not to", async () => {
@@ -107,7 +107,7 @@ describe("an export", function () {
     const bare = join(home.directory, "bare");
     await runWell("python3", ["-m", "venv", "--without-pip", bare]);
     const check = [join(exported, "run.py"), "--check"];
-    match((await runWell(join(bare, "bin/python"), check)).stderr, /chip\.mlir verifies/);
+    match((await runWell(join(bare, "bin/python"), check)).stderr, /chip\.mlir verified/);
     expectError(await run(join(bare, "bin/python"), [...check, "--no-install"]), 2, "LAP_XLA_JAX", /pip install jax==/);
   });
 
@@ -126,7 +126,7 @@ describe("an export", function () {
     const script = join(exported, "job.sbatch");
     await runWell("bash", ["-n", script]);
     const { stdout, stderr } = await runWell("bash", [script], { env: { DRY_RUN: "1", PYTHON: python } });
-    match(stderr, /whole\.mlir verifies/);
+    match(stderr, /whole\.mlir verified/);
     match(stdout, /^srun .*run\.py --text whole .*--distributed/m);
     // On a cluster srun starts the processes; one is enough to see that the command is right.
     writeFileSync(join(home.directory, "srun"), '#!/bin/bash\nshift\necho "would run $*"\n', { mode: 0o755 });
@@ -145,10 +145,10 @@ describe("exports of the published Gemmas", function () {
       const directory = mkdtempSync(join(tmpdir(), "lapidary-xla-"));
       const home = new Home();
       try {
-        const written = await home.json("export", join(root, `configs/jobs/${name}.yaml`), "-o", directory, "--without-data");
+        const written = await home.json("export", join(root, `configs/jobs/${name}.yaml`), "-o", directory, "--no-data");
         strictEqual(written["chips"], devices);
         const { stderr } = await runWell(await jaxPython(), [join(directory, "run.py"), "--check"]);
-        match(stderr, /whole\.mlir verifies\n.*chip\.mlir verifies/);
+        match(stderr, /whole\.mlir verified\n.*chip\.mlir verified/);
         const jobSet = yaml.parse(readFileSync(join(directory, "jobset.yaml"), "utf8")) as {
           spec: { replicatedJobs: { replicas: number }[] };
         };

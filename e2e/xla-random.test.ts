@@ -6,12 +6,12 @@ import { compile, type Program } from "@lapidary/compiler";
 import { type Rounding, randomCase, roundingOf, withGradients } from "@lapidary/compiler/testing";
 import {
   type ArrayData,
-  chipModule,
+  perDeviceModule,
   fromTensor,
   outputSharding,
   readSafetensors,
-  statedShardings,
-  wholeModule,
+  shardingConstraints,
+  globalModule,
   writeSafetensors,
 } from "@lapidary/interop";
 import { type Graph, parametersOf, type Sharding, type TensorType } from "@lapidary/ir";
@@ -61,9 +61,9 @@ describe("random graphs on random meshes, run by XLA", function () {
         // Random numbers of ours have no counterpart in StableHLO.
         if (rounding.undecided !== undefined || step.values.some(({ op }) => op === "rng_normal")) continue;
         const program = compile(step, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
-        const texts = [{ kind: "chip", laid: program.chip, text: chipModule(program.chip, program.global) }];
+        const texts = [{ kind: "chip", laid: program.chip, text: perDeviceModule(program.chip, program.global) }];
         if (made++ < wanted.whole)
-          texts.push({ kind: "whole", laid: program.global, text: wholeModule(program.global, statedShardings(program.propagated)) });
+          texts.push({ kind: "whole", laid: program.global, text: globalModule(program.global, shardingConstraints(program.propagated)) });
         for (const { kind, laid, text } of texts) {
           const name = `${seed}-${kind}`;
           writeFileSync(join(directory, `${name}.mlir`), text);

@@ -35,7 +35,7 @@ describe("nano16 on 256 devices, by the emulator and by XLA", function () {
   this.timeout(300_000);
   const home = new Home();
   const place = (name: string): string => join(home.directory, name);
-  const [exported, axisWise] = [place("export"), place("axis-wise")];
+  const [exported, splitAllReduce] = [place("export"), place("split-all-reduce")];
   let python = "";
   let losses: Map<number, number>;
 
@@ -46,7 +46,7 @@ describe("nano16 on 256 devices, by the emulator and by XLA", function () {
     await home.json("launch", nano16, ...data, "checkpoint.every=2", "checkpoint.keep=9", "--name", "emulated");
     await home.json("down");
     await home.json("export", nano16, ...data, "-o", "export");
-    await home.json("export", nano16, ...data, "-o", "axis-wise", "--axis-wise");
+    await home.json("export", nano16, ...data, "-o", "split-all-reduce", "--split-all-reduce");
     losses = emulated(home, "emulated");
     strictEqual(losses.size, steps + 2);
   });
@@ -67,7 +67,16 @@ describe("nano16 on 256 devices, by the emulator and by XLA", function () {
 
   it("two processes of 128 devices train as one; their checkpoint is one of Lapidary's, by Orbax", async () => {
     const folder = place("orbax");
-    const [lead, other] = await runProcesses(2, python, axisWise, "--text", "chip", "--devices", "256", ...saving(2, folder, "orbax"));
+    const [lead, other] = await runProcesses(
+      2,
+      python,
+      splitAllReduce,
+      "--text",
+      "chip",
+      "--devices",
+      "256",
+      ...saving(2, folder, "orbax"),
+    );
     expectClose(lossesOf(must(lead, "process 0")), losses);
     deepStrictEqual([other?.code, other?.stdout], [0, ""]);
 

@@ -83,7 +83,7 @@ for (const scene of scenes) {
     await settle(page);
     await page.screenshot({ path: join(out, "runs.png"), clip: { x: 0, y: 0, width: 1440, height: 640 } });
     await page.goto(`http://127.0.0.1:${server.port}/#/compare?a=left-half&b=right-half`);
-    await page.getByText("Shardings that differ").waitFor();
+    await page.getByText("Different shardings").waitFor();
     await settle(page);
     await page.screenshot({ path: join(out, "compare.png") });
     await page.goto(`http://127.0.0.1:${server.port}/#/launch?file=nano16`);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { isOfType } from "@lapidary/coordinator/run-events";
 import { caseInput, tinyJob } from "../support/cases.js";
 import { Home } from "../support/cli.js";
 
@@ -72,8 +73,8 @@ describe("text as people have it", function () {
     mkdirSync(snapshot);
     for (const part of [0, 1]) symlinkSync(caseInput(`56-directory-of-links/blobs/${part}`), join(snapshot, `part-${part}.txt`));
     await train(snapshot, "links");
-    const { stdout } = await home.run("logs", "links");
-    assert.match(stdout, /data: .*snapshot: \d+ documents/);
+    const [ready] = (await home.events("links")).filter(isOfType("dataset_ready"));
+    assert.ok(ready !== undefined && ready.corpus.endsWith("snapshot") && ready.documents > 0, JSON.stringify(ready));
   });
 
   it("56: what is left out of a corpus is reported by number and reason: on stderr, in the result and in the log", async () => {
@@ -100,7 +101,8 @@ describe("text as people have it", function () {
       [message],
     );
     assert.ok(stderr.includes(message), stderr);
-    const logs = await home.run("logs", "mixed");
-    assert.match(logs.stdout, /left out of .*mixed: 1 a PDF document, 1 dangling link, 1 hidden/);
+    const [skipped] = (await home.events("mixed")).filter(isOfType("documents_skipped"));
+    assert.ok(skipped !== undefined && skipped.corpus.endsWith("mixed"), JSON.stringify(skipped));
+    assert.deepEqual(skipped.reasons, { "a PDF document": 1, "dangling link": 1, hidden: 1 });
   });
 });

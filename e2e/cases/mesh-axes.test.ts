@@ -1,6 +1,7 @@
 import { deepStrictEqual, doesNotMatch, match, strictEqual } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isOfType } from "@lapidary/coordinator/run-events";
 import { caseInput, tinyJob } from "../support/cases.js";
 import { type Ended, Home } from "../support/cli.js";
 
@@ -93,7 +94,10 @@ describe("mesh axes", function () {
         ["LAP_MESH_AXIS_IDLE"],
       );
       deepStrictEqual(report.warnings, warnings);
-      match((await home.run("logs", "spare")).stdout, /warning LAP_MESH_AXIS_IDLE \(mesh.spare\)/);
+      deepStrictEqual(
+        (await home.events("spare")).filter(isOfType("warning_found")).map(({ code, place }) => [code, place]),
+        [["LAP_MESH_AXIS_IDLE", "mesh.spare"]],
+      );
       const { port, token } = JSON.parse(readFileSync(join(home.state, "coordinator.json"), "utf8")) as { port: number; token: string };
       const ask = async (path: string, body?: object): Promise<Warned & { readonly job?: Warned }> => {
         const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };

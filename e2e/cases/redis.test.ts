@@ -219,7 +219,7 @@ describe("a Redis of one's own", function () {
       assert.equal(code, 3);
       assert.match(stdout, /LAP_REDIS_REFUSED/);
       assert.ok(!`${wrong.detail}${wrong.remedy}${stdout}`.includes(canary));
-      assert.match((await redisCheck(redis.url(99))).detail, /no database of this number/);
+      assert.match((await redisCheck(redis.url(99))).detail, /no database with this number/);
     });
 
     it("no output, file, command line or worker's environment holds the password", async () => {

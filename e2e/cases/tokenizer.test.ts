@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { isOfType } from "@lapidary/coordinator/run-events";
 import { caseInput, tinyJob } from "../support/cases.js";
 import { Home, root } from "../support/cli.js";
 
@@ -142,7 +143,14 @@ describe("cases of words and weights that do not belong together", function () {
       await home.json("jobs", "resume", "changing", `train.steps=${lines + 4}`);
       // It fails where a step comes out differently with the other text, which is another matter.
       await home.run("jobs", "wait", "changing");
-      match(readFileSync(join(home.state, "runs/changing/logs/coordinator.log"), "utf8"), /tokenizer: 512 ids, that of the run/);
+      const events = await home.events("changing");
+      deepStrictEqual(
+        events.filter(isOfType("tokenizer_ready")).map(({ ids, origin }) => [ids, origin]),
+        [
+          [512, "trained"],
+          [512, "run"],
+        ],
+      );
       ok((await tokenizers()).every((tokenizer) => tokenizer.equals(before)));
     });
   });

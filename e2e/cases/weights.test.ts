@@ -1,6 +1,7 @@
 import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isOfType } from "@lapidary/coordinator/run-events";
 import { type ArrayData, f32Array, readHfCheckpoint, readSafetensors, writeSafetensors } from "@lapidary/interop";
 import { must } from "@lapidary/std";
 import { caseInput } from "../support/cases.js";
@@ -42,7 +43,7 @@ describe("weights that are dropped", function () {
         ["ckpt", "inspect", head],
         ["ckpt", "export", head, "-o", "out-head"],
         ["launch", job],
-        ["export", job, "-o", "out-xla", "--without-data"],
+        ["export", job, "-o", "out-xla", "--no-data"],
         ["config", "validate", job],
       ];
       for (const args of commands.slice(0, -1))
@@ -50,7 +51,7 @@ describe("weights that are dropped", function () {
           await home.run(...args),
           "LAP_CHECKPOINT_TENSOR",
           /lm_head\.weight: it differs from model\.embed_tokens\.weight/,
-          /remedy: drop lm_head\.weight .* or tie it/,
+          /remedy: remove lm_head\.weight .* or tie it/,
         );
       match((await home.run(...must(commands.at(-1), "command"))).stdout, /LAP_CHECKPOINT_TENSOR[^]*train\.init/);
       ok(!existsSync(join(home.directory, "out-head/model.safetensors")));
@@ -74,7 +75,7 @@ describe("weights that are dropped", function () {
       refused(
         await home.run("ckpt", "verify", turned),
         "LAP_CHECKPOINT_TENSOR",
-        /lm_head\.weight: it is \[16, 300\], the embedding is \[300, 16\]/,
+        /lm_head\.weight: its shape is \[16, 300\], the shape of the embedding \[300, 16\]/,
       );
       const config = JSON.parse(readFileSync(join(head, "config.json"), "utf8")) as object;
       writeFileSync(join(turned, "config.json"), JSON.stringify({ ...config, tie_word_embeddings: false }));
@@ -103,7 +104,7 @@ describe("weights that are dropped", function () {
       refused(
         await home.run("ckpt", "inspect", await checkpoint("mixed", bare, mixed)),
         "LAP_CHECKPOINT_TENSOR",
-        /tensor model\.norm\.weight: the checkpoint lacks it .*prefix "base_model\." in excess/,
+        /tensor model\.norm\.weight: missing from the checkpoint .*extra prefix "base_model\."/,
       );
     });
   });
@@ -127,11 +128,11 @@ describe("weights that are dropped", function () {
       refused(
         await home.run("ckpt", "verify", directory),
         "LAP_FILE_KIND",
-        /web page, which begins "<!doctype html> <html><title>401/,
+        /web page that starts with "<!doctype html> <html><title>401/,
         /hf auth login/,
       );
       writeFileSync(file, '{"error":"Access to model google/gemma-2b is restricted."}');
-      refused(await home.run("ckpt", "verify", directory), "LAP_FILE_KIND", /JSON text, which begins .*is restricted/);
+      refused(await home.run("ckpt", "verify", directory), "LAP_FILE_KIND", /JSON text that starts with .*is restricted/);
     });
   });
 
@@ -171,7 +172,11 @@ describe("weights that are dropped", function () {
     it("trains from weights without the prefix, and its log says so", async () => {
       // Neither checkpoint has a tokenizer, without which a job is refused: this is about the weights.
       await home.json("launch", job, `train.init=${bare}`, "data.tokenizer=train", "--name", "from-bare");
-      match((await home.run("logs", "from-bare")).stdout, /train\.init: LAP_CHECKPOINT_NAMES: .*lack the prefix "model\."/);
+      const warnings = (await home.events("from-bare")).filter(isOfType("warning_found"));
+      ok(
+        warnings.some(({ code, message }) => code === "LAP_CHECKPOINT_NAMES" && message.includes('lack the prefix "model."')),
+        JSON.stringify(warnings),
+      );
     });
 
     it("fails before it trains where a weight is not finite, with tensor, element and count", async () => {
@@ -184,7 +189,7 @@ describe("weights that are dropped", function () {
       const directory = await checkpoint("not-finite", bare, tensors.set("model.layers.1.mlp.up_proj.weight", broken));
       const { code, stderr } = await home.run("launch", job, `train.init=${directory}`, "data.tokenizer=train", "--name", "from-nan");
       ok(code !== 0);
-      match(stderr, /LAP_CHECKPOINT_NOT_FINITE: .*element \[1, 1\] is NaN; 2 of 512 elements are not finite/);
+      match(stderr, /LAP_CHECKPOINT_NOT_FINITE: .*2 of 512 elements are NaN or infinite; the first, \[1, 1\], is NaN/);
       match(stderr, /not-finite\/model\.safetensors: tensor "model\.layers\.1\.mlp\.up_proj\.weight"/);
       equal((await home.json("jobs", "get", "from-nan"))["step"], 0);
     });

@@ -3,6 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpath
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { streamEventSchema } from "@lapidary/coordinator/api";
+import { runEventsIn, type TimedEvent } from "@lapidary/coordinator/run-events";
 
 /** The project, seen from where this file lies compiled. */
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
@@ -90,6 +92,14 @@ export class Home {
     const { code, stdout, stderr } = await this.run(...args, "--json");
     if (code !== 0) throw new Error(`lapidary ${args.join(" ")} exited with ${code}:\n${stderr}`);
     return JSON.parse(stdout) as Record<string, unknown>;
+  }
+
+  /** The run events that `jobs events` prints of a run. */
+  async events(run: string): Promise<readonly TimedEvent[]> {
+    const { code, stdout, stderr } = await this.run("jobs", "events", run, "--json");
+    if (code !== 0) throw new Error(`lapidary jobs events ${run} exited with ${code}:\n${stderr}`);
+    const lines = stdout.trimEnd().split("\n");
+    return runEventsIn(lines.map((line) => streamEventSchema.parse(JSON.parse(line)))).events;
   }
 
   /** Command lines of all processes that came of this home and still run (Linux; elsewhere none). */

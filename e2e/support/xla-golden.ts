@@ -58,7 +58,7 @@ export async function exportGolden(directory: string, golden: GoldenCase): Promi
     dcnAxes: [],
     steps: batches.length,
     states: new Map(states),
-    drawn: "files",
+    initialState: "values",
     data: {
       kind: "batches",
       steps: batches.length,

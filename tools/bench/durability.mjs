@@ -98,8 +98,8 @@ checkpoint: ${checkpoint}
     for (let pair = 0; pair < pairs; pair++) {
       const without = await run(`never${pair}`, "{ keep: 1 }");
       found.push({ with: await run(`every${pair}`, "{ every: 1, keep: 1 }"), without });
-      const { lines } = await client.logs(`every${pair}`, { limit: 1000 });
-      written += lines.filter((/** @type {{ line: string }} */ { line }) => /^checkpoint/.test(line)).length;
+      const { events } = await client.events(`every${pair}`);
+      written += events.filter((/** @type {{ type: string }} */ { type }) => type === "checkpoint_written").length;
     }
     return { ...costOf(found), written: written / pairs };
   } finally {

@@ -1,5 +1,7 @@
 /** What must be true of a run to which something was done. */
 
+import { isOfType } from "../../packages/coordinator/dist/run-events.js";
+
 /** @typedef {import("./cases/scene.mjs").Happened} Happened */
 /** @typedef {import("./yard.mjs").Ending} Ending */
 
@@ -11,6 +13,8 @@
  * @returns {string | undefined} what is wrong
  */
 export function judge({ ending, expect, fired_ms, note, mustFire = 0 }, quiet, firings, fault) {
+  const unrecorded = problemOfEvents(ending, firings);
+  if (unrecorded !== undefined) return unrecorded;
   if (firings.length < mustFire) return `the fault was met ${firings.length} times: ${firings.map(({ name }) => name)}`;
   const own = expect?.(ending);
   if (own !== undefined) return own;
@@ -26,25 +30,43 @@ export function judge({ ending, expect, fired_ms, note, mustFire = 0 }, quiet, f
 }
 
 /**
+ * Whether the run's events have what is known without them: each failure that the goodput counts, each failpoint that left a file, and how the job ended.
+ * @param {Ending} ending
+ * @param {readonly { name: string }[]} firings
+ * @returns {string | undefined} what is missing
+ */
+export function problemOfEvents({ events, skippedEvents, goodput, state }, firings) {
+  if (skippedEvents > 0) return `${skippedEvents} events are of another version`;
+  const failures = events.filter(
+    (event) => (event.type === "attempt_failed" && event.recoverable) || event.type === "batch_skipped",
+  ).length;
+  if (failures !== (goodput?.failures ?? 0)) return `the events have ${failures} failures, the goodput ${goodput?.failures ?? 0}`;
+  const injected = events.filter(isOfType("fault_injected")).length;
+  const fired = firings.filter(({ name }) => failpointFile.test(name)).length;
+  if (injected !== fired) return `the events have ${injected} injected faults, ${fired} failpoints fired`;
+  const last = events.filter(isOfType("job_ended")).at(-1)?.state;
+  return last === state ? undefined : `the last job_ended says ${last}, the job is ${state}`;
+}
+
+/** A file that a failpoint leaves: `before-vote@4,1_kill.1`. Faults of the preloaded library leave others. */
+const failpointFile = /^[a-z-]+@\d/;
+
+/**
  * @param {Happened} happened
  * @returns {Record<string, number | undefined>}
  */
 export function timesOf({ ending, fired_ms, resumed_ms, steps_replayed }) {
-  const failures = ending.logs.filter(({ line }) => line.startsWith("failed before step"));
+  const failures = ending.events.filter(isOfType("attempt_failed")).filter(({ recoverable }) => recoverable);
   const first = failures.find(({ time }) => fired_ms !== undefined && time >= fired_ms);
-  const again = ending.logs.filter(({ line }) => /goes on behind step/.test(line));
-  const lost = failures.map(({ time, line }) => {
-    const next = again.find((one) => one.time >= time);
-    const failed = Number(/before step (\d+)/.exec(line)?.[1]);
-    const from = Number(/behind step (\d+)/.exec(next?.line ?? "")?.[1]);
-    return failed - 1 - from;
-  });
+  // Those that recover from a failure, and not those that continue a job which was resumed.
+  const restored = ending.events.filter(isOfType("state_restored")).filter(({ error_code }) => error_code !== undefined);
   const detect_ms = first === undefined || fired_ms === undefined ? undefined : first.time - fired_ms;
   return {
     detect_ms,
     recover_ms: detect_ms === undefined ? undefined : detect_ms + (ending.goodput?.worst_recovery_ms ?? 0),
     resumed_ms,
-    steps_replayed: steps_replayed ?? (lost.length === 0 ? undefined : Math.max(0, ...lost.filter(Number.isFinite))),
+    steps_replayed:
+      steps_replayed ?? (restored.length === 0 ? undefined : Math.max(...restored.map(({ repeated_steps }) => repeated_steps))),
   };
 }
 

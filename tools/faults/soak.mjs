@@ -1,5 +1,6 @@
 /** One long run to which random things happen, 0 to 30 seconds apart, also while it recovers from the last one. */
 import { readdirSync, readFileSync } from "node:fs";
+import { isOfType } from "../../packages/coordinator/dist/run-events.js";
 import { seededRandom } from "../../packages/std/dist/index.js";
 import { redis, signalTo } from "./cases/scene.mjs";
 import { percentile } from "./judge.mjs";
@@ -69,7 +70,7 @@ export async function soak(yard, faults, seed, say, gap_ms = 30_000) {
       quiet.commits.at(-1)?.digest === ending.commits.at(-1)?.digest
       ? undefined
       : `digest ${ending.digest} instead of ${quiet.digest}`;
-  const recoveries = ending.logs.flatMap(({ line, time }) => (line.startsWith("failed before step") ? [time] : []));
+  const failures = ending.events.filter(isOfType("attempt_failed")).length;
   await yard.end();
   return {
     fault: `soak of ${faults}`,
@@ -85,7 +86,7 @@ export async function soak(yard, faults, seed, say, gap_ms = 30_000) {
         goodput,
         bound,
         costs,
-        failures: recoveries.length,
+        failures,
         footprints,
         rss_p99: percentile(
           footprints.map(({ rss }) => rss),

@@ -15,6 +15,8 @@ import { nodeDisk } from "../../packages/coordinator/dist/checkpoints/disk.js";
 import { CoordinatorClient, findConnection } from "../../packages/coordinator/dist/client.js";
 import { leftWorkers, registerPath } from "../../packages/coordinator/dist/gang/worker-register.js";
 import { readLedger } from "../../packages/coordinator/dist/ledger/ledger.js";
+import { runEventsIn } from "../../packages/coordinator/dist/run-events.js";
+import { readJournal } from "../../packages/coordinator/dist/runs/journal.js";
 import { seededRandom } from "../../packages/std/dist/index.js";
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -43,9 +45,11 @@ export async function until(what, look, timeout_ms = patience_ms) {
   }
 }
 
+/** @typedef {import("../../packages/coordinator/dist/run-events.js").TimedEvent} RunEvent */
+
 /**
  * @typedef {{ readonly state: string, readonly code: string | undefined, readonly message: string, readonly place: string, readonly commits: { step: number, digest: string, loss: number }[], readonly digest: string,
- *   readonly tensors: string, readonly rows: number[], readonly logs: { time: number, source: string, line: string }[], readonly goodput: any }} Ending
+ *   readonly tensors: string, readonly rows: number[], readonly events: readonly RunEvent[], readonly skippedEvents: number, readonly goodput: any }} Ending
  */
 
 /** The C++ compiler of set-up, if there is one. */
@@ -206,6 +210,14 @@ ${more}
     return this.read(id, job);
   }
 
+  /**
+   * The events of a run so far, from its journal: a coordinator that sleeps or is dead answers nothing.
+   * @param {string} id
+   */
+  async events(id) {
+    return runEventsIn(await readJournal(this.runDirectory(id)));
+  }
+
   /** @param {string} id @param {any} job @returns {Promise<Ending>} */
   async read(id, job) {
     const { commits } = readLedger(nodeDisk, this.runDirectory(id));
@@ -213,9 +225,7 @@ ${more}
       .trim()
       .split("\n")
       .filter(Boolean);
-    const log = existsSync(join(this.runDirectory(id), "logs/coordinator.log"))
-      ? readFileSync(join(this.runDirectory(id), "logs/coordinator.log"), "utf8")
-      : "";
+    const { events, skipped } = await this.events(id);
     return {
       state: job.state,
       code: job.error?.code,
@@ -225,10 +235,8 @@ ${more}
       digest: commits.at(-1)?.digest ?? "",
       tensors: await tensorDigest(this.runDirectory(id)),
       rows: metrics.map((line) => JSON.parse(line)).flatMap((row) => (row.kind === "train" ? [row.step] : [])),
-      logs: log
-        .split("\n")
-        .filter(Boolean)
-        .map((line) => ({ time: Date.parse(line.slice(0, 24)), source: "coordinator", line: line.slice(25) })),
+      events,
+      skippedEvents: skipped,
       goodput: job.goodput,
     };
   }

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ledgerDoor, manifestDoor, openHttpDoors, streamDoor } from "../../packages/coordinator/dist/testing/hostile.js";
-import { frameDoor } from "../../packages/fabric/dist/testing/hostile.js";
-import { safetensorsDoor } from "../../packages/interop/dist/testing/hostile.js";
+import { frameFuzzTarget } from "../../packages/fabric/dist/testing/fuzz.js";
+import { safetensorsFuzzTarget } from "../../packages/interop/dist/testing/fuzz.js";
 import { jobDoor } from "../../packages/training/dist/testing/hostile.js";
 
 export const root = resolve(fileURLToPath(import.meta.url), "../../..");
@@ -15,7 +15,7 @@ export async function openDoors() {
   const directory = mkdtempSync(join(tmpdir(), "lapidary-fuzz-"));
   const http = await openHttpDoors(join(directory, "runs"), root);
   return {
-    doors: [frameDoor, safetensorsDoor, manifestDoor, ledgerDoor, jobDoor(join(root, "configs")), ...http.doors, streamDoor],
+    doors: [frameFuzzTarget, safetensorsFuzzTarget, manifestDoor, ledgerDoor, jobDoor(join(root, "configs")), ...http.doors, streamDoor],
     async close() {
       await http.close().finally(() => rmSync(directory, { recursive: true, force: true }));
     },

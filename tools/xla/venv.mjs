@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * A Python environment of its own with the pinned JAX, for tests and judges that ask XLA: `node tools/xla/venv.mjs` prints the path of its
+ * A Python environment of its own with the pinned JAX, for tests and for the reference backends: `node tools/xla/venv.mjs` prints the path of its
  * interpreter, and makes it first where it is missing or damaged. The work is done by `environment.py`, which every export brings along too.
  *
  *     --tpu         an environment that holds Google's TPU compiler (libtpu) too

@@ -1,5 +1,6 @@
 import { type Clock, ExitCode, isSystemError, LapidaryError, systemError, type Warning } from "@lapidary/std";
 import { parseCommandLine } from "./command-line/parse.js";
+import { replaceRenamedOptions } from "./command-line/renamed-options.js";
 import { homeDirectory, projectRoot } from "./context.js";
 import { Console } from "./terminal/console.js";
 import type { Output } from "./terminal/output.js";
@@ -35,14 +36,15 @@ export async function runCommandLine(argv: readonly string[], around: Surroundin
   let command = commandTree.name;
   try {
     const style = { columns: stdout.columns || 100, title: makePaint(wantsColor(stdout, early.color, env)).bold };
-    const call = parseCommandLine(commandTree, readVersion(projectRoot), argv, style);
+    const { argv: words, warnings } = replaceRenamedOptions(commandTree, argv);
+    const call = parseCommandLine(commandTree, readVersion(projectRoot), words, style);
     console = new Console(stdout, stderr, call.globals, env);
     if (call.kind === "print") {
       stdout.write(call.text);
       return ExitCode.done;
     }
     command = call.command;
-    for (const warning of around.warnings ?? []) console.warn(warning);
+    for (const warning of [...(around.warnings ?? []), ...warnings]) console.warn(warning);
     const home = homeDirectory(call.globals.home, env, cwd, projectRoot);
     return await call.run(
       { console, interrupts, clock, env, attended: around.stdinIsTTY && console.interactive, cwd, root: projectRoot, home, command },

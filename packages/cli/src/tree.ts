@@ -104,25 +104,25 @@ export const commandTree: CommandSpec = {
     },
     {
       name: "export",
-      summary: "write a job for XLA: programs as StableHLO, first state, data and a runner",
+      summary: "write a job for XLA: programs as StableHLO, initial state, data and a runner",
       group: model,
       arguments: [jobArgument, overrides],
       options: [
         { flags: "-o, --output <dir>", description: "the directory to write", completes: "directory", access: "write", mandatory: true },
         {
           flags: "--state <form>",
-          description: "drawn params as numbers or as a recipe (default: numbers up to 256 MiB)",
-          choices: ["files", "recipe"],
+          description: "export initial states as values, or as an init spec from which run.py draws them (default: values up to 256 MiB)",
+          choices: ["values", "init-spec"],
         },
-        { flags: "--without-data", description: "leave the tokens out" },
+        { flags: "--no-data", description: "leave the tokens out" },
         {
-          flags: "--axis-wise",
-          description: "write an all_reduce over several axes as one for each: for several processes of many CPU devices",
+          flags: "--split-all-reduce",
+          description: "split an all_reduce over several axes into one for each axis: for several processes with many CPU devices",
         },
       ],
       examples: [
         "lapidary export configs/jobs/nano16.yaml -o out/nano16 && python3 out/nano16/run.py --text chip --steps 5",
-        "lapidary export configs/jobs/gemma-7b.yaml -o out/gemma-7b --without-data",
+        "lapidary export configs/jobs/gemma-7b.yaml -o out/gemma-7b --no-data",
       ],
       run: async (context, given) =>
         (await import("./commands/export.js")).exportJob(context, {
@@ -130,8 +130,8 @@ export const commandTree: CommandSpec = {
           overrides: given.list("overrides"),
           output: given.required("output"),
           state: given.text("state"),
-          withoutData: given.flag("withoutData"),
-          axisWise: given.flag("axisWise"),
+          data: given.flag("data"),
+          splitAllReduce: given.flag("splitAllReduce"),
         }),
     },
     {
@@ -237,10 +237,10 @@ export const commandTree: CommandSpec = {
           description: "print the program after a stage",
           choices: ["trace", "rematerialize", "propagate", "partition", "optimize", "schedule"],
         },
-        { flags: "--diff <job>", description: "set another job beside it: shardings and collectives", completes: "job" },
+        { flags: "--diff <job>", description: "compare with another job: shardings and collectives", completes: "job" },
         {
-          flags: "--compare <judge>",
-          description: "set beside it what Shardy's passes, or all of XLA, make of the same step",
+          flags: "--compare <backend>",
+          description: "compare with the program of a reference backend: Shardy's passes, or XLA",
           choices: ["shardy", "xla"],
         },
       ],

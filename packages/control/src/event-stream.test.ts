@@ -13,7 +13,7 @@ describe("event stream", () => {
   const open = async (options = {}): Promise<EventStream<Step>> => new EventStream<Step>(await redis.open(), "metrics:run", options);
   const steps = (entries: readonly StreamEntry<Step>[]): number[] => entries.map(({ value }) => value.step);
 
-  it("reads what was appended, in order, from any place on", async () => {
+  it("an event stream returns appended entries in order, from any id", async () => {
     const stream = await open();
     const ids: string[] = [];
     for (let step = 0; step < 10; step++) ids.push(await stream.append({ step, loss: 1 / 3 }));
@@ -29,7 +29,7 @@ describe("event stream", () => {
     deepStrictEqual(await stream.last(3), []);
   });
 
-  it("keeps about as many of the newest as it is told", async () => {
+  it("an event stream keeps approximately the newest `maxLength` entries", async () => {
     const stream = await open({ maxLength: 100 });
     const store = await redis.open();
     await Promise.all(Array.from({ length: 2000 }, (_, step) => stream.append({ step })));
@@ -38,13 +38,13 @@ describe("event stream", () => {
     deepStrictEqual(steps(await stream.last(1)), [1999]);
   });
 
-  it("keeps streams of different names apart", async () => {
+  it("streams of different names do not share entries", async () => {
     const store = await redis.open();
     await new EventStream(store, "events:a").append("a");
     deepStrictEqual(await new EventStream(store, "events:b").read(), []);
   });
 
-  it("follows: what there is, then what comes, until it is told to stop", async () => {
+  it("follow yields stored entries, then new ones, until its signal aborts", async () => {
     const stream = await open();
     for (let step = 0; step < 3; step++) await stream.append({ step });
     const seen: number[] = [];
@@ -52,15 +52,15 @@ describe("event stream", () => {
     const following = (async () => {
       for await (const { value } of stream.follow(streamStart, abort.signal)) seen.push(value.step);
     })();
-    await eventually("the old entries came", () => seen.length === 3);
+    await eventually("the stored entries are received", () => seen.length === 3);
     await stream.append({ step: 3 });
-    await eventually("the new one came", () => seen.length === 4);
+    await eventually("the new entry is received", () => seen.length === 4);
     abort.abort();
     await following;
     deepStrictEqual(seen, [0, 1, 2, 3]);
   });
 
-  it("ends at once when nothing comes and it is told to stop, or its reader leaves", async () => {
+  it("follow ends immediately when its signal aborts while it waits, or when its reader stops", async () => {
     const stream = await open();
     const abort = new AbortController();
     const next = stream.follow(streamStart, abort.signal).next();
@@ -73,7 +73,7 @@ describe("event stream", () => {
     }
   });
 
-  it("goes on after the server was away, missing and repeating nothing", async () => {
+  it("follow continues after a restart of the server without lost or repeated entries", async () => {
     const stream = await open();
     const seen: number[] = [];
     const abort = new AbortController();
@@ -81,17 +81,17 @@ describe("event stream", () => {
       for await (const { value } of stream.follow(streamStart, abort.signal)) seen.push(value.step);
     })();
     await stream.append({ step: 0 });
-    await eventually("the first came", () => seen.length === 1);
+    await eventually("the first entry is received", () => seen.length === 1);
     await redis.server.stop();
     await redis.start();
     await stream.append({ step: 1 });
-    await eventually("the one after the restart came", () => seen.length === 2);
+    await eventually("the entry after the restart is received", () => seen.length === 2);
     abort.abort();
     await following;
     deepStrictEqual(seen, [0, 1]);
   });
 
-  it("refuses what is no id", async () => {
+  it("read and follow reject an invalid event id", async () => {
     const stream = await open();
     const badId = (error: unknown): boolean => error instanceof LapidaryError && error.code === "LAP_STREAM_ID";
     await rejects(stream.read("+"), badId);

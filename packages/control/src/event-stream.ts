@@ -3,27 +3,27 @@ import type { Redis } from "ioredis";
 import { explainRedisError } from "./errors.js";
 import type { Store } from "./store.js";
 
-/** A value with its place in the stream; ids grow, and are what a reader resumes after (`Last-Event-ID`). */
+/** A value and its id in the stream. Ids grow; a reader resumes after the last id it received (`Last-Event-ID`). */
 export interface StreamEntry<T> {
   readonly id: string;
   readonly value: T;
 }
 
 export interface EventStreamOptions {
-  /** About how many of the newest entries are kept. Default 10000. */
+  /** Approximate number of newest entries to keep. Default 10000. */
   readonly maxLength?: number;
 }
 
-/** Before every entry. */
+/** The id before every entry. */
 export const streamStart = "0-0";
 
-/** How long one blocking read waits for news, and how long a follower waits for a server that is away. */
+/** How long one blocking read waits for new entries, and how long `follow` waits before it retries an unreachable server. */
 const blockMs = 5000;
 const retryMs = 100;
 
 /**
- * A log of JSON values over a Redis stream: events of a run, or its metrics. Old entries are dropped; whoever needs all of
- * them keeps them on disk.
+ * A log of JSON values on a Redis stream: events of a run, or its metrics. Old entries are dropped; a caller that needs all
+ * entries must store them on disk.
  *
  * @throws LAP_REDIS_UNREACHABLE, LAP_REDIS_FULL from all methods
  */
@@ -32,7 +32,7 @@ export class EventStream<T extends JsonValue = JsonValue> {
   readonly #key: string;
   readonly #maxLength: number;
 
-  /** @param name of the stream, say `events:RUN` or `metrics:RUN` */
+  /** @param name of the stream, such as `events:RUN` or `metrics:RUN` */
   constructor(store: Store, name: string, options: EventStreamOptions = {}) {
     this.#store = store;
     this.#key = store.key("stream", name);
@@ -42,7 +42,7 @@ export class EventStream<T extends JsonValue = JsonValue> {
   /** Appends one value and returns its id. */
   async append(value: T): Promise<string> {
     const id = await this.#store.run((redis) => redis.xadd(this.#key, "MAXLEN", "~", this.#maxLength, "*", "v", jsonText(value)));
-    // XADD answers null only when told not to create the stream.
+    // XADD returns null only with NOMKSTREAM.
     return id ?? streamStart;
   }
 
@@ -58,8 +58,8 @@ export class EventStream<T extends JsonValue = JsonValue> {
   }
 
   /**
-   * Every entry after the id `after`, then each new one as it comes, until `signal` aborts. Goes on by itself after the
-   * server was away; entries that were dropped meanwhile are missing.
+   * Yields every entry after the id `after`, then each new entry, until `signal` aborts. After an outage of the server it
+   * continues by itself; entries dropped in the meantime are missing.
    */
   async *follow(after: string, signal: AbortSignal): AsyncGenerator<StreamEntry<T>, void, undefined> {
     checkId(after);
@@ -81,18 +81,18 @@ export class EventStream<T extends JsonValue = JsonValue> {
     }
   }
 
-  /** Forgets the stream. */
+  /** Deletes the stream and its entries. */
   async delete(): Promise<void> {
     await this.#store.run((redis) => redis.del(this.#key));
   }
 
-  /** What comes after `id`, or nothing after a while. */
+  /** The entries after `id`; empty if none arrives within `blockMs`. */
   async #next(redis: Redis, id: string, signal: AbortSignal): Promise<StreamEntry<T>[]> {
     try {
       const reply = await redis.xread("COUNT", 1000, "BLOCK", blockMs, "STREAMS", this.#key, id);
       return reply === null ? [] : reply.flatMap(([, entries]) => entriesOf<T>(entries));
     } catch (cause) {
-      const error = explainRedisError(this.#store.place, cause);
+      const error = explainRedisError(this.#store.displayAddress, cause);
       if (signal.aborted || redis.status === "end") return [];
       if (!(error instanceof LapidaryError) || error.code !== "LAP_REDIS_UNREACHABLE") throw error;
       await new Promise((resolve) => setTimeout(resolve, retryMs));
@@ -105,12 +105,12 @@ function entriesOf<T extends JsonValue>(raw: readonly (readonly [string, readonl
   return raw.map(([id, fields]) => ({ id, value: JSON.parse(fields[1] ?? "null") as T }));
 }
 
-/** An id comes from outside (`Last-Event-ID`). */
+/** Ids are untrusted input (`Last-Event-ID`). */
 function checkId(id: string): void {
   if (/^\d{1,16}(-\d{1,16})?$/.test(id)) return;
   throw new LapidaryError({
     code: "LAP_STREAM_ID",
-    message: `"${id.slice(0, 40)}" is no id of an event`,
+    message: `invalid event id "${id.slice(0, 40)}"`,
     place: "event id",
   });
 }

@@ -11,11 +11,11 @@ const code =
   (error: unknown): boolean =>
     error instanceof LapidaryError && error.code === expected;
 
-/** A pod of 8 chips for jobs whose payload is the number of chips they want, ended by the test. */
+/** A pod of 8 chips for jobs whose payload is the number of chips they need. The test ends the jobs. */
 class Pod {
   free = 8;
-  /** What ran, in the order in which it began; a job that ran twice is here twice. */
-  readonly began: string[] = [];
+  /** Ids of the started jobs in the order of their start; a job that ran twice appears twice. */
+  readonly started: string[] = [];
   readonly running = new Map<
     string,
     { readonly end: (result: JsonValue) => void; readonly fail: (error: Error) => void; readonly signal: AbortSignal }
@@ -30,7 +30,7 @@ class Pod {
   }
 
   async run(job: Job, chips: number, signal: AbortSignal): Promise<JsonValue> {
-    this.began.push(job.id);
+    this.started.push(job.id);
     try {
       return await new Promise<JsonValue>((end, fail) => {
         this.running.set(job.id, { end, fail, signal });
@@ -58,7 +58,7 @@ describe("job queue", () => {
     queues.push(queue);
     return queue;
   };
-  /** A queue, and a pod that runs its jobs. */
+  /** A queue and the pod that runs its jobs. */
   const running = async (options: JobQueueOptions = {}): Promise<{ queue: JobQueue; pod: Pod }> => {
     const queue = await open(options);
     const pod = new Pod();
@@ -67,16 +67,16 @@ describe("job queue", () => {
   };
   const submit = (queue: JobQueue, id: string, chips: JsonValue = 1, priority = 0) =>
     queue.submit({ id, name: `name-${id}`, priority, payload: chips });
-  const begun = (pod: Pod, ...ids: string[]) =>
-    eventually(`${ids.join(", ")} began`, () => pod.began.length >= ids.length).then(() => deepStrictEqual(pod.began, ids));
+  const hasStarted = (pod: Pod, ...ids: string[]) =>
+    eventually(`${ids.join(", ")} started`, () => pod.started.length >= ids.length).then(() => deepStrictEqual(pod.started, ids));
   const reaches = (queue: JobQueue, id: string, state: JobState) =>
     eventually(`${id} is ${state}`, async () => (await queue.get(id)).state === state);
 
-  it("runs a job and keeps its result", async () => {
+  it("the queue runs a job and keeps its result", async () => {
     const { queue, pod } = await running();
     const before = Date.now();
     deepStrictEqual(await submit(queue, "a", 8), { id: "a", created: true });
-    await begun(pod, "a");
+    await hasStarted(pod, "a");
     strictEqual((await queue.get("a")).state, "running");
     pod.end("a", { loss: 2.5 });
     await reaches(queue, "a", "done");
@@ -91,26 +91,26 @@ describe("job queue", () => {
     );
   });
 
-  it("keeps why a job failed, across processes", async () => {
+  it("the queue keeps the error of a failed job across processes", async () => {
     const { queue, pod } = await running();
-    await submit(queue, "told");
+    await submit(queue, "reported");
     await submit(queue, "bug");
-    await begun(pod, "told", "bug");
+    await hasStarted(pod, "reported", "bug");
     const reason = new LapidaryError({
       code: "LAP_LOSS_NOT_FINITE",
       message: "the loss is NaN",
       place: "step 3",
       remedy: "lower the learning rate",
     });
-    pod.running.get("told")?.fail(reason);
+    pod.running.get("reported")?.fail(reason);
     pod.running.get("bug")?.fail(new TypeError("x is not a function"));
     const elsewhere = await open();
-    for (const id of ["told", "bug"]) await reaches(elsewhere, id, "failed");
-    deepStrictEqual((await elsewhere.get("told")).error?.toJSON(), reason.toJSON());
+    for (const id of ["reported", "bug"]) await reaches(elsewhere, id, "failed");
+    deepStrictEqual((await elsewhere.get("reported")).error?.toJSON(), reason.toJSON());
     ok(code("LAP_JOB_CRASHED")((await elsewhere.get("bug")).error));
   });
 
-  it("takes the same name with the same payload for the same job, another payload for a mistake", async () => {
+  it("a name submitted again with the same payload is the same job, with another payload an error", async () => {
     const queue = await open();
     const payload = { model: "nano", steps: [1, 2] };
     deepStrictEqual(await queue.submit({ id: "first", name: "n", payload }), { id: "first", created: true });
@@ -128,29 +128,29 @@ describe("job queue", () => {
     deepStrictEqual(await queue.submit({ id: "fourth", name: "other", payload }), { id: "fourth", created: true });
   });
 
-  it("makes one job of a name that many submit at once", async () => {
+  it("concurrent submissions of one name create one job", async () => {
     const queue = await open();
     const all = await Promise.all(Array.from({ length: 20 }, (_, i) => queue.submit({ id: `try-${i}`, name: "n", payload: 1 })));
     strictEqual(new Set(all.map(({ id }) => id)).size, 1);
     strictEqual((await queue.list()).length, 1);
   });
 
-  it("refuses ids, names and priorities that it could not keep", async () => {
+  it("submit rejects invalid ids, names and priorities, and unknown ids are LAP_JOB_UNKNOWN", async () => {
     const queue = await open();
     for (const id of ["", "A", "-a", "a b", "a:b", "../a", "12", "a".repeat(65)])
       await rejects(queue.submit({ id, name: "n", payload: 1 }), code("LAP_JOB_NAME"));
     await rejects(queue.submit({ id: "a", name: "no/slash", payload: 1 }), code("LAP_JOB_NAME"));
     for (const priority of [1001, -1001, 0.5, Number.NaN])
       await rejects(queue.submit({ id: "a", name: "n", priority, payload: 1 }), code("LAP_JOB_PRIORITY"));
-    await rejects(queue.get("nobody"), code("LAP_JOB_UNKNOWN"));
-    await rejects(queue.cancel("nobody"), code("LAP_JOB_UNKNOWN"));
-    await rejects(queue.retry("nobody"), code("LAP_JOB_UNKNOWN"));
+    await rejects(queue.get("missing"), code("LAP_JOB_UNKNOWN"));
+    await rejects(queue.cancel("missing"), code("LAP_JOB_UNKNOWN"));
+    await rejects(queue.retry("missing"), code("LAP_JOB_UNKNOWN"));
   });
 
-  it("runs jobs side by side while they fit; the next waits, in its place, until chips are free", async () => {
+  it("jobs run concurrently while they fit; the next job waits in queue order until chips are free", async () => {
     const { queue, pod } = await running();
     for (const id of ["half1", "half2", "half3", "half4"]) await submit(queue, id, 4);
-    await begun(pod, "half1", "half2");
+    await hasStarted(pod, "half1", "half2");
     deepStrictEqual(
       (await queue.list()).map(({ id, state, position }) => [id, state, position]),
       [
@@ -162,17 +162,17 @@ describe("job queue", () => {
     );
     strictEqual((await queue.get("half4")).position, 2);
     pod.end("half1");
-    await begun(pod, "half1", "half2", "half3");
+    await hasStarted(pod, "half1", "half2", "half3");
     deepStrictEqual(
       (await queue.list(["waiting"])).map(({ id, position }) => [id, position]),
       [["half4", 1]],
     );
   });
 
-  it("goes by priority, then by submission, and fills gaps with smaller jobs", async () => {
+  it("jobs start by priority, then by submission, and smaller jobs fill gaps", async () => {
     const { queue, pod } = await running();
     await submit(queue, "first", 8);
-    await begun(pod, "first");
+    await hasStarted(pod, "first");
     for (const [id, chips, priority] of [
       ["low", 2, -5],
       ["a", 4, 0],
@@ -183,36 +183,36 @@ describe("job queue", () => {
       await submit(queue, id, chips, priority);
     await eventually("all wait", async () => (await queue.list(["waiting"])).length === 5);
     deepStrictEqual(
-      (await queue.list(["waiting"])).sort((x, y) => must(x.position, "place") - must(y.position, "place")).map(({ id }) => id),
+      (await queue.list(["waiting"])).sort((x, y) => must(x.position, "position") - must(y.position, "position")).map(({ id }) => id),
       ["urgent", "a", "whole", "b", "low"],
     );
     pod.end("first");
-    await begun(pod, "first", "urgent", "a", "low");
+    await hasStarted(pod, "first", "urgent", "a", "low");
   });
 
-  it("lets waiting jobs start when it is told that chips became free", async () => {
+  it("reconsider starts waiting jobs after chips became free", async () => {
     const { queue, pod } = await running();
     pod.free = 0;
     await submit(queue, "a", 8);
     await eventually("it waits", async () => (await queue.get("a")).position === 1);
     pod.free = 8;
     queue.reconsider();
-    await begun(pod, "a");
+    await hasStarted(pod, "a");
   });
 
-  it("fails a job that never fits, and goes on", async () => {
+  it("a job that never fits fails, and later jobs run", async () => {
     const { queue, pod } = await running();
     await submit(queue, "giant", 9);
     await submit(queue, "small", 1);
-    await begun(pod, "small");
+    await hasStarted(pod, "small");
     await reaches(queue, "giant", "failed");
     strictEqual((await queue.get("giant")).error?.exit, ExitCode.doesNotFit);
   });
 
-  it("cancels a waiting job at once, and a running one when it has ended", async () => {
+  it("cancel ends a waiting job immediately, and a running job once its run rejects", async () => {
     const { queue, pod } = await running();
     await submit(queue, "runs", 8);
-    await begun(pod, "runs");
+    await hasStarted(pod, "runs");
     await submit(queue, "waits", 8);
     const cancelled = await queue.cancel("waits");
     strictEqual(cancelled.state, "cancelled");
@@ -222,11 +222,11 @@ describe("job queue", () => {
     ok(signal.aborted && code("LAP_JOB_CANCELLED")(signal.reason));
     await reaches(queue, "runs", "cancelled");
     strictEqual((await queue.cancel("runs")).state, "cancelled");
-    deepStrictEqual(pod.began, ["runs"]);
+    deepStrictEqual(pod.started, ["runs"]);
     strictEqual(pod.free, 8);
   });
 
-  it("cancels a job that no coordinator has seen yet", async () => {
+  it("cancel ends a job that no coordinator has received yet", async () => {
     const queue = await open();
     await submit(queue, "a");
     await submit(queue, "b");
@@ -236,53 +236,53 @@ describe("job queue", () => {
       ["b"],
     );
     const { pod } = await running();
-    await begun(pod, "b");
+    await hasStarted(pod, "b");
     strictEqual((await queue.get("a")).state, "cancelled");
   });
 
-  it("keeps the result of a job that ended before it heard that it was cancelled", async () => {
+  it("a job that finishes despite a cancellation keeps its result", async () => {
     const queue = await open();
     let finish: (result: JsonValue) => void = () => undefined;
     queue.onJob({ place: () => true, run: () => new Promise<JsonValue>((resolve) => (finish = resolve)) });
     await submit(queue, "a");
     await reaches(queue, "a", "running");
     await queue.cancel("a");
-    finish("made it");
+    finish("finished");
     await reaches(queue, "a", "done");
   });
 
-  it("runs a failed or cancelled job again when asked to, and no other", async () => {
+  it("retry runs a failed or cancelled job again, and rejects other jobs", async () => {
     const { queue, pod } = await running();
     await submit(queue, "a");
-    await begun(pod, "a");
+    await hasStarted(pod, "a");
     await rejects(queue.retry("a"), code("LAP_JOB_NOT_FAILED"));
     await queue.cancel("a");
     await eventually("the end is in Redis", async () => (await queue.get("a")).finishedAt !== undefined);
     await queue.retry("a");
-    await begun(pod, "a", "a");
+    await hasStarted(pod, "a", "a");
     pod.end("a");
     await eventually("the end is in Redis", async () => (await queue.get("a")).finishedAt !== undefined);
     strictEqual((await queue.get("a")).state, "done");
     await rejects(queue.retry("a"), code("LAP_JOB_NOT_FAILED"));
   });
 
-  it("gives all jobs back when the coordinator ends, for the next one to run", async () => {
+  it("close returns all jobs to the queue, and the next coordinator runs them", async () => {
     const { queue, pod } = await running();
     await submit(queue, "runs", 8);
-    await begun(pod, "runs");
+    await hasStarted(pod, "runs");
     await submit(queue, "waits", 8);
     const { signal } = must(pod.running.get("runs"), "running job");
     await eventually("it waits", async () => (await queue.get("waits")).position === 1);
     await queue.close();
     ok(code("LAP_JOB_RELEASED")(signal.reason));
     const next = await running();
-    await begun(next.pod, "runs");
+    await hasStarted(next.pod, "runs");
     strictEqual((await next.queue.get("waits")).position, 1);
     next.pod.end("runs");
-    await begun(next.pod, "runs", "waits");
+    await hasStarted(next.pod, "runs", "waits");
   });
 
-  it("passes the jobs of a killed coordinator to the next, running and waiting ones, and a cancelled one to none", async () => {
+  it("the next coordinator runs the running and waiting jobs of a killed coordinator, and not the cancelled ones", async () => {
     const queue = await open();
     for (const [id, payload] of [
       ["runs", 1],
@@ -291,87 +291,87 @@ describe("job queue", () => {
     ] as const)
       await submit(queue, id, payload);
     const child = fork(new URL("./testing/coordinator.js", import.meta.url), [redis.server.socket, redis.namespace]);
-    const told = new Set<unknown>();
-    child.on("message", (id) => told.add(id));
-    await eventually("it runs two of them", () => told.has("runs") && told.has("unwanted"));
+    const startedIds = new Set<unknown>();
+    child.on("message", (id) => startedIds.add(id));
+    await eventually("it runs two of them", () => startedIds.has("runs") && startedIds.has("unwanted"));
     await reaches(queue, "runs", "running");
     await queue.cancel("unwanted");
     child.kill("SIGKILL");
     await once(child, "exit");
     const next = await open({ lockMs: 400 });
-    const began: string[] = [];
+    const started: string[] = [];
     next.onJob({
       place: () => true,
       run: async (job) => {
-        began.push(job.id);
+        started.push(job.id);
         return null;
       },
     });
     for (const id of ["runs", "waits"]) await reaches(next, id, "done");
     await reaches(next, "unwanted", "cancelled");
-    deepStrictEqual(began.sort(), ["runs", "waits"]);
+    deepStrictEqual(started.sort(), ["runs", "waits"]);
   });
 
-  it("runs a job once though its process was too busy to keep its lock", async () => {
-    const trouble: string[] = [];
-    const { queue, pod } = await running({ lockMs: 200, onTrouble: (error) => trouble.push(error.message) });
+  it("a job whose process was too busy to renew its lock runs once", async () => {
+    const errors: string[] = [];
+    const { queue, pod } = await running({ lockMs: 200, onError: (error) => errors.push(error.message) });
     await submit(queue, "a", 8);
-    await begun(pod, "a");
+    await hasStarted(pod, "a");
     const other = await open();
     const lock = (await redis.open()).key("jobs", "a", "lock");
     const store = await redis.open();
-    // What a busy process does to its lock, made to happen: the lock is gone, and BullMQ delivers the job again.
+    // Delete the lock, as if a busy process had let it expire. BullMQ then delivers the job again.
     await store.run((client) => client.del(lock));
-    await eventually("it was delivered again", () => trouble.some((message) => /lock/.test(message)));
+    await eventually("it was delivered again", () => errors.some((message) => /lock/.test(message)));
     await eventually("the second delivery holds a lock", async () => (await store.run((client) => client.exists(lock))) === 1);
     strictEqual((await other.get("a")).state, "running");
     pod.end("a", 42);
     await eventually("the end is in Redis", async () => (await other.get("a")).finishedAt !== undefined);
     strictEqual((await other.get("a")).result, 42);
-    deepStrictEqual(pod.began, ["a"]);
+    deepStrictEqual(pod.started, ["a"]);
   });
 
-  it("lives through a restart of Redis: what ran runs on, what waited waits, nothing runs twice", async () => {
+  it("after a restart of Redis, running jobs still run, waiting jobs still wait, and no job runs twice", async () => {
     const { queue, pod } = await running({ lockMs: 500 });
     await submit(queue, "runs", 8);
-    await begun(pod, "runs");
+    await hasStarted(pod, "runs");
     await submit(queue, "waits", 8);
     await eventually("it waits", async () => (await queue.get("waits")).position === 1);
     await redis.server.stop();
     pod.end("runs", "without Redis");
-    await begun(pod, "runs", "waits");
+    await hasStarted(pod, "runs", "waits");
     await redis.start();
     const other = await open();
-    await eventually("the end has reached Redis", async () => (await other.get("runs")).finishedAt !== undefined);
+    await eventually("the end is in Redis", async () => (await other.get("runs")).finishedAt !== undefined);
     strictEqual((await other.get("runs")).result, "without Redis");
     pod.end("waits");
     await reaches(other, "waits", "done");
     await submit(queue, "late");
-    await begun(pod, "runs", "waits", "late");
+    await hasStarted(pod, "runs", "waits", "late");
   });
 
-  it("can be filled again after Redis lost everything, without running twice what runs", async () => {
+  it("after Redis lost its data, a running job that is submitted again does not run twice", async () => {
     const { queue, pod } = await running({ lockMs: 500 });
     await submit(queue, "a", 8);
-    await begun(pod, "a");
+    await hasStarted(pod, "a");
     await (await redis.open()).run((client) => client.flushall());
     await rejects(queue.get("a"), code("LAP_JOB_UNKNOWN"));
     deepStrictEqual(await submit(queue, "a", 8), { id: "a", created: true });
     await submit(queue, "b", 8);
-    await eventually("the one after it waits", async () => (await queue.get("b")).position === 1);
+    await eventually("the job after it waits", async () => (await queue.get("b")).position === 1);
     strictEqual((await queue.get("a")).state, "running");
     pod.end("a", "once");
     await eventually("the end is in Redis", async () => (await queue.get("a")).finishedAt !== undefined);
     strictEqual((await queue.get("a")).result, "once");
-    await begun(pod, "a", "b");
+    await hasStarted(pod, "a", "b");
   });
 
-  it("fails commands in time, and closes, while Redis is away", async () => {
+  it("while Redis is down, commands fail within their timeout and the queue can be closed", async () => {
     const queue = new JobQueue(await redis.open({ timeoutMs: 300 }));
     const pod = new Pod();
     queue.onJob<number>(pod);
     await submit(queue, "a");
-    await begun(pod, "a");
+    await hasStarted(pod, "a");
     await redis.server.stop();
     await rejects(submit(queue, "b"), code("LAP_REDIS_UNREACHABLE"));
     await rejects(queue.list(), code("LAP_REDIS_UNREACHABLE"));
@@ -380,17 +380,17 @@ describe("job queue", () => {
     await redis.start();
   });
 
-  it("takes many jobs at once", async () => {
+  it("the queue runs 300 jobs submitted concurrently", async () => {
     const queue = await open();
-    let began = 0;
+    let started = 0;
     queue.onJob({
       place: () => true,
       run: async () => {
-        began++;
+        started++;
         return null;
       },
     });
     await Promise.all(Array.from({ length: 300 }, (_, i) => submit(queue, `job-${i}`)));
-    await eventually("all are done", async () => began === 300 && (await queue.list(["done"])).length === 300);
+    await eventually("all are done", async () => started === 300 && (await queue.list(["done"])).length === 300);
   });
 });

@@ -17,43 +17,43 @@ import {
 } from "./job.js";
 import { JobRunner, jobOf } from "./job-runner.js";
 import type { Store } from "./store.js";
-import { goesBefore } from "./waiting-line.js";
+import { isBefore } from "./pending-queue.js";
 
 export interface JobQueueOptions {
   /** Default `jobs`. */
   readonly name?: string;
-  /** How many finished jobs are remembered; the name of a forgotten one is free again. Default 1000. */
+  /** Number of finished jobs to keep; the name of a dropped job is free again. Default 1000. */
   readonly keep?: number;
-  /** After this long without a sign of life its jobs pass from a dead coordinator to the next. Default 4000. */
+  /** Lifetime of BullMQ's lock on a job. After a coordinator dies, the next one gets its jobs once this time passed. Default 4000. */
   readonly lockMs?: number;
-  /** See `WaitingLine`. Default 16. */
-  readonly maxOvertakes?: number;
-  /** Hears of trouble in the background, such as a Redis that is away: for a log. */
-  readonly onTrouble?: (error: Error) => void;
+  /** How often later jobs may pass a job over, see `PendingQueue`. Default 16. */
+  readonly maxPassedOver?: number;
+  /** Called with errors of background work, such as an unreachable Redis: for a log. */
+  readonly onError?: (error: Error) => void;
 }
 
 /** What the coordinator does with jobs. */
 export interface JobHandlers<P> {
   /**
-   * Claims what the job needs (a slice) and returns it, or returns undefined when it does not fit now. Asked in the order of
-   * the line whenever a job came or ended, or on `reconsider`. When it throws, the job fails with that error.
+   * Claims what the job needs (a slice) and returns it, or returns undefined when it does not fit now. The queue calls it in
+   * queue order when a job arrives or ends, and on `reconsider`. If it throws, the job fails with that error.
    */
   place(job: Job): P | undefined;
   /**
-   * Runs the job where it was placed; called in the same turn as `place`. It frees what was claimed before it settles. Its
-   * value is the job's result, its rejection the reason of the failure. When `signal` aborts it shall end soon and reject:
-   * the reason is LAP_JOB_CANCELLED, or LAP_JOB_RELEASED when the job shall go on later (make a checkpoint first).
+   * Runs the job on its placement; called in the same event-loop turn as `place`. It frees the claim before it settles. Its
+   * value is the result of the job; its rejection is the reason of the failure. When `signal` aborts, it must reject soon.
+   * The reason is LAP_JOB_CANCELLED, or LAP_JOB_RELEASED if the job is to continue later (write a checkpoint first).
    */
   run(job: Job, placement: P, signal: AbortSignal): Promise<JsonValue>;
 }
 
 // NAMESPACE:jobs:*           BullMQ's keys
 // NAMESPACE:job-names        hash: name → [id, fingerprint of the payload]
-// NAMESPACE:job-sequence     how many jobs were ever submitted
-// NAMESPACE:job-cancels      set: ids whose cancellation was decided and not yet carried out
+// NAMESPACE:job-sequence     number of jobs ever submitted
+// NAMESPACE:job-cancels      set: ids of jobs to cancel that have not ended yet
 
 /**
- * Jobs in Redis, through BullMQ. Any process may submit and look; one at a time (who holds the coordinator's lease) runs them.
+ * Jobs in Redis, through BullMQ. Any process may submit and list jobs; only the holder of the coordinator's lease runs them.
  * All methods throw LAP_REDIS_UNREACHABLE within the store's timeout.
  */
 export class JobQueue {
@@ -70,11 +70,11 @@ export class JobQueue {
       prefix: store.namespace,
       skipVersionCheck: true,
     });
-    this.#queue.on("error", this.#onTrouble);
+    this.#queue.on("error", this.#onError);
   }
 
   /**
-   * Puts a job into the queue. The same id, or the same name with the same payload, again is the same job, whose id is returned.
+   * Puts a job into the queue. If a job with this id, or with this name and payload, exists, returns the id of that job.
    *
    * @throws LAP_JOB_NAME_TAKEN when another job has the name; LAP_JOB_NAME, LAP_JOB_PRIORITY
    */
@@ -82,9 +82,9 @@ export class JobQueue {
     checkRequest(request);
     const { name, payload, priority = 0 } = request;
     const fingerprint = fingerprintOf(payload);
-    // The name first: a process that dies in between leaves a name whose job the next submission creates.
-    const [id, known] = await this.#claimName(name, request.id, fingerprint);
-    if (known !== fingerprint) throw nameTakenError(name, id);
+    // Claim the name first. If this process dies before the job is added, the next submission of the name adds it.
+    const [id, storedFingerprint] = await this.#claimName(name, request.id, fingerprint);
+    if (storedFingerprint !== fingerprint) throw nameTakenError(name, id);
     const sequence = await this.#store.run((redis) => redis.incr(this.#store.key("job-sequence")));
     const data: StoredJob = { name, priority, payload, sequence, fingerprint };
     const keep = { count: this.#options.keep ?? 1000 };
@@ -101,21 +101,21 @@ export class JobQueue {
   async get(id: string): Promise<JobRecord> {
     const record = await this.#record(await this.#find(id));
     if (record.state !== "waiting") return record;
-    const line = await this.list(["waiting"]);
-    return line.find((other) => other.id === id) ?? this.#record(await this.#find(id));
+    const waiting = await this.list(["waiting"]);
+    return waiting.find((other) => other.id === id) ?? this.#record(await this.#find(id));
   }
 
-  /** Jobs in the order of their submission, of the given states or of all. */
+  /** Jobs in the order of submission, of the given states or of all states. */
   async list(states?: readonly JobState[]): Promise<JobRecord[]> {
     const unfinished = states?.every((state) => state === "waiting" || state === "running") ?? false;
     const bulls = await this.#store.run(() =>
       this.#queue.getJobs(unfinished ? ["active", "waiting", "prioritized"] : ["active", "waiting", "prioritized", "completed", "failed"]),
     );
-    // A job that moves while it is listed may be listed twice, or be gone.
+    // A job that changes state during the listing may appear twice or not at all.
     const distinct = new Map(bulls.filter((bull) => bull !== undefined).map((bull) => [bull.id, bull]));
     const records = await Promise.all([...distinct.values()].map((bull) => this.#record(bull)));
-    const line = records.filter(({ state }) => state === "waiting").sort((a, b) => (goesBefore(a, b) ? -1 : 1));
-    const positions = new Map(line.map(({ id }, i) => [id, i + 1]));
+    const waiting = records.filter(({ state }) => state === "waiting").sort((a, b) => (isBefore(a, b) ? -1 : 1));
+    const positions = new Map(waiting.map(({ id }, i) => [id, i + 1]));
     return records
       .filter(({ state }) => states === undefined || states.includes(state))
       .map((record) => ({ ...record, ...positionOf(positions.get(record.id)) }))
@@ -123,22 +123,22 @@ export class JobQueue {
   }
 
   /**
-   * Decides that the job shall not go on. A waiting job is cancelled at once; a running one is asked to end, and is still
-   * `running` in the record that is returned. A finished job stays as it is.
+   * Cancels the job. A waiting job is cancelled immediately. A running job gets its signal aborted, and is still `running` in
+   * the returned record. A finished job does not change.
    *
    * @throws LAP_JOB_UNKNOWN
    */
   async cancel(id: string): Promise<JobRecord> {
     const record = await this.get(id);
     if (record.state !== "waiting" && record.state !== "running") return record;
-    // Written down first: should this process die, the next one to get the job knows.
+    // Store the cancellation first: if this process dies, the next process that gets the job reads it.
     await this.#store.run((redis) => redis.sadd(this.#store.key("job-cancels"), id));
     this.#runner?.cancel(id);
     return this.get(id);
   }
 
   /**
-   * Puts a failed or cancelled job into the queue again, under its id.
+   * Puts a failed or cancelled job into the queue again, with the same id.
    *
    * @throws LAP_JOB_UNKNOWN, LAP_JOB_NOT_FAILED
    */
@@ -150,48 +150,48 @@ export class JobQueue {
         message: `job ${id} has not failed`,
         place: id,
       });
-    await this.#forgetCancel(id);
+    await this.#clearCancel(id);
     this.#runner?.forget(id);
     await this.#store.run(() => bull.retry("failed"));
     return this.get(id);
   }
 
-  /** Runs the jobs from now on, each once it fits; call it once, as the holder of the coordinator's lease. */
+  /** Starts to run jobs, each as soon as it fits. Call it once, as the holder of the coordinator's lease. */
   onJob<P>(handlers: JobHandlers<P>): void {
     this.#runner ??= new JobRunner(this.#store, {
       queue: this.#queue.name,
-      begin: (job, signal) => {
+      start: (job, signal) => {
         const placement = handlers.place(job);
         return placement === undefined ? undefined : () => handlers.run(job, placement, signal);
       },
       isCancelled: (id) => this.#isCancelled(id),
-      onFinished: (id) => this.#forgetCancel(id).catch(this.#onTrouble),
+      onFinished: (id) => this.#clearCancel(id).catch(this.#onError),
       lockMs: this.#options.lockMs ?? 4000,
-      maxOvertakes: this.#options.maxOvertakes,
-      onTrouble: this.#onTrouble,
+      maxPassedOver: this.#options.maxPassedOver,
+      onError: this.#onError,
     });
   }
 
-  /** Looks again whether waiting jobs fit: call it when chips became free other than by the end of a job. */
+  /** Checks again whether waiting jobs fit. Call it when chips became free for a reason other than the end of a job. */
   reconsider(): void {
     this.#runner?.reconsider();
   }
 
-  /** Stops running jobs: waiting ones stay in the queue, running ones are asked to end (LAP_JOB_RELEASED) and waited for. The store stays open. */
+  /** Stops: waiting jobs stay in the queue; running jobs are aborted (LAP_JOB_RELEASED) and awaited. The store stays open. */
   async close(): Promise<void> {
     await this.#runner?.close();
     await this.#queue.close();
   }
 
-  readonly #onTrouble = (error: Error): void => {
-    this.#options.onTrouble?.(error);
+  readonly #onError = (error: Error): void => {
+    this.#options.onError?.(error);
   };
 
   async #claimName(name: string, id: string, fingerprint: string): Promise<[id: string, fingerprint: string]> {
     const script = "redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) return redis.call('HGET', KEYS[1], ARGV[1])";
     const claim = JSON.stringify([id, fingerprint]);
-    const known = await this.#store.run((redis) => redis.eval(script, 1, this.#store.key("job-names"), name, claim));
-    return JSON.parse(String(known)) as [string, string];
+    const storedFingerprint = await this.#store.run((redis) => redis.eval(script, 1, this.#store.key("job-names"), name, claim));
+    return JSON.parse(String(storedFingerprint)) as [string, string];
   }
 
   async #find(id: string): Promise<BullJob<StoredJob, JsonValue>> {
@@ -202,7 +202,7 @@ export class JobQueue {
 
   async #record(bull: BullJob<StoredJob, JsonValue>): Promise<JobRecord> {
     const job = jobOf(bull);
-    const here = this.#runner?.stateOf(job.id);
+    const localState = this.#runner?.stateOf(job.id);
     const startedAt = this.#runner?.startedAt(job.id) ?? startOf(bull.progress);
     const times = {
       ...(startedAt === undefined ? {} : { startedAt }),
@@ -213,10 +213,10 @@ export class JobQueue {
       return bull.failedReason === undefined
         ? { ...job, ...times, state: "done", result: bull.returnvalue }
         : failed(errorFromReason(job.id, bull.failedReason));
-    if (typeof here === "object" && here.kind === "done") return { ...job, ...times, state: "done", result: here.result };
-    if (typeof here === "object" && here.kind === "failed") return failed(here.error);
-    if (here === "running") return { ...job, ...times, state: "running" };
-    if (here === undefined && (await this.#isCancelled(job.id))) return failed(cancelledError(job.id));
+    if (typeof localState === "object" && localState.kind === "done") return { ...job, ...times, state: "done", result: localState.result };
+    if (typeof localState === "object" && localState.kind === "failed") return failed(localState.error);
+    if (localState === "running") return { ...job, ...times, state: "running" };
+    if (localState === undefined && (await this.#isCancelled(job.id))) return failed(cancelledError(job.id));
     if (this.#runner === undefined && startedAt !== undefined) return { ...job, ...times, state: "running" };
     return { ...job, state: "waiting" };
   }
@@ -225,7 +225,7 @@ export class JobQueue {
     return 1 === (await this.#store.run((redis) => redis.sismember(this.#store.key("job-cancels"), id)));
   }
 
-  async #forgetCancel(id: string): Promise<void> {
+  async #clearCancel(id: string): Promise<void> {
     await this.#store.run((redis) => redis.srem(this.#store.key("job-cancels"), id));
   }
 }
@@ -234,7 +234,7 @@ function positionOf(position: number | undefined): { readonly position?: number 
   return position === undefined ? {} : { position };
 }
 
-/** Only our runner writes a job's progress. */
+/** Only JobRunner writes the progress of a job. */
 function startOf(progress: unknown): number | undefined {
   if (typeof progress !== "object" || progress === null || !("startedAt" in progress)) return undefined;
   return typeof progress.startedAt === "number" ? progress.startedAt : undefined;

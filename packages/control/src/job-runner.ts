@@ -2,31 +2,31 @@ import { assert, type JsonValue, LapidaryError, must } from "@lapidary/std";
 import { type Job as BullJob, UnrecoverableError, WaitingError, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { cancelledError, type Job, jobError, type StoredJob } from "./job.js";
-import { type Store, within } from "./store.js";
-import { WaitingLine } from "./waiting-line.js";
+import { type Store, withTimeout } from "./store.js";
+import { PendingQueue } from "./pending-queue.js";
 
-/** What became of a job in hand. */
+/** How a delivered job ended. */
 export type Outcome =
   | { readonly kind: "done"; readonly result: JsonValue }
   | { readonly kind: "failed"; readonly error: LapidaryError }
-  /** Given back to the queue, for whoever runs jobs next. */
+  /** Returned to the queue, for the next coordinator. */
   | { readonly kind: "released" };
 
 export interface JobRunnerOptions {
   readonly queue: string;
-  /** The work of a job if it can start now, undefined if it must wait; throws if it never can. */
-  readonly begin: (job: Job, signal: AbortSignal) => (() => Promise<JsonValue>) | undefined;
-  /** Whether it was decided, maybe by an earlier process, that the job is not to run. */
+  /** Returns the work of a job that can start now, or undefined if the job must wait. Throws if the job can never start. */
+  readonly start: (job: Job, signal: AbortSignal) => (() => Promise<JsonValue>) | undefined;
+  /** Whether this or an earlier process cancelled the job. */
   readonly isCancelled: (id: string) => Promise<boolean>;
-  /** The outcome of the job is in Redis. */
+  /** Called once the outcome of the job is in Redis. */
   readonly onFinished: (id: string) => void;
   readonly lockMs: number;
-  readonly maxOvertakes: number | undefined;
-  readonly onTrouble: (error: Error) => void;
+  readonly maxPassedOver: number | undefined;
+  readonly onError: (error: Error) => void;
 }
 
 /** A job that BullMQ delivered to this process. */
-interface InHand {
+interface DeliveredJob {
   readonly job: Job;
   readonly bull: BullJob<StoredJob, JsonValue>;
   readonly controller: AbortController;
@@ -36,103 +36,103 @@ interface InHand {
   startedAt: number | undefined;
 }
 
-/** More jobs than anyone waits with; those beyond stay in BullMQ's own queue, in the order of their priority. */
-const mostInHand = 10_000;
+/** Further jobs stay in BullMQ's own queue, in the order of their priority. */
+const maxDelivered = 10_000;
 
-/** Settled jobs are remembered for a late second delivery; more than this many are not. */
-const mostSettled = 1000;
+/** Number of settled jobs to keep, in case BullMQ delivers one of them again. */
+const maxSettled = 1000;
 
 /**
- * Takes every job out of BullMQ as it comes, keeps it in a line, and runs it when it fits.
+ * Takes every job that BullMQ delivers, keeps it in the pending queue, and runs it when it fits.
  *
- *   BullMQ (waiting) ──deliver──► line ──begin──► run ──► outcome ──► BullMQ (completed, failed)
- *                      │                                    ▲
- *                      └── delivered again: join ───────────┘
+ *   BullMQ (waiting) ──deliver──► pending queue ──start──► run ──► outcome ──► BullMQ (completed, failed)
+ *                      │                                             ▲
+ *                      └── delivered again: join ────────────────────┘
  *
- * BullMQ delivers at least once: when this process is too busy to renew a lock, or Redis was away, it delivers a job again
- * that is already in hand. Such a delivery joins the first, so a job never runs twice in one process. Between processes only
- * the epoch of a lease prevents it.
+ * BullMQ delivers at least once. If this process was too busy to renew a lock, or Redis was unreachable, BullMQ delivers the
+ * same job again. The second delivery joins the first, so a job never runs twice in one process. Between processes, only the
+ * epoch of a lease prevents this.
  */
 export class JobRunner {
   readonly #options: JobRunnerOptions;
   readonly #store: Store;
   readonly #connection: Redis;
   readonly #worker: Worker<StoredJob, JsonValue>;
-  readonly #line: WaitingLine<Job>;
-  readonly #inHand = new Map<string, InHand>();
+  readonly #pending: PendingQueue<Job>;
+  readonly #delivered = new Map<string, DeliveredJob>();
   #closing = false;
-  #offering = false;
-  #offerAgain = false;
+  #starting = false;
+  #startAgain = false;
 
   constructor(store: Store, options: JobRunnerOptions) {
     this.#store = store;
     this.#options = options;
-    this.#line = new WaitingLine(options.maxOvertakes);
-    this.#connection = store.patientDuplicate();
+    this.#pending = new PendingQueue(options.maxPassedOver);
+    this.#connection = store.blockingConnection();
     this.#worker = new Worker<StoredJob, JsonValue>(options.queue, (bull, token) => this.#deliver(bull, must(token, "token")), {
       connection: this.#connection,
       prefix: store.namespace,
-      concurrency: mostInHand,
+      concurrency: maxDelivered,
       lockDuration: options.lockMs,
       stalledInterval: Math.ceil(options.lockMs / 4),
-      // A job may outlive any number of coordinators; whether it gets anywhere is for the coordinator to judge.
+      // A job may outlive any number of coordinators. The coordinator decides when a job has failed too often.
       maxStalledCount: Number.MAX_SAFE_INTEGER,
       drainDelay: 2,
       runRetryDelay: 500,
       skipVersionCheck: true,
     });
-    this.#worker.on("error", options.onTrouble);
+    this.#worker.on("error", options.onError);
     this.#worker.on("completed", ({ id }) => options.onFinished(must(id, "job id")));
     this.#worker.on("failed", (bull) => bull?.id !== undefined && options.onFinished(bull.id));
   }
 
-  /** What this process knows of the job; undefined when it is not in hand. */
-  stateOf(id: string): InHand["state"] | undefined {
-    return this.#inHand.get(id)?.state;
+  /** The state of the job in this process; undefined if it was not delivered here. */
+  stateOf(id: string): DeliveredJob["state"] | undefined {
+    return this.#delivered.get(id)?.state;
   }
 
   startedAt(id: string): number | undefined {
-    return this.#inHand.get(id)?.startedAt;
+    return this.#delivered.get(id)?.startedAt;
   }
 
-  /** Ends the wait of a waiting job; asks a running one to end. */
+  /** Settles a waiting job as cancelled; aborts the signal of a running one. */
   cancel(id: string): void {
-    const entry = this.#inHand.get(id);
+    const entry = this.#delivered.get(id);
     if (entry === undefined) return;
     const error = cancelledError(id);
     if (entry.state === "running") entry.controller.abort(error);
     else this.#settle(entry, { kind: "failed", error });
   }
 
-  /** Forgets how the job ended, so that it may run again. */
+  /** Drops the outcome of a settled job, so that it may run again. */
   forget(id: string): void {
-    const entry = this.#inHand.get(id);
-    if (entry !== undefined && isSettled(entry)) this.#inHand.delete(id);
+    const entry = this.#delivered.get(id);
+    if (entry !== undefined && isSettled(entry)) this.#delivered.delete(id);
   }
 
-  /** Looks again whether waiting jobs fit. */
+  /** Checks again whether waiting jobs fit. */
   reconsider(): void {
-    if (this.#offering) {
-      this.#offerAgain = true;
+    if (this.#starting) {
+      this.#startAgain = true;
       return;
     }
-    this.#offering = true;
+    this.#starting = true;
     try {
       do {
-        this.#offerAgain = false;
-        if (!this.#closing) this.#line.offer((job) => this.#tryBegin(must(this.#inHand.get(job.id), "job in hand")));
-      } while (this.#offerAgain);
+        this.#startAgain = false;
+        if (!this.#closing) this.#pending.startFitting((job) => this.#tryStart(must(this.#delivered.get(job.id), "delivered job")));
+      } while (this.#startAgain);
     } finally {
-      this.#offering = false;
+      this.#starting = false;
     }
   }
 
-  /** Takes no more jobs, gives the waiting ones back, asks the running ones to end, and waits for them. */
+  /** Accepts no more jobs, returns the waiting ones to the queue, aborts the running ones and waits for their end. */
   async close(): Promise<void> {
     this.#closing = true;
     await this.#worker.pause(true);
     const running: Promise<Outcome>[] = [];
-    for (const entry of this.#inHand.values()) {
+    for (const entry of this.#delivered.values()) {
       if (entry.state === "running") {
         entry.controller.abort(releasedError(entry.job.id));
         running.push(entry.outcome);
@@ -140,14 +140,14 @@ export class JobRunner {
     }
     await Promise.all(running);
     const closed = this.#worker.close();
-    // Without Redis the jobs cannot be given back; their locks run out instead.
-    await within(closed, this.#store.timeoutMs, () => new Error("late")).catch(() => undefined);
+    // If Redis is unreachable, the jobs cannot be returned to the queue; their locks expire instead.
+    await withTimeout(closed, this.#store.timeoutMs, () => new Error("timeout")).catch(() => undefined);
     this.#connection.disconnect();
   }
 
   async #deliver(bull: BullJob<StoredJob, JsonValue>, token: string): Promise<JsonValue> {
     const id = must(bull.id, "job id");
-    const outcome = await (this.#inHand.get(id) ?? this.#arrive(id, bull)).outcome;
+    const outcome = await (this.#delivered.get(id) ?? this.#arrive(id, bull)).outcome;
     switch (outcome.kind) {
       case "done":
         return outcome.result;
@@ -159,12 +159,12 @@ export class JobRunner {
     }
   }
 
-  #arrive(id: string, bull: BullJob<StoredJob, JsonValue>): InHand {
+  #arrive(id: string, bull: BullJob<StoredJob, JsonValue>): DeliveredJob {
     let settle: (outcome: Outcome) => void = () => undefined;
     const outcome = new Promise<Outcome>((resolve) => {
       settle = resolve;
     });
-    const entry: InHand = {
+    const entry: DeliveredJob = {
       job: jobOf(bull),
       bull,
       controller: new AbortController(),
@@ -173,32 +173,32 @@ export class JobRunner {
       state: "arriving",
       startedAt: undefined,
     };
-    this.#inHand.set(id, entry);
+    this.#delivered.set(id, entry);
     void this.#admit(entry);
     return entry;
   }
 
-  async #admit(entry: InHand): Promise<void> {
+  async #admit(entry: DeliveredJob): Promise<void> {
     const { id } = entry.job;
     let cancelled = false;
     try {
       cancelled = await this.#options.isCancelled(id);
     } catch (error) {
-      // Redis went away just now. Whoever cancelled it meanwhile finds it in the line.
-      this.#options.onTrouble(error instanceof Error ? error : new Error(String(error)));
+      // Redis is unreachable. `cancel` finds the job in the pending queue.
+      this.#options.onError(error instanceof Error ? error : new Error(String(error)));
     }
     if (entry.state !== "arriving") return;
     if (this.#closing) return this.#settle(entry, { kind: "released" });
     if (cancelled) return this.#settle(entry, { kind: "failed", error: cancelledError(id) });
     entry.state = "waiting";
-    this.#line.add(entry.job);
+    this.#pending.add(entry.job);
     this.reconsider();
   }
 
-  #tryBegin(entry: InHand): boolean {
-    assert(entry.state === "waiting", "a job in the line waits", entry.job.id);
+  #tryStart(entry: DeliveredJob): boolean {
+    assert(entry.state === "waiting", "a job in the pending queue waits", entry.job.id);
     try {
-      const work = this.#options.begin(entry.job, entry.controller.signal);
+      const work = this.#options.start(entry.job, entry.controller.signal);
       if (work === undefined) return false;
       void this.#run(entry, work);
     } catch (error) {
@@ -207,12 +207,12 @@ export class JobRunner {
     return true;
   }
 
-  async #run(entry: InHand, work: () => Promise<JsonValue>): Promise<void> {
+  async #run(entry: DeliveredJob, work: () => Promise<JsonValue>): Promise<void> {
     const { job, bull, controller } = entry;
     entry.state = "running";
     entry.startedAt = Date.now();
-    // For other processes that list jobs; this one knows.
-    bull.updateProgress({ startedAt: entry.startedAt }).catch(this.#options.onTrouble);
+    // Other processes that list jobs read it; this one has it in `entry`.
+    bull.updateProgress({ startedAt: entry.startedAt }).catch(this.#options.onError);
     try {
       this.#settle(entry, { kind: "done", result: await work() });
     } catch (error) {
@@ -224,32 +224,32 @@ export class JobRunner {
     this.reconsider();
   }
 
-  #settle(entry: InHand, outcome: Outcome): void {
-    this.#line.remove(entry.job.id);
+  #settle(entry: DeliveredJob, outcome: Outcome): void {
+    this.#pending.remove(entry.job.id);
     entry.state = outcome;
     entry.settle(outcome);
-    if (outcome.kind === "released") this.#inHand.delete(entry.job.id);
-    let surplus = this.#inHand.size - mostSettled;
-    for (const [id, other] of this.#inHand) {
+    if (outcome.kind === "released") this.#delivered.delete(entry.job.id);
+    let surplus = this.#delivered.size - maxSettled;
+    for (const [id, other] of this.#delivered) {
       if (surplus <= 0) return;
       if (!isSettled(other)) continue;
-      this.#inHand.delete(id);
+      this.#delivered.delete(id);
       surplus--;
     }
   }
 }
 
-function isSettled(entry: InHand): boolean {
+function isSettled(entry: DeliveredJob): boolean {
   return typeof entry.state === "object";
 }
 
-/** The reason that the signal of a running job carries when the coordinator ends and the job shall go on later. */
+/** The abort reason of a running job when the coordinator closes and the job is to continue later. */
 export function releasedError(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_RELEASED",
-    message: `job ${id} is given back to the queue: the coordinator ends`,
+    message: `job ${id} was returned to the queue: the coordinator is shutting down`,
     place: id,
-    remedy: "it goes on when the coordinator starts again",
+    remedy: "start the coordinator again; the job then continues",
   });
 }
 

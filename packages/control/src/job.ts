@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { canonicalJson, errorFromJSON, isErrorJSON, isSystemError, type JsonValue, LapidaryError, systemError } from "@lapidary/std";
 
-/** What is asked for. */
+/** A job to submit. */
 export interface JobRequest {
-  /** Unique for ever: matches `^[a-z0-9][a-z0-9._-]{0,63}$`, not all digits. */
+  /** Unique, never reused: matches `^[a-z0-9][a-z0-9._-]{0,63}$`, not all digits. */
   readonly id: string;
-  /** Chosen by people; submitting the same payload under the same name again yields the same job. */
+  /** Chosen by the user. Submitting the same name and payload again returns the same job. */
   readonly name: string;
   /** From -1000 to 1000, default 0: higher starts sooner. */
   readonly priority?: number;
@@ -25,23 +25,23 @@ export interface Job {
 }
 
 export type JobState =
-  /** For chips, or for a coordinator. */
+  /** `waiting`: for chips, or for a coordinator. */
   "waiting" | "running" | "done" | "failed" | "cancelled";
 
-/** A job and what became of it. */
+/** A job, its state and its outcome. */
 export interface JobRecord extends Job {
   readonly state: JobState;
-  /** From 1, the next to be considered; only while it waits. */
+  /** Position in the queue, from 1; only while the job waits. */
   readonly position?: number;
   readonly startedAt?: number;
   readonly finishedAt?: number;
-  /** What its run returned, when done. */
+  /** The value that its run returned, when done. */
   readonly result?: JsonValue;
   /** Why it failed or was cancelled. */
   readonly error?: LapidaryError;
 }
 
-/** What is stored as the data of the BullMQ job. */
+/** The data of the BullMQ job. */
 export interface StoredJob {
   readonly name: string;
   readonly priority: number;
@@ -53,15 +53,15 @@ export interface StoredJob {
 export const highestPriority = 1000;
 
 /**
- * Our priority as BullMQ's, where 1 goes first and 0 means none and goes before all others.
+ * Converts a priority to BullMQ's, where 1 is first, and 0 means no priority and comes before all others.
  *
- *   ours   1000 … 0 … -1000      BullMQ's   1 … 1001 … 2001
+ *   Lapidary   1000 … 0 … -1000      BullMQ   1 … 1001 … 2001
  */
 export function bullPriority(priority: number): number {
   return highestPriority - priority + 1;
 }
 
-/** Two payloads are the same job when their fingerprints are equal. */
+/** Two payloads describe the same job if their fingerprints are equal. */
 export function fingerprintOf(payload: JsonValue): string {
   return createHash("sha256").update(canonicalJson(payload)).digest("hex");
 }
@@ -78,22 +78,22 @@ export function checkRequest(request: JobRequest): void {
     if (!namePattern.test(value) || (what === "id" && /^\d+$/.test(value)))
       throw new LapidaryError({
         code: "LAP_JOB_NAME",
-        message: `"${value.slice(0, 80)}" cannot be the ${what} of a job`,
+        message: `invalid job ${what} "${value.slice(0, 80)}"`,
         place: what,
       });
   if (!Number.isInteger(priority) || Math.abs(priority) > highestPriority)
     throw new LapidaryError({
       code: "LAP_JOB_PRIORITY",
-      message: `${priority} is no priority`,
+      message: `invalid priority ${priority}`,
       place: "priority",
-      remedy: `use a whole number from -${highestPriority} to ${highestPriority}; higher starts sooner`,
+      remedy: `use an integer from -${highestPriority} to ${highestPriority}; a higher priority starts sooner`,
     });
 }
 
 export function nameTakenError(name: string, id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_NAME_TAKEN",
-    message: `job ${id} already has the name ${name}, and is another job`,
+    message: `job name ${name} is taken by another job: ${id}`,
     place: name,
     remedy: "choose another name; the same name is accepted only for the same job",
   });
@@ -102,9 +102,9 @@ export function nameTakenError(name: string, id: string): LapidaryError {
 export function unknownJobError(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_UNKNOWN",
-    message: `there is no job ${id.slice(0, 80)}`,
+    message: `job ${id.slice(0, 80)} not found`,
     place: id.slice(0, 80),
-    remedy: "`lapidary jobs` lists them",
+    remedy: "list the jobs with `lapidary jobs`",
   });
 }
 
@@ -113,30 +113,30 @@ export function cancelledError(id: string): LapidaryError {
     code: "LAP_JOB_CANCELLED",
     message: `job ${id} was cancelled`,
     place: id,
-    remedy: "launch it again if that was not intended",
+    remedy: "launch it again if you did not intend to cancel it",
   });
 }
 
-/** What a run threw, as the error that the job's record keeps. */
+/** Converts what a run threw to the error in the job's record. */
 export function jobError(id: string, error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
   if (isSystemError(error)) return systemError(error, { during: "job" });
   return new LapidaryError({
     code: "LAP_JOB_CRASHED",
-    message: `job ${id} failed by a mistake of Lapidary: ${error instanceof Error ? error.message : String(error)}`,
+    message: `job ${id} failed with an internal error: ${error instanceof Error ? error.message : String(error)}`,
     place: id,
-    remedy: `report it with the job's log, \`lapidary logs ${id}\``,
+    remedy: `report it together with the log of the job, \`lapidary logs ${id}\``,
     cause: error,
   });
 }
 
-/** BullMQ keeps one text about a failure; ours is the error as JSON. */
+/** The error of a failed job. BullMQ keeps one string for each failure; Lapidary stores the error there as JSON. */
 export function errorFromReason(id: string, reason: string): LapidaryError {
   try {
     const json: unknown = JSON.parse(reason);
     if (isErrorJSON(json)) return errorFromJSON(json);
   } catch (error) {
-    // BullMQ's own words, say about a job that stalled too often.
+    // A message of BullMQ itself, such as for a job that stalled too often.
     if (!(error instanceof SyntaxError)) throw error;
   }
   return jobError(id, new Error(reason));

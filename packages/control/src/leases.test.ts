@@ -12,7 +12,7 @@ describe("leases", () => {
     return acquired.lease;
   };
 
-  it("goes to one of many who want it at once", async () => {
+  it("a lease is granted to exactly one of many concurrent requests", async () => {
     const leases = await open();
     const all = await Promise.all(Array.from({ length: 20 }, (_, i) => leases.acquire("coordinator", `c${i}`, 60_000)));
     strictEqual(all.filter((one) => one.granted).length, 1);
@@ -20,7 +20,7 @@ describe("leases", () => {
     for (const one of all) if (!one.granted) strictEqual(one.holder, holder.holder);
   });
 
-  it("has a larger epoch each time it changes hands", async () => {
+  it("the epoch grows each time another holder gets the lease", async () => {
     const leases = await open();
     const first = await granted(leases, "a");
     strictEqual(await leases.release(first), true);
@@ -30,28 +30,28 @@ describe("leases", () => {
     ok(!refused.granted && refused.holder === "b" && refused.epoch === second.epoch && refused.remainingMs > 1000);
   });
 
-  it("stays under its epoch for the holder who asks again, its answer having been lost", async () => {
+  it("the holder that requests its lease again gets the same epoch", async () => {
     const leases = await open();
     deepStrictEqual(await granted(leases, "a"), await granted(leases, "a"));
   });
 
-  it("can be neither renewed nor released by a former holder", async () => {
+  it("a former holder can neither renew nor release the lease", async () => {
     const leases = await open();
     const first = await granted(leases, "a", 1);
-    await eventually("the lease has run out", async () => (await leases.current("coordinator")) === undefined);
+    await eventually("the lease has expired", async () => (await leases.current("coordinator")) === undefined);
     strictEqual(await leases.renew(first), false);
     const second = await granted(leases, "b");
     strictEqual(await leases.renew(first), false);
     strictEqual(await leases.release(first), false);
     strictEqual(await leases.renew(second), true);
-    // The same process, restarted, under its old name but a new epoch.
+    // The same holder name after a restart, with a new epoch.
     await leases.release(second);
     const third = await granted(leases, "a");
     strictEqual(await leases.release(first), false);
     strictEqual(await leases.release(third), true);
   });
 
-  it("goes above the epoch known from the disk when Redis has forgotten everything", async () => {
+  it("after Redis lost its data, the next epoch is larger than the epoch on disk", async () => {
     const leases = await open();
     const before = await granted(leases, "a", 60_000, 41);
     strictEqual(before.epoch, 42);
@@ -59,31 +59,31 @@ describe("leases", () => {
     strictEqual((await granted(leases, "b", 60_000, before.epoch)).epoch, 43);
   });
 
-  it("keeps leases of different keys apart", async () => {
+  it("leases of different keys are independent", async () => {
     const leases = await open();
     ok((await leases.acquire("slice/0", "a", 60_000)).granted);
     ok((await leases.acquire("slice/1", "b", 60_000)).granted);
   });
 
-  it("is renewed while it is held, longer than its time", async () => {
+  it("a held lease is renewed beyond its time to live", async () => {
     const leases = await open();
     const lease = await granted(leases, "a", 200);
     const held = new HeldLease(leases, lease, systemClock);
-    const begin = performance.now();
-    await eventually("three times its time have passed", () => performance.now() - begin > 600);
+    const start = performance.now();
+    await eventually("three times its time to live has passed", () => performance.now() - start > 600);
     strictEqual((await leases.current("coordinator"))?.epoch, lease.epoch);
     await held.release();
     strictEqual(await leases.current("coordinator"), undefined);
   });
 
-  it("tells its holder when Redis forgot it", async () => {
+  it("the holder learns that the lease is lost when Redis lost its data", async () => {
     const leases = await open();
     const held = new HeldLease(leases, await granted(leases, "a", 150), systemClock);
     await (await redis.open()).run((client) => client.flushall());
     strictEqual((await held.lost).code, "LAP_LEASE_LOST");
   });
 
-  it("tells its holder when its time is up and Redis does not answer", async () => {
+  it("the holder learns that the lease is lost when it expires while Redis does not reply", async () => {
     const leases = await open();
     const held = new HeldLease(leases, await granted(leases, "a", 150), systemClock);
     process.kill(redis.server.pid, "SIGSTOP");
@@ -94,13 +94,13 @@ describe("leases", () => {
     }
   });
 
-  it("is not lost by a Redis that comes back within its time", async () => {
+  it("a lease survives a restart of Redis within its time to live", async () => {
     const leases = await open();
     const lease = await granted(leases, "a", 10_000);
     const held = new HeldLease(leases, lease, systemClock);
     await redis.server.stop();
     await redis.start();
-    await eventually("Redis answers again", () =>
+    await eventually("Redis replies again", () =>
       leases.current("coordinator").then(
         (current) => current?.epoch === lease.epoch,
         () => false,

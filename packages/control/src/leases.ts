@@ -1,25 +1,25 @@
 import { type Clock, LapidaryError } from "@lapidary/std";
 import type { Store } from "./store.js";
 
-/** The right to act alone on `key` for a while. */
+/** The exclusive right to act on `key` for a limited time. */
 export interface Lease {
   readonly key: string;
   /** Unique to the process that holds it. */
   readonly holder: string;
-  /** Larger than that of every earlier lease of the key: what it fences refuses smaller ones. */
+  /** Larger than the epoch of every earlier lease of the key. A fenced resource rejects smaller epochs. */
   readonly epoch: number;
   readonly ttlMs: number;
 }
 
 export type Acquired =
   | { readonly granted: true; readonly lease: Lease }
-  /** Someone else holds it, for `remainingMs` more unless renewed. */
+  /** Another holder has it, for `remainingMs` more unless it renews. */
   | { readonly granted: false; readonly holder: string; readonly epoch: number; readonly remainingMs: number };
 
 // lapidary:lease:KEY   hash { holder, epoch }, expires with the lease
 // lapidary:epoch:KEY   the last epoch granted; never expires
 //
-// Each script is one atomic step of the server, whose clock alone decides when a lease ends.
+// Each script runs atomically on the server. Only the server's clock decides when a lease expires.
 
 const acquireScript = `
 local holder = redis.call('HGET', KEYS[1], 'holder')
@@ -37,9 +37,9 @@ end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return {1, ARGV[1], tostring(epoch), tonumber(ARGV[2])}`;
 
-const whileHeld = (act: string): string => `
+const whileHeld = (command: string): string => `
 if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] and redis.call('HGET', KEYS[1], 'epoch') == ARGV[2] then
-  return ${act}
+  return ${command}
 end
 return 0`;
 const renewScript = whileHeld("redis.call('PEXPIRE', KEYS[1], ARGV[3])");
@@ -54,31 +54,31 @@ export class Leases {
   }
 
   /**
-   * Takes the lease when it is free. Its present holder gets it again under the same epoch.
+   * Acquires the lease if it is free. The current holder gets it again with the same epoch.
    *
-   * @param above the largest epoch known from elsewhere (the disk): the new one is larger even if Redis forgot everything
+   * @param largestKnownEpoch the largest epoch on disk: the new epoch is larger, even if Redis lost its data
    */
-  async acquire(key: string, holder: string, ttlMs: number, above = 0): Promise<Acquired> {
+  async acquire(key: string, holder: string, ttlMs: number, largestKnownEpoch = 0): Promise<Acquired> {
     const reply = (await this.#store.run((redis) =>
-      redis.eval(acquireScript, 2, this.#leaseKey(key), this.#store.key("epoch", key), holder, ttlMs, above),
+      redis.eval(acquireScript, 2, this.#leaseKey(key), this.#store.key("epoch", key), holder, ttlMs, largestKnownEpoch),
     )) as [number, string, string, number];
-    const [granted, by, epoch, remainingMs] = reply;
-    if (granted === 0) return { granted: false, holder: by, epoch: Number(epoch), remainingMs };
+    const [granted, currentHolder, epoch, remainingMs] = reply;
+    if (granted === 0) return { granted: false, holder: currentHolder, epoch: Number(epoch), remainingMs };
     return { granted: true, lease: { key, holder, epoch: Number(epoch), ttlMs } };
   }
 
-  /** Begins the lease's time anew; false when it is no longer held. */
+  /** Restarts the time to live of the lease; false if it is no longer held. */
   async renew(lease: Lease, timeoutMs = this.#store.timeoutMs): Promise<boolean> {
     const { key, holder, epoch, ttlMs } = lease;
     return 1 === (await this.#store.run((redis) => redis.eval(renewScript, 1, this.#leaseKey(key), holder, epoch, ttlMs), timeoutMs));
   }
 
-  /** Gives the lease back; false when it was no longer held. */
+  /** Releases the lease; false if it was no longer held. */
   async release(lease: Lease): Promise<boolean> {
     return 1 === (await this.#store.run((redis) => redis.eval(releaseScript, 1, this.#leaseKey(lease.key), lease.holder, lease.epoch)));
   }
 
-  /** Who holds the lease now. */
+  /** The current holder of the lease. */
   async current(key: string): Promise<{ readonly holder: string; readonly epoch: number } | undefined> {
     const { holder, epoch } = await this.#store.run((redis) => redis.hgetall(this.#leaseKey(key)));
     return holder === undefined || epoch === undefined ? undefined : { holder, epoch: Number(epoch) };
@@ -89,10 +89,10 @@ export class Leases {
   }
 }
 
-/** A lease that is renewed three times in its time, until it is released or lost. */
+/** Renews a lease three times in each time to live, until it is released or lost. */
 export class HeldLease {
   readonly lease: Lease;
-  /** Settles, and never rejects, with the reason (LAP_LEASE_LOST) once the lease may be another's. */
+  /** Resolves with the reason (LAP_LEASE_LOST) once another process may hold the lease. Never rejects. */
   readonly lost: Promise<LapidaryError>;
   readonly #leases: Leases;
   readonly #clock: Clock;
@@ -112,7 +112,7 @@ export class HeldLease {
     this.#schedule();
   }
 
-  /** Stops renewing and gives the lease back. */
+  /** Stops renewing and releases the lease. */
   async release(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -127,17 +127,17 @@ export class HeldLease {
 
   async #renew(): Promise<void> {
     const timer = this.#timer;
-    // The lease's time runs from before the command was sent, not from its answer.
-    const asked = this.#clock.monotonic();
-    const answer = await this.#ask(this.#heldUntil - asked);
+    // Count the time to live from before the command is sent, not from its reply.
+    const sentAt = this.#clock.monotonic();
+    const answer = await this.#tryRenew(this.#heldUntil - sentAt);
     if (this.#timer !== timer) return;
-    if (answer === "renewed") this.#heldUntil = asked + this.lease.ttlMs;
-    else if (answer === "refused") return this.#lose("it ran out, or Redis forgot it");
+    if (answer === "renewed") this.#heldUntil = sentAt + this.lease.ttlMs;
+    else if (answer === "refused") return this.#lose("it expired, or Redis lost its data");
     else if (this.#clock.monotonic() >= this.#heldUntil) return this.#lose(answer.message);
     this.#schedule();
   }
 
-  async #ask(leftMs: number): Promise<"renewed" | "refused" | LapidaryError> {
+  async #tryRenew(leftMs: number): Promise<"renewed" | "refused" | LapidaryError> {
     try {
       return (await this.#leases.renew(this.lease, Math.max(0, leftMs))) ? "renewed" : "refused";
     } catch (error) {
@@ -151,7 +151,7 @@ export class HeldLease {
     this.#resolveLost(
       new LapidaryError({
         code: "LAP_LEASE_LOST",
-        message: `the lease of ${this.lease.key}, epoch ${this.lease.epoch}, is lost: ${why}`,
+        message: `lost the lease of ${this.lease.key}, epoch ${this.lease.epoch}: ${why}`,
         place: this.lease.key,
       }),
     );

@@ -29,7 +29,7 @@ describe("redis server", () => {
     return server;
   };
 
-  it("listens on a socket of this user alone, on no port, and never evicts", async () => {
+  it("the private server listens on a socket of this user and on no port, and never evicts", async () => {
     const server = await start();
     strictEqual(statSync(server.socket).mode & 0o077, 0);
     const store = await openStore(server.address);
@@ -41,7 +41,7 @@ describe("redis server", () => {
     store.close();
   });
 
-  it("keeps its data when it is stopped and started again", async () => {
+  it("the private server keeps its data across stop and start", async () => {
     const first = await start();
     const before = await openStore(first.address);
     await before.run((redis) => redis.set("kept", "yes"));
@@ -56,25 +56,25 @@ describe("redis server", () => {
     after.close();
   });
 
-  it("is started once when several want it at the same time", async () => {
+  it("concurrent starts start one server", async () => {
     const servers = await Promise.all([start(), start(), start(), start()]);
     strictEqual(new Set(servers.map(({ pid }) => pid)).size, 1);
     strictEqual(servers.filter(({ adopted }) => !adopted).length, 1);
   });
 
-  it("adopts one that runs, and stops an adopted one", async () => {
+  it("start adopts a running server, and stop ends an adopted server", async () => {
     const first = await start();
     const second = await start();
     ok(second.adopted);
     strictEqual(second.pid, first.pid);
     await second.stop();
-    await eventually("the process is gone", () => !isAlive(first.pid));
+    await eventually("the process has ended", () => !isAlive(first.pid));
   });
 
-  it("starts over the socket, pid file and lock that a killed one left", async () => {
+  it("start replaces the socket, pid file and lock of a killed server", async () => {
     const first = await start();
     process.kill(first.pid, "SIGKILL");
-    await eventually("the process is gone", () => !isAlive(first.pid));
+    await eventually("the process has ended", () => !isAlive(first.pid));
     ok(existsSync(first.socket));
     writeFileSync(join(directory, "starting.lock"), String(first.pid));
     const second = await start();
@@ -82,14 +82,14 @@ describe("redis server", () => {
     ok(!existsSync(join(directory, "starting.lock")));
   });
 
-  it("kills one that hangs when it is to stop", async () => {
+  it("stop kills a server that hangs", async () => {
     const server = await start();
     process.kill(server.pid, "SIGSTOP");
     await server.stop(300);
     ok(!isAlive(server.pid));
   });
 
-  it("moves the socket to a short place when the path is too long", async () => {
+  it("the server uses a shorter socket path if the path in its directory is too long", async () => {
     const deep = join(directory, "a".repeat(60), "b".repeat(60));
     const server = await start({ directory: deep });
     ok(Buffer.byteLength(server.socket) < 104);
@@ -98,14 +98,14 @@ describe("redis server", () => {
     rmSync(dirname(server.socket), { recursive: true });
   });
 
-  it("works in a directory with spaces and quotes in its name", async () => {
+  it("the server works in a directory with spaces and quotes in its name", async () => {
     const odd = join(directory, `it's "odd"`);
     const server = await start({ directory: odd });
     ok(existsSync(join(odd, "appendonlydir")));
     ok(!server.adopted);
   });
 
-  it("says what is wrong with the binary", async () => {
+  it("a binary that is missing or not executable is LAP_REDIS_BINARY", async () => {
     await rejects(start({ binary: join(directory, "missing") }), code("LAP_REDIS_BINARY"));
     const plain = join(directory, "plain");
     writeFileSync(plain, "not a program");
@@ -113,14 +113,14 @@ describe("redis server", () => {
     ok(!existsSync(join(directory, "starting.lock")));
   });
 
-  it("tells the last words of a server that ends at once", async () => {
+  it("the error of a server that exits immediately contains the end of its log", async () => {
     const failing = join(directory, "failing");
     writeFileSync(failing, "#!/bin/sh\necho 'Bad file format reading the append only file' >&2\nexit 1\n");
     chmodSync(failing, 0o755);
     await rejects(start({ binary: failing }), (error) => code("LAP_REDIS_START")(error) && /Bad file format/.test(String(error)));
   });
 
-  it("is refused when its eviction policy was changed", async () => {
+  it("a running server whose eviction policy was changed is rejected", async () => {
     const server = await start();
     const store = await openStore(server.address);
     await store.run((redis) => redis.config("SET", "maxmemory-policy", "allkeys-lru"));

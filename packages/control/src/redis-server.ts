@@ -8,24 +8,24 @@ import { openStore, type RedisAddress, type Store } from "./store.js";
 export interface RedisServerOptions {
   /** Path of redis-server or valkey-server. */
   readonly binary: string;
-  /** Where its data, log, pid file and (unless the path is too long) socket lie. */
+  /** Directory of its data, log, pid file and (unless the path is too long) socket. */
   readonly directory: string;
-  /** How long starting may take, loading the data included. Default 20000. */
+  /** Time limit of a start, loading the data included. Default 20000. */
   readonly timeoutMs?: number;
 }
 
-/** How often a condition is looked at again. */
+/** Interval between two checks of a condition. */
 const pollMs = 15;
 
 /**
- * A private Redis server: reachable by this user alone over a unix socket, durable to within a second (append-only file),
- * never evicting. It is a session of its own, so it outlives the process that started it until `stop`.
+ * A private Redis server. Only this user can connect, over a unix socket. An append-only file makes writes durable within a
+ * second, and the server never evicts keys. It runs in its own session, so it outlives the process that started it until `stop`.
  *
  *   directory/
- *     redis.sock       where it listens (`socketPathFor` moves it when the path is too long)
+ *     redis.sock       its socket (`socketPathFor` chooses another place if the path is too long)
  *     redis.pid        written by the server
  *     redis.socket     the path of the socket, and the stamp of this directory
- *     redis.log        what it says
+ *     redis.log        its output
  *     starting.lock    pid of the process that is starting it
  *     appendonlydir/   the data
  */
@@ -33,7 +33,7 @@ export class RedisServer {
   readonly address: RedisAddress;
   readonly socket: string;
   readonly pid: number;
-  /** Whether it was already running. */
+  /** Whether the server was already running. */
   readonly adopted: boolean;
 
   /** Use `startRedisServer`. */
@@ -44,21 +44,21 @@ export class RedisServer {
     this.adopted = adopted;
   }
 
-  /** Ends the server after it wrote its data; resolves once the process is gone. A server that hangs is killed. */
+  /** Stops the server after it wrote its data; resolves once the process has ended. Kills a server that hangs. */
   async stop(timeoutMs = 10_000): Promise<void> {
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
       if (!isServing(this.pid, this.socket)) return;
       process.kill(this.pid, signal);
-      await until(() => !isServing(this.pid, this.socket), timeoutMs);
+      await waitUntil(() => !isServing(this.pid, this.socket), timeoutMs);
     }
   }
 }
 
 /**
- * Starts the server of `directory`, or adopts the one that already runs there. Two processes may call this at once: one
- * starts it, the other adopts it.
+ * Starts the server of `directory`, or adopts the one that already runs there. If two processes call this concurrently, one
+ * starts the server and the other adopts it.
  *
- * @throws LAP_REDIS_BINARY, LAP_REDIS_START with the last words of the server, LAP_REDIS_EVICTS when the adopted one was reconfigured
+ * @throws LAP_REDIS_BINARY, LAP_REDIS_START with the end of the server's log, LAP_REDIS_EVICTS if the adopted server was reconfigured
  */
 export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
   const { directory } = options;
@@ -67,24 +67,24 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   const socket = await socketOf(directory);
   const lock = join(directory, "starting.lock");
   const deadline = performance.now() + timeoutMs;
-  const left = (): number => Math.max(1, deadline - performance.now());
-  while (!takeLock(lock)) {
+  const remainingMs = (): number => Math.max(1, deadline - performance.now());
+  while (!acquireLock(lock)) {
     if (performance.now() > deadline) throw startError(directory, `another process has been starting it for ${timeoutMs} ms`);
     await pause(pollMs);
   }
   try {
-    const adopted = (await isListening(socket)) ? await adoptUnlessDying(socket, left()) : undefined;
+    const adopted = (await isListening(socket)) ? await adoptUnlessExiting(socket, remainingMs()) : undefined;
     if (adopted !== undefined) return adopted;
     rmSync(socket, { force: true });
-    return await start(options, socket, left());
+    return await start(options, socket, remainingMs());
   } finally {
     rmSync(lock, { force: true });
   }
 }
 
 /**
- * Where the server of a directory listens. A long path has its socket under the temporary directory, whose place may change from one command
- * to the next: a server that runs is found where it was started.
+ * The socket of the server of a directory. For a long path it is in the temporary directory, which may differ between two commands.
+ * The recorded path therefore finds a running server.
  */
 async function socketOf(directory: string): Promise<string> {
   const recorded = recordedSocket(directory);
@@ -96,14 +96,14 @@ async function socketOf(directory: string): Promise<string> {
 
 const socketRecord = (directory: string): string => join(directory, "redis.socket");
 
-/** Where the server of a directory was started to listen. In a copy of the directory: undefined, because that is the server of the original. */
+/** The recorded socket of the server of a directory. Undefined in a copy of the directory, because the server belongs to the original. */
 function recordedSocket(directory: string): string | undefined {
   const path = socketRecord(directory);
   const [socket = "", stamp] = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
   return socket !== "" && stamp === directoryStamp(directory) ? socket : undefined;
 }
 
-/** The process of the server of a directory, if it runs. A process that got its number later does not count. */
+/** The pid of the running server of a directory. Undefined if the pid was reused by another process. */
 export function redisServerProcess(directory: string): number | undefined {
   const path = join(directory, "redis.pid");
   const socket = recordedSocket(directory);
@@ -112,8 +112,8 @@ export function redisServerProcess(directory: string): number | undefined {
   return Number.isInteger(pid) && pid > 0 && isServing(pid, socket) ? pid : undefined;
 }
 
-/** The server at the socket, or undefined if it ended while it was asked: a killed process may take connections until all its threads are gone. */
-async function adoptUnlessDying(socket: string, timeoutMs: number): Promise<RedisServer | undefined> {
+/** The server at the socket, or undefined if it exits meanwhile: a killed process may accept connections until all its threads have ended. */
+async function adoptUnlessExiting(socket: string, timeoutMs: number): Promise<RedisServer | undefined> {
   try {
     return await adopt(socket, timeoutMs);
   } catch (error) {
@@ -123,13 +123,13 @@ async function adoptUnlessDying(socket: string, timeoutMs: number): Promise<Redi
 }
 
 async function adopt(socket: string, timeoutMs: number): Promise<RedisServer> {
-  return new RedisServer(socket, await ask(socket, timeoutMs), true);
+  return new RedisServer(socket, await readServerPid(socket, timeoutMs), true);
 }
 
 async function start(options: RedisServerOptions, socket: string, timeoutMs: number): Promise<RedisServer> {
   const { binary, directory } = options;
   const log = join(directory, "redis.log");
-  const logBegin = existsSync(log) ? statSync(log).size : 0;
+  const logStart = existsSync(log) ? statSync(log).size : 0;
   const output = openSync(log, "a", 0o600);
   let failure: string | undefined;
   let child: ChildProcess;
@@ -170,7 +170,7 @@ async function start(options: RedisServerOptions, socket: string, timeoutMs: num
       resolve();
     });
     child.once("exit", (code, signal) => {
-      failure ??= `it ended at once (${signal ?? `exit code ${code}`})`;
+      failure ??= `it exited immediately (${signal ?? `exit code ${code}`})`;
       resolve();
     });
   });
@@ -178,13 +178,13 @@ async function start(options: RedisServerOptions, socket: string, timeoutMs: num
   const { pid } = child;
   if (pid === undefined) {
     await exited;
-    throw binaryError(binary, failure ?? "it cannot be executed");
+    throw binaryError(binary, failure ?? "not executable");
   }
   try {
-    const listening = await until(async () => failure !== undefined || (await isListening(socket)), timeoutMs);
+    const listening = await waitUntil(async () => failure !== undefined || (await isListening(socket)), timeoutMs);
     if (failure !== undefined || !listening)
-      throw startError(directory, failure ?? `it does not listen after ${timeoutMs} ms`, lastWords(log, logBegin));
-    return new RedisServer(socket, await ask(socket, timeoutMs), false);
+      throw startError(directory, failure ?? `it does not listen after ${timeoutMs} ms`, logTail(log, logStart));
+    return new RedisServer(socket, await readServerPid(socket, timeoutMs), false);
   } catch (error) {
     if (isAlive(pid)) process.kill(pid, "SIGKILL");
     await exited;
@@ -192,8 +192,8 @@ async function start(options: RedisServerOptions, socket: string, timeoutMs: num
   }
 }
 
-/** Waits until the server at the socket has loaded its data, checks it, and returns its pid. */
-async function ask(socket: string, timeoutMs: number): Promise<number> {
+/** Waits until the server at the socket has loaded its data, checks its settings, and returns its pid. */
+async function readServerPid(socket: string, timeoutMs: number): Promise<number> {
   let store: Store | undefined;
   try {
     store = await openStore({ socket }, { timeoutMs });
@@ -207,13 +207,13 @@ function pidIn(info: string): number {
   return Number(/^process_id:(\d+)/m.exec(info)?.[1]);
 }
 
-/** Whether `pid` is the server at the socket, not a process that got its number later: Redis names its socket in its title. */
+/** Whether `pid` is the server at the socket and not a process that reused the pid: Redis writes its socket in its process title. */
 function isServing(pid: number, socket: string): boolean {
   if (!isAlive(pid)) return false;
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(socket);
   } catch {
-    // Gone just now, or a system without /proc, where the number has to do.
+    // The process has just ended, or this system has no /proc and the pid must suffice.
     return !existsSync("/proc/self/stat");
   }
 }
@@ -229,8 +229,8 @@ function isListening(socket: string): Promise<boolean> {
   });
 }
 
-/** Creates the lock file with our pid in it; removes one whose process is gone. */
-function takeLock(path: string): boolean {
+/** Creates the lock file with the pid of this process in it; removes the lock file of a process that has ended. */
+function acquireLock(path: string): boolean {
   try {
     writeFileSync(path, String(process.pid), { flag: "wx", mode: 0o600 });
     return true;
@@ -242,7 +242,7 @@ function takeLock(path: string): boolean {
   }
   try {
     const owner = Number(readFileSync(path, "utf8"));
-    // An empty file is one that is just being written, unless it has been so for a while.
+    // An empty file is being written, unless it has been empty for 5 s.
     const abandoned = owner > 0 ? !isAlive(owner) : Date.now() - statSync(path).mtimeMs > 5000;
     if (abandoned) rmSync(path, { force: true });
   } catch (error) {
@@ -251,7 +251,7 @@ function takeLock(path: string): boolean {
   return false;
 }
 
-/** Whether a process runs; one that ended and was not yet reaped does not. */
+/** Whether a process runs. A process that ended and was not yet reaped does not count. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -261,12 +261,12 @@ export function isAlive(pid: number): boolean {
   try {
     return !/^\d+ \(.*\) [ZX] /s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
   } catch {
-    // No /proc here (macOS), or gone between the two looks.
+    // This system has no /proc (macOS), or the process ended between the two checks.
     return !existsSync("/proc/self/stat");
   }
 }
 
-async function until(condition: () => boolean | Promise<boolean>, timeoutMs: number): Promise<boolean> {
+async function waitUntil(condition: () => boolean | Promise<boolean>, timeoutMs: number): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {
     if (performance.now() > deadline) return false;
@@ -280,23 +280,23 @@ function pause(ms: number): Promise<void> {
 }
 
 /** The last lines that the server wrote in this attempt. */
-function lastWords(log: string, begin: number): string {
-  return readFileSync(log).subarray(begin).toString("utf8").trim().split("\n").slice(-3).join(" | ");
+function logTail(log: string, from: number): string {
+  return readFileSync(log).subarray(from).toString("utf8").trim().split("\n").slice(-3).join(" | ");
 }
 
 function binaryError(binary: string, why: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_REDIS_BINARY",
-    message: `cannot run the Redis server: ${why}`,
+    message: `cannot execute the Redis server: ${why}`,
     place: binary,
   });
 }
 
-function startError(directory: string, why: string, words = ""): LapidaryError {
+function startError(directory: string, why: string, log = ""): LapidaryError {
   return new LapidaryError({
     code: "LAP_REDIS_START",
-    message: `the private Redis server does not start: ${why}${words === "" ? "" : ` | ${words}`}`,
+    message: `the private Redis server did not start: ${why}${log === "" ? "" : ` | ${log}`}`,
     place: directory,
-    remedy: `read ${join(directory, "redis.log")}; a damaged append-only file is repaired with redis-check-aof --fix`,
+    remedy: `read ${join(directory, "redis.log")}; repair a damaged append-only file with redis-check-aof --fix`,
   });
 }

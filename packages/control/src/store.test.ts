@@ -19,12 +19,12 @@ const unreachable = (error: unknown): boolean =>
 describe("store", () => {
   const redis = TestRedis.use(process.env);
 
-  it("does not wait for ever when no server is there", async () => {
-    await rejects(openStore({ socket: join(redis.directory, "nobody.sock") }, { timeoutMs: 100 }), unreachable);
+  it("openStore fails within its timeout if no server listens", async () => {
+    await rejects(openStore({ socket: join(redis.directory, "missing.sock") }, { timeoutMs: 100 }), unreachable);
     await rejects(openStore({ url: "redis://127.0.0.1:1" }, { timeoutMs: 100 }), unreachable);
   });
 
-  it("does not wait for ever for a server that accepts and says nothing", async () => {
+  it("openStore fails within its timeout if the server accepts and never replies", async () => {
     const silent = createServer().listen(0, "127.0.0.1");
     await once(silent, "listening");
     const { port } = silent.address() as AddressInfo;
@@ -32,7 +32,7 @@ describe("store", () => {
     silent.close();
   });
 
-  it("refuses what is no address, and shows no password", async () => {
+  it("openStore rejects an invalid address, and its errors contain no password", async () => {
     await rejects(openStore({ url: "http://example" }), code("LAP_REDIS_URL"));
     await rejects(openStore({ url: "nonsense" }), code("LAP_REDIS_URL"));
     await rejects(openStore({ url: "redis://me:secret@127.0.0.1:1" }, { timeoutMs: 50 }), (error) => {
@@ -41,7 +41,7 @@ describe("store", () => {
     });
   });
 
-  it("refuses an address whose password or database is not written as an address needs it, and shows no part of it", async () => {
+  it("openStore rejects an address with an unescaped password or an invalid database, and its error contains no part of them", async () => {
     const written = [
       "redis://:se%cret@h:1",
       "redis://:se/cret@h:1",
@@ -57,7 +57,7 @@ describe("store", () => {
       });
   });
 
-  it("names a server of another kind as such", async () => {
+  it("openStore rejects a server that is not Redis as unreachable", async () => {
     for (const banner of ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n", "220 mail ESMTP\r\n"]) {
       const other = createServer((socket) => socket.on("error", () => undefined).end(banner)).listen(0, "127.0.0.1");
       await once(other, "listening");
@@ -67,7 +67,7 @@ describe("store", () => {
     }
   });
 
-  it("refuses a node of a cluster", async () => {
+  it("openStore rejects a node of a cluster", async () => {
     const directory = mkdtempSync(join(tmpdir(), "lap-cluster-"));
     const socket = join(directory, "c.sock");
     const flags = [
@@ -94,7 +94,7 @@ describe("store", () => {
     }
   });
 
-  it("works over a redis:// URL, and says when the password is wrong", async () => {
+  it("a store works over a redis:// URL, and a wrong password is LAP_REDIS_REFUSED", async () => {
     const directory = mkdtempSync(join(tmpdir(), "lap-url-"));
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
@@ -119,7 +119,7 @@ describe("store", () => {
     }
   });
 
-  it("fails commands in time while the server is away, and goes on when it is back", async () => {
+  it("commands fail within their timeout while the server is down, and succeed after it restarts", async () => {
     const store = await redis.open({ timeoutMs: 300 });
     await store.run((client) => client.set(store.key("x"), "1"));
     await redis.server.stop();
@@ -143,7 +143,7 @@ describe("store", () => {
     strictEqual(await store.run((client) => client.exists(store.key("not-later"))), 0);
   });
 
-  it("lets a command wait for a server that comes back in time", async () => {
+  it("a command waits for a server that restarts within the timeout", async () => {
     const store = await redis.open({ timeoutMs: 20_000 });
     await redis.server.stop();
     await eventually("the store has noticed", () => store.connection.status !== "ready");
@@ -152,7 +152,7 @@ describe("store", () => {
     strictEqual(await answer, "PONG");
   });
 
-  it("rejects what was on its way when the server was killed", async () => {
+  it("a command in flight is rejected when the server is killed", async () => {
     const store = await redis.open({ timeoutMs: 20_000 });
     const other = await redis.open();
     const rejected = rejects(
@@ -167,7 +167,7 @@ describe("store", () => {
     await redis.start();
   });
 
-  it("fails commands in time when the server hangs", async () => {
+  it("commands fail within their timeout while the server hangs", async () => {
     const store = await redis.open({ timeoutMs: 200 });
     process.kill(redis.server.pid, "SIGSTOP");
     try {
@@ -178,7 +178,7 @@ describe("store", () => {
     } finally {
       process.kill(redis.server.pid, "SIGCONT");
     }
-    await eventually("the server answers again", () =>
+    await eventually("the server replies again", () =>
       store
         .run((client) => client.ping())
         .then(
@@ -188,7 +188,7 @@ describe("store", () => {
     );
   });
 
-  it("says that Redis is full", async () => {
+  it("a command that Redis rejects for lack of memory is LAP_REDIS_FULL", async () => {
     const store = await redis.open();
     await store.run((client) => client.config("SET", "maxmemory", "1"));
     try {
@@ -201,7 +201,7 @@ describe("store", () => {
     }
   });
 
-  it("refuses commands once it is closed", async () => {
+  it("a closed store rejects commands", async () => {
     const store = await redis.open();
     store.close();
     await rejects(

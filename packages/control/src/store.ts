@@ -1,87 +1,86 @@
 import { LapidaryError } from "@lapidary/std";
 import { Redis } from "ioredis";
 import { isOldRedis, oldestRedisName } from "../../../tools/setup/redis-version.mjs";
-import { LastingRedisError, explainRedisError, unreachableError } from "./errors.js";
+import { explainRedisError, PermanentRedisError, unreachableError } from "./errors.js";
 
-/** Where a Redis server is: the private one's socket, or one that the user runs. */
+/** The address of a Redis server: the socket of the private one, or the URL of one that the user runs. */
 export type RedisAddress = { readonly socket: string } | { readonly url: string };
 
 export interface StoreOptions {
-  /** Begins every key. Default `lapidary`. */
+  /** Prefix of every key. Default `lapidary`. */
   readonly namespace?: string;
-  /** How long a command, or opening, may take, reconnection included. Default 5000. */
+  /** Time limit of a command and of opening, reconnection included. Default 5000. */
   readonly timeoutMs?: number;
 }
 
-/** Milliseconds until the next attempt to connect: soon at first, for a server that restarts; then every second. */
+/** Milliseconds until the next attempt to connect. The first ones come fast, for a server that restarts; later ones every second. */
 const retryDelayMs = (attempt: number): number => Math.min(1000, 25 * 2 ** Math.min(attempt, 10));
 
-/** How a connection treats commands while the server is away (names of ioredis). */
-interface Manner {
+/** What a connection does with commands while the server is unreachable (names of ioredis). */
+interface CommandPolicy {
   readonly enableOfflineQueue: boolean;
   readonly maxRetriesPerRequest: number | null;
   readonly autoResendUnfulfilledCommands: boolean;
 }
 
-/** Nothing is queued, nothing sent again; what was on its way when the connection broke is rejected (`null` would leave it hanging). */
-const boundedCommands: Manner = { enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false };
+/** No command is queued or sent again; a command in flight is rejected when the connection breaks (`null` would leave it pending). */
+const boundedCommands: CommandPolicy = { enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false };
 
 /**
- * A connection to Redis whose commands end within a bounded time, one way or the other. It reconnects by itself for as
- * long as it is open: a command that is given while the server is away waits for it until its time is up, and is then
- * *not* carried out later.
+ * A connection to Redis whose commands succeed or fail within a bounded time. It reconnects until it is closed. A command
+ * given while the server is unreachable waits until its timeout; after the timeout it is *never* sent.
  */
 export class Store {
   readonly namespace: string;
   readonly timeoutMs: number;
-  /** The address as it may be shown: without a password. */
-  readonly place: string;
+  /** The address without user and password, for logs and errors. */
+  readonly displayAddress: string;
   readonly #address: RedisAddress;
   readonly #redis: Redis;
   readonly #duplicates = new Set<Redis>();
 
   /** Use `openStore`. */
-  constructor(address: RedisAddress, options: StoreOptions) {
+  constructor(displayAddress: RedisAddress, options: StoreOptions) {
     this.namespace = options.namespace ?? "lapidary";
     this.timeoutMs = options.timeoutMs ?? 5000;
-    this.place = placeOf(address);
-    this.#address = address;
+    this.displayAddress = displayedAddress(displayAddress);
+    this.#address = displayAddress;
     this.#redis = this.#make(boundedCommands);
   }
 
-  /** `lapidary:job-names` and the like. */
+  /** A key of this namespace, such as `lapidary:job-names`. */
   key(...parts: readonly string[]): string {
     return [this.namespace, ...parts].join(":");
   }
 
   /**
-   * Carries out commands.
+   * Runs commands.
    *
-   * @throws LAP_REDIS_UNREACHABLE within `timeoutMs` when the server is away, or stays away too long; what was sent before may have been done
+   * @throws LAP_REDIS_UNREACHABLE after `timeoutMs` without a reply; a command that was already sent may have run
    */
   async run<T>(command: (redis: Redis) => Promise<T>, timeoutMs = this.timeoutMs): Promise<T> {
     const deadline = performance.now() + timeoutMs;
     try {
       await this.#ready(timeoutMs);
-      return await within(command(this.#redis), deadline - performance.now(), () =>
-        unreachableError(this.place, `no answer within ${timeoutMs} ms`),
+      return await withTimeout(command(this.#redis), deadline - performance.now(), () =>
+        unreachableError(this.displayAddress, `no answer within ${timeoutMs} ms`),
       );
     } catch (error) {
-      throw explainRedisError(this.place, error);
+      throw explainRedisError(this.displayAddress, error);
     }
   }
 
-  /** A connection of its own for commands that block; a command that it carries when it breaks is rejected. Closed with the store. */
+  /** A separate connection for blocking commands; if it breaks, the command in flight is rejected. Closed with the store. */
   duplicate(): Redis {
-    return this.#keep(this.#make({ ...boundedCommands, enableOfflineQueue: true }));
+    return this.#track(this.#make({ ...boundedCommands, enableOfflineQueue: true }));
   }
 
-  /** A connection as a BullMQ worker wants it: commands wait for the server for ever. Closed with the store. */
-  patientDuplicate(): Redis {
-    return this.#keep(this.#make({ enableOfflineQueue: true, maxRetriesPerRequest: null, autoResendUnfulfilledCommands: true }));
+  /** A separate connection for a BullMQ worker: commands wait for the server without a time limit. Closed with the store. */
+  blockingConnection(): Redis {
+    return this.#track(this.#make({ enableOfflineQueue: true, maxRetriesPerRequest: null, autoResendUnfulfilledCommands: true }));
   }
 
-  /** The connection itself, for BullMQ, which bounds nothing: only within `run`. */
+  /** The connection itself, for BullMQ, which sets no time limit: use it only within `run`. */
   get connection(): Redis {
     return this.#redis;
   }
@@ -93,14 +92,14 @@ export class Store {
   async #ready(timeoutMs: number): Promise<void> {
     const redis = this.#redis;
     if (redis.status === "ready") return;
-    if (redis.status === "end") throw unreachableError(this.place, "this store is closed");
-    let last: unknown = unreachableError(this.place, `no connection within ${timeoutMs} ms`);
+    if (redis.status === "end") throw unreachableError(this.displayAddress, "this store is closed");
+    let last: unknown = unreachableError(this.displayAddress, `no connection within ${timeoutMs} ms`);
     let stop = (): void => undefined;
     const ready = new Promise<void>((resolve, reject) => {
-      const end = (): void => reject(unreachableError(this.place, "this store was closed"));
+      const end = (): void => reject(unreachableError(this.displayAddress, "this store was closed"));
       const fail = (error: unknown): void => {
-        last = explainRedisError(this.place, error);
-        if (last instanceof LastingRedisError) reject(last);
+        last = explainRedisError(this.displayAddress, error);
+        if (last instanceof PermanentRedisError) reject(last);
       };
       redis.on("error", fail);
       redis.once("ready", resolve);
@@ -112,29 +111,29 @@ export class Store {
       };
     });
     try {
-      await within(ready, timeoutMs, () => last);
+      await withTimeout(ready, timeoutMs, () => last);
     } finally {
       stop();
     }
   }
 
-  #keep(redis: Redis): Redis {
+  #track(redis: Redis): Redis {
     this.#duplicates.add(redis);
     redis.once("end", () => this.#duplicates.delete(redis));
     return redis;
   }
 
-  #make(manner: Manner): Redis {
-    const options = { ...manner, retryStrategy: retryDelayMs, connectTimeout: this.timeoutMs, replyMapping: "legacy" } as const;
+  #make(policy: CommandPolicy): Redis {
+    const options = { ...policy, retryStrategy: retryDelayMs, connectTimeout: this.timeoutMs, replyMapping: "legacy" } as const;
     const redis = "socket" in this.#address ? new Redis({ ...options, path: this.#address.socket }) : new Redis(this.#address.url, options);
-    // Without a listener a lost connection would end the process; whoever gives a command hears of it.
+    // Without a listener a lost connection would end the process. The caller of a command receives the error.
     redis.on("error", () => undefined);
     return redis;
   }
 }
 
 /**
- * Connects, and looks whether this server can be trusted with jobs.
+ * Connects, and checks that this server is fit to keep jobs.
  *
  * @throws LAP_REDIS_UNREACHABLE, LAP_REDIS_REFUSED, LAP_REDIS_URL; LAP_REDIS_EVICTS when the server may drop keys; LAP_REDIS_VERSION; LAP_REDIS_CLUSTER
  */
@@ -142,28 +141,29 @@ export async function openStore(address: RedisAddress, options: StoreOptions = {
   if ("url" in address) checkUrl(address.url);
   const store = new Store(address, options);
   try {
-    checkServer(store.place, await store.run((redis) => redis.info()));
+    checkServer(store.displayAddress, await store.run((redis) => redis.info()));
     return store;
   } catch (error) {
     store.close();
     throw error instanceof Error && error.name === "ReplyError"
-      ? unreachableError(store.place, `it refuses the first command: ${error.message}`, error)
+      ? unreachableError(store.displayAddress, `the server rejects the first command: ${error.message}`, error)
       : error;
   }
 }
 
 function checkUrl(url: string): void {
-  if (!URL.canParse(url) || !/^rediss?:$/.test(new URL(url).protocol)) throw urlError("this is not the address of a Redis server");
+  if (!URL.canParse(url) || !/^rediss?:$/.test(new URL(url).protocol)) throw urlError("not a Redis URL: expected redis:// or rediss://");
   const { username, password, pathname, search, hash } = new URL(url);
   try {
     for (const part of [username, password]) decodeURIComponent(part);
   } catch {
-    throw urlError("user or password have a % that does not begin an escape like %25");
+    throw urlError("invalid Redis URL: user or password contains a % that does not start an escape such as %25");
   }
-  // The part before it would be read as the host, and shown.
-  if (`${pathname}${search}${hash}`.includes("@")) throw urlError("an @ follows a /, ? or #, which user and password cannot have");
-  // ioredis would take database 0.
-  if (!/^(\/(-?\d+)?)?$/.test(pathname)) throw urlError("the database is not a number");
+  // The text before the @ would be parsed as the host, and shown.
+  if (`${pathname}${search}${hash}`.includes("@"))
+    throw urlError("invalid Redis URL: an @ follows a /, ? or #, which user and password cannot contain unescaped");
+  // ioredis would use database 0.
+  if (!/^(\/(-?\d+)?)?$/.test(pathname)) throw urlError("invalid Redis URL: the database is not a number");
 }
 
 function urlError(message: string): LapidaryError {
@@ -174,33 +174,34 @@ function urlError(message: string): LapidaryError {
   });
 }
 
-/** @param info what the command INFO answers */
+/** @param info the reply to the command INFO */
 function checkServer(place: string, info: string): void {
   const field = (name: string): string => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "";
   if (field("cluster_enabled") === "1")
     throw new LapidaryError({
       code: "LAP_REDIS_CLUSTER",
-      message: "this Redis is a node of a cluster; the job queue changes several keys at once, which a cluster does not allow",
+      message:
+        "unsupported Redis: this server is a node of a cluster, and a cluster does not allow the multi-key commands of the job queue",
       place,
     });
   const policy = field("maxmemory_policy");
   if (policy !== "noeviction")
     throw new LapidaryError({
       code: "LAP_REDIS_EVICTS",
-      message: `this Redis drops keys when its memory is full (maxmemory-policy ${policy || "unknown"}), and so would lose jobs`,
+      message: `unsafe Redis: with maxmemory-policy ${policy || "unknown"} it drops keys when its memory is full, and jobs would be lost`,
       place,
     });
   const version = field("redis_version");
   if (isOldRedis(version))
     throw new LapidaryError({
       code: "LAP_REDIS_VERSION",
-      message: `this Redis has version ${version || "unknown"}, at least ${oldestRedisName} is needed`,
+      message: `unsupported Redis version ${version || "unknown"}: at least ${oldestRedisName} is needed`,
       place,
-      remedy: `give the address of a newer server in REDIS_URL, or unset REDIS_URL and run \`npm run setup redis\`: \`lapidary up\` then starts its own`,
+      remedy: `set REDIS_URL to the address of a newer server, or unset it and run \`npm run setup redis\`: \`lapidary up\` then starts a private server`,
     });
 }
 
-function placeOf(address: RedisAddress): string {
+function displayedAddress(address: RedisAddress): string {
   if ("socket" in address) return address.socket;
   if (!URL.canParse(address.url)) return "redis URL";
   const url = new URL(address.url);
@@ -208,10 +209,10 @@ function placeOf(address: RedisAddress): string {
 }
 
 /** The outcome of `promise`, or `late()` thrown once `ms` have passed; a later outcome is dropped. */
-export async function within<T>(promise: Promise<T>, ms: number, late: () => unknown): Promise<T> {
+export async function withTimeout<T>(promise: Promise<T>, ms: number, timeoutError: () => unknown): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late()), Math.max(0, ms));
+    timer = setTimeout(() => reject(timeoutError()), Math.max(0, ms));
   });
   try {
     return await Promise.race([promise, deadline]);

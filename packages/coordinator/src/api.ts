@@ -1,5 +1,9 @@
-import { ExitCode, floatOf } from "@lapidary/std";
+import { ExitCode } from "@lapidary/std";
 import { z } from "zod";
+import { count, floatSchema, sliceSchema, time_ms } from "./api-values.js";
+import { recordedEventSchema } from "./run-events.js";
+
+export { floatSchema, type SlicePlace, sliceSchema } from "./api-values.js";
 
 /**
  * The HTTP API of the coordinator: every body that crosses it, as a schema and the type that follows from it. Both sides check with these,
@@ -42,20 +46,9 @@ export type JobState = z.infer<typeof jobStateSchema>;
 export const finalStates = ["done", "failed", "cancelled"] as const satisfies readonly JobState[];
 export const isFinal = (state: JobState): boolean => finalStates.some((final) => final === state);
 
-const count = z.number().int().nonnegative();
-/** What a `Date` can hold. */
-const time_ms = z.number().nonnegative().max(8.64e15);
 /** A newer coordinator may know more of them. */
 const exitSchema = z.literal(Object.values(ExitCode)).catch(ExitCode.other);
 
-/**
- * A number that was measured or computed, and may be infinite or no number. `jsonText` of std writes these as `"Infinity"`, `"-Infinity"` and
- * `"NaN"`, because JSON has no name for them.
- */
-export const floatSchema = z.union([
-  z.number(),
-  z.literal(["Infinity", "-Infinity", "NaN", null]).transform((name) => floatOf(name) ?? Number.NaN),
-]);
 const float = floatSchema;
 
 /** A `LapidaryError` as it crosses the wire. */
@@ -119,10 +112,6 @@ export const submittedSchema = z.object({
 export type Submitted = z.infer<typeof submittedSchema>;
 
 // ---- jobs out ----
-
-/** A rectangle of chips, the same in `pods` pods from number `pod` on. */
-export const sliceSchema = z.object({ pod: count, pods: count, origin: z.array(count), dims: z.array(count) });
-export type SlicePlace = z.infer<typeof sliceSchema>;
 
 /** What a job is busy with inside its state, for progress: "train the tokenizer" 12 of 40. */
 export const activitySchema = z.object({ what: z.string(), done: float.optional(), total: float.optional() });
@@ -282,6 +271,8 @@ export const logLineSchema = z.object({
   /** `coordinator`, `worker 0`, … */
   source: z.string(),
   line: z.string(),
+  /** The event that the line describes. Output of a worker has none, and neither do lines of coordinators before this field. */
+  run_event: recordedEventSchema.optional(),
 });
 export type LogLine = z.infer<typeof logLineSchema>;
 
@@ -321,6 +312,7 @@ export const streamEventSchema = z.discriminatedUnion("event", [
   z.object({ id: count, event: z.literal("done"), data: doneEventSchema }),
 ]);
 export type StreamEvent = z.infer<typeof streamEventSchema>;
+export const streamEventNames: readonly string[] = streamEventSchema.options.map(({ shape }) => shape.event.value);
 
 // ---- what a finished job leaves ----
 

@@ -28,11 +28,14 @@ import {
   type SubmitRequest,
   statusSchema,
   stoppingSchema,
+  streamEventNames,
   streamEventSchema,
   submittedSchema,
 } from "./api.js";
 import { coordinatorDown, readConnection } from "./connection.js";
+import { describeEvent } from "./describe-event.js";
 import { directFetch } from "./direct-fetch.js";
+import { runEventsIn, type TimedEvent } from "./run-events.js";
 import { type ProgramView, programViewSchema } from "./views/program-view.js";
 
 export { connectionPath, findConnection, readConnection } from "./connection.js";
@@ -161,6 +164,13 @@ export class CoordinatorClient {
         await pause(reconnectAfterMs, signal);
       }
     }
+  }
+
+  /** The run events of a job so far. `skipped`: the number of those whose type is newer than this version. */
+  async events(id: string): Promise<{ readonly events: TimedEvent[]; readonly skipped: number }> {
+    const all: StreamEvent[] = [];
+    for await (const event of this.stream(id, { follow: false })) all.push(event);
+    return runEventsIn(all);
   }
 
   async *#connectStream(id: string, after: number, follow: boolean, signal: AbortSignal | undefined): AsyncGenerator<StreamEvent> {
@@ -299,8 +309,9 @@ function eventOf(fields: ReadonlyMap<string, string>): StreamEvent {
   const read = streamEventSchema.safeParse({ id, event, data }).data;
   if (read !== undefined) return read;
   if (!Number.isInteger(id) || id < 0) throw new Error(`an event cannot have the number ${fields.get("id") ?? "of none"}`);
-  const line = `event ${id} (${event?.slice(0, 40) ?? "without a name"}) cannot be read and is left out: another version of Lapidary may have written it`;
-  return { id, event: "log", data: { time: timeOf(data), source: "lapidary", line } };
+  const cause = event === undefined || data === undefined || streamEventNames.includes(event) ? "damaged" : "newer_version";
+  const run_event = { type: "stream_event_skipped", event_id: id, name: event?.slice(0, 40) ?? "without a name", cause } as const;
+  return { id, event: "log", data: { time: timeOf(data), source: "lapidary", line: describeEvent(run_event), run_event } };
 }
 
 const timeOf = (data: unknown): number => {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
 import type { LapidaryError } from "@lapidary/std";
 import type { CoordinatorClient } from "./client.js";
+import { isOfType } from "./run-events.js";
 import { aliveOf, endless, endOf, eventOf, Harness, trains } from "./testing/harness.js";
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
@@ -69,7 +70,18 @@ describe("the coordinator", function () {
 
     const detail = await client.get(id);
     deepStrictEqual([detail.state, detail.step, detail.steps], ["done", 30, 30]);
-    ok((await client.logs(id)).lines.some(({ line }) => line.includes("documents")));
+    const { events, skipped } = await client.events(id);
+    strictEqual(skipped, 0);
+    deepStrictEqual(
+      events.filter(isOfType("checkpoint_written")).map(({ step }) => step),
+      [10, 20, 30],
+    );
+    ok((events.find(isOfType("dataset_ready"))?.documents ?? 0) > 0);
+    deepStrictEqual(
+      events.filter(isOfType("attempt_ended")).map(({ attempt, step, reason }) => [attempt, step, reason]),
+      [[1, 30, "finished"]],
+    );
+    strictEqual(events.at(-1)?.type, "job_ended");
     ok(readFileSync(join(detail.directory, "job.yaml"), "utf8").includes("model_dim: 64"));
     strictEqual((await client.status()).pods?.free_chips, 256);
   });
@@ -134,11 +146,19 @@ describe("the coordinator", function () {
     const rows = async (id: string): Promise<[number, number, number][]> =>
       (await client.metrics(id)).metrics.flatMap((row) => (row.kind === "train" ? [[row.step, row.loss, row.grad_norm]] : []));
     deepStrictEqual(await rows(doomed), await rows(quiet));
-    ok(
-      (await client.logs(doomed)).lines.some(
-        ({ line }) => line.includes(`pid ${pid}`) && line.includes("SIGKILL") && line.includes("worker 0"),
-      ),
+    const { events } = await client.events(doomed);
+    deepStrictEqual(
+      events.filter(isOfType("worker_lost")).map(({ worker, pid: lost, signal }) => [worker, lost, signal]),
+      [[0, pid, "SIGKILL"]],
     );
+    deepStrictEqual(
+      events.filter(isOfType("worker_restarted")).map(({ worker, previous_pid }) => [worker, previous_pid]),
+      [[0, pid]],
+    );
+    const [failed] = events.filter(isOfType("attempt_failed"));
+    const restored = events.filter(isOfType("state_restored")).at(-1);
+    deepStrictEqual([failed?.error.code, failed?.recoverable, restored?.error_code], ["LAP_WORKER_LOST", true, "LAP_WORKER_LOST"]);
+    strictEqual(restored?.repeated_steps, (failed?.step ?? 0) - 1 - (restored?.step ?? 0));
     const weights = async (id: string): Promise<string> =>
       sha256(readFileSync(join((await client.report(id)).checkpoint, "model.safetensors")));
     strictEqual(await weights(doomed), await weights(quiet));
@@ -179,7 +199,7 @@ describe("the coordinator", function () {
     const gaveUp = await endOf(client, guarded.id);
     deepStrictEqual([gaveUp.state, gaveUp.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
     ok(/^step \d+, batch \d+ of the training data/.test(gaveUp.error?.place ?? ""), gaveUp.error?.place);
-    strictEqual((await client.logs(guarded.id)).lines.filter(({ line }) => line.includes("is left out")).length, 2);
+    strictEqual((await client.events(guarded.id)).events.filter(isOfType("batch_skipped")).length, 2);
 
     await rejects(client.submit({ yaml: harness.job(), overrides: ["slice=32x16"] }), { code: "LAP_SLICE_TOO_LARGE", exit: 4 });
     await rejects(client.submit({ yaml: harness.job(), overrides: ["trian.steps=3"] }), { exit: 2 });

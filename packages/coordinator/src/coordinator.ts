@@ -34,6 +34,7 @@ import { acceptPlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "
 import { Leadership } from "./leadership.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { openRedis, type RedisChoice } from "./redis.js";
+import { eventError } from "./run-events.js";
 import { type Run, runFiles } from "./runs/run.js";
 import { RunStore } from "./runs/run-store.js";
 import { silentLog, type Log } from "./log.js";
@@ -170,7 +171,7 @@ export class Coordinator {
       onSuperseded: (error) => this.#wantStop(error),
     });
     this.#onStop("leadership", () => leadership.release());
-    this.#log.info("leading", { epoch: leadership.epoch, redis: store.place });
+    this.#log.info("leading", { epoch: leadership.epoch, redis: store.displayAddress });
 
     const runs = await RunStore.open(join(home, "runs"), this.#clock, (directory, error) =>
       this.#log.warn("a run cannot be read and is left out", { directory, ...errorFields(error) }),
@@ -181,7 +182,7 @@ export class Coordinator {
     for (const run of runs.all()) {
       if (run.summary.finished_at !== undefined || run.state === "queued") continue;
       run.takeOver();
-      run.log("coordinator", "the coordinator ended without a word while the job ran; its successor takes it up");
+      run.record({ type: "job_taken_over", resumed: run.summary.resumed ?? 0 });
     }
     const feed = new EventFeed(store, trouble);
     this.#feed = feed;
@@ -219,7 +220,7 @@ export class Coordinator {
     this.#workforce = workforce;
     this.#onStop("workers", () => workforce.close());
 
-    const queue = new JobQueue(store, { onTrouble: trouble });
+    const queue = new JobQueue(store, { onError: trouble });
     this.#queue = queue;
     this.#onStop("queue", () => queue.close());
     // Redis may have forgotten what the disk knows to be waiting.
@@ -281,7 +282,10 @@ export class Coordinator {
     const own = new AbortController();
     this.#running.set(run.id, own);
     const unlisten = run.listen((event) => this.#feed?.tell(run.id, event));
-    const { abort, halt, clear } = endings(own.signal, signal, () => run.state === "running");
+    const { abort, halt, clear } = endings(own.signal, signal, {
+      trains: () => run.state === "running",
+      onDrain: () => run.record({ type: "drain_requested" }),
+    });
     const either = AbortSignal.any([signal, own.signal]);
     this.#log.info("job starts", { job: run.id, slice });
     try {
@@ -318,7 +322,7 @@ export class Coordinator {
   }
 
   #finish(run: Run, state: "done" | "failed" | "cancelled", error?: LapidaryError): void {
-    if (error !== undefined) run.log("coordinator", `${error.code}: ${error.message}`);
+    run.record({ type: "job_ended", state, ...(error === undefined ? {} : { error: eventError(error) }) });
     this.#waiting.delete(run.id);
     const refused = run.finish(state, error?.toJSON());
     if (refused !== undefined) this.#log.error("the end of a job could not be written", { job: run.id, ...errorFields(refused) });
@@ -390,6 +394,7 @@ export class Coordinator {
 
   async #cancel(run: Run): Promise<Cancelled> {
     const running = this.#running.get(run.id);
+    if (run.summary.finished_at === undefined) run.record({ type: "cancel_requested" });
     if (running !== undefined) running.abort(cancelOf(run.id));
     else if (run.summary.finished_at === undefined && (await this.#leaveQueue(run))) {
       this.#finish(run, "cancelled");
@@ -443,7 +448,7 @@ export class Coordinator {
       port: this.port,
       started_at: this.#startedAt,
       home: this.home,
-      redis: { address: store.place, connected: store.connection.status === "ready" },
+      redis: { address: store.displayAddress, connected: store.connection.status === "ready" },
       workers: this.#workforce?.status() ?? [],
       ...(pods === undefined ? {} : { pods }),
       jobs: runs.counts(),
@@ -466,13 +471,14 @@ const haltPatience_ms = 8000;
 function endings(
   cancel: AbortSignal,
   stop: AbortSignal,
-  trains: () => boolean,
+  { trains, onDrain }: { readonly trains: () => boolean; readonly onDrain: () => void },
 ): { readonly abort: AbortSignal; readonly halt: AbortSignal; readonly clear: () => void } {
   const late = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const stopping = (): void => {
-    if (trains()) timer = setTimeout(() => late.abort(stop.reason), haltPatience_ms);
-    else late.abort(stop.reason);
+    if (!trains()) return late.abort(stop.reason);
+    onDrain();
+    timer = setTimeout(() => late.abort(stop.reason), haltPatience_ms);
   };
   stop.addEventListener("abort", stopping, { once: true });
   return { abort: AbortSignal.any([cancel, late.signal]), halt: stop, clear: () => clearTimeout(timer) };

@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CoordinatorClient, findConnection } from "./client.js";
+import { isOfType } from "./run-events.js";
 import { aliveOf, endless, endOf, eventOf, Harness, projectRoot, trains } from "./testing/harness.js";
 
 /** A coordinator in a process of its own. */
@@ -135,7 +136,9 @@ describe("the coordinator's process", function () {
     strictEqual(redisPid(), redis);
     await eventOf(again, id, ({ event, data }) => event === "metrics" && "step" in data && data.step > (before.at(-1) ?? 0) + 1);
     deepStrictEqual((await again.get(id)).workers, busy);
-    ok((await again.logs(id)).lines.some(({ line }) => /goes on behind step \d+, from the workers' memory/.test(line)));
+    const { events } = await again.events(id);
+    ok(events.some(isOfType("job_taken_over")));
+    deepStrictEqual(events.filter(isOfType("state_restored")).at(-1)?.source, "replica");
     await again.cancel(id);
     strictEqual((await endOf(again, id)).state, "cancelled");
     // Each step once, though some were computed twice.
@@ -157,7 +160,10 @@ describe("the coordinator's process", function () {
     one.child.kill("SIGKILL");
     await one.ended;
     const again = await start().ready(harness.home);
-    await eventOf(again, id, ({ event, data }) => event === "log" && /goes on behind step \d+, from the checkpoint/.test(data.line));
+    await eventOf(again, id, ({ event, data }) => {
+      const { run_event } = event === "log" ? data : {};
+      return run_event?.type === "state_restored" && run_event.source === "checkpoint";
+    });
     deepStrictEqual(aliveOf(workers), []);
     await again.cancel(id);
     strictEqual((await endOf(again, id)).state, "cancelled");

@@ -93,7 +93,7 @@ export async function describeRedis(url: string): Promise<string> {
     const info = await store.run((redis) => redis.info());
     const field = (name: string): string => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "unknown";
     const database = /^\/(\d+)/.exec(new URL(url).pathname)?.[1] ?? "0";
-    return `REDIS_URL ${store.place}: version ${field("redis_version")}, database ${database}, maxmemory-policy ${field("maxmemory_policy")}`;
+    return `REDIS_URL ${store.displayAddress}: version ${field("redis_version")}, database ${database}, maxmemory-policy ${field("maxmemory_policy")}`;
   } finally {
     store.close();
   }

@@ -44,6 +44,8 @@ export const snapshotSchema = z.object({
   /** The newest lines, oldest first, and how many there are in all. */
   logs: z.array(logLineSchema.extend(id.shape)),
   log_count: count,
+  /** The newest lines that describe run events, oldest first. */
+  run_events: z.array(logLineSchema.extend(id.shape)).optional(),
   /** The job with all defaults, as it runs. */
   yaml: z.string(),
   has_program: z.boolean(),

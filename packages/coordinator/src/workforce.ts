@@ -1,8 +1,9 @@
 import { rmSync } from "node:fs";
-import { LapidaryError } from "@lapidary/std";
+import { failpointActions, failpointNames, LapidaryError } from "@lapidary/std";
 import type { NumericsName } from "@lapidary/worker/protocol";
+import { z } from "zod";
 import type { JobDetail, Status } from "./api.js";
-import { Gang, type GangOptions, type Succession, WorkerPool } from "./gang/index.js";
+import { Gang, type GangOptions, type Succession, type WorkerExit, WorkerPool } from "./gang/index.js";
 import type { Log } from "./log.js";
 import type { Run } from "./runs/run.js";
 
@@ -21,6 +22,8 @@ export interface WorkforceOptions {
 export class Workforce {
   readonly #log: Log;
   readonly #gangs = new Map<string, { readonly run: Run; readonly gang: Gang }>();
+  /** Runs that have, or are about to have, workers. */
+  readonly #runs = new Map<string, Run>();
   readonly #directory: string;
   #pool: WorkerPool | undefined;
 
@@ -38,7 +41,7 @@ export class Workforce {
       spares,
       succession,
       log: (worker, line) => workforce.#hear(worker, line),
-      onExit: ({ name, pid, code, signal }) => log.info("a worker ended", { worker: name, pid, code, signal }),
+      onExit: (exit) => workforce.#exited(exit),
     });
     return workforce;
   }
@@ -46,6 +49,8 @@ export class Workforce {
   /** Takes workers for a run; closing the gang gives them back. */
   async startGang(run: Run, options: Omit<GangOptions, "runId">): Promise<Gang> {
     if (this.#pool === undefined) throw new Error("invariant broken: the pool is there");
+    // Its workers have something to say while they join already.
+    this.#runs.set(run.id, run);
     const gang = await Gang.start(this.#pool, { ...options, runId: run.id });
     this.#gangs.set(run.id, { run, gang });
     return gang;
@@ -65,6 +70,7 @@ export class Workforce {
   /** The run is over, and its gang closed. */
   forget(run: string): void {
     this.#gangs.delete(run);
+    this.#runs.delete(run);
     this.#pool?.forget(run);
   }
 
@@ -88,27 +94,60 @@ export class Workforce {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
-  /** A worker's line goes to the run it works for. */
+  /** A worker's line goes to the run that it works for; a fault that it reports is an event of the run. */
   #hear(name: string, line: string): void {
+    const owner = this.#ownerOf(name);
+    if (owner === undefined) return this.#log.info(readable(line), { worker: name });
+    const fault = faultLineSchema.safeParse(parsed(line)).data?.fault;
+    if (fault === undefined) return owner.run.log(`worker ${owner.worker}`, readable(line));
+    owner.run.record({ type: "fault_injected", ...fault, target: owner.worker });
+  }
+
+  #exited({ name, pid, code, signal, eviction, isExpected, holds }: WorkerExit): void {
+    this.#log.info("a worker ended", { worker: name, pid, code, signal });
+    const run = holds === undefined ? undefined : this.#runs.get(holds.run);
+    if (run === undefined || holds === undefined || isExpected) return;
+    const { worker } = holds;
+    if (eviction !== undefined) return run.record({ type: "worker_evicted", worker, pid, ...eviction });
+    run.record({
+      type: "worker_lost",
+      worker,
+      pid,
+      ...(code === null ? {} : { exit_code: code }),
+      ...(signal === null ? {} : { signal }),
+    });
+  }
+
+  #ownerOf(name: string): { readonly run: Run; readonly worker: number } | undefined {
     for (const { run, gang } of this.#gangs.values()) {
-      const rank = gang.names.indexOf(name);
-      if (rank >= 0) return run.log(`worker ${rank}`, readable(line));
+      const worker = gang.names.indexOf(name);
+      if (worker >= 0) return { run, worker };
     }
-    this.#log.info(readable(line), { worker: name });
+    const holds = this.#pool?.holding(name);
+    const run = holds === undefined ? undefined : this.#runs.get(holds.run);
+    return run === undefined || holds === undefined ? undefined : { run, worker: holds.worker };
   }
 }
 
+/** A failpoint that fired in a worker: the worker's log line has it as a field. */
+const faultLineSchema = z.object({
+  fault: z.object({ site: z.enum(failpointNames), step: z.number().int(), action: z.enum(failpointActions) }),
+});
+
 /** Workers write JSON, `{ time, level, worker, message, … }`; what a crash leaves is text. */
 function readable(line: string): string {
-  let said: unknown;
-  try {
-    said = JSON.parse(line);
-  } catch {
-    // No JSON: told as it is.
-    return line;
-  }
+  const said = parsed(line);
   if (typeof said !== "object" || said === null || !("message" in said)) return line;
   const { time: _, worker: __, level, message, ...rest } = said as Record<string, unknown>;
   const more = Object.entries(rest).map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
   return [`${String(level)}: ${String(message)}`, ...more].join("; ");
+}
+
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    // What a crash leaves is text.
+    return undefined;
+  }
 }

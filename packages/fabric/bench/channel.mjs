@@ -1,4 +1,4 @@
-// How fast a channel and an all-reduce between two processes are. By hand: node packages/fabric/bench/channel.mjs
+// Measures a channel and an all-reduce between two processes. Run: node packages/fabric/bench/channel.mjs
 import { fork } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ const MiB = 2 ** 20;
 const [, self, role, path, checkPayload] = process.argv;
 const options = { checkPayload: checkPayload !== "false" };
 
-/** Receives until the other side closes; answers each message when asked to. */
+/** Receives until the other side closes; replies to messages that request it. */
 async function receive(channel) {
   channel.onMessage((header, payload) => {
     channel.recycle(payload);
@@ -26,12 +26,12 @@ async function reduce(rank, directory) {
   for (const bytes of [4096, MiB, 32 * MiB]) {
     const values = new Float32Array(bytes / 4).fill(1);
     const rounds = Math.max(4, Math.min(500, (256 * MiB) / bytes));
-    let begin = 0;
+    let start = 0;
     for (let i = -2; i < rounds; i++) {
-      if (i === 0) begin = performance.now();
+      if (i === 0) start = performance.now();
       peers.recycle(await peers.allReduce(`${bytes}/${i}`, [0, 1], values));
     }
-    figures.push({ bytes, ms: (performance.now() - begin) / rounds });
+    figures.push({ bytes, ms: (performance.now() - start) / rounds });
   }
   await peers.close();
   return figures;
@@ -55,10 +55,10 @@ else {
     const end = () => new Promise((resolve) => ((answer = resolve), channel.send("end")));
     for (let i = 0; i < 4; i++) channel.send("warm", payload), await channel.drained();
     await end();
-    const begin = performance.now();
+    const sendStart = performance.now();
     for (let i = 0; i < rounds; i++) channel.send("data", payload), await channel.drained();
     await end();
-    const gbps = (bytes * rounds) / (performance.now() - begin) / 1e6;
+    const gbps = (bytes * rounds) / (performance.now() - sendStart) / 1e6;
     const pings = 3000;
     const start = performance.now();
     for (let i = 0; i < pings; i++) await new Promise((resolve) => ((answer = resolve), channel.send("ping")));

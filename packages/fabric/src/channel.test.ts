@@ -7,10 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LapidaryError } from "@lapidary/std";
 import type { Channel, ChannelOptions } from "./channel.js";
-import { connect, listen, memoryPair } from "./index.js";
+import { connect, listen } from "./listen.js";
 import { acceptOne } from "./testing/accept-one.js";
 import { channelSuite } from "./testing/channel-suite.js";
 import { Inbox } from "./testing/inbox.js";
+import { memoryPair } from "./testing/memory.js";
 
 const code =
   (expected: string) =>
@@ -43,7 +44,7 @@ describe("channel", () => {
     return [accepted, connected];
   });
 
-  it("replaces a socket that a dead process left, and leaves none itself", async () => {
+  it("listen replaces the socket of a dead process, and close removes the socket", async () => {
     const at = path();
     const child = fork(new URL("./testing/child.js", import.meta.url), ["listen", at]);
     await once(child, "message");
@@ -55,7 +56,7 @@ describe("channel", () => {
     ok(!existsSync(at));
   });
 
-  it("does not take the socket of a living process", async () => {
+  it("listen fails on the socket of a running process, which keeps it", async () => {
     const at = path();
     const listener = await listen(at, () => undefined);
     await rejects(
@@ -67,10 +68,10 @@ describe("channel", () => {
     listener.close();
   });
 
-  it("says that nobody listens, or that the path is too long, before it waits", async () => {
+  it("connect and listen fail immediately if no process listens, or the path is invalid", async () => {
     await rejects(connect(path()), code("LAP_FABRIC_UNREACHABLE"));
     const plain = path();
-    writeFileSync(plain, "no socket");
+    writeFileSync(plain, "not a socket");
     await rejects(connect(plain), code("LAP_FABRIC_UNREACHABLE"));
     await rejects(connect(join(directory, "x".repeat(120))), code("LAP_FABRIC_PATH"));
     await rejects(
@@ -83,25 +84,25 @@ describe("channel", () => {
     );
   });
 
-  it("refuses a client that speaks something else, and goes on listening", async () => {
+  it("a listener rejects a client that sends no frames, and accepts later clients", async () => {
     const at = path();
     const refusals: LapidaryError[] = [];
     const listener = await listen(at, (channel) => new Inbox(channel), { onRefused: (error) => refusals.push(error) });
-    const stranger = connectSocket(at);
-    stranger.write("GET / HTTP/1.1\r\nHost: localhost:1234567890\r\n\r\n");
-    stranger.resume();
-    await once(stranger, "close");
+    const otherClient = connectSocket(at);
+    otherClient.write("GET / HTTP/1.1\r\nHost: localhost:1234567890\r\n\r\n");
+    otherClient.resume();
+    await once(otherClient, "close");
     strictEqual(refusals[0]?.code, "LAP_FABRIC_FRAME");
     const client = await connect(at);
     await client.close();
     listener.close();
   });
 
-  it("notices at once when the other process is killed", async () => {
+  it("a channel is lost when the peer process is killed", async () => {
     const at = path();
-    const { channel: there, listener } = await acceptOne(at);
+    const { channel: accepted, listener } = await acceptOne(at);
     const child = fork(new URL("./testing/child.js", import.meta.url), ["connect", at]);
-    const channel = await there;
+    const channel = await accepted;
     strictEqual((await new Inbox(channel).next()).header, "ready");
     child.kill("SIGKILL");
     const reason = await channel.closed;
@@ -110,11 +111,11 @@ describe("channel", () => {
     if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
   });
 
-  it("holds a sender back whose receiver is stopped, and goes on when it continues", async () => {
+  it("drained waits while the receiver is stopped, and resolves after it continues", async () => {
     const at = path();
-    const { channel: there, listener } = await acceptOne(at);
+    const { channel: accepted, listener } = await acceptOne(at);
     const child = fork(new URL("./testing/child.js", import.meta.url), ["echo", at]);
-    const channel = await there;
+    const channel = await accepted;
     const inbox = new Inbox(channel);
     await inbox.next();
     child.kill("SIGSTOP");

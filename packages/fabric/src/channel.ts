@@ -3,79 +3,79 @@ import { type BufferPool, bufferPool } from "./buffer-pool.js";
 import { closedError, epochError, frameError, limitError, lostError, sequenceError, unreachableError } from "./errors.js";
 import { defaultLimits, encodeFrameHead, FrameKind, type FrameLimits, preludeBytes } from "./frame.js";
 import { type Frame, FrameReader } from "./frame-reader.js";
-import type { FrameTamper, Wire, WireSink } from "./wire.js";
+import type { FrameFault, Wire, WireSink } from "./wire.js";
 
-/** Receives one message. The payload is the receiver's: nobody else writes to it, and it may `recycle` it when done. */
+/** Receives one message. The receiver owns the payload and may `recycle` it after use. */
 export type MessageHandler = (header: JsonValue, payload: Uint8Array<ArrayBuffer>) => void;
 
 /** Why a channel closed. */
 export type CloseReason =
   /** `close` was called on this side. */
-  | { readonly kind: "here" }
-  /** The other side called `close`. */
-  | { readonly kind: "there" }
-  /** The other side died, was given up, or broke the protocol. */
+  | { readonly kind: "local" }
+  /** The peer called `close`. */
+  | { readonly kind: "closed" }
+  /** The peer died, was aborted, or violated the protocol. */
   | { readonly kind: "lost"; readonly error: LapidaryError };
 
 /** Ordered messages in both directions between two processes. */
 export interface Channel {
-  /** What the other side said of itself when the channel was opened. */
+  /** The hello of the peer. */
   readonly peerHello: JsonValue;
   readonly epoch: number;
   readonly isOpen: boolean;
-  /** Bytes heard so far, signs of life and unfinished messages included. */
+  /** Bytes received so far, heartbeats and unfinished messages included. */
   readonly receivedBytes: number;
   /**
-   * Queues a message. The parts of the payload are sent one after the other and arrive as one; they are not copied and
-   * must stay unchanged until `drained()` resolves. The header is JSON: NaN and infinities cross as null.
+   * Queues a message. The parts of the payload are sent one after the other and arrive as one payload. They are not copied and
+   * must not change until `drained()` resolves. The header is JSON: NaN and infinities arrive as null.
    *
    * @throws LAP_FABRIC_CLOSED, LAP_FABRIC_LIMIT
    */
   send(header: JsonValue, payload?: readonly Uint8Array[]): void;
   /**
-   * Resolves once everything sent before the call has been handed to the system. Await it between large sends: it is
-   * the back-pressure of a slow receiver.
+   * Resolves once everything sent before the call was written to the socket. Await it between large sends, because it is the
+   * back-pressure of a slow receiver.
    *
    * @throws LAP_FABRIC_CLOSED
    */
   drained(): Promise<void>;
   /**
-   * Who receives the messages from now on, in order, the ones that came before included. The payload starts at offset 0
+   * Sets the receiver of the messages, in order; messages that arrived earlier are delivered first. A payload starts at offset 0
    * of its ArrayBuffer, so that typed arrays over it need no copy. A LapidaryError thrown by the handler closes the channel.
    */
   onMessage(handler: MessageHandler): void;
-  /** Gives a received payload back for reuse; the caller keeps no view of it. Optional, and worth it above 100 KiB. */
+  /** Returns a received payload for reuse; the caller must keep no view of it. Optional; it pays off above 100 KiB. */
   recycle(payload: Uint8Array): void;
-  /** Sends a sign of life. */
-  beat(): void;
-  /** Settles, and never rejects, when the channel is closed for whatever reason. */
+  /** Sends an empty frame that shows that this process is alive. */
+  sendHeartbeat(): void;
+  /** Resolves, and never rejects, when the channel closes for any reason. */
   readonly closed: Promise<CloseReason>;
-  /** Closes in good order: what was sent still arrives, unless the other side does not take it in time. */
+  /** Closes cleanly: sent messages still arrive, unless the peer does not read them within the timeout. */
   close(): Promise<CloseReason>;
-  /** Gives the other side up at once, for the reason `error`. */
+  /** Drops the connection immediately, for the reason `error`. */
   abort(error: LapidaryError): void;
 }
 
 export interface ChannelOptions {
-  /** The attempt this side speaks for; the two sides must agree. */
+  /** The attempt that this side belongs to; both sides must have the same. */
   readonly epoch?: number;
-  /** What this side says of itself. */
+  /** The hello that this side sends. */
   readonly hello?: JsonValue;
-  /** Whether the payloads sent carry a checksum; received ones are checked when they do. Default true (0.15 ms/MB a side). */
+  /** Whether sent payloads carry a checksum. Received ones are checked if they carry one. Default true (0.15 ms/MB on each side). */
   readonly checkPayload?: boolean;
   readonly limits?: FrameLimits;
-  /** Where received payloads land; share one among the channels of a process. */
+  /** Buffers for received payloads; the channels of a process should share one. */
   readonly pool?: BufferPool;
-  /** How long opening may take, and closing in good order. Default 5000. */
+  /** Time limit of opening, and of a clean close. Default 5000. */
   readonly timeoutMs?: number;
-  /** Changes each frame on its way out, behind its checksums: for tests. */
-  readonly tamper?: FrameTamper;
+  /** Changes each outgoing frame after its checksums were computed: for tests. */
+  readonly injectFault?: FrameFault;
 }
 
-/** Until the other side has said who it is, it may not make us allocate more than this. */
-const strangerLimits: FrameLimits = { headerBytes: 64 * 1024, payloadBytes: 0 };
+/** Limits for frames of a peer that has not sent its hello yet. */
+const preHelloLimits: FrameLimits = { headerBytes: 64 * 1024, payloadBytes: 0 };
 
-/** How a channel over a wire is made: `attach` gives it the wire, `opened` settles once both sides have said hello. */
+/** A channel over a wire. `attach` sets the wire; `opened` settles once both sides have sent their hello. */
 export class WireChannel implements Channel, WireSink {
   readonly epoch: number;
   readonly closed: Promise<CloseReason>;
@@ -85,13 +85,13 @@ export class WireChannel implements Channel, WireSink {
   readonly #reader: FrameReader;
   readonly #place: string;
   #wire: Wire | undefined;
-  #sent = 0;
-  #expected = 0;
+  #nextSequence = 0;
+  #expectedSequence = 0;
   #hello: JsonValue | undefined;
   #handler: MessageHandler | undefined;
-  /** Messages that came before there was a handler. */
+  /** Messages that arrived before the handler was set. */
   readonly #inbox: Frame[] = [];
-  /** Writes handed to the wire and flushed by it: a `drained` waits for the count at its call. */
+  /** Number of writes passed to the wire, and flushed by it. `drained` waits until the first count at its call is flushed. */
   #writes = 0;
   #flushed = 0;
   #drains: { readonly writes: number; readonly resolve: () => void; readonly reject: (error: LapidaryError) => void }[] = [];
@@ -102,14 +102,14 @@ export class WireChannel implements Channel, WireSink {
   #resolveOpened: (channel: Channel) => void = () => undefined;
   #rejectOpened: (error: LapidaryError) => void = () => undefined;
 
-  /** @param place names the other side in errors */
+  /** @param place names the peer in errors */
   constructor(place: string, options: ChannelOptions) {
     this.epoch = options.epoch ?? 0;
     assert(this.epoch >>> 0 === this.epoch, "an epoch is an unsigned 32-bit number", this.epoch);
     this.#place = place;
     this.#options = options;
     this.#pool = options.pool ?? bufferPool();
-    this.#reader = new FrameReader(this.#pool, strangerLimits, (frame) => this.#receive(frame));
+    this.#reader = new FrameReader(this.#pool, preHelloLimits, (frame) => this.#receive(frame));
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -117,7 +117,7 @@ export class WireChannel implements Channel, WireSink {
       this.#resolveOpened = resolve;
       this.#rejectOpened = reject;
     });
-    // Who closes a channel while it opens need not wait for `opened` too.
+    // A caller that closes a channel during opening need not handle `opened` too.
     this.opened.catch(() => undefined);
   }
 
@@ -125,7 +125,7 @@ export class WireChannel implements Channel, WireSink {
     assert(this.#wire === undefined, "a channel has one wire");
     this.#wire = wire;
     this.#timer = setTimeout(
-      () => this.#finish({ kind: "lost", error: unreachableError(this.#place, "it connected and said nothing") }),
+      () => this.#finish({ kind: "lost", error: unreachableError(this.#place, "the peer accepted the connection and sent no hello") }),
       this.#timeoutMs,
     );
     this.#write(FrameKind.hello, this.#options.hello ?? null, []);
@@ -160,8 +160,8 @@ export class WireChannel implements Channel, WireSink {
     this.#write(FrameKind.message, header, payload);
   }
 
-  beat(): void {
-    if (this.isOpen) this.#write(FrameKind.beat, null, []);
+  sendHeartbeat(): void {
+    if (this.isOpen) this.#write(FrameKind.heartbeat, null, []);
   }
 
   drained(): Promise<void> {
@@ -172,25 +172,25 @@ export class WireChannel implements Channel, WireSink {
 
   onMessage(handler: MessageHandler): void {
     this.#handler = handler;
-    this.#guard(() => {
+    this.#closeOnError(() => {
       for (let frame = this.#inbox.shift(); frame !== undefined; frame = this.#inbox.shift()) handler(frame.header, frame.payload);
     });
     if (this.#reason === undefined) this.#wire?.resume();
   }
 
   recycle(payload: Uint8Array): void {
-    this.#pool.give(payload);
+    this.#pool.release(payload);
   }
 
   close(): Promise<CloseReason> {
     if (this.#reason === undefined && !this.#closing) {
-      if (this.#wire === undefined || this.#hello === undefined) this.#finish({ kind: "here" });
+      if (this.#wire === undefined || this.#hello === undefined) this.#finish({ kind: "local" });
       else {
         this.#write(FrameKind.bye, null, []);
         this.#closing = true;
         this.#wire.resume();
         this.#wire.end();
-        this.#timer = setTimeout(() => this.#finish({ kind: "here" }), this.#timeoutMs);
+        this.#timer = setTimeout(() => this.#finish({ kind: "local" }), this.#timeoutMs);
       }
     }
     return this.closed;
@@ -205,30 +205,30 @@ export class WireChannel implements Channel, WireSink {
   }
 
   advance(bytes: number): void {
-    this.#guard(() => this.#reader.advance(bytes));
+    this.#closeOnError(() => this.#reader.advance(bytes));
   }
 
   feed(chunk: Uint8Array): void {
-    if (this.#reason === undefined) this.#guard(() => this.#reader.feed(chunk));
+    if (this.#reason === undefined) this.#closeOnError(() => this.#reader.feed(chunk));
   }
 
   ended(error?: unknown): void {
-    if (this.#closing) return this.#finish({ kind: "here" });
+    if (this.#closing) return this.#finish({ kind: "local" });
     const how = this.#reader.betweenFrames ? "without a goodbye" : "in the middle of a frame";
-    this.#finish({ kind: "lost", error: lostError(`the other side ended ${how}`, this.#place, error) });
+    this.#finish({ kind: "lost", error: lostError(`the connection ended ${how}`, this.#place, error) });
   }
 
   #write(kind: FrameKind, header: JsonValue, payload: readonly Uint8Array[]): void {
     const wire = this.#wire;
     assert(wire !== undefined, "a channel is used once it has a wire");
     const checkPayload = this.#options.checkPayload ?? true;
-    const head = encodeFrameHead({ kind, epoch: this.epoch, sequence: this.#sent, header, payload, checkPayload });
+    const head = encodeFrameHead({ kind, epoch: this.epoch, sequence: this.#nextSequence, header, payload, checkPayload });
     const headerBytes = head.byteLength - preludeBytes;
     if (headerBytes > this.#limits.headerBytes) throw limitError("header", headerBytes, this.#limits.headerBytes);
-    this.#sent = (this.#sent + 1) >>> 0;
+    this.#nextSequence = (this.#nextSequence + 1) >>> 0;
     this.#writes++;
     const parts = [head, ...payload.filter((part) => part.byteLength > 0)];
-    wire.write(this.#options.tamper?.(parts) ?? parts, () => {
+    wire.write(this.#options.injectFault?.(parts) ?? parts, () => {
       this.#flushed++;
       while (this.#drains[0] !== undefined && this.#drains[0].writes <= this.#flushed) this.#drains.shift()?.resolve();
     });
@@ -237,9 +237,10 @@ export class WireChannel implements Channel, WireSink {
   #receive(frame: Frame): void {
     if (this.#reason !== undefined) return;
     if (frame.epoch !== this.epoch) throw epochError(this.epoch, frame.epoch, this.#place);
-    if (frame.sequence !== this.#expected) throw sequenceError(this.#expected, frame.sequence);
-    this.#expected = (this.#expected + 1) >>> 0;
-    if ((frame.kind === FrameKind.hello) !== (this.#hello === undefined)) throw frameError("a hello opens the channel, once");
+    if (frame.sequence !== this.#expectedSequence) throw sequenceError(this.#expectedSequence, frame.sequence);
+    this.#expectedSequence = (this.#expectedSequence + 1) >>> 0;
+    if ((frame.kind === FrameKind.hello) !== (this.#hello === undefined))
+      throw frameError("protocol error: the first frame, and only the first, must be a hello");
     switch (frame.kind) {
       case FrameKind.hello:
         this.#hello = frame.header;
@@ -252,15 +253,15 @@ export class WireChannel implements Channel, WireSink {
         this.#inbox.push(frame);
         if (!this.#closing) this.#wire?.pause();
         return;
-      case FrameKind.beat:
+      case FrameKind.heartbeat:
         return;
       case FrameKind.bye:
-        this.#finish(this.#closing ? { kind: "here" } : { kind: "there" });
+        this.#finish(this.#closing ? { kind: "local" } : { kind: "closed" });
     }
   }
 
-  /** A LapidaryError on the way in is the other side's fault and costs the channel; anything else is a bug of ours. */
-  #guard(work: () => void): void {
+  /** A LapidaryError in received data closes the channel, because the peer caused it. Any other error is a bug of Lapidary. */
+  #closeOnError(work: () => void): void {
     try {
       work();
     } catch (error) {
@@ -283,6 +284,6 @@ export class WireChannel implements Channel, WireSink {
   #closedError(): LapidaryError {
     const reason = this.#reason;
     if (reason?.kind === "lost") return closedError(reason.error.message);
-    return closedError(reason?.kind === "there" ? "the other side closed it" : "this side closed it");
+    return closedError(reason?.kind === "closed" ? "the peer closed it" : "this side closed it");
   }
 }

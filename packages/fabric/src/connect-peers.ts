@@ -4,90 +4,89 @@ import type { Channel, ChannelOptions } from "./channel.js";
 import { PeerLostError } from "./errors.js";
 import type { FrameLimits } from "./frame.js";
 import { connect, listen } from "./listen.js";
-import { memoryPair } from "./memory.js";
 import { ChannelPeers, type Peers } from "./peers.js";
-import type { FrameTamper } from "./wire.js";
+import type { FrameFault } from "./wire.js";
 
 export interface PeersOptions {
   /** Rank of this worker. */
   readonly self: number;
-  /** The socket of each worker, by rank; this worker listens on its own while the gang assembles. */
+  /** The socket of each worker, by rank. This worker listens on its own until the group is complete. */
   readonly paths: readonly string[];
-  /** The attempt this gang works for; a worker of another attempt is refused. */
+  /** The attempt that this worker group runs; a worker of another attempt is rejected. */
   readonly epoch: number;
-  /** How long the gang may take to assemble. Default 10000. */
+  /** Time limit until the group is complete. Default 10000. */
   readonly timeoutMs?: number;
   readonly limits?: FrameLimits;
-  /** Changes the frames to other workers on their way out: for tests. */
-  readonly tamper?: FrameTamper;
+  /** Changes the outgoing frames to other workers: for tests. */
+  readonly injectFault?: FrameFault;
 }
 
-/** Members of a gang compute the same program and send each other what it says: tensors may be large. */
-const gangLimits: FrameLimits = { headerBytes: 64 * 1024, payloadBytes: 2 ** 32 - 1 };
+/** The workers of a group send each other tensors, which may be large. */
+export const workerGroupLimits: FrameLimits = { headerBytes: 64 * 1024, payloadBytes: 2 ** 32 - 1 };
 
-/** Milliseconds between two attempts to reach a worker that does not listen yet. */
+/** Milliseconds between two attempts to connect to a worker that does not listen yet. */
 const retryMs = 10;
 
 /**
- * Joins the gang: resolves once there is a channel to every other worker. A worker dials those of lower rank and is dialled
- * by those of higher rank, so each pair has one channel. The own socket is gone when this returns.
+ * Joins the worker group: resolves once there is a channel to every other worker. A worker connects to the workers of lower
+ * rank and accepts those of higher rank, so each pair has one channel. Its own socket is removed before this function returns.
  *
- * @throws PeerLostError naming a worker that did not come in time; LAP_FABRIC_EPOCH; LAP_FABRIC_ADDRESS
+ * @throws PeerLostError with the rank of a worker that did not join in time; LAP_FABRIC_EPOCH; LAP_FABRIC_ADDRESS
  */
 export async function connectPeers(options: PeersOptions): Promise<Peers> {
   const { self, paths, epoch } = options;
   const path = paths[self];
-  assert(path !== undefined, "a worker is a rank of its gang", self, paths.length);
+  assert(path !== undefined, "the own rank is a rank of the worker group", self, paths.length);
   const timeoutMs = options.timeoutMs ?? 10_000;
   const pool = bufferPool();
   const channelOptions: ChannelOptions = {
     epoch,
     hello: { rank: self },
-    limits: options.limits ?? gangLimits,
+    limits: options.limits ?? workerGroupLimits,
     pool,
     timeoutMs,
-    ...(options.tamper === undefined ? {} : { tamper: options.tamper }),
+    ...(options.injectFault === undefined ? {} : { injectFault: options.injectFault }),
   };
   const channels = new Map<number, Channel>();
-  const above = paths.map((_, rank) => rank).filter((rank) => rank > self);
-  const arrivals = new Arrivals(above, timeoutMs);
-  const listener = above.length === 0 ? undefined : await listen(path, (channel) => arrivals.welcome(channel), channelOptions);
+  const higherRanks = paths.map((_, rank) => rank).filter((rank) => rank > self);
+  const incoming = new IncomingPeers(higherRanks, timeoutMs);
+  const listener = higherRanks.length === 0 ? undefined : await listen(path, (channel) => incoming.accept(channel), channelOptions);
   try {
-    const dialled = paths.slice(0, self).map(async (lower, rank) => {
-      channels.set(rank, await dial(rank, lower, channelOptions, timeoutMs));
+    const outgoing = paths.slice(0, self).map(async (peerPath, rank) => {
+      channels.set(rank, await dial(rank, peerPath, channelOptions, timeoutMs));
     });
-    await Promise.all([...dialled, arrivals.complete]);
-    for (const [rank, channel] of arrivals.channels) channels.set(rank, channel);
+    await Promise.all([...outgoing, incoming.complete]);
+    for (const [rank, channel] of incoming.channels) channels.set(rank, channel);
     return new ChannelPeers(self, epoch, channels, pool);
   } catch (error) {
-    for (const channel of [...channels.values(), ...arrivals.channels.values()]) void channel.close();
+    for (const channel of [...channels.values(), ...incoming.channels.values()]) void channel.close();
     throw error;
   } finally {
-    arrivals.stop();
+    incoming.stop();
     listener?.close();
   }
 }
 
-/** Dials until the worker listens. */
+/** Retries until the worker listens. */
 async function dial(rank: number, path: string, options: ChannelOptions, timeoutMs: number): Promise<Channel> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {
-      const left = Math.max(1, Math.ceil(deadline - performance.now()));
-      const channel = await connect(path, { ...options, timeoutMs: left });
+      const remainingMs = Math.max(1, Math.ceil(deadline - performance.now()));
+      const channel = await connect(path, { ...options, timeoutMs: remainingMs });
       if (rankIn(channel.peerHello) === rank) return channel;
       void channel.close();
-      throw new PeerLostError(rank, `another worker answers at its socket ${path}`);
+      throw new PeerLostError(rank, `another worker listens on its socket ${path}`);
     } catch (error) {
       if (!(error instanceof LapidaryError) || error.code !== "LAP_FABRIC_UNREACHABLE") throw error;
-      if (performance.now() > deadline) throw new PeerLostError(rank, `it does not answer at ${path}`, error);
+      if (performance.now() > deadline) throw new PeerLostError(rank, `it does not accept connections on ${path}`, error);
       await new Promise((resolve) => setTimeout(resolve, retryMs));
     }
   }
 }
 
-/** The workers of higher rank, as they come. */
-class Arrivals {
+/** The channels that workers of higher rank open to this one. */
+class IncomingPeers {
   readonly channels = new Map<number, Channel>();
   readonly complete: Promise<void>;
   readonly #awaited: Set<number>;
@@ -102,12 +101,12 @@ class Arrivals {
     this.complete.catch(() => undefined);
     this.#timer = setTimeout(() => {
       const [first] = this.#awaited;
-      reject(new PeerLostError(first ?? -1, "it did not join the gang in time"));
+      reject(new PeerLostError(first ?? -1, "it did not join the worker group in time"));
     }, timeoutMs);
     if (this.#awaited.size === 0) this.#resolve();
   }
 
-  welcome(channel: Channel): void {
+  accept(channel: Channel): void {
     const rank = rankIn(channel.peerHello);
     if (rank === undefined || !this.#awaited.delete(rank)) {
       void channel.close();
@@ -125,9 +124,9 @@ class Arrivals {
 function deferred(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {
   let resolve: () => void = () => undefined;
   let reject: (error: Error) => void = () => undefined;
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes;
-    reject = no;
+  const promise = new Promise<void>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
   });
   return { promise, resolve, reject };
 }
@@ -135,18 +134,4 @@ function deferred(): { promise: Promise<void>; resolve: () => void; reject: (err
 function rankIn(hello: JsonValue): number | undefined {
   if (hello === null || typeof hello !== "object" || !("rank" in hello)) return undefined;
   return typeof hello.rank === "number" ? hello.rank : undefined;
-}
-
-/** A gang of `size` workers within one process, by rank: for tests of what runs on it. */
-export async function memoryPeers(size: number, epoch = 0): Promise<Peers[]> {
-  const channels = Array.from({ length: size }, () => new Map<number, Channel>());
-  const pool = bufferPool();
-  const options: ChannelOptions = { epoch, limits: gangLimits, pool };
-  for (let a = 0; a < size; a++)
-    for (let b = a + 1; b < size; b++) {
-      const [ofA, ofB] = await memoryPair(options);
-      channels[a]?.set(b, ofA);
-      channels[b]?.set(a, ofB);
-    }
-  return channels.map((own, rank) => new ChannelPeers(rank, epoch, own, pool));
 }

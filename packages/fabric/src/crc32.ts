@@ -43,6 +43,6 @@ export function crc32ByTable(bytes: Uint8Array, seed = 0): number {
 
 /**
  * CRC32 (as in zlib) of `bytes`, continued from the checksum `seed` of the bytes before them.
- * zlib's runs at 6.8 GB/s on one core of a 2024 server, the table at about 1 GB/s.
+ * On one core of a 2024 server, zlib computes 6.8 GB/s and the table about 1 GB/s.
  */
 export const crc32: (bytes: Uint8Array, seed?: number) => number = typeof zlib.crc32 === "function" ? zlib.crc32 : crc32ByTable;

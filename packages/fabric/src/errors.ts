@@ -1,6 +1,6 @@
 import { type ErrorCode, LapidaryError } from "@lapidary/std";
 
-/** Bytes that are no frame, or a frame that was changed on its way. */
+/** The bytes are not a frame, or the frame was changed on its way. */
 export function frameError(message: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_FRAME",
@@ -8,32 +8,32 @@ export function frameError(message: string): LapidaryError {
   });
 }
 
-/** A frame that announces more than this channel accepts; nothing was allocated for it. */
+/** A frame declares more bytes than this channel accepts. No memory was allocated for it. */
 export function limitError(what: string, bytes: number, limit: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_LIMIT",
-    message: `a frame announces ${bytes} bytes of ${what}, the limit is ${limit}`,
+    message: `frame too large: ${bytes} bytes of ${what}, the limit is ${limit}`,
   });
 }
 
-/** A frame was lost, repeated or overtaken by another. */
-export function sequenceError(expected: number, got: number): LapidaryError {
+/** A frame was lost, repeated or reordered. */
+export function sequenceError(expected: number, received: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_SEQUENCE",
-    message: `expected frame ${expected}, got frame ${got}`,
+    message: `frame lost, repeated or reordered: expected frame ${expected}, received frame ${received}`,
   });
 }
 
-/** The other side belongs to another attempt of the run. */
-export function epochError(here: number, there: number, place?: string): LapidaryError {
+/** The peer belongs to another attempt of the run. */
+export function epochError(ownEpoch: number, peerEpoch: number, place?: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_EPOCH",
-    message: `the other side speaks for epoch ${there}, this side for epoch ${here}`,
+    message: `epoch mismatch: peer ${peerEpoch}, own ${ownEpoch}`,
     ...(place === undefined ? {} : { place }),
   });
 }
 
-/** The other process ended, or its socket broke. */
+/** The peer process ended, or its socket broke. */
 export function lostError(message: string, place?: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_LOST",
@@ -43,46 +43,46 @@ export function lostError(message: string, place?: string, cause?: unknown): Lap
   });
 }
 
-/** The channel cannot carry anything any more. */
+/** The channel was closed and carries no more messages. */
 export function closedError(why: string): LapidaryError {
   return new LapidaryError({ code: "LAP_FABRIC_CLOSED", message: `the channel is closed: ${why}` });
 }
 
-/** Nobody answers at the address, or not in time. */
+/** No process accepts the connection, or not in time. */
 export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_UNREACHABLE",
-    message: `nobody answers at the socket: ${why}`,
+    message: `cannot connect to the socket: ${why}`,
     place,
     cause,
   });
 }
 
-/** The other side was silent for too long. */
+/** The peer was silent for too long. */
 export function deadlineError(silentMs: number, deadlineMs: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_DEADLINE",
-    message: `nothing was heard from the other side for ${Math.round(silentMs)} ms, the deadline is ${deadlineMs} ms`,
+    message: `peer unresponsive: no byte received for ${Math.round(silentMs)} ms, the deadline is ${deadlineMs} ms`,
   });
 }
 
-/** Codes that the death of the other side never causes: bytes were changed on their way. */
-const damages: readonly string[] = ["LAP_FABRIC_FRAME", "LAP_FABRIC_SEQUENCE"] satisfies ErrorCode[];
+/** Codes of received frames that were changed on their way. The death of a peer never has these codes. */
+const damageCodes: readonly string[] = ["LAP_FABRIC_FRAME", "LAP_FABRIC_SEQUENCE"] satisfies ErrorCode[];
 
-/** A worker of the gang is gone, or what it sends is damaged on its way; whatever was in flight with the gang is void. */
+/** A worker of the group is lost, or its frames are damaged on their way. Everything in flight in the group is void. */
 export class PeerLostError extends LapidaryError {
-  /** Rank of the lost worker in the gang. */
+  /** Rank of the lost worker in the worker group. */
   readonly peer: number;
 
   constructor(peer: number, message: string, cause?: unknown) {
-    const damaged = cause instanceof LapidaryError && damages.includes(cause.code);
+    const damaged = cause instanceof LapidaryError && damageCodes.includes(cause.code);
     super({
       code: damaged ? "LAP_FABRIC_DAMAGED" : "LAP_FABRIC_PEER_LOST",
-      message: damaged ? `what worker ${peer} sent was damaged on its way: ${message}` : `worker ${peer} is lost: ${message}`,
+      message: damaged ? `data of worker ${peer} was damaged on its way: ${message}` : `worker ${peer} is lost: ${message}`,
       place: `worker ${peer}`,
       remedy: damaged
-        ? "the step in flight is redone; if it happens often, this machine's memory is faulty"
-        : `look into the log of worker ${peer}; the step in flight must be redone`,
+        ? "repeat the step in flight; if this happens often, check this machine's memory"
+        : `read the log of worker ${peer}, and repeat the step in flight`,
       cause,
     });
     this.name = "PeerLostError";

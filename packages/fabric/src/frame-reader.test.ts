@@ -5,7 +5,7 @@ import { type BufferPool, bufferPool } from "./buffer-pool.js";
 import { crc32, crc32ByTable } from "./crc32.js";
 import { encodeFrameHead, FrameKind, preludeBytes } from "./frame.js";
 import { type Frame, FrameReader } from "./frame-reader.js";
-import { countingPool, frameDoor } from "./testing/hostile.js";
+import { countingPool, frameFuzzTarget } from "./testing/fuzz.js";
 import { pattern } from "./testing/inbox.js";
 
 const limits = { headerBytes: 200_000, payloadBytes: 1_000_000 };
@@ -24,14 +24,14 @@ function encode(messages: readonly Sent[], checkPayload = true): Uint8Array {
   );
 }
 
-/** Feeds `bytes` in chunks of random size; returns what came out and the error that ended it. */
+/** Feeds `bytes` in chunks of random size; returns the frames, and the error if there was one. */
 function read(bytes: Uint8Array, seed: number, pool: BufferPool = bufferPool()): { frames: Frame[]; error: unknown; whole: boolean } {
   const random = seededRandom(seed);
   const frames: Frame[] = [];
   const reader = new FrameReader(pool, limits, (frame) => frames.push(frame));
   try {
     for (let at = 0; at < bytes.byteLength; ) {
-      // Mostly small pieces, sometimes all at once.
+      // Mostly small pieces, sometimes all bytes.
       const count = 1 + random.integer(random.integer(4) === 0 ? bytes.byteLength : 100);
       reader.feed(bytes.subarray(at, at + count));
       at += count;
@@ -64,7 +64,7 @@ function checkPrefix(frames: readonly Frame[], sent: readonly Sent[]): void {
 }
 
 describe("frame reader", () => {
-  it("returns what was sent, however the stream is cut", () => {
+  it("the frame reader returns the sent frames for any cuts of the stream", () => {
     fc.assert(
       fc.property(messages, seeds, fc.boolean(), (sent, seed, checked) => {
         const { frames, error, whole } = read(encode(sent, checked), seed);
@@ -77,7 +77,7 @@ describe("frame reader", () => {
     );
   });
 
-  it("delivers nothing damaged: one flipped bit anywhere is an error, and only what came before it is delivered", () => {
+  it("one flipped bit anywhere is an error, and only the frames before it are delivered", () => {
     fc.assert(
       fc.property(messages, seeds, fc.nat(), (sent, seed, where) => {
         const bytes = encode(sent);
@@ -92,7 +92,7 @@ describe("frame reader", () => {
     );
   });
 
-  it("knows a torn stream from a whole one", () => {
+  it("betweenFrames is true exactly at the end of a frame", () => {
     fc.assert(
       fc.property(messages, seeds, fc.nat(), (sent, seed, cut) => {
         const bytes = encode(sent);
@@ -106,23 +106,23 @@ describe("frame reader", () => {
     );
   });
 
-  it("meets random bytes with an error, allocating nothing for them", () => {
+  it("random bytes are LAP_FABRIC_FRAME, and no buffer is allocated for them", () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: preludeBytes, maxLength: 2000 }), seeds, (bytes, seed) => {
         const pool = countingPool();
         const { frames, error } = read(bytes, seed, pool);
         ok(error instanceof LapidaryError && error.code === "LAP_FABRIC_FRAME");
         strictEqual(frames.length, 0);
-        strictEqual(pool.taken, 0);
+        strictEqual(pool.requestedBytes, 0);
       }),
       { numRuns: 500 },
     );
   });
 
-  it("answers hostile streams, before a hello and behind it, with an error, and delivers nothing that was changed", () =>
-    fc.assert(frameDoor.property, { numRuns: 500 }));
+  it("hostile streams, before and after a hello, close the channel, and no changed message is delivered", () =>
+    fc.assert(frameFuzzTarget.property, { numRuns: 500 }));
 
-  it("refuses a header that is not JSON or not UTF-8", () => {
+  it("a header that is not JSON or not UTF-8 is rejected", () => {
     for (const text of [Buffer.from("{"), Buffer.from([0x22, 0xff, 0x22]), Buffer.alloc(0)]) {
       const head = Buffer.from(
         encodeFrameHead({ kind: FrameKind.message, epoch: 1, sequence: 0, header: 1, payload: [], checkPayload: true }),
@@ -137,7 +137,7 @@ describe("frame reader", () => {
 });
 
 describe("crc32", () => {
-  it("is the one of zlib, with or without zlib, in one piece or several", () => {
+  it("crc32 equals the checksum of zlib, by zlib or by table, over one piece or several", () => {
     strictEqual(crc32(Buffer.from("123456789")), 0xcbf43926);
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(200), (bytes, cut) => {
@@ -151,24 +151,24 @@ describe("crc32", () => {
 });
 
 describe("buffer pool", () => {
-  it("holds no more than it may, and forgets the size that was not used for longest", () => {
+  it("the buffer pool keeps at most its limit, and drops the least recently used size", () => {
     const pool = bufferPool(100_000);
-    const [old, recent] = [pool.take(40_000), pool.take(50_000)];
-    pool.give(old);
-    pool.give(recent);
-    const extra = pool.take(30_000);
-    pool.give(extra);
-    ok(pool.take(40_000).buffer !== old.buffer);
-    strictEqual(pool.take(50_000).buffer, recent.buffer);
-    strictEqual(pool.take(30_000).buffer, extra.buffer);
+    const [old, recent] = [pool.acquire(40_000), pool.acquire(50_000)];
+    pool.release(old);
+    pool.release(recent);
+    const extra = pool.acquire(30_000);
+    pool.release(extra);
+    ok(pool.acquire(40_000).buffer !== old.buffer);
+    strictEqual(pool.acquire(50_000).buffer, recent.buffer);
+    strictEqual(pool.acquire(30_000).buffer, extra.buffer);
   });
 
-  it("takes back only whole buffers, and each once", () => {
+  it("the buffer pool accepts only whole buffers, and each once", () => {
     const pool = bufferPool();
-    const buffer = pool.take(10_000);
-    pool.give(buffer.subarray(1));
-    ok(pool.take(9_999).buffer !== buffer.buffer);
-    pool.give(buffer);
-    throws(() => pool.give(buffer), /once/);
+    const buffer = pool.acquire(10_000);
+    pool.release(buffer.subarray(1));
+    ok(pool.acquire(9_999).buffer !== buffer.buffer);
+    pool.release(buffer);
+    throws(() => pool.release(buffer), /once/);
   });
 });

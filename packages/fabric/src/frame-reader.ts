@@ -4,7 +4,7 @@ import { crc32 } from "./crc32.js";
 import { frameError } from "./errors.js";
 import { decodeHeader, decodePrelude, type FrameKind, type FrameLimits, type Prelude, preludeBytes } from "./frame.js";
 
-/** A whole frame that passed every check. `payload` lies at offset 0 of an ArrayBuffer of its own. */
+/** A complete frame that passed every check. `payload` starts at offset 0 of its own ArrayBuffer. */
 export interface Frame {
   readonly kind: FrameKind;
   readonly epoch: number;
@@ -16,8 +16,8 @@ export interface Frame {
 const scratchBytes = 64 * 1024;
 
 /**
- * Turns a stream of bytes, cut anywhere, into frames. The bytes are written by the socket itself where the reader wants
- * them: small frames gather in a scratch buffer, the rest of a large header or payload goes straight to its final place.
+ * Turns a stream of bytes, cut anywhere, into frames. The socket writes the bytes directly into the buffer that `target`
+ * returns: a scratch buffer for small frames, and the final buffer for the rest of a large header or payload.
  *
  *        target()                           advance(n)
  *   ┌──────────────┐   n bytes arrive   ┌──────────────────┐   whole frames
@@ -25,7 +25,7 @@ const scratchBytes = 64 * 1024;
  *   │ body.subarray│                    │ at most 64 KiB   │
  *   └──────────────┘                    └──────────────────┘
  *
- * After an error the reader is of no use: where the next frame begins is unknown.
+ * After an error the reader cannot continue, because the start of the next frame is unknown.
  */
 export class FrameReader {
   readonly #pool: BufferPool;
@@ -37,7 +37,7 @@ export class FrameReader {
   #end = 0;
   #prelude: Prelude | undefined;
   #header: { readonly value: JsonValue } | undefined;
-  /** The large header or payload being filled, and how far; whose is told by whether the header is known. */
+  /** The large header or payload being filled, and its filled bytes. It is the payload if `#header` is set, else the header. */
   #body: Uint8Array<ArrayBuffer> | undefined;
   #filled = 0;
   #payloadChecksum = 0;
@@ -54,17 +54,17 @@ export class FrameReader {
     this.#limits = limits;
   }
 
-  /** All bytes so far. */
+  /** Number of bytes received so far. */
   get receivedBytes(): number {
     return this.#received;
   }
 
-  /** Whether the stream may end here without tearing a frame. */
+  /** Whether the stream is between two frames. */
   get betweenFrames(): boolean {
     return this.#prelude === undefined && this.#start === this.#end;
   }
 
-  /** Where the next bytes are to be written; never empty. Valid until the next call of `advance`. */
+  /** The buffer for the next bytes; never empty. Valid until the next call of `advance`. */
   target(): Uint8Array<ArrayBuffer> {
     if (this.#body !== undefined) return this.#body.subarray(this.#filled);
     if (this.#start === this.#end) [this.#start, this.#end] = [0, 0];
@@ -76,7 +76,7 @@ export class FrameReader {
   }
 
   /**
-   * Takes notice of `bytes` new bytes in the last target and delivers the frames that they complete.
+   * Processes `bytes` new bytes in the last target and delivers the frames that they complete.
    *
    * @throws LAP_FABRIC_FRAME, LAP_FABRIC_LIMIT
    */
@@ -98,7 +98,7 @@ export class FrameReader {
     while (this.#body === undefined && this.#step());
   }
 
-  /** Copies bytes that arrived elsewhere to their targets. */
+  /** Copies bytes from another buffer to their targets. */
   feed(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.byteLength; ) {
       const target = this.target();
@@ -109,7 +109,7 @@ export class FrameReader {
     }
   }
 
-  /** Reads one part of a frame from the scratch buffer; false when it must wait for more bytes. */
+  /** Reads one part of a frame from the scratch buffer; false if it needs more bytes. */
   #step(): boolean {
     const available = this.#end - this.#start;
     const prelude = this.#prelude;
@@ -126,13 +126,13 @@ export class FrameReader {
         this.#start += headerBytes;
         return true;
       }
-      // A header that cannot wait in the scratch buffer, wherever in it it begins, gets a buffer of its own.
-      if (headerBytes > scratchBytes / 2) this.#beginBody(fresh(headerBytes));
+      // A header that may not fit in the rest of the scratch buffer gets its own buffer.
+      if (headerBytes > scratchBytes / 2) this.#startBody(fresh(headerBytes));
       return false;
     }
-    const payload = prelude.payloadBytes === 0 ? fresh(0) : this.#pool.take(prelude.payloadBytes);
+    const payload = prelude.payloadBytes === 0 ? fresh(0) : this.#pool.acquire(prelude.payloadBytes);
     this.#payloadChecksum = 0;
-    this.#beginBody(payload);
+    this.#startBody(payload);
     if (prelude.payloadChecksum !== undefined) this.#payloadChecksum = crc32(payload.subarray(0, this.#filled));
     if (this.#filled < payload.byteLength) return false;
     this.#body = undefined;
@@ -140,8 +140,8 @@ export class FrameReader {
     return true;
   }
 
-  /** Moves what the scratch buffer already has of `body` into it; the rest will arrive there directly. */
-  #beginBody(body: Uint8Array<ArrayBuffer>): void {
+  /** Copies the bytes of `body` that are already in the scratch buffer; the rest arrives in `body` directly. */
+  #startBody(body: Uint8Array<ArrayBuffer>): void {
     const count = Math.min(this.#end - this.#start, body.byteLength);
     body.set(this.#scratch.subarray(this.#start, this.#start + count));
     this.#start += count;
@@ -153,7 +153,7 @@ export class FrameReader {
     this.#prelude = undefined;
     this.#header = undefined;
     if (prelude.payloadChecksum !== undefined && prelude.payloadChecksum !== this.#payloadChecksum)
-      throw frameError("a frame's payload was damaged (checksum differs)");
+      throw frameError("damaged frame: the checksum of the payload differs");
     this.#onFrame({ kind: prelude.kind, epoch: prelude.epoch, sequence: prelude.sequence, header, payload });
   }
 }

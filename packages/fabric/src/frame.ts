@@ -13,30 +13,30 @@ import { frameError, limitError } from "./errors.js";
 //        │ header: JSON in UTF-8   │ payload: bytes, not interpreted here │
 //        └─────────────────────────┴──────────────────────────────────────┘
 //
-// The prelude CRC covers bytes 0 to 35, so that no length is believed, and nothing allocated, on the word of a damaged
-// prelude. Flag bit 0 says that the payload CRC is set. The sequence counts the frames of one direction, from 0.
+// The prelude CRC covers bytes 0 to 35. It is checked before any length of the prelude is used for an allocation. Flag bit 0
+// is 1 if the payload CRC is set. The sequence counts the frames of one direction, from 0.
 
 export const preludeBytes = 40;
 const magic = 0x5944504c;
 const version = 1;
 const flagPayloadChecked = 1;
 
-/** What frames there are; the number is the one on the wire. */
+/** The kinds of frames; the number is the one on the wire. */
 export const FrameKind = {
-  /** First frame of either direction: who speaks, for which epoch. */
+  /** First frame of either direction: the identity of the sender, and its epoch. */
   hello: 1,
-  /** A message of the user of the channel. */
+  /** A message of the application. */
   message: 2,
-  /** Nothing but a sign of life. */
-  beat: 3,
-  /** Last frame of a side that closes in good order. */
+  /** An empty frame: the sender is alive. */
+  heartbeat: 3,
+  /** Last frame of a side that closes cleanly. */
   bye: 4,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
 const kinds: ReadonlySet<number> = new Set(Object.values(FrameKind));
 
-/** The most a channel accepts in one frame, checked before anything is allocated. */
+/** The maximum sizes in one frame, checked before any allocation. */
 export interface FrameLimits {
   readonly headerBytes: number;
   readonly payloadBytes: number;
@@ -44,7 +44,7 @@ export interface FrameLimits {
 
 export const defaultLimits: FrameLimits = { headerBytes: 4 * 2 ** 20, payloadBytes: 256 * 2 ** 20 };
 
-/** What a frame says before its header and payload. */
+/** The fields of a frame before its header and payload. */
 export interface Prelude {
   readonly kind: FrameKind;
   readonly epoch: number;
@@ -65,7 +65,7 @@ export interface FrameFields {
   readonly checkPayload: boolean;
 }
 
-/** The prelude and header of a frame in one buffer; the payload is sent after it as it lies. */
+/** The prelude and header of a frame in one buffer. The payload is sent after it without a copy. */
 export function encodeFrameHead(frame: FrameFields): Uint8Array {
   const json = JSON.stringify(frame.header);
   const headerBytes = Buffer.byteLength(json);
@@ -76,7 +76,7 @@ export function encodeFrameHead(frame: FrameFields): Uint8Array {
   const checked = frame.checkPayload && payloadBytes > 0;
   let payloadChecksum = 0;
   if (checked) for (const part of frame.payload) payloadChecksum = crc32(part, payloadChecksum);
-  // A view and not Buffer's own methods: most frames are small and rare, and then much code costs more than many bytes.
+  // DataView instead of the methods of Buffer: frames are rare and small, so cold code costs more than the bytes.
   const view = new DataView(head.buffer, head.byteOffset, preludeBytes);
   view.setUint32(0, magic, true);
   view.setUint8(4, version);
@@ -95,19 +95,18 @@ export function encodeFrameHead(frame: FrameFields): Uint8Array {
 /**
  * Reads the 40 bytes at `at`.
  *
- * @throws LAP_FABRIC_FRAME when they are no prelude, LAP_FABRIC_LIMIT when they announce more than `limits`
+ * @throws LAP_FABRIC_FRAME if they are not a prelude, LAP_FABRIC_LIMIT if they declare more than `limits`
  */
 export function decodePrelude(bytes: Uint8Array, at: number, limits: FrameLimits): Prelude {
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, preludeBytes);
   const u32 = (offset: number): number => view.getUint32(offset, true);
-  if (u32(0) !== magic) throw frameError("these bytes are not from Lapidary (wrong magic number)");
-  if (u32(36) !== crc32(bytes.subarray(at, at + 36))) throw frameError("a frame's prelude was damaged (checksum differs)");
-  if (view.getUint8(4) !== version)
-    throw frameError(`the other side speaks version ${view.getUint8(4)} of the frame format, this side ${version}`);
+  if (u32(0) !== magic) throw frameError("not a frame of Lapidary: wrong magic number");
+  if (u32(36) !== crc32(bytes.subarray(at, at + 36))) throw frameError("damaged frame: the checksum of the prelude differs");
+  if (view.getUint8(4) !== version) throw frameError(`frame format version mismatch: peer ${view.getUint8(4)}, own ${version}`);
   const kind = view.getUint8(5);
-  if (!isFrameKind(kind)) throw frameError(`unknown kind of frame ${kind}`);
+  if (!isFrameKind(kind)) throw frameError(`unknown frame kind ${kind}`);
   const flags = view.getUint16(6, true);
-  if ((flags & ~flagPayloadChecked) !== 0) throw frameError(`unknown flags ${flags}`);
+  if ((flags & ~flagPayloadChecked) !== 0) throw frameError(`unknown frame flags ${flags}`);
   const headerBytes = u32(16);
   if (headerBytes > limits.headerBytes) throw limitError("header", headerBytes, limits.headerBytes);
   const payloadBytes = Number(view.getBigUint64(24, true));
@@ -127,12 +126,12 @@ function isFrameKind(kind: number): kind is FrameKind {
   return kinds.has(kind);
 }
 
-/** @throws LAP_FABRIC_FRAME when the bytes are not the JSON that the prelude announced */
+/** @throws LAP_FABRIC_FRAME if the bytes are not the JSON that the prelude declared */
 export function decodeHeader(bytes: Uint8Array, prelude: Prelude): JsonValue {
-  if (crc32(bytes) !== prelude.headerChecksum) throw frameError("a frame's header was damaged (checksum differs)");
+  if (crc32(bytes) !== prelude.headerChecksum) throw frameError("damaged frame: the checksum of the header differs");
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as JsonValue;
   } catch (cause) {
-    throw frameError(`a frame's header is not JSON (${String(cause)})`);
+    throw frameError(`invalid frame: its header is not JSON (${String(cause)})`);
   }
 }

@@ -1,10 +1,11 @@
 import { ok, strictEqual } from "node:assert/strict";
 import { type Clock } from "@lapidary/std";
 import type { Channel } from "./channel.js";
-import { Heartbeat, memoryPair, type Timer } from "./index.js";
+import { Heartbeat, type Timer } from "./heartbeat.js";
+import { memoryPair } from "./testing/memory.js";
 
-/** Time that stands still until it is moved, and the ticks that are due then. */
-class Wheel implements Clock, Timer {
+/** A clock and timer that the test advances. */
+class ManualClock implements Clock, Timer {
   #now = 0;
   #ticks: (() => void)[] = [];
   now(): number {
@@ -19,11 +20,11 @@ class Wheel implements Clock, Timer {
       this.#ticks = this.#ticks.filter((other) => other !== tick);
     };
   }
-  get watchers(): number {
+  get timers(): number {
     return this.#ticks.length;
   }
-  /** Moves time, lets everyone tick once, then lets what they sent arrive. */
-  async turn(ms: number): Promise<void> {
+  /** Advances the time, runs every timer once, then waits until their messages have arrived. */
+  async advance(ms: number): Promise<void> {
     this.#now += ms;
     for (const tick of this.#ticks) tick();
     await new Promise((resolve) => setTimeout(resolve));
@@ -38,63 +39,63 @@ describe("heartbeat", () => {
   afterEach(async () => {
     await Promise.all(channels.map((channel) => channel.close()));
   });
-  const watch = (wheel: Wheel, channel: Channel): Heartbeat =>
-    new Heartbeat(channel, { clock: wheel, timer: wheel, everyMs: 100, deadlineMs: 500 });
+  const watch = (clock: ManualClock, channel: Channel): Heartbeat =>
+    new Heartbeat(channel, { clock, timer: clock, everyMs: 100, deadlineMs: 500 });
 
-  it("keeps two living sides together for ever", async () => {
-    const wheel = new Wheel();
+  it("a channel with heartbeats on both sides stays open", async () => {
+    const clock = new ManualClock();
     const [a, b] = channels;
-    watch(wheel, a);
-    watch(wheel, b);
-    for (let i = 0; i < 100; i++) await wheel.turn(100);
+    watch(clock, a);
+    watch(clock, b);
+    for (let i = 0; i < 100; i++) await clock.advance(100);
     ok(a.isOpen && b.isOpen);
   });
 
-  it("gives a silent side up once the deadline is past, not before", async () => {
-    const wheel = new Wheel();
+  it("a heartbeat aborts the channel of a silent peer after the deadline, not before", async () => {
+    const clock = new ManualClock();
     const [a] = channels;
-    const heart = watch(wheel, a);
-    for (let i = 0; i < 5; i++) await wheel.turn(100);
+    const heartbeat = watch(clock, a);
+    for (let i = 0; i < 5; i++) await clock.advance(100);
     ok(a.isOpen);
-    ok(heart.silentMs <= 500);
-    await wheel.turn(100);
-    await wheel.turn(100);
+    ok(heartbeat.silentMs <= 500);
+    await clock.advance(100);
+    await clock.advance(100);
     const reason = await a.closed;
     strictEqual(reason.kind === "lost" && reason.error.code, "LAP_FABRIC_DEADLINE");
-    strictEqual(wheel.watchers, 0);
+    strictEqual(clock.timers, 0);
   });
 
-  it("does not evict for a pause of its own", async () => {
-    const wheel = new Wheel();
+  it("a pause of the own process does not abort the channel", async () => {
+    const clock = new ManualClock();
     const [a, b] = channels;
-    watch(wheel, a);
-    await wheel.turn(100);
-    await wheel.turn(60_000);
+    watch(clock, a);
+    await clock.advance(100);
+    await clock.advance(60_000);
     ok(a.isOpen);
-    b.beat();
-    await wheel.turn(100);
-    await wheel.turn(100);
+    b.sendHeartbeat();
+    await clock.advance(100);
+    await clock.advance(100);
     ok(a.isOpen);
   });
 
-  it("takes any message for a sign of life", async () => {
-    const wheel = new Wheel();
+  it("any message of the peer ends its silence", async () => {
+    const clock = new ManualClock();
     const [a, b] = channels;
     a.onMessage(() => undefined);
-    watch(wheel, a);
+    watch(clock, a);
     for (let i = 0; i < 20; i++) {
       b.send(i);
-      await wheel.turn(100);
+      await clock.advance(100);
     }
     ok(a.isOpen);
   });
 
-  it("stops when the channel closes", async () => {
-    const wheel = new Wheel();
+  it("a heartbeat stops when its channel closes", async () => {
+    const clock = new ManualClock();
     const [a] = channels;
-    watch(wheel, a);
+    watch(clock, a);
     await a.close();
-    await wheel.turn(100);
-    strictEqual(wheel.watchers, 0);
+    await clock.advance(100);
+    strictEqual(clock.timers, 0);
   });
 });

@@ -8,20 +8,20 @@ import type { WireSink } from "./wire.js";
 
 export interface Listener {
   readonly path: string;
-  /** Takes no more connections and removes the socket; open channels stay open. */
+  /** Accepts no more connections and removes the socket; open channels stay open. */
   close(): void;
 }
 
 export interface ListenOptions extends ChannelOptions {
-  /** Hears of connections that were refused: of another epoch, or speaking nonsense. */
+  /** Called with the error of each rejected connection, such as another epoch or invalid bytes. */
   readonly onRefused?: (error: LapidaryError) => void;
 }
 
 /**
- * Opens channels to whoever connects to the unix socket `path`, readable by this user alone. `onChannel` is called once
- * both sides have said hello. A socket left behind by a dead process is replaced.
+ * Listens on the unix socket `path`, to which only this user can connect. `onChannel` is called for each client once both
+ * sides have sent their hello. The socket of a dead process is replaced.
  *
- * @throws LAP_FABRIC_ADDRESS when another process listens there or the path cannot be made, LAP_FABRIC_PATH
+ * @throws LAP_FABRIC_ADDRESS if another process listens on it or it cannot be created, LAP_FABRIC_PATH
  */
 export async function listen(path: string, onChannel: (channel: Channel) => void, options: ListenOptions = {}): Promise<Listener> {
   checkSocketPath(path);
@@ -65,17 +65,17 @@ async function bind(server: Server, path: string): Promise<void> {
   try {
     await listening();
   } catch (error) {
-    if ((error as { code?: string }).code !== "EADDRINUSE" || (await answers(path))) throw error;
+    if ((error as { code?: string }).code !== "EADDRINUSE" || (await isListening(path))) throw error;
     unlinkSync(path);
     await listening();
   }
 }
 
-/** Whether a process still listens on the socket file. */
-async function answers(path: string): Promise<boolean> {
-  const deaf: WireSink = { target: () => new Uint8Array(1), advance: () => undefined, feed: () => undefined, ended: () => undefined };
+/** Whether a process listens on the socket file. */
+async function isListening(path: string): Promise<boolean> {
+  const noSink: WireSink = { target: () => new Uint8Array(1), advance: () => undefined, feed: () => undefined, ended: () => undefined };
   try {
-    (await dialSocket(path, deaf, 1000)).destroy();
+    (await dialSocket(path, noSink, 1000)).destroy();
     return true;
   } catch (error) {
     const cause: unknown = error instanceof LapidaryError ? error.cause : undefined;
@@ -94,9 +94,9 @@ function addressError(path: string, cause: unknown): LapidaryError {
 }
 
 /**
- * Opens a channel to whoever listens at `path`.
+ * Opens a channel to the process that listens on `path`.
  *
- * @throws LAP_FABRIC_UNREACHABLE when nobody does, or does not answer within `timeoutMs`; LAP_FABRIC_EPOCH; LAP_FABRIC_PATH
+ * @throws LAP_FABRIC_UNREACHABLE if no process listens, or none replies within `timeoutMs`; LAP_FABRIC_EPOCH; LAP_FABRIC_PATH
  */
 export async function connect(path: string, options: ChannelOptions = {}): Promise<Channel> {
   const channel = new WireChannel(path, options);

@@ -5,48 +5,48 @@ import { allGather, allReduce, type NumberArray, type Reduction, reduceScatter }
 import { closedError, PeerLostError } from "./errors.js";
 
 /**
- * A gang of workers, each with a channel to every other, as one of them sees it. Ranks count from 0 in the order of the
+ * The view that one worker has of its worker group: a channel to every other worker. Ranks count from 0 in the order of the
  * paths given to `connectPeers`.
  *
- *   A `tag` names one instance of a collective (say `step/op`): all its members use the same, and no other does so at the
- *   same time. Several may be in flight; what arrives before it is asked for is kept.
+ *   A `tag` names one instance of a collective (such as `step/op`). All its members use the same tag, and no other collective
+ *   in flight does. Several collectives may be in flight; a buffer that arrives before it is requested is kept.
  *
- * Results come in buffers that are the caller's; `recycle` gives them back when they were copied elsewhere.
+ * The caller owns the result buffers; `recycle` returns them after use.
  */
 export interface Peers {
   readonly self: number;
   readonly size: number;
   readonly epoch: number;
   /**
-   * Sends one buffer to each peer of `sends`, and awaits one from each of `from` under the same tag. Resolves when those
-   * have come and the own ones have been sent, so that they may be changed. A buffer to oneself is handed through.
+   * Sends one buffer to each peer of `sends`, and awaits one from each of `from` with the same tag. Resolves when all buffers
+   * were received and sent; the caller may then change the sent ones. A buffer to the own rank is copied.
    *
-   * @throws PeerLostError naming the worker that died; whatever `abort` was given
+   * @throws PeerLostError with the rank of the worker that died; the error that was passed to `abort`
    */
   exchange(tag: string, sends: ReadonlyMap<number, Uint8Array>, from: readonly number[]): Promise<Map<number, Uint8Array<ArrayBuffer>>>;
-  /** The bytes of every member of `group`, in the order of `group`; sizes may differ. */
+  /** Returns the bytes of every member of `group`, in the order of `group`; sizes may differ. */
   allGather(tag: string, group: readonly number[], bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>[]>;
-  /** Elementwise over the group, in a new array; bit for bit the same on every member. */
+  /** Reduces elementwise over the group, into a new array; bit-identical on every member. */
   allReduce<T extends NumberArray>(tag: string, group: readonly number[], values: T, reduction?: Reduction): Promise<T>;
-  /** `chunks[i]` goes to the i-th member of the group; returns the reduction of the chunks meant for this worker, in a new array. */
+  /** Sends `chunks[i]` to the i-th member of the group; returns the reduction of the chunks for this worker, in a new array. */
   reduceScatter<T extends NumberArray>(tag: string, group: readonly number[], chunks: readonly T[], reduction?: Reduction): Promise<T>;
-  /** Gives a buffer or array that an operation returned back for reuse. */
+  /** Returns a result buffer or array for reuse. */
   recycle(buffer: ArrayBufferView): void;
-  /** Settles, and never rejects, when the first peer is lost; a peer that closed in good order is not lost. */
+  /** Resolves, and never rejects, when the first peer is lost. A peer that closed cleanly is not lost. */
   readonly lost: Promise<PeerLostError>;
-  /** Rejects all that is in flight, and all that is asked for later, with `error`, and drops the channels. */
+  /** Rejects all current and later operations with `error`, and drops the channels. */
   abort(error: LapidaryError): void;
-  /** Closes all channels in good order. */
+  /** Closes all channels cleanly. */
   close(): Promise<void>;
 }
 
-/** What came from one peer under one tag, and who waits for it. */
+/** The buffers that arrived from one peer with one tag, and the operation that waits for them. */
 interface Slot {
   readonly arrived: Uint8Array<ArrayBuffer>[];
   waiter: { readonly resolve: (bytes: Uint8Array<ArrayBuffer>) => void; readonly reject: (error: LapidaryError) => void } | undefined;
 }
 
-/** Peers over one channel to each other rank. */
+/** Peers over a channel to each other rank. */
 export class ChannelPeers implements Peers {
   readonly self: number;
   readonly size: number;
@@ -55,12 +55,12 @@ export class ChannelPeers implements Peers {
   readonly #channels: ReadonlyMap<number, Channel>;
   readonly #pool: BufferPool;
   readonly #slots = new Map<number, Map<string, Slot>>();
-  /** Peers that closed in good order, and what asking for them yields. */
-  readonly #gone = new Map<number, PeerLostError>();
+  /** Peers that closed cleanly, and the error of later operations with them. */
+  readonly #closedPeers = new Map<number, PeerLostError>();
   #failure: LapidaryError | undefined;
   #resolveLost: (error: PeerLostError) => void = () => undefined;
 
-  /** @param pool the one that the channels receive into */
+  /** @param pool the pool of the channels */
   constructor(self: number, epoch: number, channels: ReadonlyMap<number, Channel>, pool: BufferPool) {
     this.self = self;
     this.size = channels.size + 1;
@@ -74,8 +74,8 @@ export class ChannelPeers implements Peers {
     for (const [peer, channel] of channels) {
       this.#slots.set(peer, new Map());
       channel.onMessage((header, payload) => {
-        if (typeof header !== "string") return channel.abort(new PeerLostError(peer, "it sent a message without a tag"));
-        this.#arrive(peer, header, payload);
+        if (typeof header !== "string") return channel.abort(new PeerLostError(peer, "its message has no tag"));
+        this.#receive(peer, header, payload);
       });
       void channel.closed.then((reason) => this.#closed(peer, reason));
     }
@@ -87,14 +87,14 @@ export class ChannelPeers implements Peers {
     from: readonly number[],
   ): Promise<Map<number, Uint8Array<ArrayBuffer>>> {
     if (this.#failure !== undefined) throw this.#failure;
-    // Ask first: an answer that already waits is taken at once, and a rejection finds its waiter.
-    const awaited = from.map((peer) => this.#take(peer, tag));
+    // Register first: a buffer that already arrived is taken immediately, and a rejection finds its waiter.
+    const awaited = from.map((peer) => this.#waitFor(peer, tag));
     const sent: Promise<void>[] = [];
     for (const [peer, bytes] of sends) {
       if (peer === this.self) {
-        const copy = this.take(bytes.byteLength);
+        const copy = this.acquire(bytes.byteLength);
         copy.set(bytes);
-        this.#arrive(peer, tag, copy);
+        this.#receive(peer, tag, copy);
       } else sent.push(this.#send(peer, tag, bytes));
     }
     const [received] = await Promise.all([Promise.all(awaited), Promise.all(sent)]);
@@ -118,12 +118,12 @@ export class ChannelPeers implements Peers {
     return reduceScatter(this, tag, group, chunks, reduction);
   }
 
-  take(bytes: number): Uint8Array<ArrayBuffer> {
-    return this.#pool.take(bytes);
+  acquire(bytes: number): Uint8Array<ArrayBuffer> {
+    return this.#pool.acquire(bytes);
   }
 
   recycle(buffer: ArrayBufferView): void {
-    this.#pool.give(new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength));
+    this.#pool.release(new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength));
   }
 
   abort(error: LapidaryError): void {
@@ -133,7 +133,7 @@ export class ChannelPeers implements Peers {
   }
 
   async close(): Promise<void> {
-    this.#fail(closedError("this worker left the gang"));
+    this.#fail(closedError("this worker left the worker group"));
     await Promise.all([...this.#channels.values()].map((channel) => channel.close()));
   }
 
@@ -147,29 +147,29 @@ export class ChannelPeers implements Peers {
 
   async #send(peer: number, tag: string, bytes: Uint8Array): Promise<void> {
     const channel = this.#channels.get(peer);
-    assert(channel !== undefined, "a peer is a rank of the gang", peer, this.size);
+    assert(channel !== undefined, "a peer is a rank of the worker group", peer, this.size);
     try {
       channel.send(tag, [bytes]);
       await channel.drained();
     } catch (error) {
-      // The reason why the channel closed says more than that it is closed.
+      // Report the reason for which the channel closed instead of LAP_FABRIC_CLOSED.
       if (error instanceof LapidaryError && error.code === "LAP_FABRIC_CLOSED")
-        throw this.#failure ?? this.#gone.get(peer) ?? lostPeer(peer, await channel.closed);
+        throw this.#failure ?? this.#closedPeers.get(peer) ?? lostPeer(peer, await channel.closed);
       throw error;
     }
   }
 
   #slot(peer: number, tag: string): Slot {
     const slots = this.#slots.get(peer);
-    assert(slots !== undefined, "a peer is a rank of the gang", peer, this.size);
-    const known = slots.get(tag);
-    if (known !== undefined) return known;
+    assert(slots !== undefined, "a peer is a rank of the worker group", peer, this.size);
+    const existing = slots.get(tag);
+    if (existing !== undefined) return existing;
     const slot: Slot = { arrived: [], waiter: undefined };
     slots.set(tag, slot);
     return slot;
   }
 
-  #arrive(peer: number, tag: string, payload: Uint8Array<ArrayBuffer>): void {
+  #receive(peer: number, tag: string, payload: Uint8Array<ArrayBuffer>): void {
     const slot = this.#slot(peer, tag);
     if (slot.waiter === undefined) {
       slot.arrived.push(payload);
@@ -179,14 +179,14 @@ export class ChannelPeers implements Peers {
     slot.waiter.resolve(payload);
   }
 
-  #take(peer: number, tag: string): Promise<Uint8Array<ArrayBuffer>> {
+  #waitFor(peer: number, tag: string): Promise<Uint8Array<ArrayBuffer>> {
     const slot = this.#slot(peer, tag);
     assert(slot.waiter === undefined, "one operation at a time waits for a tag", tag, peer);
     const waiting = slot.arrived.shift();
     if (slot.arrived.length === 0) this.#slots.get(peer)?.delete(tag);
     if (waiting !== undefined) return Promise.resolve(waiting);
-    const gone = this.#gone.get(peer);
-    if (gone !== undefined) return Promise.reject(gone);
+    const closedError = this.#closedPeers.get(peer);
+    if (closedError !== undefined) return Promise.reject(closedError);
     const promise = new Promise<Uint8Array<ArrayBuffer>>((resolve, reject) => {
       slot.waiter = { resolve, reject };
     });
@@ -202,8 +202,8 @@ export class ChannelPeers implements Peers {
       this.abort(error);
       return;
     }
-    // Gone in good order: that is an error only for what still waits for it.
-    this.#gone.set(peer, error);
+    // The peer closed cleanly: only operations that still wait for it fail.
+    this.#closedPeers.set(peer, error);
     const slots = this.#slots.get(peer) ?? new Map<string, Slot>();
     for (const [tag, slot] of slots)
       if (slot.waiter !== undefined) {
@@ -217,9 +217,9 @@ function lostPeer(peer: number, reason: CloseReason): PeerLostError {
   switch (reason.kind) {
     case "lost":
       return reason.error instanceof PeerLostError ? reason.error : new PeerLostError(peer, reason.error.message, reason.error);
-    case "there":
-      return new PeerLostError(peer, "it closed its channel before it sent what is awaited");
-    case "here":
+    case "closed":
+      return new PeerLostError(peer, "it closed its channel before it sent the awaited data");
+    case "local":
       return new PeerLostError(peer, "this side closed the channel");
   }
 }

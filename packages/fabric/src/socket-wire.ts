@@ -7,10 +7,11 @@ import type { Wire, WireSink } from "./wire.js";
 /**
  * Connects to the unix socket at `path` once.
  *
- * The socket reads straight into the sink's targets (`onread`), where one read call takes what the kernel has instead of
- * 64 KiB. Accepted sockets cannot do so with Node's public interface; they read into buffers of Node's and copy.
+ * The socket reads directly into the sink's targets (`onread`), so one read call gets all bytes of the kernel instead of
+ * 64 KiB. The public interface of Node offers this only for connecting sockets; accepted sockets read into Node's buffers, and
+ * the sink copies.
  *
- * @throws LAP_FABRIC_UNREACHABLE when nobody listens there, or not within `timeoutMs`
+ * @throws LAP_FABRIC_UNREACHABLE if no process listens there within `timeoutMs`
  */
 export async function dialSocket(path: string, sink: WireSink, timeoutMs: number): Promise<Wire> {
   checkSocketPath(path);
@@ -28,7 +29,7 @@ export async function dialSocket(path: string, sink: WireSink, timeoutMs: number
     socket.destroy();
     const why =
       cause instanceof Error && cause.name === "AbortError"
-        ? `no answer within ${timeoutMs} ms`
+        ? `no reply within ${timeoutMs} ms`
         : String((cause as { code?: string }).code ?? cause);
     throw unreachableError(path, why, cause);
   }
@@ -52,7 +53,7 @@ function socketWire(socket: Socket, sink: WireSink): Wire {
   socket.on("error", (cause) => {
     error = cause;
   });
-  // "end" does not wait for what is still to be written to a side that no longer reads; "close" does.
+  // "close" waits until all data is written, even to a peer that no longer reads; "end" does not.
   socket.on("end", end);
   socket.on("close", end);
   return {
@@ -61,7 +62,7 @@ function socketWire(socket: Socket, sink: WireSink): Wire {
       const done = (failure: Error | null | undefined): void => {
         if (failure == null) flushed();
       };
-      // One writev for all parts: the kernel copies, we do not.
+      // One writev for all parts, so that only the kernel copies.
       if (parts.length > 1) socket.cork();
       parts.forEach((part, i) => socket.write(part, i === parts.length - 1 ? done : undefined));
       if (parts.length > 1) socket.uncork();
@@ -73,12 +74,12 @@ function socketWire(socket: Socket, sink: WireSink): Wire {
   };
 }
 
-/** @throws LAP_FABRIC_PATH when the system cannot address so long a path (it would cut it silently) */
+/** @throws LAP_FABRIC_PATH if the path is too long for the system, which would truncate it silently */
 export function checkSocketPath(path: string): void {
   if (Buffer.byteLength(path) > maxSocketPathBytes)
     throw new LapidaryError({
       code: "LAP_FABRIC_PATH",
-      message: `the path of a unix socket has at most ${maxSocketPathBytes} bytes, this one ${Buffer.byteLength(path)}`,
+      message: `socket path too long: ${Buffer.byteLength(path)} bytes, a unix socket allows ${maxSocketPathBytes}`,
       place: path,
     });
 }

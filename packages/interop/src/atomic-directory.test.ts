@@ -2,9 +2,9 @@ import { deepStrictEqual, rejects } from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { writeDirectoryAtomic } from "./index.js";
+import { writeDirectoryAtomic } from "./atomic-directory.js";
 
-describe("a directory that is written as a whole", () => {
+describe("writeDirectoryAtomic", () => {
   let top = "";
   beforeEach(() => {
     top = mkdtempSync(join(tmpdir(), "lapidary-directory-"));
@@ -21,17 +21,17 @@ describe("a directory that is written as a whole", () => {
     throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
   };
 
-  it("appears with the directories that lead to it", async () => {
+  it("a new directory is created with its parent directories", async () => {
     await writeDirectoryAtomic(join(top, "a/b"), fill);
     deepStrictEqual(readdirSync(join(top, "a/b")).sort(), ["manifest", "model"]);
   });
 
-  it("leaves nothing when the disk is full, not even the directories that lead to it", async () => {
+  it("a failed write of a new directory leaves neither it nor its parent directories", async () => {
     await rejects(writeDirectoryAtomic(join(top, "a/b"), failing), { code: "ENOSPC" });
     deepStrictEqual(readdirSync(top), []);
   });
 
-  it("leaves an earlier one as it was when the disk is full", async () => {
+  it("a failed write does not change an existing directory", async () => {
     mkdirSync(join(top, "model"));
     for (const name of ["model/config", "manifest", "mine"]) writeFileSync(join(top, name), "old");
     await rejects(writeDirectoryAtomic(top, failing, { seal: "manifest", replaces: ["stale"] }), { code: "ENOSPC" });
@@ -42,7 +42,7 @@ describe("a directory that is written as a whole", () => {
     );
   });
 
-  it("replaces an earlier one, and keeps what is not its own", async () => {
+  it("a write replaces an existing directory and keeps unrelated entries", async () => {
     mkdirSync(join(top, "model"));
     for (const name of ["model/old", "manifest", "mine", "stale"]) writeFileSync(join(top, name), "old");
     await writeDirectoryAtomic(top, fill, { seal: "manifest", replaces: ["stale"] });

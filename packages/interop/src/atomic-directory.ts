@@ -3,15 +3,15 @@ import { join } from "node:path";
 import { makeDirectories } from "@lapidary/std";
 
 export interface ReplaceOptions {
-  /** Entries that go away even if the new files have none of their name. */
+  /** Entries to remove even if the new directory has no entry of this name. */
   readonly replaces?: readonly string[];
-  /** The entry that says that all others are there: it goes away first and comes last. */
+  /** The entry whose presence means that all others are complete: it is removed first and written last. */
   readonly seal?: string;
 }
 
 /**
- * Fills a directory as a whole or not at all: `write` fills a new one inside it, whose entries are then moved over. When it fails, nothing that is new
- * stays, and what was there is as it was. Entries that the new one does not have stay.
+ * Writes the entries of a directory atomically. `write` fills a staging directory inside it, whose entries are then moved up. If `write` fails,
+ * the directory does not change. Entries that the staging directory does not have are kept.
  */
 export async function writeDirectoryAtomic<T>(
   directory: string,
@@ -19,7 +19,7 @@ export async function writeDirectoryAtomic<T>(
   { replaces = [], seal }: ReplaceOptions = {},
 ): Promise<T> {
   const made = makeDirectories(directory);
-  // Inside, because the directory may be on a file system of its own.
+  // Stage inside the directory, because a rename needs the same file system.
   const staging = join(directory, `.lapidary.${process.pid}.tmp`);
   try {
     await rm(staging, { recursive: true, force: true });
@@ -37,7 +37,7 @@ export async function writeDirectoryAtomic<T>(
   }
 }
 
-/** A file replaces a file; a directory takes the place of whatever is there. */
+/** Moves a file or a directory, and replaces an existing file or directory at the target. */
 async function moveOver(from: string, to: string): Promise<void> {
   try {
     await rename(from, to);

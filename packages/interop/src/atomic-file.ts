@@ -3,14 +3,14 @@ import { type FileHandle, open, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { makeDirectories } from "@lapidary/std";
 
-/** One write call moves at most this; the system's limit is 2 GiB. */
+/** Maximum bytes of one read or write call; the limit of the system is 2 GiB. */
 const chunkBytes = 1 << 26;
 
 /**
- * Replaces the file at `path` as a whole or not at all: writes beside it, flushes to disk, renames over it, and flushes
- * the directory. A crash leaves the old file, and at most one `.tmp` beside it.
+ * Replaces the file at `path` atomically: writes a temporary file in the same directory, flushes it to disk, renames it over
+ * the target, and flushes the directory. A crash leaves the old file, and at most one `.tmp` file.
  *
- * @param parts byte ranges, written one after the other as the iterable yields them
+ * @param parts byte ranges, written in the order of the iterable
  */
 export async function writeFileAtomic(path: string, parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
   const directory = dirname(path);
@@ -37,7 +37,7 @@ export async function writeFileAtomic(path: string, parts: Iterable<Uint8Array> 
   }
 }
 
-/** Copies what a file holds, and not its permissions: the source may be closed to others, the copy has those of the user's umask. */
+/** Copies the content of a file without its permissions; the copy gets those of the user's umask. */
 export async function copyContent(from: string, to: string): Promise<void> {
   await writeFile(to, createReadStream(from));
 }
@@ -46,7 +46,7 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, Math.min(chunkBytes, bytes.length - at))).bytesWritten;
 }
 
-/** Fills `target` from `position` of the file; false if the file ends before. */
+/** Fills `target` from `position` of the file; returns false if the file is too short. */
 export async function readExactly(file: FileHandle, target: Uint8Array, position: number): Promise<boolean> {
   for (let at = 0; at < target.length; ) {
     const { bytesRead } = await file.read(target, at, Math.min(chunkBytes, target.length - at), position + at);

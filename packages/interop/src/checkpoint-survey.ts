@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { LapidaryError, suggest } from "@lapidary/std";
 import { fileKind, saveAsSafetensors, withDirectory } from "./file-kind.js";
 
-/** Something that a directory holds in place of a readable checkpoint, and the step that makes a checkpoint of it. */
+/** Content that a directory has instead of a readable checkpoint, and the step that makes a checkpoint from it. */
 interface Finding {
   readonly what: string;
   readonly remedy: string;
@@ -15,29 +15,29 @@ interface Listing {
   readonly folders: readonly string[];
 }
 
-/** The error for a directory in which nothing is recognised. */
+/** The error code for a directory without any recognized content. */
 type MissingCode = "LAP_CHECKPOINT_MISSING" | "LAP_CHECKPOINT_NOT_FOUND";
 
-const namesShown = 3;
+const maxNamesShown = 3;
 
 export const noConfig = "no config.json";
 
 /**
- * The error for a path that is not a readable checkpoint directory. It names what is there (an adapter, pickled weights, unfinished downloads, a folder that
- * is a checkpoint) and the step that leads to a checkpoint.
+ * The error for a path that is not a readable checkpoint directory. It names the content of the directory (an adapter, pickled weights, unfinished
+ * downloads, a folder with a checkpoint) and the step that leads to a checkpoint.
  *
- * @param lacks what the directory does not have, to finish "the directory has …"
- * @param code of the error if nothing is recognised
+ * @param lacks the missing part; completes the sentence "the directory has …"
+ * @param code the error code if no content is recognized
  */
 export async function notACheckpoint(path: string, lacks: string, code: MissingCode = "LAP_CHECKPOINT_MISSING"): Promise<LapidaryError> {
   try {
-    if (!(await stat(path)).isDirectory()) return await fileInstead(path);
+    if (!(await stat(path)).isDirectory()) return await fileInsteadOfDirectory(path);
     await readdir(path);
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code;
     return reason === "ENOENT" || reason === "ENOTDIR" ? missingDirectory(path, code) : unreadable(path, cause);
   }
-  const listing = await list(path);
+  const listing = await listEntries(path);
   const findings = await survey(listing);
   const [first] = findings;
   if (first !== undefined)
@@ -48,20 +48,20 @@ export async function notACheckpoint(path: string, lacks: string, code: MissingC
       remedy: withDirectory(first.remedy, path),
     });
   const { files, folders } = listing;
-  const held =
-    files.length + folders.length === 0 ? "it is empty" : `it holds ${someNames([...folders.map((name) => `${name}/`), ...files])}`;
+  const contents =
+    files.length + folders.length === 0 ? "it is empty" : `it contains ${firstNames([...folders.map((name) => `${name}/`), ...files])}`;
   return new LapidaryError({
     code,
-    message: `the directory has ${lacks}; ${held}`,
+    message: `the directory has ${lacks}; ${contents}`,
     place: lacks === noConfig ? join(path, "config.json") : path,
-    remedy: "name the directory of a Hugging Face checkpoint: config.json, and model.safetensors or its index and shards",
+    remedy: "give the directory of a Hugging Face checkpoint: config.json, and model.safetensors or its index and shards",
   });
 }
 
 const unreadable = (path: string, cause: unknown): LapidaryError =>
   new LapidaryError({
     code: "LAP_FILE_UNREADABLE",
-    message: `the directory cannot be read (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
+    message: `cannot read the directory (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
     place: path,
     remedy: "check its permissions and those of the directories above it",
     cause,
@@ -71,38 +71,38 @@ async function missingDirectory(path: string, code: MissingCode): Promise<Lapida
   const link = await readlink(path).catch(() => undefined);
   const parent = dirname(path);
   const near = suggest(basename(path), await readdir(parent).catch(() => []));
-  const beside = await innerCheckpoints(await list(parent));
+  const siblings = await innerCheckpoints(await listEntries(parent));
   return new LapidaryError({
     code,
-    message: link === undefined ? `there is no checkpoint at ${path}` : `this is a link to ${link}, which does not exist`,
+    message: link === undefined ? `checkpoint ${path} not found` : `broken link: its target ${link} does not exist`,
     place: path,
     remedy:
-      near === undefined && beside.length > 0
-        ? `the checkpoints in ${parent} are ${someNames(beside.map((one) => basename(one)))}`
+      near === undefined && siblings.length > 0
+        ? `the checkpoints in ${parent} are ${firstNames(siblings.map((one) => basename(one)))}`
         : near === undefined
-          ? "name the directory of a Hugging Face checkpoint, or of a checkpoint of a run: `lapidary ckpt list` prints those"
+          ? "give the directory of a Hugging Face checkpoint, or of a checkpoint of a run: `lapidary ckpt list` prints those"
           : `did you mean ${join(parent, near)}?`,
   });
 }
 
-async function fileInstead(path: string): Promise<LapidaryError> {
+async function fileInsteadOfDirectory(path: string): Promise<LapidaryError> {
   const kind = await fileKind(path);
   const fields =
     kind === undefined
-      ? { message: "this is not a directory, nor a readable file", remedy: "name the directory of a checkpoint" }
+      ? { message: "expected the directory of a checkpoint, got an unreadable file", remedy: "give the directory of a checkpoint" }
       : "what" in kind
         ? {
-            message: `this is a file, not the directory of a checkpoint: it is ${kind.what}`,
+            message: `expected the directory of a checkpoint, got a file: ${kind.what}`,
             remedy: withDirectory(kind.remedy, dirname(path)),
           }
         : {
-            message: `this is a ${kind.kind === "safetensors" ? "safetensors " : ""}file, not the directory of a checkpoint`,
-            remedy: `name the directory that holds it and its config.json: ${dirname(path)}`,
+            message: `expected the directory of a checkpoint, got a ${kind.kind === "safetensors" ? "safetensors " : ""}file`,
+            remedy: `give the directory of this file and its config.json: ${dirname(path)}`,
           };
   return new LapidaryError({ code: "LAP_CHECKPOINT_FORM", ...fields, place: path });
 }
 
-async function list(directory: string): Promise<Listing> {
+async function listEntries(directory: string): Promise<Listing> {
   const files: string[] = [];
   const folders: string[] = [];
   for (const entry of await readdir(directory, { withFileTypes: true }).catch(() => [])) {
@@ -114,7 +114,7 @@ async function list(directory: string): Promise<Listing> {
   return { directory, files: files.sort(), folders: folders.sort() };
 }
 
-/** What is recognised, most telling first. */
+/** The recognized contents, the most specific first. */
 async function survey(listing: Listing): Promise<Finding[]> {
   const [formats, inner] = [await otherFormats(listing), await innerCheckpoint(listing)];
   const found = [
@@ -127,32 +127,32 @@ async function survey(listing: Listing): Promise<Finding[]> {
   return found.filter((finding) => finding !== undefined);
 }
 
-/** Files of an adapter (PEFT): weights that are added to those of a base model. */
+/** Whether a file belongs to an adapter (PEFT), whose weights are added to those of a base model. */
 export const isAdapterFile = (name: string): boolean =>
   name === "adapter_config.json" || /^adapter_model\.(safetensors|bin|npz)$/.test(name);
 
 async function adapterIn({ directory, files }: Listing): Promise<Finding | undefined> {
-  const own = files.filter(isAdapterFile);
-  if (own.length === 0) return undefined;
+  const matching = files.filter(isAdapterFile);
+  if (matching.length === 0) return undefined;
   const { base, kind } = await adapterConfig(join(directory, "adapter_config.json"));
-  const of = base === undefined ? "a base model that it does not name" : `the base model ${JSON.stringify(base)}`;
+  const of = base === undefined ? "an unnamed base model" : `the base model ${JSON.stringify(base)}`;
   return {
-    what: `${kind} (${someNames(own)}) for ${of}`,
+    what: `${kind} (${firstNames(matching)}) for ${of}`,
     remedy: mergeAdapter,
   };
 }
 
 export const mergeAdapter =
-  "merge the adapter into its base model, in Python: peft.AutoPeftModelForCausalLM.from_pretrained(DIRECTORY).merge_and_unload().save_pretrained(NEW_DIRECTORY, safe_serialization=True), then name NEW_DIRECTORY";
+  "merge the adapter into its base model, in Python: peft.AutoPeftModelForCausalLM.from_pretrained(DIRECTORY).merge_and_unload().save_pretrained(NEW_DIRECTORY, safe_serialization=True), then give NEW_DIRECTORY";
 
-/** The base model and the kind of an adapter, as far as its configuration says. */
+/** The base model and the kind of an adapter, if its configuration contains them. */
 async function adapterConfig(path: string): Promise<{ readonly base: string | undefined; readonly kind: string }> {
   let json: Record<string, unknown> = {};
   try {
     const value: unknown = JSON.parse(await readFile(path, "utf8"));
     if (typeof value === "object" && value !== null) json = value as Record<string, unknown>;
   } catch {
-    // The adapter is named without what its configuration would say.
+    // Without a readable configuration, the message omits base model and kind.
   }
   const { base_model_name_or_path: base, peft_type: type } = json;
   return {
@@ -164,10 +164,10 @@ async function adapterConfig(path: string): Promise<{ readonly base: string | un
 const isUnfinished = (name: string): boolean => /\.(incomplete|part|partial|aria2|crdownload|download)$/.test(name);
 
 function unfinishedDownloads({ files }: Listing): Finding | undefined {
-  const own = files.filter(isUnfinished);
-  return own.length === 0
+  const matching = files.filter(isUnfinished);
+  return matching.length === 0
     ? undefined
-    : { what: `unfinished downloads (${someNames(own)})`, remedy: "finish the download, then name this directory again" };
+    : { what: `unfinished downloads (${firstNames(matching)})`, remedy: "finish the download, then give this directory again" };
 }
 
 async function brokenLinks({ directory, files }: Listing): Promise<Finding | undefined> {
@@ -176,7 +176,7 @@ async function brokenLinks({ directory, files }: Listing): Promise<Finding | und
     if (!(await lstat(path)).isSymbolicLink() || (await stat(path).catch(() => undefined)) !== undefined) continue;
     return {
       what: `a link ${name} to ${await readlink(path)}, which does not exist`,
-      remedy: "fetch the file that the link names (`git annex get`, or `hf download` again), or copy the checkpoint with `cp -rL`",
+      remedy: "fetch the target of the link (`git annex get`, or `hf download` again), or copy the checkpoint with `cp -rL`",
     };
   }
   return undefined;
@@ -189,15 +189,15 @@ function shardedCheckpoint({ files }: Listing): Finding | undefined {
   const shards = files.filter(isShard);
   if (shards.length === 0 || files.includes("model.safetensors.index.json")) return undefined;
   return {
-    what: `shards (${someNames(shards)}) without their index`,
+    what: `shards (${firstNames(shards)}) without their index`,
     remedy: "fetch model.safetensors.index.json, which names the file of every tensor, into the same directory",
   };
 }
 
-/** Files of a trainer that hold no weights. */
+/** Files of a trainer that contain no weights. */
 const trainerFiles = /^(optimizer\.(safetensors|pt|bin)|scheduler\.(pt|bin)|rng_state.*|scaler\.pt|training_args\.bin|tokenizer\.bin)$/;
 
-/** Whether a file holds weights, by its name. */
+/** Whether a file contains weights, by its name. */
 export const isWeightFile = (name: string): boolean =>
   !trainerFiles.test(name) &&
   (/\.(safetensors|pt|pth|ckpt|h5|keras|msgpack|gguf|npz)$|^(pytorch_)?model\b.*\.bin$/i.test(name) || isAdapterFile(name));
@@ -208,13 +208,13 @@ interface Format {
   readonly remedy: string;
 }
 
-const arrays = "write the arrays with safetensors.numpy.save_file, under the names of the Hugging Face checkpoint, beside a config.json";
+const arrays = "write the arrays with safetensors.numpy.save_file, under the names of the Hugging Face checkpoint, next to a config.json";
 
 const fileFormats: readonly Format[] = [
   {
     matches: /^(zero_to_fp32\.py|mp_rank_\d+_model_states\.pt)$/,
     what: "a checkpoint of DeepSpeed",
-    remedy: "run `python zero_to_fp32.py . NEW_DIRECTORY --safe_serialization` in it, copy config.json there, and name NEW_DIRECTORY",
+    remedy: "run `python zero_to_fp32.py . NEW_DIRECTORY --safe_serialization` in it, copy config.json there, and give NEW_DIRECTORY",
   },
   {
     matches: /\.distcp$/,
@@ -223,8 +223,8 @@ const fileFormats: readonly Format[] = [
   },
   {
     matches: /^consolidated(\.\d+)?\.pth$/,
-    what: "weights in the original form of their authors (consolidated)",
-    remedy: "fetch the Hugging Face form of the model, or convert it with the script that transformers has for it",
+    what: "weights in the original format of their authors (consolidated)",
+    remedy: "fetch the model in Hugging Face format, or convert it with the conversion script of transformers",
   },
   {
     matches: /\.(pt|pth|ckpt)$|^(pytorch_|diffusion_pytorch_)?(model|lora_weights)\b.*\.bin$/,
@@ -252,17 +252,17 @@ const fileFormats: readonly Format[] = [
   },
   {
     matches: /\.safetensors$/,
-    what: "safetensors files under other names",
-    remedy: "call the file of the weights model.safetensors, or fetch the index of its shards, and put config.json beside it",
+    what: "safetensors files with other names",
+    remedy: "rename the weight file to model.safetensors, or fetch the index of its shards, and put config.json next to it",
   },
 ];
 
 async function otherFormats({ directory, files }: Listing): Promise<Finding[]> {
-  const own = files.filter(
+  const matching = files.filter(
     (name) => !isAdapterFile(name) && !isShard(name) && !isUnfinished(name) && name !== "model.safetensors" && !trainerFiles.test(name),
   );
   const findings: Finding[] = [];
-  const rest = new Set(own);
+  const rest = new Set(matching);
   for (const { matches, what, remedy } of fileFormats) {
     const names = [...rest].filter((name) => matches.test(name));
     const [first] = names;
@@ -271,23 +271,23 @@ async function otherFormats({ directory, files }: Listing): Promise<Finding[]> {
     const kind = await fileKind(join(directory, first));
     const isPointer = kind !== undefined && kind.kind === "lfs-pointer";
     findings.push({
-      what: `${what} (${someNames(names)})${isPointer ? `, where ${first} is ${kind.what}` : ""}`,
+      what: `${what} (${firstNames(names)})${isPointer ? `, where ${first} is ${kind.what}` : ""}`,
       remedy: isPointer ? `${kind.remedy}; then ${remedy}` : remedy,
     });
   }
   return findings;
 }
 
-/** A folder below that is a checkpoint: of a trainer (`checkpoint-500`), of a run (`step-20`), of the cache of the Hub (`snapshots/…`). */
+/** Subfolders that are checkpoints: of a trainer (`checkpoint-500`), of a run (`step-20`), of the cache of the Hub (`snapshots/…`). */
 async function innerCheckpoint(listing: Listing): Promise<Finding | undefined> {
   const inner = await innerCheckpoints(listing);
   const [newest] = inner;
   if (newest === undefined) return undefined;
   const names = inner.map((path) => path.slice(resolve(listing.directory).length + 1));
-  return { what: `a checkpoint in each of the folders ${someNames(names)}`, remedy: `name one of them: ${newest}` };
+  return { what: `a checkpoint in each of the folders ${firstNames(names)}`, remedy: `give one of them: ${newest}` };
 }
 
-/** Paths of the folders below that have a config.json, newest first. */
+/** Paths of the subfolders that have a config.json, newest first. */
 async function innerCheckpoints({ directory, folders }: Listing): Promise<string[]> {
   const inner: { readonly path: string; readonly number: number; readonly time: number }[] = [];
   const consider = async (path: string): Promise<void> => {
@@ -298,12 +298,12 @@ async function innerCheckpoints({ directory, folders }: Listing): Promise<string
     const path = join(directory, name);
     await consider(path);
     if (/^(snapshots|checkpoints)$/.test(name))
-      for (const deeper of (await list(path)).folders.slice(0, 1000)) await consider(join(path, deeper));
+      for (const deeper of (await listEntries(path)).folders.slice(0, 1000)) await consider(join(path, deeper));
   }
   return inner.sort((a, b) => b.number - a.number || b.time - a.time).map(({ path }) => path);
 }
 
-function someNames(names: readonly string[]): string {
-  const rest = names.length - namesShown;
-  return `${names.slice(0, namesShown).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
+function firstNames(names: readonly string[]): string {
+  const rest = names.length - maxNamesShown;
+  return `${names.slice(0, maxNamesShown).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
 }

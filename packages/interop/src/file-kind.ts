@@ -3,25 +3,25 @@ import { basename, dirname } from "node:path";
 import { formatBytes, LapidaryError } from "@lapidary/std";
 
 /**
- * What a file holds, by its first bytes. `what` is a noun phrase for messages, `remedy` the step that makes readable weights of it.
- * A file that none of the formats below matches is `unknown`: the caller reads it and reports what is wrong with it.
+ * The format of a file, by its first bytes. `what` is a noun phrase for messages, `remedy` the step that makes readable weights from it.
+ * A file that matches none of the formats below is `unknown`: the caller reads it and reports the problem.
  */
 export type FileKind =
   | { readonly kind: "safetensors" | "unknown" }
   | { readonly kind: "lfs-pointer" | "empty" | "page" | "json" | "text" | "other"; readonly what: string; readonly remedy: string };
 
-/** So many bytes decide; an LFS pointer has about 130. */
+/** Number of bytes that decide the format; an LFS pointer has about 130. */
 const headBytes = 1024;
 
-/** The step that writes safetensors from whatever transformers loads. */
+/** The step that saves a model as safetensors, if transformers can load it. */
 export const saveAsSafetensors = (load = "from_pretrained(DIRECTORY)"): string =>
-  `in Python: AutoModelForCausalLM.${load}.save_pretrained(NEW_DIRECTORY, safe_serialization=True), then name NEW_DIRECTORY`;
+  `in Python: AutoModelForCausalLM.${load}.save_pretrained(NEW_DIRECTORY, safe_serialization=True), then give NEW_DIRECTORY`;
 
-/** A remedy with the directory that it is about. */
+/** Replaces DIRECTORY in a remedy by its path. */
 export const withDirectory = (remedy: string, directory: string): string =>
   remedy.replaceAll(/(?<!NEW_)DIRECTORY/g, () => JSON.stringify(directory));
 
-/** How a gated or private file is fetched. */
+/** The step that fetches a gated or private file. */
 export const fetchAgain =
   "fetch the file again: log in with `hf auth login`, accept the licence on the page of the model, then run `hf download REPOSITORY --local-dir DIRECTORY`";
 
@@ -32,9 +32,9 @@ interface Signature {
   readonly remedy: string;
 }
 
-const decompress = (tool: string): string => `decompress it first, for instance with \`${tool}\``;
+const decompress = (tool: string): string => `decompress it first, for example with \`${tool}\``;
 
-/** Bytes as Latin-1 text. */
+/** Formats by their first bytes, written as Latin-1 text. */
 const signatures: readonly Signature[] = [
   {
     bytes: "GGUF",
@@ -43,7 +43,7 @@ const signatures: readonly Signature[] = [
   },
   {
     bytes: "\x89HDF\r\n\x1a\n",
-    what: "an HDF5 file, as Keras and TensorFlow write it",
+    what: "an HDF5 file of Keras or TensorFlow",
     remedy: saveAsSafetensors("from_pretrained(DIRECTORY, from_tf=True)"),
   },
   {
@@ -61,7 +61,7 @@ const signatures: readonly Signature[] = [
 
 /**
  * @param head the first bytes of the file, up to 1024
- * @param size of the whole file
+ * @param size the size of the file
  */
 export function kindOfBytes(head: Uint8Array, size: number): FileKind {
   if (size === 0) return { kind: "empty", what: "an empty file", remedy: "fetch or write it again" };
@@ -73,13 +73,13 @@ export function kindOfBytes(head: Uint8Array, size: number): FileKind {
   if (size >= 8 && head.length >= 8 && head.every((byte) => byte === 0))
     return {
       kind: "other",
-      what: "a file that begins with zeros: space that a download reserved and has not filled",
+      what: "a file that starts with zeros, as of an unfinished download",
       remedy: "finish the download, or fetch the file again",
     };
   return textKind(head, size);
 }
 
-/** Length of a header that fits in the file, then "{". */
+/** Whether the file starts with the length of a header that fits in the file, then "{". */
 function isSafetensorsHead(head: Uint8Array, size: number): boolean {
   if (head.length < 9 || head[8] !== 0x7b) return false;
   return new DataView(head.buffer, head.byteOffset).getBigUint64(0, true) <= BigInt(size - 8);
@@ -94,7 +94,7 @@ function zipKind(latin: string): FileKind {
     };
   return {
     kind: "other",
-    what: "a zip archive, as PyTorch writes pickled weights",
+    what: "a zip archive, such as pickled weights of PyTorch",
     remedy: `${saveAsSafetensors()}; if it is another archive, unpack it`,
   };
 }
@@ -117,14 +117,14 @@ function textKind(head: Uint8Array, size: number): FileKind {
       what: "a pointer of git-annex, not the file itself",
       remedy: "run `git annex get` on the file in the clone",
     };
-  const words = quoted(text);
+  const excerpt = quoted(text);
   if (/^\s*(<!doctype html|<html|<head|<body|<\?xml|<!--)/i.test(text))
-    return { kind: "page", what: `a web page, which begins ${words}`, remedy: fetchAgain };
-  if (/^\s*[{[]/.test(text)) return { kind: "json", what: `JSON text, which begins ${words}`, remedy: fetchAgain };
-  return { kind: "text", what: `text, which begins ${words}`, remedy: fetchAgain };
+    return { kind: "page", what: `a web page that starts with ${excerpt}`, remedy: fetchAgain };
+  if (/^\s*[{[]/.test(text)) return { kind: "json", what: `JSON text that starts with ${excerpt}`, remedy: fetchAgain };
+  return { kind: "text", what: `text that starts with ${excerpt}`, remedy: fetchAgain };
 }
 
-/** The bytes as text if they are UTF-8 (or UTF-16 with its mark) without control characters. A character that the end cuts is passed over. */
+/** The bytes as text if they are UTF-8 (or UTF-16 with a byte order mark) without control characters. A truncated last character is ignored. */
 function textOf(head: Uint8Array, size: number): string | undefined {
   if ((head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff))
     return new TextDecoder(head[0] === 0xff ? "utf-16le" : "utf-16be").decode(head);
@@ -141,7 +141,7 @@ const quoted = (text: string): string => {
   return JSON.stringify(line.length > 80 ? `${line.slice(0, 80)}…` : line);
 };
 
-/** What a regular file holds; undefined if it is missing, cannot be read or is not a regular file. Never waits for a pipe. */
+/** The format of a regular file; undefined if it is missing, unreadable or not a regular file. Never waits for a pipe. */
 export async function fileKind(path: string): Promise<FileKind | undefined> {
   try {
     const stats = await stat(path);
@@ -155,18 +155,18 @@ export async function fileKind(path: string): Promise<FileKind | undefined> {
       await file.close();
     }
   } catch {
-    // Whoever opens the file reports why it cannot be read.
+    // The code that opens the file reports why it cannot be read.
     return undefined;
   }
 }
 
 /**
- * Refuses a file that is of another kind than its name says.
+ * Rejects a file whose content does not match its name.
  *
- * @param role what the file should be: "a safetensors file"
+ * @param role the expected content, such as "a safetensors file"
  * @throws LAP_FILE_KIND
  */
-export function refuseOtherKind(kind: FileKind | undefined, path: string, role: string): void {
+export function rejectOtherKind(kind: FileKind | undefined, path: string, role: string): void {
   if (kind === undefined || !("what" in kind)) return;
   throw new LapidaryError({
     code: "LAP_FILE_KIND",

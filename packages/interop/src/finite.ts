@@ -3,10 +3,10 @@ import type { ArrayData } from "./array-data.js";
 import { indexOf } from "./tensor-file.js";
 
 /**
- * Refuses an array with a NaN or an infinity.
+ * Rejects an array with NaN or infinite elements.
  *
- * @param dtype in which the file stores it
- * @throws LAP_CHECKPOINT_NOT_FINITE naming the first such element and how many there are
+ * @param dtype the dtype in the file
+ * @throws LAP_CHECKPOINT_NOT_FINITE with the first such element and their number
  */
 export function checkFinite({ data, dims }: ArrayData, file: string, tensor: string, dtype?: string): void {
   let [first, count] = [-1, 0];
@@ -17,11 +17,11 @@ export function checkFinite({ data, dims }: ArrayData, file: string, tensor: str
   }
   if (count === 0) return;
   const value = data[first];
-  const overflow = dtype === "F16" && !Number.isNaN(value) ? "; F16 holds nothing above 65504: write the weights in BF16 or F32" : "";
+  const overflow = dtype === "F16" && !Number.isNaN(value) ? "; the maximum of F16 is 65504: write the weights in BF16 or F32" : "";
   throw new LapidaryError({
     code: "LAP_CHECKPOINT_NOT_FINITE",
-    message: `element ${indexOf(dims, first)} is ${value}; ${count} of ${data.length} elements are not finite`,
+    message: `${count} of ${data.length} elements are NaN or infinite; the first, ${indexOf(dims, first)}, is ${value}`,
     place: `${file}: tensor "${tensor}"`,
-    remedy: `the training that wrote it diverged, or its conversion overflowed: take an earlier checkpoint${overflow}`,
+    remedy: `use an earlier checkpoint: the training that wrote this one diverged, or its conversion overflowed${overflow}`,
   });
 }

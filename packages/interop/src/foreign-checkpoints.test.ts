@@ -7,7 +7,9 @@ import { gzipSync } from "node:zlib";
 import { sizeOf } from "@lapidary/ir";
 import { gemmaConfigSchema, paramsOf } from "@lapidary/models";
 import { LapidaryError, must, normalAt } from "@lapidary/std";
-import { gemmaConfigToHf, HfCheckpoint, type SafetensorsDtype } from "./index.js";
+import { HfCheckpoint } from "./hf-checkpoint.js";
+import { gemmaConfigToHf } from "./hf-config.js";
+import type { SafetensorsDtype } from "./safetensors-header.js";
 
 const config = gemmaConfigSchema.parse({
   vocabSize: 7,
@@ -44,7 +46,7 @@ const zeros = (shape: readonly number[], dtype: SafetensorsDtype, bytesPerElemen
   bytes: new Uint8Array(sizeOf(shape) * bytesPerElement),
 });
 
-/** Every number is one that BF16 holds. */
+/** Values that BF16 represents exactly. */
 const valuesOf = (dims: readonly number[], key: number): number[] =>
   Array.from({ length: sizeOf(dims) }, (_, i) => Math.round(normalAt(key, i) * 16) / 16);
 const weights = (): Tensors => new Map(paramsOf(config).map(({ name, dims }, key) => [name, f32(dims, valuesOf(dims, key))]));
@@ -67,7 +69,7 @@ function fileOf(tensors: ReadonlyMap<string, Stored>): Uint8Array {
 const embedding = "model.embed_tokens.weight";
 const norm = "model.norm.weight";
 
-describe("checkpoints that other tools wrote", () => {
+describe("checkpoints of other tools", () => {
   let directory: string;
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "lapidary-"));
@@ -85,7 +87,7 @@ describe("checkpoints that other tools wrote", () => {
     write("model.safetensors", fileOf(new Map([...weights()].map(([name, stored]) => [to(name), stored]))));
   const hf = (keys: Record<string, unknown>): void => write("config.json", JSON.stringify({ ...gemmaConfigToHf(config), ...keys }));
 
-  /** All parameters, after the warnings were looked at. */
+  /** Checks the warnings, then all parameters. */
   const reads = async (warning?: RegExp): Promise<void> => {
     const checkpoint = await HfCheckpoint.open(directory);
     try {
@@ -97,7 +99,7 @@ describe("checkpoints that other tools wrote", () => {
       await checkpoint.close();
     }
   };
-  const refuses = (code: string, text: RegExp, read = false): Promise<void> =>
+  const rejectsWith = (code: string, text: RegExp, read = false): Promise<void> =>
     rejects(
       async () => {
         const checkpoint = await HfCheckpoint.open(directory);
@@ -115,165 +117,173 @@ describe("checkpoints that other tools wrote", () => {
       },
     );
 
-  for (const [what, to, said] of [
+  for (const [what, to, expected] of [
     ["the bare model class", (name: string) => name.replace(/^model\./, ""), /lack the prefix "model\."/],
-    ["DistributedDataParallel", (name: string) => `module.${name}`, /have the prefix "module\." in excess/],
-    ["torch.compile", (name: string) => `_orig_mod.${name}`, /have the prefix "_orig_mod\." in excess/],
+    ["DistributedDataParallel", (name: string) => `module.${name}`, /have the extra prefix "module\."/],
+    ["torch.compile", (name: string) => `_orig_mod.${name}`, /have the extra prefix "_orig_mod\."/],
     [
       "torch.compile of the inner model",
       (name: string) => name.replace(/^model\./, "model._orig_mod."),
-      /"model\._orig_mod\." in excess and lack/,
+      /extra prefix "model\._orig_mod\." and lack/,
     ],
     [
       "torch.compile of each layer",
       (name: string) => name.replace(/layers\.(\d)\./, "layers.$1._orig_mod."),
-      /segments "_orig_mod" of wrappers/,
+      /extra wrapper segments "_orig_mod"/,
     ],
-    ["a wrapper class", (name: string) => `model.${name}`, /have the prefix "model\." in excess/],
-    ["PEFT", (name: string) => `base_model.model.${name}`, /have the prefix "base_model\.model\." in excess/],
-    [
-      "a multimodal model without its vision part",
-      (name: string) => `language_model.${name}`,
-      /have the prefix "language_model\." in excess/,
-    ],
-    ["DDP around the bare class", (name: string) => name.replace(/^model\./, "module."), /"module\." in excess and lack/],
+    ["a wrapper class", (name: string) => `model.${name}`, /have the extra prefix "model\."/],
+    ["PEFT", (name: string) => `base_model.model.${name}`, /have the extra prefix "base_model\.model\."/],
+    ["a multimodal model without its vision part", (name: string) => `language_model.${name}`, /have the extra prefix "language_model\."/],
+    ["DDP around the bare class", (name: string) => name.replace(/^model\./, "module."), /extra prefix "module\." and lack/],
   ] as const)
-    it(`are read under the names of ${what}, and a warning says so`, async () => {
+    it(`a checkpoint with the tensor names of ${what} is read with a warning`, async () => {
       rename(to);
-      await reads(new RegExp(`LAP_CHECKPOINT_NAMES: .*${said.source}`));
+      await reads(new RegExp(`LAP_CHECKPOINT_NAMES: .*${expected.source}`));
     });
 
-  it("of which one parameter does not bear the prefix of the others are refused by its name", async () => {
+  it("a checkpoint in which one parameter lacks the prefix of the others is rejected with its name", async () => {
     rename((name) => (name === norm ? name : `base_model.${name}`));
-    await refuses("LAP_CHECKPOINT_TENSOR", /tensor model\.norm\.weight: the checkpoint lacks it .*"base_model\." in excess/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /tensor model\.norm\.weight: missing from the checkpoint .*extra prefix "base_model\."/);
     rename((name) => name.replace("model.layers", "transformer.h").replace("embed_tokens", "wte").replace("model.norm", "ln_f"));
-    await refuses("LAP_CHECKPOINT_TENSOR", /its tensors have other names: model\.wte\.weight/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /its tensors have other names: model\.wte\.weight/);
   });
 
-  it("with a second copy of the weights under a prefix are refused by its first name", async () => {
+  it("a checkpoint with a second copy of the weights under a prefix is rejected with the first name of the copy", async () => {
     change((tensors) => {
       for (const [name, stored] of weights()) tensors.set(`ema.${name}`, stored);
     });
-    await refuses("LAP_CHECKPOINT_TENSOR", /tensor ema\.model\.embed_tokens\.weight: the model has no place for it/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /tensor ema\.model\.embed_tokens\.weight: the model has no such parameter/);
   });
 
-  for (const [name, said] of [
+  for (const [name, expected] of [
     ["vision_tower.encoder.layers.0.weight", /vision or audio part/],
     ["base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight", /adapter that is not merged .*merge_and_unload/],
     ["model.layers.0.self_attn.q_proj.bias", /Gemma 1 has no biases/],
     ["model.layers.0.pre_feedforward_layernorm.weight", /Gemma 2 and 3/],
     ["model.layers.0.mlp.up_proj.weight_scale", /quantized .*dequantize/],
     ["model.layers.0.mlp.up_proj.weight.absmax", /quantized/],
-    ["model.layers.7.mlp.up_proj.weight", /belongs to layer 7, and config.json has layers 0 to 1 .*num_hidden_layers in config.json to 8/],
+    ["model.layers.7.mlp.up_proj.weight", /belongs to layer 7, config.json defines layers 0 to 1 .*num_hidden_layers in config.json to 8/],
     ["score.weight", /head for classification/],
-    ["model.embed_tokens.extra", /near: model\.embed_tokens\.weight|no place for it/],
+    ["model.embed_tokens.extra", /did you mean model\.embed_tokens\.weight\?|no such parameter/],
   ] as const)
-    it(`with ${name} are refused by its name`, async () => {
+    it(`a checkpoint with ${name} is rejected with this name`, async () => {
       change((tensors) => tensors.set(name, f32([2], [0, 0])));
-      await refuses(
+      await rejectsWith(
         "LAP_CHECKPOINT_TENSOR",
-        new RegExp(`tensor ${name.replaceAll(".", "\\.")}: the model has no place for it.*${said.source}`),
+        new RegExp(`tensor ${name.replaceAll(".", "\\.")}: the model has no such parameter.*${expected.source}`),
       );
     });
 
-  it("with an output head are read only if it is the embedding, whatever its dtype", async () => {
+  it("an output head is accepted only if it equals the embedding, in any dtype", async () => {
     const values = valuesOf([7, 6], 0);
     change((tensors) => tensors.set("lm_head.weight", f32([7, 6], values)));
     await reads();
     change((tensors) => tensors.set("lm_head.weight", bf16([7, 6], values)));
     await reads();
     change((tensors) => tensors.set("lm_head.weight", f32([7, 6], values.with(41, 0.123))));
-    await refuses("LAP_CHECKPOINT_TENSOR", /tensor lm_head\.weight: it differs .*at element \[6, 5\].*drop lm_head\.weight .*or tie it/);
+    await rejectsWith(
+      "LAP_CHECKPOINT_TENSOR",
+      /tensor lm_head\.weight: it differs .*at element \[6, 5\].*remove lm_head\.weight .*or tie it/,
+    );
     change((tensors) => tensors.set("lm_head.weight", f32([7, 6], values.with(0, -(values[0] ?? 0) || -0))));
-    await refuses("LAP_CHECKPOINT_TENSOR", /element \[0, 0\]/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /element \[0, 0\]/);
     change((tensors) => tensors.set("lm_head.weight", f32([6, 7], values)));
-    await refuses("LAP_CHECKPOINT_TENSOR", /it is \[6, 7\], the embedding is \[7, 6\]/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /its shape is \[6, 7\], the shape of the embedding \[7, 6\]/);
     rename((name) => (name === embedding ? "lm_head.weight" : name));
-    await reads(/model\.embed_tokens\.weight is stored under the name of the head/);
+    await reads(/model\.embed_tokens\.weight is read from lm_head\.weight/);
     hf({ tie_word_embeddings: false });
-    await refuses("LAP_CHECKPOINT_CONFIG", /tie_word_embeddings is false/);
+    await rejectsWith("LAP_CHECKPOINT_CONFIG", /tie_word_embeddings is false/);
   });
 
-  it("with the frequencies of rotary embedding are read only if they are those of rope_theta", async () => {
+  it("frequencies of rotary embedding are accepted only if they match rope_theta", async () => {
     const name = "model.layers.1.self_attn.rotary_emb.inv_freq";
     change((tensors) => tensors.set(name, f32([2], [1, 0.01])));
     await reads();
     change((tensors) => tensors.set("model.rotary_emb.inv_freq", bf16([2], [1, 0.01])));
     await reads();
     change((tensors) => tensors.set(name, f32([2], [1, 0.005])));
-    await refuses("LAP_CHECKPOINT_TENSOR", /its element 1 is 0\.00\d+, rope_theta 10000 gives 0\.01/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /element 1 is 0\.00\d+, rope_theta 10000 gives 0\.01/);
     change((tensors) => tensors.set(name, f32([3], [1, 1, 1])));
-    await refuses("LAP_CHECKPOINT_TENSOR", /frequencies of rotary embedding are F32 \[2\]/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /expected rotary frequencies, F32 \[2\], got F32 \[3\]/);
   });
 
-  it("with a parameter of another shape or dtype are refused by its name, and the reason is given", async () => {
+  it("a parameter of another shape or dtype is rejected with its name and the reason", async () => {
     const up = "model.layers.0.mlp.up_proj.weight";
     const set = (name: string, stored: Stored): void => change((tensors) => tensors.set(name, stored));
     set(up, f32([6, 5], valuesOf([30], 1)));
-    await refuses("LAP_CHECKPOINT_TENSOR", /it is transposed/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /it is transposed/);
     set(embedding, f32([64, 6], valuesOf([384], 1)));
-    await refuses("LAP_CHECKPOINT_TENSOR", /64 rows for a vocabulary of 7, perhaps padded .*vocab_size in config\.json to 64/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /64 rows for a vocabulary of 7, possibly padded .*vocab_size in config\.json to 64/);
     set(up, f32([0], []));
-    await refuses("LAP_CHECKPOINT_TENSOR", /not gathered/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /without gathering/);
     set(up, zeros([5, 6], "F64", 8));
-    await refuses("LAP_CHECKPOINT_TENSOR", /it holds F64/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /unsupported dtype F64/);
     set(up, zeros([5, 6], "I8", 1));
-    await refuses("LAP_CHECKPOINT_TENSOR", /integers \(I8\).*the model is quantized/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /integers \(I8\).*the model is quantized/);
     set(up, zeros([5, 6], "F8_E4M3", 1));
-    await refuses("LAP_CHECKPOINT_TENSOR", /F8_E4M3.*quantized/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /F8_E4M3.*quantized/);
     set(up, zeros([15, 1], "U8", 1));
-    await refuses("LAP_CHECKPOINT_TENSOR", /integers \(U8\).*quantized/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /integers \(U8\).*quantized/);
     set(up, { ...zeros([5, 6], "U8", 1), dtype: "F4" });
-    await refuses("LAP_SAFETENSORS_DTYPE", /F4 is not one that Lapidary reads/);
+    await rejectsWith("LAP_SAFETENSORS_DTYPE", /unsupported dtype F4/);
   });
 
-  it("with fewer layers than config.json says are refused, with both numbers", async () => {
+  it("weights with fewer layers than config.json are rejected with both numbers", async () => {
     change((tensors) => {
       for (const name of [...tensors.keys()]) if (name.includes("layers.1.")) tensors.delete(name);
     });
-    await refuses("LAP_CHECKPOINT_TENSOR", /the weights have 1 layers, config\.json says 2/);
+    await rejectsWith("LAP_CHECKPOINT_TENSOR", /the weights have 1 layers, config\.json requires 2/);
   });
 
-  it("with numbers that are not finite are refused by tensor, element and count", async () => {
+  it("NaN and infinite weights are rejected with tensor, element and count", async () => {
     const values = valuesOf([7, 6], 0);
     change((tensors) => tensors.set(embedding, f32([7, 6], values.with(8, Number.NaN).with(9, Infinity))));
-    await refuses("LAP_CHECKPOINT_NOT_FINITE", /element \[1, 2\] is NaN; 2 of 42 elements .*embed_tokens/, true);
+    await rejectsWith(
+      "LAP_CHECKPOINT_NOT_FINITE",
+      /2 of 42 elements are NaN or infinite; the first, \[1, 2\], is NaN .*embed_tokens/,
+      true,
+    );
     const halves = Uint16Array.from({ length: 42 }, () => 0x7c00);
     change((tensors) => tensors.set(embedding, { dtype: "F16", shape: [7, 6], bytes: new Uint8Array(halves.buffer) }));
-    await refuses("LAP_CHECKPOINT_NOT_FINITE", /is Infinity; 42 of 42.*F16 holds nothing above 65504/, true);
+    await rejectsWith("LAP_CHECKPOINT_NOT_FINITE", /42 of 42 elements .*is Infinity.*the maximum of F16 is 65504/, true);
   });
 
-  for (const [what, content, said, code] of [
+  for (const [what, content, expected, code] of [
     [
       "an LFS pointer",
       "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4945242264\n",
       /Git LFS pointer of \d+ bytes.* has 4945242264 bytes.*git lfs pull/,
     ],
-    ["a page", "<!DOCTYPE html><html><head><title>401</title>", /a web page, which begins "<!DOCTYPE html>.*hf auth login/],
-    ["an answer in JSON", '{"error":"Access to model google/gemma-2b is restricted."}', /JSON text, which begins .*restricted/],
+    ["a page", "<!DOCTYPE html><html><head><title>401</title>", /a web page that starts with "<!DOCTYPE html>.*hf auth login/],
+    ["an error reply in JSON", '{"error":"Access to model google/gemma-2b is restricted."}', /JSON text that starts with .*restricted/],
     ["a pointer of git-annex", "/annex/objects/SHA256E-s4945242264--4d7a\n", /git annex get/],
-    ["a line of text", "Repository not found\n", /text, which begins "Repository not found"/],
+    ["a line of text", "Repository not found\n", /text that starts with "Repository not found"/],
     ["nothing", "", /an empty file/],
-    ["zeros", new Uint8Array(4096), /a download reserved and has not filled/],
+    ["zeros", new Uint8Array(4096), /starts with zeros, as of an unfinished download/],
     ["a gzip archive", gzipSync("x".repeat(100)), /a gzip archive.*gunzip/],
     [
       "a zip archive",
       Buffer.concat([Buffer.from("PK\x03\x04"), new Uint8Array(100)]),
-      /as PyTorch writes pickled weights.*safe_serialization=True/,
+      /such as pickled weights of PyTorch.*safe_serialization=True/,
     ],
     ["a pickle", Buffer.from("\x80\x02}q\x00.           ", "latin1"), /pickled weights of PyTorch/],
     ["GGUF", Buffer.concat([Buffer.from("GGUF\x03\0\0\0", "latin1"), new Uint8Array(100)]), /a GGUF file of llama\.cpp/],
     ["HDF5", Buffer.concat([Buffer.from("\x89HDF\r\n\x1a\n", "latin1"), new Uint8Array(100)]), /HDF5/],
-    ["half of a file", fileOf(weights()).slice(0, -30), /cut short: its header describes \d+ bytes/, "LAP_SAFETENSORS_TRUNCATED"],
-    ["a file cut within its header", fileOf(weights()).slice(0, 100), /the header claims \d+ bytes/, "LAP_SAFETENSORS_TRUNCATED"],
-    ["random bytes", Buffer.from("9f3c0011a2b3c4d5e6f708192a3b4c5d", "hex"), /header claims/, "LAP_SAFETENSORS_HEADER"],
+    ["half of a file", fileOf(weights()).slice(0, -30), /truncated: its header describes \d+ bytes/, "LAP_SAFETENSORS_TRUNCATED"],
+    ["a file cut within its header", fileOf(weights()).slice(0, 100), /the header has \d+ bytes/, "LAP_SAFETENSORS_TRUNCATED"],
+    [
+      "random bytes",
+      Buffer.from("9f3c0011a2b3c4d5e6f708192a3b4c5d", "hex"),
+      /the header has \d+ bytes by its length field/,
+      "LAP_SAFETENSORS_HEADER",
+    ],
   ] as const)
-    it(`whose model.safetensors holds ${what} are refused as what they are`, async () => {
+    it(`a model.safetensors with ${what} is rejected, and the error describes its content`, async () => {
       write("model.safetensors", content);
-      await refuses(code ?? "LAP_FILE_KIND", said);
+      await rejectsWith(code ?? "LAP_FILE_KIND", expected);
     });
 
-  for (const [what, content, said, code] of [
+  for (const [what, content, expected, code] of [
     [
       "an LFS pointer",
       "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 600\n",
@@ -281,16 +291,21 @@ describe("checkpoints that other tools wrote", () => {
       "LAP_FILE_KIND",
     ],
     ["a page", "<html>401</html>", /web page/, "LAP_FILE_KIND"],
-    ["an answer in JSON", '{"error":"Access is restricted"}', /answer of a server.*Access is restricted/, "LAP_CHECKPOINT_CONFIG"],
+    [
+      "an error reply in JSON",
+      '{"error":"Access is restricted"}',
+      /error reply of a server.*Access is restricted/,
+      "LAP_CHECKPOINT_CONFIG",
+    ],
     ["nothing", "", /an empty file/, "LAP_FILE_KIND"],
     ["half of it", '{"model_type": "gemma", ', /not JSON/, "LAP_CHECKPOINT_JSON"],
-    ["a key twice", '{"model_type": "gemma", "head_dim": 4, "head_dim": 8}', /"head_dim" given twice/, "LAP_CHECKPOINT_JSON"],
+    ["a key twice", '{"model_type": "gemma", "head_dim": 4, "head_dim": 8}', /"head_dim" appears twice/, "LAP_CHECKPOINT_JSON"],
     ["a list", "[]", /not an object/, "LAP_CHECKPOINT_CONFIG"],
   ] as const)
-    it(`whose config.json holds ${what} are refused as what they are`, async () => {
+    it(`a config.json with ${what} is rejected, and the error describes its content`, async () => {
       change(() => undefined);
       write("config.json", content);
-      await refuses(code, said);
+      await rejectsWith(code, expected);
     });
 
   for (const [keys, key] of [
@@ -319,13 +334,13 @@ describe("checkpoints that other tools wrote", () => {
     [{ num_local_experts: 8 }, "num_local_experts"],
     [{ head_dim: undefined }, "head_dim"],
   ] as const)
-    it(`whose config.json says ${JSON.stringify(keys)} are refused by that key`, async () => {
+    it(`a config.json with ${JSON.stringify(keys)} is rejected with the key`, async () => {
       change(() => undefined);
       hf(keys);
-      await refuses("LAP_CHECKPOINT_CONFIG", new RegExp(`config\\.json: ${key.replaceAll(".", "\\.")} `));
+      await rejectsWith("LAP_CHECKPOINT_CONFIG", new RegExp(`config\\.json: ${key.replaceAll(".", "\\.")} `));
     });
 
-  it("of the first releases are read although they write gelu for its tanh form; without a version a warning says so", async () => {
+  it("gelu in a config.json of the first releases is read as its tanh form, with a warning if the version is missing", async () => {
     change(() => undefined);
     hf({ hidden_act: "gelu", hidden_activation: null, transformers_version: "4.38.0.dev0" });
     await reads();
@@ -333,7 +348,7 @@ describe("checkpoints that other tools wrote", () => {
     await reads(/LAP_CHECKPOINT_CONFIG_KEY: hidden_act is "gelu"/);
   });
 
-  it("with a key in config.json that nobody has judged are read with a warning", async () => {
+  it("a config.json with an unknown key is read with a warning", async () => {
     change(() => undefined);
     hf({
       swiglu_limit: 7,
@@ -345,11 +360,11 @@ describe("checkpoints that other tools wrote", () => {
     await reads(/LAP_CHECKPOINT_CONFIG_KEY: .*swiglu_limit \(7\)/);
   });
 
-  it("whose config.json contradicts the weights are refused by a tensor", async () => {
+  it("a config.json that contradicts the weights is rejected with a tensor", async () => {
     change(() => undefined);
     for (const keys of [{ head_dim: 8 }, { intermediate_size: 10 }, { num_key_value_heads: 2 }, { vocab_size: 8 }, { hidden_size: 12 }]) {
       hf(keys);
-      await refuses("LAP_CHECKPOINT_TENSOR", /it is \[.*config\.json asks for \[/);
+      await rejectsWith("LAP_CHECKPOINT_TENSOR", /its shape is \[.*config\.json requires \[/);
     }
   });
 
@@ -365,98 +380,98 @@ describe("checkpoints that other tools wrote", () => {
       index(map());
     });
 
-    it("are read by their index", () => reads());
+    it("shards are read by their index", () => reads());
 
-    it("of which one is missing, or a pointer, are refused by its name", async () => {
+    it("a missing shard, or an LFS pointer in its place, is rejected with its name", async () => {
       rmSync(join(directory, shards[1]));
       write(`${shards[1]}.incomplete`, "");
-      await refuses("LAP_CHECKPOINT_INDEX", /names 2 files, and 1 of them is not there: model-00002/);
+      await rejectsWith("LAP_CHECKPOINT_INDEX", /1 of 2 files in the index is missing: model-00002/);
       write(shards[1], "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 77\n");
-      await refuses("LAP_FILE_KIND", /model-00002-of-00002\.safetensors is not a safetensors file: it is a Git LFS pointer/);
+      await rejectsWith("LAP_FILE_KIND", /model-00002-of-00002\.safetensors is not a safetensors file: it is a Git LFS pointer/);
     });
 
-    it("that the index does not name, wholly or in part, are refused", async () => {
+    it("a shard or a tensor that is missing from the index is rejected", async () => {
       write("model-00003-of-00003.safetensors", fileOf(new Map([["more", f32([1], [0])]])));
-      await refuses("LAP_CHECKPOINT_INDEX", /does not name this shard.*model-00003-of-00003/);
+      await rejectsWith("LAP_CHECKPOINT_INDEX", /this shard is missing from the index.*model-00003-of-00003/);
       rmSync(join(directory, "model-00003-of-00003.safetensors"));
       const { [norm]: _, ...rest } = map();
       index(rest);
-      await refuses("LAP_CHECKPOINT_TENSOR", /tensor model\.norm\.weight: the index does not name it/);
+      await rejectsWith("LAP_CHECKPOINT_TENSOR", /tensor model\.norm\.weight: missing from the index/);
     });
 
-    it("of which the index names one file alone are read, and refused where it names others beside it", async () => {
+    it("an index of a single file is read, and an index of other files next to it is rejected", async () => {
       for (const name of shards) rmSync(join(directory, name));
       change(() => undefined);
       index(Object.fromEntries(Object.keys(map()).map((name) => [name, "model.safetensors"])));
       await reads();
       index(map());
-      await refuses("LAP_CHECKPOINT_AMBIGUOUS", /model\.safetensors, model\.safetensors\.index\.json/);
+      await rejectsWith("LAP_CHECKPOINT_AMBIGUOUS", /model\.safetensors, model\.safetensors\.index\.json/);
     });
 
-    it("that hold a tensor twice are refused by its name", async () => {
+    it("a tensor in two shards is rejected with its name", async () => {
       write(shards[0], fileOf(new Map([...[...weights()].slice(0, 4), [norm, f32([6], [1, 2, 3, 4, 5, 6])]])));
-      await refuses("LAP_CHECKPOINT_TENSOR", /places it in model-00002-of-00002\.safetensors, and it is in this file too/);
+      await rejectsWith("LAP_CHECKPOINT_TENSOR", /it is in this file, the index places it in model-00002-of-00002\.safetensors/);
     });
 
-    it("without their index, or beside other weights, are refused", async () => {
+    it("shards without their index, or next to other weights, are rejected", async () => {
       rmSync(join(directory, "model.safetensors.index.json"));
-      await refuses("LAP_CHECKPOINT_FORM", /shards \(.*\) without their index/);
+      await rejectsWith("LAP_CHECKPOINT_FORM", /shards \(.*\) without their index/);
       change(() => undefined);
-      await refuses("LAP_CHECKPOINT_AMBIGUOUS", /more than one set of weights: model\.safetensors, shards such as model-00001/);
+      await rejectsWith("LAP_CHECKPOINT_AMBIGUOUS", /more than one set of weights: model\.safetensors, shards such as model-00001/);
     });
   });
 
-  it("with an adapter beside the weights are refused, because it would not be applied", async () => {
+  it("an adapter next to the weights is rejected, because it would be ignored", async () => {
     change(() => undefined);
     write("adapter_config.json", JSON.stringify({ base_model_name_or_path: "google/gemma-2b", peft_type: "LORA" }));
-    await refuses("LAP_CHECKPOINT_AMBIGUOUS", /an adapter \(adapter_config\.json\) beside the weights/);
+    await rejectsWith("LAP_CHECKPOINT_AMBIGUOUS", /an adapter \(adapter_config\.json\) next to the weights/);
   });
 
-  for (const [file, said] of [
+  for (const [file, expected] of [
     ["pytorch_model.bin", /pickled weights of PyTorch \(pytorch_model\.bin\).*safe_serialization=True/],
     ["model.ckpt", /pickled weights/],
-    ["consolidated.00.pth", /original form/],
+    ["consolidated.00.pth", /original format/],
     ["flax_model.msgpack", /Flax.*from_flax=True/],
     ["tf_model.h5", /Keras or TensorFlow.*from_tf=True/],
     ["gemma-2b.gguf", /llama\.cpp/],
     ["weights.npz", /NumPy arrays.*save_file/],
     ["_CHECKPOINT_METADATA", /Orbax/],
-    ["gemma.safetensors", /under other names \(gemma\.safetensors\)/],
+    ["gemma.safetensors", /with other names \(gemma\.safetensors\)/],
     ["model.safetensors.part", /unfinished downloads/],
     ["__0_0.distcp", /FSDP/],
   ] as const)
-    it(`that hold ${file} in place of the weights are refused with what they hold and the way out`, async () => {
+    it(`a directory with ${file} instead of the weights is rejected with its content and a remedy`, async () => {
       write(file, "xxxxxxxxxxxxxxxxxxxx");
-      await refuses("LAP_CHECKPOINT_FORM", said);
+      await rejectsWith("LAP_CHECKPOINT_FORM", expected);
     });
 
-  it("are found in the folder below, and broken links are named", async () => {
+  it("the error names checkpoints in subfolders, and broken links", async () => {
     rmSync(join(directory, "config.json"));
     mkdirSync(join(directory, "checkpoint-90"));
     mkdirSync(join(directory, "checkpoint-100"));
     for (const folder of ["checkpoint-90", "checkpoint-100"]) write(`${folder}/config.json`, "{}");
-    await refuses("LAP_CHECKPOINT_FORM", /checkpoint in each of the folders.*name one of them: .*checkpoint-100$/);
+    await rejectsWith("LAP_CHECKPOINT_FORM", /checkpoint in each of the folders.*give one of them: .*checkpoint-100$/);
     symlinkSync("../blobs/4d7a", join(directory, "config.json"));
-    await refuses("LAP_CHECKPOINT_FORM", /a link config\.json to \.\.\/blobs\/4d7a, which does not exist/);
+    await rejectsWith("LAP_CHECKPOINT_FORM", /a link config\.json to \.\.\/blobs\/4d7a, which does not exist/);
   });
 
-  it("are refused without waiting where a file is a pipe", async () => {
+  it("a pipe in place of a file is rejected without waiting", async () => {
     execFileSync("mkfifo", [join(directory, "model.safetensors")]);
-    await refuses("LAP_FILE_UNREADABLE", /not a regular file/);
+    await rejectsWith("LAP_FILE_UNREADABLE", /not a regular file/);
     rmSync(join(directory, "config.json"));
     execFileSync("mkfifo", [join(directory, "config.json")]);
-    await refuses("LAP_CHECKPOINT_MISSING", /not a regular file/);
+    await rejectsWith("LAP_CHECKPOINT_MISSING", /not a regular file/);
   });
 
-  it("are refused as a file where a file is named", async () => {
+  it("the path of a file, or a missing path, is rejected", async () => {
     change(() => undefined);
     await rejects(HfCheckpoint.open(join(directory, "model.safetensors")), {
       code: "LAP_CHECKPOINT_FORM",
-      message: /safetensors file, not the directory/,
+      message: /expected the directory of a checkpoint, got a safetensors file/,
     });
     await rejects(HfCheckpoint.open(join(directory, "absent")), {
       code: "LAP_CHECKPOINT_MISSING",
-      message: /there is no checkpoint at .*absent/,
+      message: /checkpoint .*absent not found/,
     });
     ok(must(weights().get(norm), norm).shape.length === 1);
   });

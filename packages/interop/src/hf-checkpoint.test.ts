@@ -5,18 +5,11 @@ import { join } from "node:path";
 import { sizeOf } from "@lapidary/ir";
 import { decoderConfigSchema, gemmaConfigSchema, type ModelConfig, paramsOf } from "@lapidary/models";
 import { LapidaryError, must, normalAt } from "@lapidary/std";
-import {
-  type ArrayData,
-  checkOptimizerState,
-  f32Array,
-  gemmaConfigFromHf,
-  gemmaConfigToHf,
-  i32Array,
-  readHfCheckpoint,
-  readHfConfig,
-  writeHfCheckpoint,
-  writeSafetensors,
-} from "./index.js";
+import { type ArrayData, f32Array, i32Array } from "./array-data.js";
+import { readHfCheckpoint, writeHfCheckpoint } from "./hf-checkpoint.js";
+import { gemmaConfigFromHf, gemmaConfigToHf, readHfConfig } from "./hf-config.js";
+import { checkOptimizerState } from "./optimizer-state.js";
+import { writeSafetensors } from "./safetensors.js";
 
 const config = gemmaConfigSchema.parse({
   vocabSize: 7,
@@ -59,7 +52,7 @@ const failing =
 
 describe("checkpoints of the decoder family", () => {
   for (const fusedProjections of [false, true])
-    it(`come back as they were written, ${fusedProjections ? "with" : "without"} fused projections, and are no Gemma to others`, async () => {
+    it(`a decoder checkpoint ${fusedProjections ? "with" : "without"} fused projections is read back unchanged, and is not read as a Gemma`, async () => {
       const decoder = decoderConfigSchema.parse({ ...config, family: "decoder", kvHeads: 2, fusedProjections });
       await inDirectory(async (directory) => {
         await writeHfCheckpoint(directory, decoder, weights(decoder));
@@ -76,7 +69,7 @@ describe("checkpoints of the decoder family", () => {
 });
 
 describe("Hugging Face config", () => {
-  it("reads what transformers wrote and writes what says the same", async () => {
+  it("the config.json of transformers is read, and the written config.json reads back equal", async () => {
     const read = await readHfConfig(new URL("config.json", golden).pathname);
     deepStrictEqual(read, {
       vocabSize: 320,
@@ -93,14 +86,14 @@ describe("Hugging Face config", () => {
     deepStrictEqual(gemmaConfigFromHf(JSON.parse(JSON.stringify(gemmaConfigToHf(read)))), read);
   });
 
-  it("reads the rotary base where transformers 4 and where 5 put it", () => {
+  it("the rotary base is read from the keys of transformers 4 and 5", () => {
     const { rope_parameters: _, ...v4 } = gemmaConfigToHf({ ...config, ropeTheta: 5000 });
     strictEqual(gemmaConfigFromHf(v4).ropeTheta, 5000);
     const { rope_theta: __, ...v5 } = gemmaConfigToHf({ ...config, ropeTheta: 6000 });
     strictEqual(gemmaConfigFromHf(v5).ropeTheta, 6000);
   });
 
-  it("names the key that is missing, wrong, or not Gemma 1", () => {
+  it("errors contain the key that is missing, invalid, or not Gemma 1", () => {
     const hf = gemmaConfigToHf(config);
     const wrong = (change: Record<string, unknown>, key: string): void =>
       throws(() => gemmaConfigFromHf({ ...hf, ...change }, "c.json"), failing("LAP_CHECKPOINT_CONFIG", `c.json: ${key}`));
@@ -115,8 +108,8 @@ describe("Hugging Face config", () => {
   });
 });
 
-describe("the state of an optimizer", () => {
-  it("has an array for every parameter in each of its slots, and no other", () => {
+describe("optimizer state", () => {
+  it("checkOptimizerState requires one array for every parameter and slot, and no other array", () => {
     const params = paramsOf(config);
     const state = new Map(["adam_m", "adam_v"].flatMap((slot) => params.map(({ name, dims }) => [`${slot}/${name}`, dims] as const)));
     const check = (arrays: ReadonlyMap<string, readonly number[]>): void =>
@@ -131,13 +124,13 @@ describe("the state of an optimizer", () => {
 });
 
 describe("Hugging Face checkpoint", () => {
-  it("gives back what it wrote", () =>
+  it("a written checkpoint reads back equal", () =>
     inDirectory(async (directory) => {
       await writeHfCheckpoint(directory, config, weights(config), new Map([["tokenizer.json", "{}"]]));
       deepStrictEqual(await readHfCheckpoint(directory), { config, tensors: weights(config), warnings: [] });
     }));
 
-  it("reads a checkpoint in several files by its index", () =>
+  it("a sharded checkpoint is read by its index", () =>
     inDirectory(async (directory) => {
       const all = [...weights(config)];
       await writeSafetensors(join(directory, "model-00001-of-00002.safetensors"), new Map(all.slice(0, 4)));
@@ -165,7 +158,7 @@ describe("Hugging Face checkpoint", () => {
       );
     }));
 
-  it("names file and tensor of what does not belong together", () =>
+  it("errors contain the file and tensor that do not match the model", () =>
     inDirectory(async (directory) => {
       const file = join(directory, "model.safetensors");
       await rejects(readHfCheckpoint(directory), failing("LAP_CHECKPOINT_MISSING", "config.json"));

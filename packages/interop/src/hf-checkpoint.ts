@@ -9,18 +9,18 @@ import { isWeightFile, noConfig, notACheckpoint } from "./checkpoint-survey.js";
 import { isFile, openWeights } from "./weight-files.js";
 import { type ControlIds, modelConfigToHf, readHfConfigWithWarnings } from "./hf-config.js";
 import { checkFinite } from "./finite.js";
-import { placeTensors, type PlacedTensors } from "./place-tensors.js";
+import { matchTensors, type MatchedTensors } from "./match-tensors.js";
 import { SafetensorsFile, writeSafetensors } from "./safetensors.js";
 import { tensorError } from "./tensor-errors.js";
 import type { StoredTensor, TensorFile } from "./tensor-file.js";
 
 /**
- * How much is read to check a checkpoint before it is used: headers alone and the beginning of what should be redundant, some milliseconds;
- * or all numbers of what should be redundant as well.
+ * How much of a checkpoint is read to check it before use. `headers` reads the headers and the start of redundant tensors, in some milliseconds;
+ * `contents` also reads the rest of the redundant tensors.
  */
 export type CheckDepth = "headers" | "contents";
 
-/** Of a tensor that should be redundant, so many elements are compared when only headers are checked: what was trained differs at once. */
+/** Elements of a redundant tensor that are compared at depth `headers`: a tensor with trained weights of its own differs early. */
 const headElements = 1 << 16;
 
 /**
@@ -36,16 +36,16 @@ export class HfCheckpoint {
     readonly directory: string,
     readonly config: ModelConfig,
     readonly params: readonly ParamSpec[],
-    /** What was found and did not stop the reading: other names, keys that are not known. */
+    /** Findings that did not stop the read: other tensor names, unknown keys. */
     readonly warnings: readonly Warning[],
     private readonly files: readonly TensorFile[],
-    private readonly placed: PlacedTensors,
+    private readonly matched: MatchedTensors,
   ) {}
 
   /**
-   * Opens all files and checks that every parameter of the model that config.json describes is there, and that every other tensor is redundant.
+   * Opens all files. Checks that every parameter of the model in config.json exists, and that every other tensor is redundant.
    *
-   * @throws LAP_CHECKPOINT_FORM for what is not such a directory; LAP_CHECKPOINT_…, LAP_SAFETENSORS_…, LAP_FILE_… naming file and tensor
+   * @throws LAP_CHECKPOINT_FORM if it is not such a directory; LAP_CHECKPOINT_…, LAP_SAFETENSORS_…, LAP_FILE_… with file and tensor
    */
   static async open(directory: string, depth: CheckDepth = "contents"): Promise<HfCheckpoint> {
     const configPath = join(directory, "config.json");
@@ -55,9 +55,9 @@ export class HfCheckpoint {
     const files: TensorFile[] = [];
     try {
       const found = await openWeights(directory, files);
-      const placed = placeTensors(directory, config, params, found);
-      for (const tensor of placed.redundant) await tensor.check(depth === "headers" ? headElements : undefined);
-      return new HfCheckpoint(directory, config, params, [...warnings, ...placed.warnings], files, placed);
+      const matched = matchTensors(directory, config, params, found);
+      for (const tensor of matched.redundant) await tensor.check(depth === "headers" ? headElements : undefined);
+      return new HfCheckpoint(directory, config, params, [...warnings, ...matched.warnings], files, matched);
     } catch (error) {
       await Promise.all(files.map((file) => file.close()));
       throw error;
@@ -65,9 +65,9 @@ export class HfCheckpoint {
   }
 
   /**
-   * One parameter, as f32.
+   * Reads one parameter as f32.
    *
-   * @throws LAP_CHECKPOINT_NOT_FINITE naming the element when a number is NaN or infinite
+   * @throws LAP_CHECKPOINT_NOT_FINITE with the first element that is NaN or infinite
    */
   async read(name: string): Promise<ArrayData> {
     const array = await this.readAsStored(name);
@@ -76,33 +76,33 @@ export class HfCheckpoint {
     return array;
   }
 
-  /** The same with whatever numbers it has: to go on with a run exactly as it was. */
+  /** Reads one parameter as f32 without a check for NaN and infinities, to resume a run exactly. */
   async readAsStored(name: string): Promise<ArrayData> {
     const { file, name: stored } = this.#tensor(name);
     const array = await file.read(stored);
-    if (array.dtype !== "f32") throw tensorError(file.path, stored, "it holds integers, not weights");
+    if (array.dtype !== "f32") throw tensorError(file.path, stored, "expected floating-point weights, got integers");
     return array;
   }
 
-  /** The safetensors file that holds a parameter, and its name there; undefined where Orbax keeps it. */
+  /** The safetensors file of a parameter, and its name there; undefined if it is in Orbax format. */
   sourceOf(name: string): { readonly path: string; readonly tensor: string } | undefined {
     const { file, name: stored } = this.#tensor(name);
     return file instanceof SafetensorsFile ? { path: file.path, tensor: stored } : undefined;
   }
 
-  /** Names in the files of what repeats parameters, and was compared with them. */
+  /** Names in the files of the redundant tensors, which were compared with the parameters that they repeat. */
   get redundant(): readonly string[] {
-    return this.placed.redundant.map(({ name }) => name);
+    return this.matched.redundant.map(({ name }) => name);
   }
 
-  /** Files of the directory that look like weights in another format, and are not a part of what is read. */
-  async notRead(): Promise<readonly string[]> {
+  /** Files of the directory whose names are those of weights, and that are not read. */
+  async unreadWeightFiles(): Promise<readonly string[]> {
     const read = new Set(this.files.map(({ path }) => basename(path)));
     return (await readdir(this.directory)).filter((name) => isWeightFile(name) && !read.has(name)).sort();
   }
 
   #tensor(name: string): StoredTensor {
-    return must(this.placed.used.get(name), `tensor ${name}`);
+    return must(this.matched.used.get(name), `tensor ${name}`);
   }
 
   async close(): Promise<void> {
@@ -110,7 +110,7 @@ export class HfCheckpoint {
   }
 }
 
-/** All parameters of a checkpoint, as f32, by name. */
+/** Reads all parameters of a checkpoint as f32, by name. */
 export async function readHfCheckpoint(
   directory: string,
 ): Promise<{ config: ModelConfig; tensors: Map<string, ArrayData>; warnings: readonly Warning[] }> {
@@ -125,9 +125,9 @@ export async function readHfCheckpoint(
 }
 
 /**
- * Reads a directory back that `writeHfCheckpoint` wrote, and compares every number.
+ * Reads back a directory that `writeHfCheckpoint` wrote, and compares every number.
  *
- * @throws LAP_CHECKPOINT_… whatever else the directory holds that makes it another checkpoint; LAP_CHECKPOINT_TENSOR for a number that differs
+ * @throws LAP_CHECKPOINT_… if other files in the directory make it another checkpoint; LAP_CHECKPOINT_TENSOR for a number that differs
  */
 export async function readBackHfCheckpoint(directory: string, tensors: ReadonlyMap<string, ArrayData>): Promise<void> {
   const checkpoint = await HfCheckpoint.open(directory);
@@ -136,8 +136,8 @@ export async function readBackHfCheckpoint(directory: string, tensors: ReadonlyM
       const [written, { data }] = [must(tensors.get(name), name).data, await checkpoint.readAsStored(name)];
       const at = data.findIndex((value, i) => !Object.is(value, written[i]));
       if (at < 0) continue;
-      const remedy = "export it again; if that happens again, check the disk";
-      throw tensorError(directory, name, `element ${at} is ${data[at]} on the disk, and ${written[at]} was written`, remedy);
+      const remedy = "export it again; if the error repeats, check the disk";
+      throw tensorError(directory, name, `element ${at} is ${data[at]} on disk, expected ${written[at]}`, remedy);
     }
   } finally {
     await checkpoint.close();
@@ -145,11 +145,11 @@ export async function readBackHfCheckpoint(directory: string, tensors: ReadonlyM
 }
 
 /**
- * Writes a directory that, for a Gemma, `GemmaForCausalLM.from_pretrained` loads. Each file is replaced atomically, the weights before config.json.
+ * Writes a checkpoint directory; `GemmaForCausalLM.from_pretrained` loads that of a Gemma. Each file is replaced atomically, the weights before config.json.
  *
  * @param tensors all parameters of the model, by Hugging Face name
- * @param extra further files by name, such as a tokenizer's
- * @param control ids of control tokens for config.json; those of our own tokenizers by default
+ * @param extra additional files by name, such as those of a tokenizer
+ * @param control ids of control tokens for config.json; by default those of Lapidary's own tokenizers
  */
 export async function writeHfCheckpoint(
   directory: string,
@@ -163,7 +163,7 @@ export async function writeHfCheckpoint(
   const ordered = params.map(({ name, dims }) => {
     const array = must(tensors.get(name), `tensor ${name}`);
     if (!sameDims(array.dims, dims))
-      throw tensorError(directory, name, `it is [${array.dims.join(", ")}], the model needs [${dims.join(", ")}]`);
+      throw tensorError(directory, name, `expected shape [${dims.join(", ")}], got [${array.dims.join(", ")}]`);
     return [name, array] as const;
   });
   await writeSafetensors(join(directory, "model.safetensors"), new Map(ordered), { format: "pt" });

@@ -2,11 +2,11 @@ import { readFile, stat } from "node:fs/promises";
 import { decoderConfigSchema, type GemmaConfig, gemmaConfigSchema, isDecoder, type ModelConfig } from "@lapidary/models";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import { z } from "zod";
-import { fileKind, refuseOtherKind } from "./file-kind.js";
+import { fileKind, rejectOtherKind } from "./file-kind.js";
 import { checkHfKeys, configError, unknownHfKeys } from "./hf-keys.js";
 import { parseStrictJson, StrictJsonError } from "./strict-json.js";
 
-/** The keys of a `config.json` of Gemma 1 that the model is built from. `hf-keys.ts` judges the others. */
+/** The keys of a `config.json` of Gemma 1 that the model is built from. `hf-keys.ts` checks the others. */
 const hfConfigSchema = z.looseObject({
   vocab_size: z.number(),
   hidden_size: z.number(),
@@ -23,7 +23,7 @@ const hfConfigSchema = z.looseObject({
   rope_parameters: z.looseObject({ rope_theta: z.number().nullish() }).nullish(),
 });
 
-/** Our name → theirs. */
+/** Name in Lapidary → name in Hugging Face. */
 const hfKeys = {
   vocabSize: "vocab_size",
   modelDim: "hidden_size",
@@ -38,13 +38,13 @@ const hfKeys = {
 } as const satisfies Record<keyof GemmaConfig, string>;
 
 /**
- * @param file stands in errors
- * @throws LapidaryError naming the key that is missing, wrong, or asks for what Gemma 1 is not
+ * @param file the location in errors
+ * @throws LapidaryError with the key that is missing, invalid, or not Gemma 1
  */
 export function gemmaConfigFromHf(json: unknown, file = "config.json"): GemmaConfig {
   checkHfKeys(json, file);
   const hf = check(hfConfigSchema.safeParse(json, reported), file, (key) => key);
-  const config = Object.fromEntries(Object.entries(hfKeys).map(([ours, theirs]) => [ours, hf[theirs]]));
+  const config = Object.fromEntries(Object.entries(hfKeys).map(([own, hfKey]) => [own, hf[hfKey]]));
   return check(
     gemmaConfigSchema.safeParse({ ...config, ropeTheta: hf.rope_parameters?.rope_theta ?? hf.rope_theta ?? 10000 }, reported),
     file,
@@ -56,11 +56,11 @@ export function gemmaConfigFromHf(json: unknown, file = "config.json"): GemmaCon
 export interface ControlIds {
   readonly bos?: number | undefined;
   readonly pad: number;
-  /** The ids that end a text. */
+  /** The ids that end a document. */
   readonly stops: readonly number[];
 }
 
-/** Those of the tokenizers that we train. */
+/** The ids of the tokenizers that Lapidary trains. */
 const ownControlIds: ControlIds = { pad: 0, stops: [1], bos: 2 };
 
 const controlKeys = ({ pad, stops, bos }: ControlIds): Record<string, unknown> => ({
@@ -74,7 +74,7 @@ export function gemmaConfigToHf(config: GemmaConfig, control: ControlIds = ownCo
   return {
     architectures: ["GemmaForCausalLM"],
     model_type: "gemma",
-    ...Object.fromEntries(Object.entries(hfKeys).map(([ours, theirs]) => [theirs, config[ours as keyof GemmaConfig]])),
+    ...Object.fromEntries(Object.entries(hfKeys).map(([own, hfKey]) => [hfKey, config[own as keyof GemmaConfig]])),
     rope_parameters: { rope_type: "default", rope_theta: config.ropeTheta },
     hidden_act: "gelu_pytorch_tanh",
     hidden_activation: "gelu_pytorch_tanh",
@@ -89,7 +89,7 @@ export function gemmaConfigToHf(config: GemmaConfig, control: ControlIds = ownCo
   };
 }
 
-/** The decoder family is none of transformers': its config.json bears our own names under a type of our own. */
+/** transformers has no such decoder family: its config.json has the names of Lapidary and this model_type. */
 const decoderType = "lapidary_decoder";
 
 /** `config.json` of a model of any family. */
@@ -99,7 +99,7 @@ export const modelConfigToHf = (config: ModelConfig, control: ControlIds = ownCo
     : gemmaConfigToHf(config, control);
 
 /**
- * @param file stands in errors
+ * @param file the location in errors
  * @throws LapidaryError as `gemmaConfigFromHf`
  */
 export function modelConfigFromHf(json: unknown, file = "config.json"): ModelConfig {
@@ -109,7 +109,7 @@ export function modelConfigFromHf(json: unknown, file = "config.json"): ModelCon
   return check(decoderConfigSchema.safeParse(config, reported), file, (key) => key);
 }
 
-/** The ids of control tokens that a `config.json` states; undefined where it states none that end a text or fill a row. */
+/** The ids of control tokens in a `config.json`; undefined if it lacks an end-of-text id or a padding id. */
 export async function readControlIds(file: string): Promise<ControlIds | undefined> {
   const ids = z.union([z.number(), z.array(z.number())]);
   const schema = z.looseObject({ bos_token_id: z.number().nullish(), eos_token_id: ids, pad_token_id: z.number() });
@@ -123,7 +123,7 @@ export async function readHfConfig(file: string): Promise<ModelConfig> {
   return (await readHfConfigWithWarnings(file)).config;
 }
 
-/** The configuration, and a warning for keys that Lapidary does not know. */
+/** The configuration, and warnings for unknown keys. */
 export async function readHfConfigWithWarnings(
   file: string,
 ): Promise<{ readonly config: ModelConfig; readonly warnings: readonly Warning[] }> {
@@ -132,18 +132,18 @@ export async function readHfConfigWithWarnings(
   return { config, warnings: isDecoder(config) ? [] : unknownHfKeys(json, file) };
 }
 
-/** A JSON file without duplicate keys, or an error that says what is wrong with it. A pipe or a device is refused unread. */
+/** Reads a JSON file without duplicate keys. Rejects a pipe or a device without reading it. */
 export async function readJson(file: string): Promise<unknown> {
   let text: string;
   try {
-    if (!(await stat(file)).isFile()) throw new Error("it is not a regular file");
+    if (!(await stat(file)).isFile()) throw new Error("not a regular file");
     text = await readFile(file, "utf8");
   } catch (cause) {
     throw new LapidaryError({
       code: "LAP_CHECKPOINT_MISSING",
       message: `cannot read the file (${(cause as NodeJS.ErrnoException).code ?? (cause instanceof Error ? cause.message : String(cause))})`,
       place: file,
-      remedy: "name the directory of a Hugging Face checkpoint: config.json and model.safetensors",
+      remedy: "give the directory of a Hugging Face checkpoint: config.json and model.safetensors",
       cause,
     });
   }
@@ -159,11 +159,11 @@ export async function readJson(file: string): Promise<unknown> {
     parseStrictJson(text);
     return value;
   } catch (cause) {
-    // JSON.parse keeps the last of two equal keys without a word.
+    // JSON.parse silently keeps the last of two equal keys.
     if (cause instanceof StrictJsonError && cause.kind === "duplicateKey") throw fail(cause.message, cause);
     if (cause instanceof StrictJsonError) return JSON.parse(text) as unknown;
     const kind = await fileKind(file);
-    if (kind?.kind !== "json") refuseOtherKind(kind, file, "a JSON file");
+    if (kind?.kind !== "json") rejectOtherKind(kind, file, "a JSON file");
     throw fail((cause as Error).message, cause);
   }
 }
@@ -178,7 +178,7 @@ function check<T>(result: z.ZodSafeParseResult<T>, file: string, keyName: (key: 
     key,
     key === ""
       ? "it is not an object of keys and values"
-      : `the key ${key} ${isMissing(issue) ? "is missing" : `is wrong: ${issue?.message ?? "invalid"}`}`,
+      : `the key ${key} ${isMissing(issue) ? "is missing" : `is invalid: ${issue?.message ?? "unknown reason"}`}`,
   );
 }
 

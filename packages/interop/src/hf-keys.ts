@@ -1,8 +1,8 @@
 import { LapidaryError, type Warning } from "@lapidary/std";
 
 /**
- * Every key that the `config.json` of a Gemma may have is one of these: the model is built from it (`hf-config.ts`), it must have the value that Gemma 1 has
- * (`required`), or it does not change what the model computes (`harmless`). A key that is none of them is reported: it may ask for something else.
+ * Every key that the `config.json` of a Gemma may have is in one of three groups: the model is built from it (`hf-config.ts`), it must have the value of
+ * Gemma 1 (`required`), or it does not change what the model computes (`harmless`). Any other key is reported, because it may change the model.
  */
 type Json = Readonly<Record<string, unknown>>;
 
@@ -20,10 +20,10 @@ const used: ReadonlySet<string> = new Set([
   "rope_theta",
 ]);
 
-/** What a key must say. Absent and null always mean what Gemma 1 does. */
+/** The required value of a key. Absent and null always mean the value of Gemma 1. */
 interface Requirement {
   readonly holds: (value: unknown, config: Json) => boolean;
-  /** What Gemma 1 has, to finish "Gemma 1 has …". */
+  /** The property of Gemma 1; completes the sentence "Gemma 1 has …". */
   readonly has: string;
 }
 
@@ -87,7 +87,7 @@ const required: Readonly<Record<string, Requirement>> = {
   hidden_size_per_layer_input: none("embeddings per layer"),
   activation_sparsity_pattern: { holds: () => false, has: "no sparse activations" },
   pruned_heads: { holds: (value) => isObject(value) && Object.keys(value).length === 0, has: "no pruned heads" },
-  pretraining_tp: only("unsplit products", 1, 0),
+  pretraining_tp: only("unsplit matmuls", 1, 0),
   quantization: { holds: () => false, has: "weights in F32, F16 or BF16: these are quantized" },
   quantization_config: { holds: () => false, has: "weights in F32, F16 or BF16: these are quantized" },
   compression_config: { holds: () => false, has: "weights in F32, F16 or BF16: these are compressed" },
@@ -102,13 +102,13 @@ const required: Readonly<Record<string, Requirement>> = {
   },
 };
 
-/** The first releases wrote "gelu" and meant the tanh form; from transformers 4.48 on "gelu" is the exact one (`GemmaMLP`), whatever hidden_activation says. */
+/** The first releases wrote "gelu" for the tanh form. From transformers 4.48 on, "gelu" is the exact form (`GemmaMLP`), regardless of hidden_activation. */
 function meansExactGelu({ transformers_version: version }: Json): boolean {
   const [, major = 0, minor = 0] = (/^(\d+)\.(\d+)/.exec(typeof version === "string" ? version : "") ?? []).map(Number);
   return major > 4 || (major === 4 && minor >= 48);
 }
 
-/** Keys of bookkeeping, generation and numerics of loading. */
+/** Keys for bookkeeping, generation and loading. */
 const harmless = new RegExp(
   `^(_name_or_path|_commit_hash|_attn_implementation\\w*|_flash_attn\\w*|_from_model_config|_diffusers_version|model_type|transformers_version|torch_dtype|dtype|use_cache|initializer_range|(bos|eos|pad|sep|unk|cls|mask|decoder_start|forced_bos|forced_eos|image|boi|eoi)_token_(id|index)|name_or_path|attn_implementation|output_(attentions|hidden_states|scores)|return_dict(_in_generate)?|torchscript|use_bfloat16|tf_legacy_loss|chunk_size_feed_forward|is_decoder|id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params|tokenizer_class|prefix|cache_implementation|gradient_checkpointing|model_max_length|max_length|min_length|do_sample|early_stopping|num_beams|num_beam_groups|diversity_penalty|temperature|top_k|top_p|typical_p|repetition_penalty|length_penalty|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|num_return_sequences|exponential_decay_length_penalty|suppress_tokens|begin_suppress_tokens|remove_invalid_values|unsloth_.*|transformers\\.js_config|use_flash_attn|use_return_dict|output_router_logits)$`,
 );
@@ -122,9 +122,9 @@ function isPlainRope(value: unknown): boolean {
 }
 
 /**
- * Refuses a configuration that asks for what Gemma 1 is not, or that contradicts itself.
+ * Rejects a configuration that is not Gemma 1, or that contradicts itself.
  *
- * @throws LAP_CHECKPOINT_CONFIG naming the key
+ * @throws LAP_CHECKPOINT_CONFIG with the key
  */
 export function checkHfKeys(json: unknown, file: string): void {
   if (!isObject(json)) throw configError(file, "", "it is not an object of keys and values");
@@ -133,7 +133,7 @@ export function checkHfKeys(json: unknown, file: string): void {
     const value = json[key];
     if (value === undefined || value === null || holds(value, json)) continue;
     const inner = isObject(value) && /^rope/.test(key) ? ropeKey(value) : "";
-    throw configError(file, `${key}${inner}`, `${key} is ${shown(value)}, and Gemma 1 has ${has}`);
+    throw configError(file, `${key}${inner}`, `${key} is ${formatValue(value)}, and Gemma 1 has ${has}`);
   }
   const { rope_theta: theta, rope_parameters: rope } = json;
   if (isObject(rope) && typeof theta === "number" && typeof rope["rope_theta"] === "number" && rope["rope_theta"] !== theta)
@@ -144,7 +144,7 @@ export function checkHfKeys(json: unknown, file: string): void {
     );
 }
 
-/** The key inside of a rope setting that is not plain. */
+/** The key within a rope setting that changes the plain rotary embedding. */
 const ropeKey = (value: Json): string => {
   const key = Object.keys(value).find((name) => name !== "rope_theta" && !isPlainRope({ [name]: value[name] }));
   return key === undefined ? "" : `.${key}`;
@@ -154,28 +154,26 @@ function checkFamily(json: Json, file: string): void {
   const type = json["model_type"];
   if (type === "gemma") return;
   if (type === undefined && typeof json["error"] === "string")
-    throw configError(file, "model_type", `the file is an answer of a server, not a configuration: ${shown(json["error"])}`);
+    throw configError(file, "model_type", `the file is an error reply of a server, not a configuration: ${formatValue(json["error"])}`);
   if (type === undefined && ("text_config" in json || "vision_config" in json))
-    throw configError(file, "model_type", "it has no model_type, and describes a multimodal model");
+    throw configError(file, "model_type", "it has no model_type and describes a multimodal model");
   throw configError(
     file,
     "model_type",
-    type === undefined
-      ? "it has no model_type"
-      : `model_type is ${shown(type)}; Lapidary computes Gemma 1 ("gemma"), and another family computes something else`,
+    type === undefined ? "it has no model_type" : `model_type is ${formatValue(type)}; Lapidary supports only Gemma 1 ("gemma")`,
   );
 }
 
-/** Warnings for what may mean something else: keys that no list here has, because nobody has judged whether they change the model, and a "gelu" without a version. */
+/** Warnings for keys in none of the groups, which may change the model, and for a "gelu" without a version. */
 export function unknownHfKeys(json: unknown, file: string): Warning[] {
   if (!isObject(json)) return [];
   const warnings: Warning[] = [];
   if (json["hidden_act"] === "gelu" && json["hidden_activation"] === undefined && json["transformers_version"] === undefined)
     warnings.push({
       code: "LAP_CHECKPOINT_CONFIG_KEY",
-      message: `hidden_act is "gelu" and no transformers_version says which form that is: it is read as ${tanhGelu}`,
+      message: `hidden_act is "gelu" without a transformers_version, so its form is ambiguous: it is read as ${tanhGelu}`,
       place: `${file}: hidden_act`,
-      remedy: "write hidden_act: gelu_pytorch_tanh if that is the form that the model was trained with",
+      remedy: "write hidden_act: gelu_pytorch_tanh if the model was trained with this form",
     });
   const unknown = Object.keys(json).filter(
     (key) => !used.has(key) && !Object.hasOwn(required, key) && !harmless.test(key) && json[key] !== null && json[key] !== false,
@@ -183,14 +181,14 @@ export function unknownHfKeys(json: unknown, file: string): Warning[] {
   if (unknown.length > 0)
     warnings.push({
       code: "LAP_CHECKPOINT_CONFIG_KEY",
-      message: `config.json has ${unknown.length === 1 ? "a key" : "keys"} that Lapidary does not know and does not use: ${unknown.map((key) => `${key} (${shown(json[key])})`).join(", ")}`,
+      message: `config.json has ${unknown.length === 1 ? "a key" : "keys"} that Lapidary does not know and ignores: ${unknown.map((key) => `${key} (${formatValue(json[key])})`).join(", ")}`,
       place: `${file}: ${unknown[0] ?? ""}`,
-      remedy: "check that the model computes the same without; then remove the key from config.json",
+      remedy: "check that the key does not change the model, then remove it from config.json",
     });
   return warnings;
 }
 
-const shown = (value: unknown): string => {
+const formatValue = (value: unknown): string => {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 120 ? `${text.slice(0, 120)}…` : text;
 };
@@ -198,6 +196,6 @@ const shown = (value: unknown): string => {
 export const configError = (file: string, key: string, problem: string): LapidaryError =>
   new LapidaryError({
     code: "LAP_CHECKPOINT_CONFIG",
-    message: `the configuration is not that of a Gemma 1, nor of a decoder of Lapidary: ${problem}`,
+    message: `unsupported model configuration: ${problem}`,
     place: key === "" ? file : `${file}: ${key}`,
   });

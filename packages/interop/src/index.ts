@@ -1,24 +1,43 @@
-export * from "./array-data.js";
+export { type ArrayData, f32Array, fromTensor, i32Array, toTensor } from "./array-data.js";
 export { writeDirectoryAtomic } from "./atomic-directory.js";
 export { writeFileAtomic } from "./atomic-file.js";
 export { noConfig, notACheckpoint } from "./checkpoint-survey.js";
-export { type FileKind, fileKind } from "./file-kind.js";
 export { checkFinite } from "./finite.js";
-export * from "./hf-checkpoint.js";
+export { type CheckDepth, HfCheckpoint, readBackHfCheckpoint, readHfCheckpoint, writeHfCheckpoint } from "./hf-checkpoint.js";
+export { gemmaConfigToHf, modelConfigToHf, readControlIds, readJson } from "./hf-config.js";
 export { checkOptimizerState } from "./optimizer-state.js";
+export { decodeSafetensors, readSafetensors, SafetensorsFile, safetensorsHead, writeSafetensors } from "./safetensors.js";
+export { globalModule, outputSharding, perDeviceModule } from "./stablehlo/module.js";
+export { shardingConstraints } from "./stablehlo/sharding-constraints.js";
+export { parseStrictJson, StrictJsonError } from "./strict-json.js";
+export { tensorboardEvent, tensorboardFileName, tensorboardHeader } from "./tensorboard.js";
+export { readXlaCheckpoint } from "./xla/checkpoint.js";
 export {
-  type ControlIds,
-  gemmaConfigFromHf,
-  gemmaConfigToHf,
-  modelConfigFromHf,
-  modelConfigToHf,
-  readControlIds,
-  readHfConfig,
-  readJson,
-} from "./hf-config.js";
-export * from "./safetensors.js";
-export type { SafetensorsDtype, SafetensorsHeader, TensorEntry } from "./safetensors-header.js";
-export { parseStrictJson, type StrictJson, StrictJsonError } from "./strict-json.js";
-export * from "./stablehlo/index.js";
-export * from "./xla/index.js";
-export * from "./tensorboard.js";
+  type BackendOutput,
+  backendScript,
+  compareWith,
+  type Comparison,
+  parseBackendOutput,
+  type ReferenceBackend,
+} from "./xla/compare.js";
+export {
+  checkExportDirectory,
+  jaxVersion,
+  orbaxVersion,
+  writeXlaExport,
+  type WrittenExport,
+  type XlaExport,
+  type XlaState,
+} from "./xla/export.js";
+export { initSpecsOf } from "./xla/initial-state.js";
+export {
+  compareCycles,
+  compareTpuCollectives,
+  libtpuNotice,
+  libtpuVersion,
+  parseTpuResult,
+  type TimedKernel,
+  topologyName,
+  type TpuResult,
+  tpuScript,
+} from "./xla/tpu.js";

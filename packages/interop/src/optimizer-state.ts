@@ -4,26 +4,26 @@ import { LapidaryError } from "@lapidary/std";
 import type { TensorFile } from "./tensor-file.js";
 
 /**
- * Checks that the file of an optimizer's state has, for each of its slots (`adam_m`, `adam_v`), an array for every parameter, and nothing else.
+ * Checks that the file of an optimizer state has, for each of its slots (`adam_m`, `adam_v`), an array for every parameter and no other array.
  *
- * @throws LAP_CHECKPOINT_STATE naming the first array that is missing, of another shape, or without a parameter
+ * @throws LAP_CHECKPOINT_STATE with the first array that is missing, has another shape, or belongs to no parameter
  */
 export function checkOptimizerState(params: readonly ParamSpec[], file: Pick<TensorFile, "path" | "names" | "dimsOf">): void {
   const slots = new Set(file.names.map((name) => name.split("/")[0] ?? ""));
-  const wanted = new Map<string, readonly number[]>();
-  for (const slot of slots) for (const { name, dims } of params) wanted.set(`${slot}/${name}`, dims);
+  const expected = new Map<string, readonly number[]>();
+  for (const slot of slots) for (const { name, dims } of params) expected.set(`${slot}/${name}`, dims);
   const fail = (name: string, problem: string): never => {
     throw new LapidaryError({
       code: "LAP_CHECKPOINT_STATE",
-      message: `array ${name} of the optimizer: ${problem}`,
+      message: `invalid optimizer state: array ${name}: ${problem}`,
       place: `${file.path}: tensor "${name}"`,
-      remedy: "weights and state of the optimizer do not belong together: copy the whole checkpoint again, or remove the state",
+      remedy: "copy the complete checkpoint again, or remove the optimizer state: it does not belong to the weights",
     });
   };
-  for (const name of file.names) if (!wanted.has(name)) fail(name, "the model has no parameter for it");
-  for (const [name, dims] of wanted) {
+  for (const name of file.names) if (!expected.has(name)) fail(name, "the model has no such parameter");
+  for (const [name, dims] of expected) {
     const found = file.dimsOf(name);
-    if (found === undefined) fail(name, "the file lacks it");
-    else if (!sameDims(found, dims)) fail(name, `it is [${found.join(", ")}], its parameter [${dims.join(", ")}]`);
+    if (found === undefined) fail(name, "missing from the file");
+    else if (!sameDims(found, dims)) fail(name, `its shape is [${found.join(", ")}], the shape of its parameter [${dims.join(", ")}]`);
   }
 }

@@ -7,7 +7,7 @@ import { parseStrictJson, type StrictJson, StrictJsonError } from "./strict-json
  *     u64 n │ n bytes: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, …, "__metadata__": {…}} blanks │ data
  *     8       offsets count from here ─────────────────────────────────────────────────────────────────────────────────────┘
  *
- * Read strictly: the tensors fill the data, without hole, overlap or rest, and each is as long as its shape says.
+ * Parsed strictly: the tensors fill the data without gap, overlap or rest, and the length of each matches its shape.
  */
 export interface SafetensorsHeader {
   readonly metadata: ReadonlyMap<string, string>;
@@ -18,12 +18,12 @@ export interface TensorEntry {
   readonly name: string;
   readonly dtype: SafetensorsDtype;
   readonly dims: readonly number[];
-  /** First byte and the one after the last, counted from the start of the data. */
+  /** Offsets of the first byte, and of the byte after the last, from the start of the data. */
   readonly begin: number;
   readonly end: number;
 }
 
-/** Bytes of an element. */
+/** Bytes per element. */
 export const dtypeBytes = {
   BOOL: 1,
   U8: 1,
@@ -43,13 +43,13 @@ export const dtypeBytes = {
 } as const;
 export type SafetensorsDtype = keyof typeof dtypeBytes;
 
-/** The format's own limit, kept so that a broken length cannot ask for memory. */
+/** The limit of the format. It keeps an invalid length from allocating memory. */
 export const maxHeaderBytes = 100_000_000;
 export const lengthBytes = 8;
 
 type SafetensorsCode = `LAP_SAFETENSORS_${"TRUNCATED" | "HEADER" | "TENSOR" | "DTYPE" | "VALUE"}`;
 
-/** @param tensor the tensor concerned, when one is */
+/** @param tensor the tensor concerned, if any */
 export function safetensorsError(code: SafetensorsCode, file: string, message: string, tensor?: string): LapidaryError {
   return new LapidaryError({
     code,
@@ -63,25 +63,29 @@ const shorten = (name: string): string => (name.length > 120 ? `${name.slice(0, 
 /** Length of the header from the first 8 bytes of a file of `fileBytes`, checked before anything is allocated. */
 export function headerLength(prefix: Uint8Array, fileBytes: number, file: string): number {
   if (prefix.length < lengthBytes)
-    throw safetensorsError("LAP_SAFETENSORS_TRUNCATED", file, `the file has ${prefix.length} bytes, too few for a safetensors file`);
+    throw safetensorsError("LAP_SAFETENSORS_TRUNCATED", file, `the file is too short for a safetensors file: ${prefix.length} bytes`);
   const length = new DataView(prefix.buffer, prefix.byteOffset, lengthBytes).getBigUint64(0, true);
   if (length > BigInt(maxHeaderBytes))
-    throw safetensorsError("LAP_SAFETENSORS_HEADER", file, `the header claims ${length} bytes; the limit is ${maxHeaderBytes}`);
+    throw safetensorsError(
+      "LAP_SAFETENSORS_HEADER",
+      file,
+      `the header has ${length} bytes by its length field, the limit is ${maxHeaderBytes}`,
+    );
   if (Number(length) > fileBytes - lengthBytes)
     throw safetensorsError(
       "LAP_SAFETENSORS_TRUNCATED",
       file,
-      `the header claims ${length} bytes, the file has ${fileBytes - lengthBytes} left`,
+      `the header has ${length} bytes by its length field, the file only ${fileBytes - lengthBytes}`,
     );
   return Number(length);
 }
 
 /**
  * @param bytes the header alone
- * @param dataBytes what follows it in the file
+ * @param dataBytes number of bytes after the header
  */
 export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string): SafetensorsHeader {
-  if (bytes[0] !== 0x7b) throw safetensorsError("LAP_SAFETENSORS_HEADER", file, 'the header does not begin with "{"');
+  if (bytes[0] !== 0x7b) throw safetensorsError("LAP_SAFETENSORS_HEADER", file, 'the header does not start with "{"');
   const object = parseObject(bytes, file);
   const metadata = new Map<string, string>();
   const tensors = new Map<string, TensorEntry>();
@@ -89,7 +93,7 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string):
     if (name === "__metadata__") readMetadata(value, metadata, file);
     else tensors.set(name, readEntry(name, value, file));
   }
-  checkWhole([...tensors.values()], dataBytes, file);
+  checkComplete([...tensors.values()], dataBytes, file);
   checkTiling([...tensors.values()], dataBytes, file);
   return { metadata, tensors };
 }
@@ -132,16 +136,16 @@ function readEntry(name: string, value: StrictJson, file: string): TensorEntry {
     if (key !== "dtype" && key !== "shape" && key !== "data_offsets") fail(`its entry has an unknown key ${JSON.stringify(shorten(key))}`);
   const dtype = entry.get("dtype");
   if (typeof dtype === "string" && /^(F[468]_?\w*|C64|C128)$/.test(dtype) && !isDtype(dtype))
-    throw safetensorsError("LAP_SAFETENSORS_DTYPE", file, `its dtype ${dtype} is not one that Lapidary reads`, name);
+    throw safetensorsError("LAP_SAFETENSORS_DTYPE", file, `unsupported dtype ${dtype}`, name);
   if (typeof dtype !== "string" || !isDtype(dtype))
     return fail(
-      `its dtype is ${typeof dtype === "string" ? JSON.stringify(shorten(dtype)) : "missing"}, which is none of ${Object.keys(dtypeBytes).join(", ")}`,
+      `its dtype is ${typeof dtype === "string" ? JSON.stringify(shorten(dtype)) : "missing"}, expected one of ${Object.keys(dtypeBytes).join(", ")}`,
     );
-  const dims = naturals(entry.get("shape")) ?? fail("its shape is not a list of whole numbers");
-  const offsets = naturals(entry.get("data_offsets")) ?? fail("its data_offsets are not whole numbers");
+  const dims = nonNegativeIntegers(entry.get("shape")) ?? fail("its shape is not a list of non-negative integers");
+  const offsets = nonNegativeIntegers(entry.get("data_offsets")) ?? fail("its data_offsets are not a list of non-negative integers");
   const [begin, end] = offsets;
   if (begin === undefined || end === undefined || offsets.length !== 2 || begin > end)
-    return fail("its data_offsets are not a begin and an end");
+    return fail("its data_offsets are not a start and an end");
   const bytes = dims.reduce((n, d) => n * d, dtypeBytes[dtype]);
   if (!Number.isSafeInteger(bytes) || bytes !== end - begin)
     fail(`its shape [${dims.slice(0, 8).join(", ")}] of ${dtype} takes ${bytes} bytes, its data_offsets ${end - begin}`);
@@ -150,27 +154,27 @@ function readEntry(name: string, value: StrictJson, file: string): TensorEntry {
 
 const isDtype = (text: string): text is SafetensorsDtype => Object.hasOwn(dtypeBytes, text);
 
-function naturals(value: StrictJson | undefined): number[] | undefined {
+function nonNegativeIntegers(value: StrictJson | undefined): number[] | undefined {
   if (!Array.isArray(value)) return undefined;
   const items = value as readonly StrictJson[];
   return items.every((n) => typeof n === "number" && Number.isSafeInteger(n) && n >= 0) ? (items as number[]) : undefined;
 }
 
-/** A file that ends early is a download that was cut off, or still runs. */
-function checkWhole(entries: readonly TensorEntry[], dataBytes: number, file: string): void {
-  const needed = entries.reduce((most, { end }) => Math.max(most, end), 0);
+/** Rejects a file that ends early, as of an interrupted or unfinished download. */
+function checkComplete(entries: readonly TensorEntry[], dataBytes: number, file: string): void {
+  const needed = entries.reduce((max, { end }) => Math.max(max, end), 0);
   if (needed <= dataBytes) return;
   const cut = entries.filter(({ end }) => end > dataBytes).sort((a, b) => a.begin - b.begin);
   const first = cut[0];
   throw safetensorsError(
     "LAP_SAFETENSORS_TRUNCATED",
     file,
-    `the file is cut short: its header describes ${needed} bytes of data, ${dataBytes} are there; the data ends ${(first?.end ?? needed) - dataBytes} bytes before the end of this tensor${cut.length > 1 ? `, and ${cut.length - 1} more are missing` : ""}`,
+    `the file is truncated: its header describes ${needed} bytes of data, the file has ${dataBytes}; this tensor lacks its last ${(first?.end ?? needed) - dataBytes} bytes${cut.length > 1 ? `, and ${cut.length - 1} more tensors are incomplete` : ""}`,
     first?.name,
   );
 }
 
-/** Sorted by place, every tensor begins where the one before ends, and the last ends with the file. */
+/** Checks that, in the order of offsets, each tensor starts at the end of the previous one, and the last ends with the file. */
 function checkTiling(entries: TensorEntry[], dataBytes: number, file: string): void {
   let at = 0;
   for (const { name, begin, end } of entries.sort((a, b) => a.begin - b.begin || a.end - b.end)) {
@@ -178,7 +182,7 @@ function checkTiling(entries: TensorEntry[], dataBytes: number, file: string): v
       throw safetensorsError(
         "LAP_SAFETENSORS_TENSOR",
         file,
-        begin < at ? `it overlaps the tensor before it by ${at - begin} bytes` : `${begin - at} bytes before it belong to no tensor`,
+        begin < at ? `it overlaps the previous tensor by ${at - begin} bytes` : `${begin - at} bytes before it belong to no tensor`,
         name,
       );
     at = end;

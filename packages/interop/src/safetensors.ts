@@ -4,7 +4,7 @@ import { sizeOf } from "@lapidary/ir";
 import { assert, LapidaryError, must } from "@lapidary/std";
 import { type ArrayData, f32Array, i32Array } from "./array-data.js";
 import { readExactly, writeFileAtomic } from "./atomic-file.js";
-import { kindOfBytes, refuseOtherKind } from "./file-kind.js";
+import { kindOfBytes, rejectOtherKind } from "./file-kind.js";
 import { bf16ToF32, f16ToF32 } from "./half.js";
 import {
   dtypeBytes,
@@ -18,10 +18,10 @@ import {
   type TensorEntry,
 } from "./safetensors-header.js";
 
-/** What tells a safetensors file from a file of another kind. */
+/** Number of bytes that distinguish a safetensors file from other formats. */
 const headBytes = 1024;
 
-/** An open file: the header has been read and checked, arrays are read one by one. */
+/** An open file. Its header was read and checked; arrays are read one by one. */
 export class SafetensorsFile {
   private constructor(
     readonly path: string,
@@ -30,17 +30,17 @@ export class SafetensorsFile {
     private readonly dataStart: number,
   ) {}
 
-  /** @throws LapidaryError that names the file (and tensor) when it is missing, truncated or corrupt */
+  /** @throws LapidaryError with the file (and tensor) if it is missing, truncated or corrupt */
   static async open(path: string): Promise<SafetensorsFile> {
     const file = await openToRead(path);
     try {
       const { size } = await file.stat();
       const head = new Uint8Array(Math.min(headBytes, size));
-      await readOrFail(file, head, 0, path);
-      refuseOtherKind(kindOfBytes(head, size), path, "a safetensors file");
+      await readExact(file, head, 0, path);
+      rejectOtherKind(kindOfBytes(head, size), path, "a safetensors file");
       const length = headerLength(head.subarray(0, lengthBytes), size, path);
       const bytes = new Uint8Array(length);
-      await readOrFail(file, bytes, lengthBytes, path);
+      await readExact(file, bytes, lengthBytes, path);
       const dataStart = lengthBytes + length;
       return new SafetensorsFile(path, file, parseHeader(bytes, size - dataStart, path), dataStart);
     } catch (error) {
@@ -61,22 +61,22 @@ export class SafetensorsFile {
     return this.header.tensors.get(name)?.dtype;
   }
 
-  /** F16 and BF16 are widened to f32; I64 must fit in 32 bits. */
+  /** Reads an array. F16 and BF16 are widened to f32; I64 values must fit in 32 bits. */
   async read(name: string): Promise<ArrayData> {
     const entry = this.header.tensors.get(name);
-    if (entry === undefined) throw safetensorsError("LAP_SAFETENSORS_TENSOR", this.path, "the file has no such tensor", name);
+    if (entry === undefined) throw safetensorsError("LAP_SAFETENSORS_TENSOR", this.path, "tensor not found in the file", name);
     const bytes = new Uint8Array(entry.end - entry.begin);
-    await readOrFail(this.file, bytes, this.dataStart + entry.begin, this.path, name);
+    await readExact(this.file, bytes, this.dataStart + entry.begin, this.path, name);
     return decode(entry, bytes, this.path);
   }
 
-  /** Elements `[from, to)` in row-major order, as `read` gives them. */
+  /** Elements `[from, to)` in row-major order, converted as by `read`. */
   async readRange(name: string, from: number, to: number): Promise<ArrayData> {
     const entry = this.header.tensors.get(name);
-    if (entry === undefined) throw safetensorsError("LAP_SAFETENSORS_TENSOR", this.path, "the file has no such tensor", name);
+    if (entry === undefined) throw safetensorsError("LAP_SAFETENSORS_TENSOR", this.path, "tensor not found in the file", name);
     const size = dtypeBytes[entry.dtype];
     const bytes = new Uint8Array((to - from) * size);
-    await readOrFail(this.file, bytes, this.dataStart + entry.begin + from * size, this.path, name);
+    await readExact(this.file, bytes, this.dataStart + entry.begin + from * size, this.path, name);
     return decode({ ...entry, dims: [to - from] }, bytes, this.path);
   }
 
@@ -91,7 +91,7 @@ export class SafetensorsFile {
   }
 }
 
-/** All arrays of a file, by name. */
+/** Reads all arrays of a file, by name. */
 export async function readSafetensors(path: string): Promise<Map<string, ArrayData>> {
   const file = await SafetensorsFile.open(path);
   try {
@@ -101,12 +101,12 @@ export async function readSafetensors(path: string): Promise<Map<string, ArrayDa
   }
 }
 
-/** The same from memory. `name` stands in errors. */
+/** Decodes all arrays from memory, by name. `name` is the location in errors. */
 export function decodeSafetensors(bytes: Uint8Array, name: string): Map<string, ArrayData> {
   const length = headerLength(bytes.subarray(0, lengthBytes), bytes.length, name);
   const dataStart = lengthBytes + length;
   const { tensors } = parseHeader(bytes.subarray(lengthBytes, dataStart), bytes.length - dataStart, name);
-  // Copies, so that each array is aligned and owns its memory (`slice` of a Buffer would be a view).
+  // Copy, so that each array is aligned and owns its memory (`slice` of a Buffer returns a view).
   return new Map(
     [...tensors].map(([key, entry]) => [
       key,
@@ -115,7 +115,7 @@ export function decodeSafetensors(bytes: Uint8Array, name: string): Map<string, 
   );
 }
 
-/** Replaces the file at `path` atomically. Arrays are laid out in the order given. */
+/** Replaces the file at `path` atomically. The arrays are stored in the order of the map. */
 export function writeSafetensors(
   path: string,
   arrays: ReadonlyMap<string, ArrayData>,
@@ -124,7 +124,7 @@ export function writeSafetensors(
   return writeFileAtomic(path, safetensorsParts(arrays, metadata));
 }
 
-/** The bytes of a file, part by part; arrays are not copied. */
+/** The bytes of a file, in parts; arrays are not copied. */
 export function* safetensorsParts(
   arrays: ReadonlyMap<string, ArrayData>,
   metadata: Readonly<Record<string, string>> = {},
@@ -134,12 +134,12 @@ export function* safetensorsParts(
   for (const { data } of arrays.values()) yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-/** What stands in a file before its arrays, which follow one another in the order given: the length of the header, and the header. */
+/** The bytes of a file before its arrays: the length of the header, and the header. The arrays follow in the order of the map. */
 export function safetensorsHead(
   arrays: ReadonlyMap<string, Pick<ArrayData, "dtype" | "dims">>,
   metadata: Readonly<Record<string, string>> = {},
 ): readonly [length: Uint8Array, header: Uint8Array] {
-  assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, "arrays lie little-endian in memory, as in the file");
+  assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, "arrays are little-endian in memory, as in the file");
   let at = 0;
   const entries = [...arrays].map(([name, { dtype, dims }]) => {
     assert(name !== "__metadata__" && name !== "__proto__", "a tensor name that the format allows", name);
@@ -151,9 +151,9 @@ export function safetensorsHead(
     Object.fromEntries([...(Object.keys(metadata).length === 0 ? [] : [["__metadata__", metadata] as const]), ...entries]),
   );
   const header = Buffer.from(json, "utf8");
-  // Blanks after the JSON align the data to 8 bytes.
+  // Spaces after the JSON align the data to 8 bytes.
   const padded = Buffer.concat([header, Buffer.alloc((8 - (header.length % 8)) % 8, " ")]);
-  assert(padded.length <= maxHeaderBytes, "the header keeps the format's limit", padded.length);
+  assert(padded.length <= maxHeaderBytes, "the header is within the limit of the format", padded.length);
   const prefix = Buffer.alloc(lengthBytes);
   prefix.writeBigUInt64LE(BigInt(padded.length));
   return [prefix, padded];
@@ -174,7 +174,7 @@ function decode(entry: TensorEntry, bytes: Uint8Array, file: string): ArrayData 
     case "I64":
       return i32Array(dims, narrow(new BigInt64Array(buffer), file, name));
     default:
-      throw safetensorsError("LAP_SAFETENSORS_DTYPE", file, `its dtype ${dtype} has no place here`, name);
+      throw safetensorsError("LAP_SAFETENSORS_DTYPE", file, `unsupported dtype ${dtype}`, name);
   }
 }
 
@@ -191,7 +191,7 @@ function narrow(values: BigInt64Array, file: string, name: string): Int32Array {
 
 async function openToRead(path: string): Promise<FileHandle> {
   try {
-    // A pipe is opened without waiting for its other end.
+    // Open a pipe without waiting for its other end.
     const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     if ((await file.stat()).isFile()) return file;
     await file.close();
@@ -200,7 +200,7 @@ async function openToRead(path: string): Promise<FileHandle> {
     const missing = code === "ENOENT" || code === "ENOTDIR";
     throw new LapidaryError({
       code: "LAP_FILE_UNREADABLE",
-      message: missing ? "there is no such file" : `the file cannot be opened (${code ?? String(cause)})`,
+      message: missing ? "file not found" : `cannot open the file (${code ?? String(cause)})`,
       place: path,
       remedy: missing ? "check the path" : "check its permissions",
       cause,
@@ -208,13 +208,13 @@ async function openToRead(path: string): Promise<FileHandle> {
   }
   throw new LapidaryError({
     code: "LAP_FILE_UNREADABLE",
-    message: "this is not a regular file",
+    message: "not a regular file",
     place: path,
-    remedy: "name a file",
+    remedy: "give the path of a regular file",
   });
 }
 
-async function readOrFail(file: FileHandle, target: Uint8Array, position: number, path: string, tensor?: string): Promise<void> {
+async function readExact(file: FileHandle, target: Uint8Array, position: number, path: string, tensor?: string): Promise<void> {
   if (!(await readExactly(file, target, position)))
-    throw safetensorsError("LAP_SAFETENSORS_TRUNCATED", path, "the file ended while it was read", tensor);
+    throw safetensorsError("LAP_SAFETENSORS_TRUNCATED", path, "the file became shorter during the read", tensor);
 }

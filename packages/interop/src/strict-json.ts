@@ -1,10 +1,10 @@
 /**
- * JSON as a file format must be read: `JSON.parse` keeps the last of two equal keys and turns large integers into other
- * ones without a word. Objects come back as maps, so that no key means anything to JavaScript.
+ * A strict JSON parser for file formats. `JSON.parse` silently keeps the last of two equal keys and rounds large integers; this
+ * parser rejects both. Objects are returned as maps, so that no key has a meaning in JavaScript.
  */
 export type StrictJson = null | boolean | number | string | readonly StrictJson[] | ReadonlyMap<string, StrictJson>;
 
-/** What is wrong and at which character. */
+/** The problem, and the character at which it is. */
 export class StrictJsonError extends Error {
   constructor(
     problem: string,
@@ -16,21 +16,21 @@ export class StrictJsonError extends Error {
   }
 }
 
-/** Deeper nesting than any header has; bounds the recursion. */
+/** Maximum nesting, deeper than that of any valid header; it bounds the recursion. */
 const maxDepth = 32;
-/** Longer than any number that means something. */
+/** Maximum length of a number, longer than any useful one. */
 const maxNumberLength = 40;
 
 /** @throws StrictJsonError */
 export function parseStrictJson(text: string): StrictJson {
-  const reader = new Reader(text);
-  const value = reader.value(0);
-  reader.skipBlanks();
-  if (reader.at < text.length) reader.fail("unexpected text after the end");
+  const parser = new Parser(text);
+  const value = parser.value(0);
+  parser.skipSpaces();
+  if (parser.at < text.length) parser.fail("unexpected text after the end");
   return value;
 }
 
-class Reader {
+class Parser {
   at = 0;
 
   constructor(private readonly text: string) {}
@@ -39,13 +39,13 @@ class Reader {
     throw new StrictJsonError(problem, this.at, kind);
   }
 
-  skipBlanks(): void {
+  skipSpaces(): void {
     while (" \t\n\r".includes(this.text[this.at] ?? "x")) this.at++;
   }
 
   value(depth: number): StrictJson {
     if (depth > maxDepth) this.fail("nested too deeply");
-    this.skipBlanks();
+    this.skipSpaces();
     switch (this.text[this.at]) {
       case "{":
         return this.object(depth);
@@ -61,15 +61,15 @@ class Reader {
   private object(depth: number): ReadonlyMap<string, StrictJson> {
     const object = new Map<string, StrictJson>();
     this.items("}", () => {
-      this.skipBlanks();
+      this.skipSpaces();
       const keyAt = this.at;
       const key = this.string();
       if (object.has(key)) {
         this.at = keyAt;
-        this.fail(`key ${JSON.stringify(key)} given twice`, "duplicateKey");
+        this.fail(`key ${JSON.stringify(key)} appears twice`, "duplicateKey");
       }
-      this.skipBlanks();
-      if (!this.take(":")) this.fail('expected ":"');
+      this.skipSpaces();
+      if (!this.accept(":")) this.fail('expected ":"');
       object.set(key, this.value(depth + 1));
     });
     return object;
@@ -84,22 +84,22 @@ class Reader {
   /** The comma-separated items of a bracket that opens at the current character. */
   private items(close: string, item: () => void): void {
     this.at++;
-    this.skipBlanks();
-    if (this.take(close)) return;
+    this.skipSpaces();
+    if (this.accept(close)) return;
     for (;;) {
       item();
-      this.skipBlanks();
-      if (this.take(close)) return;
-      if (!this.take(",")) this.fail(`expected "," or "${close}"`);
+      this.skipSpaces();
+      if (this.accept(close)) return;
+      if (!this.accept(",")) this.fail(`expected "," or "${close}"`);
     }
   }
 
-  /** Scans to the closing quote; `JSON.parse` then judges escapes and control characters. */
+  /** Scans to the closing quote; `JSON.parse` then checks escapes and control characters. */
   private string(): string {
     if (this.text[this.at] !== '"') this.fail("expected a string");
     let end = this.at + 1;
     while (end < this.text.length && this.text[end] !== '"') end += this.text[end] === "\\" ? 2 : 1;
-    if (end >= this.text.length) this.fail("string without an end");
+    if (end >= this.text.length) this.fail("unterminated string");
     try {
       const value = JSON.parse(this.text.slice(this.at, end + 1)) as string;
       this.at = end + 1;
@@ -115,7 +115,7 @@ class Reader {
       ["false", false],
       ["null", null],
     ] as const)
-      if (this.take(word)) return value;
+      if (this.accept(word)) return value;
     const matched = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/.exec(this.text.slice(this.at, this.at + maxNumberLength))?.[0];
     if (matched === undefined) this.fail("expected a value");
     const value = Number(matched);
@@ -124,7 +124,7 @@ class Reader {
     return value;
   }
 
-  private take(word: string): boolean {
+  private accept(word: string): boolean {
     if (!this.text.startsWith(word, this.at)) return false;
     this.at += word.length;
     return true;

@@ -1,6 +1,6 @@
 import { LapidaryError } from "@lapidary/std";
 
-/** @param file that holds the tensor, or the directory of the checkpoint */
+/** @param file the file of the tensor, or the directory of the checkpoint */
 export const tensorError = (
   file: string,
   tensor: string,

@@ -1,12 +1,12 @@
 import { sizeOf } from "@lapidary/ir";
 import type { ArrayData } from "./array-data.js";
 
-/** A file, or a folder, that holds tensors by name. */
+/** A file or folder of tensors, by name. */
 export interface TensorFile {
   readonly path: string;
   readonly names: readonly string[];
   dimsOf(name: string): readonly number[] | undefined;
-  /** As safetensors names it. */
+  /** The dtype, as safetensors names it. */
   dtypeOf(name: string): string | undefined;
   read(name: string): Promise<ArrayData>;
   /** Elements `[from, to)` in row-major order. */
@@ -14,7 +14,7 @@ export interface TensorFile {
   close(): Promise<void>;
 }
 
-/** A tensor under the name that its file gives it. */
+/** A tensor and its name in a file. */
 export interface StoredTensor {
   readonly file: TensorFile;
   readonly name: string;
@@ -22,18 +22,22 @@ export interface StoredTensor {
 
 export const dimsOfStored = ({ file, name }: StoredTensor): readonly number[] => file.dimsOf(name) ?? [];
 
-/** Elements that are compared at a time. */
-const stretch = 1 << 18;
+/** Number of elements that are compared at a time. */
+const chunkElements = 1 << 18;
 
 /**
- * Whether two tensors of one shape hold the same numbers, bit for bit once they are f32; otherwise the first element that differs.
+ * Compares two tensors of the same shape bit by bit, after conversion to f32. Returns the first element that differs, or undefined.
  *
- * @param most how many elements are compared
+ * @param maxElements maximum number of elements to compare
  */
-export async function firstDifference(a: StoredTensor, b: StoredTensor, most = Number.POSITIVE_INFINITY): Promise<number | undefined> {
-  const end = Math.min(sizeOf(dimsOfStored(a)), most);
-  for (let from = 0; from < end; from += stretch) {
-    const to = Math.min(end, from + stretch);
+export async function firstDifference(
+  a: StoredTensor,
+  b: StoredTensor,
+  maxElements = Number.POSITIVE_INFINITY,
+): Promise<number | undefined> {
+  const end = Math.min(sizeOf(dimsOfStored(a)), maxElements);
+  for (let from = 0; from < end; from += chunkElements) {
+    const to = Math.min(end, from + chunkElements);
     const [left, right] = [bitsOf(await a.file.readRange(a.name, from, to)), bitsOf(await b.file.readRange(b.name, from, to))];
     const at = left.findIndex((bits, i) => bits !== right[i]);
     if (at >= 0) return from + at;
@@ -43,7 +47,7 @@ export async function firstDifference(a: StoredTensor, b: StoredTensor, most = N
 
 const bitsOf = ({ data }: ArrayData): Int32Array => new Int32Array(data.buffer, data.byteOffset, data.length);
 
-/** `[row, column]` of an element that is number `flat` in row-major order. */
+/** `[row, column]` of the element at row-major position `flat`. */
 export function indexOf(dims: readonly number[], flat: number): string {
   const index: number[] = [];
   let rest = flat;

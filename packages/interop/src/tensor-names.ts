@@ -1,5 +1,5 @@
 /**
- * Tools wrap a model and save its tensors under longer or shorter names. A renaming says how the names of a file follow from those of the parameters:
+ * Tools wrap a model and save its tensors under longer or shorter names. A renaming maps the names of the parameters to the names in a file:
  *
  *     parameter   model.layers.0.mlp.up_proj.weight
  *     file        module.model.layers.0.mlp.up_proj.weight      excess "module."          DistributedDataParallel
@@ -8,17 +8,17 @@
  *                 model.layers.0._orig_mod.mlp.up_proj.weight   wrapper within            torch.compile of each layer
  */
 export interface Renaming {
-  /** What stands before the names in the file. */
+  /** The extra prefix of the names in the file. */
   readonly excess: string;
-  /** What the names in the file lack at their beginning. */
+  /** The prefix that the names in the file lack. */
   readonly missing: string;
-  /** Segments of wrappers that are taken out wherever they are. */
+  /** Segments of wrappers, which are removed at any position. */
   readonly wrappers: readonly string[];
-  /** Name of a parameter → name in the file, for those that the file has. */
+  /** Name of a parameter → name in the file, for the parameters in the file. */
   readonly stored: ReadonlyMap<string, string>;
 }
 
-/** Names that torch gives to the modules of its wrappers. */
+/** Names of the wrapper modules of torch. */
 const wrapperSegments: ReadonlySet<string> = new Set([
   "_orig_mod",
   "_fsdp_wrapped_module",
@@ -27,10 +27,10 @@ const wrapperSegments: ReadonlySet<string> = new Set([
   "module",
 ]);
 
-/** Different prefixes that are tried: a file of weights has one or two. */
-const mostCandidates = 64;
+/** Maximum number of prefixes to try: a file of weights has one or two. */
+const maxCandidates = 64;
 
-/** The renaming under which the file has most of the parameters; the identity if it has none under any. */
+/** The renaming that finds the most parameters in the file; the identity if none finds any. */
 export function renamingOf(params: readonly string[], names: readonly string[]): Renaming {
   const asStored = new Map(names.map((name) => [name, name]));
   let best = renamed(params, asStored, ["", ""], []);
@@ -47,7 +47,7 @@ export function renamingOf(params: readonly string[], names: readonly string[]):
   return best;
 }
 
-/** Name without wrapper segments → name; where two names become one, nothing is renamed. */
+/** Name without wrapper segments → name. If two names become equal, no name is changed. */
 function withoutWrappers(names: readonly string[]): [ReadonlyMap<string, string>, string[]] {
   const found = new Set<string>();
   const unwrapped = new Map<string, string>();
@@ -59,13 +59,13 @@ function withoutWrappers(names: readonly string[]): [ReadonlyMap<string, string>
   return unwrapped.size === names.length ? [unwrapped, [...found].sort()] : [new Map(names.map((name) => [name, name])), []];
 }
 
-/** What could stand before, or lack: wherever a name of the file ends like the first parameter, or like the rest of it after a dot. */
+/** Candidate prefixes: from each name of the file that ends with the first or last parameter, or with its part after a dot. */
 function candidatesOf(params: readonly string[], names: ReadonlyMap<string, string>): [excess: string, missing: string][] {
   const candidates = new Map<string, [string, string]>([["/", ["", ""]]]);
-  // The embedding may be stored as the head: the norm at the end has a name that few other tensors end with.
+  // The embedding may be stored as the head, so the last parameter is tried too: few other tensors end with the name of the final norm.
   for (const param of [params[0] ?? "", params.at(-1) ?? ""]) {
     const segments = param.split(".");
-    // At least two segments: ".weight" alone says nothing.
+    // At least two segments, because ".weight" alone matches every tensor.
     for (let cut = 0; cut <= Math.max(0, segments.length - 2); cut++) {
       const ending = segments.slice(cut).join(".");
       const missing = cut === 0 ? "" : `${segments.slice(0, cut).join(".")}.`;
@@ -73,7 +73,7 @@ function candidatesOf(params: readonly string[], names: ReadonlyMap<string, stri
         const excess = name.slice(0, Math.max(0, name.length - ending.length));
         if (name === `${excess}${ending}` && (excess === "" || excess.endsWith(".")))
           candidates.set(`${excess}/${missing}`, [excess, missing]);
-        if (candidates.size === mostCandidates) return [...candidates.values()];
+        if (candidates.size === maxCandidates) return [...candidates.values()];
       }
     }
   }
@@ -95,7 +95,7 @@ function renamed(
   return { excess, missing, wrappers, stored };
 }
 
-/** The name that a tensor of the file has among parameters; undefined if it does not bear the prefix. */
+/** The parameter name of a tensor of the file; undefined if its name lacks the prefix. */
 export function originalName(name: string, { excess, missing, wrappers }: Renaming): string | undefined {
   const plain = name
     .split(".")
@@ -106,15 +106,15 @@ export function originalName(name: string, { excess, missing, wrappers }: Renami
   return rest === "lm_head.weight" || rest.startsWith(missing) ? rest : `${missing}${rest}`;
 }
 
-/** Whether names are read as they are. */
+/** Whether names are read unchanged. */
 export const isIdentity = ({ excess, missing, wrappers }: Renaming): boolean => excess === "" && missing === "" && wrappers.length === 0;
 
-/** "have the prefix "module." in excess", for messages. */
+/** "have the extra prefix "module."", for messages. */
 export function describeRenaming({ excess, missing, wrappers }: Renaming): string {
   const parts = [
-    ...(excess === "" ? [] : [`have the prefix ${JSON.stringify(excess)} in excess`]),
+    ...(excess === "" ? [] : [`have the extra prefix ${JSON.stringify(excess)}`]),
     ...(missing === "" ? [] : [`lack the prefix ${JSON.stringify(missing)}`]),
-    ...(wrappers.length === 0 ? [] : [`have the segments ${wrappers.map((one) => JSON.stringify(one)).join(", ")} of wrappers in excess`]),
+    ...(wrappers.length === 0 ? [] : [`have the extra wrapper segments ${wrappers.map((one) => JSON.stringify(one)).join(", ")}`]),
   ];
   return parts.join(" and ");
 }

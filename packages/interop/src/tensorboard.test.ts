@@ -4,17 +4,17 @@ import { crc32c, tensorboardEvent, tensorboardFileName, tensorboardHeader } from
 const hex = (data: Uint8Array): string => Buffer.from(data).toString("hex");
 
 describe("TensorBoard event files", () => {
-  it("guard their records with CRC-32C", () => {
+  it("records carry a CRC-32C", () => {
     strictEqual(crc32c(new TextEncoder().encode("123456789")), 0xe3069283);
     strictEqual(crc32c(new Uint8Array(32)), 0x8a9136aa);
   });
 
-  it("begin with their version, byte for byte as TensorBoard writes it", () => {
+  it("an event file starts with its version, byte for byte as TensorBoard writes it", () => {
     // tensorboard 2.21, RecordWriter of Event(wall_time=1.0, file_version="brain.Event:2")
     strictEqual(hex(tensorboardHeader(1000)), "1800000000000000a37f4b2209000000000000f03f1a0d627261696e2e4576656e743a3286bf577a");
   });
 
-  it("hold each scalar under its tag, at its step and time", () => {
+  it("an event contains each scalar with its tag, step and time", () => {
     const data = tensorboardEvent({ time: 2500, step: 300, scalars: { "train/loss": 1.5 } });
     const view = new DataView(data.buffer);
     const length = Number(view.getBigUint64(0, true));

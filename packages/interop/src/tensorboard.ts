@@ -1,5 +1,5 @@
 /**
- * Event files as TensorBoard reads them: a sequence of records, each an `Event` message.
+ * The format of TensorBoard event files: a sequence of records, each an `Event` message.
  *
  *     u64 length │ u32 masked CRC-32C of the length │ the message │ u32 masked CRC-32C of the message        little-endian
  *
@@ -16,7 +16,7 @@ export interface ScalarEvent {
   readonly scalars: Readonly<Record<string, number>>;
 }
 
-/** What such a file begins with. @param time milliseconds since the epoch */
+/** The first record of an event file. @param time milliseconds since the epoch */
 export function tensorboardHeader(time: number): Uint8Array {
   return record(bytes(double(1, time / 1000), string(3, "brain.Event:2")));
 }
@@ -26,7 +26,7 @@ export function tensorboardEvent({ time, step, scalars }: ScalarEvent): Uint8Arr
   return record(bytes(double(1, time / 1000), varint(2, step), message(5, bytes(...values))));
 }
 
-/** `events.out.tfevents.1700000000.lapidary`: a directory may hold several, and TensorBoard reads them in this order. */
+/** `events.out.tfevents.1700000000.lapidary`. TensorBoard reads the files of a directory in the order of their names. */
 export const tensorboardFileName = (time: number, host = "lapidary"): string => `events.out.tfevents.${Math.floor(time / 1000)}.${host}`;
 
 function record(data: Uint8Array): Uint8Array {
@@ -35,7 +35,7 @@ function record(data: Uint8Array): Uint8Array {
   return bytes(length, uint32(masked(crc32c(length))), data, uint32(masked(crc32c(data))));
 }
 
-/** CRCs of records that hold CRCs would be weak: they are rotated and shifted. */
+/** Masks a CRC (rotate and add), because the CRC of data that contains CRCs is weak. */
 const masked = (crc: number): number => (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 
 const table = Uint32Array.from({ length: 256 }, (_, n) => {

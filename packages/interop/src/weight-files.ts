@@ -13,10 +13,10 @@ import { ZarrFolder } from "./zarr.js";
 const names = { single: "model.safetensors", index: "model.safetensors.index.json", orbax: "orbax/params" } as const;
 
 /**
- * Opens the one set of weights of a checkpoint directory and gives every tensor with its file. A second set, shards that the index does not name and an
- * adapter beside the weights are refused: reading one of them would drop the other.
+ * Opens the set of weights of a checkpoint directory, and returns the file of every tensor. Rejects a second set of weights, shards that are missing from
+ * the index, and an adapter next to the weights, because reading one of them would ignore the other.
  *
- * @param opened gets each file that was opened, for the caller to close, also when this throws
+ * @param opened receives each opened file, for the caller to close, also if this function throws
  */
 export async function openWeights(directory: string, opened: TensorFile[]): Promise<ReadonlyMap<string, TensorFile>> {
   const [hasSingle, index, orbax] = await Promise.all(
@@ -25,22 +25,22 @@ export async function openWeights(directory: string, opened: TensorFile[]): Prom
   const files = await readdir(directory);
   const adapter = files.find(isAdapterFile);
   const map = index === true ? await readIndex(join(directory, names.index)) : undefined;
-  // Some tools write an index of the one file as well.
+  // Some tools write an index for a single file too.
   const single = hasSingle === true && !(map !== undefined && [...map.values()].every((name) => name === names.single));
   const sets = [...(single ? [names.single] : []), ...(index === true ? [names.index] : []), ...(orbax === true ? [names.orbax] : [])];
   if (sets.length === 0) throw await notACheckpoint(directory, `neither ${names.single} nor ${names.index}`);
   if (adapter !== undefined)
     throw ambiguous(
       directory,
-      `an adapter (${adapter}) beside the weights, which would not be applied`,
-      `${withDirectory(mergeAdapter, directory)}; or move the adapter_* files elsewhere if they are not meant`,
+      `an adapter (${adapter}) next to the weights, which would be ignored`,
+      `${withDirectory(mergeAdapter, directory)}; or move the adapter_* files elsewhere if the adapter is not needed`,
     );
   const shards = files.filter(isShard);
   if (sets.length > 1 || (map === undefined && shards.length > 0))
     throw ambiguous(
       directory,
       `more than one set of weights: ${[...sets, ...(map === undefined && shards.length > 0 ? [`shards such as ${shards[0]}`] : [])].join(", ")}`,
-      "keep the set that is meant and move the other elsewhere",
+      "keep one set and move the others elsewhere",
     );
   if (map !== undefined) return openShards(directory, map, shards, opened);
   const file = single ? await SafetensorsFile.open(join(directory, names.single)) : await ZarrFolder.open(join(directory, names.orbax));
@@ -51,7 +51,7 @@ export async function openWeights(directory: string, opened: TensorFile[]): Prom
 const ambiguous = (place: string, what: string, remedy: string): LapidaryError =>
   new LapidaryError({ code: "LAP_CHECKPOINT_AMBIGUOUS", message: `the directory has ${what}`, place, remedy });
 
-/** File names in an index are names, never paths. */
+/** An index contains file names, never paths. */
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$/)) });
 
 /** Name of each tensor → name of its file. */
@@ -60,13 +60,13 @@ async function readIndex(path: string): Promise<ReadonlyMap<string, string>> {
   if (!index.success)
     throw indexError(
       path,
-      "the index has no weight_map from tensor names to .safetensors files beside it",
+      "the index has no weight_map from tensor names to .safetensors files in the same directory",
       "fetch or write the checkpoint again",
     );
   return new Map(Object.entries(index.data.weight_map));
 }
 
-/** Index and shards say the same: each tensor of a shard is in the index under this shard, and the other way round. */
+/** Opens the shards, and checks that index and shards agree: the index lists exactly the tensors of each shard. */
 async function openShards(
   directory: string,
   map: ReadonlyMap<string, string>,
@@ -79,14 +79,14 @@ async function openShards(
   if (first !== undefined)
     throw indexError(
       join(directory, first),
-      `the index names ${named.length} files, and ${1 + more.length} of them ${more.length === 0 ? "is" : "are"} not there: ${[first, ...more].slice(0, 3).join(", ")}`,
+      `${1 + more.length} of ${named.length} files in the index ${more.length === 0 ? "is" : "are"} missing: ${[first, ...more].slice(0, 3).join(", ")}`,
       "fetch the missing files, or wait until the download is complete",
     );
   const unnamed = onDisk.find((name) => !named.includes(name));
   if (unnamed !== undefined)
     throw indexError(
       join(directory, unnamed),
-      "the index does not name this shard, and its tensors would be dropped",
+      "this shard is missing from the index, and its tensors would be ignored",
       "fetch the index that belongs to the shards, or move the shard elsewhere",
     );
   const byName = new Map<string, SafetensorsFile>();
@@ -98,12 +98,12 @@ async function openShards(
   const together = "fetch or write the index and its shards again: they do not belong together";
   for (const [tensor, name] of map)
     if (byName.get(name)?.dimsOf(tensor) === undefined)
-      throw tensorError(join(directory, name), tensor, "the index places it in this file, which does not have it", together);
+      throw tensorError(join(directory, name), tensor, "missing from this file, in which the index places it", together);
   for (const [name, file] of byName)
     for (const tensor of file.names) {
       const stated = map.get(tensor);
-      if (stated === undefined) throw tensorError(file.path, tensor, "the index does not name it, and it would be dropped", together);
-      if (stated !== name) throw tensorError(file.path, tensor, `the index places it in ${stated}, and it is in this file too`, together);
+      if (stated === undefined) throw tensorError(file.path, tensor, "missing from the index, and would be ignored", together);
+      if (stated !== name) throw tensorError(file.path, tensor, `it is in this file, the index places it in ${stated}`, together);
     }
   return new Map([...map].map(([tensor, name]) => [tensor, must(byName.get(name), name)]));
 }
@@ -117,7 +117,7 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** Whether something is there that is not a directory: a pipe is refused by who reads it. */
+/** Whether the path exists and is not a directory. The reader rejects a pipe. */
 export const isFile = (path: string): Promise<boolean> =>
   stat(path).then(
     (found) => !found.isDirectory(),

@@ -18,8 +18,8 @@ const headerSchema = z.object({
 type ZarrHeader = z.infer<typeof headerSchema>;
 
 /**
- * A folder of uncompressed Zarr 2 arrays of f32, each at a path that is its name, as Orbax writes without OCDBT and compression. One
- * file a chunk, named by the chunk's indices, each as large as the others:
+ * A folder of uncompressed Zarr 2 arrays of f32, as Orbax writes them without OCDBT and compression. The path of each array is its name.
+ * Each chunk is a file with the chunk's indices as its name; all chunks have the same size:
  *
  *     params/model.norm.weight/.zarray    shape [8, 8], chunks [4, 8]
  *                              0.0        rows 0–3
@@ -35,7 +35,7 @@ export class ZarrFolder {
   static async open(path: string): Promise<ZarrFolder> {
     const entries = await readdir(path, { recursive: true, withFileTypes: true });
     const folders = entries.filter((entry) => entry.isFile() && entry.name === ".zarray").map((entry) => entry.parentPath ?? entry.path);
-    if (folders.length === 0) throw broken(path, "there is no array in it");
+    if (folders.length === 0) throw zarrError(path, "no Zarr array found in the directory");
     const headers = await Promise.all(
       folders.map(
         async (folder) =>
@@ -77,7 +77,7 @@ export class ZarrFolder {
       const data = await readChunk(path, sizeOf(chunks));
       forEachIndex(chunks, (index, flat) => {
         const at = index.map((i, d) => (chunk[d] ?? 0) * (chunks[d] ?? 1) + i);
-        // The last chunk of a dim may reach beyond it.
+        // The last chunk of a dim may extend beyond the array.
         if (at.every((i, d) => i < (shape[d] ?? 0))) out[at.reduce((sum, i, d) => sum + i * (strides[d] ?? 1), 0)] = data[flat] ?? 0;
       });
     }
@@ -103,29 +103,30 @@ async function readHeader(path: string): Promise<ZarrHeader> {
   try {
     json = JSON.parse(await readFile(path, "utf8"));
   } catch (cause) {
-    throw broken(path, `it cannot be read (${reason(cause)})`);
+    throw zarrError(path, `cannot read the file (${reason(cause)})`);
   }
   const parsed = headerSchema.safeParse(json);
-  if (!parsed.success) throw broken(path, `it is no uncompressed Zarr 2 array of f32 (${parsed.error.issues[0]?.path.join(".") ?? ""})`);
-  if (parsed.data.shape.length !== parsed.data.chunks.length) throw broken(path, "it has not a chunk size for every dim");
+  if (!parsed.success)
+    throw zarrError(path, `expected an uncompressed Zarr 2 array of f32 (${parsed.error.issues[0]?.path.join(".") ?? ""})`);
+  if (parsed.data.shape.length !== parsed.data.chunks.length) throw zarrError(path, "shape and chunks have different lengths");
   return parsed.data;
 }
 
 async function readChunk(path: string, elements: number): Promise<Float32Array> {
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    // A copy of its own, so that it is aligned.
+    // Copy, so that the data is aligned.
     bytes = Uint8Array.from(await readFile(path));
   } catch (cause) {
-    throw broken(path, `it cannot be read (${reason(cause)})`);
+    throw zarrError(path, `cannot read the file (${reason(cause)})`);
   }
-  if (bytes.length !== elements * 4) throw broken(path, `the chunk has ${bytes.length} bytes, not ${elements * 4}`);
+  if (bytes.length !== elements * 4) throw zarrError(path, `the chunk has ${bytes.length} bytes, expected ${elements * 4}`);
   return new Float32Array(bytes.buffer);
 }
 
 const reason = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
-const broken = (place: string, message: string): LapidaryError =>
+const zarrError = (place: string, message: string): LapidaryError =>
   new LapidaryError({
     code: "LAP_CHECKPOINT_ZARR",
     message,

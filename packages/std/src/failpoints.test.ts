@@ -64,6 +64,20 @@ describe("failpoints", () => {
     );
   });
 
+  it("an observer hears of each firing before the failpoint takes effect, and of nothing else", () => {
+    const seen: unknown[] = [];
+    const points = failpointsOf({ LAPIDARY_FAILPOINTS: "forward@2,1:throw; after-commit@3,c:corrupt" }).observedBy((firing) =>
+      seen.push(firing),
+    );
+    points.hit("forward", 1, 1);
+    throws(() => points.hit("forward", 2, 1), { code: "LAP_FAILPOINT" });
+    for (let i = 0; i < 2; i++) points.hit("after-commit", 3, "c");
+    deepStrictEqual(seen, [
+      { site: "forward", step: 2, target: 1, action: "throw" },
+      { site: "after-commit", step: 3, target: "c", action: "corrupt" },
+    ]);
+  });
+
   it("that are misspelt are refused", () => {
     throws(() => parseFailpoints("befor-vote@4,1:kill"), { code: "LAP_FAILPOINT_TEXT", remedy: /before-vote/ });
     throws(() => parseFailpoints("before-vote@4:kill"), { code: "LAP_FAILPOINT_TEXT" });

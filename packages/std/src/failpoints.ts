@@ -60,14 +60,32 @@ export interface FailpointEffects {
   claim(point: Failpoint): boolean;
 }
 
+/** A failpoint that fired: the place, the step and the process it hit. */
+export interface FailpointFiring {
+  readonly site: FailpointName;
+  /** From 1. */
+  readonly step: number;
+  /** A worker of the worker group, or `c` for the coordinator. */
+  readonly target: number | "c";
+  readonly action: FailpointAction;
+}
+
 /** The failpoints of one process. `hit` returns whether the caller is to damage what it has in hand. */
 export class Failpoints {
   readonly #points: readonly Failpoint[];
   readonly #effects: FailpointEffects;
+  readonly #onFired: (firing: FailpointFiring) => void;
 
-  constructor(points: readonly Failpoint[], effects: FailpointEffects) {
+  /** @param onFired called before a failpoint takes effect, because a process that kills itself reports nothing afterwards */
+  constructor(points: readonly Failpoint[], effects: FailpointEffects, onFired: (firing: FailpointFiring) => void = () => undefined) {
     this.#points = points;
     this.#effects = effects;
+    this.#onFired = onFired;
+  }
+
+  /** The same failpoints with an observer of their own. */
+  observedBy(onFired: (firing: FailpointFiring) => void): Failpoints {
+    return new Failpoints(this.#points, this.#effects, onFired);
   }
 
   /** Whether there are any: what is done for them alone can be left out otherwise. */
@@ -85,6 +103,7 @@ export class Failpoints {
       if (!actions.includes(point.action)) continue;
       if (point.name !== name || step < point.steps[0] || step > point.steps[1] || (point.who !== "*" && point.who !== who)) continue;
       if (!this.#effects.claim(point)) continue;
+      this.#onFired({ site: name, step, target: who, action: point.action });
       switch (point.action) {
         case "kill":
           this.#effects.kill();

@@ -68,7 +68,9 @@ async function main(socket: string): Promise<void> {
   pulse.postMessage("loaded");
   const ready = { kind: "ready", backend: device.backend, fallbackReason: device.fallbackReason ?? null } as const;
   const share = process.env.LAPIDARY_SHARED_MEMORY !== "off";
-  const worker = new Worker(device, systemClock, { failpoints: failpointsOf(process.env), share });
+  // The coordinator reads `fault` and records the event in the run's journal.
+  const failpoints = failpointsOf(process.env).observedBy((fault) => log("info", "a failpoint fired", { fault }));
+  const worker = new Worker(device, systemClock, { failpoints, share });
   for (let channel = spawner; ; ) {
     say(channel, { ...ready, holds: worker.holds ?? null });
     const served = serve(channel, worker, {

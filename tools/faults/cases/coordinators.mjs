@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { nodeDisk } from "../../../packages/coordinator/dist/checkpoints/disk.js";
 import { RunFence } from "../../../packages/coordinator/dist/checkpoints/run-fence.js";
+import { isOfType } from "../../../packages/coordinator/dist/run-events.js";
 import { until } from "../yard.mjs";
 import { committed, finish, launch, reached, signalTo, succeeded } from "./scene.mjs";
 
@@ -54,10 +55,13 @@ export const coordinatorCases = [
       const ending = await finish(scene);
       return {
         ending,
-        expect: () =>
-          code === 0 && saved > 0 && from_step === at
+        expect: ({ events }) => {
+          const drained = events.filter(isOfType("attempt_ended")).find(({ reason }) => reason === "drained");
+          if (!events.some(isOfType("drain_requested")) || drained?.step !== at) return `drained after step ${drained?.step} of ${at}`;
+          return code === 0 && saved > 0 && from_step === at
             ? undefined
-            : `exit ${code}, ${saved} checkpoints, resumed behind ${from_step} of ${at}`,
+            : `exit ${code}, ${saved} checkpoints, resumed behind ${from_step} of ${at}`;
+        },
       };
     },
   },
@@ -101,7 +105,10 @@ export const coordinatorCases = [
       // A commit may have been under way in the moment of the claim.
       return {
         ending,
-        expect: () => (stale.code === "LAP_EPOCH_STALE" && wrote <= before + 4 ? undefined : `${stale.code}; ${before} then ${wrote}`),
+        expect: ({ events }) => {
+          if (!events.some(isOfType("superseded"))) return "no event says that the attempt was superseded";
+          return stale.code === "LAP_EPOCH_STALE" && wrote <= before + 4 ? undefined : `${stale.code}; ${before} then ${wrote}`;
+        },
       };
     },
   },

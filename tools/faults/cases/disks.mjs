@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isOfType } from "../../../packages/coordinator/dist/run-events.js";
 import { until } from "../yard.mjs";
 import { committed, finish, launch, reached, signalTo, steps } from "./scene.mjs";
 
@@ -39,8 +40,8 @@ export const diskCases = [
       const ending = await finish(scene);
       return {
         ending,
-        expect: ({ logs }) =>
-          logs.some(({ line }) => line.includes("a checkpoint is refused")) ? undefined : "the damage was not noticed",
+        expect: ({ events }) =>
+          events.filter(isOfType("checkpoint_rejected")).some(({ step }) => step === newest) ? undefined : "the damage was not noticed",
       };
     },
   },
@@ -52,7 +53,7 @@ export const diskCases = [
       const ending = await finish(scene);
       return {
         ending,
-        expect: ({ logs }) => (logs.some(({ line }) => line.includes("no checkpoint of step")) ? undefined : "nothing says so"),
+        expect: ({ events }) => (events.some(isOfType("checkpoint_failed")) ? undefined : "no event says so"),
       };
     },
   },
@@ -64,7 +65,7 @@ export const diskCases = [
       const ending = await finish(scene);
       return {
         ending,
-        expect: ({ logs }) => (logs.some(({ line }) => line.includes("LAP_CHECKPOINT_DAMAGED")) ? undefined : "nothing says so"),
+        expect: ({ events }) => (refusedWith(events, "LAP_CHECKPOINT_DAMAGED") ? undefined : "no event says so"),
       };
     },
   },
@@ -84,8 +85,7 @@ export const diskCases = [
           await until(
             "the refusal",
             async () =>
-              (await client.logs(id)).lines.some(({ line }) => line.includes("no checkpoint of step")) ||
-              (await client.get(id)).finished_at !== undefined,
+              (await yard.events(id)).events.some(isOfType("checkpoint_failed")) || (await client.get(id)).finished_at !== undefined,
           );
           const whole = (await client.checkpoints(id)).checkpoints.length;
           mount(["-o", kind === "full" ? "remount,size=64M" : "remount,rw", place]);
@@ -96,7 +96,7 @@ export const diskCases = [
             await client.resume(id);
             ending = await finish(scene);
           }
-          const told = ending.logs.some(({ line }) => /no checkpoint of step \d+: LAP_CHECKPOINT_WRITE.*(ENOSPC|EROFS)/.test(line));
+          const told = refusedWith(ending.events, "LAP_CHECKPOINT_WRITE", ["ENOSPC", "EROFS"]);
           return {
             ending,
             expect: () => (told && whole > 0 ? undefined : `told: ${told}, whole: ${whole}`),
@@ -119,9 +119,7 @@ export const diskCases = [
       yard.setWeather("fsync", "/checkpoints/");
       await until(
         "the refusal",
-        async () =>
-          (await client.logs(id)).lines.some(({ line }) => line.includes("no checkpoint of step")) ||
-          (await client.get(id)).finished_at !== undefined,
+        async () => (await yard.events(id)).events.some(isOfType("checkpoint_failed")) || (await client.get(id)).finished_at !== undefined,
       );
       const whole = (await client.checkpoints(id)).checkpoints.length;
       yard.setWeather("fsync", undefined);
@@ -131,7 +129,7 @@ export const diskCases = [
         await client.resume(id);
         ending = await finish(scene);
       }
-      const told = ending.logs.some(({ line }) => /no checkpoint of step \d+: LAP_CHECKPOINT_WRITE.*EIO/.test(line));
+      const told = refusedWith(ending.events, "LAP_CHECKPOINT_WRITE", ["EIO"]);
       return {
         ending,
         mustFire: 1,
@@ -169,6 +167,15 @@ export const diskCases = [
     }),
   ),
 ];
+
+/**
+ * Whether a checkpoint was not written because of this error, and one of these answers of the operating system.
+ * @param {readonly import("../yard.mjs").RunEvent[]} events @param {string} code @param {readonly string[]} [systemCodes]
+ */
+const refusedWith = (events, code, systemCodes) =>
+  events
+    .filter(isOfType("checkpoint_failed"))
+    .some(({ error }) => error.code === code && (systemCodes === undefined || systemCodes.includes(error.system_code ?? "")));
 
 /** @param {readonly string[]} words */
 function mount(words) {

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { isOfType } from "../../../packages/coordinator/dist/run-events.js";
 import { until } from "../yard.mjs";
 
 /** @typedef {import("../yard.mjs").Yard} Yard */
@@ -50,13 +51,22 @@ export async function succeeded(scene, remembered) {
     return (job.step > before || job.finished_at !== undefined) && Date.now() - began;
   });
   const ending = await finish(scene);
-  const goesOn = ending.logs.find(({ time, line }) => time >= began && line.includes("goes on behind step"))?.line ?? "it does not go on";
-  const from = Number(/behind step (\d+)/.exec(goesOn)?.[1]);
+  const since = ending.events.filter(({ time }) => time >= began);
+  const restored = since.find(isOfType("state_restored"));
+  const wanted = remembered ? "replica" : "checkpoint";
   return {
     ending,
     resumed_ms,
-    steps_replayed: before - from,
-    expect: () => (goesOn.includes("from the workers' memory") === remembered ? undefined : goesOn),
+    steps_replayed: restored?.repeated_steps,
+    expect: () => {
+      if (!since.some(isOfType("job_taken_over"))) return "no event says that the job was taken over";
+      if (restored === undefined) return "training did not continue";
+      if (restored.step + restored.repeated_steps !== before)
+        return `${restored.repeated_steps} steps after ${restored.step} repeated, ${before} were committed`;
+      // Before the first checkpoint there is nothing on disk to continue from.
+      const source = restored.source === "initialization" ? "checkpoint" : restored.source;
+      return source === wanted ? undefined : `training continued from ${restored.source}`;
+    },
   };
 }
 

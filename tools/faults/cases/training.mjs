@@ -1,4 +1,5 @@
 /** Losses that harm a run, and runs that go on in another layout. */
+import { isOfType } from "../../../packages/coordinator/dist/run-events.js";
 import { committed, finish, launch, reached, steps } from "./scene.mjs";
 
 /** @typedef {import("./scene.mjs").FaultCase} FaultCase */
@@ -32,7 +33,7 @@ export const trainingCases = [
     async run(scene) {
       const spiky = "{ spike: 1.001, most: 1000 }";
       const ending = await learning(scene, "3.0e-1", spiky, 42);
-      const skipped = ending.logs.filter(({ line }) => line.includes("left out")).length;
+      const skipped = ending.events.filter(isOfType("batch_skipped")).length;
       await scene.yard.end();
       const again = await learning({ ...scene, id: `${scene.id}-again` }, "3.0e-1", spiky, 42);
       const right = ending.state === "done" && ending.rows.length === 42 && skipped > 0 && again.digest === ending.digest;
@@ -98,10 +99,10 @@ async function learning(scene, lr, guard, count = steps) {
 /** @param {string} code @param {number} skips @returns {(ending: Ending) => string | undefined} */
 const stopsWith =
   (code, skips) =>
-  ({ state, code: is, message, logs, place }) => {
-    const left = logs.filter(({ line }) => line.includes("left out")).length;
+  ({ state, code: is, message, events, place }) => {
+    const left = events.filter(isOfType("batch_skipped")).length;
     const named = /batch|rows/.test(`${message} ${place}`);
-    return state === "failed" && is === code && left >= skips && named
+    return state === "failed" && is === code && left === skips && named
       ? undefined
       : `${state} ${is} ${message} (${place}), ${left} left out`;
   };

@@ -1,7 +1,6 @@
 /** Workers that die, throw, freeze, hang, are slow, and messages between them that are damaged. */
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { isOfType } from "../../../packages/coordinator/dist/run-events.js";
 import { failpointNames } from "../../../packages/std/dist/index.js";
 import { pause, until } from "../yard.mjs";
 import { coordinatorPoints } from "./coordinators.mjs";
@@ -11,6 +10,14 @@ import { finish, firedAt, launch, reached, signalTo } from "./scene.mjs";
 
 /** Where a worker may die: a coordinator comes by none of these. */
 const workerPoints = failpointNames.filter((name) => !coordinatorPoints.some((point) => point === name));
+
+/** @typedef {import("../yard.mjs").RunEvent} RunEvent */
+
+/** @param {readonly RunEvent[]} events @param {string} code */
+const failedWith = (events, code) => events.filter(isOfType("attempt_failed")).some(({ error }) => error.code === code);
+
+/** @param {readonly RunEvent[]} events @param {string} reason */
+const evictedFor = (events, reason) => events.filter(isOfType("worker_evicted")).some((event) => event.reason === reason);
 
 /** @param {string} point @returns {FaultCase} */
 const workerKilled = (point) => ({
@@ -34,12 +41,12 @@ const messageFlipped = (collective, way) => ({
     const failpoints = `${collective}-chunk-sent@${3 + scene.random.integer(8)},${scene.random.integer(2)}:corrupt`;
     await launch(scene, { failpoints, env: way === "a socket" ? { LAPIDARY_SHARED_MEMORY: "off" } : {} });
     const ending = await finish(scene);
-    const said = way === "a socket" ? /damaged on its way/ : /damaged in shared memory/;
+    const code = way === "a socket" ? "LAP_FABRIC_DAMAGED" : "LAP_WORKER_MESSAGE";
     return {
       ending,
       fired_ms: firedAt(scene),
       mustFire: 1,
-      expect: ({ logs }) => (logs.some(({ line }) => said.test(line)) ? undefined : "nobody noticed the damage"),
+      expect: ({ events }) => (failedWith(events, code) ? undefined : "nobody noticed the damage"),
     };
   },
 });
@@ -57,7 +64,7 @@ const frameDamaged = (damage, what) => ({
       ending,
       fired_ms: firedAt(scene),
       mustFire: 1,
-      expect: ({ logs }) => (logs.some(({ line }) => /damaged on its way/.test(line)) ? undefined : "nobody noticed the damage"),
+      expect: ({ events }) => (failedWith(events, "LAP_FABRIC_DAMAGED") ? undefined : "nobody noticed the damage"),
     };
   },
 });
@@ -139,7 +146,7 @@ export const workerCases = [
       return {
         ending,
         fired_ms: firedAt(scene),
-        expect: ({ logs }) => (logs.some(({ line }) => line.includes("was frozen")) ? undefined : "nobody noticed that it was frozen"),
+        expect: ({ events }) => (evictedFor(events, "no_heartbeat") ? undefined : "nobody noticed that it was frozen"),
       };
     },
   },
@@ -153,8 +160,7 @@ export const workerCases = [
       return {
         ending,
         fired_ms: firedAt(scene),
-        expect: ({ logs }) =>
-          logs.some(({ line }) => line.includes("no worker has answered for")) ? undefined : "nobody noticed that it hung",
+        expect: ({ events }) => (evictedFor(events, "no_answer") ? undefined : "nobody noticed that it hung"),
       };
     },
   },
@@ -163,15 +169,14 @@ export const workerCases = [
     row: "straggler",
     async run(scene) {
       const { yard, id, random } = scene;
+      const found = async () => (await yard.events(id)).events.some(isOfType("straggler_found"));
       // The coordinator sleeps behind the first step until the worker is stopped: on a quiet machine twelve steps would be over before.
       const client = await launch(scene, { failpoints: "after-commit@1,c:stop" });
       await until("the coordinator's sleep", () => yard.firings().length > 0);
-      // It cannot be asked who works for the job now; its journal tells it.
-      const journal = readFileSync(join(yard.runDirectory(id), "events.jsonl"), "utf8");
-      const pids = [...journal.matchAll(/"worker":\d+,"pid":(\d+)/g)].map(([, pid]) => Number(pid));
-      const pid = pids[random.integer(2)];
-      const said = (/** @type {{ line: string }} */ { line }) => line.includes("is a straggler");
-      const over = async () => (await client.get(id)).finished_at !== undefined || (await client.logs(id)).lines.some(said);
+      // It cannot be asked who works for the job now; the journal has it.
+      const group = (await yard.events(id)).events.filter(isOfType("worker_group_started")).at(-1);
+      const pid = group?.workers[random.integer(2)]?.pid;
+      const over = async () => (await client.get(id)).finished_at !== undefined || (await found());
       signalTo(pid, "SIGSTOP");
       signalTo(yard.coordinator?.pid, "SIGCONT");
       for (let isOver = false; !isOver; ) {
@@ -184,8 +189,10 @@ export const workerCases = [
       }
       return {
         ending: await finish(scene),
-        expect: ({ logs, goodput }) =>
-          logs.some(said) && goodput.failures === 0 ? undefined : `flagged: ${logs.some(said)}, failures: ${goodput.failures}`,
+        expect: ({ events, goodput }) => {
+          const flagged = events.some(isOfType("straggler_found"));
+          return flagged && goodput.failures === 0 ? undefined : `flagged: ${flagged}, failures: ${goodput.failures}`;
+        },
       };
     },
   },

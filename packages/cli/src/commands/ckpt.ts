@@ -58,7 +58,7 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
   const checkpoint = await openCheckpoint(context, place, "headers");
   try {
     const { config, params, redundant, warnings } = checkpoint;
-    const notRead = await checkpoint.notRead();
+    const notRead = await checkpoint.unreadWeightFiles();
     const tensors = params.map(({ name, dims }) => ({ name, dims, parameters: dims.reduce((a, b) => a * b, 1) }));
     const rows = tensors.map(({ name, dims, parameters }) => [name, dims.join(" × "), formatCount(parameters)]);
     const value = {

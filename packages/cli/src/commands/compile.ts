@@ -6,18 +6,18 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Program } from "@lapidary/compiler";
 import {
-  chipModule,
+  perDeviceModule,
   compareCycles,
   compareTpuCollectives,
   libtpuNotice,
   libtpuVersion,
-  parseTpuAnswer,
-  statedShardings,
+  parseTpuResult,
+  shardingConstraints,
   type TimedKernel,
   topologyName,
-  type TpuAnswer,
+  type TpuResult,
   tpuScript,
-  wholeModule,
+  globalModule,
   writeFileAtomic,
 } from "@lapidary/interop";
 import type { Simulation } from "@lapidary/simulator";
@@ -32,9 +32,9 @@ export interface CompileRequest {
   readonly job: string | undefined;
   readonly overrides: readonly string[];
   readonly chip: string | undefined;
-  /** Which text: `whole` (default), which XLA partitions, or `chip`, which we have partitioned. */
+  /** The module: `whole` (default), the global module, which XLA partitions; or `chip`, the per-device module of Lapidary. */
   readonly text: string | undefined;
-  /** Where the optimized program is written. */
+  /** The output file for the optimized program. */
   readonly hlo: string | undefined;
   /** Install the compiler: the user's consent. */
   readonly install: boolean;
@@ -48,9 +48,9 @@ export interface CompileReport {
   readonly slices: number;
   readonly text: "whole" | "chip";
   readonly compile_s: number;
-  /** Whether the answer is that of an earlier call. */
+  /** Whether the result comes from the cache. */
   readonly cached: boolean;
-  /** By the TPU compiler; null where it gives no plan because the program does not fit. `peak`: arguments, temporaries, and outputs that replace no argument. */
+  /** By the TPU compiler; null if it has no plan because the program does not fit. `peak`: arguments, temporaries, and outputs that alias no argument. */
   readonly hbm_bytes: {
     readonly arguments: number | null;
     readonly outputs: number | null;
@@ -66,13 +66,13 @@ export interface CompileReport {
   readonly compiler: string;
 }
 
-/** `lapidary compile JOB`: the step as Google's TPU compiler would run it, next to our plan. No TPU is needed. */
+/** `lapidary compile JOB`: compiles the step with Google's TPU compiler and compares it with Lapidary's plan. Needs no TPU. */
 export async function compileForTpu(context: Context, request: CompileRequest): Promise<ExitCode> {
   const { console } = context;
   if (request.install) await install(context);
   if (request.job === undefined) {
     if (request.install) return ExitCode.done;
-    throw usage("no job file was named", "name a job file, such as configs/jobs/nano16.yaml");
+    throw usage("the job file is missing", "give a job file, such as configs/jobs/nano16.yaml");
   }
   const job = readJob(context, request.job, request.overrides);
   if (request.hlo !== undefined) checkOutput({ kind: "file", path: resolve(context.cwd, request.hlo), what: "the optimized program" });
@@ -86,19 +86,19 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
     const { program } = simulation;
     const module =
       text === "chip"
-        ? chipModule(program.chip, program.global, { numerics: job.numerics })
-        : wholeModule(program.global, statedShardings(program.propagated), { numerics: job.numerics });
+        ? perDeviceModule(program.chip, program.global, { numerics: job.numerics })
+        : globalModule(program.global, shardingConstraints(program.propagated), { numerics: job.numerics });
     const topology = topologyName(plan.chip, job.slice);
-    const began = context.clock.monotonic();
-    const seconds = (): string => `${Math.round((context.clock.monotonic() - began) / 1000)} s`;
+    const startedAt = context.clock.monotonic();
+    const seconds = (): string => `${Math.round((context.clock.monotonic() - startedAt) / 1000)} s`;
     const ticking = setInterval(() => progress.update(`compile for ${job.pods} × ${topology}`, seconds()), 1000);
-    let found: { readonly answer: TpuAnswer; readonly cached: boolean };
+    let found: { readonly result: TpuResult; readonly cached: boolean };
     try {
-      found = await ask(context, python, module, topology, job.pods, request.hlo);
+      found = await compileModule(context, python, module, topology, job.pods, request.hlo);
     } finally {
       clearInterval(ticking);
     }
-    const report = makeReport(job.name, text, program, simulation, found.answer, found.cached, plan);
+    const report = makeReport(job.name, text, program, simulation, found.result, found.cached, plan);
     progress.end();
     console.result(report, () => reportText(report, console.paint));
     if (report.fits) return ExitCode.done;
@@ -114,11 +114,11 @@ function makeReport(
   text: "whole" | "chip",
   program: Program,
   simulation: Simulation,
-  answer: TpuAnswer,
+  result: TpuResult,
   cached: boolean,
   plan: { readonly chip: string; readonly hbm_bytes: { readonly peak: number }; readonly fits: boolean },
 ): CompileReport {
-  const { memory, does_not_fit: short } = answer;
+  const { memory, does_not_fit: short } = result;
   const clock = simulation.machine.chip.clock_hz;
   const kernels: TimedKernel[] =
     clock === undefined
@@ -132,10 +132,10 @@ function makeReport(
   return {
     job,
     chip: plan.chip,
-    topology: answer.topology,
-    slices: answer.slices,
+    topology: result.topology,
+    slices: result.slices,
     text,
-    compile_s: answer.compile_s,
+    compile_s: result.compile_s,
     cached,
     hbm_bytes: {
       arguments: memory?.arguments ?? null,
@@ -146,38 +146,38 @@ function makeReport(
     fits: short === undefined,
     plan_hbm_bytes_peak: plan.hbm_bytes.peak,
     plan_fits: plan.fits,
-    collectives: short === undefined ? compareTpuCollectives(program, answer) : [],
-    cycles: short === undefined ? compareCycles(text === "chip" ? program.chip : program.global, answer, kernels) : [],
-    compiler: answer.compiler,
+    collectives: short === undefined ? compareTpuCollectives(program, result) : [],
+    cycles: short === undefined ? compareCycles(text === "chip" ? program.chip : program.global, result, kernels) : [],
+    compiler: result.compiler,
   };
 }
 
-/** The answer for a text, from the cache or from the compiler. */
-async function ask(
+/** The compiler's result for a module, from the cache or from the compiler. */
+async function compileModule(
   context: Context,
   python: string,
   text: string,
   topology: string,
   slices: number,
   hlo: string | undefined,
-): Promise<{ answer: TpuAnswer; cached: boolean }> {
+): Promise<{ result: TpuResult; cached: boolean }> {
   const script = tpuScript();
   const key = createHash("sha256")
     .update([libtpuVersion, topology, slices, readFileSync(script, "utf8"), text].join("\0"))
     .digest("hex")
     .slice(0, 32);
   const path = join(context.home, "cache/tpu", `${key}.json`);
-  if (hlo === undefined && existsSync(path)) return { answer: parseTpuAnswer(readFileSync(path, "utf8")), cached: true };
+  if (hlo === undefined && existsSync(path)) return { result: parseTpuResult(readFileSync(path, "utf8")), cached: true };
   const directory = await mkdtemp(join(tmpdir(), "lapidary-tpu-"));
   try {
     const input = join(directory, "step.mlir");
     await writeFile(input, text);
     const hloPath = hlo === undefined ? [] : ["--hlo", resolve(context.cwd, hlo)];
     const json = await runCompiler(python, [script, input, "--topology", topology, "--slices", String(slices), ...hloPath]);
-    const answer = parseTpuAnswer(json);
+    const result = parseTpuResult(json);
     mkdirSync(join(context.home, "cache/tpu"), { recursive: true });
     await writeFileAtomic(path, [Buffer.from(json)]);
-    return { answer, cached: false };
+    return { result: result, cached: false };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -204,7 +204,7 @@ function runCompiler(python: string, args: readonly string[]): Promise<string> {
   });
 }
 
-/** @throws LAP_TPU_NOT_INSTALLED before the user has agreed to the compiler's licence */
+/** @throws LAP_TPU_NOT_INSTALLED until the user has installed the compiler, and so accepted its licence */
 async function findCompiler(context: Context): Promise<string> {
   const { code, stdout } = await runTool(context, ["--tpu", "--only-look"], true);
   if (code === 0) return stdout.trim();
@@ -249,12 +249,12 @@ const usage = (message: string, remedy: string): LapidaryError =>
 function reportText(report: CompileReport, paint: Paint): string {
   const right = (title: string): { title: string; align: "right" } => ({ title, align: "right" });
   const size = (count: number | null): string => (count === null ? "-" : formatBytes(Math.round(count)));
-  const verdict = (fits: boolean): string => (fits ? paint.green("fits") : paint.red("does not fit"));
+  const fitText = (fits: boolean): string => (fits ? paint.green("fits") : paint.red("does not fit"));
   const { hbm_bytes: hbm } = report;
   const total = (side: "xla" | "plan"): number => report.cycles.reduce((sum, row) => sum + row[side], 0);
   const share = (a: number, b: number): string => (b === 0 ? "-" : (a / b).toFixed(2));
   return [
-    `${paint.bold(`${report.job} for ${report.slices} × ${report.topology}`)}, compiled by ${report.compiler} in ${report.compile_s.toFixed(1)} s${report.cached ? " (an earlier call)" : ""}, ${report.text} text`,
+    `${paint.bold(`${report.job} for ${report.slices} × ${report.topology}`)}, compiled by ${report.compiler} in ${report.compile_s.toFixed(1)} s${report.cached ? " (cached)" : ""}, ${report.text === "chip" ? "per-device" : "global"} module`,
     "",
     paint.bold("HBM of a chip"),
     textTable(
@@ -263,7 +263,7 @@ function reportText(report: CompileReport, paint: Paint): string {
         ["  arguments", size(hbm.arguments), ""],
         ["  temporary", size(hbm.temporary), ""],
         ["  peak", size(hbm.peak), size(report.plan_hbm_bytes_peak)],
-        ["  ", verdict(report.fits), verdict(report.plan_fits)],
+        ["  ", fitText(report.fits), fitText(report.plan_fits)],
       ],
     ),
     ...(report.fits ? [] : ["", shortText(report)]),

@@ -7,7 +7,7 @@ import {
   HfCheckpoint,
   jaxVersion,
   orbaxVersion,
-  recipesOf,
+  initSpecsOf,
   type WrittenExport,
   writeXlaExport,
   type XlaExport,
@@ -38,22 +38,23 @@ export interface ExportRequest {
   readonly job: string;
   readonly overrides: readonly string[];
   readonly output: string;
-  /** How drawn params go along: as numbers or as the recipe that `run.py` draws them by; by size if undefined. */
+  /** Form of the initial states: `values`, or an `init-spec` from which `run.py` draws them; chosen by size if undefined. */
   readonly state: string | undefined;
-  readonly withoutData: boolean;
-  /** For Gloo, whose sockets grow with the square of a group. */
-  readonly axisWise: boolean;
+  /** Whether to export the tokens. */
+  readonly data: boolean;
+  /** For Gloo, whose number of sockets grows with the square of the group size. */
+  readonly splitAllReduce: boolean;
 }
 
-/** Params up to this size are written down. */
-const writtenBytes = 1 << 28;
+/** Parameters up to this size are exported as values. */
+const maxValueBytes = 1 << 28;
 const checkpointEvery = 100;
 
 /** `lapidary export JOB -o DIR`: everything that XLA needs to run the job somewhere else. */
 export async function exportJob(context: Context, request: ExportRequest): Promise<ExitCode> {
   const { console, cwd } = context;
   const { job, placeOf } = readPlacedJob(context, request.job, request.overrides);
-  const inputs = await checkInputs(job, { projectRoot: context.root, placeOf, readsCorpus: !request.withoutData });
+  const inputs = await checkInputs(job, { projectRoot: context.root, placeOf, readsCorpus: request.data });
   const warnings = [...inputs, ...jobWarnings(job)];
   for (const warning of warnings) console.warn(warning);
   const directory = resolve(cwd, request.output);
@@ -63,7 +64,7 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
   const progress = console.progress();
   progress.update("compile");
   const program = compileJob(job, { verify: false });
-  const dataset = request.withoutData ? undefined : await prepared(context, job, (text, state) => progress.update(text, state));
+  const dataset = request.data ? await prepared(context, job, (text, state) => progress.update(text, state)) : undefined;
   try {
     progress.update("write", directory);
     const exported: XlaExport = {
@@ -73,7 +74,7 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
       dcnAxes: job.pods > 1 ? [podAxis] : [],
       steps: job.train.steps,
       states: await statesOf(job),
-      drawn: drawnAs(job, request.state),
+      initialState: stateForm(job, request.state),
       data: dataOf(job, dataset),
       model: modelConfigToHf(job.model.config, dataset?.manifest.control),
       modelFiles: dataset === undefined ? new Map() : checkpointFilesOf(dataset.tokenizerFiles),
@@ -87,7 +88,9 @@ export async function exportJob(context: Context, request: ExportRequest): Promi
         checkpointEvery: job.checkpoint.every ?? checkpointEvery,
       },
     };
-    const written = await writeOutputDirectory(directory, what, () => writeXlaExport(directory, exported, { axisWise: request.axisWise }));
+    const written = await writeOutputDirectory(directory, what, () =>
+      writeXlaExport(directory, exported, { splitAllReduce: request.splitAllReduce }),
+    );
     progress.end();
     console.result({ ...resultOf(directory, job, written), warnings }, () => summary(directory, job, written));
   } finally {
@@ -123,16 +126,16 @@ async function prepared(
   }
 }
 
-/** Where each state begins: a checkpoint for the weights where the job names one, else what the init program draws. */
+/** The initial value of each state: the weights of the job's checkpoint if it has one, otherwise what the init program draws. */
 async function statesOf(job: ResolvedJob): Promise<Map<string, XlaState>> {
-  const drawn = recipesOf(initGraph(trainState(buildModel(job.model.config), job.train.optimizer), job.seed));
-  const states = new Map<string, XlaState>(drawn);
+  const initSpecs = initSpecsOf(initGraph(trainState(buildModel(job.model.config), job.train.optimizer), job.seed));
+  const states = new Map<string, XlaState>(initSpecs);
   if (job.train.init === undefined) return states;
   const checkpoint = await HfCheckpoint.open(job.train.init);
   try {
     checkSameModel(job.train.init, job.model.config, checkpoint.config);
     for (const { name } of checkpoint.params) {
-      // Read also where the file is copied, because weights that are not finite are refused here, not on the pod.
+      // Read the weights even if the file is copied, to reject NaN and infinite weights here and not on the pod.
       const array = await checkpoint.read(name);
       const source = checkpoint.sourceOf(name);
       states.set(paramName(name), source === undefined ? { kind: "array", array } : { kind: "copy", ...source });
@@ -143,9 +146,9 @@ async function statesOf(job: ResolvedJob): Promise<Map<string, XlaState>> {
   return states;
 }
 
-function drawnAs(job: ResolvedJob, wanted: string | undefined): "files" | "recipe" {
-  if (wanted === "files" || wanted === "recipe") return wanted;
-  return parameterCount(buildModel(job.model.config)) * 4 <= writtenBytes ? "files" : "recipe";
+function stateForm(job: ResolvedJob, requested: string | undefined): XlaExport["initialState"] {
+  if (requested === "values" || requested === "init-spec") return requested;
+  return parameterCount(buildModel(job.model.config)) * 4 <= maxValueBytes ? "values" : "init-spec";
 }
 
 function dataOf(job: ResolvedJob, dataset: Dataset | undefined): XlaExport["data"] {

@@ -1,7 +1,7 @@
 import { JobQueue } from "../job-queue.js";
 import { openStore } from "../store.js";
 
-// A coordinator for the tests to kill: `coordinator.js SOCKET NAMESPACE`. Tells its parent what it runs; its jobs never end.
+// A coordinator for the tests to kill: `coordinator.js SOCKET NAMESPACE`. It sends its parent the id of each job it runs; its jobs never end.
 const [, , socket, namespace] = process.argv;
 if (socket === undefined || namespace === undefined) throw new Error("usage: coordinator SOCKET NAMESPACE");
 const queue = new JobQueue(await openStore({ socket }, { namespace }), { lockMs: 400 });

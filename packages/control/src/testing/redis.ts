@@ -5,17 +5,17 @@ import { redisServer } from "../../../../tools/setup/checks.mjs";
 import { type RedisServer, startRedisServer } from "../redis-server.js";
 import { openStore, type Store, type StoreOptions } from "../store.js";
 
-/** A redis-server or valkey-server: LAPIDARY_REDIS_SERVER, else the one that `lapidary up` would start. */
+/** Path of a redis-server or valkey-server: LAPIDARY_REDIS_SERVER, or the server that `lapidary up` would start. */
 export function redisBinary(env: NodeJS.ProcessEnv): string {
   const named = env["LAPIDARY_REDIS_SERVER"];
   if (named !== undefined) return named;
   const { path, detail } = redisServer({ env });
   if (path === undefined)
-    throw new Error(`these tests need a real Redis server: run \`npm test\`, or set LAPIDARY_REDIS_SERVER to the path of one; ${detail}`);
+    throw new Error(`these tests need a real Redis server: ${detail}. Run \`npm test\`, or set LAPIDARY_REDIS_SERVER to its path.`);
   return path;
 }
 
-/** A server for the tests of one `describe`, stopped at its end, and a store with keys of its own for each test. */
+/** A server for the tests of one `describe`, stopped at its end; each test gets its own key namespace. */
 export class TestRedis {
   directory = "";
   #server: RedisServer | undefined;
@@ -27,7 +27,7 @@ export class TestRedis {
     this.#binary = binary;
   }
 
-  /** Call it in a `describe`. */
+  /** Call this in a `describe`. */
   static use(env: NodeJS.ProcessEnv): TestRedis {
     const redis = new TestRedis(redisBinary(env));
     before(() => redis.start());
@@ -49,7 +49,7 @@ export class TestRedis {
     return this.#server;
   }
 
-  /** Keys of the present test. */
+  /** The key namespace of the current test. */
   get namespace(): string {
     return `test${this.#count}`;
   }
@@ -66,11 +66,11 @@ export class TestRedis {
   }
 }
 
-/** Waits until `condition` holds; fails when it does not in time. */
+/** Waits until `condition` is true; throws after `timeoutMs`. */
 export async function eventually(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`did not come true in ${timeoutMs} ms: ${what}`);
+    if (performance.now() > deadline) throw new Error(`timeout after ${timeoutMs} ms, still waiting for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

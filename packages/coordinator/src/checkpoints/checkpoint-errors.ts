@@ -23,10 +23,16 @@ export function asWriteError(place: string, cause: unknown): unknown {
   });
 }
 
-export function epochStale(directory: string, epoch: number, newest: number): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_EPOCH_STALE",
-    message: `attempt ${epoch} of the run may not write any more: attempt ${newest} has taken over`,
-    place: directory,
-  });
+/** An attempt wants to write to a run that a newer attempt has taken over. */
+export class EpochStaleError extends LapidaryError {
+  readonly newest: number;
+
+  constructor(directory: string, epoch: number, newest: number) {
+    super({
+      code: "LAP_EPOCH_STALE",
+      message: `attempt ${epoch} of the run may not write any more: attempt ${newest} has taken over`,
+      place: directory,
+    });
+    this.newest = newest;
+  }
 }

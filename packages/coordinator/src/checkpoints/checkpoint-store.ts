@@ -27,6 +27,8 @@ export interface CheckpointStoreOptions {
   readonly directory: string;
   readonly fence: Fence;
   readonly failpoints?: Failpoints;
+  /** Called for each checkpoint that a newer one made superfluous, once it is deleted. */
+  readonly onDeleted?: (step: number) => void;
 }
 
 /**
@@ -43,13 +45,15 @@ export class CheckpointStore {
   readonly #directory: string;
   readonly #fence: Fence;
   readonly #failpoints: Failpoints;
+  readonly #onDeleted: (step: number) => void;
   #anchored = false;
 
-  constructor({ disk, directory, fence, failpoints }: CheckpointStoreOptions) {
+  constructor({ disk, directory, fence, failpoints, onDeleted }: CheckpointStoreOptions) {
     this.#disk = disk;
     this.#directory = directory;
     this.#fence = fence;
     this.#failpoints = failpoints ?? noFailpoints;
+    this.#onDeleted = onDeleted ?? (() => undefined);
   }
 
   /**
@@ -93,7 +97,10 @@ export class CheckpointStore {
       throw asWriteError(place, error);
     }
     const older = steps.filter((one) => one < step);
-    for (const one of older.slice(0, Math.max(0, older.length - (keep - 1)))) await this.#discard(this.#placeOf(one));
+    for (const one of older.slice(0, Math.max(0, older.length - (keep - 1)))) {
+      await this.#discard(this.#placeOf(one));
+      this.#onDeleted(one);
+    }
     return { path: place, manifest };
   }
 
@@ -107,14 +114,17 @@ export class CheckpointStore {
    *
    * @param onDamaged hears of each newer one that was refused, and why
    */
-  async newest(onDamaged: (error: LapidaryError) => void, limit = Number.POSITIVE_INFINITY): Promise<VerifiedCheckpoint | undefined> {
+  async newest(
+    onDamaged: (error: LapidaryError, step: number) => void,
+    limit = Number.POSITIVE_INFINITY,
+  ): Promise<VerifiedCheckpoint | undefined> {
     for (const step of (await this.#steps()).reverse()) {
       if (step > limit) continue;
       const path = this.#placeOf(step);
       try {
         return { path, manifest: await verifyCheckpoint(this.#disk, path) };
       } catch (error) {
-        onDamaged(error instanceof LapidaryError ? error : checkpointDamaged(path, "directory", String(error), error));
+        onDamaged(error instanceof LapidaryError ? error : checkpointDamaged(path, "directory", String(error), error), step);
       }
     }
     return undefined;

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { epochStale } from "./checkpoint-errors.js";
+import { EpochStaleError } from "./checkpoint-errors.js";
 import type { Disk } from "./disk.js";
 
 /** Who may write to a run: the attempt with the largest number. */
@@ -34,7 +34,7 @@ export class RunFence implements Fence {
 
   check(): void {
     const newest = newestEpoch(this.disk, this.directory);
-    if (newest > this.epoch) throw epochStale(this.directory, this.epoch, newest);
+    if (newest > this.epoch) throw new EpochStaleError(this.directory, this.epoch, newest);
   }
 }
 

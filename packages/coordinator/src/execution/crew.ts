@@ -7,6 +7,8 @@ const mostRefusals = 2;
  */
 export class Crew {
   readonly wanted: number;
+  /** Processes of the attempt before, by worker. */
+  pids: readonly number[] = [];
   #size: number;
   #refusals = 0;
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { type Dataset, type DatasetRequest, findPrepared, prepareDataset, leftOutText, leftOutWarning } from "@lapidary/data";
+import { type Dataset, type DatasetRequest, findPrepared, prepareDataset, leftOutWarning } from "@lapidary/data";
 import { type Clock, type Failpoints, LapidaryError, must, type Warning } from "@lapidary/std";
-import { printMesh, printTorus } from "@lapidary/topology";
+import { printMesh } from "@lapidary/topology";
 import { checkInputs, checkTokenizerSize, corpusOf, givenTokenizer, meshOf, type ResolvedJob, tokenizerRequest } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report, SlicePlace } from "../api.js";
 import type { CheckpointContent } from "../checkpoints/checkpoint-store.js";
@@ -12,6 +12,7 @@ import type { Gang, GangOptions } from "../gang/index.js";
 import { programRequest, type ProgramSet } from "../programs/build.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics } from "../runs/journal.js";
+import { eventError, type RunEventOf } from "../run-events.js";
 import { type Run, runFiles } from "../runs/run.js";
 import { viewMachine } from "../views/machine.js";
 import { writeProgramView } from "../views/program-file.js";
@@ -29,7 +30,8 @@ import { Snapshots } from "./snapshots.js";
 import { sparingly } from "./sparingly.js";
 import { Stopwatch } from "./stopwatch.js";
 import { Stragglers } from "./stragglers.js";
-import { type TrainNews, type TrainingAttempt, trainThroughFaults } from "./train-through-faults.js";
+import type { TrainEvents, TrainingAttempt } from "./train-options.js";
+import { trainThroughFaults } from "./train-through-faults.js";
 
 export interface ExecutionOptions {
   readonly run: Run;
@@ -83,10 +85,7 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
     return await train({ ...options, rows, earlier, goodput }, watch, dataset, programSet);
   } finally {
     dataset.close();
-    run.log(
-      "coordinator",
-      `workers are free after ${Math.round(watch.total_ms)} ms; ${job.slice} chips at ${options.slice.origin.join(",")}`,
-    );
+    run.record({ type: "workers_released", after_ms: watch.total_ms, slice: options.slice });
   }
 }
 
@@ -124,14 +123,17 @@ async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, si
     throw error;
   }
   const { splits, unigramNats, corpus: place, leftOut } = dataset.manifest;
-  const leftOutOf = leftOutText(leftOut);
-  if (leftOutOf !== "") run.log("coordinator", `data: left out of ${place}: ${leftOutOf}`);
+  if (Object.keys(leftOut).length > 0) run.record({ type: "documents_skipped", corpus: place, reasons: { ...leftOut } });
   warnOnce(run, leftOutWarning(request.corpus, leftOut));
-  run.log("coordinator", `tokenizer: ${dataset.manifest.vocabSize} ids, ${tokenizerOrigin(job, own)}`);
-  run.log(
-    "coordinator",
-    `data: ${place}: ${splits.train.documents} documents, ${splits.train.tokens} tokens to train on; ${splits.heldout.tokens} held out, unigram loss ${unigramNats.toFixed(3)}`,
-  );
+  run.record({ type: "tokenizer_ready", ids: dataset.manifest.vocabSize, ...tokenizerOrigin(job, own) });
+  run.record({
+    type: "dataset_ready",
+    corpus: place,
+    documents: splits.train.documents,
+    tokens: splits.train.tokens,
+    heldout_tokens: splits.heldout.tokens,
+    unigram_loss: unigramNats,
+  });
   return dataset;
 }
 
@@ -144,11 +146,13 @@ function preparedWith(own: string, request: DatasetRequest & { readonly cacheDir
   return undefined;
 }
 
-function tokenizerOrigin({ data, train }: ResolvedJob, own: string | undefined): string {
-  if (own !== undefined) return "that of the run";
+function tokenizerOrigin(
+  { data, train }: ResolvedJob,
+  own: string | undefined,
+): Pick<RunEventOf<"tokenizer_ready">, "origin" | "path" | "is_new_to_weights"> {
+  if (own !== undefined) return { origin: "run" };
   const path = givenTokenizer(data, train);
-  if (path !== undefined) return `of ${path}`;
-  return `trained on the corpus${train.init === undefined ? "" : ": its ids mean nothing to the weights of train.init"}`;
+  return path === undefined ? { origin: "trained", is_new_to_weights: train.init !== undefined } : { origin: "given", path };
 }
 
 /** A run that is taken up again prepares its data again, and finds the same. */
@@ -173,10 +177,12 @@ async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: A
     },
   );
   if (set.view !== undefined) writeProgramView(run.directory, set.view);
-  run.log(
-    "coordinator",
-    `program ${set.programs.train_step.hash.slice(0, 12)}: ${set.facts.parameters} parameters, ${set.facts.collectives.reduce((n, { count }) => n + count, 0)} collectives a step`,
-  );
+  run.record({
+    type: "program_compiled",
+    program: set.programs.train_step.hash,
+    parameters: set.facts.parameters,
+    collectives: set.facts.collectives.reduce((sum, { count }) => sum + count, 0),
+  });
   return set;
 }
 
@@ -206,7 +212,7 @@ async function release(gang: Gang, run: Run, keepCopies: boolean): Promise<void>
   try {
     await gang.close({ keepCopies });
   } catch (error) {
-    run.log("coordinator", `a worker did not part in good order: ${error instanceof Error ? error.message : String(error)}`);
+    run.record({ type: "worker_leave_failed", error: eventError(error) });
   }
 }
 
@@ -222,13 +228,23 @@ async function startCrew(
     crew.started();
     return gang;
   } catch (error) {
+    const from = crew.size;
     if (error instanceof LapidaryError && error.code === "LAP_WORKER_START" && crew.refused())
-      run.log(
-        "coordinator",
-        `a worker cannot be replaced: the others take its block over, ${crew.size} of ${crew.wanted} workers go on, more slowly`,
-      );
+      run.record({ type: "worker_count_changed", from, to: crew.size, wanted: crew.wanted });
     throw error;
   }
+}
+
+/** The workers of an attempt, and those of them that replace a process of the attempt before. */
+function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: readonly number[], crew: Crew): void {
+  const before = crew.pids;
+  crew.pids = pids;
+  for (const [worker, pid] of pids.entries()) {
+    const previous_pid = before[worker];
+    if (previous_pid !== undefined && previous_pid !== pid && pids.length === before.length)
+      run.record({ type: "worker_restarted", worker, pid, previous_pid });
+  }
+  run.record({ type: "worker_group_started", attempt, slice, workers: pids.map((pid, worker) => ({ worker, pid })) });
 }
 
 async function openAttempt(
@@ -255,10 +271,7 @@ async function openAttempt(
       activity: { what: "load programs" },
       workers: gang.pids.map((pid, worker) => ({ worker, pid })),
     });
-    run.log(
-      "coordinator",
-      `slice ${printTorus(slice)} at ${slice.origin.join(",")} of pod ${slice.pod}; ${gang.size} workers: ${gang.pids.join(", ")}`,
-    );
+    recordGroup(run, epoch, slice, gang.pids, crew);
     const { batch, seq, init } = job.train;
     const workerSteps = new WorkerStepLog(run.directory);
     const source = { directory: dataset.directory, seed: job.seed, batch, seq };
@@ -268,11 +281,7 @@ async function openAttempt(
       RunPrograms.load(gang, set, source, (report) => {
         workerSteps.append(workerStepOf(report));
         traces?.append(report);
-        for (const { worker, times } of stragglers.step(report))
-          run.log(
-            "coordinator",
-            `worker ${worker} is a straggler: it computes ${times.toFixed(1)} times as long as the others; the job goes on`,
-          );
+        for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
       }),
     );
     if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
@@ -287,8 +296,8 @@ async function openAttempt(
           await programs.initialize();
           if (init === undefined) return;
           const warnings = await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
-          for (const { code, message } of warnings) run.log("coordinator", `train.init: ${code}: ${message}`);
-          run.log("coordinator", `train.init: weights of ${init}; the optimizer and the count of steps begin anew`);
+          for (const warning of warnings) run.record({ ...warning, type: "warning_found", place: warning.place ?? "train.init" });
+          run.record({ type: "weights_loaded", path: init });
         }),
       take: async (step) => {
         const { files, release } = await snapshots.take();
@@ -342,7 +351,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   let sample = { prompt: "", text: "" };
   let workers = 0;
   const due = (step: number, every: number | undefined): boolean => every !== undefined && step % every === 0;
-  const news = newsOf(options, goodput);
+  const events = eventSink(options, goodput);
   const crew = new Crew(options.workers);
   const trained = await trainThroughFaults<Attempt>({
     disk: nodeDisk,
@@ -354,8 +363,9 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       wanted: () => crew.missing > 0,
       possible: async () => {
         if (!(await options.hasWorkers(crew.missing))) return false;
+        const from = crew.size;
         crew.complete();
-        run.log("coordinator", `all ${crew.wanted} workers can be started again, and get their blocks back`);
+        run.record({ type: "worker_count_changed", from, to: crew.size, wanted: crew.wanted });
         return true;
       },
     },
@@ -380,10 +390,10 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     clock,
     signal,
     halt: options.halt,
-    failpoints: options.failpoints,
+    failpoints: options.failpoints.observedBy((firing) => run.record({ type: "fault_injected", ...firing })),
     goodput,
     guard: job.train.guard,
-    news,
+    events,
   });
   watch.add("train", trained.train_ms);
   const report = goodput.report();
@@ -416,35 +426,27 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   };
 }
 
-/** What a run's files and log are told of its attempts. */
-function newsOf({ run, job }: ExecutionOptions, goodput: Goodput): TrainNews {
-  const log = (line: string): void => run.log("coordinator", line);
+/** Records what happens during training in the run's files, and keeps its state and goodput up to date. */
+function eventSink({ run, job }: ExecutionOptions, goodput: Goodput): TrainEvents {
   return {
+    emit(event) {
+      if (event.type === "state_restored") {
+        run.enter("running", event.rewinds && event.step < run.summary.step ? { fromStep: event.step } : {});
+        run.goodput(goodput.report(), true);
+      }
+      if (event.type === "attempt_failed" && event.recoverable) {
+        run.enter("running", { activity: { what: "recover" } });
+        run.goodput(goodput.report(), true);
+      }
+      run.record(event);
+    },
     row(row) {
       // Computed again after a failure: the row is there already.
       if (row.step <= run.summary.step) return;
       run.metrics(row);
       run.goodput(goodput.report());
     },
-    told: () => run.summary.step,
-    began({ attempt, from, rewinds }, source) {
-      run.enter("running", rewinds && from < run.summary.step ? { fromStep: from } : {});
-      run.goodput(goodput.report(), true);
-      if (from > 0 || attempt > 1)
-        log(`attempt ${attempt}: training goes on behind step ${from}, from ${source === "start" ? "the beginning" : `the ${source}`}`);
-    },
-    failed(step, error) {
-      run.enter("running", { activity: { what: "recover" } });
-      log(`failed before step ${step} was committed: ${error.code}: ${error.message}`);
-      run.goodput(goodput.report(), true);
-    },
-    checkpoint: ({ path, manifest }) => log(`checkpoint of step ${manifest.step}: ${path}`),
-    checkpointRefused: (step, error) =>
-      log(
-        `no checkpoint of step ${step}: ${error.code}: ${error.message} (${error.place ?? ""}); training goes on, earlier checkpoints are whole`,
-      ),
-    checkpointDamaged: (error) => log(`a checkpoint is refused: ${error.code}: ${error.message} (${error.place ?? ""})`),
-    skipped: (step, batch, error) => log(`batch ${batch} is left out at step ${step}: ${error.code}: ${error.message}`),
+    reported: () => run.summary.step,
     sync: () => run.sync(),
     batchName: (of) => `batch ${of} of the training data (seed ${job.seed}, rows 0 to ${job.train.batch - 1})`,
   };
@@ -467,6 +469,6 @@ async function writeSample(
   const nextToken = await programs.nextToken();
   const sample = await generateSample(nextToken, dataset.tokenizer, { prompt, tokens, sampling, seed: job.seed, signal });
   const warning = cutPromptWarning(sample, nextToken.context, "sample.prompt");
-  if (warning !== undefined) run.log("coordinator", `warning: ${warning.code}: ${warning.message}`);
+  if (warning !== undefined) run.record({ type: "warning_found", ...warning });
   return { prompt, text: sample.text };
 }

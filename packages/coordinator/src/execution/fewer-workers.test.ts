@@ -1,4 +1,5 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
+import { isOfType } from "../run-events.js";
 import { endless, Harness, trains } from "../testing/harness.js";
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -33,9 +34,15 @@ describe("a worker that cannot be replaced", function () {
     delete environment["NODE_OPTIONS"];
     await until("both work again", async () => (await pids()).length === 2);
     await goesOn();
-    const { lines } = await client.logs("crew", { limit: 500 });
-    const told = (text: string): boolean => lines.some(({ line }) => line.includes(text));
-    ok(told("1 of 2 workers go on") && told("all 2 workers can be started again"), lines.map(({ line }) => line).join("\n"));
+    const { events } = await client.events("crew");
+    deepStrictEqual(
+      events.filter(isOfType("worker_count_changed")).map(({ from, to, wanted }) => [from, to, wanted]),
+      [
+        [2, 1, 2],
+        [1, 2, 2],
+      ],
+    );
+    ok(events.some((event) => event.type === "attempt_ended" && event.reason === "regrouped"));
     await client.cancel("crew");
   });
 });

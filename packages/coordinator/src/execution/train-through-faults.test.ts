@@ -5,10 +5,12 @@ import { type LapidaryError, noFailpoints, systemClock } from "@lapidary/std";
 import { nodeDiskWith } from "../checkpoints/disk.js";
 import { RunFence } from "../checkpoints/run-fence.js";
 import { stepsIn } from "../checkpoints/checkpoint-store.js";
+import type { RunEvent } from "../run-events.js";
 import { temporaryDirectory } from "../testing/temporary.js";
 import { Goodput } from "./goodput.js";
 import type { StepMetrics } from "./run-programs.js";
-import { type TrainOptions, type TrainingAttempt, trainThroughFaults } from "./train-through-faults.js";
+import type { TrainOptions, TrainingAttempt } from "./train-options.js";
+import { trainThroughFaults } from "./train-through-faults.js";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -72,11 +74,11 @@ class CountingGang implements TrainingAttempt {
 describe("checkpoints beside training", () => {
   const directory = temporaryDirectory();
   const gate = new Gate();
-  const told: string[] = [];
+  const events: RunEvent[] = [];
   beforeEach(() => gate.open());
 
   function options(gang: CountingGang, change: Partial<TrainOptions<CountingGang>> = {}): TrainOptions<CountingGang> {
-    told.length = 0;
+    events.length = 0;
     const disk = nodeDiskWith(undefined);
     const never = new AbortController().signal;
     return {
@@ -102,21 +104,17 @@ describe("checkpoints beside training", () => {
       halt: never,
       failpoints: noFailpoints,
       goodput: new Goodput(systemClock),
-      news: {
+      events: {
+        emit: (event) => void events.push(event),
         row: () => undefined,
-        told: () => Number.POSITIVE_INFINITY,
-        began: () => undefined,
-        failed: () => undefined,
-        checkpoint: ({ manifest }) => void told.push(`checkpoint ${manifest.step}`),
-        checkpointRefused: (step, error) => void told.push(`refused ${step}: ${error.code}`),
-        checkpointDamaged: (error) => void told.push(error.code),
-        skipped: (step) => void told.push(`skipped ${step}`),
+        reported: () => Number.POSITIVE_INFINITY,
         sync: () => undefined,
         batchName: (batch) => `batch ${batch}`,
       },
       ...change,
     };
   }
+  const announced = (): number[] => events.flatMap((event) => (event.type === "checkpoint_written" ? [event.step] : []));
   const written = (): number[] => stepsIn(readdirSync(join(directory(), "checkpoints")));
 
   it("are two on their way at most: training goes on before that, and waits then until the disk has taken one", async () => {
@@ -125,15 +123,12 @@ describe("checkpoints beside training", () => {
     const training = trainThroughFaults(options(gang));
     await settled(() => gang.dispatched.length >= 3);
     // The third step is computed; its state is not taken, for which there is no room.
-    deepStrictEqual([gang.dispatched, gang.taken, told], [[1, 2, 3], [1, 2], []]);
+    deepStrictEqual([gang.dispatched, gang.taken, announced()], [[1, 2, 3], [1, 2], []]);
     gate.open();
     const { step, checkpoint } = await training;
     deepStrictEqual([step, checkpoint.manifest.step, gang.mostOutstanding], [8, 8, 2]);
     deepStrictEqual(written(), [1, 2, 3, 4, 5, 6, 7, 8]);
-    deepStrictEqual(
-      told,
-      written().map((of) => `checkpoint ${of}`),
-    );
+    deepStrictEqual(announced(), written());
   });
 
   it("that are due now and then hold nothing up: all steps are dispatched while the disk takes its time", async () => {
@@ -141,7 +136,7 @@ describe("checkpoints beside training", () => {
     const gang = new CountingGang();
     const training = trainThroughFaults(options(gang, { saves: (step) => step % 4 === 0 }));
     await settled(() => gang.dispatched.length >= 8);
-    deepStrictEqual([gang.dispatched.length, told], [8, []]);
+    deepStrictEqual([gang.dispatched.length, announced()], [8, []]);
     gate.open();
     await training;
     deepStrictEqual(written(), [4, 8]);
@@ -152,8 +147,15 @@ describe("checkpoints beside training", () => {
     await trainThroughFaults(options(gang, { guard: { not_finite: "skip", most: 1 } }));
     // The step that failed was taken, and so were those behind it: none was written before it was computed again.
     deepStrictEqual(
-      told.filter((line) => !line.startsWith("checkpoint")),
-      ["skipped 5"],
+      events.flatMap((event) => (event.type === "batch_skipped" ? [[event.step, event.batch, event.error.code]] : [])),
+      [[5, 4, "LAP_LOSS_NOT_FINITE"]],
+    );
+    deepStrictEqual(
+      events.flatMap((event) => (event.type === "attempt_ended" ? [[event.attempt, event.step, event.reason]] : [])),
+      [
+        [1, 4, "batch_skipped"],
+        [2, 8, "finished"],
+      ],
     );
     deepStrictEqual(written(), [1, 2, 3, 4, 5, 6, 7, 8]);
     ok(gang.taken.filter((step) => step === 5).length === 2, gang.taken.join());
@@ -202,13 +204,14 @@ describe("checkpoints beside training", () => {
     const stopped = trainThroughFaults(
       options(gang, {
         halt: halt.signal,
-        news: { ...options(gang).news, row: ({ step }) => step === 3 && halt.abort(new Error("enough")) },
+        events: { ...options(gang).events, row: ({ step }) => step === 3 && halt.abort(new Error("enough")) },
       }),
     );
     await stopped.then(
       () => ok(false, "it stops"),
       (error: Error) => strictEqual(error.message, "enough"),
     );
+    ok(events.some((event) => event.type === "attempt_ended" && event.reason === "drained"));
     const last = Math.max(...written());
     ok(last >= 3 && last < 8);
     strictEqual(last, Math.max(...gang.taken));

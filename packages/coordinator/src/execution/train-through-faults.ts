@@ -1,121 +1,17 @@
-import { type Clock, type Failpoints, LapidaryError, assert } from "@lapidary/std";
-import type { TrainRow } from "../api.js";
-import { type CheckpointContent, CheckpointStore, type VerifiedCheckpoint } from "../checkpoints/checkpoint-store.js";
-import type { Disk } from "../checkpoints/disk.js";
+import { LapidaryError, assert } from "@lapidary/std";
+import { EpochStaleError } from "../checkpoints/checkpoint-errors.js";
+import { CheckpointStore, type VerifiedCheckpoint } from "../checkpoints/checkpoint-store.js";
 import type { Fence } from "../checkpoints/run-fence.js";
-import type { CopyReport } from "../gang/index.js";
-import { type Attempt, Ledger, firstDigest } from "../ledger/ledger.js";
+import { Ledger, firstDigest } from "../ledger/ledger.js";
+import { eventError, type RunEventOf } from "../run-events.js";
 import { orAbort } from "./abort.js";
 import { CheckpointWriter } from "./checkpoint-writer.js";
 import { CopyPace } from "./copy-pace.js";
-import type { Goodput } from "./goodput.js";
-import { isRecoverable, lossSpike, onBatch, restartsExhausted, stepPoisoned, tooManySkipped } from "./recovery-errors.js";
+import { FailureCounter } from "./failure-counter.js";
+import { isRecoverable, lossSpike, onBatch, tooManySkipped } from "./recovery-errors.js";
 import type { StepMetrics } from "./run-programs.js";
+import type { AttemptState, Guard, TakenState, TrainOptions, TrainResult, TrainingAttempt } from "./train-options.js";
 import { trainingLoop } from "./training-loop.js";
-
-/** The state of a run on the workers of one attempt. */
-export interface AttemptState {
-  /** Draws the first state. */
-  initialize(): Promise<void>;
-  /** Takes the state from a checkpoint. */
-  load(checkpoint: VerifiedCheckpoint): Promise<void>;
-  /** Takes the state from the workers' memory; the update it is behind, or undefined if no whole copy is left. */
-  restoreCopies(latest: number): Promise<number | undefined>;
-  copy(step: number, committed: number): Promise<CopyReport>;
-  /** Step number `step`, from 0, on batch number `batch`. */
-  train(step: number, batch: number): Promise<StepMetrics>;
-  /** Takes the state as it is behind all that was dispatched: sends at once, and resolves when it is here. */
-  take(step: number): Promise<TakenState>;
-}
-
-/** The state behind a step, outside of the workers. */
-export interface TakenState {
-  /** What a checkpoint of it holds. @param ledger digest at its step */
-  content(ledger: string): CheckpointContent;
-  /** Nobody needs it any more. */
-  release(): void;
-}
-
-/** A gang that trains under one epoch. */
-export interface TrainingAttempt {
-  readonly state: AttemptState;
-  /** What decides in which order numbers are added. Equal layouts compute equal bits. */
-  readonly layout: string;
-  /** Settles, and never rejects, when the gang has failed. */
-  readonly failed: Promise<LapidaryError>;
-  /** @param keepCopies whether the next attempt may want what the workers remember */
-  close(keepCopies: boolean): Promise<void>;
-}
-
-export interface TrainOptions<A extends TrainingAttempt> {
-  readonly disk: Disk;
-  /** Of the run. */
-  readonly directory: string;
-  readonly checkpoints: string;
-  /** Takes over the run's files: every earlier attempt is refused from then on. */
-  readonly claim: () => Fence;
-  /** A gang with its programs loaded, under a new epoch. */
-  readonly open: (epoch: number) => Promise<A>;
-  readonly steps: number;
-  readonly tokensPerStep: number;
-  readonly keep: number;
-  /** Whether a checkpoint is due behind a step, besides the last. */
-  readonly saves: (step: number) => boolean;
-  /** What else is to be done behind a step. */
-  readonly between: (attempt: A, step: number) => (() => Promise<void>) | undefined;
-  /** Whether another attempt should have more workers than this one; and, asked behind a checkpoint, whether it could. */
-  readonly regroups?: { readonly wanted: () => boolean; readonly possible: () => Promise<boolean> };
-  /** What is left to be done with the state behind the last step, before the gang is let go. */
-  readonly finish: (attempt: A) => Promise<void>;
-  readonly clock: Clock;
-  /** Ends everything at once. */
-  readonly signal: AbortSignal;
-  /** Ends training in good order: behind the steps under way, with a checkpoint. */
-  readonly halt: AbortSignal;
-  readonly failpoints: Failpoints;
-  readonly goodput: Goodput;
-  /** What is done about batches that harm the run; undefined: a loss that is no number ends it. */
-  readonly guard?: Guard | undefined;
-  readonly news: TrainNews;
-}
-
-export interface Guard {
-  readonly not_finite: "stop" | "skip";
-  /** A loss so many times the mean of the last steps is a spike. */
-  readonly spike?: number | undefined;
-  /** Batches that may be left out in all. */
-  readonly most: number;
-}
-
-/** What happens on the way. */
-export interface TrainNews {
-  readonly row: (row: TrainRow, isNew: boolean) => void;
-  /** The last step whose row was told, whoever told it: a coordinator that is killed may have committed one more. */
-  readonly told: () => number;
-  readonly began: (attempt: Attempt, source: "start" | "workers' memory" | "checkpoint") => void;
-  readonly failed: (step: number, error: LapidaryError) => void;
-  readonly checkpoint: (checkpoint: VerifiedCheckpoint) => void;
-  readonly checkpointRefused: (step: number, error: LapidaryError) => void;
-  readonly checkpointDamaged: (error: LapidaryError) => void;
-  readonly skipped: (step: number, batch: number, error: LapidaryError) => void;
-  /** What was told of steps so far is to survive a power cut, for a checkpoint is about to say that they are done. */
-  readonly sync: () => void;
-  readonly batchName: (batch: number) => string;
-}
-
-export interface TrainResult {
-  readonly loss: number;
-  /** Targets that counted, over all committed steps. */
-  readonly tokens: number;
-  readonly train_ms: number;
-  readonly step: number;
-  readonly checkpoint: VerifiedCheckpoint;
-}
-
-/** The same step may fail so often. */
-const mostFailures = 3;
-/** So many attempts in a row may fail before they train at all. */
-const mostRestarts = 8;
 
 /**
  * Trains a run to its end, whatever fails on the way. Every step is a transaction:
@@ -135,23 +31,25 @@ const mostRestarts = 8;
  * the signal's reason; the reason of `halt`, once the checkpoint is written
  */
 export async function trainThroughFaults<A extends TrainingAttempt>(options: TrainOptions<A>): Promise<TrainResult> {
-  const { news, signal } = options;
-  const writer = new CheckpointWriter({ written: news.checkpoint, refused: news.checkpointRefused });
-  const trouble = new Trouble();
+  const { events, signal } = options;
+  const writer = new CheckpointWriter({
+    written: ({ path, manifest }) => {
+      const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
+      events.emit({ type: "checkpoint_written", step: manifest.step, path, bytes });
+    },
+    refused: (step, error) => events.emit({ type: "checkpoint_failed", step, error: eventError(error) }),
+  });
+  const failures = new FailureCounter();
+  let cause: LapidaryError | undefined;
   for (;;) {
     signal.throwIfAborted();
     // A checkpoint that is being written is good: let it be finished before its writer is superseded.
     await orAbort(writer.idle(), signal);
-    const attempt = new OneAttempt(options, options.claim(), writer, trouble);
+    const attempt = new OneAttempt(options, options.claim(), writer, failures, cause);
     try {
       return await attempt.run();
     } catch (error) {
-      signal.throwIfAborted();
-      if (error instanceof Regroup || attempt.skips(error)) continue;
-      const { step, trained, batch } = attempt.at;
-      if (!isRecoverable(error)) throw onBatch(error, step, news.batchName(batch));
-      attempt.tell(error);
-      trouble.count(step, trained, error, news.batchName(batch));
+      cause = attempt.settle(error);
     }
   }
 }
@@ -167,32 +65,6 @@ function isHarm(error: LapidaryError, guard: Guard | undefined): boolean {
   return error.code === "LAP_LOSS_SPIKE" || (error.code === "LAP_LOSS_NOT_FINITE" && guard?.not_finite === "skip");
 }
 
-/** Counts what goes wrong without anything being won in between. */
-class Trouble {
-  #step = 0;
-  #failures = 0;
-  #restarts = 0;
-  why: string | undefined;
-
-  /** @param trained whether the attempt had come to this step: otherwise it failed on the way there, and the step has nothing to do with it */
-  count(step: number, trained: boolean, error: LapidaryError, batch: string): void {
-    this.why = error.message;
-    if (step !== this.#step) [this.#failures, this.#restarts] = [0, 0];
-    this.#step = step;
-    if (trained && ++this.#failures >= mostFailures) throw stepPoisoned(step, this.#failures, batch, error);
-    if (!trained && ++this.#restarts >= mostRestarts) throw restartsExhausted(this.#restarts, error);
-  }
-
-  /** A step that has failed is tried alone, so that it is known which it was. */
-  ahead(step: number): number {
-    return this.#failures > 0 && step >= this.#step && step < this.#step + stepsWatched ? 1 : ordinaryAhead;
-  }
-}
-
-/** Steps under way at once: workers go on to the next while the results of the last are still on their way here. */
-const ordinaryAhead = 4;
-const stepsWatched = 8;
-
 /** So many checkpoints may be taken and not written yet: each is a copy of the state. */
 const mostCheckpoints = 2;
 
@@ -201,7 +73,9 @@ class OneAttempt<A extends TrainingAttempt> {
   readonly #options: TrainOptions<A>;
   readonly #fence: Fence;
   readonly #writer: CheckpointWriter;
-  readonly #trouble: Trouble;
+  readonly #failures: FailureCounter;
+  /** What ended the attempt before. */
+  readonly #cause: LapidaryError | undefined;
   readonly #ledger: Ledger;
   readonly #store: CheckpointStore;
   readonly #copies = new CopyPace();
@@ -214,49 +88,107 @@ class OneAttempt<A extends TrainingAttempt> {
   #lastTaken: number | undefined;
   /** The step behind which something is to be done before the next. */
   #pausing: number | undefined;
-  #told = false;
+  #isReported = false;
+  /** The interval between replicas that was reported last. */
+  #replicaInterval = 0;
   /** The gang has failed, or is let go. */
   #isOver = false;
   #isNew = false;
   /** What the state was taken from. */
   #source: VerifiedCheckpoint | undefined;
 
-  constructor(options: TrainOptions<A>, fence: Fence, writer: CheckpointWriter, trouble: Trouble) {
+  constructor(
+    options: TrainOptions<A>,
+    fence: Fence,
+    writer: CheckpointWriter,
+    failures: FailureCounter,
+    cause: LapidaryError | undefined,
+  ) {
+    const { disk, directory, checkpoints, failpoints, events } = options;
     this.#options = options;
     this.#fence = fence;
     this.#writer = writer;
-    this.#trouble = trouble;
-    this.#ledger = new Ledger(options.disk, options.directory, fence);
-    this.#store = new CheckpointStore({ disk: options.disk, directory: options.checkpoints, fence, failpoints: options.failpoints });
+    this.#failures = failures;
+    this.#cause = cause;
+    this.#ledger = new Ledger(disk, directory, fence);
+    const onDeleted = (step: number): void => events.emit({ type: "checkpoint_deleted", step });
+    this.#store = new CheckpointStore({ disk, directory: checkpoints, fence, failpoints, onDeleted });
   }
 
-  /** The step that is to be committed next. */
-  get at(): { readonly step: number; readonly trained: boolean; readonly batch: number } {
+  /**
+   * The attempt has ended by an error: reports how.
+   *
+   * @returns what the next attempt recovers from; undefined: nothing has failed
+   * @throws the error, where no other attempt follows
+   */
+  settle(error: unknown): LapidaryError | undefined {
+    const { signal, halt, events } = this.#options;
+    if (signal.aborted) {
+      this.#ended("stopped");
+      throw signal.reason;
+    }
+    if (halt.aborted && error === halt.reason) {
+      this.#ended("drained");
+      throw error;
+    }
+    if (error instanceof Regroup) {
+      this.#ended("regrouped");
+      return undefined;
+    }
+    try {
+      if (this.#skips(error)) {
+        this.#ended("batch_skipped");
+        return error;
+      }
+    } catch (refused) {
+      if (refused instanceof LapidaryError) this.#fail(refused, false);
+      throw refused;
+    }
     const step = this.#ledger.last + 1;
-    return { step, trained: this.#reached >= step, batch: this.#ledger.batchOf(step) };
+    const batch = events.batchName(this.#ledger.batchOf(step));
+    if (!isRecoverable(error)) {
+      if (error instanceof LapidaryError) this.#fail(error, false);
+      throw onBatch(error, step, batch);
+    }
+    this.#report(error);
+    this.#failures.count(step, this.#reached >= step, error, batch);
+    return error;
   }
 
-  /** The attempt has failed: told once, at once, before its gang is let go. */
-  tell(error: LapidaryError): void {
-    if (this.#told) return;
-    this.#told = true;
+  #ended(reason: RunEventOf<"attempt_ended">["reason"]): void {
+    this.#options.events.emit({ type: "attempt_ended", attempt: this.#fence.epoch, step: this.#ledger.last, reason });
+  }
+
+  #fail(error: LapidaryError, recoverable: boolean): void {
+    const [{ events }, attempt] = [this.#options, this.#fence.epoch];
+    if (error instanceof EpochStaleError) events.emit({ type: "superseded", attempt, by: error.newest });
+    events.emit({ type: "attempt_failed", attempt, step: this.#ledger.last + 1, error: eventError(error), recoverable });
+  }
+
+  /** The attempt has failed: reported once, at once, before its gang is let go. */
+  #report(error: LapidaryError): void {
+    if (this.#isReported) return;
+    this.#isReported = true;
     this.#options.goodput.fail();
-    this.#options.news.failed(this.at.step, error);
+    this.#fail(error, true);
   }
 
   /** Whether the batch that the attempt failed on is left out from now on. @throws the error, naming the batch, when enough were */
-  skips(error: unknown): error is LapidaryError {
-    const { guard, news } = this.#options;
+  #skips(error: unknown): error is LapidaryError {
+    const { guard, events } = this.#options;
     if (!(error instanceof LapidaryError) || !isHarm(error, guard) || guard === undefined) return false;
-    if (this.#ledger.skips.length >= guard.most) throw tooManySkipped(guard.most, this.at.step, news.batchName(this.at.batch), error);
+    const next = this.#ledger.last + 1;
+    if (this.#ledger.skips.length >= guard.most)
+      throw tooManySkipped(guard.most, next, events.batchName(this.#ledger.batchOf(next)), error);
     const { skip, step } = this.#ledger.skip(`${error.code}: ${error.message}`);
     this.#options.goodput.fail();
-    news.skipped(step, skip, error);
+    events.emit({ type: "batch_skipped", step, batch: skip, error: eventError(error) });
     return true;
   }
 
   async run(): Promise<TrainResult> {
-    const { open, signal } = this.#options;
+    const { open, signal, events } = this.#options;
+    events.emit({ type: "attempt_started", attempt: this.#fence.epoch });
     const opening = open(this.#fence.epoch);
     let attempt: A;
     try {
@@ -272,9 +204,11 @@ class OneAttempt<A extends TrainingAttempt> {
     const training = this.#train(attempt);
     let keepCopies = false;
     try {
-      return await orAbort(Promise.race([training, failureOf(attempt)]), signal);
+      const result = await orAbort(Promise.race([training, failureOf(attempt)]), signal);
+      this.#ended("finished");
+      return result;
     } catch (error) {
-      if (isRecoverable(error) && !signal.aborted) this.tell(error);
+      if (isRecoverable(error) && !signal.aborted) this.#report(error);
       keepCopies = (isRecoverable(error) || (error instanceof LapidaryError && isHarm(error, this.#options.guard))) && !signal.aborted;
       throw error;
     } finally {
@@ -293,10 +227,10 @@ class OneAttempt<A extends TrainingAttempt> {
     });
     await this.#store.sweep();
     const from = await this.#restore(state);
-    options.news.began(ledger.begin(from.step, attempt.layout, from.digest, this.#trouble.why), from.source);
+    this.#begin(from, attempt.layout);
     // What is not in the workers' memory yet is copied before the first step may fail.
-    if (from.source !== "workers' memory" && from.step < options.steps) await this.#copy(state, from.step);
-    if (from.source === "workers' memory" && from.step > 0 && from.step < options.steps) await this.#makeUp(attempt, from.step);
+    if (from.source !== "replica" && from.step < options.steps) await this.#copy(state, from.step);
+    if (from.source === "replica" && from.step > 0 && from.step < options.steps) await this.#makeUp(attempt, from.step);
     options.goodput.enter("step");
     const trained = await trainingLoop({
       programs: { train: (step) => state.train(step, ledger.batchOf(step + 1)) },
@@ -306,7 +240,7 @@ class OneAttempt<A extends TrainingAttempt> {
       signal: options.signal,
       halt: options.halt,
       clock: options.clock,
-      ahead: (step) => this.#trouble.ahead(step),
+      ahead: (step) => this.#failures.ahead(step),
       room: (step) => this.#room(step),
       dispatched: (step) => {
         this.#reached = step;
@@ -316,7 +250,7 @@ class OneAttempt<A extends TrainingAttempt> {
       commit: (step, metrics) => this.#commit(step, metrics),
       onRow: (row) => {
         this.#copies.stepTook(row.step_ms);
-        options.news.row(row, this.#isNew);
+        options.events.row(row, this.#isNew);
         if (row.step !== this.#pausing) this.#write(row.step);
       },
       between: (step) => this.#between(attempt, step),
@@ -331,6 +265,21 @@ class OneAttempt<A extends TrainingAttempt> {
       step: trained.step,
       checkpoint,
     };
+  }
+
+  #begin({ step, digest, source }: RestoredState, layout: string): void {
+    const repeated_steps = Math.max(0, this.#ledger.last - step);
+    const { attempt, rewinds } = this.#ledger.begin(step, layout, digest, this.#failures.why);
+    const code = this.#cause?.code;
+    this.#options.events.emit({
+      type: "state_restored",
+      attempt,
+      step,
+      source,
+      repeated_steps,
+      rewinds,
+      ...(code === undefined ? {} : { error_code: code }),
+    });
   }
 
   #lastCheckpoint(step: number): VerifiedCheckpoint {
@@ -361,8 +310,14 @@ class OneAttempt<A extends TrainingAttempt> {
   }
 
   async #copy(state: AttemptState, step: number): Promise<void> {
-    const { ms } = await state.copy(step, this.#ledger.last);
+    const { ms, bytes } = await state.copy(step, this.#ledger.last);
     this.#copies.copyTook(ms);
+    const { interval } = this.#copies;
+    // Every replica would be an event a step: the first of an attempt counts, and each with another order of interval.
+    const isNews = interval >= 2 * this.#replicaInterval || 2 * interval <= this.#replicaInterval;
+    if (this.#isOver || !isNews) return;
+    this.#replicaInterval = interval;
+    this.#options.events.emit({ type: "replica_stored", step, bytes, interval });
   }
 
   #between(attempt: A, step: number): (() => Promise<void>) | undefined {
@@ -445,7 +400,7 @@ class OneAttempt<A extends TrainingAttempt> {
         }
         // A checkpoint never says more than the ledger and the journal on the disk.
         this.#ledger.sync();
-        this.#options.news.sync();
+        this.#options.events.sync();
         return state.content(digest);
       },
       done: () => state?.release(),
@@ -470,21 +425,30 @@ class OneAttempt<A extends TrainingAttempt> {
     await orAbort(this.#writer.idle(), signal);
   }
 
-  async #restore(
-    state: AttemptState,
-  ): Promise<{ readonly step: number; readonly digest: string | undefined; readonly source: "start" | "workers' memory" | "checkpoint" }> {
-    const { news } = this.#options;
-    const remembered = await state.restoreCopies(Math.min(this.#ledger.last, news.told()));
-    if (remembered !== undefined) return { step: remembered, digest: this.#ledger.digestAt(remembered), source: "workers' memory" };
-    const checkpoint = await this.#store.newest(news.checkpointDamaged, this.#options.steps);
+  async #restore(state: AttemptState): Promise<RestoredState> {
+    const { events } = this.#options;
+    const remembered = await state.restoreCopies(Math.min(this.#ledger.last, events.reported()));
+    if (remembered !== undefined) return { step: remembered, digest: this.#ledger.digestAt(remembered), source: "replica" };
+    const rejected = (error: LapidaryError, step: number): void =>
+      events.emit({ type: "checkpoint_rejected", step, error: eventError(error) });
+    const checkpoint = await this.#store.newest(rejected, this.#options.steps);
     if (checkpoint !== undefined) {
+      const { step, ledger } = checkpoint.manifest;
+      events.emit({ type: "checkpoint_verified", step, path: checkpoint.path });
       await state.load(checkpoint);
       this.#source = checkpoint;
-      return { step: checkpoint.manifest.step, digest: checkpoint.manifest.ledger, source: "checkpoint" };
+      return { step, digest: ledger, source: "checkpoint" };
     }
     await state.initialize();
-    return { step: 0, digest: firstDigest, source: "start" };
+    return { step: 0, digest: firstDigest, source: "initialization" };
   }
+}
+
+/** A state that training continues from. */
+interface RestoredState {
+  readonly step: number;
+  readonly digest: string | undefined;
+  readonly source: "initialization" | "replica" | "checkpoint";
 }
 
 async function failureOf(attempt: TrainingAttempt): Promise<never> {

@@ -1,5 +1,7 @@
-import { LapidaryError } from "@lapidary/std";
+import { LapidaryError, unreachable } from "@lapidary/std";
+import type { Holding } from "@lapidary/worker/protocol";
 import { nodeRemedy, supportedNode } from "../../../../tools/setup/node-version.mjs";
+import type { EvictionReason } from "../run-events.js";
 
 /** How a worker process ended. */
 export interface WorkerExit {
@@ -7,13 +9,38 @@ export interface WorkerExit {
   readonly pid: number;
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** It gave no sign of life, and was ended for that. */
-  readonly silence?: string;
+  /** The coordinator ended it while it was alive, and why. */
+  readonly eviction?: Eviction;
+  /** The coordinator had asked it to end. */
+  readonly isExpected: boolean;
+  /** The worker that it was, of which run. */
+  readonly holds?: Holding;
 }
 
-export function workerLost({ name, pid, code, signal, silence }: WorkerExit, rank?: number): LapidaryError {
+/** Why a worker that is alive is ended, and how long the coordinator waited for it. */
+export interface Eviction {
+  readonly reason: EvictionReason;
+  readonly waited_ms: number;
+}
+
+function evictionText({ reason, waited_ms }: Eviction): string {
+  switch (reason) {
+    case "no_heartbeat":
+      return `nothing was heard from it for ${Math.round(waited_ms)} ms`;
+    case "no_answer":
+      return `no worker has answered for ${Math.round(waited_ms / 1000)} s`;
+    case "no_connection":
+      return "it gave no sign of life to this coordinator";
+    case "did_not_leave":
+      return "it did not leave the gang of the coordinator that died";
+    default:
+      return unreachable(reason);
+  }
+}
+
+export function workerLost({ name, pid, code, signal, eviction }: WorkerExit, rank?: number): LapidaryError {
   const who = rank === undefined ? name : `worker ${rank} (${name}, pid ${pid})`;
-  if (silence !== undefined) return workerFrozen(who, rank ?? name, pid, silence);
+  if (eviction !== undefined) return workerEvicted(who, rank ?? name, pid, eviction);
   const how = signal === null ? `exited with code ${code ?? "unknown"}` : `was ended by ${signal}`;
   return new LapidaryError({
     code: "LAP_WORKER_LOST",
@@ -36,10 +63,10 @@ export function wrongNode(): LapidaryError {
   });
 }
 
-function workerFrozen(who: string, rank: number | string, pid: number, silence: string): LapidaryError {
+function workerEvicted(who: string, rank: number | string, pid: number, eviction: Eviction): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_LOST",
-    message: `${who} was frozen and has been ended: ${silence}`,
+    message: `${who} was frozen and has been ended: ${evictionText(eviction)}`,
     place: `worker ${rank} pid ${pid} SIGKILL`,
     remedy: "look whether the machine was suspended or out of memory; the step in flight is not committed",
   });

@@ -456,7 +456,7 @@ export class Gang {
     this.#failure ??= gangClosed();
     await Promise.all(
       this.#workers.map(async (worker) => {
-        const timer = setTimeout(() => worker.kill(), timeoutMs);
+        const timer = setTimeout(() => worker.evict({ reason: "did_not_leave", waited_ms: timeoutMs }), timeoutMs);
         try {
           await worker.request({ kind: "reset", epoch: this.epoch, keepCopies });
           if (!keepCopies) worker.holds = undefined;

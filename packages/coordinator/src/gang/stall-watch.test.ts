@@ -11,7 +11,7 @@ describe("a watch over a gang", () => {
     pending: 1,
     answers: 0,
     turns: 0,
-    giveUp: (why) => given.push(`${name}: ${why}`),
+    evict: ({ reason, waited_ms }) => given.push(`${name}: ${reason} ${waited_ms}`),
   });
   const pass = (seconds: number, each: () => void = () => undefined): void => {
     for (let i = 0; i < seconds; i++) {
@@ -30,7 +30,7 @@ describe("a watch over a gang", () => {
     pass(10, () => b.turns++);
     deepStrictEqual(given, []);
     pass(2, () => b.turns++);
-    deepStrictEqual(given, ["a: no worker has answered for 11 s"]);
+    deepStrictEqual(given, ["a: no_answer 11000"]);
     pass(100);
     deepStrictEqual(given.length, 1);
   });

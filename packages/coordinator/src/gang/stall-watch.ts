@@ -1,5 +1,6 @@
 import type { Clock } from "@lapidary/std";
 import { systemTimer, type Timer } from "@lapidary/fabric";
+import type { Eviction } from "./gang-errors.js";
 
 /** A worker as the watch sees it. */
 export interface Watched {
@@ -9,7 +10,7 @@ export interface Watched {
   readonly answers: number;
   /** How often its main thread has come by its event loop, as it says itself. */
   readonly turns: number;
-  giveUp(why: string): void;
+  evict(eviction: Eviction): void;
 }
 
 export interface StallOptions {
@@ -78,7 +79,6 @@ export class StallWatch {
       .map((worker, i) => ({ worker, deaf: (this.#deafMs[i] ?? 0) > this.#quietMs / 2 }))
       .filter(({ worker }) => worker.pending > 0);
     const deaf = waiting.filter((each) => each.deaf);
-    for (const { worker } of deaf.length === 0 ? waiting : deaf)
-      worker.giveUp(`no worker has answered for ${Math.round(this.#quietMs / 1000)} s`);
+    for (const { worker } of deaf.length === 0 ? waiting : deaf) worker.evict({ reason: "no_answer", waited_ms: this.#quietMs });
   }
 }

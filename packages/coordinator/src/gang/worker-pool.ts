@@ -3,7 +3,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Listener, bufferPool, listen, systemTimer } from "@lapidary/fabric";
 import { assert } from "@lapidary/std";
-import { type NumericsName, type WorkerHello, controlLimits, pulseTimes } from "@lapidary/worker/protocol";
+import { type Holding, type NumericsName, type WorkerHello, controlLimits, pulseTimes } from "@lapidary/worker/protocol";
 import { isSupportedNode } from "../../../../tools/setup/node-version.mjs";
 import { signalProcess } from "../process-id.js";
 import { type WorkerExit, wrongNode } from "./gang-errors.js";
@@ -127,6 +127,11 @@ export class WorkerPool {
     }
     this.#fill();
     return taken;
+  }
+
+  /** The worker that a process is, and of which run, if it is one. */
+  holding(name: string): Holding | undefined {
+    return this.#workers.get(name)?.holds;
   }
 
   /** Takes a worker back that left its run; more than enough of them end. */
@@ -283,7 +288,7 @@ function endIfUseless(worker: WorkerProcess): () => void {
   let waited_ms = 0;
   return systemTimer.every(pulseTimes.everyMs, () => {
     waited_ms += pulseTimes.everyMs;
-    if (!worker.isHeard && waited_ms > pulseTimes.deadlineMs) worker.giveUp("it gave no sign of life to this coordinator");
-    else if (waited_ms > leaveWithin_ms) worker.giveUp("it did not leave the gang of the coordinator that died");
+    if (!worker.isHeard && waited_ms > pulseTimes.deadlineMs) worker.evict({ reason: "no_connection", waited_ms });
+    else if (waited_ms > leaveWithin_ms) worker.evict({ reason: "did_not_leave", waited_ms });
   });
 }

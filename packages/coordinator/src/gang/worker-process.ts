@@ -10,7 +10,7 @@ import {
   type WorkerReplies,
   pulseTimes,
 } from "@lapidary/worker/protocol";
-import { type WorkerExit, workerDidNotStart, workerLost } from "./gang-errors.js";
+import { type Eviction, type WorkerExit, workerDidNotStart, workerLost } from "./gang-errors.js";
 import type { HostProcess } from "./host-process.js";
 import type { RegisteredWorker } from "./worker-register.js";
 
@@ -51,8 +51,9 @@ export class WorkerProcess {
   #pulse: Channel | undefined;
   #exit: WorkerExit | undefined;
   #next = 0;
-  /** Why it was given up while it lived. */
-  #silence: string | undefined;
+  /** Why it was ended while it lived. */
+  #eviction: Eviction | undefined;
+  #isLeaving = false;
   #answers = 0;
   #turns = 0;
   #resolveReady: (backend: "tensorflow" | "wasm") => void = () => undefined;
@@ -71,7 +72,15 @@ export class WorkerProcess {
     this.ready.catch(() => undefined);
     this.exited = host.ended.then(({ code, signal, cause }) => {
       if (cause !== undefined) this.#rejectReady(workerDidNotStart(name, cause.message, cause));
-      const exit = { name, pid: this.pid, code, signal, ...(this.#silence === undefined ? {} : { silence: this.#silence }) };
+      const exit: WorkerExit = {
+        name,
+        pid: this.pid,
+        code,
+        signal,
+        isExpected: this.#isLeaving,
+        ...(this.#eviction === undefined ? {} : { eviction: this.#eviction }),
+        ...(this.holds === undefined ? {} : { holds: this.holds }),
+      };
       this.#exit = exit;
       this.#failAll(exit);
       return exit;
@@ -116,13 +125,13 @@ export class WorkerProcess {
     new Heartbeat(channel, { clock: systemClock, ...pulseTimes });
     void channel.closed.then((reason) => {
       if (reason.kind !== "lost" || reason.error.code !== "LAP_FABRIC_DEADLINE" || !this.isAlive) return;
-      this.giveUp(reason.error.message);
+      this.evict({ reason: "no_heartbeat", waited_ms: pulseTimes.deadlineMs });
     });
   }
 
   /** Ends the process: it lives, and is of no use. */
-  giveUp(why: string): void {
-    this.#silence ??= why;
+  evict(eviction: Eviction): void {
+    this.#eviction ??= eviction;
     this.kill();
   }
 
@@ -158,6 +167,7 @@ export class WorkerProcess {
 
   /** Ends the process in good order, or by force when it does not follow in time. */
   async shutdown(timeoutMs = 2000): Promise<WorkerExit> {
+    this.#isLeaving = true;
     const timer = setTimeout(() => this.kill(), timeoutMs);
     this.request({ kind: "shutdown", epoch: 0 }).catch(() => undefined);
     if (this.#channel === undefined) this.kill();

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { LapidaryError } from "@lapidary/std";
 import type { Report, StreamEvent, Submitted } from "../api.js";
 import { CoordinatorClient } from "../client.js";
+import { isOfType, runEventsIn } from "../run-events.js";
 import { RunStore } from "../runs/run-store.js";
 import { newRun, steppingClock, trainRow } from "../testing/fixtures.js";
 import { temporaryDirectory } from "../testing/temporary.js";
@@ -110,8 +111,12 @@ describe("the HTTP API", () => {
       const events: StreamEvent[] = [];
       for await (const event of client.stream(id)) events.push(event);
       strictEqual(events.at(-1)?.event, "done");
-      ok(events.some(({ event, data }) => event === "log" && data.line.includes(`of ${file} cannot be read`)));
-      ok((await client.logs(id)).lines.some(({ line }) => line.includes(file)));
+      const skipped = runEventsIn(events).events.filter(isOfType("journal_lines_skipped"));
+      deepStrictEqual(
+        skipped.map((lines) => [lines.file, lines.to_line - lines.from_line, lines.cause]),
+        [[file, 1, "damaged"]],
+      );
+      ok((await client.logs(id)).lines.some(({ run_event }) => run_event?.type === "journal_lines_skipped"));
     });
 
   it("ends a stream with an error that says what is wrong when the journal cannot be read at all", async () => {

@@ -78,6 +78,7 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
       states: history.states,
       logs: history.logs,
       log_count: history.logCount,
+      run_events: history.runEvents,
       yaml: readFileSync(join(run.directory, runFiles.job), "utf8"),
       has_program: existsSync(programFile(run.directory)),
       ...reportOf(report),

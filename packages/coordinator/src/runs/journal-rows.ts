@@ -1,4 +1,6 @@
-import { type MetricsRow, metricsRowSchema, type StreamEvent, streamEventSchema } from "../api.js";
+import { type MetricsRow, metricsRowSchema, type StreamEvent, streamEventNames, streamEventSchema } from "../api.js";
+import { describeEvent } from "../describe-event.js";
+import type { RunEventOf } from "../run-events.js";
 
 /** Lines of one file of the journal. */
 export interface JournalLines {
@@ -13,6 +15,12 @@ export interface JournalLines {
 /** The event that a line of `events.jsonl` holds; undefined for a line that is damaged, or that a later version wrote. */
 export const readEventLine = (line: string): StreamEvent | undefined => streamEventSchema.safeParse(parsed(line)).data;
 
+/** Whether a line of `events.jsonl` is whole, and of a kind that a later version added. */
+function isOfLaterVersion(line: string): boolean {
+  const event = (parsed(line) as { event?: unknown } | null | undefined)?.event;
+  return typeof event === "string" && !streamEventNames.includes(event) && idOf(line) !== undefined;
+}
+
 /** The row that a line of `metrics.jsonl` holds, and its number. */
 export function readMetricsLine(line: string): { readonly id: number; readonly row: MetricsRow } | undefined {
   const value = parsed(line);
@@ -22,7 +30,7 @@ export function readMetricsLine(line: string): { readonly id: number; readonly r
 }
 
 /**
- * The events of both files in the order of their numbers. A line that cannot be read costs that line: a log event takes its place and says so.
+ * The events of both files in the order of their numbers. A line that cannot be read costs that line: a `journal_lines_skipped` event takes its place.
  *
  * @param last number of the last event that was read before these lines
  */
@@ -39,9 +47,10 @@ export function joinJournal(files: readonly JournalLines[], last = 0): StreamEve
         return;
       }
       const number = before + i + 1;
+      const cause = kind === "events" && isOfLaterVersion(line) ? "newer_version" : "damaged";
       const open = lost.at(-1);
-      if (open?.file === file && open.to === number - 1) open.to = number;
-      else lost.push({ file, from: number, to: number, after: id, id: idOf(line), time });
+      if (open?.file === file && open.to === number - 1 && open.cause === cause) open.to = number;
+      else lost.push({ file, cause, from: number, to: number, after: id, id: idOf(line), time });
     });
   }
   const taken = new Set(events.map(({ id }) => id));
@@ -55,6 +64,7 @@ export function joinJournal(files: readonly JournalLines[], last = 0): StreamEve
 /** Lines in a row that cannot be read. */
 interface LostLines {
   readonly file: string;
+  readonly cause: RunEventOf<"journal_lines_skipped">["cause"];
   readonly from: number;
   to: number;
   /** Number of the event before them in their file. */
@@ -77,15 +87,10 @@ function freeId({ after, id }: LostLines, taken: Set<number>, limit: number): nu
   return free;
 }
 
-const lostEvent = ({ file, from, to, time }: LostLines, id: number): StreamEvent => ({
-  id,
-  event: "log",
-  data: {
-    time,
-    source: "coordinator",
-    line: `${from === to ? `line ${from} of ${file} cannot be read and is` : `lines ${from} to ${to} of ${file} cannot be read and are`} left out`,
-  },
-});
+function lostEvent({ file, cause, from, to, time }: LostLines, id: number): StreamEvent {
+  const event = { type: "journal_lines_skipped", file, from_line: from, to_line: to, cause } as const;
+  return { id, event: "log", data: { time, source: "coordinator", line: describeEvent(event), run_event: event } };
+}
 
 function metricsEvent(line: string): StreamEvent | undefined {
   const read = readMetricsLine(line);

@@ -10,6 +10,7 @@ import {
   type JobState,
   type JobSummary,
   jobSummarySchema,
+  type LogLine,
   type MetricsRow,
   type Report,
   type SlicePlace,
@@ -17,6 +18,8 @@ import {
   nameSchema,
   type WarningJson,
 } from "../api.js";
+import { describeEvent } from "../describe-event.js";
+import type { RunEvent } from "../run-events.js";
 import { Journal, readJournal } from "./journal.js";
 import { replaceFile } from "./replace-file.js";
 
@@ -59,7 +62,7 @@ export const runFiles = {
   checkpoints: "checkpoints",
 } as const;
 
-/** So many lines of a run's logs are events too; the rest stands in the files alone. */
+/** So many lines of workers are events too; the rest is in the log files alone. */
 const maxLogEvents = 20_000;
 
 /**
@@ -217,23 +220,34 @@ export class Run {
     if (warnings.length === 0) return;
     this.#summary = { ...this.#summary, warnings: [...(this.#summary.warnings ?? []), ...warnings] };
     this.#save();
-    for (const { code, message, place, remedy } of warnings)
-      this.log("coordinator", `warning ${code}${place === undefined ? "" : ` (${place})`}: ${message}. Remedy: ${remedy}`);
+    for (const warning of warnings) this.record({ type: "warning_found", ...warning });
   }
 
   metrics(row: MetricsRow): void {
     this.#tell({ event: "metrics", data: row });
   }
 
-  /** A line of what the coordinator or a worker has to say. One that the disk does not take is lost. */
+  /** Something happened to the run: an event for programs, with its description for people. One that the disk does not take is lost. */
+  record(event: RunEvent): void {
+    const line = describeEvent(event);
+    this.#write("coordinator", line, (time) => ({ time, source: "coordinator", line: clipped(line), run_event: event }));
+  }
+
+  /** A line of what a worker has to say. One that the disk does not take is lost. */
   log(source: string, line: string): void {
+    this.#write(source, line, (time) => (this.#logEvents++ < maxLogEvents ? { time, source, line: clipped(line) } : undefined));
+  }
+
+  /** @param entry of the journal; undefined: the line is in the log file alone */
+  #write(source: string, line: string, entry: (time: number) => LogLine | undefined): void {
     const time = this.#clock.now();
     try {
       appendFileSync(
         join(this.directory, runFiles.logs, `${source.replaceAll(" ", "-")}.log`),
         `${new Date(time).toISOString()} ${line}\n`,
       );
-      if (this.#logEvents++ < maxLogEvents) this.#tell({ event: "log", data: { time, source, line: clipped(line) } });
+      const data = entry(time);
+      if (data !== undefined) this.#tell({ event: "log", data });
     } catch (error) {
       if (!isSystemError(error) && !(error instanceof LapidaryError && error.code === "LAP_JOURNAL_WRITE")) throw error;
     }

@@ -3,6 +3,8 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs
 import { join } from "node:path";
 import type { LapidaryError } from "@lapidary/std";
 import type { StreamEvent } from "../api.js";
+import { describeEvent } from "../describe-event.js";
+import { isOfType, runEventsIn } from "../run-events.js";
 import { newRun, steppingClock, trainRow } from "../testing/fixtures.js";
 import { temporaryDirectory } from "../testing/temporary.js";
 import { Journal, journalFiles, readJournal, readMetrics } from "./journal.js";
@@ -61,8 +63,11 @@ describe("a run's journal", () => {
 describe("a journal with numbers that are not finite, and with damaged lines", () => {
   const directory = temporaryDirectory();
   const line = (text: string) => ({ event: "log", data: { time: 1, source: "coordinator", line: text } }) as const;
-  const logs = async (): Promise<readonly (readonly [number, string])[]> =>
-    (await readJournal(directory())).flatMap(({ id, event, data }) => (event === "log" ? [[id, data.line] as const] : []));
+  /** Number, file, first line, last line and cause of what was skipped. */
+  const skipped = async (): Promise<unknown[]> =>
+    runEventsIn(await readJournal(directory()))
+      .events.filter(isOfType("journal_lines_skipped"))
+      .map(({ id, file, from_line, to_line, cause }) => [id, file, from_line, to_line, cause]);
 
   for (const value of [Infinity, -Infinity, Number.NaN])
     it(`gives back ${value} in every column of a row`, async () => {
@@ -117,7 +122,7 @@ describe("a journal with numbers that are not finite, and with damaged lines", (
           [4, "log"],
         ],
       );
-      deepStrictEqual((await logs())[0], [2, "line 2 of metrics.jsonl cannot be read and is left out"]);
+      deepStrictEqual(await skipped(), [[2, "metrics.jsonl", 2, 2, "damaged"]]);
       deepStrictEqual(await readMetrics(directory(), 0, 10), { rows: [trainRow(1), trainRow(3)], more: false, unreadable: 1 });
     }
   });
@@ -131,15 +136,49 @@ describe("a journal with numbers that are not finite, and with damaged lines", (
     const { id } = again.append(line("goes on"));
     again.close();
     ok(id > 2);
-    const told = await logs();
-    deepStrictEqual(
-      told.map(([, text]) => text),
-      ["lines 3 to 5 of metrics.jsonl cannot be read and are left out", "goes on"],
-    );
+    deepStrictEqual(await skipped(), [[3, "metrics.jsonl", 3, 5, "damaged"]]);
     deepStrictEqual(
       (await readJournal(directory(), id - 1)).map((event) => event.id),
       [id],
     );
+  });
+
+  it("reads past event types and kinds of a newer version, counts them, and reports a known type with wrong fields as damaged", async () => {
+    const journal = new Journal(directory());
+    journal.append({ event: "log", data: { time: 1, source: "coordinator", line: "x", run_event: { type: "cancel_requested" } } });
+    journal.close();
+    const log = (id: number, run_event: unknown): string =>
+      JSON.stringify({ id, event: "log", data: { time: 1, source: "coordinator", line: "y", run_event } });
+    const path = journalFiles.events(directory());
+    appendFileSync(path, `${log(2, { type: "of_a_newer_version", more: 7 })}\n`);
+    appendFileSync(
+      path,
+      `${JSON.stringify({ id: 3, event: "newer", data: {} })}\n${JSON.stringify({ id: 4, event: "newer", data: {} })}\n`,
+    );
+    appendFileSync(path, `${log(5, { type: "worker_lost", worker: "one", pid: 1 })}\n${log(6, { type: "attempt_started", attempt: 1 })}\n`);
+    const journaled = await readJournal(directory());
+    const { events, skipped: later } = runEventsIn(journaled);
+    deepStrictEqual(
+      events.map(({ id, type }) => [id, type]),
+      [
+        [1, "cancel_requested"],
+        [3, "journal_lines_skipped"],
+        [5, "journal_lines_skipped"],
+        [6, "attempt_started"],
+      ],
+    );
+    strictEqual(later, 1);
+    deepStrictEqual(await skipped(), [
+      [3, "events.jsonl", 3, 4, "newer_version"],
+      [5, "events.jsonl", 5, 5, "damaged"],
+    ]);
+    // What a newer version wrote keeps its line and its fields.
+    deepStrictEqual(journaled[1]?.data, {
+      time: 1,
+      source: "coordinator",
+      line: "y",
+      run_event: { type: "of_a_newer_version", more: 7 },
+    });
   });
 
   it("takes empty and missing files for a run that nothing has happened to", async () => {
@@ -273,11 +312,32 @@ describe("a run", () => {
     await rejects(async () => JSON.parse(readFileSync(join(run.directory, "metrics.jsonl"), "utf8")));
   });
 
-  it("writes each source's lines into a log of its own too", async () => {
+  it("writes each source's lines into a log of its own too, an event with its description", async () => {
     const { run } = (await open()).create(newRun({ exactly: "a" }));
+    const event = { type: "batch_skipped", step: 3, batch: 2, error: { code: "LAP_LOSS_SPIKE", message: "m" } } as const;
     run.log("worker 0", "hello");
-    run.log("coordinator", "there");
+    run.record(event);
     ok(readFileSync(join(run.directory, "logs", "worker-0.log"), "utf8").endsWith("Z hello\n"));
-    strictEqual((await readJournal(run.directory)).filter(({ event }) => event === "log").length, 2);
+    ok(readFileSync(join(run.directory, "logs", "coordinator.log"), "utf8").endsWith(`Z ${describeEvent(event)}\n`));
+    const logged = (await readJournal(run.directory)).flatMap(({ event: kind, data }) => (kind === "log" ? [data] : []));
+    deepStrictEqual(
+      logged.map(({ source, line, run_event }) => [source, line, run_event]),
+      [
+        ["worker 0", "hello", undefined],
+        ["coordinator", describeEvent(event), event],
+      ],
+    );
+  });
+
+  it("records events however many lines its workers have written", async () => {
+    const { run } = (await open()).create(newRun({ exactly: "a" }));
+    for (let i = 0; i < 20_001; i++) run.log("worker 0", "x");
+    run.record({ type: "cancel_requested" });
+    const logged = (await readJournal(run.directory)).filter(({ event }) => event === "log");
+    strictEqual(logged.length, 20_001);
+    deepStrictEqual(
+      runEventsIn(logged).events.map(({ type }) => type),
+      ["cancel_requested"],
+    );
   });
 });

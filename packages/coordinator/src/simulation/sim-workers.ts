@@ -2,7 +2,7 @@ import { LapidaryError, assert, hash32, must } from "@lapidary/std";
 import type { CheckpointContent, VerifiedCheckpoint } from "../checkpoints/checkpoint-store.js";
 import type { Disk } from "../checkpoints/disk.js";
 import type { StepMetrics } from "../execution/run-programs.js";
-import type { TrainingAttempt } from "../execution/train-through-faults.js";
+import type { TrainingAttempt } from "../execution/train-options.js";
 import type { VirtualTime } from "./virtual-time.js";
 
 /** A copy of a block in the memory of a worker process. */

@@ -3,8 +3,10 @@ import type { Disk } from "../checkpoints/disk.js";
 import { type Fence, RunFence } from "../checkpoints/run-fence.js";
 import { CheckpointStore } from "../checkpoints/checkpoint-store.js";
 import { Goodput } from "../execution/goodput.js";
-import { type TrainResult, trainThroughFaults } from "../execution/train-through-faults.js";
+import type { TrainEvents, TrainResult } from "../execution/train-options.js";
+import { trainThroughFaults } from "../execution/train-through-faults.js";
 import { Ledger, readLedger } from "../ledger/ledger.js";
+import type { RunEvent, RunEventOf } from "../run-events.js";
 import { SimDisk } from "./sim-disk.js";
 import { type Bug, SimWorkers, firstState, lossOf, nextState } from "./sim-workers.js";
 import { VirtualTime } from "./virtual-time.js";
@@ -15,10 +17,22 @@ export interface SimulationReport {
   /** What is wrong; undefined when all is as it must be. */
   readonly problem: string | undefined;
   readonly faults: readonly string[];
-  /** Situations that the run was in when something was done to it: what, where, from which source it went on. */
+  /** Situations that the run was in when something was done to it: what, where. */
   readonly states: readonly string[];
+  /** What the run reported: the types of its events, and where its attempts got their state from. */
+  readonly reported: readonly Reported[];
   readonly virtual_ms: number;
 }
+
+/** An event of a run, without what differs from run to run. */
+export type Reported =
+  | { readonly type: Exclude<RunEvent["type"], "state_restored"> }
+  | {
+      readonly type: "state_restored";
+      readonly source: RunEventOf<"state_restored">["source"];
+      /** It is the first attempt of a coordinator that took over from one that was killed. */
+      readonly isSuccessor: boolean;
+    };
 
 const steps = 24;
 const workersInGang = 3;
@@ -68,12 +82,14 @@ export async function simulate(seed: number, bug: Bug = "none"): Promise<Simulat
   } catch (error) {
     problem = error instanceof Error ? `${error.message}` : String(error);
   }
-  return { seed, problem, faults: world.faults, states: [...world.states], virtual_ms: time.now() };
+  return { seed, problem, faults: world.faults, states: [...world.states], reported: [...world.reported.values()], virtual_ms: time.now() };
 }
 
 class World {
   readonly faults: string[] = [];
   readonly states = new Set<string>();
+  /** Each once, by its text. */
+  readonly reported = new Map<string, Reported>();
   readonly #time: VirtualTime;
   readonly #random: Random;
   readonly #bug: Bug;
@@ -85,7 +101,7 @@ class World {
   /** Steps of checkpoints that were announced as written, and not removed since. */
   #announced = 0;
   /** The last step that was told: each in turn. */
-  #told = 0;
+  #reportedStep = 0;
   /** Whether the coordinator dies when it has committed a step and not told it. */
   #diesUntold = false;
   #where = "start";
@@ -220,37 +236,9 @@ class World {
 
   #start(succeeds = false): void {
     const process: Process = { alive: true, succeeds, outcome: undefined };
-    let attempts = 0;
     this.#process = process;
     const disk = this.#seen(this.#disk.of(() => process.alive));
     const never = new AbortController().signal;
-    const news = {
-      row: ({ step }: { readonly step: number }): void => {
-        if (this.#diesUntold && process === this.#process) {
-          this.#diesUntold = false;
-          return this.#succeed();
-        }
-        this.#where = "training";
-        if (process.alive && step === this.#told + 1) this.#told = step;
-      },
-      told: () => (this.#bug === "untold steps forgotten" ? steps : this.#told),
-      began: (_: unknown, source: string): void => {
-        this.#where = `behind ${source}`;
-        this.states.add(`${process.succeeds && attempts++ === 0 ? "its successor " : ""}goes on from ${source}`);
-      },
-      failed: (): void => {
-        this.#where = "recovering";
-      },
-      checkpoint: ({ manifest }: { readonly manifest: { readonly step: number } }): void => {
-        this.#announced = manifest.step;
-        this.#where = `behind checkpoint`;
-      },
-      checkpointRefused: (): void => void this.states.add("checkpoint refused"),
-      checkpointDamaged: (): void => void this.states.add("checkpoint damaged"),
-      skipped: (): void => void this.states.add("batch left out"),
-      sync: (): void => undefined,
-      batchName: (batch: number): string => `batch ${batch}`,
-    };
     const work = trainThroughFaults({
       disk,
       directory,
@@ -269,7 +257,7 @@ class World {
       failpoints: noFailpoints,
       goodput: new Goodput(this.#time),
       guard: { not_finite: "skip", most: 4 },
-      news,
+      events: this.#events(process),
     });
     void work.then(
       (result) => {
@@ -279,6 +267,35 @@ class World {
         if (process.alive) process.outcome = error as Error;
       },
     );
+  }
+
+  #events(process: Process): TrainEvents {
+    let attempts = 0;
+    const report = (reported: Reported): void => void this.reported.set(JSON.stringify(reported), reported);
+    return {
+      emit: (event) => {
+        if (event.type === "state_restored") {
+          this.#where = `after ${event.source}`;
+          return report({ type: event.type, source: event.source, isSuccessor: process.succeeds && attempts++ === 0 });
+        }
+        report({ type: event.type });
+        if (event.type === "attempt_failed") this.#where = "recovering";
+        if (event.type !== "checkpoint_written") return;
+        this.#announced = event.step;
+        this.#where = "after checkpoint";
+      },
+      row: ({ step }) => {
+        if (this.#diesUntold && process === this.#process) {
+          this.#diesUntold = false;
+          return this.#succeed();
+        }
+        this.#where = "training";
+        if (process.alive && step === this.#reportedStep + 1) this.#reportedStep = step;
+      },
+      reported: () => (this.#bug === "untold steps forgotten" ? steps : this.#reportedStep),
+      sync: () => undefined,
+      batchName: (batch) => `batch ${batch}`,
+    };
   }
 
   #fenceOf(disk: Disk): Fence {
@@ -333,7 +350,7 @@ class World {
     }
     // It opens: a ledger with a step twice would not.
     assert(new Ledger(disk, directory, { epoch: 0, check: () => undefined }).last === steps, "the ledger ends with the last step");
-    assert(this.#told === steps, "each step was told", this.#told);
+    assert(this.#reportedStep === steps, "each step was told", this.#reportedStep);
     const result = this.#process?.outcome;
     assert(result !== undefined && !(result instanceof Error), "the run is done");
     const last = new TextDecoder().decode(await immediately(this.#time, disk.read(`${result.checkpoint.path}/state`)));

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { compile } from "@lapidary/compiler";
 import { buildModel } from "@lapidary/models";
 import { type Clock, LapidaryError, must, seededRandom } from "@lapidary/std";
-import { makeMesh, makeWorkerGrid, parseTorus, printTorus } from "@lapidary/topology";
+import { makeMesh, makeWorkerGrid, parseTorus } from "@lapidary/topology";
 import { compileOptions, type ResolvedJob, trainStep } from "@lapidary/training";
 import type { JobDetail, SlicePlace, Status, TrainRow } from "../api.js";
 import { PageFiles } from "../http/page-files.js";
@@ -87,10 +87,14 @@ export class RecordedRuns {
     this.#now += 1400;
     run.enter("compiling", { activity: { what: "train the tokenizer", done: 40, total: 40 } });
     this.#now += 2100;
-    run.log(
-      "coordinator",
-      "data: packages of node_modules: 1932 documents, 2411008 tokens to train on; 126903 held out, unigram loss 6.174",
-    );
+    run.record({
+      type: "dataset_ready",
+      corpus: "packages of node_modules",
+      documents: 1932,
+      tokens: 2_411_008,
+      heldout_tokens: 126_903,
+      unigram_loss: 6.174,
+    });
     const { steps, optimizer, schedule, clip, batch, seq } = job.train;
     const graph = trainStep(
       buildModel(job.model.config),
@@ -104,7 +108,7 @@ export class RecordedRuns {
     const size = makeWorkerGrid(makeMesh(job.mesh), workers).workers;
     const gang = Array.from({ length: size }, (_, worker) => ({ worker, pid: 41_210 + worker }));
     run.enter("placing", { activity: { what: "load programs" }, workers: gang });
-    run.log("coordinator", `slice ${printTorus(slice)} at ${slice.origin.join(",")} of pod 0; ${size} workers`);
+    run.record({ type: "worker_group_started", attempt: 1, slice, workers: gang });
     this.#now += 1500;
     run.enter("running");
     this.slices.set(id, slice);
@@ -247,7 +251,7 @@ export class RunInvention {
     if (step % every === 0 || step === steps)
       this.run.metrics({ kind: "eval", time: row.time, step, heldout_loss: loss + 0.12, unigram_loss: 6.174, tokens: 32_768 });
     if (step % every === 0)
-      this.run.log("coordinator", `checkpoint of step ${step}: ${join(this.run.directory, `checkpoints/step-${step}`)}`);
+      this.run.record({ type: "checkpoint_written", step, path: join(this.run.directory, `checkpoints/step-${step}`), bytes: 1 << 20 });
     return row;
   }
 

@@ -10,7 +10,15 @@ import { Series } from "./downsample.js";
 export const seriesNames = ["loss", "grad_norm", "learning_rate", "tokens_per_s", "step_ms"] as const;
 
 /** What is kept of a run in memory, whatever its length. */
-export const historyLimits = { buckets: 2048, evals: 2000, states: 500, logs: 300, recent: 1500, lineLength: 4096 } as const;
+export const historyLimits = {
+  buckets: 2048,
+  evals: 2000,
+  states: 500,
+  logs: 300,
+  runEvents: 500,
+  recent: 1500,
+  lineLength: 4096,
+} as const;
 
 export type Numbered<T> = T & { readonly id: number };
 
@@ -25,6 +33,8 @@ export class RunHistory {
   readonly evals: EvalRow[] = [];
   readonly states: Numbered<StateEvent>[] = [];
   readonly logs: Numbered<LogLine>[] = [];
+  /** Those of the lines that describe run events: workers may write so much that `logs` has none of them. */
+  readonly runEvents: Numbered<LogLine>[] = [];
   readonly #recent: StreamEvent[] = [];
   /** Events up to this number are no longer in `recent`. */
   #forgotten = 0;
@@ -86,6 +96,7 @@ export class RunHistory {
       }
       case "log":
         this.logCount++;
+        if (event.data.run_event !== undefined) keep(this.runEvents, { ...event.data, id: event.id }, historyLimits.runEvents);
         return keep(this.logs, { ...event.data, id: event.id }, historyLimits.logs);
       case "done":
         return;

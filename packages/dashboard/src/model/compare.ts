@@ -6,7 +6,7 @@ export interface Difference {
   readonly b: string;
 }
 
-/** Keys whose values differ, as paths (`train.optimizer.lr`), in the order of the first. */
+/** Keys whose values differ, as paths (`train.optimizer.lr`), in the order of `a`. */
 export function differences(a: unknown, b: unknown): Difference[] {
   const [flatA, flatB] = [flatten(a), flatten(b)];
   return [...new Set([...flatA.keys(), ...flatB.keys()])]
@@ -21,7 +21,7 @@ function flatten(value: unknown, path = "", into = new Map<string, string>()): M
   return into;
 }
 
-/** Lists of plain values are one value: `[0.9, 0.95]`. */
+/** A list of plain values counts as one value: `[0.9, 0.95]`. */
 const isList = (value: object): boolean => Array.isArray(value) && value.every((item) => item === null || typeof item !== "object");
 
 export interface CollectiveDifference {
@@ -48,7 +48,7 @@ export function collectiveDifferences(a: ProgramView | undefined, b: ProgramView
   return [...rows.values()].sort((x, y) => Math.max(y.bytes_a, y.bytes_b) - Math.max(x.bytes_a, x.bytes_b));
 }
 
-/** States whose sharding differs, or that only one has. */
+/** The states whose sharding differs, or that exist in only one program. */
 export function shardingDifferences(a: ProgramView | undefined, b: ProgramView | undefined): Difference[] {
   const shardings = (view: ProgramView | undefined): Map<string, string> =>
     new Map(

@@ -1,4 +1,4 @@
-/** Numbers as the page shows them. Bytes are decimal here, for the chip's memory is: 16 GB. */
+/** Formats numbers for the page. Byte prefixes are decimal, like those of the chip's memory: 16 GB. */
 
 const prefixes = ["", "k", "M", "G", "T", "P"] as const;
 
@@ -23,13 +23,13 @@ function withPrefix(value: number, unit: string): string {
 
 function digits(value: number, whole: boolean): string {
   if (whole && Number.isInteger(value)) return String(value);
-  // 16 GB, not 16.0.
+  // Write 16 GB instead of 16.0 GB.
   if (Math.abs(value - Math.round(value)) < 1e-9) return String(Math.round(value));
   const size = Math.abs(value);
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }
 
-/** Four digits, without a tail of noughts: 0.003, 2.718, 1.2e-7. */
+/** Four digits, without trailing zeros: 0.003, 2.718, 1.2e-7. */
 export function number(value: number | undefined | null, precision = 4): string {
   if (value === undefined || value === null || !Number.isFinite(value)) return notFinite(value);
   if (value === 0) return "0";
@@ -38,11 +38,11 @@ export function number(value: number | undefined | null, precision = 4): string 
   return String(Number(value.toPrecision(precision)));
 }
 
-/** A loss with the digits that move. */
+/** A loss with three decimals. */
 export const loss = (value: number | undefined): string =>
   value === undefined || !Number.isFinite(value) ? notFinite(value) : value.toFixed(3);
 
-/** Infinity is a value that was measured; what is no number, or is not there, is a dash. */
+/** An infinity is a measured value; NaN and missing values are a dash. */
 const notFinite = (value: number | undefined | null): string => (value === Infinity ? "∞" : value === -Infinity ? "-∞" : "–");
 
 export function micros(us: number): string {
@@ -74,7 +74,7 @@ export const date = (ms: number): string => {
 export const percent = (share: number): string =>
   share > 0 && share < 0.001 ? "<0.1 %" : `${(share * 100).toFixed(share >= 0.1 ? 0 : 1)} %`;
 
-/** Control characters as pictures, so that a line stays a line and says what is in it. */
+/** Replaces control characters by visible symbols, so that text stays on one line. */
 export function visible(text: string): string {
   return text.replace(/[\u0000-\u0008\u000a-\u001f\u007f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (c) => {
     const code = c.charCodeAt(0);

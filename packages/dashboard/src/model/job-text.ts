@@ -1,4 +1,4 @@
-/** Where an error stands in the text of a job: `job:7:3` and `job:7:3: data.corpus: /x` are line 7, column 3; an override has no line. */
+/** The line of an error in the text of a job: `job:7:3` and `job:7:3: data.corpus: /x` are line 7, column 3; an override has no line. */
 export function lineOf(place: string | undefined): number | undefined {
   const match = /^job:(\d+):\d+(?=$|: )/.exec(place ?? "");
   return match === null ? undefined : Number(match[1]);
@@ -6,7 +6,7 @@ export function lineOf(place: string | undefined): number | undefined {
 
 export type YamlToken = { readonly text: string; readonly kind: "key" | "comment" | "value" | "plain" };
 
-/** A line of YAML in pieces to tint: its key, its value, its comment. Good enough for job files; never changes the text. */
+/** Splits a line of YAML into key, value and comment, for coloring. Sufficient for job files; never changes the text. */
 export function yamlTokens(line: string): YamlToken[] {
   const comment = /(^|\s)#.*$/.exec(line);
   const code = comment === null ? line : line.slice(0, comment.index + (comment[1] ?? "").length);

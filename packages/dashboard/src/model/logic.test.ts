@@ -3,7 +3,7 @@ import type { WorkerStep } from "@lapidary/coordinator/views/frames";
 import { differences } from "./compare.js";
 import { bytes, count, micros, number, visible } from "./format.js";
 import { lineOf, yamlTokens } from "./job-text.js";
-import { amountColour, inkOn, numberColour } from "./palette.js";
+import { amountColour, foregroundOn, numberColour } from "./palette.js";
 import { WorkerHeat } from "./worker-heat.js";
 
 const step = (n: number, ...busy: number[]): WorkerStep => {
@@ -11,8 +11,8 @@ const step = (n: number, ...busy: number[]): WorkerStep => {
   return { step: n, times: busy.map((ms) => ({ total_ms: longest, gemm_ms: ms * 0.6, other_ms: ms * 0.4, wait_ms: longest - ms })) };
 };
 
-describe("numbers as they are shown", () => {
-  it("have three digits and a unit", () => {
+describe("number formats", () => {
+  it("numbers have three digits and a unit", () => {
     strictEqual(bytes(16e9), "16 GB");
     strictEqual(bytes(24_642_816), "24.6 MB");
     strictEqual(count(1_840_000), "1.84 M");
@@ -23,13 +23,13 @@ describe("numbers as they are shown", () => {
     strictEqual(number(Infinity), "∞");
   });
 
-  it("let no control character through, and none that turns the text around", () => {
+  it("control characters and bidirectional overrides are replaced", () => {
     strictEqual(visible("a\u001b[31mb\u0000\u007f\u202ec\td"), "a␛[31mb␀␡�c\td");
   });
 });
 
-describe("colours of data", () => {
-  it("grow lighter with the amount, so that they are told apart without their hue", () => {
+describe("colours of amounts", () => {
+  it("a larger amount has a lighter colour, so that amounts differ without hue", () => {
     const light = (amount: number): number =>
       (/(\d+),(\d+),(\d+)/.exec(amountColour(amount)) ?? [])
         .slice(1)
@@ -37,15 +37,15 @@ describe("colours of data", () => {
     for (let i = 1; i <= 20; i++) ok(light(i / 20) > light((i - 1) / 20));
   });
 
-  it("carry ink that is read on them", () => {
-    strictEqual(inkOn(amountColour(1)), "#000");
-    strictEqual(inkOn(amountColour(0)), "#fff");
+  it("the foreground colour is readable on the colour of an amount", () => {
+    strictEqual(foregroundOn(amountColour(1)), "#000");
+    strictEqual(foregroundOn(amountColour(0)), "#fff");
     strictEqual(new Set(Array.from({ length: 8 }, (_, i) => numberColour(i, 8))).size, 8);
   });
 });
 
 describe("the heat map of workers", () => {
-  it("names the worker that the others wait for, and nobody when none does", () => {
+  it("straggler returns the worker that the others wait for, or undefined", () => {
     const heat = new WorkerHeat();
     heat.add(
       3,
@@ -59,7 +59,7 @@ describe("the heat map of workers", () => {
     strictEqual(heat.straggler(), undefined);
   });
 
-  it("keeps the slowest of what it merges, in bounded memory", () => {
+  it("merging steps keeps the slowest one, in bounded memory", () => {
     const heat = new WorkerHeat();
     for (let i = 1; i <= 9000; i++) heat.add(2, [step(i, i === 4321 ? 900 : 10, 10)]);
     ok(heat.steps.length <= 2000);
@@ -67,8 +67,8 @@ describe("the heat map of workers", () => {
   });
 });
 
-describe("two configs", () => {
-  it("differ in the keys whose values do", () => {
+describe("config differences", () => {
+  it("differences lists the keys whose values differ", () => {
     deepStrictEqual(differences({ a: 1, train: { betas: [0.9, 0.95], steps: 5 } }, { a: 1, train: { betas: [0.9, 0.99], lr: 1 } }), [
       { what: "train.betas", a: "[0.9,0.95]", b: "[0.9,0.99]" },
       { what: "train.steps", a: "5", b: "–" },
@@ -77,8 +77,8 @@ describe("two configs", () => {
   });
 });
 
-describe("a job's text", () => {
-  it("is tinted without being changed", () => {
+describe("job text", () => {
+  it("yamlTokens does not change the text", () => {
     for (const line of ["train: # so", "  steps: 300", "- a", 'x: "#no" #yes', "", "# all"])
       strictEqual(
         yamlTokens(line)
@@ -92,7 +92,7 @@ describe("a job's text", () => {
     );
   });
 
-  it("has the line that an error names", () => {
+  it("lineOf returns the line in the location of an error", () => {
     strictEqual(lineOf("job:7:3"), 7);
     strictEqual(lineOf("job:13:9: data.corpus: /data/book.txt:2:1"), 13);
     strictEqual(lineOf("override train.steps=x"), undefined);

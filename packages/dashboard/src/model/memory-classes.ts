@@ -1,2 +1,2 @@
-/** In the order in which they are stacked: what stays, then what comes and goes. */
+/** The memory classes in the order of the stacked plot: persistent ones first, then temporary ones. */
 export const memoryClassNames = ["params", "optimizer", "gradients", "activations", "temporary"] as const;

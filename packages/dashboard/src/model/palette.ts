@@ -1,4 +1,4 @@
-/** Colours that people with any colour vision tell apart: Okabe and Ito's for kinds, cividis for amounts. */
+/** Colours for any colour vision: those of Okabe and Ito for kinds, cividis for amounts. */
 
 export const kinds = {
   blue: "#0072b2",
@@ -65,7 +65,7 @@ const cividis = [
   [253, 234, 69],
 ] as const;
 
-/** Of an amount between 0 (dark blue) and 1 (yellow). What is no number is grey. */
+/** The colour of an amount between 0 (dark blue) and 1 (yellow); grey for NaN. */
 export function amountColour(amount: number): string {
   if (!Number.isFinite(amount)) return kinds.grey;
   const [r, g, b] = amountRgb(amount);
@@ -83,13 +83,13 @@ export function amountRgb(amount: number): readonly [number, number, number] {
 
 const few = [kinds.blue, kinds.orange, kinds.green, kinds.pink, kinds.sky, kinds.vermilion, kinds.yellow, kinds.grey] as const;
 
-/** Of number `index` of `count` things: a kind each while there are few, then an amount. */
+/** The colour of item `index` of `count`: a colour of a kind if there are few items, otherwise one of an amount. */
 export function numberColour(index: number, count: number): string {
   return count <= few.length ? (few[index] ?? kinds.grey) : amountColour(count === 1 ? 0 : index / (count - 1));
 }
 
-/** Black or white, whichever is read better on it. */
-export function inkOn(colour: string): "#000" | "#fff" {
+/** Black or white, the one with more contrast on `colour`. */
+export function foregroundOn(colour: string): "#000" | "#fff" {
   const [r, g, b] = rgbOf(colour);
   return 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) > 0.179 ? "#000" : "#fff";
 }

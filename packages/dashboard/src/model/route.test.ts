@@ -22,8 +22,8 @@ const views: fc.Arbitrary<RunView> = fc
   )
   .chain((some) => fc.record({ colour: fc.constantFrom(...colourings), log: text, source: text }).map((rest) => ({ ...some, ...rest })));
 
-describe("an address", () => {
-  it("holds every panel and selection, and gives them back", () => {
+describe("route", () => {
+  it("a printed route parses back to every panel and selection", () => {
     fc.assert(
       fc.property(
         text.filter((id) => id !== "" && !/^\.+$/.test(id)),
@@ -36,7 +36,7 @@ describe("an address", () => {
     );
   });
 
-  it("passes over what makes no sense in it, whatever that is", () => {
+  it("parseRoute ignores invalid values", () => {
     deepStrictEqual(parseRoute("#/run/a?panel=nope&chip=-1&colour=red&time=9~3&op=x"), { page: "run", id: "a", view: emptyView });
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), (hash) =>
@@ -45,7 +45,7 @@ describe("an address", () => {
     );
   });
 
-  it("names the page that does not exist", () => {
+  it("an unknown page keeps its name", () => {
     deepStrictEqual(parseRoute("#/nowhere/at/all"), { page: "unknown", text: "/nowhere/at/all" });
     strictEqual(parseRoute("").page, "runs");
     deepStrictEqual(parseRoute("#/compare?a=x&b=y"), { page: "compare", a: "x", b: "y" });

@@ -1,4 +1,4 @@
-/** What the address says: which page, and on a run's page every panel and selection. It lies behind the `#`, so that a saved page has it too. */
+/** The page in the URL, with every selection of a run's page. It is after the `#`, so that a saved page has it too. */
 export type Route =
   | { readonly page: "runs" }
   | { readonly page: "run"; readonly id: string; readonly view: RunView }
@@ -6,7 +6,7 @@ export type Route =
   | { readonly page: "launch"; readonly file: string }
   | { readonly page: "unknown"; readonly text: string };
 
-/** Panels in the order in which they stand. */
+/** Panels in the order of the page. */
 export const panels = [
   "torus",
   "header",
@@ -28,18 +28,18 @@ export type Colouring = (typeof colourings)[number];
 export interface RunView {
   readonly panel?: PanelName;
   readonly colour: Colouring;
-  /** Pinned chip, by its number in the mesh. */
+  /** The pinned chip, by its number in the mesh. */
   readonly chip?: number;
   readonly tensor?: string;
-  /** Mesh axis whose replica groups are drawn. */
+  /** The mesh axis whose replica groups are drawn. */
   readonly axis?: string;
-  /** Chosen op of the timeline, by its number. */
+  /** The selected op of the timeline, by its number. */
   readonly op?: number;
-  /** Part of the timeline that is shown, in microseconds. */
+  /** The shown part of the timeline, in microseconds. */
   readonly time?: Span;
-  /** Recorded step whose calls are shown; the newest by default. */
+  /** The recorded step whose calls are shown; the newest by default. */
   readonly calls?: number;
-  /** Steps that the curves show. */
+  /** The steps that the curves show. */
   readonly steps?: Span;
   readonly log: string;
   readonly source: string;
@@ -52,19 +52,19 @@ export interface Span {
 
 export const emptyView: RunView = { colour: "state", log: "", source: "" };
 
-/** The part of the address from `#` on; whatever does not make sense in it is passed over. */
+/** Parses the part of the URL from `#` on; invalid values are ignored. */
 export function parseRoute(hash: string): Route {
-  const [path = "", query = ""] = splitAt(hash.replace(/^#/, ""), "?");
-  const given = new URLSearchParams(query);
+  const [path = "", queryText = ""] = splitAt(hash.replace(/^#/, ""), "?");
+  const query = new URLSearchParams(queryText);
   const parts = path
     .split("/")
     .filter((part) => part !== "")
     .map(decode);
   const [first, second] = parts;
   if (first === undefined) return { page: "runs" };
-  if (first === "run" && second !== undefined && parts.length === 2) return { page: "run", id: second, view: parseView(given) };
-  if (first === "compare" && parts.length === 1) return { page: "compare", a: given.get("a") ?? "", b: given.get("b") ?? "" };
-  if (first === "launch" && parts.length === 1) return { page: "launch", file: given.get("file") ?? "" };
+  if (first === "run" && second !== undefined && parts.length === 2) return { page: "run", id: second, view: parseView(query) };
+  if (first === "compare" && parts.length === 1) return { page: "compare", a: query.get("a") ?? "", b: query.get("b") ?? "" };
+  if (first === "launch" && parts.length === 1) return { page: "launch", file: query.get("file") ?? "" };
   return { page: "unknown", text: path };
 }
 
@@ -73,7 +73,7 @@ export function printRoute(route: Route): string {
     case "runs":
       return "#/";
     case "run":
-      return `#/run/${encodeURIComponent(route.id)}${queryOf(route.view)}`;
+      return `#/run/${encodeURIComponent(route.id)}${printQuery(route.view)}`;
     case "compare":
       return `#/compare?${new URLSearchParams({ a: route.a, b: route.b })}`;
     case "launch":
@@ -83,19 +83,19 @@ export function printRoute(route: Route): string {
   }
 }
 
-function parseView(given: URLSearchParams): RunView {
-  const chip = wholeNumber(given.get("chip"));
-  const op = wholeNumber(given.get("op"));
-  const calls = wholeNumber(given.get("calls"));
-  const panel = panels.find((name) => name === given.get("panel"));
-  const time = spanOf(given.get("time"));
-  const steps = spanOf(given.get("steps"));
-  const tensor = given.get("tensor");
-  const axis = given.get("axis");
+function parseView(query: URLSearchParams): RunView {
+  const chip = wholeNumber(query.get("chip"));
+  const op = wholeNumber(query.get("op"));
+  const calls = wholeNumber(query.get("calls"));
+  const panel = panels.find((name) => name === query.get("panel"));
+  const time = spanOf(query.get("time"));
+  const steps = spanOf(query.get("steps"));
+  const tensor = query.get("tensor");
+  const axis = query.get("axis");
   return {
-    colour: colourings.find((name) => name === given.get("colour")) ?? emptyView.colour,
-    log: given.get("log") ?? "",
-    source: given.get("source") ?? "",
+    colour: colourings.find((name) => name === query.get("colour")) ?? emptyView.colour,
+    log: query.get("log") ?? "",
+    source: query.get("source") ?? "",
     ...(panel === undefined ? {} : { panel }),
     ...(chip === undefined ? {} : { chip }),
     ...(op === undefined ? {} : { op }),
@@ -107,7 +107,7 @@ function parseView(given: URLSearchParams): RunView {
   };
 }
 
-function queryOf({ panel, colour, chip, tensor, axis, op, calls, time, steps, log, source }: RunView): string {
+function printQuery({ panel, colour, chip, tensor, axis, op, calls, time, steps, log, source }: RunView): string {
   const query = new URLSearchParams();
   const set = (name: string, value: string | number | undefined): void => {
     if (value !== undefined && value !== "") query.set(name, String(value));
@@ -119,15 +119,15 @@ function queryOf({ panel, colour, chip, tensor, axis, op, calls, time, steps, lo
   set("axis", axis);
   set("op", op);
   set("calls", calls);
-  set("time", time === undefined ? undefined : `${short(time.from)}~${short(time.to)}`);
-  set("steps", steps === undefined ? undefined : `${short(steps.from)}~${short(steps.to)}`);
+  set("time", time === undefined ? undefined : `${roundForUrl(time.from)}~${roundForUrl(time.to)}`);
+  set("steps", steps === undefined ? undefined : `${roundForUrl(steps.from)}~${roundForUrl(steps.to)}`);
   set("log", log);
   set("source", source);
   const text = query.toString();
   return text === "" ? "" : `?${text}`;
 }
 
-const short = (value: number): string => String(Number(value.toPrecision(6)));
+const roundForUrl = (value: number): string => String(Number(value.toPrecision(6)));
 
 function splitAt(text: string, mark: string): [string, string] {
   const at = text.indexOf(mark);
@@ -138,7 +138,7 @@ function decode(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
-    // A lone % is what it is.
+    // Keep a % that does not start an escape.
     return part;
   }
 }

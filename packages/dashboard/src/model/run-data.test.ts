@@ -3,7 +3,7 @@ import type { StreamEvent } from "@lapidary/coordinator/api";
 import type { Snapshot } from "@lapidary/coordinator/view-api";
 import fc from "fast-check";
 import { jsonText } from "@lapidary/std";
-import { parseAnswer } from "./answer.js";
+import { parseResponse } from "./response.js";
 import { RunData } from "./run-data.js";
 
 const snapshot = (lastId = 0): Snapshot => ({
@@ -70,28 +70,28 @@ const events: readonly StreamEvent[] = [
   { id: 46, event: "done", data: { time: 60, state: "done" } },
 ];
 
-describe("a run as the page knows it", () => {
-  it("has numbers that are not finite, as the coordinator sends them", () => {
+describe("run data", () => {
+  it("NaN and infinities of the coordinator are kept", () => {
     const row = { ...snapshotRow, loss: Number.NaN, learning_rate: Infinity, eta_s: Infinity };
     const sent = jsonText([
       { id: 1, event: "metrics", data: row },
       { id: 2, event: "log", data: { time: 1, source: "worker 0", line: "NaN" } },
     ]);
     const data = new RunData(snapshot());
-    data.apply(parseAnswer(sent) as StreamEvent[]);
+    data.apply(parseResponse(sent) as StreamEvent[]);
     deepStrictEqual([data.lastRow, data.series.column("learning_rate").max, data.logs[0]?.line], [row, [Infinity], "NaN"]);
-    const again = new RunData(parseAnswer(jsonText({ ...snapshot(), series: data.series.toJson(10) })) as Snapshot);
+    const again = new RunData(parseResponse(jsonText({ ...snapshot(), series: data.series.toJson(10) })) as Snapshot);
     deepStrictEqual([again.series.column("learning_rate").last, again.series.column("loss").last], [[Infinity], [Number.NaN]]);
   });
 
-  it("takes every event once, however often and from wherever the stream begins again", () => {
+  it("every event is applied once, for any restarts of the stream", () => {
     const whole = new RunData(snapshot());
     whole.apply(events);
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 46 }), fc.integer({ min: 0, max: 46 })), { maxLength: 8 }), (pieces) => {
         const data = new RunData(snapshot());
         for (const [back, on] of pieces) {
-          // A stream never leaves a gap: it begins at or before what is known.
+          // A stream has no gap: it starts at or before the last known event.
           const from = Math.min(back, data.lastId);
           data.apply(events.slice(from, Math.max(from, on)));
         }
@@ -108,7 +108,26 @@ describe("a run as the page knows it", () => {
     strictEqual(whole.job.finished_at, 60);
   });
 
-  it("goes back with a run that goes back to a checkpoint", () => {
+  it("run events are separate from the log lines of workers, and restarts counts the recovered attempts", () => {
+    const failed = (id: number, recoverable: boolean): StreamEvent => {
+      const error = { code: "LAP_WORKER_LOST", message: "m" };
+      const run_event = { type: "attempt_failed", attempt: 1, step: 2, error, recoverable } as const;
+      return { id, event: "log", data: { time: id, source: "coordinator", line: "x", run_event } };
+    };
+    const data = new RunData({
+      ...snapshot(1),
+      run_events: [{ id: 1, time: 1, source: "coordinator", line: "x", run_event: { type: "attempt_started", attempt: 1 } }],
+    });
+    data.apply([
+      failed(2, true),
+      { id: 3, event: "log", data: { time: 3, source: "worker 0", line: "y" } },
+      failed(4, true),
+      failed(5, false),
+    ]);
+    deepStrictEqual([data.runEvents.map(({ id }) => id), data.logs.length, data.restarts], [[1, 2, 4, 5], 4, 2]);
+  });
+
+  it("the series is truncated when a run resumes from an earlier checkpoint", () => {
     const data = new RunData(snapshot());
     data.apply(events.slice(0, 43));
     data.apply([

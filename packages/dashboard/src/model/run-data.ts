@@ -1,4 +1,5 @@
 import type { EvalRow, JobDetail, LogLine, StateEvent, StreamEvent, TrainRow } from "@lapidary/coordinator/api";
+import type { RunEventType } from "@lapidary/coordinator/run-events";
 import type { Snapshot } from "@lapidary/coordinator/view-api";
 import { Series, type SeriesJson } from "@lapidary/coordinator/views/downsample";
 
@@ -8,13 +9,13 @@ export type ColumnName = (typeof columnNames)[number];
 
 type Numbered<T> = T & { readonly id: number };
 
-/** More than a screen can show or a person can read: what is older is asked of the coordinator again. */
-const limits = { buckets: 2048, evals: 2000, states: 500, logs: 1000 } as const;
+/** Limits of the data in memory, more than a screen can show. Older data is requested from the coordinator. */
+const limits = { buckets: 2048, evals: 2000, states: 500, logs: 1000, runEvents: 1000 } as const;
 
 /**
- * A run as the page knows it: the snapshot, and each event after it once. Bounded, however long the run is and however long the page is open.
+ * The data of a run: the snapshot, and each later event once. Its size is bounded for any length of the run.
  *
- * Invariant: events with a number that is not above `lastId` change nothing, so that a stream which begins too early does no harm.
+ * Invariant: an event whose number is at most `lastId` changes nothing, so that a stream may start too early.
  */
 export class RunData {
   job: JobDetail;
@@ -24,6 +25,8 @@ export class RunData {
   readonly evals: EvalRow[];
   readonly states: Numbered<StateEvent>[];
   readonly logs: Numbered<LogLine>[];
+  /** Lines that describe run events. */
+  readonly runEvents: Numbered<LogLine>[];
   logCount: number;
   lastRow: TrainRow | undefined;
   hasProgram: boolean;
@@ -37,26 +40,30 @@ export class RunData {
     this.evals = [...snapshot.evals];
     this.states = [...snapshot.states];
     this.logs = [...snapshot.logs];
+    this.runEvents = [...(snapshot.run_events ?? [])];
     this.logCount = snapshot.log_count;
     this.hasProgram = snapshot.has_program;
     this.report = snapshot.report;
   }
 
-  /** Whether any of them was new. */
+  /** Returns whether any of the events was new. */
   apply(events: readonly StreamEvent[]): boolean {
-    let news = false;
+    let changed = false;
     for (const event of events) {
       if (event.id <= this.lastId) continue;
       this.lastId = event.id;
       this.#fold(event);
-      news = true;
+      changed = true;
     }
-    return news;
+    return changed;
   }
 
+  /** Attempts that failed and were followed by another. */
   get restarts(): number {
-    // Every attempt but the first begins with being placed again.
-    return Math.max(0, this.states.filter((state, i) => state.state === "placing" && this.states[i - 1]?.state !== "placing").length - 1);
+    const failed: RunEventType = "attempt_failed";
+    return this.runEvents.filter(
+      ({ run_event }) => run_event?.type === failed && "recoverable" in run_event && run_event.recoverable === true,
+    ).length;
   }
 
   #fold(event: StreamEvent): void {
@@ -72,7 +79,7 @@ export class RunData {
           this.job = { ...this.job, step: row.step, loss: row.loss, tokens_per_s: row.tokens_per_s, eta_s: row.eta_s };
         } else {
           while ((this.evals.at(-1)?.step ?? -1) >= row.step) this.evals.pop();
-          keep(this.evals, row, limits.evals);
+          append(this.evals, row, limits.evals);
           this.job = { ...this.job, heldout_loss: row.heldout_loss, unigram_loss: row.unigram_loss };
         }
         return;
@@ -82,7 +89,7 @@ export class RunData {
         const last = this.states.at(-1);
         if (last !== undefined && last.state === data.state && last.activity?.what === data.activity?.what && data.slice === undefined)
           this.states.pop();
-        keep(this.states, { ...data, id }, limits.states);
+        append(this.states, { ...data, id }, limits.states);
         const { activity: _, ...rest } = this.job;
         const started = data.state !== "queued" && rest.started_at === undefined ? { started_at: data.time } : {};
         this.job = {
@@ -97,7 +104,8 @@ export class RunData {
       }
       case "log":
         this.logCount++;
-        return keep(this.logs, { ...event.data, id: event.id }, limits.logs);
+        if (event.data.run_event !== undefined) append(this.runEvents, { ...event.data, id: event.id }, limits.runEvents);
+        return append(this.logs, { ...event.data, id: event.id }, limits.logs);
       case "done": {
         const { eta_s: _, activity: __, ...rest } = this.job;
         this.job = {
@@ -112,7 +120,7 @@ export class RunData {
   }
 }
 
-function keep<T>(list: T[], item: T, most: number): void {
+function append<T>(list: T[], item: T, limit: number): void {
   list.push(item);
-  if (list.length > most) list.splice(0, list.length - most);
+  if (list.length > limit) list.splice(0, list.length - limit);
 }

@@ -2,14 +2,14 @@ import type { GoodputReport } from "@lapidary/coordinator/api";
 import type { ProgramView } from "@lapidary/coordinator/views/program-view";
 import type { RunData } from "./run-data.js";
 
-/** What follows from a run and its program taken together. */
+/** Figures derived from a run and its program. */
 export interface RunFigures {
   readonly zero?: number;
-  /** Bytes that a chip sends in a step. */
+  /** Bytes that a chip sends per step. */
   readonly sent?: number;
-  /** Share of the time since the run began in which steps were made. */
+  /** Share of the time since the start of the run that was spent in completed steps. */
   readonly goodput?: number;
-  /** What took the rest of the time, the largest first: from a hundredth on, three at most. */
+  /** The largest losses of the rest of the time: at most three, each at least 1 %. */
   readonly losses?: readonly { readonly what: string; readonly share: number }[];
   readonly sample?: { readonly prompt: string; readonly text: string };
 }
@@ -43,7 +43,7 @@ function goodput({ job, series, lastRow }: RunData, now: number): number | undef
   const ms = series.column("step_ms");
   const steps = series.steps();
   if (started_at === undefined || steps.length === 0) return undefined;
-  // Of a bucket's steps only the extremes are known: their middle stands for all.
+  // A bucket has only the minimum and maximum of its steps: use their mean for all steps.
   let busy = 0;
   let before = 0;
   steps.forEach((step, i) => {

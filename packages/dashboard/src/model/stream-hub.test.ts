@@ -17,16 +17,16 @@ class Bench {
       this.streams.push(stream);
       return { close: () => void (stream.closed = true) };
     },
-    later: (ms, then) => {
+    schedule: (ms, then) => {
       const timer = { ms, then };
       this.timers.push(timer);
       return () => void (this.timers = this.timers.filter((each) => each !== timer));
     },
   });
 
-  tab(): Tab & { readonly heard: HubMessage[] } {
-    const heard: HubMessage[] = [];
-    return { heard, send: (message) => void heard.push(message) };
+  tab(): Tab & { readonly received: HubMessage[] } {
+    const received: HubMessage[] = [];
+    return { received: received, send: (message) => void received.push(message) };
   }
 
   pass(ms: number): void {
@@ -49,7 +49,7 @@ class Bench {
 const events = (id: string, last: number): string => JSON.stringify({ id, kind: "events", events: [{ id: last, event: "log", data: {} }] });
 
 describe("stream hub", () => {
-  it("opens one stream for ten tabs of three runs", () => {
+  it("the hub opens one stream for ten tabs of three runs", () => {
     const bench = new Bench();
     for (let i = 0; i < 10; i++) {
       bench.hub.receive(bench.tab(), { kind: "join", follows: [{ id: `run-${i % 3}`, after: 5 }] });
@@ -60,7 +60,7 @@ describe("stream hub", () => {
     deepStrictEqual(new URLSearchParams(bench.last.query).getAll("run"), ["run-0:5", "run-1:5", "run-2:5"]);
   });
 
-  it("sends a run's events to the tabs that follow it, and the list of runs to all", () => {
+  it("the hub sends the events of a run to the tabs that follow it, and the list of runs to all", () => {
     const bench = new Bench();
     const [a, b] = [bench.tab(), bench.tab()];
     bench.hub.receive(a, { kind: "join", follows: [{ id: "a", after: 0 }] });
@@ -70,16 +70,16 @@ describe("stream hub", () => {
     bench.last.handlers.message("all", JSON.stringify({ status: {}, jobs: [] }));
     bench.last.handlers.message("run", events("a", 1));
     deepStrictEqual(
-      a.heard.map(({ kind }) => kind),
+      a.received.map(({ kind }) => kind),
       ["connected", "all", "run"],
     );
     deepStrictEqual(
-      b.heard.map(({ kind }) => kind),
+      b.received.map(({ kind }) => kind),
       ["connected", "all"],
     );
   });
 
-  it("closes the old stream only after the new one is open, and repeats what a new tab has not seen", () => {
+  it("the hub closes the old stream only after the new one is open, and repeats the events that a new tab lacks", () => {
     const bench = new Bench();
     const first = bench.tab();
     bench.hub.receive(first, { kind: "join", follows: [{ id: "a", after: 3 }] });
@@ -92,12 +92,12 @@ describe("stream hub", () => {
     strictEqual(bench.last.query, "run=a%3A7");
     strictEqual(old.closed, false);
     old.handlers.message("run", events("a", 10));
-    strictEqual(first.heard.length, 3);
+    strictEqual(first.received.length, 3);
     bench.last.handlers.opened();
     strictEqual(old.closed, true);
   });
 
-  it("continues after the last event when the coordinator is back", () => {
+  it("the hub continues after the last event when the coordinator is back", () => {
     const bench = new Bench();
     const tab = bench.tab();
     bench.hub.receive(tab, { kind: "join", follows: [{ id: "a", after: 0 }] });
@@ -105,17 +105,17 @@ describe("stream hub", () => {
     bench.last.handlers.opened();
     bench.last.handlers.message("run", events("a", 42));
     bench.last.handlers.failed();
-    deepStrictEqual(tab.heard.at(-1), { kind: "connected", is: false });
+    deepStrictEqual(tab.received.at(-1), { kind: "connected", is: false });
     bench.pass(1000);
     bench.last.handlers.failed();
     bench.pass(1000);
     strictEqual(bench.last.query, "run=a%3A42");
     bench.last.handlers.opened();
-    deepStrictEqual(tab.heard.at(-1), { kind: "connected", is: true });
+    deepStrictEqual(tab.received.at(-1), { kind: "connected", is: true });
     strictEqual(bench.open, 1);
   });
 
-  it("keeps the stream when the first tab leaves, drops its run, and closes with the last tab", () => {
+  it("the hub keeps the stream when the first tab leaves, drops its run, and closes with the last tab", () => {
     const bench = new Bench();
     const [a, b] = [bench.tab(), bench.tab()];
     bench.hub.receive(a, { kind: "join", follows: [{ id: "a", after: 0 }] });
@@ -131,7 +131,7 @@ describe("stream hub", () => {
     deepStrictEqual([bench.open, bench.timers.length], [0, 0]);
   });
 
-  it("asks for no run that is over, until a tab follows it again", () => {
+  it("the hub does not request a finished run until a tab follows it again", () => {
     const bench = new Bench();
     const tab = bench.tab();
     bench.hub.receive(tab, { kind: "join", follows: [{ id: "a", after: 0 }] });
@@ -146,18 +146,18 @@ describe("stream hub", () => {
     strictEqual(bench.last.query, "run=a%3A8");
   });
 
-  it("reports a stream that has not begun after five seconds, to tabs that come later too", () => {
+  it("the hub reports a stream that has not opened after five seconds, also to tabs that join later", () => {
     const bench = new Bench();
     const [a, b] = [bench.tab(), bench.tab()];
     bench.hub.receive(a, { kind: "join", follows: [] });
     bench.pass(20);
     bench.pass(5000);
     bench.hub.receive(b, { kind: "join", follows: [] });
-    for (const { heard } of [a, b]) deepStrictEqual(heard, [{ kind: "slow", is: true }]);
+    for (const { received: received } of [a, b]) deepStrictEqual(received, [{ kind: "slow", is: true }]);
     bench.pass(20);
     bench.last.handlers.opened();
-    for (const { heard } of [a, b])
-      deepStrictEqual(heard.slice(1), [
+    for (const { received: received } of [a, b])
+      deepStrictEqual(received.slice(1), [
         { kind: "slow", is: false },
         { kind: "connected", is: true },
       ]);

@@ -1,8 +1,8 @@
 import type { JobSummary, Status } from "@lapidary/coordinator/api";
 import type { WatchedFrames, WatchedNews } from "@lapidary/coordinator/view-api";
-import { parseAnswer } from "./answer.js";
+import { parseResponse } from "./response.js";
 
-/** What a tab says to the hub: all runs that it follows from now on with the last event it knows of each, or that it goes (or sleeps). */
+/** A message of a tab to the hub. `join` lists all runs that the tab follows, each with its last received event; `leave` means that the tab closes or is suspended. */
 export type TabMessage = { readonly kind: "join"; readonly follows: readonly Follow[] } | { readonly kind: "leave" };
 
 export interface Follow {
@@ -12,18 +12,18 @@ export interface Follow {
 
 export interface OverviewChange {
   readonly jobs?: readonly JobSummary[];
-  readonly gone?: readonly string[];
+  readonly unfollowed?: readonly string[];
   readonly status?: Status;
 }
 
-/** What the hub says to a tab. */
+/** A message of the hub to a tab. */
 export type HubMessage =
   | { readonly kind: "connected"; readonly is: boolean }
-  /** The stream has not begun for some seconds. */
+  /** The stream has not opened for some seconds. */
   | { readonly kind: "slow"; readonly is: boolean }
   | { readonly kind: "all"; readonly status: Status; readonly jobs: readonly JobSummary[] }
   | { readonly kind: "change"; readonly change: OverviewChange }
-  | { readonly kind: "run"; readonly news: WatchedNews }
+  | { readonly kind: "run"; readonly update: WatchedNews }
   | { readonly kind: "frames"; readonly frames: WatchedFrames };
 
 export interface Tab {
@@ -46,27 +46,27 @@ export type StreamEventName = (typeof streamEventNames)[number];
 export interface HubOptions {
   /** @param query of `/api/watch` */
   readonly open: (query: string, handlers: StreamHandlers) => Stream;
-  /** Calls back later; returns how to prevent it. */
-  readonly later: (ms: number, then: () => void) => () => void;
+  /** Calls `then` after `ms`; returns a function that cancels it. */
+  readonly schedule: (ms: number, then: () => void) => () => void;
 }
 
-/** Tabs that come and go together open one stream. */
+/** Tabs that join or leave within this time open one stream. */
 const gatherMs = 20;
 const retryMs = 1000;
 const slowAfterMs = 5000;
-/** The coordinator takes no more in one request. */
-const mostRuns = 128;
+/** The limit of the coordinator for one request. */
+const maxRuns = 128;
 
 /**
- * One stream for all tabs of a browser, because HTTP/1.1 has six connections to a host for all of them.
+ * One stream for all tabs of a browser, because HTTP/1.1 allows six connections per host for all tabs.
  *
  *     tab  tab  tab ──► hub ── /api/watch?run=a:7&run=b:12 ──► coordinator
  *
- * When what is followed changes, the next stream opens before the old one closes: nothing is missed, and events that come twice change nothing.
+ * When the followed runs change, the next stream opens before the old one closes. No event is missed, and an event that arrives twice changes nothing.
  */
 export class StreamHub {
   readonly #tabs = new Map<Tab, ReadonlySet<string>>();
-  /** Runs that are not over, and the last event that all tabs have. */
+  /** Unfinished runs, and the last event that all tabs have received. */
   readonly #after = new Map<string, number>();
   #current: Stream | undefined;
   #next: Stream | undefined;
@@ -85,7 +85,7 @@ export class StreamHub {
   #join(tab: Tab, follows: readonly Follow[]): void {
     this.#tabs.set(tab, new Set(follows.map(({ id }) => id)));
     for (const { id, after } of follows) this.#after.set(id, Math.min(after, this.#after.get(id) ?? after));
-    this.#forget();
+    this.#dropUnfollowed();
     if (!this.#isConnected) tab.send({ kind: "connected", is: false });
     if (this.#isSlow) tab.send({ kind: "slow", is: true });
     this.#openSoon(gatherMs);
@@ -93,17 +93,17 @@ export class StreamHub {
 
   #leave(tab: Tab): void {
     if (!this.#tabs.delete(tab)) return;
-    const forgotten = this.#forget();
+    const dropped = this.#dropUnfollowed();
     if (this.#tabs.size === 0) this.#close();
-    else if (forgotten) this.#openSoon(gatherMs);
+    else if (dropped) this.#openSoon(gatherMs);
   }
 
   /** Drops runs that no tab follows any more. */
-  #forget(): boolean {
+  #dropUnfollowed(): boolean {
     const followed = new Set([...this.#tabs.values()].flatMap((ids) => [...ids]));
-    const gone = [...this.#after.keys()].filter((id) => !followed.has(id));
-    for (const id of gone) this.#after.delete(id);
-    return gone.length > 0;
+    const unfollowed = [...this.#after.keys()].filter((id) => !followed.has(id));
+    for (const id of unfollowed) this.#after.delete(id);
+    return unfollowed.length > 0;
   }
 
   #close(): void {
@@ -117,12 +117,12 @@ export class StreamHub {
 
   #openSoon(ms: number): void {
     this.#cancelOpen();
-    this.#cancelOpen = this.options.later(ms, () => this.#open());
+    this.#cancelOpen = this.options.schedule(ms, () => this.#open());
   }
 
   #open(): void {
     this.#next?.close();
-    const runs = [...this.#after].slice(-mostRuns).map(([id, after]): [string, string] => ["run", `${id}:${after}`]);
+    const runs = [...this.#after].slice(-maxRuns).map(([id, after]): [string, string] => ["run", `${id}:${after}`]);
     const stream = this.options.open(new URLSearchParams(runs).toString(), {
       opened: () => {
         if (stream !== this.#next) return;
@@ -146,7 +146,7 @@ export class StreamHub {
     });
     this.#next = stream;
     this.#cancelSlow();
-    this.#cancelSlow = this.options.later(slowAfterMs, () => this.#setSlow(true));
+    this.#cancelSlow = this.options.schedule(slowAfterMs, () => this.#setSlow(true));
   }
 
   #setSlow(is: boolean): void {
@@ -156,18 +156,18 @@ export class StreamHub {
   }
 
   #deliver(event: StreamEventName, data: string): void {
-    const value = parseAnswer(data);
+    const value = parseResponse(data);
     if (event === "all") this.#sendAll({ ...(value as { status: Status; jobs: readonly JobSummary[] }), kind: "all" });
     else if (event === "change") this.#sendAll({ kind: "change", change: value as OverviewChange });
     else if (event === "frames") {
       const frames = value as WatchedFrames;
       this.#sendTo(frames.id, { kind: "frames", frames });
     } else {
-      const news = value as WatchedNews;
-      this.#sendTo(news.id, { kind: "run", news });
-      if (news.kind === "events") this.#advance(news.id, news.events.at(-1)?.id ?? 0);
-      // After a reset a tab joins again with what its new snapshot has.
-      else this.#after.delete(news.id);
+      const update = value as WatchedNews;
+      this.#sendTo(update.id, { kind: "run", update: update });
+      if (update.kind === "events") this.#advance(update.id, update.events.at(-1)?.id ?? 0);
+      // After a reset, each tab joins again with the last event of its new snapshot.
+      else this.#after.delete(update.id);
     }
   }
 

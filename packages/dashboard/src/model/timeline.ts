@@ -1,7 +1,7 @@
 import type { ProgramView, ViewValue } from "@lapidary/coordinator/views/program-view";
 import type { Span } from "./route.js";
 
-/** An op that takes time, as it is drawn. */
+/** The bar of an op that takes time. */
 export interface Bar {
   readonly value: ViewValue;
   readonly from: number;
@@ -10,7 +10,7 @@ export interface Bar {
 
 export interface Lane {
   readonly name: string;
-  /** Holds what overlaps the lane of the same name above it. */
+  /** Whether the lane continues the one above it, whose bars would overlap. */
   readonly continued?: boolean;
   /** By time; bars of one lane do not overlap. */
   readonly bars: readonly Bar[];
@@ -31,25 +31,25 @@ export function timelineModel(view: ProgramView): TimelineModel {
     lanes.set(lane, bars);
   }
   return {
-    lanes: [...lanes].flatMap(([name, bars]) => withoutOverlap(name, bars, name === "compute" ? 1 : mostRows)),
+    lanes: [...lanes].flatMap(([name, bars]) => withoutOverlap(name, bars, name === "compute" ? 1 : maxRows)),
     total_us: view.timeline.total_us,
   };
 }
 
-/** Transfers over one axis that run at once are drawn below one another. */
-function withoutOverlap(name: string, bars: readonly Bar[], most: number): Lane[] {
+/** Draws concurrent transfers over one axis in several rows. */
+function withoutOverlap(name: string, bars: readonly Bar[], limit: number): Lane[] {
   const rows: Bar[][] = [[]];
   for (const bar of [...bars].sort((a, b) => a.from - b.from || a.to - b.to)) {
     const free = rows.find((row) => (row.at(-1)?.to ?? 0) <= bar.from + rounding_us);
     if (free !== undefined) free.push(bar);
-    else if (rows.length < most) rows.push([bar]);
+    else if (rows.length < limit) rows.push([bar]);
     else rows.at(-1)?.push(bar);
   }
   return rows.map((row, i) => ({ name, bars: row, ...(i === 0 ? {} : { continued: true }) }));
 }
 
-const mostRows = 3;
-/** Times are told to a nanosecond. */
+const maxRows = 3;
+/** Times are rounded to a nanosecond. */
 const rounding_us = 0.002;
 
 /** The bar at a time, or the nearest within `slack` of it. */
@@ -62,9 +62,9 @@ export function barAt({ bars }: Lane, us: number, slack: number): Bar | undefine
   }
   const near = [bars[low - 1], bars[low]]
     .filter((bar): bar is Bar => bar !== undefined)
-    .map((bar) => ({ bar, far: us < bar.from ? bar.from - us : Math.max(0, us - bar.to) }));
-  const best = near.sort((a, b) => a.far - b.far)[0];
-  return best !== undefined && best.far <= slack ? best.bar : undefined;
+    .map((bar) => ({ bar, distance: us < bar.from ? bar.from - us : Math.max(0, us - bar.to) }));
+  const best = near.sort((a, b) => a.distance - b.distance)[0];
+  return best !== undefined && best.distance <= slack ? best.bar : undefined;
 }
 
 /** The bar before or after one in its lane. */
@@ -73,27 +73,27 @@ export function neighbour(lane: Lane, id: number, by: 1 | -1): Bar | undefined {
   return at < 0 ? lane.bars[by > 0 ? 0 : lane.bars.length - 1] : lane.bars[at + by];
 }
 
-/** A span scaled around a point that stays where it is; never wider than the whole or narrower than a nanosecond. */
+/** A span scaled around a fixed point; never wider than the step or narrower than a nanosecond. */
 export function zoomed(span: Span, around: number, factor: number, total: number): Span {
   const width = Math.min(total, Math.max(0.001, (span.to - span.from) * factor));
   const share = (around - span.from) / (span.to - span.from);
-  return within({ from: around - share * width, to: around + (1 - share) * width }, total);
+  return clampSpan({ from: around - share * width, to: around + (1 - share) * width }, total);
 }
 
-/** The span moved so that it lies in 0 to total. */
-export function within({ from, to }: Span, total: number): Span {
+/** The span moved into the range 0 to total. */
+export function clampSpan({ from, to }: Span, total: number): Span {
   const width = Math.min(to - from, total);
   const start = Math.min(Math.max(0, from), total - width);
   return { from: start, to: start + width };
 }
 
-/** Round places for marks on an axis, at most `most` of them. */
-export function ticks({ from, to }: Span, most: number): number[] {
-  const rough = (to - from) / Math.max(1, most);
+/** Round positions for marks on an axis, at most `limit` of them. */
+export function ticks({ from, to }: Span, limit: number): number[] {
+  const rough = (to - from) / Math.max(1, limit);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((n) => n * power).find((size) => size >= rough) ?? rough;
   const first = Math.ceil(from / step - 1e-9) * step;
   const places: number[] = [];
-  for (let i = 0; first + i * step <= to + step * 1e-9 && i <= most + 1; i++) places.push(Number((first + i * step).toPrecision(12)));
+  for (let i = 0; first + i * step <= to + step * 1e-9 && i <= limit + 1; i++) places.push(Number((first + i * step).toPrecision(12)));
   return places;
 }

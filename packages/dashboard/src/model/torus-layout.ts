@@ -1,10 +1,10 @@
 /**
- * Where the chips of some pods are drawn. A plane is drawn for each pod (of a torus of three dims for each place along the first), planes stand
- * side by side and wrap into rows.
+ * The positions of the chips of some pods in the drawing. Each pod is a plane (with three torus dims: one plane for each coordinate along the
+ * first). Planes are drawn in rows.
  *
  *     pod 0            pod 1
- *     ╷ ╷ ╷ ╷          ╷ ╷ ╷ ╷        x downwards, y to the right; half a link beyond
- *    ╶□─□─□─□╴        ╶□─□─□─□╴       the edge stands for the one that wraps around
+ *     ╷ ╷ ╷ ╷          ╷ ╷ ╷ ╷        x down, y to the right; half a link beyond
+ *    ╶□─□─□─□╴        ╶□─□─□─□╴       the edge is a link that wraps around
  *    ╶□─□─□─□╴        ╶□─□─□─□╴
  *     ╵ ╵ ╵ ╵          ╵ ╵ ╵ ╵
  */
@@ -14,9 +14,9 @@ export interface TorusLayout {
   readonly planes: readonly Plane[];
   readonly rows: number;
   readonly columns: number;
-  /** From one chip's corner to the next. */
+  /** Distance between the corners of adjacent chips. */
   readonly pitch: number;
-  /** Side of a chip's square; the rest of the pitch is the link. */
+  /** Side of the square of a chip; the rest of the pitch is the link. */
   readonly cell: number;
   readonly width: number;
   readonly height: number;
@@ -31,30 +31,30 @@ export interface Plane {
   readonly title: string;
 }
 
-const titleRoom = 18;
-/** Room around a plane for the stubs of links that wrap, in parts of the pitch. */
+const planeTitleHeight = 18;
+/** Margin of a plane for the stubs of links that wrap, as a fraction of the pitch. */
 const margin = 0.75;
-const largestPitch = 34;
-const smallestPitch = 4;
+const maxPitch = 34;
+const minPitch = 4;
 
-export function torusLayout(podDims: readonly number[], pods: number, width: number, tallest: number): TorusLayout {
+export function torusLayout(podDims: readonly number[], pods: number, width: number, maxHeight: number): TorusLayout {
   const rows = podDims.length >= 2 ? (podDims.at(-2) ?? 1) : 1;
   const columns = podDims.at(-1) ?? 1;
   const outerDims = podDims.slice(0, -2);
   const planesOfPod = outerDims.reduce((n, size) => n * size, 1);
   const count = planesOfPod * pods;
-  const titleHeight = count > 1 ? titleRoom : 0;
-  const pitchFor = (across: number): number => {
-    const down = Math.ceil(count / across);
-    const fitWidth = width / across / (columns + 2 * margin);
-    const fitHeight = (tallest / down - titleHeight) / (rows + 2 * margin);
-    return Math.min(fitWidth, fitHeight, largestPitch);
+  const titleHeight = count > 1 ? planeTitleHeight : 0;
+  const pitchFor = (planesPerRow: number): number => {
+    const down = Math.ceil(count / planesPerRow);
+    const fitWidth = width / planesPerRow / (columns + 2 * margin);
+    const fitHeight = (maxHeight / down - titleHeight) / (rows + 2 * margin);
+    return Math.min(fitWidth, fitHeight, maxPitch);
   };
-  let across = 1;
-  // Whole rows look better than the last bit of size.
+  let planesPerRow = 1;
+  // Prefer complete rows to slightly larger planes.
   const merit = (n: number): number => pitchFor(n) * (count % n === 0 ? 1.2 : 1);
-  for (let n = 1; n <= count; n++) if (merit(n) > merit(across) + 0.01) across = n;
-  const pitch = Math.max(smallestPitch, Math.floor(pitchFor(across) * 2) / 2);
+  for (let n = 1; n <= count; n++) if (merit(n) > merit(planesPerRow) + 0.01) planesPerRow = n;
+  const pitch = Math.max(minPitch, Math.floor(pitchFor(planesPerRow) * 2) / 2);
   const planeWidth = pitch * (columns + 2 * margin);
   const planeHeight = pitch * (rows + 2 * margin) + titleHeight;
   const planes = Array.from({ length: count }, (_, i): Plane => {
@@ -63,8 +63,8 @@ export function torusLayout(podDims: readonly number[], pods: number, width: num
     return {
       pod,
       outer,
-      x: (i % across) * planeWidth + margin * pitch,
-      y: Math.floor(i / across) * planeHeight + titleHeight + margin * pitch,
+      x: (i % planesPerRow) * planeWidth + margin * pitch,
+      y: Math.floor(i / planesPerRow) * planeHeight + titleHeight + margin * pitch,
       title: `pod ${pod}${outer.length === 0 ? "" : `, z ${outer.join(",")}`}`,
     };
   });
@@ -77,22 +77,22 @@ export function torusLayout(podDims: readonly number[], pods: number, width: num
     columns,
     pitch,
     cell,
-    width: Math.min(across, count) * planeWidth,
-    height: Math.ceil(count / across) * planeHeight,
+    width: Math.min(planesPerRow, count) * planeWidth,
+    height: Math.ceil(count / planesPerRow) * planeHeight,
   };
 }
 
-/** Of a chip in a pod, by its coordinates: the upper left corner of its square. */
+/** The upper left corner of the square of a chip, by its pod and coordinates. */
 export function cornerOf(layout: TorusLayout, pod: number, coordinates: readonly number[]): { readonly x: number; readonly y: number } {
   const outer = coordinates.slice(0, -2);
   const planesOfPod = layout.planes.length / layout.pods;
-  const plane = layout.planes[pod * planesOfPod + numberIn(layout.podDims.slice(0, -2), outer)];
+  const plane = layout.planes[pod * planesOfPod + indexIn(layout.podDims.slice(0, -2), outer)];
   const row = coordinates.length >= 2 ? (coordinates.at(-2) ?? 0) : 0;
   const inset = (layout.pitch - layout.cell) / 2;
   return { x: (plane?.x ?? 0) + (coordinates.at(-1) ?? 0) * layout.pitch + inset, y: (plane?.y ?? 0) + row * layout.pitch + inset };
 }
 
-/** The chip at a point, if one is there. */
+/** The chip at a point, if any. */
 export function chipAt(
   layout: TorusLayout,
   x: number,
@@ -107,7 +107,7 @@ export function chipAt(
   return undefined;
 }
 
-/** A dim's links wrap around when it is as long as a pod of its kind: on v5e, 16. */
+/** Whether the links of a dim wrap around: only if it has the full length of a pod, which is 16 on v5e. */
 export const wraps = (podDims: readonly number[], dim: number): boolean => (podDims[dim] ?? 1) >= 16;
 
 // ---- a job's slice ----
@@ -119,19 +119,19 @@ export interface SliceRect {
   readonly dims: readonly number[];
 }
 
-/** Where chip number `chip` of a job's mesh lies: row-major over pods, then over the slice. */
-export function placeOfChip(slice: SliceRect, chip: number): { readonly pod: number; readonly coordinates: readonly number[] } {
+/** The position of chip number `chip` of a job's mesh: row-major over pods, then over the slice. */
+export function positionOfChip(slice: SliceRect, chip: number): { readonly pod: number; readonly coordinates: readonly number[] } {
   const perPod = slice.dims.reduce((n, size) => n * size, 1);
   const inSlice = coordinatesIn(slice.dims, chip % perPod);
   return { pod: slice.pod + Math.floor(chip / perPod), coordinates: inSlice.map((c, d) => c + (slice.origin[d] ?? 0)) };
 }
 
-/** Inverse of `placeOfChip`; undefined outside of the slice. */
-export function chipOfPlace(slice: SliceRect, pod: number, coordinates: readonly number[]): number | undefined {
+/** The inverse of `positionOfChip`; undefined outside the slice. */
+export function chipAtPosition(slice: SliceRect, pod: number, coordinates: readonly number[]): number | undefined {
   const perPod = slice.dims.reduce((n, size) => n * size, 1);
   const inSlice = coordinates.map((c, d) => c - (slice.origin[d] ?? 0));
   const inside = pod >= slice.pod && pod < slice.pod + slice.pods && inSlice.every((c, d) => c >= 0 && c < (slice.dims[d] ?? 1));
-  return inside ? (pod - slice.pod) * perPod + numberIn(slice.dims, inSlice) : undefined;
+  return inside ? (pod - slice.pod) * perPod + indexIn(slice.dims, inSlice) : undefined;
 }
 
 export function coordinatesIn(dims: readonly number[], index: number): number[] {
@@ -145,5 +145,5 @@ export function coordinatesIn(dims: readonly number[], index: number): number[] 
   return coordinates;
 }
 
-const numberIn = (dims: readonly number[], coordinates: readonly number[]): number =>
+const indexIn = (dims: readonly number[], coordinates: readonly number[]): number =>
   coordinates.reduce((n, c, d) => n * (dims[d] ?? 1) + c, 0);

@@ -1,7 +1,7 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { callAt, workerCalls } from "./worker-calls.js";
 
-describe("calls of workers", () => {
+describe("worker calls", () => {
   const call = (kind: "product" | "finish", name: string) => ({ kind, op: "dot_general", name, phase: "forward" }) as const;
   const model = workerCalls({
     step: 3,
@@ -12,7 +12,7 @@ describe("calls of workers", () => {
     ],
   });
 
-  it("lie on one axis for all workers", () => {
+  it("the calls of all workers are on one time axis", () => {
     deepStrictEqual(
       model.workers.map((lane) => lane.map(({ from, to, waited }) => [from, to, waited])),
       [
@@ -29,7 +29,7 @@ describe("calls of workers", () => {
     strictEqual(model.total_us, 710);
   });
 
-  it("are found by time, the nearest where there is none", () => {
+  it("callAt returns the call at a time, or the nearest", () => {
     const [lane = []] = model.workers;
     deepStrictEqual(
       [50, 130, 120, 600, 1e6].map((us) => callAt(lane, us, 60)?.name),

@@ -1,24 +1,24 @@
 import type { StepTrace } from "@lapidary/coordinator/views/step-traces";
 
-/** A call of a worker, as it is drawn. */
+/** The bar of a call of a worker. */
 export interface CallBar {
   readonly index: number;
   readonly kind: StepTrace["calls"][number]["kind"];
   readonly op: string;
   readonly name: string;
   readonly phase: string;
-  /** Ops that a fused kernel joins. */
+  /** Number of ops in the call. */
   readonly joins: number;
-  /** Microseconds from the beginning of the step on the first worker that began. */
+  /** Microseconds from the start of the step on the worker that started first. */
   readonly from: number;
   readonly to: number;
-  /** What of it was waiting for other workers, at its beginning. */
+  /** Microseconds at the start of the call that were spent waiting for other workers. */
   readonly waited: number;
 }
 
 export interface WorkerCalls {
   readonly step: number;
-  /** By worker, each by time. */
+  /** The calls of each worker, in the order of time. */
   readonly workers: readonly (readonly CallBar[])[];
   readonly total_us: number;
 }
@@ -28,8 +28,8 @@ export function workerCalls({ step, calls, workers }: StepTrace): WorkerCalls {
   const first = Math.min(...workers.map(({ began_ms }) => began_ms));
   const lanes = workers.map(({ began_ms, calls_us }) =>
     calls.map(({ kind, op, name, phase, joins }, index): CallBar => {
-      const [begin = 0, length = 0, waited = 0] = calls_us.slice(3 * index, 3 * index + 3);
-      const from = (began_ms - first) * 1000 + begin;
+      const [start = 0, length = 0, waited = 0] = calls_us.slice(3 * index, 3 * index + 3);
+      const from = (began_ms - first) * 1000 + start;
       return { index, kind, op, name, phase, joins: joins ?? 1, from, to: from + length, waited };
     }),
   );
@@ -45,7 +45,7 @@ export function callAt(lane: readonly CallBar[], us: number, slack: number): Cal
     else high = middle;
   }
   const near = [lane[low - 1], lane[low]].filter((bar): bar is CallBar => bar !== undefined);
-  const far = (bar: CallBar): number => (us < bar.from ? bar.from - us : Math.max(0, us - bar.to));
-  const best = near.sort((a, b) => far(a) - far(b))[0];
-  return best !== undefined && far(best) <= slack ? best : undefined;
+  const distance = (bar: CallBar): number => (us < bar.from ? bar.from - us : Math.max(0, us - bar.to));
+  const best = near.sort((a, b) => distance(a) - distance(b))[0];
+  return best !== undefined && distance(best) <= slack ? best : undefined;
 }

@@ -3,10 +3,10 @@ import type { WorkerStep, WorkerTimes } from "@lapidary/coordinator/views/frames
 export const heatFields = ["total_ms", "gemm_ms", "other_ms", "wait_ms"] as const satisfies readonly (keyof WorkerTimes)[];
 export type HeatField = (typeof heatFields)[number];
 
-const most = 2000;
+const maxSteps = 2000;
 
 /**
- * Steps by worker, in bounded memory: when there are too many, of two neighbours the one with the slower worker stays.
+ * The step times of the workers, in bounded memory: if there are too many steps, of each two adjacent steps the one with the slower worker is kept.
  */
 export class WorkerHeat {
   workers = 0;
@@ -19,7 +19,7 @@ export class WorkerHeat {
       while ((this.steps.at(-1)?.step ?? 0) >= step.step) this.steps.pop();
       this.steps.push(step);
     }
-    while (this.steps.length > most) {
+    while (this.steps.length > maxSteps) {
       const pairs = this.steps;
       this.steps = [];
       for (let i = 0; i < pairs.length; i += 2) {
@@ -33,14 +33,14 @@ export class WorkerHeat {
     return this.steps.at(-1);
   }
 
-  /** Where the colours of a field begin and end: all but the outermost hundredth, so that one hiccup does not darken the rest. */
+  /** The range of the colours of a field: the 1st to the 99th percentile, so that one outlier does not darken the rest. */
   range(field: HeatField): { readonly low: number; readonly high: number } {
     const values = this.steps.flatMap(({ times }) => times.map((time) => time[field])).sort((a, b) => a - b);
     const at = (share: number): number => values[Math.min(values.length - 1, Math.floor(share * values.length))] ?? 0;
     return { low: at(0.01), high: Math.max(at(0.99), at(0.01) + 1e-9) };
   }
 
-  /** Mean of a field over the last steps, by worker. */
+  /** The mean of a field over the last steps, by worker. */
   means(field: HeatField, over = 100): number[] {
     const recent = this.steps.slice(-over);
     return Array.from(
@@ -50,7 +50,7 @@ export class WorkerHeat {
   }
 
   /**
-   * The worker that holds up the others: busiest (all but waiting) by more than a tenth over the median of the others.
+   * The straggler: the worker whose busy time (without waiting) exceeds the median of the others by more than 10 %.
    */
   straggler(): number | undefined {
     if (this.workers < 2 || this.steps.length < 3) return undefined;

@@ -2,23 +2,23 @@ import type { JobSummary, Status } from "@lapidary/coordinator/api";
 import { emptyView, parseRoute, printRoute, type Route, type RunView } from "../model/route.js";
 import type { HubMessage } from "../model/stream-hub.js";
 import { LiveStream } from "./live-stream.js";
-import { ask, recordedSource, Refusal, serverSource, type Source } from "./source.js";
+import { request, recordedSource, RequestError, serverSource, type Source } from "./source.js";
 import { slowRequest } from "./waiting.js";
 
 export type Theme = "light" | "dark";
 
-/** What all of the page shares: the address, the list of runs, whether the coordinator is there, light or dark. */
+/** The shared state of the page: URL, list of runs, connection to the coordinator, theme. */
 export class AppState {
   readonly source: Source;
-  /** The only run of a saved page. */
+  /** The run of a saved page. */
   readonly only: string | undefined;
   route: Route = $state.raw({ page: "runs" });
   jobs: readonly JobSummary[] = $state.raw([]);
   status: Status | undefined = $state.raw(undefined);
-  /** Whether the list of runs has come. */
+  /** Whether the list of runs was received. */
   loaded = $state(false);
   connected = $state(true);
-  /** The coordinator answers, but does not know this browser. */
+  /** Whether the coordinator rejects the token of this browser. */
   lockedOut = $state(false);
   streamIsSlow = $state(false);
   slowRequests = $state(0);
@@ -26,13 +26,13 @@ export class AppState {
 
   constructor() {
     const recorded = recordedSource();
-    this.source = recorded?.source ?? serverSource(new LiveStream((message) => this.#hear(message)));
+    this.source = recorded?.source ?? serverSource(new LiveStream((message) => this.#receive(message)));
     this.only = recorded?.id;
-    const asked = matchMedia("(prefers-color-scheme: dark)");
-    const kept = storedTheme();
-    this.setTheme(kept ?? (asked.matches ? "dark" : "light"), false);
-    asked.addEventListener("change", () => {
-      if (storedTheme() === undefined) this.setTheme(asked.matches ? "dark" : "light", false);
+    const darkQuery = matchMedia("(prefers-color-scheme: dark)");
+    const stored = storedTheme();
+    this.setTheme(stored ?? (darkQuery.matches ? "dark" : "light"), false);
+    darkQuery.addEventListener("change", () => {
+      if (storedTheme() === undefined) this.setTheme(darkQuery.matches ? "dark" : "light", false);
     });
     this.#readAddress();
     addEventListener("hashchange", () => this.#readAddress());
@@ -45,7 +45,7 @@ export class AppState {
     if (keep && this.source.live) localStorage.setItem("theme", theme);
   }
 
-  /** The view of a run's page changes, and with it the address: selections replace it, going to a panel is a step back and forth. */
+  /** Changes the view of a run's page and the URL. Selecting replaces the history entry; going to a panel adds one. */
   setView(change: Partial<{ [K in keyof RunView]: RunView[K] | undefined }>): void {
     if (this.route.page !== "run") return;
     const merged = Object.fromEntries(
@@ -63,44 +63,44 @@ export class AppState {
     this.route = route.page === "runs" && this.only !== undefined ? { page: "run", id: this.only, view: emptyView } : route;
   }
 
-  #hear(message: HubMessage): void {
-    if (message.kind === "connected") this.#hearConnected(message.is);
+  #receive(message: HubMessage): void {
+    if (message.kind === "connected") this.#setConnected(message.is);
     else if (message.kind === "slow") this.streamIsSlow = message.is;
     else if (message.kind === "all") {
       this.status = message.status;
       this.jobs = message.jobs;
       this.loaded = true;
     } else if (message.kind === "change") {
-      const { jobs = [], gone = [], status } = message.change;
+      const { jobs = [], unfollowed: gone = [], status } = message.change;
       if (status !== undefined) this.status = status;
       const changed = new Map(jobs.map((job) => [job.id, job]));
       const known = this.jobs.filter(({ id }) => !gone.includes(id)).map((job) => changed.get(job.id) ?? job);
       const here = new Set(known.map(({ id }) => id));
-      // New ones come first: the list is newest first.
+      // New runs come first, because the list is ordered newest first.
       this.jobs = [...jobs.filter(({ id }) => !here.has(id)), ...known];
     }
   }
 
-  #hearConnected(is: boolean): void {
+  #setConnected(is: boolean): void {
     this.connected = is;
     if (is) {
       this.lockedOut = false;
       return;
     }
-    // An event stream does not say why it failed.
-    ask("api/status").then(
+    // An event stream reports no reason for its failure, so request the status.
+    request("api/status").then(
       () => (this.lockedOut = false),
-      (error: unknown) => (this.lockedOut = error instanceof Refusal && error.status === 401),
+      (error: unknown) => (this.lockedOut = error instanceof RequestError && error.status === 401),
     );
   }
 }
 
 function storedTheme(): Theme | undefined {
   try {
-    const kept = localStorage.getItem("theme");
-    return kept === "light" || kept === "dark" ? kept : undefined;
+    const stored = localStorage.getItem("theme");
+    return stored === "light" || stored === "dark" ? stored : undefined;
   } catch {
-    // A page from a file may have no storage.
+    // A page that is opened from a file may have no storage.
     return undefined;
   }
 }

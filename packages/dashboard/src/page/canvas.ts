@@ -1,4 +1,4 @@
-/** A canvas of so many CSS pixels, sharp on any screen, cleared; undefined where it cannot be drawn on. */
+/** Resizes a canvas to the given CSS pixels, at the resolution of the screen, and clears it; undefined if it has no 2D context. */
 export function prepare(canvas: HTMLCanvasElement, width: number, height: number): CanvasRenderingContext2D | undefined {
   const scale = devicePixelRatio;
   const [w, h] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
@@ -15,31 +15,31 @@ export function prepare(canvas: HTMLCanvasElement, width: number, height: number
   return context;
 }
 
-export interface Inks {
-  readonly ink: string;
+export interface ForegroundColors {
+  readonly text: string;
   readonly second: string;
   readonly third: string;
   readonly rule: string;
   readonly faint: string;
   readonly wash: string;
-  readonly paper: string;
+  readonly background: string;
   readonly accent: string;
   readonly link: string;
   readonly sans: string;
 }
 
-/** The colours of the style sheet, for what is drawn. Read when the theme changes. */
-export function inks(): Inks {
+/** The colours of the style sheet, for drawings on a canvas. Call it again after the theme changes. */
+export function foregroundColors(): ForegroundColors {
   const style = getComputedStyle(document.documentElement);
   const of = (name: string): string => style.getPropertyValue(`--${name}`).trim();
   return {
-    ink: of("ink"),
+    text: of("ink"),
     second: of("ink-2"),
     third: of("ink-3"),
     rule: of("rule"),
     faint: of("rule-2"),
     wash: of("wash"),
-    paper: of("paper"),
+    background: of("paper"),
     accent: of("accent"),
     link: of("link"),
     sans: '"IBM Plex Sans Condensed", "Arial Narrow", sans-serif',

@@ -1,6 +1,6 @@
 import { type HubOptions, streamEventNames } from "../model/stream-hub.js";
 
-/** Streams of the browser, from the coordinator's root `base`. */
+/** Opens event streams of the coordinator with root `base`. */
 export const hubOptions = (base: URL): HubOptions => ({
   open(query, handlers) {
     const stream = new EventSource(new URL(`api/watch?${query}`, base));
@@ -8,13 +8,13 @@ export const hubOptions = (base: URL): HubOptions => ({
     for (const name of streamEventNames)
       stream.addEventListener(name, (event) => handlers.message(name, (event as MessageEvent<string>).data));
     stream.onerror = () => {
-      // The hub opens the next one: it asks for what comes after the last event that was understood.
+      // The hub opens the next stream, from the last received event.
       stream.close();
       handlers.failed();
     };
     return stream;
   },
-  later(ms, then) {
+  schedule(ms, then) {
     const timer = setTimeout(then, ms);
     return () => clearTimeout(timer);
   },

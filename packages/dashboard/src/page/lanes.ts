@@ -1,13 +1,13 @@
-import { inkOn } from "../model/palette.js";
+import { foregroundOn } from "../model/palette.js";
 import type { Span } from "../model/route.js";
-import { fitText, type Inks } from "./canvas.js";
+import { fitText, type ForegroundColors } from "./canvas.js";
 
-/** Where lanes of bars lie on a canvas: names on the left, and beside them a plot of so much of a step. Pixels, and microseconds of `span`. */
+/** The geometry of lanes of bars on a canvas: names on the left, then a plot of the part `span` of a step. In pixels, `span` in microseconds. */
 export interface LaneFrame {
   readonly left: number;
   readonly plot: number;
   readonly span: Span;
-  readonly inks: Inks;
+  readonly colors: ForegroundColors;
 }
 
 export interface LaneBar {
@@ -15,39 +15,39 @@ export interface LaneBar {
   readonly to: number;
 }
 
-/** How a bar looks. */
-export interface BarLook {
+/** The appearance of a bar. */
+export interface BarAppearance {
   readonly name: string;
   readonly colour: string;
-  /** Painted faintly, with its name in ink. */
+  /** Whether the bar is pale, with its name in the text color. */
   readonly faint?: boolean;
-  /** So much of its beginning is painted in another colour. */
+  /** The start of the bar, `us` microseconds, has another colour. */
   readonly head?: { readonly us: number; readonly colour: string };
 }
 
-/** Bars narrower than this have no name. */
-const namedFrom = 36;
+/** Narrower bars show no name. */
+const minNamedWidth = 36;
 
 export const xOf = ({ left, plot, span }: LaneFrame, us: number): number => left + ((us - span.from) / (span.to - span.from)) * plot;
 
-/** The bar's ends on the canvas, as far as it is in the plot; undefined where it is outside of it. */
+/** The ends of a bar on the canvas, clipped to the plot; undefined if it is outside. */
 function ends(frame: LaneFrame, { from, to }: LaneBar): readonly [number, number] | undefined {
   if (to < frame.span.from || from > frame.span.to) return undefined;
   return [Math.max(frame.left, xOf(frame, from)), Math.min(frame.left + frame.plot, xOf(frame, to))];
 }
 
-/** Draws a lane's name, its base line, and its bars, which are sorted by their begin. */
+/** Draws the name, the base line and the bars of a lane. The bars are sorted by their start. */
 export function drawLane<B extends LaneBar>(
   c: CanvasRenderingContext2D,
   frame: LaneFrame,
   { name, bars, y, height }: { readonly name: string; readonly bars: readonly B[]; readonly y: number; readonly height: number },
-  look: (bar: B) => BarLook,
+  appearance: (bar: B) => BarAppearance,
 ): void {
-  const { left, plot, span, inks } = frame;
+  const { left, plot, span, colors: colors } = frame;
   const middle = y + height / 2 - 1;
-  c.fillStyle = inks.second;
+  c.fillStyle = colors.second;
   c.fillText(fitText(c, name, left - 8), 0, middle);
-  c.fillStyle = inks.rule;
+  c.fillStyle = colors.rule;
   c.fillRect(left, y + height - 2, plot, 1);
   let drawnTo = -1;
   for (const bar of bars) {
@@ -55,10 +55,10 @@ export function drawLane<B extends LaneBar>(
     const [x1, x2] = ends(frame, bar) ?? [0, 0];
     if (x2 === 0) continue;
     const w = Math.max(1, x2 - x1);
-    // What is thinner than a pixel is drawn once a pixel.
+    // Draw at most one bar per pixel.
     if (w <= 1 && Math.floor(x1) === drawnTo) continue;
     drawnTo = Math.floor(x1);
-    const { name: text, colour, faint, head } = look(bar);
+    const { name: text, colour, faint, head } = appearance(bar);
     c.globalAlpha = faint === true ? 0.55 : 1;
     c.fillStyle = colour;
     c.fillRect(x1, y + 3, w > 3 ? w - 0.75 : w, height - 8);
@@ -68,8 +68,8 @@ export function drawLane<B extends LaneBar>(
       c.fillStyle = head.colour;
       c.fillRect(x1, y + 3, Math.max(1, headTo - x1), height - 8);
     }
-    if (w <= namedFrom) continue;
-    c.fillStyle = faint === true ? inks.ink : inkOn(colour);
+    if (w <= minNamedWidth) continue;
+    c.fillStyle = faint === true ? colors.text : foregroundOn(colour);
     c.fillText(fitText(c, text, w - 8), x1 + 4, middle);
   }
 }

@@ -9,21 +9,21 @@ interface Following {
   readonly follower: Follower;
 }
 
-/** A tab without a shared worker holds a stream of its own; hidden for this long, it lets go of it. */
+/** A tab without a shared worker has its own stream, and closes it after it was hidden for this long. */
 const hiddenMs = 10_000;
 
-/** This tab's part of the stream that all tabs share. A tab that is closed, frozen or kept for "back" leaves it, and joins again when it is shown. */
+/** The connection of this tab to the stream that all tabs share. A tab that is closed, frozen or cached leaves the stream, and joins again when it is shown. */
 export class LiveStream {
   readonly #following = new Set<Following>();
   #post: (message: TabMessage) => void;
-  #away = false;
+  #suspended = false;
 
-  /** @param onMessage hears what concerns the tab rather than one run */
+  /** @param onMessage receives the messages that concern the tab and not one run */
   constructor(private readonly onMessage: (message: HubMessage) => void) {
     this.#post = this.#openShared();
     this.#join();
     for (const leaving of ["pagehide", "freeze"]) addEventListener(leaving, () => this.#leave(), { capture: true });
-    for (const back of ["pageshow", "resume"]) addEventListener(back, () => this.#comeBack(), { capture: true });
+    for (const back of ["pageshow", "resume"]) addEventListener(back, () => this.#resume(), { capture: true });
   }
 
   follow(id: string, after: () => number, follower: Follower): () => void {
@@ -36,17 +36,17 @@ export class LiveStream {
   }
 
   #join(): void {
-    if (!this.#away) this.#post({ kind: "join", follows: [...this.#following].map(({ id, after }) => ({ id, after: after() })) });
+    if (!this.#suspended) this.#post({ kind: "join", follows: [...this.#following].map(({ id, after }) => ({ id, after: after() })) });
   }
 
   #leave(): void {
-    this.#away = true;
+    this.#suspended = true;
     this.#post({ kind: "leave" });
   }
 
-  #comeBack(): void {
-    if (!this.#away) return;
-    this.#away = false;
+  #resume(): void {
+    if (!this.#suspended) return;
+    this.#suspended = false;
     this.#join();
   }
 
@@ -68,19 +68,19 @@ export class LiveStream {
     document.addEventListener("visibilitychange", () => {
       clearTimeout(timer);
       if (document.visibilityState === "hidden") timer = setTimeout(() => this.#leave(), hiddenMs);
-      else this.#comeBack();
+      else this.#resume();
     });
     return (message) => hub.receive(tab, message);
   }
 
   #receive(message: HubMessage): void {
-    if (this.#away) return;
+    if (this.#suspended) return;
     if (message.kind === "run") {
-      const { news } = message;
-      for (const following of this.#of(news.id))
-        if (news.kind === "events") following.follower.events(news.events);
-        else if (news.kind === "reset") following.follower.reset();
-        // Nothing more comes, and nothing is asked for again.
+      const { update: update } = message;
+      for (const following of this.#of(update.id))
+        if (update.kind === "events") following.follower.events(update.events);
+        else if (update.kind === "reset") following.follower.reset();
+        // The run is finished: no more events follow.
         else this.#following.delete(following);
     } else if (message.kind === "frames") {
       const { id, base64 } = message.frames;

@@ -1,6 +1,6 @@
 /**
- * Imported before all else: some browsers name a language that `Intl` does not know (`en-US@posix`, where the system has no locale), and a
- * library that asks for its number format while it loads would take the page with it.
+ * Must be the first import. If the system has no locale, some browsers report a language that `Intl` rejects (`en-US@posix`). A library that
+ * creates a number format while it loads would then break the page.
  */
 try {
   new Intl.NumberFormat(navigator.language);

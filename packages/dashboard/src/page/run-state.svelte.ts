@@ -5,11 +5,11 @@ import { RunData } from "../model/run-data.js";
 import { type TimelineModel, timelineModel } from "../model/timeline.js";
 import type { SliceRect } from "../model/torus-layout.js";
 import { WorkerHeat } from "../model/worker-heat.js";
-import { Refusal, retryMs, type Source } from "./source.js";
+import { RequestError, retryMs, type Source } from "./source.js";
 
-/** One run's page: what is known of the run, kept up to date until it is closed. */
+/** The state of a run's page, updated until it is closed. */
 export class RunState {
-  /** Counts up whenever `data` or `heat` have changed: both are written in place. */
+  /** Incremented when `data` changes, because it is changed in place; `heatVersion` likewise for `heat`. */
   version = $state(0);
   heatVersion = $state(0);
   data: RunData | undefined = $state.raw(undefined);
@@ -19,7 +19,7 @@ export class RunState {
   chips: ChipArrays | undefined = $state.raw(undefined);
   readonly heat = new WorkerHeat();
   connected = $state(true);
-  refusal: Refusal | undefined = $state.raw(undefined);
+  failure: RequestError | undefined = $state.raw(undefined);
   #stop: () => void = () => undefined;
   #closed = false;
 
@@ -35,14 +35,14 @@ export class RunState {
     this.#stop();
   }
 
-  /** The run had ended, and is taken up again. */
-  revive(): void {
+  /** Loads the run again after a finished run was resumed. */
+  reload(): void {
     if (this.data?.job.finished_at === undefined || this.#closed) return;
     this.data = undefined;
     void this.#load();
   }
 
-  /** Where its chips are; before it is placed, where they would be in an empty pod. */
+  /** The slice of the run; before its placement, the slice that it would get in an empty pod. */
   get slice(): SliceRect | undefined {
     const job = this.data?.job;
     if (job === undefined) return undefined;
@@ -57,7 +57,7 @@ export class RunState {
     try {
       const snapshot = await this.source.snapshot(this.id);
       if (this.#closed) return;
-      this.refusal = undefined;
+      this.failure = undefined;
       this.data = new RunData(snapshot);
       this.version++;
       this.connected = true;
@@ -68,13 +68,13 @@ export class RunState {
     }
   }
 
-  #failed(error: unknown, again: () => void): void {
+  #failed(error: unknown, retry: () => void): void {
     if (this.#closed) return;
-    if (!(error instanceof Refusal)) throw error;
-    if (error.isAway) {
+    if (!(error instanceof RequestError)) throw error;
+    if (error.isUnreachable) {
       this.connected = false;
-      setTimeout(again, retryMs);
-    } else this.refusal = error;
+      setTimeout(retry, retryMs);
+    } else this.failure = error;
   }
 
   async #loadProgram(): Promise<void> {
@@ -99,7 +99,7 @@ export class RunState {
       events: (events) => {
         if (!data.apply(events)) return;
         this.version++;
-        // It is compiled by the time that it is placed.
+        // The program is compiled before the run is placed.
         if (this.program === undefined && (data.job.state === "placing" || data.job.state === "running")) {
           data.hasProgram = true;
           this.#loadProgram().catch((error: unknown) => this.#failed(error, () => undefined));
@@ -113,7 +113,7 @@ export class RunState {
       reset: () => void this.#load(),
       connected: (is) => {
         this.connected = is;
-        // Frames that were missed are not sent again.
+        // Missed frames are not sent again, so load the steps.
         if (is && wasAway) this.#loadWorkers().catch(() => undefined);
         wasAway = !is;
       },

@@ -1,7 +1,7 @@
 import { StreamHub, type Tab, type TabMessage } from "../model/stream-hub.js";
 import { hubOptions } from "./event-stream.js";
 
-/** A shared worker: it holds the one stream of all tabs, and ends with the last of them. It is in `assets/`, below the coordinator's root. */
+/** The shared worker with the stream of all tabs; it ends with the last tab. Its script is in `assets/`, below the coordinator's root. */
 const hub = new StreamHub(hubOptions(new URL("../", self.location.href)));
 
 self.addEventListener("connect", (event) => {

@@ -1,11 +1,11 @@
-export interface Place {
+export interface GridPosition {
   readonly pod: number;
   readonly coordinates: readonly number[];
 }
 
-/** A chip as it is drawn. */
-export interface Cell extends Place {
-  /** Undefined: nobody has it. */
+/** The square of a chip. */
+export interface Cell extends GridPosition {
+  /** Undefined if the chip is free. */
   readonly fill: string | undefined;
   readonly text?: string;
   readonly faint?: boolean;
@@ -20,7 +20,7 @@ export interface Region {
 }
 
 export interface GroupLine {
-  readonly places: readonly Place[];
+  readonly positions: readonly GridPosition[];
   readonly colour: string;
   readonly strong: boolean;
 }

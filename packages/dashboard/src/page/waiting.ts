@@ -1,13 +1,13 @@
-/** A request that has no answer after this time is reported on the page. */
+/** The page reports a request without a response after this time. */
 export const slowAfterMs = 5000;
 
-/** The event of the window that says that a request begins (`true`) or ends (`false`) to be slow. */
+/** The window event when a request becomes slow (`true`), and when a slow request ends (`false`). */
 export const slowRequest = "lapidary-slow-request";
 
 const report = (slow: boolean): boolean => dispatchEvent(new CustomEvent<boolean>(slowRequest, { detail: slow }));
 
-/** Reports while a request is slow to begin: a browser that has no connection left holds it back without an error. */
-export async function whileWaiting<T>(request: Promise<T>): Promise<T> {
+/** Awaits a request, and reports while it is slow: a browser without a free connection delays a request without an error. */
+export async function reportIfSlow<T>(request: Promise<T>): Promise<T> {
   let slow = false;
   const timer = setTimeout(() => {
     slow = true;

@@ -1,7 +1,7 @@
 import type { Channel } from "../channel.js";
 import { type Listener, type ListenOptions, listen } from "../listen.js";
 
-/** Listens for one channel. */
+/** Listens, and returns the first channel that is opened. */
 export async function acceptOne(
   path: string,
   options: ListenOptions = {},

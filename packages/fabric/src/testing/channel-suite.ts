@@ -6,7 +6,7 @@ import { Inbox, pattern } from "./inbox.js";
 /** Opens two ends of a channel of the kind under test. */
 export type OpenPair = (first?: ChannelOptions, second?: ChannelOptions) => Promise<[Channel, Channel]>;
 
-/** What every channel must do, whatever it runs over. */
+/** The behaviour of every channel, over any wire. */
 export function channelSuite(name: string, open: OpenPair): void {
   describe(`channel over ${name}`, () => {
     const opened: Channel[] = [];
@@ -19,13 +19,13 @@ export function channelSuite(name: string, open: OpenPair): void {
       await Promise.all(opened.splice(0).map((channel) => channel.close()));
     });
 
-    it("tells each side who the other is", async () => {
+    it("each side receives the hello of its peer", async () => {
       const [a, b] = await pair({ hello: { rank: 0 }, epoch: 3 }, { hello: { rank: 1 }, epoch: 3 });
       deepStrictEqual([a.peerHello, b.peerHello], [{ rank: 1 }, { rank: 0 }]);
       strictEqual(a.epoch, 3);
     });
 
-    it("delivers headers and payloads of all sizes in order, in both directions", async () => {
+    it("a channel delivers headers and payloads of all sizes in order, in both directions", async () => {
       const [a, b] = await pair();
       const sizes = [0, 1, 7, 39, 40, 4096, 65_495, 65_496, 65_497, 65_536, 200_000, 3_000_001];
       for (const [from, to] of [
@@ -42,7 +42,7 @@ export function channelSuite(name: string, open: OpenPair): void {
       }
     });
 
-    it("carries headers larger than any buffer of the reader", async () => {
+    it("a channel delivers headers that are larger than every buffer of the reader", async () => {
       const [a, b] = await pair();
       const inbox = new Inbox(b);
       const texts = [30_000, 32_700, 32_800, 65_500, 70_000, 1_000_000].map((length) => "x".repeat(length));
@@ -50,7 +50,7 @@ export function channelSuite(name: string, open: OpenPair): void {
       for (const text of texts) deepStrictEqual((await inbox.next()).header, { text });
     });
 
-    it("joins the parts of a payload and delivers them aligned for typed arrays", async () => {
+    it("a channel joins the parts of a payload and delivers it aligned for typed arrays", async () => {
       const [a, b] = await pair();
       const inbox = new Inbox(b);
       const values = Float32Array.from({ length: 100_000 }, (_, i) => i / 3);
@@ -63,16 +63,16 @@ export function channelSuite(name: string, open: OpenPair): void {
       deepStrictEqual(new Float32Array(payload.buffer, payload.byteOffset, values.length), values);
     });
 
-    it("keeps messages that come before there is a handler", async () => {
+    it("messages that arrive before a handler is set are delivered to the handler", async () => {
       const [a, b] = await pair();
       for (let i = 0; i < 300; i++) a.send(i, [pattern(1000)]);
-      b.send("first words the other way");
-      strictEqual((await new Inbox(a).next()).header, "first words the other way");
+      b.send("reply");
+      strictEqual((await new Inbox(a).next()).header, "reply");
       const inbox = new Inbox(b);
       for (let i = 0; i < 300; i++) strictEqual((await inbox.next()).header, i);
     });
 
-    it("leaves a drained payload to its owner", async () => {
+    it("the sender may change a payload after drained resolves", async () => {
       const [a, b] = await pair();
       const inbox = new Inbox(b);
       const bytes = pattern(5_000_000);
@@ -82,7 +82,7 @@ export function channelSuite(name: string, open: OpenPair): void {
       ok(Buffer.from(pattern(5_000_000)).equals((await inbox.next()).payload));
     });
 
-    it("reuses a recycled payload for the next message of its size", async () => {
+    it("a recycled payload is reused for the next message of its size", async () => {
       const [a, b] = await pair();
       const inbox = new Inbox(b);
       a.send(1, [pattern(50_000)]);
@@ -95,17 +95,17 @@ export function channelSuite(name: string, open: OpenPair): void {
       ok(Buffer.from(pattern(50_000, 2)).equals(second));
     });
 
-    it("delivers all that was sent before a close, then says who closed", async () => {
+    it("messages sent before a close are delivered, and both sides learn which side closed", async () => {
       const [a, b] = await pair();
       const inbox = new Inbox(b);
       for (let i = 0; i < 20; i++) a.send(i, [pattern(100_000)]);
-      deepStrictEqual(await a.close(), { kind: "here" });
+      deepStrictEqual(await a.close(), { kind: "local" });
       for (let i = 0; i < 20; i++) strictEqual((await inbox.next()).header, i);
-      deepStrictEqual(await b.closed, { kind: "there" });
+      deepStrictEqual(await b.closed, { kind: "closed" });
       strictEqual(b.isOpen, false);
     });
 
-    it("refuses to send on a closed channel", async () => {
+    it("send and drained fail on a closed channel", async () => {
       const [a, b] = await pair();
       await a.close();
       await b.closed;
@@ -115,20 +115,20 @@ export function channelSuite(name: string, open: OpenPair): void {
       await rejects(a.drained(), closed);
     });
 
-    it("refuses the other side of another epoch, on both sides", async () => {
+    it("both sides reject a peer of another epoch", async () => {
       await rejects(open({ epoch: 4 }, { epoch: 5 }), (error) => error instanceof LapidaryError && error.code === "LAP_FABRIC_EPOCH");
     });
 
-    it("gives the other side up with the reason it was given", async () => {
+    it("abort closes the channel with its error, and the peer is lost", async () => {
       const [a, b] = await pair();
       const reason = new LapidaryError({ code: "LAP_FABRIC_DEADLINE", message: "enough", remedy: "none" });
       a.abort(reason);
       deepStrictEqual(await a.closed, { kind: "lost", error: reason });
-      const there = await b.closed;
-      strictEqual(there.kind === "lost" && there.error.code, "LAP_FABRIC_LOST");
+      const peerReason = await b.closed;
+      strictEqual(peerReason.kind === "lost" && peerReason.error.code, "LAP_FABRIC_LOST");
     });
 
-    it("closes when a handler refuses a message, and says why", async () => {
+    it("a channel closes with the LapidaryError that its handler throws", async () => {
       const [a, b] = await pair();
       const refusal = new LapidaryError({ code: "LAP_WORKER_IDLE", message: "no such verb", remedy: "none" });
       b.onMessage(() => {
@@ -139,7 +139,7 @@ export function channelSuite(name: string, open: OpenPair): void {
       strictEqual((await a.closed).kind, "lost");
     });
 
-    it("neither sends nor accepts more than its limits", async () => {
+    it("a channel neither sends nor accepts frames above its limits", async () => {
       const small = { limits: { headerBytes: 100, payloadBytes: 100 } };
       const [a, b] = await pair(small, {});
       const limit = (error: unknown): boolean => error instanceof LapidaryError && error.code === "LAP_FABRIC_LIMIT";
@@ -151,17 +151,17 @@ export function channelSuite(name: string, open: OpenPair): void {
       ok(reason.kind === "lost" && limit(reason.error));
     });
 
-    it("hears signs of life without troubling the handler", async () => {
+    it("a heartbeat counts as received bytes and does not reach the handler", async () => {
       const [a, b] = await pair();
       const inbox = new Inbox(b);
       const before = b.receivedBytes;
-      a.beat();
-      a.send("after the beat");
-      strictEqual((await inbox.next()).header, "after the beat");
+      a.sendHeartbeat();
+      a.send("after the heartbeat");
+      strictEqual((await inbox.next()).header, "after the heartbeat");
       ok(b.receivedBytes > before + 80);
     });
 
-    it("checks payloads only when asked to", async () => {
+    it("a channel without payload checksums delivers payloads", async () => {
       const [a, b] = await pair({ checkPayload: false }, {});
       const inbox = new Inbox(b);
       a.send(1, [pattern(100_000)]);

@@ -1,6 +1,6 @@
-import { connect, listen } from "../index.js";
+import { connect, listen } from "../listen.js";
 
-// The other process of the channel tests: `child.js listen|connect|echo PATH`.
+// The second process of the channel tests: `child.js listen|connect|echo PATH`.
 const [, , role, path] = process.argv;
 if (path === undefined) throw new Error("usage: child ROLE PATH");
 if (role === "listen") {

@@ -29,7 +29,7 @@ export class Inbox {
   }
 }
 
-/** `count` bytes that repeat nowhere near: a shifted copy differs. */
+/** `count` pseudo-random bytes: a shifted copy differs. */
 export function pattern(count: number, seed = 1): Uint8Array {
   const bytes = new Uint8Array(count);
   let state = seed;

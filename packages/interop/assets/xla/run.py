@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """
-Trains an exported job on XLA: on the accelerators that JAX finds, or on virtual CPU devices. Prints `step loss`, a line a step.
+Trains an exported job on XLA: on the accelerators that JAX finds, or on virtual CPU devices. Prints `step loss`, one line per step.
 
-    python run.py --text whole --devices all --steps 100      Shardy and XLA partition the step
-    python run.py --text chip                                 XLA runs Lapidary's own per-chip program
-    python run.py --check                                     verifies both texts, compiles nothing
+    python run.py --text whole --devices all --steps 100      the global module: XLA partitions it with Shardy
+    python run.py --text chip                                 the per-device module: Lapidary has partitioned it
+    python run.py --check                                     verifies both modules, compiles nothing
 
-Several hosts run the same command, with --distributed where JAX finds its peers by itself (Cloud TPU, Slurm, Kubernetes), or with
+On several hosts, run the same command with --distributed if JAX can find its peers (Cloud TPU, Slurm, Kubernetes), otherwise with
 --coordinator HOST:PORT --processes P --process I.
 """
 
@@ -17,53 +17,53 @@ from importlib import metadata
 from pathlib import Path
 
 if sys.version_info < (3, 11):
-    sys.exit(f"lapidary: error LAP_XLA_PYTHON: this is Python {sys.version.split()[0]}\n    remedy: JAX and this runner need Python 3.11 or later")
+    sys.exit(f"lapidary: error LAP_XLA_PYTHON: unsupported Python {sys.version.split()[0]}\n    remedy: use Python 3.11 or later, as JAX requires")
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lapidary_xla.failures import DOES_NOT_FIT, USAGE, Failure, say  # noqa: E402
+from lapidary_xla.failures import DOES_NOT_FIT, USAGE, Failure, log  # noqa: E402
 from lapidary_xla.manifest import Manifest, read_manifest  # noqa: E402
 
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    parser.add_argument("--text", choices=["whole", "chip"], default="whole", help="which program (default: whole)")
-    parser.add_argument("--devices", default="all", metavar="N|all", help="devices in all processes together (default: all)")
-    parser.add_argument("--steps", type=_count, metavar="K", help="steps to make (default: up to the end of the job)")
-    parser.add_argument("--check", action="store_true", help="verify texts and files, then stop")
-    parser.add_argument("--json", action="store_true", help="a JSON object a step, with all metrics")
-    parser.add_argument("--memory", action="store_true", help="print XLA's memory plan of a device as JSON")
+    parser.add_argument("--text", choices=["whole", "chip"], default="whole", help="the global module (whole) or the per-device module (chip); default: whole")
+    parser.add_argument("--devices", default="all", metavar="N|all", help="number of devices in all processes (default: all)")
+    parser.add_argument("--steps", type=_count, metavar="K", help="number of steps to run (default: to the end of the job)")
+    parser.add_argument("--check", action="store_true", help="verify modules and files, then stop")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per step, with all metrics")
+    parser.add_argument("--memory", action="store_true", help="print XLA's memory plan for one device as JSON")
     parser.add_argument("--synthetic", action="store_true", help="random tokens instead of the job's data")
-    parser.add_argument("--any-jax", action="store_true", help="try another version of JAX than the pinned one")
-    parser.add_argument("--no-install", action="store_true", help="do not install JAX into an environment of its own where it is missing")
+    parser.add_argument("--any-jax", action="store_true", help="accept another version of JAX than the pinned one")
+    parser.add_argument("--no-install", action="store_true", help="if JAX is missing, do not install it into a separate environment")
     hosts = parser.add_argument_group("several hosts")
     hosts.add_argument("--distributed", action="store_true", help="let JAX find the other processes")
     hosts.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
-    hosts.add_argument("--processes", type=_count, metavar="P", help="how many there are")
-    hosts.add_argument("--process", type=int, metavar="I", help="number of this one, from 0")
+    hosts.add_argument("--processes", type=_count, metavar="P", help="number of processes")
+    hosts.add_argument("--process", type=int, metavar="I", help="index of this process, from 0")
     checkpoints = parser.add_argument_group("checkpoints")
-    checkpoints.add_argument("--checkpoint-dir", metavar="DIR", help="where they are kept (default: checkpoints/ of the export)")
-    checkpoints.add_argument("--checkpoint-every", type=_count, metavar="K", help="write one every K steps, and at the end")
-    checkpoints.add_argument("--checkpoint-format", choices=["auto", "safetensors", "orbax"], default="auto", help="auto: Orbax where it is installed")
-    checkpoints.add_argument("--keep", type=_count, default=3, metavar="N", help="newest checkpoints that stay (default: 3)")
-    checkpoints.add_argument("--restore", metavar="DIR|latest", help="go on from a checkpoint, of this runner or of Lapidary")
-    checkpoints.add_argument("--resume", action="store_true", help="go on from the latest checkpoint, if there is one")
+    checkpoints.add_argument("--checkpoint-dir", metavar="DIR", help="directory of the checkpoints (default: checkpoints/ of the export)")
+    checkpoints.add_argument("--checkpoint-every", type=_count, metavar="K", help="write a checkpoint every K steps, and at the end")
+    checkpoints.add_argument("--checkpoint-format", choices=["auto", "safetensors", "orbax"], default="auto", help="auto: Orbax if it is installed")
+    checkpoints.add_argument("--keep", type=_count, default=3, metavar="N", help="number of newest checkpoints to keep (default: 3)")
+    checkpoints.add_argument("--restore", metavar="DIR|latest", help="resume from a checkpoint of this runner or of Lapidary")
+    checkpoints.add_argument("--resume", action="store_true", help="resume from the latest checkpoint, if there is one")
     options = parser.parse_args()
     if options.devices != "all" and not options.devices.isdigit():
-        parser.error(f"--devices is a number or `all`, not {options.devices}")
+        parser.error(f"invalid --devices {options.devices}: expected a number or `all`")
     by_hand = (options.coordinator, options.processes, options.process)
     if any(given is not None for given in by_hand) and (None in by_hand or options.distributed):
-        parser.error("--coordinator, --processes and --process belong together, and exclude --distributed")
+        parser.error("--coordinator, --processes and --process must be given together, and not with --distributed")
     return options
 
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text}")
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text}")
     return int(text)
 
 
 def check_jax(manifest: Manifest, options: argparse.Namespace) -> None:
-    """Without importing it: the wrong one may fail to import, and the right one must not start before its environment is set."""
+    """Checks the version without an import: a wrong version may fail to import, and the right one must not start before its environment is set."""
     pinned = f"pip install jax=={manifest.jax} (for TPUs 'jax[tpu]=={manifest.jax}', for GPUs 'jax[cuda12]=={manifest.jax}')"
     for package in ("jax", "jaxlib"):
         try:
@@ -71,21 +71,21 @@ def check_jax(manifest: Manifest, options: argparse.Namespace) -> None:
         except metadata.PackageNotFoundError:
             if options.no_install or has_accelerators():
                 raise Failure("LAP_XLA_JAX", f"{package} is not installed", pinned, sys.executable, USAGE) from None
-            return start_again(manifest)
+            return restart_with_jax(manifest)
         if found == manifest.jax:
             continue
         if not options.any_jax:
-            raise Failure("LAP_XLA_JAX", f"{package} is {found}, the export was made for {manifest.jax}", f"{pinned}, or add --any-jax to try it all the same", sys.executable, USAGE)
-        say(f"warning: {package} is {found}, not {manifest.jax}")
+            raise Failure("LAP_XLA_JAX", f"version mismatch: {package} is {found}, the export needs {manifest.jax}", f"{pinned}, or add --any-jax to try this version", sys.executable, USAGE)
+        log(f"warning: {package} is {found}, not {manifest.jax}")
 
 
 def has_accelerators() -> bool:
-    """Then JAX must be the one for them, which the user knows best."""
+    """Whether the machine has accelerators. They need a JAX build that only the user can choose."""
     return any(any(Path("/dev").glob(pattern)) for pattern in ("accel*", "vfio/[0-9]*", "nvidia[0-9]*", "kfd"))
 
 
-def start_again(manifest: Manifest) -> None:
-    """The same command by an interpreter that has the pinned JAX, in an environment of its own."""
+def restart_with_jax(manifest: Manifest) -> None:
+    """Runs the same command with the interpreter of a separate environment that has the pinned JAX."""
     from lapidary_xla import environment
 
     requirements = manifest.path("requirements.txt", "the list of requirements").read_text().split()
@@ -94,7 +94,7 @@ def start_again(manifest: Manifest) -> None:
 
 
 def keep_stdout() -> None:
-    """Results alone go to stdout: what native code prints there (Gloo, of every connection) goes to stderr instead."""
+    """Reserves stdout for results: the output of native code (Gloo, for every connection) goes to stderr."""
     sys.stdout.flush()
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -102,11 +102,11 @@ def keep_stdout() -> None:
 
 
 def prepare_environment(manifest: Manifest, options: argparse.Namespace) -> None:
-    """Virtual CPU devices, should there be no others; and patience with collectives whose hundreds of threads share a few cores."""
+    """Sets the number of virtual CPU devices, used if there are no others, and long timeouts for collectives with many threads on few cores."""
     devices = manifest.devices if options.devices == "all" else int(options.devices)
     processes = options.processes or 1
     if devices % processes != 0:
-        raise Failure("LAP_XLA_DEVICES", f"{devices} devices do not divide among {processes} processes", "choose a number of processes that divides them", "--processes", DOES_NOT_FIT)
+        raise Failure("LAP_XLA_DEVICES", f"{devices} devices are not divisible by {processes} processes", "choose a number of processes that divides the number of devices", "--processes", DOES_NOT_FIT)
     flags = [
         f"--xla_force_host_platform_device_count={devices // processes}",
         "--xla_cpu_collective_call_warn_stuck_timeout_seconds=600",
@@ -126,7 +126,7 @@ def connect(options: argparse.Namespace) -> None:
         jax.distributed.initialize()
     else:
         jax.distributed.initialize(options.coordinator, options.processes, options.process)
-    say(f"process {jax.process_index()} of {jax.process_count()}, {jax.local_device_count()} devices of {jax.device_count()}")
+    log(f"process {jax.process_index()} of {jax.process_count()}, {jax.local_device_count()} devices of {jax.device_count()}")
 
 
 def main() -> int:
@@ -140,13 +140,13 @@ def main() -> int:
         if options.check:
             for which in manifest.texts:
                 training.check_text(manifest, which)
-                say(f"{manifest.texts[which]} verifies")
+                log(f"{manifest.texts[which]} verified")
             return 0
         keep_stdout()
         connect(options)
         training.train(manifest, options)
     except Failure as failure:
-        failure.tell()
+        failure.report()
         return failure.exit_code
     except KeyboardInterrupt:
         return 130

@@ -6,8 +6,8 @@ import { intList, signature } from "./mlir.js";
 import type { OpPrinters, PrintContext } from "./op-printer.js";
 
 /**
- * Collectives of a per-chip program. Devices are numbered as the chips of the mesh, and groups are the chips that differ along the
- * op's axes only, in the order of their coordinates.
+ * Collectives of a per-chip program. Device numbers are the chip numbers of the mesh. A group consists of the chips that differ only
+ * along the axes of the op, in the order of their coordinates.
  */
 export const collectivePrinters: OpPrinters<CollectiveName> = {
   all_gather: (context) => collective(context, `all_gather_dim = ${context.attrs.dimension} : i64`, ", use_global_device_ids"),
@@ -21,7 +21,7 @@ export const collectivePrinters: OpPrinters<CollectiveName> = {
   all_reduce: (context) => {
     const { writer, attrs, value, names } = context;
     const region = combiner(attrs.kind, value.type.dtype);
-    if (writer.options.axisWise !== true) return collective(context, "", ", use_global_device_ids", region);
+    if (writer.options.splitAllReduce !== true) return collective(context, "", ", use_global_device_ids", region);
     const [last = "", ...before] = [...attrs.axes].reverse();
     const operand = before.reduceRight(
       (name, axis) => writer.temporary(collective({ ...context, names: [name] }, "", ", use_global_device_ids", region, [axis])),

@@ -2,12 +2,12 @@ import { type Dtype, type ReductionKind, type TensorType, tensorType, type Value
 import { must } from "@lapidary/std";
 import { intList, mlirType, neutral, signature } from "./mlir.js";
 import type { OpPrinters, PrintContext } from "./op-printer.js";
-import { spread } from "./shape.js";
+import { splat } from "./shape.js";
 import type { Writer } from "./writer.js";
 
 const combiners: Readonly<Record<ReductionKind, string>> = { sum: "add", max: "maximum", min: "minimum" };
 
-/** The region of an op that combines two elements. */
+/** The region that combines two elements. */
 export function combiner(kind: ReductionKind, dtype: Dtype): string {
   const type = mlirType(tensorType(dtype, []));
   return `({\n  ^bb0(%a: ${type}, %b: ${type}):\n    %c = stablehlo.${combiners[kind]} %a, %b : ${type}\n    stablehlo.return %c : ${type}\n})`;
@@ -32,7 +32,7 @@ export const contractionPrinters: OpPrinters<"reduce" | "dot_general" | "gather"
       value.type,
     )}`;
   },
-  // StableHLO clamps ids that are out of range; ours give zeros, also for rows that another chip holds.
+  // StableHLO clamps ids that are out of range. Lapidary returns zeros for them, and for rows of other chips.
   gather: (context) => {
     const { writer, names, inputs, value } = context;
     const [table, ids] = [operandType(inputs, 0), operandType(inputs, 1)];
@@ -48,33 +48,33 @@ export const contractionPrinters: OpPrinters<"reduce" | "dot_general" | "gather"
     const mask = writer.temporary(
       `stablehlo.broadcast_in_dim ${known}, dims = ${intList(range(0, rank))} : ${signature([tensorType("pred", ids.dims)], pred)}`,
     );
-    const zeros = writer.temporary(spread(writer.scalar(0, value.type.dtype), value.type.dtype, value.type.dims));
+    const zeros = writer.temporary(splat(writer.scalar(0, value.type.dtype), value.type.dtype, value.type.dims));
     return `stablehlo.select ${mask}, ${taken}, ${zeros} : ${mlirType(pred)}, ${mlirType(value.type)}`;
   },
-  // Updates whose row is out of range, here or on this chip, are dropped by StableHLO too.
+  // StableHLO also drops updates whose row is out of range, or on another chip.
   scatter: (context) => {
     const { writer, names, inputs, value } = context;
     const [ids, updates] = [operandType(inputs, 0), operandType(inputs, 1)];
     const rank = ids.dims.length;
     const local = localIds(context, must(names[0], "ids"), value as Value, ids);
-    const zeros = writer.temporary(spread(writer.scalar(0, value.type.dtype), value.type.dtype, value.type.dims));
+    const zeros = writer.temporary(splat(writer.scalar(0, value.type.dtype), value.type.dtype, value.type.dims));
     const numbers = `#stablehlo.scatter<update_window_dims = ${intList(range(rank, updates.dims.length))}, inserted_window_dims = [0], scatter_dims_to_operand_dims = [0], index_vector_dim = ${rank}>`;
     return `"stablehlo.scatter"(${zeros}, ${local}, ${names[1]}) <{indices_are_sorted = false, scatter_dimension_numbers = ${numbers}, unique_indices = false}> ${combiner("sum", value.type.dtype)} : ${signature([value.type, ids, updates], value.type)}`;
   },
 };
 
-/** Row ids counted from this chip's first row of `rows`, whose dim 0 may be split. In a whole graph nothing is. */
+/** Row ids relative to this chip's first row of `rows`, whose dim 0 may be sharded. In a global module it is not. */
 function localIds({ writer, value }: PrintContext<"gather" | "scatter">, ids: string, rows: Value, type: TensorType): string {
   const atoms = writer.perChip ? (must(rows.sharding, `sharding of ${value.name}`).dims[0] ?? []) : [];
   if (atoms.length === 0) return ids;
-  const first = writer.temporary(spread(writer.shardOffset(atoms, rows.type.dims[0] ?? 0), "i32", type.dims));
+  const first = writer.temporary(splat(writer.shardOffset(atoms, rows.type.dims[0] ?? 0), "i32", type.dims));
   return writer.temporary(`stablehlo.subtract ${ids}, ${first} : ${mlirType(type)}`);
 }
 
 /** 0 ≤ id < rows. */
 function inRange(writer: Writer, ids: string, type: TensorType, rows: number): string {
   const bound = (limit: number, direction: string): string => {
-    const limits = writer.temporary(spread(writer.scalar(limit, "i32"), "i32", type.dims));
+    const limits = writer.temporary(splat(writer.scalar(limit, "i32"), "i32", type.dims));
     return writer.temporary(
       `stablehlo.compare ${direction}, ${ids}, ${limits}, SIGNED : ${signature([type, type], tensorType("pred", type.dims))}`,
     );

@@ -27,7 +27,7 @@ const typesOf = (inputs: readonly { readonly type: TensorType }[]): TensorType[]
 export const elementwisePrinters: OpPrinters<ElementwiseName> = {
   ...tableOf(unaryNames, (name) => printer(unaryOps[name].stablehlo)),
   ...tableOf(binaryNames, (name) => printer(binaryOps[name].stablehlo)),
-  // Gradients are in the graph already.
+  // The gradients are already in the graph.
   stop_gradient: ({ names }) => ({ sameAs: must(names[0], "operand") }),
   convert: ({ names: [x], inputs, value }) => `stablehlo.convert ${x} : ${signature(typesOf(inputs), value.type)}`,
   and: printer("and"),

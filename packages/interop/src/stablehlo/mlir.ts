@@ -1,7 +1,7 @@
 import type { Dtype, ReductionKind, TensorType } from "@lapidary/ir";
 import { assert } from "@lapidary/std";
 
-/** The grammar of MLIR's text, as far as StableHLO modules need it. */
+/** Helpers for the textual form of MLIR. */
 
 const elementTypes: Readonly<Record<Dtype, string>> = { f32: "f32", bf16: "bf16", i32: "i32", pred: "i1" };
 
@@ -15,17 +15,17 @@ export const signature = (inputs: readonly TensorType[], output: TensorType): st
 /** `[0, 1]`. */
 export const intList = (values: readonly number[]): string => `[${values.join(", ")}]`;
 
-/** Bits of the infinities, which have no decimal form. */
+/** Bits of the infinities, which have no decimal literal. */
 const infinities: Readonly<Record<"f32" | "bf16", readonly [positive: string, negative: string]>> = {
   f32: ["0x7F800000", "0xFF800000"],
   bf16: ["0x7F80", "0xFF80"],
 };
 
-/** One element, as it stands in `dense<…>`; decimals are rounded to the dtype by the reader, as `Math.fround` does. */
+/** The literal of an element in `dense<…>`. The parser rounds decimals to the dtype, like `Math.fround`. */
 export function literal(value: number, dtype: Dtype): string {
   if (dtype === "pred") return value === 0 ? "false" : "true";
   if (dtype === "i32") {
-    assert(Number.isInteger(value), "an i32 is whole", value);
+    assert(Number.isInteger(value), "an i32 is an integer", value);
     return String(value);
   }
   assert(!Number.isNaN(value), "a constant is a number", value);
@@ -35,12 +35,12 @@ export function literal(value: number, dtype: Dtype): string {
   return `${mantissa.includes(".") ? mantissa : `${mantissa}.0`}${exponent === undefined ? "" : `e${exponent}`}`;
 }
 
-/** What a reduction begins with. */
+/** The initial value of a reduction. */
 export function neutral(kind: ReductionKind, dtype: Dtype): number {
   if (kind === "sum") return 0;
   const limit = dtype === "i32" ? 2 ** 31 - 1 : Infinity;
   return kind === "min" ? limit : dtype === "i32" ? -limit - 1 : -limit;
 }
 
-/** A string attribute. Names hold no control characters. */
+/** A string attribute. Names contain no control characters. */
 export const quoted = (text: string): string => `"${text.replace(/[\\"]/g, "\\$&")}"`;

@@ -5,24 +5,24 @@ import { mlirType, quoted } from "./mlir.js";
 import { printerOf } from "./printers.js";
 import { findRenewals, type Renewal } from "./renewals.js";
 import { allAxes, sdyMesh, sdySharding } from "./sdy.js";
-import type { Statement } from "./stated-shardings.js";
+import type { ShardingConstraint } from "./sharding-constraints.js";
 import { Writer, type WriterOptions } from "./writer.js";
 
 /**
- * The whole step, unpartitioned: arguments and results carry shardings, Shardy and XLA do the rest.
+ * The global module of a step: not partitioned. Arguments and results carry shardings, and XLA partitions it with Shardy.
  *
- * @param graph global, with a sharding for every parameter and output
- * @param stated what rules say of arguments and of values between, by value
+ * @param graph level "global", with a sharding for every parameter and output
+ * @param constraints sharding constraints of arguments and intermediate values, by value
  */
-export function wholeModule(graph: Graph, stated: ReadonlyMap<ValueId, Statement>, options: WriterOptions = {}): string {
-  assert(graph.level === "global", "a whole graph", graph.level);
+export function globalModule(graph: Graph, constraints: ReadonlyMap<ValueId, ShardingConstraint>, options: WriterOptions = {}): string {
+  assert(graph.level === "global", "a global graph", graph.level);
   const mesh = must(graph.mesh, "mesh");
   const writer = new Writer(mesh, false, options, "    ");
   const names = writeBody(graph, writer, (value, name) => {
-    const statement = stated.get(value.id);
-    if (statement === undefined) return name;
+    const constraint = constraints.get(value.id);
+    if (constraint === undefined) return name;
     return writer.temporary(
-      `sdy.sharding_constraint ${name} ${sdySharding(mesh, statement.sharding, statement.notes)} : ${mlirType(value.type)}`,
+      `sdy.sharding_constraint ${name} ${sdySharding(mesh, constraint.sharding, constraint.notes)} : ${mlirType(value.type)}`,
     );
   });
   const outputs = graph.outputs.map(({ value }) => ({
@@ -30,17 +30,17 @@ export function wholeModule(graph: Graph, stated: ReadonlyMap<ValueId, Statement
     type: must(graph.values[value], "output").type,
   }));
   writer.line(`return ${outputs.map(({ name }) => name).join(", ")} : ${outputs.map(({ type }) => mlirType(type)).join(", ")}`);
-  return moduleText(graph, writer, graph, { stated });
+  return moduleText(graph, writer, graph, { constraints: constraints });
 }
 
 /**
- * Our program of one chip, as it is: one `sdy.manual_computation` over all axes, whose body has local types and explicit
- * collectives. Arguments and results outside of it are the whole arrays, as in `wholeModule`.
+ * The per-device module of a step: Lapidary's per-chip program in one `sdy.manual_computation` over all axes. Its body has local
+ * types and explicit collectives. The arguments and results of the module are global arrays, as in `globalModule`.
  *
  * @param chip level "chip"
- * @param global the graph that it was made from: it has the types of the whole arrays
+ * @param global the graph from which it was partitioned: it has the types of the global arrays
  */
-export function chipModule(chip: Graph, global: Graph, options: WriterOptions = {}): string {
+export function perDeviceModule(chip: Graph, global: Graph, options: WriterOptions = {}): string {
   assert(chip.level === "chip", "a per-chip program", chip.level);
   const mesh = must(chip.mesh, "mesh");
   const writer = new Writer(mesh, true, options, "      ");
@@ -50,7 +50,7 @@ export function chipModule(chip: Graph, global: Graph, options: WriterOptions = 
   const shardings = (values: readonly { readonly sharding?: Sharding | undefined }[]): string =>
     `[${values.map(({ sharding }) => sdySharding(mesh, must(sharding, "sharding"))).join(", ")}]`;
   const parameters = parametersOf(chip);
-  const wholes = {
+  const globalTypes = {
     inputs: parametersOf(global).map(({ type }) => mlirType(type)),
     outputs: global.outputs.map(({ value }) => mlirType(must(global.values[value], "output").type)),
   };
@@ -62,35 +62,35 @@ export function chipModule(chip: Graph, global: Graph, options: WriterOptions = 
   );
   for (const line of writer.lines()) inner.raw(line);
   inner.line(`  sdy.return ${outputs.map(({ name }) => name).join(", ")} : ${outputs.map(({ value }) => mlirType(value.type)).join(", ")}`);
-  inner.line(`} : (${wholes.inputs.join(", ")}) -> (${wholes.outputs.join(", ")})`);
+  inner.line(`} : (${globalTypes.inputs.join(", ")}) -> (${globalTypes.outputs.join(", ")})`);
   const results = outputs.length === 1 ? ["%r"] : outputs.map((_, i) => `%r#${i}`);
-  inner.line(`return ${results.join(", ")} : ${wholes.outputs.join(", ")}`);
+  inner.line(`return ${results.join(", ")} : ${globalTypes.outputs.join(", ")}`);
   return moduleText(chip, inner, global, { definitions: writer });
 }
 
 interface ModuleParts {
-  readonly stated?: ReadonlyMap<ValueId, Statement>;
-  /** Who knows what stands before the module; the body by default. */
+  readonly constraints?: ReadonlyMap<ValueId, ShardingConstraint>;
+  /** The writer with the definitions that precede the module; the body by default. */
   readonly definitions?: Writer;
 }
 
-/** Arguments, body, results. `global` tells the whole types; `graph` the shardings. */
-function moduleText(graph: Graph, body: Writer, global: Graph, { stated, definitions = body }: ModuleParts): string {
+/** The text of a module: arguments, body, results. `global` has the global types, `graph` the shardings. */
+function moduleText(graph: Graph, body: Writer, global: Graph, { constraints: constraints, definitions = body }: ModuleParts): string {
   const mesh = must(graph.mesh, "mesh");
   const outputAt = new Map(graph.outputs.map(({ name }, i) => [name, i]));
-  const wholeTypes = new Map(parametersOf(global).map(({ attrs, type }) => [attrs.name, type]));
-  const inChip = graph.level === "chip";
+  const parameterTypes = new Map(parametersOf(global).map(({ attrs, type }) => [attrs.name, type]));
+  const perDevice = graph.level === "chip";
   const args = parametersOf(graph).map(({ id, attrs, sharding }, i) => {
     const next = outputAt.get(attrs.name);
     const list = [
-      `sdy.sharding = #sdy.sharding${sdySharding(mesh, must(sharding, "sharding"), stated?.get(id)?.notes)}`,
+      `sdy.sharding = #sdy.sharding${sdySharding(mesh, must(sharding, "sharding"), constraints?.get(id)?.notes)}`,
       ...(next === undefined ? [] : [`tf.aliasing_output = ${next} : i32`]),
     ];
-    return `%${inChip ? `arg${i}` : `v${id}`}: ${mlirType(must(wholeTypes.get(attrs.name), attrs.name))} {${list.join(", ")}} loc(${quoted(attrs.name)})`;
+    return `%${perDevice ? `arg${i}` : `v${id}`}: ${mlirType(must(parameterTypes.get(attrs.name), attrs.name))} {${list.join(", ")}} loc(${quoted(attrs.name)})`;
   });
   const results = graph.outputs.map(({ name, value }, i) => {
     const whole = must(global.values[must(global.outputs[i], name).value], name).type;
-    const notes = stated?.get(stateOf(graph, name)?.id ?? value)?.notes;
+    const notes = constraints?.get(stateOf(graph, name)?.id ?? value)?.notes;
     return `${mlirType(whole)} {jax.result_info = ${quoted(name)}, sdy.sharding = #sdy.sharding${sdySharding(mesh, outputSharding(graph, name, value), notes)}}`;
   });
   return [
@@ -105,7 +105,7 @@ function moduleText(graph: Graph, body: Writer, global: Graph, { stated, definit
   ].join("\n");
 }
 
-/** An output that is a parameter's next state lies as the parameter does; every other as its value does. */
+/** The sharding of an output: that of its parameter if the output is the next state of a parameter, otherwise that of its value. */
 export function outputSharding(graph: Graph, name: string, value: ValueId): Sharding {
   return must((stateOf(graph, name) ?? graph.values[value])?.sharding, `sharding of ${name}`);
 }
@@ -114,9 +114,9 @@ const stateOf = (graph: Graph, name: string): ValueOf<"parameter"> | undefined =
   parametersOf(graph).find(({ attrs }) => attrs.name === name);
 
 /**
- * Writes every value but parameters, which are arguments `%v<id>`.
+ * Writes every value except parameters, which are arguments `%v<id>`.
  *
- * @param finish may wrap a value that has just been written; later uses read what it returns
+ * @param finish may wrap a written value; later uses read the name that it returns
  * @returns the SSA name of every value
  */
 function writeBody(graph: Graph, writer: Writer, finish: (value: Value, name: string) => string): Map<ValueId, string> {
@@ -124,7 +124,7 @@ function writeBody(graph: Graph, writer: Writer, finish: (value: Value, name: st
   const renewals = findRenewals(graph);
   const renewed = new Map<ValueId, ReadonlyMap<ValueId, string>>();
   for (const value of graph.values) {
-    writer.at(`${value.name}#${value.id}`);
+    writer.setLocation(`${value.name}#${value.id}`);
     const renewal = renewals.get(value.id);
     if (renewal !== undefined) {
       const through = writeBarrier(graph, writer, renewal, names);

@@ -6,7 +6,7 @@ import type { OpPrinter, OpPrinters } from "./op-printer.js";
 import { shapePrinters } from "./shape.js";
 import { structurePrinters } from "./structure.js";
 
-/** Every op as StableHLO. */
+/** The StableHLO printer of every op. */
 export const stableHloPrinters: OpPrinters = {
   ...structurePrinters,
   ...elementwisePrinters,
@@ -15,5 +15,5 @@ export const stableHloPrinters: OpPrinters = {
   ...collectivePrinters,
 };
 
-/** The printer behind a name that came from a value: attributes and printer belong together by construction. */
+/** The printer of an op. Its type matches the attributes of a value with this op. */
 export const printerOf = <N extends OpName>(name: N): OpPrinter<N> => stableHloPrinters[name] as unknown as OpPrinter<N>;

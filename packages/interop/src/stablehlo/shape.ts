@@ -24,6 +24,6 @@ export const shapePrinters: OpPrinters<ShapeName> = {
     )}`,
 };
 
-/** A scalar in every place of an array of `dims`. */
-export const spread = (scalar: string, dtype: "f32" | "bf16" | "i32" | "pred", dims: readonly number[]): string =>
+/** Broadcasts a scalar to an array of `dims`. */
+export const splat = (scalar: string, dtype: "f32" | "bf16" | "i32" | "pred", dims: readonly number[]): string =>
   `stablehlo.broadcast_in_dim ${scalar}, dims = [] : (${mlirType({ dtype, dims: [] })}) -> ${mlirType({ dtype, dims })}`;

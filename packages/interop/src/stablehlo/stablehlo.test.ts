@@ -4,13 +4,13 @@ import { type Graph, GraphBuilder, type OpName, ops, type Sharding, tensorType, 
 import { expectText, LapidaryError, must } from "@lapidary/std";
 import { makeMesh, type Mesh } from "@lapidary/topology";
 import { literal } from "./mlir.js";
-import { chipModule, wholeModule } from "./module.js";
+import { perDeviceModule, globalModule } from "./module.js";
 import { stableHloPrinters } from "./printers.js";
 import { sdySharding } from "./sdy.js";
-import { statedShardings } from "./stated-shardings.js";
+import { shardingConstraints } from "./sharding-constraints.js";
 import { Writer } from "./writer.js";
 
-/** A step of SGD for y = tanh(x · w1) · w2 with a look-up in front: small, and with most of what a text can hold. */
+/** A step of SGD for y = tanh(x · w1) · w2 after a table look-up: small, with most kinds of operations. */
 function step(): Graph {
   const g = new GraphBuilder("step");
   const table = g.parameter("table", tensorType("f32", [8, 4]), ["vocab", "embed"], "param");
@@ -28,28 +28,28 @@ const mesh = makeMesh({ data: 2, model: 4 });
 const options = { mesh, rules: { batch: "data", mlp: "model", vocab: "model" }, zero: { stage: 3, axes: ["data"] } } as const;
 
 describe("StableHLO text", () => {
-  it("of a whole graph and of its per-chip program is as it is written down", () => {
+  it("the global and the per-device module of a step equal the stored texts", () => {
     const program = compile(step(), options);
     const file = new URL("../../src/stablehlo/", import.meta.url);
-    expectText(wholeModule(program.global, statedShardings(program.propagated)), new URL("step.whole.mlir", file));
-    expectText(chipModule(program.chip, program.global), new URL("step.chip.mlir", file));
+    expectText(globalModule(program.global, shardingConstraints(program.propagated)), new URL("step.global.mlir", file));
+    expectText(perDeviceModule(program.chip, program.global), new URL("step.per-device.mlir", file));
   });
 
-  it("has a printer for every op", () => {
+  it("every op has a printer", () => {
     deepStrictEqual(Object.keys(stableHloPrinters).sort(), (Object.keys(ops) as OpName[]).sort());
   });
 
-  it("refuses an op that StableHLO lacks, and says what to export instead", () => {
+  it("an op that StableHLO lacks is LAP_EXPORT_OP with a remedy", () => {
     const g = new GraphBuilder("init");
     g.output("x", g.named("x", g.rngNormal([4], 1, 1)));
     const program = compile(g.finish(), { ...options, rules: {} });
     throws(
-      () => chipModule(program.chip, program.global),
+      () => perDeviceModule(program.chip, program.global),
       (error) => error instanceof LapidaryError && error.code === "LAP_EXPORT_OP" && error.exit === 2 && error.remedy !== "",
     );
   });
 
-  it("writes numbers that read back as the same f32", () => {
+  it("literals parse back to the same f32", () => {
     for (const value of [0, -0, 1, -2.5, 1e-8, 1e30, 0.1, 16777217, 5e-324])
       strictEqual(Math.fround(Number(literal(value, "f32"))), Math.fround(value), String(value));
     for (const value of [1, 1e30, 1e-8, -0]) match(literal(value, "f32"), /^-?\d+\.\d+(e[+-]?\d+)?$/);
@@ -60,13 +60,13 @@ describe("StableHLO text", () => {
     throws(() => literal(Number.NaN, "f32"), /a constant is a number/);
   });
 
-  it("names whole axes and parts of them, and how firmly a dim is said", () => {
+  it("a sharding prints axes, sub-axes, open dims and priorities", () => {
     const sharding: Sharding = { dims: [[0], [], [1]], unreduced: [], reduction: "sum" };
     strictEqual(
       sdySharding(mesh, sharding, [{ priority: 0 }, { open: true }, { open: true, priority: 3 }]),
       '<@mesh, [{"data"}p0, {?}, {"model":(1)2, ?}p3]>',
     );
-    throws(() => sdySharding(mesh, { ...sharding, unreduced: [2] }), /no partial sum/);
+    throws(() => sdySharding(mesh, { ...sharding, unreduced: [2] }), /is not a partial sum/);
   });
 });
 
@@ -90,8 +90,8 @@ function evaluate(lines: readonly string[], partition: number): Map<string, numb
   return values;
 }
 
-describe("a chip's place", () => {
-  it("follows from its number, for any list of atoms", () => {
+describe("shard offset", () => {
+  it("the offset of a chip's shard follows from its number, for any list of sub-axes", () => {
     const odd: Mesh = makeMesh({ pod: 2, data: 6, model: 4 });
     // atoms: pod 0 · data 1 2 (sizes 2 3) · model 3 4
     for (const atoms of [[0], [1, 2], [2], [3, 4], [4], [2, 0], [4, 1], [0, 1, 2, 3, 4], [3, 1]])
@@ -107,7 +107,7 @@ describe("a chip's place", () => {
       }
   });
 
-  it("is computed once", () => {
+  it("the same offset is computed once", () => {
     const writer = new Writer(mesh, true, {}, "");
     writer.shardOffset([0], 2);
     const before = writer.lines().length;
@@ -116,8 +116,8 @@ describe("a chip's place", () => {
   });
 });
 
-describe("renewed work", () => {
-  /** Two blocks of tanh(x · w), and what the backward pass of a sum computes of them. */
+describe("rematerialization", () => {
+  /** Two blocks of tanh(x · w), and the backward pass of their sum, which recomputes them. */
   function blocks(): Graph {
     const g = new GraphBuilder("remat");
     let x: Value = g.parameter("x", tensorType("f32", [8, 8]), ["batch", null], "batch");
@@ -144,19 +144,19 @@ describe("renewed work", () => {
     return g.finish();
   }
 
-  it("reads kept values through a barrier, one a block, tied to the gradient that has arrived", () => {
+  it("recomputed values of each block read kept values through one barrier, which also takes the gradient", () => {
     const graph = blocks();
-    // A block is known by its scope: names say nothing here.
+    // A block is known by its scope: these names contain no block.
     const nameless = { ...graph, values: graph.values.map((value) => ({ ...value, name: `x${value.id}` }) as Value) };
     const { global, propagated } = compile(nameless, { mesh, rules: {}, zero: { stage: 0, axes: [] } });
-    const lines = wholeModule(global, statedShardings(propagated)).split("\n");
+    const lines = globalModule(global, shardingConstraints(propagated)).split("\n");
     const barriers = lines.filter((line) => line.includes("optimization_barrier"));
     strictEqual(barriers.length, 2);
-    // x, w and the gradient go in; the recomputed product reads what comes out, the first one what went in.
+    // The operands are x, w and the gradient. The recomputed matmul reads the results of the barrier, the first matmul its operands.
     for (const barrier of barriers) match(barrier, /%t\d+:3 = stablehlo\.optimization_barrier %v\d+, %v\d+, %v\d+ :/);
-    const products = lines.filter((line) => line.includes("stablehlo.dot_general"));
+    const matmuls = lines.filter((line) => line.includes("stablehlo.dot_general"));
     deepStrictEqual(
-      products.map((line) => /dot_general (%t\d+#0, %t\d+#1)/.test(line)),
+      matmuls.map((line) => /dot_general (%t\d+#0, %t\d+#1)/.test(line)),
       [false, false, true, true],
     );
     ok(lines.findIndex((line) => line.includes("optimization_barrier")) < lines.findIndex((line) => line.includes("dot_general %t")));

@@ -2,14 +2,14 @@ import { type Sharding, tensorType } from "@lapidary/ir";
 import { LapidaryError, must } from "@lapidary/std";
 import { literal, mlirType } from "./mlir.js";
 import type { OpPrinters } from "./op-printer.js";
-import { spread } from "./shape.js";
+import { splat } from "./shape.js";
 
 export const structurePrinters: OpPrinters<"parameter" | "constant" | "iota" | "rng_normal"> = {
   parameter: ({ attrs }) => {
     throw new Error(`invariant broken: parameter ${attrs.name} is an argument of the function, not an operation`);
   },
   constant: ({ attrs, value }) => `stablehlo.constant dense<${literal(attrs.value, attrs.dtype)}> : ${mlirType(value.type)}`,
-  // A chip's part of a split iota begins where its shard does.
+  // A shard of an iota starts at the offset of the shard.
   iota: ({ writer, attrs, value }) => {
     const { dtype, dims } = value.type;
     const own = `stablehlo.iota dim = ${attrs.dimension} : ${mlirType(value.type)}`;
@@ -18,13 +18,13 @@ export const structurePrinters: OpPrinters<"parameter" | "constant" | "iota" | "
     const index = writer.shardOffset(atoms, dims[attrs.dimension] ?? 0);
     const scalar = tensorType(dtype, []);
     const from = dtype === "i32" ? index : writer.temporary(`stablehlo.convert ${index} : (tensor<i32>) -> ${mlirType(scalar)}`);
-    return `stablehlo.add ${writer.temporary(own)}, ${writer.temporary(spread(from, dtype, dims))} : ${mlirType(value.type)}`;
+    return `stablehlo.add ${writer.temporary(own)}, ${writer.temporary(splat(from, dtype, dims))} : ${mlirType(value.type)}`;
   },
-  // Its numbers are those of Lapidary's own generator: initial states are exported as files or recipes instead.
+  // Its numbers come from Lapidary's own generator, so initial states are exported as values or init specs instead.
   rng_normal: ({ value }) => {
     throw new LapidaryError({
       code: "LAP_EXPORT_OP",
-      message: `StableHLO has no counterpart of rng_normal, which makes ${value.name}`,
+      message: `cannot export ${value.name}: StableHLO has no counterpart of rng_normal`,
       place: value.name,
     });
   },

@@ -5,15 +5,15 @@ import { literal, mlirType, quoted } from "./mlir.js";
 export type Numerics = "f32" | "mxu";
 
 export interface WriterOptions {
-  /** How a matrix unit multiplies f32: `f32` exactly (the default), `mxu` in bf16; on a CPU XLA multiplies exactly in either case. */
+  /** Precision of f32 matmuls on a matrix unit: `f32` exact (the default), `mxu` in bf16. On a CPU, XLA multiplies exactly in both cases. */
   readonly numerics?: Numerics;
-  /** An all_reduce over several axes is written as one for each: groups are smaller, and what is sent is more. */
-  readonly axisWise?: boolean;
+  /** Splits an all_reduce over several axes into one for each axis: the groups are smaller, and more bytes are sent. */
+  readonly splitAllReduce?: boolean;
 }
 
 /**
- * Collects the operations of one block. What several of them need (scalars, the chip's position along axes, replica groups) is
- * written once, where it is first asked for.
+ * Collects the operations of one block. Shared values (scalars, the position of the chip along axes, replica groups) are
+ * written once, before their first use.
  */
 export class Writer {
   readonly #lines: string[] = [];
@@ -21,11 +21,11 @@ export class Writer {
   readonly #groups = new Map<string, { readonly name: string; readonly text: string }>();
   #temporaries = 0;
   #channels = 0;
-  #place = "";
+  #location = "";
 
   /**
-   * @param perChip types are one chip's, and ops ask where the chip stands
-   * @param indent of every line
+   * @param perChip whether types are those of one chip, and ops use the position of the chip
+   * @param indent the indent of every line
    */
   constructor(
     readonly mesh: Mesh,
@@ -34,24 +34,24 @@ export class Writer {
     private readonly indent: string,
   ) {}
 
-  /** What the operations that follow are part of: XLA shows it as their name. */
-  at(place: string): void {
-    this.#place = ` loc(${quoted(place)})`;
+  /** Sets the location of the following operations: XLA shows it as their name. */
+  setLocation(location: string): void {
+    this.#location = ` loc(${quoted(location)})`;
   }
 
-  /** `name = text`, where text may open a region of several lines. */
+  /** Writes `name = text`; the text may contain a region of several lines. */
   assign(name: string, text: string): void {
-    this.line(`${name} = ${text}${this.#place}`);
+    this.line(`${name} = ${text}${this.#location}`);
   }
 
-  /** An operation of its own name, `%t7`. */
+  /** Writes an operation with a new name, `%t7`. */
   temporary(text: string): string {
     const name = `%t${this.#temporaries++}`;
     this.assign(name, text);
     return name;
   }
 
-  /** One operation with several results, `%t7#0` and so on. */
+  /** Writes an operation with several results, `%t7#0` and so on. */
   temporaries(count: number, text: string): string {
     const name = `%t${this.#temporaries++}`;
     this.assign(count === 1 ? name : `${name}:${count}`, text);
@@ -62,7 +62,7 @@ export class Writer {
     this.raw(this.indent + text.replaceAll("\n", `\n${this.indent}`));
   }
 
-  /** A line of another writer, indented already. */
+  /** Writes a line of another writer, which is already indented. */
   raw(line: string): void {
     this.#lines.push(line);
   }
@@ -75,17 +75,17 @@ export class Writer {
     return this.#once(`${dtype} ${value}`, () => `stablehlo.constant dense<${literal(value, dtype)}> : ${mlirType(tensorType(dtype, []))}`);
   }
 
-  /** Every collective has a channel of its own. */
+  /** A new channel; every collective has its own. */
   channel(): string {
     this.#channels++;
     return `#stablehlo.channel_handle<handle = ${this.#channels}, type = 1>`;
   }
 
-  /** `replica_groups` of a collective over `atoms`: an alias, for the list may be long and is shared by many. */
+  /** The `replica_groups` of a collective over `atoms`: an alias, because the list may be long and many collectives share it. */
   replicaGroups(atoms: readonly AtomId[]): string {
     const key = atoms.join(",");
-    const known = this.#groups.get(key);
-    if (known !== undefined) return known.name;
+    const existing = this.#groups.get(key);
+    if (existing !== undefined) return existing.name;
     const groups = replicaGroups(this.mesh, atoms);
     const name = `#groups${this.#groups.size}`;
     const text = `dense<[${groups.map((group) => `[${group.join(",")}]`).join(",")}]> : tensor<${groups.length}x${groups[0]?.length ?? 0}xi64>`;
@@ -93,15 +93,15 @@ export class Writer {
     return name;
   }
 
-  /** Definitions that stand before the module. */
+  /** The definitions that precede the module. */
   aliases(): string[] {
     return [...this.#groups.values()].map(({ name, text }) => `${name} = ${text}`);
   }
 
   /**
-   * This chip's number among the shards of a dim split by `atoms`, major to minor, times `step`: where its part begins, i32.
+   * The offset of this chip's shard, i32: its index among the shards of a dim split by the sub-axes `atoms`, major to minor, times `step`.
    *
-   *     coordinate along an atom = partition id / stride mod size
+   *     coordinate along a sub-axis = partition id / stride mod size
    */
   shardOffset(atoms: readonly AtomId[], step: number): string {
     const index = this.#shardIndex(atoms);
@@ -115,12 +115,12 @@ export class Writer {
     let index: string | undefined;
     for (const { size, stride } of runs) {
       const coordinate = this.#coordinate(stride, size);
-      const above = index;
+      const major = index;
       index =
-        above === undefined
+        major === undefined
           ? coordinate
-          : this.#once(`index ${above} ${coordinate}`, () => {
-              const scaled = this.temporary(`stablehlo.multiply ${above}, ${this.scalar(size, "i32")} : tensor<i32>`);
+          : this.#once(`index ${major} ${coordinate}`, () => {
+              const scaled = this.temporary(`stablehlo.multiply ${major}, ${this.scalar(size, "i32")} : tensor<i32>`);
               return `stablehlo.add ${scaled}, ${coordinate} : tensor<i32>`;
             });
     }
@@ -144,9 +144,9 @@ export class Writer {
   }
 
   #once(key: string, text: () => string): string {
-    const known = this.#shared.get(key);
-    if (known !== undefined) return known;
-    // The text may ask for shared values itself: they are written before this one.
+    const existing = this.#shared.get(key);
+    if (existing !== undefined) return existing;
+    // `text` may write shared values itself: they precede this one.
     const rest = text();
     const name = this.temporary(rest);
     this.#shared.set(key, name);
@@ -154,7 +154,7 @@ export class Writer {
   }
 }
 
-/** Neighbouring atoms whose coordinates read as one number: the whole of an axis is one division and one remainder. */
+/** Merges adjacent sub-axes whose coordinates form one number: a whole axis needs one division and one remainder. */
 function strideRuns(mesh: Mesh, atoms: readonly AtomId[]): { size: number; stride: number }[] {
   const runs: { size: number; stride: number }[] = [];
   for (const id of atoms) {

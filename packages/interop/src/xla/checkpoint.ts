@@ -15,7 +15,7 @@ export interface XlaCheckpoint {
 const stateSchema = z.object({ step: z.number().int().nonnegative() });
 
 /**
- * Reads all of a checkpoint of `run.py`, or of a run of Lapidary, which has the same form:
+ * Reads a checkpoint of `run.py`, or of a run of Lapidary, which has the same layout:
  *
  *     step-100/  train_state.json  and  model.safetensors optimizer.safetensors  or  orbax/params/… orbax/adam_m/…
  *
@@ -44,9 +44,9 @@ async function readStep(path: string): Promise<number> {
   } catch (cause) {
     throw new LapidaryError({
       code: "LAP_CHECKPOINT_STATE",
-      message: "the step of the checkpoint cannot be read",
+      message: "cannot read the step of the checkpoint",
       place: path,
-      remedy: "name the directory of a whole checkpoint, such as checkpoints/step-100",
+      remedy: "give the directory of a complete checkpoint, such as checkpoints/step-100",
       cause,
     });
   }

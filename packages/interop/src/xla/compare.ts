@@ -5,31 +5,31 @@ import { must } from "@lapidary/std";
 import { type AtomId, atomOf, type Mesh, printAtoms } from "@lapidary/topology";
 import { z } from "zod";
 
-/** Who is asked: Shardy's own passes, which compile nothing, or all of XLA. */
-export const judges = ["shardy", "xla"] as const;
-export type Judge = (typeof judges)[number];
+/** The reference partitioners: `shardy` runs Shardy's passes and compiles nothing; `xla` compiles the program with XLA. */
+export const referenceBackends = ["shardy", "xla"] as const;
+export type ReferenceBackend = (typeof referenceBackends)[number];
 
-/** The Python script of a judge; it takes the path of a whole text, and JAX must be there. */
-export const judgeScript = (judge: Judge): string =>
-  fileURLToPath(new URL(`../../assets/judges/${judge === "shardy" ? "shardy.py" : "hlo.py"}`, import.meta.url));
+/** The Python script of a backend. It takes the path of a global module and needs JAX. */
+export const backendScript = (backend: ReferenceBackend): string =>
+  fileURLToPath(new URL(`../../assets/backends/${backend === "shardy" ? "shardy.py" : "hlo.py"}`, import.meta.url));
 
 const collectiveSchema = z.object({ op: z.string(), axes: z.array(z.string()), bytes: z.number(), name: z.string() });
-const verdictSchema = z.object({
+const outputSchema = z.object({
   collectives: z.array(collectiveSchema),
-  /** By value id, axes by dim. Shardy tells them. */
+  /** Axes by dim, by value id. Only `shardy` prints them. */
   shardings: z.record(z.string(), z.array(z.array(z.string()))).optional(),
-  /** Bytes of one device. XLA tells them. */
+  /** Bytes on one device. Only `xla` prints them. */
   memory: z.object({ arguments: z.number(), outputs: z.number(), aliased: z.number(), temporary: z.number() }).optional(),
 });
-/** What a judge makes of a whole text. */
-export type Verdict = z.infer<typeof verdictSchema>;
+/** The output of a backend for a global module. */
+export type BackendOutput = z.infer<typeof outputSchema>;
 
-/** @param json what `judges/shardy.py` or `judges/hlo.py` prints */
-export function parseVerdict(json: string): Verdict {
-  return verdictSchema.parse(JSON.parse(json));
+/** @param json the output of `backends/shardy.py` or `backends/hlo.py` */
+export function parseBackendOutput(json: string): BackendOutput {
+  return outputSchema.parse(JSON.parse(json));
 }
 
-/** Counts, and bytes that a chip sends in a step. */
+/** Number of collectives, and bytes that a chip sends in a step. */
 export interface Traffic {
   readonly count: number;
   readonly bytes: number;
@@ -43,28 +43,29 @@ export interface ComparedTraffic {
   readonly theirs: Traffic;
 }
 
-/** A value that the judge lays over the mesh otherwise than we do. */
+/** A value that the backend shards differently. */
 export interface ShardingDifference {
   readonly id: number;
   readonly name: string;
   readonly op: string;
   readonly ours: string;
   readonly theirs: string;
-  /** Why ours is so. */
+  /** The origin of Lapidary's sharding. */
   readonly reason: string;
 }
 
 export interface Comparison {
-  readonly judge: Judge;
+  /** The backend; the JSON output keeps this name. */
+  readonly judge: ReferenceBackend;
   readonly ours_bytes: number;
   readonly theirs_bytes: number;
-  /** Ours over theirs; 1 where neither sends anything. */
+  /** `ours_bytes / theirs_bytes`; 1 if both are 0. */
   readonly ratio: number;
-  /** By kind and axis, what is sent most first. */
+  /** By op and axis, the largest traffic first. */
   readonly collectives: readonly ComparedTraffic[];
-  /** Where the judge tells shardings. */
+  /** Set if the backend prints shardings. */
   readonly shardings?: { readonly compared: number; readonly differences: readonly ShardingDifference[] };
-  /** Bytes of one chip, where the judge tells them: what it holds throughout, and the most that comes on top. */
+  /** Bytes on one chip, if the backend prints them: the arguments, and the peak of a step. */
   readonly memory?: {
     readonly ours: { readonly arguments: number; readonly peak: number };
     readonly theirs: { readonly arguments: number; readonly peak: number };
@@ -72,34 +73,34 @@ export interface Comparison {
 }
 
 /**
- * Our program beside a judge's, for the same job. Bytes follow one rule on both sides (`bytesPerChip`): all_gather and reduce_scatter send
- * (n − 1)/n of the full array, all_reduce twice that.
+ * Compares the program of Lapidary with that of a backend for the same job. Bytes follow one rule on both sides (`bytesPerChip`): all_gather
+ * and reduce_scatter send (n − 1)/n of the full array, all_reduce twice that.
  */
-export function compareWith(judge: Judge, program: Program, verdict: Verdict): Comparison {
-  const collectives = compareTraffic(program, verdict);
+export function compareWith(backend: ReferenceBackend, program: Program, output: BackendOutput): Comparison {
+  const collectives = compareTraffic(program, output);
   const sum = (side: "ours" | "theirs"): number => collectives.reduce((bytes, row) => bytes + row[side].bytes, 0);
   const [ours, theirs] = [sum("ours"), sum("theirs")];
   return {
-    judge,
+    judge: backend,
     ours_bytes: ours,
     theirs_bytes: theirs,
     ratio: theirs === 0 ? (ours === 0 ? 1 : Infinity) : ours / theirs,
     collectives,
-    ...(verdict.shardings === undefined ? {} : { shardings: compareShardings(program, verdict.shardings) }),
-    ...(verdict.memory === undefined ? {} : { memory: compareMemory(program, verdict.memory) }),
+    ...(output.shardings === undefined ? {} : { shardings: compareShardings(program, output.shardings) }),
+    ...(output.memory === undefined ? {} : { memory: compareMemory(program, output.memory) }),
   };
 }
 
-function compareTraffic(program: Program, verdict: Verdict): ComparedTraffic[] {
+function compareTraffic(program: Program, output: BackendOutput): ComparedTraffic[] {
   const rows = new Map<string, { op: string; axis: string; ours: Traffic; theirs: Traffic }>();
   const none: Traffic = { count: 0, bytes: 0 };
   const row = (op: string, axis: string): { op: string; axis: string; ours: Traffic; theirs: Traffic } => {
-    const made = rows.get(`${op} ${axis}`) ?? { op, axis, ours: none, theirs: none };
-    rows.set(`${op} ${axis}`, made);
-    return made;
+    const existing = rows.get(`${op} ${axis}`) ?? { op, axis, ours: none, theirs: none };
+    rows.set(`${op} ${axis}`, existing);
+    return existing;
   };
   for (const { op, axis, count, bytes_per_chip: bytes } of summarizeCollectives(program.chip)) row(op, axis).ours = { count, bytes };
-  for (const { op, axes, bytes } of verdict.collectives) {
+  for (const { op, axes, bytes } of output.collectives) {
     const found = row(op, axes.join("+"));
     found.theirs = { count: found.theirs.count + 1, bytes: found.theirs.bytes + bytes };
   }
@@ -108,13 +109,13 @@ function compareTraffic(program: Program, verdict: Verdict): ComparedTraffic[] {
 
 function compareShardings(
   { mesh, propagated }: Program,
-  shardings: NonNullable<Verdict["shardings"]>,
+  shardings: NonNullable<BackendOutput["shardings"]>,
 ): NonNullable<Comparison["shardings"]> {
   const differences: ShardingDifference[] = [];
   let compared = 0;
   for (const value of propagated.graph.values) {
     const theirs = shardings[String(value.id)];
-    // Constants are made wherever they are needed.
+    // Both sides materialize constants where they are used.
     if (theirs === undefined || value.op === "constant") continue;
     compared++;
     const ours = must<Sharding>(value.sharding, "sharding").dims.map((atoms) => printAtoms(mesh, atoms));
@@ -127,7 +128,7 @@ function compareShardings(
 
 const dimsText = (dims: readonly (readonly string[])[]): string => `[${dims.map((axes) => axes.join("+") || "-").join(", ")}]`;
 
-/** Who split each dim, and which claims lost there. */
+/** The rules that split each dim, and the conflicting requests that lost. */
 function reasonOf(mesh: Mesh, propagated: Propagated, value: Value): string {
   const origins: ReadonlyMap<AtomId, Origin> = propagated.origins[value.id] ?? new Map();
   const axisOf = (atom: AtomId): string => atomOf(mesh, atom).axis;
@@ -144,11 +145,11 @@ function reasonOf(mesh: Mesh, propagated: Propagated, value: Value): string {
   return [split.length === 0 ? "no rule reaches it" : split.join(", "), ...new Set(lost)].join("; ");
 }
 
-function compareMemory({ chip, memory }: Program, theirs: NonNullable<Verdict["memory"]>): NonNullable<Comparison["memory"]> {
-  const own = parametersOf(chip).reduce((sum, { type }) => sum + bytesOf(type), 0);
+function compareMemory({ chip, memory }: Program, theirs: NonNullable<BackendOutput["memory"]>): NonNullable<Comparison["memory"]> {
+  const parameterBytes = parametersOf(chip).reduce((sum, { type }) => sum + bytesOf(type), 0);
   return {
-    ours: { arguments: own, peak: memory.peakBytes },
-    // Results that alias no argument need room of their own.
+    ours: { arguments: parameterBytes, peak: memory.peakBytes },
+    // Results that do not alias an argument need memory of their own.
     theirs: { arguments: theirs.arguments, peak: theirs.arguments + theirs.temporary + theirs.outputs - theirs.aliased },
   };
 }

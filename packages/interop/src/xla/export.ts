@@ -8,20 +8,22 @@ import type { ArrayData } from "../array-data.js";
 import { writeDirectoryAtomic } from "../atomic-directory.js";
 import { copyContent, writeFileAtomic } from "../atomic-file.js";
 import { writeSafetensors } from "../safetensors.js";
-import { chipModule, statedShardings, type WriterOptions, wholeModule } from "../stablehlo/index.js";
-import { drawNormal, type XlaRecipe } from "./initial-state.js";
+import { globalModule, perDeviceModule } from "../stablehlo/module.js";
+import { shardingConstraints } from "../stablehlo/sharding-constraints.js";
+import type { WriterOptions } from "../stablehlo/writer.js";
+import { drawNormal, type XlaInitSpec } from "./initial-state.js";
 import { jobSet, type LaunchTarget, slurmScript } from "./launch-files.js";
 import { type InitialState, type ManifestData, type ManifestFields, makeManifest, textFiles, type XlaManifest } from "./manifest.js";
 
-/** What `run.py` is written for and tested with: XLA from text needs parts of jaxlib that change from version to version. */
+/** The version of JAX that `run.py` supports. Compiling StableHLO text needs parts of jaxlib that change between versions. */
 export const jaxVersion = "0.10.2";
-/** Used where it is installed. */
+/** Orbax is optional: `run.py` uses it if it is installed. */
 export const orbaxVersion = "0.12.8";
 
-/** Where a state of the job begins. */
+/** The initial value of a state. */
 export type XlaState =
-  | XlaRecipe
-  /** An array that is at hand. */
+  | XlaInitSpec
+  /** An array in memory. */
   | { readonly kind: "array"; readonly array: ArrayData }
   /** A tensor of a safetensors file, which is copied into the export. */
   | { readonly kind: "copy"; readonly path: string; readonly tensor: string };
@@ -32,19 +34,19 @@ export interface XlaExport {
   readonly numerics: "f32" | "mxu";
   readonly dcnAxes: readonly string[];
   readonly steps: number;
-  /** By name, of every state. */
+  /** The initial value of every state, by name. */
   readonly states: ReadonlyMap<string, XlaState>;
-  /** Whether numbers of Lapidary's generator are written down, or left to `run.py` to draw. */
-  readonly drawn: "files" | "recipe";
+  /** How states of Lapidary's random generator are exported: as `values` in files, or as an `init-spec` from which `run.py` draws them. */
+  readonly initialState: "values" | "init-spec";
   readonly data: XlaData;
   /** config.json of the model. */
   readonly model: Readonly<Record<string, unknown>>;
-  /** Further files of the model by name, such as a tokenizer's. */
+  /** Additional files of the model by name, such as those of a tokenizer. */
   readonly modelFiles: ReadonlyMap<string, string | Uint8Array>;
   readonly launch: LaunchTarget;
 }
 
-/** A token file to copy, batches that are at hand ([steps, batch, seq] by argument name), or nothing. */
+/** A token file to copy, batches in memory ([steps, batch, seq] by argument name), or nothing. */
 export type XlaData =
   | (Omit<Extract<ManifestData, { kind: "tokens" }>, "file"> & { readonly path: string })
   | { readonly kind: "batches"; readonly steps: number; readonly arrays: ReadonlyMap<string, ArrayData> }
@@ -52,7 +54,7 @@ export type XlaData =
 
 export interface WrittenExport {
   readonly manifest: XlaManifest;
-  /** Of both texts. */
+  /** Size of both modules. */
   readonly textBytes: number;
   readonly files: readonly string[];
 }
@@ -80,23 +82,23 @@ const runner = [
 const files = { manifest: "manifest.json", state: "state.safetensors", tokens: "tokens.bin", batches: "batches.safetensors" } as const;
 
 /**
- * Writes a directory that runs by itself, wherever Python and JAX are:
+ * Writes a self-contained directory that runs with Python and JAX alone:
  *
- *     whole.mlir chip.mlir      the step, before and after our partitioner
- *     manifest.json             arguments, results, shardings, where first values come from
- *     state.safetensors         initial params, where they are written down · tokens.bin or batches.safetensors
+ *     whole.mlir chip.mlir      the step: its global module and its per-device module (before and after Lapidary's partitioner)
+ *     manifest.json             arguments, results, shardings, sources of initial values
+ *     state.safetensors         initial values, unless exported as init-spec · tokens.bin or batches.safetensors
  *     run.py lapidary_xla/      the runner · jobset.yaml job.sbatch  to launch it · model/  files for checkpoints
  *
- * The directory appears whole or not at all, and an earlier export is replaced as a whole.
+ * The write is atomic: it leaves a complete export or none, and replaces an earlier export completely.
  *
  * @throws LapidaryError LAP_EXPORT_OP for an op that StableHLO lacks
  */
 export async function writeXlaExport(directory: string, job: XlaExport, options: WriterOptions = {}): Promise<WrittenExport> {
   const { program } = job;
   const modules = { numerics: job.numerics, ...options };
-  // Printed before anything is written: an op that has no text leaves no directory behind.
-  const whole = wholeModule(program.global, statedShardings(program.propagated), modules);
-  const chip = chipModule(program.chip, program.global, modules);
+  // Print before writing: an op without a StableHLO form must not leave a directory behind.
+  const whole = globalModule(program.global, shardingConstraints(program.propagated), modules);
+  const chip = perDeviceModule(program.chip, program.global, modules);
 
   await checkExportDirectory(directory);
   return writeDirectoryAtomic(directory, (staging) => writeFiles(staging, job, whole, chip), {
@@ -138,7 +140,7 @@ async function writeFiles(directory: string, job: XlaExport, whole: string, chip
 }
 
 /**
- * A new directory, or one that an earlier export wrote.
+ * Checks that the directory is new, or holds an earlier export.
  *
  * @throws LAP_EXPORT_OUTPUT
  */
@@ -146,23 +148,23 @@ export async function checkExportDirectory(directory: string): Promise<void> {
   const found = await readdir(directory).catch((cause: unknown) => {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === "ENOENT") return [] as string[];
-    if (code === "ENOTDIR") throw outputError(directory, "a file is in its place, or in its path", cause);
+    if (code === "ENOTDIR") throw outputError(directory, "a file has this name, or the name of a parent directory", cause);
     throw cause;
   });
-  if (found.length > 0 && !found.includes(files.manifest)) throw outputError(directory, "it holds other files, and no export");
+  if (found.length > 0 && !found.includes(files.manifest)) throw outputError(directory, "it contains other files and is not an export");
 }
 
 const outputError = (place: string, message: string, cause?: unknown): LapidaryError =>
   new LapidaryError({
     code: "LAP_EXPORT_OUTPUT",
-    message: `the directory cannot be written: ${message}`,
+    message: `cannot write the directory: ${message}`,
     place,
     cause,
   });
 
 async function writeStates(
   directory: string,
-  { program, states, drawn }: XlaExport,
+  { program, states, initialState: initialState }: XlaExport,
   written: string[],
 ): Promise<Map<string, InitialState>> {
   const types = new Map(parametersOf(program.global).map(({ attrs, type }) => [attrs.name, type]));
@@ -174,7 +176,7 @@ async function writeStates(
       const file = copies.get(state.path) ?? `init/${copies.size}-${basename(state.path)}`;
       copies.set(state.path, file);
       initial.set(name, { kind: "file", file, tensor: state.tensor });
-    } else if (state.kind === "array" || (state.kind === "normal" && drawn === "files")) {
+    } else if (state.kind === "array" || (state.kind === "normal" && initialState === "values")) {
       arrays.set(name, state.kind === "array" ? state.array : drawNormal(must(types.get(name), name).dims, state));
       initial.set(name, { kind: "file", file: files.state, tensor: name });
     } else initial.set(name, state);

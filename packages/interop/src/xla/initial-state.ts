@@ -3,30 +3,30 @@ import { LapidaryError, must, normalAt } from "@lapidary/std";
 import { type ArrayData, f32Array } from "../array-data.js";
 import type { InitialState } from "./manifest.js";
 
-/** How `run.py` draws a state by itself. */
-export type XlaRecipe = Extract<InitialState, { kind: "zeros" | "normal" }>;
+/** A specification from which `run.py` draws a state. */
+export type XlaInitSpec = Extract<InitialState, { kind: "zeros" | "normal" }>;
 
 /**
- * The recipe of every output of an init program: each is drawn by one op.
+ * The init spec of every output of an init program. One op draws each output.
  *
  * @param init a graph without parameters, such as training's `initGraph`
  */
-export function recipesOf(init: Graph): Map<string, XlaRecipe> {
+export function initSpecsOf(init: Graph): Map<string, XlaInitSpec> {
   return new Map(
-    init.outputs.map(({ name, value: id }): [string, XlaRecipe] => {
+    init.outputs.map(({ name, value: id }): [string, XlaInitSpec] => {
       const value = must(init.values[id], name);
       if (value.op === "rng_normal") return [name, { kind: "normal", key: value.attrs.key, scale: value.attrs.scale }];
       if (value.op === "constant" && value.attrs.value === 0) return [name, { kind: "zeros" }];
       throw new LapidaryError({
         code: "LAP_EXPORT_INIT",
-        message: `${name} begins as the result of ${value.op}, for which the export has no recipe`,
+        message: `cannot export ${name}: its initial value comes from ${value.op}, which has no init spec`,
         place: name,
       });
     }),
   );
 }
 
-/** The numbers of a recipe, as `rng_normal` draws them on any shard. */
+/** Draws the values of an init spec, equal to those of `rng_normal` on any shard. */
 export function drawNormal(dims: readonly number[], { key, scale }: Extract<InitialState, { kind: "normal" }>): ArrayData {
   const data = new Float32Array(sizeOf(dims));
   for (let i = 0; i < data.length; i++) data[i] = normalAt(key, i) * scale;

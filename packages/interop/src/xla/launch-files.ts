@@ -1,12 +1,12 @@
-/** Where an export is meant to run. */
+/** The machine that an export is launched on. */
 export interface LaunchTarget {
-  /** Of the Kubernetes object and the Slurm job. */
+  /** Name of the Kubernetes object and of the Slurm job. */
   readonly name: string;
-  /** Slices, joined over the data-centre network. */
+  /** Number of slices, connected by the data-center network. */
   readonly slices: number;
   /** Extent of each slice, `16x16`. */
   readonly topology: string;
-  /** Of one slice. */
+  /** Chips of one slice. */
   readonly chipsPerSlice: number;
   readonly jaxVersion: string;
   readonly orbaxVersion: string;
@@ -18,7 +18,7 @@ export interface LaunchTarget {
 const v5eTopologies: ReadonlySet<string> = new Set(["1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"]);
 const gpusPerNode = 8;
 
-/** Names of Kubernetes objects: a-z, 0-9 and dashes, short enough for the suffixes that JobSet adds. */
+/** A valid name of a Kubernetes object: a-z, 0-9 and dashes, short enough for the suffixes that JobSet adds. */
 export const objectName = (name: string): string =>
   name
     .toLowerCase()
@@ -26,7 +26,7 @@ export const objectName = (name: string): string =>
     .slice(0, 40)
     .replace(/^-+|-+$/g, "") || "job";
 
-/** Rows and columns in the order in which topologies are named, the smaller first. */
+/** The topology as GKE names it: the smaller dimension first. */
 function v5eTopology(topology: string): string {
   return topology
     .split("x")
@@ -36,29 +36,29 @@ function v5eTopology(topology: string): string {
 }
 
 /**
- * A Kubernetes JobSet for TPU v5e on GKE: a job a slice, a pod a host. GKE tells each pod its slice and its peers, and
- * `jax.distributed.initialize()` finds them there.
+ * A Kubernetes JobSet for TPU v5e on GKE: one job per slice, one pod per host. GKE gives each pod its slice and its peers in
+ * environment variables, which `jax.distributed.initialize()` reads.
  */
 export function jobSet({ name, slices, topology, chipsPerSlice, jaxVersion, orbaxVersion, checkpointEvery }: LaunchTarget): string {
-  // Slices of one host come with up to 8 chips, those of several with 4 chips a host.
+  // A single-host slice has up to 8 chips; a multi-host slice has 4 chips per host.
   const chipsPerHost = chipsPerSlice <= 8 ? chipsPerSlice : 4;
   const hosts = chipsPerSlice / chipsPerHost;
   const extent = v5eTopology(topology);
   const warning = v5eTopologies.has(extent)
     ? ""
-    : `# v5e has no slice of ${extent}: export the job with one of ${[...v5eTopologies].join(", ")}.\n`;
-  return `# ${slices} ${slices === 1 ? "slice" : "slices"} of ${extent} TPU v5e chips, ${hosts} ${hosts === 1 ? "host" : "hosts"} each. JobSet must be installed (https://jobset.sigs.k8s.io).
-# Put this directory on a volume that all pods can write, name its claim below, then: kubectl apply -f jobset.yaml
+    : `# v5e has no slice of ${extent}: export the job for one of ${[...v5eTopologies].join(", ")}.\n`;
+  return `# ${slices} ${slices === 1 ? "slice" : "slices"} of ${extent} TPU v5e chips, ${hosts} ${hosts === 1 ? "host" : "hosts"} each. Requires JobSet (https://jobset.sigs.k8s.io).
+# Put this directory on a volume that all pods can write, set claimName below, then: kubectl apply -f jobset.yaml
 ${warning}apiVersion: jobset.x-k8s.io/v1alpha2
 kind: JobSet
 metadata:
   name: ${objectName(name)}
   annotations:
-    # One job a node pool: a slice is never shared.
+    # One job per node pool: a slice is never shared.
     alpha.jobset.sigs.k8s.io/exclusive-topology: cloud.google.com/gke-nodepool
 spec:
   failurePolicy:
-    # All slices start again, and go on from the last checkpoint.
+    # All slices restart and resume from the last checkpoint.
     maxRestarts: 10
   replicatedJobs:
     - name: slice
@@ -103,13 +103,13 @@ spec:
 `;
 }
 
-/** A Slurm batch script for GPU nodes: a process a GPU, as JAX expects there. */
+/** A Slurm batch script for GPU nodes: one process per GPU, as JAX expects. */
 export function slurmScript({ name, slices, chipsPerSlice, checkpointEvery }: LaunchTarget): string {
   const tasks = slices * chipsPerSlice;
   const perNode = tasks % gpusPerNode === 0 ? gpusPerNode : tasks < gpusPerNode ? tasks : 1;
   return `#!/bin/bash
-# ${tasks} GPUs, a process each. From this directory, on a file system that all nodes share: sbatch job.sbatch
-# PYTHON names the interpreter, with what requirements.txt lists. DRY_RUN=1 bash job.sbatch verifies the export and shows what would run.
+# ${tasks} GPUs, one process each. Run in this directory, on a file system that all nodes share: sbatch job.sbatch
+# PYTHON is the interpreter with the packages of requirements.txt. DRY_RUN=1 bash job.sbatch verifies the export and prints the command.
 #SBATCH --job-name=${objectName(name)}
 #SBATCH --nodes=${Math.ceil(tasks / perNode)}
 #SBATCH --ntasks=${tasks}

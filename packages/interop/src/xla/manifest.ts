@@ -2,31 +2,32 @@ import { type Program, stateBytesPerChip } from "@lapidary/compiler";
 import { type Graph, parametersOf, type Sharding, type TensorType } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import { type Mesh, printAtoms } from "@lapidary/topology";
-import { outputSharding } from "../stablehlo/index.js";
+import { outputSharding } from "../stablehlo/module.js";
 
 /**
- * `manifest.json` of an export: the order of arguments and results of both texts, how each lies over the mesh, and where first values
- * come from. `run.py` reads it; its format has a version.
+ * `manifest.json` of an export: order and shardings of the arguments and results of both modules, and the sources of initial values.
+ * `run.py` reads it; its format has a version.
  */
 export interface XlaManifest {
   readonly format: "lapidary-xla";
   readonly version: 1;
   readonly name: string;
-  /** The version of JAX that the runner is written for. */
+  /** The version of JAX that the runner supports. */
   readonly jax: string;
+  /** File names of the global module (`whole`) and the per-device module (`chip`). */
   readonly texts: { readonly whole: string; readonly chip: string };
   readonly mesh: { readonly axes: readonly { readonly name: string; readonly size: number }[]; readonly dcn_axes: readonly string[] };
   readonly numerics: "f32" | "mxu";
   readonly arguments: readonly ManifestArray[];
   readonly results: readonly ManifestArray[];
-  /** Steps of the job. */
+  /** Number of steps of the job. */
   readonly steps: number;
   readonly data: ManifestData;
   /** config.json of the model. */
   readonly model: Readonly<Record<string, unknown>>;
-  /** Files that go into checkpoints, such as the tokenizer's. */
+  /** Files to copy into checkpoints, such as those of the tokenizer. */
   readonly extra_files: readonly string[];
-  /** What one chip holds of the states, in bytes, by Lapidary's plan; and the peak of a step. */
+  /** Bytes of the states on one chip, and the peak of a step, by Lapidary's plan. */
   readonly bytes_per_chip: { readonly params: number; readonly optimizer: number; readonly peak: number };
 }
 
@@ -34,20 +35,20 @@ export interface ManifestArray {
   readonly name: string;
   readonly dims: readonly number[];
   readonly dtype: string;
-  /** By dim, mesh axes or parts of them (`model:(1)4`), major to minor. */
+  /** Mesh axes or sub-axes (`model:(1)4`) of each dim, major to minor. */
   readonly sharding: readonly (readonly string[])[];
   readonly role: "state" | "batch" | "metric";
-  /** Of a state. */
+  /** The initial value of a state. */
   readonly initial?: InitialState;
 }
 
-/** Where a state begins: zeros, numbers of Lapidary's generator (`normalAt(key, i) · scale`), or an array of a file of the export. */
+/** The initial value of a state: zeros, numbers of Lapidary's generator (`normalAt(key, i) · scale`), or an array in a file of the export. */
 export type InitialState =
   | { readonly kind: "zeros" }
   | { readonly kind: "normal"; readonly key: number; readonly scale: number }
   | { readonly kind: "file"; readonly file: string; readonly tensor: string };
 
-/** Where batches come from: rows of a token file in Lapidary's order, arrays of whole batches, or nowhere. */
+/** The source of batches: rows of a token file in Lapidary's order, arrays of complete batches, or none. */
 export type ManifestData =
   | {
       readonly kind: "tokens";
@@ -57,13 +58,13 @@ export type ManifestData =
       readonly seed: number;
       readonly batch: number;
       readonly seq: number;
-      /** A token that is no target; -1 where there is none. */
+      /** A token that is never a target; -1 if there is none. */
       readonly bos: number;
     }
   | { readonly kind: "batches"; readonly file: string; readonly steps: number }
   | { readonly kind: "none" };
 
-/** What only the caller knows. */
+/** The fields of a manifest that the caller provides. */
 export interface ManifestFields {
   readonly name: string;
   readonly jax: string;
@@ -74,7 +75,7 @@ export interface ManifestFields {
   readonly data: ManifestData;
   readonly model: Readonly<Record<string, unknown>>;
   readonly extraFiles: readonly string[];
-  /** By name, of every parameter that is carried from step to step. */
+  /** The initial value of every state, by name. */
   readonly initial: ReadonlyMap<string, InitialState>;
 }
 
@@ -87,14 +88,14 @@ export function makeManifest(
   const states = new Set(global.outputs.map(({ name }) => name));
   const args = parametersOf(chip).map(({ attrs: { name }, sharding, role }): ManifestArray => {
     const isState = states.has(name);
-    assert(isState || role === "batch", "an argument is carried on, or is a batch", name, role);
-    const array = manifestArray(mesh, name, wholeParameter(global, name), must(sharding, name), isState ? "state" : "batch");
+    assert(isState || role === "batch", "an argument is a state or a batch", name, role);
+    const array = manifestArray(mesh, name, globalParameterType(global, name), must(sharding, name), isState ? "state" : "batch");
     return isState ? { ...array, initial: must(fields.initial.get(name), `initial value of ${name}`) } : array;
   });
-  const carried = new Set(parametersOf(chip).map(({ attrs }) => attrs.name));
+  const stateNames = new Set(parametersOf(chip).map(({ attrs }) => attrs.name));
   const results = chip.outputs.map(({ name, value }, i): ManifestArray => {
     const { type } = must(global.values[must(global.outputs[i], name).value], name);
-    return manifestArray(mesh, name, type, outputSharding(chip, name, value), carried.has(name) ? "state" : "metric");
+    return manifestArray(mesh, name, type, outputSharding(chip, name, value), stateNames.has(name) ? "state" : "metric");
   });
   const { params, optimizer } = stateBytesPerChip(chip);
   return {
@@ -129,7 +130,7 @@ const manifestArray = (
   role,
 });
 
-const wholeParameter = (global: Graph, name: string): TensorType =>
+const globalParameterType = (global: Graph, name: string): TensorType =>
   must(
     parametersOf(global).find(({ attrs }) => attrs.name === name),
     name,

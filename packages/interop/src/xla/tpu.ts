@@ -3,19 +3,19 @@ import { type Program, primalName, summarizeCollectives } from "@lapidary/compil
 import type { Graph, Phase, Scope, ValueRole } from "@lapidary/ir";
 import { z } from "zod";
 
-/** Google's TPU compiler as PyPI has it. Written for and tested with this version; newer ones may change the text that is read. */
+/** The version of Google's TPU compiler on PyPI that is supported and tested. Newer versions may print other HLO. */
 export const libtpuVersion = "0.0.52";
-/** What a user agrees to before it is installed. */
+/** The terms that the user accepts before it is installed. */
 export const libtpuNotice = {
   licence: "Google Cloud Platform Terms of Service (https://cloud.google.com/terms)",
   installed_bytes: 1.1e9,
 } as const;
 
-/** The script that compiles a text; it runs in the environment that `tools/xla/venv.mjs --tpu` makes. */
-export const tpuScript = (): string => fileURLToPath(new URL("../../assets/judges/tpu.py", import.meta.url));
+/** The script that compiles a module. It runs in the environment that `tools/xla/venv.mjs --tpu` creates. */
+export const tpuScript = (): string => fileURLToPath(new URL("../../assets/backends/tpu.py", import.meta.url));
 
 const bytes = z.number().nonnegative();
-const answerSchema = z.object({
+const resultSchema = z.object({
   compiler: z.string(),
   topology: z.string(),
   slices: z.number(),
@@ -28,13 +28,13 @@ const answerSchema = z.object({
     .object({ used: bytes, limit: bytes, buffers: z.array(z.object({ bytes, name: z.string(), shape: z.string() })) })
     .optional(),
 });
-/** What the compiler made of one text, for one chip. */
-export type TpuAnswer = z.infer<typeof answerSchema>;
+/** The output of the compiler for one module, for one chip. */
+export type TpuResult = z.infer<typeof resultSchema>;
 
-/** @param json what `judges/tpu.py` prints */
-export const parseTpuAnswer = (json: string): TpuAnswer => answerSchema.parse(JSON.parse(json));
+/** @param json the output of `backends/tpu.py` */
+export const parseTpuResult = (json: string): TpuResult => resultSchema.parse(JSON.parse(json));
 
-/** `v5e:16x16`: a chip and the slice of each pod, as libtpu names topologies. */
+/** The topology name of libtpu: the chip and the slice of each pod, such as `v5e:16x16`. */
 export const topologyName = (chip: string, slice: string): string => `${chip}:${slice}`;
 
 export interface ComparedCollective {
@@ -44,49 +44,49 @@ export interface ComparedCollective {
   /** In the TPU compiler's program. */
   readonly count: number;
   readonly bytes_per_chip: number;
-  /** In ours. */
+  /** In the program of Lapidary. */
   readonly plan_count: number;
   readonly plan_bytes_per_chip: number;
 }
 
-/** Collectives of the compiler's program next to those of ours, most bytes first. */
-export function compareTpuCollectives(program: Program, answer: TpuAnswer): ComparedCollective[] {
-  const rows = new Map<string, { count: number; bytes: number; ours: number; oursBytes: number }>();
-  const row = (op: string, axis: string): { count: number; bytes: number; ours: number; oursBytes: number } => {
+/** Compares the collectives of the compiler's program with those of Lapidary's, most bytes first. */
+export function compareTpuCollectives(program: Program, result: TpuResult): ComparedCollective[] {
+  const rows = new Map<string, { count: number; bytes: number; planCount: number; planBytes: number }>();
+  const row = (op: string, axis: string): { count: number; bytes: number; planCount: number; planBytes: number } => {
     const key = `${op} ${axis}`;
-    const found = rows.get(key) ?? { count: 0, bytes: 0, ours: 0, oursBytes: 0 };
+    const found = rows.get(key) ?? { count: 0, bytes: 0, planCount: 0, planBytes: 0 };
     rows.set(key, found);
     return found;
   };
-  for (const { op, axes, bytes: sent } of answer.collectives ?? []) {
+  for (const { op, axes, bytes: sent } of result.collectives ?? []) {
     const found = row(op, axes.join("+"));
     found.count++;
     found.bytes += sent;
   }
   for (const { op, axis, count, bytes_per_chip } of summarizeCollectives(program.chip)) {
     const found = row(op, axis);
-    found.ours += count;
-    found.oursBytes += bytes_per_chip;
+    found.planCount += count;
+    found.planBytes += bytes_per_chip;
   }
   return [...rows]
-    .map(([key, { count, bytes: sent, ours, oursBytes }]) => {
+    .map(([key, { count, bytes: sent, planCount, planBytes }]) => {
       const [op = "", axis = ""] = key.split(" ");
-      return { op, axis, count, bytes_per_chip: sent, plan_count: ours, plan_bytes_per_chip: oursBytes };
+      return { op, axis, count, bytes_per_chip: sent, plan_count: planCount, plan_bytes_per_chip: planBytes };
     })
     .sort((a, b) => Math.max(b.bytes_per_chip, b.plan_bytes_per_chip) - Math.max(a.bytes_per_chip, a.plan_bytes_per_chip));
 }
 
 export interface ComparedCycles {
-  /** A part of the model with those of all layers together: `layers.*.attn`, `logits`. */
+  /** A part of the model, added over all layers: `layers.*.attn`, `logits`. */
   readonly name: string;
   readonly phase: Phase | "other";
   /** Cycles of one chip in a step, as the TPU compiler estimates its kernels. */
   readonly xla: number;
-  /** As the simulator times ours. */
+  /** Cycles of Lapidary's program, as the simulator estimates them. */
   readonly plan: number;
 }
 
-/** A kernel of ours: what it is called, and how long it takes on the chip. */
+/** A kernel of Lapidary's program, and its simulated time. */
 export interface TimedKernel {
   readonly name: string;
   readonly scope: Scope;
@@ -95,12 +95,12 @@ export interface TimedKernel {
 }
 
 /**
- * Estimated cycles by part of the model and pass. Kernels differ on both sides, so they are added up over a part. What the compiler adds by itself
- * (copies, its own arithmetic on indices) has no name of ours and is `compiler`.
+ * Estimated cycles by part of the model and pass. The kernels of both sides differ, so cycles are added over a part. Operations that the compiler
+ * adds itself (copies, index arithmetic) have no name of Lapidary and count as `compiler`.
  *
- * @param graph the graph whose text was compiled
+ * @param graph the graph whose module was compiled
  */
-export function compareCycles(graph: Graph, answer: TpuAnswer, kernels: readonly TimedKernel[]): ComparedCycles[] {
+export function compareCycles(graph: Graph, result: TpuResult, kernels: readonly TimedKernel[]): ComparedCycles[] {
   const rows = new Map<string, { xla: number; plan: number }>();
   const add = (name: string, phase: ComparedCycles["phase"], side: "xla" | "plan", cycles: number): void => {
     const key = `${phase} ${name}`;
@@ -108,7 +108,7 @@ export function compareCycles(graph: Graph, answer: TpuAnswer, kernels: readonly
     found[side] += cycles;
     rows.set(key, found);
   };
-  for (const { name, cycles } of answer.cycles ?? []) {
+  for (const { name, cycles } of result.cycles ?? []) {
     const id = /#(\d+)$/.exec(name)?.[1];
     const value = id === undefined ? undefined : graph.values[Number(id)];
     const named = value ?? graph.values.find((one) => one.op === "parameter" && one.attrs.name === name.replace(/^call\.\d+\//, ""));

@@ -6,12 +6,13 @@ import { compile, type Program } from "@lapidary/compiler";
 import { GraphBuilder, tensorType } from "@lapidary/ir";
 import { LapidaryError, normalAt } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
-import { f32Array, readSafetensors, writeSafetensors } from "../index.js";
+import { f32Array } from "../array-data.js";
+import { readSafetensors, writeSafetensors } from "../safetensors.js";
 import { ZarrFolder } from "../zarr.js";
 import { readXlaCheckpoint } from "./checkpoint.js";
-import { compareWith, parseVerdict } from "./compare.js";
+import { compareWith, parseBackendOutput } from "./compare.js";
 import { jaxVersion, orbaxVersion, type XlaExport, writeXlaExport } from "./export.js";
-import { recipesOf } from "./initial-state.js";
+import { initSpecsOf } from "./initial-state.js";
 import { jobSet, type LaunchTarget, objectName, slurmScript } from "./launch-files.js";
 import type { XlaManifest } from "./manifest.js";
 
@@ -58,7 +59,7 @@ const job = (changes: Partial<XlaExport> = {}): XlaExport => ({
   dcnAxes: [],
   steps: 3,
   states: new Map([["params/w", { kind: "normal", key: 7, scale: 0.5 }]]),
-  drawn: "files",
+  initialState: "values",
   data: { kind: "none" },
   model: {},
   modelFiles: new Map([["tokenizer.json", "{}"]]),
@@ -69,7 +70,7 @@ const manifestIn = async (directory: string): Promise<XlaManifest> =>
   JSON.parse(await readFile(join(directory, "manifest.json"), "utf8")) as XlaManifest;
 
 describe("an export for XLA", () => {
-  it("says of every argument where it lies, where it begins, and what follows it", () =>
+  it("the manifest lists dims, sharding, role and initial value of every argument, and every result", () =>
     inDirectory(async (directory) => {
       const { files } = await writeXlaExport(directory, job());
       const manifest = await manifestIn(directory);
@@ -106,14 +107,14 @@ describe("an export for XLA", () => {
       ok(files.includes("run.py") && files.includes("lapidary_xla/engine.py") && files.at(-1) === "manifest.json");
     }));
 
-  it("brings every file of the runner's package", () =>
+  it("an export contains every file of the runner's package", () =>
     inDirectory(async (directory) => {
       const { files } = await writeXlaExport(directory, job());
       const source = (await readdir(new URL("../../assets/xla/lapidary_xla/", import.meta.url))).filter((name) => name.endsWith(".py"));
       deepStrictEqual(files.filter((name) => name.startsWith("lapidary_xla/")).sort(), source.map((name) => `lapidary_xla/${name}`).sort());
     }));
 
-  it("writes drawn numbers down, or the recipe for them, and copies files that hold others", () =>
+  it("an export stores initial states as values or as init specs, and copies files with other states", () =>
     inDirectory(async (directory) => {
       await writeXlaExport(join(directory, "a"), job());
       const written = (await readSafetensors(join(directory, "a/state.safetensors"))).get("params/w");
@@ -121,7 +122,7 @@ describe("an export for XLA", () => {
         [...(written?.data ?? [])],
         Array.from({ length: 32 }, (_, i) => Math.fround(normalAt(7, i) * 0.5)),
       );
-      await writeXlaExport(join(directory, "b"), job({ drawn: "recipe" }));
+      await writeXlaExport(join(directory, "b"), job({ initialState: "init-spec" }));
       deepStrictEqual((await manifestIn(join(directory, "b"))).arguments[0]?.initial, { kind: "normal", key: 7, scale: 0.5 });
       const path = join(directory, "model.safetensors");
       await writeSafetensors(path, new Map([["w", f32Array([8, 4], new Float32Array(32).fill(2))]]));
@@ -134,19 +135,19 @@ describe("an export for XLA", () => {
       deepStrictEqual((await readSafetensors(join(directory, "c/init/0-model.safetensors"))).get("w")?.data[0], 2);
     }));
 
-  it("leaves a directory that is not an export alone", () =>
+  it("an export does not change a directory that is not an export", () =>
     inDirectory(async (directory) => {
       await writeFile(join(directory, "mine.txt"), "");
       await rejects(writeXlaExport(directory, job()), isError("LAP_EXPORT_OUTPUT"));
       await rejects(writeXlaExport(join(directory, "mine.txt"), job()), isError("LAP_EXPORT_OUTPUT"));
     }));
 
-  it("knows the recipe of what an init program draws, and of nothing else", () => {
+  it("initSpecsOf returns the init spec of drawn states, and rejects other states", () => {
     const g = new GraphBuilder("init");
     g.output("w", g.rngNormal([4], 3, 0.1));
     g.output("m", g.splat(0, tensorType("f32", [4])));
     deepStrictEqual(
-      [...recipesOf(g.finish())],
+      [...initSpecsOf(g.finish())],
       [
         ["w", { kind: "normal", key: 3, scale: 0.1 }],
         ["m", { kind: "zeros" }],
@@ -154,8 +155,8 @@ describe("an export for XLA", () => {
     );
     g.output("other", g.splat(1, tensorType("f32", [4])));
     try {
-      recipesOf(g.finish());
-      ok(false, "it must be refused");
+      initSpecsOf(g.finish());
+      ok(false, "it must be rejected");
     } catch (error) {
       ok(isError("LAP_EXPORT_INIT")(error));
     }
@@ -163,7 +164,7 @@ describe("an export for XLA", () => {
 });
 
 describe("launch files", () => {
-  it("ask for a pod a host and a job a slice", () => {
+  it("a JobSet requests one pod per host and one job per slice", () => {
     const text = jobSet(launch);
     for (const wanted of [
       "replicas: 2",
@@ -181,19 +182,19 @@ describe("launch files", () => {
     match(jobSet({ ...launch, topology: "3x5", chipsPerSlice: 15 }), /# v5e has no slice of 3x5/);
   });
 
-  it("ask Slurm for a process a GPU", () => {
+  it("a Slurm script requests one process per GPU", () => {
     const text = slurmScript(launch);
     for (const wanted of ["--nodes=64", "--ntasks=512", "--ntasks-per-node=8", "--checkpoint-every 50"]) ok(text.includes(wanted), wanted);
     ok(slurmScript({ ...launch, slices: 1, chipsPerSlice: 4 }).includes("--nodes=1\n#SBATCH --ntasks=4\n#SBATCH --ntasks-per-node=4"));
   });
 
-  it("give objects names that Kubernetes takes", () => {
+  it("objectName returns valid names of Kubernetes objects", () => {
     deepStrictEqual(["My_Job.v2", "--", "x".repeat(60)].map(objectName), ["my-job-v2", "job", "x".repeat(40)]);
   });
 });
 
 describe("checkpoints of the runner", () => {
-  it("are read from safetensors and from Zarr, chunk by chunk, also where the last chunk reaches over the edge", () =>
+  it("a Zarr checkpoint is read chunk by chunk, also if the last chunk extends beyond the array", () =>
     inDirectory(async (directory) => {
       const array = join(directory, "orbax/params/w");
       await mkdir(array, { recursive: true });
@@ -231,18 +232,18 @@ describe("checkpoints of the runner", () => {
 });
 
 describe("comparison", () => {
-  it("sets traffic and shardings side by side, with our reason where they differ", () => {
+  it("compareWith returns the traffic of both sides, and the reason of each sharding that differs", () => {
     const own = program();
     const loss = own.global.values.find(({ name }) => name === "loss");
     const converted = own.global.values.find(({ op }) => op === "convert");
-    const verdict = {
+    const output = {
       collectives: [
         { op: "all_reduce", axes: ["data"], bytes: 40, name: "loss" },
         { op: "all_reduce", axes: ["data"], bytes: 60, name: "other" },
       ],
       shardings: { [String(loss?.id)]: [], [String(converted?.id)]: [[], ["model"]] },
     };
-    const { collectives, shardings, ratio } = compareWith("shardy", own, parseVerdict(JSON.stringify(verdict)));
+    const { collectives, shardings, ratio } = compareWith("shardy", own, parseBackendOutput(JSON.stringify(output)));
     deepStrictEqual(collectives, [{ op: "all_reduce", axis: "data", ours: { count: 1, bytes: 4 }, theirs: { count: 2, bytes: 100 } }]);
     strictEqual(ratio, 0.04);
     deepStrictEqual(shardings, {

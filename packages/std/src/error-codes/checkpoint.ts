@@ -22,7 +22,7 @@ export const checkpointErrors = {
     exit: ExitCode.usage,
     recoverable: false,
     summary: "Lapidary cannot compute the model that config.json describes.",
-    remedy: "use a checkpoint of Gemma 1 (model_type gemma) whose config.json states all of its dimensions",
+    remedy: "use a checkpoint of Gemma 1 (model_type gemma) whose config.json contains all of its dimensions, or a checkpoint of Lapidary",
   },
   LAP_CHECKPOINT_TENSOR: {
     exit: ExitCode.usage,
@@ -40,7 +40,7 @@ export const checkpointErrors = {
     exit: ExitCode.usage,
     recoverable: false,
     summary: "A Zarr array of an Orbax checkpoint cannot be read.",
-    remedy: "copy the whole checkpoint again; Lapidary reads Orbax checkpoints that its own run.py wrote",
+    remedy: "copy the complete checkpoint again; Lapidary reads only Orbax checkpoints that its own run.py wrote",
   },
   LAP_CHECKPOINT_DAMAGED: {
     exit: ExitCode.other,
@@ -61,7 +61,7 @@ export const checkpointErrors = {
     exit: ExitCode.usage,
     recoverable: false,
     summary: "A safetensors file is shorter than its header says.",
-    remedy: "fetch or write the file again: it is not whole",
+    remedy: "fetch or write the file again: it is incomplete",
   },
   LAP_SAFETENSORS_HEADER: {
     exit: ExitCode.usage,

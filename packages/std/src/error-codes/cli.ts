@@ -32,7 +32,7 @@ export const cliErrors = {
     exit: ExitCode.usage,
     recoverable: false,
     summary: "An op has no counterpart in StableHLO.",
-    remedy: "export a train or evaluation step: initial states go beside it, as files or as a recipe",
+    remedy: "export a train or evaluation step, which exports the initial states as values or as an init spec",
   },
   LAP_EXPORT_INIT: {
     exit: ExitCode.other,
@@ -44,7 +44,7 @@ export const cliErrors = {
     exit: ExitCode.usage,
     recoverable: false,
     summary: "The output directory cannot be written, or contains other files.",
-    remedy: "name a new directory, or an earlier export",
+    remedy: "give a new directory, or an earlier export",
   },
   LAP_TPU_NOT_INSTALLED: { exit: ExitCode.usage, recoverable: false, summary: "The TPU compiler is not installed." },
   LAP_TPU_INSTALL: {

@@ -73,7 +73,7 @@ export const coordinatorErrors = {
     exit: ExitCode.usage,
     recoverable: false,
     summary: "The name of a job has a character that is not allowed.",
-    remedy: "use 1 to 64 of the characters a-z 0-9 . _ - and begin with a letter or digit",
+    remedy: "use 1 to 64 of the characters a-z 0-9 . _ - and start with a letter or digit",
   },
   LAP_JOB_NAME_TAKEN: { exit: ExitCode.usage, recoverable: false, summary: "Another job has this name." },
   LAP_JOB_PRIORITY: { exit: ExitCode.usage, recoverable: false, summary: "The priority of a job is not an integer in the allowed range." },
@@ -89,7 +89,7 @@ export const coordinatorErrors = {
     exit: ExitCode.other,
     recoverable: false,
     summary: "A job that has not failed cannot be queued again.",
-    remedy: "only a failed or cancelled job can be resumed",
+    remedy: "resume only a failed or cancelled job",
   },
   LAP_JOB_NOT_RESUMABLE: {
     exit: ExitCode.usage,
@@ -105,13 +105,13 @@ export const coordinatorErrors = {
     exit: ExitCode.other,
     recoverable: false,
     summary: "A lease expired or was taken by another process.",
-    remedy: "stop what it covers; acquire it again for a new epoch",
+    remedy: "stop the work that the lease protects; acquire it again for a new epoch",
   },
   LAP_STREAM_ID: {
     exit: ExitCode.usage,
     recoverable: false,
     summary: "The id of an event is invalid.",
-    remedy: "resume with the id of an event that was received, or 0 for the beginning",
+    remedy: "resume with the id of a received event, or 0 to read from the start",
   },
   LAP_HTTP: { exit: ExitCode.other, recoverable: false, summary: "The coordinator answered with an HTTP error that has no code." },
   LAP_HTTP_TOKEN: {
@@ -165,25 +165,26 @@ export const coordinatorErrors = {
     recoverable: false,
     summary: "Redis does not answer.",
     remedy:
-      "check that the server runs and that REDIS_URL is its address (rediss:// for a TLS port, redis:// for any other); without REDIS_URL `lapidary up` starts a server of its own",
+      "check that the server runs and that REDIS_URL is its address (rediss:// for a TLS port, redis:// for any other); without REDIS_URL, `lapidary up` starts a private server",
   },
   LAP_REDIS_REFUSED: {
     exit: ExitCode.unreachable,
     recoverable: false,
     summary: "Redis refuses the user or the password.",
-    remedy: "put the right user and password into the address, redis://user:password@host:port",
+    remedy: "write the correct user and password in the address, redis://user:password@host:port",
   },
   LAP_REDIS_FULL: {
     exit: ExitCode.other,
     recoverable: false,
     summary: "Redis has no memory or disk left.",
-    remedy: "free memory or disk on its machine, or raise its maxmemory; training goes on meanwhile, jobs and events are not recorded",
+    remedy:
+      "free memory or disk on its machine, or raise its maxmemory; meanwhile training continues, but jobs and events are not recorded",
   },
   LAP_REDIS_CLUSTER: {
     exit: ExitCode.usage,
     recoverable: false,
     summary: "Redis is a node of a cluster.",
-    remedy: "give the address of a single server in REDIS_URL, or unset REDIS_URL: `lapidary up` then starts its own",
+    remedy: "set REDIS_URL to the address of a single server, or unset it: `lapidary up` then starts a private server",
   },
   LAP_REDIS_EVICTS: {
     exit: ExitCode.usage,
@@ -202,7 +203,7 @@ export const coordinatorErrors = {
     exit: ExitCode.unreachable,
     recoverable: false,
     summary: "The installed Redis server cannot be run.",
-    remedy: "run `npm start` once, which provisions one, or install redis-server",
+    remedy: "run `npm start` once, which installs a server, or install redis-server yourself",
   },
   LAP_REDIS_START: { exit: ExitCode.unreachable, recoverable: false, summary: "The private Redis server does not start." },
 } as const satisfies ErrorTable;

@@ -39,6 +39,27 @@ describe("train step", () => {
     deepStrictEqual(new Set(graph.outputs.map(({ name }) => name)), new Set([...states.map(({ name }) => name), ...trainMetrics]));
   });
 
+  it("says of each state what it is, which weight it belongs to, and which block uses the weight", () => {
+    deepStrictEqual(
+      states.filter(({ role }) => role === "param").map(({ weight }) => weight),
+      model.params.map(({ name }) => name),
+    );
+    deepStrictEqual(
+      states.flatMap(({ name, role, weight }) => (role === "optimizer" ? [[name, weight]] : [])),
+      ["adam_m", "adam_v"].flatMap((slot) => model.params.map(({ name }) => [`${slot}/${name}`, name])),
+    );
+    deepStrictEqual(
+      states.flatMap(({ name, role, weight }) => (role === "step" ? [[name, weight]] : [])),
+      [["step", undefined]],
+    );
+    const blocks = new Map(parametersOf(graph).map(({ attrs, scope }) => [attrs.name, scope.block]));
+    deepStrictEqual(
+      states.map(({ name }) => blocks.get(name)),
+      states.map(({ block }) => block),
+    );
+    deepStrictEqual(new Set(states.map(({ block }) => block)), new Set([undefined, 0]));
+  });
+
   it("gives gradients and moments the logical axes of their parameter", () => {
     const values = new Map(graph.values.map((value) => [value.name, value]));
     for (const { name, logicalAxes } of model.params) {

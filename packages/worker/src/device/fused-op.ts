@@ -33,14 +33,14 @@ const modulePath = fileURLToPath(new URL("../../native/lapidary_kernels.node", i
  * The module of our own kernels, or why there is none: they are an optimisation, which set-up builds where it can.
  *
  * @param path of the module; tests give others
- * @throws LAP_WORKER_KERNELS if the module was compiled for another op table: its opcodes would compute other ops
+ * @throws LAP_WORKER_OPCODES if the module was compiled for another op table: its opcodes would compute other ops
  */
 export function loadKernels(path = modulePath): KernelsModule | string {
   if (!existsSync(path)) return "not built";
   const module = tryToLoad(path);
   if (typeof module !== "string" && module.opcodes !== opcodeList)
     throw new LapidaryError({
-      code: "LAP_WORKER_KERNELS",
+      code: "LAP_WORKER_OPCODES",
       message: "the compiled kernels belong to another version of the op table",
       place: path,
     });

@@ -45,7 +45,7 @@ describe("the opcodes of fused kernels", () => {
       throws(
         () => loadKernels(path("other.cjs", opcodeList.replace("add subtract", "subtract add"))),
         (error) =>
-          error instanceof LapidaryError && error.code === "LAP_WORKER_KERNELS" && error.remedy?.includes("npm run setup") === true,
+          error instanceof LapidaryError && error.code === "LAP_WORKER_OPCODES" && error.remedy?.includes("npm run setup") === true,
       );
       match(String(loadKernels(join(directory, "absent.cjs"))), /not built/);
     } finally {

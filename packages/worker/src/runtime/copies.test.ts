@@ -1,5 +1,6 @@
 import { deepStrictEqual, rejects, strictEqual, throws } from "node:assert/strict";
-import { memoryPeers, type Peers } from "@lapidary/fabric";
+import type { Peers } from "@lapidary/fabric";
+import { memoryPeers } from "@lapidary/fabric/testing";
 import { Failpoints, must, parseFailpoints, systemClock } from "@lapidary/std";
 import { arrayOf, bytesOfNumbers, numbersOf } from "../blocks.js";
 import { type Device, openDevice } from "../device/device.js";

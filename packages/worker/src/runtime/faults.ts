@@ -1,4 +1,4 @@
-import type { FrameTamper } from "@lapidary/fabric";
+import type { FrameFault } from "@lapidary/fabric";
 import type { CollectiveName } from "@lapidary/ir";
 import {
   type FailpointAction,
@@ -113,7 +113,7 @@ export class StepFaults implements ExecutionHooks {
   }
 
   /** Changes the frames to peers. Frames without a payload, and those that belong to no collective, pass as they are. */
-  readonly tamper: FrameTamper = (parts) => {
+  readonly tamper: FrameFault = (parts) => {
     const [head, payload, ...more] = parts;
     if (head === undefined || payload === undefined) return parts;
     const held = this.#held;

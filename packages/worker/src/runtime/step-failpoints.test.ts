@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { compile, gradients } from "@lapidary/compiler";
-import { memoryPeers } from "@lapidary/fabric";
+import { memoryPeers } from "@lapidary/fabric/testing";
 import { type Graph, GraphBuilder, sizeOf, tensorType } from "@lapidary/ir";
 import { Failpoints, LapidaryError, must, parseFailpoints, systemClock } from "@lapidary/std";
 import { type Mesh, makeMesh, makeWorkerGrid } from "@lapidary/topology";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mock } from "node:test";
-import { memoryPair, memoryPeers, type Peers } from "@lapidary/fabric";
+import type { Peers } from "@lapidary/fabric";
+import { memoryPair, memoryPeers } from "@lapidary/fabric/testing";
 import { type Graph, GraphBuilder, parseSharding, printGraph, tensorType } from "@lapidary/ir";
 import { type JsonValue, LapidaryError, must, systemClock } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";

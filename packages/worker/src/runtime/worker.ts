@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type FrameTamper, type Peers, connectPeers } from "@lapidary/fabric";
+import { type FrameFault, type Peers, connectPeers } from "@lapidary/fabric";
 import { type Graph, parseGraph, parseSharding, printSharding, sizeOf, verifyGraph } from "@lapidary/ir";
 import { type Clock, type Failpoints, type LapidaryError, assert, must, noFailpoints, unreachable } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, parseMesh } from "@lapidary/topology";
@@ -47,10 +47,10 @@ export interface Answer<K extends MessageKind = MessageKind> {
 }
 
 /** Finds the peers of a gang; passed in, so that tests can join gangs within one process. */
-export type JoinPeers = (message: ConfigureMessage, tamper?: FrameTamper) => Promise<Peers>;
+export type JoinPeers = (message: ConfigureMessage, tamper?: FrameFault) => Promise<Peers>;
 
 const joinBySockets: JoinPeers = ({ worker, peers, epoch }, tamper) =>
-  connectPeers({ self: worker, paths: peers, epoch, ...(tamper === undefined ? {} : { tamper }) });
+  connectPeers({ self: worker, paths: peers, epoch, ...(tamper === undefined ? {} : { injectFault: tamper }) });
 
 export interface WorkerOptions {
   readonly join?: JoinPeers;

@@ -1,1 +1,1 @@
-"""Runs a training job that Lapidary has exported: StableHLO text, compiled by XLA. `run.py` is the way in."""
+"""Runs a training job that Lapidary exported as StableHLO, compiled by XLA. `run.py` is the entry point."""

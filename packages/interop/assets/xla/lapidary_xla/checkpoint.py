@@ -1,10 +1,10 @@
 """
-Checkpoints that Lapidary, transformers and this runner read:
+Checkpoints that Lapidary, transformers and this runner can read:
 
-    step-100/  config.json  tokenizer.json …                  the model, as Hugging Face has it
+    step-100/  config.json  tokenizer.json …                  the model, in Hugging Face format
                train_state.json                               the step; written last
-       either  model.safetensors  optimizer.safetensors       every process writes its shards into these files, on a file system that all share
-       or      orbax/params/…  orbax/adam_m/…                 by Orbax, for object stores too: plain Zarr 2, uncompressed, which Lapidary reads
+       either  model.safetensors  optimizer.safetensors       every process writes its shards into these files, on a shared file system
+       or      orbax/params/…  orbax/adam_m/…                 by Orbax, for object stores too: uncompressed Zarr 2, which Lapidary reads
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from .engine import barrier
-from .failures import NOT_FOUND, USAGE, Failure, missing_file, say
+from .failures import NOT_FOUND, USAGE, Failure, log, missing_file
 from .layout import Layout
 from .manifest import Array, Manifest
 from .safetensors_file import SafetensorsFile, create
@@ -31,82 +31,82 @@ WEIGHTS, MOMENTS, STATE, ORBAX = "model.safetensors", "optimizer.safetensors", "
 States = dict[str, jax.Array]
 
 
-def chosen_format(wanted: str) -> str:
-    if wanted == "auto":
+def chosen_format(requested: str) -> str:
+    if requested == "auto":
         return "orbax" if find_spec("orbax") is not None else "safetensors"
-    if wanted == "orbax" and find_spec("orbax") is None:
+    if requested == "orbax" and find_spec("orbax") is None:
         raise Failure("LAP_XLA_ORBAX", "Orbax is not installed", "pip install orbax-checkpoint, or --checkpoint-format safetensors", "--checkpoint-format", USAGE)
-    return wanted
+    return requested
 
 
-def _place_of(name: str) -> tuple[str, str]:
-    """File and name of a state in a checkpoint of safetensors."""
+def _location_of(name: str) -> tuple[str, str]:
+    """The file of a state in a safetensors checkpoint, and its name there."""
     return (WEIGHTS, name.removeprefix(PARAMS)) if name.startswith(PARAMS) else (MOMENTS, name)
 
 
 def save(manifest: Manifest, directory: Path, step: int, states: States, form: str, keep: int) -> None:
-    """Written beside its place and moved there whole. All processes call it."""
-    draft, target = directory / f".writing-{step}", directory / f"step-{step}"
-    leads = jax.process_index() == 0
-    if leads:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
+    """Writes a checkpoint into a staging directory, then renames it. All processes call this function."""
+    staging, target = directory / f".writing-{step}", directory / f"step-{step}"
+    is_first = jax.process_index() == 0
+    if is_first:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
     if form == "orbax":
-        _meet(f"orbax {step}")
-        _orbax().save((draft / ORBAX).absolute(), states)
+        _barrier(f"orbax {step}")
+        _orbax().save((staging / ORBAX).absolute(), states)
     else:
-        _save_safetensors(draft, step, states, leads)
-    if leads:
+        _save_safetensors(staging, step, states, is_first)
+    if is_first:
         for name in manifest.extra_files:
-            shutil.copy(manifest.path(name, "a file of the model"), draft / Path(name).name)
-        (draft / "config.json").write_text(json.dumps(manifest.model, indent=2) + "\n")
-        (draft / STATE).write_text(json.dumps({"run": manifest.name, "step": step, "time": int(time.time() * 1000)}, indent=2) + "\n")
+            shutil.copy(manifest.path(name, "a file of the model"), staging / Path(name).name)
+        (staging / "config.json").write_text(json.dumps(manifest.model, indent=2) + "\n")
+        (staging / STATE).write_text(json.dumps({"run": manifest.name, "step": step, "time": int(time.time() * 1000)}, indent=2) + "\n")
         shutil.rmtree(target, ignore_errors=True)
-        draft.rename(target)
+        staging.rename(target)
         for old in checkpoints(directory)[:-keep]:
             shutil.rmtree(old, ignore_errors=True)
-        say(f"checkpoint {target}")
-    _meet(f"checkpoint {step}")
+        log(f"checkpoint {target}")
+    _barrier(f"checkpoint {step}")
 
 
-def _save_safetensors(draft: Path, step: int, states: States, leads: bool) -> None:
+def _save_safetensors(staging: Path, step: int, states: States, is_first: bool) -> None:
     named = {name: array for name, array in states.items() if name != STEP}
-    if leads:
+    if is_first:
         for file, metadata in ((WEIGHTS, {"format": "pt"}), (MOMENTS, {})):
-            create(draft / file, {_place_of(name)[1]: (array.shape, array.dtype.name) for name, array in named.items() if _place_of(name)[0] == file}, metadata)
-    _meet(f"files {step}")
-    files = {file: SafetensorsFile(draft / file, writable=True) for file in (WEIGHTS, MOMENTS)}
+            create(staging / file, {_location_of(name)[1]: (array.shape, array.dtype.name) for name, array in named.items() if _location_of(name)[0] == file}, metadata)
+    _barrier(f"files {step}")
+    files = {file: SafetensorsFile(staging / file, writable=True) for file in (WEIGHTS, MOMENTS)}
     for name, array in named.items():
-        file, tensor = _place_of(name)
+        file, tensor = _location_of(name)
         view = files[file].view(tensor, array.shape)
         for shard in array.addressable_shards:
             if shard.replica_id == 0:
                 view[shard.index] = np.asarray(shard.data)
     for file in files.values():
         file.flush()
-    _meet(f"shards {step}")
+    _barrier(f"shards {step}")
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    """Whole checkpoints, oldest first."""
+    """Complete checkpoints, oldest first."""
     found = [path for path in directory.glob("step-*") if path.name[5:].isdigit() and (path / STATE).is_file()]
     return sorted(found, key=lambda path: int(path.name[5:]))
 
 
-def find(directory: Path, wanted: str) -> Path:
-    """`latest` of the directory, or a path."""
-    if wanted != "latest":
-        return Path(wanted)
+def find(directory: Path, requested: str) -> Path:
+    """The latest checkpoint of the directory if `latest` is requested, otherwise the requested path."""
+    if requested != "latest":
+        return Path(requested)
     found = checkpoints(directory)
     if not found:
-        raise Failure("LAP_XLA_CHECKPOINT", "there is no checkpoint yet", "run without --restore, or name its directory", str(directory), NOT_FOUND)
+        raise Failure("LAP_XLA_CHECKPOINT", "no checkpoint found", "run without --restore, or give the directory of a checkpoint", str(directory), NOT_FOUND)
     return found[-1]
 
 
 def restore(manifest: Manifest, layout: Layout, path: Path) -> tuple[int, States]:
-    """The step and the states, each process reading only its shards."""
+    """Returns the step and the states; each process reads only its shards."""
     if not (path / STATE).is_file():
-        raise missing_file(path / STATE, "the state of a checkpoint", "name the directory of a whole checkpoint, such as checkpoints/step-100")
+        raise missing_file(path / STATE, "the state of a checkpoint", "give the directory of a complete checkpoint, such as checkpoints/step-100")
     step = int(json.loads((path / STATE).read_text())["step"])
     if (path / ORBAX).is_dir():
         return step, _restore_orbax(manifest, layout, path / ORBAX)
@@ -116,21 +116,21 @@ def restore(manifest: Manifest, layout: Layout, path: Path) -> tuple[int, States
     def shard(array: Array, index: tuple[slice, ...]) -> np.ndarray:
         if array.name == STEP:
             return np.float32(step)
-        file, tensor = _place_of(array.name)
+        file, tensor = _location_of(array.name)
         return files[file].part(tensor, array.dims, index)
 
     return step, {array.name: place(layout, array, lambda index, array=array: shard(array, index)) for array in manifest.states}
 
 
 def _check_names(manifest: Manifest, files: dict[str, SafetensorsFile]) -> None:
-    """The files hold the states of the program and no others: what the program has no place for would be dropped."""
-    wanted: dict[str, set[str]] = {WEIGHTS: set(), MOMENTS: set()}
+    """Checks that the files contain exactly the states of the program, because other states would be ignored."""
+    expected: dict[str, set[str]] = {WEIGHTS: set(), MOMENTS: set()}
     for array in manifest.states:
         if array.name != STEP:
-            file, tensor = _place_of(array.name)
-            wanted[file].add(tensor)
-    for file, names in wanted.items():
-        for what, differing in (("lacks", names - files[file].names), ("has, and the program has no place for", files[file].names - names)):
+            file, tensor = _location_of(array.name)
+            expected[file].add(tensor)
+    for file, names in expected.items():
+        for what, differing in (("lacks", names - files[file].names), ("contains, and the program has no state for,", files[file].names - names)):
             if differing:
                 first, more = sorted(differing)[0], len(differing) - 1
                 message = f"{file} {what} {first}{f' and {more} more' if more else ''}"
@@ -141,12 +141,12 @@ def _restore_orbax(manifest: Manifest, layout: Layout, path: Path) -> States:
     chosen_format("orbax")
     import orbax.checkpoint as ocp
 
-    wanted = {array.name: jax.ShapeDtypeStruct(array.dims, np.float32, sharding=layout.sharding(array)) for array in manifest.states}
-    how = {name: ocp.ArrayRestoreArgs(sharding=array.sharding, global_shape=array.shape, dtype=array.dtype) for name, array in wanted.items()}
+    expected = {array.name: jax.ShapeDtypeStruct(array.dims, np.float32, sharding=layout.sharding(array)) for array in manifest.states}
+    restore_args = {name: ocp.ArrayRestoreArgs(sharding=array.sharding, global_shape=array.shape, dtype=array.dtype) for name, array in expected.items()}
     try:
-        return _orbax().restore(path.absolute(), item=wanted, restore_args=how)
+        return _orbax().restore(path.absolute(), item=expected, restore_args=restore_args)
     except (ValueError, KeyError) as cause:
-        raise Failure("LAP_XLA_CHECKPOINT_MISMATCH", f"the checkpoint does not fit the program ({cause})", "use a checkpoint of this job", str(path), USAGE) from cause
+        raise Failure("LAP_XLA_CHECKPOINT_MISMATCH", f"the checkpoint does not match the program ({cause})", "use a checkpoint of this job", str(path), USAGE) from cause
 
 
 def _orbax():
@@ -158,7 +158,7 @@ def _orbax():
     return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_zarr3=False, use_compression=False))
 
 
-def _meet(name: str) -> None:
-    """No process goes on before all are here; a name serves once."""
+def _barrier(name: str) -> None:
+    """Waits until all processes have called it with this name; each name is used once."""
     if jax.process_count() > 1:
         barrier(f"lapidary {name}")

@@ -1,9 +1,9 @@
 """
-Batches, row by row: a process makes the rows of its devices alone. They are the very rows of Lapidary's own run: a function of (seed, step,
-row) and of the token file.
+Batches, by rows: each process reads only the rows of its devices. The rows equal those of Lapidary's own run: they are a function of (seed,
+step, row) and of the token file.
 
-    stream   <bos> T h e │ q u i c k … <eos> <bos> │ …        row r of length T begins at token r·T, targets are one on;
-    targets  T h e q       u i c k …         ×                a <bos> is no target: it begins another document
+    stream   <bos> T h e │ q u i c k … <eos> <bos> │ …        row r of length T starts at token r·T, targets are shifted by one;
+    targets  T h e q       u i c k …         ×                a <bos> is not a target, because it starts another document
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Batches(Protocol):
 
 
 class TokenRows:
-    """Rows of a token file, in an order that is another in each epoch."""
+    """Rows of a token file, in a different order in each epoch."""
 
     def __init__(self, manifest: Manifest) -> None:
         data = manifest.data
@@ -39,7 +39,7 @@ class TokenRows:
         path = manifest.path(data["file"], "the token file")
         self._tokens = np.memmap(path, f"<u{data['bytes_per_token']}", "r")
         if len(self._tokens) != data["tokens"]:
-            raise Failure("LAP_XLA_TOKENS", f"the token file has {len(self._tokens)} tokens, not {data['tokens']}", "copy it again", str(path), USAGE)
+            raise Failure("LAP_XLA_TOKENS", f"the token file has {len(self._tokens)} tokens, expected {data['tokens']}", "copy it again", str(path), USAGE)
         self._epoch_rows = max(1, -(-(len(self._tokens) - 1) // self._seq))
 
     def rows(self, step: int, start: int, stop: int) -> Rows:
@@ -51,18 +51,18 @@ class TokenRows:
         epoch, within = divmod(ordinal, self._epoch_rows)
         key = hash_one(hash_one(self._seed & 0xFFFFFFFF, self._seed >> 32), epoch)
         first = permute(within, self._epoch_rows, key) * self._seq
-        stretch = self._tokens[first : first + self._seq + 1].astype(np.int32)
+        segment = self._tokens[first : first + self._seq + 1].astype(np.int32)
         tokens, targets, mask = np.zeros(self._seq, np.int32), np.zeros(self._seq, np.int32), np.zeros(self._seq, np.float32)
-        have = min(self._seq, len(stretch))
-        tokens[:have] = stretch[:have]
-        following = stretch[1 : have + 1]
+        count = min(self._seq, len(segment))
+        tokens[:count] = segment[:count]
+        following = segment[1 : count + 1]
         targets[: len(following)] = following
         mask[: len(following)] = following != self._bos
         return tokens, targets, mask
 
 
 class FileBatches:
-    """Batches as arrays: `tokens` [steps, batch, seq], or whatever the program's batch arguments are called; steps repeat from the start."""
+    """Batches as arrays [steps, batch, seq], one for each batch argument of the program; after the last step they repeat."""
 
     def __init__(self, manifest: Manifest, path: Path) -> None:
         self._file = SafetensorsFile(path)
@@ -76,15 +76,15 @@ class FileBatches:
 
 
 class SyntheticRows:
-    """Uniform random tokens, to measure speed where there is no corpus. All targets count."""
+    """Uniform random tokens, to measure speed without a corpus. All targets count."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._seq = next(array.dims[1] for array in manifest.arguments if array.name == "tokens")
         self._vocab = manifest.model["vocab_size"]
 
     def rows(self, step: int, start: int, stop: int) -> Rows:
-        stretches = np.stack([np.random.default_rng([step, row]).integers(0, self._vocab, self._seq + 1, np.int32) for row in range(start, stop)])
-        return {"tokens": stretches[:, :-1].copy(), "targets": stretches[:, 1:].copy(), "mask": np.ones((stop - start, self._seq), np.float32)}
+        segments = np.stack([np.random.default_rng([step, row]).integers(0, self._vocab, self._seq + 1, np.int32) for row in range(start, stop)])
+        return {"tokens": segments[:, :-1].copy(), "targets": segments[:, 1:].copy(), "mask": np.ones((stop - start, self._seq), np.float32)}
 
 
 def open_batches(manifest: Manifest, synthetic: bool) -> Batches:
@@ -99,7 +99,7 @@ def open_batches(manifest: Manifest, synthetic: bool) -> Batches:
 
 
 def batch_arrays(manifest: Manifest, layout: Layout, batches: Batches, step: int) -> list[jax.Array]:
-    """The batch arguments of a step, each shard made from its own rows."""
+    """The batch arguments of a step; each shard is built from its own rows."""
     rows = lru_cache(maxsize=None)(lambda start, stop: batches.rows(step, start, stop))
 
     def shard(name: str, size: int, index: tuple[slice, ...]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """
-XLA, driven by text instead of by tracing. All that Lapidary uses of jaxlib's own, unstable interface stands in this file; the version is
-pinned for its sake (`Client.compile_and_load`, `LoadedExecutable`, `CompileOptions`, and `disassemble_into_single_device_arrays`; the
-barrier of JAX's coordination service).
+Compiles StableHLO text with XLA, without tracing. This file contains every use of jaxlib's private, unstable interface
+(`Client.compile_and_load`, `LoadedExecutable`, `CompileOptions`, `disassemble_into_single_device_arrays`, and the barrier of JAX's
+coordination service). Its version is pinned for this reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .failures import USAGE, Failure
 
 
 def dialects() -> ir.Context:
-    """A context that knows StableHLO and Shardy."""
+    """A context with the dialects StableHLO and Shardy."""
     context = JaxIrContext()
     context.append_dialect_registry(upstream_dialects)
     context.load_all_available_dialects()
@@ -39,13 +39,13 @@ class Signature:
 
 
 def verify_text(text: str, place: str) -> Signature:
-    """Parses a module and lets the dialects verify it; nothing is compiled."""
+    """Parses a module and verifies it with its dialects; nothing is compiled."""
     with dialects():
         try:
             module = ir.Module.parse(text)
             module.operation.verify()
         except ir.MLIRError as cause:
-            raise Failure("LAP_XLA_TEXT", f"the text does not verify: {str(cause)[:2000]}", "export the job again; an edited text must keep to StableHLO and Shardy", place, USAGE) from cause
+            raise Failure("LAP_XLA_TEXT", f"the module does not verify: {str(cause)[:2000]}", "export the job again; an edited module must be valid StableHLO and Shardy", place, USAGE) from cause
         main = next(op for op in module.body.operations if op.operation.name == "func.func" and op.name.value == "main")
         return Signature([str(kind) for kind in main.type.inputs], [str(kind) for kind in main.type.results])
 
@@ -56,22 +56,22 @@ class Executable:
     devices: list[jax.Device]
 
     def run(self, arguments: Sequence[jax.Array]) -> list[list[jax.Array]]:
-        """By result, one array for each device of this process. Donated arguments are gone after it. Arguments must have been checked."""
+        """Returns, for each result, one array per device of this process. Donated arguments are deleted. Call `check` first."""
         return self.loaded.execute_sharded(list(arguments)).disassemble_into_single_device_arrays()
 
     def check(self, arguments: Sequence[jax.Array], names: Sequence[str]) -> None:
-        """XLA does not check the shards that it is given, and reads beyond them: all must fit, device by device."""
+        """Checks the shards of all arguments. XLA does not check them, and would read beyond a shard that is too small."""
         shardings = self.loaded.get_parameter_shardings()
         for i, (argument, name) in enumerate(zip(arguments, names, strict=True)):
             order = list(argument.sharding._device_assignment)
             if order != self.devices:
-                raise Failure("LAP_XLA_SHARDS", f"{name} lies on other devices than the program", "this is a bug of the runner: report it", name)
+                raise Failure("LAP_XLA_SHARDS", f"{name} and the program are on different devices", "report this bug of the runner", name)
             if shardings is None:
                 continue
-            wanted = jax_sharding(shardings[i])
-            given = argument.sharding._to_xla_hlo_sharding(argument.ndim)
-            if wanted != given:
-                raise Failure("LAP_XLA_SHARDS", f"{name} is sharded as {given}, the program wants {wanted}", "export the job again: text and manifest do not belong together", name)
+            expected = jax_sharding(shardings[i])
+            actual = argument.sharding._to_xla_hlo_sharding(argument.ndim)
+            if expected != actual:
+                raise Failure("LAP_XLA_SHARDS", f"{name} is sharded as {actual}, the program expects {expected}", "export the job again: module and manifest do not belong together", name)
 
     def hlo(self) -> str:
         """The optimized program of one device."""
@@ -96,7 +96,7 @@ def jax_sharding(proto: Any) -> Any:
 
 
 def barrier(name: str, timeout_s: int = 3600) -> None:
-    """All processes meet, through the coordination service: without a collective over all devices."""
+    """Waits for all processes, through the coordination service and without a collective over all devices."""
     from jax._src import distributed
 
     distributed.global_state.client.wait_at_barrier(name, timeout_s * 1000)
@@ -104,11 +104,11 @@ def barrier(name: str, timeout_s: int = 3600) -> None:
 
 def compile_text(text: str, devices: Sequence[jax.Device], overrides: Mapping[str, Any] | None = None) -> Executable:
     """
-    Compiles a module for the devices, which are numbered as they are given.
+    Compiles a module for the devices, numbered in the order of the list.
 
     overrides: XLA's debug options by name
     """
-    assert re.search(rf"mhlo.num_partitions = {len(devices)} :", text), "the text is for as many devices"
+    assert re.search(rf"mhlo.num_partitions = {len(devices)} :", text), "the module is partitioned for this number of devices"
     client = jax_backend.get_backend()
     options = jax_backend.get_compile_options(
         num_replicas=1,

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """
-A Python environment of its own with the pinned JAX, made by the user's pip from the user's index, for whoever has none:
+A separate Python environment with the pinned JAX, installed with the user's pip from the user's index, for machines without this JAX:
 
-    cache/jax-VERSION.wheels/    wheels as they come: an interrupted download goes on from here
-    cache/jax-VERSION/           the environment, whole or absent
+    cache/jax-VERSION.wheels/    downloaded wheels: an interrupted download resumes from them
+    cache/jax-VERSION/           the environment, complete or absent
 
-    python environment.py jax==0.10.2 jaxlib==0.10.2 …     prints the path of its interpreter, made first where it is missing or damaged
-    python environment.py --only-look jax==0.10.2 …        the same, and exit code 102 where it is missing
+    python environment.py jax==0.10.2 jaxlib==0.10.2 …     prints the path of its interpreter; creates a missing or damaged environment first
+    python environment.py --only-look jax==0.10.2 …        the same, but creates nothing: exit code 102 if it is missing
 
 Only the standard library is used here.
 """
@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import Iterator, Mapping, Sequence
 
 if __package__:
-    from .failures import NOT_FOUND, Failure, say
+    from .failures import NOT_FOUND, Failure, log
 else:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from lapidary_xla.failures import NOT_FOUND, Failure, say
+    from lapidary_xla.failures import NOT_FOUND, Failure, log
 
 ATTEMPTS = 3
-# Settings for installing, or for other downloads. A variable also overrides the same setting in pip.conf, and pip reads an empty variable as absent.
+# Settings of pip that would break the installation. A variable also overrides the same setting in pip.conf; pip ignores an empty variable.
 PIP_OVERRIDES = {
     "PIP_REQUIRE_VIRTUALENV": "0",
     "PIP_REQUIRE_HASHES": "0",
@@ -48,19 +48,19 @@ PIP_REMOVED = {
         "ABI BUILD_CONSTRAINT DEST EDITABLE GROUP IMPLEMENTATION LOG NO_BINARY ONLY_BINARY PLATFORM PREFIX PYTHON PYTHON_VERSION REPORT ROOT TARGET"
     ).split()
 }
-# Another attempt may help; whatever else pip refuses, it refuses again.
+# Errors after which another attempt may succeed. Any other error of pip would repeat.
 NETWORK = re.compile(
     r"connection ?(error|reset|refused|aborted|broken)|timed? ?out|name resolution|name or service not known|network is unreachable|no route to host"
     r"|max retries|proxyerror|sslerror|incompleteread|protocolerror|remotedisconnected|temporary failure|http error (429|5\d\d)"
     r"|\b(429|5\d\d) (client|server) error|do not match the hashes",
     re.IGNORECASE,
 )
-# What JAX asks for.
+# The oldest Python version that JAX supports.
 OLDEST = (3, 11)
 
 
 def cache_directory() -> Path:
-    """Where Lapidary keeps downloads and builds for all clones of a user."""
+    """The directory of downloads and builds for all clones of a user."""
     if os.environ.get("LAPIDARY_CACHE"):
         return Path(os.environ["LAPIDARY_CACHE"]).resolve()
     if os.environ.get("XDG_CACHE_HOME"):
@@ -69,23 +69,23 @@ def cache_directory() -> Path:
 
 
 def provide(requirements: Sequence[str]) -> Path:
-    """The interpreter of an environment that holds the requirements, each `name==version`, jax among them."""
+    """The interpreter of an environment with the requirements, each `name==version`, including jax."""
     wanted = dict(requirement.split("==") for requirement in requirements)
     directory = environment_directory(wanted)
     python = directory / "bin/python"
     if not is_whole(python, wanted):
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(directory.with_name(f"{directory.name}.lock")):
-            # Another process may have made it while this one waited.
+            # Another process may have created it in the meantime.
             if not is_whole(python, wanted):
                 make(directory, requirements)
         if not is_whole(python, wanted):
-            raise Failure("LAP_XLA_VENV", "the environment does not hold what was installed", f"remove {directory} and try again", str(directory))
+            raise Failure("LAP_XLA_VENV", "the environment lacks the installed packages", f"remove {directory} and try again", str(directory))
     return python
 
 
 def environment_directory(wanted: Mapping[str, str]) -> Path:
-    """wanted: versions by package; the TPU compiler gets an environment of its own, since it is large"""
+    """wanted: versions by package; the TPU compiler gets a separate environment, because it is large"""
     compiler = f"-libtpu-{wanted['libtpu']}" if "libtpu" in wanted else ""
     return cache_directory() / f"jax-{wanted['jax']}{compiler}"
 
@@ -100,7 +100,7 @@ def is_whole(python: Path, wanted: Mapping[str, str]) -> bool:
 
 def make(directory: Path, requirements: Sequence[str]) -> None:
     if sys.version_info < OLDEST:
-        raise Failure("LAP_XLA_PYTHON", f"this is Python {sys.version.split()[0]}", "JAX needs Python 3.11 or later")
+        raise Failure("LAP_XLA_PYTHON", f"unsupported Python {sys.version.split()[0]}", "use Python 3.11 or later, as JAX requires")
     wheels = directory.with_name(f"{directory.name}.wheels")
     wheels.mkdir(exist_ok=True)
     sweep(directory)
@@ -111,7 +111,7 @@ def make(directory: Path, requirements: Sequence[str]) -> None:
         if made.returncode != 0:
             raise Failure("LAP_XLA_VENV", f"python -m venv failed: {made.stderr.strip()}", "install the venv module of your Python (Debian: python3-venv)", sys.executable)
         install = ["--python", draft / "bin/python", "install", "--no-index", "--find-links", wheels, "--no-warn-script-location", *requirements]
-        # All wheels are there: nothing in pip.conf is needed, and its `target` or `prefix` would install elsewhere.
+        # All wheels are downloaded, so ignore pip.conf: its `target` or `prefix` would install elsewhere.
         pip("install", draft, install, {"PIP_CONFIG_FILE": os.devnull})
         shutil.rmtree(directory, ignore_errors=True)
         draft.rename(directory)
@@ -121,7 +121,7 @@ def make(directory: Path, requirements: Sequence[str]) -> None:
 
 
 def sweep(directory: Path) -> None:
-    """Removes what processes that no longer live left half done."""
+    """Removes incomplete environments of processes that have ended."""
     for draft in directory.parent.glob(f"{directory.name}.tmp-*"):
         if not Path(f"/proc/{draft.name.rpartition('-')[2]}").exists():
             shutil.rmtree(draft, ignore_errors=True)
@@ -130,16 +130,16 @@ def sweep(directory: Path) -> None:
 def pip(doing: str, watched: Path, args: Sequence[str | Path], settings: Mapping[str, str] | None = None) -> None:
     """watched: the directory whose growth is shown; settings: further variables"""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *map(str, args), "--progress-bar=off", "--quiet"]
-    told = ""
+    output = ""
     for attempt in range(1, ATTEMPTS + 1):
         with progress(doing if attempt == 1 else f"{doing} (attempt {attempt} of {ATTEMPTS})", watched):
             ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**clean_environment(), **(settings or {})})
         if ended.returncode == 0:
             return
-        told = "\n".join(ended.stdout.strip().splitlines()[-12:])
+        output = "\n".join(ended.stdout.strip().splitlines()[-12:])
         if not NETWORK.search(ended.stdout):
-            raise Failure("LAP_XLA_PIP", f"pip refused to {doing}:\n{told}", "correct what pip reports (`pip config list` shows its settings; pip 22.3 or later is needed), then try again: it continues from what it has", sys.executable)
-    raise Failure("LAP_XLA_PIP", f"pip could not {doing}:\n{told}", "check that `pip download jax` works (network, proxy, index; pip 22.3 or later), then try again: it goes on from what it has", sys.executable)
+            raise Failure("LAP_XLA_PIP", f"pip refused to {doing}:\n{output}", "correct what pip reports (`pip config list` shows its settings; pip 22.3 or later is needed), then try again: it resumes the download", sys.executable)
+    raise Failure("LAP_XLA_PIP", f"pip could not {doing}:\n{output}", "check that `pip download jax` works (network, proxy, index; pip 22.3 or later), then try again: it resumes the download", sys.executable)
 
 
 def clean_environment() -> dict[str, str]:
@@ -149,28 +149,28 @@ def clean_environment() -> dict[str, str]:
 
 @contextmanager
 def progress(doing: str, watched: Path) -> Iterator[None]:
-    """A line every two seconds, redrawn in a terminal."""
+    """Prints the progress every two seconds, on one line in a terminal."""
     done = threading.Event()
-    began = time.monotonic()
+    start = time.monotonic()
 
     def line() -> str:
         size = sum(path.stat().st_size for path in watched.rglob("*") if path.is_file() and not path.is_symlink()) / 1e6
-        return f"jax: {doing}: {size:.0f} MB ({time.monotonic() - began:.0f} s)"
+        return f"jax: {doing}: {size:.0f} MB ({time.monotonic() - start:.0f} s)"
 
     def show() -> None:
         while not done.wait(2):
             try:
                 text = line()
             except OSError:
-                # Files come and go while pip works.
+                # pip may delete a file during the loop.
                 continue
             if sys.stderr.isatty():
                 print(f"\r\x1b[2Klapidary: {text}", end="", file=sys.stderr, flush=True)
             else:
-                say(text)
+                log(text)
 
     shown = threading.Thread(target=show, daemon=True)
-    say(f"jax: {doing}")
+    log(f"jax: {doing}")
     shown.start()
     try:
         yield
@@ -183,20 +183,20 @@ def progress(doing: str, watched: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One at a time; the lock of a process that ended is gone with it."""
+    """Holds an exclusive lock. The system releases the lock of a process that ends."""
     import fcntl
 
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            say(f"jax: waiting for another process that installs it ({path})")
+            log(f"jax: waiting for another process that installs it ({path})")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def main() -> int:
-    # What is half made is removed on the way out.
+    # Exit by exception on SIGTERM, so that incomplete files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     only_look, requirements = "--only-look" in sys.argv, [given for given in sys.argv[1:] if given != "--only-look"]
     try:
@@ -209,7 +209,7 @@ def main() -> int:
         else:
             print(provide(requirements))
     except Failure as failure:
-        failure.tell()
+        failure.report()
         return failure.exit_code
     except KeyboardInterrupt:
         return 130

@@ -1,4 +1,4 @@
-"""Mistakes that a person can mend: what is wrong, where, and what to do now."""
+"""Errors that a user can correct: what failed, the location, and the remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Failure(Exception):
         super().__init__(message)
         self.code, self.message, self.remedy, self.place, self.exit_code = code, message, remedy, place, exit_code
 
-    def tell(self) -> None:
+    def report(self) -> None:
         place = self.place or "run.py"
         print(f"lapidary: error {self.code}: {self.message}\n    place:  {place}\n    remedy: {self.remedy}", file=sys.stderr, flush=True)
 
@@ -22,6 +22,6 @@ def missing_file(path: object, what: str, remedy: str) -> Failure:
     return Failure("LAP_XLA_FILE", f"{what} is missing", remedy, str(path), USAGE)
 
 
-def say(text: str) -> None:
-    """News, on stderr: stdout holds results alone."""
+def log(text: str) -> None:
+    """Prints a message on stderr; stdout is reserved for results."""
     print(f"lapidary: {text}", file=sys.stderr, flush=True)

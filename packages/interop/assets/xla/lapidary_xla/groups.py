@@ -1,4 +1,4 @@
-"""Replica groups as HLO text writes them, in any of three forms."""
+"""Parses replica groups in HLO text, in any of three forms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from math import prod
 def groups_of(rest: str, devices: int) -> list[list[int]]:
     """
     `{{0,1},{2,3}}`, the iota form `[4,2]<=[2,4]T(1,0)`, or the mesh form `mesh['a'=2,'b'=4], device_ids=([4,2]T(1,0)) {'a','b':(1)2}`, where
-    device ids tell which device stands where in the mesh.
+    device ids are the devices at the positions of the mesh.
     """
     listed = re.search(r"(?:replica_groups|source_target_pairs)=\{((?:\{[\d,]*\},?)*)\}", rest)
     if listed:
@@ -30,7 +30,7 @@ def groups_of(rest: str, devices: int) -> list[list[int]]:
 
 
 def mesh_groups(axes: list[tuple[str, str]], chosen: list[tuple[str, str, str]]) -> list[list[int]]:
-    """Axes are cut at the borders of the chosen parts; the chosen pieces, in their order, run within a group."""
+    """Splits the axes at the borders of the chosen sub-axes; a group consists of the chosen pieces, in their order."""
     pieces: list[tuple[str, int, int]] = []
     for name, size in axes:
         borders = {1, int(size)}

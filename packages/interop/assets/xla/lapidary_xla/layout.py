@@ -1,4 +1,4 @@
-"""From the names of mesh axes to JAX's shardings over real devices."""
+"""Converts shardings by mesh axis names to JAX shardings on devices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .manifest import Array, Manifest
 
 class Layout:
     """
-    A JAX mesh whose axes are the prime factors of Lapidary's, major to minor, so that parts of axes are axes too:
+    A JAX mesh whose axes are the prime factors of Lapidary's axes, major to minor, so that every sub-axis consists of whole axes:
 
         model=16  →  model_1 model_2 model_4 model_8, of size 2 each;  model:(1)4 = (model_1, model_2)
     """
@@ -46,7 +46,7 @@ class Layout:
 
 
 def _atoms(size: int):
-    """Prime factors with the product of those before."""
+    """Yields the prime factors, each with the product of the previous ones."""
     before, factor = 1, 2
     while size > 1:
         while size % factor == 0:
@@ -56,7 +56,7 @@ def _atoms(size: int):
 
 
 def choose_devices(manifest: Manifest, wanted: str) -> list[jax.Device]:
-    """All devices, in the order in which the mesh numbers its chips. The program is made for a number of devices: it must be met."""
+    """The devices, in the order of the chips of the mesh. Their number must be that of the program."""
     devices = jax.devices()
     needed = manifest.devices
     count = len(devices) if wanted == "all" else int(wanted)
@@ -64,7 +64,7 @@ def choose_devices(manifest: Manifest, wanted: str) -> list[jax.Device]:
     if count != needed or len(devices) < needed:
         raise Failure(
             "LAP_XLA_DEVICES",
-            f"the program is made for {needed} devices ({mesh}), {count} are asked for and {len(devices)} {devices[0].platform} devices are here",
+            f"the program is made for {needed} devices ({mesh}), {count} are requested and {len(devices)} {devices[0].platform} devices are available",
             f"run with --devices {needed}, or export the job with a mesh of {count} chips",
             f"--devices {wanted}",
             DOES_NOT_FIT,
@@ -77,7 +77,7 @@ def choose_devices(manifest: Manifest, wanted: str) -> list[jax.Device]:
 
 
 def arrange(manifest: Manifest, devices: Sequence[jax.Device]) -> list[jax.Device]:
-    """On TPUs neighbours along a mesh axis should be neighbours on the torus, and pods meet on the DCN axes only."""
+    """Orders TPU devices so that neighbors along a mesh axis are neighbors on the torus, and only the DCN axes cross pods."""
     if devices[0].platform != "tpu":
         return list(devices)
     from jax.experimental import mesh_utils

@@ -1,4 +1,4 @@
-"""`manifest.json`: what the texts take and give, and where their first inputs come from. No JAX here: it is read first of all."""
+"""Reads `manifest.json`: arguments and results of both modules, and the sources of initial values. Does not import JAX, which may be missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMAT, VERSION = "lapidary-xla", 1
 
 @dataclass(frozen=True)
 class Array:
-    """An argument or result of the step. `sharding` names mesh axes by dim, major to minor; `model:(1)4` is a part of one."""
+    """An argument or result of the step. `sharding` lists mesh axes by dim, major to minor; `model:(1)4` is a sub-axis."""
 
     name: str
     dims: tuple[int, ...]
@@ -24,7 +24,7 @@ class Array:
     role: str
     """state (carried from step to step), batch, or metric"""
     initial: dict[str, Any] | None = None
-    """of a state: where its first value comes from"""
+    """of a state: the source of its initial value"""
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,15 @@ class Manifest:
     texts: dict[str, str]
     axes: tuple[tuple[str, int], ...]
     dcn_axes: tuple[str, ...]
-    """mesh axes that run between pods, over the data-centre network"""
+    """mesh axes that run between pods, over the data-center network"""
     arguments: tuple[Array, ...]
     results: tuple[Array, ...]
     steps: int
     data: dict[str, Any]
     model: dict[str, Any]
-    """config.json of the model, as Hugging Face transformers reads it"""
+    """config.json of the model, for Hugging Face transformers"""
     extra_files: tuple[str, ...]
-    """files that go into every checkpoint, such as the tokenizer's"""
+    """files to copy into every checkpoint, such as those of the tokenizer"""
 
     @property
     def devices(self) -> int:
@@ -54,7 +54,7 @@ class Manifest:
         return [array for array in self.arguments if array.role == "state"]
 
     def path(self, name: str, what: str) -> Path:
-        """A file of the export, which must be there."""
+        """The path of a file of the export, which must exist."""
         path = self.directory / name
         if not path.is_file():
             raise missing_file(path, what, "export the job again, and copy the whole directory")
@@ -71,7 +71,7 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         raw = json.loads(path.read_text())
         if raw["format"] != FORMAT or raw["version"] != VERSION:
-            raise Failure("LAP_XLA_MANIFEST", f"this is {raw['format']} {raw['version']}, not {FORMAT} {VERSION}", "export the job again", str(path), USAGE)
+            raise Failure("LAP_XLA_MANIFEST", f"expected format {FORMAT} {VERSION}, got {raw['format']} {raw['version']}", "export the job again", str(path), USAGE)
         return Manifest(
             directory=directory,
             name=raw["name"],
@@ -87,7 +87,7 @@ def read_manifest(directory: Path) -> Manifest:
             extra_files=tuple(raw["extra_files"]),
         )
     except (ValueError, KeyError, TypeError) as cause:
-        raise Failure("LAP_XLA_MANIFEST", f"the manifest cannot be read ({cause!r})", "export the job again", str(path), USAGE) from cause
+        raise Failure("LAP_XLA_MANIFEST", f"invalid manifest ({cause!r})", "export the job again", str(path), USAGE) from cause
 
 
 def read_array(raw: dict[str, Any]) -> Array:

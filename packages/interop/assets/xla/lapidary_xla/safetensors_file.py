@@ -1,5 +1,5 @@
 """
-Safetensors, read and written in place: a process touches only the bytes of its shards.
+Reads and writes safetensors in place: a process accesses only the bytes of its shards.
 
     8 bytes: length of the header · header: JSON, name → dtype, shape, byte range · arrays, row-major, little-endian
 """
@@ -19,7 +19,7 @@ DTYPES = {"F32": "<f4", "I32": "<i4", "F16": "<f2", "BF16": "<u2"}
 
 
 class SafetensorsFile:
-    """An existing file. Arrays are views of it: what is not indexed is not read."""
+    """An existing file. Arrays are memory-mapped views: only indexed elements are read."""
 
     def __init__(self, path: Path, *, writable: bool = False) -> None:
         if not path.is_file():
@@ -29,7 +29,7 @@ class SafetensorsFile:
             size = path.stat().st_size
             with path.open("rb") as file:
                 head = file.read(512)
-                _refuse_other_kind(head, path)
+                _reject_other_kind(head, path)
                 length = int.from_bytes(head[:8], "little")
                 if length > size - 8:
                     raise ValueError("the header is longer than the file")
@@ -38,7 +38,7 @@ class SafetensorsFile:
             header.pop("__metadata__", None)
             _check_tiling(header, size - 8 - length)
         except (ValueError, KeyError, TypeError, AttributeError) as cause:
-            raise Failure("LAP_XLA_SAFETENSORS", f"not a whole safetensors file ({cause})", "copy it again", str(path), USAGE) from cause
+            raise Failure("LAP_XLA_SAFETENSORS", f"incomplete or invalid safetensors file ({cause})", "copy it again", str(path), USAGE) from cause
         self._entries = header
         self._bytes = np.memmap(path, np.uint8, "r+" if writable else "r")
         self._data = 8 + length
@@ -51,17 +51,17 @@ class SafetensorsFile:
         return name in self._entries
 
     def view(self, name: str, dims: tuple[int, ...]) -> np.ndarray:
-        """The whole array as it lies in the file."""
+        """The global array, as a view of the file."""
         entry = self._entries.get(name)
         if entry is None:
-            raise Failure("LAP_XLA_SAFETENSORS", f"there is no array {name}", "use the file that belongs to this export", str(self.path), USAGE)
+            raise Failure("LAP_XLA_SAFETENSORS", f"array {name} not found", "use the file that belongs to this export", str(self.path), USAGE)
         if tuple(entry["shape"]) != dims or entry["dtype"] not in DTYPES:
-            raise Failure("LAP_XLA_SAFETENSORS", f"{name} is {entry['dtype']}{entry['shape']}, the program wants {list(dims)}", "use the file that belongs to this export", str(self.path), USAGE)
+            raise Failure("LAP_XLA_SAFETENSORS", f"{name} is {entry['dtype']}{entry['shape']}, the program expects {list(dims)}", "use the file that belongs to this export", str(self.path), USAGE)
         begin, end = entry["data_offsets"]
         return self._bytes[self._data + begin : self._data + end].view(DTYPES[entry["dtype"]]).reshape(dims)
 
     def part(self, name: str, dims: tuple[int, ...], index: tuple[slice, ...]) -> np.ndarray:
-        """A part, copied, with 16-bit floats widened to f32."""
+        """A copy of a slice, with 16-bit floats widened to f32."""
         part = np.array(self.view(name, dims)[index])
         dtype = self._entries[name]["dtype"]
         if dtype == "BF16":
@@ -72,8 +72,8 @@ class SafetensorsFile:
         self._bytes.flush()
 
 
-def _refuse_other_kind(head: bytes, path: Path) -> None:
-    """A clone without Git LFS, a download that was refused: text in place of the file."""
+def _reject_other_kind(head: bytes, path: Path) -> None:
+    """Rejects text in place of the file, as of a clone without Git LFS or a rejected download."""
     if head.startswith(b"version https://git-lfs.github.com/spec/"):
         size = next((line[5:] for line in head.decode("utf-8", "replace").splitlines() if line.startswith("size ")), "unknown")
         raise Failure("LAP_XLA_SAFETENSORS", f"a Git LFS pointer, not the file itself, which has {size} bytes", "run `git lfs pull` in the clone", str(path), USAGE)
@@ -81,32 +81,32 @@ def _refuse_other_kind(head: bytes, path: Path) -> None:
         raise Failure("LAP_XLA_SAFETENSORS", "an empty file", "copy it again", str(path), USAGE)
     words = head[:64].decode("utf-8", "replace")
     if all(character.isprintable() or character.isspace() for character in words):
-        raise Failure("LAP_XLA_SAFETENSORS", f"text, not arrays; it begins {words!r}", "copy or fetch the file again", str(path), USAGE)
+        raise Failure("LAP_XLA_SAFETENSORS", f"expected arrays, got text that starts with {words!r}", "copy or fetch the file again", str(path), USAGE)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entries = dict(pairs)
     if len(entries) != len(pairs):
-        raise ValueError("a name is given twice")
+        raise ValueError("a name appears twice")
     return entries
 
 
 def _check_tiling(header: Mapping[str, Any], size: int) -> None:
-    """The arrays fill the data without hole, overlap or rest: what no array has would be dropped."""
+    """Checks that the arrays fill the data without gap, overlap or rest, because other bytes would be ignored."""
     at = 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         begin, end = entry["data_offsets"]
         if begin != at or end < begin:
-            raise ValueError(f"{name} begins at byte {begin}, not {at}")
+            raise ValueError(f"{name} starts at byte {begin}, expected {at}")
         at = end
     if at > size:
-        raise ValueError(f"the file is cut short: it has {size} of {at} bytes of data")
+        raise ValueError(f"the file is truncated: it has {size} of {at} bytes of data")
     if at < size:
         raise ValueError(f"{size - at} bytes belong to no array")
 
 
 def create(path: Path, arrays: Mapping[str, tuple[tuple[int, ...], str]], metadata: Mapping[str, str]) -> None:
-    """A file with room for the arrays (dims and numpy dtype by name), which are zero until they are written."""
+    """Creates a file for the arrays (dims and numpy dtype by name), which are zero until they are written."""
     names = {np.dtype(form): name for name, form in DTYPES.items() if name != "BF16"}
     at, header = 0, {"__metadata__": dict(metadata)} if metadata else {}
     for name, (dims, dtype) in arrays.items():

@@ -1,4 +1,4 @@
-"""The first state of a run, shard by shard: from files, or drawn anew from the recipe in the manifest."""
+"""The initial state of a run, shard by shard: read from files, or drawn from the init specs in the manifest."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def initial_states(manifest: Manifest, layout: Layout) -> list[jax.Array]:
             case "file":
                 return opened(source["file"]).part(source["tensor"], array.dims, index)
             case other:
-                raise Failure("LAP_XLA_MANIFEST", f"{array.name} begins as {other!r}, which this runner does not know", "use the run.py of the same export", exit_code=USAGE)
+                raise Failure("LAP_XLA_MANIFEST", f"unknown initial value {other!r} of {array.name}", "use the run.py of the same export", exit_code=USAGE)
 
     return [place(layout, array, lambda index, array=array: shard(array, index)) for array in manifest.states]
 
 
 def place(layout: Layout, array: Array, shard) -> jax.Array:
-    """An array over the mesh: `shard(index)` is asked for the parts that belong to devices of this process, once each."""
-    known: dict[tuple, np.ndarray] = {}
+    """Builds an array over the mesh: calls `shard(index)` once for each distinct shard of this process."""
+    shards: dict[tuple, np.ndarray] = {}
 
     def part(index: Index) -> np.ndarray:
         key = tuple((piece.start, piece.stop) for piece in index)
-        if key not in known:
-            known[key] = shard(index)
-        return known[key]
+        if key not in shards:
+            shards[key] = shard(index)
+        return shards[key]
 
     return jax.make_array_from_callback(array.dims, layout.sharding(array), part)
 
@@ -62,7 +62,7 @@ def _size(dims: tuple[int, ...], index: Index) -> tuple[int, ...]:
 
 
 def _flat(dims: tuple[int, ...], index: Index) -> np.ndarray:
-    """Row-major numbers of a part's elements in the whole array."""
+    """Row-major positions of the elements of a shard in the global array."""
     flat = np.zeros((), np.int64)
     for piece, size in zip(_ranges(dims, index), dims, strict=True):
         flat = flat[..., None] * size + np.arange(piece.start, piece.stop, dtype=np.int64)

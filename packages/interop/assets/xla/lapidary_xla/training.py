@@ -1,4 +1,4 @@
-"""The loop: text to executable, states and batches in, states and metrics out."""
+"""The training loop: compiles the module, then computes states and metrics from states and batches, step by step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from . import checkpoint, sockets
 from .data import batch_arrays, open_batches
 from .engine import compile_text, verify_text
-from .failures import USAGE, Failure, say
+from .failures import USAGE, Failure, log
 from .layout import Layout, choose_devices
 from .manifest import Array, Manifest
 from .state import initial_states
@@ -24,7 +24,7 @@ DTYPES = {"f32": "float32", "bf16": "bfloat16", "i32": "int32", "pred": "bool"}
 
 
 def check_text(manifest: Manifest, which: str) -> str:
-    """The text, verified by its dialects, with the arguments and results of the manifest."""
+    """Returns the text of a module, after its dialects verified it and its arguments and results matched the manifest."""
     text, place = manifest.text(which), str(manifest.directory / manifest.texts[which])
     signature = verify_text(text, place)
     for kind, wanted, found in (("argument", manifest.arguments, signature.arguments), ("result", manifest.results, signature.results)):
@@ -32,10 +32,10 @@ def check_text(manifest: Manifest, which: str) -> str:
         if types != found:
             at = next((i for i, pair in enumerate(zip(types, found)) if pair[0] != pair[1]), min(len(types), len(found)))
             name = wanted[at].name if at < len(wanted) else f"number {at}"
-            raise Failure("LAP_XLA_TEXT", f"{kind} {name} of the text is not that of the manifest", "export the job again: the files do not belong together", place, USAGE)
+            raise Failure("LAP_XLA_TEXT", f"{kind} {name} of the module differs from the manifest", "export the job again: the files do not belong together", place, USAGE)
     partitions = re.search(r"mhlo.num_partitions = (\d+)", text)
     if partitions is None or int(partitions[1]) != manifest.devices:
-        raise Failure("LAP_XLA_TEXT", f"the text is not for {manifest.devices} devices, as the manifest says", "export the job again: the files do not belong together", place, USAGE)
+        raise Failure("LAP_XLA_TEXT", f"the module is not partitioned for the {manifest.devices} devices of the manifest", "export the job again: the files do not belong together", place, USAGE)
     return text
 
 
@@ -55,30 +55,30 @@ def train(manifest: Manifest, options: Namespace) -> None:
         done, states = 0, dict(zip((array.name for array in manifest.states), initial_states(manifest, layout), strict=True))
     else:
         done, states = checkpoint.restore(manifest, layout, resumed)
-        say(f"restored step {done} from {resumed}")
+        log(f"restored step {done} from {resumed}")
 
-    began = time.monotonic()
+    start = time.monotonic()
     executable = compile_text(text, devices)
-    say(f"{options.text} program compiled for {len(devices)} {devices[0].platform} devices in {time.monotonic() - began:.1f} s")
+    log(f"{options.text} program compiled for {len(devices)} {devices[0].platform} devices in {time.monotonic() - start:.1f} s")
     if jax.process_count() > 1 and devices[0].platform == "cpu":
         sockets.prepare(executable.hlo(), devices)
     if options.memory:
         print(json.dumps(executable.memory()), flush=True)
 
-    carried = {array.name for array in manifest.states}
+    state_names = {array.name for array in manifest.states}
     last = done + (manifest.steps - done if options.steps is None else options.steps)
 
     for step in range(done + 1, last + 1):
-        began = time.monotonic()
+        start = time.monotonic()
         arguments = _arguments(manifest, states, batch_arrays(manifest, layout, batches, step - 1))
         if step == done + 1:
             _check_shards(manifest, layout, arguments)
             executable.check(arguments, [array.name for array in manifest.arguments])
         results = dict(zip((array.name for array in manifest.results), executable.run(arguments), strict=True))
-        states = {array.name: _global(layout, array, results[array.name]) for array in manifest.results if array.name in carried}
+        states = {array.name: _global(layout, array, results[array.name]) for array in manifest.results if array.name in state_names}
         metrics = {array.name: float(np.asarray(results[array.name][0])) for array in manifest.results if array.role == "metric" and array.dims == ()}
         if jax.process_index() == 0:
-            _tell(step, metrics, time.monotonic() - began, options.json)
+            _report(step, metrics, time.monotonic() - start, options.json)
         if options.checkpoint_every and (step % options.checkpoint_every == 0 or step == last):
             checkpoint.save(manifest, folder, step, states, form, options.keep)
 
@@ -97,10 +97,10 @@ def _check_shards(manifest: Manifest, layout: Layout, arguments: list[jax.Array]
         local = layout.local_dims(array)
         shapes = {shard.data.shape for shard in given.addressable_shards}
         if given.shape != array.dims or given.dtype.name != DTYPES[array.dtype] or shapes != {local}:
-            raise Failure("LAP_XLA_SHARDS", f"{array.name} is {given.dtype.name}{given.shape} in shards {shapes}, the program takes {array.dtype}{array.dims} in {local}", "export the job again", array.name)
+            raise Failure("LAP_XLA_SHARDS", f"{array.name} is {given.dtype.name}{given.shape} in shards {shapes}, the program expects {array.dtype}{array.dims} in {local}", "export the job again", array.name)
 
 
-def _tell(step: int, metrics: dict[str, float], seconds: float, as_json: bool) -> None:
+def _report(step: int, metrics: dict[str, float], seconds: float, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"step": step, **metrics, "step_ms": round(seconds * 1000, 1)}), flush=True)
     else:

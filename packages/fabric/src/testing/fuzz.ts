@@ -11,17 +11,17 @@ import { pattern } from "./inbox.js";
 
 const limits: FrameLimits = { headerBytes: 200_000, payloadBytes: 1_000_000 };
 
-/** A pool that tells how much it was asked for. */
-export function countingPool(): BufferPool & { readonly taken: number } {
-  let taken = 0;
+/** A pool that counts the requested bytes. */
+export function countingPool(): BufferPool & { readonly requestedBytes: number } {
+  let requestedBytes = 0;
   return {
-    take(bytes) {
-      taken += bytes;
+    acquire(bytes) {
+      requestedBytes += bytes;
       return fresh(bytes);
     },
-    give: () => undefined,
-    get taken() {
-      return taken;
+    release: () => undefined,
+    get requestedBytes() {
+      return requestedBytes;
     },
   };
 }
@@ -29,7 +29,7 @@ export function countingPool(): BufferPool & { readonly taken: number } {
 const frame = (kind: FrameKind, sequence: number, header: JsonValue, payload: Uint8Array = new Uint8Array()): Uint8Array =>
   Buffer.concat([encodeFrameHead({ kind, epoch: 1, sequence, header, payload: [payload], checkPayload: true }), payload]);
 
-/** A hello, messages 1, 2, …, a goodbye. */
+/** Frames of a valid stream: a hello, messages 1, 2, …, a goodbye. */
 const streams = fc
   .array(
     fc.oneof({ weight: 9, arbitrary: fc.nat(300) }, { weight: 1, arbitrary: fc.nat(100_000) }).map((size) => pattern(size, size + 1)),
@@ -41,7 +41,7 @@ const streams = fc
     frame(FrameKind.bye, payloads.length + 1, null),
   ]);
 
-/** A prelude whose checksum is right and whose fields are anything. */
+/** A prelude with a correct checksum and arbitrary fields. */
 const forged = fc
   .record({
     kind: fc.nat(255),
@@ -66,7 +66,7 @@ const forged = fc
   });
 
 interface Case {
-  readonly greets: boolean;
+  readonly sendsHello: boolean;
   readonly isForged: boolean;
   readonly bytes: Uint8Array;
   readonly cuts: number;
@@ -74,7 +74,7 @@ interface Case {
 
 const cases: fc.Arbitrary<Case> = fc
   .record({
-    greets: fc.boolean(),
+    sendsHello: fc.boolean(),
     what: fc.oneof(
       { weight: 2, arbitrary: hostileBytes(streams.map((frames) => Buffer.concat(frames))).map((bytes) => ({ bytes, isForged: false })) },
       { weight: 1, arbitrary: forged.map((bytes) => ({ bytes, isForged: true })) },
@@ -90,16 +90,16 @@ const cases: fc.Arbitrary<Case> = fc
     ),
     cuts: fc.nat(),
   })
-  .map(({ greets, what, cuts }) => ({ greets, cuts, ...what }));
+  .map(({ sendsHello: sendsHello, what, cuts }) => ({ sendsHello: sendsHello, cuts, ...what }));
 
-/** Whatever comes through a socket: the channel closes with an error of ours, delivers nothing that was changed, allocates no more than it may. */
-async function meet({ greets, isForged, bytes, cuts }: Case): Promise<void> {
+/** For any received bytes, the channel closes with a LapidaryError, delivers no changed message, and allocates no more than its limits. */
+async function checkCase({ sendsHello: sendsHello, isForged, bytes, cuts }: Case): Promise<void> {
   const pool = countingPool();
   const channel = new WireChannel("hostile", { epoch: 1, limits, pool });
-  const heard: [JsonValue, Uint8Array][] = [];
-  channel.attach(deafWire);
-  channel.onMessage((header, payload) => heard.push([header, payload]));
-  if (greets) channel.feed(frame(FrameKind.hello, 0, null));
+  const delivered: [JsonValue, Uint8Array][] = [];
+  channel.attach(discardingWire);
+  channel.onMessage((header, payload) => delivered.push([header, payload]));
+  if (sendsHello) channel.feed(frame(FrameKind.hello, 0, null));
   const random = seededRandom(cuts);
   for (let from = 0; from < bytes.length; ) {
     const count = 1 + random.integer(random.integer(4) === 0 ? bytes.length : 100);
@@ -109,18 +109,18 @@ async function meet({ greets, isForged, bytes, cuts }: Case): Promise<void> {
   const { isOpen } = channel;
   channel.ended();
   const reason = await channel.closed;
-  ok(reason.kind === "there" || (reason.kind === "lost" && reason.error instanceof LapidaryError), "it closes for a reason that is told");
-  ok(!isOpen || reason.kind === "lost", "a stream that ends without a goodbye is lost");
-  // What was right, and one frame that says it will be as large as it may.
-  ok(pool.taken <= bytes.length + limits.headerBytes + limits.payloadBytes, `${pool.taken} bytes were allocated`);
+  ok(reason.kind === "closed" || (reason.kind === "lost" && reason.error instanceof LapidaryError), "the channel closes with a reason");
+  ok(!isOpen || reason.kind === "lost", "a stream without a goodbye ends as lost");
+  // The valid frames, and one frame that declares the maximum size.
+  ok(pool.requestedBytes <= bytes.length + limits.headerBytes + limits.payloadBytes, `${pool.requestedBytes} bytes were allocated`);
   if (isForged) return;
-  heard.forEach(([header, payload], i) => {
+  delivered.forEach(([header, payload], i) => {
     deepStrictEqual(header, i + 1);
-    ok(Buffer.from(payload).equals(pattern(payload.length, payload.length + 1)), "what is delivered is what was sent");
+    ok(Buffer.from(payload).equals(pattern(payload.length, payload.length + 1)), "a delivered payload is the payload that was sent");
   });
 }
 
-const deafWire: Wire = {
+const discardingWire: Wire = {
   write: (_, flushed) => flushed(),
   end: () => undefined,
   destroy: () => undefined,
@@ -128,4 +128,4 @@ const deafWire: Wire = {
   resume: () => undefined,
 };
 
-export const frameDoor: Door = { name: "frames", property: fc.asyncProperty(cases, meet) as fc.IRawProperty<unknown> };
+export const frameFuzzTarget: Door = { name: "frames", property: fc.asyncProperty(cases, checkCase) as fc.IRawProperty<unknown> };

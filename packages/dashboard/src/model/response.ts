@@ -1,6 +1,6 @@
 import { floatOf } from "@lapidary/std";
 
-/** Keys of the API whose numbers may be infinite or no number; JSON has these as text (`jsonText` of std). Text never stands under them. */
+/** Keys of the API whose numbers may be NaN or infinite. JSON has these as text (`jsonText` of std); the keys never have other text values. */
 const floats: ReadonlySet<string> = new Set([
   "loss",
   "grad_norm",
@@ -13,6 +13,6 @@ const floats: ReadonlySet<string> = new Set([
   "train_loss",
 ]);
 
-/** What the coordinator answers, with its numbers as numbers. */
-export const parseAnswer = (text: string): unknown =>
+/** Parses a response of the coordinator, and converts NaN and infinities back to numbers. */
+export const parseResponse = (text: string): unknown =>
   JSON.parse(text, (key, value: unknown) => (floats.has(key) ? (floatOf(value) ?? value) : value));

@@ -2,10 +2,10 @@
 """
     python hlo.py whole.mlir|chip.mlir
 
-Compiles a text for virtual CPU devices and reads the optimized program of one device: its collectives, and XLA's memory plan.
+Compiles a module for virtual CPU devices, and reads the optimized program of one device: its collectives, and XLA's memory plan.
 JSON on stdout: {"collectives": [{"op", "axes", "bytes", "name"}], "memory": {…bytes}}.
 
-XLA's CPU partitioner writes all-reduce + slice where a TPU reduce-scatters: such a pair is counted as a reduce_scatter.
+XLA's CPU partitioner writes an all-reduce and a slice instead of the reduce-scatter of a TPU. Such a pair is counted as a reduce_scatter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from surroundings import BYTES, Mesh, moved_bytes
+from common import BYTES, Mesh, moved_bytes
 
 from lapidary_xla.groups import groups_of  # noqa: E402
 
@@ -29,7 +29,7 @@ class Instruction:
     shape: str
     op: str
     inner: str
-    """between the parentheses: operands, or the number of a parameter"""
+    """the text between the parentheses: operands, or the number of a parameter"""
     operands: tuple[str, ...]
     rest: str
     """attributes, as text"""
@@ -42,7 +42,7 @@ Computation = dict[str, Instruction]
 
 
 def parse(text: str) -> tuple[dict[str, Computation], str]:
-    """Computations by name, and the name of the entry."""
+    """Returns the computations by name, and the name of the entry computation."""
     computations: dict[str, Computation] = {}
     entry, current = "", {}
     for line in text.splitlines():
@@ -60,7 +60,7 @@ def parse(text: str) -> tuple[dict[str, Computation], str]:
 
 
 def _parentheses(text: str) -> tuple[str, str]:
-    """What stands up to the closing parenthesis, and what follows it."""
+    """Splits a text at the closing parenthesis."""
     depth = 1
     for at, letter in enumerate(text):
         depth += {"(": 1, ")": -1}.get(letter, 0)
@@ -70,12 +70,12 @@ def _parentheses(text: str) -> tuple[str, str]:
 
 
 def shape_bytes(shape: str) -> int:
-    """Of an array or a tuple of arrays."""
+    """The bytes of an array or a tuple of arrays."""
     return sum(prod(int(size) for size in dims.split(",") if size) * BYTES[kind] for kind, dims in re.findall(r"(\w+)\[([\d,]*)\]", shape))
 
 
 def is_sliced(computations: dict[str, Computation], scope: Computation, name: str, members: int) -> bool:
-    """Whether all that is ever used of a value is this device's part of it."""
+    """Whether every use of a value reads only the shard of this device."""
     whole = shape_bytes(scope[name].shape)
     uses = [user for user in scope.values() if name in user.operands]
     for user in uses:
@@ -118,7 +118,7 @@ def collectives(text: str, mesh: Mesh) -> list[dict]:
     return rows
 
 
-def judge(text: str) -> dict:
+def compile_report(text: str) -> dict:
     mesh = Mesh.of_module(text)
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={mesh.devices} --xla_disable_hlo_passes=cpu-all-reduce-combiner".strip()
     os.environ["JAX_PLATFORMS"] = "cpu"
@@ -131,4 +131,4 @@ def judge(text: str) -> dict:
 
 
 if __name__ == "__main__":
-    print(json.dumps(judge(Path(sys.argv[1]).read_text())))
+    print(json.dumps(compile_report(Path(sys.argv[1]).read_text())))

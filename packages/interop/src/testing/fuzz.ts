@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { f32Array } from "../array-data.js";
 import { decodeSafetensors, safetensorsParts } from "../safetensors.js";
 
-/** Headers that are right in form and say anything. */
+/** Well-formed headers with arbitrary values. */
 const headers = fc.dictionary(
   fc.oneof(fc.string({ maxLength: 6 }), fc.constantFrom("__metadata__", "__proto__", "constructor")),
   fc.oneof(
@@ -57,13 +57,13 @@ const cases = fc.oneof(
   },
 );
 
-/** @returns whether the bytes were arrays; otherwise the error was one of ours */
-export function survives(bytes: Uint8Array): boolean {
+/** Decodes the bytes. @returns whether they were arrays; otherwise the decoder threw a LapidaryError */
+export function decodesOrRejects(bytes: Uint8Array): boolean {
   try {
     const arrays = decodeSafetensors(bytes, "fuzz");
     ok(
       [...arrays.values()].reduce((sum, { data }) => sum + data.length, 0) <= bytes.length,
-      "a file gives no more numbers than it has bytes",
+      "a file decodes to at most as many numbers as it has bytes",
     );
     return true;
   } catch (error) {
@@ -72,7 +72,7 @@ export function survives(bytes: Uint8Array): boolean {
   }
 }
 
-export const safetensorsDoor: Door = {
+export const safetensorsFuzzTarget: Door = {
   name: "safetensors",
-  property: fc.property(cases, (bytes) => void survives(bytes)) as fc.IRawProperty<unknown>,
+  property: fc.property(cases, (bytes) => void decodesOrRejects(bytes)) as fc.IRawProperty<unknown>,
 };

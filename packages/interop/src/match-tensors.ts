@@ -9,14 +9,14 @@ import { tensorError } from "./tensor-errors.js";
 import { describeRenaming, isIdentity, originalName, type Renaming, renamingOf } from "./tensor-names.js";
 
 /**
- * Every tensor of a checkpoint has exactly one of three fates:
+ * Every tensor of a checkpoint is in exactly one of three groups:
  *
- *     used        it is a parameter of the model, under its own name or under a prefix that all names share
- *     redundant   it repeats what the model has: the output head that is the embedding, the frequencies of rotary embedding. Its numbers are compared.
- *     refused     it is named in an error
+ *     used        a parameter of the model, under its own name or with a prefix that all names share
+ *     redundant   a repetition of a model value: the tied output head, the frequencies of rotary embedding. Its numbers are compared.
+ *     rejected    any other tensor: it is reported in an error
  */
-export interface PlacedTensors {
-  /** By name of the parameter. */
+export interface MatchedTensors {
+  /** The used tensors, by the name of the parameter. */
   readonly used: ReadonlyMap<string, StoredTensor>;
   readonly redundant: readonly RedundantTensor[];
   readonly warnings: readonly Warning[];
@@ -24,12 +24,12 @@ export interface PlacedTensors {
 
 export interface RedundantTensor extends StoredTensor {
   /**
-   * Compares its numbers with what they should repeat.
+   * Compares its numbers with the values that it repeats.
    *
-   * @param most how many elements at most
-   * @throws LAP_CHECKPOINT_TENSOR when one differs
+   * @param maxElements maximum number of elements to compare
+   * @throws LAP_CHECKPOINT_TENSOR if one differs
    */
-  readonly check: (most?: number) => Promise<void>;
+  readonly check: (maxElements?: number) => Promise<void>;
 }
 
 const embedding = "model.embed_tokens.weight";
@@ -37,14 +37,14 @@ const outputHead = "lm_head.weight";
 
 /**
  * @param found every tensor of the checkpoint, by the name in its file
- * @throws LAP_CHECKPOINT_TENSOR naming the first parameter that is missing or of another shape or dtype, or the first tensor without a place
+ * @throws LAP_CHECKPOINT_TENSOR with the first parameter that is missing or has another shape or dtype, or the first rejected tensor
  */
-export function placeTensors(
+export function matchTensors(
   directory: string,
   config: ModelConfig,
   params: readonly ParamSpec[],
   found: ReadonlyMap<string, TensorFile>,
-): PlacedTensors {
+): MatchedTensors {
   const renaming = renamingOf(
     params.map(({ name }) => name),
     [...found.keys()],
@@ -52,27 +52,27 @@ export function placeTensors(
   const context: Context = { directory, config, params, found, renaming };
   const warnings: Warning[] = [];
   const used = new Map<string, StoredTensor>();
-  const taken = new Set<string>();
+  const usedNames = new Set<string>();
   for (const param of params) {
     const name = renaming.stored.get(param.name) ?? headAsEmbedding(context, param, warnings);
     if (name === undefined) throw missingError(context, param.name);
     const tensor = { file: must(found.get(name), name), name };
     checkForm(tensor, param);
     used.set(param.name, tensor);
-    taken.add(name);
+    usedNames.add(name);
   }
   if (!isIdentity(renaming)) warnings.unshift(renamedWarning(directory, renaming, params));
   const redundant: RedundantTensor[] = [];
   for (const [name, file] of found) {
-    if (taken.has(name)) continue;
-    const again = redundancyOf(context, { file, name }, must(used.get(embedding), embedding));
-    if (again === undefined)
-      throw noPlaceError(
+    if (usedNames.has(name)) continue;
+    const redundantTensor = redundancyOf(context, { file, name }, must(used.get(embedding), embedding));
+    if (redundantTensor === undefined)
+      throw unmatchedError(
         context,
         { file, name },
-        [...found.keys()].filter((one) => !taken.has(one)),
+        [...found.keys()].filter((one) => !usedNames.has(one)),
       );
-    redundant.push(again);
+    redundant.push(redundantTensor);
   }
   return { used, redundant, warnings };
 }
@@ -91,11 +91,11 @@ function renamedWarning(directory: string, renaming: Renaming, params: readonly 
     code: "LAP_CHECKPOINT_NAMES",
     message: `the names of the weights ${describeRenaming(renaming)}: ${renaming.stored.get(first) ?? outputHead} is read as ${first}, and all others likewise`,
     place: directory,
-    remedy: "check that this is the model you mean; `lapidary ckpt export` writes the weights under their usual names",
+    remedy: "check that this is the right model; `lapidary ckpt export` writes the weights with the standard names",
   };
 }
 
-/** safetensors keeps one name of two that share memory: a tied embedding may be stored as the head. */
+/** Of two tensors that share memory, safetensors keeps one name: a tied embedding may be stored as the head. */
 function headAsEmbedding(
   { directory, config, found, renaming }: Context,
   { name, dims }: ParamSpec,
@@ -108,26 +108,31 @@ function headAsEmbedding(
   if (head === undefined) return undefined;
   warnings.push({
     code: "LAP_CHECKPOINT_NAMES",
-    message: `${embedding} is stored under the name of the head that is tied to it, ${head}, and read from there`,
+    message: `${embedding} is read from ${head}, the name of the output head that is tied to it`,
     place: `${directory}: tensor "${head}"`,
-    remedy: "check that the model ties its head to the embedding; `lapidary ckpt export` writes it under its usual name",
+    remedy: "check that the model ties its head to the embedding; `lapidary ckpt export` writes it with the standard name",
   });
   return head;
 }
 
 const floats: readonly string[] = ["F32", "F16", "BF16"];
 
-/** Shape and dtype of a parameter, from the header. */
+/** Checks shape and dtype of a parameter, from the header. */
 function checkForm(tensor: StoredTensor, { name, dims }: ParamSpec): void {
   const { file } = tensor;
   const dtype = file.dtypeOf(tensor.name) ?? "F32";
   if (!floats.includes(dtype))
     throw dtype === "F64"
-      ? tensorError(file.path, tensor.name, "it holds F64, and Lapidary computes in F32", "convert it, in Python: tensor.to(torch.float32)")
+      ? tensorError(
+          file.path,
+          tensor.name,
+          "unsupported dtype F64: Lapidary computes in F32",
+          "convert it, in Python: tensor.to(torch.float32)",
+        )
       : tensorError(
           file.path,
           tensor.name,
-          `it holds ${/^[FC]/.test(dtype) ? `numbers of ${dtype}` : `integers (${dtype})`}, not weights in F32, F16 or BF16${/^(I8|U8|F8|F4|F6|I32|U32)/.test(dtype) ? ": the model is quantized" : ""}`,
+          `expected weights in F32, F16 or BF16, got ${/^[FC]/.test(dtype) ? `numbers of ${dtype}` : `integers (${dtype})`}${/^(I8|U8|F8|F4|F6|I32|U32)/.test(dtype) ? ": the model is quantized" : ""}`,
           dequantize,
         );
   const found = dimsOfStored(tensor);
@@ -135,7 +140,7 @@ function checkForm(tensor: StoredTensor, { name, dims }: ParamSpec): void {
     throw tensorError(
       file.path,
       tensor.name,
-      `it is [${found.join(", ")}], config.json asks for [${dims.join(", ")}]${shapeHint(name, found, dims)}`,
+      `its shape is [${found.join(", ")}], config.json requires [${dims.join(", ")}]${shapeHint(name, found, dims)}`,
       shapeRemedy(name, found, dims),
     );
 }
@@ -149,10 +154,10 @@ const isOtherVocabulary = (name: string, found: readonly number[], wanted: reado
   name === embedding && found.length === 2 && found[1] === wanted[1];
 
 function shapeHint(name: string, found: readonly number[], wanted: readonly number[]): string {
-  if (sizeOf(found) === 0) return ": it is empty, as a model that is split over processes is saved when it is not gathered";
+  if (sizeOf(found) === 0) return ": it is empty, because a sharded model was saved without gathering its parameters";
   if (isTransposed(found, wanted)) return ": it is transposed";
   if (isOtherVocabulary(name, found, wanted))
-    return `: the weights have ${found[0]} rows for a vocabulary of ${wanted[0]}${(found[0] ?? 0) > (wanted[0] ?? 0) ? ", perhaps padded" : ""}`;
+    return `: the weights have ${found[0]} rows for a vocabulary of ${wanted[0]}${(found[0] ?? 0) > (wanted[0] ?? 0) ? ", possibly padded" : ""}`;
   return "";
 }
 
@@ -165,7 +170,7 @@ function shapeRemedy(name: string, found: readonly number[], wanted: readonly nu
   return undefined;
 }
 
-/** What a tensor that is not a parameter repeats, if the model computes it. */
+/** The redundant tensor, if a tensor that is not a parameter repeats a value that the model computes; otherwise undefined. */
 function redundancyOf({ config, renaming }: Context, tensor: StoredTensor, embedded: StoredTensor): RedundantTensor | undefined {
   const name = originalName(tensor.name, renaming);
   if (name === outputHead && !isDecoder(config)) return tiedHead(tensor, embedded);
@@ -174,30 +179,30 @@ function redundancyOf({ config, renaming }: Context, tensor: StoredTensor, embed
   return undefined;
 }
 
-const dropHead = `drop ${outputHead} from the file if the embedding is to be the head, or tie it: write ${embedding} under this name too`;
+const dropHead = `remove ${outputHead} from the file if the embedding is the head, or tie it: write the values of ${embedding} under this name too`;
 
 function tiedHead(tensor: StoredTensor, embedded: StoredTensor): RedundantTensor {
   const { file, name } = tensor;
   const [found, wanted] = [dimsOfStored(tensor), dimsOfStored(embedded)];
-  const noPlace = "the model has no place for a head of its own, because Gemma 1 uses the embedding";
+  const noHead = "Gemma 1 has no separate output head, because it uses the embedding";
   if (!sameDims(found, wanted))
-    throw tensorError(file.path, name, `it is [${found.join(", ")}], the embedding is [${wanted.join(", ")}]: ${noPlace}`, dropHead);
+    throw tensorError(
+      file.path,
+      name,
+      `its shape is [${found.join(", ")}], the shape of the embedding [${wanted.join(", ")}]: ${noHead}`,
+      dropHead,
+    );
   return {
     ...tensor,
-    check: async (most) => {
-      const at = await firstDifference(tensor, embedded, most);
+    check: async (maxElements) => {
+      const at = await firstDifference(tensor, embedded, maxElements);
       if (at !== undefined)
-        throw tensorError(
-          file.path,
-          name,
-          `it differs from ${embedded.name}, first at element ${indexOf(found, at)}: ${noPlace}`,
-          dropHead,
-        );
+        throw tensorError(file.path, name, `it differs from ${embedded.name}, first at element ${indexOf(found, at)}: ${noHead}`, dropHead);
     },
   };
 }
 
-/** Relative error of a stored frequency, by its dtype: half a unit in the last place, and as much for the power that was computed in f32. */
+/** Relative error of a stored frequency, by dtype: half a unit in the last place, and the same for the power that was computed in f32. */
 const roundings: Readonly<Record<string, number>> = { F32: 2 ** -20, F16: 2 ** -10, BF16: 2 ** -7 };
 
 /** The frequencies theta^(−2i/E) of rotary embedding (`models/layers/rope.ts`), which older exports stored as buffers. */
@@ -205,12 +210,12 @@ function frequencies(tensor: StoredTensor, { headDim, ropeTheta }: ModelConfig):
   const { file, name } = tensor;
   const found = dimsOfStored(tensor);
   const rounding = roundings[file.dtypeOf(name) ?? "F32"];
-  const remedy = "check rope_theta and rope_scaling in config.json: these frequencies are not theirs; or drop the tensor";
+  const remedy = "check rope_theta and rope_scaling in config.json, which give other frequencies; or remove the tensor";
   if (rounding === undefined || !sameDims(found, [headDim / 2]))
     throw tensorError(
       file.path,
       name,
-      `it is ${file.dtypeOf(name)} [${found.join(", ")}], the frequencies of rotary embedding are F32 [${headDim / 2}]`,
+      `expected rotary frequencies, F32 [${headDim / 2}], got ${file.dtypeOf(name)} [${found.join(", ")}]`,
       remedy,
     );
   return {
@@ -225,20 +230,20 @@ function frequencies(tensor: StoredTensor, { headDim, ropeTheta }: ModelConfig):
         throw tensorError(
           file.path,
           name,
-          `its element ${at} is ${data[at]}, rope_theta ${ropeTheta} gives ${ropeTheta ** ((-2 * at) / headDim)}`,
+          `element ${at} is ${data[at]}, rope_theta ${ropeTheta} gives ${ropeTheta ** ((-2 * at) / headDim)}`,
           remedy,
         );
     },
   };
 }
 
-// ---- what has no place ----
+// ---- errors of missing and rejected tensors ----
 
-/** Parts of names that tell what a tensor belongs to. */
+/** Name patterns of tensors that other models, tools or trainers write. */
 const origins: readonly { readonly pattern: RegExp; readonly what: string; readonly remedy: string }[] = [
   {
     pattern: /\.(lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|base_layer|modules_to_save|ia3_l|hada_w\d)\b/,
-    what: "the model carries an adapter that is not merged",
+    what: "the model contains an adapter that is not merged",
     remedy: mergeAdapter,
   },
   {
@@ -255,17 +260,17 @@ const origins: readonly { readonly pattern: RegExp; readonly what: string; reado
   {
     pattern: /(^|\.)(score|classifier|v_head|value_head|reward_head|regression_head|qa_outputs)\./,
     what: "it is a head for classification or rewards",
-    remedy: "use the checkpoint of the language model, or drop the head",
+    remedy: "use the checkpoint of the language model, or remove the head",
   },
   {
     pattern: /\.(q_norm|k_norm|pre_feedforward_layernorm|post_feedforward_layernorm)\.weight$/,
-    what: "Gemma 2 and 3 have such norms, Gemma 1 has not",
+    what: "this norm exists in Gemma 2 and 3, not in Gemma 1",
     remedy: "use a checkpoint of Gemma 1",
   },
   { pattern: /\.bias$/, what: "Gemma 1 has no biases", remedy: "use a checkpoint without biases" },
   {
     pattern: /\.(qkv_proj|gate_up_proj|query_key_value|Wqkv|W_pack)\.weight$/,
-    what: "projections are fused",
+    what: "the projections are fused",
     remedy: "split the fused projections into q_proj, k_proj, v_proj, gate_proj and up_proj",
   },
   {
@@ -281,30 +286,30 @@ function missingError(context: Context, param: string): Error {
   const { directory, params, found, renaming, config } = context;
   const names = [...found.keys()];
   const missing = params.filter(({ name }) => !renaming.stored.has(name)).map(({ name }) => name);
-  const strange = names.map((name) => ({ name, origin: originOf(name) })).find(({ origin }) => origin !== undefined);
-  if (strange?.origin !== undefined)
+  const foreign = names.map((name) => ({ name, origin: originOf(name) })).find(({ origin }) => origin !== undefined);
+  if (foreign?.origin !== undefined)
     return tensorError(
       directory,
       param,
-      `the checkpoint lacks it, and has ${strange.name}: ${strange.origin.what}`,
-      withDirectory(strange.origin.remedy, directory),
+      `missing from the checkpoint, which has ${foreign.name}: ${foreign.origin.what}`,
+      withDirectory(foreign.origin.remedy, directory),
     );
   if (renaming.stored.size === 0)
     return tensorError(
       directory,
       param,
       names.length === 0
-        ? "the checkpoint holds no tensors"
-        : `the checkpoint lacks it, and all other parameters too; its tensors have other names: ${some(names)}`,
-      "use the Hugging Face form of the model, or write the tensors under its names",
+        ? "missing from the checkpoint, which contains no tensors"
+        : `missing from the checkpoint, like all other parameters; its tensors have other names: ${firstNames(names)}`,
+      "use the model in Hugging Face format, or write the tensors under its names",
     );
   const has = layersIn([...renaming.stored.keys()]);
   if (has < config.layers && missing.every((name) => (layerOf(name) ?? 0) >= has))
     return tensorError(
       directory,
       param,
-      `the checkpoint lacks it: the weights have ${has} layers, config.json says ${config.layers}`,
-      `set num_hidden_layers to ${has} if that is the model, or fetch the rest of the weights`,
+      `missing from the checkpoint: the weights have ${has} layers, config.json requires ${config.layers}`,
+      `set num_hidden_layers to ${has} if the model has ${has} layers, or fetch the rest of the weights`,
     );
   const prefix = isIdentity(renaming) ? "" : ` (the names of the others ${describeRenaming(renaming)})`;
   const more = missing.length > 1 ? `, and ${missing.length - 1} more of ${params.length} parameters` : "";
@@ -313,23 +318,23 @@ function missingError(context: Context, param: string): Error {
   return tensorError(
     directory,
     param,
-    `the checkpoint lacks it${more}${prefix}${near === undefined ? "" : `; it has ${near}`}`,
-    "check that config.json and the weights belong together, and that all shards are there",
+    `missing from the checkpoint${more}${prefix}${near === undefined ? "" : `; it has ${near}`}`,
+    "check that config.json and the weights belong together, and that no shard is missing",
   );
 }
 
-/** @param others all tensors that are not parameters, this one among them */
-function noPlaceError({ config, params, renaming }: Context, { file, name }: StoredTensor, others: readonly string[]): Error {
+/** @param others all tensors that are not parameters, including this one */
+function unmatchedError({ config, params, renaming }: Context, { file, name }: StoredTensor, others: readonly string[]): Error {
   const dims = file.dimsOf(name) ?? [];
-  const more = others.length > 1 ? `, nor for ${others.length - 1} more (${some(others.filter((one) => one !== name))})` : "";
-  const problem = `the model has no place for it ([${dims.join(", ")}])${more}`;
+  const more = others.length > 1 ? `, nor ${others.length - 1} more (${firstNames(others.filter((one) => one !== name))})` : "";
+  const problem = `the model has no such parameter ([${dims.join(", ")}])${more}`;
   const layer = layerOf(name);
   if (layer !== undefined && layer >= config.layers)
     return tensorError(
       file.path,
       name,
-      `${problem}: it belongs to layer ${layer}, and config.json has layers 0 to ${config.layers - 1}`,
-      `set num_hidden_layers in config.json to ${layersIn(others)} (and model.layers of the job), or drop these layers`,
+      `${problem}: it belongs to layer ${layer}, config.json defines layers 0 to ${config.layers - 1}`,
+      `set num_hidden_layers in config.json to ${layersIn(others)} (and model.layers of the job), or remove these layers`,
     );
   const origin = originOf(name);
   if (origin !== undefined)
@@ -341,8 +346,8 @@ function noPlaceError({ config, params, renaming }: Context, { file, name }: Sto
   return tensorError(
     file.path,
     name,
-    `${problem}${near === undefined ? "" : ` (near: ${near})`}`,
-    "check that config.json and the weights belong together; if the tensor is not needed, drop it, in Python: tensors = safetensors.torch.load_file(FILE); del tensors[NAME]; safetensors.torch.save_file(tensors, FILE)",
+    `${problem}${near === undefined ? "" : `; did you mean ${near}?`}`,
+    "check that config.json and the weights belong together; if the tensor is not needed, remove it, in Python: tensors = safetensors.torch.load_file(FILE); del tensors[NAME]; safetensors.torch.save_file(tensors, FILE)",
   );
 }
 
@@ -351,6 +356,8 @@ const layerOf = (name: string): number | undefined => {
   return layer === undefined ? undefined : Number(layer);
 };
 
-const layersIn = (names: readonly string[]): number => names.reduce((most, name) => Math.max(most, (layerOf(name) ?? -1) + 1), 0);
+const layersIn = (names: readonly string[]): number =>
+  names.reduce((maxElements, name) => Math.max(maxElements, (layerOf(name) ?? -1) + 1), 0);
 
-const some = (names: readonly string[]): string => `${names.slice(0, 3).join(", ")}${names.length > 3 ? `, … (${names.length})` : ""}`;
+const firstNames = (names: readonly string[]): string =>
+  `${names.slice(0, 3).join(", ")}${names.length > 3 ? `, … (${names.length})` : ""}`;

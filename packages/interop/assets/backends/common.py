@@ -1,4 +1,4 @@
-"""What both judges share: the way to the runner's package, and meshes."""
+"""Shared by the reference backends: the import path of the runner's package, meshes, and bytes of collectives."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Mesh:
         return Mesh([(name, int(size)) for name, size in re.findall(r'"(\w+)"=(\d+)', found[1])])
 
     def size_of(self, axis: str) -> int:
-        """Of an axis or a part of one, `model:(1)4`."""
+        """The size of an axis, or of a sub-axis `model:(1)4`."""
         name, _, part = axis.partition(":")
         return int(part.rpartition(")")[2]) if part else self.sizes[name]
 
     def axes_of(self, groups: list[list[int]]) -> list[str]:
-        """The axes along which the members of every group differ, as Lapidary prints them: whole, or a part."""
+        """The axes and sub-axes along which the members of every group differ, as Lapidary prints them."""
         first = groups[0]
         names: list[str] = []
         stride = self.devices
@@ -58,7 +58,7 @@ class Mesh:
 
 
 def moved_bytes(op: str, operand: int, result: int, members: int) -> float:
-    """Bytes that a chip sends for a collective, by the ring: the same rules as Lapidary's `bytesPerChip`."""
+    """Bytes that a chip sends for a ring collective, by the same rules as `bytesPerChip` of Lapidary."""
     share = (members - 1) / members
     match op:
         case "all_gather":

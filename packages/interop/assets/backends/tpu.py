@@ -2,15 +2,15 @@
 """
     python tpu.py step.mlir --topology v5e:16x16 [--slices 2] [--hlo FILE]
 
-Compiles a text with Google's TPU compiler (libtpu) for chips that are not there, and prints what it planned for one chip as JSON:
+Compiles a module with Google's TPU compiler (libtpu) without a TPU, and prints the plan of one chip as JSON:
 
     {"compiler", "topology", "slices", "devices", "compile_s",
      "memory": {"arguments", "outputs", "aliased", "temporary", "code"},      bytes
      "collectives": [{"op", "axes", "bytes", "name"}],                        bytes that a chip sends
-     "cycles": [{"name", "op", "cycles"}]}                                    estimated, one entry a fused kernel or instruction
+     "cycles": [{"name", "op", "cycles"}]}                                    estimated, one entry per fused kernel or instruction
 
-Where the program does not fit: {"compiler", …, "does_not_fit": {"used", "limit", "buffers": [{"bytes", "name", "shape"}]}}.
-`name` is the provenance that the export writes into the text: `layers.0.attn.out#141`.
+If the program does not fit: {"compiler", …, "does_not_fit": {"used", "limit", "buffers": [{"bytes", "name", "shape"}]}}.
+`name` is the location that the export writes into the module: `layers.0.attn.out#141`.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ import sys
 import time
 from pathlib import Path
 
-from surroundings import BYTES, Mesh, moved_bytes
+from common import BYTES, Mesh, moved_bytes
 
 from hlo import COLLECTIVES, is_sliced, parse, shape_bytes
-from lapidary_xla.failures import USAGE, Failure, say
+from lapidary_xla.failures import USAGE, Failure
 from lapidary_xla.groups import groups_of
 
 UNITS = {"B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def topology_devices(name: str, slices: int) -> list:
-    """The chips of a topology that need not be there."""
+    """The devices of a topology, which need not exist on this machine."""
     from jax.experimental import topologies
 
-    many = {"num_slices": slices} if slices > 1 else {}
+    options = {"num_slices": slices} if slices > 1 else {}
     try:
-        return topologies.get_topology_desc(platform="tpu", topology_name=name, **many).devices
-    except Exception as cause:  # noqa: BLE001: libtpu raises what it likes
-        raise Failure("LAP_TPU_TOPOLOGY", f"the TPU compiler does not know the topology {name} with {slices} slices: {_first_line(cause)}", "choose a slice that the chip is sold in, such as 4x4, 8x8 or 16x16 for v5e", name, USAGE) from cause
+        return topologies.get_topology_desc(platform="tpu", topology_name=name, **options).devices
+    except Exception as cause:  # noqa: BLE001: libtpu raises any exception
+        raise Failure("LAP_TPU_TOPOLOGY", f"unknown topology {name} with {slices} slices: {_first_line(cause)}", "choose a slice that exists for the chip, such as 4x4, 8x8 or 16x16 for v5e", name, USAGE) from cause
 
 
 def compile_for(text: str, devices: list):
-    """The compiled program of one chip. Several slices number their devices from 100000 on; the assignment holds those numbers."""
+    """The compiled program of one chip. With several slices, device ids start at 100000; the assignment uses these ids."""
     import numpy as np
     from jax._src import compiler
     from jax._src.lib import xla_client
@@ -63,8 +63,8 @@ def compile_for(text: str, devices: list):
 
 def tpu_collectives(text: str, mesh: Mesh) -> list[dict]:
     """
-    Each collective once. One that runs beside kernels stands in several computations (its start, its end, and each kernel that it runs beside); all of
-    them have its channel.
+    Lists each collective once. An asynchronous collective appears in several computations (its start, its end, and each kernel that it overlaps), all with
+    the same channel.
     """
     computations, _ = parse(text)
     rows, seen = [], set()
@@ -94,7 +94,7 @@ def _collective(computations, scope, value, kind: str, mesh: Mesh) -> dict:
 
 
 def cycles(text: str) -> list[dict]:
-    """Estimates of the compiler, for every instruction that has one; the body of a loop counts as often as it runs."""
+    """The cycle estimates of the compiler, per instruction; the body of a loop is multiplied by its trip count."""
     computations, entry = parse(text)
     rows: list[dict] = []
 
@@ -117,8 +117,8 @@ def cycles(text: str) -> list[dict]:
 
 def does_not_fit(message: str) -> dict | None:
     """
-    What the compiler says where memory is short, in either of its forms: `Used 20.01G of 15.75G hbm`, then the largest buffers with the names of the
-    text; or `the total memory required for HLO temporaries (26.34G) exceeds available HBM (15.75G)`.
+    Parses the compiler's out-of-memory message in either form: `Used 20.01G of 15.75G hbm`, followed by the largest buffers with the names in the
+    module; or `the total memory required for HLO temporaries (26.34G) exceeds available HBM (15.75G)`.
     """
     number = r"([\d.]+)([BKMGT]?)"
     found = re.search(rf"Used {number} of {number} hbm", message) or re.search(rf"required for [\w ]+ \({number}\) exceeds available HBM \({number}\)", message)
@@ -141,8 +141,8 @@ def _first_line(cause: object) -> str:
     return (str(cause).strip().splitlines() or [type(cause).__name__])[0][:400]
 
 
-def judge(path: Path, topology: str, slices: int, hlo_path: Path | None) -> dict:
-    os.environ["TPU_SKIP_MDS_QUERY"] = "1"  # asks no metadata server, which only a cloud machine has
+def compile_report(path: Path, topology: str, slices: int, hlo_path: Path | None) -> dict:
+    os.environ["TPU_SKIP_MDS_QUERY"] = "1"  # do not query the metadata server, which only a cloud machine has
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -153,15 +153,15 @@ def judge(path: Path, topology: str, slices: int, hlo_path: Path | None) -> dict
     about = {"compiler": f"libtpu {version('libtpu')}", "topology": topology, "slices": slices}
     devices = topology_devices(topology, slices)
     if len(devices) != mesh.devices:
-        raise Failure("LAP_TPU_TOPOLOGY", f"{topology} with {slices} slices has {len(devices)} chips for the compiler, the program is for {mesh.devices}", "choose the slice that the program was made for", topology, USAGE)
-    began = time.monotonic()
+        raise Failure("LAP_TPU_TOPOLOGY", f"{topology} with {slices} slices has {len(devices)} chips, the program needs {mesh.devices}", "choose the slice of the program", topology, USAGE)
+    start = time.monotonic()
     try:
         executable = compile_for(text, devices)
     except Exception as cause:  # noqa: BLE001
         short = does_not_fit(str(cause))
         if short is None:
-            raise Failure("LAP_TPU_COMPILE", f"the TPU compiler refuses the program: {_first_line(cause)}", "compile the other text (`--text chip` or `whole`); if it refuses both, report it with the export", str(path)) from cause
-        return {**about, "devices": len(devices), "compile_s": time.monotonic() - began, "does_not_fit": short}
+            raise Failure("LAP_TPU_COMPILE", f"the TPU compiler rejects the program: {_first_line(cause)}", "compile the other module (`--text chip` or `whole`); if it rejects both, report it with the export", str(path)) from cause
+        return {**about, "devices": len(devices), "compile_s": time.monotonic() - start, "does_not_fit": short}
     stats = executable.get_compiled_memory_stats()
     hlo = executable.hlo_modules()[0].to_string()
     if hlo_path is not None:
@@ -169,7 +169,7 @@ def judge(path: Path, topology: str, slices: int, hlo_path: Path | None) -> dict
     return {
         **about,
         "devices": len(devices),
-        "compile_s": time.monotonic() - began,
+        "compile_s": time.monotonic() - start,
         "memory": {
             "arguments": stats.argument_size_in_bytes,
             "outputs": stats.output_size_in_bytes,
@@ -189,14 +189,14 @@ def main() -> int:
     parser.add_argument("--slices", type=int, default=1)
     parser.add_argument("--hlo", type=Path)
     options = parser.parse_args()
-    # Results alone go to stdout: what libtpu prints there goes to stderr.
+    # Reserve stdout for the result: the output of libtpu goes to stderr.
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:
-        json.dump(judge(options.text, options.topology, options.slices, options.hlo), results)
+        json.dump(compile_report(options.text, options.topology, options.slices, options.hlo), results)
         results.flush()
     except Failure as failure:
-        failure.tell()
+        failure.report()
         return failure.exit_code
     return 0
 
@@ -204,5 +204,5 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stderr.flush()
-    # libtpu's own threads may hang at exit.
+    # Threads of libtpu may hang at exit.
     os._exit(code)

@@ -2,7 +2,7 @@
 """
     python shardy.py whole.mlir
 
-What Shardy's own passes make of a whole text: the sharding of every value, and the collectives that it would insert. Nothing is compiled.
+Runs Shardy's passes on a global module: prints the sharding of every value, and the collectives that Shardy would insert. Nothing is compiled.
 JSON on stdout: {"shardings": {value id: [[axes] by dim]}, "collectives": [{"op", "axes", "bytes", "name"}]}.
 """
 
@@ -14,7 +14,7 @@ import sys
 from math import prod
 from pathlib import Path
 
-from surroundings import BYTES, Mesh, moved_bytes
+from common import BYTES, Mesh, moved_bytes
 
 from jaxlib.mlir.passmanager import PassManager  # noqa: E402
 from lapidary_xla.engine import dialects, ir  # noqa: E402
@@ -28,7 +28,7 @@ AXES = re.compile(r'"(\w+)"(?::(\(\d+\)\d+))?')
 
 
 def axis_names(text: str) -> list[str]:
-    """`{"data", "model":(1)4}` → names as Lapidary prints them."""
+    """`{"data", "model":(1)4}` → axis names as Lapidary prints them."""
     return [f"{name}:{part}" if part else name for name, part in AXES.findall(text)]
 
 
@@ -65,10 +65,10 @@ def shardings(module) -> dict[str, list[list[str]]]:
     for op in main_operations(module):
         name, _, number = name_of(op).rpartition("#")
         if name and number.isdigit() and len(op.results) == 1:
-            # Of the operations that one value of ours became, the last is the value. What Shardy says nothing of lies whole on every device.
-            told = "sharding" if op.name.startswith("sdy.") else "sdy.sharding"
+            # A value of Lapidary may become several operations; the last one is the value. Without a sharding attribute it is replicated.
+            attribute = "sharding" if op.name.startswith("sdy.") else "sdy.sharding"
             rank = str(op.results[0].type).count("x")
-            found[number] = dims_of(str(op.attributes[told])) if told in op.attributes else [[]] * rank
+            found[number] = dims_of(str(op.attributes[attribute])) if attribute in op.attributes else [[]] * rank
     return found
 
 
@@ -90,7 +90,7 @@ def collectives(module, mesh: Mesh) -> list[dict]:
     return rows
 
 
-def judge(text: str) -> dict:
+def compile_report(text: str) -> dict:
     mesh = Mesh.of_module(text)
     with dialects():
         propagated = shardings(run(text, [PROPAGATE]))
@@ -98,4 +98,4 @@ def judge(text: str) -> dict:
 
 
 if __name__ == "__main__":
-    print(json.dumps(judge(Path(sys.argv[1]).read_text())))
+    print(json.dumps(compile_report(Path(sys.argv[1]).read_text())))

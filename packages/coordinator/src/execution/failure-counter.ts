@@ -1,0 +1,33 @@
+import type { LapidaryError } from "@lapidary/std";
+import { restartsExhausted, stepPoisoned } from "./recovery-errors.js";
+
+/** The same step may fail so often. */
+const mostFailures = 3;
+/** So many attempts in a row may fail before they train at all. */
+const mostRestarts = 8;
+
+/** Steps under way at once: workers go on to the next while the results of the last are still on their way here. */
+const ordinaryAhead = 4;
+const stepsWatched = 8;
+
+/** Counts failures until a step succeeds that failed before. */
+export class FailureCounter {
+  #step = 0;
+  #failures = 0;
+  #restarts = 0;
+  why: string | undefined;
+
+  /** @param trained whether the attempt had come to this step: otherwise it failed on the way there, and the step has nothing to do with it */
+  count(step: number, trained: boolean, error: LapidaryError, batch: string): void {
+    this.why = error.message;
+    if (step !== this.#step) [this.#failures, this.#restarts] = [0, 0];
+    this.#step = step;
+    if (trained && ++this.#failures >= mostFailures) throw stepPoisoned(step, this.#failures, batch, error);
+    if (!trained && ++this.#restarts >= mostRestarts) throw restartsExhausted(this.#restarts, error);
+  }
+
+  /** A step that has failed is tried alone, so that it is known which it was. */
+  ahead(step: number): number {
+    return this.#failures > 0 && step >= this.#step && step < this.#step + stepsWatched ? 1 : ordinaryAhead;
+  }
+}

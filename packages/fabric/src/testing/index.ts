@@ -1,0 +1,2 @@
+export { frameFuzzTarget } from "./fuzz.js";
+export { memoryPair, memoryPeers } from "./memory.js";
