@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type FrameFault, type Peers, connectPeers } from "@lapidary/fabric";
-import { type Graph, parseGraph, parseSharding, printSharding, sizeOf, verifyGraph } from "@lapidary/ir";
+import { type Graph, type Sharding, type TensorType, parseGraph, parseSharding, printSharding, sizeOf, verifyGraph } from "@lapidary/ir";
 import { type Clock, type Failpoints, type LapidaryError, assert, must, noFailpoints, unreachable } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, parseMesh } from "@lapidary/topology";
 import { type ArrayData, arrayOf, blockDimsOf, bytesOfNumbers, numbersOf } from "../blocks.js";
@@ -271,31 +271,24 @@ export class Worker {
   }
 
   #put(message: PutMessage, payload: Uint8Array): WorkerReplies["put"] {
-    const { mesh, grid, executor, values } = this.#belong(message);
+    const { mesh, grid } = this.#belong(message);
     const sharding = parseSharding(mesh, message.sharding);
     const type = { dtype: message.dtype, dims: message.dims };
     const block = arrayOf(message.dtype, blockDimsOf(mesh, grid, message.dims, sharding), numbersOf(message.dtype, payload));
-    return { bytes: this.#hold(values, executor, mesh, message.value, type, sharding, block) };
+    return { bytes: this.#store(message.value, type, sharding, block) };
   }
 
   #feed(message: MessageOf<"feed">): WorkerReplies["feed"] {
-    const { mesh, grid, executor, values, configuration } = this.#belong(message);
+    const { mesh, grid, configuration } = this.#belong(message);
     const blocks = this.#batches.read(message, mesh, grid, configuration.worker);
     const bytes = blocks.map(({ port, sharding, block }) =>
-      this.#hold(values, executor, mesh, port.value, { dtype: block.dtype, dims: [message.batch, message.seq] }, sharding, block),
+      this.#store(port.value, { dtype: block.dtype, dims: [message.batch, message.seq] }, sharding, block),
     );
     return { bytes: bytes.reduce((sum, count) => sum + count, 0) };
   }
 
-  #hold(
-    values: ValueStore,
-    executor: Executor,
-    mesh: Mesh,
-    id: ValueId,
-    type: { readonly dtype: ArrayData["dtype"]; readonly dims: readonly number[] },
-    sharding: ReturnType<typeof parseSharding>,
-    block: ArrayData,
-  ): number {
+  #store(id: ValueId, type: TensorType, sharding: Sharding, block: ArrayData): number {
+    const { values, executor, mesh } = must(this.#member, "membership");
     const held = executor.put(type, sharding, block);
     values.set(id, { held, type, sharding, layout: layoutOf(mesh, type, sharding) });
     return heldBytes(held);
@@ -446,22 +439,14 @@ export class Worker {
   }
 
   #restore(message: MessageOf<"restore">): WorkerReplies["restore"] {
-    const { mesh, grid, executor, values, configuration } = this.#belong(message);
+    const { mesh, grid, configuration } = this.#belong(message);
     const { worker, workers, mesh: meshText } = configuration;
     const { entries, bytes } = this.#copies.get({ step: message.step, worker, workers, mesh: meshText });
     for (const { value, dtype, dims, sharding: text, begin, bytes: length } of entries) {
       const sharding = parseSharding(mesh, text);
       // The device may keep the array that it is given.
       const numbers = numbersOf(dtype, bytes.slice(begin, begin + length));
-      this.#hold(
-        values,
-        executor,
-        mesh,
-        value,
-        { dtype, dims },
-        sharding,
-        arrayOf(dtype, blockDimsOf(mesh, grid, dims, sharding), numbers),
-      );
+      this.#store(value, { dtype, dims }, sharding, arrayOf(dtype, blockDimsOf(mesh, grid, dims, sharding), numbers));
     }
     return { bytes: bytes.byteLength };
   }
