@@ -164,7 +164,7 @@ describe("the dashboard", function () {
   it("the page names the straggler", async () => {
     const page = await show("#/run/nano-2?colour=step+time");
     await until(page, panelsFilled);
-    match(await textOf(page, "#panel-workers .head p"), /Worker 1 holds up the others/);
+    match(await textOf(page, "#panel-workers .head p"), /Worker 1 is a straggler/);
   });
 
   it("hostile text is shown as text", async () => {
@@ -209,7 +209,7 @@ describe("the dashboard", function () {
     await editor.fill(good.replace("steps:", "stepps:"));
     await page.getByRole("button", { name: `line ${line}` }).waitFor();
     ok(await page.getByRole("button", { name: "Launch" }).isDisabled());
-    match(await textOf(page, "#told"), /did you mean|steps/);
+    match(await textOf(page, "#validation"), /did you mean|steps/);
     await editor.fill(good);
     await page.getByLabel("Name").fill("from-the-page");
     await page.locator("button:not([disabled])", { hasText: "Launch" }).click();

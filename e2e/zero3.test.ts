@@ -2,6 +2,7 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { parametersOf, sizeOf } from "@lapidary/ir";
 import { gemma } from "@lapidary/models";
 import { openSession, type Session } from "@lapidary/coordinator/session";
+import { handleOf, stepIndex } from "@lapidary/protocol";
 import { must } from "@lapidary/std";
 import { makeMesh, meshSize } from "@lapidary/topology";
 import { compileOptions, initGraph, trainState } from "@lapidary/training";
@@ -23,8 +24,8 @@ async function heldAfterInit(
     const hash = await session.gang.load(program);
     const names = graph.outputs.map((o) => o.name);
     deepStrictEqual(parametersOf(graph), []);
-    const bound = session.gang.bind(hash, { inputs: new Map(), outputs: new Map(names.map((name) => [name, name])) });
-    await session.gang.run(bound, { step: 0 });
+    const bound = session.gang.bind(hash, { inputs: new Map(), outputs: new Map(names.map((name) => [name, handleOf(name)])) });
+    await session.gang.run(bound, { step: stepIndex(0) });
     return { held: (await session.stats()).map((s) => s.values), workers: session.workers };
   } finally {
     await session.close();

@@ -53,14 +53,19 @@ describe("text as people have it", function () {
     }
   });
 
-  it("52: gzip is read as if it were unpacked, and other archives are named", async () => {
+  it("52: gzip and zstd are read as if they were unpacked, and other archives are named", async () => {
     const packed = caseInput("52-compressed-text/corpus.jsonl.gz");
     await train(packed, "packed");
     writeFileSync(datasetOf("corpus.jsonl"), gunzipSync(readFileSync(packed)));
     await train(datasetOf("corpus.jsonl"), "unpacked");
-    const [a, b] = [await reportOf("packed"), await reportOf("unpacked")];
+    await train(caseInput("52-compressed-text/corpus.jsonl.zst"), "zstd");
+    const [a, b, c] = [await reportOf("packed"), await reportOf("unpacked"), await reportOf("zstd")];
     assert.ok(Number.isFinite(a.heldout_loss));
-    assert.deepEqual([a.heldout_loss, a.unigram_loss], [b.heldout_loss, b.unigram_loss]);
+    for (const other of [b, c]) assert.deepEqual([a.heldout_loss, a.unigram_loss], [other.heldout_loss, other.unigram_loss]);
+    writeFileSync(datasetOf("cut.jsonl.zst"), readFileSync(caseInput("52-compressed-text/corpus.jsonl.zst")).subarray(0, 30_000));
+    const cut = await refused(datasetOf("cut.jsonl.zst"));
+    assert.equal(cut.code, "LAP_DATA_ARCHIVE");
+    assert.match(cut.message, /damaged zstd file: it was cut off/);
     writeFileSync(datasetOf("corpus.jsonl.xz"), Buffer.from("\xfd7zXZ\0\0\x04", "latin1"));
     const { code, remedy } = await refused(datasetOf("corpus.jsonl.xz"));
     assert.equal(code, "LAP_DATA_NOT_TEXT");

@@ -8,7 +8,7 @@ import { type Forward, forwardBelow, forwardPort } from "../support/forward.js";
 /** The dashboard as people open it: through tunnels and proxies, and in many tabs. */
 
 interface Answer {
-  readonly error: { readonly code: string };
+  readonly error: { readonly code: string; readonly remedy: string };
 }
 
 /** Two such jobs run at the same time, each on half of the pod and with one worker. */
@@ -23,11 +23,11 @@ describe("dashboard access", function () {
 
   before(async () => {
     home = new Home();
-    const { url } = await home.json("up", "--workers", "2");
+    const { url } = await home.json("up", "--workers", "2", "--allow-host", "hub.example.com", "--allow-host", "Proxy.Example.com");
     assert.ok(typeof url === "string");
     port = Number(new URL(url).port);
     token = new URL(url).searchParams.get("token") ?? "";
-    browser = await openBrowser();
+    browser = await openBrowser(["hub.example.com", "proxy.example.com"]);
     await home.json("launch", tinyJob, ...beside, "--name", "long", "-d");
   });
   after(async () => {
@@ -85,6 +85,73 @@ describe("dashboard access", function () {
         ["/user/me/proxy/8765"],
       );
       await page.close();
+    });
+  });
+
+  describe("case 103: a proxy under a public name", () => {
+    const prefix = "/user/me/proxy/8765";
+    let hub: Forward;
+    let context: BrowserContext;
+    before(async () => {
+      hub = await forwardBelow(prefix, port);
+      context = await browser.newContext();
+    });
+    after(async () => {
+      await context?.close();
+      await hub?.close();
+    });
+
+    const answerFor = async (host: string): Promise<{ readonly status: number; readonly error?: Answer["error"] }> => {
+      const { request } = context;
+      const headers = { host, authorization: `Bearer ${token}` };
+      const answer = await request.get(`http://127.0.0.1:${port}/api/status`, { headers });
+      return { status: answer.status(), ...((await answer.json()) as Partial<Answer>) };
+    };
+
+    it("answers for the allowed names in any case and with any port, and for no name around them", async () => {
+      for (const host of ["hub.example.com", "HUB.example.com:8443", "proxy.example.com:80"])
+        assert.equal((await answerFor(host)).status, 200, host);
+      for (const host of ["example.com", "a.hub.example.com", "hub.example.com.evil.org", "xhub.example.com"]) {
+        const { status, error } = await answerFor(host);
+        assert.deepEqual([status, error?.code], [403, "LAP_HTTP_HOST"], host);
+        assert.match(error?.remedy ?? "", new RegExp(`lapidary up --allow-host ${host}\``));
+      }
+    });
+
+    it("shows a run below the prefix, follows its steps through the shared worker, and writes", async () => {
+      const page = await context.newPage();
+      await page.goto(`http://hub.example.com:${hub.port}${prefix}/?token=${token}`);
+      await until(page, `document.querySelector("td.id a")?.textContent === "long"`, 60_000);
+      await page.click("td.id a");
+      const stepOf = `Number(document.querySelector("[data-field=step]").textContent)`;
+      await until(page, `${stepOf} > 0`, 60_000);
+      const step = await page.evaluate(stepOf);
+      await until(page, `${stepOf} > ${String(step)}`, 60_000);
+      const written = await page.evaluate(`fetch("api/jobs/absent/cancel", { method: "POST" }).then((answer) => answer.status)`);
+      assert.equal(written, 404, "the request is accepted, and the run is not known");
+      await page.close();
+    });
+
+    it("refuses a write from a page of another allowed name", async () => {
+      const headers = { host: "hub.example.com", origin: "http://proxy.example.com", authorization: `Bearer ${token}` };
+      const answer = await context.request.post(`http://127.0.0.1:${port}/api/jobs/absent/cancel`, { headers });
+      assert.deepEqual([answer.status(), ((await answer.json()) as Answer).error.code], [403, "LAP_HTTP_ORIGIN"]);
+    });
+
+    it("refuses a wildcard, an address and a list of names, each with the reason", async () => {
+      for (const [name, says] of [
+        ["*", /DNS rebinding/],
+        ["*.example.com", /DNS rebinding/],
+        ["https://hub.example.com:8443/user/me", /without scheme, port and path: hub\.example\.com/],
+        ["hub.example.com:8443", /without scheme, port and path: hub\.example\.com/],
+        ["a.example.com,b.example.com", /is not a host name/],
+        ["", /is not a host name/],
+      ] as const) {
+        const { code, stderr } = await home.run("up", "--allow-host", name);
+        assert.equal(code, 2, name);
+        assert.match(stderr, /LAP_ALLOW_HOST/, name);
+        assert.match(stderr, says, name);
+      }
     });
   });
 

@@ -69,7 +69,7 @@ describe("machines: the home directory and the servers on the PATH", function ()
         assert.equal(exported.code, 0, exported.stderr);
         assert.equal(modeOf(join(out, "tokens.bin")), "666");
       });
-      for (const written of ["runs/closed/job.yaml", "redis/appendonlydir", "logs/coordinator.log"])
+      for (const written of ["runs/closed/job.json", "redis/appendonlydir", "logs/coordinator.log"])
         assert.ok(existsSync(join(home.state, written)), `${written} was written`);
       assert.equal(readdirSync(join(home.state, "cache/datasets")).length, 2);
       assert.deepEqual(openBelow(home.state), []);
@@ -216,6 +216,18 @@ describe("machines: the set-up", function () {
         /error LAP_SETUP_WHEEL: .*it refused[^]*invalid integer value: 'often'[^]*remedy: correct what pip reports/,
       );
       assert.doesNotMatch(ended.stderr, /network/);
+    });
+  });
+
+  describe("66-password-in-doctor", () => {
+    it("the set-up prints neither the password of a proxy nor that of an index, whatever pip reports", async () => {
+      const addresses = { PIP_INDEX_URL: "http://me:s3cret@127.0.0.1:1/simple", PIP_PROXY: "http://me:s3/cret@127.0.0.1:1" };
+      const online = { PIP_NO_INDEX: "0", PIP_FIND_LINKS: "", PIP_RETRIES: "0" };
+      const ended = await yard.setUp(["redis"], { PATH: noPrograms(), ...online, ...addresses });
+      assert.equal(ended.code, 1);
+      assert.match(ended.stderr, /error LAP_SETUP_WHEEL/);
+      assert.match(ended.stderr, /Failed to parse: http:\/\/127\.0\.0\.1:1/, "pip reported the address of the proxy");
+      assert.doesNotMatch(ended.stderr, /s3\/?cret/);
     });
   });
 

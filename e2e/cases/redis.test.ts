@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -180,6 +180,40 @@ describe("a Redis of one's own", function () {
       } finally {
         process.kill(-(keeper.pid ?? 0), "SIGKILL");
       }
+    });
+
+    it("a home has one coordinator whatever names lead to it, and `down` under any name stops it", async () => {
+      const home = newHome();
+      mkdirSync(home.state, { recursive: true });
+      const link = join(home.directory, "link");
+      symlinkSync(home.state, link);
+      const { pid } = (await home.json("up", "--workers", "1", "--home", link)) as { pid: number };
+      const second = await home.run("up", "--workers", "1", "--json");
+      assert.match(second.stdout, /LAP_ALREADY_UP/);
+      assert.equal((await home.json("status"))["pid"], pid);
+      assert.ok(((await home.json("down"))["processes"] as number[]).includes(pid));
+      assert.deepEqual((await home.json("down", "--home", link))["processes"], []);
+    });
+
+    it("`down` in another container says that it cannot stop the coordinator of this one", async function () {
+      const inContainer = ["-m", "-p", "-f", "--mount-proc"];
+      try {
+        execFileSync("unshare", [...inContainer, "true"], { stdio: "ignore" });
+      } catch {
+        // Namespaces need root.
+        this.skip();
+      }
+      const home = newHome();
+      const { pid } = (await home.json("up", "--workers", "1")) as { pid: number };
+      const bin = join(root, "packages/cli/bin/lapidary.mjs");
+      const down = spawnSync("unshare", [...inContainer, process.execPath, bin, "down", "--json", "--home", home.state], {
+        encoding: "utf8",
+      });
+      assert.notEqual(down.status, 0);
+      assert.match(down.stdout, new RegExp(`LAP_ALREADY_UP.*process ${pid} of another machine or container`));
+      assert.match(down.stdout, /lapidary down` on that machine or in that container/);
+      assert.equal((await home.json("status"))["pid"], pid);
+      await home.json("down");
     });
 
     it("`down` finds the server that was started under another TMPDIR", async () => {

@@ -20,16 +20,21 @@ const flags = [
   "--enable-precise-memory-info",
 ];
 
-/** A headless Chromium out of a package: nothing is downloaded, nobody need be root. */
-export async function openBrowser(): Promise<Browser> {
+/**
+ * A headless Chromium out of a package: nothing is downloaded, nobody need be root.
+ *
+ * @param names host names that the browser takes for 127.0.0.1
+ */
+export async function openBrowser(names: readonly string[] = []): Promise<Browser> {
+  const args = [...flags, `--host-resolver-rules=${names.map((name) => `MAP ${name} 127.0.0.1`).join(",")}`];
   const executablePath = await chromium.executablePath();
   try {
-    return await playwright.launch({ executablePath, args: flags, headless: true });
+    return await playwright.launch({ executablePath, args, headless: true });
   } catch (error) {
     if (!/error while loading shared libraries/.test(String(error))) throw error;
     return playwright.launch({
       executablePath,
-      args: flags,
+      args,
       headless: true,
       env: { ...definedEnvironment(), LD_LIBRARY_PATH: sharedLibraries() },
     });

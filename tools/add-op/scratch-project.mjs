@@ -43,6 +43,8 @@ export class ScratchProject {
     this.root = mkdtempSync(join(tmpdir(), "lapidary-scratch-"));
     const isCopied = (/** @type {string} */ path) => basename(path) !== "node_modules";
     for (const file of ["package.json", "tsconfig.base.json", ".mocharc.json"]) cpSync(join(root, file), join(this.root, file));
+    // Packages may look into tools/setup.
+    cpSync(join(root, "tools/setup"), join(this.root, "tools/setup"), { recursive: true });
     const modules = join(this.root, "node_modules");
     mkdirSync(join(modules, "@lapidary"), { recursive: true });
     for (const name of readdirSync(join(root, "node_modules")))

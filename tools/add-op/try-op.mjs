@@ -15,7 +15,9 @@ const { compile, gradients } = await built("compiler/dist/index.js");
 /** @type {typeof import("@lapidary/interop")} */
 const { globalModule, perDeviceModule, shardingConstraints } = await built("interop/dist/index.js");
 /** @type {typeof import("@lapidary/worker")} */
-const { arrayOf, openDevice, stackedExecutor } = await built("worker/dist/index.js");
+const { openDevice, stackedExecutor } = await built("worker/dist/index.js");
+/** @type {typeof import("@lapidary/protocol")} */
+const { arrayOf, workerRank } = await built("protocol/dist/index.js");
 /** @type {typeof import("@lapidary/topology")} */
 const { makeMesh, makeWorkerGrid } = await built("topology/dist/index.js");
 /** @type {typeof import("@lapidary/std")} */
@@ -84,20 +86,20 @@ async function run(fuse) {
     device,
     mesh,
     grid: makeWorkerGrid(mesh, 1),
-    worker: 0,
+    worker: workerRank(0),
     peers: undefined,
     numerics: "f32",
     clock: systemClock,
     fuse,
   });
   const loaded = executor.load(executor.prepare(program.chip));
-  const held = loaded.parameters.map(({ type, sharding }) => executor.put(type, sharding, arrayOf("f32", dims, Float32Array.from(x.data))));
+  const held = loaded.tensors.parameters.map((tensor) => executor.put(tensor, arrayOf("f32", dims, Float32Array.from(x.data))));
   const calls = device.fused?.calls ?? 0;
   const outputs = await loaded.run(held, [true], "run");
   const results = new Map(
-    loaded.outputs.map(({ name: output, type, sharding }, i) => {
-      const block = executor.fetch(must(outputs[i], output), type, sharding);
-      return [output, tensor("f32", block.dims, Float64Array.from(block.data))];
+    loaded.tensors.outputs.map((output, i) => {
+      const block = executor.fetch(must(outputs[i], output.id), output);
+      return [output.id, tensor("f32", block.dims, Float64Array.from(block.data))];
     }),
   );
   loaded.dispose();

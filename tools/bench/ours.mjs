@@ -57,7 +57,6 @@ export class Ours {
     this.load_s = (performance.now() - before) / 1000;
     const state = new Map(this.stateNames.map((/** @type {string} */ name) => [name, name]));
     await gang.run(gang.bind(first, { inputs: new Map(), outputs: state }), { step: 0 });
-    const shardings = new Map(gang.parameters(this.hash).map((/** @type {any} */ port) => [port.name, port.sharding]));
     const batch = Object.entries(batchOf(this.job));
     this.bound = gang.bind(this.hash, {
       inputs: new Map([...state, ...batch.map(([name]) => /** @type {[string, string]} */ ([name, name]))]),
@@ -65,7 +64,7 @@ export class Ours {
       donate: this.stateNames,
       told: ["loss"],
     });
-    for (const [name, array] of batch) await gang.put(name, array, shardings.get(name));
+    for (const [name, array] of batch) await gang.put(gang.parameter(this.hash, name), array);
     // Code gets compiled, buffers get their size.
     await this.burst(2);
     this.losses = [];

@@ -39,7 +39,7 @@ const { job, step, init, stateNames, compile_s } = await programsOf(which, {
 
 const { stackedExecutor } = await built("worker/dist/executor/stacked.js");
 const { openDevice } = await built("worker/dist/device/device.js");
-const { takeBlock } = await built("worker/dist/blocks.js");
+const { arrayLayout, blockOf, takeBlock, workerRank } = await built("protocol/dist/index.js");
 const { makeWorkerGrid } = await built("topology/dist/index.js");
 const { withoutBlocks } = await built("ir/dist/index.js");
 
@@ -68,7 +68,7 @@ const executor = stackedExecutor({
   device,
   mesh: step.mesh,
   grid,
-  worker: 0,
+  worker: workerRank(0),
   peers: grid.workers > 1 ? loopback : undefined,
   numerics: which.numerics,
   clock: cpu,
@@ -81,21 +81,22 @@ const load_s = (performance.now() - before) / 1000;
 const initial = executor.load(executor.prepare(init.chip));
 const state = await initial.run([], [], "init");
 /** @type {Map<string, unknown>} */
-const held = new Map(initial.outputs.map((/** @type {{ name: string }} */ port, /** @type {number} */ i) => [port.name, state[i]]));
+const held = new Map(initial.tensors.outputs.map((/** @type {{ id: string }} */ { id }, /** @type {number} */ i) => [id, state[i]]));
 const batch = batchOf(job);
-for (const port of program.parameters) {
-  const array = /** @type {Record<string, unknown>} */ (batch)[port.name];
-  if (array !== undefined) held.set(port.name, executor.put(port.type, port.sharding, takeBlock(array, step.mesh, grid, 0, port.sharding)));
+for (const tensor of program.tensors.parameters) {
+  const array = /** @type {Record<string, unknown>} */ (batch)[tensor.id];
+  const block = blockOf(arrayLayout({ mesh: step.mesh, grid }, tensor), workerRank(0));
+  if (array !== undefined) held.set(tensor.id, executor.put(tensor, takeBlock(array, block)));
 }
 const runs = Number(values.runs);
 const round = async (/** @type {string} */ tag) => {
   const outputs = await program.run(
-    program.parameters.map((/** @type {{ name: string }} */ { name }) => held.get(name)),
-    program.parameters.map((/** @type {{ name: string }} */ { name }) => stateNames.includes(name)),
+    program.tensors.parameters.map((/** @type {{ id: string }} */ { id }) => held.get(id)),
+    program.tensors.parameters.map((/** @type {{ id: string }} */ { id }) => stateNames.includes(id)),
     tag,
   );
-  program.outputs.forEach((/** @type {{ name: string }} */ { name }, /** @type {number} */ i) => {
-    if (stateNames.includes(name)) held.set(name, outputs[i]);
+  program.tensors.outputs.forEach((/** @type {{ id: string }} */ { id }, /** @type {number} */ i) => {
+    if (stateNames.includes(id)) held.set(id, outputs[i]);
     else outputs[i].forEach((/** @type {{ dispose(): void }} */ t) => t.dispose());
   });
 };

@@ -9,16 +9,13 @@ import { freeBytes, megabytes, nearestExisting, setupNeeds_bytes } from "./disk-
 import { isSupportedNode, nodeRemedy, supportedNode } from "./node-version.mjs";
 import { firstOutOfStep } from "./packages.mjs";
 import { describeFinding, findRedisServer } from "./redis.mjs";
+import { redactSecrets } from "./redact.mjs";
 import { oldestRedisName } from "./redis-version.mjs";
 import { Report } from "./report.mjs";
 import { cacheDirectory, projectRoot, Session } from "./session.mjs";
 import { findPython, pythonRemedy } from "./python.mjs";
 
 /** @typedef {import("./checks.mjs").Check} Check */
-
-/** An address without user and password, as `redactUrl` of std, which is not built yet. @param {string} text */
-export const redactUrl = (text) =>
-  text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s"'<>]*@/gi, "$1").replace(/([?&](?:user|username|password)=)[^&\s"'<>]*/gi, "$1***");
 
 /**
  * All checks, in the order in which their subjects build on each other.
@@ -27,7 +24,7 @@ export const redactUrl = (text) =>
  */
 export async function checks({ root = projectRoot, env = process.env } = {}) {
   const session = new Session({ root, env, report: new Report({ quiet: true }) });
-  return [
+  const found = [
     checkNode(),
     ...(await Promise.all([checkPython(session), checkCompiler(session)])),
     checkPackages(root),
@@ -37,6 +34,7 @@ export async function checks({ root = projectRoot, env = process.env } = {}) {
     checkDisk(session),
     checkCache(session.cache),
   ];
+  return found.map((check) => ({ ...check, detail: redactSecrets(check.detail), remedy: redactSecrets(check.remedy) }));
 }
 
 /**
@@ -125,7 +123,7 @@ function checkRedis(session) {
     return {
       name: "redis",
       ok: URL.canParse(url),
-      detail: `REDIS_URL ${redactUrl(url)}`,
+      detail: `REDIS_URL ${url}`,
       remedy: "REDIS_URL looks like redis://HOST:PORT",
     };
   const finding = findRedisServer(session);

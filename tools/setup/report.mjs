@@ -1,7 +1,9 @@
 /**
- * What the set-up says, on stderr. In a terminal the line of the running step is redrawn in place; elsewhere the step
+ * What the set-up says, on stderr, without secrets: pip and npm print addresses with passwords. In a terminal the line of the running step is redrawn in place; elsewhere the step
  * prints a plain line when it begins, every two seconds while its state changes, and when it ends.
  */
+import { redactSecrets } from "./redact.mjs";
+
 const plainEvery_ms = 2000;
 const drawEvery_ms = 120;
 const labelWidth = 14;
@@ -53,7 +55,7 @@ export class Report {
     const tick = () => {
       if (this.quiet || this.stopped) return;
       if (live) {
-        this.stream.write(`\r\x1b[2K${line().slice(0, (this.stream.columns || 80) - 1)}`);
+        this.stream.write(`\r\x1b[2K${redactSecrets(line()).slice(0, (this.stream.columns || 80) - 1)}`);
         this.drawn = true;
       } else if (line() !== said) {
         said = line();
@@ -79,6 +81,6 @@ export class Report {
   /** @param {string} text */
   #line(text) {
     this.clear();
-    this.stream.write(`${text}\n`);
+    this.stream.write(`${redactSecrets(text)}\n`);
   }
 }

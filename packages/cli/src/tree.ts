@@ -41,9 +41,18 @@ export const commandTree: CommandSpec = {
       options: [
         { flags: "--port <number>", description: "port of the coordinator on 127.0.0.1 (default: a free one)", value: "whole" },
         { flags: "--workers <number>", description: "worker processes (default: one per core)", value: "whole" },
+        {
+          flags: "--allow-host <name>",
+          description: "answer for this host name too, the address of a proxy; repeatable (also: LAPIDARY_ALLOW_HOST=NAME,NAME)",
+          repeatable: true,
+        },
       ],
       run: async (context, given) =>
-        (await import("./commands/up.js")).up(context, { port: given.number("port"), workers: given.number("workers") }),
+        (await import("./commands/up.js")).up(context, {
+          port: given.number("port"),
+          workers: given.number("workers"),
+          allowHosts: given.list("allowHost"),
+        }),
     },
     {
       name: "down",

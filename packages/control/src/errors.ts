@@ -1,4 +1,4 @@
-import { LapidaryError, redactUrl } from "@lapidary/std";
+import { LapidaryError, redactSecrets } from "@lapidary/std";
 
 /** Redis does not reply, or not in time. The command may or may not have run. */
 export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
@@ -40,7 +40,7 @@ function tlsRemedy(code: string, answer: string, names: string | undefined): str
  */
 export function explainRedisError(place: string, error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof LapidaryError) return error;
-  const answer = redactUrl(error.message);
+  const answer = redactSecrets(error.message);
   if (error.name === "MaxRetriesPerRequestError") return unreachableError(place, "the connection broke", error);
   if (/^(NOAUTH|WRONGPASS|NOPERM|ERR AUTH)/.test(answer))
     return new PermanentRedisError({

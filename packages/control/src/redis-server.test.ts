@@ -1,8 +1,9 @@
 import { ok, rejects, strictEqual } from "node:assert/strict";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { LapidaryError } from "@lapidary/std";
+import { directoryStamp, LapidaryError } from "@lapidary/std";
+import { thisProcess } from "@lapidary/std/process-id";
 import { isAlive, type RedisServer, startRedisServer } from "./redis-server.js";
 import { openStore } from "./store.js";
 import { eventually, redisBinary } from "./testing/redis.js";
@@ -23,7 +24,7 @@ describe("redis server", () => {
     await Promise.all(started.splice(0).map((server) => server.stop()));
     rmSync(directory, { recursive: true });
   });
-  const start = async (options: { binary?: string; directory?: string } = {}): Promise<RedisServer> => {
+  const start = async (options: { binary?: string; directory?: string; timeoutMs?: number } = {}): Promise<RedisServer> => {
     const server = await startRedisServer({ binary, directory, ...options });
     started.push(server);
     return server;
@@ -76,10 +77,36 @@ describe("redis server", () => {
     process.kill(first.pid, "SIGKILL");
     await eventually("the process has ended", () => !isAlive(first.pid));
     ok(existsSync(first.socket));
+    // As an earlier version wrote it.
     writeFileSync(join(directory, "starting.lock"), String(first.pid));
     const second = await start();
     ok(!second.adopted);
     ok(!existsSync(join(directory, "starting.lock")));
+  });
+
+  describe("a lock that was left behind does not keep a server from starting", () => {
+    const owner = { ...thisProcess(), directory: "" };
+    for (const [name, left] of [
+      ["of a process whose number another one has now", { ...owner, started: "1" }],
+      ["of a process that is gone", { ...owner, pid: 2 ** 22 + 1 }],
+      ["of a container that is gone", { ...owner, space: "another" }],
+      ["that came with a copy of the directory", { ...owner, directory: "another" }],
+    ] as const)
+      it(name, async () => {
+        const lock = join(directory, "starting.lock");
+        writeFileSync(lock, JSON.stringify({ ...left, directory: left.directory === "" ? directoryStamp(directory) : left.directory }));
+        ok(!(await start()).adopted);
+        ok(!existsSync(lock));
+      });
+  });
+
+  it("waits for a process of another container while that touches its lock, and names it", async () => {
+    const lock = join(directory, "starting.lock");
+    writeFileSync(lock, JSON.stringify({ ...thisProcess(), pid: 7, space: "another", directory: directoryStamp(directory) }));
+    const touching = setInterval(() => utimesSync(lock, new Date(), new Date()), 100);
+    await rejects(start({ timeoutMs: 6500 }), /process 7 of another machine or container has been starting it for 6500 ms/);
+    clearInterval(touching);
+    ok(existsSync(lock));
   });
 
   it("stop kills a server that hangs", async () => {

@@ -3,6 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statS
 import { connect } from "node:net";
 import { join } from "node:path";
 import { directoryStamp, LapidaryError, socketPathFor } from "@lapidary/std";
+import { StartLock } from "./start-lock.js";
 import { openStore, type RedisAddress, type Store } from "./store.js";
 
 export interface RedisServerOptions {
@@ -26,7 +27,7 @@ const pollMs = 15;
  *     redis.pid        written by the server
  *     redis.socket     the path of the socket, and the stamp of this directory
  *     redis.log        its output
- *     starting.lock    pid of the process that is starting it
+ *     starting.lock    the process that is starting it (`StartLock`)
  *     appendonlydir/   the data
  */
 export class RedisServer {
@@ -65,11 +66,11 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   const timeoutMs = options.timeoutMs ?? 20_000;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const socket = await socketOf(directory);
-  const lock = join(directory, "starting.lock");
+  const lock = new StartLock(join(directory, "starting.lock"));
   const deadline = performance.now() + timeoutMs;
   const remainingMs = (): number => Math.max(1, deadline - performance.now());
-  while (!acquireLock(lock)) {
-    if (performance.now() > deadline) throw startError(directory, `another process has been starting it for ${timeoutMs} ms`);
+  while (!lock.acquire()) {
+    if (performance.now() > deadline) throw startError(directory, `${lock.owner()} has been starting it for ${timeoutMs} ms`);
     await pause(pollMs);
   }
   try {
@@ -78,7 +79,7 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
     rmSync(socket, { force: true });
     return await start(options, socket, remainingMs());
   } finally {
-    rmSync(lock, { force: true });
+    lock.release();
   }
 }
 
@@ -227,28 +228,6 @@ function isListening(socket: string): Promise<boolean> {
     });
     probe.once("error", () => resolve(false));
   });
-}
-
-/** Creates the lock file with the pid of this process in it; removes the lock file of a process that has ended. */
-function acquireLock(path: string): boolean {
-  try {
-    writeFileSync(path, String(process.pid), { flag: "wx", mode: 0o600 });
-    return true;
-  } catch (error) {
-    const { code = "" } = error as { code?: string };
-    // On a full disk the file is empty or absent, and a server must still be stopped.
-    if (["ENOSPC", "EDQUOT"].includes(code)) return true;
-    if (code !== "EEXIST") throw error;
-  }
-  try {
-    const owner = Number(readFileSync(path, "utf8"));
-    // An empty file is being written, unless it has been empty for 5 s.
-    const abandoned = owner > 0 ? !isAlive(owner) : Date.now() - statSync(path).mtimeMs > 5000;
-    if (abandoned) rmSync(path, { force: true });
-  } catch (error) {
-    if ((error as { code?: string }).code !== "ENOENT") throw error;
-  }
-  return false;
 }
 
 /** Whether a process runs. A process that ended and was not yet reaped does not count. */

@@ -80,12 +80,14 @@ export type Connection = z.infer<typeof connectionSchema>;
 
 export const submitRequestSchema = z
   .strictObject({
-    /** The text of a job file; either this or `path`. */
+    /** A job file as JSON: what `lapidary launch` sends, resolved. Give one of `job`, `yaml` and `path`. */
+    job: z.record(z.string(), z.unknown()).optional(),
+    /** The text of a job file. */
     yaml: z
       .string()
       .max(256 * 1024)
       .optional(),
-    /** Whether Lapidary printed `yaml`: errors name keys of the job, since nobody wrote its lines. */
+    /** Whether Lapidary printed `yaml`: errors name keys of the job, because nobody wrote its lines. */
     printed: z.boolean().optional(),
     /** Where relative paths begin, in `yaml`, in overrides and `path` itself: absolute; the project's root by default. */
     base: z.string().optional(),
@@ -98,7 +100,7 @@ export const submitRequestSchema = z
     /** Higher runs first, among equals the earlier. By default what the job says. */
     priority: z.number().int().min(-1000).max(1000).optional(),
   })
-  .refine(({ yaml, path }) => (yaml === undefined) !== (path === undefined), "give either yaml or path");
+  .refine(({ job, yaml, path }) => [job, yaml, path].filter((given) => given !== undefined).length === 1, "give one of job, yaml and path");
 export type SubmitRequest = z.input<typeof submitRequestSchema>;
 
 export const submittedSchema = z.object({

@@ -82,7 +82,7 @@ describe("the coordinator", function () {
       [[1, 30, "finished"]],
     );
     strictEqual(events.at(-1)?.type, "job_ended");
-    ok(readFileSync(join(detail.directory, "job.yaml"), "utf8").includes("model_dim: 64"));
+    ok(readFileSync(join(detail.directory, "job.json"), "utf8").includes('"model_dim": 64'));
     strictEqual((await client.status()).pods?.free_chips, 256);
   });
 

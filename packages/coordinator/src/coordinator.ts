@@ -48,6 +48,8 @@ export interface CoordinatorOptions {
   readonly root: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Host names that the HTTP server answers for besides loopback names, in lower case. */
+  readonly allowedHosts?: readonly string[];
   readonly redis: RedisChoice;
   /** Worker processes that a job for a whole pod gets. */
   readonly workers: number;
@@ -148,7 +150,7 @@ export class Coordinator {
   }
 
   async #start(): Promise<void> {
-    const { home, root, port, redis, workers, environment, spares = 1, workerLease_s = 0 } = this.#options;
+    const { home, root, port, allowedHosts = [], redis, workers, environment, spares = 1, workerLease_s = 0 } = this.#options;
     const trouble = (error: Error): void => this.#log.warn(error.message, errorFields(error));
     for (const { message, code, place } of openHome(home)) this.#log.warn(message, { code, place });
     this.#onStop("home", await lockHome(home));
@@ -192,6 +194,7 @@ export class Coordinator {
       serveHttp({
         port: chosen,
         token: this.#token,
+        allowedHosts,
         service: this.#service(runs),
         page: new PageFiles(join(root, "packages/dashboard/page/dist")),
         root,

@@ -1,4 +1,4 @@
-import { unreachable } from "@lapidary/std";
+import { counted, unreachable } from "@lapidary/std";
 import type { EventError, EvictionReason, RunEvent, RunEventOf } from "./run-events.js";
 
 /**
@@ -74,8 +74,8 @@ function describeWorkerEvent(event: OtherEvent): string {
       return `a worker did not leave its worker group: ${errorText(event.error)}`;
     case "worker_count_changed":
       return event.to < event.from
-        ? `a worker cannot be replaced: ${event.to} of ${event.wanted} workers continue`
-        : `all ${event.wanted} workers can be started again`;
+        ? `a worker cannot be replaced: ${event.to} of ${counted(event.wanted, "worker")} continue`
+        : `all ${counted(event.wanted, "worker")} can be started again`;
     case "workers_released":
       return `the workers are released after ${Math.round(event.after_ms)} ms; slice ${event.slice.dims.join("x")} at ${event.slice.origin.join(",")} is free`;
     case "straggler_found":
@@ -94,13 +94,13 @@ function describeJobEvent(event: JobOrJournalEvent): string {
     case "tokenizer_ready":
       return describeTokenizer(event);
     case "dataset_ready":
-      return `data: ${event.corpus}: ${event.documents} documents, ${event.tokens} tokens to train on; ${event.heldout_tokens} held out, unigram loss ${event.unigram_loss.toFixed(3)}`;
+      return `data: ${event.corpus}: ${counted(event.documents, "document")}, ${counted(event.tokens, "token")} to train on; ${event.heldout_tokens} held out, unigram loss ${event.unigram_loss.toFixed(3)}`;
     case "documents_skipped": {
       const reasons = Object.entries(event.reasons).map(([reason, number]) => `${number} ${reason}`);
       return `data: left out of ${event.corpus}: ${reasons.join(", ")}`;
     }
     case "program_compiled":
-      return `program ${event.program.slice(0, 12)}: ${event.parameters} parameters, ${event.collectives} collectives a step`;
+      return `program ${event.program.slice(0, 12)}: ${counted(event.parameters, "parameter")}, ${counted(event.collectives, "collective")} a step`;
     case "weights_loaded":
       return `train.init: weights of ${event.path}; the optimizer and the step count start anew`;
     case "warning_found":
@@ -171,5 +171,3 @@ const exitText = (signal: string | undefined, code: number | undefined): string 
 };
 
 const errorText = ({ code, message, place }: EventError): string => `${code}: ${message}${place === undefined ? "" : ` (${place})`}`;
-
-const counted = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`;

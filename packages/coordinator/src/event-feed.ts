@@ -1,5 +1,5 @@
 import { EventStream, type Store } from "@lapidary/control";
-import type { JsonValue } from "@lapidary/std";
+import { type JsonValue, asJson } from "@lapidary/std";
 import type { StreamEvent } from "./api.js";
 
 /** More than this is not kept back for a Redis that is away: the journals on disk have it all. */
@@ -24,7 +24,7 @@ export class EventFeed {
 
   tell(run: string, event: StreamEvent): void {
     if (this.#closed || this.#waiting.length >= mostWaiting) return;
-    this.#waiting.push({ run, ...event } as unknown as JsonValue);
+    this.#waiting.push(asJson({ run, ...event }));
     this.#sending ??= this.#send().finally(() => {
       this.#sending = undefined;
     });

@@ -40,8 +40,7 @@ export async function lockHome(home: string): Promise<() => void> {
       }
       const owner = readOwner(path);
       if (owner !== undefined && isRunning(owner)) throw alreadyUp(home, `process ${owner.pid}`);
-      if (owner !== undefined && !isOfThisSpace(owner) && (await isTouched(path)))
-        throw usedElsewhere(home, `process ${owner.pid} of another machine or container uses it`);
+      if (owner !== undefined && !isOfThisSpace(owner) && (await isTouched(path))) throw foreignOwner(home, owner);
       rmSync(path, { force: true });
     }
   } finally {
@@ -76,6 +75,19 @@ export function homeOwner(home: string): number | undefined {
   const owner = existsSync(pidPath(home)) ? readOwner(pidPath(home)) : undefined;
   return owner !== undefined && isRunning(owner) ? owner.pid : undefined;
 }
+
+/**
+ * Makes sure that no process of another machine or container serves a home directory: from here it can be neither reached nor stopped. Takes some
+ * seconds if there is a file of one.
+ *
+ * @throws LAP_ALREADY_UP
+ */
+export async function refuseForeignOwner(home: string): Promise<void> {
+  const owner = existsSync(pidPath(home)) ? readOwner(pidPath(home)) : undefined;
+  if (owner !== undefined && !isOfThisSpace(owner) && (await isTouched(pidPath(home)))) throw foreignOwner(home, owner);
+}
+
+const foreignOwner = (home: string, { pid }: Owner): Error => usedElsewhere(home, `process ${pid} of another machine or container uses it`);
 
 /** Undefined in a copy of a home directory: the process serves the original. */
 function readOwner(path: string): Owner | undefined {

@@ -4,7 +4,7 @@ export { type CheckpointEntry } from "./api.js";
 export { checkpointFiles, listCheckpoints } from "./execution/checkpoints.js";
 export type { SampleOptions } from "./execution/generate-sample.js";
 export { defaultWorkers, leftWorkers, registerPath } from "./gang/index.js";
-export { homeOwner, pidPath } from "./home-lock.js";
+export { homeOwner, pidPath, refuseForeignOwner } from "./home-lock.js";
 export type { Log } from "./log.js";
 export { chooseRedis, type RedisChoice, redisProcess, stopLeftRedis } from "./redis.js";
 export { openSampler, Sampler, type SamplerOptions } from "./sampler.js";

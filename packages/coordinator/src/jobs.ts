@@ -1,13 +1,24 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { canonicalJson, type JsonValue, LapidaryError, must } from "@lapidary/std";
+import { asJson, canonicalJson, type JsonValue, LapidaryError, must } from "@lapidary/std";
 import { parseTorus, printMesh } from "@lapidary/topology";
-import { loadPlacedJob, meshOf, type PlacedJob, printJob, type ResolvedJob, resolveJob, resolvePlacedJob } from "@lapidary/training";
+import {
+  type JobText,
+  type JobValue,
+  jobFileText,
+  loadPlacedJob,
+  meshOf,
+  type PlacedJob,
+  type ResolvedJob,
+  resolveJob,
+  resolvePlacedJob,
+} from "@lapidary/training";
 import { z } from "zod";
 import type { submitRequestSchema } from "./api.js";
 import { checkSliceFits, type SliceRequest } from "./pods.js";
 import { replaceFile } from "./runs/replace-file.js";
+import { readJobFile } from "./runs/job-file.js";
 import { type Run, runFiles } from "./runs/run.js";
 import type { NewRun } from "./runs/run-store.js";
 
@@ -22,24 +33,25 @@ export const acceptJob = (request: z.output<typeof submitRequestSchema>, root: s
 
 /** As `acceptJob`, with where the request says a key. */
 export function acceptPlacedJob(request: z.output<typeof submitRequestSchema>, root: string): PlacedJob {
-  const { yaml, printed, path, overrides, base = root } = request;
+  const { path, overrides, base = root } = request;
   const environment = { configsDir: configsDir(root), base };
   const placed =
-    path === undefined
-      ? resolvePlacedJob({ text: must(yaml, "yaml"), file: "job", base, isPrinted: printed }, overrides, environment)
-      : loadPlacedJob(path, overrides, environment);
+    path === undefined ? resolvePlacedJob(givenJob(request, base), overrides, environment) : loadPlacedJob(path, overrides, environment);
   checkSliceFits(sliceOf(placed.job));
   return placed;
 }
 
+const givenJob = ({ job, yaml, printed }: z.output<typeof submitRequestSchema>, base: string): JobText | JobValue =>
+  job === undefined ? { text: must(yaml, "yaml"), file: "job", base, isPrinted: printed } : { value: job, file: "job", base };
+
 /** What the run store is told of a job. */
 export function describeJob(job: ResolvedJob): Omit<NewRun, "name" | "priority" | "queue_id"> {
   return {
-    jobYaml: printJob(job),
+    jobFile: jobFileText(job),
     fingerprint: createHash("sha256")
-      .update(canonicalJson({ ...job, priority: 0 } as unknown as JsonValue))
+      .update(canonicalJson(asJson({ ...job, priority: 0 })))
       .digest("hex"),
-    job: job as unknown as JsonValue,
+    job: asJson(job),
     model: job.model.name,
     pod: sliceOf(job).kind.name,
     mesh: printMesh(meshOf(job)),
@@ -48,17 +60,13 @@ export function describeJob(job: ResolvedJob): Omit<NewRun, "name" | "priority" 
   };
 }
 
-/** The job of a run, from its `job.yaml`, which stands alone, and what it was resumed with. */
+/** The job of a run: its job file, which needs no other file, and the overrides that it was resumed with. */
 export function jobOfRun(run: Run, root: string): ResolvedJob {
   return jobWith(run, root, resumeOverrides(run));
 }
 
 function jobWith(run: Run, root: string, overrides: readonly string[]): ResolvedJob {
-  const file = join(run.directory, runFiles.job);
-  return resolveJob({ text: readFileSync(file, "utf8"), file, base: run.directory, isPrinted: true }, [...overrides], {
-    configsDir: configsDir(root),
-    base: run.directory,
-  });
+  return resolveJob(readJobFile(run.directory), [...overrides], { configsDir: configsDir(root), base: run.directory });
 }
 
 const resumeSchema = z.strictObject({ overrides: z.array(z.string()) });
@@ -107,10 +115,10 @@ const isObject = (value: JsonValue): value is { readonly [key: string]: JsonValu
 
 /** What decides which numbers a run learns, whatever it runs on. */
 const whatIsLearnt: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {
-  model: ({ model }) => model as unknown as JsonValue,
+  model: ({ model }) => asJson(model),
   seed: ({ seed }) => seed,
-  data: ({ data }) => data as unknown as JsonValue,
-  train: ({ train: { steps: _, eval: __, init: ___, ...train } }) => train as unknown as JsonValue,
+  data: ({ data }) => asJson(data),
+  train: ({ train: { steps: _, eval: __, init: ___, ...train } }) => asJson(train),
 };
 
 export function sliceOf({ pod, pods, slice }: ResolvedJob): SliceRequest {

@@ -1,8 +1,9 @@
+import { redactSecrets, counted } from "@lapidary/std";
 import { closeSync, openSync, writeSync } from "node:fs";
 
 /**
  * A log file that is written line by line, at once. A full disk loses lines and stops nothing: as soon as there is space again, a line in
- * the file says how many were lost.
+ * the file says how many were lost. Lines have no secrets: people attach the file to reports.
  */
 export class LogFile {
   readonly #file: number;
@@ -20,7 +21,7 @@ export class LogFile {
   write(text: string): void {
     if (this.#lost > 0 && this.#append(`${JSON.stringify({ level: 40, time: new Date().toISOString(), msg: this.#lossText() })}\n`))
       this.#lost = 0;
-    if (!this.#append(text)) this.#lost += 1;
+    if (!this.#append(redactSecrets(text))) this.#lost += 1;
   }
 
   close(): void {
@@ -28,7 +29,7 @@ export class LogFile {
   }
 
   #lossText(): string {
-    return `${this.#lost} lines of this log were lost (${this.#reason})`;
+    return `${counted(this.#lost, "line")} of this log ${this.#lost === 1 ? "was" : "were"} lost (${this.#reason})`;
   }
 
   /** Whether all of it was written. */

@@ -1,20 +1,22 @@
 import { resolve } from "node:path";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ExitCode, isSystemError, LapidaryError, failpointsOf, makeDirectories, systemError } from "@lapidary/std";
+import { ExitCode, isSystemError, LapidaryError, failpointsOf, makeDirectories, redactSecrets, systemError } from "@lapidary/std";
 import { pino } from "pino";
 import { Coordinator } from "./coordinator.js";
 import { defaultWorkers } from "./gang/index.js";
 import type { Log } from "./log.js";
 import { LogFile } from "./log-file.js";
+import { readAllowedHosts } from "./http/allowed-hosts.js";
 import { openHome, privateUmask } from "./home-directory.js";
 import { chooseRedis } from "./redis.js";
 
 /**
  * The coordinator's process:
  *
- *     node main.js --home DIR --root DIR [--port N] [--redis URL|auto] [--workers N] [--version-name V]
+ *     node main.js --home DIR --root DIR [--port N] [--redis URL|auto] [--workers N] [--allow-host NAME]… [--version-name V]
  *
+ * LAPIDARY_ALLOW_HOST: host names, separated by commas, that the HTTP server answers for besides loopback names and those of --allow-host.
  * LAPIDARY_WORKER_LEASE: seconds for which workers wait for another coordinator when this one is killed (default 60; 0: they end with it).
  *
  * It is ready when `coordinator.json` lies in the home directory. SIGTERM and SIGINT end it and all that it started; an error at the start is
@@ -27,6 +29,7 @@ const { values: flags } = parseArgs({
     port: { type: "string", default: "0" },
     redis: { type: "string", default: "auto" },
     workers: { type: "string" },
+    "allow-host": { type: "string", multiple: true, default: [] },
     "version-name": { type: "string", default: "0.0.0" },
   },
 });
@@ -40,6 +43,10 @@ const patience_ms = 20_000;
 async function main(): Promise<ExitCode> {
   const root = resolve(flags.root ?? usage("--root"));
   const home = resolve(flags.home ?? usage("--home"));
+  const allowedHosts = [
+    ...readAllowedHosts(flags["allow-host"], "--allow-host"),
+    ...readAllowedHosts(listed(process.env.LAPIDARY_ALLOW_HOST), "LAPIDARY_ALLOW_HOST"),
+  ];
   process.umask(privateUmask);
   const warnings = openHome(home);
   const log = openLog(home);
@@ -63,6 +70,7 @@ async function main(): Promise<ExitCode> {
     home,
     root,
     port: wholeNumber("--port", flags.port, 0, 65_535),
+    allowedHosts,
     workers: flags.workers === undefined ? defaultWorkers() : wholeNumber("--workers", flags.workers, 1, 256),
     redis: await chooseRedis(flags.redis, root, process.env),
     environment: process.env,
@@ -94,6 +102,13 @@ function openLog(home: string): Log {
   return { info: write("info"), warn: write("warn"), error: write("error") };
 }
 
+/** The words of a variable that lists some, separated by commas. */
+const listed = (text = ""): readonly string[] =>
+  text
+    .split(",")
+    .map((word) => word.trim())
+    .filter((word) => word !== "");
+
 function usage(flag: string): never {
   throw new LapidaryError({
     code: "LAP_COORDINATOR_FLAG",
@@ -122,7 +137,7 @@ main().then(
   (code) => process.exit(code),
   (error: unknown) => {
     const told = error instanceof LapidaryError ? error : unforeseen(error);
-    process.stderr.write(`${JSON.stringify(told)}\n`);
+    process.stderr.write(`${redactSecrets(JSON.stringify(told))}\n`);
     process.exit(told.exit);
   },
 );

@@ -1,68 +1,10 @@
-import { readFileSync, readlinkSync } from "node:fs";
-
-/** A process: its number, and when it began, for the number is given to another one day. */
-export interface ProcessId {
-  readonly pid: number;
-  /** Empty where the system does not tell. */
-  readonly started: string;
-  /** Where the number counts: this start of this machine, and the namespace of process numbers (a container has its own). */
-  readonly space?: string;
-}
-
-/** The process numbers that this process sees. Host names say nothing: containers of one image share them. Empty where the system does not tell. */
-export const processSpace: string = readSpace();
-
-function readSpace(): string {
-  try {
-    return `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${readlinkSync("/proc/self/ns/pid")}`;
-  } catch {
-    // No /proc here: one machine, one space.
-    return "";
-  }
-}
-
-export const processId = (pid: number): ProcessId => ({ pid, started: statFields(pid)[19] ?? "", space: processSpace });
-
-/** Whether anything can be said here of this process: its number counts in the space of this one. */
-export const isOfThisSpace = ({ space }: ProcessId): boolean => space === undefined || space === processSpace;
-
-export const thisProcess = (): ProcessId => processId(process.pid);
-
-/** Whether this very process is seen to run from here. */
-export const isRunning = (id: ProcessId): boolean =>
-  isOfThisSpace(id) && isProcessAlive(id.pid) && processId(id.pid).started === id.started;
-
-/** Whether a process runs; one that ended and was not yet reaped does not. */
-export function isProcessAlive(pid: number): boolean {
-  // Other numbers mean groups of processes, and -1 all of them: a process that could not be started has none.
-  if (!(pid > 0)) return false;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    return (error as { code?: string }).code === "EPERM";
-  }
-  return !/^[ZX]/.test(statFields(pid)[0] ?? "");
-}
-
-/** Sends a signal to this very process, if it still runs. */
-export function signalProcess(id: ProcessId, signal: NodeJS.Signals): void {
-  if (!isRunning(id)) return;
-  try {
-    process.kill(id.pid, signal);
-  } catch (error) {
-    if ((error as { code?: string }).code !== "ESRCH") throw error;
-  }
-}
-
-/** From the third on: `state parent group …`. */
-function statFields(pid: number): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, "utf8")
-      .replace(/^.*\) /s, "")
-      .trim()
-      .split(" ");
-  } catch {
-    // No /proc here, or no such process.
-    return [];
-  }
-}
+export {
+  isOfThisSpace,
+  isProcessAlive,
+  isRunning,
+  type ProcessId,
+  processId,
+  processSpace,
+  signalProcess,
+  thisProcess,
+} from "@lapidary/std/process-id";

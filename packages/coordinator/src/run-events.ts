@@ -192,12 +192,14 @@ export const runEventFields: ReadonlyMap<string, readonly string[]> = new Map(
 );
 
 /** An event of a type that a newer version added. It keeps its fields, so that a newer reader gets all of them. */
-const laterEventSchema = z.looseObject({
-  type: z
-    .string()
-    .max(200)
-    .refine((type) => !runEventFields.has(type), "a known type whose fields are wrong"),
-});
+const laterEventSchema = z
+  .object({
+    type: z
+      .string()
+      .max(200)
+      .refine((type) => !runEventFields.has(type), "a known type whose fields are wrong"),
+  })
+  .catchall(z.json());
 
 /** An event as a journal holds it. A known type with wrong fields is an error. */
 export const recordedEventSchema = z.union([runEventSchema, laterEventSchema]);

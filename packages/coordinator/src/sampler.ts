@@ -2,7 +2,6 @@ import { join } from "node:path";
 import { readTokenizer, type TextTokenizer, tokenizerTooLarge } from "@lapidary/data";
 import { HfCheckpoint } from "@lapidary/interop";
 import { buildModel, type ModelConfig } from "@lapidary/models";
-import { must } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
 import { nextTokenLogits, paramName } from "@lapidary/training";
 import { type GeneratedSample, generateSample, type SampleOptions } from "./execution/generate-sample.js";
@@ -41,9 +40,8 @@ export class Sampler {
       try {
         const seq = Math.min(context ?? config.contextLength, config.contextLength);
         const program = await session.gang.load(session.compile("next_token", nextTokenLogits(buildModel(config), { batch: 1, seq })));
-        const shardings = new Map(session.gang.parameters(program).map(({ name, sharding }) => [name, sharding]));
         for (const { name } of checkpoint.params)
-          await session.gang.put(paramName(name), await checkpoint.read(name), must(shardings.get(paramName(name)), name));
+          await session.gang.put(session.gang.parameter(program, paramName(name)), await checkpoint.read(name));
         return new Sampler(config, tokenizer, session, new NextToken(session.gang, program));
       } catch (error) {
         await session.close();

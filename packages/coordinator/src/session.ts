@@ -1,6 +1,7 @@
 import { type CollectiveSummary, compile, type Program, summarizeCollectives } from "@lapidary/compiler";
 import { type ArrayData, f32Array, i32Array } from "@lapidary/interop";
 import type { Graph } from "@lapidary/ir";
+import { epochOf } from "@lapidary/protocol";
 import { assert, must } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
 import { compileOptions, type GraphRunner } from "@lapidary/training";
@@ -51,7 +52,7 @@ export class Session implements GraphRunner {
       const gang = await Gang.start(pool, {
         // A run each: workers that were in another session refuse what is left of it.
         runId: `session-${Session.#opened++}`,
-        epoch: 1,
+        epoch: epochOf(1),
         mesh,
         workers,
         ...(numerics === undefined ? {} : { numerics }),

@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { failpointActions, failpointNames, LapidaryError } from "@lapidary/std";
-import type { NumericsName } from "@lapidary/worker/protocol";
+import type { NumericsName } from "@lapidary/protocol";
 import { z } from "zod";
 import type { JobDetail, Status } from "./api.js";
 import { Gang, type GangOptions, type Succession, type WorkerExit, WorkerPool } from "./gang/index.js";

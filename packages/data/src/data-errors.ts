@@ -1,4 +1,4 @@
-import { type ErrorCode, formatBytes, LapidaryError } from "@lapidary/std";
+import { counted, type ErrorCode, formatBytes, LapidaryError } from "@lapidary/std";
 import { leftOutText } from "./corpus/document.js";
 
 /** Every mistake that a user can make with a corpus, a tokenizer or a dataset: one function each, its code for ever. */
@@ -46,6 +46,21 @@ export function unreadable(path: string, cause: unknown): LapidaryError {
     place: path,
     cause,
   });
+}
+
+/** So many are named in a message. */
+const namedEntries = 20;
+
+/** @param entries of a directory that the user may not read; directories end with a slash */
+export function unreadableEntries(directory: string, entries: readonly string[]): LapidaryError {
+  const named = entries.slice(0, namedEntries).join(", ");
+  const more = entries.length > namedEntries ? ` and ${entries.length - namedEntries} more` : "";
+  return usage(
+    "LAP_DATA_UNREADABLE",
+    `cannot read ${counted(entries.length, "entry", "entries")} of the corpus: permission denied for ${named}${more}`,
+    directory,
+    `make them readable: \`chmod -R u+rX '${directory.replaceAll("'", "'\\''")}'\`, as their owner; or leave them out: move them out of the directory, or rename each so that its name begins with a dot`,
+  );
 }
 
 /** @param leftOut what was left out of it, by reason */
@@ -124,7 +139,7 @@ export function indivisibleCorpus(place: string): LapidaryError {
 export function tooSmallForBatch(place: string, rows: number, batch: number, seq: number): LapidaryError {
   return usage(
     "LAP_DATA_TOO_SMALL",
-    `the corpus is too small for one batch: its training text fills ${rows} row${rows === 1 ? "" : "s"} of ${seq} tokens, a batch takes ${batch}`,
+    `the corpus is too small for one batch: its training text fills ${counted(rows, "row")} of ${counted(seq, "token")}, a batch takes ${batch}`,
     place,
     "add text, or lower train.batch or train.seq",
   );

@@ -1,6 +1,6 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, must, counted } from "@lapidary/std";
 import { z } from "zod";
 import { isAdapterFile, isShard, mergeAdapter, notACheckpoint } from "./checkpoint-survey.js";
 import { withDirectory } from "./file-kind.js";
@@ -79,7 +79,7 @@ async function openShards(
   if (first !== undefined)
     throw indexError(
       join(directory, first),
-      `${1 + more.length} of ${named.length} files in the index ${more.length === 0 ? "is" : "are"} missing: ${[first, ...more].slice(0, 3).join(", ")}`,
+      `${1 + more.length} of ${counted(named.length, "file")} in the index ${more.length === 0 ? "is" : "are"} missing: ${[first, ...more].slice(0, 3).join(", ")}`,
       "fetch the missing files, or wait until the download is complete",
     );
   const unnamed = onDisk.find((name) => !named.includes(name));

@@ -46,3 +46,8 @@ export function textTable(columns: readonly Column[], rows: readonly (readonly s
       .trimEnd();
   return [line(columns.map((column) => column.title)), ...rows.map((row) => line(columns.map((_, i) => row[i] ?? "")))].join("\n");
 }
+
+/** A count with its noun: `1 step`, `2 steps`, `0 entries`. */
+export function counted(count: number, noun: string, nouns = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : nouns}`;
+}

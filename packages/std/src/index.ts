@@ -12,7 +12,7 @@ export * from "./format.js";
 export * from "./json.js";
 export * from "./make-directories.js";
 export * from "./random.js";
-export { redactUrl } from "./redact.js";
+export { redactSecrets, redactStrings } from "./redact.js";
 export * from "./socket-path.js";
 export * from "./suggest.js";
 export * from "./system-error.js";

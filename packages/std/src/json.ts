@@ -1,6 +1,16 @@
 /** What `JSON.parse` can return: the only values that cross a process boundary or rest in Redis as headers, jobs and events. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
+/** `T`, if every field of it is JSON; else a type without values. */
+export type JsonOf<T> = T extends JsonValue | undefined
+  ? T
+  : T extends symbol | bigint | ((...parameters: never[]) => unknown)
+    ? never
+    : { readonly [K in keyof T]: JsonOf<T[K]> };
+
+/** The value as JSON: the compiler checks that its type has nothing else. A field that is undefined is absent from the text. */
+export const asJson = <T>(value: T & JsonOf<T>): JsonValue => value as JsonValue;
+
 /** The same JSON text for equal values, whatever the order of their keys: for fingerprints and comparisons. */
 export function canonicalJson(value: JsonValue): string {
   if (isJsonArray(value)) return `[${value.map(canonicalJson).join(",")}]`;

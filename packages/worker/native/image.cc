@@ -2,7 +2,7 @@
 // tensors to their places; nothing goes through a socket, and nothing is put together anywhere else.
 //
 //     image      │ header │ embed ………………… │ q_proj …… │        whole arrays, row-major
-//     worker 0              ▒▒▒▒    ▒▒▒▒      ▒▒  ▒▒              runs of neighbours, at a stride for each outer dim
+//     worker 0              ▒▒▒▒    ▒▒▒▒      ▒▒  ▒▒              segments, at a stride for each outer dim
 //     worker 1                  ▒▒▒▒    ▒▒▒▒    ▒▒  ▒▒
 #include "shared.h"
 
@@ -38,13 +38,13 @@ struct Image {
   int64_t bytes() const { return mapped == nullptr ? 0 : static_cast<int64_t>(mapped->bytes); }
 };
 
-/** Where one block goes. */
+/** Where one block goes. All in bytes of the image. */
 struct Place {
-  int64_t begin = 0;  // bytes, of the whole array
+  /** Segments of the block: `bases[0]` is the first. */
   Cut cut;
-  int64_t numbers = 1;  // of the block
-  /** Bytes of the whole array, if the block's share in its checksum is wanted; else 0. */
-  int64_t summed = 0;
+  int64_t bytes = 0;  // of the block
+  /** The whole array, if its checksum is wanted; else it has no bytes. */
+  int64_t array_begin = 0, array_bytes = 0;
   checksum::Share share{{}};
 };
 
@@ -88,21 +88,20 @@ class LapidaryLay : public OpKernel {
     for (int i = 0; i < context->num_inputs(); i++) {
       Place& place = layout_->places[i];
       const Tensor& block = context->input(i);
-      OP_REQUIRES(context, block.NumElements() == place.numbers, absl::InvalidArgumentError("a block has the size of its place"));
+      OP_REQUIRES(context, block.NumElements() * 4 == place.bytes, absl::InvalidArgumentError("a block has the size of its place"));
       const char* from = block.tensor_data().data();
-      const int64_t bytes = place.cut.run * 4;
-      if (place.summed > 0) {
-        uint8_t* const array = reinterpret_cast<uint8_t*>(image) + place.begin;
-        place.share.Begin(place.cut.bases[0] * 4);
+      const int64_t bytes = place.cut.run;
+      if (place.array_bytes > 0) {
+        place.share.Begin(place.cut.bases[0] - place.array_begin);
         ForEachRun(place.cut, place.cut.bases[0], [&](int64_t at) {
-          place.share.Copy(array + at * 4, reinterpret_cast<const uint8_t*>(from), at * 4, bytes);
+          place.share.Copy(reinterpret_cast<uint8_t*>(image) + at, reinterpret_cast<const uint8_t*>(from), at - place.array_begin, bytes);
           from += bytes;
         });
-        layout_->shares[i] = place.share.End(place.summed);
+        layout_->shares[i] = place.share.End(place.array_bytes);
         continue;
       }
       ForEachRun(place.cut, place.cut.bases[0], [&](int64_t at) {
-        std::memcpy(image + place.begin + at * 4, from, bytes);
+        std::memcpy(image + at, from, bytes);
         from += bytes;
       });
     }
@@ -136,20 +135,40 @@ napi_value OpenImage(napi_env env, napi_callback_info info) {
   return MakeInt(env, static_cast<int64_t>(images.size()) - 1);
 }
 
-/** Bytes between runs that follow one another, by the dim that goes on. */
+/** Bytes between segments that follow one another, by the dim that goes on. */
 std::vector<int64_t> GapsOf(const Cut& cut) {
   std::vector<int64_t> gaps;
   int64_t inner = cut.run;
   for (size_t d = cut.sizes.size(); d-- > 0;) {
-    gaps.push_back(4 * (cut.strides[d] - inner));
+    gaps.push_back(cut.strides[d] - inner);
     inner += (cut.sizes[d] - 1) * cut.strides[d];
   }
   return gaps;
 }
 
+/** Fills in what follows from the segments of a place. @returns whether they are inside of an image of `bytes` bytes, and of the array whose checksum is wanted */
+bool Complete(Place& place, int64_t bytes) {
+  const Cut& cut = place.cut;
+  if (cut.bases.size() != 1 || cut.sizes.size() != cut.strides.size() || cut.run <= 0 || cut.run % 4 != 0) return false;
+  const int64_t first = cut.bases[0];
+  int64_t end = first + cut.run;
+  place.bytes = cut.run;
+  for (size_t d = 0; d < cut.sizes.size(); d++) {
+    if (cut.sizes[d] <= 0 || cut.strides[d] < 0 || cut.strides[d] % 4 != 0) return false;
+    place.bytes *= cut.sizes[d];
+    end += (cut.sizes[d] - 1) * cut.strides[d];
+  }
+  if (first < 0 || first % 4 != 0 || end > bytes) return false;
+  if (place.array_bytes == 0) return true;
+  const std::vector<int64_t> gaps = GapsOf(cut);
+  place.share = checksum::Share(gaps);
+  return place.array_begin <= first && end <= place.array_begin + place.array_bytes && cut.run % checksum::kRunBlock == 0 &&
+         std::all_of(gaps.begin(), gaps.end(), [](int64_t gap) { return gap >= 0; });
+}
+
 /**
- * registerLayout(image, code: Float64Array) → its number. The code: for each place `begin`, the numbers of the whole array if the block's share in its checksum is wanted (else 0),
- * and a cut with one base.
+ * registerLayout(image, code: Float64Array) → its number. The code, for each block, in bytes of the image: begin and bytes of the whole array if its checksum is
+ * wanted (else 0, 0), and the segments of the block as a cut with one base.
  */
 napi_value RegisterLayout(napi_env env, napi_callback_info info) {
   napi_value args[2];
@@ -161,22 +180,10 @@ napi_value RegisterLayout(napi_env env, napi_callback_info info) {
   bool fits = layout->image != nullptr;
   while (fits && in.at < code.size()) {
     Place place;
-    place.begin = in.Next();
-    place.summed = 4 * in.Next();
+    place.array_begin = in.Next();
+    place.array_bytes = in.Next();
     place.cut = in.ReadCut();
-    place.numbers = place.cut.run;
-    fits = place.cut.bases.size() == 1 && place.cut.sizes.size() == place.cut.strides.size() && place.cut.run > 0;
-    int64_t last = fits ? place.cut.bases[0] + place.cut.run : 0;
-    for (size_t d = 0; fits && d < place.cut.sizes.size(); d++) {
-      place.numbers *= place.cut.sizes[d];
-      last += (place.cut.sizes[d] - 1) * place.cut.strides[d];
-    }
-    if (fits && place.summed > 0) {
-      const std::vector<int64_t> gaps = GapsOf(place.cut);
-      fits = 4 * last <= place.summed && 4 * place.cut.run % checksum::kRunBlock == 0 && std::all_of(gaps.begin(), gaps.end(), [](int64_t gap) { return gap >= 0; });
-      place.share = checksum::Share(gaps);
-    }
-    fits = fits && place.begin >= 0 && place.begin % 4 == 0 && place.cut.bases[0] >= 0 && place.begin + 4 * last <= layout->image->bytes();
+    fits = Complete(place, layout->image->bytes());
     layout->places.push_back(std::move(place));
   }
   if (!fits || in.at != code.size()) {

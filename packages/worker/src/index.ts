@@ -1,8 +1,7 @@
-export { type ArrayData, type Numbers, arrayOf, blockDimsOf, firstReplicas, putBlock, takeBlock, wholeFromBlocks } from "./blocks.js";
 export { Device, openDevice } from "./device/device.js";
 export type { BackendName, DeviceTensor } from "./device/tfjs.js";
 export { chipwiseExecutor } from "./executor/chipwise.js";
-export { type Executable, type Executor, type Held, type Port, type RunTimes, disposeHeld, heldBytes } from "./executor/executor.js";
+export { type Executable, type Executor, type Held, type RunTimes, disposeHeld, heldBytes } from "./executor/executor.js";
 export { StackedProgram, type StackedOptions, stackedExecutor } from "./executor/stacked.js";
 export { type KernelName, type KernelTable, type Numerics, kernels } from "./kernels/index.js";
 export { makePlan } from "./plan/make-plan.js";

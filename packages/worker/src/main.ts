@@ -1,9 +1,9 @@
 import { parseArgs } from "node:util";
 import { Worker as Thread } from "node:worker_threads";
 import { type Channel, type ChannelOptions, connect } from "@lapidary/fabric";
-import { type JsonValue, failpointsOf, systemClock } from "@lapidary/std";
+import { failpointsOf, systemClock } from "@lapidary/std";
 import { openDevice } from "./device/device.js";
-import { type WorkerAnswer, type WorkerHello, controlLimits, pulseTimes } from "./protocol.js";
+import { type WorkerAnswer, type WorkerHello, buildId, controlLimits, encodeAnswer, pulseTimes } from "@lapidary/protocol";
 import { serve } from "./runtime/serve.js";
 import { awaitSuccessor } from "./runtime/successor.js";
 import { Worker } from "./runtime/worker.js";
@@ -34,7 +34,7 @@ const logTo =
 const toStderr = logTo((line) => process.stderr.write(`${line}\n`));
 
 const say = (channel: Channel, answer: WorkerAnswer): void => {
-  if (channel.isOpen) channel.send(answer as unknown as JsonValue);
+  if (channel.isOpen) channel.send(encodeAnswer(answer));
 };
 
 async function main(socket: string): Promise<void> {
@@ -45,7 +45,7 @@ async function main(socket: string): Promise<void> {
   // A pipe whose reader has died is no reason to die.
   process.stderr.on("error", () => undefined);
   process.title = `lapidary ${values.name}`;
-  const hello: WorkerHello = { name: values.name, pid: process.pid };
+  const hello: WorkerHello = { name: values.name, pid: process.pid, build: buildId() };
   const options: ChannelOptions = { hello: { ...hello }, limits: controlLimits };
   const spawner = await connect(socket, options);
   endUnlessOrphaned(spawner, leaseMs);

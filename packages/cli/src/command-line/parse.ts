@@ -121,6 +121,7 @@ function toOption(spec: OptionSpec): Option {
   if (spec.mandatory === true) option.makeOptionMandatory();
   if (choices !== undefined) option.choices(choices).argParser((text: string) => readChoice(text, choices, option.long ?? spec.flags));
   if (value !== undefined && value !== "text") option.argParser((text: string) => readNumber(text, value, option.long ?? spec.flags));
+  if (spec.repeatable === true) option.argParser((text: string, before: readonly string[] = []) => [...before, text]);
   return option;
 }
 

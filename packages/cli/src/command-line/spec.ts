@@ -27,6 +27,8 @@ export interface OptionSpec {
    * written on each that says `write`.
    */
   readonly access?: "read" | "write";
+  /** May be given several times: the value is the list of all. */
+  readonly repeatable?: true;
   /** Must be given. */
   readonly mandatory?: boolean;
 }

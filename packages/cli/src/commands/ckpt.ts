@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { ExitCode, LapidaryError, formatBytes, formatCount, textTable } from "@lapidary/std";
+import { ExitCode, LapidaryError, formatBytes, formatCount, textTable, counted } from "@lapidary/std";
 import { buildModel, isDecoder, type ModelConfig, parameterCount } from "@lapidary/models";
 import { tokenizerFileNames } from "@lapidary/data";
 import {
@@ -99,7 +99,7 @@ function describe({ directory, run, step }: CheckpointPlace, config: ModelConfig
   return [
     ...(run === undefined ? [] : [`run ${run}, step ${step}`]),
     directory,
-    `${isDecoder(config) ? "Decoder" : "Gemma"}, ${formatCount(parameterCount(buildModel(config)))} parameters: ${layers} layers of width ${modelDim}, ${heads} heads (${kvHeads} for keys and values) of ${headDim}, MLP ${mlpDim}, vocabulary ${vocabSize}, context ${contextLength}`,
+    `${isDecoder(config) ? "Decoder" : "Gemma"}, ${formatCount(parameterCount(buildModel(config)))} parameters: ${counted(layers, "layer")} of width ${modelDim}, ${counted(heads, "head")} (${kvHeads} for keys and values) of ${headDim}, MLP ${mlpDim}, vocabulary ${vocabSize}, context ${contextLength}`,
   ].join("\n");
 }
 
@@ -162,7 +162,7 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
   console.result(
     { ok: true, directory: place.directory, tensors, bytes, redundant, sealed: isSealed, warnings },
     () =>
-      `${place.directory}: ${tensors} tensors, ${formatBytes(bytes)} as f32, whole and finite${redundant.length === 0 ? "" : `; ${redundant.join(", ")} repeat${redundant.length === 1 ? "s" : ""} what the model has`}${isSealed ? ", every byte as its manifest says" : ""}`,
+      `${place.directory}: ${counted(tensors, "tensor")}, ${formatBytes(bytes)} as f32, whole and finite${redundant.length === 0 ? "" : `; ${redundant.join(", ")} repeat${redundant.length === 1 ? "s" : ""} what the model has`}${isSealed ? ", every byte as its manifest says" : ""}`,
   );
   return ExitCode.done;
 }

@@ -13,7 +13,7 @@ import {
   shardingConstraints,
   globalModule,
 } from "@lapidary/interop";
-import { ExitCode, formatBytes, LapidaryError, textTable } from "@lapidary/std";
+import { ExitCode, formatBytes, LapidaryError, textTable, counted } from "@lapidary/std";
 import { compileJob, type ResolvedJob } from "@lapidary/training";
 import type { Context } from "../context.js";
 
@@ -109,7 +109,7 @@ function comparisonText(
   if (shardings !== undefined) {
     const { compared, differences } = shardings;
     const shown = all ? differences : differences.slice(0, shownDifferences);
-    lines.push("", `${differences.length} of ${compared} values are sharded differently`);
+    lines.push("", `${differences.length} of ${counted(compared, "value")} ${differences.length === 1 ? "is" : "are"} sharded differently`);
     if (shown.length > 0) {
       const heads = [{ title: "value" }, { title: "ours" }, { title: backend }, { title: "origin of ours" }];
       lines.push(

@@ -1,3 +1,4 @@
+import { counted } from "@lapidary/std";
 import type { MetricsRow } from "@lapidary/coordinator/api";
 import type { CoordinatorClient } from "@lapidary/coordinator/client";
 import type { Context } from "../context.js";
@@ -21,7 +22,7 @@ export async function allMetrics({ console }: Pick<Context, "console">, client: 
   if (unreadable > 0)
     console.warn({
       code: "LAP_METRICS_UNREADABLE",
-      message: `${unreadable} ${unreadable === 1 ? "row" : "rows"} of metrics cannot be read and ${unreadable === 1 ? "is" : "are"} left out`,
+      message: `${counted(unreadable, "row")} of metrics cannot be read and ${unreadable === 1 ? "is" : "are"} left out`,
       place: `run ${id}`,
       remedy: `\`lapidary jobs events ${id}\` says which lines; check the disk if nobody edited metrics.jsonl`,
     });

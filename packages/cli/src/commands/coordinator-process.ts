@@ -13,6 +13,8 @@ import { readVersion } from "./version.js";
 export interface UpOptions {
   readonly port: number | undefined;
   readonly workers: number | undefined;
+  /** Host names that the coordinator answers for besides loopback names. */
+  readonly allowHosts: readonly string[];
 }
 
 /** A coordinator that can be reached. */
@@ -35,7 +37,7 @@ const probeBytes = 1 << 16;
  *
  * @throws LAP_HOME_… and LAP_FILE_… when the home directory cannot be used; LAP_ALREADY_UP, LAP_PORT_TAKEN, LAP_REDIS_… as the coordinator says; LAP_UP_TIMEOUT (exit 5)
  */
-export async function startCoordinator(context: Context, { port, workers }: UpOptions): Promise<Started> {
+export async function startCoordinator(context: Context, { port, workers, allowHosts }: UpOptions): Promise<Started> {
   const { console, home, root, env, clock, interrupts } = context;
   const { findConnection } = await import("@lapidary/coordinator/client");
   interrupts.signal.throwIfAborted();
@@ -55,6 +57,7 @@ export async function startCoordinator(context: Context, { port, workers }: UpOp
     readVersion(root),
     ...flag("--port", port),
     ...flag("--workers", workers),
+    ...allowHosts.flatMap((name) => ["--allow-host", name]),
   ];
   const child = spawn(process.execPath, ["--max-semi-space-size=2", main, ...flags], {
     cwd: root,
@@ -146,12 +149,15 @@ export interface Stopped {
 /**
  * Stops the coordinator of this home and all that it started, whatever state they are in, and makes sure that none is left. Nothing to
  * stop is no error.
+ *
+ * @throws LAP_ALREADY_UP when a process of another machine or container serves this home
  */
 export async function stopCoordinator(context: Context): Promise<Stopped> {
   const { home, clock } = context;
-  const { homeOwner, leftWorkers, redisProcess, registerPath, stopLeftRedis } = await import("@lapidary/coordinator");
+  const { homeOwner, leftWorkers, redisProcess, refuseForeignOwner, registerPath, stopLeftRedis } = await import("@lapidary/coordinator");
   const { CoordinatorClient, findConnection } = await import("@lapidary/coordinator/client");
   const owner = homeOwner(home);
+  if (owner === undefined) await refuseForeignOwner(home);
   const connection = findConnection(home);
   const client = owner !== undefined && connection?.pid === owner ? new CoordinatorClient(connection) : undefined;
   const status = await client?.status().catch(unreachableIsNone);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { ExitCode, LapidaryError, redactUrl, textTable } from "@lapidary/std";
+import { ExitCode, LapidaryError, redactSecrets, textTable } from "@lapidary/std";
 import type { Context } from "../context.js";
 
 /** As tools/setup/checks.d.mts declares it; the file is loaded by path, for tools are no package. */
@@ -43,11 +43,11 @@ async function checkRedisUrl(env: NodeJS.ProcessEnv): Promise<Check | undefined>
       return {
         name: "redis",
         ok: false,
-        detail: redactUrl(`LAP_REDIS_UNREACHABLE: ${String(error)}`),
+        detail: redactSecrets(`LAP_REDIS_UNREACHABLE: ${String(error)}`),
         remedy: "name the port of a Redis server in REDIS_URL",
       };
-    const place = error.place === undefined ? "" : ` (${redactUrl(error.place)})`;
-    return { name: "redis", ok: false, detail: redactUrl(`${error.code}: ${error.message}${place}`), remedy: error.remedy };
+    const place = error.place === undefined ? "" : ` (${redactSecrets(error.place)})`;
+    return { name: "redis", ok: false, detail: redactSecrets(`${error.code}: ${error.message}${place}`), remedy: error.remedy };
   }
 }
 

@@ -1,4 +1,4 @@
-import { ExitCode } from "@lapidary/std";
+import { ExitCode, counted } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { stopCoordinator } from "./coordinator-process.js";
 
@@ -11,6 +11,6 @@ export async function down(context: Context): Promise<ExitCode> {
   const stopped = await stopCoordinator(context).finally(release);
   progress.end();
   const count = stopped.processes.length;
-  console.result(stopped, () => (count === 0 ? "nothing was up" : `down: ${count} process${count === 1 ? "" : "es"} ended, none is left`));
+  console.result(stopped, () => (count === 0 ? "nothing was up" : `down: ${counted(count, "process", "processes")} ended, none is left`));
   return ExitCode.done;
 }

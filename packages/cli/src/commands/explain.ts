@@ -11,7 +11,7 @@ import {
   printSchedule,
 } from "@lapidary/compiler";
 import { type Graph, printGraph } from "@lapidary/ir";
-import { ExitCode, LapidaryError, type Warning, formatBytes, must, suggest, textTable } from "@lapidary/std";
+import { ExitCode, LapidaryError, type Warning, formatBytes, must, suggest, textTable, counted } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
 import { compileJob, compileOptions, jobWarnings, type ResolvedJob } from "@lapidary/training";
 import type { Context } from "../context.js";
@@ -100,7 +100,7 @@ function collectivesText(program: Program, job: ResolvedJob, collectives: Return
     `    ${why}`,
   ]);
   return [
-    `${job.name}: ${job.chips} chips, mesh ${job.mesh.map((axis) => `${axis.name}=${axis.size}`).join(",")}, ZeRO stage ${job.zero}. Each chip sends ${formatBytes(total)} in a step:`,
+    `${job.name}: ${counted(job.chips, "chip")}, mesh ${job.mesh.map((axis) => `${axis.name}=${axis.size}`).join(",")}, ZeRO stage ${job.zero}. Each chip sends ${formatBytes(total)} in a step:`,
     "",
     ...(lines.length === 0 ? ["nothing: this program needs no collective"] : lines),
     "",

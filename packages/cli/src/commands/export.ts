@@ -14,7 +14,7 @@ import {
   type XlaState,
 } from "@lapidary/interop";
 import { buildModel, parameterCount } from "@lapidary/models";
-import { ExitCode, formatBytes, LapidaryError } from "@lapidary/std";
+import { ExitCode, formatBytes, LapidaryError, counted } from "@lapidary/std";
 import { chipCount, parseTorus } from "@lapidary/topology";
 import {
   checkInputs,
@@ -179,11 +179,11 @@ const resultOf = (directory: string, job: ResolvedJob, { manifest, textBytes, fi
 });
 
 function summary(directory: string, job: ResolvedJob, { manifest, textBytes, files }: WrittenExport): string {
-  const data = manifest.data.kind === "tokens" ? `${manifest.data.tokens} tokens` : "no data (run with --synthetic)";
+  const data = manifest.data.kind === "tokens" ? counted(manifest.data.tokens, "token") : "no data (run with --synthetic)";
   const run = `python3 ${join(directory, "run.py")}`;
   const synthetic = manifest.data.kind === "none" ? " --synthetic" : "";
   return [
-    `${job.name} for ${job.chips} devices, in ${directory}: ${files.length} files, ${formatBytes(textBytes)} of text, ${data}`,
+    `${job.name} for ${job.chips} devices, in ${directory}: ${counted(files.length, "file")}, ${formatBytes(textBytes)} of text, ${data}`,
     "",
     `  ${run} --check`,
     "      both texts verify",

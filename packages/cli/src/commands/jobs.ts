@@ -8,7 +8,7 @@ import {
   jobStates,
 } from "@lapidary/coordinator/api";
 import type { CoordinatorClient } from "@lapidary/coordinator/client";
-import { ExitCode, LapidaryError, formatCount, formatDuration, suggest, textTable } from "@lapidary/std";
+import { ExitCode, LapidaryError, formatCount, formatDuration, suggest, textTable, counted } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { goodputText } from "../report/goodput-text.js";
@@ -97,7 +97,7 @@ function jobText(job: JobDetail, report: Report | undefined, now: number): strin
     ["state", `${job.state}${job.activity === undefined ? "" : `: ${activityText(job.activity)}`}`],
     ["model", `${job.model}${parameters === undefined ? "" : ` (${formatCount(parameters)} parameters)`}`],
     ["pod", job.pod],
-    ["mesh", `${job.mesh} (${job.chips} chips)`],
+    ["mesh", `${job.mesh} (${counted(job.chips, "chip")})`],
     ["slice", slice === undefined ? undefined : `${slice.dims.join("x")} at chip ${slice.origin.join(",")} of pod ${slice.pod}`],
     ["workers", workers?.map(({ worker, pid }) => `${worker} (process ${pid})`).join(", ")],
     ["progress", progressText(job)],

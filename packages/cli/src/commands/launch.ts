@@ -87,12 +87,12 @@ async function tensorboardRows(
   };
 }
 
-/** What is sent to the coordinator: the job as a file that stands alone, checked with the files that it reads before anybody is asked. */
+/** What is sent to the coordinator: the job as a job file that needs no other, checked with the files that it reads before anybody is asked. */
 export async function submission(
   context: Context,
   { job, overrides, name, priority }: Omit<LaunchOptions, "detach">,
 ): Promise<SubmitRequest> {
-  const [{ printJob }, { checkInputs }, { readPlacedJob }] = await Promise.all([
+  const [{ jobFileOf }, { checkInputs }, { readPlacedJob }] = await Promise.all([
     import("@lapidary/training/job"),
     import("@lapidary/training/inputs"),
     import("./job-file.js"),
@@ -100,7 +100,7 @@ export async function submission(
   const { job: resolved, placeOf } = readPlacedJob(context, job, overrides);
   // The coordinator checks the same and answers with the warnings; here, an error names the line of the file.
   await checkInputs(resolved, { projectRoot: context.root, placeOf, runsDirectory: join(context.home, "runs") });
-  return { yaml: printJob(resolved), printed: true, priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
+  return { job: jobFileOf(resolved), priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
 }
 
 export async function submit(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<Submitted> {

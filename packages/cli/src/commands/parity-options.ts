@@ -1,4 +1,4 @@
-import { LapidaryError } from "@lapidary/std";
+import { LapidaryError, counted } from "@lapidary/std";
 import { axisMeaning, isKnownAxis, knownAxes } from "@lapidary/training/job";
 import { type Mesh, type Torus, checkMeshFills, chipCount, makeWorkerGrid, meshSize, parseMesh, parseTorus } from "@lapidary/topology";
 
@@ -54,7 +54,7 @@ function unknownAxis(name: string, size: number): LapidaryError {
   const ours = axisMeaning(name)?.axis;
   return new LapidaryError({
     code: "LAP_MESH_AXIS_UNKNOWN",
-    message: `no rule knows the mesh axis "${name}" (${size} chips): all chips along it would hold and compute the same`,
+    message: `no rule knows the mesh axis "${name}" (${counted(size, "chip")}): all chips along it would hold and compute the same`,
     place: "--mesh",
     remedy: ours === undefined ? `axes are ${knownAxes.join(", ")}` : `${name} is "${ours}" here`,
   });

@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { relative, resolve } from "node:path";
 import { type Session, openSession } from "@lapidary/coordinator/session";
-import { ExitCode, formatDuration } from "@lapidary/std";
+import { ExitCode, formatDuration, counted } from "@lapidary/std";
 import { gemmaParams } from "@lapidary/models";
 import { meshSize, printMesh, printTorus } from "@lapidary/topology";
 import {
@@ -30,7 +30,7 @@ export async function parity(context: Context, options: ParityOptions): Promise<
   const bundle = await readParityBundle(directory);
   for (const warning of bundle.warnings) console.warn(warning);
   console.detail(
-    `${relative(cwd, directory) || directory}: batches of ${bundle.batch} × ${bundle.seq} tokens; torus ${printTorus(plan.torus)}, ZeRO stage ${plan.zero}, ${plan.numerics}, ${plan.executor}`,
+    `${relative(cwd, directory) || directory}: batches of ${bundle.batch} × ${counted(bundle.seq, "token")}; torus ${printTorus(plan.torus)}, ZeRO stage ${plan.zero}, ${plan.numerics}, ${plan.executor}`,
   );
   const result = await measure(context, plan, bundle);
   const tolerances = parityTolerances(plan.numerics);
@@ -45,7 +45,7 @@ async function measure(context: Context, plan: ParityPlan, bundle: ParityBundle)
   const { console, env, interrupts } = context;
   const { mesh, zero, numerics, executor, workers } = plan;
   const progress = console.progress();
-  progress.update(`start ${workers} worker${workers === 1 ? "" : "s"}`);
+  progress.update(`start ${counted(workers, "worker")}`);
   const session = await openSession({
     mesh,
     workers,

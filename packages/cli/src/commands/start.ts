@@ -28,7 +28,7 @@ export async function start(context: Context, overrides: readonly string[]): Pro
   }
   const progress = console.progress();
   progress.update("start Redis, the coordinator and its workers");
-  const { connection } = await startCoordinator(context, { port: undefined, workers: undefined });
+  const { connection } = await startCoordinator(context, { port: undefined, workers: undefined, allowHosts: [] });
   const client = new CoordinatorClient(connection);
   progress.end();
   try {

@@ -1,6 +1,6 @@
 import type { JobDetail, Status } from "@lapidary/coordinator/api";
 import type { CoordinatorClient } from "@lapidary/coordinator/client";
-import { ExitCode, formatDuration, textTable } from "@lapidary/std";
+import { ExitCode, formatDuration, textTable, counted } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { goodputText } from "../report/goodput-text.js";
 import { connect } from "./connect.js";
@@ -51,7 +51,7 @@ function statusText(status: Status, running: readonly Running[], url: string, no
       "pods",
       pods === undefined
         ? "none in use"
-        : `${pods.pods} × ${pods.name}, torus ${pods.torus}: ${pods.free_chips} of ${pods.chips} chips free`,
+        : `${pods.pods} × ${pods.name}, torus ${pods.torus}: ${pods.free_chips} of ${counted(pods.chips, "chip")} free`,
     ],
     ["jobs", waiting.length === 0 ? "none" : waiting.map(([state, count]) => `${count} ${state}`).join(", ")],
     ["state in", status.home],

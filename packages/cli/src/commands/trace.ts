@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { jobFilePath } from "@lapidary/coordinator/job-file";
 import { calibrationWarning, simulationTrace, type Trace } from "@lapidary/simulator";
 import { ExitCode, formatBytes, jsonText, LapidaryError } from "@lapidary/std";
 import { jobWarnings } from "@lapidary/training";
@@ -64,7 +65,7 @@ function traceOfJob(context: Context, { subject, overrides, diff, chip }: TraceR
 function traceOfRun(context: Context, { subject, overrides, diff, chip }: TraceRequest): Trace {
   const directory = join(context.home, "runs", knownRun(context.home, subject));
   if (!diff) return runTrace(directory, subject);
-  return sideBySide(runTrace(directory, subject, "typical"), predicted(context, join(directory, "job.yaml"), overrides, chip));
+  return sideBySide(runTrace(directory, subject, "typical"), predicted(context, jobFilePath(directory), overrides, chip));
 }
 
 function predicted(context: Context, path: string, overrides: readonly string[], chip: string | undefined): Trace {

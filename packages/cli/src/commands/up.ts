@@ -1,3 +1,4 @@
+import { readAllowedHosts } from "@lapidary/coordinator/allowed-hosts";
 import { CoordinatorClient } from "@lapidary/coordinator/client";
 import { ExitCode } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
@@ -18,8 +19,9 @@ export async function up(context: Context, options: UpOptions): Promise<ExitCode
   return ExitCode.done;
 }
 
-function checkOptions({ port = 0, workers = 1 }: UpOptions): void {
+function checkOptions({ port = 0, workers = 1, allowHosts }: UpOptions): void {
   if (port > 65_535) throw argumentError(`${port} is no port`, "--port", "give 1 to 65535, or 0 for a free one");
+  readAllowedHosts(allowHosts, "--allow-host");
   if (workers < 1 || workers > 256)
     throw argumentError(`${workers} is no number of worker processes`, "--workers", "give 1 to 256; by default there is one per core");
 }

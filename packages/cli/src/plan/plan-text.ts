@@ -1,6 +1,6 @@
 import { type WeightShards, weightShards } from "@lapidary/compiler";
 import { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
-import { formatBytes, formatCount, textTable } from "@lapidary/std";
+import { counted, formatBytes, formatCount, textTable } from "@lapidary/std";
 import type { Paint } from "../terminal/paint.js";
 import type { FitAdvice } from "./fit-advice.js";
 import type { budgetOf, Planned } from "./plan-job.js";
@@ -32,7 +32,7 @@ export function planText(
       .join("\n"),
   ];
   return [
-    `${paint.bold(`${seconds(report.step_time_s)} a step`)} on ${report.chips} ${report.chip} chips (${report.pods === 1 ? "one pod" : `${report.pods} pods`}, ${report.torus} of each), mesh ${report.mesh}`,
+    `${paint.bold(`${seconds(report.step_time_s)} a step`)} on ${counted(report.chips, `${report.chip} chip`)} (${report.pods === 1 ? "one pod" : `${report.pods} pods`}, ${report.torus} of each), mesh ${report.mesh}`,
     `${formatCount(report.parameters)} parameters · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts)${calibrationNote(report)} · bound by ${report.bound}`,
     `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
     ...lines("Where the time goes", timeRows(report)),

@@ -4,7 +4,7 @@ import { metricsRowSchema, type TrainRow } from "@lapidary/coordinator/api";
 import { type CallName, readStepTraces } from "@lapidary/coordinator/views/step-traces";
 import { readWorkerSteps } from "@lapidary/coordinator/views/worker-steps";
 import type { Trace, TraceEvent } from "@lapidary/simulator";
-import { LapidaryError } from "@lapidary/std";
+import { counted, LapidaryError } from "@lapidary/std";
 import { hasEnded } from "../report/has-ended.js";
 
 type WorkerStep = ReturnType<typeof readWorkerSteps>["steps"][number];
@@ -85,7 +85,7 @@ export function runTrace(directory: string, run: string, only: "all" | "typical"
     displayTimeUnit: "ms",
     otherData: {
       run,
-      recorded: `${inFull.length} of ${steps.length} steps call by call; of the others the parts are drawn one after another, for only their lengths are known`,
+      recorded: `${inFull.length} of ${counted(steps.length, "step")} call by call; of the others the parts are drawn one after another, for only their lengths are known`,
     },
   };
 }

@@ -1,3 +1,4 @@
+import { counted } from "@lapidary/std";
 import type { JobDetail } from "@lapidary/coordinator/api";
 
 /** What part of the time went into steps that count, and what took the rest, the largest first. */
@@ -8,6 +9,6 @@ export function goodputText(goodput: JobDetail["goodput"]): string | undefined {
     .filter(([, ms]) => ms > goodput.wall_ms / 1000)
     .sort(([, a], [, b]) => b - a)
     .map(([what, ms]) => `${what} ${share(ms)}`);
-  const failures = goodput.failures === 0 ? "" : `; ${goodput.failures} failure${goodput.failures === 1 ? "" : "s"} survived`;
+  const failures = goodput.failures === 0 ? "" : `; ${counted(goodput.failures, "failure")} survived`;
   return `${share(goodput.committed_ms)}${rest.length === 0 ? "" : ` (${rest.join(", ")})`}${failures}`;
 }

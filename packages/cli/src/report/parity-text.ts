@@ -1,6 +1,6 @@
 import type { CollectiveSummary } from "@lapidary/compiler";
 import type { ParityDistances, ParityTolerances } from "@lapidary/training";
-import { formatBytes, textTable } from "@lapidary/std";
+import { formatBytes, textTable, counted } from "@lapidary/std";
 import type { Paint } from "../terminal/paint.js";
 
 /** What `lapidary parity --json` prints, field by field. */
@@ -41,7 +41,7 @@ export function parityText(result: ParityResult, tolerances: ParityTolerances, f
     formatBytes(Math.ceil(bytes_per_chip)),
   ]);
   return [
-    `${result.chips} chip${result.chips === 1 ? "" : "s"}, mesh ${result.mesh}, emulated by ${result.workers} worker${result.workers === 1 ? "" : "s"}`,
+    `${counted(result.chips, "chip")}, mesh ${result.mesh}, emulated by ${counted(result.workers, "worker")}`,
     "",
     table.replaceAll("TOO FAR", paint.red("TOO FAR")).replace(/ ok$/gm, ` ${paint.green("ok")}`),
     `worst gradient: ${result.grads_worst}`,

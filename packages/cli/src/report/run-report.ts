@@ -1,5 +1,5 @@
 import type { MetricsRow, Report } from "@lapidary/coordinator/api";
-import { formatBytes, formatCount, formatDuration, textTable } from "@lapidary/std";
+import { formatBytes, formatCount, formatDuration, textTable, counted } from "@lapidary/std";
 import type { Paint } from "../terminal/paint.js";
 import { type CurvePoint, drawCurve } from "./curve.js";
 import { sampleText } from "./sample-text.js";
@@ -42,7 +42,7 @@ function learnt(report: Report): string {
     `  held-out loss  ${heldout_loss.toFixed(3)}   text that the model has not seen (perplexity ${perplexity(heldout_loss)})`,
     `  unigram loss   ${unigram_loss.toFixed(3)}   the same text, when only the frequency of tokens is known (${perplexity(unigram_loss)})`,
     `  training loss  ${train_loss.toFixed(3)}   at the last step`,
-    `  ${below > 0 ? `The model is ${below.toFixed(3)} nats per token better than word counts` : "The model is no better than word counts yet"}, after ${steps} steps and ${formatCount(tokens)} tokens.`,
+    `  ${below > 0 ? `The model is ${below.toFixed(3)} nats per token better than word counts` : "The model is no better than word counts yet"}, after ${counted(steps, "step")} and ${formatCount(tokens)} tokens.`,
   ].join("\n");
 }
 
@@ -59,7 +59,7 @@ function held(report: Report): string {
     share(bytes, unsharded),
   ];
   return [
-    `  ${formatCount(report.parameters)} parameters over ${report.chips} chips, mesh ${report.mesh}, ZeRO stage ${report.zero}, emulated by ${report.workers} worker${report.workers === 1 ? "" : "s"}`,
+    `  ${formatCount(report.parameters)} parameters over ${counted(report.chips, "chip")}, mesh ${report.mesh}, ZeRO stage ${report.zero}, emulated by ${counted(report.workers, "worker")}`,
     textTable(
       [{ title: "  " }, { title: "per chip", align: "right" }, { title: "the whole", align: "right" }, { title: "share", align: "right" }],
       [row("parameters", params, whole), row("optimizer state", optimizer, 2 * whole), row("gradients", gradients, whole)],

@@ -1,6 +1,6 @@
 import type { StepTrace } from "@lapidary/coordinator/views/step-traces";
 import { withoutBlocks } from "@lapidary/ir";
-import { textTable } from "@lapidary/std";
+import { counted, textTable } from "@lapidary/std";
 
 /** Where the time of a run's steps went, as its workers recorded them: medians over steps, means over workers, in milliseconds. */
 export interface StepProfile {
@@ -96,7 +96,7 @@ export function stepProfileText({ steps, step_ms, split_ms, calls }: StepProfile
     ["between calls", split_ms.between_calls],
   ];
   return [
-    `  ${steps} steps recorded, ${step_ms.toFixed(1)} ms each on a worker`,
+    `  ${counted(steps, "step")} recorded, ${step_ms.toFixed(1)} ms each on a worker`,
     "",
     textTable(
       [{ title: "  part of a step" }, { title: "ms", align: "right" }, { title: "share", align: "right" }],

@@ -1,4 +1,4 @@
-import { jsonText, type LapidaryError, type WarningJSON } from "@lapidary/std";
+import { jsonText, type LapidaryError, redactSecrets, type WarningJSON } from "@lapidary/std";
 import { errorJson, errorText, warningText } from "./error-text.js";
 import { makePaint, type Paint, wantsColor } from "./paint.js";
 import type { Output } from "./output.js";
@@ -74,7 +74,9 @@ export class Console {
   /** A warning with code, location and remedy, or a sentence. Shown with `--quiet` and `--json` too; results list coded warnings under `warnings`. */
   warn(warning: WarningJSON | string): void {
     this.#line(
-      typeof warning === "string" ? `lapidary: ${this.#errPaint.yellow("warning")}: ${warning}` : warningText(warning, this.#errPaint),
+      typeof warning === "string"
+        ? `lapidary: ${this.#errPaint.yellow("warning")}: ${redactSecrets(warning)}`
+        : warningText(warning, this.#errPaint),
     );
   }
 
@@ -84,7 +86,7 @@ export class Console {
     if (this.options.json) this.stdout.write(`${JSON.stringify(errorJson(error, place))}\n`);
     this.#line(errorText(error, place, this.#errPaint));
     if (this.options.verbose && error.cause !== undefined)
-      this.detail(`cause: ${error.cause instanceof Error ? error.cause.stack : String(error.cause)}`);
+      this.detail(redactSecrets(`cause: ${error.cause instanceof Error ? error.cause.stack : String(error.cause)}`));
   }
 
   /** Shows what goes on until it ends; a console has one at a time. */

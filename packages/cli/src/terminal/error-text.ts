@@ -1,4 +1,4 @@
-import type { LapidaryError, WarningJSON } from "@lapidary/std";
+import { type LapidaryError, redactSecrets, type WarningJSON } from "@lapidary/std";
 import type { Paint } from "./paint.js";
 
 /** The fields of an error on stdout under `--json`; all four are always there. */
@@ -6,9 +6,14 @@ export interface ErrorJson {
   readonly error: { readonly code: string; readonly message: string; readonly place: string; readonly remedy: string };
 }
 
-/** @param place where the error happened when it does not say so itself: the command */
+/**
+ * The cause of an error may be a value of the environment or the output of a program: what is shown of it has no secrets.
+ *
+ * @param place where the error happened when it does not say so itself: the command
+ */
 export function errorJson(error: LapidaryError, place: string): ErrorJson {
-  return { error: { code: error.code, message: error.message, place: error.place ?? place, remedy: error.remedy } };
+  const { code, message, place: at = place, remedy } = error;
+  return { error: { code, message: redactSecrets(message), place: redactSecrets(at), remedy: redactSecrets(remedy) } };
 }
 
 /**
@@ -32,9 +37,11 @@ function block(
   paint: Paint,
 ): string {
   const indented = (text: string): string => text.replaceAll("\n", "\n            ");
-  return [
-    `lapidary: ${paint.bold(color(title))}: ${message.replaceAll("\n", "\n    ")}`,
-    ...(place === undefined ? [] : [`    ${paint.dim("place:")}  ${indented(place)}`]),
-    `    ${paint.dim("remedy:")} ${indented(remedy)}`,
-  ].join("\n");
+  return redactSecrets(
+    [
+      `lapidary: ${paint.bold(color(title))}: ${message.replaceAll("\n", "\n    ")}`,
+      ...(place === undefined ? [] : [`    ${paint.dim("place:")}  ${indented(place)}`]),
+      `    ${paint.dim("remedy:")} ${indented(remedy)}`,
+    ].join("\n"),
+  );
 }

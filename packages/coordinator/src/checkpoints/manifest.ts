@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { StrictJsonError, parseStrictJson } from "@lapidary/interop";
-import { type JsonValue, canonicalJson } from "@lapidary/std";
+import { asJson, canonicalJson } from "@lapidary/std";
 import { z } from "zod";
 import { checkpointDamaged } from "./checkpoint-errors.js";
 
@@ -90,7 +90,7 @@ export function parseManifest(text: string, place: string): Manifest {
 
 const digestOf = (manifest: Manifest): string =>
   createHash("sha256")
-    .update(canonicalJson(manifest as unknown as JsonValue))
+    .update(canonicalJson(asJson(manifest)))
     .digest("hex");
 
 /** Maps as plain objects without a prototype: no key means anything to JavaScript. */

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type Dataset, type DatasetRequest, findPrepared, prepareDataset, leftOutWarning } from "@lapidary/data";
+import { epochOf } from "@lapidary/protocol";
 import { type Clock, type Failpoints, LapidaryError, must, type Warning } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { checkInputs, checkTokenizerSize, corpusOf, givenTokenizer, meshOf, type ResolvedJob, tokenizerRequest } from "@lapidary/training";
@@ -262,7 +263,7 @@ async function openAttempt(
       mesh: meshOf(job),
       numerics: job.numerics,
       executor: job.executor,
-      epoch,
+      epoch: epochOf(epoch),
       stallAfterMs: job.stall_after * 1000,
     }),
   );

@@ -5,7 +5,8 @@ import { filesOfTrained, trainTokenizer } from "@lapidary/data";
 import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
 import { type GemmaConfig, gemma } from "@lapidary/models";
 import { must, type Clock } from "@lapidary/std";
-import type { ArrayData } from "@lapidary/worker/protocol";
+import { replicated } from "@lapidary/ir";
+import { type ArrayData, handleOf, type TensorSpec } from "@lapidary/protocol";
 import type { TrainRow } from "../api.js";
 import { temporaryDirectory } from "../testing/temporary.js";
 import { both, orAbort } from "./abort.js";
@@ -200,8 +201,11 @@ describe("checkpoints", () => {
   const weights = specs.map(({ name }) => name);
   const programs = {
     moments: weights.map((name) => `adam_m/${name}`),
-    dimsOf: (name: string): readonly number[] => arrayOf(name).dims,
-    fetchState: async (name: string): Promise<ArrayData> => arrayOf(name),
+    state: (name: string): TensorSpec => {
+      const { dims } = arrayOf(name);
+      return { id: handleOf(name), dtype: "f32", dims, sharding: replicated(dims.length) };
+    },
+    fetchState: async ({ id }: TensorSpec): Promise<ArrayData> => arrayOf(id),
     openImage: async (): Promise<boolean> => false,
     snapshot: (): Promise<never> => Promise.reject(new Error("no image is open")),
   };

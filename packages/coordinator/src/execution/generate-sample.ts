@@ -1,5 +1,5 @@
 import { decodeAfter, type TextTokenizer } from "@lapidary/data";
-import { seededRandom, type Warning } from "@lapidary/std";
+import { seededRandom, type Warning, counted } from "@lapidary/std";
 import { generate, type Sampling } from "@lapidary/training";
 import type { NextToken } from "./next-token.js";
 
@@ -71,7 +71,7 @@ export function cutPromptWarning({ promptTokens, promptTokensSeen }: GeneratedSa
   if (promptTokensSeen === promptTokens) return undefined;
   return {
     code: "LAP_SAMPLE_PROMPT_CUT",
-    message: `the model sees the last ${promptTokensSeen} of the ${promptTokens} tokens of the prompt: its context is ${context} tokens`,
+    message: `the model sees the last ${promptTokensSeen} of the ${counted(promptTokens, "token")} of the prompt: its context is ${counted(context, "token")}`,
     place,
     remedy: "shorten the prompt, or train with a longer model.context_length",
   };

@@ -1,7 +1,18 @@
 import { assert, must } from "@lapidary/std";
 import { paramName, trainMetrics } from "@lapidary/training";
-import type { ArrayData, CallName, FeedPort, ImagePlace } from "@lapidary/worker/protocol";
-import type { BoundProgram, CopyReport, ProgramPort, RunReport, SnapshotReport } from "../gang/index.js";
+import {
+  type ArrayData,
+  type CallName,
+  type FeedPort,
+  type Handle,
+  type ProgramHash,
+  type StagedTensor,
+  type TensorSpec,
+  handleOf,
+  stepIndex,
+  updateCount,
+} from "@lapidary/protocol";
+import type { BoundProgram, CopyReport, RunReport, SnapshotReport } from "../gang/index.js";
 import type { ProgramName, ProgramSet, RunState } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
 import type { RunGang } from "./run-gang.js";
@@ -19,12 +30,10 @@ export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>
 
 /** The batch arrays that a step reads. */
 const batchArrays: readonly FeedPort["array"][] = ["tokens", "targets", "mask"];
-
-/** Where an array of the batch goes. */
-type BatchPort = Parameters<RunGang["feed"]>[1][number];
+const batchIds: readonly Handle[] = batchArrays.map(handleOf);
 
 /** The same name inside and outside of a program. */
-const called = (names: Iterable<string>): Map<string, string> => new Map([...names].map((name) => [name, name]));
+const called = (ids: Iterable<Handle>): Map<string, Handle> => new Map([...ids].map((id) => [id, id]));
 
 /**
  * The programs of a run over one set of values on its gang. A value is called like the parameter that it is given for: the state carries the same
@@ -37,9 +46,10 @@ export class RunPrograms {
   /** The train step is loaded from the beginning, the others when they are first wanted: who takes up a run that failed can train at once. */
   readonly #programs: ProgramSet["programs"];
   readonly #state: readonly RunState[];
-  readonly #states: readonly string[];
+  /** The arrays of `#state`, in its order. */
+  readonly #states: readonly TensorSpec[];
   readonly #trainBound: BoundProgram;
-  readonly #trainFed: readonly BatchPort[];
+  readonly #trainFed: readonly FeedPort[];
   readonly #source: BatchSource;
   readonly #onTrained: (report: RunReport) => void;
 
@@ -53,12 +63,17 @@ export class RunPrograms {
     this.#onTrained = onTrained;
     this.#programs = programs;
     this.#state = states;
-    this.#states = states.map(({ name }) => name);
+    this.#states = states.map(({ name }) =>
+      must(
+        programs.train_step.parameters.find(({ id }) => id === name),
+        `parameter ${name}`,
+      ),
+    );
     this.#source = source;
-    const inputs = [...this.#states, ...batchArrays];
+    const inputs = [...this.#stateIds, ...batchIds];
     this.#trainBound = gang.bind(this.#train, {
       inputs: called(inputs),
-      outputs: called(this.#states),
+      outputs: called(this.#stateIds),
       donate: inputs,
       told: trainMetrics,
     });
@@ -76,8 +91,12 @@ export class RunPrograms {
     return new RunPrograms(gang, set, source, onTrained);
   }
 
-  get #train(): string {
+  get #train(): ProgramHash {
     return this.#programs.train_step.hash;
+  }
+
+  get #stateIds(): Handle[] {
+    return this.#states.map(({ id }) => id);
   }
 
   /** The model's weights, by Hugging Face name. */
@@ -93,31 +112,29 @@ export class RunPrograms {
   /** Draws the first state. */
   async initialize(): Promise<void> {
     const hash = await this.#load("init");
-    await this.#gang.run(this.#gang.bind(hash, { inputs: new Map(), outputs: called(this.#states) }), { step: 0 });
+    await this.#gang.run(this.#gang.bind(hash, { inputs: new Map(), outputs: called(this.#stateIds) }), { step: stepIndex(0) });
   }
 
-  /** Every array that a run carries from step to step: weights, moments, the count of steps. */
-  get states(): readonly string[] {
-    return this.#states;
+  /** An array that a run carries from step to step: a weight, a moment, or the count of steps. */
+  state(name: string): TensorSpec {
+    return must(
+      this.#states.find(({ id }) => id === name),
+      `state ${name}`,
+    );
   }
 
   /** Replaces an array of the state. */
   async putState(name: string, array: ArrayData): Promise<void> {
-    await this.#gang.put(name, array, this.#parameter(this.#train, name).sharding);
+    await this.#gang.put(this.state(name), array);
   }
 
-  fetchState(name: string): Promise<ArrayData> {
-    return this.#gang.fetch(name);
+  fetchState({ id }: TensorSpec): Promise<ArrayData> {
+    return this.#gang.fetch(id);
   }
 
-  /** Of an array of the state, whole. */
-  dimsOf(name: string): readonly number[] {
-    return this.#parameter(this.#train, name).type.dims;
-  }
-
-  /** Lets the workers open an image; whether they can lay the state in it. */
-  openImage(path: string, bytes: number, places: readonly ImagePlace[]): Promise<boolean> {
-    return this.#gang.openImage(path, bytes, places);
+  /** Lets the workers open a staging buffer. @returns whether all of them can write the state there */
+  openImage(path: string, bytes: number, tensors: readonly StagedTensor[]): Promise<boolean> {
+    return this.#gang.openImage(path, bytes, tensors);
   }
 
   /** Lays the state in an image, as it is behind what was sent so far. */
@@ -127,21 +144,17 @@ export class RunPrograms {
 
   /** Copies the state in the workers' memory, as it is behind update `step`. */
   copy(step: number, committed: number): Promise<CopyReport> {
-    return this.#gang.copy(step, this.#states, committed);
+    return this.#gang.copy(updateCount(step), this.#stateIds, updateCount(committed));
   }
 
   /** Brings the state back from the workers' memory: the newest up to update `latest`. Undefined if no whole copy is left. */
   restoreCopies(latest: number): Promise<number | undefined> {
-    return this.#gang.restoreCopies(
-      latest,
-      this.#states.map((name) => this.#parameter(this.#train, name)),
-    );
+    return this.#gang.restoreCopies(updateCount(latest), this.#states);
   }
 
   /** Replaces a weight. */
   async putWeight(name: string, array: ArrayData): Promise<void> {
-    const { sharding } = this.#parameter(this.#train, paramName(name));
-    await this.#gang.put(paramName(name), array, sharding);
+    await this.#gang.put(this.state(paramName(name)), array);
   }
 
   /** What a train step calls on each worker, in order. */
@@ -152,7 +165,7 @@ export class RunPrograms {
   /** Optimizer step number `step`, from 0, on batch number `batch`. With `trace` the workers tell every call of it. */
   async train(step: number, batch = step, trace = false): Promise<StepMetrics> {
     const fed = this.#feed(this.#trainFed, "train", batch);
-    const ran = this.#gang.run(this.#trainBound, { step, update: true, trace });
+    const ran = this.#gang.run(this.#trainBound, { step: stepIndex(step), update: true, trace });
     const [, report] = await Promise.all([fed, ran]);
     this.#onTrained(report);
     return numbersNamed(trainMetrics, report);
@@ -164,11 +177,11 @@ export class RunPrograms {
     const hash = await this.#load("eval_step");
     const told = ["loss_sum", "tokens_counted"] as const;
     const into = this.#batchPorts(hash);
-    const inputs = called([...this.weights.map(paramName), ...batchArrays]);
-    const bound = this.#gang.bind(hash, { inputs, outputs: new Map(), donate: batchArrays, told });
+    const inputs = called([...this.#states.flatMap(({ id, role }) => (role === "param" ? [id] : [])), ...batchIds]);
+    const bound = this.#gang.bind(hash, { inputs, outputs: new Map(), donate: batchIds, told });
     const parts = Array.from({ length: batches }, async (_, step) => {
       const fed = this.#feed(into, "heldout", step);
-      const [, report] = await Promise.all([fed, this.#gang.run(bound, { step })]);
+      const [, report] = await Promise.all([fed, this.#gang.run(bound, { step: stepIndex(step) })]);
       return numbersNamed(told, report);
     });
     const sums = await Promise.all(parts);
@@ -181,22 +194,22 @@ export class RunPrograms {
     return new NextToken(this.#gang, await this.#load("next_token"));
   }
 
-  #load(name: ProgramName): Promise<string> {
+  #load(name: ProgramName): Promise<ProgramHash> {
     return this.#gang.loadText(this.#programs[name]);
   }
 
-  #parameter(hash: string, name: string): ProgramPort {
-    return must(
-      this.#gang.parameters(hash).find((port) => port.name === name),
-      `parameter ${name}`,
-    );
+  #batchPorts(program: ProgramHash): FeedPort[] {
+    const parameters = this.#gang.parameters(program);
+    return batchArrays.map((array) => ({
+      array,
+      tensor: must(
+        parameters.find(({ id }) => id === array),
+        `parameter ${array}`,
+      ),
+    }));
   }
 
-  #batchPorts(program: string): BatchPort[] {
-    return batchArrays.map((array) => ({ array, value: array, sharding: this.#parameter(program, array).sharding }));
-  }
-
-  #feed(into: readonly BatchPort[], split: "train" | "heldout", step: number): Promise<void> {
+  #feed(into: readonly FeedPort[], split: "train" | "heldout", step: number): Promise<void> {
     return this.#gang.feed({ ...this.#source, split, step }, into);
   }
 }

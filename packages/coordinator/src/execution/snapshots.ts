@@ -1,6 +1,5 @@
 import type { ModelConfig } from "@lapidary/models";
-import { assert } from "@lapidary/std";
-import { bytesOfNumbers } from "@lapidary/worker/protocol";
+import { type Handle, bytesOfNumbers } from "@lapidary/protocol";
 import type { SharedMemory } from "../checkpoints/native-disk.js";
 import type { RunPrograms } from "./run-programs.js";
 import type { CheckpointFiles } from "./save-state.js";
@@ -13,7 +12,7 @@ export interface Snapshot {
   release(): void;
 }
 
-type Programs = Pick<RunPrograms, "moments" | "dimsOf" | "fetchState" | "openImage" | "snapshot">;
+type Programs = Pick<RunPrograms, "moments" | "state" | "fetchState" | "openImage" | "snapshot">;
 
 /** An image, and the files in it. */
 interface Image {
@@ -77,7 +76,7 @@ export class Snapshots {
     const memory = this.#share(this.#files.bytes);
     if (memory === undefined) return [undefined, Promise.resolve(false)];
     const { path, bytes } = memory;
-    const opened = this.#programs.openImage(path, bytes.length, this.#files.places);
+    const opened = this.#programs.openImage(path, bytes.length, this.#files.tensors);
     // Who does not wait for it hears of it when a snapshot is taken.
     opened.catch(() => undefined);
     return [{ path, files: this.#files.in(bytes), memory, isOnLargePages: false }, opened];
@@ -86,10 +85,9 @@ export class Snapshots {
   async #fetch(): Promise<Snapshot> {
     // All are asked for at once: what is fetched is one state.
     const arrays = await Promise.all(
-      this.#files.places.map(async ({ value }): Promise<[string, Uint8Array]> => {
-        const { dtype, data } = await this.#programs.fetchState(value);
-        assert(dtype === "f32", "states are f32", value, dtype);
-        return [value, bytesOfNumbers(data)];
+      this.#files.tensors.map(async ({ tensor }): Promise<[Handle, Uint8Array]> => {
+        const { data } = await this.#programs.fetchState(tensor);
+        return [tensor.id, bytesOfNumbers(data)];
       }),
     );
     return { files: this.#files.of(new Map(arrays)), release: () => undefined };

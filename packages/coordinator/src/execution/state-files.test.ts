@@ -1,10 +1,10 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { crc32 } from "@lapidary/fabric";
 import { decodeSafetensors } from "@lapidary/interop";
-import { sizeOf } from "@lapidary/ir";
+import { replicated, sizeOf } from "@lapidary/ir";
 import { type GemmaConfig, gemma } from "@lapidary/models";
 import { must } from "@lapidary/std";
-import { bytesOfNumbers } from "@lapidary/worker/protocol";
+import { bytesOfNumbers, handleOf, type StagedTensor, type TensorSpec } from "@lapidary/protocol";
 import type { SnapshotReport } from "../gang/index.js";
 import type { CheckpointFiles } from "./save-state.js";
 import type { SharedMemory } from "../checkpoints/native-disk.js";
@@ -27,6 +27,12 @@ const dims = new Map(gemma(config).params.map((spec) => [spec.name, spec.dims]))
 const names = [...dims.keys()];
 const moments = ["adam_m", "adam_v"].flatMap((kind) => names.map((name) => `${kind}/${name}`));
 const dimsOf = (value: string): readonly number[] => must(dims.get(value.slice(value.indexOf("/") + 1)), value);
+const state = (name: string): TensorSpec => ({
+  id: handleOf(name),
+  dtype: "f32",
+  dims: dimsOf(name),
+  sharding: replicated(dimsOf(name).length),
+});
 const numbersOf = (value: string): Float32Array =>
   new Float32Array(sizeOf(dimsOf(value))).fill(value.length + (value.startsWith("adam_v") ? 0.5 : 0));
 
@@ -43,9 +49,9 @@ const check = (files: CheckpointFiles): void => {
 class Gang {
   readonly images = new Map<string, Uint8Array>();
   readonly taken: string[] = [];
-  places: readonly { readonly value: string; readonly begin: number }[] = [];
+  tensors: readonly StagedTensor[] = [];
   readonly moments = moments;
-  readonly dimsOf = dimsOf;
+  readonly state = state;
   failing = false;
   constructor(readonly opens: boolean) {}
 
@@ -59,42 +65,42 @@ class Gang {
     const onLargePages = async (): Promise<void> => void this.large.push(path);
     return { path, bytes, onLargePages };
   };
-  openImage = async (_path: string, _bytes: number, places: Gang["places"]): Promise<boolean> => {
-    this.places = places;
+  openImage = async (_path: string, _bytes: number, tensors: readonly StagedTensor[]): Promise<boolean> => {
+    this.tensors = tensors;
     return this.opens;
   };
   snapshot = async (path: string): Promise<SnapshotReport> => {
     if (this.failing) throw new Error("a worker is lost");
     this.taken.push(path);
-    for (const { value, begin } of this.places) must(this.images.get(path), path).set(bytesOfNumbers(numbersOf(value)), begin);
+    for (const { tensor, begin } of this.tensors) must(this.images.get(path), path).set(bytesOfNumbers(numbersOf(tensor.id)), begin);
     // Workers sum up every other array.
     return {
       bytes: 0,
       ms: 0,
-      sums: this.places.map(({ value }, i) => (i % 2 === 0 ? crc32(bytesOfNumbers(numbersOf(value))) : undefined)),
+      sums: this.tensors.map(({ tensor }, i) => (i % 2 === 0 ? crc32(bytesOfNumbers(numbersOf(tensor.id))) : undefined)),
     };
   };
-  fetchState = async (
-    value: string,
-  ): Promise<{ readonly dtype: "f32"; readonly dims: readonly number[]; readonly data: Float32Array }> => ({
+  fetchState = async ({
+    id,
+  }: TensorSpec): Promise<{ readonly dtype: "f32"; readonly dims: readonly number[]; readonly data: Float32Array }> => ({
     dtype: "f32",
-    dims: dimsOf(value),
-    data: numbersOf(value),
+    dims: dimsOf(id),
+    data: numbersOf(id),
   });
 }
 
 describe("the files of a run's state", () => {
   it("lie in an image as they stand on the disk, each from a block on", () => {
-    const layout = new StateFiles({ moments, dimsOf }, config);
+    const layout = new StateFiles({ moments, state }, config);
     const image = new Uint8Array(layout.bytes);
     const filesWith = layout.in(image);
-    for (const { value, begin } of layout.places) image.set(bytesOfNumbers(numbersOf(value)), begin);
-    const files = filesWith(layout.places.map((_, i) => i));
+    for (const { tensor, begin } of layout.tensors) image.set(bytesOfNumbers(numbersOf(tensor.id)), begin);
+    const files = filesWith(layout.tensors.map((_, i) => i));
     check(files);
     const sums = [...files.values()].flat().flatMap(([name, , sum]) => (name.includes("header") ? [] : [sum]));
     deepStrictEqual(
       sums,
-      layout.places.map((_, i) => i),
+      layout.tensors.map((_, i) => i),
       "what is known of arrays",
     );
     ok([...files.values()].every(([length, header]) => length?.[2] === undefined && header?.[2] === undefined));
@@ -106,7 +112,7 @@ describe("the files of a run's state", () => {
         at += part.length;
       }
     }
-    ok(layout.places.every(({ begin }) => begin % 4 === 0));
+    ok(layout.tensors.every(({ begin }) => begin % 4 === 0));
   });
 
   it("are the same whether workers lay them in an image or they are fetched", async () => {

@@ -1,113 +1,96 @@
 import { safetensorsHead } from "@lapidary/interop";
-import { sizeOf } from "@lapidary/ir";
 import { type ModelConfig, paramsOf } from "@lapidary/models";
+import {
+  type CheckpointFileSpec,
+  type CheckpointLayout,
+  type CheckpointPart,
+  type Handle,
+  type StagedTensor,
+  checkpointLayout,
+} from "@lapidary/protocol";
 import { assert, must } from "@lapidary/std";
 import { paramName } from "@lapidary/training";
-import type { ImagePlace } from "@lapidary/worker/protocol";
 import type { CheckpointParts } from "../checkpoints/checkpoint-store.js";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
 import type { CheckpointFiles } from "./save-state.js";
 
-/** A file's image begins where a block of a disk may: it can be written from where it lies. */
-const blockBytes = 4096;
-
-/** Checksums of arrays of the state, in the order of `StateFiles.places`, where they are known. */
+/** Checksums of arrays of the state, in the order of `StateFiles.tensors`, where they are known. */
 export type KnownSums = readonly (number | undefined)[];
 
-/** A stretch of a file: bytes that never change, or an array of the state. */
-interface Stretch {
-  readonly name: string;
-  /** In the image. */
-  readonly begin: number;
-  readonly bytes: number;
-  readonly content: { readonly constant: Uint8Array } | { readonly value: string };
+type States = Pick<RunPrograms, "moments" | "state">;
+
+/** A safetensors file of arrays of the state, by their name in the file. */
+function safetensorsFile(
+  name: string,
+  states: States,
+  arrays: readonly { readonly name: string; readonly state: string }[],
+  metadata: Readonly<Record<string, string>> = {},
+): CheckpointFileSpec {
+  const tensors = arrays.map((array) => [array.name, states.state(array.state)] as const);
+  const [length, header] = safetensorsHead(new Map(tensors.map(([tensor, { dims }]) => [tensor, { dtype: "f32", dims }])), metadata);
+  return {
+    name,
+    head: [
+      ["length of the header", length],
+      ["header", header],
+    ],
+    tensors,
+  };
 }
 
-/**
- * The files of a run's state, and how they lie in one stretch of memory, the image:
- *
- *     │ model.safetensors: length, header, weights by name …        │ optimizer.safetensors: length, header, moments …      │
- *     0                                                             a multiple of 4 KiB
- *
- * Damage is told by stretch: by the tensor.
- */
+/** The files of a run's state. An error about a damaged file names the part: the tensor. */
 export class StateFiles {
-  readonly bytes: number;
-  readonly #files: ReadonlyMap<string, readonly Stretch[]>;
+  readonly #layout: CheckpointLayout;
 
-  constructor(programs: Pick<RunPrograms, "moments" | "dimsOf">, config: ModelConfig) {
-    let at = 0;
-    const file = (
-      arrays: readonly { readonly name: string; readonly value: string }[],
-      metadata: Readonly<Record<string, string>> = {},
-    ): Stretch[] => {
-      at = Math.ceil(at / blockBytes) * blockBytes;
-      const stretch = (name: string, bytes: number, content: Stretch["content"]): Stretch => {
-        at += bytes;
-        return { name, begin: at - bytes, bytes, content };
-      };
-      const [length, header] = safetensorsHead(
-        new Map(arrays.map(({ name, value }) => [name, { dtype: "f32", dims: programs.dimsOf(value) }])),
-        metadata,
-      );
-      return [
-        stretch("length of the header", length.length, { constant: length }),
-        stretch("header", header.length, { constant: header }),
-        ...arrays.map(({ name, value }) => stretch(name, 4 * sizeOf(programs.dimsOf(value)), { value })),
-      ];
-    };
-    this.#files = new Map([
-      [
-        "model.safetensors",
-        file(
-          paramsOf(config).map(({ name }) => ({ name, value: paramName(name) })),
-          { format: "pt" },
-        ),
-      ],
-      [checkpointFiles.optimizer, file(programs.moments.map((name) => ({ name, value: name })))],
+  constructor(states: States, config: ModelConfig) {
+    const weights = paramsOf(config).map(({ name }) => ({ name, state: paramName(name) }));
+    const moments = states.moments.map((name) => ({ name, state: name }));
+    this.#layout = checkpointLayout([
+      safetensorsFile("model.safetensors", states, weights, { format: "pt" }),
+      safetensorsFile(checkpointFiles.optimizer, states, moments),
     ]);
-    this.bytes = at;
   }
 
-  /** Where the arrays of the state lie in the image. */
-  get places(): ImagePlace[] {
-    return [...this.#files.values()].flatMap((stretches) =>
-      stretches.flatMap(({ begin, content }) => ("value" in content ? [{ value: content.value, begin }] : [])),
-    );
+  /** Of the staging buffer. */
+  get bytes(): number {
+    return this.#layout.bytes;
   }
 
-  /** The files over an image, in which everything is from then on but the arrays. @returns the files, once the arrays are there, with these checksums */
-  in(image: Uint8Array): (sums: KnownSums) => CheckpointFiles {
-    assert(image.length === this.bytes, "an image has the size of its files", image.length, this.bytes);
-    const files = this.#with(({ begin, bytes, content }) => {
-      const stretch = image.subarray(begin, begin + bytes);
-      if ("constant" in content) stretch.set(content.constant);
-      return stretch;
-    });
-    const { places } = this;
-    const indices = new Map(places.map(({ begin }, i) => [image.byteOffset + begin, i]));
+  /** Where the arrays of the state are in the staging buffer. */
+  get tensors(): readonly StagedTensor[] {
+    return this.#layout.tensors;
+  }
+
+  /**
+   * Writes everything but the arrays into a staging buffer.
+   *
+   * @returns the files over the staging buffer, once the arrays are there, with these checksums
+   */
+  in(staging: Uint8Array): (sums: KnownSums) => CheckpointFiles {
+    assert(staging.length === this.bytes, "a staging buffer has the size of its files", staging.length, this.bytes);
+    for (const { begin, content } of [...this.#layout.files.values()].flat())
+      if ("constant" in content) staging.set(content.constant, begin);
+    const indices = new Map(this.tensors.map(({ tensor }, i) => [tensor.id, i]));
     return (sums) =>
-      new Map(
-        [...files].map(([file, parts]): [string, CheckpointParts] => [
-          file,
-          parts.map(([name, bytes]) => [name, bytes, sums[indices.get(bytes.byteOffset) ?? -1]]),
-        ]),
-      );
+      this.#files(({ begin, bytes, content }) => [
+        staging.subarray(begin, begin + bytes),
+        "tensor" in content ? sums[must(indices.get(content.tensor.id), "index")] : undefined,
+      ]);
   }
 
   /** The files of arrays that were fetched. */
-  of(arrays: ReadonlyMap<string, Uint8Array>): CheckpointFiles {
-    return this.#with(({ name, bytes, content }) => {
-      const stretch = "constant" in content ? content.constant : must(arrays.get(content.value), name);
-      assert(stretch.length === bytes, "an array has the size that its file says", name, stretch.length, bytes);
-      return stretch;
+  of(arrays: ReadonlyMap<Handle, Uint8Array>): CheckpointFiles {
+    return this.#files(({ name, bytes, content }) => {
+      const part = "constant" in content ? content.constant : must(arrays.get(content.tensor.id), name);
+      assert(part.length === bytes, "an array has the size that its file says", name, part.length, bytes);
+      return [part];
     });
   }
 
-  #with(bytesOf: (stretch: Stretch) => Uint8Array): CheckpointFiles {
+  #files(bytesOf: (part: CheckpointPart) => readonly [bytes: Uint8Array, crc32?: number | undefined]): CheckpointFiles {
     return new Map(
-      [...this.#files].map(([file, stretches]): [string, CheckpointParts] => [file, stretches.map((one) => [one.name, bytesOf(one)])]),
+      [...this.#layout.files].map(([file, parts]): [string, CheckpointParts] => [file, parts.map((part) => [part.name, ...bytesOf(part)])]),
     );
   }
 }

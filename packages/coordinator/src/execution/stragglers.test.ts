@@ -1,10 +1,11 @@
 import { deepStrictEqual } from "node:assert/strict";
+import { stepIndex } from "@lapidary/protocol";
 import type { RunReport } from "../gang/index.js";
 import { Stragglers } from "./stragglers.js";
 
 const report = (...own_ms: number[]): Pick<RunReport, "workers"> => ({
   workers: own_ms.map((ms) => ({
-    step: 0,
+    step: stepIndex(0),
     kernelCalls: 0,
     total_ms: Math.max(...own_ms),
     gemm_ms: 0,

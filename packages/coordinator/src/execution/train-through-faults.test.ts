@@ -1,6 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { updateCount } from "@lapidary/protocol";
 import { type LapidaryError, noFailpoints, systemClock } from "@lapidary/std";
 import { nodeDiskWith } from "../checkpoints/disk.js";
 import { RunFence } from "../checkpoints/run-fence.js";
@@ -50,7 +51,7 @@ class CountingGang implements TrainingAttempt {
     initialize: async () => undefined,
     load: async ({ manifest }) => void (this.#state = manifest.step),
     restoreCopies: async () => undefined,
-    copy: async (step) => ({ step, bytes: 0, ms: 1 }),
+    copy: async (step) => ({ step: updateCount(step), bytes: 0, ms: 1 }),
     train: async (step, batch): Promise<StepMetrics> => {
       this.dispatched.push(step + 1);
       this.#state = step + 1;

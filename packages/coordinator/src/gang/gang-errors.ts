@@ -1,5 +1,5 @@
 import { LapidaryError, unreachable } from "@lapidary/std";
-import type { Holding } from "@lapidary/worker/protocol";
+import type { Holding } from "@lapidary/protocol";
 import { nodeRemedy, supportedNode } from "../../../../tools/setup/node-version.mjs";
 import type { EvictionReason } from "../run-events.js";
 

@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { type Graph, GraphBuilder, tensorType } from "@lapidary/ir";
 import { LapidaryError, must } from "@lapidary/std";
-import { arrayOf } from "@lapidary/worker/protocol";
+import { arrayOf, epochOf, handleOf, stepIndex } from "@lapidary/protocol";
 import { Gang, type GangOptions } from "./gang.js";
 import { runProgramOnce } from "./run-program.js";
 import { counter, counts, mesh, sharding } from "./testing/counter.js";
@@ -75,7 +75,7 @@ describe("a gang of worker processes", function () {
   after(() => pool.close());
 
   const start = (options: Partial<GangOptions> = {}): Promise<Gang> =>
-    Gang.start(pool, { runId: `run${runs++}`, epoch: 1, mesh, workers: 2, ...options });
+    Gang.start(pool, { runId: `run${runs++}`, epoch: epochOf(1), mesh, workers: 2, ...options });
 
   for (const [what, options] of [
     ["one worker", { workers: 1 }],
@@ -103,9 +103,9 @@ describe("a gang of worker processes", function () {
   it("takes many steps before the first is done, and keeps their order", async () => {
     const gang = await start();
     const program = await gang.load({ chip: counter() });
-    await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
+    await gang.put(gang.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
     const bound = gang.bind(program, { ...counts, told: ["sum"] });
-    const steps = Array.from({ length: 20 }, (_, step) => gang.run(bound, { step }));
+    const steps = Array.from({ length: 20 }, (_, step) => gang.run(bound, { step: stepIndex(step) }));
     const reports = await Promise.all(steps);
     deepStrictEqual(
       reports.map(({ told }) => told.get("sum")),
@@ -116,7 +116,7 @@ describe("a gang of worker processes", function () {
       (await gang.stats()).map(({ values }) => Object.keys(values)),
       [["s"], ["s"]],
     );
-    deepStrictEqual([...(await gang.fetch("s")).data], Array(8).fill(20));
+    deepStrictEqual([...(await gang.fetch(handleOf("s"))).data], Array(8).fill(20));
     await gang.close();
   });
 
@@ -125,9 +125,9 @@ describe("a gang of worker processes", function () {
     const program = await gang.load({ chip: counter() });
     const calls = await gang.describe(program);
     ok(calls.length > 0 && calls.filter(({ kind }) => kind === "start").length === calls.filter(({ kind }) => kind === "finish").length);
-    await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
+    await gang.put(gang.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
     const bound = gang.bind(program, counts);
-    const [plain, traced] = [await gang.run(bound, { step: 0 }), await gang.run(bound, { step: 1, trace: true })];
+    const [plain, traced] = [await gang.run(bound, { step: stepIndex(0) }), await gang.run(bound, { step: stepIndex(1), trace: true })];
     ok(plain.workers.every(({ trace }) => trace === undefined));
     const begins = traced.workers.map(({ trace }) => must(trace, "trace").began_ms);
     ok(Math.abs(must(begins[0], "begin") - must(begins[1], "begin")) < 60_000, `workers began at ${begins.join(" and ")}`);
@@ -147,8 +147,11 @@ describe("a gang of worker processes", function () {
 
   it("holds a worker's part of a value and no more", async () => {
     const gang = await start();
-    await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), sharding("[data]"));
-    await gang.put("t", arrayOf("f32", [8], new Float32Array(8)), sharding("[-]"));
+    for (const [id, text] of [
+      ["s", "[data]"],
+      ["t", "[-]"],
+    ] as const)
+      await gang.put({ id: handleOf(id), dtype: "f32", dims: [8], sharding: sharding(text) }, arrayOf("f32", [8], new Float32Array(8)));
     deepStrictEqual(
       (await gang.stats()).map(({ values }) => values),
       [
@@ -162,12 +165,12 @@ describe("a gang of worker processes", function () {
   it("rejects all that is pending with LAP_WORKER_LOST, naming worker, pid and signal, when a worker is killed", async () => {
     const gang = await start();
     const program = await gang.load({ chip: counter() });
-    await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
+    await gang.put(gang.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
     const victim = must(gang.pids[1], "pid");
     process.kill(victim, "SIGSTOP"); // it will never answer, so that all that follows is pending
     const bound = gang.bind(program, counts);
-    const pending = Array.from({ length: 5 }, (_, step) => gang.run(bound, { step }));
-    const fetched = gang.fetch("s");
+    const pending = Array.from({ length: 5 }, (_, step) => gang.run(bound, { step: stepIndex(step) }));
+    const fetched = gang.fetch(handleOf("s"));
     process.kill(victim, "SIGKILL");
     const isLost = (error: unknown): boolean =>
       error instanceof LapidaryError &&
@@ -177,16 +180,16 @@ describe("a gang of worker processes", function () {
       error.message.includes("SIGKILL");
     for (const promise of [...pending, fetched]) await rejects(promise, isLost);
     ok(isLost(await gang.failed));
-    await rejects(gang.fetch("s"), isLost);
+    await rejects(gang.fetch(handleOf("s")), isLost);
     await gang.close();
   });
 
   it("ends the worker that hangs while all are alive, and says so", async () => {
     const own = await WorkerPool.start({ environment: { ...process.env, LAPIDARY_FAILPOINTS: "before-vote@1,1:hang" }, warm: 2 });
-    const gang = await Gang.start(own, { runId: "hangs", epoch: 1, mesh, workers: 2, stallAfterMs: 1500 });
+    const gang = await Gang.start(own, { runId: "hangs", epoch: epochOf(1), mesh, workers: 2, stallAfterMs: 1500 });
     const program = await gang.load({ chip: counter() });
-    await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
-    const run = gang.run(gang.bind(program, counts), { step: 0, update: true });
+    await gang.put(gang.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
+    const run = gang.run(gang.bind(program, counts), { step: stepIndex(0), update: true });
     await rejects(
       run,
       (error: LapidaryError) => error.code === "LAP_WORKER_LOST" && /worker 1 .*no worker has answered for/.test(error.message),
@@ -207,10 +210,10 @@ describe("a gang of worker processes", function () {
     );
     const program = await gang.load({ chip: g.finish() });
     // Worker 1 alone divides by zero; worker 0 waits for its part.
-    await gang.put("s", arrayOf("i32", [8], Int32Array.of(1, 1, 1, 1, 1, 1, 0, 1)), sharding("[data]"));
-    const bound = gang.bind(program, { inputs: new Map([["s", "s"]]), outputs: new Map([["ratio", "ratio"]]) });
-    await rejects(gang.run(bound, { step: 0 }), { code: "LAP_WORKER_KERNEL", place: "layers.0.ratio" });
-    await rejects(gang.fetch("s"), { code: "LAP_WORKER_KERNEL" });
+    await gang.put(gang.parameter(program, "s"), arrayOf("i32", [8], Int32Array.of(1, 1, 1, 1, 1, 1, 0, 1)));
+    const bound = gang.bind(program, { inputs: new Map([["s", handleOf("s")]]), outputs: new Map([["ratio", handleOf("ratio")]]) });
+    await rejects(gang.run(bound, { step: stepIndex(0) }), { code: "LAP_WORKER_KERNEL", place: "layers.0.ratio" });
+    await rejects(gang.fetch(handleOf("s")), { code: "LAP_WORKER_KERNEL" });
     await gang.close();
   });
 
@@ -224,10 +227,10 @@ describe("a gang of worker processes", function () {
   });
 
   it("refuses messages of an older attempt of the same run", async () => {
-    const gang = await start({ runId: "fenced", epoch: 5, workers: 1 });
+    const gang = await start({ runId: "fenced", epoch: epochOf(5), workers: 1 });
     await gang.close();
-    await rejects(start({ runId: "fenced", epoch: 5, workers: 1 }), { code: "LAP_WORKER_STALE" });
-    await (await start({ runId: "fenced", epoch: 6, workers: 1 })).close();
+    await rejects(start({ runId: "fenced", epoch: epochOf(5), workers: 1 }), { code: "LAP_WORKER_STALE" });
+    await (await start({ runId: "fenced", epoch: epochOf(6), workers: 1 })).close();
   });
 
   it("gives its workers back, to be used again", async () => {

@@ -1,32 +1,43 @@
-import { type Dtype, type Graph, type Sharding, type TensorType, printSharding } from "@lapidary/ir";
-import { LapidaryError, assert, must, systemClock } from "@lapidary/std";
-import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
+import type { Dtype, Graph } from "@lapidary/ir";
 import {
-  type CallName,
-  type RunValues,
   type ArrayData,
+  type CallName,
   type CopyName,
   type Epoch,
   type ExecutorName,
   type FeedMessage,
   type FeedPort,
-  type ImagePlace,
+  type GroupLayout,
+  type Handle,
   type MessageKind,
   type MessageOf,
   type NumericsName,
   type ProgramHash,
+  type ProgramTensors,
   type RunReply,
-  type ValueId,
+  type StagedTensor,
+  type StepIndex,
+  type TensorSpec,
+  type UpdateCount,
+  type WorkerRank,
   type WorkerStats,
+  arrayLayout,
   arrayOf,
   blockDimsOf,
+  blockOf,
   bytesOfNumbers,
   firstReplicas,
   numbersOf,
+  ranksOf,
   takeBlock,
   wholeFromBlocks,
-} from "@lapidary/worker/protocol";
-import { type ProgramPort, type ProgramText, programText } from "../programs/program-text.js";
+  workerRank,
+} from "@lapidary/protocol";
+import { LapidaryError, must, systemClock } from "@lapidary/std";
+import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
+import { type ProgramText, programText } from "../programs/program-text.js";
+import { type Binding, type BoundProgram, bindProgram } from "./binding.js";
+import { findReplicas } from "./find-replicas.js";
 import { gangClosed, workerLost } from "./gang-errors.js";
 import { StallWatch } from "./stall-watch.js";
 import type { WorkerPool } from "./worker-pool.js";
@@ -47,31 +58,8 @@ export interface GangOptions {
   readonly stallAfterMs?: number;
 }
 
-/** What a program is given, and what becomes of its results. */
-export interface Binding {
-  /** A value for every parameter, by name. */
-  readonly inputs: ReadonlyMap<string, ValueId>;
-  /** What the outputs are to be called, by name; the others are forgotten at once. */
-  readonly outputs: ReadonlyMap<string, ValueId>;
-  /** Input values that a run consumes; their ids are free for outputs. */
-  readonly donate?: Iterable<ValueId>;
-  /** Names of outputs of one number that the report tells. */
-  readonly told?: readonly string[];
-}
-
-/** A program with its values, to be run as often as is wanted: all that is the same from run to run, worked out once. */
-export interface BoundProgram {
-  readonly hash: ProgramHash;
-  readonly values: RunValues;
-  /** Values that a run leaves nothing of. */
-  readonly gone: readonly ValueId[];
-  /** And those that it makes. */
-  readonly made: ReadonlyMap<ValueId, Known>;
-  readonly told: readonly { readonly name: string; readonly dtype: Dtype }[];
-}
-
 export interface RunRequest {
-  readonly step: number;
+  readonly step: StepIndex;
   /** Whether it is an update of the run's state. */
   readonly update?: boolean;
   /** Whether the report is to tell every call. */
@@ -80,7 +68,7 @@ export interface RunRequest {
 
 /** A copy of some values in the workers' memory. */
 export interface CopyReport {
-  readonly step: number;
+  readonly step: UpdateCount;
   /** Of all workers together. */
   readonly bytes: number;
   /** Processor time of the one that it cost most. */
@@ -98,7 +86,7 @@ export interface SnapshotReport {
 }
 
 export interface RunReport {
-  readonly step: number;
+  readonly step: StepIndex;
   /** By worker. */
   readonly workers: readonly RunReply[];
   /** The outputs that were to be told, by name. */
@@ -108,17 +96,11 @@ export interface RunReport {
 export type FeedRequest = Omit<FeedMessage, "kind" | "epoch" | "into">;
 
 interface LoadedProgram {
-  readonly parameters: readonly ProgramPort[];
-  readonly outputs: readonly ProgramPort[];
+  readonly tensors: ProgramTensors;
   /** Settles when the workers have it. */
   readonly loaded: Promise<unknown>;
   /** What it ran with last: so much the workers remember. */
   last?: BoundProgram;
-}
-
-interface Known {
-  readonly type: TensorType;
-  readonly sharding: Sharding;
 }
 
 /**
@@ -138,7 +120,7 @@ export class Gang {
   readonly #programs = new Map<ProgramHash, LoadedProgram>();
   readonly #texts = new WeakMap<Graph, ProgramText>();
   /** What the workers hold once all that was sent is done. */
-  readonly #ledger = new Map<ValueId, Known>();
+  readonly #ledger = new Map<Handle, TensorSpec>();
   /** What the last run made, as long as the ledger has it as it made it: a train step need not enter its state once more. */
   #entered: BoundProgram["made"] | undefined;
   readonly #stall: StallWatch;
@@ -157,7 +139,8 @@ export class Gang {
       this.#resolveFailed = resolve;
     });
     this.#stall = new StallWatch(workers, { clock: systemClock, afterMs: options.stallAfterMs ?? defaultStallMs });
-    workers.forEach((worker, rank) => {
+    ranksOf(workers.length).forEach((rank) => {
+      const worker = must(workers[rank], "worker");
       void worker.exited.then((exit) => {
         if (!this.#closed) this.#fail(workerLost(exit, rank));
       });
@@ -177,7 +160,7 @@ export class Gang {
     const workers = await pool.take(grid.workers, numerics, run);
     const gang = new Gang(pool, workers, grid, options);
     const peers = pool.peerPaths(grid.workers);
-    workers.forEach((process, worker) => (process.holds = { run, worker }));
+    workers.forEach((process, worker) => (process.holds = { run, worker: workerRank(worker) }));
     try {
       await gang.#askAll((worker) => ({
         kind: "configure",
@@ -231,75 +214,48 @@ export class Gang {
         () => ({ kind: "load", epoch: this.epoch, program: hash }),
         () => payload,
       );
-      program = { parameters, outputs, loaded };
+      program = { tensors: { parameters, outputs }, loaded };
       this.#programs.set(hash, program);
     }
     await program.loaded;
     return hash;
   }
 
-  parameters(program: ProgramHash): readonly ProgramPort[] {
-    return this.#program(program).parameters;
+  parameters(program: ProgramHash): readonly TensorSpec[] {
+    return this.#program(program).tensors.parameters;
   }
 
-  outputs(program: ProgramHash): readonly ProgramPort[] {
-    return this.#program(program).outputs;
+  outputs(program: ProgramHash): readonly TensorSpec[] {
+    return this.#program(program).tensors.outputs;
   }
 
   /** A parameter by name. */
-  parameter(program: ProgramHash, name: string): ProgramPort {
+  parameter(program: ProgramHash, name: string): TensorSpec {
     return must(
-      this.parameters(program).find((port) => port.name === name),
+      this.parameters(program).find(({ id }) => id === name),
       `parameter ${name}`,
     );
   }
 
   /** Gives every worker its block of a whole array, which must stay as it is until this resolves. */
-  async put(id: ValueId, array: ArrayData, sharding: Sharding): Promise<void> {
-    const { dtype, dims } = array;
-    this.#enter(id, { type: { dtype, dims }, sharding });
+  async put(tensor: TensorSpec, array: ArrayData): Promise<void> {
+    this.#enter(tensor);
+    const layout = arrayLayout(this.#layout, tensor);
     await this.#askAll(
-      () => ({ kind: "put", epoch: this.epoch, value: id, dtype, dims, sharding: printSharding(this.mesh, sharding) }),
-      (worker) => [bytesOfNumbers(takeBlock(array, this.mesh, this.grid, worker, sharding).data)],
+      () => ({ kind: "put", epoch: this.epoch, tensor }),
+      (worker) => [bytesOfNumbers(takeBlock(array, blockOf(layout, worker)).data)],
     );
   }
 
   /** Lets every worker read its block of one step's batch. */
-  async feed(
-    request: FeedRequest,
-    into: readonly { readonly array: FeedPort["array"]; readonly value: ValueId; readonly sharding: Sharding }[],
-  ): Promise<void> {
-    for (const { array, value, sharding } of into)
-      this.#enter(value, { type: { dtype: array === "mask" ? "f32" : "i32", dims: [request.batch, request.seq] }, sharding });
-    const ports = into.map(({ array, value, sharding }): FeedPort => ({ array, value, sharding: printSharding(this.mesh, sharding) }));
-    await this.#askAll(() => ({ kind: "feed", epoch: this.epoch, ...request, into: ports }));
+  async feed(request: FeedRequest, into: readonly FeedPort[]): Promise<void> {
+    for (const { tensor } of into) this.#enter(tensor);
+    await this.#askAll(() => ({ kind: "feed", epoch: this.epoch, ...request, into }));
   }
 
-  /** Settles what the runs of a loaded program are given, and what their results are called. */
-  bind(hash: ProgramHash, { inputs, outputs, donate = [], told = [] }: Binding): BoundProgram {
-    const program = this.#program(hash);
-    const values = {
-      inputs: program.parameters.map(({ name }) => must(inputs.get(name), `input ${name}`)),
-      outputs: program.outputs.map(({ name }) => outputs.get(name) ?? null),
-      donate: [...donate],
-      told: told.map((name) => {
-        const place = program.outputs.findIndex((port) => port.name === name);
-        assert(place >= 0, "what is told is an output", name);
-        return place;
-      }),
-    };
-    const made = new Map<ValueId, Known>();
-    values.outputs.forEach((id, i) => id !== null && made.set(id, must(program.outputs[i], "output")));
-    return {
-      hash,
-      values,
-      gone: values.donate.filter((id) => !made.has(id)),
-      made,
-      told: values.told.map((place) => {
-        const { name, type } = must(program.outputs[place], "output");
-        return { name, dtype: type.dtype };
-      }),
-    };
+  /** Binds the inputs and outputs of a loaded program. */
+  bind(hash: ProgramHash, binding: Binding): BoundProgram {
+    return bindProgram(hash, this.#program(hash).tensors, binding);
   }
 
   /**
@@ -313,7 +269,7 @@ export class Gang {
     const program = this.#program(hash);
     for (const id of gone) this.#forget(id);
     if (this.#entered !== made) {
-      for (const [id, known] of made) this.#enter(id, known);
+      for (const tensor of made.values()) this.#enter(tensor);
       this.#entered = made;
     }
     const message: MessageOf<"run"> = {
@@ -346,22 +302,23 @@ export class Gang {
 
   /** What a run of a program calls on each worker, in order. */
   async describe(program: ProgramHash): Promise<readonly CallName[]> {
-    const [answer] = await this.#ask([0], () => ({ kind: "describe", epoch: this.epoch, program }));
+    const [answer] = await this.#ask([workerRank(0)], () => ({ kind: "describe", epoch: this.epoch, program }));
     return must(answer, "answer").reply.calls;
   }
 
-  /** The whole array, from one replica of each of its parts. */
-  async fetch(id: ValueId): Promise<ArrayData> {
-    const { type, sharding } = must(this.#ledger.get(id), `value ${id}`);
-    const from = firstReplicas(this.mesh, this.grid, sharding);
+  /** The whole array, from the first replica of each of its blocks. */
+  async fetch(id: Handle): Promise<ArrayData> {
+    const tensor = must(this.#ledger.get(id), `value ${id}`);
+    const layout = arrayLayout(this.#layout, tensor);
+    const from = firstReplicas(layout);
     const answers = await this.#ask(from, () => ({ kind: "fetch", epoch: this.epoch, value: id }));
     const blocks = new Map(from.map((worker, i) => [worker, must(answers[i], "block").payload]));
-    return wholeFromBlocks(type, this.mesh, this.grid, sharding, (worker) =>
-      arrayOf(type.dtype, blockDimsOf(this.mesh, this.grid, type.dims, sharding), numbersOf(type.dtype, must(blocks.get(worker), "block"))),
+    return wholeFromBlocks(tensor.dtype, layout, (worker) =>
+      arrayOf(tensor.dtype, blockDimsOf(layout), numbersOf(tensor.dtype, must(blocks.get(worker), "block"))),
     );
   }
 
-  async drop(ids: readonly ValueId[]): Promise<void> {
+  async drop(ids: readonly Handle[]): Promise<void> {
     for (const id of ids) this.#forget(id);
     await this.#askAll(() => ({ kind: "drop", epoch: this.epoch, values: ids }));
   }
@@ -371,7 +328,7 @@ export class Gang {
    *
    * @param committed the last update that counts: copies before it are needed no more
    */
-  async copy(step: number, values: readonly ValueId[], committed: number): Promise<CopyReport> {
+  async copy(step: UpdateCount, values: readonly Handle[], committed: UpdateCount): Promise<CopyReport> {
     const answers = await this.#askAll(() => ({ kind: "copy", epoch: this.epoch, step, values, committed }));
     return {
       step,
@@ -380,9 +337,9 @@ export class Gang {
     };
   }
 
-  /** Lets the workers open memory of this process; whether all of them can lay their blocks in it. */
-  async openImage(path: string, bytes: number, places: readonly ImagePlace[]): Promise<boolean> {
-    const answers = await this.#askAll(() => ({ kind: "image", epoch: this.epoch, path, bytes, places }));
+  /** Lets the workers open a staging buffer of this process. @returns whether all of them can write their blocks there */
+  async openImage(path: string, bytes: number, tensors: readonly StagedTensor[]): Promise<boolean> {
+    const answers = await this.#askAll(() => ({ kind: "image", epoch: this.epoch, path, bytes, tensors }));
     return answers.every(({ reply }) => reply.opened);
   }
 
@@ -400,28 +357,22 @@ export class Gang {
    * @param values what was copied
    * @returns the update that they are of: the newest possible; undefined if there is none
    */
-  async restoreCopies(latest: number, values: readonly ProgramPort[]): Promise<number | undefined> {
-    const mesh = printMesh(this.mesh);
+  async restoreCopies(latest: UpdateCount, values: readonly TensorSpec[]): Promise<UpdateCount | undefined> {
+    const group = { workers: this.size, mesh: printMesh(this.mesh) };
     const answers = await this.#askAll(() => ({ kind: "holdings", epoch: this.epoch, latest }));
-    /** By step and then by whose blocks: who holds them. */
-    const held = new Map<number, Map<number, number[]>>();
-    answers.forEach(({ reply }, holder) => {
-      for (const copy of reply.copies) {
-        if (copy.workers !== this.size || copy.mesh !== mesh || copy.step > latest) continue;
-        const ofStep = held.get(copy.step) ?? new Map<number, number[]>();
-        held.set(copy.step, ofStep.set(copy.worker, [...(ofStep.get(copy.worker) ?? []), holder]));
-      }
-    });
-    const whole = [...held].filter(([, blocks]) => blocks.size === this.size).map(([step]) => step);
-    if (whole.length === 0) return undefined;
-    const step = Math.max(...whole);
-    const blocks = must(held.get(step), "copies");
-    for (let worker = 0; worker < this.size; worker++) {
-      const holders = must(blocks.get(worker), "holders");
+    const found = findReplicas(
+      group,
+      latest,
+      answers.map(({ reply }) => reply.copies),
+    );
+    if (found === undefined) return undefined;
+    const { step } = found;
+    for (const worker of ranksOf(this.size)) {
+      const holders = must(found.holders.get(worker), "holders");
       if (holders.includes(worker)) continue;
-      const copy: CopyName = { step, worker, workers: this.size, mesh };
+      const copy: CopyName = { step, worker, ...group };
       const [lent] = await this.#ask([must(holders[0], "holder")], () => ({ kind: "lend", epoch: this.epoch, copy }));
-      const { reply, payload } = must(lent, "lent copy");
+      const { reply, payload } = must(lent, "replica");
       await this.#ask(
         [worker],
         () => ({ kind: "adopt", epoch: this.epoch, copy, entries: reply.entries }),
@@ -429,7 +380,7 @@ export class Gang {
       );
     }
     await this.#askAll(() => ({ kind: "restore", epoch: this.epoch, step }));
-    for (const { name, type, sharding } of values) this.#enter(name, { type, sharding });
+    for (const tensor of values) this.#enter(tensor);
     return step;
   }
 
@@ -471,12 +422,16 @@ export class Gang {
     );
   }
 
-  #enter(id: ValueId, known: Known): void {
-    if (this.#entered?.has(id) === true) this.#entered = undefined;
-    this.#ledger.set(id, known);
+  get #layout(): GroupLayout {
+    return { mesh: this.mesh, grid: this.grid };
   }
 
-  #forget(id: ValueId): void {
+  #enter(tensor: TensorSpec): void {
+    if (this.#entered?.has(tensor.id) === true) this.#entered = undefined;
+    this.#ledger.set(tensor.id, tensor);
+  }
+
+  #forget(id: Handle): void {
     if (this.#entered?.has(id) === true) this.#entered = undefined;
     this.#ledger.delete(id);
   }
@@ -486,21 +441,17 @@ export class Gang {
   }
 
   #askAll<K extends MessageKind>(
-    message: (worker: number) => MessageOf<K>,
-    payload: (worker: number) => readonly Uint8Array[] = () => [],
+    message: (worker: WorkerRank) => MessageOf<K>,
+    payload: (worker: WorkerRank) => readonly Uint8Array[] = () => [],
   ): Promise<Answered<K>[]> {
-    return this.#ask(
-      this.#workers.map((_, rank) => rank),
-      message,
-      payload,
-    );
+    return this.#ask(ranksOf(this.#workers.length), message, payload);
   }
 
   /** Sends at once; settles when all have answered, with the most telling error if some failed. */
   #ask<K extends MessageKind>(
-    ranks: readonly number[],
-    message: (worker: number) => MessageOf<K>,
-    payload: (worker: number) => readonly Uint8Array[] = () => [],
+    ranks: readonly WorkerRank[],
+    message: (worker: WorkerRank) => MessageOf<K>,
+    payload: (worker: WorkerRank) => readonly Uint8Array[] = () => [],
   ): Promise<Answered<K>[]> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const sent = ranks.map((rank) => must(this.#workers[rank], `worker ${rank}`).request(message(rank), payload(rank)));

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { type NumericsName, workerMain } from "@lapidary/worker/protocol";
+import type { NumericsName } from "@lapidary/protocol";
+import { workerMain } from "@lapidary/worker/main-path";
 import { isRunning, type ProcessId, processId, signalProcess } from "../process-id.js";
 import { isChatter, workerEnvironment, workerFlags } from "./worker-environment.js";
 

@@ -1,6 +1,5 @@
+export type { Binding, BoundProgram } from "./binding.js";
 export {
-  type Binding,
-  type BoundProgram,
   type CopyReport,
   type FeedRequest,
   Gang,
@@ -9,10 +8,9 @@ export {
   type RunRequest,
   type SnapshotReport,
 } from "./gang.js";
-export type { ProgramPort } from "../programs/program-text.js";
 export type { WorkerExit } from "./gang-errors.js";
 export { runProgramOnce } from "./run-program.js";
 export { type Succession, WorkerPool, type WorkerPoolOptions, defaultWorkers } from "./worker-pool.js";
 export { WorkerProcess } from "./worker-process.js";
 export { leftWorkers, registerPath } from "./worker-register.js";
-export type { ArrayData, Epoch, ExecutorName, NumericsName, ProgramHash, RunReply, ValueId, WorkerStats } from "@lapidary/worker/protocol";
+export type { ArrayData, Epoch, ExecutorName, NumericsName, ProgramHash, RunReply, WorkerStats } from "@lapidary/protocol";

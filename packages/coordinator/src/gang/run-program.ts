@@ -1,6 +1,6 @@
 import type { Graph } from "@lapidary/ir";
 import { must } from "@lapidary/std";
-import type { ArrayData } from "@lapidary/worker/protocol";
+import { type ArrayData, type Handle, handleOf, stepIndex } from "@lapidary/protocol";
 import type { Gang } from "./gang.js";
 
 /** Puts whole arrays, runs a per-chip program on them and fetches all outputs, leaving nothing behind on the workers but the program. */
@@ -12,17 +12,19 @@ export async function runProgramOnce(
   const hash = await gang.load(program);
   const parameters = gang.parameters(hash);
   const outputs = gang.outputs(hash);
-  const inputId = (name: string): string => `once/in/${name}`;
-  const outputId = (name: string): string => `once/out/${name}`;
-  await Promise.all(parameters.map(({ name, sharding }) => gang.put(inputId(name), must(inputs.get(name), `input ${name}`), sharding)));
+  const inputId = (name: string): Handle => handleOf(`once/in/${name}`);
+  const outputId = (name: string): Handle => handleOf(`once/out/${name}`);
+  await Promise.all(
+    parameters.map((tensor) => gang.put({ ...tensor, id: inputId(tensor.id) }, must(inputs.get(tensor.id), `input ${tensor.id}`))),
+  );
   const bound = gang.bind(hash, {
-    inputs: new Map(parameters.map(({ name }) => [name, inputId(name)])),
-    outputs: new Map(outputs.map(({ name }) => [name, outputId(name)])),
-    donate: parameters.map(({ name }) => inputId(name)),
+    inputs: new Map(parameters.map(({ id }) => [id, inputId(id)])),
+    outputs: new Map(outputs.map(({ id }) => [id, outputId(id)])),
+    donate: parameters.map(({ id }) => inputId(id)),
   });
-  const ran = gang.run(bound, { step: 0 });
-  const fetched = Promise.all(outputs.map(async ({ name }): Promise<[string, ArrayData]> => [name, await gang.fetch(outputId(name))]));
-  const dropped = gang.drop(outputs.map(({ name }) => outputId(name)));
+  const ran = gang.run(bound, { step: stepIndex(0) });
+  const fetched = Promise.all(outputs.map(async ({ id }): Promise<[string, ArrayData]> => [id, await gang.fetch(outputId(id))]));
+  const dropped = gang.drop(outputs.map(({ id }) => outputId(id)));
   const [, arrays] = await Promise.all([ran, fetched, dropped]);
   return new Map(arrays);
 }

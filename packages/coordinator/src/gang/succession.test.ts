@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { connect } from "@lapidary/fabric";
 import { must } from "@lapidary/std";
-import { controlLimits } from "@lapidary/worker/protocol";
+import { controlLimits, epochOf, handleOf, stepIndex, updateCount } from "@lapidary/protocol";
 import { isProcessAlive } from "../process-id.js";
 import { Gang } from "./gang.js";
 import { counter, counts, mesh } from "./testing/counter.js";
@@ -75,7 +75,8 @@ describe("workers whose coordinator is killed", function () {
     });
     return pool;
   };
-  const gangOf = (runId: string, epoch: number): Promise<Gang> => Gang.start(must(pool, "pool"), { runId, epoch, mesh, workers: 2 });
+  const gangOf = (runId: string, epoch: number): Promise<Gang> =>
+    Gang.start(must(pool, "pool"), { runId, epoch: epochOf(epoch), mesh, workers: 2 });
 
   beforeEach(() => {
     troubles = [];
@@ -119,10 +120,10 @@ describe("workers whose coordinator is killed", function () {
     const program = await gang.load({ chip: counter() });
     const state = [gang.parameter(program, "s")];
     // What was copied behind the third update does not count: the ledger knows of two.
-    strictEqual(await gang.restoreCopies(2, state), 2);
-    deepStrictEqual([...(await gang.fetch("s")).data], Array(8).fill(2));
-    await gang.run(gang.bind(program, counts), { step: 2 });
-    deepStrictEqual([...(await gang.fetch("s")).data], Array(8).fill(3));
+    strictEqual(await gang.restoreCopies(updateCount(2), state), 2);
+    deepStrictEqual([...(await gang.fetch(handleOf("s"))).data], Array(8).fill(2));
+    await gang.run(gang.bind(program, counts), { step: stepIndex(2) });
+    deepStrictEqual([...(await gang.fetch(handleOf("s"))).data], Array(8).fill(3));
     // What a worker that was taken over has to say arrives here: the run and worker that it holds replicas of.
     const held = lines.map((line) => (JSON.parse(line) as { holds?: unknown }).holds).filter((holds) => holds !== undefined);
     deepStrictEqual(

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { NumericsName } from "@lapidary/worker/protocol";
+import type { NumericsName } from "@lapidary/protocol";
 
 /**
  * The environment of a worker process: one thread, as two processes on two cores scale fully where one process with two threads does not.

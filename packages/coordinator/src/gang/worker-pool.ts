@@ -1,9 +1,18 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Listener, bufferPool, listen, systemTimer } from "@lapidary/fabric";
-import { assert } from "@lapidary/std";
-import { type Holding, type NumericsName, type WorkerHello, controlLimits, pulseTimes } from "@lapidary/worker/protocol";
+import { type Channel, type Listener, bufferPool, listen, systemTimer } from "@lapidary/fabric";
+import { LapidaryError, asJson, assert } from "@lapidary/std";
+import {
+  type Holding,
+  type NumericsName,
+  type PoolHello,
+  type WorkerHello,
+  buildId,
+  controlLimits,
+  decodeWorkerHello,
+  pulseTimes,
+} from "@lapidary/protocol";
 import { isSupportedNode } from "../../../../tools/setup/node-version.mjs";
 import { signalProcess } from "../process-id.js";
 import { type WorkerExit, wrongNode } from "./gang-errors.js";
@@ -182,13 +191,13 @@ export class WorkerPool {
     this.#listener = await listen(
       this.#socket,
       (channel) => {
-        const { name, pid, pulse } = channel.peerHello as unknown as WorkerHello;
-        const worker = this.#workers.get(name);
-        if (worker?.pid !== pid || this.#closing) void channel.close();
-        else if (pulse === true) worker.watch(channel);
-        else worker.attach(channel);
+        const hello = helloOf(channel);
+        const worker = hello === undefined ? undefined : this.#workers.get(hello.name);
+        if (hello === undefined || worker?.pid !== hello.pid || this.#closing) void channel.close();
+        else if (hello.pulse === true) worker.watch(channel, hello);
+        else worker.attach(channel, hello);
       },
-      { limits: controlLimits, pool: bufferPool(), hello: { name: "pool" } },
+      { limits: controlLimits, pool: bufferPool(), hello: asJson<PoolHello>({ name: "pool", build: buildId() }) },
     );
   }
 
@@ -280,6 +289,16 @@ export class WorkerPool {
       if (!(error instanceof Error) || (error as NodeJS.ErrnoException).syscall === undefined) throw error;
       succession.trouble(error);
     }
+  }
+}
+
+/** What a process says of itself; undefined if it is not a worker of this build or of one like it. */
+function helloOf(channel: Channel): WorkerHello | undefined {
+  try {
+    return decodeWorkerHello(channel.peerHello);
+  } catch (error) {
+    if (!(error instanceof LapidaryError)) throw error;
+    return undefined;
   }
 }
 

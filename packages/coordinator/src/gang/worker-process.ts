@@ -1,15 +1,22 @@
 import { type Channel, Heartbeat } from "@lapidary/fabric";
-import { type JsonValue, type LapidaryError, errorFromJSON, systemClock } from "@lapidary/std";
 import {
   type Holding,
+  type MessageId,
   type MessageKind,
   type MessageOf,
   type NumericsName,
-  type PulseMessage,
-  type WorkerAnswer,
+  type Peer,
+  type WorkerHello,
   type WorkerReplies,
+  decodeAnswer,
+  decodePulse,
+  decodeReply,
+  encodeMessage,
+  epochOf,
+  messageId,
   pulseTimes,
-} from "@lapidary/worker/protocol";
+} from "@lapidary/protocol";
+import { type JsonValue, type LapidaryError, errorFromJSON, systemClock } from "@lapidary/std";
 import { type Eviction, type WorkerExit, workerDidNotStart, workerLost } from "./gang-errors.js";
 import type { HostProcess } from "./host-process.js";
 import type { RegisteredWorker } from "./worker-register.js";
@@ -29,7 +36,8 @@ export interface WorkerProcessOptions {
 }
 
 interface Pending {
-  readonly resolve: (answer: Answered<MessageKind>) => void;
+  /** @throws LAP_PROTOCOL_MALFORMED */
+  readonly resolve: (reply: JsonValue, payload: Uint8Array<ArrayBuffer>) => void;
   readonly reject: (error: LapidaryError) => void;
 }
 
@@ -46,8 +54,10 @@ export class WorkerProcess {
   readonly exited: Promise<WorkerExit>;
   readonly #host: HostProcess;
   readonly #log: (line: string) => void;
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new Map<MessageId, Pending>();
   #channel: Channel | undefined;
+  /** Of the process, as it said when it connected. */
+  #build = "unknown";
   #pulse: Channel | undefined;
   #exit: WorkerExit | undefined;
   #next = 0;
@@ -82,7 +92,7 @@ export class WorkerProcess {
         ...(this.holds === undefined ? {} : { holds: this.holds }),
       };
       this.#exit = exit;
-      this.#failAll(exit);
+      this.#failAll(workerLost(exit));
       return exit;
     });
   }
@@ -102,13 +112,16 @@ export class WorkerProcess {
   }
 
   /** Called by the pool when the process has connected: it does so once. */
-  attach(channel: Channel): void {
+  attach(channel: Channel, { build }: WorkerHello): void {
     if (this.#channel !== undefined) return void channel.close();
     this.#channel = channel;
-    channel.onMessage((header, payload) => this.#receive(header as unknown as WorkerAnswer, payload));
+    this.#build = build;
+    channel.onMessage((header, payload) => this.#receive(header, payload));
     // A channel that breaks while the process lives is of no use: the process ends with it.
     void channel.closed.then((reason) => {
-      if (reason.kind === "lost" && this.isAlive) this.kill();
+      if (reason.kind !== "lost" || !this.isAlive) return;
+      if (reason.error.code === "LAP_PROTOCOL_MALFORMED") this.#failAll(reason.error);
+      this.kill();
     });
   }
 
@@ -116,16 +129,20 @@ export class WorkerProcess {
    * Called by the pool when the process has connected its channel for signs of life. One that is silent for too long is frozen, and ended: what it
    * may still have to say is of no use to anybody.
    */
-  watch(channel: Channel): void {
+  watch(channel: Channel, { build }: WorkerHello): void {
     if (this.#pulse?.isOpen === true) return void channel.close();
     this.#pulse = channel;
+    this.#build = build;
     channel.onMessage((header) => {
-      this.#turns = (header as unknown as PulseMessage).turns;
+      this.#turns = decodePulse(header, this.#peer).turns;
     });
     new Heartbeat(channel, { clock: systemClock, ...pulseTimes });
     void channel.closed.then((reason) => {
-      if (reason.kind !== "lost" || reason.error.code !== "LAP_FABRIC_DEADLINE" || !this.isAlive) return;
-      this.evict({ reason: "no_heartbeat", waited_ms: pulseTimes.deadlineMs });
+      if (reason.kind !== "lost" || !this.isAlive) return;
+      if (reason.error.code === "LAP_FABRIC_DEADLINE") return this.evict({ reason: "no_heartbeat", waited_ms: pulseTimes.deadlineMs });
+      if (reason.error.code !== "LAP_PROTOCOL_MALFORMED") return;
+      this.#failAll(reason.error);
+      this.kill();
     });
   }
 
@@ -159,9 +176,12 @@ export class WorkerProcess {
         void this.exited.then((exit) => reject(workerLost(exit)));
         return;
       }
-      const id = this.#next++;
-      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject });
-      this.#channel.send({ ...message, id } as unknown as JsonValue, payload);
+      const id = messageId(this.#next++);
+      this.#pending.set(id, {
+        resolve: (reply, bytes) => resolve({ reply: decodeReply<K>(message.kind, reply, this.#peer), payload: bytes }),
+        reject,
+      });
+      this.#channel.send(encodeMessage(message, id), payload);
     });
   }
 
@@ -169,7 +189,7 @@ export class WorkerProcess {
   async shutdown(timeoutMs = 2000): Promise<WorkerExit> {
     this.#isLeaving = true;
     const timer = setTimeout(() => this.kill(), timeoutMs);
-    this.request({ kind: "shutdown", epoch: 0 }).catch(() => undefined);
+    this.request({ kind: "shutdown", epoch: epochOf(0) }).catch(() => undefined);
     if (this.#channel === undefined) this.kill();
     const exit = await this.exited;
     clearTimeout(timer);
@@ -181,7 +201,13 @@ export class WorkerProcess {
     this.#host.kill(signal);
   }
 
-  #receive(answer: WorkerAnswer, payload: Uint8Array<ArrayBuffer>): void {
+  get #peer(): Peer {
+    return { name: `worker ${this.name}`, build: this.#build };
+  }
+
+  /** @throws LAP_PROTOCOL_MALFORMED, which closes the channel */
+  #receive(header: JsonValue, payload: Uint8Array<ArrayBuffer>): void {
+    const answer = decodeAnswer(header, this.#peer);
     if (answer.kind === "log") return this.#log(answer.line);
     if (answer.kind === "ready") {
       this.holds = answer.holds ?? undefined;
@@ -189,15 +215,16 @@ export class WorkerProcess {
     }
     const pending = this.#pending.get(answer.id);
     if (pending === undefined) return;
+    if (answer.kind === "error") pending.reject(errorFromJSON(answer.error));
+    else pending.resolve(answer.reply, payload);
     this.#pending.delete(answer.id);
     this.#answers++;
-    if (answer.kind === "reply") pending.resolve({ reply: answer.reply as unknown as WorkerReplies[MessageKind], payload });
-    else pending.reject(errorFromJSON(answer.error));
   }
 
-  #failAll(exit: WorkerExit): void {
-    this.#rejectReady(workerDidNotStart(this.name, workerLost(exit).message));
-    for (const { reject } of this.#pending.values()) reject(workerLost(exit));
+  /** Every request in flight fails, and so does the start. */
+  #failAll(error: LapidaryError): void {
+    this.#rejectReady(workerDidNotStart(this.name, error.message));
+    for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
   }
 }

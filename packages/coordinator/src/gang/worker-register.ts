@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { directoryStamp } from "@lapidary/std";
-import { type NumericsName, protocolVersion } from "@lapidary/worker/protocol";
+import { type NumericsName, protocolVersion } from "@lapidary/protocol";
 import { isRunning, type ProcessId } from "../process-id.js";
 import { replaceFile } from "../runs/replace-file.js";
 

@@ -1,5 +1,6 @@
 import { type ErrorCode, ExitCode, isSystemError, LapidaryError, systemError, isErrorCode } from "@lapidary/std";
 import { z } from "zod";
+import { canBeAllowed, nameOf } from "./allowed-hosts.js";
 
 /** The HTTP status of an error: the codes that have one of their own, else by what its exit code says of it. */
 export function httpStatus(error: LapidaryError): number {
@@ -43,6 +44,11 @@ export function hostError(host: string): LapidaryError {
     code: "LAP_HTTP_HOST",
     message: `requests for the host ${JSON.stringify(host.slice(0, 80))} are not answered`,
     place: "Host",
+    ...(canBeAllowed(host)
+      ? {
+          remedy: `if this is the address of your proxy, start the coordinator with \`lapidary up --allow-host ${nameOf(host)}\`; else use 127.0.0.1 or localhost, with any port`,
+        }
+      : {}),
   });
 }
 

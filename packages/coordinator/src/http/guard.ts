@@ -1,25 +1,25 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import { isAllowedHost, portOf } from "./allowed-hosts.js";
 import { hostError, originError, tokenError } from "./errors.js";
-
-/** A loopback name or address with any port: behind a tunnel, the browser's port is not the coordinator's port. */
-const loopbackHost = /^(localhost|127(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}|\[::1\])(:(?<port>\d{1,5}))?$/i;
 
 /**
  * The browser's page keeps the token in this cookie; the browser sends it to no other site, and no script reads it.
  * A browser shares cookies between the ports of a host, so the name has the port of the browser's address.
  */
-export const tokenCookie = (host: string): string => `lapidary_token_${loopbackHost.exec(host)?.groups?.["port"] ?? ""}`;
+export const tokenCookie = (host: string): string => `lapidary_token_${portOf(host)}`;
 
 /**
- * Lets a request through only if its `Host` is a loopback name, its `Origin` (if any) is that same host and port, and it bears the token.
- * DNS rebinding needs a foreign name in `Host`.
+ * Lets a request through only if its `Host` is a loopback name or an allowed one, its `Origin` (if any) is that same host and port, and it has
+ * the token. DNS rebinding needs a foreign name in `Host`.
+ *
+ * @param allowed further names, in lower case
  */
-export function guard(server: FastifyInstance, token: string): void {
+export function guard(server: FastifyInstance, token: string, allowed: readonly string[]): void {
   const expected = digest(token);
   server.addHook("onRequest", async (request) => {
     const { host = "", origin } = request.headers;
-    if (!loopbackHost.test(host)) throw hostError(host);
+    if (!isAllowedHost(host, allowed)) throw hostError(host);
     if (origin !== undefined && !isOriginOf(host, origin)) throw originError(origin);
     if (!timingSafeEqual(digest(tokenOf(request)), expected)) throw tokenError();
   });

@@ -1,4 +1,4 @@
-import { formatDuration } from "@lapidary/std";
+import { formatDuration, counted } from "@lapidary/std";
 import type { JobSummary, Status } from "../api.js";
 
 /** The page at `/`: the runs with links to their JSON. Plain, without scripts; it reloads itself while a job runs. */
@@ -12,12 +12,14 @@ export function runsPage(status: Status, jobs: readonly JobSummary[], now: numbe
 <td>${escape(job.error?.message ?? "")}</td></tr>`,
   );
   const pods =
-    status.pods === undefined ? "" : ` · ${escape(status.pods.name)}: ${status.pods.free_chips} of ${status.pods.chips} chips free`;
+    status.pods === undefined
+      ? ""
+      : ` · ${escape(status.pods.name)}: ${status.pods.free_chips} of ${counted(status.pods.chips, "chip")} free`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Lapidary</title>${busy ? '<meta http-equiv="refresh" content="2">' : ""}
 <style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse}
 th,td{text-align:left;padding:.25rem .8rem;border-bottom:1px solid #8884}.n{text-align:right;font-variant-numeric:tabular-nums}.failed{font-weight:bold}</style></head>
-<body><h1>Lapidary</h1><p>${status.workers.length} workers${pods} · <a href="api/status">status</a></p>
+<body><h1>Lapidary</h1><p>${counted(status.workers.length, "worker")}${pods} · <a href="api/status">status</a></p>
 <table><thead><tr><th>run</th><th>state</th><th>model</th><th>mesh</th><th>step</th><th>loss</th><th>held-out</th><th>time</th><th></th><th></th></tr></thead>
 <tbody>${rows.join("\n")}</tbody></table></body></html>`;
 }

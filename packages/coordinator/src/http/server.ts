@@ -53,6 +53,8 @@ export interface ServerOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly token: string;
+  /** Host names that are answered besides loopback names, in lower case. */
+  readonly allowedHosts?: readonly string[];
   readonly service: Service;
   /** The dashboard; without it a plain list of runs stands in. */
   readonly page?: PageFiles;
@@ -120,7 +122,7 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
       "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     });
   });
-  guard(server, options.token);
+  guard(server, options.token, options.allowedHosts ?? []);
   addRoutes(server, options);
   addViewRoutes(server, options);
   try {

@@ -7,6 +7,7 @@ import type { FastifyInstance } from "fastify";
 import type { z } from "zod";
 import { isFinal, type Report, reportSchema } from "../api.js";
 import { acceptPlacedJob } from "../jobs.js";
+import { jobFileYaml } from "../runs/job-file.js";
 import { type Run, runFiles } from "../runs/run.js";
 import {
   type JobFiles,
@@ -79,7 +80,7 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
       logs: history.logs,
       log_count: history.logCount,
       run_events: history.runEvents,
-      yaml: readFileSync(join(run.directory, runFiles.job), "utf8"),
+      yaml: jobFileYaml(run.directory),
       has_program: existsSync(programFile(run.directory)),
       ...reportOf(report),
     };

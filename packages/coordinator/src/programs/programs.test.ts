@@ -41,8 +41,8 @@ describe("the programs of a run", () => {
 
   it("say what goes in and out of them, with the roles of what is carried from step to step", async () => {
     const { train_step, init } = (await ask()).set.programs;
-    const carried = train_step.parameters.filter(({ role }) => role === "param" || role === "optimizer").map(({ name }) => name);
+    const carried = train_step.parameters.filter(({ role }) => role === "param" || role === "optimizer").map(({ id }) => id);
     ok(carried.length > 0, "a state");
-    deepStrictEqual(init.outputs.map(({ name }) => name).sort(), [...carried].sort());
+    deepStrictEqual(init.outputs.map(({ id }) => id).sort(), [...carried].sort());
   });
 });

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { canonicalJson, errorFromJSON, type JsonValue, unreachable } from "@lapidary/std";
+import { asJson, canonicalJson, errorFromJSON, unreachable } from "@lapidary/std";
 import { replaceFile } from "../runs/replace-file.js";
 import type { ProgramRequest, ProgramSet } from "./build.js";
 import { codeVersion } from "./code-version.js";
@@ -24,7 +24,7 @@ export interface ProgramOptions {
 export async function programsFor(request: ProgramRequest, options: ProgramOptions): Promise<ProgramSet> {
   const key = createHash("sha256")
     .update(codeVersion())
-    .update(canonicalJson(request as unknown as JsonValue))
+    .update(canonicalJson(asJson(request)))
     .digest("hex")
     .slice(0, 32);
   const path = join(options.cacheDir, `${key}.json`);

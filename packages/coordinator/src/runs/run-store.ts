@@ -8,7 +8,8 @@ import { Run, type RunIdentity } from "./run.js";
 export type NewRun = Omit<RunIdentity, "id" | "created_at"> & {
   /** The id asked for, or what a made-up one begins with. */
   readonly name: { readonly exactly: string } | { readonly like: string };
-  readonly jobYaml: string;
+  /** Text of its job file. */
+  readonly jobFile: string;
 };
 
 /** All runs of a home directory, by id. Those of earlier processes are read when it opens. */
@@ -49,7 +50,7 @@ export class RunStore {
    * @throws LAP_JOB_NAME_TAKEN when another job has the name
    */
   create(wanted: NewRun): { readonly run: Run; readonly existed: boolean } {
-    const { name, jobYaml, ...identity } = wanted;
+    const { name, jobFile, ...identity } = wanted;
     const known = "exactly" in name ? this.#runs.get(name.exactly) : undefined;
     if (known !== undefined) {
       if (known.identity.fingerprint === identity.fingerprint) return { run: known, existed: true };
@@ -58,7 +59,7 @@ export class RunStore {
     const id = "exactly" in name ? name.exactly : this.#freeId(name.like);
     const directory = join(this.directory, id);
     if (existsSync(directory)) throw nameTaken(id, directory);
-    const run = Run.create(directory, { ...identity, id, created_at: this.clock.now() }, jobYaml, this.clock);
+    const run = Run.create(directory, { ...identity, id, created_at: this.clock.now() }, jobFile, this.clock);
     this.#runs.set(id, run);
     return { run, existed: false };
   }

@@ -1,6 +1,17 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { assert, type Clock, isSystemError, jsonText, type JsonValue, LapidaryError, must, systemError } from "@lapidary/std";
+import {
+  assert,
+  type Clock,
+  isSystemError,
+  jsonText,
+  type JsonValue,
+  LapidaryError,
+  must,
+  redactSecrets,
+  redactStrings,
+  systemError,
+} from "@lapidary/std";
 import { z } from "zod";
 import {
   type Activity,
@@ -20,6 +31,7 @@ import {
 } from "../api.js";
 import { describeEvent } from "../describe-event.js";
 import type { RunEvent } from "../run-events.js";
+import { newJobFilePath } from "./job-file.js";
 import { Journal, readJournal } from "./journal.js";
 import { replaceFile } from "./replace-file.js";
 
@@ -45,7 +57,7 @@ export type RunIdentity = Omit<z.infer<typeof runIdentitySchema>, "job"> & { rea
 /**
  * The files of one run. All that the API tells of it comes from here.
  *
- *     runs/<id>/  run.json          what it is                      job.yaml        the resolved job file
+ *     runs/<id>/  run.json          what it is                      job.json        the resolved job file
  *                 summary.json      state and latest numbers        report.json     once it is done
  *                 events.jsonl, metrics.jsonl                       its journal
  *                 logs/             coordinator.log, worker-N.log   checkpoints/    step-N/
@@ -54,7 +66,6 @@ export type RunIdentity = Omit<z.infer<typeof runIdentitySchema>, "job"> & { rea
  */
 export const runFiles = {
   identity: "run.json",
-  job: "job.yaml",
   resume: "resume.json",
   summary: "summary.json",
   report: "report.json",
@@ -97,19 +108,19 @@ export class Run {
    *
    * @throws LAP_FILE_… when the disk does not take it; nothing of the run stays then
    */
-  static create(directory: string, identity: RunIdentity, jobYaml: string, clock: Clock): Run {
+  static create(directory: string, identity: RunIdentity, jobFile: string, clock: Clock): Run {
     try {
-      return Run.#create(directory, identity, jobYaml, clock);
+      return Run.#create(directory, identity, jobFile, clock);
     } catch (error) {
       rmSync(directory, { recursive: true, force: true });
       throw isSystemError(error) ? systemError(error, { doing: "write the files of the run", place: directory }) : error;
     }
   }
 
-  static #create(directory: string, identity: RunIdentity, jobYaml: string, clock: Clock): Run {
+  static #create(directory: string, identity: RunIdentity, jobFile: string, clock: Clock): Run {
     mkdirSync(directory);
     for (const folder of [runFiles.logs, runFiles.checkpoints]) mkdirSync(join(directory, folder));
-    writeFileSync(join(directory, runFiles.job), jobYaml);
+    writeFileSync(newJobFilePath(directory), jobFile);
     const { id, priority, model, pod, mesh, chips, steps, created_at } = identity;
     const run = new Run(directory, identity, { id, state: "queued", priority, model, pod, mesh, chips, created_at, step: 0, steps }, clock);
     run.#save();
@@ -229,12 +240,15 @@ export class Run {
 
   /** Something happened to the run: an event for programs, with its description for people. One that the disk does not take is lost. */
   record(event: RunEvent): void {
-    const line = describeEvent(event);
-    this.#write("coordinator", line, (time) => ({ time, source: "coordinator", line: clipped(line), run_event: event }));
+    // An event may repeat a warning or the output of a program.
+    const shown = redactStrings(event);
+    const line = describeEvent(shown);
+    this.#write("coordinator", line, (time) => ({ time, source: "coordinator", line: clipped(line), run_event: shown }));
   }
 
   /** A line of what a worker has to say. One that the disk does not take is lost. */
-  log(source: string, line: string): void {
+  log(source: string, text: string): void {
+    const line = redactSecrets(text);
     this.#write(source, line, (time) => (this.#logEvents++ < maxLogEvents ? { time, source, line: clipped(line) } : undefined));
   }
 
@@ -260,7 +274,10 @@ export class Run {
    */
   finish(state: "done" | "failed" | "cancelled", error?: ErrorJson): unknown {
     if (isFinal(this.state)) return undefined;
-    const event = { event: "done", data: { time: this.#clock.now(), state, ...(error === undefined ? {} : { error }) } } as const;
+    const event = {
+      event: "done",
+      data: { time: this.#clock.now(), state, ...(error === undefined ? {} : { error: redactStrings(error) }) },
+    } as const;
     let refused: unknown;
     try {
       this.#journal = this.#open();

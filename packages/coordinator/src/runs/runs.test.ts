@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { LapidaryError } from "@lapidary/std";
 import type { StreamEvent } from "../api.js";
@@ -310,6 +310,19 @@ describe("a run", () => {
     run.finish("done");
     deepStrictEqual([run.state, run.summary.step], ["cancelled", 0]);
     await rejects(async () => JSON.parse(readFileSync(join(run.directory, "metrics.jsonl"), "utf8")));
+  });
+
+  it("keeps secrets out of its files: of lines, events and the error that ended it", async () => {
+    const { run } = (await open()).create(newRun({ exactly: "a" }));
+    const [address, shown] = ["redis://me:s3cret@h:1", "redis://h:1"];
+    run.log("worker 0", `crash at ${address}`);
+    run.record({ type: "batch_skipped", step: 3, batch: 2, error: { code: "LAP_LOSS_SPIKE", message: address } });
+    run.finish("failed", { code: "LAP_INTERNAL", message: address, place: address, remedy: address, exit: 1 });
+    strictEqual(run.summary.error?.message, shown);
+    const files = readdirSync(run.directory, { recursive: true, encoding: "utf8" }).map((name) => join(run.directory, name));
+    const written = files.filter((path) => statSync(path).isFile()).map((path) => readFileSync(path, "utf8"));
+    ok(written.join("\n").includes(shown));
+    ok(!written.join("\n").includes("s3cret"));
   });
 
   it("writes each source's lines into a log of its own too, an event with its description", async () => {

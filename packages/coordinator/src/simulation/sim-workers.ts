@@ -1,3 +1,4 @@
+import { updateCount } from "@lapidary/protocol";
 import { LapidaryError, assert, hash32, must } from "@lapidary/std";
 import type { CheckpointContent, VerifiedCheckpoint } from "../checkpoints/checkpoint-store.js";
 import type { Disk } from "../checkpoints/disk.js";
@@ -235,7 +236,7 @@ class SimGang implements TrainingAttempt {
           const newest = Math.max(...worker.copies.map((copy) => copy.step).filter((of) => of <= committed), -1);
           worker.copies = [...worker.copies.filter((copy) => copy.step >= newest && copy.step !== step), ...fresh];
         });
-        return { step, bytes: 8, ms: 1 };
+        return { step: updateCount(step), bytes: 8, ms: 1 };
       }),
     train: (step, batch) =>
       this.#ask(100, (): StepMetrics => {

@@ -12,7 +12,7 @@ export function steppingClock(): Clock {
 export function newRun(name: NewRun["name"], change: Partial<NewRun> = {}): NewRun {
   return {
     name,
-    jobYaml: "model: nano\n",
+    jobFile: '{"model":"nano"}\n',
     priority: 0,
     queue_id: "q",
     fingerprint: "f",

@@ -3,7 +3,7 @@ import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { LapidaryError, systemClock } from "@lapidary/std";
 import { type Door, hostileBytes, hostileText } from "@lapidary/std/testing";
-import { jobText } from "@lapidary/training/testing";
+import { hostileJob, jobText } from "@lapidary/training/testing";
 import fc from "fast-check";
 import { isFinal } from "../api.js";
 import { type Manifest, parseManifest, printManifest } from "../checkpoints/manifest.js";
@@ -234,6 +234,7 @@ const override = fc.oneof(
 const fields = fc.record(
   {
     yaml: fc.oneof(hostileText(fc.constant(jobText)), fc.constant(jobText), fc.jsonValue({ maxDepth: 2 })),
+    job: fc.oneof(hostileJob, fc.jsonValue({ maxDepth: 3 })),
     path: fc.oneof(fc.string({ maxLength: 20 }), fc.constantFrom("/etc/passwd", "../../x", "\0"), fc.jsonValue({ maxDepth: 1 })),
     base: fc.oneof(fc.string({ maxLength: 20 }), fc.constant("/")),
     overrides: fc.oneof(fc.array(override, { maxLength: 4 }), fc.jsonValue({ maxDepth: 2 })),

@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { jsonText } from "@lapidary/std";
-import type { CallName } from "@lapidary/worker/protocol";
+import type { CallName } from "@lapidary/protocol";
 import { z } from "zod";
 import type { RunReport } from "../gang/index.js";
 

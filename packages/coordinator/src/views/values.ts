@@ -1,11 +1,11 @@
-import { type OpDef, type OpName, opDef, type Value } from "@lapidary/ir";
+import { type OpName, opDef, type Value } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 
 export const axisOf = (value: Value): string => ("axes" in value.attrs ? value.attrs.axes.join("+") : "");
 
 /** A multiply-add is two. */
 export function flopsOf(value: Value, inputs: readonly Value[]): number {
-  const def = opDef(value.op) as unknown as OpDef<OpName>;
+  const def = opDef<OpName>(value.op);
   return def.flops(
     inputs.map(({ type }) => type),
     value.type,

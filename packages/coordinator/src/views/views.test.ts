@@ -2,6 +2,7 @@ import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
+import { stepIndex } from "@lapidary/protocol";
 import { Journal } from "../runs/journal.js";
 import { trainRow } from "../testing/fixtures.js";
 import { temporaryDirectory } from "../testing/temporary.js";
@@ -188,7 +189,7 @@ describe("the record of single steps, call by call", () => {
   const directory = temporaryDirectory();
   const calls = [{ kind: "product", op: "dot_general", name: "y", phase: "forward" } as const];
   const worker = (trace?: { began_ms: number; calls_us: number[] }): RunReport["workers"][number] => ({
-    step: 0,
+    step: stepIndex(0),
     kernelCalls: 1,
     total_ms: 1,
     gemm_ms: 1,
@@ -200,11 +201,11 @@ describe("the record of single steps, call by call", () => {
 
   it("is read back step by step, the last attempt at each, and without a torn end", () => {
     const log = new StepTraceLog(directory(), calls);
-    log.append({ step: 1, workers: [worker()] });
-    log.append({ step: 2, workers: [worker({ began_ms: 5, calls_us: [0, 10, 0] })] });
+    log.append({ step: stepIndex(1), workers: [worker()] });
+    log.append({ step: stepIndex(2), workers: [worker({ began_ms: 5, calls_us: [0, 10, 0] })] });
     const next = new StepTraceLog(directory(), [...calls, ...calls]);
-    next.append({ step: 2, workers: [worker({ began_ms: 9, calls_us: [0, 10, 0, 10, 11, 1] })] });
-    next.append({ step: 0, workers: [worker({ began_ms: 9, calls_us: [1, 2, 3] })] }); // of another program
+    next.append({ step: stepIndex(2), workers: [worker({ began_ms: 9, calls_us: [0, 10, 0, 10, 11, 1] })] });
+    next.append({ step: stepIndex(0), workers: [worker({ began_ms: 9, calls_us: [1, 2, 3] })] }); // of another program
     appendFileSync(stepTracesFile(directory()), '{"kind":"step","step":9');
     deepStrictEqual(readStepTraces(directory()), [
       { step: 3, calls: [...calls, ...calls], workers: [{ began_ms: 9, calls_us: [0, 10, 0, 10, 11, 1] }] },
@@ -213,7 +214,7 @@ describe("the record of single steps, call by call", () => {
 
   it("is asked for one step: the newest up to the one that is wanted", () => {
     const log = new StepTraceLog(directory(), calls);
-    for (const step of [4, 9, 14]) log.append({ step, workers: [worker({ began_ms: step, calls_us: [0, 10, 0] })] });
+    for (const step of [4, 9, 14]) log.append({ step: stepIndex(step), workers: [worker({ began_ms: step, calls_us: [0, 10, 0] })] });
     const at = (wanted?: number): unknown => {
       const { steps, trace } = stepTraceAt(directory(), wanted);
       return [steps, trace?.step, trace?.workers[0]?.began_ms];

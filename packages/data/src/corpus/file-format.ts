@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { zstdDecompressSync } from "./zstd.js";
+import { isZstd } from "./zstd.js";
 
 /** What a file of a corpus is, by its first bytes. */
 export type FileFormat =
@@ -97,10 +97,7 @@ export const iconv = (encoding: string, path: string): string =>
 export function formatOf(head: Uint8Array): FileFormat {
   const latin = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, 512)).toString("latin1");
   if (latin.startsWith("\x1f\x8b")) return { kind: "gzip" };
-  if (latin.startsWith("\x28\xb5\x2f\xfd"))
-    return zstdDecompressSync === undefined
-      ? { kind: "other", what: "a zstd archive (Node reads it from version 22.15 on)", remedy: unpack("unzstd -k") }
-      : { kind: "zstd" };
+  if (isZstd(head)) return { kind: "zstd" };
   const known = [...zips, ...signatures].find(({ at = 0, bytes, and }) => latin.startsWith(bytes, at) && and?.test(latin) !== false);
   if (known !== undefined) return { kind: "other", what: known.what, remedy: known.remedy };
   if (/^\x80[\x02-\x05]/.test(latin))

@@ -1,4 +1,4 @@
-import type { Warning } from "@lapidary/std";
+import { counted, type Warning } from "@lapidary/std";
 import { type CorpusSpec, placeOf } from "./corpus-spec.js";
 import { leftOutText } from "./document.js";
 import { ruledOut } from "./list-files.js";
@@ -14,7 +14,7 @@ export function leftOutWarning(corpus: CorpusSpec, leftOut: Readonly<Record<stri
   if (count === 0) return undefined;
   return {
     code: "LAP_DATA_LEFT_OUT",
-    message: `${count === 1 ? "1 entry" : `${count} entries`} of the corpus ${count === 1 ? "is" : "are"} not trained on: ${leftOutText(missed)}`,
+    message: `${counted(count, "entry", "entries")} of the corpus ${count === 1 ? "is" : "are"} not trained on: ${leftOutText(missed)}`,
     place: placeOf(corpus),
     remedy: "take them out of the corpus, or write their text as UTF-8 or JSON lines",
   };

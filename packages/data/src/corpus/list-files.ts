@@ -1,7 +1,7 @@
-import { type Dirent, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from "node:fs";
+import { accessSync, constants, type Dirent, readdirSync, readFileSync, readlinkSync, realpathSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { suggest } from "@lapidary/std";
-import { corpusTooLarge, danglingCorpus, emptyCorpus, missingCorpus, unreadable } from "../data-errors.js";
+import { corpusTooLarge, danglingCorpus, emptyCorpus, missingCorpus, unreadable, unreadableEntries } from "../data-errors.js";
 import { LeftOut } from "./document.js";
 import { byCodeUnits } from "./walk.js";
 
@@ -22,6 +22,8 @@ export interface CorpusFile {
   readonly path: string;
   readonly bytes: number;
   readonly modified_ms: number;
+  /** Of a link: the file that it leads to. */
+  readonly target?: string;
 }
 
 export interface CorpusListing {
@@ -34,7 +36,7 @@ export interface CorpusListing {
  * The files that a path names: itself, or all files below it but those under dot names and `node_modules`. Links to files and directories
  * are followed, each file and directory once, so that circles end; pipes, sockets and devices are never opened.
  *
- * @throws LapidaryError `LAP_DATA_MISSING` with the near name, `LAP_DATA_UNREADABLE`, `LAP_DATA_EMPTY`, `LAP_DATA_TOO_LARGE`
+ * @throws LapidaryError `LAP_DATA_MISSING` with the near name, `LAP_DATA_UNREADABLE` with all files and directories that cannot be read, `LAP_DATA_EMPTY`, `LAP_DATA_TOO_LARGE`
  */
 export function listCorpusFiles(path: string): CorpusListing {
   const stats = statOf(path);
@@ -62,6 +64,7 @@ const longestLinkText = 1024;
 class Walk {
   readonly #entered: Set<string>;
   readonly #leftOut = new LeftOut();
+  readonly #unreadable: string[] = [];
   readonly #files: (CorpusFile & { readonly identity: string; readonly isLink: boolean })[] = [];
 
   constructor(
@@ -73,6 +76,8 @@ class Walk {
 
   list(): CorpusListing {
     this.#enter("");
+    for (const { source, path } of this.#files) if (!isReadable(path)) this.#unreadable.push(source);
+    if (this.#unreadable.length > 0) throw unreadableEntries(this.root, this.#unreadable.sort(byCodeUnits));
     // A file that is here itself goes before links to it; of several links the first counts.
     const own = new Set(this.#files.flatMap((file) => (file.isLink ? [] : [file.identity])));
     const files = this.#files.filter((file) => {
@@ -85,13 +90,21 @@ class Walk {
       return true;
     });
     return {
-      files: files.map(({ source, path, bytes, modified_ms }) => ({ source, path, bytes, modified_ms })),
+      files: files.map(({ source, path, bytes, modified_ms, isLink }) => ({
+        source,
+        path,
+        bytes,
+        modified_ms,
+        ...(isLink ? { target: realpathSync.native(path) } : {}),
+      })),
       leftOut: this.#leftOut.toJSON(),
     };
   }
 
   #enter(directory: string): void {
-    for (const entry of listDirectory(join(this.root, directory))) {
+    const below = join(this.root, directory);
+    if (directory !== "" && !isReadable(below, constants.R_OK | constants.X_OK)) return void this.#unreadable.push(`${directory}/`);
+    for (const entry of listDirectory(below)) {
       const source = directory === "" ? entry.name : `${directory}/${entry.name}`;
       const path = join(this.root, source);
       if (entry.name.startsWith(".")) this.#leftOut.count(hidden);
@@ -119,11 +132,21 @@ class Walk {
 
   /** A file of one relative path is how git writes a link on a file system without links. */
   #takeFile(source: string, path: string, stats: Stats): void {
-    const target = stats.size > 0 && stats.size <= longestLinkText ? linkText(path) : undefined;
+    const target = stats.size > 0 && stats.size <= longestLinkText && isReadable(path) ? linkText(path) : undefined;
     const linked = target === undefined ? undefined : targetOf(target);
     if (target !== undefined && linked?.isFile() === true && identity(linked) !== identity(stats))
       this.#files.push({ ...asFile(source, target, linked), identity: identity(linked), isLink: true });
     else this.#files.push({ ...asFile(source, path, stats), identity: identity(stats), isLink: false });
+  }
+}
+
+function isReadable(path: string, mode = constants.R_OK): boolean {
+  try {
+    accessSync(path, mode);
+    return true;
+  } catch (error) {
+    // Any other failure is reported where the file is read.
+    return (error as NodeJS.ErrnoException).code !== "EACCES";
   }
 }
 

@@ -5,7 +5,7 @@ import { badArchive, corpusTooLarge, notText, notUtf8, unreadable } from "../dat
 import { type FileFormat, formatOf, unpackedName } from "./file-format.js";
 import { type CorpusFile, largestCorpusBytes } from "./list-files.js";
 import { encodingNear, firstInvalidByte, looksBinary } from "./utf8.js";
-import { zstdDecompressSync } from "./zstd.js";
+import { unpackZstd, ZstdDictionaryError, ZstdSizeError } from "./zstd.js";
 
 /** The text of a file, unpacked. */
 export interface CorpusText {
@@ -17,7 +17,7 @@ export interface CorpusText {
 }
 
 /**
- * Reads the text of a file: UTF-8, or UTF-16 with a byte order mark, as it is or packed by gzip (or zstd, where Node has it).
+ * Reads the text of a file: UTF-8, or UTF-16 with a byte order mark, as it is or packed by gzip or zstd.
  *
  * @param single whether the file is the whole corpus: then what is no text is an error, otherwise it is left out
  * @throws LapidaryError `LAP_DATA_NOT_UTF8`, `LAP_DATA_NOT_TEXT`, `LAP_DATA_ARCHIVE`, `LAP_DATA_TOO_LARGE`, `LAP_DATA_UNREADABLE`
@@ -102,11 +102,17 @@ export function refuseJsonValue({ path, name, bytes }: CorpusText): void {
 }
 
 function unpack(raw: Buffer, kind: "gzip" | "zstd", path: string): Buffer {
-  const options = { maxOutputLength: largestCorpusBytes };
   try {
-    return kind === "zstd" && zstdDecompressSync !== undefined ? zstdDecompressSync(raw, options) : gunzipSync(raw, options);
+    return kind === "zstd" ? unpackZstd(raw, largestCorpusBytes) : gunzipSync(raw, { maxOutputLength: largestCorpusBytes });
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") throw corpusTooLarge(path, undefined, largestCorpusBytes);
+    if (cause instanceof ZstdDictionaryError)
+      throw notText(
+        path,
+        "it is a zstd archive that needs a dictionary",
+        "unpack it with `zstd -d -D DICTIONARY FILE`, and name what comes out",
+      );
+    if (cause instanceof ZstdSizeError || (cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE")
+      throw corpusTooLarge(path, undefined, largestCorpusBytes);
     throw badArchive(path, kind, cause);
   }
 }

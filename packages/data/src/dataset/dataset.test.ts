@@ -201,6 +201,17 @@ describe("dataset", () => {
       strictEqual(readdirSync(cache).length, 1);
     });
 
+    it("leaves what a process of another machine or container prepares, until a day has passed", async () => {
+      const cache = workspace.folder();
+      const foreign = ".preparing-999999999-0123456789ab-x";
+      mkdirSync(join(cache, foreign));
+      (await prepareDataset({ ...options(), cacheDir: cache })).close();
+      ok(readdirSync(cache).includes(foreign));
+      utimesSync(join(cache, foreign), 1000, 1000);
+      (await prepareDataset({ ...options(), heldOutFraction: 0.3, cacheDir: cache })).close();
+      ok(!readdirSync(cache).includes(foreign));
+    });
+
     it("prepares anew what somebody damaged, and opening it says so", async () => {
       const cache = workspace.folder();
       const first = await prepareDataset({ ...options(), cacheDir: cache });

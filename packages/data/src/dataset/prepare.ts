@@ -1,7 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Worker } from "node:worker_threads";
 import { errorFromJSON, LapidaryError, unreachable } from "@lapidary/std";
+import { isProcessAlive, processSpace } from "@lapidary/std/process-id";
 import type { OnPrepareProgress } from "./build.js";
 import { type Dataset, openDataset } from "./dataset.js";
 import type { FromPrepareThread, PrepareThreadData } from "./prepare-thread.js";
@@ -76,26 +78,27 @@ function moveIntoPlace(scratch: string, directory: string): Dataset {
   return openDataset(directory);
 }
 
-const scratchPattern = /^\.preparing-(\d+)-/;
+/** Where a process number counts, in a file name: a container that shares the cache has numbers of its own. */
+const spaceTag = createHash("sha256").update(processSpace).digest("hex").slice(0, 12);
+const scratchPattern = /^\.preparing-(\d+)-(?:([0-9a-f]{12})-)?/;
+/** Longer than any preparation takes. */
+const abandonedAfter_ms = 24 * 3600 * 1000;
 
 function scratchName(key: string): string {
-  return `.preparing-${process.pid}-${key}-${Math.floor(performance.now() * 1000)}`;
+  return `.preparing-${process.pid}-${spaceTag}-${key}-${Math.floor(performance.now() * 1000)}`;
 }
 
-/** Removes what processes that no longer live left half done. */
+/** Removes what processes that no longer live left half done. Those of other machines and containers cannot be asked: theirs goes after a day. */
 function removeAbandoned(cacheDir: string): void {
   for (const name of readdirSync(cacheDir)) {
-    const pid = scratchPattern.exec(name)?.[1];
-    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(cacheDir, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    const [, pid, space = spaceTag] = scratchPattern.exec(name) ?? [];
+    if (pid === undefined) continue;
+    const path = join(cacheDir, name);
+    const isAbandoned =
+      space === spaceTag
+        ? !isProcessAlive(Number(pid))
+        : Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) > abandonedAfter_ms;
+    if (isAbandoned) rmSync(path, { recursive: true, force: true });
   }
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type CorpusSpec, placeOf } from "../corpus/corpus-spec.js";
 import { listCorpusFiles } from "../corpus/list-files.js";
@@ -22,7 +22,7 @@ export type TokenizerRequest =
   | { readonly kind: "given"; readonly path: string };
 
 /** Raise it whenever the same corpus would give other tokens than before: what was cached then counts no more. */
-const codeVersion = 2;
+const codeVersion = 3;
 
 /** @throws LapidaryError `LAP_DATA_SETTING` */
 export function checkRequest({ tokenizer, heldOutFraction }: DatasetRequest): void {
@@ -42,7 +42,7 @@ function checkVocabSize(vocabSize: number): void {
 
 /**
  * The name of the dataset that a request gives, from what tells cheaply that a corpus changed: of installed packages the
- * lock file, of files their paths, sizes and times; and from the content of a given tokenizer, because other ids are another dataset.
+ * lock file; of files their paths, sizes, times and the targets of links, and what was left out; and from the content of a given tokenizer, because other ids are another dataset.
  *
  * @throws LapidaryError `LAP_DATA_MISSING`, `LAP_DATA_UNREADABLE`, `LAP_DATA_EMPTY`, `LAP_DATA_TOO_LARGE`, `LAP_CHECKPOINT_TOKENIZER`
  */
@@ -53,9 +53,14 @@ export function datasetKey(request: DatasetRequest): string {
   return createHash("sha256").update(told).digest("hex").slice(0, 32);
 }
 
+function fingerprintOfFiles(path: string): unknown {
+  const { files, leftOut } = listCorpusFiles(path);
+  const listed = files.map(({ source, bytes, modified_ms, target = "" }) => [source, bytes, modified_ms, target]);
+  return [realpathSync.native(path), listed, leftOut];
+}
+
 function fingerprint(corpus: CorpusSpec): unknown {
-  if (corpus.kind === "path")
-    return listCorpusFiles(corpus.path).files.map(({ source, bytes, modified_ms }) => [source, bytes, modified_ms]);
+  if (corpus.kind === "path") return fingerprintOfFiles(corpus.path);
   if (!existsSync(corpus.directory)) throw missingCorpus(placeOf(corpus), undefined);
   // npm's own record of what it installed, else the lock file it installed from.
   const locks = [join(corpus.directory, ".package-lock.json"), join(dirname(corpus.directory), "package-lock.json")];

@@ -2,44 +2,57 @@ import { must } from "@lapidary/std";
 import { PairQueue } from "./pair-queue.js";
 import { firstPieceId, pairBase } from "./vocabulary.js";
 
-/** A word is a cut of the text as ids: characters of the alphabet, or `barrier` for one that has no piece. */
+/** Stands between words, and for a character that has no piece. It joins no pair. */
 export const barrier = 0;
 
+/** The words of a corpus: cuts of its text. */
+export interface Words {
+  /** A barrier, then the characters of each word with a barrier after it. */
+  readonly ids: Int32Array;
+  /** For each of `ids`: how often its word occurs. */
+  readonly weights: Int32Array;
+}
+
 /**
- * How often each pair of pieces stands side by side in all words, kept up to date while pairs merge: a merge looks only
- * at the words that hold the pair.
+ * How often each pair of pieces is side by side in all words, kept up to date while pairs merge. A merge visits only the places of its pair, so
+ * all merges together take time in proportion to the text.
  *
  *     words   ["low", "er"] × 5   ["low", "est"] × 2
- *     pairs   (low, er): 5, in word 0      (low, est): 2, in word 1
+ *     pairs   (low, er): 5, in one place      (low, est): 2, in one place
+ *
+ * A piece of n characters covers n places of the array: the first has its id, the last has its length, so that both neighbours are found.
  */
 export class PairCounts {
-  readonly #words: number[][];
-  readonly #weights: readonly number[];
+  readonly #ids: Int32Array;
+  readonly #weights: Int32Array;
+  /** At the last place of each piece: how many places it covers. */
+  readonly #lengthBefore: Uint8Array;
   readonly #index = new Map<number, number>();
   readonly #left: number[] = [];
   readonly #right: number[] = [];
   readonly #count: number[] = [];
-  /** The words that hold the pair, or held it once: a word may stand twice, and may have lost the pair since. */
-  readonly #holders: number[][] = [];
+  /** Where the pair is, or was: another merge may have taken either piece since. */
+  readonly #places: number[][] = [];
   readonly #queue: PairQueue;
+  readonly #lengthOf: (id: number) => number;
   readonly #allowed: (left: number, right: number) => boolean;
 
   /**
-   * @param words each a list of ids; rewritten in place as pairs merge
-   * @param weights how often each word occurs
+   * @param words rewritten in place as pairs merge
+   * @param lengthOf characters of a piece
    * @param allowed whether a pair may become a piece at all
    */
-  constructor(words: number[][], weights: readonly number[], allowed: (left: number, right: number) => boolean) {
-    this.#words = words;
-    this.#weights = weights;
+  constructor({ ids, weights }: Words, lengthOf: (id: number) => number, allowed: (left: number, right: number) => boolean) {
+    [this.#ids, this.#weights] = [ids, weights];
+    this.#lengthBefore = new Uint8Array(ids.length).fill(1);
+    this.#lengthOf = lengthOf;
     this.#allowed = allowed;
     const [left, right] = [this.#left, this.#right];
     this.#queue = new PairQueue(
       (pair) => this.#count[pair] ?? 0,
       (a, b) => (left[a] !== left[b] ? (left[a] ?? 0) < (left[b] ?? 0) : (right[a] ?? 0) < (right[b] ?? 0)),
     );
-    for (const [at, word] of words.entries())
-      for (let i = 0; i + 1 < word.length; i++) this.#change(word[i] ?? barrier, word[i + 1] ?? barrier, weights[at] ?? 0, at);
+    for (let at = 0; at + 1 < ids.length; at++) this.#change(ids[at] ?? barrier, ids[at + 1] ?? barrier, weights[at] ?? 0, at);
     for (let pair = 0; pair < this.#count.length; pair++) this.#queue.push(pair);
   }
 
@@ -52,38 +65,35 @@ export class PairCounts {
   /** Replaces every `left, right` by `id`, from the left, and counts the pairs that this makes and breaks. */
   merge(left: number, right: number, id: number): void {
     const pair = must(this.#index.get(left * pairBase + right), "pair");
-    const holders = must(this.#holders[pair], "holders");
-    this.#holders[pair] = [];
+    const places = must(this.#places[pair], "places");
+    this.#places[pair] = [];
+    // Places of one piece twice may overlap: of "aaa" the left two merge.
+    if (left === right) places.sort((a, b) => a - b);
     const raised = new Set<number>();
-    for (const at of holders) this.#mergeIn(at, left, right, id, raised);
+    for (const at of places) this.#mergeAt(at, left, right, id, raised);
     for (const changed of raised) this.#queue.push(changed);
   }
 
   /**
-   * In one word, in place: `… prev left right next …` becomes `… prev id next …`. `prev` may be an `id` just made, `next`
-   * a `left` about to merge: each step counts what then stands side by side, so the sum is right in the end.
+   * In one place: `… prev left right next …` becomes `… prev id next …`. `prev` may be an `id` just made, `next` a `left` about to merge:
+   * each step counts what is then side by side, so the sum is right in the end.
    */
-  #mergeIn(at: number, left: number, right: number, id: number, raised: Set<number>): void {
-    const word = must(this.#words[at], "word");
-    const weight = must(this.#weights[at], "weight");
-    let out = 0;
-    for (let i = 0; i < word.length; i++) {
-      const here = word[i] ?? barrier;
-      if (here !== left || word[i + 1] !== right) {
-        word[out++] = here;
-        continue;
-      }
-      const prev = out > 0 ? (word[out - 1] ?? barrier) : barrier;
-      const next = word[i + 2] ?? barrier;
-      this.#change(left, right, -weight, at);
-      this.#change(prev, left, -weight, at);
-      this.#change(right, next, -weight, at);
-      this.#change(prev, id, weight, at, raised);
-      this.#change(id, next, weight, at, raised);
-      word[out++] = id;
-      i++;
-    }
-    word.length = out;
+  #mergeAt(at: number, left: number, right: number, id: number, raised: Set<number>): void {
+    const ids = this.#ids;
+    const middle = at + this.#lengthOf(left);
+    if (ids[at] !== left || ids[middle] !== right) return;
+    const end = middle + this.#lengthOf(right);
+    const weight = this.#weights[at] ?? 0;
+    const before = at - (this.#lengthBefore[at - 1] ?? 0);
+    const [prev, next] = [ids[before] ?? barrier, ids[end] ?? barrier];
+    this.#change(left, right, -weight, at);
+    this.#change(prev, left, -weight, before);
+    this.#change(right, next, -weight, middle);
+    ids[at] = id;
+    ids[middle] = covered;
+    this.#lengthBefore[end - 1] = end - at;
+    this.#change(prev, id, weight, before, raised);
+    this.#change(id, next, weight, at, raised);
   }
 
   #change(left: number, right: number, by: number, at: number, raised?: Set<number>): void {
@@ -93,8 +103,7 @@ export class PairCounts {
     this.#count[pair] = (this.#count[pair] ?? 0) + by;
     if (by < 0) return;
     raised?.add(pair);
-    const holders = must(this.#holders[pair], "holders");
-    if (holders[holders.length - 1] !== at) holders.push(at);
+    must(this.#places[pair], "places").push(at);
   }
 
   /** Number of the pair, a new one if need be; −1 for a pair that may not merge. */
@@ -108,7 +117,10 @@ export class PairCounts {
     this.#left.push(left);
     this.#right.push(right);
     this.#count.push(0);
-    this.#holders.push([]);
+    this.#places.push([]);
     return pair;
   }
 }
+
+/** In a place that a piece covers and does not start at. */
+const covered = -1;

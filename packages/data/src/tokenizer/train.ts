@@ -1,7 +1,7 @@
 import { must } from "@lapidary/std";
 import { badSetting } from "../data-errors.js";
 import { cuts } from "./cuts.js";
-import { barrier, PairCounts } from "./pair-counts.js";
+import { barrier, PairCounts, type Words } from "./pair-counts.js";
 import { Tokenizer } from "./tokenizer.js";
 import { firstPieceId, isReservedName, type Merge, maxVocabSize, Pieces } from "./vocabulary.js";
 
@@ -44,13 +44,12 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
   const pieces = new Pieces();
   for (const character of alphabet) pieces.add(character);
 
-  const words = counted.map(([word]) => Array.from(word, (character) => pieces.id(character) ?? barrier));
-  const weights = counted.map(([, count]) => count);
-  const lengths = new Map<number, number>(alphabet.map((character) => [must(pieces.id(character), "id"), 1]));
-  const lengthOf = (id: number): number => must(lengths.get(id), "length");
+  const lengths: number[] = [];
+  for (const character of alphabet) lengths[must(pieces.id(character), "id")] = 1;
+  const lengthOf = (id: number): number => must(lengths[id], "length");
   const counts = new PairCounts(
-    words,
-    weights,
+    spell(counted, pieces),
+    lengthOf,
     (left, right) => lengthOf(left) + lengthOf(right) <= longestPiece && !isReservedName(pieces.text(left) + pieces.text(right)),
   );
 
@@ -60,7 +59,7 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
     if (pair === undefined) break;
     const [left, right] = pair;
     const id = pieces.add(pieces.text(left) + pieces.text(right));
-    lengths.set(id, lengthOf(left) + lengthOf(right));
+    lengths[id] = lengthOf(left) + lengthOf(right);
     counts.merge(left, right, id);
     merges.push(pair);
     if (merges.length % 256 === 0) options.onProgress?.(pieces.end, vocabSize);
@@ -69,19 +68,35 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
   return new Tokenizer({ vocabSize, alphabet, merges });
 }
 
-/** Every cut of the texts with its count, in an order that depends on neither the order of the texts nor a locale. */
-function countWords(texts: Iterable<string>): [word: string, count: number][] {
+/** Every cut of the texts with its count. */
+function countWords(texts: Iterable<string>): Map<string, number> {
   const counts = new Map<string, number>();
   for (const text of texts)
     cuts(text, (start, end) => {
       const word = text.slice(start, end);
       counts.set(word, (counts.get(word) ?? 0) + 1);
     });
-  return [...counts].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return counts;
+}
+
+/** The words as ids of their characters, one word after the other. Their order decides nothing. */
+function spell(counted: ReadonlyMap<string, number>, pieces: Pieces): Words {
+  let most = 1;
+  for (const word of counted.keys()) most += word.length + 1;
+  const [ids, weights] = [new Int32Array(most), new Int32Array(most)];
+  let end = 1;
+  for (const [word, count] of counted) {
+    for (const character of word) {
+      ids[end] = pieces.id(character) ?? barrier;
+      weights[end++] = count;
+    }
+    end++;
+  }
+  return { ids: ids.subarray(0, end), weights: weights.subarray(0, end) };
 }
 
 /** The most frequent characters until they cover the text; ties by code point. Lone surrogates are no characters. */
-function chooseAlphabet(words: readonly (readonly [string, number])[], atMost: number): string[] {
+function chooseAlphabet(words: ReadonlyMap<string, number>, atMost: number): string[] {
   const counts = new Map<string, number>();
   let total = 0;
   for (const [word, count] of words)

@@ -3,7 +3,7 @@ import { assert, must } from "@lapidary/std";
 import { meshSize } from "@lapidary/topology";
 import { mlirType, quoted } from "./mlir.js";
 import { printerOf } from "./printers.js";
-import { findRenewals, type Renewal } from "./renewals.js";
+import { findRematBarriers, type RematBarrier } from "./remat-barriers.js";
 import { allAxes, sdyMesh, sdySharding } from "./sdy.js";
 import type { ShardingConstraint } from "./sharding-constraints.js";
 import { Writer, type WriterOptions } from "./writer.js";
@@ -121,16 +121,16 @@ const stateOf = (graph: Graph, name: string): ValueOf<"parameter"> | undefined =
  */
 function writeBody(graph: Graph, writer: Writer, finish: (value: Value, name: string) => string): Map<ValueId, string> {
   const names = new Map<ValueId, string>();
-  const renewals = findRenewals(graph);
-  const renewed = new Map<ValueId, ReadonlyMap<ValueId, string>>();
+  const barriers = findRematBarriers(graph);
+  const renamedOperands = new Map<ValueId, ReadonlyMap<ValueId, string>>();
   for (const value of graph.values) {
     writer.setLocation(`${value.name}#${value.id}`);
-    const renewal = renewals.get(value.id);
-    if (renewal !== undefined) {
-      const through = writeBarrier(graph, writer, renewal, names);
-      for (const member of renewal.members) renewed.set(member, through);
+    const barrier = barriers.get(value.id);
+    if (barrier !== undefined) {
+      const barrierResults = writeBarrier(graph, writer, barrier, names);
+      for (const member of barrier.members) renamedOperands.set(member, barrierResults);
     }
-    const nameOf = (id: ValueId): string => renewed.get(value.id)?.get(id) ?? must(names.get(id), `operand ${id}`);
+    const nameOf = (id: ValueId): string => renamedOperands.get(value.id)?.get(id) ?? must(names.get(id), `operand ${id}`);
     const own = `%v${value.id}`;
     if (value.op === "parameter") {
       names.set(value.id, own);
@@ -144,11 +144,11 @@ function writeBody(graph: Graph, writer: Writer, finish: (value: Value, name: st
   return names;
 }
 
-/** The barrier of a block's renewed work, and what each of its operands is called behind it. */
+/** Writes the barrier of a block; returns the name of the result for each operand. */
 function writeBarrier(
   graph: Graph,
   writer: Writer,
-  { operands, trigger }: Renewal,
+  { operands, trigger }: RematBarrier,
   names: Map<ValueId, string>,
 ): ReadonlyMap<ValueId, string> {
   const all = trigger === undefined ? operands : [...operands, trigger];

@@ -4,6 +4,11 @@ import type { ErrorTable } from "./entry.js";
 /** Errors of this area: the coordinator, its queue, its API, and Redis. */
 export const coordinatorErrors = {
   LAP_ALREADY_UP: { exit: ExitCode.other, recoverable: false, summary: "Another coordinator uses this home directory." },
+  LAP_ALLOW_HOST: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A name of --allow-host or LAPIDARY_ALLOW_HOST is not an exact host name.",
+  },
   LAP_COORDINATOR_DOWN: { exit: ExitCode.unreachable, recoverable: false, summary: "The coordinator does not answer." },
   LAP_COORDINATOR_BUSY: {
     exit: ExitCode.unreachable,
@@ -131,7 +136,8 @@ export const coordinatorErrors = {
     exit: ExitCode.other,
     recoverable: false,
     summary: "The request comes from a page of another origin.",
-    remedy: "open the coordinator's own page",
+    remedy:
+      "open the coordinator's own page; a proxy in between must pass on the host and port of the browser's address (nginx: `proxy_set_header Host $http_host`)",
   },
   LAP_HTTP_ROUTE: { exit: ExitCode.notFound, recoverable: false, summary: "The API has no such route." },
   LAP_HTTP_REQUEST: { exit: ExitCode.usage, recoverable: false, summary: "The request is invalid." },

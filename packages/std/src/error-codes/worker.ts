@@ -41,6 +41,12 @@ export const workerErrors = {
     summary: "A message in shared memory was damaged.",
     remedy: "the step is computed again; if it happens often, this machine's memory is faulty",
   },
+  LAP_PROTOCOL_MALFORMED: {
+    exit: ExitCode.other,
+    recoverable: true,
+    summary: "A coordinator or worker sent a message that the other does not understand.",
+    remedy: "run `lapidary down` and `lapidary up`: coordinator and workers must be of one build",
+  },
   LAP_WORKER_STALE: {
     exit: ExitCode.other,
     recoverable: true,

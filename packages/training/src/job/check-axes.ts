@@ -1,14 +1,14 @@
-import { LapidaryError } from "@lapidary/std";
+import { LapidaryError, counted } from "@lapidary/std";
 import { type MeshAxis, makeMesh, printMesh } from "@lapidary/topology";
 import { type AxisMeaning, axisMeaning, isKnownAxis, knownAxes, podAxis } from "./axis-names.js";
 import { meshOf, type ResolvedJob } from "./resolved-job.js";
-import type { YamlSource } from "./yaml-source.js";
+import type { ConfigSource } from "./config-source.js";
 
 /**
  * Refuses mesh axes that nothing can use: neither a rule, nor the default rules, nor a ZeRO stage (which splits over the axes of the batch) knows their
  * names. Chips along such an axis would all do the same. A job that wants that lists the axis under `replicate`.
  */
-export function checkAxes(job: ResolvedJob, source: YamlSource): void {
+export function checkAxes(job: ResolvedJob, source: ConfigSource): void {
   checkReplicate(job, source);
   const ruled = new Set(Object.values(job.rules).flat());
   const unknown = job.mesh.filter(
@@ -16,7 +16,7 @@ export function checkAxes(job: ResolvedJob, source: YamlSource): void {
   );
   const [first] = unknown;
   if (first === undefined) return;
-  const names = unknown.map(({ name, size }) => `"${name}" (${size} chips)`).join(" and ");
+  const names = unknown.map(({ name, size }) => `"${name}" (${counted(size, "chip")})`).join(" and ");
   throw new LapidaryError({
     code: "LAP_MESH_AXIS_UNKNOWN",
     message: `no rule and no ZeRO stage knows the mesh ${unknown.length === 1 ? "axis" : "axes"} ${names}: all chips along ${unknown.length === 1 ? "it" : "them"} would hold and compute the same`,
@@ -25,7 +25,7 @@ export function checkAxes(job: ResolvedJob, source: YamlSource): void {
   });
 }
 
-function checkReplicate({ replicate = [], rules, mesh }: ResolvedJob, source: YamlSource): void {
+function checkReplicate({ replicate = [], rules, mesh }: ResolvedJob, source: ConfigSource): void {
   for (const name of replicate) {
     const place = source.placeOf(["replicate"]);
     if (!mesh.some((axis) => axis.name === name))

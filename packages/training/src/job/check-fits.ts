@@ -2,10 +2,10 @@ import { LapidaryError, must } from "@lapidary/std";
 import { checkMeshFills, parseTorus, printMesh } from "@lapidary/topology";
 import { podAxis } from "./axis-names.js";
 import { meshOf, type ResolvedJob } from "./resolved-job.js";
-import type { Path, YamlSource } from "./yaml-source.js";
+import type { Path, ConfigSource } from "./config-source.js";
 
 /** Checks of a job as a whole: what each key allows, but not together with the others. */
-export function checkFits(job: ResolvedJob, source: YamlSource): void {
+export function checkFits(job: ResolvedJob, source: ConfigSource): void {
   checkSlice(job, source.placeOf(["slice"]));
   const mesh = meshOf(job);
   checkMeshFills(mesh, job.chips, source.placeOf(["mesh"]));
@@ -70,7 +70,7 @@ function checkBatch(job: ResolvedJob, place: string): void {
   });
 }
 
-function checkAtMost(value: number, limit: number, source: YamlSource, path: Path, what: string): void {
+function checkAtMost(value: number, limit: number, source: ConfigSource, path: Path, what: string): void {
   if (value <= limit) return;
   const name = path.map(String).join(".");
   throw new LapidaryError({

@@ -4,7 +4,7 @@ import { axisAtoms, atomsSize, type Mesh, printMesh } from "@lapidary/topology";
 import { axisMeaning, isKnownAxis, podAxis } from "./axis-names.js";
 import type { JobFile } from "./job-schema.js";
 import type { StrategyFile } from "./strategy-file.js";
-import type { YamlSource } from "./yaml-source.js";
+import type { ConfigSource } from "./config-source.js";
 
 /** Where logical axes go unless a job says otherwise, as far as the mesh has these axes. */
 const defaults: Readonly<Record<string, readonly string[]>> = {
@@ -95,7 +95,7 @@ export function resolveRules(
   { own, unapplied: before = {}, strategy }: RuleSources,
   mesh: Mesh,
   units: Units,
-  source: YamlSource,
+  source: ConfigSource,
 ): ResolvedRules {
   const ofStrategy = strategy?.rules ?? {};
   for (const logical of Object.keys(ofStrategy)) checkStrategyRule(logical, strategy?.name ?? "", ofStrategy[logical], mesh, source);
@@ -123,7 +123,7 @@ function checkStrategyRule(
   strategy: string,
   rule: JobFile["rules"][string] | undefined,
   mesh: Mesh,
-  source: YamlSource,
+  source: ConfigSource,
 ): void {
   const place = source.placeOf(["strategy"]);
   checkLogical(logical, place);
@@ -132,7 +132,7 @@ function checkStrategyRule(
       throw unknownAxis(axis, mesh, place, `rule ${logical} of the strategy ${strategy} names the axis "${axis}"`);
 }
 
-function checkOwnRule(logical: string, rule: JobFile["rules"][string] | undefined, mesh: Mesh, units: Units, source: YamlSource): void {
+function checkOwnRule(logical: string, rule: JobFile["rules"][string] | undefined, mesh: Mesh, units: Units, source: ConfigSource): void {
   const place = source.placeOf(["rules", logical]);
   checkLogical(logical, place);
   const axes = axesOf(rule);

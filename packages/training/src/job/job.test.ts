@@ -14,7 +14,7 @@ import { trainStep } from "../step/train-step.js";
 import { jobJsonSchema } from "./job-schema.js";
 import { newTokenizerWarnings, tokenizerRequest } from "./job-tokenizer.js";
 import { loadJob, resolveJob } from "./load-job.js";
-import { compileOptions, meshOf, printJob, type ResolvedJob, zeroOptions } from "./resolved-job.js";
+import { compileOptions, jobFileText, meshOf, printJob, printJobFile, type ResolvedJob, zeroOptions } from "./resolved-job.js";
 
 const root = fileURLToPath(new URL("../../../..", import.meta.url));
 const environment = { configsDir: join(root, "configs"), base: "/work/here" };
@@ -79,6 +79,33 @@ describe("job files", () => {
     it(`refuse ${key} ${value.slice(-20)}, which f32 does not hold`, () => {
       refuses(() => resolved(base, `${key}=${value}`), { code: "LAP_CONFIG_VALUE", exit: 2, says });
     });
+
+  it("are the same from JSON, from YAML that was printed, and after an override of either", () => {
+    const job = resolved(base, "train.guard={not_finite: skip}", "rules.vocab=null");
+    const value = JSON.parse(jobFileText(job)) as Record<string, unknown>;
+    const elsewhere = { configsDir: "/nowhere", base: "/" };
+    deepStrictEqual(resolveJob({ value, file: "job", base: "/" }, [], elsewhere), job);
+    strictEqual(printJobFile(value), printJob(job));
+    const overrides = ["train.steps=7", "mesh={ data: 32, model: 8 }", "zero=2"];
+    deepStrictEqual(
+      resolveJob({ value, file: "job", base: "/" }, overrides, elsewhere),
+      resolveJob({ text: printJob(job), file: "job", base: "/", isPrinted: true }, overrides, elsewhere),
+    );
+    deepStrictEqual(value, JSON.parse(jobFileText(job)), "an override leaves the given value unchanged");
+  });
+
+  it("in JSON are refused by key: unknown keys, wrong types, what does not fit, values without end", () => {
+    const value = JSON.parse(jobFileText(resolved())) as { train: Record<string, unknown> };
+    const refusesValue = (given: Record<string, unknown>, wanted: Parameters<typeof refuses>[1]): void =>
+      refuses(() => resolveJob({ value: given, file: "job", base: "/" }, [], environment), wanted);
+    refusesValue({ ...value, train: { ...value.train, batch: 33 } }, { code: "LAP_MESH_INDIVISIBLE", exit: 4, place: "train.batch" });
+    refusesValue({ ...value, train: { ...value.train, steps: "7" } }, { code: "LAP_CONFIG_VALUE", exit: 2, place: "train.steps" });
+    refusesValue({ ...value, trian: {} }, { code: "LAP_CONFIG_UNKNOWN_KEY", exit: 2, place: "trian" });
+    refusesValue({}, { code: "LAP_CONFIG_MISSING_KEY", exit: 2 });
+    refusesValue(JSON.parse('{"__proto__": {"steps": 1}}'), { code: "LAP_CONFIG_UNKNOWN_KEY", exit: 2 });
+    const deep = JSON.parse(`{"model":${"[".repeat(100_000)}${"]".repeat(100_000)}}`) as Record<string, unknown>;
+    refusesValue(deep, { code: "LAP_CONFIG_VALUE", exit: 2, place: "job", says: /nest deeper than 32/ });
+  });
 
   it("are placed by key and not by line where Lapidary printed the text", () => {
     const text = printJob(resolved()).replace("batch: 32", "batch: 33");

@@ -7,6 +7,7 @@ import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary
 import type { z } from "zod";
 import { checkAxes } from "./check-axes.js";
 import { checkFits } from "./check-fits.js";
+import { type ConfigSource, ValueSource } from "./config-source.js";
 import { resolveRules, unitsOfParams } from "./default-rules.js";
 import { givenTokenizer, trainedTokenizer } from "./job-tokenizer.js";
 import { type JobFile, jobFileSchema, jobNamePattern } from "./job-schema.js";
@@ -30,6 +31,15 @@ export interface JobEnvironment {
 
 const codeOf = { model: "LAP_JOB_MODEL", pod: "LAP_JOB_POD", strategy: "LAP_JOB_STRATEGY" } as const satisfies Record<string, ErrorCode>;
 const plural = { model: "models", pod: "pods", strategy: "strategies" } as const;
+
+/** A job file as plain values: JSON that was read, or the file of a resolved job. */
+export interface JobValue {
+  readonly value: Readonly<Record<string, unknown>>;
+  /** Stands in errors; the job is called after it where it gives no name. */
+  readonly file: string;
+  /** Where relative paths in it begin. */
+  readonly base: string;
+}
 
 /** The text of a job file and where it comes from. */
 export interface JobText {
@@ -63,17 +73,14 @@ export function loadPlacedJob(path: string, overrides: readonly string[], enviro
   return resolvePlacedJob({ text, file: path, base: dirname(absolute) }, overrides, environment);
 }
 
-/** The same for text that is at hand. */
-export const resolveJob = (text: JobText, overrides: readonly string[], environment: JobEnvironment): ResolvedJob =>
+/** The same for a text or value that was read already. Errors about a value name its keys. */
+export const resolveJob = (text: JobText | JobValue, overrides: readonly string[], environment: JobEnvironment): ResolvedJob =>
   resolvePlacedJob(text, overrides, environment).job;
 
 /** As `resolveJob`. */
-export function resolvePlacedJob(
-  { text, file, base, isPrinted = false }: JobText,
-  overrides: readonly string[],
-  environment: JobEnvironment,
-): PlacedJob {
-  const source = YamlSource.parse(text, file, isPrinted);
+export function resolvePlacedJob(given: JobText | JobValue, overrides: readonly string[], environment: JobEnvironment): PlacedJob {
+  const { file, base } = given;
+  const source = sourceOf(given);
   for (const override of overrides) applyOverride(jobFileSchema, source, override);
   const job = validate(jobFileSchema, source);
   const absolute = (path: string, ...keys: string[]): string =>
@@ -82,12 +89,12 @@ export function resolvePlacedJob(
   const named = <T extends { readonly name?: string | undefined }>(
     kind: "model" | "pod" | "strategy",
     schema: z.ZodType<T>,
-    given: string | T,
+    of: string | T,
   ): T & { readonly name: string } => {
-    if (typeof given !== "string") return { name: given.name ?? kind, ...given };
-    const isPath = given.includes("/") || extname(given) === ".yaml";
-    const path = isPath ? absolute(given, kind) : join(environment.configsDir, plural[kind], `${given}.yaml`);
-    if (!isPath) checkKnown(kind, given, environment.configsDir, source.placeOf([kind]));
+    if (typeof of !== "string") return { name: of.name ?? kind, ...of };
+    const isPath = of.includes("/") || extname(of) === ".yaml";
+    const path = isPath ? absolute(of, kind) : join(environment.configsDir, plural[kind], `${of}.yaml`);
+    if (!isPath) checkKnown(kind, of, environment.configsDir, source.placeOf([kind]));
     const value = validate(
       schema,
       YamlSource.parse(readText(path, source.placeOf([kind]), codeOf[kind], `name a file of configs/${plural[kind]}, or a path`), path),
@@ -143,6 +150,12 @@ export function resolvePlacedJob(
   checkFits(resolved, source);
   checkAxes(resolved, source);
   return { job: resolved, placeOf: (path) => source.placeOf(path) };
+}
+
+function sourceOf(given: JobText | JobValue): ConfigSource {
+  if ("value" in given) return new ValueSource(given.value, given.file);
+  const source = YamlSource.parse(given.text, given.file);
+  return given.isPrinted === true ? new ValueSource(source.value, given.file) : source;
 }
 
 /** An override of `pods` alone lays the mesh of the file over so many pods. */

@@ -2,13 +2,13 @@ import { LapidaryError } from "@lapidary/std";
 import { parseDocument } from "yaml";
 import type { z } from "zod";
 import { readsAs, takesNull } from "./schema-paths.js";
-import type { YamlSource } from "./yaml-source.js";
+import type { ConfigSource } from "./config-source.js";
 
 /**
  * Lays `train.steps=50` over a source. The schema decides what the text is: `name=7` is text, `train.steps=7` a number,
  * `mesh={data: 8}` and `mesh=data=8` both a mesh. `key=null` goes back to the default.
  */
-export function applyOverride(schema: z.core.$ZodType, source: YamlSource, text: string): void {
+export function applyOverride(schema: z.core.$ZodType, source: ConfigSource, text: string): void {
   const match = /^([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)=(.*)$/s.exec(text);
   if (match === null) throw overrideError(text, `"${text}" is no override`);
   const [, dotted = "", given = ""] = match;

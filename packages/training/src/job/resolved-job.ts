@@ -112,10 +112,13 @@ const keyOrder = [
 ] as const satisfies readonly (keyof JobFile)[];
 
 /** YAML of the resolved job, in the order of the documentation. */
-export function printJob(job: ResolvedJob): string {
-  const file = jobFileOf(job);
-  return stringify(Object.fromEntries(keyOrder.filter((key) => file[key] !== undefined).map((key) => [key, file[key]])), {
-    lineWidth: 0,
-    aliasDuplicateObjects: false,
-  });
-}
+export const printJob = (job: ResolvedJob): string => printJobFile(ordered(jobFileOf(job)));
+
+/** YAML of a job file that is plain values. */
+export const printJobFile = (file: unknown): string => stringify(file, { lineWidth: 0, aliasDuplicateObjects: false });
+
+/** JSON of the resolved job, in the order of the documentation: the same job file as that of `printJob`. */
+export const jobFileText = (job: ResolvedJob): string => `${JSON.stringify(ordered(jobFileOf(job)), null, 2)}\n`;
+
+const ordered = (file: JobFile): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(keyOrder.filter((key) => file[key] !== undefined).map((key) => [key, file[key]]));

@@ -1,7 +1,7 @@
-import { LapidaryError } from "@lapidary/std";
+import { LapidaryError, counted } from "@lapidary/std";
 import { type Mesh, meshSize } from "@lapidary/topology";
 import type { JobFile } from "./job-schema.js";
-import type { YamlSource } from "./yaml-source.js";
+import type { ConfigSource } from "./config-source.js";
 
 /** What the rows of a batch go to. */
 export interface BatchChips {
@@ -21,7 +21,7 @@ const rounding = 1e-9;
  *
  * @throws LapidaryError at `train.batch_per_chip` for a fraction that gives no whole number of rows, none at all, or one that the mesh does not divide
  */
-export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: BatchChips, source: YamlSource): number {
+export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: BatchChips, source: ConfigSource): number {
   const { batch, batch_per_chip: perChip } = train;
   if (batch !== undefined || perChip === undefined) return batch ?? chips;
   const exact = perChip * chips;
@@ -32,7 +32,7 @@ export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: Batc
   if (rows < 1 || rows > mostRows || Math.abs(exact - rows) > rounding * Math.max(1, exact))
     throw new LapidaryError({
       code: "LAP_CONFIG_VALUE",
-      message: `train.batch_per_chip is ${perChip}: for ${chips} chips that is a batch of ${shown(exact)} rows, ${rows > mostRows ? `more than ${mostRows}` : "not a whole number of at least 1"}`,
+      message: `train.batch_per_chip is ${perChip}: for ${counted(chips, "chip")} that is a batch of ${shown(exact)} rows, ${rows > mostRows ? `more than ${mostRows}` : "not a whole number of at least 1"}`,
       place,
       remedy,
     });
@@ -40,7 +40,7 @@ export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: Batc
   if (rows % parts !== 0 && meshSize(mesh) === chips)
     throw new LapidaryError({
       code: "LAP_MESH_INDIVISIBLE",
-      message: `train.batch_per_chip is ${perChip}: for ${chips} chips that is a batch of ${rows}, which does not divide over ${axes.join("×")} = ${parts}`,
+      message: `train.batch_per_chip is ${perChip}: for ${counted(chips, "chip")} that is a batch of ${rows}, which does not divide over ${axes.join("×")} = ${parts}`,
       place,
       remedy,
     });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Path } from "./yaml-source.js";
+import type { Path } from "./config-source.js";
 
 /** What a schema says of paths into it: for overrides, whose text becomes what the schema wants there, and for suggestions. */
 

@@ -1,14 +1,14 @@
 import { f32Max, LapidaryError, suggest } from "@lapidary/std";
 import type { z } from "zod";
 import { dottedPaths, keysAt } from "./schema-paths.js";
-import { type Path, valueAt, type YamlSource } from "./yaml-source.js";
+import { type Path, valueAt, type ConfigSource } from "./config-source.js";
 
 /**
  * The value of a source as its schema has it.
  *
  * @throws LapidaryError for the first mistake, with its place: an unknown key (and the near one), a wrong type, a value out of range
  */
-export function validate<T>(schema: z.ZodType<T>, source: YamlSource): T {
+export function validate<T>(schema: z.ZodType<T>, source: ConfigSource): T {
   const result = schema.safeParse(source.value);
   if (result.success) return result.data;
   const issue = result.error.issues.map((found) => innermost(found, source.value)).sort(byImportance)[0];
@@ -28,7 +28,7 @@ function innermost(issue: Issue, root: unknown): Issue {
   return inner === undefined ? issue : innermost({ ...inner, path: [...issue.path, ...inner.path] } as Issue, root);
 }
 
-function errorOf(schema: z.core.$ZodType, source: YamlSource, issue: Issue): LapidaryError {
+function errorOf(schema: z.core.$ZodType, source: ConfigSource, issue: Issue): LapidaryError {
   if (issue.code === "unrecognized_keys") return unknownKey(schema, source, [...issue.path, issue.keys[0] ?? ""]);
   const given = valueAt(source.value, issue.path);
   const name = issue.path.map(String).join(".");
@@ -41,7 +41,7 @@ function errorOf(schema: z.core.$ZodType, source: YamlSource, issue: Issue): Lap
   });
 }
 
-function unknownKey(schema: z.core.$ZodType, source: YamlSource, path: Path): LapidaryError {
+function unknownKey(schema: z.core.$ZodType, source: ConfigSource, path: Path): LapidaryError {
   const key = String(path.at(-1));
   const parent = path.slice(0, -1);
   const siblings = keysAt(schema, parent);
@@ -65,7 +65,7 @@ function unknownKey(schema: z.core.$ZodType, source: YamlSource, path: Path): La
   });
 }
 
-const missingKey = (source: YamlSource, path: Path, name: string): LapidaryError =>
+const missingKey = (source: ConfigSource, path: Path, name: string): LapidaryError =>
   new LapidaryError({
     code: "LAP_CONFIG_MISSING_KEY",
     message: `the key ${name} is missing`,

@@ -1,29 +1,28 @@
 import { LapidaryError } from "@lapidary/std";
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
-
-export type Path = readonly PropertyKey[];
+import { ConfigSource, type Path } from "./config-source.js";
 
 /** Longer than any configuration that a person writes. */
 const maxCharacters = 256 * 1024;
 
-/** A YAML mapping as plain values, which remembers where each of them stands, and takes `key=value` overrides on top. */
-export class YamlSource {
-  private readonly overrides: { readonly path: readonly string[]; readonly text: string }[] = [];
+/** A YAML mapping: errors name the line and column of a value. */
+export class YamlSource extends ConfigSource {
+  readonly #file: string;
+  readonly #lines: LineCounter;
+  readonly #document: Document;
 
-  private constructor(
-    private readonly file: string,
-    private readonly lines: LineCounter,
-    private readonly document: Document,
-    readonly value: Record<string, unknown>,
-    private readonly isPrinted: boolean,
-  ) {}
+  private constructor(file: string, lines: LineCounter, document: Document) {
+    super(document.toJS() as Record<string, unknown>);
+    this.#file = file;
+    this.#lines = lines;
+    this.#document = document;
+  }
 
   /**
    * @param file stands in errors
-   * @param isPrinted whether Lapidary printed the text: its lines say nothing to a person, and errors name keys instead
    * @throws LapidaryError for text that is not one plain mapping
    */
-  static parse(text: string, file: string, isPrinted = false): YamlSource {
+  static parse(text: string, file: string): YamlSource {
     if (text.length > maxCharacters)
       throw yamlError(
         `the file has ${text.length} characters; a configuration has at most ${maxCharacters}`,
@@ -46,41 +45,16 @@ export class YamlSource {
       },
     });
     if (!isMap(document.contents)) throw yamlError("the file is no mapping of keys to values", file, "write lines of the form key: value");
-    return new YamlSource(file, lines, document, document.toJS() as Record<string, unknown>, isPrinted);
+    return new YamlSource(file, lines, document);
   }
 
-  /** Puts `value` at a path of keys, making mappings on the way; undefined removes. `text` is the override as it was given, for errors. */
-  override(path: readonly string[], value: unknown, text: string): void {
-    let at: Record<string, unknown> = this.value;
-    for (const key of path.slice(0, -1)) {
-      const next = Object.hasOwn(at, key) ? at[key] : undefined;
-      const inner = isRecord(next) ? next : {};
-      if (inner !== next) define(at, key, inner);
-      at = inner;
-    }
-    const last = path.at(-1) ?? "";
-    if (value === undefined) delete at[last];
-    else define(at, last, value);
-    this.overrides.push({ path, text });
+  protected override has(path: Path): boolean {
+    return this.#document.hasIn(path.map((key) => (typeof key === "symbol" ? String(key) : key)));
   }
 
-  /** Whether what stands at `path` comes from an override. */
-  isOverridden(path: Path): boolean {
-    return this.overrides.some((override) => isPrefix(override.path, path));
-  }
-
-  /** Whether an override gives what stands at `path`, or any part of it. */
-  isTouched(path: Path): boolean {
-    return this.isOverridden(path) || this.overrides.some((override) => isPrefix(path, override.path));
-  }
-
-  /** `file:line:column` of the deepest part of `path` that stands in the file, or the override that it comes from; the key itself in a printed text. */
-  placeOf(path: Path): string {
-    const stands = this.document.hasIn(path.map((key) => (typeof key === "symbol" ? String(key) : key)));
-    const override = this.overrides.findLast(({ path: over }) => isPrefix(over, path) || (!stands && isPrefix(path, over)));
-    if (override !== undefined) return `override ${override.text}`;
-    if (this.isPrinted) return path.length === 0 ? this.file : path.map(String).join(".");
-    let node: unknown = this.document.contents;
+  /** `file:line:column`. */
+  protected override locationOf(path: Path): string {
+    let node: unknown = this.#document.contents;
     let offset = isMap(node) ? (node.range?.[0] ?? 0) : 0;
     for (const key of path) {
       if (isMap(node)) {
@@ -93,7 +67,7 @@ export class YamlSource {
         [offset, node] = [(item as { range?: [number, number, number] }).range?.[0] ?? offset, item];
       } else break;
     }
-    return placeAt(this.file, this.lines, offset);
+    return placeAt(this.#file, this.#lines, offset);
   }
 }
 
@@ -104,22 +78,3 @@ function placeAt(file: string, lines: LineCounter, offset: number): string {
 
 const yamlError = (message: string, place: string, remedy: string): LapidaryError =>
   new LapidaryError({ code: "LAP_CONFIG_YAML", message, place, remedy });
-
-const isPrefix = (prefix: Path, path: Path): boolean =>
-  prefix.length <= path.length && prefix.every((key, i) => String(key) === String(path[i]));
-
-export const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
-/** What stands at a path of plain values; undefined where nothing does. */
-export function valueAt(root: unknown, path: Path): unknown {
-  let at = root;
-  for (const key of path)
-    at = isRecord(at) && Object.hasOwn(at, String(key)) ? at[String(key)] : Array.isArray(at) ? (at as unknown[])[Number(key)] : undefined;
-  return at;
-}
-
-/** Also for keys such as `__proto__`, which plain assignment would not store. */
-function define(target: Record<string, unknown>, key: string, value: unknown): void {
-  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
-}

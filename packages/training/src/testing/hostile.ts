@@ -38,6 +38,25 @@ const overrides = fc
   .tuple(fc.constantFrom(...keys), fc.oneof(fc.string(), fc.json({ maxDepth: 4 }), numbers))
   .map(([key, value]) => `${key}=${value}`);
 
+/** A job file as JSON, with any values in place of some of its own. */
+export const hostileJob: fc.Arbitrary<Record<string, unknown>> = fc
+  .tuple(
+    fc.constant({
+      model: "nano16",
+      pod: "v5e-256",
+      mesh: { data: 16, model: 16 },
+      train: { steps: 10, batch: 32, optimizer: { name: "sgd", lr: 1 } },
+    }),
+    fc.dictionary(
+      fc.constantFrom("model", "pod", "mesh", "train", "rules", "zero", "data", "__proto__", "x"),
+      fc.jsonValue({ maxDepth: 3 }),
+      {
+        maxKeys: 2,
+      },
+    ),
+  )
+  .map(([job, change]) => ({ ...job, ...change }));
+
 /** Any job file and any override is a job, or an error of ours. @param configsDir the project's `configs` */
 export function jobDoor(configsDir: string): Door {
   const environment = { configsDir, base: "/work/here" };
@@ -47,10 +66,11 @@ export function jobDoor(configsDir: string): Door {
       fc.oneof(
         fc.record({ text: hostileText(fc.constant(jobText)), overrides: fc.constant<string[]>([]) }),
         fc.record({ text: fc.constant(jobText), overrides: fc.array(overrides, { minLength: 1, maxLength: 2 }) }),
+        fc.record({ value: hostileJob, overrides: fc.array(overrides, { maxLength: 1 }) }),
       ),
-      ({ text, overrides: given }) => {
+      ({ overrides: given, ...job }) => {
         try {
-          resolveJob({ text, file: "jobs/mine.yaml", base: "/jobs" }, given, environment);
+          resolveJob({ ...job, file: "jobs/mine.yaml", base: "/jobs" }, given, environment);
         } catch (error) {
           ok(error instanceof LapidaryError, error instanceof Error ? error.stack : String(error));
         }

@@ -1,6 +1,6 @@
 import { type Dtype, sizeOf } from "@lapidary/ir";
 import { assert } from "@lapidary/std";
-import type { Numbers } from "../blocks.js";
+import type { Numbers } from "@lapidary/protocol";
 import { FusedOp, loadKernels } from "./fused-op.js";
 import { ImageMemory } from "./image-memory.js";
 import { NativeOps } from "./native-ops.js";

@@ -1,4 +1,3 @@
-import type { Runs } from "../blocks.js";
 import type { DeviceTensor, NodeBackend } from "./tfjs.js";
 
 /** What native/image.cc exports, where the system has what it needs. */
@@ -54,18 +53,20 @@ export interface SharedImage {
   readonly image: DeviceImage;
 }
 
-/** Where a block goes: the whole array begins at byte `begin` of the image. */
-export interface BlockPlace {
-  readonly begin: number;
-  readonly runs: Runs;
-  /** Numbers of the whole array, where the block's share in its checksum is wanted: see `isSummed`. */
-  readonly whole?: number | undefined;
+/** Bytes of an image in the order of a block: segments of one length, at a stride for each outer factor. */
+export interface ByteSegments {
+  readonly first: number;
+  readonly length: number;
+  readonly counts: readonly number[];
+  readonly strides: readonly number[];
 }
 
-/** A block can be summed up while it is laid if its runs are whole multiples of this many numbers: `kRunBlock` of native/checksum.h. */
-const summedNumbers = 64;
-
-export const isSummed = ({ length }: Runs): boolean => length % summedNumbers === 0;
+/** Where a block goes. */
+export interface ImageBlock {
+  readonly segments: ByteSegments;
+  /** The whole array in the image, if its checksum is wanted. The length of a segment is then a multiple of `kRunBlock` of native/checksum.h. */
+  readonly checksumOf?: { readonly begin: number; readonly bytes: number } | undefined;
+}
 
 export class DeviceImage {
   readonly #node: NodeBackend;
@@ -80,18 +81,18 @@ export class DeviceImage {
   }
 
   /**
-   * What lays f32 blocks, in the order of `places`, to where they belong.
+   * A function that writes f32 blocks, in the order of `places`, to their segments.
    *
    * @returns what each of them adds to the checksum of its array: the crc32 of that is all of them together (xor), inverted; 0 where it is not wanted
    */
-  bind(places: readonly BlockPlace[]): (blocks: readonly DeviceTensor[]) => readonly number[] {
-    const code = places.flatMap(({ begin, whole = 0, runs: { offset, length, sizes, strides } }) => [
-      begin,
-      whole,
+  bind(places: readonly ImageBlock[]): (blocks: readonly DeviceTensor[]) => readonly number[] {
+    const code = places.flatMap(({ checksumOf, segments: { first, length, counts, strides } }) => [
+      checksumOf?.begin ?? 0,
+      checksumOf?.bytes ?? 0,
       1,
-      offset,
-      sizes.length,
-      ...sizes,
+      first,
+      counts.length,
+      ...counts,
       strides.length,
       ...strides,
       length,
@@ -104,7 +105,7 @@ export class DeviceImage {
       { name: "layout", type: binding.TF_ATTR_INT, value: layout },
     ];
     // Copies want none: then they are not asked for.
-    const none = places.every(({ whole }) => whole === undefined) ? places.map(() => 0) : undefined;
+    const none = places.every(({ checksumOf }) => checksumOf === undefined) ? places.map(() => 0) : undefined;
     return (blocks) => {
       for (const { id } of binding.executeOp("LapidaryLay", attributes, this.#node.getInputTensorIds(blocks), 1)) binding.deleteTensor(id);
       return none ?? this.#module.sharesOf(layout);

@@ -1,12 +1,24 @@
-import { type Graph, type Sharding, type TensorType, type Value, type ValueId, globalDims, localDims, ops } from "@lapidary/ir";
+import { type Dtype, type Graph, type Sharding, type TensorType, type Value, type ValueId, globalDims, localDims, ops } from "@lapidary/ir";
 import { assert, type Clock, must } from "@lapidary/std";
 import { type Mesh, makeWorkerGrid, meshSize, parseAtoms, replicaGroups, shardIndex } from "@lapidary/topology";
-import { type ArrayData, arrayOf, takeBlock, wholeFromBlocks } from "../blocks.js";
+import {
+  type ArrayData,
+  type GroupLayout,
+  type ProgramTensors,
+  arrayLayout,
+  arrayOf,
+  blockOf,
+  programTensors,
+  ranksOf,
+  takeBlock,
+  wholeFromBlocks,
+  workerRank,
+} from "@lapidary/protocol";
 import type { Device } from "../device/device.js";
 import type { Bound } from "../device/native-ops.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 import { type KernelContext, type KernelName, type Numerics, blockPlacement, bindKernel, wholePlacement } from "../kernels/index.js";
-import { type Executable, type Executor, type Held, type Port, disposeHeld, kernelError } from "./executor.js";
+import { type Executable, type Executor, type Held, disposeHeld, kernelError } from "./executor.js";
 
 /**
  * The reference executor: one value for every chip, each op once for every chip, collectives by their definition. Nothing is stacked, folded or
@@ -14,40 +26,27 @@ import { type Executable, type Executor, type Held, type Port, disposeHeld, kern
  */
 export function chipwiseExecutor(device: Device, mesh: Mesh, numerics: Numerics, clock: Clock): Executor {
   // With a grid of all atoms a worker number is a chip number, and a block a shard.
-  const grid = makeWorkerGrid(mesh, meshSize(mesh));
-  const chips = Array.from({ length: meshSize(mesh) }, (_, chip) => chip);
+  const group: GroupLayout = { mesh, grid: makeWorkerGrid(mesh, meshSize(mesh)) };
   return {
     prepare: (chip) => ({ kind: "chipwise", chip }),
     load: (prepared) => {
       assert(prepared.kind === "chipwise", "prepared by this executor", prepared.kind);
       return new ChipwiseProgram(device, mesh, prepared.chip, numerics, clock);
     },
-    put: (type, sharding, block) =>
-      chips.map((chip) => {
-        const part = takeBlock(block, mesh, grid, chip, sharding);
-        return device.upload(type.dtype, part.dims, part.data);
+    put: (tensor, block) =>
+      ranksOf(meshSize(mesh)).map((chip) => {
+        const part = takeBlock(block, blockOf(arrayLayout(group, tensor), chip));
+        return device.upload(tensor.dtype, part.dims, part.data);
       }),
-    fetch: (held, type, sharding) =>
-      wholeFromBlocks(type, mesh, grid, sharding, (chip) =>
-        downloadAs(device, must(held[chip], `chip ${chip}`), type, localDims(mesh, type.dims, sharding)),
+    fetch: (held, tensor) =>
+      wholeFromBlocks(tensor.dtype, arrayLayout(group, tensor), (chip) =>
+        downloadAs(device, must(held[chip], `chip ${chip}`), tensor.dtype, localDims(mesh, tensor.dims, tensor.sharding)),
       ),
   };
 }
 
-export const downloadAs = (device: Device, tensor: DeviceTensor, { dtype }: TensorType, dims: readonly number[]): ArrayData =>
+export const downloadAs = (device: Device, tensor: DeviceTensor, dtype: Dtype, dims: readonly number[]): ArrayData =>
   arrayOf(dtype, dims, device.download(tensor));
-
-/** The whole types of what goes in and out. */
-export function portsOf(graph: Graph, mesh: Mesh): { parameters: Port[]; outputs: Port[] } {
-  const port = (name: string, value: Value): Port => {
-    const sharding = must(value.sharding, `sharding of ${value.name}`);
-    return { name, type: { dtype: value.type.dtype, dims: globalDims(mesh, value.type.dims, sharding) }, sharding };
-  };
-  return {
-    parameters: graph.values.flatMap((value) => (value.op === "parameter" ? [port(value.attrs.name, value)] : [])),
-    outputs: graph.outputs.map(({ name, value }) => port(name, must(graph.values[value], name))),
-  };
-}
 
 /** Per value, the operands whose last use it is; outputs are used to the end. */
 function lastUses(graph: Graph): ValueId[][] {
@@ -66,8 +65,7 @@ function lastUses(graph: Graph): ValueId[][] {
 type Step = (operands: readonly Held[]) => DeviceTensor[];
 
 class ChipwiseProgram implements Executable {
-  readonly parameters: readonly Port[];
-  readonly outputs: readonly Port[];
+  readonly tensors: ProgramTensors;
   readonly calls = [];
   readonly #graph: Graph;
   readonly #clock: Clock;
@@ -87,7 +85,7 @@ class ChipwiseProgram implements Executable {
   ) {
     this.#graph = graph;
     this.#clock = clock;
-    ({ parameters: this.parameters, outputs: this.outputs } = portsOf(graph, mesh));
+    this.tensors = programTensors(graph);
     this.#lastUses = lastUses(graph);
     this.#steps = graph.values.map((value) => (value.op === "parameter" ? undefined : this.#bind(value)));
   }
@@ -206,7 +204,7 @@ class ChipwiseProgram implements Executable {
     const types = value.inputs.map((id) => must(this.#graph.values[id], "operand"));
     const place = (chip: number, of: Value): ReturnType<typeof blockPlacement> => {
       const sharding: Sharding = must(of.sharding, `sharding of ${of.name}`);
-      return blockPlacement(mesh, grid, chip, globalDims(mesh, of.type.dims, sharding), sharding);
+      return blockPlacement({ mesh, grid, worker: workerRank(chip), dims: globalDims(mesh, of.type.dims, sharding), sharding });
     };
     const context = (chip: number): KernelContext<KernelName> =>
       this.#context(

@@ -3,7 +3,7 @@ import type { Peers } from "@lapidary/fabric";
 import { type CollectiveName, type TensorType, sizeOf } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, workerGroup } from "@lapidary/topology";
-import { type Numbers, bytesOfNumbers, emptyNumbers, numbersOf } from "../blocks.js";
+import { type Numbers, bytesOfNumbers, emptyNumbers, numbersOf } from "@lapidary/protocol";
 import type { Device } from "../device/device.js";
 import type { Bound } from "../device/native-ops.js";
 import type { DeviceTensor } from "../device/tfjs.js";

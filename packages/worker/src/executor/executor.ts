@@ -1,21 +1,13 @@
 import type { HostProgram } from "@lapidary/compiler";
-import type { Graph, Sharding, TensorType } from "@lapidary/ir";
+import type { Graph } from "@lapidary/ir";
 import { LapidaryError } from "@lapidary/std";
-import type { ArrayData } from "../blocks.js";
-import type { CallName } from "../protocol.js";
+import type { ArrayData, CallName, ProgramTensors, TensorSpec } from "@lapidary/protocol";
 import type { DeviceTensor } from "../device/tfjs.js";
 import type { Plan } from "../plan/plan.js";
 import type { Place } from "./order.js";
 
 /** A value as a worker holds it: one tensor for its block (stacked), or one for every chip (chipwise). */
 export type Held = readonly DeviceTensor[];
-
-/** An input or output of a loaded program: its type on the whole array. */
-export interface Port {
-  readonly name: string;
-  readonly type: TensorType;
-  readonly sharding: Sharding;
-}
 
 /** Where the time of runs went, in milliseconds, summed since the program was loaded. */
 export interface RunTimes {
@@ -39,9 +31,8 @@ export interface CallTimes {
 
 /** A program, bound to kernels. */
 export interface Executable {
-  /** In the order of the program. */
-  readonly parameters: readonly Port[];
-  readonly outputs: readonly Port[];
+  /** What it reads and makes, in the order of the program. */
+  readonly tensors: ProgramTensors;
   /**
    * @param inputs one for each parameter
    * @param donated per parameter, whether its value is consumed: then it is disposed at its last use
@@ -64,8 +55,7 @@ export type Prepared =
       readonly program: HostProgram;
       readonly plan: Plan;
       readonly order: readonly Place[];
-      readonly parameters: readonly Port[];
-      readonly outputs: readonly Port[];
+      readonly tensors: ProgramTensors;
     };
 
 /** The ways to run per-chip programs on this worker. They mean the same. */
@@ -74,10 +64,10 @@ export interface Executor {
   prepare(chip: Graph): Prepared;
   /** @param prepared by an executor of this kind, with the same mesh, number of workers, numerics and device */
   load(prepared: Prepared): Executable;
-  /** Holds this worker's block of a whole array of type `type`. */
-  put(type: TensorType, sharding: Sharding, block: ArrayData): Held;
+  /** Keeps this worker's block of an array. */
+  put(tensor: TensorSpec, block: ArrayData): Held;
   /** This worker's block. */
-  fetch(held: Held, type: TensorType, sharding: Sharding): ArrayData;
+  fetch(held: Held, tensor: TensorSpec): ArrayData;
 }
 
 export const disposeHeld = (held: Held): void => {

@@ -8,7 +8,7 @@ import { type Graph, GraphBuilder, interpret, sizeOf, type Tensor, tensorType } 
 import { must, seededRandom, systemClock } from "@lapidary/std";
 import { type Mesh, makeMesh, makeWorkerGrid } from "@lapidary/topology";
 import fc from "fast-check";
-import { arrayOf, takeBlock, wholeFromBlocks } from "../blocks.js";
+import { arrayLayout, arrayOf, blockOf, ranksOf, takeBlock, wholeFromBlocks, workerRank } from "@lapidary/protocol";
 import { type Device, openDevice } from "../device/device.js";
 import { scaledDifference, toArrayData, toTensor } from "../kernels/testing.js";
 import { chipwiseExecutor } from "./chipwise.js";
@@ -25,11 +25,14 @@ async function runOn(
   inputs: ReadonlyMap<string, Tensor>,
   runs = 1,
 ): Promise<Map<string, Tensor>> {
-  const grid = whole(mesh, executors.length);
+  const group = { mesh, grid: whole(mesh, executors.length) };
   const loaded: Executable[] = executors.map((executor) => executor.load(executor.prepare(chip)));
   const held: Held[][] = executors.map((executor, worker) =>
-    must(loaded[worker], "program").parameters.map(({ name, type, sharding }) =>
-      executor.put(type, sharding, takeBlock(toArrayData(must(inputs.get(name), name)), mesh, grid, worker, sharding)),
+    must(loaded[worker], "program").tensors.parameters.map((tensor) =>
+      executor.put(
+        tensor,
+        takeBlock(toArrayData(must(inputs.get(tensor.id), tensor.id)), blockOf(arrayLayout(group, tensor), workerRank(worker))),
+      ),
     ),
   );
   let outputs: Held[][] = [];
@@ -40,7 +43,7 @@ async function runOn(
       loaded.map((program, worker) =>
         program.run(
           must(held[worker], "inputs"),
-          program.parameters.map(() => run === runs - 1),
+          program.tensors.parameters.map(() => run === runs - 1),
           `${once}/${run}`,
         ),
       ),
@@ -48,11 +51,11 @@ async function runOn(
   }
   const first = must(loaded[0], "program");
   const results = new Map(
-    first.outputs.map(({ name, type, sharding }, i) => [
-      name,
+    first.tensors.outputs.map((tensor, i): [string, Tensor] => [
+      tensor.id,
       toTensor(
-        wholeFromBlocks(type, mesh, grid, sharding, (worker) =>
-          must(executors[worker], "executor").fetch(must(outputs[worker]?.[i], name), type, sharding),
+        wholeFromBlocks(tensor.dtype, arrayLayout(group, tensor), (worker) =>
+          must(executors[worker], "executor").fetch(must(outputs[worker]?.[i], tensor.id), tensor),
         ),
       ),
     ]),
@@ -83,7 +86,7 @@ describe("executors", () => {
 
   const stacked = (mesh: Mesh, workers: number): Executor[] => {
     const grid = whole(mesh, workers);
-    return Array.from({ length: grid.workers }, (_, worker) =>
+    return ranksOf(grid.workers).map((worker) =>
       stackedExecutor({ device, mesh, grid, worker, peers: gangs.get(grid.workers)?.[worker], numerics: "f32", clock: systemClock }),
     );
   };
@@ -144,8 +147,8 @@ describe("executors", () => {
       const [executor] = stacked(mesh, 1);
       const first = must(executor, "executor");
       const program = first.load(first.prepare(chip)) as StackedProgram;
-      const held = program.parameters.map(({ type, sharding }) =>
-        must(executor, "executor").put(type, sharding, arrayOf("f32", type.dims, new Float32Array(sizeOf(type.dims)).fill(0.5))),
+      const held = program.tensors.parameters.map((tensor) =>
+        must(executor, "executor").put(tensor, arrayOf("f32", tensor.dims, new Float32Array(sizeOf(tensor.dims)).fill(0.5))),
       );
       const before = device.kernelCalls;
       const outputs = await program.run(

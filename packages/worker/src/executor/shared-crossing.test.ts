@@ -7,7 +7,7 @@ import { crc32, type Peers } from "@lapidary/fabric";
 import { memoryPeers } from "@lapidary/fabric/testing";
 import { type LapidaryError, must, systemClock } from "@lapidary/std";
 import { type WorkerGrid, makeWorkerGrid } from "@lapidary/topology";
-import { takeBlock } from "../blocks.js";
+import { arrayLayout, blockOf, takeBlock, workerRank } from "@lapidary/protocol";
 import { type Device, openDevice } from "../device/device.js";
 import { toArrayData } from "../kernels/testing.js";
 import { disposeHeld } from "./executor.js";
@@ -111,7 +111,7 @@ describe("shared memory between workers", () => {
         device,
         mesh,
         grid,
-        worker,
+        worker: workerRank(worker),
         peers: peer,
         numerics: "f32",
         clock: systemClock,
@@ -129,14 +129,16 @@ describe("shared memory between workers", () => {
           programs.map((program, worker) =>
             program
               .run(
-                program.parameters.map(({ name, type, sharding }) =>
+                program.tensors.parameters.map((tensor) =>
                   must(executors[worker], "executor").put(
-                    type,
-                    sharding,
-                    takeBlock(toArrayData(must(inputs.get(name), name)), mesh, grid, worker, sharding),
+                    tensor,
+                    takeBlock(
+                      toArrayData(must(inputs.get(tensor.id), tensor.id)),
+                      blockOf(arrayLayout({ mesh, grid }, tensor), workerRank(worker)),
+                    ),
                   ),
                 ),
-                program.parameters.map(() => true),
+                program.tensors.parameters.map(() => true),
                 `${share ? "shared" : "socket"}/${tag}/${again}`,
               )
               .catch((error: LapidaryError) => {
@@ -149,8 +151,8 @@ describe("shared memory between workers", () => {
         const outputs = settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
         if (failures.length === 0)
           found = outputs.flatMap((held, worker) =>
-            must(programs[worker], "program").outputs.map(({ type, sharding }, i) => [
-              ...must(executors[worker], "executor").fetch(must(held[i], "output"), type, sharding).data,
+            must(programs[worker], "program").tensors.outputs.map((tensor, i) => [
+              ...must(executors[worker], "executor").fetch(must(held[i], "output"), tensor).data,
             ]),
           );
         for (const held of outputs.flat()) disposeHeld(held);

@@ -1,8 +1,9 @@
 import { type HostCollective, type HostProgram, lower } from "@lapidary/compiler";
 import type { Peers } from "@lapidary/fabric";
 import { type CollectiveName, type TensorType, ops } from "@lapidary/ir";
+import { type CallName, type GroupLayout, type ProgramTensors, type WorkerRank, programTensors } from "@lapidary/protocol";
 import { type Clock, assert, must } from "@lapidary/std";
-import { type Mesh, type WorkerGrid, atomsSize } from "@lapidary/topology";
+import { atomsSize } from "@lapidary/topology";
 import type { Device } from "../device/device.js";
 import type { Bound } from "../device/native-ops.js";
 import type { DeviceTensor } from "../device/tfjs.js";
@@ -18,21 +19,18 @@ import {
 } from "../kernels/index.js";
 import { makePlan } from "../plan/make-plan.js";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
-import { downloadAs, portsOf } from "./chipwise.js";
+import { downloadAs } from "./chipwise.js";
 import { type Crossing, bindCrossing } from "./crossing.js";
 import type { ExecutionHooks } from "./hooks.js";
 import { type Place, orderOf } from "./order.js";
 import type { SharedCrossing } from "../device/shared-memory.js";
 import { SharedCrossings } from "./shared-crossing.js";
 import { type OnStep, type RunContext, StackedRun, type Step } from "./stacked-run.js";
-import { type CallTimes, type Executable, type Executor, type Held, type Port, type Prepared } from "./executor.js";
-import type { CallName } from "../protocol.js";
+import type { CallTimes, Executable, Executor, Held, Prepared } from "./executor.js";
 
-export interface StackedOptions {
+export interface StackedOptions extends GroupLayout {
   readonly device: Device;
-  readonly mesh: Mesh;
-  readonly grid: WorkerGrid;
-  readonly worker: number;
+  readonly worker: WorkerRank;
   readonly peers: Peers | undefined;
   readonly numerics: Numerics;
   readonly clock: Clock;
@@ -45,17 +43,17 @@ export interface StackedOptions {
 
 /** The executor that trains: one tensor a value for the whole block of chips. What crosses the block's edge goes to the peers. */
 export function stackedExecutor(options: StackedOptions): Executor {
-  const { device, mesh, grid } = options;
+  const { device, grid } = options;
   return {
-    prepare: (chip) => prepareHostProgram(lower(chip, grid), options, portsOf(chip, mesh)),
+    prepare: (chip) => prepareHostProgram(lower(chip, grid), options, programTensors(chip)),
     load: (prepared) => {
       assert(prepared.kind === "stacked", "prepared by this executor", prepared.kind);
       return new StackedProgram(prepared, options);
     },
-    put: (type, _sharding, block) => [device.upload(type.dtype, block.dims, block.data)],
-    fetch: ([tensor], type) => {
-      const held = must(tensor, "tensor");
-      return downloadAs(device, held, type, held.shape);
+    put: ({ dtype }, block) => [device.upload(dtype, block.dims, block.data)],
+    fetch: ([only], { dtype }) => {
+      const held = must(only, "tensor");
+      return downloadAs(device, held, dtype, held.shape);
     },
   };
 }
@@ -63,11 +61,11 @@ export function stackedExecutor(options: StackedOptions): Executor {
 export function prepareHostProgram(
   program: HostProgram,
   { device, numerics, fuse = true }: Pick<StackedOptions, "device" | "numerics" | "fuse">,
-  ports: { readonly parameters: readonly Port[]; readonly outputs: readonly Port[] },
+  tensors: ProgramTensors,
 ): PreparedStacked {
   const plan = makePlan(program.graph, { roundProducts: numerics === "mxu" && !device.hasBf16Products && !device.productsRoundToBf16 });
   const order = orderOf(plan, fuse && device.fused !== undefined ? fusedItems(plan) : unfusedItems(plan));
-  return { kind: "stacked", program, plan, order, ...ports };
+  return { kind: "stacked", program, plan, order, tensors };
 }
 
 type PreparedStacked = Extract<Prepared, { readonly kind: "stacked" }>;
@@ -75,8 +73,7 @@ type PreparedStacked = Extract<Prepared, { readonly kind: "stacked" }>;
 const microseconds = (ms: number): number => Math.round(ms * 1000);
 
 export class StackedProgram implements Executable {
-  readonly parameters: readonly Port[];
-  readonly outputs: readonly Port[];
+  readonly tensors: ProgramTensors;
   readonly plan: Plan;
   /** What a run does, in order. */
   readonly schedule: readonly Place[];
@@ -96,15 +93,14 @@ export class StackedProgram implements Executable {
   #total_ms = 0;
   #runs = 0;
 
-  constructor({ program, plan, order, parameters, outputs }: PreparedStacked, options: StackedOptions) {
-    this.parameters = parameters;
-    this.outputs = outputs;
+  constructor({ program, plan, order, tensors }: PreparedStacked, options: StackedOptions) {
+    this.tensors = tensors;
     this.plan = plan;
     this.#clock = options.clock;
     this.#hooks = options.hooks;
     this.schedule = order;
     this.#parameterNodes = plan.nodes.filter((node) => node.op === "parameter").map((node) => node.id);
-    assert(this.#parameterNodes.length === this.parameters.length, "a plan has the parameters of its program");
+    assert(this.#parameterNodes.length === tensors.parameters.length, "a plan has the parameters of its program");
     const binder = new Binder(program, plan, options, this.#kept);
     this.#constants = binder.computeConstants();
     this.#steps = binder.steps(order);
@@ -300,7 +296,7 @@ class Binder {
       inputPlaces: inputs.map((input, i) => this.#place(node, i, input.type)),
       outputPlace: this.#place(node, undefined, node.type),
       keep: (tensor: DeviceTensor) => this.#keep(tensor),
-    } as unknown as KernelContext<KernelName>;
+    } as KernelContext<KernelName>;
     return bindKernel(node.op as KernelName, context);
   }
 
@@ -311,7 +307,7 @@ class Binder {
     if (!ops[node.op].placed) return wholePlacement(type.dims);
     const value = operand === undefined ? node.value : must(graph.values[node.value.inputs[operand] ?? -1], "operand");
     const sharding = must(value.sharding, `sharding of ${value.name}`);
-    const whole = value.type.dims.map(
+    const dims = value.type.dims.map(
       (size, d) =>
         size *
         atomsSize(
@@ -319,7 +315,7 @@ class Binder {
           (sharding.dims[d] ?? []).filter((id) => grid.atoms.includes(id)),
         ),
     );
-    return blockPlacement(mesh, grid, worker, whole, sharding);
+    return blockPlacement({ mesh, grid, worker, dims, sharding });
   }
 
   #keep(tensor: DeviceTensor): DeviceTensor {

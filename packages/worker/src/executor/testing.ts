@@ -1,11 +1,11 @@
 import type { HostProgram } from "@lapidary/compiler";
 import { type Graph, type Tensor, type Value, replicated } from "@lapidary/ir";
+import { programTensors, workerRank } from "@lapidary/protocol";
 import { must, systemClock } from "@lapidary/std";
 import { makeMesh, makeWorkerGrid } from "@lapidary/topology";
 import type { Device } from "../device/device.js";
 import { toArrayData, toTensor } from "../kernels/testing.js";
 import type { Numerics } from "../kernels/index.js";
-import { portsOf } from "./chipwise.js";
 import { disposeHeld } from "./executor.js";
 import { StackedProgram, prepareHostProgram, stackedExecutor } from "./stacked.js";
 
@@ -27,8 +27,17 @@ export function hostProgramOf(graph: Graph): HostProgram {
 /** @param fuse whether chains of memory-bound kernels are joined, where the device can */
 export function loadPlan(device: Device, graph: Graph, numerics: Numerics = "f32", fuse = true): StackedProgram {
   const program = hostProgramOf(graph);
-  const options = { device, mesh: program.mesh, grid: program.grid, worker: 0, peers: undefined, numerics, clock: systemClock, fuse };
-  return new StackedProgram(prepareHostProgram(program, options, portsOf(program.graph, program.mesh)), options);
+  const options = {
+    device,
+    mesh: program.mesh,
+    grid: program.grid,
+    worker: workerRank(0),
+    peers: undefined,
+    numerics,
+    clock: systemClock,
+    fuse,
+  };
+  return new StackedProgram(prepareHostProgram(program, options, programTensors(program.graph)), options);
 }
 
 /** Plans a global graph and runs it. */
@@ -41,17 +50,18 @@ export async function runPlan(
 ): Promise<Map<string, Tensor>> {
   const program = loadPlan(device, graph, numerics, fuse);
   const { mesh, grid } = hostProgramOf(graph);
-  const executor = stackedExecutor({ device, mesh, grid, worker: 0, peers: undefined, numerics, clock: systemClock });
-  const held = program.parameters.map(({ name, type, sharding }) =>
-    executor.put(type, sharding, toArrayData(must(inputs.get(name), name))),
-  );
+  const executor = stackedExecutor({ device, mesh, grid, worker: workerRank(0), peers: undefined, numerics, clock: systemClock });
+  const held = program.tensors.parameters.map((tensor) => executor.put(tensor, toArrayData(must(inputs.get(tensor.id), tensor.id))));
   const outputs = await program.run(
     held,
     held.map(() => true),
     "run",
   );
   const results = new Map(
-    program.outputs.map(({ name, type, sharding }, i) => [name, toTensor(executor.fetch(must(outputs[i], name), type, sharding))]),
+    program.tensors.outputs.map((tensor, i): [string, Tensor] => [
+      tensor.id,
+      toTensor(executor.fetch(must(outputs[i], tensor.id), tensor)),
+    ]),
   );
   for (const output of outputs) disposeHeld(output);
   program.dispose();

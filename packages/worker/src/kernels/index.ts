@@ -12,7 +12,7 @@ import { structureKernels } from "./structure.js";
 export const kernels: KernelTable = { ...structureKernels, ...elementwiseKernels, ...shapeKernels, ...contractionKernels, ...rowKernels };
 
 /** The kernel behind a name that came from a value: attributes and kernel belong together by construction. */
-const kernelOf = <N extends KernelName>(name: N): Kernel<N> => kernels[name] as unknown as Kernel<N>;
+const kernelOf = <N extends KernelName>(name: N): Kernel<N> => kernels[name];
 
 /** Prepares one op: its level-2 kernel where there is one and the device has TensorFlow. Results in bf16 are rounded. */
 export function bindKernel<N extends KernelName>(name: N, context: KernelContext<N>): Bound {

@@ -1,6 +1,6 @@
 import { blockPositions } from "@lapidary/compiler";
-import type { Sharding } from "@lapidary/ir";
-import { type Mesh, type WorkerGrid, workerCoordinate } from "@lapidary/topology";
+import type { BlockLayout } from "@lapidary/protocol";
+import { workerCoordinate } from "@lapidary/topology";
 
 /** Where the elements of a part of an array stand in the whole array. */
 export interface Placement {
@@ -16,15 +16,12 @@ export const wholePlacement = (dims: readonly number[]): Placement => ({
   wholeSize: (dim) => dims[dim] ?? 1,
 });
 
-/**
- * The block of worker number `worker`, of an array of the given whole dims. With a grid of all atoms a worker is a chip, and its block
- * the chip's shard.
- */
-export function blockPlacement(mesh: Mesh, grid: WorkerGrid, worker: number, wholeDims: readonly number[], sharding: Sharding): Placement {
+/** The block of a worker. If the grid has all sub-axes, a worker is a chip, and its block the shard of the chip. */
+export function blockPlacement({ mesh, grid, worker, dims, sharding }: BlockLayout): Placement {
   return {
     positions: (dim) =>
-      blockPositions(mesh, grid, wholeDims[dim] ?? 1, sharding.dims[dim] ?? [], (atom) => workerCoordinate(mesh, grid, worker, atom)),
-    wholeSize: (dim) => wholeDims[dim] ?? 1,
+      blockPositions(mesh, grid, dims[dim] ?? 1, sharding.dims[dim] ?? [], (atom) => workerCoordinate(mesh, grid, worker, atom)),
+    wholeSize: (dim) => dims[dim] ?? 1,
   };
 }
 

@@ -12,7 +12,7 @@ import {
   tensor,
 } from "@lapidary/ir";
 import { type Random, must } from "@lapidary/std";
-import { type ArrayData, arrayOf } from "../blocks.js";
+import { type ArrayData, arrayOf } from "@lapidary/protocol";
 import type { Device } from "../device/device.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 import { type KernelContext, type KernelName, type Numerics, bindKernel } from "./index.js";
@@ -48,7 +48,7 @@ export function runKernel(
       kept.push(x);
       return x;
     },
-  } as unknown as KernelContext<KernelName>;
+  } as KernelContext<KernelName>;
   const result = bindKernel(value.op as KernelName, context)([...operands]);
   for (const x of kept) x.dispose();
   return result;

@@ -1,4 +1,4 @@
-import { type DimPair, type Value, type ValueOf, dotLayout } from "@lapidary/ir";
+import { type DimPair, type OpName, type ValueOf, dotLayout } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { type DotGroups, type GemmOperand, planDot } from "../kernels/dot-plan.js";
 import { isViewTranspose } from "../kernels/shape.js";
@@ -14,7 +14,7 @@ import type { NodeId, PlanBuilder } from "./plan.js";
  *       q [B, H, T, d] · k [B, 1, S, d], batch B, H  →  [B, H·T, d] · [B, S, d]ᵀ: one product for all heads
  */
 export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: readonly NodeId[]): NodeId {
-  const asValue = value as unknown as Value;
+  const asValue: ValueOf<OpName> = value;
   const [fullLeft, fullRight] = [b.fullDims(must(value.inputs[0], "operand")), b.fullDims(must(value.inputs[1], "operand"))];
   let [left, right] = [must(inputs[0], "operand"), must(inputs[1], "operand")];
   const { batch, contracting } = value.attrs;
@@ -83,7 +83,7 @@ export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: r
 }
 
 /** An operand as the matmul reads it: rounded, transposed, and viewed as matrices. */
-function arrange(b: PlanBuilder, value: Value, operand: NodeId, { permutation, dims: matrix }: GemmOperand): NodeId {
+function arrange(b: PlanBuilder, value: ValueOf<OpName>, operand: NodeId, { permutation, dims: matrix }: GemmOperand): NodeId {
   let arranged = operand;
   const { dtype } = b.get(arranged).type;
   if (b.roundProducts && dtype !== "bf16")

@@ -1,4 +1,4 @@
-import { type Graph, type OpName, type Value, type ValueOf, binaryNames, sameDims, tableOf, unaryNames } from "@lapidary/ir";
+import { type Graph, type OpName, type ValueOf, binaryNames, sameDims, tableOf, unaryNames } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { isViewTranspose } from "../kernels/shape.js";
 import { emitDot } from "./emit-dot.js";
@@ -28,9 +28,9 @@ export function makePlan(graph: Graph, options: PlanOptions): Plan {
   const nodeOf: NodeId[] = [];
   for (const value of graph.values)
     nodeOf.push(
-      emitterOf(value.op)(
+      emitValue<OpName>(
         builder,
-        value as ValueOf<OpName>,
+        value,
         value.inputs.map((id) => must(nodeOf[id], "operand")),
       ),
     );
@@ -50,7 +50,8 @@ export function makePlan(graph: Graph, options: PlanOptions): Plan {
 type Emitter<N extends OpName> = (b: PlanBuilder, value: ValueOf<N>, inputs: readonly NodeId[]) => NodeId;
 type EmitterTable = { readonly [N in OpName]: Emitter<N> };
 
-const asValue = <N extends OpName>(value: ValueOf<N>): Value => value as unknown as Value;
+/** A value of any op: of its attributes no more is known. */
+const asValue = <N extends OpName>(value: ValueOf<N>): ValueOf<OpName> => value;
 const at = (inputs: readonly NodeId[], i: number): NodeId => must(inputs[i], "operand");
 
 /** Dims where some operand does not repeat. */
@@ -208,4 +209,5 @@ const emitters: EmitterTable = {
   shard_slice: wholeAlong<"shard_slice">(({ dimension }) => [dimension]),
 };
 
-const emitterOf = (name: OpName): Emitter<OpName> => emitters[name] as unknown as Emitter<OpName>;
+const emitValue = <N extends OpName>(b: PlanBuilder, value: ValueOf<N>, inputs: readonly NodeId[]): NodeId =>
+  emitters[value.op](b, value, inputs);

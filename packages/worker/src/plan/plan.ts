@@ -1,4 +1,4 @@
-import { type Graph, type OpAttrs, type OpName, type TensorType, type Value, type ValueId, ops, sameDims } from "@lapidary/ir";
+import { type Graph, type OpAttrs, type OpName, type TensorType, type ValueId, type ValueOf, ops, sameDims } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 
 /** Index of a node in its plan. */
@@ -15,7 +15,7 @@ export interface PlanNodeOf<N extends OpName> {
   readonly inputs: readonly NodeId[];
   readonly type: TensorType;
   /** The value of the program that this is computed for: its provenance and its place in the whole array. */
-  readonly value: Value;
+  readonly value: ValueOf<OpName>;
   /** The same in every run: computed once, at load. */
   readonly constant: boolean;
 }
@@ -51,7 +51,7 @@ export class PlanBuilder {
     attrs: OpAttrs[N],
     inputs: readonly NodeId[],
     type: TensorType,
-    value: Value,
+    value: ValueOf<OpName>,
     options: { readonly fresh?: boolean } = {},
   ): NodeId {
     const fresh = options.fresh ?? false;
@@ -69,13 +69,14 @@ export class PlanBuilder {
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const id = this.nodes.length;
-    this.nodes.push({ id, op, attrs, inputs, type, value, constant } as unknown as PlanNode);
+    const node: PlanNodeOf<OpName> = { id, op, attrs, inputs, type, value, constant };
+    this.nodes.push(node as PlanNode);
     this.#known.set(key, id);
     return id;
   }
 
   /** The same elements under other dims. */
-  view(id: NodeId, dims: readonly number[], value: Value): NodeId {
+  view(id: NodeId, dims: readonly number[], value: ValueOf<OpName>): NodeId {
     const { type, op, attrs } = this.get(id);
     if (sameDims(type.dims, dims)) return id;
     if (op === "constant") return this.emit("constant", { ...attrs, dims }, [], { ...type, dims }, value);
@@ -83,7 +84,7 @@ export class PlanBuilder {
   }
 
   /** Repeats a node along dims where it has 1 and `dims` has more. */
-  repeat(id: NodeId, dims: readonly number[], value: Value, options: { readonly fresh?: boolean } = {}): NodeId {
+  repeat(id: NodeId, dims: readonly number[], value: ValueOf<OpName>, options: { readonly fresh?: boolean } = {}): NodeId {
     const { type, op, attrs } = this.get(id);
     assert(
       type.dims.length === dims.length && type.dims.every((size, d) => size === 1 || size === dims[d]),
@@ -97,7 +98,7 @@ export class PlanBuilder {
   }
 
   /** Repeats along the chosen dims only. */
-  repeatAlong(id: NodeId, chosen: readonly number[], full: readonly number[], value: Value): NodeId {
+  repeatAlong(id: NodeId, chosen: readonly number[], full: readonly number[], value: ValueOf<OpName>): NodeId {
     return this.repeat(
       id,
       this.dims(id).map((size, d) => (chosen.includes(d) ? (full[d] ?? size) : size)),

@@ -2,15 +2,31 @@ import { deepStrictEqual, rejects, strictEqual, throws } from "node:assert/stric
 import type { Peers } from "@lapidary/fabric";
 import { memoryPeers } from "@lapidary/fabric/testing";
 import { Failpoints, must, parseFailpoints, systemClock } from "@lapidary/std";
-import { arrayOf, bytesOfNumbers, numbersOf } from "../blocks.js";
+import { parseSharding } from "@lapidary/ir";
+import {
+  type CopyName,
+  type MessageKind,
+  type MessageOf,
+  arrayOf,
+  bytesOfNumbers,
+  numbersOf,
+  updateCount,
+  workerRank,
+} from "@lapidary/protocol";
+import { type Unbranded, message } from "@lapidary/protocol/testing";
+import { makeMesh } from "@lapidary/topology";
 import { type Device, openDevice } from "../device/device.js";
-import type { CopyName, MessageKind, MessageOf } from "../protocol.js";
 import { Copies } from "./copies.js";
 import { CopyRooms, type Reading, type Room } from "./copy-rooms.js";
 import { type Answer, Worker } from "./worker.js";
 
 describe("copies of a run's state", () => {
-  const name = (step: number, worker = 0): CopyName => ({ step, worker, workers: 2, mesh: "data=2" });
+  const name = (step: number, worker = 0): CopyName => ({
+    step: updateCount(step),
+    worker: workerRank(worker),
+    workers: 2,
+    mesh: "data=2",
+  });
   const copy = (step: number, worker = 0): Parameters<Copies["add"]>[0] => ({
     name: name(step, worker),
     entries: [],
@@ -23,7 +39,7 @@ describe("copies of a run's state", () => {
     for (const step of [1, 2, 3, 4, 5]) {
       copies.add(copy(step));
       copies.add(copy(step, 1));
-      copies.prune(step - 2);
+      copies.prune(updateCount(Math.max(0, step - 2)));
     }
     deepStrictEqual(
       copies.names.filter(({ worker }) => worker === 1).map(({ step }) => step),
@@ -33,7 +49,7 @@ describe("copies of a run's state", () => {
     throws(() => copies.get(name(2)), { code: "LAP_WORKER_COPY_UNKNOWN" });
     copies.enter("r");
     strictEqual(copies.names.length, 6);
-    copies.forgetAbove(4);
+    copies.forgetAbove(updateCount(4));
     strictEqual(copies.names.length, 4);
     copies.enter("another");
     strictEqual(copies.names.length, 0);
@@ -50,7 +66,17 @@ describe("copies of a run's state", () => {
     await Promise.all(
       workers.map((worker, rank) =>
         worker.execute(
-          { kind: "configure", epoch, run: "r", worker: rank, workers: 2, mesh: "data=2", executor: "stacked", numerics: "f32", peers: [] },
+          message<"configure">({
+            kind: "configure",
+            epoch,
+            run: "r",
+            worker: rank,
+            workers: 2,
+            mesh: "data=2",
+            executor: "stacked",
+            numerics: "f32",
+            peers: [],
+          }),
           new Uint8Array(),
         ),
       ),
@@ -60,9 +86,9 @@ describe("copies of a run's state", () => {
   const join = async ({ worker }: { readonly worker: number }): Promise<Peers> => must((await joined)[worker], "peers");
   const ask = async <K extends MessageKind>(
     worker: Worker | undefined,
-    message: MessageOf<K>,
+    plain: Unbranded<MessageOf<K>>,
     payload: Uint8Array = new Uint8Array(),
-  ): Promise<Answer<K>> => (await must(worker, "worker").execute(message, payload)) as Answer<K>;
+  ): Promise<Answer<K>> => (await must(worker, "worker").execute(message<K>(plain), payload)) as Answer<K>;
 
   for (const shares of [
     [true, true],
@@ -84,7 +110,11 @@ describe("copies of a run's state", () => {
         workers.map((worker, rank) =>
           ask<"put">(
             worker,
-            { kind: "put", epoch: 1, value: "w", dtype: "f32", dims: [4], sharding: "[data]" },
+            {
+              kind: "put",
+              epoch: 1,
+              tensor: { id: "w", dtype: "f32", dims: [4], sharding: parseSharding(makeMesh({ data: 2 }), "[data]") },
+            },
             bytesOfNumbers(arrayOf("f32", [2], blockAt(step, rank)).data),
           ),
         ),
@@ -173,7 +203,17 @@ describe("copies of a run's state", () => {
     });
     const worker = new Worker(device, systemClock, { failpoints });
     await worker.execute(
-      { kind: "configure", epoch: 1, run: "r", worker: 0, workers: 1, mesh: "data=2", executor: "stacked", numerics: "f32", peers: [] },
+      message<"configure">({
+        kind: "configure",
+        epoch: 1,
+        run: "r",
+        worker: 0,
+        workers: 1,
+        mesh: "data=2",
+        executor: "stacked",
+        numerics: "f32",
+        peers: [],
+      }),
       new Uint8Array(),
     );
     await ask<"copy">(worker, { kind: "copy", epoch: 1, step: 2, values: [], committed: 0 });

@@ -1,5 +1,5 @@
 import { LapidaryError, must } from "@lapidary/std";
-import type { CopyEntry, CopyName } from "../protocol.js";
+import type { CopyEntry, CopyName, UpdateCount } from "@lapidary/protocol";
 import type { CopyRooms, Room } from "./copy-rooms.js";
 
 /** A worker's blocks at a step, in host memory. */
@@ -60,7 +60,7 @@ export class Copies {
   }
 
   /** Forgets what nobody will go back to: all before the newest copy of each worker's blocks that is not above `committed`. */
-  prune(committed: number): void {
+  prune(committed: UpdateCount): void {
     const newest = new Map<string, number>();
     const owner = ({ worker, workers, mesh }: CopyName): string => `${worker}/${workers}/${mesh}`;
     for (const { name } of this.#copies)
@@ -69,7 +69,7 @@ export class Copies {
   }
 
   /** Forgets what was copied behind updates that do not count. */
-  forgetAbove(latest: number): void {
+  forgetAbove(latest: UpdateCount): void {
     this.#forget(({ name }) => name.step > latest);
   }
 

@@ -1,18 +1,7 @@
 import { randomUUID } from "node:crypto";
+import type { CopyOffer } from "@lapidary/protocol";
 import type { ImageMemory, SharedImage } from "../device/image-memory.js";
 import type { DeviceTensor } from "../device/tfjs.js";
-
-/** What a worker tells its neighbour of a copy: where it lies. */
-export interface Offer {
-  /** Null: nowhere, it has to be sent. */
-  readonly path: string | null;
-  /** Of this memory alone: a path may come to mean other memory. */
-  readonly id: string;
-  /** Which of the copies that were laid there it is. */
-  readonly laying: number;
-  /** All memory that this worker has: what it has given back need not be known any more. */
-  readonly rooms: readonly string[];
-}
 
 /** Behind the blocks of a room stands which copy they are: 0 while they are being laid. */
 const stampBytes = 8;
@@ -55,9 +44,9 @@ export class Room {
     if (this.#laying?.sizes !== key) {
       let begin = 0;
       const places = sizes.map((bytes) => {
-        const place = { begin, runs: { offset: 0, length: bytes / 4, sizes: [], strides: [] } };
+        const block = { segments: { first: begin, length: bytes, counts: [], strides: [] } };
         begin += bytes;
-        return place;
+        return block;
       });
       this.#laying = { sizes: key, lay: this.#shared.image.bind(places) };
     }
@@ -135,12 +124,12 @@ export class CopyRooms {
   }
 
   /** What the neighbour is told of a copy. @param room undefined: it lies in no room */
-  offer(room: Room | undefined): Offer {
+  offer(room: Room | undefined): CopyOffer {
     return { path: room?.path ?? null, id: room?.id ?? "", laying: room?.laying ?? 0, rooms: this.#all.map(({ id }) => id) };
   }
 
   /** The neighbour's copy; undefined where it cannot be read. */
-  read({ path, id, laying, rooms }: Offer, bytes: number): Reading | undefined {
+  read({ path, id, laying, rooms }: CopyOffer, bytes: number): Reading | undefined {
     for (const known of [...this.#views.keys()]) if (!rooms.includes(known)) this.#views.delete(known);
     if (path === null) return undefined;
     const view = this.#views.get(id) ?? this.#memory?.view(path, roomBytes(bytes));

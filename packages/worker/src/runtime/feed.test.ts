@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { openDataset, prepareDataset } from "@lapidary/data";
 import { parseSharding } from "@lapidary/ir";
 import { makeMesh, makeWorkerGrid } from "@lapidary/topology";
-import { arrayOf, takeBlock } from "../blocks.js";
-import type { FeedMessage } from "../protocol.js";
-import { BatchReader, runsOf } from "./feed.js";
+import { arrayLayout, arrayOf, blockOf, epochOf, handleOf, ranksOf, takeBlock } from "@lapidary/protocol";
+import type { FeedMessage } from "@lapidary/protocol";
+import { BatchReader, rangesOf } from "./feed.js";
 
 describe("a worker's batch", () => {
   let scratch = "";
@@ -37,24 +37,24 @@ describe("a worker's batch", () => {
     for (const text of ["[data, -]", "[data, seq]", "[-, -]", "[data:(2)2, -]", "[-, data]", "[data:(2)2+data:(1)2, seq]"]) {
       const message: FeedMessage = {
         kind: "feed",
-        epoch: 1,
+        epoch: epochOf(1),
         directory,
         split: "train",
         seed: 1,
         step: 3,
         batch,
         seq,
-        into: (["tokens", "targets", "mask"] as const).map((array) => ({ array, value: array, sharding: text })),
+        into: (["tokens", "targets", "mask"] as const).map((array) => ({
+          array,
+          tensor: { id: handleOf(array), dtype: array === "mask" ? "f32" : "i32", dims: [batch, seq], sharding: parseSharding(mesh, text) },
+        })),
       };
       const grid = makeWorkerGrid(mesh, 4);
-      for (let worker = 0; worker < grid.workers; worker++)
-        for (const { port, block } of reader.read(message, mesh, grid, worker)) {
+      for (const worker of ranksOf(grid.workers))
+        for (const { port, block } of reader.read(message, { mesh, grid }, worker)) {
           const expected = takeBlock(
             arrayOf(port.array === "mask" ? "f32" : "i32", [batch, seq], whole[port.array]),
-            mesh,
-            grid,
-            worker,
-            parseSharding(mesh, text),
+            blockOf(arrayLayout({ mesh, grid }, port.tensor), worker),
           );
           assert.deepEqual([block.dims, [...block.data]], [expected.dims, [...expected.data]], `${text}, worker ${worker}, ${port.array}`);
         }
@@ -63,7 +63,7 @@ describe("a worker's batch", () => {
   });
 
   it("reads neighbouring rows together", () => {
-    assert.deepEqual(runsOf(Int32Array.of(0, 1, 2, 5, 6, 9)), [
+    assert.deepEqual(rangesOf(Int32Array.of(0, 1, 2, 5, 6, 9)), [
       [0, 3],
       [5, 7],
       [9, 10],

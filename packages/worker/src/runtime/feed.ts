@@ -1,10 +1,22 @@
 import { blockPositions } from "@lapidary/compiler";
 import { type Dataset, openDataset } from "@lapidary/data";
-import { type Sharding, parseSharding } from "@lapidary/ir";
+import { printSharding, sameDims } from "@lapidary/ir";
+import {
+  type ArrayData,
+  type BlockLayout,
+  DecodeFailure,
+  type FeedMessage,
+  type FeedPort,
+  type GroupLayout,
+  type WorkerRank,
+  arrayLayout,
+  arrayOf,
+  blockOf,
+  checkTensor,
+  emptyNumbers,
+} from "@lapidary/protocol";
 import { must } from "@lapidary/std";
-import { type Mesh, type WorkerGrid, workerCoordinate } from "@lapidary/topology";
-import { type ArrayData, emptyNumbers, arrayOf } from "../blocks.js";
-import type { FeedMessage, FeedPort } from "../protocol.js";
+import { workerCoordinate } from "@lapidary/topology";
 
 type Arrays = Readonly<Record<FeedPort["array"], ArrayData>>;
 
@@ -15,19 +27,16 @@ type Arrays = Readonly<Record<FeedPort["array"], ArrayData>>;
 export class BatchReader {
   readonly #datasets = new Map<string, Dataset>();
 
-  /** The block of each array that the message asks for, in its order. */
-  read(
-    message: FeedMessage,
-    mesh: Mesh,
-    grid: WorkerGrid,
-    worker: number,
-  ): { readonly port: FeedPort; readonly sharding: Sharding; readonly block: ArrayData }[] {
+  /** The block of each array that the message asks for, in its order. @throws DecodeFailure if the mesh cannot split an array so */
+  read(message: FeedMessage, group: GroupLayout, worker: WorkerRank): { readonly port: FeedPort; readonly block: ArrayData }[] {
     const known = new Map<string, Arrays>();
     return message.into.map((port) => {
-      const sharding = parseSharding(mesh, port.sharding);
-      const arrays = known.get(port.sharding) ?? this.#block(message, mesh, grid, worker, sharding);
-      known.set(port.sharding, arrays);
-      return { port, sharding, block: arrays[port.array] };
+      checkPort(message, port);
+      checkTensor(group.mesh, port.tensor);
+      const key = printSharding(group.mesh, port.tensor.sharding);
+      const arrays = known.get(key) ?? this.#block(message, blockOf(arrayLayout(group, port.tensor), worker));
+      known.set(key, arrays);
+      return { port, block: arrays[port.array] };
     });
   }
 
@@ -44,13 +53,7 @@ export class BatchReader {
     return opened;
   }
 
-  #block(
-    { directory, split, seed, step, batch, seq }: FeedMessage,
-    mesh: Mesh,
-    grid: WorkerGrid,
-    worker: number,
-    sharding: Sharding,
-  ): Arrays {
+  #block({ directory, split, seed, step, batch, seq }: FeedMessage, { mesh, grid, worker, sharding }: BlockLayout): Arrays {
     const positions = (dim: number, size: number): Int32Array =>
       blockPositions(mesh, grid, size, sharding.dims[dim] ?? [], (atom) => workerCoordinate(mesh, grid, worker, atom));
     const [rows, columns] = [positions(0, batch), positions(1, seq)];
@@ -59,7 +62,7 @@ export class BatchReader {
     const [tokens, targets, mask] = [emptyNumbers("i32", size), emptyNumbers("i32", size), emptyNumbers("f32", size)];
     const dataset = this.#dataset(directory);
     let row = 0;
-    for (const [from, to] of runsOf(rows)) {
+    for (const [from, to] of rangesOf(rows)) {
       const part = dataset.batch({ split, seed, step, batch, seq, rows: [from, to] });
       for (let r = 0; r < to - from; r++, row++)
         columns.forEach((column, c) => {
@@ -73,13 +76,20 @@ export class BatchReader {
   }
 }
 
-/** Ascending positions as runs of neighbours, `[from, to)`. */
-export function runsOf(positions: Int32Array): [number, number][] {
-  const runs: [number, number][] = [];
+/** An array of a batch has a dtype of its own and the dims of the batch. @throws DecodeFailure */
+function checkPort({ batch, seq }: FeedMessage, { array, tensor: { dtype, dims } }: FeedPort): void {
+  const expected = array === "mask" ? "f32" : "i32";
+  if (dtype !== expected) throw new DecodeFailure(`${expected} for ${array}`, dtype).within("tensor.dtype");
+  if (!sameDims(dims, [batch, seq])) throw new DecodeFailure(`the dims of the batch, ${batch} and ${seq}`, dims).within("tensor.dims");
+}
+
+/** Ascending positions as ranges of neighbours, `[from, to)`. */
+export function rangesOf(positions: Int32Array): [number, number][] {
+  const ranges: [number, number][] = [];
   for (const position of positions) {
-    const last = runs.at(-1);
+    const last = ranges.at(-1);
     if (last !== undefined && last[1] === position) last[1] = position + 1;
-    else runs.push([position, position + 1]);
+    else ranges.push([position, position + 1]);
   }
-  return runs;
+  return ranges;
 }

@@ -1,7 +1,8 @@
 import type { Peers } from "@lapidary/fabric";
-import { assert, must } from "@lapidary/std";
+import { type CopyOffer, decodeOffer } from "@lapidary/protocol";
+import { type JsonValue, assert, must } from "@lapidary/std";
 import type { Copies } from "./copies.js";
-import type { Offer, Reading, Room } from "./copy-rooms.js";
+import type { Reading, Room } from "./copy-rooms.js";
 
 export interface GiveOptions {
   readonly peers: Peers;
@@ -29,7 +30,7 @@ export interface GiveOptions {
  */
 export async function giveCopy({ peers, next, previous, tag, bytes, room, copies }: GiveOptions): Promise<Reading> {
   const offered = await peers.exchange(`${tag}/offer`, new Map([[next, encode(copies.rooms.offer(room))]]), [previous]);
-  const reading = copies.rooms.read(decode(must(offered.get(previous), "offer")), bytes.byteLength);
+  const reading = copies.rooms.read(decode(must(offered.get(previous), "offer"), previous), bytes.byteLength);
   const answers = await peers.exchange(`${tag}/answer`, new Map([[previous, Uint8Array.of(reading === undefined ? 0 : 1)]]), [next]);
   const isRead = must(answers.get(next), "answer")[0] === 1;
   if (isRead && reading !== undefined) return reading;
@@ -40,6 +41,8 @@ export async function giveCopy({ peers, next, previous, tag, bytes, room, copies
   return { bytes: taken };
 }
 
-const encode = (offer: Offer): Uint8Array => Buffer.from(JSON.stringify(offer), "utf8");
+const encode = (offer: CopyOffer): Uint8Array => Buffer.from(JSON.stringify(offer), "utf8");
 
-const decode = (bytes: Uint8Array): Offer => JSON.parse(Buffer.from(bytes).toString("utf8")) as Offer;
+/** Workers do not say hello with their build: one coordinator has started or taken over all of them. */
+const decode = (bytes: Uint8Array, previous: number): CopyOffer =>
+  decodeOffer(JSON.parse(Buffer.from(bytes).toString("utf8")) as JsonValue, { name: `worker ${previous}`, build: "unknown" });

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { type Channel, Heartbeat, connect } from "@lapidary/fabric";
 import { LapidaryError, systemClock } from "@lapidary/std";
-import { type PulseMessage, type WorkerHello, pulseTimes } from "../protocol.js";
+import { type PulseMessage, type WorkerHello, pulseTimes } from "@lapidary/protocol";
 import { releaseMemory } from "./release-memory.js";
 
 /**

@@ -1,6 +1,18 @@
 import type { Channel } from "@lapidary/fabric";
-import type { JsonValue } from "@lapidary/std";
-import type { Envelope, WorkerAnswer, WorkerMessage } from "../protocol.js";
+import {
+  DecodeFailure,
+  type Envelope,
+  type Peer,
+  type WorkerAnswer,
+  type WorkerMessage,
+  coordinatorPeer,
+  decodeMessage,
+  encodeAnswer,
+  encodeReply,
+  idOfMalformed,
+  malformedError,
+} from "@lapidary/protocol";
+import { type JsonValue, LapidaryError } from "@lapidary/std";
 import { asLapidaryError, overtakenError } from "./errors.js";
 import type { Answer, Worker } from "./worker.js";
 
@@ -24,8 +36,10 @@ export async function serve(channel: Channel, worker: Worker, options: ServeOpti
   let underWay: Envelope | undefined;
   let wake: () => void = () => undefined;
   let closed = false;
+  const coordinator = coordinatorPeer(channel.peerHello);
   channel.onMessage((header, payload) => {
-    const message = header as unknown as Envelope;
+    const message = received(channel, header, coordinator, options);
+    if (message === undefined) return;
     if (endsRun(message)) {
       worker.interrupt(overtakenError(message.kind));
       for (const waiting of queue) waiting.isVoid = !endsRun(waiting.message);
@@ -68,18 +82,38 @@ export async function serve(channel: Channel, worker: Worker, options: ServeOpti
   }
 }
 
+/**
+ * The message in a header. If it is malformed but has a number, the worker answers with the error.
+ *
+ * @throws LAP_PROTOCOL_MALFORMED if it has no number: the channel closes
+ */
+function received(channel: Channel, header: JsonValue, from: Peer, options: ServeOptions): Envelope | undefined {
+  try {
+    return decodeMessage(header, from);
+  } catch (error) {
+    const id = idOfMalformed(header);
+    if (!(error instanceof LapidaryError) || id === undefined) throw error;
+    options.onError?.("message", error);
+    if (channel.isOpen) channel.send(encodeAnswer({ kind: "error", id, error: error.toJSON() }));
+    return undefined;
+  }
+}
+
 async function answer(channel: Channel, message: Envelope, execute: () => Promise<Answer>, options: ServeOptions): Promise<void> {
   let said: WorkerAnswer;
   let parts: Uint8Array[] = [];
   try {
     const { reply, payload } = await execute();
-    said = { kind: "reply", id: message.id, reply: reply as unknown as JsonValue };
+    said = { kind: "reply", id: message.id, reply: encodeReply(reply) };
     if (payload !== undefined) parts = [payload];
   } catch (error) {
-    const failure = asLapidaryError(error);
+    const failure =
+      error instanceof DecodeFailure
+        ? malformedError(coordinatorPeer(channel.peerHello), `${message.kind} message`, error)
+        : asLapidaryError(error);
     // Who has lost his coordinator gives up what he is at.
     if (failure.code !== "LAP_WORKER_OVERTAKEN" && channel.isOpen) options.onError?.(message.kind, error);
     said = { kind: "error", id: message.id, error: failure.toJSON() };
   }
-  if (channel.isOpen) channel.send(said as unknown as JsonValue, parts);
+  if (channel.isOpen) channel.send(encodeAnswer(said), parts);
 }

@@ -5,13 +5,24 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { randomMesh, randomSharding } from "@lapidary/compiler/testing";
 import { crc32 } from "@lapidary/fabric";
-import { sizeOf, tensorType } from "@lapidary/ir";
+import { parseSharding, sizeOf } from "@lapidary/ir";
 import { must, seededRandom } from "@lapidary/std";
-import { makeWorkerGrid } from "@lapidary/topology";
-import { arrayOf, bytesOfNumbers, numbersOf, takeBlock, wholeFromBlocks } from "../blocks.js";
+import { makeMesh, makeWorkerGrid } from "@lapidary/topology";
+import {
+  arrayLayout,
+  arrayOf,
+  blockOf,
+  bytesOfNumbers,
+  handleOf,
+  numbersOf,
+  ranksOf,
+  takeBlock,
+  type TensorSpec,
+  workerRank,
+} from "@lapidary/protocol";
 import { type Device, openDevice } from "../device/device.js";
 import { Snapshots } from "./snapshots.js";
-import { ValueStore, layoutOf } from "./values.js";
+import { ValueStore, layoutText } from "./values.js";
 
 describe("snapshots", () => {
   let device: Device;
@@ -31,28 +42,28 @@ describe("snapshots", () => {
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
         const random = seededRandom(seed);
         const mesh = randomMesh(random);
-        const grid = makeWorkerGrid(mesh, 1 + random.integer(8));
+        const group = { mesh, grid: makeWorkerGrid(mesh, 1 + random.integer(8)) };
         let at = 8;
         const arrays = Array.from({ length: 1 + random.integer(4) }, (_, i) => {
           const dims = Array.from({ length: random.integer(4) }, () => [1, 4, 6, 8, 12][random.integer(5)] ?? 1);
           if (dims.length > 0 && random.integer(3) > 0) dims.push([64, 128, 512, 1024][random.integer(4)] ?? 64);
           const begin = at;
           at += 4 * sizeOf(dims) + 4 * random.integer(3);
-          return { value: `v${i}`, begin, dims, sharding: randomSharding(random, mesh, dims) };
+          return { begin, tensor: { id: handleOf(`v${i}`), dtype: "f32" as const, dims, sharding: randomSharding(random, mesh, dims) } };
         });
         writeFileSync(path, "");
         truncateSync(path, at);
-        const workers = Array.from({ length: grid.workers }, (_, worker) => ({
+        const workers = ranksOf(group.grid.workers).map((worker) => ({
           worker,
           values: new ValueStore(),
-          snapshots: new Snapshots(images),
+          snapshots: new Snapshots(images, group, worker),
         }));
         try {
           for (const { snapshots } of workers) ok(snapshots.open(path, at, arrays));
           for (const round of [1, 2]) {
             let laid = 0;
             const shares: (readonly (number | null)[])[] = [];
-            const wholes = arrays.map(({ dims }) =>
+            const wholes = arrays.map(({ tensor: { dims } }) =>
               arrayOf(
                 "f32",
                 dims,
@@ -60,27 +71,22 @@ describe("snapshots", () => {
               ),
             );
             for (const { worker, values, snapshots } of workers) {
-              arrays.forEach(({ value, dims, sharding }, i) => {
-                const block = takeBlock(must(wholes[i], "array"), mesh, grid, worker, sharding);
-                const type = tensorType("f32", dims);
-                values.set(value, {
+              arrays.forEach(({ tensor }, i) => {
+                const block = takeBlock(must(wholes[i], "array"), blockOf(arrayLayout(group, tensor), worker));
+                values.set(tensor.id, {
                   held: [device.upload("f32", block.dims, block.data.slice())],
-                  type,
-                  sharding,
-                  layout: layoutOf(mesh, type, sharding),
+                  tensor,
+                  layout: layoutText(mesh, tensor),
                 });
               });
-              const taken = snapshots.take(path, values, { mesh, grid, worker });
+              const taken = snapshots.take(path, values);
               laid += taken.bytes;
               shares.push(taken.shares);
             }
             const image = new Uint8Array(readFileSync(path));
-            arrays.forEach(({ begin, dims, sharding }, i) => {
-              const expected = wholeFromBlocks(tensorType("f32", dims), mesh, grid, sharding, (worker) =>
-                takeBlock(must(wholes[i], "array"), mesh, grid, worker, sharding),
-              );
+            arrays.forEach(({ begin, tensor: { dims } }, i) => {
               const bytes = image.slice(begin, begin + 4 * sizeOf(dims));
-              deepStrictEqual(numbersOf("f32", bytes), expected.data);
+              deepStrictEqual(numbersOf("f32", bytes), must(wholes[i], "array").data);
               const sums = shares.map((ofWorker) => ofWorker[i] ?? null);
               if (sums.includes(null)) ok(sums.every((share) => share === null));
               else {
@@ -106,15 +112,41 @@ describe("snapshots", () => {
     ok(summed > 20, `${summed} arrays were summed up by those who laid them`);
   });
 
+  it("are refused of an array that has another sharding than the staging buffer was opened for", () => {
+    const { images } = device;
+    if (images === undefined) return;
+    const mesh = makeMesh({ data: 2 });
+    const group = { mesh, grid: makeWorkerGrid(mesh, 2) };
+    const path = join(directory, "sharded");
+    writeFileSync(path, new Uint8Array(16));
+    const tensor = (text: string): TensorSpec => ({ id: handleOf("w"), dtype: "f32", dims: [4], sharding: parseSharding(mesh, text) });
+    const values = new ValueStore();
+    const keep = (spec: TensorSpec, numbers: number): void =>
+      values.set(spec.id, {
+        held: [device.upload("f32", [numbers], new Float32Array(numbers))],
+        tensor: spec,
+        layout: layoutText(mesh, spec),
+      });
+    const snapshots = new Snapshots(images, group, workerRank(0));
+    ok(snapshots.open(path, 16, [{ tensor: tensor("[data]"), begin: 0 }]));
+    keep(tensor("[data]"), 2);
+    strictEqual(snapshots.take(path, values).bytes, 8);
+    keep(tensor("[-]"), 4);
+    throws(() => snapshots.take(path, values), { code: "LAP_WORKER_VALUE_TYPE", place: "w" });
+    snapshots.close();
+    values.clear();
+  });
+
   it("are refused where memory is not what it was said to be, and of images that are not known", () => {
     const path = join(directory, "small");
     writeFileSync(path, "1234");
-    const snapshots = new Snapshots(device.images);
+    const mesh = randomMesh(seededRandom(1));
+    const group = { mesh, grid: makeWorkerGrid(mesh, 1) };
+    const snapshots = new Snapshots(device.images, group, workerRank(0));
     strictEqual(snapshots.open(path, 8, []), false);
     strictEqual(snapshots.open(join(directory, "none"), 8, []), false);
-    strictEqual(new Snapshots(undefined).open(path, 4, []), false);
-    const mesh = randomMesh(seededRandom(1));
-    throws(() => snapshots.take(path, new ValueStore(), { mesh, grid: makeWorkerGrid(mesh, 1), worker: 0 }), {
+    strictEqual(new Snapshots(undefined, group, workerRank(0)).open(path, 4, []), false);
+    throws(() => snapshots.take(path, new ValueStore()), {
       code: "LAP_WORKER_IMAGE_UNKNOWN",
     });
   });

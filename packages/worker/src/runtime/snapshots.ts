@@ -1,98 +1,94 @@
-import { sizeOf } from "@lapidary/ir";
+import { type GroupLayout, type Handle, type StagedTensor, type WorkerRank, checkTensor, stagedBlocks } from "@lapidary/protocol";
 import { must } from "@lapidary/std";
-import type { Mesh, WorkerGrid } from "@lapidary/topology";
-import { blockDimsOf, firstReplicas, runsOf } from "../blocks.js";
-import { type BlockPlace, type DeviceImage, type ImageMemory, isSummed } from "../device/image-memory.js";
+import type { DeviceImage, ImageMemory } from "../device/image-memory.js";
 import type { DeviceTensor } from "../device/tfjs.js";
-import type { ImagePlace } from "../protocol.js";
-import { unknownImageError } from "./errors.js";
-import type { ValueStore } from "./values.js";
+import { unknownImageError, valueTypeError } from "./errors.js";
+import { type ValueStore, layoutText } from "./values.js";
 
-/** Where this worker stands in its gang. */
-export interface Rank {
-  readonly mesh: Mesh;
-  readonly grid: WorkerGrid;
-  readonly worker: number;
-}
-
-/** What lays the blocks of some values, as long as these have the layouts that it was made for. */
-interface Laying {
-  readonly layouts: readonly string[];
-  /** Values of which this worker has a first replica: together the workers lay each array once. */
-  readonly own: readonly string[];
-  readonly bytes: number;
-  readonly lay: (blocks: readonly DeviceTensor[]) => readonly number[];
-  /** By value of the image: which of `own` it is, or whether it is summed up at all. */
-  readonly shares: readonly (number | "none" | "unknown")[];
-}
-
-/** What of a state was laid. */
-export interface Laid {
+/** What this worker wrote of a state. */
+export interface WrittenBlocks {
   readonly bytes: number;
   /**
-   * By value of the image: what this worker's block adds to the checksum (crc32) of the whole array, which is that of all workers together (xor), inverted; null
-   * where nobody sums it up.
+   * By array of the staging buffer: what this worker's block adds to the checksum (crc32) of the whole array, which is that of all workers together (xor),
+   * inverted; null if the workers do not compute it.
    */
   readonly shares: readonly (number | null)[];
 }
 
-/** The images of checkpoints that a gang's coordinator shares with this worker. They are closed when it leaves the gang. */
+/** An opened staging buffer, and which blocks this worker writes there. */
+interface StagingBuffer {
+  readonly image: DeviceImage;
+  /** Of every array, to compare with the values. */
+  readonly arrays: readonly { readonly id: Handle; readonly layout: string }[];
+  /** Arrays of which this worker writes a block. */
+  readonly own: readonly Handle[];
+  readonly bytes: number;
+  readonly write: (blocks: readonly DeviceTensor[]) => readonly number[];
+  /** By array: index in `own` of the block whose share counts; whether another worker has it; or that the workers compute no checksum. */
+  readonly shares: readonly (number | "elsewhere" | "unknown")[];
+}
+
+/** The staging buffers that the coordinator of a group shares with this worker. They are closed when it leaves the group. */
 export class Snapshots {
   readonly #memory: ImageMemory | undefined;
-  readonly #images = new Map<string, { readonly image: DeviceImage; readonly places: readonly ImagePlace[]; laying?: Laying }>();
+  readonly #group: GroupLayout;
+  readonly #worker: WorkerRank;
+  readonly #buffers = new Map<string, StagingBuffer>();
 
-  constructor(memory: ImageMemory | undefined) {
+  /** @param memory without it no staging buffer can be opened */
+  constructor(memory: ImageMemory | undefined, group: GroupLayout, worker: WorkerRank) {
     this.#memory = memory;
+    this.#group = group;
+    this.#worker = worker;
   }
 
-  /** @returns whether blocks can be laid in it */
-  open(path: string, bytes: number, places: readonly ImagePlace[]): boolean {
+  /**
+   * @returns whether blocks can be written there
+   * @throws DecodeFailure if the mesh cannot split an array as its sharding says
+   */
+  open(path: string, bytes: number, tensors: readonly StagedTensor[]): boolean {
+    const { mesh } = this.#group;
+    for (const { tensor } of tensors) checkTensor(mesh, tensor);
     const image = this.#memory?.open(path, bytes);
     if (image === undefined) return false;
-    this.#images.get(path)?.image.close();
-    this.#images.set(path, { image, places });
+    this.#buffers.get(path)?.image.close();
+    const blocks = stagedBlocks(tensors, this.#group, this.#worker);
+    const written = blocks.flatMap(({ tensor, segments, checksumOf }) =>
+      segments === undefined ? [] : [{ id: tensor.id, segments, checksumOf }],
+    );
+    const own = written.map(({ id }) => id);
+    this.#buffers.set(path, {
+      image,
+      arrays: tensors.map(({ tensor }) => ({ id: tensor.id, layout: layoutText(mesh, tensor) })),
+      own,
+      bytes: blocks.reduce((sum, block) => sum + block.bytes, 0),
+      write: image.bind(written),
+      shares: blocks.map(({ tensor, segments, checksumOf }) => {
+        if (checksumOf === undefined) return "unknown";
+        return segments === undefined ? "elsewhere" : own.indexOf(tensor.id);
+      }),
+    });
     return true;
   }
 
-  /** @throws LAP_WORKER_IMAGE_UNKNOWN */
-  take(path: string, values: ValueStore, rank: Rank): Laid {
-    const known = this.#images.get(path);
-    if (known === undefined) throw unknownImageError(path);
-    const layouts = known.places.map(({ value }) => values.get(value).layout);
-    if (known.laying === undefined || layouts.some((layout, i) => layout !== known.laying?.layouts[i]))
-      known.laying = plan(known.image, known.places, layouts, values, rank);
-    const { own, bytes, lay, shares } = known.laying;
-    const laid = own.length === 0 ? [] : lay(own.map((value) => must(values.get(value).held[0], value)));
-    return { bytes, shares: shares.map((share) => (share === "unknown" ? null : share === "none" ? 0 : must(laid[share], "share"))) };
+  /** @throws LAP_WORKER_IMAGE_UNKNOWN; LAP_WORKER_VALUE_TYPE if an array has another layout than the staging buffer was opened for */
+  take(path: string, values: ValueStore): WrittenBlocks {
+    const buffer = this.#buffers.get(path);
+    if (buffer === undefined) throw unknownImageError(path);
+    for (const { id, layout } of buffer.arrays) {
+      const value = values.get(id);
+      if (value.layout !== layout) throw valueTypeError(id, value.layout, layout);
+    }
+    const { own, bytes, write, shares } = buffer;
+    const written = own.length === 0 ? [] : write(own.map((id) => must(values.get(id).held[0], id)));
+    return {
+      bytes,
+      shares: shares.map((share) => (share === "unknown" ? null : share === "elsewhere" ? 0 : must(written[share], "share"))),
+    };
   }
 
   close(): void {
-    for (const { image } of this.#images.values()) image.close();
-    this.#images.clear();
+    for (const { image } of this.#buffers.values()) image.close();
+    this.#buffers.clear();
   }
-}
-
-function plan(
-  image: DeviceImage,
-  places: readonly ImagePlace[],
-  layouts: readonly string[],
-  values: ValueStore,
-  { mesh, grid, worker }: Rank,
-): Laying {
-  const own: string[] = [];
-  const blocks: BlockPlace[] = [];
-  let bytes = 0;
-  const shares = places.map(({ value, begin }) => {
-    const { type, sharding } = values.get(value);
-    const owners = firstReplicas(mesh, grid, sharding);
-    // All workers come to the same answer: blocks are as large everywhere.
-    const summed = owners.every((owner) => isSummed(runsOf(mesh, grid, owner, type.dims, sharding)));
-    if (!owners.includes(worker)) return summed ? "none" : "unknown";
-    const runs = runsOf(mesh, grid, worker, type.dims, sharding);
-    bytes += 4 * sizeOf(blockDimsOf(mesh, grid, type.dims, sharding));
-    blocks.push({ begin, runs, whole: summed ? sizeOf(type.dims) : undefined });
-    own.push(value);
-    return summed ? own.length - 1 : "unknown";
-  });
-  return { layouts, own, bytes, lay: image.bind(blocks), shares };
 }

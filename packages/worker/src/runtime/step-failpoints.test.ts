@@ -5,7 +5,7 @@ import { memoryPeers } from "@lapidary/fabric/testing";
 import { type Graph, GraphBuilder, sizeOf, tensorType } from "@lapidary/ir";
 import { Failpoints, LapidaryError, must, parseFailpoints, systemClock } from "@lapidary/std";
 import { type Mesh, makeMesh, makeWorkerGrid } from "@lapidary/topology";
-import { arrayOf, blockDimsOf } from "../blocks.js";
+import { arrayLayout, arrayOf, blockDimsOf, workerRank } from "@lapidary/protocol";
 import { type Device, openDevice } from "../device/device.js";
 import { disposeHeld } from "../executor/executor.js";
 import type { ExecutionHooks } from "../executor/hooks.js";
@@ -102,13 +102,13 @@ describe("failpoints of a step on the real executor", function () {
     const peers = await memoryPeers(2);
     const outcomes = await Promise.all(
       peers.map(async (peer, worker) => {
-        const own = { device, mesh, grid, worker, peers: peer, numerics: "f32", clock: systemClock, share } as const;
+        const own = { device, mesh, grid, worker: workerRank(worker), peers: peer, numerics: "f32", clock: systemClock, share } as const;
         const executor = stackedExecutor(worker === 0 ? { ...own, hooks } : own);
         const program = executor.load(executor.prepare(chip)) as StackedProgram;
         if (worker === 0) faults.begin(1, program.schedule);
-        const inputs = program.parameters.map(({ type, sharding }) => {
-          const dims = blockDimsOf(mesh, grid, type.dims, sharding);
-          return executor.put(type, sharding, arrayOf("f32", dims, new Float32Array(sizeOf(dims)).fill(0.1)));
+        const inputs = program.tensors.parameters.map((tensor) => {
+          const dims = blockDimsOf(arrayLayout({ mesh, grid }, tensor));
+          return executor.put(tensor, arrayOf("f32", dims, new Float32Array(sizeOf(dims)).fill(0.1)));
         });
         try {
           for (const output of await program.run(

@@ -1,31 +1,31 @@
-import { type Sharding, type TensorType, printSharding, printType } from "@lapidary/ir";
+import { printSharding, printType } from "@lapidary/ir";
+import { type Handle, type TensorSpec, typeOf } from "@lapidary/protocol";
 import type { LapidaryError } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
 import { type Held, disposeHeld, heldBytes } from "../executor/executor.js";
-import type { ValueId } from "../protocol.js";
 import { unknownValueError } from "./errors.js";
 
-/** A value that this worker holds a block of. */
-export interface Value {
+/** An array of which this worker has a block. */
+export interface DeviceValue {
   readonly held: Held;
-  readonly type: TensorType;
-  readonly sharding: Sharding;
+  readonly tensor: TensorSpec;
   /** Type and sharding in one text, to compare. */
   readonly layout: string;
 }
 
-export const layoutOf = (mesh: Mesh, type: TensorType, sharding: Sharding): string => `${printType(type)} ${printSharding(mesh, sharding)}`;
+export const layoutText = (mesh: Mesh, tensor: TensorSpec): string =>
+  `${printType(typeOf(tensor))} ${printSharding(mesh, tensor.sharding)}`;
 
-/** The values of a run, by handle. A value whose computation failed is the failure. */
+/** The arrays of a run, by handle. An array whose computation failed is the failure. */
 export class ValueStore {
-  readonly #values = new Map<ValueId, Value | LapidaryError>();
+  readonly #values = new Map<Handle, DeviceValue | LapidaryError>();
 
-  has(id: ValueId): boolean {
+  has(id: Handle): boolean {
     return this.#values.has(id);
   }
 
   /** @throws LAP_WORKER_VALUE_UNKNOWN, or the error that the value failed with */
-  get(id: ValueId): Value {
+  get(id: Handle): DeviceValue {
     const value = this.#values.get(id);
     if (value === undefined) throw unknownValueError(id);
     if ("held" in value) return value;
@@ -33,18 +33,18 @@ export class ValueStore {
   }
 
   /** Replaces what was there. */
-  set(id: ValueId, value: Value | LapidaryError): void {
+  set(id: Handle, value: DeviceValue | LapidaryError): void {
     this.#dispose(id);
     this.#values.set(id, value);
   }
 
   /** Forgets a value without disposing it: it was consumed. */
-  release(id: ValueId): void {
+  release(id: Handle): void {
     this.#values.delete(id);
   }
 
   /** @returns the bytes that were freed */
-  drop(id: ValueId): number {
+  drop(id: Handle): number {
     const value = this.#values.get(id);
     if (value === undefined) throw unknownValueError(id);
     const bytes = "held" in value ? heldBytes(value.held) : 0;
@@ -58,11 +58,11 @@ export class ValueStore {
     this.#values.clear();
   }
 
-  bytes(): Record<ValueId, number> {
+  bytes(): Record<Handle, number> {
     return Object.fromEntries([...this.#values].map(([id, value]) => [id, "held" in value ? heldBytes(value.held) : 0]));
   }
 
-  #dispose(id: ValueId): void {
+  #dispose(id: Handle): void {
     const value = this.#values.get(id);
     if (value !== undefined && "held" in value) disposeHeld(value.held);
   }

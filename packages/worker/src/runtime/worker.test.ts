@@ -6,11 +6,21 @@ import { memoryPair, memoryPeers } from "@lapidary/fabric/testing";
 import { type Graph, GraphBuilder, parseSharding, printGraph, tensorType } from "@lapidary/ir";
 import { type JsonValue, LapidaryError, must, systemClock } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
-import { arrayOf, bytesOfNumbers, numbersOf } from "../blocks.js";
+import {
+  type MessageKind,
+  type MessageOf,
+  type WorkerMessage,
+  type WorkerReplies,
+  arrayOf,
+  bytesOfNumbers,
+  encodeMessage,
+  messageId,
+  numbersOf,
+} from "@lapidary/protocol";
+import { type Unbranded, message } from "@lapidary/protocol/testing";
 import { type Device, openDevice } from "../device/device.js";
-import type { MessageKind, MessageOf, ProgramHash, WorkerMessage, WorkerReplies } from "../protocol.js";
 import { serve } from "./serve.js";
-import { Worker } from "./worker.js";
+import { type Answer, Worker } from "./worker.js";
 
 const mesh = makeMesh({ data: 2 });
 const sharding = (text: string): ReturnType<typeof parseSharding> => parseSharding(mesh, text);
@@ -33,6 +43,9 @@ function waits(): Graph {
   return g.finish();
 }
 
+/** Four numbers, two on each of two workers. */
+const put4 = message<"put">({ kind: "put", epoch: 1, tensor: { id: "s", dtype: "f32", dims: [4], sharding: sharding("[data]") } });
+
 describe("a worker", () => {
   let device: Device;
   let worker: Worker;
@@ -43,9 +56,14 @@ describe("a worker", () => {
     worker = new Worker(device, systemClock);
   });
 
-  const tell = async <K extends MessageKind>(message: MessageOf<K>, payload: Uint8Array = new Uint8Array()): Promise<WorkerReplies[K]> =>
-    (await worker.execute(message, payload)).reply as WorkerReplies[K];
-  const configure = (more: Partial<MessageOf<"configure">> = {}): Promise<WorkerReplies["configure"]> =>
+  const execute = <K extends MessageKind>(
+    of: Worker,
+    plain: Unbranded<MessageOf<K>>,
+    payload: Uint8Array = new Uint8Array(),
+  ): Promise<Answer> => of.execute(message<K>(plain), payload);
+  const tell = async <K extends MessageKind>(plain: Unbranded<MessageOf<K>>, payload?: Uint8Array): Promise<WorkerReplies[K]> =>
+    (await execute<K>(worker, plain, payload)).reply as WorkerReplies[K];
+  const configure = (more: Partial<Unbranded<MessageOf<"configure">>> = {}): Promise<WorkerReplies["configure"]> =>
     tell<"configure">({
       kind: "configure",
       epoch: 1,
@@ -58,7 +76,7 @@ describe("a worker", () => {
       peers: [],
       ...more,
     });
-  const load = async (graph: Graph): Promise<ProgramHash> => {
+  const load = async (graph: Graph): Promise<string> => {
     const text = new TextEncoder().encode(printGraph(graph));
     const program = createHash("sha256").update(text).digest("hex");
     await tell<"load">({ kind: "load", epoch: 1, program }, text);
@@ -66,13 +84,13 @@ describe("a worker", () => {
   };
   const put = (value: string, ...numbers: number[]): Promise<WorkerReplies["put"]> =>
     tell<"put">(
-      { kind: "put", epoch: 1, value, dtype: "i32", dims: [numbers.length], sharding: "[data]" },
+      { kind: "put", epoch: 1, tensor: { id: value, dtype: "i32", dims: [numbers.length], sharding: sharding("[data]") } },
       bytesOfNumbers(Int32Array.from(numbers)),
     );
   const fetch = async (value: string): Promise<number[]> => [
-    ...numbersOf("i32", must((await worker.execute({ kind: "fetch", epoch: 1, value }, new Uint8Array())).payload, "payload")),
+    ...numbersOf("i32", must((await execute<"fetch">(worker, { kind: "fetch", epoch: 1, value })).payload, "payload")),
   ];
-  const run = (program: ProgramHash, inputs: string[], outputs: string[], donate: string[] = []): Promise<WorkerReplies["run"]> =>
+  const run = (program: string, inputs: string[], outputs: string[], donate: string[] = []): Promise<WorkerReplies["run"]> =>
     tell<"run">({ kind: "run", epoch: 1, step: 0, program, values: { inputs, outputs, donate, told: [] } });
 
   it("maps values to values, and consumes what is donated", async () => {
@@ -108,12 +126,12 @@ describe("a worker", () => {
     g.output("sum", g.op("reduce", [s], { dims: [0], kind: "sum" }, { name: "sum", sharding: sharding("[]") }));
     const program = await load(g.finish());
     const block = bytesOfNumbers(Int32Array.of(1, 2, 3, 4));
-    await tell<"put">({ kind: "put", epoch: 1, value: "s", dtype: "i32", dims: [4], sharding: "[-]" }, block);
+    await tell<"put">({ kind: "put", epoch: 1, tensor: { id: "s", dtype: "i32", dims: [4], sharding: sharding("[-]") } }, block);
     const values = { inputs: ["s"], outputs: ["s", null], donate: ["s"], told: [1] };
     const before = device.tf.memory().numTensors;
     const sums: number[] = [];
     for (const sent of [{ values }, {}, {}]) {
-      const { payload } = await worker.execute({ kind: "run", epoch: 1, step: 0, program, ...sent }, new Uint8Array());
+      const { payload } = await execute<"run">(worker, { kind: "run", epoch: 1, step: 0, program, ...sent });
       sums.push(...numbersOf("i32", must(payload, "payload")));
     }
     assert.deepEqual(sums, [10, 20, 40]);
@@ -164,7 +182,7 @@ describe("a worker", () => {
   it("prepares a program once for all gangs of one layout, and anew for another", async () => {
     const text = new TextEncoder().encode(printGraph(ratio()));
     const decode = mock.method(TextDecoder.prototype, "decode");
-    const compute = async (epoch: number, more: Partial<MessageOf<"configure">> = {}): Promise<number[]> => {
+    const compute = async (epoch: number, more: Partial<Unbranded<MessageOf<"configure">>> = {}): Promise<number[]> => {
       await configure({ run: `r${epoch}`, epoch, ...more });
       await tell<"load">({ kind: "load", epoch, program: "p" }, text);
       for (const [value, numbers] of [
@@ -172,7 +190,7 @@ describe("a worker", () => {
         ["d", [2, 2, 2, 2]],
       ] as const)
         await tell<"put">(
-          { kind: "put", epoch, value, dtype: "i32", dims: [4], sharding: "[data]" },
+          { kind: "put", epoch, tensor: { id: value, dtype: "i32", dims: [4], sharding: sharding("[data]") } },
           bytesOfNumbers(Int32Array.from(numbers)),
         );
       await tell<"run">({
@@ -182,7 +200,7 @@ describe("a worker", () => {
         program: "p",
         values: { inputs: ["s", "d"], outputs: ["t"], donate: [], told: [] },
       });
-      const { payload } = await worker.execute({ kind: "fetch", epoch, value: "t" }, new Uint8Array());
+      const { payload } = await execute<"fetch">(worker, { kind: "fetch", epoch, value: "t" });
       await tell<"reset">({ kind: "reset", epoch });
       return [...numbersOf("i32", must(payload, "payload"))];
     };
@@ -226,22 +244,32 @@ describe("a worker", () => {
     });
     const messages: [WorkerMessage, Uint8Array[]][] = [
       [
-        { kind: "configure", epoch: 1, run: "r", worker: 0, workers: 2, mesh: "data=2", executor: "stacked", numerics: "f32", peers: [] },
+        message<"configure">({
+          kind: "configure",
+          epoch: 1,
+          run: "r",
+          worker: 0,
+          workers: 2,
+          mesh: "data=2",
+          executor: "stacked",
+          numerics: "f32",
+          peers: [],
+        }),
         [],
       ],
-      [{ kind: "load", epoch: 1, program: "p" }, [new TextEncoder().encode(printGraph(waits()))]],
+      [message<"load">({ kind: "load", epoch: 1, program: "p" }), [new TextEncoder().encode(printGraph(waits()))]],
+      [put4, [bytesOfNumbers(arrayOf("f32", [2], new Float32Array(2)).data)]],
       [
-        { kind: "put", epoch: 1, value: "s", dtype: "f32", dims: [4], sharding: "[data]" },
-        [bytesOfNumbers(arrayOf("f32", [2], new Float32Array(2)).data)],
+        message<"run">({ kind: "run", epoch: 1, step: 0, program: "p", values: { inputs: ["s"], outputs: ["all"], donate: [], told: [] } }),
+        [],
       ],
-      [{ kind: "run", epoch: 1, step: 0, program: "p", values: { inputs: ["s"], outputs: ["all"], donate: [], told: [] } }, []],
-      [{ kind: "fetch", epoch: 1, value: "all" }, []],
+      [message<"fetch">({ kind: "fetch", epoch: 1, value: "all" }), []],
     ];
-    const send = (message: WorkerMessage, id: number, payload: Uint8Array[] = []): void =>
-      here.send({ ...message, id } as unknown as JsonValue, payload);
-    messages.forEach(([message, payload], id) => send(message, id, payload));
+    const send = (sent: WorkerMessage, id: number, payload: Uint8Array[] = []): void =>
+      here.send(encodeMessage(sent, messageId(id)), payload);
+    messages.forEach(([sent, payload], id) => send(sent, id, payload));
     await began;
-    send({ kind: "reset", epoch: 1 }, messages.length);
+    send(message<"reset">({ kind: "reset", epoch: 1 }), messages.length);
     await answered;
     assert.deepEqual(
       answers.map((answer) => (answer as { kind: string }).kind),
@@ -251,40 +279,91 @@ describe("a worker", () => {
     await served;
   });
 
+  it("answers a malformed message with the field and the coordinator's build, executes nothing of it, and goes on with the next", async () => {
+    const [here, there] = await memoryPair({ hello: { name: "pool", build: "protocol 8 (other)" } });
+    const served = serve(there, new Worker(device, systemClock));
+    const answers: JsonValue[] = [];
+    const answered = new Promise<void>((resolve) => {
+      here.onMessage((header) => {
+        answers.push(header);
+        if (answers.length === 3) resolve();
+      });
+    });
+    const configuration = {
+      kind: "configure",
+      epoch: 1,
+      run: "r",
+      worker: 0,
+      workers: 1,
+      mesh: "data=2",
+      executor: "stacked",
+      numerics: "f32",
+      peers: [],
+    };
+    here.send({ ...configuration, id: 0, workers: "1" });
+    here.send({ ...configuration, id: 1 });
+    // The message is well-formed; the mesh has no such sub-axis.
+    const tensor = { id: "s", dtype: "f32", dims: [4], sharding: { dims: [[7]], unreduced: [], reduction: "sum" } };
+    here.send({ kind: "put", epoch: 1, id: 2, tensor }, [new Uint8Array(16)]);
+    await answered;
+    const error = (id: number, place: string, found: string): JsonValue => ({
+      kind: "error",
+      id,
+      error: {
+        code: "LAP_PROTOCOL_MALFORMED",
+        message: `the coordinator of build protocol 8 (other) sent a malformed ${found}`,
+        place,
+        remedy: "run `lapidary down` and `lapidary up`: coordinator and workers must be of one build",
+        exit: 1,
+      },
+    });
+    assert.deepEqual(answers, [
+      error(0, "workers", 'message, field workers: expected a whole number that is not negative, found "1"'),
+      { kind: "reply", id: 1, reply: { backend: device.backend } },
+      error(2, "sharding", "put message, field sharding: expected a sub-axis of the mesh, which has 1, found 7"),
+    ]);
+    // Without a number nothing can be answered: the channel closes.
+    here.send({ ...configuration });
+    const reason = await there.closed;
+    assert.ok(reason.kind === "lost" && reason.error.code === "LAP_PROTOCOL_MALFORMED", JSON.stringify(reason));
+    await served;
+  });
+
   it("does what stands before the next step when its coordinator is lost, and leaves its gang with its copies", async () => {
     const joined = await memoryPeers(2);
     const [here, there] = await memoryPair();
     const workers = joined.map((peers) => new Worker(device, systemClock, { join: () => Promise.resolve(peers) }));
     const [first, second] = [must(workers[0], "worker"), must(workers[1], "worker")];
     const served = serve(there, first);
-    const configuration = (rank: number): MessageOf<"configure"> => ({
-      kind: "configure",
-      epoch: 1,
-      run: "r",
-      worker: rank,
-      workers: 2,
-      mesh: "data=2",
-      executor: "stacked",
-      numerics: "f32",
-      peers: [],
-    });
-    const value: MessageOf<"put"> = { kind: "put", epoch: 1, value: "s", dtype: "f32", dims: [4], sharding: "[data]" };
+    const configuration = (rank: number, epoch = 1, size = 2): MessageOf<"configure"> =>
+      message<"configure">({
+        kind: "configure",
+        epoch,
+        run: "r",
+        worker: rank,
+        workers: size,
+        mesh: "data=2",
+        executor: "stacked",
+        numerics: "f32",
+        peers: [],
+      });
     const block = bytesOfNumbers(new Float32Array(2));
-    const copy: MessageOf<"copy"> = { kind: "copy", epoch: 1, step: 1, values: ["s"], committed: 0 };
-    const step: MessageOf<"run"> = {
+    const copyAt = (step: number): MessageOf<"copy"> => message<"copy">({ kind: "copy", epoch: 1, step, values: ["s"], committed: 0 });
+    const copy = copyAt(1);
+    const step = message<"run">({
       kind: "run",
       epoch: 1,
       step: 1,
       program: "p",
       values: { inputs: ["s"], outputs: ["all"], donate: [], told: [] },
-    };
+    });
     const messages: [WorkerMessage, Uint8Array[]][] = [
       [configuration(0), []],
-      [{ kind: "load", epoch: 1, program: "p" }, [new TextEncoder().encode(printGraph(waits()))]],
-      [value, [block]],
+      [message<"load">({ kind: "load", epoch: 1, program: "p" }), [new TextEncoder().encode(printGraph(waits()))]],
+      [put4, [block]],
       [copy, []],
       [step, []],
-      [{ ...copy, step: 2 }, []],
+      [copyAt(2), []],
     ];
     let placed = (): void => undefined;
     const isPlaced = new Promise<void>((resolve) => {
@@ -293,20 +372,19 @@ describe("a worker", () => {
     here.onMessage((header) => {
       if ((header as { id: number }).id === 2) placed();
     });
-    messages.forEach(([message, payload], id) => here.send({ ...message, id } as unknown as JsonValue, payload));
+    messages.forEach(([sent, payload], id) => here.send(encodeMessage(sent, messageId(id)), payload));
     await isPlaced;
     // It waits for its peer's part of the copy, and its coordinator dies.
     here.abort(new LapidaryError({ code: "LAP_FABRIC_LOST", message: "killed", remedy: "none" }));
     assert.equal((await there.closed).kind, "lost");
     await second.execute(configuration(1), new Uint8Array());
-    await second.execute(value, block);
+    await second.execute(put4, block);
     await second.execute(copy, new Uint8Array());
     await served;
     await first.leave();
     assert.deepEqual(first.holds, { run: "r", worker: 0 });
-    const again = { ...configuration(0), epoch: 2, workers: 1 };
-    await first.execute(again, new Uint8Array());
-    const { reply } = await first.execute({ kind: "holdings", epoch: 2, latest: 9 }, new Uint8Array());
+    await first.execute(configuration(0, 2, 1), new Uint8Array());
+    const { reply } = await execute<"holdings">(first, { kind: "holdings", epoch: 2, latest: 9 });
     assert.deepEqual((reply as WorkerReplies["holdings"]).copies.map((name) => [name.step, name.worker]).sort(), [
       [1, 0],
       [1, 1],
@@ -333,14 +411,27 @@ describe("a worker", () => {
     const served = serve(there, alone);
     const messages: [WorkerMessage, Uint8Array[]][] = [
       [
-        { kind: "configure", epoch: 1, run: "r", worker: 0, workers: 2, mesh: "data=2", executor: "stacked", numerics: "f32", peers: [] },
+        message<"configure">({
+          kind: "configure",
+          epoch: 1,
+          run: "r",
+          worker: 0,
+          workers: 2,
+          mesh: "data=2",
+          executor: "stacked",
+          numerics: "f32",
+          peers: [],
+        }),
         [],
       ],
-      [{ kind: "load", epoch: 1, program: "p" }, [new TextEncoder().encode(printGraph(waits()))]],
-      [{ kind: "put", epoch: 1, value: "s", dtype: "f32", dims: [4], sharding: "[data]" }, [bytesOfNumbers(new Float32Array(2))]],
-      [{ kind: "run", epoch: 1, step: 0, program: "p", values: { inputs: ["s"], outputs: ["all"], donate: [], told: [] } }, []],
+      [message<"load">({ kind: "load", epoch: 1, program: "p" }), [new TextEncoder().encode(printGraph(waits()))]],
+      [put4, [bytesOfNumbers(new Float32Array(2))]],
+      [
+        message<"run">({ kind: "run", epoch: 1, step: 0, program: "p", values: { inputs: ["s"], outputs: ["all"], donate: [], told: [] } }),
+        [],
+      ],
     ];
-    messages.forEach(([message, payload], id) => here.send({ ...message, id } as unknown as JsonValue, payload));
+    messages.forEach(([sent, payload], id) => here.send(encodeMessage(sent, messageId(id)), payload));
     await began;
     here.abort(new LapidaryError({ code: "LAP_FABRIC_LOST", message: "killed", remedy: "none" }));
     await served;

@@ -1,45 +1,48 @@
 import { createHash } from "node:crypto";
 import { type FrameFault, type Peers, connectPeers } from "@lapidary/fabric";
-import { type Graph, type Sharding, type TensorType, parseGraph, parseSharding, printSharding, sizeOf, verifyGraph } from "@lapidary/ir";
+import { type Graph, parseGraph, verifyGraph } from "@lapidary/ir";
+import {
+  type AdoptMessage,
+  type ConfigureMessage,
+  type CopyMessage,
+  type DropMessage,
+  type Epoch,
+  type FetchMessage,
+  type GroupLayout,
+  type Holding,
+  type ImageMessage,
+  type MessageKind,
+  type MessageOf,
+  type PutMessage,
+  type RunMessage,
+  type RunReply,
+  type RunValues,
+  type SnapshotMessage,
+  type TensorSpec,
+  type WorkerMessage,
+  type WorkerRank,
+  type WorkerReplies,
+  type WorkerStats,
+  bytesOfNumbers,
+  updatesAfter,
+} from "@lapidary/protocol";
 import { type Clock, type Failpoints, type LapidaryError, assert, must, noFailpoints, unreachable } from "@lapidary/std";
-import { type Mesh, type WorkerGrid, makeWorkerGrid, parseMesh } from "@lapidary/topology";
-import { type ArrayData, arrayOf, blockDimsOf, bytesOfNumbers, numbersOf } from "../blocks.js";
+import { makeWorkerGrid, parseMesh } from "@lapidary/topology";
 import type { Device } from "../device/device.js";
 import { chipwiseExecutor } from "../executor/chipwise.js";
-import { type CallTimes, type Executable, type Executor, type Prepared, disposeHeld, heldBytes } from "../executor/executor.js";
+import type { Prepared } from "../executor/executor.js";
 import { StackedProgram, stackedExecutor } from "../executor/stacked.js";
-import type {
-  AdoptMessage,
-  ConfigureMessage,
-  CopyEntry,
-  CopyMessage,
-  CopyName,
-  DropMessage,
-  FetchMessage,
-  Holding,
-  ImageMessage,
-  MessageKind,
-  MessageOf,
-  ProgramHash,
-  PutMessage,
-  RunMessage,
-  RunReply,
-  RunValues,
-  SnapshotMessage,
-  ValueId,
-  WorkerMessage,
-  WorkerReplies,
-  WorkerStats,
-} from "../protocol.js";
 import { Copies } from "./copies.js";
-import { CopyRooms, type Reading } from "./copy-rooms.js";
-import { giveCopy } from "./give-copy.js";
-import { asLapidaryError, busyError, idleError, staleError, unknownProgramError, valueExistsError, valueTypeError } from "./errors.js";
+import { CopyRooms } from "./copy-rooms.js";
+import { asLapidaryError, busyError, idleError, staleError, unknownProgramError } from "./errors.js";
 import { StepFaults } from "./faults.js";
 import { BatchReader } from "./feed.js";
+import { type Membership, keepBlock, keepBytes } from "./membership.js";
 import { releaseMemory } from "./release-memory.js";
+import { replicate } from "./replicate.js";
+import { checkValues, runProgram } from "./run-program.js";
 import { Snapshots } from "./snapshots.js";
-import { ValueStore, layoutOf } from "./values.js";
+import { ValueStore, layoutText } from "./values.js";
 
 export interface Answer<K extends MessageKind = MessageKind> {
   readonly reply: WorkerReplies[K];
@@ -57,31 +60,6 @@ export interface WorkerOptions {
   readonly failpoints?: Failpoints;
   /** Whether messages go through memory that the workers share, where they can (it is the default). */
   readonly share?: boolean;
-}
-
-/** A run that this worker takes part in. */
-interface Membership {
-  readonly configuration: ConfigureMessage;
-  readonly mesh: Mesh;
-  readonly grid: WorkerGrid;
-  readonly executor: Executor;
-  readonly peers: Peers | undefined;
-  readonly values: ValueStore;
-  readonly programs: Map<ProgramHash, LoadedProgram>;
-  readonly snapshots: Snapshots;
-  /** Where tests let this worker fail, if they do. */
-  readonly faults: StepFaults | undefined;
-  /** Runs so far: the same on all workers, for all get the same messages. */
-  runs: number;
-}
-
-interface LoadedProgram {
-  readonly executable: Executable;
-  /** Of parameters and outputs, to compare with values. */
-  readonly parameterLayouts: readonly string[];
-  readonly outputLayouts: readonly string[];
-  /** Of its last run. */
-  values?: RunValues;
 }
 
 /** Prepared programs that a worker remembers: a run has four. */
@@ -102,7 +80,7 @@ export class Worker {
   readonly #programs = new Map<string, Prepared>();
   #member: Membership | undefined;
   /** The last run, epoch and rank: older messages of that run are stale even after it was left. */
-  #fence: { readonly run: string; readonly epoch: number; readonly worker: number } | undefined;
+  #fence: { readonly run: string; readonly epoch: Epoch; readonly worker: WorkerRank } | undefined;
 
   constructor(device: Device, clock: Clock, options: WorkerOptions = {}) {
     this.#device = device;
@@ -132,7 +110,7 @@ export class Worker {
   /** The answer to a message is on its way. */
   answered(message: WorkerMessage): void {
     if (message.kind === "run" && message.update === true && this.#member !== undefined)
-      this.#failpoints.hit("after-vote", message.step + 1, this.#member.configuration.worker);
+      this.#failpoints.hit("after-vote", updatesAfter(message.step), this.#member.worker);
   }
 
   /** @throws LapidaryError */
@@ -207,6 +185,7 @@ export class Worker {
     await this.leave();
     const mesh = parseMesh(message.mesh);
     const grid = makeWorkerGrid(mesh, message.workers);
+    const group: GroupLayout = { mesh, grid };
     assert(grid.workers === message.workers, "a gang fills its grid", grid.workers, message.workers);
     assert(message.executor === "stacked" || message.workers === 1, "the chipwise executor has all chips in one worker", message.workers);
     this.#fence = { run: message.run, epoch: message.epoch, worker: message.worker };
@@ -227,14 +206,14 @@ export class Worker {
           });
     this.#member = {
       configuration: message,
-      mesh,
-      grid,
+      group,
+      worker: message.worker,
       executor,
       peers,
       values: new ValueStore(),
       programs: new Map(),
       // The chipwise executor has no block in one piece.
-      snapshots: new Snapshots(message.executor === "chipwise" ? undefined : this.#device.images),
+      snapshots: new Snapshots(message.executor === "chipwise" ? undefined : this.#device.images, group, message.worker),
       faults,
       runs: 0,
     };
@@ -242,16 +221,16 @@ export class Worker {
   }
 
   #load(message: MessageOf<"load">, payload: Uint8Array): WorkerReplies["load"] {
-    const { programs, executor, mesh, configuration } = this.#belong(message);
-    this.#failpoints.hit("plan-received", 1, configuration.worker);
+    const { programs, executor, group, worker } = this.#belong(message);
+    this.#failpoints.hit("plan-received", 1, worker);
     const known = programs.get(message.program);
     const executable = known?.executable ?? executor.load(this.#prepared(payload));
     if (known === undefined) {
-      const layouts = (ports: Executable["parameters"]): string[] => ports.map(({ type, sharding }) => layoutOf(mesh, type, sharding));
+      const layouts = (tensors: readonly TensorSpec[]): string[] => tensors.map((tensor) => layoutText(group.mesh, tensor));
       programs.set(message.program, {
         executable,
-        parameterLayouts: layouts(executable.parameters),
-        outputLayouts: layouts(executable.outputs),
+        parameterLayouts: layouts(executable.tensors.parameters),
+        outputLayouts: layouts(executable.tensors.outputs),
       });
     }
     return { kernels: executable instanceof StackedProgram ? executable.plannedKernels : 0 };
@@ -271,27 +250,13 @@ export class Worker {
   }
 
   #put(message: PutMessage, payload: Uint8Array): WorkerReplies["put"] {
-    const { mesh, grid } = this.#belong(message);
-    const sharding = parseSharding(mesh, message.sharding);
-    const type = { dtype: message.dtype, dims: message.dims };
-    const block = arrayOf(message.dtype, blockDimsOf(mesh, grid, message.dims, sharding), numbersOf(message.dtype, payload));
-    return { bytes: this.#store(message.value, type, sharding, block) };
+    return { bytes: keepBytes(this.#belong(message), message.tensor, payload) };
   }
 
   #feed(message: MessageOf<"feed">): WorkerReplies["feed"] {
-    const { mesh, grid, configuration } = this.#belong(message);
-    const blocks = this.#batches.read(message, mesh, grid, configuration.worker);
-    const bytes = blocks.map(({ port, sharding, block }) =>
-      this.#store(port.value, { dtype: block.dtype, dims: [message.batch, message.seq] }, sharding, block),
-    );
-    return { bytes: bytes.reduce((sum, count) => sum + count, 0) };
-  }
-
-  #store(id: ValueId, type: TensorType, sharding: Sharding, block: ArrayData): number {
-    const { values, executor, mesh } = must(this.#member, "membership");
-    const held = executor.put(type, sharding, block);
-    values.set(id, { held, type, sharding, layout: layoutOf(mesh, type, sharding) });
-    return heldBytes(held);
+    const member = this.#belong(message);
+    const blocks = this.#batches.read(message, member.group, member.worker);
+    return { bytes: blocks.reduce((sum, { port, block }) => sum + keepBlock(member, port.tensor, block), 0) };
   }
 
   async #run(message: RunMessage): Promise<Answer<"run">> {
@@ -307,14 +272,13 @@ export class Worker {
       const { faults } = member;
       if (message.update === true && faults !== undefined) {
         const { executable } = program;
-        faults.begin(message.step + 1, executable instanceof StackedProgram ? executable.schedule : []);
+        faults.begin(updatesAfter(message.step), executable instanceof StackedProgram ? executable.schedule : []);
       }
       const hit = (name: "mid-apply" | "after-apply" | "before-vote"): void => {
-        if (message.update === true) this.#failpoints.hit(name, message.step + 1, member.configuration.worker);
+        if (message.update === true) this.#failpoints.hit(name, updatesAfter(message.step), member.worker);
       };
-      const { trace, told } = await compute(member, program, named, message.trace === true, () => hit("mid-apply")).finally(() =>
-        faults?.end(),
-      );
+      const options = { traced: message.trace === true, midApply: () => hit("mid-apply") };
+      const { trace, told } = await runProgram(member, program, named, options).finally(() => faults?.end());
       hit("after-apply");
       hit("before-vote");
       const after = program.executable.times;
@@ -348,10 +312,9 @@ export class Worker {
   }
 
   #fetch(message: FetchMessage): Answer<"fetch"> {
-    const { values, executor, mesh } = this.#belong(message);
-    const { held, type, sharding } = values.get(message.value);
-    const { dtype, dims, data } = executor.fetch(held, type, sharding);
-    return { reply: { dtype, dims, sharding: printSharding(mesh, sharding) }, payload: bytesOfNumbers(data) };
+    const { values, executor } = this.#belong(message);
+    const { held, tensor } = values.get(message.value);
+    return { reply: { tensor }, payload: bytesOfNumbers(executor.fetch(held, tensor).data) };
   }
 
   #drop(message: DropMessage): WorkerReplies["drop"] {
@@ -373,63 +336,23 @@ export class Worker {
   }
 
   async #copy(message: CopyMessage): Promise<WorkerReplies["copy"]> {
-    const { values, executor, mesh, grid, configuration, peers } = this.#belong(message);
-    const { worker, workers } = configuration;
+    const member = this.#belong(message);
     const begin = process.cpuUsage();
-    const { step } = message;
-    this.#failpoints.hit("snapshot-copy", step, worker);
-    const entries: CopyEntry[] = [];
-    let size = 0;
-    for (const id of message.values) {
-      const { type, sharding } = values.get(id);
-      const bytes = 4 * sizeOf(blockDimsOf(mesh, grid, type.dims, sharding));
-      entries.push({ value: id, dtype: type.dtype, dims: type.dims, sharding: printSharding(mesh, sharding), begin: size, bytes });
-      size += bytes;
-    }
-    // Values of the chipwise executor are in many pieces, and only numbers of f32 are laid.
-    const isLaid = configuration.executor === "stacked" && entries.every(({ dtype }) => dtype === "f32");
-    const room = isLaid ? this.#copies.rooms.take(size) : undefined;
-    const bytes = room?.bytes ?? this.#copies.take(size);
-    if (room !== undefined)
-      room.lay(
-        entries.map(({ value }) => must(values.get(value).held[0], value)),
-        entries.map((entry) => entry.bytes),
-      );
-    else
-      for (const entry of entries) {
-        const { held, type, sharding } = values.get(entry.value);
-        bytes.set(bytesOfNumbers(executor.fetch(held, type, sharding).data), entry.begin);
-      }
-    const own: CopyName = { step, worker, workers, mesh: configuration.mesh };
-    if (peers !== undefined) {
-      const [next, previous] = [(worker + 1) % workers, (worker + workers - 1) % workers];
-      let theirs: Reading;
-      try {
-        theirs = await giveCopy({ peers, next, previous, tag: `copy/${step}`, bytes, room, copies: this.#copies });
-      } catch (error) {
-        // It is no copy of anything, but memory for the next one.
-        if (room !== undefined) this.#copies.rooms.give(room);
-        throw error;
-      }
-      // The same values under the same shardings: the blocks of all workers are alike.
-      this.#copies.add({ name: { ...own, worker: previous }, entries, ...theirs });
-    }
-    this.#copies.add({ name: own, entries, bytes, room });
-    this.#copies.prune(message.committed);
-    // By the processor's time: waiting for a neighbour costs nothing, as the next collective would wait for it too; sending and receiving do.
+    this.#failpoints.hit("snapshot-copy", message.step, member.worker);
+    const bytes = await replicate(member, message, this.#copies);
+    // By the processor's time: waiting for a neighbour costs nothing, because the next collective would wait for it too; sending and receiving do.
     const { user, system } = process.cpuUsage(begin);
-    return { bytes: size, ms: (user + system) / 1000 };
+    return { bytes, ms: (user + system) / 1000 };
   }
 
   #openImage(message: ImageMessage): WorkerReplies["image"] {
-    return { opened: this.#belong(message).snapshots.open(message.path, message.bytes, message.places) };
+    return { opened: this.#belong(message).snapshots.open(message.path, message.bytes, message.tensors) };
   }
 
   #snapshot(message: SnapshotMessage): WorkerReplies["snapshot"] {
     const begin = this.#clock.monotonic();
-    const { snapshots, values, mesh, grid, configuration } = this.#belong(message);
-    const laid = snapshots.take(message.path, values, { mesh, grid, worker: configuration.worker });
-    return { ...laid, ms: this.#clock.monotonic() - begin };
+    const { snapshots, values } = this.#belong(message);
+    return { ...snapshots.take(message.path, values), ms: this.#clock.monotonic() - begin };
   }
 
   #adopt(message: AdoptMessage, payload: Uint8Array): WorkerReplies["adopt"] {
@@ -439,15 +362,11 @@ export class Worker {
   }
 
   #restore(message: MessageOf<"restore">): WorkerReplies["restore"] {
-    const { mesh, grid, configuration } = this.#belong(message);
-    const { worker, workers, mesh: meshText } = configuration;
-    const { entries, bytes } = this.#copies.get({ step: message.step, worker, workers, mesh: meshText });
-    for (const { value, dtype, dims, sharding: text, begin, bytes: length } of entries) {
-      const sharding = parseSharding(mesh, text);
-      // The device may keep the array that it is given.
-      const numbers = numbersOf(dtype, bytes.slice(begin, begin + length));
-      this.#store(value, { dtype, dims }, sharding, arrayOf(dtype, blockDimsOf(mesh, grid, dims, sharding), numbers));
-    }
+    const member = this.#belong(message);
+    const { worker, workers, mesh } = member.configuration;
+    const { entries, bytes } = this.#copies.get({ step: message.step, worker, workers, mesh });
+    // The device may keep the array that it is given.
+    for (const { tensor, begin, bytes: length } of entries) keepBytes(member, tensor, bytes.slice(begin, begin + length));
     return { bytes: bytes.byteLength };
   }
 
@@ -471,62 +390,3 @@ function readProgram(text: Uint8Array): Graph {
 }
 
 const noValues: RunValues = { inputs: [], outputs: [], donate: [], told: [] };
-
-/** What can be said of a run's values before it is known which of them are held: once for all runs that have the same. */
-function checkValues({ inputs, outputs, donate, told }: RunValues, { parameters, outputs: results }: Executable): void {
-  assert(inputs.length === parameters.length, "an input for each parameter", inputs.length, parameters.length);
-  assert(outputs.length === results.length, "an id for each output, or none", outputs.length, results.length);
-  const named = outputs.filter((id) => id !== null);
-  assert(new Set(named).size === named.length, "outputs have ids of their own", named);
-  const times = new Map<ValueId, number>();
-  for (const id of inputs) times.set(id, (times.get(id) ?? 0) + 1);
-  const consumed = new Set(donate);
-  assert(consumed.size === donate.length && donate.every((id) => times.get(id) === 1), "what is donated is an input, once", donate);
-  for (const place of told) {
-    const { type } = must(results[place], `output ${place}`);
-    assert(sizeOf(type.dims) === 1, "what is told is one number", place, type.dims);
-  }
-}
-
-/** One run: checks the ledger's claims, computes, and files the outputs. */
-async function compute(
-  member: Membership,
-  program: LoadedProgram,
-  named: RunValues,
-  traced: boolean,
-  midApply: () => void,
-): Promise<{ readonly trace: CallTimes | undefined; readonly told: Uint8Array | undefined }> {
-  const { values, executor } = member;
-  const { inputs, outputs, donate } = named;
-  const { executable, parameterLayouts, outputLayouts } = program;
-  const consumed = new Set(donate);
-  const given = inputs.map((id, i) => {
-    const value = values.get(id);
-    const wanted = must(parameterLayouts[i], "parameter");
-    if (value.layout !== wanted) throw valueTypeError(`${id} for parameter ${executable.parameters[i]?.name ?? i}`, value.layout, wanted);
-    return value.held;
-  });
-  for (const id of outputs) if (id !== null && values.has(id) && !consumed.has(id)) throw valueExistsError(id);
-  // From here on the executable owns what is donated, whether it succeeds or fails.
-  for (const id of donate) values.release(id);
-  let trace: CallTimes | undefined;
-  const results = await executable.run(
-    given,
-    inputs.map((id) => consumed.has(id)),
-    `run${member.runs++}`,
-    traced ? (times) => (trace = times) : undefined,
-  );
-  const told = new Uint8Array(4 * named.told.length);
-  named.told.forEach((place, i) => {
-    const { type, sharding } = must(executable.outputs[place], "output");
-    told.set(bytesOfNumbers(executor.fetch(must(results[place], "result"), type, sharding).data), 4 * i);
-  });
-  outputs.forEach((id, i) => {
-    if (i === outputs.length >> 1) midApply();
-    const { type, sharding } = must(executable.outputs[i], "output");
-    const held = must(results[i], "result");
-    if (id === null) disposeHeld(held);
-    else values.set(id, { held, type, sharding, layout: must(outputLayouts[i], "layout") });
-  });
-  return { trace, told: told.length === 0 ? undefined : told };
-}

@@ -1,11 +1,13 @@
 import { type Graph, GraphBuilder, parseSharding, type Sharding, tensorType } from "@lapidary/ir";
+import { handleOf } from "@lapidary/protocol";
 import { makeMesh } from "@lapidary/topology";
 
 export const mesh = makeMesh({ data: 2, model: 2 });
 export const sharding = (text: string): Sharding => parseSharding(mesh, text);
 
+const state = handleOf("s");
 /** It counts on in place. */
-export const counts = { inputs: new Map([["s", "s"]]), outputs: new Map([["s", "s"]]), donate: ["s"] };
+export const counts = { inputs: new Map([["s", state]]), outputs: new Map([["s", state]]), donate: [state] };
 
 /** next = s + 1, and s · s summed over all chips. */
 export function counter(): Graph {

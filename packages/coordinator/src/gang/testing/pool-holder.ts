@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { arrayOf } from "@lapidary/worker/protocol";
+import { arrayOf, epochOf, handleOf, stepIndex, updateCount, updatesAfter } from "@lapidary/protocol";
 import { Gang } from "../gang.js";
 import { WorkerPool } from "../worker-pool.js";
 import { counter, counts, mesh } from "./counter.js";
@@ -18,14 +18,14 @@ const succession =
         succession: { register: join(directory, "workers.json"), lease_s: Number(lease), goesOn: () => true, trouble: console.error },
       };
 const pool = await WorkerPool.start({ environment: process.env, warm: 2, ...succession });
-const gang = await Gang.start(pool, { runId: "r", epoch: 5, mesh, workers: 2 });
+const gang = await Gang.start(pool, { runId: "r", epoch: epochOf(5), mesh, workers: 2 });
 const program = await gang.load({ chip: counter() });
-await gang.put("s", arrayOf("f32", [8], new Float32Array(8)), gang.parameter(program, "s").sharding);
+await gang.put(gang.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
 const bound = gang.bind(program, counts);
 const counting = (async function* (): AsyncGenerator<number, never> {
-  for (let step = 0; ; step++) {
+  for (let step = stepIndex(0); ; step = stepIndex(step + 1)) {
     await gang.run(bound, { step });
-    await gang.copy(step + 1, ["s"], step);
+    await gang.copy(updatesAfter(step), [handleOf("s")], updateCount(step));
     yield step + 1;
   }
 })();

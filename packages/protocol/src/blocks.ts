@@ -1,6 +1,8 @@
-import { type Dtype, type Sharding, type TensorType, sizeOf, stridesOf } from "@lapidary/ir";
+import { type Dtype, sameDims, sizeOf, stridesOf } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
-import { type AtomId, type Mesh, type WorkerGrid, atomOf, workerCoordinate } from "@lapidary/topology";
+import { type AtomId, atomOf, workerCoordinate } from "@lapidary/topology";
+import { type ArrayLayout, type BlockLayout, blockOf } from "./block-layout.js";
+import { type WorkerRank, ranksOf } from "./ids.js";
 
 /** A whole array, or a worker's block of one. pred is held as 0 and 1, bf16 as the f32 numbers it can hold. */
 export type ArrayData =
@@ -34,22 +36,33 @@ export function numbersOf(dtype: Dtype, bytes: Uint8Array): Numbers {
 
 export const bytesOfNumbers = (data: Numbers): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
+/** Where the numbers of a block are in its whole array: segments of neighbours, at a stride for each outer factor, all in numbers. */
+export interface BlockSegments {
+  /** Of the first segment. */
+  readonly first: number;
+  /** Of each segment. */
+  readonly length: number;
+  /** Of segments, by outer factor, major to minor. */
+  readonly counts: readonly number[];
+  readonly strides: readonly number[];
+}
+
 /**
- * The part of every dim that a worker holds: the dim seen as factors, of which the workers' are fixed at its coordinates.
+ * The dims of a whole array as factors. A block has all positions along some of them; the worker's coordinates fix the others, and with them the offset.
  *
  *     dim 32 split by model (in block) 4, data:(1)2 (worker), data:(2)2   →   factors 4, 2 (fixed), 2·2
  *
- *     whole   0 1 2 3 │ 4 5 6 7 ┆ 8 … 11 │ 12 … 15 ┆ …        worker 1 holds 4…7, 12…15, …
+ *     whole   0 1 2 3 │ 4 5 6 7 ┆ 8 … 11 │ 12 … 15 ┆ …        worker 1 has 4…7, 12…15, …
  */
-interface Factored {
+interface Factors {
   readonly sizes: readonly number[];
-  /** In elements of the whole array. */
+  /** In numbers of the whole array. */
   readonly strides: readonly number[];
-  /** Where the block's first element stands. */
+  /** Of the block's first number. */
   readonly offset: number;
 }
 
-function factored(mesh: Mesh, grid: WorkerGrid, worker: number, dims: readonly number[], sharding: Sharding): Factored {
+function factorsOf({ mesh, grid, worker, dims, sharding }: BlockLayout): Factors {
   const whole = stridesOf(dims);
   const sizes: number[] = [];
   const strides: number[] = [];
@@ -74,7 +87,7 @@ function factored(mesh: Mesh, grid: WorkerGrid, worker: number, dims: readonly n
   return { ...merged(sizes, strides), offset };
 }
 
-/** Neighbouring factors that are one run in memory become one. */
+/** Neighbouring factors that are contiguous in memory become one. */
 function merged(sizes: readonly number[], strides: readonly number[]): { sizes: number[]; strides: number[] } {
   const out: { sizes: number[]; strides: number[] } = { sizes: [], strides: [] };
   sizes.forEach((size, i) => {
@@ -91,37 +104,28 @@ function merged(sizes: readonly number[], strides: readonly number[]): { sizes: 
   return out;
 }
 
-/** Where the numbers of a block stand in its whole: runs of neighbours, at a stride for each outer factor, all in numbers. */
-export interface Runs {
-  /** Of the first. */
-  readonly offset: number;
-  readonly length: number;
-  readonly sizes: readonly number[];
-  readonly strides: readonly number[];
-}
-
-/** Where the block of worker number `worker` stands in a whole array. */
-export function runsOf(mesh: Mesh, grid: WorkerGrid, worker: number, dims: readonly number[], sharding: Sharding): Runs {
-  const { sizes, strides, offset } = factored(mesh, grid, worker, dims, sharding);
+/** Where a block is in its whole array. */
+export function segmentsOf(layout: BlockLayout): BlockSegments {
+  const { sizes, strides, offset } = factorsOf(layout);
   const contiguous = strides.at(-1) === 1;
   return contiguous
-    ? { offset, length: sizes.at(-1) ?? 1, sizes: sizes.slice(0, -1), strides: strides.slice(0, -1) }
-    : { offset, length: 1, sizes, strides };
+    ? { first: offset, length: sizes.at(-1) ?? 1, counts: sizes.slice(0, -1), strides: strides.slice(0, -1) }
+    : { first: offset, length: 1, counts: sizes, strides };
 }
 
-/** Calls `copy(from whole, from block, count)` for every run of neighbours. */
-function forEachRun(
-  { offset, length: run, sizes: outer, strides }: Runs,
-  copy: (whole: number, block: number, count: number) => void,
+/** Calls `visit(start in the whole, start in the block, length)` for every segment, in the order of the block. */
+export function forEachSegment(
+  { first, length, counts, strides }: BlockSegments,
+  visit: (whole: number, block: number, length: number) => void,
 ): void {
-  const index = outer.map(() => 0);
-  let [whole, block] = [offset, 0];
+  const index = counts.map(() => 0);
+  let [whole, block] = [first, 0];
   for (;;) {
-    copy(whole, block, run);
-    block += run;
-    let d = outer.length - 1;
+    visit(whole, block, length);
+    block += length;
+    let d = counts.length - 1;
     for (; d >= 0; d--) {
-      const [size, stride] = [outer[d] ?? 1, strides[d] ?? 1];
+      const [size, stride] = [counts[d] ?? 1, strides[d] ?? 1];
       const next = (index[d] ?? 0) + 1;
       if (next < size) {
         index[d] = next;
@@ -135,45 +139,40 @@ function forEachRun(
   }
 }
 
-/** Dims of a worker's block of a whole array. */
-export function blockDimsOf(mesh: Mesh, grid: WorkerGrid, dims: readonly number[], sharding: Sharding): number[] {
-  return dims.map((size, d) => (sharding.dims[d] ?? []).reduce((n, id) => (grid.atoms.includes(id) ? n / atomOf(mesh, id).size : n), size));
-}
+/** Dims of a worker's block of a whole array: they are the same for all workers. */
+export const blockDimsOf = ({ mesh, grid, dims, sharding }: ArrayLayout): number[] =>
+  dims.map((size, d) => (sharding.dims[d] ?? []).reduce((n, id) => (grid.atoms.includes(id) ? n / atomOf(mesh, id).size : n), size));
 
-/** The block of a whole array that worker number `worker` of the grid holds, in a new array (or the whole itself, where that is the block). */
-export function takeBlock(whole: ArrayData, mesh: Mesh, grid: WorkerGrid, worker: number, sharding: Sharding): ArrayData {
-  const dims = blockDimsOf(mesh, grid, whole.dims, sharding);
+/** A block of a whole array, in a new array; the whole array itself if that is the block. */
+export function takeBlock(whole: ArrayData, layout: BlockLayout): ArrayData {
+  assert(sameDims(whole.dims, layout.dims), "a layout has the dims of its array", whole.dims, layout.dims);
+  const dims = blockDimsOf(layout);
   if (sizeOf(dims) === whole.data.length) return whole;
   const data = emptyNumbers(whole.dtype, sizeOf(dims));
-  forEachRun(runsOf(mesh, grid, worker, whole.dims, sharding), (from, to, count) => data.set(whole.data.subarray(from, from + count), to));
+  forEachSegment(segmentsOf(layout), (from, to, length) => data.set(whole.data.subarray(from, from + length), to));
   return arrayOf(whole.dtype, dims, data);
 }
 
-/** Writes a block back to the places it was taken from. */
-export function putBlock(whole: ArrayData, mesh: Mesh, grid: WorkerGrid, worker: number, sharding: Sharding, block: Numbers): void {
-  forEachRun(runsOf(mesh, grid, worker, whole.dims, sharding), (to, from, count) => whole.data.set(block.subarray(from, from + count), to));
+/** Writes a block to its positions in the whole array. */
+export function putBlock(whole: ArrayData, layout: BlockLayout, block: Numbers): void {
+  forEachSegment(segmentsOf(layout), (to, from, length) => whole.data.set(block.subarray(from, from + length), to));
 }
 
-/** The workers that together hold an array once: first replicas only. */
-export function firstReplicas(mesh: Mesh, grid: WorkerGrid, sharding: Sharding): number[] {
+/** The workers that together have an array once: those with its first replicas. */
+export function firstReplicas({ mesh, grid, sharding }: Omit<ArrayLayout, "dims">): WorkerRank[] {
   const splits: ReadonlySet<AtomId> = new Set(sharding.dims.flat());
-  return Array.from({ length: grid.workers }, (_, worker) => worker).filter((worker) =>
+  return ranksOf(grid.workers).filter((worker) =>
     grid.atoms.every((id) => splits.has(id) || workerCoordinate(mesh, grid, worker, id) === 0),
   );
 }
 
-/** The whole array from the blocks of its first replicas. An unreduced value is no array yet: it has no whole. */
-export function wholeFromBlocks(
-  type: TensorType,
-  mesh: Mesh,
-  grid: WorkerGrid,
-  sharding: Sharding,
-  block: (worker: number) => ArrayData,
-): ArrayData {
+/** The whole array from the blocks of its first replicas. An unreduced value has no whole array yet. */
+export function wholeFromBlocks(dtype: Dtype, layout: ArrayLayout, block: (worker: WorkerRank) => ArrayData): ArrayData {
+  const { dims, sharding } = layout;
   assert(sharding.unreduced.length === 0, "a value is reduced before it is read", sharding);
-  const workers = firstReplicas(mesh, grid, sharding);
-  if (workers.length === 1) return arrayOf(type.dtype, type.dims, block(must(workers[0], "worker")).data);
-  const whole = arrayOf(type.dtype, type.dims, emptyNumbers(type.dtype, sizeOf(type.dims)));
-  for (const worker of workers) putBlock(whole, mesh, grid, worker, sharding, block(worker).data);
+  const workers = firstReplicas(layout);
+  if (workers.length === 1) return arrayOf(dtype, dims, block(must(workers[0], "worker")).data);
+  const whole = arrayOf(dtype, dims, emptyNumbers(dtype, sizeOf(dims)));
+  for (const worker of workers) putBlock(whole, blockOf(layout, worker), block(worker).data);
   return whole;
 }

@@ -1,0 +1,33 @@
+import { type CopyName, type UpdateCount, type WorkerRank, ranksOf } from "@lapidary/protocol";
+import { must } from "@lapidary/std";
+
+/** A state of which every block has a replica. */
+export interface FoundReplicas {
+  readonly step: UpdateCount;
+  /** By worker whose blocks they are: the workers that have a replica of them, ascending. */
+  readonly holders: ReadonlyMap<WorkerRank, readonly WorkerRank[]>;
+}
+
+/**
+ * The newest state, up to `latest`, of which the replicas of all blocks exist.
+ *
+ * @param group the layout whose blocks are wanted
+ * @param replicas by worker: the replicas that it has
+ */
+export function findReplicas(
+  group: Pick<CopyName, "workers" | "mesh">,
+  latest: UpdateCount,
+  replicas: readonly (readonly CopyName[])[],
+): FoundReplicas | undefined {
+  const bySteps = new Map<UpdateCount, Map<WorkerRank, WorkerRank[]>>();
+  for (const holder of ranksOf(replicas.length))
+    for (const { step, worker, workers, mesh } of must(replicas[holder], "replicas")) {
+      if (workers !== group.workers || mesh !== group.mesh || step > latest) continue;
+      const ofStep = bySteps.get(step) ?? new Map<WorkerRank, WorkerRank[]>();
+      bySteps.set(step, ofStep.set(worker, [...(ofStep.get(worker) ?? []), holder]));
+    }
+  let newest: FoundReplicas | undefined;
+  for (const [step, holders] of bySteps)
+    if (holders.size === group.workers && (newest === undefined || step > newest.step)) newest = { step, holders };
+  return newest;
+}

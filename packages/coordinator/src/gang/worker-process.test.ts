@@ -1,0 +1,79 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import type { Channel } from "@lapidary/fabric";
+import { memoryPair } from "@lapidary/fabric/testing";
+import { asJson, type JsonValue, LapidaryError } from "@lapidary/std";
+import { epochOf, stepIndex, programHash, type WorkerHello } from "@lapidary/protocol";
+import type { ProcessEnd } from "./host-process.js";
+import { WorkerProcess } from "./worker-process.js";
+
+const hello: WorkerHello = { name: "w7", pid: 7, build: "protocol 2 (older)" };
+
+/** A worker process that the test answers for, on the other end of its channel. */
+async function connected(): Promise<{ worker: WorkerProcess; there: Channel; killed: string[]; end: (end: ProcessEnd) => void }> {
+  const killed: string[] = [];
+  let end: (end: ProcessEnd) => void = () => undefined;
+  const ended = new Promise<ProcessEnd>((resolve) => {
+    end = resolve;
+  });
+  const host = { id: { pid: 7, started: "" }, ended, kill: (signal: string) => void killed.push(signal) };
+  const worker = new WorkerProcess({ name: "w7", numerics: "f32", host, log: () => undefined });
+  const [here, there] = await memoryPair({}, { hello: asJson(hello) });
+  worker.attach(here, hello);
+  return { worker, there, killed, end };
+}
+
+/** Answers the first message with what `answer` makes of its number. */
+const answerWith = (there: Channel, answer: (id: number) => JsonValue): void =>
+  there.onMessage((header) => there.send(answer((header as { readonly id: number }).id)));
+
+const runReply = { step: 0, kernelCalls: 1, total_ms: 1, gemm_ms: 0, otherKernels_ms: 1, fused_ms: 0, fabricWait_ms: 0 };
+const run = { kind: "run", epoch: epochOf(1), step: stepIndex(0), program: programHash("p") } as const;
+
+describe("a worker process", () => {
+  it("gives the decoded reply to a request", async () => {
+    const { worker, there, killed } = await connected();
+    answerWith(there, (id) => ({ kind: "reply", id, reply: runReply }));
+    deepStrictEqual((await worker.request<"run">(run)).reply, runReply);
+    deepStrictEqual([worker.pending, worker.answers, killed], [0, 1, []]);
+    await there.close();
+  });
+
+  for (const [what, answer, field] of [
+    ["a reply without a field", (id: number): JsonValue => ({ kind: "reply", id, reply: { ...runReply, gemm_ms: null } }), "gemm_ms"],
+    [
+      "a reply with a field that nobody knows",
+      (id: number): JsonValue => ({ kind: "reply", id, reply: { ...runReply, gpu_ms: 1 } }),
+      "gpu_ms",
+    ],
+    ["an answer of a kind that nobody knows", (id: number): JsonValue => ({ kind: "maybe", id }), "kind"],
+    ["an answer without a number", (): JsonValue => ({ kind: "reply", reply: runReply }), "id"],
+  ] as const)
+    it(`is killed after ${what}, and every request fails with the field and the build of the worker`, async () => {
+      const { worker, there, killed, end } = await connected();
+      answerWith(there, answer);
+      const requests = [worker.request<"run">(run), worker.request<"stats">({ kind: "stats", epoch: epochOf(1) })];
+      for (const request of requests)
+        await rejects(request, (error: unknown) => {
+          ok(error instanceof LapidaryError);
+          deepStrictEqual([error.code, error.place], ["LAP_PROTOCOL_MALFORMED", field]);
+          ok(error.message.startsWith("worker w7 of build protocol 2 (older) sent a malformed"), error.message);
+          return true;
+        });
+      deepStrictEqual(killed, ["SIGKILL"]);
+      end({ code: null, signal: "SIGKILL" });
+      strictEqual((await worker.exited).signal, "SIGKILL");
+    });
+
+  it("is killed after a malformed heartbeat", async () => {
+    const { worker, killed } = await connected();
+    const [here, there] = await memoryPair({}, { hello: asJson({ ...hello, pulse: true }) });
+    worker.watch(here, hello);
+    there.send({ turns: 3 });
+    there.send({ turns: "many" });
+    await there.closed;
+    await new Promise(setImmediate);
+    strictEqual(worker.turns, 3);
+    deepStrictEqual(killed, ["SIGKILL"]);
+    await rejects(worker.ready, /worker w7 of build protocol 2 \(older\) sent a malformed heartbeat, field turns/);
+  });
+});

@@ -1,0 +1,1 @@
+export { type Unbranded, message } from "./messages.js";

@@ -1,0 +1,75 @@
+import { sizeOf } from "@lapidary/ir";
+import { type Handle, type RunValues, bytesOfNumbers } from "@lapidary/protocol";
+import { assert, must } from "@lapidary/std";
+import { type CallTimes, type Executable, disposeHeld } from "../executor/executor.js";
+import { valueExistsError, valueTypeError } from "./errors.js";
+import type { LoadedProgram, Membership } from "./membership.js";
+
+/** Checks the values of a run before it is known which of them exist: once for all runs that have the same. */
+export function checkValues({ inputs, outputs, donate, told }: RunValues, { tensors }: Executable): void {
+  assert(inputs.length === tensors.parameters.length, "an input for each parameter", inputs.length, tensors.parameters.length);
+  assert(outputs.length === tensors.outputs.length, "an id for each output, or none", outputs.length, tensors.outputs.length);
+  const named = outputs.filter((id) => id !== null);
+  assert(new Set(named).size === named.length, "outputs have ids of their own", named);
+  const times = new Map<Handle, number>();
+  for (const id of inputs) times.set(id, (times.get(id) ?? 0) + 1);
+  const consumed = new Set(donate);
+  assert(consumed.size === donate.length && donate.every((id) => times.get(id) === 1), "what is donated is an input, once", donate);
+  for (const index of told) {
+    const { dims } = must(tensors.outputs[index], `output ${index}`);
+    assert(sizeOf(dims) === 1, "an output that the reply returns is one number", index, dims);
+  }
+}
+
+export interface RunOptions {
+  readonly traced: boolean;
+  /** Called when half of the outputs are kept. */
+  readonly midApply: () => void;
+}
+
+export interface RunResult {
+  readonly trace: CallTimes | undefined;
+  readonly told: Uint8Array | undefined;
+}
+
+/** One run: checks that its values exist and fit, computes, and keeps the outputs. */
+export async function runProgram(
+  member: Membership,
+  program: LoadedProgram,
+  named: RunValues,
+  { traced, midApply }: RunOptions,
+): Promise<RunResult> {
+  const { values, executor } = member;
+  const { inputs, outputs, donate } = named;
+  const { executable, parameterLayouts, outputLayouts } = program;
+  const { tensors } = executable;
+  const consumed = new Set(donate);
+  const given = inputs.map((id, i) => {
+    const value = values.get(id);
+    const wanted = must(parameterLayouts[i], "parameter");
+    if (value.layout !== wanted) throw valueTypeError(`${id} for parameter ${tensors.parameters[i]?.id ?? i}`, value.layout, wanted);
+    return value.held;
+  });
+  for (const id of outputs) if (id !== null && values.has(id) && !consumed.has(id)) throw valueExistsError(id);
+  // From here on the executable owns what is donated, whether it succeeds or fails.
+  for (const id of donate) values.release(id);
+  let trace: CallTimes | undefined;
+  const results = await executable.run(
+    given,
+    inputs.map((id) => consumed.has(id)),
+    `run${member.runs++}`,
+    traced ? (times) => (trace = times) : undefined,
+  );
+  const told = new Uint8Array(4 * named.told.length);
+  named.told.forEach((index, i) => {
+    const scalar = executor.fetch(must(results[index], "result"), must(tensors.outputs[index], "output"));
+    told.set(bytesOfNumbers(scalar.data), 4 * i);
+  });
+  outputs.forEach((id, i) => {
+    if (i === outputs.length >> 1) midApply();
+    const held = must(results[i], "result");
+    if (id === null) disposeHeld(held);
+    else values.set(id, { held, tensor: { ...must(tensors.outputs[i], "output"), id }, layout: must(outputLayouts[i], "layout") });
+  });
+  return { trace, told: told.length === 0 ? undefined : told };
+}
