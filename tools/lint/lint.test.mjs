@@ -203,6 +203,7 @@ describe("the lint", function () {
       "packages/low/src/index.ts": "/** The answer. */\nexport const answer = 42;\n",
       "packages/high/src/main.ts": 'import { answer } from "@lapidary/low";\n\nprocess.stdout.write(`${answer} ${process.env.HOME}\\n`);\n',
       "packages/high/src/index.test.ts": 'it("adds", () => undefined);\n',
+      "tools/script.test.mjs": "let count = 0;\ncount += 1;\nprocess.stdout.write(`${count}\\n`);\n",
     });
     try {
       for (const tool of ["biome", "dependency-cruiser", "knip", "cspell"]) {
