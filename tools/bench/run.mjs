@@ -168,10 +168,22 @@ async function measure(which, python, roof) {
   const one = await against([1, 1], "JAX on one device");
   const many = data * model === 1 ? one : await against(which.mesh, `JAX on ${data * model} devices`);
   if (python === undefined) for (let pair = 0; pair < pairs; pair++) await runOurs();
+  const result = summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, roof });
+  await ours.close();
+  task.end("measured");
+  return result;
+}
+
+/** @typedef {{ seconds: number[], factors: number[], cpu_s: number, memory_mb: number }} JaxSide seconds and ratios by pair */
+
+/**
+ * @param {{ which: Case, ours: Ours, ours_s: number[], ours_cpu_s: number[], splits: import("./ours.mjs").Split[], one: JaxSide | undefined,
+ *   many: JaxSide | undefined, roof: number | undefined }} measured `one`: JAX on one device; `many`: JAX on as many devices as the mesh has
+ */
+function summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, roof }) {
   const flop = flopOf(/** @type {any} */ (ours.job));
   const seconds = median(ours_s);
-  const losses = ours.losses;
-  const result = {
+  return {
     case: which.model,
     mesh: which.mesh.join("x"),
     batch: which.batch,
@@ -200,11 +212,8 @@ async function measure(which, python, roof) {
     ...(roof === undefined ? {} : { roof_gflops: roof }),
     compile_s: ours.compile_s,
     load_s: ours.load_s,
-    losses_finite: losses.every(Number.isFinite),
+    losses_finite: ours.losses.every(Number.isFinite),
   };
-  await ours.close();
-  task.end("measured");
-  return result;
 }
 
 /** @param {number} seconds of a step */

@@ -1,49 +1,50 @@
 #!/usr/bin/env node
-/** `npm run lint`: package order and house rules, biome, the types of the plain JavaScript in tools/, and Markdown. */
+/** `npm run lint`: every check of the sources, with the tool that does it. Each runs from the project's root. */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { underSession } from "../setup/main.mjs";
 import { Session } from "../setup/session.mjs";
 
 /** @typedef {{ readonly check: string, readonly output: string }} Finding */
+/** @typedef {{ readonly name: string, readonly script: string, readonly args: readonly string[] }} Check `script` is a path below node_modules */
+
+/** @type {readonly Check[]} */
+export const checks = [
+  {
+    name: "biome: form, types of mistakes, import circles, length of functions",
+    script: "@biomejs/biome/bin/biome",
+    args: ["check", "--assist-enabled=false", "--colors=off", "--reporter=concise", "--max-diagnostics=none"],
+  },
+  {
+    name: "dependency-cruiser: order of the packages",
+    script: "dependency-cruiser/bin/dependency-cruise.mjs",
+    args: ["--config", ".dependency-cruiser.mjs", "--output-type", "err", "--no-cache", "packages"],
+  },
+  { name: "knip: unused exports, files and dependencies", script: "knip/bin/knip.js", args: ["--reporter", "compact", "--no-progress"] },
+  {
+    name: "cspell: words that the glossary replaces",
+    script: "cspell/bin.mjs",
+    args: ["lint", "--config", "cspell.json", "--no-progress", "--no-summary", "--no-color"],
+  },
+  { name: "markdownlint: form of Markdown", script: "markdownlint-cli2/markdownlint-cli2-bin.mjs", args: [] },
+  { name: "tsc: types of tools/", script: "@typescript/native/bin/tsc", args: ["-p", "tools/tsconfig.json", "--pretty", "false"] },
+];
 
 /**
  * @param {Session} session
- * @returns {Promise<readonly Finding[]>} the checks that failed
+ * @returns {Promise<readonly Finding[]>} the checks that failed, with what they printed
  */
 export async function lint(session) {
-  const task = session.report.begin("lint", "package order, biome, types of tools/, Markdown");
-  const bin = join(session.root, "node_modules");
-  const [order, biome, types, markdown] = await Promise.all([
-    checkOrder(session),
-    session.run(process.execPath, [
-      join(bin, "@biomejs/biome/bin/biome"),
-      "check",
-      "--assist-enabled=false",
-      "--colors=off",
-      "--reporter=concise",
-      "--max-diagnostics=none",
-    ]),
-    session.run(process.execPath, [join(bin, "@typescript/native/bin/tsc"), "-p", "tools/tsconfig.json", "--pretty", "false"]),
-    session.run(process.execPath, [join(bin, "markdownlint-cli2/markdownlint-cli2-bin.mjs")]),
-  ]);
-  /** @type {Finding[]} */
-  const findings = [];
-  if (order !== "") findings.push({ check: "lint: package order and house rules", output: order });
-  if (biome.code !== 0) findings.push({ check: "lint: biome", output: biome.tail });
-  if (types.code !== 0) findings.push({ check: "lint: types of tools/", output: types.tail });
-  if (markdown.code !== 0) findings.push({ check: "lint: Markdown", output: markdown.tail });
-  task.end(findings.length === 0 ? "clean" : `${findings.length} of 4 checks failed`);
+  const task = session.report.begin("lint", "biome, dependency-cruiser, knip, cspell, markdownlint, types of tools/");
+  const results = await Promise.all(
+    checks.map(async ({ name, script, args }) => {
+      const { code, tail } = await session.run(process.execPath, [join(session.root, "node_modules", script), ...args]);
+      return { check: `lint: ${name}`, output: tail, failed: code !== 0 };
+    }),
+  );
+  const findings = results.filter(({ failed }) => failed).map(({ check, output }) => ({ check, output }));
+  task.end(findings.length === 0 ? "clean" : `${findings.length} of ${checks.length} checks failed`);
   return findings;
-}
-
-/** @param {Session} session */
-async function checkOrder(session) {
-  // Loaded here: it needs node_modules, which the set-up brings.
-  const { lintPackages } = await import("./package-order.mjs");
-  return lintPackages(session.root)
-    .map(({ file, line, rule, message }) => `${file}:${line} ${rule}: ${message}`)
-    .join("\n");
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {

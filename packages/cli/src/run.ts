@@ -2,7 +2,8 @@ import { type Clock, ExitCode, isSystemError, LapidaryError, systemError, type W
 import { parseCommandLine } from "./command-line/parse.js";
 import { replaceRenamedOptions } from "./command-line/renamed-options.js";
 import { homeDirectory, projectRoot } from "./context.js";
-import { Console, type Output } from "./terminal/console.js";
+import { Console } from "./terminal/console.js";
+import type { Output } from "./terminal/output.js";
 import type { Interrupts } from "./terminal/interrupts.js";
 import { makePaint, wantsColor } from "./terminal/paint.js";
 import { commandTree } from "./tree.js";

@@ -520,7 +520,7 @@ export const commandTree: CommandSpec = {
       group: aid,
       arguments: [{ name: "shell", description: "your shell", choices: ["bash", "zsh", "fish"] }],
       examples: ["source <(lapidary completion bash)", "lapidary completion fish > ~/.config/fish/completions/lapidary.fish"],
-      run: async (context, given) => (await import("./commands/completion.js")).completion(context, given.required("shell")),
+      run: async (context, given) => (await import("./commands/completion.js")).completion(context, commandTree, given.required("shell")),
     },
     {
       name: "help",

@@ -1,16 +1,15 @@
-import type { ElementwiseAttrs } from "./ops/elementwise.js";
 import type { Dtype } from "./types.js";
 import type { ReductionKind } from "./sharding.js";
 
 /**
  * The attributes of every op, by name. This map is the list of ops: each table over it (`ops`, the worker's kernels, the
- * exporters) is a mapped type, so that an op without a rule does not compile. The attributes of elementwise ops are next to
- * their definitions.
+ * exporters) is a mapped type, so that an op without a rule does not compile. `ops/elementwise.ts` adds the attributes of
+ * elementwise ops to this interface, next to their definitions.
  *
  * Names and meaning follow StableHLO; dims in attributes are those of the level the op stands on (global in a graph,
  * local in a per-chip program, block in a host program).
  */
-export interface OpAttrs extends ElementwiseAttrs {
+export interface OpAttrs {
   // structure
   parameter: { readonly name: string };
   constant: { readonly value: number; readonly dims: readonly number[]; readonly dtype: Dtype };

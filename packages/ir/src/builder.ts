@@ -1,6 +1,7 @@
 import { assert, must } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
 import type { CompareDirection, DimPair, OpAttrs, OpName } from "./attrs.js";
+import type { GradientBuilder } from "./gradient-builder.js";
 import {
   type Graph,
   type GraphLevel,
@@ -31,7 +32,7 @@ export interface ValueExtras {
  * Appends values to a graph, checking shapes as it goes. Methods are named as the ops; the few composites are those that
  * every model needs (`mean`, `splat`).
  */
-export class GraphBuilder {
+export class GraphBuilder implements GradientBuilder {
   readonly values: Value[] = [];
   readonly outputs: GraphOutput[] = [];
   private path: string[] = [];

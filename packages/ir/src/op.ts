@@ -1,5 +1,5 @@
 import type { OpAttrs, OpName } from "./attrs.js";
-import type { GraphBuilder } from "./builder.js";
+import type { GradientBuilder } from "./gradient-builder.js";
 import type { Value, ValueOf } from "./graph.js";
 import type { ReductionKind } from "./sharding.js";
 import type { Tensor } from "./tensor.js";
@@ -83,7 +83,7 @@ export interface OpDef<N extends OpName> extends OpTraits {
   /** Result type from operand types; throws `ShapeError` on a mistake. */
   readonly type: (inputs: readonly TensorType[], attrs: OpAttrs[N]) => TensorType;
   /** Gradients of the operands (undefined: none flows), or null where the op has no derivative and none is ever needed. */
-  readonly vjp: ((g: GraphBuilder, context: VjpContext<N>) => readonly (Value | undefined)[]) | null;
+  readonly vjp: ((g: GradientBuilder, context: VjpContext<N>) => readonly (Value | undefined)[]) | null;
   /** Sharding rule; null for collectives, which stand after partition. */
   readonly factors: ((inputs: readonly TensorType[], output: TensorType, attrs: OpAttrs[N]) => OpFactors) | null;
   /**

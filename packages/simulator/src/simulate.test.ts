@@ -8,7 +8,8 @@ import type { ChipSpec } from "./chip/chip-spec.js";
 import { isCollective } from "./network/transfer.js";
 import { criticalPath } from "./result/critical-path.js";
 import { planReport } from "./result/plan-report.js";
-import { type Machine, type Simulation, coreSeconds, simulate, utilisation } from "./simulate.js";
+import type { Machine } from "./machine.js";
+import { type Simulation, coreSeconds, simulate, utilisation } from "./simulate.js";
 import { ideal, trainProgram, v5e } from "./testing/fixtures.js";
 
 const machine = (torus: string, pods = 1, chip: ChipSpec = v5e): Machine => ({ chip, pods, torus: parseTorus(torus) });

@@ -1,11 +1,12 @@
 import { must } from "@lapidary/std";
-import { type Torus, chipCount } from "@lapidary/topology";
+import { chipCount } from "@lapidary/topology";
 import type { MemoryPlan, Program } from "@lapidary/compiler";
 import type { ValueId } from "@lapidary/ir";
 import type { ChipSpec } from "./chip/chip-spec.js";
 import { fuse } from "./cost/fusion.js";
 import { type KernelCost, type KernelWork, kernelCost, kernelWork } from "./cost/kernel-cost.js";
 import type { ComputeDtype } from "./cost/storage.js";
+import type { Machine } from "./machine.js";
 import { type Placement, checkPlacement } from "./network/placement.js";
 import { memoryOfChip, offloadedValues } from "./result/memory-of-chip.js";
 import { type ModelFlops, modelFlops } from "./result/model-flops.js";
@@ -14,13 +15,6 @@ import { type ChipClass, type Fault, chipClasses } from "./timeline/chip-classes
 import { makeSteps } from "./timeline/make-steps.js";
 import { type Timeline, runTimeline } from "./timeline/run-timeline.js";
 import type { StepList } from "./timeline/step-list.js";
-
-export interface Machine {
-  readonly chip: ChipSpec;
-  readonly pods: number;
-  /** Chips of each pod that the job has. */
-  readonly torus: Torus;
-}
 
 export interface SimulateOptions {
   /** `bf16` (default) is what `numerics: mxu` means on a chip. */

@@ -2,6 +2,8 @@ import { must } from "@lapidary/std";
 import { z } from "zod";
 import type { Resource } from "./network/transfer.js";
 import type { Simulation } from "./simulate.js";
+import type { Timeline } from "./timeline/run-timeline.js";
+import type { StepList } from "./timeline/step-list.js";
 
 /**
  * A step in the trace-event format that Perfetto and chrome://tracing open (Trace Event Format, Google): times in microseconds, a thread for each stream, a process for each kind of
@@ -86,93 +88,95 @@ export function simulationTrace(simulation: Simulation, title: string): Trace {
   };
 }
 
-function eventsOf({ timelines, list }: Simulation, index: number, processName: string): TraceEvent[] {
-  const timeline = must(timelines[index], "timeline");
-  const pid = index;
-  const micros = (seconds: number): number => Math.round(seconds * 1e9) / 1e3;
-  const events: TraceEvent[] = [{ ph: "M", name: "process_name", pid, tid: 0, args: { name: processName } }];
-  const lanes = new Map<Resource | "core", number[]>();
+/** Threads of one process: a stream gets a lane for each slice that overlaps another. */
+class Lanes {
+  readonly #freeFrom = new Map<Resource | "core", number[]>();
 
-  /** The first lane of a stream that is free at `from`. */
-  const threadFor = (stream: Resource | "core", from: number, to: number): number => {
-    const free = lanes.get(stream) ?? [];
-    lanes.set(stream, free);
+  /** @returns the thread of the first lane of a stream that is free at `from`; the lane is taken until `to` */
+  take(stream: Resource | "core", from: number, to: number): number {
+    const free = this.#freeFrom.get(stream) ?? [];
+    this.#freeFrom.set(stream, free);
     let lane = free.findIndex((until) => until <= from);
     if (lane < 0) lane = Math.min(free.length, threadsPerStream - 1);
     free[lane] = to;
-    return streamNames.findIndex(([name]) => name === stream) * threadsPerStream + lane;
-  };
+    return threadOf(stream, lane);
+  }
 
+  /** The names and the order of the threads that were taken. */
+  names(pid: number): TraceEvent[] {
+    return streamNames.flatMap(([stream, name]) =>
+      (this.#freeFrom.get(stream) ?? []).flatMap((_, lane): TraceEvent[] => {
+        const tid = threadOf(stream, lane);
+        return [
+          { ph: "M", name: "thread_name", pid, tid, args: { name: lane === 0 ? name : `${name} (${lane + 1})` } },
+          { ph: "M", name: "thread_sort_index", pid, tid, args: { sort_index: tid } },
+        ];
+      }),
+    );
+  }
+}
+
+const threadOf = (stream: Resource | "core", lane: number): number =>
+  streamNames.findIndex(([name]) => name === stream) * threadsPerStream + lane;
+
+const micros = (seconds: number): number => Math.round(seconds * 1e9) / 1e3;
+
+function eventsOf(simulation: Simulation, pid: number, processName: string): TraceEvent[] {
+  const timeline = must(simulation.timelines[pid], "timeline");
+  const lanes = new Lanes();
+  return [
+    { ph: "M", name: "process_name", pid, tid: 0, args: { name: processName } },
+    ...coreEvents(timeline, simulation.list, pid, lanes),
+    ...transferEvents(timeline, simulation.list, pid, lanes),
+    ...lanes.names(pid),
+  ];
+}
+
+/** Kernels and waits of the core. */
+function coreEvents(timeline: Timeline, list: StepList, pid: number, lanes: Lanes): TraceEvent[] {
   const core = [
     ...timeline.kernels.map((span) => ({ ...span, transfer: undefined })),
     ...timeline.waits.map((span) => ({ ...span, kernel: undefined })),
   ].sort((a, b) => a.from - b.from);
-  for (const { kernel, transfer, from, to } of core) {
-    const [ts, dur] = [micros(from), micros(to) - micros(from)];
-    const tid = threadFor("core", from, to);
-    if (kernel !== undefined)
-      events.push({
-        ph: "X",
-        name: kernel.name,
-        cat: kernel.scope.phase,
-        ts,
-        dur,
-        pid,
-        tid,
-        args: {
-          kind: kernel.kind,
-          limit: kernel.limit,
-          gflop: kernel.flops / 1e9,
-          hbm_mb: kernel.hbmBytes / 1e6,
-          alone_us: kernel.seconds * 1e6,
-        },
-      });
-    else {
-      const waited = must(list.transfers[must(transfer, "transfer")], "transfer");
-      events.push({ ph: "X", name: `wait for ${waited.op} ${waited.name}`, cat: "wait", ts, dur, pid, tid, args: { axis: waited.axis } });
+  return core.map(({ kernel, transfer, from, to }): TraceEvent => {
+    const slice = { ts: micros(from), dur: micros(to) - micros(from), pid, tid: lanes.take("core", from, to) };
+    if (kernel !== undefined) {
+      const args = {
+        kind: kernel.kind,
+        limit: kernel.limit,
+        gflop: kernel.flops / 1e9,
+        hbm_mb: kernel.hbmBytes / 1e6,
+        alone_us: kernel.seconds * 1e6,
+      };
+      return { ph: "X", name: kernel.name, cat: kernel.scope.phase, ...slice, args };
     }
-  }
+    const waited = must(list.transfers[must(transfer, "transfer")], "transfer");
+    return { ph: "X", name: `wait for ${waited.op} ${waited.name}`, cat: "wait", ...slice, args: { axis: waited.axis } };
+  });
+}
 
+/** Every stage of a transfer on each of its resources, and an arrow from issue to use. */
+function transferEvents(timeline: Timeline, list: StepList, pid: number, lanes: Lanes): TraceEvent[] {
   const byStart = [...timeline.transfers].sort((a, b) => (a.stages[0]?.from ?? 0) - (b.stages[0]?.from ?? 0));
-  for (const { transfer: id, issued, done, stages } of byStart) {
+  return byStart.flatMap(({ transfer: id, issued, done, stages }) => {
     const transfer = must(list.transfers[id], "transfer");
     const name = `${transfer.op} ${transfer.name}`;
-    const [first] = stages;
-    let arrow: { tid: number; ts: number } | undefined;
-    for (const { stage, from, to } of stages) {
-      const [ts, dur] = [micros(from), micros(to) - micros(from)];
-      for (const resource of stage.resources) {
-        const tid = threadFor(resource, from, to);
-        events.push({
-          ph: "X",
-          name,
-          cat: transfer.op,
-          ts,
-          dur,
-          pid,
-          tid,
-          args: { axis: transfer.axis, mb: stage.bytes / 1e6, alone_us: Math.max(stage.seconds, stage.latency) * 1e6, why: transfer.why },
-        });
-        if (stage === first?.stage) arrow ??= { tid, ts };
-      }
-    }
-    if (arrow === undefined || done === undefined) continue;
-    const common = { name: transfer.op, cat: "transfer", id: pid * list.transfers.length + id, pid };
-    events.push(
-      { ph: "s", ...common, tid: 0, ts: micros(issued) },
-      { ph: "t", ...common, ...arrow },
-      { ph: "f", ...common, tid: 0, ts: micros(done), bp: "e" },
+    const slices = stages.flatMap(({ stage, from, to }) =>
+      stage.resources.map((resource) => ({ stage, ts: micros(from), dur: micros(to) - micros(from), tid: lanes.take(resource, from, to) })),
     );
-  }
-
-  for (const [stream, name] of streamNames) {
-    lanes.get(stream)?.forEach((_, lane) => {
-      const tid = streamNames.findIndex(([each]) => each === stream) * threadsPerStream + lane;
-      events.push(
-        { ph: "M", name: "thread_name", pid, tid, args: { name: lane === 0 ? name : `${name} (${lane + 1})` } },
-        { ph: "M", name: "thread_sort_index", pid, tid, args: { sort_index: tid } },
-      );
+    const events = slices.map(({ stage, ts, dur, tid }): TraceEvent => {
+      const alone_us = Math.max(stage.seconds, stage.latency) * 1e6;
+      const args = { axis: transfer.axis, mb: stage.bytes / 1e6, alone_us, why: transfer.why };
+      return { ph: "X", name, cat: transfer.op, ts, dur, pid, tid, args };
     });
-  }
-  return events;
+    const first = slices.find(({ stage }) => stage === stages[0]?.stage);
+    if (first === undefined || done === undefined) return events;
+    const common = { name: transfer.op, cat: "transfer", id: pid * list.transfers.length + id, pid };
+    return [
+      ...events,
+      { ph: "s", ...common, tid: 0, ts: micros(issued) },
+      { ph: "t", ...common, tid: first.tid, ts: first.ts },
+      { ph: "f", ...common, tid: 0, ts: micros(done), bp: "e" },
+    ];
+  });
 }

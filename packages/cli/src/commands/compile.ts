@@ -4,7 +4,6 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import type { Program } from "@lapidary/compiler";
 import {
   perDeviceModule,
   compareCycles,
@@ -98,7 +97,7 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
     } finally {
       clearInterval(ticking);
     }
-    const report = makeReport(job.name, text, program, simulation, found.result, found.cached, plan);
+    const report = makeReport({ job: job.name, text, simulation, plan, ...found });
     progress.end();
     console.result(report, () => reportText(report, console.paint));
     if (report.fits) return ExitCode.done;
@@ -109,15 +108,17 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
   }
 }
 
-function makeReport(
-  job: string,
-  text: "whole" | "chip",
-  program: Program,
-  simulation: Simulation,
-  result: TpuResult,
-  cached: boolean,
-  plan: { readonly chip: string; readonly hbm_bytes: { readonly peak: number }; readonly fits: boolean },
-): CompileReport {
+interface CompiledStep {
+  readonly job: string;
+  readonly text: "whole" | "chip";
+  readonly simulation: Simulation;
+  readonly result: TpuResult;
+  readonly cached: boolean;
+  readonly plan: { readonly chip: string; readonly hbm_bytes: { readonly peak: number }; readonly fits: boolean };
+}
+
+function makeReport({ job, text, simulation, result, cached, plan }: CompiledStep): CompileReport {
+  const { program } = simulation;
   const { memory, does_not_fit: short } = result;
   const clock = simulation.machine.chip.clock_hz;
   const kernels: TimedKernel[] =

@@ -1,14 +1,8 @@
 import { jsonText, type LapidaryError, redactSecrets, type WarningJSON } from "@lapidary/std";
 import { errorJson, errorText, warningText } from "./error-text.js";
 import { makePaint, type Paint, wantsColor } from "./paint.js";
+import type { Output } from "./output.js";
 import { Progress } from "./progress.js";
-
-/** The part of a `NodeJS.WriteStream` that output needs, so that tests can hold it. */
-export interface Output {
-  write(text: string): unknown;
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-}
 
 export interface ConsoleOptions {
   /** Results are JSON on stdout, and nothing else is there. */

@@ -1,4 +1,4 @@
-import type { Output } from "./console.js";
+import type { Output } from "./output.js";
 import type { Paint } from "./paint.js";
 
 const drawEveryMs = 100;

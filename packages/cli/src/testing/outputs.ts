@@ -1,4 +1,5 @@
-import { type ConsoleOptions, Console, type Output } from "../terminal/console.js";
+import { type ConsoleOptions, Console } from "../terminal/console.js";
+import type { Output } from "../terminal/output.js";
 
 /** An output that keeps what is written. */
 export class Kept implements Output {

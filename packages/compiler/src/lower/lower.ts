@@ -44,7 +44,7 @@ export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
         }
         const before = must(must(chip.values[must(value.inputs[0], "operand")], "operand").sharding, "sharding");
         const made = g.push(value.op, inputs, value.attrs, type, value);
-        collectives.set(made.id, { atoms, ...layouts(value, all, before) });
+        collectives.set(made.id, { atoms, ...layouts(value, all, before, { mesh, grid }) });
         to.push(made.id);
         break;
       }
@@ -60,47 +60,53 @@ export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
   }
   for (const { name, value } of chip.outputs) g.output(name, g.get(must(to[value], "output")));
   return { name: chip.name, mesh, grid, graph: g.finish(), collectives };
+}
 
-  function layouts(value: Value, all: readonly AtomId[], before: Sharding): { gather?: DimLayout; split?: DimLayout } {
-    const layout = (dimension: number, prefix: readonly AtomId[], local: number): DimLayout => ({
-      dimension,
-      factors: mergeFactors([
-        ...[...prefix].filter((id) => !grid.atoms.includes(id)).map((id) => ({ size: atomOf(mesh, id).size, worker: false })),
-        ...all.map((id) => ({ size: atomOf(mesh, id).size, worker: grid.atoms.includes(id) })),
-        { size: local, worker: false },
-      ]),
-    });
-    const own = must(value.sharding, "sharding");
-    switch (value.op) {
-      case "all_gather":
-        return {
-          gather: layout(
-            value.attrs.dimension,
-            own.dims[value.attrs.dimension] ?? [],
-            (value.type.dims[value.attrs.dimension] ?? 0) / value.attrs.size,
-          ),
-        };
-      case "reduce_scatter":
-      case "shard_slice":
-        return {
-          split: layout(value.attrs.dimension, before.dims[value.attrs.dimension] ?? [], value.type.dims[value.attrs.dimension] ?? 0),
-        };
-      case "all_to_all":
-        return {
-          split: layout(
-            value.attrs.splitDimension,
-            before.dims[value.attrs.splitDimension] ?? [],
-            value.type.dims[value.attrs.splitDimension] ?? 0,
-          ),
-          gather: layout(
-            value.attrs.concatDimension,
-            own.dims[value.attrs.concatDimension] ?? [],
-            (value.type.dims[value.attrs.concatDimension] ?? 0) / value.attrs.size,
-          ),
-        };
-      default:
-        return {};
-    }
+/** The dims that a collective over worker axes changes, as factors of the block and of the workers. */
+function layouts(
+  value: Value,
+  all: readonly AtomId[],
+  before: Sharding,
+  { mesh, grid }: { readonly mesh: Mesh; readonly grid: WorkerGrid },
+): { gather?: DimLayout; split?: DimLayout } {
+  const layout = (dimension: number, prefix: readonly AtomId[], local: number): DimLayout => ({
+    dimension,
+    factors: mergeFactors([
+      ...[...prefix].filter((id) => !grid.atoms.includes(id)).map((id) => ({ size: atomOf(mesh, id).size, worker: false })),
+      ...all.map((id) => ({ size: atomOf(mesh, id).size, worker: grid.atoms.includes(id) })),
+      { size: local, worker: false },
+    ]),
+  });
+  const own = must(value.sharding, "sharding");
+  switch (value.op) {
+    case "all_gather":
+      return {
+        gather: layout(
+          value.attrs.dimension,
+          own.dims[value.attrs.dimension] ?? [],
+          (value.type.dims[value.attrs.dimension] ?? 0) / value.attrs.size,
+        ),
+      };
+    case "reduce_scatter":
+    case "shard_slice":
+      return {
+        split: layout(value.attrs.dimension, before.dims[value.attrs.dimension] ?? [], value.type.dims[value.attrs.dimension] ?? 0),
+      };
+    case "all_to_all":
+      return {
+        split: layout(
+          value.attrs.splitDimension,
+          before.dims[value.attrs.splitDimension] ?? [],
+          value.type.dims[value.attrs.splitDimension] ?? 0,
+        ),
+        gather: layout(
+          value.attrs.concatDimension,
+          own.dims[value.attrs.concatDimension] ?? [],
+          (value.type.dims[value.attrs.concatDimension] ?? 0) / value.attrs.size,
+        ),
+      };
+    default:
+      return {};
   }
 }
 

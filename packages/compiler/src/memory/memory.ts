@@ -46,73 +46,12 @@ export interface MemoryView {
 
 export function planMemory(
   graph: Graph,
-  { order, startBefore }: Schedule,
+  schedule: Schedule,
   view: MemoryView = { bytes: (value) => bytesOf(value.type), fused: fusedValues(graph) },
 ): MemoryPlan {
-  const step = new Map(order.map((id, i) => [id, i]));
-  const last = order.length;
-  const { bytes, fused } = view;
-  const end = graph.values.map(() => -1);
-  const valueOf = (id: ValueId): Value => must(graph.values[id], "value");
-  const isView = (value: Value): boolean => value.op === "reshape" || fused[value.id] === true;
-  const states = new Map(graph.values.flatMap((value) => (value.op === "parameter" ? [[value.attrs.name, value.id] as const] : [])));
-
-  // Last reads, from the last step to the first, so that a view's reads count for what it looks at.
-  const outputs = new Set(graph.outputs.map((o) => o.value));
-  for (const id of [...order].reverse()) {
-    const value = valueOf(id);
-    const at = must(step.get(id), "step");
-    if (outputs.has(id)) end[id] = last;
-    const readAt = isView(value) ? (end[id] ?? -1) : at;
-    for (const input of value.inputs) end[input] = Math.max(end[input] ?? -1, readAt);
-  }
-
-  const donatedTo = new Map<ValueId, ValueId>();
-  for (const { name, value } of graph.outputs) {
-    const state = states.get(name);
-    if (state !== undefined && state !== value) donatedTo.set(state, storage(value));
-  }
-
-  /** Classes of next states: those of the parameters they replace. */
-  const nextStates = new Map<ValueId, MemoryClass>(
-    [...donatedTo].map(([state, next]) => [
-      next,
-      valueOf(state).role === "param" ? "params" : valueOf(state).role === "optimizer" ? "optimizer" : "temporary",
-    ]),
-  );
-
-  const requests: Omit<BufferPlan, "offset">[] = [];
-  for (const value of graph.values) {
-    if (isView(value)) continue;
-    if (value.op === "parameter") {
-      const next = donatedTo.get(value.id);
-      const handsOver = next !== undefined && valueOf(next).op !== "parameter";
-      const lastRead = end[value.id] ?? -1;
-      // The next state is written where the present one lies once nobody reads that any more.
-      const nextWritten = handsOver ? (step.get(next) ?? last) : last;
-      requests.push({
-        value: value.id,
-        bytes: bytes(value),
-        kind: classOf(value),
-        from: -1,
-        to: handsOver && lastRead <= nextWritten ? nextWritten - 1 : last,
-      });
-      continue;
-    }
-    const at = must(step.get(value.id), "step");
-    const request = {
-      value: value.id,
-      bytes: bytes(value),
-      kind: classOf(value),
-      from: startBefore.get(value.id) ?? at,
-      to: Math.max(at, end[value.id] ?? at),
-    };
-    const away = view.away?.get(value.id);
-    if (away === undefined) requests.push(request);
-    else requests.push({ ...request, to: away.after }, { ...request, from: away.back });
-  }
-  const buffers = placeBuffers(requests);
-  const live = liveBytes(buffers, last);
+  const lifetimes = new Lifetimes(graph, schedule, view);
+  const buffers = placeBuffers(graph.values.flatMap((value) => lifetimes.buffersOf(value)));
+  const live = liveBytes(buffers, schedule.order.length);
   const peakStep = live.total.reduce((best, bytes, i) => (bytes > (live.total[best] ?? 0) ? i : best), 0);
   return {
     buffers,
@@ -121,27 +60,114 @@ export function planMemory(
     peakStep: peakStep - 1,
     arenaBytes: buffers.reduce((top, b) => Math.max(top, b.offset + b.bytes), 0),
   };
+}
 
-  /** The value whose buffer holds `id`. */
-  function storage(id: ValueId): ValueId {
-    const value = valueOf(id);
-    return value.op === "reshape" ? storage(must(value.inputs[0], "operand")) : id;
+type BufferRequest = Omit<BufferPlan, "offset">;
+
+/** From when to when each value needs memory, and for what. */
+class Lifetimes {
+  /** By value, its position in the schedule. */
+  readonly #step: ReadonlyMap<ValueId, number>;
+  /** By value, the last step that reads it; the number of steps if it is an output, −1 if nothing reads it. */
+  readonly #lastRead: readonly number[];
+  /** By parameter, the value whose buffer is its next state. */
+  readonly #donatedTo: ReadonlyMap<ValueId, ValueId>;
+  /** Classes of next states: those of the parameters that they replace. */
+  readonly #nextStates: ReadonlyMap<ValueId, MemoryClass>;
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly schedule: Schedule,
+    private readonly view: MemoryView,
+  ) {
+    this.#step = new Map(schedule.order.map((id, i) => [id, i]));
+    this.#lastRead = this.#findLastReads();
+    this.#donatedTo = this.#findDonations();
+    this.#nextStates = new Map(
+      [...this.#donatedTo].map(([state, next]) => {
+        const { role } = this.#valueOf(state);
+        return [next, role === "param" ? "params" : role === "optimizer" ? "optimizer" : "temporary"];
+      }),
+    );
   }
 
-  function classOf(value: Value): MemoryClass {
-    const replaces = nextStates.get(value.id);
+  /** The buffers of a value: none if it is a view, two if it is away in between. */
+  buffersOf(value: Value): BufferRequest[] {
+    if (this.#isView(value)) return [];
+    const request = { value: value.id, bytes: this.view.bytes(value), kind: this.#classOf(value) };
+    if (value.op === "parameter") return [{ ...request, from: -1, to: this.#lastStepOfState(value.id) }];
+    const at = must(this.#step.get(value.id), "step");
+    const from = this.schedule.startBefore.get(value.id) ?? at;
+    const to = Math.max(at, this.#lastRead[value.id] ?? at);
+    const away = this.view.away?.get(value.id);
+    if (away === undefined) return [{ ...request, from, to }];
+    return [
+      { ...request, from, to: away.after },
+      { ...request, from: away.back, to },
+    ];
+  }
+
+  /** The next state is written into the buffer of the present state if nothing reads the present state after that. */
+  #lastStepOfState(state: ValueId): number {
+    const last = this.schedule.order.length;
+    const next = this.#donatedTo.get(state);
+    if (next === undefined || this.#valueOf(next).op === "parameter") return last;
+    const nextWritten = this.#step.get(next) ?? last;
+    return (this.#lastRead[state] ?? -1) <= nextWritten ? nextWritten - 1 : last;
+  }
+
+  /** From the last step to the first, so that a read of a view counts as a read of its operand. */
+  #findLastReads(): number[] {
+    const { order } = this.schedule;
+    const lastRead = this.graph.values.map(() => -1);
+    const outputs = new Set(this.graph.outputs.map((o) => o.value));
+    for (const id of [...order].reverse()) {
+      const value = this.#valueOf(id);
+      const at = must(this.#step.get(id), "step");
+      if (outputs.has(id)) lastRead[id] = order.length;
+      const readAt = this.#isView(value) ? (lastRead[id] ?? -1) : at;
+      for (const input of value.inputs) lastRead[input] = Math.max(lastRead[input] ?? -1, readAt);
+    }
+    return lastRead;
+  }
+
+  #findDonations(): Map<ValueId, ValueId> {
+    const states = new Map(this.graph.values.flatMap((value) => (value.op === "parameter" ? [[value.attrs.name, value.id] as const] : [])));
+    return new Map(
+      this.graph.outputs.flatMap(({ name, value }) => {
+        const state = states.get(name);
+        return state === undefined || state === value ? [] : [[state, this.#storage(value)] as const];
+      }),
+    );
+  }
+
+  #classOf(value: Value): MemoryClass {
+    const replaces = this.#nextStates.get(value.id);
     if (replaces !== undefined) return replaces;
     if (value.role === "param" && value.op === "parameter") return "params";
     if (value.role === "optimizer") return "optimizer";
     if (value.role === "gradient") return "gradients";
-    if (value.scope.phase === "forward" && valueOf(value.id).op !== "parameter" && livesIntoBackward(value)) return "activations";
+    if (value.scope.phase === "forward" && value.op !== "parameter" && this.#isReadByBackward(value)) return "activations";
     return "temporary";
   }
 
-  function livesIntoBackward(value: Value): boolean {
-    const until = end[value.id] ?? -1;
-    const reader = order[until];
-    return reader !== undefined && valueOf(reader).scope.phase !== "forward";
+  #isReadByBackward(value: Value): boolean {
+    const reader = this.schedule.order[this.#lastRead[value.id] ?? -1];
+    return reader !== undefined && this.#valueOf(reader).scope.phase !== "forward";
+  }
+
+  #isView(value: Value): boolean {
+    return value.op === "reshape" || this.view.fused[value.id] === true;
+  }
+
+  /** The value whose buffer contains `id`. */
+  #storage(id: ValueId): ValueId {
+    const value = this.#valueOf(id);
+    return value.op === "reshape" ? this.#storage(must(value.inputs[0], "operand")) : id;
+  }
+
+  #valueOf(id: ValueId): Value {
+    return must(this.graph.values[id], "value");
   }
 }
 
@@ -162,7 +188,7 @@ export function liveBytes(buffers: readonly BufferPlan[], steps: number): { tota
 }
 
 /** Offsets by best fit in order of birth: the smallest gap among live buffers that is large enough, else the top. */
-function placeBuffers(requests: readonly Omit<BufferPlan, "offset">[]): BufferPlan[] {
+function placeBuffers(requests: readonly BufferRequest[]): BufferPlan[] {
   const sorted = [...requests].sort((a, b) => a.from - b.from || b.to - a.to || b.bytes - a.bytes);
   const live: BufferPlan[] = [];
   const byDeath = new Map<number, BufferPlan[]>();

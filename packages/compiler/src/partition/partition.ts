@@ -40,126 +40,145 @@ export interface PartitionOptions {
  * - values with a role (params, gradients, metrics), and outputs, end in the sharding that propagation gave them.
  */
 export function partition(propagated: Propagated, mesh: Mesh, { regather = true }: Partial<PartitionOptions> = {}): Graph {
-  const source = propagated.graph;
-  const g = new GraphBuilder(source.name, "chip", mesh);
-  const points = findReductionPoints(propagated, mesh);
-  const versions: Value[][] = source.values.map(() => []);
-  const ofParams = dependOnParamsOnly(source);
-  /** Versions that hold what a gather brought together. */
-  const gathered = new Set<ValueId>();
-  const globalOf = (id: ValueId): Value => must(source.values[id], "value");
+  const partitioner = new Partitioner(propagated, mesh, regather);
+  for (const value of propagated.graph.values) partitioner.add(value);
+  return partitioner.finish();
+}
 
-  for (const value of source.values) {
+/** The program of one chip while it is built. */
+class Partitioner {
+  readonly #propagated: Propagated;
+  readonly #mesh: Mesh;
+  readonly #regather: boolean;
+  readonly #source: Graph;
+  readonly #g: GraphBuilder;
+  readonly #points: ReductionPoints;
+  /** By value of the source, its values in the program: one for each sharding that a use asked for. */
+  readonly #versions: Value[][];
+  readonly #ofParams: readonly boolean[];
+  /** Versions that an all_gather made, and what was computed from them by further steps of a reshard. */
+  readonly #gathered = new Set<ValueId>();
+
+  constructor(propagated: Propagated, mesh: Mesh, regather: boolean) {
+    this.#propagated = propagated;
+    this.#mesh = mesh;
+    this.#regather = regather;
+    this.#source = propagated.graph;
+    this.#g = new GraphBuilder(this.#source.name, "chip", mesh);
+    this.#points = findReductionPoints(propagated, mesh);
+    this.#versions = this.#source.values.map(() => []);
+    this.#ofParams = dependOnParamsOnly(this.#source);
+  }
+
+  /** Adds a value of the source; its operands were added before. */
+  add(value: Value): void {
+    const { id, role } = value;
+    const sharding = must(value.sharding, "sharding");
     if (makesOwnPart(value.op)) {
-      if (value.role !== undefined) keep(value.id, materialize(value, must(value.sharding, "sharding")));
-      continue;
+      if (role !== undefined) this.#keep(id, this.#materialize(value, sharding));
+      return;
     }
     if (value.op === "parameter") {
-      const sharding = must(value.sharding, "sharding");
-      keep(
-        value.id,
-        g.push(
-          "parameter",
-          [],
-          value.attrs,
-          { dtype: value.type.dtype, dims: localDims(mesh, value.type.dims, sharding) },
-          extrasOf(value, sharding),
-        ),
-      );
-      continue;
+      const type = { dtype: value.type.dtype, dims: localDims(this.#mesh, value.type.dims, sharding) };
+      this.#keep(id, this.#g.push("parameter", [], value.attrs, type, extrasOf(value, sharding)));
+      return;
     }
-    keep(value.id, emitLocal(value));
-    if (value.role !== undefined)
-      version(value.id, must(value.sharding, "sharding"), { text: `the ${value.role} itself`, phase: value.scope.phase });
+    this.#keep(id, this.#emitLocal(value));
+    if (role !== undefined) this.#version(id, sharding, { text: `the ${role} itself`, phase: value.scope.phase });
   }
-  for (const { name, value } of source.outputs) {
-    const state = source.values.find((v) => v.op === "parameter" && v.attrs.name === name);
-    const wanted = must((state ?? globalOf(value)).sharding, "sharding");
-    g.output(
-      name,
-      version(value, wanted, {
-        text: state === undefined ? `the output ${name}` : `the next ${name}, like the present one,`,
-        phase: "update",
-      }),
-    );
-  }
-  return g.finish();
 
-  function keep(id: ValueId, made: Value): Value {
-    versions[id]?.push(made);
+  /** Adds the outputs: a next state in the sharding of the state, any other in its own. */
+  finish(): Graph {
+    for (const { name, value } of this.#source.outputs) {
+      const state = this.#source.values.find((v) => v.op === "parameter" && v.attrs.name === name);
+      const wanted = must((state ?? this.#globalOf(value)).sharding, "sharding");
+      const text = state === undefined ? `the output ${name}` : `the next ${name}, like the present one,`;
+      this.#g.output(name, this.#version(value, wanted, { text, phase: "update" }));
+    }
+    return this.#g.finish();
+  }
+
+  #globalOf(id: ValueId): Value {
+    return must(this.#source.values[id], "value");
+  }
+
+  #keep(id: ValueId, made: Value): Value {
+    this.#versions[id]?.push(made);
     return made;
   }
 
   /** The op itself, on local parts. */
-  function emitLocal(value: Value): Value {
-    const opSharding = must(propagated.factors[value.id], "op sharding");
+  #emitLocal(value: Value): Value {
+    const opSharding = must(this.#propagated.factors[value.id], "op sharding");
     const { rule, atoms } = opSharding;
     const born = bornUnreduced(opSharding);
-    const carried = new Map(value.inputs.map((id) => [id, carriedAtoms(points, id)]));
+    const carried = new Map(value.inputs.map((id) => [id, this.#carriedAtoms(id)]));
     const own = atoms.flat();
-    const passing = born.kind === "sum" || born.atoms.length === 0 ? passingAtoms(source, value, (id) => carried.get(id) ?? [], own) : [];
+    const passing =
+      born.kind === "sum" || born.atoms.length === 0 ? passingAtoms(this.#source, value, (id) => carried.get(id) ?? [], own) : [];
     const operands = value.inputs.map((id, i) => {
       const dims = (rule.inputs[i] ?? []).map((factors) => factors.flatMap((f) => atoms[f] ?? []));
       const unreduced = passing.length > 0 && (carried.get(id)?.length ?? 0) > 0 ? passing : [];
       const wanted: Sharding = { dims, unreduced, reduction: "sum" };
-      return version(id, wanted, { use: value, text: `${value.op} ${value.name}`, phase: value.scope.phase });
+      return this.#version(id, wanted, { use: value, text: `${value.op} ${value.name}`, phase: value.scope.phase });
     });
     const sharding: Sharding = {
       dims: rule.output.map((factors) => factors.flatMap((f) => atoms[f] ?? [])),
       unreduced: [...born.atoms, ...passing],
       reduction: born.atoms.length > 0 ? born.kind : "sum",
     };
-    const dims = localDims(mesh, value.type.dims, sharding);
+    const dims = localDims(this.#mesh, value.type.dims, sharding);
     const attrs = opDef<OpName>(value.op).localize(
       value.attrs,
       operands.map((o) => o.type.dims),
       dims,
     );
-    return g.op(value.op, operands, attrs, extrasOf(value, sharding));
+    return this.#g.op(value.op, operands, attrs, extrasOf(value, sharding));
   }
 
   /** Atoms over which partial sums of a value may be handed on, now that it has been made. */
-  function carriedAtoms(decided: ReductionPoints, id: ValueId): readonly AtomId[] {
-    if (decided.carried[id] !== true) return [];
-    const natural = versions[id]?.[0];
+  #carriedAtoms(id: ValueId): readonly AtomId[] {
+    if (this.#points.carried[id] !== true) return [];
+    const natural = this.#versions[id]?.[0];
     return natural?.sharding?.unreduced ?? [];
   }
 
   /** The value in the wanted sharding: a version that exists, or the cheapest reshard from one. */
-  function version(id: ValueId, wanted: Sharding, wish: { readonly use?: Value; readonly text: string; readonly phase: Phase }): Value {
-    const value = globalOf(id);
-    const known = must(versions[id], "versions").filter(
-      (v) => !(regather && ofParams[id] === true && gathered.has(v.id) && passOf(v.scope.phase) !== passOf(wish.phase)),
+  #version(id: ValueId, wanted: Sharding, request: { readonly use?: Value; readonly text: string; readonly phase: Phase }): Value {
+    const value = this.#globalOf(id);
+    const known = must(this.#versions[id], "versions").filter(
+      (v) =>
+        !(this.#regather && this.#ofParams[id] === true && this.#gathered.has(v.id) && passOf(v.scope.phase) !== passOf(request.phase)),
     );
     const found = known.find((v) => sameSharding(must(v.sharding, "sharding"), wanted));
     if (found !== undefined) return found;
-    if (makesOwnPart(value.op)) return keep(id, materialize(value, wanted));
-    const ways = known
+    if (makesOwnPart(value.op)) return this.#keep(id, this.#materialize(value, wanted));
+    const paths = known
       .filter((from) => reaches(must(from.sharding, "sharding"), wanted))
-      .map((from) => ({ from, bytes: costOf(from, wanted) }));
+      .map((from) => ({ from, bytes: this.#costOf(from, wanted) }));
     const best = must(
-      ways.reduce<(typeof ways)[number] | undefined>((a, b) => (a === undefined || b.bytes < a.bytes ? b : a), undefined),
-      `a way for ${value.name}`,
+      paths.reduce<(typeof paths)[number] | undefined>((a, b) => (a === undefined || b.bytes < a.bytes ? b : a), undefined),
+      `a path for ${value.name}`,
     );
-    const before = g.values.length;
-    const made = reshard(g, mesh, best.from, wanted, {
-      cause: reasonFor(propagated, mesh, value, must(best.from.sharding, "sharding"), wanted, wish),
-      phase: wish.phase,
+    const before = this.#g.values.length;
+    const made = reshard(this.#g, this.#mesh, best.from, wanted, {
+      cause: reasonFor(this.#propagated, this.#mesh, value, must(best.from.sharding, "sharding"), wanted, request),
+      phase: request.phase,
     });
-    for (const step of g.values.slice(before)) {
-      keep(id, step);
-      if (step.op === "all_gather" || gathered.has(must(step.inputs[0], "operand"))) gathered.add(step.id);
+    for (const step of this.#g.values.slice(before)) {
+      this.#keep(id, step);
+      if (step.op === "all_gather" || this.#gathered.has(must(step.inputs[0], "operand"))) this.#gathered.add(step.id);
     }
     return made;
   }
 
   /** Constants and the like are made where they are needed, in the sharding that is needed. */
-  function materialize(value: Value, sharding: Sharding): Value {
+  #materialize(value: Value, sharding: Sharding): Value {
     const clean: Sharding = { dims: sharding.dims, unreduced: [], reduction: "sum" };
-    const existing = versions[value.id]?.find((v) => sameSharding(must(v.sharding, "sharding"), clean));
+    const existing = this.#versions[value.id]?.find((v) => sameSharding(must(v.sharding, "sharding"), clean));
     if (existing !== undefined) return existing;
-    const dims = localDims(mesh, value.type.dims, clean);
-    return g.push(
+    const dims = localDims(this.#mesh, value.type.dims, clean);
+    return this.#g.push(
       value.op,
       [],
       opDef<OpName>(value.op).localize(value.attrs, [], dims),
@@ -168,10 +187,10 @@ export function partition(propagated: Propagated, mesh: Mesh, { regather = true 
     );
   }
 
-  function costOf(from: Value, wanted: Sharding): number {
-    const trial = new GraphBuilder("trial", "chip", mesh);
+  #costOf(from: Value, wanted: Sharding): number {
+    const trial = new GraphBuilder("trial", "chip", this.#mesh);
     const start = trial.push("parameter", [], { name: "x" }, from.type, { sharding: from.sharding });
-    reshard(trial, mesh, start, wanted, { cause: "", phase: "forward" });
+    reshard(trial, this.#mesh, start, wanted, { cause: "", phase: "forward" });
     return trial.values.slice(1).reduce((sum, v) => sum + bytesPerChip(v, must(trial.values[v.inputs[0] ?? 0], "operand")), 0);
   }
 }

@@ -1,6 +1,19 @@
 import { assert, must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize, printAtoms } from "@lapidary/topology";
-import { type GraphBuilder, type Phase, type Sharding, type Value, bytesOf, makeScope, sameAtoms, sameSharding } from "@lapidary/ir";
+import {
+  type CollectiveAttrs,
+  type CollectiveName,
+  type GraphBuilder,
+  type OpAttrs,
+  type Phase,
+  type Scope,
+  type Sharding,
+  type Value,
+  bytesOf,
+  makeScope,
+  sameAtoms,
+  sameSharding,
+} from "@lapidary/ir";
 
 /**
  * The way from one sharding of a value to another, as collectives:
@@ -22,119 +35,121 @@ export function reshard(
   target: Sharding,
   { cause, phase }: { readonly cause: string; readonly phase: Phase },
 ): Value {
-  const scope = makeScope(phase, from.scope.block);
-  const sharding = (): Sharding => must(current.sharding, "sharding");
-  let current = from;
+  const path = new ReshardPath(g, mesh, from, target, { cause, scope: makeScope(phase, from.scope.block) });
+  path.reducePartialSums();
+  path.moveBetweenDims();
+  path.sliceFreeAtoms();
+  path.gather();
+  path.sliceFreeAtoms();
+  assert(sameSharding(path.sharding, target), "a reshard reaches its target", from.name, path.sharding, target);
+  return path.current;
+}
 
-  const emit = (
-    op: "all_gather" | "shard_slice",
-    dimension: number,
-    atoms: readonly AtomId[],
-    dims: readonly (readonly AtomId[])[],
-  ): void => {
-    current = g.op(
-      op,
-      [current],
-      { dimension, axes: printAtoms(mesh, atoms), size: atomsSize(mesh, atoms) },
-      { name: from.name, scope, cause, role: from.role, sharding: { ...sharding(), dims } },
-    );
-  };
-  const withDim = (d: number, atoms: readonly AtomId[]): AtomId[][] => sharding().dims.map((list, i) => (i === d ? [...atoms] : [...list]));
+/** A value on its way to a target sharding: each step emits collectives and advances `current`. */
+class ReshardPath {
+  current: Value;
 
-  // 1. partial sums
-  const toReduce = sharding().unreduced.filter((atom) => !target.unreduced.includes(atom));
-  if (toReduce.length > 0) {
-    const kind = sharding().reduction;
-    let rest = toReduce;
+  constructor(
+    private readonly g: GraphBuilder,
+    private readonly mesh: Mesh,
+    private readonly from: Value,
+    private readonly target: Sharding,
+    private readonly why: { readonly cause: string; readonly scope: Scope },
+  ) {
+    this.current = from;
+  }
+
+  get sharding(): Sharding {
+    return must(this.current.sharding, "sharding");
+  }
+
+  /** Step 1: reduce_scatter onto dims that the target splits next by the same atoms, all_reduce for the rest. */
+  reducePartialSums(): void {
+    const { target } = this;
+    let rest = this.sharding.unreduced.filter((atom) => !target.unreduced.includes(atom));
+    if (rest.length === 0) return;
+    const kind = this.sharding.reduction;
     target.dims.forEach((wanted, d) => {
-      const own = sharding().dims[d] ?? [];
-      if (!own.every((atom, i) => wanted[i] === atom)) return;
-      const scattered: AtomId[] = [];
-      for (const atom of wanted.slice(own.length)) {
-        if (!rest.includes(atom)) break;
-        scattered.push(atom);
-      }
+      const own = this.sharding.dims[d] ?? [];
+      const scattered = startsWith(wanted, own) ? takeWhile(wanted.slice(own.length), (atom) => rest.includes(atom)) : [];
       if (scattered.length === 0) return;
       rest = rest.filter((atom) => !scattered.includes(atom));
-      const next: Sharding = {
-        dims: withDim(d, [...own, ...scattered]),
-        unreduced: sharding().unreduced.filter((atom) => !scattered.includes(atom)),
-        reduction: kind,
-      };
-      current = g.op(
+      this.#emit(
         "reduce_scatter",
-        [current],
-        { dimension: d, axes: printAtoms(mesh, scattered), size: atomsSize(mesh, scattered), kind },
-        { name: from.name, scope, cause, role: from.role, sharding: next },
+        { dimension: d, ...this.#axes(scattered), kind },
+        this.#reduced(scattered, this.#withDim(d, [...own, ...scattered])),
       );
     });
-    if (rest.length > 0) {
-      const ordered = [...rest].sort((a, b) => a - b);
-      const next: Sharding = {
-        dims: sharding().dims,
-        unreduced: sharding().unreduced.filter((atom) => !rest.includes(atom)),
-        reduction: kind,
-      };
-      current = g.op(
-        "all_reduce",
-        [current],
-        { axes: printAtoms(mesh, ordered), size: atomsSize(mesh, ordered), kind },
-        { name: from.name, scope, cause, role: from.role, sharding: next },
-      );
-    }
+    if (rest.length === 0) return;
+    const ordered = [...rest].sort((a, b) => a - b);
+    this.#emit("all_reduce", { ...this.#axes(ordered), kind }, this.#reduced(rest, this.sharding.dims));
   }
 
-  // 2. moves from one dim to another
-  for (let i = 0; i < target.dims.length; i++) {
-    const surplus = afterCommonPrefix(sharding().dims[i] ?? [], target.dims[i] ?? []);
-    if (surplus.length === 0) continue;
-    for (let j = 0; j < target.dims.length; j++) {
-      const have = sharding().dims[j] ?? [];
-      const wanted = target.dims[j] ?? [];
-      if (
-        i === j ||
-        !have.every((atom, k) => wanted[k] === atom) ||
-        !sameAtoms(wanted.slice(have.length, have.length + surplus.length), surplus)
-      )
-        continue;
-      const kept = (sharding().dims[i] ?? []).slice(0, -surplus.length);
-      const dims = sharding().dims.map((list, d) => (d === i ? kept : d === j ? [...have, ...surplus] : list));
-      current = g.op(
-        "all_to_all",
-        [current],
-        { splitDimension: j, concatDimension: i, axes: printAtoms(mesh, surplus), size: atomsSize(mesh, surplus) },
-        { name: from.name, scope, cause, role: from.role, sharding: { ...sharding(), dims } },
-      );
-      break;
-    }
-  }
-
-  // 3. and 5. slices
-  const sliceFree = (): void => {
-    target.dims.forEach((wanted, d) => {
-      const own = sharding().dims[d] ?? [];
-      if (!own.every((atom, i) => wanted[i] === atom)) return;
-      const used = [...sharding().dims.flat(), ...sharding().unreduced];
-      const free: AtomId[] = [];
-      for (const atom of wanted.slice(own.length)) {
-        if (used.includes(atom)) break;
-        free.push(atom);
-      }
-      if (free.length > 0) emit("shard_slice", d, free, withDim(d, [...own, ...free]));
+  /** Step 2: atoms at the end of one dim's list that the target has next on another dim. */
+  moveBetweenDims(): void {
+    const { target } = this;
+    target.dims.forEach((wantedHere, i) => {
+      const surplus = afterCommonPrefix(this.sharding.dims[i] ?? [], wantedHere);
+      if (surplus.length === 0) return;
+      const j = target.dims.findIndex((wanted, d) => {
+        const have = this.sharding.dims[d] ?? [];
+        return d !== i && startsWith(wanted, have) && sameAtoms(wanted.slice(have.length, have.length + surplus.length), surplus);
+      });
+      if (j < 0) return;
+      const kept = (this.sharding.dims[i] ?? []).slice(0, -surplus.length);
+      const dims = this.sharding.dims.map((list, d) => (d === i ? kept : d === j ? [...list, ...surplus] : list));
+      this.#emit("all_to_all", { splitDimension: j, concatDimension: i, ...this.#axes(surplus) }, { ...this.sharding, dims });
     });
-  };
-  sliceFree();
+  }
 
-  // 4. gathers
-  target.dims.forEach((wanted, d) => {
-    const own = sharding().dims[d] ?? [];
-    const surplus = afterCommonPrefix(own, wanted);
-    if (surplus.length > 0) emit("all_gather", d, surplus, withDim(d, own.slice(0, -surplus.length)));
-  });
-  sliceFree();
+  /** Steps 3 and 5. */
+  sliceFreeAtoms(): void {
+    this.target.dims.forEach((wanted, d) => {
+      const own = this.sharding.dims[d] ?? [];
+      if (!startsWith(wanted, own)) return;
+      const used = [...this.sharding.dims.flat(), ...this.sharding.unreduced];
+      const free = takeWhile(wanted.slice(own.length), (atom) => !used.includes(atom));
+      if (free.length === 0) return;
+      const dims = this.#withDim(d, [...own, ...free]);
+      this.#emit("shard_slice", { dimension: d, ...this.#axes(free) }, { ...this.sharding, dims });
+    });
+  }
 
-  assert(sameSharding(sharding(), target), "a reshard reaches its target", from.name, sharding(), target);
-  return current;
+  /** Step 4. */
+  gather(): void {
+    this.target.dims.forEach((wanted, d) => {
+      const own = this.sharding.dims[d] ?? [];
+      const surplus = afterCommonPrefix(own, wanted);
+      if (surplus.length === 0) return;
+      const dims = this.#withDim(d, own.slice(0, -surplus.length));
+      this.#emit("all_gather", { dimension: d, ...this.#axes(surplus) }, { ...this.sharding, dims });
+    });
+  }
+
+  #axes(atoms: readonly AtomId[]): CollectiveAttrs {
+    return { axes: printAtoms(this.mesh, atoms), size: atomsSize(this.mesh, atoms) };
+  }
+
+  #withDim(d: number, atoms: readonly AtomId[]): (readonly AtomId[])[] {
+    return this.sharding.dims.map((list, i) => (i === d ? atoms : list));
+  }
+
+  /** The sharding once the partial sums over `atoms` are reduced. */
+  #reduced(atoms: readonly AtomId[], dims: readonly (readonly AtomId[])[]): Sharding {
+    const { unreduced, reduction } = this.sharding;
+    return { dims, unreduced: unreduced.filter((atom) => !atoms.includes(atom)), reduction };
+  }
+
+  #emit<O extends CollectiveName>(op: O, attrs: OpAttrs[O], sharding: Sharding): void {
+    this.current = this.g.op(op, [this.current], attrs, { name: this.from.name, role: this.from.role, ...this.why, sharding });
+  }
+}
+
+const startsWith = (list: readonly AtomId[], prefix: readonly AtomId[]): boolean => prefix.every((atom, i) => list[i] === atom);
+
+function takeWhile<T>(list: readonly T[], test: (item: T) => boolean): T[] {
+  const end = list.findIndex((item) => !test(item));
+  return list.slice(0, end < 0 ? list.length : end);
 }
 
 /** The atoms of `own` behind what it shares with `wanted`. */

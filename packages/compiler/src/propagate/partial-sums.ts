@@ -1,6 +1,6 @@
 import type { AtomId } from "@lapidary/topology";
 import { type Graph, type OpName, type ReductionKind, type Value, type ValueId, opDef, sameAtomSet } from "@lapidary/ir";
-import type { OpSharding } from "./propagate.js";
+import type { OpSharding } from "./propagated.js";
 
 /**
  * Whether `value` is jointly linear in exactly those of its operands that hold partial sums over the atoms that `operand` holds them over.

@@ -2,7 +2,7 @@ import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize } from "@lapidary/topology";
 import { type Graph, type Value, type ValueId, bytesOf } from "@lapidary/ir";
 import { bornUnreduced, passingAtoms } from "./partial-sums.js";
-import type { Propagated } from "./propagate.js";
+import type { Propagated } from "./propagated.js";
 
 /**
  * Where partial sums are reduced. A contraction over a split factor leaves its result unreduced; ops that are linear in it

@@ -1,5 +1,5 @@
 import { type Graph, type Value, parametersOf } from "@lapidary/ir";
-import type { PropagateOptions } from "./propagate.js";
+import type { PropagateOptions } from "./propagated.js";
 import { Priority, type Seed, parseLogicalAxis, seedsOfRules, seedsOfZero } from "./rules.js";
 
 /** Names of the logical axes of a value. */

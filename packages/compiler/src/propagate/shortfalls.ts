@@ -1,28 +1,8 @@
-import { type AtomId, type Mesh, type MeshAxis, atomOf, atomsSize, axisAtoms } from "@lapidary/topology";
-import type { Graph, ValueId } from "@lapidary/ir";
-import type { PropagateOptions } from "./propagate.js";
+import { type Mesh, type MeshAxis, atomOf, atomsSize, axisAtoms } from "@lapidary/topology";
+import type { Graph } from "@lapidary/ir";
+import type { PropagateOptions, Shortfall } from "./propagated.js";
 import { Priority, type Seed } from "./rules.js";
 import { seedsOfGraph } from "./seeds.js";
-
-/** A rule, or ZeRO, that splits a dim less than it asks, or not at all. The chips along what is left repeat one another. */
-export interface Shortfall {
-  readonly value: ValueId;
-  /** For ZeRO, which may split any dim, the largest one. */
-  readonly dimension: number;
-  /** `rule vocab → model`, `ZeRO-3 (params → data)`. */
-  readonly cause: string;
-  /** The logical axis of a rule; absent for ZeRO. */
-  readonly logical?: string;
-  readonly wanted: readonly AtomId[];
-  /** A part of `wanted`; for ZeRO on whatever dims. */
-  readonly taken: readonly AtomId[];
-  /** What `wanted` would have to divide: heads, not elements. */
-  readonly units: number;
-  /** The rule that has the axis on another dim of the value. */
-  readonly holder?: string;
-  /** Into how many parts all rules and ZeRO together split the value. */
-  readonly parts: number;
-}
 
 /** The shortfalls of a graph's seeds, in the order of its values. */
 export function findShortfalls(mesh: Mesh, seeds: readonly (readonly (readonly Seed[])[])[]): Shortfall[] {

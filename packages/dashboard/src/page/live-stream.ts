@@ -1,7 +1,7 @@
 import { FrameReader } from "@lapidary/api/frames";
 import { type HubMessage, StreamHub, type TabMessage } from "../model/stream-hub.js";
 import { hubOptions } from "./event-stream.js";
-import type { Follower } from "./source.js";
+import type { Follower } from "./follower.js";
 
 interface Following {
   readonly id: string;

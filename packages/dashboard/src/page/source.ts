@@ -1,8 +1,8 @@
-import type { StreamEvent } from "@lapidary/api";
 import type { RecordedStep, Snapshot } from "@lapidary/api/view-api";
-import { FrameReader, type ChipArrays, type WorkerStep } from "@lapidary/api/frames";
+import { FrameReader, type WorkerStep } from "@lapidary/api/frames";
 import type { ProgramView } from "@lapidary/api/program-view";
 import { parseResponse } from "../model/response.js";
+import type { Follower } from "./follower.js";
 import type { LiveStream } from "./live-stream.js";
 import { reportIfSlow } from "./waiting.js";
 
@@ -22,15 +22,6 @@ export class RequestError extends Error {
   get isUnreachable(): boolean {
     return this.status === 0;
   }
-}
-
-export interface Follower {
-  readonly events: (events: readonly StreamEvent[]) => void;
-  readonly frames: (workers: number, steps: readonly WorkerStep[]) => void;
-  readonly chips: (chips: ChipArrays) => void;
-  /** Too many events were missed: load a new snapshot. */
-  readonly reset: () => void;
-  readonly connected: (is: boolean) => void;
 }
 
 /** The source of a page's runs: the coordinator, or the data saved in the page's file. */

@@ -107,14 +107,18 @@ export class Dataset {
       request,
     );
     const rows = to - from;
-    const tokens = new Int32Array(rows * seq).fill(this.manifest.control.pad);
-    const targets = new Int32Array(rows * seq).fill(this.manifest.control.pad);
-    const mask = new Float32Array(rows * seq);
+    const result: Batch = {
+      rows,
+      seq,
+      tokens: new Int32Array(rows * seq).fill(this.manifest.control.pad),
+      targets: new Int32Array(rows * seq).fill(this.manifest.control.pad),
+      mask: new Float32Array(rows * seq),
+    };
     for (let row = 0; row < rows; row++) {
-      const at = this.#rowOf(request, step * batch + from + row);
-      if (at !== undefined) this.#fill(request.split, at, tokens, targets, mask, row * seq, seq);
+      const source = this.#rowOf(request, step * batch + from + row);
+      if (source !== undefined) this.#fill(result, row, request.split, source);
     }
-    return { rows, seq, tokens, targets, mask };
+    return result;
   }
 
   /** Tokens `[start, start + count)` of a split's stream: to look at. */
@@ -139,8 +143,10 @@ export class Dataset {
     return permute(ordinal % rows, rows, epochKey(seed, epoch));
   }
 
-  #fill(split: SplitName, row: number, tokens: Int32Array, targets: Int32Array, mask: Float32Array, offset: number, seq: number): void {
-    const stretch = this.#readers[split].read(row * seq, seq + 1);
+  /** Copies row `source` of a split to row `row` of a batch. */
+  #fill({ seq, tokens, targets, mask }: Batch, row: number, split: SplitName, source: number): void {
+    const offset = row * seq;
+    const stretch = this.#readers[split].read(source * seq, seq + 1);
     for (let i = 0; i < Math.min(seq, stretch.length); i++) {
       tokens[offset + i] = must(stretch[i], "token");
       const target = stretch[i + 1];

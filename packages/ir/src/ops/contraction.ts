@@ -1,5 +1,6 @@
 import { must } from "@lapidary/std";
 import type { DimPair } from "../attrs.js";
+import type { GradientBuilder } from "../gradient-builder.js";
 import type { Value } from "../graph.js";
 import { type Factor, type OpDef, type OpFactors, defineOp, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
@@ -89,6 +90,31 @@ export function dotLayout(
   };
 }
 
+/** A matmul of `a` and `b`, and the dims of the result that its batch dims, the free dims of `a` and the free dims of `b` become. */
+interface OrderedMatmul {
+  readonly a: Value;
+  readonly b: Value;
+  readonly batch: readonly DimPair[];
+  readonly contracting: readonly DimPair[];
+  readonly batchDims: readonly number[];
+  readonly freeDimsOfA: readonly number[];
+  readonly freeDimsOfB: readonly number[];
+}
+
+/**
+ * A matmul with the dims of its result in the given order. Dims of a·b are batch, free dims of a, free dims of b. If b·a has the dims in
+ * the order asked for, it saves the transpose: the gradient of a weight [out, in].
+ */
+function orderedMatmul(g: GradientBuilder, { a, b, batch, contracting, batchDims, freeDimsOfA, freeDimsOfB }: OrderedMatmul): Value {
+  const order = [...batchDims, ...freeDimsOfA, ...freeDimsOfB];
+  const swapped = [...batchDims, ...freeDimsOfB, ...freeDimsOfA];
+  if (!isAscending(order) && isAscending(swapped)) return g.dotGeneral(b, a, batch.map(flip), contracting.map(flip));
+  return g.transpose(
+    g.dotGeneral(a, b, batch, contracting),
+    order.map((_, d) => order.indexOf(d)),
+  );
+}
+
 /** Matrix product over `contracting` dims, batched over `batch` dims; result dims: batch, lhs free, rhs free (StableHLO `dot_general`). */
 const dotGeneral = defineOp({
   name: "dot_general",
@@ -135,37 +161,25 @@ const dotGeneral = defineOp({
     const gradRhsFree = rhsFree.map((_, i) => nb + lhsFree.length + i);
     const byLeft = [...contracting].sort((a, b) => a[1] - b[1]);
     const byRight = [...contracting].sort((a, b) => a[0] - b[0]);
-    // Result dims of a·b are batch, a's free, b's free; where b·a has them in order it saves the transpose: the gradient of a weight [out, in].
-    const product = (a: Value, b: Value, batches: DimPair[], pairs: DimPair[], leading: number[], ofA: number[], ofB: number[]): Value => {
-      const [order, swapped] = [
-        [...leading, ...ofA, ...ofB],
-        [...leading, ...ofB, ...ofA],
-      ];
-      if (!isAscending(order) && isAscending(swapped)) return g.dotGeneral(b, a, batches.map(flip), pairs.map(flip));
-      return g.transpose(
-        g.dotGeneral(a, b, batches, pairs),
-        order.map((_, d) => order.indexOf(d)),
-      );
-    };
     return [
-      product(
-        grad,
-        rhs,
-        batch.map(([, r], i) => [i, r]),
-        gradRhsFree.map((d, i) => [d, rhsFree[i] ?? 0]),
-        left(batch),
-        lhsFree,
-        left(byLeft),
-      ),
-      product(
-        lhs,
-        grad,
-        batch.map(([l], i) => [l, i]),
-        lhsFree.map((d, i) => [d, gradLhsFree[i] ?? 0]),
-        right(batch),
-        right(byRight),
-        rhsFree,
-      ),
+      orderedMatmul(g, {
+        a: grad,
+        b: rhs,
+        batch: batch.map(([, r], i) => [i, r]),
+        contracting: gradRhsFree.map((d, i) => [d, rhsFree[i] ?? 0]),
+        batchDims: left(batch),
+        freeDimsOfA: lhsFree,
+        freeDimsOfB: left(byLeft),
+      }),
+      orderedMatmul(g, {
+        a: lhs,
+        b: grad,
+        batch: batch.map(([l], i) => [l, i]),
+        contracting: lhsFree.map((d, i) => [d, gradLhsFree[i] ?? 0]),
+        batchDims: right(batch),
+        freeDimsOfA: right(byRight),
+        freeDimsOfB: rhsFree,
+      }),
     ];
   },
   factors: ([lhs, rhs], _, { batch, contracting }) => dotFactors(must(lhs, "lhs"), must(rhs, "rhs"), batch, contracting),

@@ -1,5 +1,5 @@
 import type { CompareDirection, Empty, OpName } from "../attrs.js";
-import type { GraphBuilder } from "../builder.js";
+import type { GradientBuilder } from "../gradient-builder.js";
 import type { Value } from "../graph.js";
 import { type OpDef, type OpTraits, type Preserved, defineOp, elementwiseFactors, linearInFirst, notLinear, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
@@ -38,6 +38,11 @@ export interface ElementwiseAttrs extends UnaryAttrs, BinaryAttrs {
   compare: { readonly direction: CompareDirection };
   /** (pred, on true, on false). */
   select: Empty;
+}
+
+declare module "../attrs.js" {
+  /** Merged with the declaration in `attrs.ts`, which therefore imports no definition. */
+  interface OpAttrs extends ElementwiseAttrs {}
 }
 
 export type UnaryName = keyof UnaryAttrs;
@@ -83,7 +88,7 @@ type Unary<N extends OpName> = Pick<OpTraits, "transcendental" | "rounds" | "fus
     readonly linear: boolean;
     readonly formula: (x: number) => number;
     /** The gradient of the operand `x` of `y`; undefined: none flows. */
-    readonly gradient: (g: GraphBuilder, x: Value, y: Value, grad: Value) => Value | undefined;
+    readonly gradient: (g: GradientBuilder, x: Value, y: Value, grad: Value) => Value | undefined;
   };
 
 function unary<N extends OpName>({ name, integers, linear, formula, gradient, ...traits }: Unary<N>): OpDef<N> {
@@ -111,7 +116,7 @@ type Binary<N extends OpName> = Pick<OpTraits, "transcendental" | "rounds" | "fu
     /** Sets of operands in which the op is jointly linear. */
     readonly linearIn: readonly (readonly number[])[];
     readonly formula: (a: number, b: number) => number;
-    readonly gradient: (g: GraphBuilder, a: Value, b: Value, y: Value, grad: Value) => readonly (Value | undefined)[];
+    readonly gradient: (g: GradientBuilder, a: Value, b: Value, y: Value, grad: Value) => readonly (Value | undefined)[];
   };
 
 /** @param ofPred whether the operands are pred, or of any other type */
@@ -236,7 +241,7 @@ const select = defineOp({
 });
 
 /** ½ where x = y, so that the gradient of a maximum of equals is shared evenly. */
-const winner = (g: GraphBuilder, a: Value, b: Value, grad: Value, direction: "GT" | "LT"): readonly Value[] => {
+const winner = (g: GradientBuilder, a: Value, b: Value, grad: Value, direction: "GT" | "LT"): readonly Value[] => {
   const [zero, half] = [g.splat(0, grad.type), g.multiply(grad, g.splat(0.5, grad.type))];
   const tie = g.select(g.compare(a, b, "EQ"), half, zero);
   const flip = direction === "GT" ? "LT" : "GT";

@@ -36,129 +36,218 @@ const isProducer = (value: Value): boolean => ops[value.op].producer;
 const isCheap = (value: Value): boolean => elementwiseNames.has(value.op) && !ops[value.op].transcendental;
 const isLoopOp = (value: Value): boolean => elementwiseNames.has(value.op) || ops[value.op].movesData;
 
+/** The values of one loop, or one value that is a kernel of its own. */
 interface Cluster {
   members: ValueId[];
+  /** Elements of its largest value. */
   size: number;
+  /** Whether values may still join. */
   open: boolean;
   reduces: boolean;
-  /** Set when another cluster has taken its members. */
-  into?: Cluster;
+  /** The cluster that has taken its members. */
+  mergedInto?: Cluster;
 }
 
 export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
-  const at = (id: ValueId): Value => must(graph.values[id], "value");
-  const users = usersOf(graph);
-  const attention = attentionKernels(graph, users);
-  const inAttention = new Map(attention.flatMap((kernel) => kernel.members.map((id) => [id, kernel] as const)));
-  const position = new Map(order.map((id, i) => [id, i]));
-  const placeOf = (id: ValueId): number => position.get(id) ?? -1;
-  const outputs = new Set(graph.outputs.map((o) => o.value));
-  const cheap = cheapValues(graph, users, outputs);
-  const isView = (value: Value): boolean => value.op === "reshape" || isProducer(value) || cheap[value.id] === true;
+  const values = new FusionValues(graph, order);
+  const clusters = new Clusters(values);
+  for (const id of order) clusters.add(values.at(id));
+  return new Kernels(values, clusters.all()).fuse();
+}
 
-  /** What lies in memory behind views and producers. */
-  const sources = (id: ValueId): ValueId[] => (isView(at(id)) ? at(id).inputs.flatMap(sources) : [id]);
+/** A graph, and the relations between its values that fusion asks for. */
+class FusionValues {
+  readonly attention: readonly AttentionKernel[];
+  readonly inAttention: ReadonlyMap<ValueId, AttentionKernel>;
+  readonly outputs: ReadonlySet<ValueId>;
+  readonly #cheap: readonly boolean[];
+  readonly #users: readonly (readonly ValueId[])[];
+  readonly #position: ReadonlyMap<ValueId, number>;
 
-  const clusterOf = new Map<ValueId, Cluster>();
-  const current = (cluster: Cluster): Cluster => (cluster.into === undefined ? cluster : current(cluster.into));
-  const close = (id: ValueId): void => {
-    const cluster = clusterOf.get(id);
-    if (cluster !== undefined) current(cluster).open = false;
-  };
+  constructor(
+    readonly graph: Graph,
+    order: readonly ValueId[],
+  ) {
+    this.#users = usersOf(graph);
+    this.attention = attentionKernels(graph, this.#users);
+    this.inAttention = new Map(this.attention.flatMap((kernel) => kernel.members.map((id) => [id, kernel] as const)));
+    this.#position = new Map(order.map((id, i) => [id, i]));
+    this.outputs = new Set(graph.outputs.map((o) => o.value));
+    this.#cheap = cheapValues(graph, this.#users, this.outputs);
+  }
 
-  for (const id of order) {
-    const value = at(id);
-    if (isView(value)) continue;
-    const inputs = value.inputs.flatMap(sources);
-    const joins = (isLoopOp(value) || value.op === "reduce") && !inAttention.has(id);
-    const size = sizeOf(value.op === "reduce" ? at(must(value.inputs[0], "operand")).type.dims : value.type.dims);
-    let own: Cluster | undefined;
-    if (joins)
-      for (const input of inputs) {
-        const found = clusterOf.get(input);
-        if (found === undefined) continue;
-        const cluster = current(found);
-        if (
-          cluster === own ||
-          !cluster.open ||
-          cluster.reduces ||
-          at(input).scope.phase !== value.scope.phase ||
-          size > 4 * cluster.size ||
-          cluster.size > 4 * size
-        )
-          continue;
-        if (own === undefined) own = cluster;
-        else {
-          own.members.push(...cluster.members);
-          own.size = Math.max(own.size, cluster.size);
-          cluster.into = own;
-        }
-      }
+  at(id: ValueId): Value {
+    return must(this.graph.values[id], "value");
+  }
+
+  position(id: ValueId): number {
+    return this.#position.get(id) ?? -1;
+  }
+
+  /** Whether the users of a value compute it where they read it. */
+  isInline(value: Value): boolean {
+    return isProducer(value) || this.#cheap[value.id] === true;
+  }
+
+  isView(value: Value): boolean {
+    return value.op === "reshape" || this.isInline(value);
+  }
+
+  /** The values in memory that a read of `id` reads, through views and producers. */
+  sources(id: ValueId): ValueId[] {
+    const value = this.at(id);
+    return this.isView(value) ? value.inputs.flatMap((input) => this.sources(input)) : [id];
+  }
+
+  /** The values that read the memory of `id`, through views. */
+  readers(id: ValueId): ValueId[] {
+    return this.users(id).flatMap((user) => (this.isView(this.at(user)) ? this.readers(user) : [user]));
+  }
+
+  users(id: ValueId): readonly ValueId[] {
+    return this.#users[id] ?? [];
+  }
+
+  /** Whether `id` is in memory after the step. */
+  isKept(id: ValueId): boolean {
+    return this.outputs.has(id) || this.at(id).role !== undefined;
+  }
+}
+
+const isOfSimilarSize = (a: number, b: number): boolean => a <= 4 * b && b <= 4 * a;
+
+/** Rule 3, and rule 6 for the values that join no loop. */
+class Clusters {
+  readonly #clusterOf = new Map<ValueId, Cluster>();
+
+  constructor(readonly values: FusionValues) {}
+
+  /** Values must be added in their order of execution. */
+  add(value: Value): void {
+    const { values } = this;
+    if (values.isView(value)) return;
+    const inputs = value.inputs.flatMap((input) => values.sources(input));
+    const joins = (isLoopOp(value) || value.op === "reduce") && !values.inAttention.has(value.id);
+    const size = sizeOf(value.op === "reduce" ? values.at(must(value.inputs[0], "operand")).type.dims : value.type.dims);
+    const joined = joins ? this.#loopFor(value, inputs, size) : undefined;
     for (const input of inputs) {
-      const cluster = clusterOf.get(input);
-      if (cluster !== undefined && current(cluster) !== own) close(input);
+      const cluster = this.#current(input);
+      if (cluster !== undefined && cluster !== joined) cluster.open = false;
     }
-    if (inAttention.has(id) || ops[value.op].communicates) continue;
-    own ??= { members: [], size, open: joins, reduces: false };
-    own.members.push(id);
+    if (values.inAttention.has(value.id) || ops[value.op].communicates) return;
+    const own = joined ?? { members: [], size, open: joins, reduces: false };
+    own.members.push(value.id);
     own.size = Math.max(own.size, size);
     if (value.op === "reduce") own.reduces = true;
-    clusterOf.set(id, own);
+    this.#clusterOf.set(value.id, own);
   }
 
-  const clusters = [...new Set([...clusterOf.values()].map(current))];
-  const owner = new Map<ValueId, object>([
-    ...inAttention,
-    ...clusters.flatMap((cluster) => cluster.members.map((id) => [id, cluster] as const)),
-  ]);
-  /** Those that read a value's memory, through views. */
-  const readers = (id: ValueId): ValueId[] => (users[id] ?? []).flatMap((user) => (isView(at(user)) ? readers(user) : [user]));
-  const leaves = (id: ValueId): boolean =>
-    outputs.has(id) ||
-    at(id).role !== undefined ||
-    (users[id] ?? []).some((user) => isView(at(user)) && outputs.has(user)) ||
-    readers(id).some((user) => owner.get(user) !== owner.get(id));
-
-  // Rule 4: loops behind products.
-  const epilogues = new Map<Cluster, Cluster>();
-  for (const cluster of clusters) {
-    if (cluster.reduces || !isLoopOp(at(must(cluster.members[0], "member")))) continue;
-    const outside = [...new Set(cluster.members.flatMap((id) => at(id).inputs.flatMap(sources)))].filter((id) => owner.get(id) !== cluster);
-    const last = outside.reduce<ValueId | undefined>((a, b) => (a === undefined || placeOf(b) > placeOf(a) ? b : a), undefined);
-    const product = last === undefined ? undefined : owner.get(last);
-    if (last === undefined || at(last).op !== "dot_general" || inAttention.has(last) || outputs.has(last) || at(last).role !== undefined)
-      continue;
-    if (
-      at(last).scope.phase !== at(must(cluster.members[0], "member")).scope.phase ||
-      readers(last).some((user) => owner.get(user) !== cluster)
-    )
-      continue;
-    if (sizeOf(at(last).type.dims) > 4 * cluster.size || cluster.size > 4 * sizeOf(at(last).type.dims)) continue;
-    epilogues.set(product as Cluster, cluster);
-    for (const id of cluster.members) owner.set(id, product as Cluster);
+  all(): Cluster[] {
+    return [...new Set([...this.#clusterOf.values()].map(mergedCluster))];
   }
-  const absorbed = new Set(epilogues.values());
 
-  const byPlace = (a: ValueId, b: ValueId): number => placeOf(a) - placeOf(b);
-  const kernels: Kernel[] = [];
-  const fused = graph.values.map((value) => isProducer(value) || cheap[value.id] === true);
-  const add = (kind: Kernel["kind"], unsorted: readonly ValueId[], kernel?: AttentionKernel): void => {
-    const members = [...unsorted].sort(byPlace);
-    const writes = members.filter((id) => leaves(id) && (kernel === undefined || kernel.results.includes(id)));
+  /** The loop that makes an operand, merged with all other loops that make one and that the value can join. */
+  #loopFor(value: Value, inputs: readonly ValueId[], size: number): Cluster | undefined {
+    let own: Cluster | undefined;
+    for (const input of inputs) {
+      const cluster = this.#current(input);
+      if (cluster === undefined || cluster === own || !cluster.open || cluster.reduces) continue;
+      if (this.values.at(input).scope.phase !== value.scope.phase || !isOfSimilarSize(size, cluster.size)) continue;
+      if (own === undefined) own = cluster;
+      else {
+        own.members.push(...cluster.members);
+        own.size = Math.max(own.size, cluster.size);
+        cluster.mergedInto = own;
+      }
+    }
+    return own;
+  }
+
+  #current(id: ValueId): Cluster | undefined {
+    const cluster = this.#clusterOf.get(id);
+    return cluster === undefined ? undefined : mergedCluster(cluster);
+  }
+}
+
+const mergedCluster = (cluster: Cluster): Cluster => (cluster.mergedInto === undefined ? cluster : mergedCluster(cluster.mergedInto));
+
+/** Makes kernels of clusters and attention. */
+class Kernels {
+  /** The cluster or attention kernel that computes a value. */
+  readonly #owner: Map<ValueId, Cluster | AttentionKernel>;
+  /** By the cluster of a product: the loop that follows it in one kernel. */
+  readonly #epilogues = new Map<Cluster, Cluster>();
+
+  constructor(
+    readonly values: FusionValues,
+    readonly clusters: readonly Cluster[],
+  ) {
+    this.#owner = new Map<ValueId, Cluster | AttentionKernel>([
+      ...values.inAttention,
+      ...clusters.flatMap((cluster) => cluster.members.map((id) => [id, cluster] as const)),
+    ]);
+  }
+
+  fuse(): Fusion {
+    const { values } = this;
+    for (const cluster of this.clusters) this.#joinProduct(cluster);
+    const kernels = values.attention.map((kernel) => this.#kernel("attention", kernel.members, kernel));
+    const absorbed = new Set(this.#epilogues.values());
+    for (const cluster of this.clusters)
+      if (!absorbed.has(cluster)) {
+        const first = values.at(must(cluster.members[0], "member"));
+        kernels.push(this.#kernel(ops[first.op].kernel, [...cluster.members, ...(this.#epilogues.get(cluster)?.members ?? [])]));
+      }
+    const fused = values.graph.values.map((value) => values.isInline(value));
+    for (const { members, writes } of kernels) for (const id of members) if (!writes.includes(id)) fused[id] = true;
+    const last = ({ members }: Kernel): number => values.position(must(members.at(-1), "member"));
+    return { kernels: kernels.sort((a, b) => last(a) - last(b)), fused };
+  }
+
+  /** Rule 4: makes a loop the epilogue of a product. */
+  #joinProduct(loop: Cluster): void {
+    const { values } = this;
+    const first = values.at(must(loop.members[0], "member"));
+    if (loop.reduces || !isLoopOp(first)) return;
+    const last = this.#lastOperand(loop);
+    if (last === undefined || values.at(last).op !== "dot_general" || values.inAttention.has(last) || values.isKept(last)) return;
+    const { scope, type } = values.at(last);
+    if (scope.phase !== first.scope.phase || values.readers(last).some((user) => this.#owner.get(user) !== loop)) return;
+    if (!isOfSimilarSize(sizeOf(type.dims), loop.size)) return;
+    const product = this.#owner.get(last) as Cluster;
+    this.#epilogues.set(product, loop);
+    for (const id of loop.members) this.#owner.set(id, product);
+  }
+
+  /** Of the values from outside that a loop reads, the one that is made last. */
+  #lastOperand(loop: Cluster): ValueId | undefined {
+    const { values } = this;
+    const read = new Set(loop.members.flatMap((id) => values.at(id).inputs.flatMap((input) => values.sources(input))));
+    let last: ValueId | undefined;
+    for (const id of read)
+      if (this.#owner.get(id) !== loop && (last === undefined || values.position(id) > values.position(last))) last = id;
+    return last;
+  }
+
+  #kernel(kind: Kernel["kind"], unsorted: readonly ValueId[], attention?: AttentionKernel): Kernel {
+    const { values } = this;
+    const members = [...unsorted].sort((a, b) => values.position(a) - values.position(b));
+    const writes = members.filter((id) => this.#isReadOutside(id) && (attention === undefined || attention.results.includes(id)));
     const inside = new Set(members);
-    const reads = [...new Set((kernel === undefined ? members.flatMap((id) => at(id).inputs) : kernel.reads).flatMap(sources))].filter(
-      (id) => !inside.has(id),
-    );
-    for (const id of members) if (!writes.includes(id)) fused[id] = true;
-    kernels.push({ kind, members, reads, writes, ...(kernel === undefined ? {} : { attention: kernel }) });
-  };
-  for (const kernel of attention) add("attention", kernel.members, kernel);
-  for (const cluster of clusters) {
-    if (absorbed.has(cluster)) continue;
-    add(ops[at(must(cluster.members[0], "member")).op].kernel, [...cluster.members, ...(epilogues.get(cluster)?.members ?? [])]);
+    const operands = attention === undefined ? members.flatMap((id) => values.at(id).inputs) : attention.reads;
+    const reads = [...new Set(operands.flatMap((id) => values.sources(id)))].filter((id) => !inside.has(id));
+    return { kind, members, reads, writes, ...(attention === undefined ? {} : { attention }) };
   }
-  kernels.sort((a, b) => byPlace(must(a.members.at(-1), "member"), must(b.members.at(-1), "member")));
-  return { kernels, fused };
+
+  /** Whether another kernel, or what follows the step, reads a value. */
+  #isReadOutside(id: ValueId): boolean {
+    const { values } = this;
+    return (
+      values.isKept(id) ||
+      values.users(id).some((user) => values.isView(values.at(user)) && values.outputs.has(user)) ||
+      values.readers(id).some((user) => this.#owner.get(user) !== this.#owner.get(id))
+    );
+  }
 }
 
 /** Values that rules 2 and 5 make where they are used. */

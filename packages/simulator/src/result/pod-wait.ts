@@ -1,4 +1,4 @@
-import type { Machine } from "../simulate.js";
+import type { Machine } from "../machine.js";
 import type { StepList } from "../timeline/step-list.js";
 
 /**

@@ -55,6 +55,9 @@ interface Core {
   readonly waits: WaitSpan[];
   readonly issued: Map<TransferId, number>;
   readonly passed: Map<TransferId, number>;
+  readonly ended: Set<TransferId>;
+  /** Its flow of each transfer that all chips of the group have issued. */
+  readonly flows: Map<TransferId, Flow>;
 }
 
 /** One group's run of a transfer; all its cores have issued it. */
@@ -81,138 +84,178 @@ interface Flow {
  * Invariants: a kernel runs on one core at a time and in order; every transfer moves exactly its bytes; a transfer goes at the rate of the slowest resource of its chips.
  */
 export function runTimeline(list: StepList, classes: readonly ChipClass[], options: TimelineOptions): Timeline[] {
-  const cores: Core[] = classes.map((chips) => ({
-    chips,
-    step: 0,
-    left: 0,
-    begun: 0,
-    waiting: undefined,
-    kernels: [],
-    waits: [],
-    issued: new Map(),
-    passed: new Map(),
-  }));
-  const flows = new Set<Flow>();
-  const ended = cores.map(() => new Set<TransferId>());
-  const spans = cores.map(() => new Map<TransferId, Flow>());
-  const held = new Map<TransferId, Set<Flow>>();
-  let now = 0;
+  return new StepSimulation(list, classes, options).run();
+}
 
-  const beginStage = (flow: Flow): void => {
-    const stage = list.transfers[flow.transfer]?.stages[flow.stage];
+const makeCore = (chips: ChipClass): Core => ({
+  chips,
+  step: 0,
+  left: 0,
+  begun: 0,
+  waiting: undefined,
+  kernels: [],
+  waits: [],
+  issued: new Map(),
+  passed: new Map(),
+  ended: new Set(),
+  flows: new Map(),
+});
+
+class StepSimulation {
+  readonly #list: StepList;
+  readonly #options: TimelineOptions;
+  readonly #cores: readonly Core[];
+  /** The flows that move data. */
+  readonly #flows = new Set<Flow>();
+  /** By transfer: the flows that wait for it to end. */
+  readonly #held = new Map<TransferId, Set<Flow>>();
+  #now = 0;
+
+  constructor(list: StepList, classes: readonly ChipClass[], options: TimelineOptions) {
+    this.#list = list;
+    this.#options = options;
+    this.#cores = classes.map(makeCore);
+  }
+
+  run(): Timeline[] {
+    const { length } = this.#list.steps;
+    for (const core of this.#cores) this.#advance(core);
+    while (this.#runToNextEvent());
+    for (const core of this.#cores)
+      assert(core.step === length && core.waiting === undefined, "every core comes to its end", core.step, length);
+    return this.#cores.map((core) => this.#timelineOf(core));
+  }
+
+  /** Moves the time to the next end of a kernel or of a stage, and starts what follows. Returns whether there was one. */
+  #runToNextEvent(): boolean {
+    const rates = flowRates(this.#flows);
+    const speeds = this.#cores.map((core) => 1 - this.#options.overlapLoss * linkUse(core, rates, this.#options.dims));
+    const seconds = this.#secondsToNextEvent(rates, speeds);
+    if (seconds === Infinity) return false;
+    this.#now += seconds;
+    const finished = this.#cores.filter((core, i) => core.left > 0 && computeFor(core, seconds * must(speeds[i], "speed")));
+    const moved = [...rates].filter(([flow, rate]) => moveFor(flow, seconds, rate));
+    for (const [flow] of moved) this.#endStage(flow);
+    for (const core of finished) this.#endKernel(core);
+    return true;
+  }
+
+  #secondsToNextEvent(rates: ReadonlyMap<Flow, number>, speeds: readonly number[]): number {
+    let next = Infinity;
+    this.#cores.forEach((core, i) => {
+      if (core.left > 0) next = Math.min(next, core.left / must(speeds[i], "speed"));
+    });
+    for (const [flow, rate] of rates) next = Math.min(next, flow.left > 0 ? flow.left / rate : flow.latencyLeft);
+    return next;
+  }
+
+  #endKernel(core: Core): void {
+    const step = must(this.#list.steps[core.step], "step");
+    assert(step.kind === "run", "a core runs kernels", step.kind);
+    core.left = 0;
+    core.kernels.push({ kernel: step.kernel, from: core.begun, to: this.#now });
+    core.step++;
+    this.#advance(core);
+  }
+
+  /** Runs the steps of a core that take no time, up to the next that does. */
+  #advance(core: Core): void {
+    for (; core.step < this.#list.steps.length; core.step++) {
+      const step = must(this.#list.steps[core.step], "step");
+      if (step.kind === "start") this.#issue(core, step.transfer);
+      else if (step.kind === "run") {
+        if (step.kernel.seconds === 0) continue;
+        core.left = step.kernel.seconds * core.chips.slowdown;
+        core.begun = this.#now;
+        return;
+      } else if (!core.ended.has(step.transfer)) {
+        core.waiting = step.transfer;
+        core.begun = this.#now;
+        core.step++;
+        return;
+      } else core.passed.set(step.transfer, this.#now);
+    }
+  }
+
+  #issue(core: Core, id: TransferId): void {
+    const transfer = must(this.#list.transfers[id], "transfer");
+    core.issued.set(id, this.#now);
+    const group = core.chips.groups(transfer.atoms).map((member) => must(this.#cores[member], "core"));
+    if (!group.every((member) => member.issued.has(id))) return;
+    const flow: Flow = { transfer: id, cores: group, stage: 0, resources: [], left: 0, latencyLeft: 0, begun: this.#now, spans: [] };
+    for (const member of group) member.flows.set(id, flow);
+    this.#tryStart(flow);
+  }
+
+  /** Starts a flow, unless it must wait for another transfer of one of its cores. */
+  #tryStart(flow: Flow): void {
+    const { after } = must(this.#list.transfers[flow.transfer], "transfer");
+    if (after !== undefined && !flow.cores.every((core) => core.ended.has(after))) {
+      this.#held.set(after, (this.#held.get(after) ?? new Set()).add(flow));
+      return;
+    }
+    if (after !== undefined) this.#held.get(after)?.delete(flow);
+    this.#flows.add(flow);
+    this.#startStage(flow);
+  }
+
+  #startStage(flow: Flow): void {
+    const stage = this.#list.transfers[flow.transfer]?.stages[flow.stage];
     if (stage === undefined) {
-      flows.delete(flow);
-      for (const core of flow.cores) end(core, flow.transfer);
+      this.#flows.delete(flow);
+      for (const core of flow.cores) this.#endTransfer(core, flow.transfer);
       return;
     }
     flow.resources = stage.resources;
     flow.left = stage.seconds;
     flow.latencyLeft = stage.latency;
-    flow.begun = now;
-  };
+    flow.begun = this.#now;
+  }
 
-  const end = (core: Core, transfer: TransferId): void => {
-    must(ended[core.chips.id], "core").add(transfer);
-    for (const flow of held.get(transfer) ?? []) tryBegin(flow);
+  #endStage(flow: Flow): void {
+    const stage = must(this.#list.transfers[flow.transfer]?.stages[flow.stage], "stage");
+    flow.spans.push({ stage, from: flow.begun, to: this.#now });
+    flow.stage++;
+    this.#startStage(flow);
+  }
+
+  #endTransfer(core: Core, transfer: TransferId): void {
+    core.ended.add(transfer);
+    for (const flow of this.#held.get(transfer) ?? []) this.#tryStart(flow);
     if (core.waiting === transfer) {
-      core.waits.push({ transfer, from: core.begun, to: now });
+      core.waits.push({ transfer, from: core.begun, to: this.#now });
       core.waiting = undefined;
-      core.passed.set(transfer, now);
-      advance(core);
-    }
-  };
-
-  const tryBegin = (flow: Flow): void => {
-    const { after } = must(list.transfers[flow.transfer], "transfer");
-    if (after !== undefined && !flow.cores.every((core) => ended[core.chips.id]?.has(after))) {
-      held.set(after, (held.get(after) ?? new Set()).add(flow));
-      return;
-    }
-    if (after !== undefined) held.get(after)?.delete(flow);
-    flows.add(flow);
-    beginStage(flow);
-  };
-
-  const issue = (core: Core, id: TransferId): void => {
-    const transfer = must(list.transfers[id], "transfer");
-    core.issued.set(id, now);
-    const group = core.chips.groups(transfer.atoms).map((member) => must(cores[member], "core"));
-    if (!group.every((member) => member.issued.has(id))) return;
-    const flow: Flow = { transfer: id, cores: group, stage: 0, resources: [], left: 0, latencyLeft: 0, begun: now, spans: [] };
-    for (const member of group) spans[member.chips.id]?.set(id, flow);
-    tryBegin(flow);
-  };
-
-  /** Steps of a core that take no time, up to the next that does. */
-  const advance = (core: Core): void => {
-    for (; core.step < list.steps.length; core.step++) {
-      const step = must(list.steps[core.step], "step");
-      if (step.kind === "start") issue(core, step.transfer);
-      else if (step.kind === "run") {
-        if (step.kernel.seconds === 0) continue;
-        core.left = step.kernel.seconds * core.chips.slowdown;
-        core.begun = now;
-        return;
-      } else if (!must(ended[core.chips.id], "core").has(step.transfer)) {
-        core.waiting = step.transfer;
-        core.begun = now;
-        core.step++;
-        return;
-      } else core.passed.set(step.transfer, now);
-    }
-  };
-
-  for (const core of cores) advance(core);
-  for (;;) {
-    const rates = flowRates(flows);
-    const speeds = cores.map((core) => 1 - options.overlapLoss * linkUse(core, rates, options.dims));
-    let next = Infinity;
-    cores.forEach((core, i) => {
-      if (core.left > 0) next = Math.min(next, core.left / must(speeds[i], "speed"));
-    });
-    for (const [flow, rate] of rates) next = Math.min(next, flow.left > 0 ? flow.left / rate : flow.latencyLeft);
-    if (next === Infinity) break;
-
-    now += next;
-    const finished: Core[] = [];
-    const moved: Flow[] = [];
-    cores.forEach((core, i) => {
-      if (core.left === 0) return;
-      core.left -= next * must(speeds[i], "speed");
-      if (core.left <= instant) finished.push(core);
-    });
-    for (const [flow, rate] of rates) {
-      flow.left = flow.left - next * rate <= instant ? 0 : flow.left - next * rate;
-      flow.latencyLeft = flow.latencyLeft - next <= instant ? 0 : flow.latencyLeft - next;
-      if (flow.left === 0 && flow.latencyLeft === 0) moved.push(flow);
-    }
-    for (const flow of moved) {
-      flow.spans.push({ stage: must(list.transfers[flow.transfer]?.stages[flow.stage], "stage"), from: flow.begun, to: now });
-      flow.stage++;
-      beginStage(flow);
-    }
-    for (const core of finished) {
-      const step = must(list.steps[core.step], "step");
-      assert(step.kind === "run", "a core runs kernels", step.kind);
-      core.left = 0;
-      core.kernels.push({ kernel: step.kernel, from: core.begun, to: now });
-      core.step++;
-      advance(core);
+      core.passed.set(transfer, this.#now);
+      this.#advance(core);
     }
   }
-  for (const core of cores)
-    assert(core.step === list.steps.length && core.waiting === undefined, "every core comes to its end", core.step, list.steps.length);
-  return cores.map((core) => ({
-    seconds: now,
-    kernels: core.kernels,
-    waits: core.waits.filter(({ from, to }) => to > from),
-    transfers: [...core.issued].map(([transfer, issued]) => ({
-      transfer,
-      issued,
-      done: core.passed.get(transfer),
-      stages: spans[core.chips.id]?.get(transfer)?.spans ?? [],
-    })),
-  }));
+
+  #timelineOf(core: Core): Timeline {
+    return {
+      seconds: this.#now,
+      kernels: core.kernels,
+      waits: core.waits.filter(({ from, to }) => to > from),
+      transfers: [...core.issued].map(([transfer, issued]) => ({
+        transfer,
+        issued,
+        done: core.passed.get(transfer),
+        stages: core.flows.get(transfer)?.spans ?? [],
+      })),
+    };
+  }
+}
+
+/** Subtracts seconds at full speed from a core's kernel. Returns whether the kernel has ended. */
+function computeFor(core: Core, seconds: number): boolean {
+  core.left -= seconds;
+  return core.left <= instant;
+}
+
+/** Moves a flow on. Returns whether its stage has ended. */
+function moveFor(flow: Flow, seconds: number, rate: number): boolean {
+  flow.left = flow.left - seconds * rate <= instant ? 0 : flow.left - seconds * rate;
+  flow.latencyLeft = flow.latencyLeft - seconds <= instant ? 0 : flow.latencyLeft - seconds;
+  return flow.left === 0 && flow.latencyLeft === 0;
 }
 
 /**

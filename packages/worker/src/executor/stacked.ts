@@ -5,7 +5,6 @@ import { type CallName, type GroupLayout, type ProgramTensors, type WorkerRank, 
 import { type Clock, assert, must } from "@lapidary/std";
 import { atomsSize } from "@lapidary/topology";
 import type { Device } from "../device/device.js";
-import type { BoundFused } from "../device/fused-op.js";
 import type { Bound } from "../device/native-ops.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 import { type FusedCall, fusedItems, unfusedItems } from "../fusion/index.js";
@@ -26,7 +25,8 @@ import type { ExecutionHooks } from "./hooks.js";
 import { type Place, orderOf } from "./order.js";
 import type { SharedCrossing } from "../device/shared-memory.js";
 import { SharedCrossings } from "./shared-crossing.js";
-import { type CallTimes, type Executable, type Executor, type Held, type Prepared, kernelError } from "./executor.js";
+import { type OnStep, type RunContext, StackedRun, type Step } from "./stacked-run.js";
+import type { CallTimes, Executable, Executor, Held, Prepared } from "./executor.js";
 
 export interface StackedOptions extends GroupLayout {
   readonly device: Device;
@@ -70,31 +70,7 @@ export function prepareHostProgram(
 
 type PreparedStacked = Extract<Prepared, { readonly kind: "stacked" }>;
 
-/** A message that is about to come is waited for a moment; for others the event loop is looked after now and then. */
-const [firstWait_us, laterWait_us] = [30, 1000];
-/** The event loop gets its turn at least so often, at collectives. */
-const turnEvery_ms = 50;
 const microseconds = (ms: number): number => Math.round(ms * 1000);
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** What happens at one place of the order. `frees` are dead from here on; parameters among them only if donated. */
-type Step =
-  | {
-      readonly kind: "fused";
-      readonly node: PlanNode;
-      readonly call: FusedCall;
-      readonly run: BoundFused;
-      readonly frees: readonly NodeId[];
-    }
-  | { readonly kind: "kernel"; readonly node: PlanNode; readonly run: Bound; readonly isGemm: boolean; readonly frees: readonly NodeId[] }
-  | {
-      readonly kind: "start";
-      readonly node: PlanNode;
-      readonly op: CollectiveName;
-      readonly run: Crossing;
-      readonly frees: readonly NodeId[];
-    }
-  | { readonly kind: "finish"; readonly node: PlanNode; readonly frees: readonly NodeId[] };
 
 export class StackedProgram implements Executable {
   readonly tensors: ProgramTensors;
@@ -180,112 +156,32 @@ export class StackedProgram implements Executable {
     const clock = this.#clock;
     const began = clock.monotonic();
     const began_ms = onTimes === undefined ? 0 : (clock.machine?.() ?? 0);
-    const calls_us: number[] = [];
     if (this.#runs === 0 && this.#links === undefined) this.#links = await this.#shared?.connect(`${tag}/shared`);
-    const links = this.#links;
-    const [hooks, schedule] = [this.#hooks, this.schedule];
-    const slots = this.#constants.slice();
-    const given = new Set<NodeId>();
-    this.#parameterNodes.forEach((node, i) => {
-      slots[node] = must(inputs[i]?.[0], "input");
-      if (donated[i] !== true) given.add(node);
+    const calls_us: number[] = [];
+    const run = new StackedRun(this.#context(), tag, inputs, donated);
+    const record: OnStep = (start, end, wait_ms) =>
+      calls_us.push(microseconds(start - began), microseconds(end - start), microseconds(wait_ms));
+    await run.execute(onTimes === undefined ? undefined : record).finally(() => {
+      this.#wait_ms += run.wait_ms;
     });
-    const pending = new Map<NodeId, Promise<DeviceTensor>>();
-    const times = this.#stepTimes_ms;
-    let at: PlanNode | undefined;
-    let now = clock.monotonic();
-    let turned = now;
-    try {
-      for (const [i, step] of this.#steps.entries()) {
-        at = step.node;
-        const { id } = at;
-        const begin = now;
-        hooks?.before(schedule[i] as Place);
-        switch (step.kind) {
-          case "fused": {
-            const results = step.run(step.call.inputs.map((input) => slots[input] as DeviceTensor));
-            step.call.outputs.forEach((output, k) => {
-              slots[output] = results[k];
-            });
-            break;
-          }
-          case "kernel":
-            slots[id] = step.run(at.inputs.map((input) => slots[input] as DeviceTensor));
-            break;
-          case "start": {
-            const input = slots[at.inputs[0] as NodeId] as DeviceTensor;
-            const link = links?.get(id);
-            if (link !== undefined) {
-              if (!link.canSend(firstWait_us)) await this.#wait(link.canSend);
-              link.send(input);
-              break;
-            }
-            const crossing = step.run(input, `${tag}/${id}`);
-            // Whoever awaits it hears of its failure; until then it is no unhandled one.
-            crossing.catch(() => undefined);
-            pending.set(id, crossing);
-            break;
-          }
-          case "finish": {
-            const link = links?.get(id);
-            if (link !== undefined) {
-              const before = clock.monotonic();
-              if (!link.canReceive(firstWait_us)) await this.#wait(link.canReceive);
-              else if (before - turned > turnEvery_ms) {
-                await turn();
-                turned = clock.monotonic();
-              }
-              const come = clock.monotonic();
-              this.#wait_ms += come - before;
-              now += come - before;
-              slots[id] = link.receive();
-            } else {
-              const before = clock.monotonic();
-              slots[id] = await must(pending.get(id), "started collective");
-              const come = clock.monotonic();
-              this.#wait_ms += come - before;
-              now += come - before;
-              pending.delete(id);
-            }
-          }
-        }
-        for (const dead of step.frees) {
-          if (given.has(dead)) continue;
-          slots[dead]?.dispose();
-          slots[dead] = undefined;
-        }
-        const then = now;
-        now = clock.monotonic();
-        times[i] = (times[i] ?? 0) + now - then;
-        hooks?.after(schedule[i] as Place);
-        if (onTimes !== undefined) calls_us.push(microseconds(begin - began), microseconds(now - begin), microseconds(then - begin));
-      }
-    } catch (error) {
-      for (const crossing of pending.values())
-        void crossing.then(
-          (tensor) => tensor.dispose(),
-          () => undefined,
-        );
-      slots.forEach((tensor, node) => {
-        if (tensor !== this.#constants[node] && !given.has(node)) tensor?.dispose();
-      });
-      throw kernelError(error, at?.op ?? "run", at?.value.name ?? "");
-    }
-    // A donated input that nothing uses is consumed all the same.
-    for (const node of this.#parameterNodes) if (!given.has(node)) slots[node]?.dispose();
     this.#runs++;
     this.#total_ms += clock.monotonic() - began;
     onTimes?.({ began_ms, calls_us });
-    return this.plan.outputs.map(({ node }) => [must(slots[node], "output")]);
+    return this.plan.outputs.map(({ node }) => run.output(node));
   }
 
-  /** Waits for other workers, looking after the event loop meanwhile: it is through it that the end of one is heard of. */
-  async #wait(isReady: (timeoutUs: number) => boolean): Promise<void> {
-    do {
-      await turn();
-      const failure = this.#shared?.failure;
-      if (failure !== undefined) throw failure;
-    } while (!isReady(laterWait_us));
+  #context(): RunContext {
+    return {
+      steps: this.#steps,
+      schedule: this.schedule,
+      constants: this.#constants,
+      parameterNodes: this.#parameterNodes,
+      clock: this.#clock,
+      hooks: this.#hooks,
+      links: this.#links,
+      failure: () => this.#shared?.failure,
+      times_ms: this.#stepTimes_ms,
+    };
   }
 
   dispose(): void {

@@ -1,10 +1,11 @@
-import { sizeOf } from "@lapidary/ir";
+import { type ReductionKind, sizeOf } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
-import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
-import type { FusionGroup } from "./groups.js";
+import type { NodeId, Plan, PlanNode, PlanNodeOf } from "../plan/plan.js";
+import type { FusionGroup, MemberKind } from "./fusion-group.js";
 import { type OpcodeName, opcodeOf } from "./opcodes.js";
 import type { RowPart } from "./rearranged.js";
-import { isUniform } from "./uniform.js";
+import { Registers, type Width } from "./registers.js";
+import { type OutsideOperand, chooseColumns, operandsFromOutside, outerDims } from "./row-layout.js";
 
 /** A group as one call: its operands and results as nodes of the plan, and the program as the native op reads it. */
 export interface FusedCall {
@@ -26,9 +27,6 @@ export function rootOf(plan: Plan, id: NodeId): NodeId {
 const place = { register: 0, input: 1, constant: 2 } as const;
 const outputKind = { full: 0, row: 1, columns: 2, one: 3 } as const;
 
-/** Rows of this many numbers stay in the first-level cache with all registers of a usual program. */
-const rowTarget = 1024;
-
 interface Operand {
   readonly place: number;
   readonly index: number;
@@ -44,10 +42,10 @@ interface Instruction {
 }
 
 /**
- * Lays a group out in rows and columns, numbers its registers, and encodes it.
+ * Arranges a group in rows and columns, numbers its registers, and encodes it.
  *
  * @param usedOutside members that are written
- * @param shown nodes, of this group or others, in whose stead a view of them is written and read
+ * @param shown by node, of this group or others: the view of it that is written and read in its stead
  */
 export function encodeGroup(
   plan: Plan,
@@ -55,248 +53,188 @@ export function encodeGroup(
   usedOutside: ReadonlySet<NodeId>,
   shown: ReadonlyMap<NodeId, NodeId> = new Map(),
 ): FusedCall {
-  const nodeAt = (id: NodeId): PlanNode => must(plan.nodes[id], "node");
-  const outside = operandsFromOutside(plan, group);
-  const columns = group.columns ?? chooseColumns(group, outside);
-  const rows = group.size / columns;
-  const outer = outerDims(group, columns);
+  return new GroupEncoder(plan, group, usedOutside, shown).encode();
+}
 
-  const order = [...outside.keys()].sort((a, b) => typeRank(a) - typeRank(b) || a - b);
-  const inputs = order.filter((id) => !isSplat(id));
-  const standIn = (id: NodeId): NodeId => shown.get(id) ?? id;
-  const tensors = inputs.map((id) => standIn(rootOf(plan, id)));
-  const constants: number[] = [];
-  const constantAt = new Map<NodeId, number>();
-  for (const id of order) if (isSplat(id)) constantAt.set(id, constants.push(splatOf(id)) - 1);
+const dtypeOrder: readonly string[] = ["f32", "i32", "pred"];
 
-  const outputs = group.members.filter((id) => usedOutside.has(id));
-  const isVector: number[] = [];
-  const instructions: Instruction[] = [];
-  const registerOf = new Map<NodeId, number>();
-  const slicedInput = new Map<NodeId, Operand>();
-  /** By register: members whose value it holds. Views share a register. */
-  const holds: Set<NodeId>[] = [];
-  const lastUse = new Map<NodeId, number>();
-  group.members.forEach((id, i) => nodeAt(id).inputs.forEach((input) => lastUse.set(input, i)));
-  const free: Record<0 | 1, number[]> = { 0: [], 1: [] };
-  const takeRegister = (vector: 0 | 1): number => free[vector].pop() ?? isVector.push(vector) - 1;
+class GroupEncoder {
+  readonly #plan: Plan;
+  readonly #group: FusionGroup;
+  readonly #shown: ReadonlyMap<NodeId, NodeId>;
+  readonly #outside: ReadonlyMap<NodeId, OutsideOperand>;
+  readonly #columns: number;
+  readonly #rows: number;
+  /** Operands in memory. */
+  readonly #inputs: readonly NodeId[];
+  readonly #outputs: readonly NodeId[];
+  readonly #constants: number[] = [];
+  readonly #constantAt = new Map<NodeId, number>();
+  /** By slice of an operand in memory: the operand. */
+  readonly #slicedInput = new Map<NodeId, Operand>();
+  readonly #registers: Registers;
+  readonly #instructions: Instruction[] = [];
 
-  group.members.forEach((id, i) => {
-    const node = nodeAt(id);
-    const kind = must(group.kinds.get(id), "kind");
-    const operands = node.inputs.map(operandOf);
-    const output = outputs.indexOf(id);
-    if (node.op === "reduce") {
-      if (kind === "row") instructions.push({ code: `row_${node.attrs.kind}`, destination: define(id, 0), output, operands });
-      else {
-        const first = must(operands[0], "operand");
-        const isRow = group.kinds.get(must(node.inputs[0], "operand")) === "row";
-        // A reduction over everything: along each row first, then over rows.
-        const source =
-          sizeOf(node.type.dims) === 1 && !isRow ? { place: place.register, index: emitRowReduction(node.attrs.kind, first) } : first;
-        assert(output >= 0, "what is reduced over rows is used outside, or not at all", node.value.name);
-        instructions.push({ code: `acc_${node.attrs.kind}`, destination: 0, output, operands: [source] });
-      }
-    } else if (node.op === "reshape" || node.op === "convert") {
-      // The same numbers: a register of its own only where they must be written.
-      const source = must(operands[0], "operand");
-      if (output >= 0 || source.place !== place.register)
-        instructions.push({ code: "copy", destination: define(id, kind === "full" ? 1 : 0), output, operands: [source] });
-      else hold(id, source.index);
-    } else if (node.op === "slice") {
-      // What reads it reads parts of rows of its operand.
-      const source = must(operands[0], "operand");
-      if (source.place === place.register) hold(id, source.index);
-      else slicedInput.set(id, source);
-    } else if (node.op === "concatenate") {
-      const parts = must(group.rearranged.get(id), "parts");
-      instructions.push({ code: "rearrange", destination: define(id, 1), output, operands: operands.slice(0, 1), parts });
-    } else instructions.push({ code: formulaOf(node), destination: define(id, kind === "full" ? 1 : 0), output, operands });
-    release(id, i);
-  });
-  if (isVector.length === 0) isVector.push(1);
-
-  const code = [...list(outer), columns, inputs.length];
-  for (const id of inputs) {
-    const { strides, inner } = must(outside.get(id), "operand").layout(outer, columns);
-    code.push(inner, 0, ...list(strides));
-  }
-  code.push(outputs.length);
-  for (const id of outputs) code.push(...layoutOfOutput(id), ...list(nodeAt(standIn(id)).type.dims));
-  code.push(...list(isVector), instructions.length);
-  for (const { code: op, destination, output, operands, parts } of instructions) {
-    code.push(opcodeOf(op), destination, output, operands.length, ...operands.flatMap((o) => [o.place, o.index]));
-    if (parts !== undefined) code.push(...list(parts.flatMap(({ from, to, width }) => [from, to, width])));
-  }
-  const count = (dtype: string): number => inputs.filter((id) => nodeAt(id).type.dtype === dtype).length;
-  assert(rows * columns === group.size, "rows and columns fill the space");
-  return {
-    group,
-    inputs: tensors,
-    counts: { floats: count("f32"), ints: count("i32"), bools: count("pred") },
-    outputs: outputs.map(standIn),
-    code: Int32Array.from(code),
-    constants: Float32Array.from(constants),
-  };
-
-  function typeRank(id: NodeId): number {
-    return ["f32", "i32", "pred"].indexOf(nodeAt(id).type.dtype);
-  }
-  function isSplat(id: NodeId): boolean {
-    return nodeAt(id).op === "constant" && sizeOf(nodeAt(id).type.dims) === 1;
-  }
-  function splatOf(id: NodeId): number {
-    const node = nodeAt(id);
-    assert(node.op === "constant", "a splat");
-    return node.attrs.value;
-  }
-  function operandOf(id: NodeId): Operand {
-    const register = registerOf.get(id);
-    if (register !== undefined) return { place: place.register, index: register };
-    const sliced = slicedInput.get(id);
-    if (sliced !== undefined) return sliced;
-    const constant = constantAt.get(id);
-    return constant === undefined ? { place: place.input, index: inputs.indexOf(id) } : { place: place.constant, index: constant };
-  }
-  function define(id: NodeId, vector: 0 | 1): number {
-    return hold(id, takeRegister(vector));
-  }
-  function hold(id: NodeId, register: number): number {
-    registerOf.set(id, register);
-    (holds[register] ??= new Set()).add(id);
-    return register;
-  }
-  function emitRowReduction(kind: "sum" | "max" | "min", source: Operand): number {
-    const register = isVector.push(0) - 1;
-    instructions.push({ code: `row_${kind}`, destination: register, output: -1, operands: [source] });
-    return register;
-  }
-  /** Registers whose values nobody reads any more are free again: the last reader of any that it holds counts. */
-  function release(id: NodeId, i: number): void {
-    const mine = registerOf.get(id);
-    for (const register of new Set([...nodeAt(id).inputs.map((input) => registerOf.get(input)), mine])) {
-      if (register === undefined) continue;
-      const held = must(holds[register], "values of a register");
-      if ([...held].some((other) => (lastUse.get(other) ?? -1) > i)) continue;
-      for (const other of held) registerOf.delete(other);
-      held.clear();
-      free[isVector[register] === 1 ? 1 : 0].push(register);
+  constructor(plan: Plan, group: FusionGroup, usedOutside: ReadonlySet<NodeId>, shown: ReadonlyMap<NodeId, NodeId>) {
+    this.#plan = plan;
+    this.#group = group;
+    this.#shown = shown;
+    this.#outside = operandsFromOutside(plan, group);
+    this.#columns = group.columns ?? chooseColumns(group, this.#outside);
+    this.#rows = group.size / this.#columns;
+    this.#outputs = group.members.filter((id) => usedOutside.has(id));
+    this.#registers = new Registers(group.members.map((id) => this.#node(id)));
+    const rank = (id: NodeId): number => dtypeOrder.indexOf(this.#node(id).type.dtype);
+    const operands = [...this.#outside.keys()].sort((a, b) => rank(a) - rank(b) || a - b);
+    this.#inputs = operands.filter((id) => splatOf(this.#node(id)) === undefined);
+    for (const id of operands) {
+      const splat = splatOf(this.#node(id));
+      if (splat !== undefined) this.#constantAt.set(id, this.#constants.push(splat) - 1);
     }
   }
-  /** Its kind, and over how many rows that follow one another one of its own is accumulated. */
-  function layoutOfOutput(id: NodeId): [kind: number, period: number] {
-    const kind = must(group.kinds.get(id), "kind");
-    assert(kind !== "part", "parts of rows are not written", nodeAt(id).value.name);
+
+  encode(): FusedCall {
+    const { members } = this.#group;
+    members.forEach((id, i) => {
+      const node = this.#node(id);
+      this.#emitMember(node);
+      this.#registers.release(node, i);
+    });
+    if (this.#registers.widths.length === 0) this.#registers.add("vector");
+    assert(this.#rows * this.#columns === this.#group.size, "rows and columns fill the space");
+    const count = (dtype: string): number => this.#inputs.filter((id) => this.#node(id).type.dtype === dtype).length;
+    return {
+      group: this.#group,
+      inputs: this.#inputs.map((id) => this.#view(rootOf(this.#plan, id))),
+      counts: { floats: count("f32"), ints: count("i32"), bools: count("pred") },
+      outputs: this.#outputs.map((id) => this.#view(id)),
+      code: Int32Array.from(this.#code()),
+      constants: Float32Array.from(this.#constants),
+    };
+  }
+
+  #emitMember(node: PlanNode): void {
+    const operands = node.inputs.map((input) => this.#operand(input));
+    switch (node.op) {
+      case "reduce":
+        return this.#emitReduction(node, must(operands[0], "operand"));
+      case "reshape":
+      case "convert":
+        return this.#emitView(node, must(operands[0], "operand"));
+      case "slice":
+        return this.#emitSlice(node, must(operands[0], "operand"));
+      case "concatenate": {
+        const parts = must(this.#group.rearranged.get(node.id), "parts");
+        return this.#emit(node, {
+          code: "rearrange",
+          destination: this.#registers.define(node.id, "vector"),
+          operands: operands.slice(0, 1),
+          parts,
+        });
+      }
+      default:
+        return this.#emit(node, { code: formulaOf(node), destination: this.#registers.define(node.id, this.#width(node)), operands });
+    }
+  }
+
+  #emitReduction(node: PlanNodeOf<"reduce">, operand: Operand): void {
+    const { kind } = node.attrs;
+    if (this.#kind(node.id) === "row")
+      return this.#emit(node, { code: `row_${kind}`, destination: this.#registers.define(node.id, "number"), operands: [operand] });
+    assert(this.#outputs.includes(node.id), "what is reduced over rows is used outside, or not at all", node.value.name);
+    // A reduction over everything: along each row first, then over rows.
+    const isWhole = sizeOf(node.type.dims) === 1 && !this.#readsRow(node);
+    const source = isWhole ? { place: place.register, index: this.#emitRowReduction(kind, operand) } : operand;
+    this.#emit(node, { code: `acc_${kind}`, destination: 0, operands: [source] });
+  }
+
+  #emitRowReduction(kind: ReductionKind, operand: Operand): number {
+    const register = this.#registers.add("number");
+    this.#instructions.push({ code: `row_${kind}`, destination: register, output: -1, operands: [operand] });
+    return register;
+  }
+
+  /** The numbers of a view are those of its operand. It has a register of its own only if they must be written. */
+  #emitView(node: PlanNode, operand: Operand): void {
+    if (!this.#outputs.includes(node.id) && operand.place === place.register) this.#registers.share(node.id, operand.index);
+    else this.#emit(node, { code: "copy", destination: this.#registers.define(node.id, this.#width(node)), operands: [operand] });
+  }
+
+  /** The members that read a slice read parts of rows of its operand. */
+  #emitSlice(node: PlanNode, operand: Operand): void {
+    if (operand.place === place.register) this.#registers.share(node.id, operand.index);
+    else this.#slicedInput.set(node.id, operand);
+  }
+
+  #emit(node: PlanNode, instruction: Omit<Instruction, "output">): void {
+    this.#instructions.push({ ...instruction, output: this.#outputs.indexOf(node.id) });
+  }
+
+  #operand(id: NodeId): Operand {
+    const register = this.#registers.of(id);
+    if (register !== undefined) return { place: place.register, index: register };
+    const sliced = this.#slicedInput.get(id);
+    if (sliced !== undefined) return sliced;
+    const constant = this.#constantAt.get(id);
+    return constant === undefined ? { place: place.input, index: this.#inputs.indexOf(id) } : { place: place.constant, index: constant };
+  }
+
+  /** The program as the native op reads it. */
+  #code(): number[] {
+    const outer = outerDims(this.#group, this.#columns);
+    const code = [...list(outer), this.#columns, this.#inputs.length];
+    for (const id of this.#inputs) {
+      const { strides, inner } = must(this.#outside.get(id), "operand").layout(outer, this.#columns);
+      code.push(inner, 0, ...list(strides));
+    }
+    code.push(this.#outputs.length);
+    for (const id of this.#outputs) code.push(...this.#layoutOfOutput(id), ...list(this.#node(this.#view(id)).type.dims));
+    code.push(...list(this.#registers.widths.map((width) => (width === "vector" ? 1 : 0))), this.#instructions.length);
+    for (const { code: op, destination, output, operands, parts } of this.#instructions) {
+      code.push(opcodeOf(op), destination, output, operands.length, ...operands.flatMap((o) => [o.place, o.index]));
+      if (parts !== undefined) code.push(...list(parts.flatMap(({ from, to, width }) => [from, to, width])));
+    }
+    return code;
+  }
+
+  /** Its kind, and for how many consecutive rows the kernel accumulates one result of its own. */
+  #layoutOfOutput(id: NodeId): [kind: number, period: number] {
+    const kind = this.#kind(id);
+    const node = this.#node(id);
+    assert(kind !== "part", "parts of rows are not written", node.value.name);
     if (kind !== "late") return [outputKind[kind], 1];
-    const node = nodeAt(id);
     const size = sizeOf(node.type.dims);
-    const isRow = group.kinds.get(must(node.inputs[0], "operand")) === "row";
-    return isRow || size === 1 ? [outputKind.one, rows / size] : [outputKind.columns, (rows * columns) / size];
+    return this.#readsRow(node) || size === 1
+      ? [outputKind.one, this.#rows / size]
+      : [outputKind.columns, (this.#rows * this.#columns) / size];
+  }
+
+  #node(id: NodeId): PlanNode {
+    return must(this.#plan.nodes[id], "node");
+  }
+
+  #kind(id: NodeId): MemberKind {
+    return must(this.#group.kinds.get(id), "kind");
+  }
+
+  #width({ id }: PlanNode): Width {
+    return this.#kind(id) === "full" ? "vector" : "number";
+  }
+
+  /** Whether the first operand has one number a row. */
+  #readsRow(node: PlanNode): boolean {
+    return this.#group.kinds.get(must(node.inputs[0], "operand")) === "row";
+  }
+
+  #view(id: NodeId): NodeId {
+    return this.#shown.get(id) ?? id;
   }
 }
+
+/** The number that a constant repeats; undefined for other nodes. */
+const splatOf = (node: PlanNode): number | undefined =>
+  node.op === "constant" && sizeOf(node.type.dims) === 1 ? node.attrs.value : undefined;
 
 const list = (values: readonly number[]): number[] => [values.length, ...values];
 
 const formulaOf = (node: PlanNode): OpcodeName => (node.op === "compare" ? node.attrs.direction : node.op);
-
-/** An operand from outside, read under the dims of the member that reads it. */
-interface OutsideOperand {
-  readonly held: readonly number[];
-  readonly dims: readonly number[];
-  layout(outer: readonly number[], columns: number): { readonly strides: number[]; readonly inner: 0 | 1 };
-}
-
-function operandsFromOutside(plan: Plan, group: FusionGroup): Map<NodeId, OutsideOperand> {
-  const found = new Map<NodeId, OutsideOperand>();
-  const inside = new Set(group.members);
-  for (const id of group.members) {
-    const node = must(plan.nodes[id], "node");
-    for (const input of node.inputs) {
-      if (inside.has(input) || found.has(input)) continue;
-      const held = must(plan.nodes[input], "operand").type.dims;
-      const dims = node.op === "reduce" || node.op === "slice" ? held : node.type.dims;
-      const isRow = group.kinds.get(id) === "row" && node.op !== "reduce";
-      found.set(input, { held, dims, layout: (outer, columns) => layoutOf(held, dims, outer, columns, isRow) });
-    }
-  }
-  return found;
-}
-
-/** Strides of an operand over the outer dims, and its step inside a row. */
-function layoutOf(
-  held: readonly number[],
-  dims: readonly number[],
-  outer: readonly number[],
-  columns: number,
-  isRow: boolean,
-): { strides: number[]; inner: 0 | 1 } {
-  // Dims major to minor as (size, stride); a row value has no columns, so that 1 stands for them.
-  const strides: { size: number; stride: number }[] = [];
-  let step = 1;
-  for (let d = dims.length - 1; d >= 0; d--) {
-    strides.unshift({ size: dims[d] ?? 1, stride: held[d] === 1 ? 0 : step });
-    step *= held[d] ?? 1;
-  }
-  const wanted = isRow ? [...outer] : [...outer, columns];
-  const result: number[] = [];
-  let rest = joined(strides.filter(({ size }) => size > 1));
-  for (const size of [...wanted].reverse()) {
-    if (size === 1) {
-      result.unshift(0);
-      continue;
-    }
-    // The dims that make up this size, from the minor end; a dim may be cut.
-    let left = size;
-    let stride: number | undefined;
-    let covered = 1;
-    while (left > 1) {
-      const last = must(rest.at(-1), "dim");
-      const part = Math.min(left, last.size);
-      assert(last.size % part === 0 && left % part === 0, "cuts are a chain", dims, outer, columns);
-      if (stride === undefined) stride = last.stride;
-      else assert(last.stride === stride * covered, "neighbouring dims are one run in memory", dims, held, outer, columns);
-      covered *= part;
-      left /= part;
-      rest = last.size === part ? rest.slice(0, -1) : [...rest.slice(0, -1), { size: last.size / part, stride: last.stride * part }];
-    }
-    result.unshift(stride ?? 0);
-  }
-  if (isRow) return { strides: result, inner: 0 };
-  const inner = must(result.pop(), "inner");
-  assert(inner === 0 || inner === 1 || columns === 1, "a row is contiguous or one number", held, dims, outer, columns);
-  return { strides: result, inner: inner === 0 ? 0 : 1 };
-}
-
-/** Neighbours that are one run in memory, or both repeated, as one dim: a row may end anywhere in it, be the sizes 128, 384 and the row 1024. */
-function joined(dims: readonly { size: number; stride: number }[]): { size: number; stride: number }[] {
-  const runs: { size: number; stride: number }[] = [];
-  for (const { size, stride } of dims) {
-    const last = runs.at(-1);
-    if (last !== undefined && last.stride === stride * size) runs[runs.length - 1] = { size: last.size * size, stride };
-    else runs.push({ size, stride });
-  }
-  return runs;
-}
-
-/** Sizes of the outer dims: between the cuts above a row. */
-function outerDims(group: FusionGroup, columns: number): number[] {
-  const cuts = group.cuts.filter((cut) => cut > columns && cut % columns === 0);
-  const outer: number[] = [];
-  let above = group.size;
-  for (const cut of [...cuts].reverse()) {
-    if (above / cut > 1) outer.push(above / cut);
-    above = cut;
-  }
-  outer.push(above / columns);
-  return outer;
-}
-
-/** The longest row in which every operand is contiguous or one number, cut down to what the cache holds. */
-function chooseColumns(group: FusionGroup, outside: ReadonlyMap<NodeId, OutsideOperand>): number {
-  const candidates = [...group.cuts, group.size].sort((a, b) => b - a);
-  const columns = candidates.find((cut) => [...outside.values()].every(({ held, dims }) => isUniform(held, dims, cut))) ?? 1;
-  if (columns <= 2 * rowTarget) return columns;
-  // A divisor near the target.
-  for (let size = rowTarget; size > 1; size--) if (columns % size === 0) return size >= 128 ? size : columns;
-  return columns;
-}

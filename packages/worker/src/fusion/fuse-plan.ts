@@ -1,7 +1,8 @@
 import { must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import { type FusedCall, encodeGroup, rootOf } from "./encode.js";
-import { type FusionGroup, findGroups } from "./groups.js";
+import type { FusionGroup } from "./fusion-group.js";
+import { findGroups } from "./groups.js";
 
 /** What a worker calls at one place of its order: one node, or a group of nodes at once. */
 export type PlanItem = { readonly kind: "node"; readonly node: PlanNode } | { readonly kind: "group"; readonly call: FusedCall };

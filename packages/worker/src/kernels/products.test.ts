@@ -20,15 +20,17 @@ describe("products", () => {
   it("are summed in f32, under mxu those of operands rounded to bf16: any sizes, batched or not, either operand transposed", () =>
     fc.assert(
       fc.asyncProperty(
-        fc.constantFrom("f32" as const, "mxu" as const),
-        fc.constantFrom(0, 1, 3),
-        size,
-        size,
-        fc.oneof(size, fc.constantFrom(255, 530)),
-        fc.boolean(),
-        fc.boolean(),
-        fc.nat(),
-        async (numerics, batch, m, n, k, left, right, seed) => {
+        fc.record({
+          numerics: fc.constantFrom("f32" as const, "mxu" as const),
+          batch: fc.constantFrom(0, 1, 3),
+          m: size,
+          n: size,
+          k: fc.oneof(size, fc.constantFrom(255, 530)),
+          left: fc.boolean(),
+          right: fc.boolean(),
+          seed: fc.nat(),
+        }),
+        async ({ numerics, batch, m, n, k, left, right, seed }) => {
           const g = new GraphBuilder("product");
           const outer = batch === 0 ? [] : [batch];
           const a = tensorType("f32", [...outer, ...(left ? [k, m] : [m, k])]);

@@ -66,7 +66,7 @@ export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: r
     ...layout.lhsFree.map((d) => b.dims(left)[d] ?? 1),
     ...layout.rhsFree.map((d) => b.dims(right)[d] ?? 1),
   ];
-  const operands = [arrange(left, plan.lhs), arrange(right, plan.rhs)];
+  const operands = [arrange(b, asValue, left, plan.lhs), arrange(b, asValue, right, plan.rhs)];
   const rank = plan.dims.length;
   const [lastRow, lastColumn] = [rank - 2, rank - 1];
   const product = b.emit(
@@ -80,18 +80,19 @@ export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: r
     asValue,
   );
   return b.view(product, dims, asValue);
+}
 
-  function arrange(node: NodeId, { permutation, dims: matrix }: GemmOperand): NodeId {
-    let arranged = node;
-    const { dtype } = b.get(arranged).type;
-    if (b.roundProducts && dtype !== "bf16")
-      arranged = b.emit("convert", { dtype: "bf16" }, [arranged], { dtype: "bf16", dims: b.dims(arranged) }, asValue);
-    if (permutation !== undefined && !isViewTranspose(b.dims(arranged), permutation)) {
-      const type = b.get(arranged).type;
-      arranged = b.emit("transpose", { permutation }, [arranged], { ...type, dims: permutation.map((p) => type.dims[p] ?? 1) }, asValue);
-    }
-    return b.view(arranged, matrix, asValue);
+/** An operand as the matmul reads it: rounded, transposed, and viewed as matrices. */
+function arrange(b: PlanBuilder, value: ValueOf<OpName>, operand: NodeId, { permutation, dims: matrix }: GemmOperand): NodeId {
+  let arranged = operand;
+  const { dtype } = b.get(arranged).type;
+  if (b.roundProducts && dtype !== "bf16")
+    arranged = b.emit("convert", { dtype: "bf16" }, [arranged], { dtype: "bf16", dims: b.dims(arranged) }, value);
+  if (permutation !== undefined && !isViewTranspose(b.dims(arranged), permutation)) {
+    const type = b.get(arranged).type;
+    arranged = b.emit("transpose", { permutation }, [arranged], { ...type, dims: permutation.map((p) => type.dims[p] ?? 1) }, value);
   }
+  return b.view(arranged, matrix, value);
 }
 
 /** The longest tail of pairs that are `wanted`, or that do not matter. */

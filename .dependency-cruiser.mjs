@@ -1,0 +1,92 @@
+/**
+ * Which package may import which. The order is the tag `layer:N` of each `project.json`, the tag that nx reads: a package
+ * imports packages of a lower layer only. Read by dependency-cruiser in `npm run lint`.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+
+/** @type {{ name: string, layer: number }[]} */
+const packages = readdirSync("packages")
+  .filter((name) => existsSync(`packages/${name}/project.json`))
+  .map((name) => ({ name, layer: layerOf(name) }));
+
+/** @param {string} name a directory of packages/ */
+function layerOf(name) {
+  /** @type {{ tags?: string[] }} */
+  const project = JSON.parse(readFileSync(`packages/${name}/project.json`, "utf8"));
+  const tag = project.tags?.find((each) => /^layer:\d+$/.test(each));
+  if (tag === undefined) throw new Error(`packages/${name}/project.json has no tag layer:N`);
+  return Number(tag.slice("layer:".length));
+}
+
+/** @param {{ name: string, layer: number }} of */
+function upwardRule({ name, layer }) {
+  const others = packages.filter((each) => each.name !== name && each.layer >= layer).map((each) => each.name);
+  return {
+    name: `layer-${name}`,
+    comment: `packages/${name} (layer ${layer}) imports packages of lower layers only`,
+    severity: "error",
+    from: { path: `^packages/${name}/` },
+    to: { path: `^packages/(${others.join("|")})/` },
+  };
+}
+
+/** Runtime packages that one package of ours wraps: others import the wrapper. */
+const wrapped = [
+  { library: "(^|/)@tensorflow/", owner: "worker" },
+  { library: "(^|/)node_modules/(ioredis|bullmq)/", owner: "control" },
+];
+
+export default {
+  forbidden: [
+    ...packages.filter(({ name, layer }) => packages.some((each) => each.name !== name && each.layer >= layer)).map(upwardRule),
+    ...wrapped.map(({ library, owner }) => ({
+      name: `only-${owner}`,
+      comment: `only packages/${owner} imports this library`,
+      severity: "error",
+      from: { path: "^packages/", pathNot: `^packages/${owner}/` },
+      to: { path: library },
+    })),
+    {
+      name: "relative-import-leaves-package",
+      comment: "a package imports another by its name; std, control, coordinator and cli may import tools/setup",
+      severity: "error",
+      from: { path: "^packages/([^/]+)/" },
+      to: { path: "^(packages|tools|e2e)/", pathNot: ["^packages/$1/", "^tools/setup/"], dependencyTypes: ["local"] },
+    },
+    {
+      name: "tools-setup",
+      comment: "tools/setup runs before the build; only std, control, coordinator and cli import it",
+      severity: "error",
+      from: { path: "^packages/", pathNot: "^packages/(std|control|coordinator|cli)/" },
+      to: { path: "^tools/" },
+    },
+    {
+      name: "undeclared-dependency",
+      comment: "package.json of the importing package names what it imports",
+      severity: "error",
+      from: { path: "^packages/", pathNot: "\\.test\\.ts$|/testing/" },
+      to: { dependencyTypes: ["npm-no-pkg", "npm-unknown"] },
+    },
+    {
+      name: "unresolvable",
+      comment: "an import names a file or package that exists",
+      severity: "error",
+      from: { path: "^packages/" },
+      to: { couldNotResolve: true },
+    },
+    {
+      name: "test-support-in-product",
+      comment: "what ships does not import test support",
+      severity: "error",
+      from: { path: "^packages/[^/]+/src/", pathNot: "\\.test\\.ts$|/testing/" },
+      to: { path: "^packages/[^/]+/(src|dist)/.*testing/" },
+    },
+  ],
+  options: {
+    doNotFollow: { path: ["node_modules", "^packages/[^/]+/dist/"] },
+    tsPreCompilationDeps: true,
+    combinedDependencies: false,
+    exclude: { path: "\\.svelte$" },
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "types", "default"], extensions: [".ts", ".mjs", ".js"] },
+  },
+};
