@@ -2,7 +2,8 @@ import { dirname, join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
 import { type Failpoints, LapidaryError, assert, must, noFailpoints } from "@lapidary/std";
 import { asWriteError, checkpointDamaged } from "./checkpoint-errors.js";
-import type { Disk, DiskFiles, FilePart } from "./disk.js";
+import type { Disk } from "./disk.js";
+import type { DiskFiles, FilePart } from "./disk-files.js";
 import { type Manifest, type ManifestFile, manifestName, maxManifestBytes, parseManifest, printManifest } from "./manifest.js";
 import type { Fence } from "./run-fence.js";
 

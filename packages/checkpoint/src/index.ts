@@ -8,8 +8,9 @@ export {
   stepsIn,
   verifyCheckpoint,
 } from "./checkpoint-store.js";
-export { type Disk, type DiskFiles, checksumsOf, nodeDisk, nodeDiskWith } from "./disk.js";
+export { type Disk, checksumsOf, nodeDisk, nodeDiskWith } from "./disk.js";
 export { Ledger, firstDigest, readLedger } from "./ledger.js";
 export { type Manifest, manifestName, parseManifest, printManifest } from "./manifest.js";
 export { type SharedMemory, nativeDisk } from "./native-disk.js";
 export { type Fence, RunFence } from "./run-fence.js";
+export type { DiskFiles } from "./disk-files.js";

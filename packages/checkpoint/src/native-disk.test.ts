@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
 import { must, seededRandom } from "@lapidary/std";
 import { temporaryDirectory } from "@lapidary/std/testing";
-import { type Disk, type FilePart, nodeDiskWith } from "./disk.js";
+import { type Disk, nodeDiskWith } from "./disk.js";
+import type { FilePart } from "./disk-files.js";
 import { NativeDisk, nativeDisk } from "./native-disk.js";
 
 const bytesOf = (seed: number, length: number): Uint8Array => {

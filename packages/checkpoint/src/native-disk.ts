@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
-import type { DiskFiles } from "./disk.js";
+import type { DiskFiles } from "./disk-files.js";
 
 /** Files that native/disk.cc writes. */
 type NativeFiles = object & { readonly native: unique symbol };

@@ -30,7 +30,8 @@ import { openHome } from "@lapidary/api/home-directory";
 import { lockHome } from "@lapidary/api/home-lock";
 import { PageFiles } from "./http/page-files.js";
 import { onUsualPort } from "./http/usual-port.js";
-import { type HttpServer, type Service, serveHttp } from "./http/server.js";
+import { type HttpServer, serveHttp } from "./http/server.js";
+import type { Service } from "./http/service.js";
 import { acceptPlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
 import { Pods, workersForSlice } from "./pods.js";
@@ -181,12 +182,7 @@ export class Coordinator {
     );
     this.#runs = runs;
     this.#onStop("runs", () => runs.close());
-    // What ran when the last coordinator died waits for its chips again, and goes on behind its last durable step.
-    for (const run of runs.all()) {
-      if (run.summary.finished_at !== undefined || run.state === "queued") continue;
-      run.takeOver();
-      run.record({ type: "job_taken_over", resumed: run.summary.resumed ?? 0 });
-    }
+    takeOverRuns(runs);
     const feed = new EventFeed(store, trouble);
     this.#feed = feed;
     this.#onStop("feed", () => feed.close());
@@ -543,4 +539,13 @@ function errorFields(error: unknown): Record<string, unknown> {
   return error instanceof LapidaryError
     ? { error: error.toJSON() }
     : { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+}
+
+/** A run that an earlier coordinator did not end waits for its chips again. It resumes after its last durable step. */
+function takeOverRuns(runs: RunStore): void {
+  for (const run of runs.all()) {
+    if (run.summary.finished_at !== undefined || run.state === "queued") continue;
+    run.takeOver();
+    run.record({ type: "job_taken_over", resumed: run.summary.resumed ?? 0 });
+  }
 }

@@ -69,6 +69,7 @@ export class SimDisk {
    *
    * @param isAlive an operation of a process that has died has no effect, and never ends
    */
+  // biome-ignore lint/complexity/noExcessiveLinesPerFunction: a table with one entry for each operation of a disk
   of(isAlive: () => boolean): Disk {
     const slow = async <T>(work: () => T): Promise<T> => {
       await this.time.pass(2);

@@ -122,9 +122,19 @@ export class SimWorkers {
       .filter(({ alive }) => alive)
       .slice(-this.#size);
     while (workers.length < this.#size) workers.push(new SimWorker());
-    const gang = new SimGang(this.#time, workers, epoch, owner, disk, this.#bug, this.poison, this.harmful, (left) => {
-      this.#gangs.delete(gang);
-      this.#pool.push(...left);
+    const gang = new SimGang({
+      time: this.#time,
+      workers,
+      epoch,
+      owner,
+      disk,
+      bug: this.#bug,
+      poison: this.poison,
+      harmful: this.harmful,
+      give: (left) => {
+        this.#gangs.delete(gang);
+        this.#pool.push(...left);
+      },
     });
     for (const worker of workers) worker.gang = gang;
     this.#gangs.add(gang);
@@ -132,27 +142,48 @@ export class SimWorkers {
   }
 }
 
+interface SimGangOptions {
+  readonly time: VirtualTime;
+  readonly workers: readonly SimWorker[];
+  readonly epoch: number;
+  readonly owner: Owner;
+  readonly disk: Disk;
+  readonly bug: Bug;
+  readonly poison: Map<number, number>;
+  readonly harmful: ReadonlySet<number>;
+  /** Takes the workers back into the pool. */
+  readonly give: (workers: SimWorker[]) => void;
+}
+
 class SimGang implements TrainingAttempt {
   readonly layout = "simulated";
   readonly failed: Promise<LapidaryError>;
   #failure: LapidaryError | undefined;
   #resolve: (error: LapidaryError) => void = () => undefined;
+  private readonly time: VirtualTime;
+  readonly workers: readonly SimWorker[];
+  readonly epoch: number;
+  readonly owner: Owner;
+  private readonly disk: Disk;
+  private readonly bug: Bug;
+  private readonly poison: Map<number, number>;
+  private readonly harmful: ReadonlySet<number>;
+  private readonly give: (workers: SimWorker[]) => void;
   /** As all messages so far will leave it. */
   #state: number[] = [];
   /** Messages are executed one after the other. */
   #queue: Promise<void> = Promise.resolve();
 
-  constructor(
-    private readonly time: VirtualTime,
-    readonly workers: readonly SimWorker[],
-    readonly epoch: number,
-    readonly owner: Owner,
-    private readonly disk: Disk,
-    private readonly bug: Bug,
-    private readonly poison: Map<number, number>,
-    private readonly harmful: ReadonlySet<number>,
-    private readonly give: (workers: SimWorker[]) => void,
-  ) {
+  constructor({ time, workers, epoch, owner, disk, bug, poison, harmful, give }: SimGangOptions) {
+    this.time = time;
+    this.workers = workers;
+    this.epoch = epoch;
+    this.owner = owner;
+    this.disk = disk;
+    this.bug = bug;
+    this.poison = poison;
+    this.harmful = harmful;
+    this.give = give;
     this.failed = new Promise((resolve) => {
       this.#resolve = resolve;
     });

@@ -33,5 +33,5 @@ const count = async (): Promise<void> => {
   const { value: step } = await counting.next();
   if (step >= 3) process.stdout.write(`${JSON.stringify({ pids: gang.pids, directory: pool.directory, step })}\n`);
 };
-for (let i = 0; i < 3; i++) await count();
+for (const _ of [1, 2, 3]) await count();
 process.stdin.on("data", () => void count());

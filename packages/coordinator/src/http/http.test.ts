@@ -10,7 +10,8 @@ import { RunStore } from "@lapidary/telemetry";
 import { newRun, steppingClock, trainRow } from "@lapidary/telemetry/testing";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import { prometheusText } from "@lapidary/telemetry";
-import { type HttpServer, type Service, serveHttp } from "./server.js";
+import { type HttpServer, serveHttp } from "./server.js";
+import type { Service } from "./service.js";
 
 const token = "0123456789abcdef0123456789abcdef";
 

@@ -32,22 +32,8 @@ import { sendEvents } from "./event-source.js";
 import { guard, tokenCookie } from "./guard.js";
 import { runsPage } from "./page.js";
 import type { PageFiles } from "./page-files.js";
+import type { Service } from "./service.js";
 import { addViewRoutes } from "./view-routes.js";
-
-/** What stands behind the API. */
-export interface Service {
-  readonly runs: RunStore;
-  status(): Status;
-  /** @throws LapidaryError whatever is wrong with the job */
-  submit(request: z.output<typeof submitRequestSchema>): Promise<Submitted>;
-  cancel(id: string): Promise<Cancelled>;
-  /** @throws LapidaryError when it did not fail, or other overrides are asked for than a resumed run may have */
-  resume(id: string, request: z.output<typeof resumeRequestSchema>): Promise<Resumed>;
-  detail(run: Run): JobDetail;
-  checkpoints(run: Run): Promise<CheckpointEntry[]>;
-  /** Asks for the end; does not wait for it. */
-  shutdown(): void;
-}
 
 export interface ServerOptions {
   /** 0 takes a free one. */

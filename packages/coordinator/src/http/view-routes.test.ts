@@ -11,7 +11,8 @@ import { newRun, trainRow } from "@lapidary/telemetry/testing";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import { prometheusText } from "@lapidary/telemetry";
 import { openApi, routeDocs } from "./openapi.js";
-import { type HttpServer, type Service, serveHttp } from "./server.js";
+import { type HttpServer, serveHttp } from "./server.js";
+import type { Service } from "./service.js";
 import { addViewRoutes } from "./view-routes.js";
 
 const root = resolve(fileURLToPath(import.meta.url), "../../../../..");

@@ -38,7 +38,7 @@ import { readWorkerSteps } from "@lapidary/api/worker-steps";
 import { asLapidaryError, requestError } from "./errors.js";
 import { openApi } from "./openapi.js";
 import type { PageFiles } from "./page-files.js";
-import type { Service } from "./server.js";
+import type { Service } from "./service.js";
 
 /** More of the list of runs is a page away. */
 const overviewRuns = 200;
@@ -54,6 +54,7 @@ export interface ViewOptions {
 }
 
 /** The routes of `view-api.ts`. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: a list of routes, one entry each
 export function addViewRoutes(server: FastifyInstance, { service, page, root, onBug }: ViewOptions): void {
   const hub = new LiveHub(onBug);
   const overview = new OverviewFeed({ status: () => service.status(), jobs: () => service.runs.list({ limit: overviewRuns }).jobs });

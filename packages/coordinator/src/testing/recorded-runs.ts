@@ -8,7 +8,8 @@ import { compileOptions, type ResolvedJob, trainStep } from "@lapidary/training"
 import type { JobDetail, Status, TrainRow } from "@lapidary/api";
 import type { SlicePlace } from "@lapidary/api/api-values";
 import { PageFiles } from "../http/page-files.js";
-import { type HttpServer, type Service, serveHttp } from "../http/server.js";
+import { type HttpServer, serveHttp } from "../http/server.js";
+import type { Service } from "../http/service.js";
 import { acceptJob, describeJob } from "../jobs.js";
 import type { Run } from "@lapidary/telemetry";
 import { RunStore } from "@lapidary/telemetry";

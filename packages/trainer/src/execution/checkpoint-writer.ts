@@ -57,7 +57,7 @@ export class CheckpointWriter {
     this.#work = this.#work.then(async () => {
       await this.#write(due);
       due.done();
-      this.#due.shift();
+      void this.#due.shift();
     });
     this.#due.push(this.#work);
   }

@@ -249,15 +249,17 @@ function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: readonl
   run.record({ type: "worker_group_started", attempt, slice, workers: pids.map((pid, worker) => ({ worker, pid })) });
 }
 
-async function openAttempt(
-  options: ExecutionOptions,
-  watch: Stopwatch,
-  dataset: Dataset,
-  set: ProgramSet,
-  epoch: number,
-  crew: Crew,
-  checkpointed: (files: CheckpointFiles, step: number, ledger: string, workers: number) => CheckpointContent,
-): Promise<Attempt> {
+/** What all attempts of one execution share. */
+interface Prepared {
+  readonly options: ExecutionOptions;
+  readonly watch: Stopwatch;
+  readonly dataset: Dataset;
+  readonly set: ProgramSet;
+  readonly crew: Crew;
+  readonly checkpointed: (files: CheckpointFiles, step: number, ledger: string, workers: number) => CheckpointContent;
+}
+
+async function openAttempt({ options, watch, dataset, set, crew, checkpointed }: Prepared, epoch: number): Promise<Attempt> {
   const { run, job, slice, startGang } = options;
   const gang = await watch.time("place", () =>
     startCrew(run, crew, startGang, {
@@ -314,6 +316,7 @@ async function openAttempt(
   }
 }
 
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: it wires one execution; each part uses most of the same values
 async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset: Dataset, set: ProgramSet): Promise<Report> {
   const { run, job, slice, clock, signal, rows, earlier, goodput } = options;
   const { steps, batch, seq, eval: evaluation } = job.train;
@@ -360,7 +363,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     directory: run.directory,
     checkpoints,
     claim: () => RunFence.claim(nodeDisk, run.directory),
-    open: (epoch) => openAttempt(options, watch, dataset, set, epoch, crew, checkpointed),
+    open: (epoch) => openAttempt({ options, watch, dataset, set, crew, checkpointed }, epoch),
     regroups: {
       wanted: () => crew.missing > 0,
       possible: async () => {
