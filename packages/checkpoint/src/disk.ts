@@ -13,7 +13,7 @@ import {
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
-import type { DiskFiles, FilePart } from "./disk-files.js";
+import type { DiskFiles } from "./disk-files.js";
 import { type NativeDisk, nativeDisk } from "./native-disk.js";
 
 /**

@@ -151,6 +151,17 @@ export class Coordinator {
     return this.#stopping;
   }
 
+  /** Opens the runs of the state directory, and takes over those that an earlier coordinator did not end. */
+  async #openRuns(home: string): Promise<RunStore> {
+    const runs = await RunStore.open(join(home, "runs"), this.#clock, (directory, error) =>
+      this.#log.warn("a run cannot be read and is left out", { directory, ...errorFields(error) }),
+    );
+    this.#runs = runs;
+    this.#onStop("runs", () => runs.close());
+    takeOverRuns(runs);
+    return runs;
+  }
+
   async #start(): Promise<void> {
     const { home, root, port, allowedHosts = [], redis, workers, environment, spares = 1, workerLease_s = 0 } = this.#options;
     const trouble = (error: Error): void => this.#log.warn(error.message, errorFields(error));
@@ -177,12 +188,7 @@ export class Coordinator {
     this.#onStop("leadership", () => leadership.release());
     this.#log.info("leading", { epoch: leadership.epoch, redis: store.displayAddress });
 
-    const runs = await RunStore.open(join(home, "runs"), this.#clock, (directory, error) =>
-      this.#log.warn("a run cannot be read and is left out", { directory, ...errorFields(error) }),
-    );
-    this.#runs = runs;
-    this.#onStop("runs", () => runs.close());
-    takeOverRuns(runs);
+    const runs = await this.#openRuns(home);
     const feed = new EventFeed(store, trouble);
     this.#feed = feed;
     this.#onStop("feed", () => feed.close());

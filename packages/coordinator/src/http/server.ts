@@ -6,7 +6,6 @@ import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { z } from "zod";
 import {
   type Cancelled,
-  type CheckpointEntry,
   type JobDetail,
   type JobList,
   jobQuerySchema,
@@ -24,9 +23,7 @@ import {
   type Submitted,
   submitRequestSchema,
 } from "@lapidary/api";
-import { readJournal, readMetrics } from "@lapidary/telemetry";
-import { type Run, runFiles } from "@lapidary/telemetry";
-import type { RunStore } from "@lapidary/telemetry";
+import { readJournal, readMetrics, type Run, runFiles } from "@lapidary/telemetry";
 import { asLapidaryError, httpStatus, noRequestError, requestError, routeError, urlError } from "./errors.js";
 import { sendEvents } from "./event-source.js";
 import { guard, tokenCookie } from "./guard.js";

@@ -1,1 +1,0 @@
-export { RecordedRuns, RunInvention } from "./recorded-runs.js";
