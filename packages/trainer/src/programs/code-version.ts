@@ -4,7 +4,19 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** Packages whose code decides what a program is, and what is told of it. */
-const deciding = ["std", "topology", "ir", "models", "compiler", "simulator", "protocol", "training", "cluster", "telemetry", "trainer"] as const;
+const deciding = [
+  "std",
+  "topology",
+  "ir",
+  "models",
+  "compiler",
+  "simulator",
+  "protocol",
+  "training",
+  "cluster",
+  "telemetry",
+  "trainer",
+] as const;
 
 /**
  * Changes whenever the code that makes programs does: the compiler's build record of a package holds a hash of each of its sources. Without such
