@@ -21,11 +21,11 @@ async function heldAfterInit(
   try {
     const graph = initGraph(trainState(gemma(nano16), optimizer), 1);
     const program = compile(graph, compileOptions({ mesh: mesh.axes, rules, zero }, graph));
-    const hash = await session.gang.load(program);
+    const hash = await session.group.load(program);
     const names = graph.outputs.map((o) => o.name);
     deepStrictEqual(parametersOf(graph), []);
-    const bound = session.gang.bind(hash, { inputs: new Map(), outputs: new Map(names.map((name) => [name, handleOf(name)])) });
-    await session.gang.run(bound, { step: stepIndex(0) });
+    const bound = session.group.bind(hash, { inputs: new Map(), outputs: new Map(names.map((name) => [name, handleOf(name)])) });
+    await session.group.run(bound, { step: stepIndex(0) });
     return { held: (await session.stats()).map((s) => s.values), workers: session.workers };
   } finally {
     await session.close();

@@ -158,7 +158,7 @@ describe("dashboard access", function () {
   describe("case 74: the third tab", () => {
     const stepOf = `Number(document.querySelector("[data-field=step]").textContent)`;
     const showsSteps = (page: Page): Promise<void> => until(page, `${stepOf} > 0`, 60_000);
-    const goesOn = async (page: Page): Promise<void> => {
+    const isActive = async (page: Page): Promise<void> => {
       const step = await page.evaluate(stepOf);
       await until(page, `${stepOf} > ${String(step)}`, 60_000);
     };
@@ -181,7 +181,7 @@ describe("dashboard access", function () {
         await showsSteps(page);
         tabs.push(page);
       }
-      for (const page of tabs.slice(1)) await goesOn(page);
+      for (const page of tabs.slice(1)) await isActive(page);
       await list?.reload({ timeout: 60_000 });
       assert.ok(list);
       await until(list, `document.querySelectorAll("td.id a").length === 2`, 60_000);
@@ -189,7 +189,7 @@ describe("dashboard access", function () {
 
     it("keeps the others alive when the first tabs are closed", async () => {
       for (const page of tabs.splice(0, 8)) await page.close();
-      for (const page of tabs) await goesOn(page);
+      for (const page of tabs) await isActive(page);
     });
 
     it("says on the page that a request does not begin", async () => {
@@ -209,7 +209,7 @@ describe("dashboard access", function () {
       await page.addInitScript("delete globalThis.SharedWorker");
       await page.goto(`http://127.0.0.1:${port}/#/run/long`);
       await showsSteps(page);
-      await goesOn(page);
+      await isActive(page);
       assert.equal(await page.evaluate("typeof SharedWorker"), "undefined");
       await page.close();
     });

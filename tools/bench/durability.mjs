@@ -109,14 +109,14 @@ checkpoint: ${checkpoint}
 
 /** @param {number} pairs */
 async function measureCopies(pairs) {
-  const { CopyPace } = await built("trainer/dist/execution/copy-pace.js");
+  const { ReplicationInterval } = await built("trainer/dist/execution/replication-interval.js");
   const ours = await Ours.start({ model: "micro", mesh: [16, 16], batch: 16, numerics: "f32" }, { workers: 2 });
   try {
-    const pace = new CopyPace();
+    const interval = new ReplicationInterval();
     /** @type {{ with: Step, without: Step }[]} */
     const found = [];
-    await ours.burst(burst, { pace });
-    /** @param {{ pace?: any }} [options] @returns {Promise<Step>} */
+    await ours.burst(burst, { interval });
+    /** @param {{ interval?: any }} [options] @returns {Promise<Step>} */
     const step = async (options) => {
       await untilQuiet();
       const before = stolen_s();
@@ -125,9 +125,9 @@ async function measureCopies(pairs) {
     };
     for (let pair = 0; pair < pairs; pair++) {
       const without = await step();
-      found.push({ with: await step({ pace }), without });
+      found.push({ with: await step({ interval }), without });
     }
-    return { ...costOf(found), every: pace.interval };
+    return { ...costOf(found), every: interval.interval };
   } finally {
     await ours.close();
   }

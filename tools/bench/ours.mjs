@@ -1,4 +1,4 @@
-/** Lapidary's side of a measurement: a gang of workers that runs a case's step, as the coordinator would dispatch it: ahead, without waiting for each. */
+/** Lapidary's side of a measurement: a group of workers that runs a case's step, as the coordinator would dispatch it: ahead, without waiting for each. */
 import { readFileSync } from "node:fs";
 import { batchOf, programsOf } from "./case.mjs";
 import { median } from "./jax.mjs";
@@ -16,7 +16,7 @@ export class Ours {
    */
   static async start(which, { workers, remat }) {
     const { job, step, init, stateNames, compile_s } = await programsOf(which, remat === undefined ? {} : { remat });
-    const { Gang, WorkerPool } = await built("cluster/dist/index.js");
+    const { WorkerGroup, WorkerPool } = await built("cluster/dist/index.js");
     const watch = new MemoryWatch();
     const pool = await WorkerPool.start({
       environment: process.env,
@@ -24,18 +24,18 @@ export class Ours {
       numerics: which.numerics,
       log: (/** @type {string} */ worker, /** @type {string} */ line) => process.stderr.write(`${worker}: ${line}\n`),
     });
-    const gang = await Gang.start(pool, { runId: "bench", epoch: 1, mesh: step.mesh, workers, numerics: which.numerics });
-    const ours = new Ours(pool, gang, job, step, stateNames, compile_s);
+    const group = await WorkerGroup.start(pool, { runId: "bench", epoch: 1, mesh: step.mesh, workers, numerics: which.numerics });
+    const ours = new Ours(pool, group, job, step, stateNames, compile_s);
     await ours.#prepare(init);
     ours.peak_mb = Math.max(ours.peak_mb, watch.end());
     return ours;
   }
 
-  /** @param {any} pool @param {any} gang @param {any} job @param {any} program @param {string[]} stateNames @param {number} compile_s */
-  constructor(pool, gang, job, program, stateNames, compile_s) {
-    Object.assign(this, { pool, gang, job, program, compile_s });
+  /** @param {any} pool @param {any} group @param {any} job @param {any} program @param {string[]} stateNames @param {number} compile_s */
+  constructor(pool, group, job, program, stateNames, compile_s) {
+    Object.assign(this, { pool, group, job, program, compile_s });
     this.pool = pool;
-    this.gang = gang;
+    this.group = group;
     this.job = job;
     this.program = program;
     this.compile_s = compile_s;
@@ -50,38 +50,38 @@ export class Ours {
 
   /** @param {any} init */
   async #prepare(init) {
-    const { gang } = this;
-    const first = await gang.load(init);
+    const { group } = this;
+    const first = await group.load(init);
     const before = performance.now();
-    this.hash = await gang.load(this.program);
+    this.hash = await group.load(this.program);
     this.load_s = (performance.now() - before) / 1000;
     const state = new Map(this.stateNames.map((/** @type {string} */ name) => [name, name]));
-    await gang.run(gang.bind(first, { inputs: new Map(), outputs: state }), { step: 0 });
+    await group.run(group.bind(first, { inputs: new Map(), outputs: state }), { step: 0 });
     const batch = Object.entries(batchOf(this.job));
-    this.bound = gang.bind(this.hash, {
+    this.bound = group.bind(this.hash, {
       inputs: new Map([...state, ...batch.map(([name]) => /** @type {[string, string]} */ ([name, name]))]),
       outputs: state,
       donate: this.stateNames,
       told: ["loss"],
     });
-    for (const [name, array] of batch) await gang.put(gang.parameter(this.hash, name), array);
+    for (const [name, array] of batch) await group.put(group.parameter(this.hash, name), array);
     // Code gets compiled, buffers get their size.
     await this.burst(2);
     this.losses = [];
   }
 
   get workers() {
-    return this.gang.size;
+    return this.group.size;
   }
 
   /**
    * Runs some steps, sent all at once.
    * @param {number} steps
-   * @param {{ pace?: any }} [options] `pace`: the state is copied in the workers' memory as often as it says
+   * @param {{ interval?: any }} [options] `interval`: the state is copied in the workers' memory as often as it says
    * @returns {Promise<Burst>}
    */
-  async burst(steps, { pace } = {}) {
-    const { gang } = this;
+  async burst(steps, { interval } = {}) {
+    const { group } = this;
     const before = performance.now();
     const cpu = process.cpuUsage();
     const workersCpu = this.#workersCpu_s();
@@ -94,7 +94,7 @@ export class Ours {
     const ended = [];
     for (let i = 0; i < steps; i++) {
       const began = process.cpuUsage();
-      const report = gang.run(this.bound, { step: this.steps++ });
+      const report = group.run(this.bound, { step: this.steps++ });
       reports.push(
         report.then((/** @type {any} */ done) => {
           ended.push(performance.now());
@@ -103,15 +103,17 @@ export class Ours {
       );
       const sent = process.cpuUsage(began);
       sent_ms.push((sent.user + sent.system) / 1000);
-      if (pace?.isDue(this.steps) === true)
+      if (interval?.isDue(this.steps) === true)
         copies.push(
-          gang.copy(this.steps, this.stateNames, this.steps - 1).then((/** @type {{ ms: number }} */ { ms }) => pace.copyTook(ms)),
+          group
+            .copy(this.steps, this.stateNames, this.steps - 1)
+            .then((/** @type {{ ms: number }} */ { ms }) => interval.replicationTook(ms)),
         );
     }
     const done = await Promise.all(reports);
     await Promise.all(copies);
     const mean_s = (performance.now() - before) / 1000 / steps;
-    if (pace !== undefined) for (let i = 0; i < steps; i++) pace.stepTook(1000 * mean_s);
+    if (interval !== undefined) for (let i = 0; i < steps; i++) interval.stepTook(1000 * mean_s);
     const seconds = median(ended.map((at, i) => (at - (ended[i - 1] ?? before)) / 1000));
     const { user, system } = process.cpuUsage(cpu);
     const cpu_s = (this.#workersCpu_s() - workersCpu + (user + system) / 1e6) / steps;
@@ -140,15 +142,15 @@ export class Ours {
    * the system does (PSS).
    */
   #memory_mb() {
-    return [process.pid, ...this.gang.pids].reduce((sum, pid) => sum + pss_mb(pid), 0);
+    return [process.pid, ...this.group.pids].reduce((sum, pid) => sum + pss_mb(pid), 0);
   }
 
   #workersCpu_s() {
-    return this.gang.pids.reduce((/** @type {number} */ sum, /** @type {number} */ pid) => sum + cpu_s(pid), 0);
+    return this.group.pids.reduce((/** @type {number} */ sum, /** @type {number} */ pid) => sum + cpu_s(pid), 0);
   }
 
   async close() {
-    await this.gang.close();
+    await this.group.close();
     await this.pool.close();
   }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * Where the CPU time of a worker's step goes, kernel by kernel: one worker of the gang runs in this process, its peers answer with what it sent itself.
+ * Where the CPU time of a worker's step goes, kernel by kernel: one worker of the group runs in this process, its peers answer with what it sent itself.
  *
  * Messages go through its memory here, not through what workers share. Times are CPU time of this process, so that a loaded machine disturbs them little.
  */

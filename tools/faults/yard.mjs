@@ -13,8 +13,8 @@ import { fileURLToPath } from "node:url";
 import { readManifest } from "../../packages/checkpoint/dist/checkpoint-store.js";
 import { nodeDisk } from "../../packages/checkpoint/dist/disk.js";
 import { CoordinatorClient, findConnection } from "../../packages/api/dist/client.js";
-import { leftWorkers, registerPath } from "../../packages/api/dist/home/worker-register.js";
-import { readLedger } from "../../packages/checkpoint/dist/ledger.js";
+import { orphanedWorkers, registryPath } from "../../packages/api/dist/home/worker-registry.js";
+import { readStepLog } from "../../packages/checkpoint/dist/step-log.js";
 import { runEventsIn } from "../../packages/api/dist/run-events.js";
 import { readJournal } from "../../packages/telemetry/dist/runs/journal.js";
 import { seededRandom } from "../../packages/std/dist/index.js";
@@ -167,7 +167,7 @@ export class Yard {
 
   /** All worker processes of this home that run, whether they are at work, wait, or have lost their coordinator. */
   processesOfWorkers() {
-    return leftWorkers(registerPath(this.home)).workers.map(({ pid }) => pid);
+    return orphanedWorkers(registryPath(this.home)).workers.map(({ pid }) => pid);
   }
 
   redisPid() {
@@ -220,7 +220,7 @@ ${more}
 
   /** @param {string} id @param {any} job @returns {Promise<Ending>} */
   async read(id, job) {
-    const { commits } = readLedger(nodeDisk, this.runDirectory(id));
+    const { commits } = readStepLog(nodeDisk, this.runDirectory(id));
     const metrics = readFileSync(join(this.runDirectory(id), "metrics.jsonl"), "utf8")
       .trim()
       .split("\n")

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ledgerDoor, manifestDoor, openHttpDoors, streamDoor } from "../../packages/coordinator/dist/testing/hostile.js";
+import { stepLogDoor, manifestDoor, openHttpDoors, streamDoor } from "../../packages/coordinator/dist/testing/hostile.js";
 import { frameFuzzTarget } from "../../packages/fabric/dist/testing/fuzz.js";
 import { safetensorsFuzzTarget } from "../../packages/interop/dist/testing/fuzz.js";
 import { jobDoor } from "../../packages/training/dist/testing/hostile.js";
@@ -15,7 +15,7 @@ export async function openDoors() {
   const directory = mkdtempSync(join(tmpdir(), "lapidary-fuzz-"));
   const http = await openHttpDoors(join(directory, "runs"), root);
   return {
-    doors: [frameFuzzTarget, safetensorsFuzzTarget, manifestDoor, ledgerDoor, jobDoor(join(root, "configs")), ...http.doors, streamDoor],
+    doors: [frameFuzzTarget, safetensorsFuzzTarget, manifestDoor, stepLogDoor, jobDoor(join(root, "configs")), ...http.doors, streamDoor],
     async close() {
       await http.close().finally(() => rmSync(directory, { recursive: true, force: true }));
     },

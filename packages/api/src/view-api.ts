@@ -78,7 +78,7 @@ export const watchQuerySchema = z.strictObject({
 });
 
 /** Data of `run` and of `frames` in the stream of `/api/watch`. */
-export type WatchedNews =
+export type RunMessage =
   | { readonly id: string; readonly kind: "events"; readonly events: readonly StreamEvent[] }
   /** Too much was missed: a new snapshot is needed. */
   | { readonly id: string; readonly kind: "reset" }

@@ -47,7 +47,7 @@ export class CheckpointStore {
   readonly #fence: Fence;
   readonly #failpoints: Failpoints;
   readonly #onDeleted: (step: number) => void;
-  #anchored = false;
+  #hasSyncedAncestors = false;
 
   constructor({ disk, directory, fence, failpoints, onDeleted }: CheckpointStoreOptions) {
     this.#disk = disk;
@@ -72,7 +72,7 @@ export class CheckpointStore {
     // Nobody else adds any, or is superseded when it has.
     const steps = await this.#steps();
     const isThere = steps.includes(step);
-    const there = isThere ? await this.#asGood(place, about) : undefined;
+    const there = isThere ? await this.#reusableManifest(place, about) : undefined;
     if (there !== undefined) return { path: place, manifest: there };
     let manifest: Manifest;
     try {
@@ -91,7 +91,7 @@ export class CheckpointStore {
       if (isThere) await this.#discard(place);
       await this.#disk.rename(draft, place);
       await this.#disk.syncDirectory(this.#directory);
-      await this.#anchor();
+      await this.#syncAncestors();
       await readBack(this.#disk, place, { ...manifest.files, ...sealed });
     } catch (error) {
       await this.#disk.remove(draft).catch(() => undefined);
@@ -141,18 +141,18 @@ export class CheckpointStore {
   }
 
   /** The directories above are not forgotten either: a checkpoint in a directory that nobody finds is none. */
-  async #anchor(): Promise<void> {
-    if (this.#anchored) return;
+  async #syncAncestors(): Promise<void> {
+    if (this.#hasSyncedAncestors) return;
     let path = this.#directory;
     for (let level = 0; level < 3 && dirname(path) !== path; level++) {
       path = dirname(path);
       await this.#disk.syncDirectory(path);
     }
-    this.#anchored = true;
+    this.#hasSyncedAncestors = true;
   }
 
   /** A step that is computed again came out the same: what was written then is as good, and replacing it would only put it at risk. */
-  async #asGood(place: string, about: CheckpointContent["about"]): Promise<Manifest | undefined> {
+  async #reusableManifest(place: string, about: CheckpointContent["about"]): Promise<Manifest | undefined> {
     try {
       const manifest = await verifyCheckpoint(this.#disk, place);
       return manifest.ledger === about.ledger && manifest.program === about.program ? manifest : undefined;

@@ -1,6 +1,6 @@
 import type { Clock } from "@lapidary/std";
 import { systemTimer, type Timer } from "@lapidary/fabric";
-import type { Eviction } from "./gang-errors.js";
+import type { Eviction } from "./worker-group-errors.js";
 
 /** A worker as the watch sees it. */
 export interface Watched {
@@ -38,16 +38,16 @@ export class StallWatch {
   #turns: number[];
   #lastTick: number;
   #longestMs = 0;
-  #quietMs = 0;
+  #idleMs = 0;
   /** By worker: how long its event loop was not come by. */
-  readonly #deafMs: number[];
+  readonly #unresponsiveMs: number[];
 
   constructor(workers: readonly Watched[], options: StallOptions) {
     this.#workers = workers;
     this.#options = options;
     this.#everyMs = Math.min(1000, options.afterMs / 10);
     this.#turns = workers.map(() => -1);
-    this.#deafMs = workers.map(() => 0);
+    this.#unresponsiveMs = workers.map(() => 0);
     this.#lastTick = options.clock.monotonic();
     this.#stop = (options.timer ?? systemTimer).every(this.#everyMs, () => this.#tick());
   }
@@ -66,19 +66,20 @@ export class StallWatch {
     const passed = Math.min(now - this.#lastTick, 2 * this.#everyMs);
     this.#lastTick = now;
     const turns = this.#workers.map((worker) => worker.turns);
-    turns.forEach((count, i) => (this.#deafMs[i] = count === this.#turns[i] ? (this.#deafMs[i] ?? 0) + passed : 0));
+    turns.forEach((count, i) => (this.#unresponsiveMs[i] = count === this.#turns[i] ? (this.#unresponsiveMs[i] ?? 0) + passed : 0));
     this.#turns = turns;
     const answers = this.#workers.reduce((sum, worker) => sum + worker.answers, 0);
     const waits = this.#workers.some(({ pending }) => pending > 0);
-    this.#quietMs = waits && answers === this.#answers ? this.#quietMs + passed : 0;
+    this.#idleMs = waits && answers === this.#answers ? this.#idleMs + passed : 0;
     this.#answers = answers;
     const limit = Math.max(this.#options.afterMs, longestRuns * this.#longestMs);
-    if (this.#quietMs <= limit) return;
+    if (this.#idleMs <= limit) return;
     this.#stop();
     const waiting = this.#workers
-      .map((worker, i) => ({ worker, deaf: (this.#deafMs[i] ?? 0) > this.#quietMs / 2 }))
+      .map((worker, i) => ({ worker, isUnresponsive: (this.#unresponsiveMs[i] ?? 0) > this.#idleMs / 2 }))
       .filter(({ worker }) => worker.pending > 0);
-    const deaf = waiting.filter((each) => each.deaf);
-    for (const { worker } of deaf.length === 0 ? waiting : deaf) worker.evict({ reason: "no_answer", waited_ms: this.#quietMs });
+    const isUnresponsive = waiting.filter((each) => each.isUnresponsive);
+    for (const { worker } of isUnresponsive.length === 0 ? waiting : isUnresponsive)
+      worker.evict({ reason: "no_answer", waited_ms: this.#idleMs });
   }
 }

@@ -15,10 +15,10 @@ import {
 } from "@lapidary/protocol";
 import { isSupportedNode } from "../../../tools/setup/node-version.mjs";
 import { signalProcess } from "@lapidary/std/process-id";
-import { type WorkerExit, wrongNode } from "./gang-errors.js";
+import { type WorkerExit, wrongNode } from "./worker-group-errors.js";
 import { adoptWorker, type HostProcess, spawnWorker } from "./host-process.js";
 import { WorkerProcess } from "./worker-process.js";
-import { leftWorkers, removeRegister, writeRegister } from "@lapidary/api/worker-register";
+import { orphanedWorkers, removeRegistry, writeRegistry } from "@lapidary/api/worker-registry";
 
 export interface WorkerPoolOptions {
   /** What worker processes inherit: the environment of the process that starts the pool. */
@@ -32,7 +32,7 @@ export interface WorkerPoolOptions {
   /** Where sockets lie; a fresh directory under the temporary one by default. Its path must be short. */
   readonly directory?: string;
   /** Workers outlive this process, and a later one takes them over. By default they end with it. */
-  readonly succession?: Succession;
+  readonly failover?: Failover;
   /** Lines that workers write to stderr: JSON, or what a crash left. */
   readonly log?: (worker: string, line: string) => void;
   /** Hears of every worker process that ended, expected or not. */
@@ -40,15 +40,15 @@ export interface WorkerPoolOptions {
 }
 
 /** One pool after the other at the same directory, with the same workers. */
-export interface Succession {
+export interface Failover {
   /** The file in which each writes down its workers. */
-  readonly register: string;
+  readonly registry: string;
   /** How long workers wait for the next one. */
   readonly lease_s: number;
   /** Whether a run may still go on, so that copies of it are worth something. */
-  readonly goesOn: (run: string) => boolean;
+  readonly isActive: (run: string) => boolean;
   /** The register could not be written: the next pool will not know of some workers, which end when their lease runs out. */
-  readonly trouble: (error: Error) => void;
+  readonly onError: (error: Error) => void;
 }
 
 /** How many worker processes use this machine fully. */
@@ -79,7 +79,7 @@ export class WorkerPool {
   #settled: Promise<unknown> = Promise.resolve();
   #listener: Listener | undefined;
   #named = 0;
-  #gangs = 0;
+  #groups = 0;
   #closing = false;
 
   private constructor(options: WorkerPoolOptions) {
@@ -94,7 +94,7 @@ export class WorkerPool {
     if (!isSupportedNode()) throw wrongNode();
     const pool = new WorkerPool(options);
     await pool.#listen();
-    if (options.succession !== undefined) pool.#takeOver(options.succession);
+    if (options.failover !== undefined) pool.#takeOver(options.failover);
     pool.#fill();
     return pool;
   }
@@ -115,7 +115,7 @@ export class WorkerPool {
    *
    * @throws LAP_WORKER_START
    */
-  async take(count: number, numerics: NumericsName = "f32", run?: string): Promise<WorkerProcess[]> {
+  async acquire(count: number, numerics: NumericsName = "f32", run?: string): Promise<WorkerProcess[]> {
     await this.#settled;
     assert(!this.#closing, "a closed pool gives no workers");
     // The last that came back is the warmest.
@@ -131,7 +131,7 @@ export class WorkerPool {
     try {
       await Promise.all(taken.map((worker) => worker.ready));
     } catch (error) {
-      for (const worker of taken) this.give(worker);
+      for (const worker of taken) this.release(worker);
       throw error;
     }
     this.#fill();
@@ -144,22 +144,22 @@ export class WorkerPool {
   }
 
   /** Takes a worker back that left its run; more than enough of them end. */
-  give(worker: WorkerProcess): void {
+  release(worker: WorkerProcess): void {
     if (!worker.isAlive || this.#closing) return;
     this.#idle.push(worker);
     this.#trim();
   }
 
   /** A run is over: nobody will want its copies. */
-  forget(run: string): void {
+  dropReplicas(run: string): void {
     for (const worker of this.#workers.values()) if (worker.holds?.run === run) worker.holds = undefined;
     this.#trim();
   }
 
   /** Paths on which the workers of a new gang find one another. Those of a pool that was killed may still be in use. */
   peerPaths(count: number): string[] {
-    const gang = this.#gangs++;
-    return Array.from({ length: count }, (_, rank) => join(this.directory, `g${process.pid}-${gang}.${rank}`));
+    const group = this.#groups++;
+    return Array.from({ length: count }, (_, rank) => join(this.directory, `g${process.pid}-${group}.${rank}`));
   }
 
   /** Ends all workers. None is left when this resolves. */
@@ -167,7 +167,7 @@ export class WorkerPool {
     this.#closing = true;
     await Promise.all([...this.#workers.values()].map((worker) => worker.shutdown()));
     this.#listener?.close();
-    if (this.#options.succession !== undefined) removeRegister(this.#options.succession.register);
+    if (this.#options.failover !== undefined) removeRegistry(this.#options.failover.registry);
     if (this.#ownsDirectory) rmSync(this.directory, { recursive: true, force: true });
   }
 
@@ -205,10 +205,10 @@ export class WorkerPool {
    * The workers of a pool that was killed come by themselves. One that gives no sign of life, or does not leave its gang, is ended; so is one that speaks
    * another protocol.
    */
-  #takeOver({ register, goesOn }: Succession): void {
+  #takeOver({ registry, isActive }: Failover): void {
     for (const socket of readdirSync(this.directory)) if (/^g\d/.test(socket)) rmSync(join(this.directory, socket));
-    const { workers, strangers } = leftWorkers(register);
-    for (const stranger of strangers) signalProcess(stranger, "SIGKILL");
+    const { workers, incompatible } = orphanedWorkers(registry);
+    for (const worker of incompatible) signalProcess(worker, "SIGKILL");
     const settled = workers.map(async ({ name, numerics, pid, started }) => {
       // Names count on behind those that are taken.
       this.#named = Math.max(this.#named, Number(name.slice(1)) + 1);
@@ -217,7 +217,7 @@ export class WorkerPool {
       const stop = endIfUseless(worker);
       await Promise.race([worker.ready.catch(() => undefined), worker.exited]);
       stop();
-      if (worker.holds !== undefined && !goesOn(worker.holds.run)) worker.holds = undefined;
+      if (worker.holds !== undefined && !isActive(worker.holds.run)) worker.holds = undefined;
     });
     this.#settled = Promise.all(settled).then(() => this.#trim());
   }
@@ -237,13 +237,13 @@ export class WorkerPool {
 
   #spawn(numerics: NumericsName): WorkerProcess {
     const name = `w${this.#named++}`;
-    const { environment, succession } = this.#options;
+    const { environment, failover } = this.#options;
     const host = spawnWorker({
       name,
       socket: this.#socket,
       numerics,
       environment,
-      lease_s: succession?.lease_s ?? 0,
+      lease_s: failover?.lease_s ?? 0,
       log: (line) => this.#log(name, line),
     });
     return this.#hold(name, numerics, host, false);
@@ -257,7 +257,7 @@ export class WorkerPool {
   #hold(name: string, numerics: NumericsName, host: HostProcess, stoodReady: boolean): WorkerProcess {
     const worker = new WorkerProcess({ name, numerics, host, log: (line) => this.#log(name, line) });
     this.#workers.set(name, worker);
-    this.#register();
+    this.#registry();
     let replaces = stoodReady;
     void worker.ready.then(
       () => {
@@ -268,7 +268,7 @@ export class WorkerPool {
     void worker.exited.then((exit) => {
       this.#workers.delete(name);
       this.#ending.delete(worker);
-      this.#register();
+      this.#registry();
       const at = this.#idle.indexOf(worker);
       if (at >= 0) this.#idle.splice(at, 1);
       this.#options.onExit?.(exit);
@@ -277,17 +277,17 @@ export class WorkerPool {
     return worker;
   }
 
-  #register(): void {
-    const { succession } = this.#options;
-    if (succession === undefined) return;
+  #registry(): void {
+    const { failover } = this.#options;
+    if (failover === undefined) return;
     try {
-      writeRegister(
-        succession.register,
+      writeRegistry(
+        failover.registry,
         [...this.#workers.values()].map(({ registered }) => registered),
       );
     } catch (error) {
       if (!(error instanceof Error) || (error as NodeJS.ErrnoException).syscall === undefined) throw error;
-      succession.trouble(error);
+      failover.onError(error);
     }
   }
 }
@@ -307,7 +307,7 @@ function endIfUseless(worker: WorkerProcess): () => void {
   let waited_ms = 0;
   return systemTimer.every(pulseTimes.everyMs, () => {
     waited_ms += pulseTimes.everyMs;
-    if (!worker.isHeard && waited_ms > pulseTimes.deadlineMs) worker.evict({ reason: "no_connection", waited_ms });
+    if (!worker.hasConnected && waited_ms > pulseTimes.deadlineMs) worker.evict({ reason: "no_connection", waited_ms });
     else if (waited_ms > leaveWithin_ms) worker.evict({ reason: "did_not_leave", waited_ms });
   });
 }

@@ -17,9 +17,9 @@ import {
   pulseTimes,
 } from "@lapidary/protocol";
 import { type JsonValue, type LapidaryError, errorFromJSON, systemClock } from "@lapidary/std";
-import { type Eviction, type WorkerExit, workerDidNotStart, workerLost } from "./gang-errors.js";
+import { type Eviction, type WorkerExit, workerDidNotStart, workerLost } from "./worker-group-errors.js";
 import type { HostProcess } from "./host-process.js";
-import type { RegisteredWorker } from "@lapidary/api/worker-register";
+import type { RegisteredWorker } from "@lapidary/api/worker-registry";
 
 /** Answer of a worker to one message. */
 export interface Answered<K extends MessageKind> {
@@ -103,7 +103,7 @@ export class WorkerProcess {
   }
 
   /** Whether it has given a sign of life. */
-  get isHeard(): boolean {
+  get hasConnected(): boolean {
     return this.#channel !== undefined || this.#pulse !== undefined;
   }
 

@@ -25,14 +25,14 @@ import { coordinatorStopped } from "@lapidary/api/home-errors";
 import { EventFeed } from "./event-feed.js";
 import { listCheckpoints } from "@lapidary/trainer";
 import { execute } from "@lapidary/trainer";
-import { registerPath } from "@lapidary/api/worker-register";
+import { registryPath } from "@lapidary/api/worker-registry";
 import { openHome } from "@lapidary/api/home-directory";
 import { lockHome } from "@lapidary/api/home-lock";
 import { PageFiles } from "./http/page-files.js";
-import { onUsualPort } from "./http/usual-port.js";
+import { onPreferredPort } from "./http/preferred-port.js";
 import { type HttpServer, serveHttp } from "./http/server.js";
 import type { Service } from "./http/service.js";
-import { acceptPlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
+import { parsePlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { openRedis, type RedisChoice } from "@lapidary/control";
@@ -41,7 +41,7 @@ import { type Run, runFiles } from "@lapidary/telemetry";
 import { RunStore } from "@lapidary/telemetry";
 import { silentLog, type Log } from "./log.js";
 import { homeToken } from "@lapidary/telemetry";
-import { Workforce } from "./workforce.js";
+import { WorkerManager } from "./worker-manager.js";
 
 export interface CoordinatorOptions {
   /** Where all state lies, absolute. */
@@ -102,7 +102,7 @@ export class Coordinator {
   #runs: RunStore | undefined;
   #queue: JobQueue | undefined;
   #feed: EventFeed | undefined;
-  #workforce: Workforce | undefined;
+  #workerManager: WorkerManager | undefined;
   #http: HttpServer | undefined;
 
   private constructor(options: CoordinatorOptions) {
@@ -164,7 +164,7 @@ export class Coordinator {
 
   async #start(): Promise<void> {
     const { home, root, port, allowedHosts = [], redis, workers, environment, spares = 1, workerLease_s = 0 } = this.#options;
-    const trouble = (error: Error): void => this.#log.warn(error.message, errorFields(error));
+    const onError = (error: Error): void => this.#log.warn(error.message, errorFields(error));
     for (const { message, code, place } of openHome(home)) this.#log.warn(message, { code, place });
     this.#onStop("home", await lockHome(home));
     this.#token = homeToken(home);
@@ -174,7 +174,7 @@ export class Coordinator {
         this.#log.warn("Redis had died and was started again");
         void this.#refillQueue().catch((error: unknown) => this.#log.error("the queue could not be filled again", errorFields(error)));
       },
-      trouble,
+      trouble: onError,
     });
     this.#store = store;
     this.#onStop("redis", close);
@@ -182,18 +182,18 @@ export class Coordinator {
       store,
       home,
       clock: this.#clock,
-      onTrouble: trouble,
+      onError,
       onSuperseded: (error) => this.#wantStop(error),
     });
     this.#onStop("leadership", () => leadership.release());
     this.#log.info("leading", { epoch: leadership.epoch, redis: store.displayAddress });
 
     const runs = await this.#openRuns(home);
-    const feed = new EventFeed(store, trouble);
+    const feed = new EventFeed(store, onError);
     this.#feed = feed;
     this.#onStop("feed", () => feed.close());
 
-    const http = await onUsualPort(home, port, (chosen) =>
+    const http = await onPreferredPort(home, port, (chosen) =>
       serveHttp({
         port: chosen,
         token: this.#token,
@@ -207,26 +207,26 @@ export class Coordinator {
     this.#http = http;
     this.#onStop("http", () => http.close());
 
-    const workforce = await Workforce.start({
+    const workerManager = await WorkerManager.start({
       workers,
       spares,
       environment,
       log: this.#log,
       directory: socketDirectory(home),
-      succession: {
-        register: registerPath(home),
+      failover: {
+        registry: registryPath(home),
         lease_s: workerLease_s,
-        goesOn: (id) => {
+        isActive: (id) => {
           const run = runs.find(id);
           return run !== undefined && run.summary.finished_at === undefined;
         },
-        trouble,
+        onError,
       },
     });
-    this.#workforce = workforce;
-    this.#onStop("workers", () => workforce.close());
+    this.#workerManager = workerManager;
+    this.#onStop("workers", () => workerManager.close());
 
-    const queue = new JobQueue(store, { onError: trouble });
+    const queue = new JobQueue(store, { onError });
     this.#queue = queue;
     this.#onStop("queue", () => queue.close());
     // Redis may have forgotten what the disk knows to be waiting.
@@ -284,11 +284,11 @@ export class Coordinator {
     if (!("job" in placed)) return null;
     const { run, job, slice } = placed;
     const { root, home, workers } = this.#options;
-    const workforce = must(this.#workforce, "workers");
+    const workerManager = must(this.#workerManager, "workers");
     const own = new AbortController();
     this.#running.set(run.id, own);
-    const unlisten = run.listen((event) => this.#feed?.tell(run.id, event));
-    const { abort, halt, clear } = endings(own.signal, signal, {
+    const unlisten = run.listen((event) => this.#feed?.publish(run.id, event));
+    const { abort, drain, clear } = stopSignals(own.signal, signal, {
       trains: () => run.state === "running",
       onDrain: () => run.record({ type: "drain_requested" }),
     });
@@ -302,11 +302,11 @@ export class Coordinator {
         root,
         workers: job.workers ?? workersForSlice(workers, sliceOf(job)),
         cacheDir: join(home, "cache"),
-        startGang: (options) => workforce.startGang(run, options),
-        hasWorkers: (count) => workforce.hasWorkers(count, job.numerics),
+        startGroup: (options) => workerManager.startGroup(run, options),
+        hasWorkers: (count) => workerManager.hasWorkers(count, job.numerics),
         clock: this.#clock,
         signal: abort,
-        halt,
+        drain,
         failpoints: this.#options.failpoints ?? noFailpoints,
       });
       run.writeReport(report);
@@ -321,7 +321,7 @@ export class Coordinator {
     } finally {
       clear();
       unlisten();
-      workforce.forget(run.id);
+      workerManager.release(run.id);
       this.#pods.free(run.id);
       this.#running.delete(run.id);
     }
@@ -366,7 +366,7 @@ export class Coordinator {
 
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
     const { root, home } = this.#options;
-    const { job, placeOf } = acceptPlacedJob(request, root);
+    const { job, placeOf } = parsePlacedJob(request, root);
     // A request that is repeated answers with the run that it made, whatever became of its inputs.
     const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
     const runsDirectory = join(home, "runs");
@@ -404,7 +404,7 @@ export class Coordinator {
     if (running !== undefined) running.abort(cancelOf(run.id));
     else if (run.summary.finished_at === undefined && (await this.#leaveQueue(run))) {
       this.#finish(run, "cancelled");
-      this.#workforce?.forget(run.id);
+      this.#workerManager?.release(run.id);
     }
     return { id: run.id, state: run.state };
   }
@@ -442,7 +442,7 @@ export class Coordinator {
   }
 
   #detail(run: Run): JobDetail {
-    return { ...run.summary, job: run.identity.job, directory: run.directory, ...(this.#workforce?.of(run.id) ?? {}) };
+    return { ...run.summary, job: run.identity.job, directory: run.directory, ...(this.#workerManager?.of(run.id) ?? {}) };
   }
 
   #status(runs: RunStore): Status {
@@ -455,7 +455,7 @@ export class Coordinator {
       started_at: this.#startedAt,
       home: this.home,
       redis: { address: store.displayAddress, connected: store.connection.status === "ready" },
-      workers: this.#workforce?.status() ?? [],
+      workers: this.#workerManager?.status() ?? [],
       ...(pods === undefined ? {} : { pods }),
       jobs: runs.counts(),
     };
@@ -468,26 +468,26 @@ export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinat
 type Placed = { readonly run: Run } | { readonly run: Run; readonly job: ResolvedJob; readonly slice: SlicePlace };
 
 /** So long a job may take to finish its steps under way and to write a checkpoint when the coordinator is asked to end. */
-const haltPatience_ms = 8000;
+const drainTimeout_ms = 8000;
 
 /**
  * How a run is told to end: `cancel` at once; `stop`, as the coordinator ends, behind the steps under way and with a checkpoint if it trains, and at once when
  * that takes too long.
  */
-function endings(
+function stopSignals(
   cancel: AbortSignal,
   stop: AbortSignal,
   { trains, onDrain }: { readonly trains: () => boolean; readonly onDrain: () => void },
-): { readonly abort: AbortSignal; readonly halt: AbortSignal; readonly clear: () => void } {
+): { readonly abort: AbortSignal; readonly drain: AbortSignal; readonly clear: () => void } {
   const late = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const stopping = (): void => {
     if (!trains()) return late.abort(stop.reason);
     onDrain();
-    timer = setTimeout(() => late.abort(stop.reason), haltPatience_ms);
+    timer = setTimeout(() => late.abort(stop.reason), drainTimeout_ms);
   };
   stop.addEventListener("abort", stopping, { once: true });
-  return { abort: AbortSignal.any([cancel, late.signal]), halt: stop, clear: () => clearTimeout(timer) };
+  return { abort: AbortSignal.any([cancel, late.signal]), drain: stop, clear: () => clearTimeout(timer) };
 }
 
 function cancelOf(id: string): LapidaryError {

@@ -89,9 +89,9 @@ describe("the description of a run event", () => {
   });
 });
 
-describe("the table of run events in the README", () => {
+describe("the table of run events in the README of api", () => {
   it("has each type of the union, with its fields", () => {
-    const text = readFileSync(join(projectRoot, "packages/coordinator/README.md"), "utf8");
+    const text = readFileSync(join(projectRoot, "packages/api/README.md"), "utf8");
     const section = text.slice(text.indexOf("## Run events"));
     const rows = [...section.matchAll(/^\| `(\w+)` \| ([^|]*) \| [^|]+ \|$/gm)].map(([, type = "", fields = ""]) => [
       type,

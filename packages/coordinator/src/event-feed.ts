@@ -3,7 +3,7 @@ import { type JsonValue, asJson } from "@lapidary/std";
 import type { StreamEvent } from "@lapidary/api";
 
 /** More than this is not kept back for a Redis that is away: the journals on disk have it all. */
-const mostWaiting = 1000;
+const maxWaiting = 1000;
 
 /**
  * The events of all runs as one Redis stream, for whoever watches from outside: `{ run, id, event, data }`. It tells the news and keeps
@@ -17,13 +17,13 @@ export class EventFeed {
 
   constructor(
     store: Store,
-    private readonly onTrouble: (error: Error) => void,
+    private readonly onError: (error: Error) => void,
   ) {
     this.#stream = new EventStream(store, "events");
   }
 
-  tell(run: string, event: StreamEvent): void {
-    if (this.#closed || this.#waiting.length >= mostWaiting) return;
+  publish(run: string, event: StreamEvent): void {
+    if (this.#closed || this.#waiting.length >= maxWaiting) return;
     this.#waiting.push(asJson({ run, ...event }));
     this.#sending ??= this.#send().finally(() => {
       this.#sending = undefined;
@@ -42,7 +42,7 @@ export class EventFeed {
         await this.#stream.append(next);
       } catch (error) {
         if (this.#closed) return;
-        this.onTrouble(error instanceof Error ? error : new Error(String(error)));
+        this.onError(error instanceof Error ? error : new Error(String(error)));
       }
     }
   }

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { parseManifest, printManifest } from "@lapidary/checkpoint";
-import { ledgerDoor, manifest, manifestDoor, openHttpDoors, streamDoor } from "./testing/hostile.js";
+import { stepLogDoor, manifest, manifestDoor, openHttpDoors, streamDoor } from "./testing/hostile.js";
 
 /** From packages/coordinator/dist. */
 const root = resolve(fileURLToPath(import.meta.url), "../../../..");
@@ -18,7 +18,7 @@ describe("hostile bytes", () => {
   });
 
   it("in a ledger: it is read as far as its lines are right, and nothing is thrown", () =>
-    fc.assert(ledgerDoor.property, { numRuns: 200 }));
+    fc.assert(stepLogDoor.property, { numRuns: 200 }));
 
   it("in what a client reads of a run: events and frames, or an error, and no more than came", () =>
     fc.assert(streamDoor.property, { numRuns: 300 }));

@@ -5,14 +5,14 @@ import { fileURLToPath } from "node:url";
 import { systemClock } from "@lapidary/std";
 import { jobFileOf, printJob, type ResolvedJob } from "@lapidary/training/job";
 import { submitRequestSchema } from "@lapidary/api";
-import { acceptJob, describeJob, jobOfRun, prepareResume } from "./jobs.js";
+import { parseJob, describeJob, jobOfRun, prepareResume } from "./jobs.js";
 import { jobFilePath, jobFileYaml } from "@lapidary/api/job-file";
 import type { Run } from "@lapidary/telemetry";
 import { RunStore } from "@lapidary/telemetry";
 import { temporaryDirectory } from "@lapidary/std/testing";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
-const accept = (request: unknown): ResolvedJob => acceptJob(submitRequestSchema.parse(request), root);
+const accept = (request: unknown): ResolvedJob => parseJob(submitRequestSchema.parse(request), root);
 
 describe("the job of a run", () => {
   const directory = temporaryDirectory();

@@ -29,10 +29,10 @@ const configsDir = (root: string): string => join(root, "configs");
  *
  * @throws LapidaryError with exit code 2 for what is misspelt or missing, 4 for what does not fit its chips
  */
-export const acceptJob = (request: z.output<typeof submitRequestSchema>, root: string): ResolvedJob => acceptPlacedJob(request, root).job;
+export const parseJob = (request: z.output<typeof submitRequestSchema>, root: string): ResolvedJob => parsePlacedJob(request, root).job;
 
 /** As `acceptJob`, with where the request says a key. */
-export function acceptPlacedJob(request: z.output<typeof submitRequestSchema>, root: string): PlacedJob {
+export function parsePlacedJob(request: z.output<typeof submitRequestSchema>, root: string): PlacedJob {
   const { path, overrides, base = root } = request;
   const environment = { configsDir: configsDir(root), base };
   const placed =
@@ -85,7 +85,7 @@ export function prepareResume(run: Run, root: string, overrides: readonly string
   const all = [...resumeOverrides(run), ...overrides];
   const [before, after] = [jobOfRun(run, root), jobWith(run, root, all)];
   checkSliceFits(sliceOf(after));
-  for (const [part, of] of Object.entries(whatIsLearnt)) {
+  for (const [part, of] of Object.entries(immutableOnResume)) {
     const found = firstDifference(of(before), of(after), part);
     // Below `model` a resolved job has other names than a job file.
     const key = found === undefined ? undefined : part === "model" ? part : found;
@@ -114,7 +114,7 @@ const isObject = (value: JsonValue): value is { readonly [key: string]: JsonValu
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** What decides which numbers a run learns, whatever it runs on. */
-const whatIsLearnt: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {
+const immutableOnResume: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {
   model: ({ model }) => asJson(model),
   seed: ({ seed }) => seed,
   data: ({ data }) => asJson(data),

@@ -15,7 +15,7 @@ export interface LeadershipOptions {
   /** Another coordinator leads now: this one must end. */
   readonly onSuperseded: (error: LapidaryError) => void;
   /** The lease was lost and won back, or cannot be reached. */
-  readonly onTrouble: (error: LapidaryError) => void;
+  readonly onError: (error: LapidaryError) => void;
 }
 
 const leaseKey = "coordinator";
@@ -78,7 +78,7 @@ export class Leadership {
     this.#held = new HeldLease(this.#leases, lease, this.#options.clock);
     void this.#held.lost.then((error) => {
       if (this.#ended) return;
-      this.#options.onTrouble(error);
+      this.#options.onError(error);
       void this.#regain();
     });
   }
@@ -92,7 +92,7 @@ export class Leadership {
     } catch (error) {
       if (!(error instanceof LapidaryError)) throw error;
       if (this.#ended) return;
-      this.#options.onTrouble(error);
+      this.#options.onError(error);
       this.#retry = setTimeout(() => void this.#regain(), retryMs);
       this.#retry.unref();
     }

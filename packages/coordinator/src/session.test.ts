@@ -56,7 +56,7 @@ describe("a session", function () {
       ["mask", f32Array([4, 8], new Float32Array(32).fill(1))],
     ] as const);
     const session = await openSession({ mesh, workers: 2, rules: defaultRules(mesh, model.params), zero: 3, environment: process.env });
-    const { pids } = session.gang;
+    const { pids } = session.group;
     try {
       const got = await session.run("eval", graph, inputs);
       const expected = interpret(graph, new Map([...inputs].map(([name, array]) => [name, toTensor(array)])));
@@ -98,7 +98,7 @@ describe("sessions on one pool", function () {
             ]),
           );
           deepStrictEqual([...must(got.get("y"), "y").data], [18, 22, 26]);
-          pids.push([...session.gang.pids].sort());
+          pids.push([...session.group.pids].sort());
         } finally {
           await session.close();
         }

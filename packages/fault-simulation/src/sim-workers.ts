@@ -20,7 +20,7 @@ class SimWorker {
   awakeAt = 0;
   copies: BlockCopy[] = [];
   /** The gang that it is in now, which hears of its end. */
-  gang: SimGang | undefined;
+  group: SimWorkerGroup | undefined;
 }
 
 /** The state of a run is one number a worker; a step mixes it with the number of the batch and with what the others hold. */
@@ -55,7 +55,7 @@ export class SimWorkers {
   readonly #bug: Bug;
   readonly #pool: SimWorker[] = [];
   /** Gangs that can fail, newest last. */
-  readonly #gangs = new Set<SimGang>();
+  readonly #groups = new Set<SimWorkerGroup>();
   /** Steps that fail whoever computes them, and how often still. */
   readonly poison = new Map<number, number>();
 
@@ -71,24 +71,24 @@ export class SimWorkers {
 
   /** A worker of the youngest gang dies. */
   kill(rank: number): void {
-    const gang = [...this.#gangs].at(-1);
-    if (gang === undefined) return;
-    const worker = must(gang.workers[rank % this.#size], "worker");
+    const group = [...this.#groups].at(-1);
+    if (group === undefined) return;
+    const worker = must(group.workers[rank % this.#size], "worker");
     worker.alive = false;
     // The end of a process is told within half a second.
-    this.#time.at(this.#time.random.next() * 500, () => worker.gang?.fail(lost(rank)));
+    this.#time.at(this.#time.random.next() * 500, () => worker.group?.fail(lost(rank)));
   }
 
   /** A worker stops answering for so long; the deadline evicts it. */
   freeze(rank: number, ms: number): void {
-    const gang = [...this.#gangs].at(-1);
-    if (gang === undefined) return;
-    const worker = must(gang.workers[rank % this.#size], "worker");
+    const group = [...this.#groups].at(-1);
+    if (group === undefined) return;
+    const worker = must(group.workers[rank % this.#size], "worker");
     worker.awakeAt = this.#time.now() + ms;
     if (ms > 3000)
       this.#time.at(3100, () => {
         worker.alive = false;
-        worker.gang?.fail(lost(rank));
+        worker.group?.fail(lost(rank));
       });
   }
 
@@ -98,22 +98,22 @@ export class SimWorkers {
    */
   orphan(owner: Owner): void {
     this.#time.at(this.#time.random.next() * 150, () => {
-      for (const gang of this.#gangs)
-        if (gang.owner === owner) {
-          this.#gangs.delete(gang);
-          gang.fail(lost(0));
-          this.#pool.push(...gang.workers);
+      for (const group of this.#groups)
+        if (group.owner === owner) {
+          this.#groups.delete(group);
+          group.fail(lost(0));
+          this.#pool.push(...group.workers);
         }
     });
   }
 
   /** All workers end. */
   endAll(): void {
-    for (const worker of [...this.#pool.splice(0), ...[...this.#gangs].flatMap(({ workers }) => workers)]) worker.alive = false;
-    this.#gangs.clear();
+    for (const worker of [...this.#pool.splice(0), ...[...this.#groups].flatMap(({ workers }) => workers)]) worker.alive = false;
+    this.#groups.clear();
   }
 
-  async open(epoch: number, disk: Disk, owner: Owner): Promise<SimGang> {
+  async open(epoch: number, disk: Disk, owner: Owner): Promise<SimWorkerGroup> {
     await this.#time.pass(300);
     // Who is dead opens nothing.
     if (!owner.alive) return new Promise(() => undefined);
@@ -122,7 +122,7 @@ export class SimWorkers {
       .filter(({ alive }) => alive)
       .slice(-this.#size);
     while (workers.length < this.#size) workers.push(new SimWorker());
-    const gang = new SimGang({
+    const group = new SimWorkerGroup({
       time: this.#time,
       workers,
       epoch,
@@ -132,17 +132,17 @@ export class SimWorkers {
       poison: this.poison,
       harmful: this.harmful,
       give: (left) => {
-        this.#gangs.delete(gang);
+        this.#groups.delete(group);
         this.#pool.push(...left);
       },
     });
-    for (const worker of workers) worker.gang = gang;
-    this.#gangs.add(gang);
-    return gang;
+    for (const worker of workers) worker.group = group;
+    this.#groups.add(group);
+    return group;
   }
 }
 
-interface SimGangOptions {
+interface SimWorkerGroupOptions {
   readonly time: VirtualTime;
   readonly workers: readonly SimWorker[];
   readonly epoch: number;
@@ -155,7 +155,7 @@ interface SimGangOptions {
   readonly give: (workers: SimWorker[]) => void;
 }
 
-class SimGang implements TrainingAttempt {
+class SimWorkerGroup implements TrainingAttempt {
   readonly layout = "simulated";
   readonly failed: Promise<LapidaryError>;
   #failure: LapidaryError | undefined;
@@ -174,7 +174,7 @@ class SimGang implements TrainingAttempt {
   /** Messages are executed one after the other. */
   #queue: Promise<void> = Promise.resolve();
 
-  constructor({ time, workers, epoch, owner, disk, bug, poison, harmful, give }: SimGangOptions) {
+  constructor({ time, workers, epoch, owner, disk, bug, poison, harmful, give }: SimWorkerGroupOptions) {
     this.time = time;
     this.workers = workers;
     this.epoch = epoch;
@@ -233,7 +233,7 @@ class SimGang implements TrainingAttempt {
       const text = must(await this.disk.read(`${checkpoint.path}/state`), "state");
       await this.#ask(20, () => void (this.#state = JSON.parse(new TextDecoder().decode(text)) as number[]));
     },
-    restoreCopies: (latest) =>
+    restoreReplicas: (latest) =>
       this.#ask(20, () => {
         if (this.bug !== "copies taken that do not count")
           for (const worker of this.workers) worker.copies = worker.copies.filter(({ step }) => step <= latest);
@@ -288,7 +288,7 @@ class SimGang implements TrainingAttempt {
         this.#state = nextState(this.#state, batch);
         return { loss: lossOf(this.#state), grad_norm: 1, learning_rate: 1, tokens_counted: 1 };
       }),
-    take: (step) =>
+    capture: (step) =>
       this.#ask(20, () => {
         const bytes = new TextEncoder().encode(JSON.stringify(this.#state));
         assert(this.#state.length > 0, "a state is there");

@@ -4,8 +4,8 @@ import { type Fence, RunFence } from "@lapidary/checkpoint";
 import { CheckpointStore } from "@lapidary/checkpoint";
 import { Goodput } from "@lapidary/trainer";
 import type { TrainEvents, TrainResult } from "@lapidary/trainer";
-import { trainThroughFaults } from "@lapidary/trainer";
-import { Ledger, readLedger } from "@lapidary/checkpoint";
+import { trainWithRecovery } from "@lapidary/trainer";
+import { StepLog, readStepLog } from "@lapidary/checkpoint";
 import type { RunEvent, RunEventOf } from "@lapidary/api/run-events";
 import { SimDisk } from "./sim-disk.js";
 import { type Bug, SimWorkers, firstState, lossOf, nextState } from "./sim-workers.js";
@@ -35,7 +35,7 @@ export type Reported =
     };
 
 const steps = 24;
-const workersInGang = 3;
+const workersPerGroup = 3;
 const directory = "/run";
 const checkpoints = `${directory}/checkpoints`;
 const faultKinds = [
@@ -103,7 +103,7 @@ class World {
   /** The last step that was told: each in turn. */
   #reportedStep = 0;
   /** Whether the coordinator dies when it has committed a step and not told it. */
-  #diesUntold = false;
+  #diesUnreported = false;
   #where = "start";
 
   constructor(time: VirtualTime, random: Random, bug: Bug) {
@@ -113,7 +113,7 @@ class World {
     this.#disk = new SimDisk(time);
     // Every third run meets batches that it has to leave out.
     this.#harmful = new Set(random.integer(3) > 0 ? [] : [random.integer(steps), random.integer(steps)]);
-    this.#workers = new SimWorkers(time, workersInGang, bug, this.#harmful);
+    this.#workers = new SimWorkers(time, workersPerGroup, bug, this.#harmful);
     const formatted = this.#disk.of(() => true);
     formatted.createExclusive(`${checkpoints}/formatted`, "");
     formatted.removeNow(`${checkpoints}/formatted`);
@@ -171,7 +171,7 @@ class World {
     const kind = faultKinds[this.#random.integer(faultKinds.length)] ?? "kill";
     this.faults.push(kind);
     this.states.add(`${kind} ${this.#where}`);
-    const rank = this.#random.integer(workersInGang);
+    const rank = this.#random.integer(workersPerGroup);
     switch (kind) {
       case "kill":
         return this.#workers.kill(rank);
@@ -183,7 +183,7 @@ class World {
       case "doze":
         return this.#workers.freeze(rank, 1500);
       case "coordinator":
-        if (this.#random.integer(2) === 0) this.#diesUntold = true;
+        if (this.#random.integer(2) === 0) this.#diesUnreported = true;
         else this.#succeed();
         return;
       case "coordinator and workers":
@@ -239,7 +239,7 @@ class World {
     this.#process = process;
     const disk = this.#seen(this.#disk.of(() => process.alive));
     const never = new AbortController().signal;
-    const work = trainThroughFaults({
+    const work = trainWithRecovery({
       disk,
       directory,
       checkpoints,
@@ -253,7 +253,7 @@ class World {
       finish: () => Promise.resolve(),
       clock: this.#time,
       signal: never,
-      halt: never,
+      drain: never,
       failpoints: noFailpoints,
       goodput: new Goodput(this.#time),
       guard: { not_finite: "skip", most: 4 },
@@ -285,8 +285,8 @@ class World {
         this.#where = "after checkpoint";
       },
       row: ({ step }) => {
-        if (this.#diesUntold && process === this.#process) {
-          this.#diesUntold = false;
+        if (this.#diesUnreported && process === this.#process) {
+          this.#diesUnreported = false;
           return this.#succeed();
         }
         this.#where = "training";
@@ -335,13 +335,13 @@ class World {
     await this.#time.run(() => false, 1500);
     for (const { outcome } of this.#stale) if (outcome instanceof Error && !(outcome instanceof LapidaryError)) throw outcome;
     const disk = this.#disk.of(() => true);
-    const { commits } = readLedger(disk, directory);
+    const { commits } = readStepLog(disk, directory);
     assert(
       commits.map(({ step }) => step).join() === Array.from({ length: steps }, (_, i) => i + 1).join(),
       "each step is committed once",
       commits.map(({ step }) => step),
     );
-    let state = Array.from({ length: workersInGang }, (_, rank) => firstState(rank));
+    let state = Array.from({ length: workersPerGroup }, (_, rank) => firstState(rank));
     let batch = 0;
     for (const { step, loss } of commits) {
       while (this.#harmful.has(batch)) batch++;
@@ -349,7 +349,7 @@ class World {
       assert(loss === lossOf(state), "a step has the loss of the quiet run", step, loss, lossOf(state));
     }
     // It opens: a ledger with a step twice would not.
-    assert(new Ledger(disk, directory, { epoch: 0, check: () => undefined }).last === steps, "the ledger ends with the last step");
+    assert(new StepLog(disk, directory, { epoch: 0, check: () => undefined }).last === steps, "the ledger ends with the last step");
     assert(this.#reportedStep === steps, "each step was told", this.#reportedStep);
     const result = this.#process?.outcome;
     assert(result !== undefined && !(result instanceof Error), "the run is done");

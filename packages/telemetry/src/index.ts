@@ -3,7 +3,7 @@ export { type NewRun, RunStore } from "./runs/run-store.js";
 export { Run, runFiles } from "./runs/run.js";
 export { chipArrays } from "./views/chip-arrays.js";
 export { homeToken } from "./views/home-token.js";
-export { LiveHub, type WatchedRun, newsText } from "./views/live-hub.js";
+export { RunStreams, type WatchedRun, runMessageText } from "./views/run-streams.js";
 export { findLogLines } from "./views/log-lines.js";
 export { type ViewMachine, viewMachine } from "./views/machine.js";
 export { makeProgramView } from "./views/make-program-view.js";

@@ -4,7 +4,7 @@ export { cutPromptWarning } from "./execution/generate-sample.js";
 export { Goodput } from "./execution/goodput.js";
 export type { StepMetrics } from "./execution/run-programs.js";
 export type { TrainEvents, TrainResult, TrainingAttempt } from "./execution/train-options.js";
-export { trainThroughFaults } from "./execution/train-through-faults.js";
+export { trainWithRecovery } from "./execution/train-with-recovery.js";
 export { buildPrograms, programRequest } from "./programs/build.js";
 export { openSampler, readTokenizer } from "./sampler.js";
 export { Session, type SessionOptions, openPool, openSession } from "./session.js";

@@ -39,10 +39,10 @@ export class Sampler {
       const session = await openSession({ ...rest, mesh, workers: 1, rules: {}, zero: 0 });
       try {
         const seq = Math.min(context ?? config.contextLength, config.contextLength);
-        const program = await session.gang.load(session.compile("next_token", nextTokenLogits(buildModel(config), { batch: 1, seq })));
+        const program = await session.group.load(session.compile("next_token", nextTokenLogits(buildModel(config), { batch: 1, seq })));
         for (const { name } of checkpoint.params)
-          await session.gang.put(session.gang.parameter(program, paramName(name)), await checkpoint.read(name));
-        return new Sampler(config, tokenizer, session, new NextToken(session.gang, program));
+          await session.group.put(session.group.parameter(program, paramName(name)), await checkpoint.read(name));
+        return new Sampler(config, tokenizer, session, new NextToken(session.group, program));
       } catch (error) {
         await session.close();
         throw error;

@@ -5,7 +5,7 @@ import { epochOf } from "@lapidary/protocol";
 import { assert, must } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
 import { compileOptions, type GraphRunner } from "@lapidary/training";
-import { Gang, runProgramOnce, WorkerPool } from "@lapidary/cluster";
+import { WorkerGroup, runProgramOnce, WorkerPool } from "@lapidary/cluster";
 import type { ArrayData as WorkerArray, ExecutorName, NumericsName, WorkerStats } from "@lapidary/protocol";
 
 export interface SessionOptions {
@@ -40,7 +40,7 @@ export class Session implements GraphRunner {
     options: SessionOptions,
     private readonly pool: WorkerPool,
     /** For what goes beyond whole arrays in and out. */
-    readonly gang: Gang,
+    readonly group: WorkerGroup,
   ) {
     this.#options = options;
   }
@@ -49,7 +49,7 @@ export class Session implements GraphRunner {
     const { mesh, workers, numerics, executor } = options;
     const pool = options.pool ?? (await openPool({ ...options, workers: 0 }));
     try {
-      const gang = await Gang.start(pool, {
+      const group = await WorkerGroup.start(pool, {
         // A run each: workers that were in another session refuse what is left of it.
         runId: `session-${Session.#opened++}`,
         epoch: epochOf(1),
@@ -58,7 +58,7 @@ export class Session implements GraphRunner {
         ...(numerics === undefined ? {} : { numerics }),
         ...(executor === undefined ? {} : { executor }),
       });
-      return new Session(options, pool, gang);
+      return new Session(options, pool, group);
     } catch (error) {
       if (options.pool === undefined) await pool.close();
       throw error;
@@ -67,7 +67,7 @@ export class Session implements GraphRunner {
 
   /** Worker processes. */
   get workers(): number {
-    return this.gang.size;
+    return this.group.size;
   }
 
   /**
@@ -88,7 +88,7 @@ export class Session implements GraphRunner {
   }
 
   async run(name: string, graph: Graph, inputs: ReadonlyMap<string, ArrayData>): Promise<ReadonlyMap<string, ArrayData>> {
-    const outputs = await runProgramOnce(this.gang, this.compile(name, graph), inputs);
+    const outputs = await runProgramOnce(this.group, this.compile(name, graph), inputs);
     return new Map([...outputs].map(([output, array]) => [output, fileArray(array)]));
   }
 
@@ -98,13 +98,13 @@ export class Session implements GraphRunner {
   }
 
   stats(): Promise<WorkerStats[]> {
-    return this.gang.stats();
+    return this.group.stats();
   }
 
   /** No worker process is left when this resolves, but those of a pool that was given. */
   async close(): Promise<void> {
     try {
-      await this.gang.close();
+      await this.group.close();
     } finally {
       if (this.#options.pool === undefined) await this.pool.close();
     }

@@ -110,7 +110,7 @@ export const workerCases = [
       const before = await scene.yard.workerPids(scene.id);
       const fired_ms = Date.now();
       signalTo(before[scene.random.integer(before.length)], "SIGKILL");
-      await until("the next gang", async () => {
+      await until("the next worker group", async () => {
         const pids = await scene.yard.workerPids(scene.id);
         const fresh = pids.find((pid) => !before.includes(pid));
         if (fresh === undefined) return false;

@@ -155,7 +155,7 @@ export interface Stopped {
 export async function stopCoordinator(context: Context): Promise<Stopped> {
   const { home, clock } = context;
   const { homeOwner, refuseForeignOwner } = await import("@lapidary/api/home-lock");
-  const { leftWorkers, registerPath } = await import("@lapidary/api/worker-register");
+  const { orphanedWorkers, registryPath } = await import("@lapidary/api/worker-registry");
   const { redisProcess, stopLeftRedis } = await import("@lapidary/control");
   const { CoordinatorClient, findConnection } = await import("@lapidary/api/client");
   const owner = homeOwner(home);
@@ -164,8 +164,8 @@ export async function stopCoordinator(context: Context): Promise<Stopped> {
   const client = owner !== undefined && connection?.pid === owner ? new CoordinatorClient(connection) : undefined;
   const status = await client?.status().catch(unreachableIsNone);
   // Of a coordinator that was killed they wait for another.
-  const left = leftWorkers(registerPath(home));
-  const workers = [...left.workers, ...left.strangers];
+  const left = orphanedWorkers(registryPath(home));
+  const workers = [...left.workers, ...left.incompatible];
   const pids = workers.map(({ pid }) => pid);
   const redis = redisProcess(home);
   const processes = [...(owner === undefined ? [] : [owner]), ...pids, ...(redis === undefined ? [] : [redis])].filter(isProcessAlive);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { arrayOf, epochOf, handleOf, stepIndex, updateCount, updatesAfter } from "@lapidary/protocol";
-import { Gang } from "../gang.js";
+import { WorkerGroup } from "../worker-group.js";
 import { WorkerPool } from "../worker-pool.js";
 import { counter, counts, mesh } from "./counter.js";
 
@@ -10,28 +10,28 @@ import { counter, counts, mesh } from "./counter.js";
  * on stdin.
  */
 const [directory, lease = "0"] = process.argv.slice(2);
-const succession =
+const failover =
   directory === undefined
     ? {}
     : {
         directory,
-        succession: { register: join(directory, "workers.json"), lease_s: Number(lease), goesOn: () => true, trouble: console.error },
+        failover: { registry: join(directory, "workers.json"), lease_s: Number(lease), isActive: () => true, onError: console.error },
       };
-const pool = await WorkerPool.start({ environment: process.env, warm: 2, ...succession });
-const gang = await Gang.start(pool, { runId: "r", epoch: epochOf(5), mesh, workers: 2 });
-const program = await gang.load({ chip: counter() });
-await gang.put(gang.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
-const bound = gang.bind(program, counts);
+const pool = await WorkerPool.start({ environment: process.env, warm: 2, ...failover });
+const group = await WorkerGroup.start(pool, { runId: "r", epoch: epochOf(5), mesh, workers: 2 });
+const program = await group.load({ chip: counter() });
+await group.put(group.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
+const bound = group.bind(program, counts);
 const counting = (async function* (): AsyncGenerator<number, never> {
   for (let step = stepIndex(0); ; step = stepIndex(step + 1)) {
-    await gang.run(bound, { step });
-    await gang.copy(updatesAfter(step), [handleOf("s")], updateCount(step));
+    await group.run(bound, { step });
+    await group.copy(updatesAfter(step), [handleOf("s")], updateCount(step));
     yield step + 1;
   }
 })();
 const count = async (): Promise<void> => {
   const { value: step } = await counting.next();
-  if (step >= 3) process.stdout.write(`${JSON.stringify({ pids: gang.pids, directory: pool.directory, step })}\n`);
+  if (step >= 3) process.stdout.write(`${JSON.stringify({ pids: group.pids, directory: pool.directory, step })}\n`);
 };
 for (const _ of [1, 2, 3]) await count();
 process.stdin.on("data", () => void count());

@@ -6,7 +6,7 @@ import { checkInputs, jobWarnings, meshOf, printJob } from "@lapidary/training";
 import type { FastifyInstance } from "fastify";
 import type { z } from "zod";
 import { isFinal, type Report, reportSchema } from "@lapidary/api";
-import { acceptPlacedJob } from "../jobs.js";
+import { parsePlacedJob } from "../jobs.js";
 import { jobFileYaml } from "@lapidary/api/job-file";
 import { type Run, runFiles } from "@lapidary/telemetry";
 import {
@@ -26,7 +26,7 @@ import { chipArrays } from "@lapidary/telemetry";
 import { Series } from "@lapidary/api/downsample";
 import { exportPage } from "./export-page.js";
 import { encodeChips, encodeWorkerSteps } from "@lapidary/api/frames";
-import { LiveHub, newsText, type WatchedRun } from "@lapidary/telemetry";
+import { RunStreams, runMessageText, type WatchedRun } from "@lapidary/telemetry";
 import { findLogLines } from "@lapidary/telemetry";
 import { OverviewFeed } from "@lapidary/telemetry";
 import { prometheusText } from "@lapidary/telemetry";
@@ -56,7 +56,7 @@ export interface ViewOptions {
 /** The routes of `view-api.ts`. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: a list of routes, one entry each
 export function addViewRoutes(server: FastifyInstance, { service, page, root, onBug }: ViewOptions): void {
-  const hub = new LiveHub(onBug);
+  const hub = new RunStreams(onBug);
   const overview = new OverviewFeed({ status: () => service.status(), jobs: () => service.runs.list({ limit: overviewRuns }).jobs });
   server.addHook("preClose", async () => {
     hub.close();
@@ -103,7 +103,7 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
         // The answer has begun, and other runs are in it.
         const error = asLapidaryError(thrown);
         if (error.code === "LAP_INTERNAL") onBug?.(thrown);
-        reply.raw.write(newsText({ id, kind: "end", error: error.toJSON() }));
+        reply.raw.write(runMessageText({ id, kind: "end", error: error.toJSON() }));
       }
   });
   server.get("/api/jobs/:id/snapshot", (request): Snapshot => snapshotOf(runOf(request)));
@@ -166,7 +166,7 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
   if (root === undefined) return;
   server.get("/api/job-files", (): JobFiles => ({ files: jobFiles(root) }));
   server.post("/api/validate", async (request): Promise<Validated> => {
-    const { job, placeOf } = acceptPlacedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
+    const { job, placeOf } = parsePlacedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
     const warnings = [...(await checkInputs(job, { projectRoot: root, placeOf })), ...jobWarnings(job)];
     return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)), warnings };
   });

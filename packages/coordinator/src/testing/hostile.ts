@@ -10,8 +10,8 @@ import { type Manifest, parseManifest, printManifest } from "@lapidary/checkpoin
 import { readEvents } from "@lapidary/api/client";
 import { serveHttp } from "../http/server.js";
 import type { Service } from "../http/service.js";
-import { acceptJob } from "../jobs.js";
-import { readLedger } from "@lapidary/checkpoint";
+import { parseJob } from "../jobs.js";
+import { readStepLog } from "@lapidary/checkpoint";
 import { RunStore } from "@lapidary/telemetry";
 import { encodeChips, encodeWorkerSteps, FrameReader } from "@lapidary/api/frames";
 import { newRun, trainRow } from "@lapidary/telemetry/testing";
@@ -43,12 +43,12 @@ export const manifestDoor: Door = {
 };
 
 /** A ledger of any text is read as far as its lines are right, and nothing is thrown. */
-export const ledgerDoor: Door = {
+export const stepLogDoor: Door = {
   name: "ledgers",
   property: fc.property(
     hostileText(fc.constant('{"attempt":1,"from":0,"layout":"l","digest":"0","rewinds":false,"crc":"00000000"}\n')),
     (text) => {
-      const { commits, attempts } = readLedger({ readText: () => text }, "/run");
+      const { commits, attempts } = readStepLog({ readText: () => text }, "/run");
       ok(commits.length === 0 && attempts.length === 0, "no line has a checksum that is right");
     },
   ) as fc.IRawProperty<unknown>,
@@ -126,7 +126,7 @@ export async function openHttpDoors(directory: string, root: string): Promise<Ht
       jobs: runs.counts(),
     }),
     submit: async (asked) => {
-      acceptJob(asked, root);
+      parseJob(asked, root);
       return { id: "job", state: run.state, existed: true, warnings: [] };
     },
     cancel: async (id) => ({ id, state: runs.get(id).state }),

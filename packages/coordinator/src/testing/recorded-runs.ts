@@ -10,7 +10,7 @@ import type { SlicePlace } from "@lapidary/api/api-values";
 import { PageFiles } from "../http/page-files.js";
 import { type HttpServer, serveHttp } from "../http/server.js";
 import type { Service } from "../http/service.js";
-import { acceptJob, describeJob } from "../jobs.js";
+import { parseJob, describeJob } from "../jobs.js";
 import type { Run } from "@lapidary/telemetry";
 import { RunStore } from "@lapidary/telemetry";
 import type { WorkerStep } from "@lapidary/api/frames";
@@ -49,7 +49,7 @@ export class RecordedRuns {
   #now = 0;
   readonly clock: Clock = { now: () => (this.#now === 0 ? Date.now() : this.#now), monotonic: () => performance.now() };
   readonly slices = new Map<string, SlicePlace>();
-  readonly #gangs = new Map<string, { readonly worker: number; readonly pid: number }[]>();
+  readonly #groups = new Map<string, { readonly worker: number; readonly pid: number }[]>();
   readonly runs: RunStore;
 
   private constructor(
@@ -73,7 +73,7 @@ export class RecordedRuns {
     const { id, path, overrides = [], workers = 2, step_ms = 420, waits = false } = wanted;
     const begin = Date.now() - (wanted.age_ms ?? wanted.done * step_ms + 9000);
     this.#now = begin;
-    const job = acceptJob({ path, overrides: [...overrides], priority: 0 }, this.root);
+    const job = parseJob({ path, overrides: [...overrides], priority: 0 }, this.root);
     const { run } = this.runs.create({ ...describeJob(job), name: { exactly: id }, priority: 0, queue_id: id });
     if (waits) {
       this.#now = 0;
@@ -108,13 +108,13 @@ export class RecordedRuns {
     this.#now += 900;
     run.enter("placing");
     const size = makeWorkerGrid(makeMesh(job.mesh), workers).workers;
-    const gang = Array.from({ length: size }, (_, worker) => ({ worker, pid: 41_210 + worker }));
-    run.enter("placing", { activity: { what: "load programs" }, workers: gang });
-    run.record({ type: "worker_group_started", attempt: 1, slice, workers: gang });
+    const group = Array.from({ length: size }, (_, worker) => ({ worker, pid: 41_210 + worker }));
+    run.enter("placing", { activity: { what: "load programs" }, workers: group });
+    run.record({ type: "worker_group_started", attempt: 1, slice, workers: group });
     this.#now += 1500;
     run.enter("running");
     this.slices.set(id, slice);
-    this.#gangs.set(id, gang);
+    this.#groups.set(id, group);
     const invention = new RunInvention(run, job, wanted, size, (ms) => (this.#now = this.#now === 0 ? Date.now() : this.#now + ms));
     invention.steps(wanted.done);
     for (const line of wanted.logs ?? []) run.log("worker 0", line);
@@ -145,9 +145,9 @@ export class RecordedRuns {
       started_at: Date.now() - 3_600_000,
       home: this.runs.directory,
       redis: { address: "unix:redis.sock", connected: true },
-      workers: [...this.#gangs]
+      workers: [...this.#groups]
         .filter(([job]) => this.slices.has(job))
-        .flatMap(([job, gang]) => gang.map(({ pid }, worker) => ({ worker, pid, job }))),
+        .flatMap(([job, group]) => group.map(({ pid }, worker) => ({ worker, pid, job }))),
       pods: {
         name: "v5e-256",
         torus: torus.join("x"),
@@ -167,7 +167,7 @@ export class RecordedRuns {
       runs: this.runs,
       status: () => this.status(bound),
       submit: async (request) => {
-        const job = acceptJob(request, this.root);
+        const job = parseJob(request, this.root);
         const { run, existed } = this.runs.create({
           ...describeJob(job),
           name: request.name === undefined ? { like: job.name } : { exactly: request.name },
@@ -185,7 +185,7 @@ export class RecordedRuns {
         ...run.summary,
         job: run.identity.job,
         directory: run.directory,
-        ...(this.#gangs.has(run.id) ? { workers: must(this.#gangs.get(run.id), "gang") } : {}),
+        ...(this.#groups.has(run.id) ? { workers: must(this.#groups.get(run.id), "worker group") } : {}),
       }),
       checkpoints: async () => [],
       shutdown: () => undefined,

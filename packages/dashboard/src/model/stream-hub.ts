@@ -1,5 +1,5 @@
 import type { JobSummary, Status } from "@lapidary/api";
-import type { WatchedFrames, WatchedNews } from "@lapidary/api/view-api";
+import type { WatchedFrames, RunMessage } from "@lapidary/api/view-api";
 import { parseResponse } from "./response.js";
 
 /** A message of a tab to the hub. `join` lists all runs that the tab follows, each with its last received event; `leave` means that the tab closes or is suspended. */
@@ -23,7 +23,7 @@ export type HubMessage =
   | { readonly kind: "slow"; readonly is: boolean }
   | { readonly kind: "all"; readonly status: Status; readonly jobs: readonly JobSummary[] }
   | { readonly kind: "change"; readonly change: OverviewChange }
-  | { readonly kind: "run"; readonly update: WatchedNews }
+  | { readonly kind: "run"; readonly update: RunMessage }
   | { readonly kind: "frames"; readonly frames: WatchedFrames };
 
 export interface Tab {
@@ -163,7 +163,7 @@ export class StreamHub {
       const frames = value as WatchedFrames;
       this.#sendTo(frames.id, { kind: "frames", frames });
     } else {
-      const update = value as WatchedNews;
+      const update = value as RunMessage;
       this.#sendTo(update.id, { kind: "run", update: update });
       if (update.kind === "events") this.#advance(update.id, update.events.at(-1)?.id ?? 0);
       // After a reset, each tab joins again with the last event of its new snapshot.

@@ -14,14 +14,14 @@ export interface ViewMachine {
 }
 
 /** A pod file of one's own may name a chip that nobody has described: it is timed as a v5e. */
-const usualChip = "v5e";
+const defaultChip = "v5e";
 
 export function viewMachine(
   { pod, slice, pods, numerics }: Pick<ResolvedJob, "pod" | "slice" | "pods" | "numerics">,
   root: string,
 ): ViewMachine {
   const path = (name: string): string => join(root, "configs/chips", `${name}.yaml`);
-  const name = /^[a-z0-9][\w.-]*$/i.test(pod.chip) && existsSync(path(pod.chip)) ? pod.chip : usualChip;
+  const name = /^[a-z0-9][\w.-]*$/i.test(pod.chip) && existsSync(path(pod.chip)) ? pod.chip : defaultChip;
   return {
     chip: parseChip(readFileSync(path(name), "utf8"), path(name)),
     slice: parseTorus(slice).dims,

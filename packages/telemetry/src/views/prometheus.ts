@@ -1,7 +1,7 @@
 import { type JobSummary, jobStates, type Status } from "@lapidary/api";
 
 /** Runs that ended longer ago are told no more: a series a run for ever would be no use to anybody. */
-const toldAfterEndMs = 10 * 60_000;
+const reportedAfterEndMs = 10 * 60_000;
 
 interface Metric {
   readonly name: string;
@@ -47,7 +47,7 @@ export function prometheusText(status: Status, jobs: readonly JobSummary[], now:
       [{ pod: pods.name, state: "free" }, pods.free_chips],
       [{ pod: pods.name, state: "taken" }, pods.chips - pods.free_chips],
     ]);
-  const told = jobs.filter(({ finished_at }) => finished_at === undefined || now - finished_at < toldAfterEndMs);
+  const told = jobs.filter(({ finished_at }) => finished_at === undefined || now - finished_at < reportedAfterEndMs);
   for (const { name, help, of } of perJob)
     gauge(
       name,

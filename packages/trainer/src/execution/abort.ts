@@ -1,5 +1,5 @@
 /** The outcome of `promise`, or the signal's reason as soon as it aborts; what comes later is dropped. */
-export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   promise.catch(() => undefined);
   signal.throwIfAborted();
   let stop: () => void = () => undefined;
@@ -15,7 +15,7 @@ export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Prom
 }
 
 /** Runs two pieces of work at once; when one fails the other is told to stop, and waited for. */
-export async function both<A, B>(
+export async function runBoth<A, B>(
   signal: AbortSignal,
   first: (signal: AbortSignal) => Promise<A>,
   second: (signal: AbortSignal) => Promise<B>,

@@ -2,7 +2,7 @@ import { isSystemError, LapidaryError, systemError } from "@lapidary/std";
 import type { CheckpointContent, CheckpointStore, VerifiedCheckpoint } from "@lapidary/checkpoint";
 
 /** Hears what becomes of checkpoints. */
-export interface CheckpointNews {
+export interface CheckpointEvents {
   readonly written: (checkpoint: VerifiedCheckpoint) => void;
   readonly refused: (step: number, error: LapidaryError) => void;
 }
@@ -23,14 +23,14 @@ export interface DueCheckpoint {
  * checkpoint before it is whole, and the next one may succeed.
  */
 export class CheckpointWriter {
-  readonly #news: CheckpointNews;
+  readonly #events: CheckpointEvents;
   #work: Promise<void> = Promise.resolve();
   /** By checkpoint that is not done yet: when it will be. */
   readonly #due: Promise<void>[] = [];
   #last: { readonly step: number; readonly outcome: VerifiedCheckpoint | LapidaryError } | undefined;
 
-  constructor(news: CheckpointNews) {
-    this.#news = news;
+  constructor(events: CheckpointEvents) {
+    this.#events = events;
   }
 
   /** Settles, and never rejects, when nothing is being written. */
@@ -68,11 +68,11 @@ export class CheckpointWriter {
       if (known === undefined) return;
       const checkpoint = await store.write(known, keep);
       this.#last = { step, outcome: checkpoint };
-      this.#news.written(checkpoint);
+      this.#events.written(checkpoint);
     } catch (error) {
-      const told = error instanceof LapidaryError ? error : internal(step, error);
-      this.#last = { step, outcome: told };
-      this.#news.refused(step, told);
+      const reported = error instanceof LapidaryError ? error : internal(step, error);
+      this.#last = { step, outcome: reported };
+      this.#events.refused(step, reported);
     }
   }
 }

@@ -10,7 +10,7 @@ import type { CheckpointContent } from "@lapidary/checkpoint";
 import { nodeDisk } from "@lapidary/checkpoint";
 import { nativeDisk } from "@lapidary/checkpoint";
 import { RunFence } from "@lapidary/checkpoint";
-import type { Gang, GangOptions } from "@lapidary/cluster";
+import type { WorkerGroup, WorkerGroupOptions } from "@lapidary/cluster";
 import { programRequest, type ProgramSet } from "../programs/build.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics } from "@lapidary/telemetry";
@@ -20,20 +20,20 @@ import { viewMachine } from "@lapidary/telemetry";
 import { writeProgramView } from "@lapidary/telemetry";
 import { isTraced, StepTraceLog } from "@lapidary/api/step-traces";
 import { WorkerStepLog, workerStepOf } from "@lapidary/api/worker-steps";
-import { both, orAbort } from "./abort.js";
+import { runBoth, raceAbort } from "./abort.js";
 import { listCheckpoints, loadWeights } from "./checkpoints.js";
-import { Crew } from "./crew.js";
+import { WorkerCountPolicy } from "./worker-count-policy.js";
 import { cutPromptWarning, generateSample } from "./generate-sample.js";
 import { Goodput, goodputUntil } from "./goodput.js";
 import { RunPrograms } from "./run-programs.js";
 import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
-import { type CheckpointFiles, checkpointOf, constantFiles, loadState } from "./save-state.js";
-import { Snapshots } from "./snapshots.js";
-import { sparingly } from "./sparingly.js";
+import { type CheckpointFiles, checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
+import { Snapshots } from "./staging.js";
+import { throttle } from "./throttle.js";
 import { Stopwatch } from "./stopwatch.js";
 import { Stragglers } from "./stragglers.js";
 import type { TrainEvents, TrainingAttempt } from "./train-options.js";
-import { trainThroughFaults } from "./train-through-faults.js";
+import { trainWithRecovery } from "./train-with-recovery.js";
 
 export interface ExecutionOptions {
   readonly run: Run;
@@ -45,14 +45,14 @@ export interface ExecutionOptions {
   readonly root: string;
   /** Where datasets and programs are kept between runs. */
   readonly cacheDir: string;
-  readonly startGang: (options: Omit<GangOptions, "runId">) => Promise<Gang>;
+  readonly startGroup: (options: Omit<WorkerGroupOptions, "runId">) => Promise<WorkerGroup>;
   /** Whether so many workers more could be started. */
   readonly hasWorkers: (count: number) => Promise<boolean>;
   readonly clock: Clock;
   /** Ends the run at whatever stage it is. */
   readonly signal: AbortSignal;
   /** Ends training behind the steps under way, with a checkpoint. */
-  readonly halt: AbortSignal;
+  readonly drain: AbortSignal;
   readonly failpoints: Failpoints;
 }
 
@@ -78,7 +78,7 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   // Files may have changed while the job waited. A run that has a checkpoint does not read `train.init` again.
   const readsInit = (await listCheckpoints(join(run.directory, runFiles.checkpoints))).length === 0;
   await checkInputs(job, { projectRoot: options.root, readsInit, readsTokenizer: false });
-  const [dataset, programSet] = await both(
+  const [dataset, programSet] = await runBoth(
     signal,
     (either) => watch.time("prepare", () => prepare(options, either)),
     (either) => watch.time("compile", () => compile(options, either)),
@@ -100,7 +100,7 @@ interface Past {
 
 async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, signal: AbortSignal): Promise<Dataset> {
   const own = runTokenizer(run);
-  const enter = sparingly(clock, (activity) => {
+  const enter = throttle(clock, (activity) => {
     if (!signal.aborted) run.enter("compiling", { activity });
   });
   const request = {
@@ -195,52 +195,52 @@ class Attempt implements TrainingAttempt {
 
   constructor(
     run: Run,
-    readonly gang: Gang,
+    readonly group: WorkerGroup,
     readonly programs: RunPrograms,
     readonly state: TrainingAttempt["state"],
     readonly layout: string,
   ) {
-    this.failed = gang.failed;
+    this.failed = group.failed;
     this.#run = run;
   }
 
   /** Gives the workers back; those that are lost need no goodbye. */
   async close(keepCopies: boolean): Promise<void> {
-    await release(this.gang, this.#run, keepCopies);
+    await release(this.group, this.#run, keepCopies);
   }
 }
 
-async function release(gang: Gang, run: Run, keepCopies: boolean): Promise<void> {
+async function release(group: WorkerGroup, run: Run, keepCopies: boolean): Promise<void> {
   try {
-    await gang.close({ keepCopies });
+    await group.close({ keepCopies });
   } catch (error) {
     run.record({ type: "worker_leave_failed", error: eventError(error) });
   }
 }
 
 /** Starts the workers that there are: when some cannot be started again and again, the next attempt does with fewer. */
-async function startCrew(
+async function startWorkers(
   run: Run,
-  crew: Crew,
-  startGang: ExecutionOptions["startGang"],
-  options: Omit<GangOptions, "runId" | "workers">,
-): Promise<Gang> {
+  workerCount: WorkerCountPolicy,
+  startGroup: ExecutionOptions["startGroup"],
+  options: Omit<WorkerGroupOptions, "runId" | "workers">,
+): Promise<WorkerGroup> {
   try {
-    const gang = await startGang({ ...options, workers: crew.size });
-    crew.started();
-    return gang;
+    const group = await startGroup({ ...options, workers: workerCount.current });
+    workerCount.started();
+    return group;
   } catch (error) {
-    const from = crew.size;
-    if (error instanceof LapidaryError && error.code === "LAP_WORKER_START" && crew.refused())
-      run.record({ type: "worker_count_changed", from, to: crew.size, wanted: crew.wanted });
+    const from = workerCount.current;
+    if (error instanceof LapidaryError && error.code === "LAP_WORKER_START" && workerCount.refused())
+      run.record({ type: "worker_count_changed", from, to: workerCount.current, wanted: workerCount.wanted });
     throw error;
   }
 }
 
 /** The workers of an attempt, and those of them that replace a process of the attempt before. */
-function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: readonly number[], crew: Crew): void {
-  const before = crew.pids;
-  crew.pids = pids;
+function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: readonly number[], workerCount: WorkerCountPolicy): void {
+  const before = workerCount.pids;
+  workerCount.pids = pids;
   for (const [worker, pid] of pids.entries()) {
     const previous_pid = before[worker];
     if (previous_pid !== undefined && previous_pid !== pid && pids.length === before.length)
@@ -255,14 +255,14 @@ interface Prepared {
   readonly watch: Stopwatch;
   readonly dataset: Dataset;
   readonly set: ProgramSet;
-  readonly crew: Crew;
+  readonly workerCount: WorkerCountPolicy;
   readonly checkpointed: (files: CheckpointFiles, step: number, ledger: string, workers: number) => CheckpointContent;
 }
 
-async function openAttempt({ options, watch, dataset, set, crew, checkpointed }: Prepared, epoch: number): Promise<Attempt> {
-  const { run, job, slice, startGang } = options;
-  const gang = await watch.time("place", () =>
-    startCrew(run, crew, startGang, {
+async function openAttempt({ options, watch, dataset, set, workerCount, checkpointed }: Prepared, epoch: number): Promise<Attempt> {
+  const { run, job, slice, startGroup } = options;
+  const group = await watch.time("place", () =>
+    startWorkers(run, workerCount, startGroup, {
       mesh: meshOf(job),
       numerics: job.numerics,
       executor: job.executor,
@@ -273,16 +273,16 @@ async function openAttempt({ options, watch, dataset, set, crew, checkpointed }:
   try {
     run.enter(run.state === "running" ? "running" : "placing", {
       activity: { what: "load programs" },
-      workers: gang.pids.map((pid, worker) => ({ worker, pid })),
+      workers: group.pids.map((pid, worker) => ({ worker, pid })),
     });
-    recordGroup(run, epoch, slice, gang.pids, crew);
+    recordGroup(run, epoch, slice, group.pids, workerCount);
     const { batch, seq, init } = job.train;
     const workerSteps = new WorkerStepLog(run.directory);
     const source = { directory: dataset.directory, seed: job.seed, batch, seq };
     const stragglers = new Stragglers();
     let traces: StepTraceLog | undefined;
     const programs = await watch.time("load", () =>
-      RunPrograms.load(gang, set, source, (report) => {
+      RunPrograms.load(group, set, source, (report) => {
         workerSteps.append(workerStepOf(report));
         traces?.append(report);
         for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
@@ -293,7 +293,7 @@ async function openAttempt({ options, watch, dataset, set, crew, checkpointed }:
     const state: TrainingAttempt["state"] = {
       train: (step, of) => programs.train(step, of, traces !== undefined && isTraced(step + 1, job.trace_every, job.train.steps)),
       copy: (step, committed) => programs.copy(step, committed),
-      restoreCopies: (latest) => programs.restoreCopies(latest),
+      restoreReplicas: (latest) => programs.restoreReplicas(latest),
       load: (checkpoint) => watch.time("load", () => loadState(programs, checkpoint)),
       initialize: () =>
         watch.time("load", async () => {
@@ -303,15 +303,15 @@ async function openAttempt({ options, watch, dataset, set, crew, checkpointed }:
           for (const warning of warnings) run.record({ ...warning, type: "warning_found", place: warning.place ?? "train.init" });
           run.record({ type: "weights_loaded", path: init });
         }),
-      take: async (step) => {
-        const { files, release } = await snapshots.take();
-        return { content: (ledger) => checkpointed(files, step, ledger, gang.size), release };
+      capture: async (step) => {
+        const { files, release } = await snapshots.capture();
+        return { content: (ledger) => checkpointed(files, step, ledger, group.size), release };
       },
     };
-    const layout = [set.programs.train_step.hash, printMesh(meshOf(job)), gang.size, job.executor, job.numerics].join("/");
-    return new Attempt(run, gang, programs, state, layout);
+    const layout = [set.programs.train_step.hash, printMesh(meshOf(job)), group.size, job.executor, job.numerics].join("/");
+    return new Attempt(run, group, programs, state, layout);
   } catch (error) {
-    await release(gang, run, true);
+    await release(group, run, true);
     throw error;
   }
 }
@@ -331,22 +331,22 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   const evaluate = (programs: RunPrograms, step: number, batches: number): Promise<void> =>
     watch.time("evaluate", async () => {
       const wanted = Math.min(batches, dataset.heldoutBatches(batch, seq));
-      const { loss, tokens } = await orAbort(programs.evaluate(wanted), signal);
+      const { loss, tokens } = await raceAbort(programs.evaluate(wanted), signal);
       heldout = { step, loss };
       if (evaluated.has(step)) return;
       evaluated.add(step);
       run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens });
     });
 
-  const constant = constantFiles(model.config, dataset.tokenizerFiles, dataset.manifest.control);
-  const checkpointed = (files: CheckpointFiles, step: number, ledger: string, gangSize: number): CheckpointContent =>
+  const constant = staticFiles(model.config, dataset.tokenizerFiles, dataset.manifest.control);
+  const checkpointed = (files: CheckpointFiles, step: number, ledger: string, groupSize: number): CheckpointContent =>
     checkpointOf(files, constant, {
       run: run.id,
       step,
       time: clock.now(),
       mesh: printMesh(meshOf(job)),
       zero: job.zero,
-      workers: gangSize,
+      workers: groupSize,
       program: set.programs.train_step.hash,
       ledger,
       ...(heldout?.step === step ? { heldout_loss: heldout.loss } : {}),
@@ -357,20 +357,20 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   let workers = 0;
   const due = (step: number, every: number | undefined): boolean => every !== undefined && step % every === 0;
   const events = eventSink(options, goodput);
-  const crew = new Crew(options.workers);
-  const trained = await trainThroughFaults<Attempt>({
+  const workerCount = new WorkerCountPolicy(options.workers);
+  const trained = await trainWithRecovery<Attempt>({
     disk: nodeDisk,
     directory: run.directory,
     checkpoints,
     claim: () => RunFence.claim(nodeDisk, run.directory),
-    open: (epoch) => openAttempt({ options, watch, dataset, set, crew, checkpointed }, epoch),
+    open: (epoch) => openAttempt({ options, watch, dataset, set, workerCount, checkpointed }, epoch),
     regroups: {
-      wanted: () => crew.missing > 0,
+      wanted: () => workerCount.missing > 0,
       possible: async () => {
-        if (!(await options.hasWorkers(crew.missing))) return false;
-        const from = crew.size;
-        crew.complete();
-        run.record({ type: "worker_count_changed", from, to: crew.size, wanted: crew.wanted });
+        if (!(await options.hasWorkers(workerCount.missing))) return false;
+        const from = workerCount.current;
+        workerCount.complete();
+        run.record({ type: "worker_count_changed", from, to: workerCount.current, wanted: workerCount.wanted });
         return true;
       },
     },
@@ -378,7 +378,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     tokensPerStep: batch * seq,
     keep: job.checkpoint.keep,
     saves: (step) => {
-      const wanted = due(step, job.checkpoint.every) || clock.monotonic() - lastDurable_ms > mostAtRisk_ms;
+      const wanted = due(step, job.checkpoint.every) || clock.monotonic() - lastDurable_ms > maxAtRisk_ms;
       if (wanted) lastDurable_ms = clock.monotonic();
       return wanted;
     },
@@ -387,14 +387,14 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       if (!isLast && (!due(step, evaluation?.every) || evaluated.has(step))) return undefined;
       return () => evaluate(programs, step, evaluation?.batches ?? finalBatches);
     },
-    finish: async ({ programs, gang }) => {
-      workers = gang.size;
+    finish: async ({ programs, group }) => {
+      workers = group.size;
       if (heldout?.step !== steps) await evaluate(programs, steps, evaluation?.batches ?? finalBatches);
       sample = await watch.time("sample", () => writeSample(options, programs, dataset));
     },
     clock,
     signal,
-    halt: options.halt,
+    drain: options.drain,
     failpoints: options.failpoints.observedBy((firing) => run.record({ type: "fault_injected", ...firing })),
     goodput,
     guard: job.train.guard,
@@ -458,7 +458,7 @@ function eventSink({ run, job }: ExecutionOptions, goodput: Goodput): TrainEvent
 }
 
 /** Where a job does not say how often, no more work than this is at risk if all processes die. */
-const mostAtRisk_ms = 60_000;
+const maxAtRisk_ms = 60_000;
 
 /** Held-out batches of the evaluation at the end, where the job does not say. */
 const finalBatches = 8;

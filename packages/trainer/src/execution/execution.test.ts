@@ -9,13 +9,13 @@ import { replicated } from "@lapidary/ir";
 import { type ArrayData, handleOf, type TensorSpec } from "@lapidary/protocol";
 import type { TrainRow } from "@lapidary/api";
 import { temporaryDirectory } from "@lapidary/std/testing";
-import { both, orAbort } from "./abort.js";
+import { runBoth, raceAbort } from "./abort.js";
 import { CheckpointStore, verifyCheckpoint, type VerifiedCheckpoint } from "@lapidary/checkpoint";
 import { nodeDisk } from "@lapidary/checkpoint";
 import { RunFence } from "@lapidary/checkpoint";
 import { listCheckpoints, loadWeights } from "./checkpoints.js";
-import { checkpointOf, constantFiles, loadState } from "./save-state.js";
-import { Snapshots } from "./snapshots.js";
+import { checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
+import { Snapshots } from "./staging.js";
 import type { StepMetrics } from "./run-programs.js";
 import { trainingLoop, type TrainingLoopOptions } from "./training-loop.js";
 
@@ -146,7 +146,7 @@ describe("two pieces of work at once", () => {
 
   it("give both results, or the error of the one that failed, when the other has ended too", async () => {
     deepStrictEqual(
-      await both(
+      await runBoth(
         never,
         async () => 1,
         async () => "a",
@@ -159,7 +159,7 @@ describe("two pieces of work at once", () => {
       ended = true;
     };
     await rejects(
-      both(never, async () => Promise.reject(new Error("why")), other),
+      runBoth(never, async () => Promise.reject(new Error("why")), other),
       /why/,
     );
     ok(ended);
@@ -167,10 +167,10 @@ describe("two pieces of work at once", () => {
 
   it("end with the signal's reason", async () => {
     const stop = new AbortController();
-    const work = both(stop.signal, untilAborted, untilAborted);
+    const work = runBoth(stop.signal, untilAborted, untilAborted);
     stop.abort(new Error("cancelled"));
     await rejects(work, /cancelled/);
-    await rejects(orAbort(Promise.resolve(1), stop.signal), /cancelled/);
+    await rejects(raceAbort(Promise.resolve(1), stop.signal), /cancelled/);
   });
 });
 
@@ -206,15 +206,15 @@ describe("checkpoints", () => {
       return { id: handleOf(name), dtype: "f32", dims, sharding: replicated(dims.length) };
     },
     fetchState: async ({ id }: TensorSpec): Promise<ArrayData> => arrayOf(id),
-    openImage: async (): Promise<boolean> => false,
+    openStagingBuffer: async (): Promise<boolean> => false,
     snapshot: (): Promise<never> => Promise.reject(new Error("no image is open")),
   };
   const about = { run: "r", time: 1, heldout_loss: 2, mesh: "data=2", zero: 3, workers: 2, program: "p", ledger: "d" };
   const write = async (step: number, keep = 3): Promise<string> => {
     const store = new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(nodeDisk, directory()) });
-    const { files } = await (await Snapshots.open(programs, config)).take();
+    const { files } = await (await Snapshots.open(programs, config)).capture();
     const written: VerifiedCheckpoint = await store.write(
-      checkpointOf(files, constantFiles(config, filesOfTrained(tokenizer), tokenizer.control), { ...about, step }),
+      checkpointOf(files, staticFiles(config, filesOfTrained(tokenizer), tokenizer.control), { ...about, step }),
       keep,
     );
     return written.path;

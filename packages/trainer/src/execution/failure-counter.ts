@@ -2,12 +2,12 @@ import type { LapidaryError } from "@lapidary/std";
 import { restartsExhausted, stepPoisoned } from "./recovery-errors.js";
 
 /** The same step may fail so often. */
-const mostFailures = 3;
+const maxFailures = 3;
 /** So many attempts in a row may fail before they train at all. */
-const mostRestarts = 8;
+const maxRestarts = 8;
 
 /** Steps under way at once: workers go on to the next while the results of the last are still on their way here. */
-const ordinaryAhead = 4;
+const defaultAhead = 4;
 const stepsWatched = 8;
 
 /** Counts failures until a step succeeds that failed before. */
@@ -22,12 +22,12 @@ export class FailureCounter {
     this.why = error.message;
     if (step !== this.#step) [this.#failures, this.#restarts] = [0, 0];
     this.#step = step;
-    if (trained && ++this.#failures >= mostFailures) throw stepPoisoned(step, this.#failures, batch, error);
-    if (!trained && ++this.#restarts >= mostRestarts) throw restartsExhausted(this.#restarts, error);
+    if (trained && ++this.#failures >= maxFailures) throw stepPoisoned(step, this.#failures, batch, error);
+    if (!trained && ++this.#restarts >= maxRestarts) throw restartsExhausted(this.#restarts, error);
   }
 
   /** A step that has failed is tried alone, so that it is known which it was. */
   ahead(step: number): number {
-    return this.#failures > 0 && step >= this.#step && step < this.#step + stepsWatched ? 1 : ordinaryAhead;
+    return this.#failures > 0 && step >= this.#step && step < this.#step + stepsWatched ? 1 : defaultAhead;
   }
 }

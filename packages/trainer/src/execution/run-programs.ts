@@ -12,11 +12,11 @@ import {
   stepIndex,
   updateCount,
 } from "@lapidary/protocol";
-import type { BoundProgram, CopyReport, SnapshotReport } from "@lapidary/cluster";
+import type { BoundProgram, ReplicationReport, StagingReport } from "@lapidary/cluster";
 import type { RunReport } from "@lapidary/protocol";
 import type { ProgramName, ProgramSet, RunState } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
-import type { RunGang } from "./run-gang.js";
+import type { RunWorkerGroup } from "./run-worker-group.js";
 
 /** Where batches come from, and their shape. */
 export interface BatchSource {
@@ -43,7 +43,7 @@ const called = (ids: Iterable<Handle>): Map<string, Handle> => new Map([...ids].
  * Methods send at once and in order, and settle when it is done: whoever does not wait dispatches ahead.
  */
 export class RunPrograms {
-  readonly #gang: RunGang;
+  readonly #group: RunWorkerGroup;
   /** The train step is loaded from the beginning, the others when they are first wanted: who takes up a run that failed can train at once. */
   readonly #programs: ProgramSet["programs"];
   readonly #state: readonly RunState[];
@@ -55,12 +55,12 @@ export class RunPrograms {
   readonly #onTrained: (report: RunReport) => void;
 
   private constructor(
-    gang: RunGang,
+    group: RunWorkerGroup,
     { programs, states }: Pick<ProgramSet, "programs" | "states">,
     source: BatchSource,
     onTrained: (report: RunReport) => void,
   ) {
-    this.#gang = gang;
+    this.#group = group;
     this.#onTrained = onTrained;
     this.#programs = programs;
     this.#state = states;
@@ -72,7 +72,7 @@ export class RunPrograms {
     );
     this.#source = source;
     const inputs = [...this.#stateIds, ...batchIds];
-    this.#trainBound = gang.bind(this.#train, {
+    this.#trainBound = group.bind(this.#train, {
       inputs: called(inputs),
       outputs: called(this.#stateIds),
       donate: inputs,
@@ -83,13 +83,13 @@ export class RunPrograms {
 
   /** Loads the train step into the workers. `onTrained` hears where the workers' time went in each step. */
   static async load(
-    gang: RunGang,
+    group: RunWorkerGroup,
     set: Pick<ProgramSet, "programs" | "states">,
     source: BatchSource,
     onTrained: (report: RunReport) => void = () => undefined,
   ): Promise<RunPrograms> {
-    await gang.loadText(set.programs.train_step);
-    return new RunPrograms(gang, set, source, onTrained);
+    await group.loadText(set.programs.train_step);
+    return new RunPrograms(group, set, source, onTrained);
   }
 
   get #train(): ProgramHash {
@@ -113,7 +113,7 @@ export class RunPrograms {
   /** Draws the first state. */
   async initialize(): Promise<void> {
     const hash = await this.#load("init");
-    await this.#gang.run(this.#gang.bind(hash, { inputs: new Map(), outputs: called(this.#stateIds) }), { step: stepIndex(0) });
+    await this.#group.run(this.#group.bind(hash, { inputs: new Map(), outputs: called(this.#stateIds) }), { step: stepIndex(0) });
   }
 
   /** An array that a run carries from step to step: a weight, a moment, or the count of steps. */
@@ -126,47 +126,47 @@ export class RunPrograms {
 
   /** Replaces an array of the state. */
   async putState(name: string, array: ArrayData): Promise<void> {
-    await this.#gang.put(this.state(name), array);
+    await this.#group.put(this.state(name), array);
   }
 
   fetchState({ id }: TensorSpec): Promise<ArrayData> {
-    return this.#gang.fetch(id);
+    return this.#group.fetch(id);
   }
 
   /** Lets the workers open a staging buffer. @returns whether all of them can write the state there */
-  openImage(path: string, bytes: number, tensors: readonly StagedTensor[]): Promise<boolean> {
-    return this.#gang.openImage(path, bytes, tensors);
+  openStagingBuffer(path: string, bytes: number, tensors: readonly StagedTensor[]): Promise<boolean> {
+    return this.#group.openStagingBuffer(path, bytes, tensors);
   }
 
   /** Lays the state in an image, as it is behind what was sent so far. */
-  snapshot(path: string): Promise<SnapshotReport> {
-    return this.#gang.snapshot(path);
+  snapshot(path: string): Promise<StagingReport> {
+    return this.#group.snapshot(path);
   }
 
   /** Copies the state in the workers' memory, as it is behind update `step`. */
-  copy(step: number, committed: number): Promise<CopyReport> {
-    return this.#gang.copy(updateCount(step), this.#stateIds, updateCount(committed));
+  copy(step: number, committed: number): Promise<ReplicationReport> {
+    return this.#group.copy(updateCount(step), this.#stateIds, updateCount(committed));
   }
 
   /** Brings the state back from the workers' memory: the newest up to update `latest`. Undefined if no whole copy is left. */
-  restoreCopies(latest: number): Promise<number | undefined> {
-    return this.#gang.restoreCopies(updateCount(latest), this.#states);
+  restoreReplicas(latest: number): Promise<number | undefined> {
+    return this.#group.restoreReplicas(updateCount(latest), this.#states);
   }
 
   /** Replaces a weight. */
   async putWeight(name: string, array: ArrayData): Promise<void> {
-    await this.#gang.put(this.state(paramName(name)), array);
+    await this.#group.put(this.state(paramName(name)), array);
   }
 
   /** What a train step calls on each worker, in order. */
   describe(): Promise<readonly CallName[]> {
-    return this.#gang.describe(this.#train);
+    return this.#group.describe(this.#train);
   }
 
   /** Optimizer step number `step`, from 0, on batch number `batch`. With `trace` the workers tell every call of it. */
   async train(step: number, batch = step, trace = false): Promise<StepMetrics> {
     const fed = this.#feed(this.#trainFed, "train", batch);
-    const ran = this.#gang.run(this.#trainBound, { step: stepIndex(step), update: true, trace });
+    const ran = this.#group.run(this.#trainBound, { step: stepIndex(step), update: true, trace });
     const [, report] = await Promise.all([fed, ran]);
     this.#onTrained(report);
     return numbersNamed(trainMetrics, report);
@@ -179,10 +179,10 @@ export class RunPrograms {
     const told = ["loss_sum", "tokens_counted"] as const;
     const into = this.#batchPorts(hash);
     const inputs = called([...this.#states.flatMap(({ id, role }) => (role === "param" ? [id] : [])), ...batchIds]);
-    const bound = this.#gang.bind(hash, { inputs, outputs: new Map(), donate: batchIds, told });
+    const bound = this.#group.bind(hash, { inputs, outputs: new Map(), donate: batchIds, told });
     const parts = Array.from({ length: batches }, async (_, step) => {
       const fed = this.#feed(into, "heldout", step);
-      const [, report] = await Promise.all([fed, this.#gang.run(bound, { step: stepIndex(step) })]);
+      const [, report] = await Promise.all([fed, this.#group.run(bound, { step: stepIndex(step) })]);
       return numbersNamed(told, report);
     });
     const sums = await Promise.all(parts);
@@ -192,15 +192,15 @@ export class RunPrograms {
 
   /** To generate text with the weights as they are. */
   async nextToken(): Promise<NextToken> {
-    return new NextToken(this.#gang, await this.#load("next_token"));
+    return new NextToken(this.#group, await this.#load("next_token"));
   }
 
   #load(name: ProgramName): Promise<ProgramHash> {
-    return this.#gang.loadText(this.#programs[name]);
+    return this.#group.loadText(this.#programs[name]);
   }
 
   #batchPorts(program: ProgramHash): FeedPort[] {
-    const parameters = this.#gang.parameters(program);
+    const parameters = this.#group.parameters(program);
     return batchArrays.map((array) => ({
       array,
       tensor: must(
@@ -211,7 +211,7 @@ export class RunPrograms {
   }
 
   #feed(into: readonly FeedPort[], split: "train" | "heldout", step: number): Promise<void> {
-    return this.#gang.feed({ ...this.#source, split, step }, into);
+    return this.#group.feed({ ...this.#source, split, step }, into);
   }
 }
 

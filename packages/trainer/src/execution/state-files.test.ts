@@ -5,10 +5,10 @@ import { replicated, sizeOf } from "@lapidary/ir";
 import { type GemmaConfig, gemma } from "@lapidary/models";
 import { must } from "@lapidary/std";
 import { bytesOfNumbers, handleOf, type StagedTensor, type TensorSpec } from "@lapidary/protocol";
-import type { SnapshotReport } from "@lapidary/cluster";
-import type { CheckpointFiles } from "./save-state.js";
+import type { StagingReport } from "@lapidary/cluster";
+import type { CheckpointFiles } from "./checkpoint-contents.js";
 import type { SharedMemory } from "@lapidary/checkpoint";
-import { Snapshots } from "./snapshots.js";
+import { Snapshots } from "./staging.js";
 import { StateFiles } from "./state-files.js";
 
 const config: GemmaConfig = {
@@ -46,7 +46,7 @@ const check = (files: CheckpointFiles): void => {
 };
 
 /** Workers that lay the state in an image, if they can open it. */
-class Gang {
+class WorkerGroup {
   readonly images = new Map<string, Uint8Array>();
   readonly taken: string[] = [];
   tensors: readonly StagedTensor[] = [];
@@ -65,11 +65,11 @@ class Gang {
     const onLargePages = async (): Promise<void> => void this.large.push(path);
     return { path, bytes, onLargePages };
   };
-  openImage = async (_path: string, _bytes: number, tensors: readonly StagedTensor[]): Promise<boolean> => {
+  openStagingBuffer = async (_path: string, _bytes: number, tensors: readonly StagedTensor[]): Promise<boolean> => {
     this.tensors = tensors;
     return this.opens;
   };
-  snapshot = async (path: string): Promise<SnapshotReport> => {
+  snapshot = async (path: string): Promise<StagingReport> => {
     if (this.failing) throw new Error("a worker is lost");
     this.taken.push(path);
     for (const { tensor, begin } of this.tensors) must(this.images.get(path), path).set(bytesOfNumbers(numbersOf(tensor.id)), begin);
@@ -116,31 +116,31 @@ describe("the files of a run's state", () => {
   });
 
   it("are the same whether workers lay them in an image or they are fetched", async () => {
-    for (const gang of [new Gang(true), new Gang(false)]) {
-      const snapshots = await Snapshots.open(gang, config, gang.share);
-      const { files } = await snapshots.take();
+    for (const group of [new WorkerGroup(true), new WorkerGroup(false)]) {
+      const snapshots = await Snapshots.open(group, config, group.share);
+      const { files } = await snapshots.capture();
       check(files);
       const known = [...files.values()].flat().filter(([, , sum]) => sum !== undefined);
-      strictEqual(known.length > 0, gang.opens);
+      strictEqual(known.length > 0, group.opens);
       for (const [name, bytes, sum] of known) strictEqual(sum, crc32(bytes), name);
-      strictEqual(gang.taken.length, gang.opens ? 1 : 0);
+      strictEqual(group.taken.length, group.opens ? 1 : 0);
     }
   });
 
   it("take an image of their own as long as another is not free, and the same one again once it is", async () => {
-    const gang = new Gang(true);
-    const snapshots = await Snapshots.open(gang, config, gang.share);
-    const [first, second] = [await snapshots.take(), await snapshots.take()];
+    const group = new WorkerGroup(true);
+    const snapshots = await Snapshots.open(group, config, group.share);
+    const [first, second] = [await snapshots.capture(), await snapshots.capture()];
     first.release();
-    (await snapshots.take()).release();
+    (await snapshots.capture()).release();
     second.release();
-    gang.failing = true;
-    await rejects(snapshots.take(), /a worker is lost/);
-    gang.failing = false;
-    await snapshots.take();
-    await snapshots.take();
-    deepStrictEqual(gang.taken, ["image 0", "image 1", "image 0", "image 1", "image 0"]);
-    strictEqual(gang.images.size, 2);
-    deepStrictEqual(gang.large, ["image 0", "image 1"], "once each, when it was written");
+    group.failing = true;
+    await rejects(snapshots.capture(), /a worker is lost/);
+    group.failing = false;
+    await snapshots.capture();
+    await snapshots.capture();
+    deepStrictEqual(group.taken, ["image 0", "image 1", "image 0", "image 1", "image 0"]);
+    strictEqual(group.images.size, 2);
+    deepStrictEqual(group.large, ["image 0", "image 1"], "once each, when it was written");
   });
 });

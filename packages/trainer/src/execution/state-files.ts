@@ -13,7 +13,7 @@ import { paramName } from "@lapidary/training";
 import type { CheckpointParts } from "@lapidary/checkpoint";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
-import type { CheckpointFiles } from "./save-state.js";
+import type { CheckpointFiles } from "./checkpoint-contents.js";
 
 /** Checksums of arrays of the state, in the order of `StateFiles.tensors`, where they are known. */
 export type KnownSums = readonly (number | undefined)[];

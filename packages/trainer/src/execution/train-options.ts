@@ -3,7 +3,7 @@ import type { TrainRow } from "@lapidary/api";
 import type { CheckpointContent, VerifiedCheckpoint } from "@lapidary/checkpoint";
 import type { Disk } from "@lapidary/checkpoint";
 import type { Fence } from "@lapidary/checkpoint";
-import type { CopyReport } from "@lapidary/cluster";
+import type { ReplicationReport } from "@lapidary/cluster";
 import type { RunEvent } from "@lapidary/api/run-events";
 import type { Goodput } from "./goodput.js";
 import type { StepMetrics } from "./run-programs.js";
@@ -15,16 +15,16 @@ export interface AttemptState {
   /** Takes the state from a checkpoint. */
   load(checkpoint: VerifiedCheckpoint): Promise<void>;
   /** Takes the state from the workers' memory; the update it is behind, or undefined if no whole copy is left. */
-  restoreCopies(latest: number): Promise<number | undefined>;
-  copy(step: number, committed: number): Promise<CopyReport>;
+  restoreReplicas(latest: number): Promise<number | undefined>;
+  copy(step: number, committed: number): Promise<ReplicationReport>;
   /** Step number `step`, from 0, on batch number `batch`. */
   train(step: number, batch: number): Promise<StepMetrics>;
   /** Takes the state as it is behind all that was dispatched: sends at once, and resolves when it is here. */
-  take(step: number): Promise<TakenState>;
+  capture(step: number): Promise<CapturedState>;
 }
 
 /** The state behind a step, outside of the workers. */
-export interface TakenState {
+export interface CapturedState {
   /** What a checkpoint of it holds. @param ledger digest at its step */
   content(ledger: string): CheckpointContent;
   /** Nobody needs it any more. */
@@ -66,15 +66,15 @@ export interface TrainOptions<A extends TrainingAttempt> {
   /** Ends everything at once. */
   readonly signal: AbortSignal;
   /** Ends training in good order: behind the steps under way, with a checkpoint. */
-  readonly halt: AbortSignal;
+  readonly drain: AbortSignal;
   readonly failpoints: Failpoints;
   readonly goodput: Goodput;
   /** What is done about batches that harm the run; undefined: a loss that is no number ends it. */
-  readonly guard?: Guard | undefined;
+  readonly guard?: BadBatchPolicy | undefined;
   readonly events: TrainEvents;
 }
 
-export interface Guard {
+export interface BadBatchPolicy {
   readonly not_finite: "stop" | "skip";
   /** A loss so many times the mean of the last steps is a spike. */
   readonly spike?: number | undefined;

@@ -1,7 +1,7 @@
 import { type Clock, LapidaryError } from "@lapidary/std";
 import type { TrainRow } from "@lapidary/api";
-import { orAbort } from "./abort.js";
-import { Pace } from "./pace.js";
+import { raceAbort } from "./abort.js";
+import { StepTimer } from "./step-timer.js";
 import type { RunPrograms, StepMetrics } from "./run-programs.js";
 
 export interface TrainingLoopOptions {
@@ -19,13 +19,13 @@ export interface TrainingLoopOptions {
    * What has to be waited for before `dispatched` is called for a step, as long as there is something. Earlier steps are finished first: it may wait for
    * what is done behind them.
    */
-  readonly room?: (step: number) => (() => Promise<void>) | undefined;
+  readonly backpressure?: (step: number) => (() => Promise<void>) | undefined;
   /** Called when a step was dispatched: what it dispatches itself sees the state behind that step. */
   readonly dispatched?: (step: number) => void;
   /** So many steps are under way at once. Default 4. */
   readonly ahead?: (step: number) => number;
   /** Ends the loop in good order: what is under way is finished and counts. */
-  readonly halt?: AbortSignal;
+  readonly drain?: AbortSignal;
   /**
    * What is to be done once `step` updates were made and before the next one begins: evaluate, write a checkpoint. Undefined: nothing.
    */
@@ -55,8 +55,8 @@ const stepsAhead = 4;
  * @throws LAP_LOSS_NOT_FINITE naming the step; the signal's reason
  */
 export async function trainingLoop(options: TrainingLoopOptions): Promise<Trained> {
-  const { programs, steps, signal, clock, from = 0, halt } = options;
-  const pace = new Pace(clock);
+  const { programs, steps, signal, clock, from = 0, drain } = options;
+  const timer = new StepTimer(clock);
   const underWay: { readonly step: number; readonly metrics: Promise<StepMetrics> }[] = [];
   const total = { loss: Number.NaN, tokens: 0, train_ms: 0, step: from };
 
@@ -64,12 +64,12 @@ export async function trainingLoop(options: TrainingLoopOptions): Promise<Traine
     const oldest = underWay.shift();
     if (oldest === undefined) return;
     const { step, metrics } = oldest;
-    const result = await orAbort(metrics, signal);
+    const result = await raceAbort(metrics, signal);
     const { loss, grad_norm, learning_rate, tokens_counted } = result;
     checkFinite(step, loss, grad_norm);
     options.commit?.(step, result);
     total.step = step;
-    const { mean_ms, last_ms } = pace.step();
+    const { mean_ms, last_ms } = timer.step();
     total.loss = loss;
     total.tokens += tokens_counted;
     total.train_ms += last_ms;
@@ -86,17 +86,17 @@ export async function trainingLoop(options: TrainingLoopOptions): Promise<Traine
     });
   };
 
-  for (let step = from + 1; step <= steps && halt?.aborted !== true; step++) {
+  for (let step = from + 1; step <= steps && drain?.aborted !== true; step++) {
     const metrics = programs.train(step - 1);
     metrics.catch(() => undefined);
     underWay.push({ step, metrics });
-    for (let wait = options.room?.(step); wait !== undefined; wait = options.room?.(step))
+    for (let wait = options.backpressure?.(step); wait !== undefined; wait = options.backpressure?.(step))
       await (underWay.length > 1 ? finishOldest() : wait());
     options.dispatched?.(step);
     const between = options.between(step);
     const ahead = options.ahead?.(step) ?? stepsAhead;
     while (underWay.length >= (between === undefined && step < steps ? ahead : 1)) await finishOldest();
-    if (between !== undefined) await pace.pause(between);
+    if (between !== undefined) await timer.pause(between);
   }
   while (underWay.length > 0) await finishOldest();
   return total;

@@ -11,12 +11,12 @@ export interface Progress {
 const every_ms = 200;
 
 /** Tells of progress a few times a second: the first and the last of each kind always, of what lies between some. */
-export function sparingly(clock: Clock, tell: (activity: Progress) => void): (activity: Progress) => void {
-  let told: { readonly what: string; readonly at_ms: number } | undefined;
+export function throttle(clock: Clock, report: (activity: Progress) => void): (activity: Progress) => void {
+  let last: { readonly what: string; readonly at_ms: number } | undefined;
   return (activity) => {
     const now = clock.monotonic();
-    if (told?.what === activity.what && activity.done < activity.total && now - told.at_ms < every_ms) return;
-    told = { what: activity.what, at_ms: now };
-    tell(activity);
+    if (last?.what === activity.what && activity.done < activity.total && now - last.at_ms < every_ms) return;
+    last = { what: activity.what, at_ms: now };
+    report(activity);
   };
 }

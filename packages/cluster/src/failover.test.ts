@@ -10,10 +10,10 @@ import { connect } from "@lapidary/fabric";
 import { must } from "@lapidary/std";
 import { controlLimits, epochOf, handleOf, stepIndex, updateCount } from "@lapidary/protocol";
 import { isProcessAlive } from "@lapidary/std/process-id";
-import { Gang } from "./gang.js";
+import { WorkerGroup } from "./worker-group.js";
 import { counter, counts, mesh } from "./testing/counter.js";
 import { WorkerPool, type WorkerPoolOptions } from "./worker-pool.js";
-import { leftWorkers, writeRegister } from "@lapidary/api/worker-register";
+import { orphanedWorkers, writeRegistry } from "@lapidary/api/worker-registry";
 
 interface Held {
   readonly pids: readonly number[];
@@ -59,33 +59,33 @@ describe("workers whose coordinator is killed", function () {
   let directory: string;
   let pool: WorkerPool | undefined;
   let holder: Holder | undefined;
-  let troubles: Error[];
-  const register = (): string => join(directory, "workers.json");
+  let errors: Error[];
+  const registry = (): string => join(directory, "workers.json");
   const hold = async (lease: string): Promise<Held> => {
     holder = new Holder(directory, lease);
     return holder.told();
   };
-  const succeed = async (goesOn: (run: string) => boolean = () => true, more: Partial<WorkerPoolOptions> = {}): Promise<WorkerPool> => {
+  const succeed = async (isActive: (run: string) => boolean = () => true, more: Partial<WorkerPoolOptions> = {}): Promise<WorkerPool> => {
     pool = await WorkerPool.start({
       environment: process.env,
       warm: 2,
       directory,
-      succession: { register: register(), lease_s: 0, goesOn, trouble: (error) => troubles.push(error) },
+      failover: { registry: registry(), lease_s: 0, isActive, onError: (error) => errors.push(error) },
       ...more,
     });
     return pool;
   };
-  const gangOf = (runId: string, epoch: number): Promise<Gang> =>
-    Gang.start(must(pool, "pool"), { runId, epoch: epochOf(epoch), mesh, workers: 2 });
+  const groupOf = (runId: string, epoch: number): Promise<WorkerGroup> =>
+    WorkerGroup.start(must(pool, "pool"), { runId, epoch: epochOf(epoch), mesh, workers: 2 });
 
   beforeEach(() => {
-    troubles = [];
+    errors = [];
     directory = mkdtempSync(join(tmpdir(), "lapidary-succession-"));
   });
   afterEach(async () => {
     await pool?.close();
     if (holder?.process.exitCode === null && holder.process.signalCode === null) await holder.kill();
-    for (const { pid } of leftWorkers(register()).workers) process.kill(pid, "SIGKILL");
+    for (const { pid } of orphanedWorkers(registry()).workers) process.kill(pid, "SIGKILL");
     [pool, holder] = [undefined, undefined];
     rmSync(directory, { recursive: true, force: true });
   });
@@ -104,7 +104,7 @@ describe("workers whose coordinator is killed", function () {
     await holder?.kill();
     await gone(pids);
     await succeed();
-    ok((await pool?.take(2))?.every(({ pid }) => !pids.includes(pid)));
+    ok((await pool?.acquire(2))?.every(({ pid }) => !pids.includes(pid)));
   });
 
   it("are taken over as the workers that they were, with their copies, under a later epoch alone", async () => {
@@ -112,48 +112,48 @@ describe("workers whose coordinator is killed", function () {
     await holder?.kill();
     const lines: string[] = [];
     await succeed(undefined, { log: (_, line) => lines.push(line) });
-    await rejects(gangOf("r", 5), { code: "LAP_WORKER_STALE" });
-    const gang = await gangOf("r", 6);
-    deepStrictEqual(gang.pids, pids);
+    await rejects(groupOf("r", 5), { code: "LAP_WORKER_STALE" });
+    const group = await groupOf("r", 6);
+    deepStrictEqual(group.pids, pids);
     // None of them ended, and none was started beside them.
     strictEqual(pool?.pids.length, 2);
-    const program = await gang.load({ chip: counter() });
-    const state = [gang.parameter(program, "s")];
+    const program = await group.load({ chip: counter() });
+    const state = [group.parameter(program, "s")];
     // What was copied behind the third update does not count: the ledger knows of two.
-    strictEqual(await gang.restoreCopies(updateCount(2), state), 2);
-    deepStrictEqual([...(await gang.fetch(handleOf("s"))).data], Array(8).fill(2));
-    await gang.run(gang.bind(program, counts), { step: stepIndex(2) });
-    deepStrictEqual([...(await gang.fetch(handleOf("s"))).data], Array(8).fill(3));
+    strictEqual(await group.restoreReplicas(updateCount(2), state), 2);
+    deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(2));
+    await group.run(group.bind(program, counts), { step: stepIndex(2) });
+    deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(3));
     // What a worker that was taken over has to say arrives here: the run and worker that it holds replicas of.
     const held = lines.map((line) => (JSON.parse(line) as { holds?: unknown }).holds).filter((holds) => holds !== undefined);
     deepStrictEqual(
       held.sort((a, b) => (a as { worker: number }).worker - (b as { worker: number }).worker),
       [0, 1].map((worker) => ({ run: "r", worker })),
     );
-    await gang.close();
+    await group.close();
   });
 
   it("are left to the run whose copies they hold, as long as it may go on", async () => {
     const { pids } = await hold("60");
     await holder?.kill();
     await succeed((run) => run === "r");
-    const other = await gangOf("another", 1);
+    const other = await groupOf("another", 1);
     ok(other.pids.every((pid) => !pids.includes(pid)));
     strictEqual(new Set(other.names).size, 2);
-    const gang = await gangOf("r", 6);
-    deepStrictEqual(gang.pids, pids);
-    ok(other.names.every((name) => !gang.names.includes(name)));
+    const group = await groupOf("r", 6);
+    deepStrictEqual(group.pids, pids);
+    ok(other.names.every((name) => !group.names.includes(name)));
     await other.close();
-    await gang.close();
+    await group.close();
   });
 
   it("are free for any run when theirs is over", async () => {
     const { pids } = await hold("60");
     await holder?.kill();
     await succeed(() => false);
-    const gang = await gangOf("another", 1);
-    deepStrictEqual([...gang.pids].sort(), [...pids].sort());
-    await gang.close();
+    const group = await groupOf("another", 1);
+    deepStrictEqual([...group.pids].sort(), [...pids].sort());
+    await group.close();
   });
 
   it("are replaced when they give no sign of life to its successor", async () => {
@@ -162,19 +162,19 @@ describe("workers whose coordinator is killed", function () {
     process.kill(frozen, "SIGSTOP");
     await holder?.kill();
     await succeed();
-    const gang = await gangOf("r", 6);
-    strictEqual(gang.pids[0], pids[0]);
+    const group = await groupOf("r", 6);
+    strictEqual(group.pids[0], pids[0]);
     ok(!isProcessAlive(frozen));
-    await gang.close();
+    await group.close();
   });
 
   it("are ended by a successor of another build", async () => {
     const { pids } = await hold("60");
     await holder?.kill();
-    writeFileSync(register(), readFileSync(register(), "utf8").replace(/"protocol":\d+/, '"protocol":0'));
+    writeFileSync(registry(), readFileSync(registry(), "utf8").replace(/"protocol":\d+/, '"protocol":0'));
     await succeed();
     await gone(pids);
-    ok((await pool?.take(2))?.every(({ pid }) => !pids.includes(pid)));
+    ok((await pool?.acquire(2))?.every(({ pid }) => !pids.includes(pid)));
   });
 
   it("stay with one that is only frozen, and nobody can take its place", async () => {
@@ -188,21 +188,21 @@ describe("workers whose coordinator is killed", function () {
 
   it("are not looked for under numbers that are no process", async () => {
     const none = [0, -1].map((pid, i) => ({ name: `w${i}`, pid, started: "", numerics: "f32" as const }));
-    writeRegister(register(), none);
-    deepStrictEqual(leftWorkers(register()), { workers: [], strangers: [] });
+    writeRegistry(registry(), none);
+    deepStrictEqual(orphanedWorkers(registry()), { workers: [], incompatible: [] });
   });
 
   it("cannot be known where the disk takes no register, which is told and stops nothing", async () => {
-    mkdirSync(register());
+    mkdirSync(registry());
     await succeed();
-    strictEqual((await pool?.take(2))?.length, 2);
-    ok(troubles.length > 0);
-    rmSync(register(), { recursive: true });
+    strictEqual((await pool?.acquire(2))?.length, 2);
+    ok(errors.length > 0);
+    rmSync(registry(), { recursive: true });
   });
 
   it("are the only ones that may come in", async () => {
     await succeed();
-    const stranger = await connect(join(directory, "pool"), { hello: { name: "w0", pid: process.pid }, limits: controlLimits });
-    strictEqual((await stranger.closed).kind, "closed");
+    const incompatible = await connect(join(directory, "pool"), { hello: { name: "w0", pid: process.pid }, limits: controlLimits });
+    strictEqual((await incompatible.closed).kind, "closed");
   });
 });

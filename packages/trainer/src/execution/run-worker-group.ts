@@ -1,8 +1,8 @@
-import type { Gang } from "@lapidary/cluster";
+import type { WorkerGroup } from "@lapidary/cluster";
 
 /** What a run does with its gang of workers. */
-export type RunGang = Pick<
-  Gang,
+export type RunWorkerGroup = Pick<
+  WorkerGroup,
   | "loadText"
   | "parameters"
   | "outputs"
@@ -14,7 +14,7 @@ export type RunGang = Pick<
   | "fetch"
   | "drop"
   | "copy"
-  | "openImage"
+  | "openStagingBuffer"
   | "snapshot"
-  | "restoreCopies"
+  | "restoreReplicas"
 >;

@@ -1,21 +1,21 @@
 /** Copies may take this share of the time of steps as processor time of a worker. That workers wait for one another's makes it half as much again by the clock. */
 const share = 0.02;
 /** A copy is never older than so many steps. */
-const most = 64;
+const maxSteps = 64;
 
 /**
  * How often the state is copied in the workers' memory: behind every step where that costs next to nothing, more seldom where copies are large beside
  * steps. What is lost with a worker is at most so many steps, computed again.
  */
-export class CopyPace {
+export class ReplicationInterval {
   #step_ms = 0;
-  #copy_ms = 0;
+  #replication_ms = 0;
   #last = 0;
 
   /** Steps between two copies. */
   get interval(): number {
     if (this.#step_ms === 0) return 1;
-    return Math.min(most, Math.max(1, Math.ceil(this.#copy_ms / (share * this.#step_ms))));
+    return Math.min(maxSteps, Math.max(1, Math.ceil(this.#replication_ms / (share * this.#step_ms))));
   }
 
   isDue(step: number): boolean {
@@ -29,8 +29,8 @@ export class CopyPace {
     this.#step_ms = smooth(this.#step_ms, ms);
   }
 
-  copyTook(ms: number): void {
-    this.#copy_ms = smooth(this.#copy_ms, ms);
+  replicationTook(ms: number): void {
+    this.#replication_ms = smooth(this.#replication_ms, ms);
   }
 }
 

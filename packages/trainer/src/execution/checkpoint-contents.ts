@@ -16,7 +16,7 @@ export type CheckpointFiles = CheckpointContent["files"];
  *
  * @param control of the tokenizer, for `config.json`
  */
-export function constantFiles(config: ModelConfig, files: TokenizerFiles, control: ControlTokens): CheckpointFiles {
+export function staticFiles(config: ModelConfig, files: TokenizerFiles, control: ControlTokens): CheckpointFiles {
   return new Map([
     ...[...checkpointFilesOf(files)].map(([name, content]): [string, CheckpointParts] => [name, [[name, content]]]),
     text("config.json", `${JSON.stringify(modelConfigToHf(config, control), null, 2)}\n`),

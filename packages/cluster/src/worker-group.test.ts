@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { type Graph, GraphBuilder, tensorType } from "@lapidary/ir";
 import { LapidaryError, must } from "@lapidary/std";
 import { arrayOf, epochOf, handleOf, stepIndex } from "@lapidary/protocol";
-import { Gang, type GangOptions } from "./gang.js";
+import { WorkerGroup, type WorkerGroupOptions } from "./worker-group.js";
 import { runProgramOnce } from "./run-program.js";
 import { counter, counts, mesh, sharding } from "./testing/counter.js";
 import { WorkerPool } from "./worker-pool.js";
@@ -74,8 +74,8 @@ describe("a gang of worker processes", function () {
   });
   after(() => pool.close());
 
-  const start = (options: Partial<GangOptions> = {}): Promise<Gang> =>
-    Gang.start(pool, { runId: `run${runs++}`, epoch: epochOf(1), mesh, workers: 2, ...options });
+  const start = (options: Partial<WorkerGroupOptions> = {}): Promise<WorkerGroup> =>
+    WorkerGroup.start(pool, { runId: `run${runs++}`, epoch: epochOf(1), mesh, workers: 2, ...options });
 
   for (const [what, options] of [
     ["one worker", { workers: 1 }],
@@ -84,8 +84,8 @@ describe("a gang of worker processes", function () {
     ["the chipwise executor", { executor: "chipwise" }],
   ] as const)
     it(`computes what the collectives mean with ${what}`, async () => {
-      const gang = await start(options);
-      const out = await runProgramOnce(gang, { chip: collectives() }, inputs);
+      const group = await start(options);
+      const out = await runProgramOnce(group, { chip: collectives() }, inputs);
       deepStrictEqual([...must(out.get("reduced"), "reduced").data], product);
       deepStrictEqual([...must(out.get("gathered"), "gathered").data], product);
       deepStrictEqual([...must(out.get("moved"), "moved").data], product);
@@ -94,18 +94,18 @@ describe("a gang of worker processes", function () {
         [0, 1, 2, 3].map((c) => [0, 1, 2, 3].reduce((sum, r) => sum + must(product[r * 4 + c], "element"), 0)),
       );
       ok(
-        (await gang.stats()).every(({ values }) => Object.keys(values).length === 0),
+        (await group.stats()).every(({ values }) => Object.keys(values).length === 0),
         "nothing is left behind",
       );
-      await gang.close();
+      await group.close();
     });
 
   it("takes many steps before the first is done, and keeps their order", async () => {
-    const gang = await start();
-    const program = await gang.load({ chip: counter() });
-    await gang.put(gang.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
-    const bound = gang.bind(program, { ...counts, told: ["sum"] });
-    const steps = Array.from({ length: 20 }, (_, step) => gang.run(bound, { step: stepIndex(step) }));
+    const group = await start();
+    const program = await group.load({ chip: counter() });
+    await group.put(group.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
+    const bound = group.bind(program, { ...counts, told: ["sum"] });
+    const steps = Array.from({ length: 20 }, (_, step) => group.run(bound, { step: stepIndex(step) }));
     const reports = await Promise.all(steps);
     deepStrictEqual(
       reports.map(({ told }) => told.get("sum")),
@@ -113,21 +113,21 @@ describe("a gang of worker processes", function () {
     );
     ok(reports.every(({ workers }) => workers.length === 2));
     deepStrictEqual(
-      (await gang.stats()).map(({ values }) => Object.keys(values)),
+      (await group.stats()).map(({ values }) => Object.keys(values)),
       [["s"], ["s"]],
     );
-    deepStrictEqual([...(await gang.fetch(handleOf("s"))).data], Array(8).fill(20));
-    await gang.close();
+    deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(20));
+    await group.close();
   });
 
   it("tells every call of a run that is traced, in order, on one clock for all workers", async () => {
-    const gang = await start();
-    const program = await gang.load({ chip: counter() });
-    const calls = await gang.describe(program);
+    const group = await start();
+    const program = await group.load({ chip: counter() });
+    const calls = await group.describe(program);
     ok(calls.length > 0 && calls.filter(({ kind }) => kind === "start").length === calls.filter(({ kind }) => kind === "finish").length);
-    await gang.put(gang.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
-    const bound = gang.bind(program, counts);
-    const [plain, traced] = [await gang.run(bound, { step: stepIndex(0) }), await gang.run(bound, { step: stepIndex(1), trace: true })];
+    await group.put(group.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
+    const bound = group.bind(program, counts);
+    const [plain, traced] = [await group.run(bound, { step: stepIndex(0) }), await group.run(bound, { step: stepIndex(1), trace: true })];
     ok(plain.workers.every(({ trace }) => trace === undefined));
     const begins = traced.workers.map(({ trace }) => must(trace, "trace").began_ms);
     ok(Math.abs(must(begins[0], "begin") - must(begins[1], "begin")) < 60_000, `workers began at ${begins.join(" and ")}`);
@@ -142,35 +142,35 @@ describe("a gang of worker processes", function () {
       }
       ok(end <= total_ms * 1000 + 2, `calls end at ${end} us of ${total_ms} ms`);
     }
-    await gang.close();
+    await group.close();
   });
 
   it("holds a worker's part of a value and no more", async () => {
-    const gang = await start();
+    const group = await start();
     for (const [id, text] of [
       ["s", "[data]"],
       ["t", "[-]"],
     ] as const)
-      await gang.put({ id: handleOf(id), dtype: "f32", dims: [8], sharding: sharding(text) }, arrayOf("f32", [8], new Float32Array(8)));
+      await group.put({ id: handleOf(id), dtype: "f32", dims: [8], sharding: sharding(text) }, arrayOf("f32", [8], new Float32Array(8)));
     deepStrictEqual(
-      (await gang.stats()).map(({ values }) => values),
+      (await group.stats()).map(({ values }) => values),
       [
         { s: 16, t: 32 },
         { s: 16, t: 32 },
       ],
     );
-    await gang.close();
+    await group.close();
   });
 
   it("rejects all that is pending with LAP_WORKER_LOST, naming worker, pid and signal, when a worker is killed", async () => {
-    const gang = await start();
-    const program = await gang.load({ chip: counter() });
-    await gang.put(gang.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
-    const victim = must(gang.pids[1], "pid");
+    const group = await start();
+    const program = await group.load({ chip: counter() });
+    await group.put(group.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
+    const victim = must(group.pids[1], "pid");
     process.kill(victim, "SIGSTOP"); // it will never answer, so that all that follows is pending
-    const bound = gang.bind(program, counts);
-    const pending = Array.from({ length: 5 }, (_, step) => gang.run(bound, { step: stepIndex(step) }));
-    const fetched = gang.fetch(handleOf("s"));
+    const bound = group.bind(program, counts);
+    const pending = Array.from({ length: 5 }, (_, step) => group.run(bound, { step: stepIndex(step) }));
+    const fetched = group.fetch(handleOf("s"));
     process.kill(victim, "SIGKILL");
     const isLost = (error: unknown): boolean =>
       error instanceof LapidaryError &&
@@ -179,27 +179,27 @@ describe("a gang of worker processes", function () {
       error.message.includes(String(victim)) &&
       error.message.includes("SIGKILL");
     for (const promise of [...pending, fetched]) await rejects(promise, isLost);
-    ok(isLost(await gang.failed));
-    await rejects(gang.fetch(handleOf("s")), isLost);
-    await gang.close();
+    ok(isLost(await group.failed));
+    await rejects(group.fetch(handleOf("s")), isLost);
+    await group.close();
   });
 
   it("ends the worker that hangs while all are alive, and says so", async () => {
     const own = await WorkerPool.start({ environment: { ...process.env, LAPIDARY_FAILPOINTS: "before-vote@1,1:hang" }, warm: 2 });
-    const gang = await Gang.start(own, { runId: "hangs", epoch: epochOf(1), mesh, workers: 2, stallAfterMs: 1500 });
-    const program = await gang.load({ chip: counter() });
-    await gang.put(gang.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
-    const run = gang.run(gang.bind(program, counts), { step: stepIndex(0), update: true });
+    const group = await WorkerGroup.start(own, { runId: "hangs", epoch: epochOf(1), mesh, workers: 2, stallAfterMs: 1500 });
+    const program = await group.load({ chip: counter() });
+    await group.put(group.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
+    const run = group.run(group.bind(program, counts), { step: stepIndex(0), update: true });
     await rejects(
       run,
       (error: LapidaryError) => error.code === "LAP_WORKER_LOST" && /worker 1 .*no worker has answered for/.test(error.message),
     );
-    await gang.close();
+    await group.close();
     await own.close();
   });
 
   it("tells the value whose kernel failed, on all workers at once", async () => {
-    const gang = await start();
+    const group = await start();
     const g = new GraphBuilder("bad", "chip", mesh);
     const s = g.push("parameter", [], { name: "s" }, tensorType("i32", [4]), { name: "s", sharding: sharding("[data]") });
     const one = g.op("constant", [], { value: 1, dims: [4], dtype: "i32" }, { name: "one", sharding: sharding("[data]") });
@@ -208,27 +208,27 @@ describe("a gang of worker processes", function () {
       "ratio",
       g.op("all_gather", [ratio], { axes: ["data"], size: 2, dimension: 0 }, { name: "gathered", sharding: sharding("[-]") }),
     );
-    const program = await gang.load({ chip: g.finish() });
+    const program = await group.load({ chip: g.finish() });
     // Worker 1 alone divides by zero; worker 0 waits for its part.
-    await gang.put(gang.parameter(program, "s"), arrayOf("i32", [8], Int32Array.of(1, 1, 1, 1, 1, 1, 0, 1)));
-    const bound = gang.bind(program, { inputs: new Map([["s", handleOf("s")]]), outputs: new Map([["ratio", handleOf("ratio")]]) });
-    await rejects(gang.run(bound, { step: stepIndex(0) }), { code: "LAP_WORKER_KERNEL", place: "layers.0.ratio" });
-    await rejects(gang.fetch(handleOf("s")), { code: "LAP_WORKER_KERNEL" });
-    await gang.close();
+    await group.put(group.parameter(program, "s"), arrayOf("i32", [8], Int32Array.of(1, 1, 1, 1, 1, 1, 0, 1)));
+    const bound = group.bind(program, { inputs: new Map([["s", handleOf("s")]]), outputs: new Map([["ratio", handleOf("ratio")]]) });
+    await rejects(group.run(bound, { step: stepIndex(0) }), { code: "LAP_WORKER_KERNEL", place: "layers.0.ratio" });
+    await rejects(group.fetch(handleOf("s")), { code: "LAP_WORKER_KERNEL" });
+    await group.close();
   });
 
   it("refuses a program that is none", async () => {
-    const gang = await start({ workers: 1 });
+    const group = await start({ workers: 1 });
     const g = new GraphBuilder("broken", "chip", mesh);
     const s = g.push("parameter", [], { name: "s" }, tensorType("f32", [4]), { name: "s", sharding: sharding("[-]") });
     g.output("y", g.push("reshape", [s.id], { dims: [3] }, tensorType("f32", [3]), { name: "y", sharding: sharding("[-]") }));
-    await rejects(gang.load({ chip: g.finish() }), { code: "LAP_IR_SHAPE" });
-    await gang.close();
+    await rejects(group.load({ chip: g.finish() }), { code: "LAP_IR_SHAPE" });
+    await group.close();
   });
 
   it("refuses messages of an older attempt of the same run", async () => {
-    const gang = await start({ runId: "fenced", epoch: epochOf(5), workers: 1 });
-    await gang.close();
+    const group = await start({ runId: "fenced", epoch: epochOf(5), workers: 1 });
+    await group.close();
     await rejects(start({ runId: "fenced", epoch: epochOf(5), workers: 1 }), { code: "LAP_WORKER_STALE" });
     await (await start({ runId: "fenced", epoch: epochOf(6), workers: 1 })).close();
   });

@@ -81,6 +81,6 @@ export function workerDidNotStart(name: string, why: string, cause?: unknown): L
   });
 }
 
-export function gangClosed(): LapidaryError {
+export function workerGroupClosed(): LapidaryError {
   return new LapidaryError({ code: "LAP_GANG_CLOSED", message: "the gang was closed" });
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { nodeDisk } from "./disk.js";
 import { RunFence } from "./run-fence.js";
 import { temporaryDirectory } from "@lapidary/std/testing";
-import { Ledger, ledgerFile, readLedger } from "./ledger.js";
+import { StepLog, stepLogFile, readStepLog } from "./step-log.js";
 
 const outcome = (loss: number): { loss: number; grad_norm: number; learning_rate: number; tokens_counted: number } => ({
   loss,
@@ -15,11 +15,11 @@ const outcome = (loss: number): { loss: number; grad_norm: number; learning_rate
 
 describe("the ledger", () => {
   const directory = temporaryDirectory();
-  const open = (): Ledger => {
+  const open = (): StepLog => {
     mkdirSync(directory(), { recursive: true });
-    return new Ledger(nodeDisk, directory(), RunFence.claim(nodeDisk, directory()));
+    return new StepLog(nodeDisk, directory(), RunFence.claim(nodeDisk, directory()));
   };
-  const path = (): string => join(directory(), ledgerFile);
+  const path = (): string => join(directory(), stepLogFile);
 
   it("has each step once, though steps are computed again, and knows them when it is opened again", () => {
     const first = open();
@@ -33,26 +33,26 @@ describe("the ledger", () => {
       [false, false, false, true],
     );
     deepStrictEqual(
-      readLedger(nodeDisk, directory()).commits.map(({ step }) => step),
+      readStepLog(nodeDisk, directory()).commits.map(({ step }) => step),
       [1, 2, 3, 4, 5, 6],
     );
-    strictEqual(readLedger(nodeDisk, directory()).attempts[1]?.why, "worker 1 was killed");
+    strictEqual(readStepLog(nodeDisk, directory()).attempts[1]?.why, "worker 1 was killed");
   });
 
   it("refuses a step that comes out differently the second time", () => {
-    const ledger = open();
-    ledger.begin(0, "a", undefined, undefined);
-    ledger.commit(1, outcome(3));
+    const stepLog = open();
+    stepLog.begin(0, "a", undefined, undefined);
+    stepLog.commit(1, outcome(3));
     const again = open();
     again.begin(0, "a", undefined, undefined);
     throws(() => again.commit(1, outcome(3 + 2 ** -50)), { code: "LAP_REPLAY_DIFFERS", place: "step 1" });
   });
 
   it("digests every step before: one bit of one loss changes all that follow", () => {
-    const ledger = open();
-    ledger.begin(0, "a", undefined, undefined);
-    for (const loss of [3, 2, 1]) ledger.commit(ledger.last + 1, outcome(loss));
-    const digest = ledger.digestAt(3);
+    const stepLog = open();
+    stepLog.begin(0, "a", undefined, undefined);
+    for (const loss of [3, 2, 1]) stepLog.commit(stepLog.last + 1, outcome(loss));
+    const digest = stepLog.digestAt(3);
     writeFileSync(path(), "");
     const other = open();
     other.begin(0, "a", undefined, undefined);
@@ -61,9 +61,9 @@ describe("the ledger", () => {
   });
 
   it("cuts off what a crash left torn, at whatever byte, and keeps every whole line before", () => {
-    const ledger = open();
-    ledger.begin(0, "a", undefined, undefined);
-    for (const loss of [3, 2, 1]) ledger.commit(ledger.last + 1, outcome(loss));
+    const stepLog = open();
+    stepLog.begin(0, "a", undefined, undefined);
+    for (const loss of [3, 2, 1]) stepLog.commit(stepLog.last + 1, outcome(loss));
     const whole = readFileSync(path());
     const ends = [...whole].flatMap((byte, i) => (byte === 10 ? [i + 1] : []));
     for (let cut = 0; cut < whole.length; cut++) {
@@ -75,9 +75,9 @@ describe("the ledger", () => {
   });
 
   it("believes no line of which a bit has changed", () => {
-    const ledger = open();
-    ledger.begin(0, "a", undefined, undefined);
-    for (const loss of [3, 2, 1]) ledger.commit(ledger.last + 1, outcome(loss));
+    const stepLog = open();
+    stepLog.begin(0, "a", undefined, undefined);
+    for (const loss of [3, 2, 1]) stepLog.commit(stepLog.last + 1, outcome(loss));
     const whole = readFileSync(path());
     const second = whole.indexOf(10, whole.indexOf(10) + 1) + 1;
     for (let at = second; at < whole.length; at++) {
@@ -89,15 +89,15 @@ describe("the ledger", () => {
   });
 
   it("takes steps back when they are computed in another layout, or when a checkpoint knows more than it", () => {
-    const ledger = open();
-    ledger.begin(0, "a", undefined, undefined);
-    for (const loss of [3, 2, 1]) ledger.commit(ledger.last + 1, outcome(loss));
+    const stepLog = open();
+    stepLog.begin(0, "a", undefined, undefined);
+    for (const loss of [3, 2, 1]) stepLog.commit(stepLog.last + 1, outcome(loss));
     const other = open();
     strictEqual(other.begin(1, "b", other.digestAt(1), undefined).rewinds, true);
     strictEqual(other.last, 1);
     strictEqual(other.commit(2, outcome(2.001)), true);
     deepStrictEqual(
-      readLedger(nodeDisk, directory()).commits.map(({ loss }) => loss),
+      readStepLog(nodeDisk, directory()).commits.map(({ loss }) => loss),
       [3, 2.001],
     );
     const later = open();
@@ -108,10 +108,10 @@ describe("the ledger", () => {
   });
 
   it("moves all later batches up when one is left out, also for those who open it later", () => {
-    const ledger = open();
-    ledger.begin(0, "a", undefined, undefined);
-    ledger.commit(1, outcome(3));
-    deepStrictEqual([ledger.skip("no number").skip, ledger.skip("no number").skip], [1, 2]);
+    const stepLog = open();
+    stepLog.begin(0, "a", undefined, undefined);
+    stepLog.commit(1, outcome(3));
+    deepStrictEqual([stepLog.skip("no number").skip, stepLog.skip("no number").skip], [1, 2]);
     const again = open();
     again.begin(1, "a", undefined, undefined);
     deepStrictEqual(
@@ -138,9 +138,9 @@ describe("the ledger", () => {
   });
 
   it("survives a line of another tool behind its own", () => {
-    const ledger = open();
-    ledger.begin(0, "a", undefined, undefined);
-    ledger.commit(1, outcome(3));
+    const stepLog = open();
+    stepLog.begin(0, "a", undefined, undefined);
+    stepLog.commit(1, outcome(3));
     appendFileSync(path(), '{"step":2}\n');
     strictEqual(open().last, 1);
   });

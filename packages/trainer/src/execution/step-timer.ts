@@ -4,7 +4,7 @@ import type { Clock } from "@lapidary/std";
 const window = 20;
 
 /** How fast steps come: from the times at which they ended, the last few of them. */
-export class Pace {
+export class StepTimer {
   readonly #clock: Clock;
   readonly #ends: number[] = [];
   #paused_ms = 0;

@@ -53,7 +53,7 @@ export interface StepOutcome {
   readonly tokens_counted: number;
 }
 
-export const ledgerFile = "ledger.jsonl";
+export const stepLogFile = "ledger.jsonl";
 
 /**
  * The ledger of a run: each committed step exactly once, in order, each with a digest of all before it.
@@ -66,7 +66,7 @@ export const ledgerFile = "ledger.jsonl";
  *
  * Invariants: a step that is committed again (after a restart) must have the digest that it had; an attempt that was superseded commits nothing.
  */
-export class Ledger {
+export class StepLog {
   readonly #disk: Disk;
   readonly #path: string;
   readonly #fence: Fence;
@@ -80,9 +80,9 @@ export class Ledger {
 
   constructor(disk: Disk, runDirectory: string, fence: Fence) {
     this.#disk = disk;
-    this.#path = join(runDirectory, ledgerFile);
+    this.#path = join(runDirectory, stepLogFile);
     this.#fence = fence;
-    const { lines, bytes, size } = readLedgerText(disk.readText(this.#path));
+    const { lines, bytes, size } = readStepLogText(disk.readText(this.#path));
     if (bytes < size) disk.truncate(this.#path, bytes);
     for (const line of lines) this.#take(line);
   }
@@ -185,7 +185,7 @@ export class Ledger {
       write();
     } catch (error) {
       const { code, syscall } = error as NodeJS.ErrnoException;
-      throw syscall === undefined ? error : ledgerRefused(this.#path, code ?? syscall, error);
+      throw syscall === undefined ? error : stepLogRefused(this.#path, code ?? syscall, error);
     }
   }
 
@@ -211,13 +211,13 @@ export class Ledger {
 }
 
 /** The committed steps of a run, and its attempts, as its file tells them. */
-export function readLedger(
+export function readStepLog(
   disk: Pick<Disk, "readText">,
   runDirectory: string,
 ): { readonly commits: Commit[]; readonly attempts: Attempt[] } {
   const commits: Commit[] = [];
   const attempts: Attempt[] = [];
-  for (const line of readLedgerText(disk.readText(join(runDirectory, ledgerFile))).lines) {
+  for (const line of readStepLogText(disk.readText(join(runDirectory, stepLogFile))).lines) {
     if ("attempt" in line) {
       attempts.push(line);
       if (line.rewinds) while ((commits.at(-1)?.step ?? 0) > line.from) commits.pop();
@@ -226,7 +226,7 @@ export function readLedger(
   return { commits, attempts };
 }
 
-function readLedgerText(text = ""): { lines: Line[]; bytes: number; size: number } {
+function readStepLogText(text = ""): { lines: Line[]; bytes: number; size: number } {
   const lines: Line[] = [];
   let bytes = 0;
   for (const line of text.split("\n").slice(0, -1)) {
@@ -265,7 +265,7 @@ function nextDigest(before: string, step: number, numbers: readonly number[]): s
 }
 
 /** Without a ledger no step counts: the job ends, and is resumed when there is room. */
-function ledgerRefused(path: string, code: string, cause: unknown): LapidaryError {
+function stepLogRefused(path: string, code: string, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_LEDGER_WRITE",
     message: `the ledger cannot be written: ${code}`,

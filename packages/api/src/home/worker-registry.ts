@@ -11,7 +11,7 @@ export interface RegisteredWorker extends ProcessId {
   readonly numerics: NumericsName;
 }
 
-interface Register {
+interface Registry {
   readonly protocol: number;
   /** The directory of the file: a copy of a home has no workers. Absent in files of earlier versions. */
   readonly directory?: string;
@@ -19,31 +19,31 @@ interface Register {
 }
 
 /** Where a home's coordinator writes down which worker processes it has: its successor takes them over, and nobody else is let in. */
-export const registerPath = (home: string): string => join(home, "workers.json");
+export const registryPath = (home: string): string => join(home, "workers.json");
 
-export function writeRegister(path: string, workers: readonly RegisteredWorker[]): void {
-  const register: Register = { protocol: protocolVersion, directory: directoryStamp(dirname(path)), workers };
-  replaceFile(path, `${JSON.stringify(register)}\n`, 0o600);
+export function writeRegistry(path: string, workers: readonly RegisteredWorker[]): void {
+  const registry: Registry = { protocol: protocolVersion, directory: directoryStamp(dirname(path)), workers };
+  replaceFile(path, `${JSON.stringify(registry)}\n`, 0o600);
 }
 
-export const removeRegister = (path: string): void => rmSync(path, { force: true });
+export const removeRegistry = (path: string): void => rmSync(path, { force: true });
 
 /** The workers that a coordinator left behind and that still run; `strangers` would not understand what this build says. */
-export function leftWorkers(path: string): {
+export function orphanedWorkers(path: string): {
   readonly workers: readonly RegisteredWorker[];
-  readonly strangers: readonly RegisteredWorker[];
+  readonly incompatible: readonly RegisteredWorker[];
 } {
-  const { protocol, workers } = readRegister(path);
+  const { protocol, workers } = readRegistry(path);
   const left = workers.filter(isRunning);
-  return protocol === protocolVersion ? { workers: left, strangers: [] } : { workers: [], strangers: left };
+  return protocol === protocolVersion ? { workers: left, incompatible: [] } : { workers: [], incompatible: left };
 }
 
-function readRegister(path: string): Register {
-  const none: Register = { protocol: protocolVersion, workers: [] };
+function readRegistry(path: string): Registry {
+  const none: Registry = { protocol: protocolVersion, workers: [] };
   if (!existsSync(path)) return none;
   try {
-    const register = JSON.parse(readFileSync(path, "utf8")) as Register;
-    return register.directory === undefined || register.directory === directoryStamp(dirname(path)) ? register : none;
+    const registry = JSON.parse(readFileSync(path, "utf8")) as Registry;
+    return registry.directory === undefined || registry.directory === directoryStamp(dirname(path)) ? registry : none;
   } catch {
     // Nothing that we wrote, for the file is replaced as a whole.
     return none;

@@ -2,15 +2,15 @@ import { LapidaryError, assert } from "@lapidary/std";
 import { EpochStaleError } from "@lapidary/checkpoint";
 import { CheckpointStore, type VerifiedCheckpoint } from "@lapidary/checkpoint";
 import type { Fence } from "@lapidary/checkpoint";
-import { Ledger, firstDigest } from "@lapidary/checkpoint";
+import { StepLog, firstDigest } from "@lapidary/checkpoint";
 import { eventError, type RunEventOf } from "@lapidary/api/run-events";
-import { orAbort } from "./abort.js";
+import { raceAbort } from "./abort.js";
 import { CheckpointWriter } from "./checkpoint-writer.js";
-import { CopyPace } from "./copy-pace.js";
+import { ReplicationInterval } from "./replication-interval.js";
 import { FailureCounter } from "./failure-counter.js";
 import { isRecoverable, lossSpike, onBatch, tooManySkipped } from "./recovery-errors.js";
 import type { StepMetrics } from "./run-programs.js";
-import type { AttemptState, Guard, TakenState, TrainOptions, TrainResult, TrainingAttempt } from "./train-options.js";
+import type { AttemptState, BadBatchPolicy, CapturedState, TrainOptions, TrainResult, TrainingAttempt } from "./train-options.js";
 import { trainingLoop } from "./training-loop.js";
 
 /**
@@ -30,7 +30,7 @@ import { trainingLoop } from "./training-loop.js";
  * @throws LAP_STEP_FAILS when one step fails three times; LAP_CHECKPOINT_WRITE when the last checkpoint cannot be written; what no other attempt overcomes;
  * the signal's reason; the reason of `halt`, once the checkpoint is written
  */
-export async function trainThroughFaults<A extends TrainingAttempt>(options: TrainOptions<A>): Promise<TrainResult> {
+export async function trainWithRecovery<A extends TrainingAttempt>(options: TrainOptions<A>): Promise<TrainResult> {
   const { events, signal } = options;
   const writer = new CheckpointWriter({
     written: ({ path, manifest }) => {
@@ -44,8 +44,8 @@ export async function trainThroughFaults<A extends TrainingAttempt>(options: Tra
   for (;;) {
     signal.throwIfAborted();
     // A checkpoint that is being written is good: let it be finished before its writer is superseded.
-    await orAbort(writer.idle(), signal);
-    const attempt = new OneAttempt(options, options.claim(), writer, failures, cause);
+    await raceAbort(writer.idle(), signal);
+    const attempt = new AttemptRunner(options, options.claim(), writer, failures, cause);
     try {
       return await attempt.run();
     } catch (error) {
@@ -61,31 +61,31 @@ class Regroup extends Error {}
 const spikeWindow = 20;
 
 /** A step that would harm the run, and that its guard lets leave out. */
-function isHarm(error: LapidaryError, guard: Guard | undefined): boolean {
+function isBadBatch(error: LapidaryError, guard: BadBatchPolicy | undefined): boolean {
   return error.code === "LAP_LOSS_SPIKE" || (error.code === "LAP_LOSS_NOT_FINITE" && guard?.not_finite === "skip");
 }
 
 /** So many checkpoints may be taken and not written yet: each is a copy of the state. */
-const mostCheckpoints = 2;
+const maxCheckpoints = 2;
 
 /** One attempt, under one epoch. */
-class OneAttempt<A extends TrainingAttempt> {
+class AttemptRunner<A extends TrainingAttempt> {
   readonly #options: TrainOptions<A>;
   readonly #fence: Fence;
   readonly #writer: CheckpointWriter;
   readonly #failures: FailureCounter;
   /** What ended the attempt before. */
   readonly #cause: LapidaryError | undefined;
-  readonly #ledger: Ledger;
+  readonly #stepLog: StepLog;
   readonly #store: CheckpointStore;
-  readonly #copies = new CopyPace();
+  readonly #replicas = new ReplicationInterval();
   /** The step that was dispatched last. */
   #reached = 0;
   /** Whether a checkpoint is due behind the step that was dispatched last. */
   #due = { step: 0, saves: false };
   /** States that were taken, by step, until that is committed and what is to be done behind it is done. */
-  readonly #taken = new Map<number, Promise<TakenState>>();
-  #lastTaken: number | undefined;
+  readonly #captured = new Map<number, Promise<CapturedState>>();
+  #lastCaptured: number | undefined;
   /** The step behind which something is to be done before the next. */
   #pausing: number | undefined;
   #isReported = false;
@@ -110,7 +110,7 @@ class OneAttempt<A extends TrainingAttempt> {
     this.#writer = writer;
     this.#failures = failures;
     this.#cause = cause;
-    this.#ledger = new Ledger(disk, directory, fence);
+    this.#stepLog = new StepLog(disk, directory, fence);
     const onDeleted = (step: number): void => events.emit({ type: "checkpoint_deleted", step });
     this.#store = new CheckpointStore({ disk, directory: checkpoints, fence, failpoints, onDeleted });
   }
@@ -122,12 +122,12 @@ class OneAttempt<A extends TrainingAttempt> {
    * @throws the error, where no other attempt follows
    */
   settle(error: unknown): LapidaryError | undefined {
-    const { signal, halt, events } = this.#options;
+    const { signal, drain, events } = this.#options;
     if (signal.aborted) {
       this.#ended("stopped");
       throw signal.reason;
     }
-    if (halt.aborted && error === halt.reason) {
+    if (drain.aborted && error === drain.reason) {
       this.#ended("drained");
       throw error;
     }
@@ -136,7 +136,7 @@ class OneAttempt<A extends TrainingAttempt> {
       return undefined;
     }
     try {
-      if (this.#skips(error)) {
+      if (this.#skipsBatch(error)) {
         this.#ended("batch_skipped");
         return error;
       }
@@ -144,8 +144,8 @@ class OneAttempt<A extends TrainingAttempt> {
       if (refused instanceof LapidaryError) this.#fail(refused, false);
       throw refused;
     }
-    const step = this.#ledger.last + 1;
-    const batch = events.batchName(this.#ledger.batchOf(step));
+    const step = this.#stepLog.last + 1;
+    const batch = events.batchName(this.#stepLog.batchOf(step));
     if (!isRecoverable(error)) {
       if (error instanceof LapidaryError) this.#fail(error, false);
       throw onBatch(error, step, batch);
@@ -156,13 +156,13 @@ class OneAttempt<A extends TrainingAttempt> {
   }
 
   #ended(reason: RunEventOf<"attempt_ended">["reason"]): void {
-    this.#options.events.emit({ type: "attempt_ended", attempt: this.#fence.epoch, step: this.#ledger.last, reason });
+    this.#options.events.emit({ type: "attempt_ended", attempt: this.#fence.epoch, step: this.#stepLog.last, reason });
   }
 
   #fail(error: LapidaryError, recoverable: boolean): void {
     const [{ events }, attempt] = [this.#options, this.#fence.epoch];
     if (error instanceof EpochStaleError) events.emit({ type: "superseded", attempt, by: error.newest });
-    events.emit({ type: "attempt_failed", attempt, step: this.#ledger.last + 1, error: eventError(error), recoverable });
+    events.emit({ type: "attempt_failed", attempt, step: this.#stepLog.last + 1, error: eventError(error), recoverable });
   }
 
   /** The attempt has failed: reported once, at once, before its gang is let go. */
@@ -174,13 +174,13 @@ class OneAttempt<A extends TrainingAttempt> {
   }
 
   /** Whether the batch that the attempt failed on is left out from now on. @throws the error, naming the batch, when enough were */
-  #skips(error: unknown): error is LapidaryError {
+  #skipsBatch(error: unknown): error is LapidaryError {
     const { guard, events } = this.#options;
-    if (!(error instanceof LapidaryError) || !isHarm(error, guard) || guard === undefined) return false;
-    const next = this.#ledger.last + 1;
-    if (this.#ledger.skips.length >= guard.most)
-      throw tooManySkipped(guard.most, next, events.batchName(this.#ledger.batchOf(next)), error);
-    const { skip, step } = this.#ledger.skip(`${error.code}: ${error.message}`);
+    if (!(error instanceof LapidaryError) || !isBadBatch(error, guard) || guard === undefined) return false;
+    const next = this.#stepLog.last + 1;
+    if (this.#stepLog.skips.length >= guard.most)
+      throw tooManySkipped(guard.most, next, events.batchName(this.#stepLog.batchOf(next)), error);
+    const { skip, step } = this.#stepLog.skip(`${error.code}: ${error.message}`);
     this.#options.goodput.fail();
     events.emit({ type: "batch_skipped", step, batch: skip, error: eventError(error) });
     return true;
@@ -192,7 +192,7 @@ class OneAttempt<A extends TrainingAttempt> {
     const opening = open(this.#fence.epoch);
     let attempt: A;
     try {
-      attempt = await orAbort(opening, signal);
+      attempt = await raceAbort(opening, signal);
     } catch (error) {
       // Nobody waits for it any more: it goes as soon as it has come.
       opening.then(
@@ -204,12 +204,12 @@ class OneAttempt<A extends TrainingAttempt> {
     const training = this.#train(attempt);
     let keepCopies = false;
     try {
-      const result = await orAbort(Promise.race([training, failureOf(attempt)]), signal);
+      const result = await raceAbort(Promise.race([training, failureOf(attempt)]), signal);
       this.#ended("finished");
       return result;
     } catch (error) {
       if (isRecoverable(error) && !signal.aborted) this.#report(error);
-      keepCopies = (isRecoverable(error) || (error instanceof LapidaryError && isHarm(error, this.#options.guard))) && !signal.aborted;
+      keepCopies = (isRecoverable(error) || (error instanceof LapidaryError && isBadBatch(error, this.#options.guard))) && !signal.aborted;
       throw error;
     } finally {
       this.#isOver = true;
@@ -220,7 +220,7 @@ class OneAttempt<A extends TrainingAttempt> {
   }
 
   async #train(attempt: A): Promise<TrainResult> {
-    const { options, ledger } = { options: this.#options, ledger: this.#ledger };
+    const { options, stepLog } = { options: this.#options, stepLog: this.#stepLog };
     const { state } = attempt;
     void attempt.failed.then(() => {
       this.#isOver = true;
@@ -229,27 +229,27 @@ class OneAttempt<A extends TrainingAttempt> {
     const from = await this.#restore(state);
     this.#begin(from, attempt.layout);
     // What is not in the workers' memory yet is copied before the first step may fail.
-    if (from.source !== "replica" && from.step < options.steps) await this.#copy(state, from.step);
-    if (from.source === "replica" && from.step > 0 && from.step < options.steps) await this.#makeUp(attempt, from.step);
+    if (from.source !== "replica" && from.step < options.steps) await this.#replicate(state, from.step);
+    if (from.source === "replica" && from.step > 0 && from.step < options.steps) await this.#catchUp(attempt, from.step);
     options.goodput.enter("step");
     const trained = await trainingLoop({
-      programs: { train: (step) => state.train(step, ledger.batchOf(step + 1)) },
+      programs: { train: (step) => state.train(step, stepLog.batchOf(step + 1)) },
       from: from.step,
       steps: options.steps,
       tokensPerStep: options.tokensPerStep,
       signal: options.signal,
-      halt: options.halt,
+      drain: options.drain,
       clock: options.clock,
       ahead: (step) => this.#failures.ahead(step),
-      room: (step) => this.#room(step),
+      backpressure: (step) => this.#backpressure(step),
       dispatched: (step) => {
         this.#reached = step;
-        if (this.#isDue(step)) this.#take(state, step);
-        if (step < options.steps && this.#copies.isDue(step)) void this.#copy(state, step).catch(() => undefined);
+        if (this.#isDue(step)) this.#capture(state, step);
+        if (step < options.steps && this.#replicas.isDue(step)) void this.#replicate(state, step).catch(() => undefined);
       },
       commit: (step, metrics) => this.#commit(step, metrics),
       onRow: (row) => {
-        this.#copies.stepTook(row.step_ms);
+        this.#replicas.stepTook(row.step_ms);
         options.events.row(row, this.#isNew);
         if (row.step !== this.#pausing) this.#write(row.step);
       },
@@ -257,7 +257,7 @@ class OneAttempt<A extends TrainingAttempt> {
     });
     await this.#end(attempt, trained.step);
     const checkpoint = this.#lastCheckpoint(trained.step);
-    const commits = Array.from({ length: trained.step }, (_, i) => ledger.commitOf(i + 1));
+    const commits = Array.from({ length: trained.step }, (_, i) => stepLog.commitOf(i + 1));
     return {
       loss: commits.at(-1)?.loss ?? trained.loss,
       tokens: commits.reduce((sum, commit) => sum + (commit?.tokens ?? options.tokensPerStep), 0),
@@ -268,8 +268,8 @@ class OneAttempt<A extends TrainingAttempt> {
   }
 
   #begin({ step, digest, source }: RestoredState, layout: string): void {
-    const repeated_steps = Math.max(0, this.#ledger.last - step);
-    const { attempt, rewinds } = this.#ledger.begin(step, layout, digest, this.#failures.why);
+    const repeated_steps = Math.max(0, this.#stepLog.last - step);
+    const { attempt, rewinds } = this.#stepLog.begin(step, layout, digest, this.#failures.why);
     const code = this.#cause?.code;
     this.#options.events.emit({
       type: "state_restored",
@@ -294,28 +294,28 @@ class OneAttempt<A extends TrainingAttempt> {
     const { failpoints, goodput } = this.#options;
     failpoints.hit("before-commit", step, "c");
     this.#refuseSpike(step, metrics.loss);
-    this.#isNew = this.#ledger.commit(step, metrics);
+    this.#isNew = this.#stepLog.commit(step, metrics);
     goodput.step(this.#isNew);
     failpoints.hit("after-commit", step, "c");
   }
 
   #refuseSpike(step: number, loss: number): void {
     const factor = this.#options.guard?.spike;
-    if (factor === undefined || step <= this.#ledger.last) return;
-    const before = Array.from({ length: spikeWindow }, (_, i) => this.#ledger.commitOf(step - 1 - i)?.loss).filter(
+    if (factor === undefined || step <= this.#stepLog.last) return;
+    const before = Array.from({ length: spikeWindow }, (_, i) => this.#stepLog.commitOf(step - 1 - i)?.loss).filter(
       (one) => one !== undefined,
     );
     const mean = before.reduce((sum, one) => sum + one, 0) / before.length;
     if (before.length === spikeWindow && loss > factor * mean) throw lossSpike(step, loss, mean);
   }
 
-  async #copy(state: AttemptState, step: number): Promise<void> {
-    const { ms, bytes } = await state.copy(step, this.#ledger.last);
-    this.#copies.copyTook(ms);
-    const { interval } = this.#copies;
+  async #replicate(state: AttemptState, step: number): Promise<void> {
+    const { ms, bytes } = await state.copy(step, this.#stepLog.last);
+    this.#replicas.replicationTook(ms);
+    const { interval } = this.#replicas;
     // Every replica would be an event a step: the first of an attempt counts, and each with another order of interval.
-    const isNews = interval >= 2 * this.#replicaInterval || 2 * interval <= this.#replicaInterval;
-    if (this.#isOver || !isNews) return;
+    const isNewInterval = interval >= 2 * this.#replicaInterval || 2 * interval <= this.#replicaInterval;
+    if (this.#isOver || !isNewInterval) return;
     this.#replicaInterval = interval;
     this.#options.events.emit({ type: "replica_stored", step, bytes, interval });
   }
@@ -334,7 +334,7 @@ class OneAttempt<A extends TrainingAttempt> {
       this.#write(step);
       if (regroups) {
         options.goodput.enter("checkpoint");
-        await orAbort(this.#writer.idle(), options.signal);
+        await raceAbort(this.#writer.idle(), options.signal);
         if (await options.regroups.possible()) throw new Regroup();
       }
       options.goodput.enter("step");
@@ -342,8 +342,8 @@ class OneAttempt<A extends TrainingAttempt> {
   }
 
   /** What was due behind the step that the attempt begins with, when the last one ended before it was done. */
-  async #makeUp(attempt: A, step: number): Promise<void> {
-    if (this.#isDue(step) && !(await this.#store.has(step))) this.#take(attempt.state, step);
+  async #catchUp(attempt: A, step: number): Promise<void> {
+    if (this.#isDue(step) && !(await this.#store.has(step))) this.#capture(attempt.state, step);
     await this.#between(attempt, step)?.();
     this.#write(step);
   }
@@ -355,51 +355,51 @@ class OneAttempt<A extends TrainingAttempt> {
   }
 
   get #isFull(): boolean {
-    return this.#taken.size + this.#writer.outstanding >= mostCheckpoints;
+    return this.#captured.size + this.#writer.outstanding >= maxCheckpoints;
   }
 
   /** What has to be waited for before a checkpoint of `step` may be taken. */
-  #room(step: number): (() => Promise<void>) | undefined {
+  #backpressure(step: number): (() => Promise<void>) | undefined {
     if (!this.#isDue(step) || !this.#isFull) return undefined;
     return async () => {
       const { goodput, signal } = this.#options;
       goodput.enter("checkpoint");
-      await orAbort(this.#writer.oldest(), signal);
+      await raceAbort(this.#writer.oldest(), signal);
       goodput.enter("step");
     };
   }
 
   /** Dispatches it: what is dispatched later changes nothing of it. */
-  #take(state: AttemptState, step: number): void {
-    const taken = state.take(step);
+  #capture(state: AttemptState, step: number): void {
+    const captured = state.capture(step);
     // It is looked at once the step is committed; by then the attempt may have failed.
-    taken.catch(() => undefined);
-    this.#taken.set(step, taken);
-    this.#lastTaken = step;
+    captured.catch(() => undefined);
+    this.#captured.set(step, captured);
+    this.#lastCaptured = step;
   }
 
   /** Writes the checkpoint of a committed step, if one was taken, while training goes on. */
   #write(step: number): void {
-    const taken = this.#taken.get(step);
-    if (taken === undefined) return;
-    this.#taken.delete(step);
-    const digest = this.#ledger.digestAt(step);
-    assert(digest !== undefined, "a checkpoint is of a committed step", step, this.#ledger.last);
-    let state: TakenState | undefined;
+    const captured = this.#captured.get(step);
+    if (captured === undefined) return;
+    this.#captured.delete(step);
+    const digest = this.#stepLog.digestAt(step);
+    assert(digest !== undefined, "a checkpoint is of a committed step", step, this.#stepLog.last);
+    let state: CapturedState | undefined;
     this.#writer.write({
       step,
       store: this.#store,
       keep: this.#options.keep,
       content: async () => {
         try {
-          state = await taken;
+          state = await captured;
         } catch (error) {
           // The next attempt takes its own.
           if (this.#isOver) return undefined;
           throw error;
         }
         // A checkpoint never says more than the ledger and the journal on the disk.
-        this.#ledger.sync();
+        this.#stepLog.sync();
         this.#options.events.sync();
         return state.content(digest);
       },
@@ -408,27 +408,27 @@ class OneAttempt<A extends TrainingAttempt> {
   }
 
   async #end(attempt: A, step: number): Promise<void> {
-    const { halt, finish, goodput, signal, steps } = this.#options;
+    const { drain, finish, goodput, signal, steps } = this.#options;
     goodput.enter("checkpoint");
-    if (this.#source?.manifest.step !== step && this.#lastTaken !== step) {
-      while (this.#isFull) await orAbort(this.#writer.oldest(), signal);
-      this.#take(attempt.state, step);
+    if (this.#source?.manifest.step !== step && this.#lastCaptured !== step) {
+      while (this.#isFull) await raceAbort(this.#writer.oldest(), signal);
+      this.#capture(attempt.state, step);
       this.#write(step);
     }
     if (step < steps) {
-      await orAbort(this.#writer.idle(), signal);
-      halt.throwIfAborted();
+      await raceAbort(this.#writer.idle(), signal);
+      drain.throwIfAborted();
     }
     goodput.enter("evaluate");
     await finish(attempt);
     goodput.enter("checkpoint");
-    await orAbort(this.#writer.idle(), signal);
+    await raceAbort(this.#writer.idle(), signal);
   }
 
   async #restore(state: AttemptState): Promise<RestoredState> {
     const { events } = this.#options;
-    const remembered = await state.restoreCopies(Math.min(this.#ledger.last, events.reported()));
-    if (remembered !== undefined) return { step: remembered, digest: this.#ledger.digestAt(remembered), source: "replica" };
+    const remembered = await state.restoreReplicas(Math.min(this.#stepLog.last, events.reported()));
+    if (remembered !== undefined) return { step: remembered, digest: this.#stepLog.digestAt(remembered), source: "replica" };
     const rejected = (error: LapidaryError, step: number): void =>
       events.emit({ type: "checkpoint_rejected", step, error: eventError(error) });
     const checkpoint = await this.#store.newest(rejected, this.#options.steps);

@@ -38,14 +38,14 @@ import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary
 import { type ProgramText, programText } from "./program-text.js";
 import { type Binding, type BoundProgram, bindProgram } from "./binding.js";
 import { findReplicas } from "./find-replicas.js";
-import { gangClosed, workerLost } from "./gang-errors.js";
+import { workerGroupClosed, workerLost } from "./worker-group-errors.js";
 import { StallWatch } from "./stall-watch.js";
 import type { WorkerPool } from "./worker-pool.js";
 import type { Answered, WorkerProcess } from "./worker-process.js";
 
 const defaultStallMs = 300_000;
 
-export interface GangOptions {
+export interface WorkerGroupOptions {
   readonly runId: string;
   /** Fence number of this attempt: larger than that of every earlier attempt of the run. */
   readonly epoch: Epoch;
@@ -67,7 +67,7 @@ export interface RunRequest {
 }
 
 /** A copy of some values in the workers' memory. */
-export interface CopyReport {
+export interface ReplicationReport {
   readonly step: UpdateCount;
   /** Of all workers together. */
   readonly bytes: number;
@@ -76,7 +76,7 @@ export interface CopyReport {
 }
 
 /** Blocks that were laid in an image. */
-export interface SnapshotReport {
+export interface StagingReport {
   /** Of all workers together. */
   readonly bytes: number;
   /** That the slowest of them took. */
@@ -100,7 +100,7 @@ interface LoadedProgram {
  * Nothing waits for anything else here: requests are sent at once, in order, and executed in that order by every worker, so that many steps may
  * be in flight. What fails, fails for good: after a failed run or a lost worker every request rejects with that first error.
  */
-export class Gang {
+export class WorkerGroup {
   readonly mesh: Mesh;
   readonly grid: WorkerGrid;
   readonly epoch: Epoch;
@@ -112,15 +112,15 @@ export class Gang {
   readonly #programs = new Map<ProgramHash, LoadedProgram>();
   readonly #texts = new WeakMap<Graph, ProgramText>();
   /** What the workers hold once all that was sent is done. */
-  readonly #ledger = new Map<Handle, TensorSpec>();
+  readonly #handles = new Map<Handle, TensorSpec>();
   /** What the last run made, as long as the ledger has it as it made it: a train step need not enter its state once more. */
-  #entered: BoundProgram["made"] | undefined;
+  #lastOutputs: BoundProgram["made"] | undefined;
   readonly #stall: StallWatch;
   #failure: LapidaryError | undefined;
   #resolveFailed: (error: LapidaryError) => void = () => undefined;
   #closed = false;
 
-  private constructor(pool: WorkerPool, workers: readonly WorkerProcess[], grid: WorkerGrid, options: GangOptions) {
+  private constructor(pool: WorkerPool, workers: readonly WorkerProcess[], grid: WorkerGrid, options: WorkerGroupOptions) {
     this.#pool = pool;
     this.#workers = workers;
     this.grid = grid;
@@ -144,17 +144,17 @@ export class Gang {
    *
    * @throws LAP_WORKER_START, LAP_WORKER_STALE, LAP_FABRIC_PEER_LOST
    */
-  static async start(pool: WorkerPool, options: GangOptions): Promise<Gang> {
+  static async start(pool: WorkerPool, options: WorkerGroupOptions): Promise<WorkerGroup> {
     const { mesh, epoch, runId: run } = options;
     const executor = options.executor ?? "stacked";
     const numerics = options.numerics ?? "f32";
     const grid = makeWorkerGrid(mesh, executor === "chipwise" ? 1 : options.workers);
-    const workers = await pool.take(grid.workers, numerics, run);
-    const gang = new Gang(pool, workers, grid, options);
+    const workers = await pool.acquire(grid.workers, numerics, run);
+    const group = new WorkerGroup(pool, workers, grid, options);
     const peers = pool.peerPaths(grid.workers);
     workers.forEach((process, worker) => (process.holds = { run, worker: workerRank(worker) }));
     try {
-      await gang.#askAll((worker) => ({
+      await group.#requestAll((worker) => ({
         kind: "configure",
         epoch,
         run,
@@ -166,10 +166,10 @@ export class Gang {
         peers,
       }));
     } catch (error) {
-      await gang.close({ keepCopies: true });
+      await group.close({ keepCopies: true });
       throw error;
     }
-    return gang;
+    return group;
   }
 
   /** Worker processes; a program may need fewer than were asked for. */
@@ -202,7 +202,7 @@ export class Gang {
     let program = this.#programs.get(hash);
     if (program === undefined) {
       const payload = [new TextEncoder().encode(text)];
-      const loaded = this.#askAll(
+      const loaded = this.#requestAll(
         () => ({ kind: "load", epoch: this.epoch, program: hash }),
         () => payload,
       );
@@ -231,9 +231,9 @@ export class Gang {
 
   /** Gives every worker its block of a whole array, which must stay as it is until this resolves. */
   async put(tensor: TensorSpec, array: ArrayData): Promise<void> {
-    this.#enter(tensor);
+    this.#addHandle(tensor);
     const layout = arrayLayout(this.#layout, tensor);
-    await this.#askAll(
+    await this.#requestAll(
       () => ({ kind: "put", epoch: this.epoch, tensor }),
       (worker) => [bytesOfNumbers(takeBlock(array, blockOf(layout, worker)).data)],
     );
@@ -241,8 +241,8 @@ export class Gang {
 
   /** Lets every worker read its block of one step's batch. */
   async feed(request: FeedRequest, into: readonly FeedPort[]): Promise<void> {
-    for (const { tensor } of into) this.#enter(tensor);
-    await this.#askAll(() => ({ kind: "feed", epoch: this.epoch, ...request, into }));
+    for (const { tensor } of into) this.#addHandle(tensor);
+    await this.#requestAll(() => ({ kind: "feed", epoch: this.epoch, ...request, into }));
   }
 
   /** Binds the inputs and outputs of a loaded program. */
@@ -259,10 +259,10 @@ export class Gang {
   async run(bound: BoundProgram, { step, update = false, trace = false }: RunRequest): Promise<RunReport> {
     const { hash, values, gone, made, told } = bound;
     const program = this.#program(hash);
-    for (const id of gone) this.#forget(id);
-    if (this.#entered !== made) {
-      for (const tensor of made.values()) this.#enter(tensor);
-      this.#entered = made;
+    for (const id of gone) this.#removeHandle(id);
+    if (this.#lastOutputs !== made) {
+      for (const tensor of made.values()) this.#addHandle(tensor);
+      this.#lastOutputs = made;
     }
     const message: MessageOf<"run"> = {
       kind: "run",
@@ -275,7 +275,7 @@ export class Gang {
     };
     program.last = bound;
     try {
-      const answers = await this.#askAll(() => message);
+      const answers = await this.#requestAll(() => message);
       for (const { reply } of answers) this.#stall.ran(reply.total_ms);
       // They stand whole on every worker.
       const { payload } = must(answers[0], "answer");
@@ -294,16 +294,16 @@ export class Gang {
 
   /** What a run of a program calls on each worker, in order. */
   async describe(program: ProgramHash): Promise<readonly CallName[]> {
-    const [answer] = await this.#ask([workerRank(0)], () => ({ kind: "describe", epoch: this.epoch, program }));
+    const [answer] = await this.#request([workerRank(0)], () => ({ kind: "describe", epoch: this.epoch, program }));
     return must(answer, "answer").reply.calls;
   }
 
   /** The whole array, from the first replica of each of its blocks. */
   async fetch(id: Handle): Promise<ArrayData> {
-    const tensor = must(this.#ledger.get(id), `value ${id}`);
+    const tensor = must(this.#handles.get(id), `value ${id}`);
     const layout = arrayLayout(this.#layout, tensor);
     const from = firstReplicas(layout);
-    const answers = await this.#ask(from, () => ({ kind: "fetch", epoch: this.epoch, value: id }));
+    const answers = await this.#request(from, () => ({ kind: "fetch", epoch: this.epoch, value: id }));
     const blocks = new Map(from.map((worker, i) => [worker, must(answers[i], "block").payload]));
     return wholeFromBlocks(tensor.dtype, layout, (worker) =>
       arrayOf(tensor.dtype, blockDimsOf(layout), numbersOf(tensor.dtype, must(blocks.get(worker), "block"))),
@@ -311,8 +311,8 @@ export class Gang {
   }
 
   async drop(ids: readonly Handle[]): Promise<void> {
-    for (const id of ids) this.#forget(id);
-    await this.#askAll(() => ({ kind: "drop", epoch: this.epoch, values: ids }));
+    for (const id of ids) this.#removeHandle(id);
+    await this.#requestAll(() => ({ kind: "drop", epoch: this.epoch, values: ids }));
   }
 
   /**
@@ -320,8 +320,8 @@ export class Gang {
    *
    * @param committed the last update that counts: copies before it are needed no more
    */
-  async copy(step: UpdateCount, values: readonly Handle[], committed: UpdateCount): Promise<CopyReport> {
-    const answers = await this.#askAll(() => ({ kind: "copy", epoch: this.epoch, step, values, committed }));
+  async copy(step: UpdateCount, values: readonly Handle[], committed: UpdateCount): Promise<ReplicationReport> {
+    const answers = await this.#requestAll(() => ({ kind: "copy", epoch: this.epoch, step, values, committed }));
     return {
       step,
       bytes: answers.reduce((sum, { reply }) => sum + reply.bytes, 0),
@@ -330,14 +330,14 @@ export class Gang {
   }
 
   /** Lets the workers open a staging buffer of this process. @returns whether all of them can write their blocks there */
-  async openImage(path: string, bytes: number, tensors: readonly StagedTensor[]): Promise<boolean> {
-    const answers = await this.#askAll(() => ({ kind: "image", epoch: this.epoch, path, bytes, tensors }));
+  async openStagingBuffer(path: string, bytes: number, tensors: readonly StagedTensor[]): Promise<boolean> {
+    const answers = await this.#requestAll(() => ({ kind: "image", epoch: this.epoch, path, bytes, tensors }));
     return answers.every(({ reply }) => reply.opened);
   }
 
   /** Lays values in an image, whole, as they are behind all that was sent so far; resolves when they are there. */
-  async snapshot(path: string): Promise<SnapshotReport> {
-    const answers = await this.#askAll(() => ({ kind: "snapshot", epoch: this.epoch, path }));
+  async snapshot(path: string): Promise<StagingReport> {
+    const answers = await this.#requestAll(() => ({ kind: "snapshot", epoch: this.epoch, path }));
     const sums = answers[0]?.reply.shares.map((_, i) => sumOf(answers.map(({ reply }) => reply.shares[i]))) ?? [];
     return { bytes: answers.reduce((sum, { reply }) => sum + reply.bytes, 0), ms: Math.max(...answers.map(({ reply }) => reply.ms)), sums };
   }
@@ -349,9 +349,9 @@ export class Gang {
    * @param values what was copied
    * @returns the update that they are of: the newest possible; undefined if there is none
    */
-  async restoreCopies(latest: UpdateCount, values: readonly TensorSpec[]): Promise<UpdateCount | undefined> {
+  async restoreReplicas(latest: UpdateCount, values: readonly TensorSpec[]): Promise<UpdateCount | undefined> {
     const group = { workers: this.size, mesh: printMesh(this.mesh) };
-    const answers = await this.#askAll(() => ({ kind: "holdings", epoch: this.epoch, latest }));
+    const answers = await this.#requestAll(() => ({ kind: "holdings", epoch: this.epoch, latest }));
     const found = findReplicas(
       group,
       latest,
@@ -363,22 +363,22 @@ export class Gang {
       const holders = must(found.holders.get(worker), "holders");
       if (holders.includes(worker)) continue;
       const copy: CopyName = { step, worker, ...group };
-      const [lent] = await this.#ask([must(holders[0], "holder")], () => ({ kind: "lend", epoch: this.epoch, copy }));
+      const [lent] = await this.#request([must(holders[0], "holder")], () => ({ kind: "lend", epoch: this.epoch, copy }));
       const { reply, payload } = must(lent, "replica");
-      await this.#ask(
+      await this.#request(
         [worker],
         () => ({ kind: "adopt", epoch: this.epoch, copy, entries: reply.entries }),
         () => [payload],
       );
     }
-    await this.#askAll(() => ({ kind: "restore", epoch: this.epoch, step }));
-    for (const tensor of values) this.#enter(tensor);
+    await this.#requestAll(() => ({ kind: "restore", epoch: this.epoch, step }));
+    for (const tensor of values) this.#addHandle(tensor);
     return step;
   }
 
   /** By worker. */
   async stats(): Promise<WorkerStats[]> {
-    return (await this.#askAll(() => ({ kind: "stats", epoch: this.epoch }))).map(({ reply }) => reply);
+    return (await this.#requestAll(() => ({ kind: "stats", epoch: this.epoch }))).map(({ reply }) => reply);
   }
 
   /**
@@ -396,7 +396,7 @@ export class Gang {
     if (this.#closed) return;
     this.#closed = true;
     this.#stall.stop();
-    this.#failure ??= gangClosed();
+    this.#failure ??= workerGroupClosed();
     await Promise.all(
       this.#workers.map(async (worker) => {
         const timer = setTimeout(() => worker.evict({ reason: "did_not_leave", waited_ms: timeoutMs }), timeoutMs);
@@ -409,7 +409,7 @@ export class Gang {
         } finally {
           clearTimeout(timer);
         }
-        this.#pool.give(worker);
+        this.#pool.release(worker);
       }),
     );
   }
@@ -418,29 +418,29 @@ export class Gang {
     return { mesh: this.mesh, grid: this.grid };
   }
 
-  #enter(tensor: TensorSpec): void {
-    if (this.#entered?.has(tensor.id) === true) this.#entered = undefined;
-    this.#ledger.set(tensor.id, tensor);
+  #addHandle(tensor: TensorSpec): void {
+    if (this.#lastOutputs?.has(tensor.id) === true) this.#lastOutputs = undefined;
+    this.#handles.set(tensor.id, tensor);
   }
 
-  #forget(id: Handle): void {
-    if (this.#entered?.has(id) === true) this.#entered = undefined;
-    this.#ledger.delete(id);
+  #removeHandle(id: Handle): void {
+    if (this.#lastOutputs?.has(id) === true) this.#lastOutputs = undefined;
+    this.#handles.delete(id);
   }
 
   #program(hash: ProgramHash): LoadedProgram {
     return must(this.#programs.get(hash), `program ${hash}`);
   }
 
-  #askAll<K extends MessageKind>(
+  #requestAll<K extends MessageKind>(
     message: (worker: WorkerRank) => MessageOf<K>,
     payload: (worker: WorkerRank) => readonly Uint8Array[] = () => [],
   ): Promise<Answered<K>[]> {
-    return this.#ask(ranksOf(this.#workers.length), message, payload);
+    return this.#request(ranksOf(this.#workers.length), message, payload);
   }
 
   /** Sends at once; settles when all have answered, with the most telling error if some failed. */
-  #ask<K extends MessageKind>(
+  #request<K extends MessageKind>(
     ranks: readonly WorkerRank[],
     message: (worker: WorkerRank) => MessageOf<K>,
     payload: (worker: WorkerRank) => readonly Uint8Array[] = () => [],
@@ -452,7 +452,7 @@ export class Gang {
         result.status === "rejected" ? [{ error: result.reason as LapidaryError, rank: must(ranks[i], "rank") }] : [],
       );
       if (errors.length === 0) return settled.map((result) => (result as PromiseFulfilledResult<Answered<K>>).value);
-      throw await this.#mostTelling(errors.map(({ error }) => error));
+      throw await this.#rootCause(errors.map(({ error }) => error));
     });
     // Who dispatches ahead may look at a promise late; its error is not lost, it is the gang's.
     all.catch(() => undefined);
@@ -460,7 +460,7 @@ export class Gang {
   }
 
   /** A dead worker explains its peers' complaints, a failed kernel or a damaged message does too; the complaint alone is the last resort. */
-  async #mostTelling(errors: readonly LapidaryError[]): Promise<LapidaryError> {
+  async #rootCause(errors: readonly LapidaryError[]): Promise<LapidaryError> {
     if (this.#failure !== undefined) return this.#failure;
     const own = errors.find(({ isSecondary }) => !isSecondary);
     if (own !== undefined) return own;

@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { jsonText } from "@lapidary/std";
 import type { StreamEvent } from "@lapidary/api";
-import type { WatchedFrames, WatchedNews } from "@lapidary/api/view-api";
+import type { WatchedFrames, RunMessage } from "@lapidary/api/view-api";
 import { RunHistory } from "./run-history.js";
 import { encodeWorkerSteps } from "@lapidary/api/frames";
 import { WorkerStepTail } from "@lapidary/api/worker-steps";
@@ -26,9 +26,9 @@ export interface WatchedRun {
  *
  *     journal ──► history ──► text, made once ──►  viewer  viewer  viewer ✂ (too far behind)
  */
-export class LiveHub {
+export class RunStreams {
   readonly #histories = new Map<string, RunHistory>();
-  readonly #watches = new Map<string, Watch>();
+  readonly #subscriptions = new Map<string, Subscription>();
   #closed = false;
 
   /** @param onError hears of what ended a watch; its viewers come back */
@@ -40,11 +40,11 @@ export class LiveHub {
     this.#histories.delete(run.id);
     this.#histories.set(run.id, history);
     for (const id of this.#histories.keys()) {
-      if (this.#histories.size <= maxIdleHistories + this.#watches.size) break;
-      if (!this.#watches.has(id) && id !== run.id) this.#histories.delete(id);
+      if (this.#histories.size <= maxIdleHistories + this.#subscriptions.size) break;
+      if (!this.#subscriptions.has(id) && id !== run.id) this.#histories.delete(id);
     }
     // While it is watched, what is new goes through the watch, which has to tell it.
-    if (!this.#watches.has(run.id)) history.refresh();
+    if (!this.#subscriptions.has(run.id)) history.refresh();
     return history;
   }
 
@@ -59,7 +59,7 @@ export class LiveHub {
     const missed = this.history(run).since(after);
     if (missed === undefined) response.write(`event: reset\ndata: {}\n\n`);
     else if (missed.length > 0) response.write(eventsText(missed));
-    this.#watch(run).addEvents(response);
+    this.#subscribe(run).addEvents(response);
   }
 
   /** Binary frames: the times of workers in each step from now on, after `first`. */
@@ -71,43 +71,43 @@ export class LiveHub {
     });
     for (const frame of first) response.write(frame);
     response.flushHeaders();
-    this.#watch(run).addFrames(response);
+    this.#subscribe(run).addFrames(response);
   }
 
   /** Both of it as messages `run` and `frames` of a stream of server-sent events that has begun, and that other runs share. */
   streamRun(run: WatchedRun, response: ServerResponse, after: number, first: readonly Uint8Array[]): void {
     const missed = this.history(run).since(after);
-    if (missed === undefined) response.write(newsText({ id: run.id, kind: "reset" }));
-    else if (missed.length > 0) response.write(newsText({ id: run.id, kind: "events", events: missed }));
+    if (missed === undefined) response.write(runMessageText({ id: run.id, kind: "reset" }));
+    else if (missed.length > 0) response.write(runMessageText({ id: run.id, kind: "events", events: missed }));
     for (const frame of first) response.write(framesText(run.id, frame));
     // Every run in the stream hears when it closes.
     response.setMaxListeners(0);
-    this.#watch(run).addShared(response);
+    this.#subscribe(run).addShared(response);
   }
 
   close(): void {
     this.#closed = true;
-    for (const watch of this.#watches.values()) watch.close();
-    this.#watches.clear();
+    for (const subscription of this.#subscriptions.values()) subscription.close();
+    this.#subscriptions.clear();
   }
 
-  #watch(run: WatchedRun): Watch {
-    const known = this.#watches.get(run.id);
+  #subscribe(run: WatchedRun): Subscription {
+    const known = this.#subscriptions.get(run.id);
     if (known !== undefined) return known;
-    const watch = new Watch(
+    const subscription = new Subscription(
       run,
       this.history(run),
       // A run that is resumed has a new watch while viewers of the old one are still connected.
-      (ended) => void (this.#watches.get(run.id) === ended && this.#watches.delete(run.id)),
+      (ended) => void (this.#subscriptions.get(run.id) === ended && this.#subscriptions.delete(run.id)),
       this.onError,
     );
-    if (!this.#closed) this.#watches.set(run.id, watch);
-    return watch;
+    if (!this.#closed) this.#subscriptions.set(run.id, subscription);
+    return subscription;
   }
 }
 
 /** The viewers of one run. It ends with the last of them, or once the run is over and all is told. */
-class Watch {
+class Subscription {
   readonly #events = new Set<ServerResponse>();
   readonly #frames = new Set<ServerResponse>();
   /** Streams that other runs share: they do not end with this one. */
@@ -119,7 +119,7 @@ class Watch {
   constructor(
     private readonly run: WatchedRun,
     private readonly history: RunHistory,
-    private readonly onEnd: (watch: Watch) => void,
+    private readonly onEnd: (subscription: Subscription) => void,
     private readonly onError: (error: unknown) => void,
   ) {
     this.#tail = new WorkerStepTail(run.directory);
@@ -156,7 +156,7 @@ class Watch {
 
   #tick(): void {
     try {
-      this.#tell();
+      this.#publish();
     } catch (error) {
       // Files that cannot be read now, or a bug: viewers are cut off and come back, and the coordinator goes on.
       this.onError(error);
@@ -165,14 +165,14 @@ class Watch {
     }
   }
 
-  #tell(): void {
+  #publish(): void {
     // Asked before the files are read: what is final has been written by now.
     const over = this.run.isFinal();
-    const news = this.history.refresh();
+    const message = this.history.refresh();
     const { id } = this.run;
-    if (news.length > 0) {
-      if (this.#events.size > 0) this.#send(this.#events, eventsText(news));
-      if (this.#shared.size > 0) this.#send(this.#shared, newsText({ id, kind: "events", events: news }));
+    if (message.length > 0) {
+      if (this.#events.size > 0) this.#send(this.#events, eventsText(message));
+      if (this.#shared.size > 0) this.#send(this.#shared, runMessageText({ id, kind: "events", events: message }));
     }
     const steps = this.#tail.read();
     if (steps.length > 0) {
@@ -187,7 +187,7 @@ class Watch {
     }
     if (!over) return;
     this.#send(this.#events, "event: end\ndata: {}\n\n");
-    this.#send(this.#shared, newsText({ id, kind: "end" }));
+    this.#send(this.#shared, runMessageText({ id, kind: "end" }));
     this.close();
   }
 
@@ -202,7 +202,7 @@ class Watch {
 const eventsText = (events: readonly StreamEvent[]): string =>
   `id: ${events.at(-1)?.id ?? 0}\nevent: events\ndata: ${jsonText(events)}\n\n`;
 
-export const newsText = (news: WatchedNews): string => `event: run\ndata: ${jsonText(news)}\n\n`;
+export const runMessageText = (message: RunMessage): string => `event: run\ndata: ${jsonText(message)}\n\n`;
 
 const framesText = (id: string, frames: Uint8Array): string =>
   `event: frames\ndata: ${JSON.stringify({ id, base64: Buffer.from(frames).toString("base64") } satisfies WatchedFrames)}\n\n`;

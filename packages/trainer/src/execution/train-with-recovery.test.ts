@@ -11,7 +11,7 @@ import { temporaryDirectory } from "@lapidary/std/testing";
 import { Goodput } from "./goodput.js";
 import type { StepMetrics } from "./run-programs.js";
 import type { TrainOptions, TrainingAttempt } from "./train-options.js";
-import { trainThroughFaults } from "./train-through-faults.js";
+import { trainWithRecovery } from "./train-with-recovery.js";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -37,7 +37,7 @@ class Gate {
 }
 
 /** A gang whose steps take no time, and whose state is the number of steps. */
-class CountingGang implements TrainingAttempt {
+class CountingGroup implements TrainingAttempt {
   readonly layout = "counting";
   readonly failed = new Promise<LapidaryError>(() => undefined);
   readonly dispatched: number[] = [];
@@ -50,14 +50,14 @@ class CountingGang implements TrainingAttempt {
   readonly state: TrainingAttempt["state"] = {
     initialize: async () => undefined,
     load: async ({ manifest }) => void (this.#state = manifest.step),
-    restoreCopies: async () => undefined,
+    restoreReplicas: async () => undefined,
     copy: async (step) => ({ step: updateCount(step), bytes: 0, ms: 1 }),
     train: async (step, batch): Promise<StepMetrics> => {
       this.dispatched.push(step + 1);
       this.#state = step + 1;
       return { loss: this.harmful.has(batch) ? Number.NaN : 1, grad_norm: 1, learning_rate: 1, tokens_counted: 1 };
     },
-    take: async (step) => {
+    capture: async (step) => {
       strictEqual(this.#state, step, "it is taken before the next step is dispatched");
       this.taken.push(step);
       this.mostOutstanding = Math.max(this.mostOutstanding, ++this.#outstanding);
@@ -78,7 +78,7 @@ describe("checkpoints beside training", () => {
   const events: RunEvent[] = [];
   beforeEach(() => gate.open());
 
-  function options(gang: CountingGang, change: Partial<TrainOptions<CountingGang>> = {}): TrainOptions<CountingGang> {
+  function options(group: CountingGroup, change: Partial<TrainOptions<CountingGroup>> = {}): TrainOptions<CountingGroup> {
     events.length = 0;
     const disk = nodeDiskWith(undefined);
     const never = new AbortController().signal;
@@ -93,7 +93,7 @@ describe("checkpoints beside training", () => {
       directory: directory(),
       checkpoints: join(directory(), "checkpoints"),
       claim: () => RunFence.claim(disk, directory()),
-      open: async () => gang,
+      open: async () => group,
       steps: 8,
       tokensPerStep: 1,
       keep: 100,
@@ -102,7 +102,7 @@ describe("checkpoints beside training", () => {
       finish: async () => undefined,
       clock: systemClock,
       signal: never,
-      halt: never,
+      drain: never,
       failpoints: noFailpoints,
       goodput: new Goodput(systemClock),
       events: {
@@ -120,32 +120,32 @@ describe("checkpoints beside training", () => {
 
   it("are two on their way at most: training goes on before that, and waits then until the disk has taken one", async () => {
     gate.close();
-    const gang = new CountingGang();
-    const training = trainThroughFaults(options(gang));
-    await settled(() => gang.dispatched.length >= 3);
+    const group = new CountingGroup();
+    const training = trainWithRecovery(options(group));
+    await settled(() => group.dispatched.length >= 3);
     // The third step is computed; its state is not taken, for which there is no room.
-    deepStrictEqual([gang.dispatched, gang.taken, announced()], [[1, 2, 3], [1, 2], []]);
+    deepStrictEqual([group.dispatched, group.taken, announced()], [[1, 2, 3], [1, 2], []]);
     gate.open();
     const { step, checkpoint } = await training;
-    deepStrictEqual([step, checkpoint.manifest.step, gang.mostOutstanding], [8, 8, 2]);
+    deepStrictEqual([step, checkpoint.manifest.step, group.mostOutstanding], [8, 8, 2]);
     deepStrictEqual(written(), [1, 2, 3, 4, 5, 6, 7, 8]);
     deepStrictEqual(announced(), written());
   });
 
   it("that are due now and then hold nothing up: all steps are dispatched while the disk takes its time", async () => {
     gate.close();
-    const gang = new CountingGang();
-    const training = trainThroughFaults(options(gang, { saves: (step) => step % 4 === 0 }));
-    await settled(() => gang.dispatched.length >= 8);
-    deepStrictEqual([gang.dispatched.length, announced()], [8, []]);
+    const group = new CountingGroup();
+    const training = trainWithRecovery(options(group, { saves: (step) => step % 4 === 0 }));
+    await settled(() => group.dispatched.length >= 8);
+    deepStrictEqual([group.dispatched.length, announced()], [8, []]);
     gate.open();
     await training;
     deepStrictEqual(written(), [4, 8]);
   });
 
   it("are of committed steps alone: what was taken behind a step that is refused is thrown away", async () => {
-    const gang = new CountingGang(new Set([4]));
-    await trainThroughFaults(options(gang, { guard: { not_finite: "skip", most: 1 } }));
+    const group = new CountingGroup(new Set([4]));
+    await trainWithRecovery(options(group, { guard: { not_finite: "skip", most: 1 } }));
     // The step that failed was taken, and so were those behind it: none was written before it was computed again.
     deepStrictEqual(
       events.flatMap((event) => (event.type === "batch_skipped" ? [[event.step, event.batch, event.error.code]] : [])),
@@ -159,17 +159,17 @@ describe("checkpoints beside training", () => {
       ],
     );
     deepStrictEqual(written(), [1, 2, 3, 4, 5, 6, 7, 8]);
-    ok(gang.taken.filter((step) => step === 5).length === 2, gang.taken.join());
+    ok(group.taken.filter((step) => step === 5).length === 2, group.taken.join());
   });
 
   it("hold what was found out behind their step, when something is done before the next", async () => {
     let evaluated = 0;
-    const gang = new CountingGang();
+    const group = new CountingGroup();
     const contents: number[][] = [];
-    const take = gang.state.take.bind(gang.state);
-    Object.assign(gang.state, {
-      take: async (step: number) => {
-        const state = await take(step);
+    const capture = group.state.capture.bind(group.state);
+    Object.assign(group.state, {
+      capture: async (step: number) => {
+        const state = await capture(step);
         return {
           ...state,
           content: (ledger: string): ReturnType<typeof state.content> => {
@@ -179,8 +179,8 @@ describe("checkpoints beside training", () => {
         };
       },
     });
-    await trainThroughFaults(
-      options(gang, {
+    await trainWithRecovery(
+      options(group, {
         steps: 4,
         between: (_attempt, step) =>
           step !== 2
@@ -200,12 +200,12 @@ describe("checkpoints beside training", () => {
   });
 
   it("are written at the step that training was told to stop behind, and once alone", async () => {
-    const halt = new AbortController();
-    const gang = new CountingGang();
-    const stopped = trainThroughFaults(
-      options(gang, {
-        halt: halt.signal,
-        events: { ...options(gang).events, row: ({ step }) => step === 3 && halt.abort(new Error("enough")) },
+    const drain = new AbortController();
+    const group = new CountingGroup();
+    const stopped = trainWithRecovery(
+      options(group, {
+        drain: drain.signal,
+        events: { ...options(group).events, row: ({ step }) => step === 3 && drain.abort(new Error("enough")) },
       }),
     );
     await stopped.then(
@@ -215,7 +215,7 @@ describe("checkpoints beside training", () => {
     ok(events.some((event) => event.type === "attempt_ended" && event.reason === "drained"));
     const last = Math.max(...written());
     ok(last >= 3 && last < 8);
-    strictEqual(last, Math.max(...gang.taken));
-    strictEqual(gang.taken.length, new Set(gang.taken).size);
+    strictEqual(last, Math.max(...group.taken));
+    strictEqual(group.taken.length, new Set(group.taken).size);
   });
 });

@@ -2,7 +2,7 @@ import type { ModelConfig } from "@lapidary/models";
 import { type Handle, bytesOfNumbers } from "@lapidary/protocol";
 import type { SharedMemory } from "@lapidary/checkpoint";
 import type { RunPrograms } from "./run-programs.js";
-import type { CheckpointFiles } from "./save-state.js";
+import type { CheckpointFiles } from "./checkpoint-contents.js";
 import { type KnownSums, StateFiles } from "./state-files.js";
 
 /** The state of a run as it was behind one step. */
@@ -12,7 +12,7 @@ export interface Snapshot {
   release(): void;
 }
 
-type Programs = Pick<RunPrograms, "moments" | "state" | "fetchState" | "openImage" | "snapshot">;
+type Programs = Pick<RunPrograms, "moments" | "state" | "fetchState" | "openStagingBuffer" | "snapshot">;
 
 /** An image, and the files in it. */
 interface Image {
@@ -54,7 +54,7 @@ export class Snapshots {
   }
 
   /** Sends at once; resolves when the state is here. */
-  async take(): Promise<Snapshot> {
+  async capture(): Promise<Snapshot> {
     const image = this.#free.pop() ?? this.#make()[0];
     if (image === undefined) return this.#fetch();
     const release = (): void => {
@@ -76,7 +76,7 @@ export class Snapshots {
     const memory = this.#share(this.#files.bytes);
     if (memory === undefined) return [undefined, Promise.resolve(false)];
     const { path, bytes } = memory;
-    const opened = this.#programs.openImage(path, bytes.length, this.#files.tensors);
+    const opened = this.#programs.openStagingBuffer(path, bytes.length, this.#files.tensors);
     // Who does not wait for it hears of it when a snapshot is taken.
     opened.catch(() => undefined);
     return [{ path, files: this.#files.in(bytes), memory, isOnLargePages: false }, opened];

@@ -3,11 +3,11 @@ import { failpointActions, failpointNames, LapidaryError } from "@lapidary/std";
 import type { NumericsName } from "@lapidary/protocol";
 import { z } from "zod";
 import type { JobDetail, Status } from "@lapidary/api";
-import { Gang, type GangOptions, type Succession, type WorkerExit, WorkerPool } from "@lapidary/cluster";
+import { WorkerGroup, type WorkerGroupOptions, type Failover, type WorkerExit, WorkerPool } from "@lapidary/cluster";
 import type { Log } from "./log.js";
 import type { Run } from "@lapidary/telemetry";
 
-export interface WorkforceOptions {
+export interface WorkerManagerOptions {
   readonly workers: number;
   /** Processes that wait to stand in for one that dies. */
   readonly spares: number;
@@ -15,13 +15,13 @@ export interface WorkforceOptions {
   readonly log: Log;
   /** For sockets: the same for every coordinator of a home, so that its workers find the next one; removed at the end. */
   readonly directory: string;
-  readonly succession: Succession;
+  readonly failover: Failover;
 }
 
 /** The worker processes of this coordinator, and which run each of them works for. */
-export class Workforce {
+export class WorkerManager {
   readonly #log: Log;
-  readonly #gangs = new Map<string, { readonly run: Run; readonly gang: Gang }>();
+  readonly #groups = new Map<string, { readonly run: Run; readonly group: WorkerGroup }>();
   /** Runs that have, or are about to have, workers. */
   readonly #runs = new Map<string, Run>();
   readonly #directory: string;
@@ -32,34 +32,34 @@ export class Workforce {
     this.#directory = directory;
   }
 
-  static async start({ workers, spares, environment, log, directory, succession }: WorkforceOptions): Promise<Workforce> {
-    const workforce = new Workforce(log, directory);
-    workforce.#pool = await WorkerPool.start({
+  static async start({ workers, spares, environment, log, directory, failover }: WorkerManagerOptions): Promise<WorkerManager> {
+    const workerManager = new WorkerManager(log, directory);
+    workerManager.#pool = await WorkerPool.start({
       directory,
       environment,
       warm: workers,
       spares,
-      succession,
-      log: (worker, line) => workforce.#hear(worker, line),
-      onExit: (exit) => workforce.#exited(exit),
+      failover,
+      log: (worker, line) => workerManager.#onLine(worker, line),
+      onExit: (exit) => workerManager.#exited(exit),
     });
-    return workforce;
+    return workerManager;
   }
 
   /** Takes workers for a run; closing the gang gives them back. */
-  async startGang(run: Run, options: Omit<GangOptions, "runId">): Promise<Gang> {
+  async startGroup(run: Run, options: Omit<WorkerGroupOptions, "runId">): Promise<WorkerGroup> {
     if (this.#pool === undefined) throw new Error("invariant broken: the pool is there");
     // Its workers have something to say while they join already.
     this.#runs.set(run.id, run);
-    const gang = await Gang.start(this.#pool, { ...options, runId: run.id });
-    this.#gangs.set(run.id, { run, gang });
-    return gang;
+    const group = await WorkerGroup.start(this.#pool, { ...options, runId: run.id });
+    this.#groups.set(run.id, { run, group });
+    return group;
   }
 
   /** Whether so many workers more can be started; they wait in the pool then. */
   async hasWorkers(count: number, numerics: NumericsName): Promise<boolean> {
     try {
-      for (const worker of (await this.#pool?.take(count, numerics)) ?? []) this.#pool?.give(worker);
+      for (const worker of (await this.#pool?.acquire(count, numerics)) ?? []) this.#pool?.release(worker);
       return true;
     } catch (error) {
       if (error instanceof LapidaryError) return false;
@@ -68,20 +68,20 @@ export class Workforce {
   }
 
   /** The run is over, and its gang closed. */
-  forget(run: string): void {
-    this.#gangs.delete(run);
+  release(run: string): void {
+    this.#groups.delete(run);
     this.#runs.delete(run);
-    this.#pool?.forget(run);
+    this.#pool?.dropReplicas(run);
   }
 
   /** The workers of a run, while it has some. */
   of(run: string): Pick<JobDetail, "workers"> {
-    const held = this.#gangs.get(run);
-    return held === undefined ? {} : { workers: held.gang.pids.map((pid, worker) => ({ worker, pid })) };
+    const held = this.#groups.get(run);
+    return held === undefined ? {} : { workers: held.group.pids.map((pid, worker) => ({ worker, pid })) };
   }
 
   status(): Status["workers"] {
-    const jobs = new Map([...this.#gangs].flatMap(([job, { gang }]) => gang.pids.map((pid) => [pid, job] as const)));
+    const jobs = new Map([...this.#groups].flatMap(([job, { group }]) => group.pids.map((pid) => [pid, job] as const)));
     return (this.#pool?.pids ?? []).map((pid, worker) => {
       const job = jobs.get(pid);
       return { worker, pid, ...(job === undefined ? {} : { job }) };
@@ -95,7 +95,7 @@ export class Workforce {
   }
 
   /** A worker's line goes to the run that it works for; a fault that it reports is an event of the run. */
-  #hear(name: string, line: string): void {
+  #onLine(name: string, line: string): void {
     const owner = this.#ownerOf(name);
     if (owner === undefined) return this.#log.info(readable(line), { worker: name });
     const fault = faultLineSchema.safeParse(parsed(line)).data?.fault;
@@ -119,8 +119,8 @@ export class Workforce {
   }
 
   #ownerOf(name: string): { readonly run: Run; readonly worker: number } | undefined {
-    for (const { run, gang } of this.#gangs.values()) {
-      const worker = gang.names.indexOf(name);
+    for (const { run, group } of this.#groups.values()) {
+      const worker = group.names.indexOf(name);
       if (worker >= 0) return { run, worker };
     }
     const holds = this.#pool?.holding(name);
