@@ -1,13 +1,13 @@
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
+import { libraryPath } from "@lapidary/native";
 import type { DiskFiles } from "./disk.js";
 
-/** Files that native/disk.cc writes. */
+/** Files that disk/disk.cc writes. */
 type NativeFiles = object & { readonly native: unique symbol };
 
-/** What native/disk.cc exports, where the system has what it needs. Its errors have a `syscall` and the system's number. */
+/** What disk/disk.cc exports, where the system has what it needs. Its errors have a `syscall` and the system's number. */
 interface DiskModule {
   create(directory: string, names: readonly string[]): Promise<NativeFiles>;
   write(
@@ -43,7 +43,7 @@ export class NativeDisk {
   }
 
   /** Undefined without the module, which set-up builds where it can. */
-  static load(path = fileURLToPath(new URL("../../native/lapidary_disk.node", import.meta.url))): NativeDisk | undefined {
+  static load(path = libraryPath("disk")): NativeDisk | undefined {
     try {
       const module = createRequire(import.meta.url)(path) as Partial<DiskModule>;
       return module.create === undefined ? undefined : new NativeDisk(module as DiskModule);

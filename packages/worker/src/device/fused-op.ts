@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
+import { libraryPath } from "@lapidary/native";
 import { LapidaryError } from "@lapidary/std";
 import { opcodeList } from "../fusion/opcodes.js";
 import type { ImageModule } from "./image-memory.js";
@@ -26,16 +26,13 @@ export interface FusedProgram {
 
 export type BoundFused = (inputs: readonly DeviceTensor[]) => DeviceTensor[];
 
-/** Where set-up puts the module. */
-const modulePath = fileURLToPath(new URL("../../native/lapidary_kernels.node", import.meta.url));
-
 /**
  * The module of our own kernels, or why there is none: they are an optimisation, which set-up builds where it can.
  *
  * @param path of the module; tests give others
  * @throws LAP_WORKER_OPCODES if the module was compiled for another op table: its opcodes would compute other ops
  */
-export function loadKernels(path = modulePath): KernelsModule | string {
+export function loadKernels(path = libraryPath("kernels")): KernelsModule | string {
   if (!existsSync(path)) return "not built";
   const module = tryToLoad(path);
   if (typeof module !== "string" && module.opcodes !== opcodeList)

@@ -1,6 +1,6 @@
 import type { DeviceTensor, NodeBackend } from "./tfjs.js";
 
-/** What native/image.cc exports, where the system has what it needs. */
+/** What kernels/image.cc exports, where the system has what it needs. */
 export interface ImageModule {
   openImage(path: string, bytes: number): number | undefined;
   registerLayout(image: number, code: Float64Array): number;
@@ -10,7 +10,7 @@ export interface ImageModule {
   view(path: string, bytes: number): ArrayBuffer | undefined;
 }
 
-/** Memory that processes share, in which blocks are laid straight from tensors; see native/image.cc and mapping.h. */
+/** Memory that processes share, in which blocks are laid straight from tensors; see kernels/image.cc and mapping.h. */
 export class ImageMemory {
   readonly #node: NodeBackend;
   readonly #module: ImageModule;
@@ -64,7 +64,7 @@ export interface ByteSegments {
 /** Where a block goes. */
 export interface ImageBlock {
   readonly segments: ByteSegments;
-  /** The whole array in the image, if its checksum is wanted. The length of a segment is then a multiple of `kRunBlock` of native/checksum.h. */
+  /** The whole array in the image, if its checksum is wanted. The length of a segment is then a multiple of `kRunBlock` of common/checksum.h. */
   readonly checksumOf?: { readonly begin: number; readonly bytes: number } | undefined;
 }
 

@@ -2,7 +2,7 @@ import type { Dtype } from "@lapidary/ir";
 import { LapidaryError } from "@lapidary/std";
 import type { DeviceTensor, NodeBackend } from "./tfjs.js";
 
-/** What native/shared.cc exports, where the system has what it needs. */
+/** What kernels/shared.cc exports, where the system has what it needs. */
 export interface SharedModule {
   createSpace(self: number, workers: number, regionBytes: Float64Array): readonly [space: number, file: number] | undefined;
   openOutbox(space: number, worker: number, path: string): boolean;
@@ -14,7 +14,7 @@ export interface SharedModule {
   crc32(bytes: Uint8Array, sum: number): number;
 }
 
-/** Memory between the workers of one machine; see native/shared.cc. */
+/** Memory between the workers of one machine; see kernels/shared.cc. */
 export class SharedMemory {
   readonly #node: NodeBackend;
   readonly #module: SharedModule;

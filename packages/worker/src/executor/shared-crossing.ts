@@ -87,7 +87,7 @@ export class SharedCrossings {
     this.#space?.close();
   }
 
-  /** The numbers that native/shared.cc reads. */
+  /** The numbers that kernels/shared.cc reads. */
   #encode({ node, op, kind, collective, input, output }: PlannedCrossing): number[] {
     const { mesh, grid, worker } = this.#options;
     const group = workerGroup(mesh, grid, worker, collective.atoms);

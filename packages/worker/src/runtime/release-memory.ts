@@ -1,8 +1,5 @@
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
-
-/** Where set-up puts the module (native/memory.cc). */
-const modulePath = fileURLToPath(new URL("../../native/lapidary_memory.node", import.meta.url));
+import { libraryPath } from "@lapidary/native";
 
 /**
  * Lets go of what this process has read from files and does not need now, and of heap that is free: bytes of mappings that were resident. What is needed after all comes back from
@@ -12,7 +9,7 @@ export const releaseMemory: () => number = load();
 
 function load(): () => number {
   try {
-    return (createRequire(import.meta.url)(modulePath) as { releaseMappings(): number }).releaseMappings;
+    return (createRequire(import.meta.url)(libraryPath("memory")) as { releaseMappings(): number }).releaseMappings;
   } catch {
     return () => 0;
   }

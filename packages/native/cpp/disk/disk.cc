@@ -9,9 +9,9 @@
 // A module of its own, that needs no TensorFlow: the coordinator loads it.
 #include <node_api.h>
 
-#include "../../worker/native/arguments.h"
-#include "../../worker/native/checksum.h"
-#include "../../worker/native/mapping.h"
+#include "common/arguments.h"
+#include "common/checksum.h"
+#include "common/mapping.h"
 
 #if defined(__linux__)
 

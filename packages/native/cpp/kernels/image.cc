@@ -15,10 +15,10 @@
 #include <utility>
 #include <vector>
 
-#include "arguments.h"
-#include "checksum.h"
+#include "common/arguments.h"
+#include "common/checksum.h"
 #include "cut.h"
-#include "mapping.h"
+#include "common/mapping.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"

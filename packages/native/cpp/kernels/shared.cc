@@ -14,10 +14,10 @@
 //
 // Waiting sleeps in the kernel (futex) for a bounded time and then tells the caller, who looks after its event loop and comes again: a peer that died is heard
 // of through its channel, never here.
-#include "checksum.h"
+#include "common/checksum.h"
 #include "shared.h"
 
-#include "arguments.h"
+#include "common/arguments.h"
 #include "cut.h"
 
 #if defined(__linux__)

@@ -1,0 +1,1 @@
+export { libraryPath } from "./library-path.js";
