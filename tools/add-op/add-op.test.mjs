@@ -85,7 +85,7 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     const files = [
       "worker/dist/kernels/kernels.test.js",
       "worker/dist/fusion/fused-kernels.test.js",
-      "worker/dist/fusion/opcodes.test.js",
+      "native/dist/opcodes.test.js",
       "compiler/dist/differentiate/op-gradients.test.js",
       "compiler/dist/testing/random-graph.test.js",
     ].map((file) => `packages/${file}`);

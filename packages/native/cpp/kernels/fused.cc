@@ -619,8 +619,8 @@ napi_value Register(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   napi_value function;
-  napi_create_function(env, "register", NAPI_AUTO_LENGTH, Register, nullptr, &function);
-  napi_set_named_property(env, exports, "register", function);
+  napi_create_function(env, "registerProgram", NAPI_AUTO_LENGTH, Register, nullptr, &function);
+  napi_set_named_property(env, exports, "registerProgram", function);
   // The worker refuses a library that was compiled for another list.
   napi_value opcodes;
   napi_create_string_utf8(env, LAPIDARY_OPCODE_LIST, NAPI_AUTO_LENGTH, &opcodes);

@@ -141,7 +141,7 @@ void ExportProducts(napi_env env, napi_value exports) {
   napi_get_boolean(env, gemm::kHasBf16, &bf16);
   napi_set_named_property(env, products, "f32", f32);
   napi_set_named_property(env, products, "bf16", bf16);
-  napi_set_named_property(env, exports, "products", products);
+  napi_set_named_property(env, exports, "matmul", products);
 }
 
 #else

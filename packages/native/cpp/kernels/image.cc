@@ -59,22 +59,22 @@ std::mutex layouts_mutex;
 std::vector<std::shared_ptr<Image>> images;
 std::vector<std::shared_ptr<Layout>> layouts;
 
-REGISTER_OP("LapidaryLay")
+REGISTER_OP("LapidaryScatterWrite")
     .Input("blocks: N * float")
     .Output("laid: int32")
     .Attr("N: int >= 0")
-    .Attr("layout: int")
+    .Attr("scatter: int")
     .SetIsStateful()
     .SetShapeFn([](tensorflow::shape_inference::InferenceContext* context) {
       context->set_output(0, context->Scalar());
       return absl::OkStatus();
     });
 
-class LapidaryLay : public OpKernel {
+class LapidaryScatterWrite : public OpKernel {
  public:
-  explicit LapidaryLay(OpKernelConstruction* context) : OpKernel(context) {
+  explicit LapidaryScatterWrite(OpKernelConstruction* context) : OpKernel(context) {
     int64_t id;
-    OP_REQUIRES_OK(context, context->GetAttr("layout", &id));
+    OP_REQUIRES_OK(context, context->GetAttr("scatter", &id));
     std::lock_guard<std::mutex> lock(layouts_mutex);
     if (id >= 0 && id < static_cast<int64_t>(layouts.size())) layout_ = layouts[id];
     OP_REQUIRES(context, layout_ != nullptr, absl::InvalidArgumentError("no such layout"));
@@ -114,7 +114,7 @@ class LapidaryLay : public OpKernel {
   std::shared_ptr<Layout> layout_;
 };
 
-REGISTER_KERNEL_BUILDER(Name("LapidaryLay").Device(tensorflow::DEVICE_CPU), LapidaryLay);
+REGISTER_KERNEL_BUILDER(Name("LapidaryScatterWrite").Device(tensorflow::DEVICE_CPU), LapidaryScatterWrite);
 
 // ---------------------------------------------------------------- from Node
 
@@ -226,7 +226,7 @@ napi_value CloseImage(napi_env env, napi_callback_info info) {
 
 void ExportImages(napi_env env, napi_value exports) {
   const struct { const char* name; napi_callback call; } functions[] = {
-      {"openImage", OpenImage}, {"registerLayout", RegisterLayout}, {"sharesOf", SharesOf}, {"closeImage", CloseImage}, {"share", mapping::Share}, {"view", mapping::View},
+      {"openStaging", OpenImage}, {"registerScatter", RegisterLayout}, {"checksumShares", SharesOf}, {"closeStaging", CloseImage}, {"share", mapping::Share}, {"view", mapping::View},
   };
   for (const auto& [name, call] : functions) {
     napi_value function;

@@ -220,15 +220,15 @@ absl::Status SendShape(tensorflow::shape_inference::InferenceContext* context) {
   return absl::OkStatus();
 }
 
-REGISTER_OP("LapidarySend").Input("x: T").Output("sent: int32").Attr("T: {float, int32}").Attr("crossing: int").SetIsStateful().SetShapeFn(SendShape);
+REGISTER_OP("LapidarySend").Input("x: T").Output("sent: int32").Attr("T: {float, int32}").Attr("exchange: int").SetIsStateful().SetShapeFn(SendShape);
 
 /** For fault injection: what others read has one bit that differs from what the checksum covers. */
-REGISTER_OP("LapidarySendCorrupted").Input("x: T").Output("sent: int32").Attr("T: {float, int32}").Attr("crossing: int").SetIsStateful().SetShapeFn(SendShape);
+REGISTER_OP("LapidarySendCorrupted").Input("x: T").Output("sent: int32").Attr("T: {float, int32}").Attr("exchange: int").SetIsStateful().SetShapeFn(SendShape);
 
 REGISTER_OP("LapidaryReceive")
     .Output("y: T")
     .Attr("T: {float, int32}")
-    .Attr("crossing: int")
+    .Attr("exchange: int")
     .SetIsStateful()
     .SetShapeFn([](tensorflow::shape_inference::InferenceContext* context) {
       context->set_output(0, context->UnknownShape());
@@ -239,7 +239,7 @@ class CrossingOp : public OpKernel {
  public:
   explicit CrossingOp(OpKernelConstruction* context) : OpKernel(context) {
     int64_t id;
-    OP_REQUIRES_OK(context, context->GetAttr("crossing", &id));
+    OP_REQUIRES_OK(context, context->GetAttr("exchange", &id));
     crossing_ = FindCrossing(id);
     OP_REQUIRES(context, crossing_ != nullptr, absl::InvalidArgumentError("no such crossing"));
   }
@@ -484,7 +484,7 @@ napi_value Crc32(napi_env env, napi_callback_info info) {
 
 void ExportShared(napi_env env, napi_value exports) {
   const struct { const char* name; napi_callback call; } functions[] = {
-      {"createSpace", CreateSpace}, {"openOutbox", OpenOutbox}, {"closeSpace", CloseSpace}, {"registerCrossing", RegisterCrossing}, {"canSend", CanSend}, {"canReceive", CanReceive},
+      {"createSpace", CreateSpace}, {"openOutbox", OpenOutbox}, {"closeSpace", CloseSpace}, {"registerExchange", RegisterCrossing}, {"canSend", CanSend}, {"canReceive", CanReceive},
       {"damagedBy", DamagedBy}, {"crc32", Crc32},
   };
   for (const auto& [name, call] : functions) {

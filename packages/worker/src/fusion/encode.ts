@@ -1,8 +1,8 @@
 import { sizeOf } from "@lapidary/ir";
+import { type OpcodeName, opcodeOf } from "@lapidary/native";
 import { assert, must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import type { FusionGroup } from "./groups.js";
-import { type OpcodeName, opcodeOf } from "./opcodes.js";
 import type { RowPart } from "./rearranged.js";
 import { isUniform } from "./uniform.js";
 

@@ -1,10 +1,5 @@
-import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { type OpName, elementwiseNames, ops } from "@lapidary/ir";
-import { LapidaryError } from "@lapidary/std";
-import { loadKernels } from "../device/fused-op.js";
 import { opcodeHeader, opcodeList, opcodeOf } from "./opcodes.js";
 
 const enumerators = [...opcodeHeader().matchAll(/^ {2}k(\w+) = (\d+),$/gm)];
@@ -30,26 +25,6 @@ describe("the opcodes of fused kernels", () => {
       const own = name.replaceAll("_", "");
       deepStrictEqual([unary.includes(own), binary.includes(own)], [fusible === "unary", fusible === "binary"], name);
       if (fusible === "unary" || fusible === "binary") ok(elementwiseNames.has(name) && arity === (fusible === "unary" ? 1 : 2), name);
-    }
-  });
-
-  it("belong to the compiled library, or the worker refuses it and says how to compile it again", () => {
-    const directory = mkdtempSync(join(tmpdir(), "lapidary-kernels-"));
-    try {
-      const path = (name: string, opcodes: string): string => {
-        writeFileSync(join(directory, name), `exports.opcodes = ${JSON.stringify(opcodes)};`);
-        return join(directory, name);
-      };
-      const loaded = loadKernels(path("same.cjs", opcodeList));
-      ok(typeof loaded !== "string" && loaded.opcodes === opcodeList);
-      throws(
-        () => loadKernels(path("other.cjs", opcodeList.replace("add subtract", "subtract add"))),
-        (error) =>
-          error instanceof LapidaryError && error.code === "LAP_WORKER_OPCODES" && error.remedy?.includes("npm run setup") === true,
-      );
-      match(String(loadKernels(join(directory, "absent.cjs"))), /not built/);
-    } finally {
-      rmSync(directory, { recursive: true });
     }
   });
 });
