@@ -1,9 +1,13 @@
-#pragma once
-// CRC-32 as in zlib and in frames (polynomial 0xEDB88320, reflected): it differs for every single flipped bit and every burst of up to 32 bits.
+// CRC-32 as in zlib and in frames (polynomial 0xEDB88320, reflected). It detects every single flipped
+// bit and every burst of up to 32 bits.
 //
-// Where the processor multiplies without carries, bytes are folded 64, 32 or 16 at a time (Gopal and others, "Fast CRC computation for generic polynomials using
-// PCLMULQDQ", Intel 2009): a block that stands T bits before another is replaced by a value of its length that leaves the same remainder, x^T mod P times it.
-// The last 16 bytes, and everything elsewhere, go through tables of 8 bytes at a time. The sum is continued from that of the bytes before: 0 before the first.
+// If the processor has carry-less multiplication, bytes are folded 64, 32 or 16 at a time (Gopal and
+// others, "Fast CRC computation for generic polynomials using PCLMULQDQ", Intel 2009). A block that is T
+// bits before another one is replaced by a value of its length with the same remainder: the block times
+// x^T mod P. The last 16 bytes, and all bytes on other processors, use tables, 8 bytes at a time. A
+// checksum is continued from that of the bytes before; it is 0 before the first byte.
+#pragma once
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +24,7 @@ constexpr uint32_t kPolynomial = 0xedb88320;
 
 using Tables = std::array<std::array<uint32_t, 256>, 8>;
 
-/** Table k advances the sum over a byte that is followed by k others. */
+/** Table k advances the checksum over a byte that is followed by k others. */
 constexpr Tables MakeTables() {
   Tables tables{};
   for (uint32_t byte = 0; byte < 256; byte++) {
@@ -73,17 +77,17 @@ constexpr uint32_t PowerOf(uint64_t n) {
 
 #if defined(__PCLMUL__)
 
-/** x^n mod P as a carry-less product wants it. */
+/** x^n mod P, in the form that a carry-less multiplication needs. */
 constexpr int64_t Power(uint64_t n) { return static_cast<int64_t>(PowerOf(n)) << 1; }
 
-/** Factors that carry the first and the last 8 of 16 bytes over `bits` bits. */
+/** Factors that move the first and the last 8 of 16 bytes over `bits` bits. */
 inline __m128i Factors(uint64_t bits) { return _mm_set_epi64x(Power(bits - 32), Power(bits + 32)); }
 
 inline __m128i Carry(__m128i x, __m128i factors, __m128i onto) {
   return _mm_xor_si128(onto, _mm_xor_si128(_mm_clmulepi64_si128(x, factors, 0x00), _mm_clmulepi64_si128(x, factors, 0x11)));
 }
 
-/** Carries 16 bytes over `bits` bits. */
+/** Moves 16 bytes over `bits` bits and adds `onto`. */
 template <int bits>
 inline __m128i Carry(__m128i x, __m128i onto) {
   constexpr int64_t low = Power(bits + 32), high = Power(bits - 32);
@@ -92,7 +96,7 @@ inline __m128i Carry(__m128i x, __m128i onto) {
 
 inline __m128i Load(const uint8_t* data) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(data)); }
 
-// As many bytes as an instruction multiplies: a lane.
+// A lane: the bytes that one instruction multiplies.
 #if defined(__VPCLMULQDQ__) && defined(__AVX512F__)
 using Lane = __m512i;
 inline Lane LoadLane(const uint8_t* data) { return _mm512_loadu_si512(data); }
@@ -135,16 +139,16 @@ inline Lane CarryLane(Lane x, Lane onto) {
   return Carry(x, Repeat(_mm_set_epi64x(high, low)), onto);
 }
 
-/** A step takes a block: four lanes, which do not wait for one another. */
+/** A step processes a block: four lanes, which do not depend on one another. */
 constexpr size_t kLane = sizeof(Lane), kBlock = 4 * kLane;
 
-/** The four lanes as the last 16 bytes of what leaves the same remainder. */
+/** The last 16 bytes of a value with the same remainder as the four lanes. */
 inline __m128i Narrow(Lane a, Lane b, Lane c, Lane d) {
   constexpr int bits = 8 * kLane;
   return Narrow(CarryLane<bits>(CarryLane<bits>(CarryLane<bits>(a, b), c), d));
 }
 
-/** At least one block; what is left of `data` is fewer than 16 bytes. */
+/** Folds at least one block. Fewer than 16 bytes of `data` remain. */
 inline __m128i Fold(const uint8_t*& data, size_t& bytes, uint32_t crc) {
   constexpr int bits = 8 * kBlock;
   Lane a = Xor(LoadLane(data), Widen(_mm_cvtsi32_si128(static_cast<int>(crc)))), b = LoadLane(data + kLane);
@@ -165,7 +169,7 @@ inline uint32_t OfLast(__m128i x) {
 }
 #endif
 
-/** CRC-32 of `bytes` bytes, continued from the sum `crc` of those before. */
+/** CRC-32 of `bytes` bytes, continued from the checksum `crc` of the bytes before. */
 inline uint32_t Crc32(const void* from, size_t bytes, uint32_t crc = 0) {
   const uint8_t* data = static_cast<const uint8_t*>(from);
   crc = ~crc;
@@ -175,29 +179,30 @@ inline uint32_t Crc32(const void* from, size_t bytes, uint32_t crc = 0) {
   return ~ByTables(data, bytes, crc);
 }
 
-/** Runs are of whole multiples of this, if they are to be summed up while they are copied. */
-constexpr size_t kRunBlock = 256;
+/** Segments whose checksum is computed while they are copied are multiples of this. */
+constexpr size_t kSegmentBlock = 256;
 
 /**
- * The share of some runs in the checksum of a stretch, summed up while they are copied to it. The checksum of the stretch is the sum (xor) of the shares of all its runs, inverted:
- * who has a part of them needs nothing of the others. Runs come in the order in which they lie; what is between them counts as zeros, over which all four lanes are
- * carried at once, so that a run costs nothing but its bytes.
+ * The share of some segments in the checksum of an array, computed while they are copied to it. The
+ * checksum of the array is the xor of the shares of all its segments, inverted, so that each worker
+ * computes its share alone. Segments are copied in ascending order. The bytes between them count as
+ * zeros, over which all four lanes move at once: a gap costs no more than its factors.
  */
 class Share {
  public:
-  /** @param gaps bytes that may lie between two runs */
+  /** @param gaps bytes that may be between two segments */
   explicit Share(const std::vector<int64_t>& gaps) {
     for (int64_t gap : gaps) gaps_.push_back({Of(gap), gap});
   }
 
-  /** @param begin of the first run. The run that begins the stretch begins its sum. */
+  /** @param begin of the first segment. The segment that begins the array begins the checksum. */
   void Begin(int64_t begin) {
     at_ = begin;
     isFirst_ = true;
     state_ = begin == 0 ? ~uint32_t{0} : 0;
   }
 
-  /** @param at where in the stretch @param bytes a multiple of `kRunBlock` */
+  /** @param at position in the array @param bytes a multiple of `kSegmentBlock` */
   void Copy(uint8_t* to, const uint8_t* from, int64_t at, int64_t bytes) {
     const int64_t gap = at - at_;
     at_ = at + bytes;
@@ -233,7 +238,7 @@ class Share {
 #endif
   }
 
-  /** @param bytes of the stretch */
+  /** @param bytes of the array */
   uint32_t End(int64_t bytes) const {
 #if defined(__PCLMUL__)
     const uint32_t state = OfLast(Narrow(last_.a, last_.b, last_.c, last_.d));
@@ -250,7 +255,7 @@ class Share {
   struct Block {
     Lane a, b, c, d;
   };
-  Block last_;
+  Block last_{};
 #else
   using Factor = uint32_t;
   static Factor Of(int64_t gap) { return PowerOf(8 * static_cast<uint64_t>(gap)); }

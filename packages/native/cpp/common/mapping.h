@@ -1,5 +1,7 @@
+// Memory that processes of this machine share. Its file has no name (memfd); other processes open it by
+// the file descriptor of the process that created it.
 #pragma once
-// Memory that processes of this machine share: without a name (memfd), opened by the number that its file has in the process that made it.
+
 #include "arguments.h"
 
 #if defined(__linux__)
@@ -18,11 +20,14 @@
 
 namespace mapping {
 
-/** Mapped memory, and its file if it was made here: others can open it as long as that is open. */
+/** Mapped memory, and its file if this process created it. While the file is open, others can map it. */
 struct Mapped {
   void* data = nullptr;
   size_t bytes = 0;
   int file = -1;
+  Mapped() = default;
+  Mapped(const Mapped&) = delete;
+  Mapped& operator=(const Mapped&) = delete;
   ~Mapped() {
     if (data != nullptr) munmap(data, bytes);
     if (file >= 0) close(file);
@@ -31,36 +36,37 @@ struct Mapped {
 
 constexpr size_t kLargePage = size_t{2} << 20;
 
-/** Maps a file where large pages can be laid under it: at one of their boundaries. @returns MAP_FAILED where it cannot be had */
+/** Maps a file at a boundary of large pages. @returns MAP_FAILED on failure */
 inline void* Map(int file, size_t bytes) {
-  const size_t room = bytes + kLargePage;
-  void* reserved = bytes < kLargePage ? MAP_FAILED : mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const size_t reserved_bytes = bytes + kLargePage;
+  void* reserved = bytes < kLargePage ? MAP_FAILED : mmap(nullptr, reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) return mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   char* const begin = static_cast<char*>(reserved);
   char* const at = begin + (kLargePage - reinterpret_cast<uintptr_t>(begin) % kLargePage) % kLargePage;
   void* data = mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
   if (data == MAP_FAILED) {
-    munmap(begin, room);
+    munmap(begin, reserved_bytes);
     return data;
   }
-  // What was reserved around it.
+  // The reserved memory before and after it.
   constexpr size_t page = 4096;
   const size_t end = (bytes + page - 1) / page * page;
   if (at > begin) munmap(begin, at - begin);
-  if (at + end < begin + room) munmap(at + end, begin + room - at - end);
+  if (at + end < begin + reserved_bytes) munmap(at + end, begin + reserved_bytes - at - end);
   return data;
 }
 
 /**
- * Lays large pages under memory that was written, as far as the system has any: whoever maps it finds and pins its pages 512 at a time. For memory that is shared it does so
- * only when it is asked like this (Linux 6.1), and copies what is there.
+ * Moves memory that was written to large pages, if the system has any. A process that maps it then finds
+ * and pins 512 pages at a time. Linux (from 6.1) does this for shared memory on request only, and copies
+ * the contents.
  */
 inline void OnLargePages(void* data, size_t bytes) {
-  constexpr int collapse = 25;  // MADV_COLLAPSE, which older headers do not know
+  constexpr int collapse = 25;  // MADV_COLLAPSE; older headers lack it
   madvise(data, bytes / kLargePage * kLargePage, collapse);
 }
 
-/** Maps a file that has this very size. @returns null where it cannot be had */
+/** Maps a file of exactly `bytes` bytes. @returns null if there is no such file */
 inline std::unique_ptr<Mapped> Open(const std::string& path, int64_t bytes) {
   const int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
   struct stat status;
@@ -74,7 +80,7 @@ inline std::unique_ptr<Mapped> Open(const std::string& path, int64_t bytes) {
   return mapped;
 }
 
-/** @returns null where the system gives none */
+/** Creates shared memory. @returns null if the system gives none */
 inline std::unique_ptr<Mapped> Make(int64_t bytes) {
   auto mapped = std::make_unique<Mapped>();
   mapped->file = bytes <= 0 ? -1 : static_cast<int>(syscall(SYS_memfd_create, "lapidary", 1u /* close on exec */));
@@ -86,7 +92,7 @@ inline std::unique_ptr<Mapped> Make(int64_t bytes) {
   return mapped;
 }
 
-/** As an ArrayBuffer, with which it goes. @returns null if Node takes none */
+/** An ArrayBuffer that owns the memory. @returns null if Node refuses it */
 inline napi_value AsArrayBuffer(napi_env env, std::unique_ptr<Mapped> mapped) {
   const auto release = [](napi_env, void*, void* hint) { delete static_cast<Mapped*>(hint); };
   napi_value memory;
@@ -95,7 +101,7 @@ inline napi_value AsArrayBuffer(napi_env env, std::unique_ptr<Mapped> mapped) {
   return memory;
 }
 
-/** share(bytes) → { file, memory: ArrayBuffer }, or undefined where the system gives none. */
+/** share(bytes) → { file, memory: ArrayBuffer }, or undefined if the system gives none. */
 inline napi_value Share(napi_env env, napi_callback_info info) {
   napi_value args[1], result;
   if (!Arguments(env, info, args)) return nullptr;
@@ -110,7 +116,7 @@ inline napi_value Share(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/** view(path, bytes) → ArrayBuffer over memory of another process, or undefined where it cannot be had. */
+/** view(path, bytes) → ArrayBuffer with the memory of another process, or undefined. */
 inline napi_value View(napi_env env, napi_callback_info info) {
   napi_value args[2];
   if (!Arguments(env, info, args)) return nullptr;

@@ -1,11 +1,12 @@
-// The formula of every elementwise op of fused kernels. An op of the table with `fusible: "unary"` or `"binary"` needs one
-// overload of `Formula` here; without it this file does not compile.
+// The formula of every elementwise op of fused kernels. An op of the table with `fusible: "unary"` or
+// `"binary"` needs one overload of `Formula` here. Without it this file does not compile.
 //
-//     inline float Formula(Op<kLog>, float x)            a number at a time: the compiler makes vectors where it can
-//     LAPIDARY_INLINE Vector Formula(Op<kTanh>, Vector x)   a vector at a time
-//     template <typename T> LAPIDARY_INLINE T Formula(Op<kAdd>, T a, T b)   both: of two operands, T is float or Vector
+//     inline float Formula(Op<kLog>, float x)               one number: the compiler vectorizes the loop
+//     LAPIDARY_INLINE Vector Formula(Op<kTanh>, Vector x)   one vector
+//     template <typename T>
+//     LAPIDARY_INLINE T Formula(Op<kAdd>, T a, T b)         two operands: T is float or Vector
 //
-// Opcodes, and the lists of those with one and with two operands, come from the op table: opcodes.generated.h.
+// The opcodes and the lists of unary and binary opcodes come from the op table (opcodes.generated.h).
 #pragma once
 
 #include "opcodes.generated.h"
@@ -36,7 +37,7 @@ inline float Formula(Op<kCopy>, float x) { return x; }
 
 // ---------------------------------------------------------------- two operands
 
-/** What a predicate is as a number: 1 if it holds, otherwise 0. */
+/** A predicate as a number: 1 if it holds, otherwise 0. */
 template <typename T, typename Predicate>
 LAPIDARY_INLINE T Number(Predicate holds) {
   const T one = 1.0f - T{}, zero = T{};

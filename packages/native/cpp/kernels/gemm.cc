@@ -1,24 +1,29 @@
-// Matrix products of f32, or of operands rounded to bf16 with sums in f32. Rounding costs nothing of its own: it happens while operands are packed.
+// Matmul of f32, or of operands rounded to bf16 with sums in f32. Operands are rounded while they are
+// packed, so that rounding has no cost of its own.
 //
-//     C [M, N] = A · B        in blocks that stay in the caches, as BLIS does it
+//     C [M, N] = A · B        in blocks that stay in the caches, as in BLIS
 //
-//     for n in blocks of N:  for k in blocks of K:      pack B[k, n]  →  panels of kColumns columns    (a cache further out, each panel in the first)
-//         for m in blocks of M:                          pack A[m, k]  →  panels of kRows rows          (second-level cache)
-//             for each panel of B, each panel of A:      kRows × kColumns sums in registers
+//     for n in blocks of N, for k in blocks of K:     pack B[k, n]  →  panels of kColumns columns
+//         for m in blocks of M:                       pack A[m, k]  →  panels of kRows rows
+//             for each panel of B, of A:              kRows × kColumns sums in registers
 //
-// What depends on the processor (sizes, packing, the sums) is in a header for each instruction set. Either operand may lie transposed. Sums run in the order of
-// k: results depend on the shape and the instruction set alone.
+// The packed block of A stays in the second-level cache, a panel of B in the first.
+//
+// A header for each instruction set has the sizes, the packing and the sums. Either operand may be
+// transposed. Sums are in the order of k, so results depend on the shape and the instruction set alone.
 #include "gemm.h"
 
+#include "module.h"
+
 #if defined(__AVX512F__) && defined(__AVX512BW__)
-#define LAPIDARY_PRODUCTS
+#define LAPIDARY_GEMM
 #include "gemm_avx512.h"
 #elif defined(__AVX2__) && defined(__FMA__)
-#define LAPIDARY_PRODUCTS
+#define LAPIDARY_GEMM
 #include "gemm_avx2.h"
 #endif
 
-#if defined(LAPIDARY_PRODUCTS)
+#if defined(LAPIDARY_GEMM)
 
 #include <algorithm>
 #include <cstdint>
@@ -37,42 +42,42 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
-/** Room for packed blocks, one for the process: kernels run one at a time (each takes the lock). */
-struct Room {
+/** Memory for packed blocks. The process has one; a kernel holds the lock while it runs. */
+struct PackBuffers {
   std::mutex mutex;
   Word* a = static_cast<Word*>(std::aligned_alloc(4096, (kBlockM + kRows) * kBlockK * sizeof(Word)));
   Word* b = static_cast<Word*>(std::aligned_alloc(4096, (kBlockN + kColumns) * kBlockK * sizeof(Word)));
 };
-Room& ThisRoom() {
-  static Room* room = new Room();
-  return *room;
+PackBuffers& SharedPackBuffers() {
+  static PackBuffers* buffers = new PackBuffers();
+  return *buffers;
 }
 
-/** Even parts of a dim, none larger than `most`, each a multiple of `unit` but the last. */
-inline int64_t PartOf(int64_t size, int64_t most, int64_t unit) {
-  const int64_t parts = (size + most - 1) / most;
+/** The size of even parts of a dim: at most `max`, and a multiple of `unit`. */
+inline int64_t PartOf(int64_t size, int64_t max, int64_t unit) {
+  const int64_t parts = (size + max - 1) / max;
   return std::max<int64_t>(unit, ((size + parts - 1) / parts + unit - 1) / unit * unit);
 }
 
 template <bool bf16>
 void Multiply(const Matrix& a, const Matrix& b, float* c, int64_t m, int64_t n, int64_t k) {
   constexpr int64_t each = kEach<bf16>;
-  Room& room = ThisRoom();
+  PackBuffers& packed = SharedPackBuffers();
   const int64_t partK = PartOf(k, kBlockK * each, each), partM = PartOf(m, kBlockM, kRows), partN = PartOf(n, kBlockN, kColumns);
   for (int64_t n0 = 0; n0 < n; n0 += partN) {
     const int64_t columns = std::min(partN, n - n0);
     for (int64_t k0 = 0; k0 < k; k0 += partK) {
       const int64_t depth = std::min(partK, k - k0), words = (depth + each - 1) / each;
-      Pack<bf16, kColumns>({b.data + n0 * b.free + k0 * b.depth, b.free, b.depth}, columns, depth, room.b);
+      Pack<bf16, kColumns>({b.data + n0 * b.free + k0 * b.depth, b.free, b.depth}, columns, depth, packed.b);
       for (int64_t m0 = 0; m0 < m; m0 += partM) {
         const int64_t rows = std::min(partM, m - m0);
-        Pack<bf16, kRows>({a.data + m0 * a.free + k0 * a.depth, a.free, a.depth}, rows, depth, room.a);
+        Pack<bf16, kRows>({a.data + m0 * a.free + k0 * a.depth, a.free, a.depth}, rows, depth, packed.a);
         for (int64_t j = 0; j < columns; j += kColumns) {
           const int64_t wide = std::min(kColumns, columns - j);
           for (int64_t i = 0; i < rows; i += kRows) {
             float* to = c + (m0 + i) * n + n0 + j;
-            const Word* left = room.a + i * words;
-            const Word* right = room.b + j * words;
+            const Word* left = packed.a + i * words;
+            const Word* right = packed.b + j * words;
             if (wide > kLanes) Kernel<bf16, 2>(left, right, words, to, n, std::min(kRows, rows - i), wide, k0 > 0);
             else Kernel<bf16, 1>(left, right, words, to, n, std::min(kRows, rows - i), wide, k0 > 0);
           }
@@ -106,17 +111,17 @@ class LapidaryMatMul : public OpKernel {
     const Tensor& a = context->input(0);
     const Tensor& b = context->input(1);
     const int rank = a.dims();
-    OP_REQUIRES(context, (rank == 2 || rank == 3) && b.dims() == rank && (rank == 2 || a.dim_size(0) == b.dim_size(0)), absl::InvalidArgumentError("operands are matrices, or as many of them"));
+    OP_REQUIRES(context, (rank == 2 || rank == 3) && b.dims() == rank && (rank == 2 || a.dim_size(0) == b.dim_size(0)), absl::InvalidArgumentError("operands are matrices, or batches of the same size"));
     const int64_t batch = rank == 3 ? a.dim_size(0) : 1;
     const int64_t am = a.dim_size(rank - 2), an = a.dim_size(rank - 1), bm = b.dim_size(rank - 2), bn = b.dim_size(rank - 1);
     const int64_t m = adj_x_ ? an : am, k = adj_x_ ? am : an, n = adj_y_ ? bm : bn;
-    OP_REQUIRES(context, (adj_y_ ? bn : bm) == k && k > 0, absl::InvalidArgumentError("operands agree about the dim they are contracted over"));
+    OP_REQUIRES(context, (adj_y_ ? bn : bm) == k && k > 0, absl::InvalidArgumentError("operands agree in the contracted dim"));
     Tensor* c = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, rank == 3 ? TensorShape({batch, m, n}) : TensorShape({m, n}), &c));
     const float* x = a.flat<float>().data();
     const float* y = b.flat<float>().data();
     float* out = c->flat<float>().data();
-    std::lock_guard<std::mutex> lock(ThisRoom().mutex);
+    std::lock_guard<std::mutex> lock(SharedPackBuffers().mutex);
     for (int64_t i = 0; i < batch; i++) {
       const Matrix left = adj_x_ ? Matrix{x + i * m * k, 1, m} : Matrix{x + i * m * k, k, 1};
       const Matrix right = adj_y_ ? Matrix{y + i * n * k, k, 1} : Matrix{y + i * n * k, 1, n};
@@ -133,20 +138,20 @@ REGISTER_KERNEL_BUILDER(Name("LapidaryMatMul").Device(tensorflow::DEVICE_CPU), L
 
 }  // namespace gemm
 
-/** products: { f32: whether ours are faster than TensorFlow's, bf16: whether ours round operands as they read them }. */
-void ExportProducts(napi_env env, napi_value exports) {
-  napi_value products, f32, bf16;
-  napi_create_object(env, &products);
+/** matmul: { f32: whether it is faster than TensorFlow, bf16: whether it rounds operands }. */
+void ExportMatMul(napi_env env, napi_value exports) {
+  napi_value support, f32, bf16;
+  napi_create_object(env, &support);
   napi_get_boolean(env, gemm::kFasterThanTensorFlow, &f32);
   napi_get_boolean(env, gemm::kHasBf16, &bf16);
-  napi_set_named_property(env, products, "f32", f32);
-  napi_set_named_property(env, products, "bf16", bf16);
-  napi_set_named_property(env, exports, "matmul", products);
+  napi_set_named_property(env, support, "f32", f32);
+  napi_set_named_property(env, support, "bf16", bf16);
+  napi_set_named_property(env, exports, "matmul", support);
 }
 
 #else
 
-/** Elsewhere TensorFlow multiplies. */
-void ExportProducts(napi_env, napi_value) {}
+/** On other processors TensorFlow multiplies. */
+void ExportMatMul(napi_env, napi_value) {}
 
 #endif

@@ -1,6 +1,7 @@
-// What products are made of on processors with AVX-512: packing, and 8 × 32 sums in sixteen registers.
+// Matmul on processors with AVX-512: packing, and 8 × 32 sums in sixteen registers.
 //
-// A packed number is a word of 32 bits: an f32, or, where the processor has the instruction, two neighbours along k in bf16, which it multiplies and adds at once.
+// A packed word has 32 bits: an f32, or two neighbours along k in bf16. The processor multiplies and adds
+// both at once if it has the instruction.
 #pragma once
 
 #include <immintrin.h>
@@ -21,7 +22,7 @@ using Word = uint32_t;
 template <bool bf16>
 constexpr int64_t kEach = bf16 ? 2 : 1;
 
-/** TensorFlow's products of f32 are as fast here. */
+/** TensorFlow's f32 matmul is as fast. */
 constexpr bool kFasterThanTensorFlow = false;
 
 #if defined(__AVX512BF16__)
@@ -33,7 +34,7 @@ constexpr bool kHasBf16 = false;
 /** The first `count` lanes. */
 inline __mmask16 Mask(int64_t count) { return count >= 16 ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1); }
 
-/** Sixteen words from where k follows k: sixteen f32, or 32 rounded to bf16. `count` words are there, of which the last may be half. */
+/** Sixteen words along k: up to sixteen f32, or up to 32 elements rounded to bf16. */
 template <bool bf16>
 inline __m512i WordsAlongK(const float* x, int64_t elements) {
   if constexpr (!bf16) return _mm512_castps_si512(_mm512_maskz_loadu_ps(Mask(elements), x));
@@ -44,7 +45,10 @@ inline __m512i WordsAlongK(const float* x, int64_t elements) {
 #endif
 }
 
-/** Sixteen words from where the free dim follows itself: a row of f32, or two rows rounded to bf16 and paired (`next`: null where the second is past the end). */
+/**
+ * Sixteen words along the free dim: a row of f32, or two rows rounded to bf16 and paired. `next` is null
+ * if there is no second row.
+ */
 template <bool bf16>
 inline __m512i WordsAlongFree(const float* x, const float* next, __mmask16 mask) {
   const __m512 low = _mm512_maskz_loadu_ps(mask, x);
@@ -60,7 +64,7 @@ inline __m512i WordsAlongFree(const float* x, const float* next, __mmask16 mask)
 #endif
 }
 
-/** Rows become columns. */
+/** Transposes a square. */
 inline void Transpose(__m512i (&r)[16]) {
   __m512i t[16];
   for (int i = 0; i < 8; i++) {
@@ -89,14 +93,15 @@ inline void Transpose(__m512i (&r)[16]) {
 
 /**
  * Packs `rows` × `depth` (elements) of an operand into panels of `width` of its free dim: panel p holds word k of its row i at [p·width·words + k·width + i].
- * What a panel lacks is 0.
+ * Missing rows are 0.
  */
 template <bool bf16, int64_t width>
 void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
   constexpr int64_t each = bf16 ? 2 : 1;
   const int64_t words = (depth + each - 1) / each;
   if (from.free == 1) {
-    // The free dim follows itself: whole lines of a few rows at a time, for rows may lie so that they all want the same place in the cache.
+    // The free dim is contiguous. A few rows at a time, in whole cache lines: rows of some strides compete
+    // for the same cache set.
     constexpr int64_t few = 8;
     for (int64_t k0 = 0; k0 < words; k0 += few) {
       const int64_t end = std::min(words, k0 + few);
@@ -118,7 +123,7 @@ void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
           }
         }
       }
-      // A panel of which the last lines lack.
+      // The rest of a panel that has no rows.
       if constexpr (width > 16) {
         for (int64_t i = (rows + 15) / 16 * 16; i % width != 0; i += 16)
           for (int64_t k = k0; k < end; k++) _mm512_storeu_si512(to + i / width * width * words + i % width + k * width, _mm512_setzero_si512());

@@ -1,5 +1,6 @@
-// Vectors of floats as wide as the processor has them, and what is computed with them, written once: compilers that know vector_size make of it AVX-512, AVX2,
-// SSE or NEON. A loop over such vectors is one by construction, where a loop over floats is one only if the compiler sees through its conditions.
+// Vectors of floats of the processor's width, and functions of them. Compilers that know vector_size
+// translate them to AVX-512, AVX2, SSE or NEON. A loop over such vectors is a vector loop, whatever
+// the compiler understands of its conditions.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@
 #include <immintrin.h>
 #endif
 
-/** A call would cost more than what it computes, and keep its loop from holding constants in registers. */
+/** For functions whose call costs more than their work, and would evict constants from registers. */
 #define LAPIDARY_INLINE __attribute__((always_inline)) inline
 
 namespace {
@@ -24,8 +25,8 @@ constexpr int64_t kVectorBytes = 16;
 #endif
 
 typedef float Vector __attribute__((vector_size(kVectorBytes)));
-/** As many whole numbers; what a comparison of vectors gives, where all bits are set if it holds. */
-typedef int32_t Whole __attribute__((vector_size(kVectorBytes)));
+/** As many integers. A comparison of vectors gives them: all bits are set if it holds. */
+typedef int32_t IntVector __attribute__((vector_size(kVectorBytes)));
 
 constexpr int64_t kLanes = kVectorBytes / 4;
 
@@ -35,7 +36,7 @@ LAPIDARY_INLINE Vector Load(const float* x) {
   return v;
 }
 LAPIDARY_INLINE void Store(float* x, Vector v) { std::memcpy(x, &v, sizeof v); }
-/** The first numbers alone, fewer than a vector holds; the rest is 0. */
+/** The first n numbers, fewer than a vector has. The others are 0. */
 LAPIDARY_INLINE Vector LoadFirst(const float* x, int64_t n) {
 #if defined(__AVX512F__)
   return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), x);
@@ -53,14 +54,14 @@ LAPIDARY_INLINE void StoreFirst(float* x, int64_t n, Vector v) {
 #endif
 }
 /** One number in all lanes. */
-LAPIDARY_INLINE Vector All(float x) { return x - Vector{}; }
+LAPIDARY_INLINE Vector Broadcast(float x) { return x - Vector{}; }
 
-/** x = n·ln2 + r with a whole n and |r| ≤ ln2/2. The last bits of `shifted` are n. */
+/** x = n·ln2 + r with an integer n and |r| ≤ ln2/2. The last bits of `shifted` are n. */
 struct Reduced {
   Vector shifted, r;
 };
 LAPIDARY_INLINE Reduced ReduceByLn2(Vector x) {
-  // Adding 1.5·2²³ rounds to a whole number, which the last bits of the sum then are.
+  // Adding 1.5·2²³ rounds to an integer, which is in the last bits of the sum.
   const Vector shifted = x * 1.44269504088896341f + 12582912.0f;
   const Vector n = shifted - 12582912.0f;
   const Vector r = x - n * 0.693359375f;
@@ -77,32 +78,33 @@ LAPIDARY_INLINE Vector ExpMinusOneOfReduced(Vector r) {
   return p * r * r + r;
 }
 
-/** exp, by 2^n · e^r. Below -87.3 it is 0, above 88.7 infinite. */
+/** exp(x) = 2^n · e^r. Below -87.3 it is 0, above 88.7 infinite. */
 LAPIDARY_INLINE Vector Exp(Vector x) {
   const Reduced reduced = ReduceByLn2(x);
   const Vector p = ExpMinusOneOfReduced(reduced.r) + 1.0f;
-  // Times 2^n: n more in the exponent. Between the bounds that is a float again; outside of them, and of a NaN, it is of no account.
-  const Vector scaled = reinterpret_cast<Vector>(reinterpret_cast<Whole>(p) + (reinterpret_cast<Whole>(reduced.shifted) << 23));
+  // Times 2^n: n is added to the exponent. Outside of the bounds, and for a NaN, it is not used.
+  const Vector scaled = reinterpret_cast<Vector>(reinterpret_cast<IntVector>(p) + (reinterpret_cast<IntVector>(reduced.shifted) << 23));
   const Vector tail = x <= 88.72283f ? scaled : x + std::numeric_limits<float>::infinity();
   return x < -87.33654f ? Vector{} : tail;
 }
 
 /**
- * tanh(x) = t / (t + 2) with t = e^(2x) - 1 = 2^n·(e^r - 1) + (2^n - 1). Nothing cancels near 0, and nothing is lost near ±1, where a
- * derivative 1 - tanh² shows every bit. From 9.1 on t + 2 rounds to t, so that the result is 1.
+ * tanh(x) = t / (t + 2) with t = e^(2x) - 1 = 2^n·(e^r - 1) + (2^n - 1). Nothing cancels near 0, and
+ * no bit is lost near ±1, where the derivative 1 - tanh² depends on every bit. From 9.1 on, t + 2
+ * rounds to t, so that the result is 1.
  */
 LAPIDARY_INLINE Vector Tanh(Vector x) {
-  const Whole sign = reinterpret_cast<Whole>(x) & INT32_MIN;
-  const Vector size = reinterpret_cast<Vector>(reinterpret_cast<Whole>(x) ^ sign);
-  const Vector most = All(9.1f);
-  // In this order a NaN stays one.
+  const IntVector sign = reinterpret_cast<IntVector>(x) & INT32_MIN;
+  const Vector size = reinterpret_cast<Vector>(reinterpret_cast<IntVector>(x) ^ sign);
+  const Vector most = Broadcast(9.1f);
+  // In this order a NaN stays a NaN.
   const Reduced reduced = ReduceByLn2(2.0f * (most < size ? most : size));
-  const Vector power = reinterpret_cast<Vector>((reinterpret_cast<Whole>(reduced.shifted) << 23) + 0x3f800000);
+  const Vector power = reinterpret_cast<Vector>((reinterpret_cast<IntVector>(reduced.shifted) << 23) + 0x3f800000);
   const Vector t = power * ExpMinusOneOfReduced(reduced.r) + (power - 1.0f);
-  return reinterpret_cast<Vector>(reinterpret_cast<Whole>(t / (t + 2.0f)) | sign);
+  return reinterpret_cast<Vector>(reinterpret_cast<IntVector>(t / (t + 2.0f)) | sign);
 }
 
-/** Sixteen numbers become one, half by half. */
+/** Reduces sixteen numbers to one, half by half. */
 template <typename Work>
 LAPIDARY_INLINE float Fold16(const Vector* sixteen, Work work) {
   typedef float Quarter __attribute__((vector_size(16)));

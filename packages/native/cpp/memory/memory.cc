@@ -1,8 +1,9 @@
-// Memory of files that were read once and are not needed any more.
+// Memory of files that were read once and are no longer needed.
 //
-// Loading TensorFlow's library reads 120 MB of tables by which addresses are put right, and its registration code runs once: pages of the file that stay
-// mapped, and count as this process's, until the system wants them back. Let go, those that are needed after all come back from the page cache.
-// A module of its own, that needs no TensorFlow: it is at work while that is loaded.
+// Loading TensorFlow's library reads 120 MB of relocation tables, and its registration code runs once. The
+// pages stay mapped and count as memory of the process until the system needs them. Released pages come
+// back from the page cache if they are needed again. The library needs no TensorFlow, because it works
+// while TensorFlow is loaded.
 #include <node_api.h>
 
 #if defined(__linux__)
@@ -19,7 +20,7 @@
 
 namespace {
 
-/** Lets go of every clean mapping of a file that cannot be written to, and of free heap; returns the bytes of mappings that were resident. */
+/** Releases clean, read-only mappings of files, and free heap. @returns bytes of the released pages */
 int64_t ReleaseMappings() {
   FILE* maps = fopen("/proc/self/smaps", "re");
   if (maps == nullptr) return 0;
@@ -37,7 +38,8 @@ int64_t ReleaseMappings() {
     char mode[5];
     int64_t kilobytes;
     if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %" SCNu64, &begin, &end, mode, &inode) == 4) {
-      // Private, readable, not writable, of a file: what it holds is what the file holds, unless a page was written to before (`Anonymous`).
+      // Private, readable, not writable, of a file: the pages have the file's contents, unless one was
+      // written to before (`Anonymous`).
       candidate = inode != 0 && mode[0] == 'r' && mode[1] == '-' && mode[3] == 'p';
       range = {begin, end, 0};
     } else if (candidate && sscanf(line, "Rss: %" SCNd64 " kB", &kilobytes) == 1) {
@@ -68,7 +70,7 @@ napi_value Release(napi_env env, napi_callback_info) {
 
 #else
 
-/** Elsewhere the system is left to decide. */
+/** On other systems nothing is released. */
 napi_value Release(napi_env env, napi_callback_info) {
   napi_value value;
   napi_create_int64(env, 0, &value);
