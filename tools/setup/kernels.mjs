@@ -1,63 +1,68 @@
 /**
- * What is written in C++, compiled for this very processor: the workers' kernels, against the headers that came with libtensorflow, and modules that need no
- * TensorFlow. They make steps and checkpoints faster and change no result; where they cannot be built, Lapidary does without.
+ * Compiles the native libraries for the processor of this machine. They make steps and checkpoints faster and change no
+ * result. If they cannot be compiled, Lapidary runs without them.
  *
- *     packages/{worker,coordinator}/native/*.cc  c++ ──► cache/kernels-…/  copy ──► packages/worker/native/lapidary_{kernels,memory}.node
- *                                                                                   packages/coordinator/native/lapidary_disk.node
+ *     packages/native/cpp  c++ ──► cache/kernels-…/  copy ──► packages/native/lib/lapidary_{kernels,memory,disk}.node
  */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { createHash } from "node:crypto";
 import { firstDamage, publish, sha256Of, writeManifest } from "./cache.mjs";
 import { compile, linkLayout, requireCompiler } from "./compiler.mjs";
 import { libtensorflowStatus } from "./libtensorflow.mjs";
-import { opcodesPath, writeOpcodes } from "./opcodes.mjs";
+import { writeOpcodes } from "./opcodes.mjs";
 import { SetupError } from "./session.mjs";
 import { contentKey, readStamp, removeStamp, writeStamp } from "./stamp.mjs";
 
 const step = "kernels";
-const file = "lapidary_kernels.node";
-const directory = "packages/worker/native";
+const sourceDirectory = "packages/native/cpp";
+const outputDirectory = "packages/native/lib";
 
 /**
- * Modules that need no TensorFlow.
- * @type {readonly { file: string, directory: string, sources: readonly string[], headers: readonly string[], flags?: readonly string[] }[]}
+ * A native library: it is compiled from the `.cc` files of its directories.
+ * @typedef {{ readonly file: string, readonly directory: string, readonly flags: readonly string[] }} Library
  */
-const plain = [
-  { file: "lapidary_memory.node", directory, sources: ["memory.cc"], headers: [] },
-  {
-    file: "lapidary_disk.node",
-    directory: "packages/coordinator/native",
-    sources: ["disk.cc"],
-    headers: ["arguments.h", "checksum.h", "mapping.h"].map((name) => `../../worker/native/${name}`),
-    flags: ["-O3", "-march=native"],
-  },
+
+/** The TensorFlow ops of the workers. @type {Library} */
+const kernels = {
+  file: "lapidary_kernels.node",
+  directory: "kernels",
+  // Sums keep their order: no flag here lets the compiler reassociate.
+  flags: [
+    "-march=native",
+    ...(process.arch === "x64" ? ["-mprefer-vector-width=512"] : []),
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fno-signed-zeros",
+  ],
+};
+
+/** The libraries that need no TensorFlow. @type {readonly Library[]} */
+const plainLibraries = [
+  { file: "lapidary_memory.node", directory: "memory", flags: ["-O2"] },
+  { file: "lapidary_disk.node", directory: "disk", flags: ["-O3", "-march=native"] },
 ];
 
-/** @param {string} root */
-const sourcesOf = (root) => ["fused.cc", "gemm.cc", "shared.cc", "image.cc"].map((name) => join(root, directory, name));
+/**
+ * The files below the source directory with one of these extensions, in order.
+ * @param {string} root
+ * @param {string} directory
+ * @param {RegExp} extension
+ */
+function filesOf(root, directory, extension) {
+  const path = join(root, sourceDirectory, directory);
+  return readdirSync(path, { recursive: true, encoding: "utf8" })
+    .filter((name) => extension.test(name))
+    .sort()
+    .map((name) => join(path, name));
+}
 
-/** All else that the binaries are made of. @param {string} root */
-const othersOf = (root) => [
-  ...[
-    "arguments.h",
-    "checksum.h",
-    "cut.h",
-    "elementwise.h",
-    "gemm.h",
-    "gemm_avx2.h",
-    "gemm_avx512.h",
-    "mapping.h",
-    "shared.h",
-    "vectors.h",
-  ].map((name) => join(root, directory, name)),
-  opcodesPath(root),
-  ...plain.flatMap((module) => [...module.sources, ...module.headers].map((name) => join(root, module.directory, name))),
-];
+/** @param {string} root @param {Library} library */
+const sourcesOf = (root, library) => filesOf(root, library.directory, /\.cc$/);
 
 /** @param {string} root */
-export const kernelsPath = (root) => join(root, directory, file);
+export const kernelsPath = (root) => join(root, outputDirectory, kernels.file);
 
 /** @param {string} root */
 const libraryOf = (root) => join(root, "node_modules/@tensorflow/tfjs-node-gpu/deps");
@@ -77,7 +82,7 @@ function processor() {
 function keyOf(session) {
   const { backend, detail } = libtensorflowStatus(session);
   return createHash("sha256")
-    .update(contentKey([...sourcesOf(session.root), ...othersOf(session.root)]))
+    .update(contentKey(filesOf(session.root, ".", /\.(cc|h)$/)))
     .update(`${processor()} ${linkLayout} ${backend} ${backend === "native" ? detail.split(" in ")[0] : ""}`)
     .digest("hex")
     .slice(0, 24);
@@ -90,7 +95,7 @@ export function isReady(session) {
   return (
     stamp.state === "absent" ||
     (statSync(kernelsPath(session.root), { throwIfNoEntry: false })?.size === stamp.size &&
-      plain.every((module) => existsSync(join(session.root, module.directory, module.file))))
+      plainLibraries.every(({ file }) => existsSync(join(session.root, outputDirectory, file))))
   );
 }
 
@@ -117,7 +122,7 @@ export async function provideKernels(session) {
 }
 
 /**
- * Compiles the kernels of a project into one module.
+ * Compiles the kernels of a project into one library.
  * @param {import("./session.mjs").Session} session
  * @param {import("./compiler.mjs").Compiler} compiler
  * @param {string} output
@@ -126,28 +131,29 @@ export async function provideKernels(session) {
 export async function compileKernels(session, compiler, output, optimization = "-O3") {
   const { root } = session;
   await compile(session, {
-    label: step,
+    ...settingsOf(root, kernels),
     compiler,
-    sources: sourcesOf(root),
-    includes: [join(libraryOf(root), "include"), join(root, "node_modules/node-api-headers/include")],
-    defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
     libraries: {
       directory: join(libraryOf(root), "lib"),
       names: ["tensorflow_framework"],
       runPath: "$ORIGIN/../../../node_modules/@tensorflow/tfjs-node-gpu/deps/lib",
     },
-    // Sums keep their order: no flag here lets the compiler reassociate.
-    flags: [
-      optimization,
-      "-march=native",
-      ...(process.arch === "x64" ? ["-mprefer-vector-width=512"] : []),
-      "-fno-math-errno",
-      "-fno-trapping-math",
-      "-fno-signed-zeros",
-    ],
+    flags: [optimization, ...kernels.flags],
     output,
   });
 }
+
+/** @param {string} root @param {Library} library */
+const settingsOf = (root, library) => ({
+  label: step,
+  sources: sourcesOf(root, library),
+  includes: [
+    join(root, sourceDirectory),
+    ...(library === kernels ? [join(libraryOf(root), "include")] : []),
+    join(root, "node_modules/node-api-headers/include"),
+  ],
+  defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
+});
 
 /**
  * @param {import("./session.mjs").Session} session
@@ -156,31 +162,29 @@ export async function compileKernels(session, compiler, output, optimization = "
 async function buildKernels(session, key) {
   const { root } = session;
   const cached = join(session.cache, `kernels-${key}`);
+  const files = [kernels, ...plainLibraries].map(({ file }) => file);
   if ((await firstDamage(cached, { deep: true })) !== undefined) {
     const compiler = await requireCompiler(session);
     await publish(session, cached, async (temporary) => {
       mkdirSync(temporary, { recursive: true });
-      await compileKernels(session, compiler, join(temporary, file));
-      for (const module of plain)
+      await compileKernels(session, compiler, join(temporary, kernels.file));
+      for (const library of plainLibraries)
         await compile(session, {
-          label: step,
+          ...settingsOf(root, library),
           compiler,
-          sources: module.sources.map((name) => join(root, module.directory, name)),
-          includes: [join(root, "node_modules/node-api-headers/include")],
-          defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
           libraries: { directory: join(libraryOf(root), "lib"), names: [], runPath: "$ORIGIN" },
-          ...(module.flags === undefined ? {} : { flags: module.flags }),
-          output: join(temporary, module.file),
+          flags: library.flags,
+          output: join(temporary, library.file),
         });
       const entry = async (/** @type {string} */ name) => ({
         size: statSync(join(temporary, name)).size,
         sha256: await sha256Of(join(temporary, name)),
       });
-      const built = [file, ...plain.map((module) => module.file)];
-      writeManifest(temporary, Object.fromEntries(await Promise.all(built.map(async (name) => [name, await entry(name)]))));
+      writeManifest(temporary, Object.fromEntries(await Promise.all(files.map(async (name) => [name, await entry(name)]))));
     });
   }
-  for (const module of plain)
-    await publish(session, join(root, module.directory, module.file), (temporary) => copyFileSync(join(cached, module.file), temporary));
-  await publish(session, kernelsPath(root), (temporary) => copyFileSync(join(cached, file), temporary));
+  mkdirSync(join(root, outputDirectory), { recursive: true });
+  // Last the kernels: their size tells whether the step is complete.
+  for (const file of files.reverse())
+    await publish(session, join(root, outputDirectory, file), (temporary) => copyFileSync(join(cached, file), temporary));
 }

@@ -2,7 +2,7 @@
  * The C++ header of the opcodes of fused kernels, written from the op table after each build of the packages. The set-up
  * compiles the kernels with it, so that an op of the table needs no entry in a list of C++.
  *
- *     packages/ir/src/ops  tsc ──► packages/worker/dist/fusion/opcodes.js ──► packages/worker/native/opcodes.generated.h
+ *     op table of ir  tsc ──► packages/native/dist/opcodes.js ──► packages/native/cpp/kernels/opcodes.generated.h
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -10,7 +10,7 @@ import { pathToFileURL } from "node:url";
 import { SetupError } from "./session.mjs";
 
 /** @param {string} root */
-export const opcodesPath = (root) => join(root, "packages/worker/native/opcodes.generated.h");
+export const opcodesPath = (root) => join(root, "packages/native/cpp/kernels/opcodes.generated.h");
 
 /**
  * Writes the header if it is not as the compiled packages say.
@@ -18,7 +18,7 @@ export const opcodesPath = (root) => join(root, "packages/worker/native/opcodes.
  */
 export async function writeOpcodes(session) {
   const { root } = session;
-  const source = join(root, "packages/worker/dist/fusion/opcodes.js");
+  const source = join(root, "packages/native/dist/opcodes.js");
   if (!existsSync(source)) return;
   // In a process of its own: this one may have loaded what an earlier build left.
   const script = `process.stdout.write((await import(${JSON.stringify(pathToFileURL(source).href)})).opcodeHeader())`;

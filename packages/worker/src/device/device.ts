@@ -1,7 +1,8 @@
 import { type Dtype, sizeOf } from "@lapidary/ir";
+import { loadKernels } from "@lapidary/native";
 import { assert } from "@lapidary/std";
 import type { Numbers } from "@lapidary/protocol";
-import { FusedOp, loadKernels } from "./fused-op.js";
+import { FusedOp } from "./fused-op.js";
 import { ImageMemory } from "./image-memory.js";
 import { NativeOps } from "./native-ops.js";
 import { SharedMemory } from "./shared-memory.js";
@@ -36,13 +37,17 @@ export class Device {
     this.tf = loaded.tf;
     this.backend = loaded.name;
     this.native = loaded.node === undefined ? undefined : new NativeOps(loaded.node);
-    const kernels = loaded.node === undefined ? "no TensorFlow" : loadKernels();
-    this.fused = loaded.node === undefined || typeof kernels === "string" ? undefined : new FusedOp(loaded.node, kernels);
-    this.shared = loaded.node === undefined || typeof kernels === "string" ? undefined : SharedMemory.of(loaded.node, kernels);
-    this.images = loaded.node === undefined || typeof kernels === "string" ? undefined : ImageMemory.of(loaded.node, kernels);
-    const products = typeof kernels === "string" ? undefined : kernels.products;
-    this.hasBf16Products = products?.bf16 === true;
-    this.hasFastProducts = products?.f32 === true;
+    const kernels = loaded.node === undefined ? undefined : loadKernels();
+    if (loaded.node !== undefined && kernels !== undefined && typeof kernels !== "string") {
+      this.fused = new FusedOp(loaded.node, kernels.fused);
+      this.shared = SharedMemory.of(loaded.node, kernels.exchange);
+      this.images = ImageMemory.of(loaded.node, kernels.staging);
+      this.hasBf16Products = kernels.matmul.bf16;
+      this.hasFastProducts = kernels.matmul.f32;
+    } else {
+      this.hasBf16Products = false;
+      this.hasFastProducts = false;
+    }
     this.fallbackReason = loaded.fallbackReason;
   }
 

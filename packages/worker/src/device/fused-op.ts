@@ -1,20 +1,6 @@
-import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
-import { LapidaryError } from "@lapidary/std";
-import { opcodeList } from "../fusion/opcodes.js";
-import type { ImageModule } from "./image-memory.js";
-import type { SharedModule } from "./shared-memory.js";
+import type { FusedFunctions, FusedProgramId } from "@lapidary/native";
+import { kernelAttributes } from "./native-ops.js";
 import type { DeviceTensor, NodeBackend } from "./tfjs.js";
-
-/** The native module: loading it registers its TensorFlow ops. */
-export interface KernelsModule extends Partial<SharedModule>, Partial<ImageModule> {
-  /** The opcodes that the module was compiled with, in the order of their numbers. */
-  readonly opcodes?: string;
-  register(code: Int32Array, constants: Float32Array): number;
-  /** The products that this processor has kernels of ours for (`LapidaryMatMul`). */
-  readonly products?: { readonly f32: boolean; readonly bf16: boolean };
-}
 
 /** A program for `LapidaryFused`, as `fusion/encode.ts` writes it. */
 export interface FusedProgram {
@@ -26,45 +12,16 @@ export interface FusedProgram {
 
 export type BoundFused = (inputs: readonly DeviceTensor[]) => DeviceTensor[];
 
-/** Where set-up puts the module. */
-const modulePath = fileURLToPath(new URL("../../native/lapidary_kernels.node", import.meta.url));
-
-/**
- * The module of our own kernels, or why there is none: they are an optimisation, which set-up builds where it can.
- *
- * @param path of the module; tests give others
- * @throws LAP_WORKER_OPCODES if the module was compiled for another op table: its opcodes would compute other ops
- */
-export function loadKernels(path = modulePath): KernelsModule | string {
-  if (!existsSync(path)) return "not built";
-  const module = tryToLoad(path);
-  if (typeof module !== "string" && module.opcodes !== opcodeList)
-    throw new LapidaryError({
-      code: "LAP_WORKER_OPCODES",
-      message: "the compiled kernels belong to another version of the op table",
-      place: path,
-    });
-  return module;
-}
-
-function tryToLoad(path: string): KernelsModule | string {
-  try {
-    return createRequire(import.meta.url)(path) as KernelsModule;
-  } catch (error) {
-    return error instanceof Error ? (error.message.split("\n")[0] ?? error.message) : String(error);
-  }
-}
-
 export class FusedOp {
   readonly #node: NodeBackend;
-  readonly #module: KernelsModule;
+  readonly #functions: FusedFunctions;
   /** Programs of equal text are one: layers repeat. */
-  readonly #known = new Map<string, number>();
+  readonly #known = new Map<string, FusedProgramId>();
   #calls = 0;
 
-  constructor(node: NodeBackend, module: KernelsModule) {
+  constructor(node: NodeBackend, functions: FusedFunctions) {
     this.#node = node;
-    this.#module = module;
+    this.#functions = functions;
   }
 
   get calls(): number {
@@ -73,21 +30,16 @@ export class FusedOp {
 
   bind({ code, constants, counts, outputs }: FusedProgram): BoundFused {
     const key = `${code.join()} ${constants.join()}`;
-    const id = this.#known.get(key) ?? this.#module.register(code, constants);
+    const id = this.#known.get(key) ?? this.#functions.registerProgram(code, constants);
     this.#known.set(key, id);
     const node = this.#node;
-    const int = (name: string, value: number): { name: string; type: number; value: number } => ({
-      name,
-      type: node.binding.TF_ATTR_INT,
-      value,
+    const attributes = kernelAttributes(node.binding, "LapidaryFused", {
+      NF: counts.floats,
+      NI: counts.ints,
+      NB: counts.bools,
+      NO: outputs.length,
+      program: id,
     });
-    const attributes = [
-      int("NF", counts.floats),
-      int("NI", counts.ints),
-      int("NB", counts.bools),
-      int("NO", outputs.length),
-      int("program", id),
-    ];
     return (inputs) => {
       this.#calls++;
       return node.binding

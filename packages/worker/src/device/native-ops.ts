@@ -1,4 +1,5 @@
 import type { Dtype } from "@lapidary/ir";
+import type { KernelOps } from "@lapidary/native";
 import { must } from "@lapidary/std";
 import type { DeviceTensor, NodeBackend, OpAttribute } from "./tfjs.js";
 
@@ -7,6 +8,20 @@ const tfBfloat16 = 14;
 
 /** Runs an op that was bound beforehand. */
 export type Bound = (inputs: DeviceTensor[]) => DeviceTensor;
+
+/** The attributes of an op of the kernels library, as the node backend takes them. */
+export function kernelAttributes<Name extends keyof KernelOps>(
+  binding: NodeBackend["binding"],
+  _op: Name,
+  attributes: KernelOps[Name],
+): OpAttribute[] {
+  const types = { f32: binding.TF_FLOAT, i32: binding.TF_INT32 };
+  return Object.entries<number | boolean | "f32" | "i32">(attributes).map(([name, value]) => {
+    if (typeof value === "number") return { name, type: binding.TF_ATTR_INT, value };
+    if (typeof value === "boolean") return { name, type: binding.TF_ATTR_BOOL, value };
+    return { name, type: binding.TF_ATTR_TYPE, value: types[value] };
+  });
+}
 
 /** Kernels of level 2: TensorFlow ops called by name through tfjs-node, with everything but the operands prepared at load. */
 export class NativeOps {
@@ -34,6 +49,11 @@ export class NativeOps {
       inputs.push(...trailing);
       return node.executeSingleOutput(name, attributes, inputs);
     };
+  }
+
+  /** The library's matmul. Either operand may be transposed. */
+  bindMatMul(attributes: KernelOps["LapidaryMatMul"]): Bound {
+    return this.bind("LapidaryMatMul", kernelAttributes(this.#node.binding, "LapidaryMatMul", attributes));
   }
 
   /** Rounds f32 to the nearest bf16, ties to even, and back: two casts, of which tfjs sees the second result alone. */

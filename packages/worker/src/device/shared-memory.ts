@@ -1,42 +1,32 @@
 import type { Dtype } from "@lapidary/ir";
+import { type ExchangeFunctions, type ExchangeId, type ExchangePlan, type SpaceId, encodeExchange } from "@lapidary/native";
 import { LapidaryError } from "@lapidary/std";
+import { kernelAttributes } from "./native-ops.js";
 import type { DeviceTensor, NodeBackend } from "./tfjs.js";
 
-/** What native/shared.cc exports, where the system has what it needs. */
-export interface SharedModule {
-  createSpace(self: number, workers: number, regionBytes: Float64Array): readonly [space: number, file: number] | undefined;
-  openOutbox(space: number, worker: number, path: string): boolean;
-  closeSpace(space: number, crossings: Float64Array): void;
-  registerCrossing(space: number, code: Float64Array): number;
-  canSend(crossing: number, timeoutUs: number): boolean;
-  canReceive(crossing: number, timeoutUs: number): boolean;
-  damagedBy(crossing: number): number;
-  crc32(bytes: Uint8Array, sum: number): number;
-}
-
-/** Memory between the workers of one machine; see native/shared.cc. */
+/** Memory between the workers of one machine. Kernels of the package native send and receive through it. */
 export class SharedMemory {
   readonly #node: NodeBackend;
-  readonly #module: SharedModule;
+  readonly #functions: ExchangeFunctions;
 
-  private constructor(node: NodeBackend, module: SharedModule) {
+  private constructor(node: NodeBackend, functions: ExchangeFunctions) {
     this.#node = node;
-    this.#module = module;
+    this.#functions = functions;
   }
 
-  static of(node: NodeBackend, module: Partial<SharedModule>): SharedMemory | undefined {
-    return module.createSpace === undefined ? undefined : new SharedMemory(node, module as SharedModule);
+  static of(node: NodeBackend, functions: ExchangeFunctions | undefined): SharedMemory | undefined {
+    return functions === undefined ? undefined : new SharedMemory(node, functions);
   }
 
   /** The checksum of messages, continued from the sum of the bytes before. */
   crc32(bytes: Uint8Array, sum = 0): number {
-    return this.#module.crc32(bytes, sum);
+    return this.#functions.crc32(bytes, sum);
   }
 
   /** Room for a program's messages, or undefined where the system gives none. */
   open(self: number, workers: number, regionBytes: readonly number[]): SharedSpace | undefined {
-    const created = this.#module.createSpace(self, workers, Float64Array.from(regionBytes));
-    return created === undefined ? undefined : new SharedSpace(this.#node, this.#module, ...created);
+    const created = this.#functions.createSpace(self, workers, Float64Array.from(regionBytes));
+    return created === undefined ? undefined : new SharedSpace(this.#node, this.#functions, ...created);
   }
 }
 
@@ -44,44 +34,42 @@ export class SharedSpace {
   /** Where other processes of this machine find this worker's outbox, as long as this space is open. */
   readonly path: string;
   readonly #node: NodeBackend;
-  readonly #module: SharedModule;
-  readonly #space: number;
-  readonly #crossings: number[] = [];
+  readonly #functions: ExchangeFunctions;
+  readonly #space: SpaceId;
+  readonly #exchanges: ExchangeId[] = [];
 
-  constructor(node: NodeBackend, module: SharedModule, space: number, file: number) {
+  constructor(node: NodeBackend, functions: ExchangeFunctions, space: SpaceId, file: number) {
     this.#node = node;
-    this.#module = module;
+    this.#functions = functions;
     this.#space = space;
     this.path = `/proc/${process.pid}/fd/${file}`;
   }
 
   /** @returns whether the outbox of another worker is there, and like this one's */
   connect(worker: number, path: string): boolean {
-    return path !== "" && this.#module.openOutbox(this.#space, worker, path);
+    return path !== "" && this.#functions.openOutbox(this.#space, worker, path);
   }
 
-  /** @param code as executor/shared-crossing.ts writes it */
-  bind(code: readonly number[], dtype: Dtype): SharedCrossing {
-    const id = this.#module.registerCrossing(this.#space, Float64Array.from(code));
-    this.#crossings.push(id);
+  bind(plan: ExchangePlan, dtype: Dtype): SharedCrossing {
+    const id = this.#functions.registerExchange(this.#space, encodeExchange(plan));
+    this.#exchanges.push(id);
     const { binding } = this.#node;
-    const attributes = [
-      { name: "T", type: binding.TF_ATTR_TYPE, value: dtype === "i32" ? binding.TF_INT32 : binding.TF_FLOAT },
-      { name: "crossing", type: binding.TF_ATTR_INT, value: id },
-    ];
-    const send = (op: string, x: DeviceTensor): void => {
-      for (const { id: sent } of binding.executeOp(op, attributes, this.#node.getInputTensorIds([x]), 1)) binding.deleteTensor(sent);
+    const values = { T: dtype === "i32" ? "i32" : "f32", exchange: id } as const;
+    const sendAttributes = kernelAttributes(binding, "LapidarySend", values);
+    const receiveAttributes = kernelAttributes(binding, "LapidaryReceive", values);
+    const send = (op: "LapidarySend" | "LapidarySendCorrupted", x: DeviceTensor): void => {
+      for (const { id: sent } of binding.executeOp(op, sendAttributes, this.#node.getInputTensorIds([x]), 1)) binding.deleteTensor(sent);
     };
     return {
-      canSend: (timeoutUs) => this.#module.canSend(id, timeoutUs),
-      canReceive: (timeoutUs) => this.#module.canReceive(id, timeoutUs),
+      canSend: (timeoutUs) => this.#functions.canSend(id, timeoutUs),
+      canReceive: (timeoutUs) => this.#functions.canReceive(id, timeoutUs),
       send: (x) => send("LapidarySend", x),
       sendCorrupted: (x) => send("LapidarySendCorrupted", x),
       receive: () => {
         try {
-          return this.#node.executeSingleOutput("LapidaryReceive", attributes, []);
+          return this.#node.executeSingleOutput("LapidaryReceive", receiveAttributes, []);
         } catch (error) {
-          const sender = this.#module.damagedBy(id);
+          const sender = this.#functions.damagedBy(id);
           throw sender < 0 ? error : damagedMessage(sender, error);
         }
       },
@@ -89,7 +77,7 @@ export class SharedSpace {
   }
 
   close(): void {
-    this.#module.closeSpace(this.#space, Float64Array.from(this.#crossings));
+    this.#functions.closeSpace(this.#space, Float64Array.from(this.#exchanges));
   }
 }
 

@@ -1,6 +1,7 @@
 import type { HostCollective } from "@lapidary/compiler";
 import type { Peers } from "@lapidary/fabric";
 import { type CollectiveName, type TensorType, sizeOf, stridesOf } from "@lapidary/ir";
+import type { ExchangePlan, Segments } from "@lapidary/native";
 import { type LapidaryError, must } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, workerGroup } from "@lapidary/topology";
 import type { SharedCrossing, SharedMemory, SharedSpace } from "../device/shared-memory.js";
@@ -77,7 +78,7 @@ export class SharedCrossings {
     const { hooks } = this.#options;
     return new Map(
       this.#planned.map((crossing) => {
-        const link = space.bind(this.#encode(crossing), crossing.input.dtype);
+        const link = space.bind(this.#planOf(crossing), crossing.input.dtype);
         return [crossing.node, hooks?.link(crossing.op, link) ?? link];
       }),
     );
@@ -87,29 +88,28 @@ export class SharedCrossings {
     this.#space?.close();
   }
 
-  /** The numbers that native/shared.cc reads. */
-  #encode({ node, op, kind, collective, input, output }: PlannedCrossing): number[] {
+  /** The collective as the native library needs it. */
+  #planOf({ node, op, kind, collective, input, output }: PlannedCrossing): ExchangePlan {
     const { mesh, grid, worker } = this.#options;
     const group = workerGroup(mesh, grid, worker, collective.atoms);
-    const cuts = collective.split !== undefined;
-    const reduction = op === "reduce_scatter" || op === "all_reduce" ? { sum: 1, max: 2, min: 3 }[kind] : 0;
-    const list = (values: readonly number[]): number[] => [values.length, ...values];
-    return [
-      must(this.#regions.get(node), "region"),
-      group.indexOf(worker),
-      reduction,
-      sizeOf(input.dims) / (cuts ? group.length : 1),
-      ...list(group),
-      ...list(output.dims),
-      cuts ? 1 : 0,
-      ...(collective.split === undefined ? [] : cutOf(workerAxes(input.dims, collective.split))),
-      ...(reduction === 0 ? cutOf(workerAxes(output.dims, must(collective.gather, "gather layout"))) : []),
-    ];
+    const { split, gather } = collective;
+    return {
+      region: must(this.#regions.get(node), "region"),
+      member: group.indexOf(worker),
+      group,
+      partSize: sizeOf(input.dims) / (split === undefined ? 1 : group.length),
+      outputDims: output.dims,
+      split: split === undefined ? undefined : segmentsOfWorkers(workerAxes(input.dims, split)),
+      combine:
+        op === "reduce_scatter" || op === "all_reduce"
+          ? kind
+          : { join: segmentsOfWorkers(workerAxes(output.dims, must(gather, "gather layout"))) },
+    };
   }
 }
 
-/** Where the workers' parts lie in an array: bases by member, then sizes and strides of what is around each run, and its length. */
-function cutOf({ factors, toFront, workers }: WorkerAxes): number[] {
+/** The segments of an array that each worker of a group has, in elements. */
+function segmentsOfWorkers({ factors, toFront, workers }: WorkerAxes): Segments {
   const strides = stridesOf(factors);
   const tellingWorker = toFront.slice(0, workers);
   let bases = [0];
@@ -127,10 +127,9 @@ function cutOf({ factors, toFront, workers }: WorkerAxes): number[] {
     else merged.push({ size, stride });
   }
   const innermost = merged.at(-1);
-  const run = innermost?.stride === 1 ? innermost.size : 1;
+  const length = innermost?.stride === 1 ? innermost.size : 1;
   const outer = innermost?.stride === 1 ? merged.slice(0, -1) : merged;
-  const list = (values: readonly number[]): number[] => [values.length, ...values];
-  return [...list(bases), ...list(outer.map(({ size }) => size)), ...list(outer.map(({ stride }) => stride)), run];
+  return { bases, counts: outer.map(({ size }) => size), strides: outer.map(({ stride }) => stride), length };
 }
 
 /**

@@ -2,7 +2,7 @@ import { type ReductionKind, sizeOf } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode, PlanNodeOf } from "../plan/plan.js";
 import type { FusionGroup, MemberKind } from "./fusion-group.js";
-import { type OpcodeName, opcodeOf } from "./opcodes.js";
+import { type OpcodeName, opcodeOf } from "@lapidary/native";
 import type { RowPart } from "./rearranged.js";
 import { Registers, type Width } from "./registers.js";
 import { type OutsideOperand, chooseColumns, operandsFromOutside, outerDims } from "./row-layout.js";

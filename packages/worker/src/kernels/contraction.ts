@@ -88,11 +88,7 @@ function bindProduct(
   const { tf } = context.device;
   const rounds = roundsByItself(context, native);
   if (native !== undefined && (rounds || context.device.hasFastProducts))
-    return native.bind("LapidaryMatMul", [
-      native.bool("adj_x", adjointLeft),
-      native.bool("adj_y", adjointRight),
-      native.bool("bf16", rounds),
-    ]);
+    return native.bindMatMul({ adj_x: adjointLeft, adj_y: adjointRight, bf16: rounds });
   if (native !== undefined)
     return native.bind("BatchMatMulV2", [native.bool("adj_x", adjointLeft), native.bool("adj_y", adjointRight), native.type("T", "f32")]);
   return (inputs) => tf.matMul(operand(inputs, 0), operand(inputs, 1), adjointLeft, adjointRight);

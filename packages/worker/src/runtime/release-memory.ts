@@ -1,19 +1,7 @@
-import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
-
-/** Where set-up puts the module (native/memory.cc). */
-const modulePath = fileURLToPath(new URL("../../native/lapidary_memory.node", import.meta.url));
+import { loadMemory } from "@lapidary/native";
 
 /**
- * Lets go of what this process has read from files and does not need now, and of heap that is free: bytes of mappings that were resident. What is needed after all comes back from
- * the page cache. Without the module, which set-up builds where it can, nothing happens.
+ * Releases the pages of files that this process has read and does not need now, and free heap. Returns the bytes of the
+ * released pages. Without the native library it does nothing.
  */
-export const releaseMemory: () => number = load();
-
-function load(): () => number {
-  try {
-    return (createRequire(import.meta.url)(modulePath) as { releaseMappings(): number }).releaseMappings;
-  } catch {
-    return () => 0;
-  }
-}
+export const releaseMemory: () => number = loadMemory()?.releaseMappings ?? (() => 0);

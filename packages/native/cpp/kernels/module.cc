@@ -1,0 +1,9 @@
+#include "module.h"
+
+NAPI_MODULE_INIT() {
+  ExportFused(env, exports);
+  ExportExchange(env, exports);
+  ExportStaging(env, exports);
+  ExportMatMul(env, exports);
+  return exports;
+}
