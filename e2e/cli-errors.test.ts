@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, write
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { isOfType } from "@lapidary/coordinator/run-events";
+import { isOfType } from "@lapidary/api/run-events";
 import { type Ended, Home, root } from "./support/cli.js";
 
 interface Told {

@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import type { JobDetail } from "@lapidary/coordinator/api";
+import type { JobDetail } from "@lapidary/api";
 import { endless, Harness, trains } from "@lapidary/coordinator/testing/harness";
 import type { Browser, Page } from "playwright-core";
 import { openBrowser, panelsFilled, until, visit, type Visit } from "./support/browser.js";

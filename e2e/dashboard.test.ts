@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type JobDetail, type JobList, type MetricsPage } from "@lapidary/coordinator/api";
+import { type JobDetail, type JobList, type MetricsPage } from "@lapidary/api";
 import { RecordedRuns, type RunInvention } from "@lapidary/coordinator/testing";
-import type { ProgramView } from "@lapidary/coordinator/views/program-view";
+import type { ProgramView } from "@lapidary/api/program-view";
 import type { Browser, Page } from "playwright-core";
 import { axeViolations, goTo, layoutFaults, openBrowser, panelsFilled, textOf, until, visit, type Visit } from "./support/browser.js";
 

@@ -1,5 +1,5 @@
 import { ok, strictEqual } from "node:assert/strict";
-import { openPool, openSession, type SessionOptions } from "@lapidary/coordinator/session";
+import { openPool, openSession, type SessionOptions } from "@lapidary/trainer";
 import { gemmaParams } from "@lapidary/models";
 import { meshSize, parseMesh } from "@lapidary/topology";
 import { defaultRules, parityFailures, parityTolerances, readParityBundle, runParity } from "@lapidary/training";

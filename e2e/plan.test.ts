@@ -4,8 +4,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { buildPrograms, programRequest } from "@lapidary/coordinator/programs";
-import { WorkerStepLog } from "@lapidary/coordinator/views/worker-steps";
+import { buildPrograms, programRequest } from "@lapidary/trainer";
+import { WorkerStepLog } from "@lapidary/api/worker-steps";
 import { parseChip, type PlanReport, simulate, traceSchema, usableHbm, utilisation } from "@lapidary/simulator";
 import { expectText } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";

@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { parametersOf, sizeOf } from "@lapidary/ir";
 import { gemma } from "@lapidary/models";
-import { openSession, type Session } from "@lapidary/coordinator/session";
+import { openSession, type Session } from "@lapidary/trainer";
 import { handleOf, stepIndex } from "@lapidary/protocol";
 import { must } from "@lapidary/std";
 import { makeMesh, meshSize } from "@lapidary/topology";

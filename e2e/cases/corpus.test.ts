@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { isOfType } from "@lapidary/coordinator/run-events";
+import { isOfType } from "@lapidary/api/run-events";
 import { caseInput, tinyJob } from "../support/cases.js";
 import { Home } from "../support/cli.js";
 

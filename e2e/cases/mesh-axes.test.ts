@@ -1,7 +1,7 @@
 import { deepStrictEqual, doesNotMatch, match, strictEqual } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { isOfType } from "@lapidary/coordinator/run-events";
+import { isOfType } from "@lapidary/api/run-events";
 import { caseInput, tinyJob } from "../support/cases.js";
 import { type Ended, Home } from "../support/cli.js";
 

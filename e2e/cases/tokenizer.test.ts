@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { isOfType } from "@lapidary/coordinator/run-events";
+import { isOfType } from "@lapidary/api/run-events";
 import { caseInput, tinyJob } from "../support/cases.js";
 import { Home, root } from "../support/cli.js";
 

@@ -1,7 +1,7 @@
 import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isOfType } from "@lapidary/coordinator/run-events";
+import { isOfType } from "@lapidary/api/run-events";
 import { type ArrayData, f32Array, readHfCheckpoint, readSafetensors, writeSafetensors } from "@lapidary/interop";
 import { must } from "@lapidary/std";
 import { caseInput } from "../support/cases.js";

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpath
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { streamEventSchema } from "@lapidary/coordinator/api";
-import { runEventsIn, type TimedEvent } from "@lapidary/coordinator/run-events";
+import { streamEventSchema } from "@lapidary/api";
+import { runEventsIn, type TimedEvent } from "@lapidary/api/run-events";
 
 /** The project, seen from where this file lies compiled. */
 export const root = fileURLToPath(new URL("../../..", import.meta.url));

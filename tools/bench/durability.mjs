@@ -12,7 +12,7 @@ import { median } from "./jax.mjs";
 import { Ours, cpu_s } from "./ours.mjs";
 import { stolen_s, untilQuiet } from "./quiet.mjs";
 
-const built = (/** @type {string} */ name) => import(new URL(`../../packages/coordinator/dist/${name}`, import.meta.url).href);
+const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 
 /** Steps of a run, and those at its beginning that are not counted. */
 const [steps, warmUp] = [60, 15];
@@ -48,7 +48,7 @@ function costOf(found) {
 
 /** @param {number} pairs */
 async function measureCheckpoints(pairs) {
-  const { Harness } = await built("testing/harness.js");
+  const { Harness } = await built("coordinator/dist/testing/harness.js");
   const yard = new Harness();
   try {
     const client = await yard.start();
@@ -109,7 +109,7 @@ checkpoint: ${checkpoint}
 
 /** @param {number} pairs */
 async function measureCopies(pairs) {
-  const { CopyPace } = await built("execution/copy-pace.js");
+  const { CopyPace } = await built("trainer/dist/execution/copy-pace.js");
   const ours = await Ours.start({ model: "micro", mesh: [16, 16], batch: 16, numerics: "f32" }, { workers: 2 });
   try {
     const pace = new CopyPace();

@@ -16,7 +16,7 @@ export class Ours {
    */
   static async start(which, { workers, remat }) {
     const { job, step, init, stateNames, compile_s } = await programsOf(which, remat === undefined ? {} : { remat });
-    const { Gang, WorkerPool } = await built("coordinator/dist/gang/index.js");
+    const { Gang, WorkerPool } = await built("cluster/dist/index.js");
     const watch = new MemoryWatch();
     const pool = await WorkerPool.start({
       environment: process.env,

@@ -26,7 +26,7 @@ const { values, positionals } = readFlags(
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 if (process.env.GLIBC_TUNABLES === undefined) {
   // Once more in the environment of a worker: the C library reads its own when a process starts.
-  const { workerEnvironment } = await built("coordinator/dist/gang/worker-environment.js");
+  const { workerEnvironment } = await built("cluster/dist/worker-environment.js");
   const env = workerEnvironment(process.env, values.numerics);
   process.exit(spawnSync(process.execPath, [...process.execArgv, ...process.argv.slice(1)], { env, stdio: "inherit" }).status ?? 1);
 }

@@ -1,6 +1,6 @@
 /** What must be true of a run to which something was done. */
 
-import { isOfType } from "../../packages/coordinator/dist/run-events.js";
+import { isOfType } from "../../packages/api/dist/run-events.js";
 
 /** @typedef {import("./cases/scene.mjs").Happened} Happened */
 /** @typedef {import("./yard.mjs").Ending} Ending */

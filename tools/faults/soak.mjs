@@ -1,6 +1,6 @@
 /** One long run to which random things happen, 0 to 30 seconds apart, also while it recovers from the last one. */
 import { readdirSync, readFileSync } from "node:fs";
-import { isOfType } from "../../packages/coordinator/dist/run-events.js";
+import { isOfType } from "../../packages/api/dist/run-events.js";
 import { seededRandom } from "../../packages/std/dist/index.js";
 import { redis, signalTo } from "./cases/scene.mjs";
 import { percentile } from "./judge.mjs";

@@ -10,13 +10,13 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSy
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readManifest } from "../../packages/coordinator/dist/checkpoints/checkpoint-store.js";
-import { nodeDisk } from "../../packages/coordinator/dist/checkpoints/disk.js";
-import { CoordinatorClient, findConnection } from "../../packages/coordinator/dist/client.js";
-import { leftWorkers, registerPath } from "../../packages/coordinator/dist/gang/worker-register.js";
-import { readLedger } from "../../packages/coordinator/dist/ledger/ledger.js";
-import { runEventsIn } from "../../packages/coordinator/dist/run-events.js";
-import { readJournal } from "../../packages/coordinator/dist/runs/journal.js";
+import { readManifest } from "../../packages/checkpoint/dist/checkpoint-store.js";
+import { nodeDisk } from "../../packages/checkpoint/dist/disk.js";
+import { CoordinatorClient, findConnection } from "../../packages/api/dist/client.js";
+import { leftWorkers, registerPath } from "../../packages/api/dist/home/worker-register.js";
+import { readLedger } from "../../packages/checkpoint/dist/ledger.js";
+import { runEventsIn } from "../../packages/api/dist/run-events.js";
+import { readJournal } from "../../packages/telemetry/dist/runs/journal.js";
 import { seededRandom } from "../../packages/std/dist/index.js";
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -45,7 +45,7 @@ export async function until(what, look, timeout_ms = patience_ms) {
   }
 }
 
-/** @typedef {import("../../packages/coordinator/dist/run-events.js").TimedEvent} RunEvent */
+/** @typedef {import("../../packages/api/dist/run-events.js").TimedEvent} RunEvent */
 
 /**
  * @typedef {{ readonly state: string, readonly code: string | undefined, readonly message: string, readonly place: string, readonly commits: { step: number, digest: string, loss: number }[], readonly digest: string,

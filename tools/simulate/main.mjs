@@ -3,8 +3,8 @@
  * `npm run simulate`: random fault schedules for a run, by seed, with the code that trains in production on a
  * virtual clock, disk and workers. A failure prints its seed; `--from SEED --seeds 1` replays it.
  */
-import { bugs } from "../../packages/coordinator/dist/simulation/sim-workers.js";
-import { simulate } from "../../packages/coordinator/dist/simulation/simulate.js";
+import { bugs } from "../../packages/fault-simulation/dist/sim-workers.js";
+import { simulate } from "../../packages/fault-simulation/dist/simulate.js";
 import { readFlags } from "../flags.mjs";
 
 const { values: flags } = readFlags(

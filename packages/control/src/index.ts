@@ -1,3 +1,4 @@
+export { type RedisChoice, chooseRedis, describeRedis, openRedis, redisProcess, stopLeftRedis } from "./choose-redis.js";
 export { EventStream } from "./event-stream.js";
 export type { Job } from "./job.js";
 export { JobQueue } from "./job-queue.js";

@@ -4,8 +4,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
 import type { LapidaryError } from "@lapidary/std";
-import type { CoordinatorClient } from "./client.js";
-import { isOfType } from "./run-events.js";
+import type { CoordinatorClient } from "@lapidary/api/client";
+import { isOfType } from "@lapidary/api/run-events";
 import { aliveOf, endless, endOf, eventOf, Harness, trains } from "./testing/harness.js";
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

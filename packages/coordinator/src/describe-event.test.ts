@@ -2,8 +2,8 @@ import { deepStrictEqual } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expectText } from "@lapidary/std";
-import { describeEvent } from "./describe-event.js";
-import { type RunEvent, runEventFields, runEventSchema } from "./run-events.js";
+import { describeEvent } from "@lapidary/api/describe-event";
+import { type RunEvent, runEventFields, runEventSchema } from "@lapidary/api/run-events";
 import { projectRoot } from "./testing/harness.js";
 
 const slice = { pod: 0, pods: 1, origin: [0, 0], dims: [4, 4] };

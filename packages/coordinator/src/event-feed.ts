@@ -1,6 +1,6 @@
 import { EventStream, type Store } from "@lapidary/control";
 import { type JsonValue, asJson } from "@lapidary/std";
-import type { StreamEvent } from "./api.js";
+import type { StreamEvent } from "@lapidary/api";
 
 /** More than this is not kept back for a Redis that is away: the journals on disk have it all. */
 const mostWaiting = 1000;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
-import { parseManifest, printManifest } from "./checkpoints/manifest.js";
+import { parseManifest, printManifest } from "@lapidary/checkpoint";
 import { ledgerDoor, manifest, manifestDoor, openHttpDoors, streamDoor } from "./testing/hostile.js";
 
 /** From packages/coordinator/dist. */

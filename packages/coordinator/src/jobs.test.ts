@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "@lapidary/std";
 import { jobFileOf, printJob, type ResolvedJob } from "@lapidary/training/job";
-import { submitRequestSchema } from "./api.js";
+import { submitRequestSchema } from "@lapidary/api";
 import { acceptJob, describeJob, jobOfRun, prepareResume } from "./jobs.js";
-import { jobFilePath, jobFileYaml } from "./runs/job-file.js";
-import type { Run } from "./runs/run.js";
-import { RunStore } from "./runs/run-store.js";
-import { temporaryDirectory } from "./testing/temporary.js";
+import { jobFilePath, jobFileYaml } from "@lapidary/api/job-file";
+import type { Run } from "@lapidary/telemetry";
+import { RunStore } from "@lapidary/telemetry";
+import { temporaryDirectory } from "@lapidary/std/testing";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const accept = (request: unknown): ResolvedJob => acceptJob(submitRequestSchema.parse(request), root);

@@ -15,12 +15,12 @@ import {
   resolvePlacedJob,
 } from "@lapidary/training";
 import { z } from "zod";
-import type { submitRequestSchema } from "./api.js";
+import type { submitRequestSchema } from "@lapidary/api";
 import { checkSliceFits, type SliceRequest } from "./pods.js";
-import { replaceFile } from "./runs/replace-file.js";
-import { readJobFile } from "./runs/job-file.js";
-import { type Run, runFiles } from "./runs/run.js";
-import type { NewRun } from "./runs/run-store.js";
+import { replaceFile } from "@lapidary/api/replace-file";
+import { readJobFile } from "@lapidary/api/job-file";
+import { type Run, runFiles } from "@lapidary/telemetry";
+import type { NewRun } from "@lapidary/telemetry";
 
 const configsDir = (root: string): string => join(root, "configs");
 

@@ -5,8 +5,9 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { CoordinatorClient, findConnection } from "./client.js";
-import { isOfType } from "./run-events.js";
+import { CoordinatorClient } from "@lapidary/api/client";
+import { findConnection } from "@lapidary/api/connection";
+import { isOfType } from "@lapidary/api/run-events";
 import { aliveOf, endless, endOf, eventOf, Harness, projectRoot, trains } from "./testing/harness.js";
 
 /** A coordinator in a process of its own. */

@@ -4,12 +4,12 @@ import { parseArgs } from "node:util";
 import { ExitCode, isSystemError, LapidaryError, failpointsOf, makeDirectories, redactSecrets, systemError } from "@lapidary/std";
 import { pino } from "pino";
 import { Coordinator } from "./coordinator.js";
-import { defaultWorkers } from "./gang/index.js";
+import { defaultWorkers } from "@lapidary/cluster";
 import type { Log } from "./log.js";
 import { LogFile } from "./log-file.js";
-import { readAllowedHosts } from "./http/allowed-hosts.js";
-import { openHome, privateUmask } from "./home-directory.js";
-import { chooseRedis } from "./redis.js";
+import { readAllowedHosts } from "@lapidary/api/allowed-hosts";
+import { openHome, privateUmask } from "@lapidary/api/home-directory";
+import { chooseRedis } from "@lapidary/control";
 
 /**
  * The coordinator's process:

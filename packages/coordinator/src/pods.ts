@@ -1,6 +1,7 @@
 import { assert, LapidaryError } from "@lapidary/std";
 import { chipCount, placeSlice, printTorus, type Torus } from "@lapidary/topology";
-import type { SlicePlace, Status } from "./api.js";
+import type { SlicePlace } from "@lapidary/api/api-values";
+import type { Status } from "@lapidary/api";
 
 /** A kind of pod, as a pod file describes it. */
 export interface PodKind {

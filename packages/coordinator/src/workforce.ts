@@ -2,10 +2,10 @@ import { rmSync } from "node:fs";
 import { failpointActions, failpointNames, LapidaryError } from "@lapidary/std";
 import type { NumericsName } from "@lapidary/protocol";
 import { z } from "zod";
-import type { JobDetail, Status } from "./api.js";
-import { Gang, type GangOptions, type Succession, type WorkerExit, WorkerPool } from "./gang/index.js";
+import type { JobDetail, Status } from "@lapidary/api";
+import { Gang, type GangOptions, type Succession, type WorkerExit, WorkerPool } from "@lapidary/cluster";
 import type { Log } from "./log.js";
-import type { Run } from "./runs/run.js";
+import type { Run } from "@lapidary/telemetry";
 
 export interface WorkforceOptions {
   readonly workers: number;

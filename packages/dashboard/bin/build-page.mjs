@@ -19,8 +19,8 @@ const inputs = [
   "packages/std/src",
   "packages/topology/src",
   "packages/ir/src/sharding.ts",
-  "packages/coordinator/src/views/frames.ts",
-  "packages/coordinator/src/views/downsample.ts",
+  "packages/api/src/frames.ts",
+  "packages/api/src/downsample.ts",
   "package-lock.json",
 ];
 

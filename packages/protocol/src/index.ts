@@ -15,6 +15,7 @@ export {
   takeBlock,
   wholeFromBlocks,
 } from "./blocks.js";
+export type { RunReport } from "./run-report.js";
 export { buildId, protocolVersion } from "./build-id.js";
 export {
   type CheckpointFileSpec,

@@ -1,9 +1,9 @@
 /** Coordinators that die, alone and with all that they started, that end in good order, and that are superseded. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { nodeDisk } from "../../../packages/coordinator/dist/checkpoints/disk.js";
-import { RunFence } from "../../../packages/coordinator/dist/checkpoints/run-fence.js";
-import { isOfType } from "../../../packages/coordinator/dist/run-events.js";
+import { nodeDisk } from "../../../packages/checkpoint/dist/disk.js";
+import { RunFence } from "../../../packages/checkpoint/dist/run-fence.js";
+import { isOfType } from "../../../packages/api/dist/run-events.js";
 import { until } from "../yard.mjs";
 import { committed, finish, launch, reached, signalTo, succeeded } from "./scene.mjs";
 

@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isOfType } from "../../../packages/coordinator/dist/run-events.js";
+import { isOfType } from "../../../packages/api/dist/run-events.js";
 import { until } from "../yard.mjs";
 import { committed, finish, launch, reached, signalTo, steps } from "./scene.mjs";
 

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { isOfType } from "../../../packages/coordinator/dist/run-events.js";
+import { isOfType } from "../../../packages/api/dist/run-events.js";
 import { until } from "../yard.mjs";
 
 /** @typedef {import("../yard.mjs").Yard} Yard */

@@ -1,5 +1,5 @@
 /** Losses that harm a run, and runs that go on in another layout. */
-import { isOfType } from "../../../packages/coordinator/dist/run-events.js";
+import { isOfType } from "../../../packages/api/dist/run-events.js";
 import { committed, finish, launch, reached, steps } from "./scene.mjs";
 
 /** @typedef {import("./scene.mjs").FaultCase} FaultCase */

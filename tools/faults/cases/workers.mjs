@@ -1,6 +1,6 @@
 /** Workers that die, throw, freeze, hang, are slow, and messages between them that are damaged. */
 import { spawn } from "node:child_process";
-import { isOfType } from "../../../packages/coordinator/dist/run-events.js";
+import { isOfType } from "../../../packages/api/dist/run-events.js";
 import { failpointNames } from "../../../packages/std/dist/index.js";
 import { pause, until } from "../yard.mjs";
 import { coordinatorPoints } from "./coordinators.mjs";

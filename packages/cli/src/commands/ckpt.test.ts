@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { CheckpointStore, nodeDisk } from "@lapidary/coordinator/checkpoints";
+import { CheckpointStore, nodeDisk } from "@lapidary/checkpoint";
 import { runCli } from "../testing/cli-process.js";
 
 const golden = fileURLToPath(new URL("../../../../e2e/golden/mqa", import.meta.url));

@@ -15,7 +15,7 @@ import {
   writeDirectoryAtomic,
   writeHfCheckpoint,
 } from "@lapidary/interop";
-import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/coordinator/checkpoints";
+import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/checkpoint";
 import type { Context } from "../context.js";
 import { checkOutput, writeOutputDirectory } from "../output/output.js";
 import { type CheckpointPlace, findCheckpoint, knownRun, runCheckpoints, runNames } from "./checkpoint-place.js";

@@ -1,11 +1,11 @@
 import { counted } from "@lapidary/std";
-import type { MetricsRow } from "@lapidary/coordinator/api";
-import type { CoordinatorClient } from "@lapidary/coordinator/client";
+import type { MetricsRow } from "@lapidary/api";
+import type { CoordinatorClient } from "@lapidary/api/client";
 import type { Context } from "../context.js";
 
 /** Speaks to the coordinator of this home. @throws LAP_COORDINATOR_DOWN (exit 3) when none has been started */
 export async function connect(context: Context): Promise<CoordinatorClient> {
-  const { CoordinatorClient } = await import("@lapidary/coordinator/client");
+  const { CoordinatorClient } = await import("@lapidary/api/client");
   return CoordinatorClient.forHome(context.home);
 }
 

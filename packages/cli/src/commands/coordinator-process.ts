@@ -3,9 +3,9 @@ import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import type { Connection } from "@lapidary/coordinator/api";
-import { openHome } from "@lapidary/coordinator/home";
-import { isProcessAlive, signalProcess } from "@lapidary/coordinator/process-id";
+import type { Connection } from "@lapidary/api";
+import { openHome } from "@lapidary/api/home-directory";
+import { isProcessAlive, signalProcess } from "@lapidary/std/process-id";
 import { errorFromJSON, isErrorJSON, LapidaryError, makeDirectories, typedSystemError, type Warning } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { readVersion } from "./version.js";
@@ -39,7 +39,7 @@ const probeBytes = 1 << 16;
  */
 export async function startCoordinator(context: Context, { port, workers, allowHosts }: UpOptions): Promise<Started> {
   const { console, home, root, env, clock, interrupts } = context;
-  const { findConnection } = await import("@lapidary/coordinator/client");
+  const { findConnection } = await import("@lapidary/api/client");
   interrupts.signal.throwIfAborted();
   const warnings = openHome(home);
   for (const warning of warnings) console.warn(warning);
@@ -47,7 +47,7 @@ export async function startCoordinator(context: Context, { port, workers, allowH
   // A file and no pipe: the process goes on writing when nobody reads any more.
   const errors = join(home, "logs", "coordinator.stderr");
   const output = openSync(errors, "w", 0o600);
-  const main = fileURLToPath(new URL("./main.js", import.meta.resolve("@lapidary/coordinator")));
+  const main = fileURLToPath(import.meta.resolve("@lapidary/coordinator/main"));
   const flags = [
     "--home",
     home,
@@ -154,8 +154,10 @@ export interface Stopped {
  */
 export async function stopCoordinator(context: Context): Promise<Stopped> {
   const { home, clock } = context;
-  const { homeOwner, leftWorkers, redisProcess, refuseForeignOwner, registerPath, stopLeftRedis } = await import("@lapidary/coordinator");
-  const { CoordinatorClient, findConnection } = await import("@lapidary/coordinator/client");
+  const { homeOwner, refuseForeignOwner } = await import("@lapidary/api/home-lock");
+  const { leftWorkers, registerPath } = await import("@lapidary/api/worker-register");
+  const { redisProcess, stopLeftRedis } = await import("@lapidary/control");
+  const { CoordinatorClient, findConnection } = await import("@lapidary/api/client");
   const owner = homeOwner(home);
   if (owner === undefined) await refuseForeignOwner(home);
   const connection = findConnection(home);

@@ -35,7 +35,7 @@ export async function doctor(context: Context): Promise<ExitCode> {
 async function checkRedisUrl(env: NodeJS.ProcessEnv): Promise<Check | undefined> {
   const url = env["REDIS_URL"];
   if (url === undefined || url === "") return undefined;
-  const { describeRedis } = await import("@lapidary/coordinator/redis");
+  const { describeRedis } = await import("@lapidary/control");
   try {
     return { name: "redis", ok: true, detail: await describeRedis(url), remedy: "" };
   } catch (error) {

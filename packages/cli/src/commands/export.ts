@@ -1,5 +1,5 @@
 import { join, resolve } from "node:path";
-import { openHome } from "@lapidary/coordinator/home";
+import { openHome } from "@lapidary/api/home-directory";
 import { checkpointFilesOf, type Dataset, datasetFiles, maskedToken, prepareDataset } from "@lapidary/data";
 import {
   checkExportDirectory,

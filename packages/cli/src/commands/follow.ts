@@ -1,5 +1,5 @@
-import type { DoneEvent, JobState, MetricsRow, StateEvent, StreamEvent } from "@lapidary/coordinator/api";
-import type { CoordinatorClient } from "@lapidary/coordinator/client";
+import type { DoneEvent, JobState, MetricsRow, StateEvent, StreamEvent } from "@lapidary/api";
+import type { CoordinatorClient } from "@lapidary/api/client";
 import { errorFromJSON, ExitCode, formatDuration, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { shareText, stateMeaning, stepLine } from "../report/job-line.js";

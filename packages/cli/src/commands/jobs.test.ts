@@ -1,4 +1,4 @@
-import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
+import { deepStrictEqual, equal, match } from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -39,9 +39,10 @@ describe("commands that speak to the coordinator", () => {
     equal(code, 0, stderr);
     match(stdout, /Training loss[^]*held-out loss {2}3\.212[^]*unigram loss {3}6\.031[^]*What each chip held[^]*step-200/);
     match(stderr, /train the tokenizer: 31%\n[^]*train: step 2\/2 {2}loss 3\.100[^]*held-out loss 3\.200, unigram 6\.000/);
-    const [{ yaml, name, priority } = {}] = submitted;
+    const [{ job, yaml, name, priority } = {}] = submitted;
     deepStrictEqual([name, priority], ["mine", -2]);
-    ok(typeof yaml === "string" && yaml.includes("steps: 30") && yaml.includes(`corpus: ${join(directory, "text.txt")}`), String(yaml));
+    const { train, data } = job as { readonly train: { readonly steps: number }; readonly data: { readonly corpus: string } };
+    deepStrictEqual([train.steps, data.corpus, yaml], [30, join(directory, "text.txt"), undefined]);
   });
 
   it("launch writes the numbers for TensorBoard while it follows, and refuses to when it does not", async () => {

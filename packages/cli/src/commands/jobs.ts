@@ -1,13 +1,5 @@
-import {
-  type JobDetail,
-  type JobState,
-  type JobSummary,
-  type Report,
-  type StreamEvent,
-  isFinal,
-  jobStates,
-} from "@lapidary/coordinator/api";
-import type { CoordinatorClient } from "@lapidary/coordinator/client";
+import { type JobDetail, type JobState, type JobSummary, type Report, type StreamEvent, isFinal, jobStates } from "@lapidary/api";
+import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode, LapidaryError, formatCount, formatDuration, suggest, textTable, counted } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";

@@ -1,6 +1,6 @@
-import type { MetricsRow, Report, SubmitRequest, Submitted } from "@lapidary/coordinator/api";
+import type { MetricsRow, Report, SubmitRequest, Submitted } from "@lapidary/api";
 import { join, resolve } from "node:path";
-import type { CoordinatorClient } from "@lapidary/coordinator/client";
+import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
@@ -147,7 +147,7 @@ export async function finish(
 /** Where a step of a traced run went, as numbers and as text. */
 async function readProfile({ home }: Context, id: string): Promise<{ numbers: StepProfile; text: string } | undefined> {
   const [{ readStepTraces }, { stepProfile, stepProfileText }] = await Promise.all([
-    import("@lapidary/coordinator/views/step-traces"),
+    import("@lapidary/api/step-traces"),
     import("../report/step-profile.js"),
   ]);
   const numbers = stepProfile(readStepTraces(join(home, "runs", id)));

@@ -1,5 +1,5 @@
-import type { LogLine } from "@lapidary/coordinator/api";
-import type { CoordinatorClient } from "@lapidary/coordinator/client";
+import type { LogLine } from "@lapidary/api";
+import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { connect } from "./connect.js";

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { relative, resolve } from "node:path";
-import { type Session, openSession } from "@lapidary/coordinator/session";
+import { type Session, openSession } from "@lapidary/trainer";
 import { ExitCode, formatDuration, counted } from "@lapidary/std";
 import { gemmaParams } from "@lapidary/models";
 import { meshSize, printMesh, printTorus } from "@lapidary/topology";

@@ -1,6 +1,6 @@
 import { join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { openHome } from "@lapidary/coordinator/home";
+import { openHome } from "@lapidary/api/home-directory";
 import { calibrationWarning, type Machine, planHtml } from "@lapidary/simulator";
 import { ExitCode, jsonText, type Warning } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";

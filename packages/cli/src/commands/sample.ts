@@ -1,4 +1,4 @@
-import { cutPromptWarning, openSampler, readTokenizer } from "@lapidary/coordinator/sampler";
+import { cutPromptWarning, openSampler, readTokenizer } from "@lapidary/trainer";
 import { HfCheckpoint } from "@lapidary/interop";
 import { ExitCode, type Warning } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";

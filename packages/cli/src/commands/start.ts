@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { SubmitRequest } from "@lapidary/coordinator/api";
-import { CoordinatorClient, findConnection } from "@lapidary/coordinator/client";
+import type { SubmitRequest } from "@lapidary/api";
+import { CoordinatorClient } from "@lapidary/api/client";
+import { findConnection } from "@lapidary/api/connection";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { interruptedError, orInterrupted } from "../terminal/interrupts.js";

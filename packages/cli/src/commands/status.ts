@@ -1,5 +1,5 @@
-import type { JobDetail, Status } from "@lapidary/coordinator/api";
-import type { CoordinatorClient } from "@lapidary/coordinator/client";
+import type { JobDetail, Status } from "@lapidary/api";
+import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode, formatDuration, textTable, counted } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { goodputText } from "../report/goodput-text.js";

@@ -1,5 +1,5 @@
-import type { JobSummary } from "@lapidary/coordinator/api";
-import type { CoordinatorClient } from "@lapidary/coordinator/client";
+import type { JobSummary } from "@lapidary/api";
+import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { topFrame, type TopFacts } from "../report/top-frame.js";
@@ -33,7 +33,7 @@ export async function top(context: Context, once: boolean): Promise<ExitCode> {
 }
 
 async function look(client: CoordinatorClient, now: number): Promise<TopFacts> {
-  const { FrameReader } = await import("@lapidary/coordinator/views/frames");
+  const { FrameReader } = await import("@lapidary/api/frames");
   const [status, { jobs }] = await Promise.all([
     client.status(),
     client.list({ state: ["running", "placing", "compiling", "queued"], limit: 26 }),

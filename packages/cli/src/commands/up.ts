@@ -1,5 +1,5 @@
-import { readAllowedHosts } from "@lapidary/coordinator/allowed-hosts";
-import { CoordinatorClient } from "@lapidary/coordinator/client";
+import { readAllowedHosts } from "@lapidary/api/allowed-hosts";
+import { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";

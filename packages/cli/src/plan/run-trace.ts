@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { metricsRowSchema, type TrainRow } from "@lapidary/coordinator/api";
-import { type CallName, readStepTraces } from "@lapidary/coordinator/views/step-traces";
-import { readWorkerSteps } from "@lapidary/coordinator/views/worker-steps";
+import { metricsRowSchema, type TrainRow } from "@lapidary/api";
+import { type CallName, readStepTraces } from "@lapidary/api/step-traces";
+import { readWorkerSteps } from "@lapidary/api/worker-steps";
 import type { Trace, TraceEvent } from "@lapidary/simulator";
 import { counted, LapidaryError } from "@lapidary/std";
 import { hasEnded } from "../report/has-ended.js";

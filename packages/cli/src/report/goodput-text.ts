@@ -1,5 +1,5 @@
 import { counted } from "@lapidary/std";
-import type { JobDetail } from "@lapidary/coordinator/api";
+import type { JobDetail } from "@lapidary/api";
 
 /** What part of the time went into steps that count, and what took the rest, the largest first. */
 export function goodputText(goodput: JobDetail["goodput"]): string | undefined {

@@ -1,4 +1,4 @@
-import type { Activity, JobState, TrainRow } from "@lapidary/coordinator/api";
+import type { Activity, JobState, TrainRow } from "@lapidary/api";
 import { formatCount, formatDuration } from "@lapidary/std";
 
 /** `step 120/400  loss 3.214  12.3 K tokens/s  ETA 1m 20s` */

@@ -1,5 +1,5 @@
 import { match } from "node:assert/strict";
-import type { MetricsRow } from "@lapidary/coordinator/api";
+import type { MetricsRow } from "@lapidary/api";
 import { expectText } from "@lapidary/std";
 import { makePaint } from "../terminal/paint.js";
 import { report, trainRow } from "../testing/jobs.js";

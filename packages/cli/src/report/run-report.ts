@@ -1,4 +1,4 @@
-import type { MetricsRow, Report } from "@lapidary/coordinator/api";
+import type { MetricsRow, Report } from "@lapidary/api";
 import { formatBytes, formatCount, formatDuration, textTable, counted } from "@lapidary/std";
 import type { Paint } from "../terminal/paint.js";
 import { type CurvePoint, drawCurve } from "./curve.js";

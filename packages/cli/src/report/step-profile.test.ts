@@ -1,5 +1,5 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import type { StepTrace } from "@lapidary/coordinator/views/step-traces";
+import type { StepTrace } from "@lapidary/api/step-traces";
 import { stepProfile, stepProfileText } from "./step-profile.js";
 
 const calls = [

@@ -1,4 +1,4 @@
-import type { StepTrace } from "@lapidary/coordinator/views/step-traces";
+import type { StepTrace } from "@lapidary/api/step-traces";
 import { withoutBlocks } from "@lapidary/ir";
 import { counted, textTable } from "@lapidary/std";
 

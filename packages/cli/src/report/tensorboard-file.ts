@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { MetricsRow } from "@lapidary/coordinator/api";
+import type { MetricsRow } from "@lapidary/api";
 import { tensorboardEvent, tensorboardFileName, tensorboardHeader } from "@lapidary/interop";
 import { GrowingOutput, writeOutputFile } from "../output/output.js";
 

@@ -1,5 +1,5 @@
 import { match, ok, strictEqual } from "node:assert/strict";
-import type { JobSummary, Status } from "@lapidary/coordinator/api";
+import type { JobSummary, Status } from "@lapidary/api";
 import { makePaint } from "../terminal/paint.js";
 import { topFrame } from "./top-frame.js";
 

@@ -1,4 +1,4 @@
-import type { JobSummary, Status } from "@lapidary/coordinator/api";
+import type { JobSummary, Status } from "@lapidary/api";
 import { formatCount, formatDuration } from "@lapidary/std";
 import type { Paint } from "../terminal/paint.js";
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { JobDetail, Report, Status, StreamEvent } from "@lapidary/coordinator/api";
+import type { JobDetail, Report, Status, StreamEvent } from "@lapidary/api";
 import { assert } from "@lapidary/std";
 
 /** A job as the fake tells of it: all its events at once. */

@@ -1,4 +1,4 @@
-import type { JobDetail, MetricsRow, Report, StreamEvent } from "@lapidary/coordinator/api";
+import type { JobDetail, MetricsRow, Report, StreamEvent } from "@lapidary/api";
 import { ExitCode } from "@lapidary/std";
 import type { FakeJob } from "./fake-coordinator.js";
 

@@ -1,6 +1,6 @@
 import { type ErrorCode, ExitCode, isSystemError, LapidaryError, systemError, isErrorCode } from "@lapidary/std";
 import { z } from "zod";
-import { canBeAllowed, nameOf } from "./allowed-hosts.js";
+import { canBeAllowed, nameOf } from "@lapidary/api/allowed-hosts";
 
 /** The HTTP status of an error: the codes that have one of their own, else by what its exit code says of it. */
 export function httpStatus(error: LapidaryError): number {
@@ -65,7 +65,7 @@ export function routeError(method: string, url: string): LapidaryError {
     code: "LAP_HTTP_ROUTE",
     message: `there is no ${method} ${url.slice(0, 120)}`,
     place: "url",
-    remedy: "the API is described in packages/coordinator/src/api.ts",
+    remedy: "the API is described in packages/api/src/schemas.ts",
   });
 }
 
@@ -75,7 +75,7 @@ export function urlError(url: string, cause: unknown): LapidaryError {
     code: "LAP_HTTP_REQUEST",
     message: `${JSON.stringify(url.slice(0, 120))} is no address: ${cause instanceof Error ? cause.message.slice(-80) : String(cause)}`,
     place: "url",
-    remedy: "the API is described in packages/coordinator/src/api.ts",
+    remedy: "the API is described in packages/api/src/schemas.ts",
     cause,
   });
 }
@@ -99,7 +99,7 @@ export function requestError(error: z.ZodError, where: string): LapidaryError {
     code: "LAP_HTTP_REQUEST",
     message: `the ${where} of the request is not as it should be: ${issue?.message ?? "invalid"}`,
     place: key === "" ? where : `${where}.${key}`,
-    remedy: "the API is described in packages/coordinator/src/api.ts",
+    remedy: "the API is described in packages/api/src/schemas.ts",
   });
 }
 

@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { jsonText } from "@lapidary/std";
-import type { StreamEvent } from "../api.js";
-import type { Run } from "../runs/run.js";
+import type { StreamEvent } from "@lapidary/api";
+import type { Run } from "@lapidary/telemetry";
 import { asLapidaryError } from "./errors.js";
 
 /** A comment goes out this often, so that neither side takes silence for death. */

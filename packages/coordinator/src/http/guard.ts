@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { isAllowedHost, portOf } from "./allowed-hosts.js";
+import { isAllowedHost, portOf } from "@lapidary/api/allowed-hosts";
 import { hostError, originError, tokenError } from "./errors.js";
 
 /**

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import * as api from "../api.js";
-import * as views from "../view-api.js";
-import { programViewSchema } from "../views/program-view.js";
+import * as api from "@lapidary/api/schemas";
+import * as views from "@lapidary/api/view-api";
+import { programViewSchema } from "@lapidary/api/program-view";
 
 interface RouteDoc {
   readonly method: "get" | "post";

@@ -1,5 +1,5 @@
 import { formatDuration, counted } from "@lapidary/std";
-import type { JobSummary, Status } from "../api.js";
+import type { JobSummary, Status } from "@lapidary/api";
 
 /** The page at `/`: the runs with links to their JSON. Plain, without scripts; it reloads itself while a job runs. */
 export function runsPage(status: Status, jobs: readonly JobSummary[], now: number): string {

@@ -23,10 +23,10 @@ import {
   streamQuerySchema,
   type Submitted,
   submitRequestSchema,
-} from "../api.js";
-import { readJournal, readMetrics } from "../runs/journal.js";
-import { type Run, runFiles } from "../runs/run.js";
-import type { RunStore } from "../runs/run-store.js";
+} from "@lapidary/api";
+import { readJournal, readMetrics } from "@lapidary/telemetry";
+import { type Run, runFiles } from "@lapidary/telemetry";
+import type { RunStore } from "@lapidary/telemetry";
 import { asLapidaryError, httpStatus, noRequestError, requestError, routeError, urlError } from "./errors.js";
 import { sendEvents } from "./event-source.js";
 import { guard, tokenCookie } from "./guard.js";

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LapidaryError } from "@lapidary/std";
-import { replaceFile } from "../runs/replace-file.js";
+import { replaceFile } from "@lapidary/api/replace-file";
 
 /**
  * Where no port is asked for, the one that this home had the last time, if it is still free: a page that is open finds its coordinator again.

@@ -5,10 +5,10 @@ import { printMesh } from "@lapidary/topology";
 import { checkInputs, jobWarnings, meshOf, printJob } from "@lapidary/training";
 import type { FastifyInstance } from "fastify";
 import type { z } from "zod";
-import { isFinal, type Report, reportSchema } from "../api.js";
+import { isFinal, type Report, reportSchema } from "@lapidary/api";
 import { acceptPlacedJob } from "../jobs.js";
-import { jobFileYaml } from "../runs/job-file.js";
-import { type Run, runFiles } from "../runs/run.js";
+import { jobFileYaml } from "@lapidary/api/job-file";
+import { type Run, runFiles } from "@lapidary/telemetry";
 import {
   type JobFiles,
   liveQuerySchema,
@@ -21,20 +21,20 @@ import {
   type Validated,
   validateRequestSchema,
   watchQuerySchema,
-} from "../view-api.js";
-import { chipArrays } from "../views/chip-arrays.js";
-import { Series } from "../views/downsample.js";
-import { exportPage } from "../views/export-page.js";
-import { encodeChips, encodeWorkerSteps } from "../views/frames.js";
-import { LiveHub, newsText, type WatchedRun } from "../views/live-hub.js";
-import { findLogLines } from "../views/log-lines.js";
-import { OverviewFeed } from "../views/overview-feed.js";
-import { prometheusText } from "../views/prometheus.js";
-import { programFile, readProgramView } from "../views/program-file.js";
-import { seriesNames } from "../views/run-history.js";
-import { readSeries } from "../views/read-series.js";
-import { stepTraceAt } from "../views/step-traces.js";
-import { readWorkerSteps } from "../views/worker-steps.js";
+} from "@lapidary/api/view-api";
+import { chipArrays } from "@lapidary/telemetry";
+import { Series } from "@lapidary/api/downsample";
+import { exportPage } from "./export-page.js";
+import { encodeChips, encodeWorkerSteps } from "@lapidary/api/frames";
+import { LiveHub, newsText, type WatchedRun } from "@lapidary/telemetry";
+import { findLogLines } from "@lapidary/telemetry";
+import { OverviewFeed } from "@lapidary/telemetry";
+import { prometheusText } from "@lapidary/telemetry";
+import { programFile, readProgramView } from "@lapidary/telemetry";
+import { seriesNames } from "@lapidary/telemetry";
+import { readSeries } from "@lapidary/telemetry";
+import { stepTraceAt } from "@lapidary/api/step-traces";
+import { readWorkerSteps } from "@lapidary/api/worker-steps";
 import { asLapidaryError, requestError } from "./errors.js";
 import { openApi } from "./openapi.js";
 import type { PageFiles } from "./page-files.js";

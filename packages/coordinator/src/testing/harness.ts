@@ -3,11 +3,11 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { seededRandom } from "@lapidary/std";
-import type { StreamEvent } from "../api.js";
-import { CoordinatorClient } from "../client.js";
+import type { StreamEvent } from "@lapidary/api";
+import { CoordinatorClient } from "@lapidary/api/client";
 import { type Coordinator, type CoordinatorOptions, startCoordinator } from "../coordinator.js";
-import { isProcessAlive } from "../process-id.js";
-import { chooseRedis } from "../redis.js";
+import { isProcessAlive } from "@lapidary/std/process-id";
+import { chooseRedis } from "@lapidary/control";
 
 /** From packages/coordinator/dist/testing. */
 export const projectRoot = resolve(fileURLToPath(import.meta.url), "../../../../..");

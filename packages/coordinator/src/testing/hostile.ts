@@ -5,15 +5,15 @@ import { LapidaryError, systemClock } from "@lapidary/std";
 import { type Door, hostileBytes, hostileText } from "@lapidary/std/testing";
 import { hostileJob, jobText } from "@lapidary/training/testing";
 import fc from "fast-check";
-import { isFinal } from "../api.js";
-import { type Manifest, parseManifest, printManifest } from "../checkpoints/manifest.js";
-import { readEvents } from "../client.js";
+import { isFinal } from "@lapidary/api";
+import { type Manifest, parseManifest, printManifest } from "@lapidary/checkpoint";
+import { readEvents } from "@lapidary/api/client";
 import { type Service, serveHttp } from "../http/server.js";
 import { acceptJob } from "../jobs.js";
-import { readLedger } from "../ledger/ledger.js";
-import { RunStore } from "../runs/run-store.js";
-import { encodeChips, encodeWorkerSteps, FrameReader } from "../views/frames.js";
-import { newRun, trainRow } from "./fixtures.js";
+import { readLedger } from "@lapidary/checkpoint";
+import { RunStore } from "@lapidary/telemetry";
+import { encodeChips, encodeWorkerSteps, FrameReader } from "@lapidary/api/frames";
+import { newRun, trainRow } from "@lapidary/telemetry/testing";
 
 export const manifest: Manifest = {
   format: "lapidary-checkpoint/1",

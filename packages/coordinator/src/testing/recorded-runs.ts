@@ -5,17 +5,18 @@ import { buildModel } from "@lapidary/models";
 import { type Clock, LapidaryError, must, seededRandom } from "@lapidary/std";
 import { makeMesh, makeWorkerGrid, parseTorus } from "@lapidary/topology";
 import { compileOptions, type ResolvedJob, trainStep } from "@lapidary/training";
-import type { JobDetail, SlicePlace, Status, TrainRow } from "../api.js";
+import type { JobDetail, Status, TrainRow } from "@lapidary/api";
+import type { SlicePlace } from "@lapidary/api/api-values";
 import { PageFiles } from "../http/page-files.js";
 import { type HttpServer, type Service, serveHttp } from "../http/server.js";
 import { acceptJob, describeJob } from "../jobs.js";
-import type { Run } from "../runs/run.js";
-import { RunStore } from "../runs/run-store.js";
-import type { WorkerStep } from "../views/frames.js";
-import { viewMachine } from "../views/machine.js";
-import { makeProgramView } from "../views/make-program-view.js";
-import { writeProgramView } from "../views/program-file.js";
-import { WorkerStepLog } from "../views/worker-steps.js";
+import type { Run } from "@lapidary/telemetry";
+import { RunStore } from "@lapidary/telemetry";
+import type { WorkerStep } from "@lapidary/api/frames";
+import { viewMachine } from "@lapidary/telemetry";
+import { makeProgramView } from "@lapidary/telemetry";
+import { writeProgramView } from "@lapidary/telemetry";
+import { WorkerStepLog } from "@lapidary/api/worker-steps";
 
 /**
  * Runs that never ran: real jobs, really compiled, with invented numbers in the files that a run leaves. For looking at pages, and for tests that

@@ -1,4 +1,4 @@
-import type { ProgramView } from "@lapidary/coordinator/views/program-view";
+import type { ProgramView } from "@lapidary/api/program-view";
 
 export interface Difference {
   readonly what: string;

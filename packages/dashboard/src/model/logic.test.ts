@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import type { WorkerStep } from "@lapidary/coordinator/views/frames";
+import type { WorkerStep } from "@lapidary/api/frames";
 import { differences } from "./compare.js";
 import { bytes, count, micros, number, visible } from "./format.js";
 import { lineOf, yamlTokens } from "./job-text.js";

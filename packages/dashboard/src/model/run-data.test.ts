@@ -1,6 +1,6 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
-import type { StreamEvent } from "@lapidary/coordinator/api";
-import type { Snapshot } from "@lapidary/coordinator/view-api";
+import type { StreamEvent } from "@lapidary/api";
+import type { Snapshot } from "@lapidary/api/view-api";
 import fc from "fast-check";
 import { jsonText } from "@lapidary/std";
 import { parseResponse } from "./response.js";

@@ -1,7 +1,7 @@
-import type { EvalRow, JobDetail, LogLine, StateEvent, StreamEvent, TrainRow } from "@lapidary/coordinator/api";
-import type { RunEventType } from "@lapidary/coordinator/run-events";
-import type { Snapshot } from "@lapidary/coordinator/view-api";
-import { Series, type SeriesJson } from "@lapidary/coordinator/views/downsample";
+import type { EvalRow, JobDetail, LogLine, StateEvent, StreamEvent, TrainRow } from "@lapidary/api";
+import type { RunEventType } from "@lapidary/api/run-events";
+import type { Snapshot } from "@lapidary/api/view-api";
+import { Series, type SeriesJson } from "@lapidary/api/downsample";
 
 /** In the order of the coordinator's columns. */
 export const columnNames = ["loss", "grad_norm", "learning_rate", "tokens_per_s", "step_ms"] as const;

@@ -1,5 +1,5 @@
-import type { GoodputReport } from "@lapidary/coordinator/api";
-import type { ProgramView } from "@lapidary/coordinator/views/program-view";
+import type { GoodputReport } from "@lapidary/api";
+import type { ProgramView } from "@lapidary/api/program-view";
 import type { RunData } from "./run-data.js";
 
 /** Figures derived from a run and its program. */

@@ -1,5 +1,5 @@
-import type { JobSummary, Status } from "@lapidary/coordinator/api";
-import type { WatchedFrames, WatchedNews } from "@lapidary/coordinator/view-api";
+import type { JobSummary, Status } from "@lapidary/api";
+import type { WatchedFrames, WatchedNews } from "@lapidary/api/view-api";
 import { parseResponse } from "./response.js";
 
 /** A message of a tab to the hub. `join` lists all runs that the tab follows, each with its last received event; `leave` means that the tab closes or is suspended. */

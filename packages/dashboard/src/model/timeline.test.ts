@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import type { ProgramView, ViewValue } from "@lapidary/coordinator/views/program-view";
+import type { ProgramView, ViewValue } from "@lapidary/api/program-view";
 import fc from "fast-check";
 import { barAt, type Lane, neighbour, ticks, timelineModel, clampSpan, zoomed } from "./timeline.js";
 

@@ -1,4 +1,4 @@
-import type { ProgramView, ViewValue } from "@lapidary/coordinator/views/program-view";
+import type { ProgramView, ViewValue } from "@lapidary/api/program-view";
 import type { Span } from "./route.js";
 
 /** The bar of an op that takes time. */

@@ -1,4 +1,4 @@
-import type { ViewValue } from "@lapidary/coordinator/views/program-view";
+import type { ViewValue } from "@lapidary/api/program-view";
 
 /** The name of a weight without its collection: `params/model.norm.weight` → `model.norm.weight`. Other values keep their names. */
 export const weightName = ({ name, role }: Pick<ViewValue, "name" | "role">): string =>

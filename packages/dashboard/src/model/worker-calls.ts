@@ -1,4 +1,4 @@
-import type { StepTrace } from "@lapidary/coordinator/views/step-traces";
+import type { StepTrace } from "@lapidary/api/step-traces";
 
 /** The bar of a call of a worker. */
 export interface CallBar {

@@ -1,4 +1,4 @@
-import type { WorkerStep, WorkerTimes } from "@lapidary/coordinator/views/frames";
+import type { WorkerStep, WorkerTimes } from "@lapidary/api/frames";
 
 export const heatFields = ["total_ms", "gemm_ms", "other_ms", "wait_ms"] as const satisfies readonly (keyof WorkerTimes)[];
 export type HeatField = (typeof heatFields)[number];

@@ -1,4 +1,4 @@
-import type { JobSummary, Status } from "@lapidary/coordinator/api";
+import type { JobSummary, Status } from "@lapidary/api";
 import { emptyView, parseRoute, printRoute, type Route, type RunView } from "../model/route.js";
 import type { HubMessage } from "../model/stream-hub.js";
 import { LiveStream } from "./live-stream.js";

@@ -1,4 +1,4 @@
-import { FrameReader } from "@lapidary/coordinator/views/frames";
+import { FrameReader } from "@lapidary/api/frames";
 import { type HubMessage, StreamHub, type TabMessage } from "../model/stream-hub.js";
 import { hubOptions } from "./event-stream.js";
 import type { Follower } from "./source.js";

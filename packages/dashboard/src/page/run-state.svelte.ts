@@ -1,5 +1,5 @@
-import type { ChipArrays } from "@lapidary/coordinator/views/frames";
-import type { ProgramView } from "@lapidary/coordinator/views/program-view";
+import type { ChipArrays } from "@lapidary/api/frames";
+import type { ProgramView } from "@lapidary/api/program-view";
 import { parseMesh, type Mesh } from "@lapidary/topology";
 import { RunData } from "../model/run-data.js";
 import { type TimelineModel, timelineModel } from "../model/timeline.js";

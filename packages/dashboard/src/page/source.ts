@@ -1,7 +1,7 @@
-import type { StreamEvent } from "@lapidary/coordinator/api";
-import type { RecordedStep, Snapshot } from "@lapidary/coordinator/view-api";
-import { FrameReader, type ChipArrays, type WorkerStep } from "@lapidary/coordinator/views/frames";
-import type { ProgramView } from "@lapidary/coordinator/views/program-view";
+import type { StreamEvent } from "@lapidary/api";
+import type { RecordedStep, Snapshot } from "@lapidary/api/view-api";
+import { FrameReader, type ChipArrays, type WorkerStep } from "@lapidary/api/frames";
+import type { ProgramView } from "@lapidary/api/program-view";
 import { parseResponse } from "../model/response.js";
 import type { LiveStream } from "./live-stream.js";
 import { reportIfSlow } from "./waiting.js";

@@ -1,0 +1,131 @@
+import { accessSync, constants, statfsSync, statSync } from "node:fs";
+import { userInfo } from "node:os";
+import { dirname } from "node:path";
+import { formatBytes, LapidaryError, makeDirectories, type Warning } from "@lapidary/std";
+import { makePrivate, type PrivateDirectoryOptions } from "../../../../tools/setup/private-directory.mjs";
+
+/** What the processes of a home directory write is not open to group or others, whatever the umask of the shell that started them. */
+export const privateUmask = 0o077;
+
+/** For logs, the queue and the files of a small run. What a job needs beyond that depends on its model. */
+const leastFree_bytes = 8 * 2 ** 20;
+
+export interface HomeOptions extends PrivateDirectoryOptions {
+  /** What must be free on its disk. */
+  readonly least_bytes?: number;
+}
+
+/**
+ * Makes the home directory, or closes one that other users can enter.
+ *
+ * @returns what was closed, or could not be
+ * @throws LAP_HOME_OWNER when it belongs to another user; LAP_HOME_FILES when it cannot be made or written; LAP_HOME_DISK when its disk is full
+ */
+export function openHome(home: string, options: HomeOptions = {}): readonly Warning[] {
+  const { state, mode, owner } = makeOrExplain(home, options);
+  const was = `(mode ${(mode & 0o777).toString(8)})`;
+  switch (state) {
+    case "private":
+      return [];
+    case "closed":
+      return [
+        {
+          code: "LAP_HOME_CLOSED",
+          message: `the home directory was open to other users ${was}; only its owner can enter it now (mode 700)`,
+          place: home,
+          remedy:
+            (mode & 0o022) === 0
+              ? "nothing is to be done; to share a result, export it to another directory: `lapidary ckpt export RUN -o DIR`"
+              : "others could write there: check that all runs below `runs` are yours, and remove `cache`, which is made again",
+        },
+      ];
+    case "open":
+      return [
+        {
+          code: "LAP_HOME_OPEN",
+          message: `other users can enter the home directory ${was}, which holds other files too and therefore stays as it is`,
+          place: home,
+          remedy: "name a directory for Lapidary alone with --home or LAPIDARY_HOME, or close this one: `chmod go= DIR`",
+        },
+      ];
+    case "unclosable":
+      return [
+        {
+          code: "LAP_HOME_OPEN",
+          message: `other users can enter the home directory ${was}: its file system keeps no permissions`,
+          place: home,
+          remedy: "name a directory on a file system with permissions by --home or LAPIDARY_HOME",
+        },
+      ];
+    case "foreign":
+      throw new LapidaryError({
+        code: "LAP_HOME_OWNER",
+        message: `the home directory belongs to another user (id ${owner}); this is ${userName()}`,
+        place: home,
+        remedy: `run the command as user ${owner}, name a directory of your own with --home or LAPIDARY_HOME, or take it over: \`sudo chown -R $(id -u) DIR\``,
+      });
+  }
+}
+
+function makeOrExplain(home: string, { least_bytes = leastFree_bytes, ...options }: HomeOptions): ReturnType<typeof makePrivate> {
+  try {
+    makeDirectories(home, 0o700);
+    const made = makePrivate(home, options);
+    // Found here, and not in the middle of a run: a file system that is mounted read-only, a directory that lacks permissions.
+    if (made.state !== "foreign") accessSync(home, constants.W_OK | constants.X_OK);
+    const { bavail, bsize } = statfsSync(home);
+    if (bavail * bsize < least_bytes) throw fullDisk(home, bavail * bsize, least_bytes);
+    return made;
+  } catch (cause) {
+    if (cause instanceof LapidaryError) throw cause;
+    const { code, path = home } = cause as NodeJS.ErrnoException;
+    if (code === undefined) throw cause;
+    if (code === "ENOSPC" || code === "EDQUOT") throw fullDisk(home, 0, least_bytes, cause);
+    const isFile = code === "EEXIST" || code === "ENOTDIR";
+    throw new LapidaryError({
+      code: "LAP_HOME_FILES",
+      message: isFile
+        ? `the home directory cannot be made: ${fileAbove(path)} is a file`
+        : `the home directory cannot be made or written (${code})`,
+      place: home,
+      cause,
+    });
+  }
+}
+
+function fullDisk(home: string, free_bytes: number, least_bytes: number, cause?: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_HOME_DISK",
+    message: `the disk of the home directory is full: ${formatBytes(free_bytes)} are free, ${formatBytes(least_bytes)} are needed to start`,
+    place: home,
+    cause,
+  });
+}
+
+/** The path, or the file above it that is no directory. */
+function fileAbove(path: string): string {
+  for (let place = path; ; place = dirname(place)) {
+    const found = statOf(place);
+    if (found !== undefined) return found.isDirectory() ? path : place;
+    if (dirname(place) === place) return path;
+  }
+}
+
+function statOf(path: string): ReturnType<typeof statSync> | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    // Absent, or below a file.
+    return undefined;
+  }
+}
+
+/** `root (id 0)`; a user without an entry in the list of users has only the id. */
+function userName(): string {
+  const id = process.getuid?.() ?? -1;
+  try {
+    return `${userInfo().username} (id ${id})`;
+  } catch {
+    return `user ${id}`;
+  }
+}

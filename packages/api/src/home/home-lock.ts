@@ -1,0 +1,101 @@
+import { existsSync, linkSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { directoryStamp } from "@lapidary/std";
+import { alreadyUp, usedElsewhere } from "./home-errors.js";
+import { isOfThisSpace, isRunning, type ProcessId, thisProcess } from "@lapidary/std/process-id";
+
+/** The pid file: who serves a home directory, from its first moment to its last. */
+export const pidPath = (home: string): string => join(home, "coordinator.pid");
+
+interface Owner extends ProcessId {
+  /** The home directory that it serves. Absent in files of earlier versions. */
+  readonly home?: string;
+}
+
+/** The owner touches its file so often: a process of another machine or container cannot be asked whether it runs. */
+const touchEvery_ms = 1000;
+/** An owner whose file is not touched for so long is gone. */
+const silent_ms = 5 * touchEvery_ms;
+
+/**
+ * Takes the home directory for this process; the returned function gives it back. The file of a process that is gone does not count: one of this
+ * start of this machine and this container is asked; of any other the file is watched for some seconds.
+ *
+ * @throws LAP_ALREADY_UP
+ */
+export async function lockHome(home: string): Promise<() => void> {
+  const path = pidPath(home);
+  const own = JSON.stringify({ ...thisProcess(), home: directoryStamp(home) } satisfies Owner);
+  const draft = `${path}.${process.pid}`;
+  writeFileSync(draft, own, { mode: 0o600 });
+  try {
+    for (;;) {
+      try {
+        // A link appears whole or not at all, and never over another.
+        linkSync(draft, path);
+        break;
+      } catch (error) {
+        if ((error as { code?: string }).code !== "EEXIST") throw error;
+      }
+      const owner = readOwner(path);
+      if (owner !== undefined && isRunning(owner)) throw alreadyUp(home, `process ${owner.pid}`);
+      if (owner !== undefined && !isOfThisSpace(owner) && (await isTouched(path))) throw foreignOwner(home, owner);
+      rmSync(path, { force: true });
+    }
+  } finally {
+    rmSync(draft, { force: true });
+  }
+  const touching = setInterval(() => touch(path), touchEvery_ms);
+  touching.unref();
+  return () => {
+    clearInterval(touching);
+    if (existsSync(path) && readFileSync(path, "utf8") === own) rmSync(path, { force: true });
+  };
+}
+
+function touch(path: string): void {
+  try {
+    utimesSync(path, new Date(), new Date());
+  } catch {
+    // The file or its disk is gone: then it keeps nobody out.
+  }
+}
+
+/** Whether somebody touches the file. Its times are compared with each other, because the clock of another machine may differ. */
+async function isTouched(path: string): Promise<boolean> {
+  const timeOf = (): number | undefined => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+  const before = timeOf();
+  await delay(silent_ms);
+  return before !== undefined && timeOf() !== undefined && timeOf() !== before;
+}
+
+/** The process that serves a home directory, if it lives. */
+export function homeOwner(home: string): number | undefined {
+  const owner = existsSync(pidPath(home)) ? readOwner(pidPath(home)) : undefined;
+  return owner !== undefined && isRunning(owner) ? owner.pid : undefined;
+}
+
+/**
+ * Makes sure that no process of another machine or container serves a home directory: from here it can be neither reached nor stopped. Takes some
+ * seconds if there is a file of one.
+ *
+ * @throws LAP_ALREADY_UP
+ */
+export async function refuseForeignOwner(home: string): Promise<void> {
+  const owner = existsSync(pidPath(home)) ? readOwner(pidPath(home)) : undefined;
+  if (owner !== undefined && !isOfThisSpace(owner) && (await isTouched(pidPath(home)))) throw foreignOwner(home, owner);
+}
+
+const foreignOwner = (home: string, { pid }: Owner): Error => usedElsewhere(home, `process ${pid} of another machine or container uses it`);
+
+/** Undefined in a copy of a home directory: the process serves the original. */
+function readOwner(path: string): Owner | undefined {
+  try {
+    const owner = JSON.parse(readFileSync(path, "utf8")) as Owner;
+    return owner.home === undefined || owner.home === directoryStamp(dirname(path)) ? owner : undefined;
+  } catch {
+    // Gone meanwhile, or nothing that we wrote.
+    return undefined;
+  }
+}

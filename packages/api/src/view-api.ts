@@ -1,0 +1,118 @@
+import { type StepTrace, stepTraceSchema } from "./step-traces.js";
+import { z } from "zod";
+import { evalRowSchema, jobDetailSchema, logLineSchema, stateEventSchema, type StreamEvent, warningSchema } from "./schemas.js";
+import { floatSchema } from "./api-values.js";
+
+/**
+ * What the page asks besides the API proper: the same facts, cut to what a screen can show.
+ *
+ *     GET  /api/live                                     server-sent: `all` {status, jobs}, then `change`
+ *     GET  /api/watch?run=ID:N&run=…                     server-sent: `all`, `change`, and of each run a `run` (watchedRun) or `frames`: one stream
+ *                                                        for all tabs of a browser, which has six connections to a host
+ *     GET  /api/jobs/:id/snapshot                        snapshot: all but the program, up to number `last_id`
+ *     GET  /api/jobs/:id/live?after=N                    server-sent: `events` with a list of streamEvent, `reset`, `end`
+ *     GET  /api/jobs/:id/frames                          binary frames (views/frames.ts): chips, then each step's times by worker
+ *     GET  /api/jobs/:id/program                         programView
+ *     GET  /api/jobs/:id/series?from=&to=&points=        series of a range of steps
+ *     GET  /api/jobs/:id/worker-steps?from=&to=&points=  one binary frame
+ *     GET  /api/jobs/:id/step-trace?step=                recordedStep: every call of the newest recorded step up to that one
+ *     GET  /api/jobs/:id/log-lines?text=&source=&before=&limit=   logPage, newest first
+ *     GET  /api/jobs/:id/page.html                       the page of this run as one file
+ *     GET  /api/job-files                                jobFiles that the project brings
+ *     POST /api/validate {yaml, overrides}               validated: the job with all defaults
+ *     GET  /metrics                                      Prometheus text
+ *     GET  /api/openapi.json                             all of this
+ */
+
+const count = z.number().int().nonnegative();
+const numbers = z.array(floatSchema);
+
+export const seriesSchema = z.object({
+  width: count,
+  step: z.array(count),
+  columns: z.record(z.string(), z.object({ min: numbers, max: numbers, last: numbers })),
+});
+
+const id = z.object({ id: count });
+
+export const snapshotSchema = z.object({
+  /** Number of the last event that is in here: what comes after it is in the stream. */
+  last_id: count,
+  job: jobDetailSchema,
+  series: seriesSchema,
+  evals: z.array(evalRowSchema),
+  states: z.array(stateEventSchema.extend(id.shape)),
+  /** The newest lines, oldest first, and how many there are in all. */
+  logs: z.array(logLineSchema.extend(id.shape)),
+  log_count: count,
+  /** The newest lines that describe run events, oldest first. */
+  run_events: z.array(logLineSchema.extend(id.shape)).optional(),
+  /** The job with all defaults, as it runs. */
+  yaml: z.string(),
+  has_program: z.boolean(),
+  report: z.unknown().optional(),
+});
+export type Snapshot = z.infer<typeof snapshotSchema>;
+
+export const rangeQuerySchema = z.strictObject({
+  from: z.coerce.number().int().min(0).default(0),
+  to: z.coerce.number().int().min(0).default(Number.MAX_SAFE_INTEGER),
+  points: z.coerce.number().int().min(2).max(2000).default(600),
+});
+
+export const stepQuerySchema = z.strictObject({ step: z.coerce.number().int().min(0).optional() });
+
+/** Steps that were recorded call by call, and one of them. */
+export const recordedStepSchema = z.object({ steps: z.array(count), trace: stepTraceSchema.nullable() });
+export type RecordedStep = Omit<z.infer<typeof recordedStepSchema>, "trace"> & { readonly trace: StepTrace | null };
+
+export const liveQuerySchema = z.strictObject({ after: z.coerce.number().int().min(0).default(0) });
+
+/** `run=ID:N`, once a run: what is watched, and the number of the last event that is known. The address has to fit into a request. */
+const watchedSchema = z
+  .string()
+  .regex(/^[^:]{1,128}:\d{1,15}$/, "expected ID:NUMBER")
+  .transform((text) => ({ id: text.slice(0, text.indexOf(":")), after: Number(text.slice(text.indexOf(":") + 1)) }));
+export const watchQuerySchema = z.strictObject({
+  run: z.preprocess((value) => (typeof value === "string" ? [value] : value), z.array(watchedSchema).max(128)).default([]),
+});
+
+/** Data of `run` and of `frames` in the stream of `/api/watch`. */
+export type WatchedNews =
+  | { readonly id: string; readonly kind: "events"; readonly events: readonly StreamEvent[] }
+  /** Too much was missed: a new snapshot is needed. */
+  | { readonly id: string; readonly kind: "reset" }
+  /** There will be no more, because the run is over or cannot be read. */
+  | { readonly id: string; readonly kind: "end"; readonly error?: unknown };
+export interface WatchedFrames {
+  readonly id: string;
+  /** Frames of `views/frames.ts`. */
+  readonly base64: string;
+}
+
+export const logQuerySchema = z.strictObject({
+  /** Only lines that contain it, whatever their case. */
+  text: z.string().max(400).default(""),
+  source: z.string().max(80).default(""),
+  /** Only lines with a number below this. */
+  before: z.coerce.number().int().min(0).default(Number.MAX_SAFE_INTEGER),
+  limit: z.coerce.number().int().min(1).max(1000).default(200),
+});
+export const logPageSchema = z.object({ lines: z.array(logLineSchema.extend(id.shape)), more: z.boolean() });
+export type LogPage = z.infer<typeof logPageSchema>;
+
+export const jobFilesSchema = z.object({ files: z.array(z.object({ name: z.string(), path: z.string(), text: z.string() })) });
+export type JobFiles = z.infer<typeof jobFilesSchema>;
+
+export const validateRequestSchema = z.strictObject({
+  yaml: z.string().max(256 * 1024),
+  overrides: z.array(z.string().max(4096)).max(256).default([]),
+});
+export const validatedSchema = z.object({
+  name: z.string(),
+  yaml: z.string(),
+  chips: count,
+  mesh: z.string(),
+  warnings: z.array(warningSchema).default([]),
+});
+export type Validated = z.infer<typeof validatedSchema>;

@@ -1,0 +1,147 @@
+import { deepStrictEqual, notStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { nodeDisk } from "./disk.js";
+import { RunFence } from "./run-fence.js";
+import { temporaryDirectory } from "@lapidary/std/testing";
+import { Ledger, ledgerFile, readLedger } from "./ledger.js";
+
+const outcome = (loss: number): { loss: number; grad_norm: number; learning_rate: number; tokens_counted: number } => ({
+  loss,
+  grad_norm: 1.5,
+  learning_rate: 0.1,
+  tokens_counted: 64,
+});
+
+describe("the ledger", () => {
+  const directory = temporaryDirectory();
+  const open = (): Ledger => {
+    mkdirSync(directory(), { recursive: true });
+    return new Ledger(nodeDisk, directory(), RunFence.claim(nodeDisk, directory()));
+  };
+  const path = (): string => join(directory(), ledgerFile);
+
+  it("has each step once, though steps are computed again, and knows them when it is opened again", () => {
+    const first = open();
+    first.begin(0, "a", undefined, undefined);
+    for (let step = 1; step <= 5; step++) strictEqual(first.commit(step, outcome(10 / step)), true);
+    const again = open();
+    strictEqual(again.last, 5);
+    again.begin(2, "a", again.digestAt(2), "worker 1 was killed");
+    deepStrictEqual(
+      [3, 4, 5, 6].map((step) => again.commit(step, outcome(10 / step))),
+      [false, false, false, true],
+    );
+    deepStrictEqual(
+      readLedger(nodeDisk, directory()).commits.map(({ step }) => step),
+      [1, 2, 3, 4, 5, 6],
+    );
+    strictEqual(readLedger(nodeDisk, directory()).attempts[1]?.why, "worker 1 was killed");
+  });
+
+  it("refuses a step that comes out differently the second time", () => {
+    const ledger = open();
+    ledger.begin(0, "a", undefined, undefined);
+    ledger.commit(1, outcome(3));
+    const again = open();
+    again.begin(0, "a", undefined, undefined);
+    throws(() => again.commit(1, outcome(3 + 2 ** -50)), { code: "LAP_REPLAY_DIFFERS", place: "step 1" });
+  });
+
+  it("digests every step before: one bit of one loss changes all that follow", () => {
+    const ledger = open();
+    ledger.begin(0, "a", undefined, undefined);
+    for (const loss of [3, 2, 1]) ledger.commit(ledger.last + 1, outcome(loss));
+    const digest = ledger.digestAt(3);
+    writeFileSync(path(), "");
+    const other = open();
+    other.begin(0, "a", undefined, undefined);
+    for (const loss of [3 + 2 ** -51, 2, 1]) other.commit(other.last + 1, outcome(loss));
+    notStrictEqual(other.digestAt(3), digest);
+  });
+
+  it("cuts off what a crash left torn, at whatever byte, and keeps every whole line before", () => {
+    const ledger = open();
+    ledger.begin(0, "a", undefined, undefined);
+    for (const loss of [3, 2, 1]) ledger.commit(ledger.last + 1, outcome(loss));
+    const whole = readFileSync(path());
+    const ends = [...whole].flatMap((byte, i) => (byte === 10 ? [i + 1] : []));
+    for (let cut = 0; cut < whole.length; cut++) {
+      writeFileSync(path(), whole.subarray(0, cut));
+      const lines = ends.filter((end) => end <= cut).length;
+      strictEqual(open().last, Math.max(0, lines - 1));
+      strictEqual(readFileSync(path()).length, ends.filter((end) => end <= cut).at(-1) ?? 0);
+    }
+  });
+
+  it("believes no line of which a bit has changed", () => {
+    const ledger = open();
+    ledger.begin(0, "a", undefined, undefined);
+    for (const loss of [3, 2, 1]) ledger.commit(ledger.last + 1, outcome(loss));
+    const whole = readFileSync(path());
+    const second = whole.indexOf(10, whole.indexOf(10) + 1) + 1;
+    for (let at = second; at < whole.length; at++) {
+      const bytes = Buffer.from(whole);
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << (at % 8));
+      writeFileSync(path(), bytes);
+      ok(open().last < 3);
+    }
+  });
+
+  it("takes steps back when they are computed in another layout, or when a checkpoint knows more than it", () => {
+    const ledger = open();
+    ledger.begin(0, "a", undefined, undefined);
+    for (const loss of [3, 2, 1]) ledger.commit(ledger.last + 1, outcome(loss));
+    const other = open();
+    strictEqual(other.begin(1, "b", other.digestAt(1), undefined).rewinds, true);
+    strictEqual(other.last, 1);
+    strictEqual(other.commit(2, outcome(2.001)), true);
+    deepStrictEqual(
+      readLedger(nodeDisk, directory()).commits.map(({ loss }) => loss),
+      [3, 2.001],
+    );
+    const later = open();
+    later.begin(7, "b", "f".repeat(32), undefined);
+    strictEqual(later.last, 7);
+    strictEqual(later.commit(8, outcome(1)), true);
+    strictEqual(open().last, 8);
+  });
+
+  it("moves all later batches up when one is left out, also for those who open it later", () => {
+    const ledger = open();
+    ledger.begin(0, "a", undefined, undefined);
+    ledger.commit(1, outcome(3));
+    deepStrictEqual([ledger.skip("no number").skip, ledger.skip("no number").skip], [1, 2]);
+    const again = open();
+    again.begin(1, "a", undefined, undefined);
+    deepStrictEqual(
+      [1, 2, 3].map((step) => again.batchOf(step)),
+      [0, 3, 4],
+    );
+    again.commit(2, outcome(2));
+    again.skip("a spike");
+    // Another layout begins anew from step 1: what was left out behind it may be tried again.
+    const other = open();
+    strictEqual(other.begin(1, "b", other.digestAt(1), undefined).rewinds, true);
+    strictEqual(other.batchOf(2), 1);
+  });
+
+  it("is closed to an attempt that was superseded", () => {
+    const stale = open();
+    stale.begin(0, "a", undefined, undefined);
+    stale.commit(1, outcome(3));
+    const next = open();
+    throws(() => stale.commit(2, outcome(2)), { code: "LAP_EPOCH_STALE" });
+    throws(() => stale.begin(1, "a", undefined, undefined), { code: "LAP_EPOCH_STALE" });
+    next.begin(1, "a", undefined, undefined);
+    strictEqual(next.commit(2, outcome(2)), true);
+  });
+
+  it("survives a line of another tool behind its own", () => {
+    const ledger = open();
+    ledger.begin(0, "a", undefined, undefined);
+    ledger.commit(1, outcome(3));
+    appendFileSync(path(), '{"step":2}\n');
+    strictEqual(open().last, 1);
+  });
+});

@@ -1,0 +1,86 @@
+import { LapidaryError, unreachable } from "@lapidary/std";
+import type { Holding } from "@lapidary/protocol";
+import { nodeRemedy, supportedNode } from "../../../tools/setup/node-version.mjs";
+import type { EvictionReason } from "@lapidary/api/run-events";
+
+/** How a worker process ended. */
+export interface WorkerExit {
+  readonly name: string;
+  readonly pid: number;
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** The coordinator ended it while it was alive, and why. */
+  readonly eviction?: Eviction;
+  /** The coordinator had asked it to end. */
+  readonly isExpected: boolean;
+  /** The worker that it was, of which run. */
+  readonly holds?: Holding;
+}
+
+/** Why a worker that is alive is ended, and how long the coordinator waited for it. */
+export interface Eviction {
+  readonly reason: EvictionReason;
+  readonly waited_ms: number;
+}
+
+function evictionText({ reason, waited_ms }: Eviction): string {
+  switch (reason) {
+    case "no_heartbeat":
+      return `nothing was heard from it for ${Math.round(waited_ms)} ms`;
+    case "no_answer":
+      return `no worker has answered for ${Math.round(waited_ms / 1000)} s`;
+    case "no_connection":
+      return "it gave no sign of life to this coordinator";
+    case "did_not_leave":
+      return "it did not leave the gang of the coordinator that died";
+    default:
+      return unreachable(reason);
+  }
+}
+
+export function workerLost({ name, pid, code, signal, eviction }: WorkerExit, rank?: number): LapidaryError {
+  const who = rank === undefined ? name : `worker ${rank} (${name}, pid ${pid})`;
+  if (eviction !== undefined) return workerEvicted(who, rank ?? name, pid, eviction);
+  const how = signal === null ? `exited with code ${code ?? "unknown"}` : `was ended by ${signal}`;
+  return new LapidaryError({
+    code: "LAP_WORKER_LOST",
+    message: `${who} ${how}${signal === "SIGKILL" ? " (the system does so when memory runs out)" : ""}`,
+    place: `worker ${rank ?? name} pid ${pid} ${signal ?? `code ${code ?? "unknown"}`}`,
+    remedy:
+      signal === "SIGKILL"
+        ? "`dmesg` says whether memory ran out: if so lower train.batch, set remat, or give the job fewer workers; the step in flight is not committed"
+        : "`lapidary logs RUN` shows the last lines of the worker; the step in flight is not committed",
+  });
+}
+
+/** Found before a job starts: on another Node workers end, or compute without their kernels. */
+export function wrongNode(): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_NODE_VERSION",
+    message: `this is Node ${process.versions.node}; workers run on ${supportedNode}`,
+    place: process.execPath,
+    remedy: nodeRemedy,
+  });
+}
+
+function workerEvicted(who: string, rank: number | string, pid: number, eviction: Eviction): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_WORKER_LOST",
+    message: `${who} was frozen and has been ended: ${evictionText(eviction)}`,
+    place: `worker ${rank} pid ${pid} SIGKILL`,
+    remedy: "look whether the machine was suspended or out of memory; the step in flight is not committed",
+  });
+}
+
+export function workerDidNotStart(name: string, why: string, cause?: unknown): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_WORKER_START",
+    message: `worker ${name} did not start: ${why}`,
+    place: name,
+    cause,
+  });
+}
+
+export function gangClosed(): LapidaryError {
+  return new LapidaryError({ code: "LAP_GANG_CLOSED", message: "the gang was closed" });
+}

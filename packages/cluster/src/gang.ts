@@ -1,0 +1,497 @@
+import type { Dtype, Graph } from "@lapidary/ir";
+import type { RunReport } from "@lapidary/protocol";
+import {
+  type ArrayData,
+  type CallName,
+  type CopyName,
+  type Epoch,
+  type ExecutorName,
+  type FeedMessage,
+  type FeedPort,
+  type GroupLayout,
+  type Handle,
+  type MessageKind,
+  type MessageOf,
+  type NumericsName,
+  type ProgramHash,
+  type ProgramTensors,
+  type RunReply,
+  type StagedTensor,
+  type StepIndex,
+  type TensorSpec,
+  type UpdateCount,
+  type WorkerRank,
+  type WorkerStats,
+  arrayLayout,
+  arrayOf,
+  blockDimsOf,
+  blockOf,
+  bytesOfNumbers,
+  firstReplicas,
+  numbersOf,
+  ranksOf,
+  takeBlock,
+  wholeFromBlocks,
+  workerRank,
+} from "@lapidary/protocol";
+import { LapidaryError, must, systemClock } from "@lapidary/std";
+import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
+import { type ProgramText, programText } from "./program-text.js";
+import { type Binding, type BoundProgram, bindProgram } from "./binding.js";
+import { findReplicas } from "./find-replicas.js";
+import { gangClosed, workerLost } from "./gang-errors.js";
+import { StallWatch } from "./stall-watch.js";
+import type { WorkerPool } from "./worker-pool.js";
+import type { Answered, WorkerProcess } from "./worker-process.js";
+
+const defaultStallMs = 300_000;
+
+export interface GangOptions {
+  readonly runId: string;
+  /** Fence number of this attempt: larger than that of every earlier attempt of the run. */
+  readonly epoch: Epoch;
+  readonly mesh: Mesh;
+  /** How many worker processes at most; the mesh may not be divisible by so many. The chipwise executor has one. */
+  readonly workers: number;
+  readonly numerics?: NumericsName;
+  readonly executor?: ExecutorName;
+  /** Without an answer of any worker for so long (and for 20 of its longest runs) those that hang are ended. Default 5 minutes. */
+  readonly stallAfterMs?: number;
+}
+
+export interface RunRequest {
+  readonly step: StepIndex;
+  /** Whether it is an update of the run's state. */
+  readonly update?: boolean;
+  /** Whether the report is to tell every call. */
+  readonly trace?: boolean;
+}
+
+/** A copy of some values in the workers' memory. */
+export interface CopyReport {
+  readonly step: UpdateCount;
+  /** Of all workers together. */
+  readonly bytes: number;
+  /** Processor time of the one that it cost most. */
+  readonly ms: number;
+}
+
+/** Blocks that were laid in an image. */
+export interface SnapshotReport {
+  /** Of all workers together. */
+  readonly bytes: number;
+  /** That the slowest of them took. */
+  readonly ms: number;
+  /** Checksums (crc32) of the whole arrays, in the order of the image's places; undefined where the workers sum nothing up. */
+  readonly sums: readonly (number | undefined)[];
+}
+
+export type FeedRequest = Omit<FeedMessage, "kind" | "epoch" | "into">;
+
+interface LoadedProgram {
+  readonly tensors: ProgramTensors;
+  /** Settles when the workers have it. */
+  readonly loaded: Promise<unknown>;
+  /** What it ran with last: so much the workers remember. */
+  last?: BoundProgram;
+}
+
+/**
+ * The workers of one attempt of a run, as one machine: programs are loaded once, values live where they were put, `run` maps values to values.
+ * Nothing waits for anything else here: requests are sent at once, in order, and executed in that order by every worker, so that many steps may
+ * be in flight. What fails, fails for good: after a failed run or a lost worker every request rejects with that first error.
+ */
+export class Gang {
+  readonly mesh: Mesh;
+  readonly grid: WorkerGrid;
+  readonly epoch: Epoch;
+  readonly runId: string;
+  /** Settles, and never rejects, when the gang has failed. */
+  readonly failed: Promise<LapidaryError>;
+  readonly #pool: WorkerPool;
+  readonly #workers: readonly WorkerProcess[];
+  readonly #programs = new Map<ProgramHash, LoadedProgram>();
+  readonly #texts = new WeakMap<Graph, ProgramText>();
+  /** What the workers hold once all that was sent is done. */
+  readonly #ledger = new Map<Handle, TensorSpec>();
+  /** What the last run made, as long as the ledger has it as it made it: a train step need not enter its state once more. */
+  #entered: BoundProgram["made"] | undefined;
+  readonly #stall: StallWatch;
+  #failure: LapidaryError | undefined;
+  #resolveFailed: (error: LapidaryError) => void = () => undefined;
+  #closed = false;
+
+  private constructor(pool: WorkerPool, workers: readonly WorkerProcess[], grid: WorkerGrid, options: GangOptions) {
+    this.#pool = pool;
+    this.#workers = workers;
+    this.grid = grid;
+    this.mesh = options.mesh;
+    this.epoch = options.epoch;
+    this.runId = options.runId;
+    this.failed = new Promise((resolve) => {
+      this.#resolveFailed = resolve;
+    });
+    this.#stall = new StallWatch(workers, { clock: systemClock, afterMs: options.stallAfterMs ?? defaultStallMs });
+    ranksOf(workers.length).forEach((rank) => {
+      const worker = must(workers[rank], "worker");
+      void worker.exited.then((exit) => {
+        if (!this.#closed) this.#fail(workerLost(exit, rank));
+      });
+    });
+  }
+
+  /**
+   * Takes workers from the pool and joins them.
+   *
+   * @throws LAP_WORKER_START, LAP_WORKER_STALE, LAP_FABRIC_PEER_LOST
+   */
+  static async start(pool: WorkerPool, options: GangOptions): Promise<Gang> {
+    const { mesh, epoch, runId: run } = options;
+    const executor = options.executor ?? "stacked";
+    const numerics = options.numerics ?? "f32";
+    const grid = makeWorkerGrid(mesh, executor === "chipwise" ? 1 : options.workers);
+    const workers = await pool.take(grid.workers, numerics, run);
+    const gang = new Gang(pool, workers, grid, options);
+    const peers = pool.peerPaths(grid.workers);
+    workers.forEach((process, worker) => (process.holds = { run, worker: workerRank(worker) }));
+    try {
+      await gang.#askAll((worker) => ({
+        kind: "configure",
+        epoch,
+        run,
+        worker,
+        workers: grid.workers,
+        mesh: printMesh(mesh),
+        executor,
+        numerics,
+        peers,
+      }));
+    } catch (error) {
+      await gang.close({ keepCopies: true });
+      throw error;
+    }
+    return gang;
+  }
+
+  /** Worker processes; a program may need fewer than were asked for. */
+  get size(): number {
+    return this.#workers.length;
+  }
+
+  get pids(): number[] {
+    return this.#workers.map((worker) => worker.pid);
+  }
+
+  /** What the pool calls them: the names that log lines come with. */
+  get names(): string[] {
+    return this.#workers.map((worker) => worker.name);
+  }
+
+  /**
+   * Loads a per-chip program, once; the hash is that of `programText`.
+   *
+   * @param program what `compile` returns, or any per-chip program with a sharding on every value
+   */
+  async load(program: { readonly chip: Graph }): Promise<ProgramHash> {
+    const text = this.#texts.get(program.chip) ?? programText(program.chip);
+    this.#texts.set(program.chip, text);
+    return this.loadText(text);
+  }
+
+  /** The same of a program that is text already. What runs it need not wait for it. */
+  async loadText({ hash, text, parameters, outputs }: ProgramText): Promise<ProgramHash> {
+    let program = this.#programs.get(hash);
+    if (program === undefined) {
+      const payload = [new TextEncoder().encode(text)];
+      const loaded = this.#askAll(
+        () => ({ kind: "load", epoch: this.epoch, program: hash }),
+        () => payload,
+      );
+      program = { tensors: { parameters, outputs }, loaded };
+      this.#programs.set(hash, program);
+    }
+    await program.loaded;
+    return hash;
+  }
+
+  parameters(program: ProgramHash): readonly TensorSpec[] {
+    return this.#program(program).tensors.parameters;
+  }
+
+  outputs(program: ProgramHash): readonly TensorSpec[] {
+    return this.#program(program).tensors.outputs;
+  }
+
+  /** A parameter by name. */
+  parameter(program: ProgramHash, name: string): TensorSpec {
+    return must(
+      this.parameters(program).find(({ id }) => id === name),
+      `parameter ${name}`,
+    );
+  }
+
+  /** Gives every worker its block of a whole array, which must stay as it is until this resolves. */
+  async put(tensor: TensorSpec, array: ArrayData): Promise<void> {
+    this.#enter(tensor);
+    const layout = arrayLayout(this.#layout, tensor);
+    await this.#askAll(
+      () => ({ kind: "put", epoch: this.epoch, tensor }),
+      (worker) => [bytesOfNumbers(takeBlock(array, blockOf(layout, worker)).data)],
+    );
+  }
+
+  /** Lets every worker read its block of one step's batch. */
+  async feed(request: FeedRequest, into: readonly FeedPort[]): Promise<void> {
+    for (const { tensor } of into) this.#enter(tensor);
+    await this.#askAll(() => ({ kind: "feed", epoch: this.epoch, ...request, into }));
+  }
+
+  /** Binds the inputs and outputs of a loaded program. */
+  bind(hash: ProgramHash, binding: Binding): BoundProgram {
+    return bindProgram(hash, this.#program(hash).tensors, binding);
+  }
+
+  /**
+   * Runs a program. Returns when the outputs exist; whoever does not wait dispatches ahead. It costs one small message a worker, whatever the program:
+   * its values are sent when they are others than those of its last run.
+   *
+   * @throws LAP_WORKER_KERNEL, LAP_WORKER_LOST, …: the gang is void then
+   */
+  async run(bound: BoundProgram, { step, update = false, trace = false }: RunRequest): Promise<RunReport> {
+    const { hash, values, gone, made, told } = bound;
+    const program = this.#program(hash);
+    for (const id of gone) this.#forget(id);
+    if (this.#entered !== made) {
+      for (const tensor of made.values()) this.#enter(tensor);
+      this.#entered = made;
+    }
+    const message: MessageOf<"run"> = {
+      kind: "run",
+      epoch: this.epoch,
+      step,
+      program: hash,
+      ...(program.last === bound ? {} : { values }),
+      ...(update ? { update } : {}),
+      ...(trace ? { trace } : {}),
+    };
+    program.last = bound;
+    try {
+      const answers = await this.#askAll(() => message);
+      for (const { reply } of answers) this.#stall.ran(reply.total_ms);
+      // They stand whole on every worker.
+      const { payload } = must(answers[0], "answer");
+      const number = (dtype: Dtype, i: number): number => must(numbersOf(dtype, payload.subarray(4 * i, 4 * i + 4))[0], "number");
+      return {
+        step,
+        workers: answers.map(({ reply }) => reply),
+        told: new Map(told.map(({ name, dtype }, i) => [name, number(dtype, i)])),
+      };
+    } catch (error) {
+      // Outputs are failures now, and the workers have parted.
+      this.#fail(error as LapidaryError);
+      throw this.#failure ?? error;
+    }
+  }
+
+  /** What a run of a program calls on each worker, in order. */
+  async describe(program: ProgramHash): Promise<readonly CallName[]> {
+    const [answer] = await this.#ask([workerRank(0)], () => ({ kind: "describe", epoch: this.epoch, program }));
+    return must(answer, "answer").reply.calls;
+  }
+
+  /** The whole array, from the first replica of each of its blocks. */
+  async fetch(id: Handle): Promise<ArrayData> {
+    const tensor = must(this.#ledger.get(id), `value ${id}`);
+    const layout = arrayLayout(this.#layout, tensor);
+    const from = firstReplicas(layout);
+    const answers = await this.#ask(from, () => ({ kind: "fetch", epoch: this.epoch, value: id }));
+    const blocks = new Map(from.map((worker, i) => [worker, must(answers[i], "block").payload]));
+    return wholeFromBlocks(tensor.dtype, layout, (worker) =>
+      arrayOf(tensor.dtype, blockDimsOf(layout), numbersOf(tensor.dtype, must(blocks.get(worker), "block"))),
+    );
+  }
+
+  async drop(ids: readonly Handle[]): Promise<void> {
+    for (const id of ids) this.#forget(id);
+    await this.#askAll(() => ({ kind: "drop", epoch: this.epoch, values: ids }));
+  }
+
+  /**
+   * Copies values in the workers' memory, each block on the worker that has it and on the next one, as they are behind update `step`.
+   *
+   * @param committed the last update that counts: copies before it are needed no more
+   */
+  async copy(step: UpdateCount, values: readonly Handle[], committed: UpdateCount): Promise<CopyReport> {
+    const answers = await this.#askAll(() => ({ kind: "copy", epoch: this.epoch, step, values, committed }));
+    return {
+      step,
+      bytes: answers.reduce((sum, { reply }) => sum + reply.bytes, 0),
+      ms: Math.max(...answers.map(({ reply }) => reply.ms)),
+    };
+  }
+
+  /** Lets the workers open a staging buffer of this process. @returns whether all of them can write their blocks there */
+  async openImage(path: string, bytes: number, tensors: readonly StagedTensor[]): Promise<boolean> {
+    const answers = await this.#askAll(() => ({ kind: "image", epoch: this.epoch, path, bytes, tensors }));
+    return answers.every(({ reply }) => reply.opened);
+  }
+
+  /** Lays values in an image, whole, as they are behind all that was sent so far; resolves when they are there. */
+  async snapshot(path: string): Promise<SnapshotReport> {
+    const answers = await this.#askAll(() => ({ kind: "snapshot", epoch: this.epoch, path }));
+    const sums = answers[0]?.reply.shares.map((_, i) => sumOf(answers.map(({ reply }) => reply.shares[i]))) ?? [];
+    return { bytes: answers.reduce((sum, { reply }) => sum + reply.bytes, 0), ms: Math.max(...answers.map(({ reply }) => reply.ms)), sums };
+  }
+
+  /**
+   * Brings the values back from copies that earlier gangs of this run left with these workers, where every block is still held by one of them.
+   *
+   * @param latest no later update is wanted
+   * @param values what was copied
+   * @returns the update that they are of: the newest possible; undefined if there is none
+   */
+  async restoreCopies(latest: UpdateCount, values: readonly TensorSpec[]): Promise<UpdateCount | undefined> {
+    const group = { workers: this.size, mesh: printMesh(this.mesh) };
+    const answers = await this.#askAll(() => ({ kind: "holdings", epoch: this.epoch, latest }));
+    const found = findReplicas(
+      group,
+      latest,
+      answers.map(({ reply }) => reply.copies),
+    );
+    if (found === undefined) return undefined;
+    const { step } = found;
+    for (const worker of ranksOf(this.size)) {
+      const holders = must(found.holders.get(worker), "holders");
+      if (holders.includes(worker)) continue;
+      const copy: CopyName = { step, worker, ...group };
+      const [lent] = await this.#ask([must(holders[0], "holder")], () => ({ kind: "lend", epoch: this.epoch, copy }));
+      const { reply, payload } = must(lent, "replica");
+      await this.#ask(
+        [worker],
+        () => ({ kind: "adopt", epoch: this.epoch, copy, entries: reply.entries }),
+        () => [payload],
+      );
+    }
+    await this.#askAll(() => ({ kind: "restore", epoch: this.epoch, step }));
+    for (const tensor of values) this.#enter(tensor);
+    return step;
+  }
+
+  /** By worker. */
+  async stats(): Promise<WorkerStats[]> {
+    return (await this.#askAll(() => ({ kind: "stats", epoch: this.epoch }))).map(({ reply }) => reply);
+  }
+
+  /**
+   * Leaves the run, whatever is in flight, and gives the workers back to the pool. One that does not leave in time is ended.
+   *
+   * @param keepCopies the next gang of the run may want the copies that these workers hold
+   */
+  async close({
+    timeoutMs = 5000,
+    keepCopies = false,
+  }: {
+    readonly timeoutMs?: number;
+    readonly keepCopies?: boolean;
+  } = {}): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stall.stop();
+    this.#failure ??= gangClosed();
+    await Promise.all(
+      this.#workers.map(async (worker) => {
+        const timer = setTimeout(() => worker.evict({ reason: "did_not_leave", waited_ms: timeoutMs }), timeoutMs);
+        try {
+          await worker.request({ kind: "reset", epoch: this.epoch, keepCopies });
+          if (!keepCopies) worker.holds = undefined;
+        } catch (error) {
+          // Dead, or never configured: then it has nothing to leave.
+          if (!(error instanceof LapidaryError)) throw error;
+        } finally {
+          clearTimeout(timer);
+        }
+        this.#pool.give(worker);
+      }),
+    );
+  }
+
+  get #layout(): GroupLayout {
+    return { mesh: this.mesh, grid: this.grid };
+  }
+
+  #enter(tensor: TensorSpec): void {
+    if (this.#entered?.has(tensor.id) === true) this.#entered = undefined;
+    this.#ledger.set(tensor.id, tensor);
+  }
+
+  #forget(id: Handle): void {
+    if (this.#entered?.has(id) === true) this.#entered = undefined;
+    this.#ledger.delete(id);
+  }
+
+  #program(hash: ProgramHash): LoadedProgram {
+    return must(this.#programs.get(hash), `program ${hash}`);
+  }
+
+  #askAll<K extends MessageKind>(
+    message: (worker: WorkerRank) => MessageOf<K>,
+    payload: (worker: WorkerRank) => readonly Uint8Array[] = () => [],
+  ): Promise<Answered<K>[]> {
+    return this.#ask(ranksOf(this.#workers.length), message, payload);
+  }
+
+  /** Sends at once; settles when all have answered, with the most telling error if some failed. */
+  #ask<K extends MessageKind>(
+    ranks: readonly WorkerRank[],
+    message: (worker: WorkerRank) => MessageOf<K>,
+    payload: (worker: WorkerRank) => readonly Uint8Array[] = () => [],
+  ): Promise<Answered<K>[]> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const sent = ranks.map((rank) => must(this.#workers[rank], `worker ${rank}`).request(message(rank), payload(rank)));
+    const all = Promise.allSettled(sent).then(async (settled) => {
+      const errors = settled.flatMap((result, i) =>
+        result.status === "rejected" ? [{ error: result.reason as LapidaryError, rank: must(ranks[i], "rank") }] : [],
+      );
+      if (errors.length === 0) return settled.map((result) => (result as PromiseFulfilledResult<Answered<K>>).value);
+      throw await this.#mostTelling(errors.map(({ error }) => error));
+    });
+    // Who dispatches ahead may look at a promise late; its error is not lost, it is the gang's.
+    all.catch(() => undefined);
+    return all;
+  }
+
+  /** A dead worker explains its peers' complaints, a failed kernel or a damaged message does too; the complaint alone is the last resort. */
+  async #mostTelling(errors: readonly LapidaryError[]): Promise<LapidaryError> {
+    if (this.#failure !== undefined) return this.#failure;
+    const own = errors.find(({ isSecondary }) => !isSecondary);
+    if (own !== undefined) return own;
+    // The end of a process is told a moment after its channels broke.
+    const exits = this.#workers.map((worker) => worker.exited);
+    const moment = new AbortController();
+    const patience = new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, 2000);
+      moment.signal.addEventListener("abort", () => clearTimeout(timer));
+    });
+    await Promise.race([...exits, patience]);
+    moment.abort();
+    await Promise.resolve();
+    return this.#failure ?? must(errors[0], "error");
+  }
+
+  #fail(error: LapidaryError): void {
+    if (this.#failure !== undefined) return;
+    this.#stall.stop();
+    this.#failure = error;
+    this.#resolveFailed(error);
+  }
+}
+
+/** The checksum of which each worker told its share. */
+function sumOf(shares: readonly (number | null | undefined)[]): number | undefined {
+  let sum = 0;
+  for (const share of shares) {
+    if (typeof share !== "number") return undefined;
+    sum ^= share;
+  }
+  return ~sum >>> 0;
+}

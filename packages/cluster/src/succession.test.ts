@@ -1,0 +1,208 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { connect } from "@lapidary/fabric";
+import { must } from "@lapidary/std";
+import { controlLimits, epochOf, handleOf, stepIndex, updateCount } from "@lapidary/protocol";
+import { isProcessAlive } from "@lapidary/std/process-id";
+import { Gang } from "./gang.js";
+import { counter, counts, mesh } from "./testing/counter.js";
+import { WorkerPool, type WorkerPoolOptions } from "./worker-pool.js";
+import { leftWorkers, writeRegister } from "@lapidary/api/worker-register";
+
+interface Held {
+  readonly pids: readonly number[];
+  readonly directory: string;
+  readonly step: number;
+}
+
+/** A process that holds a pool, to be killed. */
+class Holder {
+  readonly process: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(...args: string[]) {
+    const child = spawn(process.execPath, [fileURLToPath(new URL("./testing/pool-holder.js", import.meta.url)), ...args], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    this.process = child;
+    this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  }
+
+  async told(): Promise<Held> {
+    return JSON.parse(must((await this.#lines.next()).value as string | undefined, "line")) as Held;
+  }
+
+  /** One update more. */
+  count(): Promise<Held> {
+    this.process.stdin?.write("\n");
+    return this.told();
+  }
+
+  async kill(): Promise<void> {
+    this.process.kill("SIGKILL");
+    await once(this.process, "exit");
+  }
+}
+
+const gone = async (pids: readonly number[]): Promise<void> => {
+  while (pids.some(isProcessAlive)) await new Promise((resolve) => setTimeout(resolve, 5));
+};
+
+describe("workers whose coordinator is killed", function () {
+  this.timeout(60_000);
+  let directory: string;
+  let pool: WorkerPool | undefined;
+  let holder: Holder | undefined;
+  let troubles: Error[];
+  const register = (): string => join(directory, "workers.json");
+  const hold = async (lease: string): Promise<Held> => {
+    holder = new Holder(directory, lease);
+    return holder.told();
+  };
+  const succeed = async (goesOn: (run: string) => boolean = () => true, more: Partial<WorkerPoolOptions> = {}): Promise<WorkerPool> => {
+    pool = await WorkerPool.start({
+      environment: process.env,
+      warm: 2,
+      directory,
+      succession: { register: register(), lease_s: 0, goesOn, trouble: (error) => troubles.push(error) },
+      ...more,
+    });
+    return pool;
+  };
+  const gangOf = (runId: string, epoch: number): Promise<Gang> =>
+    Gang.start(must(pool, "pool"), { runId, epoch: epochOf(epoch), mesh, workers: 2 });
+
+  beforeEach(() => {
+    troubles = [];
+    directory = mkdtempSync(join(tmpdir(), "lapidary-succession-"));
+  });
+  afterEach(async () => {
+    await pool?.close();
+    if (holder?.process.exitCode === null && holder.process.signalCode === null) await holder.kill();
+    for (const { pid } of leftWorkers(register()).workers) process.kill(pid, "SIGKILL");
+    [pool, holder] = [undefined, undefined];
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  it("end with it where there is no succession", async () => {
+    holder = new Holder();
+    const { pids, directory: own } = await holder.told();
+    ok(pids.every(isProcessAlive), "the workers are there");
+    await holder.kill();
+    await gone(pids);
+    rmSync(own, { recursive: true });
+  });
+
+  it("end when their lease runs out", async () => {
+    const { pids } = await hold("0.3");
+    await holder?.kill();
+    await gone(pids);
+    await succeed();
+    ok((await pool?.take(2))?.every(({ pid }) => !pids.includes(pid)));
+  });
+
+  it("are taken over as the workers that they were, with their copies, under a later epoch alone", async () => {
+    const { pids } = await hold("60");
+    await holder?.kill();
+    const lines: string[] = [];
+    await succeed(undefined, { log: (_, line) => lines.push(line) });
+    await rejects(gangOf("r", 5), { code: "LAP_WORKER_STALE" });
+    const gang = await gangOf("r", 6);
+    deepStrictEqual(gang.pids, pids);
+    // None of them ended, and none was started beside them.
+    strictEqual(pool?.pids.length, 2);
+    const program = await gang.load({ chip: counter() });
+    const state = [gang.parameter(program, "s")];
+    // What was copied behind the third update does not count: the ledger knows of two.
+    strictEqual(await gang.restoreCopies(updateCount(2), state), 2);
+    deepStrictEqual([...(await gang.fetch(handleOf("s"))).data], Array(8).fill(2));
+    await gang.run(gang.bind(program, counts), { step: stepIndex(2) });
+    deepStrictEqual([...(await gang.fetch(handleOf("s"))).data], Array(8).fill(3));
+    // What a worker that was taken over has to say arrives here: the run and worker that it holds replicas of.
+    const held = lines.map((line) => (JSON.parse(line) as { holds?: unknown }).holds).filter((holds) => holds !== undefined);
+    deepStrictEqual(
+      held.sort((a, b) => (a as { worker: number }).worker - (b as { worker: number }).worker),
+      [0, 1].map((worker) => ({ run: "r", worker })),
+    );
+    await gang.close();
+  });
+
+  it("are left to the run whose copies they hold, as long as it may go on", async () => {
+    const { pids } = await hold("60");
+    await holder?.kill();
+    await succeed((run) => run === "r");
+    const other = await gangOf("another", 1);
+    ok(other.pids.every((pid) => !pids.includes(pid)));
+    strictEqual(new Set(other.names).size, 2);
+    const gang = await gangOf("r", 6);
+    deepStrictEqual(gang.pids, pids);
+    ok(other.names.every((name) => !gang.names.includes(name)));
+    await other.close();
+    await gang.close();
+  });
+
+  it("are free for any run when theirs is over", async () => {
+    const { pids } = await hold("60");
+    await holder?.kill();
+    await succeed(() => false);
+    const gang = await gangOf("another", 1);
+    deepStrictEqual([...gang.pids].sort(), [...pids].sort());
+    await gang.close();
+  });
+
+  it("are replaced when they give no sign of life to its successor", async () => {
+    const { pids } = await hold("60");
+    const frozen = must(pids[1], "pid");
+    process.kill(frozen, "SIGSTOP");
+    await holder?.kill();
+    await succeed();
+    const gang = await gangOf("r", 6);
+    strictEqual(gang.pids[0], pids[0]);
+    ok(!isProcessAlive(frozen));
+    await gang.close();
+  });
+
+  it("are ended by a successor of another build", async () => {
+    const { pids } = await hold("60");
+    await holder?.kill();
+    writeFileSync(register(), readFileSync(register(), "utf8").replace(/"protocol":\d+/, '"protocol":0'));
+    await succeed();
+    await gone(pids);
+    ok((await pool?.take(2))?.every(({ pid }) => !pids.includes(pid)));
+  });
+
+  it("stay with one that is only frozen, and nobody can take its place", async () => {
+    const { pids } = await hold("60");
+    holder?.process.kill("SIGSTOP");
+    await rejects(succeed(), { code: "LAP_FABRIC_ADDRESS" });
+    holder?.process.kill("SIGCONT");
+    const { pids: same, step } = must(await holder?.count(), "answer");
+    deepStrictEqual([same, step], [pids, 4]);
+  });
+
+  it("are not looked for under numbers that are no process", async () => {
+    const none = [0, -1].map((pid, i) => ({ name: `w${i}`, pid, started: "", numerics: "f32" as const }));
+    writeRegister(register(), none);
+    deepStrictEqual(leftWorkers(register()), { workers: [], strangers: [] });
+  });
+
+  it("cannot be known where the disk takes no register, which is told and stops nothing", async () => {
+    mkdirSync(register());
+    await succeed();
+    strictEqual((await pool?.take(2))?.length, 2);
+    ok(troubles.length > 0);
+    rmSync(register(), { recursive: true });
+  });
+
+  it("are the only ones that may come in", async () => {
+    await succeed();
+    const stranger = await connect(join(directory, "pool"), { hello: { name: "w0", pid: process.pid }, limits: controlLimits });
+    strictEqual((await stranger.closed).kind, "closed");
+  });
+});

@@ -1,0 +1,313 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Channel, type Listener, bufferPool, listen, systemTimer } from "@lapidary/fabric";
+import { LapidaryError, asJson, assert } from "@lapidary/std";
+import {
+  type Holding,
+  type NumericsName,
+  type PoolHello,
+  type WorkerHello,
+  buildId,
+  controlLimits,
+  decodeWorkerHello,
+  pulseTimes,
+} from "@lapidary/protocol";
+import { isSupportedNode } from "../../../tools/setup/node-version.mjs";
+import { signalProcess } from "@lapidary/std/process-id";
+import { type WorkerExit, wrongNode } from "./gang-errors.js";
+import { adoptWorker, type HostProcess, spawnWorker } from "./host-process.js";
+import { WorkerProcess } from "./worker-process.js";
+import { leftWorkers, removeRegister, writeRegister } from "@lapidary/api/worker-register";
+
+export interface WorkerPoolOptions {
+  /** What worker processes inherit: the environment of the process that starts the pool. */
+  readonly environment: NodeJS.ProcessEnv;
+  /** Processes to keep, in a gang or waiting for one with their kernels loaded. Default: one a core. */
+  readonly warm?: number;
+  /** Processes to keep waiting beside those that are in a gang: they stand in for one that dies. Default 0. */
+  readonly spares?: number;
+  /** Numerics that waiting workers are made for; workers for the others are started when they are wanted. Default f32. */
+  readonly numerics?: NumericsName;
+  /** Where sockets lie; a fresh directory under the temporary one by default. Its path must be short. */
+  readonly directory?: string;
+  /** Workers outlive this process, and a later one takes them over. By default they end with it. */
+  readonly succession?: Succession;
+  /** Lines that workers write to stderr: JSON, or what a crash left. */
+  readonly log?: (worker: string, line: string) => void;
+  /** Hears of every worker process that ended, expected or not. */
+  readonly onExit?: (exit: WorkerExit) => void;
+}
+
+/** One pool after the other at the same directory, with the same workers. */
+export interface Succession {
+  /** The file in which each writes down its workers. */
+  readonly register: string;
+  /** How long workers wait for the next one. */
+  readonly lease_s: number;
+  /** Whether a run may still go on, so that copies of it are worth something. */
+  readonly goesOn: (run: string) => boolean;
+  /** The register could not be written: the next pool will not know of some workers, which end when their lease runs out. */
+  readonly trouble: (error: Error) => void;
+}
+
+/** How many worker processes use this machine fully. */
+export const defaultWorkers = (): number => availableParallelism();
+
+/** So long a worker that is taken over, and lives, may take to leave the gang that it was in. */
+const leaveWithin_ms = 10_000;
+
+/**
+ * Worker processes that wait for work. A process takes most of a second to load its kernels, so some stand ready.
+ *
+ *     spawn ─────► connecting ──► waiting ◄────► in a gang          exit, from anywhere: an event, and another in its place
+ *     take over ──────┘  ▲                          │
+ *                        └── a pool that was killed ┘
+ *
+ * Without succession workers end with this process, however it ends: each hangs on a channel to it. With it they wait for the next pool at the same
+ * directory, which knows them by the register.
+ */
+export class WorkerPool {
+  readonly directory: string;
+  readonly #options: WorkerPoolOptions;
+  readonly #ownsDirectory: boolean;
+  readonly #workers = new Map<string, WorkerProcess>();
+  readonly #idle: WorkerProcess[] = [];
+  /** Those that were one too many. */
+  readonly #ending = new Set<WorkerProcess>();
+  /** Settles when all that were taken over stand ready or have ended: before, nobody knows who holds what. */
+  #settled: Promise<unknown> = Promise.resolve();
+  #listener: Listener | undefined;
+  #named = 0;
+  #gangs = 0;
+  #closing = false;
+
+  private constructor(options: WorkerPoolOptions) {
+    this.#options = options;
+    this.#ownsDirectory = options.directory === undefined;
+    this.directory = options.directory ?? mkdtempSync(join(tmpdir(), "lapidary-"));
+    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+  }
+
+  /** Listens, takes over whom an earlier pool left, and spawns who is missing; does not wait for them. @throws LAP_NODE_VERSION */
+  static async start(options: WorkerPoolOptions): Promise<WorkerPool> {
+    if (!isSupportedNode()) throw wrongNode();
+    const pool = new WorkerPool(options);
+    await pool.#listen();
+    if (options.succession !== undefined) pool.#takeOver(options.succession);
+    pool.#fill();
+    return pool;
+  }
+
+  /** Workers that are not in a gang, ready or about to be. */
+  get waiting(): number {
+    return this.#idle.length;
+  }
+
+  /** Processes that are alive. */
+  get pids(): number[] {
+    return [...this.#workers.values()].map((worker) => worker.pid);
+  }
+
+  /**
+   * Takes workers out of the pool, starting as many as are missing, and waits until their kernels are loaded. Those that hold copies of `run` come first, each as the
+   * worker that it was; those that hold copies of another run are left to it.
+   *
+   * @throws LAP_WORKER_START
+   */
+  async take(count: number, numerics: NumericsName = "f32", run?: string): Promise<WorkerProcess[]> {
+    await this.#settled;
+    assert(!this.#closing, "a closed pool gives no workers");
+    // The last that came back is the warmest.
+    const fitting = this.#idle.filter((worker) => worker.numerics === numerics).reverse();
+    const places = Array.from({ length: count }, (_, rank) =>
+      fitting.find(({ holds }) => holds !== undefined && holds.run === run && holds.worker === rank),
+    );
+    const others = fitting.filter(({ holds }) => holds === undefined || holds.run === run).filter((worker) => !places.includes(worker));
+    others.sort((a, b) => Number(b.holds !== undefined) - Number(a.holds !== undefined));
+    const found = places.map((worker) => worker ?? others.shift());
+    for (const worker of found) if (worker !== undefined) this.#idle.splice(this.#idle.indexOf(worker), 1);
+    const taken = found.map((worker) => worker ?? this.#spawn(numerics));
+    try {
+      await Promise.all(taken.map((worker) => worker.ready));
+    } catch (error) {
+      for (const worker of taken) this.give(worker);
+      throw error;
+    }
+    this.#fill();
+    return taken;
+  }
+
+  /** The worker that a process is, and of which run, if it is one. */
+  holding(name: string): Holding | undefined {
+    return this.#workers.get(name)?.holds;
+  }
+
+  /** Takes a worker back that left its run; more than enough of them end. */
+  give(worker: WorkerProcess): void {
+    if (!worker.isAlive || this.#closing) return;
+    this.#idle.push(worker);
+    this.#trim();
+  }
+
+  /** A run is over: nobody will want its copies. */
+  forget(run: string): void {
+    for (const worker of this.#workers.values()) if (worker.holds?.run === run) worker.holds = undefined;
+    this.#trim();
+  }
+
+  /** Paths on which the workers of a new gang find one another. Those of a pool that was killed may still be in use. */
+  peerPaths(count: number): string[] {
+    const gang = this.#gangs++;
+    return Array.from({ length: count }, (_, rank) => join(this.directory, `g${process.pid}-${gang}.${rank}`));
+  }
+
+  /** Ends all workers. None is left when this resolves. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await Promise.all([...this.#workers.values()].map((worker) => worker.shutdown()));
+    this.#listener?.close();
+    if (this.#options.succession !== undefined) removeRegister(this.#options.succession.register);
+    if (this.#ownsDirectory) rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** Those that wait and are nobody's: who holds copies is kept for its run until that is over. */
+  get #free(): WorkerProcess[] {
+    return this.#idle.filter(({ holds }) => holds === undefined);
+  }
+
+  /** How many of those there should be. Stand-ins stand ready before a gang is formed: one that started beside it would take its processors while it loads. */
+  get #wanted(): number {
+    const { spares = 0, warm = defaultWorkers() } = this.#options;
+    const busy = this.#workers.size - this.#ending.size - this.#free.length;
+    return spares + Math.max(0, warm - busy);
+  }
+
+  get #socket(): string {
+    return join(this.directory, "pool");
+  }
+
+  async #listen(): Promise<void> {
+    this.#listener = await listen(
+      this.#socket,
+      (channel) => {
+        const hello = helloOf(channel);
+        const worker = hello === undefined ? undefined : this.#workers.get(hello.name);
+        if (hello === undefined || worker?.pid !== hello.pid || this.#closing) void channel.close();
+        else if (hello.pulse === true) worker.watch(channel, hello);
+        else worker.attach(channel, hello);
+      },
+      { limits: controlLimits, pool: bufferPool(), hello: asJson<PoolHello>({ name: "pool", build: buildId() }) },
+    );
+  }
+
+  /**
+   * The workers of a pool that was killed come by themselves. One that gives no sign of life, or does not leave its gang, is ended; so is one that speaks
+   * another protocol.
+   */
+  #takeOver({ register, goesOn }: Succession): void {
+    for (const socket of readdirSync(this.directory)) if (/^g\d/.test(socket)) rmSync(join(this.directory, socket));
+    const { workers, strangers } = leftWorkers(register);
+    for (const stranger of strangers) signalProcess(stranger, "SIGKILL");
+    const settled = workers.map(async ({ name, numerics, pid, started }) => {
+      // Names count on behind those that are taken.
+      this.#named = Math.max(this.#named, Number(name.slice(1)) + 1);
+      const worker = this.#hold(name, numerics, adoptWorker({ pid, started }), true);
+      this.#idle.push(worker);
+      const stop = endIfUseless(worker);
+      await Promise.race([worker.ready.catch(() => undefined), worker.exited]);
+      stop();
+      if (worker.holds !== undefined && !goesOn(worker.holds.run)) worker.holds = undefined;
+    });
+    this.#settled = Promise.all(settled).then(() => this.#trim());
+  }
+
+  #fill(): void {
+    while (!this.#closing && this.#free.length < this.#wanted) this.#idle.push(this.#spawn(this.#options.numerics ?? "f32"));
+  }
+
+  /** The last that came back is the warmest, so that the first goes. */
+  #trim(): void {
+    for (let [first] = this.#free; !this.#closing && first !== undefined && this.#free.length > this.#wanted; [first] = this.#free) {
+      this.#idle.splice(this.#idle.indexOf(first), 1);
+      this.#ending.add(first);
+      void first.shutdown();
+    }
+  }
+
+  #spawn(numerics: NumericsName): WorkerProcess {
+    const name = `w${this.#named++}`;
+    const { environment, succession } = this.#options;
+    const host = spawnWorker({
+      name,
+      socket: this.#socket,
+      numerics,
+      environment,
+      lease_s: succession?.lease_s ?? 0,
+      log: (line) => this.#log(name, line),
+    });
+    return this.#hold(name, numerics, host, false);
+  }
+
+  #log(worker: string, line: string): void {
+    this.#options.log?.(worker, line);
+  }
+
+  /** @param stoodReady whether it has ever done so: one that has not would not do so the next time either */
+  #hold(name: string, numerics: NumericsName, host: HostProcess, stoodReady: boolean): WorkerProcess {
+    const worker = new WorkerProcess({ name, numerics, host, log: (line) => this.#log(name, line) });
+    this.#workers.set(name, worker);
+    this.#register();
+    let replaces = stoodReady;
+    void worker.ready.then(
+      () => {
+        replaces = true;
+      },
+      () => undefined,
+    );
+    void worker.exited.then((exit) => {
+      this.#workers.delete(name);
+      this.#ending.delete(worker);
+      this.#register();
+      const at = this.#idle.indexOf(worker);
+      if (at >= 0) this.#idle.splice(at, 1);
+      this.#options.onExit?.(exit);
+      if (replaces) this.#fill();
+    });
+    return worker;
+  }
+
+  #register(): void {
+    const { succession } = this.#options;
+    if (succession === undefined) return;
+    try {
+      writeRegister(
+        succession.register,
+        [...this.#workers.values()].map(({ registered }) => registered),
+      );
+    } catch (error) {
+      if (!(error instanceof Error) || (error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      succession.trouble(error);
+    }
+  }
+}
+
+/** What a process says of itself; undefined if it is not a worker of this build or of one like it. */
+function helloOf(channel: Channel): WorkerHello | undefined {
+  try {
+    return decodeWorkerHello(channel.peerHello);
+  } catch (error) {
+    if (!(error instanceof LapidaryError)) throw error;
+    return undefined;
+  }
+}
+
+/** Ends a worker that was taken over and is of no use. Only time in which this process was awake counts. */
+function endIfUseless(worker: WorkerProcess): () => void {
+  let waited_ms = 0;
+  return systemTimer.every(pulseTimes.everyMs, () => {
+    waited_ms += pulseTimes.everyMs;
+    if (!worker.isHeard && waited_ms > pulseTimes.deadlineMs) worker.evict({ reason: "no_connection", waited_ms });
+    else if (waited_ms > leaveWithin_ms) worker.evict({ reason: "did_not_leave", waited_ms });
+  });
+}

@@ -1,0 +1,230 @@
+import { type Channel, Heartbeat } from "@lapidary/fabric";
+import {
+  type Holding,
+  type MessageId,
+  type MessageKind,
+  type MessageOf,
+  type NumericsName,
+  type Peer,
+  type WorkerHello,
+  type WorkerReplies,
+  decodeAnswer,
+  decodePulse,
+  decodeReply,
+  encodeMessage,
+  epochOf,
+  messageId,
+  pulseTimes,
+} from "@lapidary/protocol";
+import { type JsonValue, type LapidaryError, errorFromJSON, systemClock } from "@lapidary/std";
+import { type Eviction, type WorkerExit, workerDidNotStart, workerLost } from "./gang-errors.js";
+import type { HostProcess } from "./host-process.js";
+import type { RegisteredWorker } from "@lapidary/api/worker-register";
+
+/** Answer of a worker to one message. */
+export interface Answered<K extends MessageKind> {
+  readonly reply: WorkerReplies[K];
+  /** Begins at offset 0 of a buffer of its own. */
+  readonly payload: Uint8Array<ArrayBuffer>;
+}
+
+export interface WorkerProcessOptions {
+  readonly name: string;
+  readonly numerics: NumericsName;
+  readonly host: HostProcess;
+  readonly log: (line: string) => void;
+}
+
+interface Pending {
+  /** @throws LAP_PROTOCOL_MALFORMED */
+  readonly resolve: (reply: JsonValue, payload: Uint8Array<ArrayBuffer>) => void;
+  readonly reject: (error: LapidaryError) => void;
+}
+
+/** One worker process, as its coordinator sees it: spawned or taken over, connected, ready, ended. */
+export class WorkerProcess {
+  readonly name: string;
+  readonly pid: number;
+  readonly numerics: NumericsName;
+  /** Whose copies it holds, as far as is known. */
+  holds: Holding | undefined;
+  /** Settles when its kernels are loaded and it is in no gang; rejects when it ends before. */
+  readonly ready: Promise<"tensorflow" | "wasm">;
+  /** Settles, and never rejects, when the process is gone. */
+  readonly exited: Promise<WorkerExit>;
+  readonly #host: HostProcess;
+  readonly #log: (line: string) => void;
+  readonly #pending = new Map<MessageId, Pending>();
+  #channel: Channel | undefined;
+  /** Of the process, as it said when it connected. */
+  #build = "unknown";
+  #pulse: Channel | undefined;
+  #exit: WorkerExit | undefined;
+  #next = 0;
+  /** Why it was ended while it lived. */
+  #eviction: Eviction | undefined;
+  #isLeaving = false;
+  #answers = 0;
+  #turns = 0;
+  #resolveReady: (backend: "tensorflow" | "wasm") => void = () => undefined;
+  #rejectReady: (error: LapidaryError) => void = () => undefined;
+
+  constructor({ name, numerics, host, log }: WorkerProcessOptions) {
+    this.name = name;
+    this.numerics = numerics;
+    this.#host = host;
+    this.#log = log;
+    this.pid = host.id.pid;
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve;
+      this.#rejectReady = reject;
+    });
+    this.ready.catch(() => undefined);
+    this.exited = host.ended.then(({ code, signal, cause }) => {
+      if (cause !== undefined) this.#rejectReady(workerDidNotStart(name, cause.message, cause));
+      const exit: WorkerExit = {
+        name,
+        pid: this.pid,
+        code,
+        signal,
+        isExpected: this.#isLeaving,
+        ...(this.#eviction === undefined ? {} : { eviction: this.#eviction }),
+        ...(this.holds === undefined ? {} : { holds: this.holds }),
+      };
+      this.#exit = exit;
+      this.#failAll(workerLost(exit));
+      return exit;
+    });
+  }
+
+  /** What a successor of this coordinator has to know of it. */
+  get registered(): RegisteredWorker {
+    return { ...this.#host.id, name: this.name, numerics: this.numerics };
+  }
+
+  /** Whether it has given a sign of life. */
+  get isHeard(): boolean {
+    return this.#channel !== undefined || this.#pulse !== undefined;
+  }
+
+  get isAlive(): boolean {
+    return this.#exit === undefined;
+  }
+
+  /** Called by the pool when the process has connected: it does so once. */
+  attach(channel: Channel, { build }: WorkerHello): void {
+    if (this.#channel !== undefined) return void channel.close();
+    this.#channel = channel;
+    this.#build = build;
+    channel.onMessage((header, payload) => this.#receive(header, payload));
+    // A channel that breaks while the process lives is of no use: the process ends with it.
+    void channel.closed.then((reason) => {
+      if (reason.kind !== "lost" || !this.isAlive) return;
+      if (reason.error.code === "LAP_PROTOCOL_MALFORMED") this.#failAll(reason.error);
+      this.kill();
+    });
+  }
+
+  /**
+   * Called by the pool when the process has connected its channel for signs of life. One that is silent for too long is frozen, and ended: what it
+   * may still have to say is of no use to anybody.
+   */
+  watch(channel: Channel, { build }: WorkerHello): void {
+    if (this.#pulse?.isOpen === true) return void channel.close();
+    this.#pulse = channel;
+    this.#build = build;
+    channel.onMessage((header) => {
+      this.#turns = decodePulse(header, this.#peer).turns;
+    });
+    new Heartbeat(channel, { clock: systemClock, ...pulseTimes });
+    void channel.closed.then((reason) => {
+      if (reason.kind !== "lost" || !this.isAlive) return;
+      if (reason.error.code === "LAP_FABRIC_DEADLINE") return this.evict({ reason: "no_heartbeat", waited_ms: pulseTimes.deadlineMs });
+      if (reason.error.code !== "LAP_PROTOCOL_MALFORMED") return;
+      this.#failAll(reason.error);
+      this.kill();
+    });
+  }
+
+  /** Ends the process: it lives, and is of no use. */
+  evict(eviction: Eviction): void {
+    this.#eviction ??= eviction;
+    this.kill();
+  }
+
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  get answers(): number {
+    return this.#answers;
+  }
+
+  get turns(): number {
+    return this.#turns;
+  }
+
+  /**
+   * Sends a message at once and resolves to its answer. The payload must stay as it is until then.
+   *
+   * @throws LAP_WORKER_LOST when the process ends first; what the worker answers
+   */
+  request<K extends MessageKind>(message: MessageOf<K>, payload: readonly Uint8Array[] = []): Promise<Answered<K>> {
+    return new Promise<Answered<K>>((resolve, reject) => {
+      if (this.#exit !== undefined || this.#channel === undefined || !this.#channel.isOpen) {
+        // It is ending: say how, once it is known.
+        void this.exited.then((exit) => reject(workerLost(exit)));
+        return;
+      }
+      const id = messageId(this.#next++);
+      this.#pending.set(id, {
+        resolve: (reply, bytes) => resolve({ reply: decodeReply<K>(message.kind, reply, this.#peer), payload: bytes }),
+        reject,
+      });
+      this.#channel.send(encodeMessage(message, id), payload);
+    });
+  }
+
+  /** Ends the process in good order, or by force when it does not follow in time. */
+  async shutdown(timeoutMs = 2000): Promise<WorkerExit> {
+    this.#isLeaving = true;
+    const timer = setTimeout(() => this.kill(), timeoutMs);
+    this.request({ kind: "shutdown", epoch: epochOf(0) }).catch(() => undefined);
+    if (this.#channel === undefined) this.kill();
+    const exit = await this.exited;
+    clearTimeout(timer);
+    await this.#channel?.close();
+    return exit;
+  }
+
+  kill(signal: NodeJS.Signals = "SIGKILL"): void {
+    this.#host.kill(signal);
+  }
+
+  get #peer(): Peer {
+    return { name: `worker ${this.name}`, build: this.#build };
+  }
+
+  /** @throws LAP_PROTOCOL_MALFORMED, which closes the channel */
+  #receive(header: JsonValue, payload: Uint8Array<ArrayBuffer>): void {
+    const answer = decodeAnswer(header, this.#peer);
+    if (answer.kind === "log") return this.#log(answer.line);
+    if (answer.kind === "ready") {
+      this.holds = answer.holds ?? undefined;
+      return this.#resolveReady(answer.backend);
+    }
+    const pending = this.#pending.get(answer.id);
+    if (pending === undefined) return;
+    if (answer.kind === "error") pending.reject(errorFromJSON(answer.error));
+    else pending.resolve(answer.reply, payload);
+    this.#pending.delete(answer.id);
+    this.#answers++;
+  }
+
+  /** Every request in flight fails, and so does the start. */
+  #failAll(error: LapidaryError): void {
+    this.#rejectReady(workerDidNotStart(this.name, error.message));
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+  }
+}

@@ -1,0 +1,141 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { type RedisServer, redisServerProcess, startRedisServer } from "./redis-server.js";
+import { openStore, type Store } from "./store.js";
+import { LapidaryError } from "@lapidary/std";
+import type { RedisServerFinding } from "../../../tools/setup/checks.mjs";
+import { homeIdentity } from "@lapidary/api/home-identity";
+import { isProcessAlive } from "@lapidary/std/process-id";
+
+/** The user's Redis by its address, or a private one from a server binary. */
+export type RedisChoice = { readonly url: string } | { readonly binary: string };
+
+export interface OpenRedis {
+  readonly store: Store;
+  /** Closes the connection, and ends the server if it is private. */
+  close(): Promise<void>;
+}
+
+/** What happens to a private server while it is in use. */
+export interface RedisNews {
+  /** It died and was started again; what it had not written yet it has forgotten. */
+  readonly restarted: () => void;
+  readonly trouble: (error: LapidaryError) => void;
+}
+
+/** So often it is looked whether the server lives. */
+const lookEvery_ms = 500;
+
+/**
+ * Connects to the user's Redis, or starts a private one, and starts it again whenever it dies.
+ *
+ * @throws LAP_REDIS_…
+ */
+export async function openRedis(choice: RedisChoice, home: string, news: RedisNews): Promise<OpenRedis> {
+  // Several homes may share one Redis.
+  const namespace = `lapidary-${homeIdentity(home)}`;
+  if ("url" in choice) {
+    const store = await openStore(choice, { namespace });
+    return {
+      store,
+      async close() {
+        store.close();
+      },
+    };
+  }
+  const start = (): Promise<RedisServer> => startRedisServer({ binary: choice.binary, directory: redisDirectory(home) });
+  let server = await start();
+  try {
+    const store = await openStore(server.address, { namespace });
+    let looking: Promise<void> = Promise.resolve();
+    let isLooking = false;
+    const look = async (): Promise<void> => {
+      if (isProcessAlive(server.pid)) return;
+      try {
+        server = await start();
+        news.restarted();
+      } catch (error) {
+        if (!(error instanceof LapidaryError)) throw error;
+        news.trouble(error);
+      }
+    };
+    const timer = setInterval(() => {
+      if (isLooking) return;
+      isLooking = true;
+      looking = look().finally(() => {
+        isLooking = false;
+      });
+    }, lookEvery_ms);
+    timer.unref();
+    return {
+      store,
+      async close() {
+        clearInterval(timer);
+        await looking;
+        store.close();
+        await server.stop();
+      },
+    };
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
+
+/**
+ * The server at an address, in a line for a person: version, database, eviction policy. Never user or password.
+ *
+ * @throws LAP_REDIS_…, as `up` throws it
+ */
+export async function describeRedis(url: string): Promise<string> {
+  const store = await openStore({ url });
+  try {
+    const info = await store.run((redis) => redis.info());
+    const field = (name: string): string => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "unknown";
+    const database = /^\/(\d+)/.exec(new URL(url).pathname)?.[1] ?? "0";
+    return `REDIS_URL ${store.displayAddress}: version ${field("redis_version")}, database ${database}, maxmemory-policy ${field("maxmemory_policy")}`;
+  } finally {
+    store.close();
+  }
+}
+
+/** The process of the private Redis of a home directory, if it runs. */
+export const redisProcess = (home: string): number | undefined => redisServerProcess(redisDirectory(home));
+
+const redisDirectory = (home: string): string => join(home, "redis");
+
+/** Ends the private Redis of a home directory whose coordinator died without doing so. */
+export async function stopLeftRedis(home: string): Promise<void> {
+  if (!existsSync(join(redisDirectory(home), "redis.pid"))) return;
+  let server: RedisServer;
+  try {
+    // A server that listens is adopted; there is no binary to start another.
+    server = await startRedisServer({ binary: join(redisDirectory(home), "none"), directory: redisDirectory(home) });
+  } catch (error) {
+    if (error instanceof LapidaryError && error.code === "LAP_REDIS_BINARY") return;
+    throw error;
+  }
+  await server.stop();
+}
+
+/**
+ * What `--redis` and the environment say: an address, or else the server that the set-up found or provided.
+ *
+ * @param redis a URL, or `auto`
+ * @throws LAP_REDIS_MISSING when there is neither
+ */
+export async function chooseRedis(redis: string, root: string, env: NodeJS.ProcessEnv): Promise<RedisChoice> {
+  const url = redis === "auto" ? env.REDIS_URL : redis;
+  if (url !== undefined && url !== "") return { url };
+  const { redisServer } = (await import(pathToFileURL(join(root, "tools/setup/checks.mjs")).href)) as {
+    redisServer: (where: { env: NodeJS.ProcessEnv }) => RedisServerFinding;
+  };
+  const { path: binary, detail } = redisServer({ env });
+  if (binary !== undefined) return { binary };
+  throw new LapidaryError({
+    code: "LAP_REDIS_MISSING",
+    message: `there is no Redis server to start: ${detail}`,
+    place: "redis",
+  });
+}

@@ -1,0 +1,48 @@
+import { deepStrictEqual, ok } from "node:assert/strict";
+import { isOfType } from "@lapidary/api/run-events";
+import { endless, Harness, trains } from "./testing/harness.js";
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe("a worker that cannot be replaced", function () {
+  this.timeout(180_000);
+  const harness = new Harness();
+  after(() => harness.remove());
+
+  it("leaves its block to the others, and has it back when it can be started again", async () => {
+    const environment: NodeJS.ProcessEnv = { ...process.env };
+    const client = await harness.start({ environment, spares: 0 });
+    await client.submit({ yaml: harness.job({ steps: endless, more: "workers: 2\ncheckpoint: { every: 10 }" }), name: "crew" });
+    await trains(client, "crew");
+    const pids = async (): Promise<number[]> => (await client.get("crew")).workers?.map(({ pid }) => pid) ?? [];
+    const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
+      for (const end = Date.now() + 90_000; !(await holds()); await pause(50)) ok(Date.now() < end, what);
+    };
+    /** The run goes on: steps that it has not had yet. */
+    const goesOn = async (): Promise<void> => {
+      const { step } = await client.get("crew");
+      await until("it goes on", async () => (await client.get("crew")).step > step + 2);
+    };
+
+    const before = await pids();
+    deepStrictEqual(before.length, 2);
+    // No process of Node starts any more.
+    environment["NODE_OPTIONS"] = "--require=/nowhere/nothing.cjs";
+    process.kill(before[1] ?? 0, "SIGKILL");
+    await until("one worker goes on", async () => (await pids()).length === 1);
+    await goesOn();
+    delete environment["NODE_OPTIONS"];
+    await until("both work again", async () => (await pids()).length === 2);
+    await goesOn();
+    const { events } = await client.events("crew");
+    deepStrictEqual(
+      events.filter(isOfType("worker_count_changed")).map(({ from, to, wanted }) => [from, to, wanted]),
+      [
+        [2, 1, 2],
+        [1, 2, 2],
+      ],
+    );
+    ok(events.some((event) => event.type === "attempt_ended" && event.reason === "regrouped"));
+    await client.cancel("crew");
+  });
+});

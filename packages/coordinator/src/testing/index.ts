@@ -1,0 +1,1 @@
+export { RecordedRuns, RunInvention } from "./recorded-runs.js";

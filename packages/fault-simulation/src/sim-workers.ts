@@ -1,0 +1,278 @@
+import { updateCount } from "@lapidary/protocol";
+import { LapidaryError, assert, hash32, must } from "@lapidary/std";
+import type { CheckpointContent, VerifiedCheckpoint } from "@lapidary/checkpoint";
+import type { Disk } from "@lapidary/checkpoint";
+import type { StepMetrics } from "@lapidary/trainer";
+import type { TrainingAttempt } from "@lapidary/trainer";
+import type { VirtualTime } from "./virtual-time.js";
+
+/** A copy of a block in the memory of a worker process. */
+interface BlockCopy {
+  readonly step: number;
+  readonly rank: number;
+  readonly value: number;
+}
+
+/** A worker process: dead or alive, and what it remembers of gangs that it was in. */
+class SimWorker {
+  alive = true;
+  /** A frozen process answers when it is awake again. */
+  awakeAt = 0;
+  copies: BlockCopy[] = [];
+  /** The gang that it is in now, which hears of its end. */
+  gang: SimGang | undefined;
+}
+
+/** The state of a run is one number a worker; a step mixes it with the number of the batch and with what the others hold. */
+export const firstState = (rank: number): number => hash32(rank, 17);
+
+export function nextState(state: readonly number[], batch: number): number[] {
+  const all = state.reduce((sum, value) => hash32(sum, value), batch);
+  return state.map((value) => hash32(value, all));
+}
+
+export const lossOf = (state: readonly number[]): number => state.reduce((sum, value) => sum + value, 0) / 2 ** 33;
+
+export const bugs = [
+  "none",
+  "commit before sync",
+  "epoch not checked",
+  "replica not refreshed",
+  "copies taken that do not count",
+  "untold steps forgotten",
+] as const;
+export type Bug = (typeof bugs)[number];
+
+/** A coordinator process: whose gangs are whose. */
+export interface Owner {
+  readonly alive: boolean;
+}
+
+/** The workers of a machine, and the gangs that coordinators make of them. */
+export class SimWorkers {
+  readonly #time: VirtualTime;
+  readonly #size: number;
+  readonly #bug: Bug;
+  readonly #pool: SimWorker[] = [];
+  /** Gangs that can fail, newest last. */
+  readonly #gangs = new Set<SimGang>();
+  /** Steps that fail whoever computes them, and how often still. */
+  readonly poison = new Map<number, number>();
+
+  /** Batches on which the loss is no number. */
+  readonly harmful: ReadonlySet<number>;
+
+  constructor(time: VirtualTime, size: number, bug: Bug, harmful: ReadonlySet<number>) {
+    this.harmful = harmful;
+    this.#time = time;
+    this.#size = size;
+    this.#bug = bug;
+  }
+
+  /** A worker of the youngest gang dies. */
+  kill(rank: number): void {
+    const gang = [...this.#gangs].at(-1);
+    if (gang === undefined) return;
+    const worker = must(gang.workers[rank % this.#size], "worker");
+    worker.alive = false;
+    // The end of a process is told within half a second.
+    this.#time.at(this.#time.random.next() * 500, () => worker.gang?.fail(lost(rank)));
+  }
+
+  /** A worker stops answering for so long; the deadline evicts it. */
+  freeze(rank: number, ms: number): void {
+    const gang = [...this.#gangs].at(-1);
+    if (gang === undefined) return;
+    const worker = must(gang.workers[rank % this.#size], "worker");
+    worker.awakeAt = this.#time.now() + ms;
+    if (ms > 3000)
+      this.#time.at(3100, () => {
+        worker.alive = false;
+        worker.gang?.fail(lost(rank));
+      });
+  }
+
+  /**
+   * A coordinator has died: its workers leave their gangs, and wait for the next one with what they remember. They have been told of more than it heard the answers
+   * of, and do some of it.
+   */
+  orphan(owner: Owner): void {
+    this.#time.at(this.#time.random.next() * 150, () => {
+      for (const gang of this.#gangs)
+        if (gang.owner === owner) {
+          this.#gangs.delete(gang);
+          gang.fail(lost(0));
+          this.#pool.push(...gang.workers);
+        }
+    });
+  }
+
+  /** All workers end. */
+  endAll(): void {
+    for (const worker of [...this.#pool.splice(0), ...[...this.#gangs].flatMap(({ workers }) => workers)]) worker.alive = false;
+    this.#gangs.clear();
+  }
+
+  async open(epoch: number, disk: Disk, owner: Owner): Promise<SimGang> {
+    await this.#time.pass(300);
+    // Who is dead opens nothing.
+    if (!owner.alive) return new Promise(() => undefined);
+    const workers = this.#pool
+      .splice(0)
+      .filter(({ alive }) => alive)
+      .slice(-this.#size);
+    while (workers.length < this.#size) workers.push(new SimWorker());
+    const gang = new SimGang(this.#time, workers, epoch, owner, disk, this.#bug, this.poison, this.harmful, (left) => {
+      this.#gangs.delete(gang);
+      this.#pool.push(...left);
+    });
+    for (const worker of workers) worker.gang = gang;
+    this.#gangs.add(gang);
+    return gang;
+  }
+}
+
+class SimGang implements TrainingAttempt {
+  readonly layout = "simulated";
+  readonly failed: Promise<LapidaryError>;
+  #failure: LapidaryError | undefined;
+  #resolve: (error: LapidaryError) => void = () => undefined;
+  /** As all messages so far will leave it. */
+  #state: number[] = [];
+  /** Messages are executed one after the other. */
+  #queue: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly time: VirtualTime,
+    readonly workers: readonly SimWorker[],
+    readonly epoch: number,
+    readonly owner: Owner,
+    private readonly disk: Disk,
+    private readonly bug: Bug,
+    private readonly poison: Map<number, number>,
+    private readonly harmful: ReadonlySet<number>,
+    private readonly give: (workers: SimWorker[]) => void,
+  ) {
+    this.failed = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  fail(error: LapidaryError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#resolve(error);
+  }
+
+  async close(keepCopies: boolean): Promise<void> {
+    // Who is dead tells nobody anything.
+    if (!this.owner.alive) return;
+    this.fail(lost(0));
+    await this.time.pass(20);
+    if (!this.owner.alive) return;
+    const left = this.workers.filter(({ alive }) => alive);
+    if (!keepCopies) for (const worker of left) worker.copies = [];
+    this.give(left);
+  }
+
+  /** One message to all workers, in order. */
+  #ask<T>(most_ms: number, work: () => T): Promise<T> {
+    const before = this.#queue;
+    const answer = (async (): Promise<T> => {
+      await before.catch(() => undefined);
+      await this.time.pass(most_ms);
+      for (const worker of this.workers)
+        while (worker.alive && worker.awakeAt > this.time.now()) await new Promise<void>((resolve) => this.time.at(100, resolve));
+      if (this.#failure !== undefined) throw this.#failure;
+      // A dead worker answers nothing: the gang hears of its end.
+      if (this.workers.some(({ alive }) => !alive)) throw await this.failed;
+      return work();
+    })();
+    this.#queue = answer.then(
+      () => undefined,
+      () => undefined,
+    );
+    answer.catch(() => undefined);
+    return answer;
+  }
+
+  readonly state: TrainingAttempt["state"] = {
+    initialize: () => this.#ask(20, () => void (this.#state = this.workers.map((_, rank) => firstState(rank)))),
+    load: async (checkpoint: VerifiedCheckpoint) => {
+      const text = must(await this.disk.read(`${checkpoint.path}/state`), "state");
+      await this.#ask(20, () => void (this.#state = JSON.parse(new TextDecoder().decode(text)) as number[]));
+    },
+    restoreCopies: (latest) =>
+      this.#ask(20, () => {
+        if (this.bug !== "copies taken that do not count")
+          for (const worker of this.workers) worker.copies = worker.copies.filter(({ step }) => step <= latest);
+        const held = this.workers.flatMap(({ copies }) => copies);
+        const steps = [...new Set(held.map(({ step }) => step))].filter((step) =>
+          this.workers.every((_, rank) => held.some((copy) => copy.step === step && copy.rank === rank)),
+        );
+        if (steps.length === 0) return undefined;
+        const step = Math.max(...steps);
+        this.#state = this.workers.map(
+          (_, rank) =>
+            must(
+              held.find((copy) => copy.step === step && copy.rank === rank),
+              "copy",
+            ).value,
+        );
+        return step;
+      }),
+    copy: (step, committed) =>
+      this.#ask(5, () => {
+        const value = (rank: number, holder: SimWorker): number => {
+          // The bug that is planted: a neighbour's block is copied once, and then only relabelled.
+          const old =
+            this.bug === "replica not refreshed" ? holder.copies.find((copy) => copy.rank === rank && !isOwn(holder, rank)) : undefined;
+          return old?.value ?? must(this.#state[rank], "block");
+        };
+        const isOwn = (holder: SimWorker, rank: number): boolean => this.workers[rank] === holder;
+        this.workers.forEach((worker, rank) => {
+          const before = (rank + this.workers.length - 1) % this.workers.length;
+          const fresh = [rank, before].map((of) => ({ step, rank: of, value: value(of, worker) }));
+          const newest = Math.max(...worker.copies.map((copy) => copy.step).filter((of) => of <= committed), -1);
+          worker.copies = [...worker.copies.filter((copy) => copy.step >= newest && copy.step !== step), ...fresh];
+        });
+        return { step: updateCount(step), bytes: 8, ms: 1 };
+      }),
+    train: (step, batch) =>
+      this.#ask(100, (): StepMetrics => {
+        // The step is not computed on this batch by any workers: its loss is no number.
+        if (this.harmful.has(batch)) return { loss: Number.NaN, grad_norm: 1, learning_rate: 1, tokens_counted: 1 };
+        const left = this.poison.get(step + 1) ?? 0;
+        if (left > 0) {
+          this.poison.set(step + 1, left - 1);
+          const error = new LapidaryError({
+            code: "LAP_WORKER_KERNEL",
+            message: "a kernel failed",
+            place: `step ${step + 1}`,
+            remedy: "none",
+          });
+          this.fail(error);
+          throw error;
+        }
+        this.#state = nextState(this.#state, batch);
+        return { loss: lossOf(this.#state), grad_norm: 1, learning_rate: 1, tokens_counted: 1 };
+      }),
+    take: (step) =>
+      this.#ask(20, () => {
+        const bytes = new TextEncoder().encode(JSON.stringify(this.#state));
+        assert(this.#state.length > 0, "a state is there");
+        const workers = this.workers.length;
+        return {
+          content: (ledger): CheckpointContent => ({
+            about: { run: "simulated", step, time: 0, mesh: "-", zero: 0, workers, program: "p", ledger },
+            files: new Map([["state", [["state", bytes]]]]),
+          }),
+          release: (): void => undefined,
+        };
+      }),
+  };
+}
+
+function lost(rank: number): LapidaryError {
+  return new LapidaryError({ code: "LAP_WORKER_LOST", message: `worker ${rank} was ended by SIGKILL`, remedy: "none" });
+}

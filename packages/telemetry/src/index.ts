@@ -1,0 +1,14 @@
+export { readJournal, readMetrics } from "./runs/journal.js";
+export { type NewRun, RunStore } from "./runs/run-store.js";
+export { Run, runFiles } from "./runs/run.js";
+export { chipArrays } from "./views/chip-arrays.js";
+export { homeToken } from "./views/home-token.js";
+export { LiveHub, type WatchedRun, newsText } from "./views/live-hub.js";
+export { findLogLines } from "./views/log-lines.js";
+export { type ViewMachine, viewMachine } from "./views/machine.js";
+export { makeProgramView } from "./views/make-program-view.js";
+export { OverviewFeed } from "./views/overview-feed.js";
+export { programFile, readProgramView, writeProgramView } from "./views/program-file.js";
+export { prometheusText } from "./views/prometheus.js";
+export { readSeries } from "./views/read-series.js";
+export { seriesNames } from "./views/run-history.js";

@@ -1,0 +1,403 @@
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  assert,
+  type Clock,
+  isSystemError,
+  jsonText,
+  type JsonValue,
+  LapidaryError,
+  must,
+  redactSecrets,
+  redactStrings,
+  systemError,
+} from "@lapidary/std";
+import { z } from "zod";
+import {
+  type Activity,
+  type ErrorJson,
+  type GoodputReport,
+  isFinal,
+  type JobState,
+  type JobSummary,
+  jobSummarySchema,
+  type LogLine,
+  type MetricsRow,
+  type Report,
+  type StreamEvent,
+  nameSchema,
+  type WarningJson,
+} from "@lapidary/api";
+import { type SlicePlace } from "@lapidary/api/api-values";
+import { describeEvent } from "@lapidary/api/describe-event";
+import type { RunEvent } from "@lapidary/api/run-events";
+import { newJobFilePath } from "@lapidary/api/job-file";
+import { Journal, readJournal } from "./journal.js";
+import { replaceFile } from "@lapidary/api/replace-file";
+
+/** What a run is from its first moment on, and never changes. */
+export const runIdentitySchema = z.strictObject({
+  id: nameSchema,
+  created_at: z.number(),
+  priority: z.number().int(),
+  /** Its id in the queue: of its own, as a directory that was removed may be named again. */
+  queue_id: z.string(),
+  /** Hash of the resolved job: submitting it again under the same name is no new run. */
+  fingerprint: z.string(),
+  /** The resolved job file. */
+  job: z.json(),
+  model: z.string(),
+  pod: z.string(),
+  mesh: z.string(),
+  chips: z.number().int(),
+  steps: z.number().int(),
+});
+export type RunIdentity = Omit<z.infer<typeof runIdentitySchema>, "job"> & { readonly job: JsonValue };
+
+/**
+ * The files of one run. All that the API tells of it comes from here.
+ *
+ *     runs/<id>/  run.json          what it is                      job.json        the resolved job file
+ *                 summary.json      state and latest numbers        report.json     once it is done
+ *                 events.jsonl, metrics.jsonl                       its journal
+ *                 logs/             coordinator.log, worker-N.log   checkpoints/    step-N/
+ *                 ledger.jsonl      its committed steps             epochs/         who may write: the newest attempt
+ *                 resume.json       overrides that it was resumed with
+ */
+export const runFiles = {
+  identity: "run.json",
+  resume: "resume.json",
+  summary: "summary.json",
+  report: "report.json",
+  logs: "logs",
+  checkpoints: "checkpoints",
+} as const;
+
+/** So many lines of workers are events too; the rest is in the log files alone. */
+const maxLogEvents = 20_000;
+
+/**
+ * A run's life as its files tell it. Only the coordinator writes, and only through this class.
+ *
+ * Invariants: the journal has one `done` event, its last, exactly when the state is final; `summary.json` is replaced whole.
+ */
+export class Run {
+  readonly #clock: Clock;
+  #summary: JobSummary;
+  #journal: Journal | undefined;
+  #logEvents = 0;
+  #settled: Promise<void>;
+  #settle: () => void = () => undefined;
+
+  private constructor(
+    readonly directory: string,
+    readonly identity: RunIdentity,
+    summary: JobSummary,
+    clock: Clock,
+  ) {
+    this.#clock = clock;
+    this.#summary = summary;
+    this.#settled = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    if (isFinal(summary.state)) this.#settle();
+  }
+
+  /**
+   * Makes the directory, which must not exist.
+   *
+   * @throws LAP_FILE_… when the disk does not take it; nothing of the run stays then
+   */
+  static create(directory: string, identity: RunIdentity, jobFile: string, clock: Clock): Run {
+    try {
+      return Run.#create(directory, identity, jobFile, clock);
+    } catch (error) {
+      rmSync(directory, { recursive: true, force: true });
+      throw isSystemError(error) ? systemError(error, { doing: "write the files of the run", place: directory }) : error;
+    }
+  }
+
+  static #create(directory: string, identity: RunIdentity, jobFile: string, clock: Clock): Run {
+    mkdirSync(directory);
+    for (const folder of [runFiles.logs, runFiles.checkpoints]) mkdirSync(join(directory, folder));
+    writeFileSync(newJobFilePath(directory), jobFile);
+    const { id, priority, model, pod, mesh, chips, steps, created_at } = identity;
+    const run = new Run(directory, identity, { id, state: "queued", priority, model, pod, mesh, chips, created_at, step: 0, steps }, clock);
+    run.#save();
+    run.#open().append({ event: "state", data: { time: clock.now(), state: "queued" } });
+    // Last: a directory without it was never a run.
+    replaceFile(join(directory, runFiles.identity), JSON.stringify(identity, null, 2));
+    return run;
+  }
+
+  /** A run of an earlier process, or undefined if the directory holds none. */
+  static async load(directory: string, clock: Clock): Promise<Run | undefined> {
+    const [identityPath, summaryPath] = [join(directory, runFiles.identity), join(directory, runFiles.summary)];
+    if (!existsSync(identityPath) || !existsSync(summaryPath)) return undefined;
+    const identity = runIdentitySchema.parse(JSON.parse(readFileSync(identityPath, "utf8")));
+    const run = new Run(
+      directory,
+      { ...identity, job: identity.job as JsonValue },
+      jobSummarySchema.parse(JSON.parse(readFileSync(summaryPath, "utf8"))),
+      clock,
+    );
+    if (!isFinal(run.state)) for (const event of await readJournal(directory)) run.#fold(event);
+    return run;
+  }
+
+  get id(): string {
+    return this.identity.id;
+  }
+
+  get summary(): JobSummary {
+    return this.#summary;
+  }
+
+  get state(): JobState {
+    return this.#summary.state;
+  }
+
+  /** Settles once the state is final. */
+  get settled(): Promise<void> {
+    return this.#settled;
+  }
+
+  /** Enters a state, or tells what it is busy with in it. */
+  enter(
+    state: Exclude<JobState, "done" | "failed" | "cancelled">,
+    more: { activity?: Activity; slice?: SlicePlace; workers?: readonly { worker: number; pid: number }[]; fromStep?: number } = {},
+  ): void {
+    if (isFinal(this.state)) return;
+    const { activity, slice, workers, fromStep } = more;
+    const changed = state !== this.state;
+    const time = this.#clock.now();
+    this.#tell({
+      event: "state",
+      data: {
+        time,
+        state,
+        ...(activity === undefined ? {} : { activity }),
+        ...(slice === undefined ? {} : { slice }),
+        ...(workers === undefined ? {} : { workers: [...workers] }),
+        ...(fromStep === undefined ? {} : { from_step: fromStep }),
+      },
+    });
+    if (changed) this.#save();
+  }
+
+  /** Takes up a run that has ended: it waits for its chips again, and goes on behind its last durable step. */
+  resume(steps: number, mesh: string): void {
+    assert(isFinal(this.state) && this.state !== "done", "a run that has failed or was cancelled", this.id);
+    // Those of the job as it is resumed come anew.
+    const { finished_at: _, error: __, warnings: ___, goodput, ...before } = this.#summary;
+    const resumed = (before.resumed ?? 0) + 1;
+    // What lay between the end and now is nobody's loss.
+    const goes = goodput === undefined ? {} : { goodput: { ...goodput, time: this.#clock.now() } };
+    this.#summary = { ...before, ...goes, state: "queued", resumed, steps, mesh };
+    this.#settled = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.#tell({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
+    this.#save();
+  }
+
+  /** Its coordinator died: it waits for its chips again, under another id in the queue, as the old one is locked there for a while. */
+  takeOver(): void {
+    assert(!isFinal(this.state) && this.state !== "queued", "a run that was under way", this.id);
+    const resumed = (this.#summary.resumed ?? 0) + 1;
+    this.#tell({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
+    this.#save();
+  }
+
+  /** Its id in the queue: another each time it is taken up. What the queue delivers under an older one is void. */
+  get queueId(): string {
+    const { resumed } = this.#summary;
+    return resumed === undefined ? this.identity.queue_id : `${this.identity.queue_id}-${resumed}`;
+  }
+
+  /** What was told so far survives a power cut. */
+  sync(): void {
+    this.#journal?.sync();
+  }
+
+  /** Where the time of the run goes; told with the summary. @param save whether it is to outlive this process at once, as it does when the run ends */
+  goodput(report: GoodputReport, save = false): void {
+    this.#summary = { ...this.#summary, goodput: report };
+    if (save) this.#save();
+  }
+
+  /** What was found wrong with the job that does not stop it: kept with the run, and in its log. */
+  warn(warnings: readonly WarningJson[]): void {
+    if (warnings.length === 0) return;
+    this.#summary = { ...this.#summary, warnings: [...(this.#summary.warnings ?? []), ...warnings] };
+    this.#save();
+    for (const warning of warnings) this.record({ type: "warning_found", ...warning });
+  }
+
+  metrics(row: MetricsRow): void {
+    this.#tell({ event: "metrics", data: row });
+  }
+
+  /** Something happened to the run: an event for programs, with its description for people. One that the disk does not take is lost. */
+  record(event: RunEvent): void {
+    // An event may repeat a warning or the output of a program.
+    const shown = redactStrings(event);
+    const line = describeEvent(shown);
+    this.#write("coordinator", line, (time) => ({ time, source: "coordinator", line: clipped(line), run_event: shown }));
+  }
+
+  /** A line of what a worker has to say. One that the disk does not take is lost. */
+  log(source: string, text: string): void {
+    const line = redactSecrets(text);
+    this.#write(source, line, (time) => (this.#logEvents++ < maxLogEvents ? { time, source, line: clipped(line) } : undefined));
+  }
+
+  /** @param entry of the journal; undefined: the line is in the log file alone */
+  #write(source: string, line: string, entry: (time: number) => LogLine | undefined): void {
+    const time = this.#clock.now();
+    try {
+      appendFileSync(
+        join(this.directory, runFiles.logs, `${source.replaceAll(" ", "-")}.log`),
+        `${new Date(time).toISOString()} ${line}\n`,
+      );
+      const data = entry(time);
+      if (data !== undefined) this.#tell({ event: "log", data });
+    } catch (error) {
+      if (!isSystemError(error) && !(error instanceof LapidaryError && error.code === "LAP_JOURNAL_WRITE")) throw error;
+    }
+  }
+
+  /**
+   * The end; what comes later is not heard any more. Followers hear of it even if the disk does not take it.
+   *
+   * @returns what the disk refused: the next coordinator finds the run as it was, and takes it up again
+   */
+  finish(state: "done" | "failed" | "cancelled", error?: ErrorJson): unknown {
+    if (isFinal(this.state)) return undefined;
+    const event = {
+      event: "done",
+      data: { time: this.#clock.now(), state, ...(error === undefined ? {} : { error: redactStrings(error) }) },
+    } as const;
+    let refused: unknown;
+    try {
+      this.#journal = this.#open();
+      this.#fold(event);
+      this.#journal.append(event);
+      this.#save();
+    } catch (cause) {
+      refused = cause;
+      if (!isFinal(this.state)) this.#fold(event);
+      this.#journal?.announce(event);
+    }
+    this.#journal?.close();
+    this.#journal = undefined;
+    this.#settle();
+    return refused;
+  }
+
+  writeReport(report: Report): void {
+    replaceFile(join(this.directory, runFiles.report), `${jsonText(report, 2)}\n`);
+  }
+
+  /** Calls `listener` with every event from now on, until the returned function is called. */
+  listen(listener: (event: StreamEvent) => void): () => void {
+    return isFinal(this.state) ? () => undefined : this.#open().listen(listener);
+  }
+
+  /**
+   * Calls `listener` with every event after number `after`, the past ones first, and returns how to stop. The journal's files and the live
+   * events overlap; numbers tell which was told already.
+   */
+  async follow(after: number, listener: (event: StreamEvent) => void): Promise<() => void> {
+    let last = after;
+    let waiting: StreamEvent[] | undefined = [];
+    const tell = (event: StreamEvent): void => {
+      if (event.id <= last) return;
+      last = event.id;
+      listener(event);
+    };
+    const stop = this.listen((event) => (waiting === undefined ? tell(event) : waiting.push(event)));
+    try {
+      for (const event of await readJournal(this.directory, after)) {
+        last = Math.max(last, event.id);
+        listener(event);
+      }
+    } catch (error) {
+      stop();
+      throw error;
+    }
+    for (const event of waiting) tell(event);
+    waiting = undefined;
+    return stop;
+  }
+
+  /** Lets go of the files: the process ends. */
+  close(): void {
+    this.#journal?.close();
+    this.#journal = undefined;
+  }
+
+  #open(): Journal {
+    assert(!isFinal(this.state), "a finished run is not written to", this.id);
+    this.#journal ??= new Journal(this.directory);
+    return this.#journal;
+  }
+
+  #tell(event: Parameters<Journal["append"]>[0]): void {
+    if (isFinal(this.state)) return;
+    // Folded first: who hears of an event finds the summary up to date.
+    this.#journal = this.#open();
+    this.#fold(event);
+    must(this.#journal, "journal").append(event);
+  }
+
+  #fold(event: Parameters<Journal["append"]>[0]): void {
+    this.#summary = fold(this.#summary, event);
+  }
+
+  #save(): void {
+    replaceFile(join(this.directory, runFiles.summary), jsonText(this.#summary, 2));
+  }
+}
+
+/** A longer line is whole in the log's file; an event has this much of it, so that every follower can take it. */
+const maxLineLength = 1 << 16;
+
+const clipped = (line: string): string =>
+  line.length <= maxLineLength ? line : `${line.slice(0, maxLineLength)} … (${line.length} characters in all)`;
+
+/** The summary after an event. */
+function fold(before: JobSummary, event: Parameters<Journal["append"]>[0]): JobSummary {
+  const { activity, ...rest } = before;
+  switch (event.event) {
+    case "log":
+      return before;
+    case "state": {
+      const { state, time, slice, from_step, resumed } = event.data;
+      const started = state !== "queued" && rest.started_at === undefined ? { started_at: time } : {};
+      return {
+        ...rest,
+        ...(from_step === undefined ? {} : { step: from_step }),
+        ...(resumed === undefined ? {} : { resumed }),
+        ...started,
+        state,
+        ...(slice === undefined ? {} : { slice }),
+        ...(event.data.activity === undefined ? {} : { activity: event.data.activity }),
+      };
+    }
+    case "metrics": {
+      const row = event.data;
+      if (row.kind === "eval") return { ...before, heldout_loss: row.heldout_loss, unigram_loss: row.unigram_loss };
+      return { ...before, step: row.step, loss: row.loss, tokens_per_s: row.tokens_per_s, eta_s: row.eta_s };
+    }
+    case "done": {
+      const { eta_s: _, ...last } = rest;
+      return {
+        ...last,
+        state: event.data.state,
+        finished_at: event.data.time,
+        ...(event.data.error === undefined ? {} : { error: event.data.error }),
+      };
+    }
+  }
+}

@@ -1,0 +1,1 @@
+export { newRun, steppingClock, trainRow } from "./fixtures.js";

@@ -1,0 +1,208 @@
+import type { ServerResponse } from "node:http";
+import { jsonText } from "@lapidary/std";
+import type { StreamEvent } from "@lapidary/api";
+import type { WatchedFrames, WatchedNews } from "@lapidary/api/view-api";
+import { RunHistory } from "./run-history.js";
+import { encodeWorkerSteps } from "@lapidary/api/frames";
+import { WorkerStepTail } from "@lapidary/api/worker-steps";
+
+/** News is gathered for so long, and then sent to all viewers as one message. */
+const gatherMs = 200;
+const aliveEveryMs = 15_000;
+/** A viewer that is further behind is dropped; its browser comes back with the last number it saw. */
+const maxBehindBytes = 1 << 20;
+/** Histories of runs that nobody watches just now. */
+const maxIdleHistories = 12;
+
+export interface WatchedRun {
+  readonly id: string;
+  readonly directory: string;
+  readonly isFinal: () => boolean;
+}
+
+/**
+ * Tells viewers of runs what is new. The cost of a run is reading what its files have grown by, five times a second while anybody watches;
+ * the cost of a viewer is one write. Nobody is waited for.
+ *
+ *     journal ──► history ──► text, made once ──►  viewer  viewer  viewer ✂ (too far behind)
+ */
+export class LiveHub {
+  readonly #histories = new Map<string, RunHistory>();
+  readonly #watches = new Map<string, Watch>();
+  #closed = false;
+
+  /** @param onError hears of what ended a watch; its viewers come back */
+  constructor(private readonly onError: (error: unknown) => void = () => undefined) {}
+
+  history(run: WatchedRun): RunHistory {
+    const known = this.#histories.get(run.id);
+    const history = known ?? new RunHistory(run.directory);
+    this.#histories.delete(run.id);
+    this.#histories.set(run.id, history);
+    for (const id of this.#histories.keys()) {
+      if (this.#histories.size <= maxIdleHistories + this.#watches.size) break;
+      if (!this.#watches.has(id) && id !== run.id) this.#histories.delete(id);
+    }
+    // While it is watched, what is new goes through the watch, which has to tell it.
+    if (!this.#watches.has(run.id)) history.refresh();
+    return history;
+  }
+
+  /** Server-sent events after number `after`: `events` with a list, `reset` when too many were missed, `end` once there will be no more. */
+  streamEvents(run: WatchedRun, response: ServerResponse, after: number): void {
+    response.writeHead(200, {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+    });
+    response.write("retry: 1000\n\n");
+    const missed = this.history(run).since(after);
+    if (missed === undefined) response.write(`event: reset\ndata: {}\n\n`);
+    else if (missed.length > 0) response.write(eventsText(missed));
+    this.#watch(run).addEvents(response);
+  }
+
+  /** Binary frames: the times of workers in each step from now on, after `first`. */
+  streamFrames(run: WatchedRun, response: ServerResponse, first: readonly Uint8Array[]): void {
+    response.writeHead(200, {
+      "content-type": "application/octet-stream",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+    });
+    for (const frame of first) response.write(frame);
+    response.flushHeaders();
+    this.#watch(run).addFrames(response);
+  }
+
+  /** Both of it as messages `run` and `frames` of a stream of server-sent events that has begun, and that other runs share. */
+  streamRun(run: WatchedRun, response: ServerResponse, after: number, first: readonly Uint8Array[]): void {
+    const missed = this.history(run).since(after);
+    if (missed === undefined) response.write(newsText({ id: run.id, kind: "reset" }));
+    else if (missed.length > 0) response.write(newsText({ id: run.id, kind: "events", events: missed }));
+    for (const frame of first) response.write(framesText(run.id, frame));
+    // Every run in the stream hears when it closes.
+    response.setMaxListeners(0);
+    this.#watch(run).addShared(response);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const watch of this.#watches.values()) watch.close();
+    this.#watches.clear();
+  }
+
+  #watch(run: WatchedRun): Watch {
+    const known = this.#watches.get(run.id);
+    if (known !== undefined) return known;
+    const watch = new Watch(
+      run,
+      this.history(run),
+      // A run that is resumed has a new watch while viewers of the old one are still connected.
+      (ended) => void (this.#watches.get(run.id) === ended && this.#watches.delete(run.id)),
+      this.onError,
+    );
+    if (!this.#closed) this.#watches.set(run.id, watch);
+    return watch;
+  }
+}
+
+/** The viewers of one run. It ends with the last of them, or once the run is over and all is told. */
+class Watch {
+  readonly #events = new Set<ServerResponse>();
+  readonly #frames = new Set<ServerResponse>();
+  /** Streams that other runs share: they do not end with this one. */
+  readonly #shared = new Set<ServerResponse>();
+  readonly #tail: WorkerStepTail;
+  readonly #timer: NodeJS.Timeout;
+  #sinceAlive = 0;
+
+  constructor(
+    private readonly run: WatchedRun,
+    private readonly history: RunHistory,
+    private readonly onEnd: (watch: Watch) => void,
+    private readonly onError: (error: unknown) => void,
+  ) {
+    this.#tail = new WorkerStepTail(run.directory);
+    this.#tail.skip();
+    this.#timer = setInterval(() => this.#tick(), gatherMs);
+    this.#timer.unref();
+  }
+
+  addEvents(response: ServerResponse): void {
+    this.#add(this.#events, response);
+  }
+
+  addFrames(response: ServerResponse): void {
+    this.#add(this.#frames, response);
+  }
+
+  addShared(response: ServerResponse): void {
+    this.#add(this.#shared, response);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const response of [...this.#events, ...this.#frames]) response.end();
+    this.onEnd(this);
+  }
+
+  #add(viewers: Set<ServerResponse>, response: ServerResponse): void {
+    viewers.add(response);
+    response.once("close", () => {
+      viewers.delete(response);
+      if (this.#events.size + this.#frames.size + this.#shared.size === 0) this.close();
+    });
+  }
+
+  #tick(): void {
+    try {
+      this.#tell();
+    } catch (error) {
+      // Files that cannot be read now, or a bug: viewers are cut off and come back, and the coordinator goes on.
+      this.onError(error);
+      for (const response of [...this.#events, ...this.#frames, ...this.#shared]) response.destroy();
+      this.close();
+    }
+  }
+
+  #tell(): void {
+    // Asked before the files are read: what is final has been written by now.
+    const over = this.run.isFinal();
+    const news = this.history.refresh();
+    const { id } = this.run;
+    if (news.length > 0) {
+      if (this.#events.size > 0) this.#send(this.#events, eventsText(news));
+      if (this.#shared.size > 0) this.#send(this.#shared, newsText({ id, kind: "events", events: news }));
+    }
+    const steps = this.#tail.read();
+    if (steps.length > 0) {
+      const frames = encodeWorkerSteps(steps[0]?.times.length ?? 0, steps);
+      this.#send(this.#frames, frames);
+      if (this.#shared.size > 0) this.#send(this.#shared, framesText(id, frames));
+    }
+    this.#sinceAlive += gatherMs;
+    if (this.#sinceAlive >= aliveEveryMs) {
+      this.#sinceAlive = 0;
+      this.#send(this.#events, ": alive\n\n");
+    }
+    if (!over) return;
+    this.#send(this.#events, "event: end\ndata: {}\n\n");
+    this.#send(this.#shared, newsText({ id, kind: "end" }));
+    this.close();
+  }
+
+  #send(viewers: ReadonlySet<ServerResponse>, text: string | Uint8Array): void {
+    for (const response of viewers) {
+      if (response.writableLength > maxBehindBytes) response.destroy();
+      else response.write(text);
+    }
+  }
+}
+
+const eventsText = (events: readonly StreamEvent[]): string =>
+  `id: ${events.at(-1)?.id ?? 0}\nevent: events\ndata: ${jsonText(events)}\n\n`;
+
+export const newsText = (news: WatchedNews): string => `event: run\ndata: ${jsonText(news)}\n\n`;
+
+const framesText = (id: string, frames: Uint8Array): string =>
+  `event: frames\ndata: ${JSON.stringify({ id, base64: Buffer.from(frames).toString("base64") } satisfies WatchedFrames)}\n\n`;

@@ -1,0 +1,169 @@
+import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
+import { basename } from "node:path";
+import { StringDecoder } from "node:string_decoder";
+import type { EvalRow, LogLine, StateEvent, StreamEvent } from "@lapidary/api";
+import { journalFiles } from "../runs/journal.js";
+import { joinJournal, type JournalLines } from "../runs/journal-rows.js";
+import { Series } from "@lapidary/api/downsample";
+
+/** Columns of a train row that are kept over steps. */
+export const seriesNames = ["loss", "grad_norm", "learning_rate", "tokens_per_s", "step_ms"] as const;
+
+/** What is kept of a run in memory, whatever its length. */
+export const historyLimits = {
+  buckets: 2048,
+  evals: 2000,
+  states: 500,
+  logs: 300,
+  runEvents: 500,
+  recent: 1500,
+  lineLength: 4096,
+} as const;
+
+export type Numbered<T> = T & { readonly id: number };
+
+/**
+ * A run's journal, read once and then only where it has grown, folded into what a page shows: bounded, however long the run.
+ *
+ * Both files are read in one go without letting anybody else in, so that numbers come in order.
+ */
+export class RunHistory {
+  readonly #tails: readonly LineTail[];
+  readonly series = new Series(seriesNames, historyLimits.buckets);
+  readonly evals: EvalRow[] = [];
+  readonly states: Numbered<StateEvent>[] = [];
+  readonly logs: Numbered<LogLine>[] = [];
+  /** Those of the lines that describe run events: workers may write so much that `logs` has none of them. */
+  readonly runEvents: Numbered<LogLine>[] = [];
+  readonly #recent: StreamEvent[] = [];
+  /** Events up to this number are no longer in `recent`. */
+  #forgotten = 0;
+  lastId = 0;
+  logCount = 0;
+
+  constructor(directory: string) {
+    this.#tails = [new LineTail("events", journalFiles.events(directory)), new LineTail("metrics", journalFiles.metrics(directory))];
+  }
+
+  /** What has happened since the last call, in order; the newest only, if it was very much. */
+  refresh(): readonly StreamEvent[] {
+    const files = this.#tails.map((tail) => tail.read());
+    if (files.every(({ lines }) => lines.length === 0)) return [];
+    const news = joinJournal(files, this.lastId)
+      .filter(({ id }) => id > this.lastId)
+      .map(clipped);
+    for (const event of news) this.#fold(event);
+    this.#recent.push(...news.slice(-historyLimits.recent));
+    const surplus = this.#recent.length - historyLimits.recent;
+    if (surplus > 0) this.#recent.splice(0, surplus);
+    this.#forgotten = (this.#recent[0]?.id ?? 1) - 1;
+    return news.slice(-historyLimits.recent);
+  }
+
+  /** Events after number `after`, or undefined where too many have come since. */
+  since(after: number): readonly StreamEvent[] | undefined {
+    if (after < this.#forgotten) return undefined;
+    return this.#recent.filter(({ id }) => id > after);
+  }
+
+  #fold(event: StreamEvent): void {
+    this.lastId = event.id;
+    switch (event.event) {
+      case "metrics": {
+        const row = event.data;
+        if (row.kind === "train")
+          this.series.add(
+            row.step,
+            seriesNames.map((name) => row[name]),
+          );
+        else {
+          while ((this.evals.at(-1)?.step ?? -1) >= row.step) this.evals.pop();
+          keep(this.evals, row, historyLimits.evals);
+        }
+        return;
+      }
+      case "state": {
+        const last = this.states.at(-1);
+        // Progress within one activity is one event that grows.
+        if (
+          last !== undefined &&
+          last.state === event.data.state &&
+          last.activity?.what === event.data.activity?.what &&
+          event.data.slice === undefined
+        )
+          this.states.pop();
+        return keep(this.states, { ...event.data, id: event.id }, historyLimits.states);
+      }
+      case "log":
+        this.logCount++;
+        if (event.data.run_event !== undefined) keep(this.runEvents, { ...event.data, id: event.id }, historyLimits.runEvents);
+        return keep(this.logs, { ...event.data, id: event.id }, historyLimits.logs);
+      case "done":
+        return;
+    }
+  }
+}
+
+function keep<T>(list: T[], item: T, most: number): void {
+  list.push(item);
+  if (list.length > most) list.shift();
+}
+
+/** A line of a megabyte is for the log's file, not for every viewer. */
+function clipped(event: StreamEvent): StreamEvent {
+  if (event.event !== "log" || event.data.line.length <= historyLimits.lineLength) return event;
+  const { line } = event.data;
+  return { ...event, data: { ...event.data, line: `${line.slice(0, historyLimits.lineLength)} … (${line.length} characters in all)` } };
+}
+
+/** Whole lines as they are appended to a file. */
+class LineTail {
+  readonly #kind: JournalLines["kind"];
+  readonly #path: string;
+  #at = 0;
+  /** Lines that were read so far. */
+  #count = 0;
+  #decoder = new StringDecoder("utf8");
+  #rest = "";
+
+  constructor(kind: JournalLines["kind"], path: string) {
+    this.#kind = kind;
+    this.#path = path;
+  }
+
+  /** The lines that have come since the last call. */
+  read(): JournalLines {
+    const before = this.#count;
+    const lines = existsSync(this.#path) ? this.#readLines() : [];
+    this.#count += lines.length;
+    return { file: basename(this.#path), kind: this.#kind, lines, before };
+  }
+
+  #readLines(): string[] {
+    const file = openSync(this.#path, "r");
+    try {
+      const { size } = fstatSync(file);
+      // The writer cuts off a torn end when it begins anew.
+      if (size < this.#at) this.#restart(size);
+      const lines: string[] = [];
+      while (this.#at < size) {
+        const piece = Buffer.alloc(Math.min(1 << 20, size - this.#at));
+        const got = readSync(file, piece, 0, piece.length, this.#at);
+        if (got === 0) break;
+        this.#at += got;
+        const parts = (this.#rest + this.#decoder.write(piece.subarray(0, got))).split("\n");
+        this.#rest = parts.pop() ?? "";
+        for (const part of parts) if (part !== "") lines.push(part);
+      }
+      return lines;
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  #restart(size: number): void {
+    this.#at = size;
+    this.#decoder = new StringDecoder("utf8");
+    this.#rest = "";
+  }
+}

@@ -1,0 +1,92 @@
+import { isSystemError, LapidaryError, systemError } from "@lapidary/std";
+import type { CheckpointContent, CheckpointStore, VerifiedCheckpoint } from "@lapidary/checkpoint";
+
+/** Hears what becomes of checkpoints. */
+export interface CheckpointNews {
+  readonly written: (checkpoint: VerifiedCheckpoint) => void;
+  readonly refused: (step: number, error: LapidaryError) => void;
+}
+
+/** A checkpoint that is to be written. */
+export interface DueCheckpoint {
+  readonly step: number;
+  readonly store: CheckpointStore;
+  readonly keep: number;
+  /** What it holds, once that is here; undefined: it will not come, for who has it is lost. */
+  readonly content: () => Promise<CheckpointContent | undefined>;
+  /** It was written or refused, or will not come. */
+  readonly done: () => void;
+}
+
+/**
+ * Writes checkpoints while training goes on, one at a time, in the order in which they come. What the disk refuses is told and does not stop anything: the
+ * checkpoint before it is whole, and the next one may succeed.
+ */
+export class CheckpointWriter {
+  readonly #news: CheckpointNews;
+  #work: Promise<void> = Promise.resolve();
+  /** By checkpoint that is not done yet: when it will be. */
+  readonly #due: Promise<void>[] = [];
+  #last: { readonly step: number; readonly outcome: VerifiedCheckpoint | LapidaryError } | undefined;
+
+  constructor(news: CheckpointNews) {
+    this.#news = news;
+  }
+
+  /** Settles, and never rejects, when nothing is being written. */
+  idle(): Promise<void> {
+    return this.#work;
+  }
+
+  /** Checkpoints that are not done yet. */
+  get outstanding(): number {
+    return this.#due.length;
+  }
+
+  /** Settles, and never rejects, when the oldest of them is done. */
+  oldest(): Promise<void> {
+    return this.#due[0] ?? Promise.resolve();
+  }
+
+  /** The last checkpoint that was written or refused. */
+  get last(): { readonly step: number; readonly outcome: VerifiedCheckpoint | LapidaryError } | undefined {
+    return this.#last;
+  }
+
+  write(due: DueCheckpoint): void {
+    this.#work = this.#work.then(async () => {
+      await this.#write(due);
+      due.done();
+      this.#due.shift();
+    });
+    this.#due.push(this.#work);
+  }
+
+  async #write({ step, store, keep, content }: DueCheckpoint): Promise<void> {
+    try {
+      const known = await content();
+      if (known === undefined) return;
+      const checkpoint = await store.write(known, keep);
+      this.#last = { step, outcome: checkpoint };
+      this.#news.written(checkpoint);
+    } catch (error) {
+      const told = error instanceof LapidaryError ? error : internal(step, error);
+      this.#last = { step, outcome: told };
+      this.#news.refused(step, told);
+    }
+  }
+}
+
+function internal(step: number, cause: unknown): LapidaryError {
+  if (isSystemError(cause)) {
+    const { message, place, remedy } = systemError(cause, { doing: `write the checkpoint of step ${step}` });
+    return new LapidaryError({ code: "LAP_CHECKPOINT_WRITE", message, place, remedy, cause });
+  }
+  return new LapidaryError({
+    code: "LAP_CHECKPOINT_WRITE",
+    message: `the checkpoint of step ${step} failed by a mistake of Lapidary: ${cause instanceof Error ? cause.message : String(cause)}`,
+    place: `step ${step}`,
+    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints; earlier checkpoints are whole",
+    cause,
+  });
+}

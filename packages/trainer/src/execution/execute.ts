@@ -1,0 +1,476 @@
+import { join } from "node:path";
+import { type Dataset, type DatasetRequest, findPrepared, prepareDataset, leftOutWarning } from "@lapidary/data";
+import { epochOf } from "@lapidary/protocol";
+import { type Clock, type Failpoints, LapidaryError, must, type Warning } from "@lapidary/std";
+import { printMesh } from "@lapidary/topology";
+import { checkInputs, checkTokenizerSize, corpusOf, givenTokenizer, meshOf, type ResolvedJob, tokenizerRequest } from "@lapidary/training";
+import type { GoodputReport, MetricsRow, Report } from "@lapidary/api";
+import type { SlicePlace } from "@lapidary/api/api-values";
+import type { CheckpointContent } from "@lapidary/checkpoint";
+import { nodeDisk } from "@lapidary/checkpoint";
+import { nativeDisk } from "@lapidary/checkpoint";
+import { RunFence } from "@lapidary/checkpoint";
+import type { Gang, GangOptions } from "@lapidary/cluster";
+import { programRequest, type ProgramSet } from "../programs/build.js";
+import { programsFor } from "../programs/programs.js";
+import { readMetrics } from "@lapidary/telemetry";
+import { eventError, type RunEventOf } from "@lapidary/api/run-events";
+import { type Run, runFiles } from "@lapidary/telemetry";
+import { viewMachine } from "@lapidary/telemetry";
+import { writeProgramView } from "@lapidary/telemetry";
+import { isTraced, StepTraceLog } from "@lapidary/api/step-traces";
+import { WorkerStepLog, workerStepOf } from "@lapidary/api/worker-steps";
+import { both, orAbort } from "./abort.js";
+import { listCheckpoints, loadWeights } from "./checkpoints.js";
+import { Crew } from "./crew.js";
+import { cutPromptWarning, generateSample } from "./generate-sample.js";
+import { Goodput, goodputUntil } from "./goodput.js";
+import { RunPrograms } from "./run-programs.js";
+import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
+import { type CheckpointFiles, checkpointOf, constantFiles, loadState } from "./save-state.js";
+import { Snapshots } from "./snapshots.js";
+import { sparingly } from "./sparingly.js";
+import { Stopwatch } from "./stopwatch.js";
+import { Stragglers } from "./stragglers.js";
+import type { TrainEvents, TrainingAttempt } from "./train-options.js";
+import { trainThroughFaults } from "./train-through-faults.js";
+
+export interface ExecutionOptions {
+  readonly run: Run;
+  readonly job: ResolvedJob;
+  readonly slice: SlicePlace;
+  /** How many worker processes at most. */
+  readonly workers: number;
+  /** The project's root: it has the default corpus. */
+  readonly root: string;
+  /** Where datasets and programs are kept between runs. */
+  readonly cacheDir: string;
+  readonly startGang: (options: Omit<GangOptions, "runId">) => Promise<Gang>;
+  /** Whether so many workers more could be started. */
+  readonly hasWorkers: (count: number) => Promise<boolean>;
+  readonly clock: Clock;
+  /** Ends the run at whatever stage it is. */
+  readonly signal: AbortSignal;
+  /** Ends training behind the steps under way, with a checkpoint. */
+  readonly halt: AbortSignal;
+  readonly failpoints: Failpoints;
+}
+
+/**
+ * A job from its file to its report:
+ *
+ *     corpus ──► dataset ─┐             ┌────────────────────── a failure ──────────────────────┐
+ *     job ──► programs ───┴──► gang ◄───┘ ──► first or last state ──► steps … evaluation, checkpoint … ──► sample ──► report
+ *
+ * What it tells on the way goes into the run's files. It keeps no tensor but those it writes into a checkpoint. When it settles, whether
+ * by success, failure or the signal, the workers are free again.
+ *
+ * @throws LapidaryError whatever is wrong with the job, its data, its fit or its workers; the signal's reason
+ */
+export async function execute(options: ExecutionOptions): Promise<Report> {
+  const { run, job, signal, clock } = options;
+  const watch = new Stopwatch(clock);
+  const { goodput: saved, started_at } = run.summary;
+  const { rows } = await readMetrics(run.directory, 0, Number.MAX_SAFE_INTEGER);
+  const earlier = goodputUntil(clock.now(), saved, started_at ?? clock.now(), rows);
+  const goodput = new Goodput(clock, earlier);
+  run.enter("compiling", { slice: options.slice });
+  // Files may have changed while the job waited. A run that has a checkpoint does not read `train.init` again.
+  const readsInit = (await listCheckpoints(join(run.directory, runFiles.checkpoints))).length === 0;
+  await checkInputs(job, { projectRoot: options.root, readsInit, readsTokenizer: false });
+  const [dataset, programSet] = await both(
+    signal,
+    (either) => watch.time("prepare", () => prepare(options, either)),
+    (either) => watch.time("compile", () => compile(options, either)),
+  );
+  try {
+    return await train({ ...options, rows, earlier, goodput }, watch, dataset, programSet);
+  } finally {
+    dataset.close();
+    run.record({ type: "workers_released", after_ms: watch.total_ms, slice: options.slice });
+  }
+}
+
+/** What the run's files tell of its time under earlier coordinators, and where all its time goes. */
+interface Past {
+  readonly rows: readonly MetricsRow[];
+  readonly earlier: GoodputReport;
+  readonly goodput: Goodput;
+}
+
+async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, signal: AbortSignal): Promise<Dataset> {
+  const own = runTokenizer(run);
+  const enter = sparingly(clock, (activity) => {
+    if (!signal.aborted) run.enter("compiling", { activity });
+  });
+  const request = {
+    corpus: corpusOf(job, root),
+    tokenizer: tokenizerRequest(job),
+    heldOutFraction: job.data.held_out,
+    cacheDir: join(cacheDir, "datasets"),
+  };
+  const dataset =
+    (own === undefined ? undefined : preparedWith(own, request)) ??
+    (await prepareDataset({
+      ...request,
+      ...(own === undefined ? {} : { tokenizer: { kind: "given", path: own } }),
+      signal,
+      onProgress: ({ stage, done, total }) => enter({ what: stage, done, total }),
+    }));
+  try {
+    if (own === undefined) checkTokenizerSize(job, dataset.manifest.vocabSize);
+    dataset.requireBatch(job.train);
+  } catch (error) {
+    dataset.close();
+    throw error;
+  }
+  const { splits, unigramNats, corpus: place, leftOut } = dataset.manifest;
+  if (Object.keys(leftOut).length > 0) run.record({ type: "documents_skipped", corpus: place, reasons: { ...leftOut } });
+  warnOnce(run, leftOutWarning(request.corpus, leftOut));
+  run.record({ type: "tokenizer_ready", ids: dataset.manifest.vocabSize, ...tokenizerOrigin(job, own) });
+  run.record({
+    type: "dataset_ready",
+    corpus: place,
+    documents: splits.train.documents,
+    tokens: splits.train.tokens,
+    heldout_tokens: splits.heldout.tokens,
+    unigram_loss: unigramNats,
+  });
+  return dataset;
+}
+
+/** The dataset that was prepared before with a tokenizer trained on the corpus, if that is still the tokenizer of the run. */
+function preparedWith(own: string, request: DatasetRequest & { readonly cacheDir: string }): Dataset | undefined {
+  if (request.tokenizer.kind === "given") return undefined;
+  const prepared = findPrepared(request);
+  if (prepared === undefined || isSameTokenizer(own, prepared.manifest.tokenizerHash)) return prepared;
+  prepared.close();
+  return undefined;
+}
+
+function tokenizerOrigin(
+  { data, train }: ResolvedJob,
+  own: string | undefined,
+): Pick<RunEventOf<"tokenizer_ready">, "origin" | "path" | "is_new_to_weights"> {
+  if (own !== undefined) return { origin: "run" };
+  const path = givenTokenizer(data, train);
+  return path === undefined ? { origin: "trained", is_new_to_weights: train.init !== undefined } : { origin: "given", path };
+}
+
+/** A run that is taken up again prepares its data again, and finds the same. */
+function warnOnce(run: Run, warning: Warning | undefined): void {
+  if (
+    warning === undefined ||
+    run.summary.warnings?.some(({ code, message }) => code === warning.code && message === warning.message) === true
+  )
+    return;
+  run.warn([warning]);
+}
+
+async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: AbortSignal): Promise<ProgramSet> {
+  const set = await programsFor(
+    { ...programRequest(job), machine: viewMachine(job, root) },
+    {
+      cacheDir: join(cacheDir, "programs"),
+      signal,
+      onProgress: (done, total) => {
+        if (!signal.aborted) run.enter("compiling", { activity: { what: "compile", done, total } });
+      },
+    },
+  );
+  if (set.view !== undefined) writeProgramView(run.directory, set.view);
+  run.record({
+    type: "program_compiled",
+    program: set.programs.train_step.hash,
+    parameters: set.facts.parameters,
+    collectives: set.facts.collectives.reduce((sum, { count }) => sum + count, 0),
+  });
+  return set;
+}
+
+/** A gang, and the run's programs and state on it. */
+class Attempt implements TrainingAttempt {
+  readonly failed: Promise<LapidaryError>;
+  readonly #run: Run;
+
+  constructor(
+    run: Run,
+    readonly gang: Gang,
+    readonly programs: RunPrograms,
+    readonly state: TrainingAttempt["state"],
+    readonly layout: string,
+  ) {
+    this.failed = gang.failed;
+    this.#run = run;
+  }
+
+  /** Gives the workers back; those that are lost need no goodbye. */
+  async close(keepCopies: boolean): Promise<void> {
+    await release(this.gang, this.#run, keepCopies);
+  }
+}
+
+async function release(gang: Gang, run: Run, keepCopies: boolean): Promise<void> {
+  try {
+    await gang.close({ keepCopies });
+  } catch (error) {
+    run.record({ type: "worker_leave_failed", error: eventError(error) });
+  }
+}
+
+/** Starts the workers that there are: when some cannot be started again and again, the next attempt does with fewer. */
+async function startCrew(
+  run: Run,
+  crew: Crew,
+  startGang: ExecutionOptions["startGang"],
+  options: Omit<GangOptions, "runId" | "workers">,
+): Promise<Gang> {
+  try {
+    const gang = await startGang({ ...options, workers: crew.size });
+    crew.started();
+    return gang;
+  } catch (error) {
+    const from = crew.size;
+    if (error instanceof LapidaryError && error.code === "LAP_WORKER_START" && crew.refused())
+      run.record({ type: "worker_count_changed", from, to: crew.size, wanted: crew.wanted });
+    throw error;
+  }
+}
+
+/** The workers of an attempt, and those of them that replace a process of the attempt before. */
+function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: readonly number[], crew: Crew): void {
+  const before = crew.pids;
+  crew.pids = pids;
+  for (const [worker, pid] of pids.entries()) {
+    const previous_pid = before[worker];
+    if (previous_pid !== undefined && previous_pid !== pid && pids.length === before.length)
+      run.record({ type: "worker_restarted", worker, pid, previous_pid });
+  }
+  run.record({ type: "worker_group_started", attempt, slice, workers: pids.map((pid, worker) => ({ worker, pid })) });
+}
+
+async function openAttempt(
+  options: ExecutionOptions,
+  watch: Stopwatch,
+  dataset: Dataset,
+  set: ProgramSet,
+  epoch: number,
+  crew: Crew,
+  checkpointed: (files: CheckpointFiles, step: number, ledger: string, workers: number) => CheckpointContent,
+): Promise<Attempt> {
+  const { run, job, slice, startGang } = options;
+  const gang = await watch.time("place", () =>
+    startCrew(run, crew, startGang, {
+      mesh: meshOf(job),
+      numerics: job.numerics,
+      executor: job.executor,
+      epoch: epochOf(epoch),
+      stallAfterMs: job.stall_after * 1000,
+    }),
+  );
+  try {
+    run.enter(run.state === "running" ? "running" : "placing", {
+      activity: { what: "load programs" },
+      workers: gang.pids.map((pid, worker) => ({ worker, pid })),
+    });
+    recordGroup(run, epoch, slice, gang.pids, crew);
+    const { batch, seq, init } = job.train;
+    const workerSteps = new WorkerStepLog(run.directory);
+    const source = { directory: dataset.directory, seed: job.seed, batch, seq };
+    const stragglers = new Stragglers();
+    let traces: StepTraceLog | undefined;
+    const programs = await watch.time("load", () =>
+      RunPrograms.load(gang, set, source, (report) => {
+        workerSteps.append(workerStepOf(report));
+        traces?.append(report);
+        for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
+      }),
+    );
+    if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
+    const snapshots = await Snapshots.open(programs, job.model.config, (bytes) => nativeDisk?.share(bytes));
+    const state: TrainingAttempt["state"] = {
+      train: (step, of) => programs.train(step, of, traces !== undefined && isTraced(step + 1, job.trace_every, job.train.steps)),
+      copy: (step, committed) => programs.copy(step, committed),
+      restoreCopies: (latest) => programs.restoreCopies(latest),
+      load: (checkpoint) => watch.time("load", () => loadState(programs, checkpoint)),
+      initialize: () =>
+        watch.time("load", async () => {
+          await programs.initialize();
+          if (init === undefined) return;
+          const warnings = await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
+          for (const warning of warnings) run.record({ ...warning, type: "warning_found", place: warning.place ?? "train.init" });
+          run.record({ type: "weights_loaded", path: init });
+        }),
+      take: async (step) => {
+        const { files, release } = await snapshots.take();
+        return { content: (ledger) => checkpointed(files, step, ledger, gang.size), release };
+      },
+    };
+    const layout = [set.programs.train_step.hash, printMesh(meshOf(job)), gang.size, job.executor, job.numerics].join("/");
+    return new Attempt(run, gang, programs, state, layout);
+  } catch (error) {
+    await release(gang, run, true);
+    throw error;
+  }
+}
+
+async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset: Dataset, set: ProgramSet): Promise<Report> {
+  const { run, job, slice, clock, signal, rows, earlier, goodput } = options;
+  const { steps, batch, seq, eval: evaluation } = job.train;
+  const { model } = job;
+  const { unigramNats } = dataset.manifest;
+  const checkpoints = join(run.directory, runFiles.checkpoints);
+  // What an earlier coordinator told already is not told again.
+  const evaluated = new Set(rows.flatMap((row) => (row.kind === "eval" ? [row.step] : [])));
+  run.enter("placing");
+
+  let heldout: { readonly step: number; readonly loss: number } | undefined;
+  const evaluate = (programs: RunPrograms, step: number, batches: number): Promise<void> =>
+    watch.time("evaluate", async () => {
+      const wanted = Math.min(batches, dataset.heldoutBatches(batch, seq));
+      const { loss, tokens } = await orAbort(programs.evaluate(wanted), signal);
+      heldout = { step, loss };
+      if (evaluated.has(step)) return;
+      evaluated.add(step);
+      run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens });
+    });
+
+  const constant = constantFiles(model.config, dataset.tokenizerFiles, dataset.manifest.control);
+  const checkpointed = (files: CheckpointFiles, step: number, ledger: string, gangSize: number): CheckpointContent =>
+    checkpointOf(files, constant, {
+      run: run.id,
+      step,
+      time: clock.now(),
+      mesh: printMesh(meshOf(job)),
+      zero: job.zero,
+      workers: gangSize,
+      program: set.programs.train_step.hash,
+      ledger,
+      ...(heldout?.step === step ? { heldout_loss: heldout.loss } : {}),
+    });
+
+  let lastDurable_ms = clock.monotonic();
+  let sample = { prompt: "", text: "" };
+  let workers = 0;
+  const due = (step: number, every: number | undefined): boolean => every !== undefined && step % every === 0;
+  const events = eventSink(options, goodput);
+  const crew = new Crew(options.workers);
+  const trained = await trainThroughFaults<Attempt>({
+    disk: nodeDisk,
+    directory: run.directory,
+    checkpoints,
+    claim: () => RunFence.claim(nodeDisk, run.directory),
+    open: (epoch) => openAttempt(options, watch, dataset, set, epoch, crew, checkpointed),
+    regroups: {
+      wanted: () => crew.missing > 0,
+      possible: async () => {
+        if (!(await options.hasWorkers(crew.missing))) return false;
+        const from = crew.size;
+        crew.complete();
+        run.record({ type: "worker_count_changed", from, to: crew.size, wanted: crew.wanted });
+        return true;
+      },
+    },
+    steps,
+    tokensPerStep: batch * seq,
+    keep: job.checkpoint.keep,
+    saves: (step) => {
+      const wanted = due(step, job.checkpoint.every) || clock.monotonic() - lastDurable_ms > mostAtRisk_ms;
+      if (wanted) lastDurable_ms = clock.monotonic();
+      return wanted;
+    },
+    between: ({ programs }, step) => {
+      const isLast = step === steps;
+      if (!isLast && (!due(step, evaluation?.every) || evaluated.has(step))) return undefined;
+      return () => evaluate(programs, step, evaluation?.batches ?? finalBatches);
+    },
+    finish: async ({ programs, gang }) => {
+      workers = gang.size;
+      if (heldout?.step !== steps) await evaluate(programs, steps, evaluation?.batches ?? finalBatches);
+      sample = await watch.time("sample", () => writeSample(options, programs, dataset));
+    },
+    clock,
+    signal,
+    halt: options.halt,
+    failpoints: options.failpoints.observedBy((firing) => run.record({ type: "fault_injected", ...firing })),
+    goodput,
+    guard: job.train.guard,
+    events,
+  });
+  watch.add("train", trained.train_ms);
+  const report = goodput.report();
+  // Of this execution alone, as all that it watches.
+  watch.add("checkpoint", report.lost_ms.checkpoint - earlier.lost_ms.checkpoint);
+  run.goodput(report);
+
+  const { facts } = set;
+  return {
+    id: run.id,
+    model: model.name,
+    parameters: facts.parameters,
+    chips: job.chips,
+    workers,
+    mesh: printMesh(meshOf(job)),
+    slice,
+    zero: job.zero,
+    steps,
+    tokens: trained.tokens,
+    train_loss: trained.loss,
+    heldout_loss: must(heldout, "evaluation at the end").loss,
+    unigram_loss: unigramNats,
+    sample,
+    checkpoint: trained.checkpoint.path,
+    bytes_per_chip: facts.bytes_per_chip,
+    collectives: [...facts.collectives],
+    timings_ms: watch.times(),
+    tokens_per_s: (batch * seq * steps * 1000) / Math.max(1, trained.train_ms),
+    warnings: run.summary.warnings ?? [],
+  };
+}
+
+/** Records what happens during training in the run's files, and keeps its state and goodput up to date. */
+function eventSink({ run, job }: ExecutionOptions, goodput: Goodput): TrainEvents {
+  return {
+    emit(event) {
+      if (event.type === "state_restored") {
+        run.enter("running", event.rewinds && event.step < run.summary.step ? { fromStep: event.step } : {});
+        run.goodput(goodput.report(), true);
+      }
+      if (event.type === "attempt_failed" && event.recoverable) {
+        run.enter("running", { activity: { what: "recover" } });
+        run.goodput(goodput.report(), true);
+      }
+      run.record(event);
+    },
+    row(row) {
+      // Computed again after a failure: the row is there already.
+      if (row.step <= run.summary.step) return;
+      run.metrics(row);
+      run.goodput(goodput.report());
+    },
+    reported: () => run.summary.step,
+    sync: () => run.sync(),
+    batchName: (of) => `batch ${of} of the training data (seed ${job.seed}, rows 0 to ${job.train.batch - 1})`,
+  };
+}
+
+/** Where a job does not say how often, no more work than this is at risk if all processes die. */
+const mostAtRisk_ms = 60_000;
+
+/** Held-out batches of the evaluation at the end, where the job does not say. */
+const finalBatches = 8;
+
+async function writeSample(
+  { run, job, signal }: ExecutionOptions,
+  programs: RunPrograms,
+  dataset: Dataset,
+): Promise<{ prompt: string; text: string }> {
+  if (job.sample === undefined) return { prompt: "", text: "" };
+  const { prompt, tokens, ...sampling } = job.sample;
+  run.enter("running", { activity: { what: "write a sample" } });
+  const nextToken = await programs.nextToken();
+  const sample = await generateSample(nextToken, dataset.tokenizer, { prompt, tokens, sampling, seed: job.seed, signal });
+  const warning = cutPromptWarning(sample, nextToken.context, "sample.prompt");
+  if (warning !== undefined) run.record({ type: "warning_found", ...warning });
+  return { prompt, text: sample.text };
+}

@@ -1,0 +1,284 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { filesOfTrained, trainTokenizer } from "@lapidary/data";
+import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
+import { type GemmaConfig, gemma } from "@lapidary/models";
+import { must, type Clock } from "@lapidary/std";
+import { replicated } from "@lapidary/ir";
+import { type ArrayData, handleOf, type TensorSpec } from "@lapidary/protocol";
+import type { TrainRow } from "@lapidary/api";
+import { temporaryDirectory } from "@lapidary/std/testing";
+import { both, orAbort } from "./abort.js";
+import { CheckpointStore, verifyCheckpoint, type VerifiedCheckpoint } from "@lapidary/checkpoint";
+import { nodeDisk } from "@lapidary/checkpoint";
+import { RunFence } from "@lapidary/checkpoint";
+import { listCheckpoints, loadWeights } from "./checkpoints.js";
+import { checkpointOf, constantFiles, loadState } from "./save-state.js";
+import { Snapshots } from "./snapshots.js";
+import type { StepMetrics } from "./run-programs.js";
+import { trainingLoop, type TrainingLoopOptions } from "./training-loop.js";
+
+/** Time goes on when it is told to. */
+class HandClock implements Clock {
+  #ms = 0;
+  now = (): number => this.#ms;
+  monotonic = (): number => this.#ms;
+  pass(ms: number): void {
+    this.#ms += ms;
+  }
+}
+
+/** Steps that end when they are told to. */
+class Steps {
+  readonly dispatched: number[] = [];
+  readonly #waiting: ((loss: number) => void)[] = [];
+  #wake: () => void = () => undefined;
+
+  train(step: number): Promise<StepMetrics> {
+    this.dispatched.push(step);
+    const done = new Promise<StepMetrics>((resolve) =>
+      this.#waiting.push((loss) => resolve({ loss, grad_norm: 1, learning_rate: 0.1, tokens_counted: 8 })),
+    );
+    this.#wake();
+    return done;
+  }
+
+  /** Ends the oldest step, once there is one. */
+  async end(loss = 1): Promise<void> {
+    while (this.#waiting.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
+    must(this.#waiting.shift(), "step")(loss);
+    await turn();
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("the training loop", () => {
+  const clock = new HandClock();
+  const rows: TrainRow[] = [];
+  let steps: Steps;
+  const options = (change: Partial<TrainingLoopOptions> = {}): TrainingLoopOptions => ({
+    programs: steps,
+    steps: 10,
+    tokensPerStep: 100,
+    signal: new AbortController().signal,
+    clock,
+    onRow: (row) => rows.push(row),
+    between: () => undefined,
+    ...change,
+  });
+  beforeEach(() => {
+    steps = new Steps();
+    rows.length = 0;
+  });
+
+  it("dispatches a few steps before the first result is there, and one more with each result", async () => {
+    const training = trainingLoop(options());
+    await turn();
+    deepStrictEqual(steps.dispatched, [0, 1, 2, 3]);
+    await steps.end();
+    deepStrictEqual(steps.dispatched, [0, 1, 2, 3, 4]);
+    for (let i = 1; i < 10; i++) await steps.end(i);
+    const { loss, tokens } = await training;
+    deepStrictEqual([loss, tokens, rows.length], [9, 80, 10]);
+    deepStrictEqual(
+      rows.map(({ step }) => step),
+      [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+    );
+  });
+
+  it("has no step under way while something is done between two steps", async () => {
+    const seen: [number, number][] = [];
+    const between = (step: number): (() => Promise<void>) | undefined =>
+      step % 3 === 0 ? async (): Promise<void> => void seen.push([step, steps.dispatched.length]) : undefined;
+    const training = trainingLoop(options({ steps: 7, between }));
+    for (let i = 0; i < 7; i++) await steps.end();
+    await training;
+    deepStrictEqual(seen, [
+      [3, 3],
+      [6, 6],
+    ]);
+  });
+
+  it("tells the pace of steps without the time spent between them", async () => {
+    const between = (step: number): (() => Promise<void>) | undefined =>
+      step === 2 ? async (): Promise<void> => clock.pass(60_000) : undefined;
+    const training = trainingLoop(options({ steps: 4, between }));
+    for (let i = 0; i < 4; i++) {
+      clock.pass(50);
+      await steps.end();
+    }
+    const { train_ms } = await training;
+    deepStrictEqual(
+      rows.map(({ step_ms, tokens_per_s, eta_s }) => [step_ms, tokens_per_s, eta_s]),
+      [
+        [50, 2000, 0.15],
+        [50, 2000, 0.1],
+        [50, 2000, 0.05],
+        [50, 2000, 0],
+      ],
+    );
+    strictEqual(train_ms, 200);
+  });
+
+  it("stops at a loss that is not a number, and names the step", async () => {
+    const stopped = rejects(trainingLoop(options()), { code: "LAP_LOSS_NOT_FINITE", place: "step 2" });
+    await steps.end();
+    await steps.end(Number.NaN);
+    await stopped;
+    strictEqual(rows.length, 1);
+  });
+
+  it("stops when it is told to, though no step ends", async () => {
+    const stop = new AbortController();
+    const training = trainingLoop(options({ signal: stop.signal }));
+    await turn();
+    stop.abort(new Error("enough"));
+    await rejects(training, /enough/);
+  });
+});
+
+describe("two pieces of work at once", () => {
+  const never = new AbortController().signal;
+  const untilAborted = (signal: AbortSignal): Promise<never> =>
+    new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("told to stop"))));
+
+  it("give both results, or the error of the one that failed, when the other has ended too", async () => {
+    deepStrictEqual(
+      await both(
+        never,
+        async () => 1,
+        async () => "a",
+      ),
+      [1, "a"],
+    );
+    let ended = false;
+    const other = async (signal: AbortSignal): Promise<void> => {
+      await untilAborted(signal).catch(() => undefined);
+      ended = true;
+    };
+    await rejects(
+      both(never, async () => Promise.reject(new Error("why")), other),
+      /why/,
+    );
+    ok(ended);
+  });
+
+  it("end with the signal's reason", async () => {
+    const stop = new AbortController();
+    const work = both(stop.signal, untilAborted, untilAborted);
+    stop.abort(new Error("cancelled"));
+    await rejects(work, /cancelled/);
+    await rejects(orAbort(Promise.resolve(1), stop.signal), /cancelled/);
+  });
+});
+
+describe("checkpoints", () => {
+  const directory = temporaryDirectory();
+  const config: GemmaConfig = {
+    vocabSize: 300,
+    modelDim: 8,
+    layers: 1,
+    heads: 2,
+    kvHeads: 1,
+    headDim: 4,
+    mlpDim: 16,
+    contextLength: 8,
+    ropeTheta: 10_000,
+    normEps: 1e-6,
+  };
+  const specs = gemma(config).params;
+  const tokenizer = trainTokenizer(["some text to learn a few pieces from"], { vocabSize: 300 });
+  const valueOf = (name: string): number => name.replace(/^params\//, "").length;
+  const arrayOf = (name: string): ArrayData => {
+    const { dims } = must(
+      specs.find((spec) => name.endsWith(spec.name)),
+      name,
+    );
+    return { dtype: "f32", dims, data: new Float32Array(dims.reduce((a, b) => a * b, 1)).fill(valueOf(name)) };
+  };
+  const weights = specs.map(({ name }) => name);
+  const programs = {
+    moments: weights.map((name) => `adam_m/${name}`),
+    state: (name: string): TensorSpec => {
+      const { dims } = arrayOf(name);
+      return { id: handleOf(name), dtype: "f32", dims, sharding: replicated(dims.length) };
+    },
+    fetchState: async ({ id }: TensorSpec): Promise<ArrayData> => arrayOf(id),
+    openImage: async (): Promise<boolean> => false,
+    snapshot: (): Promise<never> => Promise.reject(new Error("no image is open")),
+  };
+  const about = { run: "r", time: 1, heldout_loss: 2, mesh: "data=2", zero: 3, workers: 2, program: "p", ledger: "d" };
+  const write = async (step: number, keep = 3): Promise<string> => {
+    const store = new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(nodeDisk, directory()) });
+    const { files } = await (await Snapshots.open(programs, config)).take();
+    const written: VerifiedCheckpoint = await store.write(
+      checkpointOf(files, constantFiles(config, filesOfTrained(tokenizer), tokenizer.control), { ...about, step }),
+      keep,
+    );
+    return written.path;
+  };
+
+  it("load as the model they were written from, with the optimizer's state beside it", async () => {
+    const path = await write(5);
+    const { config: read, tensors } = await readHfCheckpoint(path);
+    deepStrictEqual(read, config);
+    ok([...tensors].every(([name, { data }]) => data.every((x) => x === valueOf(name))));
+    deepStrictEqual([...(await readSafetensors(join(path, "optimizer.safetensors"))).keys()], programs.moments);
+    const put = new Map<string, number>();
+    await loadWeights(path, config, async (name, { data }) => void put.set(name, data[0] ?? 0));
+    deepStrictEqual(
+      [...put],
+      weights.map((name) => [name, valueOf(name)]),
+    );
+  });
+
+  it("are kept as many as asked for, the newest; unfinished ones do not count", async () => {
+    for (const step of [9, 10, 20, 30]) await write(step, 2);
+    mkdirSync(join(directory(), "step-99"));
+    writeFileSync(join(directory(), "step-99", "model.safetensors"), "half");
+    const found = await listCheckpoints(directory());
+    deepStrictEqual(
+      found.map(({ step, heldout_loss }) => [step, heldout_loss]),
+      [
+        [20, 2],
+        [30, 2],
+      ],
+    );
+    ok(found.every(({ bytes }) => bytes > 1000));
+  });
+
+  it("give a run all of its state back: weights, moments and the count of steps", async () => {
+    const path = await write(7);
+    const manifest = await verifyCheckpoint(nodeDisk, path);
+    const put = new Map<string, number>();
+    const { moments } = programs;
+    await loadState({ moments, putState: async (name, { data }) => void put.set(name, data[0] ?? 0) }, { path, manifest });
+    deepStrictEqual(
+      [...put],
+      [
+        ...weights.map((name): [string, number] => [`params/${name}`, valueOf(name)]),
+        ...programs.moments.map((name): [string, number] => [name, valueOf(name)]),
+        ["step", 7],
+      ],
+    );
+  });
+
+  it("with another optimizer's state are refused by the first array that differs", async () => {
+    const path = await write(8);
+    const manifest = await verifyCheckpoint(nodeDisk, path);
+    const load = (moments: string[]): Promise<void> => loadState({ moments, putState: async () => undefined }, { path, manifest });
+    await rejects(load(programs.moments.slice(1)), { code: "LAP_CHECKPOINT_STATE", message: /has no place for/ });
+    await rejects(load([...programs.moments, "adam_m/more"]), { code: "LAP_CHECKPOINT_STATE", message: /lacks adam_m\/more/ });
+  });
+
+  it("of another model are refused, by what differs", async () => {
+    const path = await write(1);
+    await rejects(
+      loadWeights(path, { ...config, heads: 4 }, async () => undefined),
+      { code: "LAP_INIT_MISMATCH" },
+    );
+    await loadWeights(path, { ...config, contextLength: 4 }, async () => undefined);
+  });
+});

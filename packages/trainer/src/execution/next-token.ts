@@ -1,0 +1,57 @@
+import { type Handle, type ProgramHash, type TensorSpec, handleOf, stepIndex } from "@lapidary/protocol";
+import { assert, must } from "@lapidary/std";
+import type { BoundProgram } from "@lapidary/cluster";
+import type { RunGang } from "./run-gang.js";
+
+/** Arrays that one call makes. */
+const ids = { tokens: handleOf("next/tokens"), position: handleOf("next/position"), logits: handleOf("next/logits") } as const;
+
+/** The program `next_token` over weights that the gang holds under the names of its parameters. */
+export class NextToken {
+  readonly #gang: RunGang;
+  readonly #program: ProgramHash;
+  readonly #bound: BoundProgram;
+  /** Tokens that the model sees at once. */
+  readonly context: number;
+
+  /** @param program hash of the loaded program */
+  constructor(gang: RunGang, program: ProgramHash) {
+    this.#gang = gang;
+    this.#program = program;
+    const inputs = new Map<string, Handle>(gang.parameters(program).map(({ id }) => [id, id]));
+    this.#bound = gang.bind(program, {
+      inputs: inputs.set("tokens", ids.tokens).set("position", ids.position),
+      outputs: new Map([["logits", ids.logits]]),
+      donate: [ids.tokens, ids.position],
+    });
+    this.context = must(this.#parameter("tokens").dims[1], "length of a row");
+  }
+
+  /** Logits [V] of the token after the last of `tokens`, at most `context` of them. */
+  async logits(tokens: readonly number[]): Promise<Float32Array> {
+    // What follows the last token is not seen, so that any id fills it.
+    const row = new Int32Array(this.context);
+    row.set(tokens);
+    const puts = [
+      this.#gang.put({ ...this.#parameter("tokens"), id: ids.tokens }, { dtype: "i32", dims: [1, row.length], data: row }),
+      this.#gang.put(
+        { ...this.#parameter("position"), id: ids.position },
+        { dtype: "i32", dims: [1], data: Int32Array.of(tokens.length - 1) },
+      ),
+    ];
+    const ran = this.#gang.run(this.#bound, { step: stepIndex(0) });
+    const logits = this.#gang.fetch(ids.logits);
+    const dropped = this.#gang.drop([ids.logits]);
+    await Promise.all([...puts, ran, logits, dropped]);
+    const { data } = await logits;
+    assert(data instanceof Float32Array, "logits are f32");
+    return data;
+  }
+
+  #parameter(name: string): TensorSpec {
+    return must(
+      this.#gang.parameters(this.#program).find(({ id }) => id === name),
+      `parameter ${name}`,
+    );
+  }
+}

@@ -1,0 +1,220 @@
+import { assert, must } from "@lapidary/std";
+import { paramName, trainMetrics } from "@lapidary/training";
+import {
+  type ArrayData,
+  type CallName,
+  type FeedPort,
+  type Handle,
+  type ProgramHash,
+  type StagedTensor,
+  type TensorSpec,
+  handleOf,
+  stepIndex,
+  updateCount,
+} from "@lapidary/protocol";
+import type { BoundProgram, CopyReport, SnapshotReport } from "@lapidary/cluster";
+import type { RunReport } from "@lapidary/protocol";
+import type { ProgramName, ProgramSet, RunState } from "../programs/build.js";
+import { NextToken } from "./next-token.js";
+import type { RunGang } from "./run-gang.js";
+
+/** Where batches come from, and their shape. */
+export interface BatchSource {
+  /** Of the dataset. */
+  readonly directory: string;
+  readonly seed: number;
+  readonly batch: number;
+  readonly seq: number;
+}
+
+export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>>;
+
+/** The batch arrays that a step reads. */
+const batchArrays: readonly FeedPort["array"][] = ["tokens", "targets", "mask"];
+const batchIds: readonly Handle[] = batchArrays.map(handleOf);
+
+/** The same name inside and outside of a program. */
+const called = (ids: Iterable<Handle>): Map<string, Handle> => new Map([...ids].map((id) => [id, id]));
+
+/**
+ * The programs of a run over one set of values on its gang. A value is called like the parameter that it is given for: the state carries the same
+ * names from step to step, as each step consumes the state it was given and leaves the next one under them.
+ *
+ * Methods send at once and in order, and settle when it is done: whoever does not wait dispatches ahead.
+ */
+export class RunPrograms {
+  readonly #gang: RunGang;
+  /** The train step is loaded from the beginning, the others when they are first wanted: who takes up a run that failed can train at once. */
+  readonly #programs: ProgramSet["programs"];
+  readonly #state: readonly RunState[];
+  /** The arrays of `#state`, in its order. */
+  readonly #states: readonly TensorSpec[];
+  readonly #trainBound: BoundProgram;
+  readonly #trainFed: readonly FeedPort[];
+  readonly #source: BatchSource;
+  readonly #onTrained: (report: RunReport) => void;
+
+  private constructor(
+    gang: RunGang,
+    { programs, states }: Pick<ProgramSet, "programs" | "states">,
+    source: BatchSource,
+    onTrained: (report: RunReport) => void,
+  ) {
+    this.#gang = gang;
+    this.#onTrained = onTrained;
+    this.#programs = programs;
+    this.#state = states;
+    this.#states = states.map(({ name }) =>
+      must(
+        programs.train_step.parameters.find(({ id }) => id === name),
+        `parameter ${name}`,
+      ),
+    );
+    this.#source = source;
+    const inputs = [...this.#stateIds, ...batchIds];
+    this.#trainBound = gang.bind(this.#train, {
+      inputs: called(inputs),
+      outputs: called(this.#stateIds),
+      donate: inputs,
+      told: trainMetrics,
+    });
+    this.#trainFed = this.#batchPorts(this.#train);
+  }
+
+  /** Loads the train step into the workers. `onTrained` hears where the workers' time went in each step. */
+  static async load(
+    gang: RunGang,
+    set: Pick<ProgramSet, "programs" | "states">,
+    source: BatchSource,
+    onTrained: (report: RunReport) => void = () => undefined,
+  ): Promise<RunPrograms> {
+    await gang.loadText(set.programs.train_step);
+    return new RunPrograms(gang, set, source, onTrained);
+  }
+
+  get #train(): ProgramHash {
+    return this.#programs.train_step.hash;
+  }
+
+  get #stateIds(): Handle[] {
+    return this.#states.map(({ id }) => id);
+  }
+
+  /** The model's weights, by Hugging Face name. */
+  get weights(): string[] {
+    return this.#state.flatMap(({ role, weight }) => (role === "param" && weight !== undefined ? [weight] : []));
+  }
+
+  /** What the optimizer keeps for each of them. */
+  get moments(): string[] {
+    return this.#state.flatMap(({ name, role }) => (role === "optimizer" ? [name] : []));
+  }
+
+  /** Draws the first state. */
+  async initialize(): Promise<void> {
+    const hash = await this.#load("init");
+    await this.#gang.run(this.#gang.bind(hash, { inputs: new Map(), outputs: called(this.#stateIds) }), { step: stepIndex(0) });
+  }
+
+  /** An array that a run carries from step to step: a weight, a moment, or the count of steps. */
+  state(name: string): TensorSpec {
+    return must(
+      this.#states.find(({ id }) => id === name),
+      `state ${name}`,
+    );
+  }
+
+  /** Replaces an array of the state. */
+  async putState(name: string, array: ArrayData): Promise<void> {
+    await this.#gang.put(this.state(name), array);
+  }
+
+  fetchState({ id }: TensorSpec): Promise<ArrayData> {
+    return this.#gang.fetch(id);
+  }
+
+  /** Lets the workers open a staging buffer. @returns whether all of them can write the state there */
+  openImage(path: string, bytes: number, tensors: readonly StagedTensor[]): Promise<boolean> {
+    return this.#gang.openImage(path, bytes, tensors);
+  }
+
+  /** Lays the state in an image, as it is behind what was sent so far. */
+  snapshot(path: string): Promise<SnapshotReport> {
+    return this.#gang.snapshot(path);
+  }
+
+  /** Copies the state in the workers' memory, as it is behind update `step`. */
+  copy(step: number, committed: number): Promise<CopyReport> {
+    return this.#gang.copy(updateCount(step), this.#stateIds, updateCount(committed));
+  }
+
+  /** Brings the state back from the workers' memory: the newest up to update `latest`. Undefined if no whole copy is left. */
+  restoreCopies(latest: number): Promise<number | undefined> {
+    return this.#gang.restoreCopies(updateCount(latest), this.#states);
+  }
+
+  /** Replaces a weight. */
+  async putWeight(name: string, array: ArrayData): Promise<void> {
+    await this.#gang.put(this.state(paramName(name)), array);
+  }
+
+  /** What a train step calls on each worker, in order. */
+  describe(): Promise<readonly CallName[]> {
+    return this.#gang.describe(this.#train);
+  }
+
+  /** Optimizer step number `step`, from 0, on batch number `batch`. With `trace` the workers tell every call of it. */
+  async train(step: number, batch = step, trace = false): Promise<StepMetrics> {
+    const fed = this.#feed(this.#trainFed, "train", batch);
+    const ran = this.#gang.run(this.#trainBound, { step: stepIndex(step), update: true, trace });
+    const [, report] = await Promise.all([fed, ran]);
+    this.#onTrained(report);
+    return numbersNamed(trainMetrics, report);
+  }
+
+  /** Mean loss over the first `batches` held-out batches, of the targets that count. */
+  async evaluate(batches: number): Promise<{ loss: number; tokens: number }> {
+    assert(batches > 0, "an evaluation has batches", batches);
+    const hash = await this.#load("eval_step");
+    const told = ["loss_sum", "tokens_counted"] as const;
+    const into = this.#batchPorts(hash);
+    const inputs = called([...this.#states.flatMap(({ id, role }) => (role === "param" ? [id] : [])), ...batchIds]);
+    const bound = this.#gang.bind(hash, { inputs, outputs: new Map(), donate: batchIds, told });
+    const parts = Array.from({ length: batches }, async (_, step) => {
+      const fed = this.#feed(into, "heldout", step);
+      const [, report] = await Promise.all([fed, this.#gang.run(bound, { step: stepIndex(step) })]);
+      return numbersNamed(told, report);
+    });
+    const sums = await Promise.all(parts);
+    const tokens = sums.reduce((total, sum) => total + sum.tokens_counted, 0);
+    return { loss: sums.reduce((total, sum) => total + sum.loss_sum, 0) / tokens, tokens };
+  }
+
+  /** To generate text with the weights as they are. */
+  async nextToken(): Promise<NextToken> {
+    return new NextToken(this.#gang, await this.#load("next_token"));
+  }
+
+  #load(name: ProgramName): Promise<ProgramHash> {
+    return this.#gang.loadText(this.#programs[name]);
+  }
+
+  #batchPorts(program: ProgramHash): FeedPort[] {
+    const parameters = this.#gang.parameters(program);
+    return batchArrays.map((array) => ({
+      array,
+      tensor: must(
+        parameters.find(({ id }) => id === array),
+        `parameter ${array}`,
+      ),
+    }));
+  }
+
+  #feed(into: readonly FeedPort[], split: "train" | "heldout", step: number): Promise<void> {
+    return this.#gang.feed({ ...this.#source, split, step }, into);
+  }
+}
+
+/** What a run told, under the names that it was asked for. */
+const numbersNamed = <N extends string>(names: readonly N[], { told }: RunReport): Record<N, number> =>
+  Object.fromEntries(names.map((name) => [name, must(told.get(name), name)])) as Record<N, number>;

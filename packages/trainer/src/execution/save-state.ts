@@ -1,0 +1,76 @@
+import { join } from "node:path";
+import { checkpointFilesOf, type ControlTokens, type TokenizerFiles } from "@lapidary/data";
+import { HfCheckpoint, SafetensorsFile, modelConfigToHf } from "@lapidary/interop";
+import type { ModelConfig } from "@lapidary/models";
+import { LapidaryError } from "@lapidary/std";
+import { paramName, stepName } from "@lapidary/training";
+import type { CheckpointContent, CheckpointParts, VerifiedCheckpoint } from "@lapidary/checkpoint";
+import { checkpointFiles } from "./checkpoints.js";
+import type { RunPrograms } from "./run-programs.js";
+
+/** Files of a checkpoint, beside its manifest. */
+export type CheckpointFiles = CheckpointContent["files"];
+
+/**
+ * The files that are the same in every checkpoint of a run: `config.json`, and the files of its tokenizer byte for byte.
+ *
+ * @param control of the tokenizer, for `config.json`
+ */
+export function constantFiles(config: ModelConfig, files: TokenizerFiles, control: ControlTokens): CheckpointFiles {
+  return new Map([
+    ...[...checkpointFilesOf(files)].map(([name, content]): [string, CheckpointParts] => [name, [[name, content]]]),
+    text("config.json", `${JSON.stringify(modelConfigToHf(config, control), null, 2)}\n`),
+  ]);
+}
+
+/**
+ * A checkpoint of a state.
+ *
+ * @param state the files of weights and moments
+ * @param constant `constantFiles` of the run
+ */
+export function checkpointOf(state: CheckpointFiles, constant: CheckpointFiles, about: CheckpointContent["about"]): CheckpointContent {
+  const { run, step, time, heldout_loss } = about;
+  const said = { run, step, time, ...(heldout_loss === undefined ? {} : { heldout_loss }) };
+  return { about, files: new Map([...state, ...constant, text(checkpointFiles.state, `${JSON.stringify(said, null, 2)}\n`)]) };
+}
+
+/**
+ * Gives a run the state that a checkpoint of it holds, array by array: whole arrays, so that any mesh, ZeRO stage and number of workers may take them.
+ *
+ * @throws LAP_CHECKPOINT_STATE if the optimizer's state is not that of the run
+ */
+export async function loadState(
+  programs: Pick<RunPrograms, "putState" | "moments">,
+  { path, manifest }: VerifiedCheckpoint,
+): Promise<void> {
+  const weights = await HfCheckpoint.open(path);
+  try {
+    for (const { name } of weights.params) await programs.putState(paramName(name), await weights.readAsStored(name));
+  } finally {
+    await weights.close();
+  }
+  const moments = await SafetensorsFile.open(join(path, checkpointFiles.optimizer));
+  try {
+    checkMoments(moments, programs.moments);
+    for (const name of moments.names) await programs.putState(name, await moments.read(name));
+  } finally {
+    await moments.close();
+  }
+  await programs.putState(stepName, { dtype: "f32", dims: [], data: Float32Array.of(manifest.step) });
+}
+
+/** The file holds the arrays that the optimizer keeps, and no others. */
+function checkMoments({ path, names }: SafetensorsFile, wanted: readonly string[]): void {
+  const missing = wanted.find((name) => !names.includes(name));
+  const strange = names.find((name) => !wanted.includes(name));
+  if (missing === undefined && strange === undefined) return;
+  throw new LapidaryError({
+    code: "LAP_CHECKPOINT_STATE",
+    message: missing === undefined ? `the optimizer of the run has no place for ${strange}` : `the state of the optimizer lacks ${missing}`,
+    place: `${path}: tensor "${missing ?? strange}"`,
+    remedy: "resume the run with the optimizer that it began with, or launch a new job with train.init, which takes the weights alone",
+  });
+}
+
+const text = (name: string, content: string): [string, CheckpointParts] => [name, [[name, Buffer.from(content, "utf8")]]];

@@ -1,0 +1,95 @@
+import type { ModelConfig } from "@lapidary/models";
+import { type Handle, bytesOfNumbers } from "@lapidary/protocol";
+import type { SharedMemory } from "@lapidary/checkpoint";
+import type { RunPrograms } from "./run-programs.js";
+import type { CheckpointFiles } from "./save-state.js";
+import { type KnownSums, StateFiles } from "./state-files.js";
+
+/** The state of a run as it was behind one step. */
+export interface Snapshot {
+  readonly files: CheckpointFiles;
+  /** It is on the disk, or nobody wants it: its memory is free for another. */
+  release(): void;
+}
+
+type Programs = Pick<RunPrograms, "moments" | "state" | "fetchState" | "openImage" | "snapshot">;
+
+/** An image, and the files in it. */
+interface Image {
+  readonly path: string;
+  readonly files: (sums: KnownSums) => CheckpointFiles;
+  readonly memory: SharedMemory;
+  isOnLargePages: boolean;
+}
+
+/**
+ * Takes the state of a gang as it is behind what was dispatched so far, while the gang goes on. Workers lay their blocks in memory that this process shares, each
+ * array once and whole, as it stands in the files. Where memory cannot be shared, the arrays are fetched.
+ *
+ * Images belong to one gang: a worker of an earlier one, that is not dead yet, lays nothing in them.
+ */
+export class Snapshots {
+  readonly #programs: Programs;
+  readonly #files: StateFiles;
+  readonly #free: Image[] = [];
+  #share: (bytes: number) => SharedMemory | undefined;
+
+  private constructor(programs: Programs, config: ModelConfig, share: (bytes: number) => SharedMemory | undefined) {
+    this.#programs = programs;
+    this.#files = new StateFiles(programs, config);
+    this.#share = share;
+  }
+
+  /** @param share memory that the workers can open; undefined where there is none */
+  static async open(
+    programs: Programs,
+    config: ModelConfig,
+    share: (bytes: number) => SharedMemory | undefined = () => undefined,
+  ): Promise<Snapshots> {
+    const snapshots = new Snapshots(programs, config, share);
+    const [image, opened] = snapshots.#make();
+    if (image !== undefined && (await opened)) snapshots.#free.push(image);
+    else snapshots.#share = () => undefined;
+    return snapshots;
+  }
+
+  /** Sends at once; resolves when the state is here. */
+  async take(): Promise<Snapshot> {
+    const image = this.#free.pop() ?? this.#make()[0];
+    if (image === undefined) return this.#fetch();
+    const release = (): void => {
+      // Behind its first use: by then its pages are there, and the start of the run did not wait for it.
+      if (!image.isOnLargePages) void image.memory.onLargePages();
+      image.isOnLargePages = true;
+      this.#free.push(image);
+    };
+    try {
+      const { sums } = await this.#programs.snapshot(image.path);
+      return { files: image.files(sums), release };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  #make(): [image: Image | undefined, opened: Promise<boolean>] {
+    const memory = this.#share(this.#files.bytes);
+    if (memory === undefined) return [undefined, Promise.resolve(false)];
+    const { path, bytes } = memory;
+    const opened = this.#programs.openImage(path, bytes.length, this.#files.tensors);
+    // Who does not wait for it hears of it when a snapshot is taken.
+    opened.catch(() => undefined);
+    return [{ path, files: this.#files.in(bytes), memory, isOnLargePages: false }, opened];
+  }
+
+  async #fetch(): Promise<Snapshot> {
+    // All are asked for at once: what is fetched is one state.
+    const arrays = await Promise.all(
+      this.#files.tensors.map(async ({ tensor }): Promise<[Handle, Uint8Array]> => {
+        const { data } = await this.#programs.fetchState(tensor);
+        return [tensor.id, bytesOfNumbers(data)];
+      }),
+    );
+    return { files: this.#files.of(new Map(arrays)), release: () => undefined };
+  }
+}

@@ -1,0 +1,146 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { crc32 } from "@lapidary/fabric";
+import { decodeSafetensors } from "@lapidary/interop";
+import { replicated, sizeOf } from "@lapidary/ir";
+import { type GemmaConfig, gemma } from "@lapidary/models";
+import { must } from "@lapidary/std";
+import { bytesOfNumbers, handleOf, type StagedTensor, type TensorSpec } from "@lapidary/protocol";
+import type { SnapshotReport } from "@lapidary/cluster";
+import type { CheckpointFiles } from "./save-state.js";
+import type { SharedMemory } from "@lapidary/checkpoint";
+import { Snapshots } from "./snapshots.js";
+import { StateFiles } from "./state-files.js";
+
+const config: GemmaConfig = {
+  vocabSize: 30,
+  modelDim: 8,
+  layers: 2,
+  heads: 2,
+  kvHeads: 1,
+  headDim: 4,
+  mlpDim: 16,
+  contextLength: 8,
+  ropeTheta: 10_000,
+  normEps: 1e-6,
+};
+const dims = new Map(gemma(config).params.map((spec) => [spec.name, spec.dims]));
+const names = [...dims.keys()];
+const moments = ["adam_m", "adam_v"].flatMap((kind) => names.map((name) => `${kind}/${name}`));
+const dimsOf = (value: string): readonly number[] => must(dims.get(value.slice(value.indexOf("/") + 1)), value);
+const state = (name: string): TensorSpec => ({
+  id: handleOf(name),
+  dtype: "f32",
+  dims: dimsOf(name),
+  sharding: replicated(dimsOf(name).length),
+});
+const numbersOf = (value: string): Float32Array =>
+  new Float32Array(sizeOf(dimsOf(value))).fill(value.length + (value.startsWith("adam_v") ? 0.5 : 0));
+
+const check = (files: CheckpointFiles): void => {
+  const read = (name: string): Map<string, readonly number[]> => {
+    const bytes = Buffer.concat(must(files.get(name), name).map(([, part]) => part));
+    return new Map([...decodeSafetensors(bytes, name)].map(([tensor, { data }]) => [tensor, [...data]]));
+  };
+  deepStrictEqual(read("model.safetensors"), new Map(names.map((name) => [name, [...numbersOf(`params/${name}`)]])));
+  deepStrictEqual(read("optimizer.safetensors"), new Map(moments.map((name) => [name, [...numbersOf(name)]])));
+};
+
+/** Workers that lay the state in an image, if they can open it. */
+class Gang {
+  readonly images = new Map<string, Uint8Array>();
+  readonly taken: string[] = [];
+  tensors: readonly StagedTensor[] = [];
+  readonly moments = moments;
+  readonly state = state;
+  failing = false;
+  constructor(readonly opens: boolean) {}
+
+  /** Images that were laid on large pages. */
+  readonly large: string[] = [];
+
+  readonly share = (length: number): SharedMemory => {
+    const path = `image ${this.images.size}`;
+    const bytes = new Uint8Array(length);
+    this.images.set(path, bytes);
+    const onLargePages = async (): Promise<void> => void this.large.push(path);
+    return { path, bytes, onLargePages };
+  };
+  openImage = async (_path: string, _bytes: number, tensors: readonly StagedTensor[]): Promise<boolean> => {
+    this.tensors = tensors;
+    return this.opens;
+  };
+  snapshot = async (path: string): Promise<SnapshotReport> => {
+    if (this.failing) throw new Error("a worker is lost");
+    this.taken.push(path);
+    for (const { tensor, begin } of this.tensors) must(this.images.get(path), path).set(bytesOfNumbers(numbersOf(tensor.id)), begin);
+    // Workers sum up every other array.
+    return {
+      bytes: 0,
+      ms: 0,
+      sums: this.tensors.map(({ tensor }, i) => (i % 2 === 0 ? crc32(bytesOfNumbers(numbersOf(tensor.id))) : undefined)),
+    };
+  };
+  fetchState = async ({
+    id,
+  }: TensorSpec): Promise<{ readonly dtype: "f32"; readonly dims: readonly number[]; readonly data: Float32Array }> => ({
+    dtype: "f32",
+    dims: dimsOf(id),
+    data: numbersOf(id),
+  });
+}
+
+describe("the files of a run's state", () => {
+  it("lie in an image as they stand on the disk, each from a block on", () => {
+    const layout = new StateFiles({ moments, state }, config);
+    const image = new Uint8Array(layout.bytes);
+    const filesWith = layout.in(image);
+    for (const { tensor, begin } of layout.tensors) image.set(bytesOfNumbers(numbersOf(tensor.id)), begin);
+    const files = filesWith(layout.tensors.map((_, i) => i));
+    check(files);
+    const sums = [...files.values()].flat().flatMap(([name, , sum]) => (name.includes("header") ? [] : [sum]));
+    deepStrictEqual(
+      sums,
+      layout.tensors.map((_, i) => i),
+      "what is known of arrays",
+    );
+    ok([...files.values()].every(([length, header]) => length?.[2] === undefined && header?.[2] === undefined));
+    for (const parts of files.values()) {
+      let at = must(parts[0], "part")[1].byteOffset;
+      strictEqual(at % 4096, 0);
+      for (const [, part] of parts) {
+        strictEqual(part.byteOffset, at, "parts follow one another");
+        at += part.length;
+      }
+    }
+    ok(layout.tensors.every(({ begin }) => begin % 4 === 0));
+  });
+
+  it("are the same whether workers lay them in an image or they are fetched", async () => {
+    for (const gang of [new Gang(true), new Gang(false)]) {
+      const snapshots = await Snapshots.open(gang, config, gang.share);
+      const { files } = await snapshots.take();
+      check(files);
+      const known = [...files.values()].flat().filter(([, , sum]) => sum !== undefined);
+      strictEqual(known.length > 0, gang.opens);
+      for (const [name, bytes, sum] of known) strictEqual(sum, crc32(bytes), name);
+      strictEqual(gang.taken.length, gang.opens ? 1 : 0);
+    }
+  });
+
+  it("take an image of their own as long as another is not free, and the same one again once it is", async () => {
+    const gang = new Gang(true);
+    const snapshots = await Snapshots.open(gang, config, gang.share);
+    const [first, second] = [await snapshots.take(), await snapshots.take()];
+    first.release();
+    (await snapshots.take()).release();
+    second.release();
+    gang.failing = true;
+    await rejects(snapshots.take(), /a worker is lost/);
+    gang.failing = false;
+    await snapshots.take();
+    await snapshots.take();
+    deepStrictEqual(gang.taken, ["image 0", "image 1", "image 0", "image 1", "image 0"]);
+    strictEqual(gang.images.size, 2);
+    deepStrictEqual(gang.large, ["image 0", "image 1"], "once each, when it was written");
+  });
+});

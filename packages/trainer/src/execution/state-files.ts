@@ -1,0 +1,96 @@
+import { safetensorsHead } from "@lapidary/interop";
+import { type ModelConfig, paramsOf } from "@lapidary/models";
+import {
+  type CheckpointFileSpec,
+  type CheckpointLayout,
+  type CheckpointPart,
+  type Handle,
+  type StagedTensor,
+  checkpointLayout,
+} from "@lapidary/protocol";
+import { assert, must } from "@lapidary/std";
+import { paramName } from "@lapidary/training";
+import type { CheckpointParts } from "@lapidary/checkpoint";
+import { checkpointFiles } from "./checkpoints.js";
+import type { RunPrograms } from "./run-programs.js";
+import type { CheckpointFiles } from "./save-state.js";
+
+/** Checksums of arrays of the state, in the order of `StateFiles.tensors`, where they are known. */
+export type KnownSums = readonly (number | undefined)[];
+
+type States = Pick<RunPrograms, "moments" | "state">;
+
+/** A safetensors file of arrays of the state, by their name in the file. */
+function safetensorsFile(
+  name: string,
+  states: States,
+  arrays: readonly { readonly name: string; readonly state: string }[],
+  metadata: Readonly<Record<string, string>> = {},
+): CheckpointFileSpec {
+  const tensors = arrays.map((array) => [array.name, states.state(array.state)] as const);
+  const [length, header] = safetensorsHead(new Map(tensors.map(([tensor, { dims }]) => [tensor, { dtype: "f32", dims }])), metadata);
+  return {
+    name,
+    head: [
+      ["length of the header", length],
+      ["header", header],
+    ],
+    tensors,
+  };
+}
+
+/** The files of a run's state. An error about a damaged file names the part: the tensor. */
+export class StateFiles {
+  readonly #layout: CheckpointLayout;
+
+  constructor(states: States, config: ModelConfig) {
+    const weights = paramsOf(config).map(({ name }) => ({ name, state: paramName(name) }));
+    const moments = states.moments.map((name) => ({ name, state: name }));
+    this.#layout = checkpointLayout([
+      safetensorsFile("model.safetensors", states, weights, { format: "pt" }),
+      safetensorsFile(checkpointFiles.optimizer, states, moments),
+    ]);
+  }
+
+  /** Of the staging buffer. */
+  get bytes(): number {
+    return this.#layout.bytes;
+  }
+
+  /** Where the arrays of the state are in the staging buffer. */
+  get tensors(): readonly StagedTensor[] {
+    return this.#layout.tensors;
+  }
+
+  /**
+   * Writes everything but the arrays into a staging buffer.
+   *
+   * @returns the files over the staging buffer, once the arrays are there, with these checksums
+   */
+  in(staging: Uint8Array): (sums: KnownSums) => CheckpointFiles {
+    assert(staging.length === this.bytes, "a staging buffer has the size of its files", staging.length, this.bytes);
+    for (const { begin, content } of [...this.#layout.files.values()].flat())
+      if ("constant" in content) staging.set(content.constant, begin);
+    const indices = new Map(this.tensors.map(({ tensor }, i) => [tensor.id, i]));
+    return (sums) =>
+      this.#files(({ begin, bytes, content }) => [
+        staging.subarray(begin, begin + bytes),
+        "tensor" in content ? sums[must(indices.get(content.tensor.id), "index")] : undefined,
+      ]);
+  }
+
+  /** The files of arrays that were fetched. */
+  of(arrays: ReadonlyMap<Handle, Uint8Array>): CheckpointFiles {
+    return this.#files(({ name, bytes, content }) => {
+      const part = "constant" in content ? content.constant : must(arrays.get(content.tensor.id), name);
+      assert(part.length === bytes, "an array has the size that its file says", name, part.length, bytes);
+      return [part];
+    });
+  }
+
+  #files(bytesOf: (part: CheckpointPart) => readonly [bytes: Uint8Array, crc32?: number | undefined]): CheckpointFiles {
+    return new Map(
+      [...this.#layout.files].map(([file, parts]): [string, CheckpointParts] => [file, parts.map((part) => [part.name, ...bytesOf(part)])]),
+    );
+  }
+}

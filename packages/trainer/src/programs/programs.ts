@@ -1,0 +1,75 @@
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Worker } from "node:worker_threads";
+import { asJson, canonicalJson, errorFromJSON, unreachable } from "@lapidary/std";
+import { replaceFile } from "@lapidary/api/replace-file";
+import type { ProgramRequest, ProgramSet } from "./build.js";
+import { codeVersion } from "./code-version.js";
+import type { FromCompileThread } from "./compile-thread.js";
+import { digestOf } from "@lapidary/cluster";
+
+export interface ProgramOptions {
+  readonly cacheDir: string;
+  readonly signal: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * The programs of a run: those that the same request and code gave before, else compiled now, in a thread, so that the
+ * coordinator keeps answering meanwhile.
+ *
+ * @throws LapidaryError whatever does not fit; the signal's reason
+ */
+export async function programsFor(request: ProgramRequest, options: ProgramOptions): Promise<ProgramSet> {
+  const key = createHash("sha256")
+    .update(codeVersion())
+    .update(canonicalJson(asJson(request)))
+    .digest("hex")
+    .slice(0, 32);
+  const path = join(options.cacheDir, `${key}.json`);
+  const known = read(path);
+  if (known !== undefined) return known;
+  const set = await compileInThread(request, options);
+  mkdirSync(options.cacheDir, { recursive: true });
+  const text = JSON.stringify(set);
+  replaceFile(path, `${digestOf(text)}\n${text}`);
+  return set;
+}
+
+/** The file begins with the digest of what follows: one that somebody changed is no program of ours. */
+function read(path: string): ProgramSet | undefined {
+  if (!existsSync(path)) return undefined;
+  const file = readFileSync(path, "utf8");
+  const end = file.indexOf("\n");
+  const text = file.slice(end + 1);
+  return file.slice(0, end) === digestOf(text) ? (JSON.parse(text) as ProgramSet) : undefined;
+}
+
+async function compileInThread(request: ProgramRequest, { signal, onProgress }: ProgramOptions): Promise<ProgramSet> {
+  signal.throwIfAborted();
+  const thread = new Worker(new URL("./compile-thread.js", import.meta.url), { workerData: request });
+  const abort = (): void => void thread.terminate();
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await new Promise<ProgramSet>((done, fail) => {
+      thread.on("message", (message: FromCompileThread) => {
+        switch (message.kind) {
+          case "progress":
+            return onProgress?.(message.done, message.total);
+          case "done":
+            return done(message.set);
+          case "failed":
+            return fail(errorFromJSON(message.error));
+          default:
+            return unreachable(message);
+        }
+      });
+      thread.once("error", fail);
+      thread.once("exit", (code) => fail(signal.aborted ? signal.reason : new Error(`the thread that compiles ended with code ${code}`)));
+    });
+  } finally {
+    signal.removeEventListener("abort", abort);
+    await thread.terminate();
+  }
+}
