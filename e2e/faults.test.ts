@@ -15,23 +15,23 @@ interface Trial {
   readonly steps_replayed?: number;
 }
 
-/** What `npm run faults -- --json` says of some of its cases. */
+/** The results of `npm run faults -- --json` for some of its cases. */
 async function faults(only: readonly string[]): Promise<{ readonly fault: string; readonly trials: readonly Trial[] }[]> {
   const child = spawn(process.execPath, [join(root, "tools/faults/main.mjs"), "--json", "--times", "1", "--only", only.join("|")], {
     stdio: ["ignore", "pipe", "pipe"],
   });
-  let [out, told] = ["", ""];
+  let [out, log] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (told += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
   const [code] = (await once(child, "close")) as [number | null];
-  ok(code !== null && out !== "", told);
+  ok(code !== null && out !== "", log);
   return (JSON.parse(out) as { results: { fault: string; trials: Trial[] }[] }).results;
 }
 
-describe("a sample of the table of faults, against real processes", function () {
+describe("a sample of the injected faults, with real processes", function () {
   this.timeout(600_000);
 
-  it("ends with the digests of the run to which nothing is done", async () => {
+  it("a run with a fault ends with the digests of the fault-free reference run", async () => {
     const wanted = [
       "worker killed at before-vote",
       "coordinator killed at after-commit",
@@ -45,7 +45,7 @@ describe("a sample of the table of faults, against real processes", function () 
     for (const { fault, trials } of results)
       for (const trial of trials) strictEqual(trial.problem, undefined, `${fault}, seed ${trial.seed}`);
     const killed = results.find(({ fault }) => fault.startsWith("worker"))?.trials[0];
-    // How fast it is depends on the machine; that it was noticed and little was lost does not.
+    // The times depend on the machine. The detection and the number of repeated steps do not.
     ok(killed?.detect_ms !== undefined && (killed.steps_replayed ?? 99) <= 5, JSON.stringify(killed));
   });
 });

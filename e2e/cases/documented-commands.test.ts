@@ -36,10 +36,10 @@ function jobProblem(call: Call): string | undefined {
     !["launch", "plan", "explain", "trace", "export", "config show"].includes(call.command.replace("lapidary ", ""))
   )
     return undefined;
-  const { given } = call;
-  const job = given.text("job") ?? given.text("subject") ?? "";
+  const { args } = call;
+  const job = args.text("job") ?? args.text("subject") ?? "";
   if (isPlaceholder(job) || job === "") return undefined;
-  const overrides = [...given.list("overrides"), ...given.list("words").filter((word) => word.includes("="))].filter(
+  const overrides = [...args.list("overrides"), ...args.list("words").filter((word) => word.includes("="))].filter(
     (word) => !isPlaceholder(word),
   );
   const named = join(root, "configs/jobs", `${job}.yaml`);

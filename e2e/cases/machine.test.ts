@@ -5,7 +5,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, 
 import { delimiter, join } from "node:path";
 import { caseInput, tinyJob } from "../support/cases.js";
 import { type Ended, Home } from "../support/cli.js";
-import { makeYard, type Yard } from "../support/setup-yard.js";
+import { makeSetupSandbox, type SetupSandbox } from "../support/setup-sandbox.js";
 
 /** Machines as they are: permissions, old servers, settings of pip and Python, compilers, libraries, full disks. */
 
@@ -119,41 +119,41 @@ describe("machines: the home directory and the servers on the PATH", function ()
 
 describe("machines: the set-up", function () {
   this.timeout(180_000);
-  let yard: Yard;
+  let sandbox: SetupSandbox;
   beforeEach(() => {
-    yard = makeYard();
+    sandbox = makeSetupSandbox();
   });
-  afterEach(() => yard.clear());
+  afterEach(() => sandbox.clear());
 
-  const noPrograms = (): string => join(yard.project, "no-programs");
+  const noPrograms = (): string => join(sandbox.project, "no-programs");
   const server = (): string => {
-    const directory = readdirSync(yard.cache).find((name) => name.startsWith("valkey-"));
-    return join(yard.cache, directory ?? "none", "valkey-server");
+    const directory = readdirSync(sandbox.cache).find((name) => name.startsWith("valkey-"));
+    return join(sandbox.cache, directory ?? "none", "valkey-server");
   };
-  /** A program of the yard that runs a shell script. */
+  /** A program of the sandbox that runs a shell script. */
   const program = (name: string, script: string): string => {
-    const path = join(yard.project, name);
+    const path = join(sandbox.project, name);
     writeFileSync(path, `#!/bin/sh\n${script}`);
     chmodSync(path, 0o755);
     return path;
   };
-  const python = (): string => yard.env["LAPIDARY_PYTHON"] ?? "python3";
+  const python = (): string => sandbox.env["LAPIDARY_PYTHON"] ?? "python3";
   const assertWell = ({ code, stderr }: Ended | { readonly code: number | null; readonly stderr: string }): void =>
     assert.equal(code, 0, stderr);
   const attempts = (stderr: string): number => stderr.match(/ by pip(?: \(attempt \d of \d\))?$/gm)?.length ?? 0;
 
   describe("100-home-open-to-others", () => {
     it("the set-up makes .lapidary and the cache for their owner alone under umask 000, and closes them when they are open", async () => {
-      yard.offerValkey();
-      const cache = join(yard.cache, "made");
+      sandbox.offerValkey();
+      const cache = join(sandbox.cache, "made");
       const setUp = (): Promise<{ readonly code: number | null; readonly stderr: string }> =>
-        withUmask(0o000, () => yard.setUp(["redis"], { PATH: noPrograms(), LAPIDARY_CACHE: cache }));
+        withUmask(0o000, () => sandbox.setUp(["redis"], { PATH: noPrograms(), LAPIDARY_CACHE: cache }));
       assertWell(await setUp());
-      for (const path of [join(yard.project, ".lapidary"), cache]) assert.equal(modeOf(path), "700", path);
-      for (const path of [join(yard.project, ".lapidary"), cache]) chmodSync(path, 0o777);
+      for (const path of [join(sandbox.project, ".lapidary"), cache]) assert.equal(modeOf(path), "700", path);
+      for (const path of [join(sandbox.project, ".lapidary"), cache]) chmodSync(path, 0o777);
       const again = await setUp();
       assertWell(again);
-      assert.equal(modeOf(join(yard.project, ".lapidary")), "700");
+      assert.equal(modeOf(join(sandbox.project, ".lapidary")), "700");
       assert.equal(statSync(cache).mode & 0o022, 0);
       assert.match(again.stderr, /other users could write to .*made.*closed/);
     });
@@ -161,8 +161,8 @@ describe("machines: the set-up", function () {
 
   describe("70-old-redis-on-path", () => {
     it("the set-up passes over the old server, takes the one of the wheel, and says which and why", async () => {
-      yard.offerValkey();
-      const ended = await yard.setUp(["redis"], { PATH: oldServers });
+      sandbox.offerValkey();
+      const ended = await sandbox.setUp(["redis"], { PATH: oldServers });
       assertWell(ended);
       assert.match(ended.stderr, /passed over .*bin\/redis-server: Redis 5\.0\.7 is older than 6\.2/);
       assert.match(ended.stderr, /redis: Valkey 9\.1\.2 at .*valkey-server/);
@@ -171,7 +171,7 @@ describe("machines: the set-up", function () {
 
     it("a newer server later on the PATH is taken without a download", async () => {
       program("good/../valkey-server", 'echo "Valkey server v=8.0.1 sha=0"\n');
-      const ended = await yard.setUp(["redis"], { PATH: [oldServers, yard.project].join(delimiter) });
+      const ended = await sandbox.setUp(["redis"], { PATH: [oldServers, sandbox.project].join(delimiter) });
       assertWell(ended);
       assert.equal(attempts(ended.stderr), 0, ended.stderr);
       assert.match(ended.stderr, /redis: Valkey 8\.0\.1 at /);
@@ -180,8 +180,8 @@ describe("machines: the set-up", function () {
 
   describe("90-pip-wants-an-environment", () => {
     it("settings of pip for installing do not stop a download, as variables and in pip.conf", async () => {
-      yard.offerValkey();
-      const config = join(yard.project, "pip.conf");
+      sandbox.offerValkey();
+      const config = join(sandbox.project, "pip.conf");
       const settings = [
         "require-virtualenv = true",
         "require-hashes = true",
@@ -194,12 +194,12 @@ describe("machines: the set-up", function () {
         PIP_REQUIRE_VIRTUALENV: "true",
         PIP_REQUIRE_HASHES: "1",
         PIP_USER: "1",
-        PIP_TARGET: join(yard.project, "target"),
-        PIP_PREFIX: join(yard.project, "prefix"),
+        PIP_TARGET: join(sandbox.project, "target"),
+        PIP_PREFIX: join(sandbox.project, "prefix"),
         PIP_PLATFORM: "win_amd64",
         PIP_NO_BINARY: ":all:",
       };
-      const ended = await yard.setUp(["redis"], { PATH: noPrograms(), PIP_CONFIG_FILE: config, ...variables });
+      const ended = await sandbox.setUp(["redis"], { PATH: noPrograms(), PIP_CONFIG_FILE: config, ...variables });
       assertWell(ended);
       assert.equal(attempts(ended.stderr), 1, ended.stderr);
       assert.ok(existsSync(server()));
@@ -207,8 +207,8 @@ describe("machines: the set-up", function () {
     });
 
     it("what pip refuses is not tried again, and the remedy does not speak of the network", async () => {
-      yard.offerValkey();
-      const ended = await yard.setUp(["redis"], { PATH: noPrograms(), PIP_RETRIES: "often" });
+      sandbox.offerValkey();
+      const ended = await sandbox.setUp(["redis"], { PATH: noPrograms(), PIP_RETRIES: "often" });
       assert.equal(ended.code, 1);
       assert.equal(attempts(ended.stderr), 1, ended.stderr);
       assert.match(
@@ -223,7 +223,7 @@ describe("machines: the set-up", function () {
     it("the set-up prints neither the password of a proxy nor that of an index, whatever pip reports", async () => {
       const addresses = { PIP_INDEX_URL: "http://me:s3cret@127.0.0.1:1/simple", PIP_PROXY: "http://me:s3/cret@127.0.0.1:1" };
       const online = { PIP_NO_INDEX: "0", PIP_FIND_LINKS: "", PIP_RETRIES: "0" };
-      const ended = await yard.setUp(["redis"], { PATH: noPrograms(), ...online, ...addresses });
+      const ended = await sandbox.setUp(["redis"], { PATH: noPrograms(), ...online, ...addresses });
       assert.equal(ended.code, 1);
       assert.match(ended.stderr, /error LAP_SETUP_WHEEL/);
       assert.match(ended.stderr, /Failed to parse: http:\/\/127\.0\.0\.1:1/, "pip reported the address of the proxy");
@@ -232,16 +232,16 @@ describe("machines: the set-up", function () {
   });
 
   it("a Python that prints a banner, and variables that would break it, do not disturb the set-up", async () => {
-    yard.offerValkey();
+    sandbox.offerValkey();
     const banner = program(
       "python with banner",
       `echo "Welcome to this cluster"\n'${python()}' "$@"\ncode=$?\necho "Goodbye"\nexit $code\n`,
     );
-    const site = join(yard.project, "site");
+    const site = join(sandbox.project, "site");
     mkdirSync(site);
     writeFileSync(join(site, "sitecustomize.py"), 'print("customized", end="")\n');
     const env = { LAPIDARY_PYTHON: banner, PYTHONPATH: site, PYTHONHOME: "/nowhere", PYTHONWARNINGS: "error", PYTHONINSPECT: "1" };
-    assertWell(await yard.setUp(["redis"], { PATH: noPrograms(), ...env }));
+    assertWell(await sandbox.setUp(["redis"], { PATH: noPrograms(), ...env }));
     assert.match(readFileSync(server(), "utf8"), /Valkey server/);
   });
 
@@ -250,7 +250,7 @@ describe("machines: the set-up", function () {
       ['echo "lapidary-python 3.7.3"; exit 1', /Python 3\.7\.3/],
       ['echo "lapidary-python 3.11.2"; echo "No module named pip" >&2; exit 1', /Python 3\.11\.2 without pip/],
     ] as const) {
-      const ended = await yard.setUp(["redis"], { PATH: noPrograms(), LAPIDARY_PYTHON: program("other-python", `${answer}\n`) });
+      const ended = await sandbox.setUp(["redis"], { PATH: noPrograms(), LAPIDARY_PYTHON: program("other-python", `${answer}\n`) });
       assert.equal(ended.code, 1);
       assert.match(ended.stderr, /LAP_SETUP_PYTHON/);
       assert.match(ended.stderr, expected);
@@ -259,51 +259,51 @@ describe("machines: the set-up", function () {
   });
 
   it("a full disk is an error with the place and the bytes that are needed; nothing is left half done, and the next set-up works", async () => {
-    yard.offerTensorflow();
+    sandbox.offerTensorflow();
     const full = program(
       "python-on-a-full-disk",
       `case "$*" in *download*) echo "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device" >&2; exit 1;; esac\nexec '${python()}' "$@"\n`,
     );
-    const ended = await yard.setUp(["libtensorflow"], { LAPIDARY_PYTHON: full });
+    const ended = await sandbox.setUp(["libtensorflow"], { LAPIDARY_PYTHON: full });
     assert.equal(ended.code, 1, ended.stderr);
     assert.equal(attempts(ended.stderr), 1, ended.stderr);
     assert.match(
       ended.stderr,
       /error LAP_SETUP_DISK: no space is left at .*: .* MB are free, about 2000 MB are needed[^]*remedy: free 2000 MB/,
     );
-    assert.deepEqual(yard.unfinished(), []);
-    assertWell(await yard.setUp(["libtensorflow"]));
+    assert.deepEqual(sandbox.unfinished(), []);
+    assertWell(await sandbox.setUp(["libtensorflow"]));
   });
 
   it("the binding loads our libtensorflow although LD_LIBRARY_PATH names another one", async () => {
-    yard.offerTensorflow();
-    assertWell(await yard.setUp(["libtensorflow"]));
-    const foreign = join(yard.project, "foreign");
+    sandbox.offerTensorflow();
+    assertWell(await sandbox.setUp(["libtensorflow"]));
+    const foreign = join(sandbox.project, "foreign");
     mkdirSync(foreign);
     writeFileSync(join(foreign, "foreign.cc"), 'extern "C" const char* TF_Version() { return "foreign"; }\n');
     for (const name of ["libtensorflow_cc.so.2", "libtensorflow_framework.so.2"])
       execFileSync("c++", ["-shared", "-fPIC", `-Wl,-soname,${name}`, join(foreign, "foreign.cc"), "-o", join(foreign, name)]);
-    const binding = join(yard.project, "node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node");
+    const binding = join(sandbox.project, "node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node");
     const version = execFileSync(process.execPath, ["-p", `require(${JSON.stringify(binding)}).TF_Version`], {
-      env: { ...yard.env, LD_LIBRARY_PATH: foreign },
+      env: { ...sandbox.env, LD_LIBRARY_PATH: foreign },
       encoding: "utf8",
     });
     assert.equal(version.trim(), "0.0-toy");
   });
 
   it("npm installs the whole tree whatever NODE_ENV and .npmrc choose for other projects", async () => {
-    const dependency = join(yard.project, "package");
+    const dependency = join(sandbox.project, "package");
     mkdirSync(dependency);
     writeFileSync(join(dependency, "package.json"), '{"name":"tool","version":"1.0.0"}');
-    execFileSync("tar", ["-czf", "tool.tgz", "package"], { cwd: yard.project });
+    execFileSync("tar", ["-czf", "tool.tgz", "package"], { cwd: sandbox.project });
     const integrity = `sha512-${createHash("sha512")
-      .update(readFileSync(join(yard.project, "tool.tgz")))
+      .update(readFileSync(join(sandbox.project, "tool.tgz")))
       .digest("base64")}`;
-    const own = { name: "yard", version: "1.0.0", devDependencies: { tool: "file:tool.tgz" } };
-    writeFileSync(join(yard.project, "package.json"), JSON.stringify(own));
+    const own = { name: "sandbox", version: "1.0.0", devDependencies: { tool: "file:tool.tgz" } };
+    writeFileSync(join(sandbox.project, "package.json"), JSON.stringify(own));
     const packages = { "": own, "node_modules/tool": { version: "1.0.0", resolved: "file:tool.tgz", integrity, dev: true } };
     writeFileSync(
-      join(yard.project, "package-lock.json"),
+      join(sandbox.project, "package-lock.json"),
       JSON.stringify({ name: own.name, version: own.version, lockfileVersion: 3, requires: true, packages }),
     );
     const settings = {
@@ -312,21 +312,21 @@ describe("machines: the set-up", function () {
       npm_config_package_lock: "false",
       npm_config_global: "true",
     };
-    assertWell(await yard.setUp(["packages"], { NODE_ENV: "production", ...settings }));
-    assert.ok(existsSync(join(yard.project, "node_modules/tool/package.json")));
+    assertWell(await sandbox.setUp(["packages"], { NODE_ENV: "production", ...settings }));
+    assert.ok(existsSync(join(sandbox.project, "node_modules/tool/package.json")));
   });
 
   it("CXX may have arguments, and a compiler without C++17 is named", async () => {
-    yard.offerTensorflow();
+    sandbox.offerTensorflow();
     const wrapper = program("ccache", 'exec "$@"\n');
     const old = program(
       "old compiler",
       'case "$*" in *--version*) echo "g++ 4.8.5"; exit 0;; esac\necho "unrecognized option -std=c++17" >&2\nexit 1\n',
     );
-    const refused = await yard.setUp(["libtensorflow"], { CXX: old });
+    const refused = await sandbox.setUp(["libtensorflow"], { CXX: old });
     assert.match(refused.stderr, /g\+\+ 4\.8\.5 does not compile C\+\+17: unrecognized option/);
     assert.match(refused.stderr, /remedy: install a C\+\+17 compiler/);
-    const ended = await yard.setUp(["libtensorflow"], { CXX: `"${wrapper}" c++ -DEXTRA` });
+    const ended = await sandbox.setUp(["libtensorflow"], { CXX: `"${wrapper}" c++ -DEXTRA` });
     assertWell(ended);
     assert.match(ended.stderr, /the binding loads/);
   });

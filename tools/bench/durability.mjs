@@ -1,25 +1,25 @@
 /**
- * What durability costs, as a part of a step of `micro`, with and without in turn:
+ * The cost of durability, as a fraction of a step of `micro`, measured with and without in turn:
  *
- * - a checkpoint behind every step, in a job: real coordinator, workers and disk;
- * - copies of the state in the workers' memory, as often as a run makes them.
+ * - a checkpoint after every step, in a job: real coordinator, workers and disk;
+ * - replicas in the workers' memory, at the interval that a run chooses.
  *
- * By the clock on the wall, and by processor time of all our processes, which other work on the machine disturbs less.
+ * Measured in wall time, and in processor time of all processes of Lapidary, which other work on the machine disturbs less.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { median } from "./jax.mjs";
 import { Ours, cpu_s } from "./ours.mjs";
-import { stolen_s, untilQuiet } from "./quiet.mjs";
+import { stolen_s, waitForIdle } from "./wait-for-idle.mjs";
 
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 
-/** Steps of a run, and those at its beginning that are not counted. */
+/** Steps of a run, and its first steps, which are not counted. */
 const [steps, warmUp] = [60, 15];
-/** Steps of a burst, with copies or without: the copies that fall on it have ended with it. */
+/** Steps of a burst, with replicas or without. All replication that starts in a burst ends in it. */
 const burst = 60;
 
-/** What comes on top of a step: `wall` and `cpu` as parts of one without, `stolen_ms` of all cores by the host. @typedef {{ readonly with_s: number, readonly without_s: number, readonly wall: number, readonly cpu: number, readonly cpu_ms: number, readonly stolen_ms: number }} Cost */
+/** The overhead of a step: `wall` and `cpu` as fractions of a step without it, `stolen_ms` of all cores that the host took. @typedef {{ readonly with_s: number, readonly without_s: number, readonly wall: number, readonly cpu: number, readonly cpu_ms: number, readonly stolen_ms: number }} Cost */
 /** @typedef {{ readonly checkpoints: Cost & { readonly written: number }, readonly copies: Cost & { readonly every: number } }} Durability */
 
 /**
@@ -31,7 +31,7 @@ export async function measureDurability(pairs) {
   return { checkpoints, copies: await measureCopies(pairs) };
 }
 
-/** A step's time, the processor time of all processes for it, and what the host took of all cores meanwhile. @typedef {{ readonly wall_s: number, readonly cpu_s: number, readonly stolen_s: number }} Step */
+/** A step's time, the processor time of all processes for it, and the time that the host took of all cores. @typedef {{ readonly wall_s: number, readonly cpu_s: number, readonly stolen_s: number }} Step */
 
 /** @param {readonly { readonly with: Step, readonly without: Step }[]} found @returns {Cost} */
 function costOf(found) {
@@ -49,9 +49,9 @@ function costOf(found) {
 /** @param {number} pairs */
 async function measureCheckpoints(pairs) {
   const { Harness } = await built("coordinator/dist/testing/harness.js");
-  const yard = new Harness();
+  const harness = new Harness();
   try {
-    const client = await yard.start();
+    const client = await harness.start();
     let written = 0;
     /** @param {string} name @param {string} checkpoint @returns {Promise<Step>} */
     const run = async (name, checkpoint) => {
@@ -62,13 +62,13 @@ mesh: { data: 16, model: 16 }
 zero: 3
 remat: dots
 train: { steps: ${steps}, batch: 16, optimizer: { name: adamw, lr: 1.0e-3 } }
-data: { corpus: ${yard.corpus}, held_out: 0.1, vocab: 512 }
+data: { corpus: ${harness.corpus}, held_out: 0.1, vocab: 512 }
 checkpoint: ${checkpoint}
 `;
-      await untilQuiet();
+      await waitForIdle();
       await client.submit({ yaml, name });
       /** @type {{ step: number, cpu_s: number, stolen_s: number }[]} */
-      const looks = [];
+      const samples = [];
       /** @type {number[]} */
       let pids = [];
       for await (const { event, data } of client.stream(name)) {
@@ -77,18 +77,18 @@ checkpoint: ${checkpoint}
         if (event !== "metrics" || data.kind !== "train" || (data.step !== warmUp && data.step !== steps - 1)) continue;
         if (pids.length === 0) pids = (await client.get(name)).workers?.map((/** @type {{ pid: number }} */ { pid }) => pid) ?? [];
         const { user, system } = process.cpuUsage();
-        looks.push({
+        samples.push({
           step: data.step,
           cpu_s: (user + system) / 1e6 + pids.reduce((sum, pid) => sum + cpu_s(pid), 0),
           stolen_s: stolen_s(),
         });
       }
-      const rows = readFileSync(join(yard.home, "runs", name, "metrics.jsonl"), "utf8")
+      const rows = readFileSync(join(harness.home, "runs", name, "metrics.jsonl"), "utf8")
         .trim()
         .split("\n")
         .map((line) => JSON.parse(line));
-      const [first, last] = looks;
-      if (first === undefined || last === undefined) throw new Error(`the run ${name} told too few steps`);
+      const [first, last] = samples;
+      if (first === undefined || last === undefined) throw new Error(`the run ${name} reported too few steps`);
       const lasted = rows.filter(({ kind, step }) => kind === "train" && step > warmUp).map(({ step_ms }) => step_ms / 1000);
       const each = (/** @type {"cpu_s" | "stolen_s"} */ what) => (last[what] - first[what]) / (last.step - first.step);
       return { wall_s: median(lasted), cpu_s: each("cpu_s"), stolen_s: each("stolen_s") };
@@ -103,7 +103,7 @@ checkpoint: ${checkpoint}
     }
     return { ...costOf(found), written: written / pairs };
   } finally {
-    await yard.remove();
+    await harness.remove();
   }
 }
 
@@ -118,7 +118,7 @@ async function measureCopies(pairs) {
     await ours.burst(burst, { interval });
     /** @param {{ interval?: any }} [options] @returns {Promise<Step>} */
     const step = async (options) => {
-      await untilQuiet();
+      await waitForIdle();
       const before = stolen_s();
       const { mean_s, cpu_s: cpu } = await ours.burst(burst, options);
       return { wall_s: mean_s, cpu_s: cpu, stolen_s: (stolen_s() - before) / burst };

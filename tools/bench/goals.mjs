@@ -1,12 +1,12 @@
-/** What is to be reached, as ratios of medians of paired runs. */
+/** Goals of the benchmark, as ratios of medians of paired runs. */
 import { nameOf } from "./case.mjs";
 
 /**
  * @typedef {object} Goal
  * @property {import("./case.mjs").Case} case
- * @property {number} [timesJaxMany] at least so many times faster than JAX on as many devices
- * @property {number} [ofJaxOne] at most this part of the time of JAX on one device
- * @property {number} [memory] at most this part of the memory of JAX on as many devices
+ * @property {number} [timesJaxMany] minimum speedup over JAX on as many devices
+ * @property {number} [ofJaxOne] maximum fraction of the time of JAX on one device
+ * @property {number} [memory] maximum fraction of the memory of JAX on as many devices
  */
 
 /** @type {readonly Goal[]} */
@@ -31,7 +31,7 @@ export const grid = {
   batch: 16,
 };
 
-/** micro on 16×16 takes at most so much of its time on 1×1; 16×16 and 4×4 differ by at most so much. */
+/** `overOne`: maximum time of micro on 16×16, as a multiple of its time on 1×1. `between`: maximum relative difference of 16×16 and 4×4. */
 export const gridLimits = { overOne: 1.5, between: 0.1 };
 
 /** @typedef {{ readonly what: string, readonly met: boolean }} Verdict */
@@ -41,7 +41,7 @@ export const gridLimits = { overOne: 1.5, between: 0.1 };
  * @param {{ ratio_jax256?: number | undefined, ratio_jax1?: number | undefined, rss_ours_mb: number, rss_jax256_mb?: number | undefined }} found
  * @returns {Verdict[]}
  */
-export function judge({ case: which, timesJaxMany, ofJaxOne, memory }, found) {
+export function checkGoal({ case: which, timesJaxMany, ofJaxOne, memory }, found) {
   /** @type {Verdict[]} */
   const verdicts = [];
   if (timesJaxMany !== undefined && found.ratio_jax256 !== undefined)
@@ -61,11 +61,11 @@ export function judge({ case: which, timesJaxMany, ofJaxOne, memory }, found) {
   return verdicts.map(({ what, met }) => ({ what: `${nameOf(which)}: ${what}`, met }));
 }
 
-/** Shares of a step that a checkpoint after every step, and replicas in the memory of workers, may take. */
+/** Maximum fractions of a step that a checkpoint after every step, and replicas, may take. */
 export const durabilityLimits = { checkpoints: 0.05, copies: 0.03 };
 
 /** @param {import("./durability.mjs").Durability} durability @returns {Verdict[]} */
-export function judgeDurability({ checkpoints, copies }) {
+export function checkDurability({ checkpoints, copies }) {
   const percent = (/** @type {number} */ part) => (100 * part).toFixed(1);
   return [
     {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { flopOf, nameOf, parseMeshText } from "./case.mjs";
-import { goals, judge, judgeDurability } from "./goals.mjs";
+import { goals, checkGoal, checkDurability } from "./goals.mjs";
 import { median } from "./jax.mjs";
 
 /** A goal with all three parts. @type {import("./goals.mjs").Goal} */
@@ -8,12 +8,12 @@ const goal = { case: { model: "m", mesh: [16, 16], batch: 16, numerics: "f32" },
 
 describe("benchmark goals", () => {
   it("are met at the limit and missed beyond it", () => {
-    const met = judge(goal, { ratio_jax256: 6, ratio_jax1: 0.5, rss_ours_mb: 100, rss_jax256_mb: 300 });
+    const met = checkGoal(goal, { ratio_jax256: 6, ratio_jax1: 0.5, rss_ours_mb: 100, rss_jax256_mb: 300 });
     assert.deepEqual(
       met.map((verdict) => verdict.met),
       [true, true, true],
     );
-    const missed = judge(goal, { ratio_jax256: 5.9, ratio_jax1: 0.51, rss_ours_mb: 101, rss_jax256_mb: 300 });
+    const missed = checkGoal(goal, { ratio_jax256: 5.9, ratio_jax1: 0.51, rss_ours_mb: 101, rss_jax256_mb: 300 });
     assert.deepEqual(
       missed.map((verdict) => verdict.met),
       [false, false, false],
@@ -21,13 +21,13 @@ describe("benchmark goals", () => {
   });
 
   it("say nothing of what was not measured", () => {
-    assert.deepEqual(judge(goal, { rss_ours_mb: 100 }), []);
+    assert.deepEqual(checkGoal(goal, { rss_ours_mb: 100 }), []);
   });
 
   it("hold checkpoints and copies to a part of a step each", () => {
     const cost = { with_s: 1.05, without_s: 1, wall: 0.05, cpu: 0.05, cpu_ms: 50, stolen_ms: 20 };
     const met = (/** @type {number} */ checkpoints, /** @type {number} */ copies) =>
-      judgeDurability({ checkpoints: { ...cost, wall: checkpoints, written: 60 }, copies: { ...cost, wall: copies, every: 8 } }).map(
+      checkDurability({ checkpoints: { ...cost, wall: checkpoints, written: 60 }, copies: { ...cost, wall: copies, every: 8 } }).map(
         (verdict) => verdict.met,
       );
     assert.deepEqual(met(0.05, 0.03), [true, true]);

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { processorFlags } from "../setup/kernels.mjs";
-import { instructionsOf, paragraphs, withSection } from "./document.mjs";
+import { instructionsOf, paragraphs, withSection } from "./benchmarks-md.mjs";
 
 const seconds = (/** @type {number | undefined} */ s) =>
   s === undefined ? "" : s < 0.1 ? `${(s * 1000).toFixed(1)} ms` : `${s.toFixed(2)} s`;
@@ -56,15 +56,15 @@ const milliseconds = (/** @type {number} */ s) => `${(1000 * s).toFixed(0)} ms`;
 
 /**
  * @param {string} root
- * @param {{ roof: number, pinned: string | undefined, workers: number, pairs: number, measured: readonly { found: any, verdicts: readonly import("./goals.mjs").Verdict[] }[], rows: readonly any[], durability: import("./durability.mjs").Durability | undefined, verdicts: readonly import("./goals.mjs").Verdict[] }} results
+ * @param {{ peak: number, pinned: string | undefined, workers: number, pairs: number, measured: readonly { found: any, verdicts: readonly import("./goals.mjs").Verdict[] }[], rows: readonly any[], durability: import("./durability.mjs").Durability | undefined, verdicts: readonly import("./goals.mjs").Verdict[] }} results
  */
-export function writeDocument(root, { roof, pinned, workers, pairs, measured, rows, durability, verdicts }) {
+export function writeBenchmarks(root, { peak, pinned, workers, pairs, measured, rows, durability, verdicts }) {
   const met = verdicts.filter((verdict) => verdict.met).length;
   const table = (/** @type {readonly string[]} */ head, /** @type {readonly (readonly string[])[]} */ lines) =>
     [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
   const model = cpus()[0]?.model ?? "?";
   const text = `${new Date().toISOString().slice(0, 10)}, ${pairs} repetitions each, ${pinned === undefined ? `${workers} cores` : `cores ${pinned}`}, ${(totalmem() / 2 ** 30).toFixed(0)} GB, Linux ${release()}, ${workers} single-threaded workers.
-Peak of these cores in f32 (matmuls of TensorFlow): ${roof.toFixed(0)} GFLOP/s.
+Peak of these cores in f32 (matmuls of TensorFlow): ${peak.toFixed(0)} GFLOP/s.
 
 ${table(
   ["case", "ours", "JAX, 1 device", "JAX, all devices", "of 1 device", "faster than all", "memory ours", "memory JAX", "GFLOP/s", "goals"],
@@ -129,7 +129,7 @@ ${table(
     String(row.workers),
     seconds(row.step_s),
     row.gflops.toFixed(0),
-    `${(row.ofRoof * 100).toFixed(0)} %`,
+    `${(row.fractionOfPeak * 100).toFixed(0)} %`,
     gigabytes(row.memory_mb),
   ]),
 )}

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * `npm run bench`: Lapidary and JAX alternately on the same model, batch, mesh and precision; ratios, not times, are what it is for.
+ * `npm run bench`: Lapidary and JAX in turn on the same model, batch, mesh and precision. The results are ratios, because times depend on the machine.
  *
- * Both sides are held to the same cores, ours with one single-threaded worker for each.
+ * Both sides run on the same cores. Lapidary has one single-threaded worker for each core.
  */
 import { execFileSync } from "node:child_process";
 import { availableParallelism, loadavg } from "node:os";
@@ -13,14 +13,14 @@ import { Report } from "../setup/report.mjs";
 import { Session, projectRoot } from "../setup/session.mjs";
 import { flopOf, nameOf, parseMeshText } from "./case.mjs";
 import { measureDurability } from "./durability.mjs";
-import { goals, grid, gridLimits, judge, judgeDurability } from "./goals.mjs";
+import { goals, grid, gridLimits, checkGoal, checkDurability } from "./goals.mjs";
 import { Jax, median } from "./jax.mjs";
 import { Ours } from "./ours.mjs";
-import { printCase, printDurability, printGrid, writeDocument } from "./report.mjs";
-import { measureRoof } from "./roof.mjs";
-import { untilQuiet } from "./quiet.mjs";
+import { printCase, printDurability, printGrid, writeBenchmarks } from "./report.mjs";
+import { measurePeak } from "./peak-flops.mjs";
+import { waitForIdle } from "./wait-for-idle.mjs";
 
-/** A repetition runs about so long, and one step at least. */
+/** Approximate time of a repetition, which has at least one step. */
 const burst_s = 2.5;
 const cores = 2;
 
@@ -29,7 +29,7 @@ const { values } = readFlags(
 npm run bench -- --case micro --mesh 16x16 --pairs 3 --json  one case; also --batch N, --numerics f32|mxu, --remat POLICY
 npm run bench -- --no-jax                                    Lapidary alone
 npm run bench -- --skip mini,micro@256x1                     without these: JAX takes 13 GB for them
-npm run bench -- --only durability                           what checkpoints and copies cost`,
+npm run bench -- --only durability                           the cost of checkpoints and replicas`,
   {
     case: { type: "string" },
     mesh: { type: "string", default: "16x16" },
@@ -66,42 +66,42 @@ if (values.case !== undefined) {
   const found = await measure(which, values.jax ? await provideJax(session) : undefined);
   if (values.json) process.stdout.write(`${JSON.stringify(found)}\n`);
   else say(printCase(found));
-  conclude(judge(goal, found));
+  conclude(checkGoal(goal, found));
 } else if (values.only !== undefined) {
   const durability = await measureDurability(pairs);
   say(printDurability(durability));
   if (values.json) process.stdout.write(`${JSON.stringify(durability)}\n`);
-  conclude(judgeDurability(durability));
+  conclude(checkDurability(durability));
 } else {
   const python = values.jax ? await provideJax(session) : undefined;
-  const roof = await measureRoof(workers);
+  const peak = await measurePeak(workers);
   say(
-    `${workers} workers${pinned === undefined ? "" : ` on cores ${pinned}`}; the roof of matrix products is ${roof.toFixed(0)} GFLOP/s in f32 on all of them`,
+    `${workers} workers${pinned === undefined ? "" : ` on cores ${pinned}`}; peak of matmuls: ${peak.toFixed(0)} GFLOP/s in f32, all cores together`,
   );
   /** @type {{ found: Measured, verdicts: import("./goals.mjs").Verdict[] }[]} */
   const measured = [];
   for (const goal of python === undefined ? [] : goals) {
     if (skipped.includes(goal.case.model) || skipped.includes(`${goal.case.model}@${goal.case.mesh.join("x")}`)) continue;
     if (goal.case.numerics === "mxu" && !bf16) {
-      say(`${nameOf(goal.case)}: left out, this processor has no bf16 units`);
+      say(`${nameOf(goal.case)}: skipped, because this processor has no bf16 units`);
       continue;
     }
-    const found = await measure(goal.case, python, roof);
-    const verdicts = judge(goal, found);
+    const found = await measure(goal.case, python, peak);
+    const verdicts = checkGoal(goal, found);
     measured.push({ found, verdicts });
     say(printCase(found, verdicts));
   }
-  const rows = await measureGrid(roof);
+  const rows = await measureGrid(peak);
   say(printGrid(rows));
   const durability = skipped.includes("durability") ? undefined : await measureDurability(pairs);
   if (durability !== undefined) say(printDurability(durability));
   const verdicts = [
     ...measured.flatMap(({ verdicts: some }) => some),
-    ...judgeGrid(rows),
-    ...(durability === undefined ? [] : judgeDurability(durability)),
+    ...checkGrid(rows),
+    ...(durability === undefined ? [] : checkDurability(durability)),
   ];
-  if (values.json) process.stdout.write(`${JSON.stringify({ roof_gflops: roof, cases: measured, grid: rows, durability })}\n`);
-  if (python !== undefined) writeDocument(projectRoot, { roof, pinned, workers, pairs, measured, rows, durability, verdicts });
+  if (values.json) process.stdout.write(`${JSON.stringify({ peak_gflops: peak, cases: measured, grid: rows, durability })}\n`);
+  if (python !== undefined) writeBenchmarks(projectRoot, { peak, pinned, workers, pairs, measured, rows, durability, verdicts });
   conclude(verdicts);
 }
 process.exit(0);
@@ -114,13 +114,13 @@ function conclude(verdicts) {
 }
 
 /**
- * One case: ours in turn with JAX on one device, then with JAX on as many as the mesh has (not both at once, for memory). A repetition is a burst of
- * steps of ours and one of JAX's.
+ * Measures one case: Lapidary in turn with JAX on one device, then in turn with JAX on all devices of the mesh (one after the other, to save memory). A
+ * repetition is a burst of steps of Lapidary and a burst of JAX.
  * @param {Case} which
  * @param {string | undefined} python
- * @param {number} [roof]
+ * @param {number} [peak]
  */
-async function measure(which, python, roof) {
+async function measure(which, python, peak) {
   const task = session.report.begin(nameOf(which), "measuring");
   const [data, model] = which.mesh;
   const ours = await Ours.start(which, { workers, ...(values.remat === undefined ? {} : { remat: values.remat }) });
@@ -130,11 +130,11 @@ async function measure(which, python, roof) {
   const ours_cpu_s = [];
   /** @type {import("./ours.mjs").Split[]} */
   const splits = [];
-  await untilQuiet();
+  await waitForIdle();
   const probe = await ours.burst(1);
   const steps = stepsFor(probe.seconds);
   const runOurs = async () => {
-    await untilQuiet();
+    await waitForIdle();
     const { seconds, cpu_s, split } = await ours.burst(steps);
     ours_s.push(seconds);
     ours_cpu_s.push(cpu_s);
@@ -156,7 +156,7 @@ async function measure(which, python, roof) {
     for (let pair = 0; pair < pairs; pair++) {
       task.update(`${what}: pair ${pair + 1} of ${pairs}`);
       const own = await runOurs();
-      await untilQuiet();
+      await waitForIdle();
       const { seconds: other, cpu_s: cpu } = await jax.burst(stepsFor(first));
       seconds.push(other);
       cpu_s.push(cpu);
@@ -168,7 +168,7 @@ async function measure(which, python, roof) {
   const one = await against([1, 1], "JAX on one device");
   const many = data * model === 1 ? one : await against(which.mesh, `JAX on ${data * model} devices`);
   if (python === undefined) for (let pair = 0; pair < pairs; pair++) await runOurs();
-  const result = summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, roof });
+  const result = summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, peak });
   await ours.close();
   task.end("measured");
   return result;
@@ -178,9 +178,9 @@ async function measure(which, python, roof) {
 
 /**
  * @param {{ which: Case, ours: Ours, ours_s: number[], ours_cpu_s: number[], splits: import("./ours.mjs").Split[], one: JaxSide | undefined,
- *   many: JaxSide | undefined, roof: number | undefined }} measured `one`: JAX on one device; `many`: JAX on as many devices as the mesh has
+ *   many: JaxSide | undefined, peak: number | undefined }} measured `one`: JAX on one device; `many`: JAX on as many devices as the mesh has
  */
-function summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, roof }) {
+function summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, peak }) {
   const flop = flopOf(/** @type {any} */ (ours.job));
   const seconds = median(ours_s);
   return {
@@ -209,7 +209,7 @@ function summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, roof })
     split_ms: meanSplit(splits),
     gflop: flop / 1e9,
     gflops: flop / 1e9 / seconds,
-    ...(roof === undefined ? {} : { roof_gflops: roof }),
+    ...(peak === undefined ? {} : { peak_gflops: peak }),
     compile_s: ours.compile_s,
     load_s: ours.load_s,
     losses_finite: ours.losses.every(Number.isFinite),
@@ -234,15 +234,15 @@ function meanSplit(splits) {
     fused: mean("fused"),
     other: mean("other"),
     wait: mean("wait"),
-    // One collection of garbage, or one turn of other processes, would be most of a mean.
+    // A single garbage collection, or another process, would dominate a mean.
     dispatch: median(splits.map(({ dispatch }) => dispatch)),
     coordinator: mean("coordinator"),
     idle: mean("idle"),
   };
 }
 
-/** The same step on meshes of three sizes, in turn. @param {number} roof */
-async function measureGrid(roof) {
+/** The same step on meshes of three sizes, in turn. @param {number} peak */
+async function measureGrid(peak) {
   const rows = [];
   for (const model of grid.models) {
     if (skipped.includes(model)) continue;
@@ -256,7 +256,7 @@ async function measureGrid(roof) {
       });
     for (let pair = 0; pair < pairs; pair++) {
       for (const { ours, seconds } of all) {
-        await untilQuiet();
+        await waitForIdle();
         seconds.push((await ours.burst(stepsFor(seconds[0] ?? 1))).seconds);
       }
     }
@@ -270,7 +270,7 @@ async function measureGrid(roof) {
         step_s,
         spread_s: spreadOf(seconds),
         gflops: flop / 1e9 / step_s,
-        ofRoof: flop / 1e9 / step_s / ((roof * ours.workers) / workers),
+        fractionOfPeak: flop / 1e9 / step_s / ((peak * ours.workers) / workers),
         memory_mb: Math.round(ours.peak_mb),
       });
       await ours.close();
@@ -281,7 +281,7 @@ async function measureGrid(roof) {
 }
 
 /** @param {Awaited<ReturnType<typeof measureGrid>>} rows */
-function judgeGrid(rows) {
+function checkGrid(rows) {
   const at = (/** @type {string} */ model, /** @type {string} */ mesh) =>
     rows.find((row) => row.model === model && row.mesh === mesh)?.step_s ?? NaN;
   const overOne = at("micro", "16x16") / at("micro", "1x1");
@@ -302,7 +302,7 @@ function judgeGrid(rows) {
   ];
 }
 
-/** Holds this process, and what it starts, to some cores. @param {number} pid @param {number} count @returns {string | undefined} the cores, where they could be chosen */
+/** Pins this process and its children to some cores. @param {number} pid @param {number} count @returns {string | undefined} the cores, if they could be chosen */
 function pin(pid, count) {
   try {
     const allowed = /list: (.*)$/m.exec(execFileSync("taskset", ["-pc", String(pid)], { encoding: "utf8" }))?.[1] ?? "";
@@ -311,7 +311,7 @@ function pin(pid, count) {
       return Array.from({ length: to - from + 1 }, (_, i) => from + i);
     });
     const chosen = list.slice(0, count).join(",");
-    // All threads: those that Node has started already too.
+    // -a pins also the threads that Node has already started.
     execFileSync("taskset", ["-apc", chosen, String(pid)], { stdio: "ignore" });
     return chosen;
   } catch {

@@ -1,19 +1,20 @@
 #!/usr/bin/env node
 /**
- * `npm run faults` breaks real processes, disks and Redis as the table of docs/reliability.md says, and compares what becomes of the job with the run to which nothing was done. Ends with 1 if anything is not as it must be.
+ * `npm run faults` injects the faults of docs/reliability.md into real processes, disks and Redis, and compares each job with the fault-free reference run.
+ * Exits with 1 if a check fails.
  */
 import { rmSync } from "node:fs";
 import { seededRandom } from "../../packages/std/dist/index.js";
-import { steps } from "./cases/scene.mjs";
+import { steps } from "./cases/context.mjs";
 import { faultCases } from "./cases.mjs";
 import { readFlags } from "../flags.mjs";
-import { judge, summaryOf, timesOf } from "./judge.mjs";
+import { checkRun, summaryOf, timesOf } from "./check-run.mjs";
 import { soak } from "./soak.mjs";
-import { hasWeather, Yard } from "./yard.mjs";
+import { hasFaultPreload, TestCluster } from "./test-cluster.mjs";
 
 const { values: flags } = readFlags(
-  `npm run faults -- [--times N] [--only TEXT|TEXT] [--seed N] [--json]   every row of the table N times (5), or those that have TEXT in their name
-npm run faults -- --soak N [--gap SECONDS] [--seed N] [--json]         N random faults on one run, 0 to SECONDS (30) apart`,
+  `npm run faults -- [--times N] [--only TEXT|TEXT] [--seed N] [--json]   every case N times (5), or the cases that contain TEXT in their name
+npm run faults -- --soak N [--gap SECONDS] [--seed N] [--json]         N random faults in one run, 0 to SECONDS (30) apart`,
   {
     json: { type: "boolean", default: false },
     times: { type: "count", default: "5" },
@@ -24,58 +25,58 @@ npm run faults -- --soak N [--gap SECONDS] [--seed N] [--json]         N random 
   },
 );
 const say = (/** @type {string} */ line) => (flags.json ? process.stderr : process.stdout).write(`${line}\n`);
-const yard = new Yard();
+const cluster = new TestCluster();
 /** @type {{ fault: string, row: string, expected?: string, trials: readonly { seed: number, ok: boolean, problem?: string }[] }[]} */
 const results = [];
 for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"]))
   process.once(signal, () => {
-    void yard.remove().finally(() => process.exit(130));
+    void cluster.remove().finally(() => process.exit(130));
   });
 try {
-  say("the run to which nothing is done");
-  const client = await yard.start();
-  await client.submit({ yaml: yard.jobFile({ steps }), name: "quiet" });
-  const quiet = await yard.ending("quiet");
-  if (quiet.state !== "done") throw new Error(`the quiet run is ${quiet.state}: ${quiet.message}`);
-  await yard.end();
-  if (flags.soak !== undefined) results.push(await soak(yard, Number(flags.soak), Number(flags.seed), say, Number(flags.gap) * 1000));
+  say("the fault-free reference run");
+  const client = await cluster.start();
+  await client.submit({ yaml: cluster.jobFile({ steps }), name: "reference" });
+  const reference = await cluster.result("reference");
+  if (reference.state !== "done") throw new Error(`the fault-free reference run is ${reference.state}: ${reference.message}`);
+  await cluster.end();
+  if (flags.soak !== undefined) results.push(await soak(cluster, Number(flags.soak), Number(flags.seed), say, Number(flags.gap) * 1000));
   else
     for (const fault of faultCases) {
       if (flags.only !== undefined && !flags.only.split("|").some((part) => fault.name.includes(part))) continue;
       if (fault.needsRoot === true && process.getuid?.() !== 0) {
-        say(`  not run, for it needs root: ${fault.name}`);
+        say(`  not run, because it needs root: ${fault.name}`);
         continue;
       }
-      if (fault.needsWeather === true && !hasWeather) {
-        say(`  NOT RUN, for there is no C++ compiler, or this is not Linux: ${fault.name}`);
+      if (fault.needsFaultPreload === true && !hasFaultPreload) {
+        say(`  NOT RUN, because it needs Linux and a C++ compiler: ${fault.name}`);
         continue;
       }
       const trials = [];
       for (let time = 0; time < Number(flags.times); time++) {
         const seed = Number(flags.seed) * 1000 + time;
         const id = `f${results.length}-${time}`;
-        rmSync(yard.fired, { recursive: true, force: true });
+        rmSync(cluster.fired, { recursive: true, force: true });
         /** @type {string | undefined} */
         let problem;
-        let happened;
+        let outcome;
         try {
-          happened = await fault.run({ yard, seed, random: seededRandom(seed), quiet, id });
-          problem = judge(happened, quiet, yard.firings(), fault);
+          outcome = await fault.run({ cluster, seed, random: seededRandom(seed), reference, id });
+          problem = checkRun(outcome, reference, cluster.firings(), fault);
         } catch (error) {
           problem = /** @type {Error} */ (error).stack ?? String(error);
         }
-        await yard.end();
-        problem ??= left(yard);
-        const times = happened === undefined ? {} : timesOf(happened);
-        const ending = happened?.ending;
+        await cluster.end();
+        problem ??= findLeftWorkers(cluster);
+        const times = outcome === undefined ? {} : timesOf(outcome);
+        const result = outcome?.result;
         trials.push({
           seed,
           ok: problem === undefined,
-          outcome: [ending?.state ?? "unknown", ending?.code].filter(Boolean).join(" "),
-          digests_equal: ending?.digest === quiet.digest && ending?.tensors === quiet.tensors,
+          outcome: [result?.state ?? "unknown", result?.code].filter(Boolean).join(" "),
+          digests_equal: result?.digest === reference.digest && result?.tensors === reference.tensors,
           ...(problem === undefined ? {} : { problem }),
           ...times,
-          ...(happened?.note === undefined ? {} : { note: happened.note }),
+          ...(outcome?.note === undefined ? {} : { note: outcome.note }),
         });
         say(
           `  ${problem === undefined ? "✔" : "✘"} ${fault.name}, seed ${seed}${describe(times)}${problem === undefined ? "" : `: ${problem}`}`,
@@ -84,23 +85,23 @@ try {
       results.push({
         fault: fault.name,
         row: fault.row,
-        expected: fault.expected ?? "done, each step once, the digests of the quiet run",
+        expected: fault.expected ?? "done, each step once, the digests of the fault-free reference run",
         ...summaryOf(trials),
         trials,
       });
     }
 } finally {
-  await yard.remove();
+  await cluster.remove();
 }
 if (flags.json) process.stdout.write(`${JSON.stringify({ results }, null, 2)}\n`);
 const failed = results.flatMap(({ trials }) => trials).filter(({ ok }) => !ok).length;
-say(`${results.flatMap(({ trials }) => trials).length - failed} as they must be, ${failed} not`);
+say(`${results.flatMap(({ trials }) => trials).length - failed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
 
-/** @param {Yard} where one whose coordinator has ended in good order @returns {string | undefined} what it has left behind */
-function left(where) {
+/** @param {TestCluster} where a cluster whose coordinator has shut down cleanly @returns {string | undefined} the problem, if worker processes are left */
+function findLeftWorkers(where) {
   const workers = where.processesOfWorkers();
-  return workers.length === 0 ? undefined : `workers are left: ${workers.join(", ")}`;
+  return workers.length === 0 ? undefined : `worker processes are left: ${workers.join(", ")}`;
 }
 
 /** @param {Record<string, number | undefined>} times */

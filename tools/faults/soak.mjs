@@ -1,77 +1,77 @@
-/** One long run to which random things happen, 0 to 30 seconds apart, also while it recovers from the last one. */
+/** One long run with random faults, 0 to 30 seconds apart, also while the run recovers from the previous fault. */
 import { readdirSync, readFileSync } from "node:fs";
 import { isOfType } from "../../packages/api/dist/run-events.js";
 import { seededRandom } from "../../packages/std/dist/index.js";
-import { redis, signalTo } from "./cases/scene.mjs";
-import { percentile } from "./judge.mjs";
-import { pause, until } from "./yard.mjs";
+import { redis, signalTo } from "./cases/context.mjs";
+import { percentile } from "./check-run.mjs";
+import { sleep, waitFor } from "./test-cluster.mjs";
 
-/** What happens, as often as it stands here. */
+/** The faults. A fault that is listed twice is drawn twice as often. */
 const kinds = /** @type {const} */ (["worker", "worker", "both workers", "frozen worker", "coordinator", "Redis", "wipe Redis"]);
 
-/** What one fault of a kind costs is measured so often, alone. */
-const alone = 3;
+/** Number of measurements of each fault alone. */
+const soloTrials = 3;
 
 /**
- * @param {import("./yard.mjs").Yard} yard
+ * @param {import("./test-cluster.mjs").TestCluster} cluster
  * @param {number} faults
  * @param {number} seed
  * @param {(line: string) => void} say
  */
-export async function soak(yard, faults, seed, say, gap_ms = 30_000) {
+export async function soak(cluster, faults, seed, say, gap_ms = 30_000) {
   const random = seededRandom(seed);
   const id = `soak-${seed}`;
   const endless = 1_000_000;
-  await yard.start();
-  await yard.client.submit({ yaml: yard.jobFile({ steps: endless, every: 50, keep: 2 }), name: id });
-  await until("the first steps", async () => (await yard.client.get(id)).step > 2);
-  const costs = await measureCosts(yard, id, say);
-  const before = await goodputOf(yard, id);
+  await cluster.start();
+  await cluster.client.submit({ yaml: cluster.jobFile({ steps: endless, every: 50, keep: 2 }), name: id });
+  await waitFor("the first steps", async () => (await cluster.client.get(id)).step > 2);
+  const costs = await measureCosts(cluster, id, say);
+  const before = await goodputOf(cluster, id);
   const began = Date.now();
-  const footprints = [footprint(yard)];
+  const footprints = [footprint(cluster)];
   /** @type {Record<string, number>} */
   const done = {};
   for (let n = 0; n < faults; n++) {
-    await pause(random.integer(gap_ms));
+    await sleep(random.integer(gap_ms));
     const what = kinds[random.integer(kinds.length)] ?? "worker";
     done[what] = (done[what] ?? 0) + 1;
-    await inflict(yard, id, what, random.integer(2));
-    const job = await yard.client.get(id).catch(() => undefined);
+    await inflict(cluster, id, what, random.integer(2));
+    const job = await cluster.client.get(id).catch(() => undefined);
     if (job?.finished_at !== undefined)
       throw new Error(`fault ${n} (${what}, seed ${seed}): the job is ${job.state}: ${job.error?.message}`);
     if (n % 10 === 9) {
-      footprints.push(footprint(yard));
+      footprints.push(footprint(cluster));
       say(`  ${n + 1} faults, step ${job?.step ?? "?"}, goodput ${percent(job?.goodput?.ratio ?? 0)}`);
     }
   }
-  const last = await until("steps behind the last fault", async () => {
-    const job = await yard.client.get(id).catch(() => undefined);
+  const last = await waitFor("steps after the last fault", async () => {
+    const job = await cluster.client.get(id).catch(() => undefined);
     return job !== undefined && job.goodput !== undefined && job.state === "running" && job;
   });
   const goal = last.step + 5;
-  await until("five more steps", async () => (await yard.client.get(id)).step >= goal);
+  await waitFor("five more steps", async () => (await cluster.client.get(id)).step >= goal);
   const wall_ms = Date.now() - began;
-  const after = await goodputOf(yard, id);
+  const after = await goodputOf(cluster, id);
   const goodput = (after.committed_ms - before.committed_ms) / (after.wall_ms - before.wall_ms);
-  // 1 − (time to detect and recover, and work lost, by a fault) / (time between faults), beside what a run without faults has.
+  // 1 − (time to detect and recover, and work lost, by a fault) / (time between faults), minus the overhead of a run without faults.
   const lost_ms = Object.entries(done).reduce((sum, [what, count]) => sum + count * (costs.of[what] ?? 0), 0);
-  const bound = 1 - costs.quiet - lost_ms / wall_ms;
+  const bound = 1 - costs.overhead - lost_ms / wall_ms;
   say(`  goodput ${percent(goodput)}, bound ${percent(bound)}: ${faults} faults in ${Math.round(wall_ms / 1000)} s`);
-  await yard.client.cancel(id);
-  const ending = await yard.ending(id);
-  // The quiet run of as many steps: the same digest at its end.
-  const compared = ending.commits.length;
-  await yard.client.submit({ yaml: yard.jobFile({ steps: compared, every: 0 }), name: `${id}-quiet` });
-  const quiet = await yard.ending(`${id}-quiet`, 3_600_000);
-  const inOrder = ending.rows.every((step, i) => step === i + 1);
+  await cluster.client.cancel(id);
+  const result = await cluster.result(id);
+  // The fault-free reference run of as many steps must end with the same digest.
+  const compared = result.commits.length;
+  await cluster.client.submit({ yaml: cluster.jobFile({ steps: compared, every: 0 }), name: `${id}-reference` });
+  const reference = await cluster.result(`${id}-reference`, 3_600_000);
+  const inOrder = result.rows.every((step, i) => step === i + 1);
   const problem = !inOrder
-    ? "steps were told twice or not at all"
-    : // The learning rate depends on how many steps there are in all; it is the same up to there only for a constant schedule.
-      quiet.commits.at(-1)?.digest === ending.commits.at(-1)?.digest
+    ? "steps are missing from the metrics, or appear twice"
+    : // The two runs have the same learning rates only because the schedule is constant.
+      reference.commits.at(-1)?.digest === result.commits.at(-1)?.digest
       ? undefined
-      : `digest ${ending.digest} instead of ${quiet.digest}`;
-  const failures = ending.events.filter(isOfType("attempt_failed")).length;
-  await yard.end();
+      : `digest ${result.digest} instead of ${reference.digest}`;
+  const failures = result.events.filter(isOfType("attempt_failed")).length;
+  await cluster.end();
   return {
     fault: `soak of ${faults}`,
     row: "soak",
@@ -100,85 +100,89 @@ export async function soak(yard, faults, seed, say, gap_ms = 30_000) {
 const percent = (/** @type {number} */ ratio) => `${(100 * ratio).toFixed(1)} %`;
 
 /**
- * One fault.
- * @param {import("./yard.mjs").Yard} yard
+ * Injects one fault.
+ * @param {import("./test-cluster.mjs").TestCluster} cluster
  * @param {string} id
  * @param {string} what
- * @param {number} which of the workers
+ * @param {number} which index of the worker
  */
-async function inflict(yard, id, what, which) {
-  const pids = await yard.workerPids(id).catch(() => []);
+async function inflict(cluster, id, what, which) {
+  const pids = await cluster.workerPids(id).catch(() => []);
   const victim = pids[which];
   if (what === "worker" && victim !== undefined) signalTo(victim, "SIGKILL");
   else if (what === "both workers") for (const pid of pids) signalTo(pid, "SIGKILL");
   else if (what === "frozen worker" && victim !== undefined) signalTo(victim, "SIGSTOP");
-  else if (what === "Redis") signalTo(yard.redisPid(), "SIGKILL");
-  else if (what === "wipe Redis") await redis(yard, ["FLUSHALL"]).catch(() => undefined);
+  else if (what === "Redis") signalTo(cluster.redisPid(), "SIGKILL");
+  else if (what === "wipe Redis") await redis(cluster, ["FLUSHALL"]).catch(() => undefined);
   else if (what === "coordinator") {
-    await yard.end("SIGKILL");
-    await yard.start();
+    await cluster.end("SIGKILL");
+    await cluster.start();
   }
 }
 
 /**
- * What a fault of each kind costs when it comes alone, in milliseconds of a run's time that did not go into steps that count (detecting, recovering, steps lost), and which share
- * of its time goes elsewhere (checkpoints) in a run to which nothing is done.
- * @param {import("./yard.mjs").Yard} yard
+ * Measures the cost of each fault alone: milliseconds that did not go into committed steps (detection, recovery, lost steps). Also measures the overhead: the
+ * share of time that a fault-free run spends outside of steps (checkpoints).
+ * @param {import("./test-cluster.mjs").TestCluster} cluster
  * @param {string} id
  * @param {(line: string) => void} say
- * @returns {Promise<{ quiet: number, of: Record<string, number> }>}
+ * @returns {Promise<{ overhead: number, of: Record<string, number> }>}
  */
-async function measureCosts(yard, id, say) {
+async function measureCosts(cluster, id, say) {
   const during = async (/** @type {() => Promise<void>} */ work) => {
-    const from = await goodputOf(yard, id);
+    const from = await goodputOf(cluster, id);
     await work();
-    const to = await goodputOf(yard, id);
+    const to = await goodputOf(cluster, id);
     const wall = to.wall_ms - from.wall_ms;
     return { wall, lost: wall - (to.committed_ms - from.committed_ms) };
   };
   const steps = async (/** @type {number} */ more) => {
-    const { step } = await yard.client.get(id);
-    await until(`${more} more steps`, async () => ((await yard.client.get(id).catch(() => undefined))?.step ?? 0) >= step + more, 60_000);
+    const { step } = await cluster.client.get(id);
+    await waitFor(
+      `${more} more steps`,
+      async () => ((await cluster.client.get(id).catch(() => undefined))?.step ?? 0) >= step + more,
+      60_000,
+    );
   };
   const calm = await during(() => steps(150));
-  const quiet = calm.lost / calm.wall;
+  const overhead = calm.lost / calm.wall;
   /** @type {Record<string, number>} */
   const of = {};
   for (const what of new Set(kinds)) {
     let sum = 0;
-    for (let i = 0; i < alone; i++) {
+    for (let i = 0; i < soloTrials; i++) {
       await steps(10);
       const { wall, lost } = await during(async () => {
-        await inflict(yard, id, what, i % 2);
-        // What is found out after seconds of silence is not to be missed.
-        await pause(what === "frozen worker" ? 6000 : 1500);
+        await inflict(cluster, id, what, i % 2);
+        // The coordinator detects a frozen worker only after seconds.
+        await sleep(what === "frozen worker" ? 6000 : 1500);
         await steps(10);
       });
-      sum += lost - quiet * wall;
+      sum += lost - overhead * wall;
     }
-    of[what] = Math.max(0, sum / alone);
+    of[what] = Math.max(0, sum / soloTrials);
     say(`  alone, ${what} costs ${Math.round(of[what] ?? 0)} ms`);
   }
-  return { quiet, of };
+  return { overhead, of };
 }
 
 /**
- * @param {import("./yard.mjs").Yard} yard
+ * @param {import("./test-cluster.mjs").TestCluster} cluster
  * @param {string} id
  */
-async function goodputOf(yard, id) {
-  return until("the run's goodput", async () => {
-    const job = await yard.client.get(id).catch(() => undefined);
+async function goodputOf(cluster, id) {
+  return waitFor("the run's goodput", async () => {
+    const job = await cluster.client.get(id).catch(() => undefined);
     return job?.state === "running" ? job.goodput : undefined;
   });
 }
 
 /**
  * Memory and descriptors of the coordinator.
- * @param {import("./yard.mjs").Yard} yard
+ * @param {import("./test-cluster.mjs").TestCluster} cluster
  */
-function footprint(yard) {
-  const pid = yard.coordinator?.pid ?? 0;
+function footprint(cluster) {
+  const pid = cluster.coordinator?.pid ?? 0;
   const rss = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
   return { rss, descriptors: readdirSync(`/proc/${pid}/fd`).length };
 }

@@ -81,15 +81,15 @@ export function verdictOf(output) {
  */
 export async function downloadWheel(session, { label, python, downloads, requirements, needs_bytes }) {
   let output = "";
-  let patience = attempts;
+  let maxAttempts = attempts;
   for (const extra of [[], otherPython]) {
     for (const requirement of requirements) {
-      const got = await downloadOne(session, { label, python, downloads, requirement, extra, patience });
+      const got = await downloadOne(session, { label, python, downloads, requirement, extra, maxAttempts });
       if ("wheel" in got) return got.wheel;
       output = got.output;
       if (got.verdict === "disk") throw fullDisk({ path: downloads, needs_bytes, output });
       // One of several indexes may be away, and the wheel for another Python in the others.
-      if (got.verdict === "network") patience = 1;
+      if (got.verdict === "network") maxAttempts = 1;
       if (nothingFound.test(output) && got.verdict !== "refused") continue;
       throw new SetupError({
         code: "LAP_SETUP_WHEEL",
@@ -120,10 +120,10 @@ const refusalRemedy = (python, requirement) =>
 
 /**
  * @param {import("./session.mjs").Session} session
- * @param {{ label: string, python: import("./python.mjs").Python, downloads: string, requirement: string, extra: readonly string[], patience: number }} what
+ * @param {{ label: string, python: import("./python.mjs").Python, downloads: string, requirement: string, extra: readonly string[], maxAttempts: number }} what
  * @returns {Promise<{ wheel: string } | { verdict: ReturnType<typeof verdictOf>, output: string }>}
  */
-async function downloadOne(session, { label, python, downloads, requirement, extra, patience }) {
+async function downloadOne(session, { label, python, downloads, requirement, extra, maxAttempts }) {
   const options = [
     "--no-deps",
     "--only-binary=:all:",
@@ -134,7 +134,7 @@ async function downloadOne(session, { label, python, downloads, requirement, ext
     downloads,
   ];
   for (let attempt = 1; ; attempt++) {
-    const again = attempt === 1 ? "" : ` (attempt ${attempt} of ${patience})`;
+    const again = attempt === 1 ? "" : ` (attempt ${attempt} of ${maxAttempts})`;
     const task = session.report.begin(label, `downloading ${requirement} by pip${again}`);
     const watch = setInterval(() => task.update(megabytes(largestUnder(downloads))), 500);
     // TMPDIR: pip unpacks into the directory whose growth we show and which vanishes with us.
@@ -150,7 +150,7 @@ async function downloadOne(session, { label, python, downloads, requirement, ext
     }
     task.end(`pip could not provide ${requirement}${extra.length === 0 ? "" : " for another Python either"}`);
     const verdict = verdictOf(pip.tail);
-    if (attempt >= patience || verdict !== "network") return { verdict, output: pip.tail };
+    if (attempt >= maxAttempts || verdict !== "network") return { verdict, output: pip.tail };
   }
 }
 

@@ -37,10 +37,10 @@ function wheelPlatform() {
 
 /**
  * The server that `lapidary up` starts, and the servers before it that it does not start, with the reason. Runs each with `--version`.
- * @param {{ env: NodeJS.ProcessEnv, cache: string, patience_ms?: number }} where
+ * @param {{ env: NodeJS.ProcessEnv, cache: string, timeout_ms?: number }} where
  * @returns {Finding}
  */
-export function findRedisServer({ env, cache, patience_ms = answerWithin_ms }) {
+export function findRedisServer({ env, cache, timeout_ms = answerWithin_ms }) {
   /** @type {PassedOver[]} */
   const passedOver = [];
   const wheel = join(wheelDirectory(cache), "valkey-server");
@@ -50,7 +50,7 @@ export function findRedisServer({ env, cache, patience_ms = answerWithin_ms }) {
       if (path === wheel && existsSync(path)) passedOver.push({ path, reason: "it cannot be executed: its file system is mounted noexec" });
       continue;
     }
-    const probed = probe(path, env, patience_ms);
+    const probed = probe(path, env, timeout_ms);
     if ("version" in probed) return { server: probed, passedOver };
     passedOver.push(probed);
   }
@@ -60,15 +60,15 @@ export function findRedisServer({ env, cache, patience_ms = answerWithin_ms }) {
 /**
  * @param {string} path
  * @param {NodeJS.ProcessEnv} env
- * @param {number} patience_ms
+ * @param {number} timeout_ms
  * @returns {Server | PassedOver}
  */
-function probe(path, env, patience_ms) {
+function probe(path, env, timeout_ms) {
   // A process group of its own, so that a wrapper that waits ends together with what it started.
   const options = /** @type {import("node:child_process").SpawnSyncOptionsWithStringEncoding} */ ({
     env,
     encoding: "utf8",
-    timeout: patience_ms,
+    timeout: timeout_ms,
     killSignal: "SIGKILL",
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
@@ -78,7 +78,7 @@ function probe(path, env, patience_ms) {
     const { code = "unknown" } = /** @type {NodeJS.ErrnoException} */ (result.error);
     if (code !== "ETIMEDOUT") return { path, reason: `it does not run (${code})` };
     endGroup(result.pid);
-    return { path, reason: `it does not report its version within ${patience_ms / 1000} s` };
+    return { path, reason: `it does not report its version within ${timeout_ms / 1000} s` };
   }
   const found = parseServerVersion(result.stdout);
   if (result.status !== 0 || found === undefined) {

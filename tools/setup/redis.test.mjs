@@ -43,9 +43,9 @@ describe("findRedisServer", function () {
   /** @param {string} text */
   const prints = (text) => `#!/bin/sh\necho "${text}"\n`;
   const good = prints("Redis server v=7.2.4 sha=0");
-  /** @param {readonly string[]} entries @param {number} [patience_ms] */
-  const find = (entries, patience_ms = 30_000) =>
-    findRedisServer({ env: { PATH: entries.join(delimiter) }, cache: join(directory, "cache"), patience_ms });
+  /** @param {readonly string[]} entries @param {number} [timeout_ms] */
+  const find = (entries, timeout_ms = 30_000) =>
+    findRedisServer({ env: { PATH: entries.join(delimiter) }, cache: join(directory, "cache"), timeout_ms });
 
   it("takes the first server that is new enough, and names the old ones before it", () => {
     const old = program("a/redis-server", prints("Redis server v=5.0.7 sha=0"));

@@ -1,4 +1,4 @@
-import { failpointActions, failpointNames, LapidaryError } from "@lapidary/std";
+import { failpointAction, failpointActions, failpointNames, LapidaryError } from "@lapidary/std";
 import { z } from "zod";
 import { count, floatSchema, sliceSchema } from "./api-values.js";
 
@@ -102,7 +102,8 @@ const workerEvents = [
     step: count,
     /** A worker, or `c` for the coordinator. */
     target: z.union([count, z.literal("c")]),
-    action: z.enum(failpointActions),
+    /** Journals of earlier versions contain former names. */
+    action: z.preprocess((name) => (typeof name === "string" ? (failpointAction(name) ?? name) : name), z.enum(failpointActions)),
   }),
 ] as const;
 

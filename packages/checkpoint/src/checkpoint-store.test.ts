@@ -207,7 +207,7 @@ for (const [how, nodeDisk] of [
           kill: () => {
             throw new Error("killed");
           },
-          stop: () => undefined,
+          suspend: () => undefined,
           hang: () => undefined,
           claim: () => true,
         });

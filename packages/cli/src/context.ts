@@ -4,25 +4,25 @@ import type { Clock } from "@lapidary/std";
 import type { Console } from "./terminal/console.js";
 import type { Interrupts } from "./terminal/interrupts.js";
 
-/** What every command is given: where it speaks, where it stands, and how it hears Ctrl-C. */
+/** The arguments of every command: its output, its directories, and its interrupts. */
 export interface Context {
   readonly console: Console;
   readonly interrupts: Interrupts;
   readonly clock: Clock;
   readonly env: NodeJS.ProcessEnv;
-  /** Whether a person sits before it, to see and to type: `</dev/null` says that none does. */
+  /** Whether a person can read the output and type an answer. `</dev/null` means that no person can. */
   readonly attended: boolean;
-  /** Absolute; relative paths of the command line begin here. */
+  /** Absolute; the base of relative paths of the command line. */
   readonly cwd: string;
-  /** Absolute; configs, tools and packages lie here. */
+  /** Absolute; the directory of configs, tools and packages. */
   readonly root: string;
-  /** Absolute; all state lies here. */
+  /** Absolute; the state directory. */
   readonly home: string;
-  /** As it was typed, without arguments: `lapidary ckpt verify`. */
+  /** The command as it was typed, without arguments: `lapidary ckpt verify`. */
   readonly command: string;
 }
 
-/** From where this file lies compiled: packages/cli/dist. */
+/** Seen from the compiled file in packages/cli/dist. */
 export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 
 /** `--home`, LAPIDARY_HOME, or `.lapidary` in the project. */

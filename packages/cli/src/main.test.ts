@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ExitCode } from "@lapidary/std";
 import { runCli } from "./testing/cli-process.js";
 
 describe("the lapidary process", () => {
@@ -24,13 +25,13 @@ describe("the lapidary process", () => {
   it("prints its version, as JSON where that is asked for", async () => {
     const { code, stdout } = await runCli(["version", "--json"]);
     const facts: unknown = JSON.parse(stdout);
-    ok(code === 0 && typeof facts === "object" && facts !== null);
+    ok(code === ExitCode.done && typeof facts === "object" && facts !== null);
     deepStrictEqual(Object.keys(facts), ["version", "node", "platform"]);
   });
 
   it("exits with 2 at a mistake of use, and says so on stderr alone", async () => {
     const { code, stdout, stderr } = await runCli(["lanch"]);
-    deepStrictEqual([code, stdout], [2, ""]);
+    deepStrictEqual([code, stdout], [ExitCode.usage, ""]);
     match(stderr, /^lapidary: error LAP_CLI_COMMAND: .*\n {4}place: {2}lapidary\n {4}remedy: did you mean "launch"\?\n$/);
   });
 
@@ -39,7 +40,7 @@ describe("the lapidary process", () => {
     try {
       for (const args of [["status"], ["jobs"], ["jobs", "wait", "x"], ["logs", "x"]]) {
         const { code, stdout } = await runCli([...args, "--json", "--home", home]);
-        equal(code, 3, args.join(" "));
+        equal(code, ExitCode.unreachable, args.join(" "));
         match(stdout, /^\{"error":\{"code":"LAP_COORDINATOR_DOWN",.*"remedy":"start it with `lapidary up`"\}\}\n$/);
       }
     } finally {
@@ -51,7 +52,7 @@ describe("the lapidary process", () => {
     const home = mkdtempSync(join(tmpdir(), "lapidary-"));
     try {
       const { code, stdout } = await runCli(["ckpt", "inspect", "nothing", "--json"], { env: { LAPIDARY_HOME: home } });
-      equal(code, 102);
+      equal(code, ExitCode.notFound);
       match(stdout, /LAP_CHECKPOINT_NOT_FOUND/);
       deepStrictEqual(JSON.parse((await runCli(["ckpt", "list", "--json", "--home", home])).stdout), { checkpoints: [] });
     } finally {

@@ -5,10 +5,10 @@ import { Interrupts } from "./terminal/interrupts.js";
 import { limitWarnings } from "./terminal/process-limits.js";
 import { makePaint } from "./terminal/paint.js";
 
-/** Where the process of a command begins and ends. */
+/** Start and end of the process of a command. */
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  // The reader of a pipe has seen enough (`lapidary jobs | head`): nothing is wrong.
+  // The reader of a pipe has closed it (`lapidary jobs | head`). This is not an error.
   if (error.code === "EPIPE") process.exit(ExitCode.done);
   const typed = systemError(isSystemError(error) ? error : Object.assign(new Error(error.message), { code: "EIO" }), {
     doing: "write the results",
@@ -17,10 +17,10 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.stderr.write(`${errorText(typed, "lapidary", makePaint(false))}\n`);
   process.exit(typed.exit);
 });
-// Where nobody can be told, the exit code still says how it went.
+// If stderr is closed, the exit code still reports the result.
 process.stderr.on("error", () => undefined);
 
-// A command that waits for Ctrl-C alone has nothing else that keeps Node from ending.
+// Keeps Node running while a command waits only for Ctrl-C.
 const alive = setInterval(() => undefined, 60_000);
 const exit = await runCommandLine(process.argv.slice(2), {
   stdout: process.stdout,

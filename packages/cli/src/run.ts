@@ -9,8 +9,8 @@ import { makePaint, wantsColor } from "./terminal/paint.js";
 import { commandTree } from "./tree.js";
 import { readVersion } from "./commands/version.js";
 
-/** The process, as far as a command line needs it. */
-export interface Surroundings {
+/** The streams, environment and signals of a process that a command line uses. */
+export interface ProcessIo {
   readonly stdout: Output;
   readonly stderr: Output;
   /** Whether standard input is a terminal. */
@@ -19,18 +19,18 @@ export interface Surroundings {
   readonly cwd: string;
   readonly clock: Clock;
   readonly interrupts: Interrupts;
-  /** What was found about the process before the command began. */
+  /** Warnings about the process from before the command started. */
   readonly warnings?: readonly Warning[];
 }
 
 /**
- * Carries out one command line, from its words to its exit code. All errors end here.
+ * Runs one command line and returns its exit code. All errors are caught and printed here.
  *
  * @param argv without node and script
  */
-export async function runCommandLine(argv: readonly string[], around: Surroundings): Promise<ExitCode> {
-  const { stdout, stderr, env, cwd, clock, interrupts } = around;
-  // What the words ask for is not yet known when they turn out to be wrong.
+export async function runCommandLine(argv: readonly string[], io: ProcessIo): Promise<ExitCode> {
+  const { stdout, stderr, env, cwd, clock, interrupts } = io;
+  // If the command line is wrong, its options are not parsed yet, so they are read from argv.
   const early = { json: argv.includes("--json"), quiet: false, verbose: false, color: !argv.includes("--no-color") };
   let console = new Console(stdout, stderr, early, env);
   let command = commandTree.name;
@@ -44,21 +44,21 @@ export async function runCommandLine(argv: readonly string[], around: Surroundin
       return ExitCode.done;
     }
     command = call.command;
-    for (const warning of [...(around.warnings ?? []), ...warnings]) console.warn(warning);
+    for (const warning of [...(io.warnings ?? []), ...warnings]) console.warn(warning);
     const home = homeDirectory(call.globals.home, env, cwd, projectRoot);
     return await call.run(
-      { console, interrupts, clock, env, attended: around.stdinIsTTY && console.interactive, cwd, root: projectRoot, home, command },
-      call.given,
+      { console, interrupts, clock, env, attended: io.stdinIsTTY && console.interactive, cwd, root: projectRoot, home, command },
+      call.args,
     );
   } catch (error) {
-    const told = tellable(error);
-    console.fail(told, command);
-    return told.exit;
+    const userError = toUserError(error);
+    console.fail(userError, command);
+    return userError.exit;
   }
 }
 
-/** What the operating system refused is no bug of ours. An error that no one foresaw is: it is told like the others, and shows its cause with `-v`. */
-function tellable(error: unknown): LapidaryError {
+/** An error of the operating system is reported as such. Any other unexpected error is a bug; it is printed like the others, and shows its cause with `-v`. */
+function toUserError(error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
   if (isSystemError(error)) return systemError(error);
   return new LapidaryError({

@@ -1,13 +1,13 @@
 import type { CommandSpec } from "./command-line/spec.js";
 
 /**
- * All commands: the table of contents of this package. What a command does stands in `commands/`, and is loaded when it is
- * called, so that the start costs little.
+ * All commands. The code of a command is in `commands/` and is loaded when the command is called, so that the process starts
+ * fast.
  */
 const run = "Jobs:";
 const machine = "The emulated pod:";
 const model = "Models and checkpoints:";
-const aid = "Help yourself:";
+const utilities = "Utilities:";
 
 const jobArgument = { name: "job", description: "a job file, such as configs/jobs/quickstart.yaml", completes: "job" } as const;
 const overrides = {
@@ -29,10 +29,10 @@ export const commandTree: CommandSpec = {
   commands: [
     {
       name: "start",
-      summary: "start everything, train the quick-start job, show what came of it",
+      summary: "start everything, train the quick-start job, show the result",
       group: machine,
       arguments: [{ ...overrides, description: "key=value pairs applied to the quick-start job, such as train.steps=50" }],
-      run: async (context, given) => (await import("./commands/start.js")).start(context, given.list("overrides")),
+      run: async (context, args) => (await import("./commands/start.js")).start(context, args.list("overrides")),
     },
     {
       name: "up",
@@ -43,26 +43,26 @@ export const commandTree: CommandSpec = {
         { flags: "--workers <number>", description: "worker processes (default: one per core)", value: "whole" },
         {
           flags: "--allow-host <name>",
-          description: "answer for this host name too, the address of a proxy; repeatable (also: LAPIDARY_ALLOW_HOST=NAME,NAME)",
+          description: "also answer for this host name, the address of a proxy; repeatable (also: LAPIDARY_ALLOW_HOST=NAME,NAME)",
           repeatable: true,
         },
       ],
-      run: async (context, given) =>
+      run: async (context, args) =>
         (await import("./commands/up.js")).up(context, {
-          port: given.number("port"),
-          workers: given.number("workers"),
-          allowHosts: given.list("allowHost"),
+          port: args.number("port"),
+          workers: args.number("workers"),
+          allowHosts: args.list("allowHost"),
         }),
     },
     {
       name: "down",
-      summary: "stop them all; jobs that run are cancelled",
+      summary: "stop the coordinator, its workers and Redis; running jobs are cancelled",
       group: machine,
       run: async (context) => (await import("./commands/down.js")).down(context),
     },
     {
       name: "status",
-      summary: "what is up, who uses which chips",
+      summary: "show the running processes and the job on each chip",
       group: machine,
       run: async (context) => (await import("./commands/status.js")).status(context),
     },
@@ -70,12 +70,12 @@ export const commandTree: CommandSpec = {
       name: "top",
       summary: "the pods and their jobs, live",
       group: machine,
-      options: [{ flags: "--once", description: "once, and not again every second" }],
-      run: async (context, given) => (await import("./commands/top.js")).top(context, given.flag("once")),
+      options: [{ flags: "--once", description: "print once instead of every second" }],
+      run: async (context, args) => (await import("./commands/top.js")).top(context, args.flag("once")),
     },
     {
       name: "doctor",
-      summary: "check all that the set-up provides",
+      summary: "check everything that the set-up provides",
       group: machine,
       run: async (context) => (await import("./commands/doctor.js")).doctor(context),
     },
@@ -85,10 +85,10 @@ export const commandTree: CommandSpec = {
       group: run,
       arguments: [jobArgument, overrides],
       options: [
-        { flags: "-d, --detach", description: "submit and return at once" },
-        { flags: "--name <id>", description: "the run's id; launching the same again under it follows the run that exists" },
+        { flags: "-d, --detach", description: "submit and return immediately" },
+        { flags: "--name <id>", description: "the run's id; launching the same job again under this id follows the existing run" },
         { flags: "--priority <number>", description: "higher runs first (default 0)", value: "integer" },
-        { flags: "--profile", description: "record every step call by call and tell where the time went (up to 1,000 steps)" },
+        { flags: "--profile", description: "record every call of every step and show where the time went (up to 1,000 steps)" },
         {
           flags: "--tensorboard <dir>",
           description: "write the run's numbers for TensorBoard while it is followed",
@@ -100,15 +100,15 @@ export const commandTree: CommandSpec = {
         "lapidary launch configs/jobs/quickstart.yaml",
         "lapidary launch configs/jobs/quickstart.yaml train.steps=50 mesh.data=8 mesh.model=32 -d --name short",
       ],
-      run: async (context, given) =>
+      run: async (context, args) =>
         (await import("./commands/launch.js")).launch(context, {
-          job: given.required("job"),
-          overrides: given.list("overrides"),
-          detach: given.flag("detach"),
-          name: given.text("name"),
-          priority: given.number("priority"),
-          profile: given.flag("profile"),
-          tensorboard: given.text("tensorboard"),
+          job: args.required("job"),
+          overrides: args.list("overrides"),
+          detach: args.flag("detach"),
+          name: args.text("name"),
+          priority: args.number("priority"),
+          profile: args.flag("profile"),
+          tensorboard: args.text("tensorboard"),
         }),
     },
     {
@@ -123,7 +123,7 @@ export const commandTree: CommandSpec = {
           description: "export initial states as values, or as an init spec from which run.py draws them (default: values up to 256 MiB)",
           choices: ["values", "init-spec"],
         },
-        { flags: "--no-data", description: "leave the tokens out" },
+        { flags: "--no-data", description: "export no tokens" },
         {
           flags: "--split-all-reduce",
           description: "split an all_reduce over several axes into one for each axis: for several processes with many CPU devices",
@@ -133,14 +133,14 @@ export const commandTree: CommandSpec = {
         "lapidary export configs/jobs/nano16.yaml -o out/nano16 && python3 out/nano16/run.py --text chip --steps 5",
         "lapidary export configs/jobs/gemma-7b.yaml -o out/gemma-7b --no-data",
       ],
-      run: async (context, given) =>
+      run: async (context, args) =>
         (await import("./commands/export.js")).exportJob(context, {
-          job: given.required("job"),
-          overrides: given.list("overrides"),
-          output: given.required("output"),
-          state: given.text("state"),
-          data: given.flag("data"),
-          splitAllReduce: given.flag("splitAllReduce"),
+          job: args.required("job"),
+          overrides: args.list("overrides"),
+          output: args.required("output"),
+          state: args.text("state"),
+          data: args.flag("data"),
+          splitAllReduce: args.flag("splitAllReduce"),
         }),
     },
     {
@@ -160,7 +160,7 @@ export const commandTree: CommandSpec = {
         },
         {
           flags: "--write <file>",
-          description: "with --search: the job file that the best plan is written to",
+          description: "with --search: the job file for the best plan",
           completes: "file",
           access: "write",
         },
@@ -172,14 +172,14 @@ export const commandTree: CommandSpec = {
         "lapidary plan configs/jobs/gemma-7b.yaml pods=1 train.batch=64 --search",
         "lapidary plan configs/jobs/gemma-2b.yaml -o html > plan.html",
       ],
-      run: async (context, given) =>
+      run: async (context, args) =>
         (await import("./commands/plan.js")).plan(context, {
-          job: given.required("job"),
-          overrides: given.list("overrides"),
-          output: given.text("output"),
-          search: given.flag("search"),
-          write: given.text("write"),
-          chip: given.text("chip"),
+          job: args.required("job"),
+          overrides: args.list("overrides"),
+          output: args.text("output"),
+          search: args.flag("search"),
+          write: args.text("write"),
+          chip: args.text("chip"),
         }),
     },
     {
@@ -202,39 +202,39 @@ export const commandTree: CommandSpec = {
         "lapidary compile configs/jobs/nano16.yaml",
         "lapidary compile configs/jobs/nano16.yaml --text chip --json",
       ],
-      run: async (context, given) =>
+      run: async (context, args) =>
         (await import("./commands/compile.js")).compileForTpu(context, {
-          job: given.text("job"),
-          overrides: given.list("overrides"),
-          chip: given.text("chip"),
-          text: given.text("text"),
-          hlo: given.text("hlo"),
-          install: given.flag("install"),
+          job: args.text("job"),
+          overrides: args.list("overrides"),
+          chip: args.text("chip"),
+          text: args.text("text"),
+          hlo: args.text("hlo"),
+          install: args.flag("install"),
         }),
     },
     {
       name: "trace",
-      summary: "write a step as a trace that Perfetto opens: a job's as predicted, a run's as its workers did it",
+      summary: "write a step as a trace that Perfetto opens: predicted for a job, measured for a run",
       group: run,
       arguments: [{ name: "subject", description: "a job file, or a run", completes: "job" }, overrides],
       options: [
         { flags: "-o, --output <file>", description: "the file to write", completes: "file", access: "write", mandatory: true },
-        { flags: "--diff", description: "of a run: a real step beside the predicted one" },
+        { flags: "--diff", description: "for a run: a measured step and the predicted step" },
         { flags: "--chip <name>", description: "a chip of configs/chips instead of the pod's own" },
       ],
       examples: ["lapidary trace configs/jobs/gemma-7b.yaml -o step.json", "lapidary trace quickstart-1 --diff -o both.json"],
-      run: async (context, given) =>
+      run: async (context, args) =>
         (await import("./commands/trace.js")).trace(context, {
-          subject: given.required("subject"),
-          overrides: given.list("overrides"),
-          output: given.required("output"),
-          diff: given.flag("diff"),
-          chip: given.text("chip"),
+          subject: args.required("subject"),
+          overrides: args.list("overrides"),
+          output: args.required("output"),
+          diff: args.flag("diff"),
+          chip: args.text("chip"),
         }),
     },
     {
       name: "explain",
-      summary: "why a program shards and moves what it does",
+      summary: "explain the shardings and collectives of a program",
       group: run,
       arguments: [
         jobArgument,
@@ -257,13 +257,13 @@ export const commandTree: CommandSpec = {
         "lapidary explain configs/jobs/nano16.yaml",
         "lapidary explain configs/jobs/nano16.yaml params/model.layers.0.mlp.down_proj.weight",
       ],
-      run: async (context, given) =>
+      run: async (context, args) =>
         (await import("./commands/explain.js")).explain(context, {
-          job: given.required("job"),
-          words: given.list("words"),
-          stage: given.text("stage"),
-          diff: given.text("diff"),
-          compare: given.text("compare"),
+          job: args.required("job"),
+          words: args.list("words"),
+          stage: args.text("stage"),
+          diff: args.text("diff"),
+          compare: args.text("compare"),
         }),
     },
     {
@@ -280,69 +280,67 @@ export const commandTree: CommandSpec = {
               flags: "--state <states>",
               description: "only these, separated by commas: queued, compiling, placing, running, done, failed, cancelled",
             },
-            { flags: "--limit <number>", description: "at most so many (default 20)", value: "whole" },
+            { flags: "--limit <number>", description: "maximum number of rows (default 20)", value: "whole" },
           ],
-          run: async (context, given) =>
-            (await import("./commands/jobs.js")).listJobs(context, { state: given.text("state"), limit: given.number("limit") }),
+          run: async (context, args) =>
+            (await import("./commands/jobs.js")).listJobs(context, { state: args.text("state"), limit: args.number("limit") }),
         },
         {
           name: "get",
           summary: "one job: state, slice, loss, and its report once it is done",
           arguments: [idArgument],
-          run: async (context, given) => (await import("./commands/jobs.js")).getJob(context, given.required("id")),
+          run: async (context, args) => (await import("./commands/jobs.js")).getJob(context, args.required("id")),
         },
         {
           name: "wait",
-          summary: "wait until a job ends; the exit code says how: 0 done, 100 failed, 103 cancelled, 101 not finished in time",
+          summary: "wait until a job ends; exit codes: 0 done, 100 failed, 103 cancelled, 101 not finished in time",
           arguments: [idArgument],
-          options: [{ flags: "--timeout <seconds>", description: "wait no longer", value: "seconds" }],
-          run: async (context, given) =>
-            (await import("./commands/jobs.js")).waitForJob(context, given.required("id"), given.number("timeout")),
+          options: [{ flags: "--timeout <seconds>", description: "maximum time to wait", value: "seconds" }],
+          run: async (context, args) =>
+            (await import("./commands/jobs.js")).waitForJob(context, args.required("id"), args.number("timeout")),
         },
         {
           name: "cancel",
-          summary: "cancel a job that waits or runs",
+          summary: "cancel a queued or running job",
           arguments: [idArgument],
-          run: async (context, given) => (await import("./commands/jobs.js")).cancelJob(context, given.required("id")),
+          run: async (context, args) => (await import("./commands/jobs.js")).cancelJob(context, args.required("id")),
         },
         {
           name: "resume",
-          summary:
-            "go on with a job that failed or was cancelled, behind its last checkpoint, on another mesh or with other workers if you like",
+          summary: "resume a failed or cancelled job after its last checkpoint, optionally on another mesh or with other workers",
           arguments: [idArgument, overrides],
           examples: ["lapidary jobs resume quickstart-1", "lapidary jobs resume quickstart-1 mesh.data=8 mesh.model=32 zero=1 workers=4"],
-          run: async (context, given) =>
-            (await import("./commands/jobs.js")).resumeJob(context, given.required("id"), given.list("overrides")),
+          run: async (context, args) =>
+            (await import("./commands/jobs.js")).resumeJob(context, args.required("id"), args.list("overrides")),
         },
         {
           name: "events",
-          summary: "what happened to a job so far, an event a line",
+          summary: "print the events of a job, one per line",
           arguments: [idArgument],
-          options: [{ flags: "-f, --follow", description: "go on until the job ends" }],
-          run: async (context, given) =>
-            (await import("./commands/jobs.js")).jobEvents(context, given.required("id"), given.flag("follow")),
+          options: [{ flags: "-f, --follow", description: "follow until the job ends" }],
+          run: async (context, args) => (await import("./commands/jobs.js")).jobEvents(context, args.required("id"), args.flag("follow")),
         },
       ],
     },
     {
       name: "logs",
-      summary: "what the coordinator and the workers say about a job",
+      summary: "print the log of the coordinator and the workers for a job",
       group: run,
       arguments: [idArgument],
       options: [
-        { flags: "-f, --follow", description: "go on until the job ends" },
+        { flags: "-f, --follow", description: "follow until the job ends" },
         { flags: "--worker <number>", description: "only this worker", value: "whole" },
       ],
-      run: async (context, given) =>
+      run: async (context, args) =>
         (await import("./commands/logs.js")).logs(context, {
-          id: given.required("id"),
-          follow: given.flag("follow"),
-          worker: given.number("worker"),
+          id: args.required("id"),
+          follow: args.flag("follow"),
+          worker: args.number("worker"),
         }),
     },
     {
       name: "export-run",
-      summary: "write a run down: as a page in one file, for TensorBoard, as rows of JSON",
+      summary: "export a run: as one HTML page, for TensorBoard, or as rows of JSON",
       group: run,
       arguments: [idArgument],
       options: [
@@ -364,12 +362,12 @@ export const commandTree: CommandSpec = {
         "lapidary export-run quickstart-1 -o run.html",
         "lapidary export-run quickstart-1 --tensorboard runs && tensorboard --logdir runs",
       ],
-      run: async (context, given) =>
+      run: async (context, args) =>
         (await import("./commands/export-run.js")).exportRun(context, {
-          id: given.required("id"),
-          output: given.text("output"),
-          tensorboard: given.text("tensorboard"),
-          jsonl: given.text("jsonl"),
+          id: args.required("id"),
+          output: args.text("output"),
+          tensorboard: args.text("tensorboard"),
+          jsonl: args.text("jsonl"),
         }),
     },
     {
@@ -382,7 +380,7 @@ export const commandTree: CommandSpec = {
         { flags: "--torus <shape>", description: "chips along each dim, such as 16x16 (default: as the mesh needs)" },
         {
           flags: "--zero <stage>",
-          description: "what is sharded over data: 1 optimizer state, 2 and gradients, 3 and params",
+          description: "sharded over data: 1 optimizer state, 2 also gradients, 3 also parameters",
           choices: ["0", "1", "2", "3"],
         },
         { flags: "--numerics <mode>", description: "f32 multiplies exactly, mxu in bf16 as a TPU does", choices: ["f32", "mxu"] },
@@ -401,15 +399,15 @@ export const commandTree: CommandSpec = {
         "lapidary parity e2e/golden/pod16x16 --torus 16x16 --mesh data=16,model=16 --zero 3",
         "lapidary parity e2e/golden/mqa --mesh data=2 --zero 1 --workers 2",
       ],
-      run: async (context, given) =>
+      run: async (context, args) =>
         (await import("./commands/parity.js")).parity(context, {
-          directory: given.required("dir"),
-          mesh: given.text("mesh"),
-          torus: given.text("torus"),
-          zero: given.text("zero"),
-          numerics: given.text("numerics"),
-          workers: given.number("workers"),
-          executor: given.text("executor"),
+          directory: args.required("dir"),
+          mesh: args.text("mesh"),
+          torus: args.text("torus"),
+          zero: args.text("zero"),
+          numerics: args.text("numerics"),
+          workers: args.number("workers"),
+          executor: args.text("executor"),
         }),
     },
     {
@@ -418,13 +416,13 @@ export const commandTree: CommandSpec = {
       group: model,
       arguments: [
         { name: "from", description: "a run, or the directory of a checkpoint", completes: "run" },
-        { name: "prompt", description: "the text to go on from; may be empty" },
+        { name: "prompt", description: "the text to continue; may be empty" },
       ],
       options: [
-        { flags: "--tokens <number>", description: "how many to generate at most (default 64)", value: "whole" },
+        { flags: "--tokens <number>", description: "maximum number of tokens to generate (default 64)", value: "whole" },
         {
           flags: "--temperature <number>",
-          description: "0 takes the likeliest token, 1 draws as the model says (default 0.8)",
+          description: "0 takes the likeliest token, 1 samples from the distribution of the model (default 0.8)",
           value: "decimal",
         },
         {
@@ -438,14 +436,14 @@ export const commandTree: CommandSpec = {
         'lapidary sample quickstart-1 "The function returns"',
         'lapidary sample ./gemma-2b "Once upon a time" --temperature 0 --tokens 20',
       ],
-      run: async (context, given) =>
+      run: async (context, args) =>
         (await import("./commands/sample.js")).sample(context, {
-          from: given.required("from"),
-          prompt: given.required("prompt"),
-          tokens: given.number("tokens"),
-          temperature: given.number("temperature"),
-          topP: given.number("topP"),
-          seed: given.number("seed"),
+          from: args.required("from"),
+          prompt: args.required("prompt"),
+          tokens: args.number("tokens"),
+          temperature: args.number("temperature"),
+          topP: args.number("topP"),
+          seed: args.number("seed"),
         }),
     },
     {
@@ -457,19 +455,19 @@ export const commandTree: CommandSpec = {
           name: "list",
           summary: "checkpoints of a run, or of all",
           arguments: [{ ...idArgument, optional: true }],
-          run: async (context, given) => (await import("./commands/ckpt.js")).listCheckpoints(context, given.text("id")),
+          run: async (context, args) => (await import("./commands/ckpt.js")).listCheckpoints(context, args.text("id")),
         },
         {
           name: "inspect",
           summary: "the tensors of a checkpoint",
           arguments: [{ name: "from", description: "a run, or the directory of a checkpoint", completes: "run" }],
-          run: async (context, given) => (await import("./commands/ckpt.js")).inspectCheckpoint(context, given.required("from")),
+          run: async (context, args) => (await import("./commands/ckpt.js")).inspectCheckpoint(context, args.required("from")),
         },
         {
           name: "verify",
           summary: "read every tensor and check it",
           arguments: [{ name: "from", description: "a run, or the directory of a checkpoint", completes: "run" }],
-          run: async (context, given) => (await import("./commands/ckpt.js")).verifyCheckpoint(context, given.required("from")),
+          run: async (context, args) => (await import("./commands/ckpt.js")).verifyCheckpoint(context, args.required("from")),
         },
         {
           name: "export",
@@ -484,22 +482,22 @@ export const commandTree: CommandSpec = {
               mandatory: true,
             },
           ],
-          run: async (context, given) =>
-            (await import("./commands/ckpt.js")).exportCheckpoint(context, given.required("from"), given.required("output")),
+          run: async (context, args) =>
+            (await import("./commands/ckpt.js")).exportCheckpoint(context, args.required("from"), args.required("output")),
         },
       ],
     },
     {
       name: "config",
       summary: "show and check job files",
-      group: aid,
+      group: utilities,
       commands: [
         {
           name: "show",
           summary: "a job file with everything resolved: defaults, model, pod, overrides",
           arguments: [jobArgument, overrides],
-          run: async (context, given) =>
-            (await import("./commands/config.js")).showConfig(context, given.required("job"), given.list("overrides")),
+          run: async (context, args) =>
+            (await import("./commands/config.js")).showConfig(context, args.required("job"), args.list("overrides")),
         },
         {
           name: "schema",
@@ -510,30 +508,30 @@ export const commandTree: CommandSpec = {
           name: "validate",
           summary: "check job files, and the corpus and checkpoint that they name",
           arguments: [{ name: "files", description: "job files", variadic: true, completes: "job" }],
-          run: async (context, given) => (await import("./commands/config.js")).validateConfigs(context, given.list("files")),
+          run: async (context, args) => (await import("./commands/config.js")).validateConfigs(context, args.list("files")),
         },
       ],
     },
     {
       name: "completion",
       summary: "print a script that completes lapidary's command line",
-      group: aid,
+      group: utilities,
       arguments: [{ name: "shell", description: "your shell", choices: ["bash", "zsh", "fish"] }],
       examples: ["source <(lapidary completion bash)", "lapidary completion fish > ~/.config/fish/completions/lapidary.fish"],
-      run: async (context, given) => (await import("./commands/completion.js")).completion(context, commandTree, given.required("shell")),
+      run: async (context, args) => (await import("./commands/completion.js")).completion(context, commandTree, args.required("shell")),
     },
     {
       name: "help",
       summary: "explain a command, as its --help does",
-      group: aid,
+      group: utilities,
       arguments: [{ name: "command", description: "a command, such as launch or jobs resume", optional: true, variadic: true }],
       examples: ["lapidary help plan", "lapidary help jobs resume"],
       explains: true,
     },
     {
       name: "version",
-      summary: "print the version, and what it runs on",
-      group: aid,
+      summary: "print the version of lapidary and Node, and the platform",
+      group: utilities,
       run: async (context) => (await import("./commands/version.js")).version(context),
     },
   ],

@@ -18,7 +18,7 @@ function processEffects(directory: string | undefined): FailpointEffects {
   const fired = new Map<string, number>();
   return {
     kill: () => void process.kill(process.pid, "SIGKILL"),
-    stop: () => void process.kill(process.pid, "SIGSTOP"),
+    suspend: () => void process.kill(process.pid, "SIGSTOP"),
     hang: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0),
     claim: (point) => (directory === undefined ? claimHere(fired, point) : claimInDirectory(directory, point)),
   };

@@ -11,7 +11,7 @@ describe("failpoints", () => {
     const left = new Map([["before-vote@4,1:kill*2", 2]]);
     const points = new Failpoints(parseFailpoints("before-vote@4,1:kill*2"), {
       kill: () => void done.push("kill"),
-      stop: () => void done.push("stop"),
+      suspend: () => void done.push("suspend"),
       hang: () => void done.push("hang"),
       claim: ({ text }) => {
         const n = left.get(text) ?? 0;
@@ -76,6 +76,17 @@ describe("failpoints", () => {
       { site: "forward", step: 2, target: 1, action: "throw" },
       { site: "after-commit", step: 3, target: "c", action: "corrupt" },
     ]);
+  });
+
+  it("a failpoint with a former name of an action has the action of the new name", () => {
+    for (const [former, action] of [
+      ["stop", "suspend"],
+      ["tear", "truncate"],
+      ["repeat", "duplicate"],
+      ["swap", "reorder"],
+    ])
+      strictEqual(parseFailpoints(`forward@1,0:${former}`)[0]?.action, action);
+    throws(() => parseFailpoints("forward@1,0:constructor"), { code: "LAP_FAILPOINT_TEXT" });
   });
 
   it("that are misspelt are refused", () => {

@@ -31,11 +31,24 @@ export const failpointNames = [
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 
-/** What becomes of something on its way: a bit of it is flipped; its end is lost; it comes twice; the next comes before it. */
-export const failpointDamages = ["corrupt", "tear", "repeat", "swap"] as const;
+/** What happens to a message: a bit is flipped, its end is lost, it is sent twice, or the next message is sent before it. */
+export const failpointDamages = ["corrupt", "truncate", "duplicate", "reorder"] as const;
 export type FailpointDamage = (typeof failpointDamages)[number];
-export const failpointActions = ["kill", "stop", "hang", "throw", ...failpointDamages] as const;
+export const failpointActions = ["kill", "suspend", "hang", "throw", ...failpointDamages] as const;
 export type FailpointAction = (typeof failpointActions)[number];
+
+/** Former names of actions. They are still accepted. */
+const renamedActions: Readonly<Record<string, FailpointAction>> = {
+  stop: "suspend",
+  tear: "truncate",
+  repeat: "duplicate",
+  swap: "reorder",
+};
+
+/** The action of a name or a former name. */
+export function failpointAction(name: string): FailpointAction | undefined {
+  return failpointActions.find((action) => action === name) ?? (Object.hasOwn(renamedActions, name) ? renamedActions[name] : undefined);
+}
 
 export interface Failpoint {
   readonly name: FailpointName;
@@ -52,8 +65,8 @@ export interface Failpoint {
 export interface FailpointEffects {
   /** Ends this process at once, as `kill -9` would. */
   kill(): void;
-  /** Stops this process, as SIGSTOP would. */
-  stop(): void;
+  /** Suspends this process, as SIGSTOP does. */
+  suspend(): void;
   /** Lets this thread do nothing for ever, while the process lives. */
   hang(): void;
   /** Counts a firing over all processes of the test: false when the failpoint has fired as often as it should. */
@@ -108,8 +121,8 @@ export class Failpoints {
         case "kill":
           this.#effects.kill();
           return false;
-        case "stop":
-          this.#effects.stop();
+        case "suspend":
+          this.#effects.suspend();
           return false;
         case "hang":
           this.#effects.hang();
@@ -117,9 +130,9 @@ export class Failpoints {
         case "throw":
           throw failpointError(point, step, who);
         case "corrupt":
-        case "tear":
-        case "repeat":
-        case "swap":
+        case "truncate":
+        case "duplicate":
+        case "reorder":
           return true;
       }
     }
@@ -130,7 +143,7 @@ export class Failpoints {
 /** Nothing ever fails. */
 export const noFailpoints: Failpoints = new Failpoints([], {
   kill: () => undefined,
-  stop: () => undefined,
+  suspend: () => undefined,
   hang: () => undefined,
   claim: () => false,
 });
@@ -146,7 +159,7 @@ export function parseFailpoints(text: string): Failpoint[] {
     .map((one) => {
       const [, name, step, who, action, times] = grammar.exec(one) ?? [];
       const known = failpointNames.find((candidate) => candidate === name);
-      const does = failpointActions.find((candidate) => candidate === action);
+      const does = action === undefined ? undefined : failpointAction(action);
       if (known === undefined || does === undefined || step === undefined || who === undefined) throw textError(one, name ?? one);
       return {
         name: known,

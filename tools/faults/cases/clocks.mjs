@@ -1,41 +1,41 @@
 /** Clocks that jump. */
-import { besideAnother, reached, signalTo } from "./scene.mjs";
+import { withConcurrentJob, reached, signalTo } from "./context.mjs";
 
-/** @typedef {import("./scene.mjs").FaultCase} FaultCase */
-/** @typedef {import("../yard.mjs").Ending} Ending */
+/** @typedef {import("./context.mjs").FaultCase} FaultCase */
+/** @typedef {import("../test-cluster.mjs").RunResult} RunResult */
 
 /** @type {FaultCase[]} */
 export const clockCases = [
   ...[3600, -3600].flatMap((seconds) =>
     [
-      { who: "the coordinator", parts: "coordinator/dist/main.js", processes: 1, startsWorker: false },
-      { who: "the workers", parts: "worker/dist/main.js", processes: 1, startsWorker: true },
-      { who: "every process, Redis too", parts: "dist/main.js redis-server valkey-server", processes: 3, startsWorker: true },
+      { target: "the coordinator", parts: "coordinator/dist/main.js", processes: 1, startsWorker: false },
+      { target: "the workers", parts: "worker/dist/main.js", processes: 1, startsWorker: true },
+      { target: "every process, Redis too", parts: "dist/main.js redis-server valkey-server", processes: 3, startsWorker: true },
     ].map(
-      /** @returns {FaultCase} */ ({ who, parts, processes, startsWorker }) => ({
-        name: `clock jumps by ${seconds > 0 ? "+" : ""}${seconds / 3600} h in ${who}`,
+      /** @returns {FaultCase} */ ({ target, parts, processes, startsWorker }) => ({
+        name: `clock jumps by ${seconds > 0 ? "+" : ""}${seconds / 3600} h in ${target}`,
         row: "clock jumps",
-        needsWeather: true,
-        run: (scene) =>
-          besideAnother(
-            scene,
+        needsFaultPreload: true,
+        run: (context) =>
+          withConcurrentJob(
+            context,
             async () => {
-              await reached(scene, 2 + scene.random.integer(3));
-              scene.yard.setWeather("clock", `${seconds} ${parts}`);
-              // A worker that trains does not look at this clock at all. One that starts does, and takes the place of one that started an hour ago.
-              if (startsWorker) signalTo((await scene.yard.workerPids(scene.id))[scene.random.integer(2)], "SIGKILL");
+              await reached(context, 2 + context.random.integer(3));
+              context.cluster.injectFault("clock", `${seconds} ${parts}`);
+              // A worker reads this clock only when it starts. So one worker is replaced while the clock is off.
+              if (startsWorker) signalTo((await context.cluster.workerPids(context.id))[context.random.integer(2)], "SIGKILL");
             },
-            { env: scene.yard.weather(), isNoticed: startsWorker },
+            { env: context.cluster.faultPreload(), isNoticed: startsWorker },
           )
-            .then((happened) => ({
-              ...happened,
-              mustFire: processes,
-              expect: (/** @type {Ending} */ ending) =>
-                parts.includes("server") && !scene.yard.firings().some(({ name }) => name.includes("server"))
+            .then((outcome) => ({
+              ...outcome,
+              minFirings: processes,
+              expect: (/** @type {RunResult} */ result) =>
+                parts.includes("server") && !context.cluster.firings().some(({ name }) => name.includes("server"))
                   ? "the clock of Redis did not jump"
-                  : happened.expect?.(ending),
+                  : outcome.expect?.(result),
             }))
-            .finally(() => scene.yard.setWeather("clock", undefined)),
+            .finally(() => context.cluster.injectFault("clock", undefined)),
       }),
     ),
   ),

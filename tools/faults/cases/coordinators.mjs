@@ -1,15 +1,15 @@
-/** Coordinators that die, alone and with all that they started, that end in good order, and that are superseded. */
+/** Coordinators that are killed, alone or with all their processes, that shut down cleanly, and that are superseded. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { nodeDisk } from "../../../packages/checkpoint/dist/disk.js";
 import { RunFence } from "../../../packages/checkpoint/dist/run-fence.js";
 import { isOfType } from "../../../packages/api/dist/run-events.js";
-import { until } from "../yard.mjs";
-import { committed, finish, launch, reached, signalTo, succeeded } from "./scene.mjs";
+import { waitFor } from "../test-cluster.mjs";
+import { committed, finish, launch, reached, signalTo, restartCoordinator } from "./context.mjs";
 
-/** @typedef {import("./scene.mjs").FaultCase} FaultCase */
+/** @typedef {import("./context.mjs").FaultCase} FaultCase */
 
-/** Where the coordinator may die. */
+/** The failpoints that a coordinator passes. */
 export const coordinatorPoints = /** @type {const} */ ([
   "before-commit",
   "after-commit",
@@ -25,12 +25,12 @@ const isCheckpointPoint = (/** @type {string} */ name) => name.startsWith("shard
 const coordinatorKilled = (point) => ({
   name: `coordinator killed at ${point}`,
   row: "coordinator killed",
-  async run(scene) {
-    const { yard } = scene;
-    const step = isCheckpointPoint(point) ? 4 + 4 * scene.random.integer(2) : 2 + scene.random.integer(9);
-    await launch(scene, { failpoints: `${point}@${step},c:kill` });
-    await until("the coordinator's death", () => yard.isDead);
-    return succeeded(scene, true);
+  async run(context) {
+    const { cluster } = context;
+    const step = isCheckpointPoint(point) ? 4 + 4 * context.random.integer(2) : 2 + context.random.integer(9);
+    await launch(context, { failpoints: `${point}@${step},c:kill` });
+    await waitFor("the exit of the coordinator", () => cluster.isDead);
+    return restartCoordinator(context, true);
   },
 });
 
@@ -40,27 +40,27 @@ export const coordinatorCases = [
   {
     name: "SIGTERM, then resumed",
     row: "SIGTERM",
-    async run(scene) {
-      const { yard, id } = scene;
-      // The coordinator sleeps behind a step when it is told to end: twelve short steps would be over before anybody else has told it.
-      await launch(scene, { failpoints: `after-commit@${2 + scene.random.integer(3)},c:stop` });
-      await until("the coordinator's sleep", () => yard.firings().length > 0);
-      const ended = yard.end("SIGTERM");
-      signalTo(yard.coordinator?.pid, "SIGCONT");
+    async run(context) {
+      const { cluster, id } = context;
+      // The failpoint suspends the coordinator after a step: otherwise the twelve short steps could be over before SIGTERM arrives.
+      await launch(context, { failpoints: `after-commit@${2 + context.random.integer(3)},c:suspend` });
+      await waitFor("the suspension of the coordinator", () => cluster.firings().length > 0);
+      const ended = cluster.end("SIGTERM");
+      signalTo(cluster.coordinator?.pid, "SIGCONT");
       const code = await ended;
-      const saved = readdirSync(join(yard.runDirectory(id), "checkpoints")).length;
-      const at = committed(scene);
-      await yard.start();
-      const { from_step } = await yard.client.resume(id);
-      const ending = await finish(scene);
+      const saved = readdirSync(join(cluster.runDirectory(id), "checkpoints")).length;
+      const at = committed(context);
+      await cluster.start();
+      const { from_step } = await cluster.client.resume(id);
+      const result = await finish(context);
       return {
-        ending,
+        result,
         expect: ({ events }) => {
           const drained = events.filter(isOfType("attempt_ended")).find(({ reason }) => reason === "drained");
           if (!events.some(isOfType("drain_requested")) || drained?.step !== at) return `drained after step ${drained?.step} of ${at}`;
           return code === 0 && saved > 0 && from_step === at
             ? undefined
-            : `exit ${code}, ${saved} checkpoints, resumed behind ${from_step} of ${at}`;
+            : `exit ${code}, ${saved} checkpoints, resumed after step ${from_step} of ${at}`;
         },
       };
     },
@@ -68,43 +68,43 @@ export const coordinatorCases = [
   {
     name: "everything killed",
     row: "everything killed",
-    async run(scene) {
-      const { yard } = scene;
-      await launch(scene);
-      await reached(scene, 5 + scene.random.integer(5));
-      const victims = [...yard.processesOfWorkers(), yard.redisPid()];
-      await yard.end("SIGKILL");
+    async run(context) {
+      const { cluster } = context;
+      await launch(context);
+      await reached(context, 5 + context.random.integer(5));
+      const victims = [...cluster.processesOfWorkers(), cluster.redisPid()];
+      await cluster.end("SIGKILL");
       for (const pid of victims) signalTo(pid, "SIGKILL");
-      return succeeded(scene, false);
+      return restartCoordinator(context, false);
     },
   },
   {
     name: "coordinator killed, and its workers' lease runs out",
     row: "coordinator killed",
-    async run(scene) {
-      const { yard } = scene;
-      await launch(scene, { failpoints: `after-commit@${5 + scene.random.integer(6)},c:kill`, env: { LAPIDARY_WORKER_LEASE: "1" } });
-      await until("the coordinator's death", () => yard.isDead);
-      await until("the end of its workers", () => yard.processesOfWorkers().length === 0);
-      return succeeded(scene, false);
+    async run(context) {
+      const { cluster } = context;
+      await launch(context, { failpoints: `after-commit@${5 + context.random.integer(6)},c:kill`, env: { LAPIDARY_WORKER_LEASE: "1" } });
+      await waitFor("the exit of the coordinator", () => cluster.isDead);
+      await waitFor("the exit of its workers", () => cluster.processesOfWorkers().length === 0);
+      return restartCoordinator(context, false);
     },
   },
   {
     name: "another attempt takes over the run's files",
     row: "two coordinators",
-    async run(scene) {
-      const { yard, id } = scene;
-      await launch(scene);
-      await reached(scene, 3 + scene.random.integer(5));
-      const before = committed(scene);
-      RunFence.claim(nodeDisk, yard.runDirectory(id));
-      const stale = await finish(scene);
-      const wrote = committed(scene);
-      await yard.client.resume(id);
-      const ending = await finish(scene);
-      // A commit may have been under way in the moment of the claim.
+    async run(context) {
+      const { cluster, id } = context;
+      await launch(context);
+      await reached(context, 3 + context.random.integer(5));
+      const before = committed(context);
+      RunFence.claim(nodeDisk, cluster.runDirectory(id));
+      const stale = await finish(context);
+      const wrote = committed(context);
+      await cluster.client.resume(id);
+      const result = await finish(context);
+      // A commit may have been in flight when the other attempt claimed the run.
       return {
-        ending,
+        result,
         expect: ({ events }) => {
           if (!events.some(isOfType("superseded"))) return "no event says that the attempt was superseded";
           return stale.code === "LAP_EPOCH_STALE" && wrote <= before + 4 ? undefined : `${stale.code}; ${before} then ${wrote}`;

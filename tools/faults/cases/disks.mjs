@@ -1,27 +1,27 @@
-/** Disks that are full, read-only, refuse, lie or are damaged. */
+/** Disks that are full, read-only, fail, or return damaged data. */
 
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isOfType } from "../../../packages/api/dist/run-events.js";
-import { until } from "../yard.mjs";
-import { committed, finish, launch, reached, signalTo, steps } from "./scene.mjs";
+import { waitFor } from "../test-cluster.mjs";
+import { committed, finish, launch, reached, signalTo, steps } from "./context.mjs";
 
-/** @typedef {import("./scene.mjs").FaultCase} FaultCase */
+/** @typedef {import("./context.mjs").FaultCase} FaultCase */
 
 /** @type {FaultCase[]} */
 export const diskCases = [
   {
     name: "newest checkpoint damaged, then everything killed",
     row: "any bit of a checkpoint flipped",
-    async run(scene) {
-      const { yard, id, random } = scene;
-      const client = await launch(scene);
-      await until("two checkpoints", async () => (await client.checkpoints(id)).checkpoints.length >= 2);
-      const pids = yard.processesOfWorkers();
-      await yard.end("SIGKILL");
+    async run(context) {
+      const { cluster, id, random } = context;
+      const client = await launch(context);
+      await waitFor("two checkpoints", async () => (await client.checkpoints(id)).checkpoints.length >= 2);
+      const pids = cluster.processesOfWorkers();
+      await cluster.end("SIGKILL");
       for (const pid of pids) signalTo(pid, "SIGKILL");
-      const checkpoints = join(yard.runDirectory(id), "checkpoints");
+      const checkpoints = join(cluster.runDirectory(id), "checkpoints");
       const newest = Math.max(
         ...readdirSync(checkpoints)
           .flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
@@ -36,36 +36,36 @@ export const diskCases = [
       const at = random.integer(bytes.length);
       bytes[at] = (bytes[at] ?? 0) ^ (1 << random.integer(8));
       writeFileSync(file, bytes);
-      await yard.start();
-      const ending = await finish(scene);
+      await cluster.start();
+      const result = await finish(context);
       return {
-        ending,
+        result,
         expect: ({ events }) =>
-          events.filter(isOfType("checkpoint_rejected")).some(({ step }) => step === newest) ? undefined : "the damage was not noticed",
+          events.filter(isOfType("checkpoint_rejected")).some(({ step }) => step === newest) ? undefined : "the damage was not detected",
       };
     },
   },
   {
     name: "checkpoint cannot be written",
     row: "disk full, EIO, read-only",
-    async run(scene) {
-      await launch(scene, { failpoints: `shard-half-written@${4 + 4 * scene.random.integer(2)},c:throw` });
-      const ending = await finish(scene);
+    async run(context) {
+      await launch(context, { failpoints: `shard-half-written@${4 + 4 * context.random.integer(2)},c:throw` });
+      const result = await finish(context);
       return {
-        ending,
-        expect: ({ events }) => (events.some(isOfType("checkpoint_failed")) ? undefined : "no event says so"),
+        result,
+        expect: ({ events }) => (events.some(isOfType("checkpoint_failed")) ? undefined : "no event reports the failure"),
       };
     },
   },
   {
     name: "checkpoint reaches the disk damaged",
     row: "disk full, EIO, read-only",
-    async run(scene) {
-      await launch(scene, { failpoints: `shard-half-written@${4 + 4 * scene.random.integer(2)},c:corrupt` });
-      const ending = await finish(scene);
+    async run(context) {
+      await launch(context, { failpoints: `shard-half-written@${4 + 4 * context.random.integer(2)},c:corrupt` });
+      const result = await finish(context);
       return {
-        ending,
-        expect: ({ events }) => (refusedWith(events, "LAP_CHECKPOINT_DAMAGED") ? undefined : "no event says so"),
+        result,
+        expect: ({ events }) => (checkpointFailedWith(events, "LAP_CHECKPOINT_DAMAGED") ? undefined : "no event reports the failure"),
       };
     },
   },
@@ -74,36 +74,36 @@ export const diskCases = [
       name: `disk ${kind} during a checkpoint`,
       row: "disk full, EIO, read-only",
       needsRoot: true,
-      async run(scene) {
-        const { yard, id } = scene;
-        const client = await launch(scene, { more: { steps } });
-        const place = join(yard.runDirectory(id), "checkpoints");
-        mount(["-t", "tmpfs", "-o", "size=64M", "lapidary-faults", place]);
+      async run(context) {
+        const { cluster, id } = context;
+        const client = await launch(context, { more: { steps } });
+        const directory = join(cluster.runDirectory(id), "checkpoints");
+        mount(["-t", "tmpfs", "-o", "size=64M", "lapidary-faults", directory]);
         try {
-          await until("a checkpoint", async () => (await client.checkpoints(id)).checkpoints.length > 0);
-          mount(["-o", kind === "full" ? "remount,size=5M" : "remount,ro", place]);
-          await until(
+          await waitFor("a checkpoint", async () => (await client.checkpoints(id)).checkpoints.length > 0);
+          mount(["-o", kind === "full" ? "remount,size=5M" : "remount,ro", directory]);
+          await waitFor(
             "the refusal",
             async () =>
-              (await yard.events(id)).events.some(isOfType("checkpoint_failed")) || (await client.get(id)).finished_at !== undefined,
+              (await cluster.events(id)).events.some(isOfType("checkpoint_failed")) || (await client.get(id)).finished_at !== undefined,
           );
           const whole = (await client.checkpoints(id)).checkpoints.length;
-          mount(["-o", kind === "full" ? "remount,size=64M" : "remount,rw", place]);
-          let ending = await finish(scene);
-          // The last checkpoint met the bad disk: then the job says so, and is resumed.
-          const failedAtEnd = ending.code === "LAP_CHECKPOINT_WRITE";
+          mount(["-o", kind === "full" ? "remount,size=64M" : "remount,rw", directory]);
+          let result = await finish(context);
+          // If the last checkpoint failed, the job fails with this code and is resumed.
+          const failedAtEnd = result.code === "LAP_CHECKPOINT_WRITE";
           if (failedAtEnd) {
             await client.resume(id);
-            ending = await finish(scene);
+            result = await finish(context);
           }
-          const told = refusedWith(ending.events, "LAP_CHECKPOINT_WRITE", ["ENOSPC", "EROFS"]);
+          const reported = checkpointFailedWith(result.events, "LAP_CHECKPOINT_WRITE", ["ENOSPC", "EROFS"]);
           return {
-            ending,
-            expect: () => (told && whole > 0 ? undefined : `told: ${told}, whole: ${whole}`),
+            result,
+            expect: () => (reported && whole > 0 ? undefined : `reported: ${reported}, whole: ${whole}`),
             ...(failedAtEnd ? { note: "at the last checkpoint: resumed" } : {}),
           };
         } finally {
-          spawnSync("umount", ["-l", place]);
+          spawnSync("umount", ["-l", directory]);
         }
       },
     }),
@@ -111,29 +111,30 @@ export const diskCases = [
   {
     name: "fsync fails during a checkpoint",
     row: "disk full, EIO, read-only",
-    needsWeather: true,
-    async run(scene) {
-      const { yard, id } = scene;
-      const client = await launch(scene, { env: yard.weather() });
-      await until("a checkpoint", async () => (await client.checkpoints(id)).checkpoints.length > 0);
-      yard.setWeather("fsync", "/checkpoints/");
-      await until(
+    needsFaultPreload: true,
+    async run(context) {
+      const { cluster, id } = context;
+      const client = await launch(context, { env: cluster.faultPreload() });
+      await waitFor("a checkpoint", async () => (await client.checkpoints(id)).checkpoints.length > 0);
+      cluster.injectFault("fsync", "/checkpoints/");
+      await waitFor(
         "the refusal",
-        async () => (await yard.events(id)).events.some(isOfType("checkpoint_failed")) || (await client.get(id)).finished_at !== undefined,
+        async () =>
+          (await cluster.events(id)).events.some(isOfType("checkpoint_failed")) || (await client.get(id)).finished_at !== undefined,
       );
       const whole = (await client.checkpoints(id)).checkpoints.length;
-      yard.setWeather("fsync", undefined);
-      let ending = await finish(scene);
-      const failedAtEnd = ending.code === "LAP_CHECKPOINT_WRITE";
+      cluster.injectFault("fsync", undefined);
+      let result = await finish(context);
+      const failedAtEnd = result.code === "LAP_CHECKPOINT_WRITE";
       if (failedAtEnd) {
         await client.resume(id);
-        ending = await finish(scene);
+        result = await finish(context);
       }
-      const told = refusedWith(ending.events, "LAP_CHECKPOINT_WRITE", ["EIO"]);
+      const reported = checkpointFailedWith(result.events, "LAP_CHECKPOINT_WRITE", ["EIO"]);
       return {
-        ending,
-        mustFire: 1,
-        expect: () => (told && whole > 0 ? undefined : `told: ${told}, whole: ${whole}`),
+        result,
+        minFirings: 1,
+        expect: () => (reported && whole > 0 ? undefined : `reported: ${reported}, whole: ${whole}`),
         ...(failedAtEnd ? { note: "at the last checkpoint: resumed" } : {}),
       };
     },
@@ -142,25 +143,25 @@ export const diskCases = [
     /** @returns {FaultCase} */ (file) => ({
       name: `fdatasync of ${file} fails`,
       row: "disk full, EIO, read-only",
-      needsWeather: true,
-      async run(scene) {
-        const { yard, id, random } = scene;
-        const client = await launch(scene, { env: yard.weather() });
-        await reached(scene, 1 + random.integer(6));
-        yard.setWeather("fsync", `/${id}/${file}`);
-        const refused = await finish(scene);
-        const before = committed(scene);
-        yard.setWeather("fsync", undefined);
+      needsFaultPreload: true,
+      async run(context) {
+        const { cluster, id, random } = context;
+        const client = await launch(context, { env: cluster.faultPreload() });
+        await reached(context, 1 + random.integer(6));
+        cluster.injectFault("fsync", `/${id}/${file}`);
+        const refused = await finish(context);
+        const before = committed(context);
+        cluster.injectFault("fsync", undefined);
         const { from_step } = await client.resume(id);
         const right = refused.code === "LAP_LEDGER_WRITE" || refused.code === "LAP_JOURNAL_WRITE";
-        const ending = await finish(scene);
+        const result = await finish(context);
         return {
-          ending,
+          result,
           expect: () =>
             right && from_step <= before
               ? undefined
-              : `${refused.state} ${refused.code} ${refused.message}; resumed behind ${from_step} of ${before}`,
-          mustFire: 1,
+              : `${refused.state} ${refused.code} ${refused.message}; resumed after step ${from_step} of ${before}`,
+          minFirings: 1,
           note: "stops, and is resumed",
         };
       },
@@ -169,10 +170,10 @@ export const diskCases = [
 ];
 
 /**
- * Whether a checkpoint was not written because of this error, and one of these answers of the operating system.
- * @param {readonly import("../yard.mjs").RunEvent[]} events @param {string} code @param {readonly string[]} [systemCodes]
+ * Whether a checkpoint failed with this error code and one of these errors of the operating system.
+ * @param {readonly import("../test-cluster.mjs").RunEvent[]} events @param {string} code @param {readonly string[]} [systemCodes]
  */
-const refusedWith = (events, code, systemCodes) =>
+const checkpointFailedWith = (events, code, systemCodes) =>
   events
     .filter(isOfType("checkpoint_failed"))
     .some(({ error }) => error.code === code && (systemCodes === undefined || systemCodes.includes(error.system_code ?? "")));

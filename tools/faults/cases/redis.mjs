@@ -1,45 +1,45 @@
-/** Redis that dies, freezes, forgets, is slow, full or delivers again. */
-import { pause, until } from "../yard.mjs";
-import { besideAnother, finish, launch, reached, redis, signalTo } from "./scene.mjs";
+/** Redis that is killed, suspended, wiped, slow or full, or delivers a job twice. */
+import { sleep, waitFor } from "../test-cluster.mjs";
+import { withConcurrentJob, finish, launch, reached, redis, signalTo } from "./context.mjs";
 
-/** @typedef {import("./scene.mjs").FaultCase} FaultCase */
+/** @typedef {import("./context.mjs").FaultCase} FaultCase */
 
 /** @type {FaultCase[]} */
 export const redisCases = [
   {
     name: "BullMQ delivers a running job again: its locks are gone, again and again",
     row: "BullMQ redelivers a job",
-    run: (scene) => {
+    run: (context) => {
       let gone = 0;
-      return besideAnother(scene, async () => {
-        await reached(scene, 1);
+      return withConcurrentJob(context, async () => {
+        await reached(context, 1);
         for (let i = 0; i < 20; i++) {
           const script = "local n = 0 for _, key in ipairs(redis.call('KEYS', '*:lock')) do n = n + redis.call('DEL', key) end return n";
-          gone += Number(/^:(\d+)/.exec(String(await redis(scene.yard, ["EVAL", script, "0"])))?.[1] ?? 0);
-          await pause(100);
+          gone += Number(/^:(\d+)/.exec(String(await redis(context.cluster, ["EVAL", script, "0"])))?.[1] ?? 0);
+          await sleep(100);
         }
-      }).then((happened) => ({
-        ...happened,
-        expect: (ending) => (gone === 0 ? "there was no lock to take away" : happened.expect?.(ending)),
+      }).then((outcome) => ({
+        ...outcome,
+        expect: (result) => (gone === 0 ? "there was no lock to remove" : outcome.expect?.(result)),
       }));
     },
   },
   {
     name: "Redis killed",
     row: "Redis killed, restarted, wiped",
-    async run(scene) {
-      const { yard } = scene;
-      await launch(scene);
-      await reached(scene, 2 + scene.random.integer(5));
-      const pid = yard.redisPid();
+    async run(context) {
+      const { cluster } = context;
+      await launch(context);
+      await reached(context, 2 + context.random.integer(5));
+      const pid = cluster.redisPid();
       signalTo(pid, "SIGKILL");
       const began = Date.now();
-      const resumed_ms = await until(
+      const resumed_ms = await waitFor(
         "Redis",
-        async () => yard.redisPid() !== pid && (await yard.client.status()).redis.connected && Date.now() - began,
+        async () => cluster.redisPid() !== pid && (await cluster.client.status()).redis.connected && Date.now() - began,
       );
       return {
-        ending: await finish(scene),
+        result: await finish(context),
         resumed_ms,
         expect: ({ goodput }) => (goodput.failures === 0 ? undefined : "training noticed"),
       };
@@ -48,30 +48,30 @@ export const redisCases = [
   {
     name: "Redis frozen for 2 s",
     row: "Redis killed, restarted, wiped",
-    async run(scene) {
-      const { yard } = scene;
-      await launch(scene);
-      await reached(scene, 2 + scene.random.integer(5));
-      const pid = yard.redisPid();
+    async run(context) {
+      const { cluster } = context;
+      await launch(context);
+      await reached(context, 2 + context.random.integer(5));
+      const pid = cluster.redisPid();
       signalTo(pid, "SIGSTOP");
-      await pause(2000);
+      await sleep(2000);
       signalTo(pid, "SIGCONT");
-      return { ending: await finish(scene), expect: ({ goodput }) => (goodput.failures === 0 ? undefined : "training noticed") };
+      return { result: await finish(context), expect: ({ goodput }) => (goodput.failures === 0 ? undefined : "training noticed") };
     },
   },
   {
     name: "Redis wiped while a job runs and another waits",
     row: "Redis killed, restarted, wiped",
-    async run(scene) {
-      const { yard, id } = scene;
-      const client = await launch(scene);
-      const { id: waiting } = await client.submit({ yaml: yard.jobFile({ steps: 2, every: 0 }), name: `${id}-next` });
-      await reached(scene, 2 + scene.random.integer(5));
-      await redis(yard, ["FLUSHALL"]);
-      const ending = await finish(scene);
-      const next = await yard.ending(waiting);
+    async run(context) {
+      const { cluster, id } = context;
+      const client = await launch(context);
+      const { id: waiting } = await client.submit({ yaml: cluster.jobFile({ steps: 2, every: 0 }), name: `${id}-next` });
+      await reached(context, 2 + context.random.integer(5));
+      await redis(cluster, ["FLUSHALL"]);
+      const result = await finish(context);
+      const next = await cluster.result(waiting);
       return {
-        ending,
+        result,
         expect: () => (next.state === "done" && next.rows.length === 2 ? undefined : `the other job: ${next.state}, steps ${next.rows}`),
       };
     },
@@ -79,48 +79,48 @@ export const redisCases = [
   {
     name: "Redis: connections cut, again and again",
     row: "Redis killed, restarted, wiped",
-    run: (scene) =>
-      besideAnother(scene, async () => {
+    run: (context) =>
+      withConcurrentJob(context, async () => {
         for (let i = 0; i < 5; i++) {
-          await redis(scene.yard, ["CLIENT", "KILL", "TYPE", "normal"]);
-          await pause(50 + scene.random.integer(200));
+          await redis(context.cluster, ["CLIENT", "KILL", "TYPE", "normal"]);
+          await sleep(50 + context.random.integer(200));
         }
       }),
   },
   {
     name: "Redis: slow, every command waits up to 3 s",
     row: "Redis killed, restarted, wiped",
-    run: (scene) =>
-      besideAnother(scene, async () => {
-        await redis(scene.yard, ["CLIENT", "PAUSE", "3000", "ALL"]);
+    run: (context) =>
+      withConcurrentJob(context, async () => {
+        await redis(context.cluster, ["CLIENT", "PAUSE", "3000", "ALL"]);
       }),
   },
   {
     name: "Redis: full for a while",
     row: "Redis killed, restarted, wiped",
-    run: (scene) =>
-      besideAnother(scene, async () => {
-        await redis(scene.yard, ["CONFIG", "SET", "maxmemory", "1"]);
-        await pause(2000);
-        await redis(scene.yard, ["CONFIG", "SET", "maxmemory", "0"]);
+    run: (context) =>
+      withConcurrentJob(context, async () => {
+        await redis(context.cluster, ["CONFIG", "SET", "maxmemory", "1"]);
+        await sleep(2000);
+        await redis(context.cluster, ["CONFIG", "SET", "maxmemory", "0"]);
       }),
   },
   {
     name: "Redis of a wrong maxmemory-policy at the start",
     row: "Redis killed, restarted, wiped",
-    async run(scene) {
-      const { yard } = scene;
-      await yard.start();
-      await redis(yard, ["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
-      await yard.end("SIGKILL");
-      const refused = await yard.start().then(
+    async run(context) {
+      const { cluster } = context;
+      await cluster.start();
+      await redis(cluster, ["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+      await cluster.end("SIGKILL");
+      const refused = await cluster.start().then(
         () => "it started",
         (error) => String(error),
       );
-      signalTo(yard.redisPid(), "SIGKILL");
-      await pause(200);
-      await launch(scene);
-      return { ending: await finish(scene), expect: () => (refused.includes("LAP_REDIS_EVICTS") ? undefined : refused) };
+      signalTo(cluster.redisPid(), "SIGKILL");
+      await sleep(200);
+      await launch(context);
+      return { result: await finish(context), expect: () => (refused.includes("LAP_REDIS_EVICTS") ? undefined : refused) };
     },
   },
 ];

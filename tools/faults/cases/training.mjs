@@ -1,48 +1,48 @@
-/** Losses that harm a run, and runs that go on in another layout. */
+/** Losses that are NaN or spike, and runs that continue in another layout. */
 import { isOfType } from "../../../packages/api/dist/run-events.js";
-import { committed, finish, launch, reached, steps } from "./scene.mjs";
+import { committed, finish, launch, reached, steps } from "./context.mjs";
 
-/** @typedef {import("./scene.mjs").FaultCase} FaultCase */
-/** @typedef {import("./scene.mjs").Scene} Scene */
-/** @typedef {import("../yard.mjs").Ending} Ending */
+/** @typedef {import("./context.mjs").FaultCase} FaultCase */
+/** @typedef {import("./context.mjs").FaultContext} FaultContext */
+/** @typedef {import("../test-cluster.mjs").RunResult} RunResult */
 
 /** @type {FaultCase[]} */
 export const trainingCases = [
   {
-    name: "loss that is no number, and the guard says stop",
+    name: "loss is NaN, and the guard stops the job",
     row: "NaN or a loss spike",
-    expected: "stops at once, exit 100, and names the batch",
-    async run(scene) {
-      const ending = await learning(scene, "1.0e+30", "{ not_finite: stop }");
-      return { ending, expect: stopsWith("LAP_LOSS_NOT_FINITE", 0), note: "stops" };
+    expected: "stops immediately, exit 100, and names the batch",
+    async run(context) {
+      const result = await trainWith(context, "1.0e+30", "{ not_finite: stop }");
+      return { result, expect: stopsWith("LAP_LOSS_NOT_FINITE", 0), note: "stops" };
     },
   },
   {
-    name: "loss that is no number, again and again, and the guard says skip, two at most",
+    name: "loss is NaN again and again, and the guard skips at most two batches",
     row: "NaN or a loss spike",
-    expected: "leaves two batches out, then stops, exit 100, and names the batch",
-    async run(scene) {
-      const ending = await learning(scene, "1.0e+30", "{ not_finite: skip, most: 2 }");
-      return { ending, expect: stopsWith("LAP_LOSS_NOT_FINITE", 2), note: "stops" };
+    expected: "skips two batches, then stops, exit 100, and names the batch",
+    async run(context) {
+      const result = await trainWith(context, "1.0e+30", "{ not_finite: skip, most: 2 }");
+      return { result, expect: stopsWith("LAP_LOSS_NOT_FINITE", 2), note: "stops" };
     },
   },
   {
-    name: "loss spikes, and the guard leaves the batches out",
+    name: "loss spikes, and the guard skips the batches",
     row: "NaN or a loss spike",
-    expected: "rolled back to the step before each, done, each batch named, the digest that a second such run has",
-    async run(scene) {
+    expected: "rolled back to the step before each, done, each batch named, the same digest as a second such run",
+    async run(context) {
       const spiky = "{ spike: 1.001, most: 1000 }";
-      const ending = await learning(scene, "3.0e-1", spiky, 42);
-      const skipped = ending.events.filter(isOfType("batch_skipped")).length;
-      await scene.yard.end();
-      const again = await learning({ ...scene, id: `${scene.id}-again` }, "3.0e-1", spiky, 42);
-      const right = ending.state === "done" && ending.rows.length === 42 && skipped > 0 && again.digest === ending.digest;
+      const result = await trainWith(context, "3.0e-1", spiky, 42);
+      const skipped = result.events.filter(isOfType("batch_skipped")).length;
+      await context.cluster.end();
+      const again = await trainWith({ ...context, id: `${context.id}-again` }, "3.0e-1", spiky, 42);
+      const right = result.state === "done" && result.rows.length === 42 && skipped > 0 && again.digest === result.digest;
       return {
-        ending,
+        result,
         expect: () =>
           right
             ? undefined
-            : `${ending.state} ${ending.code}; steps ${ending.rows.length}, left out ${skipped}, again ${again.digest === ending.digest}`,
+            : `${result.state} ${result.code}; steps ${result.rows.length}, skipped ${skipped}, same digest again: ${again.digest === result.digest}`,
         note: "stops",
       };
     },
@@ -56,25 +56,26 @@ export const trainingCases = [
     /** @returns {FaultCase} */ ({ to, overrides }) => ({
       name: `stopped, then resumed on ${to}`,
       row: "restore onto another mesh, worker count or ZeRO stage",
-      expected: "goes on from the very step; done, each step once, the losses of the quiet run but for the order of sums",
-      async run(scene) {
-        const { yard, id, random, quiet } = scene;
-        await launch(scene);
-        await reached(scene, 3 + random.integer(5));
-        await yard.end("SIGTERM");
-        const at = committed(scene);
-        await yard.start({ workers: 4 });
-        const { from_step } = await yard.client.resume(id, { overrides });
-        const ending = await finish(scene);
-        const differs = ending.commits.find(({ step, loss }) => Math.abs(loss - (quiet.commits[step - 1]?.loss ?? 0)) > 1e-3 * loss);
-        const once = ending.rows.length === quiet.rows.length && ending.rows.every((step, i) => step === i + 1);
-        const right = ending.state === "done" && from_step === at && once && differs === undefined;
+      expected:
+        "continues after the last committed step; done, each step once, the losses of the fault-free reference run except for the order of sums",
+      async run(context) {
+        const { cluster, id, random, reference } = context;
+        await launch(context);
+        await reached(context, 3 + random.integer(5));
+        await cluster.end("SIGTERM");
+        const at = committed(context);
+        await cluster.start({ workers: 4 });
+        const { from_step } = await cluster.client.resume(id, { overrides });
+        const result = await finish(context);
+        const differs = result.commits.find(({ step, loss }) => Math.abs(loss - (reference.commits[step - 1]?.loss ?? 0)) > 1e-3 * loss);
+        const once = result.rows.length === reference.rows.length && result.rows.every((step, i) => step === i + 1);
+        const right = result.state === "done" && from_step === at && once && differs === undefined;
         return {
-          ending,
+          result,
           expect: () =>
             right
               ? undefined
-              : `${ending.state} ${ending.code} ${ending.message}; behind ${from_step} of ${at}; steps ${ending.rows}; differs at ${differs?.step}`,
+              : `${result.state} ${result.code} ${result.message}; resumed after step ${from_step} of ${at}; steps ${result.rows}; differs at ${differs?.step}`,
           note: "stops",
         };
       },
@@ -83,20 +84,20 @@ export const trainingCases = [
 ];
 
 /**
- * A job that learns so fast, under such a guard, to its end.
- * @param {Scene} scene @param {string} lr @param {string} guard @param {number} [count] of steps
+ * Runs a job with this learning rate and guard to its end.
+ * @param {FaultContext} context @param {string} lr @param {string} guard @param {number} [count] of steps
  */
-async function learning(scene, lr, guard, count = steps) {
-  const client = await scene.yard.start();
-  const yaml = scene.yard
+async function trainWith(context, lr, guard, count = steps) {
+  const client = await context.cluster.start();
+  const yaml = context.cluster
     .jobFile({ steps: count })
     .replace(/lr: \S+/, `lr: ${lr}`)
     .replace("  batch: 8\n", `  batch: 8\n  guard: ${guard}\n`);
-  await client.submit({ yaml, name: scene.id });
-  return finish(scene);
+  await client.submit({ yaml, name: context.id });
+  return finish(context);
 }
 
-/** @param {string} code @param {number} skips @returns {(ending: Ending) => string | undefined} */
+/** @param {string} code @param {number} skips @returns {(result: RunResult) => string | undefined} */
 const stopsWith =
   (code, skips) =>
   ({ state, code: is, message, events, place }) => {
@@ -104,5 +105,5 @@ const stopsWith =
     const named = /batch|rows/.test(`${message} ${place}`);
     return state === "failed" && is === code && left === skips && named
       ? undefined
-      : `${state} ${is} ${message} (${place}), ${left} left out`;
+      : `${state} ${is} ${message} (${place}), ${left} skipped`;
   };

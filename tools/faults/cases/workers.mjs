@@ -1,17 +1,17 @@
-/** Workers that die, throw, freeze, hang, are slow, and messages between them that are damaged. */
+/** Workers that are killed, throw, are suspended, hang or are slow, and damaged messages between workers. */
 import { spawn } from "node:child_process";
 import { isOfType } from "../../../packages/api/dist/run-events.js";
 import { failpointNames } from "../../../packages/std/dist/index.js";
-import { pause, until } from "../yard.mjs";
+import { sleep, waitFor } from "../test-cluster.mjs";
 import { coordinatorPoints } from "./coordinators.mjs";
-import { finish, firedAt, launch, reached, signalTo } from "./scene.mjs";
+import { finish, firedAt, launch, reached, signalTo } from "./context.mjs";
 
-/** @typedef {import("./scene.mjs").FaultCase} FaultCase */
+/** @typedef {import("./context.mjs").FaultCase} FaultCase */
 
-/** Where a worker may die: a coordinator comes by none of these. */
+/** The failpoints that only a worker passes. */
 const workerPoints = failpointNames.filter((name) => !coordinatorPoints.some((point) => point === name));
 
-/** @typedef {import("../yard.mjs").RunEvent} RunEvent */
+/** @typedef {import("../test-cluster.mjs").RunEvent} RunEvent */
 
 /** @param {readonly RunEvent[]} events @param {string} code */
 const failedWith = (events, code) => events.filter(isOfType("attempt_failed")).some(({ error }) => error.code === code);
@@ -23,13 +23,13 @@ const evictedFor = (events, reason) => events.filter(isOfType("worker_evicted"))
 const workerKilled = (point) => ({
   name: `worker killed at ${point}`,
   row: "worker killed",
-  async run(scene) {
-    const step = point === "plan-received" ? 1 : point === "snapshot-copy" ? 2 : 3 + scene.random.integer(8);
-    // The state is not copied behind every step.
+  async run(context) {
+    const step = point === "plan-received" ? 1 : point === "snapshot-copy" ? 2 : 3 + context.random.integer(8);
+    // The state is not replicated after every step.
     const when = point === "snapshot-copy" ? `${step}+` : String(step);
-    await launch(scene, { failpoints: `${point}@${when},${scene.random.integer(2)}:kill` });
-    const ending = await finish(scene);
-    return { ending, fired_ms: firedAt(scene) };
+    await launch(context, { failpoints: `${point}@${when},${context.random.integer(2)}:kill` });
+    const result = await finish(context);
+    return { result, fired_ms: firedAt(context) };
   },
 });
 
@@ -37,34 +37,34 @@ const workerKilled = (point) => ({
 const messageFlipped = (collective, way) => ({
   name: `bit flipped in a message of ${collective} through ${way}`,
   row: "frame flipped, torn, duplicated, reordered on the wire",
-  async run(scene) {
-    const failpoints = `${collective}-chunk-sent@${3 + scene.random.integer(8)},${scene.random.integer(2)}:corrupt`;
-    await launch(scene, { failpoints, env: way === "a socket" ? { LAPIDARY_SHARED_MEMORY: "off" } : {} });
-    const ending = await finish(scene);
+  async run(context) {
+    const failpoints = `${collective}-chunk-sent@${3 + context.random.integer(8)},${context.random.integer(2)}:corrupt`;
+    await launch(context, { failpoints, env: way === "a socket" ? { LAPIDARY_SHARED_MEMORY: "off" } : {} });
+    const result = await finish(context);
     const code = way === "a socket" ? "LAP_FABRIC_DAMAGED" : "LAP_WORKER_MESSAGE";
     return {
-      ending,
-      fired_ms: firedAt(scene),
-      mustFire: 1,
-      expect: ({ events }) => (failedWith(events, code) ? undefined : "nobody noticed the damage"),
+      result,
+      fired_ms: firedAt(context),
+      minFirings: 1,
+      expect: ({ events }) => (failedWith(events, code) ? undefined : "the damage was not detected"),
     };
   },
 });
 
-/** @param {"tear" | "repeat" | "swap"} damage @param {string} what @returns {FaultCase} */
+/** @param {"truncate" | "duplicate" | "reorder"} damage @param {string} what @returns {FaultCase} */
 const frameDamaged = (damage, what) => ({
   name: `frame ${what} between two workers, through a socket`,
   row: "frame flipped, torn, duplicated, reordered on the wire",
-  async run(scene) {
-    const collective = ["reduce-scatter", "all-gather"][scene.random.integer(2)];
-    const failpoints = `${collective}-chunk-sent@${3 + scene.random.integer(8)},${scene.random.integer(2)}:${damage}`;
-    await launch(scene, { failpoints, env: { LAPIDARY_SHARED_MEMORY: "off" } });
-    const ending = await finish(scene);
+  async run(context) {
+    const collective = ["reduce-scatter", "all-gather"][context.random.integer(2)];
+    const failpoints = `${collective}-chunk-sent@${3 + context.random.integer(8)},${context.random.integer(2)}:${damage}`;
+    await launch(context, { failpoints, env: { LAPIDARY_SHARED_MEMORY: "off" } });
+    const result = await finish(context);
     return {
-      ending,
-      fired_ms: firedAt(scene),
-      mustFire: 1,
-      expect: ({ events }) => (failedWith(events, "LAP_FABRIC_DAMAGED") ? undefined : "nobody noticed the damage"),
+      result,
+      fired_ms: firedAt(context),
+      minFirings: 1,
+      expect: ({ events }) => (failedWith(events, "LAP_FABRIC_DAMAGED") ? undefined : "the damage was not detected"),
     };
   },
 });
@@ -76,51 +76,51 @@ export const workerCases = [
     messageFlipped("reduce-scatter", way),
     messageFlipped("all-gather", way),
   ]),
-  frameDamaged("tear", "torn"),
-  frameDamaged("repeat", "repeated"),
-  frameDamaged("swap", "overtaken by the next"),
+  frameDamaged("truncate", "truncated"),
+  frameDamaged("duplicate", "duplicated"),
+  frameDamaged("reorder", "reordered"),
   {
     name: "worker throws in the middle of a step",
     row: "worker killed",
-    async run(scene) {
-      await launch(scene, {
-        failpoints: `${["forward", "backward-middle", "mid-apply", "after-apply"][scene.random.integer(4)]}@${3 + scene.random.integer(8)},${scene.random.integer(2)}:throw`,
+    async run(context) {
+      await launch(context, {
+        failpoints: `${["forward", "backward-middle", "mid-apply", "after-apply"][context.random.integer(4)]}@${3 + context.random.integer(8)},${context.random.integer(2)}:throw`,
       });
-      return { ending: await finish(scene), fired_ms: firedAt(scene) };
+      return { result: await finish(context), fired_ms: firedAt(context) };
     },
   },
   {
     name: "two neighbours at once",
     row: "two neighbours at once",
-    async run(scene) {
-      await launch(scene);
-      await reached(scene, 5 + scene.random.integer(3));
-      const pids = await scene.yard.workerPids(scene.id);
+    async run(context) {
+      await launch(context);
+      await reached(context, 5 + context.random.integer(3));
+      const pids = await context.cluster.workerPids(context.id);
       const fired_ms = Date.now();
       for (const pid of pids) signalTo(pid, "SIGKILL");
-      return { ending: await finish(scene), fired_ms };
+      return { result: await finish(context), fired_ms };
     },
   },
   {
     name: "killed again during recovery",
     row: "killed again during recovery",
-    async run(scene) {
-      await launch(scene);
-      await reached(scene, 5);
-      const before = await scene.yard.workerPids(scene.id);
+    async run(context) {
+      await launch(context);
+      await reached(context, 5);
+      const before = await context.cluster.workerPids(context.id);
       const fired_ms = Date.now();
-      signalTo(before[scene.random.integer(before.length)], "SIGKILL");
-      await until("the next worker group", async () => {
-        const pids = await scene.yard.workerPids(scene.id);
+      signalTo(before[context.random.integer(before.length)], "SIGKILL");
+      await waitFor("the next worker group", async () => {
+        const pids = await context.cluster.workerPids(context.id);
         const fresh = pids.find((pid) => !before.includes(pid));
         if (fresh === undefined) return false;
         signalTo(fresh, "SIGKILL");
         return true;
       });
       return {
-        ending: await finish(scene),
+        result: await finish(context),
         fired_ms,
-        expect: ({ goodput }) => (goodput.failures >= 2 ? undefined : `it failed ${goodput.failures} times`),
+        expect: ({ goodput }) => (goodput.failures >= 2 ? undefined : `${goodput.failures} failures, expected at least 2`),
       };
     },
   },
@@ -128,67 +128,67 @@ export const workerCases = [
     name: "same step fails three times",
     row: "same step fails three times",
     expected: "stops, exit 100, and names the batch",
-    async run(scene) {
-      const step = 4 + scene.random.integer(6);
-      const worker = scene.random.integer(2);
-      await launch(scene, { failpoints: `before-vote@${step},${worker}:throw*3` });
-      const ending = await finish(scene);
-      const right = ending.state === "failed" && ending.code === "LAP_STEP_FAILS" && ending.message.includes(`step ${step} `);
-      return { ending, expect: () => (right ? undefined : `${ending.state} ${ending.code} ${ending.message}`), note: "stops" };
+    async run(context) {
+      const step = 4 + context.random.integer(6);
+      const worker = context.random.integer(2);
+      await launch(context, { failpoints: `before-vote@${step},${worker}:throw*3` });
+      const result = await finish(context);
+      const right = result.state === "failed" && result.code === "LAP_STEP_FAILS" && result.message.includes(`step ${step} `);
+      return { result, expect: () => (right ? undefined : `${result.state} ${result.code} ${result.message}`), note: "stops" };
     },
   },
   {
     name: "worker frozen",
     row: "worker frozen 10 s",
-    async run(scene) {
-      await launch(scene, { failpoints: `backward-middle@${3 + scene.random.integer(8)},${scene.random.integer(2)}:stop` });
-      const ending = await finish(scene);
+    async run(context) {
+      await launch(context, { failpoints: `backward-middle@${3 + context.random.integer(8)},${context.random.integer(2)}:suspend` });
+      const result = await finish(context);
       return {
-        ending,
-        fired_ms: firedAt(scene),
-        expect: ({ events }) => (evictedFor(events, "no_heartbeat") ? undefined : "nobody noticed that it was frozen"),
+        result,
+        fired_ms: firedAt(context),
+        expect: ({ events }) => (evictedFor(events, "no_heartbeat") ? undefined : "the suspended worker was not detected"),
       };
     },
   },
   {
     name: "worker hangs",
     row: "all workers alive, none answers",
-    async run(scene) {
-      const failpoints = `backward-middle@${3 + scene.random.integer(8)},${scene.random.integer(2)}:hang`;
-      await launch(scene, { failpoints, more: { more: "stall_after: 3" } });
-      const ending = await finish(scene);
+    async run(context) {
+      const failpoints = `backward-middle@${3 + context.random.integer(8)},${context.random.integer(2)}:hang`;
+      await launch(context, { failpoints, more: { more: "stall_after: 3" } });
+      const result = await finish(context);
       return {
-        ending,
-        fired_ms: firedAt(scene),
-        expect: ({ events }) => (evictedFor(events, "no_answer") ? undefined : "nobody noticed that it hung"),
+        result,
+        fired_ms: firedAt(context),
+        expect: ({ events }) => (evictedFor(events, "no_answer") ? undefined : "the worker that hangs was not detected"),
       };
     },
   },
   {
-    name: "straggler: a worker that stands still most of the time",
+    name: "straggler: a worker that is suspended most of the time",
     row: "straggler",
-    async run(scene) {
-      const { yard, id, random } = scene;
-      const found = async () => (await yard.events(id)).events.some(isOfType("straggler_found"));
-      // The coordinator sleeps behind the first step until the worker is stopped: on a quiet machine twelve steps would be over before.
-      const client = await launch(scene, { failpoints: "after-commit@1,c:stop" });
-      await until("the coordinator's sleep", () => yard.firings().length > 0);
-      // It cannot be asked who works for the job now; the journal has it.
-      const group = (await yard.events(id)).events.filter(isOfType("worker_group_started")).at(-1);
+    async run(context) {
+      const { cluster, id, random } = context;
+      const found = async () => (await cluster.events(id)).events.some(isOfType("straggler_found"));
+      // The failpoint suspends the coordinator after the first step: on an idle machine twelve steps would be over before the worker is suspended.
+      const client = await launch(context, { failpoints: "after-commit@1,c:suspend" });
+      await waitFor("the suspension of the coordinator", () => cluster.firings().length > 0);
+      // A suspended coordinator answers no request, so the journal names the workers.
+      const group = (await cluster.events(id)).events.filter(isOfType("worker_group_started")).at(-1);
       const pid = group?.workers[random.integer(2)]?.pid;
       const over = async () => (await client.get(id)).finished_at !== undefined || (await found());
       signalTo(pid, "SIGSTOP");
-      signalTo(yard.coordinator?.pid, "SIGCONT");
+      signalTo(cluster.coordinator?.pid, "SIGCONT");
       for (let isOver = false; !isOver; ) {
         signalTo(pid, "SIGSTOP");
-        await pause(150);
-        // Asked while it stands still: what it may do between two stops is less than a step.
+        await sleep(150);
+        // Checked while the worker is suspended: between two suspensions it computes less than a step.
         isOver = await over();
         signalTo(pid, "SIGCONT");
-        await pause(5);
+        await sleep(5);
       }
       return {
-        ending: await finish(scene),
+        result: await finish(context),
         expect: ({ events, goodput }) => {
           const flagged = events.some(isOfType("straggler_found"));
           return flagged && goodput.failures === 0 ? undefined : `flagged: ${flagged}, failures: ${goodput.failures}`;
@@ -197,15 +197,15 @@ export const workerCases = [
     },
   },
   {
-    name: "CPU starved: twelve other processes want it",
+    name: "CPU starved: twelve other processes compute",
     row: "CPU starved",
-    async run(scene) {
+    async run(context) {
       const hogs = Array.from({ length: 12 }, () => spawn(process.execPath, ["-e", "for(;;);"], { stdio: "ignore" }));
       try {
-        await launch(scene);
+        await launch(context);
         return {
-          ending: await finish(scene),
-          expect: ({ goodput }) => (goodput.failures === 0 ? undefined : "a worker that was only slow was given up"),
+          result: await finish(context),
+          expect: ({ goodput }) => (goodput.failures === 0 ? undefined : "a worker that was only slow was evicted"),
         };
       } finally {
         for (const hog of hogs) hog.kill("SIGKILL");

@@ -1,5 +1,5 @@
 import { deepStrictEqual, equal, match, ok, throws } from "node:assert/strict";
-import { LapidaryError } from "@lapidary/std";
+import { ExitCode, LapidaryError } from "@lapidary/std";
 import { commandTree } from "../tree.js";
 import { type Call, parseCommandLine } from "./parse.js";
 import type { CommandSpec } from "./spec.js";
@@ -12,7 +12,7 @@ function mistake(...argv: string[]): [string, string | undefined, string] {
     read(...argv);
   } catch (error) {
     ok(error instanceof LapidaryError, String(error));
-    equal(error.exit, 2);
+    equal(error.exit, ExitCode.usage);
     return [error.code, error.place, error.remedy];
   }
   throw new Error(`${argv.join(" ")} is no mistake`);
@@ -35,9 +35,9 @@ describe("command line", () => {
       "x",
     );
     ok(call.kind === "run");
-    const { given, globals, command } = call;
+    const { args, globals, command } = call;
     deepStrictEqual(
-      [command, given.required("job"), given.list("overrides"), given.flag("detach"), given.text("name"), given.number("priority")],
+      [command, args.required("job"), args.list("overrides"), args.flag("detach"), args.text("name"), args.number("priority")],
       ["lapidary launch", "job.yaml", ["train.steps=5", "mesh.data=-1"], true, "a", -3],
     );
     deepStrictEqual(globals, { json: true, quiet: false, verbose: false, color: true, home: "x" });
@@ -63,7 +63,7 @@ describe("command line", () => {
     const call = read("launch", "job.yaml");
     ok(call.kind === "run");
     deepStrictEqual(
-      [call.given.list("overrides"), call.given.flag("detach"), call.given.text("name"), call.given.number("priority")],
+      [call.args.list("overrides"), call.args.flag("detach"), call.args.text("name"), call.args.number("priority")],
       [[], false, undefined, undefined],
     );
   });
@@ -71,7 +71,7 @@ describe("command line", () => {
   it("lists jobs when `jobs` is all that is said", () => {
     const call = read("jobs", "--limit", "3");
     ok(call.kind === "run");
-    deepStrictEqual([call.command, call.given.number("limit")], ["lapidary jobs list", 3]);
+    deepStrictEqual([call.command, call.args.number("limit")], ["lapidary jobs list", 3]);
   });
 
   it("suggests the near command, option and choice", () => {

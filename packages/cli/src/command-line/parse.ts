@@ -1,16 +1,16 @@
 import { Argument, Command, Option } from "commander";
 import { suggest } from "@lapidary/std";
 import { type GlobalOptions, globalOptions } from "./global-options.js";
-import { type ArgumentSpec, type CommandSpec, Given, type OptionSpec, argumentError, numberForms } from "./spec.js";
+import { type ArgumentSpec, type CommandSpec, ParsedArgs, type OptionSpec, argumentError, numberFormats } from "./spec.js";
 import { pathOf, unknownCommand, usageError } from "./usage-error.js";
 
-/** What a command line turned out to ask for. */
+/** The request of a command line. */
 export type Call =
-  | { readonly kind: "run"; readonly command: string; readonly run: Run; readonly given: Given; readonly globals: GlobalOptions }
+  | { readonly kind: "run"; readonly command: string; readonly run: Run; readonly args: ParsedArgs; readonly globals: GlobalOptions }
   | { readonly kind: "print"; readonly text: string; readonly globals: GlobalOptions };
 
 /**
- * Reads a command line against the tree of commands. Help and version are answered by text, mistakes by an error that suggests.
+ * Parses a command line by the tree of commands. Help and version return text. A mistake throws an error with a suggestion.
  *
  * @param argv without node and script
  * @throws LAP_CLI_COMMAND, LAP_CLI_OPTION, LAP_CLI_ARGUMENT
@@ -22,9 +22,9 @@ export function parseCommandLine(root: CommandSpec, version: string, argv: reado
   const print = (text: string): void => {
     printed += text;
   };
-  const onCall: OnCall = (command, spec, given) => {
-    if (spec.explains === true) explained = given.list("command");
-    if (spec.run !== undefined) calls.push({ kind: "run", command: pathOf(command), run: spec.run, given, globals: globalsOf(program) });
+  const onCall: OnCall = (command, spec, args) => {
+    if (spec.explains === true) explained = args.list("command");
+    if (spec.run !== undefined) calls.push({ kind: "run", command: pathOf(command), run: spec.run, args, globals: globalsOf(program) });
   };
   const program = build(root, style, print, onCall);
   program.version(version, "-V, --version", "print the version");
@@ -38,17 +38,17 @@ export function parseCommandLine(root: CommandSpec, version: string, argv: reado
   return calls[0] ?? { kind: "print", text: printed, globals: globalsOf(program) };
 }
 
-/** What the help looks like. */
+/** The style of the help. */
 export interface HelpStyle {
   readonly columns: number;
   readonly title: (text: string) => string;
 }
 
-/** Help or the version was printed: there is nothing to run. */
+/** Thrown after help or version was printed, because there is no command to run. */
 class Displayed extends Error {}
 
 type Run = NonNullable<CommandSpec["run"]>;
-type OnCall = (command: Command, spec: CommandSpec, given: Given) => void;
+type OnCall = (command: Command, spec: CommandSpec, args: ParsedArgs) => void;
 
 /** Words that lead to a command of the tree. */
 function checkWords(root: CommandSpec, words: readonly string[]): readonly string[] {
@@ -84,14 +84,14 @@ function build(spec: CommandSpec, style: HelpStyle, print: (text: string) => voi
   for (const child of spec.commands ?? []) command.addCommand(build(child, style, print, onCall), { isDefault: child.isDefault === true });
   if (spec.examples !== undefined)
     command.addHelpText("after", `\n${style.title("Examples:")}\n${spec.examples.map((line) => `  ${line}`).join("\n")}`);
-  if (spec.run !== undefined || spec.explains === true) command.action(() => onCall(command, spec, givenOf(command, spec)));
+  if (spec.run !== undefined || spec.explains === true) command.action(() => onCall(command, spec, argsOf(command, spec)));
   return command;
 }
 
-function givenOf(command: Command, spec: CommandSpec): Given {
+function argsOf(command: Command, spec: CommandSpec): ParsedArgs {
   const values = new Map<string, unknown>(Object.entries(command.opts()));
   (spec.arguments ?? []).forEach((argument, i) => values.set(argument.name, command.processedArgs[i]));
-  return new Given(values);
+  return new ParsedArgs(values);
 }
 
 function globalsOf(program: Command): GlobalOptions {
@@ -129,14 +129,14 @@ function readChoice(text: string, choices: readonly string[], place: string): st
   if (choices.includes(text)) return text;
   const near = suggest(text, choices);
   throw argumentError(
-    `"${text}" is none of ${choices.join(", ")}`,
+    `"${text}" is not one of ${choices.join(", ")}`,
     place,
-    near === undefined ? "choose one of them" : `did you mean "${near}"?`,
+    near === undefined ? "choose one of these values" : `did you mean "${near}"?`,
   );
 }
 
-function readNumber(text: string, form: keyof typeof numberForms, place: string): number {
-  const { pattern, meaning, example } = numberForms[form];
+function readNumber(text: string, format: keyof typeof numberFormats, place: string): number {
+  const { pattern, meaning, example } = numberFormats[format];
   if (!pattern.test(text)) throw argumentError(`"${text}" is not ${meaning}`, place, `write ${meaning}, such as ${place} ${example}`);
   return Number(text);
 }

@@ -18,7 +18,7 @@ describe("renamed options", () => {
       const given = (options: readonly string[]): unknown => {
         const call = parseCommandLine(commandTree, "9", options, { columns: 100, title: (text) => text });
         ok(call.kind === "run");
-        return call.given;
+        return call.args;
       };
       deepStrictEqual(given(argv), given([...words, ...current.split(" ")]));
     });

@@ -1,47 +1,47 @@
 import { ExitCode, LapidaryError, assert } from "@lapidary/std";
 import type { Context } from "../context.js";
 
-/** What stands in a place of the command line, for completion. */
+/** The kind of an argument or value, for completion. */
 export type Completes = "job" | "run" | "file" | "directory" | "none";
 
 export interface ArgumentSpec {
   readonly name: string;
   readonly description: string;
   readonly optional?: boolean;
-  /** Takes all that follow. */
+  /** Takes all following words. */
   readonly variadic?: boolean;
   readonly choices?: readonly string[];
   readonly completes?: Completes;
 }
 
 export interface OptionSpec {
-  /** As commander writes them: `-d, --detach`, `--torus <shape>`. */
+  /** In the form of commander: `-d, --detach`, `--torus <shape>`. */
   readonly flags: string;
   readonly description: string;
-  /** How the value is read; text by default. */
-  readonly value?: "text" | keyof typeof numberForms;
+  /** How the value is parsed; default: text. */
+  readonly value?: "text" | keyof typeof numberFormats;
   readonly choices?: readonly string[];
   readonly completes?: Completes;
   /**
-   * What is done with the file or directory that the option names. Every option that completes to one says so; a test tries every place that cannot be
-   * written on each that says `write`.
+   * How the command uses the file or directory. Required for every option that completes to one. A test tries every kind of unwritable path on each option
+   * with `write`.
    */
   readonly access?: "read" | "write";
-  /** May be given several times: the value is the list of all. */
+  /** May appear several times: the value is the list of all. */
   readonly repeatable?: true;
-  /** Must be given. */
+  /** The option is required. */
   readonly mandatory?: boolean;
 }
 
-/** Numbers as options take them. */
-export const numberForms = {
+/** Formats of numbers in options. */
+export const numberFormats = {
   whole: { pattern: /^\d{1,9}$/, meaning: "a whole number", example: "2" },
   integer: { pattern: /^-?\d{1,9}$/, meaning: "an integer", example: "-1" },
   seconds: { pattern: /^\d{1,9}(\.\d+)?$/, meaning: "a number of seconds", example: "60" },
   decimal: { pattern: /^\d{1,9}(\.\d+)?$/, meaning: "a number", example: "0.5" },
 } as const;
 
-/** A command as data: the parser, the help and the completion scripts are made of it. A command runs, has commands, or explains others. */
+/** A command as data, from which the parser, the help and the completion scripts are made. A command runs, has commands, or explains others. */
 export interface CommandSpec {
   readonly name: string;
   readonly summary: string;
@@ -51,16 +51,16 @@ export interface CommandSpec {
   readonly options?: readonly OptionSpec[];
   readonly examples?: readonly string[];
   readonly commands?: readonly CommandSpec[];
-  /** Meant when the parent is given no command. */
+  /** The command that runs if the parent has no command. */
   readonly isDefault?: boolean;
-  /** Its arguments are the words of another command, whose help it prints. */
+  /** The arguments are the words of another command, whose help this command prints. */
   readonly explains?: true;
-  /** Loads its code when it is called, never before. */
-  readonly run?: (context: Context, given: Given) => Promise<ExitCode>;
+  /** Loads the code of the command only when it is called. */
+  readonly run?: (context: Context, args: ParsedArgs) => Promise<ExitCode>;
 }
 
-/** Arguments and options of one call, by name; their values are checked against the spec. */
-export class Given {
+/** Arguments and options of one call, by name. Their values were checked against the spec. */
+export class ParsedArgs {
   readonly #values: ReadonlyMap<string, unknown>;
 
   constructor(values: ReadonlyMap<string, unknown>) {
@@ -77,7 +77,7 @@ export class Given {
     return value;
   }
 
-  /** An argument that the parser has made sure of. */
+  /** An argument that the parser guarantees. */
   required(name: string): string {
     const value = this.text(name);
     assert(value !== undefined, `${name} is given`);

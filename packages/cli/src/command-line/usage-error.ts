@@ -3,7 +3,7 @@ import { LapidaryError, suggest } from "@lapidary/std";
 import { globalOptions } from "./global-options.js";
 import type { CommandSpec } from "./spec.js";
 
-/** A mistake that commander found, with what was probably meant. */
+/** An error of commander, with a suggestion. */
 export function usageError(error: CommanderError, command: Command, spec: CommandSpec): LapidaryError {
   const place = pathOf(command);
   const quoted = /'([^']*)'/.exec(error.message)?.[1] ?? "";
@@ -34,7 +34,7 @@ export function usageError(error: CommanderError, command: Command, spec: Comman
     case "commander.excessArguments":
       return excess(command, spec, place);
     default:
-      return make("LAP_CLI_ARGUMENT", sentence(error.message), place, `${help} what may stand there`);
+      return make("LAP_CLI_ARGUMENT", sentence(error.message), place, `${help} the accepted values`);
   }
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointStore, nodeDisk } from "@lapidary/checkpoint";
+import { ExitCode } from "@lapidary/std";
 import { runCli } from "../testing/cli-process.js";
 
 const golden = fileURLToPath(new URL("../../../../e2e/golden/mqa", import.meta.url));
@@ -31,14 +32,14 @@ describe("checkpoints", () => {
       ((await fields("ckpt", "list", ...args))["checkpoints"] as { step: number }[]).map(({ step }) => step);
     deepStrictEqual([await steps(), await steps("mine"), await steps("fresh")], [[9, 10], [9, 10], []]);
     const { code, stdout } = await cli("ckpt", "list", "mime");
-    equal(code, 102);
+    equal(code, ExitCode.notFound);
     match(stdout, /did you mean \\"mine\\"\?/);
   });
 
   it("are found by run, the last of it, or by directory", async () => {
     deepStrictEqual([(await fields("ckpt", "inspect", "mine"))["step"], (await fields("ckpt", "inspect", golden))["step"]], [10, null]);
-    equal((await cli("ckpt", "inspect", "fresh")).code, 102);
-    equal((await cli("ckpt", "inspect", "../mine")).code, 102);
+    equal((await cli("ckpt", "inspect", "fresh")).code, ExitCode.notFound);
+    equal((await cli("ckpt", "inspect", "../mine")).code, ExitCode.notFound);
   });
 
   it("of a run are verified byte by byte; what was changed is named", async () => {
@@ -54,7 +55,7 @@ describe("checkpoints", () => {
     bytes[bytes.length - 4] = (bytes[bytes.length - 4] ?? 0) ^ 1;
     writeFileSync(file, bytes);
     const { code, stdout } = await cli("ckpt", "verify", "mine");
-    equal(code, 1);
+    equal(code, ExitCode.other);
     match(stdout, /LAP_CHECKPOINT_DAMAGED.*step-11: model\.safetensors/);
     rmSync(join(path, "manifest.json"));
     match((await cli("ckpt", "verify", "mine")).stdout, /manifest\.json is damaged: it is missing/);

@@ -18,7 +18,7 @@ import {
 import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/checkpoint";
 import type { Context } from "../context.js";
 import { checkOutput, writeOutputDirectory } from "../output/output.js";
-import { type CheckpointPlace, findCheckpoint, knownRun, runCheckpoints, runNames } from "./checkpoint-place.js";
+import { type CheckpointLocation, knownRun, resolveCheckpoint, runCheckpoints, runNames } from "./resolve-checkpoint.js";
 
 /** The checkpoints of a run, or of all runs. */
 export async function listCheckpoints(context: Context, run: string | undefined): Promise<ExitCode> {
@@ -54,17 +54,17 @@ const weightBytes = (directory: string): number => statSync(join(directory, "mod
 
 /** The tensors of a checkpoint, from its headers; of what should be redundant, the beginning is compared. */
 export async function inspectCheckpoint(context: Context, from: string): Promise<ExitCode> {
-  const place = await findCheckpoint(context, from);
-  const checkpoint = await openCheckpoint(context, place, "headers");
+  const location = await resolveCheckpoint(context, from);
+  const checkpoint = await openCheckpoint(context, location, "headers");
   try {
     const { config, params, redundant, warnings } = checkpoint;
     const notRead = await checkpoint.unreadWeightFiles();
     const tensors = params.map(({ name, dims }) => ({ name, dims, parameters: dims.reduce((a, b) => a * b, 1) }));
     const rows = tensors.map(({ name, dims, parameters }) => [name, dims.join(" × "), formatCount(parameters)]);
     const value = {
-      directory: place.directory,
-      run: place.run ?? null,
-      step: place.step ?? null,
+      directory: location.directory,
+      run: location.run ?? null,
+      step: location.step ?? null,
       config,
       parameters: parameterCount(buildModel(config)),
       tensors,
@@ -74,7 +74,7 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
     };
     context.console.result(value, () =>
       [
-        describe(place, config),
+        describe(location, config),
         "",
         textTable([{ title: "tensor" }, { title: "dims" }, { title: "parameters", align: "right" }], rows),
         ...(redundant.length === 0 ? [] : ["", `redundant: ${redundant.join(", ")}`]),
@@ -88,13 +88,13 @@ export async function inspectCheckpoint(context: Context, from: string): Promise
 }
 
 /** Opens a checkpoint and shows its warnings; results list them too. */
-async function openCheckpoint({ console }: Context, { directory }: CheckpointPlace, depth: CheckDepth): Promise<HfCheckpoint> {
+async function openCheckpoint({ console }: Context, { directory }: CheckpointLocation, depth: CheckDepth): Promise<HfCheckpoint> {
   const checkpoint = await HfCheckpoint.open(directory, depth);
   for (const warning of checkpoint.warnings) console.warn(warning);
   return checkpoint;
 }
 
-function describe({ directory, run, step }: CheckpointPlace, config: ModelConfig): string {
+function describe({ directory, run, step }: CheckpointLocation, config: ModelConfig): string {
   const { layers, modelDim, heads, kvHeads, headDim, mlpDim, vocabSize, contextLength } = config;
   return [
     ...(run === undefined ? [] : [`run ${run}, step ${step}`]),
@@ -117,12 +117,12 @@ function bearsOurManifest(directory: string): boolean {
  */
 export async function verifyCheckpoint(context: Context, from: string): Promise<ExitCode> {
   const { console, interrupts } = context;
-  const place = await findCheckpoint(context, from);
+  const location = await resolveCheckpoint(context, from);
   const progress = console.progress();
-  const isSealed = place.run !== undefined || bearsOurManifest(place.directory);
+  const isSealed = location.run !== undefined || bearsOurManifest(location.directory);
   if (isSealed) {
     progress.update("read every byte");
-    await verifySealed(nodeDisk, place.directory);
+    await verifySealed(nodeDisk, location.directory);
   }
   let [tensors, bytes] = [0, 0];
   const readAll = async (file: string, names: readonly string[], read: (name: string) => Promise<ArrayData>): Promise<void> => {
@@ -134,7 +134,7 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
       bytes += data.byteLength;
     }
   };
-  const checkpoint = await openCheckpoint(context, place, "contents");
+  const checkpoint = await openCheckpoint(context, location, "contents");
   const { redundant, warnings } = checkpoint;
   try {
     await readAll(
@@ -145,8 +145,8 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
   } finally {
     await checkpoint.close();
   }
-  if (existsSync(join(place.directory, optimizerFile))) {
-    const optimizer = await SafetensorsFile.open(join(place.directory, optimizerFile));
+  if (existsSync(join(location.directory, optimizerFile))) {
+    const optimizer = await SafetensorsFile.open(join(location.directory, optimizerFile));
     try {
       checkOptimizerState(checkpoint.params, optimizer);
       await readAll(optimizerFile, optimizer.names, async (name) => {
@@ -160,9 +160,9 @@ export async function verifyCheckpoint(context: Context, from: string): Promise<
   }
   progress.end();
   console.result(
-    { ok: true, directory: place.directory, tensors, bytes, redundant, sealed: isSealed, warnings },
+    { ok: true, directory: location.directory, tensors, bytes, redundant, sealed: isSealed, warnings },
     () =>
-      `${place.directory}: ${counted(tensors, "tensor")}, ${formatBytes(bytes)} as f32, whole and finite${redundant.length === 0 ? "" : `; ${redundant.join(", ")} repeat${redundant.length === 1 ? "s" : ""} what the model has`}${isSealed ? ", every byte as its manifest says" : ""}`,
+      `${location.directory}: ${counted(tensors, "tensor")}, ${formatBytes(bytes)} as f32, whole and finite${redundant.length === 0 ? "" : `; ${redundant.join(", ")} repeat${redundant.length === 1 ? "s" : ""} what the model has`}${isSealed ? ", every byte as its manifest says" : ""}`,
   );
   return ExitCode.done;
 }
@@ -173,9 +173,9 @@ const optimizerFile = "optimizer.safetensors";
 /** Writes what `GemmaForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` load. */
 export async function exportCheckpoint(context: Context, from: string, output: string): Promise<ExitCode> {
   const { console, cwd } = context;
-  const place = await findCheckpoint(context, from);
+  const location = await resolveCheckpoint(context, from);
   const target = resolve(cwd, output);
-  if (target === place.directory)
+  if (target === location.directory)
     throw new LapidaryError({
       code: "LAP_CHECKPOINT_SELF",
       message: "a checkpoint cannot be exported onto itself",
@@ -183,16 +183,16 @@ export async function exportCheckpoint(context: Context, from: string, output: s
     });
   const what = "the checkpoint";
   checkOutput({ kind: "directory", path: target, what });
-  const checkpoint = await openCheckpoint(context, place, "contents");
+  const checkpoint = await openCheckpoint(context, location, "contents");
   const progress = console.progress();
   progress.update("export", `to ${target}`);
   try {
     const tensors = new Map<string, ArrayData>();
     for (const { name } of checkpoint.params) tensors.set(name, await checkpoint.read(name));
     const extra = tokenizerFileNames
-      .filter((name) => existsSync(join(place.directory, name)))
-      .map((name) => [name, readFileSync(join(place.directory, name))] as const);
-    const control = await readControlIds(join(place.directory, "config.json"));
+      .filter((name) => existsSync(join(location.directory, name)))
+      .map((name) => [name, readFileSync(join(location.directory, name))] as const);
+    const control = await readControlIds(join(location.directory, "config.json"));
     await writeOutputDirectory(target, what, () =>
       writeDirectoryAtomic(
         target,
@@ -206,7 +206,7 @@ export async function exportCheckpoint(context: Context, from: string, output: s
     progress.end();
     const files = ["config.json", "model.safetensors", ...extra.map(([name]) => name)];
     console.result(
-      { directory: target, files, run: place.run ?? null, step: place.step ?? null, warnings: checkpoint.warnings },
+      { directory: target, files, run: location.run ?? null, step: location.step ?? null, warnings: checkpoint.warnings },
       () => `${target}: ${files.join(", ")}`,
     );
     console.say(`in Python: GemmaForCausalLM.from_pretrained(${JSON.stringify(output)})`);

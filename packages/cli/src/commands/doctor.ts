@@ -14,7 +14,7 @@ interface ChecksModule {
   checks(where: { root: string; env: NodeJS.ProcessEnv }): Promise<readonly Check[]>;
 }
 
-/** Checks all that the set-up provides; exit code 1 when something is missing. */
+/** Checks everything that the set-up provides; exit code 1 if something is missing. */
 export async function doctor(context: Context): Promise<ExitCode> {
   const { console, root, env } = context;
   const progress = console.progress();
@@ -27,11 +27,11 @@ export async function doctor(context: Context): Promise<ExitCode> {
   console.result({ ok, checks: checks.map(({ name, ok, detail, remedy }) => ({ name, ok, detail, remedy: ok ? "" : remedy })) }, () =>
     table(checks, console.paint),
   );
-  console.text(ok ? "\nAll is well." : "");
+  console.text(ok ? "\nAll checks passed." : "");
   return ok ? ExitCode.done : ExitCode.other;
 }
 
-/** Asks the server of REDIS_URL, as `lapidary up` would; undefined without an address. */
+/** Checks the server of REDIS_URL, as `lapidary up` does; undefined without an address. */
 async function checkRedisUrl(env: NodeJS.ProcessEnv): Promise<Check | undefined> {
   const url = env["REDIS_URL"];
   if (url === undefined || url === "") return undefined;

@@ -2,6 +2,7 @@ import { deepStrictEqual, equal, match } from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ExitCode } from "@lapidary/std";
 import { runCli } from "../testing/cli-process.js";
 import { type FakeCoordinator, fakeCoordinator } from "../testing/fake-coordinator.js";
 import { cancelledJob, doneJob, failedJob, mistakenJob } from "../testing/jobs.js";
@@ -36,7 +37,7 @@ describe("commands that speak to the coordinator", () => {
   it("launch submits the job as it was resolved where it was typed, and ends with its report", async () => {
     const { submitted } = await serve(doneJob);
     const { code, stdout, stderr } = await cli("launch", "job.yaml", "train.steps=30", "--name", "mine", "--priority", "-2");
-    equal(code, 0, stderr);
+    equal(code, ExitCode.done, stderr);
     match(stdout, /Training loss[^]*held-out loss {2}3\.212[^]*unigram loss {3}6\.031[^]*What each chip held[^]*step-200/);
     match(stderr, /train the tokenizer: 31%\n[^]*train: step 2\/2 {2}loss 3\.100[^]*held-out loss 3\.200, unigram 6\.000/);
     const [{ job, yaml, name, priority } = {}] = submitted;
@@ -48,13 +49,13 @@ describe("commands that speak to the coordinator", () => {
   it("launch writes the numbers for TensorBoard while it follows, and refuses to when it does not", async () => {
     await serve(doneJob);
     const { code, stderr } = await cli("launch", "job.yaml", "--tensorboard", "board");
-    equal(code, 0, stderr);
+    equal(code, ExitCode.done, stderr);
     const files = readdirSync(join(directory, "board/quickstart-1"));
     equal(files.length, 1);
     const text = readFileSync(join(directory, "board/quickstart-1", files[0] ?? ""), "latin1");
     match(text, /brain\.Event:2[^]*train\/loss[^]*eval\/heldout_loss/);
     const refused = await cli("launch", "job.yaml", "-d", "--tensorboard", "board");
-    equal(refused.code, 2);
+    equal(refused.code, ExitCode.usage);
     match(refused.stderr, /does not follow[^]*export-run/);
   });
 
@@ -83,9 +84,9 @@ describe("commands that speak to the coordinator", () => {
 
   it("launch exits with 100 for a failed job, with 2 for a mistake of the user's that only running it showed, with 103 for a cancelled one", async () => {
     for (const [job, expected] of [
-      [failedJob, 100],
-      [mistakenJob, 2],
-      [cancelledJob, 103],
+      [failedJob, ExitCode.jobFailed],
+      [mistakenJob, ExitCode.usage],
+      [cancelledJob, ExitCode.cancelled],
     ] as const) {
       await serve(job);
       equal((await cli("launch", "job.yaml")).code, expected);
@@ -101,10 +102,10 @@ describe("commands that speak to the coordinator", () => {
       const { state, failure } = JSON.parse(stdout) as { state?: string; failure?: { code: string } | null };
       return [code, state, failure?.code];
     };
-    deepStrictEqual(await wait("quickstart-1"), [0, "done", undefined]);
-    deepStrictEqual(await wait("broken"), [100, "failed", "LAP_WORKER_LOST"]);
-    deepStrictEqual(await wait("dropped"), [103, "cancelled", undefined]);
-    equal((await cli("jobs", "wait", "nobody")).code, 102);
+    deepStrictEqual(await wait("quickstart-1"), [ExitCode.done, "done", undefined]);
+    deepStrictEqual(await wait("broken"), [ExitCode.jobFailed, "failed", "LAP_WORKER_LOST"]);
+    deepStrictEqual(await wait("dropped"), [ExitCode.cancelled, "cancelled", undefined]);
+    equal((await cli("jobs", "wait", "nobody")).code, ExitCode.notFound);
   });
 
   it("jobs lists and shows them, and events and logs print a line each", async () => {
@@ -127,7 +128,7 @@ describe("commands that speak to the coordinator", () => {
   it("jobs list refuses a state that is none", async () => {
     await serve();
     const { code, stderr } = await cli("jobs", "list", "--state", "don");
-    equal(code, 2);
+    equal(code, ExitCode.usage);
     match(stderr, /place: {2}--state\n {4}remedy: did you mean "done"\?/);
   });
 });

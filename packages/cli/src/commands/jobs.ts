@@ -31,7 +31,7 @@ function readStates(text: string): JobState[] {
     if (state !== undefined) return state;
     const near = suggest(word, jobStates);
     throw argumentError(
-      `"${word}" is no state of a job`,
+      `invalid state of a job: "${word}"`,
       "--state",
       near === undefined ? `choose from ${jobStates.join(", ")}` : `did you mean "${near}"?`,
     );
@@ -113,7 +113,7 @@ function progressText({ step, steps, loss, tokens_per_s, eta_s }: JobDetail): st
   return stepLine({ step, loss, tokens_per_s: tokens_per_s ?? 0, eta_s: eta_s ?? 0 }, steps);
 }
 
-/** Waits for the end of a job; the exit code tells how it ended. */
+/** Waits for the end of a job; the exit code reports the final state. */
 export async function waitForJob(context: Context, id: string, timeout_s: number | undefined): Promise<ExitCode> {
   const { console, interrupts } = context;
   const client = await connect(context);
@@ -168,13 +168,15 @@ export async function resumeJob(context: Context, id: string, overrides: readonl
   const resumed = await client.resume(id, { overrides: [...overrides] });
   for (const warning of resumed.warnings) console.warn(warning);
   console.result(resumed, () =>
-    resumed.from_step === 0 ? `run ${id} begins again: it has no checkpoint` : `run ${id} goes on behind step ${resumed.from_step}`,
+    resumed.from_step === 0
+      ? `run ${id} starts again from step 0, because it has no checkpoint`
+      : `run ${id} resumes after step ${resumed.from_step}`,
   );
   console.say(`follow it with \`lapidary logs ${id} --follow\`, or wait for it with \`lapidary jobs wait ${id}\``);
   return ExitCode.done;
 }
 
-/** Every event so far, and with `follow` those to come; with `--json` one a line. */
+/** All events so far, and with `follow` also later events; with `--json` one per line. */
 export async function jobEvents(context: Context, id: string, follow: boolean): Promise<ExitCode> {
   const { console, interrupts } = context;
   const client = await connect(context);

@@ -1,6 +1,7 @@
 import { deepStrictEqual, equal, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { chipCount, makeMesh, meshSize, printMesh, printTorus } from "@lapidary/topology";
+import { ExitCode } from "@lapidary/std";
 import { type ParityOptions, planParity, torusFor } from "./parity-options.js";
 
 const asked = (options: Partial<ParityOptions>): ParityOptions => ({
@@ -55,11 +56,15 @@ describe("parity options", () => {
     throws(() => planParity(asked({ mesh: "data=2,model=2", torus: "2x4" }), 1), {
       code: "LAP_MESH_DOES_NOT_FILL",
       place: "--mesh",
-      exit: 4,
+      exit: ExitCode.doesNotFit,
     });
-    throws(() => planParity(asked({ mesh: "data=2,modle" }), 1), { code: "LAP_MESH_TEXT", exit: 2 });
-    throws(() => planParity(asked({ mesh: "data=2,fsdp=2" }), 1), { code: "LAP_MESH_AXIS_UNKNOWN", exit: 2, remedy: /"data"/ });
-    throws(() => planParity(asked({ torus: "4 by 4" }), 1), { code: "LAP_TOPOLOGY_TORUS", exit: 2 });
-    throws(() => planParity(asked({ mesh: "a=1,b=1,c=1,d=1,e=1" }), 1), { code: "LAP_MESH_AXES", exit: 2 });
+    throws(() => planParity(asked({ mesh: "data=2,modle" }), 1), { code: "LAP_MESH_TEXT", exit: ExitCode.usage });
+    throws(() => planParity(asked({ mesh: "data=2,fsdp=2" }), 1), {
+      code: "LAP_MESH_AXIS_UNKNOWN",
+      exit: ExitCode.usage,
+      remedy: /"data"/,
+    });
+    throws(() => planParity(asked({ torus: "4 by 4" }), 1), { code: "LAP_TOPOLOGY_TORUS", exit: ExitCode.usage });
+    throws(() => planParity(asked({ mesh: "a=1,b=1,c=1,d=1,e=1" }), 1), { code: "LAP_MESH_AXES", exit: ExitCode.usage });
   });
 });

@@ -57,7 +57,7 @@ async function measure(context: Context, plan: ParityPlan, bundle: ParityBundle)
     log: (worker, line) => console.detail(`${worker}: ${line}`),
   });
   try {
-    const distances = await orInterrupted(runParity(bundle, telling(session, progress)), interrupts.signal);
+    const distances = await orInterrupted(runParity(bundle, withProgress(session, progress)), interrupts.signal);
     const ok = parityFailures(distances, parityTolerances(numerics)).length === 0;
     const collectives = session.collectives("train").map(({ op, axis, count, bytes_per_chip }) => ({ op, axis, count, bytes_per_chip }));
     return { ok, chips: meshSize(mesh), workers: session.workers, mesh: printMesh(mesh), ...distances, collectives };
@@ -67,8 +67,8 @@ async function measure(context: Context, plan: ParityPlan, bundle: ParityBundle)
   }
 }
 
-/** Says what is run while it runs: five steps, and a look at logits and gradients twice. */
-function telling(session: Session, progress: Progress): GraphRunner {
+/** Runs graphs of the session and shows each in the progress line: five steps, logits and gradients. */
+function withProgress(session: Session, progress: Progress): GraphRunner {
   const known = new Set<string>();
   let trained = 0;
   return {

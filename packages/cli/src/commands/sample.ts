@@ -5,7 +5,7 @@ import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { sampleText } from "../report/sample-text.js";
 import { orInterrupted } from "../terminal/interrupts.js";
-import { findCheckpoint } from "./checkpoint-place.js";
+import { resolveCheckpoint } from "./resolve-checkpoint.js";
 
 export interface SampleCommandOptions {
   readonly from: string;
@@ -16,22 +16,22 @@ export interface SampleCommandOptions {
   readonly seed: number | undefined;
 }
 
-/** Generates text from a checkpoint on a worker of its own. */
+/** Generates text from a checkpoint on a separate worker. */
 export async function sample(context: Context, options: SampleCommandOptions): Promise<ExitCode> {
   const { console, env, interrupts } = context;
   const { from, prompt, tokens = 64, temperature = 0.8, topP = 0.95, seed = 0 } = options;
   checkSampling(tokens, temperature, topP);
-  const place = await findCheckpoint(context, from);
-  // Before the tokenizer, because a directory without weights has none either.
-  const found = await checkHeaders(place.directory);
+  const location = await resolveCheckpoint(context, from);
+  // Checked before the tokenizer, because a directory without weights has no tokenizer either.
+  const found = await checkHeaders(location.directory);
   for (const warning of found) console.warn(warning);
-  const { tokenizer } = readTokenizer(place.directory);
+  const { tokenizer } = readTokenizer(location.directory);
   const promptTokens = tokenizer.encode(prompt).length;
   const progress = console.progress();
   progress.update("load the checkpoint");
-  // Of a row no more than is needed: every token costs a pass over all of it.
+  // The context is as short as possible, because every token costs a pass over all of it.
   const opening = openSampler({
-    checkpoint: place.directory,
+    checkpoint: location.directory,
     tokenizer,
     context: 1 + promptTokens + tokens,
     environment: env,
@@ -64,9 +64,9 @@ export async function sample(context: Context, options: SampleCommandOptions): P
         prompt_tokens_seen: generated.promptTokensSeen,
         context: sampler.config.contextLength,
         text,
-        checkpoint: place.directory,
-        run: place.run ?? null,
-        step: place.step ?? null,
+        checkpoint: location.directory,
+        run: location.run ?? null,
+        step: location.step ?? null,
         warnings,
       },
       () => sampleText({ prompt, text }, console.columns, console.paint),
@@ -85,8 +85,8 @@ async function checkHeaders(directory: string): Promise<readonly Warning[]> {
 }
 
 function checkSampling(tokens: number, temperature: number, topP: number): void {
-  const most = 100_000;
-  if (tokens < 1 || tokens > most) throw argumentError(`${tokens} is no number of tokens to generate`, "--tokens", `give 1 to ${most}`);
-  if (temperature > 100) throw argumentError(`a temperature of ${temperature} is too high`, "--temperature", "give 0 to 100; 0.8 is usual");
-  if (topP <= 0 || topP > 1) throw argumentError(`${topP} is no probability to keep`, "--top-p", "give a number above 0 and at most 1");
+  const maxTokens = 100_000;
+  if (tokens < 1 || tokens > maxTokens) throw argumentError(`invalid number of tokens: ${tokens}`, "--tokens", `give 1 to ${maxTokens}`);
+  if (temperature > 100) throw argumentError(`invalid temperature: ${temperature}`, "--temperature", "give 0 to 100; the default is 0.8");
+  if (topP <= 0 || topP > 1) throw argumentError(`invalid probability: ${topP}`, "--top-p", "give a number above 0 and at most 1");
 }

@@ -8,7 +8,7 @@ import type { Context } from "../context.js";
 import { checkOutput, writeOutputFile } from "../output/output.js";
 import { machineOf, planJob } from "../plan/plan-job.js";
 import { runTrace } from "../plan/run-trace.js";
-import { knownRun, runNames } from "./checkpoint-place.js";
+import { knownRun, runNames } from "./resolve-checkpoint.js";
 import { readJob } from "./job-file.js";
 
 export interface TraceRequest {
@@ -17,14 +17,14 @@ export interface TraceRequest {
   readonly overrides: readonly string[];
   /** The file to write. */
   readonly output: string;
-  /** Of a run: its predicted step beside a real one. */
+  /** For a run: a measured step and the predicted step. */
   readonly diff: boolean;
   readonly chip: string | undefined;
 }
 
 /**
- * Writes a trace for Perfetto (ui.perfetto.dev) or chrome://tracing: of a job the step that the simulator predicts, of a run what its workers really did, or, with `--diff`,
- * both.
+ * Writes a trace for Perfetto (ui.perfetto.dev) or chrome://tracing. For a job: the step that the simulator predicts. For a run: a measured step of its workers,
+ * or with `--diff` the measured and the predicted step.
  */
 export async function trace(context: Context, request: TraceRequest): Promise<ExitCode> {
   const { console, cwd } = context;
@@ -43,7 +43,7 @@ export async function trace(context: Context, request: TraceRequest): Promise<Ex
   return ExitCode.done;
 }
 
-/** A word that names a run and no file. */
+/** Whether a word names a run and not a file. */
 const isRun = ({ home, cwd, root }: Context, word: string): boolean =>
   runNames(home).includes(word) ||
   (/^[a-z0-9][a-z0-9._-]*$/.test(word) &&
@@ -55,7 +55,7 @@ function traceOfJob(context: Context, { subject, overrides, diff, chip }: TraceR
   if (diff)
     throw new LapidaryError({
       code: "LAP_CLI_ARGUMENT",
-      message: "--diff sets a run beside its predicted step, and this is a job file",
+      message: "--diff compares a run with its predicted step, but this is a job file",
       place: "--diff",
       remedy: "name a run, as `lapidary jobs` lists them",
     });

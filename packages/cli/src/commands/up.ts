@@ -5,7 +5,7 @@ import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { type UpOptions, startCoordinator } from "./coordinator-process.js";
 
-/** Starts everything; an error when it is up already, so that a script knows whose it is. */
+/** Starts everything. A coordinator that already runs is an error, so that a script knows which one it owns. */
 export async function up(context: Context, options: UpOptions): Promise<ExitCode> {
   const { console, home } = context;
   checkOptions(options);
@@ -20,8 +20,8 @@ export async function up(context: Context, options: UpOptions): Promise<ExitCode
 }
 
 function checkOptions({ port = 0, workers = 1, allowHosts }: UpOptions): void {
-  if (port > 65_535) throw argumentError(`${port} is no port`, "--port", "give 1 to 65535, or 0 for a free one");
+  if (port > 65_535) throw argumentError(`invalid port: ${port}`, "--port", "give 1 to 65535, or 0 for a free port");
   readAllowedHosts(allowHosts, "--allow-host");
   if (workers < 1 || workers > 256)
-    throw argumentError(`${workers} is no number of worker processes`, "--workers", "give 1 to 256; by default there is one per core");
+    throw argumentError(`invalid number of worker processes: ${workers}`, "--workers", "give 1 to 256; the default is one per core");
 }

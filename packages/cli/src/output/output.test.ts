@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { LapidaryError, systemClock } from "@lapidary/std";
+import { ExitCode, LapidaryError, systemClock } from "@lapidary/std";
 import { globalOptions } from "../command-line/global-options.js";
 import type { CommandSpec, OptionSpec } from "../command-line/spec.js";
 import { projectRoot } from "../context.js";
@@ -95,7 +95,7 @@ describe("outputs of all commands", function () {
         const words = (commandLines[name] ?? []).map((word) => (word === "PLACE" ? place : word));
         const { exit, stdout } = await run([...words, "--json"]);
         const { error } = JSON.parse(stdout) as { error: { code: string; place: string; remedy: string; message: string } };
-        strictEqual(exit, 2, stdout);
+        strictEqual(exit, ExitCode.usage, stdout);
         match(error.code, /^LAP_(FILE_|EXPORT_OUTPUT|HOME_FILES)/);
         ok(error.place.includes(place), error.place);
         ok(error.remedy !== "" && !error.remedy.includes("bug"), error.remedy);
@@ -134,7 +134,7 @@ describe("outputs of all commands", function () {
   it("leave what was there when they fail, and no file beside it", () => {
     const path = join(directory, "kept.json");
     writeFileSync(path, "old", { mode: 0o640 });
-    throws(() => writeOutputFile("/dev/full", "the trace", "new"), { code: "LAP_FILE_NO_SPACE", place: "/dev/full", exit: 2 });
+    throws(() => writeOutputFile("/dev/full", "the trace", "new"), { code: "LAP_FILE_NO_SPACE", place: "/dev/full", exit: ExitCode.usage });
     throws(() => writeOutputFile(join(directory, "a\0b"), "the trace", "new"), { code: "LAP_FILE_NAME" });
     writeOutputFile(path, "the trace", "new");
     deepStrictEqual([readFileSync(path, "utf8"), statSync(path).mode & 0o777], ["new", 0o640]);

@@ -16,7 +16,7 @@ export interface ConsoleOptions {
 }
 
 /**
- * Where a command speaks. What was asked for goes to stdout, all that is said about it to stderr:
+ * The output of a command. Results go to stdout, everything else to stderr:
  *
  *                text            --json
  *     stdout     result          one JSON document (or one a line, where a command follows something)
@@ -38,7 +38,7 @@ export class Console {
     this.#errPaint = makePaint(wantsColor(stderr, options.color, env));
   }
 
-  /** Whether a person sits before it: only then may it animate. */
+  /** Whether stderr is a terminal. Animations need one. */
   get interactive(): boolean {
     return this.stderr.isTTY === true;
   }
@@ -54,19 +54,19 @@ export class Console {
     this.stdout.write(`${this.options.json ? jsonText(value) : text().trimEnd()}\n`);
   }
 
-  /** A part of the result that only people read. */
+  /** A part of the result without a JSON form. */
   text(text: string): void {
     if (this.options.json) return;
     this.#progress?.clear();
     this.stdout.write(`${text}\n`);
   }
 
-  /** A message on the way. */
+  /** A message about the progress of the command. */
   say(text: string): void {
     if (!this.options.quiet) this.#line(`lapidary: ${text}`);
   }
 
-  /** Told with `-v` only. */
+  /** A message that is printed only with `-v`. */
   detail(text: string): void {
     if (this.options.verbose) this.#line(this.#errPaint.dim(`lapidary: ${text}`));
   }
@@ -80,7 +80,7 @@ export class Console {
     );
   }
 
-  /** An error: in words on stderr, and as JSON on stdout where JSON was asked for. */
+  /** Prints an error: as text on stderr, and with `--json` also as JSON on stdout. */
   fail(error: LapidaryError, place: string): void {
     this.#progress?.end();
     if (this.options.json) this.stdout.write(`${JSON.stringify(errorJson(error, place))}\n`);
@@ -89,7 +89,7 @@ export class Console {
       this.detail(redactSecrets(`cause: ${error.cause instanceof Error ? error.cause.stack : String(error.cause)}`));
   }
 
-  /** Shows what goes on until it ends; a console has one at a time. */
+  /** The progress line of the current work. A console has one at a time. */
   progress(): Progress {
     this.#progress?.end();
     this.#progress = new Progress(this.stderr, this.options.quiet, this.#errPaint);

@@ -1,5 +1,6 @@
 import { deepStrictEqual, equal, ok, rejects } from "node:assert/strict";
 import { EventEmitter } from "node:events";
+import { ExitCode } from "@lapidary/std";
 import { Interrupts, orInterrupted } from "./interrupts.js";
 
 /** A process whose signals and clock a test holds. */
@@ -49,7 +50,7 @@ describe("interrupts", () => {
     const { press, interrupts } = atHand();
     const wait = orInterrupted(new Promise(() => undefined), interrupts.signal);
     press(0);
-    await rejects(wait, { code: "LAP_CLI_INTERRUPTED", exit: 130 });
+    await rejects(wait, { code: "LAP_CLI_INTERRUPTED", exit: ExitCode.interrupted });
     await rejects(orInterrupted(Promise.resolve(1), interrupts.signal), { code: "LAP_CLI_INTERRUPTED" });
   });
 });

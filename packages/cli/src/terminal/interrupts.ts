@@ -1,6 +1,6 @@
 import { LapidaryError, type Clock } from "@lapidary/std";
 
-/** A Ctrl-C reaches us once from the terminal and once more from npm or npx, which forward it: signals this near are one. */
+/** npm and npx forward the Ctrl-C that the terminal also sends. Signals within this time are one Ctrl-C. */
 const sameKeyPressMs = 150;
 
 export type InterruptSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
@@ -13,8 +13,8 @@ interface SignalSource {
 export const interruptedError = (): LapidaryError => new LapidaryError({ code: "LAP_CLI_INTERRUPTED", message: "interrupted" });
 
 /**
- * What Ctrl-C does. By default the first aborts `signal`, which every command that waits or owns processes heeds, and the
- * next ends the process. A command may take Ctrl-C over while it has a better answer.
+ * The effect of Ctrl-C. By default the first one aborts `signal`, which stops every command that waits or owns processes. The
+ * next one ends the process. A command may handle Ctrl-C itself for a while.
  */
 export class Interrupts {
   readonly #abort = new AbortController();
@@ -22,7 +22,7 @@ export class Interrupts {
   #handler: ((signal: InterruptSignal) => void) | undefined;
   #lastMs = Number.NEGATIVE_INFINITY;
 
-  /** @param exit ends the process at once */
+  /** @param exit ends the process immediately */
   constructor(
     private readonly source: SignalSource,
     clock: Clock,

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
 import { type JsonValue, LapidaryError, seededRandom } from "@lapidary/std";
-import { type Door, hostileBytes } from "@lapidary/std/testing";
+import { type FuzzTarget, hostileBytes } from "@lapidary/std/testing";
 import fc from "fast-check";
 import { type BufferPool, fresh } from "../buffer-pool.js";
 import { WireChannel } from "../channel.js";
@@ -128,4 +128,4 @@ const discardingWire: Wire = {
   resume: () => undefined,
 };
 
-export const frameFuzzTarget: Door = { name: "frames", property: fc.asyncProperty(cases, checkCase) as fc.IRawProperty<unknown> };
+export const frameFuzzTarget: FuzzTarget = { name: "frames", property: fc.asyncProperty(cases, checkCase) as fc.IRawProperty<unknown> };

@@ -1,6 +1,6 @@
 import { ok } from "node:assert/strict";
 import { LapidaryError } from "@lapidary/std";
-import { type Door, hostileBytes, hostileText } from "@lapidary/std/testing";
+import { type FuzzTarget, hostileBytes, hostileText } from "@lapidary/std/testing";
 import fc from "fast-check";
 import { f32Array } from "../array-data.js";
 import { decodeSafetensors, safetensorsParts } from "../safetensors.js";
@@ -72,7 +72,7 @@ export function decodesOrRejects(bytes: Uint8Array): boolean {
   }
 }
 
-export const safetensorsFuzzTarget: Door = {
+export const safetensorsFuzzTarget: FuzzTarget = {
   name: "safetensors",
   property: fc.property(cases, (bytes) => void decodesOrRejects(bytes)) as fc.IRawProperty<unknown>,
 };

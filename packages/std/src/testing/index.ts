@@ -1,2 +1,2 @@
-export { type Door, hostileBytes, hostileText } from "./hostile.js";
+export { type FuzzTarget, hostileBytes, hostileText } from "./fuzz.js";
 export { temporaryDirectory } from "./temporary.js";

@@ -8,7 +8,7 @@ import { GraphBuilder } from "@lapidary/ir";
 import { gemma, gemmaLogicalAxes, parameterCount } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import fc from "fast-check";
-import { jobDoor } from "../testing/hostile.js";
+import { jobFuzzTarget } from "../testing/fuzz.js";
 import { initProgram } from "../step/init-program.js";
 import { trainStep } from "../step/train-step.js";
 import { jobJsonSchema } from "./job-schema.js";
@@ -345,7 +345,7 @@ describe("job files", () => {
   });
 
   it("answers any text and any override with a job or an error of ours", () =>
-    fc.assert(jobDoor(environment.configsDir).property, { numRuns: 300 }));
+    fc.assert(jobFuzzTarget(environment.configsDir).property, { numRuns: 300 }));
 });
 
 describe("resolved jobs", () => {

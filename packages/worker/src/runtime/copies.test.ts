@@ -197,7 +197,7 @@ describe("copies of a run's state", () => {
   it("fail where a test wants them to, by name", async () => {
     const failpoints = new Failpoints(parseFailpoints("snapshot-copy@3,0:throw"), {
       kill: () => undefined,
-      stop: () => undefined,
+      suspend: () => undefined,
       hang: () => undefined,
       claim: () => true,
     });

@@ -40,9 +40,9 @@ describe("StepFaults", () => {
   });
 
   const damages: readonly [FailpointDamage, Uint8Array[][]][] = [
-    ["tear", [[], [Uint8Array.of(1, 2), Uint8Array.of(0, 0), ...next]]],
-    ["repeat", [[...frame, ...frame], next]],
-    ["swap", [[], [...next, ...frame]]],
+    ["truncate", [[], [Uint8Array.of(1, 2), Uint8Array.of(0, 0), ...next]]],
+    ["duplicate", [[...frame, ...frame], next]],
+    ["reorder", [[], [...next, ...frame]]],
   ];
   for (const [damage, sent] of damages)
     it(`${damage} changes one message on a socket, and none after it`, () => {

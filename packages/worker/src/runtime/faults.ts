@@ -119,7 +119,7 @@ export class StepFaults implements ExecutionHooks {
     const held = this.#held;
     if (held !== undefined) {
       this.#held = undefined;
-      return held.damage === "swap" ? [...parts, ...held.parts] : [...held.parts, ...parts];
+      return held.damage === "reorder" ? [...parts, ...held.parts] : [...held.parts, ...parts];
     }
     const damage = this.#damage(failpointDamages);
     switch (damage) {
@@ -131,11 +131,11 @@ export class StepFaults implements ExecutionHooks {
         damaged[middle] = (damaged[middle] ?? 0) ^ 8;
         return [head, damaged, ...more];
       }
-      case "repeat":
+      case "duplicate":
         return [...parts, ...parts];
-      case "tear":
-      case "swap":
-        this.#held = { damage, parts: damage === "swap" ? parts : [head, payload.subarray(0, payload.length >> 1)] };
+      case "truncate":
+      case "reorder":
+        this.#held = { damage, parts: damage === "reorder" ? parts : [head, payload.subarray(0, payload.length >> 1)] };
         return [];
     }
   };

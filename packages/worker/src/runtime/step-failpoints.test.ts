@@ -78,7 +78,7 @@ describe("failpoints of a step on the real executor", function () {
     const observed: Observed[] = [];
     const points = new Failpoints(parseFailpoints(text), {
       kill: () => assert.fail("kill"),
-      stop: () => assert.fail("stop"),
+      suspend: () => assert.fail("suspend"),
       hang: () => assert.fail("hang"),
       claim: () => true,
     });

@@ -1,9 +1,9 @@
-// Loaded before libc into the processes of a test (LD_PRELOAD): what a disk and a clock may do that a test cannot ask of real ones.
+// Loaded before libc into the processes of a test (LD_PRELOAD). Injects faults of disks and clocks that a test cannot cause otherwise.
 //
-//     $LAPIDARY_WEATHER/fsync    a part of a path: fsync and fdatasync of files whose path has it fail with EIO while this file is there
-//     $LAPIDARY_WEATHER/clock    seconds, and parts of command lines: CLOCK_REALTIME is so far off in the processes that have one of them
+//     $LAPIDARY_FAULT_DIR/fsync    a substring: while this file exists, fsync and fdatasync of files whose path contains it fail with EIO
+//     $LAPIDARY_FAULT_DIR/clock    seconds, then substrings: CLOCK_REALTIME is off by these seconds in processes whose command line contains one
 //
-// The machine's own clock and disks are left alone. CLOCK_MONOTONIC is never changed: it does not jump on a real machine either.
+// The clock and the disks of the machine are not changed. CLOCK_MONOTONIC is never changed, because it does not jump on a real machine.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,9 +21,9 @@ Function Real(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
 }
 
-/** Reads a file of the weather; false where there is none. */
+/** Reads a file of the fault directory; false if it does not exist or is empty. */
 bool Read(const char* name, char (&text)[256]) {
-  const char* directory = getenv("LAPIDARY_WEATHER");
+  const char* directory = getenv("LAPIDARY_FAULT_DIR");
   if (directory == nullptr) return false;
   char path[512];
   snprintf(path, sizeof path, "%s/%s", directory, name);
@@ -35,31 +35,31 @@ bool Read(const char* name, char (&text)[256]) {
   return length > 0;
 }
 
-/** Leaves a file that says that the weather has met this process; once for each kind. */
-void Tell(const char* kind) {
-  static char told[64];
+/** Writes a file that records that a fault was injected into this process; once for each kind. */
+void Record(const char* kind) {
+  static char recorded[64];
   const char* directory = getenv("LAPIDARY_FAILPOINTS_FIRED");
-  if (directory == nullptr || strstr(told, kind) != nullptr || strlen(told) + strlen(kind) >= sizeof told) return;
-  strcat(told, kind);
+  if (directory == nullptr || strstr(recorded, kind) != nullptr || strlen(recorded) + strlen(kind) >= sizeof recorded) return;
+  strcat(recorded, kind);
   char path[512];
-  snprintf(path, sizeof path, "%s/weather-%s-%s.%d", directory, kind, program_invocation_short_name, getpid());
+  snprintf(path, sizeof path, "%s/preload-%s-%s.%d", directory, kind, program_invocation_short_name, getpid());
   const int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   if (file >= 0) close(file);
 }
 
 bool Fails(int file) {
-  char part[256], link[64], path[512];
-  if (!Read("fsync", part)) return false;
+  char substring[256], link[64], path[512];
+  if (!Read("fsync", substring)) return false;
   snprintf(link, sizeof link, "/proc/self/fd/%d", file);
   const ssize_t length = readlink(link, path, sizeof path - 1);
   if (length < 0) return false;
   path[length] = 0;
-  if (strstr(path, part) == nullptr) return false;
-  Tell("fsync");
+  if (strstr(path, substring) == nullptr) return false;
+  Record("fsync");
   return true;
 }
 
-/** As it was when the process began: a process may call itself otherwise later. */
+/** The command line when the process started, because a process may change its title later. */
 const char* CommandLine() {
   static char line[4096];
   static const bool read_once = [] {
@@ -73,16 +73,16 @@ const char* CommandLine() {
   return line;
 }
 
-__attribute__((constructor)) void Begin() { CommandLine(); }
+__attribute__((constructor)) void Start() { CommandLine(); }
 
-long OffBy() {
+long ClockOffset() {
   char text[256];
   if (!Read("clock", text)) return 0;
   const long seconds = strtol(text, nullptr, 10);
   strtok(text, " \n");
   for (char* part = strtok(nullptr, " \n"); part != nullptr; part = strtok(nullptr, " \n"))
     if (strstr(CommandLine(), part) != nullptr) {
-      Tell("clock");
+      Record("clock");
       return seconds;
     }
   return 0;
@@ -109,20 +109,20 @@ int fdatasync(int file) {
 int clock_gettime(clockid_t clock, struct timespec* now) noexcept {
   static const auto real = Real<int (*)(clockid_t, struct timespec*)>("clock_gettime");
   const int result = real(clock, now);
-  if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += OffBy();
+  if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += ClockOffset();
   return result;
 }
 
 int gettimeofday(struct timeval* now, void* zone) noexcept {
   static const auto real = Real<int (*)(struct timeval*, void*)>("gettimeofday");
   const int result = real(now, zone);
-  if (result == 0 && now != nullptr) now->tv_sec += OffBy();
+  if (result == 0 && now != nullptr) now->tv_sec += ClockOffset();
   return result;
 }
 
 time_t time(time_t* out) noexcept {
   static const auto real = Real<time_t (*)(time_t*)>("time");
-  const time_t now = real(nullptr) + OffBy();
+  const time_t now = real(nullptr) + ClockOffset();
   if (out != nullptr) *out = now;
   return now;
 }

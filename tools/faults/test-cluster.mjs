@@ -1,6 +1,6 @@
 /**
- * A place to break things in: a home directory with a corpus, and real coordinators that serve it one after the other, each a process of its own with a
- * Redis and workers of its own.
+ * A cluster for fault injection: a state directory with a corpus, and real coordinators that serve it one after the other. Each coordinator is a process
+ * with its own Redis and workers.
  */
 
 import { spawn, spawnSync } from "node:child_process";
@@ -21,27 +21,27 @@ import { seededRandom } from "../../packages/std/dist/index.js";
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 
-/** Longer than any job of a fault takes, on a machine that others use too. */
-export const patience_ms = 180_000;
+/** Longer than any job of a fault case takes on a busy machine. */
+export const defaultTimeout_ms = 180_000;
 
 /** @param {number} ms */
-export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /**
- * Looks again and again until there is something.
+ * Polls until `look` returns a value.
  *
  * @template T
  * @param {string} what
  * @param {() => T | undefined | false | Promise<T | undefined | false>} look
  * @returns {Promise<T>}
  */
-export async function until(what, look, timeout_ms = patience_ms) {
+export async function waitFor(what, look, timeout_ms = defaultTimeout_ms) {
   const deadline = performance.now() + timeout_ms;
   for (;;) {
     const found = await look();
     if (found !== undefined && found !== false) return found;
     if (performance.now() > deadline) throw new Error(`waited ${timeout_ms} ms for ${what}`);
-    await pause(10);
+    await sleep(10);
   }
 }
 
@@ -49,20 +49,20 @@ export async function until(what, look, timeout_ms = patience_ms) {
 
 /**
  * @typedef {{ readonly state: string, readonly code: string | undefined, readonly message: string, readonly place: string, readonly commits: { step: number, digest: string, loss: number }[], readonly digest: string,
- *   readonly tensors: string, readonly rows: number[], readonly events: readonly RunEvent[], readonly skippedEvents: number, readonly goodput: any }} Ending
+ *   readonly tensors: string, readonly rows: number[], readonly events: readonly RunEvent[], readonly skippedEvents: number, readonly goodput: any }} RunResult
  */
 
 /** The C++ compiler of set-up, if there is one. */
 const compiler = [process.env.CXX, "c++", "g++", "clang++"].find(
   (name) => name !== undefined && spawnSync(name, ["--version"]).status === 0,
 );
-/** Whether weather can be made here: a library that comes before libc needs Linux and a compiler. */
-export const hasWeather = process.platform === "linux" && compiler !== undefined;
+/** Whether fault_preload.cc can be used here: it needs Linux and a compiler. */
+export const hasFaultPreload = process.platform === "linux" && compiler !== undefined;
 
-export class Yard {
+export class TestCluster {
   #isRemoved = false;
 
-  /** @param {{ readonly corpus?: string, readonly cache?: string, readonly home?: string }} shared a corpus and a cache that several yards may share */
+  /** @param {{ readonly corpus?: string, readonly cache?: string, readonly home?: string }} shared a corpus and a cache that several clusters may share */
   constructor(shared = {}) {
     this.directory = mkdtempSync(join(tmpdir(), "lapidary-faults-"));
     this.home = shared.home ?? join(this.directory, "home");
@@ -78,7 +78,7 @@ export class Yard {
    * @param {{ readonly failpoints?: string, readonly workers?: number, readonly flags?: readonly string[], readonly env?: Record<string, string> }} options
    */
   async start({ failpoints = "", workers = 2, flags = [], env = {} } = {}) {
-    if (this.#isRemoved) throw new Error("the yard is being removed");
+    if (this.#isRemoved) throw new Error("the test cluster is being removed");
     const child = spawn(
       process.execPath,
       [join(root, "packages/coordinator/dist/main.js"), "--home", this.home, "--root", root, "--workers", String(workers), ...flags],
@@ -93,39 +93,39 @@ export class Yard {
       this.stderr += text;
     });
     this.ended = once(child, "close");
-    await until("the coordinator", () => {
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the coordinator ended: ${this.stderr}`);
+    await waitFor("the coordinator", () => {
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the coordinator exited: ${this.stderr}`);
       return findConnection(this.home)?.pid === child.pid;
     });
     return this.client;
   }
 
   /**
-   * What lets disks and clocks misbehave in all processes that get it (weather.cc): their environment.
+   * The environment that loads fault_preload.cc into a process and its children. Compiles the library at the first call.
    * @returns {Record<string, string>}
    */
-  weather() {
-    const library = join(this.directory, "weather.so");
-    mkdirSync(join(this.directory, "weather"), { recursive: true });
+  faultPreload() {
+    const library = join(this.directory, "fault_preload.so");
+    mkdirSync(join(this.directory, "faults"), { recursive: true });
     mkdirSync(this.fired, { recursive: true });
     if (!existsSync(library)) {
       const { status, stderr } = spawnSync(
         compiler ?? "c++",
-        ["-std=c++17", "-O2", "-shared", "-fPIC", join(root, "tools/faults/weather.cc"), "-o", library, "-ldl"],
+        ["-std=c++17", "-O2", "-shared", "-fPIC", join(root, "tools/faults/fault_preload.cc"), "-o", library, "-ldl"],
         { encoding: "utf8" },
       );
-      if (status !== 0) throw new Error(`weather.cc does not compile: ${stderr}`);
+      if (status !== 0) throw new Error(`fault_preload.cc does not compile: ${stderr}`);
     }
-    return { LD_PRELOAD: library, LAPIDARY_WEATHER: join(this.directory, "weather") };
+    return { LD_PRELOAD: library, LAPIDARY_FAULT_DIR: join(this.directory, "faults") };
   }
 
   /**
-   * @param {"fsync" | "clock"} kind @param {string | undefined} what as weather.cc reads it; undefined ends it
+   * @param {"fsync" | "clock"} kind @param {string | undefined} what text in the format of fault_preload.cc; undefined removes the fault
    */
-  setWeather(kind, what) {
-    const path = join(this.directory, "weather", kind);
+  injectFault(kind, what) {
+    const path = join(this.directory, "faults", kind);
     if (what === undefined) return rmSync(path, { force: true });
-    // Nobody reads half of it.
+    // Renamed, so that no process reads half of the file.
     writeFileSync(`${path}.new`, what);
     renameSync(`${path}.new`, path);
   }
@@ -144,7 +144,7 @@ export class Yard {
     return code;
   }
 
-  /** Whether this coordinator has ended by itself. */
+  /** Whether this coordinator has exited by itself. */
   get isDead() {
     return this.coordinator === undefined || this.coordinator.exitCode !== null || this.coordinator.signalCode !== null;
   }
@@ -154,7 +154,7 @@ export class Yard {
     return join(this.home, "runs", id);
   }
 
-  /** What fired, and when, by failpoint. */
+  /** The failpoints and injected faults that fired, with their times. */
   firings() {
     if (!existsSync(this.fired)) return [];
     return readdirSync(this.fired).map((name) => ({ name, time: Number(readFileSync(join(this.fired, name), "utf8").split(" ")[0]) }));
@@ -165,7 +165,7 @@ export class Yard {
     return ((await this.client.get(id)).workers ?? []).map(({ pid }) => pid);
   }
 
-  /** All worker processes of this home that run, whether they are at work, wait, or have lost their coordinator. */
+  /** All running worker processes of this state directory: busy, idle or without a coordinator. */
   processesOfWorkers() {
     return orphanedWorkers(registryPath(this.home)).workers.map(({ pid }) => pid);
   }
@@ -193,13 +193,13 @@ ${more}
   }
 
   /**
-   * Waits for the end of a job over any number of coordinators.
+   * Waits until a job has ended, also across several coordinators.
    *
    * @param {string} id
-   * @returns {Promise<Ending>}
+   * @returns {Promise<RunResult>}
    */
-  async ending(id, timeout_ms = patience_ms) {
-    const job = await until(
+  async result(id, timeout_ms = defaultTimeout_ms) {
+    const job = await waitFor(
       `the end of ${id}`,
       async () => {
         const found = await this.client.get(id).catch(() => undefined);
@@ -211,14 +211,14 @@ ${more}
   }
 
   /**
-   * The events of a run so far, from its journal: a coordinator that sleeps or is dead answers nothing.
+   * The events of a run so far, from its journal, because a suspended or dead coordinator answers no request.
    * @param {string} id
    */
   async events(id) {
     return runEventsIn(await readJournal(this.runDirectory(id)));
   }
 
-  /** @param {string} id @param {any} job @returns {Promise<Ending>} */
+  /** @param {string} id @param {any} job @returns {Promise<RunResult>} */
   async read(id, job) {
     const { commits } = readStepLog(nodeDisk, this.runDirectory(id));
     const metrics = readFileSync(join(this.runDirectory(id), "metrics.jsonl"), "utf8")
@@ -241,18 +241,18 @@ ${more}
     };
   }
 
-  /** A coordinator that was killed leaves its Redis; the number in a pid file is believed only of a process that names this home. */
+  /** A killed coordinator leaves its Redis. The pid file is trusted only if the command line of the process contains this state directory. */
   #endRedis() {
     try {
       const pid = this.redisPid();
       if (readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(this.home)) process.kill(pid, "SIGKILL");
     } catch {
-      // No such file or process: there is nothing to end.
+      // No such file or process: nothing to kill.
     }
   }
 
   async remove() {
-    // A case that is under way may be about to start the next coordinator.
+    // A case in flight may be about to start the next coordinator.
     this.#isRemoved = true;
     if (!this.isDead) await this.end();
     for (const pid of this.processesOfWorkers()) process.kill(pid, "SIGKILL");
@@ -262,7 +262,7 @@ ${more}
 }
 
 /**
- * One digest of all numbers in the newest checkpoint of a run.
+ * A digest of all tensors in the newest checkpoint of a run.
  * @param {string} run
  */
 async function tensorDigest(run) {
@@ -277,7 +277,7 @@ async function tensorDigest(run) {
 }
 
 /**
- * Sentences of a small vocabulary, the same every time.
+ * Writes sentences of a small vocabulary, always the same.
  * @param {string} directory
  */
 export function writeCorpus(directory) {

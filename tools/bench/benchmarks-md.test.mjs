@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { instructionsOf, paragraphs, withSection } from "./document.mjs";
+import { instructionsOf, paragraphs, withSection } from "./benchmarks-md.mjs";
 
-describe("the document of benchmarks", () => {
+describe("docs/benchmarks.md", () => {
   it("has a section for each kind of processor, the newest first, and replaces its own alone", () => {
     const one = withSection("", "A, AVX2", "first of A\n");
     const two = withSection(one, "B, AVX-512", "first of B\n");
@@ -14,7 +14,7 @@ describe("the document of benchmarks", () => {
     assert.equal(withSection(three, "A, AVX2", "second of A\n"), three);
   });
 
-  it("names what decides how fast products are", () => {
+  it("a section names the instruction set that decides the speed of matmuls", () => {
     assert.equal(instructionsOf("flags : fpu avx2 fma"), "AVX2");
     assert.equal(instructionsOf("flags : avx2 avx512f"), "AVX-512");
     assert.equal(instructionsOf("flags : avx2 avx512f avx512_bf16"), "AVX-512 with bf16");

@@ -1,42 +1,45 @@
-/** What must be true of a run to which something was done. */
+/** Checks of a run into which a fault was injected. */
 
 import { isOfType } from "../../packages/api/dist/run-events.js";
 
-/** @typedef {import("./cases/scene.mjs").Happened} Happened */
-/** @typedef {import("./yard.mjs").Ending} Ending */
+/** @typedef {import("./cases/context.mjs").Outcome} Outcome */
+/** @typedef {import("./test-cluster.mjs").RunResult} RunResult */
 
 /**
- * @param {Happened} happened
- * @param {Ending} quiet
+ * @param {Outcome} outcome
+ * @param {RunResult} reference
  * @param {readonly { name: string }[]} firings
- * @param {import("./cases/scene.mjs").FaultCase} fault
- * @returns {string | undefined} what is wrong
+ * @param {import("./cases/context.mjs").FaultCase} fault
+ * @returns {string | undefined} the problem, if there is one
  */
-export function judge({ ending, expect, fired_ms, note, mustFire = 0 }, quiet, firings, fault) {
-  const unrecorded = problemOfEvents(ending, firings);
+export function checkRun({ result, expect, fired_ms, note, minFirings = 0 }, reference, firings, fault) {
+  const unrecorded = problemOfEvents(result, firings);
   if (unrecorded !== undefined) return unrecorded;
-  if (firings.length < mustFire) return `the fault was met ${firings.length} times: ${firings.map(({ name }) => name)}`;
-  const own = expect?.(ending);
+  if (firings.length < minFirings)
+    return `the fault fired ${firings.length} times, expected at least ${minFirings}: ${firings.map(({ name }) => name)}`;
+  const own = expect?.(result);
   if (own !== undefined) return own;
   if (note === "stops") return undefined;
-  if (ending.state !== "done") return `it is ${ending.state}: ${ending.code} ${ending.message}`;
-  if (fired_ms === undefined && fault.row === "worker killed") return "the fault did not happen";
+  if (result.state !== "done") return `the job is ${result.state}: ${result.code} ${result.message}`;
+  if (fired_ms === undefined && fault.row === "worker killed") return "the fault did not fire";
   if (/ killed at /.test(fault.name) && firings.length === 0) return "the failpoint was not reached";
-  const once = ending.rows.every((step, i) => step === i + 1) && ending.rows.length === quiet.rows.length;
-  if (!once) return `steps told: ${ending.rows.join(" ")}`;
-  if (ending.digest !== quiet.digest) return `the ledger's digest is ${ending.digest}, of the quiet run ${quiet.digest}`;
-  if (ending.tensors !== quiet.tensors) return `the last checkpoint is ${ending.tensors}, of the quiet run ${quiet.tensors}`;
+  const once = result.rows.every((step, i) => step === i + 1) && result.rows.length === reference.rows.length;
+  if (!once) return `steps in the metrics: ${result.rows.join(" ")}`;
+  if (result.digest !== reference.digest)
+    return `the digest of the step log is ${result.digest}, that of the fault-free reference run ${reference.digest}`;
+  if (result.tensors !== reference.tensors)
+    return `the last checkpoint is ${result.tensors}, that of the fault-free reference run ${reference.tensors}`;
   return undefined;
 }
 
 /**
- * Whether the run's events have what is known without them: each failure that the goodput counts, each failpoint that left a file, and how the job ended.
- * @param {Ending} ending
+ * Compares the run's events with other records: the failures that the goodput counts, the files that failpoints wrote, and the state in which the job ended.
+ * @param {RunResult} result
  * @param {readonly { name: string }[]} firings
- * @returns {string | undefined} what is missing
+ * @returns {string | undefined} the difference, if there is one
  */
 export function problemOfEvents({ events, skippedEvents, goodput, state }, firings) {
-  if (skippedEvents > 0) return `${skippedEvents} events are of another version`;
+  if (skippedEvents > 0) return `${skippedEvents} events have another version`;
   const failures = events.filter(
     (event) => (event.type === "attempt_failed" && event.recoverable) || event.type === "batch_skipped",
   ).length;
@@ -52,18 +55,18 @@ export function problemOfEvents({ events, skippedEvents, goodput, state }, firin
 const failpointFile = /^[a-z-]+@\d/;
 
 /**
- * @param {Happened} happened
+ * @param {Outcome} outcome
  * @returns {Record<string, number | undefined>}
  */
-export function timesOf({ ending, fired_ms, resumed_ms, steps_replayed }) {
-  const failures = ending.events.filter(isOfType("attempt_failed")).filter(({ recoverable }) => recoverable);
+export function timesOf({ result, fired_ms, resumed_ms, steps_replayed }) {
+  const failures = result.events.filter(isOfType("attempt_failed")).filter(({ recoverable }) => recoverable);
   const first = failures.find(({ time }) => fired_ms !== undefined && time >= fired_ms);
-  // Those that recover from a failure, and not those that continue a job which was resumed.
-  const restored = ending.events.filter(isOfType("state_restored")).filter(({ error_code }) => error_code !== undefined);
+  // Only recoveries from a failure: a resumed job restores its state without an error code.
+  const restored = result.events.filter(isOfType("state_restored")).filter(({ error_code }) => error_code !== undefined);
   const detect_ms = first === undefined || fired_ms === undefined ? undefined : first.time - fired_ms;
   return {
     detect_ms,
-    recover_ms: detect_ms === undefined ? undefined : detect_ms + (ending.goodput?.worst_recovery_ms ?? 0),
+    recover_ms: detect_ms === undefined ? undefined : detect_ms + (result.goodput?.worst_recovery_ms ?? 0),
     resumed_ms,
     steps_replayed:
       steps_replayed ?? (restored.length === 0 ? undefined : Math.max(...restored.map(({ repeated_steps }) => repeated_steps))),
@@ -71,7 +74,7 @@ export function timesOf({ ending, fired_ms, resumed_ms, steps_replayed }) {
 }
 
 /**
- * Of all trials of a row: median and 99th percentile of what it took, and the most steps that were computed again.
+ * Over all trials of a case: median and 99th percentile of the times, and the maximum number of steps that were computed again.
  * @param {readonly Record<string, unknown>[]} trials
  */
 export function summaryOf(trials) {

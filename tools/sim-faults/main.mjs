@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 /**
- * `npm run simulate`: random fault schedules for a run, by seed, with the code that trains in production on a
- * virtual clock, disk and workers. A failure prints its seed; `--from SEED --seeds 1` replays it.
+ * `npm run sim:faults`: random fault schedules for a run, by seed. The production code runs on a virtual clock, a simulated
+ * disk and simulated workers. A failure prints its seed; `--from SEED --seeds 1` repeats it.
  */
 import { bugs } from "../../packages/fault-simulation/dist/sim-workers.js";
 import { simulate } from "../../packages/fault-simulation/dist/simulate.js";
 import { readFlags } from "../flags.mjs";
 
 const { values: flags } = readFlags(
-  "npm run simulate -- [--seeds N] [--from SEED] [--bug NAME] [--json]   N schedules (1000), from SEED on (1); with a planted bug",
+  "npm run sim:faults -- [--seeds N] [--from SEED] [--bug NAME] [--json]   N schedules (1000), from SEED on (1); with a planted bug",
   {
     seeds: { type: "count", default: "1000" },
     from: { type: "count", default: "1" },
@@ -24,7 +24,7 @@ const faults = {};
 /** @type {{ seed: number, problem: string, faults: readonly string[] }[]} */
 const problems = [];
 let virtual_ms = 0;
-const began = performance.now();
+const start = performance.now();
 for (let seed = first; seed < first + count; seed++) {
   const report = await simulate(seed, /** @type {any} */ (flags.bug));
   for (const state of report.states) states.set(state, (states.get(state) ?? 0) + 1);
@@ -36,7 +36,7 @@ for (let seed = first; seed < first + count; seed++) {
     if (problems.length >= 20) break;
   }
 }
-const seconds = (performance.now() - began) / 1000;
+const seconds = (performance.now() - start) / 1000;
 const all = Object.values(faults).reduce((a, b) => a + b, 0);
 if (flags.json)
   console.log(

@@ -2,7 +2,7 @@ import { ok, strictEqual } from "node:assert/strict";
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { LapidaryError, systemClock } from "@lapidary/std";
-import { type Door, hostileBytes, hostileText } from "@lapidary/std/testing";
+import { type FuzzTarget, hostileBytes, hostileText } from "@lapidary/std/testing";
 import { hostileJob, jobText } from "@lapidary/training/testing";
 import fc from "fast-check";
 import { isFinal } from "@lapidary/api";
@@ -30,8 +30,8 @@ export const manifest: Manifest = {
   files: { "model.safetensors": { bytes: 4, sha256: "a".repeat(64), parts: [{ name: "w", bytes: 4, crc32: "00000000" }] } },
 };
 
-/** A manifest is what was written, to the character, or is refused. */
-export const manifestDoor: Door = {
+/** A manifest is either read and printed again without a change, or refused. */
+export const manifestFuzzTarget: FuzzTarget = {
   name: "manifests",
   property: fc.property(hostileText(fc.constant(printManifest(manifest))), (text) => {
     try {
@@ -42,9 +42,9 @@ export const manifestDoor: Door = {
   }) as fc.IRawProperty<unknown>,
 };
 
-/** A ledger of any text is read as far as its lines are right, and nothing is thrown. */
-export const stepLogDoor: Door = {
-  name: "ledgers",
+/** A step log of any text is read up to its first wrong line, without an error. */
+export const stepLogFuzzTarget: FuzzTarget = {
+  name: "step logs",
   property: fc.property(
     hostileText(fc.constant('{"attempt":1,"from":0,"layout":"l","digest":"0","rewinds":false,"crc":"00000000"}\n')),
     (text) => {
@@ -54,9 +54,9 @@ export const stepLogDoor: Door = {
   ) as fc.IRawProperty<unknown>,
 };
 
-/** What the page and the CLI make of a stream: events and frames, or an error; never more than came. */
-export const streamDoor: Door = {
-  name: "streams, as they are read",
+/** The page and the CLI read from a stream events and frames, or an error; never more than was sent. */
+export const streamFuzzTarget: FuzzTarget = {
+  name: "streams",
   property: fc.asyncProperty(
     fc.oneof(
       hostileBytes(
@@ -97,10 +97,10 @@ export const streamDoor: Door = {
 
 const token = "0123456789abcdef0123456789abcdef";
 
-/** What a client that has the token can say over HTTP: paths, queries, headers, bodies; and over the sockets on which runs are told live. */
-export interface HttpDoors {
-  readonly doors: readonly Door[];
-  /** Fails when the server met a bug, or answers no more. */
+/** HTTP requests of a client that has the token: paths, queries, headers, bodies, and the sockets of live connections. */
+export interface HttpFuzzTargets {
+  readonly targets: readonly FuzzTarget[];
+  /** Fails if the server had an internal error, or does not answer. */
   close(): Promise<void>;
 }
 
@@ -108,7 +108,7 @@ export interface HttpDoors {
  * @param directory for the runs
  * @param root the project's
  */
-export async function openHttpDoors(directory: string, root: string): Promise<HttpDoors> {
+export async function openHttpFuzzTargets(directory: string, root: string): Promise<HttpFuzzTargets> {
   const runs = await RunStore.open(directory, systemClock);
   const { run } = runs.create(newRun({ exactly: "job" }));
   run.metrics(trainRow(1));
@@ -138,7 +138,7 @@ export async function openHttpDoors(directory: string, root: string): Promise<Ht
   const server = await serveHttp({ port: 0, token, service, root, onBug: (error) => bugs.push(error) });
   const agent = new Agent({ keepAlive: true });
   return {
-    doors: [bodyDoor(server.port, agent, bugs), liveDoor(server.port, bugs)],
+    targets: [bodyFuzzTarget(server.port, agent, bugs), liveFuzzTarget(server.port, bugs)],
     async close() {
       const after = await ask(server.port, agent, { method: "GET", path: "/api/status", headers: {}, body: "" });
       agent.destroy();
@@ -268,7 +268,7 @@ const asked: fc.Arbitrary<Asked> = fc.oneof(
   },
 );
 
-const bodyDoor = (port: number, agent: Agent, bugs: unknown[]): Door => ({
+const bodyFuzzTarget = (port: number, agent: Agent, bugs: unknown[]): FuzzTarget => ({
   name: "requests and bodies",
   property: fc.asyncProperty(asked, async (each) => {
     const { status, text } = await ask(port, agent, each);
@@ -309,7 +309,7 @@ const header = fc.oneof(
   printable.map((value) => `x-any: ${value}`),
   printable.map((value) => `cookie: ${value}`),
 );
-/** On the connections on which runs are told live there is nothing for a client to say but its request; whatever follows it is hostile. */
+/** On a live connection a client sends only its request, so all bytes after the request are hostile. */
 const liveCase = fc.oneof(
   {
     weight: 3,
@@ -341,7 +341,7 @@ const liveCase = fc.oneof(
   },
 );
 
-const liveDoor = (port: number, bugs: unknown[]): Door => ({
+const liveFuzzTarget = (port: number, bugs: unknown[]): FuzzTarget => ({
   name: "live connections",
   property: fc.asyncProperty(liveCase, async ({ first, isWhole, then }) => {
     const answer = await converse(

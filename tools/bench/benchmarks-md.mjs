@@ -11,7 +11,7 @@ counted once, next to the peak of the process of JAX. [performance.md](performan
 `;
 
 /**
- * What decides how fast a product can be, of the flags in /proc/cpuinfo.
+ * The instruction set that decides the speed of matmuls, from the flags in /proc/cpuinfo.
  * @param {string} flags
  */
 export function instructionsOf(flags) {
@@ -22,7 +22,7 @@ export function instructionsOf(flags) {
   return has("avx2") ? "AVX2" : "neither AVX2 nor AVX-512";
 }
 
-/** @param {string} document as it is @param {string} kind @param {string} body @returns {string} with that section as its first */
+/** @param {string} document the current text @param {string} kind @param {string} body @returns {string} the text with this section first */
 export function withSection(document, kind, body) {
   const others = document
     .split(/^## /m)

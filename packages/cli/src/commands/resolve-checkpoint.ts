@@ -6,7 +6,7 @@ import type { Context } from "../context.js";
 import { hasEnded } from "../report/has-ended.js";
 
 /** A checkpoint on disk. */
-export interface CheckpointPlace {
+export interface CheckpointLocation {
   readonly directory: string;
   /** The run that made it; absent for a directory that the user named. */
   readonly run?: string;
@@ -14,12 +14,12 @@ export interface CheckpointPlace {
 }
 
 /**
- * The checkpoint that a word means: a directory with a `config.json`, or the last checkpoint of a run. It is looked up on disk, so
- * that nothing needs to be up.
+ * Resolves a word to a checkpoint: a directory with a `config.json`, or the last checkpoint of a run. It reads only the disk, so no
+ * coordinator is needed.
  *
- * @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) if nothing is there; LAP_CHECKPOINT_FORM, which names what is there in place of a checkpoint
+ * @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) if nothing exists; LAP_CHECKPOINT_FORM, which names the files that exist instead of a checkpoint
  */
-export async function findCheckpoint(context: Pick<Context, "home" | "cwd">, from: string): Promise<CheckpointPlace> {
+export async function resolveCheckpoint(context: Pick<Context, "home" | "cwd">, from: string): Promise<CheckpointLocation> {
   const path = resolve(context.cwd, from);
   if (existsSync(join(path, "config.json"))) return { directory: path };
   const last = isRunName(from) ? runCheckpoints(context.home, from).at(-1) : undefined;
@@ -32,39 +32,39 @@ export async function findCheckpoint(context: Pick<Context, "home" | "cwd">, fro
   }
   const near = suggest(from, runNames(context.home));
   throw notFound(
-    "there is neither such a run nor such a directory",
+    "no run or directory has this name",
     from,
     near === undefined ? "`lapidary ckpt list` lists the checkpoints of all runs" : `did you mean "${near}"?`,
   );
 }
 
-/** A run that has ended writes none any more. */
+/** A run that has ended writes no more checkpoints. */
 const noCheckpointRemedy = (home: string, run: string): string =>
   hasEnded(runDirectory(home, run))
-    ? `it ended before it wrote one: \`lapidary jobs get ${run}\` says why; launch it again with a smaller checkpoint.every, or name another run`
-    : "wait until it writes one, as checkpoint.every says, or name another run";
+    ? `the run ended before its first checkpoint: \`lapidary jobs get ${run}\` shows the reason; launch it again with a smaller checkpoint.every, or name another run`
+    : "wait for its first checkpoint (checkpoint.every), or name another run";
 
-/** @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) when there is no run of this name */
+/** @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) if no run has this name */
 export function knownRun(home: string, run: string): string {
   if (isRunName(run) && existsSync(runDirectory(home, run))) return run;
   const near = suggest(run, runNames(home));
-  throw notFound("there is no such run", run, near === undefined ? "`lapidary jobs` lists all runs" : `did you mean "${near}"?`);
+  throw notFound("run not found", run, near === undefined ? "`lapidary jobs` lists all runs" : `did you mean "${near}"?`);
 }
 
-/** The checkpoints of a run that are whole, oldest first. */
-export function runCheckpoints(home: string, run: string): CheckpointPlace[] {
+/** The complete checkpoints of a run, oldest first. */
+export function runCheckpoints(home: string, run: string): CheckpointLocation[] {
   const directory = join(runDirectory(home, run), "checkpoints");
   if (!existsSync(directory)) return [];
   return readdirSync(directory)
     .flatMap((name) => {
       const step = /^step-(\d+)$/.exec(name)?.[1];
-      const place = join(directory, name);
-      return step !== undefined && existsSync(join(place, "config.json")) ? [{ directory: place, run, step: Number(step) }] : [];
+      const path = join(directory, name);
+      return step !== undefined && existsSync(join(path, "config.json")) ? [{ directory: path, run, step: Number(step) }] : [];
     })
     .sort((a, b) => a.step - b.step);
 }
 
-/** Names of all runs, those begun first at the front. */
+/** Names of all runs, the oldest first. */
 export function runNames(home: string): string[] {
   const directory = join(home, "runs");
   if (!existsSync(directory)) return [];
@@ -75,7 +75,7 @@ export function runNames(home: string): string[] {
 
 const runDirectory = (home: string, run: string): string => join(home, "runs", run);
 
-/** As the coordinator names runs; nothing that leads out of the directory of runs. */
+/** The names that the coordinator gives to runs. None leads out of the directory of runs. */
 const isRunName = (text: string): boolean => /^[a-z0-9][a-z0-9._-]{0,63}$/.test(text);
 
 const notFound = (message: string, place: string, remedy: string): LapidaryError =>

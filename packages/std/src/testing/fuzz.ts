@@ -1,15 +1,15 @@
 import fc from "fast-check";
 
 /**
- * A place where bytes come in that nobody vouches for. Its property draws hostile cases and fails when one is met with anything but a value or an error of
- * ours. Packages export theirs; tests draw some hundreds of cases from each, `npm run fuzz` as many as it is told.
+ * A reader of untrusted input. Its property draws hostile inputs and fails if the reader answers one with anything but a value or a `LapidaryError`.
+ * Packages export their targets. Tests draw some hundreds of inputs from each; `npm run fuzz` draws the number in `--cases`.
  */
-export interface Door {
+export interface FuzzTarget {
   readonly name: string;
   readonly property: fc.IRawProperty<unknown>;
 }
 
-/** What may be done to bytes or text that were right. `at` is a share of the length. */
+/** A change of valid bytes or text. `at` is a fraction of the length. */
 type Change =
   | { readonly kind: "flip"; readonly at: number; readonly bit: number }
   | { readonly kind: "cut"; readonly at: number }
@@ -47,7 +47,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
 );
 const changes = fc.array(change, { minLength: 1, maxLength: 3 });
 
-/** What was right, with up to three changes: flips of a bit, cuts, pieces that are missing, repeated or put in. */
+/** Valid bytes with up to three changes: a flipped bit, a cut, or a piece that is removed, repeated or inserted. */
 export function changedBytes(valid: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Array> {
   return fc.tuple(valid, changes).map(([bytes, all]) => all.reduce(changeBytes, bytes));
 }
@@ -56,11 +56,11 @@ export function changedText(valid: fc.Arbitrary<string>): fc.Arbitrary<string> {
   return fc.tuple(valid, changes).map(([text, all]) => all.reduce(changeText, text));
 }
 
-/** Random bytes, and what was right with changes. */
+/** Random bytes, and valid bytes with changes. */
 export const hostileBytes = (valid: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Array> =>
   fc.oneof({ weight: 1, arbitrary: fc.uint8Array({ maxLength: 600 }) }, { weight: 3, arbitrary: changedBytes(valid) });
 
-/** Any text, any JSON, and what was right with changes. */
+/** Any text, any JSON, and valid text with changes. */
 export const hostileText = (valid: fc.Arbitrary<string>): fc.Arbitrary<string> =>
   fc.oneof(
     { weight: 1, arbitrary: fc.string({ maxLength: 400, unit: "binary" }) },

@@ -1,6 +1,6 @@
 /**
- * The cores' roof: GFLOP/s of large matrix products in as many single-threaded processes as there are workers, at once.
- * Run by itself it is one of those processes: `node tools/bench/roof.mjs SECONDS`.
+ * The peak of the cores: GFLOP/s of large matmuls in one single-threaded process for each worker, all at the same time.
+ * Run as a program, this file is one of those processes: `node tools/bench/peak-flops.mjs SECONDS`.
  */
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
@@ -12,9 +12,9 @@ const size = 1024;
 /**
  * @param {number} processes
  * @param {number} seconds
- * @returns {Promise<number>} GFLOP/s of all together, medians
+ * @returns {Promise<number>} the sum of the medians of the processes, in GFLOP/s
  */
-export async function measureRoof(processes, seconds = 1.5) {
+export async function measurePeak(processes, seconds = 1.5) {
   const env = { ...process.env, TF_CPP_MIN_LOG_LEVEL: "2", OMP_NUM_THREADS: "1", TF_NUM_INTEROP_THREADS: "1", TF_NUM_INTRAOP_THREADS: "1" };
   const each = await Promise.all(
     Array.from({ length: processes }, async () => {
@@ -36,7 +36,7 @@ if (process.argv[1] === path) {
   const [a, b] = [tf.randomNormal([size, size]), tf.randomNormal([size, size])];
   /** @type {number[]} */
   const times = [];
-  for (const began = performance.now(); performance.now() - began < Number(process.argv[2]) * 1000 || times.length < 5; ) {
+  for (const start = performance.now(); performance.now() - start < Number(process.argv[2]) * 1000 || times.length < 5; ) {
     const before = performance.now();
     tf.matMul(a, b).dispose();
     times.push(performance.now() - before);

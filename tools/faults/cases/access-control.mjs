@@ -1,21 +1,21 @@
-/** Who must not come in. */
+/** Requests that the coordinator must refuse. */
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { finish, launch, reached } from "./scene.mjs";
+import { finish, launch, reached } from "./context.mjs";
 
-/** @typedef {import("./scene.mjs").FaultCase} FaultCase */
+/** @typedef {import("./context.mjs").FaultCase} FaultCase */
 
 /** @type {FaultCase[]} */
-export const doorCases = [
+export const accessControlCases = [
   {
-    name: "doors: no token, wrong token, wrong Host, wrong Origin, ../ in a name",
+    name: "access control: no token, wrong token, wrong Host, wrong Origin, ../ in a name",
     row: "no token, wrong token, wrong Host or Origin",
-    async run(scene) {
-      const { yard } = scene;
-      await launch(scene);
-      await reached(scene, 2);
-      const { port, token } = JSON.parse(readFileSync(join(yard.home, "coordinator.json"), "utf8"));
+    async run(context) {
+      const { cluster } = context;
+      await launch(context);
+      await reached(context, 2);
+      const { port, token } = JSON.parse(readFileSync(join(cluster.home, "coordinator.json"), "utf8"));
       /** @type {string[]} */
       const wrong = [];
       for (const [what, headers, path] of /** @type {[string, Record<string, string>, string][]} */ ([
@@ -30,14 +30,14 @@ export const doorCases = [
         const status = await raw(port, path, headers);
         if (status >= 200 && status < 400) wrong.push(`${what}: ${status}`);
       }
-      const ending = await finish(scene);
-      return { ending, expect: ({ goodput }) => (wrong.length === 0 && goodput.failures === 0 ? undefined : wrong.join(", ")) };
+      const result = await finish(context);
+      return { result, expect: ({ goodput }) => (wrong.length === 0 && goodput.failures === 0 ? undefined : wrong.join(", ")) };
     },
   },
 ];
 
 /**
- * A request as it is written, whatever a client library would make of its headers.
+ * Sends a request with exactly these headers, which an HTTP library would change.
  * @param {number} port @param {string} path @param {Record<string, string>} headers
  * @returns {Promise<number>} the status
  */

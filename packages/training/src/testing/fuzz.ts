@@ -1,10 +1,10 @@
 import { ok } from "node:assert/strict";
 import { LapidaryError } from "@lapidary/std";
-import { type Door, hostileText } from "@lapidary/std/testing";
+import { type FuzzTarget, hostileText } from "@lapidary/std/testing";
 import fc from "fast-check";
 import { resolveJob } from "../job/load-job.js";
 
-/** A job file that is right, with everything in it that has a door of its own in the schema. */
+/** A valid job file with every section that has its own schema. */
 export const jobText = `# a job
 model: nano16
 pod: v5e-256
@@ -38,7 +38,7 @@ const overrides = fc
   .tuple(fc.constantFrom(...keys), fc.oneof(fc.string(), fc.json({ maxDepth: 4 }), numbers))
   .map(([key, value]) => `${key}=${value}`);
 
-/** A job file as JSON, with any values in place of some of its own. */
+/** A job file as JSON, with some of its values replaced by any values. */
 export const hostileJob: fc.Arbitrary<Record<string, unknown>> = fc
   .tuple(
     fc.constant({
@@ -57,8 +57,8 @@ export const hostileJob: fc.Arbitrary<Record<string, unknown>> = fc
   )
   .map(([job, change]) => ({ ...job, ...change }));
 
-/** Any job file and any override is a job, or an error of ours. @param configsDir the project's `configs` */
-export function jobDoor(configsDir: string): Door {
+/** Any job file with any override is a job, or a `LapidaryError`. @param configsDir the project's `configs` */
+export function jobFuzzTarget(configsDir: string): FuzzTarget {
   const environment = { configsDir, base: "/work/here" };
   return {
     name: "job files",

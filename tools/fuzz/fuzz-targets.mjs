@@ -1,0 +1,36 @@
+/** All fuzz targets. The packages define them, and their tests draw some hundreds of inputs from each. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  manifestFuzzTarget,
+  openHttpFuzzTargets,
+  stepLogFuzzTarget,
+  streamFuzzTarget,
+} from "../../packages/coordinator/dist/testing/fuzz.js";
+import { frameFuzzTarget } from "../../packages/fabric/dist/testing/fuzz.js";
+import { safetensorsFuzzTarget } from "../../packages/interop/dist/testing/fuzz.js";
+import { jobFuzzTarget } from "../../packages/training/dist/testing/fuzz.js";
+
+export const root = resolve(fileURLToPath(import.meta.url), "../../..");
+
+/** @returns {Promise<{ targets: readonly import("../../packages/std/dist/testing/fuzz.js").FuzzTarget[], close: () => Promise<void> }>} */
+export async function openTargets() {
+  const directory = mkdtempSync(join(tmpdir(), "lapidary-fuzz-"));
+  const http = await openHttpFuzzTargets(join(directory, "runs"), root);
+  return {
+    targets: [
+      frameFuzzTarget,
+      safetensorsFuzzTarget,
+      manifestFuzzTarget,
+      stepLogFuzzTarget,
+      jobFuzzTarget(join(root, "configs")),
+      ...http.targets,
+      streamFuzzTarget,
+    ],
+    async close() {
+      await http.close().finally(() => rmSync(directory, { recursive: true, force: true }));
+    },
+  };
+}
