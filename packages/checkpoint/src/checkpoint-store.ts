@@ -246,7 +246,7 @@ export async function readManifest(disk: Disk, path: string): Promise<Manifest> 
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {
-    throw checkpointDamaged(path, manifestName, "it is no UTF-8", error);
+    throw checkpointDamaged(path, manifestName, "it is not UTF-8", error);
   }
   return parseManifest(text, path);
 }
@@ -263,7 +263,7 @@ export async function verifyCheckpoint(disk: Disk, path: string): Promise<Manife
     if (size === undefined) throw checkpointDamaged(path, name, "it is missing");
     if (size !== file.bytes) throw checkpointDamaged(path, name, `it has ${size} bytes instead of ${file.bytes}`);
     if (file.parts.reduce((sum, { bytes }) => sum + bytes, 0) !== file.bytes)
-      throw checkpointDamaged(path, name, "its parts do not fill it");
+      throw checkpointDamaged(path, name, "its parts have fewer or more bytes than the file");
     await readBack(disk, path, { [name]: file });
   }
   return manifest;
@@ -282,7 +282,7 @@ async function readBack(disk: Disk, path: string, files: Manifest["files"]): Pro
       if (sum === undefined) throw checkpointDamaged(path, name, "it ends too early");
       if (hexCrc(sum) !== wanted) throw checkpointDamaged(path, `${name}: ${tensor}`, "its bytes have changed");
     });
-    if (sums.length > parts.length) throw checkpointDamaged(path, name, "it goes on behind its parts");
+    if (sums.length > parts.length) throw checkpointDamaged(path, name, "it is longer than its parts");
   }
 }
 

@@ -50,7 +50,7 @@ export interface Disk {
   read(path: string): Promise<Uint8Array | undefined>;
   /**
    * Checksums (crc32) of stretches of files that follow one another, as the disk has them, by file: of those alone that the file has whole, and one more if
-   * it goes on behind the last.
+   * it continues after the last.
    *
    * @param files lengths of stretches, by name
    */

@@ -15,16 +15,16 @@ export interface Watched {
 
 export interface StallOptions {
   readonly clock: Clock;
-  /** Without an answer of any worker for so long the gang hangs. */
+  /** Without an answer of any worker for so long the worker group hangs. */
   readonly afterMs: number;
   readonly timer?: Timer;
 }
 
-/** A gang also has patience for so many of its longest runs. */
+/** A worker group also has patience for so many of its longest runs. */
 const longestRuns = 20;
 
 /**
- * Finds a gang that hangs: all its workers live, one at least has a message to answer, and none answers. Those whose main thread does not come by its
+ * Finds a worker group that hangs: all its workers live, one at least has a message to answer, and none answers. Those whose main thread does not come by its
  * event loop are given up, for who waits for another does; all, if there is no telling.
  *
  * Only time that was watched counts: a tick that comes late adds no more than two intervals.

@@ -106,7 +106,7 @@ export class WorkerGroup {
   readonly grid: WorkerGrid;
   readonly epoch: Epoch;
   readonly runId: string;
-  /** Settles, and never rejects, when the gang has failed. */
+  /** Settles, and never rejects, when the worker group has failed. */
   readonly failed: Promise<LapidaryError>;
   readonly #pool: WorkerPool;
   readonly #workers: readonly WorkerProcess[];
@@ -114,7 +114,7 @@ export class WorkerGroup {
   readonly #texts = new WeakMap<Graph, ProgramText>();
   /** What the workers hold once all that was sent is done. */
   readonly #handles = new Map<Handle, TensorSpec>();
-  /** What the last run made, as long as the ledger has it as it made it: a train step need not enter its state once more. */
+  /** What the last run made, as long as the step log has it as it made it: a train step need not enter its state once more. */
   #lastOutputs: BoundProgram["made"] | undefined;
   readonly #stall: StallWatch;
   #failure: LapidaryError | undefined;
@@ -255,7 +255,7 @@ export class WorkerGroup {
    * Runs a program. Returns when the outputs exist; whoever does not wait dispatches ahead. It costs one small message a worker, whatever the program:
    * its values are sent when they are others than those of its last run.
    *
-   * @throws LAP_WORKER_KERNEL, LAP_WORKER_LOST, …: the gang is void then
+   * @throws LAP_WORKER_KERNEL, LAP_WORKER_LOST, …: the worker group is void then
    */
   async run(bound: BoundProgram, { step, update = false, trace = false }: RunRequest): Promise<RunReport> {
     const { hash, values, gone, made, told } = bound;
@@ -317,7 +317,7 @@ export class WorkerGroup {
   }
 
   /**
-   * Copies values in the workers' memory, each block on the worker that has it and on the next one, as they are behind update `step`.
+   * Copies values in the workers' memory, each block on the worker that has it and on the next one, as they are after update `step`.
    *
    * @param committed the last update that counts: copies before it are needed no more
    */
@@ -336,7 +336,7 @@ export class WorkerGroup {
     return answers.every(({ reply }) => reply.opened);
   }
 
-  /** Lays values in an image, whole, as they are behind all that was sent so far; resolves when they are there. */
+  /** Lays values in an image, whole, as they are after all that was sent so far; resolves when they are there. */
   async snapshot(path: string): Promise<StagingReport> {
     const answers = await this.#requestAll(() => ({ kind: "snapshot", epoch: this.epoch, path }));
     const sums = answers[0]?.reply.shares.map((_, i) => sumOf(answers.map(({ reply }) => reply.shares[i]))) ?? [];
@@ -344,7 +344,7 @@ export class WorkerGroup {
   }
 
   /**
-   * Brings the values back from copies that earlier gangs of this run left with these workers, where every block is still held by one of them.
+   * Brings the values back from copies that earlier worker groups of this run left with these workers, where every block is still held by one of them.
    *
    * @param latest no later update is wanted
    * @param values what was copied
@@ -385,7 +385,7 @@ export class WorkerGroup {
   /**
    * Leaves the run, whatever is in flight, and gives the workers back to the pool. One that does not leave in time is ended.
    *
-   * @param keepCopies the next gang of the run may want the copies that these workers hold
+   * @param keepCopies the next worker group of the run may want the copies that these workers hold
    */
   async close({
     timeoutMs = 5000,
@@ -455,7 +455,7 @@ export class WorkerGroup {
       if (errors.length === 0) return settled.map((result) => (result as PromiseFulfilledResult<Answered<K>>).value);
       throw await this.#rootCause(errors.map(({ error }) => error));
     });
-    // Who dispatches ahead may look at a promise late; its error is not lost, it is the gang's.
+    // Who dispatches ahead may look at a promise late; its error is not lost, it is the worker group's.
     all.catch(() => undefined);
     return all;
   }

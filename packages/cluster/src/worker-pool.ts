@@ -23,9 +23,9 @@ import { orphanedWorkers, removeRegistry, writeRegistry } from "@lapidary/api/wo
 export interface WorkerPoolOptions {
   /** What worker processes inherit: the environment of the process that starts the pool. */
   readonly environment: NodeJS.ProcessEnv;
-  /** Processes to keep, in a gang or waiting for one with their kernels loaded. Default: one a core. */
+  /** Processes to keep, in a worker group or waiting for one with their kernels loaded. Default: one a core. */
   readonly warm?: number;
-  /** Processes to keep waiting beside those that are in a gang: they stand in for one that dies. Default 0. */
+  /** Processes to keep waiting beside those that are in a worker group: they stand in for one that dies. Default 0. */
   readonly spares?: number;
   /** Numerics that waiting workers are made for; workers for the others are started when they are wanted. Default f32. */
   readonly numerics?: NumericsName;
@@ -35,7 +35,7 @@ export interface WorkerPoolOptions {
   readonly failover?: Failover;
   /** Lines that workers write to stderr: JSON, or what a crash left. */
   readonly log?: (worker: string, line: string) => void;
-  /** Hears of every worker process that ended, expected or not. */
+  /** Called with every worker process that ended, expected or not. */
   readonly onExit?: (exit: WorkerExit) => void;
 }
 
@@ -45,7 +45,7 @@ export interface Failover {
   readonly registry: string;
   /** How long workers wait for the next one. */
   readonly lease_s: number;
-  /** Whether a run may still go on, so that copies of it are worth something. */
+  /** Whether a run may still continue, so that copies of it are worth something. */
   readonly isActive: (run: string) => boolean;
   /** The register could not be written: the next pool will not know of some workers, which end when their lease runs out. */
   readonly onError: (error: Error) => void;
@@ -54,17 +54,17 @@ export interface Failover {
 /** How many worker processes use this machine fully. */
 export const defaultWorkers = (): number => availableParallelism();
 
-/** So long a worker that is taken over, and lives, may take to leave the gang that it was in. */
+/** So long a worker that is taken over, and lives, may take to leave the worker group that it was in. */
 const leaveWithin_ms = 10_000;
 
 /**
  * Worker processes that wait for work. A process takes most of a second to load its kernels, so some stand ready.
  *
- *     spawn ─────► connecting ──► waiting ◄────► in a gang          exit, from anywhere: an event, and another in its place
+ *     spawn ─────► connecting ──► waiting ◄────► in a worker group          exit, from anywhere: an event, and another in its place
  *     take over ──────┘  ▲                          │
  *                        └── a pool that was killed ┘
  *
- * Without succession workers end with this process, however it ends: each hangs on a channel to it. With it they wait for the next pool at the same
+ * Without failover workers end with this process, however it ends: each hangs on a channel to it. With it they wait for the next pool at the same
  * directory, which knows them by the register.
  */
 export class WorkerPool {
@@ -99,7 +99,7 @@ export class WorkerPool {
     return pool;
   }
 
-  /** Workers that are not in a gang, ready or about to be. */
+  /** Workers that are not in a worker group, ready or about to be. */
   get waiting(): number {
     return this.#idle.length;
   }
@@ -156,7 +156,7 @@ export class WorkerPool {
     this.#trim();
   }
 
-  /** Paths on which the workers of a new gang find one another. Those of a pool that was killed may still be in use. */
+  /** Paths on which the workers of a new worker group find one another. Those of a pool that was killed may still be in use. */
   peerPaths(count: number): string[] {
     const group = this.#groups++;
     return Array.from({ length: count }, (_, rank) => join(this.directory, `g${process.pid}-${group}.${rank}`));
@@ -176,7 +176,7 @@ export class WorkerPool {
     return this.#idle.filter(({ holds }) => holds === undefined);
   }
 
-  /** How many of those there should be. Stand-ins stand ready before a gang is formed: one that started beside it would take its processors while it loads. */
+  /** How many of those there should be. Stand-ins stand ready before a worker group is formed: one that started beside it would take its processors while it loads. */
   get #wanted(): number {
     const { spares = 0, warm = defaultWorkers() } = this.#options;
     const busy = this.#workers.size - this.#ending.size - this.#free.length;
@@ -202,7 +202,7 @@ export class WorkerPool {
   }
 
   /**
-   * The workers of a pool that was killed come by themselves. One that gives no sign of life, or does not leave its gang, is ended; so is one that speaks
+   * The workers of a pool that was killed come by themselves. One that gives no heartbeat, or does not leave its worker group, is ended; so is one that speaks
    * another protocol.
    */
   #takeOver({ registry, isActive }: Failover): void {

@@ -48,7 +48,7 @@ export class WorkerProcess {
   readonly numerics: NumericsName;
   /** Whose copies it holds, as far as is known. */
   holds: Holding | undefined;
-  /** Settles when its kernels are loaded and it is in no gang; rejects when it ends before. */
+  /** Settles when its kernels are loaded and it is in no worker group; rejects when it ends before. */
   readonly ready: Promise<"tensorflow" | "wasm">;
   /** Settles, and never rejects, when the process is gone. */
   readonly exited: Promise<WorkerExit>;
@@ -102,7 +102,7 @@ export class WorkerProcess {
     return { ...this.#host.id, name: this.name, numerics: this.numerics };
   }
 
-  /** Whether it has given a sign of life. */
+  /** Whether it has given a heartbeat. */
   get hasConnected(): boolean {
     return this.#channel !== undefined || this.#pulse !== undefined;
   }
@@ -126,7 +126,7 @@ export class WorkerProcess {
   }
 
   /**
-   * Called by the pool when the process has connected its channel for signs of life. One that is silent for too long is frozen, and ended: what it
+   * Called by the pool when the process has connected its channel for heartbeat. One that is silent for too long is frozen, and ended: what it
    * may still have to say is of no use to anybody.
    */
   watch(channel: Channel, { build }: WorkerHello): void {

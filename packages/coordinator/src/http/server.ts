@@ -34,7 +34,7 @@ import { runsPage } from "./page.js";
 import type { PageFiles } from "./page-files.js";
 import { addViewRoutes } from "./view-routes.js";
 
-/** What stands behind the API. */
+/** What stands after the API. */
 export interface Service {
   readonly runs: RunStore;
   status(): Status;
@@ -60,7 +60,7 @@ export interface ServerOptions {
   readonly page?: PageFiles;
   /** The project's root, with `configs`. */
   readonly root?: string;
-  /** Hears of errors that are bugs of ours. */
+  /** Called with errors that are bugs of ours. */
   readonly onBug: (error: unknown) => void;
 }
 

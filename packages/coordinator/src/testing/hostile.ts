@@ -41,9 +41,9 @@ export const manifestDoor: Door = {
   }) as fc.IRawProperty<unknown>,
 };
 
-/** A ledger of any text is read as far as its lines are right, and nothing is thrown. */
+/** A step log of any text is read as far as its lines are right, and nothing is thrown. */
 export const stepLogDoor: Door = {
-  name: "ledgers",
+  name: "step logs",
   property: fc.property(
     hostileText(fc.constant('{"attempt":1,"from":0,"layout":"l","digest":"0","rewinds":false,"crc":"00000000"}\n')),
     (text) => {
@@ -142,7 +142,7 @@ export async function openHttpDoors(directory: string, root: string): Promise<Ht
       const after = await ask(server.port, agent, { method: "GET", path: "/api/status", headers: {}, body: "" });
       agent.destroy();
       await server.close();
-      ok(!isFinal(run.state), "nobody ended the run");
+      ok(!isFinal(run.state), "the run has not ended");
       runs.close();
       strictEqual(after.status, 200);
     },

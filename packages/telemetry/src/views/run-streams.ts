@@ -158,7 +158,7 @@ class Subscription {
     try {
       this.#publish();
     } catch (error) {
-      // Files that cannot be read now, or a bug: viewers are cut off and come back, and the coordinator goes on.
+      // Files that cannot be read now, or a bug: viewers are cut off and come back, and the coordinator continues.
       this.onError(error);
       for (const response of [...this.#events, ...this.#frames, ...this.#shared]) response.destroy();
       this.close();

@@ -19,7 +19,7 @@ export interface DueCheckpoint {
 }
 
 /**
- * Writes checkpoints while training goes on, one at a time, in the order in which they come. What the disk refuses is told and does not stop anything: the
+ * Writes checkpoints while training continues, one at a time, in the order in which they come. What the disk refuses is told and does not stop anything: the
  * checkpoint before it is whole, and the next one may succeed.
  */
 export class CheckpointWriter {
@@ -84,7 +84,7 @@ function internal(step: number, cause: unknown): LapidaryError {
   }
   return new LapidaryError({
     code: "LAP_CHECKPOINT_WRITE",
-    message: `the checkpoint of step ${step} failed by a mistake of Lapidary: ${cause instanceof Error ? cause.message : String(cause)}`,
+    message: `internal error: the checkpoint of step ${step} failed: ${cause instanceof Error ? cause.message : String(cause)}`,
     place: `step ${step}`,
     remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints; earlier checkpoints are whole",
     cause,

@@ -6,7 +6,7 @@ const maxFailures = 3;
 /** So many attempts in a row may fail before they train at all. */
 const maxRestarts = 8;
 
-/** Steps under way at once: workers go on to the next while the results of the last are still on their way here. */
+/** Steps under way at once: workers continue to the next while the results of the last are still on their way here. */
 const defaultAhead = 4;
 const stepsWatched = 8;
 

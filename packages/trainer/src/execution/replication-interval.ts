@@ -4,7 +4,7 @@ const share = 0.02;
 const maxSteps = 64;
 
 /**
- * How often the state is copied in the workers' memory: behind every step where that costs next to nothing, more seldom where copies are large beside
+ * How often the state is copied in the workers' memory: after every step where that costs next to nothing, more seldom where copies are large beside
  * steps. What is lost with a worker is at most so many steps, computed again.
  */
 export class ReplicationInterval {

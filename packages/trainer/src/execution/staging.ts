@@ -5,7 +5,7 @@ import type { RunPrograms } from "./run-programs.js";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
 import { type KnownSums, StateFiles } from "./state-files.js";
 
-/** The state of a run as it was behind one step. */
+/** The state of a run as it was after one step. */
 export interface Snapshot {
   readonly files: CheckpointFiles;
   /** It is on the disk, or nobody wants it: its memory is free for another. */
@@ -14,7 +14,7 @@ export interface Snapshot {
 
 type Programs = Pick<RunPrograms, "moments" | "state" | "fetchState" | "openStagingBuffer" | "snapshot">;
 
-/** An image, and the files in it. */
+/** A staging buffer, and the files in it. */
 interface Image {
   readonly path: string;
   readonly files: (sums: KnownSums) => CheckpointFiles;
@@ -23,10 +23,10 @@ interface Image {
 }
 
 /**
- * Takes the state of a gang as it is behind what was dispatched so far, while the gang goes on. Workers lay their blocks in memory that this process shares, each
+ * Takes the state of a worker group as it is behind what was dispatched so far, while the worker group continues. Workers lay their blocks in memory that this process shares, each
  * array once and whole, as it stands in the files. Where memory cannot be shared, the arrays are fetched.
  *
- * Images belong to one gang: a worker of an earlier one, that is not dead yet, lays nothing in them.
+ * Images belong to one worker group: a worker of an earlier one, that is not dead yet, lays nothing in them.
  */
 export class Snapshots {
   readonly #programs: Programs;

@@ -1,6 +1,6 @@
 import type { Clock } from "@lapidary/std";
 
-/** Over so many steps the pace is measured. */
+/** Over so many steps the step time is measured. */
 const window = 20;
 
 /** How fast steps come: from the times at which they ended, the last few of them. */

@@ -19,24 +19,24 @@ export interface AttemptState {
   copy(step: number, committed: number): Promise<ReplicationReport>;
   /** Step number `step`, from 0, on batch number `batch`. */
   train(step: number, batch: number): Promise<StepMetrics>;
-  /** Takes the state as it is behind all that was dispatched: sends at once, and resolves when it is here. */
+  /** Takes the state as it is after all that was dispatched: sends at once, and resolves when it is here. */
   capture(step: number): Promise<CapturedState>;
 }
 
-/** The state behind a step, outside of the workers. */
+/** The state after a step, outside of the workers. */
 export interface CapturedState {
-  /** What a checkpoint of it holds. @param ledger digest at its step */
+  /** What a checkpoint of it holds. @param step log digest at its step */
   content(ledger: string): CheckpointContent;
   /** Nobody needs it any more. */
   release(): void;
 }
 
-/** A gang that trains under one epoch. */
+/** A worker group that trains under one epoch. */
 export interface TrainingAttempt {
   readonly state: AttemptState;
   /** What decides in which order numbers are added. Equal layouts compute equal bits. */
   readonly layout: string;
-  /** Settles, and never rejects, when the gang has failed. */
+  /** Settles, and never rejects, when the worker group has failed. */
   readonly failed: Promise<LapidaryError>;
   /** @param keepCopies whether the next attempt may want what the workers remember */
   close(keepCopies: boolean): Promise<void>;
@@ -49,23 +49,23 @@ export interface TrainOptions<A extends TrainingAttempt> {
   readonly checkpoints: string;
   /** Takes over the run's files: every earlier attempt is refused from then on. */
   readonly claim: () => Fence;
-  /** A gang with its programs loaded, under a new epoch. */
+  /** A worker group with its programs loaded, under a new epoch. */
   readonly open: (epoch: number) => Promise<A>;
   readonly steps: number;
   readonly tokensPerStep: number;
   readonly keep: number;
-  /** Whether a checkpoint is due behind a step, besides the last. */
+  /** Whether a checkpoint is due after a step, besides the last. */
   readonly saves: (step: number) => boolean;
-  /** What else is to be done behind a step. */
+  /** What else is to be done after a step. */
   readonly between: (attempt: A, step: number) => (() => Promise<void>) | undefined;
-  /** Whether another attempt should have more workers than this one; and, asked behind a checkpoint, whether it could. */
+  /** Whether another attempt should have more workers than this one; and, asked after a checkpoint, whether it could. */
   readonly regroups?: { readonly wanted: () => boolean; readonly possible: () => Promise<boolean> };
-  /** What is left to be done with the state behind the last step, before the gang is let go. */
+  /** What is left to be done with the state after the last step, before the worker group is let go. */
   readonly finish: (attempt: A) => Promise<void>;
   readonly clock: Clock;
   /** Ends everything at once. */
   readonly signal: AbortSignal;
-  /** Ends training in good order: behind the steps under way, with a checkpoint. */
+  /** Ends training in good order: after the steps under way, with a checkpoint. */
   readonly drain: AbortSignal;
   readonly failpoints: Failpoints;
   readonly goodput: Goodput;
