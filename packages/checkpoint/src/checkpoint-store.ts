@@ -6,7 +6,7 @@ import type { Disk, DiskFiles, FilePart } from "./disk.js";
 import { type Manifest, type ManifestFile, manifestName, maxManifestBytes, parseManifest, printManifest } from "./manifest.js";
 import type { Fence } from "./run-fence.js";
 
-/** A file of a checkpoint, as named stretches of bytes, which are written one after the other; with their checksums, where these are known. */
+/** A file of a checkpoint, as named segments of bytes, which are written one after the other; with their checksums, where these are known. */
 export type CheckpointParts = readonly (readonly [name: string, bytes: Uint8Array, crc32?: number | undefined])[];
 
 export interface CheckpointContent {
@@ -37,7 +37,7 @@ export interface CheckpointStoreOptions {
  *     .writing-N/   files, all synced ─► manifest.json, synced ─► directory, synced ─► renamed to step-N/ ─► parent, synced ─► read back
  *                                                                                                              └─► only now older ones go
  *
- * Invariants: a directory without a manifest that fits is no checkpoint; the newest verified one is never removed; an attempt that was superseded
+ * Invariants: a directory without a matching manifest is not a checkpoint; the newest verified one is never removed; an attempt that was superseded
  * renames nothing.
  */
 export class CheckpointStore {
@@ -68,7 +68,7 @@ export class CheckpointStore {
     const place = this.#placeOf(step);
     const draft = join(this.#directory, `.writing-${step}-${this.#fence.epoch}`);
     this.#fence.check();
-    // Nobody else adds any, or is superseded when it has.
+    // No other attempt adds a checkpoint, unless this one is superseded.
     const steps = await this.#steps();
     const isThere = steps.includes(step);
     const there = isThere ? await this.#reusableManifest(place, about) : undefined;
@@ -139,7 +139,7 @@ export class CheckpointStore {
     }
   }
 
-  /** The directories above are not forgotten either: a checkpoint in a directory that nobody finds is none. */
+  /** Syncs the directories above too: otherwise a power cut could remove the directory of all checkpoints. */
   async #syncAncestors(): Promise<void> {
     if (this.#hasSyncedAncestors) return;
     let path = this.#directory;
@@ -207,7 +207,7 @@ export class CheckpointStore {
         await this.#disk.rename(place, removed);
       });
     } catch (error) {
-      // Somebody else removed it.
+      // Another process removed it.
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
       throw error;
     }

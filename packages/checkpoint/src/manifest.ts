@@ -7,7 +7,7 @@ import { checkpointDamaged } from "./checkpoint-errors.js";
 const hex = (length: number): z.ZodString => z.string().regex(new RegExp(`^[0-9a-f]{${length}}$`));
 const count = z.number().int().nonnegative();
 
-/** A stretch of a file with a name of its own: a tensor, or the header before the first. They lie one after the other and fill the file. */
+/** A named segment of a file: a tensor, or the header before the first. Segments follow one another and fill the file. */
 const partSchema = z.strictObject({ name: z.string(), bytes: count, crc32: hex(8) });
 export type ManifestPart = z.infer<typeof partSchema>;
 

@@ -61,7 +61,7 @@ export const stepLogFile = "ledger.jsonl";
  *     {"attempt":1,"from":0,"layout":"…","digest":"…","rewinds":false,"crc":"…"}
  *     {"step":1,"epoch":1,"loss":5.5,…,"digest":"…","crc":"…"}
  *
- * A line is appended whole; one that a crash left torn, or that does not fit its checksum, and all after it, are cut off when it is next opened. Since
+ * A line is appended whole; a line that a crash left incomplete or that does not fit its checksum is cut off when the file is next opened, with all lines after it. Since
  * every step can be computed again to the same digest, a lost tail loses no step. Checkpoints refer to a digest and are written only once the step log up to it is synced.
  *
  * Invariants: a step that is committed again (after a restart) must have the digest that it had; an attempt that was superseded commits nothing.
@@ -264,7 +264,7 @@ function nextDigest(before: string, step: number, numbers: readonly number[]): s
     .slice(0, 32);
 }
 
-/** Without a step log no step counts: the job ends, and is resumed when there is room. */
+/** Without a step log no step counts: the job ends, and can be resumed when the disk has space. */
 function stepLogRefused(path: string, code: string, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_LEDGER_WRITE",

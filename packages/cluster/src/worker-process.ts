@@ -97,12 +97,12 @@ export class WorkerProcess {
     });
   }
 
-  /** What a successor of this coordinator has to know of it. */
+  /** What the next coordinator has to know of it. */
   get registered(): RegisteredWorker {
     return { ...this.#host.id, name: this.name, numerics: this.numerics };
   }
 
-  /** Whether it has given a heartbeat. */
+  /** Whether it has connected a channel. */
   get hasConnected(): boolean {
     return this.#channel !== undefined || this.#pulse !== undefined;
   }
@@ -126,8 +126,8 @@ export class WorkerProcess {
   }
 
   /**
-   * Called by the pool when the process has connected its channel for heartbeat. One that is silent for too long is frozen, and ended: what it
-   * may still have to say is of no use to anybody.
+   * Called by the pool when the process has connected its channel for heartbeats. A worker that is silent for too long is killed: its
+   * later answers would not be used.
    */
   watch(channel: Channel, { build }: WorkerHello): void {
     if (this.#pulse?.isOpen === true) return void channel.close();

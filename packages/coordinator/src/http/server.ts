@@ -34,7 +34,7 @@ import { runsPage } from "./page.js";
 import type { PageFiles } from "./page-files.js";
 import { addViewRoutes } from "./view-routes.js";
 
-/** What stands after the API. */
+/** What the API needs. */
 export interface Service {
   readonly runs: RunStore;
   status(): Status;

@@ -59,7 +59,7 @@ export interface ExecutionOptions {
 /**
  * A job from its file to its report:
  *
- *     corpus ──► dataset ─┐             ┌────────────────────── a failure ──────────────────────┐
+ *     corpus ──► dataset ─┐                     ┌────────────── a failure ──────────────┐
  *     job ──► programs ───┴──► worker group ◄───┘ ──► first or last state ──► steps … evaluation, checkpoint … ──► sample ──► report
  *
  * What it tells on the way goes into the run's files. It keeps no tensor but those it writes into a checkpoint. When it settles, whether

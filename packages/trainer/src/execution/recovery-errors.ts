@@ -32,7 +32,7 @@ export function lossSpike(step: number, loss: number, mean: number): LapidaryErr
   });
 }
 
-/** What a loss that is no number ends a run with names the batch as well; anything else is left as it is. */
+/** Adds the batch to the error of a loss that is NaN or infinite; returns any other error unchanged. */
 export function onBatch(error: unknown, step: number, batch: string): unknown {
   if (!(error instanceof LapidaryError) || error.code !== "LAP_LOSS_NOT_FINITE") return error;
   return error.with({ place: `step ${step}, ${batch}` });

@@ -14,20 +14,20 @@ export interface AttemptState {
   initialize(): Promise<void>;
   /** Takes the state from a checkpoint. */
   load(checkpoint: VerifiedCheckpoint): Promise<void>;
-  /** Takes the state from the workers' memory; the update it is behind, or undefined if no whole copy is left. */
+  /** Restores the state from replicas. @returns the number of updates it has had, or undefined if a block has no replica */
   restoreReplicas(latest: number): Promise<number | undefined>;
   copy(step: number, committed: number): Promise<ReplicationReport>;
   /** Step number `step`, from 0, on batch number `batch`. */
   train(step: number, batch: number): Promise<StepMetrics>;
-  /** Takes the state as it is after all that was dispatched: sends at once, and resolves when it is here. */
+  /** Captures the state after everything that was dispatched before. Resolves when the state is in this process. */
   capture(step: number): Promise<CapturedState>;
 }
 
 /** The state after a step, outside of the workers. */
 export interface CapturedState {
-  /** What a checkpoint of it holds. @param step log digest at its step */
+  /** What a checkpoint of it holds. @param ledger digest of the step log at its step */
   content(ledger: string): CheckpointContent;
-  /** Nobody needs it any more. */
+  /** The memory of the state may be used again. */
   release(): void;
 }
 
@@ -38,7 +38,7 @@ export interface TrainingAttempt {
   readonly layout: string;
   /** Settles, and never rejects, when the worker group has failed. */
   readonly failed: Promise<LapidaryError>;
-  /** @param keepCopies whether the next attempt may want what the workers remember */
+  /** @param keepCopies whether the workers keep their replicas for the next attempt */
   close(keepCopies: boolean): Promise<void>;
 }
 
@@ -69,16 +69,16 @@ export interface TrainOptions<A extends TrainingAttempt> {
   readonly drain: AbortSignal;
   readonly failpoints: Failpoints;
   readonly goodput: Goodput;
-  /** What is done about batches that harm the run; undefined: a loss that is no number ends it. */
+  /** What to do with batches that harm the run. Undefined: a loss that is NaN or infinite ends it. */
   readonly guard?: BadBatchPolicy | undefined;
   readonly events: TrainEvents;
 }
 
 export interface BadBatchPolicy {
   readonly not_finite: "stop" | "skip";
-  /** A loss so many times the mean of the last steps is a spike. */
+  /** A loss this many times the mean of the last steps is a spike. */
   readonly spike?: number | undefined;
-  /** Batches that may be left out in all. */
+  /** Maximum number of skipped batches in a run. */
   readonly most: number;
 }
 

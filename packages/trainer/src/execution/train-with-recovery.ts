@@ -14,14 +14,14 @@ import type { AttemptState, BadBatchPolicy, CapturedState, TrainOptions, TrainRe
 import { trainingLoop } from "./training-loop.js";
 
 /**
- * Trains a run to its end, whatever fails on the way. Every step is a transaction:
+ * Trains a run to its end and recovers from failures. Every step is a transaction:
  *
- *     dispatched ─► computed by all workers (their answers are the votes) ─► committed to the step log ─► told ─► written as a checkpoint
- *         ├─► copied in the workers' memory                                                                     │
- *         └─► taken for a checkpoint, where one is due ─────────────────────────────────────────────────────────┘
+ *     dispatched ─► computed by all workers (their answers are the votes) ─► committed to the step log ─► reported ─► written as a checkpoint
+ *         ├─► replicated in the workers' memory                                                                          │
+ *         └─► captured for a checkpoint, if one is due ──────────────────────────────────────────────────────────────────┘
  *
- * Nothing of it holds the next step up: what is taken after a step is dispatched after it, and written while later steps are computed. Two checkpoints may be on
- * their way at once; training waits before it takes a third.
+ * None of this delays the next step: a state is captured in the order of steps, and written while later steps are computed. Two checkpoints may be in
+ * flight; training waits before it captures a third.
  *
  * When an attempt fails, the next worker group, under a new epoch, takes the newest state that the step log vouches for: from the memory of the workers that are left, else
  * from the newest checkpoint of which every byte is right, else from the start; and computes the steps after it again. Batches are functions of the step
@@ -54,18 +54,18 @@ export async function trainWithRecovery<A extends TrainingAttempt>(options: Trai
   }
 }
 
-/** Nothing has failed: the attempt makes room for one with more workers. The loop waits for its checkpoint. */
+/** Nothing has failed: the attempt ends so that another with more workers can start. The loop waits for its checkpoint. */
 class Regroup extends Error {}
 
-/** Steps whose mean loss a spike is told by. */
+/** Steps whose mean loss a spike is compared with. */
 const spikeWindow = 20;
 
-/** A step that would harm the run, and that its guard lets leave out. */
+/** Whether the step would harm the run, and the policy lets the run skip its batch. */
 function isBadBatch(error: LapidaryError, guard: BadBatchPolicy | undefined): boolean {
   return error.code === "LAP_LOSS_SPIKE" || (error.code === "LAP_LOSS_NOT_FINITE" && guard?.not_finite === "skip");
 }
 
-/** So many checkpoints may be taken and not written yet: each is a copy of the state. */
+/** Checkpoints that may be captured and not written yet: each is a copy of the state. */
 const maxCheckpoints = 2;
 
 /** One attempt, under one epoch. */
@@ -165,7 +165,7 @@ class AttemptRunner<A extends TrainingAttempt> {
     events.emit({ type: "attempt_failed", attempt, step: this.#stepLog.last + 1, error: eventError(error), recoverable });
   }
 
-  /** The attempt has failed: reported once, at once, before its worker group is let go. */
+  /** The attempt has failed: reports it once, before its worker group is closed. */
   #report(error: LapidaryError): void {
     if (this.#isReported) return;
     this.#isReported = true;
@@ -194,7 +194,7 @@ class AttemptRunner<A extends TrainingAttempt> {
     try {
       attempt = await raceAbort(opening, signal);
     } catch (error) {
-      // Nobody waits for it any more: it goes as soon as it has come.
+      // No caller waits for the attempt any more: it is closed as soon as it is open.
       opening.then(
         (late) => late.close(false),
         () => undefined,

@@ -43,7 +43,7 @@ export interface Trained {
   readonly step: number;
 }
 
-/** So many steps are under way at once: workers continue to the next while the results of the last are still on their way here. */
+/** Default number of steps in flight: workers start the next step before the coordinator has the results of the last. */
 const stepsAhead = 4;
 
 /**
