@@ -160,7 +160,7 @@ describe("errors that people can act on", function () {
     it("end a job with what the system said, not as a bug", async () => {
       const { code, stderr } = await home.run("launch", tinyJob, "data.corpus=afile/corpus.txt", "--name", "unread");
       strictEqual(code, 2, stderr);
-      ok(!/INTERNAL|mistake of Lapidary/.test(stderr), stderr);
+      ok(!/INTERNAL|internal error/.test(stderr), stderr);
     });
   });
 });

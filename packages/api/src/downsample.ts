@@ -1,6 +1,6 @@
 import { floatOf } from "@lapidary/std";
 
-/** Pure: the coordinator keeps a run's history in it, and the page goes on with what the coordinator sent. */
+/** Pure: the coordinator keeps a run's history in it, and the page continues with what the coordinator sent. */
 
 /** Buckets of neighbouring steps, oldest first. Of each column the least, the greatest and the last value in the bucket. */
 export interface SeriesJson {
@@ -27,7 +27,7 @@ interface Column {
  *     width 1  1 2 3 4
  *     width 2  1-2 3-4 5-6 7-8
  *
- * A step that is not above the last one begins again there (a run that went back to a checkpoint): what lies behind it is forgotten.
+ * A step that is not above the last one begins again there (a run that went back to a checkpoint): what lies after it is forgotten.
  */
 export class Series {
   readonly capacity: number;

@@ -128,7 +128,7 @@ export const goodputSchema = z.object({
   committed_ms: float,
   wall_ms: float,
   /**
-   * Data, compilation and placing; failures until training goes on; steps that repeat committed ones; evaluations; waiting for checkpoints; steps that failed;
+   * Data, compilation and placing; failures until training continues; steps that repeat committed ones; evaluations; waiting for checkpoints; steps that failed;
    * without a coordinator.
    */
   lost_ms: z.object({
@@ -218,7 +218,7 @@ export type ResumeRequest = z.input<typeof resumeRequestSchema>;
 export const resumedSchema = z.object({
   id: nameSchema,
   state: jobStateSchema,
-  /** The step behind which it goes on: that of its newest checkpoint; 0 if it has none. */
+  /** The step behind which it continues: that of its newest checkpoint; 0 if it has none. */
   from_step: count,
   warnings: z.array(warningSchema).default([]),
 });
@@ -288,7 +288,7 @@ export const stateEventSchema = z.object({
   activity: activitySchema.optional(),
   slice: sliceSchema.optional(),
   workers: z.array(z.object({ worker: count, pid: count })).optional(),
-  /** Training goes on behind this step; rows of later steps come once more, as another layout computes them. */
+  /** Training continues after this step; rows of later steps come once more, as another layout computes them. */
   from_step: count.optional(),
   /** How often the run was taken up again, this time included. */
   resumed: count.optional(),

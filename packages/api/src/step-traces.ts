@@ -9,7 +9,7 @@ export type { CallName };
 
 /**
  * `step-traces.jsonl` of a run's directory: every call of some steps, as the workers made them. A line `program` names the calls, and holds for the lines `step`
- * behind it; an attempt begins with one. It is a record to look at and nothing is decided by it.
+ * after it; an attempt begins with one. It is a record to look at and nothing is decided by it.
  */
 export const stepTracesFile = (directory: string): string => join(directory, "step-traces.jsonl");
 

@@ -7,7 +7,7 @@ import { encodeWorkerSteps, FrameReader, type WorkerStep } from "./frames.js";
  * `worker-steps.bin` of a run's directory: where each worker's time went in every step, as one frame a step. All have equally many bytes, so
  * that any range can be read by its place. It is a record to look at and nothing is decided by it: losing its end costs nothing.
  *
- * Invariant: all frames are of the same number of workers; a gang of another size begins anew.
+ * Invariant: all frames are of the same number of workers; a worker group of another size begins anew.
  */
 export const workerStepsFile = (directory: string): string => join(directory, "worker-steps.bin");
 

@@ -7,7 +7,7 @@ import type { DiskFiles, FilePart } from "./disk-files.js";
 import { type Manifest, type ManifestFile, manifestName, maxManifestBytes, parseManifest, printManifest } from "./manifest.js";
 import type { Fence } from "./run-fence.js";
 
-/** A file of a checkpoint, as named stretches of bytes, which are written one after the other; with their checksums, where these are known. */
+/** A file of a checkpoint, as named segments of bytes, which are written one after the other; with their checksums, where these are known. */
 export type CheckpointParts = readonly (readonly [name: string, bytes: Uint8Array, crc32?: number | undefined])[];
 
 export interface CheckpointContent {
@@ -38,7 +38,7 @@ export interface CheckpointStoreOptions {
  *     .writing-N/   files, all synced ─► manifest.json, synced ─► directory, synced ─► renamed to step-N/ ─► parent, synced ─► read back
  *                                                                                                              └─► only now older ones go
  *
- * Invariants: a directory without a manifest that fits is no checkpoint; the newest verified one is never removed; an attempt that was superseded
+ * Invariants: a directory without a matching manifest is not a checkpoint; the newest verified one is never removed; an attempt that was superseded
  * renames nothing.
  */
 export class CheckpointStore {
@@ -69,7 +69,7 @@ export class CheckpointStore {
     const place = this.#placeOf(step);
     const draft = join(this.#directory, `.writing-${step}-${this.#fence.epoch}`);
     this.#fence.check();
-    // Nobody else adds any, or is superseded when it has.
+    // No other attempt adds a checkpoint, unless this one is superseded.
     const steps = await this.#steps();
     const isThere = steps.includes(step);
     const there = isThere ? await this.#reusableManifest(place, about) : undefined;
@@ -140,7 +140,7 @@ export class CheckpointStore {
     }
   }
 
-  /** The directories above are not forgotten either: a checkpoint in a directory that nobody finds is none. */
+  /** Syncs the directories above too: otherwise a power cut could remove the directory of all checkpoints. */
   async #syncAncestors(): Promise<void> {
     if (this.#hasSyncedAncestors) return;
     let path = this.#directory;
@@ -208,7 +208,7 @@ export class CheckpointStore {
         await this.#disk.rename(place, removed);
       });
     } catch (error) {
-      // Somebody else removed it.
+      // Another process removed it.
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
       throw error;
     }
@@ -247,7 +247,7 @@ export async function readManifest(disk: Disk, path: string): Promise<Manifest> 
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {
-    throw checkpointDamaged(path, manifestName, "it is no UTF-8", error);
+    throw checkpointDamaged(path, manifestName, "it is not UTF-8", error);
   }
   return parseManifest(text, path);
 }
@@ -264,7 +264,7 @@ export async function verifyCheckpoint(disk: Disk, path: string): Promise<Manife
     if (size === undefined) throw checkpointDamaged(path, name, "it is missing");
     if (size !== file.bytes) throw checkpointDamaged(path, name, `it has ${size} bytes instead of ${file.bytes}`);
     if (file.parts.reduce((sum, { bytes }) => sum + bytes, 0) !== file.bytes)
-      throw checkpointDamaged(path, name, "its parts do not fill it");
+      throw checkpointDamaged(path, name, "its parts have fewer or more bytes than the file");
     await readBack(disk, path, { [name]: file });
   }
   return manifest;
@@ -283,7 +283,7 @@ async function readBack(disk: Disk, path: string, files: Manifest["files"]): Pro
       if (sum === undefined) throw checkpointDamaged(path, name, "it ends too early");
       if (hexCrc(sum) !== wanted) throw checkpointDamaged(path, `${name}: ${tensor}`, "its bytes have changed");
     });
-    if (sums.length > parts.length) throw checkpointDamaged(path, name, "it goes on behind its parts");
+    if (sums.length > parts.length) throw checkpointDamaged(path, name, "it is longer than its parts");
   }
 }
 

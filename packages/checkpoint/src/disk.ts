@@ -34,10 +34,10 @@ export interface Disk {
   /** A small file, whole; undefined if it is not there. */
   read(path: string): Promise<Uint8Array | undefined>;
   /**
-   * Checksums (crc32) of stretches of files that follow one another, as the disk has them, by file: of those alone that the file has whole, and one more if
-   * it goes on behind the last.
+   * Checksums (crc32) of segments of files that follow one another, as the disk has them, by file: of those alone that the file has whole, and one more if
+   * it continues after the last.
    *
-   * @param files lengths of stretches, by name
+   * @param files lengths of segments, by name
    */
   checksums(directory: string, files: ReadonlyMap<string, readonly number[]>): Promise<readonly (readonly number[])[]>;
   /** Appends to a file of lines, made if it is not there. */

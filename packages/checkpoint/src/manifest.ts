@@ -7,7 +7,7 @@ import { checkpointDamaged } from "./checkpoint-errors.js";
 const hex = (length: number): z.ZodString => z.string().regex(new RegExp(`^[0-9a-f]{${length}}$`));
 const count = z.number().int().nonnegative();
 
-/** A stretch of a file with a name of its own: a tensor, or the header before the first. They lie one after the other and fill the file. */
+/** A named segment of a file: a tensor, or the header before the first. Segments follow one another and fill the file. */
 const partSchema = z.strictObject({ name: z.string(), bytes: count, crc32: hex(8) });
 export type ManifestPart = z.infer<typeof partSchema>;
 
@@ -32,7 +32,7 @@ export const manifestSchema = z.strictObject({
   workers: count,
   /** Hash of the train step's program. */
   program: z.string(),
-  /** Digest of the ledger at this step. */
+  /** Digest of the step log at this step. */
   ledger: z.string(),
   heldout_loss: z.number().optional(),
   files: z.record(z.string().regex(fileNamePattern), fileSchema),
@@ -78,7 +78,7 @@ export function parseManifest(text: string, place: string): Manifest {
     if (!(error instanceof StrictJsonError)) throw error;
     throw checkpointDamaged(place, manifestName, error.message, error);
   }
-  if (typeof plain !== "object" || plain === null) throw checkpointDamaged(place, manifestName, "it is no object");
+  if (typeof plain !== "object" || plain === null) throw checkpointDamaged(place, manifestName, "expected an object");
   const { sha256, ...rest } = plain as Record<string, unknown>;
   const parsed = manifestSchema.safeParse(rest);
   if (!parsed.success) throw checkpointDamaged(place, manifestName, z.prettifyError(parsed.error).replaceAll("\n", " "));

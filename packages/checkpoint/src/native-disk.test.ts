@@ -17,7 +17,7 @@ describe("files past the page cache", () => {
   const directory = temporaryDirectory();
   const native = nativeDisk;
 
-  it("are summed up as zlib does, whatever their length, wherever they lie, in one piece or in several", () => {
+  it("have the checksum that zlib computes, for any length and offset, in one piece or in several", () => {
     if (native === undefined) return;
     const bytes = bytesOf(1, 5000);
     for (const length of [0, 1, 7, 8, 15, 16, 63, 255, 256, 257, 511, 512, 513, 767, 1024, 4095, 4096, 4900])
@@ -65,7 +65,7 @@ describe("files past the page cache", () => {
           deepStrictEqual([...must(first[i], name), ...must(second[i], name)], sums);
           deepStrictEqual([...must(read[i], name)], sums);
         });
-        // A file that is shorter, or goes on, is told by how many checksums there are.
+        // A file that is shorter, or continues, is told by how many checksums there are.
         writeFileSync(join(place, "one"), "and more", { flag: "a" });
         const count = files[0]?.parts.length ?? 0;
         const countOf = async (more: readonly number[]): Promise<number | undefined> =>
@@ -75,7 +75,7 @@ describe("files past the page cache", () => {
       }
     });
 
-  it("take the checksum that is told for what it is of, and no memory that nobody keeps any more", async () => {
+  it("use the checksum that the caller passes, and do not read memory that was freed", async () => {
     if (native === undefined) return;
     const disk = nodeDiskWith(native);
     const files = await disk.create(directory(), ["file"]);
@@ -90,7 +90,7 @@ describe("files past the page cache", () => {
     await rejects(files.write([]), /parts for each file/);
   });
 
-  it("fall back to ordinary writes where there is no way past the page cache, and tell what the system refuses as Node does", async () => {
+  it("fall back to ordinary writes if the page cache cannot be bypassed, and report system errors as Node does", async () => {
     if (native === undefined) return;
     // A device of this kind cannot be opened past the page cache; this one reads zeros and is always full.
     const disk = nodeDiskWith(native);
@@ -110,7 +110,7 @@ describe("files past the page cache", () => {
   });
 
   for (const [how, disk] of disks)
-    it(`go with their directory, ${how}, and what is not there is no error`, async () => {
+    it(`go with their directory, ${how}, and a missing file is not an error`, async () => {
       const place = join(directory(), "place");
       mkdirSync(join(place, "inner"), { recursive: true });
       writeFileSync(join(place, "inner", "file"), "text");
@@ -135,7 +135,7 @@ describe("files past the page cache", () => {
     deepStrictEqual([seen.length, ...seen.subarray(5000, 5003)], [10_000, 1, 2, 3]);
   });
 
-  it("keep what is in them when they are laid on large pages, of any size", async () => {
+  it("keep their contents when they move to large pages, for any size", async () => {
     for (const length of [10_000, 2 << 20, (5 << 20) + 123]) {
       const shared = native?.share(length);
       if (shared === undefined) return;

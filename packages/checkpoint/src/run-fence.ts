@@ -10,8 +10,8 @@ export interface Fence {
 }
 
 /**
- * The fence of a run's files, on the disk that they lie on: `epochs/<number>` is created exclusively, so that of two processes that believe to lead
- * only one gets a number, and the older one finds the newer number before each commit. Redis is not asked.
+ * The fence of a run's files, on the same disk: `epochs/<number>` is created exclusively. If two processes believe to lead, only one
+ * gets a number, and the older one finds the newer number before each commit. Redis has no part in it.
  */
 export class RunFence implements Fence {
   private constructor(

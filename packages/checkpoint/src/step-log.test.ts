@@ -13,7 +13,7 @@ const outcome = (loss: number): { loss: number; grad_norm: number; learning_rate
   tokens_counted: 64,
 });
 
-describe("the ledger", () => {
+describe("the step log", () => {
   const directory = temporaryDirectory();
   const open = (): StepLog => {
     mkdirSync(directory(), { recursive: true });
@@ -120,7 +120,7 @@ describe("the ledger", () => {
     );
     again.commit(2, outcome(2));
     again.skip("a spike");
-    // Another layout begins anew from step 1: what was left out behind it may be tried again.
+    // Another layout begins anew from step 1: what was left out after it may be tried again.
     const other = open();
     strictEqual(other.begin(1, "b", other.digestAt(1), undefined).rewinds, true);
     strictEqual(other.batchOf(2), 1);
@@ -137,7 +137,7 @@ describe("the ledger", () => {
     strictEqual(next.commit(2, outcome(2)), true);
   });
 
-  it("survives a line of another tool behind its own", () => {
+  it("survives a line of another tool after its own", () => {
     const stepLog = open();
     stepLog.begin(0, "a", undefined, undefined);
     stepLog.commit(1, outcome(3));

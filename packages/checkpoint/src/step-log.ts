@@ -23,7 +23,7 @@ const commitSchema = z.strictObject({
 });
 export type Commit = z.infer<typeof commitSchema>;
 
-/** An attempt begins behind step `from`. */
+/** An attempt begins after step `from`. */
 const attemptSchema = z.strictObject({
   attempt: count,
   from: count,
@@ -45,7 +45,7 @@ export type Skip = z.infer<typeof skipSchema>;
 const lineSchema = z.union([commitSchema, attemptSchema, skipSchema]);
 type Line = z.infer<typeof lineSchema>;
 
-/** What a step's metrics are, for the ledger. */
+/** What a step's metrics are, for the step log. */
 export interface StepOutcome {
   readonly loss: number;
   readonly grad_norm: number;
@@ -56,13 +56,13 @@ export interface StepOutcome {
 export const stepLogFile = "ledger.jsonl";
 
 /**
- * The ledger of a run: each committed step exactly once, in order, each with a digest of all before it.
+ * The step log of a run: each committed step exactly once, in order, each with a digest of all before it.
  *
  *     {"attempt":1,"from":0,"layout":"…","digest":"…","rewinds":false,"crc":"…"}
  *     {"step":1,"epoch":1,"loss":5.5,…,"digest":"…","crc":"…"}
  *
- * A line is appended whole; one that a crash left torn, or that does not fit its checksum, and all behind it, are cut off when it is next opened. Since
- * every step can be computed again to the same digest, a lost tail loses no step. Checkpoints refer to a digest and are written only once the ledger up to it is synced.
+ * A line is appended whole; a line that a crash left incomplete or that does not fit its checksum is cut off when the file is next opened, with all lines after it. Since
+ * every step can be computed again to the same digest, a lost tail loses no step. Checkpoints refer to a digest and are written only once the step log up to it is synced.
  *
  * Invariants: a step that is committed again (after a restart) must have the digest that it had; an attempt that was superseded commits nothing.
  */
@@ -75,7 +75,7 @@ export class StepLog {
   #skips: Skip[] = [];
   /** The step before the first commit, and the digest there. */
   #base = { step: 0, digest: firstDigest };
-  /** The step that was computed last by this attempt: behind the last commit while steps are replayed. */
+  /** The step that was computed last by this attempt: after the last commit while steps are replayed. */
   #at = 0;
 
   constructor(disk: Disk, runDirectory: string, fence: Fence) {
@@ -125,9 +125,9 @@ export class StepLog {
   }
 
   /**
-   * An attempt begins from the state behind step `from`.
+   * An attempt begins from the state after step `from`.
    *
-   * @param digest what the state's checkpoint says the ledger was there; undefined for a state that the ledger vouches for
+   * @param digest what the state's checkpoint says the step log was there; undefined for a state that the step log vouches for
    * @throws LAP_EPOCH_STALE
    */
   begin(from: number, layout: string, digest: string | undefined, why: string | undefined): Attempt {
@@ -201,7 +201,7 @@ export class StepLog {
       }
       return;
     }
-    assert(line.step === this.last + 1, "the ledger has each step once", line.step, this.last);
+    assert(line.step === this.last + 1, "the step log has each step once", line.step, this.last);
     if ("skip" in line) {
       this.#skips.push(line);
       return;
@@ -264,11 +264,11 @@ function nextDigest(before: string, step: number, numbers: readonly number[]): s
     .slice(0, 32);
 }
 
-/** Without a ledger no step counts: the job ends, and is resumed when there is room. */
+/** Without a step log no step counts: the job ends, and can be resumed when the disk has space. */
 function stepLogRefused(path: string, code: string, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_LEDGER_WRITE",
-    message: `the ledger cannot be written: ${code}`,
+    message: `the step log cannot be written: ${code}`,
     place: path,
     remedy: `free disk space, or check that the home directory can be written; then \`lapidary jobs resume ${basename(dirname(path))}\``,
     cause,
@@ -278,7 +278,7 @@ function stepLogRefused(path: string, code: string, cause: unknown): LapidaryErr
 function replayDiffers(step: number, before: number | undefined, now: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_REPLAY_DIFFERS",
-    message: `step ${step} was computed again and came out differently: loss ${now} instead of ${before ?? "another"}`,
+    message: `step ${step} was computed again and gave another result: loss ${now} instead of ${before ?? "another"}`,
     place: `step ${step}`,
   });
 }

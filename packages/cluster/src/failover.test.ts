@@ -90,7 +90,7 @@ describe("workers whose coordinator is killed", function () {
     rmSync(directory, { recursive: true, force: true });
   });
 
-  it("end with it where there is no succession", async () => {
+  it("end with it if no failover is configured", async () => {
     holder = new Holder();
     const { pids, directory: own } = await holder.told();
     ok(pids.every(isProcessAlive), "the workers are there");
@@ -119,7 +119,7 @@ describe("workers whose coordinator is killed", function () {
     strictEqual(pool?.pids.length, 2);
     const program = await group.load({ chip: counter() });
     const state = [group.parameter(program, "s")];
-    // What was copied behind the third update does not count: the ledger knows of two.
+    // What was copied after the third update does not count: the step log knows of two.
     strictEqual(await group.restoreReplicas(updateCount(2), state), 2);
     deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(2));
     await group.run(group.bind(program, counts), { step: stepIndex(2) });
@@ -133,7 +133,7 @@ describe("workers whose coordinator is killed", function () {
     await group.close();
   });
 
-  it("are left to the run whose copies they hold, as long as it may go on", async () => {
+  it("are reserved for the run whose replicas they have while the run is active", async () => {
     const { pids } = await hold("60");
     await holder?.kill();
     await succeed((run) => run === "r");
@@ -156,7 +156,7 @@ describe("workers whose coordinator is killed", function () {
     await group.close();
   });
 
-  it("are replaced when they give no sign of life to its successor", async () => {
+  it("are replaced when they do not connect to the next coordinator", async () => {
     const { pids } = await hold("60");
     const frozen = must(pids[1], "pid");
     process.kill(frozen, "SIGSTOP");
@@ -177,7 +177,7 @@ describe("workers whose coordinator is killed", function () {
     ok((await pool?.acquire(2))?.every(({ pid }) => !pids.includes(pid)));
   });
 
-  it("stay with one that is only frozen, and nobody can take its place", async () => {
+  it("stay with a coordinator that is only suspended, and no other can take its place", async () => {
     const { pids } = await hold("60");
     holder?.process.kill("SIGSTOP");
     await rejects(succeed(), { code: "LAP_FABRIC_ADDRESS" });
@@ -186,13 +186,13 @@ describe("workers whose coordinator is killed", function () {
     deepStrictEqual([same, step], [pids, 4]);
   });
 
-  it("are not looked for under numbers that are no process", async () => {
+  it("are not looked for under pids that are not a process", async () => {
     const none = [0, -1].map((pid, i) => ({ name: `w${i}`, pid, started: "", numerics: "f32" as const }));
     writeRegistry(registry(), none);
     deepStrictEqual(orphanedWorkers(registry()), { workers: [], incompatible: [] });
   });
 
-  it("cannot be known where the disk takes no register, which is told and stops nothing", async () => {
+  it("are unknown to the next coordinator if the registry cannot be written, which is reported and stops nothing", async () => {
     mkdirSync(registry());
     await succeed();
     strictEqual((await pool?.acquire(2))?.length, 2);

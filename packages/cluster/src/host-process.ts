@@ -14,7 +14,7 @@ export interface ProcessEnd {
   readonly cause?: Error;
 }
 
-/** The process of a worker, as its parent or stepparent needs it. */
+/** The process of a worker, as the coordinator needs it: its child, or one that it took over. */
 export interface HostProcess {
   readonly id: ProcessId;
   /** Settles, and never rejects, when it is gone. */
@@ -56,7 +56,7 @@ export function spawnWorker({ name, socket, numerics, environment, lease_s, log 
   };
 }
 
-/** Nobody tells how a process ended that is not a child: it is looked at so often. */
+/** How often a process that is not a child is checked: its exit is not reported. */
 const lookEvery_ms = 25;
 
 /** A process that another coordinator has spawned. */

@@ -1,7 +1,7 @@
 import { deepStrictEqual } from "node:assert/strict";
 import { StallWatch, type Watched } from "./stall-watch.js";
 
-describe("a watch over a gang", () => {
+describe("the stall watch of a worker group", () => {
   let tick: () => void;
   let now: number;
   let given: string[];
@@ -35,7 +35,7 @@ describe("a watch over a gang", () => {
     deepStrictEqual(given.length, 1);
   });
 
-  it("gives all up that have something to answer if there is no telling", () => {
+  it("evicts every worker with a pending message if no worker is known to be unresponsive", () => {
     const [a, b, c] = [worker("a"), worker("b"), { ...worker("c"), pending: 0 }];
     new StallWatch([a, b, c], { clock, timer, afterMs: 10_000 });
     pass(20, () => [a, b, c].forEach((each) => each.turns++));

@@ -15,17 +15,17 @@ export interface Watched {
 
 export interface StallOptions {
   readonly clock: Clock;
-  /** Without an answer of any worker for so long the gang hangs. */
+  /** The worker group hangs if no worker answers for this time. */
   readonly afterMs: number;
   readonly timer?: Timer;
 }
 
-/** A gang also has patience for so many of its longest runs. */
+/** The limit is at least this many times its longest run. */
 const longestRuns = 20;
 
 /**
- * Finds a gang that hangs: all its workers live, one at least has a message to answer, and none answers. Those whose main thread does not come by its
- * event loop are given up, for who waits for another does; all, if there is no telling.
+ * Finds a worker group that hangs: all its workers live, one at least has a message to answer, and none answers. The watch evicts
+ * those whose event loop does not turn, because a worker that waits for another still runs its event loop. If there is none, it evicts all that have a message to answer.
  *
  * Only time that was watched counts: a tick that comes late adds no more than two intervals.
  */

@@ -24,7 +24,7 @@ export function workerEnvironment(base: NodeJS.ProcessEnv, numerics: NumericsNam
   };
 }
 
-/** Of Node: young objects die young here, and room for more of them would only be memory that is never given back. */
+/** Of Node: young objects die young here, and a larger heap for them would only be memory that is never given back. */
 export const workerFlags: readonly string[] = ["--max-semi-space-size=1"];
 
 /** Whether this processor multiplies bf16 by itself. */
@@ -37,6 +37,6 @@ function hasBf16Units(): boolean {
   }
 }
 
-/** What TensorFlow says on stderr whatever it is told. */
+/** Lines that TensorFlow writes to stderr at any log level. */
 export const isChatter = (line: string): boolean =>
   /^(WARNING: All log messages before absl|I\d{4} |To enable the following instructions)/.test(line) || line.trim() === "";

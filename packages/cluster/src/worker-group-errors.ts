@@ -26,25 +26,25 @@ export interface Eviction {
 function evictionText({ reason, waited_ms }: Eviction): string {
   switch (reason) {
     case "no_heartbeat":
-      return `nothing was heard from it for ${Math.round(waited_ms)} ms`;
+      return `no heartbeat for ${Math.round(waited_ms)} ms`;
     case "no_answer":
       return `no worker has answered for ${Math.round(waited_ms / 1000)} s`;
     case "no_connection":
-      return "it gave no sign of life to this coordinator";
+      return "it did not connect to this coordinator";
     case "did_not_leave":
-      return "it did not leave the gang of the coordinator that died";
+      return "it did not leave the worker group of the previous coordinator";
     default:
       return unreachable(reason);
   }
 }
 
 export function workerLost({ name, pid, code, signal, eviction }: WorkerExit, rank?: number): LapidaryError {
-  const who = rank === undefined ? name : `worker ${rank} (${name}, pid ${pid})`;
-  if (eviction !== undefined) return workerEvicted(who, rank ?? name, pid, eviction);
+  const target = rank === undefined ? name : `worker ${rank} (${name}, pid ${pid})`;
+  if (eviction !== undefined) return workerEvicted(target, rank ?? name, pid, eviction);
   const how = signal === null ? `exited with code ${code ?? "unknown"}` : `was ended by ${signal}`;
   return new LapidaryError({
     code: "LAP_WORKER_LOST",
-    message: `${who} ${how}${signal === "SIGKILL" ? " (the system does so when memory runs out)" : ""}`,
+    message: `${target} ${how}${signal === "SIGKILL" ? " (the system does so when memory runs out)" : ""}`,
     place: `worker ${rank ?? name} pid ${pid} ${signal ?? `code ${code ?? "unknown"}`}`,
     remedy:
       signal === "SIGKILL"
@@ -63,12 +63,12 @@ export function wrongNode(): LapidaryError {
   });
 }
 
-function workerEvicted(who: string, rank: number | string, pid: number, eviction: Eviction): LapidaryError {
+function workerEvicted(target: string, rank: number | string, pid: number, eviction: Eviction): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_LOST",
-    message: `${who} was frozen and has been ended: ${evictionText(eviction)}`,
+    message: `${target} was unresponsive and was killed: ${evictionText(eviction)}`,
     place: `worker ${rank} pid ${pid} SIGKILL`,
-    remedy: "look whether the machine was suspended or out of memory; the step in flight is not committed",
+    remedy: "check whether the machine was suspended or out of memory; the step in flight is not committed",
   });
 }
 
@@ -82,5 +82,5 @@ export function workerDidNotStart(name: string, why: string, cause?: unknown): L
 }
 
 export function workerGroupClosed(): LapidaryError {
-  return new LapidaryError({ code: "LAP_GANG_CLOSED", message: "the gang was closed" });
+  return new LapidaryError({ code: "LAP_GANG_CLOSED", message: "the worker group was closed" });
 }

@@ -65,7 +65,7 @@ const product = Array.from({ length: 16 }, (_, i) =>
   Array.from({ length: 8 }, (_v, k) => at("x", Math.floor(i / 4) * 8 + k) * at("w", k * 4 + (i % 4))).reduce((a, b) => a + b, 0),
 );
 
-describe("a gang of worker processes", function () {
+describe("a worker group of processes", function () {
   this.timeout(60_000);
   let pool: WorkerPool;
   let runs = 0;
@@ -95,7 +95,7 @@ describe("a gang of worker processes", function () {
       );
       ok(
         (await group.stats()).every(({ values }) => Object.keys(values).length === 0),
-        "nothing is left behind",
+        "nothing remains",
       );
       await group.close();
     });
@@ -120,7 +120,7 @@ describe("a gang of worker processes", function () {
     await group.close();
   });
 
-  it("tells every call of a run that is traced, in order, on one clock for all workers", async () => {
+  it("reports every call of a run that is traced, in order, on one clock for all workers", async () => {
     const group = await start();
     const program = await group.load({ chip: counter() });
     const calls = await group.describe(program);
@@ -137,7 +137,7 @@ describe("a gang of worker processes", function () {
       let end = 0;
       for (let i = 0; i < calls_us.length; i += 3) {
         const [begin = NaN, length = NaN, waited = NaN] = calls_us.slice(i, i + 3);
-        ok(begin >= end - 2 && waited >= 0 && waited <= length + 1, `call ${i / 3} begins at ${begin}, behind ${end}`);
+        ok(begin >= end - 2 && waited >= 0 && waited <= length + 1, `call ${i / 3} begins at ${begin}, after ${end}`);
         end = begin + length;
       }
       ok(end <= total_ms * 1000 + 2, `calls end at ${end} us of ${total_ms} ms`);
@@ -198,7 +198,7 @@ describe("a gang of worker processes", function () {
     await own.close();
   });
 
-  it("tells the value whose kernel failed, on all workers at once", async () => {
+  it("reports the value whose kernel failed, on all workers at the same time", async () => {
     const group = await start();
     const g = new GraphBuilder("bad", "chip", mesh);
     const s = g.push("parameter", [], { name: "s" }, tensorType("i32", [4]), { name: "s", sharding: sharding("[data]") });

@@ -75,13 +75,13 @@ export interface ReplicationReport {
   readonly ms: number;
 }
 
-/** Blocks that were laid in an image. */
+/** Blocks that were written to a staging buffer. */
 export interface StagingReport {
   /** Of all workers together. */
   readonly bytes: number;
   /** That the slowest of them took. */
   readonly ms: number;
-  /** Checksums (crc32) of the whole arrays, in the order of the image's places; undefined where the workers sum nothing up. */
+  /** Checksums (crc32) of the whole arrays, in the order of the staging buffer; undefined if the workers compute no checksum. */
   readonly sums: readonly (number | undefined)[];
 }
 
@@ -105,7 +105,7 @@ export class WorkerGroup {
   readonly grid: WorkerGrid;
   readonly epoch: Epoch;
   readonly runId: string;
-  /** Settles, and never rejects, when the gang has failed. */
+  /** Settles, and never rejects, when the worker group has failed. */
   readonly failed: Promise<LapidaryError>;
   readonly #pool: WorkerPool;
   readonly #workers: readonly WorkerProcess[];
@@ -113,7 +113,7 @@ export class WorkerGroup {
   readonly #texts = new WeakMap<Graph, ProgramText>();
   /** What the workers hold once all that was sent is done. */
   readonly #handles = new Map<Handle, TensorSpec>();
-  /** What the last run made, as long as the ledger has it as it made it: a train step need not enter its state once more. */
+  /** Outputs of the last run, as long as `#handles` has them unchanged: a train step need not add its state again. */
   #lastOutputs: BoundProgram["made"] | undefined;
   readonly #stall: StallWatch;
   #failure: LapidaryError | undefined;
@@ -251,10 +251,10 @@ export class WorkerGroup {
   }
 
   /**
-   * Runs a program. Returns when the outputs exist; whoever does not wait dispatches ahead. It costs one small message a worker, whatever the program:
-   * its values are sent when they are others than those of its last run.
+   * Runs a program. Resolves when the outputs exist; a caller that does not wait dispatches ahead. It costs one small message per worker, for any program:
+   * the handles are sent only if they differ from those of its last run.
    *
-   * @throws LAP_WORKER_KERNEL, LAP_WORKER_LOST, …: the gang is void then
+   * @throws LAP_WORKER_KERNEL, LAP_WORKER_LOST, …: the worker group is void then
    */
   async run(bound: BoundProgram, { step, update = false, trace = false }: RunRequest): Promise<RunReport> {
     const { hash, values, gone, made, told } = bound;
@@ -277,7 +277,7 @@ export class WorkerGroup {
     try {
       const answers = await this.#requestAll(() => message);
       for (const { reply } of answers) this.#stall.ran(reply.total_ms);
-      // They stand whole on every worker.
+      // Every worker has them whole.
       const { payload } = must(answers[0], "answer");
       const number = (dtype: Dtype, i: number): number => must(numbersOf(dtype, payload.subarray(4 * i, 4 * i + 4))[0], "number");
       return {
@@ -286,7 +286,7 @@ export class WorkerGroup {
         told: new Map(told.map(({ name, dtype }, i) => [name, number(dtype, i)])),
       };
     } catch (error) {
-      // Outputs are failures now, and the workers have parted.
+      // The outputs do not exist, and the workers have left the group.
       this.#fail(error as LapidaryError);
       throw this.#failure ?? error;
     }
@@ -316,7 +316,7 @@ export class WorkerGroup {
   }
 
   /**
-   * Copies values in the workers' memory, each block on the worker that has it and on the next one, as they are behind update `step`.
+   * Copies values in the workers' memory, each block on the worker that has it and on the next one, as they are after update `step`.
    *
    * @param committed the last update that counts: copies before it are needed no more
    */
@@ -335,7 +335,7 @@ export class WorkerGroup {
     return answers.every(({ reply }) => reply.opened);
   }
 
-  /** Lays values in an image, whole, as they are behind all that was sent so far; resolves when they are there. */
+  /** Writes whole values to a staging buffer, as they are after all that was sent so far. Resolves when they are there. */
   async snapshot(path: string): Promise<StagingReport> {
     const answers = await this.#requestAll(() => ({ kind: "snapshot", epoch: this.epoch, path }));
     const sums = answers[0]?.reply.shares.map((_, i) => sumOf(answers.map(({ reply }) => reply.shares[i]))) ?? [];
@@ -343,7 +343,7 @@ export class WorkerGroup {
   }
 
   /**
-   * Brings the values back from copies that earlier gangs of this run left with these workers, where every block is still held by one of them.
+   * Brings the values back from copies that earlier worker groups of this run left with these workers, where every block is still held by one of them.
    *
    * @param latest no later update is wanted
    * @param values what was copied
@@ -384,7 +384,7 @@ export class WorkerGroup {
   /**
    * Leaves the run, whatever is in flight, and gives the workers back to the pool. One that does not leave in time is ended.
    *
-   * @param keepCopies the next gang of the run may want the copies that these workers hold
+   * @param keepCopies the next worker group of the run may want the copies that these workers hold
    */
   async close({
     timeoutMs = 5000,
@@ -439,7 +439,7 @@ export class WorkerGroup {
     return this.#request(ranksOf(this.#workers.length), message, payload);
   }
 
-  /** Sends at once; settles when all have answered, with the most telling error if some failed. */
+  /** Sends immediately; settles when all have answered, with the root cause if some failed. */
   #request<K extends MessageKind>(
     ranks: readonly WorkerRank[],
     message: (worker: WorkerRank) => MessageOf<K>,
@@ -454,17 +454,17 @@ export class WorkerGroup {
       if (errors.length === 0) return settled.map((result) => (result as PromiseFulfilledResult<Answered<K>>).value);
       throw await this.#rootCause(errors.map(({ error }) => error));
     });
-    // Who dispatches ahead may look at a promise late; its error is not lost, it is the gang's.
+    // A caller that dispatches ahead may await this promise late; its error is also the error of the worker group.
     all.catch(() => undefined);
     return all;
   }
 
-  /** A dead worker explains its peers' complaints, a failed kernel or a damaged message does too; the complaint alone is the last resort. */
+  /** A dead worker, a failed kernel or a damaged message is the cause of the errors of its peers. An error of a peer is returned only if no cause is found. */
   async #rootCause(errors: readonly LapidaryError[]): Promise<LapidaryError> {
     if (this.#failure !== undefined) return this.#failure;
     const own = errors.find(({ isSecondary }) => !isSecondary);
     if (own !== undefined) return own;
-    // The end of a process is told a moment after its channels broke.
+    // The exit of a process is reported shortly after its channels broke.
     const exits = this.#workers.map((worker) => worker.exited);
     const moment = new AbortController();
     const patience = new Promise<void>((resolve) => {
@@ -485,7 +485,7 @@ export class WorkerGroup {
   }
 }
 
-/** The checksum of which each worker told its share. */
+/** The checksum of which each worker returned its share. */
 function sumOf(shares: readonly (number | null | undefined)[]): number | undefined {
   let sum = 0;
   for (const share of shares) {

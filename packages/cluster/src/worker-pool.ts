@@ -23,19 +23,19 @@ import { orphanedWorkers, removeRegistry, writeRegistry } from "@lapidary/api/wo
 export interface WorkerPoolOptions {
   /** What worker processes inherit: the environment of the process that starts the pool. */
   readonly environment: NodeJS.ProcessEnv;
-  /** Processes to keep, in a gang or waiting for one with their kernels loaded. Default: one a core. */
+  /** Processes to keep, in a worker group or waiting for one with their kernels loaded. Default: one a core. */
   readonly warm?: number;
-  /** Processes to keep waiting beside those that are in a gang: they stand in for one that dies. Default 0. */
+  /** Processes to keep waiting beside those that are in a worker group: they stand in for one that dies. Default 0. */
   readonly spares?: number;
   /** Numerics that waiting workers are made for; workers for the others are started when they are wanted. Default f32. */
   readonly numerics?: NumericsName;
-  /** Where sockets lie; a fresh directory under the temporary one by default. Its path must be short. */
+  /** Directory of the sockets; a fresh one under the temporary one by default. Its path must be short. */
   readonly directory?: string;
   /** Workers outlive this process, and a later one takes them over. By default they end with it. */
   readonly failover?: Failover;
   /** Lines that workers write to stderr: JSON, or what a crash left. */
   readonly log?: (worker: string, line: string) => void;
-  /** Hears of every worker process that ended, expected or not. */
+  /** Called with every worker process that ended, expected or not. */
   readonly onExit?: (exit: WorkerExit) => void;
 }
 
@@ -45,7 +45,7 @@ export interface Failover {
   readonly registry: string;
   /** How long workers wait for the next one. */
   readonly lease_s: number;
-  /** Whether a run may still go on, so that copies of it are worth something. */
+  /** Whether a run may still continue, so that copies of it are worth something. */
   readonly isActive: (run: string) => boolean;
   /** The register could not be written: the next pool will not know of some workers, which end when their lease runs out. */
   readonly onError: (error: Error) => void;
@@ -54,17 +54,17 @@ export interface Failover {
 /** How many worker processes use this machine fully. */
 export const defaultWorkers = (): number => availableParallelism();
 
-/** So long a worker that is taken over, and lives, may take to leave the gang that it was in. */
+/** Time in which a worker that is taken over must leave its previous worker group. */
 const leaveWithin_ms = 10_000;
 
 /**
- * Worker processes that wait for work. A process takes most of a second to load its kernels, so some stand ready.
+ * Worker processes that wait for work. A process takes most of a second to load its kernels, so some are started in advance.
  *
- *     spawn ─────► connecting ──► waiting ◄────► in a gang          exit, from anywhere: an event, and another in its place
+ *     spawn ─────► connecting ──► waiting ◄────► in a worker group          exit, from anywhere: an event, and another in its place
  *     take over ──────┘  ▲                          │
  *                        └── a pool that was killed ┘
  *
- * Without succession workers end with this process, however it ends: each hangs on a channel to it. With it they wait for the next pool at the same
+ * Without failover workers end with this process, however it ends: each hangs on a channel to it. With it they wait for the next pool at the same
  * directory, which knows them by the register.
  */
 export class WorkerPool {
@@ -75,7 +75,7 @@ export class WorkerPool {
   readonly #idle: WorkerProcess[] = [];
   /** Those that were one too many. */
   readonly #ending = new Set<WorkerProcess>();
-  /** Settles when all that were taken over stand ready or have ended: before, nobody knows who holds what. */
+  /** Settles when all workers that were taken over are ready or have ended: only then it is known which replicas they have. */
   #settled: Promise<unknown> = Promise.resolve();
   #listener: Listener | undefined;
   #named = 0;
@@ -89,7 +89,7 @@ export class WorkerPool {
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
   }
 
-  /** Listens, takes over whom an earlier pool left, and spawns who is missing; does not wait for them. @throws LAP_NODE_VERSION */
+  /** Listens, takes over the workers of an earlier pool, and spawns the missing ones; does not wait for them. @throws LAP_NODE_VERSION */
   static async start(options: WorkerPoolOptions): Promise<WorkerPool> {
     if (!isSupportedNode()) throw wrongNode();
     const pool = new WorkerPool(options);
@@ -99,7 +99,7 @@ export class WorkerPool {
     return pool;
   }
 
-  /** Workers that are not in a gang, ready or about to be. */
+  /** Workers that are not in a worker group, ready or about to be. */
   get waiting(): number {
     return this.#idle.length;
   }
@@ -150,13 +150,13 @@ export class WorkerPool {
     this.#trim();
   }
 
-  /** A run is over: nobody will want its copies. */
+  /** A run is over: its replicas are not needed any more. */
   dropReplicas(run: string): void {
     for (const worker of this.#workers.values()) if (worker.holds?.run === run) worker.holds = undefined;
     this.#trim();
   }
 
-  /** Paths on which the workers of a new gang find one another. Those of a pool that was killed may still be in use. */
+  /** Paths on which the workers of a new worker group find one another. Those of a pool that was killed may still be in use. */
   peerPaths(count: number): string[] {
     const group = this.#groups++;
     return Array.from({ length: count }, (_, rank) => join(this.directory, `g${process.pid}-${group}.${rank}`));
@@ -171,12 +171,12 @@ export class WorkerPool {
     if (this.#ownsDirectory) rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** Those that wait and are nobody's: who holds copies is kept for its run until that is over. */
+  /** Idle workers without replicas: a worker with replicas is reserved for its run until the run is over. */
   get #free(): WorkerProcess[] {
     return this.#idle.filter(({ holds }) => holds === undefined);
   }
 
-  /** How many of those there should be. Stand-ins stand ready before a gang is formed: one that started beside it would take its processors while it loads. */
+  /** How many of those there should be. Spares are ready before a worker group is formed: one that starts later would use the processors of the group while it loads. */
   get #wanted(): number {
     const { spares = 0, warm = defaultWorkers() } = this.#options;
     const busy = this.#workers.size - this.#ending.size - this.#free.length;
@@ -202,7 +202,7 @@ export class WorkerPool {
   }
 
   /**
-   * The workers of a pool that was killed come by themselves. One that gives no sign of life, or does not leave its gang, is ended; so is one that speaks
+   * The workers of a pool that was killed come by themselves. One that gives no heartbeat, or does not leave its worker group, is ended; so is one that speaks
    * another protocol.
    */
   #takeOver({ registry, isActive }: Failover): void {
@@ -253,7 +253,7 @@ export class WorkerPool {
     this.#options.log?.(worker, line);
   }
 
-  /** @param stoodReady whether it has ever done so: one that has not would not do so the next time either */
+  /** @param stoodReady whether the worker was ready before: one that never was is not replaced */
   #hold(name: string, numerics: NumericsName, host: HostProcess, stoodReady: boolean): WorkerProcess {
     const worker = new WorkerProcess({ name, numerics, host, log: (line) => this.#log(name, line) });
     this.#workers.set(name, worker);
@@ -292,7 +292,7 @@ export class WorkerPool {
   }
 }
 
-/** What a process says of itself; undefined if it is not a worker of this build or of one like it. */
+/** The hello of a process; undefined if it is not a worker of this build or of one like it. */
 function helloOf(channel: Channel): WorkerHello | undefined {
   try {
     return decodeWorkerHello(channel.peerHello);
@@ -302,7 +302,7 @@ function helloOf(channel: Channel): WorkerHello | undefined {
   }
 }
 
-/** Ends a worker that was taken over and is of no use. Only time in which this process was awake counts. */
+/** Evicts a worker that was taken over and does not connect or leave its group. Only time in which this process was awake counts. */
 function endIfUseless(worker: WorkerProcess): () => void {
   let waited_ms = 0;
   return systemTimer.every(pulseTimes.everyMs, () => {

@@ -48,7 +48,7 @@ export class WorkerProcess {
   readonly numerics: NumericsName;
   /** Whose copies it holds, as far as is known. */
   holds: Holding | undefined;
-  /** Settles when its kernels are loaded and it is in no gang; rejects when it ends before. */
+  /** Settles when its kernels are loaded and it is in no worker group; rejects when it ends before. */
   readonly ready: Promise<"tensorflow" | "wasm">;
   /** Settles, and never rejects, when the process is gone. */
   readonly exited: Promise<WorkerExit>;
@@ -97,12 +97,12 @@ export class WorkerProcess {
     });
   }
 
-  /** What a successor of this coordinator has to know of it. */
+  /** What the next coordinator has to know of it. */
   get registered(): RegisteredWorker {
     return { ...this.#host.id, name: this.name, numerics: this.numerics };
   }
 
-  /** Whether it has given a sign of life. */
+  /** Whether it has connected a channel. */
   get hasConnected(): boolean {
     return this.#channel !== undefined || this.#pulse !== undefined;
   }
@@ -126,8 +126,8 @@ export class WorkerProcess {
   }
 
   /**
-   * Called by the pool when the process has connected its channel for signs of life. One that is silent for too long is frozen, and ended: what it
-   * may still have to say is of no use to anybody.
+   * Called by the pool when the process has connected its channel for heartbeats. A worker that is silent for too long is killed: its
+   * later answers would not be used.
    */
   watch(channel: Channel, { build }: WorkerHello): void {
     if (this.#pulse?.isOpen === true) return void channel.close();

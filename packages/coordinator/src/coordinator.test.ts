@@ -134,7 +134,7 @@ describe("the coordinator", function () {
     strictEqual((await client.status()).pods?.free_chips, 256);
   });
 
-  it("goes on with a job whose worker is killed, as if nothing had happened", async () => {
+  it("continues a job whose worker is killed, with the same losses", async () => {
     const job = harness.job({ steps: 12, slice: "16x16", mesh: "{ data: 16, model: 16 }" });
     const { id: quiet } = await client.submit({ yaml: job, name: "quiet" });
     strictEqual((await endOf(client, quiet)).state, "done");
@@ -220,7 +220,7 @@ describe("the coordinator", function () {
     strictEqual((await client.status()).pods?.free_chips, 256);
   });
 
-  it("ends with all that it started; the next one knows the runs and goes on with those that waited", async () => {
+  it("ends with all that it started; the next coordinator knows the runs and continues those that waited", async () => {
     const running = await client.submit({
       yaml: harness.job({ steps: endless, slice: "16x16", mesh: "{ data: 16, model: 16 }" }),
       name: "interrupted",
@@ -245,7 +245,7 @@ describe("the coordinator", function () {
     deepStrictEqual([(await client.get("interrupted")).state, (await client.report("first")).id], ["cancelled", "first"]);
   });
 
-  it("goes on with a job while Redis is dead, starts Redis again, and loses no job that waited", async () => {
+  it("continues a job while Redis is dead, starts Redis again, and loses no job that waited", async () => {
     const whole = { slice: "16x16", mesh: "{ data: 16, model: 16 }" };
     const { id } = await client.submit({ yaml: harness.job({ steps: endless, ...whole }), name: "steadfast" });
     await trains(client, id);
@@ -261,7 +261,7 @@ describe("the coordinator", function () {
     for (const next of [waiting.id, after.id]) strictEqual((await endOf(client, next)).state, "done");
   });
 
-  it("resumes a cancelled job behind its last checkpoint, on another mesh with another number of workers", async () => {
+  it("resumes a cancelled job after its last checkpoint, on another mesh with another number of workers", async () => {
     const job = harness.job({ steps: 12, train: "  schedule: { name: linear, warmup: 1 }", more: "checkpoint: { every: 4 }" });
     const { id: quiet } = await client.submit({ yaml: job, name: "uninterrupted" });
     strictEqual((await endOf(client, quiet)).state, "done");

@@ -72,7 +72,7 @@ export interface CoordinatorOptions {
 export type StopReason = "asked" | LapidaryError;
 
 /**
- * The single controller of a home directory: takes jobs over HTTP, keeps them in a queue in Redis, gives each a slice of the pods and a gang of
+ * The single controller of a home directory: takes jobs over HTTP, keeps them in a queue in Redis, gives each a slice of the pods and a worker group of
  * workers, and writes down what becomes of them.
  *
  *     HTTP ──► run store (files) ──► queue (Redis) ──place──► slice ──run──► execute ──► run store
@@ -471,7 +471,7 @@ type Placed = { readonly run: Run } | { readonly run: Run; readonly job: Resolve
 const drainTimeout_ms = 8000;
 
 /**
- * How a run is told to end: `cancel` at once; `stop`, as the coordinator ends, behind the steps under way and with a checkpoint if it trains, and at once when
+ * How a run is told to end: `cancel` at once; `stop`, as the coordinator ends, after the steps under way and with a checkpoint if it trains, and at once when
  * that takes too long.
  */
 function stopSignals(
@@ -506,7 +506,7 @@ function asJobError(run: Run, error: unknown): LapidaryError {
   if (isSystemError(error)) return systemError(error, { place: error.dest ?? error.path ?? run.directory, during: "job" });
   return new LapidaryError({
     code: "LAP_INTERNAL",
-    message: `the job failed by a mistake of Lapidary: ${error instanceof Error ? error.message : String(error)}`,
+    message: `internal error: ${error instanceof Error ? error.message : String(error)}`,
     place: run.id,
     during: "job",
     cause: error,

@@ -18,10 +18,10 @@ describe("a worker that cannot be replaced", function () {
     const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
       for (const end = Date.now() + 90_000; !(await holds()); await pause(50)) ok(Date.now() < end, what);
     };
-    /** The run goes on: steps that it has not had yet. */
+    /** The run continues: steps that it has not had yet. */
     const isActive = async (): Promise<void> => {
       const { step } = await client.get("few");
-      await until("it goes on", async () => (await client.get("few")).step > step + 2);
+      await until("training continues", async () => (await client.get("few")).step > step + 2);
     };
 
     const before = await pids();
@@ -29,7 +29,7 @@ describe("a worker that cannot be replaced", function () {
     // No process of Node starts any more.
     environment["NODE_OPTIONS"] = "--require=/nowhere/nothing.cjs";
     process.kill(before[1] ?? 0, "SIGKILL");
-    await until("one worker goes on", async () => (await pids()).length === 1);
+    await until("one worker continues", async () => (await pids()).length === 1);
     await isActive();
     delete environment["NODE_OPTIONS"];
     await until("both work again", async () => (await pids()).length === 2);

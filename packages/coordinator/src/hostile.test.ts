@@ -17,13 +17,13 @@ describe("hostile bytes", () => {
     await fc.assert(manifestFuzzTarget.property, { numRuns: 400 });
   });
 
-  it("in a ledger: it is read as far as its lines are right, and nothing is thrown", () =>
+  it("in a step log: it is read as far as its lines are right, and nothing is thrown", () =>
     fc.assert(stepLogFuzzTarget.property, { numRuns: 200 }));
 
   it("in what a client reads of a run: events and frames, or an error, and no more than came", () =>
     fc.assert(streamFuzzTarget.property, { numRuns: 300 }));
 
-  it("in requests, bodies and live connections: an error with a code, no bug, and the server goes on", async () => {
+  it("in requests, bodies and live connections: an error with a code, not an internal error, and the server continues", async () => {
     const directory = mkdtempSync(join(tmpdir(), "lapidary-hostile-"));
     try {
       const { targets, close } = await openHttpFuzzTargets(join(directory, "runs"), root);

@@ -122,7 +122,7 @@ describe("the coordinator's process", function () {
     deepStrictEqual(aliveOf([pid]), []);
   });
 
-  it("is followed by another when it was killed, which takes its workers over and goes on from their memory", async () => {
+  it("is followed by another when it was killed, which takes its workers over and continues from their replicas", async () => {
     const one = start();
     const client = await one.ready(harness.home);
     const { id } = await client.submit({ yaml: harness.job({ steps: endless }) });
@@ -152,7 +152,7 @@ describe("the coordinator's process", function () {
     strictEqual((await endOf(again, another)).state, "done");
   });
 
-  it("is followed by one that goes on from the last checkpoint when its workers were to end with it", async () => {
+  it("is followed by one that continues from the last checkpoint when its workers were to end with it", async () => {
     const one = start({ LAPIDARY_WORKER_LEASE: "0" });
     const client = await one.ready(harness.home);
     const { id } = await client.submit({ yaml: harness.job({ steps: endless, more: "checkpoint: { every: 3 }" }) });

@@ -25,7 +25,7 @@ describe("pods", () => {
     strictEqual(pods.place("d", slice([4, 4])), undefined);
   });
 
-  it("become pods of another kind only when nobody uses them", () => {
+  it("become pods of another kind only when no job uses them", () => {
     const pods = new Pods();
     const small: SliceRequest = { kind: { name: "v5e-4", torus: { dims: [2, 2] } }, dims: [2, 2], pods: 1 };
     pods.place("a", slice([8, 16]));

@@ -42,7 +42,7 @@ const weights = new Map(
 describe("a session", function () {
   this.timeout(60_000);
 
-  it("runs graphs on a mesh as the reference does on one chip, and leaves no process behind", async () => {
+  it("runs graphs on a mesh as the reference does on one chip, and no process remains", async () => {
     const mesh = parseMesh("data=2,model=2");
     const graph = evalStep(model, { batch: 4, seq: 8 });
     const tokens = i32Array(

@@ -46,7 +46,7 @@ export class WorkerManager {
     return workerManager;
   }
 
-  /** Takes workers for a run; closing the gang gives them back. */
+  /** Takes workers for a run; closing the worker group gives them back. */
   async startGroup(run: Run, options: Omit<WorkerGroupOptions, "runId">): Promise<WorkerGroup> {
     if (this.#pool === undefined) throw new Error("invariant broken: the pool is there");
     // Its workers have something to say while they join already.
@@ -67,7 +67,7 @@ export class WorkerManager {
     }
   }
 
-  /** The run is over, and its gang closed. */
+  /** The run is over, and its worker group closed. */
   release(run: string): void {
     this.#groups.delete(run);
     this.#runs.delete(run);

@@ -13,13 +13,13 @@ interface BlockCopy {
   readonly value: number;
 }
 
-/** A worker process: dead or alive, and what it remembers of gangs that it was in. */
+/** A worker process: dead or alive, and what it remembers of worker groups that it was in. */
 class SimWorker {
   alive = true;
   /** A frozen process answers when it is awake again. */
   awakeAt = 0;
   copies: BlockCopy[] = [];
-  /** The gang that it is in now, which hears of its end. */
+  /** The worker group that it is in now, which hears of its end. */
   group: SimWorkerGroup | undefined;
 }
 
@@ -39,16 +39,16 @@ export const bugs = [
   "epoch not checked",
   "replica not refreshed",
   "copies taken that do not count",
-  "untold steps forgotten",
+  "unreported steps dropped",
 ] as const;
 export type Bug = (typeof bugs)[number];
 
-/** A coordinator process: whose gangs are whose. */
+/** A coordinator process: whose worker groups are whose. */
 export interface Owner {
   readonly alive: boolean;
 }
 
-/** The workers of a machine, and the gangs that coordinators make of them. */
+/** The workers of a machine, and the worker groups that coordinators make of them. */
 export class SimWorkers {
   readonly #time: VirtualTime;
   readonly #size: number;
@@ -69,7 +69,7 @@ export class SimWorkers {
     this.#bug = bug;
   }
 
-  /** A worker of the youngest gang dies. */
+  /** A worker of the youngest worker group dies. */
   kill(rank: number): void {
     const group = [...this.#groups].at(-1);
     if (group === undefined) return;
@@ -93,7 +93,7 @@ export class SimWorkers {
   }
 
   /**
-   * A coordinator has died: its workers leave their gangs, and wait for the next one with what they remember. They have been told of more than it heard the answers
+   * A coordinator has died: its workers leave their worker groups, and wait for the next one with what they remember. They have been told of more than it heard the answers
    * of, and do some of it.
    */
   orphan(owner: Owner): void {
@@ -215,7 +215,7 @@ class SimWorkerGroup implements TrainingAttempt {
       for (const worker of this.workers)
         while (worker.alive && worker.awakeAt > this.time.now()) await new Promise<void>((resolve) => this.time.at(100, resolve));
       if (this.#failure !== undefined) throw this.#failure;
-      // A dead worker answers nothing: the gang hears of its end.
+      // A dead worker answers nothing: the worker group hears of its end.
       if (this.workers.some(({ alive }) => !alive)) throw await this.failed;
       return work();
     })();

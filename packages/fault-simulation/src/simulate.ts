@@ -66,7 +66,7 @@ interface Process {
  * One run, with the code that trains in production, on a virtual clock, a disk that forgets and workers that die, all by the seed: kills, freezes, power
  * cuts, a second coordinator, refusing and lying disks, at random moments. Checked:
  *
- * - safety: each step is in the ledger once, with the loss of the run to which nothing happens; a checkpoint that was announced survives a power
+ * - safety: each step is in the step log once, with the loss of the run to which nothing happens; a checkpoint that was announced survives a power
  *   cut; the last checkpoint has the state of the quiet run;
  * - liveness: once faults have ended the run ends too.
  *
@@ -196,7 +196,7 @@ class World {
         await this.#checkAnnounced();
         return this.#start();
       case "second coordinator":
-        // The first one does not notice, and goes on.
+        // The first one does not notice, and continues.
         if (this.#process !== undefined) this.#stale.push(this.#process);
         return this.#start();
       case "disk":
@@ -292,7 +292,7 @@ class World {
         this.#where = "training";
         if (process.alive && step === this.#reportedStep + 1) this.#reportedStep = step;
       },
-      reported: () => (this.#bug === "untold steps forgotten" ? steps : this.#reportedStep),
+      reported: () => (this.#bug === "unreported steps dropped" ? steps : this.#reportedStep),
       sync: () => undefined,
       batchName: (batch) => `batch ${batch}`,
     };
@@ -348,9 +348,9 @@ class World {
       state = nextState(state, batch++);
       assert(loss === lossOf(state), "a step has the loss of the quiet run", step, loss, lossOf(state));
     }
-    // It opens: a ledger with a step twice would not.
-    assert(new StepLog(disk, directory, { epoch: 0, check: () => undefined }).last === steps, "the ledger ends with the last step");
-    assert(this.#reportedStep === steps, "each step was told", this.#reportedStep);
+    // It opens: a step log with a step twice would not.
+    assert(new StepLog(disk, directory, { epoch: 0, check: () => undefined }).last === steps, "the step log ends with the last step");
+    assert(this.#reportedStep === steps, "each step was reported", this.#reportedStep);
     const result = this.#process?.outcome;
     assert(result !== undefined && !(result instanceof Error), "the run is done");
     const last = new TextDecoder().decode(await immediately(this.#time, disk.read(`${result.checkpoint.path}/state`)));

@@ -57,7 +57,7 @@ export class Sampler {
     return this.nextToken.context;
   }
 
-  /** Text that the model goes on with after the prompt. */
+  /** Text that the model continues with after the prompt. */
   generate(options: SampleOptions): Promise<GeneratedSample> {
     return generateSample(this.nextToken, this.tokenizer, options);
   }

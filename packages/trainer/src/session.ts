@@ -28,7 +28,7 @@ export interface SessionOptions {
 }
 
 /**
- * A gang of one's own in this very process, without Redis and coordinator: compiles graphs for a mesh and runs them on whole arrays.
+ * A worker group of one's own in this very process, without Redis and coordinator: compiles graphs for a mesh and runs them on whole arrays.
  * Close it, or its workers end with this process; those of a pool that was given stay for others.
  */
 export class Session implements GraphRunner {
@@ -111,7 +111,7 @@ export class Session implements GraphRunner {
   }
 }
 
-/** So many workers for sessions, one session after the other; more are started where one wants them. Close it behind the last one. */
+/** So many workers for sessions, one session after the other; more are started where one wants them. Close it after the last one. */
 export const openPool = ({ environment, log, workers }: Pick<SessionOptions, "environment" | "log" | "workers">): Promise<WorkerPool> =>
   WorkerPool.start({ environment, warm: workers, ...(log === undefined ? {} : { log }) });
 

@@ -20,12 +20,12 @@ export function usedElsewhere(home: string, why: string): LapidaryError {
   });
 }
 
-/** Why a run that was under way when its coordinator was asked to end did not go on. */
+/** Why a run that was under way when its coordinator was asked to end did not continue. */
 export function coordinatorStopped(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_COORDINATOR_STOPPED",
     message: "coordinator stopped",
     place: id,
-    remedy: `\`lapidary jobs resume ${id}\` goes on behind its last checkpoint`,
+    remedy: `\`lapidary jobs resume ${id}\` resumes it after its last checkpoint`,
   });
 }

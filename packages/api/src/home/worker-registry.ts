@@ -18,7 +18,7 @@ interface Registry {
   readonly workers: readonly RegisteredWorker[];
 }
 
-/** Where a home's coordinator writes down which worker processes it has: its successor takes them over, and nobody else is let in. */
+/** Where a home's coordinator writes down which worker processes it has: the next coordinator takes them over, and no other process may connect. */
 export const registryPath = (home: string): string => join(home, "workers.json");
 
 export function writeRegistry(path: string, workers: readonly RegisteredWorker[]): void {
@@ -28,7 +28,7 @@ export function writeRegistry(path: string, workers: readonly RegisteredWorker[]
 
 export const removeRegistry = (path: string): void => rmSync(path, { force: true });
 
-/** The workers that a coordinator left behind and that still run; `strangers` would not understand what this build says. */
+/** The workers of an earlier coordinator that still run; those in `incompatible` have another protocol version. */
 export function orphanedWorkers(path: string): {
   readonly workers: readonly RegisteredWorker[];
   readonly incompatible: readonly RegisteredWorker[];
@@ -45,7 +45,7 @@ function readRegistry(path: string): Registry {
     const registry = JSON.parse(readFileSync(path, "utf8")) as Registry;
     return registry.directory === undefined || registry.directory === directoryStamp(dirname(path)) ? registry : none;
   } catch {
-    // Nothing that we wrote, for the file is replaced as a whole.
+    // Not a file of Lapidary, because the file is replaced as a whole.
     return none;
   }
 }

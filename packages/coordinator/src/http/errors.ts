@@ -63,7 +63,7 @@ export function originError(origin: string): LapidaryError {
 export function routeError(method: string, url: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_ROUTE",
-    message: `there is no ${method} ${url.slice(0, 120)}`,
+    message: `${method} ${url.slice(0, 120)} not found`,
     place: "url",
     remedy: "the API is described in packages/api/src/schemas.ts",
   });
@@ -73,7 +73,7 @@ export function routeError(method: string, url: string): LapidaryError {
 export function urlError(url: string, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_REQUEST",
-    message: `${JSON.stringify(url.slice(0, 120))} is no address: ${cause instanceof Error ? cause.message.slice(-80) : String(cause)}`,
+    message: `invalid address ${JSON.stringify(url.slice(0, 120))}: ${cause instanceof Error ? cause.message.slice(-80) : String(cause)}`,
     place: "url",
     remedy: "the API is described in packages/api/src/schemas.ts",
     cause,
@@ -84,9 +84,9 @@ export function urlError(url: string, cause: unknown): LapidaryError {
 export function noRequestError(cause: Error): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_REQUEST",
-    message: `this is no HTTP request: ${cause.message.slice(0, 120)}`,
+    message: `invalid HTTP request: ${cause.message.slice(0, 120)}`,
     place: "connection",
-    remedy: "speak HTTP/1.1; there are no WebSockets here, runs are told by server-sent events",
+    remedy: "use HTTP/1.1 without WebSockets; for live data use the server-sent-events endpoints",
     cause,
   });
 }
@@ -126,7 +126,7 @@ export function asLapidaryError(error: unknown): LapidaryError {
     });
   return new LapidaryError({
     code: "LAP_INTERNAL",
-    message: `a mistake of Lapidary: ${message}`,
+    message: `internal error: ${message}`,
     cause: error,
   });
 }

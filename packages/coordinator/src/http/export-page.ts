@@ -8,7 +8,7 @@ import { stepTraceAt } from "@lapidary/api/step-traces";
 import { readWorkerSteps } from "@lapidary/api/worker-steps";
 import { encodeWorkerSteps } from "@lapidary/api/frames";
 
-/** What the page finds in itself when no server stands behind it. */
+/** The data that an exported page contains, because it has no server. */
 export interface Recorded {
   readonly snapshot: Snapshot;
   readonly program: unknown;

@@ -134,7 +134,7 @@ describe("the HTTP API", () => {
     rmSync(join(run.directory, "metrics.jsonl"), { recursive: true });
   });
 
-  it("tells followers the end of a job whose last event the disk refuses", async () => {
+  it("reports to followers the end of a job whose last event the disk refuses", async () => {
     const { id } = await client.submit({ yaml: "x", name: "full" });
     const run = runs.get(id);
     const told: string[] = [];
@@ -227,7 +227,7 @@ describe("the HTTP API", () => {
     strictEqual((await raw("/api/jobs/first", { cookie })).status, 200);
   });
 
-  it("answers nonsense with an error that has a code, and goes on", async () => {
+  it("answers malformed requests with an error that has a code, and continues", async () => {
     const json = { ...bearer, "content-type": "application/json" };
     const answers = [
       await raw("/api/jobs", json, "POST", "{"),
@@ -262,7 +262,7 @@ describe("the HTTP API", () => {
     strictEqual((await client.submit({ yaml: "x", name: "a" })).existed, true);
   });
 
-  it("says that nobody answers when nobody does, or something else does", async () => {
+  it("reports that no coordinator answers if the port is closed or belongs to another server", async () => {
     await server.close();
     await rejects(client.status(), { code: "LAP_COORDINATOR_DOWN", exit: 3 });
     await open();
@@ -322,7 +322,7 @@ describe("the HTTP API", () => {
     for await (const event of client.stream(run.id, { after: 5 })) ok(false, `nothing follows done: ${event.id}`);
   });
 
-  it("ends a stream quietly when its reader is told to stop", async () => {
+  it("ends a stream quietly when its reader is aborted", async () => {
     const run = runs.get((await client.submit({ yaml: "x" })).id);
     const stop = new AbortController();
     for await (const event of client.stream(run.id, { signal: stop.signal })) {

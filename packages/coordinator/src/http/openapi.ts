@@ -61,7 +61,7 @@ export const routeDocs: readonly RouteDoc[] = [
     summary: "Binary frames: chips, then each step's times by worker",
     answer: "application/octet-stream",
   },
-  { method: "get", path: "/api/jobs/{id}/program", summary: "What the compiled step tells of itself", answer: programViewSchema },
+  { method: "get", path: "/api/jobs/{id}/program", summary: "The compiled step", answer: programViewSchema },
   {
     method: "get",
     path: "/api/jobs/{id}/series",

@@ -43,7 +43,7 @@ export interface ServerOptions {
   readonly page?: PageFiles;
   /** The project's root, with `configs`. */
   readonly root?: string;
-  /** Hears of errors that are bugs of ours. */
+  /** Called with errors that are bugs of ours. */
   readonly onBug: (error: unknown) => void;
 }
 

@@ -106,7 +106,7 @@ describe("what the page asks", () => {
     match(text, /event: end/);
   });
 
-  it("tells who watches the list what it is and then what changes", async () => {
+  it("sends a subscriber of the list the whole list and then its changes", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
     const response = await ask("/api/live");
     const reader = response.body?.getReader();
@@ -124,7 +124,7 @@ describe("what the page asks", () => {
     await reader?.cancel();
   });
 
-  it("sends the news of several runs and of the list in one stream, and ends none of it with one run", async () => {
+  it("sends the events of several runs and of the list in one stream, and the stream outlives each run", async () => {
     const [a, b] = ["first", "second"].map((exactly) => runs.create(newRun({ exactly })).run);
     const reader = (await ask("/api/watch?run=first:0&run=second:0&run=absent:3")).body?.getReader();
     let text = "";

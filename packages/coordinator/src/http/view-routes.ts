@@ -49,7 +49,7 @@ export interface ViewOptions {
   readonly page?: PageFiles | undefined;
   /** The project's root, with `configs`. */
   readonly root?: string | undefined;
-  /** Hears of errors that no request is answered with. */
+  /** Called with errors that no request is answered with. */
   readonly onBug?: (error: unknown) => void;
 }
 

@@ -143,7 +143,7 @@ export async function openHttpFuzzTargets(directory: string, root: string): Prom
       const after = await ask(server.port, agent, { method: "GET", path: "/api/status", headers: {}, body: "" });
       agent.destroy();
       await server.close();
-      ok(!isFinal(run.state), "nobody ended the run");
+      ok(!isFinal(run.state), "the run has not ended");
       runs.close();
       strictEqual(after.status, 200);
     },

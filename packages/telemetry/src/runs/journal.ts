@@ -9,7 +9,7 @@ import { idOf, joinJournal, readMetricsLine } from "./journal-rows.js";
 export type NewEvent = StreamEvent extends infer E ? (E extends StreamEvent ? Omit<E, "id"> : never) : never;
 
 /**
- * All that happened to a run, numbered in one sequence over two files, so that a reader can go on from any number:
+ * All that happened to a run, numbered in one sequence over two files, so that a reader can continue from any number:
  *
  *     events.jsonl     {"id":3,"event":"state","data":{…}}       state, log, done
  *     metrics.jsonl    {"id":4,"kind":"train","step":1,…}        one flat row a line, for other tools to read as a table

@@ -79,7 +79,7 @@ export class RunStore {
     const near = suggest(id, this.#runs.keys());
     throw new LapidaryError({
       code: "LAP_JOB_UNKNOWN",
-      message: `there is no job ${JSON.stringify(id.slice(0, 80))}`,
+      message: `job ${JSON.stringify(id.slice(0, 80))} not found`,
       place: "job",
       remedy: near === undefined ? "list them with `lapidary jobs`" : `did you mean "${near}"? \`lapidary jobs\` lists all`,
     });
@@ -89,7 +89,7 @@ export class RunStore {
     return this.#runs.get(id);
   }
 
-  /** Newest first, from behind the run `cursor`. */
+  /** Newest first, from after the run `cursor`. */
   list({
     state,
     limit,

@@ -185,7 +185,7 @@ export class Run {
     if (changed) this.#save();
   }
 
-  /** Takes up a run that has ended: it waits for its chips again, and goes on behind its last durable step. */
+  /** Takes up a run that has ended: it waits for its chips again, and continues after its last durable step. */
   resume(steps: number, mesh: string): void {
     assert(isFinal(this.state) && this.state !== "done", "a run that has failed or was cancelled", this.id);
     // Those of the job as it is resumed come anew.

@@ -40,7 +40,7 @@ describe("a run's journal", () => {
     deepStrictEqual(await readMetrics(directory(), 0, 1), { rows: [trainRow(1)], more: true, unreadable: 0 });
   });
 
-  it("goes on with the numbers after a restart, and cuts off a line that a crash left torn", async () => {
+  it("continues the numbers after a restart, and cuts off a line that a crash left incomplete", async () => {
     const first = new Journal(directory());
     first.append(line("a"));
     first.append({ event: "metrics", data: trainRow(1) });
@@ -260,7 +260,7 @@ describe("the run store", () => {
     strictEqual(store.counts().queued, 3);
   });
 
-  it("passes over directories that are no runs", async () => {
+  it("skips directories that are not runs", async () => {
     const store = await open();
     store.create(newRun({ exactly: "a" }));
     writeFileSync(join(store.directory, "notes.txt"), "x");
@@ -278,7 +278,7 @@ describe("a run", () => {
   const directory = temporaryDirectory();
   const open = (): Promise<RunStore> => RunStore.open(join(directory(), "runs"), steppingClock());
 
-  it("tells a follower every event once, past and live, from any number on", async () => {
+  it("sends a follower every event once, past and live, from any number on", async () => {
     const { run } = (await open()).create(newRun({ exactly: "a" }));
     run.metrics(trainRow(1));
     const seen: StreamEvent[] = [];

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { replaceFile } from "@lapidary/api/replace-file";
 import type { ProgramView } from "@lapidary/api/program-view";
 
-/** What a run's train step tells of itself, in the run's directory. */
+/** The view of a run's train step, in the run's directory. */
 export const programFile = (directory: string): string => join(directory, "program.json");
 
 export function writeProgramView(directory: string, view: ProgramView): void {

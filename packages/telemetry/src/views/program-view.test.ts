@@ -26,7 +26,7 @@ function viewOf(...overrides: string[]): { job: ResolvedJob; program: Program; v
 const sum = (values: Iterable<number>): number => [...values].reduce((a, b) => a + b, 0);
 const near = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-6 * Math.max(Math.abs(a), Math.abs(b));
 
-describe("what a program tells of itself", function () {
+describe("the view of a program", function () {
   this.timeout(60_000);
   const made = new Map<string, ReturnType<typeof viewOf>>();
   before(() => {

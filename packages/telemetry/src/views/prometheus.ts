@@ -1,6 +1,6 @@
 import { type JobSummary, jobStates, type Status } from "@lapidary/api";
 
-/** Runs that ended longer ago are told no more: a series a run for ever would be no use to anybody. */
+/** Runs that ended longer ago are left out, so that the number of series is bounded. */
 const reportedAfterEndMs = 10 * 60_000;
 
 interface Metric {

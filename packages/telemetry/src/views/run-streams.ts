@@ -6,12 +6,12 @@ import { RunHistory } from "./run-history.js";
 import { encodeWorkerSteps } from "@lapidary/api/frames";
 import { WorkerStepTail } from "@lapidary/api/worker-steps";
 
-/** News is gathered for so long, and then sent to all viewers as one message. */
+/** Events are collected for this time, and then sent to all viewers as one message. */
 const gatherMs = 200;
 const aliveEveryMs = 15_000;
-/** A viewer that is further behind is dropped; its browser comes back with the last number it saw. */
+/** A viewer with more unsent bytes is disconnected; its browser reconnects with the last number it received. */
 const maxBehindBytes = 1 << 20;
-/** Histories of runs that nobody watches just now. */
+/** Histories of runs without viewers. */
 const maxIdleHistories = 12;
 
 export interface WatchedRun {
@@ -21,8 +21,8 @@ export interface WatchedRun {
 }
 
 /**
- * Tells viewers of runs what is new. The cost of a run is reading what its files have grown by, five times a second while anybody watches;
- * the cost of a viewer is one write. Nobody is waited for.
+ * Sends viewers the new events of runs. The cost of a run is reading what its files have grown by, five times a second while it has viewers;
+ * the cost of a viewer is one write. The coordinator waits for no viewer.
  *
  *     journal ──► history ──► text, made once ──►  viewer  viewer  viewer ✂ (too far behind)
  */
@@ -43,7 +43,7 @@ export class RunStreams {
       if (this.#histories.size <= maxIdleHistories + this.#subscriptions.size) break;
       if (!this.#subscriptions.has(id) && id !== run.id) this.#histories.delete(id);
     }
-    // While it is watched, what is new goes through the watch, which has to tell it.
+    // While it is watched, what is new goes through the watch, which has to send it.
     if (!this.#subscriptions.has(run.id)) history.refresh();
     return history;
   }
@@ -80,7 +80,7 @@ export class RunStreams {
     if (missed === undefined) response.write(runMessageText({ id: run.id, kind: "reset" }));
     else if (missed.length > 0) response.write(runMessageText({ id: run.id, kind: "events", events: missed }));
     for (const frame of first) response.write(framesText(run.id, frame));
-    // Every run in the stream hears when it closes.
+    // Every run in the stream listens for its close.
     response.setMaxListeners(0);
     this.#subscribe(run).addShared(response);
   }
@@ -106,7 +106,7 @@ export class RunStreams {
   }
 }
 
-/** The viewers of one run. It ends with the last of them, or once the run is over and all is told. */
+/** The viewers of one run. It ends with the last of them, or once the run is over and all its events are sent. */
 class Subscription {
   readonly #events = new Set<ServerResponse>();
   readonly #frames = new Set<ServerResponse>();
@@ -158,7 +158,7 @@ class Subscription {
     try {
       this.#publish();
     } catch (error) {
-      // Files that cannot be read now, or a bug: viewers are cut off and come back, and the coordinator goes on.
+      // Files that cannot be read now, or a bug: viewers are cut off and come back, and the coordinator continues.
       this.onError(error);
       for (const response of [...this.#events, ...this.#frames, ...this.#shared]) response.destroy();
       this.close();

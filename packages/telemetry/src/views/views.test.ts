@@ -35,7 +35,7 @@ describe("a series over steps", () => {
     );
   });
 
-  it("goes on from its JSON as if it had never been interrupted", () => {
+  it("continues from its JSON with the same result", () => {
     const [whole, first] = [new Series(["a"], 16), new Series(["a"], 16)];
     for (let step = 1; step <= 100; step++) whole.add(step, [step % 7]);
     for (let step = 1; step <= 60; step++) first.add(step, [step % 7]);
@@ -44,7 +44,7 @@ describe("a series over steps", () => {
     deepStrictEqual(second.toJson(16), whole.toJson(16));
   });
 
-  it("forgets what lies behind a step that is made again", () => {
+  it("drops the rows after a step that is computed again", () => {
     const series = new Series(["a"], 100);
     for (let step = 1; step <= 50; step++) series.add(step, [0]);
     series.add(31, [9]);
@@ -106,7 +106,7 @@ describe("the record of workers' steps", () => {
     ok(few.length <= 10 && few.some(({ step }) => step === 23));
   });
 
-  it("tells news only after it was passed over, and begins anew for a gang of another size", () => {
+  it("returns only frames after the skipped ones, and starts again for a worker group of another size", () => {
     const log = new WorkerStepLog(directory());
     log.append(workerStep(1));
     const tail = new WorkerStepTail(directory());

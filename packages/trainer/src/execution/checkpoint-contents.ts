@@ -67,9 +67,9 @@ function checkMoments({ path, names }: SafetensorsFile, wanted: readonly string[
   if (missing === undefined && strange === undefined) return;
   throw new LapidaryError({
     code: "LAP_CHECKPOINT_STATE",
-    message: missing === undefined ? `the optimizer of the run has no place for ${strange}` : `the state of the optimizer lacks ${missing}`,
+    message: missing === undefined ? `the optimizer of the run has no tensor ${strange}` : `the state of the optimizer lacks ${missing}`,
     place: `${path}: tensor "${missing ?? strange}"`,
-    remedy: "resume the run with the optimizer that it began with, or launch a new job with train.init, which takes the weights alone",
+    remedy: "resume the run with the optimizer that it started with, or launch a new job with train.init, which takes the weights alone",
   });
 }
 

@@ -1,7 +1,7 @@
 import { isSystemError, LapidaryError, systemError } from "@lapidary/std";
 import type { CheckpointContent, CheckpointStore, VerifiedCheckpoint } from "@lapidary/checkpoint";
 
-/** Hears what becomes of checkpoints. */
+/** Callbacks for checkpoints that were written or refused. */
 export interface CheckpointEvents {
   readonly written: (checkpoint: VerifiedCheckpoint) => void;
   readonly refused: (step: number, error: LapidaryError) => void;
@@ -12,14 +12,14 @@ export interface DueCheckpoint {
   readonly step: number;
   readonly store: CheckpointStore;
   readonly keep: number;
-  /** What it holds, once that is here; undefined: it will not come, for who has it is lost. */
+  /** What it holds, once that is here; undefined: the worker group that has it has failed. */
   readonly content: () => Promise<CheckpointContent | undefined>;
   /** It was written or refused, or will not come. */
   readonly done: () => void;
 }
 
 /**
- * Writes checkpoints while training goes on, one at a time, in the order in which they come. What the disk refuses is told and does not stop anything: the
+ * Writes checkpoints while training continues, one at a time, in the order in which they come. A failed write is reported and does not stop training: the
  * checkpoint before it is whole, and the next one may succeed.
  */
 export class CheckpointWriter {
@@ -84,7 +84,7 @@ function internal(step: number, cause: unknown): LapidaryError {
   }
   return new LapidaryError({
     code: "LAP_CHECKPOINT_WRITE",
-    message: `the checkpoint of step ${step} failed by a mistake of Lapidary: ${cause instanceof Error ? cause.message : String(cause)}`,
+    message: `internal error: the checkpoint of step ${step} failed: ${cause instanceof Error ? cause.message : String(cause)}`,
     place: `step ${step}`,
     remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints; earlier checkpoints are whole",
     cause,

@@ -8,7 +8,7 @@ import { readManifest, stepsIn } from "@lapidary/checkpoint";
 import { nodeDisk } from "@lapidary/checkpoint";
 
 /**
- * A checkpoint is a directory that transformers loads, and what training needs to go on from it besides:
+ * A checkpoint is a directory that transformers loads, and what training needs to continue from it besides:
  *
  *     step-100/  model.safetensors  config.json                    weights, by Hugging Face name
  *                tokenizer.json  tokenizer_config.json  …          for transformers

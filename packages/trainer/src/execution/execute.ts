@@ -51,7 +51,7 @@ export interface ExecutionOptions {
   readonly clock: Clock;
   /** Ends the run at whatever stage it is. */
   readonly signal: AbortSignal;
-  /** Ends training behind the steps under way, with a checkpoint. */
+  /** Ends training after the steps under way, with a checkpoint. */
   readonly drain: AbortSignal;
   readonly failpoints: Failpoints;
 }
@@ -59,8 +59,8 @@ export interface ExecutionOptions {
 /**
  * A job from its file to its report:
  *
- *     corpus ──► dataset ─┐             ┌────────────────────── a failure ──────────────────────┐
- *     job ──► programs ───┴──► gang ◄───┘ ──► first or last state ──► steps … evaluation, checkpoint … ──► sample ──► report
+ *     corpus ──► dataset ─┐                     ┌────────────── a failure ──────────────┐
+ *     job ──► programs ───┴──► worker group ◄───┘ ──► first or last state ──► steps … evaluation, checkpoint … ──► sample ──► report
  *
  * What it tells on the way goes into the run's files. It keeps no tensor but those it writes into a checkpoint. When it settles, whether
  * by success, failure or the signal, the workers are free again.
@@ -188,7 +188,7 @@ async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: A
   return set;
 }
 
-/** A gang, and the run's programs and state on it. */
+/** A worker group, and the run's programs and state on it. */
 class Attempt implements TrainingAttempt {
   readonly failed: Promise<LapidaryError>;
   readonly #run: Run;

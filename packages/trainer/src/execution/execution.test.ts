@@ -19,7 +19,7 @@ import { Snapshots } from "./staging.js";
 import type { StepMetrics } from "./run-programs.js";
 import { trainingLoop, type TrainingLoopOptions } from "./training-loop.js";
 
-/** Time goes on when it is told to. */
+/** Time continues when it is told to. */
 class HandClock implements Clock {
   #ms = 0;
   now = (): number => this.#ms;
@@ -101,7 +101,7 @@ describe("the training loop", () => {
     ]);
   });
 
-  it("tells the pace of steps without the time spent between them", async () => {
+  it("reports the time of steps without the time spent between them", async () => {
     const between = (step: number): (() => Promise<void>) | undefined =>
       step === 2 ? async (): Promise<void> => clock.pass(60_000) : undefined;
     const training = trainingLoop(options({ steps: 4, between }));
@@ -130,7 +130,7 @@ describe("the training loop", () => {
     strictEqual(rows.length, 1);
   });
 
-  it("stops when it is told to, though no step ends", async () => {
+  it("stops when the signal aborts, even if no step ends", async () => {
     const stop = new AbortController();
     const training = trainingLoop(options({ signal: stop.signal }));
     await turn();
@@ -142,7 +142,7 @@ describe("the training loop", () => {
 describe("two pieces of work at once", () => {
   const never = new AbortController().signal;
   const untilAborted = (signal: AbortSignal): Promise<never> =>
-    new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("told to stop"))));
+    new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted by the signal"))));
 
   it("give both results, or the error of the one that failed, when the other has ended too", async () => {
     deepStrictEqual(

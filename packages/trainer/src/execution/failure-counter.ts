@@ -1,12 +1,12 @@
 import type { LapidaryError } from "@lapidary/std";
 import { restartsExhausted, stepPoisoned } from "./recovery-errors.js";
 
-/** The same step may fail so often. */
+/** Maximum failures of one step. */
 const maxFailures = 3;
-/** So many attempts in a row may fail before they train at all. */
+/** Maximum consecutive attempts that fail before they train. */
 const maxRestarts = 8;
 
-/** Steps under way at once: workers go on to the next while the results of the last are still on their way here. */
+/** Steps in flight: workers start the next step before the coordinator has the results of the last. */
 const defaultAhead = 4;
 const stepsWatched = 8;
 

@@ -9,7 +9,7 @@ export interface SampleOptions {
   readonly sampling: Sampling;
   readonly seed: number;
   readonly signal?: AbortSignal | undefined;
-  /** Hears of the text as it grows. */
+  /** Called with the text as it grows. */
   readonly onText?: (text: string) => void;
 }
 
@@ -21,7 +21,7 @@ export interface GeneratedSample {
   readonly promptTokensSeen: number;
 }
 
-/** Text that the model goes on with after the prompt. Of a prompt that is longer than the context the model sees `<bos>` and the end. */
+/** Text that the model continues with after the prompt. Of a prompt that is longer than the context the model sees `<bos>` and the end. */
 export async function generateSample(
   nextToken: Pick<NextToken, "context" | "logits">,
   tokenizer: TextTokenizer,

@@ -56,7 +56,7 @@ describe("goodput", () => {
     );
   });
 
-  it("goes on where an earlier coordinator was killed: its steps count, and that nobody was there", () => {
+  it("continues after an earlier coordinator was killed: its steps count, and so does the time without a coordinator", () => {
     const { clock, pass } = stoppedClock();
     const first = new Goodput(clock);
     pass(100);

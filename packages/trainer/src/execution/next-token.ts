@@ -6,7 +6,7 @@ import type { RunWorkerGroup } from "./run-worker-group.js";
 /** Arrays that one call makes. */
 const ids = { tokens: handleOf("next/tokens"), position: handleOf("next/position"), logits: handleOf("next/logits") } as const;
 
-/** The program `next_token` over weights that the gang holds under the names of its parameters. */
+/** The program `next_token` over weights that the worker group holds under the names of its parameters. */
 export class NextToken {
   readonly #group: RunWorkerGroup;
   readonly #program: ProgramHash;

@@ -18,7 +18,7 @@ export function stepPoisoned(step: number, times: number, batch: string, cause: 
 export function restartsExhausted(times: number, cause: LapidaryError): LapidaryError {
   return new LapidaryError({
     code: "LAP_RECOVERY_FAILS",
-    message: `training could not be taken up again: ${times} attempts in a row came to nothing, the last because ${cause.message}`,
+    message: `${times} consecutive recovery attempts failed, the last because ${cause.message}`,
     place: cause.place ?? "workers",
     cause,
   });
@@ -32,7 +32,7 @@ export function lossSpike(step: number, loss: number, mean: number): LapidaryErr
   });
 }
 
-/** What a loss that is no number ends a run with names the batch as well; anything else is left as it is. */
+/** Adds the batch to the error of a loss that is NaN or infinite; returns any other error unchanged. */
 export function onBatch(error: unknown, step: number, batch: string): unknown {
   if (!(error instanceof LapidaryError) || error.code !== "LAP_LOSS_NOT_FINITE") return error;
   return error.with({ place: `step ${step}, ${batch}` });
@@ -40,7 +40,7 @@ export function onBatch(error: unknown, step: number, batch: string): unknown {
 
 export function tooManySkipped(most: number, step: number, batch: string, cause: LapidaryError): LapidaryError {
   return cause.with({
-    message: `${cause.message}; ${most} batches were left out before, and no more may be`,
+    message: `${cause.message}; already skipped ${most} batches (train.guard.most)`,
     place: `step ${step}, ${batch}`,
     remedy: `${cause.remedy}; or raise train.guard.most`,
   });

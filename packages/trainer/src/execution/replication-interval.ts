@@ -1,18 +1,18 @@
-/** Copies may take this share of the time of steps as processor time of a worker. That workers wait for one another's makes it half as much again by the clock. */
+/** Replication may take this share of the time of steps as processor time of a worker. Because workers wait for one another, it takes 1.5 times as much wall-clock time. */
 const share = 0.02;
-/** A copy is never older than so many steps. */
+/** Maximum age of a replica in steps. */
 const maxSteps = 64;
 
 /**
- * How often the state is copied in the workers' memory: behind every step where that costs next to nothing, more seldom where copies are large beside
- * steps. What is lost with a worker is at most so many steps, computed again.
+ * How often the workers replicate the state in memory: after every step if that is cheap, less often if replication is slow compared with a step.
+ * After the loss of a worker at most this many steps are computed again.
  */
 export class ReplicationInterval {
   #step_ms = 0;
   #replication_ms = 0;
   #last = 0;
 
-  /** Steps between two copies. */
+  /** Steps between two replicas. */
   get interval(): number {
     if (this.#step_ms === 0) return 1;
     return Math.min(maxSteps, Math.max(1, Math.ceil(this.#replication_ms / (share * this.#step_ms))));

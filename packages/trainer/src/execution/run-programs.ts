@@ -37,7 +37,7 @@ const batchIds: readonly Handle[] = batchArrays.map(handleOf);
 const called = (ids: Iterable<Handle>): Map<string, Handle> => new Map([...ids].map((id) => [id, id]));
 
 /**
- * The programs of a run over one set of values on its gang. A value is called like the parameter that it is given for: the state carries the same
+ * The programs of a run over one set of values on its worker group. A value is called like the parameter that it is given for: the state carries the same
  * names from step to step, as each step consumes the state it was given and leaves the next one under them.
  *
  * Methods send at once and in order, and settle when it is done: whoever does not wait dispatches ahead.
@@ -143,7 +143,7 @@ export class RunPrograms {
     return this.#group.snapshot(path);
   }
 
-  /** Copies the state in the workers' memory, as it is behind update `step`. */
+  /** Copies the state in the workers' memory, as it is after update `step`. */
   copy(step: number, committed: number): Promise<ReplicationReport> {
     return this.#group.copy(updateCount(step), this.#stateIds, updateCount(committed));
   }

@@ -1,6 +1,6 @@
 import type { WorkerGroup } from "@lapidary/cluster";
 
-/** What a run does with its gang of workers. */
+/** What a run does with its worker group. */
 export type RunWorkerGroup = Pick<
   WorkerGroup,
   | "loadText"

@@ -5,16 +5,16 @@ import type { RunPrograms } from "./run-programs.js";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
 import { type KnownSums, StateFiles } from "./state-files.js";
 
-/** The state of a run as it was behind one step. */
+/** The state of a run as it was after one step. */
 export interface Snapshot {
   readonly files: CheckpointFiles;
-  /** It is on the disk, or nobody wants it: its memory is free for another. */
+  /** It is on the disk, or is not needed: its memory is free for another. */
   release(): void;
 }
 
 type Programs = Pick<RunPrograms, "moments" | "state" | "fetchState" | "openStagingBuffer" | "snapshot">;
 
-/** An image, and the files in it. */
+/** A staging buffer, and the files in it. */
 interface Image {
   readonly path: string;
   readonly files: (sums: KnownSums) => CheckpointFiles;
@@ -23,10 +23,10 @@ interface Image {
 }
 
 /**
- * Takes the state of a gang as it is behind what was dispatched so far, while the gang goes on. Workers lay their blocks in memory that this process shares, each
- * array once and whole, as it stands in the files. Where memory cannot be shared, the arrays are fetched.
+ * Captures the state of a worker group after what was dispatched so far, while the worker group continues. Workers write their blocks to memory that this process shares, each
+ * array once and whole, as it is in the files. If memory cannot be shared, the arrays are fetched.
  *
- * Images belong to one gang: a worker of an earlier one, that is not dead yet, lays nothing in them.
+ * Staging buffers belong to one worker group: a worker of an earlier group that still runs writes nothing to them.
  */
 export class Snapshots {
   readonly #programs: Programs;

@@ -90,7 +90,7 @@ class WorkerGroup {
 }
 
 describe("the files of a run's state", () => {
-  it("lie in an image as they stand on the disk, each from a block on", () => {
+  it("are in a staging buffer as on the disk, each from the start of a block", () => {
     const layout = new StateFiles({ moments, state }, config);
     const image = new Uint8Array(layout.bytes);
     const filesWith = layout.in(image);
@@ -115,7 +115,7 @@ describe("the files of a run's state", () => {
     ok(layout.tensors.every(({ begin }) => begin % 4 === 0));
   });
 
-  it("are the same whether workers lay them in an image or they are fetched", async () => {
+  it("are the same whether workers write them to a staging buffer or they are fetched", async () => {
     for (const group of [new WorkerGroup(true), new WorkerGroup(false)]) {
       const snapshots = await Snapshots.open(group, config, group.share);
       const { files } = await snapshots.capture();

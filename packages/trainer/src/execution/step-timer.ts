@@ -1,9 +1,9 @@
 import type { Clock } from "@lapidary/std";
 
-/** Over so many steps the pace is measured. */
+/** Number of steps over which the mean is taken. */
 const window = 20;
 
-/** How fast steps come: from the times at which they ended, the last few of them. */
+/** Measures the time of a step from the times at which the last steps ended. */
 export class StepTimer {
   readonly #clock: Clock;
   readonly #ends: number[] = [];
@@ -14,7 +14,7 @@ export class StepTimer {
     this.#ends.push(clock.monotonic());
   }
 
-  /** A step has ended. @returns milliseconds a step took of late, and the last one alone */
+  /** A step has ended. @returns the mean time of the last steps, and the time of this one */
   step(): { readonly mean_ms: number; readonly last_ms: number } {
     const now = this.#clock.monotonic() - this.#paused_ms;
     const first = this.#ends[0] ?? now;
@@ -25,7 +25,7 @@ export class StepTimer {
     return { mean_ms: Math.max(0.001, (now - first) / steps), last_ms: now - last };
   }
 
-  /** Time that goes into something else than steps does not count. */
+  /** Excludes the time of `work` from the time of steps. */
   async pause<T>(work: () => Promise<T>): Promise<T> {
     const begin = this.#clock.monotonic();
     try {

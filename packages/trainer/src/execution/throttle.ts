@@ -7,10 +7,10 @@ export interface Progress {
   readonly total: number;
 }
 
-/** Nobody reads a progress bar faster. */
+/** A progress bar needs no shorter interval. */
 const every_ms = 200;
 
-/** Tells of progress a few times a second: the first and the last of each kind always, of what lies between some. */
+/** Reports progress at most once in `every_ms`, and always the first and the last of each kind. */
 export function throttle(clock: Clock, report: (activity: Progress) => void): (activity: Progress) => void {
   let last: { readonly what: string; readonly at_ms: number } | undefined;
   return (activity) => {

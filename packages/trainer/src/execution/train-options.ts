@@ -14,31 +14,31 @@ export interface AttemptState {
   initialize(): Promise<void>;
   /** Takes the state from a checkpoint. */
   load(checkpoint: VerifiedCheckpoint): Promise<void>;
-  /** Takes the state from the workers' memory; the update it is behind, or undefined if no whole copy is left. */
+  /** Restores the state from replicas. @returns the number of updates it has had, or undefined if a block has no replica */
   restoreReplicas(latest: number): Promise<number | undefined>;
   copy(step: number, committed: number): Promise<ReplicationReport>;
   /** Step number `step`, from 0, on batch number `batch`. */
   train(step: number, batch: number): Promise<StepMetrics>;
-  /** Takes the state as it is behind all that was dispatched: sends at once, and resolves when it is here. */
+  /** Captures the state after everything that was dispatched before. Resolves when the state is in this process. */
   capture(step: number): Promise<CapturedState>;
 }
 
-/** The state behind a step, outside of the workers. */
+/** The state after a step, outside of the workers. */
 export interface CapturedState {
-  /** What a checkpoint of it holds. @param ledger digest at its step */
+  /** What a checkpoint of it holds. @param ledger digest of the step log at its step */
   content(ledger: string): CheckpointContent;
-  /** Nobody needs it any more. */
+  /** The memory of the state may be used again. */
   release(): void;
 }
 
-/** A gang that trains under one epoch. */
+/** A worker group that trains under one epoch. */
 export interface TrainingAttempt {
   readonly state: AttemptState;
   /** What decides in which order numbers are added. Equal layouts compute equal bits. */
   readonly layout: string;
-  /** Settles, and never rejects, when the gang has failed. */
+  /** Settles, and never rejects, when the worker group has failed. */
   readonly failed: Promise<LapidaryError>;
-  /** @param keepCopies whether the next attempt may want what the workers remember */
+  /** @param keepCopies whether the workers keep their replicas for the next attempt */
   close(keepCopies: boolean): Promise<void>;
 }
 
@@ -49,36 +49,36 @@ export interface TrainOptions<A extends TrainingAttempt> {
   readonly checkpoints: string;
   /** Takes over the run's files: every earlier attempt is refused from then on. */
   readonly claim: () => Fence;
-  /** A gang with its programs loaded, under a new epoch. */
+  /** A worker group with its programs loaded, under a new epoch. */
   readonly open: (epoch: number) => Promise<A>;
   readonly steps: number;
   readonly tokensPerStep: number;
   readonly keep: number;
-  /** Whether a checkpoint is due behind a step, besides the last. */
+  /** Whether a checkpoint is due after a step, besides the last. */
   readonly saves: (step: number) => boolean;
-  /** What else is to be done behind a step. */
+  /** What else is to be done after a step. */
   readonly between: (attempt: A, step: number) => (() => Promise<void>) | undefined;
-  /** Whether another attempt should have more workers than this one; and, asked behind a checkpoint, whether it could. */
+  /** Whether another attempt should have more workers than this one; and, asked after a checkpoint, whether it could. */
   readonly regroups?: { readonly wanted: () => boolean; readonly possible: () => Promise<boolean> };
-  /** What is left to be done with the state behind the last step, before the gang is let go. */
+  /** What is left to be done with the state after the last step, before the worker group is let go. */
   readonly finish: (attempt: A) => Promise<void>;
   readonly clock: Clock;
   /** Ends everything at once. */
   readonly signal: AbortSignal;
-  /** Ends training in good order: behind the steps under way, with a checkpoint. */
+  /** Ends training in good order: after the steps under way, with a checkpoint. */
   readonly drain: AbortSignal;
   readonly failpoints: Failpoints;
   readonly goodput: Goodput;
-  /** What is done about batches that harm the run; undefined: a loss that is no number ends it. */
+  /** What to do with batches that harm the run. Undefined: a loss that is NaN or infinite ends it. */
   readonly guard?: BadBatchPolicy | undefined;
   readonly events: TrainEvents;
 }
 
 export interface BadBatchPolicy {
   readonly not_finite: "stop" | "skip";
-  /** A loss so many times the mean of the last steps is a spike. */
+  /** A loss this many times the mean of the last steps is a spike. */
   readonly spike?: number | undefined;
-  /** Batches that may be left out in all. */
+  /** Maximum number of skipped batches in a run. */
   readonly most: number;
 }
 

@@ -36,7 +36,7 @@ class Gate {
   }
 }
 
-/** A gang whose steps take no time, and whose state is the number of steps. */
+/** A worker group whose steps take no time, and whose state is the number of steps. */
 class CountingGroup implements TrainingAttempt {
   readonly layout = "counting";
   readonly failed = new Promise<LapidaryError>(() => undefined);
@@ -118,7 +118,7 @@ describe("checkpoints beside training", () => {
   const announced = (): number[] => events.flatMap((event) => (event.type === "checkpoint_written" ? [event.step] : []));
   const written = (): number[] => stepsIn(readdirSync(join(directory(), "checkpoints")));
 
-  it("are two on their way at most: training goes on before that, and waits then until the disk has taken one", async () => {
+  it("are at most two in flight: training continues until then, and waits until the disk has written one", async () => {
     gate.close();
     const group = new CountingGroup();
     const training = trainWithRecovery(options(group));
@@ -143,10 +143,10 @@ describe("checkpoints beside training", () => {
     deepStrictEqual(written(), [4, 8]);
   });
 
-  it("are of committed steps alone: what was taken behind a step that is refused is thrown away", async () => {
+  it("are of committed steps alone: a state captured after a rejected step is dropped", async () => {
     const group = new CountingGroup(new Set([4]));
     await trainWithRecovery(options(group, { guard: { not_finite: "skip", most: 1 } }));
-    // The step that failed was taken, and so were those behind it: none was written before it was computed again.
+    // The step that failed was taken, and so were those after it: none was written before it was computed again.
     deepStrictEqual(
       events.flatMap((event) => (event.type === "batch_skipped" ? [[event.step, event.batch, event.error.code]] : [])),
       [[5, 4, "LAP_LOSS_NOT_FINITE"]],
@@ -162,7 +162,7 @@ describe("checkpoints beside training", () => {
     ok(group.taken.filter((step) => step === 5).length === 2, group.taken.join());
   });
 
-  it("hold what was found out behind their step, when something is done before the next", async () => {
+  it("contain the evaluation after their step, if one runs before the next step", async () => {
     let evaluated = 0;
     const group = new CountingGroup();
     const contents: number[][] = [];
@@ -199,7 +199,7 @@ describe("checkpoints beside training", () => {
     ]);
   });
 
-  it("are written at the step that training was told to stop behind, and once alone", async () => {
+  it("are written once at the step after which training drains", async () => {
     const drain = new AbortController();
     const group = new CountingGroup();
     const stopped = trainWithRecovery(

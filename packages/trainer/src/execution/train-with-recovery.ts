@@ -14,18 +14,18 @@ import type { AttemptState, BadBatchPolicy, CapturedState, TrainOptions, TrainRe
 import { trainingLoop } from "./training-loop.js";
 
 /**
- * Trains a run to its end, whatever fails on the way. Every step is a transaction:
+ * Trains a run to its end and recovers from failures. Every step is a transaction:
  *
- *     dispatched ─► computed by all workers (their answers are the votes) ─► committed to the ledger ─► told ─► written as a checkpoint
- *         ├─► copied in the workers' memory                                                                     │
- *         └─► taken for a checkpoint, where one is due ─────────────────────────────────────────────────────────┘
+ *     dispatched ─► computed by all workers (their answers are the votes) ─► committed to the step log ─► reported ─► written as a checkpoint
+ *         ├─► replicated in the workers' memory                                                                          │
+ *         └─► captured for a checkpoint, if one is due ──────────────────────────────────────────────────────────────────┘
  *
- * Nothing of it holds the next step up: what is taken behind a step is dispatched behind it, and written while later steps are computed. Two checkpoints may be on
- * their way at once; training waits before it takes a third.
+ * None of this delays the next step: a state is captured in the order of steps, and written while later steps are computed. Two checkpoints may be in
+ * flight; training waits before it captures a third.
  *
- * When an attempt fails, the next gang, under a new epoch, takes the newest state that the ledger vouches for: from the memory of the workers that are left, else
- * from the newest checkpoint of which every byte is right, else from the start; and computes the steps behind it again. Batches are functions of the step
- * and reductions have an order, so that what was committed before comes out the same, which the ledger checks.
+ * When an attempt fails, the next worker group, under a new epoch, takes the newest state that the step log vouches for: from the memory of the workers that are left, else
+ * from the newest checkpoint of which every byte is right, else from the start; and computes the steps after it again. Batches are functions of the step
+ * and reductions have an order, so that what was committed before comes out the same, which the step log checks.
  *
  * @throws LAP_STEP_FAILS when one step fails three times; LAP_CHECKPOINT_WRITE when the last checkpoint cannot be written; what no other attempt overcomes;
  * the signal's reason; the reason of `halt`, once the checkpoint is written
@@ -54,18 +54,18 @@ export async function trainWithRecovery<A extends TrainingAttempt>(options: Trai
   }
 }
 
-/** Nothing has failed: the attempt makes room for one with more workers. The loop waits for its checkpoint. */
+/** Nothing has failed: the attempt ends so that another with more workers can start. The loop waits for its checkpoint. */
 class Regroup extends Error {}
 
-/** Steps whose mean loss a spike is told by. */
+/** Steps whose mean loss a spike is compared with. */
 const spikeWindow = 20;
 
-/** A step that would harm the run, and that its guard lets leave out. */
+/** Whether the step would harm the run, and the policy lets the run skip its batch. */
 function isBadBatch(error: LapidaryError, guard: BadBatchPolicy | undefined): boolean {
   return error.code === "LAP_LOSS_SPIKE" || (error.code === "LAP_LOSS_NOT_FINITE" && guard?.not_finite === "skip");
 }
 
-/** So many checkpoints may be taken and not written yet: each is a copy of the state. */
+/** Checkpoints that may be captured and not written yet: each is a copy of the state. */
 const maxCheckpoints = 2;
 
 /** One attempt, under one epoch. */
@@ -81,9 +81,9 @@ class AttemptRunner<A extends TrainingAttempt> {
   readonly #replicas = new ReplicationInterval();
   /** The step that was dispatched last. */
   #reached = 0;
-  /** Whether a checkpoint is due behind the step that was dispatched last. */
+  /** Whether a checkpoint is due after the step that was dispatched last. */
   #due = { step: 0, saves: false };
-  /** States that were taken, by step, until that is committed and what is to be done behind it is done. */
+  /** States that were taken, by step, until that is committed and what is to be done after it is done. */
   readonly #captured = new Map<number, Promise<CapturedState>>();
   #lastCaptured: number | undefined;
   /** The step behind which something is to be done before the next. */
@@ -91,7 +91,7 @@ class AttemptRunner<A extends TrainingAttempt> {
   #isReported = false;
   /** The interval between replicas that was reported last. */
   #replicaInterval = 0;
-  /** The gang has failed, or is let go. */
+  /** The worker group has failed, or is let go. */
   #isOver = false;
   #isNew = false;
   /** What the state was taken from. */
@@ -165,7 +165,7 @@ class AttemptRunner<A extends TrainingAttempt> {
     events.emit({ type: "attempt_failed", attempt, step: this.#stepLog.last + 1, error: eventError(error), recoverable });
   }
 
-  /** The attempt has failed: reported once, at once, before its gang is let go. */
+  /** The attempt has failed: reports it once, before its worker group is closed. */
   #report(error: LapidaryError): void {
     if (this.#isReported) return;
     this.#isReported = true;
@@ -194,7 +194,7 @@ class AttemptRunner<A extends TrainingAttempt> {
     try {
       attempt = await raceAbort(opening, signal);
     } catch (error) {
-      // Nobody waits for it any more: it goes as soon as it has come.
+      // No caller waits for the attempt any more: it is closed as soon as it is open.
       opening.then(
         (late) => late.close(false),
         () => undefined,
@@ -214,7 +214,7 @@ class AttemptRunner<A extends TrainingAttempt> {
     } finally {
       this.#isOver = true;
       await attempt.close(keepCopies);
-      // Without its gang it ends soon, however it was left.
+      // Without its worker group it ends soon, however it was left.
       await training.catch(() => undefined);
     }
   }
@@ -341,7 +341,7 @@ class AttemptRunner<A extends TrainingAttempt> {
     };
   }
 
-  /** What was due behind the step that the attempt begins with, when the last one ended before it was done. */
+  /** What was due after the step that the attempt begins with, when the last one ended before it was done. */
   async #catchUp(attempt: A, step: number): Promise<void> {
     if (this.#isDue(step) && !(await this.#store.has(step))) this.#capture(attempt.state, step);
     await this.#between(attempt, step)?.();
@@ -378,7 +378,7 @@ class AttemptRunner<A extends TrainingAttempt> {
     this.#lastCaptured = step;
   }
 
-  /** Writes the checkpoint of a committed step, if one was taken, while training goes on. */
+  /** Writes the checkpoint of a committed step, if one was taken, while training continues. */
   #write(step: number): void {
     const captured = this.#captured.get(step);
     if (captured === undefined) return;
@@ -398,7 +398,7 @@ class AttemptRunner<A extends TrainingAttempt> {
           if (this.#isOver) return undefined;
           throw error;
         }
-        // A checkpoint never says more than the ledger and the journal on the disk.
+        // A checkpoint never says more than the step log and the journal on the disk.
         this.#stepLog.sync();
         this.#options.events.sync();
         return state.content(digest);

@@ -20,7 +20,7 @@ export interface TrainingLoopOptions {
    * what is done behind them.
    */
   readonly backpressure?: (step: number) => (() => Promise<void>) | undefined;
-  /** Called when a step was dispatched: what it dispatches itself sees the state behind that step. */
+  /** Called when a step was dispatched: what it dispatches itself sees the state after that step. */
   readonly dispatched?: (step: number) => void;
   /** So many steps are under way at once. Default 4. */
   readonly ahead?: (step: number) => number;
@@ -43,7 +43,7 @@ export interface Trained {
   readonly step: number;
 }
 
-/** So many steps are under way at once: workers go on to the next while the results of the last are still on their way here. */
+/** Default number of steps in flight: workers start the next step before the coordinator has the results of the last. */
 const stepsAhead = 4;
 
 /**

@@ -1,7 +1,7 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { WorkerCountPolicy } from "./worker-count-policy.js";
 
-describe("a crew", () => {
+describe("the worker count policy", () => {
   it("shrinks when workers cannot be started twice in a row, to one at least, and is complete again when they can", () => {
     const workerCount = new WorkerCountPolicy(3);
     deepStrictEqual([workerCount.refused(), workerCount.current], [false, 3]);

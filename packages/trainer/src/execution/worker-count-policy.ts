@@ -1,9 +1,9 @@
-/** A size that could not be started so often in a row is given up. */
+/** After this many failed starts in a row, the next attempt has one worker less. */
 const maxRefusals = 2;
 
 /**
- * How many workers an attempt is started with. When one cannot be replaced, the others take its block over: the same program with fewer workers, slower; and it gets its block back
- * when it can be started again.
+ * How many workers an attempt starts with. If a worker cannot be replaced, the others compute its block: the same program with fewer workers, slower. When all
+ * workers can be started again, the next attempt has all of them.
  */
 export class WorkerCountPolicy {
   readonly wanted: number;
