@@ -31,7 +31,7 @@ import { lockHome } from "@lapidary/api/home-lock";
 import { PageFiles } from "./http/page-files.js";
 import { onUsualPort } from "./http/usual-port.js";
 import { type HttpServer, type Service, serveHttp } from "./http/server.js";
-import { acceptPlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
+import { acceptLocatedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { openRedis, type RedisChoice } from "@lapidary/control";
@@ -364,15 +364,16 @@ export class Coordinator {
 
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
     const { root, home } = this.#options;
-    const { job, placeOf } = acceptPlacedJob(request, root);
+    const { job, locationOf, warnings: renamed } = acceptLocatedJob(request, root);
     // A request that is repeated answers with the run that it made, whatever became of its inputs.
     const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
     const runsDirectory = join(home, "runs");
     const warnings = isKnown
       ? []
       : [
+          ...renamed,
           ...checkOutput(job, runsDirectory),
-          ...(await checkInputs(job, { projectRoot: root, placeOf, runsDirectory })),
+          ...(await checkInputs(job, { projectRoot: root, locationOf, runsDirectory })),
           ...jobWarnings(job),
         ];
     const queue = this.#queue;

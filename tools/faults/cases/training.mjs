@@ -22,7 +22,7 @@ export const trainingCases = [
     row: "NaN or a loss spike",
     expected: "leaves two batches out, then stops, exit 100, and names the batch",
     async run(scene) {
-      const ending = await learning(scene, "1.0e+30", "{ not_finite: skip, most: 2 }");
+      const ending = await learning(scene, "1.0e+30", "{ not_finite: skip, max_skipped: 2 }");
       return { ending, expect: stopsWith("LAP_LOSS_NOT_FINITE", 2), note: "stops" };
     },
   },
@@ -31,7 +31,7 @@ export const trainingCases = [
     row: "NaN or a loss spike",
     expected: "rolled back to the step before each, done, each batch named, the digest that a second such run has",
     async run(scene) {
-      const spiky = "{ spike: 1.001, most: 1000 }";
+      const spiky = "{ spike: 1.001, max_skipped: 1000 }";
       const ending = await learning(scene, "3.0e-1", spiky, 42);
       const skipped = ending.events.filter(isOfType("batch_skipped")).length;
       await scene.yard.end();

@@ -155,7 +155,7 @@ export const workerCases = [
     row: "all workers alive, none answers",
     async run(scene) {
       const failpoints = `backward-middle@${3 + scene.random.integer(8)},${scene.random.integer(2)}:hang`;
-      await launch(scene, { failpoints, more: { more: "stall_after: 3" } });
+      await launch(scene, { failpoints, more: { more: "stall_timeout_s: 3" } });
       const ending = await finish(scene);
       return {
         ending,

@@ -6,7 +6,7 @@ import { checkInputs, jobWarnings, meshOf, printJob } from "@lapidary/training";
 import type { FastifyInstance } from "fastify";
 import type { z } from "zod";
 import { isFinal, type Report, reportSchema } from "@lapidary/api";
-import { acceptPlacedJob } from "../jobs.js";
+import { acceptLocatedJob } from "../jobs.js";
 import { jobFileYaml } from "@lapidary/api/job-file";
 import { type Run, runFiles } from "@lapidary/telemetry";
 import {
@@ -165,8 +165,12 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
   if (root === undefined) return;
   server.get("/api/job-files", (): JobFiles => ({ files: jobFiles(root) }));
   server.post("/api/validate", async (request): Promise<Validated> => {
-    const { job, placeOf } = acceptPlacedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
-    const warnings = [...(await checkInputs(job, { projectRoot: root, placeOf })), ...jobWarnings(job)];
+    const {
+      job,
+      locationOf,
+      warnings: renamed,
+    } = acceptLocatedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
+    const warnings = [...renamed, ...(await checkInputs(job, { projectRoot: root, locationOf })), ...jobWarnings(job)];
     return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)), warnings };
   });
 }

@@ -265,7 +265,7 @@ async function openAttempt(
       numerics: job.numerics,
       executor: job.executor,
       epoch: epochOf(epoch),
-      stallAfterMs: job.stall_after * 1000,
+      stallAfterMs: job.stall_timeout_s * 1000,
     }),
   );
   try {

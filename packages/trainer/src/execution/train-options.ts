@@ -79,7 +79,7 @@ export interface Guard {
   /** A loss so many times the mean of the last steps is a spike. */
   readonly spike?: number | undefined;
   /** Batches that may be left out in all. */
-  readonly most: number;
+  readonly max_skipped: number;
 }
 
 /** The sink of what happens during training, and what training asks of it. */

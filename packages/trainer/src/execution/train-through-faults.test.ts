@@ -145,7 +145,7 @@ describe("checkpoints beside training", () => {
 
   it("are of committed steps alone: what was taken behind a step that is refused is thrown away", async () => {
     const gang = new CountingGang(new Set([4]));
-    await trainThroughFaults(options(gang, { guard: { not_finite: "skip", most: 1 } }));
+    await trainThroughFaults(options(gang, { guard: { not_finite: "skip", max_skipped: 1 } }));
     // The step that failed was taken, and so were those behind it: none was written before it was computed again.
     deepStrictEqual(
       events.flatMap((event) => (event.type === "batch_skipped" ? [[event.step, event.batch, event.error.code]] : [])),

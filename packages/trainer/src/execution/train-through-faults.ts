@@ -178,8 +178,8 @@ class OneAttempt<A extends TrainingAttempt> {
     const { guard, events } = this.#options;
     if (!(error instanceof LapidaryError) || !isHarm(error, guard) || guard === undefined) return false;
     const next = this.#ledger.last + 1;
-    if (this.#ledger.skips.length >= guard.most)
-      throw tooManySkipped(guard.most, next, events.batchName(this.#ledger.batchOf(next)), error);
+    if (this.#ledger.skips.length >= guard.max_skipped)
+      throw tooManySkipped(guard.max_skipped, next, events.batchName(this.#ledger.batchOf(next)), error);
     const { skip, step } = this.#ledger.skip(`${error.code}: ${error.message}`);
     this.#options.goodput.fail();
     events.emit({ type: "batch_skipped", step, batch: skip, error: eventError(error) });

@@ -4,7 +4,7 @@ import { type Door, hostileText } from "@lapidary/std/testing";
 import fc from "fast-check";
 import { resolveJob } from "../job/load-job.js";
 
-/** A job file that is right, with everything in it that has a door of its own in the schema. */
+/** A valid job file with the nested parts of the schema. */
 export const jobText = `# a job
 model: nano16
 pod: v5e-256
@@ -14,7 +14,7 @@ train:
   steps: 10
   batch: 32
   optimizer: { name: adamw, lr: 1e-3 }
-  guard: { not_finite: skip, spike: 3, most: 10 }
+  guard: { not_finite: skip, spike: 3, max_skipped: 10 }
 data: { corpus: ./corpus, held_out: 0.1 }
 checkpoint: { every: 4, keep: 3 }
 `;
@@ -38,7 +38,7 @@ const overrides = fc
   .tuple(fc.constantFrom(...keys), fc.oneof(fc.string(), fc.json({ maxDepth: 4 }), numbers))
   .map(([key, value]) => `${key}=${value}`);
 
-/** A job file as JSON, with any values in place of some of its own. */
+/** A job file as JSON, with arbitrary values at some keys. */
 export const hostileJob: fc.Arbitrary<Record<string, unknown>> = fc
   .tuple(
     fc.constant({
@@ -57,7 +57,7 @@ export const hostileJob: fc.Arbitrary<Record<string, unknown>> = fc
   )
   .map(([job, change]) => ({ ...job, ...change }));
 
-/** Any job file and any override is a job, or an error of ours. @param configsDir the project's `configs` */
+/** Any job file and override resolve to a job or throw a LapidaryError. @param configsDir the project's `configs` */
 export function jobDoor(configsDir: string): Door {
   const environment = { configsDir, base: "/work/here" };
   return {
