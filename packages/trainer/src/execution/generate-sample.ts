@@ -45,7 +45,7 @@ export async function generateSample(
     sampling,
     random: seededRandom(seed),
     stopTokens: tokenizer.control.stops,
-    forbiddenTokens: tokenizer.neverDrawn,
+    forbiddenTokens: tokenizer.undrawableIds,
     onToken: (token) => tell(decoder.push(token)),
     ...(signal === undefined ? {} : { signal }),
   });
