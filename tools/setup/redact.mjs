@@ -3,8 +3,11 @@
  * or logged.
  */
 
-/** Addresses: everything between `scheme://` and the last `@` of the word, because a password may hold characters that no address may have. */
-const userInfo = /([a-z][a-z0-9+.-]*:\/\/)[^\s"'<>]*@/gi;
+/**
+ * Addresses: everything between `scheme://` and the last `@` of the word, because a password may contain characters that no
+ * address may have. The lengths are limited, so that a long line without an address takes time proportional to its length.
+ */
+const userInfo = /(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s"'<>]{0,2000}@/gi;
 /** Fields of a query. */
 const queryField =
   /([?&](?:user|username|pass|passwd|password|token|access_token|auth_token|private_token|api_?key|secret|sig|x-amz-signature|x-amz-security-token)=)[^&\s"'<>]*/gi;
