@@ -1,4 +1,4 @@
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import { type AtomId, type Mesh, atomCoordinate, atomOf, atomsSize, meshSize } from "./mesh.js";
 
 /**

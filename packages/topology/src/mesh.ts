@@ -1,4 +1,4 @@
-import { LapidaryError, assert, must, suggest } from "@lapidary/std";
+import { LapidaryError, must, suggest } from "@lapidary/std";
 
 /**
  * A mesh is a list of named axes, major to minor. Chips of a slice have row-major order over the axes; pods are on the
