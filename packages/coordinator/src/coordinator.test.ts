@@ -193,7 +193,7 @@ describe("the coordinator", function () {
     );
 
     const guarded = await client.submit({
-      yaml: harness.job({ steps: 20, train: "  guard: { not_finite: skip, most: 2 }" }),
+      yaml: harness.job({ steps: 20, train: "  guard: { not_finite: skip, max_skipped: 2 }" }),
       overrides: ["train.optimizer.lr=1e30"],
     });
     const gaveUp = await endOf(client, guarded.id);

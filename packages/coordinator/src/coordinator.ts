@@ -366,15 +366,16 @@ export class Coordinator {
 
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
     const { root, home } = this.#options;
-    const { job, placeOf } = parsePlacedJob(request, root);
+    const { job, locationOf, warnings: renamed } = parsePlacedJob(request, root);
     // A request that is repeated answers with the run that it made, whatever became of its inputs.
     const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
     const runsDirectory = join(home, "runs");
     const warnings = isKnown
       ? []
       : [
+          ...renamed,
           ...checkOutput(job, runsDirectory),
-          ...(await checkInputs(job, { projectRoot: root, placeOf, runsDirectory })),
+          ...(await checkInputs(job, { projectRoot: root, locationOf, runsDirectory })),
           ...jobWarnings(job),
         ];
     const queue = this.#queue;

@@ -7,12 +7,12 @@ import {
   type JobText,
   type JobValue,
   jobFileText,
-  loadPlacedJob,
+  loadLocatedJob,
   meshOf,
-  type PlacedJob,
+  type LocatedJob,
   type ResolvedJob,
   resolveJob,
-  resolvePlacedJob,
+  resolveLocatedJob,
 } from "@lapidary/training";
 import { z } from "zod";
 import type { submitRequestSchema } from "@lapidary/api";
@@ -32,11 +32,11 @@ const configsDir = (root: string): string => join(root, "configs");
 export const parseJob = (request: z.output<typeof submitRequestSchema>, root: string): ResolvedJob => parsePlacedJob(request, root).job;
 
 /** As `acceptJob`, with where the request says a key. */
-export function parsePlacedJob(request: z.output<typeof submitRequestSchema>, root: string): PlacedJob {
+export function parsePlacedJob(request: z.output<typeof submitRequestSchema>, root: string): LocatedJob {
   const { path, overrides, base = root } = request;
   const environment = { configsDir: configsDir(root), base };
   const placed =
-    path === undefined ? resolvePlacedJob(givenJob(request, base), overrides, environment) : loadPlacedJob(path, overrides, environment);
+    path === undefined ? resolveLocatedJob(givenJob(request, base), overrides, environment) : loadLocatedJob(path, overrides, environment);
   checkSliceFits(sliceOf(placed.job));
   return placed;
 }

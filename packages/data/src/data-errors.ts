@@ -1,17 +1,17 @@
 import { counted, type ErrorCode, formatBytes, LapidaryError } from "@lapidary/std";
-import { leftOutText } from "./corpus/document.js";
+import { skippedText } from "./corpus/document.js";
 
-/** Every mistake that a user can make with a corpus, a tokenizer or a dataset: one function each, its code for ever. */
+/** The errors about a corpus, a tokenizer or a dataset: one function each. The codes never change. */
 
 export function missingCorpus(path: string, near: string | undefined): LapidaryError {
   return usage(
     "LAP_DATA_MISSING",
-    `there is no corpus at ${path}`,
+    `corpus ${path} not found`,
     path,
     near === undefined || isPattern(path)
-      ? (remedyForPath(path) ?? "check the spelling: this is the absolute path that was looked for")
+      ? (remedyForPath(path) ?? "check the spelling: this is the absolute path")
       : near.normalize("NFC") === path.normalize("NFC")
-        ? `name ${near}: its letters are the same, but in another form of Unicode (NFC or NFD); the shell completes it with Tab`
+        ? `name ${near}: its letters are in another form of Unicode (NFC or NFD); the shell completes it with Tab`
         : `did you mean ${near}?`,
   );
 }
@@ -19,15 +19,15 @@ export function missingCorpus(path: string, near: string | undefined): LapidaryE
 export function danglingCorpus(path: string, target: string): LapidaryError {
   return usage(
     "LAP_DATA_MISSING",
-    `the corpus ${path} is a link to ${target}, where nothing is`,
+    `the corpus ${path} is a link to ${target}, which does not exist`,
     path,
-    "name the file itself, or link it anew",
+    "name the file itself, or correct the link",
   );
 }
 
 const isPattern = (path: string): boolean => /[*?]|\{.*,.*\}/.test(path);
 
-/** What a path that names no file was perhaps meant to be. */
+/** A remedy for a path that looks like a URL, a home directory or a pattern. */
 function remedyForPath(path: string): string | undefined {
   const scheme = /(?:^|\/)([a-z][a-z0-9+.-]+):\/(?!\/*$)/.exec(path)?.[1];
   if (scheme === "file") return "write the path alone, without `file://`";
@@ -48,35 +48,35 @@ export function unreadable(path: string, cause: unknown): LapidaryError {
   });
 }
 
-/** So many are named in a message. */
-const namedEntries = 20;
+/** Maximum number of entries that a message lists. */
+const maxListedEntries = 20;
 
 /** @param entries of a directory that the user may not read; directories end with a slash */
 export function unreadableEntries(directory: string, entries: readonly string[]): LapidaryError {
-  const named = entries.slice(0, namedEntries).join(", ");
-  const more = entries.length > namedEntries ? ` and ${entries.length - namedEntries} more` : "";
+  const named = entries.slice(0, maxListedEntries).join(", ");
+  const more = entries.length > maxListedEntries ? ` and ${entries.length - maxListedEntries} more` : "";
   return usage(
     "LAP_DATA_UNREADABLE",
     `cannot read ${counted(entries.length, "entry", "entries")} of the corpus: permission denied for ${named}${more}`,
     directory,
-    `make them readable: \`chmod -R u+rX '${directory.replaceAll("'", "'\\''")}'\`, as their owner; or leave them out: move them out of the directory, or rename each so that its name begins with a dot`,
+    `make them readable: \`chmod -R u+rX '${directory.replaceAll("'", "'\\''")}'\`, as their owner; or exclude them: move them out of the directory, or rename each so that its name starts with a dot`,
   );
 }
 
-/** @param leftOut what was left out of it, by reason */
-export function emptyCorpus(path: string, why: string, leftOut: Readonly<Record<string, number>> = {}): LapidaryError {
-  const listed = leftOutText(leftOut);
+/** @param skipped number of skipped entries, by reason */
+export function emptyCorpus(path: string, why: string, skipped: Readonly<Record<string, number>> = {}): LapidaryError {
+  const listed = skippedText(skipped);
   return usage(
     "LAP_DATA_EMPTY",
-    `the corpus is empty: ${why}${listed === "" ? "" : ` (left out: ${listed})`}`,
+    `the corpus is empty: ${why}${listed === "" ? "" : ` (skipped: ${listed})`}`,
     path,
-    "name a file, directory or JSONL that holds text, or use the corpus `node_modules`",
+    "name a file, directory or JSONL with text, or use the corpus `node_modules`",
   );
 }
 
 /**
- * @param encoding that the bytes look like; undefined where they look like no text
- * @param unpack the command that prints the text of a packed file; without it the file is converted as it is
+ * @param encoding that the bytes look like; undefined if they do not look like text
+ * @param unpack the command that decompresses the file to standard output; undefined for a plain file
  */
 export function notUtf8(path: string, byteOffset: number, encoding: string | undefined, unpack?: string): LapidaryError {
   const convert = (options: string): string => {
@@ -85,12 +85,12 @@ export function notUtf8(path: string, byteOffset: number, encoding: string | und
   };
   return usage(
     "LAP_DATA_NOT_UTF8",
-    `${path} is not UTF-8: the byte at offset ${byteOffset} starts no character`,
+    `${path} is not UTF-8: the byte at offset ${byteOffset} does not start a character`,
     `${path}, byte ${byteOffset}`,
     encoding === undefined
       ? `name a file of text; if it is text in another encoding, convert it with ${convert("-f ENCODING -t UTF-8")}`
       : encoding === "UTF-8"
-        ? `it looks like UTF-8 that was cut off or damaged: fetch it again, or drop the broken bytes with ${convert("-c -f UTF-8 -t UTF-8")}`
+        ? `it looks like truncated or damaged UTF-8: fetch it again, or drop the broken bytes with ${convert("-c -f UTF-8 -t UTF-8")}`
         : `it looks like ${encoding}: convert it with ${convert(`-f ${encoding} -t UTF-8`)}, and name NEW_FILE`,
   );
 }
@@ -117,11 +117,11 @@ export function badJsonLine(path: string, line: number, why: string, remedy?: st
   );
 }
 
-/** @param bytes that it holds; undefined for a packed file that was not unpacked to its end */
+/** @param size of the text; undefined for a compressed file that was not fully decompressed */
 export function corpusTooLarge(path: string, bytes: number | undefined, limitBytes: number): LapidaryError {
   return usage(
     "LAP_DATA_TOO_LARGE",
-    `${path} holds ${bytes === undefined ? "unpacked" : `${formatBytes(bytes)},`} more than the ${formatBytes(limitBytes)} that fit`,
+    `${path} has ${bytes === undefined ? "decompressed" : `${formatBytes(bytes)},`} more than the maximum of ${formatBytes(limitBytes)}`,
     path,
     "split it into several files, or name a smaller part of it",
   );
@@ -130,7 +130,7 @@ export function corpusTooLarge(path: string, bytes: number | undefined, limitByt
 export function indivisibleCorpus(place: string): LapidaryError {
   return usage(
     "LAP_DATA_TOO_SMALL",
-    "the corpus is too small to hold any text out for evaluation",
+    "the corpus is too small for a held-out split",
     place,
     "add text: at least two documents are needed, some hundred bytes each",
   );
@@ -139,17 +139,17 @@ export function indivisibleCorpus(place: string): LapidaryError {
 export function tooSmallForBatch(place: string, rows: number, batch: number, seq: number): LapidaryError {
   return usage(
     "LAP_DATA_TOO_SMALL",
-    `the corpus is too small for one batch: its training text fills ${counted(rows, "row")} of ${counted(seq, "token")}, a batch takes ${batch}`,
+    `the corpus is too small for one batch: its training text fills ${counted(rows, "row")} of ${counted(seq, "token")}, and a batch has ${batch}`,
     place,
     "add text, or lower train.batch or train.seq",
   );
 }
 
 export function badSetting(key: string, value: unknown, must: string): LapidaryError {
-  return usage("LAP_DATA_SETTING", `${key} is ${String(value)}, but ${must}`, key, `choose a ${key} for which that holds`);
+  return usage("LAP_DATA_SETTING", `${key} is ${String(value)}, but ${must}`, key, `choose another ${key}`);
 }
 
-/** @param remedy where another than the usual one helps */
+/** @param remedy if the default remedy does not apply */
 export function badTokenizer(place: string, why: string, remedy = "fetch or write the tokenizer of the checkpoint again"): LapidaryError {
   return usage("LAP_DATA_TOKENIZER", `the tokenizer cannot be read: ${why}`, place, remedy);
 }
@@ -159,7 +159,7 @@ export function unsupportedTokenizer(place: string, why: string): LapidaryError 
     "LAP_TOKENIZER_UNSUPPORTED",
     `the tokenizer cannot be computed exactly: ${why}`,
     place,
-    "use a checkpoint with a BPE tokenizer.json of supported parts, or set data.tokenizer to another tokenizer of the same ids; `data.tokenizer=train` trains a new one, whose ids mean nothing to the weights of train.init",
+    "use a checkpoint with a BPE tokenizer.json of supported parts, or set data.tokenizer to another tokenizer of the same ids; `data.tokenizer=train` trains a new one, whose ids do not match the weights of train.init",
   );
 }
 
@@ -169,10 +169,10 @@ export function missingTokenizer(directory: string, found: string | undefined): 
     "LAP_CHECKPOINT_TOKENIZER",
     found === undefined
       ? "the directory has no tokenizer: neither lapidary_tokenizer.json nor tokenizer.json"
-      : `the directory has ${found} alone, and no tokenizer.json`,
+      : `the directory has ${found}, but no tokenizer.json`,
     directory,
     found === undefined
-      ? "copy the tokenizer.json of the checkpoint there; for a job, set data.tokenizer to where it is (`data.tokenizer=train` trains a new one, whose ids mean nothing to the weights)"
+      ? "copy the tokenizer.json of the checkpoint there; for a job, set data.tokenizer to where it is (`data.tokenizer=train` trains a new one, whose ids do not match the weights)"
       : `write one (pip install transformers sentencepiece): ${convert}`,
   );
 }
@@ -180,7 +180,7 @@ export function missingTokenizer(directory: string, found: string | undefined): 
 export function missingTokenizerPath(path: string): LapidaryError {
   return usage(
     "LAP_CHECKPOINT_MISSING",
-    "there is no such directory or file to read a tokenizer from",
+    "directory or file of the tokenizer not found",
     path,
     "name the directory of a checkpoint, or its tokenizer.json",
   );
@@ -189,7 +189,7 @@ export function missingTokenizerPath(path: string): LapidaryError {
 export function conflictingTokenizers(directory: string, what: string): LapidaryError {
   return usage(
     "LAP_TOKENIZER_CONFLICT",
-    `lapidary_tokenizer.json and tokenizer.json are two tokenizers: ${what}`,
+    `lapidary_tokenizer.json and tokenizer.json are different tokenizers: ${what}`,
     directory,
     "keep the one that the weights were trained with, and remove the other file",
   );
@@ -199,7 +199,7 @@ export function conflictingTokenizers(directory: string, what: string): Lapidary
 export function tokenizerTooLarge(place: string, ids: number, modelIds: number): LapidaryError {
   return usage(
     "LAP_TOKENIZER_VOCAB",
-    `the tokenizer has ${ids} ids, the model's vocabulary only ${modelIds}: ids ${modelIds} to ${ids - 1} have no embedding`,
+    `the tokenizer has ${ids} ids, and the model's vocabulary has ${modelIds}: ids ${modelIds} to ${ids - 1} have no embedding`,
     place,
     "use the tokenizer that belongs to the weights, or resize the embedding of the checkpoint first (resize_token_embeddings in transformers)",
   );
@@ -208,9 +208,9 @@ export function tokenizerTooLarge(place: string, ids: number, modelIds: number):
 export function otherVocabulary(place: string, wanted: number, ids: number): LapidaryError {
   return usage(
     "LAP_TOKENIZER_VOCAB",
-    `data.vocab asks for ${wanted} ids, the tokenizer of the weights has ${ids}`,
+    `data.vocab is ${wanted}, but the tokenizer of the weights has ${ids} ids`,
     place,
-    "remove data.vocab: the tokenizer of train.init is used; `data.tokenizer=train` trains a new one, whose ids mean nothing to the weights",
+    "remove data.vocab: the tokenizer of train.init is used; `data.tokenizer=train` trains a new one, whose ids do not match the weights",
   );
 }
 
@@ -224,12 +224,7 @@ export function unknownTokenId(id: number, vocabSize: number): LapidaryError {
 }
 
 export function badDataset(place: string, why: string): LapidaryError {
-  return usage(
-    "LAP_DATA_DATASET",
-    `this is no complete dataset: ${why}`,
-    place,
-    "delete the directory: it is prepared again when it is next needed",
-  );
+  return usage("LAP_DATA_DATASET", `the dataset is incomplete: ${why}`, place, "delete the directory: the next run prepares it again");
 }
 
 function usage(code: ErrorCode, message: string, place: string, remedy: string): LapidaryError {

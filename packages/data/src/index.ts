@@ -2,8 +2,8 @@
 
 export { type CorpusCheck, checkCorpus } from "./corpus/check-corpus.js";
 export { type CorpusSpec, type CorpusSpecOptions, corpusSpec, defaultCorpus, defaultMaxBytes } from "./corpus/corpus-spec.js";
-export { leftOutText } from "./corpus/document.js";
-export { leftOutWarning } from "./corpus/left-out-warning.js";
+export { skippedText } from "./corpus/document.js";
+export { skippedWarning } from "./corpus/skipped-warning.js";
 export type { OnPrepareProgress, PrepareProgress, PrepareStage } from "./dataset/build.js";
 export { type Batch, type BatchRequest, Dataset, openDataset } from "./dataset/dataset.js";
 export { datasetFiles, type Manifest, manifestSchema, type SplitName } from "./dataset/manifest.js";

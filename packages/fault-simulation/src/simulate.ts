@@ -256,7 +256,7 @@ class World {
       drain: never,
       failpoints: noFailpoints,
       goodput: new Goodput(this.#time),
-      guard: { not_finite: "skip", most: 4 },
+      guard: { not_finite: "skip", max_skipped: 4 },
       events: this.#events(process),
     });
     void work.then(

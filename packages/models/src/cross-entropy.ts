@@ -3,8 +3,8 @@ import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 /**
  * −log softmax(logits)[target] for every position.
  *
- * The target's logit is picked by a comparison with iota and a sum, and the maximum carries no gradient: every step is
- * elementwise or a reduction over V, so that logits whose vocabulary is sharded stay where they are.
+ * A comparison with iota and a sum select the logit of the target, and the maximum has no gradient. Every step is
+ * elementwise or a reduction over V, so logits with a sharded vocabulary are never gathered.
  *
  * @param logits f32[B, T, V]
  * @param targets i32[B, T]
@@ -21,12 +21,12 @@ export function tokenLosses(g: GraphBuilder, logits: Value, targets: Value): Val
   return g.named("token_losses", g.subtract(logSum, picked));
 }
 
-/** Sum of the losses of the tokens that count, and their number: scalars. */
+/** Sum of the losses of the tokens whose mask is 1, and their number: scalars. */
 export function countedLoss(g: GraphBuilder, losses: Value, mask: Value): { sum: Value; count: Value } {
   return { sum: g.reduce(g.multiply(losses, mask), [0, 1], "sum"), count: g.named("tokens_counted", g.reduce(mask, [0, 1], "sum")) };
 }
 
-/** Mean loss over the tokens whose mask is 1; 0 where none counts. */
+/** Mean loss over the tokens whose mask is 1; 0 if there is none. */
 export function meanLoss(g: GraphBuilder, losses: Value, mask: Value): { loss: Value; count: Value } {
   const { sum, count } = countedLoss(g, losses, mask);
   return { loss: g.named("loss", g.divide(sum, g.maximum(count, g.scalar(1)))), count };

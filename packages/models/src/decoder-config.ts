@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { gemmaConfigSchema } from "./gemma-config.js";
 
-/** The shape of a decoder of the Llama kind: what the published MaxText runs trained. */
+/** The shape of a Llama decoder, as in the published MaxText runs. */
 export const decoderConfigSchema = gemmaConfigSchema.safeExtend({
-  /** Tells it from a Gemma. */
+  /** Distinguishes a decoder from a Gemma. */
   family: z.literal("decoder"),
-  /** One array for q, k and v, one for gate and up: fewer and larger products and collectives. Needs as many kv heads as heads. */
+  /** One array for q, k and v, one for gate and up: fewer and larger matmuls and collectives. Requires kvHeads = heads. */
   fusedProjections: z.boolean().default(false),
 });
 

@@ -11,7 +11,7 @@ import type { Model, ParamInit, ParamSpec, ParamValues } from "./model.js";
 const residual = ["batch", "activation_seq", "activation_embed"] as const;
 
 /**
- * A decoder as the published MaxText runs had it (Llama's shape): RMSNorm, RoPE, SwiGLU, an output projection of its own.
+ * A Llama decoder, as in the published MaxText runs: RMSNorm, RoPE, SwiGLU, a separate output projection.
  *
  *     tokens ─► embed ─► [ x += attention(norm x) ; x += swiglu(norm x) ] × layers ─► norm ─► · outputᵀ ─► logits
  *
@@ -115,7 +115,7 @@ function hidden(g: GraphBuilder, config: DecoderConfig, params: ParamValues, tok
 const product = (g: GraphBuilder, name: string, x: Value, weight: Value, axis: string): Value =>
   g.named(name, g.dotGeneral(x, weight, [], [[2, 1]]), ["batch", "seq", axis]);
 
-/** One product with n arrays stacked in `weight` [n, out, D]: its n parts [B, T, out]. */
+/** One matmul with n arrays stacked in `weight` [n, out, D]: its n parts [B, T, out]. */
 function splitProduct(g: GraphBuilder, name: string, x: Value, weight: Value, axis: string): Value[] {
   const all = g.named(name, g.dotGeneral(x, weight, [], [[2, 2]]), ["batch", "seq", null, axis]);
   const [B = 0, T = 0, n = 0, out = 0] = all.type.dims;

@@ -22,7 +22,7 @@ export const gemmaConfigSchema = z
     headDim: count.refine((n) => n % 2 === 0, "must be even: rotary embedding turns pairs"),
     /** Width of each of gate and up. */
     mlpDim: count,
-    /** Longest sequence the model is meant for. */
+    /** Maximum sequence length. */
     contextLength: count,
     ropeTheta: f32Number.gt(1).default(10000),
     normEps: f32Number.positive().default(1e-6),

@@ -36,7 +36,7 @@ function repeatHeads(x: Tensor, heads: number, times: number): Tensor {
 }
 
 describe("gemma", () => {
-  it("has the parameter counts that the report gives for 2B and 7B", () => {
+  it("2B and 7B have the parameter counts of the Gemma report", () => {
     const b2 = gemma({
       vocabSize: 256128,
       modelDim: 2048,
@@ -65,7 +65,7 @@ describe("gemma", () => {
     strictEqual(parameterCount(b7), 786_825_216 + 7_751_248_896);
   });
 
-  it("lets no position see a later token", () => {
+  it("no position depends on a later token", () => {
     const params = weights(tiny);
     const before = logits(tiny, params, ints([1, 5], [2, 3, 4, 5, 6]));
     const after = logits(tiny, params, ints([1, 5], [2, 3, 4, 9, 6]));
@@ -84,7 +84,7 @@ describe("gemma", () => {
       ok(maxAbsDifference(logits(grouped, params, tokens), logits({ ...tiny, kvHeads: 4 }, repeated, tokens)) < 1e-12);
     });
 
-  it("ties the logits to the embedding and gives rows of a batch no influence on one another", () => {
+  it("logits use the embedding, and rows of a batch are independent", () => {
     const params = weights(tiny);
     const both = logits(tiny, params, ints([2, 3], [2, 3, 4, 2, 7, 7]));
     const second = logits(tiny, params, ints([1, 3], [2, 7, 7]));
@@ -95,7 +95,7 @@ describe("gemma", () => {
     );
   });
 
-  it("builds the graph that is written down, whole heads and no repeats, and its text reads back", () => {
+  it("the graph equals its snapshot, and its text parses to the same graph", () => {
     const model = gemma({ ...tiny, layers: 1 });
     const g = new GraphBuilder("forward");
     const values = new Map<string, Value>(
@@ -108,7 +108,7 @@ describe("gemma", () => {
     expectText(printGraph(graph), new URL("../src/gemma.graph.txt", import.meta.url));
   });
 
-  it("refuses a shape that is no Gemma", () => {
+  it("the schema rejects invalid shapes", () => {
     strictEqual(gemmaConfigSchema.safeParse({ ...tiny, kvHeads: 3 }).success, false);
     strictEqual(gemmaConfigSchema.safeParse({ ...tiny, headDim: 7 }).success, false);
     strictEqual(gemmaConfigSchema.safeParse({ ...tiny, normEps: Number.NaN }).success, false);

@@ -7,7 +7,7 @@ import { rmsNorm } from "./layers/rms-norm.js";
 import { ropeTables, scaleTables } from "./layers/rope.js";
 import type { Model, ParamInit, ParamSpec, ParamValues } from "./model.js";
 
-/** The logical axes that parameters, batch and activations of a Gemma carry: what rules may name. */
+/** The logical axes of parameters, batch and activations of a Gemma. Rules may name these axes. */
 export const gemmaLogicalAxes = [
   "batch",
   "seq",
@@ -44,14 +44,14 @@ const embedding = "model.embed_tokens.weight";
 /** Parameters in the order of a Hugging Face checkpoint. */
 export function gemmaParams(config: GemmaConfig): ParamSpec[] {
   const { vocabSize: V, modelDim: D, heads: H, kvHeads: K, headDim: E, mlpDim: F, layers } = config;
-  // Products then keep the scale of their operand; the two that write to the residual stream share one budget over all layers.
+  // Matmuls then preserve the scale of their operand. The two that add to the residual stream are scaled by the number of layers.
   const fanIn = (width: number): ParamInit => ({ kind: "normal", scale: 1 / Math.sqrt(width) });
   const intoResidual = (width: number): ParamInit => ({ kind: "normal", scale: 1 / Math.sqrt(width * 2 * layers) });
-  // The rows of a query projection are H whole heads: rules never cut inside one.
+  // The rows of a query projection are H whole heads, which rules never divide.
   const [heads, kvHeads] = [`heads/${H}`, `kv_heads/${K}`];
   const norm = (name: string): ParamSpec => ({ name, dims: [D], logicalAxes: ["norm"], init: { kind: "zeros" } });
   return [
-    // Tied: at half the scale of the others the first logits are nearly even, and what goes into the blocks is not yet drowned by the token itself.
+    // The embedding is tied. With half the usual scale the first logits are nearly uniform, and the token does not dominate the residual stream.
     { name: embedding, dims: [V, D], logicalAxes: ["vocab", "embed"], init: { kind: "normal", scale: 0.5 / Math.sqrt(D) } },
     ...Array.from({ length: layers }, (_, i): ParamSpec[] => {
       const at = (name: string): string => `model.layers.${i}.${name}.weight`;
@@ -112,7 +112,7 @@ const sharedTables = (g: GraphBuilder, config: GemmaConfig, positions: number): 
     return { keyRope, queryRope: scaleTables(g, keyRope, 1 / Math.sqrt(config.headDim)), causalBias: causalBias(g, positions) };
   });
 
-/** Tied: logits are products with the rows of the embedding. */
+/** The embedding is tied: logits are the matmul with its rows. */
 function unembed(g: GraphBuilder, params: ParamValues, x: Value): Value {
   const table = must(params.get(embedding), `parameter ${embedding}`);
   const last = x.type.dims.length - 1;

@@ -1,8 +1,7 @@
-export * from "./cross-entropy.js";
-export * from "./decoder.js";
-export * from "./decoder-config.js";
-export * from "./f32-number.js";
-export * from "./families.js";
-export * from "./gemma.js";
-export * from "./gemma-config.js";
-export * from "./model.js";
+export { countedLoss, meanLoss, tokenLosses } from "./cross-entropy.js";
+export { decoderConfigSchema } from "./decoder-config.js";
+export { f32Number } from "./f32-number.js";
+export { type ModelConfig, buildModel, isDecoder, paramsOf } from "./families.js";
+export { type GemmaConfig, gemmaConfigSchema } from "./gemma-config.js";
+export { gemma, gemmaLogicalAxes, gemmaParams } from "./gemma.js";
+export { type Model, type ParamInit, type ParamSpec, logitsOf, parameterCount } from "./model.js";

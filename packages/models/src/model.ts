@@ -7,10 +7,10 @@ export type ParamInit = { readonly kind: "normal"; readonly scale: number } | { 
 export interface ParamSpec {
   readonly name: string;
   readonly dims: readonly number[];
-  /** What the dims mean; rules map these names to mesh axes. `heads/16` says that the dim is made of 16 units, which no rule cuts. */
+  /** Logical axis of each dim; rules map these names to mesh axes. `heads/16`: the dim consists of 16 units, which no rule divides. */
   readonly logicalAxes: LogicalAxes;
   readonly init: ParamInit;
-  /** The block of the model that uses it, if one block alone does. */
+  /** The block of the model that uses it; undefined if several blocks or none do. */
   readonly block?: number;
 }
 
@@ -18,12 +18,12 @@ export interface ParamSpec {
 export type ParamValues = ReadonlyMap<string, Value>;
 
 /**
- * A language model: functions that append to a graph. It knows no mesh; logical axis names on parameters and on a few
- * activations are all that sharding needs.
+ * A language model: functions that append to a graph. It does not depend on a mesh. Sharding needs only the logical
+ * axis names on parameters and on a few activations.
  */
 export interface Model {
   readonly vocabSize: number;
-  /** Longest sequence it is meant for. */
+  /** Maximum sequence length. */
   readonly contextLength: number;
   readonly params: readonly ParamSpec[];
   /** tokens i32[B,T] → final hidden state f32[B,T,D], normalised. Position t sees tokens 0 to t. */

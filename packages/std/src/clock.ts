@@ -1,10 +1,10 @@
-/** Time is passed in, so that simulation tests can bend it. Production code reads no other clock. */
+/** Time is an argument, so that the fault simulation can control it. Production code reads no other clock. */
 export interface Clock {
-  /** Milliseconds since the epoch: for people. */
+  /** Milliseconds since the epoch: for users. */
   now(): number;
   /** Monotonic milliseconds: for durations and deadlines. */
   monotonic(): number;
-  /** Monotonic milliseconds with one origin for all processes of this machine: sets records of several side by side. Absent where time is simulated. */
+  /** Monotonic milliseconds with one origin for all processes of this machine: orders records of several processes. Absent if time is simulated. */
   machine?(): number;
 }
 

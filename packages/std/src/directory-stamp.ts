@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 
 /**
- * What distinguishes a directory from its copies: inode and time of creation. A rename keeps both. Files inside that name a process or a socket
- * hold this stamp: in a copy of the directory they do not count.
+ * The identity of a directory, which its copies do not share: inode and time of creation. A rename keeps both. Files inside that name a process or a socket
+ * contain this stamp. In a copy of the directory they are ignored.
  */
 export function directoryStamp(path: string): string {
   const { ino, birthtimeNs } = statSync(path, { bigint: true });

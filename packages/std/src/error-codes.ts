@@ -23,7 +23,7 @@ export const errorAreas = {
   "Set-up, tools and the Python programs of an export": setupErrors,
 } as const;
 
-/** Every error code, with what is the same for all errors of the code. A code names its mistake for ever. */
+/** Every error code, with what is the same for all errors of the code. The meaning of a code never changes. */
 export const errorCodes = {
   ...configErrors,
   ...dataErrors,
@@ -39,7 +39,7 @@ export const errorCodes = {
 export type ErrorCode = keyof typeof errorCodes;
 export type WarningCode = keyof typeof warningCodes;
 
-/** The codes whose remedy is in the registry: an error of such a code may leave its remedy out. */
+/** The codes whose remedy is in the registry: an error of such a code may omit its remedy. */
 export type ErrorCodeWithRemedy = {
   [Code in ErrorCode]: (typeof errorCodes)[Code] extends { readonly remedy: string } ? Code : never;
 }[ErrorCode];

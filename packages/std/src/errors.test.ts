@@ -8,7 +8,7 @@ const overWire = (error: LapidaryError): LapidaryError => errorFromJSON(JSON.par
 const diskFull = Object.assign(new Error("full"), { code: "ENOSPC", errno: -28, syscall: "write", path: "/a" });
 
 describe("an error with a code", () => {
-  it("takes its exit code, its remedy and its recovery policy from the registry", () => {
+  it("an error takes its exit code, remedy and recovery policy from the registry", () => {
     const lost = new LapidaryError({ code: "LAP_FABRIC_LOST", message: "m" });
     deepStrictEqual(
       [lost.exit, lost.remedy, lost.isRecoverable, lost.isSecondary],
@@ -18,7 +18,7 @@ describe("an error with a code", () => {
     deepStrictEqual([taken.exit, taken.remedy, taken.isRecoverable, taken.isSecondary], [2, "r", false, false]);
   });
 
-  it("keeps code, place, remedy and exit code across JSON", () => {
+  it("an error keeps code, place, remedy and exit code across JSON", () => {
     for (const error of [
       new LapidaryError({ code: "LAP_SLICE_TOO_LARGE", message: "m", place: "p", remedy: "r" }),
       new LapidaryError({ code: "LAP_INTERNAL", message: "m", during: "job" }),
@@ -34,7 +34,7 @@ describe("an error with a code", () => {
     );
   });
 
-  it("keeps its context and its cause when its words change", () => {
+  it("an error with another message keeps its context and its cause", () => {
     const error = systemError(diskFull, { during: "job" });
     const changed = error.with({ place: "p", remedy: "r" });
     deepStrictEqual(changed.toJSON(), { ...error.toJSON(), place: "p", remedy: "r" });
@@ -86,12 +86,14 @@ describe("the registry of errors", () => {
     for (const [code, { recoverable, secondary }] of entries) ok(secondary !== true || recoverable, code);
   });
 
-  it("recovers from failures of workers and channels, and from injected ones", () => {
+  it("a run recovers from failures of workers and channels, malformed messages and injected failures", () => {
     const recovered = entries.flatMap(([code, { recoverable }]) => (recoverable ? [code] : []));
     const mistakes = ["LAP_WORKER_VALUE_TYPE", "LAP_WORKER_OPCODES"];
     deepStrictEqual(
       recovered.toSorted(),
-      entries.flatMap(([code]) => (/^LAP_(FAILPOINT$|FABRIC_|WORKER_)/.test(code) && !mistakes.includes(code) ? [code] : [])).toSorted(),
+      entries
+        .flatMap(([code]) => (/^LAP_(FAILPOINT$|PROTOCOL_MALFORMED$|FABRIC_|WORKER_)/.test(code) && !mistakes.includes(code) ? [code] : []))
+        .toSorted(),
     );
   });
 });

@@ -2,8 +2,8 @@ import { type ErrorCode, type ErrorCodeWithRemedy, errorCodeOf, errorEntry, type
 import { ExitCode } from "./exit-code.js";
 
 /**
- * Every error a user can cause. A code of the registry (`error-codes.ts`) names the mistake for ever (`LAP_<AREA>_<WHAT>`) and decides the exit
- * code of the command line; `place` says where the mistake is, `remedy` what to do about it.
+ * Every error a user can cause. A code of the registry (`error-codes.ts`) has a fixed meaning (`LAP_<AREA>_<WHAT>`) and decides the exit
+ * code of the command line; `place` is the location of the mistake, `remedy` says how to correct it.
  */
 
 /**
@@ -24,7 +24,7 @@ interface CommonFields {
   readonly cause?: unknown;
 }
 
-/** `remedy` says what to do now; a code whose remedy is in the registry may leave it out. */
+/** `remedy` says what to do now; a code whose remedy is in the registry may omit it. */
 export type LapidaryErrorFields = CommonFields &
   (
     | { readonly code: ErrorCodeWithRemedy; readonly remedy?: string }
@@ -40,7 +40,7 @@ export interface ErrorJSON {
   readonly exit: ExitCode;
 }
 
-/** A mistake in the input or the surroundings, told to a person. Broken invariants throw `assert` instead. */
+/** A mistake in the input or the environment, reported to a user. Broken invariants throw `assert` instead. */
 export class LapidaryError extends Error {
   readonly code: ErrorCode | UnknownErrorCode;
   readonly place: string | undefined;
@@ -126,12 +126,12 @@ function contextOf(code: ErrorCode | UnknownErrorCode, exit: unknown): ErrorCont
   return exit === exitOfContext.request ? "request" : undefined;
 }
 
-/** Throws with both values when an invariant of ours is broken: a bug, never a user's mistake. */
+/** Throws with both values if an invariant is broken: a bug, never a mistake of a user. */
 export function assert(condition: unknown, message: string, ...values: readonly unknown[]): asserts condition {
   if (!condition) throw new Error(`invariant broken: ${message}${values.map((value) => ` ${describe(value)}`).join("")}`);
 }
 
-/** `value`, or a broken invariant when it is undefined: for look-ups that cannot miss. */
+/** Returns `value`, or throws if it is undefined: for look-ups that must succeed. */
 export function must<T>(value: T | undefined | null, what: string): T {
   if (value === undefined || value === null) throw new Error(`invariant broken: missing ${what}`);
   return value;

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 
 /**
  * Compares `actual` with the text stored in a file and fails with the first line that differs. With `UPDATE=1` in the
- * environment of the test the file is rewritten instead: it is then reviewed like code. Only tests call this.
+ * environment of the test it rewrites the file instead. Review the new file like code. Only tests call this.
  *
  * @param file path or file URL of the stored text
  */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Failpoint, type FailpointEffects, Failpoints, noFailpoints, parseFailpoints } from "./failpoints.js";
 
 /**
- * The failpoints that the environment of a process asks for. Each firing leaves a file in `LAPIDARY_FAILPOINTS_FIRED`, created exclusively, so that
+ * The failpoints of the environment of a process. Each firing leaves a file in `LAPIDARY_FAILPOINTS_FIRED`, created exclusively, so that
  * a process that takes another's place does not fail again, and a test can see that its fault happened, and when. Called by entry points only.
  *
  * @throws LAP_FAILPOINT_TEXT

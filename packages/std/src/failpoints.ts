@@ -2,11 +2,11 @@ import { LapidaryError } from "./errors.js";
 import { suggest } from "./suggest.js";
 
 /**
- * Places at which a test may make a process fail. They are compiled in and off: `LAPIDARY_FAILPOINTS` turns them on, read where a process begins.
+ * Points at which a test makes a process fail. They are compiled in and off. `LAPIDARY_FAILPOINTS`, which the entry point of a process reads, turns them on.
  *
  *     LAPIDARY_FAILPOINTS="before-vote@4,1:kill;shard-synced@8,c:throw*2"
- *                          └ where     │ │ └ what                     └ so many times; once by default
- *                                      │ └ a worker of the gang, `c` the coordinator, `*` whoever comes
+ *                          └ where     │ │ └ action                   └ count; 1 by default
+ *                                      │ └ a worker of the group, `c` the coordinator, `*` any process
  *                                      └ the step, from 1; `4+` from 4 on; `*` any
  */
 export const failpointNames = [
@@ -57,23 +57,23 @@ export interface Failpoint {
   readonly who: number | "c" | "*";
   readonly action: FailpointAction;
   readonly times: number;
-  /** The text that it was read from. */
+  /** The text of the failpoint. */
   readonly text: string;
 }
 
-/** What a process does to itself when it is told to; passed in by its entry point. */
+/** The effects of failpoints on a process; its entry point passes them in. */
 export interface FailpointEffects {
-  /** Ends this process at once, as `kill -9` would. */
+  /** Kills this process, as `kill -9`. */
   kill(): void;
   /** Suspends this process, as SIGSTOP does. */
   suspend(): void;
   /** Lets this thread do nothing for ever, while the process lives. */
   hang(): void;
-  /** Counts a firing over all processes of the test: false when the failpoint has fired as often as it should. */
+  /** Counts a firing over all processes of the test: false if the failpoint has reached its count. */
   claim(point: Failpoint): boolean;
 }
 
-/** A failpoint that fired: the place, the step and the process it hit. */
+/** A failpoint that fired: its name, the step and the process. */
 export interface FailpointFiring {
   readonly site: FailpointName;
   /** From 1. */
@@ -83,7 +83,7 @@ export interface FailpointFiring {
   readonly action: FailpointAction;
 }
 
-/** The failpoints of one process. `hit` returns whether the caller is to damage what it has in hand. */
+/** The failpoints of one process. `hit` returns the damage that the caller must apply. */
 export class Failpoints {
   readonly #points: readonly Failpoint[];
   readonly #effects: FailpointEffects;
@@ -96,20 +96,20 @@ export class Failpoints {
     this.#onFired = onFired;
   }
 
-  /** The same failpoints with an observer of their own. */
+  /** The same failpoints with another observer. */
   observedBy(onFired: (firing: FailpointFiring) => void): Failpoints {
     return new Failpoints(this.#points, this.#effects, onFired);
   }
 
-  /** Whether there are any: what is done for them alone can be left out otherwise. */
+  /** Whether there are failpoints. Without them the caller can omit work that only they need. */
   get armed(): boolean {
     return this.#points.length > 0;
   }
 
   /**
    * @param step from 1
-   * @param actions what may happen here; other failpoints of this place are left for later
-   * @throws LAP_FAILPOINT when the failpoint is to throw
+   * @param actions the actions that the caller supports; other failpoints of this name do not fire
+   * @throws LAP_FAILPOINT if the action is `throw`
    */
   hit(name: FailpointName, step: number, who: number | "c", actions: readonly FailpointAction[] = failpointActions): boolean {
     for (const point of this.#points) {
@@ -182,7 +182,7 @@ function textError(text: string, name: string): LapidaryError {
   const near = suggest(name, failpointNames);
   return new LapidaryError({
     code: "LAP_FAILPOINT_TEXT",
-    message: `${JSON.stringify(text)} is no failpoint`,
+    message: `${JSON.stringify(text)} is not a failpoint`,
     place: "LAPIDARY_FAILPOINTS",
     remedy: `write name@step,worker:action${near === undefined ? "" : `; did you mean "${near}"?`}, or unset the variable`,
   });

@@ -1,4 +1,4 @@
-/** Numbers and tables as people read them. */
+/** Numbers and tables for users. */
 
 /** `1536` → `1.5 KiB`. */
 export function formatBytes(bytes: number): string {
@@ -36,7 +36,7 @@ export interface Column {
   readonly align?: "left" | "right";
 }
 
-/** A plain text table: a header, then one line a row; no trailing blanks. */
+/** A plain text table: a header, then one line for each row, without trailing blanks. */
 export function textTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const widths = columns.map((column, i) => Math.max(column.title.length, ...rows.map((row) => (row[i] ?? "").length)));
   const line = (cells: readonly string[]): string =>

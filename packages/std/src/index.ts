@@ -1,19 +1,29 @@
-export * from "./clock.js";
-export * from "./directory-stamp.js";
-export * from "./error-codes.js";
-export type { ErrorEntry } from "./error-codes/entry.js";
-export * from "./errors.js";
-export * from "./exit-code.js";
-export * from "./expect-text.js";
+export { type Clock, systemClock } from "./clock.js";
+export { directoryStamp } from "./directory-stamp.js";
+export { type ErrorCode, type UnknownErrorCode, errorAreas, errorCodes, isErrorCode, warningCodes } from "./error-codes.js";
+export { type ErrorJSON, LapidaryError, assert, errorFromJSON, isErrorJSON, must, unreachable } from "./errors.js";
+export { ExitCode } from "./exit-code.js";
+export { expectText } from "./expect-text.js";
+export { f32Max, fitsF32 } from "./f32.js";
 export { failpointsOf } from "./failpoint-effects.js";
-export * from "./failpoints.js";
-export * from "./f32.js";
-export * from "./format.js";
-export * from "./json.js";
-export * from "./make-directories.js";
-export * from "./random.js";
+export {
+  failpointAction,
+  type FailpointAction,
+  type FailpointDamage,
+  type FailpointName,
+  Failpoints,
+  failpointActions,
+  failpointDamages,
+  failpointNames,
+  noFailpoints,
+  parseFailpoints,
+} from "./failpoints.js";
+export { counted, formatBytes, formatCount, formatDuration, textTable } from "./format.js";
+export { type JsonValue, asJson, canonicalJson, floatOf, jsonText } from "./json.js";
+export { makeDirectories } from "./make-directories.js";
+export { type Random, hash32, hashString, normalAt, seededRandom } from "./random.js";
 export { redactSecrets, redactStrings } from "./redact.js";
-export * from "./socket-path.js";
-export * from "./suggest.js";
-export * from "./system-error.js";
+export { maxSocketPathBytes, socketPathFor } from "./socket-path.js";
+export { editDistance, suggest } from "./suggest.js";
+export { type SystemError, isSystemError, systemError, typedSystemError } from "./system-error.js";
 export type { Warning, WarningJSON } from "./warning.js";

@@ -1,4 +1,4 @@
-/** What `JSON.parse` can return: the only values that cross a process boundary or rest in Redis as headers, jobs and events. */
+/** What `JSON.parse` can return: the only values that cross a process boundary or are stored in Redis. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
 /** `T`, if every field of it is JSON; else a type without values. */
@@ -8,10 +8,10 @@ export type JsonOf<T> = T extends JsonValue | undefined
     ? never
     : { readonly [K in keyof T]: JsonOf<T[K]> };
 
-/** The value as JSON: the compiler checks that its type has nothing else. A field that is undefined is absent from the text. */
+/** The value as JSON: the compiler checks that its type is JSON. A field that is undefined is absent from the text. */
 export const asJson = <T>(value: T & JsonOf<T>): JsonValue => value as JsonValue;
 
-/** The same JSON text for equal values, whatever the order of their keys: for fingerprints and comparisons. */
+/** The same JSON text for equal values, independent of the order of keys: for fingerprints and comparisons. */
 export function canonicalJson(value: JsonValue): string {
   if (isJsonArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (value === null || typeof value !== "object") return JSON.stringify(value);
@@ -24,19 +24,19 @@ function isJsonArray(value: JsonValue): value is readonly JsonValue[] {
 }
 
 /**
- * JSON text of a value whose numbers may be infinite or no number. JSON has no name for these three: they become the strings `"Infinity"`,
+ * JSON text of a value whose numbers may be infinite or NaN. JSON cannot represent these three: they become the strings `"Infinity"`,
  * `"-Infinity"` and `"NaN"`, where `JSON.stringify` writes `null`. `floatOf` reads them.
  */
 export function jsonText(value: unknown, indent?: number): string {
   const text = JSON.stringify(value, undefined, indent) ?? "null";
-  // A number that is not finite appears as null: without a null there is none, and the slower way is not needed.
+  // `JSON.stringify` writes numbers that are not finite as null. Without a null, the slower path is not needed.
   return text.includes("null") ? (JSON.stringify(value, nameNotFinite, indent) ?? "null") : text;
 }
 
 const nameNotFinite = (_: string, value: unknown): unknown =>
   typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
 
-/** The number that `jsonText` wrote. `null` is what earlier versions wrote for all three: it reads as NaN. Undefined for anything else. */
+/** The number that `jsonText` wrote. Earlier versions wrote `null` for all three, so `null` is NaN. Undefined for anything else. */
 export function floatOf(value: unknown): number | undefined {
   if (typeof value === "number") return value;
   if (value === null) return Number.NaN;

@@ -2,17 +2,17 @@ import { mkdirSync, rmSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 /**
- * Makes a directory and those that lead to it, and returns the first that it made: undefined if all were there.
+ * Creates a directory and its missing parents. Returns the first created directory, or undefined if all existed.
  *
- * Node's own `recursive` never returns where the system lets nobody make a directory in one that is there, as in /proc.
+ * `recursive` of Node never returns if the system does not allow new directories in an existing one, as in /proc.
  *
- * @throws the error of the operating system; what was made until then is gone again
+ * @throws the error of the operating system; directories that were created before are removed
  */
 export function makeDirectories(path: string, mode = 0o777): string | undefined {
   const missing: string[] = [];
   let at = resolve(path);
   for (; statSync(at, { throwIfNoEntry: false }) === undefined && dirname(at) !== at; at = dirname(at)) missing.push(at);
-  // Something that is there and is no directory: the call below says so as the system does.
+  // The path exists and is not a directory: the call below throws the error of the system.
   if (missing.length === 0 && statSync(at).isDirectory()) return undefined;
   const first = missing.at(-1);
   try {

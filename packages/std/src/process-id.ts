@@ -1,34 +1,34 @@
 import { readFileSync, readlinkSync } from "node:fs";
 
-/** A process: its number, and when it began, for the number is given to another one day. */
+/** A process: its number and start time, because the system reuses numbers. */
 export interface ProcessId {
   readonly pid: number;
   /** Empty where the system does not tell. */
   readonly started: string;
-  /** Where the number counts: this start of this machine, and the namespace of process numbers (a container has its own). */
+  /** The scope of the number: the boot of this machine and the namespace of process numbers (a container has its own). */
   readonly space?: string;
 }
 
-/** The process numbers that this process sees. Host names say nothing: containers of one image share them. Empty where the system does not tell. */
+/** The scope of the process numbers that this process sees. Host names are not sufficient, because containers of one image share them. Empty if unknown. */
 export const processSpace: string = readSpace();
 
 function readSpace(): string {
   try {
     return `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${readlinkSync("/proc/self/ns/pid")}`;
   } catch {
-    // No /proc here: one machine, one space.
+    // Without /proc there is one scope for each machine.
     return "";
   }
 }
 
 export const processId = (pid: number): ProcessId => ({ pid, started: statFields(pid)[19] ?? "", space: processSpace });
 
-/** Whether anything can be said here of this process: its number counts in the space of this one. */
+/** Whether this process can see the given process: both have the same scope. */
 export const isOfThisSpace = ({ space }: ProcessId): boolean => space === undefined || space === processSpace;
 
 export const thisProcess = (): ProcessId => processId(process.pid);
 
-/** Whether this very process is seen to run from here. */
+/** Whether the given process is visible and runs. */
 export const isRunning = (id: ProcessId): boolean =>
   isOfThisSpace(id) && isProcessAlive(id.pid) && processId(id.pid).started === id.started;
 
@@ -44,7 +44,7 @@ export function isProcessAlive(pid: number): boolean {
   return !/^[ZX]/.test(statFields(pid)[0] ?? "");
 }
 
-/** Sends a signal to this very process, if it still runs. */
+/** Sends a signal to the given process if it still runs. */
 export function signalProcess(id: ProcessId, signal: NodeJS.Signals): void {
   if (!isRunning(id)) return;
   try {

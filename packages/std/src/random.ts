@@ -1,4 +1,4 @@
-/** Randomness is always a seeded value passed in, so that a seed replays whatever it drove. */
+/** Random numbers are an argument with a seed, so that the same seed repeats a run. */
 export interface Random {
   /** Uniform in [0, 1). */
   next(): number;

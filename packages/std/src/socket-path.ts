@@ -4,15 +4,15 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { LapidaryError } from "./errors.js";
 
-/** Bytes of `sockaddr_un.sun_path` without its closing NUL: 107 on Linux, 103 on macOS. A longer path is cut silently by some systems. */
+/** Bytes of `sockaddr_un.sun_path` without its closing NUL: 107 on Linux, 103 on macOS. Some systems truncate a longer path silently. */
 export const maxSocketPathBytes = process.platform === "darwin" ? 103 : 107;
 
 /**
- * Where to put the unix socket that should lie at `path`: there if the system can address it, otherwise under a short
- * private directory of the temporary directory, named by a hash of `path` so that every process finds the same one.
- * The directory is made, readable by its owner alone.
+ * The path of the unix socket for `path`: `path` itself if the system can address it, otherwise a path in a short
+ * private directory of the temporary directory. Its name is a hash of `path`, so that every process finds the same one.
+ * Creates the directory, readable only by its owner.
  *
- * @throws LAP_SOCKET_DIRECTORY when someone else made that directory first, or no temporary directory can be used
+ * @throws LAP_SOCKET_DIRECTORY if another user created that directory, or no temporary directory can be used
  */
 export function socketPathFor(path: string): string {
   if (Buffer.byteLength(path) <= maxSocketPathBytes) return path;
@@ -20,7 +20,7 @@ export function socketPathFor(path: string): string {
   const user = process.getuid?.() ?? 0;
   const name = `lapidary-${user}-${hash}`;
   const file = basename(path).slice(0, 24);
-  // A temporary directory that is missing, not writable or long itself is passed over.
+  // A temporary directory that is missing, not writable or long itself is skipped.
   const found = [tmpdir(), "/tmp"].filter((base) => Buffer.byteLength(join(base, name, file)) <= maxSocketPathBytes);
   let refusal: unknown;
   for (const base of found) {
@@ -49,7 +49,7 @@ function checkOwner(directory: string, user: number): void {
   if (!found.isDirectory() || found.uid !== user || (found.mode & 0o077) !== 0)
     throw new LapidaryError({
       code: "LAP_SOCKET_DIRECTORY",
-      message: "the directory for sockets belongs to someone else or is open to others",
+      message: "the directory for sockets belongs to another user or is open to others",
       place: directory,
       remedy: "remove it, or use a project directory with a shorter path",
     });

@@ -1,22 +1,22 @@
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import { type AtomId, type Mesh, atomCoordinate, atomOf, atomsSize, meshSize } from "./mesh.js";
 
 /**
- * Workers are laid over a mesh by its majormost atoms: with `data=16,model=16` and 2 workers, the atom data:(1)2 tells
- * the worker, and each emulates data coordinates 0–7 or 8–15, all of model: a rectangle of the torus.
+ * The most major atoms of a mesh determine the worker of a chip. With `data=16,model=16` and 2 workers, the atom data:(1)2
+ * is the worker number. Worker 0 emulates data coordinates 0–7, worker 1 8–15, each with all of model: a rectangle of the torus.
  *
  *     worker 0 │ data 0..7  × model 0..15        worker atoms: data:(1)2
  *     worker 1 │ data 8..15 × model 0..15        in-block atoms: all others
  */
 export interface WorkerGrid {
   readonly workers: number;
-  /** The atoms whose coordinates name the worker, major to minor. */
+  /** The atoms whose coordinates give the worker number, major to minor. */
   readonly atoms: readonly AtomId[];
 }
 
 /**
- * The grid of `workers` over a mesh: atoms taken greedily from the major end. Counts that no product of leading atoms
- * reaches are rounded down to the next that one does (1 always works).
+ * The grid of `workers` over a mesh: the longest list of leading atoms whose product is at most `workers`. The number
+ * of workers is rounded down to that product.
  */
 export function makeWorkerGrid(mesh: Mesh, workers: number): WorkerGrid {
   if (!Number.isInteger(workers) || workers < 1)
@@ -46,7 +46,7 @@ export function workerCoordinate(mesh: Mesh, grid: WorkerGrid, worker: number, i
   return Math.floor(worker / minor) % atomOf(mesh, id).size;
 }
 
-/** The workers that differ from `worker` along `atoms` (all of the grid) only, in the order of their coordinates. */
+/** The workers that differ from `worker` only along `atoms` (atoms of the grid), in the order of their coordinates. */
 export function workerGroup(mesh: Mesh, grid: WorkerGrid, worker: number, atoms: readonly AtomId[]): number[] {
   let group = [atoms.reduce((w, id) => w - workerCoordinate(mesh, grid, worker, id) * workerStride(mesh, grid, id), worker)];
   for (const id of atoms)
@@ -60,7 +60,3 @@ const workerStride = (mesh: Mesh, grid: WorkerGrid, id: AtomId): number => atoms
 export function chipsOfWorker(mesh: Mesh, grid: WorkerGrid, worker: number): number[] {
   return Array.from({ length: meshSize(mesh) }, (_, chip) => chip).filter((chip) => workerOfChip(mesh, grid, chip) === worker);
 }
-
-/** Checked look-up for callers that hold a worker number from outside. */
-export const workerName = (grid: WorkerGrid, worker: number): string =>
-  must(worker >= 0 && worker < grid.workers ? `worker ${worker}` : undefined, `worker ${worker}`);

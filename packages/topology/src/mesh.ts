@@ -1,12 +1,13 @@
-import { LapidaryError, assert, must, suggest } from "@lapidary/std";
+import { LapidaryError, must, suggest } from "@lapidary/std";
 
 /**
- * A mesh is a list of named axes, major to minor, laid row-major over the chips of a slice (and over pods, for the
- * axes that come first). Each axis is refined into **atoms**, its prime factors, major to minor:
+ * A mesh is a list of named axes, major to minor. Chips of a slice have row-major order over the axes; pods are on the
+ * first axes. Each axis is refined into **atoms**, its prime factors, major to minor. An atom is a sub-axis of Shardy of
+ * prime size:
  *
- *     model=16  →  atoms 2·2·2·2      a dim of size 4 can take the first two of them: the sub-axis model:(1)4
+ *     model=16  →  atoms 2·2·2·2      a dim of size 4 can use the first two: the sub-axis model:(1)4
  *
- * All stages compute with atoms; text and JSON name axes: `model`, or `model:(pre)size` for a proper part, as Shardy
+ * All stages of the compiler use atoms. Text and JSON name axes: `model`, or `model:(pre)size` for a proper part, as Shardy
  * prints sub-axes.
  *
  * Invariants
@@ -31,9 +32,9 @@ export interface Atom {
   readonly axis: string;
   /** A prime. */
   readonly size: number;
-  /** Product of the sizes of the atoms of the same axis that are more major. */
+  /** Product of the sizes of the more major atoms of the same axis. */
   readonly preSize: number;
-  /** Chips between two neighbours along this atom, in chip numbers. */
+  /** Difference of the chip numbers of two neighbours along this atom. */
   readonly stride: number;
 }
 
@@ -85,7 +86,7 @@ export function makeMesh(sizes: Readonly<Record<string, number>> | readonly Mesh
   return { axes, atoms };
 }
 
-/** `"data=16,model=16"` → mesh; the text form of surface and programs (blanks separate as well as commas). */
+/** `"data=16,model=16"` → mesh; the text form in job files and programs (separated by commas or blanks). */
 export function parseMesh(text: string): Mesh {
   const axes = text
     .split(/[\s,]+/)
@@ -112,7 +113,7 @@ export const atomOf = (mesh: Mesh, id: AtomId): Atom => must(mesh.atoms[id], `at
 /** Chips along the product of `atoms`. */
 export const atomsSize = (mesh: Mesh, atoms: readonly AtomId[]): number => atoms.reduce((n, id) => n * atomOf(mesh, id).size, 1);
 
-/** All atoms of an axis, major to minor. Unknown axes suggest the near one. */
+/** All atoms of an axis, major to minor. The error for an unknown axis suggests the nearest name. */
 export function axisAtoms(mesh: Mesh, axis: string, place = "mesh"): AtomId[] {
   if (!mesh.axes.some((a) => a.name === axis)) {
     const near = suggest(
@@ -129,7 +130,7 @@ export function axisAtoms(mesh: Mesh, axis: string, place = "mesh"): AtomId[] {
   return mesh.atoms.filter((atom) => atom.axis === axis).map((atom) => atom.id);
 }
 
-/** Text of an ordered list of atoms: runs of one axis joined, `["data", "model:(1)2"]`. */
+/** Text of an ordered list of atoms. Consecutive atoms of one axis are merged: `["data", "model:(1)2"]`. */
 export function printAtoms(mesh: Mesh, atoms: readonly AtomId[]): string[] {
   const parts: string[] = [];
   for (let i = 0; i < atoms.length; ) {
@@ -183,7 +184,7 @@ export function shardIndex(mesh: Mesh, chip: number, atoms: readonly AtomId[]): 
   return atoms.reduce((index, id) => index * atomOf(mesh, id).size + atomCoordinate(mesh, chip, id), 0);
 }
 
-/** The chips that differ from `chip` along `atoms` only, itself included, in the order of their coordinates along `atoms`. */
+/** The chips that differ from `chip` only along `atoms`, including `chip`, in the order of their coordinates along `atoms`. */
 export function replicaGroup(mesh: Mesh, chip: number, atoms: readonly AtomId[]): number[] {
   const base = atoms.reduce((c, id) => c - atomCoordinate(mesh, chip, id) * atomOf(mesh, id).stride, chip);
   let group = [base];
@@ -194,7 +195,7 @@ export function replicaGroup(mesh: Mesh, chip: number, atoms: readonly AtomId[])
   return group;
 }
 
-/** All groups over `atoms`: together they hold every chip once. */
+/** All groups over `atoms`. Each chip is in one group. */
 export function replicaGroups(mesh: Mesh, atoms: readonly AtomId[]): number[][] {
   const groups: number[][] = [];
   for (let chip = 0; chip < meshSize(mesh); chip++)
@@ -202,7 +203,7 @@ export function replicaGroups(mesh: Mesh, atoms: readonly AtomId[]): number[][] 
   return groups;
 }
 
-/** Refuses a mesh that does not fill its slice. */
+/** Rejects a mesh that does not fill its slice. */
 export function checkMeshFills(mesh: Mesh, chips: number, place = "mesh"): void {
   if (meshSize(mesh) === chips) return;
   throw new LapidaryError({
@@ -213,7 +214,7 @@ export function checkMeshFills(mesh: Mesh, chips: number, place = "mesh"): void 
   });
 }
 
-/** The change of the first axis that would make the product right, when there is one. */
+/** A change of one axis that makes the product equal to the number of chips; undefined if there is none. */
 function meshHint(mesh: Mesh, chips: number): string {
   for (const axis of mesh.axes) {
     const others = meshSize(mesh) / axis.size;
@@ -221,13 +222,4 @@ function meshHint(mesh: Mesh, chips: number): string {
       return `, such as ${printMesh(makeMesh(mesh.axes.map((a) => (a === axis ? { ...a, size: chips / others } : a))))}`;
   }
   return "";
-}
-
-/** Internal consistency, for parsed meshes. */
-export function verifyMesh(mesh: Mesh): void {
-  assert(
-    mesh.atoms.every((atom, i) => atom.id === i),
-    "atoms are numbered in order",
-    mesh,
-  );
 }

@@ -5,8 +5,6 @@ import {
   axisAtoms,
   checkMeshFills,
   chipCoordinates,
-  chipNumber,
-  chipsOfWorker,
   makeMesh,
   makeWorkerGrid,
   meshSize,
@@ -21,19 +19,21 @@ import {
   workerGroup,
   workerOfChip,
 } from "./index.js";
+import { chipsOfWorker } from "./blocks.js";
+import { chipNumber } from "./torus.js";
 
 const meshes = fc
   .array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 4 })
   .map((sizes) => makeMesh(sizes.map((size, i) => ({ name: `a${i}`, size }))));
 
 describe("topology", () => {
-  it("numbers chips row-major and back", () => {
+  it("chip numbers are row-major and convert to coordinates and back", () => {
     const torus = parseTorus("4x3");
     for (let chip = 0; chip < 12; chip++) strictEqual(chipNumber(torus, chipCoordinates(torus, chip)), chip);
     deepStrictEqual(chipCoordinates(torus, 5), [1, 2]);
   });
 
-  it("prints and parses meshes and sub-axes as their own inverses", () => {
+  it("printed meshes and sub-axes parse to the same values", () => {
     const mesh = parseMesh("data=16,model=12");
     strictEqual(printMesh(mesh), "data=16,model=12");
     deepStrictEqual(printAtoms(mesh, axisAtoms(mesh, "model")), ["model"]);
@@ -46,7 +46,7 @@ describe("topology", () => {
     );
   });
 
-  it("partitions the chips into the replica groups of any atoms", () => {
+  it("the replica groups of any atoms partition the chips", () => {
     fc.assert(
       fc.property(meshes, fc.integer(), (mesh, seed) => {
         const atoms = mesh.atoms.map((a) => a.id).filter((id) => ((seed >> (id % 31)) & 1) === 1);
@@ -61,7 +61,7 @@ describe("topology", () => {
     );
   });
 
-  it("gives every chip to one worker, and every worker an equal block", () => {
+  it("every chip belongs to one worker, and all workers have equal blocks", () => {
     fc.assert(
       fc.property(meshes, fc.integer({ min: 1, max: 9 }), (mesh, wanted) => {
         const grid = makeWorkerGrid(mesh, wanted);
@@ -89,7 +89,7 @@ describe("topology", () => {
     strictEqual(placeSlice(pod, [4, 4], [a, b]), undefined);
   });
 
-  it("refuses a mesh that does not fill its slice, and says what would", () => {
+  it("a mesh that does not fill its slice is rejected with a mesh that does", () => {
     throws(
       () => checkMeshFills(parseMesh("data=8,model=16"), 256),
       (e: Error & { code?: string; exit?: number; remedy?: string }) =>

@@ -1,11 +1,11 @@
 import { LapidaryError, assert } from "@lapidary/std";
 
 /**
- * A pod is a torus of chips; a **slice** is a rectangle of it given to one job. Chips are numbered row-major:
+ * A pod is a torus of chips; a **slice** is a rectangle of the torus for one job. Chips are numbered row-major:
  *
  *        y →                 chip (x, y) of an X×Y torus has number x·Y + y;
- *      x  0  1  2  3         links join neighbours along each dim, and the last to the
- *      ↓  4  5  6  7         first where the dim wraps (v5e: only when it is 16 long).
+ *      x  0  1  2  3         links connect neighbours along each dim, and the last to the
+ *      ↓  4  5  6  7         first if the dim wraps around (v5e: only a dim of 16).
  */
 export interface Torus {
   /** Chips along each dim. */

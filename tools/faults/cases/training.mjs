@@ -22,7 +22,7 @@ export const trainingCases = [
     row: "NaN or a loss spike",
     expected: "skips two batches, then stops, exit 100, and names the batch",
     async run(context) {
-      const result = await trainWith(context, "1.0e+30", "{ not_finite: skip, most: 2 }");
+      const result = await trainWith(context, "1.0e+30", "{ not_finite: skip, max_skipped: 2 }");
       return { result, expect: stopsWith("LAP_LOSS_NOT_FINITE", 2), note: "stops" };
     },
   },
@@ -31,7 +31,7 @@ export const trainingCases = [
     row: "NaN or a loss spike",
     expected: "rolled back to the step before each, done, each batch named, the same digest as a second such run",
     async run(context) {
-      const spiky = "{ spike: 1.001, most: 1000 }";
+      const spiky = "{ spike: 1.001, max_skipped: 1000 }";
       const result = await trainWith(context, "3.0e-1", spiky, 42);
       const skipped = result.events.filter(isOfType("batch_skipped")).length;
       await context.cluster.end();

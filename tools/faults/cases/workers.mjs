@@ -155,7 +155,7 @@ export const workerCases = [
     row: "all workers alive, none answers",
     async run(context) {
       const failpoints = `backward-middle@${3 + context.random.integer(8)},${context.random.integer(2)}:hang`;
-      await launch(context, { failpoints, more: { more: "stall_after: 3" } });
+      await launch(context, { failpoints, more: { more: "stall_timeout_s: 3" } });
       const result = await finish(context);
       return {
         result,

@@ -3,7 +3,7 @@ import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
 import { checkInputs, jobFileOf, jobJsonSchema, jobWarnings, printJob } from "@lapidary/training";
 import type { Context } from "../context.js";
 import { errorJson, errorText } from "../terminal/error-text.js";
-import { readJob, readPlacedJob } from "./job-file.js";
+import { readJob, readLocatedJob } from "./job-file.js";
 
 /** A job with everything resolved: a job file that stands alone. */
 export async function showConfig(context: Context, file: string, overrides: readonly string[]): Promise<ExitCode> {
@@ -55,9 +55,9 @@ interface Outcome {
 
 async function outcomeOf(context: Context, file: string): Promise<Outcome> {
   try {
-    const { job, placeOf } = readPlacedJob(context, file, []);
-    const inputs = await checkInputs(job, { projectRoot: context.root, placeOf, runsDirectory: join(context.home, "runs") });
-    return { file, error: undefined, warnings: [...inputs, ...jobWarnings(job)] };
+    const { job, locationOf, warnings } = readLocatedJob(context, file, []);
+    const inputs = await checkInputs(job, { projectRoot: context.root, locationOf, runsDirectory: join(context.home, "runs") });
+    return { file, error: undefined, warnings: [...warnings, ...inputs, ...jobWarnings(job)] };
   } catch (error) {
     if (error instanceof LapidaryError) return { file, error, warnings: [] };
     throw error;

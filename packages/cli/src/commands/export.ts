@@ -32,7 +32,7 @@ import {
 } from "@lapidary/training";
 import type { Context } from "../context.js";
 import { checkOutput, writeOutputDirectory } from "../output/output.js";
-import { readPlacedJob } from "./job-file.js";
+import { readLocatedJob } from "./job-file.js";
 
 export interface ExportRequest {
   readonly job: string;
@@ -53,9 +53,9 @@ const checkpointEvery = 100;
 /** `lapidary export JOB -o DIR`: everything that XLA needs to run the job somewhere else. */
 export async function exportJob(context: Context, request: ExportRequest): Promise<ExitCode> {
   const { console, cwd } = context;
-  const { job, placeOf } = readPlacedJob(context, request.job, request.overrides);
-  const inputs = await checkInputs(job, { projectRoot: context.root, placeOf, readsCorpus: request.data });
-  const warnings = [...inputs, ...jobWarnings(job)];
+  const { job, locationOf, warnings: renamed } = readLocatedJob(context, request.job, request.overrides);
+  const inputs = await checkInputs(job, { projectRoot: context.root, locationOf, readsCorpus: request.data });
+  const warnings = [...renamed, ...inputs, ...jobWarnings(job)];
   for (const warning of warnings) console.warn(warning);
   const directory = resolve(cwd, request.output);
   const what = "the export";

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { loadPlacedJob, type PlacedJob, type ResolvedJob } from "@lapidary/training/job";
+import { loadLocatedJob, type LocatedJob, type ResolvedJob } from "@lapidary/training/job";
 import type { Context } from "../context.js";
 
 /**
@@ -9,13 +9,16 @@ import type { Context } from "../context.js";
  *
  * @throws LapidaryError with exit code 2, or 4 for what does not fit its chips
  */
-export const readJob = (context: Pick<Context, "cwd" | "root">, job: string, overrides: readonly string[]): ResolvedJob =>
-  readPlacedJob(context, job, overrides).job;
+export function readJob(context: Pick<Context, "cwd" | "root" | "console">, job: string, overrides: readonly string[]): ResolvedJob {
+  const { job: resolved, warnings } = readLocatedJob(context, job, overrides);
+  for (const warning of warnings) context.console.warn(warning);
+  return resolved;
+}
 
-/** As `readJob`, with where the file or an override says a key. */
-export function readPlacedJob(context: Pick<Context, "cwd" | "root">, job: string, overrides: readonly string[]): PlacedJob {
+/** As `readJob`, with the locations of keys and the warnings. */
+export function readLocatedJob(context: Pick<Context, "cwd" | "root">, job: string, overrides: readonly string[]): LocatedJob {
   const configsDir = join(context.root, "configs");
   const known = join(configsDir, "jobs", `${job}.yaml`);
   const isName = /^[\w-]+$/.test(job) && !existsSync(resolve(context.cwd, job)) && existsSync(known);
-  return loadPlacedJob(isName ? known : job, overrides, { configsDir, base: context.cwd });
+  return loadLocatedJob(isName ? known : job, overrides, { configsDir, base: context.cwd });
 }

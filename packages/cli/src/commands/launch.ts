@@ -92,14 +92,15 @@ export async function submission(
   context: Context,
   { job, overrides, name, priority }: Omit<LaunchOptions, "detach">,
 ): Promise<SubmitRequest> {
-  const [{ jobFileOf }, { checkInputs }, { readPlacedJob }] = await Promise.all([
+  const [{ jobFileOf }, { checkInputs }, { readLocatedJob }] = await Promise.all([
     import("@lapidary/training/job"),
     import("@lapidary/training/inputs"),
     import("./job-file.js"),
   ]);
-  const { job: resolved, placeOf } = readPlacedJob(context, job, overrides);
+  const { job: resolved, locationOf, warnings } = readLocatedJob(context, job, overrides);
+  for (const warning of warnings) context.console.warn(warning);
   // The coordinator checks the same and answers with the warnings; here, an error names the line of the file.
-  await checkInputs(resolved, { projectRoot: context.root, placeOf, runsDirectory: join(context.home, "runs") });
+  await checkInputs(resolved, { projectRoot: context.root, locationOf, runsDirectory: join(context.home, "runs") });
   return { job: jobFileOf(resolved), priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
 }
 

@@ -1,10 +1,10 @@
 import type { CollectiveSummary } from "@lapidary/compiler";
-import type { ParityDistances, ParityTolerances } from "@lapidary/training";
+import type { ParityDeviations, ParityTolerances } from "@lapidary/training";
 import { formatBytes, textTable, counted } from "@lapidary/std";
 import type { Paint } from "../terminal/paint.js";
 
 /** What `lapidary parity --json` prints, field by field. */
-export interface ParityResult extends ParityDistances {
+export interface ParityResult extends ParityDeviations {
   readonly ok: boolean;
   readonly chips: number;
   readonly workers: number;

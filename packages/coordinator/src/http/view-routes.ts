@@ -166,8 +166,12 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
   if (root === undefined) return;
   server.get("/api/job-files", (): JobFiles => ({ files: jobFiles(root) }));
   server.post("/api/validate", async (request): Promise<Validated> => {
-    const { job, placeOf } = parsePlacedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
-    const warnings = [...(await checkInputs(job, { projectRoot: root, placeOf })), ...jobWarnings(job)];
+    const {
+      job,
+      locationOf,
+      warnings: renamed,
+    } = parsePlacedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
+    const warnings = [...renamed, ...(await checkInputs(job, { projectRoot: root, locationOf })), ...jobWarnings(job)];
     return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)), warnings };
   });
 }

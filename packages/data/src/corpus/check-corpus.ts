@@ -1,6 +1,6 @@
 import { accessSync, closeSync, constants, existsSync, openSync, readdirSync, readSync } from "node:fs";
 import { emptyCorpus, missingCorpus, tooSmallForBatch, unreadable } from "../data-errors.js";
-import { type CorpusSpec, placeOf } from "./corpus-spec.js";
+import { type CorpusSpec, corpusPath } from "./corpus-spec.js";
 import { splitHeldOut } from "./held-out.js";
 import { formatOf } from "./file-format.js";
 import { jsonForm, readJsonLines } from "./jsonl.js";
@@ -17,15 +17,15 @@ export interface CorpusCheck {
   readonly seq: number;
 }
 
-/** A corpus of a user up to this size is read whole: some ten milliseconds. */
+/** A user's corpus of at most this size is read whole. */
 const wholeBytes = 256 * 1024;
-/** Of a larger one, so much of so many files is looked at. */
+/** Of a larger corpus, this many bytes of each file are read, of at most `maxFiles` files. */
 const headBytes = 64 * 1024;
-const mostFiles = 256;
+const maxFiles = 256;
 
 /**
- * What is cheaply known of a corpus before a job waits for it: it exists, can be read, holds text, and enough for one batch. Takes milliseconds whatever the
- * size; preparing the dataset checks the rest.
+ * Fast checks of a corpus before a job is queued: it exists, can be read, and has enough text for one batch. The time does not depend
+ * on the size of the corpus. Preparing the dataset checks the rest.
  *
  * @throws LapidaryError `LAP_DATA_…`, as `prepareDataset` throws it
  */
@@ -33,14 +33,14 @@ export function checkCorpus({ corpus, heldOutFraction, batch, seq }: CorpusCheck
   if (corpus.kind === "node_modules") return checkNodeModules(corpus.directory);
   const listing = listCorpusFiles(corpus.path);
   const { files } = listing;
-  for (const { path } of files.slice(0, mostFiles)) checkReadable(path);
+  for (const { path } of files.slice(0, maxFiles)) checkReadable(path);
   if (files.reduce((sum, { bytes }) => sum + bytes, 0) > wholeBytes) return checkHeads(corpus.path, files, corpus.textField);
   const { documents } = readPathCorpus(corpus.path, listing, { textField: corpus.textField });
-  const { train } = splitHeldOut(documents, heldOutFraction, placeOf(corpus));
-  // A token stands for at least one byte; <bos>, <eos> and a blank in front are added to each document.
+  const { train } = splitHeldOut(documents, heldOutFraction, corpusPath(corpus));
+  // A token has at least one byte. Each document also gets <bos>, <eos> and a leading space.
   const mostTokens = train.reduce((sum, { text }) => sum + Buffer.byteLength(text) + 3, 0);
-  const mostRows = Math.max(1, Math.ceil((mostTokens - 1) / seq));
-  if (mostRows < batch) throw tooSmallForBatch(placeOf(corpus), mostRows, batch, seq);
+  const maxRows = Math.max(1, Math.ceil((mostTokens - 1) / seq));
+  if (maxRows < batch) throw tooSmallForBatch(corpusPath(corpus), maxRows, batch, seq);
 }
 
 function checkNodeModules(directory: string): void {
@@ -62,13 +62,13 @@ function checkReadable(path: string): void {
   }
 }
 
-/** The first file that is text is read as far as its head goes; a corpus of which no file looks like text is empty. */
+/** Parses the head of the first text file. A corpus without a file that looks like text is empty. */
 function checkHeads(path: string, files: readonly CorpusFile[], textField: string): void {
   const single = files.length === 1 && files[0]?.path === path;
-  for (const file of files.slice(0, mostFiles)) {
+  for (const file of files.slice(0, maxFiles)) {
     const head = headOf(file);
     const format = formatOf(head);
-    // What is packed or has two bytes a character is not judged by its first bytes.
+    // The first bytes do not show whether a compressed file or UTF-16 is valid text.
     if (format.kind !== "text" && format.kind !== "other") return;
     if (format.kind === "other" || looksBinary(head)) {
       if (single) readCorpusText(file, { single });
@@ -81,7 +81,7 @@ function checkHeads(path: string, files: readonly CorpusFile[], textField: strin
     } else decodeUtf8(withoutCutCharacter(head, head.length < file.bytes), file.path);
     return;
   }
-  if (files.length <= mostFiles) throw emptyCorpus(path, "none of its files holds text");
+  if (files.length <= maxFiles) throw emptyCorpus(path, "no file contains text");
 }
 
 function headOf({ path }: CorpusFile): Uint8Array {
@@ -98,7 +98,7 @@ function headOf({ path }: CorpusFile): Uint8Array {
   }
 }
 
-/** The bytes up to the start of the last character, which the end may cut. */
+/** The bytes without an incomplete last character. */
 function withoutCutCharacter(bytes: Uint8Array, isCut: boolean): Uint8Array {
   if (!isCut) return bytes;
   let end = bytes.length;

@@ -1,20 +1,19 @@
 /**
- * What of a package's files is worth learning from: prose and code that people wrote, laid out as they lay it out. What
- * tools wrote (bundles, down-levelled code, tables of data) is left out whole; what surrounds the text (badges, licence
- * headers, source maps) is taken off.
+ * Cleans the files of packages. Keeps prose and code that people wrote. Skips files that tools wrote (bundles, down-levelled
+ * code, tables of data), and removes badges, licence headers and source maps.
  */
 
 export type Kind = "prose" | "declarations" | "code";
 
-/** Either the text that stays of a file, or why nothing does. */
-export type Cleaned = { readonly text: string } | { readonly leftOut: string };
+/** The cleaned text of a file, or the reason to skip the file. */
+export type Cleaned = { readonly text: string } | { readonly skipped: string };
 
-/** A text shorter than this teaches nothing; a declaration that short only repeats the name of its file. */
-const leastCharacters: Readonly<Record<Kind, number>> = { prose: 250, declarations: 450, code: 450 };
-/** A document is cut at a paragraph near this length, lest one file outweigh a package. */
-const mostCharacters = 48_000;
+/** Shorter texts are skipped. A shorter declaration only repeats the name of its file. */
+const minCharacters: Readonly<Record<Kind, number>> = { prose: 250, declarations: 450, code: 450 };
+/** A document is cut at a paragraph near this length, so that one file does not dominate. */
+const maxCharacters = 48_000;
 
-/** The kind of a file by its path inside a package; undefined for what is not read. */
+/** The kind of a file by its path inside a package; undefined for files that are not read. */
 export function kindOf(path: string): Kind | undefined {
   const name = path.slice(path.lastIndexOf("/") + 1).toLowerCase();
   if (/^(change|history|releas|author|contributor|sponsor|third|backers|ecosystem)/.test(name)) return undefined;
@@ -26,22 +25,22 @@ export function kindOf(path: string): Kind | undefined {
   return undefined;
 }
 
-/** Whether a directory of a package is worth entering. */
-export function isWorthEntering(directory: string): boolean {
+/** Whether to read a directory of a package. */
+export function shouldDescend(directory: string): boolean {
   return !/(^|\/)(test|tests|__tests__|fixtures|locales?|umd|cjs|es5|vendor|third_party|deps|build|generated)$/i.test(directory);
 }
 
 /** @param raw the file's text */
 export function clean(raw: string, kind: Kind): Cleaned {
-  const tidy = tidied(raw);
-  const text = cutToLength(kind === "prose" ? cleanProse(tidy) : cleanCode(tidy), mostCharacters);
-  if (text.length < leastCharacters[kind]) return { leftOut: "too short" };
-  const reason = kind === "prose" ? whyNotProse(text) : whyNotCode(text);
-  return reason === undefined ? { text } : { leftOut: reason };
+  const tidy = normalized(raw);
+  const text = cutToLength(kind === "prose" ? cleanProse(tidy) : cleanCode(tidy), maxCharacters);
+  if (text.length < minCharacters[kind]) return { skipped: "too short" };
+  const reason = kind === "prose" ? proseRejection(text) : codeRejection(text);
+  return reason === undefined ? { text } : { skipped: reason };
 }
 
-/** One kind of line end, none of the blanks before it, no runs of empty lines. */
-function tidied(raw: string): string {
+/** Normalizes line ends, and removes trailing blanks and runs of empty lines. */
+function normalized(raw: string): string {
   return `${raw
     .replace(/\r\n?/g, "\n")
     .replace(/(?<![ \t\v\f\u00a0])[ \t\v\f\u00a0]+$/gm, "") // linear: no match starts inside a run of blanks
@@ -56,13 +55,13 @@ function cleanProse(text: string): string {
     .replace(/\[!\[[^\]]*\]\[[^\]]*\]\](\[[^\]]*\]|\([^)]*\))/g, "")
     .replace(/!\[[^\]]*\](\([^)]*\)|\[[^\]]*\])/g, "")
     .split("\n")
-    .filter((line) => !isFurniture(line))
+    .filter((line) => !isBoilerplate(line))
     .join("\n");
-  return tidied(kept);
+  return normalized(kept);
 }
 
-/** Lines of Markdown that show no text: link definitions, bare HTML, lines that are mostly address. */
-function isFurniture(line: string): boolean {
+/** Lines of Markdown without text: link definitions, HTML tags, lines that are mostly URLs. */
+function isBoilerplate(line: string): boolean {
   const trimmed = line.trim();
   if (trimmed === "") return false;
   if (/^\[[^\]]+\]:\s/.test(trimmed)) return true;
@@ -74,7 +73,7 @@ function isFurniture(line: string): boolean {
 }
 
 function cleanCode(text: string): string {
-  return tidied(
+  return normalized(
     text
       .replace(/^#!.*\n/, "")
       .replace(/^\/\/\/ *<(amd-module|reference).*\n/gm, "")
@@ -86,14 +85,14 @@ function cleanCode(text: string): string {
   );
 }
 
-function whyNotProse(text: string): string | undefined {
+function proseRejection(text: string): string | undefined {
   const shares = characterShares(text);
   if (shares.foreign > 0.05) return "not English";
   if (shares.letters < 0.6 || shares.digits > 0.08) return "table of data";
   return undefined;
 }
 
-function whyNotCode(text: string): string | undefined {
+function codeRejection(text: string): string | undefined {
   if (
     /__esModule|__webpack_|webpackBootstrap|_interopRequire|__generator\(|__awaiter\(|__decorate\(|__extends\(|@generated|DO NOT EDIT|createRequire as __/.test(
       text,
@@ -111,7 +110,7 @@ function whyNotCode(text: string): string | undefined {
   return undefined;
 }
 
-/** Shares of the characters: ASCII letters and blanks, digits, and what is beyond Latin and its punctuation. */
+/** Fractions of the characters: ASCII letters and blanks, digits, and characters outside Latin and punctuation. */
 function characterShares(text: string): { letters: number; digits: number; foreign: number } {
   let [letters, digits, foreign] = [0, 0, 0];
   let indentation = 0;
@@ -133,9 +132,9 @@ function characterShares(text: string): { letters: number; digits: number; forei
 }
 
 /** The text up to the last empty line before `most`, or all of it. */
-function cutToLength(text: string, most: number): string {
-  if (text.length <= most) return text;
-  const at = text.lastIndexOf("\n\n", most);
-  const end = at > most / 2 ? at : text.lastIndexOf("\n", most);
-  return `${text.slice(0, end > 0 ? end : most)}\n`;
+function cutToLength(text: string, maxLength: number): string {
+  if (text.length <= maxLength) return text;
+  const at = text.lastIndexOf("\n\n", maxLength);
+  const end = at > maxLength / 2 ? at : text.lastIndexOf("\n", maxLength);
+  return `${text.slice(0, end > 0 ? end : maxLength)}\n`;
 }

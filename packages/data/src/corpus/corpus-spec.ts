@@ -2,12 +2,12 @@ import { isAbsolute, join, resolve } from "node:path";
 
 /** The name of the default corpus in a job file. */
 export const defaultCorpus = "node_modules";
-/** So much text the default corpus has: more than a small model sees in its few minutes. */
+/** Default size of the default corpus: more text than a small model needs in a short run. */
 export const defaultMaxBytes = 8_000_000;
 
 /** Where text comes from. Paths are absolute. */
 export type CorpusSpec =
-  /** The prose, declarations and code of the installed packages in this `node_modules`. */
+  /** Prose, declarations and code of the packages in this `node_modules`. */
   | { readonly kind: "node_modules"; readonly directory: string; readonly maxBytes: number }
   /** A UTF-8 file, a directory of such, or a JSONL file; `textField` is the field of a JSONL object that holds the text. */
   | { readonly kind: "path"; readonly path: string; readonly textField: string };
@@ -21,7 +21,7 @@ export interface CorpusSpecOptions {
   readonly maxBytes?: number;
 }
 
-/** What a job file's word for a corpus means: `node_modules`, or the path of a file or directory (`./node_modules` is a path). */
+/** The corpus that `data.corpus` of a job names: `node_modules`, or the path of a file or directory (`./node_modules` is a path). */
 export function corpusSpec(name: string, options: CorpusSpecOptions): CorpusSpec {
   if (name === defaultCorpus)
     return {
@@ -33,7 +33,7 @@ export function corpusSpec(name: string, options: CorpusSpecOptions): CorpusSpec
   return { kind: "path", path: resolve(path), textField: options.textField ?? "text" };
 }
 
-/** How errors and manifests call a corpus. */
-export function placeOf(spec: CorpusSpec): string {
+/** The path of a corpus in errors and manifests. */
+export function corpusPath(spec: CorpusSpec): string {
   return spec.kind === "path" ? spec.path : spec.directory;
 }

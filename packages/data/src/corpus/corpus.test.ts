@@ -11,10 +11,10 @@ import type { Corpus } from "./document.js";
 import { splitHeldOut } from "./held-out.js";
 import { NearDuplicates } from "./near-duplicates.js";
 import { readNodeModules } from "./node-modules.js";
-import { leftOutWarning } from "./left-out-warning.js";
+import { skippedWarning } from "./skipped-warning.js";
 import { listCorpusFiles } from "./list-files.js";
 import { readPathCorpus } from "./path-corpus.js";
-import { cutIntoDocuments } from "./pieces.js";
+import { splitIntoDocuments } from "./split-text.js";
 import { firstInvalidByte } from "./utf8.js";
 
 const workspace = new Workspace();
@@ -65,7 +65,7 @@ describe("the default corpus", () => {
       "alpha/README.md",
       "alpha/index.d.ts",
     ]);
-    deepStrictEqual(corpus.leftOut, { "long lines": 1, "not UTF-8": 1, "seen before": 1, "table of data": 1, "written by a tool": 1 });
+    deepStrictEqual(corpus.skipped, { "long lines": 1, "not UTF-8": 1, "seen before": 1, "table of data": 1, "written by a tool": 1 });
   });
 
   it("takes off badges, link lists, licence headers, source maps and carriage returns", () => {
@@ -123,7 +123,7 @@ describe("a corpus of one's own", () => {
     });
     const corpus = read(folder);
     deepStrictEqual(sources(corpus), ["B.md", "b.txt", "sub/a.txt"]);
-    deepStrictEqual(corpus.leftOut, {
+    deepStrictEqual(corpus.skipped, {
       binary: 1,
       blank: 1,
       "hidden (its name begins with a dot)": 1,
@@ -325,16 +325,16 @@ describe("files as people have them", () => {
   it("warns of what training misses, and not of names that are never part of a corpus", () => {
     const spec = (folder: string) => corpusSpec(folder, { projectRoot: "/" });
     const harmless = workspace.folder({ "a.txt": prose(34, 4), ".git/x": "x", "node_modules/p/y.js": "y" });
-    strictEqual(leftOutWarning(spec(harmless), read(harmless).leftOut), undefined);
+    strictEqual(skippedWarning(spec(harmless), read(harmless).skipped), undefined);
     const folder = workspace.folder({ "a.txt": prose(34, 4), "b.pdf": "%PDF-1.7", "c.bin": "x\0y", ".git/x": "x" });
     symlinkSync("nowhere", join(folder, "d.txt"));
-    const warning = leftOutWarning(spec(folder), read(folder).leftOut);
+    const warning = skippedWarning(spec(folder), read(folder).skipped);
     strictEqual(warning?.code, "LAP_DATA_LEFT_OUT");
     match(warning.message, /^3 entries .*1 a PDF document, 1 binary, 1 dangling link$/);
   });
 
   it("says of an empty directory what was left out of it, and of a link where it leads", () => {
-    throws(() => read(workspace.folder({ "b.pdf": "%PDF-1.7", ".x": "x" })), /left out: 1 a PDF document, 1 hidden/);
+    throws(() => read(workspace.folder({ "b.pdf": "%PDF-1.7", ".x": "x" })), /skipped: 1 a PDF document, 1 hidden/);
     const folder = workspace.folder();
     symlinkSync("nowhere", join(folder, "d.txt"));
     throws(() => read(join(folder, "d.txt")), /is a link to nowhere/);
@@ -344,7 +344,7 @@ describe("files as people have them", () => {
     const corpus = read(
       workspace.folder({ "a.txt": "alpha", "b.xz": Buffer.from("\xfd7zXZ\0....", "latin1"), "c.pdf": "%PDF-1.7", "d.bin": "x\0y" }),
     );
-    deepStrictEqual([sources(corpus), corpus.leftOut], [["a.txt"], { "a PDF document": 1, "an xz archive": 1, binary: 1 }]);
+    deepStrictEqual([sources(corpus), corpus.skipped], [["a.txt"], { "a PDF document": 1, "an xz archive": 1, binary: 1 }]);
   });
 
   it("refuses a lone file with a NUL byte, and says where it is", () => {
@@ -417,7 +417,7 @@ describe("links in a corpus", () => {
     symlinkSync("own.txt", join(folder, "z.txt"));
     const corpus = read(folder);
     deepStrictEqual(sources(corpus), ["a.txt", "more/three", "own.txt"]);
-    deepStrictEqual(corpus.leftOut, {
+    deepStrictEqual(corpus.skipped, {
       "another link to a directory that was read": 1,
       "another link to a file that was read": 2,
       "dangling link": 2,
@@ -438,14 +438,14 @@ describe("links in a corpus", () => {
   it("opens no pipe", function () {
     const folder = workspace.folder({ "a.txt": "alpha" });
     execFileSync("mkfifo", [join(folder, "pipe")]);
-    deepStrictEqual(read(folder).leftOut, { "not a regular file": 1 });
+    deepStrictEqual(read(folder).skipped, { "not a regular file": 1 });
     throws(() => read(join(folder, "pipe")), hasCode("LAP_DATA_UNREADABLE"));
   });
 
   it("says what a directory holds instead of files", () => {
     const folder = workspace.folder({ ".hidden": "x" });
     symlinkSync("nowhere", join(folder, "gone"));
-    throws(() => read(folder), /no files \(left out: 1 dangling link, 1 hidden/);
+    throws(() => read(folder), /no files \(skipped: 1 dangling link, 1 hidden/);
   });
 });
 
@@ -472,7 +472,7 @@ describe("cutting into documents", () => {
           return undefined;
         },
       }) as unknown as string;
-      strictEqual(cutIntoDocuments(counting, 1000).join(""), text);
+      strictEqual(splitIntoDocuments(counting, 1000).join(""), text);
       ok(looked <= 3 * text.length, `${JSON.stringify(unit)}: ${looked} of ${text.length}`);
     }
   });
@@ -483,7 +483,7 @@ describe("cutting into documents", () => {
         .trim()
         .replaceAll("\n", " "),
     );
-    const cut = (separator: string): string[] => cutIntoDocuments(paragraphs.join(separator), 400).map((part) => part.trim());
+    const cut = (separator: string): string[] => splitIntoDocuments(paragraphs.join(separator), 400).map((part) => part.trim());
     deepStrictEqual(cut("\r\n\r\n").map((part) => part.replaceAll("\r", "")).length > 5, true);
     ok(cut("\r\n\r\n").every((part) => part.endsWith(".")));
   });
@@ -494,7 +494,7 @@ describe("cutting into documents", () => {
         fc.array(fc.constantFrom("word ", "\n", "\n\n", "😀", "xxxxxxxxxxxx")).map((parts) => parts.join("")),
         fc.integer({ min: 2, max: 40 }),
         (text, target) => {
-          const parts = cutIntoDocuments(text, target);
+          const parts = splitIntoDocuments(text, target);
           strictEqual(parts.join(""), text);
           for (const part of parts) ok(part.length > 0 && part.length <= 2 * target && Buffer.from(part).toString() === part);
         },
@@ -510,8 +510,8 @@ describe("near-duplicates", () => {
     const seen = index();
     seen.add(seen.shingles(mit));
     const variant = seen.shingles(mit.replace("Somebody", "E. L. Se").replace(/\s+/g, " ").toUpperCase());
-    ok(seen.seenShare(variant) > 0.8);
-    strictEqual(seen.seenShare(seen.shingles(prose(20, 20))), 0);
+    ok(seen.seenFraction(variant) > 0.8);
+    strictEqual(seen.seenFraction(seen.shingles(prose(20, 20))), 0);
   });
 
   it("puts texts that share a part into one group, through a third one too", () => {
@@ -527,7 +527,7 @@ describe("near-duplicates", () => {
   it("finds copies even when only a sample of the shingles is kept", () => {
     const seen = new NearDuplicates(1e8);
     seen.add(seen.shingles(prose(24, 400)));
-    strictEqual(seen.seenShare(seen.shingles(prose(24, 400))), 1);
+    strictEqual(seen.seenFraction(seen.shingles(prose(24, 400))), 1);
   });
 });
 

@@ -1,26 +1,26 @@
 import { createHash } from "node:crypto";
 
-/** One text of a corpus: what stands between `<bos>` and `<eos>`. */
+/** One text of a corpus: the text between `<bos>` and `<eos>`. */
 export interface Document {
-  /** Where it comes from, for people: a path, a path and line, a path and part. */
+  /** The source, for users: a path, a path and line, or a path and part. */
   readonly source: string;
   readonly text: string;
-  /** Documents that share text have one group, and the split into training and held-out never parts a group. */
+  /** Documents that share text have one group. The held-out split never divides a group. */
   readonly group: number;
 }
 
-/** What reading a corpus gives. */
+/** The documents of a corpus, and the numbers of skipped files or texts. */
 export interface Corpus {
   readonly documents: readonly Document[];
-  /** How many files or texts were left out, by reason. */
-  readonly leftOut: Readonly<Record<string, number>>;
+  /** The number of skipped files or texts, by reason. */
+  readonly skipped: Readonly<Record<string, number>>;
 }
 
-/** Counts what is left out and why. */
-export class LeftOut {
+/** Counts skipped files and texts by reason. */
+export class SkippedDocuments {
   readonly #counts: Map<string, number>;
 
-  /** @param before what was left out already */
+  /** @param before counts to start from */
   constructor(before: Readonly<Record<string, number>> = {}) {
     this.#counts = new Map(Object.entries(before));
   }
@@ -34,9 +34,9 @@ export class LeftOut {
   }
 }
 
-/** What was left out, for people: `3 hidden, 1 binary`; the empty string where nothing was. */
-export function leftOutText(leftOut: Readonly<Record<string, number>>): string {
-  return Object.entries(leftOut)
+/** The counts as text: `3 hidden, 1 binary`. The empty string if nothing was skipped. */
+export function skippedText(skipped: Readonly<Record<string, number>>): string {
+  return Object.entries(skipped)
     .map(([reason, count]) => `${count} ${reason}`)
     .join(", ");
 }

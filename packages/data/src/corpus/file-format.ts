@@ -1,14 +1,14 @@
 import { basename } from "node:path";
 import { isZstd } from "./zstd.js";
 
-/** What a file of a corpus is, by its first bytes. */
+/** The format of a corpus file, by its first bytes. */
 export type FileFormat =
   | { readonly kind: "text" | "gzip" | "zstd" | "utf-16le" | "utf-16be" }
-  /** No text that is read here. `what` is a noun phrase, `remedy` what makes text of it. */
+  /** Not supported. `what` is a noun phrase; `remedy` says how to convert the file to text. */
   | { readonly kind: "other"; readonly what: string; readonly remedy: (path: string) => string };
 
 interface Signature {
-  /** What the first bytes must look like too: a short mark could begin a text. */
+  /** A second condition on the first bytes, because a text could start with a short signature. */
   readonly and?: RegExp;
   readonly at?: number;
   /** Bytes as Latin-1 text. */
@@ -21,7 +21,7 @@ const quoted = (path: string): string => `'${path.replaceAll("'", "'\\''")}'`;
 const unpack =
   (command: string) =>
   (path: string): string =>
-    `unpack it with \`${command} ${quoted(path)}\`, and name what comes out`;
+    `unpack it with \`${command} ${quoted(path)}\`, and name the result`;
 const convert = (how: string) => (): string => `write its text as JSON lines, {"text": "…"} a line: ${how}`;
 
 const signatures: readonly Signature[] = [
@@ -73,7 +73,7 @@ const signatures: readonly Signature[] = [
   { bytes: "\0\0\xfe\xff", what: "UTF-32 text", remedy: (path) => iconv("UTF-32", path) },
 ];
 
-/** Zip archives that people call by another name, by what their first entry is called. */
+/** Zip archives with a more specific name, by the name of their first entry. */
 const zips: readonly Signature[] = [
   {
     and: /^.{26,}(\[Content_Types\]\.xml|_rels\/|word\/)/s,
@@ -89,11 +89,11 @@ const zips: readonly Signature[] = [
   { and: /^.{30}[^\0]*\.npy/s, what: "an archive of NumPy arrays", remedy: convert("with numpy.load in Python") },
 ].map((each) => ({ bytes: "PK\x03\x04", ...each }));
 
-/** How a text in another encoding is made UTF-8. */
+/** The command that converts a text to UTF-8. */
 export const iconv = (encoding: string, path: string): string =>
   `convert it: \`iconv -f ${encoding} -t UTF-8 ${quoted(path)} > NEW_FILE\`, and name NEW_FILE`;
 
-/** @param head the first bytes, 512 or more where the file has them */
+/** @param head the first bytes, at least 512 if the file is long enough */
 export function formatOf(head: Uint8Array): FileFormat {
   const latin = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, 512)).toString("latin1");
   if (latin.startsWith("\x1f\x8b")) return { kind: "gzip" };
@@ -101,7 +101,7 @@ export function formatOf(head: Uint8Array): FileFormat {
   const known = [...zips, ...signatures].find(({ at = 0, bytes, and }) => latin.startsWith(bytes, at) && and?.test(latin) !== false);
   if (known !== undefined) return { kind: "other", what: known.what, remedy: known.remedy };
   if (/^\x80[\x02-\x05]/.test(latin))
-    return { kind: "other", what: "a pickle of Python", remedy: convert("load it in Python, if you trust where it comes from") };
+    return { kind: "other", what: "a pickle of Python", remedy: convert("load it in Python, if you trust its source") };
   if (latin.startsWith("\xff\xfe")) return { kind: "utf-16le" };
   if (latin.startsWith("\xfe\xff")) return { kind: "utf-16be" };
   const wide = wideText(head);
@@ -109,7 +109,7 @@ export function formatOf(head: Uint8Array): FileFormat {
   return { kind: "text" };
 }
 
-/** Text of two bytes a character is known by zeros in every other byte, as long as it is mostly Latin. */
+/** Detects UTF-16 and UTF-32 without a mark: mostly Latin text has zeros in every other byte. */
 function wideText(head: Uint8Array): "UTF-16LE" | "UTF-16BE" | "UTF-32LE" | "UTF-32BE" | undefined {
   const pairs = Math.min(head.length, 512) >> 1;
   if (pairs < 8) return undefined;
@@ -137,5 +137,5 @@ function isQuads(head: Uint8Array, at: number): boolean {
   return good > 0.9 * groups;
 }
 
-/** The name that a packed file has when it is unpacked: what follows is decided by it. */
+/** The name of a compressed file without the extension of the compression format. */
 export const unpackedName = (path: string): string => basename(path).replace(/\.(gz|gzip|zst|zstd)$/i, "");

@@ -8,27 +8,28 @@ export interface Splits {
   readonly heldout: readonly Document[];
 }
 
-/** A group that would make the held-out part larger than this multiple of what was asked stays in training. */
-const overshoot = 1.5;
+/** A group stays in training if it would make the held-out split larger than this multiple of the requested size. */
+const maxOvershoot = 1.5;
 
 /**
- * Splits documents into training and held-out, by the hash of what they say and not by where they stand, and shuffles
- * both by the same hash. Documents of one group stay on one side, so that no near-copy of a held-out text is trained on;
- * only when the whole corpus is one group (it repeats itself) are its documents taken apart.
+ * Splits documents into training and held-out, by the hash of their text, and shuffles
+ * both splits by the same hash. Documents of one group stay in one split, so that training sees no near-copy of a held-out text.
+ * If the whole corpus is one group, the documents of the group are split.
  *
  * @param fraction of the characters to hold out, above 0 and at most ½
  * @param place names the corpus in errors
- * @throws LapidaryError `LAP_DATA_TOO_SMALL` when there are not two different documents to take apart
+ * @throws LapidaryError `LAP_DATA_TOO_SMALL` if the corpus has fewer than two different documents
  */
 export function splitHeldOut(documents: readonly Document[], fraction: number, place: string): Splits {
   const hashed = documents
     .map((document) => ({ document, hash: contentHash(document.text) }))
     .sort((a, b) => byCodeUnits(a.hash, b.hash) || byCodeUnits(a.document.source, b.document.source));
-  const wanted = fraction * documents.reduce((sum, { text }) => sum + text.length, 0);
+  const targetSize = fraction * documents.reduce((sum, { text }) => sum + text.length, 0);
   const heldHashes =
-    chooseHeldOut(hashed, wanted, ({ document }) => `${document.group}`) ?? chooseHeldOut(hashed, wanted, ({ hash }) => hash);
+    chooseHeldOut(hashed, targetSize, ({ document }) => `${document.group}`) ?? chooseHeldOut(hashed, targetSize, ({ hash }) => hash);
   if (heldHashes === undefined) throw indivisibleCorpus(place);
-  const side = (held: boolean): Document[] => hashed.filter(({ hash }) => heldHashes.has(hash) === held).map(({ document }) => document);
+  const side = (chosen: boolean): Document[] =>
+    hashed.filter(({ hash }) => heldHashes.has(hash) === chosen).map(({ document }) => document);
   return { train: side(false), heldout: side(true) };
 }
 
@@ -37,8 +38,8 @@ interface Hashed {
   readonly hash: string;
 }
 
-/** Hashes of the documents to hold out: groups by their least hash, until they hold what is wanted; undefined if one side stays empty. */
-function chooseHeldOut(hashed: readonly Hashed[], wanted: number, groupOf: (each: Hashed) => string): Set<string> | undefined {
+/** Hashes of the documents to hold out: groups in the order of their smallest hash, up to the target size. Undefined if one split stays empty. */
+function chooseHeldOut(hashed: readonly Hashed[], targetSize: number, groupOf: (each: Hashed) => string): Set<string> | undefined {
   const groups = new Map<string, Hashed[]>();
   for (const each of hashed) append(groups, groupOf(each), each);
   if (groups.size < 2) return undefined;
@@ -46,15 +47,15 @@ function chooseHeldOut(hashed: readonly Hashed[], wanted: number, groupOf: (each
     members,
     size: members.reduce((sum, { document }) => sum + document.text.length, 0),
   }));
-  const held: Hashed[] = [];
+  const chosen: Hashed[] = [];
   let size = 0;
   for (const group of sized) {
-    if (size >= wanted) break;
-    if (size + group.size > overshoot * wanted) continue;
-    for (const member of group.members) held.push(member);
+    if (size >= targetSize) break;
+    if (size + group.size > maxOvershoot * targetSize) continue;
+    for (const member of group.members) chosen.push(member);
     size += group.size;
   }
-  return hashesOf(held.length > 0 ? held : must(sized.toSorted((a, b) => a.size - b.size)[0], "group").members);
+  return hashesOf(chosen.length > 0 ? chosen : must(sized.toSorted((a, b) => a.size - b.size)[0], "group").members);
 }
 
 const hashesOf = (members: readonly Hashed[]): Set<string> => new Set(members.map(({ hash }) => hash));

@@ -3,17 +3,17 @@ import { decodeUtf8 } from "./utf8.js";
 
 const newline = 0x0a;
 /** A string has fewer than 2²⁹ characters. */
-const longestLine = 2 ** 29 - 32;
+const maxLineBytes = 2 ** 29 - 32;
 
-/** A text of a JSON file, and the number of its line or element, from 1. */
+/** A text of a JSON file, with the number of its line or element, from 1. */
 export interface JsonText {
   readonly line: number;
   readonly text: string;
 }
 
 /**
- * Whether a file holds texts as JSON objects: `lines`, one a line, or `array`, all in one list. By its name, or, under another name, by its
- * first lines: objects throughout, and in a directory objects that have the field.
+ * The form in which a file stores texts as JSON objects: `lines`, one object a line, or `array`, one list. The name or the first lines decide.
+ * The first lines must be objects, and in a directory the objects must have the field.
  */
 export function jsonForm(
   bytes: Uint8Array,
@@ -31,10 +31,10 @@ export function jsonForm(
   return isLines ? "lines" : undefined;
 }
 
-/** So much of a file is looked at; one whose first line is longer is not taken for JSON under another name. */
+/** The number of bytes that are inspected. A file with a longer first line is JSON only if its name says so. */
 const probeBytes = 1 << 20;
 
-/** The first lines that are not empty. @param isCut whether the last line of `head` may be a part of one */
+/** The first nonempty lines. @param isCut whether the last line of `head` may be incomplete */
 function firstLines(head: string, count: number, isCut: boolean): string[] {
   const lines = head.split("\n");
   return (isCut ? lines.slice(0, -1) : lines)
@@ -48,7 +48,7 @@ function parsedObject(line: string): Record<string, unknown> | undefined {
   try {
     return asObject(JSON.parse(line));
   } catch {
-    // Not JSON, so that it is text.
+    // The file is not JSON, so it is plain text.
     return undefined;
   }
 }
@@ -60,7 +60,7 @@ function isArrayOfTexts(bytes: Uint8Array, textField: string | undefined): boole
     const objects = value.slice(0, 3).map(asObject);
     return objects.every((object) => object !== undefined && (textField === undefined || typeof fieldOf(object, textField) === "string"));
   } catch {
-    // Not JSON, so that it is text.
+    // The file is not JSON, so it is plain text.
     return false;
   }
 }
@@ -69,9 +69,9 @@ const asObject = (value: unknown): Record<string, unknown> | undefined =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
 
 /**
- * The texts of JSON lines. Empty lines are passed over.
+ * The texts of JSON lines. Empty lines are skipped.
  *
- * @param textField which field of each object holds the text
+ * @param textField the field with the text of each object
  * @throws LapidaryError `LAP_DATA_NOT_UTF8`, `LAP_DATA_JSONL`
  */
 export function* readJsonLines(bytes: Uint8Array, path: string, textField: string): Generator<JsonText> {
@@ -80,14 +80,15 @@ export function* readJsonLines(bytes: Uint8Array, path: string, textField: strin
     line++;
     const found = bytes.indexOf(newline, start);
     const end = found < 0 ? bytes.length : found;
-    if (end - start > longestLine) throw badJsonLine(path, line, "is longer than 512 MB", "cut its text into several objects, one a line");
+    if (end - start > maxLineBytes)
+      throw badJsonLine(path, line, "is longer than 512 MB", "split its text into several objects, one a line");
     const raw = decodeUtf8(bytes.subarray(start, end), path, start).trim();
     start = end + 1;
     if (raw !== "") yield { line, text: textOf(parse(raw, path, line), path, line, textField) };
   }
 }
 
-/** The texts of one JSON array of objects, which `jsonForm` has found to be one. */
+/** The texts of one JSON array of objects, after `jsonForm` has returned `array`. */
 export function* readJsonArray(bytes: Uint8Array, path: string, textField: string): Generator<JsonText> {
   const values = JSON.parse(decodeUtf8(bytes, path)) as unknown[];
   for (const [at, value] of values.entries()) yield { line: at + 1, text: textOf(value, path, at + 1, textField) };
@@ -138,7 +139,7 @@ function textOf(value: unknown, path: string, line: number, textField: string): 
   throw badJsonLine(path, line, `has no field \`${textField}\`, only ${names.join(", ") || "none"}`, remedyFor(object, textField));
 }
 
-/** A dot leads into an inner object (`meta.text`), unless a field has the whole name. Only own fields count: `toString` is none. */
+/** A dot selects a field of an inner object (`meta.text`), unless a field has the whole name. Inherited properties such as `toString` are not fields. */
 function fieldOf(object: Record<string, unknown>, path: string): unknown {
   const own = Object.getOwnPropertyDescriptor(object, path);
   if (own !== undefined || !path.includes(".")) return own?.value;
@@ -147,7 +148,7 @@ function fieldOf(object: Record<string, unknown>, path: string): unknown {
   return inner === undefined ? undefined : fieldOf(inner, rest.join("."));
 }
 
-/** A list of turns with a role and a content, as chat data sets have it. */
+/** A list of turns with role and content, as in chat datasets. */
 const isConversation = (value: unknown): boolean =>
   Array.isArray(value) &&
   value.length > 0 &&
@@ -160,32 +161,32 @@ const conversation = (path: string, line: number, field: string): ReturnType<typ
   badJsonLine(
     path,
     line,
-    `holds a conversation in \`${field}\` (a list of turns with role and content), for which there is no form yet`,
-    "write each conversation as one text, with a mark before each turn, in a field that data.text_field names",
+    `has a conversation in \`${field}\` (a list of turns with role and content), which is not supported`,
+    "write each conversation as one text, with a marker before each turn, in the field of data.text_field",
   );
 
 const describe = (value: unknown): string =>
   value === null ? "null" : Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : `a ${typeof value}`;
 
-/** Names by which other data sets call their text, the likeliest first. */
-const usualFields = ["text", "content", "body", "document", "raw_content", "code", "completion", "story", "article", "markdown"];
+/** Field names of the text in other datasets, the likeliest first. */
+const commonFields = ["text", "content", "body", "document", "raw_content", "code", "completion", "story", "article", "markdown"];
 
 function remedyFor(object: Record<string, unknown>, textField: string): string | undefined {
-  const usual = usualFields.find((field) => field !== textField && typeof object[field] === "string");
-  if (usual !== undefined) return proposal(usual);
+  const common = commonFields.find((field) => field !== textField && typeof object[field] === "string");
+  if (common !== undefined) return proposal(common);
   const nested = nestedField(object, textField);
-  if (nested !== undefined) return `the text seems to be inside \`${nested.split(".")[0]}\`: ${proposal(nested)}`;
+  if (nested !== undefined) return `the text may be inside \`${nested.split(".")[0]}\`: ${proposal(nested)}`;
   const strings = Object.keys(object).filter((key) => key !== textField && typeof object[key] === "string");
   const longest = strings.sort((a, b) => String(object[b]).length - String(object[a]).length)[0];
   return longest === undefined ? undefined : proposal(longest);
 }
 
-const proposal = (field: string): string => `set \`data.text_field: ${field}\` if that field holds the text`;
+const proposal = (field: string): string => `set \`data.text_field: ${field}\` if that field is the text`;
 
-/** A usual field inside of a field, such as `meta.text`. */
+/** A common field inside another field, such as `meta.text`. */
 function nestedField(object: Record<string, unknown>, except: string): string | undefined {
   for (const [key, value] of Object.entries(object))
-    for (const field of usualFields)
+    for (const field of commonFields)
       if (`${key}.${field}` !== except && typeof asObject(value)?.[field] === "string") return `${key}.${field}`;
   return undefined;
 }

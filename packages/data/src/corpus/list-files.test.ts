@@ -31,7 +31,7 @@ describe("the files of a corpus", () => {
     const { code, message, remedy } = refusalOf(folder);
     strictEqual(code, "LAP_DATA_UNREADABLE");
     match(message, /cannot read 3 entries of the corpus: permission denied for b\.txt, link\.txt, sub\/d\.txt$/);
-    match(remedy, /chmod -R u\+rX '.*'.*begins with a dot/);
+    match(remedy, /chmod -R u\+rX '.*'.*starts with a dot/);
     for (const name of ["b.txt", "link.txt", "sub/d.txt"]) renameSync(join(folder, name), join(folder, name.replace(/[^/]+$/, ".$&")));
     deepStrictEqual(refusalOf(folder), {});
     chmodSync(join(folder, "sub"), 0);

@@ -2,49 +2,49 @@ import { accessSync, constants, type Dirent, readdirSync, readFileSync, readlink
 import { basename, dirname, join, resolve } from "node:path";
 import { suggest } from "@lapidary/std";
 import { corpusTooLarge, danglingCorpus, emptyCorpus, missingCorpus, unreadable, unreadableEntries } from "../data-errors.js";
-import { LeftOut } from "./document.js";
+import { SkippedDocuments } from "./document.js";
 import { byCodeUnits } from "./walk.js";
 
-/** More than this is not held in memory, packed or unpacked. */
-export const largestCorpusBytes = 2 ** 30;
+/** Maximum size in memory, compressed or decompressed. */
+export const maxCorpusBytes = 2 ** 30;
 
 const hidden = "hidden (its name begins with a dot)";
 const nodeModules = "node_modules directory";
-const fileAgain = "another link to a file that was read";
-const directoryAgain = "another link to a directory that was read";
+const duplicateFile = "another link to a file that was read";
+const duplicateDirectory = "another link to a directory that was read";
 
-/** Reasons by which no text is missed: the name says that it is not part of a corpus, or the text is read by another name. */
-export const ruledOut: ReadonlySet<string> = new Set([hidden, nodeModules, fileAgain, directoryAgain]);
+/** Reasons that need no warning: the name excludes the file, or its text is read under another name. */
+export const expectedReasons: ReadonlySet<string> = new Set([hidden, nodeModules, duplicateFile, duplicateDirectory]);
 
-/** A file of a corpus: what it is called, where its bytes are, and what shows that it changed. */
+/** A file of a corpus: its name, its path, and the values that show a change. */
 export interface CorpusFile {
   readonly source: string;
   readonly path: string;
   readonly bytes: number;
   readonly modified_ms: number;
-  /** Of a link: the file that it leads to. */
+  /** For a link: the target file. */
   readonly target?: string;
 }
 
 export interface CorpusListing {
   readonly files: readonly CorpusFile[];
-  /** Names that are not part of the corpus, by reason. */
-  readonly leftOut: Readonly<Record<string, number>>;
+  /** The number of skipped names, by reason. */
+  readonly skipped: Readonly<Record<string, number>>;
 }
 
 /**
- * The files that a path names: itself, or all files below it but those under dot names and `node_modules`. Links to files and directories
- * are followed, each file and directory once, so that circles end; pipes, sockets and devices are never opened.
+ * The files of a path: the file itself, or all files below the directory except those under dot names and `node_modules`. Links to files and
+ * directories are followed. Each file and directory is read once, so cycles end. Pipes, sockets and devices are never opened.
  *
- * @throws LapidaryError `LAP_DATA_MISSING` with the near name, `LAP_DATA_UNREADABLE` with all files and directories that cannot be read, `LAP_DATA_EMPTY`, `LAP_DATA_TOO_LARGE`
+ * @throws LapidaryError `LAP_DATA_MISSING` with the nearest name, `LAP_DATA_UNREADABLE` with all files and directories that cannot be read, `LAP_DATA_EMPTY`, `LAP_DATA_TOO_LARGE`
  */
 export function listCorpusFiles(path: string): CorpusListing {
   const stats = statOf(path);
   if (!stats.isFile() && !stats.isDirectory()) throw unreadable(path, "it is neither a file nor a directory");
-  const listing = stats.isFile() ? { files: [asFile(basename(path), path, stats)], leftOut: {} } : new Walk(path, stats).list();
+  const listing = stats.isFile() ? { files: [asFile(basename(path), path, stats)], skipped: {} } : new Walk(path, stats).list();
   const bytes = listing.files.reduce((sum, each) => sum + each.bytes, 0);
-  if (listing.files.length === 0) throw emptyCorpus(path, "the directory holds no files", listing.leftOut);
-  if (bytes > largestCorpusBytes) throw corpusTooLarge(path, bytes, largestCorpusBytes);
+  if (listing.files.length === 0) throw emptyCorpus(path, "the directory contains no files", listing.skipped);
+  if (bytes > maxCorpusBytes) throw corpusTooLarge(path, bytes, maxCorpusBytes);
   return listing;
 }
 
@@ -55,15 +55,15 @@ const asFile = (source: string, path: string, { size, mtimeMs }: Stats): CorpusF
   modified_ms: mtimeMs,
 });
 
-/** A directory or file, whatever its names are. */
+/** Identifies a file or directory independently of its names. */
 const identity = ({ dev, ino }: Stats): string => `${dev}:${ino}`;
 
-/** A text of this size or less may be a link that git has written as a file. */
-const longestLinkText = 1024;
+/** Maximum size of a text file by which git represents a link. */
+const maxLinkTextBytes = 1024;
 
 class Walk {
   readonly #entered: Set<string>;
-  readonly #leftOut = new LeftOut();
+  readonly #skipped = new SkippedDocuments();
   readonly #unreadable: string[] = [];
   readonly #files: (CorpusFile & { readonly identity: string; readonly isLink: boolean })[] = [];
 
@@ -78,12 +78,12 @@ class Walk {
     this.#enter("");
     for (const { source, path } of this.#files) if (!isReadable(path)) this.#unreadable.push(source);
     if (this.#unreadable.length > 0) throw unreadableEntries(this.root, this.#unreadable.sort(byCodeUnits));
-    // A file that is here itself goes before links to it; of several links the first counts.
+    // A file takes precedence over links to it. Of several links the first counts.
     const own = new Set(this.#files.flatMap((file) => (file.isLink ? [] : [file.identity])));
     const files = this.#files.filter((file) => {
       if (!file.isLink) return true;
       if (own.has(file.identity)) {
-        this.#leftOut.count(fileAgain);
+        this.#skipped.count(duplicateFile);
         return false;
       }
       own.add(file.identity);
@@ -97,7 +97,7 @@ class Walk {
         modified_ms,
         ...(isLink ? { target: realpathSync.native(path) } : {}),
       })),
-      leftOut: this.#leftOut.toJSON(),
+      skipped: this.#skipped.toJSON(),
     };
   }
 
@@ -107,32 +107,32 @@ class Walk {
     for (const entry of listDirectory(below)) {
       const source = directory === "" ? entry.name : `${directory}/${entry.name}`;
       const path = join(this.root, source);
-      if (entry.name.startsWith(".")) this.#leftOut.count(hidden);
+      if (entry.name.startsWith(".")) this.#skipped.count(hidden);
       else if (entry.isDirectory()) this.#enterDirectory(source, statOf(path));
-      else if (entry.isFile()) this.#takeFile(source, path, statOf(path));
+      else if (entry.isFile()) this.#addFile(source, path, statOf(path));
       else if (entry.isSymbolicLink()) this.#follow(source, path);
-      else this.#leftOut.count("not a regular file");
+      else this.#skipped.count("not a regular file");
     }
   }
 
   #enterDirectory(source: string, stats: Stats): void {
-    if (basename(source) === "node_modules") return this.#leftOut.count(nodeModules);
-    if (this.#entered.has(identity(stats))) return this.#leftOut.count(directoryAgain);
+    if (basename(source) === "node_modules") return this.#skipped.count(nodeModules);
+    if (this.#entered.has(identity(stats))) return this.#skipped.count(duplicateDirectory);
     this.#entered.add(identity(stats));
     this.#enter(source);
   }
 
   #follow(source: string, path: string): void {
     const stats = targetOf(path);
-    if (stats === undefined) this.#leftOut.count("dangling link");
+    if (stats === undefined) this.#skipped.count("dangling link");
     else if (stats.isDirectory()) this.#enterDirectory(source, stats);
     else if (stats.isFile()) this.#files.push({ ...asFile(source, path, stats), identity: identity(stats), isLink: true });
-    else this.#leftOut.count("not a regular file");
+    else this.#skipped.count("not a regular file");
   }
 
-  /** A file of one relative path is how git writes a link on a file system without links. */
-  #takeFile(source: string, path: string, stats: Stats): void {
-    const target = stats.size > 0 && stats.size <= longestLinkText && isReadable(path) ? linkText(path) : undefined;
+  /** Git represents a link as a file with a relative path if the file system has no links. */
+  #addFile(source: string, path: string, stats: Stats): void {
+    const target = stats.size > 0 && stats.size <= maxLinkTextBytes && isReadable(path) ? linkText(path) : undefined;
     const linked = target === undefined ? undefined : targetOf(target);
     if (target !== undefined && linked?.isFile() === true && identity(linked) !== identity(stats))
       this.#files.push({ ...asFile(source, target, linked), identity: identity(linked), isLink: true });
@@ -145,17 +145,17 @@ function isReadable(path: string, mode = constants.R_OK): boolean {
     accessSync(path, mode);
     return true;
   } catch (error) {
-    // Any other failure is reported where the file is read.
+    // Reading the file reports any other failure.
     return (error as NodeJS.ErrnoException).code !== "EACCES";
   }
 }
 
 function linkText(path: string): string | undefined {
-  const text = attempt(path, () => readFileSync(path, "latin1"));
+  const text = orUnreadable(path, () => readFileSync(path, "latin1"));
   return /^\.{1,2}\/[^\0\r\n]+$/.test(text) ? resolve(dirname(path), Buffer.from(text, "latin1").toString("utf8")) : undefined;
 }
 
-/** Of what a link leads to; undefined if it leads nowhere, round in a circle, or where it may not be seen. */
+/** The target of a link; undefined if the target is missing, a cycle, or not accessible. */
 function targetOf(path: string): Stats | undefined {
   try {
     return statSync(path);
@@ -165,22 +165,23 @@ function targetOf(path: string): Stats | undefined {
 }
 
 function listDirectory(path: string): Dirent[] {
-  return attempt(path, () => readdirSync(path, { withFileTypes: true })).sort((a, b) => byCodeUnits(a.name, b.name));
+  return orUnreadable(path, () => readdirSync(path, { withFileTypes: true })).sort((a, b) => byCodeUnits(a.name, b.name));
 }
 
 function statOf(path: string): Stats {
-  const stats = attempt(path, () => statSync(path, { throwIfNoEntry: false }));
+  const stats = orUnreadable(path, () => statSync(path, { throwIfNoEntry: false }));
   if (stats !== undefined) return stats;
   const parent = dirname(path);
-  const beside = statSync(parent, { throwIfNoEntry: false })?.isDirectory() === true ? attempt(parent, () => readdirSync(parent)) : [];
+  const siblings =
+    statSync(parent, { throwIfNoEntry: false })?.isDirectory() === true ? orUnreadable(parent, () => readdirSync(parent)) : [];
   const link = linkTarget(path);
   if (link !== undefined) throw danglingCorpus(path, link);
   const name = basename(path);
-  const near = beside.find((each) => each.normalize("NFC") === name.normalize("NFC")) ?? suggest(name, beside);
+  const near = siblings.find((each) => each.normalize("NFC") === name.normalize("NFC")) ?? suggest(name, siblings);
   throw missingCorpus(path, near === undefined ? undefined : join(parent, near));
 }
 
-/** What a link says it leads to; undefined for what is not a link. */
+/** The text of a link; undefined if the path is not a link. */
 function linkTarget(path: string): string | undefined {
   try {
     return readlinkSync(path);
@@ -189,7 +190,7 @@ function linkTarget(path: string): string | undefined {
   }
 }
 
-function attempt<T>(path: string, run: () => T): T {
+function orUnreadable<T>(path: string, run: () => T): T {
   try {
     return run();
   } catch (cause) {

@@ -1,15 +1,15 @@
 import { must } from "@lapidary/std";
 
-/** So many words in a row make a shingle: two texts that share many shingles share text, however it is wrapped. */
+/** Number of consecutive words in a shingle. Two texts that share many shingles share text, independently of line breaks. */
 const shingleWords = 8;
-/** At most so many shingles are kept, about 100 bytes of memory each; of larger corpora every 2ᵏth is kept. */
-const shinglesAtMost = 2 ** 21;
-/** A text shares a group with each earlier one with which it has this share of the shorter text in common. */
-const groupShare = 0.2;
+/** Maximum number of stored shingles, about 100 bytes of memory each. Of larger corpora every 2ᵏth shingle is stored. */
+const maxShingles = 2 ** 21;
+/** Two texts are in one group if they share this fraction of the shorter text. */
+const groupOverlap = 0.2;
 
 /**
- * Finds text that was seen before, by shingles of words (Broder 1997): case, punctuation and line breaks do not count,
- * so the one MIT licence is found in its three hundred wrappings.
+ * Finds duplicate text by shingles of words (Broder 1997). Case, punctuation and line breaks do not count, so differently
+ * wrapped copies of a licence are duplicates.
  */
 export class NearDuplicates {
   /** Shingle → the first text that had it. */
@@ -19,26 +19,26 @@ export class NearDuplicates {
   readonly #parents: number[] = [];
   readonly #sampleMask: number;
 
-  /** @param expectedBytes of all texts together: decides how many shingles are kept */
+  /** @param expectedBytes of all texts: determines how many shingles are stored */
   constructor(expectedBytes: number) {
     const expectedShingles = expectedBytes / 6;
-    this.#sampleMask = 2 ** Math.max(0, Math.ceil(Math.log2(expectedShingles / shinglesAtMost))) - 1;
+    this.#sampleMask = 2 ** Math.max(0, Math.ceil(Math.log2(expectedShingles / maxShingles))) - 1;
   }
 
-  /** The shingles of a text, to be asked about and then perhaps added. */
+  /** The shingles of a text, for `seenFraction` and `add`. */
   shingles(text: string): Shingles {
     return shingle(text, this.#sampleMask);
   }
 
-  /** Which share of the shingles earlier texts have, from 0 (new) to 1 (seen it all). */
-  seenShare(shingles: Shingles): number {
+  /** The fraction of the shingles that earlier texts have, from 0 (new) to 1 (duplicate). */
+  seenFraction(shingles: Shingles): number {
     if (shingles.length === 0) return 0;
     let seen = 0;
     for (const value of shingles) if (this.#owners.has(value)) seen++;
     return seen / shingles.length;
   }
 
-  /** Adds a text; its number is the count of texts added before. Joins it to the groups that it shares text with. */
+  /** Adds a text; its number is the count of texts added before. Merges it with the groups that it shares text with. */
   add(shingles: Shingles): number {
     const text = this.#sizes.length;
     this.#sizes.push(shingles.length);
@@ -50,7 +50,7 @@ export class NearDuplicates {
       else if (owner !== text) shared.set(owner, (shared.get(owner) ?? 0) + 1);
     }
     for (const [owner, count] of shared)
-      if (count >= groupShare * Math.min(shingles.length, must(this.#sizes[owner], "size"))) this.#join(owner, text);
+      if (count >= groupOverlap * Math.min(shingles.length, must(this.#sizes[owner], "size"))) this.#join(owner, text);
     return text;
   }
 
@@ -61,7 +61,7 @@ export class NearDuplicates {
       const parent = must(this.#parents[root], "parent");
       if (parent === root) return root;
       const above = must(this.#parents[parent], "parent");
-      this.#parents[root] = above; // halves the path for the next who asks
+      this.#parents[root] = above; // path halving
       root = above;
     }
   }
@@ -74,10 +74,10 @@ export class NearDuplicates {
 
 export type Shingles = readonly number[];
 
-/** 31⁸ modulo 2³²: what a word weighs when it leaves the window. */
-const leaving = Array.from({ length: shingleWords }).reduce<number>((power) => Math.imul(power, 31), 1);
+/** 31⁸ modulo 2³²: the factor of the word that leaves the window. */
+const outgoingFactor = Array.from({ length: shingleWords }).reduce<number>((power) => Math.imul(power, 31), 1);
 
-/** A text shorter than a shingle has one, of all its words. */
+/** A text shorter than a shingle has one shingle, of all its words. */
 function shingle(text: string, sampleMask: number): Shingles {
   const found: number[] = [];
   const window = new Int32Array(shingleWords);
@@ -86,7 +86,7 @@ function shingle(text: string, sampleMask: number): Shingles {
   let word = 0;
   const endWord = (): void => {
     const slot = words % shingleWords;
-    rolling = (Math.imul(rolling, 31) + word - Math.imul(must(window[slot], "slot"), leaving)) | 0;
+    rolling = (Math.imul(rolling, 31) + word - Math.imul(must(window[slot], "slot"), outgoingFactor)) | 0;
     window[slot] = word;
     word = 0;
     words++;

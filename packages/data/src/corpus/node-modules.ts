@@ -3,37 +3,37 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { hashString, must } from "@lapidary/std";
 import { emptyCorpus, missingCorpus } from "../data-errors.js";
-import { clean, isWorthEntering, type Kind, kindOf } from "./clean.js";
-import { type Corpus, LeftOut } from "./document.js";
+import { clean, shouldDescend, type Kind, kindOf } from "./clean.js";
+import { type Corpus, SkippedDocuments } from "./document.js";
 import { NearDuplicates } from "./near-duplicates.js";
 import { byCodeUnits, walkFiles } from "./walk.js";
 
-/** Which share of the corpus is of which kind, in the order of choice; what one kind leaves, the next may take. */
+/** The fraction of the corpus for each kind, in order of choice. A kind may use the bytes that earlier kinds leave. */
 const shares: readonly (readonly [kind: Kind, share: number])[] = [
   ["prose", 0.45],
   ["declarations", 0.35],
   ["code", 0.2],
 ];
-/** A text of which earlier texts have this share is left out. */
+/** A text is skipped if earlier texts contain this fraction of it. */
 const duplicateShare = 0.5;
-/** Files that are larger are tables and bundles; nothing is lost by not looking. */
-const largestFileBytes = 512 * 1024;
-/** When so many files of a package in a row were no use, the rest of them is not read. */
-const patience = 40;
+/** Larger files are tables and bundles and are skipped. */
+const maxFileBytes = 512 * 1024;
+/** After this many skipped files in a row, the other files of a package are not read. */
+const maxUseless = 40;
 
 export interface NodeModulesOptions {
-  /** The corpus stops growing at so many bytes of text. */
+  /** Maximum size of the corpus, in bytes of text. */
   readonly maxBytes: number;
-  /** Called now and then with the bytes chosen so far. */
+  /** Called repeatedly with the number of bytes chosen so far. */
   readonly onProgress?: (bytes: number, maxBytes: number) => void;
 }
 
 /**
- * The default corpus: prose, type declarations and code of the packages that an installation brought.
+ * The default corpus: prose, type declarations and code of the installed packages.
  *
- *     walk ─► by kind: the package that has given least gives its next file ─► clean ─► seen before? ─► document
+ *     walk ─► by kind: next file of the package with the fewest bytes ─► clean ─► duplicate? ─► document
  *
- * So a small package gives all it has and none dominates. Depends on nothing but the installed files.
+ * A small package contributes all its text, and no package dominates. The result depends only on the installed files.
  *
  * @param directory a `node_modules`; linked packages (workspaces) are not part of it
  * @throws LapidaryError `LAP_DATA_MISSING`, `LAP_DATA_EMPTY`, `LAP_DATA_UNREADABLE`
@@ -41,7 +41,7 @@ export interface NodeModulesOptions {
 export function readNodeModules(directory: string, { maxBytes, onProgress }: NodeModulesOptions): Corpus {
   if (!existsSync(directory)) throw missingCorpus(directory, undefined);
   const packages = listPackages(directory);
-  const leftOut = new LeftOut();
+  const skipped = new SkippedDocuments();
   const seen = new NearDuplicates(maxBytes);
   const chosen: { source: string; text: string; number: number }[] = [];
   let bytes = 0;
@@ -53,14 +53,14 @@ export function readNodeModules(directory: string, { maxBytes, onProgress }: Nod
       .filter(({ files }) => files[kind].length > 0)
       .map(({ files }) => ({ files: files[kind], next: 0, bytes: 0, useless: 0 }));
     while (bytes < budget && queues.length > 0) {
-      const at = leastFed(queues);
+      const at = smallestQueue(queues);
       const queue = must(queues[at], "queue");
       const path = queue.files[queue.next++];
-      if (path === undefined || queue.useless > patience) {
+      if (path === undefined || queue.useless > maxUseless) {
         queues.splice(at, 1);
         continue;
       }
-      const text = take(path, kind);
+      const text = addFile(path, kind);
       if (text === undefined) {
         queue.useless++;
         continue;
@@ -71,20 +71,20 @@ export function readNodeModules(directory: string, { maxBytes, onProgress }: Nod
       if (chosen.length % 64 === 0) onProgress?.(bytes, maxBytes);
     }
   }
-  if (chosen.length === 0) throw emptyCorpus(directory, "none of its packages holds text that is fit to learn from");
-  return { documents: chosen.map(({ source, text, number }) => ({ source, text, group: seen.group(number) })), leftOut: leftOut.toJSON() };
+  if (chosen.length === 0) throw emptyCorpus(directory, "no package contains suitable text");
+  return { documents: chosen.map(({ source, text, number }) => ({ source, text, group: seen.group(number) })), skipped: skipped.toJSON() };
 
-  /** The cleaned text of a file, added to the corpus, unless there is a reason against it. */
-  function take(path: string, kind: Kind): string | undefined {
+  /** Adds the cleaned text of a file to the corpus. Returns undefined if the file is skipped. */
+  function addFile(path: string, kind: Kind): string | undefined {
     const file = join(directory, path);
-    const refuse = (reason: string): undefined => leftOut.count(reason) as undefined;
-    if (statSync(file).size > largestFileBytes) return refuse("too large");
+    const refuse = (reason: string): undefined => skipped.count(reason) as undefined;
+    if (statSync(file).size > maxFileBytes) return refuse("too large");
     const raw = readFileSync(file);
     if (!isUtf8(raw)) return refuse("not UTF-8");
     const cleaned = clean(raw.toString("utf8"), kind);
-    if ("leftOut" in cleaned) return refuse(cleaned.leftOut);
+    if ("skipped" in cleaned) return refuse(cleaned.skipped);
     const shingles = seen.shingles(cleaned.text);
-    if (seen.seenShare(shingles) >= duplicateShare) return refuse("seen before");
+    if (seen.seenFraction(shingles) >= duplicateShare) return refuse("seen before");
     chosen.push({ source: path, text: cleaned.text, number: seen.add(shingles) });
     return cleaned.text;
   }
@@ -95,10 +95,10 @@ interface Package {
   readonly files: Readonly<Record<Kind, string[]>>;
 }
 
-/** Packages in the order of their paths; a package inside another's `node_modules` is one of its own. */
+/** Packages in the order of their paths. A package inside the `node_modules` of another is a separate package. */
 function listPackages(directory: string): Package[] {
   const packages = new Map<string, Package>();
-  for (const path of walkFiles(directory, isWorthEntering)) {
+  for (const path of walkFiles(directory, shouldDescend)) {
     const name = packageOf(path);
     const kind = kindOf(path);
     if (name === undefined || kind === undefined) continue;
@@ -107,7 +107,7 @@ function listPackages(directory: string): Package[] {
     known.files[kind].push(path);
   }
   for (const { files } of packages.values()) {
-    // The README comes first; of many declarations or sources a fair draw, not those that begin with "a".
+    // The README comes first. Other files are in the order of a hash, so that names have no influence.
     files.prose.sort((a, b) => depth(a) - depth(b) || Number(isReadme(b)) - Number(isReadme(a)) || byCodeUnits(a, b));
     for (const kind of ["declarations", "code"] as const) files[kind].sort((a, b) => hashString(a) - hashString(b) || byCodeUnits(a, b));
   }
@@ -131,7 +131,7 @@ function depth(path: string): number {
   return path.split("/").length;
 }
 
-function leastFed(queues: readonly { readonly bytes: number }[]): number {
+function smallestQueue(queues: readonly { readonly bytes: number }[]): number {
   let best = 0;
   for (let i = 1; i < queues.length; i++) if (must(queues[i], "queue").bytes < must(queues[best], "queue").bytes) best = i;
   return best;

@@ -4,8 +4,8 @@ import { notUtf8 } from "../data-errors.js";
 /**
  * The text of a file, without a byte order mark.
  *
- * @param startByte where in the file `bytes` begin
- * @throws LapidaryError `LAP_DATA_NOT_UTF8` with the offset of the first byte that is none
+ * @param startByte offset of `bytes` in the file
+ * @throws LapidaryError `LAP_DATA_NOT_UTF8` with the offset of the first invalid byte
  */
 export function decodeUtf8(bytes: Uint8Array, path: string, startByte = 0): string {
   if (!isUtf8(bytes)) {
@@ -16,16 +16,16 @@ export function decodeUtf8(bytes: Uint8Array, path: string, startByte = 0): stri
   return text.startsWith("\ufeff") ? text.slice(1) : text;
 }
 
-/** What the bytes around an invalid one look like: UTF-8 of which a part is missing or damaged, an 8-bit text, or neither. */
+/** The likely encoding of the bytes around an invalid byte: damaged UTF-8, an 8-bit encoding, or undefined. */
 export function encodingNear(bytes: Uint8Array, at: number): Encoding | undefined {
   const around = bytes.subarray(Math.max(0, at - 2048), at + 2048);
   return isMostlyUtf8(around) ? "UTF-8" : eightBitEncoding(around);
 }
 
-/** An encoding that text which is not valid UTF-8 may have; `UTF-8` itself where it was damaged. */
+/** The likely encoding of text that is not valid UTF-8; `UTF-8` for damaged UTF-8. */
 export type Encoding = "UTF-8" | "LATIN1" | "WINDOWS-1252";
 
-/** Whether more bytes belong to whole characters of several bytes than to none: an accident in an 8-bit text is rare. */
+/** Whether more non-ASCII bytes belong to valid multi-byte characters than not. This is rare in 8-bit text. */
 function isMostlyUtf8(bytes: Uint8Array): boolean {
   let [whole, broken] = [0, 0];
   for (let at = 0; at < bytes.length; ) {
@@ -37,7 +37,7 @@ function isMostlyUtf8(bytes: Uint8Array): boolean {
   return whole > broken;
 }
 
-/** Offset of the first byte at which no UTF-8 character starts or that belongs to none; the length when there is none. */
+/** Offset of the first invalid byte of UTF-8; the length if all bytes are valid. */
 export function firstInvalidByte(bytes: Uint8Array): number {
   let at = 0;
   while (at < bytes.length) {
@@ -48,7 +48,7 @@ export function firstInvalidByte(bytes: Uint8Array): number {
   return at;
 }
 
-/** Bytes of the character at `at`; 0 when there is none (Unicode standard, table 3-7). */
+/** Length of the character at `at`; 0 if it is invalid (Unicode standard, table 3-7). */
 function characterLength(bytes: Uint8Array, at: number): number {
   const first = bytes[at] ?? 0;
   if (first < 0x80) return 1;
@@ -63,7 +63,7 @@ function characterLength(bytes: Uint8Array, at: number): number {
 }
 
 /**
- * The encoding of text that has one byte a character, as far as a look at some bytes tells: printable throughout, mostly ASCII letters and
+ * The likely 8-bit encoding of a text: all bytes are printable, and most are ASCII letters and
  * blanks. Bytes from 0x80 to 0x9f are control characters in Latin-1 and punctuation in Windows' code page.
  */
 function eightBitEncoding(bytes: Uint8Array): "LATIN1" | "WINDOWS-1252" | undefined {
@@ -78,7 +78,7 @@ function eightBitEncoding(bytes: Uint8Array): "LATIN1" | "WINDOWS-1252" | undefi
   return low > 0 ? "WINDOWS-1252" : high > 0 ? "LATIN1" : undefined;
 }
 
-/** Whether bytes look like no text at all: a NUL near the start, as git and grep have it. UTF-16 is text, of the wrong kind. */
+/** Whether bytes look binary: a NUL near the start, as in git and grep. UTF-16 is not binary. */
 export function looksBinary(bytes: Uint8Array): boolean {
   const byteOrderMark = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
   return !byteOrderMark && bytes.subarray(0, 8192).includes(0);

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { unreadable } from "../data-errors.js";
 
 /**
- * The regular files below `root`, as paths relative to it with `/`, in an order that is the same on every machine.
- * Symbolic links are not followed: they lead out of the tree, or round in circles. Names with a leading dot are passed over.
+ * The regular files below `root`, as paths relative to it with `/`, in an order that does not depend on the machine.
+ * Symbolic links are not followed: they could leave the tree or form cycles. Names with a leading dot are skipped.
  *
- * @param enter whether to go into the directory of this relative path
+ * @param enter whether to descend into the directory of this relative path
  * @throws LapidaryError `LAP_DATA_UNREADABLE`
  */
 export function* walkFiles(root: string, enter: (directory: string) => boolean): Generator<string> {
@@ -30,7 +30,7 @@ function listDirectory(path: string): Dirent[] {
   }
 }
 
-/** Order of strings that no locale changes. */
+/** String order that does not depend on the locale. */
 export function byCodeUnits(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { type CorpusSpec, placeOf } from "../corpus/corpus-spec.js";
+import { type CorpusSpec, corpusPath } from "../corpus/corpus-spec.js";
 import type { Corpus, Document } from "../corpus/document.js";
 import { splitHeldOut } from "../corpus/held-out.js";
 import { readNodeModules } from "../corpus/node-modules.js";
@@ -15,30 +15,30 @@ import type { DatasetRequest, TokenizerRequest } from "./request.js";
 import { bytesPerToken, TokenWriter } from "./token-file.js";
 import { TokenCounts } from "./unigram.js";
 
-/** What preparing does, in this order. */
+/** The stages of preparing, in order. */
 export type PrepareStage = "read the corpus" | "train the tokenizer" | "read the tokenizer" | "encode";
 
 export interface PrepareProgress {
   readonly stage: PrepareStage;
-  /** From 0 to `total`, in a unit of the stage's own. */
+  /** From 0 to `total`, in a unit of the stage. */
   readonly done: number;
   readonly total: number;
 }
 
 export type OnPrepareProgress = (progress: PrepareProgress) => void;
 
-/** The tokenizer learns from at most so many characters, evenly drawn: more would not change what is frequent. */
+/** Maximum number of characters to train the tokenizer on, evenly sampled. More would not change which pairs are frequent. */
 const tokenizerCharacters = 32_000_000;
 
 /**
  * Writes a whole dataset into an existing, empty directory.
  *
- *     corpus ─► training and held-out documents ─► tokenizer (of the former, or given) ─► train.bin, heldout.bin, documents.jsonl ─► dataset.json
+ *     corpus ─► training and held-out documents ─► tokenizer (trained on the former, or given) ─► train.bin, heldout.bin, documents.jsonl ─► dataset.json
  *
- * @throws LapidaryError whatever is wrong with the corpus
+ * @throws LapidaryError for an invalid corpus
  */
 export function buildDataset(request: DatasetRequest, key: string, directory: string, onProgress: OnPrepareProgress): void {
-  const place = placeOf(request.corpus);
+  const place = corpusPath(request.corpus);
   onProgress({ stage: "read the corpus", done: 0, total: 1 });
   const corpus = readCorpus(request.corpus, (done, total) => onProgress({ stage: "read the corpus", done, total }));
   const splits = splitHeldOut(corpus.documents, request.heldOutFraction, place);
@@ -70,7 +70,7 @@ export function buildDataset(request: DatasetRequest, key: string, directory: st
     bytesPerToken: bytesPerToken(tokenizer.vocabSize),
     splits: { train: train.summary, heldout: heldout.summary },
     unigramNats: heldout.counts.crossEntropyUnder(train.counts),
-    leftOut: corpus.leftOut,
+    leftOut: corpus.skipped,
   };
   writeFileSync(join(directory, datasetFiles.manifest), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
 }
@@ -111,7 +111,7 @@ interface EncodedSplit {
   readonly counts: TokenCounts;
 }
 
-/** Writes the packed stream of a split, and a line for each document: where it came from and where it begins. */
+/** Writes the packed stream of a split, and a line for each document with its source and start. */
 function encodeSplit(
   documents: readonly Document[],
   split: SplitName,

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type CorpusSpec, placeOf } from "../corpus/corpus-spec.js";
+import { type CorpusSpec, corpusPath } from "../corpus/corpus-spec.js";
 import { listCorpusFiles } from "../corpus/list-files.js";
 import { badSetting, missingCorpus } from "../data-errors.js";
 import { hashOfTokenizer, readTokenizerFiles } from "../tokenizer/tokenizer-files.js";
@@ -41,28 +41,28 @@ function checkVocabSize(vocabSize: number): void {
 }
 
 /**
- * The name of the dataset that a request gives, from what tells cheaply that a corpus changed: of installed packages the
- * lock file; of files their paths, sizes, times and the targets of links, and what was left out; and from the content of a given tokenizer, because other ids are another dataset.
+ * The name of the dataset of a request: a hash of values that change with the corpus. For installed packages it hashes the lock file.
+ * For files it hashes paths, sizes, times, targets of links and the numbers of skipped files. It also hashes the content of a given tokenizer.
  *
  * @throws LapidaryError `LAP_DATA_MISSING`, `LAP_DATA_UNREADABLE`, `LAP_DATA_EMPTY`, `LAP_DATA_TOO_LARGE`, `LAP_CHECKPOINT_TOKENIZER`
  */
 export function datasetKey(request: DatasetRequest): string {
   const { corpus, tokenizer, heldOutFraction } = request;
   const ids = tokenizer.kind === "train" ? tokenizer.vocabSize : hashOfTokenizer(readTokenizerFiles(tokenizer.path));
-  const told = JSON.stringify([codeVersion, corpus, ids, heldOutFraction, fingerprint(corpus)]);
-  return createHash("sha256").update(told).digest("hex").slice(0, 32);
+  const canonical = JSON.stringify([codeVersion, corpus, ids, heldOutFraction, fingerprint(corpus)]);
+  return createHash("sha256").update(canonical).digest("hex").slice(0, 32);
 }
 
 function fingerprintOfFiles(path: string): unknown {
-  const { files, leftOut } = listCorpusFiles(path);
+  const { files, skipped } = listCorpusFiles(path);
   const listed = files.map(({ source, bytes, modified_ms, target = "" }) => [source, bytes, modified_ms, target]);
-  return [realpathSync.native(path), listed, leftOut];
+  return [realpathSync.native(path), listed, skipped];
 }
 
 function fingerprint(corpus: CorpusSpec): unknown {
   if (corpus.kind === "path") return fingerprintOfFiles(corpus.path);
-  if (!existsSync(corpus.directory)) throw missingCorpus(placeOf(corpus), undefined);
-  // npm's own record of what it installed, else the lock file it installed from.
+  if (!existsSync(corpus.directory)) throw missingCorpus(corpusPath(corpus), undefined);
+  // The record of npm about the installed packages, else the lock file.
   const locks = [join(corpus.directory, ".package-lock.json"), join(dirname(corpus.directory), "package-lock.json")];
   const lock = locks.find((path) => existsSync(path));
   return lock === undefined

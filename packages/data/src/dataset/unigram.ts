@@ -1,6 +1,6 @@
 import { assert, must } from "@lapidary/std";
 
-/** How often each token is a target: every token but `<bos>`, which no one is asked to foresee. */
+/** The number of times each token is a target: every token except `<bos>`. */
 export class TokenCounts {
   readonly #counts: Float64Array;
   #total = 0;
@@ -21,7 +21,7 @@ export class TokenCounts {
 
   /**
    * Cross entropy of these tokens under the unigram model of `trained`, with one added to each of its counts (Laplace):
-   * the loss of a model that knows how frequent tokens are and nothing else.
+   * the loss of a model that knows only token frequencies.
    *
    * @returns nats per token
    */

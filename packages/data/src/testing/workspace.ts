@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { LapidaryError, seededRandom } from "@lapidary/std";
 
-/** A directory for one test file: `files` are written into fresh folders of it, all removed in the end. */
+/** A directory for one test file: `folder` writes files into a new folder. The end of the test file removes all folders. */
 export class Workspace {
   readonly root = mkdtempSync(join(tmpdir(), "lapidary-data-"));
   #made = 0;
@@ -25,7 +25,7 @@ export class Workspace {
   }
 }
 
-/** A predicate for `throws` and `rejects`: an error of ours with this code, a remedy, exit code 2, and `place` in its place. */
+/** A predicate for `throws` and `rejects`: a LapidaryError with this code, a remedy, exit code 2, and `place` in its location. */
 export function hasCode(code: string, place = ""): (error: unknown) => boolean {
   return (error) => {
     ok(error instanceof LapidaryError, String(error));
@@ -42,7 +42,7 @@ const words =
     " ",
   );
 
-/** Sentences of random words: prose that shares no eight words in a row with any other seed's. */
+/** Sentences of random words: prose whose eight-word sequences differ between seeds. */
 export function prose(seed: number, sentences: number): string {
   const random = seededRandom(seed);
   const word = (): string => words[random.integer(words.length)] ?? "the";

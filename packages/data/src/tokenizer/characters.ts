@@ -1,11 +1,11 @@
 /**
- * The classes of characters that decide where a text is cut before byte-pair merging. They are fixed ranges of code
- * points, not Unicode properties: a tokenizer then cuts a text the same way in every version of Node, ICU and Oniguruma.
+ * The character classes that determine the segments of a text before byte-pair merging. They are fixed ranges of code
+ * points, not Unicode properties, so that every version of Node, ICU and Oniguruma gives the same segments.
  */
 export const CharacterClass = { digit: 0, whitespace: 1, letter: 2, symbol: 3 } as const;
 export type CharacterClass = (typeof CharacterClass)[keyof typeof CharacterClass];
 
-/** Inclusive ranges of code points; everything that is in none of them is a symbol. */
+/** Inclusive ranges of code points; all other code points are symbols. */
 type Ranges = readonly (readonly [first: number, last: number])[];
 
 const digits: Ranges = [[0x30, 0x39]];
@@ -25,7 +25,7 @@ const letters: Ranges = [
   [0x20000, 0x3ffff],
 ];
 
-/** At most so many characters (code points) stand in one cut: it bounds the work of merging and the size of the cache. */
+/** Maximum number of characters (code points) in a segment. It bounds the time of merging and the size of the cache. */
 export const maxPieceLength = 64;
 
 const bmp = classTable();
@@ -43,7 +43,7 @@ export function classAt(text: string, index: number): CharacterClass {
 /**
  * The rule of `cuts` (cuts.ts) as a regular expression whose matches tile any text.
  *
- * @param escape how the dialect writes a code point: `\u{…}` in JavaScript, `\x{…}` in Oniguruma
+ * @param escape the notation of a code point in the dialect: `\u{…}` in JavaScript, `\x{…}` in Oniguruma
  */
 export function cutPattern(escape: "u" | "x"): string {
   const write = (codePoint: number): string => `\\${escape}{${codePoint.toString(16).toUpperCase()}}`;

@@ -1,13 +1,13 @@
 import { CharacterClass, classAt, maxPieceLength } from "./characters.js";
 
 /**
- * Cuts a text into the pieces inside which byte pairs may merge, and calls `piece(start, end)` for each, in order. The
- * pieces tile the text: nothing is dropped, nothing is normalised.
+ * Splits a text into the segments inside which byte pairs may merge, and calls `piece(start, end)` for each, in order. The
+ * segments tile the text: no character is dropped or normalized.
  *
  *     "    return 42;\n"   →   "   " · " return" · " " · "4" · "2" · ";" · "\n"
  *
- * One space belongs to the word or the symbols after it, as SentencePiece has it (`▁return`); the rest of a run of
- * whitespace, line ends and indentation together, is a piece of its own; every digit stands alone.
+ * One space belongs to the word or the symbols after it, as in SentencePiece (`▁return`). The rest of a run of
+ * whitespace, line ends and indentation together, is a separate segment. Every digit is a separate segment.
  *
  * @param text any string, lone surrogates included
  */
@@ -29,7 +29,7 @@ function cutAfter(text: string, start: number): number {
     const next = classAt(text, start + 1);
     if (next === CharacterClass.letter || next === CharacterClass.symbol) return runEnd(text, start + 1, next);
   }
-  // One step further than a piece may be long: the space that the next word takes may be the one after it.
+  // One character more than a segment may have: the space after the segment may belong to the next word.
   const limit = Math.min(text.length, start + maxPieceLength + 1);
   let end = start + 1;
   while (end < limit && classAt(text, end) === CharacterClass.whitespace) end++;

@@ -6,8 +6,8 @@ import { SpecialToken, specialNames } from "./vocabulary.js";
 export type HuggingFaceTokenizerFiles = Readonly<Record<"tokenizer.json" | "tokenizer_config.json" | "special_tokens_map.json", object>>;
 
 /**
- * The tokenizer as Hugging Face `tokenizers` (0.20 or later) reads it. It gives the same ids, with `<bos>` in front as Gemma's
- * does. One difference: by default that library takes `<bos>` inside a text for the control token.
+ * The tokenizer as Hugging Face `tokenizers` (0.20 or later) reads it. It gives the same ids, with a leading `<bos>` as in
+ * Gemma. One difference: by default that library reads `<bos>` inside a text as the control token.
  */
 export function toHuggingFace(tokenizer: Tokenizer): HuggingFaceTokenizerFiles {
   const { pad, eos, bos, unk } = SpecialToken;

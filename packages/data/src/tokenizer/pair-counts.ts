@@ -2,10 +2,10 @@ import { must } from "@lapidary/std";
 import { PairQueue } from "./pair-queue.js";
 import { firstPieceId, pairBase } from "./vocabulary.js";
 
-/** Stands between words, and for a character that has no piece. It joins no pair. */
+/** Separates words, and replaces a character without a piece. It is in no pair. */
 export const barrier = 0;
 
-/** The words of a corpus: cuts of its text. */
+/** The words of a corpus: segments of its text. */
 export interface Words {
   /** A barrier, then the characters of each word with a barrier after it. */
   readonly ids: Int32Array;
@@ -14,24 +14,24 @@ export interface Words {
 }
 
 /**
- * How often each pair of pieces is side by side in all words, kept up to date while pairs merge. A merge visits only the places of its pair, so
- * all merges together take time in proportion to the text.
+ * The number of times each pair of pieces is adjacent in all words, updated while pairs merge. A merge visits only the positions of its pair, so
+ * the time of all merges is linear in the text.
  *
  *     words   ["low", "er"] × 5   ["low", "est"] × 2
- *     pairs   (low, er): 5, in one place      (low, est): 2, in one place
+ *     pairs   (low, er): 5, at one position      (low, est): 2, at one position
  *
- * A piece of n characters covers n places of the array: the first has its id, the last has its length, so that both neighbours are found.
+ * A piece of n characters covers n array elements: the first has its id, the last has its length, so both neighbours are found.
  */
 export class PairCounts {
   readonly #ids: Int32Array;
   readonly #weights: Int32Array;
-  /** At the last place of each piece: how many places it covers. */
+  /** At the last element of each piece: the number of its elements. */
   readonly #lengthBefore: Uint8Array;
   readonly #index = new Map<number, number>();
   readonly #left: number[] = [];
   readonly #right: number[] = [];
   readonly #count: number[] = [];
-  /** Where the pair is, or was: another merge may have taken either piece since. */
+  /** The positions of the pair. An entry may be stale, because another merge may have changed either piece. */
   readonly #places: number[][] = [];
   readonly #queue: PairQueue;
   readonly #lengthOf: (id: number) => number;
@@ -40,7 +40,7 @@ export class PairCounts {
   /**
    * @param words rewritten in place as pairs merge
    * @param lengthOf characters of a piece
-   * @param allowed whether a pair may become a piece at all
+   * @param allowed whether a pair may become a piece
    */
   constructor({ ids, weights }: Words, lengthOf: (id: number) => number, allowed: (left: number, right: number) => boolean) {
     [this.#ids, this.#weights] = [ids, weights];
@@ -56,18 +56,18 @@ export class PairCounts {
     for (let pair = 0; pair < this.#count.length; pair++) this.#queue.push(pair);
   }
 
-  /** Takes the most frequent allowed pair out of the queue; undefined when none occurs at least `least` times. */
-  next(least: number): readonly [left: number, right: number] | undefined {
-    const pair = this.#queue.pop(least);
+  /** Removes and returns the most frequent allowed pair; undefined if no pair occurs `minCount` times. */
+  next(minCount: number): readonly [left: number, right: number] | undefined {
+    const pair = this.#queue.pop(minCount);
     return pair === undefined ? undefined : [must(this.#left[pair], "left"), must(this.#right[pair], "right")];
   }
 
-  /** Replaces every `left, right` by `id`, from the left, and counts the pairs that this makes and breaks. */
+  /** Replaces every `left, right` by `id`, from the left, and updates the counts of the affected pairs. */
   merge(left: number, right: number, id: number): void {
     const pair = must(this.#index.get(left * pairBase + right), "pair");
     const places = must(this.#places[pair], "places");
     this.#places[pair] = [];
-    // Places of one piece twice may overlap: of "aaa" the left two merge.
+    // Positions of a pair of equal pieces may overlap: of "aaa" the left two merge.
     if (left === right) places.sort((a, b) => a - b);
     const raised = new Set<number>();
     for (const at of places) this.#mergeAt(at, left, right, id, raised);
@@ -75,8 +75,8 @@ export class PairCounts {
   }
 
   /**
-   * In one place: `… prev left right next …` becomes `… prev id next …`. `prev` may be an `id` just made, `next` a `left` about to merge:
-   * each step counts what is then side by side, so the sum is right in the end.
+   * At one position: `… prev left right next …` becomes `… prev id next …`. `prev` may be an `id` just made, `next` a `left` about to merge:
+   * each step counts the pairs that are adjacent then, so the final counts are correct.
    */
   #mergeAt(at: number, left: number, right: number, id: number, raised: Set<number>): void {
     const ids = this.#ids;
@@ -106,7 +106,7 @@ export class PairCounts {
     must(this.#places[pair], "places").push(at);
   }
 
-  /** Number of the pair, a new one if need be; −1 for a pair that may not merge. */
+  /** Number of the pair, assigned at first use; −1 for a pair that may not merge. */
   #pair(left: number, right: number): number {
     const key = left * pairBase + right;
     const known = this.#index.get(key);
@@ -122,5 +122,5 @@ export class PairCounts {
   }
 }
 
-/** In a place that a piece covers and does not start at. */
+/** Marks an element that a piece covers but does not start at. */
 const covered = -1;

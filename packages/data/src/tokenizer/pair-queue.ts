@@ -1,6 +1,6 @@
 /**
- * The pairs of neighbouring pieces, most frequent first. Counts change with every merge, so the queue is lazy: an entry
- * holds the count at which it was pushed; when it surfaces with a count that has fallen since, it sinks again.
+ * The pairs of adjacent pieces, most frequent first. Counts change with every merge, so the queue is lazy: an entry
+ * has the count at the time of its push. If the count is smaller when the entry is popped, it is pushed again.
  *
  * Invariant: a pair of count c ≥ 1 has an entry of at least c (raising a count pushes, lowering does not).
  */
@@ -10,8 +10,8 @@ export class PairQueue {
   readonly #precedes: (a: number, b: number) => boolean;
 
   /**
-   * @param currentCount count of a pair now
-   * @param precedes order among pairs of equal count: what makes training deterministic
+   * @param currentCount the current count of a pair
+   * @param precedes order among pairs of equal count: makes training deterministic
    */
   constructor(currentCount: (pair: number) => number, precedes: (a: number, b: number) => boolean) {
     this.#currentCount = currentCount;
@@ -33,14 +33,14 @@ export class PairQueue {
     heap[at] = entry;
   }
 
-  /** The pair with the highest count, removed; undefined when no pair of at least `least` is left. */
-  pop(least: number): number | undefined {
+  /** Removes and returns the pair with the highest count; undefined if no pair of at least `minCount` is left. */
+  pop(minCount: number): number | undefined {
     for (;;) {
       const top = this.#removeTop();
       if (top === undefined) return undefined;
       const count = this.#currentCount(top.pair);
-      if (count === top.count) return count >= least ? top.pair : undefined;
-      if (count >= least) this.push(top.pair);
+      if (count === top.count) return count >= minCount ? top.pair : undefined;
+      if (count >= minCount) this.push(top.pair);
     }
   }
 

@@ -11,13 +11,13 @@ import { tokenizerFromJSON } from "./tokenizer-json.js";
 /** Contents by name. */
 export type TokenizerFiles = ReadonlyMap<string, Uint8Array>;
 
-/** A tokenizer that we trained, in its own form. */
+/** A trained tokenizer, in the format of Lapidary. */
 export const ownTokenizerFile = "lapidary_tokenizer.json";
 const hubTokenizerFile = "tokenizer.json";
-/** In the files of a tokenizer only the ids of control tokens; checkpoints have their own. */
+/** In the files of a tokenizer it has only the ids of control tokens; a checkpoint has its own `config.json`. */
 const configFile = "config.json";
 
-/** Files of a checkpoint that belong to its tokenizer: they go into every checkpoint of a run that starts from it, byte for byte. */
+/** Files of a checkpoint that belong to its tokenizer: every checkpoint of a run that starts from it has identical copies. */
 export const tokenizerFileNames = [
   ownTokenizerFile,
   hubTokenizerFile,
@@ -30,18 +30,18 @@ export const tokenizerFileNames = [
   "tokenizer.model",
 ] as const;
 
-/** Tokenizers that we do not read, for errors. */
+/** Files of unsupported tokenizers, for errors. */
 const otherForms = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "merges.txt"];
 
 export interface StoredTokenizer {
   readonly tokenizer: TextTokenizer;
   readonly files: TokenizerFiles;
-  /** The file that decides the ids, for people. */
+  /** The file that defines the ids, for messages. */
   readonly place: string;
 }
 
 /**
- * The tokenizer of a checkpoint: `lapidary_tokenizer.json` where a run of ours wrote it, else the `tokenizer.json` of Hugging Face.
+ * The tokenizer of a checkpoint: `lapidary_tokenizer.json` if a run of Lapidary wrote it, else the `tokenizer.json` of Hugging Face.
  *
  * @param path a directory, or the file itself
  * @throws LapidaryError `LAP_CHECKPOINT_TOKENIZER`, `LAP_TOKENIZER_UNSUPPORTED`, `LAP_TOKENIZER_CONFLICT`, `LAP_DATA_TOKENIZER`
@@ -68,7 +68,7 @@ export function readTokenizer(path: string): StoredTokenizer {
 }
 
 /**
- * The files of a tokenizer, without a look at what they mean.
+ * The files of a tokenizer, unparsed.
  *
  * @throws LapidaryError `LAP_CHECKPOINT_TOKENIZER`
  */
@@ -81,12 +81,12 @@ export function hasTokenizer(directory: string): boolean {
   return [ownTokenizerFile, hubTokenizerFile].some((name) => existsSync(join(directory, name)));
 }
 
-/** The files of a tokenizer that was trained here. */
+/** The files of a trained tokenizer. */
 export function filesOfTrained(tokenizer: Tokenizer): TokenizerFiles {
   return new Map([...encoded(toHuggingFace(tokenizer)), [ownTokenizerFile, Buffer.from(JSON.stringify(tokenizer), "utf8")]]);
 }
 
-/** Those that a checkpoint has beside its own `config.json`. */
+/** The files that a checkpoint has besides its own `config.json`. */
 export function checkpointFilesOf(files: TokenizerFiles): TokenizerFiles {
   return new Map([...files].filter(([name]) => name !== configFile));
 }
@@ -99,7 +99,7 @@ export function hashOfTokenizer(files: TokenizerFiles): string {
   return hash.digest("hex");
 }
 
-/** Writes the files into a directory that appears whole. */
+/** Writes the files into a directory, atomically. */
 export function writeTokenizerFiles(directory: string, files: TokenizerFiles): void {
   const scratch = `${directory}.${process.pid}.tmp`;
   rmSync(scratch, { recursive: true, force: true });
@@ -115,7 +115,7 @@ function collect(path: string): { readonly directory: string; readonly files: To
   const read = (name: string): [string, Uint8Array][] =>
     existsSync(join(directory, name)) ? [[name, readFileSync(join(directory, name))]] : [];
   const found = new Map<string, Uint8Array>(tokenizerFileNames.flatMap(read));
-  // The control tokens of our own tokenizers are always the same.
+  // The control tokens of trained tokenizers are always the same.
   const all = found.has(ownTokenizerFile) ? found : new Map([...found, ...controlIds(directory)]);
   if (named !== undefined) return { directory, files: onlyNamed(path, named, all) };
   if (all.has(ownTokenizerFile) || all.has(hubTokenizerFile)) return { directory, files: all };
@@ -125,7 +125,7 @@ function collect(path: string): { readonly directory: string; readonly files: To
   );
 }
 
-/** The file that somebody named is the tokenizer, whatever it is called; the other files beside it say what its control tokens are. */
+/** A given file is the tokenizer, independently of its name. The other files of its directory define the control tokens. */
 function onlyNamed(path: string, named: string, all: ReadonlyMap<string, Uint8Array>): TokenizerFiles {
   const content = readFileSync(path);
   const isOwn = named === ownTokenizerFile || content.subarray(0, 200).includes('"lapidary-bpe"');
@@ -133,7 +133,7 @@ function onlyNamed(path: string, named: string, all: ReadonlyMap<string, Uint8Ar
   return isOwn ? new Map([[ownTokenizerFile, content]]) : new Map([...rest, [hubTokenizerFile, content]]);
 }
 
-/** Of a `config.json` the ids of control tokens alone. */
+/** The ids of control tokens in a `config.json`. */
 function controlIds(directory: string): [string, Uint8Array][] {
   const path = join(directory, configFile);
   if (!existsSync(path)) return [];
@@ -147,11 +147,11 @@ function controlIds(directory: string): [string, Uint8Array][] {
 function parse(content: Uint8Array, place: string): unknown {
   const text = Buffer.from(content).toString("utf8");
   if (text.startsWith("version https://git-lfs"))
-    throw badTokenizer(place, "it is a pointer of Git LFS, not the file itself", "run `git lfs pull` in the directory of the checkpoint");
+    throw badTokenizer(place, "the file is a pointer of Git LFS", "run `git lfs pull` in the directory of the checkpoint");
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {
-    throw badTokenizer(place, `it is not JSON (${cause instanceof Error ? cause.message : String(cause)})`);
+    throw badTokenizer(place, `the file is not JSON (${cause instanceof Error ? cause.message : String(cause)})`);
   }
 }
 
@@ -163,7 +163,7 @@ interface HubFile {
   readonly model?: { readonly vocab?: Readonly<Record<string, unknown>>; readonly merges?: readonly unknown[] };
 }
 
-/** A `tokenizer.json` beside our own form is what we wrote for transformers; transformers may have written it again, but not with other tokens. */
+/** A `tokenizer.json` next to `lapidary_tokenizer.json` is for transformers. transformers may have rewritten it, but with the same tokens. */
 function checkSame(directory: string, written: HuggingFaceTokenizerFiles, found: unknown): void {
   const ours = written[hubTokenizerFile] as HubFile;
   const theirs = (typeof found === "object" && found !== null ? found : {}) as HubFile;

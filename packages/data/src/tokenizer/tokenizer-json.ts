@@ -13,11 +13,11 @@ export const tokenizerSchema = z.strictObject({
 });
 
 /**
- * A tokenizer from what its `toJSON` gave. Every merge must join pieces that exist before it: no list of merges can
- * refer to itself.
+ * A tokenizer from the result of `toJSON`. Every merge must join pieces of earlier merges, so merges cannot
+ * be cyclic.
  *
  * @param json the parsed JSON
- * @param place names the file in errors
+ * @param place the file, for errors
  * @throws LapidaryError `LAP_DATA_TOKENIZER`
  */
 export function tokenizerFromJSON(json: unknown, place = "tokenizer"): Tokenizer {
@@ -26,7 +26,7 @@ export function tokenizerFromJSON(json: unknown, place = "tokenizer"): Tokenizer
   return new Tokenizer(parsed.data, place);
 }
 
-/** The first complaint of a failed parse as `key.path: what`. */
+/** The first issue of a failed parse as `key.path: message`. */
 export function firstIssue(error: z.ZodError): string {
   const issue = error.issues[0];
   if (issue === undefined) return "unknown";

@@ -16,7 +16,7 @@ import {
 } from "./vocabulary.js";
 import { ByteDecoder, bytesOfCodePoint } from "./wtf8.js";
 
-/** What a tokenizer is, all else follows: ids are given to the alphabet in order, then to each new merged piece. */
+/** The parts that define a tokenizer. Ids go to the alphabet in order, then to each new merged piece. */
 export interface TokenizerParts {
   readonly vocabSize: number;
   readonly alphabet: readonly string[];
@@ -32,18 +32,18 @@ export interface TokenizerJSON {
   readonly merges: readonly Merge[];
 }
 
-/** A pair that no merge joins. Ranks are below the largest vocabulary. */
+/** A pair that no merge joins. Ranks are smaller. */
 const noRank = 2 ** 31 - 1;
 
-/** So many cuts are remembered with their ids before the memory starts anew. */
+/** Maximum number of cached segments; a full cache is cleared. */
 const cacheSize = 1 << 17;
 
 /**
- * Byte-pair tokenizer in the manner of Gemma's SentencePiece model: digits one by one, whitespace kept, bytes for what
- * has no piece of its own.
+ * Byte-pair tokenizer in the manner of Gemma's SentencePiece model: each digit is a token, whitespace is kept, and bytes encode
+ * characters without a piece.
  *
  * Invariants: `decode(encode(x)) === x` for every string x, lone surrogates included; `encode` never yields a control
- * token (the text `<bos>` is spelt like any other); ids do not depend on what was encoded before.
+ * token (the text `<bos>` is encoded like any other); ids do not depend on earlier calls.
  */
 export class Tokenizer implements TextTokenizer {
   readonly vocabSize: number;
@@ -52,11 +52,11 @@ export class Tokenizer implements TextTokenizer {
   readonly #pieces = new Pieces();
   /** `left * pairBase + right` → rank of the merge. */
   readonly #ranks = new Map<number, number>();
-  /** Rank → id of the piece that the merge makes. */
+  /** Rank → id of the piece that the merge produces. */
   readonly #made: number[] = [];
   readonly #cache = new Map<string, readonly number[]>();
 
-  /** @throws LapidaryError `LAP_DATA_TOKENIZER` when the parts contradict one another */
+  /** @throws LapidaryError `LAP_DATA_TOKENIZER` if the parts are inconsistent */
   constructor(parts: TokenizerParts, place = "tokenizer") {
     const { vocabSize, alphabet, merges } = parts;
     [this.vocabSize, this.alphabet, this.merges] = [vocabSize, alphabet, merges];
@@ -64,7 +64,7 @@ export class Tokenizer implements TextTokenizer {
     if (vocabSize < firstPieceId || vocabSize > maxVocabSize) throw badTokenizer(place, `its vocabSize is ${vocabSize}`);
     for (const [at, character] of alphabet.entries()) {
       if (!isOneCharacter(character)) throw badTokenizer(place, `alphabet[${at}] is not one character`);
-      if (pieces.id(character) !== undefined) throw badTokenizer(place, `alphabet[${at}] stands there twice`);
+      if (pieces.id(character) !== undefined) throw badTokenizer(place, `alphabet[${at}] is a duplicate`);
       pieces.add(character);
     }
     for (const [rank, [left, right]] of merges.entries()) {
@@ -74,9 +74,9 @@ export class Tokenizer implements TextTokenizer {
           `merges[${rank}] joins ${left} and ${right}, but only the pieces ${firstPieceId} to ${pieces.end - 1} exist before it`,
         );
       const key = left * pairBase + right;
-      if (this.#ranks.has(key)) throw badTokenizer(place, `merges[${rank}] joins ${left} and ${right} a second time`);
+      if (this.#ranks.has(key)) throw badTokenizer(place, `merges[${rank}] is a duplicate of the merge of ${left} and ${right}`);
       const text = pieces.text(left) + pieces.text(right);
-      if (isReservedName(text)) throw badTokenizer(place, `merges[${rank}] makes ${text}, the name of a control, byte or unused token`);
+      if (isReservedName(text)) throw badTokenizer(place, `merges[${rank}] produces ${text}, the name of a control, byte or unused token`);
       this.#ranks.set(key, rank);
       this.#made.push(pieces.add(text));
     }
@@ -93,7 +93,7 @@ export class Tokenizer implements TextTokenizer {
   }
 
   /**
-   * The text of `ids`. Bytes that form no character become U+FFFD: a model may write such, `encode` does not.
+   * The text of `ids`. Bytes that are not valid UTF-8 become U+FFFD. A model may generate them; `encode` does not.
    *
    * @throws LapidaryError `LAP_DATA_TOKEN_ID` for an id outside of the vocabulary
    */
@@ -104,12 +104,12 @@ export class Tokenizer implements TextTokenizer {
     return text + decoder.end();
   }
 
-  /** Decodes tokens as they come, holding back the bytes of a character until it is whole. */
+  /** Decodes tokens one at a time. Buffers the bytes of an incomplete character. */
   decodeStream(options: DecodeOptions = {}): StreamDecoder {
     return new StreamDecoder(this, options.special ?? false);
   }
 
-  /** How a token is called: its text, or the `<name>` of a control, byte or unused token. */
+  /** The name of a token: its text, or the `<name>` of a control, byte or unused token. */
   name(id: number): string {
     if (!Number.isInteger(id) || id < 0 || id >= this.vocabSize) throw unknownTokenId(id, this.vocabSize);
     if (id < firstByteId) return must(specialNames[id], "special token");
@@ -122,13 +122,13 @@ export class Tokenizer implements TextTokenizer {
     return { pad, eos, bos, stops: [eos] };
   }
 
-  /** Control tokens, and ids that stand for no text. */
-  get neverDrawn(): readonly number[] {
+  /** Control tokens, and ids without text. */
+  get undrawableIds(): readonly number[] {
     const { pad, bos, unk } = SpecialToken;
     return [pad, bos, unk, ...Array.from({ length: this.vocabSize - this.usedSize }, (_, i) => this.usedSize + i)];
   }
 
-  /** One past the last id that stands for text; the ids from here to `vocabSize` are unused. */
+  /** One past the last id with text; the ids from here to `vocabSize` are unused. */
   get usedSize(): number {
     return this.#pieces.end;
   }
@@ -146,7 +146,7 @@ export class Tokenizer implements TextTokenizer {
     return ids;
   }
 
-  /** One id a character, or one a byte where the character has no piece. */
+  /** One id for each character, or for each byte of a character without a piece. */
   #spell(cut: string): number[] {
     const ids: number[] = [];
     for (const character of cut) {
@@ -158,8 +158,8 @@ export class Tokenizer implements TextTokenizer {
   }
 
   /**
-   * Applies the merge of the lowest rank, the leftmost of them, until none applies. A cut is short, so a scan will do; it scans the ranks
-   * of neighbours, of which a merge changes two.
+   * Applies the merge of the lowest rank, the leftmost of them, until none applies. A segment is short, so a linear scan is fast enough. It scans the ranks
+   * of adjacent pairs, of which a merge changes two.
    */
   #merge(ids: number[]): number[] {
     const rank = (at: number): number => this.#ranks.get((ids[at] ?? 0) * pairBase + (ids[at + 1] ?? 0)) ?? noRank;
@@ -190,7 +190,7 @@ export class Tokenizer implements TextTokenizer {
   }
 }
 
-/** Text of tokens that arrive one at a time: for samples that are shown while they are drawn. */
+/** Decodes tokens one at a time, to show samples while they are drawn. */
 export class StreamDecoder implements TextStream {
   readonly #tokenizer: Tokenizer;
   readonly #special: boolean;
@@ -200,7 +200,7 @@ export class StreamDecoder implements TextStream {
     [this.#tokenizer, this.#special] = [tokenizer, special];
   }
 
-  /** The text that this token completes, often none for a byte token. */
+  /** The text that this token completes, often empty for a byte token. */
   push(id: number): string {
     if (id >= firstByteId && id < firstPieceId) return this.#bytes.push(id - firstByteId);
     const name = this.#tokenizer.name(id);
@@ -208,7 +208,7 @@ export class StreamDecoder implements TextStream {
     return this.#bytes.end() + (isText || this.#special ? name : "");
   }
 
-  /** What is left when no more tokens come. */
+  /** The remaining text after the last token. */
   end(): string {
     return this.#bytes.end();
   }
@@ -219,7 +219,7 @@ function isOneCharacter(text: string): boolean {
   return codePoint !== undefined && text === String.fromCodePoint(codePoint) && (codePoint < 0xd800 || codePoint > 0xdfff);
 }
 
-/** A copy that does not keep alive the long text that `text` is a slice of. */
+/** A copy, because a slice would keep the whole long text in memory. */
 function detached(text: string): string {
   return Buffer.from(text, "utf16le").toString("utf16le");
 }

@@ -6,28 +6,28 @@ import { Tokenizer } from "./tokenizer.js";
 import { firstPieceId, isReservedName, type Merge, maxVocabSize, Pieces } from "./vocabulary.js";
 
 export interface TrainTokenizerOptions {
-  /** Ids in all: 4 control tokens, 256 bytes, the alphabet, the merges. At least 260, at most 2²⁰. */
+  /** Total number of ids: 4 control tokens, 256 bytes, the alphabet, the merges. At least 260, at most 2²⁰. */
   readonly vocabSize: number;
-  /** Called now and then with how many of the ids are given. */
+  /** Called repeatedly with the number of assigned ids. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** So much of the text the alphabet covers, as in SentencePiece; the rest is spelt in bytes. */
+/** The fraction of the text that the alphabet covers, as in SentencePiece. Bytes encode the rest. */
 const characterCoverage = 0.9999;
-/** The alphabet takes at most this share of the ids that are left after the bytes. */
+/** Maximum fraction of the ids after the bytes that the alphabet takes. */
 const alphabetShare = 0.5;
-/** Characters of the longest piece, as in SentencePiece. */
-const longestPiece = 16;
-/** A pair that occurs less often is not worth an id. */
-const leastCount = 2;
+/** Maximum number of characters of a piece, as in SentencePiece. */
+const maxPieceCharacters = 16;
+/** A pair that occurs less often gets no id. */
+const minCount = 2;
 
 /**
- * Trains a byte-pair tokenizer: the most frequent pair of neighbouring pieces becomes a piece, again and again
- * (Sennrich et al. 2016), inside the cuts of the text only. The same texts in any order give the same tokenizer.
+ * Trains a byte-pair tokenizer: it repeatedly makes the most frequent pair of adjacent pieces a piece
+ * (Sennrich et al. 2016), only inside the segments of `cuts`. The same texts in any order give the same tokenizer.
  *
- * When the texts are too few to fill the vocabulary, the last ids stay unused.
+ * If the texts do not fill the vocabulary, the last ids stay unused.
  *
- * @throws LapidaryError `LAP_DATA_SETTING` for a vocabulary size that cannot be
+ * @throws LapidaryError `LAP_DATA_SETTING` for an invalid vocabulary size
  */
 export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerOptions): Tokenizer {
   const { vocabSize } = options;
@@ -50,12 +50,12 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
   const counts = new PairCounts(
     spell(counted, pieces),
     lengthOf,
-    (left, right) => lengthOf(left) + lengthOf(right) <= longestPiece && !isReservedName(pieces.text(left) + pieces.text(right)),
+    (left, right) => lengthOf(left) + lengthOf(right) <= maxPieceCharacters && !isReservedName(pieces.text(left) + pieces.text(right)),
   );
 
   const merges: Merge[] = [];
   while (pieces.end < vocabSize) {
-    const pair = counts.next(leastCount);
+    const pair = counts.next(minCount);
     if (pair === undefined) break;
     const [left, right] = pair;
     const id = pieces.add(pieces.text(left) + pieces.text(right));
@@ -68,7 +68,7 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
   return new Tokenizer({ vocabSize, alphabet, merges });
 }
 
-/** Every cut of the texts with its count. */
+/** Every segment of the texts with its count. */
 function countWords(texts: Iterable<string>): Map<string, number> {
   const counts = new Map<string, number>();
   for (const text of texts)
@@ -79,7 +79,7 @@ function countWords(texts: Iterable<string>): Map<string, number> {
   return counts;
 }
 
-/** The words as ids of their characters, one word after the other. Their order decides nothing. */
+/** The words as ids of their characters, one word after the other. Their order has no influence. */
 function spell(counted: ReadonlyMap<string, number>, pieces: Pieces): Words {
   let most = 1;
   for (const word of counted.keys()) most += word.length + 1;
@@ -95,8 +95,8 @@ function spell(counted: ReadonlyMap<string, number>, pieces: Pieces): Words {
   return { ids: ids.subarray(0, end), weights: weights.subarray(0, end) };
 }
 
-/** The most frequent characters until they cover the text; ties by code point. Lone surrogates are no characters. */
-function chooseAlphabet(words: ReadonlyMap<string, number>, atMost: number): string[] {
+/** The most frequent characters until they cover the text; ties by code point. Lone surrogates do not count as characters. */
+function chooseAlphabet(words: ReadonlyMap<string, number>, maxSize: number): string[] {
   const counts = new Map<string, number>();
   let total = 0;
   for (const [word, count] of words)
@@ -110,7 +110,7 @@ function chooseAlphabet(words: ReadonlyMap<string, number>, atMost: number): str
   const alphabet: string[] = [];
   let covered = 0;
   for (const [character, count] of frequent) {
-    if (alphabet.length >= atMost || covered >= characterCoverage * total) break;
+    if (alphabet.length >= maxSize || covered >= characterCoverage * total) break;
     alphabet.push(character);
     covered += count;
   }

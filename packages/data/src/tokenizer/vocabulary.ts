@@ -1,7 +1,7 @@
 import { assert } from "@lapidary/std";
 
 /**
- * How ids are laid out, Gemma's control tokens first:
+ * The order of ids; Gemma's control tokens come first:
  *
  *     0      1      2      3      4 … 259            260 …                    … vocabSize − 1
  *     <pad>  <eos>  <bos>  <unk>  <0x00> … <0xFF>    alphabet │ merged pieces │ <unused0> …
@@ -13,10 +13,10 @@ export const specialNames = ["<pad>", "<eos>", "<bos>", "<unk>"] as const;
 
 /** Id of byte token `<0x00>`. */
 export const firstByteId = specialNames.length;
-/** Id of the first character of the alphabet: what lies below never merges. */
+/** Id of the first character of the alphabet: smaller ids never merge. */
 export const firstPieceId = firstByteId + 256;
 
-/** Pairs are looked up by `left * pairBase + right`: more ids than a tokenizer may have, and the product stays exact. */
+/** The key of a pair is `left * pairBase + right`. It exceeds the number of ids, and the product is exact. */
 export const pairBase = 2 ** 20;
 export const maxVocabSize = pairBase;
 
@@ -25,15 +25,15 @@ export function byteName(byte: number): string {
   return `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
 }
 
-/** One merge: the ids of two pieces that stand side by side and become one. Its rank is its place in the list. */
+/** One merge: the ids of two adjacent pieces that become one. Its rank is its index in the list. */
 export type Merge = readonly [left: number, right: number];
 
-/** The pieces of an alphabet and its merges. Two merges may make the same piece ("a"+"bc", "ab"+"c"): it has one id. */
+/** The pieces of an alphabet and its merges. Two merges may produce the same piece ("a"+"bc", "ab"+"c"): it has one id. */
 export class Pieces {
   readonly #texts: string[] = [];
   readonly #ids = new Map<string, number>();
 
-  /** Id of `text`, a new one if it has none yet. */
+  /** Id of `text`; adds the piece if it is new. */
   add(text: string): number {
     const known = this.#ids.get(text);
     if (known !== undefined) return known;
@@ -55,7 +55,7 @@ export class Pieces {
 
   text(id: number): string {
     const text = this.#texts[id - firstPieceId];
-    assert(text !== undefined, "no such piece", id);
+    assert(text !== undefined, "the piece exists", id);
     return text;
   }
 
@@ -65,7 +65,7 @@ export class Pieces {
   }
 }
 
-/** Whether a piece would bear the name of a token that text must never reach. */
+/** Whether a piece would have the name of a control, byte or unused token. */
 export function isReservedName(text: string): boolean {
   return /^<(pad|eos|bos|unk|unused\d+|0x[0-9A-F]{2})>$/.test(text);
 }

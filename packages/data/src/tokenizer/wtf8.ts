@@ -1,9 +1,9 @@
 /**
- * UTF-8, generalised so that a lone surrogate has bytes too (WTF-8): every JavaScript string has an encoding, and
- * decoding restores exactly that string.
+ * UTF-8, with an encoding for lone surrogates (WTF-8): every JavaScript string has an encoding, and
+ * decoding restores the same string.
  */
 
-/** The bytes of one code point; a surrogate gets the three bytes that its number would have. */
+/** The bytes of one code point; a surrogate has the three bytes of its code point. */
 export function bytesOfCodePoint(codePoint: number): readonly number[] {
   if (codePoint < 0x80) return [codePoint];
   const tail = (shift: number): number => 0x80 | ((codePoint >> shift) & 0x3f);
@@ -14,14 +14,14 @@ export function bytesOfCodePoint(codePoint: number): readonly number[] {
 
 const replacement = "\ufffd";
 
-/** Turns bytes that arrive one at a time into text: nothing until a character is whole, U+FFFD for what is none. */
+/** Decodes bytes one at a time: the empty string until a character is complete, U+FFFD for invalid bytes. */
 export class ByteDecoder {
   #codePoint = 0;
   #missing = 0;
   #lowest = 0x80;
   #highest = 0xbf;
 
-  /** The text that this byte completes, often none. */
+  /** The text that this byte completes, often empty. */
   push(byte: number): string {
     if (this.#missing === 0) return this.#start(byte);
     if (byte < this.#lowest || byte > this.#highest) return this.end() + this.#start(byte);
@@ -30,7 +30,7 @@ export class ByteDecoder {
     return this.#missing === 0 ? String.fromCodePoint(this.#codePoint) : "";
   }
 
-  /** What is left when no more bytes come: U+FFFD for a character that stayed incomplete. */
+  /** The remaining text after the last byte: U+FFFD for an incomplete character. */
   end(): string {
     if (this.#missing === 0) return "";
     this.#expect(0);
@@ -42,7 +42,7 @@ export class ByteDecoder {
     if (byte < 0xc2 || byte > 0xf4) return replacement;
     const missing = byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3;
     this.#codePoint = byte & (0x3f >> missing);
-    // Over-long forms and what lies beyond U+10FFFF are no characters; surrogates are allowed.
+    // Overlong forms and code points above U+10FFFF are invalid; surrogates are allowed.
     this.#expect(missing, byte === 0xe0 ? 0xa0 : byte === 0xf0 ? 0x90 : 0x80, byte === 0xf4 ? 0x8f : 0xbf);
     return "";
   }

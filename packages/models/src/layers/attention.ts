@@ -3,12 +3,12 @@ import { applyRope, type RopeTables } from "./rope.js";
 
 // B batch · T query positions · S key positions (= T) · D model dim · K kv heads · G query heads of one kv head · E head dim
 
-/** What all layers share, made once a graph. */
+/** Tables that all layers share, computed once per graph. */
 export interface AttentionTables {
-  /** Turns of the queries; the scale E^-½ of the scores is folded in. */
+  /** Rotations of the queries, multiplied by the scale E^-½ of the scores. */
   readonly queryRope: RopeTables;
   readonly keyRope: RopeTables;
-  /** [T, S]: 0 where position t may see position s, a large negative number where it may not. */
+  /** [T, S]: 0 if position t may attend to position s, a large negative number otherwise. */
   readonly causalBias: Value;
 }
 
@@ -34,10 +34,10 @@ export function causalBias(g: GraphBuilder, positions: number): Value {
 }
 
 /**
- * Causal attention with K key-value heads for K·G query heads: multi-query (K = 1), grouped and multi-head (G = 1) are one
- * formulation, since queries keep their kv head as a dim of its own and nothing is repeated.
+ * Causal attention with K key-value heads for K·G query heads: multi-query (K = 1), grouped and multi-head (G = 1) use
+ * one formula, because queries have a separate dim for their kv head. No head is repeated.
  *
- * Sums over S are divided out after the product with v, where the array is smaller than the scores.
+ * The division by the sums over S follows the matmul with v, because that array is smaller than the scores.
  *
  * @param x [B, T, D], normalised
  * @returns [B, T, D], what the block adds to the residual stream
@@ -55,7 +55,7 @@ export function attention(
 }
 
 /**
- * The same, however the projections are made.
+ * Attention from projections.
  *
  * @param dims [B, T, D]
  * @param projected q [B, T, K·G·E], k and v [B, T, K·E]
@@ -90,7 +90,7 @@ export function attend(
   const masked = g.add(scores, g.broadcastInDim(tables.causalBias, dims, [2, 4]));
   const max = g.stopGradient(g.reduce(masked, [4], "max"));
   const e = g.named("exp_scores", g.exponential(g.subtract(masked, g.broadcastInDim(max, dims, [0, 1, 2, 3]))));
-  // One division a row: the product with its inverse, and the gradient of that, are passes over the whole array that only multiply.
+  // One division per row. The multiplication by its inverse, and the gradient, are passes over the whole array without division.
   const sum = g.reduce(e, [4], "sum"); // [B, K, T, G]
   const inverse = g.divide(g.splat(1, sum.type), sum);
 

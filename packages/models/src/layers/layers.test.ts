@@ -10,7 +10,7 @@ import { applyRope, ropeTables } from "./rope.js";
 const close = (a: Tensor, b: readonly number[], bound = 1e-6): void => ok(maxAbsDifference(a, tensor(a.dtype, a.dims, b)) < bound);
 
 describe("rms norm", () => {
-  it("scales by one plus the weight", () => {
+  it("RMSNorm scales by one plus the weight", () => {
     const x = tensor("f32", [1, 2], [3, 4]);
     const rms = Math.sqrt(12.5 + 1e-6);
     close(
@@ -21,7 +21,7 @@ describe("rms norm", () => {
 });
 
 describe("gelu", () => {
-  it("is the tanh form, not the error function, and finite far out", () => {
+  it("GELU is the tanh form and is finite for large inputs", () => {
     const t = [-40, -1, 0, 0.5, 2, 40];
     const expected = t.map((x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))));
     close(
@@ -36,7 +36,7 @@ describe("rope", () => {
   const rotated = (x: Tensor): Tensor =>
     evaluate({ x }, (g, v) => applyRope(g, v("x"), ropeTables(g, x.dims[1] ?? 0, x.dims[3] ?? 0, 10000)));
 
-  it("turns the pair (i, i + E/2) by t · theta^(-2i/E)", () => {
+  it("RoPE rotates the pair (i, i + E/2) by t · theta^(-2i/E)", () => {
     const [T, E] = [3, 4];
     const x = normals(1, [1, T, 1, E]);
     const at = (t: number, i: number): number => must(x.data[t * E + i], "element");
@@ -51,7 +51,7 @@ describe("rope", () => {
     close(rotated(x), expected, 1e-12);
   });
 
-  it("leaves products of equal distance equal", () => {
+  it("RoPE gives equal dot products at equal distances", () => {
     const [q, k] = [normals(2, [8]).data, normals(3, [8]).data];
     const turn = (v: Float64Array): Tensor => rotated(tensor("f32", [1, 6, 1, 8], Array.from({ length: 6 }, () => [...v]).flat()));
     const [qs, ks] = [turn(q), turn(k)];
@@ -69,7 +69,7 @@ describe("cross entropy", () => {
     return Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0)) - must(row[must(targets.data[n], "target")], "logit");
   });
 
-  it("is minus the log of the target's probability", () => {
+  it("the token loss is minus the log of the probability of the target", () => {
     close(
       evaluate({ logits, targets }, (g, v) => tokenLosses(g, v("logits"), v("targets"))),
       reference,
@@ -77,7 +77,7 @@ describe("cross entropy", () => {
     );
   });
 
-  it("stays finite for logits of any size", () => {
+  it("the token loss is finite for logits of any size", () => {
     const huge = tensor("f32", [1, 1, 2], [1e4, -1e4]);
     close(
       evaluate({ huge, t: ints([1, 1], [1]) }, (g, v) => tokenLosses(g, v("huge"), v("t"))),
@@ -85,7 +85,7 @@ describe("cross entropy", () => {
     );
   });
 
-  it("averages over the tokens that count, and is zero where none does", () => {
+  it("the mean loss averages over the tokens whose mask is 1, and is 0 without any", () => {
     const mask = tensor("f32", [2, 3], [0, 1, 1, 0, 0, 1]);
     const mean = (m: Tensor): Tensor =>
       evaluate({ logits, targets, m }, (g, v) => meanLoss(g, tokenLosses(g, v("logits"), v("targets")), v("m")).loss);

@@ -1,7 +1,7 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
 
 /**
- * x · rsqrt(mean(x²) + eps) · (1 + weight) over the last dim, as Gemma has it: a weight of zero scales by one.
+ * x · rsqrt(mean(x²) + eps) · (1 + weight) over the last dim, as in Gemma: a weight of zero scales by one.
  *
  * @param x [..., D]
  * @param weight [D]

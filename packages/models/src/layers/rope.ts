@@ -1,16 +1,16 @@
 import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import { assert } from "@lapidary/std";
 
-/** cos and signed sin of every position's turns, [T, E] each; the half-pairs (i, i + E/2) share their angle. */
+/** cos and signed sin of the rotations of every position, [T, E] each; the half-pairs (i, i + E/2) share their angle. */
 export interface RopeTables {
   readonly cos: Value;
-  /** −sin in the first half, +sin in the second: what the swapped halves are multiplied by. */
+  /** −sin in the first half, +sin in the second: the factors of the swapped halves. */
   readonly signedSin: Value;
 }
 
 /**
- * Angles of rotary position embedding (Su et al. 2021): position t turns pair i by t · theta^(−2i/E). Computed in the
- * graph from iota, so that any shard can make its own part.
+ * Angles of rotary position embedding (Su et al. 2021): position t rotates pair i by t · theta^(−2i/E). Computed in the
+ * graph from iota, so that every shard computes its own part.
  */
 export function ropeTables(g: GraphBuilder, positions: number, headDim: number, theta: number): RopeTables {
   const type = tensorType("f32", [positions, headDim]);
@@ -23,14 +23,14 @@ export function ropeTables(g: GraphBuilder, positions: number, headDim: number, 
   return { cos: g.named("rope_cos", g.cosine(angle)), signedSin: g.named("rope_sin", g.select(second, sin, g.negate(sin))) };
 }
 
-/** Both tables times a number: folds the scale of attention scores into the turn of the queries. */
+/** Both tables times a number: merges the scale of attention scores into the rotation of the queries. */
 export const scaleTables = (g: GraphBuilder, { cos, signedSin }: RopeTables, factor: number): RopeTables => ({
   cos: g.scale(cos, factor),
   signedSin: g.scale(signedSin, factor),
 });
 
 /**
- * Turns the pairs (i, i + E/2) of the last dim: x·cos + swap(x)·signedSin, where swap exchanges the halves.
+ * Rotates the pairs (i, i + E/2) of the last dim: x·cos + swap(x)·signedSin, and swap exchanges the halves.
  *
  * @param x [B, T, ..., E], positions in dim 1
  */

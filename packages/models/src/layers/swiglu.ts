@@ -4,7 +4,7 @@ import type { GraphBuilder, Value } from "@lapidary/ir";
 export const silu = (g: GraphBuilder, x: Value): Value => g.multiply(g.scale(x, 0.5), g.offset(g.tanh(g.scale(x, 0.5)), 1));
 
 /**
- * down(silu(gate) · up) (Shazeer 2020) from projections that are at hand.
+ * down(silu(gate) · up) (Shazeer 2020) from given projections.
  *
  * @param gate [B, T, F]
  * @param up [B, T, F]

@@ -5,6 +5,7 @@ export const warningCodes = {
   LAP_CHECKPOINT_SPACE: { summary: "The disk has less space than a checkpoint needs." },
   LAP_CHIP_NOT_CALIBRATED: { summary: "The predictions for this chip were never compared with measurements." },
   LAP_CLI_RENAMED: { summary: "An option or a value of an option has a new name; the old name works in this release only." },
+  LAP_CONFIG_RENAMED: { summary: "A key of the job file has a new name; the old name works in this release only." },
   LAP_DATA_LEFT_OUT: { summary: "Some files of the corpus are not used." },
   LAP_HOME_CLOSED: { summary: "The home directory was open to other users and is now private." },
   LAP_HOME_OPEN: { summary: "Other users can enter the home directory." },

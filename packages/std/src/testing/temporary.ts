@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A fresh directory for each test of a suite, removed after it. */
+/** A fresh directory for each test of a suite, removed after the test. */
 export function temporaryDirectory(): () => string {
   let directory = "";
   beforeEach(() => {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type Dataset, type DatasetRequest, findPrepared, prepareDataset, leftOutWarning } from "@lapidary/data";
+import { type Dataset, type DatasetRequest, findPrepared, prepareDataset, skippedWarning } from "@lapidary/data";
 import { epochOf } from "@lapidary/protocol";
 import { type Clock, type Failpoints, LapidaryError, must, type Warning } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
@@ -126,7 +126,7 @@ async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, si
   }
   const { splits, unigramNats, corpus: place, leftOut } = dataset.manifest;
   if (Object.keys(leftOut).length > 0) run.record({ type: "documents_skipped", corpus: place, reasons: { ...leftOut } });
-  warnOnce(run, leftOutWarning(request.corpus, leftOut));
+  warnOnce(run, skippedWarning(request.corpus, leftOut));
   run.record({ type: "tokenizer_ready", ids: dataset.manifest.vocabSize, ...tokenizerOrigin(job, own) });
   run.record({
     type: "dataset_ready",
@@ -267,7 +267,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
       numerics: job.numerics,
       executor: job.executor,
       epoch: epochOf(epoch),
-      stallAfterMs: job.stall_after * 1000,
+      stallAfterMs: job.stall_timeout_s * 1000,
     }),
   );
   try {

@@ -39,13 +39,13 @@ export async function generateSample(
   const logits = async (row: readonly number[]): Promise<Float32Array> => (await nextToken.logits(row)).subarray(0, tokenizer.vocabSize);
   const { tokens: drawn } = await generate(logits, {
     prompt: before,
-    kept,
+    pinnedTokens: kept,
     maxTokens: tokens,
     contextLength: nextToken.context,
     sampling,
     random: seededRandom(seed),
-    stops: tokenizer.control.stops,
-    never: tokenizer.neverDrawn,
+    stopTokens: tokenizer.control.stops,
+    forbiddenTokens: tokenizer.undrawableIds,
     onToken: (token) => tell(decoder.push(token)),
     ...(signal === undefined ? {} : { signal }),
   });

@@ -38,10 +38,10 @@ export function onBatch(error: unknown, step: number, batch: string): unknown {
   return error.with({ place: `step ${step}, ${batch}` });
 }
 
-export function tooManySkipped(most: number, step: number, batch: string, cause: LapidaryError): LapidaryError {
+export function tooManySkipped(maxSkipped: number, step: number, batch: string, cause: LapidaryError): LapidaryError {
   return cause.with({
-    message: `${cause.message}; already skipped ${most} batches (train.guard.most)`,
+    message: `${cause.message}; already skipped ${maxSkipped} batches (train.guard.max_skipped)`,
     place: `step ${step}, ${batch}`,
-    remedy: `${cause.remedy}; or raise train.guard.most`,
+    remedy: `${cause.remedy}; or raise train.guard.max_skipped`,
   });
 }

@@ -79,7 +79,7 @@ export interface BadBatchPolicy {
   /** A loss this many times the mean of the last steps is a spike. */
   readonly spike?: number | undefined;
   /** Maximum number of skipped batches in a run. */
-  readonly most: number;
+  readonly max_skipped: number;
 }
 
 /** The sink of what happens during training, and what training asks of it. */

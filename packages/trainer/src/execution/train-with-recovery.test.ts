@@ -145,7 +145,7 @@ describe("checkpoints beside training", () => {
 
   it("are of committed steps alone: a state captured after a rejected step is dropped", async () => {
     const group = new CountingGroup(new Set([4]));
-    await trainWithRecovery(options(group, { guard: { not_finite: "skip", most: 1 } }));
+    await trainWithRecovery(options(group, { guard: { not_finite: "skip", max_skipped: 1 } }));
     // The step that failed was taken, and so were those after it: none was written before it was computed again.
     deepStrictEqual(
       events.flatMap((event) => (event.type === "batch_skipped" ? [[event.step, event.batch, event.error.code]] : [])),

@@ -178,8 +178,8 @@ class AttemptRunner<A extends TrainingAttempt> {
     const { guard, events } = this.#options;
     if (!(error instanceof LapidaryError) || !isBadBatch(error, guard) || guard === undefined) return false;
     const next = this.#stepLog.last + 1;
-    if (this.#stepLog.skips.length >= guard.most)
-      throw tooManySkipped(guard.most, next, events.batchName(this.#stepLog.batchOf(next)), error);
+    if (this.#stepLog.skips.length >= guard.max_skipped)
+      throw tooManySkipped(guard.max_skipped, next, events.batchName(this.#stepLog.batchOf(next)), error);
     const { skip, step } = this.#stepLog.skip(`${error.code}: ${error.message}`);
     this.#options.goodput.fail();
     events.emit({ type: "batch_skipped", step, batch: skip, error: eventError(error) });

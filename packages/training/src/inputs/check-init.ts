@@ -4,10 +4,10 @@ import { LapidaryError, type Warning } from "@lapidary/std";
 import { type ModelFile, modelFileOf } from "../job/model-file.js";
 
 /**
- * Checks the headers of a checkpoint that a job starts from, and that it is of the job's model.
+ * Checks the headers of the checkpoint that a job starts from, and that its model is the model of the job.
  *
  * @returns the warnings of the checkpoint
- * @throws LAP_CHECKPOINT_… whatever is wrong with it; LAP_INIT_MISMATCH when it is of another model
+ * @throws LAP_CHECKPOINT_… for a damaged checkpoint; LAP_INIT_MISMATCH for another model
  */
 export async function checkInit(directory: string, model: ModelConfig): Promise<readonly Warning[]> {
   const checkpoint = await HfCheckpoint.open(directory, "headers");
@@ -19,8 +19,8 @@ export async function checkInit(directory: string, model: ModelConfig): Promise<
   }
 }
 
-/** The keys of `model` of a job file that decide what its weights mean. The context may be another: no weight depends on it. */
-const decisive = [
+/** The keys of `model` that determine the meaning of weights. The context length may differ, because no weight depends on it. */
+const weightKeys = [
   "family",
   "vocab_size",
   "model_dim",
@@ -37,15 +37,15 @@ const decisive = [
 /** @throws LAP_INIT_MISMATCH naming each key of `model` that differs */
 export function checkSameModel(directory: string, wanted: ModelConfig, found: ModelConfig): void {
   const [job, checkpoint] = [modelFileOf("", wanted), modelFileOf("", found)];
-  const different = decisive.filter((key) => job[key] !== checkpoint[key]);
+  const different = weightKeys.filter((key) => job[key] !== checkpoint[key]);
   if (different.length === 0) return;
   const list = different.map(
     (key) => `model.${key} is ${checkpoint[key] ?? "not set"} in the checkpoint and ${job[key] ?? "not set"} in the job`,
   );
   throw new LapidaryError({
     code: "LAP_INIT_MISMATCH",
-    message: `the checkpoint is of another model: ${list.join(", ")}`,
+    message: `the checkpoint has another model: ${list.join(", ")}`,
     place: directory,
-    remedy: `set ${different.map((key) => `model.${key}`).join(", ")} as the checkpoint has it, or name another checkpoint in train.init`,
+    remedy: `set ${different.map((key) => `model.${key}`).join(", ")} to the values of the checkpoint, or name another checkpoint in train.init`,
   });
 }

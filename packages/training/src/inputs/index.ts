@@ -1,3 +1,2 @@
-/** What a job reads, checked before it runs: `@lapidary/training/inputs`. */
-export { checkInit, checkSameModel } from "./check-init.js";
-export { checkInputs, corpusOf, type InputCheckOptions } from "./check-inputs.js";
+/** Checks of the inputs of a job before it runs: `@lapidary/training/inputs`. */
+export { checkInputs } from "./check-inputs.js";

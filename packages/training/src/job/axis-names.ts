@@ -7,12 +7,12 @@ export const podAxis = "pod";
 export const knownAxes = [podAxis, "data", "model"] as const;
 export type KnownAxis = (typeof knownAxes)[number];
 
-/** What an axis of another name would be here. */
+/** The mesh axis of Lapidary that corresponds to an axis of another system. */
 export interface AxisMeaning {
   readonly axis: KnownAxis;
-  /** What else a job needs for the same effect, or what does not exist here. */
+  /** What else a job needs for the same effect, or what Lapidary does not support. */
   readonly note?: string;
-  /** What a job sets for the same effect: the note is left out if the job has set it. */
+  /** The setting that the note names. Errors omit the note if the job has the setting. */
   readonly needs?: "zero3" | "activationRule";
 }
 
@@ -29,10 +29,10 @@ const model: AxisMeaning = { axis: "model" };
 const pod: AxisMeaning = { axis: "pod", note: "`pods` gives their number" };
 
 /**
- * Names of axes in MaxText, T5X, Levanter, PyTorch, Megatron and DeepSpeed, and of logical axes that are taken for mesh axes.
- * Written without the endings that `stem` removes.
+ * Names of axes in MaxText, T5X, Levanter, PyTorch, Megatron and DeepSpeed, and of logical axes that users confuse with mesh axes.
+ * Without the endings that `stem` removes.
  */
-const elsewhere: Readonly<Record<string, AxisMeaning>> = {
+const foreignAxisNames: Readonly<Record<string, AxisMeaning>> = {
   fsdp,
   fsdp_transpose: fsdp,
   dp_shard: fsdp,
@@ -91,11 +91,11 @@ const elsewhere: Readonly<Record<string, AxisMeaning>> = {
 const stem = (name: string): string =>
   name.replace(/^ici_/, "").replace(/(_(model|data)?_?(parallelism|parallel|size|degree|axis|dim|world))+$/, "");
 
-/** What an axis that no rule knows would be here: by its name in another system, or by the nearest spelling. */
+/** The meaning of an axis that no rule names: by its name in another system, or by the nearest spelling. */
 export function axisMeaning(name: string): AxisMeaning | undefined {
   const short = stem(name);
   if (name.startsWith("dcn_")) return pod;
-  if (Object.hasOwn(elsewhere, short)) return elsewhere[short];
+  if (Object.hasOwn(foreignAxisNames, short)) return foreignAxisNames[short];
   if (isKnownAxis(short)) return { axis: short };
   const near = knownAxes.find((axis) => editDistance(axis, short) <= Math.floor(axis.length / 2.5));
   return near === undefined ? undefined : { axis: near };

@@ -5,8 +5,8 @@ import { meshOf, type ResolvedJob } from "./resolved-job.js";
 import type { ConfigSource } from "./config-source.js";
 
 /**
- * Refuses mesh axes that nothing can use: neither a rule, nor the default rules, nor a ZeRO stage (which splits over the axes of the batch) knows their
- * names. Chips along such an axis would all do the same. A job that wants that lists the axis under `replicate`.
+ * Rejects mesh axes that no rule, no default rule and no ZeRO stage uses. (A ZeRO stage splits over the axes of the batch.) Chips along such an axis
+ * compute the same. A job that needs such copies lists the axis under `replicate`.
  */
 export function checkAxes(job: ResolvedJob, source: ConfigSource): void {
   checkReplicate(job, source);
@@ -19,19 +19,19 @@ export function checkAxes(job: ResolvedJob, source: ConfigSource): void {
   const names = unknown.map(({ name, size }) => `"${name}" (${counted(size, "chip")})`).join(" and ");
   throw new LapidaryError({
     code: "LAP_MESH_AXIS_UNKNOWN",
-    message: `no rule and no ZeRO stage knows the mesh ${unknown.length === 1 ? "axis" : "axes"} ${names}: all chips along ${unknown.length === 1 ? "it" : "them"} would hold and compute the same`,
-    place: source.placeOf(["mesh", first.name]),
+    message: `no rule and no ZeRO stage uses the mesh ${unknown.length === 1 ? "axis" : "axes"} ${names}: all chips along ${unknown.length === 1 ? "it" : "them"} would store and compute the same`,
+    place: source.locationOf(["mesh", first.name]),
     remedy: remedyFor(job, unknown),
   });
 }
 
 function checkReplicate({ replicate = [], rules, mesh }: ResolvedJob, source: ConfigSource): void {
   for (const name of replicate) {
-    const place = source.placeOf(["replicate"]);
+    const place = source.locationOf(["replicate"]);
     if (!mesh.some((axis) => axis.name === name))
       throw new LapidaryError({
         code: "LAP_MESH_AXIS_UNKNOWN",
-        message: `replicate names the axis "${name}", and the mesh has no such axis (it has ${printMesh(makeMesh(mesh))})`,
+        message: `the mesh has no axis "${name}", which replicate names (it has ${printMesh(makeMesh(mesh))})`,
         place,
         remedy: "name an axis of the mesh, or remove it from replicate",
       });
@@ -39,21 +39,21 @@ function checkReplicate({ replicate = [], rules, mesh }: ResolvedJob, source: Co
     if (logical !== undefined)
       throw new LapidaryError({
         code: "LAP_MESH_REPLICATE",
-        message: `the rule ${logical} → ${rules[logical]?.join("+") ?? name} splits over ${name}, and replicate says that ${name} holds copies`,
+        message: `the rule ${logical} → ${rules[logical]?.join("+") ?? name} splits over ${name}, but replicate lists ${name}`,
         place,
         remedy: `remove ${name} from replicate, or from the rule: rules.${logical}`,
       });
   }
 }
 
-/** Our names in place of those, with what else the job needs; and how to say that copies are meant. */
+/** The names that Lapidary uses, other settings that the job needs, and the way to allow copies. */
 function remedyFor(job: ResolvedJob, unknown: readonly MeshAxis[]): string {
   const meanings = unknown.map(({ name }) => [name, axisMeaning(name)] as const);
-  const meant = `list it under \`replicate\` if copies are meant: replicate=[${unknown.map(({ name }) => name).join(", ")}]`;
-  const lost = meanings.find(([, meaning]) => meaning === undefined);
-  if (lost !== undefined)
-    return `axes that the default rules know are ${knownAxes.join(", ")}: use these, or name ${lost[0]} in a rule, such as rules.batch=[${lost[0]}]; ${meant}`;
-  const named = meanings.map(([name, meaning]) => `${name} is "${meaning?.axis ?? ""}" here`).join(", ");
+  const meant = `list it under \`replicate\` if copies are intended: replicate=[${unknown.map(({ name }) => name).join(", ")}]`;
+  const unknownName = meanings.find(([, meaning]) => meaning === undefined);
+  if (unknownName !== undefined)
+    return `axes that the default rules know are ${knownAxes.join(", ")}: use these, or name ${unknownName[0]} in a rule, such as rules.batch=[${unknownName[0]}]; ${meant}`;
+  const named = meanings.map(([name, meaning]) => `Lapidary calls ${name} "${meaning?.axis ?? ""}"`).join(", ");
   const notes = [...new Set(meanings.flatMap(([name, meaning]) => noteOf(job, name, meaning)))];
   return [`${named}: ${renamed(job, new Map(meanings))}`, ...notes, meant].join("; ");
 }
@@ -66,13 +66,13 @@ function noteOf({ zero, rules }: ResolvedJob, name: string, meaning: AxisMeaning
   return [`for ${name}: ${note}`];
 }
 
-/** `mesh={data: 256}`: the mesh with our names, axes of one name joined. */
+/** `mesh={data: 256}`: the mesh with the names that Lapidary uses. Axes that get the same name are merged. */
 function renamed(job: ResolvedJob, meanings: ReadonlyMap<string, AxisMeaning | undefined>): string {
   const sizes = new Map<string, number>();
   for (const { name, size } of job.mesh) {
-    const ours = meanings.get(name)?.axis ?? name;
-    // One pod has no axis over pods.
-    const axis = ours === podAxis && job.pods === 1 ? "data" : ours;
+    const known = meanings.get(name)?.axis ?? name;
+    // A job on one pod has no pod axis.
+    const axis = known === podAxis && job.pods === 1 ? "data" : known;
     sizes.set(axis, (sizes.get(axis) ?? 1) * size);
   }
   const mesh = `mesh={${[...sizes]
@@ -85,11 +85,11 @@ function renamed(job: ResolvedJob, meanings: ReadonlyMap<string, AxisMeaning | u
 }
 
 const order: readonly string[] = knownAxes;
-/** Pods first; other axes keep their order behind those we know. */
+/** Known axes come first, in the order of `knownAxes`. Other axes keep their order. */
 const byOrder = ([a]: readonly [string, number], [b]: readonly [string, number]): number =>
   (order.includes(a) ? order.indexOf(a) : order.length) - (order.includes(b) ? order.indexOf(b) : order.length);
 
-/** The axes of a mesh with the chips of `idle` given to another axis, as an override. */
+/** An override that moves the chips of the axis `idle` to another axis. */
 export function meshWithout(job: ResolvedJob, idle: string, onto: string): string {
   const size = meshOf(job).axes.find(({ name }) => name === idle)?.size ?? 1;
   const axes = job.mesh.filter(({ name }) => name !== idle);

@@ -4,13 +4,13 @@ import { podAxis } from "./axis-names.js";
 import { meshOf, type ResolvedJob } from "./resolved-job.js";
 import type { Path, ConfigSource } from "./config-source.js";
 
-/** Checks of a job as a whole: what each key allows, but not together with the others. */
+/** Checks that need several keys of a job. */
 export function checkFits(job: ResolvedJob, source: ConfigSource): void {
-  checkSlice(job, source.placeOf(["slice"]));
+  checkSlice(job, source.locationOf(["slice"]));
   const mesh = meshOf(job);
-  checkMeshFills(mesh, job.chips, source.placeOf(["mesh"]));
-  checkPodAxis(job, source.placeOf(["mesh"]));
-  checkBatch(job, source.placeOf(["train", "batch"]));
+  checkMeshFills(mesh, job.chips, source.locationOf(["mesh"]));
+  checkPodAxis(job, source.locationOf(["mesh"]));
+  checkBatch(job, source.locationOf(["train", "batch"]));
 
   const { contextLength, vocabSize } = job.model.config;
   checkAtMost(job.train.seq, contextLength, source, ["train", "seq"], `the context of ${job.model.name}`);
@@ -20,7 +20,7 @@ export function checkFits(job: ResolvedJob, source: ConfigSource): void {
     checkAtMost(job.train.schedule.warmup, job.train.steps, source, ["train", "schedule", "warmup"], "train.steps");
 }
 
-/** A slice is a rectangle inside the pod. */
+/** A slice must be a rectangle inside the pod. */
 function checkSlice({ slice, pod }: ResolvedJob, place: string): void {
   const [wanted, whole] = [parseTorus(slice).dims, parseTorus(pod.torus).dims];
   if (wanted.length === whole.length && wanted.every((size, d) => size <= must(whole[d], "dim"))) return;
@@ -32,7 +32,7 @@ function checkSlice({ slice, pod }: ResolvedJob, place: string): void {
   });
 }
 
-/** Pods are the majormost axis, so that every other axis stays inside a pod. */
+/** The pod axis must be the most major axis, because then every other axis stays inside a pod. */
 function checkPodAxis({ pods, mesh }: ResolvedJob, place: string): void {
   const [first] = mesh;
   const named = mesh.find(({ name }) => name === podAxis);
@@ -42,11 +42,11 @@ function checkPodAxis({ pods, mesh }: ResolvedJob, place: string): void {
     code: "LAP_MESH_POD_AXIS",
     message: `${pods === 1 ? "one pod needs no mesh axis" : `${pods} pods need a first mesh axis`} "${podAxis}" of size ${pods}`,
     place,
-    remedy: pods === 1 ? "name the axis otherwise, or set pods" : `write mesh: { ${podAxis}: ${pods}, … }`,
+    remedy: pods === 1 ? "rename the axis, or set pods" : `write mesh: { ${podAxis}: ${pods}, … }`,
   });
 }
 
-/** Rows of a batch go to chips in equal shares. */
+/** The mesh must divide the rows of a batch. */
 function checkBatch(job: ResolvedJob, place: string): void {
   const axes = must(job.rules["batch"], "rule of batch");
   const parts = axes.reduce(
@@ -64,7 +64,7 @@ function checkBatch(job: ResolvedJob, place: string): void {
   const near = below === 0 ? `${parts}` : `${below} or ${below + parts}`;
   throw new LapidaryError({
     code: "LAP_MESH_INDIVISIBLE",
-    message: `a batch of ${batch} does not divide over ${axes.join("×")} = ${parts} (mesh ${printMesh(meshOf(job))})`,
+    message: `a batch of ${batch} is not divisible by ${axes.join("×")} = ${parts} (mesh ${printMesh(meshOf(job))})`,
     place,
     remedy: `use a batch of ${near}, or another mesh`,
   });
@@ -75,8 +75,8 @@ function checkAtMost(value: number, limit: number, source: ConfigSource, path: P
   const name = path.map(String).join(".");
   throw new LapidaryError({
     code: "LAP_CONFIG_VALUE",
-    message: `${name} is ${value}, more than ${what}, ${limit}`,
-    place: source.placeOf(path),
+    message: `${name} is ${value}: the maximum is ${limit}, ${what}`,
+    place: source.locationOf(path),
     remedy: `use at most ${limit}`,
   });
 }

@@ -2,9 +2,10 @@ import { LapidaryError } from "@lapidary/std";
 
 export type Path = readonly PropertyKey[];
 
-/** A configuration as plain values, which remembers where each of them is from, and takes `key=value` overrides on top. */
+/** A configuration as plain values. It knows the location of each value, and it applies `key=value` overrides. */
 export abstract class ConfigSource {
   readonly #overrides: { readonly path: readonly string[]; readonly text: string }[] = [];
+  readonly #renames: { readonly old: Path; readonly current: Path }[] = [];
 
   /** @param value the configuration; `override` changes it */
   constructor(readonly value: Record<string, unknown>) {}
@@ -12,10 +13,10 @@ export abstract class ConfigSource {
   /** Whether the source has a value at `path`, before any override. */
   protected abstract has(path: Path): boolean;
 
-  /** Where the source has the deepest part of `path`. */
-  protected abstract locationOf(path: Path): string;
+  /** The location of the deepest part of `path` that the source has. */
+  protected abstract sourceLocation(path: Path): string;
 
-  /** Puts `value` at a path of keys, making mappings on the way; undefined removes. `text` is the override as it was given, for errors. */
+  /** Sets the value at a path of keys and creates missing mappings. `undefined` removes the value. Errors show `text`, the override as the user wrote it. */
   override(path: readonly string[], value: unknown, text: string): void {
     let at: Record<string, unknown> = this.value;
     for (const key of path.slice(0, -1)) {
@@ -30,6 +31,21 @@ export abstract class ConfigSource {
     this.#overrides.push({ path, text });
   }
 
+  /**
+   * Moves the value at `old` to `current`, which has the same parent. Errors about `current` then have the location of `old`.
+   *
+   * @returns false if `old` has no value, or if `current` has a value already
+   */
+  rename(old: readonly string[], current: readonly string[]): boolean {
+    const parent = valueAt(this.value, old.slice(0, -1));
+    const [from, to] = [old.at(-1) ?? "", current.at(-1) ?? ""];
+    if (!isRecord(parent) || !Object.hasOwn(parent, from) || Object.hasOwn(parent, to)) return false;
+    parent[to] = parent[from];
+    delete parent[from];
+    this.#renames.push({ old, current });
+    return true;
+  }
+
   /** Whether the value at `path` comes from an override. */
   isOverridden(path: Path): boolean {
     return this.#overrides.some((override) => isPrefix(override.path, path));
@@ -40,22 +56,30 @@ export abstract class ConfigSource {
     return this.isOverridden(path) || this.#overrides.some((override) => isPrefix(path, override.path));
   }
 
-  /** Where the deepest part of `path` is in the source, or the override that it comes from. */
-  placeOf(path: Path): string {
-    const stands = this.has(path);
-    const override = this.#overrides.findLast(({ path: over }) => isPrefix(over, path) || (!stands && isPrefix(path, over)));
-    return override === undefined ? this.locationOf(path) : `override ${override.text}`;
+  /** The location of the deepest part of `path` in the source, or the override that sets it. */
+  locationOf(path: Path): string {
+    const written = this.#writtenPath(path);
+    const exists = this.has(written);
+    const override = this.#overrides.findLast(({ path: over }) => isPrefix(over, path) || (!exists && isPrefix(path, over)));
+    return override === undefined ? this.sourceLocation(written) : `override ${override.text}`;
+  }
+
+  /** The path as the source has it: with the old key if the key was renamed. */
+  #writtenPath(path: Path): Path {
+    if (this.has(path)) return path;
+    const rename = this.#renames.find(({ old, current }) => isPrefix(current, path) && this.has(old));
+    return rename === undefined ? path : [...rename.old, ...path.slice(rename.current.length)];
   }
 }
 
-/** A configuration that is plain values already: errors name its keys. */
+/** A configuration that consists of plain values. Errors name its keys. */
 export class ValueSource extends ConfigSource {
   readonly #given: Readonly<Record<string, unknown>>;
   readonly #name: string;
 
   /**
-   * @param name stands in errors about the whole configuration
-   * @throws LAP_CONFIG_VALUE for values that nest so deep that no configuration has them
+   * @param name for errors about the whole configuration
+   * @throws LAP_CONFIG_VALUE for values that nest deeper than any configuration
    */
   constructor(given: Readonly<Record<string, unknown>>, name: string) {
     checkDepth(given, name);
@@ -68,12 +92,12 @@ export class ValueSource extends ConfigSource {
     return valueAt(this.#given, path) !== undefined;
   }
 
-  protected override locationOf(path: Path): string {
+  protected override sourceLocation(path: Path): string {
     return path.length === 0 ? this.#name : path.map(String).join(".");
   }
 }
 
-/** Far more than the schema of a job has. */
+/** The schema of a job nests far less deeply. */
 const maxDepth = 32;
 
 /** Values from another process may nest so deep that a recursive function overflows the stack. */

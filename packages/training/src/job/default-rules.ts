@@ -6,7 +6,7 @@ import type { JobFile } from "./job-schema.js";
 import type { StrategyFile } from "./strategy-file.js";
 import type { ConfigSource } from "./config-source.js";
 
-/** Where logical axes go unless a job says otherwise, as far as the mesh has these axes. */
+/** The default mesh axes of each logical axis. Axes that the mesh lacks are ignored. */
 const defaults: Readonly<Record<string, readonly string[]>> = {
   batch: [podAxis, "data"],
   heads: ["model"],
@@ -16,49 +16,49 @@ const defaults: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * The rules of a job that gives none: an entry for every logical axis. What the model's dims do not let a mesh axis split
- * (3 heads over model=4) is left whole; where a part of the axis divides them, the compiler splits by that part.
+ * The rules of a job without rules: an entry for every logical axis. If no sub-axis divides a dim (3 heads over model=4), the dim stays whole.
+ * If a sub-axis divides it, the compiler splits by that sub-axis.
  */
 export function defaultRules(mesh: Mesh, params: readonly ParamSpec[]): Record<string, string[]> {
   const units = unitsOfParams(params);
   return Object.fromEntries(gemmaLogicalAxes.map((logical) => [logical, defaultRule(logical, mesh, units).applied]));
 }
 
-/** By logical axis, of how many units the dims are made that carry it. */
+/** The number of units of each dim, by logical axis. */
 export type Units = ReadonlyMap<string, readonly number[]>;
 
-/** A rule that gives way: what of it applies, and what was left out that the dims or the mesh do not allow. */
-interface SoftRule {
+/** A rule that may be dropped: the axes that apply, and the axes that the dims or the mesh do not allow. */
+interface OptionalRule {
   readonly applied: string[];
   readonly unapplied: string[];
 }
 
-function defaultRule(logical: string, mesh: Mesh, units: Units): SoftRule {
+function defaultRule(logical: string, mesh: Mesh, units: Units): OptionalRule {
   const has = (defaults[logical] ?? []).filter((axis) => hasAxis(mesh, axis));
-  const splits = (axis: string): boolean => (units.get(logical) ?? []).every((n) => n % firstPart(mesh, [axis]) === 0);
-  return { applied: has.filter(splits), unapplied: has.filter((axis) => !isDivided([axis], mesh, units.get(logical))) };
+  const splits = (axis: string): boolean => (units.get(logical) ?? []).every((n) => n % firstFactor(mesh, [axis]) === 0);
+  return { applied: has.filter(splits), unapplied: has.filter((axis) => !canSplit([axis], mesh, units.get(logical))) };
 }
 
-/** A rule of a strategy speaks of `pod`, `data` and `model` for the meshes that have them. */
-function strategyRule(logical: string, axes: readonly string[], mesh: Mesh, units: Units): SoftRule {
+/** A rule of a strategy names `pod`, `data` and `model`; a mesh may lack some of them. */
+function strategyRule(logical: string, axes: readonly string[], mesh: Mesh, units: Units): OptionalRule {
   const has = axes.filter((axis) => hasAxis(mesh, axis));
-  if (!isDivided(has, mesh, units.get(logical))) return { applied: [], unapplied: has };
-  // Without a data axis the batch is whole: no surprise, and what follows from it is reported.
-  const isLost = has.length === 0 && logical !== "batch" && axes.some((axis) => axis !== podAxis);
-  return { applied: has, unapplied: isLost ? [...axes] : [] };
+  if (!canSplit(has, mesh, units.get(logical))) return { applied: [], unapplied: has };
+  // Without a data axis the batch is whole. Other findings report the consequences.
+  const isMissing = has.length === 0 && logical !== "batch" && axes.some((axis) => axis !== podAxis);
+  return { applied: has, unapplied: isMissing ? [...axes] : [] };
 }
 
 const hasAxis = (mesh: Mesh, axis: string): boolean => mesh.axes.some(({ name }) => name === axis);
 
-/** The most major prime factor of the axes: a dim that it does not divide takes no part of them. */
-function firstPart(mesh: Mesh, axes: readonly string[]): number {
+/** The most major prime factor of the axes. If it does not divide a dim, no sub-axis splits the dim. */
+function firstFactor(mesh: Mesh, axes: readonly string[]): number {
   const [first] = axes.flatMap((axis) => axisAtoms(mesh, axis));
   return first === undefined ? 1 : must(mesh.atoms[first], "sub-axis").size;
 }
 
-/** A dim of one unit, as the only key head of multi-query attention, is whole on any mesh. */
-const isDivided = (axes: readonly string[], mesh: Mesh, units: readonly number[] = []): boolean =>
-  units.every((n) => n === 1 || n % firstPart(mesh, axes) === 0);
+/** A dim of one unit is whole on any mesh. An example is the only key head of multi-query attention. */
+const canSplit = (axes: readonly string[], mesh: Mesh, units: readonly number[] = []): boolean =>
+  units.every((n) => n === 1 || n % firstFactor(mesh, axes) === 0);
 
 export function unitsOfParams(params: readonly ParamSpec[]): Map<string, number[]> {
   const units = new Map<string, number[]>();
@@ -71,9 +71,9 @@ export function unitsOfParams(params: readonly ParamSpec[]): Map<string, number[
 }
 
 export interface RuleSources {
-  /** Of the job itself. */
+  /** The rules of the job file. */
   readonly own: JobFile["rules"];
-  /** What an earlier reading of the job left out. */
+  /** The rules that were not applied when the job was resolved before. */
   readonly unapplied: JobFile["unapplied"];
   readonly strategy: (StrategyFile & { readonly name: string }) | undefined;
 }
@@ -81,15 +81,15 @@ export interface RuleSources {
 export interface ResolvedRules {
   /** An entry for every logical axis. */
   readonly rules: Record<string, string[]>;
-  /** Rules of a strategy or of the defaults that were left out. */
+  /** Rules of a strategy or of the defaults that are not applied. */
   readonly unapplied: Record<string, string[]>;
 }
 
 /**
- * The rules of a job, over those of its strategy, over the defaults. The job's own rules must hold; those of a strategy and the defaults give way where
- * the mesh lacks their axes or no part of an axis divides the dims.
+ * Merges the rules of a job, of its strategy and the defaults, in this order of precedence. The job's own rules must apply. The others are dropped if
+ * the mesh lacks their axes or no sub-axis divides the dims.
  *
- * @throws LapidaryError for logical axes that no tensor has, mesh axes that the mesh lacks, and own rules that can have no effect
+ * @throws LapidaryError for logical axes that no tensor has, mesh axes that the mesh lacks, and own rules without effect
  */
 export function resolveRules(
   { own, unapplied: before = {}, strategy }: RuleSources,
@@ -99,7 +99,7 @@ export function resolveRules(
 ): ResolvedRules {
   const ofStrategy = strategy?.rules ?? {};
   for (const logical of Object.keys(ofStrategy)) checkStrategyRule(logical, strategy?.name ?? "", ofStrategy[logical], mesh, source);
-  for (const logical of Object.keys(before)) checkLogical(logical, source.placeOf(["unapplied", logical]));
+  for (const logical of Object.keys(before)) checkLogical(logical, source.locationOf(["unapplied", logical]));
   for (const logical of Object.keys(own)) checkOwnRule(logical, own[logical], mesh, units, source);
   const rules: Record<string, string[]> = {};
   const unapplied: Record<string, string[]> = {};
@@ -109,9 +109,9 @@ export function resolveRules(
       continue;
     }
     const given = Object.hasOwn(before, logical) ? before[logical] : Object.hasOwn(ofStrategy, logical) ? ofStrategy[logical] : undefined;
-    const soft = given === undefined ? defaultRule(logical, mesh, units) : strategyRule(logical, axesOf(given), mesh, units);
-    rules[logical] = soft.applied;
-    if (soft.unapplied.length > 0) unapplied[logical] = soft.unapplied;
+    const rule = given === undefined ? defaultRule(logical, mesh, units) : strategyRule(logical, axesOf(given), mesh, units);
+    rules[logical] = rule.applied;
+    if (rule.unapplied.length > 0) unapplied[logical] = rule.unapplied;
   }
   return { rules, unapplied };
 }
@@ -125,19 +125,19 @@ function checkStrategyRule(
   mesh: Mesh,
   source: ConfigSource,
 ): void {
-  const place = source.placeOf(["strategy"]);
+  const place = source.locationOf(["strategy"]);
   checkLogical(logical, place);
   for (const axis of axesOf(rule))
     if (!hasAxis(mesh, axis) && !isKnownAxis(axis))
-      throw unknownAxis(axis, mesh, place, `rule ${logical} of the strategy ${strategy} names the axis "${axis}"`);
+      throw unknownAxis(axis, mesh, place, `rule ${logical} of the strategy ${strategy} names the mesh axis "${axis}"`);
 }
 
 function checkOwnRule(logical: string, rule: JobFile["rules"][string] | undefined, mesh: Mesh, units: Units, source: ConfigSource): void {
-  const place = source.placeOf(["rules", logical]);
+  const place = source.locationOf(["rules", logical]);
   checkLogical(logical, place);
   const axes = axesOf(rule);
   for (const axis of axes)
-    if (!hasAxis(mesh, axis)) throw unknownAxis(axis, mesh, place, `the rule for ${logical} names the axis "${axis}"`);
+    if (!hasAxis(mesh, axis)) throw unknownAxis(axis, mesh, place, `the rule for ${logical} names the mesh axis "${axis}"`);
   if (new Set(axes).size !== axes.length)
     throw new LapidaryError({
       code: "LAP_RULE_AXIS_TWICE",
@@ -145,7 +145,7 @@ function checkOwnRule(logical: string, rule: JobFile["rules"][string] | undefine
       place,
       remedy: "name each mesh axis once",
     });
-  const indivisible = (units.get(logical) ?? []).find((n) => !isDivided(axes, mesh, [n]));
+  const indivisible = (units.get(logical) ?? []).find((n) => !canSplit(axes, mesh, [n]));
   if (indivisible === undefined) return;
   const parts = atomsSize(
     mesh,
@@ -153,9 +153,9 @@ function checkOwnRule(logical: string, rule: JobFile["rules"][string] | undefine
   );
   throw new LapidaryError({
     code: "LAP_MESH_INDIVISIBLE",
-    message: `the rule ${logical} → ${axes.join("+")} can split nothing: ${indivisible} is not divisible by any part of ${axes.join("×")} = ${parts}`,
+    message: `the rule ${logical} → ${axes.join("+")} has no effect: ${indivisible} is not divisible by any sub-axis of ${axes.join("×")} = ${parts}`,
     place,
-    remedy: `a size of ${Math.ceil(indivisible / parts) * parts} would do, or another mesh; set rules.${logical} to null if it is to be whole`,
+    remedy: `use a size of ${Math.ceil(indivisible / parts) * parts}, or another mesh; set rules.${logical} to null to keep the dim whole`,
   });
 }
 
@@ -182,7 +182,7 @@ function unknownAxis(axis: string, mesh: Mesh, place: string, what: string): Lap
         : "name one of the mesh's axes";
   return new LapidaryError({
     code: "LAP_MESH_AXIS_UNKNOWN",
-    message: `${what}, and the mesh has no such axis (it has ${printMesh(mesh) || "none"})`,
+    message: `${what}: the mesh has no such axis (it has ${printMesh(mesh) || "none"})`,
     place,
     remedy: named,
   });

@@ -1,15 +1,4 @@
-/** Job files alone, without what trains: `@lapidary/training/job`. */
-export { defaultRules } from "./default-rules.js";
-export { type JobFile, jobFileSchema, jobJsonSchema, jobNamePattern } from "./job-schema.js";
-export {
-  type JobEnvironment,
-  type JobText,
-  type JobValue,
-  loadJob,
-  loadPlacedJob,
-  type PlacedJob,
-  resolveJob,
-  resolvePlacedJob,
-} from "./load-job.js";
-export { axisMeaning, isKnownAxis, knownAxes, podAxis } from "./axis-names.js";
-export { compileOptions, jobFileOf, jobFileText, meshOf, printJob, printJobFile, type ResolvedJob, zeroOptions } from "./resolved-job.js";
+/** Job files without the training code: `@lapidary/training/job`. */
+export { axisMeaning, isKnownAxis, knownAxes } from "./axis-names.js";
+export { type JobText, type JobValue, type LocatedJob, loadLocatedJob } from "./load-job.js";
+export { jobFileOf, printJob, printJobFile, type ResolvedJob } from "./resolved-job.js";

@@ -11,7 +11,7 @@ const count = z
   .min(1)
   .max(2 ** 31 - 1);
 
-/** A run's name is also that of a directory and of a queue entry. */
+/** The name of a run. A directory and a queue entry have the same name. */
 export const jobNamePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
 const trainSchema = z
@@ -23,31 +23,36 @@ const trainSchema = z
       .positive()
       .max(2 ** 20)
       .optional()
-      .describe("Instead of batch: rows for each chip, whatever their number"),
+      .describe("Rows for each chip; an alternative to batch"),
     seq: count.optional().describe("Tokens of a row; the model's context length by default"),
     optimizer: optimizerSchema,
     schedule: scheduleSchema.prefault({ name: "constant" }),
     clip: f32Number.positive().optional().describe("Largest global norm of the gradients"),
     guard: z
       .strictObject({
-        not_finite: z.enum(["stop", "skip"]).default("stop").describe("A loss or gradient that is no number: stop, or leave the batch out"),
-        spike: z.number().gt(1).optional().describe("A loss so many times the mean of the last 20 steps: the batch is left out"),
-        most: count.default(10).describe("Batches of a run that may be left out; one more stops it"),
+        not_finite: z
+          .enum(["stop", "skip"])
+          .default("stop")
+          .describe("What to do if a loss or gradient is NaN or infinite: stop the run, or skip the batch"),
+        spike: z.number().gt(1).optional().describe("Skip a batch whose loss exceeds this multiple of the mean of the last 20 steps"),
+        max_skipped: count.default(10).describe("Maximum number of skipped batches; one more stops the run"),
       })
       .optional()
-      .describe("What is done about batches that harm the run"),
+      .describe("What to do about batches that harm the run"),
     eval: z
       .strictObject({
         every: count.describe("Steps between evaluations"),
-        batches: count.default(8).describe("Held-out batches of one evaluation, if there are as many"),
+        batches: count.default(8).describe("Maximum number of held-out batches in one evaluation"),
       })
       .optional()
-      .describe("Held-out loss; one evaluation at the end comes anyway"),
+      .describe("Held-out loss; the run always evaluates at the end"),
     init: z
       .string()
       .min(1)
       .optional()
-      .describe("Directory of a Hugging Face checkpoint of the same model to start from; weights alone, the optimizer begins anew"),
+      .describe(
+        "Directory of a Hugging Face checkpoint of the same model to start from; only weights are read, the optimizer state starts at zero",
+      ),
   })
   .refine(({ batch, batch_per_chip: perChip }) => (batch === undefined) !== (perChip === undefined), {
     path: ["batch"],
@@ -63,34 +68,34 @@ const dataSchema = z.strictObject({
   vocab: count
     .optional()
     .describe(
-      "Ids of the tokenizer that is trained on the corpus; the model's vocabulary by default. Of a given tokenizer it must be the number of ids",
+      "Vocabulary size of a tokenizer that is trained on the corpus; the model's vocabulary by default. For a given tokenizer it must equal its number of ids",
     ),
   tokenizer: z
     .string()
     .min(1)
     .optional()
     .describe(
-      "Directory of a checkpoint, or a tokenizer.json, whose tokenizer encodes the corpus; that of train.init by default. train: a new one is trained, whose ids mean nothing to weights of train.init",
+      "Directory of a checkpoint, or a tokenizer.json, whose tokenizer encodes the corpus; that of train.init by default. train: a new one is trained; its ids do not match the weights of train.init",
     ),
-  held_out: z.number().gt(0).max(0.5).default(0.05).describe("Share of the text that is held out"),
+  held_out: z.number().gt(0).max(0.5).default(0.05).describe("Fraction of the text that is held out"),
   text_field: z.string().min(1).default("text").describe("Field of a JSONL object that holds the text"),
-  max_bytes: count.optional().describe("Text taken from node_modules, at most"),
+  max_bytes: count.optional().describe("Maximum size of the text from node_modules"),
 });
 
 const checkpointSchema = z.strictObject({
-  every: count.optional().describe("Steps between checkpoints; one at the end comes anyway"),
-  keep: count.default(3).describe("Newest checkpoints that are kept"),
+  every: count.optional().describe("Steps between checkpoints; the run always writes one at the end"),
+  keep: count.default(3).describe("Number of newest checkpoints to keep"),
 });
 
 /** How the next token is drawn from its logits. */
 export const samplingSchema = z.strictObject({
   temperature: z.number().min(0).max(100).default(0.8).describe("0 takes the likeliest token"),
   top_p: z.number().gt(0).max(1).default(0.95).describe("Smallest set of tokens of at least this probability"),
-  top_k: count.optional().describe("The likeliest tokens, at most so many"),
+  top_k: count.optional().describe("Number of likeliest tokens to draw from"),
 });
 
 const sampleSchema = samplingSchema.extend({
-  prompt: z.string().default("").describe("Text to go on from"),
+  prompt: z.string().default("").describe("Text to continue"),
   tokens: count.default(64).describe("Tokens to generate"),
 });
 
@@ -100,7 +105,7 @@ const meshSchema = z
 
 export const rulesSchema = z
   .record(z.string(), z.union([z.string(), z.array(z.string()), z.null()]))
-  .describe("Logical axis → mesh axis, list of them, or null; what is not named keeps its default");
+  .describe("Logical axis → mesh axis, list of them, or null; axes without an entry keep their default");
 
 export const zeroSchema = z.literal([0, 1, 2, 3]);
 
@@ -113,13 +118,13 @@ export const jobFileSchema = z.strictObject({
     .describe("The file's name by default"),
   model: z.union([z.string().min(1), modelFileSchema]).describe("Name of a file of configs/models, a path, or the model itself"),
   pod: z.union([z.string().min(1), podFileSchema]).describe("Name of a file of configs/pods, a path, or the pod itself"),
-  pods: z.number().int().min(1).max(64).default(1).describe("Pods that the job spans, joined over the data-centre network"),
-  slice: extentSchema.optional().describe("Rectangle of each pod; the whole pod by default"),
+  pods: z.number().int().min(1).max(64).default(1).describe("Number of pods, connected by the data-centre network"),
+  slice: extentSchema.optional().describe("Rectangle of chips in each pod; the whole pod by default"),
   mesh: meshSchema.optional().describe("{ data: all chips } by default"),
   replicate: z
     .array(z.string())
     .optional()
-    .describe("Mesh axes that hold copies on purpose: no rule names them, and all chips along them do the same"),
+    .describe("Mesh axes that replicate intentionally: no rule names them, and all chips along them compute the same"),
   strategy: z
     .string()
     .min(1)
@@ -129,14 +134,14 @@ export const jobFileSchema = z.strictObject({
   unapplied: rulesSchema
     .optional()
     .describe(
-      "Rules of a strategy or of the defaults that had no effect, as `config show` writes them; they apply once mesh and dims allow it",
+      "Rules of a strategy or of the defaults that had no effect, as `config show` writes them; they apply if mesh and dims allow it",
     ),
   zero: zeroSchema.optional().describe("ZeRO stage: 1 splits optimizer state over the data axes, 2 gradients too, 3 params too"),
   remat: z
     .enum(rematPolicies)
     .default("none")
     .describe(
-      "What the backward pass computes again: none keeps everything, dots keeps the products, full only what leaves a layer, offload also attention's projections on the host",
+      "What the backward pass recomputes: none keeps all activations, dots keeps matmuls, full keeps only the outputs of layers, offload also keeps the projections of attention on the host",
     ),
   bucket_bytes: z
     .number()
@@ -144,23 +149,20 @@ export const jobFileSchema = z.strictObject({
     .min(0)
     .max(2 ** 31 - 1)
     .default(0)
-    .describe("Collectives that do the same to equal small arrays cross as one, up to so many bytes a chip together; 0: each alone"),
+    .describe("Equal collectives of small arrays are merged up to this many bytes a chip; 0: none are merged"),
   numerics: z.enum(["f32", "mxu"]).default("f32").describe("mxu multiplies in bf16 and adds in f32, as a TPU does"),
-  executor: z.enum(["stacked", "chipwise"]).default("stacked").describe("chipwise runs one value per chip: the slow reference"),
-  workers: z.number().int().min(1).max(256).optional().describe("Worker processes; one a core by default"),
+  executor: z.enum(["stacked", "chipwise"]).default("stacked").describe("chipwise computes each chip separately: the slow reference"),
+  workers: z.number().int().min(1).max(256).optional().describe("Worker processes; one for each core by default"),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
-  stall_after: z
+  stall_timeout_s: z
     .number()
     .positive()
     .max(86_400)
     .default(300)
-    .describe("Seconds without an answer of any worker, and 20 of the longest step, after which those that hang are ended and replaced"),
-  trace_every: z
-    .number()
-    .int()
-    .min(0)
-    .default(100)
-    .describe("One step in so many is recorded call by call, for `lapidary trace`; 0: none, 1: every one"),
+    .describe(
+      "After this many seconds without an answer of any worker, and at least 20 times the longest step, workers that hang are killed and replaced",
+    ),
+  trace_every: z.number().int().min(0).default(100).describe("Steps between recorded traces, for `lapidary trace`; 0: none, 1: every step"),
   priority: z.number().int().min(-1000).max(1000).default(0).describe("Higher starts sooner"),
   train: trainSchema,
   data: dataSchema.prefault({}),

@@ -3,25 +3,25 @@ import type { Warning } from "@lapidary/std";
 import type { JobFile } from "./job-schema.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
-/** `data.tokenizer: train` asks for a new tokenizer, even where weights come from a checkpoint. */
-export const trainedTokenizer = "train";
+/** `data.tokenizer: train` requests a new tokenizer, even if weights come from a checkpoint. */
+export const newTokenizer = "train";
 
-/** The path of the tokenizer that a job is given: its own, or that of the weights it starts from. Undefined: one is trained on the corpus. */
+/** The path of the tokenizer that a job names, directly or with `train.init`. Undefined: a tokenizer is trained on the corpus. */
 export function givenTokenizer(
   data: Pick<JobFile["data"], "tokenizer">,
   train: { readonly init?: string | undefined },
 ): string | undefined {
-  return data.tokenizer === trainedTokenizer ? undefined : (data.tokenizer ?? train.init);
+  return data.tokenizer === newTokenizer ? undefined : (data.tokenizer ?? train.init);
 }
 
-/** The tokenizer that a job asks for. */
+/** The tokenizer that a job requests. */
 export function tokenizerRequest({ data, train, model }: Pick<ResolvedJob, "data" | "train" | "model">): TokenizerRequest {
   const path = givenTokenizer(data, train);
   return path === undefined ? { kind: "train", vocabSize: data.vocab ?? model.config.vocabSize } : { kind: "given", path };
 }
 
 /**
- * Checks that every id of a given tokenizer has a row in the embedding, and that the job asks for no other number of ids.
+ * Checks that every id of a given tokenizer has a row in the embedding, and that `data.vocab` equals the number of ids.
  *
  * @param ids of the tokenizer
  * @throws LAP_TOKENIZER_VOCAB
@@ -36,7 +36,7 @@ export function checkTokenizerSize(job: Pick<ResolvedJob, "data" | "train" | "mo
 }
 
 /**
- * Reads the tokenizer that a job is given, to refuse before the job runs what it could not be encoded with.
+ * Reads the given tokenizer of a job, so that an unusable tokenizer is an error before the job runs.
  *
  * @throws LAP_CHECKPOINT_TOKENIZER, LAP_TOKENIZER_…, LAP_DATA_TOKENIZER
  */
@@ -45,13 +45,13 @@ export async function checkGivenTokenizer(job: Pick<ResolvedJob, "data" | "train
   if (path !== undefined) checkTokenizerSize(job, (await inspectTokenizer(path)).vocabSize);
 }
 
-/** The warning for a job that asks for a new tokenizer over weights that were trained with another. */
+/** The warning for a job that requests a new tokenizer for weights that were trained with another. */
 export function newTokenizerWarnings({ data, train }: Pick<ResolvedJob, "data" | "train">): readonly Warning[] {
-  if (data.tokenizer !== trainedTokenizer || train.init === undefined) return [];
+  if (data.tokenizer !== newTokenizer || train.init === undefined) return [];
   return [
     {
       code: "LAP_TOKENIZER_NEW",
-      message: "data.tokenizer=train trains a new tokenizer: its ids mean nothing to the embedding that train.init holds",
+      message: "data.tokenizer=train trains a new tokenizer: its ids do not match the embedding of train.init",
       place: "data.tokenizer",
       remedy: "remove data.tokenizer to encode the corpus with the tokenizer of train.init",
     },

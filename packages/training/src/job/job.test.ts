@@ -45,7 +45,7 @@ describe("job files", () => {
   for (const file of readdirSync(join(environment.configsDir, "jobs"), { recursive: true, encoding: "utf8" }).filter((name) =>
     name.endsWith(".yaml"),
   ))
-    it(`${file} resolves, and what is printed of it resolves to the same without any other file`, () => {
+    it(`${file} resolves, and its printed form resolves to the same job without other files`, () => {
       const job = loadJob(join(environment.configsDir, "jobs", file), [], environment);
       const again = resolveJob({ text: printJob(job), file: "job.yaml", base: "/" }, [], { configsDir: "/nowhere", base: "/" });
       deepStrictEqual(again, job);
@@ -76,11 +76,11 @@ describe("job files", () => {
       /rope_theta.*largest number of f32/,
     ],
   ] as const)
-    it(`refuse ${key} ${value.slice(-20)}, which f32 does not hold`, () => {
+    it(`a job rejects ${key}=${value.slice(-20)}, which f32 cannot represent`, () => {
       refuses(() => resolved(base, `${key}=${value}`), { code: "LAP_CONFIG_VALUE", exit: 2, says });
     });
 
-  it("are the same from JSON, from YAML that was printed, and after an override of either", () => {
+  it("JSON and printed YAML resolve to the same job, with and without overrides", () => {
     const job = resolved(base, "train.guard={not_finite: skip}", "rules.vocab=null");
     const value = JSON.parse(jobFileText(job)) as Record<string, unknown>;
     const elsewhere = { configsDir: "/nowhere", base: "/" };
@@ -94,7 +94,7 @@ describe("job files", () => {
     deepStrictEqual(value, JSON.parse(jobFileText(job)), "an override leaves the given value unchanged");
   });
 
-  it("in JSON are refused by key: unknown keys, wrong types, what does not fit, values without end", () => {
+  it("errors about a job in JSON name the key: unknown keys, wrong types, values that do not fit, deep nesting", () => {
     const value = JSON.parse(jobFileText(resolved())) as { train: Record<string, unknown> };
     const refusesValue = (given: Record<string, unknown>, wanted: Parameters<typeof refuses>[1]): void =>
       refuses(() => resolveJob({ value: given, file: "job", base: "/" }, [], environment), wanted);
@@ -107,7 +107,7 @@ describe("job files", () => {
     refusesValue(deep, { code: "LAP_CONFIG_VALUE", exit: 2, place: "job", says: /nest deeper than 32/ });
   });
 
-  it("are placed by key and not by line where Lapidary printed the text", () => {
+  it("errors about text that Lapidary printed name the key, not the line", () => {
     const text = printJob(resolved()).replace("batch: 32", "batch: 33");
     for (const [isPrinted, place] of [
       [true, "train.batch"],
@@ -124,17 +124,17 @@ describe("job files", () => {
     });
   });
 
-  it("take the ends of the range of f32", () => {
+  it("a job accepts the limits of the range of f32", () => {
     strictEqual(resolved(base, "train.optimizer.lr=3.4028234663852886e38").train.optimizer.lr, 3.4028234663852886e38);
     strictEqual(resolved(base, "train.optimizer.weight_decay=0").train.optimizer.weight_decay, 0);
   });
 
-  it("come from a pipe too, and a pipe that nobody writes into does not hang", () => {
+  it("a job is read from a pipe, and a pipe without a writer does not block", () => {
     const directory = mkdtempSync(join(tmpdir(), "lapidary-"));
     try {
       const pipe = join(directory, "pipe");
       execFileSync("mkfifo", [pipe]);
-      refuses(() => loadJob(pipe, [], environment), { code: "LAP_JOB_FILE", exit: 2, says: /nobody writes into/ });
+      refuses(() => loadJob(pipe, [], environment), { code: "LAP_JOB_FILE", exit: 2, says: /no process writes to/ });
       const writer = spawn("sh", ["-c", 'printf %s "$JOB" > "$PIPE"'], { env: { ...process.env, JOB: base, PIPE: pipe } });
       strictEqual(loadJob(pipe, [], environment).train.batch, 32);
       writer.unref();
@@ -145,7 +145,7 @@ describe("job files", () => {
   }).timeout(30_000);
 
   for (const file of readdirSync(join(environment.configsDir, "strategies")))
-    it(`${file} is a strategy: its rules and stage, which the job's own keys change`, () => {
+    it(`${file} gives rules and a ZeRO stage, which the keys of the job override`, () => {
       const name = file.replace(".yaml", "");
       const job = loadJob(join(environment.configsDir, "jobs/nano16.yaml"), [`strategy=${name}`, "zero=null"], environment);
       const mine = loadJob(
@@ -160,7 +160,7 @@ describe("job files", () => {
       deepStrictEqual(mine.rules["vocab"], []);
     });
 
-  it("fills in defaults: name, slice, rules for the axes of the mesh, the model's context and vocabulary", () => {
+  it("a resolved job has defaults: name, slice, rules for the axes of the mesh, the model's context and vocabulary", () => {
     const job = resolved();
     deepStrictEqual(
       [job.name, job.slice, job.chips, job.train.seq, job.data.vocab, job.data.corpus, job.zero, job.numerics],
@@ -181,7 +181,7 @@ describe("job files", () => {
     deepStrictEqual(resolved(base.replace(/mesh.*\n/, ""), "train.batch=256").mesh, [{ name: "data", size: 256 }]);
   });
 
-  it("lays overrides over the file with the type that the schema wants", () => {
+  it("overrides replace values of the file and have the type that the schema requires", () => {
     deepStrictEqual(resolved(base, "train.steps=50", "name=7", "mesh.data=8", "mesh.model=32").mesh, [
       { name: "data", size: 8 },
       { name: "model", size: 32 },
@@ -194,7 +194,7 @@ describe("job files", () => {
     strictEqual(resolved(base, "train.optimizer.lr=2e-3", "train.optimizer.lr=3e-3").train.optimizer.lr, 3e-3);
   });
 
-  it("takes paths in the file from the file's directory and paths in overrides from the caller's", () => {
+  it("paths in the file are relative to the file, paths in overrides to the working directory", () => {
     strictEqual(resolved(`${base}data: { corpus: a.txt }`).data.corpus, "/jobs/a.txt");
     strictEqual(resolved(base, "data.corpus=a.txt").data.corpus, "/work/here/a.txt");
     strictEqual(resolved(base, "train.init=/ckpt").train.init, "/ckpt");
@@ -202,7 +202,7 @@ describe("job files", () => {
     strictEqual(resolved(base, "data.tokenizer=here").data.tokenizer, "/work/here/here");
   });
 
-  it("takes the tokenizer of train.init, unless the job names another or asks for a new one", () => {
+  it("a job uses the tokenizer of train.init, unless it names another or requests a new one", () => {
     const of = (...overrides: string[]): unknown => tokenizerRequest(resolved(base, ...overrides));
     const trained = { kind: "train", vocabSize: 512 };
     deepStrictEqual(tokenizerRequest(resolved()), trained);
@@ -210,13 +210,13 @@ describe("job files", () => {
     deepStrictEqual(of("train.init=/ckpt", "data.tokenizer=/other"), { kind: "given", path: "/other" });
     deepStrictEqual(of("train.init=/ckpt", "data.tokenizer=train"), trained);
     strictEqual(resolved(base, "train.init=/ckpt").data.vocab, undefined);
-    // Printed and read again, the job still does not say how many ids the tokenizer has.
+    // The printed job does not set the number of ids either.
     strictEqual(resolved(printJob(resolved(base, "train.init=/ckpt"))).data.vocab, undefined);
     const [warning] = newTokenizerWarnings(resolved(base, "train.init=/ckpt", "data.tokenizer=train"));
     strictEqual(warning?.code, "LAP_TOKENIZER_NEW");
   });
 
-  it("puts unknown keys in their place and suggests the near one, here or elsewhere", () => {
+  it("an error about an unknown key has its location and suggests the nearest key of any mapping", () => {
     const unknown = { code: "LAP_CONFIG_UNKNOWN_KEY", exit: 2 };
     refuses(() => resolved(base.replace("batch", "bacth")), {
       ...unknown,
@@ -226,7 +226,7 @@ describe("job files", () => {
     });
     refuses(() => resolved(base, "trian.steps=5"), { ...unknown, place: "override trian.steps=5", remedy: /"train"/ });
     refuses(() => resolved(base, "lr=5"), { ...unknown, remedy: /"train.optimizer.lr"/ });
-    refuses(() => resolved(base, "pipeline=2"), { ...unknown, remedy: /keys here are name, model/ });
+    refuses(() => resolved(base, "pipeline=2"), { ...unknown, remedy: /known keys are name, model/ });
     refuses(() => resolved(base, "__proto__.x=1"), { ...unknown, place: "override __proto__.x=1" });
     refuses(() => resolved(`${base}__proto__: { zero: 3 }`), { ...unknown, place: "jobs/mine.yaml:9:1" });
     refuses(() => resolved(base.replace("lr: 1e-3", "lr: 1, betas: [0.9, 0.95]"), "train.optimizer.name=sgd"), {
@@ -235,7 +235,7 @@ describe("job files", () => {
     });
   });
 
-  it("names key, value and place of a wrong type, a value out of range, and a missing key", () => {
+  it("an error about a wrong type, a value out of range or a missing key names key, value and location", () => {
     const wrong = { code: "LAP_CONFIG_VALUE", exit: 2 };
     refuses(() => resolved(base.replace("1e-3", ".nan")), { ...wrong, place: "jobs/mine.yaml:8:29", says: /train.optimizer.lr is NaN/ });
     refuses(() => resolved(base.replace("steps: 10", "steps: ten")), {
@@ -248,8 +248,8 @@ describe("job files", () => {
     refuses(() => resolved(base, "zero=4"), { ...wrong, says: /one of 0, 1, 2, 3/ });
     refuses(() => resolved(base, "rules.batch=5"), { ...wrong, says: /string or array or null/ });
     refuses(() => resolved(base, "name=My Job"), { ...wrong, says: /a-z 0-9/ });
-    refuses(() => resolved(base, "train.seq=64"), { ...wrong, says: /context of nano16, 32/ });
-    refuses(() => resolved(base, "data.vocab=513"), { ...wrong, says: /vocabulary of nano16, 512/ });
+    refuses(() => resolved(base, "train.seq=64"), { ...wrong, says: /maximum is 32, the context of nano16/ });
+    refuses(() => resolved(base, "data.vocab=513"), { ...wrong, says: /maximum is 512, the vocabulary of nano16/ });
     refuses(() => resolved(base, "model={vocab_size: 5}"), { code: "LAP_CONFIG_MISSING_KEY", exit: 2, says: /model.model_dim is missing/ });
     refuses(() => resolved("model: nano16\npod: v5e-256"), {
       code: "LAP_CONFIG_MISSING_KEY",
@@ -259,7 +259,7 @@ describe("job files", () => {
     });
   });
 
-  it("exits with 4 for what does not fit: slice, mesh, pods, batch", () => {
+  it("a slice, mesh, number of pods or batch that does not fit has exit code 4", () => {
     refuses(() => resolved(base, "slice=32x16"), { code: "LAP_SLICE_TOO_LARGE", exit: 4 });
     refuses(() => resolved(base, "slice=256"), { code: "LAP_SLICE_TOO_LARGE", exit: 4 });
     refuses(() => resolved(base, "slice=8x16"), {
@@ -273,13 +273,13 @@ describe("job files", () => {
       code: "LAP_MESH_INDIVISIBLE",
       exit: 4,
       place: "override train.batch=40",
-      says: /40 does not divide over data = 16/,
+      says: /40 is not divisible by data = 16/,
       remedy: /32 or 48/,
     });
     refuses(() => resolved(base, "train.batch=3"), { code: "LAP_MESH_INDIVISIBLE", exit: 4, remedy: /batch of 16,/ });
   });
 
-  it("checks rules against the mesh and the model", () => {
+  it("rules must name axes of the mesh and of the model", () => {
     refuses(() => resolved(base, "rules.head=model"), { code: "LAP_RULE_UNKNOWN", exit: 2, remedy: /"heads"/ });
     refuses(() => resolved(base, "rules.heads=modle"), {
       code: "LAP_MESH_AXIS_UNKNOWN",
@@ -292,13 +292,13 @@ describe("job files", () => {
     refuses(() => resolved(base, "mesh=data:16"), { code: "LAP_MESH_TEXT", exit: 2, place: "override mesh=data:16" });
   });
 
-  it("leaves whole by default what the model's dims do not let an axis split", () => {
+  it("the default rules keep a dim whole if no sub-axis divides it", () => {
     const odd = "model={vocab_size: 33, model_dim: 8, layers: 1, heads: 6, kv_heads: 1, head_dim: 2, mlp_dim: 20, context_length: 32}";
     const { rules } = resolved(base, odd);
     deepStrictEqual([rules["vocab"], rules["heads"], rules["kv_heads"], rules["mlp"]], [[], ["model"], [], ["model"]]);
   });
 
-  it("reads one plain YAML mapping and nothing else", () => {
+  it("a job file must be one plain YAML mapping", () => {
     const yaml = { code: "LAP_CONFIG_YAML", exit: 2 };
     refuses(() => resolved("a: &x 1\nb: *x"), { ...yaml, place: "jobs/mine.yaml:1:7", says: /alias/ });
     refuses(() => resolved("a: [1"), { ...yaml, says: /not YAML/ });
@@ -311,7 +311,7 @@ describe("job files", () => {
     refuses(() => resolved(base, "zero=[1"), { code: "LAP_CONFIG_OVERRIDE", exit: 2 });
   });
 
-  it("says which file is missing or no text", () => {
+  it("an error names the file that is missing or is not text", () => {
     const directory = mkdtempSync(join(tmpdir(), "lapidary-"));
     try {
       writeFileSync(join(directory, "latin.yaml"), Buffer.from([0x61, 0xe9, 0x3a]));
@@ -320,7 +320,7 @@ describe("job files", () => {
         code: "LAP_JOB_FILE",
         exit: 2,
         place: "none.yaml",
-        says: /there is no file/,
+        says: /none.yaml not found/,
       });
       refuses(() => resolved(base, "model=quikstart"), {
         code: "LAP_JOB_MODEL",
@@ -344,18 +344,18 @@ describe("job files", () => {
     }
   });
 
-  it("answers any text and any override with a job or an error of ours", () =>
+  it("any text and any override resolve to a job or throw a LapidaryError", () =>
     fc.assert(jobFuzzTarget(environment.configsDir).property, { numRuns: 300 }));
 });
 
 describe("resolved jobs", () => {
-  it("split states over the batch axes inside a pod, never across pods", () => {
+  it("ZeRO splits states over the batch axes inside a pod, never across pods", () => {
     deepStrictEqual(zeroOptions(resolved(base, "zero=3")), { stage: 3, axes: ["data"] });
     const two = resolved(base.replace(/mesh.*\n/, "mesh: { pod: 2, data: 256 }\n"), "pods=2", "train.batch=512", "zero=3");
     deepStrictEqual([two.rules["batch"], zeroOptions(two), two.chips], [["pod", "data"], { stage: 3, axes: ["data"] }, 512]);
   });
 
-  it("give the compiler the rules of the axes that a graph has", () => {
+  it("the compiler options have the rules of the axes that a graph has", () => {
     const job = resolved();
     const model = gemma(job.model.config);
     const step = trainStep(model, job.train, { batch: job.train.batch, seq: job.train.seq });
@@ -365,20 +365,20 @@ describe("resolved jobs", () => {
     deepStrictEqual(compileOptions(job, new GraphBuilder("empty").finish()).rules, {});
   });
 
-  it("know every logical axis that a graph carries", () => {
+  it("the rules cover every logical axis of a graph", () => {
     const job = resolved();
     const step = trainStep(gemma(job.model.config), job.train, { batch: 32, seq: 8 });
     const carried = new Set(step.values.flatMap(({ logicalAxes }) => (logicalAxes ?? []).flatMap((axis) => axis?.split("/")[0] ?? [])));
     deepStrictEqual([...carried].sort(), [...gemmaLogicalAxes].sort());
   });
 
-  it("hold the models of the report", () => {
+  it("gemma-2b and gemma-7b have the parameter counts of the Gemma report", () => {
     const count = (name: string): number =>
       parameterCount(gemma(loadJob(join(environment.configsDir, "jobs", `${name}.yaml`), [], environment).model.config));
     deepStrictEqual([count("gemma-2b"), count("gemma-7b")], [524_550_144 + 1_981_884_416, 786_825_216 + 7_751_248_896]);
   });
 
-  it("have a JSON Schema that describes keys", () => {
+  it("the JSON Schema of job files describes keys", () => {
     const { properties } = jobJsonSchema() as { properties: Record<string, { description?: string }> };
     ok(properties["zero"]?.description?.includes("ZeRO stage"));
   });

@@ -2,20 +2,21 @@ import { readdirSync } from "node:fs";
 import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path";
 import { defaultCorpus } from "@lapidary/data";
 import { buildModel } from "@lapidary/models";
-import { type ErrorCode, LapidaryError, suggest } from "@lapidary/std";
+import { type ErrorCode, LapidaryError, suggest, type Warning } from "@lapidary/std";
 import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary/topology";
 import type { z } from "zod";
 import { checkAxes } from "./check-axes.js";
 import { checkFits } from "./check-fits.js";
 import { type ConfigSource, ValueSource } from "./config-source.js";
 import { resolveRules, unitsOfParams } from "./default-rules.js";
-import { givenTokenizer, trainedTokenizer } from "./job-tokenizer.js";
+import { givenTokenizer, newTokenizer } from "./job-tokenizer.js";
 import { type JobFile, jobFileSchema, jobNamePattern } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
 import { podAxis } from "./axis-names.js";
 import { applyOverride } from "./override.js";
 import { type PodFile, podFileSchema } from "./pod-file.js";
 import { type StrategyFile, strategyFileSchema } from "./strategy-file.js";
+import { replaceRenamedKeys } from "./renamed-keys.js";
 import { readConfigFile } from "./read-config-file.js";
 import type { ResolvedJob } from "./resolved-job.js";
 import { rowsOfBatch } from "./rows-of-batch.js";
@@ -25,63 +26,65 @@ import { YamlSource } from "./yaml-source.js";
 export interface JobEnvironment {
   /** The directory with `models` and `pods`. */
   readonly configsDir: string;
-  /** Where relative paths in overrides, and the path of a job file, begin: the caller's working directory. */
+  /** The directory of relative paths in overrides and of the path of a job file: the caller's working directory. */
   readonly base: string;
 }
 
 const codeOf = { model: "LAP_JOB_MODEL", pod: "LAP_JOB_POD", strategy: "LAP_JOB_STRATEGY" } as const satisfies Record<string, ErrorCode>;
 const plural = { model: "models", pod: "pods", strategy: "strategies" } as const;
 
-/** A job file as plain values: JSON that was read, or the file of a resolved job. */
+/** A job file as plain values: parsed JSON, or the file of a resolved job. */
 export interface JobValue {
   readonly value: Readonly<Record<string, unknown>>;
-  /** Stands in errors; the job is called after it where it gives no name. */
+  /** For errors. A job without a name takes the name of the file. */
   readonly file: string;
-  /** Where relative paths in it begin. */
+  /** The directory of relative paths in the value. */
   readonly base: string;
 }
 
 /** The text of a job file and where it comes from. */
 export interface JobText {
   readonly text: string;
-  /** Stands in errors; the job is called after it where it gives no name. */
+  /** For errors. A job without a name takes the name of the file. */
   readonly file: string;
-  /** Where relative paths in the text begin. */
+  /** The directory of relative paths in the text. */
   readonly base: string;
-  /** Whether `printJob` made the text: errors name its keys then, since nobody wrote its lines. Default false. */
+  /** Whether `printJob` wrote the text. If so, errors name keys, because no user wrote its lines. Default false. */
   readonly isPrinted?: boolean | undefined;
 }
 
 /**
- * Reads a job file, lays `key=value` overrides over it, and fills in the rest. Paths in the file are relative to the file.
+ * Reads a job file, applies `key=value` overrides, and fills in the defaults. Paths in the file are relative to the file.
  *
- * @throws LapidaryError with exit code 2 for whatever is misspelt, missing or of a wrong type, 4 for what does not fit its chips
+ * @throws LapidaryError with exit code 2 for a key that is misspelt, missing or of a wrong type, 4 for a job that does not fit its chips
  */
 export const loadJob = (path: string, overrides: readonly string[], environment: JobEnvironment): ResolvedJob =>
-  loadPlacedJob(path, overrides, environment).job;
+  loadLocatedJob(path, overrides, environment).job;
 
-/** A job, and where its file or its overrides say a key. */
-export interface PlacedJob {
+/** A job, and the location of each key in its file or overrides. */
+export interface LocatedJob {
   readonly job: ResolvedJob;
-  readonly placeOf: (path: readonly string[]) => string;
+  readonly locationOf: (path: readonly string[]) => string;
+  /** One for each key that has a new name. */
+  readonly warnings: readonly Warning[];
 }
 
 /** As `loadJob`. */
-export function loadPlacedJob(path: string, overrides: readonly string[], environment: JobEnvironment): PlacedJob {
+export function loadLocatedJob(path: string, overrides: readonly string[], environment: JobEnvironment): LocatedJob {
   const absolute = resolve(environment.base, path);
   const text = readText(absolute, path, "LAP_JOB_FILE", "name a job file, such as configs/jobs/quickstart.yaml");
-  return resolvePlacedJob({ text, file: path, base: dirname(absolute) }, overrides, environment);
+  return resolveLocatedJob({ text, file: path, base: dirname(absolute) }, overrides, environment);
 }
 
-/** The same for a text or value that was read already. Errors about a value name its keys. */
+/** As `loadJob`, for a text or value. Errors about a value name its keys. */
 export const resolveJob = (text: JobText | JobValue, overrides: readonly string[], environment: JobEnvironment): ResolvedJob =>
-  resolvePlacedJob(text, overrides, environment).job;
+  resolveLocatedJob(text, overrides, environment).job;
 
 /** As `resolveJob`. */
-export function resolvePlacedJob(given: JobText | JobValue, overrides: readonly string[], environment: JobEnvironment): PlacedJob {
+export function resolveLocatedJob(given: JobText | JobValue, overrides: readonly string[], environment: JobEnvironment): LocatedJob {
   const { file, base } = given;
   const source = sourceOf(given);
-  for (const override of overrides) applyOverride(jobFileSchema, source, override);
+  const warnings = [...replaceRenamedKeys(source), ...overrides.flatMap((override) => applyOverride(jobFileSchema, source, override))];
   const job = validate(jobFileSchema, source);
   const absolute = (path: string, ...keys: string[]): string =>
     isAbsolute(path) ? path : resolve(source.isOverridden(keys) ? environment.base : base, path);
@@ -94,10 +97,10 @@ export function resolvePlacedJob(given: JobText | JobValue, overrides: readonly 
     if (typeof of !== "string") return { name: of.name ?? kind, ...of };
     const isPath = of.includes("/") || extname(of) === ".yaml";
     const path = isPath ? absolute(of, kind) : join(environment.configsDir, plural[kind], `${of}.yaml`);
-    if (!isPath) checkKnown(kind, of, environment.configsDir, source.placeOf([kind]));
+    if (!isPath) checkKnown(kind, of, environment.configsDir, source.locationOf([kind]));
     const value = validate(
       schema,
-      YamlSource.parse(readText(path, source.placeOf([kind]), codeOf[kind], `name a file of configs/${plural[kind]}, or a path`), path),
+      YamlSource.parse(readText(path, source.locationOf([kind]), codeOf[kind], `name a file of configs/${plural[kind]}, or a path`), path),
     );
     return { name: value.name ?? basename(path, ".yaml"), ...value };
   };
@@ -108,7 +111,7 @@ export function resolvePlacedJob(given: JobText | JobValue, overrides: readonly 
   const slice = job.slice ?? pod.torus;
   const chips = chipCount(parseTorus(slice)) * job.pods;
   const podsOnly = source.isOverridden(["pods"]) && !source.isTouched(["mesh"]);
-  const mesh = resolveMesh(podsOnly ? overPods(job.mesh, job.pods) : job.mesh, job.pods, chips, source.placeOf(["mesh"]));
+  const mesh = resolveMesh(podsOnly ? addPodAxis(job.mesh, job.pods) : job.mesh, job.pods, chips, source.locationOf(["mesh"]));
   const { batch: _, batch_per_chip: __, ...train } = job.train;
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
@@ -141,15 +144,13 @@ export function resolvePlacedJob(given: JobText | JobValue, overrides: readonly 
     data: {
       ...job.data,
       ...(vocab === undefined ? {} : { vocab }),
-      ...(tokenizer === undefined
-        ? {}
-        : { tokenizer: tokenizer === trainedTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
+      ...(tokenizer === undefined ? {} : { tokenizer: tokenizer === newTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
       corpus: job.data.corpus === defaultCorpus ? defaultCorpus : absolute(job.data.corpus, "data", "corpus"),
     },
   };
   checkFits(resolved, source);
   checkAxes(resolved, source);
-  return { job: resolved, placeOf: (path) => source.placeOf(path) };
+  return { job: resolved, locationOf: (path) => source.locationOf(path), warnings };
 }
 
 function sourceOf(given: JobText | JobValue): ConfigSource {
@@ -158,17 +159,17 @@ function sourceOf(given: JobText | JobValue): ConfigSource {
   return given.isPrinted === true ? new ValueSource(source.value, given.file) : source;
 }
 
-/** An override of `pods` alone lays the mesh of the file over so many pods. */
-function overPods(given: JobFile["mesh"], pods: number): JobFile["mesh"] {
+/** Replaces the pod axis of a mesh. An override that sets only `pods` has this effect on the mesh of the file. */
+function addPodAxis(given: JobFile["mesh"], pods: number): JobFile["mesh"] {
   if (given === undefined) return undefined;
   const axes = (typeof given === "string" ? parseMesh(given) : makeMesh(given)).axes.filter(({ name }) => name !== podAxis);
   return { ...(pods === 1 ? {} : { [podAxis]: pods }), ...Object.fromEntries(axes.map(({ name, size }) => [name, size])) };
 }
 
-/** All chips on `data` (and pods on an axis of their own) where a job gives no mesh. */
+/** The mesh of a job. By default all chips are on `data`, and pods are on their own axis. */
 function resolveMesh(given: JobFile["mesh"], pods: number, chips: number, place: string): Mesh {
   if (given === undefined) return makeMesh(pods === 1 ? { data: chips } : { [podAxis]: pods, data: chips / pods });
-  const mesh = placed(place, () => (typeof given === "string" ? parseMesh(given) : makeMesh(given)));
+  const mesh = withLocation(place, () => (typeof given === "string" ? parseMesh(given) : makeMesh(given)));
   if (mesh.axes.length >= 1 && mesh.axes.length <= 4) return mesh;
   throw new LapidaryError({
     code: "LAP_MESH_AXES",
@@ -178,8 +179,8 @@ function resolveMesh(given: JobFile["mesh"], pods: number, chips: number, place:
   });
 }
 
-/** Says where in the job file a mistake stands that was found by those who do not know the file. */
-function placed<T>(place: string, run: () => T): T {
+/** Adds the location in the job file to errors of functions that do not know the file. */
+function withLocation<T>(place: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
@@ -193,7 +194,7 @@ function checkKnown(kind: "model" | "pod" | "strategy", name: string, configsDir
   const near = suggest(name, known);
   throw new LapidaryError({
     code: codeOf[kind],
-    message: `there is no ${kind} "${name}"`,
+    message: `${kind} "${name}" not found`,
     place,
     remedy:
       near === undefined
@@ -217,9 +218,9 @@ function readText(path: string, place: string, code: ErrorCode, remedy: string):
     bytes = readConfigFile(path);
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code;
-    if (reason === "ENOENT") throw fail(`there is no file ${path}`, cause);
+    if (reason === "ENOENT") throw fail(`file ${path} not found`, cause);
     throw fail(
-      reason === "ETIMEDOUT" ? `nobody writes into the pipe ${path}` : `${path} cannot be read (${reason ?? String(cause)})`,
+      reason === "ETIMEDOUT" ? `no process writes to the pipe ${path}` : `${path} cannot be read (${reason ?? String(cause)})`,
       cause,
     );
   }

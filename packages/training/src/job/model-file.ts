@@ -3,12 +3,12 @@ import { z } from "zod";
 
 const shape = gemmaConfigSchema.shape;
 
-/** A model as `configs/models/*.yaml` and job files write it. */
+/** A model in `configs/models/*.yaml` and in job files. */
 export const modelFileSchema = z
   .strictObject({
-    /** How runs call it; the file's name by default. */
+    /** The name in reports; the file's name by default. */
     name: z.string().optional(),
-    /** `decoder` is of the Llama kind: to plan, explain and export. */
+    /** `decoder` is a Llama architecture, for `plan`, `explain` and `export`. */
     family: z.enum(["gemma", "decoder"]).default("gemma"),
     vocab_size: shape.vocabSize,
     model_dim: shape.modelDim,
@@ -20,13 +20,13 @@ export const modelFileSchema = z
     context_length: shape.contextLength,
     rope_theta: shape.ropeTheta,
     norm_eps: shape.normEps,
-    /** Of a decoder: one array for q, k and v, one for gate and up. */
+    /** For a decoder: one array for q, k and v, and one for gate and up. */
     fused_projections: z.boolean().optional(),
   })
   .refine(({ heads, kv_heads }) => heads % kv_heads === 0, { path: ["kv_heads"], error: "must divide heads" })
   .refine(({ family, fused_projections: fused, heads, kv_heads }) => fused !== true || (family === "decoder" && heads === kv_heads), {
     path: ["fused_projections"],
-    error: "goes with family: decoder and as many kv_heads as heads",
+    error: "requires family: decoder and kv_heads equal to heads",
   });
 export type ModelFile = z.infer<typeof modelFileSchema>;
 

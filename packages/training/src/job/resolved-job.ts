@@ -9,8 +9,8 @@ import { modelFileOf } from "./model-file.js";
 import type { PodFile } from "./pod-file.js";
 
 /**
- * A job with all defaults filled in and all files it names read: plain JSON, and all that a run depends on besides the
- * corpus and a checkpoint to start from. Paths are absolute.
+ * A job with all defaults, and with the contents of all files that it names, as plain JSON. Besides it, a run depends only on the
+ * corpus and on the checkpoint of `train.init`. Paths are absolute.
  */
 export interface ResolvedJob
   extends Readonly<
@@ -25,26 +25,26 @@ export interface ResolvedJob
   readonly chips: number;
   /** Major to minor; `makeMesh` takes them. */
   readonly mesh: readonly MeshAxis[];
-  /** For every logical axis the mesh axes that split it, major to minor; none: replicated. */
+  /** For every logical axis the mesh axes that split it, major to minor. An empty list replicates. */
   readonly rules: Readonly<Record<string, readonly string[]>>;
   /** Rules of the defaults or of a strategy that `rules` leaves out: no part of their mesh axes divides the dims, or the mesh lacks the axes. */
   readonly unapplied?: Readonly<Record<string, readonly string[]>>;
   /** ZeRO stage. */
   readonly zero: 0 | 1 | 2 | 3;
   readonly train: Readonly<Omit<JobFile["train"], "batch" | "batch_per_chip">> & { readonly batch: number; readonly seq: number };
-  /** `vocab` is absent where the tokenizer is given and the job does not say how many ids it has. */
+  /** `vocab` is absent if the tokenizer is given and the job does not set its number of ids. */
   readonly data: Readonly<JobFile["data"]>;
 }
 
 export const meshOf = (job: ResolvedJob): Mesh => makeMesh(job.mesh);
 
-/** Axes over which ZeRO splits states: those of the batch inside a pod. Across pods they are replicated, and only gradients cross the network. */
+/** Axes over which ZeRO splits states: those of the batch inside a pod. Pods replicate states, so only gradients use the network. */
 export const zeroOptions = ({ zero, rules }: Pick<ResolvedJob, "zero" | "rules">): ZeroOptions => ({
   stage: zero,
   axes: (rules["batch"] ?? []).filter((axis) => axis !== podAxis),
 });
 
-/** What the compiler needs to know of a job for one of its graphs: rules for axes that the graph does not have are left out. */
+/** The compiler options of a job for one of its graphs. Rules for axes that the graph does not have are omitted. */
 export function compileOptions(
   job: Pick<ResolvedJob, "mesh" | "rules" | "zero"> & Partial<Pick<ResolvedJob, "unapplied" | "remat" | "bucket_bytes">>,
   graph: Graph,
@@ -65,8 +65,8 @@ export function compileOptions(
 }
 
 /**
- * The job as a job file that stands alone: `resolveJob` of it gives the same job, whatever lies in `configs`. A rule that was left out
- * is written under `unapplied`, not as null under `rules`: null would say that this is meant.
+ * The job as a self-contained job file: `resolveJob` returns the same job from it, without any file of `configs`. A rule that was not applied
+ * is under `unapplied`, not null under `rules`: null means that the user wants a whole dim.
  */
 export function jobFileOf(job: ResolvedJob): JobFile {
   const { chips: _, model, mesh, rules, unapplied, ...rest } = job;
@@ -102,7 +102,7 @@ const keyOrder = [
   "executor",
   "workers",
   "seed",
-  "stall_after",
+  "stall_timeout_s",
   "trace_every",
   "priority",
   "train",
@@ -114,7 +114,7 @@ const keyOrder = [
 /** YAML of the resolved job, in the order of the documentation. */
 export const printJob = (job: ResolvedJob): string => printJobFile(ordered(jobFileOf(job)));
 
-/** YAML of a job file that is plain values. */
+/** YAML of a job file given as plain values. */
 export const printJobFile = (file: unknown): string => stringify(file, { lineWidth: 0, aliasDuplicateObjects: false });
 
 /** JSON of the resolved job, in the order of the documentation: the same job file as that of `printJob`. */

@@ -3,7 +3,7 @@ import { type Mesh, meshSize } from "@lapidary/topology";
 import type { JobFile } from "./job-schema.js";
 import type { ConfigSource } from "./config-source.js";
 
-/** What the rows of a batch go to. */
+/** The chips that share the rows of a batch. */
 export interface BatchChips {
   readonly chips: number;
   readonly mesh: Mesh;
@@ -11,15 +11,15 @@ export interface BatchChips {
   readonly axes: readonly string[];
 }
 
-const mostRows = 2 ** 31 - 1;
+const maxRows = 2 ** 31 - 1;
 
-/** `0.1 * 30` is 3.0000000000000004: so much of a row is no fraction of one. */
+/** `0.1 * 30` is 3.0000000000000004: a fraction this small is a rounding error. */
 const rounding = 1e-9;
 
 /**
  * Rows of a batch over all chips: `batch`, or `batch_per_chip` for each of them.
  *
- * @throws LapidaryError at `train.batch_per_chip` for a fraction that gives no whole number of rows, none at all, or one that the mesh does not divide
+ * @throws LapidaryError at `train.batch_per_chip` if the number of rows is not an integer, is less than one, or is not divisible by the mesh
  */
 export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: BatchChips, source: ConfigSource): number {
   const { batch, batch_per_chip: perChip } = train;
@@ -27,20 +27,20 @@ export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: Batc
   const exact = perChip * chips;
   const rows = Math.round(exact);
   const parts = mesh.axes.reduce((n, { name, size }) => (axes.includes(name) ? n * size : n), 1);
-  const place = source.placeOf(["train", "batch_per_chip"]);
-  const remedy = `use ${nearFractions(exact, parts, chips)}; or give train.batch, the rows of all chips together`;
-  if (rows < 1 || rows > mostRows || Math.abs(exact - rows) > rounding * Math.max(1, exact))
+  const place = source.locationOf(["train", "batch_per_chip"]);
+  const remedy = `use ${nearestFractions(exact, parts, chips)}; or set train.batch, the rows of all chips`;
+  if (rows < 1 || rows > maxRows || Math.abs(exact - rows) > rounding * Math.max(1, exact))
     throw new LapidaryError({
       code: "LAP_CONFIG_VALUE",
-      message: `train.batch_per_chip is ${perChip}: for ${counted(chips, "chip")} that is a batch of ${shown(exact)} rows, ${rows > mostRows ? `more than ${mostRows}` : "not a whole number of at least 1"}`,
+      message: `train.batch_per_chip is ${perChip}: for ${counted(chips, "chip")} the batch has ${shown(exact)} rows, ${rows > maxRows ? `more than ${maxRows}` : "not a whole number of at least 1"}`,
       place,
       remedy,
     });
-  // A mesh that does not fill its slice is reported as such.
+  // `checkFits` reports a mesh that does not fill its slice.
   if (rows % parts !== 0 && meshSize(mesh) === chips)
     throw new LapidaryError({
       code: "LAP_MESH_INDIVISIBLE",
-      message: `train.batch_per_chip is ${perChip}: for ${counted(chips, "chip")} that is a batch of ${rows}, which does not divide over ${axes.join("×")} = ${parts}`,
+      message: `train.batch_per_chip is ${perChip}: for ${counted(chips, "chip")} a batch of ${rows} rows is not divisible by ${axes.join("×")} = ${parts}`,
       place,
       remedy,
     });
@@ -49,14 +49,14 @@ export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: Batc
 
 const shown = (rows: number): string => String(Number(rows.toPrecision(6)));
 
-/** The fractions next to `exact / chips` that give a batch which the mesh divides: `0.25 (4 rows) or 0.5 (8 rows)`. */
-function nearFractions(exact: number, parts: number, chips: number): string {
-  const most = Math.floor(mostRows / parts) * parts;
-  const below = Math.max(parts, Math.min(Math.floor(exact / parts) * parts, most - parts));
+/** The fractions next to `exact / chips` whose batch the mesh divides: `0.25 (4 rows) or 0.5 (8 rows)`. */
+function nearestFractions(exact: number, parts: number, chips: number): string {
+  const largest = Math.floor(maxRows / parts) * parts;
+  const below = Math.max(parts, Math.min(Math.floor(exact / parts) * parts, largest - parts));
   return [below, below + parts].map((n) => `${decimal(n, chips)} (${n} ${n === 1 ? "row" : "rows"})`).join(" or ");
 }
 
-/** As few digits as give these rows back. */
+/** The shortest decimal that gives these rows. */
 function decimal(rows: number, chips: number): string {
   const exact = rows / chips;
   for (let digits = 1; digits < 17; digits++) {

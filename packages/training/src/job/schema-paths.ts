@@ -1,16 +1,16 @@
 import { z } from "zod";
 import type { Path } from "./config-source.js";
 
-/** What a schema says of paths into it: for overrides, whose text becomes what the schema wants there, and for suggestions. */
+/** Queries of a schema by path, for overrides and for suggestions. */
 
-/** The schemas that a value at `path` may have; none where no such key exists. */
+/** The schemas that a value at `path` may have; none if no such key exists. */
 export function schemasAt(schema: z.core.$ZodType, path: Path): z.core.$ZodType[] {
   let current = unwrap(schema);
   for (const key of path) current = current.flatMap((option) => step(option, String(key))).flatMap(unwrap);
   return current;
 }
 
-/** Keys that may stand under `path`. */
+/** Keys that a mapping at `path` may have. */
 export function keysAt(schema: z.core.$ZodType, path: Path): string[] {
   return [...new Set(schemasAt(schema, path).flatMap((option) => (option instanceof z.ZodObject ? Object.keys(option.shape) : [])))];
 }
@@ -30,7 +30,7 @@ export function dottedPaths(schema: z.core.$ZodType, prefix = ""): string[] {
   ];
 }
 
-/** How the text of an override becomes a value: as it stands where only text may stand, as YAML elsewhere; either where text or a mapping may. */
+/** How to read the value of an override: as plain text if the schema accepts only text, as YAML otherwise. `either` if it accepts text or a mapping. */
 export function readsAs(schema: z.core.$ZodType, path: Path): "text" | "yaml" | "either" {
   const options = schemasAt(schema, path);
   const rest = options.filter((option) => !(option instanceof z.ZodString || option instanceof z.ZodEnum));
@@ -45,7 +45,7 @@ export function readsAs(schema: z.core.$ZodType, path: Path): "text" | "yaml" | 
 export const takesNull = (schema: z.core.$ZodType, path: Path): boolean =>
   schemasAt(schema, path).some((option) => option instanceof z.ZodNull);
 
-/** Alternatives behind defaults, optionals and unions. */
+/** The alternatives inside defaults, optionals and unions. */
 function unwrap(schema: z.core.$ZodType): z.core.$ZodType[] {
   if (
     schema instanceof z.ZodOptional ||

@@ -7,20 +7,20 @@ import { meshWithout } from "./check-axes.js";
 import { traceJob } from "./compile-job.js";
 import { compileOptions, meshOf, type ResolvedJob, zeroOptions } from "./resolved-job.js";
 
-/** Chips of a job that repeat one another, and what would change that. */
+/** Chips of a job that compute the same, and overrides that change this. */
 export interface ShardingFinding {
   readonly warning: Warning;
-  /** Axes of more than one chip that split nothing at all. */
+  /** Axes of more than one chip that split no value. */
   readonly idle: readonly string[];
-  /** Overrides that would mend it, each alone, best first. They may not fit the job file: a model that is named has no key to change. */
+  /** Overrides of which each alone fixes the finding, best first. Some may not apply to the job file: a model that is given by name has no key to change. */
   readonly fixes: readonly string[];
 }
 
-/** What `job` leaves unused of its chips, as warnings. */
+/** The findings about a job as warnings. */
 export const jobWarnings = (job: ResolvedJob): Warning[] => shardingFindings(job).map(({ warning }) => warning);
 
 /**
- * Mesh axes that split nothing, rules and ZeRO stages without effect or with a part of it. From the traced train step: nothing is compiled.
+ * Mesh axes that split nothing, and rules and ZeRO stages without their full effect. Reads the traced train step and compiles nothing.
  *
  * @throws LapidaryError for rules that contradict one another
  */
@@ -28,19 +28,19 @@ export function shardingFindings(job: ResolvedJob): ShardingFinding[] {
   const graph = traceJob(job);
   const { idle, shortfalls } = findUnusedMesh(graph, compileOptions(job, graph));
   const isIdle = (axis: string): boolean => idle.some(({ name }) => name === axis);
-  const study: Study = { job, mesh: meshOf(job), graph, shortfalls };
+  const study: FindingsInput = { job, mesh: meshOf(job), graph, shortfalls };
   return [
     ...idle.map((axis) => idleAxis(study, axis)),
     ...ruleGroups(study)
       .filter((group) => !missingAxes(study.mesh, group).every(isIdle))
       .map((group) => ruleShortfall(study, group)),
-    ...lackingAxes(study),
+    ...missingStrategyAxes(study),
     ...zeroWithoutAxis(study),
     ...zeroShortfall(study),
   ];
 }
 
-interface Study {
+interface FindingsInput {
   readonly job: ResolvedJob;
   readonly mesh: Mesh;
   readonly graph: Graph;
@@ -50,7 +50,7 @@ interface Study {
 type Group = readonly [Shortfall, ...Shortfall[]];
 
 /** Shortfalls of one rule, on all values that have its logical axis. */
-function ruleGroups({ mesh, shortfalls }: Study): Group[] {
+function ruleGroups({ mesh, shortfalls }: FindingsInput): Group[] {
   const groups = new Map<string, [Shortfall, ...Shortfall[]]>();
   for (const each of shortfalls) {
     if (each.logical === undefined || isGroupedQuery(mesh, each)) continue;
@@ -61,47 +61,47 @@ function ruleGroups({ mesh, shortfalls }: Study): Group[] {
   return [...groups.values()];
 }
 
-/** Grouped attention on more chips than it has key heads: each chip has the one key head that its query heads read. This is how it is done. */
+/** Grouped attention on more chips than it has key heads: each chip has the one key head that its query heads read. This is the usual sharding. */
 const isGroupedQuery = (mesh: Mesh, { logical, taken, units }: Shortfall): boolean =>
   logical === "kv_heads" && atomsSize(mesh, taken) === units;
 
-/** Axes of which a rule leaves a part unused. */
+/** Axes that a rule does not use fully. */
 const missingAxes = (mesh: Mesh, [{ wanted, taken }]: Group): string[] => [
   ...new Set(wanted.filter((id) => !taken.includes(id)).map((id) => atomOf(mesh, id).axis)),
 ];
 
 // ---- an axis that splits nothing ----
 
-/** Logical axes that the default rules split over an axis. */
-const usualRules: Readonly<Record<KnownAxis, readonly string[]>> = {
+/** Logical axes that the default rules split over each mesh axis. */
+const defaultRulesOfAxis: Readonly<Record<KnownAxis, readonly string[]>> = {
   pod: ["batch"],
   data: ["batch"],
   model: ["heads", "kv_heads", "mlp", "vocab"],
 };
 
-function idleAxis(study: Study, { name, size }: MeshAxis): ShardingFinding {
+function idleAxis(study: FindingsInput, { name, size }: MeshAxis): ShardingFinding {
   const { job, mesh } = study;
   const reasons = ruleGroups(study).filter((group) => missingAxes(mesh, group).includes(name));
-  const meant = (job.replicate ?? []).includes(name);
+  const isIntended = (job.replicate ?? []).includes(name);
   const why =
     reasons.length === 0
-      ? `no rule${job.zero === 0 ? "" : " and no ZeRO stage"} names it${meant ? ", as replicate says" : ""}`
+      ? `no rule${job.zero === 0 ? "" : " and no ZeRO stage"} names it${isIntended ? " (it is in replicate)" : ""}`
       : reasons.map(([first]) => `${first.logical ?? ""}: ${shortfallReason(mesh, first)}`).join("; ");
-  const ours = isKnownAxis(name) ? name : (axisMeaning(name)?.axis ?? "data");
-  const rules = usualRules[ours].map((logical) => `${logical} → ${name}`).join(", ");
+  const known = isKnownAxis(name) ? name : (axisMeaning(name)?.axis ?? "data");
+  const rules = defaultRulesOfAxis[known].map((logical) => `${logical} → ${name}`).join(", ");
   const onto = name === "data" ? "model" : "data";
   const fix = name === podAxis ? undefined : meshWithout(job, name, onto);
   const useful = fix !== undefined && fitsBatch(job, name, size, onto) ? [fix] : [];
   const remedies = [
     ...(reasons.length === 0 ? [`split something over it: rules ${rules}`] : reasons.slice(0, 1).map((group) => sizeRemedy(study, group))),
-    ...(isKnownAxis(name) || axisMeaning(name) === undefined ? [] : [`call it "${ours}", its name here`]),
+    ...(isKnownAxis(name) || axisMeaning(name) === undefined ? [] : [`rename it to "${known}"`]),
     ...useful.map((override) => `give its chips to "${onto}": ${override}`),
-    ...(meant ? [] : [`list it under \`replicate\` if copies are meant`]),
+    ...(isIntended ? [] : [`list it under \`replicate\` if copies are intended`]),
   ];
   return {
     warning: {
       code: "LAP_MESH_AXIS_IDLE",
-      message: `the mesh axis ${name} splits nothing: its ${size} chips are ${size} copies that hold and compute the same (${why})`,
+      message: `the mesh axis ${name} splits nothing: its ${size} chips store and compute the same (${why})`,
       place: `mesh.${name}`,
       remedy: remedies.join("; or "),
     },
@@ -117,7 +117,7 @@ function fitsBatch({ mesh, rules, train }: ResolvedJob, idle: string, size: numb
   return train.batch % (onto === "data" ? rows * size : rows) === 0;
 }
 
-// ---- a rule without effect, or with a part of it ----
+// ---- a rule without its full effect ----
 
 /** Keys of the job that decide the sizes of a logical axis. */
 const sizeKeys: Readonly<Record<string, string>> = {
@@ -133,12 +133,12 @@ const sizeKeys: Readonly<Record<string, string>> = {
   mlp: "model.mlp_dim",
 };
 
-function ruleShortfall(study: Study, group: Group): ShardingFinding {
+function ruleShortfall(study: FindingsInput, group: Group): ShardingFinding {
   const { mesh } = study;
   const [first] = group;
   const { logical = "", cause, taken, holder } = first;
-  const effect = taken.length === 0 ? "has no effect" : "has only a part of its effect";
-  const same = taken.length === 0 && holder === undefined ? `, so ${atomsSize(mesh, first.wanted)} chips hold and compute all of it` : "";
+  const effect = taken.length === 0 ? "has no effect" : "has only part of its effect";
+  const same = taken.length === 0 && holder === undefined ? `, so ${atomsSize(mesh, first.wanted)} chips store and compute all of it` : "";
   return {
     warning: {
       code: "LAP_RULE_INDIVISIBLE",
@@ -147,7 +147,7 @@ function ruleShortfall(study: Study, group: Group): ShardingFinding {
       remedy: [
         ...(holder === undefined ? [sizeRemedy(study, group)] : []),
         ...smallerAxis(study, group).map((override) => `use ${override}`),
-        `set rules.${logical} to null if it is to be whole`,
+        `set rules.${logical} to null to keep the dim whole`,
       ].join("; or "),
     },
     idle: [],
@@ -158,7 +158,7 @@ function ruleShortfall(study: Study, group: Group): ShardingFinding {
   };
 }
 
-function sizeRemedy({ mesh, job }: Study, [first]: Group): string {
+function sizeRemedy({ mesh, job }: FindingsInput, [first]: Group): string {
   const { logical = "" } = first;
   const size = dividingSize(mesh, first);
   const key = sizeKeys[logical] ?? logical;
@@ -167,15 +167,15 @@ function sizeRemedy({ mesh, job }: Study, [first]: Group): string {
     const fits = [size - parts, size].filter((n) => n > 0 && n <= job.model.config.contextLength);
     return `use ${key}=${fits.join(" or ") || size}, a multiple of ${parts}`;
   }
-  const spare =
+  const unusedRows =
     logical === "vocab"
-      ? ` (the tokenizer keeps its ${job.data.vocab} ids with data.vocab=${job.data.vocab}; the rows above are never used)`
+      ? ` (the tokenizer keeps its ${job.data.vocab} ids with data.vocab=${job.data.vocab}; the other rows are never used)`
       : "";
-  return `use ${key}=${size}, a multiple of ${parts}${spare}`;
+  return `use ${key}=${size}, a multiple of ${parts}${unusedRows}`;
 }
 
-/** The largest axis that does divide, with the rest of its chips on `data`. */
-function smallerAxis({ job, mesh }: Study, [{ wanted, taken, units }]: Group): string[] {
+/** An override with the largest axis that divides the dim. It moves the other chips to `data`. */
+function smallerAxis({ job, mesh }: FindingsInput, [{ wanted, taken, units }]: Group): string[] {
   const [axis, ...others] = new Set(wanted.map((id) => atomOf(mesh, id).axis));
   const data = job.mesh.find(({ name }) => name === "data");
   const whole = job.mesh.find(({ name }) => name === axis);
@@ -187,8 +187,8 @@ function smallerAxis({ job, mesh }: Study, [{ wanted, taken, units }]: Group): s
   return [`mesh={${job.mesh.map(({ name, size: n }) => `${name}: ${name === "data" ? n * rest : name === axis ? size : n}`).join(", ")}}`];
 }
 
-/** What a chip holds more than if the rule had its whole effect. */
-function costOf({ mesh, graph, job }: Study, group: Group): string {
+/** The extra memory of a chip compared with a rule that has its full effect. */
+function costOf({ mesh, graph, job }: FindingsInput, group: Group): string {
   const [{ wanted, taken, logical, holder }] = group;
   if (holder !== undefined) return "";
   const ratio = atomsSize(mesh, taken) / atomsSize(mesh, wanted);
@@ -198,15 +198,15 @@ function costOf({ mesh, graph, job }: Study, group: Group): string {
     .reduce((sum, each) => sum + bytesOf(valueOf(each).type) / each.parts, 0);
   const largest = largestActivation(graph, logical ?? "");
   const rows = job.mesh.reduce((n, axis) => ((job.rules["batch"] ?? []).includes(axis.name) ? n * axis.size : n), 1);
-  const held = (now: number): string => `${formatBytes(Math.round(now))} instead of ${formatBytes(Math.round(now * ratio))}`;
+  const compared = (now: number): string => `${formatBytes(Math.round(now))} instead of ${formatBytes(Math.round(now * ratio))}`;
   const costs = [
-    ...(states === 0 ? [] : [`${held(states)} of params, optimizer state and gradients`]),
-    ...(largest === undefined ? [] : [`${held(bytesOf(largest.type) / rows / atomsSize(mesh, taken))} of ${largest.name}`]),
+    ...(states === 0 ? [] : [`${compared(states)} of params, optimizer state and gradients`]),
+    ...(largest === undefined ? [] : [`${compared(bytesOf(largest.type) / rows / atomsSize(mesh, taken))} of ${largest.name}`]),
   ];
-  return costs.length === 0 ? "" : `; a chip holds ${costs.join(", and ")}`;
+  return costs.length === 0 ? "" : `; a chip stores ${costs.join(", and ")}`;
 }
 
-/** Of the values that the step computes with this logical axis, the largest. */
+/** The largest value with this logical axis that the step computes. */
 function largestActivation(graph: Graph, logical: string): Value | undefined {
   const carries = (value: Value): boolean => (value.logicalAxes ?? []).some((axis) => axis?.split("/")[0] === logical);
   return graph.values
@@ -214,9 +214,9 @@ function largestActivation(graph: Graph, logical: string): Value | undefined {
     .reduce<Value | undefined>((best, value) => (best === undefined || bytesOf(value.type) > bytesOf(best.type) ? value : best), undefined);
 }
 
-// ---- a strategy whose axis the mesh lacks ----
+// ---- a strategy that names axes the mesh lacks ----
 
-function lackingAxes({ job, mesh }: Study): ShardingFinding[] {
+function missingStrategyAxes({ job, mesh }: FindingsInput): ShardingFinding[] {
   const has = (name: string): boolean => job.mesh.some((axis) => axis.name === name);
   const lacking = Object.entries(job.unapplied ?? {}).filter(([, axes]) => !axes.some(has));
   if (lacking.length === 0) return [];
@@ -225,9 +225,9 @@ function lackingAxes({ job, mesh }: Study): ShardingFinding[] {
     {
       warning: {
         code: "LAP_RULE_AXIS_MISSING",
-        message: `the strategy splits ${lacking.map(([logical, axes]) => `${logical} over ${axes.join("+")}`).join(", ")}, and the mesh has no such axis (it has ${printMesh(mesh)}): these are whole`,
+        message: `the strategy splits ${lacking.map(([logical, axes]) => `${logical} over ${axes.join("+")}`).join(", ")}, but the mesh has no such axis (it has ${printMesh(mesh)}): these dims stay whole`,
         place: "strategy",
-        remedy: `add ${names.map((name) => `"${name}"`).join(" and ")} to the mesh, or choose a strategy for the axes that it has; \`rules.${lacking[0]?.[0] ?? ""}=null\` says that whole is meant`,
+        remedy: `add ${names.map((name) => `"${name}"`).join(" and ")} to the mesh, or choose a strategy for the axes that it has; \`rules.${lacking[0]?.[0] ?? ""}=null\` keeps the dim whole without a warning`,
       },
       idle: [],
       fixes: [],
@@ -237,7 +237,7 @@ function lackingAxes({ job, mesh }: Study): ShardingFinding[] {
 
 // ---- ZeRO ----
 
-function zeroWithoutAxis({ job, mesh }: Study): ShardingFinding[] {
+function zeroWithoutAxis({ job, mesh }: FindingsInput): ShardingFinding[] {
   const { axes } = zeroOptions(job);
   const parts = job.mesh.reduce((n, axis) => (axes.includes(axis.name) ? n * axis.size : n), 1);
   if (job.zero === 0 || job.chips === 1 || parts > 1) return [];
@@ -245,9 +245,9 @@ function zeroWithoutAxis({ job, mesh }: Study): ShardingFinding[] {
     {
       warning: {
         code: "LAP_ZERO_NO_EFFECT",
-        message: `ZeRO stage ${job.zero} has no effect: it splits over the axes of the batch inside a pod, and the mesh ${printMesh(mesh)} has none of more than one chip`,
+        message: `ZeRO stage ${job.zero} has no effect: it splits over the axes of the batch inside a pod, and the mesh ${printMesh(mesh)} has no such axis of more than one chip`,
         place: "zero",
-        remedy: "put chips on an axis that the batch is split over (rules.batch → data), or set zero=0",
+        remedy: "put chips on an axis that splits the batch (rules.batch → data), or set zero=0",
       },
       idle: [],
       fixes: [],
@@ -255,10 +255,10 @@ function zeroWithoutAxis({ job, mesh }: Study): ShardingFinding[] {
   ];
 }
 
-/** So much of all states may be left whole without a word: norms and other small tensors. */
-const smallShare = 0.01;
+/** No warning if at most this fraction of the states stays whole: norms and other small tensors. */
+const negligibleFraction = 0.01;
 
-function zeroShortfall({ job, mesh, graph, shortfalls }: Study): ShardingFinding[] {
+function zeroShortfall({ job, mesh, graph, shortfalls }: FindingsInput): ShardingFinding[] {
   const own = shortfalls.filter(({ logical, value }) => logical === undefined && graph.values[value]?.op === "parameter");
   const [first] = own;
   if (first === undefined) return [];
@@ -269,7 +269,7 @@ function zeroShortfall({ job, mesh, graph, shortfalls }: Study): ShardingFinding
   const lost = ({ value, wanted, taken }: Shortfall): number =>
     bytesOf(must(graph.values[value], "value").type) * (1 - atomsSize(mesh, taken) / atomsSize(mesh, wanted));
   const whole = own.reduce((sum, each) => sum + lost(each), 0);
-  if (whole / total <= smallShare) return [];
+  if (whole / total <= negligibleFraction) return [];
   const largest = own.reduce((best, each) => (lost(each) > lost(best) ? each : best), first);
   const value = must(graph.values[largest.value], "value");
   const [now, full] = own.reduce(
@@ -285,7 +285,7 @@ function zeroShortfall({ job, mesh, graph, shortfalls }: Study): ShardingFinding
     {
       warning: {
         code: "LAP_ZERO_INDIVISIBLE",
-        message: `ZeRO stage ${job.zero} has only a part of its effect: ${own.length} of ${states.length} states have no dim that ${axes} = ${parts} divides, such as ${value.name} [${value.type.dims.join(", ")}]; a chip holds ${formatBytes(Math.round(now))} of them instead of ${formatBytes(Math.round(full))}`,
+        message: `ZeRO stage ${job.zero} has only part of its effect: ${own.length} of ${states.length} states have no dim that ${axes} = ${parts} divides, such as ${value.name} [${value.type.dims.join(", ")}]; a chip stores ${formatBytes(Math.round(now))} of them instead of ${formatBytes(Math.round(full))}`,
         place: "zero",
         remedy: `use sizes that are multiples of ${parts}, such as model.model_dim=${Math.ceil(job.model.config.modelDim / parts) * parts}, or a smaller ${axes} axis`,
       },

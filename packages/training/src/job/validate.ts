@@ -4,9 +4,9 @@ import { dottedPaths, keysAt } from "./schema-paths.js";
 import { type Path, valueAt, type ConfigSource } from "./config-source.js";
 
 /**
- * The value of a source as its schema has it.
+ * Parses the value of a source with its schema.
  *
- * @throws LapidaryError for the first mistake, with its place: an unknown key (and the near one), a wrong type, a value out of range
+ * @throws LapidaryError for the first mistake, with its location: an unknown key (and the nearest known key), a wrong type, a value out of range
  */
 export function validate<T>(schema: z.ZodType<T>, source: ConfigSource): T {
   const result = schema.safeParse(source.value);
@@ -17,10 +17,10 @@ export function validate<T>(schema: z.ZodType<T>, source: ConfigSource): T {
 
 type Issue = z.core.$ZodIssue;
 
-/** An unknown key explains the missing one beside it. */
+/** An unknown key comes first, because it often explains a missing key. */
 const byImportance = (a: Issue, b: Issue): number => Number(b.code === "unrecognized_keys") - Number(a.code === "unrecognized_keys");
 
-/** Of a union's failures, that of the alternative which the value has the type of. */
+/** The issue of a union's alternative that has the type of the value. */
 function innermost(issue: Issue, root: unknown): Issue {
   if (issue.code !== "invalid_union") return issue;
   const branches = issue.errors.filter((issues) => !issues.some((inner) => inner.code === "invalid_type" && inner.path.length === 0));
@@ -36,8 +36,8 @@ function errorOf(schema: z.core.$ZodType, source: ConfigSource, issue: Issue): L
   return new LapidaryError({
     code: "LAP_CONFIG_VALUE",
     message: `${name} is ${show(given)}: ${explain(issue, given)}`,
-    place: source.placeOf(issue.path),
-    remedy: `give ${name} a value that fits; \`lapidary config schema\` describes every key`,
+    place: source.locationOf(issue.path),
+    remedy: `set ${name} to a valid value; \`lapidary config schema\` describes every key`,
   });
 }
 
@@ -49,18 +49,18 @@ function unknownKey(schema: z.core.$ZodType, source: ConfigSource, path: Path): 
   const elsewhere = dottedPaths(schema).find((dotted) => dotted.split(".").at(-1) === key);
   const prefix = parent.length === 0 ? "" : `${parent.map(String).join(".")}.`;
   const remedy = siblings.includes(key)
-    ? `it does not go with the other keys here: remove it, or override it with ${prefix}${key}=null`
+    ? `the other keys do not allow it: remove it, or override it with ${prefix}${key}=null`
     : near !== undefined
       ? `did you mean "${prefix}${near}"?`
       : elsewhere !== undefined
         ? `did you mean "${elsewhere}"?`
         : siblings.length > 0
-          ? `keys here are ${siblings.join(", ")}`
+          ? `known keys are ${siblings.join(", ")}`
           : "remove it";
   return new LapidaryError({
     code: "LAP_CONFIG_UNKNOWN_KEY",
     message: `unknown key "${prefix}${key}"`,
-    place: source.placeOf(path),
+    place: source.locationOf(path),
     remedy,
   });
 }
@@ -69,7 +69,7 @@ const missingKey = (source: ConfigSource, path: Path, name: string): LapidaryErr
   new LapidaryError({
     code: "LAP_CONFIG_MISSING_KEY",
     message: `the key ${name} is missing`,
-    place: source.placeOf(path),
+    place: source.locationOf(path),
     remedy: `add ${name}; \`lapidary config schema\` describes every key`,
   });
 

@@ -2,7 +2,7 @@ import { LapidaryError } from "@lapidary/std";
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
 import { ConfigSource, type Path } from "./config-source.js";
 
-/** Longer than any configuration that a person writes. */
+/** Longer than any configuration written by hand. */
 const maxCharacters = 256 * 1024;
 
 /** A YAML mapping: errors name the line and column of a value. */
@@ -19,8 +19,8 @@ export class YamlSource extends ConfigSource {
   }
 
   /**
-   * @param file stands in errors
-   * @throws LapidaryError for text that is not one plain mapping
+   * @param file name of the file, for errors
+   * @throws LapidaryError for text that is not a single plain mapping
    */
   static parse(text: string, file: string): YamlSource {
     if (text.length > maxCharacters)
@@ -31,20 +31,16 @@ export class YamlSource extends ConfigSource {
       );
     const lines = new LineCounter();
     const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-    const place = (offset: number): string => placeAt(file, lines, offset);
+    const place = (offset: number): string => sourceLine(file, lines, offset);
     const [error] = document.errors;
     if (error !== undefined) throw yamlError(`not YAML: ${error.message}`, place(error.pos[0]), "correct the syntax");
     visit(document, {
       Node: (_key, node) => {
         if (isAlias(node) || node.anchor !== undefined)
-          throw yamlError(
-            "YAML anchors and aliases are not allowed",
-            place(node.range?.[0] ?? 0),
-            "write the value out where it is needed",
-          );
+          throw yamlError("YAML anchors and aliases are not allowed", place(node.range?.[0] ?? 0), "write the value at each place instead");
       },
     });
-    if (!isMap(document.contents)) throw yamlError("the file is no mapping of keys to values", file, "write lines of the form key: value");
+    if (!isMap(document.contents)) throw yamlError("expected a mapping of keys to values", file, "write lines of the form key: value");
     return new YamlSource(file, lines, document);
   }
 
@@ -53,7 +49,7 @@ export class YamlSource extends ConfigSource {
   }
 
   /** `file:line:column`. */
-  protected override locationOf(path: Path): string {
+  protected override sourceLocation(path: Path): string {
     let node: unknown = this.#document.contents;
     let offset = isMap(node) ? (node.range?.[0] ?? 0) : 0;
     for (const key of path) {
@@ -67,11 +63,11 @@ export class YamlSource extends ConfigSource {
         [offset, node] = [(item as { range?: [number, number, number] }).range?.[0] ?? offset, item];
       } else break;
     }
-    return placeAt(this.#file, this.#lines, offset);
+    return sourceLine(this.#file, this.#lines, offset);
   }
 }
 
-function placeAt(file: string, lines: LineCounter, offset: number): string {
+function sourceLine(file: string, lines: LineCounter, offset: number): string {
   const { line, col } = lines.linePos(offset);
   return `${file}:${line}:${col}`;
 }

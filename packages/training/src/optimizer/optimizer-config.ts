@@ -4,11 +4,11 @@ import { z } from "zod";
 const positive = f32Number.positive();
 const fraction = f32Number.min(0).max(1);
 const weightDecay = f32Number.min(0).max(1).default(0);
-/** A moment that f32 would hold as 1 forgets nothing, and its sum never ends. */
+/** A beta that rounds to 1 in f32 never forgets a gradient, so its sum diverges. */
 const beta = f32Number
   .min(0)
   .lt(1)
-  .refine((value) => Math.fround(value) < 1, "f32 would hold it as 1: give at most 0.9999999");
+  .refine((value) => Math.fround(value) < 1, "f32 would hold it as 1: use at most 0.9999999");
 
 /** The rule that turns gradients into new weights. Keys are those of job files. */
 export const optimizerSchema = z.discriminatedUnion("name", [
@@ -28,7 +28,7 @@ export type OptimizerConfig = Readonly<z.infer<typeof optimizerSchema>>;
 const warmup = z.number().int().min(0).default(0);
 const final = fraction.default(0);
 
-/** How the learning rate moves: up over `warmup` steps, then down to `final` of its peak at the last step. */
+/** The learning-rate schedule: up during `warmup` steps, then down to `final` times its peak at the last step. */
 export const scheduleSchema = z.discriminatedUnion("name", [
   z.strictObject({ name: z.literal("constant"), warmup }),
   z.strictObject({ name: z.literal("linear"), warmup, final }),
@@ -36,12 +36,12 @@ export const scheduleSchema = z.discriminatedUnion("name", [
 ]);
 export type ScheduleConfig = Readonly<z.infer<typeof scheduleSchema>>;
 
-/** What the train step needs to know of a training recipe. */
+/** The settings of the train step. */
 export interface UpdateConfig {
-  /** Steps of the whole run: where the schedule ends. */
+  /** Steps of the whole run. The schedule ends at the last. */
   readonly steps: number;
   readonly optimizer: OptimizerConfig;
   readonly schedule: ScheduleConfig;
-  /** Largest global norm of the gradients; longer ones are scaled to it. */
+  /** Largest global norm of the gradients; larger gradients are scaled down to it. */
   readonly clip?: number | undefined;
 }

@@ -29,25 +29,25 @@ const rateAt = (schedule: ScheduleConfig, step: number): number =>
   must(run({ step: scalar(step) }, (g, v) => ({ rate: learningRate(g, v("step"), schedule, 2, 10) }))("rate")[0], "rate");
 
 describe("schedules", () => {
-  it("hold a constant rate", () =>
+  it("a constant schedule keeps the rate", () =>
     close(
       [0, 5, 99].map((step) => rateAt(scheduleSchema.parse({ name: "constant" }), step)),
       [2, 2, 2],
     ));
 
-  it("warm up from the first step on, which already learns", () =>
+  it("warm-up starts at the first step with a positive rate", () =>
     close(
       [0, 1, 2, 3, 4].map((step) => rateAt(scheduleSchema.parse({ name: "constant", warmup: 4 }), step)),
       [0.5, 1, 1.5, 2, 2],
     ));
 
-  it("fall in a line to the final share and stay there", () =>
+  it("a linear schedule decays to the final fraction and stays there", () =>
     close(
       [0, 2, 6, 10, 50].map((step) => rateAt(scheduleSchema.parse({ name: "linear", warmup: 2, final: 0.1 }), step)),
       [1, 2, 2 * 0.55, 0.2, 0.2],
     ));
 
-  it("fall as a cosine to the final share and stay there", () =>
+  it("a cosine schedule decays to the final fraction and stays there", () =>
     close(
       [2, 4, 6, 10, 50].map((step) => rateAt(scheduleSchema.parse({ name: "cosine", warmup: 2, final: 0.1 }), step)),
       [2, 2 * (0.1 + 0.45 * (1 + Math.SQRT1_2)), 1.1, 0.2, 0.2],
@@ -108,7 +108,7 @@ describe("optimizers", () => {
   ];
 
   for (const settings of [{}, { weight_decay: 0.1 }, { betas: [0.9, 0.999], eps: 1e-3 }, { betas: [0, 0] }])
-    it(`AdamW takes the steps of its paper with ${JSON.stringify(settings)}`, () => {
+    it(`AdamW computes the steps of its paper with ${JSON.stringify(settings)}`, () => {
       const optimizer = optimizerSchema.parse({ name: "adamw", lr: 0.01, ...settings });
       ok(optimizer.name === "adamw");
       close(train(optimizer, w0, gradients), reference(w0, gradients, optimizer), 1e-10);
@@ -125,14 +125,14 @@ describe("optimizers", () => {
     strictEqual(g.values.filter(({ op, type }) => type.dims[0] === 7 && !free.includes(op)).length, 11);
   });
 
-  it("SGD goes against the gradient, and keeps no state", () => {
+  it("SGD subtracts the scaled gradient and has no state", () => {
     const optimizer = optimizerSchema.parse({ name: "sgd", lr: 0.5, weight_decay: 0.1 });
     deepStrictEqual(optimizerSlots(optimizer), []);
     close(train(optimizer, [1, 2], [[1, -1]]), [0.95 - 0.5, 1.9 + 0.5]);
     close(train(optimizer, [1, 2], [[3, -4]], 1), [0.95 - 0.3, 1.9 + 0.4], 1e-6);
   });
 
-  it("leave gradients below the clip alone and scale longer ones to it", () => {
+  it("clipping keeps gradients below the norm and scales larger gradients to it", () => {
     const scaled = (clip: number): number =>
       must(
         run({ a: vector([3]), b: vector([0, 4]) }, (g, v) => ({ scale: clipScale(g, globalNorm(g, [v("a"), v("b")]), clip) }))("scale")[0],
@@ -142,7 +142,7 @@ describe("optimizers", () => {
     close([scaled(1)], [0.2], 1e-6);
   });
 
-  it("refuse settings that cannot train", () => {
+  it("the schema rejects settings that cannot train", () => {
     for (const wrong of [{ lr: Number.NaN }, { lr: 0 }, { lr: -1 }, { lr: Infinity }, { betas: [0.9, 1] }, { eps: 0 }, { momentum: 0.9 }])
       strictEqual(optimizerSchema.safeParse({ name: "adamw", lr: 0.1, ...wrong }).success, false, JSON.stringify(wrong));
   });

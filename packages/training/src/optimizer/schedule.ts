@@ -2,7 +2,7 @@ import type { GraphBuilder, Value } from "@lapidary/ir";
 import type { ScheduleConfig } from "./optimizer-config.js";
 
 /**
- * The learning rate as a function of the step, in the graph: one program serves the whole run.
+ * The learning rate as a function of the step, in the graph: one program computes all steps of a run.
  *
  *     peak ┤    ╭──╮            constant  1
  *          │   ╱    ╲ cosine    linear    1 − (1 − final) · p
@@ -19,7 +19,7 @@ export function learningRate(g: GraphBuilder, step: Value, schedule: ScheduleCon
   return g.named("learning_rate", g.scale(g.multiply(warmupFactor(g, step, schedule.warmup), decayFactor(g, step, schedule, steps)), peak));
 }
 
-/** (step + 1) / warmup until it is 1: the first step already learns. */
+/** min(1, (step + 1) / warmup): the first step has a positive rate. */
 const warmupFactor = (g: GraphBuilder, step: Value, warmup: number): Value =>
   warmup === 0 ? g.scalar(1) : g.minimum(g.scale(g.offset(step, 1), 1 / warmup), g.scalar(1));
 

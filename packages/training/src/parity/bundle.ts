@@ -6,31 +6,31 @@ import { LapidaryError, must, type Warning } from "@lapidary/std";
 import { z } from "zod";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 
-/** Optimizer steps that a bundle holds. */
+/** Number of optimizer steps in a bundle. */
 export const paritySteps = 5;
 
 /**
- * A folder that says what the reference (`GemmaForCausalLM` of transformers, f32, with torch's AdamW) computes:
+ * A directory with the results of the reference (`GemmaForCausalLM` of transformers, f32, with torch's AdamW):
  *
  *     config.json  model.safetensors   the model before the first step
  *     batch         input_ids [5, B, T]: one batch a step
  *     forward       logits [B, T, V] of batch 0
  *     grads         of batch 0, by parameter
  *     params_step1  params_step5       after 1 and 5 steps
- *     sft           labels [B, T] for batch 0, -100 where they do not count; loss [1]; grad.<parameter> of some
+ *     sft           labels [B, T] for batch 0, -100 for positions without loss; loss [1]; grad.<parameter> of some
  *     manifest.json                    step_losses [5], adamw { lr, betas, eps, weight_decay }
  */
 export interface ParityBundle {
   readonly directory: string;
   readonly config: GemmaConfig;
-  /** Of the checkpoint. */
+  /** The warnings of the checkpoint. */
   readonly warnings: readonly Warning[];
   readonly batch: number;
   readonly seq: number;
   /** Constant learning rate, no clipping. */
   readonly update: UpdateConfig;
   readonly weights: ReadonlyMap<string, ArrayData>;
-  /** Per step, what `trainStep` takes. */
+  /** The inputs of `trainStep` for each step. */
   readonly batches: readonly ParityBatch[];
   /** Batch 0 with the targets of fine-tuning. */
   readonly sft: ParityBatch;
@@ -57,16 +57,16 @@ const manifestSchema = z.looseObject({
   }),
 });
 
-/** @throws LapidaryError naming the file, and tensor or key, that is missing or of another shape */
+/** @throws LapidaryError naming the file and the tensor or key that is missing or has another shape */
 export async function readParityBundle(directory: string): Promise<ParityBundle> {
-  if (!existsSync(join(directory, "config.json"))) throw noBundle(directory, "config.json");
+  if (!existsSync(join(directory, "config.json"))) throw missingBundleFile(directory, "config.json");
   if (!existsSync(join(directory, "manifest.json"))) {
-    // Weights in another form, or damaged ones, are reported as that. Headers are enough to know.
+    // Reports weights that are damaged or in another format. The headers are enough for this.
     await (await HfCheckpoint.open(directory, "headers")).close();
-    throw noBundle(directory, "manifest.json");
+    throw missingBundleFile(directory, "manifest.json");
   }
   const { config, tensors: weights, warnings } = await readHfCheckpoint(directory);
-  if (isDecoder(config)) throw bundleError(join(directory, "config.json"), "model_type", "it is of a decoder, and parity is with Gemma");
+  if (isDecoder(config)) throw bundleError(join(directory, "config.json"), "model_type", "the model is a decoder; parity requires Gemma");
   const manifest = await readManifest(join(directory, "manifest.json"));
   const file = async (name: string): Promise<BundleFile> =>
     new BundleFile(join(directory, name), await readSafetensors(join(directory, name)));
@@ -77,7 +77,7 @@ export async function readParityBundle(directory: string): Promise<ParityBundle>
     throw bundleError(
       join(directory, "batch.safetensors"),
       "input_ids",
-      `it is [${ids.dims.join(", ")}], not [${paritySteps}, batch, sequence of 2 or more]`,
+      `its dims are [${ids.dims.join(", ")}], not [${paritySteps}, batch, sequence of 2 or more]`,
     );
   const rows = (step: number): Int32Array => ids.data.subarray(step * batch * seq, (step + 1) * batch * seq);
 
@@ -116,7 +116,7 @@ export async function readParityBundle(directory: string): Promise<ParityBundle>
   };
 }
 
-/** Labels are shifted here: position t is trained on label t + 1, and the last position of a row on none. */
+/** Shifts the labels: position t is trained on label t + 1. The last position of a row has no label. */
 export function parityBatch(tokens: Int32Array, labels: Int32Array, batch: number, seq: number): ParityBatch {
   const [targets, mask] = [new Int32Array(batch * seq), new Float32Array(batch * seq)];
   for (let i = 0; i < batch * seq; i++) {
@@ -161,29 +161,29 @@ class BundleFile {
 
   f32(name: string, dims: readonly number[]): Extract<ArrayData, { dtype: "f32" }> {
     const array = this.get(name, dims);
-    if (array.dtype !== "f32") throw bundleError(this.path, name, "it holds integers");
+    if (array.dtype !== "f32") throw bundleError(this.path, name, "expected f32, got integers");
     return array;
   }
 
   i32(name: string, dims?: readonly number[]): Extract<ArrayData, { dtype: "i32" }> {
     const array = this.get(name, dims);
-    if (array.dtype !== "i32") throw bundleError(this.path, name, "it does not hold integers");
+    if (array.dtype !== "i32") throw bundleError(this.path, name, "expected integers, got f32");
     return array;
   }
 
   private get(name: string, dims: readonly number[] | undefined): ArrayData {
     const array = this.arrays.get(name);
-    if (array === undefined) throw bundleError(this.path, name, "the file lacks it");
+    if (array === undefined) throw bundleError(this.path, name, "the tensor is missing");
     if (dims !== undefined && dims.join() !== array.dims.join())
-      throw bundleError(this.path, name, `it is [${array.dims.join(", ")}], not [${dims.join(", ")}]`);
+      throw bundleError(this.path, name, `its dims are [${array.dims.join(", ")}], not [${dims.join(", ")}]`);
     return array;
   }
 }
 
-const noBundle = (directory: string, missing: string): LapidaryError =>
+const missingBundleFile = (directory: string, missing: string): LapidaryError =>
   new LapidaryError({
     code: "LAP_CHECKPOINT_MISSING",
-    message: `the directory holds no parity bundle: it has no ${missing}`,
+    message: `the directory is not a parity bundle: ${missing} is missing`,
     place: join(directory, missing),
     remedy: "name the directory of a bundle, such as e2e/golden/mha",
   });

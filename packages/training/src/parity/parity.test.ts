@@ -7,7 +7,7 @@ import { type ArrayData, fromTensor, readSafetensors, toTensor, writeSafetensors
 import { interpret } from "@lapidary/ir";
 import { LapidaryError, must } from "@lapidary/std";
 import { readParityBundle } from "./bundle.js";
-import { type ParityDistances, parityFailures, parityTolerances } from "./compare.js";
+import { type ParityDeviations, parityFailures, parityTolerances } from "./compare.js";
 import { type GraphRunner, runParity } from "./run.js";
 
 const golden = (name: string): string => fileURLToPath(new URL(`../../../../e2e/golden/${name}`, import.meta.url));
@@ -21,7 +21,7 @@ const interpreter: GraphRunner = {
     ),
 };
 
-const perfect: ParityDistances = {
+const perfect: ParityDeviations = {
   logits_max_abs: 0,
   loss_abs: [0, 0, 0, 0, 0],
   grads_max_rel_l2: 0,
@@ -33,20 +33,20 @@ const perfect: ParityDistances = {
 
 describe("parity", () => {
   for (const name of ["mqa", "mha"])
-    it(`agrees with transformers on ${name}: logits, gradients, five steps of AdamW, masked loss`, async () => {
+    it(`the interpreter agrees with transformers on ${name}: logits, gradients, five steps of AdamW, masked loss`, async () => {
       const distances = await runParity(await readParityBundle(golden(name)), interpreter);
       deepStrictEqual(parityFailures(distances, parityTolerances("f32")), [], JSON.stringify(distances));
     });
 
-  it("fails whatever is too far, is no number, or is so in one step of five", () => {
-    const failures = (change: Partial<ParityDistances>): string[] => parityFailures({ ...perfect, ...change }, parityTolerances("f32"));
+  it("a deviation above its tolerance or NaN fails, also in one step of five", () => {
+    const failures = (change: Partial<ParityDeviations>): string[] => parityFailures({ ...perfect, ...change }, parityTolerances("f32"));
     deepStrictEqual(failures({}), []);
     deepStrictEqual(failures({ logits_max_abs: 3e-5 }), ["logits_max_abs"]);
     deepStrictEqual(failures({ loss_abs: [0, 0, 0, 0, Number.NaN] }), ["loss_abs"]);
     deepStrictEqual(failures({ grads_max_rel_l2: Number.NaN, params_step5_rms: 1 }), ["grads_max_rel_l2", "params_step5_rms"]);
   });
 
-  it("notices one weight that is off, in the gradients by name", async () => {
+  it("one changed weight fails parity, and the result names its gradient", async () => {
     const bundle = await readParityBundle(golden("mqa"));
     const off: GraphRunner = {
       run: async (name, graph, inputs) => {
@@ -63,7 +63,7 @@ describe("parity", () => {
     );
   });
 
-  it("names file and tensor or key of a bundle that is not whole", async () => {
+  it("an error about an incomplete bundle names the file and the tensor or key", async () => {
     const directory = await mkdtemp(join(tmpdir(), "lapidary-"));
     try {
       await cp(golden("mqa"), directory, { recursive: true });

@@ -5,19 +5,19 @@ import { must } from "@lapidary/std";
 import { gradientName, paramName, trainState } from "../step/train-state.js";
 import { trainStep } from "../step/train-step.js";
 import type { ParityBatch, ParityBundle } from "./bundle.js";
-import { maxAbs, type ParityDistances, rms, worstGradient } from "./compare.js";
+import { maxAbsDifference, type ParityDeviations, rmsDifference, largestGradientDeviation } from "./compare.js";
 
-/** Whatever runs a graph on whole arrays: the reference interpreter, or a gang of workers that compiles it for a mesh first. */
+/** Runs a graph on whole arrays: the reference interpreter, or a worker group that compiles the graph for a mesh. */
 export interface GraphRunner {
   /**
-   * @param name of the graph; the same name always comes with the same graph
+   * @param name of the graph; a name always denotes the same graph
    * @param inputs one array for each parameter of the graph
    * @returns one array for each output
    */
   run(name: string, graph: Graph, inputs: ReadonlyMap<string, ArrayData>): Promise<ReadonlyMap<string, ArrayData>>;
 }
 
-/** The graphs of a parity run: the plain train step, and one that also gives logits and gradients. */
+/** The graphs of a parity run: the plain train step, and one that also returns logits and gradients. */
 export function parityGraphs({ config, update, batch, seq }: ParityBundle): { train: Graph; inspect: Graph } {
   const model = gemma(config);
   return {
@@ -27,10 +27,10 @@ export function parityGraphs({ config, update, batch, seq }: ParityBundle): { tr
 }
 
 /**
- * Runs a bundle's batches and measures how far the results lie from the reference: logits and gradients of batch 0 (for all
+ * Runs the batches of a bundle and computes the deviations from the reference: logits and gradients of batch 0 (for all
  * tokens and for the targets of fine-tuning), loss of every step, params after the first and the last.
  */
-export async function runParity(bundle: ParityBundle, runner: GraphRunner): Promise<ParityDistances> {
+export async function runParity(bundle: ParityBundle, runner: GraphRunner): Promise<ParityDeviations> {
   const { expected } = bundle;
   const graphs = parityGraphs(bundle);
   const initial = initialState(bundle);
@@ -40,8 +40,8 @@ export async function runParity(bundle: ParityBundle, runner: GraphRunner): Prom
 
   const first = await inspect(must(bundle.batches[0], "batch 0"));
   const sft = await inspect(bundle.sft);
-  const gradients = worstGradient(byWeight(first, weightNames, gradientName), expected.gradients);
-  const sftGradients = worstGradient(byWeight(sft, weightNames, gradientName), expected.sftGradients);
+  const gradients = largestGradientDeviation(byWeight(first, weightNames, gradientName), expected.gradients);
+  const sftGradients = largestGradientDeviation(byWeight(sft, weightNames, gradientName), expected.sftGradients);
 
   const losses: number[] = [];
   let state: ReadonlyMap<string, ArrayData> = initial;
@@ -52,19 +52,19 @@ export async function runParity(bundle: ParityBundle, runner: GraphRunner): Prom
     state = new Map([...state.keys()].map((name) => [name, must(out.get(name), name)]));
     afterFirst ??= state;
   }
-  const sftIsWorse = !(sftGradients.distance <= gradients.distance) && !Number.isNaN(gradients.distance);
+  const sftIsWorse = !(sftGradients.deviation <= gradients.deviation) && !Number.isNaN(gradients.deviation);
   return {
-    logits_max_abs: maxAbs(must(first.get("logits"), "logits"), expected.logits),
+    logits_max_abs: maxAbsDifference(must(first.get("logits"), "logits"), expected.logits),
     loss_abs: losses.map((loss, step) => Math.abs(loss - must(expected.losses[step], "loss"))),
-    grads_max_rel_l2: sftIsWorse ? sftGradients.distance : gradients.distance,
+    grads_max_rel_l2: sftIsWorse ? sftGradients.deviation : gradients.deviation,
     grads_worst: sftIsWorse ? `sft ${sftGradients.name}` : gradients.name,
-    params_step1_rms: rms(byWeight(must(afterFirst, "state"), weightNames, paramName), expected.paramsAfterFirst),
-    params_step5_rms: rms(byWeight(state, weightNames, paramName), expected.paramsAfterLast),
+    params_step1_rms: rmsDifference(byWeight(must(afterFirst, "state"), weightNames, paramName), expected.paramsAfterFirst),
+    params_step5_rms: rmsDifference(byWeight(state, weightNames, paramName), expected.paramsAfterLast),
     sft_loss_abs: Math.abs(scalar(sft, "loss") - expected.sftLoss),
   };
 }
 
-/** The bundle's weights, zeros for the rest. */
+/** The weights of the bundle, and zeros for the other states. */
 function initialState({ config, update, weights }: ParityBundle): Map<string, ArrayData> {
   return new Map(
     trainState(gemma(config), update.optimizer).map(({ name, dims, role, weight }) => [

@@ -2,22 +2,22 @@ import { assert, type Random } from "@lapidary/std";
 import { type Sampling, sampleToken } from "./sample-token.js";
 
 export interface GenerateOptions {
-  /** Ids to go on from; not empty. */
+  /** Token ids to continue; not empty. */
   readonly prompt: readonly number[];
   readonly maxTokens: number;
-  /** Tokens that the model sees at once; of a longer text it sees the first `kept` and the end. */
+  /** Maximum number of tokens that the model reads. Of a longer text it reads the first `pinnedTokens` tokens and the end. */
   readonly contextLength: number;
-  /** Tokens of the prompt that stay in front of what the model sees: 1 where it begins with `<bos>`. Default 0. */
-  readonly kept?: number;
+  /** Number of first tokens of the prompt that the model always reads: 1 if it starts with `<bos>`. Default 0. */
+  readonly pinnedTokens?: number;
   readonly sampling: Sampling;
   readonly random: Random;
-  /** The tokens that end a text. */
-  readonly stops: readonly number[];
+  /** Tokens that end a text. */
+  readonly stopTokens: readonly number[];
   /** Ids that are never drawn, such as padding. */
-  readonly never?: readonly number[];
-  /** Hears of every token as it is drawn. */
+  readonly forbiddenTokens?: readonly number[];
+  /** Called with every token that is drawn. */
   readonly onToken?: (token: number) => void;
-  /** Stops between two tokens; the promise then rejects with the signal's reason. */
+  /** Stops generation between two tokens. The promise then rejects with the reason of the signal. */
   readonly signal?: AbortSignal;
 }
 
@@ -28,7 +28,7 @@ export interface Generated {
 }
 
 /**
- * Generates text token by token. Pure but for what `nextLogits` does: the same logits and the same seed give the same text.
+ * Generates text token by token. The same logits and the same seed give the same text.
  *
  * @param nextLogits logits [V] of the token after the last of `tokens`, at most `contextLength` of them
  */
@@ -36,22 +36,22 @@ export async function generate(
   nextLogits: (tokens: readonly number[]) => Promise<Float32Array>,
   options: GenerateOptions,
 ): Promise<Generated> {
-  const { prompt, maxTokens, contextLength, kept = 0, sampling, random, stops, never, onToken, signal } = options;
+  const { prompt, maxTokens, contextLength, pinnedTokens = 0, sampling, random, stopTokens, forbiddenTokens, onToken, signal } = options;
   assert(prompt.length > 0, "a prompt is not empty");
   const text = [...prompt];
   while (text.length - prompt.length < maxTokens) {
     signal?.throwIfAborted();
-    const token = sampleToken(await nextLogits(visible(text, contextLength, kept)), sampling, random, never);
-    if (stops.includes(token)) return { tokens: text.slice(prompt.length), stoppedBy: "eos" };
+    const token = sampleToken(await nextLogits(contextWindow(text, contextLength, pinnedTokens)), sampling, random, forbiddenTokens);
+    if (stopTokens.includes(token)) return { tokens: text.slice(prompt.length), stoppedBy: "eos" };
     text.push(token);
     onToken?.(token);
   }
   return { tokens: text.slice(prompt.length), stoppedBy: "length" };
 }
 
-/** What the model sees of a text: all of it, or its first tokens and its end. */
-function visible(text: readonly number[], contextLength: number, kept: number): readonly number[] {
+/** The tokens that the model reads: the whole text, or its first tokens and its end. */
+function contextWindow(text: readonly number[], contextLength: number, pinnedTokens: number): readonly number[] {
   if (text.length <= contextLength) return text.slice();
-  const end = Math.max(1, contextLength - kept);
+  const end = Math.max(1, contextLength - pinnedTokens);
   return [...text.slice(0, contextLength - end), ...text.slice(-end)];
 }

@@ -5,26 +5,26 @@ import type { samplingSchema } from "../job/job-schema.js";
 /** How a token is drawn: keys are those of `sample` in a job file. */
 export type Sampling = Readonly<z.infer<typeof samplingSchema>>;
 
-/** The likeliest token, always. */
+/** Always draws the likeliest token. */
 export const greedy: Sampling = { temperature: 0, top_p: 1 };
 
 /**
- * Draws a token from its logits. First the temperature divides them; then all but the `top_k` likeliest go; then all but the
- * smallest set of likeliest tokens whose probability reaches `top_p` (Holtzman et al. 2020), never fewer than one.
+ * Draws a token from its logits. Divides the logits by the temperature, keeps the `top_k` likeliest tokens, and of these the
+ * smallest set whose probability reaches `top_p` (Holtzman et al. 2020), at least one token.
  *
  * @param logits [V], nats
- * @param never ids that are not drawn
- * @throws LapidaryError for logits of a model that diverged
+ * @param forbiddenTokens ids that are not drawn
+ * @throws LapidaryError for NaN logits: the model has diverged
  */
-export function sampleToken(logits: Float32Array, sampling: Sampling, random: Random, never: readonly number[] = []): number {
+export function sampleToken(logits: Float32Array, sampling: Sampling, random: Random, forbiddenTokens: readonly number[] = []): number {
   const bad = logits.findIndex((x) => Number.isNaN(x));
   if (bad >= 0)
     throw new LapidaryError({
       code: "LAP_SAMPLE_NAN",
-      message: `the logit of token ${bad} is not a number: the model has diverged`,
+      message: `the logit of token ${bad} is NaN: the model has diverged`,
       place: "sample",
     });
-  const forbidden = new Set(never);
+  const forbidden = new Set(forbiddenTokens);
   const ids = Array.from(logits.keys()).filter((id) => !forbidden.has(id));
   const logit = (id: number): number => logits[id] ?? 0;
   if (sampling.temperature === 0)
@@ -39,10 +39,10 @@ export function sampleToken(logits: Float32Array, sampling: Sampling, random: Ra
   return must(ranked[drawn < 0 ? kept.length - 1 : drawn], "drawn token");
 }
 
-/** The shortest prefix of descending weights that holds `share` of their sum. */
+/** The shortest prefix of descending weights whose sum is at least `share` of the total. */
 function nucleus(weights: readonly number[], share: number): readonly number[] {
-  const wanted = share * weights.reduce((sum, weight) => sum + weight, 0);
+  const target = share * weights.reduce((sum, weight) => sum + weight, 0);
   let sum = 0;
-  const last = weights.findIndex((weight) => (sum += weight) >= wanted);
+  const last = weights.findIndex((weight) => (sum += weight) >= target);
   return last < 0 ? weights : weights.slice(0, last + 1);
 }

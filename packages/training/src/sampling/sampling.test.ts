@@ -6,7 +6,7 @@ import { greedy, type Sampling, sampleToken } from "./sample-token.js";
 const logits = Float32Array.from([0.1, 0.6, 0.25, 0.05].map(Math.log));
 const all: Sampling = { temperature: 1, top_p: 1 };
 
-/** How often each token comes in 20000 draws. */
+/** The frequency of each token in 20000 draws. */
 function shares(sampling: Sampling, never: readonly number[] = []): number[] {
   const random = seededRandom(5);
   const counts = [0, 0, 0, 0];
@@ -24,14 +24,14 @@ const near = (actual: readonly number[], expected: readonly number[]): void =>
   );
 
 describe("sampling", () => {
-  it("draws tokens by their probability", () => near(shares(all), [0.1, 0.6, 0.25, 0.05]));
+  it("sampleToken draws tokens by their probability", () => near(shares(all), [0.1, 0.6, 0.25, 0.05]));
 
-  it("takes the likeliest at temperature 0, the first of equals", () => {
+  it("sampleToken returns the likeliest token at temperature 0, the first of equals", () => {
     strictEqual(sampleToken(logits, greedy, seededRandom(1)), 1);
     strictEqual(sampleToken(Float32Array.from([1, 3, 3]), greedy, seededRandom(1)), 1);
   });
 
-  it("sharpens below temperature 1 and flattens above", () => {
+  it("a temperature below 1 sharpens the distribution and above 1 flattens it", () => {
     const squared = [0.01, 0.36, 0.0625, 0.0025];
     near(
       shares({ ...all, temperature: 0.5 }),
@@ -40,19 +40,19 @@ describe("sampling", () => {
     near(shares({ ...all, temperature: 100 }), [0.25, 0.255, 0.252, 0.247]);
   });
 
-  it("keeps the k likeliest", () => near(shares({ ...all, top_k: 2 }), [0, 0.6 / 0.85, 0.25 / 0.85, 0]));
+  it("top_k keeps the k likeliest tokens", () => near(shares({ ...all, top_k: 2 }), [0, 0.6 / 0.85, 0.25 / 0.85, 0]));
 
-  it("keeps the smallest set of probability p, one at least", () => {
+  it("top_p keeps the smallest set of probability p, at least one token", () => {
     near(shares({ ...all, top_p: 0.8 }), [0, 0.6 / 0.85, 0.25 / 0.85, 0]);
     near(shares({ ...all, top_p: 0.01 }), [0, 1, 0, 0]);
   });
 
-  it("never draws what is forbidden", () => {
+  it("sampleToken never draws a forbidden token", () => {
     near(shares(all, [1]), [0.25, 0, 0.625, 0.125]);
     strictEqual(sampleToken(logits, greedy, seededRandom(1), [1]), 2);
   });
 
-  it("stays a distribution for logits of any size and refuses what is no number", () => {
+  it("sampleToken accepts finite logits of any size and rejects NaN", () => {
     strictEqual(sampleToken(Float32Array.from([1e30, -1e30, -Infinity]), all, seededRandom(1)), 0);
     throws(
       () => sampleToken(Float32Array.from([0, Number.NaN]), all, seededRandom(1)),
@@ -62,12 +62,12 @@ describe("sampling", () => {
 });
 
 describe("generate", () => {
-  /** A model that counts: after n comes n + 1. */
+  /** A model that predicts n + 1 after n. */
   const counting = (tokens: readonly number[]): Promise<Float32Array> =>
     Promise.resolve(Float32Array.from({ length: 10 }, (_, id) => (id === (tokens.at(-1) ?? 0) + 1 ? 5 : 0)));
-  const options = { prompt: [2, 3], maxTokens: 4, contextLength: 8, sampling: greedy, random: seededRandom(1), stops: [1] };
+  const options = { prompt: [2, 3], maxTokens: 4, contextLength: 8, sampling: greedy, random: seededRandom(1), stopTokens: [1] };
 
-  it("goes on from the prompt until the length is reached", async () => {
+  it("generate continues the prompt up to the length", async () => {
     const heard: number[] = [];
     deepStrictEqual(await generate(counting, { ...options, onToken: (token) => heard.push(token) }), {
       tokens: [4, 5, 6, 7],
@@ -76,10 +76,10 @@ describe("generate", () => {
     deepStrictEqual(heard, [4, 5, 6, 7]);
   });
 
-  it("stops at the end of the text, which it does not give", async () =>
-    deepStrictEqual(await generate(counting, { ...options, stops: [1, 6] }), { tokens: [4, 5], stoppedBy: "eos" }));
+  it("generate stops at a stop token and does not return it", async () =>
+    deepStrictEqual(await generate(counting, { ...options, stopTokens: [1, 6] }), { tokens: [4, 5], stoppedBy: "eos" }));
 
-  it("shows the model the end of a text longer than its context", async () => {
+  it("the model reads the end of a text longer than its context", async () => {
     const seen: (readonly number[])[] = [];
     await generate((tokens) => (seen.push(tokens), counting(tokens)), { ...options, contextLength: 3 });
     deepStrictEqual(seen, [
@@ -90,21 +90,21 @@ describe("generate", () => {
     ]);
   });
 
-  it("keeps <bos> in front of what the model sees of a longer text", async () => {
+  it("the model always reads the pinned <bos> of a longer text", async () => {
     const seen: (readonly number[])[] = [];
-    const of = { ...options, prompt: [2, 3, 4, 5, 6, 7], maxTokens: 2, kept: 1 };
+    const of = { ...options, prompt: [2, 3, 4, 5, 6, 7], maxTokens: 2, pinnedTokens: 1 };
     for (const contextLength of [4, 1]) await generate((tokens) => (seen.push(tokens), counting(tokens)), { ...of, contextLength });
     deepStrictEqual(seen, [[2, 5, 6, 7], [2, 6, 7, 8], [7], [8]]);
   });
 
-  it("gives the same text for the same seed", async () => {
+  it("the same seed gives the same text", async () => {
     const flat = (): Promise<Float32Array> => Promise.resolve(new Float32Array(10));
     const run = (seed: number): Promise<unknown> =>
-      generate(flat, { ...options, maxTokens: 30, stops: [], sampling: all, random: seededRandom(seed) });
+      generate(flat, { ...options, maxTokens: 30, stopTokens: [], sampling: all, random: seededRandom(seed) });
     deepStrictEqual(await run(3), await run(3));
   });
 
-  it("stops when told to", async () => {
+  it("generate stops if its signal aborts", async () => {
     const stop = new AbortController();
     await rejects(
       generate((tokens) => (stop.abort(new Error("enough")), counting(tokens)), { ...options, signal: stop.signal }),

@@ -3,7 +3,7 @@ import { countedLoss, logitsOf, type Model, tokenLosses } from "@lapidary/models
 import { type BatchShape, batchParameters } from "./batch-inputs.js";
 import { weightParameters } from "./train-state.js";
 
-/** Losses of a batch as `loss_sum` (nats) and `tokens_counted`: batches of unequal masks add up, their means do not. */
+/** Losses of a batch as `loss_sum` (nats) and `tokens_counted`: sums of batches with unequal masks can be added, means cannot. */
 export function evalStep(model: Model, shape: BatchShape): Graph {
   const g = new GraphBuilder("eval_step");
   const weights = weightParameters(g, model);
@@ -15,8 +15,8 @@ export function evalStep(model: Model, shape: BatchShape): Graph {
 }
 
 /**
- * Logits [batch, vocab] of the token after `position` i32[batch] in every row of `tokens` i32[batch, seq]. The hidden state is picked
- * by a product with a one-hot row, which any sharding of batch and seq can do; what stands after the position is never looked at.
+ * Logits [batch, vocab] of the token after `position` i32[batch] in every row of `tokens` i32[batch, seq]. A matmul with a one-hot row
+ * selects the hidden state, because any sharding of batch and seq supports it. Tokens after the position have no influence.
  */
 export function nextTokenLogits(model: Model, { batch, seq }: BatchShape): Graph {
   const g = new GraphBuilder("next_token");

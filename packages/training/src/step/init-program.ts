@@ -5,14 +5,14 @@ import type { OptimizerConfig } from "../optimizer/optimizer-config.js";
 import { type StateSpec, trainState, valueRoleOf } from "./train-state.js";
 
 /**
- * A program without inputs whose outputs are the first state of a run. Each array has a stream of its own, keyed by seed
- * and name, and an element is a function of its index in the whole array: every sharding draws the same numbers.
+ * A program without inputs whose outputs are the first state of a run. Each array has its own random stream, keyed by seed
+ * and name. An element depends only on its index in the whole array, so every sharding draws the same numbers.
  */
 export function initProgram(model: Model, optimizer: OptimizerConfig, seed: number): Graph {
   return initGraph(trainState(model, optimizer), seed);
 }
 
-/** The same for some of the states: the rest comes from a checkpoint. */
+/** As `initProgram`, for some of the states. The others come from a checkpoint. */
 export function initGraph(states: readonly StateSpec[], seed: number): Graph {
   const g = new GraphBuilder("init");
   for (const spec of states)
@@ -29,7 +29,7 @@ export function initGraph(states: readonly StateSpec[], seed: number): Graph {
 }
 
 function draw(g: GraphBuilder, { name, dims, init }: StateSpec, seed: number): Value {
-  // A constant of its own for each state, where `splat` would share one.
+  // Each state needs its own constant; `splat` would share one.
   return init.kind === "normal"
     ? g.rngNormal(dims, hash32(seed, hashString(name)), init.scale)
     : g.op("constant", [], { value: 0, dims, dtype: "f32" });

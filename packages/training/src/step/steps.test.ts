@@ -30,7 +30,7 @@ describe("train step", () => {
   const graph = trainStep(model, update, shape);
   const states = trainState(model, optimizer);
 
-  it("gives every state its next value under the same name, and the metrics", () => {
+  it("the train step returns the next value of every state under its name, and the metrics", () => {
     verifyGraph(graph);
     deepStrictEqual(
       parametersOf(graph).map(({ attrs }) => attrs.name),
@@ -39,7 +39,7 @@ describe("train step", () => {
     deepStrictEqual(new Set(graph.outputs.map(({ name }) => name)), new Set([...states.map(({ name }) => name), ...trainMetrics]));
   });
 
-  it("says of each state what it is, which weight it belongs to, and which block uses the weight", () => {
+  it("each state has its role, its weight and the block of the weight", () => {
     deepStrictEqual(
       states.filter(({ role }) => role === "param").map(({ weight }) => weight),
       model.params.map(({ name }) => name),
@@ -60,7 +60,7 @@ describe("train step", () => {
     deepStrictEqual(new Set(states.map(({ block }) => block)), new Set([undefined, 0]));
   });
 
-  it("gives gradients and moments the logical axes of their parameter", () => {
+  it("gradients and moments have the logical axes of their parameter", () => {
     const values = new Map(graph.values.map((value) => [value.name, value]));
     for (const { name, logicalAxes } of model.params) {
       deepStrictEqual([values.get(`grads/${name}`)?.role, values.get(`grads/${name}`)?.logicalAxes], ["gradient", logicalAxes]);
@@ -69,7 +69,7 @@ describe("train step", () => {
     }
   });
 
-  it("learns two rows by heart in thirty steps", () => {
+  it("the train step memorizes two rows in thirty steps", () => {
     let state = initial();
     const losses: number[] = [];
     for (let step = 0; step < 30; step++) {
@@ -82,7 +82,7 @@ describe("train step", () => {
     ok(must(losses[0], "first") > 2 && must(losses.at(-1), "last") < 0.5, losses.join(" "));
   });
 
-  it("gives gradients and logits when asked, and the norm of these gradients", () => {
+  it("the train step returns gradients and logits on request, and the norm of these gradients", () => {
     const out = interpret(trainStep(model, update, shape, { withGradients: true, withLogits: true }), new Map([...initial(), ...batch]));
     const squares = model.params.flatMap(({ name }) => [...must(out.get(`grads/${name}`), name).data]).reduce((sum, x) => sum + x * x, 0);
     ok(Math.abs(Math.sqrt(squares) - scalar(out, "grad_norm")) < 1e-12);
@@ -91,7 +91,7 @@ describe("train step", () => {
 });
 
 describe("eval step", () => {
-  it("gives sum and count whose quotient is the loss of the train step", () => {
+  it("sum divided by count of the eval step is the loss of the train step", () => {
     const inputs = new Map([...initial(), ...batch]);
     const graph = evalStep(model, shape);
     const out = interpret(graph, only(graph, inputs));
@@ -104,7 +104,7 @@ describe("eval step", () => {
 });
 
 describe("next token", () => {
-  it("has the logits of the asked position in each row, whatever stands behind it", () => {
+  it("nextTokenLogits returns the logits at the position of each row and ignores later tokens", () => {
     const inputs = new Map([...initial(), ...batch]);
     const all = must(interpret(trainStep(model, update, shape, { withLogits: true }), inputs).get("logits"), "logits").data;
     const graph = nextTokenLogits(model, shape);
@@ -121,7 +121,7 @@ describe("next token", () => {
 });
 
 describe("init program", () => {
-  it("draws each weight from a stream of its own, by seed, and begins all else at zero", () => {
+  it("initProgram draws each weight from its own stream, by seed, and sets other states to zero", () => {
     const [a, again, b] = [initial(1), initial(1), initial(2)];
     const data = (state: Map<string, Tensor>, name: string): number[] => [...must(state.get(name), name).data];
     const [gate, up] = ["params/model.layers.0.mlp.gate_proj.weight", "params/model.layers.0.mlp.up_proj.weight"];

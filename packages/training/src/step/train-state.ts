@@ -3,14 +3,14 @@ import type { Model, ParamInit } from "@lapidary/models";
 import { optimizerSlots } from "../optimizer/optimizer.js";
 import type { OptimizerConfig } from "../optimizer/optimizer-config.js";
 
-/** Names in step programs: `params/<Hugging Face name>`, `adam_m/<…>`, `grads/<…>`. What an array is, its role says, and never its name. */
+/** Names in step programs: `params/<Hugging Face name>`, `adam_m/<…>`, `grads/<…>`. The role of an array, never its name, says what it is. */
 export const paramName = (name: string): string => `params/${name}`;
 export const gradientName = (name: string): string => `grads/${name}`;
 
-/** The number of steps done, f32 scalar: exact up to 2²⁴. */
+/** The number of completed steps, f32 scalar: exact up to 2²⁴. */
 export const stepName = "step";
 
-/** What a state is to a run: a weight, what the optimizer keeps for one, or the number of steps done. */
+/** The role of a state: a weight, optimizer state of a weight, or the number of completed steps. */
 export type StateRole = "param" | "optimizer" | "step";
 
 /** One array that a run carries from step to step. */
@@ -19,14 +19,14 @@ export interface StateSpec {
   readonly dims: readonly number[];
   readonly logicalAxes: LogicalAxes;
   readonly role: StateRole;
-  /** Hugging Face name of the weight that it is or belongs to; the step has none. */
+  /** Hugging Face name of the weight that the state is or belongs to; undefined for the step. */
   readonly weight?: string;
   /** Block of the model that the weight belongs to. */
   readonly block?: number;
   readonly init: ParamInit;
 }
 
-/** The role of a state in a graph, where the step is a part of the optimizer's state. */
+/** The role of a state in a graph, which counts the step as optimizer state. */
 export const valueRoleOf = ({ role }: Pick<StateSpec, "role">): ValueRole => (role === "step" ? "optimizer" : role);
 
 /** All state of a run, in the order of the programs' parameters: weights, optimizer state, the step. */

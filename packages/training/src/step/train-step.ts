@@ -10,13 +10,13 @@ import { type BatchShape, batchParameters } from "./batch-inputs.js";
 import { gradientName, paramName, stateParameter, stepName, trainState } from "./train-state.js";
 
 export interface TrainStepOptions {
-  /** Also give every gradient, before clipping, as `grads/<name>`. */
+  /** Also return every gradient, before clipping, as `grads/<name>`. */
   readonly withGradients?: boolean;
-  /** Also give `logits` f32[batch, seq, vocab]. */
+  /** Also return `logits` f32[batch, seq, vocab]. */
   readonly withLogits?: boolean;
 }
 
-/** Scalars that a train step gives besides the next state. */
+/** Scalars that a train step returns besides the next state. */
 export const trainMetrics = ["loss", "grad_norm", "learning_rate", "tokens_counted"] as const;
 
 /**

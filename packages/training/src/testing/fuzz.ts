@@ -14,7 +14,7 @@ train:
   steps: 10
   batch: 32
   optimizer: { name: adamw, lr: 1e-3 }
-  guard: { not_finite: skip, spike: 3, most: 10 }
+  guard: { not_finite: skip, spike: 3, max_skipped: 10 }
 data: { corpus: ./corpus, held_out: 0.1 }
 checkpoint: { every: 4, keep: 3 }
 `;

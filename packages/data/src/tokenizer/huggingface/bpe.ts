@@ -20,7 +20,7 @@ const bpeSchema = z.strictObject({
 type Bpe = z.infer<typeof bpeSchema>;
 
 /** Ids are kept in 32 bits, and the largest vocabularies have some 300,000. */
-const mostIds = 2 ** 24;
+const maxIds = 2 ** 24;
 /** So many words are remembered with their ids before the memory starts anew; longer words are not remembered. */
 const [cacheSize, longestCached] = [1 << 17, 64];
 
@@ -190,10 +190,10 @@ function readVocabulary(vocab: Bpe["vocab"], at: Location): Vocabulary {
   const ids = new Map<string, number>();
   const tokens = new Map<number, string>();
   for (const [token, id] of Object.entries(vocab)) {
-    if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= mostIds)
+    if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= maxIds)
       throw badTokenizer(
         place(at),
-        `${JSON.stringify(token)} has the id ${JSON.stringify(id)}, not a whole number from 0 to ${mostIds - 1}`,
+        `${JSON.stringify(token)} has the id ${JSON.stringify(id)}, not a whole number from 0 to ${maxIds - 1}`,
       );
     const other = tokens.get(id);
     if (other !== undefined) throw badTokenizer(place(at), `${JSON.stringify(other)} and ${JSON.stringify(token)} have the same id, ${id}`);

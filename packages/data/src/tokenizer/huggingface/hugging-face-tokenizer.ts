@@ -36,7 +36,7 @@ const fileSchema = z.strictObject({
 export class HuggingFaceTokenizer implements TextTokenizer {
   readonly vocabSize: number;
   readonly control: ControlTokens;
-  readonly neverDrawn: readonly number[];
+  readonly undrawableIds: readonly number[];
   readonly #model: BpeModel;
   readonly #added: AddedTokens;
   readonly #normalizer: Normalizer;
@@ -72,7 +72,7 @@ export class HuggingFaceTokenizer implements TextTokenizer {
     });
     const stops = new Set(this.control.stops);
     const special = [...this.#added.all].flatMap(({ id, special: isSpecial }) => (isSpecial && !stops.has(id) ? [id] : []));
-    this.neverDrawn = [...special, ...this.#unusedIds()];
+    this.undrawableIds = [...special, ...this.#unusedIds()];
   }
 
   encode(text: string): number[] {
