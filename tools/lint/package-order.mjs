@@ -20,7 +20,7 @@ const soleImporters = [
   { pattern: /^(ioredis|bullmq)(\/|$)/, owner: "control" },
 ];
 /** May look into tools/setup, which runs before the build and imports no package. */
-const setupImporters = ["std", "control", "coordinator", "cli"];
+const setupImporters = ["std", "api", "control", "cluster", "coordinator", "cli"];
 /** What any test may import: the development tools of the root. */
 const testLibraries = ["mocha", "fast-check"];
 /** Reads the environment by design: the switch that rewrites snapshots. */

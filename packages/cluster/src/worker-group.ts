@@ -15,7 +15,6 @@ import {
   type NumericsName,
   type ProgramHash,
   type ProgramTensors,
-  type RunReply,
   type StagedTensor,
   type StepIndex,
   type TensorSpec,
