@@ -96,7 +96,7 @@ export const streamDoor: Door = {
 
 const token = "0123456789abcdef0123456789abcdef";
 
-/** What a client that has the token can say over HTTP: paths, queries, headers, bodies; and over the sockets on which runs are told live. */
+/** What a client that has the token can say over HTTP: paths, queries, headers, bodies; and over the sockets on which runs are streamed. */
 export interface HttpDoors {
   readonly doors: readonly Door[];
   /** Fails when the server met a bug, or answers no more. */
@@ -308,7 +308,7 @@ const header = fc.oneof(
   printable.map((value) => `x-any: ${value}`),
   printable.map((value) => `cookie: ${value}`),
 );
-/** On the connections on which runs are told live there is nothing for a client to say but its request; whatever follows it is hostile. */
+/** On a connection that streams a run a client sends only its request; all bytes after it are hostile. */
 const liveCase = fc.oneof(
   {
     weight: 3,
