@@ -48,7 +48,7 @@ const silentMs = 120_000;
 
 /**
  * Speaks to a coordinator over HTTP. Every method throws what the coordinator answers as the LapidaryError it was there, and
- * LAP_COORDINATOR_DOWN (exit 3) when nobody answers.
+ * LAP_COORDINATOR_DOWN (exit 3) when no coordinator answers.
  */
 export class CoordinatorClient {
   readonly #base: string;
@@ -115,7 +115,7 @@ export class CoordinatorClient {
     return this.#json("GET", jobPath(id, "checkpoints"), checkpointListSchema);
   }
 
-  /** What the compiled step of a run tells of itself. */
+  /** The view of the compiled step of a run. */
   program(id: string): Promise<ProgramView> {
     return this.#json("GET", jobPath(id, "program"), programViewSchema);
   }
@@ -135,7 +135,7 @@ export class CoordinatorClient {
   }
 
   /**
-   * A job's events from behind number `after` to its `done`, live. A broken connection is taken up where it broke.
+   * A job's events after number `after` up to its `done`, live. A broken connection is taken up where it broke.
    *
    * @param signal ends the iteration without an error
    * @param follow false: only what has happened so far
@@ -276,14 +276,14 @@ async function* alive(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Arr
   }
 }
 
-/** No event is longer, in characters: a stream that does not come to the end of one is no stream of ours. */
+/** No event is longer, in characters: a longer one does not come from a coordinator. */
 const longestEvent = 1 << 26;
 
 /**
  * The events of a stream of server-sent events: blocks of `field: value` lines between empty ones. In place of an event that this version cannot read comes a
  * log event that says so.
  *
- * @throws LapidaryError that the stream ends with; Error for what is no stream of events
+ * @throws LapidaryError that the stream ends with; Error if it is not a stream of events
  */
 export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<StreamEvent> {
   const decoder = new TextDecoder();

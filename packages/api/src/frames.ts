@@ -70,7 +70,7 @@ function newFrame(kind: number, length: number): { bytes: Uint8Array<ArrayBuffer
   return { bytes, view, body: 8 };
 }
 
-/** No frame is longer: one that claims to be is no frame of ours. */
+/** No frame is longer: a longer one is invalid. */
 const longestFrame = 1 << 26;
 
 /** Takes bytes as they come, in pieces of any size, and gives whole frames. Kinds that it does not know are passed over. */

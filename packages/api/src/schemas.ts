@@ -87,7 +87,7 @@ export const submitRequestSchema = z
       .string()
       .max(256 * 1024)
       .optional(),
-    /** Whether Lapidary printed `yaml`: errors name keys of the job, because nobody wrote its lines. */
+    /** Whether Lapidary printed `yaml`: errors name keys of the job, because the user did not write its lines. */
     printed: z.boolean().optional(),
     /** Where relative paths begin, in `yaml`, in overrides and `path` itself: absolute; the project's root by default. */
     base: z.string().optional(),
@@ -218,7 +218,7 @@ export type ResumeRequest = z.input<typeof resumeRequestSchema>;
 export const resumedSchema = z.object({
   id: nameSchema,
   state: jobStateSchema,
-  /** The step behind which it continues: that of its newest checkpoint; 0 if it has none. */
+  /** The step after which it continues: that of its newest checkpoint; 0 if it has none. */
   from_step: count,
   warnings: z.array(warningSchema).default([]),
 });
@@ -298,7 +298,7 @@ export type StateEvent = z.infer<typeof stateEventSchema>;
 export const doneEventSchema = z.object({ time: time_ms, state: z.enum(finalStates), error: errorSchema.optional() });
 export type DoneEvent = z.infer<typeof doneEventSchema>;
 
-/** `follow=false` ends the stream behind what has happened so far. */
+/** `follow=false` ends the stream after the events so far. */
 export const streamQuerySchema = z.strictObject({
   follow: z
     .enum(["true", "false"])

@@ -10,7 +10,7 @@ export function checkpointDamaged(directory: string, shard: string, problem: str
   });
 }
 
-/** What the disk refuses is no mistake of ours; anything else is handed through. */
+/** An error of the disk becomes LAP_CHECKPOINT_WRITE; any other error is returned unchanged. */
 export function asWriteError(place: string, cause: unknown): unknown {
   const { code, syscall } = cause as NodeJS.ErrnoException;
   if (syscall === undefined) return cause;

@@ -131,7 +131,7 @@ export class CheckpointStore {
     return undefined;
   }
 
-  /** Removes what earlier attempts left behind when they were interrupted. */
+  /** Removes incomplete directories of earlier attempts. */
   async sweep(): Promise<void> {
     this.#fence.check();
     for (const name of await this.#disk.list(this.#directory)) {

@@ -136,7 +136,7 @@ async function createThroughNode(directory: string, names: readonly string[]): P
 
 async function makeDirectory(path: string): Promise<void> {
   try {
-    // Not `recursive` at once: that would tell a read-only disk as a missing directory.
+    // Not `recursive`: it would report a read-only disk as a missing directory.
     await mkdir(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
@@ -150,7 +150,7 @@ async function settled(work: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
 }
 
-/** What `Disk.checksums` tells of a file that is read in pieces. */
+/** What `Disk.checksums` returns for a file that is read in pieces. */
 export async function checksumsOf(chunks: AsyncIterable<Uint8Array>, lengths: readonly number[]): Promise<number[]> {
   const sums: number[] = [];
   let [sum, left] = [0, lengths[0] ?? 0];

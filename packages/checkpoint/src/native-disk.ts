@@ -3,7 +3,7 @@ import { getSystemErrorName } from "node:util";
 import { type DiskLibrary, isDiskError, loadDisk } from "@lapidary/native";
 import type { DiskFiles } from "./disk-files.js";
 
-/** Memory that other processes of this machine can open. It goes when nobody here holds it any more. */
+/** Memory that other processes of this machine can open. It is freed when this process has no reference to it. */
 export interface SharedMemory {
   readonly path: string;
   readonly bytes: Uint8Array;
@@ -85,7 +85,7 @@ export class NativeDisk {
   }
 }
 
-/** Errors as those of `node:fs` are. @param place the path that the work was about, unless the error tells which of several */
+/** Errors as those of `node:fs` are. @param place the path of the operation, unless the error names one of several */
 async function asNodeError<T>(work: Promise<T>, place: string): Promise<T> {
   try {
     return await work;

@@ -210,7 +210,7 @@ export class StepLog {
   }
 }
 
-/** The committed steps of a run, and its attempts, as its file tells them. */
+/** The committed steps and the attempts of a run, from its file. */
 export function readStepLog(
   disk: Pick<Disk, "readText">,
   runDirectory: string,

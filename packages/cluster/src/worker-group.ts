@@ -62,7 +62,7 @@ export interface RunRequest {
   readonly step: StepIndex;
   /** Whether it is an update of the run's state. */
   readonly update?: boolean;
-  /** Whether the report is to tell every call. */
+  /** Whether the report lists every call. */
   readonly trace?: boolean;
 }
 

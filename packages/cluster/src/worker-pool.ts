@@ -210,7 +210,7 @@ export class WorkerPool {
     const { workers, incompatible } = orphanedWorkers(registry);
     for (const worker of incompatible) signalProcess(worker, "SIGKILL");
     const settled = workers.map(async ({ name, numerics, pid, started }) => {
-      // Names count on behind those that are taken.
+      // New names continue after those in use.
       this.#named = Math.max(this.#named, Number(name.slice(1)) + 1);
       const worker = this.#hold(name, numerics, adoptWorker({ pid, started }), true);
       this.#idle.push(worker);

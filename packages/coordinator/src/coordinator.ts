@@ -79,7 +79,7 @@ export type StopReason = "asked" | LapidaryError;
  *
  * Invariants
  * - it holds no tensor and computes nothing: data, compilation and kernels are other threads' and processes' work;
- * - everything the API tells of a run comes from the run's files;
+ * - everything the API reports about a run comes from the run's files;
  * - what it started, in whatever order, it stops in the opposite one; nothing of it is left.
  */
 export class Coordinator {
@@ -90,7 +90,7 @@ export class Coordinator {
   readonly #pods = new Pods();
   /** Jobs of runs that have no slice yet: each is looked at whenever chips become free. */
   readonly #waiting = new Map<string, ResolvedJob>();
-  /** Runs that have their slice, and how each is told to stop. */
+  /** Runs that have their slice, and how to stop each of them. */
   readonly #running = new Map<string, AbortController>();
   readonly #stack: { readonly what: string; readonly stop: () => Promise<void> | void }[] = [];
   readonly #startedAt: number;
@@ -116,7 +116,7 @@ export class Coordinator {
   }
 
   /**
-   * Starts everything, or leaves nothing behind.
+   * Starts everything; after an error nothing of it remains.
    *
    * @throws LAP_ALREADY_UP, LAP_PORT_TAKEN, LAP_REDIS_…
    */
@@ -472,7 +472,7 @@ type Placed = { readonly run: Run } | { readonly run: Run; readonly job: Resolve
 const drainTimeout_ms = 8000;
 
 /**
- * How a run is told to end: `cancel` at once; `stop`, as the coordinator ends, after the steps under way and with a checkpoint if it trains, and at once when
+ * How to end a run: `cancel` at once; `stop`, as the coordinator ends, after the steps under way and with a checkpoint if it trains, and at once when
  * that takes too long.
  */
 function stopSignals(

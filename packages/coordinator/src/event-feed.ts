@@ -6,8 +6,8 @@ import type { StreamEvent } from "@lapidary/api";
 const maxWaiting = 1000;
 
 /**
- * The events of all runs as one Redis stream, for whoever watches from outside: `{ run, id, event, data }`. It tells the news and keeps
- * no record: what Redis does not take in time is dropped.
+ * The events of all runs as one Redis stream, for programs outside: `{ run, id, event, data }`. It keeps no record:
+ * what Redis does not accept in time is dropped.
  */
 export class EventFeed {
   readonly #stream: EventStream;

@@ -44,7 +44,7 @@ export function parsePlacedJob(request: z.output<typeof submitRequestSchema>, ro
 const givenJob = ({ job, yaml, printed }: z.output<typeof submitRequestSchema>, base: string): JobText | JobValue =>
   job === undefined ? { text: must(yaml, "yaml"), file: "job", base, isPrinted: printed } : { value: job, file: "job", base };
 
-/** What the run store is told of a job. */
+/** What the run store records of a job. */
 export function describeJob(job: ResolvedJob): Omit<NewRun, "name" | "priority" | "queue_id"> {
   return {
     jobFile: jobFileText(job),

@@ -20,7 +20,7 @@ import { chooseRedis } from "@lapidary/control";
  * LAPIDARY_WORKER_LEASE: seconds for which workers wait for another coordinator when this one is killed (default 60; 0: they end with it).
  *
  * It is ready when `coordinator.json` lies in the home directory. SIGTERM and SIGINT end it and all that it started; an error at the start is
- * written to stderr as JSON, the last line, and tells the exit code.
+ * written to stderr as JSON, the last line, and contains the exit code.
  */
 const { values: flags } = parseArgs({
   options: {
@@ -60,7 +60,7 @@ async function main(): Promise<ExitCode> {
       });
   });
   const broken = new Promise<LapidaryError>((resolveBroken) => {
-    // A mistake of ours that nobody caught: end in good order, so that nothing is left running.
+    // An internal error that no code caught: shut down cleanly, so that no process remains.
     process.on("uncaughtException", (error) => {
       log.error("a bug", { error: error.stack ?? String(error) });
       resolveBroken(unforeseen(error));

@@ -31,7 +31,7 @@ export class Pods {
   readonly #taken = new Map<string, SlicePlace>();
 
   /**
-   * Gives the job its chips, or nothing while there is no room.
+   * Gives the job its chips, or nothing while too few are free.
    *
    * @throws LAP_SLICE_TOO_LARGE when they would not fit even into empty pods
    */

@@ -56,10 +56,10 @@ export class SimWorkers {
   readonly #pool: SimWorker[] = [];
   /** Gangs that can fail, newest last. */
   readonly #groups = new Set<SimWorkerGroup>();
-  /** Steps that fail whoever computes them, and how often still. */
+  /** Steps that fail on any worker, and the number of remaining failures. */
   readonly poison = new Map<number, number>();
 
-  /** Batches on which the loss is no number. */
+  /** Batches on which the loss is NaN. */
   readonly harmful: ReadonlySet<number>;
 
   constructor(time: VirtualTime, size: number, bug: Bug, harmful: ReadonlySet<number>) {
@@ -75,7 +75,7 @@ export class SimWorkers {
     if (group === undefined) return;
     const worker = must(group.workers[rank % this.#size], "worker");
     worker.alive = false;
-    // The end of a process is told within half a second.
+    // The exit of a process is reported within half a second.
     this.#time.at(this.#time.random.next() * 500, () => worker.group?.fail(lost(rank)));
   }
 
@@ -196,7 +196,7 @@ class SimWorkerGroup implements TrainingAttempt {
   }
 
   async close(keepCopies: boolean): Promise<void> {
-    // Who is dead tells nobody anything.
+    // A dead worker reports nothing.
     if (!this.owner.alive) return;
     this.fail(lost(0));
     await this.time.pass(20);
@@ -271,7 +271,7 @@ class SimWorkerGroup implements TrainingAttempt {
       }),
     train: (step, batch) =>
       this.#ask(100, (): StepMetrics => {
-        // The step is not computed on this batch by any workers: its loss is no number.
+        // The step is not computed on this batch by any workers: its loss is NaN.
         if (this.harmful.has(batch)) return { loss: Number.NaN, grad_norm: 1, learning_rate: 1, tokens_counted: 1 };
         const left = this.poison.get(step + 1) ?? 0;
         if (left > 0) {

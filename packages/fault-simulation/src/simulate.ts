@@ -100,9 +100,9 @@ class World {
   readonly #stale: Process[] = [];
   /** Steps of checkpoints that were announced as written, and not removed since. */
   #announced = 0;
-  /** The last step that was told: each in turn. */
+  /** The last step that was reported; steps are reported in order. */
   #reportedStep = 0;
-  /** Whether the coordinator dies when it has committed a step and not told it. */
+  /** Whether the coordinator dies after it has committed a step and before it has reported it. */
   #diesUnreported = false;
   #where = "start";
 

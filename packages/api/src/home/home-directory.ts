@@ -102,7 +102,7 @@ function fullDisk(home: string, free_bytes: number, least_bytes: number, cause?:
   });
 }
 
-/** The path, or the file above it that is no directory. */
+/** The path, or the file above it that is not a directory. */
 function fileAbove(path: string): string {
   for (let place = path; ; place = dirname(place)) {
     const found = statOf(place);

@@ -58,7 +58,7 @@ function touch(path: string): void {
   try {
     utimesSync(path, new Date(), new Date());
   } catch {
-    // The file or its disk is gone: then it keeps nobody out.
+    // The file or its disk is gone: then it locks nothing.
   }
 }
 

@@ -6,7 +6,7 @@ import { counter, counts, mesh } from "./counter.js";
 
 /**
  * A process that holds a pool until it is killed: `node pool-holder.js [DIRECTORY LEASE]`. With a directory its workers outlive it; they are the worker group of run `r`, epoch 5, and
- * hold copies of the counter behind three updates. Then it prints what there is; it counts once more, and prints again, whenever something comes
+ * hold replicas of the counter after three updates. Then it prints what there is; it counts once more, and prints again, whenever something comes
  * on stdin.
  */
 const [directory, lease = "0"] = process.argv.slice(2);

@@ -80,7 +80,7 @@ export function urlError(url: string, cause: unknown): LapidaryError {
   });
 }
 
-/** Bytes that are no HTTP request. */
+/** Bytes that are not an HTTP request. */
 export function noRequestError(cause: Error): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_REQUEST",
@@ -103,7 +103,7 @@ export function requestError(error: z.ZodError, where: string): LapidaryError {
   });
 }
 
-/** Whatever was thrown, as an error that can be told: fastify's own (bad JSON, too large a body), what the system refused, or a bug of ours. */
+/** Whatever was thrown, as an error for the user: fastify's own (bad JSON, too large a body), an error of the system, or an internal error. */
 export function asLapidaryError(error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
   if (isSystemError(error)) return systemError(error, { during: "request" });

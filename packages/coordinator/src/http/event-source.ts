@@ -6,7 +6,7 @@ import { asLapidaryError } from "./errors.js";
 
 /** A comment goes out this often, so that neither side takes silence for death. */
 const aliveEveryMs = 15_000;
-/** A reader that is further behind is cut off; it comes back with the last id it saw. */
+/** A reader with more unsent bytes is disconnected; it reconnects with the last id it received. */
 const maxBehindBytes = 16 << 20;
 
 /**
@@ -45,7 +45,7 @@ export async function sendEvents(response: ServerResponse, run: Run, after: numb
   }
   if (response.destroyed) follow();
   else stop = follow;
-  // Whoever has seen `done` and comes back is told that there is nothing more.
+  // A client that has received `done` and reconnects gets the end of the stream.
   if ((!goOn || run.summary.finished_at !== undefined) && !response.writableEnded) response.end();
 }
 

@@ -33,7 +33,7 @@ const isOriginOf = (host: string, origin: string): boolean =>
 function tokenOf(request: FastifyRequest): string {
   const { authorization = "", cookie = "", host = "" } = request.headers;
   if (authorization !== "") return /^Bearer (\S+)$/.exec(authorization)?.[1] ?? "";
-  // Browsers name the page that sends a write; by now it is our own. Without a name it is no page.
+  // Browsers name the page that sends a write; by now it is our own. A request without a name does not come from a page.
   if (request.method !== "GET" && request.headers.origin === undefined) return "";
   const inAddress = request.url.startsWith("/?") ? new URLSearchParams(request.url.slice(2)).get("token") : null;
   return (

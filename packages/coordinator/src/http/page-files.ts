@@ -15,7 +15,7 @@ const types: Readonly<Record<string, string>> = {
 export const pagePolicy =
   "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** `index.html` of the page and what it loads, as the build laid them into a directory. */
+/** `index.html` of the page and what it loads, as the build wrote them to a directory. */
 export class PageFiles {
   constructor(readonly directory: string) {}
 
@@ -37,7 +37,7 @@ export class PageFiles {
       .send(this.read(name));
   }
 
-  /** Files of the build bear a hash in their name: whoever has one need not ask again. */
+  /** Files of the build bear a hash in their name: a client that has one need not request it again. */
   addRoutes(server: FastifyInstance): void {
     server.get("/assets/:file", (request, reply) => {
       const { file } = request.params as { file: string };

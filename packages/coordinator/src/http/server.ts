@@ -67,7 +67,7 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
     bodyLimit,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 128 },
-    // What is refused before there is a route, or a request, is told like everything else.
+    // What is refused before there is a route, or a request, is reported like every other error.
     frameworkErrors: (error, request, reply) => {
       const own = urlError(request.url, error);
       void (reply as FastifyReply).code(httpStatus(own)).send({ error: own.toJSON() });

@@ -33,9 +33,9 @@ export class Journal {
   }
 
   /**
-   * Numbers the event, writes it, tells it to who listens.
+   * Numbers the event, writes it, reports it to the listeners.
    *
-   * @throws LAP_JOURNAL_WRITE; nothing of the event is in the file then, and nobody has heard of it
+   * @throws LAP_JOURNAL_WRITE; nothing of the event is in the file then, and no listener has received it
    */
   append(event: NewEvent): StreamEvent {
     const numbered = { id: this.#next, ...event } as StreamEvent;
@@ -46,7 +46,7 @@ export class Journal {
     return numbered;
   }
 
-  /** Numbers the event and tells it to who listens, though the disk does not take it: nobody waits for what cannot be written. */
+  /** Numbers the event and reports it to the listeners even if the disk refuses it, so that no listener waits for it. */
   announce(event: NewEvent): void {
     this.#publish({ id: this.#next++, ...event } as StreamEvent);
   }
@@ -161,7 +161,7 @@ class AppendFile {
   }
 }
 
-/** What is told of a run is not on the disk: the job ends, and is resumed, rather than say that steps are done whose metrics may be lost. */
+/** The journal is not on the disk: the job ends and can be resumed, because otherwise metrics of committed steps could be lost. */
 function journalRefused(path: string, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOURNAL_WRITE",

@@ -42,7 +42,7 @@ export const runIdentitySchema = z.strictObject({
   priority: z.number().int(),
   /** Its id in the queue: of its own, as a directory that was removed may be named again. */
   queue_id: z.string(),
-  /** Hash of the resolved job: submitting it again under the same name is no new run. */
+  /** Hash of the resolved job: submitting it again under the same name does not create another run. */
   fingerprint: z.string(),
   /** The resolved job file. */
   job: z.json(),
@@ -55,7 +55,7 @@ export const runIdentitySchema = z.strictObject({
 export type RunIdentity = Omit<z.infer<typeof runIdentitySchema>, "job"> & { readonly job: JsonValue };
 
 /**
- * The files of one run. All that the API tells of it comes from here.
+ * The files of one run. Everything that the API reports about it comes from here.
  *
  *     runs/<id>/  run.json          what it is                      job.json        the resolved job file
  *                 summary.json      state and latest numbers        report.json     once it is done
@@ -77,7 +77,7 @@ export const runFiles = {
 const maxLogEvents = 20_000;
 
 /**
- * A run's life as its files tell it. Only the coordinator writes, and only through this class.
+ * The history of a run, from its files. Only the coordinator writes, and only through this class.
  *
  * Invariants: the journal has one `done` event, its last, exactly when the state is final; `summary.json` is replaced whole.
  */
@@ -162,7 +162,7 @@ export class Run {
     return this.#settled;
   }
 
-  /** Enters a state, or tells what it is busy with in it. */
+  /** Enters a state, or reports the current activity in it. */
   enter(
     state: Exclude<JobState, "done" | "failed" | "cancelled">,
     more: { activity?: Activity; slice?: SlicePlace; workers?: readonly { worker: number; pid: number }[]; fromStep?: number } = {},
@@ -191,7 +191,7 @@ export class Run {
     // Those of the job as it is resumed come anew.
     const { finished_at: _, error: __, warnings: ___, goodput, ...before } = this.#summary;
     const resumed = (before.resumed ?? 0) + 1;
-    // What lay between the end and now is nobody's loss.
+    // The time between the end and now is not counted as lost.
     const goes = goodput === undefined ? {} : { goodput: { ...goodput, time: this.#clock.now() } };
     this.#summary = { ...before, ...goes, state: "queued", resumed, steps, mesh };
     this.#settled = new Promise((resolve) => {
@@ -215,12 +215,12 @@ export class Run {
     return resumed === undefined ? this.identity.queue_id : `${this.identity.queue_id}-${resumed}`;
   }
 
-  /** What was told so far survives a power cut. */
+  /** What was recorded so far survives a power cut. */
   sync(): void {
     this.#journal?.sync();
   }
 
-  /** Where the time of the run goes; told with the summary. @param save whether it is to outlive this process at once, as it does when the run ends */
+  /** Where the time of the run goes; reported with the summary. @param save whether it is to outlive this process at once, as it does when the run ends */
   goodput(report: GoodputReport, save = false): void {
     this.#summary = { ...this.#summary, goodput: report };
     if (save) this.#save();
@@ -306,7 +306,7 @@ export class Run {
 
   /**
    * Calls `listener` with every event after number `after`, the past ones first, and returns how to stop. The journal's files and the live
-   * events overlap; numbers tell which was told already.
+   * events overlap; their numbers show which were sent already.
    */
   async follow(after: number, listener: (event: StreamEvent) => void): Promise<() => void> {
     let last = after;

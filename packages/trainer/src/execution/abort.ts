@@ -1,4 +1,4 @@
-/** The outcome of `promise`, or the signal's reason as soon as it aborts; what comes later is dropped. */
+/** The outcome of `promise`, or the signal's reason as soon as it aborts; a later outcome is dropped. */
 export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   promise.catch(() => undefined);
   signal.throwIfAborted();
@@ -14,7 +14,7 @@ export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Pr
   }
 }
 
-/** Runs two pieces of work at once; when one fails the other is told to stop, and waited for. */
+/** Runs two pieces of work concurrently. If one fails, the other is aborted and awaited. */
 export async function runBoth<A, B>(
   signal: AbortSignal,
   first: (signal: AbortSignal) => Promise<A>,

@@ -62,7 +62,7 @@ export interface ExecutionOptions {
  *     corpus ──► dataset ─┐                     ┌────────────── a failure ──────────────┐
  *     job ──► programs ───┴──► worker group ◄───┘ ──► first or last state ──► steps … evaluation, checkpoint … ──► sample ──► report
  *
- * What it tells on the way goes into the run's files. It keeps no tensor but those it writes into a checkpoint. When it settles, whether
+ * It records its progress in the run's files. It keeps no tensors except those of a checkpoint. When it settles, whether
  * by success, failure or the signal, the workers are free again.
  *
  * @throws LapidaryError whatever is wrong with the job, its data, its fit or its workers; the signal's reason
@@ -91,7 +91,7 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   }
 }
 
-/** What the run's files tell of its time under earlier coordinators, and where all its time goes. */
+/** The time of the run under earlier coordinators, from its files, and the accounting of all its time. */
 interface Past {
   readonly rows: readonly MetricsRow[];
   readonly earlier: GoodputReport;
@@ -323,7 +323,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   const { model } = job;
   const { unigramNats } = dataset.manifest;
   const checkpoints = join(run.directory, runFiles.checkpoints);
-  // What an earlier coordinator told already is not told again.
+  // An evaluation that an earlier coordinator reported is not reported again.
   const evaluated = new Set(rows.flatMap((row) => (row.kind === "eval" ? [row.step] : [])));
   run.enter("placing");
 

@@ -96,7 +96,7 @@ const nothingYet = (time: number): GoodputReport => ({
 });
 
 /**
- * Where the time of a run went until now, as its files tell it: what was saved last, the steps that were committed since, and the rest without a coordinator.
+ * Where the time of a run went until now, from its files: what was saved last, the steps that were committed since, and the rest without a coordinator.
  *
  * @param saved undefined: nothing was since `began` (ms since 1970)
  * @param rows of the run's journal

@@ -40,7 +40,7 @@ const called = (ids: Iterable<Handle>): Map<string, Handle> => new Map([...ids].
  * The programs of a run over one set of values on its worker group. A value is called like the parameter that it is given for: the state carries the same
  * names from step to step, as each step consumes the state it was given and leaves the next one under them.
  *
- * Methods send at once and in order, and settle when it is done: whoever does not wait dispatches ahead.
+ * Methods send immediately and in order, and settle when the work is done: a caller that does not wait dispatches ahead.
  */
 export class RunPrograms {
   readonly #group: RunWorkerGroup;
@@ -138,7 +138,7 @@ export class RunPrograms {
     return this.#group.openStagingBuffer(path, bytes, tensors);
   }
 
-  /** Lays the state in an image, as it is behind what was sent so far. */
+  /** Writes the state to a staging buffer, as it is after what was sent so far. */
   snapshot(path: string): Promise<StagingReport> {
     return this.#group.snapshot(path);
   }
@@ -163,7 +163,7 @@ export class RunPrograms {
     return this.#group.describe(this.#train);
   }
 
-  /** Optimizer step number `step`, from 0, on batch number `batch`. With `trace` the workers tell every call of it. */
+  /** Optimizer step number `step`, from 0, on batch number `batch`. With `trace` the workers report every call of it. */
   async train(step: number, batch = step, trace = false): Promise<StepMetrics> {
     const fed = this.#feed(this.#trainFed, "train", batch);
     const ran = this.#group.run(this.#trainBound, { step: stepIndex(step), update: true, trace });
@@ -215,6 +215,6 @@ export class RunPrograms {
   }
 }
 
-/** What a run told, under the names that it was asked for. */
+/** The scalar outputs of a run, by name. */
 const numbersNamed = <N extends string>(names: readonly N[], { told }: RunReport): Record<N, number> =>
   Object.fromEntries(names.map((name) => [name, must(told.get(name), name)])) as Record<N, number>;

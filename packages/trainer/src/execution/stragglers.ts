@@ -4,10 +4,10 @@ import type { RunReport } from "@lapidary/protocol";
 const factor = 2;
 /** … for so many steps in a row is a straggler. */
 const inARow = 5;
-/** Differences below this are nobody's fault. */
+/** Smaller differences are noise. */
 const least_ms = 5;
 
-/** Finds workers that hold the others up: each step takes as long as its slowest worker, whoever waits for whom. */
+/** Finds slow workers: each step takes as long as its slowest worker. */
 export class Stragglers {
   readonly #slow: number[] = [];
 

@@ -86,7 +86,7 @@ class AttemptRunner<A extends TrainingAttempt> {
   /** States that were taken, by step, until that is committed and what is to be done after it is done. */
   readonly #captured = new Map<number, Promise<CapturedState>>();
   #lastCaptured: number | undefined;
-  /** The step behind which something is to be done before the next. */
+  /** The step after which other work is done before the next step. */
   #pausing: number | undefined;
   #isReported = false;
   /** The interval between replicas that was reported last. */

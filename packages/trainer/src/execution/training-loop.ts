@@ -17,7 +17,7 @@ export interface TrainingLoopOptions {
   readonly commit?: (step: number, metrics: StepMetrics) => void;
   /**
    * What has to be waited for before `dispatched` is called for a step, as long as there is something. Earlier steps are finished first: it may wait for
-   * what is done behind them.
+   * what is done after them.
    */
   readonly backpressure?: (step: number) => (() => Promise<void>) | undefined;
   /** Called when a step was dispatched: what it dispatches itself sees the state after that step. */

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Packages whose code decides what a program is, and what is told of it. */
+/** Packages whose code decides what a program is, and what its view contains. */
 const deciding = [
   "std",
   "topology",

@@ -1,7 +1,7 @@
 import { type CollectiveSummary, type Program, stateBytesPerChip, summarizeCollectives } from "@lapidary/compiler";
 import { parametersOf, sizeOf } from "@lapidary/ir";
 
-/** What a train step tells of itself, without being run. */
+/** What is known of a train step before it runs. */
 export interface ProgramFacts {
   /** Weights of the model. */
   readonly parameters: number;

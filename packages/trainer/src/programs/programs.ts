@@ -37,7 +37,7 @@ export async function programsFor(request: ProgramRequest, options: ProgramOptio
   return set;
 }
 
-/** The file begins with the digest of what follows: one that somebody changed is no program of ours. */
+/** The file begins with the digest of what follows: a changed file is not used. */
 function read(path: string): ProgramSet | undefined {
   if (!existsSync(path)) return undefined;
   const file = readFileSync(path, "utf8");
