@@ -15,7 +15,7 @@ import { fileURLToPath } from "node:url";
 /** The real project's root, seen from e2e/dist/support. */
 export const root = fileURLToPath(new URL("../../../", import.meta.url));
 
-export interface Ended {
+interface Ended {
   readonly code: number | null;
   readonly stderr: string;
 }

@@ -38,7 +38,7 @@ import { directFetch } from "./direct-fetch.js";
 import { runEventsIn, type TimedEvent } from "./run-events.js";
 import { type ProgramView, programViewSchema } from "./program-view.js";
 
-export { connectionPath, findConnection, readConnection } from "./connection.js";
+export { findConnection } from "./connection.js";
 
 /** So often, and so far apart, a broken stream is taken up again before the coordinator counts as gone. */
 const reconnects = 5;

@@ -5,7 +5,7 @@ import { type Connection, connectionSchema } from "./schemas.js";
 import { replaceFile } from "./replace-file.js";
 
 /** Where the coordinator of a home directory leaves word of itself. */
-export const connectionPath = (home: string): string => join(home, "coordinator.json");
+const connectionPath = (home: string): string => join(home, "coordinator.json");
 
 /** Readable by its owner alone: it holds the token. */
 export function writeConnection(home: string, connection: Connection): void {

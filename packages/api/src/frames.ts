@@ -8,7 +8,7 @@
  *     kind 1, worker steps   u32 workers │ u32 n │ n × { u32 step │ workers × { f32 total_ms, gemm_ms, other_ms, wait_ms } }
  *     kind 2, chips          u32 n │ n × u16 worker │ (pad to 4) │ n × f32 hbm_bytes │ n × f32 sent_bytes
  */
-export const frameKinds = { workerSteps: 1, chips: 2 } as const;
+const frameKinds = { workerSteps: 1, chips: 2 } as const;
 
 export interface WorkerStep {
   readonly step: number;

@@ -13,11 +13,10 @@ const number = z.number();
 
 /** Classes of device memory, as the memory plan has them. */
 export const memoryClassNames = ["params", "optimizer", "gradients", "activations", "temporary"] as const;
-export const memoryClassSchema = z.enum(memoryClassNames);
-export type MemoryClassName = z.infer<typeof memoryClassSchema>;
+const memoryClassSchema = z.enum(memoryClassNames);
 const byClassSchema = z.record(memoryClassSchema, number);
 
-export const viewValueSchema = z.object({
+const viewValueSchema = z.object({
   /** Number in the per-chip program. */
   id: count,
   name: z.string(),
@@ -48,7 +47,7 @@ export const viewValueSchema = z.object({
 });
 export type ViewValue = z.infer<typeof viewValueSchema>;
 
-export const explainedStateSchema = z.object({
+const explainedStateSchema = z.object({
   name: z.string(),
   decided_by: z.array(z.array(z.string())),
   alternatives: z.array(z.object({ sharding: z.string(), bytes_per_chip: number, gather_bytes_per_chip: number, chosen: z.boolean() })),
@@ -56,7 +55,7 @@ export const explainedStateSchema = z.object({
 });
 export type ExplainedState = z.infer<typeof explainedStateSchema>;
 
-export const viewCollectiveSchema = z.object({
+const viewCollectiveSchema = z.object({
   op: z.string(),
   axis: z.string(),
   /** Name of the value, with `*` for the number of the block. */
@@ -71,7 +70,7 @@ export const viewCollectiveSchema = z.object({
 });
 export type ViewCollective = z.infer<typeof viewCollectiveSchema>;
 
-export const viewMemorySchema = z.object({
+const viewMemorySchema = z.object({
   limit_bytes: number,
   peak_bytes: number,
   peak_us: number,

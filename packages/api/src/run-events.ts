@@ -16,7 +16,7 @@ import { count, floatSchema, sliceSchema } from "./api-values.js";
 const worker = { worker: count, pid: count };
 
 /** A `LapidaryError` in an event. */
-export const eventErrorSchema = z.object({
+const eventErrorSchema = z.object({
   code: z.string(),
   message: z.string(),
   place: z.string().optional(),
@@ -79,7 +79,7 @@ const attemptEvents = [
 // ---- workers ----
 
 /** Why the coordinator ended a worker that was alive. */
-export const evictionReasonSchema = z.enum(["no_heartbeat", "no_answer", "no_connection", "did_not_leave"]);
+const evictionReasonSchema = z.enum(["no_heartbeat", "no_answer", "no_connection", "did_not_leave"]);
 export type EvictionReason = z.infer<typeof evictionReasonSchema>;
 
 const workerEvents = [
@@ -204,7 +204,7 @@ const laterEventSchema = z
 
 /** An event as a journal holds it. A known type with wrong fields is an error. */
 export const recordedEventSchema = z.union([runEventSchema, laterEventSchema]);
-export type RecordedEvent = z.infer<typeof recordedEventSchema>;
+type RecordedEvent = z.infer<typeof recordedEventSchema>;
 
 /** A recorded event with the number and the time of its journal line. */
 export type TimedEvent<T extends RunEventType = RunEventType> = RunEventOf<T> & { readonly id: number; readonly time: number };
@@ -217,7 +217,7 @@ interface JournalEvent {
 }
 
 /** The event, or undefined if its type is newer than this version. */
-export function knownEvent(event: RecordedEvent): RunEvent | undefined {
+function knownEvent(event: RecordedEvent): RunEvent | undefined {
   return runEventFields.has(event.type) ? (event as RunEvent) : undefined;
 }
 

@@ -3,8 +3,6 @@ import { z } from "zod";
 import { count, floatSchema, sliceSchema, time_ms } from "./api-values.js";
 import { recordedEventSchema } from "./run-events.js";
 
-export { floatSchema, type SlicePlace, sliceSchema } from "./api-values.js";
-
 /**
  * The HTTP API of the coordinator: every body that crosses it, as a schema and the type that follows from it. Both sides check with these,
  * the server what it receives, a client what it gets.
@@ -40,10 +38,10 @@ export const nameSchema = z
  *        └──────────┴───────────┴──────────┴─────► failed, cancelled
  */
 export const jobStates = ["queued", "compiling", "placing", "running", "done", "failed", "cancelled"] as const;
-export const jobStateSchema = z.enum(jobStates);
+const jobStateSchema = z.enum(jobStates);
 export type JobState = z.infer<typeof jobStateSchema>;
 
-export const finalStates = ["done", "failed", "cancelled"] as const satisfies readonly JobState[];
+const finalStates = ["done", "failed", "cancelled"] as const satisfies readonly JobState[];
 export const isFinal = (state: JobState): boolean => finalStates.some((final) => final === state);
 
 /** A newer coordinator may know more of them. */
@@ -116,11 +114,11 @@ export type Submitted = z.infer<typeof submittedSchema>;
 // ---- jobs out ----
 
 /** What a job is busy with inside its state, for progress: "train the tokenizer" 12 of 40. */
-export const activitySchema = z.object({ what: z.string(), done: float.optional(), total: float.optional() });
+const activitySchema = z.object({ what: z.string(), done: float.optional(), total: float.optional() });
 export type Activity = z.infer<typeof activitySchema>;
 
 /** Where the time of a run went since it began, under all its coordinators; not counted: between its end and its being resumed by hand. */
-export const goodputSchema = z.object({
+const goodputSchema = z.object({
   /** Of this report, ms since 1970. */
   time: float.default(0),
   /** Time spent on steps that were committed, over all time. */
@@ -226,7 +224,7 @@ export type Resumed = z.infer<typeof resumedSchema>;
 
 // ---- metrics, logs, events ----
 
-export const trainRowSchema = z.object({
+const trainRowSchema = z.object({
   kind: z.literal("train"),
   time: time_ms,
   /** Counts from 1: the number of updates the model has had. */
@@ -295,7 +293,7 @@ export const stateEventSchema = z.object({
 });
 export type StateEvent = z.infer<typeof stateEventSchema>;
 
-export const doneEventSchema = z.object({ time: time_ms, state: z.enum(finalStates), error: errorSchema.optional() });
+const doneEventSchema = z.object({ time: time_ms, state: z.enum(finalStates), error: errorSchema.optional() });
 export type DoneEvent = z.infer<typeof doneEventSchema>;
 
 /** `follow=false` ends the stream after the events so far. */
@@ -318,7 +316,7 @@ export const streamEventNames: readonly string[] = streamEventSchema.options.map
 
 // ---- what a finished job leaves ----
 
-export const collectiveSchema = z.object({
+const collectiveSchema = z.object({
   op: z.string(),
   /** The mesh axes it runs over, joined by `+`: `data`, `model:(1)4`, `data+model`. */
   axis: z.string(),
@@ -329,8 +327,6 @@ export const collectiveSchema = z.object({
   /** What asked for it: the reason of the largest of them. */
   why: z.string(),
 });
-export type CollectiveRow = z.infer<typeof collectiveSchema>;
-
 export const reportSchema = z.object({
   id: nameSchema,
   model: z.string(),
@@ -367,7 +363,7 @@ export const reportSchema = z.object({
 });
 export type Report = z.infer<typeof reportSchema>;
 
-export const checkpointSchema = z.object({
+const checkpointSchema = z.object({
   step: count,
   path: z.string(),
   bytes: count,

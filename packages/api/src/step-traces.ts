@@ -57,7 +57,7 @@ export function stepTraceAt(directory: string, wanted = Number.MAX_SAFE_INTEGER)
 }
 
 /** A run writes down so many steps at most: what comes later is not recorded. */
-export const mostStepTraces = 1000;
+const mostStepTraces = 1000;
 
 /** Which steps of a run are recorded: one in `every`, and one at the beginning, when code is compiled and buffers have their size. 0: none. */
 export const isTraced = (step: number, every: number, steps: number): boolean =>

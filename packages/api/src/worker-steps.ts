@@ -9,7 +9,7 @@ import { encodeWorkerSteps, FrameReader, type WorkerStep } from "./frames.js";
  *
  * Invariant: all frames are of the same number of workers; a worker group of another size begins anew.
  */
-export const workerStepsFile = (directory: string): string => join(directory, "worker-steps.bin");
+const workerStepsFile = (directory: string): string => join(directory, "worker-steps.bin");
 
 export class WorkerStepLog {
   readonly #path: string;
@@ -98,7 +98,7 @@ export function readWorkerSteps(directory: string, from: number, to: number, poi
   return { workers, steps: slowestOf(wanted, points) };
 }
 
-export function slowestOf(steps: readonly WorkerStep[], points: number): WorkerStep[] {
+function slowestOf(steps: readonly WorkerStep[], points: number): WorkerStep[] {
   if (steps.length <= points) return [...steps];
   const width = Math.ceil(steps.length / points);
   return Array.from({ length: Math.ceil(steps.length / width) }, (_, i) =>

@@ -9,17 +9,15 @@ const count = z.number().int().nonnegative();
 
 /** A named segment of a file: a tensor, or the header before the first. Segments follow one another and fill the file. */
 const partSchema = z.strictObject({ name: z.string(), bytes: count, crc32: hex(8) });
-export type ManifestPart = z.infer<typeof partSchema>;
-
 /** File names of a checkpoint are names, never paths. */
-export const fileNamePattern = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+const fileNamePattern = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 
 /** The parts' checksums say of every byte whether it is right; checkpoints of earlier versions have one of the whole file besides. */
 const fileSchema = z.strictObject({ bytes: count, sha256: hex(64).optional(), parts: z.array(partSchema).min(1) });
 export type ManifestFile = z.infer<typeof fileSchema>;
 
 /** What a checkpoint says of itself, and what it was made by. */
-export const manifestSchema = z.strictObject({
+const manifestSchema = z.strictObject({
   format: z.literal("lapidary-checkpoint/1"),
   run: z.string(),
   step: count,

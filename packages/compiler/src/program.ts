@@ -1,4 +1,4 @@
-import type { Graph, TensorType, ValueId } from "@lapidary/ir";
+import type { Graph, ValueId } from "@lapidary/ir";
 import type { MemoryPlan } from "./memory/index.js";
 import type { Schedule } from "./schedule/index.js";
 import type { Propagated } from "./propagate/index.js";
@@ -62,10 +62,4 @@ export interface HostCollective {
 export interface DimLayout {
   readonly dimension: number;
   readonly factors: readonly { readonly size: number; readonly worker: boolean }[];
-}
-
-/** A named input or output of a program, with its type on the whole array. */
-export interface ProgramValue {
-  readonly name: string;
-  readonly type: TensorType;
 }

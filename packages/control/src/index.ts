@@ -3,5 +3,4 @@ export { EventStream } from "./event-stream.js";
 export type { Job } from "./job.js";
 export { JobQueue } from "./job-queue.js";
 export { HeldLease, type Lease, Leases } from "./leases.js";
-export { type RedisServer, redisServerProcess, startRedisServer } from "./redis-server.js";
-export { openStore, type Store } from "./store.js";
+export { type Store } from "./store.js";

@@ -244,7 +244,7 @@ function isSettled(entry: DeliveredJob): boolean {
 }
 
 /** The abort reason of a running job when the coordinator closes and the job is to continue later. */
-export function releasedError(id: string): LapidaryError {
+function releasedError(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_RELEASED",
     message: `job ${id} was returned to the queue: the coordinator is shutting down`,

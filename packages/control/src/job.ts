@@ -50,7 +50,7 @@ export interface StoredJob {
   readonly fingerprint: string;
 }
 
-export const highestPriority = 1000;
+const highestPriority = 1000;
 
 /**
  * Converts a priority to BullMQ's, where 1 is first, and 0 means no priority and comes before all others.

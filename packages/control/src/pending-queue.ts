@@ -10,7 +10,7 @@ export interface PendingItem {
 }
 
 /** How often later items may pass an item over before no item behind it may start. */
-export const defaultMaxPassedOver = 16;
+const defaultMaxPassedOver = 16;
 
 /**
  * Jobs that wait for chips.

@@ -22,7 +22,7 @@ export const withDirectory = (remedy: string, directory: string): string =>
   remedy.replaceAll(/(?<!NEW_)DIRECTORY/g, () => JSON.stringify(directory));
 
 /** The step that fetches a gated or private file. */
-export const fetchAgain =
+const fetchAgain =
   "fetch the file again: log in with `hf auth login`, accept the licence on the page of the model, then run `hf download REPOSITORY --local-dir DIRECTORY`";
 
 interface Signature {

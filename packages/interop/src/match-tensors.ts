@@ -22,7 +22,7 @@ export interface MatchedTensors {
   readonly warnings: readonly Warning[];
 }
 
-export interface RedundantTensor extends StoredTensor {
+interface RedundantTensor extends StoredTensor {
   /**
    * Compares its numbers with the values that it repeats.
    *

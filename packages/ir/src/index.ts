@@ -1,6 +1,5 @@
 export * from "./attrs.js";
 export * from "./builder.js";
-export type { GradientBuilder } from "./gradient-builder.js";
 export * from "./graph.js";
 export * from "./interpret.js";
 export * from "./op.js";

@@ -27,7 +27,7 @@ export interface OpFactors {
 }
 
 /** What a vjp sees: the op's value, its inputs, and the gradient of the result. */
-export interface VjpContext<N extends OpName> {
+interface VjpContext<N extends OpName> {
   readonly value: ValueOf<N>;
   readonly inputs: readonly Value[];
   readonly grad: Value;
@@ -42,7 +42,7 @@ export interface VjpContext<N extends OpName> {
  * - `reduce`: along rows or over rows; `slice`, `concatenate`: rows from parts of other rows;
  * - `none`: the op has a kernel of its own.
  */
-export type Fusible = "unary" | "binary" | "compare" | "select" | "convert" | "view" | "reduce" | "slice" | "concatenate" | "none";
+type Fusible = "unary" | "binary" | "compare" | "select" | "convert" | "view" | "reduce" | "slice" | "concatenate" | "none";
 
 /** What a first operand can be such that the result is it too: a causal mask, or positions along one dim plus an offset. */
 export type Preserved = "mask" | "positions";

@@ -19,8 +19,6 @@ export interface Sharding {
 
 export const replicated = (rank: number): Sharding => ({ dims: Array.from({ length: rank }, () => []), unreduced: [], reduction: "sum" });
 
-export const shardedBy = (dims: readonly (readonly AtomId[])[]): Sharding => ({ dims, unreduced: [], reduction: "sum" });
-
 /** Dims of one chip's part. The atoms of a dim must divide it. */
 export function localDims(mesh: Mesh, dims: readonly number[], sharding: Sharding): number[] {
   return dims.map((d, i) => {
@@ -48,7 +46,7 @@ export function sameSharding(a: Sharding, b: Sharding): boolean {
 }
 
 /** Atoms that a per-chip value varies over. */
-export const varyingAtoms = (sharding: Sharding): AtomId[] => [...sharding.dims.flat(), ...sharding.unreduced];
+const varyingAtoms = (sharding: Sharding): AtomId[] => [...sharding.dims.flat(), ...sharding.unreduced];
 
 export function verifySharding(sharding: Sharding, rank: number): void {
   assert(sharding.dims.length === rank, "a sharding has an entry a dim", sharding, rank);

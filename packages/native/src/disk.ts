@@ -5,7 +5,7 @@ import type { SharedFile } from "./staging.js";
 declare const files: unique symbol;
 
 /** Files of one directory that are being written. */
-export interface OpenFiles {
+interface OpenFiles {
   readonly [files]: true;
 }
 

@@ -38,7 +38,7 @@ export const exchangeFunctions: FunctionNames<ExchangeFunctions> = {
 };
 
 /** How the members of a group combine their parts. */
-export type ExchangeReduction = "join" | "sum" | "max" | "min";
+type ExchangeReduction = "join" | "sum" | "max" | "min";
 
 /** The numbers of `Reduction` in cpp/kernels/exchange.h. */
 const reductionCodes: Readonly<Record<ExchangeReduction, number>> = { join: 0, sum: 1, max: 2, min: 3 };

@@ -18,7 +18,7 @@ export interface FusedFunctions {
 const fusedFunctions: FunctionNames<FusedFunctions> = { registerProgram: true };
 
 /** What `LapidaryMatMul` is good for on this processor. */
-export interface MatMulSupport {
+interface MatMulSupport {
   /** It multiplies f32 faster than TensorFlow. */
   readonly f32: boolean;
   /** It rounds operands to bf16 while it reads them, and adds in f32. */

@@ -39,7 +39,7 @@ export const stagingFunctions: FunctionNames<StagingFunctions> = {
 };
 
 /** Bytes of a staging buffer in the order of a block: segments of one length, at a stride for each outer dim. */
-export interface ByteSegments {
+interface ByteSegments {
   readonly first: number;
   readonly length: number;
   readonly counts: readonly number[];

@@ -154,7 +154,7 @@ export function takeBlock(whole: ArrayData, layout: BlockLayout): ArrayData {
 }
 
 /** Writes a block to its positions in the whole array. */
-export function putBlock(whole: ArrayData, layout: BlockLayout, block: Numbers): void {
+function putBlock(whole: ArrayData, layout: BlockLayout, block: Numbers): void {
   forEachSegment(segmentsOf(layout), (to, from, length) => whole.data.set(block.subarray(from, from + length), to));
 }
 

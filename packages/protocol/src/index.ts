@@ -1,17 +1,13 @@
-export { type ArrayLayout, type BlockLayout, type GroupLayout, arrayLayout, blockOf } from "./block-layout.js";
+export { type BlockLayout, type GroupLayout, arrayLayout, blockOf } from "./block-layout.js";
 export {
   type ArrayData,
-  type BlockSegments,
   type Numbers,
   arrayOf,
   blockDimsOf,
   bytesOfNumbers,
   emptyNumbers,
   firstReplicas,
-  forEachSegment,
   numbersOf,
-  putBlock,
-  segmentsOf,
   takeBlock,
   wholeFromBlocks,
 } from "./blocks.js";
@@ -21,7 +17,6 @@ export {
   type CheckpointFileSpec,
   type CheckpointLayout,
   type CheckpointPart,
-  type StagedBlock,
   type StagedTensor,
   checkpointLayout,
   stagedBlocks,
@@ -62,7 +57,6 @@ export {
 } from "./message-decoders.js";
 export {
   type AdoptMessage,
-  type BackendName,
   type CallName,
   type ConfigureMessage,
   type CopyEntry,
@@ -81,7 +75,6 @@ export {
   type MessageOf,
   type NumericsName,
   type PoolHello,
-  type ProgramStats,
   type PulseMessage,
   type PutMessage,
   type RunMessage,

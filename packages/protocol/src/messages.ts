@@ -51,7 +51,7 @@ export interface ConfigureMessage {
 }
 
 /** Keep a per-chip program under its hash (of the text without blocks); idempotent. Payload: its text (`printGraph`), in UTF-8. */
-export interface LoadMessage {
+interface LoadMessage {
   readonly kind: "load";
   readonly epoch: Epoch;
   readonly program: ProgramHash;
@@ -117,7 +117,7 @@ export interface RunValues {
 }
 
 /** Which calls does one run of a program make on this worker, in order? All workers of a group give the same answer. */
-export interface DescribeMessage {
+interface DescribeMessage {
   readonly kind: "describe";
   readonly epoch: Epoch;
   readonly program: ProgramHash;
@@ -152,7 +152,7 @@ export interface DropMessage {
 }
 
 /** Which arrays does the worker have, and where did its time go? */
-export interface StatsMessage {
+interface StatsMessage {
   readonly kind: "stats";
   readonly epoch: Epoch;
 }
@@ -195,14 +195,14 @@ export interface SnapshotMessage {
 }
 
 /** Which replicas of the run does this worker have, of whatever attempt? It frees those of more updates than `latest`: they do not count. */
-export interface HoldingsMessage {
+interface HoldingsMessage {
   readonly kind: "holdings";
   readonly epoch: Epoch;
   readonly latest: UpdateCount;
 }
 
 /** Send a replica. Reply payload: its bytes. */
-export interface LendMessage {
+interface LendMessage {
   readonly kind: "lend";
   readonly epoch: Epoch;
   readonly copy: CopyName;
@@ -217,7 +217,7 @@ export interface AdoptMessage {
 }
 
 /** Make the arrays of this worker from the replica of its own blocks. Existing arrays are replaced. */
-export interface RestoreMessage {
+interface RestoreMessage {
   readonly kind: "restore";
   readonly epoch: Epoch;
   readonly step: UpdateCount;
@@ -248,7 +248,7 @@ export interface ResetMessage {
 }
 
 /** End this process in good order. */
-export interface ShutdownMessage {
+interface ShutdownMessage {
   readonly kind: "shutdown";
   readonly epoch: Epoch;
 }

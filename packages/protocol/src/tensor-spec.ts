@@ -20,7 +20,7 @@ const atoms: Decoder<readonly AtomId[]> = list(count);
 
 const shardingDecoder = record<Sharding>({ dims: list(atoms), unreduced: atoms, reduction: oneOf(...reductions) });
 
-export const dtypeDecoder: Decoder<Dtype> = oneOf(...dtypes);
+const dtypeDecoder: Decoder<Dtype> = oneOf(...dtypes);
 
 export const tensorSpecDecoder = record<TensorSpec>({
   id: branded<Handle>(text),

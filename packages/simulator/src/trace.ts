@@ -23,7 +23,7 @@ const time = z.number().nonnegative();
 const args = z.record(z.string(), z.union([z.string(), z.number()]));
 
 /** The kinds of events that a trace of ours holds. */
-export const traceEventSchema = z.discriminatedUnion("ph", [
+const traceEventSchema = z.discriminatedUnion("ph", [
   /** Names and order of processes and threads. */
   z.strictObject({
     ph: z.literal("M"),

@@ -70,4 +70,3 @@ export class Sampler {
 export const openSampler = (options: SamplerOptions): Promise<Sampler> => Sampler.open(options);
 
 export { readTokenizer } from "@lapidary/data";
-export { cutPromptWarning } from "./execution/generate-sample.js";

@@ -118,7 +118,7 @@ export const openPool = ({ environment, log, workers }: Pick<SessionOptions, "en
 export const openSession = (options: SessionOptions): Promise<Session> => Session.open(options);
 
 /** What workers give, as files hold it. */
-export function fileArray({ dtype, dims, data }: WorkerArray): ArrayData {
+function fileArray({ dtype, dims, data }: WorkerArray): ArrayData {
   assert(dtype === "f32" || dtype === "i32", "an array is f32 or i32", dtype);
   return dtype === "f32" ? f32Array(dims, data) : i32Array(dims, data);
 }

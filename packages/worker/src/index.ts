@@ -1,10 +1,1 @@
-export { Device, openDevice } from "./device/device.js";
-export type { BackendName, DeviceTensor } from "./device/tfjs.js";
-export { chipwiseExecutor } from "./executor/chipwise.js";
-export { type Executable, type Executor, type Held, type RunTimes, disposeHeld, heldBytes } from "./executor/executor.js";
-export { StackedProgram, type StackedOptions, stackedExecutor } from "./executor/stacked.js";
-export { type KernelName, type KernelTable, type Numerics, kernels } from "./kernels/index.js";
-export { makePlan } from "./plan/make-plan.js";
-export { type Plan, type PlanNode, printPlan } from "./plan/plan.js";
-export { type Answer, type JoinPeers, Worker } from "./runtime/worker.js";
-export { serve } from "./runtime/serve.js";
+export {};

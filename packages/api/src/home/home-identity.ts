@@ -8,7 +8,7 @@ import { replaceFile } from "../replace-file.js";
 const identitySchema = z.object({ id: z.string().regex(/^[0-9a-f]{24}$/), directory: z.string() });
 
 /** The file of a home directory that holds its identity. */
-export const identityPath = (home: string): string => join(home, "identity.json");
+const identityPath = (home: string): string => join(home, "identity.json");
 
 /**
  * The identity of a home directory: drawn once and kept in it, so that two homes never share keys of one Redis, whatever their paths and

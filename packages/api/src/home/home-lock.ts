@@ -6,7 +6,7 @@ import { alreadyUp, usedElsewhere } from "./home-errors.js";
 import { isOfThisSpace, isRunning, type ProcessId, thisProcess } from "@lapidary/std/process-id";
 
 /** The pid file: who serves a home directory, from its first moment to its last. */
-export const pidPath = (home: string): string => join(home, "coordinator.pid");
+const pidPath = (home: string): string => join(home, "coordinator.pid");
 
 interface Owner extends ProcessId {
   /** The home directory that it serves. Absent in files of earlier versions. */

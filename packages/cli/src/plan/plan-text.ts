@@ -167,5 +167,5 @@ export function searchText(plans: readonly SearchRow[], file: string | undefined
 }
 
 /** How far the MFU is to be trusted, in a few words. */
-export const calibrationNote = ({ calibration, chip }: Pick<PlanReport, "calibration" | "chip">): string =>
+const calibrationNote = ({ calibration, chip }: Pick<PlanReport, "calibration" | "chip">): string =>
   calibration === null ? `, NOT CALIBRATED for ${chip}` : `, within ${percent(calibration.worst_error)} of measured runs`;

@@ -7,7 +7,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-export const cliPath = fileURLToPath(new URL("../../bin/lapidary.mjs", import.meta.url));
+const cliPath = fileURLToPath(new URL("../../bin/lapidary.mjs", import.meta.url));
 
 /** Runs the compiled command as a process, without a terminal. */
 export function runCli(args: readonly string[], options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {}): Promise<Ended> {

@@ -78,7 +78,7 @@ export interface ExplainedValue {
   readonly layout: string;
 }
 
-export interface ExplainedDim {
+interface ExplainedDim {
   readonly size: number;
   readonly logical_axis: string | null;
   readonly axes: readonly string[];
@@ -158,7 +158,7 @@ const describeOp = (program: Program, id: ValueId): string => {
  * Which shard each chip holds, drawn over the torus: a cell a chip, the number is the shard's (row-major over the dims); chips with equal numbers
  * hold the same data. Tori of other than two dims are drawn as rows of their last dim.
  */
-export function drawLayout(mesh: Mesh, torus: readonly number[], sharding: Sharding): string {
+function drawLayout(mesh: Mesh, torus: readonly number[], sharding: Sharding): string {
   const chips = Math.min(meshSize(mesh), chipCount({ dims: torus }));
   const columns = torus.at(-1) ?? 1;
   const shardOf = (chip: number): number =>

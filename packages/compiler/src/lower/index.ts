@@ -1,1 +1,1 @@
-export { blockDims, blockPositions, lower } from "./lower.js";
+export { blockPositions, lower } from "./lower.js";

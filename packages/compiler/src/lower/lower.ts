@@ -111,7 +111,7 @@ function layouts(
 }
 
 /** Dims of a worker's block: only the worker atoms divide. */
-export function blockDims(mesh: Mesh, grid: WorkerGrid, dims: readonly number[], sharding: Sharding): number[] {
+function blockDims(mesh: Mesh, grid: WorkerGrid, dims: readonly number[], sharding: Sharding): number[] {
   return dims.map(
     (size, d) =>
       size /

@@ -1,9 +1,6 @@
-export { fusedValues } from "./fusion.js";
 export {
-  type BufferPlan,
   type MemoryClass,
   type MemoryPlan,
-  type MemoryView,
   liveBytes,
   memoryClasses,
   planMemory,

@@ -1,2 +1,1 @@
-export { type OptimizeOptions, optimize, rewrites } from "./optimize.js";
-export { dropDead, mergeEqual } from "./rewrites.js";
+export { type OptimizeOptions, optimize } from "./optimize.js";

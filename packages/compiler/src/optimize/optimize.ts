@@ -10,7 +10,7 @@ export interface OptimizeOptions {
 }
 
 /** Named rewrites on per-chip programs, in order. They keep the meaning; `mergeReductions` alone changes the order of a sum. */
-export const rewrites: readonly { readonly name: string; readonly run: (graph: Graph, options: OptimizeOptions) => Graph }[] = [
+const rewrites: readonly { readonly name: string; readonly run: (graph: Graph, options: OptimizeOptions) => Graph }[] = [
   { name: "merge equal values", run: mergeEqual },
   { name: "join pads that lie side by side", run: joinPads },
   { name: "drop dead values", run: dropDead },

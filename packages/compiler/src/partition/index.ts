@@ -1,3 +1,3 @@
 export { checkProgram } from "./check.js";
 export { type PartitionOptions, partition } from "./partition.js";
-export { bytesPerChip, reshard } from "./reshard.js";
+export { bytesPerChip } from "./reshard.js";

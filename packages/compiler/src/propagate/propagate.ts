@@ -1,16 +1,6 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, atomsSize } from "@lapidary/topology";
-import {
-  type FactorMap,
-  type Graph,
-  type OpFactors,
-  type OpName,
-  type Sharding,
-  type Value,
-  type ValueId,
-  opDef,
-  parametersOf,
-} from "@lapidary/ir";
+import { type FactorMap, type Graph, type OpFactors, type OpName, type Value, type ValueId, opDef } from "@lapidary/ir";
 import { bornUnreduced, passingAtoms } from "./partial-sums.js";
 import { findReductionPoints } from "./reduction-points.js";
 import type { Conflict, ConflictWinner, OpSharding, Origin, PropagateOptions, Propagated } from "./propagated.js";
@@ -277,7 +267,3 @@ export function winnerText(winner: ConflictWinner): string {
       return "the op needs the dim whole";
   }
 }
-
-/** Names of the parameters with their shardings: what a caller needs to place states. */
-export const parameterShardings = (graph: Graph): Map<string, Sharding> =>
-  new Map(parametersOf(graph).map((p) => [p.attrs.name, must(p.sharding, "sharding")]));

@@ -53,7 +53,7 @@ export function parseLogicalAxis(axis: string, size: number): { name: string; un
 }
 
 /** The longest prefix of `atoms` whose sizes divide `size`. */
-export function dividingPrefix(mesh: Mesh, atoms: readonly AtomId[], size: number): AtomId[] {
+function dividingPrefix(mesh: Mesh, atoms: readonly AtomId[], size: number): AtomId[] {
   const taken: AtomId[] = [];
   let rest = size;
   for (const id of atoms) {

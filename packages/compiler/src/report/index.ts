@@ -1,7 +1,6 @@
 export {
   type CollectiveSummary,
   collectivesOf,
-  describeMesh,
   shardTable,
   stateBytesPerChip,
   summarizeCollectives,

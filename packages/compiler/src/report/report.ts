@@ -1,5 +1,4 @@
 import { must } from "@lapidary/std";
-import { meshSize, printMesh } from "@lapidary/topology";
 import { type Graph, type Value, blocksOf, bytesOf, ops, parametersOf, printSharding, withoutBlocks } from "@lapidary/ir";
 import { bytesPerChip } from "../partition/index.js";
 
@@ -96,5 +95,3 @@ export function weightShards(chip: Graph, global: Graph): WeightShards[] {
   }
   return [...groups.values()];
 }
-
-export const describeMesh = (chip: Graph): string => `${printMesh(must(chip.mesh, "mesh"))} (${meshSize(must(chip.mesh, "mesh"))} chips)`;

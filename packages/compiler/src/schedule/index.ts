@@ -1,1 +1,1 @@
-export { type Schedule, type ScheduleOptions, printSchedule, schedule, verifySchedule } from "./schedule.js";
+export { type Schedule, printSchedule, schedule, verifySchedule } from "./schedule.js";

@@ -9,7 +9,7 @@ import { readWorkerSteps } from "@lapidary/api/worker-steps";
 import { encodeWorkerSteps } from "@lapidary/api/frames";
 
 /** The data that an exported page contains, because it has no server. */
-export interface Recorded {
+interface Recorded {
   readonly snapshot: Snapshot;
   readonly program: unknown;
   /** One frame, in base64. */

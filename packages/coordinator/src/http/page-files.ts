@@ -12,7 +12,7 @@ const types: Readonly<Record<string, string>> = {
 };
 
 /** The page may load what lies beside it, and talk to who served it; nothing else, and no code that is not in a file of ours. */
-export const pagePolicy =
+const pagePolicy =
   "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** `index.html` of the page and what it loads, as the build wrote them to a directory. */

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { compile } from "@lapidary/compiler";
 import { buildModel } from "@lapidary/models";
@@ -271,6 +270,3 @@ export class RunInvention {
     };
   }
 }
-
-/** Text of a job file of the project, for forms and tests. */
-export const jobText = (root: string, path: string): string => readFileSync(join(root, path), "utf8");

@@ -10,8 +10,6 @@ export const kinds = {
   yellow: "#f0e442",
   grey: "#8a939e",
 } as const;
-export type Kind = keyof typeof kinds;
-
 export const stateColours: Readonly<Record<string, string>> = {
   queued: kinds.grey,
   compiling: kinds.sky,

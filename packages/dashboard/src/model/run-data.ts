@@ -4,7 +4,7 @@ import type { Snapshot } from "@lapidary/api/view-api";
 import { Series, type SeriesJson } from "@lapidary/api/downsample";
 
 /** In the order of the coordinator's columns. */
-export const columnNames = ["loss", "grad_norm", "learning_rate", "tokens_per_s", "step_ms"] as const;
+const columnNames = ["loss", "grad_norm", "learning_rate", "tokens_per_s", "step_ms"] as const;
 export type ColumnName = (typeof columnNames)[number];
 
 type Numbered<T> = T & { readonly id: number };

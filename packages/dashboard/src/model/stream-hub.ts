@@ -10,7 +10,7 @@ export interface Follow {
   readonly after: number;
 }
 
-export interface OverviewChange {
+interface OverviewChange {
   readonly jobs?: readonly JobSummary[];
   readonly unfollowed?: readonly string[];
   readonly status?: Status;

@@ -22,7 +22,7 @@ export interface TorusLayout {
   readonly height: number;
 }
 
-export interface Plane {
+interface Plane {
   readonly pod: number;
   /** Coordinates along the dims before the last two. */
   readonly outer: readonly number[];

@@ -1,5 +1,5 @@
 /** The page reports a request without a response after this time. */
-export const slowAfterMs = 5000;
+const slowAfterMs = 5000;
 
 /** The window event when a request becomes slow (`true`), and when a slow request ends (`false`). */
 export const slowRequest = "lapidary-slow-request";

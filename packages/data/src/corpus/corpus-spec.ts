@@ -3,7 +3,7 @@ import { isAbsolute, join, resolve } from "node:path";
 /** The name of the default corpus in a job file. */
 export const defaultCorpus = "node_modules";
 /** Default size of the default corpus: more text than a small model needs in a short run. */
-export const defaultMaxBytes = 8_000_000;
+const defaultMaxBytes = 8_000_000;
 
 /** Where text comes from. Paths are absolute. */
 export type CorpusSpec =

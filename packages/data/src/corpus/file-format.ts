@@ -90,7 +90,7 @@ const zips: readonly Signature[] = [
 ].map((each) => ({ bytes: "PK\x03\x04", ...each }));
 
 /** The command that converts a text to UTF-8. */
-export const iconv = (encoding: string, path: string): string =>
+const iconv = (encoding: string, path: string): string =>
   `convert it: \`iconv -f ${encoding} -t UTF-8 ${quoted(path)} > NEW_FILE\`, and name NEW_FILE`;
 
 /** @param head the first bytes, at least 512 if the file is long enough */

@@ -16,7 +16,7 @@ import { bytesPerToken, TokenWriter } from "./token-file.js";
 import { TokenCounts } from "./unigram.js";
 
 /** The stages of preparing, in order. */
-export type PrepareStage = "read the corpus" | "train the tokenizer" | "read the tokenizer" | "encode";
+type PrepareStage = "read the corpus" | "train the tokenizer" | "read the tokenizer" | "encode";
 
 export interface PrepareProgress {
   readonly stage: PrepareStage;

@@ -17,7 +17,7 @@ const splitSchema = z.strictObject({
 });
 
 /** `dataset.json`: what a prepared dataset is, in the form in which it is stored. */
-export const manifestSchema = z.strictObject({
+const manifestSchema = z.strictObject({
   format: z.literal("lapidary-dataset"),
   version: z.literal(2),
   /** Of the request: the name of its directory. */
@@ -61,7 +61,7 @@ export function readManifest(directory: string): Manifest {
 }
 
 /** @throws LapidaryError `LAP_DATA_DATASET` */
-export function readJson(path: string): unknown {
+function readJson(path: string): unknown {
   try {
     return JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {

@@ -4,7 +4,7 @@ import { Tokenizer } from "./tokenizer.js";
 
 const id = z.number().int().nonnegative();
 
-export const tokenizerSchema = z.strictObject({
+const tokenizerSchema = z.strictObject({
   format: z.literal("lapidary-bpe"),
   version: z.literal(1),
   vocabSize: z.number().int(),

@@ -1,2 +1,1 @@
-export { frameFuzzTarget } from "./fuzz.js";
 export { memoryPair, memoryPeers } from "./memory.js";

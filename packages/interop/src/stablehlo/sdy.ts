@@ -3,7 +3,7 @@ import { assert } from "@lapidary/std";
 import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
 
 /** The name that all shardings of a module refer to. */
-export const meshName = "@mesh";
+const meshName = "@mesh";
 
 /** `sdy.mesh @mesh = <["data"=2, "model"=4]>`: devices are numbered row-major over the axes. */
 export const sdyMesh = (mesh: Mesh): string =>

@@ -2,7 +2,7 @@ import { type Dtype, tensorType } from "@lapidary/ir";
 import { type AtomId, atomOf, atomsSize, type Mesh, replicaGroups } from "@lapidary/topology";
 import { literal, mlirType, quoted } from "./mlir.js";
 
-export type Numerics = "f32" | "mxu";
+type Numerics = "f32" | "mxu";
 
 export interface WriterOptions {
   /** Precision of f32 matmuls on a matrix unit: `f32` exact (the default), `mxu` in bf16. On a CPU, XLA multiplies exactly in both cases. */

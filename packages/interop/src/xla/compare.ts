@@ -6,7 +6,7 @@ import { type AtomId, atomOf, type Mesh, printAtoms } from "@lapidary/topology";
 import { z } from "zod";
 
 /** The reference partitioners: `shardy` runs Shardy's passes and compiles nothing; `xla` compiles the program with XLA. */
-export const referenceBackends = ["shardy", "xla"] as const;
+const referenceBackends = ["shardy", "xla"] as const;
 export type ReferenceBackend = (typeof referenceBackends)[number];
 
 /** The Python script of a backend. It takes the path of a global module and needs JAX. */
@@ -30,12 +30,12 @@ export function parseBackendOutput(json: string): BackendOutput {
 }
 
 /** Number of collectives, and bytes that a chip sends in a step. */
-export interface Traffic {
+interface Traffic {
   readonly count: number;
   readonly bytes: number;
 }
 
-export interface ComparedTraffic {
+interface ComparedTraffic {
   readonly op: string;
   /** Mesh axes, joined by `+`. */
   readonly axis: string;
@@ -44,7 +44,7 @@ export interface ComparedTraffic {
 }
 
 /** A value that the backend shards differently. */
-export interface ShardingDifference {
+interface ShardingDifference {
   readonly id: number;
   readonly name: string;
   readonly op: string;

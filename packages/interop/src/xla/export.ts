@@ -47,7 +47,7 @@ export interface XlaExport {
 }
 
 /** A token file to copy, batches in memory ([steps, batch, seq] by argument name), or nothing. */
-export type XlaData =
+type XlaData =
   | (Omit<Extract<ManifestData, { kind: "tokens" }>, "file"> & { readonly path: string })
   | { readonly kind: "batches"; readonly steps: number; readonly arrays: ReadonlyMap<string, ArrayData> }
   | { readonly kind: "none" };

@@ -31,7 +31,7 @@ export interface XlaManifest {
   readonly bytes_per_chip: { readonly params: number; readonly optimizer: number; readonly peak: number };
 }
 
-export interface ManifestArray {
+interface ManifestArray {
   readonly name: string;
   readonly dims: readonly number[];
   readonly dtype: string;

@@ -7,7 +7,7 @@ import { tensor } from "../tensor.js";
 import { type Dtype, type TensorType, isFloat, sameDims, sameType, sizeOf, tensorType } from "../types.js";
 
 /** Attributes of the ops with one float operand. */
-export interface UnaryAttrs {
+interface UnaryAttrs {
   negate: Empty;
   exponential: Empty;
   log: Empty;
@@ -20,7 +20,7 @@ export interface UnaryAttrs {
 }
 
 /** Attributes of the ops with two operands of one type that is not pred. */
-export interface BinaryAttrs {
+interface BinaryAttrs {
   add: Empty;
   subtract: Empty;
   multiply: Empty;
@@ -30,7 +30,7 @@ export interface BinaryAttrs {
 }
 
 /** Attributes of the ops that work element by element on operands of equal dims. */
-export interface ElementwiseAttrs extends UnaryAttrs, BinaryAttrs {
+interface ElementwiseAttrs extends UnaryAttrs, BinaryAttrs {
   /** Identity whose gradient is zero. */
   stop_gradient: Empty;
   convert: { readonly dtype: Dtype };

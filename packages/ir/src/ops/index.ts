@@ -18,11 +18,9 @@ export const makesOwnPart = (name: OpName): boolean => ops[name].arity === 0 && 
 export { collectiveNames } from "./collectives.js";
 export { dotLayout } from "./contraction.js";
 export {
-  type BinaryDef,
   type BinaryName,
   type ElementwiseName,
   type Interval,
-  type UnaryDef,
   type UnaryName,
   anywhere,
   binaryNames,

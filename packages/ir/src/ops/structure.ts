@@ -5,7 +5,7 @@ import { tensor } from "../tensor.js";
 import { sizeOf, stridesOf, tensorType } from "../types.js";
 
 /** An input of the graph: a state, a batch. Its type is given where it is built, not inferred. */
-export const parameter = defineOp({
+const parameter = defineOp({
   name: "parameter",
   arity: 0,
   placed: false,
@@ -31,7 +31,7 @@ export const parameter = defineOp({
 });
 
 /** One number in every place. */
-export const constant = defineOp({
+const constant = defineOp({
   name: "constant",
   arity: 0,
   placed: false,
@@ -55,7 +55,7 @@ export const constant = defineOp({
 });
 
 /** The index along `dimension`. */
-export const iota = defineOp({
+const iota = defineOp({
   name: "iota",
   arity: 0,
   placed: true,
@@ -88,7 +88,7 @@ export const iota = defineOp({
   },
 });
 
-export const rngNormal = defineOp({
+const rngNormal = defineOp({
   name: "rng_normal",
   arity: 0,
   placed: true,

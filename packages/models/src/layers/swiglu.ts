@@ -1,7 +1,7 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
 
 /** x · sigmoid(x), the sigmoid as ½(1 + tanh(x/2)): one transcendental, no division. */
-export const silu = (g: GraphBuilder, x: Value): Value => g.multiply(g.scale(x, 0.5), g.offset(g.tanh(g.scale(x, 0.5)), 1));
+const silu = (g: GraphBuilder, x: Value): Value => g.multiply(g.scale(x, 0.5), g.offset(g.tanh(g.scale(x, 0.5)), 1));
 
 /**
  * down(silu(gate) · up) (Shazeer 2020) from given projections.

@@ -25,7 +25,7 @@ const calibratedSchema = z.strictObject({
 });
 
 /** A kind of chip, as `configs/chips/*.yaml` writes it. Rates are per chip and second, sizes in bytes. */
-export const chipSpecSchema = z.strictObject({
+const chipSpecSchema = z.strictObject({
   name: z.string(),
   /** Of the core, by which estimates of the TPU compiler are turned into seconds. */
   clock_hz: positive.optional(),
@@ -83,8 +83,6 @@ export const chipSpecSchema = z.strictObject({
 });
 
 export type ChipSpec = Readonly<z.infer<typeof chipSpecSchema>>;
-export type Calibrated = Readonly<z.infer<typeof calibratedSchema>>;
-
 /**
  * A chip from the text of its file.
  *

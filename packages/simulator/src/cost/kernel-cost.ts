@@ -6,7 +6,7 @@ import { matrixSeconds, paddedFlops, productReads, productShape, usefulFlops } f
 import { type ComputeDtype, storedBytes } from "./storage.js";
 
 /** What limits a kernel. */
-export type Limit = "matrix" | "vector" | "hbm";
+type Limit = "matrix" | "vector" | "hbm";
 
 /** What a kernel has to do, whatever chip does it in whatever time. */
 export interface KernelWork {

@@ -12,7 +12,7 @@ export interface Placement {
 }
 
 /** What a group of chips spans along one dim of the torus. */
-export interface TorusSpan {
+interface TorusSpan {
   readonly dim: number;
   /** Members of the group along the dim. */
   readonly size: number;

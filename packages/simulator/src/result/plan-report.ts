@@ -47,7 +47,7 @@ export interface PlanReport {
   readonly shards: ReturnType<typeof shardTable>;
 }
 
-export interface CollectiveReport {
+interface CollectiveReport {
   readonly op: string;
   readonly axis: string;
   readonly count: number;

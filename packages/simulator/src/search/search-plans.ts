@@ -1,7 +1,7 @@
 import { assert } from "@lapidary/std";
 
 /** What is known of a plan after it was tried. */
-export interface TriedPlan<P> {
+interface TriedPlan<P> {
   readonly plan: P;
   /** For the work that all plans of a search share: a step of theirs, scaled to the same tokens. */
   readonly seconds: number;

@@ -12,14 +12,14 @@ export interface Timeline {
   readonly transfers: readonly TransferSpan[];
 }
 
-export interface KernelSpan {
+interface KernelSpan {
   readonly kernel: KernelCost;
   readonly from: number;
   readonly to: number;
 }
 
 /** The core stands still until a transfer has ended. */
-export interface WaitSpan {
+interface WaitSpan {
   readonly transfer: TransferId;
   readonly from: number;
   readonly to: number;

@@ -48,11 +48,11 @@ const change: fc.Arbitrary<Change> = fc.oneof(
 const changes = fc.array(change, { minLength: 1, maxLength: 3 });
 
 /** Valid bytes with up to three changes: a flipped bit, a cut, or a piece that is removed, repeated or inserted. */
-export function changedBytes(valid: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Array> {
+function changedBytes(valid: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Array> {
   return fc.tuple(valid, changes).map(([bytes, all]) => all.reduce(changeBytes, bytes));
 }
 
-export function changedText(valid: fc.Arbitrary<string>): fc.Arbitrary<string> {
+function changedText(valid: fc.Arbitrary<string>): fc.Arbitrary<string> {
   return fc.tuple(valid, changes).map(([text, all]) => all.reduce(changeText, text));
 }
 

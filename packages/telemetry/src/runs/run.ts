@@ -36,7 +36,7 @@ import { Journal, readJournal } from "./journal.js";
 import { replaceFile } from "@lapidary/api/replace-file";
 
 /** What a run is from its first moment on, and never changes. */
-export const runIdentitySchema = z.strictObject({
+const runIdentitySchema = z.strictObject({
   id: nameSchema,
   created_at: z.number(),
   priority: z.number().int(),

@@ -4,7 +4,7 @@ import { isCollective, type Simulation, simulate } from "@lapidary/simulator";
 import { must } from "@lapidary/std";
 import type { ViewMachine } from "./machine.js";
 
-export interface TimedValue {
+interface TimedValue {
   readonly lane: string;
   readonly start_us: number;
   readonly duration_us: number;
@@ -24,7 +24,7 @@ export interface StepTimes {
   readonly lanes: readonly string[];
 }
 
-export const computeLane = "compute";
+const computeLane = "compute";
 
 /** When each value of a step is made, as the simulator times it: a kernel at the value that it makes last, a collective on the lane of its axes. */
 export function stepTimes(program: Program, { chip, slice, pods, compute }: ViewMachine): StepTimes {

@@ -59,7 +59,7 @@ export function programRequest({
 }
 
 /** The programs of a run, by what they are for. */
-export const programNames = ["init", "train_step", "eval_step", "next_token"] as const;
+const programNames = ["init", "train_step", "eval_step", "next_token"] as const;
 export type ProgramName = (typeof programNames)[number];
 
 /** An array of the state: its name in the programs, its role, and the weight that it is or belongs to. JSON. */

@@ -118,8 +118,7 @@ function checkDepth(root: unknown, place: string): void {
 const isPrefix = (prefix: Path, path: Path): boolean =>
   prefix.length <= path.length && prefix.every((key, i) => String(key) === String(path[i]));
 
-export const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** The value at a path of plain values; undefined if there is none. */
 export function valueAt(root: unknown, path: Path): unknown {

@@ -4,7 +4,7 @@ import type { Path } from "./config-source.js";
 /** Queries of a schema by path, for overrides and for suggestions. */
 
 /** The schemas that a value at `path` may have; none if no such key exists. */
-export function schemasAt(schema: z.core.$ZodType, path: Path): z.core.$ZodType[] {
+function schemasAt(schema: z.core.$ZodType, path: Path): z.core.$ZodType[] {
   let current = unwrap(schema);
   for (const key of path) current = current.flatMap((option) => step(option, String(key))).flatMap(unwrap);
   return current;

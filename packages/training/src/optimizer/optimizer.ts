@@ -22,7 +22,7 @@ export interface UpdateScalars {
   readonly gradientScale: Value | undefined;
 }
 
-export interface Updated {
+interface Updated {
   readonly param: Value;
   /** Next states, in the order of `optimizerSlots`. */
   readonly slots: readonly Value[];

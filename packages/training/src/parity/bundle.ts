@@ -7,7 +7,7 @@ import { z } from "zod";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 
 /** Number of optimizer steps in a bundle. */
-export const paritySteps = 5;
+const paritySteps = 5;
 
 /**
  * A directory with the results of the reference (`GemmaForCausalLM` of transformers, f32, with torch's AdamW):
@@ -117,7 +117,7 @@ export async function readParityBundle(directory: string): Promise<ParityBundle>
 }
 
 /** Shifts the labels: position t is trained on label t + 1. The last position of a row has no label. */
-export function parityBatch(tokens: Int32Array, labels: Int32Array, batch: number, seq: number): ParityBatch {
+function parityBatch(tokens: Int32Array, labels: Int32Array, batch: number, seq: number): ParityBatch {
   const [targets, mask] = [new Int32Array(batch * seq), new Float32Array(batch * seq)];
   for (let i = 0; i < batch * seq; i++) {
     const label = (i + 1) % seq === 0 ? -100 : must(labels[i + 1], "label");

@@ -52,7 +52,7 @@ export function maxAbsDifference(actual: ArrayData, expected: ArrayData): number
 }
 
 /** ‖actual − expected‖₂ / ‖expected‖₂; the absolute deviation if `expected` is zero. */
-export function relativeL2(actual: ArrayData, expected: ArrayData): number {
+function relativeL2(actual: ArrayData, expected: ArrayData): number {
   const deviation = Math.sqrt(fold(actual, expected, 0, (sum, a, b) => sum + (a - b) ** 2));
   const norm = Math.sqrt(fold(expected, expected, 0, (sum, a) => sum + a ** 2));
   return norm === 0 ? deviation : deviation / norm;

@@ -18,7 +18,7 @@ export interface GraphRunner {
 }
 
 /** The graphs of a parity run: the plain train step, and one that also returns logits and gradients. */
-export function parityGraphs({ config, update, batch, seq }: ParityBundle): { train: Graph; inspect: Graph } {
+function parityGraphs({ config, update, batch, seq }: ParityBundle): { train: Graph; inspect: Graph } {
   const model = gemma(config);
   return {
     train: trainStep(model, update, { batch, seq }),

@@ -11,7 +11,7 @@ export const gradientName = (name: string): string => `grads/${name}`;
 export const stepName = "step";
 
 /** The role of a state: a weight, optimizer state of a weight, or the number of completed steps. */
-export type StateRole = "param" | "optimizer" | "step";
+type StateRole = "param" | "optimizer" | "step";
 
 /** One array that a run carries from step to step. */
 export interface StateSpec {

@@ -10,7 +10,7 @@ import type { Place } from "./order.js";
 export type Held = readonly DeviceTensor[];
 
 /** Where the time of runs went, in milliseconds, summed since the program was loaded. */
-export interface RunTimes {
+interface RunTimes {
   readonly gemm_ms: number;
   /** Everything that is neither a product nor waiting. */
   readonly otherKernels_ms: number;

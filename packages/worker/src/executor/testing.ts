@@ -12,7 +12,7 @@ import { StackedProgram, prepareHostProgram, stackedExecutor } from "./stacked.j
 /** Helpers of this package's tests. */
 
 /** A global graph as the host program of a single worker with a single chip: nothing is sharded, nothing crosses. */
-export function hostProgramOf(graph: Graph): HostProgram {
+function hostProgramOf(graph: Graph): HostProgram {
   const mesh = makeMesh({});
   const values = graph.values.map((value) => ({ ...value, sharding: replicated(value.type.dims.length) }) as Value);
   return {

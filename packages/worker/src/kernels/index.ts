@@ -39,5 +39,5 @@ function counted<N extends KernelName>({ device }: KernelContext<N>, bound: Boun
   };
 }
 
-export { type Kernel, type KernelContext, type KernelName, type KernelTable, type Numerics } from "./kernel.js";
+export { type KernelContext, type KernelName, type KernelTable, type Numerics } from "./kernel.js";
 export { type Placement, blockPlacement, wholePlacement } from "./placement.js";

@@ -26,7 +26,7 @@ export const toArrayData = (x: Tensor): ArrayData =>
 export const toTensor = (x: ArrayData): Tensor => tensor(x.dtype, x.dims, Float64Array.from(x.data));
 
 /** Runs the kernel of one value of a graph on given operands. */
-export function runKernel(
+function runKernel(
   device: Device,
   graph: Graph,
   value: Value,

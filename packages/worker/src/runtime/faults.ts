@@ -46,7 +46,7 @@ const firstCollective = (schedule: readonly Place[], kind: "start" | "finish", o
   schedule.find((item) => item.kind === kind && ops.includes(item.node.op));
 
 /** The item at which a failpoint fires in a step with this schedule, and whether before or after it. */
-export const firingPoint = (point: StepPoint, schedule: readonly Place[]): FiringPoint | undefined => stepPoints[point](schedule);
+const firingPoint = (point: StepPoint, schedule: readonly Place[]): FiringPoint | undefined => stepPoints[point](schedule);
 
 const damagePoints = {
   reduce: "reduce-scatter-chunk-sent",
