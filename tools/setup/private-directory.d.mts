@@ -8,7 +8,7 @@ export interface PrivateDirectory {
   readonly state: "private" | "closed" | "open" | "unclosable" | "foreign";
   /** The mode that it had. */
   readonly mode: number;
-  /** The id of the user to whom it belongs. */
+  /** The id of its owner. */
   readonly owner: number;
 }
 

@@ -21,7 +21,7 @@ export interface OpenRedis {
 export interface RedisNews {
   /** It died and was started again; what it had not written yet it has forgotten. */
   readonly restarted: () => void;
-  readonly trouble: (error: LapidaryError) => void;
+  readonly onError: (error: LapidaryError) => void;
 }
 
 /** So often it is looked whether the server lives. */
@@ -57,7 +57,7 @@ export async function openRedis(choice: RedisChoice, home: string, news: RedisNe
         news.restarted();
       } catch (error) {
         if (!(error instanceof LapidaryError)) throw error;
-        news.trouble(error);
+        news.onError(error);
       }
     };
     const timer = setInterval(() => {

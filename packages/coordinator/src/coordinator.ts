@@ -174,7 +174,7 @@ export class Coordinator {
         this.#log.warn("Redis had died and was started again");
         void this.#refillQueue().catch((error: unknown) => this.#log.error("the queue could not be filled again", errorFields(error)));
       },
-      trouble: onError,
+      onError,
     });
     this.#store = store;
     this.#onStop("redis", close);

@@ -8,7 +8,7 @@ import { Workspace } from "../testing/workspace.js";
 
 const nobody = 65_534;
 
-/** Lists a directory as a user whom permissions bind: root may read everything. */
+/** Lists a directory as a user to which permissions apply: root may read everything. */
 function refusalOf(path: string): { readonly code: string; readonly message: string; readonly remedy: string } {
   const module = fileURLToPath(new URL("list-files.js", import.meta.url));
   const script = `
