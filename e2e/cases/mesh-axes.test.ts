@@ -55,9 +55,9 @@ describe("mesh axes", function () {
 
   describe("13-axis-that-shards-nothing: axes that no rule names", () => {
     for (const [command, axes, remedy] of [
-      [["plan", "gemma-7b", "pods=1", "mesh={data: 16, fsdp: 16}", "train.batch=64"], ["fsdp"], /fsdp is "data" here: mesh=\{data: 256\}/],
-      [["explain", tinyJob, "mesh={dp: 4, tp: 4}"], ["dp", "tp"], /dp is "data" here, tp is "model" here: mesh=\{data: 4, model: 4\}/],
-      [["launch", tinyJob, "mesh={fsdp: 16}"], ["fsdp"], /fsdp is "data" here: mesh=\{data: 16\}/],
+      [["plan", "gemma-7b", "pods=1", "mesh={data: 16, fsdp: 16}", "train.batch=64"], ["fsdp"], /fsdp is "data": mesh=\{data: 256\}/],
+      [["explain", tinyJob, "mesh={dp: 4, tp: 4}"], ["dp", "tp"], /dp is "data", tp is "model": mesh=\{data: 4, model: 4\}/],
+      [["launch", tinyJob, "mesh={fsdp: 16}"], ["fsdp"], /fsdp is "data": mesh=\{data: 16\}/],
     ] as const)
       it(`${command[0]} refuses ${axes.join(" and ")} and gives our names`, async () => {
         const ended = await home.run(...command, "--json");
@@ -77,7 +77,7 @@ describe("mesh axes", function () {
           warnings.map(({ code, place }) => [code, place]),
           [["LAP_MESH_AXIS_IDLE", "mesh.model"]],
         );
-        match(warnings[0]?.message ?? "", /its 4 chips are 4 copies/);
+        match(warnings[0]?.message ?? "", /its 4 chips store and compute the same/);
         match(warnings[0]?.remedy ?? "", /heads → model/);
       }
     });
@@ -87,7 +87,7 @@ describe("mesh axes", function () {
       const ended = await home.run("launch", tinyJob, "mesh={data: 4, spare: 4}", "replicate=[spare]", "train.steps=2", "--name", "spare");
       strictEqual(ended.code, 0, ended.stderr);
       strictEqual(occurrences(ended.stderr, "LAP_MESH_AXIS_IDLE"), 1);
-      match(ended.stderr, /mesh axis spare splits nothing: its 4 chips are 4 copies/);
+      match(ended.stderr, /mesh axis spare splits nothing: its 4 chips store and compute the same/);
       const { warnings, report } = (await home.json("jobs", "get", "spare")) as unknown as Warned & { readonly report: Warned };
       deepStrictEqual(
         warnings.map(({ code }) => code),

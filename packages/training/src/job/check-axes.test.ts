@@ -32,7 +32,7 @@ describe("mesh axes", () => {
     const error = refusal(() => resolved(text.replace("data: 4, model: 4", "fsdp: 4, tensor: 4")));
     deepStrictEqual([error.code, error.exit, error.place], ["LAP_MESH_AXIS_UNKNOWN", 2, "job.yaml:3:9"]);
     match(error.message, /"fsdp" \(4 chips\) and "tensor" \(4 chips\)/);
-    match(error.remedy, /Lapidary calls fsdp "data", Lapidary calls tensor "model": mesh=\{data: 4, model: 4\}; for fsdp: `zero: 3`/);
+    match(error.remedy, /in Lapidary, fsdp is "data", tensor is "model": mesh=\{data: 4, model: 4\}; for fsdp: `zero: 3`/);
   });
 
   it("the remedy merges axes with the same known name, and names an indivisible batch", () => {

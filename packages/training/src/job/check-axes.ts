@@ -53,9 +53,9 @@ function remedyFor(job: ResolvedJob, unknown: readonly MeshAxis[]): string {
   const unknownName = meanings.find(([, meaning]) => meaning === undefined);
   if (unknownName !== undefined)
     return `axes that the default rules know are ${knownAxes.join(", ")}: use these, or name ${unknownName[0]} in a rule, such as rules.batch=[${unknownName[0]}]; ${meant}`;
-  const named = meanings.map(([name, meaning]) => `Lapidary calls ${name} "${meaning?.axis ?? ""}"`).join(", ");
+  const named = meanings.map(([name, meaning]) => `${name} is "${meaning?.axis ?? ""}"`).join(", ");
   const notes = [...new Set(meanings.flatMap(([name, meaning]) => noteOf(job, name, meaning)))];
-  return [`${named}: ${renamed(job, new Map(meanings))}`, ...notes, meant].join("; ");
+  return [`in Lapidary, ${named}: ${renamed(job, new Map(meanings))}`, ...notes, meant].join("; ");
 }
 
 function noteOf({ zero, rules }: ResolvedJob, name: string, meaning: AxisMeaning | undefined): string[] {
