@@ -1,11 +1,12 @@
-// CRC-32 as in zlib and in frames (polynomial 0xEDB88320, reflected). It detects every single flipped
-// bit and every burst of up to 32 bits.
+// CRC-32 as in zlib and in frames (polynomial 0xEDB88320, reflected). It detects every single
+// flipped bit and every burst of up to 32 bits.
 //
-// If the processor has carry-less multiplication, bytes are folded 64, 32 or 16 at a time (Gopal and
-// others, "Fast CRC computation for generic polynomials using PCLMULQDQ", Intel 2009). A block that is T
-// bits before another one is replaced by a value of its length with the same remainder: the block times
-// x^T mod P. The last 16 bytes, and all bytes on other processors, use tables, 8 bytes at a time. A
-// checksum is continued from that of the bytes before; it is 0 before the first byte.
+// If the processor has carry-less multiplication, bytes are folded 64, 32 or 16 at a time (Gopal
+// and others, "Fast CRC computation for generic polynomials using PCLMULQDQ", Intel 2009). A block
+// that is T bits before another one is replaced by a value of its length with the same remainder:
+// the block times x^T mod P. The last 16 bytes, and all bytes on other processors, use tables, 8
+// bytes at a time. A checksum is continued from that of the bytes before; it is 0 before the first
+// byte.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// Memory that processes of this machine share. Its file has no name (memfd); other processes open it by
-// the file descriptor of the process that created it.
+// Memory that processes of this machine share. Its file has no name (memfd); other processes open
+// it by the file descriptor of the process that created it.
 #pragma once
 
 #include "arguments.h"
@@ -20,7 +20,10 @@
 
 namespace mapping {
 
-/** Mapped memory, and its file if this process created it. While the file is open, others can map it. */
+/**
+ * Mapped memory, and its file if this process created it. While the file is open, others can map
+ * it.
+ */
 struct Mapped {
   void* data = nullptr;
   size_t bytes = 0;
@@ -57,9 +60,9 @@ inline void* Map(int file, size_t bytes) {
 }
 
 /**
- * Moves memory that was written to large pages, if the system has any. A process that maps it then finds
- * and pins 512 pages at a time. Linux (from 6.1) does this for shared memory on request only, and copies
- * the contents.
+ * Moves memory that was written to large pages, if the system has any. A process that maps it then
+ * finds and pins 512 pages at a time. Linux (from 6.1) does this for shared memory on request only,
+ * and copies the contents.
  */
 inline void OnLargePages(void* data, size_t bytes) {
   constexpr int collapse = 25;  // MADV_COLLAPSE; older headers lack it

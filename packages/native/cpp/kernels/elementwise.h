@@ -1,12 +1,13 @@
-// The formula of every elementwise op of fused kernels. An op of the table with `fusible: "unary"` or
-// `"binary"` needs one overload of `Formula` here. Without it this file does not compile.
+// The formula of every elementwise op of fused kernels. An op of the table with `fusible: "unary"`
+// or `"binary"` needs one overload of `Formula` here. Without it this file does not compile.
 //
-//     inline float Formula(Op<kLog>, float x)               one number: the compiler vectorizes the loop
+//     inline float Formula(Op<kLog>, float x)               one number, in a loop to be vectorized
 //     LAPIDARY_INLINE Vector Formula(Op<kTanh>, Vector x)   one vector
 //     template <typename T>
 //     LAPIDARY_INLINE T Formula(Op<kAdd>, T a, T b)         two operands: T is float or Vector
 //
-// The opcodes and the lists of unary and binary opcodes come from the op table (opcodes.generated.h).
+// The opcodes and the lists of unary and binary opcodes come from the op table
+// (opcodes.generated.h).
 #pragma once
 
 #include "opcodes.generated.h"

@@ -117,7 +117,9 @@ class Decoder {
     }
   }
 
-  /** Neighbouring outer dims become one if every input has one stride for both: tiles get higher. */
+  /**
+   * Neighbouring outer dims become one if every input has one stride for both: tiles get higher.
+   */
   void MergeOuterDims() {
     Program& p = *program_;
     for (size_t d = p.outer.size(); d-- > 1;) {

@@ -96,8 +96,9 @@ inline void SelectSegment(float* out, Segment p, Segment a, Segment b, int64_t n
 inline bool IsOneSegment(const Tile& a, int64_t columns) { return a.row == a.column * columns; }
 
 /**
- * Calls `work(out, segments, n)` once for all rows if the operands allow it, otherwise once for each
- * row. A tile with one number for each row is passed as one column whose rows form the segment.
+ * Calls `work(out, segments, n)` once for all rows if the operands allow it, otherwise once for
+ * each row. A tile with one number for each row is passed as one column whose rows form the
+ * segment.
  */
 template <int count, typename Work>
 inline void ForSegments(float* out, const Tile* operands, int64_t rows, int64_t columns, Work work) {

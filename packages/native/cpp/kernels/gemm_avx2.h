@@ -1,6 +1,7 @@
 // Matmul on processors with AVX2: packing, and 6 × 16 sums in twelve registers.
 //
-// These processors cannot multiply bf16. Operands are rounded while they are packed, and multiplied as f32.
+// These processors cannot multiply bf16. Operands are rounded while they are packed, and multiplied
+// as f32.
 #pragma once
 
 #include <immintrin.h>
@@ -73,14 +74,14 @@ inline void Store(float* to, __m256 x) {
 }
 
 /**
- * Packs `rows` × `depth` of an operand into panels of `width` of its free dim: panel p holds element k of its row i at [p·width·depth + k·width + i].
- * Missing rows are 0.
+ * Packs `rows` × `depth` of an operand into panels of `width` of its free dim: panel p holds
+ * element k of its row i at [p·width·depth + k·width + i]. Missing rows are 0.
  */
 template <bool bf16, int64_t width>
 void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
   if (from.free == 1) {
-    // The free dim is contiguous. A few rows at a time, in whole cache lines: rows of some strides compete
-    // for the same cache set.
+    // The free dim is contiguous. A few rows at a time, in whole cache lines: rows of some strides
+    // compete for the same cache set.
     constexpr int64_t few = 8;
     for (int64_t k0 = 0; k0 < depth; k0 += few) {
       const int64_t end = std::min(depth, k0 + few);

@@ -1,7 +1,7 @@
 // Matmul on processors with AVX-512: packing, and 8 × 32 sums in sixteen registers.
 //
-// A packed word has 32 bits: an f32, or two neighbours along k in bf16. The processor multiplies and adds
-// both at once if it has the instruction.
+// A packed word has 32 bits: an f32, or two neighbours along k in bf16. The processor multiplies
+// and adds both at once if it has the instruction.
 #pragma once
 
 #include <immintrin.h>
@@ -46,8 +46,8 @@ inline __m512i WordsAlongK(const float* x, int64_t elements) {
 }
 
 /**
- * Sixteen words along the free dim: a row of f32, or two rows rounded to bf16 and paired. `next` is null
- * if there is no second row.
+ * Sixteen words along the free dim: a row of f32, or two rows rounded to bf16 and paired. `next` is
+ * null if there is no second row.
  */
 template <bool bf16>
 inline __m512i WordsAlongFree(const float* x, const float* next, __mmask16 mask) {
@@ -92,16 +92,16 @@ inline void Transpose(__m512i (&r)[16]) {
 }
 
 /**
- * Packs `rows` × `depth` (elements) of an operand into panels of `width` of its free dim: panel p holds word k of its row i at [p·width·words + k·width + i].
- * Missing rows are 0.
+ * Packs `rows` × `depth` (elements) of an operand into panels of `width` of its free dim: panel p
+ * holds word k of its row i at [p·width·words + k·width + i]. Missing rows are 0.
  */
 template <bool bf16, int64_t width>
 void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
   constexpr int64_t each = bf16 ? 2 : 1;
   const int64_t words = (depth + each - 1) / each;
   if (from.free == 1) {
-    // The free dim is contiguous. A few rows at a time, in whole cache lines: rows of some strides compete
-    // for the same cache set.
+    // The free dim is contiguous. A few rows at a time, in whole cache lines: rows of some strides
+    // compete for the same cache set.
     constexpr int64_t few = 8;
     for (int64_t k0 = 0; k0 < words; k0 += few) {
       const int64_t end = std::min(words, k0 + few);
