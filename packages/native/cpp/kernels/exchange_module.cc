@@ -100,8 +100,7 @@ napi_value OpenOutbox(napi_env env, napi_callback_info info) {
   const int64_t worker = Int(env, args[1]);
   if (space == nullptr || worker < 0 || worker >= space->workers || worker == space->self)
     return MakeBool(env, false);
-  std::unique_ptr<Outbox> box =
-      OpenFile(Text(env, args[2]), space->outboxes[space->self]->bytes);
+  std::unique_ptr<Outbox> box = OpenFile(Text(env, args[2]), space->outboxes[space->self]->bytes);
   if (box == nullptr) return MakeBool(env, false);
   space->outboxes[worker] = std::move(box);
   return MakeBool(env, true);

@@ -69,8 +69,7 @@ class LapidaryFused : public OpKernel {
     int64_t id;
     OP_REQUIRES_OK(context, context->GetAttr("program", &id));
     program_ = fused::FindProgram(id);
-    OP_REQUIRES(context, program_ != nullptr,
-                absl::InvalidArgumentError("no such fused program"));
+    OP_REQUIRES(context, program_ != nullptr, absl::InvalidArgumentError("no such fused program"));
     const Program& p = *program_;
     inner_rows_ = p.outer.empty() ? 1 : p.outer.back();
     tile_ = std::max<int64_t>(1, std::min(inner_rows_, kTileTarget / p.columns));

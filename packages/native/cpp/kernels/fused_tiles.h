@@ -86,9 +86,8 @@ inline void SelectSegment(float* out, Segment p, Segment a, Segment b, int64_t n
   // Both operands are read, so that a lane needs no branch.
   const auto select = [](Vector q, Vector x, Vector y) { return q != 0.0f ? x : y; };
   WithOperand(p, [&](auto q) {
-    WithOperand(a, [&](auto x) {
-      WithOperand(b, [&](auto y) { ForVectors(out, n, select, q, x, y); });
-    });
+    WithOperand(
+        a, [&](auto x) { WithOperand(b, [&](auto y) { ForVectors(out, n, select, q, x, y); }); });
   });
 }
 
@@ -101,7 +100,8 @@ inline bool IsOneSegment(const Tile& a, int64_t columns) { return a.row == a.col
  * segment.
  */
 template <int count, typename Work>
-inline void ForSegments(float* out, const Tile* operands, int64_t rows, int64_t columns, Work work) {
+inline void ForSegments(float* out, const Tile* operands, int64_t rows, int64_t columns,
+                        Work work) {
   Segment segments[3] = {};
   bool whole = true;
   for (int k = 0; k < count; k++) {
@@ -185,7 +185,8 @@ float ReduceRow(const float* x, int64_t n) {
 }
 
 /** An elementwise instruction on a tile. */
-void ElementwiseTile(int32_t code, float* out, const Tile* operands, int64_t rows, int64_t columns) {
+void ElementwiseTile(int32_t code, float* out, const Tile* operands, int64_t rows,
+                     int64_t columns) {
   switch (code) {
 #define UNARY(code)                                \
   case code:                                       \

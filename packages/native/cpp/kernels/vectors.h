@@ -85,7 +85,8 @@ LAPIDARY_INLINE Vector Exp(Vector x) {
   const Reduced reduced = ReduceByLn2(x);
   const Vector p = ExpMinusOneOfReduced(reduced.r) + 1.0f;
   // Times 2^n: n is added to the exponent. Outside of the bounds, and for a NaN, it is not used.
-  const Vector scaled = reinterpret_cast<Vector>(reinterpret_cast<IntVector>(p) + (reinterpret_cast<IntVector>(reduced.shifted) << 23));
+  const Vector scaled = reinterpret_cast<Vector>(
+      reinterpret_cast<IntVector>(p) + (reinterpret_cast<IntVector>(reduced.shifted) << 23));
   const Vector tail = x <= 88.72283f ? scaled : x + std::numeric_limits<float>::infinity();
   return x < -87.33654f ? Vector{} : tail;
 }
@@ -101,7 +102,8 @@ LAPIDARY_INLINE Vector Tanh(Vector x) {
   const Vector most = Broadcast(9.1f);
   // In this order a NaN stays a NaN.
   const Reduced reduced = ReduceByLn2(2.0f * (most < size ? most : size));
-  const Vector power = reinterpret_cast<Vector>((reinterpret_cast<IntVector>(reduced.shifted) << 23) + 0x3f800000);
+  const Vector power =
+      reinterpret_cast<Vector>((reinterpret_cast<IntVector>(reduced.shifted) << 23) + 0x3f800000);
   const Vector t = power * ExpMinusOneOfReduced(reduced.r) + (power - 1.0f);
   return reinterpret_cast<Vector>(reinterpret_cast<IntVector>(t / (t + 2.0f)) | sign);
 }

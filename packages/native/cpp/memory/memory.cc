@@ -41,7 +41,8 @@ int64_t ReleaseMappings() {
     uint64_t inode;
     char mode[5];
     int64_t kilobytes;
-    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %" SCNu64, &begin, &end, mode, &inode) == 4) {
+    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %" SCNu64, &begin, &end, mode,
+               &inode) == 4) {
       // Private, readable, not writable, of a file: the pages have the file's contents, unless one
       // was written to before (`Anonymous`).
       candidate = inode != 0 && mode[0] == 'r' && mode[1] == '-' && mode[3] == 'p';
@@ -56,7 +57,8 @@ int64_t ReleaseMappings() {
   fclose(maps);
   int64_t released = 0;
   for (const Range& each : ranges)
-    if (madvise(reinterpret_cast<void*>(each.begin), each.end - each.begin, MADV_DONTNEED) == 0) released += each.resident;
+    if (madvise(reinterpret_cast<void*>(each.begin), each.end - each.begin, MADV_DONTNEED) == 0)
+      released += each.resident;
 #if defined(__GLIBC__)
   malloc_trim(0);
 #endif
