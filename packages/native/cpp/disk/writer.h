@@ -3,8 +3,8 @@
 //     memory      │ part │ part │ …              written from where it is, or through a copy
 //     file        │ blocks of 4 KiB │ … │ rest     the rest goes through the page cache
 //
-// A part is written from where it is if its positions in memory and in the file agree on blocks. Its
-// checksum is computed unless the caller has it.
+// A part is written from where it is if its positions in memory and in the file agree on blocks.
+// Its checksum is computed unless the caller has it.
 #pragma once
 
 #include <cstddef>

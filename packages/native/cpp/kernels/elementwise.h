@@ -64,11 +64,11 @@ LAPIDARY_INLINE T Formula(Op<kDivide>, T a, T b) {
 // A NaN wins over a number, on either side.
 template <typename T>
 LAPIDARY_INLINE T Formula(Op<kMaximum>, T a, T b) {
-  return (b <= a) | (a != a) ? a : b;
+  return ((b <= a) | (a != a)) ? a : b;
 }
 template <typename T>
 LAPIDARY_INLINE T Formula(Op<kMinimum>, T a, T b) {
-  return (b >= a) | (a != a) ? a : b;
+  return ((b >= a) | (a != a)) ? a : b;
 }
 template <typename T>
 LAPIDARY_INLINE T Formula(Op<kAnd>, T a, T b) {

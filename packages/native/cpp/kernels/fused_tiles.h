@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "common/loops.h"
 #include "elementwise.h"
 #include "vectors.h"
 
@@ -62,7 +63,7 @@ inline void UnarySegment(float* out, Segment a, int64_t n) {
     const float value = Formula(Op<code>{}, *x);
     for (int64_t i = 0; i < n; i++) out[i] = value;
   } else {
-#pragma GCC ivdep
+    LAPIDARY_INDEPENDENT
     for (int64_t i = 0; i < n; i++) out[i] = Formula(Op<code>{}, x[i]);
   }
 }
@@ -211,7 +212,7 @@ void ElementwiseTile(int32_t code, float* out, const Tile* operands, int64_t row
 
 template <typename From>
 void ConvertRow(float* out, const From* in, int64_t n) {
-#pragma GCC ivdep
+  LAPIDARY_INDEPENDENT
   for (int64_t i = 0; i < n; i++) out[i] = static_cast<float>(in[i]);
 }
 

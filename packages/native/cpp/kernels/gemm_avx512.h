@@ -56,7 +56,7 @@ inline __m512i WordsAlongK(const float* x, int64_t elements) {
  * null if there is no second row.
  */
 template <bool bf16>
-inline __m512i WordsAlongFree(const float* x, const float* next, __mmask16 mask) {
+inline __m512i WordsAlongFree(const float* x, [[maybe_unused]] const float* next, __mmask16 mask) {
   const __m512 low = _mm512_maskz_loadu_ps(mask, x);
   if constexpr (!bf16) return _mm512_castps_si512(low);
 #if defined(__AVX512BF16__)

@@ -3,7 +3,7 @@
 // segments. No block goes through a socket.
 //
 //     buffer     │ header │ embed ………………… │ q_proj …… │  whole arrays, row-major
-//     worker 0              ▒▒▒▒    ▒▒▒▒      ▒▒  ▒▒        segments, at a stride for each outer dim
+//     worker 0              ▒▒▒▒    ▒▒▒▒      ▒▒  ▒▒     segments, at a stride for each outer dim
 //     worker 1                  ▒▒▒▒    ▒▒▒▒    ▒▒  ▒▒
 #include "module.h"
 
