@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `npm run lint`: package order and house rules, biome, the types of the plain JavaScript in tools/, and Markdown. */
+/** `npm run lint`: package order and house rules, biome, the types of the plain JavaScript in tools/, Markdown, and the format of C++. */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { underSession } from "../setup/main.mjs";
@@ -12,9 +12,9 @@ import { Session } from "../setup/session.mjs";
  * @returns {Promise<readonly Finding[]>} the checks that failed
  */
 export async function lint(session) {
-  const task = session.report.begin("lint", "package order, biome, types of tools/, Markdown");
+  const task = session.report.begin("lint", "package order, biome, types of tools/, Markdown, C++");
   const bin = join(session.root, "node_modules");
-  const [order, biome, types, markdown] = await Promise.all([
+  const [order, biome, types, markdown, cpp] = await Promise.all([
     checkOrder(session),
     session.run(process.execPath, [
       join(bin, "@biomejs/biome/bin/biome"),
@@ -26,6 +26,7 @@ export async function lint(session) {
     ]),
     session.run(process.execPath, [join(bin, "@typescript/native/bin/tsc"), "-p", "tools/tsconfig.json", "--pretty", "false"]),
     session.run(process.execPath, [join(bin, "markdownlint-cli2/markdownlint-cli2-bin.mjs")]),
+    session.run(process.execPath, [join(session.root, "tools/lint/clang-format.mjs")]),
   ]);
   /** @type {Finding[]} */
   const findings = [];
@@ -33,7 +34,8 @@ export async function lint(session) {
   if (biome.code !== 0) findings.push({ check: "lint: biome", output: biome.tail });
   if (types.code !== 0) findings.push({ check: "lint: types of tools/", output: types.tail });
   if (markdown.code !== 0) findings.push({ check: "lint: Markdown", output: markdown.tail });
-  task.end(findings.length === 0 ? "clean" : `${findings.length} of 4 checks failed`);
+  if (cpp.code !== 0) findings.push({ check: "lint: format of C++ (`npm run format` corrects it)", output: cpp.tail });
+  task.end(findings.length === 0 ? "clean" : `${findings.length} of 5 checks failed`);
   return findings;
 }
 
