@@ -108,6 +108,6 @@ describe("text as people have it", function () {
     assert.ok(stderr.includes(message), stderr);
     const [skipped] = (await home.events("mixed")).filter(isOfType("documents_skipped"));
     assert.ok(skipped !== undefined && skipped.corpus.endsWith("mixed"), JSON.stringify(skipped));
-    assert.deepEqual(skipped.reasons, { "a PDF document": 1, "dangling link": 1, hidden: 1 });
+    assert.deepEqual(skipped.reasons, { "a PDF document": 1, "dangling link": 1, "hidden (its name begins with a dot)": 1 });
   });
 });

@@ -39,10 +39,13 @@ bool Read(const char* name, char (&text)[256]) {
 void Record(const char* kind) {
   static char recorded[64];
   const char* directory = getenv("LAPIDARY_FAILPOINTS_FIRED");
-  if (directory == nullptr || strstr(recorded, kind) != nullptr || strlen(recorded) + strlen(kind) >= sizeof recorded) return;
+  if (directory == nullptr || strstr(recorded, kind) != nullptr ||
+      strlen(recorded) + strlen(kind) >= sizeof recorded)
+    return;
   strcat(recorded, kind);
   char path[512];
-  snprintf(path, sizeof path, "%s/preload-%s-%s.%d", directory, kind, program_invocation_short_name, getpid());
+  snprintf(path, sizeof path, "%s/preload-%s-%s.%d", directory, kind, program_invocation_short_name,
+           getpid());
   const int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   if (file >= 0) close(file);
 }
@@ -66,7 +69,8 @@ const char* CommandLine() {
     const int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
     const ssize_t length = file < 0 ? 0 : read(file, line, sizeof line - 1);
     if (file >= 0) close(file);
-    for (ssize_t i = 0; i < length; i++) if (line[i] == 0) line[i] = ' ';
+    for (ssize_t i = 0; i < length; i++)
+      if (line[i] == 0) line[i] = ' ';
     return true;
   }();
   (void)read_once;
@@ -109,7 +113,8 @@ int fdatasync(int file) {
 int clock_gettime(clockid_t clock, struct timespec* now) noexcept {
   static const auto real = Real<int (*)(clockid_t, struct timespec*)>("clock_gettime");
   const int result = real(clock, now);
-  if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += ClockOffset();
+  if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+    now->tv_sec += ClockOffset();
   return result;
 }
 

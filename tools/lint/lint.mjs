@@ -27,6 +27,7 @@ export const checks = [
     args: ["lint", "--config", "cspell.json", "--no-progress", "--no-summary", "--no-color"],
   },
   { name: "markdownlint: form of Markdown", script: "markdownlint-cli2/markdownlint-cli2-bin.mjs", args: [] },
+  { name: "clang-format: form of C++ (`npm run format` corrects it)", script: "../tools/lint/clang-format.mjs", args: [] },
   { name: "tsc: types of tools/", script: "@typescript/native/bin/tsc", args: ["-p", "tools/tsconfig.json", "--pretty", "false"] },
 ];
 
@@ -35,7 +36,7 @@ export const checks = [
  * @returns {Promise<readonly Finding[]>} the checks that failed, with what they printed
  */
 export async function lint(session) {
-  const task = session.report.begin("lint", "biome, dependency-cruiser, knip, cspell, markdownlint, types of tools/");
+  const task = session.report.begin("lint", "biome, dependency-cruiser, knip, cspell, markdownlint, clang-format, types of tools/");
   const results = await Promise.all(
     checks.map(async ({ name, script, args }) => {
       const { code, tail } = await session.run(process.execPath, [join(session.root, "node_modules", script), ...args]);

@@ -25,7 +25,7 @@ const outputDirectory = "packages/native/lib";
  */
 
 /** The TensorFlow ops of the workers. @type {Library} */
-const kernels = {
+export const kernels = {
   file: "lapidary_kernels.node",
   directory: "kernels",
   // Sums keep their order: no flag here lets the compiler reassociate.
@@ -39,7 +39,7 @@ const kernels = {
 };
 
 /** The libraries that need no TensorFlow. @type {readonly Library[]} */
-const plainLibraries = [
+export const plainLibraries = [
   { file: "lapidary_memory.node", directory: "memory", flags: ["-O2"] },
   { file: "lapidary_disk.node", directory: "disk", flags: ["-O3", "-march=native"] },
 ];
@@ -154,6 +154,28 @@ const settingsOf = (root, library) => ({
   ],
   defines: ["NAPI_VERSION=8", "BUILDING_NODE_EXTENSION"],
 });
+
+/**
+ * What a compiler warns of in the sources of a library, whose own headers and no others it checks. The set-up compiles
+ * without warnings, because those of another compiler must not stop it.
+ * @param {import("./session.mjs").Session} session
+ * @param {import("./compiler.mjs").Compiler} compiler
+ * @param {Library} library
+ * @returns {Promise<string>} empty without warnings
+ */
+export async function warningsOf(session, compiler, library) {
+  const { sources, includes, defines } = settingsOf(session.root, library);
+  const [own = "", ...foreign] = includes;
+  const args = [
+    ...compiler.args,
+    ...["-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", `-I${own}`],
+    ...foreign.flatMap((directory) => ["-isystem", directory]),
+    ...defines.map((name) => `-D${name}`),
+    ...library.flags,
+  ];
+  const results = await Promise.all(sources.map((source) => session.run(compiler.command, [...args, source])));
+  return results.map(({ code, tail }) => (code === 0 ? "" : tail)).join("");
+}
 
 /**
  * @param {import("./session.mjs").Session} session

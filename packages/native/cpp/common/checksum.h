@@ -1,11 +1,12 @@
-// CRC-32 as in zlib and in frames (polynomial 0xEDB88320, reflected). It detects every single flipped
-// bit and every burst of up to 32 bits.
+// CRC-32 as in zlib and in frames (polynomial 0xEDB88320, reflected). It detects every single
+// flipped bit and every burst of up to 32 bits.
 //
-// If the processor has carry-less multiplication, bytes are folded 64, 32 or 16 at a time (Gopal and
-// others, "Fast CRC computation for generic polynomials using PCLMULQDQ", Intel 2009). A block that is T
-// bits before another one is replaced by a value of its length with the same remainder: the block times
-// x^T mod P. The last 16 bytes, and all bytes on other processors, use tables, 8 bytes at a time. A
-// checksum is continued from that of the bytes before; it is 0 before the first byte.
+// If the processor has carry-less multiplication, bytes are folded 64, 32 or 16 at a time (Gopal
+// and others, "Fast CRC computation for generic polynomials using PCLMULQDQ", Intel 2009). A block
+// that is T bits before another one is replaced by a value of its length with the same remainder:
+// the block times x^T mod P. The last 16 bytes, and all bytes on other processors, use tables, 8
+// bytes at a time. A checksum is continued from that of the bytes before; it is 0 before the first
+// byte.
 #pragma once
 
 #include <array>
@@ -33,7 +34,8 @@ constexpr Tables MakeTables() {
     tables[0][byte] = crc;
   }
   for (size_t k = 1; k < 8; k++)
-    for (size_t byte = 0; byte < 256; byte++) tables[k][byte] = (tables[k - 1][byte] >> 8) ^ tables[0][tables[k - 1][byte] & 0xff];
+    for (size_t byte = 0; byte < 256; byte++)
+      tables[k][byte] = (tables[k - 1][byte] >> 8) ^ tables[0][tables[k - 1][byte] & 0xff];
   return tables;
 }
 
@@ -84,7 +86,8 @@ constexpr int64_t Power(uint64_t n) { return static_cast<int64_t>(PowerOf(n)) <<
 inline __m128i Factors(uint64_t bits) { return _mm_set_epi64x(Power(bits - 32), Power(bits + 32)); }
 
 inline __m128i Carry(__m128i x, __m128i factors, __m128i onto) {
-  return _mm_xor_si128(onto, _mm_xor_si128(_mm_clmulepi64_si128(x, factors, 0x00), _mm_clmulepi64_si128(x, factors, 0x11)));
+  return _mm_xor_si128(onto, _mm_xor_si128(_mm_clmulepi64_si128(x, factors, 0x00),
+                                           _mm_clmulepi64_si128(x, factors, 0x11)));
 }
 
 /** Moves 16 bytes over `bits` bits and adds `onto`. */
@@ -94,7 +97,9 @@ inline __m128i Carry(__m128i x, __m128i onto) {
   return Carry(x, _mm_set_epi64x(high, low), onto);
 }
 
-inline __m128i Load(const uint8_t* data) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(data)); }
+inline __m128i Load(const uint8_t* data) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(data));
+}
 
 // A lane: the bytes that one instruction multiplies.
 #if defined(__VPCLMULQDQ__) && defined(__AVX512F__)
@@ -105,7 +110,8 @@ inline Lane Widen(__m128i x) { return _mm512_zextsi128_si512(x); }
 inline Lane Repeat(__m128i x) { return _mm512_broadcast_i32x4(x); }
 inline Lane Xor(Lane x, Lane y) { return _mm512_xor_si512(x, y); }
 inline Lane Carry(Lane x, Lane factors, Lane onto) {
-  return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(x, factors, 0x00), _mm512_clmulepi64_epi128(x, factors, 0x11), onto, 0x96);
+  return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(x, factors, 0x00),
+                                   _mm512_clmulepi64_epi128(x, factors, 0x11), onto, 0x96);
 }
 inline __m128i Narrow(Lane a) {
   __m128i x = Carry<128>(_mm512_extracti32x4_epi32(a, 0), _mm512_extracti32x4_epi32(a, 1));
@@ -114,15 +120,22 @@ inline __m128i Narrow(Lane a) {
 }
 #elif defined(__VPCLMULQDQ__) && defined(__AVX2__)
 using Lane = __m256i;
-inline Lane LoadLane(const uint8_t* data) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(data)); }
-inline void Store(uint8_t* data, Lane x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(data), x); }
+inline Lane LoadLane(const uint8_t* data) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(data));
+}
+inline void Store(uint8_t* data, Lane x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(data), x);
+}
 inline Lane Widen(__m128i x) { return _mm256_zextsi128_si256(x); }
 inline Lane Repeat(__m128i x) { return _mm256_broadcastsi128_si256(x); }
 inline Lane Xor(Lane x, Lane y) { return _mm256_xor_si256(x, y); }
 inline Lane Carry(Lane x, Lane factors, Lane onto) {
-  return Xor(onto, Xor(_mm256_clmulepi64_epi128(x, factors, 0x00), _mm256_clmulepi64_epi128(x, factors, 0x11)));
+  return Xor(onto, Xor(_mm256_clmulepi64_epi128(x, factors, 0x00),
+                       _mm256_clmulepi64_epi128(x, factors, 0x11)));
 }
-inline __m128i Narrow(Lane a) { return Carry<128>(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)); }
+inline __m128i Narrow(Lane a) {
+  return Carry<128>(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+}
 #else
 using Lane = __m128i;
 inline Lane LoadLane(const uint8_t* data) { return Load(data); }
@@ -151,11 +164,13 @@ inline __m128i Narrow(Lane a, Lane b, Lane c, Lane d) {
 /** Folds at least one block. Fewer than 16 bytes of `data` remain. */
 inline __m128i Fold(const uint8_t*& data, size_t& bytes, uint32_t crc) {
   constexpr int bits = 8 * kBlock;
-  Lane a = Xor(LoadLane(data), Widen(_mm_cvtsi32_si128(static_cast<int>(crc)))), b = LoadLane(data + kLane);
+  Lane a = Xor(LoadLane(data), Widen(_mm_cvtsi32_si128(static_cast<int>(crc)))),
+       b = LoadLane(data + kLane);
   Lane c = LoadLane(data + 2 * kLane), d = LoadLane(data + 3 * kLane);
   for (data += kBlock, bytes -= kBlock; bytes >= kBlock; data += kBlock, bytes -= kBlock) {
     a = CarryLane<bits>(a, LoadLane(data)), b = CarryLane<bits>(b, LoadLane(data + kLane));
-    c = CarryLane<bits>(c, LoadLane(data + 2 * kLane)), d = CarryLane<bits>(d, LoadLane(data + 3 * kLane));
+    c = CarryLane<bits>(c, LoadLane(data + 2 * kLane)),
+    d = CarryLane<bits>(d, LoadLane(data + 3 * kLane));
   }
   __m128i x = Narrow(a, b, c, d);
   for (; bytes >= 16; data += 16, bytes -= 16) x = Carry<128>(x, Load(data));
@@ -208,13 +223,16 @@ class Share {
     at_ = at + bytes;
 #if defined(__PCLMUL__)
     const auto next = [&] {
-      const Block block{LoadLane(from), LoadLane(from + kLane), LoadLane(from + 2 * kLane), LoadLane(from + 3 * kLane)};
-      Store(to, block.a), Store(to + kLane, block.b), Store(to + 2 * kLane, block.c), Store(to + 3 * kLane, block.d);
+      const Block block{LoadLane(from), LoadLane(from + kLane), LoadLane(from + 2 * kLane),
+                        LoadLane(from + 3 * kLane)};
+      Store(to, block.a), Store(to + kLane, block.b), Store(to + 2 * kLane, block.c),
+          Store(to + 3 * kLane, block.d);
       from += kBlock, to += kBlock, bytes -= kBlock;
       return block;
     };
     const auto onto = [](const Block& x, Lane over, const Block& block) {
-      return Block{Carry(x.a, over, block.a), Carry(x.b, over, block.b), Carry(x.c, over, block.c), Carry(x.d, over, block.d)};
+      return Block{Carry(x.a, over, block.a), Carry(x.b, over, block.b), Carry(x.c, over, block.c),
+                   Carry(x.d, over, block.d)};
     };
     Block x = last_;
     if (isFirst_) {
@@ -228,7 +246,8 @@ class Share {
     constexpr int bits = 8 * kBlock;
     while (bytes > 0) {
       const Block block = next();
-      x = {CarryLane<bits>(x.a, block.a), CarryLane<bits>(x.b, block.b), CarryLane<bits>(x.c, block.c), CarryLane<bits>(x.d, block.d)};
+      x = {CarryLane<bits>(x.a, block.a), CarryLane<bits>(x.b, block.b),
+           CarryLane<bits>(x.c, block.c), CarryLane<bits>(x.d, block.d)};
     }
     last_ = x;
 #else
@@ -251,7 +270,9 @@ class Share {
  private:
 #if defined(__PCLMUL__)
   using Factor = Lane;
-  static Factor Of(int64_t gap) { return Repeat(Factors(8 * (kBlock + static_cast<uint64_t>(gap)))); }
+  static Factor Of(int64_t gap) {
+    return Repeat(Factors(8 * (kBlock + static_cast<uint64_t>(gap))));
+  }
   struct Block {
     Lane a, b, c, d;
   };

@@ -1,5 +1,5 @@
-// Memory that processes of this machine share. Its file has no name (memfd); other processes open it by
-// the file descriptor of the process that created it.
+// Memory that processes of this machine share. Its file has no name (memfd); other processes open
+// it by the file descriptor of the process that created it.
 #pragma once
 
 #include "arguments.h"
@@ -20,7 +20,10 @@
 
 namespace mapping {
 
-/** Mapped memory, and its file if this process created it. While the file is open, others can map it. */
+/**
+ * Mapped memory, and its file if this process created it. While the file is open, others can map
+ * it.
+ */
 struct Mapped {
   void* data = nullptr;
   size_t bytes = 0;
@@ -39,10 +42,14 @@ constexpr size_t kLargePage = size_t{2} << 20;
 /** Maps a file at a boundary of large pages. @returns MAP_FAILED on failure */
 inline void* Map(int file, size_t bytes) {
   const size_t reserved_bytes = bytes + kLargePage;
-  void* reserved = bytes < kLargePage ? MAP_FAILED : mmap(nullptr, reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (reserved == MAP_FAILED) return mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  void* reserved = bytes < kLargePage ? MAP_FAILED
+                                      : mmap(nullptr, reserved_bytes, PROT_NONE,
+                                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED)
+    return mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   char* const begin = static_cast<char*>(reserved);
-  char* const at = begin + (kLargePage - reinterpret_cast<uintptr_t>(begin) % kLargePage) % kLargePage;
+  char* const at =
+      begin + (kLargePage - reinterpret_cast<uintptr_t>(begin) % kLargePage) % kLargePage;
   void* data = mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
   if (data == MAP_FAILED) {
     munmap(begin, reserved_bytes);
@@ -57,9 +64,9 @@ inline void* Map(int file, size_t bytes) {
 }
 
 /**
- * Moves memory that was written to large pages, if the system has any. A process that maps it then finds
- * and pins 512 pages at a time. Linux (from 6.1) does this for shared memory on request only, and copies
- * the contents.
+ * Moves memory that was written to large pages, if the system has any. A process that maps it then
+ * finds and pins 512 pages at a time. Linux (from 6.1) does this for shared memory on request only,
+ * and copies the contents.
  */
 inline void OnLargePages(void* data, size_t bytes) {
   constexpr int collapse = 25;  // MADV_COLLAPSE; older headers lack it
@@ -71,7 +78,9 @@ inline std::unique_ptr<Mapped> Open(const std::string& path, int64_t bytes) {
   const int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
   struct stat status;
   if (file < 0) return nullptr;
-  void* data = bytes > 0 && fstat(file, &status) == 0 && status.st_size == bytes ? Map(file, static_cast<size_t>(bytes)) : MAP_FAILED;
+  void* data = bytes > 0 && fstat(file, &status) == 0 && status.st_size == bytes
+                   ? Map(file, static_cast<size_t>(bytes))
+                   : MAP_FAILED;
   close(file);
   if (data == MAP_FAILED) return nullptr;
   auto mapped = std::make_unique<Mapped>();
@@ -83,7 +92,9 @@ inline std::unique_ptr<Mapped> Open(const std::string& path, int64_t bytes) {
 /** Creates shared memory. @returns null if the system gives none */
 inline std::unique_ptr<Mapped> Make(int64_t bytes) {
   auto mapped = std::make_unique<Mapped>();
-  mapped->file = bytes <= 0 ? -1 : static_cast<int>(syscall(SYS_memfd_create, "lapidary", 1u /* close on exec */));
+  mapped->file =
+      bytes <= 0 ? -1
+                 : static_cast<int>(syscall(SYS_memfd_create, "lapidary", 1u /* close on exec */));
   if (mapped->file < 0 || ftruncate(mapped->file, bytes) != 0) return nullptr;
   void* data = Map(mapped->file, static_cast<size_t>(bytes));
   if (data == MAP_FAILED) return nullptr;
@@ -96,7 +107,9 @@ inline std::unique_ptr<Mapped> Make(int64_t bytes) {
 inline napi_value AsArrayBuffer(napi_env env, std::unique_ptr<Mapped> mapped) {
   const auto release = [](napi_env, void*, void* hint) { delete static_cast<Mapped*>(hint); };
   napi_value memory;
-  if (napi_create_external_arraybuffer(env, mapped->data, mapped->bytes, release, mapped.get(), &memory) != napi_ok) return nullptr;
+  if (napi_create_external_arraybuffer(env, mapped->data, mapped->bytes, release, mapped.get(),
+                                       &memory) != napi_ok)
+    return nullptr;
   mapped.release();
   return memory;
 }

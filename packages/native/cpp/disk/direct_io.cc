@@ -12,8 +12,7 @@ namespace disk {
 constexpr size_t kLargePage = size_t{2} << 20;
 
 Buffer::Buffer(size_t bytes) : bytes_(bytes) {
-  void* data =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) return;
   if (bytes == kLargePage) madvise(data, bytes, MADV_HUGEPAGE);
   data_ = static_cast<uint8_t*>(data);

@@ -1,5 +1,5 @@
-// Files opened past the page cache (direct I/O). If a file system does not support it (tmpfs), the same
-// calls use the page cache.
+// Files opened past the page cache (direct I/O). If a file system does not support it (tmpfs), the
+// same calls use the page cache.
 #pragma once
 
 #include <sys/types.h>
@@ -10,7 +10,9 @@
 
 namespace disk {
 
-/** Direct I/O transfers multiples of this many bytes, at multiples of it in memory and in the file. */
+/**
+ * Direct I/O transfers multiples of this many bytes, at multiples of it in memory and in the file.
+ */
 constexpr size_t kBlock = 4096;
 
 /** A failed system call, and its file if the work was on several. Success has the number 0. */
@@ -38,8 +40,8 @@ class Buffer {
 int OpenDirect(const char* path, int flags);
 
 /**
- * Some file systems accept direct I/O in `open` and refuse it later. Called after a failed call: if that
- * may be the reason, the file continues through the page cache.
+ * Some file systems accept direct I/O in `open` and refuse it later. Called after a failed call: if
+ * that may be the reason, the file continues through the page cache.
  *
  * @returns whether the call should be repeated
  */

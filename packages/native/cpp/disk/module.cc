@@ -1,8 +1,8 @@
-// Files of checkpoints, written and read past the page cache. This costs a tenth of the processor time
-// of ordinary writes, and reading back verifies the disk.
+// Files of checkpoints, written and read past the page cache. This costs a tenth of the processor
+// time of ordinary writes, and reading back verifies the disk.
 //
-// The work runs on Node's worker threads. The files of one directory are one task, because the change of
-// threads costs as much as to write a small file. The library needs no TensorFlow.
+// The work runs on Node's worker threads. The files of one directory are one task, because the
+// change of threads costs as much as to write a small file. The library needs no TensorFlow.
 #include <node_api.h>
 
 #if defined(__linux__)
@@ -75,8 +75,8 @@ napi_value MakeFiles(napi_env env, const std::shared_ptr<Files>& files) {
 }
 
 /**
- * create(directory, names: string[]) → Promise of empty files. If one of them cannot be created, all are
- * closed.
+ * create(directory, names: string[]) → Promise of empty files. If one of them cannot be created,
+ * all are closed.
  */
 napi_value Create(napi_env env, napi_callback_info info) {
   napi_value args[2];
@@ -107,8 +107,8 @@ bool ReadParts(napi_env env, napi_value list, napi_value checksums, std::vector<
 }
 
 /**
- * write(files, counts: number[], parts: Uint8Array[], checksums: (number | undefined)[]) → Promise of the
- * checksums of all parts. `counts` of the parts go to each file, in the order of the files.
+ * write(files, counts: number[], parts: Uint8Array[], checksums: (number | undefined)[]) → Promise
+ * of the checksums of all parts. `counts` of the parts go to each file, in the order of the files.
  */
 napi_value Write(napi_env env, napi_callback_info info) {
   napi_value args[4];
@@ -208,8 +208,8 @@ Failure ComputeAllChecksums(std::vector<WrittenFile>& files) {
 }
 
 /**
- * checksums(paths: string[], lengths: number[][]) → Promise of the checksums of each file: those of the
- * parts that it has, and one more if it continues after the last part.
+ * checksums(paths: string[], lengths: number[][]) → Promise of the checksums of each file: those of
+ * the parts that it has, and one more if it continues after the last part.
  */
 napi_value Checksums(napi_env env, napi_callback_info info) {
   napi_value args[2];

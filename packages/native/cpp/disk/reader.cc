@@ -61,8 +61,7 @@ Failure ComputeChecksums(WrittenFile& written, const Buffer& buffer) {
   Failure failure;
   PartChecksums parts(written);
   // One block more than the parts have shows whether the file continues.
-  const size_t whole =
-      std::accumulate(written.lengths.begin(), written.lengths.end(), size_t{0});
+  const size_t whole = std::accumulate(written.lengths.begin(), written.lengths.end(), size_t{0});
   const size_t piece = std::min(kReadMax, (whole / kBlock + 1) * kBlock);
   for (off_t position = 0; failure.error == 0;) {
     const ssize_t got = pread(file, buffer.data(), piece, position);

@@ -1,5 +1,5 @@
-// Files that are read back from the disk. With direct I/O the checksums are of the bytes on the disk, not
-// of the writer's memory in the page cache.
+// Files that are read back from the disk. With direct I/O the checksums are of the bytes on the
+// disk, not of the writer's memory in the page cache.
 #pragma once
 
 #include <cstddef>

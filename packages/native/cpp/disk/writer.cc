@@ -62,7 +62,8 @@ Failure File::End() {
     return Failed("fcntl");
   const size_t kept = std::exchange(kept_, 0);
   if (const Failure failure = Put(bounce_.data(), kept); failure.error != 0) return failure;
-  // A hint: the sync does the rest. One commit of the file system then serves all files that are synced.
+  // A hint: the sync does the rest. One commit of the file system then serves all files that are
+  // synced.
   sync_file_range(file_, 0, 0, SYNC_FILE_RANGE_WRITE);
   return {};
 }
@@ -128,8 +129,8 @@ Failure File::Put(const uint8_t* data, size_t length) {
 
 Failure Files::Create(const std::string& directory, const std::vector<std::string>& names) {
   if (mkdir(directory.c_str(), 0777) != 0 && errno != EEXIST) {
-    // Parents are created only if they are missing: create_directories would report a read-only disk as
-    // a missing directory.
+    // Parents are created only if they are missing: create_directories would report a read-only
+    // disk as a missing directory.
     if (errno != ENOENT) return {errno, "mkdir"};
     std::error_code error;
     std::filesystem::create_directories(directory, error);

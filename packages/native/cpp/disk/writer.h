@@ -1,8 +1,10 @@
 // Files that are written with direct I/O.
 //
-//     memory      │ part │ part │ …         checksummed if needed; written from where it is, if its position
-//                                           in memory and in the file agree on blocks
-//     file        │ blocks of 4 KiB │ … │ the rest, through the page cache
+//     memory      │ part │ part │ …              written from where it is, or through a copy
+//     file        │ blocks of 4 KiB │ … │ rest     the rest goes through the page cache
+//
+// A part is written from where it is if its positions in memory and in the file agree on blocks.
+// Its checksum is computed unless the caller has it.
 #pragma once
 
 #include <cstddef>
@@ -42,9 +44,9 @@ class File {
   Failure Flush();
 
   /**
-   * Writes the rest after the last whole block through the page cache, and starts its transfer. Nothing
-   * can be appended afterwards. (To write a whole block and truncate the file would make the file system
-   * read the block and write it again.)
+   * Writes the rest after the last whole block through the page cache, and starts its transfer.
+   * Nothing can be appended afterwards. (To write a whole block and truncate the file would make
+   * the file system read the block and write it again.)
    */
   Failure End();
 
@@ -60,7 +62,9 @@ class File {
 
   /** @returns how many of the bytes were added to the pending span */
   size_t ExtendSpan(const uint8_t* data, size_t length);
-  /** Copies bytes to `bounce_`, and writes it if it is full or the next byte is on a block boundary. */
+  /**
+   * Copies bytes to `bounce_`, and writes it if it is full or the next byte is on a block boundary.
+   */
   Failure Bounce(const uint8_t* data, size_t length, bool aligned, size_t& taken);
 
   std::string path_;

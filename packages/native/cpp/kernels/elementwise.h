@@ -1,20 +1,21 @@
-// The formula of every elementwise op of fused kernels. An op of the table with `fusible: "unary"` or
-// `"binary"` needs one overload of `Formula` here. Without it this file does not compile.
+// The formula of every elementwise op of fused kernels. An op of the table with `fusible: "unary"`
+// or `"binary"` needs one overload of `Formula` here. Without it this file does not compile.
 //
-//     inline float Formula(Op<kLog>, float x)               one number: the compiler vectorizes the loop
+//     inline float Formula(Op<kLog>, float x)               one number, in a loop to be vectorized
 //     LAPIDARY_INLINE Vector Formula(Op<kTanh>, Vector x)   one vector
 //     template <typename T>
 //     LAPIDARY_INLINE T Formula(Op<kAdd>, T a, T b)         two operands: T is float or Vector
 //
-// The opcodes and the lists of unary and binary opcodes come from the op table (opcodes.generated.h).
+// The opcodes and the lists of unary and binary opcodes come from the op table
+// (opcodes.generated.h).
 #pragma once
-
-#include "opcodes.generated.h"
-#include "vectors.h"
 
 #include <cmath>
 #include <type_traits>
 #include <utility>
+
+#include "opcodes.generated.h"
+#include "vectors.h"
 
 namespace {
 
@@ -45,32 +46,58 @@ LAPIDARY_INLINE T Number(Predicate holds) {
 }
 
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kAdd>, T a, T b) { return a + b; }
+LAPIDARY_INLINE T Formula(Op<kAdd>, T a, T b) {
+  return a + b;
+}
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kSubtract>, T a, T b) { return a - b; }
+LAPIDARY_INLINE T Formula(Op<kSubtract>, T a, T b) {
+  return a - b;
+}
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kMultiply>, T a, T b) { return a * b; }
+LAPIDARY_INLINE T Formula(Op<kMultiply>, T a, T b) {
+  return a * b;
+}
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kDivide>, T a, T b) { return a / b; }
+LAPIDARY_INLINE T Formula(Op<kDivide>, T a, T b) {
+  return a / b;
+}
 // A NaN wins over a number, on either side.
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kMaximum>, T a, T b) { return (b <= a) | (a != a) ? a : b; }
+LAPIDARY_INLINE T Formula(Op<kMaximum>, T a, T b) {
+  return ((b <= a) | (a != a)) ? a : b;
+}
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kMinimum>, T a, T b) { return (b >= a) | (a != a) ? a : b; }
+LAPIDARY_INLINE T Formula(Op<kMinimum>, T a, T b) {
+  return ((b >= a) | (a != a)) ? a : b;
+}
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kAnd>, T a, T b) { return Number<T>((a != 0.0f) & (b != 0.0f)); }
+LAPIDARY_INLINE T Formula(Op<kAnd>, T a, T b) {
+  return Number<T>((a != 0.0f) & (b != 0.0f));
+}
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kEq>, T a, T b) { return Number<T>(a == b); }
+LAPIDARY_INLINE T Formula(Op<kEq>, T a, T b) {
+  return Number<T>(a == b);
+}
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kNe>, T a, T b) { return Number<T>(a != b); }
+LAPIDARY_INLINE T Formula(Op<kNe>, T a, T b) {
+  return Number<T>(a != b);
+}
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kLt>, T a, T b) { return Number<T>(a < b); }
+LAPIDARY_INLINE T Formula(Op<kLt>, T a, T b) {
+  return Number<T>(a < b);
+}
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kLe>, T a, T b) { return Number<T>(a <= b); }
+LAPIDARY_INLINE T Formula(Op<kLe>, T a, T b) {
+  return Number<T>(a <= b);
+}
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kGt>, T a, T b) { return Number<T>(a > b); }
+LAPIDARY_INLINE T Formula(Op<kGt>, T a, T b) {
+  return Number<T>(a > b);
+}
 template <typename T>
-LAPIDARY_INLINE T Formula(Op<kGe>, T a, T b) { return Number<T>(a >= b); }
+LAPIDARY_INLINE T Formula(Op<kGe>, T a, T b) {
+  return Number<T>(a >= b);
+}
 
 // ---------------------------------------------------------------- which formulas there are
 
@@ -78,14 +105,17 @@ LAPIDARY_INLINE T Formula(Op<kGe>, T a, T b) { return Number<T>(a >= b); }
 template <typename Enabled, int32_t code, typename... Operands>
 struct FormulaOf : std::false_type {};
 template <int32_t code, typename... Operands>
-struct FormulaOf<std::void_t<decltype(Formula(Op<code>{}, std::declval<Operands>()...))>, code, Operands...> : std::true_type {};
+struct FormulaOf<std::void_t<decltype(Formula(Op<code>{}, std::declval<Operands>()...))>, code,
+                 Operands...> : std::true_type {};
 template <int32_t code, typename... Operands>
 constexpr bool kHasFormula = FormulaOf<void, code, Operands...>::value;
 
-#define LAPIDARY_CHECK_UNARY(code) \
-  static_assert(kHasFormula<code, float> || kHasFormula<code, Vector>, "elementwise.h lacks Formula(Op<" #code ">, float x)");
-#define LAPIDARY_CHECK_BINARY(code) \
-  static_assert(kHasFormula<code, float, float> && kHasFormula<code, Vector, Vector>, "elementwise.h lacks Formula(Op<" #code ">, T a, T b)");
+#define LAPIDARY_CHECK_UNARY(code)                                     \
+  static_assert(kHasFormula<code, float> || kHasFormula<code, Vector>, \
+                "elementwise.h lacks Formula(Op<" #code ">, float x)");
+#define LAPIDARY_CHECK_BINARY(code)                                                   \
+  static_assert(kHasFormula<code, float, float> && kHasFormula<code, Vector, Vector>, \
+                "elementwise.h lacks Formula(Op<" #code ">, T a, T b)");
 LAPIDARY_UNARY_OPCODES(LAPIDARY_CHECK_UNARY)
 LAPIDARY_BINARY_OPCODES(LAPIDARY_CHECK_BINARY)
 #undef LAPIDARY_CHECK_UNARY

@@ -6,18 +6,19 @@
 // messages in flight never have the same region. A region counts its uses. All workers run the same
 // program, so their counts agree.
 //
-//     outbox   │ control: for each region   ready │ done by worker 0, checksum for it │ … │ region 0 │ …
+//     outbox   │ control │ region 0 │ region 1 │ …
+//     control  for each region: ready │ done by worker 0, checksum for it │ done by worker 1 … │
 //
 //     send use u      waits until the readers of use u-1 are done    writes, checksums    ready ← u
 //     receive use u   waits until ready ≥ u on each sender           checksums, reads     done ← u
 //
 // The sender computes a checksum of a message for each reader: CRC-32, continued from the number of
-// the use. Each reader computes it again while it reads. A flipped bit, a message of another use, or a
-// message that is overwritten while it is read, is an error of the step. Both compute it piece by
-// piece, while the first-level cache has the piece.
+// the use. Each reader computes it again while it reads. A flipped bit, a message of another use,
+// or a message that is overwritten while it is read, is an error of the step. Both compute it piece
+// by piece, while the first-level cache has the piece.
 //
-// A wait sleeps in the kernel (futex) for a bounded time and then returns to the caller, which serves
-// its event loop and calls again. The loss of a peer is reported by its channel, never here.
+// A wait sleeps in the kernel (futex) for a bounded time and then returns to the caller, which
+// serves its event loop and calls again. The loss of a peer is reported by its channel, never here.
 #pragma once
 
 #if defined(__linux__)

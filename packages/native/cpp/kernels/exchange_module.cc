@@ -52,8 +52,8 @@ int64_t DivideOutbox(Space& space, const std::vector<int64_t>& region_bytes) {
 }
 
 /**
- * createSpace(self, workers, regionBytes: Float64Array) → [number, file descriptor of the own outbox],
- * or undefined if the system gives no memory.
+ * createSpace(self, workers, regionBytes: Float64Array) → [number, file descriptor of the own
+ * outbox], or undefined if the system gives no memory.
  */
 napi_value CreateSpace(napi_env env, napi_callback_info info) {
   napi_value args[3];
@@ -90,7 +90,9 @@ std::unique_ptr<Outbox> OpenFile(const std::string& path, int64_t bytes) {
   return Mapped(std::move(box));
 }
 
-/** openOutbox(space, worker, path) → whether it is mapped. It must have the size of the own outbox. */
+/**
+ * openOutbox(space, worker, path) → whether it is mapped. It must have the size of the own outbox.
+ */
 napi_value OpenOutbox(napi_env env, napi_callback_info info) {
   napi_value args[3];
   if (!Arguments(env, info, args)) return MakeBool(env, false);
@@ -98,8 +100,7 @@ napi_value OpenOutbox(napi_env env, napi_callback_info info) {
   const int64_t worker = Int(env, args[1]);
   if (space == nullptr || worker < 0 || worker >= space->workers || worker == space->self)
     return MakeBool(env, false);
-  std::unique_ptr<Outbox> box =
-      OpenFile(Text(env, args[2]), space->outboxes[space->self]->bytes);
+  std::unique_ptr<Outbox> box = OpenFile(Text(env, args[2]), space->outboxes[space->self]->bytes);
   if (box == nullptr) return MakeBool(env, false);
   space->outboxes[worker] = std::move(box);
   return MakeBool(env, true);

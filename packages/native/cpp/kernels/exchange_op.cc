@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/checksum.h"
+#include "common/loops.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -82,7 +83,7 @@ void CopyPart(const Segments& segments, int64_t base, uint32_t* whole, uint32_t*
 template <typename T>
 void Combine(T* out, const T* a, const T* b, int64_t n, int32_t reduction) {
   if (reduction == kSum) {
-#pragma GCC ivdep
+    LAPIDARY_INDEPENDENT
     for (int64_t i = 0; i < n; i++) out[i] = a[i] + b[i];
   } else if (reduction == kMax) {
     for (int64_t i = 0; i < n; i++) out[i] = !(b[i] <= a[i]) && a[i] == a[i] ? b[i] : a[i];

@@ -1,9 +1,9 @@
-// `LapidaryFused`: one TensorFlow op for a chain of memory-bound ops. Elementwise ops, broadcasts and
-// reductions read and write memory once.
+// `LapidaryFused`: one TensorFlow op for a chain of memory-bound ops. Elementwise ops, broadcasts
+// and reductions read and write memory once.
 //
-// A program runs over `rows` rows of `columns` elements, one tile of rows at a time. A register holds
-// the elements of the tile (a vector), or one number for each of its rows (a scalar). Intermediates
-// stay in the first-level cache, and short rows cost no more than long rows.
+// A program runs over `rows` rows of `columns` elements, one tile of rows at a time. A register
+// holds the elements of the tile (a vector), or one number for each of its rows (a scalar).
+// Intermediates stay in the first-level cache, and short rows cost no more than long rows.
 //
 //     for each tile:   inputs (by reference, with any strides) → instructions → outputs
 //
@@ -11,7 +11,8 @@
 // norms). A reduction over rows accumulates into an output: each `period` consecutive rows give one
 // row of the output. The period is the number of rows if the whole dim is reduced.
 //
-// Node registers a program beforehand (`registerProgram`). A call has only the number of the program.
+// Node registers a program beforehand (`registerProgram`). A call has only the number of the
+// program.
 #include <algorithm>
 #include <cstdint>
 #include <memory>
@@ -68,8 +69,7 @@ class LapidaryFused : public OpKernel {
     int64_t id;
     OP_REQUIRES_OK(context, context->GetAttr("program", &id));
     program_ = fused::FindProgram(id);
-    OP_REQUIRES(context, program_ != nullptr,
-                absl::InvalidArgumentError("no such fused program"));
+    OP_REQUIRES(context, program_ != nullptr, absl::InvalidArgumentError("no such fused program"));
     const Program& p = *program_;
     inner_rows_ = p.outer.empty() ? 1 : p.outer.back();
     tile_ = std::max<int64_t>(1, std::min(inner_rows_, kTileTarget / p.columns));
@@ -129,7 +129,9 @@ class LapidaryFused : public OpKernel {
 
   static int64_t Padded(int64_t floats) { return (floats + 15) / 16 * 16; }
 
-  /** One row, then the registers, then tiles of converted inputs, each on a boundary of 64 bytes. */
+  /**
+   * One row, then the registers, then tiles of converted inputs, each on a boundary of 64 bytes.
+   */
   void DivideArena() {
     const Program& p = *program_;
     float* next = arena_.data();
@@ -210,7 +212,9 @@ class LapidaryFused : public OpKernel {
     }
   }
 
-  /** Lists what the next tile reads and writes. One or two instructions would not profit from it. */
+  /**
+   * Lists what the next tile reads and writes. One or two instructions would not profit from it.
+   */
   void PlanPrefetch(int64_t row, int64_t first) {
     const Program& p = *program_;
     const int64_t n = p.columns;
@@ -227,9 +231,9 @@ class LapidaryFused : public OpKernel {
   }
 
   /**
-   * Prefetches elements `from` to `to` of the next tile while this tile is computed. A tile is about
-   * a page, and hardware prefetching stops at the end of a page. Inlined, because compilers remove
-   * calls of functions without effect.
+   * Prefetches elements `from` to `to` of the next tile while this tile is computed. A tile is
+   * about a page, and hardware prefetching stops at the end of a page. Inlined, because compilers
+   * remove calls of functions without effect.
    */
   LAPIDARY_INLINE void FetchAhead(int64_t from, int64_t to) const {
     for (const Prefetch& each : prefetches_)
@@ -264,8 +268,8 @@ class LapidaryFused : public OpKernel {
   }
 
   /**
-   * The memory of an instruction's result, `width` numbers for each row. An output is written to the
-   * output's memory, and later instructions of this tile read it from there.
+   * The memory of an instruction's result, `width` numbers for each row. An output is written to
+   * the output's memory, and later instructions of this tile read it from there.
    */
   float* Destination(const Instruction& in, int64_t r, int64_t width) {
     float* to = in.output >= 0 ? outputs_[in.output] + r * width : buffers_[in.destination];
@@ -329,8 +333,8 @@ class LapidaryFused : public OpKernel {
   }
 
   /**
-   * Rows of one row of the output are combined among themselves before the output is updated. A long
-   * sum in parts is more exact.
+   * Rows of one row of the output are combined among themselves before the output is updated. A
+   * long sum in parts is more exact.
    */
   template <int32_t code>
   void Accumulate(int32_t index, const Tile& a, int64_t r, int64_t rows) {

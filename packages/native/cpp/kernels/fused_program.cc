@@ -117,7 +117,9 @@ class Decoder {
     }
   }
 
-  /** Neighbouring outer dims become one if every input has one stride for both: tiles get higher. */
+  /**
+   * Neighbouring outer dims become one if every input has one stride for both: tiles get higher.
+   */
   void MergeOuterDims() {
     Program& p = *program_;
     for (size_t d = p.outer.size(); d-- > 1;) {
@@ -159,7 +161,8 @@ napi_value RegisterProgram(napi_env env, napi_callback_info info) {
         napi_get_typedarray_info(env, args[i], &type, &lengths[i], &data[i], nullptr, nullptr) !=
             napi_ok ||
         type != expected[i]) {
-      napi_throw_type_error(env, nullptr, "registerProgram expects an Int32Array and a Float32Array");
+      napi_throw_type_error(env, nullptr,
+                            "registerProgram expects an Int32Array and a Float32Array");
       return nullptr;
     }
   }

@@ -1,5 +1,5 @@
-// Programs of fused kernels, as `LapidaryFused` interprets them. The encoding is that of the worker's
-// fusion/encode.ts.
+// Programs of fused kernels, as `LapidaryFused` interprets them. The encoding is that of the
+// worker's fusion/encode.ts.
 #pragma once
 
 #include <cstdint>

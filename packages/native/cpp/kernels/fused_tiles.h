@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "common/loops.h"
 #include "elementwise.h"
 #include "vectors.h"
 
@@ -62,7 +63,7 @@ inline void UnarySegment(float* out, Segment a, int64_t n) {
     const float value = Formula(Op<code>{}, *x);
     for (int64_t i = 0; i < n; i++) out[i] = value;
   } else {
-#pragma GCC ivdep
+    LAPIDARY_INDEPENDENT
     for (int64_t i = 0; i < n; i++) out[i] = Formula(Op<code>{}, x[i]);
   }
 }
@@ -86,9 +87,8 @@ inline void SelectSegment(float* out, Segment p, Segment a, Segment b, int64_t n
   // Both operands are read, so that a lane needs no branch.
   const auto select = [](Vector q, Vector x, Vector y) { return q != 0.0f ? x : y; };
   WithOperand(p, [&](auto q) {
-    WithOperand(a, [&](auto x) {
-      WithOperand(b, [&](auto y) { ForVectors(out, n, select, q, x, y); });
-    });
+    WithOperand(
+        a, [&](auto x) { WithOperand(b, [&](auto y) { ForVectors(out, n, select, q, x, y); }); });
   });
 }
 
@@ -96,11 +96,13 @@ inline void SelectSegment(float* out, Segment p, Segment a, Segment b, int64_t n
 inline bool IsOneSegment(const Tile& a, int64_t columns) { return a.row == a.column * columns; }
 
 /**
- * Calls `work(out, segments, n)` once for all rows if the operands allow it, otherwise once for each
- * row. A tile with one number for each row is passed as one column whose rows form the segment.
+ * Calls `work(out, segments, n)` once for all rows if the operands allow it, otherwise once for
+ * each row. A tile with one number for each row is passed as one column whose rows form the
+ * segment.
  */
 template <int count, typename Work>
-inline void ForSegments(float* out, const Tile* operands, int64_t rows, int64_t columns, Work work) {
+inline void ForSegments(float* out, const Tile* operands, int64_t rows, int64_t columns,
+                        Work work) {
   Segment segments[3] = {};
   bool whole = true;
   for (int k = 0; k < count; k++) {
@@ -184,7 +186,8 @@ float ReduceRow(const float* x, int64_t n) {
 }
 
 /** An elementwise instruction on a tile. */
-void ElementwiseTile(int32_t code, float* out, const Tile* operands, int64_t rows, int64_t columns) {
+void ElementwiseTile(int32_t code, float* out, const Tile* operands, int64_t rows,
+                     int64_t columns) {
   switch (code) {
 #define UNARY(code)                                \
   case code:                                       \
@@ -209,7 +212,7 @@ void ElementwiseTile(int32_t code, float* out, const Tile* operands, int64_t row
 
 template <typename From>
 void ConvertRow(float* out, const From* in, int64_t n) {
-#pragma GCC ivdep
+  LAPIDARY_INDEPENDENT
   for (int64_t i = 0; i < n; i++) out[i] = static_cast<float>(in[i]);
 }
 

@@ -1,5 +1,5 @@
-// Matmul of f32, or of operands rounded to bf16 with sums in f32. Operands are rounded while they are
-// packed, so that rounding has no cost of its own.
+// Matmul of f32, or of operands rounded to bf16 with sums in f32. Operands are rounded while they
+// are packed, so that rounding has no cost of its own.
 //
 //     C [M, N] = A · B        in blocks that stay in the caches, as in BLIS
 //
@@ -10,7 +10,8 @@
 // The packed block of A stays in the second-level cache, a panel of B in the first.
 //
 // A header for each instruction set has the sizes, the packing and the sums. Either operand may be
-// transposed. Sums are in the order of k, so results depend on the shape and the instruction set alone.
+// transposed. Sums are in the order of k, so results depend on the shape and the instruction set
+// alone.
 #include "gemm.h"
 
 #include "module.h"
@@ -45,8 +46,10 @@ using tensorflow::TensorShape;
 /** Memory for packed blocks. The process has one; a kernel holds the lock while it runs. */
 struct PackBuffers {
   std::mutex mutex;
-  Word* a = static_cast<Word*>(std::aligned_alloc(4096, (kBlockM + kRows) * kBlockK * sizeof(Word)));
-  Word* b = static_cast<Word*>(std::aligned_alloc(4096, (kBlockN + kColumns) * kBlockK * sizeof(Word)));
+  Word* a =
+      static_cast<Word*>(std::aligned_alloc(4096, (kBlockM + kRows) * kBlockK * sizeof(Word)));
+  Word* b =
+      static_cast<Word*>(std::aligned_alloc(4096, (kBlockN + kColumns) * kBlockK * sizeof(Word)));
 };
 PackBuffers& SharedPackBuffers() {
   static PackBuffers* buffers = new PackBuffers();
@@ -63,23 +66,28 @@ template <bool bf16>
 void Multiply(const Matrix& a, const Matrix& b, float* c, int64_t m, int64_t n, int64_t k) {
   constexpr int64_t each = kEach<bf16>;
   PackBuffers& packed = SharedPackBuffers();
-  const int64_t partK = PartOf(k, kBlockK * each, each), partM = PartOf(m, kBlockM, kRows), partN = PartOf(n, kBlockN, kColumns);
+  const int64_t partK = PartOf(k, kBlockK * each, each), partM = PartOf(m, kBlockM, kRows),
+                partN = PartOf(n, kBlockN, kColumns);
   for (int64_t n0 = 0; n0 < n; n0 += partN) {
     const int64_t columns = std::min(partN, n - n0);
     for (int64_t k0 = 0; k0 < k; k0 += partK) {
       const int64_t depth = std::min(partK, k - k0), words = (depth + each - 1) / each;
-      Pack<bf16, kColumns>({b.data + n0 * b.free + k0 * b.depth, b.free, b.depth}, columns, depth, packed.b);
+      Pack<bf16, kColumns>({b.data + n0 * b.free + k0 * b.depth, b.free, b.depth}, columns, depth,
+                           packed.b);
       for (int64_t m0 = 0; m0 < m; m0 += partM) {
         const int64_t rows = std::min(partM, m - m0);
-        Pack<bf16, kRows>({a.data + m0 * a.free + k0 * a.depth, a.free, a.depth}, rows, depth, packed.a);
+        Pack<bf16, kRows>({a.data + m0 * a.free + k0 * a.depth, a.free, a.depth}, rows, depth,
+                          packed.a);
         for (int64_t j = 0; j < columns; j += kColumns) {
           const int64_t wide = std::min(kColumns, columns - j);
           for (int64_t i = 0; i < rows; i += kRows) {
             float* to = c + (m0 + i) * n + n0 + j;
             const Word* left = packed.a + i * words;
             const Word* right = packed.b + j * words;
-            if (wide > kLanes) Kernel<bf16, 2>(left, right, words, to, n, std::min(kRows, rows - i), wide, k0 > 0);
-            else Kernel<bf16, 1>(left, right, words, to, n, std::min(kRows, rows - i), wide, k0 > 0);
+            if (wide > kLanes)
+              Kernel<bf16, 2>(left, right, words, to, n, std::min(kRows, rows - i), wide, k0 > 0);
+            else
+              Kernel<bf16, 1>(left, right, words, to, n, std::min(kRows, rows - i), wide, k0 > 0);
           }
         }
       }
@@ -111,13 +119,20 @@ class LapidaryMatMul : public OpKernel {
     const Tensor& a = context->input(0);
     const Tensor& b = context->input(1);
     const int rank = a.dims();
-    OP_REQUIRES(context, (rank == 2 || rank == 3) && b.dims() == rank && (rank == 2 || a.dim_size(0) == b.dim_size(0)), absl::InvalidArgumentError("operands are matrices, or batches of the same size"));
+    OP_REQUIRES(context,
+                (rank == 2 || rank == 3) && b.dims() == rank &&
+                    (rank == 2 || a.dim_size(0) == b.dim_size(0)),
+                absl::InvalidArgumentError("operands are matrices, or batches of the same size"));
     const int64_t batch = rank == 3 ? a.dim_size(0) : 1;
-    const int64_t am = a.dim_size(rank - 2), an = a.dim_size(rank - 1), bm = b.dim_size(rank - 2), bn = b.dim_size(rank - 1);
+    const int64_t am = a.dim_size(rank - 2), an = a.dim_size(rank - 1), bm = b.dim_size(rank - 2),
+                  bn = b.dim_size(rank - 1);
     const int64_t m = adj_x_ ? an : am, k = adj_x_ ? am : an, n = adj_y_ ? bm : bn;
-    OP_REQUIRES(context, (adj_y_ ? bn : bm) == k && k > 0, absl::InvalidArgumentError("operands agree in the contracted dim"));
+    OP_REQUIRES(context, (adj_y_ ? bn : bm) == k && k > 0,
+                absl::InvalidArgumentError("operands agree in the contracted dim"));
     Tensor* c = nullptr;
-    OP_REQUIRES_OK(context, context->allocate_output(0, rank == 3 ? TensorShape({batch, m, n}) : TensorShape({m, n}), &c));
+    OP_REQUIRES_OK(context,
+                   context->allocate_output(
+                       0, rank == 3 ? TensorShape({batch, m, n}) : TensorShape({m, n}), &c));
     const float* x = a.flat<float>().data();
     const float* y = b.flat<float>().data();
     float* out = c->flat<float>().data();
@@ -125,8 +140,10 @@ class LapidaryMatMul : public OpKernel {
     for (int64_t i = 0; i < batch; i++) {
       const Matrix left = adj_x_ ? Matrix{x + i * m * k, 1, m} : Matrix{x + i * m * k, k, 1};
       const Matrix right = adj_y_ ? Matrix{y + i * n * k, k, 1} : Matrix{y + i * n * k, 1, n};
-      if (bf16_) Multiply<true>(left, right, out + i * m * n, m, n, k);
-      else Multiply<false>(left, right, out + i * m * n, m, n, k);
+      if (bf16_)
+        Multiply<true>(left, right, out + i * m * n, m, n, k);
+      else
+        Multiply<false>(left, right, out + i * m * n, m, n, k);
     }
   }
 

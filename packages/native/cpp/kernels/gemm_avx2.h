@@ -1,6 +1,7 @@
 // Matmul on processors with AVX2: packing, and 6 × 16 sums in twelve registers.
 //
-// These processors cannot multiply bf16. Operands are rounded while they are packed, and multiplied as f32.
+// These processors cannot multiply bf16. Operands are rounded while they are packed, and multiplied
+// as f32.
 #pragma once
 
 #include <immintrin.h>
@@ -27,7 +28,11 @@ constexpr bool kFasterThanTensorFlow = true;
 constexpr bool kHasBf16 = true;
 
 /** The first `count` lanes. */
-inline __m256i Lanes(int64_t count) { return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(std::clamp<int64_t>(count, 0, 8))), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
+inline __m256i Lanes(int64_t count) {
+  return _mm256_cmpgt_epi32(
+      _mm256_set1_epi32(static_cast<int32_t>(std::clamp<int64_t>(count, 0, 8))),
+      _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
 
 /** Rounds to bf16, ties to even. A NaN stays a NaN. */
 template <bool bf16>
@@ -37,8 +42,10 @@ inline __m256 Rounded(__m256 x) {
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
   const __m256i up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
   const __m256i kept = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
-  const __m256i chosen = _mm256_blendv_epi8(up, kept, _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
-  return _mm256_castsi256_ps(_mm256_and_si256(chosen, _mm256_set1_epi32(static_cast<int32_t>(0xffff0000))));
+  const __m256i chosen =
+      _mm256_blendv_epi8(up, kept, _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
+  return _mm256_castsi256_ps(
+      _mm256_and_si256(chosen, _mm256_set1_epi32(static_cast<int32_t>(0xffff0000))));
 }
 
 /** Transposes a square. */
@@ -73,14 +80,14 @@ inline void Store(float* to, __m256 x) {
 }
 
 /**
- * Packs `rows` × `depth` of an operand into panels of `width` of its free dim: panel p holds element k of its row i at [p·width·depth + k·width + i].
- * Missing rows are 0.
+ * Packs `rows` × `depth` of an operand into panels of `width` of its free dim: panel p holds
+ * element k of its row i at [p·width·depth + k·width + i]. Missing rows are 0.
  */
 template <bool bf16, int64_t width>
 void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
   if (from.free == 1) {
-    // The free dim is contiguous. A few rows at a time, in whole cache lines: rows of some strides compete
-    // for the same cache set.
+    // The free dim is contiguous. A few rows at a time, in whole cache lines: rows of some strides
+    // compete for the same cache set.
     constexpr int64_t few = 8;
     for (int64_t k0 = 0; k0 < depth; k0 += few) {
       const int64_t end = std::min(depth, k0 + few);
@@ -90,11 +97,15 @@ void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
           for (int64_t k = k0; k < end; k++) {
             const float* x = from.data + k * from.depth + i;
             if (k + few < depth) _mm_prefetch(x + few * from.depth, _MM_HINT_T0);
-            for (int64_t v = 0; v < width; v += 8) Store<width>(panel + k * width + v, Rounded<bf16>(_mm256_loadu_ps(x + v)));
+            for (int64_t v = 0; v < width; v += 8)
+              Store<width>(panel + k * width + v, Rounded<bf16>(_mm256_loadu_ps(x + v)));
           }
         } else {
           for (int64_t k = k0; k < end; k++)
-            for (int64_t v = 0; v < width; v += 8) Store<width>(panel + k * width + v, Rounded<bf16>(_mm256_maskload_ps(from.data + k * from.depth + i + v, Lanes(std::min(width, rows - i) - v))));
+            for (int64_t v = 0; v < width; v += 8)
+              Store<width>(panel + k * width + v,
+                           Rounded<bf16>(_mm256_maskload_ps(from.data + k * from.depth + i + v,
+                                                            Lanes(std::min(width, rows - i) - v))));
         }
       }
     }
@@ -112,9 +123,12 @@ void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
         for (int64_t j = 0; j < high; j++) _mm_prefetch(row[j] + high * from.free + k, _MM_HINT_T0);
       __m256 r[8];
       if (deep == 8) {
-        for (int64_t j = 0; j < 8; j++) r[j] = j < high ? Rounded<bf16>(_mm256_loadu_ps(row[j] + k)) : _mm256_setzero_ps();
+        for (int64_t j = 0; j < 8; j++)
+          r[j] = j < high ? Rounded<bf16>(_mm256_loadu_ps(row[j] + k)) : _mm256_setzero_ps();
       } else {
-        for (int64_t j = 0; j < 8; j++) r[j] = j < high ? Rounded<bf16>(_mm256_maskload_ps(row[j] + k, Lanes(deep))) : _mm256_setzero_ps();
+        for (int64_t j = 0; j < 8; j++)
+          r[j] = j < high ? Rounded<bf16>(_mm256_maskload_ps(row[j] + k, Lanes(deep)))
+                          : _mm256_setzero_ps();
       }
       for (int64_t j = count; j < high; j++) r[j] = _mm256_setzero_ps();
       Transpose(r);
@@ -129,13 +143,16 @@ void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
   if constexpr (width > 8) {
     const int64_t done = (rows + 7) / 8 * 8;
     if (done % width != 0)
-      for (int64_t k = 0; k < depth; k++) _mm256_storeu_ps(to + done / width * width * depth + done % width + k * width, _mm256_setzero_ps());
+      for (int64_t k = 0; k < depth; k++)
+        _mm256_storeu_ps(to + done / width * width * depth + done % width + k * width,
+                         _mm256_setzero_ps());
   }
 }
 
 /** 6 × 16 (or 6 × 8) sums over `words`, written to C or added to it. */
 template <bool bf16, int vectors>
-inline void Kernel(const Word* a, const Word* b, int64_t words, float* c, int64_t stride, int64_t rows, int64_t columns, bool add) {
+inline void Kernel(const Word* a, const Word* b, int64_t words, float* c, int64_t stride,
+                   int64_t rows, int64_t columns, bool add) {
   __m256 sum[kRows][vectors];
   for (int i = 0; i < kRows; i++)
     for (int v = 0; v < vectors; v++) sum[i][v] = _mm256_setzero_ps();
@@ -161,7 +178,8 @@ inline void Kernel(const Word* a, const Word* b, int64_t words, float* c, int64_
         _mm256_storeu_ps(to, add ? _mm256_add_ps(sum[i][v], _mm256_loadu_ps(to)) : sum[i][v]);
       } else {
         const __m256i mask = Lanes(columns - 8 * v);
-        _mm256_maskstore_ps(to, mask, add ? _mm256_add_ps(sum[i][v], _mm256_maskload_ps(to, mask)) : sum[i][v]);
+        _mm256_maskstore_ps(
+            to, mask, add ? _mm256_add_ps(sum[i][v], _mm256_maskload_ps(to, mask)) : sum[i][v]);
       }
     }
   }

@@ -1,9 +1,9 @@
-// The staging buffer of a checkpoint: memory of the coordinator that has the checkpoint's files as they
-// are written to disk. Each worker writes its shard blocks from its tensors directly to their segments.
-// No block goes through a socket.
+// The staging buffer of a checkpoint: memory of the coordinator that has the checkpoint's files as
+// they are written to disk. Each worker writes its shard blocks from its tensors directly to their
+// segments. No block goes through a socket.
 //
-//     buffer     │ header │ embed ………………… │ q_proj …… │        whole arrays, row-major
-//     worker 0              ▒▒▒▒    ▒▒▒▒      ▒▒  ▒▒              segments, at a stride for each outer dim
+//     buffer     │ header │ embed ………………… │ q_proj …… │  whole arrays, row-major
+//     worker 0              ▒▒▒▒    ▒▒▒▒      ▒▒  ▒▒     segments, at a stride for each outer dim
 //     worker 1                  ▒▒▒▒    ▒▒▒▒    ▒▒  ▒▒
 #include "module.h"
 
@@ -168,8 +168,8 @@ std::vector<int64_t> GapsOf(const Segments& segments) {
 /**
  * Computes what follows from the segments of a block.
  *
- * @returns whether they are inside of a staging buffer of `bytes` bytes, and of the array whose checksum
- * is wanted
+ * @returns whether they are inside of a staging buffer of `bytes` bytes, and of the array whose
+ * checksum is wanted
  */
 bool Complete(Block& block, int64_t bytes) {
   const Segments& segments = block.segments;
@@ -220,8 +220,8 @@ napi_value RegisterScatter(napi_env env, napi_callback_info info) {
 }
 
 /**
- * checksumShares(scatter) → what each block of the last write adds to the checksum of its array; 0 if it
- * is not wanted.
+ * checksumShares(scatter) → what each block of the last write adds to the checksum of its array; 0
+ * if it is not wanted.
  */
 napi_value ChecksumShares(napi_env env, napi_callback_info info) {
   napi_value args[1], list;
@@ -238,8 +238,8 @@ napi_value ChecksumShares(napi_env env, napi_callback_info info) {
 }
 
 /**
- * closeStaging(staging, scatters: Float64Array). TensorFlow keeps kernels, and these keep scatters. The
- * memory does not wait for them.
+ * closeStaging(staging, scatters: Float64Array). TensorFlow keeps kernels, and these keep scatters.
+ * The memory does not wait for them.
  */
 napi_value CloseStaging(napi_env env, napi_callback_info info) {
   napi_value args[2];

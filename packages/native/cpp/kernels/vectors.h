@@ -1,6 +1,6 @@
-// Vectors of floats of the processor's width, and functions of them. Compilers that know vector_size
-// translate them to AVX-512, AVX2, SSE or NEON. A loop over such vectors is a vector loop, whatever
-// the compiler understands of its conditions.
+// Vectors of floats of the processor's width, and functions of them. Compilers that know
+// vector_size translate them to AVX-512, AVX2, SSE or NEON. A loop over such vectors is a vector
+// loop, whatever the compiler understands of its conditions.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,9 @@
 #include <immintrin.h>
 #endif
 
-/** For functions whose call costs more than their work, and would evict constants from registers. */
+/**
+ * For functions whose call costs more than their work, and would evict constants from registers.
+ */
 #define LAPIDARY_INLINE __attribute__((always_inline)) inline
 
 namespace {
@@ -83,15 +85,16 @@ LAPIDARY_INLINE Vector Exp(Vector x) {
   const Reduced reduced = ReduceByLn2(x);
   const Vector p = ExpMinusOneOfReduced(reduced.r) + 1.0f;
   // Times 2^n: n is added to the exponent. Outside of the bounds, and for a NaN, it is not used.
-  const Vector scaled = reinterpret_cast<Vector>(reinterpret_cast<IntVector>(p) + (reinterpret_cast<IntVector>(reduced.shifted) << 23));
+  const Vector scaled = reinterpret_cast<Vector>(
+      reinterpret_cast<IntVector>(p) + (reinterpret_cast<IntVector>(reduced.shifted) << 23));
   const Vector tail = x <= 88.72283f ? scaled : x + std::numeric_limits<float>::infinity();
   return x < -87.33654f ? Vector{} : tail;
 }
 
 /**
- * tanh(x) = t / (t + 2) with t = e^(2x) - 1 = 2^n·(e^r - 1) + (2^n - 1). Nothing cancels near 0, and
- * no bit is lost near ±1, where the derivative 1 - tanh² depends on every bit. From 9.1 on, t + 2
- * rounds to t, so that the result is 1.
+ * tanh(x) = t / (t + 2) with t = e^(2x) - 1 = 2^n·(e^r - 1) + (2^n - 1). Nothing cancels near 0,
+ * and no bit is lost near ±1, where the derivative 1 - tanh² depends on every bit. From 9.1 on, t +
+ * 2 rounds to t, so that the result is 1.
  */
 LAPIDARY_INLINE Vector Tanh(Vector x) {
   const IntVector sign = reinterpret_cast<IntVector>(x) & INT32_MIN;
@@ -99,7 +102,8 @@ LAPIDARY_INLINE Vector Tanh(Vector x) {
   const Vector most = Broadcast(9.1f);
   // In this order a NaN stays a NaN.
   const Reduced reduced = ReduceByLn2(2.0f * (most < size ? most : size));
-  const Vector power = reinterpret_cast<Vector>((reinterpret_cast<IntVector>(reduced.shifted) << 23) + 0x3f800000);
+  const Vector power =
+      reinterpret_cast<Vector>((reinterpret_cast<IntVector>(reduced.shifted) << 23) + 0x3f800000);
   const Vector t = power * ExpMinusOneOfReduced(reduced.r) + (power - 1.0f);
   return reinterpret_cast<Vector>(reinterpret_cast<IntVector>(t / (t + 2.0f)) | sign);
 }

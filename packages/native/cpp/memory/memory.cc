@@ -1,9 +1,9 @@
 // Memory of files that were read once and are no longer needed.
 //
-// Loading TensorFlow's library reads 120 MB of relocation tables, and its registration code runs once. The
-// pages stay mapped and count as memory of the process until the system needs them. Released pages come
-// back from the page cache if they are needed again. The library needs no TensorFlow, because it works
-// while TensorFlow is loaded.
+// Loading TensorFlow's library reads 120 MB of relocation tables, and its registration code runs
+// once. The pages stay mapped and count as memory of the process until the system needs them.
+// Released pages come back from the page cache if they are needed again. The library needs no
+// TensorFlow, because it works while TensorFlow is loaded.
 #include <node_api.h>
 
 #if defined(__linux__)
@@ -20,7 +20,11 @@
 
 namespace {
 
-/** Releases clean, read-only mappings of files, and free heap. @returns bytes of the released pages */
+/**
+ * Releases clean, read-only mappings of files, and free heap.
+ *
+ * @returns bytes of the released pages
+ */
 int64_t ReleaseMappings() {
   FILE* maps = fopen("/proc/self/smaps", "re");
   if (maps == nullptr) return 0;
@@ -37,9 +41,10 @@ int64_t ReleaseMappings() {
     uint64_t inode;
     char mode[5];
     int64_t kilobytes;
-    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %" SCNu64, &begin, &end, mode, &inode) == 4) {
-      // Private, readable, not writable, of a file: the pages have the file's contents, unless one was
-      // written to before (`Anonymous`).
+    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %" SCNu64, &begin, &end, mode,
+               &inode) == 4) {
+      // Private, readable, not writable, of a file: the pages have the file's contents, unless one
+      // was written to before (`Anonymous`).
       candidate = inode != 0 && mode[0] == 'r' && mode[1] == '-' && mode[3] == 'p';
       range = {begin, end, 0};
     } else if (candidate && sscanf(line, "Rss: %" SCNd64 " kB", &kilobytes) == 1) {
@@ -52,7 +57,8 @@ int64_t ReleaseMappings() {
   fclose(maps);
   int64_t released = 0;
   for (const Range& each : ranges)
-    if (madvise(reinterpret_cast<void*>(each.begin), each.end - each.begin, MADV_DONTNEED) == 0) released += each.resident;
+    if (madvise(reinterpret_cast<void*>(each.begin), each.end - each.begin, MADV_DONTNEED) == 0)
+      released += each.resident;
 #if defined(__GLIBC__)
   malloc_trim(0);
 #endif
