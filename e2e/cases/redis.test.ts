@@ -347,7 +347,7 @@ describe("a Redis of one's own", function () {
       const { port, certificate, close } = await tlsPort("elsewhere.example");
       const refused = await redisCheck(tlsUrl(port), { NODE_EXTRA_CA_CERTS: certificate });
       assert.match(refused.detail, /LAP_REDIS_UNREACHABLE/);
-      assert.match(refused.remedy, /the name that the certificate is for: elsewhere\.example/);
+      assert.match(refused.remedy, /the host name of the certificate in the address: elsewhere\.example/);
       close();
     });
 

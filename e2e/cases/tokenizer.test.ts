@@ -75,7 +75,7 @@ describe("cases of words and weights that do not belong together", function () {
       match(none.remedy, /data\.tokenizer/);
       const other = await refused("launch", second, `train.init=${init}`, "data.vocab=400");
       strictEqual(other.code, "LAP_TOKENIZER_VOCAB");
-      match(other.message, /400 ids.*512/);
+      match(other.message, /data\.vocab is 400.*512 ids/);
       const large = await refused("launch", second, `data.tokenizer=${join(init, "tokenizer.json")}`, "model.vocab_size=500");
       strictEqual(large.code, "LAP_TOKENIZER_VOCAB");
       match(large.message, /512 ids.*500/);
