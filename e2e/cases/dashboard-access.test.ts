@@ -198,7 +198,7 @@ describe("dashboard access", function () {
       const held: (() => void)[] = [];
       await page.route("**/snapshot", (route) => void held.push(() => void route.continue()));
       await page.evaluate(`location.hash = "#/run/${page.url().endsWith("long") ? "other" : "long"}"`);
-      await page.getByText("has not answered a request for 5 seconds").waitFor({ timeout: 60_000 });
+      await page.getByText("No response from the coordinator for 5 seconds").waitFor({ timeout: 60_000 });
       for (const release of held) release();
       await showsSteps(page);
       await until(page, `!document.body.textContent.includes("has not answered a request")`);
