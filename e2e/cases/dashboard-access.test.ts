@@ -201,7 +201,7 @@ describe("dashboard access", function () {
       await page.getByText("No response from the coordinator for 5 seconds").waitFor({ timeout: 60_000 });
       for (const release of held) release();
       await showsSteps(page);
-      await until(page, `!document.body.textContent.includes("has not answered a request")`);
+      await until(page, `!document.body.textContent.includes("No response from the coordinator")`);
     });
 
     it("follows a run in a browser without shared workers", async () => {

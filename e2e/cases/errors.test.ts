@@ -148,7 +148,11 @@ describe("errors that people can act on", function () {
       ["a directory as a job file", ["plan", "."], /LAP_JOB_FILE/],
       ["a file in the path of a job file", ["explain", "afile/job.yaml"], /LAP_JOB_FILE/],
       ["a directory to compare with", ["explain", tinyJob, "--diff", "."], /LAP_JOB_FILE/],
-      ["a file as a parity bundle", ["parity", "afile"], /LAP_CHECKPOINT_MISSING: the directory is not a parity bundle: config\.json is missing/],
+      [
+        "a file as a parity bundle",
+        ["parity", "afile"],
+        /LAP_CHECKPOINT_MISSING: the directory is not a parity bundle: config\.json is missing/,
+      ],
     ] as const)
       it(`are told: ${title}`, async () => {
         const { code: exit, stderr } = await home.run(...words);

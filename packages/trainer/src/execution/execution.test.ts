@@ -269,7 +269,10 @@ describe("checkpoints", () => {
     const path = await write(8);
     const manifest = await verifyCheckpoint(nodeDisk, path);
     const load = (moments: string[]): Promise<void> => loadState({ moments, putState: async () => undefined }, { path, manifest });
-    await rejects(load(programs.moments.slice(1)), { code: "LAP_CHECKPOINT_STATE", message: /the optimizer of the run has no tensor adam_m/ });
+    await rejects(load(programs.moments.slice(1)), {
+      code: "LAP_CHECKPOINT_STATE",
+      message: /the optimizer of the run has no tensor adam_m/,
+    });
     await rejects(load([...programs.moments, "adam_m/more"]), { code: "LAP_CHECKPOINT_STATE", message: /lacks adam_m\/more/ });
   });
 
