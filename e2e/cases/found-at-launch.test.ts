@@ -74,7 +74,11 @@ describe("60: what can be known at launch", function () {
     cpSync(bare, copy, { recursive: true });
     const config = JSON.parse(readFileSync(join(copy, "config.json"), "utf8")) as object;
     writeFileSync(join(copy, "config.json"), JSON.stringify({ ...config, num_hidden_layers: 3 }));
-    refused(await home.run("launch", tinyJob, `train.init=${copy}`, "-d"), "LAP_CHECKPOINT_TENSOR", /have 2 layers, config\.json says 3/);
+    refused(
+      await home.run("launch", tinyJob, `train.init=${copy}`, "-d"),
+      "LAP_CHECKPOINT_TENSOR",
+      /have 2 layers, config\.json requires 3/,
+    );
   });
 
   describe("with a coordinator", () => {
@@ -129,7 +133,7 @@ describe("60: what can be known at launch", function () {
       refused(await from("second"), "LAP_CHECKPOINT_MISSING", /remedy: second is a run: .* such as .*second\/checkpoints\/step-1\n/);
       const checkpoints = join(home.state, "runs/second/checkpoints");
       refused(await from(join(checkpoints, "step-9000")), "LAP_CHECKPOINT_MISSING", /remedy: .*step-1/);
-      refused(await from(join(home.state, "runs/second")), "LAP_CHECKPOINT_FORM", /remedy: name one of them: .*checkpoints\/step-1\n/);
+      refused(await from(join(home.state, "runs/second")), "LAP_CHECKPOINT_FORM", /remedy: give one of them: .*checkpoints\/step-1\n/);
     });
   });
 });
