@@ -1,9 +1,8 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { jsonText } from "@lapidary/std";
-import type { CallName } from "@lapidary/protocol";
+import type { CallName, RunReport } from "@lapidary/protocol";
 import { z } from "zod";
-import type { RunReport } from "@lapidary/protocol";
 
 export type { CallName };
 

@@ -1,6 +1,6 @@
 import type { Dtype, Graph } from "@lapidary/ir";
-import type { RunReport } from "@lapidary/protocol";
 import {
+  type RunReport,
   type ArrayData,
   type CallName,
   type CopyName,

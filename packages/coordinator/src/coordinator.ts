@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
-import { type Job, JobQueue, type Store } from "@lapidary/control";
+import { type Job, JobQueue, type Store, openRedis, type RedisChoice } from "@lapidary/control";
 import {
   assert,
   type Clock,
@@ -23,8 +23,7 @@ import { checkOutput } from "./check-output.js";
 import { removeConnection, writeConnection } from "@lapidary/api/connection";
 import { coordinatorStopped } from "@lapidary/api/home-errors";
 import { EventFeed } from "./event-feed.js";
-import { listCheckpoints } from "@lapidary/trainer";
-import { execute } from "@lapidary/trainer";
+import { listCheckpoints, execute } from "@lapidary/trainer";
 import { registryPath } from "@lapidary/api/worker-registry";
 import { openHome } from "@lapidary/api/home-directory";
 import { lockHome } from "@lapidary/api/home-lock";
@@ -35,12 +34,9 @@ import type { Service } from "./http/service.js";
 import { parsePlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
 import { Pods, workersForSlice } from "./pods.js";
-import { openRedis, type RedisChoice } from "@lapidary/control";
 import { eventError } from "@lapidary/api/run-events";
-import { type Run, runFiles } from "@lapidary/telemetry";
-import { RunStore } from "@lapidary/telemetry";
+import { type Run, runFiles, RunStore, homeToken } from "@lapidary/telemetry";
 import { silentLog, type Log } from "./log.js";
-import { homeToken } from "@lapidary/telemetry";
 import { WorkerManager } from "./worker-manager.js";
 
 export interface CoordinatorOptions {

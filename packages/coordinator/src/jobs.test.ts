@@ -7,8 +7,7 @@ import { jobFileOf, printJob, type ResolvedJob } from "@lapidary/training/job";
 import { submitRequestSchema } from "@lapidary/api";
 import { parseJob, describeJob, jobOfRun, prepareResume } from "./jobs.js";
 import { jobFilePath, jobFileYaml } from "@lapidary/api/job-file";
-import type { Run } from "@lapidary/telemetry";
-import { RunStore } from "@lapidary/telemetry";
+import { type Run, RunStore } from "@lapidary/telemetry";
 import { temporaryDirectory } from "@lapidary/std/testing";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));

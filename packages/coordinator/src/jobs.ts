@@ -19,8 +19,7 @@ import type { submitRequestSchema } from "@lapidary/api";
 import { checkSliceFits, type SliceRequest } from "./pods.js";
 import { replaceFile } from "@lapidary/api/replace-file";
 import { readJobFile } from "@lapidary/api/job-file";
-import { type Run, runFiles } from "@lapidary/telemetry";
-import type { NewRun } from "@lapidary/telemetry";
+import { type Run, runFiles, type NewRun } from "@lapidary/telemetry";
 
 const configsDir = (root: string): string => join(root, "configs");
 

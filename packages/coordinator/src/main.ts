@@ -1,5 +1,4 @@
-import { resolve } from "node:path";
-import { join } from "node:path";
+import { resolve, join } from "node:path";
 import { parseArgs } from "node:util";
 import { ExitCode, isSystemError, LapidaryError, failpointsOf, makeDirectories, redactSecrets, systemError } from "@lapidary/std";
 import { pino } from "pino";

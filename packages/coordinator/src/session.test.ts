@@ -9,8 +9,7 @@ import { type GemmaConfig, gemma } from "@lapidary/models";
 import { must, normalAt } from "@lapidary/std";
 import { makeMesh, parseMesh } from "@lapidary/topology";
 import { defaultRules, evalStep, greedy, paramName } from "@lapidary/training";
-import { openSampler } from "@lapidary/trainer";
-import { openPool, openSession } from "@lapidary/trainer";
+import { openSampler, openPool, openSession } from "@lapidary/trainer";
 import { aliveOf } from "./testing/harness.js";
 
 const config: GemmaConfig = {

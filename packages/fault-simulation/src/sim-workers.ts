@@ -1,9 +1,7 @@
 import { updateCount } from "@lapidary/protocol";
 import { LapidaryError, assert, hash32, must } from "@lapidary/std";
-import type { CheckpointContent, VerifiedCheckpoint } from "@lapidary/checkpoint";
-import type { Disk } from "@lapidary/checkpoint";
-import type { StepMetrics } from "@lapidary/trainer";
-import type { TrainingAttempt } from "@lapidary/trainer";
+import type { CheckpointContent, VerifiedCheckpoint, Disk } from "@lapidary/checkpoint";
+import type { StepMetrics, TrainingAttempt } from "@lapidary/trainer";
 import type { VirtualTime } from "./virtual-time.js";
 
 /** A copy of a block in the memory of a worker process. */

@@ -1,11 +1,6 @@
 import { LapidaryError, type Random, assert, noFailpoints, seededRandom } from "@lapidary/std";
-import type { Disk } from "@lapidary/checkpoint";
-import { type Fence, RunFence } from "@lapidary/checkpoint";
-import { CheckpointStore } from "@lapidary/checkpoint";
-import { Goodput } from "@lapidary/trainer";
-import type { TrainEvents, TrainResult } from "@lapidary/trainer";
-import { trainWithRecovery } from "@lapidary/trainer";
-import { StepLog, readStepLog } from "@lapidary/checkpoint";
+import { type Disk, type Fence, RunFence, CheckpointStore, StepLog, readStepLog } from "@lapidary/checkpoint";
+import { Goodput, type TrainEvents, type TrainResult, trainWithRecovery } from "@lapidary/trainer";
 import type { RunEvent, RunEventOf } from "@lapidary/api/run-events";
 import { SimDisk } from "./sim-disk.js";
 import { type Bug, SimWorkers, firstState, lossOf, nextState } from "./sim-workers.js";

@@ -1,8 +1,7 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { tmpdir, constants } from "node:os";
 import { join } from "node:path";
-import { constants } from "node:os";
 import { isSystemError, LapidaryError, makeDirectories, systemError, typedSystemError } from "./index.js";
 
 const thrownBy = (run: () => unknown): unknown => {

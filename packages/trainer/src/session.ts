@@ -1,12 +1,11 @@
 import { type CollectiveSummary, compile, type Program, summarizeCollectives } from "@lapidary/compiler";
 import { type ArrayData, f32Array, i32Array } from "@lapidary/interop";
 import type { Graph } from "@lapidary/ir";
-import { epochOf } from "@lapidary/protocol";
+import { epochOf, type ArrayData as WorkerArray, type ExecutorName, type NumericsName, type WorkerStats } from "@lapidary/protocol";
 import { assert, must } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
 import { compileOptions, type GraphRunner } from "@lapidary/training";
 import { WorkerGroup, runProgramOnce, WorkerPool } from "@lapidary/cluster";
-import type { ArrayData as WorkerArray, ExecutorName, NumericsName, WorkerStats } from "@lapidary/protocol";
 
 export interface SessionOptions {
   readonly mesh: Mesh;

@@ -6,10 +6,9 @@ import { LapidaryError } from "@lapidary/std";
 import type { Report, StreamEvent, Submitted } from "@lapidary/api";
 import { CoordinatorClient } from "@lapidary/api/client";
 import { isOfType, runEventsIn } from "@lapidary/api/run-events";
-import { RunStore } from "@lapidary/telemetry";
+import { RunStore, prometheusText } from "@lapidary/telemetry";
 import { newRun, steppingClock, trainRow } from "@lapidary/telemetry/testing";
 import { temporaryDirectory } from "@lapidary/std/testing";
-import { prometheusText } from "@lapidary/telemetry";
 import { type HttpServer, serveHttp } from "./server.js";
 import type { Service } from "./service.js";
 

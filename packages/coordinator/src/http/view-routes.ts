@@ -8,7 +8,21 @@ import type { z } from "zod";
 import { isFinal, type Report, reportSchema } from "@lapidary/api";
 import { parsePlacedJob } from "../jobs.js";
 import { jobFileYaml } from "@lapidary/api/job-file";
-import { type Run, runFiles } from "@lapidary/telemetry";
+import {
+  type Run,
+  runFiles,
+  chipArrays,
+  RunStreams,
+  runMessageText,
+  type WatchedRun,
+  findLogLines,
+  OverviewFeed,
+  prometheusText,
+  programFile,
+  readProgramView,
+  seriesNames,
+  readSeries,
+} from "@lapidary/telemetry";
 import {
   type JobFiles,
   liveQuerySchema,
@@ -22,17 +36,9 @@ import {
   validateRequestSchema,
   watchQuerySchema,
 } from "@lapidary/api/view-api";
-import { chipArrays } from "@lapidary/telemetry";
 import { Series } from "@lapidary/api/downsample";
 import { exportPage } from "./export-page.js";
 import { encodeChips, encodeWorkerSteps } from "@lapidary/api/frames";
-import { RunStreams, runMessageText, type WatchedRun } from "@lapidary/telemetry";
-import { findLogLines } from "@lapidary/telemetry";
-import { OverviewFeed } from "@lapidary/telemetry";
-import { prometheusText } from "@lapidary/telemetry";
-import { programFile, readProgramView } from "@lapidary/telemetry";
-import { seriesNames } from "@lapidary/telemetry";
-import { readSeries } from "@lapidary/telemetry";
 import { stepTraceAt } from "@lapidary/api/step-traces";
 import { readWorkerSteps } from "@lapidary/api/worker-steps";
 import { asLapidaryError, requestError } from "./errors.js";

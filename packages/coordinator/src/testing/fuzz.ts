@@ -6,12 +6,11 @@ import { type FuzzTarget, hostileBytes, hostileText } from "@lapidary/std/testin
 import { hostileJob, jobText } from "@lapidary/training/testing";
 import fc from "fast-check";
 import { isFinal } from "@lapidary/api";
-import { type Manifest, parseManifest, printManifest } from "@lapidary/checkpoint";
+import { type Manifest, parseManifest, printManifest, readStepLog } from "@lapidary/checkpoint";
 import { readEvents } from "@lapidary/api/client";
 import { serveHttp } from "../http/server.js";
 import type { Service } from "../http/service.js";
 import { parseJob } from "../jobs.js";
-import { readStepLog } from "@lapidary/checkpoint";
 import { RunStore } from "@lapidary/telemetry";
 import { encodeChips, encodeWorkerSteps, FrameReader } from "@lapidary/api/frames";
 import { newRun, trainRow } from "@lapidary/telemetry/testing";

@@ -10,12 +10,8 @@ import { PageFiles } from "../http/page-files.js";
 import { type HttpServer, serveHttp } from "../http/server.js";
 import type { Service } from "../http/service.js";
 import { parseJob, describeJob } from "../jobs.js";
-import type { Run } from "@lapidary/telemetry";
-import { RunStore } from "@lapidary/telemetry";
+import { type Run, RunStore, viewMachine, makeProgramView, writeProgramView } from "@lapidary/telemetry";
 import type { WorkerStep } from "@lapidary/api/frames";
-import { viewMachine } from "@lapidary/telemetry";
-import { makeProgramView } from "@lapidary/telemetry";
-import { writeProgramView } from "@lapidary/telemetry";
 import { WorkerStepLog } from "@lapidary/api/worker-steps";
 
 /**

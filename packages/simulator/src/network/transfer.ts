@@ -1,6 +1,5 @@
 import { must } from "@lapidary/std";
-import type { AtomId } from "@lapidary/topology";
-import { parseAtoms } from "@lapidary/topology";
+import { type AtomId, parseAtoms } from "@lapidary/topology";
 import { type Graph, type Value, ops } from "@lapidary/ir";
 import { dcnRatePerChip } from "../chip/chip-spec.js";
 import { type ComputeDtype, storedBytes } from "../cost/storage.js";

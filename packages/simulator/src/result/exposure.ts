@@ -1,5 +1,4 @@
-import { chipCount } from "@lapidary/topology";
-import { atomOf } from "@lapidary/topology";
+import { chipCount, atomOf } from "@lapidary/topology";
 import type { Placement } from "../network/placement.js";
 import type { Timeline } from "../timeline/run-timeline.js";
 import type { StepList, Transfer } from "../timeline/step-list.js";

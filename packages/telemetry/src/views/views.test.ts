@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { stepIndex } from "@lapidary/protocol";
+import { stepIndex, type RunReport } from "@lapidary/protocol";
 import { Journal } from "../runs/journal.js";
 import { trainRow } from "../testing/fixtures.js";
 import { temporaryDirectory } from "@lapidary/std/testing";
@@ -10,7 +10,6 @@ import { Series } from "@lapidary/api/downsample";
 import { encodeChips, encodeWorkerSteps, type Frame, FrameReader, type WorkerStep } from "@lapidary/api/frames";
 import { findLogLines } from "./log-lines.js";
 import { historyLimits, RunHistory } from "./run-history.js";
-import type { RunReport } from "@lapidary/protocol";
 import { isTraced, readStepTraces, StepTraceLog, stepTraceAt, stepTracesFile } from "@lapidary/api/step-traces";
 import { readWorkerSteps, WorkerStepLog, WorkerStepTail } from "@lapidary/api/worker-steps";
 

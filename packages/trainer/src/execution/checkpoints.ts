@@ -4,8 +4,7 @@ import type { ModelConfig } from "@lapidary/models";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import { checkSameModel } from "@lapidary/training";
 import type { CheckpointEntry } from "@lapidary/api";
-import { readManifest, stepsIn } from "@lapidary/checkpoint";
-import { nodeDisk } from "@lapidary/checkpoint";
+import { readManifest, stepsIn, nodeDisk } from "@lapidary/checkpoint";
 
 /**
  * A checkpoint is a directory that transformers loads, and what training needs to continue from it besides:

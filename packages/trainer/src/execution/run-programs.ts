@@ -11,9 +11,9 @@ import {
   handleOf,
   stepIndex,
   updateCount,
+  type RunReport,
 } from "@lapidary/protocol";
 import type { BoundProgram, ReplicationReport, StagingReport } from "@lapidary/cluster";
-import type { RunReport } from "@lapidary/protocol";
 import type { ProgramName, ProgramSet, RunState } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
 import type { RunWorkerGroup } from "./run-worker-group.js";

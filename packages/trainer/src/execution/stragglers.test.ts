@@ -1,6 +1,5 @@
 import { deepStrictEqual } from "node:assert/strict";
-import { stepIndex } from "@lapidary/protocol";
-import type { RunReport } from "@lapidary/protocol";
+import { stepIndex, type RunReport } from "@lapidary/protocol";
 import { Stragglers } from "./stragglers.js";
 
 const report = (...own_ms: number[]): Pick<RunReport, "workers"> => ({

@@ -1,8 +1,6 @@
 import type { Clock, Failpoints, LapidaryError } from "@lapidary/std";
 import type { TrainRow } from "@lapidary/api";
-import type { CheckpointContent, VerifiedCheckpoint } from "@lapidary/checkpoint";
-import type { Disk } from "@lapidary/checkpoint";
-import type { Fence } from "@lapidary/checkpoint";
+import type { CheckpointContent, VerifiedCheckpoint, Disk, Fence } from "@lapidary/checkpoint";
 import type { ReplicationReport } from "@lapidary/cluster";
 import type { RunEvent } from "@lapidary/api/run-events";
 import type { Goodput } from "./goodput.js";

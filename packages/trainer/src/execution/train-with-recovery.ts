@@ -1,8 +1,5 @@
 import { LapidaryError, assert } from "@lapidary/std";
-import { EpochStaleError } from "@lapidary/checkpoint";
-import { CheckpointStore, type VerifiedCheckpoint } from "@lapidary/checkpoint";
-import type { Fence } from "@lapidary/checkpoint";
-import { StepLog, firstDigest } from "@lapidary/checkpoint";
+import { EpochStaleError, CheckpointStore, type VerifiedCheckpoint, type Fence, StepLog, firstDigest } from "@lapidary/checkpoint";
 import { eventError, type RunEventOf } from "@lapidary/api/run-events";
 import { raceAbort } from "./abort.js";
 import { CheckpointWriter } from "./checkpoint-writer.js";

@@ -12,8 +12,7 @@ import {
   trainStep,
   type UpdateConfig,
 } from "@lapidary/training";
-import type { ViewMachine } from "@lapidary/telemetry";
-import { makeProgramView } from "@lapidary/telemetry";
+import { type ViewMachine, makeProgramView } from "@lapidary/telemetry";
 import type { ProgramView } from "@lapidary/api/program-view";
 import { type ProgramFacts, programFacts } from "./facts.js";
 import { type ProgramText, programText } from "@lapidary/cluster";

@@ -5,8 +5,7 @@ import { join } from "node:path";
 import { openDataset, prepareDataset } from "@lapidary/data";
 import { parseSharding } from "@lapidary/ir";
 import { makeMesh, makeWorkerGrid } from "@lapidary/topology";
-import { arrayLayout, arrayOf, blockOf, epochOf, handleOf, ranksOf, takeBlock } from "@lapidary/protocol";
-import type { FeedMessage } from "@lapidary/protocol";
+import { arrayLayout, arrayOf, blockOf, epochOf, handleOf, ranksOf, takeBlock, type FeedMessage } from "@lapidary/protocol";
 import { BatchReader, rangesOf } from "./feed.js";
 
 describe("a worker's batch", () => {
