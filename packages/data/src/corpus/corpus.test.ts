@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { LapidaryError } from "@lapidary/std";
 import fc from "fast-check";
-import { hasCode, prose, Workspace } from "../testing/workspace.js";
+import { hasCode, prose, Workspace } from "@lapidary/tokenizer/testing";
 import { corpusSpec } from "./corpus-spec.js";
 import type { Corpus } from "./document.js";
 import { splitHeldOut } from "./held-out.js";

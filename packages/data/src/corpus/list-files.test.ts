@@ -4,7 +4,7 @@ import { chmodSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync }
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { datasetKey } from "../dataset/request.js";
-import { Workspace } from "../testing/workspace.js";
+import { Workspace } from "@lapidary/tokenizer/testing";
 
 const nobody = 65_534;
 

@@ -7,9 +7,16 @@ import { splitHeldOut } from "../corpus/held-out.js";
 import { readNodeModules } from "../corpus/node-modules.js";
 import { listCorpusFiles } from "../corpus/list-files.js";
 import { readPathCorpus } from "../corpus/path-corpus.js";
-import { maskedToken, type TextTokenizer } from "../tokenizer/text-tokenizer.js";
-import { filesOfTrained, hashOfTokenizer, readTokenizer, type TokenizerFiles, writeTokenizerFiles } from "../tokenizer/tokenizer-files.js";
-import { trainTokenizer } from "../tokenizer/train.js";
+import {
+  filesOfTrained,
+  hashOfTokenizer,
+  maskedToken,
+  readTokenizer,
+  type TextTokenizer,
+  type TokenizerFiles,
+  trainTokenizer,
+  writeTokenizerFiles,
+} from "@lapidary/tokenizer";
 import { datasetFiles, type Manifest, type SplitName } from "./manifest.js";
 import type { DatasetRequest, TokenizerRequest } from "./request.js";
 import { bytesPerToken, TokenWriter } from "./token-file.js";

@@ -3,8 +3,8 @@ import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, utimesSyn
 import { join } from "node:path";
 import fc from "fast-check";
 import { corpusSpec } from "../corpus/corpus-spec.js";
-import { hasCode, prose, Workspace } from "../testing/workspace.js";
-import { SpecialToken } from "../tokenizer/vocabulary.js";
+import { hasCode, prose, Workspace } from "@lapidary/tokenizer/testing";
+import { SpecialToken } from "@lapidary/tokenizer";
 import { type Batch, type Dataset, openDataset } from "./dataset.js";
 import { permute } from "./permutation.js";
 import { type PrepareOptions, prepareDataset } from "./prepare.js";

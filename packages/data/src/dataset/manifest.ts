@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { badDataset } from "../data-errors.js";
-import { firstIssue } from "../tokenizer/tokenizer-json.js";
+import { firstIssue } from "@lapidary/tokenizer";
 
 const count = z.number().int().nonnegative();
 

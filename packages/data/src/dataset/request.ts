@@ -4,8 +4,7 @@ import { dirname, join } from "node:path";
 import { type CorpusSpec, corpusPath } from "../corpus/corpus-spec.js";
 import { listCorpusFiles } from "../corpus/list-files.js";
 import { badSetting, missingCorpus } from "../data-errors.js";
-import { hashOfTokenizer, readTokenizerFiles } from "../tokenizer/tokenizer-files.js";
-import { firstPieceId, maxVocabSize } from "../tokenizer/vocabulary.js";
+import { checkVocabSize, hashOfTokenizer, readTokenizerFiles } from "@lapidary/tokenizer";
 
 /** All that decides what a dataset holds. */
 export interface DatasetRequest {
@@ -29,15 +28,6 @@ export function checkRequest({ tokenizer, heldOutFraction }: DatasetRequest): vo
   if (tokenizer.kind === "train") checkVocabSize(tokenizer.vocabSize);
   if (!(heldOutFraction > 0 && heldOutFraction <= 0.5))
     throw badSetting("data.held_out", heldOutFraction, "it must be above 0 and at most 0.5");
-}
-
-function checkVocabSize(vocabSize: number): void {
-  if (!Number.isInteger(vocabSize) || vocabSize < firstPieceId || vocabSize > maxVocabSize)
-    throw badSetting(
-      "data.vocab",
-      vocabSize,
-      `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`,
-    );
 }
 
 /**

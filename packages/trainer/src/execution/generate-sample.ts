@@ -1,4 +1,4 @@
-import { decodeAfter, type TextTokenizer } from "@lapidary/data";
+import { decodeAfter, type TextTokenizer } from "@lapidary/tokenizer";
 import { seededRandom, type Warning, counted } from "@lapidary/std";
 import { generate, type Sampling } from "@lapidary/training";
 import type { NextToken } from "./next-token.js";

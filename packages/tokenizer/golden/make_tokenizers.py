@@ -1,7 +1,7 @@
 """Writes tokenizers.json: tokenizers of many shapes, and what `tokenizers` of PyPI makes of some 460 texts with each.
 
     pip install tokenizers==0.23.3
-    python3 packages/data/golden/make_tokenizers.py
+    python3 packages/tokenizer/golden/make_tokenizers.py
 
 The models of tokenizers that differ in other parts alone are stored once. Ids and decoded texts are stored for the first texts; for all texts a
 digest of both, so that the file stays small. Characters that Unicode added after version 14 are left out, because Node's tables may lack them.

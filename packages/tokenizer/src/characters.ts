@@ -41,7 +41,7 @@ export function classAt(text: string, index: number): CharacterClass {
 }
 
 /**
- * The rule of `cuts` (cuts.ts) as a regular expression whose matches tile any text.
+ * The rule of `cuts` (segments.ts) as a regular expression whose matches tile any text.
  *
  * @param escape the notation of a code point in the dialect: `\u{…}` in JavaScript, `\x{…}` in Oniguruma
  */

@@ -1,4 +1,5 @@
 import { assert } from "@lapidary/std";
+import { badVocabularySize } from "./tokenizer-errors.js";
 
 /**
  * The order of ids; Gemma's control tokens come first:
@@ -19,6 +20,16 @@ export const firstPieceId = firstByteId + 256;
 /** The key of a pair is `left * pairBase + right`. It exceeds the number of ids, and the product is exact. */
 export const pairBase = 2 ** 20;
 export const maxVocabSize = pairBase;
+
+/**
+ * Checks the number of ids that a job requests for a trained tokenizer.
+ *
+ * @throws LapidaryError `LAP_DATA_SETTING`
+ */
+export function checkVocabSize(vocabSize: number): void {
+  if (!Number.isInteger(vocabSize) || vocabSize < firstPieceId || vocabSize > maxVocabSize)
+    throw badVocabularySize(vocabSize, firstPieceId, maxVocabSize);
+}
 
 /** `<0x0A>`, as SentencePiece names byte tokens. */
 export function byteName(byte: number): string {

@@ -19,7 +19,7 @@ interface Golden {
   >;
 }
 
-const golden = JSON.parse(readFileSync(new URL("../../../golden/tokenizers.json", import.meta.url), "utf8")) as Golden;
+const golden = JSON.parse(readFileSync(new URL("../../golden/tokenizers.json", import.meta.url), "utf8")) as Golden;
 
 /** Names control tokens, so that a tokenizer without a post-processor has them. */
 const config: ControlFiles = { "config.json": { eos_token_id: 1, bos_token_id: 2 } };

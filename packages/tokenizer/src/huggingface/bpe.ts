@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import { z } from "zod";
-import { badTokenizer, unsupportedTokenizer } from "../../data-errors.js";
+import { badTokenizer, unsupportedTokenizer } from "../tokenizer-errors.js";
 import { inside, keysOf, type Location, place } from "./component.js";
 import { mergeAll } from "./merge.js";
 import { MergeTable, type PairMerges } from "./merge-table.js";

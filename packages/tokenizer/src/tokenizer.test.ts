@@ -1,9 +1,9 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
-import { hasCode } from "../testing/workspace.js";
+import { hasCode } from "./testing/workspace.js";
 import { cutPattern } from "./characters.js";
-import { cuts } from "./cuts.js";
-import { toHuggingFace } from "./hugging-face.js";
+import { cuts } from "./segments.js";
+import { toHuggingFace } from "./to-hugging-face.js";
 import { Tokenizer, type TokenizerJSON } from "./tokenizer.js";
 import { tokenizerFromJSON } from "./tokenizer-json.js";
 import { trainTokenizer } from "./train.js";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { unsupportedTokenizer } from "../../data-errors.js";
+import { unsupportedTokenizer } from "../tokenizer-errors.js";
 import { type Builder, build, inside, keysOf, type Location, place } from "./component.js";
 
 /** Ids in front of a text and after it. */

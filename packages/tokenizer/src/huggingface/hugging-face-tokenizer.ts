@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { badTokenizer, unknownTokenId, unsupportedTokenizer } from "../../data-errors.js";
+import { badTokenizer, unknownTokenId, unsupportedTokenizer } from "../tokenizer-errors.js";
 import type { ControlTokens, DecodeOptions, TextStream, TextTokenizer } from "../text-tokenizer.js";
 import { firstIssue } from "../tokenizer-json.js";
 import { AddedTokens } from "./added-tokens.js";

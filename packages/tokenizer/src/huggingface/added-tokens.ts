@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { badTokenizer, unsupportedTokenizer } from "../../data-errors.js";
+import { badTokenizer, unsupportedTokenizer } from "../tokenizer-errors.js";
 import { firstIssue } from "../tokenizer-json.js";
 import { type Location, place } from "./component.js";
 import { TokenTrie } from "./token-trie.js";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { badTokenizer } from "../data-errors.js";
+import { badTokenizer } from "./tokenizer-errors.js";
 import { Tokenizer } from "./tokenizer.js";
 
 const id = z.number().int().nonnegative();

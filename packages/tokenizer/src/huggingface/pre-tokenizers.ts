@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { unsupportedTokenizer } from "../../data-errors.js";
+import { unsupportedTokenizer } from "../tokenizer-errors.js";
 import { ByteLevelAlphabet } from "./byte-level.js";
 import { type Builder, build, inside, keysOf, type Location, place } from "./component.js";
 import { type Pattern, patternOf, patternSchema, regexPattern } from "./regex.js";

@@ -6,7 +6,7 @@ import { LapidaryError, seededRandom } from "@lapidary/std";
 
 /** A directory for one test file: `folder` writes files into a new folder. The end of the test file removes all folders. */
 export class Workspace {
-  readonly root = mkdtempSync(join(tmpdir(), "lapidary-data-"));
+  readonly root = mkdtempSync(join(tmpdir(), "lapidary-test-"));
   #made = 0;
 
   /** Writes files into a new folder and gives its path. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { badTokenizer } from "../../data-errors.js";
+import { badTokenizer } from "../tokenizer-errors.js";
 import type { ControlFiles } from "./control-tokens.js";
 
 const listSchema = z.looseObject({ added_tokens_decoder: z.record(z.string(), z.looseObject({ content: z.string() })) });

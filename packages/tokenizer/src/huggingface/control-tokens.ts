@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { badTokenizer, unsupportedTokenizer } from "../../data-errors.js";
+import { badTokenizer, unsupportedTokenizer } from "../tokenizer-errors.js";
 import type { ControlTokens } from "../text-tokenizer.js";
 import type { Template } from "./post-processor.js";
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { unsupportedTokenizer } from "../../data-errors.js";
+import { unsupportedTokenizer } from "../tokenizer-errors.js";
 import { firstIssue } from "../tokenizer-json.js";
 
 /** Where a part of a `tokenizer.json` is, for errors: the file and the keys that lead to the part. */

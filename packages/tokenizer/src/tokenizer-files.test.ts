@@ -1,11 +1,11 @@
 import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { hasCode, Workspace } from "../testing/workspace.js";
+import { hasCode, Workspace } from "./testing/workspace.js";
 import { inspectTokenizer } from "./inspect.js";
 import { hashOfTokenizer, readTokenizer, writeTokenizerFiles } from "./tokenizer-files.js";
 import { trainTokenizer } from "./train.js";
-import { toHuggingFace } from "./hugging-face.js";
+import { toHuggingFace } from "./to-hugging-face.js";
 
 const workspace = new Workspace();
 const own = trainTokenizer(["the words of our own tokenizer, the words"], { vocabSize: 280 });

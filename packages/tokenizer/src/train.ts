@@ -1,9 +1,8 @@
 import { must } from "@lapidary/std";
-import { badSetting } from "../data-errors.js";
-import { cuts } from "./cuts.js";
+import { cuts } from "./segments.js";
 import { barrier, PairCounts, type Words } from "./pair-counts.js";
 import { Tokenizer } from "./tokenizer.js";
-import { firstPieceId, isReservedName, type Merge, maxVocabSize, Pieces } from "./vocabulary.js";
+import { checkVocabSize, firstPieceId, isReservedName, type Merge, Pieces } from "./vocabulary.js";
 
 export interface TrainTokenizerOptions {
   /** Total number of ids: 4 control tokens, 256 bytes, the alphabet, the merges. At least 260, at most 2²⁰. */
@@ -31,12 +30,7 @@ const minCount = 2;
  */
 export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerOptions): Tokenizer {
   const { vocabSize } = options;
-  if (!Number.isInteger(vocabSize) || vocabSize < firstPieceId || vocabSize > maxVocabSize)
-    throw badSetting(
-      "data.vocab",
-      vocabSize,
-      `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`,
-    );
+  checkVocabSize(vocabSize);
 
   options.onProgress?.(0, vocabSize);
   const counted = countWords(texts);

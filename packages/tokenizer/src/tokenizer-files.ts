@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { badTokenizer, conflictingTokenizers, missingTokenizer, missingTokenizerPath } from "../data-errors.js";
-import { type HuggingFaceTokenizerFiles, toHuggingFace } from "./hugging-face.js";
+import { badTokenizer, conflictingTokenizers, missingTokenizer, missingTokenizerPath } from "./tokenizer-errors.js";
+import { type HuggingFaceTokenizerFiles, toHuggingFace } from "./to-hugging-face.js";
 import { HuggingFaceTokenizer } from "./huggingface/hugging-face-tokenizer.js";
 import type { TextTokenizer } from "./text-tokenizer.js";
 import { Tokenizer } from "./tokenizer.js";

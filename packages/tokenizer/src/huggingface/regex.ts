@@ -1,6 +1,6 @@
 import { toRegExp } from "oniguruma-to-es";
 import { z } from "zod";
-import { unsupportedTokenizer } from "../../data-errors.js";
+import { unsupportedTokenizer } from "../tokenizer-errors.js";
 import { inside, type Location, place } from "./component.js";
 
 /** Finds what a normalizer replaces or a pre-tokenizer splits at. */

@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
-import { badTokenizer, unknownTokenId } from "../data-errors.js";
-import { cuts } from "./cuts.js";
+import { badTokenizer, unknownTokenId } from "./tokenizer-errors.js";
+import { cuts } from "./segments.js";
 import type { ControlTokens, DecodeOptions, TextStream, TextTokenizer } from "./text-tokenizer.js";
 import {
   byteName,
