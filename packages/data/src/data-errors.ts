@@ -34,7 +34,7 @@ function remedyForPath(path: string): string | undefined {
   if (scheme !== undefined)
     return `addresses (${scheme}://) are not read: download the text first, and name the file or directory in data.corpus`;
   if (/(^|\/)~/.test(path)) return "`~` is not expanded in a job file: write the whole path of your home directory";
-  if (isPattern(path)) return "patterns are not expanded: name the directory, whose files are all read";
+  if (isPattern(path)) return "patterns are not expanded: name the directory: all its files are read";
   return undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
  * The character classes that determine the segments of a text before byte-pair merging. They are fixed ranges of code
- * points, not Unicode properties, so that every version of Node, ICU and Oniguruma gives the same segments.
+ * points, not Unicode properties, so that the segments do not depend on the version of Node, ICU or Oniguruma.
  */
 export const CharacterClass = { digit: 0, whitespace: 1, letter: 2, symbol: 3 } as const;
 export type CharacterClass = (typeof CharacterClass)[keyof typeof CharacterClass];
@@ -26,7 +26,7 @@ const letters: Ranges = [
 ];
 
 /** Maximum number of characters (code points) in a segment. It bounds the time of merging and the size of the cache. */
-export const maxPieceLength = 64;
+export const maxSegmentLength = 64;
 
 const bmp = classTable();
 
@@ -41,15 +41,15 @@ export function classAt(text: string, index: number): CharacterClass {
 }
 
 /**
- * The rule of `cuts` (segments.ts) as a regular expression whose matches tile any text.
+ * The rule of `forEachSegment` (segments.ts) as a regular expression whose matches tile any text.
  *
  * @param escape the notation of a code point in the dialect: `\u{…}` in JavaScript, `\x{…}` in Oniguruma
  */
-export function cutPattern(escape: "u" | "x"): string {
+export function segmentPattern(escape: "u" | "x"): string {
   const write = (codePoint: number): string => `\\${escape}{${codePoint.toString(16).toUpperCase()}}`;
   const set = (...ranges: readonly Ranges[]): string =>
     ranges.flatMap((range) => range.map(([first, last]) => (first === last ? write(first) : `${write(first)}-${write(last)}`))).join("");
-  const many = `{1,${maxPieceLength}}`;
+  const many = `{1,${maxSegmentLength}}`;
   const space = `${write(0x20)}`;
   return [
     `[${set(digits)}]`,
@@ -66,11 +66,11 @@ function contains(ranges: Ranges, codePoint: number): boolean {
 
 function classTable(): Uint8Array {
   const table = new Uint8Array(0x10000).fill(CharacterClass.symbol);
-  const paint = (ranges: Ranges, value: CharacterClass): void => {
+  const assign = (ranges: Ranges, value: CharacterClass): void => {
     for (const [first, last] of ranges) if (first <= 0xffff) table.fill(value, first, Math.min(last, 0xffff) + 1);
   };
-  paint(digits, CharacterClass.digit);
-  paint(whitespace, CharacterClass.whitespace);
-  paint(letters, CharacterClass.letter);
+  assign(digits, CharacterClass.digit);
+  assign(whitespace, CharacterClass.whitespace);
+  assign(letters, CharacterClass.letter);
   return table;
 }

@@ -1,4 +1,4 @@
-// Text to ids and back. README.md has the map of the files.
+// Text to ids and back. README.md lists the files.
 
 export {
   type ControlTokens,

@@ -4,11 +4,11 @@ import type { Inspection } from "./inspect.js";
 import { readTokenizer } from "./tokenizer-files.js";
 
 const port = must(parentPort, "parent of the thread");
-const answer = (inspection: Inspection): void => port.postMessage(inspection);
+const reply = (inspection: Inspection): void => port.postMessage(inspection);
 try {
   const { tokenizer, place } = readTokenizer(workerData as string);
-  answer({ kind: "read", vocabSize: tokenizer.vocabSize, place });
+  reply({ kind: "read", vocabSize: tokenizer.vocabSize, place });
 } catch (error) {
   if (!(error instanceof LapidaryError)) throw error;
-  answer({ kind: "refused", error: error.toJSON() });
+  reply({ kind: "refused", error: error.toJSON() });
 }

@@ -2,13 +2,13 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { errorFromJSON, type ErrorJSON } from "@lapidary/std";
 
-/** The answer of the thread. */
+/** The reply of the thread. */
 export type Inspection =
   | { readonly kind: "read"; readonly vocabSize: number; readonly place: string }
   | { readonly kind: "refused"; readonly error: ErrorJSON };
 
 /**
- * Reads a tokenizer in a thread, because a tokenizer of 256,000 ids takes seconds. Returns the number of ids and the file that defines them.
+ * Reads a tokenizer in a thread, because reading 256,000 ids takes seconds. Returns the number of ids and the file that defines them.
  *
  * @throws LapidaryError as `readTokenizer`
  */

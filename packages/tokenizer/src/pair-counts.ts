@@ -69,16 +69,16 @@ export class PairCounts {
     this.#places[pair] = [];
     // Positions of a pair of equal pieces may overlap: of "aaa" the left two merge.
     if (left === right) places.sort((a, b) => a - b);
-    const raised = new Set<number>();
-    for (const at of places) this.#mergeAt(at, left, right, id, raised);
-    for (const changed of raised) this.#queue.push(changed);
+    const increased = new Set<number>();
+    for (const at of places) this.#mergeAt(at, left, right, id, increased);
+    for (const changed of increased) this.#queue.push(changed);
   }
 
   /**
-   * At one position: `… prev left right next …` becomes `… prev id next …`. `prev` may be an `id` just made, `next` a `left` about to merge:
+   * At one position: `… prev left right next …` becomes `… prev id next …`. `prev` may be a new `id`, `next` a `left` that merges later:
    * each step counts the pairs that are adjacent then, so the final counts are correct.
    */
-  #mergeAt(at: number, left: number, right: number, id: number, raised: Set<number>): void {
+  #mergeAt(at: number, left: number, right: number, id: number, increased: Set<number>): void {
     const ids = this.#ids;
     const middle = at + this.#lengthOf(left);
     if (ids[at] !== left || ids[middle] !== right) return;
@@ -92,17 +92,17 @@ export class PairCounts {
     ids[at] = id;
     ids[middle] = covered;
     this.#lengthBefore[end - 1] = end - at;
-    this.#change(prev, id, weight, before, raised);
-    this.#change(id, next, weight, at, raised);
+    this.#change(prev, id, weight, before, increased);
+    this.#change(id, next, weight, at, increased);
   }
 
-  #change(left: number, right: number, by: number, at: number, raised?: Set<number>): void {
+  #change(left: number, right: number, by: number, at: number, increased?: Set<number>): void {
     if (left < firstPieceId || right < firstPieceId) return;
     const pair = this.#pair(left, right);
     if (pair < 0) return;
     this.#count[pair] = (this.#count[pair] ?? 0) + by;
     if (by < 0) return;
-    raised?.add(pair);
+    increased?.add(pair);
     must(this.#places[pair], "places").push(at);
   }
 

@@ -33,8 +33,8 @@ export interface TextTokenizer {
   /** One past the greatest id. */
   readonly vocabSize: number;
   readonly control: ControlTokens;
-  /** Ids that must not be generated, because they are neither text nor the end of a text. */
-  readonly undrawableIds: readonly number[];
+  /** Ids that sampling never generates, because they are neither text nor the end of a text. */
+  readonly suppressedIds: readonly number[];
   /** Ids of `text` alone, without the control tokens around it. */
   encode(text: string): number[];
   /** @throws LapidaryError `LAP_DATA_TOKEN_ID` for an id outside of the vocabulary */

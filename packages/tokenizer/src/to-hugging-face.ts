@@ -1,4 +1,4 @@
-import { cutPattern } from "./characters.js";
+import { segmentPattern } from "./characters.js";
 import type { Tokenizer } from "./tokenizer.js";
 import { SpecialToken, specialNames } from "./vocabulary.js";
 
@@ -6,7 +6,7 @@ import { SpecialToken, specialNames } from "./vocabulary.js";
 export type HuggingFaceTokenizerFiles = Readonly<Record<"tokenizer.json" | "tokenizer_config.json" | "special_tokens_map.json", object>>;
 
 /**
- * The tokenizer as Hugging Face `tokenizers` (0.20 or later) reads it. It gives the same ids, with a leading `<bos>` as in
+ * The tokenizer in the format of Hugging Face `tokenizers` (0.20 or later). The ids are the same, with a leading `<bos>` as in
  * Gemma. One difference: by default that library reads `<bos>` inside a text as the control token.
  */
 export function toHuggingFace(tokenizer: Tokenizer): HuggingFaceTokenizerFiles {
@@ -29,7 +29,7 @@ export function toHuggingFace(tokenizer: Tokenizer): HuggingFaceTokenizerFiles {
         special: true,
       })),
       normalizer: null,
-      pre_tokenizer: { type: "Split", pattern: { Regex: cutPattern("x") }, behavior: "Isolated", invert: false },
+      pre_tokenizer: { type: "Split", pattern: { Regex: segmentPattern("x") }, behavior: "Isolated", invert: false },
       post_processor: {
         type: "TemplateProcessing",
         single: [{ SpecialToken: { id: named.bos_token, type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],

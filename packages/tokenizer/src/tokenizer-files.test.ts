@@ -13,7 +13,7 @@ const ownJson = JSON.stringify(own);
 const hub = toHuggingFace(own)["tokenizer.json"];
 const hubJson = JSON.stringify(hub, null, 2);
 /** The same tokenizer with one more token, as transformers writes it after `add_tokens`. */
-const grown = (): string => {
+const withAddedToken = (): string => {
   const file = JSON.parse(hubJson) as { added_tokens: { id: number; content: string }[] };
   const [first] = file.added_tokens;
   file.added_tokens.push({ ...first, id: 280, content: "<tool>" });
@@ -54,7 +54,7 @@ describe("the tokenizer of a checkpoint", () => {
   });
 
   it("is refused where its two forms are two tokenizers", () => {
-    const directory = workspace.folder({ "lapidary_tokenizer.json": ownJson, "tokenizer.json": grown() });
+    const directory = workspace.folder({ "lapidary_tokenizer.json": ownJson, "tokenizer.json": withAddedToken() });
     throws(() => readTokenizer(directory), hasCode("LAP_TOKENIZER_CONFLICT", directory));
     const other = toHuggingFace(trainTokenizer(["another text, another text"], { vocabSize: 280 }))["tokenizer.json"];
     writeFileSync(join(directory, "tokenizer.json"), JSON.stringify(other));
@@ -88,7 +88,7 @@ describe("the tokenizer of a checkpoint", () => {
     const config = (eos: number): string => JSON.stringify({ hidden_size: eos, eos_token_id: eos });
     const hashes = [
       { "tokenizer.json": hubJson, ...names },
-      { "tokenizer.json": grown(), ...names },
+      { "tokenizer.json": withAddedToken(), ...names },
       { "tokenizer.json": hubJson, "tokenizer_config.json": '{ "bos_token": "<bos>", "eos_token": "<unk>" }' },
       { "tokenizer.json": hubJson, ...names, "config.json": config(1) },
       { "tokenizer.json": hubJson, ...names, "config.json": config(3) },

@@ -14,10 +14,10 @@ export type TokenizerFiles = ReadonlyMap<string, Uint8Array>;
 /** A trained tokenizer, in the format of Lapidary. */
 export const ownTokenizerFile = "lapidary_tokenizer.json";
 const hubTokenizerFile = "tokenizer.json";
-/** In the files of a tokenizer it has only the ids of control tokens; a checkpoint has its own `config.json`. */
+/** Among the files of a tokenizer, `config.json` has only the ids of control tokens. A checkpoint has its own `config.json`. */
 const configFile = "config.json";
 
-/** Files of a checkpoint that belong to its tokenizer: every checkpoint of a run that starts from it has identical copies. */
+/** Files of a checkpoint that belong to its tokenizer. A run that starts from the checkpoint copies them unchanged to its checkpoints. */
 export const tokenizerFileNames = [
   ownTokenizerFile,
   hubTokenizerFile,
@@ -86,12 +86,12 @@ export function filesOfTrained(tokenizer: Tokenizer): TokenizerFiles {
   return new Map([...encoded(toHuggingFace(tokenizer)), [ownTokenizerFile, Buffer.from(JSON.stringify(tokenizer), "utf8")]]);
 }
 
-/** The files that a checkpoint has besides its own `config.json`. */
+/** The files of a tokenizer without `config.json`, because a checkpoint has its own. */
 export function checkpointFilesOf(files: TokenizerFiles): TokenizerFiles {
   return new Map([...files].filter(([name]) => name !== configFile));
 }
 
-/** SHA-256 of the files: two tokenizers with one hash give the same ids. */
+/** SHA-256 of the files. Tokenizers with the same hash encode a text as the same ids. */
 export function hashOfTokenizer(files: TokenizerFiles): string {
   const hash = createHash("sha256");
   for (const [name, content] of [...files].sort(([a], [b]) => (a < b ? -1 : 1)))
@@ -125,7 +125,7 @@ function collect(path: string): { readonly directory: string; readonly files: To
   );
 }
 
-/** A given file is the tokenizer, independently of its name. The other files of its directory define the control tokens. */
+/** A file that a job names is the tokenizer, independently of its name. The other files of its directory define the control tokens. */
 function onlyNamed(path: string, named: string, all: ReadonlyMap<string, Uint8Array>): TokenizerFiles {
   const content = readFileSync(path);
   const isOwn = named === ownTokenizerFile || content.subarray(0, 200).includes('"lapidary-bpe"');
@@ -163,7 +163,7 @@ interface HubFile {
   readonly model?: { readonly vocab?: Readonly<Record<string, unknown>>; readonly merges?: readonly unknown[] };
 }
 
-/** A `tokenizer.json` next to `lapidary_tokenizer.json` is for transformers. transformers may have rewritten it, but with the same tokens. */
+/** A `tokenizer.json` next to `lapidary_tokenizer.json` is for transformers, which may have rewritten it. It must have the same tokens. */
 function checkSame(directory: string, written: HuggingFaceTokenizerFiles, found: unknown): void {
   const ours = written[hubTokenizerFile] as HubFile;
   const theirs = (typeof found === "object" && found !== null ? found : {}) as HubFile;

@@ -1,8 +1,8 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { hasCode } from "./testing/workspace.js";
-import { cutPattern } from "./characters.js";
-import { cuts } from "./segments.js";
+import { segmentPattern } from "./characters.js";
+import { forEachSegment } from "./segments.js";
 import { toHuggingFace } from "./to-hugging-face.js";
 import { Tokenizer, type TokenizerJSON } from "./tokenizer.js";
 import { tokenizerFromJSON } from "./tokenizer-json.js";
@@ -116,11 +116,11 @@ describe("tokenizer", () => {
 
 describe("cuts", () => {
   it("cuts as the regular expression does that is given to Hugging Face", () => {
-    const pattern = new RegExp(cutPattern("u"), "gu");
+    const pattern = new RegExp(segmentPattern("u"), "gu");
     fc.assert(
       fc.property(anyString, (text) => {
         const ours: string[] = [];
-        cuts(text, (start, end) => ours.push(text.slice(start, end)));
+        forEachSegment(text, (start, end) => ours.push(text.slice(start, end)));
         deepStrictEqual(ours, text.match(pattern) ?? []);
         strictEqual(ours.join(""), text);
       }),
@@ -137,7 +137,7 @@ describe("cuts", () => {
       `${" ".repeat(64)} x`,
       `${" ".repeat(65)} x`,
     ])
-      cuts(text, (start, end) => ok([...text.slice(start, end)].length <= 65));
+      forEachSegment(text, (start, end) => ok([...text.slice(start, end)].length <= 65));
   });
 });
 
@@ -252,7 +252,7 @@ function naiveMerges(words: readonly string[], trained: Tokenizer): [number, num
     const at = trained.alphabet.indexOf(character);
     return at < 0 ? 0 : firstPieceId + at;
   };
-  for (const text of words) cuts(text, (start, end) => all.push(Array.from(text.slice(start, end), id)));
+  for (const text of words) forEachSegment(text, (start, end) => all.push(Array.from(text.slice(start, end), id)));
   const names = trained.alphabet.map((character) => character);
   const merges: [number, number][] = [];
   while (firstPieceId + names.length < trained.vocabSize) {

@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import { badTokenizer, unknownTokenId } from "./tokenizer-errors.js";
-import { cuts } from "./segments.js";
+import { forEachSegment } from "./segments.js";
 import type { ControlTokens, DecodeOptions, TextStream, TextTokenizer } from "./text-tokenizer.js";
 import {
   byteName,
@@ -23,7 +23,7 @@ export interface TokenizerParts {
   readonly merges: readonly Merge[];
 }
 
-/** The stored form (`tokenizer.json` of a dataset). */
+/** The stored form (`lapidary_tokenizer.json`). */
 export interface TokenizerJSON {
   readonly format: "lapidary-bpe";
   readonly version: 1;
@@ -32,7 +32,7 @@ export interface TokenizerJSON {
   readonly merges: readonly Merge[];
 }
 
-/** A pair that no merge joins. Ranks are smaller. */
+/** The rank of a pair that does not merge. It exceeds all ranks. */
 const noRank = 2 ** 31 - 1;
 
 /** Maximum number of cached segments; a full cache is cleared. */
@@ -53,7 +53,7 @@ export class Tokenizer implements TextTokenizer {
   /** `left * pairBase + right` → rank of the merge. */
   readonly #ranks = new Map<number, number>();
   /** Rank → id of the piece that the merge produces. */
-  readonly #made: number[] = [];
+  readonly #mergedIds: number[] = [];
   readonly #cache = new Map<string, readonly number[]>();
 
   /** @throws LapidaryError `LAP_DATA_TOKENIZER` if the parts are inconsistent */
@@ -78,7 +78,7 @@ export class Tokenizer implements TextTokenizer {
       const text = pieces.text(left) + pieces.text(right);
       if (isReservedName(text)) throw badTokenizer(place, `merges[${rank}] produces ${text}, the name of a control, byte or unused token`);
       this.#ranks.set(key, rank);
-      this.#made.push(pieces.add(text));
+      this.#mergedIds.push(pieces.add(text));
     }
     if (pieces.end > vocabSize) throw badTokenizer(place, `its pieces need ${pieces.end} ids, its vocabSize is ${vocabSize}`);
   }
@@ -86,8 +86,8 @@ export class Tokenizer implements TextTokenizer {
   /** Ids of `text`, without `<bos>` and `<eos>`. */
   encode(text: string): number[] {
     const ids: number[] = [];
-    cuts(text, (start, end) => {
-      for (const id of this.#encodeCut(text.slice(start, end))) ids.push(id);
+    forEachSegment(text, (start, end) => {
+      for (const id of this.#encodeSegment(text.slice(start, end))) ids.push(id);
     });
     return ids;
   }
@@ -122,8 +122,8 @@ export class Tokenizer implements TextTokenizer {
     return { pad, eos, bos, stops: [eos] };
   }
 
-  /** Control tokens, and ids without text. */
-  get undrawableIds(): readonly number[] {
+  /** Control tokens except `<eos>`, and ids without text. */
+  get suppressedIds(): readonly number[] {
     const { pad, bos, unk } = SpecialToken;
     return [pad, bos, unk, ...Array.from({ length: this.vocabSize - this.usedSize }, (_, i) => this.usedSize + i)];
   }
@@ -137,19 +137,19 @@ export class Tokenizer implements TextTokenizer {
     return { format: "lapidary-bpe", version: 1, vocabSize: this.vocabSize, alphabet: this.alphabet, merges: this.merges };
   }
 
-  #encodeCut(cut: string): readonly number[] {
-    const known = this.#cache.get(cut);
+  #encodeSegment(segment: string): readonly number[] {
+    const known = this.#cache.get(segment);
     if (known !== undefined) return known;
-    const ids = this.#merge(this.#spell(cut));
+    const ids = this.#merge(this.#spell(segment));
     if (this.#cache.size >= cacheSize) this.#cache.clear();
-    this.#cache.set(detached(cut), ids);
+    this.#cache.set(detached(segment), ids);
     return ids;
   }
 
   /** One id for each character, or for each byte of a character without a piece. */
-  #spell(cut: string): number[] {
+  #spell(segment: string): number[] {
     const ids: number[] = [];
-    for (const character of cut) {
+    for (const character of segment) {
       const id = this.#pieces.id(character);
       if (id !== undefined) ids.push(id);
       else for (const byte of bytesOfCodePoint(character.codePointAt(0) ?? 0)) ids.push(firstByteId + byte);
@@ -158,8 +158,8 @@ export class Tokenizer implements TextTokenizer {
   }
 
   /**
-   * Applies the merge of the lowest rank, the leftmost of them, until none applies. A segment is short, so a linear scan is fast enough. It scans the ranks
-   * of adjacent pairs, of which a merge changes two.
+   * Applies the merge of the lowest rank, the leftmost first, until none applies. A segment is short, so a linear scan of the ranks of
+   * adjacent pairs is fast enough. A merge changes two of them.
    */
   #merge(ids: number[]): number[] {
     const rank = (at: number): number => this.#ranks.get((ids[at] ?? 0) * pairBase + (ids[at + 1] ?? 0)) ?? noRank;
@@ -180,7 +180,7 @@ export class Tokenizer implements TextTokenizer {
         ids.length = pairs + 1;
         return ids;
       }
-      ids[at] = must(this.#made[best], "merged piece");
+      ids[at] = must(this.#mergedIds[best], "merged piece");
       for (let i = at + 1; i < pairs; i++) ids[i] = ids[i + 1] ?? 0;
       ranks.copyWithin(at, at + 1, pairs);
       pairs--;
@@ -190,7 +190,7 @@ export class Tokenizer implements TextTokenizer {
   }
 }
 
-/** Decodes tokens one at a time, to show samples while they are drawn. */
+/** Decodes tokens one at a time, to show a sample while it is generated. */
 export class StreamDecoder implements TextStream {
   readonly #tokenizer: Tokenizer;
   readonly #special: boolean;

@@ -1,5 +1,5 @@
 import { must } from "@lapidary/std";
-import { cuts } from "./segments.js";
+import { forEachSegment } from "./segments.js";
 import { barrier, PairCounts, type Words } from "./pair-counts.js";
 import { Tokenizer } from "./tokenizer.js";
 import { checkVocabSize, firstPieceId, isReservedName, type Merge, Pieces } from "./vocabulary.js";
@@ -13,7 +13,7 @@ export interface TrainTokenizerOptions {
 
 /** The fraction of the text that the alphabet covers, as in SentencePiece. Bytes encode the rest. */
 const characterCoverage = 0.9999;
-/** Maximum fraction of the ids after the bytes that the alphabet takes. */
+/** Maximum fraction of the ids after the byte tokens that the alphabet uses. */
 const alphabetShare = 0.5;
 /** Maximum number of characters of a piece, as in SentencePiece. */
 const maxPieceCharacters = 16;
@@ -22,7 +22,7 @@ const minCount = 2;
 
 /**
  * Trains a byte-pair tokenizer: it repeatedly makes the most frequent pair of adjacent pieces a piece
- * (Sennrich et al. 2016), only inside the segments of `cuts`. The same texts in any order give the same tokenizer.
+ * (Sennrich et al. 2016), only inside the segments of `forEachSegment`. The same texts in any order train the same tokenizer.
  *
  * If the texts do not fill the vocabulary, the last ids stay unused.
  *
@@ -66,7 +66,7 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
 function countWords(texts: Iterable<string>): Map<string, number> {
   const counts = new Map<string, number>();
   for (const text of texts)
-    cuts(text, (start, end) => {
+    forEachSegment(text, (start, end) => {
       const word = text.slice(start, end);
       counts.set(word, (counts.get(word) ?? 0) + 1);
     });

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { datasetKey } from "../dataset/request.js";
 import { Workspace } from "@lapidary/tokenizer/testing";
 
-const nobody = 65_534;
+const unprivileged = 65_534;
 
 /** Lists a directory as a user to which permissions apply: root may read everything. */
 function refusalOf(path: string): { readonly code: string; readonly message: string; readonly remedy: string } {
@@ -14,7 +14,7 @@ function refusalOf(path: string): { readonly code: string; readonly message: str
   const script = `
     import { listCorpusFiles } from ${JSON.stringify(module)};
     try { listCorpusFiles(${JSON.stringify(path)}); console.log("{}"); } catch (error) { console.log(JSON.stringify(error)); }`;
-  const asUser = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {};
+  const asUser = process.getuid?.() === 0 ? { uid: unprivileged, gid: unprivileged } : {};
   const text = execFileSync(process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8", cwd: "/", ...asUser });
   return JSON.parse(text) as ReturnType<typeof refusalOf>;
 }

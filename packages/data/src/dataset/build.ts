@@ -34,7 +34,7 @@ export interface PrepareProgress {
 
 export type OnPrepareProgress = (progress: PrepareProgress) => void;
 
-/** Maximum number of characters to train the tokenizer on, evenly sampled. More would not change which pairs are frequent. */
+/** Maximum number of characters to train the tokenizer on. More would not change which pairs are frequent. */
 const tokenizerCharacters = 32_000_000;
 
 /**
@@ -103,7 +103,7 @@ function makeTokenizer(
   return { tokenizer, files: filesOfTrained(tokenizer) };
 }
 
-/** The texts to train the tokenizer on: all of them, or every nth. They are in shuffled order already. */
+/** The texts to train the tokenizer on: the first ones up to the maximum size. The documents are already shuffled. */
 function* sample(documents: readonly Document[]): Generator<string> {
   let characters = 0;
   for (const { text } of documents) {

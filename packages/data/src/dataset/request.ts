@@ -6,21 +6,21 @@ import { listCorpusFiles } from "../corpus/list-files.js";
 import { badSetting, missingCorpus } from "../data-errors.js";
 import { checkVocabSize, hashOfTokenizer, readTokenizerFiles } from "@lapidary/tokenizer";
 
-/** All that decides what a dataset holds. */
+/** The inputs that determine the contents of a dataset. */
 export interface DatasetRequest {
   readonly corpus: CorpusSpec;
   readonly tokenizer: TokenizerRequest;
-  /** Share of the text that is held out, above 0 and at most ½. */
+  /** Fraction of the text that is held out, above 0 and at most ½. */
   readonly heldOutFraction: number;
 }
 
 export type TokenizerRequest =
-  /** Trained on the training split, with so many ids. */
+  /** Trained on the training split, with `vocabSize` ids. */
   | { readonly kind: "train"; readonly vocabSize: number }
-  /** Of a checkpoint: a directory, or a file. */
+  /** The tokenizer of a checkpoint: a directory, or a file. */
   | { readonly kind: "given"; readonly path: string };
 
-/** Raise it whenever the same corpus would give other tokens than before: what was cached then counts no more. */
+/** Part of every key. Increase it if a change of the code changes the tokens of a corpus, so that cached datasets are prepared again. */
 const codeVersion = 3;
 
 /** @throws LapidaryError `LAP_DATA_SETTING` */

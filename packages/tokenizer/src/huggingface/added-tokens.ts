@@ -15,15 +15,15 @@ const addedTokenSchema = z.strictObject({
 });
 export type AddedToken = Readonly<z.infer<typeof addedTokenSchema>>;
 
-/** A stretch of a text: an added token by its id, or text. */
-export type Segment = { readonly id: number } | { readonly text: string; readonly isFirst: boolean };
+/** A part of a text: an added token by its id, or text. */
+export type TokenOrText = { readonly id: number } | { readonly text: string; readonly isFirst: boolean };
 
 /** A word character as in Rust's `regex`. */
 const word = String.raw`[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]`;
 
 /**
- * The `added_tokens` of a `tokenizer.json`: each has one id wherever its text appears. Those that are not `normalized` are found in the text as
- * it is, the others in what the normalizer made of it (added_vocabulary.rs of `tokenizers`).
+ * The `added_tokens` of a `tokenizer.json`. Every occurrence of the text of an added token has the same id. Tokens that are not
+ * `normalized` are searched in the unchanged text, the others in the normalized text (added_vocabulary.rs of `tokenizers`).
  */
 export class AddedTokens {
   readonly #byId: ReadonlyMap<number, AddedToken>;
@@ -35,7 +35,7 @@ export class AddedTokens {
   readonly #spaces = /\p{White_Space}+/uy;
 
   /**
-   * @param model the vocabulary, which decides the ids of the tokens that it has
+   * @param model the vocabulary: it determines the ids of its tokens
    * @throws LapidaryError `LAP_DATA_TOKENIZER`, `LAP_TOKENIZER_UNSUPPORTED`
    */
   constructor(json: unknown, model: VocabularyOf, normalize: (text: string) => string, at: Location) {
@@ -45,7 +45,7 @@ export class AddedTokens {
     checkIds(tokens, model, at);
     this.#byId = new Map(tokens.map((token) => [token.id, token]));
     this.#byContent = new Map(tokens.map((token) => [token.content, token]));
-    // Where two normalize to the same text, a special one is found first.
+    // If two tokens normalize to the same text, the trie finds the token that was added first: a special one.
     for (const token of [...tokens].sort((a, b) => Number(b.special) - Number(a.special))) {
       const text = token.normalized ? normalize(token.content) : token.content;
       if (text === "") throw unsupportedTokenizer(place(at), `the normalizer makes an empty text of ${JSON.stringify(token.content)}`);
@@ -58,12 +58,12 @@ export class AddedTokens {
     return this.#byContent.get(content)?.id;
   }
 
-  /** The text of an added token as decoders take it: normalized where the token is found in normalized text. */
+  /** The text of an added token for decoders: normalized if the token is `normalized`. */
   text(id: number): string | undefined {
     return this.#texts.get(id);
   }
 
-  /** Whether a decoder leaves out a token of this text. A special token whose normalized text is another is not left out, as in `tokenizers`. */
+  /** Whether decoding omits a token with this text. As in `tokenizers`, a special token that normalization changes is not omitted. */
   isSpecial(text: string): boolean {
     return this.#byContent.get(text)?.special ?? false;
   }
@@ -73,17 +73,17 @@ export class AddedTokens {
     return this.#byId.values();
   }
 
-  /** Takes the added tokens out of a text, and normalizes what is between them. No text of the result is empty. */
-  extract(text: string, normalize: (text: string) => string): Segment[] {
-    return this.#split(text, this.#asWritten, true).flatMap((segment): Segment[] =>
-      "id" in segment ? [segment] : this.#split(normalize(segment.text), this.#asNormalized, segment.isFirst),
+  /** Extracts the added tokens of a text, and normalizes the text between them. No text of the result is empty. */
+  extract(text: string, normalize: (text: string) => string): TokenOrText[] {
+    return this.#split(text, this.#asWritten, true).flatMap((part): TokenOrText[] =>
+      "id" in part ? [part] : this.#split(normalize(part.text), this.#asNormalized, part.isFirst),
     );
   }
 
-  #split(text: string, trie: TokenTrie, isFirst: boolean): Segment[] {
-    const segments: Segment[] = [];
+  #split(text: string, trie: TokenTrie, isFirst: boolean): TokenOrText[] {
+    const found: TokenOrText[] = [];
     const push = (from: number, to: number): void => {
-      if (from < to) segments.push({ text: text.slice(from, to), isFirst: isFirst && from === 0 });
+      if (from < to) found.push({ text: text.slice(from, to), isFirst: isFirst && from === 0 });
     };
     let done = 0;
     for (const match of trie.matches(text)) {
@@ -91,15 +91,15 @@ export class AddedTokens {
       if (token === undefined) continue;
       let [start, end] = [match.start, match.end];
       if (token.single_word && (this.#endsWithWord(text, start) || this.#isWordAt(text, end))) continue;
-      // Whitespace that a token before it took is not taken twice.
+      // The preceding token may include this whitespace already.
       if (token.lstrip) start = Math.max(spacesBefore(text, start), done);
       if (token.rstrip) end = this.#spacesAfter(text, end);
       push(done, start);
-      if (start < end) segments.push({ id: token.id });
+      if (start < end) found.push({ id: token.id });
       done = end;
     }
     push(done, text.length);
-    return segments;
+    return found;
   }
 
   #isWordAt(text: string, at: number): boolean {
@@ -119,7 +119,7 @@ export class AddedTokens {
   }
 }
 
-/** Where the whitespace in front of `end` begins. */
+/** The start of the whitespace before `end`. */
 function spacesBefore(text: string, end: number): number {
   let start = end;
   while (start > 0 && /\p{White_Space}/u.test(text.charAt(start - 1))) start--;
@@ -132,7 +132,7 @@ export interface VocabularyOf {
   token(id: number): string | undefined;
 }
 
-/** `tokenizers` gives a token that the vocabulary lacks the next free id, whatever the file says: both must agree. */
+/** `tokenizers` assigns the next free id to a token that the vocabulary lacks, and ignores the id in the file. Both ids must be equal. */
 function checkIds(tokens: readonly AddedToken[], model: VocabularyOf, at: Location): void {
   const seen = new Map<string, AddedToken>();
   let greatest = -1;
@@ -145,7 +145,7 @@ function checkIds(tokens: readonly AddedToken[], model: VocabularyOf, at: Locati
     if (id !== wanted)
       throw badTokenizer(
         where,
-        `${JSON.stringify(content)} states the id ${id}, but \`tokenizers\` gives it ${wanted}: the vocabulary decides`,
+        `${JSON.stringify(content)} has the id ${id}, but \`tokenizers\` assigns ${wanted}: the vocabulary determines it`,
       );
     const other = model.token(id);
     if (other !== undefined && other !== content)

@@ -19,25 +19,25 @@ const bpeSchema = z.strictObject({
 });
 type Bpe = z.infer<typeof bpeSchema>;
 
-/** Ids are kept in 32 bits, and the largest vocabularies have some 300,000. */
+/** Ids are stored in 32 bits. The largest vocabularies have about 300,000 ids. */
 const maxIds = 2 ** 24;
-/** So many words are remembered with their ids before the memory starts anew; longer words are not remembered. */
+/** Maximum number of cached words and their maximum length. A full cache is cleared. */
 const [cacheSize, longestCached] = [1 << 17, 64];
 
 /**
- * The `model` of a `tokenizer.json`: byte-pair encoding as `tokenizers` has it (models/bpe).
+ * The `model` of a `tokenizer.json`: byte-pair encoding as in `tokenizers` (models/bpe).
  *
- * Invariant: `encode` of a word depends on the word alone.
+ * Invariant: the ids of a word depend only on the word.
  */
 export class BpeModel {
   readonly #ids: ReadonlyMap<string, number>;
   readonly #tokens: ReadonlyMap<number, string>;
-  /** Undefined where words are never cut. */
-  readonly #mergedBeforeMark: ReadonlySet<string> | undefined;
+  /** Undefined if words are never split. */
+  readonly #mergedBeforeMarker: ReadonlySet<string> | undefined;
   readonly #merges: MergeTable;
   readonly #unknown: number | undefined;
   readonly #keys: Bpe;
-  /** Ids of `<0x00>` to `<0xFF>`; undefined where the vocabulary lacks one. */
+  /** Ids of `<0x00>` to `<0xFF>`; undefined if the vocabulary lacks one. */
   readonly #bytes: readonly (number | undefined)[];
   readonly #cache = new Map<string, readonly number[]>();
 
@@ -49,7 +49,7 @@ export class BpeModel {
     const merges = readMerges(keys, this.#ids, inside(at, "merges"));
     this.#merges = new MergeTable(merges);
     const isAffixed = (keys.continuing_subword_prefix ?? "") !== "" || (keys.end_of_word_suffix ?? "") !== "";
-    this.#mergedBeforeMark = isAffixed ? undefined : charactersBeforeMark(merges, this.#tokens);
+    this.#mergedBeforeMarker = isAffixed ? undefined : charactersBeforeMarker(merges, this.#tokens);
     this.#unknown = keys.unk_token === null || keys.unk_token === undefined ? undefined : this.#ids.get(keys.unk_token);
     if ((keys.dropout ?? 0) !== 0)
       throw unsupportedTokenizer(
@@ -102,21 +102,21 @@ export class BpeModel {
     if (known !== undefined) return known;
     const ids = mergeAll(this.#spell(word), this.#merges);
     if (this.#cache.size >= cacheSize) this.#cache.clear();
-    // A copy: a slice would keep the long text alive that it is a part of.
+    // A copy, because a slice would keep the whole long text in memory.
     this.#cache.set(Buffer.from(word, "utf16le").toString("utf16le"), ids);
     return ids;
   }
 
   /**
-   * Cuts a long word in front of `▁` where no merge can join both sides, because no token that a merge makes has the character before `▁`
-   * there. Tokenizers like Gemma's take a whole text as one word; its parts repeat, so that they are remembered.
+   * Splits a long word before a `▁` that no merge can join to the preceding character: no merged token contains both in this order. For
+   * tokenizers such as Gemma's a whole text is one word. Its parts repeat, so the cache is effective.
    */
   #partsOf(word: string): string[] {
-    const merged = this.#mergedBeforeMark;
+    const merged = this.#mergedBeforeMarker;
     if (merged === undefined) return [word];
     const parts: string[] = [];
     let start = 0;
-    for (let at = word.indexOf(mark, 1); at >= 0; at = word.indexOf(mark, at + 1)) {
+    for (let at = word.indexOf(spaceMarker, 1); at >= 0; at = word.indexOf(spaceMarker, at + 1)) {
       const before = word.charAt(at - 1);
       // A character that the vocabulary lacks may be part of a fused unknown token.
       if (merged.has(before) || !this.#ids.has(before)) continue;
@@ -127,7 +127,7 @@ export class BpeModel {
     return parts;
   }
 
-  /** One id a character; bytes or the unknown token where the vocabulary lacks the character. */
+  /** One id for each character; the ids of its bytes or the unknown token if the vocabulary lacks the character. */
   #spell(word: string): number[] {
     const { continuing_subword_prefix: prefix, end_of_word_suffix: suffix, byte_fallback, fuse_unk } = this.#keys;
     const ids: number[] = [];
@@ -168,15 +168,15 @@ export class BpeModel {
 
 const byteToken = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
 
-/** What stands for a space in tokenizers like Gemma's. */
-const mark = "▁";
+/** Represents a space in tokenizers such as Gemma's. */
+const spaceMarker = "▁";
 
-/** The characters (UTF-16 units) that some token which a merge makes has in front of a `▁`. */
-function charactersBeforeMark({ made }: PairMerges, tokens: ReadonlyMap<number, string>): Set<string> {
+/** The characters (UTF-16 units) that precede a `▁` in any merged token. */
+function charactersBeforeMarker({ mergedIds }: PairMerges, tokens: ReadonlyMap<number, string>): Set<string> {
   const characters = new Set<string>();
-  for (const id of made) {
+  for (const id of mergedIds) {
     const token = tokens.get(id) ?? "";
-    for (let at = token.indexOf(mark, 1); at >= 0; at = token.indexOf(mark, at + 1)) characters.add(token.charAt(at - 1));
+    for (let at = token.indexOf(spaceMarker, 1); at >= 0; at = token.indexOf(spaceMarker, at + 1)) characters.add(token.charAt(at - 1));
   }
   return characters;
 }
@@ -204,19 +204,19 @@ function readVocabulary(vocab: Bpe["vocab"], at: Location): Vocabulary {
   return { ids, tokens };
 }
 
-/** Merges are `["a", "b"]`, or `"a b"` in files of before tokenizers 0.20. */
+/** Merges are `["a", "b"]`, or `"a b"` in files of versions before tokenizers 0.20. */
 function readMerges(keys: Bpe, ids: ReadonlyMap<string, number>, at: Location): PairMerges {
   const prefixLength = keys.continuing_subword_prefix?.length ?? 0;
   const lines = keys.merges.filter((merge) => typeof merge !== "string" || !merge.startsWith("#version"));
-  const [left, right, made] = [new Int32Array(lines.length), new Int32Array(lines.length), new Int32Array(lines.length)];
+  const [left, right, mergedIds] = [new Int32Array(lines.length), new Int32Array(lines.length), new Int32Array(lines.length)];
   for (const [rank, merge] of lines.entries()) {
     const where = { ...at, path: `${at.path}[${rank}]` };
     const [a, b] = pairOf(merge, where);
     left[rank] = idOf(a, ids, where);
     right[rank] = idOf(b, ids, where);
-    made[rank] = idOf(a + b.slice(prefixLength), ids, where);
+    mergedIds[rank] = idOf(a + b.slice(prefixLength), ids, where);
   }
-  return { left, right, made };
+  return { left, right, mergedIds };
 }
 
 function pairOf(merge: unknown, at: Location): readonly [string, string] {

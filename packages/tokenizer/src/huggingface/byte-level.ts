@@ -2,8 +2,8 @@ import { must } from "@lapidary/std";
 import { bytesOfCodePoint } from "../wtf8.js";
 
 /**
- * The alphabet of byte-level tokenizers (GPT-2): each byte has a character that is visible. Printable bytes of Latin-1 stand for themselves,
- * the others take the code points from 256 on, in order: a space is `Ġ`, a line feed `Ċ`.
+ * The alphabet of byte-level tokenizers (GPT-2): a visible character for each byte. Printable bytes of Latin-1 represent themselves. The
+ * others have the code points from 256 on, in order: a space is `Ġ`, a line feed `Ċ`.
  */
 export class ByteLevelAlphabet {
   readonly #characters: readonly string[];
@@ -26,7 +26,7 @@ export class ByteLevelAlphabet {
     return written;
   }
 
-  /** The bytes of a token: those that its characters name, or its UTF-8 where a character names none. */
+  /** The bytes that the characters of a token represent. If a character represents none, the UTF-8 of the token. */
   bytesOf(token: string): Uint8Array {
     const bytes: number[] = [];
     for (const character of token) {

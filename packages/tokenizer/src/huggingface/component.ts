@@ -2,7 +2,7 @@ import { z } from "zod";
 import { unsupportedTokenizer } from "../tokenizer-errors.js";
 import { firstIssue } from "../tokenizer-json.js";
 
-/** Where a part of a `tokenizer.json` is, for errors: the file and the keys that lead to the part. */
+/** The location of a part of a `tokenizer.json`, for errors: the file and the keys of the part. */
 export interface Location {
   readonly file: string;
   readonly path: string;
@@ -12,18 +12,18 @@ export const inside = ({ file, path }: Location, key: string): Location => ({ fi
 
 export const place = ({ file, path }: Location): string => (path === "" ? file : `${file}: ${path}`);
 
-/** What a type of normalizer, pre-tokenizer, decoder or post-processor makes of its JSON. */
+/** Builds a normalizer, pre-tokenizer, decoder or post-processor of one type from its JSON. */
 export type Builder<T> = (json: unknown, at: Location) => T;
 
 /**
- * Builds a part of a tokenizer by its `type`. Keys are checked strictly, because a key that we do not know may change the ids.
+ * Builds a part of a tokenizer by its `type`. An unknown key is an error, because it may change the ids.
  *
  * @param kind names the part in errors: "normalizer"
  * @throws LapidaryError `LAP_TOKENIZER_UNSUPPORTED`
  */
 export function build<T>(kind: string, builders: Readonly<Record<string, Builder<T>>>, json: unknown, at: Location): T {
   const type = z.looseObject({ type: z.string() }).safeParse(json);
-  if (!type.success) throw unsupportedTokenizer(place(at), `the ${kind} states no type`);
+  if (!type.success) throw unsupportedTokenizer(place(at), `the ${kind} has no type`);
   const name = type.data.type;
   const builder = Object.hasOwn(builders, name) ? builders[name] : undefined;
   if (builder === undefined)

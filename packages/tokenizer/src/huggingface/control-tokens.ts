@@ -3,7 +3,7 @@ import { badTokenizer, unsupportedTokenizer } from "../tokenizer-errors.js";
 import type { ControlTokens } from "../text-tokenizer.js";
 import type { Template } from "./post-processor.js";
 
-/** Parsed files of a checkpoint that say something of control tokens; absent where there is no such file. */
+/** Parsed files of a checkpoint that define control tokens. A file that the checkpoint lacks is absent. */
 export interface ControlFiles {
   readonly "tokenizer_config.json"?: unknown;
   readonly "special_tokens_map.json"?: unknown;
@@ -32,10 +32,10 @@ const configSchema = z.looseObject({ bos_token_id: idsSchema, eos_token_id: idsS
 
 type Role = "bos" | "eos" | "pad";
 
-interface ControlQuestion {
+interface ControlTokenInputs {
   readonly idOf: (token: string) => number | undefined;
   readonly vocabSize: number;
-  /** Of the post-processor; undefined where the file has none. */
+  /** Of the post-processor; undefined if the file has none. */
   readonly template: Template | undefined;
   readonly files: ControlFiles;
   /** The tokenizer.json, for errors. */
@@ -47,63 +47,63 @@ interface ControlQuestion {
  *
  *     tokenizer_config.json bos_token, eos_token, pad_token  ►  special_tokens_map.json  ►  config.json …_token_id  ►  generation_config.json
  *
- * Texts begin with `bos` where the post-processor puts it there; `add_bos_token` of tokenizer_config.json decides where it is given, as in
- * transformers. A file without any post-processor says nothing: then texts begin with the `bos` that the other files name.
+ * As in transformers, texts begin with `bos` if `add_bos_token` of tokenizer_config.json is true. Without that key they do so if the
+ * post-processor adds it. Without a post-processor they begin with the `bos` that the other files name.
  *
  * @throws LapidaryError `LAP_DATA_TOKENIZER` for a name that the tokenizer does not have, `LAP_TOKENIZER_UNSUPPORTED` for a template of several tokens
  */
-export function controlTokensOf(question: ControlQuestion): ControlTokens {
-  const { template, files, file } = question;
+export function controlTokensOf(inputs: ControlTokenInputs): ControlTokens {
+  const { template, files, file } = inputs;
   const [prefix, suffix] = [template?.prefix ?? [], template?.suffix ?? []];
   if (prefix.length > 1 || suffix.length > 1)
     throw unsupportedTokenizer(
       `${file}: post_processor`,
-      `it puts ${prefix.length} tokens in front of a text and ${suffix.length} after it; supported are one and one`,
+      `it adds ${prefix.length} tokens before a text and ${suffix.length} after it; at most one on each side is supported`,
     );
   for (const id of [...prefix, ...suffix])
-    if (id >= question.vocabSize)
-      throw badTokenizer(`${file}: post_processor`, `its id ${id} is not in the vocabulary of ${question.vocabSize}`);
+    if (id >= inputs.vocabSize)
+      throw badTokenizer(`${file}: post_processor`, `its id ${id} is not in the vocabulary of ${inputs.vocabSize}`);
   const config = namesSchema.parse(files["tokenizer_config.json"] ?? {});
-  const named = { bos: find("bos", question), eos: find("eos", question) };
+  const named = { bos: find("bos", inputs), eos: find("eos", inputs) };
   const isBosAdded = config.add_bos_token ?? (template === undefined ? named.bos !== named.eos : prefix.length > 0);
   const bos = isBosAdded ? (prefix[0] ?? named.bos) : undefined;
   const eos = named.eos ?? suffix[0];
-  if (bos === undefined && eos === undefined) throw withoutSeparator(file);
-  const pad = find("pad", question) ?? eos ?? bos ?? 0;
-  const stops = new Set([...(eos === undefined ? [] : [eos]), ...modelIds("eos", question)]);
+  if (bos === undefined && eos === undefined) throw missingSeparator(file);
+  const pad = find("pad", inputs) ?? eos ?? bos ?? 0;
+  const stops = new Set([...(eos === undefined ? [] : [eos]), ...modelIds("eos", inputs)]);
   return {
     ...(bos === undefined ? {} : { bos }),
-    // One token that begins and ends texts is written once between two of them.
+    // If one token begins and ends texts, it occurs once between two texts.
     ...(eos === undefined || eos === bos ? {} : { eos }),
     pad,
     stops: [...stops],
   };
 }
 
-function find(role: Role, { files, file, idOf, vocabSize }: ControlQuestion): number | undefined {
+function find(role: Role, { files, file, idOf, vocabSize }: ControlTokenInputs): number | undefined {
   for (const source of ["tokenizer_config.json", "special_tokens_map.json"] as const) {
     const token = namesSchema.parse(files[source] ?? {})[`${role}_token`];
     if (token === null || token === undefined) continue;
     const id = idOf(token);
     if (id !== undefined) return id;
-    // Padding is never a target: any id will do.
+    // Padding is never a target, so any id is suitable.
     if (role !== "pad")
-      throw badTokenizer(file, `${source} names ${JSON.stringify(token)} as its ${role}_token, but the tokenizer has no such token`);
+      throw badTokenizer(file, `${source} names ${JSON.stringify(token)} as its ${role}_token, but the tokenizer does not have this token`);
   }
   return modelIds(role, { files, vocabSize })[0];
 }
 
-/** What the files of the model say, as far as the tokenizer has such ids. */
-function modelIds(role: Role, { files, vocabSize }: Pick<ControlQuestion, "files" | "vocabSize">): readonly number[] {
+/** The ids in the files of the model, without those that the tokenizer lacks. */
+function modelIds(role: Role, { files, vocabSize }: Pick<ControlTokenInputs, "files" | "vocabSize">): readonly number[] {
   const sources =
     role === "eos" ? (["generation_config.json", "config.json"] as const) : (["config.json", "generation_config.json"] as const);
   const found = sources.flatMap((source) => configSchema.parse(files[source] ?? {})[`${role}_token_id`] ?? []);
   return found.filter((id) => Number.isInteger(id) && id >= 0 && id < vocabSize);
 }
 
-const withoutSeparator = (file: string) =>
+const missingSeparator = (file: string) =>
   badTokenizer(
     file,
     "no file of the checkpoint names a bos or eos token, which separate the texts of a corpus",
-    "state eos_token in tokenizer_config.json beside it",
+    "set eos_token in the tokenizer_config.json of the same directory",
   );

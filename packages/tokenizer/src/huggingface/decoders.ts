@@ -8,7 +8,7 @@ import { patternOf, patternSchema } from "./regex.js";
 export type Decoder = (tokens: readonly string[]) => readonly string[];
 
 /**
- * The `decoder` of a `tokenizer.json`; null puts a space between tokens.
+ * The `decoder` of a `tokenizer.json`. Null joins tokens with spaces.
  *
  * @throws LapidaryError `LAP_TOKENIZER_UNSUPPORTED`
  */
@@ -58,11 +58,11 @@ const builders: Readonly<Record<string, Builder<Decoder>>> = {
   Sequence: (json, at) => {
     const { decoders } = keysOf(z.strictObject({ type: z.literal("Sequence"), decoders: z.array(z.unknown()) }), json, at);
     const parts = decoders.map((part, i) => build("decoder", builders, part, inside(at, `decoders[${i}]`)));
-    return (tokens) => parts.reduce((so, part) => part(so), tokens);
+    return (tokens) => parts.reduce((result, part) => part(result), tokens);
   },
 };
 
-/** Runs of `<0x41>` become the text of their bytes, or as many U+FFFD as there are bytes where these are not UTF-8. */
+/** Replaces consecutive tokens `<0x41>` by the text of their bytes. If the bytes are not UTF-8, each becomes U+FFFD. */
 function byteFallback(tokens: readonly string[]): string[] {
   const texts: string[] = [];
   const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -72,7 +72,7 @@ function byteFallback(tokens: readonly string[]): string[] {
     try {
       texts.push(utf8.decode(Uint8Array.from(bytes)));
     } catch {
-      // Not UTF-8: the decoder says no more.
+      // The bytes are not UTF-8.
       texts.push(...bytes.map(() => "\ufffd"));
     }
     bytes = [];
@@ -89,7 +89,7 @@ function byteFallback(tokens: readonly string[]): string[] {
   return texts;
 }
 
-/** Removes at most `start` times the character in front, and `stop` times at the end. */
+/** Removes the character at most `start` times at the start and `stop` times at the end. */
 function strip(token: string, content: string, start: number, stop: number): string {
   const characters = Array.from(token);
   let from = 0;

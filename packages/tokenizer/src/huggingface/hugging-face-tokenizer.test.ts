@@ -132,7 +132,7 @@ describe("a tokenizer.json that cannot be computed exactly", () => {
     broken(/unk_token/, fileOf("gemma", {}, { unk_token: "<nothing>" }));
     const added = { content: "<new>", single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
     broken(
-      /"<new>" states the id 7777, but `tokenizers` gives it 500/,
+      /"<new>" has the id 7777, but `tokenizers` assigns 500/,
       fileOf("gemma-no-pre", { added_tokens: [{ ...added, id: 7777 }] }, golden.models[golden.tokenizers["gemma"]?.base ?? ""]),
     );
     broken(

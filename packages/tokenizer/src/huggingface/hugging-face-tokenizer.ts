@@ -12,7 +12,7 @@ import { type Normalizer, normalizerOf } from "./normalizers.js";
 import { type PreTokenizer, preTokenizerOf } from "./pre-tokenizers.js";
 import { templateOf } from "./post-processor.js";
 
-/** `truncation` and `padding` are settings of a batch: a corpus is neither cut nor padded, as in transformers. */
+/** `truncation` and `padding` apply to batches. As in transformers, a corpus is neither truncated nor padded. */
 const fileSchema = z.strictObject({
   version: z.literal("1.0").optional(),
   truncation: z.unknown().optional(),
@@ -28,15 +28,15 @@ const fileSchema = z.strictObject({
 /**
  * The tokenizer of a Hugging Face checkpoint, exactly as `tokenizers` of PyPI computes it:
  *
- *     text ─► added tokens cut out ─► normalizer ─► added tokens cut out ─► pre_tokenizer ─► BPE of each word ─► ids
+ *     text ─► extract added tokens ─► normalizer ─► extract added tokens ─► pre_tokenizer ─► BPE of each word ─► ids
  *     ids  ─► tokens ─► decoder ─► text
  *
- * Whatever the file asks for and we do not have is refused: no text is ever encoded another way than the file says.
+ * Invariant: an unsupported part of the file is an error, so every text is encoded as the file defines.
  */
 export class HuggingFaceTokenizer implements TextTokenizer {
   readonly vocabSize: number;
   readonly control: ControlTokens;
-  readonly undrawableIds: readonly number[];
+  readonly suppressedIds: readonly number[];
   readonly #model: BpeModel;
   readonly #added: AddedTokens;
   readonly #normalizer: Normalizer;
@@ -45,7 +45,7 @@ export class HuggingFaceTokenizer implements TextTokenizer {
 
   /**
    * @param json the parsed `tokenizer.json`
-   * @param files what the other files of the checkpoint say of control tokens
+   * @param files the other files of the checkpoint, which define control tokens
    * @throws LapidaryError `LAP_TOKENIZER_UNSUPPORTED`, `LAP_DATA_TOKENIZER`
    */
   constructor(json: unknown, file = "tokenizer.json", files: ControlFiles = {}) {
@@ -72,15 +72,15 @@ export class HuggingFaceTokenizer implements TextTokenizer {
     });
     const stops = new Set(this.control.stops);
     const special = [...this.#added.all].flatMap(({ id, special: isSpecial }) => (isSpecial && !stops.has(id) ? [id] : []));
-    this.undrawableIds = [...special, ...this.#unusedIds()];
+    this.suppressedIds = [...special, ...this.#unusedIds()];
   }
 
   encode(text: string): number[] {
     const ids: number[] = [];
-    // `tokenizers` takes UTF-8, in which a lone surrogate cannot be written.
-    for (const segment of this.#added.extract(text.replace(/\p{Cs}/gu, "\ufffd"), this.#normalizer.normalize)) {
-      if ("id" in segment) ids.push(segment.id);
-      else for (const word of this.#preTokenize(segment.text, segment.isFirst)) for (const id of this.#model.encode(word)) ids.push(id);
+    // `tokenizers` reads UTF-8, which cannot represent a lone surrogate.
+    for (const part of this.#added.extract(text.replace(/\p{Cs}/gu, "\ufffd"), this.#normalizer.normalize)) {
+      if ("id" in part) ids.push(part.id);
+      else for (const word of this.#preTokenize(part.text, part.isFirst)) for (const id of this.#model.encode(word)) ids.push(id);
     }
     return ids;
   }
@@ -103,7 +103,7 @@ export class HuggingFaceTokenizer implements TextTokenizer {
     return this.#added.id(token) ?? this.#model.id(token);
   }
 
-  /** Undefined for an id that the file leaves out. */
+  /** Undefined for an id that the file does not assign. */
   #token(id: number): string | undefined {
     if (!Number.isInteger(id) || id < 0 || id >= this.vocabSize) throw unknownTokenId(id, this.vocabSize);
     return this.#added.text(id) ?? this.#model.token(id);
@@ -114,35 +114,35 @@ export class HuggingFaceTokenizer implements TextTokenizer {
   }
 }
 
-/** Decodes the newest tokens together with those of the text before, and gives what they add (`DecodeStream` of `tokenizers`). */
+/** Decodes new tokens together with the preceding tokens, and returns the text that they add (`DecodeStream` of `tokenizers`). */
 class WindowStream implements TextStream {
   readonly #decode: (ids: readonly number[]) => string;
-  /** Tokens of the last text that was given: a decoder may write a token another way at the beginning of a text. */
+  /** Tokens of the text that was returned last, because a decoder may decode a token differently at the start of a text. */
   #before: readonly number[];
-  #given: string;
+  #emitted: string;
   #new: number[] = [];
 
   constructor(decode: (ids: readonly number[]) => string, after: readonly number[]) {
     this.#decode = decode;
     this.#before = wholeCharacters(decode, after);
-    this.#given = decode(this.#before);
+    this.#emitted = decode(this.#before);
   }
 
   push(id: number): string {
     this.#new.push(id);
     const text = this.#decode([...this.#before, ...this.#new]);
-    // An incomplete character is given with the token that completes it.
-    if (text.length <= this.#given.length || text.endsWith("\ufffd") || !text.startsWith(this.#given)) return "";
-    const added = text.slice(this.#given.length);
+    // The token that completes a character returns it.
+    if (text.length <= this.#emitted.length || text.endsWith("\ufffd") || !text.startsWith(this.#emitted)) return "";
+    const added = text.slice(this.#emitted.length);
     this.#before = this.#new;
     this.#new = [];
-    this.#given = this.#decode(this.#before);
+    this.#emitted = this.#decode(this.#before);
     return added;
   }
 
   end(): string {
     const text = this.#decode([...this.#before, ...this.#new]);
-    return text.startsWith(this.#given) ? text.slice(this.#given.length) : "";
+    return text.startsWith(this.#emitted) ? text.slice(this.#emitted.length) : "";
   }
 }
 

@@ -5,8 +5,8 @@ import type { ControlFiles } from "./control-tokens.js";
 const listSchema = z.looseObject({ added_tokens_decoder: z.record(z.string(), z.looseObject({ content: z.string() })) });
 
 /**
- * transformers adds the tokens that `added_tokens_decoder` of tokenizer_config.json lists and tokenizer.json lacks. Both must agree, because the
- * weights were trained with the sum of both.
+ * Checks that tokenizer.json has all tokens of `added_tokens_decoder` in tokenizer_config.json. transformers adds missing ones, so the
+ * weights may have been trained with them.
  *
  * @throws LapidaryError `LAP_DATA_TOKENIZER`
  */

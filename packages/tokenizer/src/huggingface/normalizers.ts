@@ -2,12 +2,12 @@ import { z } from "zod";
 import { ByteLevelAlphabet } from "./byte-level.js";
 import { type Builder, build, inside, keysOf, type Location } from "./component.js";
 import { patternOf, patternSchema } from "./regex.js";
-import { keptBy, marks } from "./unicode-tables.js";
+import { unchangedBy, marks } from "./unicode-tables.js";
 
 /** Rewrites a text before it is split. */
 export interface Normalizer {
   readonly normalize: (text: string) => string;
-  /** Whether the first character of the result always comes from the first of the text: `Metaspace` asks which text is the first. */
+  /** Whether the first character of the result always comes from the first character of the text. `Metaspace` requires it. */
   readonly keepsStart: boolean;
 }
 
@@ -25,18 +25,18 @@ const form =
   (name: "NFC" | "NFD" | "NFKC" | "NFKD"): Builder<Normalizer> =>
   (json, at) => {
     keysOf(z.strictObject({ type: z.literal(name) }), json, at);
-    const kept = keptBy(name);
+    const unchanged = unchangedBy(name);
     const normalize = (text: string): string =>
-      kept.test(text)
+      unchanged.test(text)
         ? text
-            .split(kept)
+            .split(unchanged)
             .map((part, i) => (i % 2 === 0 ? part.normalize(name) : part))
             .join("")
         : text.normalize(name);
     return { normalize, keepsStart: true };
   };
 
-/** `White_Space` of Unicode, as Rust has it; `\s` of JavaScript has U+FEFF and lacks U+0085. */
+/** `White_Space` of Unicode, as in Rust. `\s` of JavaScript also contains U+FEFF and lacks U+0085. */
 const [spaceAtStart, spaceAtEnd, lastSpace] = [/^\p{White_Space}+/u, /\p{White_Space}+$/u, /\p{White_Space}$/u];
 
 const builders: Readonly<Record<string, Builder<Normalizer>>> = {
@@ -55,7 +55,7 @@ const builders: Readonly<Record<string, Builder<Normalizer>>> = {
       at,
     );
     const left = (text: string): string => (strip_left ? text.replace(spaceAtStart, "") : text);
-    // The test first: a search for the last run of spaces takes time quadratic in the longest run.
+    // The test avoids most replacements, whose time is quadratic in the longest run of spaces.
     const right = (text: string): string => (strip_right && lastSpace.test(text) ? text.replace(spaceAtEnd, "") : text);
     return { normalize: (text) => right(left(text)), keepsStart: !strip_left };
   },
@@ -83,13 +83,13 @@ const builders: Readonly<Record<string, Builder<Normalizer>>> = {
     const { normalizers } = keysOf(z.strictObject({ type: z.literal("Sequence"), normalizers: z.array(z.unknown()) }), json, at);
     const parts = normalizers.map((part, i) => normalizerOf(part, inside(at, `normalizers[${i}]`)));
     return {
-      normalize: (text) => parts.reduce((so, { normalize }) => normalize(so), text),
+      normalize: (text) => parts.reduce((result, { normalize }) => normalize(result), text),
       keepsStart: parts.every(({ keepsStart }) => keepsStart),
     };
   },
 };
 
-/** Rust lowers each character alone; JavaScript writes a final sigma another way than others. */
+/** Rust converts each character separately. JavaScript converts a final sigma differently from other sigmas. */
 function lowercase(text: string): string {
   return text.includes("Σ") ? Array.from(text, (character) => character.toLowerCase()).join("") : text.toLowerCase();
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { unsupportedTokenizer } from "../tokenizer-errors.js";
 import { type Builder, build, inside, keysOf, type Location, place } from "./component.js";
 
-/** Ids in front of a text and after it. */
+/** Ids before a text and after it. */
 export interface Template {
   readonly prefix: readonly number[];
   readonly suffix: readonly number[];
@@ -11,7 +11,7 @@ export interface Template {
 const bare: Template = { prefix: [], suffix: [] };
 
 /**
- * What the `post_processor` of a `tokenizer.json` puts around a text; null puts nothing.
+ * The ids that the `post_processor` of a `tokenizer.json` adds to a text. Null adds none.
  *
  * @throws LapidaryError `LAP_TOKENIZER_UNSUPPORTED`
  */
@@ -37,20 +37,23 @@ const templateSchema = z.strictObject({
 const named = z.tuple([z.string(), z.number().int().nonnegative()]);
 
 const builders: Readonly<Record<string, Builder<Template>>> = {
-  // It changes offsets alone.
+  // It changes only offsets.
   ByteLevel: () => bare,
   TemplateProcessing: (json, at) => {
     const { single, special_tokens } = keysOf(templateSchema, json, at);
     const texts = single.filter((piece) => "Sequence" in piece);
     if (texts.length !== 1)
-      throw unsupportedTokenizer(place(inside(at, "single")), `the text appears ${texts.length} times in it, not once`);
+      throw unsupportedTokenizer(place(inside(at, "single")), `the template contains the text ${texts.length} times, not once`);
     const text = single.findIndex((piece) => "Sequence" in piece);
     const ids = (pieces: typeof single): number[] =>
       pieces.flatMap((piece) => {
         if (!("SpecialToken" in piece)) return [];
         const token = special_tokens[piece.SpecialToken.id];
         if (token !== undefined) return token.ids;
-        throw unsupportedTokenizer(place(inside(at, "special_tokens")), `the template names ${piece.SpecialToken.id}, which is not there`);
+        throw unsupportedTokenizer(
+          place(inside(at, "special_tokens")),
+          `the template names ${piece.SpecialToken.id}, which special_tokens lacks`,
+        );
       });
     return { prefix: ids(single.slice(0, text)), suffix: ids(single.slice(text + 1)) };
   },
@@ -71,6 +74,6 @@ const builders: Readonly<Record<string, Builder<Template>>> = {
     const { processors } = keysOf(z.strictObject({ type: z.literal("Sequence"), processors: z.array(z.unknown()) }), json, at);
     return processors
       .map((part, i) => build("post_processor", builders, part, inside(at, `processors[${i}]`)))
-      .reduce((so, part) => ({ prefix: [...part.prefix, ...so.prefix], suffix: [...so.suffix, ...part.suffix] }), bare);
+      .reduce((result, part) => ({ prefix: [...part.prefix, ...result.prefix], suffix: [...result.suffix, ...part.suffix] }), bare);
   },
 };

@@ -7,14 +7,14 @@ import { behaviorSchema, split, type SplitBehavior } from "./split.js";
 import { punctuation } from "./unicode-tables.js";
 
 /**
- * Splits a text into the words inside which pieces may merge.
+ * Splits a text into words. Merges apply only inside a word.
  *
- * @param isFirst whether the text is the beginning of what is encoded
+ * @param isFirst whether the text is the start of the encoded text
  */
 export type PreTokenizer = (text: string, isFirst: boolean) => string[];
 
 /**
- * The `pre_tokenizer` of a `tokenizer.json`; null splits nothing.
+ * The `pre_tokenizer` of a `tokenizer.json`. Null does not split.
  *
  * @param keepsStart of the normalizer
  * @throws LapidaryError `LAP_TOKENIZER_UNSUPPORTED`
@@ -26,7 +26,7 @@ export function preTokenizerOf(json: unknown, at: Location, keepsStart: boolean)
 
 const prependScheme = z.enum(["first", "never", "always"]);
 
-/** @param keepsStart whether the first character of a text is what the normalizer made of the first character */
+/** @param keepsStart whether the first character of a normalized text comes from the first character of the text */
 const buildersFor = (keepsStart: boolean): Readonly<Record<string, Builder<PreTokenizer>>> => ({
   ...builders,
   Metaspace: (json, at) => metaspace(json, at, keepsStart),
@@ -94,7 +94,7 @@ function splitting(pattern: Pattern, behavior: SplitBehavior, invert = false): P
   return (text) => split(text, pattern, behavior, invert);
 }
 
-/** `▁` for every space, and one in front: of all texts, of the first, or of none. */
+/** Replaces every space by `▁`, and adds one at the start of all texts, of the first text, or of none. */
 function metaspace(json: unknown, at: Location, keepsStart: boolean): PreTokenizer {
   const { replacement, prependTo, isSplit } = metaspaceKeys(json, at);
   if (prependTo === "first" && !keepsStart)
@@ -117,7 +117,7 @@ export interface MetaspaceKeys {
   readonly isSplit: boolean;
 }
 
-/** The keys of `Metaspace`, in its present and its former form (`add_prefix_space`). */
+/** The keys of `Metaspace`, in its current form and in its earlier form with `add_prefix_space`. */
 export function metaspaceKeys(json: unknown, at: Location): MetaspaceKeys {
   const schema = z.strictObject({
     type: z.literal("Metaspace"),

@@ -3,18 +3,18 @@ import { z } from "zod";
 import { unsupportedTokenizer } from "../tokenizer-errors.js";
 import { inside, type Location, place } from "./component.js";
 
-/** Finds what a normalizer replaces or a pre-tokenizer splits at. */
+/** Finds the matches that a normalizer replaces or at which a pre-tokenizer splits. */
 export interface Pattern {
-  /** Start and end of each match, one after the other; they do not overlap. */
+  /** Start and end of each match, in order. Matches do not overlap. */
   readonly matches: (text: string) => readonly number[];
-  /** The text with `content` for every match. */
+  /** The text with every match replaced by `content`. */
   readonly replace: (text: string, content: string) => string;
 }
 
 export const patternSchema = z.union([z.strictObject({ String: z.string() }), z.strictObject({ Regex: z.string() })]);
 
 /**
- * The pattern of a `tokenizer.json`. `tokenizers` matches it with Oniguruma, so that it is translated to a regular expression of JavaScript.
+ * The pattern of a `tokenizer.json`. Its regular expression has the syntax of Oniguruma and is translated to JavaScript.
  *
  * @throws LapidaryError `LAP_TOKENIZER_UNSUPPORTED` for a regular expression that has no translation
  */
@@ -32,11 +32,11 @@ function translated(source: string, at: Location): RegExp {
   }
 }
 
-/** What `\w` means to Oniguruma; the translation takes all numbers for it, `①` too. */
+/** The meaning of `\w` in Oniguruma. The translation library would include all numbers, such as `①`. */
 const wordClass = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}`;
 const wordEdge = `(?:(?<=[${wordClass}])(?![${wordClass}])|(?<![${wordClass}])(?=[${wordClass}]))`;
 
-/** The same regular expression with `\w`, `\W` and, outside of classes, `\b` spelt out. */
+/** The regular expression with `\w`, `\W` and, outside of classes, `\b` and `\B` replaced by their definitions. */
 function withWordClass(source: string): string {
   let depth = 0;
   return source.replace(/\\.|\[|\]/gsu, (part) => {
@@ -79,7 +79,7 @@ export function regexPattern(regex: RegExp): Pattern {
   };
 }
 
-/** An empty match right after a match does not count, as in the bindings of Oniguruma that `tokenizers` uses. */
+/** An empty match directly after a match does not count, as in the bindings of Oniguruma that `tokenizers` uses. */
 function matchesOf(regex: RegExp, text: string): number[] {
   const found: number[] = [];
   let last = -1;

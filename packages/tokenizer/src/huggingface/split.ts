@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Pattern } from "./regex.js";
 
-/** What happens to the matches of a split: each is a piece, goes to its neighbour, joins matches beside it, or is removed. */
+/** The treatment of matches in a split: removed, a separate piece, joined to a neighbour, or joined to adjacent matches. */
 export const behaviorSchema = z.enum(["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]);
 export type SplitBehavior = z.infer<typeof behaviorSchema>;
 
@@ -15,7 +15,7 @@ interface Span {
 /**
  * Splits a text at the matches of a pattern, as `NormalizedString.split` of `tokenizers` does. No piece is empty.
  *
- * @param invert splits at what the pattern does not match
+ * @param invert splits at the text between matches
  */
 export function split(text: string, pattern: Pattern, behavior: SplitBehavior, invert = false): string[] {
   const matches = pattern.matches(text);
@@ -24,7 +24,7 @@ export function split(text: string, pattern: Pattern, behavior: SplitBehavior, i
   return pieces.flatMap(([start, end]) => (start === end ? [] : [text.slice(start, end)]));
 }
 
-/** The matches and what is between them, each alone. */
+/** The matches and the texts between them, each separate. */
 function isolated(text: string, matches: readonly number[]): string[] {
   const pieces: string[] = [];
   let done = 0;
@@ -65,7 +65,7 @@ function piecesOf(spans: readonly Span[], behavior: Exclude<SplitBehavior, "Isol
   }
 }
 
-/** @param joins whether a span joins the one before it */
+/** @param joins whether a span is joined to the preceding span */
 function joined(spans: readonly Span[], joins: (isMatch: boolean, wasMatch: boolean) => boolean): Piece[] {
   const result: Piece[] = [];
   let wasMatch = false;

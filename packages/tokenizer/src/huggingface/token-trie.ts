@@ -11,11 +11,11 @@ export interface TokenMatch {
   readonly end: number;
 }
 
-/** Finds many texts in one: at each position the longest, from left to right, without overlaps. */
+/** Searches a text for many tokens: from left to right, the longest at each position, without overlaps. */
 export class TokenTrie {
   readonly #root = emptyNode();
 
-  /** Of two tokens of the same text the first is found. */
+  /** If two tokens have the same text, the search finds the one that was added first. */
   add(text: string, id: number): void {
     let node = this.#root;
     for (let i = 0; i < text.length; i++) {

@@ -1,15 +1,15 @@
 /**
- * Where the Unicode tables that `tokenizers` is built with are older than those of Node: code points in hexadecimal, and ranges of them.
- * Measured against tokenizers 0.23.3, over every assigned code point. Its normalizer and its punctuation come from crates that no longer change.
+ * The code points for which the Unicode tables of `tokenizers` differ from those of Node, in hexadecimal. The tables of `tokenizers` are older.
+ * A comparison with tokenizers 0.23.3 over all assigned code points found them. The crates with these tables no longer change.
  */
 
-/** `tokenizers` leaves them as they are in NFD and NFKD. */
+/** `tokenizers` does not change these in NFD and NFKD. */
 const decomposed = "105c9 105e4 11383 11385 1138e 11391 113c5 113c7-113c8 11938 16121-16128 16d68-16d6a";
 
-/** `tokenizers` leaves them as they are in NFKC and NFKD. */
+/** `tokenizers` does not change these in NFKC and NFKD. */
 const compatible = "32ff a7f1-a7f4 ab69 10781-10785 10787-107b0 107b2-107ba 1ccd6-1ccf9 1e030-1e06d 1f16c 1fbf0-1fbf9";
 
-/** Punctuation of Unicode that is none for the pre-tokenizer `Punctuation`, and the reverse. */
+/** Unicode punctuation that the pre-tokenizer `Punctuation` does not match, and the reverse. */
 const notPunctuation = [
   "61d 9fd a76 c77 c84 1b4e-1b4f 1b7d-1b7f 2e43-2e4f 2e52-2e5d 10d6e 10ead 10ed0 10f55-10f59 10f86-10f89 113d4-113d5",
   "113d7-113d8 1144b-1144f 1145a-1145b 1145d 11660-1166c 116b9 1183b 11944-11946 119e2 11a3f-11a46 11a9a-11a9c",
@@ -31,13 +31,13 @@ const notMarks = [
 ].join(" ");
 const alsoMarks = "1cf2-1cf3";
 
-/** `a7f1-a7f4` as the members of a class of a regular expression. */
+/** Ranges such as `a7f1-a7f4` in the syntax of a class of a regular expression. */
 function members(ranges: string): string {
   return ranges.replace(/[0-9a-f]+/g, (codePoint) => `\\u{${codePoint}}`).replaceAll(" ", "");
 }
 
-/** Runs of characters that a form of normalization leaves as they are. */
-export const keptBy = (form: "NFC" | "NFD" | "NFKC" | "NFKD"): RegExp =>
+/** Runs of characters that a form of normalization does not change. */
+export const unchangedBy = (form: "NFC" | "NFD" | "NFKC" | "NFKD"): RegExp =>
   new RegExp(`([${form.endsWith("D") ? members(decomposed) : ""}${form.includes("K") ? members(compatible) : ""}]+)`, "u");
 
 const asciiPunctuation = /[!-/:-@[-`{-~]/.source;

@@ -7,11 +7,11 @@ import { LapidaryError, seededRandom } from "@lapidary/std";
 /** A directory for one test file: `folder` writes files into a new folder. The end of the test file removes all folders. */
 export class Workspace {
   readonly root = mkdtempSync(join(tmpdir(), "lapidary-test-"));
-  #made = 0;
+  #folders = 0;
 
-  /** Writes files into a new folder and gives its path. */
+  /** Writes files into a new folder and returns its path. */
   folder(files: Readonly<Record<string, string | Uint8Array>> = {}): string {
-    const folder = join(this.root, String(this.#made++));
+    const folder = join(this.root, String(this.#folders++));
     mkdirSync(folder);
     for (const [name, content] of Object.entries(files)) {
       mkdirSync(dirname(join(folder, name)), { recursive: true });

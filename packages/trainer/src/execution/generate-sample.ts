@@ -45,7 +45,7 @@ export async function generateSample(
     sampling,
     random: seededRandom(seed),
     stopTokens: tokenizer.control.stops,
-    forbiddenTokens: tokenizer.undrawableIds,
+    forbiddenTokens: tokenizer.suppressedIds,
     onToken: (token) => tell(decoder.push(token)),
     ...(signal === undefined ? {} : { signal }),
   });
