@@ -1,10 +1,10 @@
-"""Writes tokenizers.json: tokenizers of many shapes, and what `tokenizers` of PyPI makes of some 460 texts with each.
+"""Writes tokenizers.json: tokenizers of many types, and the results of `tokenizers` of PyPI for about 460 texts with each.
 
     pip install tokenizers==0.23.3
     python3 packages/tokenizer/golden/make_tokenizers.py
 
-The models of tokenizers that differ in other parts alone are stored once. Ids and decoded texts are stored for the first texts; for all texts a
-digest of both, so that the file stays small. Characters that Unicode added after version 14 are left out, because Node's tables may lack them.
+A model that several tokenizers share is stored once. The file has the ids and decoded texts of the first texts, and a digest of both for all
+texts, because it should be small. Texts with characters that Unicode added after version 14 are skipped, because Node's tables may lack them.
 """
 
 import copy
@@ -138,7 +138,7 @@ j = bl(None, P.Sequence([P.Split(Regex(LL3), "isolated"), BLP()]), special=["<|b
 j["post_processor"] = {"type": "Sequence", "processors": [{"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}, template("<|begin_of_text|>", 0)]}
 save("llama3", j)
 v = dict(j["model"]["vocab"]);
-# words that no merges reach, for ignore_merges
+# words that no merge produces, for ignore_merges
 n = len(v)
 for w in ["Ġlowering", "zyxw", "ĠHelloĠ"]:
     v[w] = n; n += 1
@@ -183,7 +183,7 @@ save("decoder-regex", edit("gemma", decoder={"type": "Sequence", "decoders": [{"
 
 
 def attempt(run):
-    """A result, or None where the library panics."""
+    """The result of `run`, or None if the library panics."""
     try:
         return run()
     except BaseException:

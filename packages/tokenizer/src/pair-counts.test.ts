@@ -4,7 +4,7 @@ import { firstPieceId } from "./vocabulary.js";
 
 const [a, b, c] = [firstPieceId, firstPieceId + 1, firstPieceId + 2];
 
-/** Counts of one word that occurs once, and how often the length of a piece was read. */
+/** The counts of one word that occurs once, and the number of reads of the length of a piece. */
 function countsOf(word: readonly number[]): { readonly counts: PairCounts; readonly ids: Int32Array; reads(): number } {
   const ids = Int32Array.of(barrier, ...word, barrier);
   let reads = 0;
@@ -17,7 +17,7 @@ function countsOf(word: readonly number[]): { readonly counts: PairCounts; reado
 }
 
 describe("pair counts", () => {
-  it("a merge visits the places of its pair, and not the words around them", () => {
+  it("a merge reads only the positions of its pair, not the words around them", () => {
     const filler = Array.from({ length: 10_000 }, () => [a, c, b]).flat();
     const { counts, reads } = countsOf([a, b, ...filler, c, a, b, ...filler, a, b]);
     const before = reads();
@@ -25,7 +25,7 @@ describe("pair counts", () => {
     ok(reads() - before <= 3 * 2, `read ${reads() - before} lengths for 3 places`);
   });
 
-  it("of three equal pieces the left two merge", () => {
+  it("the left two of three equal pieces merge", () => {
     const { counts, ids } = countsOf([a, a, a, b, a, a, a]);
     counts.merge(a, a, c + 1);
     deepStrictEqual(

@@ -25,7 +25,7 @@ const text = "the words of <bos>";
 describe("the tokenizer of a checkpoint", () => {
   after(() => workspace.remove());
 
-  it("is our own form where there is one, and its files stay as they are, byte for byte", () => {
+  it("lapidary_tokenizer.json has precedence, and the files are returned unchanged, byte for byte", () => {
     const pretty = JSON.stringify(JSON.parse(ownJson), null, 1);
     const directory = workspace.folder({ "lapidary_tokenizer.json": pretty, "tokenizer.json": hubJson, "chat_template.jinja": "{{ x }}" });
     const { tokenizer, files, place } = readTokenizer(directory);
@@ -40,20 +40,20 @@ describe("the tokenizer of a checkpoint", () => {
     ok(files.has("special_tokens_map.json"), "what transformers needs is added");
   });
 
-  it("is tokenizer.json else, in which <bos> inside a text is one token", () => {
+  it("without lapidary_tokenizer.json the tokenizer is tokenizer.json, in which <bos> inside a text is one token", () => {
     const { tokenizer } = readTokenizer(workspace.folder({ "tokenizer.json": hubJson, ...names }));
     deepStrictEqual(tokenizer.encode("the words of"), own.encode("the words of"));
     strictEqual(tokenizer.encode(text).at(-1), 2);
     deepStrictEqual(tokenizer.control, { bos: 2, eos: 1, pad: 1, stops: [1] });
   });
 
-  it("may be named as a file of any name", () => {
+  it("the path of a tokenizer may be a file with any name", () => {
     const directory = workspace.folder({ "ours.json": ownJson, "theirs.json": hubJson, "tokenizer.json": "{}", ...names });
     deepStrictEqual(readTokenizer(join(directory, "ours.json")).tokenizer.encode(text), own.encode(text));
     strictEqual(readTokenizer(join(directory, "theirs.json")).tokenizer.control.bos, 2);
   });
 
-  it("is refused where its two forms are two tokenizers", () => {
+  it("a directory with two different tokenizers is an error", () => {
     const directory = workspace.folder({ "lapidary_tokenizer.json": ownJson, "tokenizer.json": withAddedToken() });
     throws(() => readTokenizer(directory), hasCode("LAP_TOKENIZER_CONFLICT", directory));
     const other = toHuggingFace(trainTokenizer(["another text, another text"], { vocabSize: 280 }))["tokenizer.json"];
@@ -61,7 +61,7 @@ describe("the tokenizer of a checkpoint", () => {
     throws(() => readTokenizer(directory), hasCode("LAP_TOKENIZER_CONFLICT", directory));
   });
 
-  it("is refused where there is none, and a SentencePiece model alone names the command that converts it", () => {
+  it("a directory without a tokenizer is an error, and that of an unsupported form names the command that converts it", () => {
     const empty = workspace.folder({ "config.json": "{}" });
     throws(() => readTokenizer(empty), hasCode("LAP_CHECKPOINT_TOKENIZER", empty));
     throws(() => readTokenizer(join(empty, "absent")), hasCode("LAP_CHECKPOINT_MISSING", "absent"));
@@ -74,7 +74,7 @@ describe("the tokenizer of a checkpoint", () => {
     }
   });
 
-  it("is refused where the file is not JSON, is cut, or is a pointer of Git LFS", () => {
+  it("a file that is not JSON, is truncated, or is a pointer of Git LFS is an error", () => {
     const bad = (content: string): string => workspace.folder({ "tokenizer.json": content, ...names });
     for (const content of ["", hubJson.slice(0, 500), "[]", "null", '"x"', "{}"])
       throws(() => readTokenizer(bad(content)), hasCode("LAP_DATA_TOKENIZER", "tokenizer.json"), content.slice(0, 20));
@@ -84,7 +84,7 @@ describe("the tokenizer of a checkpoint", () => {
     );
   });
 
-  it("has another hash when any of its files, or an id of a control token, is another", () => {
+  it("the hash changes with any file and any id of a control token", () => {
     const config = (eos: number): string => JSON.stringify({ hidden_size: eos, eos_token_id: eos });
     const hashes = [
       { "tokenizer.json": hubJson, ...names },
@@ -96,7 +96,7 @@ describe("the tokenizer of a checkpoint", () => {
     strictEqual(new Set(hashes).size, hashes.length);
   });
 
-  it("comes back from the directory that it was written to", () => {
+  it("a written tokenizer is read back with the same files", () => {
     const { files } = readTokenizer(
       workspace.folder({ "tokenizer.json": hubJson, "config.json": '{ "eos_token_id": 1, "hidden_size": 8 }' }),
     );
@@ -108,7 +108,7 @@ describe("the tokenizer of a checkpoint", () => {
     deepStrictEqual(again.tokenizer.control, { bos: 2, eos: 1, pad: 1, stops: [1] });
   });
 
-  it("is read in a thread, with the same errors", async () => {
+  it("inspectTokenizer returns the size and throws the same errors as readTokenizer", async () => {
     strictEqual((await inspectTokenizer(workspace.folder({ "tokenizer.json": hubJson, ...names }))).vocabSize, 280);
     await rejects(inspectTokenizer(workspace.folder({ "tokenizer.json": "{", ...names })), hasCode("LAP_DATA_TOKENIZER", "tokenizer.json"));
   });

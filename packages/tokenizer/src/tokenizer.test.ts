@@ -16,7 +16,7 @@ const verse = `The quick brown fox jumps over the lazy dog.
 const texts = Array.from({ length: 20 }, (_, i) => verse.repeat(1 + (i % 3)));
 const tokenizer = trainTokenizer(texts, { vocabSize: 512 });
 
-/** Strings made of what is likely to go wrong, and of any UTF-16 units at all. */
+/** Strings of parts that are likely to fail, and of arbitrary UTF-16 units. */
 const anyString = fc.oneof(
   fc.string({ unit: "binary" }),
   fc.array(fc.integer({ min: 0, max: 0xffff })).map((units) => String.fromCharCode(...units)),
@@ -50,7 +50,7 @@ const anyString = fc.oneof(
 );
 
 describe("tokenizer", () => {
-  it("loses no text: decode(encode(x)) = x for every string", () => {
+  it("decode(encode(x)) equals x for every string", () => {
     fc.assert(
       fc.property(anyString, (text) => {
         strictEqual(tokenizer.decode(tokenizer.encode(text)), text);
@@ -59,7 +59,7 @@ describe("tokenizer", () => {
     );
   });
 
-  it("gives the same text when the tokens are decoded one at a time, and no half characters on the way", () => {
+  it("tokens decoded one at a time yield the same text and no partial characters", () => {
     fc.assert(
       fc.property(anyString, (text) => {
         const stream = tokenizer.decodeStream();
@@ -70,7 +70,7 @@ describe("tokenizer", () => {
     );
   });
 
-  it("never makes a control token out of text", () => {
+  it("encode never yields a control token", () => {
     fc.assert(
       fc.property(anyString, (text) => {
         ok(tokenizer.encode(text).every((id) => id > SpecialToken.unk && id < tokenizer.vocabSize));
@@ -83,19 +83,19 @@ describe("tokenizer", () => {
     );
   });
 
-  it("splits digits one by one and keeps whitespace", () => {
+  it("each digit is a token, and whitespace is kept", () => {
     const names = (text: string): string[] => tokenizer.encode(text).map((id) => tokenizer.name(id));
     deepStrictEqual(names("1234"), ["1", "2", "3", "4"]);
     deepStrictEqual(names("the 4\n    return"), ["the", " ", "4", "\n   ", " return"]);
   });
 
-  it("spells in bytes what has no piece, a lone surrogate included", () => {
+  it("bytes encode a character without a piece, including a lone surrogate", () => {
     const names = (text: string): string[] => tokenizer.encode(text).map((id) => tokenizer.name(id));
     deepStrictEqual(names("€"), ["<0xE2>", "<0x82>", "<0xAC>"]);
     deepStrictEqual(names("\ud800"), ["<0xED>", "<0xA0>", "<0x80>"]);
   });
 
-  it("writes U+FFFD for bytes that form no character, and leaves control tokens out unless asked", () => {
+  it("decode returns U+FFFD for invalid bytes, and omits control tokens by default", () => {
     const byte = (value: number): number => 4 + value;
     strictEqual(tokenizer.decode([byte(0xe2), byte(0x82), ...tokenizer.encode("the")]), "\ufffdthe");
     strictEqual(tokenizer.decode([byte(0xff), byte(0xc0), byte(0x41), byte(0xf0)]), "\ufffd\ufffdA\ufffd");
@@ -104,18 +104,18 @@ describe("tokenizer", () => {
     strictEqual(tokenizer.decode(ids, { special: true }), "<bos>the<eos><pad>");
   });
 
-  it("merges what training merged: a frequent word is one token, after a space too", () => {
+  it("a frequent word is one token, also after a space", () => {
     strictEqual(tokenizer.encode(" the").length, 1);
     strictEqual(tokenizer.encode(" quick").length, 1);
   });
 
-  it("refuses ids that it does not have", () => {
+  it("an id outside of the vocabulary is an error", () => {
     for (const id of [-1, 512, 1.5, Number.NaN]) throws(() => tokenizer.decode([id]), hasCode("LAP_DATA_TOKEN_ID"));
   });
 });
 
-describe("cuts", () => {
-  it("cuts as the regular expression does that is given to Hugging Face", () => {
+describe("segments", () => {
+  it("the segments equal the matches of the regular expression that is exported to Hugging Face", () => {
     const pattern = new RegExp(segmentPattern("u"), "gu");
     fc.assert(
       fc.property(anyString, (text) => {
@@ -128,7 +128,7 @@ describe("cuts", () => {
     );
   });
 
-  it("bounds every cut, however long the run", () => {
+  it("no segment has more than 65 characters", () => {
     for (const text of [
       "a".repeat(1000),
       " ".repeat(1000),
@@ -142,11 +142,11 @@ describe("cuts", () => {
 });
 
 describe("training a tokenizer", () => {
-  it("does not depend on the order of the texts", () => {
+  it("the trained tokenizer does not depend on the order of the texts", () => {
     deepStrictEqual(trainTokenizer(texts.toReversed(), { vocabSize: 512 }).toJSON(), tokenizer.toJSON());
   });
 
-  it("fills what the text cannot with unused ids, and reports progress to the end", () => {
+  it("the vocabulary of a short text is filled with unused ids, and the last progress equals the total", () => {
     const seen: [number, number][] = [];
     const small = trainTokenizer(["aaaa bbbb"], { vocabSize: 300, onProgress: (done, total) => seen.push([done, total]) });
     strictEqual(small.vocabSize, 300);
@@ -156,14 +156,14 @@ describe("training a tokenizer", () => {
     ok(last !== undefined && last[0] === last[1]);
   });
 
-  it("works on bytes alone", () => {
+  it("a tokenizer of 260 ids encodes bytes only", () => {
     const bytes = trainTokenizer(["whatever"], { vocabSize: 260 });
     strictEqual(bytes.encode("hé").length, 3);
     strictEqual(bytes.decode(bytes.encode("hé")), "hé");
     strictEqual(trainTokenizer([], { vocabSize: 300 }).decode(bytes.encode("")), "");
   });
 
-  it("picks at each step a pair that is the most frequent, as counting anew would", () => {
+  it("each merge joins the most frequent pair, as in the definition", () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: fc.constantFrom("a", "b", "c", " ") }), { minLength: 1, maxLength: 8 }), (words) => {
         const trained = trainTokenizer(words, { vocabSize: 280 });
@@ -172,7 +172,7 @@ describe("training a tokenizer", () => {
     );
   });
 
-  it("refuses a vocabulary that cannot be", () => {
+  it("an invalid vocabulary size is an error", () => {
     for (const vocabSize of [259, 300.5, 2 ** 21, Number.NaN])
       throws(() => trainTokenizer(["a"], { vocabSize }), hasCode("LAP_DATA_SETTING"));
   });
@@ -181,13 +181,13 @@ describe("training a tokenizer", () => {
 describe("stored tokenizer", () => {
   const json = JSON.parse(JSON.stringify(tokenizer)) as TokenizerJSON;
 
-  it("comes back the same", () => {
+  it("a stored tokenizer is read back unchanged", () => {
     const again = tokenizerFromJSON(json);
     deepStrictEqual(again.toJSON(), tokenizer.toJSON());
     deepStrictEqual(again.encode(verse), tokenizer.encode(verse));
   });
 
-  it("is refused when its merges are cyclic, repeated, out of range or make a control token", () => {
+  it("merges that are cyclic, repeated, out of range or produce a control token are errors", () => {
     const end = firstPieceId + json.alphabet.length;
     const refused = (change: Record<string, unknown>): void =>
       throws(() => tokenizerFromJSON({ ...json, ...change }, "x.json"), hasCode("LAP_DATA_TOKENIZER"));
@@ -226,7 +226,7 @@ describe("stored tokenizer", () => {
     throws(() => tokenizerFromJSON("text"), hasCode("LAP_DATA_TOKENIZER"));
   });
 
-  it("gives one id to a piece that two merges make, and Hugging Face sees every name once", () => {
+  it("a piece of two merges has one id, and the exported vocabulary has every name once", () => {
     const twice = new Tokenizer({
       vocabSize: 267,
       alphabet: ["a", "b", "c"],
@@ -245,7 +245,7 @@ describe("stored tokenizer", () => {
   });
 });
 
-/** Byte-pair training by its definition: count all pairs of all words anew before every merge. */
+/** Byte-pair training by its definition: counts all pairs of all words again before every merge. */
 function naiveMerges(words: readonly string[], trained: Tokenizer): [number, number][] {
   const all: number[][] = [];
   const id = (character: string): number => {

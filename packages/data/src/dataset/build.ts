@@ -1,12 +1,6 @@
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { type CorpusSpec, corpusPath } from "../corpus/corpus-spec.js";
-import type { Corpus, Document } from "../corpus/document.js";
-import { splitHeldOut } from "../corpus/held-out.js";
-import { readNodeModules } from "../corpus/node-modules.js";
-import { listCorpusFiles } from "../corpus/list-files.js";
-import { readPathCorpus } from "../corpus/path-corpus.js";
 import {
   filesOfTrained,
   hashOfTokenizer,
@@ -17,6 +11,12 @@ import {
   trainTokenizer,
   writeTokenizerFiles,
 } from "@lapidary/tokenizer";
+import { type CorpusSpec, corpusPath } from "../corpus/corpus-spec.js";
+import type { Corpus, Document } from "../corpus/document.js";
+import { splitHeldOut } from "../corpus/held-out.js";
+import { readNodeModules } from "../corpus/node-modules.js";
+import { listCorpusFiles } from "../corpus/list-files.js";
+import { readPathCorpus } from "../corpus/path-corpus.js";
 import { datasetFiles, type Manifest, type SplitName } from "./manifest.js";
 import type { DatasetRequest, TokenizerRequest } from "./request.js";
 import { bytesPerToken, TokenWriter } from "./token-file.js";

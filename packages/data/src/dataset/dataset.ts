@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { assert, hash32, must } from "@lapidary/std";
-import { tooSmallForBatch } from "../data-errors.js";
 import { maskedToken, readTokenizer, readTokenizerFiles, type TextTokenizer, type TokenizerFiles } from "@lapidary/tokenizer";
+import { tooSmallForBatch } from "../data-errors.js";
 import { datasetFiles, type Manifest, readManifest, type SplitName } from "./manifest.js";
 import { permute } from "./permutation.js";
 import { TokenReader } from "./token-file.js";

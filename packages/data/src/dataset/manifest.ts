@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { badDataset } from "../data-errors.js";
 import { firstIssue } from "@lapidary/tokenizer";
+import { badDataset } from "../data-errors.js";
 
 const count = z.number().int().nonnegative();
 

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { checkVocabSize, hashOfTokenizer, readTokenizerFiles } from "@lapidary/tokenizer";
 import { type CorpusSpec, corpusPath } from "../corpus/corpus-spec.js";
 import { listCorpusFiles } from "../corpus/list-files.js";
 import { badSetting, missingCorpus } from "../data-errors.js";
-import { checkVocabSize, hashOfTokenizer, readTokenizerFiles } from "@lapidary/tokenizer";
 
 /** The inputs that determine the contents of a dataset. */
 export interface DatasetRequest {

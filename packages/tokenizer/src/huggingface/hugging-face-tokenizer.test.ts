@@ -39,11 +39,11 @@ const digest = (value: unknown): string => createHash("sha256").update(JSON.stri
 describe("a tokenizer.json of Hugging Face", function () {
   this.timeout(60_000);
 
-  it("has goldens of at least 300 texts and 60 tokenizers", () =>
+  it("the goldens contain at least 300 texts and 60 tokenizers", () =>
     ok(golden.texts.length >= 300 && Object.keys(golden.tokenizers).length >= 60));
 
   for (const [name, { digests, whole, drawn }] of Object.entries(golden.expected))
-    it(`gives the ids and the text that tokenizers of PyPI gives: ${name}`, () => {
+    it(`ids and decoded text equal those of tokenizers of PyPI: ${name}`, () => {
       const tokenizer = tokenizerOf(name);
       deepStrictEqual(
         golden.texts.slice(0, whole.length).map((text) => tokenizer.encode(text)),
@@ -53,13 +53,13 @@ describe("a tokenizer.json of Hugging Face", function () {
         const wanted = digests.slice(8 * at, 8 * at + 8);
         const ids = tokenizer.encode(text);
         const found = digest([ids, tokenizer.decode(ids), tokenizer.decode(ids, { special: true })]);
-        // The library itself fails for some texts.
+        // The library fails for some texts.
         if (!wanted.startsWith("-")) strictEqual(found, wanted, `${JSON.stringify(text)} gives ${ids.join()}`);
       }
       for (const [ids, text] of drawn) if (text !== null) strictEqual(tokenizer.decode(ids, { special: true }), text);
     });
 
-  it("gives the same text when the tokens are decoded one at a time", () => {
+  it("tokens decoded one at a time yield the same text as tokens decoded together", () => {
     for (const name of ["gemma", "llama2", "llama3", "metaspace-first-True", "qwen"]) {
       const tokenizer = tokenizerOf(name);
       for (const text of golden.texts) {
@@ -70,13 +70,13 @@ describe("a tokenizer.json of Hugging Face", function () {
     }
   });
 
-  it("takes time in proportion to the text, however long a word is", () => {
+  it("the time of encoding is linear in the text, independently of the length of its words", () => {
     const tokenizer = tokenizerOf("gemma-no-pre");
     for (const text of ["a".repeat(300_000), "the ".repeat(100_000), " ".repeat(300_000), "x\n".repeat(100_000)])
       strictEqual(tokenizer.decode(tokenizer.encode(text)), text);
   });
 
-  it("writes a lone surrogate as U+FFFD, because UTF-8 has no other form for it", () =>
+  it("a lone surrogate is encoded as U+FFFD, because UTF-8 cannot represent it", () =>
     strictEqual(tokenizerOf("gemma").decode(tokenizerOf("gemma").encode("a\ud800b")), "a\ufffdb"));
 });
 
@@ -94,12 +94,12 @@ describe("a tokenizer.json that cannot be computed exactly", () => {
   const unsupported = (says: RegExp, json: unknown): void => refuses("LAP_TOKENIZER_UNSUPPORTED", says, json);
   const broken = (says: RegExp, json: unknown): void => refuses("LAP_DATA_TOKENIZER", says, json);
 
-  it("is refused for a model that is not BPE", () => {
+  it("a model that is not BPE is an error", () => {
     for (const type of ["Unigram", "WordPiece", "WordLevel"])
       unsupported(new RegExp(`type "${type}" is not supported.*BPE.*: model`), fileOf("gemma", { model: { type, vocab: {} } }));
   });
 
-  it("is refused for a part of a type or with a key that is not known, and says which", () => {
+  it("an unknown type or key of a part is an error that names it", () => {
     unsupported(
       /normalizer of type "Precompiled".*NFKC.*: normalizer/,
       fileOf("gemma", { normalizer: { type: "Precompiled", precompiled_charsmap: "AA==" } }),
@@ -120,7 +120,7 @@ describe("a tokenizer.json that cannot be computed exactly", () => {
     );
   });
 
-  it("is refused where its ids are ambiguous or its merges name no token", () => {
+  it("ambiguous ids and merges of unknown tokens are errors", () => {
     broken(
       /"b" and "c" have the same id, 1.*vocab/,
       fileOf("gemma", { added_tokens: [] }, { vocab: { a: 0, b: 1, c: 1 }, merges: [], unk_token: null }),
@@ -151,7 +151,7 @@ describe("the control tokens of a checkpoint", () => {
   const controlOf = (files: ControlFiles, changes: Json = {}, name = "gemma") =>
     new HuggingFaceTokenizer(fileOf(name, changes), name, files).control;
 
-  it("are those that tokenizer_config.json names, before special_tokens_map.json and the ids of the model", () => {
+  it("tokenizer_config.json has precedence over special_tokens_map.json and the ids of the model", () => {
     const map = { bos_token: { content: "<bos>" }, eos_token: "<unk>", pad_token: "<pad>" };
     deepStrictEqual(
       controlOf({ "tokenizer_config.json": { eos_token: { content: "<eos>" } }, "special_tokens_map.json": map, ...config }),
@@ -165,7 +165,7 @@ describe("the control tokens of a checkpoint", () => {
     deepStrictEqual(controlOf({ "config.json": { bos_token_id: 2, eos_token_id: [1, 3] } }), { bos: 2, eos: 1, pad: 1, stops: [1, 3] });
   });
 
-  it("put <bos> in front as the post-processor does, unless add_bos_token says otherwise", () => {
+  it("texts begin with <bos> if the post-processor adds it, unless add_bos_token is set", () => {
     const names = { bos_token: "<bos>", eos_token: "<eos>" };
     strictEqual(controlOf({ "tokenizer_config.json": names }).bos, 2);
     strictEqual(controlOf({ "tokenizer_config.json": { ...names, add_bos_token: false } }).bos, undefined);
@@ -177,7 +177,7 @@ describe("the control tokens of a checkpoint", () => {
     strictEqual(controlOf({ "tokenizer_config.json": names }, { post_processor: null }).bos, 2);
   });
 
-  it("write a token that begins and ends texts once between two of them", () =>
+  it("a token that begins and ends texts occurs once between two texts", () =>
     deepStrictEqual(
       controlOf({ "tokenizer_config.json": { bos_token: "<eos>", eos_token: "<eos>", add_bos_token: true } }, { post_processor: null }),
       {
@@ -187,7 +187,7 @@ describe("the control tokens of a checkpoint", () => {
       },
     ));
 
-  it("are refused where a name is not in the tokenizer, and where none separates texts", () => {
+  it("a control token that the tokenizer lacks is an error, and so is a checkpoint without a separator of texts", () => {
     const refuses = (says: RegExp, files: ControlFiles, changes: Json = {}): void =>
       throws(
         () => controlOf(files, changes),

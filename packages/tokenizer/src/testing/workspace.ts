@@ -2,7 +2,7 @@ import { ok, strictEqual } from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { LapidaryError, seededRandom } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 
 /** A directory for one test file: `folder` writes files into a new folder. The end of the test file removes all folders. */
 export class Workspace {
@@ -35,17 +35,4 @@ export function hasCode(code: string, place = ""): (error: unknown) => boolean {
     ok(error.place?.includes(place), `${error.place} should name ${place}`);
     return true;
   };
-}
-
-const words =
-  "the a red old small river stone house runs falls over under between light water bird song winter summer walks sees with and never always quietly".split(
-    " ",
-  );
-
-/** Sentences of random words: prose whose eight-word sequences differ between seeds. */
-export function prose(seed: number, sentences: number): string {
-  const random = seededRandom(seed);
-  const word = (): string => words[random.integer(words.length)] ?? "the";
-  const sentence = (): string => `${Array.from({ length: 6 + random.integer(8) }, word).join(" ")}.`;
-  return Array.from({ length: sentences }, (_, i) => sentence() + (i % 4 === 3 ? "\n\n" : " ")).join("");
 }
