@@ -98,7 +98,7 @@ const refusals: Readonly<Record<string, Refusal>> = {
   },
   ERR_FS_FILE_TOO_LARGE: {
     code: "LAP_FILE_TOO_LARGE",
-    message: "the file is larger than Node can read at once",
+    message: "the file is larger than Node can read in one call",
     remedy: "name a smaller file",
   },
   ERR_FS_EISDIR: { code: "LAP_FILE_IS_DIRECTORY", message: "it is a directory and not a file", remedy: "name a file" },
@@ -128,7 +128,7 @@ const refusals: Readonly<Record<string, Refusal>> = {
   ETXTBSY: { code: "LAP_FILE_BUSY", message: "it is a program that runs", remedy: "choose another place, or end that program" },
   EIO: { code: "LAP_FILE_IO", message: "the device failed to read or write", remedy: "check the disk, or choose a place on another one" },
   ENODEV: { code: "LAP_FILE_IO", message: "there is no such device", remedy: "choose another place" },
-  ENXIO: { code: "LAP_FILE_IO", message: "there is no such device, or nobody reads it", remedy: "choose another place" },
+  ENXIO: { code: "LAP_FILE_IO", message: "there is no such device, or no process reads it", remedy: "choose another place" },
   ESTALE: {
     code: "LAP_FILE_IO",
     message: "the network file system lost it",
