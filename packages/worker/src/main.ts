@@ -1,8 +1,8 @@
 import { parseArgs } from "node:util";
 import { Worker as Thread } from "node:worker_threads";
+import { openDevice } from "@lapidary/executor";
 import { type Channel, type ChannelOptions, connect } from "@lapidary/fabric";
 import { failpointsOf, systemClock } from "@lapidary/std";
-import { openDevice } from "./device/device.js";
 import { type WorkerAnswer, type WorkerHello, buildId, controlLimits, encodeAnswer, pulseTimes } from "@lapidary/protocol";
 import { serve } from "./runtime/serve.js";
 import { awaitSuccessor } from "./runtime/successor.js";

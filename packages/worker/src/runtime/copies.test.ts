@@ -1,4 +1,5 @@
 import { deepStrictEqual, rejects, strictEqual, throws } from "node:assert/strict";
+import { type Device, openDevice } from "@lapidary/executor";
 import type { Peers } from "@lapidary/fabric";
 import { memoryPeers } from "@lapidary/fabric/testing";
 import { Failpoints, must, parseFailpoints, systemClock } from "@lapidary/std";
@@ -15,7 +16,6 @@ import {
 } from "@lapidary/protocol";
 import { type Unbranded, message } from "@lapidary/protocol/testing";
 import { makeMesh } from "@lapidary/topology";
-import { type Device, openDevice } from "../device/device.js";
 import { Copies } from "./copies.js";
 import { CopyRooms, type Reading, type Room } from "./copy-rooms.js";
 import { type Answer, Worker } from "./worker.js";

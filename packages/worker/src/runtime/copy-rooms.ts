@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
+import type { DeviceTensor, ImageMemory, SharedImage } from "@lapidary/executor";
 import type { CopyOffer } from "@lapidary/protocol";
-import type { ImageMemory, SharedImage } from "../device/image-memory.js";
-import type { DeviceTensor } from "../device/tfjs.js";
 
 /** Behind the blocks of a room stands which copy they are: 0 while they are being laid. */
 const stampBytes = 8;

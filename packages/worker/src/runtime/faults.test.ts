@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
+import type { DeviceTensor, Place, SharedCrossing } from "@lapidary/executor";
 import { type FailpointDamage, failpointsOf } from "@lapidary/std";
-import type { SharedCrossing } from "../device/shared-memory.js";
-import type { DeviceTensor } from "../device/tfjs.js";
-import type { Place } from "../executor/order.js";
 import { StepFaults } from "./faults.js";
 
 const faultsOf = (text: string): StepFaults => new StepFaults(failpointsOf({ LAPIDARY_FAILPOINTS: text }), 1);

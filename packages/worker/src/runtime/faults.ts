@@ -1,3 +1,4 @@
+import type { ExecutionHooks, Place, SharedCrossing } from "@lapidary/executor";
 import type { FrameFault } from "@lapidary/fabric";
 import type { CollectiveName } from "@lapidary/ir";
 import {
@@ -8,9 +9,6 @@ import {
   failpointActions,
   failpointDamages,
 } from "@lapidary/std";
-import type { SharedCrossing } from "../device/shared-memory.js";
-import type { ExecutionHooks } from "../executor/hooks.js";
-import type { Place } from "../executor/order.js";
 
 /** Where in a step a failpoint fires: before or after one item of the schedule. */
 export interface FiringPoint {

@@ -1,3 +1,4 @@
+import { type Executable, type Executor, heldBytes } from "@lapidary/executor";
 import type { Peers } from "@lapidary/fabric";
 import {
   type ArrayData,
@@ -15,7 +16,6 @@ import {
   checkTensor,
   numbersOf,
 } from "@lapidary/protocol";
-import { type Executable, type Executor, heldBytes } from "../executor/executor.js";
 import type { StepFaults } from "./faults.js";
 import type { Snapshots } from "./snapshots.js";
 import { type ValueStore, layoutText } from "./values.js";

@@ -1,7 +1,7 @@
+import { type CallTimes, disposeHeld, type Executable } from "@lapidary/executor";
 import { sizeOf } from "@lapidary/ir";
 import { type Handle, type RunValues, bytesOfNumbers } from "@lapidary/protocol";
 import { assert, must } from "@lapidary/std";
-import { type CallTimes, type Executable, disposeHeld } from "../executor/executor.js";
 import { valueExistsError, valueTypeError } from "./errors.js";
 import type { LoadedProgram, Membership } from "./membership.js";
 

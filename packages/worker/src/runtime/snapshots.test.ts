@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { randomMesh, randomSharding } from "@lapidary/compiler/testing";
+import { type Device, openDevice } from "@lapidary/executor";
 import { crc32 } from "@lapidary/fabric";
 import { parseSharding, sizeOf } from "@lapidary/ir";
 import { must, seededRandom } from "@lapidary/std";
@@ -20,7 +21,6 @@ import {
   type TensorSpec,
   workerRank,
 } from "@lapidary/protocol";
-import { type Device, openDevice } from "../device/device.js";
 import { Snapshots } from "./snapshots.js";
 import { ValueStore, layoutText } from "./values.js";
 

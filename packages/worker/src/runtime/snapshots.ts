@@ -1,7 +1,6 @@
+import type { DeviceImage, DeviceTensor, ImageMemory } from "@lapidary/executor";
 import { type GroupLayout, type Handle, type StagedTensor, type WorkerRank, checkTensor, stagedBlocks } from "@lapidary/protocol";
 import { must } from "@lapidary/std";
-import type { DeviceImage, ImageMemory } from "../device/image-memory.js";
-import type { DeviceTensor } from "../device/tfjs.js";
 import { unknownImageError, valueTypeError } from "./errors.js";
 import { type ValueStore, layoutText } from "./values.js";
 

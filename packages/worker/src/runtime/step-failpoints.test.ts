@@ -1,16 +1,20 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { compile, gradients } from "@lapidary/compiler";
+import {
+  type Device,
+  disposeHeld,
+  type ExecutionHooks,
+  openDevice,
+  type Place,
+  stackedExecutor,
+  type StackedProgram,
+} from "@lapidary/executor";
 import { memoryPeers } from "@lapidary/fabric/testing";
 import { type Graph, GraphBuilder, sizeOf, tensorType } from "@lapidary/ir";
 import { Failpoints, LapidaryError, must, parseFailpoints, systemClock } from "@lapidary/std";
 import { type Mesh, makeMesh, makeWorkerGrid } from "@lapidary/topology";
 import { arrayLayout, arrayOf, blockDimsOf, workerRank } from "@lapidary/protocol";
-import { type Device, openDevice } from "../device/device.js";
-import { disposeHeld } from "../executor/executor.js";
-import type { ExecutionHooks } from "../executor/hooks.js";
-import type { Place } from "../executor/order.js";
-import { type StackedProgram, stackedExecutor } from "../executor/stacked.js";
 import { StepFaults, type StepPoint, stepPointNames } from "./faults.js";
 
 /** What happened around one item of the schedule on worker 0, in the order in which the executor did it. */

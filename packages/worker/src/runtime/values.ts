@@ -1,8 +1,8 @@
+import { disposeHeld, type Held, heldBytes } from "@lapidary/executor";
 import { printSharding, printType } from "@lapidary/ir";
 import { type Handle, type TensorSpec, typeOf } from "@lapidary/protocol";
 import type { LapidaryError } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
-import { type Held, disposeHeld, heldBytes } from "../executor/executor.js";
 import { unknownValueError } from "./errors.js";
 
 /** An array of which this worker has a block. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mock } from "node:test";
+import { type Device, openDevice } from "@lapidary/executor";
 import type { Peers } from "@lapidary/fabric";
 import { memoryPair, memoryPeers } from "@lapidary/fabric/testing";
 import { type Graph, GraphBuilder, parseSharding, printGraph, tensorType } from "@lapidary/ir";
@@ -18,7 +19,6 @@ import {
   numbersOf,
 } from "@lapidary/protocol";
 import { type Unbranded, message } from "@lapidary/protocol/testing";
-import { type Device, openDevice } from "../device/device.js";
 import { serve } from "./serve.js";
 import { type Answer, Worker } from "./worker.js";
 

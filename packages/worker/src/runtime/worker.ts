@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { chipwiseExecutor, type Device, type Prepared, stackedExecutor, StackedProgram } from "@lapidary/executor";
 import { type FrameFault, type Peers, connectPeers } from "@lapidary/fabric";
 import { type Graph, parseGraph, verifyGraph } from "@lapidary/ir";
 import {
@@ -28,10 +29,6 @@ import {
 } from "@lapidary/protocol";
 import { type Clock, type Failpoints, type LapidaryError, assert, must, noFailpoints, unreachable } from "@lapidary/std";
 import { makeWorkerGrid, parseMesh } from "@lapidary/topology";
-import type { Device } from "../device/device.js";
-import { chipwiseExecutor } from "../executor/chipwise.js";
-import type { Prepared } from "../executor/executor.js";
-import { StackedProgram, stackedExecutor } from "../executor/stacked.js";
 import { Copies } from "./copies.js";
 import { CopyRooms } from "./copy-rooms.js";
 import { asLapidaryError, busyError, idleError, staleError, unknownProgramError } from "./errors.js";

@@ -15,7 +15,7 @@ import {
 } from "@lapidary/ir";
 import { must, seededRandom } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
-import { loadPlan, runPlan } from "../executor/testing.js";
+import { loadPlan, runPlan } from "../execution/testing.js";
 import { difference, within } from "../kernels/testing.js";
 
 const f = (...dims: number[]) => tensorType("f32", dims);

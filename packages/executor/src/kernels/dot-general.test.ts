@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { type DimPair, GraphBuilder, type Value, interpret, tensorType } from "@lapidary/ir";
 import { type Random, must, seededRandom } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
-import { runPlan } from "../executor/testing.js";
+import { runPlan } from "../execution/testing.js";
 import { dotGroups, planDot } from "./dot-plan.js";
 import { evaluateByKernels, randomInputsOf, scaledDifference } from "./testing.js";
 

@@ -4,7 +4,7 @@ import { randomCase, roundingOf, withGradients, worstRounding } from "@lapidary/
 import { type Graph, GraphBuilder, type Tensor, type Value, interpret, tensorType } from "@lapidary/ir";
 import { must, seededRandom } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
-import { loadPlan, runPlan } from "../executor/testing.js";
+import { loadPlan, runPlan } from "../execution/testing.js";
 import { randomInputsOf, scaledDifference } from "../kernels/testing.js";
 
 /** Cases of a property: more of them at night. */

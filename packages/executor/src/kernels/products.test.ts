@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { GraphBuilder, type Tensor, interpret, tensor, tensorType } from "@lapidary/ir";
 import { must, seededRandom } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
-import { runPlan } from "../executor/testing.js";
+import { runPlan } from "../execution/testing.js";
 import { roundArrayToBf16 } from "./bf16.js";
 import { randomArray, scaledDifference } from "./testing.js";
 
