@@ -3,13 +3,13 @@ import { loadKernels } from "@lapidary/native";
 import { assert } from "@lapidary/std";
 import type { Numbers } from "@lapidary/protocol";
 import { FusedOp } from "./fused-op.js";
-import { ImageMemory } from "./image-memory.js";
 import { NativeOps } from "./native-ops.js";
 import { SharedMemory } from "./shared-memory.js";
+import { StagingMemory } from "./staging-memory.js";
 import { type BackendName, type DeviceTensor, type LoadedTfjs, type TfjsCore, loadTfjs } from "./tfjs.js";
 
 /**
- * The one place where arrays are computed: a tfjs backend, counted.
+ * A tfjs backend, with the native ops that it has and a count of kernel calls. All arrays are computed here.
  *
  *     ir dtype   f32      bf16                       i32     pred
  *     tfjs       float32  float32 (rounded values)   int32   bool
@@ -17,17 +17,17 @@ import { type BackendName, type DeviceTensor, type LoadedTfjs, type TfjsCore, lo
 export class Device {
   readonly tf: TfjsCore;
   readonly backend: BackendName;
-  /** TensorFlow ops by name, where there is TensorFlow. */
+  /** TensorFlow ops by name. Undefined without TensorFlow. */
   readonly native: NativeOps | undefined;
-  /** Kernels of level 3, where set-up could build them. */
+  /** Fused kernels (level 3). Undefined if the set-up could not build them. */
   readonly fused: FusedOp | undefined;
-  /** Memory between the workers of this machine, where the system and our kernels offer it. */
+  /** Messages through memory that the workers of this machine share. Undefined if the system or the native kernels lack it. */
   readonly shared: SharedMemory | undefined;
-  /** Memory of other processes that blocks are laid in, where the system and our kernels offer it. */
-  readonly images: ImageMemory | undefined;
-  /** Whether there is a kernel that rounds the operands of a product to bf16 as it reads them, and sums in f32. */
+  /** Shared memory into which blocks are written. Undefined if the system or the native kernels lack it. */
+  readonly stagingMemory: StagingMemory | undefined;
+  /** Whether a native matmul rounds its operands to bf16 when it reads them, and adds in f32. */
   readonly hasBf16Products: boolean;
-  /** Whether our kernel multiplies f32 faster than TensorFlow's on this processor: told by its instructions, so that all workers of a machine agree. */
+  /** Whether the native f32 matmul is faster than TensorFlow's on this processor. Its instruction set decides, so that all workers of a machine agree. */
   readonly hasFastProducts: boolean;
   readonly fallbackReason: string | undefined;
   #level1Calls = 0;
@@ -41,7 +41,7 @@ export class Device {
     if (loaded.node !== undefined && kernels !== undefined && typeof kernels !== "string") {
       this.fused = new FusedOp(loaded.node, kernels.fused);
       this.shared = SharedMemory.of(loaded.node, kernels.exchange);
-      this.images = ImageMemory.of(loaded.node, kernels.staging);
+      this.stagingMemory = StagingMemory.of(loaded.node, kernels.staging);
       this.hasBf16Products = kernels.matmul.bf16;
       this.hasFastProducts = kernels.matmul.f32;
     } else {
@@ -56,7 +56,7 @@ export class Device {
     return this.#level1Calls + (this.native?.calls ?? 0) + (this.fused?.calls ?? 0);
   }
 
-  /** Kernels of level 1 say that they call the backend. */
+  /** Kernels of level 1 call this for each call of the backend. */
   countCall(): void {
     this.#level1Calls++;
   }
@@ -76,15 +76,15 @@ export class Device {
     }
   }
 
-  /** A copy of what a tensor holds, which is the caller's. */
+  /** The numbers of a tensor, in an array that the caller owns. */
   download(tensor: DeviceTensor): Numbers {
     const data = tensor.dataSync();
     if (data instanceof Uint8Array) return Int32Array.from(data);
-    // Backends without a memory of their own hand out their data itself.
+    // A backend without memory of its own returns its data, not a copy.
     return this.native === undefined || tensor.size === 1 ? data.slice() : data;
   }
 
-  /** The first product loads half of the library: better before the first step than in it. */
+  /** Runs one matmul before the first step, because the first matmul loads half of the library. */
   warmUp(): void {
     const a = this.tf.ones([64, 64]);
     const b = this.tf.matMul(a, a);
@@ -93,8 +93,8 @@ export class Device {
   }
 
   /**
-   * Whether this processor rounds the operands of f32 products to bf16 by itself (oneDNN told so by
-   * TF_SET_ONEDNN_FPMATH_MODE=BF16), for small and large products alike. Found out by multiplying numbers that bf16 cannot hold.
+   * Whether TensorFlow rounds the operands of f32 matmuls to bf16 (oneDNN with TF_SET_ONEDNN_FPMATH_MODE=BF16), for small and large matmuls. The test
+   * multiplies numbers that bf16 cannot hold.
    */
   get productsRoundToBf16(): boolean {
     this.#productsRound ??= [4, 32, 128].every((n) => this.#roundsAt(n));
@@ -112,7 +112,7 @@ export class Device {
   }
 }
 
-/** Loads tfjs and stands ready. */
+/** Loads tfjs. @throws LAP_WORKER_TFJS if no backend loads */
 export async function openDevice(backend: BackendName = "tensorflow"): Promise<Device> {
   return new Device(await loadTfjs(backend));
 }

@@ -15,7 +15,7 @@ export type BoundFused = (inputs: readonly DeviceTensor[]) => DeviceTensor[];
 export class FusedOp {
   readonly #node: NodeBackend;
   readonly #functions: FusedFunctions;
-  /** Programs of equal text are one: layers repeat. */
+  /** By text. Layers repeat, so many programs are equal. */
   readonly #known = new Map<string, FusedProgramId>();
   #calls = 0;
 

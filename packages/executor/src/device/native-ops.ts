@@ -6,10 +6,10 @@ import type { DeviceTensor, NodeBackend, OpAttribute } from "./tfjs.js";
 /** `DT_BFLOAT16` of TensorFlow: tfjs has no name for it. */
 const tfBfloat16 = 14;
 
-/** Runs an op that was bound beforehand. */
+/** A function that runs one bound op. */
 export type Bound = (inputs: DeviceTensor[]) => DeviceTensor;
 
-/** The attributes of an op of the kernels library, as the node backend takes them. */
+/** The attributes of a native op in the form of the node backend. */
 export function kernelAttributes<Name extends keyof KernelOps>(
   binding: NodeBackend["binding"],
   _op: Name,
@@ -23,7 +23,7 @@ export function kernelAttributes<Name extends keyof KernelOps>(
   });
 }
 
-/** Kernels of level 2: TensorFlow ops called by name through tfjs-node, with everything but the operands prepared at load. */
+/** Kernels of level 2: TensorFlow ops by name, through tfjs-node. Everything except the operands is prepared when a program is loaded. */
 export class NativeOps {
   readonly #node: NodeBackend;
   #calls = 0;
@@ -36,7 +36,7 @@ export class NativeOps {
     return this.#calls;
   }
 
-  /** An op of one output. `trailing` are constant operands after the given ones. */
+  /** An op with one output. `trailing` are constant operands after the given ones. */
   bind(name: string, attributes: readonly OpAttribute[], trailing: readonly DeviceTensor[] = []): Bound {
     const node = this.#node;
     if (trailing.length === 0)
@@ -51,12 +51,12 @@ export class NativeOps {
     };
   }
 
-  /** The library's matmul. Either operand may be transposed. */
+  /** The native matmul. Either operand may be transposed. */
   bindMatMul(attributes: KernelOps["LapidaryMatMul"]): Bound {
     return this.bind("LapidaryMatMul", kernelAttributes(this.#node.binding, "LapidaryMatMul", attributes));
   }
 
-  /** Rounds f32 to the nearest bf16, ties to even, and back: two casts, of which tfjs sees the second result alone. */
+  /** Rounds f32 to the nearest bf16 (ties to even) and back. These are two casts; tfjs sees only the second result. */
   bindRoundToBf16(): Bound {
     const { binding } = this.#node;
     const cast = (from: number, to: number): OpAttribute[] => [

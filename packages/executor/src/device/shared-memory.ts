@@ -4,7 +4,7 @@ import { LapidaryError } from "@lapidary/std";
 import { kernelAttributes } from "./native-ops.js";
 import type { DeviceTensor, NodeBackend } from "./tfjs.js";
 
-/** Memory between the workers of one machine. Kernels of the package native send and receive through it. */
+/** Memory that the workers of one machine share. Native ops send and receive through it. */
 export class SharedMemory {
   readonly #node: NodeBackend;
   readonly #functions: ExchangeFunctions;
@@ -18,12 +18,12 @@ export class SharedMemory {
     return functions === undefined ? undefined : new SharedMemory(node, functions);
   }
 
-  /** The checksum of messages, continued from the sum of the bytes before. */
+  /** The checksum of messages. @param sum of the preceding bytes */
   crc32(bytes: Uint8Array, sum = 0): number {
     return this.#functions.crc32(bytes, sum);
   }
 
-  /** Room for a program's messages, or undefined where the system gives none. */
+  /** Memory for the messages of a program. Undefined if the system gives none. */
   open(self: number, workers: number, regionBytes: readonly number[]): SharedSpace | undefined {
     const created = this.#functions.createSpace(self, workers, Float64Array.from(regionBytes));
     return created === undefined ? undefined : new SharedSpace(this.#node, this.#functions, ...created);
@@ -31,7 +31,7 @@ export class SharedMemory {
 }
 
 export class SharedSpace {
-  /** Where other processes of this machine find this worker's outbox, as long as this space is open. */
+  /** Path of this worker's outbox for other processes of this machine, until the space is closed. */
   readonly path: string;
   readonly #node: NodeBackend;
   readonly #functions: ExchangeFunctions;
@@ -45,12 +45,12 @@ export class SharedSpace {
     this.path = `/proc/${process.pid}/fd/${file}`;
   }
 
-  /** @returns whether the outbox of another worker is there, and like this one's */
+  /** @returns whether the outbox of another worker exists and has the layout of this one */
   connect(worker: number, path: string): boolean {
     return path !== "" && this.#functions.openOutbox(this.#space, worker, path);
   }
 
-  bind(plan: ExchangePlan, dtype: Dtype): SharedCrossing {
+  bind(plan: ExchangePlan, dtype: Dtype): SharedExchange {
     const id = this.#functions.registerExchange(this.#space, encodeExchange(plan));
     this.#exchanges.push(id);
     const { binding } = this.#node;
@@ -81,16 +81,16 @@ export class SharedSpace {
   }
 }
 
-/** One collective through shared memory. Each may be sent once before it is received. */
-export interface SharedCrossing {
-  /** Whether nobody reads an earlier message in its place any more; waits for it up to a time. */
+/** One collective through shared memory. After a send, it must be received before the next send. */
+export interface SharedExchange {
+  /** Whether all readers of the region have read its last message. Waits for them up to the timeout. */
   readonly canSend: (timeoutUs: number) => boolean;
-  /** Whether all parts have come; waits for them up to a time. */
+  /** Whether all parts have arrived. Waits for them up to the timeout. */
   readonly canReceive: (timeoutUs: number) => boolean;
   readonly send: (x: DeviceTensor) => void;
-  /** Sends like `send`, with one bit flipped after the checksum was taken. For fault injection. */
+  /** Sends like `send`, but flips one bit after the checksum is computed. For fault injection. */
   readonly sendCorrupted: (x: DeviceTensor) => void;
-  /** @throws LAP_WORKER_MESSAGE when a message does not have the checksum that its sender wrote */
+  /** @throws LAP_WORKER_MESSAGE if a message does not have the checksum that its sender wrote */
   readonly receive: () => DeviceTensor;
 }
 

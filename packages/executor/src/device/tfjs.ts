@@ -7,21 +7,21 @@ export type TfjsCore = typeof Tfjs;
 /** An array that a tfjs backend holds. */
 export type DeviceTensor = Tfjs.Tensor;
 
-/** An attribute of a TensorFlow op as the node backend takes it. */
+/** An attribute of a TensorFlow op in the form of the node backend. */
 export interface OpAttribute {
   readonly name: string;
   readonly type: number;
   readonly value: boolean | number | string | readonly number[];
 }
 
-/** What the native binding tells of a tensor it made. */
+/** The description of a tensor that the native binding created. */
 interface TensorMetadata {
   readonly id: number;
   readonly shape: number[];
   readonly dtype: number;
 }
 
-/** The part of tfjs-node's backend that kernels of level 2 use: any TensorFlow op, by name. */
+/** The part of tfjs-node's backend that kernels of level 2 use. It calls any TensorFlow op by name. */
 export interface NodeBackend {
   executeSingleOutput(name: string, attributes: readonly OpAttribute[], inputs: readonly DeviceTensor[]): DeviceTensor;
   createOutputTensor(metadata: TensorMetadata): DeviceTensor;
@@ -44,17 +44,17 @@ export type BackendName = "tensorflow" | "wasm";
 export interface LoadedTfjs {
   readonly tf: TfjsCore;
   readonly name: BackendName;
-  /** There with TensorFlow only. */
+  /** Only with TensorFlow. */
   readonly node: NodeBackend | undefined;
-  /** Why TensorFlow is not used though it was wanted. */
+  /** The reason why TensorFlow is not used, if it was requested. */
   readonly fallbackReason: string | undefined;
 }
 
 /**
- * Loads tfjs into this process, once: with TensorFlow's own kernels, or in WebAssembly where those cannot be loaded (or are
- * not wanted). Takes half a second; nothing of tfjs is loaded before.
+ * Loads tfjs into this process, with TensorFlow's kernels. If they cannot be loaded or are not requested, it loads the WebAssembly backend. Before
+ * this call nothing of tfjs is loaded.
  *
- * @throws LAP_WORKER_TFJS when neither loads
+ * @throws LAP_WORKER_TFJS if neither loads
  */
 export async function loadTfjs(wanted: BackendName = "tensorflow"): Promise<LoadedTfjs> {
   const require = createRequire(import.meta.url);
@@ -62,7 +62,7 @@ export async function loadTfjs(wanted: BackendName = "tensorflow"): Promise<Load
   if (wanted === "tensorflow") {
     try {
       const tf = require("@tensorflow/tfjs-node-gpu") as TfjsCore;
-      // Another backend may have been chosen in this process meanwhile.
+      // The process may have chosen another backend before.
       await tf.setBackend("tensorflow");
       return { tf, name: "tensorflow", node: tf.backend() as unknown as NodeBackend, fallbackReason: undefined };
     } catch (error) {

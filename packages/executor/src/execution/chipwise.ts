@@ -21,11 +21,11 @@ import { type KernelContext, type KernelName, type Numerics, blockPlacement, bin
 import { type Executable, type Executor, type Held, disposeHeld, kernelError } from "./executor.js";
 
 /**
- * The reference executor: one value for every chip, each op once for every chip, collectives by their definition. Nothing is stacked, folded or
- * shared. All chips of the mesh in one process.
+ * The reference executor. It has one value for each chip, runs each op once for each chip, and computes collectives by their definition. All chips of the
+ * mesh are in one process.
  */
 export function chipwiseExecutor(device: Device, mesh: Mesh, numerics: Numerics, clock: Clock): Executor {
-  // With a grid of all atoms a worker number is a chip number, and a block a shard.
+  // In a grid of all sub-axes, a worker number is a chip number and a block is a shard.
   const group: GroupLayout = { mesh, grid: makeWorkerGrid(mesh, meshSize(mesh)) };
   return {
     prepare: (chip) => ({ kind: "chipwise", chip }),
@@ -48,7 +48,7 @@ export function chipwiseExecutor(device: Device, mesh: Mesh, numerics: Numerics,
 export const downloadAs = (device: Device, tensor: DeviceTensor, dtype: Dtype, dims: readonly number[]): ArrayData =>
   arrayOf(dtype, dims, device.download(tensor));
 
-/** Per value, the operands whose last use it is; outputs are used to the end. */
+/** By value: the operands that no later value uses. Outputs are never among them. */
 function lastUses(graph: Graph): ValueId[][] {
   const seen = new Set(graph.outputs.map(({ value }) => value));
   const uses: ValueId[][] = graph.values.map(() => []);
@@ -61,7 +61,7 @@ function lastUses(graph: Graph): ValueId[][] {
   return uses;
 }
 
-/** What one value does on all chips. */
+/** Computes one value on all chips. */
 type Step = (operands: readonly Held[]) => DeviceTensor[];
 
 class ChipwiseProgram implements Executable {
@@ -71,7 +71,7 @@ class ChipwiseProgram implements Executable {
   readonly #clock: Clock;
   readonly #kept: DeviceTensor[] = [];
   readonly #steps: readonly (Step | undefined)[];
-  /** Per value, the operands that nothing after it uses. */
+  /** By value: the operands that no later value uses. */
   readonly #lastUses: readonly (readonly ValueId[])[];
   #runs = 0;
   #total_ms = 0;
@@ -183,7 +183,7 @@ class ChipwiseProgram implements Executable {
     }
   }
 
-  /** Binds per replica group; a bound group maps its members' operands to their results. */
+  /** Binds a collective by replica group. A bound group maps the operands of its members to their results. */
   #perGroup(axes: readonly string[], bind: (members: readonly number[]) => (operands: DeviceTensor[]) => DeviceTensor[]): Step {
     const groups = replicaGroups(this.mesh, parseAtoms(this.mesh, axes)).map((members) => ({ members, run: bind(members) }));
     return ([held]) => {
@@ -279,7 +279,7 @@ class ChipwiseProgram implements Executable {
   }
 }
 
-/** One result for all members: each gets a handle of its own. */
+/** One result for all members. Each member gets its own tensor handle. */
 function everyMember(members: readonly number[], result: DeviceTensor): DeviceTensor[] {
   const handles = members.map(() => result.clone());
   result.dispose();

@@ -2,14 +2,14 @@ import type { CollectiveName } from "@lapidary/ir";
 import { type Clock, type LapidaryError, must } from "@lapidary/std";
 import type { BoundFused } from "../device/fused-op.js";
 import type { Bound } from "../device/native-ops.js";
-import type { SharedCrossing } from "../device/shared-memory.js";
+import type { SharedExchange } from "../device/shared-memory.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 import type { FusedCall } from "../fusion/index.js";
 import type { NodeId, PlanNode } from "../plan/plan.js";
-import type { Crossing } from "./crossing.js";
+import type { Exchange } from "./exchange.js";
 import { type Held, kernelError } from "./executor.js";
 import type { ExecutionHooks } from "./hooks.js";
-import type { Place } from "./order.js";
+import type { ScheduleItem } from "./schedule.js";
 
 /** What happens at one item of the schedule. `frees` are not used after it; parameters among them are freed only if donated. */
 export type Step =
@@ -25,7 +25,7 @@ export type Step =
       readonly kind: "start";
       readonly node: PlanNode;
       readonly op: CollectiveName;
-      readonly run: Crossing;
+      readonly run: Exchange;
       readonly frees: readonly NodeId[];
     }
   | { readonly kind: "finish"; readonly node: PlanNode; readonly frees: readonly NodeId[] };
@@ -36,14 +36,14 @@ type StepOf<K extends Step["kind"]> = Extract<Step, { readonly kind: K }>;
 export interface RunContext {
   readonly steps: readonly Step[];
   /** The item of each step. */
-  readonly schedule: readonly Place[];
+  readonly schedule: readonly ScheduleItem[];
   /** By node: tensors that are the same in every run. */
   readonly constants: readonly (DeviceTensor | undefined)[];
   readonly parameterNodes: readonly NodeId[];
   readonly clock: Clock;
   readonly hooks: ExecutionHooks | undefined;
   /** Collectives through shared memory; the others go through sockets. */
-  readonly links: ReadonlyMap<NodeId, SharedCrossing> | undefined;
+  readonly links: ReadonlyMap<NodeId, SharedExchange> | undefined;
   /** Why the links receive nothing more, if the worker group has failed. */
   readonly failure: () => LapidaryError | undefined;
   /** By step, milliseconds over all runs. A run adds its own. */
@@ -99,7 +99,7 @@ export class StackedRun {
       for (const [i, step] of steps.entries()) {
         current = step.node;
         const start = this.#now;
-        const item = schedule[i] as Place;
+        const item = schedule[i] as ScheduleItem;
         hooks?.before(item);
         const waiting = this.#perform(step);
         // A step that need not wait does not leave this task.
@@ -149,10 +149,10 @@ export class StackedRun {
     const input = this.#slots[node.inputs[0] as NodeId] as DeviceTensor;
     const link = this.#context.links?.get(node.id);
     if (link === undefined) {
-      const crossing = run(input, `${this.#tag}/${node.id}`);
+      const exchange = run(input, `${this.#tag}/${node.id}`);
       // The step that finishes the collective reports its failure. Until then the rejection counts as handled.
-      crossing.catch(() => undefined);
-      this.#pending.set(node.id, crossing);
+      exchange.catch(() => undefined);
+      this.#pending.set(node.id, exchange);
       return undefined;
     }
     if (!link.canSend(firstWait_us)) return this.#untilReady(link.canSend).then(() => link.send(input));
@@ -176,7 +176,7 @@ export class StackedRun {
     this.#pending.delete(id);
   }
 
-  #receive(id: NodeId, link: SharedCrossing, before: number): void {
+  #receive(id: NodeId, link: SharedExchange, before: number): void {
     this.#endWait(before);
     this.#slots[id] = link.receive();
   }
@@ -220,8 +220,8 @@ export class StackedRun {
 
   /** Frees what the run has made. */
   #abandon(): void {
-    for (const crossing of this.#pending.values())
-      void crossing.then(
+    for (const exchange of this.#pending.values())
+      void exchange.then(
         (tensor) => tensor.dispose(),
         () => undefined,
       );

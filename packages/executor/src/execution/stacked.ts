@@ -20,11 +20,11 @@ import {
 import { makePlan } from "../plan/make-plan.js";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import { downloadAs } from "./chipwise.js";
-import { type Crossing, bindCrossing } from "./crossing.js";
+import { type Exchange, bindExchange } from "./exchange.js";
 import type { ExecutionHooks } from "./hooks.js";
-import { type Place, orderOf } from "./order.js";
-import type { SharedCrossing } from "../device/shared-memory.js";
-import { SharedCrossings } from "./shared-crossing.js";
+import { type ScheduleItem, makeSchedule } from "./schedule.js";
+import type { SharedExchange } from "../device/shared-memory.js";
+import { SharedExchanges } from "./shared-exchange.js";
 import { type OnStep, type RunContext, StackedRun, type Step } from "./stacked-run.js";
 import type { CallTimes, Executable, Executor, Held, Prepared } from "./executor.js";
 
@@ -34,14 +34,14 @@ export interface StackedOptions extends GroupLayout {
   readonly peers: Peers | undefined;
   readonly numerics: Numerics;
   readonly clock: Clock;
-  /** Whether chains of memory-bound kernels are joined, where the device has the kernels for it (it is the default). */
+  /** Whether chains of memory-bound ops are fused if the device has fused kernels. Default: true. */
   readonly fuse?: boolean;
-  /** Whether messages go through memory that the workers share, where they can (it is the default). */
+  /** Whether messages go through shared memory if the device has it. Default: true. */
   readonly share?: boolean;
   readonly hooks?: ExecutionHooks;
 }
 
-/** The executor that trains: one tensor a value for the whole block of chips. What crosses the block's edge goes to the peers. */
+/** The executor for training. It has one tensor for each value, for the whole grid of chips, and exchanges data with the peers. */
 export function stackedExecutor(options: StackedOptions): Executor {
   const { device, grid } = options;
   return {
@@ -64,8 +64,8 @@ export function prepareHostProgram(
   tensors: ProgramTensors,
 ): PreparedStacked {
   const plan = makePlan(program.graph, { roundProducts: numerics === "mxu" && !device.hasBf16Products && !device.productsRoundToBf16 });
-  const order = orderOf(plan, fuse && device.fused !== undefined ? fusedItems(plan) : unfusedItems(plan));
-  return { kind: "stacked", program, plan, order, tensors };
+  const schedule = makeSchedule(plan, fuse && device.fused !== undefined ? fusedItems(plan) : unfusedItems(plan));
+  return { kind: "stacked", program, plan, schedule, tensors };
 }
 
 type PreparedStacked = Extract<Prepared, { readonly kind: "stacked" }>;
@@ -75,8 +75,8 @@ const microseconds = (ms: number): number => Math.round(ms * 1000);
 export class StackedProgram implements Executable {
   readonly tensors: ProgramTensors;
   readonly plan: Plan;
-  /** What a run does, in order. */
-  readonly schedule: readonly Place[];
+  /** The items of a run, in order. */
+  readonly schedule: readonly ScheduleItem[];
   readonly #clock: Clock;
   readonly #hooks: ExecutionHooks | undefined;
   readonly #steps: readonly Step[];
@@ -86,24 +86,24 @@ export class StackedProgram implements Executable {
   readonly #parameterNodes: readonly NodeId[];
   /** By step, milliseconds over all runs. */
   readonly #stepTimes_ms: Float64Array;
-  /** Collectives through shared memory: agreed upon at the first run. */
-  readonly #shared: SharedCrossings | undefined;
-  #links: ReadonlyMap<NodeId, SharedCrossing> | undefined;
+  /** Collectives through shared memory. The workers agree on them at the first run. */
+  readonly #shared: SharedExchanges | undefined;
+  #links: ReadonlyMap<NodeId, SharedExchange> | undefined;
   #wait_ms = 0;
   #total_ms = 0;
   #runs = 0;
 
-  constructor({ program, plan, order, tensors }: PreparedStacked, options: StackedOptions) {
+  constructor({ program, plan, schedule, tensors }: PreparedStacked, options: StackedOptions) {
     this.tensors = tensors;
     this.plan = plan;
     this.#clock = options.clock;
     this.#hooks = options.hooks;
-    this.schedule = order;
+    this.schedule = schedule;
     this.#parameterNodes = plan.nodes.filter((node) => node.op === "parameter").map((node) => node.id);
     assert(this.#parameterNodes.length === tensors.parameters.length, "a plan has the parameters of its program");
     const binder = new Binder(program, plan, options, this.#kept);
     this.#constants = binder.computeConstants();
-    this.#steps = binder.steps(order);
+    this.#steps = binder.steps(schedule);
     this.#shared = binder.shared(this.#steps);
     this.#stepTimes_ms = new Float64Array(this.#steps.length);
   }
@@ -128,7 +128,7 @@ export class StackedProgram implements Executable {
     };
   }
 
-  /** Where the time went: for each kernel and collective, in order, milliseconds over all runs. */
+  /** For each kernel and collective, in order: milliseconds over all runs. */
   profile(): { readonly node: PlanNode; readonly kind: Step["kind"]; readonly call?: FusedCall; readonly ms: number }[] {
     return this.#steps.map((step, i) => ({
       node: step.node,
@@ -191,7 +191,7 @@ export class StackedProgram implements Executable {
   }
 }
 
-/** Turns the nodes of a plan into steps: all look-ups are done here. */
+/** Turns the nodes of a plan into steps. All look-ups happen here. */
 class Binder {
   constructor(
     readonly program: HostProgram,
@@ -200,7 +200,7 @@ class Binder {
     readonly kept: DeviceTensor[],
   ) {}
 
-  /** Tensors of constant nodes that something else uses; the others are dropped again. */
+  /** Tensors of the constant nodes that other nodes use. The tensors of all other constant nodes are disposed. */
   computeConstants(): (DeviceTensor | undefined)[] {
     const { nodes } = this.plan;
     const slots: (DeviceTensor | undefined)[] = nodes.map(() => undefined);
@@ -213,11 +213,11 @@ class Binder {
     });
   }
 
-  steps(order: readonly Place[]): Step[] {
+  steps(schedule: readonly ScheduleItem[]): Step[] {
     const { nodes, outputs } = this.plan;
-    // Freed where they are used last, or at once where nothing uses them.
+    // A value is freed after its last use, or after it is computed if nothing uses it.
     const ends = new Map<NodeId, number>();
-    order.forEach((item, i) => {
+    schedule.forEach((item, i) => {
       if (item.kind === "fused") {
         for (const id of [...item.call.outputs, ...item.call.inputs]) ends.set(id, i);
         return;
@@ -226,12 +226,12 @@ class Binder {
       if (item.kind !== "finish") for (const id of item.node.inputs) ends.set(id, i);
     });
     const outputNodes = new Set(outputs.map(({ node }) => node));
-    const frees: NodeId[][] = order.map(() => []);
+    const frees: NodeId[][] = schedule.map(() => []);
     for (const [id, i] of ends) if (!must(nodes[id], "node").constant && !outputNodes.has(id)) frees[i]?.push(id);
-    const crossings = new Map(
-      order.flatMap(({ kind, node }): [NodeId, Crossing][] => (kind === "start" ? [[node.id, this.#crossing(node)]] : [])),
+    const exchanges = new Map(
+      schedule.flatMap(({ kind, node }): [NodeId, Exchange][] => (kind === "start" ? [[node.id, this.#exchange(node)]] : [])),
     );
-    return order.map((item, i): Step => {
+    return schedule.map((item, i): Step => {
       const dead = frees[i] ?? [];
       const { kind, node } = item;
       switch (kind) {
@@ -240,19 +240,19 @@ class Binder {
         case "kernel":
           return { kind, node, run: this.#kernel(node), isGemm: node.op === "dot_general", frees: dead };
         case "start":
-          return { kind, node, op: this.#collective(node).op, run: must(crossings.get(node.id), "crossing"), frees: dead };
+          return { kind, node, op: this.#collective(node).op, run: must(exchanges.get(node.id), "exchange"), frees: dead };
         case "finish":
           return { kind, node, frees: dead };
       }
     });
   }
 
-  /** The collectives of an order through shared memory, where there is such. */
-  shared(steps: readonly Step[]): SharedCrossings | undefined {
+  /** The collectives through shared memory. Undefined if the device has none. */
+  shared(steps: readonly Step[]): SharedExchanges | undefined {
     const { device, mesh, grid, worker, peers } = this.options;
     if (device.shared === undefined || peers === undefined || !(this.options.share ?? true)) return undefined;
     const finishes = new Map(steps.flatMap(({ kind, node }, i): [NodeId, number][] => (kind === "finish" ? [[node.id, i]] : [])));
-    return new SharedCrossings(
+    return new SharedExchanges(
       { memory: device.shared, mesh, grid, worker, peers, ...(this.options.hooks === undefined ? {} : { hooks: this.options.hooks }) },
       steps.flatMap(({ kind, node }, start) =>
         kind === "start" ? [{ ...this.#collective(node), start, finish: must(finishes.get(node.id), "finish") }] : [],
@@ -278,10 +278,10 @@ class Binder {
     };
   }
 
-  #crossing(node: PlanNode): Crossing {
+  #exchange(node: PlanNode): Exchange {
     const { device, mesh, grid, worker, peers } = this.options;
     const { op, kind, collective, input, output } = this.#collective(node);
-    return bindCrossing({ device, mesh, grid, worker, peers, keep: (tensor) => this.#keep(tensor) }, op, kind, collective, input, output);
+    return bindExchange({ device, mesh, grid, worker, peers, keep: (tensor) => this.#keep(tensor) }, op, kind, collective, input, output);
   }
 
   #kernel(node: PlanNode): Bound {
@@ -291,7 +291,7 @@ class Binder {
       attrs: node.attrs,
       inputs: inputs.map(({ type }) => type),
       output: node.type,
-      // Without kernels for it, operands are rounded by nodes of their own, once for all products that share them.
+      // Without bf16 matmuls, separate nodes round the operands, once for all matmuls that share them.
       numerics: this.options.device.hasBf16Products ? this.options.numerics : "f32",
       inputPlaces: inputs.map((input, i) => this.#place(node, i, input.type)),
       outputPlace: this.#place(node, undefined, node.type),
@@ -300,7 +300,7 @@ class Binder {
     return bindKernel(node.op as KernelName, context);
   }
 
-  /** Where an operand (or the result) of an op stands; only ops that look at it are asked. */
+  /** The placement of an operand (or of the result) of an op. Only ops that use it compute it. */
   #place(node: PlanNode, operand: number | undefined, type: TensorType): Placement {
     const { mesh, grid, worker } = this.options;
     const { graph } = this.program;

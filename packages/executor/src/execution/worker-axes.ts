@@ -1,13 +1,13 @@
 import type { DimLayout } from "@lapidary/compiler";
 import { assert } from "@lapidary/std";
 
-/** An array seen as factors, some of which tell the worker. */
+/** The dims of an array as factors. Some factors are coordinates of workers. */
 export interface WorkerAxes {
-  /** All dims, with the one of the layout as its factors. */
+  /** All dims; the dim of the layout is replaced by its factors. */
   readonly factors: readonly number[];
-  /** The permutation that brings the workers' factors to the front, in their order. */
+  /** The permutation that moves the workers' factors to the front, in their order. */
   readonly toFront: readonly number[];
-  /** How many of them there are. */
+  /** Number of the workers' factors. */
   readonly workers: number;
 }
 

@@ -23,13 +23,13 @@ export interface FusionGroup {
   /** Products of trailing dims that some member's dims show, each a divisor of the next: where rows may be cut. */
   cuts: number[];
   /** How full members read their operands from outside: each must be uniform over a row. */
-  readonly readings: Reading[];
+  readonly readings: OperandRead[];
   /** By member that puts rows together: what from where. */
   readonly rearranged: ReadonlyMap<NodeId, readonly RowPart[]>;
 }
 
 /** An operand's dims, 1 where it repeats, and the dims under which it is read. */
-export interface Reading {
+export interface OperandRead {
   readonly held: readonly number[];
   readonly dims: readonly number[];
 }

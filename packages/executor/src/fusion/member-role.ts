@@ -1,7 +1,7 @@
 import { sizeOf } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode, PlanNodeOf } from "../plan/plan.js";
-import type { FusionGroup, MemberKind, Reading } from "./fusion-group.js";
+import type { FusionGroup, MemberKind, OperandRead } from "./fusion-group.js";
 import { rowLength } from "./rearranged.js";
 import { isUniform } from "./uniform.js";
 
@@ -24,7 +24,7 @@ export function accepts(plan: Plan, group: FusionGroup, node: PlanNode): boolean
 }
 
 /** How a node reads operands that are not members of the group. Reductions and slices read whole operands. */
-export function readingsOf(plan: Plan, group: FusionGroup, node: PlanNode, kind: MemberKind): Reading[] {
+export function readingsOf(plan: Plan, group: FusionGroup, node: PlanNode, kind: MemberKind): OperandRead[] {
   if (kind !== "full" || node.op === "concatenate") return [];
   return node.inputs.filter((id) => isOutside(group, id)).map((id) => ({ held: nodeAt(plan, id).type.dims, dims: node.type.dims }));
 }

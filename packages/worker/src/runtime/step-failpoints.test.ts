@@ -6,7 +6,7 @@ import {
   disposeHeld,
   type ExecutionHooks,
   openDevice,
-  type Place,
+  type ScheduleItem,
   stackedExecutor,
   type StackedProgram,
 } from "@lapidary/executor";
@@ -20,7 +20,7 @@ import { StepFaults, type StepPoint, stepPointNames } from "./faults.js";
 /** What happened around one item of the schedule on worker 0, in the order in which the executor did it. */
 interface Observed {
   readonly moment: "before" | "after";
-  readonly kind: Place["kind"];
+  readonly kind: ScheduleItem["kind"];
   readonly op: string;
   readonly phase: string;
   readonly node: number;
@@ -87,7 +87,7 @@ describe("failpoints of a step on the real executor", function () {
       claim: () => true,
     });
     const faults = new StepFaults(points, 0);
-    const record = (moment: Observed["moment"], { kind, node }: Place): void => {
+    const record = (moment: Observed["moment"], { kind, node }: ScheduleItem): void => {
       observed.push({ moment, kind, op: node.op, phase: node.value.scope.phase, node: node.id });
     };
     const hooks: ExecutionHooks = {

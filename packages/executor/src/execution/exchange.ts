@@ -10,35 +10,35 @@ import type { DeviceTensor } from "../device/tfjs.js";
 import { type KernelContext, bindKernel, wholePlacement } from "../kernels/index.js";
 import { type WorkerAxes, workerAxes } from "./worker-axes.js";
 
-/** A collective between workers, bound at load: begins to send at once, and resolves to its result. It leaves its operand alone. */
-export type Crossing = (input: DeviceTensor, tag: string) => Promise<DeviceTensor>;
+/** A collective between workers, bound when the program is loaded. It starts to send and resolves to its result. It does not dispose its operand. */
+export type Exchange = (input: DeviceTensor, tag: string) => Promise<DeviceTensor>;
 
-export interface CrossingContext {
+export interface ExchangeContext {
   readonly device: Device;
   readonly mesh: Mesh;
   readonly grid: WorkerGrid;
   readonly worker: number;
-  /** Absent with one worker: then nothing crosses. */
+  /** Undefined if the group has one worker, which exchanges nothing. */
   readonly peers: Peers | undefined;
-  /** Registers a tensor that lives as long as the program. */
+  /** Registers a tensor that is disposed with the program. */
   readonly keep: (tensor: DeviceTensor) => DeviceTensor;
 }
 
-/** Sums of up to so many bytes go to every member whole: one round trip instead of two. */
+/** Up to this size, every member gets the whole operands of an all-reduce: one round trip instead of two. */
 const directBytes = 64 * 1024;
 
 /**
- * What the collectives of a host program do. Arrays are cut and joined on the device, by bringing the workers' axes to the front (a view where they
- * are the major ones); sums are made on the device in the order of the group, so every member gets the same bits.
+ * Binds a collective of a host program. The device splits and joins arrays by moving the workers' axes to the front. If they are the major axes, that is a
+ * view. The device adds in the order of the group, so that every member gets the same bits.
  */
-export function bindCrossing(
-  context: CrossingContext,
+export function bindExchange(
+  context: ExchangeContext,
   op: CollectiveName,
   kind: "sum" | "max" | "min",
   collective: HostCollective,
   input: TensorType,
   output: TensorType,
-): Crossing {
+): Exchange {
   const group = workerGroup(context.mesh, context.grid, context.worker, collective.atoms);
   const member = group.indexOf(context.worker);
   assert(member >= 0, "a worker is a member of its own group", group, context.worker);
@@ -73,14 +73,14 @@ export function bindCrossing(
   }
 }
 
-/** Cutting, sending and joining the arrays of one collective. */
+/** Splits, sends and joins the arrays of one collective. */
 class Parts {
-  readonly #context: CrossingContext;
+  readonly #context: ExchangeContext;
   readonly #group: readonly number[];
   readonly #member: number;
   readonly #dtype: TensorType["dtype"];
 
-  constructor(context: CrossingContext, group: readonly number[], member: number, dtype: TensorType["dtype"]) {
+  constructor(context: ExchangeContext, group: readonly number[], member: number, dtype: TensorType["dtype"]) {
     this.#context = context;
     this.#group = group;
     this.#member = member;
@@ -91,7 +91,7 @@ class Parts {
     return this.#context.device.download(tensor);
   }
 
-  /** Sends `part(i)` to the i-th member; returns what each has sent, in the order of the group. */
+  /** Sends `part(i)` to the i-th member. Returns the parts of all members, in the order of the group. */
   async exchange(tag: string, part: (member: number) => Numbers): Promise<Received> {
     const peers = must(this.#context.peers, "peers");
     const others = this.#group.filter((_, i) => i !== this.#member);
@@ -110,7 +110,7 @@ class Parts {
     return { arrays, release: () => buffers.forEach((buffer) => peers.recycle(buffer)) };
   }
 
-  /** From an array to the parts meant for each member. */
+  /** Splits an array into the parts of the members. */
   bindCut(axes: WorkerAxes, dims: readonly number[]): (x: DeviceTensor) => (member: number) => Numbers {
     const toFront = this.#chainViews(dims, [{ reshape: axes.factors }, { transpose: axes.toFront }]);
     const count = sizeOf(dims) / this.#group.length;
@@ -122,7 +122,7 @@ class Parts {
     };
   }
 
-  /** From the members' arrays to one. */
+  /** Joins the arrays of the members. */
   bindJoin(axes: WorkerAxes, dims: readonly number[]): (received: Received) => DeviceTensor {
     const inFront = axes.toFront.map((axis) => axes.factors[axis] ?? 1);
     const back = axes.factors.map((_, axis) => axes.toFront.indexOf(axis));
@@ -144,7 +144,7 @@ class Parts {
     };
   }
 
-  /** The reduction of the members' arrays, in the order of the group. */
+  /** Reduces the arrays of the members, in the order of the group. */
   bindCombine(kind: "sum" | "max" | "min", dims: readonly number[]): (received: Received) => DeviceTensor {
     const name = ({ sum: "add", max: "maximum", min: "minimum" } as const)[kind];
     const type = { dtype: this.#dtype, dims };
@@ -163,8 +163,8 @@ class Parts {
     };
   }
 
-  /** Small arrays are summed by every member; of large ones each sums its share, and the sums are gathered. */
-  bindAllReduce(kind: "sum" | "max" | "min", dims: readonly number[]): Crossing {
+  /** Every member adds all of a small array. Of a large array, each member adds its share, and the sums are gathered. */
+  bindAllReduce(kind: "sum" | "max" | "min", dims: readonly number[]): Exchange {
     const size = sizeOf(dims);
     const members = this.#group.length;
     if (members === 2 || size * 4 <= directBytes) {
@@ -197,7 +197,7 @@ class Parts {
     };
   }
 
-  /** This worker's part of an array that all members hold. */
+  /** Takes this worker's part of an array that all members have. */
   bindOwnPart(axes: WorkerAxes, dims: readonly number[], partDims: readonly number[]): Bound {
     const inFront = axes.toFront.map((axis) => axes.factors[axis] ?? 1);
     const rest = sizeOf(dims) / this.#group.length;
@@ -274,8 +274,8 @@ class Parts {
 }
 
 interface Received {
-  /** In the order of the group, this worker's own among them. */
+  /** In the order of the group, with this worker's own. */
   readonly arrays: readonly Numbers[];
-  /** To be called once the arrays are not needed any more. */
+  /** The caller calls this when it no longer needs the arrays. */
   readonly release: () => void;
 }

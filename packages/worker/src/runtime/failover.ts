@@ -2,21 +2,26 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Channel, type ChannelOptions, connect } from "@lapidary/fabric";
 import { type Clock, LapidaryError } from "@lapidary/std";
 
-/** Between two attempts to reach a coordinator. */
+/** Time between two attempts to connect. */
 const retryMs = 100;
 
 /**
- * A channel to the coordinator that follows one that died: it listens where the other did.
+ * Connects to the next coordinator after the last one has exited. The next coordinator listens at the same socket.
  *
- * @param leaseMs how long it may take to come
- * @returns undefined when none came
+ * @param leaseMs time limit
+ * @returns undefined if no coordinator listens within the lease
  */
-export async function awaitSuccessor(socket: string, leaseMs: number, options: ChannelOptions, clock: Clock): Promise<Channel | undefined> {
+export async function awaitNextCoordinator(
+  socket: string,
+  leaseMs: number,
+  options: ChannelOptions,
+  clock: Clock,
+): Promise<Channel | undefined> {
   for (const deadline = clock.monotonic() + leaseMs; clock.monotonic() < deadline; await delay(retryMs)) {
     try {
       return await connect(socket, options);
     } catch (error) {
-      // Nobody listens yet, or whoever did is about to die.
+      // No coordinator listens yet, or the last one still listens and is about to exit.
       if (!(error instanceof LapidaryError)) throw error;
     }
   }

@@ -12,7 +12,7 @@ import { type Device, openDevice } from "../device/device.js";
 import { toArrayData } from "../kernels/testing.js";
 import { disposeHeld } from "./executor.js";
 import type { ExecutionHooks } from "./hooks.js";
-import { placeMessages } from "./shared-crossing.js";
+import { assignRegions } from "./shared-exchange.js";
 import { stackedExecutor } from "./stacked.js";
 
 describe("shared memory between workers", () => {
@@ -21,7 +21,7 @@ describe("shared memory between workers", () => {
     device = await openDevice();
   });
 
-  it("gives the bits that sockets give, again and again", async function () {
+  it("a program has the same bits over shared memory as over sockets, in each run", async function () {
     this.timeout(0);
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 0, max: 1_000_000 }), fc.integer({ min: 2, max: 6 }), async (seed, count) => {
@@ -35,7 +35,7 @@ describe("shared memory between workers", () => {
     );
   });
 
-  it("sums messages as zlib would, whatever their length and place, in one piece or two", () => {
+  it("crc32 of the native library equals that of zlib, for any length and offset, in one piece or two", () => {
     const shared = device.shared;
     if (shared === undefined) return;
     const bytes = Uint8Array.from({ length: 5000 }, (_, i) => (i * 2654435761) >>> 13);
@@ -49,7 +49,7 @@ describe("shared memory between workers", () => {
     );
   });
 
-  it("refuses a message in which a bit was flipped on its way, whichever it is", async function () {
+  it("a worker refuses every message in which a bit was flipped", async function () {
     this.timeout(0);
     let fired = 0;
     await fc.assert(
@@ -100,7 +100,7 @@ describe("shared memory between workers", () => {
     return { ...drawn, chip, grid: makeWorkerGrid(mesh, workers) };
   }
 
-  /** Outputs of all workers after two runs. A worker that fails ends the gang, as `Worker` does. */
+  /** Outputs of all workers after two runs. A worker that fails aborts its peers, as `Worker` does. */
   async function run(
     { chip, mesh, grid, inputs }: Case,
     peers: readonly Peers[],
@@ -164,7 +164,7 @@ describe("shared memory between workers", () => {
     }
   }
 
-  it("has no two messages in one place while both are on their way", () => {
+  it("two messages that are in flight at the same time have different regions", () => {
     const big = 20 * 2 ** 20;
     fc.assert(
       fc.property(
@@ -176,21 +176,21 @@ describe("shared memory between workers", () => {
             start: start * 2,
             finish: (start + length) * 2 + 1,
           }));
-          const { regionOf, bytes } = placeMessages(messages);
+          const { regionOf, bytes } = assignRegions(messages);
           for (const a of messages) {
-            assert.ok((bytes[must(regionOf.get(a.node), "region")] ?? 0) >= a.bytes, "a message fits its place");
+            assert.ok((bytes[must(regionOf.get(a.node), "region")] ?? 0) >= a.bytes, "a message fits its region");
             for (const b of messages)
               if (a.node < b.node && regionOf.get(a.node) === regionOf.get(b.node))
-                assert.ok(a.finish < b.start || b.finish < a.start, "one after the other");
+                assert.ok(a.finish < b.start || b.finish < a.start, "one ends before the other starts");
           }
         },
       ),
     );
   });
 
-  it("uses places again when there is much to send", () => {
+  it("large messages share regions", () => {
     const messages = Array.from({ length: 40 }, (_, node) => ({ node, bytes: 4 * 2 ** 20, start: node * 2, finish: node * 2 + 1 }));
-    const { bytes } = placeMessages(messages);
+    const { bytes } = assignRegions(messages);
     assert.equal(
       bytes.reduce((sum, size) => sum + size, 0),
       64 * 2 ** 20,

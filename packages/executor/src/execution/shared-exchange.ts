@@ -4,13 +4,13 @@ import { type CollectiveName, type TensorType, sizeOf, stridesOf } from "@lapida
 import type { ExchangePlan, Segments } from "@lapidary/native";
 import { type LapidaryError, must } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, workerGroup } from "@lapidary/topology";
-import type { SharedCrossing, SharedMemory, SharedSpace } from "../device/shared-memory.js";
+import type { SharedExchange, SharedMemory, SharedSpace } from "../device/shared-memory.js";
 import type { NodeId } from "../plan/plan.js";
 import type { ExecutionHooks } from "./hooks.js";
 import { type WorkerAxes, workerAxes } from "./worker-axes.js";
 
-/** A collective of a program, and where in its order it begins and ends. */
-export interface PlannedCrossing {
+/** A collective of a program, with the positions of its start and its finish in the schedule. */
+export interface PlannedExchange {
   readonly node: NodeId;
   readonly op: CollectiveName;
   readonly kind: "sum" | "max" | "min";
@@ -30,56 +30,56 @@ export interface SharedOptions {
   readonly hooks?: Pick<ExecutionHooks, "link">;
 }
 
-/** Up to so many bytes every message of a program has a place of its own; beyond, places are used again. */
-const roomyBytes = 64 * 2 ** 20;
+/** If the messages of a program have more bytes than this together, they share regions. Otherwise each has its own. */
+const reuseAboveBytes = 64 * 2 ** 20;
 
 /**
- * The collectives of a program through memory that the workers of this machine share. Whether they do is agreed at the first run; where they do
- * not, or for what is held in other than 4 bytes a number, messages go through sockets.
+ * The collectives of a program through memory that the workers of this machine share. The workers agree on this at the first run. If they do not share
+ * memory, or if numbers do not have 4 bytes, messages go through sockets.
  */
-export class SharedCrossings {
+export class SharedExchanges {
   readonly #options: SharedOptions;
-  readonly #planned: readonly PlannedCrossing[];
+  readonly #planned: readonly PlannedExchange[];
   readonly #regions: ReadonlyMap<NodeId, number>;
   readonly #space: SharedSpace | undefined;
   #failure: LapidaryError | undefined;
 
-  constructor(options: SharedOptions, crossings: readonly PlannedCrossing[]) {
+  constructor(options: SharedOptions, exchanges: readonly PlannedExchange[]) {
     this.#options = options;
-    this.#planned = crossings.filter(({ op, input }) => op !== "shard_slice" && input.dtype !== "pred");
-    const { regionOf, bytes } = placeMessages(this.#planned.map((crossing) => ({ ...crossing, bytes: sizeOf(crossing.input.dims) * 4 })));
+    this.#planned = exchanges.filter(({ op, input }) => op !== "shard_slice" && input.dtype !== "pred");
+    const { regionOf, bytes } = assignRegions(this.#planned.map((exchange) => ({ ...exchange, bytes: sizeOf(exchange.input.dims) * 4 })));
     this.#regions = regionOf;
     this.#space = bytes.length === 0 ? undefined : options.memory.open(options.worker, options.grid.workers, bytes);
   }
 
-  /** Why nothing will come any more, once that is so. */
+  /** The reason why no message will arrive, if the worker group has failed. */
   get failure(): LapidaryError | undefined {
     return this.#failure;
   }
 
-  /** Agrees with the other workers; all of them call this. @returns by node, or undefined where they do not share memory */
-  async connect(tag: string): Promise<Map<NodeId, SharedCrossing> | undefined> {
+  /** Agrees with the other workers, which all call this. @returns by node; undefined if the workers do not share memory */
+  async connect(tag: string): Promise<Map<NodeId, SharedExchange> | undefined> {
     const { peers, grid, worker } = this.#options;
     const others = Array.from({ length: grid.workers }, (_, rank) => rank).filter((rank) => rank !== worker);
-    const tell = async (what: string, text: string): Promise<Map<number, string>> => {
+    const broadcast = async (what: string, text: string): Promise<Map<number, string>> => {
       const bytes = new TextEncoder().encode(text);
       const received = await peers.exchange(`${tag}/${what}`, new Map(others.map((rank) => [rank, bytes])), others);
-      return new Map([...received].map(([rank, said]) => [rank, new TextDecoder().decode(said)]));
+      return new Map([...received].map(([rank, answer]) => [rank, new TextDecoder().decode(answer)]));
     };
-    const paths = await tell("outbox", this.#space?.path ?? "");
+    const paths = await broadcast("outbox", this.#space?.path ?? "");
     const opened = this.#space !== undefined && others.every((rank) => this.#space?.connect(rank, paths.get(rank) ?? ""));
-    const answers = await tell("opened", opened ? "yes" : "no");
+    const answers = await broadcast("opened", opened ? "yes" : "no");
     const space = this.#space;
     if (space === undefined || !opened || [...answers.values()].some((answer) => answer !== "yes")) return undefined;
-    // Nobody sends this: it fails when the gang does, which shared memory would not tell.
+    // No worker sends this message. The exchange fails when the worker group fails, which shared memory does not report.
     peers.exchange(`${tag}/watch`, new Map(), others).catch((error: LapidaryError) => {
       this.#failure = error;
     });
     const { hooks } = this.#options;
     return new Map(
-      this.#planned.map((crossing) => {
-        const link = space.bind(this.#planOf(crossing), crossing.input.dtype);
-        return [crossing.node, hooks?.link(crossing.op, link) ?? link];
+      this.#planned.map((exchange) => {
+        const link = space.bind(this.#planOf(exchange), exchange.input.dtype);
+        return [exchange.node, hooks?.link(exchange.op, link) ?? link];
       }),
     );
   }
@@ -89,7 +89,7 @@ export class SharedCrossings {
   }
 
   /** The collective as the native library needs it. */
-  #planOf({ node, op, kind, collective, input, output }: PlannedCrossing): ExchangePlan {
+  #planOf({ node, op, kind, collective, input, output }: PlannedExchange): ExchangePlan {
     const { mesh, grid, worker } = this.#options;
     const group = workerGroup(mesh, grid, worker, collective.atoms);
     const { split, gather } = collective;
@@ -111,15 +111,15 @@ export class SharedCrossings {
 /** The segments of an array that each worker of a group has, in elements. */
 function segmentsOfWorkers({ factors, toFront, workers }: WorkerAxes): Segments {
   const strides = stridesOf(factors);
-  const tellingWorker = toFront.slice(0, workers);
+  const workerFactors = toFront.slice(0, workers);
   let bases = [0];
-  for (const axis of tellingWorker)
+  for (const axis of workerFactors)
     bases = bases.flatMap((base) =>
       Array.from({ length: must(factors[axis], "factor") }, (_, i) => base + i * must(strides[axis], "stride")),
     );
   const others = factors
     .map((size, axis) => ({ size, stride: must(strides[axis], "stride"), axis }))
-    .filter(({ size, axis }) => !tellingWorker.includes(axis) && size > 1);
+    .filter(({ size, axis }) => !workerFactors.includes(axis) && size > 1);
   const merged: { size: number; stride: number }[] = [];
   for (const { size, stride } of others) {
     const last = merged.at(-1);
@@ -133,10 +133,10 @@ function segmentsOfWorkers({ factors, toFront, workers }: WorkerAxes): Segments 
 }
 
 /**
- * Places for messages: two that are in flight at once never have the same. A place is used again only when there is much, and then that which has been
- * free for longest.
+ * Assigns messages to regions of the outbox. Two messages that are in flight at the same time never have the same region. If the messages are large, regions
+ * are used again, and the region that has been free for longest is used first.
  */
-export function placeMessages(
+export function assignRegions(
   messages: readonly { readonly node: NodeId; readonly bytes: number; readonly start: number; readonly finish: number }[],
 ): {
   readonly regionOf: ReadonlyMap<NodeId, number>;
@@ -150,7 +150,7 @@ export function placeMessages(
       .map((region, index) => ({ region, index }))
       .filter(({ region }) => region.freeFrom < message.start && region.bytes >= message.bytes && region.bytes <= 2 * message.bytes)
       .sort((a, b) => a.region.freeFrom - b.region.freeFrom)[0];
-    if (fitting !== undefined && total + message.bytes > roomyBytes) {
+    if (fitting !== undefined && total + message.bytes > reuseAboveBytes) {
       fitting.region.freeFrom = message.finish;
       regionOf.set(message.node, fitting.index);
     } else {

@@ -21,22 +21,22 @@ import {
   type TensorSpec,
   workerRank,
 } from "@lapidary/protocol";
-import { Snapshots } from "./snapshots.js";
+import { StagingBuffers } from "./staging-buffers.js";
 import { ValueStore, layoutText } from "./values.js";
 
-describe("snapshots", () => {
+describe("staging buffers", () => {
   let device: Device;
   let directory: string;
   before(async () => {
     device = await openDevice();
-    directory = mkdtempSync(join(tmpdir(), "lapidary-snapshots-"));
+    directory = mkdtempSync(join(tmpdir(), "lapidary-staging-"));
   });
   after(() => rmSync(directory, { recursive: true }));
 
-  it("of all workers together are the whole arrays, for any mesh, sharding and number of workers, again and again", () => {
-    const { images } = device;
-    if (images === undefined) return;
-    const path = join(directory, "image");
+  it("the workers together write every array completely and once, for any mesh, sharding and number of workers", () => {
+    const { stagingMemory } = device;
+    if (stagingMemory === undefined) return;
+    const path = join(directory, "buffer");
     let summed = 0;
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
@@ -56,12 +56,12 @@ describe("snapshots", () => {
         const workers = ranksOf(group.grid.workers).map((worker) => ({
           worker,
           values: new ValueStore(),
-          snapshots: new Snapshots(images, group, worker),
+          buffers: new StagingBuffers(stagingMemory, group, worker),
         }));
         try {
-          for (const { snapshots } of workers) ok(snapshots.open(path, at, arrays));
+          for (const { buffers } of workers) ok(buffers.open(path, at, arrays));
           for (const round of [1, 2]) {
-            let laid = 0;
+            let bytesWritten = 0;
             const shares: (readonly (number | null)[])[] = [];
             const wholes = arrays.map(({ tensor: { dims } }) =>
               arrayOf(
@@ -70,7 +70,7 @@ describe("snapshots", () => {
                 Float32Array.from({ length: sizeOf(dims) }, (_, i) => round * 1000 + i),
               ),
             );
-            for (const { worker, values, snapshots } of workers) {
+            for (const { worker, values, buffers } of workers) {
               arrays.forEach(({ tensor }, i) => {
                 const block = takeBlock(must(wholes[i], "array"), blockOf(arrayLayout(group, tensor), worker));
                 values.set(tensor.id, {
@@ -79,13 +79,13 @@ describe("snapshots", () => {
                   layout: layoutText(mesh, tensor),
                 });
               });
-              const taken = snapshots.take(path, values);
-              laid += taken.bytes;
-              shares.push(taken.shares);
+              const written = buffers.write(path, values);
+              bytesWritten += written.bytes;
+              shares.push(written.shares);
             }
-            const image = new Uint8Array(readFileSync(path));
+            const file = new Uint8Array(readFileSync(path));
             arrays.forEach(({ begin, tensor: { dims } }, i) => {
-              const bytes = image.slice(begin, begin + 4 * sizeOf(dims));
+              const bytes = file.slice(begin, begin + 4 * sizeOf(dims));
               deepStrictEqual(numbersOf("f32", bytes), must(wholes[i], "array").data);
               const sums = shares.map((ofWorker) => ofWorker[i] ?? null);
               if (sums.includes(null)) ok(sums.every((share) => share === null));
@@ -95,26 +95,26 @@ describe("snapshots", () => {
               }
             });
             strictEqual(
-              laid,
+              bytesWritten,
               wholes.reduce((sum, whole) => sum + bytesOfNumbers(whole.data).length, 0),
-              "each part is laid once",
+              "each byte is written once",
             );
           }
         } finally {
-          for (const { values, snapshots } of workers) {
-            snapshots.close();
+          for (const { values, buffers } of workers) {
+            buffers.close();
             values.clear();
           }
         }
       }),
       { numRuns: 60 },
     );
-    ok(summed > 20, `${summed} arrays were summed up by those who laid them`);
+    ok(summed > 20, `the workers computed the checksums of ${summed} arrays`);
   });
 
-  it("are refused of an array that has another sharding than the staging buffer was opened for", () => {
-    const { images } = device;
-    if (images === undefined) return;
+  it("a worker refuses to write an array whose sharding is not that of the open message", () => {
+    const { stagingMemory } = device;
+    if (stagingMemory === undefined) return;
     const mesh = makeMesh({ data: 2 });
     const group = { mesh, grid: makeWorkerGrid(mesh, 2) };
     const path = join(directory, "sharded");
@@ -127,26 +127,26 @@ describe("snapshots", () => {
         tensor: spec,
         layout: layoutText(mesh, spec),
       });
-    const snapshots = new Snapshots(images, group, workerRank(0));
-    ok(snapshots.open(path, 16, [{ tensor: tensor("[data]"), begin: 0 }]));
+    const buffers = new StagingBuffers(stagingMemory, group, workerRank(0));
+    ok(buffers.open(path, 16, [{ tensor: tensor("[data]"), begin: 0 }]));
     keep(tensor("[data]"), 2);
-    strictEqual(snapshots.take(path, values).bytes, 8);
+    strictEqual(buffers.write(path, values).bytes, 8);
     keep(tensor("[-]"), 4);
-    throws(() => snapshots.take(path, values), { code: "LAP_WORKER_VALUE_TYPE", place: "w" });
-    snapshots.close();
+    throws(() => buffers.write(path, values), { code: "LAP_WORKER_VALUE_TYPE", place: "w" });
+    buffers.close();
     values.clear();
   });
 
-  it("are refused where memory is not what it was said to be, and of images that are not known", () => {
+  it("a worker opens no buffer of another size, and writes into none that it has not opened", () => {
     const path = join(directory, "small");
     writeFileSync(path, "1234");
     const mesh = randomMesh(seededRandom(1));
     const group = { mesh, grid: makeWorkerGrid(mesh, 1) };
-    const snapshots = new Snapshots(device.images, group, workerRank(0));
-    strictEqual(snapshots.open(path, 8, []), false);
-    strictEqual(snapshots.open(join(directory, "none"), 8, []), false);
-    strictEqual(new Snapshots(undefined, group, workerRank(0)).open(path, 4, []), false);
-    throws(() => snapshots.take(path, new ValueStore()), {
+    const buffers = new StagingBuffers(device.stagingMemory, group, workerRank(0));
+    strictEqual(buffers.open(path, 8, []), false);
+    strictEqual(buffers.open(join(directory, "none"), 8, []), false);
+    strictEqual(new StagingBuffers(undefined, group, workerRank(0)).open(path, 4, []), false);
+    throws(() => buffers.write(path, new ValueStore()), {
       code: "LAP_WORKER_IMAGE_UNKNOWN",
     });
   });

@@ -5,7 +5,7 @@ import { memoryPeers } from "@lapidary/fabric/testing";
 import { Failpoints, must, parseFailpoints, systemClock } from "@lapidary/std";
 import { parseSharding } from "@lapidary/ir";
 import {
-  type CopyName,
+  type ReplicaName,
   type MessageKind,
   type MessageOf,
   arrayOf,
@@ -16,43 +16,43 @@ import {
 } from "@lapidary/protocol";
 import { type Unbranded, message } from "@lapidary/protocol/testing";
 import { makeMesh } from "@lapidary/topology";
-import { Copies } from "./copies.js";
-import { CopyRooms, type Reading, type Room } from "./copy-rooms.js";
+import { ReplicaStore } from "./replica-store.js";
+import { SharedBufferPool, type NeighborReplica, type SharedBuffer } from "./shared-buffer-pool.js";
 import { type Answer, Worker } from "./worker.js";
 
-describe("copies of a run's state", () => {
-  const name = (step: number, worker = 0): CopyName => ({
+describe("replicas of a run's state", () => {
+  const name = (step: number, worker = 0): ReplicaName => ({
     step: updateCount(step),
     worker: workerRank(worker),
     workers: 2,
     mesh: "data=2",
   });
-  const copy = (step: number, worker = 0): Parameters<Copies["add"]>[0] => ({
+  const replica = (step: number, worker = 0): Parameters<ReplicaStore["add"]>[0] => ({
     name: name(step, worker),
     entries: [],
     bytes: new Uint8Array(8),
   });
 
-  it("stay as long as anybody may go back to them, and no longer", () => {
-    const copies = new Copies(new CopyRooms(undefined));
-    copies.enter("r");
+  it("the store keeps a replica until a newer committed replica of the same worker replaces it", () => {
+    const replicas = new ReplicaStore(new SharedBufferPool(undefined));
+    replicas.enter("r");
     for (const step of [1, 2, 3, 4, 5]) {
-      copies.add(copy(step));
-      copies.add(copy(step, 1));
-      copies.prune(updateCount(Math.max(0, step - 2)));
+      replicas.add(replica(step));
+      replicas.add(replica(step, 1));
+      replicas.prune(updateCount(Math.max(0, step - 2)));
     }
     deepStrictEqual(
-      copies.names.filter(({ worker }) => worker === 1).map(({ step }) => step),
+      replicas.names.filter(({ worker }) => worker === 1).map(({ step }) => step),
       [3, 4, 5],
     );
-    strictEqual(copies.get(name(3)).name.step, 3);
-    throws(() => copies.get(name(2)), { code: "LAP_WORKER_COPY_UNKNOWN" });
-    copies.enter("r");
-    strictEqual(copies.names.length, 6);
-    copies.forgetAbove(updateCount(4));
-    strictEqual(copies.names.length, 4);
-    copies.enter("another");
-    strictEqual(copies.names.length, 0);
+    strictEqual(replicas.get(name(3)).name.step, 3);
+    throws(() => replicas.get(name(2)), { code: "LAP_WORKER_COPY_UNKNOWN" });
+    replicas.enter("r");
+    strictEqual(replicas.names.length, 6);
+    replicas.removeAbove(updateCount(4));
+    strictEqual(replicas.names.length, 4);
+    replicas.enter("another");
+    strictEqual(replicas.names.length, 0);
   });
 
   let device: Device;
@@ -60,8 +60,8 @@ describe("copies of a run's state", () => {
     device = await openDevice();
   });
 
-  /** Two workers of one gang; each message goes to both. */
-  async function gang(epoch: number, workers: readonly Worker[]): Promise<void> {
+  /** Configures two workers of one group. */
+  async function configureGroup(epoch: number, workers: readonly Worker[]): Promise<void> {
     joined = memoryPeers(2);
     await Promise.all(
       workers.map((worker, rank) =>
@@ -96,15 +96,15 @@ describe("copies of a run's state", () => {
     [false, true],
     [false, false],
   ])
-    it(`bring a dead worker's blocks back from its neighbour, to the bit: ${shares.map((yes) => (yes ? "read" : "sent")).join(" and ")}`, () =>
-      bringBack(shares));
+    it(`a neighbour restores the blocks of a worker that exited, bit for bit: ${shares.map((yes) => (yes ? "read" : "sent")).join(" and ")}`, () =>
+      restores(shares));
 
-  async function bringBack(shares: readonly boolean[]): Promise<void> {
+  async function restores(shares: readonly boolean[]): Promise<void> {
     const workers = shares.map((share) => new Worker(device, systemClock, { join, share }));
-    await gang(1, workers);
+    await configureGroup(1, workers);
     const blocks = [Float32Array.of(1, 2.5), Float32Array.of(-0, Math.fround(0.1))];
     const blockAt = (step: number, rank: number): Float32Array => (step === 7 ? must(blocks[rank], "block") : Float32Array.of(step, rank));
-    // Memory is used again and again; what may still be wanted stays as it is.
+    // Memory is used again. Replicas that a recovery may need must stay unchanged.
     for (let step = 2; step <= 7; step++) {
       await Promise.all(
         workers.map((worker, rank) =>
@@ -119,15 +119,15 @@ describe("copies of a run's state", () => {
           ),
         ),
       );
-      const copied = await Promise.all(
+      const replicated = await Promise.all(
         workers.map((worker) => ask<"copy">(worker, { kind: "copy", epoch: 1, step, values: ["w"], committed: step - 1 })),
       );
-      strictEqual(copied[0]?.reply.bytes, 8);
+      strictEqual(replicated[0]?.reply.bytes, 8);
     }
-    // Worker 1 dies; another process takes its place, and knows nothing.
+    // Worker 1 exits. A new process takes its rank and has no replicas.
     await ask<"reset">(workers[0], { kind: "reset", epoch: 1, keepCopies: true });
     const next = [must(workers[0], "survivor"), new Worker(device, systemClock, { join, share: shares[1] ?? true })];
-    await gang(2, next);
+    await configureGroup(2, next);
     deepStrictEqual(
       (await ask<"holdings">(next[0], { kind: "holdings", epoch: 2, latest: 7 })).reply.copies.map(({ worker }) => worker).sort(),
       [0, 0, 1, 1],
@@ -135,11 +135,15 @@ describe("copies of a run's state", () => {
     for (const step of [6, 7])
       for (const rank of [0, 1]) {
         const { payload } = await ask<"lend">(next[0], { kind: "lend", epoch: 2, copy: name(step, rank) });
-        deepStrictEqual([...numbersOf("f32", must(payload, "copy").slice())], [...blockAt(step, rank)]);
+        deepStrictEqual([...numbersOf("f32", must(payload, "replica").slice())], [...blockAt(step, rank)]);
       }
-    const lost: CopyName = name(7, 1);
-    const lent = await ask<"lend">(next[0], { kind: "lend", epoch: 2, copy: lost });
-    await ask<"adopt">(next[1], { kind: "adopt", epoch: 2, copy: lost, entries: lent.reply.entries }, must(lent.payload, "copy").slice());
+    const lost: ReplicaName = name(7, 1);
+    const fetched = await ask<"lend">(next[0], { kind: "lend", epoch: 2, copy: lost });
+    await ask<"adopt">(
+      next[1],
+      { kind: "adopt", epoch: 2, copy: lost, entries: fetched.reply.entries },
+      must(fetched.payload, "replica").slice(),
+    );
     for (const [rank, worker] of next.entries()) {
       await ask<"restore">(worker, { kind: "restore", epoch: 2, step: 7 });
       const { payload } = await ask<"fetch">(worker, { kind: "fetch", epoch: 2, value: "w" });
@@ -150,51 +154,51 @@ describe("copies of a run's state", () => {
       );
     }
     await ask<"reset">(next[0], { kind: "reset", epoch: 2 });
-    await gang(3, next);
+    await configureGroup(3, next);
     deepStrictEqual((await ask<"holdings">(next[0], { kind: "holdings", epoch: 3, latest: 7 })).reply.copies, []);
     await Promise.all(next.map((worker) => ask<"reset">(worker, { kind: "reset", epoch: 3 })));
   }
 
-  it("lie in a neighbour's memory until it lays another there, which is two copies after it gave the memory back", async () => {
-    const images = device.images;
-    if (images === undefined) return;
-    const owner = new CopyRooms(images);
-    const neighbour = new Copies(new CopyRooms(images));
+  it("a replica is readable until the owner overwrites its buffer, two replicas after the release", () => {
+    const stagingMemory = device.stagingMemory;
+    if (stagingMemory === undefined) return;
+    const owner = new SharedBufferPool(stagingMemory);
+    const neighbour = new ReplicaStore(new SharedBufferPool(stagingMemory));
     neighbour.enter("r");
-    const lay = (step: number): Room => {
-      const room = must(owner.take(6), "room");
+    const write = (step: number): SharedBuffer => {
+      const buffer = must(owner.acquire(6), "buffer");
       const block = arrayOf("f32", [1], Float32Array.of(step));
       const tensor = device.upload("f32", [1], Float32Array.from(block.data));
-      room.lay([tensor], [4]);
+      buffer.write([tensor], [4]);
       tensor.dispose();
-      return room;
+      return buffer;
     };
-    const read = (room: Room, step: number): Reading => {
-      const reading = must(neighbour.rooms.read(owner.offer(room), 6), "reading");
-      neighbour.add({ name: name(step, 1), entries: [], ...reading });
-      return reading;
+    const read = (buffer: SharedBuffer, step: number): NeighborReplica => {
+      const found = must(neighbour.buffers.read(owner.handleFor(buffer), 6), "replica");
+      neighbour.add({ name: name(step, 1), entries: [], ...found });
+      return found;
     };
-    const first = lay(1);
-    const reading = read(first, 1);
+    const first = write(1);
+    const oldest = read(first, 1);
     deepStrictEqual(neighbour.names, [name(1, 1)]);
-    owner.give(first);
-    const second = lay(2);
+    owner.release(first);
+    const second = write(2);
     read(second, 2);
     strictEqual(second === first, false);
-    strictEqual(new Float32Array(reading.bytes.slice(0, 4).buffer)[0], 1);
-    const third = lay(3);
+    strictEqual(new Float32Array(oldest.bytes.slice(0, 4).buffer)[0], 1);
+    const third = write(3);
     strictEqual(third, first);
-    strictEqual(reading.isThere?.(), false);
+    strictEqual(oldest.isValid?.(), false);
     deepStrictEqual(neighbour.names, [name(2, 1)]);
     throws(() => neighbour.get(name(1, 1)), { code: "LAP_WORKER_COPY_UNKNOWN" });
-    // The process that laid it is gone; what it laid is not.
+    // The replica outlives the process that wrote it.
     owner.clear();
     strictEqual(neighbour.get(name(2, 1)).bytes.byteLength, 6);
-    strictEqual(neighbour.rooms.read({ ...owner.offer(undefined), path: "/nowhere", id: "x" }, 6), undefined);
+    strictEqual(neighbour.buffers.read({ ...owner.handleFor(undefined), path: "/nowhere", id: "x" }, 6), undefined);
     neighbour.clear();
   });
 
-  it("fail where a test wants them to, by name", async () => {
+  it("the failpoint snapshot-copy fires at the step and on the worker that it names", async () => {
     const failpoints = new Failpoints(parseFailpoints("snapshot-copy@3,0:throw"), {
       kill: () => undefined,
       suspend: () => undefined,

@@ -3,25 +3,25 @@ import { must } from "@lapidary/std";
 import type { FusedCall, PlanItem } from "../fusion/index.js";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 
-/** What is to be done at one place of a worker's order, before it is bound to kernels. */
-export type Place =
+/** An item of a worker's schedule, before it is bound to kernels. */
+export type ScheduleItem =
   | { readonly kind: "kernel" | "start" | "finish"; readonly node: PlanNode }
   | { readonly kind: "fused"; readonly node: PlanNode; readonly call: FusedCall };
 
-/** Gathers begin so many bytes of gathers before they are needed. */
+/** Limit of the bytes of gathers that start before they are needed. */
 const aheadBytes = 32 * 2 ** 20;
-/** With more bytes on the way the oldest are waited for: what they sum is smaller than what is sent. */
+/** If more bytes are in flight, the oldest reductions finish early, because a reduced value is smaller than its operands. */
 const openBytes = 64 * 2 ** 20;
 
 /**
- * The order of a plan with its collectives in two halves, so that workers seldom wait for one another:
+ * The schedule of a plan. Each collective has two halves, so that workers seldom wait for one another:
  *
- *     start   a gather: ahead of its use, once its operand is there; a reduction: where its operand is made
- *     finish  where something uses it first
+ *     start   of a gather: before its use, once its operand exists; of a reduction: when its operand is computed
+ *     finish  before the first use of the result
  *
  * The order of starts and finishes is the same on all workers.
  */
-export function orderOf(plan: Plan, items: readonly PlanItem[]): Place[] {
+export function makeSchedule(plan: Plan, items: readonly PlanItem[]): ScheduleItem[] {
   const inputsOf = (item: PlanItem): readonly NodeId[] => (item.kind === "group" ? item.call.inputs : item.node.inputs);
   const work = items.filter((item) => item.kind === "group" || (item.node.op !== "parameter" && !item.node.constant));
   const collectiveOf = (item: PlanItem): PlanNode | undefined =>
@@ -36,7 +36,7 @@ export function orderOf(plan: Plan, items: readonly PlanItem[]): Place[] {
   const bytesOf = (node: PlanNode): number =>
     4 * Math.max(sizeOf(node.type.dims), sizeOf(must(plan.nodes[node.inputs[0] ?? -1], "operand").type.dims));
 
-  // Before which item each collective starts.
+  // By item: the collectives that start before it.
   const startsBefore = new Map<number, PlanNode[]>();
   const ahead: { readonly use: number; readonly bytes: number }[] = [];
   work.forEach((item, i) => {
@@ -59,30 +59,30 @@ export function orderOf(plan: Plan, items: readonly PlanItem[]): Place[] {
     startsBefore.set(at, [...(startsBefore.get(at) ?? []), node]);
   });
 
-  const order: Place[] = [];
+  const schedule: ScheduleItem[] = [];
   const open = new Map<NodeId, PlanNode>();
-  let onTheWay = 0;
+  let bytesInFlight = 0;
   const finish = (id: NodeId): void => {
     const node = open.get(id);
     if (node === undefined) return;
     open.delete(id);
-    onTheWay -= bytesOf(node);
-    order.push({ kind: "finish", node });
+    bytesInFlight -= bytesOf(node);
+    schedule.push({ kind: "finish", node });
   };
   work.forEach((item, i) => {
     for (const node of startsBefore.get(i) ?? []) {
       for (const id of node.inputs) finish(id);
-      for (const [id, { op }] of [...open]) if (op !== "all_gather" && onTheWay > openBytes) finish(id);
-      order.push({ kind: "start", node });
+      for (const [id, { op }] of [...open]) if (op !== "all_gather" && bytesInFlight > openBytes) finish(id);
+      schedule.push({ kind: "start", node });
       open.set(node.id, node);
-      onTheWay += bytesOf(node);
+      bytesInFlight += bytesOf(node);
     }
     if (collectiveOf(item) !== undefined) return;
     for (const id of inputsOf(item)) finish(id);
     if (item.kind === "group")
-      order.push({ kind: "fused", node: must(plan.nodes[item.call.group.members.at(-1) ?? -1], "node"), call: item.call });
-    else order.push({ kind: "kernel", node: item.node });
+      schedule.push({ kind: "fused", node: must(plan.nodes[item.call.group.members.at(-1) ?? -1], "node"), call: item.call });
+    else schedule.push({ kind: "kernel", node: item.node });
   });
   for (const id of [...open.keys()]) finish(id);
-  return order;
+  return schedule;
 }
