@@ -107,9 +107,9 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     deepEqual(
       titles.filter((/** @type {string} */ title) => title.includes(op)).sort(),
       [
-        `computes ${op} as the interpreter does`,
-        `computes ${op} as the interpreter does`,
-        `computes ${op} as the interpreter does, whatever the length of a row`,
+        `the kernel computes ${op} as the interpreter does`,
+        `the kernel computes ${op} as the interpreter does`,
+        `a fused kernel computes ${op} as the interpreter does, for any length of a row`,
         op,
         `${op} of a scalar`,
       ].sort(),

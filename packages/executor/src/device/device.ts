@@ -26,12 +26,12 @@ export class Device {
   /** Shared memory into which blocks are written. Undefined if the system or the native kernels lack it. */
   readonly stagingMemory: StagingMemory | undefined;
   /** Whether a native matmul rounds its operands to bf16 when it reads them, and adds in f32. */
-  readonly hasBf16Products: boolean;
+  readonly hasBf16Matmul: boolean;
   /** Whether the native f32 matmul is faster than TensorFlow's on this processor. Its instruction set decides, so that all workers of a machine agree. */
-  readonly hasFastProducts: boolean;
+  readonly hasFastMatmul: boolean;
   readonly fallbackReason: string | undefined;
   #level1Calls = 0;
-  #productsRound: boolean | undefined;
+  #matmulRounds: boolean | undefined;
 
   constructor(loaded: LoadedTfjs) {
     this.tf = loaded.tf;
@@ -42,11 +42,11 @@ export class Device {
       this.fused = new FusedOp(loaded.node, kernels.fused);
       this.shared = SharedMemory.of(loaded.node, kernels.exchange);
       this.stagingMemory = StagingMemory.of(loaded.node, kernels.staging);
-      this.hasBf16Products = kernels.matmul.bf16;
-      this.hasFastProducts = kernels.matmul.f32;
+      this.hasBf16Matmul = kernels.matmul.bf16;
+      this.hasFastMatmul = kernels.matmul.f32;
     } else {
-      this.hasBf16Products = false;
-      this.hasFastProducts = false;
+      this.hasBf16Matmul = false;
+      this.hasFastMatmul = false;
     }
     this.fallbackReason = loaded.fallbackReason;
   }
@@ -96,9 +96,9 @@ export class Device {
    * Whether TensorFlow rounds the operands of f32 matmuls to bf16 (oneDNN with TF_SET_ONEDNN_FPMATH_MODE=BF16), for small and large matmuls. The test
    * multiplies numbers that bf16 cannot hold.
    */
-  get productsRoundToBf16(): boolean {
-    this.#productsRound ??= [4, 32, 128].every((n) => this.#roundsAt(n));
-    return this.#productsRound;
+  get matmulRoundsToBf16(): boolean {
+    this.#matmulRounds ??= [4, 32, 128].every((n) => this.#roundsAt(n));
+    return this.#matmulRounds;
   }
 
   #roundsAt(n: number): boolean {

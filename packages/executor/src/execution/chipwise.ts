@@ -202,7 +202,7 @@ class ChipwiseProgram implements Executable {
     const { mesh } = this;
     const grid = makeWorkerGrid(mesh, meshSize(mesh));
     const types = value.inputs.map((id) => must(this.#graph.values[id], "operand"));
-    const place = (chip: number, of: Value): ReturnType<typeof blockPlacement> => {
+    const placementOf = (chip: number, of: Value): ReturnType<typeof blockPlacement> => {
       const sharding: Sharding = must(of.sharding, `sharding of ${of.name}`);
       return blockPlacement({ mesh, grid, worker: workerRank(chip), dims: globalDims(mesh, of.type.dims, sharding), sharding });
     };
@@ -211,8 +211,8 @@ class ChipwiseProgram implements Executable {
         value.attrs,
         types.map((of) => of.type),
         value.type,
-        types.map((of) => place(chip, of)),
-        place(chip, value),
+        types.map((of) => placementOf(chip, of)),
+        placementOf(chip, value),
       );
     const shared = ops[value.op].placed ? undefined : bindKernel(value.op as KernelName, context(0));
     const bound = Array.from({ length: meshSize(mesh) }, (_, chip) => shared ?? bindKernel(value.op as KernelName, context(chip)));
@@ -223,8 +223,8 @@ class ChipwiseProgram implements Executable {
     attrs: unknown,
     inputs: readonly TensorType[],
     output: TensorType,
-    inputPlaces = inputs.map((type) => wholePlacement(type.dims)),
-    outputPlace = wholePlacement(output.dims),
+    inputPlacements = inputs.map((type) => wholePlacement(type.dims)),
+    outputPlacement = wholePlacement(output.dims),
   ): KernelContext<KernelName> {
     const keep = (tensor: DeviceTensor): DeviceTensor => {
       this.#kept.push(tensor);
@@ -236,8 +236,8 @@ class ChipwiseProgram implements Executable {
       inputs,
       output,
       numerics: this.numerics,
-      inputPlaces,
-      outputPlace,
+      inputPlacements,
+      outputPlacement,
       keep,
     } as KernelContext<KernelName>;
   }

@@ -267,8 +267,8 @@ class Parts {
       inputs,
       output,
       numerics: "f32",
-      inputPlaces: inputs.map((type) => wholePlacement(type.dims)),
-      outputPlace: wholePlacement(output.dims),
+      inputPlacements: inputs.map((type) => wholePlacement(type.dims)),
+      outputPlacement: wholePlacement(output.dims),
     };
   }
 }

@@ -17,7 +17,7 @@ import { type StackedProgram, stackedExecutor } from "./stacked.js";
 
 const whole = makeWorkerGrid;
 
-/** Runs a program on all workers of a grid, each with an executor of its own, and joins the outputs. */
+/** Runs a program on all workers of a grid, each with its own executor, and joins the outputs. */
 async function runOn(
   executors: readonly Executor[],
   mesh: Mesh,
@@ -72,26 +72,26 @@ function expectSame(actual: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<s
   }
 }
 
-/** Cases of a property: more of them at night. */
+/** Number of cases of a property. The nightly test draws more. */
 const propertyRuns = Number(process.env["LAPIDARY_PROPERTY_RUNS"] ?? 60);
 
 describe("executors", () => {
   let device: Device;
-  const gangs = new Map<number, Peers[]>();
+  const peersBySize = new Map<number, Peers[]>();
   before(async () => {
     device = await openDevice();
-    for (const size of [2, 3, 4, 5, 6]) gangs.set(size, await memoryPeers(size));
+    for (const size of [2, 3, 4, 5, 6]) peersBySize.set(size, await memoryPeers(size));
   });
-  after(() => Promise.all([...gangs.values()].flat().map((peers) => peers.close())));
+  after(() => Promise.all([...peersBySize.values()].flat().map((peers) => peers.close())));
 
   const stacked = (mesh: Mesh, workers: number): Executor[] => {
     const grid = whole(mesh, workers);
     return ranksOf(grid.workers).map((worker) =>
-      stackedExecutor({ device, mesh, grid, worker, peers: gangs.get(grid.workers)?.[worker], numerics: "f32", clock: systemClock }),
+      stackedExecutor({ device, mesh, grid, worker, peers: peersBySize.get(grid.workers)?.[worker], numerics: "f32", clock: systemClock }),
     );
   };
 
-  it("give what the interpreter gives, stacked and chipwise, for random steps on random meshes with any number of workers", async function () {
+  it("both executors compute the values of the interpreter, for random steps, meshes and numbers of workers", async function () {
     this.timeout(0);
     let compared = 0;
     await fc.assert(
@@ -103,7 +103,7 @@ describe("executors", () => {
         if (rounding.undecided !== undefined) return;
         const check = async (executors: readonly Executor[], what: string, runs = 1): Promise<void> => {
           const { output, element, ratio } = worstRounding(await runOn(executors, mesh, chip, inputs, runs), rounding);
-          assert.ok(ratio <= 1, `seed ${seed}, ${what}: ${output}[${element}] lies ${ratio} bounds away`);
+          assert.ok(ratio <= 1, `seed ${seed}, ${what}: ${output}[${element}] is off by ${ratio} bounds`);
           compared++;
         };
         const tensors = device.tf.memory().numTensors;
@@ -112,14 +112,14 @@ describe("executors", () => {
         if (workers > 1) await check(stacked(mesh, workers), `${workers} workers`);
         else compared++;
         await check([chipwiseExecutor(device, mesh, "f32", systemClock)], "chipwise");
-        assert.equal(device.tf.memory().numTensors, tensors, `seed ${seed} leaves no tensor behind`);
+        assert.equal(device.tf.memory().numTensors, tensors, `seed ${seed} disposes all its tensors`);
       }),
       { numRuns: propertyRuns },
     );
     assert.ok(compared >= 3 * 0.6 * propertyRuns, `${compared} comparisons in ${propertyRuns} cases, three for each`);
   });
 
-  it("cut long rows of joined work anywhere, also across dims that the cut does not divide", async () => {
+  it("a fused kernel splits long rows at any position, also across dims that the length does not divide", async () => {
     const g = new GraphBuilder("odd_dims");
     const x = g.parameter("x", tensorType("f32", [4, 16, 384]));
     const perRow = g.broadcastInDim(g.parameter("r", tensorType("f32", [4])), x.type.dims, [0]);
@@ -139,7 +139,7 @@ describe("executors", () => {
     expectSame(await runOn(stacked(mesh, 1), mesh, chip, inputs), interpret(graph, inputs), "dims 16·384 cut by 1024");
   });
 
-  it("call as many kernels a step on 256 chips as on 4, stacked", async () => {
+  it("the stacked executor calls as many kernels for 256 chips as for 4", async () => {
     const calls: number[] = [];
     for (const side of [2, 4, 16]) {
       const mesh = makeMesh({ data: side, model: side });
@@ -166,7 +166,7 @@ describe("executors", () => {
   });
 });
 
-/** Two weights, tanh between them, and a step of gradient descent. */
+/** A step of gradient descent for two weights with tanh between them. */
 function feedForwardStep(): Graph {
   const g = new GraphBuilder("step");
   const x = g.parameter("x", tensorType("f32", [32, 16]), ["batch", "embed"], "batch");

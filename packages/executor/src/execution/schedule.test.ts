@@ -18,7 +18,7 @@ function scheduleOf(layers: number, width: number): { readonly kind: string; rea
   g.output("y", x);
   const mesh = makeMesh({ data: 2 });
   const { chip } = compile(g.finish(), { mesh, rules: { batch: "data" }, zero: { stage: 3, axes: ["data"] } });
-  const plan = makePlan(lower(chip, makeWorkerGrid(mesh, 2)).graph, { roundProducts: false });
+  const plan = makePlan(lower(chip, makeWorkerGrid(mesh, 2)).graph, { roundMatmulOperands: false });
   return makeSchedule(plan, unfusedItems(plan)).map(({ kind, node }) => ({ kind, op: node.op, id: node.id }));
 }
 

@@ -63,7 +63,7 @@ export function prepareHostProgram(
   { device, numerics, fuse = true }: Pick<StackedOptions, "device" | "numerics" | "fuse">,
   tensors: ProgramTensors,
 ): PreparedStacked {
-  const plan = makePlan(program.graph, { roundProducts: numerics === "mxu" && !device.hasBf16Products && !device.productsRoundToBf16 });
+  const plan = makePlan(program.graph, { roundMatmulOperands: numerics === "mxu" && !device.hasBf16Matmul && !device.matmulRoundsToBf16 });
   const schedule = makeSchedule(plan, fuse && device.fused !== undefined ? fusedItems(plan) : unfusedItems(plan));
   return { kind: "stacked", program, plan, schedule, tensors };
 }
@@ -292,16 +292,16 @@ class Binder {
       inputs: inputs.map(({ type }) => type),
       output: node.type,
       // Without bf16 matmuls, separate nodes round the operands, once for all matmuls that share them.
-      numerics: this.options.device.hasBf16Products ? this.options.numerics : "f32",
-      inputPlaces: inputs.map((input, i) => this.#place(node, i, input.type)),
-      outputPlace: this.#place(node, undefined, node.type),
+      numerics: this.options.device.hasBf16Matmul ? this.options.numerics : "f32",
+      inputPlacements: inputs.map((input, i) => this.#placementOf(node, i, input.type)),
+      outputPlacement: this.#placementOf(node, undefined, node.type),
       keep: (tensor: DeviceTensor) => this.#keep(tensor),
     } as KernelContext<KernelName>;
     return bindKernel(node.op as KernelName, context);
   }
 
   /** The placement of an operand (or of the result) of an op. Only ops that use it compute it. */
-  #place(node: PlanNode, operand: number | undefined, type: TensorType): Placement {
+  #placementOf(node: PlanNode, operand: number | undefined, type: TensorType): Placement {
     const { mesh, grid, worker } = this.options;
     const { graph } = this.program;
     if (!ops[node.op].placed) return wholePlacement(type.dims);

@@ -7,7 +7,7 @@ import type { RowPart } from "./rearranged.js";
 import { Registers, type Width } from "./registers.js";
 import { type OutsideOperand, chooseColumns, operandsFromOutside, outerDims } from "./row-layout.js";
 
-/** A group as one call: its operands and results as nodes of the plan, and the program as the native op reads it. */
+/** A group as one call: its operands and results as nodes of the plan, and the program for the native op. */
 export interface FusedCall {
   readonly group: FusionGroup;
   /** Operands: floats, then integers, then booleans. */
@@ -18,17 +18,17 @@ export interface FusedCall {
   readonly constants: Float32Array;
 }
 
-/** The node that a chain of views begins with: the same numbers in memory, which is all that a call looks at. */
+/** The first node of a chain of views. All of them have the same numbers in memory, and a call depends on nothing else. */
 export function rootOf(plan: Plan, id: NodeId): NodeId {
   const node = must(plan.nodes[id], "node");
   return node.op === "reshape" && !node.constant ? rootOf(plan, must(node.inputs[0], "operand")) : id;
 }
 
-const place = { register: 0, input: 1, constant: 2 } as const;
+const operandKind = { register: 0, input: 1, constant: 2 } as const;
 const outputKind = { full: 0, row: 1, columns: 2, one: 3 } as const;
 
 interface Operand {
-  readonly place: number;
+  readonly kind: number;
   readonly index: number;
 }
 
@@ -37,7 +37,7 @@ interface Instruction {
   readonly destination: number;
   readonly output: number;
   readonly operands: readonly Operand[];
-  /** Of `rearrange`: what of a row goes where. */
+  /** Only of `rearrange`: the parts of a row that it moves. */
   readonly parts?: readonly RowPart[];
 }
 
@@ -45,15 +45,15 @@ interface Instruction {
  * Arranges a group in rows and columns, numbers its registers, and encodes it.
  *
  * @param usedOutside members that are written
- * @param shown by node, of this group or others: the view of it that is written and read in its stead
+ * @param writtenAs by node of any group: the view that is written and read instead of the node
  */
 export function encodeGroup(
   plan: Plan,
   group: FusionGroup,
   usedOutside: ReadonlySet<NodeId>,
-  shown: ReadonlyMap<NodeId, NodeId> = new Map(),
+  writtenAs: ReadonlyMap<NodeId, NodeId> = new Map(),
 ): FusedCall {
-  return new GroupEncoder(plan, group, usedOutside, shown).encode();
+  return new GroupEncoder(plan, group, usedOutside, writtenAs).encode();
 }
 
 const dtypeOrder: readonly string[] = ["f32", "i32", "pred"];
@@ -61,7 +61,7 @@ const dtypeOrder: readonly string[] = ["f32", "i32", "pred"];
 class GroupEncoder {
   readonly #plan: Plan;
   readonly #group: FusionGroup;
-  readonly #shown: ReadonlyMap<NodeId, NodeId>;
+  readonly #writtenAs: ReadonlyMap<NodeId, NodeId>;
   readonly #outside: ReadonlyMap<NodeId, OutsideOperand>;
   readonly #columns: number;
   readonly #rows: number;
@@ -75,10 +75,10 @@ class GroupEncoder {
   readonly #registers: Registers;
   readonly #instructions: Instruction[] = [];
 
-  constructor(plan: Plan, group: FusionGroup, usedOutside: ReadonlySet<NodeId>, shown: ReadonlyMap<NodeId, NodeId>) {
+  constructor(plan: Plan, group: FusionGroup, usedOutside: ReadonlySet<NodeId>, writtenAs: ReadonlyMap<NodeId, NodeId>) {
     this.#plan = plan;
     this.#group = group;
-    this.#shown = shown;
+    this.#writtenAs = writtenAs;
     this.#outside = operandsFromOutside(plan, group);
     this.#columns = group.columns ?? chooseColumns(group, this.#outside);
     this.#rows = group.size / this.#columns;
@@ -141,10 +141,10 @@ class GroupEncoder {
     const { kind } = node.attrs;
     if (this.#kind(node.id) === "row")
       return this.#emit(node, { code: `row_${kind}`, destination: this.#registers.define(node.id, "number"), operands: [operand] });
-    assert(this.#outputs.includes(node.id), "what is reduced over rows is used outside, or not at all", node.value.name);
-    // A reduction over everything: along each row first, then over rows.
+    assert(this.#outputs.includes(node.id), "a reduction over rows has no users in its group", node.value.name);
+    // A reduction of the whole space reduces each row first, and then over rows.
     const isWhole = sizeOf(node.type.dims) === 1 && !this.#readsRow(node);
-    const source = isWhole ? { place: place.register, index: this.#emitRowReduction(kind, operand) } : operand;
+    const source = isWhole ? { kind: operandKind.register, index: this.#emitRowReduction(kind, operand) } : operand;
     this.#emit(node, { code: `acc_${kind}`, destination: 0, operands: [source] });
   }
 
@@ -154,15 +154,15 @@ class GroupEncoder {
     return register;
   }
 
-  /** The numbers of a view are those of its operand. It has a register of its own only if they must be written. */
+  /** A view has the numbers of its operand. It gets its own register only if it must be written. */
   #emitView(node: PlanNode, operand: Operand): void {
-    if (!this.#outputs.includes(node.id) && operand.place === place.register) this.#registers.share(node.id, operand.index);
+    if (!this.#outputs.includes(node.id) && operand.kind === operandKind.register) this.#registers.share(node.id, operand.index);
     else this.#emit(node, { code: "copy", destination: this.#registers.define(node.id, this.#width(node)), operands: [operand] });
   }
 
-  /** The members that read a slice read parts of rows of its operand. */
+  /** The members that use a slice read parts of the rows of its operand. */
   #emitSlice(node: PlanNode, operand: Operand): void {
-    if (operand.place === place.register) this.#registers.share(node.id, operand.index);
+    if (operand.kind === operandKind.register) this.#registers.share(node.id, operand.index);
     else this.#slicedInput.set(node.id, operand);
   }
 
@@ -172,14 +172,16 @@ class GroupEncoder {
 
   #operand(id: NodeId): Operand {
     const register = this.#registers.of(id);
-    if (register !== undefined) return { place: place.register, index: register };
+    if (register !== undefined) return { kind: operandKind.register, index: register };
     const sliced = this.#slicedInput.get(id);
     if (sliced !== undefined) return sliced;
     const constant = this.#constantAt.get(id);
-    return constant === undefined ? { place: place.input, index: this.#inputs.indexOf(id) } : { place: place.constant, index: constant };
+    return constant === undefined
+      ? { kind: operandKind.input, index: this.#inputs.indexOf(id) }
+      : { kind: operandKind.constant, index: constant };
   }
 
-  /** The program as the native op reads it. */
+  /** The encoded program. */
   #code(): number[] {
     const outer = outerDims(this.#group, this.#columns);
     const code = [...list(outer), this.#columns, this.#inputs.length];
@@ -191,18 +193,18 @@ class GroupEncoder {
     for (const id of this.#outputs) code.push(...this.#layoutOfOutput(id), ...list(this.#node(this.#view(id)).type.dims));
     code.push(...list(this.#registers.widths.map((width) => (width === "vector" ? 1 : 0))), this.#instructions.length);
     for (const { code: op, destination, output, operands, parts } of this.#instructions) {
-      code.push(opcodeOf(op), destination, output, operands.length, ...operands.flatMap((o) => [o.place, o.index]));
+      code.push(opcodeOf(op), destination, output, operands.length, ...operands.flatMap((o) => [o.kind, o.index]));
       if (parts !== undefined) code.push(...list(parts.flatMap(({ from, to, width }) => [from, to, width])));
     }
     return code;
   }
 
-  /** Its kind, and for how many consecutive rows the kernel accumulates one result of its own. */
+  /** The kind of an output, and the number of consecutive rows that the kernel reduces to one result. */
   #layoutOfOutput(id: NodeId): [kind: number, period: number] {
     const kind = this.#kind(id);
     const node = this.#node(id);
-    assert(kind !== "part", "parts of rows are not written", node.value.name);
-    if (kind !== "late") return [outputKind[kind], 1];
+    assert(kind !== "slice", "a slice is not written", node.value.name);
+    if (kind !== "accumulated") return [outputKind[kind], 1];
     const size = sizeOf(node.type.dims);
     return this.#readsRow(node) || size === 1
       ? [outputKind.one, this.#rows / size]
@@ -221,13 +223,13 @@ class GroupEncoder {
     return this.#kind(id) === "full" ? "vector" : "number";
   }
 
-  /** Whether the first operand has one number a row. */
+  /** Whether the first operand has one number for each row. */
   #readsRow(node: PlanNode): boolean {
     return this.#group.kinds.get(must(node.inputs[0], "operand")) === "row";
   }
 
   #view(id: NodeId): NodeId {
-    return this.#shown.get(id) ?? id;
+    return this.#writtenAs.get(id) ?? id;
   }
 }
 

@@ -7,7 +7,7 @@ import { type Device, openDevice } from "../device/device.js";
 import { loadPlan, runPlan } from "../execution/testing.js";
 import { randomInputsOf, scaledDifference } from "../kernels/testing.js";
 
-/** Cases of a property: more of them at night. */
+/** Number of cases of a property. The nightly test draws more. */
 const propertyRuns = Number(process.env["LAPIDARY_PROPERTY_RUNS"] ?? 60);
 
 describe("fused plans", () => {
@@ -23,7 +23,7 @@ describe("fused plans", () => {
     }
   }
 
-  it("give the exact result within what f32 rounds, fused and unfused: random programs with their gradients", async function () {
+  it("a random program with gradients has the exact result within the rounding of f32, fused and unfused", async function () {
     this.timeout(0);
     let compared = 0;
     await fc.assert(
@@ -34,7 +34,7 @@ describe("fused plans", () => {
         if (rounding.undecided !== undefined) return;
         for (const fuse of [true, false]) {
           const worst = worstRounding(await runPlan(device, step, inputs, "f32", fuse), rounding);
-          assert.ok(worst.ratio <= 1, `${fuse ? "fused" : "unfused"}: ${worst.output}[${worst.element}] lies ${worst.ratio} bounds away`);
+          assert.ok(worst.ratio <= 1, `${fuse ? "fused" : "unfused"}: ${worst.output}[${worst.element}] is off by ${worst.ratio} bounds`);
         }
         compared++;
       }),
@@ -43,7 +43,7 @@ describe("fused plans", () => {
     assert.ok(compared >= 0.6 * propertyRuns, `${compared} of ${propertyRuns} cases were compared`);
   });
 
-  it("read an operand that repeats in the middle of a row by itself, not as a part of the group", async () => {
+  it("a separate node reads an operand that repeats in the middle of a row", async () => {
     const g = new GraphBuilder("case");
     const x = g.parameter("x", f(4, 6, 3));
     g.output("y", g.reduce(g.multiply(x, g.cosine(g.iota(f(4, 6, 3), 1))), [0], "min"));
@@ -52,7 +52,7 @@ describe("fused plans", () => {
     expectSame(await runPlan(device, graph, inputs), interpret(graph, inputs), 1e-6, "interpreter");
   });
 
-  /** Counts what is called. */
+  /** Counts the calls. */
   function kindsOf(graph: Graph): { fused: number; others: string[] } {
     const program = loadPlan(device, graph);
     const steps = program.profile();
@@ -73,7 +73,7 @@ describe("fused plans", () => {
   }
   const f = (...dims: number[]) => tensorType("f32", dims);
 
-  it("take a normalised row in one call", () =>
+  it("a normalised row is one call", () =>
     expectOneCall((g) => {
       const x = g.parameter("x", f(6, 40));
       const mean = g.scale(g.reduce(g.square(x), [1], "sum"), 1 / 40);
@@ -81,7 +81,7 @@ describe("fused plans", () => {
       return g.multiply(scaled, g.broadcastInDim(g.parameter("w", f(40)), [6, 40], [1]));
     }));
 
-  it("take a masked softmax in one call", () =>
+  it("a masked softmax is one call", () =>
     expectOneCall((g) => {
       const dims = [2, 3, 8, 8];
       const x = g.parameter("x", f(...dims));
@@ -93,7 +93,7 @@ describe("fused plans", () => {
       return g.divide(e, g.broadcastInDim(g.reduce(e, [3], "sum"), dims, [0, 1, 2]));
     }));
 
-  it("take an optimizer's update in one call, with all its results", async () => {
+  it("an update of an optimizer is one call with all its results", async () => {
     const g = new GraphBuilder("case");
     const [p, m, v, grad] = ["p", "m", "v", "grad"].map((name) => g.parameter(name, f(12, 20))) as [Value, Value, Value, Value];
     const clip = g.broadcastInDim(g.parameter("clip", f()), [12, 20], []);
@@ -110,7 +110,7 @@ describe("fused plans", () => {
   });
 
   for (const halves of [1, 4, 8, 13])
-    it(`take a rotary embedding in one call, of a given value and of a computed one: halves of ${halves}`, async () => {
+    it(`a rotary embedding of a parameter or of a computed value is one call: halves of ${halves}`, async () => {
       const dims = [2, 6, 3, 2 * halves];
       const turn = (g: GraphBuilder, x: Value): Value => {
         const part = (from: number, to: number): Value => g.slice(x, [0, 0, 0, from], [2, 6, 3, to]);
@@ -129,7 +129,7 @@ describe("fused plans", () => {
       });
     });
 
-  it("leave a slice alone that something else reads too", async () => {
+  it("a slice that another node reads is not fused", async () => {
     const g = new GraphBuilder("case");
     const x = g.tanh(g.parameter("x", f(4, 6)));
     const [low, high] = [g.slice(x, [0, 0], [4, 3]), g.slice(x, [0, 3], [4, 6])];
@@ -142,7 +142,7 @@ describe("fused plans", () => {
       assert.deepEqual(kindsOf(graph).others, ["tanh", "slice", "slice", "concatenate", "multiply", "negate"]);
   });
 
-  it("leave apart what a product lies between", async () => {
+  it("nodes before and after a matmul are not fused with one another", async () => {
     const g = new GraphBuilder("case");
     const [x, w] = [g.parameter("x", f(6, 6)), g.parameter("w", f(6, 6))];
     const a = g.scale(g.tanh(x), 2);

@@ -4,15 +4,15 @@ import { type FusedCall, encodeGroup, rootOf } from "./encode.js";
 import type { FusionGroup } from "./fusion-group.js";
 import { findGroups } from "./groups.js";
 
-/** What a worker calls at one place of its order: one node, or a group of nodes at once. */
+/** An item of a worker's schedule: one node, or a group of nodes that one call computes. */
 export type PlanItem = { readonly kind: "node"; readonly node: PlanNode } | { readonly kind: "group"; readonly call: FusedCall };
 
-/** The nodes of a plan in an order of execution, one by one. */
+/** One item for each node of a plan. */
 export const unfusedItems = (plan: Plan): PlanItem[] => plan.nodes.map((node) => ({ kind: "node", node }));
 
 /**
- * The same plan with chains of memory-bound nodes joined. A group stands where it is first needed, or where its last member stood; a
- * view that the outside uses stays a node of its own, behind the group, so that nothing is copied for it.
+ * The items of a plan with fused chains of memory-bound nodes. A group is placed before its first use, at the latest at its last member. A view that
+ * other nodes use stays a separate node after the group, so that it needs no copy.
  */
 export function fusedItems(plan: Plan): PlanItem[] {
   const nodeAt = (id: NodeId): PlanNode => must(plan.nodes[id], "node");
@@ -46,17 +46,17 @@ export function fusedItems(plan: Plan): PlanItem[] {
     if (group === undefined || group.members.at(-1) === node.id) emit(node.id);
   }
   const needed = withoutUnusedViews(plan, items);
-  const shown = soleViews(plan, needed);
+  const writtenAs = soleViews(plan, needed);
   return needed
-    .filter((item) => item.kind === "group" || !shown.has(item.node.inputs[0] ?? -1) || item.node.op !== "reshape")
+    .filter((item) => item.kind === "group" || !writtenAs.has(item.node.inputs[0] ?? -1) || item.node.op !== "reshape")
     .map((item) =>
-      item.kind === "node" || ![...item.call.inputs, ...item.call.outputs].some((id) => shown.has(id))
+      item.kind === "node" || ![...item.call.inputs, ...item.call.outputs].some((id) => writtenAs.has(id))
         ? item
-        : { kind: "group", call: encodeGroup(plan, item.call.group, writtenBy.get(item.call.group) ?? new Set(), shown) },
+        : { kind: "group", call: encodeGroup(plan, item.call.group, writtenBy.get(item.call.group) ?? new Set(), writtenAs) },
     );
 }
 
-/** Results of groups that the outside wants under other dims only: they are written under those. By node, the view that stands for it. */
+/** By result of a group: the view that is written instead, if other nodes use the result only through that view. */
 function soleViews(plan: Plan, items: readonly PlanItem[]): Map<NodeId, NodeId> {
   const outputs = new Set(plan.outputs.map(({ node }) => node));
   const views = new Map<NodeId, NodeId[]>();
@@ -66,14 +66,14 @@ function soleViews(plan: Plan, items: readonly PlanItem[]): Map<NodeId, NodeId> 
       for (const id of item.node.inputs)
         if (item.node.op === "reshape") views.set(id, [...(views.get(id) ?? []), item.node.id]);
         else otherwise.add(id);
-  const shown = new Map<NodeId, NodeId>();
+  const writtenAs = new Map<NodeId, NodeId>();
   for (const item of items)
     if (item.kind === "group")
       for (const id of item.call.outputs) {
         const [view, ...others] = views.get(id) ?? [];
-        if (view !== undefined && others.length === 0 && !otherwise.has(id)) shown.set(id, view);
+        if (view !== undefined && others.length === 0 && !otherwise.has(id)) writtenAs.set(id, view);
       }
-  return shown;
+  return writtenAs;
 }
 
 /** Views that only groups read are not needed: groups read through them. */
@@ -89,7 +89,7 @@ function withoutUnusedViews(plan: Plan, items: readonly PlanItem[]): PlanItem[] 
     .toReversed();
 }
 
-/** Per group: the members that must be written, and the views of them that the outside reads. */
+/** By group: the members that must be written, and the views of them that other nodes read. */
 function findUsedOutside(
   plan: Plan,
   groupOf: ReadonlyMap<NodeId, FusionGroup>,

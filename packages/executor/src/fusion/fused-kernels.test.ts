@@ -21,10 +21,10 @@ import { difference, within } from "../kernels/testing.js";
 const f = (...dims: number[]) => tensorType("f32", dims);
 const i = (...dims: number[]) => tensorType("i32", dims);
 
-/** Rows shorter than a vector, as long, longer, of several, with what does not fill one, and longer than the row that a program is cut into. */
+/** Rows shorter than a vector, of one vector, of several, with a partial vector, and longer than a tile. */
 const columnChoices = [1, 2, 5, 16, 17, 31, 64, 100, 257, 1030];
 
-/** A graph with the output `y`. Whatever an op is tried with is negated behind it: a lone op is not fused. */
+/** A graph with the output `y`. Its result is negated, because a single op is not fused. */
 function graphOf(build: (g: GraphBuilder) => Value): Graph {
   const g = new GraphBuilder("case");
   const built = build(g);
@@ -32,7 +32,7 @@ function graphOf(build: (g: GraphBuilder) => Value): Graph {
   return g.finish();
 }
 
-/** Numbers near 1 of both signs, exactly those of f32. */
+/** Numbers of f32 near 1, of both signs. */
 const numbers = (seed: number, dims: readonly number[]): Tensor => {
   const random = seededRandom(seed);
   return tensor(
@@ -56,7 +56,7 @@ describe("fused kernels", () => {
     device = await openDevice();
   });
 
-  /** Runs a graph with its kernels fused and compares with the interpreter; tells the result. */
+  /** Runs a graph fused and compares the result with the interpreter. Returns the result. */
   async function expectAsInterpreted(graph: Graph, inputs: ReadonlyMap<string, Tensor>, tolerance: number): Promise<Tensor> {
     const program = loadPlan(device, graph);
     const fused = program.profile().filter(({ kind }) => kind === "fused").length;
@@ -65,7 +65,7 @@ describe("fused kernels", () => {
     const results = await runPlan(device, graph, inputs);
     const expected = interpret(graph, inputs);
     for (const [name, exact] of expected) {
-      // What f32 cannot hold is infinite in it.
+      // A number out of the range of f32 is infinite in f32.
       const want = tensor(exact.dtype, exact.dims, Float64Array.from(exact.data, Math.fround));
       const d = difference(must(results.get(name), name), want);
       assert.ok(d <= tolerance, `${name} differs by ${d}`);
@@ -74,7 +74,7 @@ describe("fused kernels", () => {
   }
 
   for (const name of unaryNames)
-    it(`computes ${name} as the interpreter does, whatever the length of a row`, async () => {
+    it(`a fused kernel computes ${name} as the interpreter does, for any length of a row`, async () => {
       for (const columns of columnChoices)
         await expectAsInterpreted(
           graphOf((g) => g.op(name, [within(g, g.parameter("x", f(3, columns)), unaryOps[name].domain)], {})),
@@ -84,7 +84,7 @@ describe("fused kernels", () => {
     });
 
   for (const name of binaryNames)
-    it(`computes ${name} of rows and rows, rows and one number a row, a row for all, and constants`, async () => {
+    it(`a fused kernel computes ${name} of rows with rows, with one number for each row, with one row for all, and with constants`, async () => {
       for (const columns of columnChoices) {
         const inputs = new Map([
           ["x", numbers(columns, [3, columns])],
@@ -116,7 +116,7 @@ describe("fused kernels", () => {
     });
 
   for (const direction of ["EQ", "NE", "LT", "LE", "GT", "GE"] as const satisfies readonly CompareDirection[])
-    it(`compares ${direction}, floats and integers, and selects by it`, async () => {
+    it(`a fused kernel compares floats and integers by ${direction}, and selects by the result`, async () => {
       for (const columns of columnChoices) {
         const dims = [3, columns];
         await expectAsInterpreted(
@@ -146,7 +146,7 @@ describe("fused kernels", () => {
       }
     });
 
-  it("selects where any of predicate and choices is one for a row", async () => {
+  it("a fused kernel selects if the predicate or a choice has one number for each row", async () => {
     for (const columns of columnChoices)
       for (let spread = 0; spread < 8; spread++) {
         const dims = [3, columns];
@@ -167,7 +167,7 @@ describe("fused kernels", () => {
       }
   });
 
-  it("joins predicates and makes numbers of them", async () => {
+  it("a fused kernel combines predicates and converts them to numbers", async () => {
     for (const columns of columnChoices) {
       const dims = [2, columns];
       await expectAsInterpreted(
@@ -186,7 +186,7 @@ describe("fused kernels", () => {
   });
 
   for (const kind of ["sum", "max", "min"] as const) {
-    it(`reduces (${kind}) along rows, and goes on with what it found`, async () => {
+    it(`a fused kernel reduces (${kind}) each row and uses the result`, async () => {
       for (const columns of columnChoices)
         await expectAsInterpreted(
           graphOf((g) => {
@@ -199,7 +199,7 @@ describe("fused kernels", () => {
         );
     });
 
-    it(`reduces (${kind}) over rows, over everything, and over what rows gave`, async () => {
+    it(`a fused kernel reduces (${kind}) over rows, over the whole space, and over results of rows`, async () => {
       for (const columns of columnChoices)
         for (const dims of [[0], [0, 1]])
           await expectAsInterpreted(
@@ -214,7 +214,7 @@ describe("fused kernels", () => {
       );
     });
 
-    it(`reduces (${kind}) over dims in the middle`, async () => {
+    it(`a fused kernel reduces (${kind}) over dims in the middle`, async () => {
       for (const dims of [
         [3, 5, 17],
         [2, 4, 64],
@@ -232,7 +232,7 @@ describe("fused kernels", () => {
     });
   }
 
-  it("sums a long row about as exactly as one can in f32", async () => {
+  it("a fused kernel sums a long row almost exactly", async () => {
     const columns = 100_000;
     const x = tensor(
       "f32",
@@ -246,7 +246,7 @@ describe("fused kernels", () => {
     );
   });
 
-  it("gives exp within 3 units in the last place, and no number where there is none", async () => {
+  it("a fused kernel computes exp within 3 units in the last place, and infinity beyond the range of f32", async () => {
     const x = Float64Array.from({ length: 40_000 }, (_, k) => Math.fround(-87.3 + (k / 40_000) * 176));
     const y = await runOne("exponential", x);
     x.forEach((at, k) => {
@@ -256,7 +256,7 @@ describe("fused kernels", () => {
     });
   });
 
-  it("gives tanh within 2.5 units in the last place, exactly ±1 where it is saturated, and as an odd function", async () => {
+  it("a fused kernel computes tanh as an odd function, within 2.5 units in the last place, and exactly ±1 at saturation", async () => {
     const positive = [
       ...Array.from({ length: 20_000 }, (_, k) => (k / 20_000) * 12),
       ...Array.from({ length: 200 }, (_, k) => 2 ** (-k * 0.6)),
@@ -278,7 +278,7 @@ describe("fused kernels", () => {
     });
   });
 
-  it("carries NaN and infinities as the interpreter does", async () => {
+  it("a fused kernel propagates NaN and infinities as the interpreter does", async () => {
     const odd = [NaN, Infinity, -Infinity, 0, 1, -1, 88.8, -88.8, 3e38];
     const at = (g: GraphBuilder, name: string): Value => g.parameter(name, f(odd.length, odd.length));
     const grid = (pick: (r: number, c: number) => number): Tensor =>
@@ -318,10 +318,10 @@ describe("fused kernels", () => {
         );
   });
 
-  it("finds a NaN wherever it stands in a long row, and the largest and smallest beside it", async () => {
+  it("max and min of a long row equal those of the interpreter, also with a NaN at any position", async () => {
     const [rows, columns] = [70, 69];
     const x = numbers(5, [rows, columns]);
-    // One NaN a row, at another place in each; the last rows have none.
+    // One NaN in each row, always at another position. The last rows have none.
     for (let r = 0; r < columns - 2; r++) x.data[r * columns + r] = NaN;
     for (const kind of ["max", "min"] as const)
       await expectAsInterpreted(

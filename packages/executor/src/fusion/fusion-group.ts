@@ -2,36 +2,36 @@ import type { NodeId } from "../plan/plan.js";
 import type { RowPart } from "./rearranged.js";
 
 /**
- * Chains of memory-bound nodes that one pass over memory can compute: elementwise ops, views and reductions over one **space** of rows × columns.
+ * A chain of memory-bound nodes that one pass over memory computes: elementwise ops, views and reductions over one **space** of rows × columns.
  *
- *     full   one number for each place of the space       scores, exponentials, gradients of activations
- *     row    one number a row: a reduction over columns, and what follows from it until it meets full values again
- *     late   a reduction over rows, over some that follow one another, or over all: known when its last row is done, so that its users stand outside
- *     part   a slice of rows, which only such members read as put rows together from parts of one value
+ *     full          one number for each element of the space: scores, exponentials, gradients of activations
+ *     row           one number for each row: a reduction over columns, and values computed from it
+ *     accumulated   a reduction over consecutive rows or all rows. It is complete after its last row, so no member reads it
+ *     slice         a slice of rows. Only members that rearrange the rows of one value read it
  *
- * Values are compared by their order in memory, not by their dims: [B, T, H·E] and [B, T, H, E] are one.
+ * Values are compared by their order in memory, not by their dims: [B, T, H·E] and [B, T, H, E] are equal.
  */
 export interface FusionGroup {
   readonly id: number;
   /** Elements of the space. */
   readonly size: number;
-  /** Numbers a row; absent while no member asks for one. */
+  /** Length of a row. Undefined as long as no member requires one. */
   columns: number | undefined;
   /** In the order of the plan. */
   readonly members: NodeId[];
   readonly kinds: Map<NodeId, MemberKind>;
-  /** Products of trailing dims that some member's dims show, each a divisor of the next: where rows may be cut. */
+  /** Possible lengths of a row: products of trailing dims of members. Each divides the next. */
   cuts: number[];
-  /** How full members read their operands from outside: each must be uniform over a row. */
-  readonly readings: OperandRead[];
-  /** By member that puts rows together: what from where. */
+  /** Operands from outside that full members read. Each must be uniform over a row. */
+  readonly reads: OperandRead[];
+  /** By member that rearranges rows: the parts of a row that it moves. */
   readonly rearranged: ReadonlyMap<NodeId, readonly RowPart[]>;
 }
 
-/** An operand's dims, 1 where it repeats, and the dims under which it is read. */
+/** The dims of an operand (1 where it repeats), and the dims in which the member reads it. */
 export interface OperandRead {
   readonly held: readonly number[];
   readonly dims: readonly number[];
 }
 
-export type MemberKind = "full" | "row" | "late" | "part";
+export type MemberKind = "full" | "row" | "accumulated" | "slice";

@@ -4,10 +4,10 @@ import type { NodeId, PlanNode } from "../plan/plan.js";
 /** Index of a group. */
 export type GroupId = number;
 
-/** Which groups come before which. The pass over memory that computes a group must not need its own results. */
+/** The dependencies between groups. The pass over memory that computes a group must not need its own results. */
 export class GroupDependencies {
   readonly #groupOf = new Map<NodeId, GroupId>();
-  /** By node: the groups that paths from the node to its ancestors reach first. Read for nodes of no group. */
+  /** By node: the groups that paths from the node to its ancestors reach first. Used for nodes outside of all groups. */
   readonly #reached: ReadonlySet<GroupId>[] = [];
   /** By group: the groups that paths from operands of its members reach first. Read through `#current`. */
   readonly #needs: Set<GroupId>[] = [];
@@ -53,7 +53,7 @@ export class GroupDependencies {
     return false;
   }
 
-  /** The group of a node, or those that it reaches through nodes of no group. */
+  /** The group of a node, or the groups that it reaches through nodes outside of all groups. */
   #groupsBefore(id: NodeId): ReadonlySet<GroupId> {
     const own = this.#groupOf.get(id);
     return own === undefined ? must(this.#reached[id], "groups before a node") : new Set([own]);

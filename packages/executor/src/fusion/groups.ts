@@ -3,14 +3,14 @@ import { must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import type { FusionGroup } from "./fusion-group.js";
 import { GroupDependencies, type GroupId } from "./group-dependencies.js";
-import { accepts, isChain, isOutside, readingsOf, roleIn } from "./member-role.js";
+import { accepts, isChain, isOutside, operandReads, roleIn } from "./member-role.js";
 import { type RowPart, findRearranged } from "./rearranged.js";
 
 /**
- * Finds groups greedily, in the order of the plan: a node joins the groups of its operands where the space fits and no path leads out of the group
- * and back into it; groups that meet in a node are merged under the same conditions.
+ * Finds groups greedily, in the order of the plan. A node joins the group of an operand if it fits into the space and no path leads out of the group
+ * and back into it. Groups that meet in a node are merged under the same conditions.
  *
- * @param isOutput nodes that must exist as tensors of their own dtype
+ * @param isOutput nodes that must exist as tensors with their dtype
  */
 export function findGroups(plan: Plan, isOutput: ReadonlySet<NodeId>): FusionGroup[] {
   return new GroupFinder(plan, isOutput).find();
@@ -20,10 +20,10 @@ class GroupFinder {
   readonly #plan: Plan;
   readonly #isOutput: ReadonlySet<NodeId>;
   readonly #rearranged: ReadonlyMap<NodeId, readonly RowPart[]>;
-  /** Slices that only rearranged rows read. */
+  /** Slices that only rearranging members read. */
   readonly #slices: ReadonlySet<NodeId>;
   readonly #users: readonly NodeId[][];
-  /** By group; undefined if another has taken its members. */
+  /** By group. Undefined if it was merged into another group. */
   readonly #groups: (FusionGroup | undefined)[] = [];
   readonly #dependencies = new GroupDependencies();
 
@@ -44,7 +44,7 @@ class GroupFinder {
       const canJoin = isFusible(this.#plan, node) || this.#rearranged.has(node.id) || this.#slices.has(node.id);
       if (canJoin) this.#assign(node);
     }
-    // A lone op gains nothing.
+    // Fusing a single op gains nothing.
     const isWorthFusing = ({ members }: FusionGroup): boolean => members.filter((id) => this.#node(id).op !== "reshape").length > 1;
     return this.#groups.filter((group): group is FusionGroup => group !== undefined && isWorthFusing(group) && this.#isWritable(group));
   }
@@ -79,7 +79,7 @@ class GroupFinder {
       members: [],
       kinds: new Map(),
       cuts: [],
-      readings: [],
+      reads: [],
       rearranged: this.#rearranged,
     };
     if (group.size < 2 || !accepts(this.#plan, group, node)) return undefined;
@@ -90,7 +90,7 @@ class GroupFinder {
 
   #join(group: FusionGroup, node: PlanNode): void {
     const { kind, columns, cuts } = must(roleIn(this.#plan, group, node), "role");
-    group.readings.push(...readingsOf(this.#plan, group, node, kind));
+    group.reads.push(...operandReads(this.#plan, group, node, kind));
     group.columns ??= columns;
     group.cuts = ascending([...group.cuts, ...cuts]);
     group.kinds.set(node.id, kind);
@@ -112,7 +112,7 @@ class GroupFinder {
       members: [...a.members, ...b.members].sort((x, y) => x - y),
       kinds: new Map([...a.kinds, ...b.kinds]),
       cuts: ascending([...a.cuts, ...b.cuts]),
-      readings: [...a.readings, ...b.readings],
+      reads: [...a.reads, ...b.reads],
     };
     if (!accepts(this.#plan, union, node)) return undefined;
     const operands = [...union.members.flatMap((id) => this.#node(id).inputs), ...node.inputs].filter((id) => isOutside(union, id));
@@ -131,10 +131,10 @@ class GroupFinder {
     );
   }
 
-  /** Whether the pass can write every member that the outside uses: it writes floats, of whole rows. */
+  /** Whether the pass can write every member that other nodes use. It writes only floats, and only whole rows. */
   #isWritable(group: FusionGroup): boolean {
     const isUsedOutside = (id: NodeId): boolean => this.#isOutput.has(id) || (this.#users[id] ?? []).some((user) => !group.kinds.has(user));
-    return group.members.every((id) => (this.#node(id).type.dtype === "f32" && group.kinds.get(id) !== "part") || !isUsedOutside(id));
+    return group.members.every((id) => (this.#node(id).type.dtype === "f32" && group.kinds.get(id) !== "slice") || !isUsedOutside(id));
   }
 
   #node(id: NodeId): PlanNode {
@@ -144,7 +144,7 @@ class GroupFinder {
 
 const ascending = (values: readonly number[]): number[] => [...new Set(values)].sort((a, b) => a - b);
 
-/** Whether the fused kernel can compute a node by itself. Slices and concatenations are found as rows that are put together. */
+/** Whether the fused kernel can compute a node alone. `findRearranged` finds slices and concatenations. */
 function isFusible(plan: Plan, node: PlanNode): boolean {
   if (node.constant) return false;
   const isFloat = node.type.dtype === "f32";

@@ -5,7 +5,7 @@ import type { FusionGroup, MemberKind, OperandRead } from "./fusion-group.js";
 import { rowLength } from "./rearranged.js";
 import { isUniform } from "./uniform.js";
 
-/** What a node is in a group, and the columns and cuts that it needs. */
+/** The kind of a node in a group, and the columns and cuts that it needs. */
 export interface Role {
   readonly kind: MemberKind;
   readonly columns: number | undefined;
@@ -19,18 +19,18 @@ export function accepts(plan: Plan, group: FusionGroup, node: PlanNode): boolean
   const columns = group.columns ?? role.columns;
   const isReadable =
     columns === undefined ||
-    [...group.readings, ...readingsOf(plan, group, node, role.kind)].every(({ held, dims }) => isUniform(held, dims, columns));
+    [...group.reads, ...operandReads(plan, group, node, role.kind)].every(({ held, dims }) => isUniform(held, dims, columns));
   return isReadable && isChain([...group.cuts, ...role.cuts], group.size);
 }
 
 /** How a node reads operands that are not members of the group. Reductions and slices read whole operands. */
-export function readingsOf(plan: Plan, group: FusionGroup, node: PlanNode, kind: MemberKind): OperandRead[] {
+export function operandReads(plan: Plan, group: FusionGroup, node: PlanNode, kind: MemberKind): OperandRead[] {
   if (kind !== "full" || node.op === "concatenate") return [];
   return node.inputs.filter((id) => isOutside(group, id)).map((id) => ({ held: nodeAt(plan, id).type.dims, dims: node.type.dims }));
 }
 
-/** Whether a member reads `id` from memory. A late value is complete only after the pass. */
-export const isOutside = (group: FusionGroup, id: NodeId): boolean => !group.kinds.has(id) || group.kinds.get(id) === "late";
+/** Whether a member reads `id` from memory. An accumulated value is complete only after the pass. */
+export const isOutside = (group: FusionGroup, id: NodeId): boolean => !group.kinds.has(id) || group.kinds.get(id) === "accumulated";
 
 /** The role of a node in a group; undefined if it does not fit. */
 export function roleIn(plan: Plan, group: FusionGroup, node: PlanNode): Role | undefined {
@@ -51,13 +51,14 @@ export function roleIn(plan: Plan, group: FusionGroup, node: PlanNode): Role | u
 function roleOfReduction(plan: Plan, group: FusionGroup, node: PlanNodeOf<"reduce">): Role | undefined {
   const input = operandOf(plan, node);
   const kind = group.kinds.get(input.id) ?? (sizeOf(input.type.dims) === group.size ? "full" : undefined);
-  if (kind === undefined || kind === "late" || kind === "part") return undefined;
+  if (kind === undefined || kind === "accumulated" || kind === "slice") return undefined;
   const reduced = reductionShape(input.type.dims, node.attrs.dims);
-  if (kind === "row") return reduced.all || reduced.trailing !== undefined ? { kind: "late", columns: group.columns, cuts: [] } : undefined;
+  if (kind === "row")
+    return reduced.all || reduced.trailing !== undefined ? { kind: "accumulated", columns: group.columns, cuts: [] } : undefined;
   const cuts = cutsOf(input.type.dims);
-  if (reduced.all) return { kind: "late", columns: group.columns, cuts };
+  if (reduced.all) return { kind: "accumulated", columns: group.columns, cuts };
   if (reduced.trailing !== undefined) return { kind: "row", columns: reduced.trailing, cuts: [...cuts, reduced.trailing] };
-  return reduced.behind === undefined ? undefined : { kind: "late", columns: reduced.behind, cuts: [...cuts, reduced.behind] };
+  return reduced.minor === undefined ? undefined : { kind: "accumulated", columns: reduced.minor, cuts: [...cuts, reduced.minor] };
 }
 
 function roleOfSlice(plan: Plan, group: FusionGroup, node: PlanNodeOf<"slice">): Role | undefined {
@@ -65,18 +66,18 @@ function roleOfSlice(plan: Plan, group: FusionGroup, node: PlanNodeOf<"slice">):
   const kind = group.kinds.get(source.id) ?? "full";
   if (kind !== "full" || sizeOf(source.type.dims) !== group.size) return undefined;
   const columns = rowLength(source);
-  return { kind: "part", columns, cuts: [...cutsOf(source.type.dims), columns] };
+  return { kind: "slice", columns, cuts: [...cutsOf(source.type.dims), columns] };
 }
 
 function roleOfConcatenation(group: FusionGroup, node: PlanNodeOf<"concatenate">): Role | undefined {
-  if (!node.inputs.every((id) => group.kinds.get(id) === "part")) return undefined;
+  if (!node.inputs.every((id) => group.kinds.get(id) === "slice")) return undefined;
   const columns = rowLength(node);
   return { kind: "full", columns, cuts: [...cutsOf(node.type.dims), columns] };
 }
 
 function roleOfView(group: FusionGroup, node: PlanNodeOf<"reshape">): Role | undefined {
   const kind = group.kinds.get(must(node.inputs[0], "operand"));
-  if (kind === undefined || kind === "late" || kind === "part") return undefined;
+  if (kind === undefined || kind === "accumulated" || kind === "slice") return undefined;
   return { kind, columns: group.columns, cuts: kind === "full" ? cutsOf(node.type.dims) : [] };
 }
 
@@ -111,7 +112,7 @@ const nodeAt = (plan: Plan, id: NodeId): PlanNode => must(plan.nodes[id], "node"
 
 const operandOf = (plan: Plan, node: PlanNode): PlanNode => nodeAt(plan, must(node.inputs[0], "operand"));
 
-/** Products of trailing dims, without 1 and without the whole. */
+/** Products of trailing dims, except 1 and the product of all dims. */
 function cutsOf(dims: readonly number[]): number[] {
   const cuts: number[] = [];
   let product = 1;
@@ -122,17 +123,17 @@ function cutsOf(dims: readonly number[]): number[] {
   return cuts;
 }
 
-/** Whether each cut divides the next, and the last the whole. */
+/** Whether each cut divides the next, and the last divides the size. */
 export function isChain(cuts: readonly number[], size: number): boolean {
   const sorted = [...new Set(cuts)].sort((a, b) => a - b);
   return [...sorted, size].every((cut, i) => i === 0 || cut % (sorted[i - 1] ?? 1) === 0);
 }
 
 /**
- * Which dims are reduced: all, the trailing ones (their product), or neighbours with some behind them (the product of those behind). Dims of 1 do not
- * matter.
+ * The reduced dims: `all`; or the trailing dims, with their product; or consecutive dims, with the product of the more minor dims. Dims of 1 are
+ * ignored.
  */
-function reductionShape(dims: readonly number[], reduced: readonly number[]): { all: boolean; trailing?: number; behind?: number } {
+function reductionShape(dims: readonly number[], reduced: readonly number[]): { all: boolean; trailing?: number; minor?: number } {
   const large = dims.map((size, d) => ({ size, d })).filter(({ size }) => size > 1);
   const isReduced = large.map(({ d }) => reduced.includes(d));
   if (isReduced.every((r) => r)) return { all: true };
@@ -140,10 +141,10 @@ function reductionShape(dims: readonly number[], reduced: readonly number[]): { 
   const product = (list: readonly { size: number }[]): number => list.reduce((n, { size }) => n * size, 1);
   if (first < 0 || !isReduced.slice(first, last + 1).every((r) => r)) return { all: false };
   if (last === large.length - 1) return { all: false, trailing: product(large.slice(first)) };
-  return { all: false, behind: product(large.slice(last + 1)) };
+  return { all: false, minor: product(large.slice(last + 1)) };
 }
 
-/** If `held` is `dims` with all dims from some place on replaced by 1: the product of those dims. */
+/** If `held` is `dims` with all dims from some index on replaced by 1: the product of those dims. */
 function trailingOnes(held: readonly number[], dims: readonly number[]): number | undefined {
   if (held.length !== dims.length) return undefined;
   let from = dims.length;

@@ -2,7 +2,7 @@ import { sameDims } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode, PlanNodeOf } from "../plan/plan.js";
 
-/** So many numbers from a place of a row to a place of another. */
+/** A part of a row: `width` numbers from position `from` of one row to position `to` of another. */
 export interface RowPart {
   readonly from: number;
   readonly to: number;
@@ -13,8 +13,8 @@ export interface RowPart {
 export const rowLength = ({ type: { dims } }: PlanNode): number => dims.findLast((size) => size !== 1) ?? 1;
 
 /**
- * The nodes that put rows of one value together anew: a concatenation along the last dim of slices of a value of the same dims (rotary embedding exchanges halves), and the
- * slices that nothing but such concatenations reads.
+ * The nodes that rearrange the rows of one value, as rotary embedding does with halves. Each is a concatenation, along the last dim, of slices of a value
+ * with the same dims. `slices` are the slices that only such nodes read.
  */
 export function findRearranged(plan: Plan): {
   readonly rows: ReadonlyMap<NodeId, readonly RowPart[]>;
@@ -28,7 +28,7 @@ export function findRearranged(plan: Plan): {
   const slices = new Set([...rows.keys()].flatMap((id) => must(plan.nodes[id], "node").inputs));
   for (const { id, inputs } of plan.nodes) if (!rows.has(id)) for (const input of inputs) slices.delete(input);
   for (const { node } of plan.outputs) slices.delete(node);
-  // One whose slices something else reads too stays what it is, and its slices with it.
+  // If another node reads a slice of a concatenation, neither the concatenation nor its slices are fused.
   for (let changed = true; changed; ) {
     changed = false;
     for (const id of rows.keys()) {

@@ -1,7 +1,7 @@
 import { must } from "@lapidary/std";
 import type { NodeId, PlanNode } from "../plan/plan.js";
 
-/** The kind of a register: one number a row, or one number for each column of a row. */
+/** The kind of a register: one number for each row, or one number for each element of a row. */
 export type Width = "number" | "vector";
 
 /** Assigns the values of a group to the registers of its program. Members must be assigned in their order. */
@@ -9,7 +9,7 @@ export class Registers {
   /** By register. */
   readonly widths: Width[] = [];
   readonly #registerOf = new Map<NodeId, number>();
-  /** By register: members whose value is in it. Views share a register. */
+  /** By register: the members that it holds. Views share a register. */
   readonly #members: Set<NodeId>[] = [];
   /** By node: the index of the last member that reads it. */
   readonly #lastUse = new Map<NodeId, number>();
@@ -20,7 +20,7 @@ export class Registers {
     members.forEach(({ inputs }, i) => inputs.forEach((input) => this.#lastUse.set(input, i)));
   }
 
-  /** The register of a value, if it is in one. */
+  /** The register of a value. Undefined if the value has none. */
   of(id: NodeId): number | undefined {
     return this.#registerOf.get(id);
   }
@@ -30,7 +30,7 @@ export class Registers {
     return this.share(id, this.#free[width].pop() ?? this.add(width));
   }
 
-  /** Assigns a register that another value is in. */
+  /** Assigns the register of another value. */
   share(id: NodeId, register: number): number {
     this.#registerOf.set(id, register);
     (this.#members[register] ??= new Set()).add(id);
@@ -42,7 +42,7 @@ export class Registers {
     return this.widths.push(width) - 1;
   }
 
-  /** Frees the registers of operands and result of the member at `index` whose values no later member reads. */
+  /** Frees registers of the operands and the result of the member at `index`, if no later member reads them. */
   release({ id, inputs }: PlanNode, index: number): void {
     const own = this.#registerOf.get(id);
     for (const register of new Set([...inputs.map((input) => this.#registerOf.get(input)), own])) {

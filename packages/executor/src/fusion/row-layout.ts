@@ -3,10 +3,10 @@ import type { NodeId, Plan } from "../plan/plan.js";
 import type { FusionGroup } from "./fusion-group.js";
 import { isUniform } from "./uniform.js";
 
-/** Rows of this many numbers stay in the first-level cache with all registers of a usual program. */
+/** Rows of this length fit into the first-level cache with all registers of a typical program. */
 const rowTarget = 1024;
 
-/** An operand from outside, read under the dims of the member that reads it. */
+/** An operand from outside, in the dims of the member that reads it. */
 export interface OutsideOperand {
   readonly held: readonly number[];
   readonly dims: readonly number[];
@@ -37,7 +37,7 @@ function layoutOf(
   columns: number,
   isRow: boolean,
 ): { strides: number[]; inner: 0 | 1 } {
-  // Dims major to minor as (size, stride); a row value has no columns, so that 1 stands for them.
+  // Dims from major to minor as (size, stride). A row value has no columns.
   const strides: { size: number; stride: number }[] = [];
   let step = 1;
   for (let d = dims.length - 1; d >= 0; d--) {
@@ -52,7 +52,7 @@ function layoutOf(
       result.unshift(0);
       continue;
     }
-    // The dims that make up this size, from the minor end; a dim may be cut.
+    // The dims whose product is this size, from the minor end. A dim may be split.
     let left = size;
     let stride: number | undefined;
     let covered = 1;
@@ -61,7 +61,7 @@ function layoutOf(
       const part = Math.min(left, last.size);
       assert(last.size % part === 0 && left % part === 0, "cuts are a chain", dims, outer, columns);
       if (stride === undefined) stride = last.stride;
-      else assert(last.stride === stride * covered, "neighbouring dims are one run in memory", dims, held, outer, columns);
+      else assert(last.stride === stride * covered, "neighbouring dims are contiguous in memory", dims, held, outer, columns);
       covered *= part;
       left /= part;
       rest = last.size === part ? rest.slice(0, -1) : [...rest.slice(0, -1), { size: last.size / part, stride: last.stride * part }];
@@ -74,7 +74,7 @@ function layoutOf(
   return { strides: result, inner: inner === 0 ? 0 : 1 };
 }
 
-/** Neighbours that are one run in memory, or both repeated, as one dim: a row may end anywhere in it, be the sizes 128, 384 and the row 1024. */
+/** Joins neighbouring dims that are contiguous in memory or both repeat. A row may end inside the joined dim: sizes 128 and 384, row 1024. */
 function joined(dims: readonly { size: number; stride: number }[]): { size: number; stride: number }[] {
   const runs: { size: number; stride: number }[] = [];
   for (const { size, stride } of dims) {
@@ -85,7 +85,7 @@ function joined(dims: readonly { size: number; stride: number }[]): { size: numb
   return runs;
 }
 
-/** Sizes of the outer dims: between the cuts above a row. */
+/** Sizes of the outer dims: the quotients of the cuts that are larger than a row. */
 export function outerDims(group: FusionGroup, columns: number): number[] {
   const cuts = group.cuts.filter((cut) => cut > columns && cut % columns === 0);
   const outer: number[] = [];
@@ -98,7 +98,7 @@ export function outerDims(group: FusionGroup, columns: number): number[] {
   return outer;
 }
 
-/** The longest row in which every operand is contiguous or one number, cut down to what the cache holds. */
+/** The longest row in which every operand is contiguous or one number. A row that is too long for the cache is split. */
 export function chooseColumns(group: FusionGroup, outside: ReadonlyMap<NodeId, OutsideOperand>): number {
   const candidates = [...group.cuts, group.size].sort((a, b) => b - a);
   const columns = candidates.find((cut) => [...outside.values()].every(({ held, dims }) => isUniform(held, dims, cut))) ?? 1;

@@ -1,9 +1,9 @@
 /**
- * Whether the last `columns` elements of a space are one run of an operand in memory, or one number of it. Only such rows can be read
- * with a stride of 1 or 0.
+ * Whether an operand is contiguous in memory along the last `columns` elements of a space, or is one number there. Only such rows can be read with a
+ * stride of 1 or 0.
  *
  * @param held the operand's dims: 1 along the dims in which it repeats
- * @param dims of the space, in which the operand is read
+ * @param dims the dims of the space in which the operand is read
  */
 export function isUniform(held: readonly number[], dims: readonly number[], columns: number): boolean {
   let [left, run, still] = [columns, 0, 0];

@@ -1,7 +1,7 @@
 import type { Device } from "../device/device.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 
-/** f32 numbers rounded in place to those that bf16 can hold, ties to even: the upper 16 bits survive. */
+/** Rounds f32 numbers in place to the nearest bf16, ties to even. The lower 16 bits become 0. */
 export function roundArrayToBf16(data: Float32Array): Float32Array {
   const bits = new Uint32Array(data.buffer, data.byteOffset, data.length);
   for (let i = 0; i < bits.length; i++) {
@@ -12,7 +12,7 @@ export function roundArrayToBf16(data: Float32Array): Float32Array {
   return data;
 }
 
-/** Level 1: through the host's memory. Disposes its operand. */
+/** Rounds a tensor to bf16 in host memory (level 1), and disposes the operand. */
 export function roundToBf16(device: Device, tensor: DeviceTensor): DeviceTensor {
   const data = device.download(tensor);
   const { shape } = tensor;

@@ -22,7 +22,7 @@ const reduce: Kernel<"reduce"> = {
   },
 };
 
-/** Any `dot_general` as one product; what must be transposed first is. */
+/** Binds any `dot_general` as one matmul. It transposes operands first if the layout requires it. */
 function bindDot(context: KernelContext<"dot_general">, native: NativeOps | undefined): Bound {
   const { attrs, inputs, output, numerics, device } = context;
   const plan = planDot(
@@ -32,7 +32,7 @@ function bindDot(context: KernelContext<"dot_general">, native: NativeOps | unde
   );
   const left = prepare(context, native, plan.lhs, 0);
   const right = prepare(context, native, plan.rhs, 1);
-  const multiply = bindProduct(context, native, plan.lhs.adjoint, plan.rhs.adjoint);
+  const multiply = bindMatMul(context, native, plan.lhs.adjoint, plan.rhs.adjoint);
   const product: Bound =
     left === undefined && right === undefined
       ? multiply
@@ -45,7 +45,7 @@ function bindDot(context: KernelContext<"dot_general">, native: NativeOps | unde
           return result;
         };
   const shaped = sameDims(plan.dims, output.dims) ? product : chain(product, bindReshape(context, native, output.dims));
-  if (numerics === "f32" || roundsByItself(context, native) || device.productsRoundToBf16) return shaped;
+  if (numerics === "f32" || roundsOperands(context, native) || device.matmulRoundsToBf16) return shaped;
   const round =
     native === undefined ? (operands: Parameters<Bound>[0]) => roundToBf16(device, operand(operands, 0).clone()) : native.bindRoundToBf16();
   return (operands) => {
@@ -56,7 +56,7 @@ function bindDot(context: KernelContext<"dot_general">, native: NativeOps | unde
   };
 }
 
-/** Brings an operand to the dims of the product; absent where it has them. */
+/** Brings an operand to the dims of the matmul. Undefined if the operand has them. */
 function prepare(
   context: KernelContext<"dot_general">,
   native: NativeOps | undefined,
@@ -75,19 +75,19 @@ function prepare(
     : chain(transposed, reshaped);
 }
 
-/** Whether the product rounds its operands to bf16 as it reads them. */
-const roundsByItself = ({ device, numerics }: KernelContext<"dot_general">, native: NativeOps | undefined): boolean =>
-  numerics === "mxu" && native !== undefined && device.hasBf16Products;
+/** Whether the native matmul rounds its operands to bf16 when it reads them. */
+const roundsOperands = ({ device, numerics }: KernelContext<"dot_general">, native: NativeOps | undefined): boolean =>
+  numerics === "mxu" && native !== undefined && device.hasBf16Matmul;
 
-function bindProduct(
+function bindMatMul(
   context: KernelContext<"dot_general">,
   native: NativeOps | undefined,
   adjointLeft: boolean,
   adjointRight: boolean,
 ): Bound {
   const { tf } = context.device;
-  const rounds = roundsByItself(context, native);
-  if (native !== undefined && (rounds || context.device.hasFastProducts))
+  const rounds = roundsOperands(context, native);
+  if (native !== undefined && (rounds || context.device.hasFastMatmul))
     return native.bindMatMul({ adj_x: adjointLeft, adj_y: adjointRight, bf16: rounds });
   if (native !== undefined)
     return native.bind("BatchMatMulV2", [native.bool("adj_x", adjointLeft), native.bool("adj_y", adjointRight), native.type("T", "f32")]);

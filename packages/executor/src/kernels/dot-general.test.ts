@@ -13,7 +13,7 @@ const plan = (lhs: number[], rhs: number[], batch: DimPair[], contracting: DimPa
 describe("planDot", () => {
   const [B, T, D, F, H, S, d] = [2, 3, 4, 5, 6, 7, 8];
 
-  it("folds a projection into one product of views", () => {
+  it("planDot folds a projection into one matmul of views", () => {
     assert.deepEqual(plan([B, T, D], [F, D], [], [[2, 1]]), {
       lhs: { permutation: undefined, dims: [B * T, D], adjoint: false },
       rhs: { permutation: undefined, dims: [F, D], adjoint: true },
@@ -21,7 +21,7 @@ describe("planDot", () => {
     });
   });
 
-  it("folds a weight gradient into one product with a flag on the left", () => {
+  it("planDot folds a weight gradient into one matmul that transposes its left operand by a flag", () => {
     const { lhs, rhs, dims } = plan(
       [B, T, D],
       [B, T, F],
@@ -34,7 +34,7 @@ describe("planDot", () => {
     assert.deepEqual([lhs.permutation, lhs.adjoint, rhs.permutation, rhs.adjoint, dims], [undefined, true, undefined, false, [D, F]]);
   });
 
-  it("orders contracted dims as the operands have them, whatever order they are named in", () => {
+  it("planDot orders contracted dims as in the operands, not as in the attributes", () => {
     const { lhs, rhs } = plan(
       [B, T, D],
       [B, T, F],
@@ -47,7 +47,7 @@ describe("planDot", () => {
     assert.deepEqual([lhs.permutation, rhs.permutation], [undefined, undefined]);
   });
 
-  it("transposes attention's operands, whose heads stand behind the sequence, moving whole rows", () => {
+  it("planDot transposes the operands of attention, whose heads come after the sequence, by whole rows", () => {
     const { lhs, rhs, dims } = plan(
       [B, T, H, d],
       [B, S, H, d],
@@ -67,7 +67,7 @@ describe("planDot", () => {
     );
   });
 
-  it("takes dims of 1 as they come", () => {
+  it("planDot ignores dims of 1", () => {
     const { lhs, rhs } = plan(
       [B, 1, T, d],
       [B, S, 1, d],
@@ -81,7 +81,7 @@ describe("planDot", () => {
   });
 });
 
-/** A `dot_general` over random batch, contracted and free dims in random places; operands may be broadcasts and transposes. */
+/** A `dot_general` with random batch, contracted and free dims in random order. Operands may be broadcasts and transposes. */
 function randomDot(random: Random): GraphBuilder {
   const g = new GraphBuilder("dot");
   const size = (): number => [1, 2, 3, 4][random.integer(4)] ?? 1;
@@ -95,7 +95,7 @@ function randomDot(random: Random): GraphBuilder {
     }
     return order;
   };
-  const operand = (name: string, free: number): { value: Value; places: number[] } => {
+  const operand = (name: string, free: number): { value: Value; positions: number[] } => {
     const sizes = [...shared, ...Array.from({ length: free }, size)];
     const order = shuffled(sizes.length);
     const dims = order.map((k) => must(sizes[k], "size"));
@@ -114,10 +114,10 @@ function randomDot(random: Random): GraphBuilder {
             dims,
             kept,
           );
-    return { value, places: sizes.map((_, k) => order.indexOf(k)) };
+    return { value, positions: sizes.map((_, k) => order.indexOf(k)) };
   };
   const [x, y] = [operand("x", groups.left), operand("y", groups.right)];
-  const pair = (k: number): DimPair => [must(x.places[k], "place"), must(y.places[k], "place")];
+  const pair = (k: number): DimPair => [must(x.positions[k], "position"), must(y.positions[k], "position")];
   const batch = shuffled(groups.batch).map(pair);
   const contracting = shuffled(groups.contracted).map((k) => pair(groups.batch + k));
   const product = g.dotGeneral(x.value, y.value, batch, contracting);
@@ -132,7 +132,7 @@ describe("dot_general", () => {
     device = await openDevice();
   });
 
-  it("is one product for any batch, contracted and free dims, alone and in a plan that repeats nothing", () =>
+  it("a dot_general is one matmul for any batch, contracted and free dims, alone and in a plan that stores repeated values once", () =>
     fc.assert(
       fc.asyncProperty(fc.integer({ min: 0, max: 2 ** 31 - 1 }), async (seed) => {
         const random = seededRandom(seed);

@@ -1,6 +1,6 @@
 import { type DimPair, type OpAttrs, dotLayout, sizeOf } from "@lapidary/ir";
 
-/** Dims that fold into one each, major to minor. The product has dims batch, left free, right free. */
+/** Groups of dims, each from major to minor. Each group folds into one dim. The result has the dims batch, left free, right free. */
 export interface DotGroups {
   readonly batch: readonly DimPair[];
   readonly contracting: readonly DimPair[];
@@ -8,33 +8,33 @@ export interface DotGroups {
   readonly rhsFree: readonly number[];
 }
 
-/** How an operand of a `dot_general` becomes one of a matrix product. */
+/** Turns an operand of a `dot_general` into an operand of a matmul. */
 export interface GemmOperand {
-  /** Order of dims to bring it to first; absent where the memory layout is right already. */
+  /** The transpose that comes first. Undefined if the memory layout needs none. */
   readonly permutation: readonly number[] | undefined;
   /** [rows, columns], or [batch, rows, columns]: a view. */
   readonly dims: readonly number[];
-  /** Rows are the contracted dim (left operand) or columns are (right operand): the kernel's own flag transposes. */
+  /** Whether the rows of the left operand (or the columns of the right one) are the contracted dim. A flag of the kernel then transposes. */
   readonly adjoint: boolean;
 }
 
-/** One (batched) matrix product, between views of the operands wherever their layout allows. */
+/** One (batched) matmul. Its operands are views if their layout allows it. */
 export interface GemmPlan {
   readonly lhs: GemmOperand;
   readonly rhs: GemmOperand;
-  /** Dims of the product as the kernel gives it; the result of the `dot_general` is a view of it. */
+  /** Dims of the kernel's result. The result of the `dot_general` is a view of it. */
   readonly dims: readonly number[];
 }
 
 /**
- * Folds a `dot_general` into one matrix product: all batch dims into one, all contracted dims into one, all free dims of a side into one.
+ * Folds a `dot_general` into one matmul: all batch dims into one dim, all contracted dims into one, and all free dims of a side into one.
  *
  *     x [B, T, D] · w [F, D] over D        →  [B·T, D] · [F, D]ᵀ      no copy, flag on the right
  *     x [B, T, D] · g [B, T, F] over B, T  →  [B·T, D]ᵀ · [B·T, F]    no copy, flag on the left
  *     q [B, T, H, d] · k [B, S, H, d] over d, batch B, H: H must come before T: q and k are transposed first
  *
- * The dims of a group fold without a copy where they are neighbours in memory in the group's order; dims of 1 never matter. The order of
- * the contracted dims is free: the one that copies fewer elements is taken.
+ * The dims of a group fold without a copy if they are contiguous in memory in the group's order. Dims of 1 are ignored. The order of the contracted dims is
+ * free, so the plan takes the order that copies fewer elements.
  *
  * @param ignoredRight dims of 1 of the right operand that belong to no group
  */
@@ -90,7 +90,7 @@ function gemmOperand(
 ): GemmOperand {
   const freeFirst = [...batch, ...free, ...contracted];
   const contractedFirst = [...batch, ...contracted, ...free];
-  // Both layouts are views when a group is empty or of size 1; the one without a flag is then as good.
+  // If a group is empty or has size 1, both layouts are views. Then the plan takes the layout without a flag.
   const plain = side === "lhs" ? freeFirst : contractedFirst;
   const flagged = side === "lhs" ? contractedFirst : freeFirst;
   const isView = (order: readonly number[]): boolean => {
@@ -99,7 +99,7 @@ function gemmOperand(
   };
   let order = isView(plain) ? plain : isView(flagged) ? flagged : undefined;
   const permuted = order === undefined;
-  // A copy that keeps the innermost dim in its place moves long runs.
+  // A copy that keeps the innermost dim moves long contiguous runs.
   const innermost = dims.findLastIndex((size) => size !== 1);
   order ??= contracted.includes(innermost) ? freeFirst : free.includes(innermost) ? contractedFirst : plain;
   const [b, rows, columns] = [product(dims, batch), order === freeFirst ? free : contracted, order === freeFirst ? contracted : free];

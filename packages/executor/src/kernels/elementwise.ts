@@ -52,7 +52,7 @@ const convert: Kernel<"convert"> = {
     if (dtype === "f32") return (operands) => tf.cast(operand(operands, 0), "float32");
     if (dtype === "pred")
       return (operands) => tf.tidy(() => tf.notEqual(operand(operands, 0), tf.cast(tf.scalar(0), operand(operands, 0).dtype)));
-    // Not every backend cuts towards zero.
+    // Some backends do not truncate towards zero.
     if (inputs[0]?.dtype === "pred" || inputs[0]?.dtype === "i32") return (operands) => tf.cast(operand(operands, 0), "int32");
     return (operands) => tf.tidy(() => tf.cast(tf.mul(tf.sign(operand(operands, 0)), tf.floor(tf.abs(operand(operands, 0)))), "int32"));
   },
@@ -71,7 +71,7 @@ const convert: Kernel<"convert"> = {
   },
 };
 
-/** Integers are divided towards zero, as XLA does. */
+/** The quotient of integers is truncated towards zero, as in XLA. */
 const divide: Kernel<"divide"> = {
   tfjs: ({ device: { tf }, output }) =>
     output.dtype === "i32"

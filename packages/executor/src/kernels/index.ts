@@ -8,13 +8,13 @@ import { rowKernels } from "./rows.js";
 import { shapeKernels } from "./shape.js";
 import { structureKernels } from "./structure.js";
 
-/** How every op is computed: the whole of what this package knows about ops. */
+/** The kernel of each op. */
 export const kernels: KernelTable = { ...structureKernels, ...elementwiseKernels, ...shapeKernels, ...contractionKernels, ...rowKernels };
 
-/** The kernel behind a name that came from a value: attributes and kernel belong together by construction. */
+/** The kernel of an op. Its type pairs the kernel with the attributes of the op. */
 const kernelOf = <N extends KernelName>(name: N): Kernel<N> => kernels[name];
 
-/** Prepares one op: its level-2 kernel where there is one and the device has TensorFlow. Results in bf16 are rounded. */
+/** Binds one op: its level-2 kernel if it has one and the device has TensorFlow, otherwise its level-1 kernel. Results in bf16 are rounded. */
 export function bindKernel<N extends KernelName>(name: N, context: KernelContext<N>): Bound {
   const { device, output } = context;
   const kernel = kernelOf(name);

@@ -51,7 +51,7 @@ const ofIntegers = (name: UnaryName | BinaryName): Build => {
     );
 };
 
-/** At least one case for every op: total, so that a new kernel needs one. */
+/** At least one case for each op. The table is total, so that a new kernel needs a case. */
 const cases: { readonly [N in KernelName]: readonly Build[] } = {
   ...tableOf(unaryNames, unary),
   ...tableOf(binaryNames, binary),
@@ -166,7 +166,7 @@ for (const backend of ["tensorflow", "wasm"] as const satisfies readonly Backend
     });
 
     for (const name of Object.keys(kernels) as KernelName[])
-      it(`computes ${name} as the interpreter does`, () => {
+      it(`the kernel computes ${name} as the interpreter does`, () => {
         cases[name].forEach((build, at) => {
           const graph = graphOf(build);
           assert.ok(
@@ -177,13 +177,13 @@ for (const backend of ["tensorflow", "wasm"] as const satisfies readonly Backend
             const inputs = randomInputsOf(seededRandom(seed), graph);
             const held = device.tf.memory().numTensors;
             const y = must(evaluateByKernels(device, graph, inputs).get("y"), "y");
-            assert.equal(device.tf.memory().numTensors, held, `case ${at} leaves no tensor behind`);
+            assert.equal(device.tf.memory().numTensors, held, `case ${at} disposes all its tensors`);
             assert.ok(difference(y, must(interpret(graph, inputs).get("y"), "y")) < 2e-6, `case ${at}, seed ${seed}: ${y.data.join(" ")}`);
           }
         });
       });
 
-    it("rounds to bf16 to the nearest, ties to even", () => {
+    it("convert rounds to the nearest bf16, ties to even", () => {
       const numbers = [1, 1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -20, -3.14159, 1e-30, 3e38, 0, 65504.7];
       const graph = graphOf((g) => g.convert(g.parameter("x", f(numbers.length)), "bf16"));
       const y = must(evaluateByKernels(device, graph, new Map([["x", tensor("f32", [numbers.length], numbers)]])).get("y"), "y");
@@ -191,7 +191,7 @@ for (const backend of ["tensorflow", "wasm"] as const satisfies readonly Backend
       assert.deepEqual([...y.data].slice(0, 4), [1, 1, 1 + 2 ** -6, 1 + 2 ** -7]);
     });
 
-    it("rounds the operands of products under mxu, and nothing else", () => {
+    it("under mxu, only the operands of matmuls are rounded", () => {
       const graph = graphOf((g) => g.dotGeneral(g.parameter("x", f(2, 3)), g.parameter("y", f(3, 2)), [], [[1, 0]]));
       const inputs = randomInputsOf(seededRandom(5), graph);
       const rounded = new Map([...inputs].map(([name, x]) => [name, tensor("f32", x.dims, roundArrayToBf16(Float32Array.from(x.data)))]));

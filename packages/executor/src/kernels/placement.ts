@@ -2,15 +2,15 @@ import { blockPositions } from "@lapidary/compiler";
 import type { BlockLayout } from "@lapidary/protocol";
 import { workerCoordinate } from "@lapidary/topology";
 
-/** Where the elements of a part of an array stand in the whole array. */
+/** The positions of the elements of a part of an array in the whole array. */
 export interface Placement {
-  /** Positions in the whole dim of the part's elements along `dim`, ascending. */
+  /** Positions of the part's elements along `dim` of the whole array, ascending. */
   positions(dim: number): Int32Array;
   /** Size of the whole dim. */
   wholeSize(dim: number): number;
 }
 
-/** The part is the whole. */
+/** The placement of a part that is the whole array. */
 export const wholePlacement = (dims: readonly number[]): Placement => ({
   positions: (dim) => Int32Array.from({ length: dims[dim] ?? 1 }, (_, i) => i),
   wholeSize: (dim) => dims[dim] ?? 1,
@@ -25,6 +25,6 @@ export function blockPlacement({ mesh, grid, worker, dims, sharding }: BlockLayo
   };
 }
 
-/** Whether positions are a run of neighbours. */
+/** Whether positions are consecutive. */
 export const isContiguous = (positions: Int32Array): boolean =>
   positions.length === 0 || (positions.at(-1) ?? 0) - (positions[0] ?? 0) === positions.length - 1;

@@ -6,13 +6,13 @@ import { isContiguous } from "./placement.js";
 import { bindReshape } from "./shape.js";
 
 /**
- * Rows of a table of which this part holds some: ids are positions in the whole table. What other parts hold gives zero
- * rows (gather) or is dropped (scatter), as does an id that is none.
+ * Gather and scatter of rows of a table. Ids are positions in the whole table, and this part has some of its rows. An id of another part, or outside the
+ * table, gives a row of zeros (gather) or is dropped (scatter).
  *
- *     ids    7  2  9  5        this part holds rows 4 5 6 7        local   3  ·  ·  1
+ *     ids    7  2  9  5        this part has rows 4 5 6 7        local   3  ·  ·  1
  */
 
-/** Local row of every whole row, or -1. */
+/** By row of the whole table: its local row, or -1. */
 function localRows(whole: number, positions: Int32Array): Int32Array {
   const local = new Int32Array(whole).fill(-1);
   positions.forEach((position, i) => {
@@ -22,10 +22,10 @@ function localRows(whole: number, positions: Int32Array): Int32Array {
 }
 
 const gather: Kernel<"gather"> = {
-  tfjs: ({ device, inputs: [table], inputPlaces: [place], output }) => {
+  tfjs: ({ device, inputs: [table], inputPlacements: [placement], output }) => {
     const { tf } = device;
     const rows = table?.dims[0] ?? 0;
-    const local = localRows(place?.wholeSize(0) ?? rows, place?.positions(0) ?? new Int32Array());
+    const local = localRows(placement?.wholeSize(0) ?? rows, placement?.positions(0) ?? new Int32Array());
     const width = sizeOf(table?.dims.slice(1) ?? []);
     const shape = [...output.dims];
     return (inputs) => {
@@ -48,14 +48,14 @@ const gather: Kernel<"gather"> = {
       });
     };
   },
-  // GatherNd, told to ignore bad indices, gives zeros for them.
+  // With this policy, GatherNd returns zeros for indices out of range.
   native: (context, native) => {
-    const { inputs, inputPlaces, device, keep } = context;
+    const { inputs, inputPlacements, device, keep } = context;
     const [table, ids] = inputs;
     const rows = table?.dims[0] ?? 0;
-    const place = inputPlaces[0];
-    const whole = place?.wholeSize(0) ?? rows;
-    const positions = place?.positions(0) ?? new Int32Array();
+    const placement = inputPlacements[0];
+    const whole = placement?.wholeSize(0) ?? rows;
+    const positions = placement?.positions(0) ?? new Int32Array();
     const take = native.bind("GatherNd", [
       native.type("Tparams", table?.dtype ?? "f32"),
       native.type("Tindices", "i32"),
@@ -77,7 +77,7 @@ const gather: Kernel<"gather"> = {
   },
 };
 
-/** Whole to local row numbers, anything out of range for rows held elsewhere; absent where they are the same. */
+/** Maps row numbers of the whole table to local ones; rows of other parts get a number out of range. Undefined if this part has all rows. */
 function bindToLocal(
   { device: { tf }, keep }: Pick<KernelContext<"gather">, "device" | "keep">,
   native: NativeOps,
@@ -89,7 +89,7 @@ function bindToLocal(
   return bindLookUp(tf, keep, native, whole, positions, [1]);
 }
 
-/** From indices [ids…, 1] to local row numbers [ids…, tail…], by a table of them. */
+/** Maps indices [ids…, 1] to local row numbers [ids…, tail…] with a lookup table. */
 function bindLookUp(
   tf: TfjsCore,
   keep: (tensor: DeviceTensor) => DeviceTensor,
@@ -98,7 +98,7 @@ function bindLookUp(
   positions: Int32Array,
   tail: readonly number[],
 ): Bound {
-  // One more than the local row, so that what is out of the table, which gives 0, becomes -1 as well.
+  // The table has the local row plus 1. An index out of range gives 0, so that it becomes -1 too.
   const table = keep(
     tf.tensor(
       localRows(whole, positions).map((row) => row + 1),
@@ -116,14 +116,14 @@ function bindLookUp(
 }
 
 const scatter: Kernel<"scatter"> = {
-  tfjs: ({ device, inputs: [ids, updates], attrs: { rows }, outputPlace, output }) => {
+  tfjs: ({ device, inputs: [ids, updates], attrs: { rows }, outputPlacement, output }) => {
     const { tf } = device;
-    const local = localRows(outputPlace.wholeSize(0), outputPlace.positions(0));
+    const local = localRows(outputPlacement.wholeSize(0), outputPlacement.positions(0));
     const count = sizeOf(ids?.dims ?? []);
     const width = sizeOf(updates?.dims.slice(ids?.dims.length ?? 0) ?? []);
     const shape = [...output.dims];
     return (inputs) => {
-      // One row more collects what is dropped.
+      // One additional row collects the dropped updates.
       const targets = device.download(operand(inputs, 0)).map((id) => {
         const row = local[id] ?? -1;
         return row < 0 ? rows : row;
@@ -143,13 +143,13 @@ const scatter: Kernel<"scatter"> = {
       keep,
       inputs,
       attrs: { rows },
-      outputPlace,
+      outputPlacement,
       output,
     } = context;
     const { tf } = device;
     const ids = inputs[0]?.dims ?? [];
     const asIndices = bindReshape({ device, keep, output: { dtype: "i32", dims: [] } }, native, [...ids, 1]);
-    const local = chain(asIndices, bindLookUp(tf, keep, native, outputPlace.wholeSize(0), outputPlace.positions(0), []));
+    const local = chain(asIndices, bindLookUp(tf, keep, native, outputPlacement.wholeSize(0), outputPlacement.positions(0), []));
     const sum = native.bind(
       "UnsortedSegmentSum",
       [native.type("T", output.dtype), native.type("Tindices", "i32"), native.type("Tnumsegments", "i32")],

@@ -4,7 +4,7 @@ import { type Kernel, type KernelContext, type KernelName, type KernelTable, cha
 
 type Context = Pick<KernelContext<KernelName>, "device" | "keep" | "output">;
 
-/** A view under other dims: no copy. */
+/** A view with other dims. It copies nothing. */
 export function bindReshape(context: Context, native: NativeOps | undefined, dims: readonly number[]): Bound {
   if (native !== undefined)
     return native.bind("Reshape", [native.type("T", context.output.dtype), native.type("Tshape", "i32")], [vector(context, dims)]);
@@ -21,7 +21,7 @@ export function bindTranspose(context: Context, native: NativeOps | undefined, p
   return (inputs) => tf.transpose(operand(inputs, 0), perm);
 }
 
-/** Whether a transpose leaves the order of all dims larger than 1: its memory layout is then the same. */
+/** Whether a transpose keeps the order of all dims larger than 1. The memory layout then stays the same. */
 export function isViewTranspose(dims: readonly number[], permutation: readonly number[]): boolean {
   const moved = permutation.filter((d) => (dims[d] ?? 1) !== 1);
   return moved.every((d, i) => i === 0 || d > (moved[i - 1] ?? 0));
@@ -46,7 +46,7 @@ const broadcastInDim: Kernel<"broadcast_in_dim"> = {
   },
 };
 
-/** Dims of the operand with 1 for those that are made. */
+/** The dims of the operand in the rank of the result, with 1 for each new dim. */
 function alignedDims({ attrs: { broadcastDimensions }, inputs, output }: KernelContext<"broadcast_in_dim">): number[] {
   return output.dims.map((_, d) => (broadcastDimensions.includes(d) ? (inputs[0]?.dims[broadcastDimensions.indexOf(d)] ?? 1) : 1));
 }

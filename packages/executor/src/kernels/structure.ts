@@ -3,7 +3,7 @@ import { forEachIndex, sizeOf } from "@lapidary/ir";
 import { roundArrayToBf16 } from "./bf16.js";
 import { type Kernel, type KernelContext, type KernelTable, vector } from "./kernel.js";
 
-/** A splat; where all uses broadcast, its dims are 1. */
+/** An array of one repeated number. If all uses broadcast it, its dims are 1. */
 const constant: Kernel<"constant"> = {
   tfjs: ({ device, attrs: { value }, output }) => {
     const { tf } = device;
@@ -27,10 +27,10 @@ const constant: Kernel<"constant"> = {
   },
 };
 
-/** Positions in the whole dim, from which a part may start anywhere. */
+/** Positions along a dim of the whole array. A part may start at any position. */
 const iota: Kernel<"iota"> = {
-  tfjs: ({ device, attrs: { dimension }, output, outputPlace, keep }) => {
-    const positions = outputPlace.positions(dimension);
+  tfjs: ({ device, attrs: { dimension }, output, outputPlacement, keep }) => {
+    const positions = outputPlacement.positions(dimension);
     const { dims } = output;
     const data = output.dtype === "i32" || output.dtype === "pred" ? new Int32Array(sizeOf(dims)) : new Float32Array(sizeOf(dims));
     forEachIndex(dims, (index, flat) => {
@@ -41,7 +41,7 @@ const iota: Kernel<"iota"> = {
   },
 };
 
-/** Element i is a function of (key, i in the whole array): every part computes its own. */
+/** An element is a function of the key and its index in the whole array, so that every part computes its own elements. */
 const rngNormal: Kernel<"rng_normal"> = {
   tfjs: (context) => {
     const { device, output } = context;
@@ -49,11 +49,11 @@ const rngNormal: Kernel<"rng_normal"> = {
   },
 };
 
-function normalBlock({ attrs: { key, scale }, output: { dims }, outputPlace }: KernelContext<"rng_normal">): Float32Array {
-  // Along each dim, how far in the whole array its positions lie from the first.
+function normalBlock({ attrs: { key, scale }, output: { dims }, outputPlacement }: KernelContext<"rng_normal">): Float32Array {
+  // By dim: the offsets of its positions in the whole array.
   const offsets = dims.map((_, d) => {
-    const stride = dims.slice(d + 1).reduce((n, _size, i) => n * outputPlace.wholeSize(d + 1 + i), 1);
-    return Float64Array.from(outputPlace.positions(d), (position) => position * stride);
+    const stride = dims.slice(d + 1).reduce((n, _size, i) => n * outputPlacement.wholeSize(d + 1 + i), 1);
+    return Float64Array.from(outputPlacement.positions(d), (position) => position * stride);
   });
   const data = new Float32Array(sizeOf(dims));
   const row = offsets.at(-1) ?? Float64Array.of(0);

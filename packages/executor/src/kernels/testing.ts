@@ -32,7 +32,7 @@ function runKernel(
   value: Value,
   operands: readonly DeviceTensor[],
   numerics: Numerics = "f32",
-  places?: { inputs: readonly Placement[]; output: Placement },
+  placements?: { inputs: readonly Placement[]; output: Placement },
 ): DeviceTensor {
   const kept: DeviceTensor[] = [];
   const inputs = value.inputs.map((id) => must(graph.values[id], "operand").type);
@@ -42,8 +42,8 @@ function runKernel(
     inputs,
     output: value.type,
     numerics,
-    inputPlaces: places?.inputs ?? inputs.map((type) => wholePlacement(type.dims)),
-    outputPlace: places?.output ?? wholePlacement(value.type.dims),
+    inputPlacements: placements?.inputs ?? inputs.map((type) => wholePlacement(type.dims)),
+    outputPlacement: placements?.output ?? wholePlacement(value.type.dims),
     keep: (x: DeviceTensor) => {
       kept.push(x);
       return x;
@@ -107,7 +107,7 @@ export function randomArray(random: Random, type: TensorType, below = 4): Tensor
 export const randomInputsOf = (random: Random, graph: Graph): Map<string, Tensor> =>
   new Map(parametersOf(graph).map(({ attrs, type }) => [attrs.name, randomArray(random, type)]));
 
-/** The largest difference relative to the size of the numbers; infinite when dims differ or a NaN stands alone. */
+/** The largest difference relative to the size of the numbers; infinite if the dims differ or if only one of two numbers is NaN. */
 export function difference(a: Tensor, b: Tensor): number {
   if (a.dims.join() !== b.dims.join()) return Infinity;
   let worst = 0;

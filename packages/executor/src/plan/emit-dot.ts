@@ -5,13 +5,13 @@ import { isViewTranspose } from "../kernels/shape.js";
 import type { NodeId, PlanBuilder } from "./plan.js";
 
 /**
- * A `dot_general` as its parts: rounding under `mxu`, transposes that the layout forces, and one product between views. Parts that several products
- * share (a weight rounded, a query transposed) are made once.
+ * A `dot_general` as its parts: rounding under `mxu`, transposes that the layout requires, and one matmul of views. A part that several matmuls share
+ * (a rounded weight, a transposed query) is computed once.
  *
  * - A free dim in which an operand repeats repeats in the result.
- * - A batch dim in which the right operand repeats (keys shared by many heads) is a free dim of the left one, as long as only such dims follow:
+ * - A batch dim in which the right operand repeats (keys that many heads share) is a free dim of the left one, if only such dims follow:
  *
- *       q [B, H, T, d] · k [B, 1, S, d], batch B, H  →  [B, H·T, d] · [B, S, d]ᵀ: one product for all heads
+ *       q [B, H, T, d] · k [B, 1, S, d], batch B, H  →  [B, H·T, d] · [B, S, d]ᵀ: one matmul for all heads
  */
 export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: readonly NodeId[]): NodeId {
   const asValue: ValueOf<OpName> = value;
@@ -19,7 +19,7 @@ export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: r
   let [left, right] = [must(inputs[0], "operand"), must(inputs[1], "operand")];
   const { batch, contracting } = value.attrs;
 
-  // Contracted dims must be there in both.
+  // Both operands need the contracted dims in full.
   left = b.repeatAlong(
     left,
     contracting.map(([l]) => l),
@@ -82,11 +82,11 @@ export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: r
   return b.view(product, dims, asValue);
 }
 
-/** An operand as the matmul reads it: rounded, transposed, and viewed as matrices. */
+/** Prepares an operand of the matmul: rounds it, transposes it, and views it as matrices. */
 function arrange(b: PlanBuilder, value: ValueOf<OpName>, operand: NodeId, { permutation, dims: matrix }: GemmOperand): NodeId {
   let arranged = operand;
   const { dtype } = b.get(arranged).type;
-  if (b.roundProducts && dtype !== "bf16")
+  if (b.roundMatmulOperands && dtype !== "bf16")
     arranged = b.emit("convert", { dtype: "bf16" }, [arranged], { dtype: "bf16", dims: b.dims(arranged) }, value);
   if (permutation !== undefined && !isViewTranspose(b.dims(arranged), permutation)) {
     const type = b.get(arranged).type;
@@ -95,7 +95,7 @@ function arrange(b: PlanBuilder, value: ValueOf<OpName>, operand: NodeId, { perm
   return b.view(arranged, matrix, value);
 }
 
-/** The longest tail of pairs that are `wanted`, or that do not matter. */
+/** The longest tail of pairs that are `wanted` or `neutral`; of it, the pairs that are `wanted`. */
 function trailing(pairs: readonly DimPair[], wanted: (pair: DimPair) => boolean, neutral: (pair: DimPair) => boolean): DimPair[] {
   let from = pairs.length;
   while (from > 0 && (wanted(must(pairs[from - 1], "pair")) || neutral(must(pairs[from - 1], "pair")))) from--;

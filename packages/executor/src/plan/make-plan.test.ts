@@ -6,18 +6,18 @@ import { type Plan, printPlan } from "./plan.js";
 
 const f = (...dims: number[]) => tensorType("f32", dims);
 
-function planOf(build: (g: GraphBuilder) => Value, roundProducts = false): Plan {
+function planOf(build: (g: GraphBuilder) => Value, roundMatmulOperands = false): Plan {
   const g = new GraphBuilder("case");
   g.output("y", build(g));
-  return makePlan(g.finish(), { roundProducts });
+  return makePlan(g.finish(), { roundMatmulOperands });
 }
 
-/** Op and held dims of every node, `add[4,8]`. */
+/** Op and stored dims of every node, as in `add[4,8]`. */
 const shapes = (plan: Plan): string[] => plan.nodes.map(({ op, type }) => `${op}[${type.dims.join()}]`);
 const count = (plan: Plan, op: string): number => plan.nodes.filter((node) => node.op === op).length;
 
 describe("a plan", () => {
-  it("holds what repeats once and lets kernels broadcast it", () => {
+  it("a plan stores a repeated value once, and kernels broadcast it", () => {
     const plan = planOf((g) => {
       const x = g.parameter("x", f(4, 8));
       const mean = g.scale(g.reduce(x, [1], "sum"), 1 / 8);
@@ -26,7 +26,7 @@ describe("a plan", () => {
     assert.deepEqual(shapes(plan), ["parameter[4,8]", "reduce[4]", "constant[1]", "multiply[4]", "reshape[4,1]", "subtract[4,8]"]);
   });
 
-  it("computes a mask once, when it is loaded, from a row and a column", () => {
+  it("a plan computes a mask once, from a row and a column, when it is loaded", () => {
     const plan = planOf((g) => {
       const [row, column] = [g.iota(tensorType("i32", [2, 4, 4]), 1), g.iota(tensorType("i32", [2, 4, 4]), 2)];
       const x = g.parameter("x", f(2, 4, 4));
@@ -46,13 +46,13 @@ describe("a plan", () => {
     );
   });
 
-  it("sums what repeats by multiplying", () => {
+  it("a plan sums over a repeated dim by a multiplication", () => {
     const plan = planOf((g) => g.reduce(g.broadcastInDim(g.parameter("x", f(3)), [3, 5], [0]), [1], "sum"));
     assert.deepEqual(shapes(plan).slice(-2), ["constant[1]", "multiply[3]"]);
     assert.equal(count(plan, "reduce"), 0);
   });
 
-  it("repeats in memory what an output or a contraction needs whole", () => {
+  it("a plan repeats a value in memory if an output or a contraction needs the full dim", () => {
     assert.deepEqual(shapes(planOf((g) => g.broadcastInDim(g.parameter("x", f(3)), [3, 5], [0]))), [
       "parameter[3]",
       "reshape[3,1]",
@@ -66,7 +66,7 @@ describe("a plan", () => {
     );
   });
 
-  it("makes one product of all heads that share keys", () => {
+  it("a plan has one matmul for all heads that share keys", () => {
     const [B, T, S, H, d] = [2, 3, 5, 4, 6];
     const plan = planOf((g) => {
       const keys = g.broadcastInDim(g.parameter("k", f(B, S, d)), [B, H, S, d], [0, 2, 3]);
@@ -84,7 +84,7 @@ describe("a plan", () => {
     assert.ok(shapes(plan).includes(`dot_general[${B},${H * T},${S}]`), printPlan(plan));
   });
 
-  it("rounds an operand of several products once, where products are to round", () => {
+  it("a plan rounds an operand of several matmuls once", () => {
     const build = (g: GraphBuilder): Value => {
       const w = g.parameter("w", f(4, 4));
       const x = g.parameter("x", f(4, 4));
@@ -94,20 +94,20 @@ describe("a plan", () => {
     assert.equal(count(planOf(build), "convert"), 0);
   });
 
-  it("does not keep from the forward pass what the backward pass is to compute again", () => {
+  it("a plan does not keep a value of the forward pass that the backward pass recomputes", () => {
     const build = (phase: Phase): Plan => {
       const g = new GraphBuilder("case");
       const x = g.parameter("x", f(4));
       const once = g.push("tanh", [x.id], {}, x.type);
       const again = g.push("tanh", [x.id], {}, x.type, { scope: { phase } });
       g.output("y", g.add(once, again));
-      return makePlan(g.finish(), { roundProducts: false });
+      return makePlan(g.finish(), { roundMatmulOperands: false });
     };
     assert.equal(count(build("forward"), "tanh"), 1);
     assert.equal(count(build("recompute"), "tanh"), 2);
   });
 
-  it("gives every output a tensor that nothing else holds", () => {
+  it("every output of a plan has a tensor that nothing else refers to", () => {
     const g = new GraphBuilder("case");
     const x = g.parameter("x", f(4));
     const y = g.negate(x);
@@ -118,7 +118,7 @@ describe("a plan", () => {
       ["zeros", g.splat(0, f(4))],
     ] as const)
       g.output(name, value);
-    const { outputs, nodes } = makePlan(g.finish(), { roundProducts: false });
+    const { outputs, nodes } = makePlan(g.finish(), { roundMatmulOperands: false });
     assert.equal(new Set(outputs.map(({ node }) => node)).size, 4);
     assert.ok(outputs.every(({ node }) => must(nodes[node], "node").op !== "parameter" && !must(nodes[node], "node").constant));
   });

@@ -6,25 +6,24 @@ import { regroup } from "./regroup.js";
 import { type NodeId, type Plan, PlanBuilder, dropDeadNodes } from "./plan.js";
 
 export interface PlanOptions {
-  /** Operands of products are rounded to bf16 first, once each. */
-  readonly roundProducts: boolean;
+  /** Whether separate nodes round the operands of matmuls to bf16, once each. */
+  readonly roundMatmulOperands: boolean;
 }
 
 /**
- * From a host program to the kernels to call.
+ * Plans the kernel calls of a host program.
  *
- * What repeats is held once: a node has 1 along dims in which its value repeats (a broadcast, a constant, an iota), and the kernels
- * broadcast when they read it.
+ * A value that repeats along a dim (a broadcast, a constant, an iota) is stored once: its node has 1 there, and kernels broadcast when they read it.
  *
  *     constant 0.5 f32[16,128,256]      →  f32[1,1,1]
  *     broadcast rsqrt [16,128] → [16,128,256]  →  view [16,128,1]
  *     iota i32[128,128] along 1, compared with one along 0  →  [1,128] < [128,1]: pred [128,128], once
- *     sum over a repeated dim           →  times its size
+ *     sum over a repeated dim           →  multiplication by its size
  *
- * It is repeated in memory only where an op needs it whole: a contraction over it, a concatenation along it, an output.
+ * It is repeated in memory only if an op needs the full dim: a contraction over it, a concatenation along it, an output.
  */
 export function makePlan(graph: Graph, options: PlanOptions): Plan {
-  const builder = new PlanBuilder(graph, options.roundProducts);
+  const builder = new PlanBuilder(graph, options.roundMatmulOperands);
   const nodeOf: NodeId[] = [];
   for (const value of graph.values)
     nodeOf.push(
@@ -38,7 +37,7 @@ export function makePlan(graph: Graph, options: PlanOptions): Plan {
   const outputs = graph.outputs.map(({ name, value }) => {
     const source = must(graph.values[value], "output");
     let node = builder.repeat(must(nodeOf[value], "output"), source.type.dims, source, { fresh: true });
-    // Outputs are given away: what is a parameter, held for the next run, or another output needs a handle of its own.
+    // The caller owns the outputs. So a parameter, a constant or another output needs a new tensor handle.
     const { op, constant, type } = builder.get(node);
     if (op === "parameter" || constant || taken.has(node)) node = builder.emit("stop_gradient", {}, [node], type, source, { fresh: true });
     taken.add(node);
@@ -50,17 +49,17 @@ export function makePlan(graph: Graph, options: PlanOptions): Plan {
 type Emitter<N extends OpName> = (b: PlanBuilder, value: ValueOf<N>, inputs: readonly NodeId[]) => NodeId;
 type EmitterTable = { readonly [N in OpName]: Emitter<N> };
 
-/** A value of any op: of its attributes no more is known. */
+/** A value without the type of its attributes. */
 const asValue = <N extends OpName>(value: ValueOf<N>): ValueOf<OpName> => value;
 const at = (inputs: readonly NodeId[], i: number): NodeId => must(inputs[i], "operand");
 
-/** Dims where some operand does not repeat. */
+/** An elementwise op. Its result repeats along the dims in which all operands repeat. */
 function elementwise<N extends OpName>(b: PlanBuilder, value: ValueOf<N>, inputs: readonly NodeId[]): NodeId {
   const dims = value.type.dims.map((size, d) => (inputs.some((id) => b.dims(id)[d] !== 1) ? size : 1));
   return b.emit(value.op, value.attrs, inputs, { ...value.type, dims }, asValue(value));
 }
 
-/** Ops that need nothing whole but the dims of a list. */
+/** An op that needs only the chosen dims in full. */
 const wholeAlong =
   <N extends OpName>(chosen: (attrs: ValueOf<N>["attrs"]) => readonly number[]): Emitter<N> =>
   (b, value, inputs) => {
@@ -134,7 +133,7 @@ const emitters: EmitterTable = {
   },
   concatenate: (b, value, inputs) => {
     const { dimension } = value.attrs;
-    // A dim along which some operand does not repeat is whole in all of them.
+    // If one operand does not repeat along a dim, all operands have the full dim.
     const whole = value.type.dims.map((_, d) => d).filter((d) => d === dimension || inputs.some((id) => b.dims(id)[d] !== 1));
     const parts = inputs.map((id, i) => b.repeatAlong(id, whole, b.fullDims(must(value.inputs[i], "operand")), asValue(value)));
     return b.emit(

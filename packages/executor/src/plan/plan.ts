@@ -5,8 +5,8 @@ import { assert, must } from "@lapidary/std";
 export type NodeId = number;
 
 /**
- * One kernel call, or one collective, of a worker's step. `type` is what is really held: where a value repeats along a dim,
- * its node has 1 there.
+ * One kernel call, or one collective, of a worker's step. `type` is the type of the stored tensor: it has 1 along each dim in which the value
+ * repeats.
  */
 export interface PlanNodeOf<N extends OpName> {
   readonly id: NodeId;
@@ -14,27 +14,27 @@ export interface PlanNodeOf<N extends OpName> {
   readonly attrs: OpAttrs[N];
   readonly inputs: readonly NodeId[];
   readonly type: TensorType;
-  /** The value of the program that this is computed for: its provenance and its place in the whole array. */
+  /** The value of the program that the node computes: its provenance and its block of the whole array. */
   readonly value: ValueOf<OpName>;
-  /** The same in every run: computed once, at load. */
+  /** Whether it is the same in every run. It is then computed once, when the program is loaded. */
   readonly constant: boolean;
 }
 export type PlanNode = { [N in OpName]: PlanNodeOf<N> }[OpName];
 
-/** What a worker calls, in order. Every output is a node of its own, with the full dims of its value, that nothing else keeps. */
+/** The calls of a worker, in order. Each output is a separate node with the full dims of its value. Nothing else refers to it. */
 export interface Plan {
   readonly nodes: readonly PlanNode[];
   readonly outputs: readonly { readonly name: string; readonly node: NodeId }[];
 }
 
-/** Appends nodes; equal ones are one. */
+/** Appends nodes. Equal nodes become one. */
 export class PlanBuilder {
   readonly nodes: PlanNode[] = [];
   readonly #known = new Map<string, NodeId>();
 
   constructor(
     readonly graph: Graph,
-    readonly roundProducts: boolean,
+    readonly roundMatmulOperands: boolean,
   ) {}
 
   get(id: NodeId): PlanNode {
@@ -45,7 +45,7 @@ export class PlanBuilder {
     return this.get(id).type.dims;
   }
 
-  /** @param options.fresh a node of its own, made in every run though its inputs are constant */
+  /** @param options.fresh whether to add a new node that is computed in every run, even if its inputs are constant */
   emit<N extends OpName>(
     op: N,
     attrs: OpAttrs[N],
@@ -56,16 +56,16 @@ export class PlanBuilder {
   ): NodeId {
     const fresh = options.fresh ?? false;
     const { placed, foldable } = ops[op];
-    // Collectives of equal text may differ in their layout, which belongs to their value.
-    const place = placed
+    // Collectives with equal attributes may differ in their layout, which is that of their value.
+    const identity = placed
       ? [value.sharding, value.inputs.map((id) => this.graph.values[id]?.sharding)]
       : !foldable || fresh
         ? this.nodes.length
         : undefined;
     const constant = !fresh && foldable && inputs.every((id) => this.get(id).constant);
-    // What the backward pass computes again is not to be kept from the forward pass.
+    // The backward pass recomputes such values. Their nodes must not equal those of the forward pass.
     const again = !constant && value.scope.phase === "recompute";
-    const key = JSON.stringify([op, attrs, inputs, type, place, again]);
+    const key = JSON.stringify([op, attrs, inputs, type, identity, again]);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const id = this.nodes.length;
@@ -112,7 +112,7 @@ export class PlanBuilder {
   }
 }
 
-/** Nodes that an output needs, renumbered; parameters stay. */
+/** Removes the nodes that no output needs, except parameters, and renumbers the others. */
 export function dropDeadNodes(plan: Plan): Plan {
   const alive = plan.nodes.map((node) => node.op === "parameter");
   for (const { node } of plan.outputs) alive[node] = true;
@@ -128,7 +128,7 @@ export function dropDeadNodes(plan: Plan): Plan {
   return { nodes, outputs: plan.outputs.map(({ name, node }) => ({ name, node: must(to.get(node), "output") })) };
 }
 
-/** The text of a plan, as tests and logs show it. */
+/** The text of a plan, for tests and logs. */
 export function printPlan(plan: Plan): string {
   const lines = plan.nodes.map(
     (node) =>

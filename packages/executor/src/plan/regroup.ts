@@ -2,8 +2,8 @@ import { sizeOf } from "@lapidary/ir";
 import { assert } from "@lapidary/std";
 
 /**
- * How a reshape acts on an array that repeats along some dims, held with 1 there. Dims of both shapes form groups of equal product,
- * walked from the major end; a group that repeats altogether still does so, one that repeats in part must be held whole.
+ * The effect of a reshape on an array that repeats along some dims and is stored with 1 there. The dims of both shapes form groups of equal product,
+ * from the major end on. If all dims of a group repeat, its new dims repeat. If only some repeat, the group must be stored in full.
  *
  *     from [B, T, H, d], held [B, 1, H, d]   to [B·T, H·d]     B and T are one group: held becomes [B, T, H, d]
  *     from [B, T, H·d],  held [1, T, 1]      to [B, T, H, d]   result held [1, T, 1, 1]

@@ -9,7 +9,7 @@ import { randomArray, scaledDifference } from "./testing.js";
 
 const rounded = (x: Tensor): Tensor => tensor(x.dtype, x.dims, Float64Array.from(roundArrayToBf16(Float32Array.from(x.data))));
 
-describe("products", () => {
+describe("the kernel of dot_general", () => {
   let device: Device;
   before(async () => {
     device = await openDevice();
@@ -17,7 +17,7 @@ describe("products", () => {
 
   const size = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(64, 127, 129, 150));
 
-  it("are summed in f32, under mxu those of operands rounded to bf16: any sizes, batched or not, either operand transposed", () =>
+  it("a matmul adds in f32, under mxu after rounding its operands to bf16, for any sizes, batches and transposes", () =>
     fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -58,7 +58,7 @@ describe("products", () => {
     ));
 
   for (const numerics of ["f32", "mxu"] as const)
-    it(`carry NaN and infinities under ${numerics}, and nothing from beyond their operands`, async () => {
+    it(`a matmul under ${numerics} propagates NaN and infinities, and reads nothing outside its operands`, async () => {
       const g = new GraphBuilder("product");
       const [a, b] = [tensorType("f32", [3, 5]), tensorType("f32", [5, 7])];
       g.output("y", g.dotGeneral(g.parameter("a", a), g.parameter("b", b), [], [[1, 0]]));
