@@ -65,7 +65,7 @@ export class StackedRun {
   readonly #tag: string;
   /** By node. */
   readonly #slots: (DeviceTensor | undefined)[];
-  /** Parameters that stay the caller's. */
+  /** Parameters that the caller keeps. */
   readonly #given = new Set<NodeId>();
   /** Started collectives that go through sockets. */
   readonly #pending = new Map<NodeId, Promise<DeviceTensor>>();
@@ -218,7 +218,7 @@ export class StackedRun {
     } while (!isReady(laterWait_us));
   }
 
-  /** Frees what the run has made. */
+  /** Frees the tensors of the run. */
   #abandon(): void {
     for (const exchange of this.#pending.values())
       void exchange.then(

@@ -24,7 +24,7 @@ function hostProgramOf(graph: Graph): HostProgram {
   };
 }
 
-/** @param fuse whether chains of memory-bound kernels are joined, where the device can */
+/** @param fuse whether chains of memory-bound ops are fused if the device has fused kernels */
 export function loadPlan(device: Device, graph: Graph, numerics: Numerics = "f32", fuse = true): StackedProgram {
   const program = hostProgramOf(graph);
   const options = {

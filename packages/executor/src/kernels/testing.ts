@@ -87,7 +87,7 @@ export function evaluateByKernels(
   return outputs;
 }
 
-/** A value that has numbers of an interval where `x` has numbers between -2 and 2. */
+/** Maps the interval from -2 to 2 of `x` linearly to another interval. */
 export function within(g: GraphBuilder, x: Value, [low, high]: Interval): Value {
   const [from, to] = anywhere;
   const factor = (high - low) / (to - from);

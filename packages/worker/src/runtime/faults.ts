@@ -110,7 +110,7 @@ export class StepFaults implements ExecutionHooks {
     };
   }
 
-  /** Changes the frames to peers. Frames without a payload, and those that belong to no collective, pass as they are. */
+  /** Changes the frames to peers, except frames without a payload and frames outside of a collective. */
   readonly tamper: FrameFault = (parts) => {
     const [head, payload, ...more] = parts;
     if (head === undefined || payload === undefined) return parts;
@@ -143,7 +143,7 @@ export class StepFaults implements ExecutionHooks {
       if (one.moment === moment && one.item === item) this.#failpoints.hit(one.point, this.#step, this.#worker, stopActions);
   }
 
-  /** The damage that a failpoint does to the message of the collective that has just started. The first message of a collective takes it. */
+  /** The damage that a failpoint does to the message of the collective that has just started. Only the first message of a collective is damaged. */
   #damage(possible: readonly FailpointDamage[]): FailpointDamage | undefined {
     const op = this.#sending;
     this.#sending = undefined;

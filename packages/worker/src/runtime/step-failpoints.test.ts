@@ -162,7 +162,7 @@ describe("failpoints of a step on the real executor", function () {
           assert.equal(index, wanted, "of the items that fit, the middle one of the pass or the first collective");
         });
 
-  it("a step of ZeRO-3 has the schedule that this test was written for: gathers, products, reductions in both passes", async () => {
+  it("a step of ZeRO-3 has the schedule that this test was written for: gathers, matmuls, reductions in both passes", async () => {
     const { observed } = await run(zero3Step(), true, "");
     const started = observed.filter(({ moment, kind }) => moment === "after" && kind === "start").map(({ op }) => op);
     assert.ok(started.filter((op) => op === "all_gather").length >= 6, started.join(" "));
