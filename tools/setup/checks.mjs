@@ -141,7 +141,7 @@ function checkBuild(root) {
   return {
     name: "build",
     ok,
-    detail: ok ? "compiled from the present sources" : "sources have changed since the last build",
+    detail: ok ? "compiled from the present sources" : "sources have changed since the set-up last compiled them",
     remedy: "run `npm run setup`",
   };
 }
