@@ -1,4 +1,4 @@
-/** What `lapidary doctor` asks of the set-up, for TypeScript; `checks.mjs` is the code. */
+/** Types of the checks of `lapidary doctor`; `checks.mjs` is the code. */
 
 export interface Check {
   /** node, python, compiler, packages, libtensorflow, redis, build, disk, cache */
@@ -18,7 +18,7 @@ export interface LibtensorflowStatus {
 }
 
 interface Where {
-  /** The project's root; by default the one that this file lies in. */
+  /** The project's root; by default the project that contains this file. */
   readonly root?: string;
   readonly env?: NodeJS.ProcessEnv;
 }
