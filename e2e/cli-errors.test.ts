@@ -15,7 +15,7 @@ interface Told {
   readonly remedy: RegExp;
 }
 
-/** A command that failed as it should: exit code, the error as JSON alone on stdout, and in words on stderr. */
+/** Asserts that a command failed: the exit code, only the error as JSON on stdout, and the error as text on stderr. */
 function assertTold({ code, stdout, stderr }: Ended, expected: Told): void {
   const lines = stdout.trim().split("\n");
   assert.equal(lines.length, 1, stdout);
@@ -26,7 +26,7 @@ function assertTold({ code, stdout, stderr }: Ended, expected: Told): void {
   assert.ok(stderr.includes(`error ${error.code}: ${error.message}`), stderr);
 }
 
-/** A port of this machine that nobody listens on. */
+/** A port of this machine without a listener. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
@@ -300,7 +300,7 @@ describe("a coordinator that is up", function () {
     await again.says(/train: step/);
     again.pressCtrlC();
     await again.says(/detached/);
-    // Signals this near the first are the same key press, told twice.
+    // Signals within this time of the first signal come from the same key press.
     while (!/cancelling/.test(again.stderr) && again.child.exitCode === null) {
       again.pressCtrlC();
       await new Promise((resolve) => setTimeout(resolve, 50));
@@ -312,7 +312,7 @@ describe("a coordinator that is up", function () {
   it("starts its own Redis again when that is gone, takes the next job, and leaves nothing behind", async () => {
     process.kill(Number(readFileSync(join(home.state, "redis/redis.pid"), "utf8")), "SIGKILL");
     const launch = async (): Promise<Ended> => home.run("launch", home.job, "--json");
-    // A launch that comes before Redis is back is refused, and says so.
+    // A launch before Redis has restarted is refused with an error.
     let ended = await launch();
     while (ended.code !== 0) {
       assertTold(ended, { exit: 3, code: "LAP_REDIS_UNREACHABLE", place: "redis.sock", remedy: /lapidary/ });

@@ -12,7 +12,7 @@ import { axeViolations, goTo, layoutFaults, openBrowser, panelsFilled, textOf, u
 const root = resolve(fileURLToPath(import.meta.url), "../../..");
 const token = "0123456789abcdef0123456789abcdef";
 
-/** Recorded runs behind the coordinator's real HTTP server, seen in a real browser. Every test opens its own page. */
+/** The coordinator's real HTTP server serves recorded runs to a real browser. Every test opens its own page. */
 describe("the dashboard", function () {
   this.timeout(120_000);
   let home = "";

@@ -23,7 +23,7 @@ interface ParityJson {
   readonly collectives: readonly { readonly op: string; readonly axis: string; readonly count: number; readonly bytes_per_chip: number }[];
 }
 
-/** The tolerances of an f32 run, written here once more: a change of those in the code must not pass unseen. */
+/** The tolerances of an f32 run, repeated here so that a change in the code fails the test. */
 function expectWithinTolerance(result: ParityJson): void {
   ok(result.logits_max_abs <= 2e-5, `logits ${result.logits_max_abs}`);
   strictEqual(result.loss_abs.length, 5);
@@ -33,7 +33,7 @@ function expectWithinTolerance(result: ParityJson): void {
   ok(result.sft_loss_abs <= 2e-5, `fine-tuning ${result.sft_loss_abs}`);
 }
 
-/** Workers that the sessions of a suite take one after the other. */
+/** Workers that the sessions of a suite use in sequence. */
 function sharedWorkers(): { readonly open: (options: Omit<SessionOptions, "environment" | "pool">) => ReturnType<typeof openSession> } {
   let pool: Awaited<ReturnType<typeof openPool>> | undefined;
   before(async () => {
@@ -43,7 +43,7 @@ function sharedWorkers(): { readonly open: (options: Omit<SessionOptions, "envir
   return { open: (options) => openSession({ ...options, environment: process.env, ...(pool === undefined ? {} : { pool }) }) };
 }
 
-/** Runs the command, which must exit with 0, and leaves nothing behind. */
+/** Runs the command, asserts exit code 0, and removes its state directory. */
 async function fromCommandLine(...args: string[]): Promise<ParityJson> {
   const home = new Home();
   try {

@@ -207,7 +207,7 @@ describe("lapidary plan", function () {
       ],
     ); // prettier-ignore
     strictEqual(new Set((await traced("--diff")).traceEvents.map(({ pid }) => pid)).size, 3);
-    // A step that was recorded call by call: worker 1 began 3 ms later, and its gather waited.
+    // A step with every call recorded: worker 1 began 3 ms later, and its gather waited.
     const call = (kind: string, op: string, name: string): object => ({ kind, op, name, phase: "forward" });
     const lines = [
       {

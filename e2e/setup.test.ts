@@ -5,7 +5,7 @@ import { makeSetupSandbox, root, type SetupSandbox } from "./support/setup-sandb
 
 type Checks = typeof import("../tools/setup/checks.mjs");
 
-/** The line that the set-up says when it asks pip for a wheel. */
+/** The line that the set-up prints when it requests a wheel from pip. */
 const downloads = /downloading/;
 const compiles = /compiling/;
 
@@ -27,7 +27,7 @@ describe("the set-up", function () {
     const { checks } = (await import(join(root, "tools/setup/checks.mjs"))) as Checks;
     return (await checks({ root: sandbox.project, env: sandbox.env })).some(({ name, ok }) => name === "libtensorflow" && ok);
   };
-  /** A Python that hangs when pip is asked to download, after it has made `marker`. */
+  /** A Python that creates `marker` and hangs if it is started for a download of pip. */
   const hangingPython = (marker: string): string => {
     const script = join(sandbox.project, "hanging-python");
     const hang = `import os, sys, time; open(sys.argv[1], "w").write(str(os.getpid())); time.sleep(600)`;
@@ -201,7 +201,7 @@ describe("the set-up", function () {
   });
 });
 
-/** The content of a file as soon as there is any. */
+/** Waits until a file has content, and returns the content. */
 async function contentOf(path: string): Promise<string> {
   for (;;) {
     if (existsSync(path) && statSync(path).size > 0) return readFileSync(path, "utf8");
@@ -209,7 +209,7 @@ async function contentOf(path: string): Promise<string> {
   }
 }
 
-/** Alive, and not merely a zombie that nobody has waited for. */
+/** Whether a process runs and is not a zombie. */
 function isRunning(pid: number): boolean {
   const stat = `/proc/${pid}/stat`;
   return existsSync(stat) && !/^.*\) Z/s.test(readFileSync(stat, "utf8"));

@@ -17,7 +17,7 @@ function bigCollectives(program: Program, tokensPerChip: number): Record<string,
   return counts;
 }
 
-/** Bytes that the small ones move: scalars of loss and norm, and three numbers a token for the loss over a sharded vocabulary. */
+/** Bytes that the small collectives move: scalars of loss and norm, and three numbers a token for the loss over a sharded vocabulary. */
 function smallBytes(program: Program, tokensPerChip: number): number {
   return collectivesOf(program.chip).reduce((sum, value) => {
     const input = program.chip.values[value.inputs[0] ?? 0];
@@ -54,13 +54,13 @@ describe("strategies on nano16 and 256 chips", function () {
     const program = compileStep(nano16, strategies["tensor + zero-3"], { batch: 16, seq: 32 }, { clip: 1 });
     const counts = bigCollectives(program, 32);
     strictEqual(counts["all_gather data forward"], params);
-    // The backward pass reads matrices, not the norms' gains: their products of the forward pass are at hand.
+    // The backward pass reads matrices, but not the gains of norms, because it uses stored values of the forward pass instead.
     strictEqual(counts["all_gather data backward"], matrices);
     strictEqual(counts["reduce_scatter data backward"], params);
     const held = stateBytesPerChip(program.chip);
     const whole = 4 * parameterCount(gemma(nano16));
     const normBytes = 4 * norms * nano16.modelDim;
-    // Matrices lie over all 256 chips; norms, which no rule splits over model, over the 16 of data.
+    // All 256 chips split matrices. Rules do not split norms over model, so only the 16 chips of data split them.
     strictEqual(held.params, (whole - normBytes) / 256 + normBytes / 16);
     strictEqual(held.optimizer, 2 * held.params + stepBytes(program));
   });
@@ -68,7 +68,7 @@ describe("strategies on nano16 and 256 chips", function () {
   it("buckets let the gains of all norms cross as one, with the same bytes", () => {
     const step = (bucketBytes: number): Program =>
       compileStep(nano16, strategies["zero-3"], { batch: 256, seq: 32 }, { clip: 1, bucketBytes });
-    // A gain has 64 numbers: all of them fit together, a matrix with another does not.
+    // A gain has 64 numbers, so one bucket can contain all gains, but not for a matrix and another array.
     const [apart, together] = [step(0), step(norms * 64 * 4)];
     const ofGains = (program: Program): number => collectivesOf(program.chip).filter(({ name }) => name.includes("norm.weight")).length;
     strictEqual(ofGains(apart), 2 * norms); // gathered once, scattered once
@@ -175,7 +175,7 @@ describe("Gemma on the pods it was trained on", function () {
   });
 });
 
-/** Counts by kind and phase, whatever the axes, scalars left out. */
+/** Counts by kind and phase, over all axes, without scalars. */
 function summed(program: Program): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const value of collectivesOf(program.chip)) {

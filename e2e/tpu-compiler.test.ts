@@ -52,7 +52,7 @@ describe("Google's TPU compiler", function () {
     const { collectives } = await compileJob("--text", "chip");
     const row = (op: string, axis: string): { count: number; plan_count: number } | undefined =>
       collectives.find((one) => one.op === op && one.axis === axis);
-    // Some gathers are merged into others, none is invented.
+    // The compiler merges some gathers and adds none.
     const gathers = row("all_gather", "data");
     assert.ok(gathers !== undefined && gathers.count > 0 && gathers.count <= gathers.plan_count, JSON.stringify(gathers));
   });

@@ -9,7 +9,7 @@ import { schemaErrors } from "./support/crd.js";
 import { jobSetSchema } from "./support/jobset-schema.js";
 import { jaxPython, lossesOf, run, runExport, runWell } from "./support/xla.js";
 
-// The command line's own parser: the root has none.
+// The parser of the command line, because the root does not depend on one.
 const yaml = createRequire(join(root, "packages/cli/package.json"))("yaml") as { parse(text: string): unknown };
 
 /** The code, place and remedy of an error on stderr. */
@@ -58,7 +58,7 @@ describe("an export", function () {
     );
     const close = (actual: readonly number[], key: number, scale: number, first: number): void => {
       const off = actual.filter((x, i) => x !== Math.fround(normalAt(key, first + i) * scale)).length;
-      // A last bit may differ where the C libraries do.
+      // The last bit may differ between C libraries.
       ok(off <= 1, `${off} of ${actual.length} differ`);
     };
     close(normals, -5, 0.5, 0);
@@ -128,7 +128,7 @@ describe("an export", function () {
     const { stdout, stderr } = await runWell("bash", [script], { env: { DRY_RUN: "1", PYTHON: python } });
     match(stderr, /whole\.mlir verified/);
     match(stdout, /^srun .*run\.py --text whole .*--distributed/m);
-    // On a cluster srun starts the processes; one is enough to see that the command is right.
+    // On a cluster, srun starts the processes. One process is sufficient to test the command.
     writeFileSync(join(home.directory, "srun"), '#!/bin/bash\nshift\necho "would run $*"\n', { mode: 0o755 });
     const path = `${home.directory}${delimiter}${process.env["PATH"] ?? ""}`;
     match((await runWell("bash", [script], { env: { PYTHON: python, PATH: path } })).stdout, /^would run .*--resume/m);

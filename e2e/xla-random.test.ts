@@ -20,11 +20,11 @@ import { meshSize, printAtoms } from "@lapidary/topology";
 import { root } from "./support/cli.js";
 import { jaxPython, runWell } from "./support/xla.js";
 
-/** So many random programs as per-chip text, and some of them as whole text too: that is Shardy's and XLA's work, not ours. */
+/** Number of random programs as per-device modules, and of those that are also global modules. Fewer of the latter, because they test Shardy and XLA. */
 const wanted = { chip: 50, whole: 8 };
 const devices = 8;
 
-/** As `run_cases.py` reads a case; the text stands in a file of the case's name. */
+/** A case in the format of `run_cases.py`. Its module is in a file with the name of the case. */
 function describeCase(name: string, { mesh, global }: Program, laid: Graph): object {
   const array = (own: string, { dims, dtype }: TensorType, sharding: Sharding): object => ({
     name: own,
@@ -58,7 +58,7 @@ describe("random graphs on random meshes, run by XLA", function () {
         if (meshSize(mesh) > devices) continue;
         const step = withGradients(graph);
         const rounding = roundingOf(step, given);
-        // Random numbers of ours have no counterpart in StableHLO.
+        // The random numbers of Lapidary do not have a counterpart in StableHLO.
         if (rounding.undecided !== undefined || step.values.some(({ op }) => op === "rng_normal")) continue;
         const program = compile(step, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
         const texts = [{ kind: "chip", laid: program.chip, text: perDeviceModule(program.chip, program.global) }];

@@ -85,11 +85,11 @@ describe("nano16 on 256 devices, by the emulator and by XLA", function () {
     const ours = await readXlaCheckpoint(join(home.state, "runs/emulated/checkpoints/step-2"));
     for (const [name, { data }] of ours.states) {
       const theirs = must(states.get(name), name).data;
-      // Where a gradient is next to nothing, Adam's first steps are a matter of its sign.
+      // If a gradient is almost zero, only its sign decides the first steps of Adam.
       const distance = Math.sqrt([...data].reduce((sum, x, i) => sum + (x - (theirs[i] ?? Number.NaN)) ** 2, 0) / data.length);
       ok(distance <= 1e-4, `${name} lies ${distance} away`);
     }
-    // One process restores what two wrote, and Lapidary takes the weights for its own.
+    // One process restores a checkpoint that two processes wrote, and Lapidary loads its weights.
     const restored = await runExport(
       python,
       exported,

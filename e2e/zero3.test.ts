@@ -11,7 +11,7 @@ import { nano16 } from "./support/strategies.js";
 
 const optimizer = { name: "adamw", lr: 1e-3, betas: [0.9, 0.95] as [number, number], eps: 1e-8, weight_decay: 0 } as const;
 
-/** Initialises nano16 on a mesh and tells what each worker really holds, in bytes by value. */
+/** Initializes nano16 on a mesh and returns the bytes of each value that each worker stores. */
 async function heldAfterInit(
   mesh: ReturnType<typeof makeMesh>,
   zero: 0 | 3,
@@ -45,7 +45,7 @@ describe("ZeRO-3 is real", function () {
       for (const [name, whole] of params)
         for (const slot of ["params", "adam_m", "adam_v"]) {
           const bytes = must(values[`${slot}/${name}`], `${slot}/${name}`);
-          // A worker's block of model × half of data: norms are held once for the 16 chips of model that share them.
+          // The chips of a worker are model × half of data. A worker stores norms once for the 16 chips of model that share them.
           if (name.includes("norm")) strictEqual(bytes, whole / workers, name);
           else strictEqual(bytes / chipsPerWorker, whole / meshSize(mesh), name);
         }

@@ -5,7 +5,7 @@ import { calibrationWarning, parseChip, type PlanReport, usableHbm } from "@lapi
 import { caseInput, tinyJob } from "../support/cases.js";
 import { Home, root } from "../support/cli.js";
 
-/** Plans for chips of other kinds than the one that the simulator was first fitted to. */
+/** Plans for other chips than v5e, to which the simulator was fitted first. */
 
 type Report = PlanReport & { readonly warnings: readonly { readonly code: string }[] };
 

@@ -9,12 +9,12 @@ import { codeIn, commandsIn, type DocumentedCommand, documentedCommands, documen
 
 const style = { columns: 100, title: (text: string): string => text };
 
-/** What stands for something of the reader's own: `RUN`, `DIR`, `ID`, and `X` for what a program puts into a text. */
+/** Whether a word is a placeholder: `RUN`, `DIR`, `ID`, or `X` for a value that a program inserts. */
 const isPlaceholder = (word: string): boolean => /^[A-Z]+$/.test(word) || word === "job.yaml" || word.includes("=X");
 
-/** The call, or what is wrong with the command. A mention in a sentence may leave arguments and values out. */
+/** The call, or the problem of the command. A mention in a sentence may omit arguments and values. */
 function callOf({ words, isWhole }: DocumentedCommand): Call | string {
-  // A reader puts a command or a number in place of a name.
+  // Placeholders become a command or a number.
   const filled = words.map((word, i) =>
     word === "COMMAND" ? "plan" : /^[A-Z]$/.test(word) && words[i - 1]?.startsWith("--") === true ? "1" : word,
   );
@@ -29,7 +29,7 @@ function callOf({ words, isWhole }: DocumentedCommand): Call | string {
   }
 }
 
-/** The job of a command with its overrides, where it names one that there is; what is wrong with it. */
+/** The problem of the job of a command with its overrides; undefined if there is none, or if the job is a placeholder. */
 function jobProblem(call: Call): string | undefined {
   if (
     call.kind === "print" ||
@@ -59,7 +59,7 @@ const problemsOf = (commands: readonly DocumentedCommand[]): string[] =>
     return problem === undefined ? [] : [`${command.place}: ${command.text}: ${problem}`];
   });
 
-/** Every key of a job file, dotted, and every part that leads to one. */
+/** Every dotted key of a job file, and every prefix of a key. */
 function jobKeys(): Set<string> {
   const keys = new Set<string>();
   const visit = (schema: unknown, prefix: string): void => {
@@ -84,7 +84,7 @@ const dottedKeys = (text: string, keys: ReadonlySet<string>): string[] =>
     .map(([, word = ""]) => word)
     .filter((word) => keys.has(word.split(".")[0] ?? "") && !/\.(ya?ml|jsonl?|py|ts|mjs|md|csv|txt|bin|safetensors)$/.test(word));
 
-/** Free mesh axes and logical axes stand below these. */
+/** Keys below these prefixes are names of mesh axes and logical axes, which users choose. */
 const isOpen = (key: string): boolean => /^(mesh|rules)\./.test(key);
 
 describe("case 101: commands that the documentation names", function () {
@@ -138,7 +138,7 @@ describe("case 101: commands that the documentation names", function () {
     const ends: string[] = [];
     const known = new Set<string>();
     for (const command of documentedCommands().filter(needsNoRun)) {
-      // Once for every command and family of models: what is left differs in options that are read above.
+      // Runs each command once per family of models. The other lines differ only in options, which the tests above parse.
       const subject = command.words
         .slice(0, 2)
         .join(" ")
@@ -177,7 +177,7 @@ describe("case 101: commands that the documentation names", function () {
   });
 });
 
-/** Commands that read files and nothing else. A search takes half a minute, and other compilers have to be fetched. */
+/** Commands that only read files. Excludes searches, which take half a minute, and comparisons, which download other compilers. */
 function needsNoRun({ words, isWhole, text }: DocumentedCommand): boolean {
   const [command = "", subject = ""] = words;
   if (["help", "completion", "version", "config"].includes(command)) return isWhole || command === "help" || subject === "schema";
@@ -227,7 +227,7 @@ describe("remedies of errors and warnings", function () {
 /** Options of other programs that remedies name: redis-check-aof, node, pip. */
 const ofOthers: ReadonlySet<string> = new Set(["--fix", "--max-old-space-size", "--user", "--no-deps", "--safe_serialization"]);
 
-/** Scripts of npm, tools and variables that a text names and that there are not. */
+/** Scripts of npm, tools and variables that a text names but that do not exist. */
 function missingIn(text: string): string[] {
   return [
     ...[...text.matchAll(/npm run ([\w:.-]+)(?: -w @lapidary\/(\w+))?/g)].flatMap(([whole, name = "", workspace]) =>

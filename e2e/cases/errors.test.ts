@@ -7,7 +7,7 @@ import { type Ended, Home, root } from "../support/cli.js";
 
 const bin = join(root, "packages/cli/bin/lapidary.mjs");
 
-/** Nobody may take what the operating system or a file says for a bug of Lapidary, and nothing may wait for ever. */
+/** Errors of the operating system or of files must not look like bugs of Lapidary, and commands must not wait forever. */
 describe("errors that people can act on", function () {
   this.timeout(180_000);
   const home = new Home();
@@ -36,7 +36,7 @@ describe("errors that people can act on", function () {
       child.once("error", reject).once("close", (code) => resolve({ code, stdout, stderr }));
     });
 
-  /** Exit code 2, and an error that names path and remedy and is no bug. */
+  /** Asserts exit code 2, and an error with path and remedy that is not reported as a bug. */
   function isFileError({ code, stderr }: Ended, expected: RegExp, place: string): void {
     strictEqual(code, 2, stderr);
     match(stderr, expected);
@@ -118,7 +118,7 @@ describe("errors that people can act on", function () {
         [`export ${tinyJob} -o`, "y"],
         ["export-run trained -o", "page.html"],
       ] as const;
-      // Where nobody may mount, the device that is always full stands in for the disk, for files.
+      // If the user may not mount, /dev/full replaces the full disk for files.
       for (const [command, name] of canMount ? commands : [["trace trained -o", "/dev/full"] as const]) {
         const line = canMount
           ? mount(`$LAPIDARY ${command} full/${name}; code=$?; ls -A full >&2; exit $code`)

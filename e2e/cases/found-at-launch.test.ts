@@ -12,7 +12,7 @@ const wrong = [
 ] as const;
 const file = (name: string): string => caseInput("60-found-out-late", name);
 
-/** Kind: what is wrong on this machine already is refused when a job is launched, not when it runs. */
+/** `launch` refuses a job with a problem that is already known on this machine, before the job runs. */
 describe("60: what can be known at launch", function () {
   this.timeout(180_000);
   let home: Home;

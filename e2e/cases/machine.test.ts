@@ -7,7 +7,7 @@ import { caseInput, tinyJob } from "../support/cases.js";
 import { type Ended, Home } from "../support/cli.js";
 import { makeSetupSandbox, type SetupSandbox } from "../support/setup-sandbox.js";
 
-/** Machines as they are: permissions, old servers, settings of pip and Python, compilers, libraries, full disks. */
+/** Properties of real machines: permissions, old servers, settings of pip and Python, compilers, libraries, full disks. */
 
 interface ReportedError {
   readonly error: { readonly code: string; readonly message: string; readonly remedy: string };
@@ -41,7 +41,7 @@ describe("machines: the home directory and the servers on the PATH", function ()
 
   before(async () => {
     home = new Home({ PATH: withOldServer });
-    // A home of an earlier version, made under umask 000.
+    // A state directory of an earlier version, made under umask 000.
     mkdirSync(join(home.state, "runs"), { recursive: true });
     for (const path of [home.state, join(home.state, "runs")]) chmodSync(path, 0o777);
     up = await withUmask(0o000, () => home.json("up", "--workers", "1"));
@@ -63,7 +63,7 @@ describe("machines: the home directory and the servers on the PATH", function ()
       await withUmask(0o000, async () => {
         const launched = await home.run("launch", tinyJob, "train.steps=2", "--name", "closed", "--quiet");
         assert.equal(launched.code, 0, launched.stderr);
-        // The command itself prepares the data that no run has prepared.
+        // The command itself prepares the data, because no run has prepared them.
         const out = join(home.directory, "xla");
         const exported = await home.run("export", tinyJob, "data.held_out=0.3", "-o", out, "--quiet");
         assert.equal(exported.code, 0, exported.stderr);

@@ -92,7 +92,7 @@ describe("a Redis of one's own", function () {
 
   describe("case 67: two owners of one Redis", () => {
     it("homes of one path have keys of their own: the second neither ends nor sees the first", async function () {
-      // A home that is a copy of another, at the same path as far as Redis could know: only the identity differs.
+      // A copy of another state directory, at the same path from the view of Redis. Only the identity differs.
       const first = newHome({ REDIS_URL: redis.url(5) });
       const second = newHome({ REDIS_URL: redis.url(5) });
       await first.json("up", "--workers", "1");
@@ -156,7 +156,7 @@ describe("a Redis of one's own", function () {
         ["-m", "-p", "-f", "--mount-proc", process.execPath, join(root, "packages/cli/bin/lapidary.mjs"), "up", "--workers", "1"],
         { env: { ...process.env, LAPIDARY_HOME: home.state }, stdio: "ignore" },
       );
-      // The first process of the namespace is the command: while it lives its coordinator does.
+      // The command is the first process of the namespace. The coordinator runs until the command exits.
       const keeper = spawn(
         "unshare",
         [
@@ -298,7 +298,7 @@ describe("a Redis of one's own", function () {
       });
       const port = await listening(proxy);
       const address = `http://127.0.0.1:${port}`;
-      // A loader that breaks `fetch` shows on every version of Node that nothing relies on it.
+      // A loader breaks `fetch`, so the test shows on every version of Node that the command line does not use `fetch`.
       const noFetch = `data:text/javascript,${encodeURIComponent('globalThis.fetch=()=>{throw new Error("fetch was called")}')}`;
       const home = newHome({ NODE_USE_ENV_PROXY: "1", HTTP_PROXY: address, http_proxy: address, NODE_OPTIONS: `--import=${noFetch}` });
       try {

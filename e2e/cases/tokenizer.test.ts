@@ -100,7 +100,7 @@ describe("cases of words and weights that do not belong together", function () {
       const pretrained = join(root, "e2e/golden/pretrained");
       const golden = JSON.parse(readFileSync(join(pretrained, "first-loss.json"), "utf8")) as { loss: number; tokens: number[][] };
       const { stdout } = await promisify(execFile)(process.execPath, [join(pretrained, "batch.mjs")]);
-      // A batch that is made in another way needs another golden: make_pretrained.py computes it.
+      // If batches are made in another way, make_pretrained.py must compute another golden run.
       deepStrictEqual((JSON.parse(stdout) as { tokens: number[] }).tokens, golden.tokens.flat());
       await launch("pretrained", join(pretrained, "job.yaml"));
       const loss = firstLoss("pretrained");
@@ -130,7 +130,7 @@ describe("cases of words and weights that do not belong together", function () {
       const training = home.start("launch", job, "--name", "changing", "train.steps=100000", "checkpoint.every=2");
       const checkpoints = async (): Promise<string[]> =>
         ((await home.json("ckpt", "list", "changing")) as { checkpoints: { path: string }[] }).checkpoints.map(({ path }) => path);
-      // Read when the run has ended: until then it removes old checkpoints.
+      // Read after the run has ended, because a run deletes old checkpoints.
       const tokenizers = async (): Promise<Buffer[]> =>
         (await checkpoints()).map((path) => readFileSync(join(path, "lapidary_tokenizer.json")));
       await training.says(/train: step/);
@@ -141,7 +141,7 @@ describe("cases of words and weights that do not belong together", function () {
       cpSync(caseInput("43-tokenizer-of-init", "second.txt"), join(corpus, "text.txt"));
       const lines = readFileSync(join(home.state, "runs/changing/metrics.jsonl"), "utf8").split("\n").length;
       await home.json("jobs", "resume", "changing", `train.steps=${lines + 4}`);
-      // It fails where a step comes out differently with the other text, which is another matter.
+      // The command may fail because a step differs with the other text, which this test ignores.
       await home.run("jobs", "wait", "changing");
       const events = await home.events("changing");
       deepStrictEqual(

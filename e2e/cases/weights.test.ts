@@ -12,7 +12,7 @@ const head = caseInput("24-head-that-differs/checkpoint");
 const bare = caseInput("27-names-without-model/checkpoint");
 const embedding = "model.embed_tokens.weight";
 
-/** Kind: every tensor of a checkpoint is used, is redundant, or is named in an error; what is not a checkpoint is reported as what it is. */
+/** Every tensor of a checkpoint is used, is redundant, or is named in an error. If a path is not a checkpoint, the error says what it is. */
 describe("weights that are dropped", function () {
   this.timeout(180_000);
   let home: Home;
@@ -170,7 +170,7 @@ describe("weights that are dropped", function () {
     before(() => home.json("up", "--workers", "1"));
 
     it("trains from weights without the prefix, and its log says so", async () => {
-      // Neither checkpoint has a tokenizer, without which a job is refused: this is about the weights.
+      // Both checkpoints lack a tokenizer, which a job would need, because this test is about weights.
       await home.json("launch", job, `train.init=${bare}`, "data.tokenizer=train", "--name", "from-bare");
       const warnings = (await home.events("from-bare")).filter(isOfType("warning_found"));
       ok(
