@@ -4,13 +4,14 @@ import { fileURLToPath } from "node:url";
 import type { NumericsName } from "@lapidary/protocol";
 import { workerMain } from "@lapidary/worker/main-path";
 import { isRunning, type ProcessId, processId, signalProcess } from "@lapidary/std/process-id";
+import { startFailure } from "./start-failure.js";
 import { isChatter, workerEnvironment, workerFlags } from "./worker-environment.js";
 
 /** How a process ended, as far as that can be known. */
 export interface ProcessEnd {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** Why it could not be started at all. */
+  /** Why it did not start: the error of the system, or the error that the worker logged. */
   readonly cause?: Error;
 }
 
@@ -40,14 +41,25 @@ export function spawnWorker({ name, socket, numerics, environment, lease_s, log 
     env: workerEnvironment(environment, numerics),
     stdio: ["ignore", "ignore", "pipe"],
   });
+  let failure: Error | undefined;
   if (child.stderr)
     createInterface({ input: child.stderr }).on("line", (line) => {
+      failure = startFailure(line) ?? failure;
       if (!isChatter(line)) log(line);
     });
+  const endOf = (code: number | null, signal: NodeJS.Signals | null): ProcessEnd => ({
+    code,
+    signal,
+    ...(failure === undefined ? {} : { cause: failure }),
+  });
   return {
     id: processId(child.pid ?? -1),
     ended: new Promise((resolve) => {
-      child.on("exit", (code, signal) => resolve({ code, signal }));
+      child.on("exit", (code, signal) => {
+        if (code === 0 || signal !== null) resolve(endOf(code, signal));
+      });
+      // The worker failed by itself. Its last lines can arrive after its exit.
+      child.on("close", (code, signal) => resolve(endOf(code, signal)));
       child.on("error", (cause) => {
         if (child.pid === undefined) resolve({ code: null, signal: null, cause });
       });

@@ -72,11 +72,17 @@ function workerEvicted(target: string, rank: number | string, pid: number, evict
   });
 }
 
-export function workerDidNotStart(name: string, why: string, cause?: unknown): LapidaryError {
+/** @param cause an error with a code is reported with its code, location and remedy */
+export function workerDidNotStart(name: string, cause: Error): LapidaryError {
+  const message = `worker ${name} did not start:`;
+  if (!(cause instanceof LapidaryError))
+    return new LapidaryError({ code: "LAP_WORKER_START", message: `${message} ${cause.message}`, place: name, cause });
+  const location = cause.place === undefined ? "" : ` (${cause.place})`;
   return new LapidaryError({
     code: "LAP_WORKER_START",
-    message: `worker ${name} did not start: ${why}`,
+    message: `${message} ${cause.code}${location}: ${cause.message}`,
     place: name,
+    remedy: cause.remedy,
     cause,
   });
 }

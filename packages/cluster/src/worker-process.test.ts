@@ -3,7 +3,8 @@ import type { Channel } from "@lapidary/fabric";
 import { memoryPair } from "@lapidary/fabric/testing";
 import { asJson, type JsonValue, LapidaryError } from "@lapidary/std";
 import { epochOf, stepIndex, programHash, type WorkerHello } from "@lapidary/protocol";
-import type { ProcessEnd } from "./host-process.js";
+import { type ProcessEnd, spawnWorker } from "./host-process.js";
+import { startFailure } from "./start-failure.js";
 import { WorkerProcess } from "./worker-process.js";
 
 const hello: WorkerHello = { name: "w7", pid: 7, build: "protocol 2 (older)" };
@@ -71,5 +72,42 @@ describe("a worker process", () => {
     strictEqual(worker.turns, 3);
     deepStrictEqual(killed, ["SIGKILL"]);
     await rejects(worker.ready, /worker w7 of build protocol 2 \(older\) sent a malformed heartbeat, field turns/);
+  });
+
+  it("a worker that cannot start is reported with the code and remedy of its error", async () => {
+    const { worker, end } = await connected();
+    const cause = new LapidaryError({
+      code: "LAP_WORKER_OPCODES",
+      message: "the compiled kernels belong to another version",
+      place: "k.node",
+    });
+    end({ code: 1, signal: null, cause });
+    await rejects(worker.ready, {
+      code: "LAP_WORKER_START",
+      message: "worker w7 did not start: LAP_WORKER_OPCODES (k.node): the compiled kernels belong to another version",
+      remedy: "compile them again: `npm run setup build kernels`",
+      cause,
+    });
+  });
+
+  it("the process of a worker ends with the error that the worker logs", async () => {
+    const lines: string[] = [];
+    const { ended } = spawnWorker({
+      name: "w8",
+      socket: `/tmp/${"x".repeat(200)}`,
+      numerics: "f32",
+      environment: process.env,
+      lease_s: 0,
+      log: (line) => lines.push(line),
+    });
+    const { code, signal, cause } = await ended;
+    deepStrictEqual([code, signal], [1, null]);
+    ok(cause instanceof LapidaryError, lines.join("\n"));
+    deepStrictEqual([cause.code, cause.isRecoverable, lines.length], ["LAP_FABRIC_PATH", false, 1]);
+  }).timeout(20_000);
+
+  it("a log line without an error, or one that is not JSON, gives no cause", () => {
+    for (const line of ["Error: failure", '{"failure":', '{"message":"failure"}', '{"failure":7}', '"failure"', "null"])
+      strictEqual(startFailure(line), undefined, line);
   });
 });

@@ -81,7 +81,7 @@ export class WorkerProcess {
     });
     this.ready.catch(() => undefined);
     this.exited = host.ended.then(({ code, signal, cause }) => {
-      if (cause !== undefined) this.#rejectReady(workerDidNotStart(name, cause.message, cause));
+      if (cause !== undefined) this.#rejectReady(workerDidNotStart(name, cause));
       const exit: WorkerExit = {
         name,
         pid: this.pid,
@@ -223,7 +223,7 @@ export class WorkerProcess {
 
   /** Every request in flight fails, and so does the start. */
   #failAll(error: LapidaryError): void {
-    this.#rejectReady(workerDidNotStart(this.name, error.message));
+    this.#rejectReady(workerDidNotStart(this.name, error));
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
   }

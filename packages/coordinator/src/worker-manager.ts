@@ -138,7 +138,7 @@ const faultLineSchema = z.object({
 function readable(line: string): string {
   const said = parsed(line);
   if (typeof said !== "object" || said === null || !("message" in said)) return line;
-  const { time: _, worker: __, level, message, ...rest } = said as Record<string, unknown>;
+  const { time: _, worker: __, failure: ___, level, message, ...rest } = said as Record<string, unknown>;
   const more = Object.entries(rest).map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
   return [`${String(level)}: ${String(message)}`, ...more].join("; ");
 }

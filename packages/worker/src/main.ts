@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { Worker as Thread } from "node:worker_threads";
 import { type Channel, type ChannelOptions, connect } from "@lapidary/fabric";
-import { failpointsOf, systemClock } from "@lapidary/std";
+import { failpointsOf, LapidaryError, systemClock } from "@lapidary/std";
 import { openDevice } from "./device/device.js";
 import { type WorkerAnswer, type WorkerHello, buildId, controlLimits, encodeAnswer, pulseTimes } from "@lapidary/protocol";
 import { serve } from "./runtime/serve.js";
@@ -108,6 +108,15 @@ if (values.socket === undefined) {
   process.exit(2);
 }
 main(values.socket).catch((error: unknown) => {
-  toStderr("error", "the worker failed", { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  toStderr("error", "the worker failed", {
+    error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    // The coordinator reports this error if the worker was not ready.
+    failure: asFailure(error),
+  });
   process.exit(1);
 });
+
+function asFailure(error: unknown): LapidaryError {
+  if (error instanceof LapidaryError) return error;
+  return new LapidaryError({ code: "LAP_WORKER_FAILED", message: error instanceof Error ? error.message : String(error), cause: error });
+}
