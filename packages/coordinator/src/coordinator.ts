@@ -1,19 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
 import { type Job, JobQueue, type Store, openRedis, type RedisChoice } from "@lapidary/control";
-import {
-  assert,
-  type Clock,
-  type Failpoints,
-  isSystemError,
-  type JsonValue,
-  LapidaryError,
-  must,
-  noFailpoints,
-  socketPathFor,
-  systemError,
-  systemClock,
-} from "@lapidary/std";
+import { type Clock, type Failpoints, type JsonValue, LapidaryError, must, noFailpoints, socketPathFor, systemClock } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { checkInputs, jobWarnings, meshOf, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
@@ -21,7 +9,7 @@ import type { Cancelled, CheckpointEntry, JobDetail, Resumed, Status, Submitted,
 import type { SlicePlace } from "@lapidary/api/api-values";
 import { checkOutput } from "./check-output.js";
 import { removeConnection, writeConnection } from "@lapidary/api/connection";
-import { coordinatorStopped } from "@lapidary/api/home-errors";
+import { asJobError, cancelOf, coordinatorStopped, errorFields, isCancel, notReady, notResumable, runLost } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
 import { listCheckpoints, execute } from "@lapidary/trainer";
 import { registryPath } from "@lapidary/api/worker-registry";
@@ -37,6 +25,7 @@ import { Pods, workersForSlice } from "./pods.js";
 import { eventError } from "@lapidary/api/run-events";
 import { type Run, runFiles, RunStore, homeToken } from "@lapidary/telemetry";
 import { silentLog, type Log } from "./log.js";
+import { stopSignals } from "./stop-signals.js";
 import { WorkerManager } from "./worker-manager.js";
 
 export interface CoordinatorOptions {
@@ -464,85 +453,8 @@ export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinat
 /** A run that has its chips; without a job it is one that ended before. */
 type Placed = { readonly run: Run } | { readonly run: Run; readonly job: ResolvedJob; readonly slice: SlicePlace };
 
-/** So long a job may take to finish its steps under way and to write a checkpoint when the coordinator is asked to end. */
-const drainTimeout_ms = 8000;
-
-/**
- * How to end a run: `cancel` at once; `stop`, as the coordinator ends, after the steps under way and with a checkpoint if it trains, and at once when
- * that takes too long.
- */
-function stopSignals(
-  cancel: AbortSignal,
-  stop: AbortSignal,
-  { trains, onDrain }: { readonly trains: () => boolean; readonly onDrain: () => void },
-): { readonly abort: AbortSignal; readonly drain: AbortSignal; readonly clear: () => void } {
-  const late = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  const stopping = (): void => {
-    if (!trains()) return late.abort(stop.reason);
-    onDrain();
-    timer = setTimeout(() => late.abort(stop.reason), drainTimeout_ms);
-  };
-  stop.addEventListener("abort", stopping, { once: true });
-  return { abort: AbortSignal.any([cancel, late.signal]), drain: stop, clear: () => clearTimeout(timer) };
-}
-
-function cancelOf(id: string): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_JOB_CANCELLED",
-    message: `job ${id} was cancelled`,
-    place: id,
-    remedy: "launch it again if that was not intended",
-  });
-}
-
-const isCancel = (reason: unknown): boolean => reason instanceof LapidaryError && reason.code === "LAP_JOB_CANCELLED";
-
-function asJobError(run: Run, error: unknown): LapidaryError {
-  if (error instanceof LapidaryError) return error;
-  if (isSystemError(error)) return systemError(error, { place: error.dest ?? error.path ?? run.directory, during: "job" });
-  return new LapidaryError({
-    code: "LAP_INTERNAL",
-    message: `internal error: ${error instanceof Error ? error.message : String(error)}`,
-    place: run.id,
-    during: "job",
-    cause: error,
-  });
-}
-
 /** Inside the home directory, where its path is short enough for sockets. */
 const socketDirectory = (home: string): string => dirname(socketPathFor(join(home, "workers", "longest-socket-name")));
-
-function runLost(id: string): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_RUN_LOST",
-    message: `the files of run ${id} are gone`,
-    place: id,
-  });
-}
-
-function notResumable(run: Run): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_JOB_NOT_RESUMABLE",
-    message: run.state === "done" ? `job ${run.id} is done` : `job ${run.id} has not ended: it is ${run.state}`,
-    place: run.id,
-  });
-}
-
-function notReady(): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_COORDINATOR_BUSY",
-    message: "the coordinator is starting or ending and takes no jobs",
-    place: "coordinator",
-  });
-}
-
-function errorFields(error: unknown): Record<string, unknown> {
-  assert(error !== undefined, "an error is there");
-  return error instanceof LapidaryError
-    ? { error: error.toJSON() }
-    : { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
-}
 
 /** A run that an earlier coordinator did not end waits for its chips again. It resumes after its last durable step. */
 function takeOverRuns(runs: RunStore): void {
