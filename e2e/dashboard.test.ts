@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type JobDetail, type JobList, type MetricsPage } from "@lapidary/api";
-import { RecordedRuns, type RunInvention } from "@lapidary/coordinator/testing";
+import { RecordedRuns, type RecordedRunWriter } from "@lapidary/coordinator/testing";
 import type { ProgramView } from "@lapidary/api/program-view";
 import type { Browser, Page } from "playwright-core";
 import { axeViolations, goTo, layoutFaults, openBrowser, panelsFilled, textOf, until, visit, type Visit } from "./support/browser.js";
@@ -19,8 +19,8 @@ describe("the dashboard", function () {
   let recorded: RecordedRuns;
   let server: Awaited<ReturnType<RecordedRuns["serve"]>>;
   let browser: Browser;
-  let quickstart: RunInvention;
-  let second: RunInvention;
+  let quickstart: RecordedRunWriter;
+  let second: RecordedRunWriter;
   let open: Visit | undefined;
 
   before(async () => {

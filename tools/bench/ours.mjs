@@ -106,7 +106,7 @@ export class Ours {
       if (interval?.isDue(this.steps) === true)
         copies.push(
           group
-            .copy(this.steps, this.stateNames, this.steps - 1)
+            .replicate(this.steps, this.stateNames, this.steps - 1)
             .then((/** @type {{ ms: number }} */ { ms }) => interval.replicationTook(ms)),
         );
     }

@@ -21,7 +21,7 @@ interface Held {
   readonly step: number;
 }
 
-/** A process that holds a pool, to be killed. */
+/** A process that holding a pool, to be killed. */
 class Holder {
   readonly process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -34,14 +34,14 @@ class Holder {
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   }
 
-  async told(): Promise<Held> {
+  async held(): Promise<Held> {
     return JSON.parse(must((await this.#lines.next()).value as string | undefined, "line")) as Held;
   }
 
   /** One update more. */
   count(): Promise<Held> {
     this.process.stdin?.write("\n");
-    return this.told();
+    return this.held();
   }
 
   async kill(): Promise<void> {
@@ -63,7 +63,7 @@ describe("workers whose coordinator is killed", function () {
   const registry = (): string => join(directory, "workers.json");
   const hold = async (lease: string): Promise<Held> => {
     holder = new Holder(directory, lease);
-    return holder.told();
+    return holder.held();
   };
   const succeed = async (isActive: (run: string) => boolean = () => true, more: Partial<WorkerPoolOptions> = {}): Promise<WorkerPool> => {
     pool = await WorkerPool.start({
@@ -92,7 +92,7 @@ describe("workers whose coordinator is killed", function () {
 
   it("end with it if no failover is configured", async () => {
     holder = new Holder();
-    const { pids, directory: own } = await holder.told();
+    const { pids, directory: own } = await holder.held();
     ok(pids.every(isProcessAlive), "the workers are there");
     await holder.kill();
     await gone(pids);
@@ -124,8 +124,8 @@ describe("workers whose coordinator is killed", function () {
     deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(2));
     await group.run(group.bind(program, counts), { step: stepIndex(2) });
     deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(3));
-    // What a worker that was taken over has to say arrives here: the run and worker that it holds replicas of.
-    const held = lines.map((line) => (JSON.parse(line) as { holds?: unknown }).holds).filter((holds) => holds !== undefined);
+    // What a worker that was taken over has to say arrives here: the run and worker that it holding replicas of.
+    const held = lines.map((line) => (JSON.parse(line) as { holding?: unknown }).holding).filter((holding) => holding !== undefined);
     deepStrictEqual(
       held.sort((a, b) => (a as { worker: number }).worker - (b as { worker: number }).worker),
       [0, 1].map((worker) => ({ run: "r", worker })),

@@ -5,7 +5,7 @@ import type { NumericsName } from "@lapidary/protocol";
 import { workerMain } from "@lapidary/worker/main-path";
 import { isRunning, type ProcessId, processId, signalProcess } from "@lapidary/std/process-id";
 import { startFailure } from "./start-failure.js";
-import { isChatter, workerEnvironment, workerFlags } from "./worker-environment.js";
+import { isStartupNotice, workerEnvironment, workerFlags } from "./worker-environment.js";
 
 /** How a process ended, as far as that can be known. */
 export interface ProcessEnd {
@@ -45,7 +45,7 @@ export function spawnWorker({ name, socket, numerics, environment, lease_s, log 
   if (child.stderr)
     createInterface({ input: child.stderr }).on("line", (line) => {
       failure = startFailure(line) ?? failure;
-      if (!isChatter(line)) log(line);
+      if (!isStartupNotice(line)) log(line);
     });
   const endOf = (code: number | null, signal: NodeJS.Signals | null): ProcessEnd => ({
     code,
@@ -69,7 +69,7 @@ export function spawnWorker({ name, socket, numerics, environment, lease_s, log 
 }
 
 /** How often a process that is not a child is checked: its exit is not reported. */
-const lookEvery_ms = 25;
+const pollInterval_ms = 25;
 
 /** A process that another coordinator has spawned. */
 export function adoptWorker(id: ProcessId): HostProcess {
@@ -77,11 +77,11 @@ export function adoptWorker(id: ProcessId): HostProcess {
   return {
     id,
     ended: new Promise((resolve) => {
-      const looking = setInterval(() => {
+      const poll = setInterval(() => {
         if (isRunning(id)) return;
-        clearInterval(looking);
+        clearInterval(poll);
         resolve({ code: null, signal: signalled });
-      }, lookEvery_ms);
+      }, pollInterval_ms);
     }),
     kill(signal) {
       signalled = signal;

@@ -38,5 +38,5 @@ function hasBf16Units(): boolean {
 }
 
 /** Lines that TensorFlow writes to stderr at any log level. */
-export const isChatter = (line: string): boolean =>
+export const isStartupNotice = (line: string): boolean =>
   /^(WARNING: All log messages before absl|I\d{4} |To enable the following instructions)/.test(line) || line.trim() === "";

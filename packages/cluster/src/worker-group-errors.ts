@@ -14,7 +14,7 @@ export interface WorkerExit {
   /** The coordinator had asked it to end. */
   readonly isExpected: boolean;
   /** The worker that it was, of which run. */
-  readonly holds?: Holding;
+  readonly holding?: Holding;
 }
 
 /** Why a worker that is alive is ended, and how long the coordinator waited for it. */

@@ -104,11 +104,11 @@ describe("a worker group of processes", function () {
     const group = await start();
     const program = await group.load({ chip: counter() });
     await group.put(group.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
-    const bound = group.bind(program, { ...counts, told: ["sum"] });
+    const bound = group.bind(program, { ...counts, scalars: ["sum"] });
     const steps = Array.from({ length: 20 }, (_, step) => group.run(bound, { step: stepIndex(step) }));
     const reports = await Promise.all(steps);
     deepStrictEqual(
-      reports.map(({ told }) => told.get("sum")),
+      reports.map(({ scalars }) => scalars.get("sum")),
       steps.map((_, step) => 8 * step * step),
     );
     ok(reports.every(({ workers }) => workers.length === 2));
@@ -145,7 +145,7 @@ describe("a worker group of processes", function () {
     await group.close();
   });
 
-  it("holds a worker's part of a value and no more", async () => {
+  it("holding a worker's part of a value and no more", async () => {
     const group = await start();
     for (const [id, text] of [
       ["s", "[data]"],

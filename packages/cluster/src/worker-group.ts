@@ -152,7 +152,7 @@ export class WorkerGroup {
     const workers = await pool.acquire(grid.workers, numerics, run);
     const group = new WorkerGroup(pool, workers, grid, options);
     const peers = pool.peerPaths(grid.workers);
-    workers.forEach((process, worker) => (process.holds = { run, worker: workerRank(worker) }));
+    workers.forEach((process, worker) => (process.holding = { run, worker: workerRank(worker) }));
     try {
       await group.#requestAll((worker) => ({
         kind: "configure",
@@ -166,7 +166,7 @@ export class WorkerGroup {
         peers,
       }));
     } catch (error) {
-      await group.close({ keepCopies: true });
+      await group.close({ keepReplicas: true });
       throw error;
     }
     return group;
@@ -257,9 +257,9 @@ export class WorkerGroup {
    * @throws LAP_WORKER_KERNEL, LAP_WORKER_LOST, …: the worker group is void then
    */
   async run(bound: BoundProgram, { step, update = false, trace = false }: RunRequest): Promise<RunReport> {
-    const { hash, values, gone, made, told } = bound;
+    const { hash, values, donated, made, scalars } = bound;
     const program = this.#program(hash);
-    for (const id of gone) this.#removeHandle(id);
+    for (const id of donated) this.#removeHandle(id);
     if (this.#lastOutputs !== made) {
       for (const tensor of made.values()) this.#addHandle(tensor);
       this.#lastOutputs = made;
@@ -283,7 +283,7 @@ export class WorkerGroup {
       return {
         step,
         workers: answers.map(({ reply }) => reply),
-        told: new Map(told.map(({ name, dtype }, i) => [name, number(dtype, i)])),
+        scalars: new Map(scalars.map(({ name, dtype }, i) => [name, number(dtype, i)])),
       };
     } catch (error) {
       // The outputs do not exist, and the workers have left the group.
@@ -320,7 +320,7 @@ export class WorkerGroup {
    *
    * @param committed the last update that counts: copies before it are needed no more
    */
-  async copy(step: UpdateCount, values: readonly Handle[], committed: UpdateCount): Promise<ReplicationReport> {
+  async replicate(step: UpdateCount, values: readonly Handle[], committed: UpdateCount): Promise<ReplicationReport> {
     const answers = await this.#requestAll(() => ({ kind: "copy", epoch: this.epoch, step, values, committed }));
     return {
       step,
@@ -336,7 +336,7 @@ export class WorkerGroup {
   }
 
   /** Writes whole values to a staging buffer, as they are after all that was sent so far. Resolves when they are there. */
-  async snapshot(path: string): Promise<StagingReport> {
+  async stage(path: string): Promise<StagingReport> {
     const answers = await this.#requestAll(() => ({ kind: "snapshot", epoch: this.epoch, path }));
     const sums = answers[0]?.reply.shares.map((_, i) => sumOf(answers.map(({ reply }) => reply.shares[i]))) ?? [];
     return { bytes: answers.reduce((sum, { reply }) => sum + reply.bytes, 0), ms: Math.max(...answers.map(({ reply }) => reply.ms)), sums };
@@ -384,14 +384,14 @@ export class WorkerGroup {
   /**
    * Leaves the run, whatever is in flight, and gives the workers back to the pool. One that does not leave in time is ended.
    *
-   * @param keepCopies the next worker group of the run may want the copies that these workers hold
+   * @param keepReplicas the next worker group of the run may want the copies that these workers hold
    */
   async close({
     timeoutMs = 5000,
-    keepCopies = false,
+    keepReplicas = false,
   }: {
     readonly timeoutMs?: number;
-    readonly keepCopies?: boolean;
+    readonly keepReplicas?: boolean;
   } = {}): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -401,8 +401,8 @@ export class WorkerGroup {
       this.#workers.map(async (worker) => {
         const timer = setTimeout(() => worker.evict({ reason: "did_not_leave", waited_ms: timeoutMs }), timeoutMs);
         try {
-          await worker.request({ kind: "reset", epoch: this.epoch, keepCopies });
-          if (!keepCopies) worker.holds = undefined;
+          await worker.request({ kind: "reset", epoch: this.epoch, keepCopies: keepReplicas });
+          if (!keepReplicas) worker.holding = undefined;
         } catch (error) {
           // Dead, or never configured: then it has nothing to leave.
           if (!(error instanceof LapidaryError)) throw error;
@@ -466,13 +466,13 @@ export class WorkerGroup {
     if (own !== undefined) return own;
     // The exit of a process is reported shortly after its channels broke.
     const exits = this.#workers.map((worker) => worker.exited);
-    const moment = new AbortController();
-    const patience = new Promise<void>((resolve) => {
+    const waiting = new AbortController();
+    const timeout = new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, 2000);
-      moment.signal.addEventListener("abort", () => clearTimeout(timer));
+      waiting.signal.addEventListener("abort", () => clearTimeout(timer));
     });
-    await Promise.race([...exits, patience]);
-    moment.abort();
+    await Promise.race([...exits, timeout]);
+    waiting.abort();
     await Promise.resolve();
     return this.#failure ?? must(errors[0], "error");
   }

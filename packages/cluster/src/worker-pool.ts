@@ -55,7 +55,7 @@ export interface Failover {
 export const defaultWorkers = (): number => availableParallelism();
 
 /** Time in which a worker that is taken over must leave its previous worker group. */
-const leaveWithin_ms = 10_000;
+const leaveTimeout_ms = 10_000;
 
 /**
  * Worker processes that wait for work. A process takes most of a second to load its kernels, so some are started in advance.
@@ -121,10 +121,12 @@ export class WorkerPool {
     // The last that came back is the warmest.
     const fitting = this.#idle.filter((worker) => worker.numerics === numerics).reverse();
     const places = Array.from({ length: count }, (_, rank) =>
-      fitting.find(({ holds }) => holds !== undefined && holds.run === run && holds.worker === rank),
+      fitting.find(({ holding }) => holding !== undefined && holding.run === run && holding.worker === rank),
     );
-    const others = fitting.filter(({ holds }) => holds === undefined || holds.run === run).filter((worker) => !places.includes(worker));
-    others.sort((a, b) => Number(b.holds !== undefined) - Number(a.holds !== undefined));
+    const others = fitting
+      .filter(({ holding }) => holding === undefined || holding.run === run)
+      .filter((worker) => !places.includes(worker));
+    others.sort((a, b) => Number(b.holding !== undefined) - Number(a.holding !== undefined));
     const found = places.map((worker) => worker ?? others.shift());
     for (const worker of found) if (worker !== undefined) this.#idle.splice(this.#idle.indexOf(worker), 1);
     const taken = found.map((worker) => worker ?? this.#spawn(numerics));
@@ -140,7 +142,7 @@ export class WorkerPool {
 
   /** The worker that a process is, and of which run, if it is one. */
   holding(name: string): Holding | undefined {
-    return this.#workers.get(name)?.holds;
+    return this.#workers.get(name)?.holding;
   }
 
   /** Takes a worker back that left its run; more than enough of them end. */
@@ -152,7 +154,7 @@ export class WorkerPool {
 
   /** A run is over: its replicas are not needed any more. */
   dropReplicas(run: string): void {
-    for (const worker of this.#workers.values()) if (worker.holds?.run === run) worker.holds = undefined;
+    for (const worker of this.#workers.values()) if (worker.holding?.run === run) worker.holding = undefined;
     this.#trim();
   }
 
@@ -173,7 +175,7 @@ export class WorkerPool {
 
   /** Idle workers without replicas: a worker with replicas is reserved for its run until the run is over. */
   get #free(): WorkerProcess[] {
-    return this.#idle.filter(({ holds }) => holds === undefined);
+    return this.#idle.filter(({ holding }) => holding === undefined);
   }
 
   /** How many of those there should be. Spares are ready before a worker group is formed: one that starts later would use the processors of the group while it loads. */
@@ -214,10 +216,10 @@ export class WorkerPool {
       this.#named = Math.max(this.#named, Number(name.slice(1)) + 1);
       const worker = this.#hold(name, numerics, adoptWorker({ pid, started }), true);
       this.#idle.push(worker);
-      const stop = endIfUseless(worker);
+      const stop = evictUnlessReady(worker);
       await Promise.race([worker.ready.catch(() => undefined), worker.exited]);
       stop();
-      if (worker.holds !== undefined && !isActive(worker.holds.run)) worker.holds = undefined;
+      if (worker.holding !== undefined && !isActive(worker.holding.run)) worker.holding = undefined;
     });
     this.#settled = Promise.all(settled).then(() => this.#trim());
   }
@@ -253,12 +255,12 @@ export class WorkerPool {
     this.#options.log?.(worker, line);
   }
 
-  /** @param stoodReady whether the worker was ready before: one that never was is not replaced */
-  #hold(name: string, numerics: NumericsName, host: HostProcess, stoodReady: boolean): WorkerProcess {
+  /** @param wasReady whether the worker was ready before: one that never was is not replaced */
+  #hold(name: string, numerics: NumericsName, host: HostProcess, wasReady: boolean): WorkerProcess {
     const worker = new WorkerProcess({ name, numerics, host, log: (line) => this.#log(name, line) });
     this.#workers.set(name, worker);
     this.#registry();
-    let replaces = stoodReady;
+    let replaces = wasReady;
     void worker.ready.then(
       () => {
         replaces = true;
@@ -303,11 +305,11 @@ function helloOf(channel: Channel): WorkerHello | undefined {
 }
 
 /** Evicts a worker that was taken over and does not connect or leave its group. Only time in which this process was awake counts. */
-function endIfUseless(worker: WorkerProcess): () => void {
+function evictUnlessReady(worker: WorkerProcess): () => void {
   let waited_ms = 0;
   return systemTimer.every(pulseTimes.everyMs, () => {
     waited_ms += pulseTimes.everyMs;
     if (!worker.hasConnected && waited_ms > pulseTimes.deadlineMs) worker.evict({ reason: "no_connection", waited_ms });
-    else if (waited_ms > leaveWithin_ms) worker.evict({ reason: "did_not_leave", waited_ms });
+    else if (waited_ms > leaveTimeout_ms) worker.evict({ reason: "did_not_leave", waited_ms });
   });
 }

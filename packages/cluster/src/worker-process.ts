@@ -46,8 +46,8 @@ export class WorkerProcess {
   readonly name: string;
   readonly pid: number;
   readonly numerics: NumericsName;
-  /** Whose copies it holds, as far as is known. */
-  holds: Holding | undefined;
+  /** Whose copies it holding, as far as is known. */
+  holding: Holding | undefined;
   /** Settles when its kernels are loaded and it is in no worker group; rejects when it ends before. */
   readonly ready: Promise<"tensorflow" | "wasm">;
   /** Settles, and never rejects, when the process is gone. */
@@ -89,7 +89,7 @@ export class WorkerProcess {
         signal,
         isExpected: this.#isLeaving,
         ...(this.#eviction === undefined ? {} : { eviction: this.#eviction }),
-        ...(this.holds === undefined ? {} : { holds: this.holds }),
+        ...(this.holding === undefined ? {} : { holding: this.holding }),
       };
       this.#exit = exit;
       this.#failAll(workerLost(exit));
@@ -210,7 +210,7 @@ export class WorkerProcess {
     const answer = decodeAnswer(header, this.#peer);
     if (answer.kind === "log") return this.#log(answer.line);
     if (answer.kind === "ready") {
-      this.holds = answer.holds ?? undefined;
+      this.holding = answer.holds ?? undefined;
       return this.#resolveReady(answer.backend);
     }
     const pending = this.#pending.get(answer.id);

@@ -18,21 +18,21 @@ export interface OpenRedis {
 }
 
 /** What happens to a private server while it is in use. */
-export interface RedisNews {
+export interface RedisEvents {
   /** It died and was started again; what it had not written yet it has forgotten. */
   readonly restarted: () => void;
   readonly onError: (error: LapidaryError) => void;
 }
 
 /** So often it is looked whether the server lives. */
-const lookEvery_ms = 500;
+const checkInterval_ms = 500;
 
 /**
  * Connects to the user's Redis, or starts a private one, and starts it again whenever it dies.
  *
  * @throws LAP_REDIS_…
  */
-export async function openRedis(choice: RedisChoice, home: string, news: RedisNews): Promise<OpenRedis> {
+export async function openRedis(choice: RedisChoice, home: string, events: RedisEvents): Promise<OpenRedis> {
   // Several homes may share one Redis.
   const namespace = `lapidary-${homeIdentity(home)}`;
   if ("url" in choice) {
@@ -48,31 +48,31 @@ export async function openRedis(choice: RedisChoice, home: string, news: RedisNe
   let server = await start();
   try {
     const store = await openStore(server.address, { namespace });
-    let looking: Promise<void> = Promise.resolve();
-    let isLooking = false;
-    const look = async (): Promise<void> => {
+    let checking: Promise<void> = Promise.resolve();
+    let isChecking = false;
+    const check = async (): Promise<void> => {
       if (isProcessAlive(server.pid)) return;
       try {
         server = await start();
-        news.restarted();
+        events.restarted();
       } catch (error) {
         if (!(error instanceof LapidaryError)) throw error;
-        news.onError(error);
+        events.onError(error);
       }
     };
     const timer = setInterval(() => {
-      if (isLooking) return;
-      isLooking = true;
-      looking = look().finally(() => {
-        isLooking = false;
+      if (isChecking) return;
+      isChecking = true;
+      checking = check().finally(() => {
+        isChecking = false;
       });
-    }, lookEvery_ms);
+    }, checkInterval_ms);
     timer.unref();
     return {
       store,
       async close() {
         clearInterval(timer);
-        await looking;
+        await checking;
         store.close();
         await server.stop();
       },

@@ -103,9 +103,9 @@ describe("redis server", () => {
   it("waits for a process of another container while that touches its lock, and names it", async () => {
     const lock = join(directory, "starting.lock");
     writeFileSync(lock, JSON.stringify({ ...thisProcess(), pid: 7, space: "another", directory: directoryStamp(directory) }));
-    const touching = setInterval(() => utimesSync(lock, new Date(), new Date()), 100);
+    const refresh = setInterval(() => utimesSync(lock, new Date(), new Date()), 100);
     await rejects(start({ timeoutMs: 6500 }), /process 7 of another machine or container has been starting it for 6500 ms/);
-    clearInterval(touching);
+    clearInterval(refresh);
     ok(existsSync(lock));
   });
 

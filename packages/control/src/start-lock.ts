@@ -19,7 +19,7 @@ const silent_ms = 5 * touchEvery_ms;
  */
 export class StartLock {
   readonly #path: string;
-  #touching: NodeJS.Timeout | undefined;
+  #refresh: NodeJS.Timeout | undefined;
   /** When the file was first seen with this time. */
   #seen: { readonly modified_ms: number; readonly at_ms: number } | undefined;
 
@@ -40,13 +40,13 @@ export class StartLock {
       if (this.#isAbandoned(own.directory)) rmSync(this.#path, { force: true });
       return false;
     }
-    this.#touching = setInterval(() => this.#touch(), touchEvery_ms);
-    this.#touching.unref();
+    this.#refresh = setInterval(() => this.#touch(), touchEvery_ms);
+    this.#refresh.unref();
     return true;
   }
 
   release(): void {
-    clearInterval(this.#touching);
+    clearInterval(this.#refresh);
     rmSync(this.#path, { force: true });
   }
 

@@ -196,9 +196,9 @@ describe("the coordinator", function () {
       yaml: harness.job({ steps: 20, train: "  guard: { not_finite: skip, max_skipped: 2 }" }),
       overrides: ["train.optimizer.lr=1e30"],
     });
-    const gaveUp = await endOf(client, guarded.id);
-    deepStrictEqual([gaveUp.state, gaveUp.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
-    ok(/^step \d+, batch \d+ of the training data/.test(gaveUp.error?.place ?? ""), gaveUp.error?.place);
+    const failed = await endOf(client, guarded.id);
+    deepStrictEqual([failed.state, failed.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
+    ok(/^step \d+, batch \d+ of the training data/.test(failed.error?.place ?? ""), failed.error?.place);
     strictEqual((await client.events(guarded.id)).events.filter(isOfType("batch_skipped")).length, 2);
 
     await rejects(client.submit({ yaml: harness.job(), overrides: ["slice=32x16"] }), { code: "LAP_SLICE_TOO_LARGE", exit: 4 });

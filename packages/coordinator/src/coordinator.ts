@@ -54,7 +54,7 @@ export interface CoordinatorOptions {
 }
 
 /** Why a coordinator ends. */
-export type StopReason = "asked" | LapidaryError;
+export type StopReason = "requested" | LapidaryError;
 
 /**
  * The single controller of a home directory: takes jobs over HTTP, keeps them in a queue in Redis, gives each a slice of the pods and a worker group of
@@ -80,8 +80,8 @@ export class Coordinator {
   readonly #stack: { readonly what: string; readonly stop: () => Promise<void> | void }[] = [];
   readonly #startedAt: number;
   /** Settles when something wants the coordinator to end: `stop` is still to be called. */
-  readonly stopWanted: Promise<StopReason>;
-  #wantStop: (reason: StopReason) => void = () => undefined;
+  readonly stopRequested: Promise<StopReason>;
+  #requestStop: (reason: StopReason) => void = () => undefined;
   #stopping: Promise<void> | undefined;
   #store: Store | undefined;
   #runs: RunStore | undefined;
@@ -95,8 +95,8 @@ export class Coordinator {
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log ?? silentLog;
     this.#startedAt = this.#clock.now();
-    this.stopWanted = new Promise((resolve) => {
-      this.#wantStop = resolve;
+    this.stopRequested = new Promise((resolve) => {
+      this.#requestStop = resolve;
     });
   }
 
@@ -168,7 +168,7 @@ export class Coordinator {
       home,
       clock: this.#clock,
       onError,
-      onSuperseded: (error) => this.#wantStop(error),
+      onSuperseded: (error) => this.#requestStop(error),
     });
     this.#onStop("leadership", () => leadership.release());
     this.#log.info("leading", { epoch: leadership.epoch, redis: store.displayAddress });
@@ -345,7 +345,7 @@ export class Coordinator {
       resume: (id, request) => this.#resume(runs.get(id), request.overrides),
       detail: (run) => this.#detail(run),
       checkpoints: (run): Promise<CheckpointEntry[]> => listCheckpoints(join(run.directory, runFiles.checkpoints)),
-      shutdown: () => this.#wantStop("asked"),
+      shutdown: () => this.#requestStop("requested"),
     };
   }
 

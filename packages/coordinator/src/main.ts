@@ -37,7 +37,7 @@ const { values: flags } = parseArgs({
 const defaultLease_s = "60";
 
 /** Longer than anything that is asked to end may take. */
-const patience_ms = 20_000;
+const stopTimeout_ms = 20_000;
 
 async function main(): Promise<ExitCode> {
   const root = resolve(flags.root ?? usage("--root"));
@@ -51,11 +51,11 @@ async function main(): Promise<ExitCode> {
   const log = openLog(home);
   for (const { message, code, place } of warnings) log.warn(message, { code, place });
   process.title = "lapidary coordinator";
-  const asked = new Promise<"asked">((resolveAsked) => {
+  const requested = new Promise<"requested">((resolveRequested) => {
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
       process.on(signal, () => {
         log.info("asked to end", { signal });
-        resolveAsked("asked");
+        resolveRequested("requested");
       });
   });
   const broken = new Promise<LapidaryError>((resolveBroken) => {
@@ -80,10 +80,10 @@ async function main(): Promise<ExitCode> {
   });
   try {
     const coordinator = await starting;
-    const reason = await Promise.race([asked, broken, coordinator.stopWanted]);
-    setTimeout(() => process.exit(ExitCode.other), patience_ms).unref();
+    const reason = await Promise.race([requested, broken, coordinator.stopRequested]);
+    setTimeout(() => process.exit(ExitCode.other), stopTimeout_ms).unref();
     await coordinator.stop();
-    if (reason === "asked") return ExitCode.done;
+    if (reason === "requested") return ExitCode.done;
     throw reason;
   } catch (error) {
     log.error("ended by an error", { error: error instanceof LapidaryError ? error.toJSON() : String(error) });
@@ -135,8 +135,8 @@ function unforeseen(error: unknown): LapidaryError {
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    const told = error instanceof LapidaryError ? error : unforeseen(error);
-    process.stderr.write(`${redactSecrets(JSON.stringify(told))}\n`);
-    process.exit(told.exit);
+    const reported = error instanceof LapidaryError ? error : unforeseen(error);
+    process.stderr.write(`${redactSecrets(JSON.stringify(reported))}\n`);
+    process.exit(reported.exit);
   },
 );

@@ -42,8 +42,8 @@ export class Pods {
     if (this.#taken.size > 0 && this.#kind !== undefined && !sameKind(this.#kind, kind)) return undefined;
     const pods = Math.max(this.#podsInUse(), request.pods);
     for (let pod = 0; pod + request.pods <= pods; pod++) {
-      const inTheWay = [...this.#taken.values()].filter((other) => other.pod < pod + request.pods && pod < other.pod + other.pods);
-      const slice = placeSlice(kind.torus, dims, inTheWay);
+      const overlapping = [...this.#taken.values()].filter((other) => other.pod < pod + request.pods && pod < other.pod + other.pods);
+      const slice = placeSlice(kind.torus, dims, overlapping);
       if (slice === undefined) continue;
       const place = { pod, pods: request.pods, origin: [...slice.origin], dims: [...slice.dims] };
       this.#taken.set(job, place);

@@ -126,15 +126,15 @@ describe("a sampler", function () {
     for (const context of [undefined, 12]) {
       const sampler = await openSampler({ checkpoint: directory, environment: process.env, ...(context === undefined ? {} : { context }) });
       try {
-        let heard = "";
+        let received = "";
         const { text } = await sampler.generate({
           prompt: "a few",
           tokens: 4,
           sampling: greedy,
           seed: 1,
-          onText: (part) => (heard += part),
+          onText: (part) => (received += part),
         });
-        strictEqual(heard, text);
+        strictEqual(received, text);
         texts.push(text);
       } finally {
         await sampler.close();

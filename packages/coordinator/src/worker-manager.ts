@@ -103,11 +103,11 @@ export class WorkerManager {
     owner.run.record({ type: "fault_injected", ...fault, target: owner.worker });
   }
 
-  #exited({ name, pid, code, signal, eviction, isExpected, holds }: WorkerExit): void {
+  #exited({ name, pid, code, signal, eviction, isExpected, holding }: WorkerExit): void {
     this.#log.info("a worker ended", { worker: name, pid, code, signal });
-    const run = holds === undefined ? undefined : this.#runs.get(holds.run);
-    if (run === undefined || holds === undefined || isExpected) return;
-    const { worker } = holds;
+    const run = holding === undefined ? undefined : this.#runs.get(holding.run);
+    if (run === undefined || holding === undefined || isExpected) return;
+    const { worker } = holding;
     if (eviction !== undefined) return run.record({ type: "worker_evicted", worker, pid, ...eviction });
     run.record({
       type: "worker_lost",
@@ -123,9 +123,9 @@ export class WorkerManager {
       const worker = group.names.indexOf(name);
       if (worker >= 0) return { run, worker };
     }
-    const holds = this.#pool?.holding(name);
-    const run = holds === undefined ? undefined : this.#runs.get(holds.run);
-    return run === undefined || holds === undefined ? undefined : { run, worker: holds.worker };
+    const holding = this.#pool?.holding(name);
+    const run = holding === undefined ? undefined : this.#runs.get(holding.run);
+    return run === undefined || holding === undefined ? undefined : { run, worker: holding.worker };
   }
 }
 
@@ -136,9 +136,9 @@ const faultLineSchema = z.object({
 
 /** Workers write JSON, `{ time, level, worker, message, … }`; what a crash leaves is text. */
 function readable(line: string): string {
-  const said = parsed(line);
-  if (typeof said !== "object" || said === null || !("message" in said)) return line;
-  const { time: _, worker: __, failure: ___, level, message, ...rest } = said as Record<string, unknown>;
+  const logged = parsed(line);
+  if (typeof logged !== "object" || logged === null || !("message" in logged)) return line;
+  const { time: _, worker: __, failure: ___, level, message, ...rest } = logged as Record<string, unknown>;
   const more = Object.entries(rest).map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
   return [`${String(level)}: ${String(message)}`, ...more].join("; ");
 }

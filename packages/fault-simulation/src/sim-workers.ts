@@ -193,14 +193,14 @@ class SimWorkerGroup implements TrainingAttempt {
     this.#resolve(error);
   }
 
-  async close(keepCopies: boolean): Promise<void> {
+  async close(keepReplicas: boolean): Promise<void> {
     // A dead worker reports nothing.
     if (!this.owner.alive) return;
     this.fail(lost(0));
     await this.time.pass(20);
     if (!this.owner.alive) return;
     const left = this.workers.filter(({ alive }) => alive);
-    if (!keepCopies) for (const worker of left) worker.copies = [];
+    if (!keepReplicas) for (const worker of left) worker.copies = [];
     this.give(left);
   }
 
@@ -250,7 +250,7 @@ class SimWorkerGroup implements TrainingAttempt {
         );
         return step;
       }),
-    copy: (step, committed) =>
+    replicate: (step, committed) =>
       this.#ask(5, () => {
         const value = (rank: number, holder: SimWorker): number => {
           // The bug that is planted: a neighbour's block is copied once, and then only relabelled.

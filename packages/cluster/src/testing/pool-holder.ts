@@ -25,7 +25,7 @@ const bound = group.bind(program, counts);
 const counting = (async function* (): AsyncGenerator<number, never> {
   for (let step = stepIndex(0); ; step = stepIndex(step + 1)) {
     await group.run(bound, { step });
-    await group.copy(updatesAfter(step), [handleOf("s")], updateCount(step));
+    await group.replicate(updatesAfter(step), [handleOf("s")], updateCount(step));
     yield step + 1;
   }
 })();

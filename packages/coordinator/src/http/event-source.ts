@@ -5,17 +5,17 @@ import type { Run } from "@lapidary/telemetry";
 import { asLapidaryError } from "./errors.js";
 
 /** A comment goes out this often, so that neither side takes silence for death. */
-const aliveEveryMs = 15_000;
+const keepAliveIntervalMs = 15_000;
 /** A reader with more unsent bytes is disconnected; it reconnects with the last id it received. */
-const maxBehindBytes = 16 << 20;
+const maxUnsentBytes = 16 << 20;
 
 /**
  * Sends a run's events as server-sent events until its `done`, or until the reader goes.
  *
  * @param after number of the last event that the reader has
- * @param goOn whether to wait for those that are still to come
+ * @param follows whether to wait for those that are still to come
  */
-export async function sendEvents(response: ServerResponse, run: Run, after: number, goOn: boolean): Promise<void> {
+export async function sendEvents(response: ServerResponse, run: Run, after: number, follows: boolean): Promise<void> {
   response.writeHead(200, {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-store",
@@ -23,7 +23,7 @@ export async function sendEvents(response: ServerResponse, run: Run, after: numb
     "x-content-type-options": "nosniff",
   });
   response.write("retry: 1000\n\n");
-  const alive = setInterval(() => response.write(": alive\n\n"), aliveEveryMs);
+  const alive = setInterval(() => response.write(": alive\n\n"), keepAliveIntervalMs);
   alive.unref();
   let stop = (): void => undefined;
   response.once("close", () => {
@@ -36,7 +36,7 @@ export async function sendEvents(response: ServerResponse, run: Run, after: numb
       if (response.destroyed) return;
       response.write(textOf(event));
       if (event.event === "done") response.end();
-      else if (response.writableLength > maxBehindBytes) response.destroy();
+      else if (response.writableLength > maxUnsentBytes) response.destroy();
     });
   } catch (error) {
     // The answer has begun: an event says what is wrong, so that the reader does not wait for others.
@@ -46,7 +46,7 @@ export async function sendEvents(response: ServerResponse, run: Run, after: numb
   if (response.destroyed) follow();
   else stop = follow;
   // A client that has received `done` and reconnects gets the end of the stream.
-  if ((!goOn || run.summary.finished_at !== undefined) && !response.writableEnded) response.end();
+  if ((!follows || run.summary.finished_at !== undefined) && !response.writableEnded) response.end();
 }
 
 /** JSON has no line feeds, so one `data` line will do. */

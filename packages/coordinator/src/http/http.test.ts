@@ -136,8 +136,8 @@ describe("the HTTP API", () => {
   it("reports to followers the end of a job whose last event the disk refuses", async () => {
     const { id } = await client.submit({ yaml: "x", name: "full" });
     const run = runs.get(id);
-    const told: string[] = [];
-    run.listen(({ event }) => told.push(event));
+    const events: string[] = [];
+    run.listen(({ event }) => events.push(event));
     // A journal that is closed refuses every write, as a full disk does.
     for (const name of ["events.jsonl", "metrics.jsonl"]) rmSync(join(run.directory, name));
     run.close();

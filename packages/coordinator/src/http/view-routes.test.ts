@@ -157,7 +157,7 @@ describe("what the page asks", () => {
     const other = (await ask("/api/jobs/first/live?after=0")).body?.getReader();
     const decoder = new TextDecoder();
     let text = "";
-    const hears = async (what: string): Promise<void> => {
+    const receives = async (what: string): Promise<void> => {
       while (!text.includes(what)) {
         const piece = await other?.read();
         if (piece === undefined || piece.done) throw new Error(`the stream ended before ${what}`);
@@ -168,10 +168,10 @@ describe("what the page asks", () => {
     for (let round = 0; round < 8; round++) {
       for (let i = 0; i < 1500; i++) run.log("worker 0", "x".repeat(4000));
       run.log("worker 0", `round ${round} is over`);
-      await hears(`round ${round} is over`);
+      await receives(`round ${round} is over`);
     }
     run.finish("done");
-    await hears("event: end");
+    await receives("event: end");
     let tail = "";
     viewer.on("data", (piece: Buffer) => (tail = (tail + piece.toString("latin1")).slice(-100)));
     viewer.resume();

@@ -64,7 +64,7 @@ export class RecordedRuns {
     return recorded;
   }
 
-  record(wanted: RecordedRun): RunInvention {
+  record(wanted: RecordedRun): RecordedRunWriter {
     const { id, path, overrides = [], workers = 2, step_ms = 420, waits = false } = wanted;
     const begin = Date.now() - (wanted.age_ms ?? wanted.done * step_ms + 9000);
     this.#now = begin;
@@ -72,7 +72,7 @@ export class RecordedRuns {
     const { run } = this.runs.create({ ...describeJob(job), name: { exactly: id }, priority: 0, queue_id: id });
     if (waits) {
       this.#now = 0;
-      return new RunInvention(run, job, wanted, workers, () => Date.now());
+      return new RecordedRunWriter(run, job, wanted, workers, () => Date.now());
     }
     const slice = {
       pod: 0,
@@ -110,12 +110,12 @@ export class RecordedRuns {
     run.enter("running");
     this.slices.set(id, slice);
     this.#groups.set(id, group);
-    const invention = new RunInvention(run, job, wanted, size, (ms) => (this.#now = this.#now === 0 ? Date.now() : this.#now + ms));
-    invention.steps(wanted.done);
+    const writer = new RecordedRunWriter(run, job, wanted, size, (ms) => (this.#now = this.#now === 0 ? Date.now() : this.#now + ms));
+    writer.steps(wanted.done);
     for (const line of wanted.logs ?? []) run.log("worker 0", line);
     if (wanted.end !== undefined) this.finish(run, wanted.end);
     this.#now = 0;
-    return invention;
+    return writer;
   }
 
   finish(run: Run, end: "done" | "failed" | "cancelled"): void {
@@ -199,7 +199,7 @@ export class RecordedRuns {
 }
 
 /** The numbers of one run, step by step: a loss that falls, spikes now and then, a worker that waits for the other. */
-export class RunInvention {
+export class RecordedRunWriter {
   readonly #log: WorkerStepLog;
   readonly #random = seededRandom(7);
   #step = 0;
@@ -256,8 +256,8 @@ export class RunInvention {
     const { step_ms = 420, straggler } = this.wanted;
     const busy = Array.from({ length: this.workers }, (_, w) => {
       const slow = straggler?.worker === w ? straggler.factor : 1;
-      const hiccup = this.#random.next() > 0.985 ? 1.35 : 1;
-      return step_ms * slow * hiccup * (0.94 + this.#random.next() * 0.06) * (step < 4 ? 1.8 : 1);
+      const delay = this.#random.next() > 0.985 ? 1.35 : 1;
+      return step_ms * slow * delay * (0.94 + this.#random.next() * 0.06) * (step < 4 ? 1.8 : 1);
     });
     const longest = Math.max(...busy);
     return {

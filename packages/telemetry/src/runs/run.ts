@@ -171,7 +171,7 @@ export class Run {
     const { activity, slice, workers, fromStep } = more;
     const changed = state !== this.state;
     const time = this.#clock.now();
-    this.#tell({
+    this.#append({
       event: "state",
       data: {
         time,
@@ -192,12 +192,12 @@ export class Run {
     const { finished_at: _, error: __, warnings: ___, goodput, ...before } = this.#summary;
     const resumed = (before.resumed ?? 0) + 1;
     // The time between the end and now is not counted as lost.
-    const goes = goodput === undefined ? {} : { goodput: { ...goodput, time: this.#clock.now() } };
-    this.#summary = { ...before, ...goes, state: "queued", resumed, steps, mesh };
+    const continued = goodput === undefined ? {} : { goodput: { ...goodput, time: this.#clock.now() } };
+    this.#summary = { ...before, ...continued, state: "queued", resumed, steps, mesh };
     this.#settled = new Promise((resolve) => {
       this.#settle = resolve;
     });
-    this.#tell({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
+    this.#append({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
     this.#save();
   }
 
@@ -205,7 +205,7 @@ export class Run {
   takeOver(): void {
     assert(!isFinal(this.state) && this.state !== "queued", "a run that was under way", this.id);
     const resumed = (this.#summary.resumed ?? 0) + 1;
-    this.#tell({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
+    this.#append({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
     this.#save();
   }
 
@@ -220,7 +220,7 @@ export class Run {
     this.#journal?.sync();
   }
 
-  /** Where the time of the run goes; reported with the summary. @param save whether it is to outlive this process at once, as it does when the run ends */
+  /** Where the time of the run continued; reported with the summary. @param save whether it is to outlive this process at once, as it does when the run ends */
   goodput(report: GoodputReport, save = false): void {
     this.#summary = { ...this.#summary, goodput: report };
     if (save) this.#save();
@@ -235,7 +235,7 @@ export class Run {
   }
 
   metrics(row: MetricsRow): void {
-    this.#tell({ event: "metrics", data: row });
+    this.#append({ event: "metrics", data: row });
   }
 
   /** Something happened to the run: an event for programs, with its description for people. One that the disk does not take is lost. */
@@ -261,7 +261,7 @@ export class Run {
         `${new Date(time).toISOString()} ${line}\n`,
       );
       const data = entry(time);
-      if (data !== undefined) this.#tell({ event: "log", data });
+      if (data !== undefined) this.#append({ event: "log", data });
     } catch (error) {
       if (!isSystemError(error) && !(error instanceof LapidaryError && error.code === "LAP_JOURNAL_WRITE")) throw error;
     }
@@ -311,12 +311,12 @@ export class Run {
   async follow(after: number, listener: (event: StreamEvent) => void): Promise<() => void> {
     let last = after;
     let waiting: StreamEvent[] | undefined = [];
-    const tell = (event: StreamEvent): void => {
+    const deliver = (event: StreamEvent): void => {
       if (event.id <= last) return;
       last = event.id;
       listener(event);
     };
-    const stop = this.listen((event) => (waiting === undefined ? tell(event) : waiting.push(event)));
+    const stop = this.listen((event) => (waiting === undefined ? deliver(event) : waiting.push(event)));
     try {
       for (const event of await readJournal(this.directory, after)) {
         last = Math.max(last, event.id);
@@ -326,7 +326,7 @@ export class Run {
       stop();
       throw error;
     }
-    for (const event of waiting) tell(event);
+    for (const event of waiting) deliver(event);
     waiting = undefined;
     return stop;
   }
@@ -343,7 +343,7 @@ export class Run {
     return this.#journal;
   }
 
-  #tell(event: Parameters<Journal["append"]>[0]): void {
+  #append(event: Parameters<Journal["append"]>[0]): void {
     if (isFinal(this.state)) return;
     // Folded first: who hears of an event finds the summary up to date.
     this.#journal = this.#open();

@@ -47,12 +47,12 @@ export function prometheusText(status: Status, jobs: readonly JobSummary[], now:
       [{ pod: pods.name, state: "free" }, pods.free_chips],
       [{ pod: pods.name, state: "taken" }, pods.chips - pods.free_chips],
     ]);
-  const told = jobs.filter(({ finished_at }) => finished_at === undefined || now - finished_at < reportedAfterEndMs);
+  const reported = jobs.filter(({ finished_at }) => finished_at === undefined || now - finished_at < reportedAfterEndMs);
   for (const { name, help, of } of perJob)
     gauge(
       name,
       help,
-      told.flatMap((job) => {
+      reported.flatMap((job) => {
         const value = of(job);
         return value === undefined ? [] : [[{ job: job.id, model: job.model, state: job.state }, value] as const];
       }),

@@ -49,15 +49,15 @@ export class RunHistory {
   refresh(): readonly StreamEvent[] {
     const files = this.#tails.map((tail) => tail.read());
     if (files.every(({ lines }) => lines.length === 0)) return [];
-    const news = joinJournal(files, this.lastId)
+    const newEvents = joinJournal(files, this.lastId)
       .filter(({ id }) => id > this.lastId)
       .map(clipped);
-    for (const event of news) this.#fold(event);
-    this.#recent.push(...news.slice(-historyLimits.recent));
-    const surplus = this.#recent.length - historyLimits.recent;
-    if (surplus > 0) this.#recent.splice(0, surplus);
+    for (const event of newEvents) this.#fold(event);
+    this.#recent.push(...newEvents.slice(-historyLimits.recent));
+    const excess = this.#recent.length - historyLimits.recent;
+    if (excess > 0) this.#recent.splice(0, excess);
     this.#forgotten = (this.#recent[0]?.id ?? 1) - 1;
-    return news.slice(-historyLimits.recent);
+    return newEvents.slice(-historyLimits.recent);
   }
 
   /** Events after number `after`, or undefined where too many have come since. */

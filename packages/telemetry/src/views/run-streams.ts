@@ -8,9 +8,9 @@ import { WorkerStepTail } from "@lapidary/api/worker-steps";
 
 /** Events are collected for this time, and then sent to all viewers as one message. */
 const gatherMs = 200;
-const aliveEveryMs = 15_000;
+const keepAliveIntervalMs = 15_000;
 /** A viewer with more unsent bytes is disconnected; its browser reconnects with the last number it received. */
-const maxBehindBytes = 1 << 20;
+const maxUnsentBytes = 1 << 20;
 /** Histories of runs without viewers. */
 const maxIdleHistories = 12;
 
@@ -114,7 +114,7 @@ class Subscription {
   readonly #shared = new Set<ServerResponse>();
   readonly #tail: WorkerStepTail;
   readonly #timer: NodeJS.Timeout;
-  #sinceAlive = 0;
+  #sinceKeepAlive = 0;
 
   constructor(
     private readonly run: WatchedRun,
@@ -180,9 +180,9 @@ class Subscription {
       this.#send(this.#frames, frames);
       if (this.#shared.size > 0) this.#send(this.#shared, framesText(id, frames));
     }
-    this.#sinceAlive += gatherMs;
-    if (this.#sinceAlive >= aliveEveryMs) {
-      this.#sinceAlive = 0;
+    this.#sinceKeepAlive += gatherMs;
+    if (this.#sinceKeepAlive >= keepAliveIntervalMs) {
+      this.#sinceKeepAlive = 0;
       this.#send(this.#events, ": alive\n\n");
     }
     if (!over) return;
@@ -193,7 +193,7 @@ class Subscription {
 
   #send(viewers: ReadonlySet<ServerResponse>, text: string | Uint8Array): void {
     for (const response of viewers) {
-      if (response.writableLength > maxBehindBytes) response.destroy();
+      if (response.writableLength > maxUnsentBytes) response.destroy();
       else response.write(text);
     }
   }

@@ -31,8 +31,8 @@ export function staticFiles(config: ModelConfig, files: TokenizerFiles, control:
  */
 export function checkpointOf(state: CheckpointFiles, constant: CheckpointFiles, about: CheckpointContent["about"]): CheckpointContent {
   const { run, step, time, heldout_loss } = about;
-  const said = { run, step, time, ...(heldout_loss === undefined ? {} : { heldout_loss }) };
-  return { about, files: new Map([...state, ...constant, text(checkpointFiles.state, `${JSON.stringify(said, null, 2)}\n`)]) };
+  const stateInfo = { run, step, time, ...(heldout_loss === undefined ? {} : { heldout_loss }) };
+  return { about, files: new Map([...state, ...constant, text(checkpointFiles.state, `${JSON.stringify(stateInfo, null, 2)}\n`)]) };
 }
 
 /**
@@ -63,12 +63,12 @@ export async function loadState(
 /** The file holds the arrays that the optimizer keeps, and no others. */
 function checkMoments({ path, names }: SafetensorsFile, wanted: readonly string[]): void {
   const missing = wanted.find((name) => !names.includes(name));
-  const strange = names.find((name) => !wanted.includes(name));
-  if (missing === undefined && strange === undefined) return;
+  const unexpected = names.find((name) => !wanted.includes(name));
+  if (missing === undefined && unexpected === undefined) return;
   throw new LapidaryError({
     code: "LAP_CHECKPOINT_STATE",
-    message: missing === undefined ? `the optimizer of the run has no tensor ${strange}` : `the state of the optimizer lacks ${missing}`,
-    place: `${path}: tensor "${missing ?? strange}"`,
+    message: missing === undefined ? `the optimizer of the run has no tensor ${unexpected}` : `the state of the optimizer lacks ${missing}`,
+    place: `${path}: tensor "${missing ?? unexpected}"`,
     remedy: "resume the run with the optimizer that it started with, or launch a new job with train.init, which takes the weights alone",
   });
 }

@@ -22,7 +22,7 @@ import { Goodput, goodputUntil } from "./goodput.js";
 import { RunPrograms } from "./run-programs.js";
 import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
 import { type CheckpointFiles, checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
-import { Snapshots } from "./staging.js";
+import { Staging } from "./staging.js";
 import { throttle } from "./throttle.js";
 import { Stopwatch } from "./stopwatch.js";
 import { Stragglers } from "./stragglers.js";
@@ -104,7 +104,7 @@ async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, si
     cacheDir: join(cacheDir, "datasets"),
   };
   const dataset =
-    (own === undefined ? undefined : preparedWith(own, request)) ??
+    (own === undefined ? undefined : preparedDataset(own, request)) ??
     (await prepareDataset({
       ...request,
       ...(own === undefined ? {} : { tokenizer: { kind: "given", path: own } }),
@@ -134,7 +134,7 @@ async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, si
 }
 
 /** The dataset that was prepared before with a tokenizer trained on the corpus, if that is still the tokenizer of the run. */
-function preparedWith(own: string, request: DatasetRequest & { readonly cacheDir: string }): Dataset | undefined {
+function preparedDataset(own: string, request: DatasetRequest & { readonly cacheDir: string }): Dataset | undefined {
   if (request.tokenizer.kind === "given") return undefined;
   const prepared = findPrepared(request);
   if (prepared === undefined || isSameTokenizer(own, prepared.manifest.tokenizerHash)) return prepared;
@@ -199,14 +199,14 @@ class Attempt implements TrainingAttempt {
   }
 
   /** Gives the workers back; those that are lost need no goodbye. */
-  async close(keepCopies: boolean): Promise<void> {
-    await release(this.group, this.#run, keepCopies);
+  async close(keepReplicas: boolean): Promise<void> {
+    await release(this.group, this.#run, keepReplicas);
   }
 }
 
-async function release(group: WorkerGroup, run: Run, keepCopies: boolean): Promise<void> {
+async function release(group: WorkerGroup, run: Run, keepReplicas: boolean): Promise<void> {
   try {
-    await group.close({ keepCopies });
+    await group.close({ keepReplicas });
   } catch (error) {
     run.record({ type: "worker_leave_failed", error: eventError(error) });
   }
@@ -283,10 +283,10 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
       }),
     );
     if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
-    const snapshots = await Snapshots.open(programs, job.model.config, (bytes) => nativeDisk?.share(bytes));
+    const staging = await Staging.open(programs, job.model.config, (bytes) => nativeDisk?.share(bytes));
     const state: TrainingAttempt["state"] = {
       train: (step, of) => programs.train(step, of, traces !== undefined && isTraced(step + 1, job.trace_every, job.train.steps)),
-      copy: (step, committed) => programs.copy(step, committed),
+      replicate: (step, committed) => programs.replicate(step, committed),
       restoreReplicas: (latest) => programs.restoreReplicas(latest),
       load: (checkpoint) => watch.time("load", () => loadState(programs, checkpoint)),
       initialize: () =>
@@ -298,7 +298,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
           run.record({ type: "weights_loaded", path: init });
         }),
       capture: async (step) => {
-        const { files, release } = await snapshots.capture();
+        const { files, release } = await staging.capture();
         return { content: (ledger) => checkpointed(files, step, ledger, group.size), release };
       },
     };

@@ -13,12 +13,12 @@ import { runBoth, raceAbort } from "./abort.js";
 import { CheckpointStore, verifyCheckpoint, type VerifiedCheckpoint, nodeDisk, RunFence } from "@lapidary/checkpoint";
 import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
-import { Snapshots } from "./staging.js";
+import { Staging } from "./staging.js";
 import type { StepMetrics } from "./run-programs.js";
 import { trainingLoop, type TrainingLoopOptions } from "./training-loop.js";
 
-/** Time continues when it is told to. */
-class HandClock implements Clock {
+/** Time continues when it is scalars to. */
+class ManualClock implements Clock {
   #ms = 0;
   now = (): number => this.#ms;
   monotonic = (): number => this.#ms;
@@ -27,7 +27,7 @@ class HandClock implements Clock {
   }
 }
 
-/** Steps that end when they are told to. */
+/** Steps that end when they are scalars to. */
 class Steps {
   readonly dispatched: number[] = [];
   readonly #waiting: ((loss: number) => void)[] = [];
@@ -53,7 +53,7 @@ class Steps {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("the training loop", () => {
-  const clock = new HandClock();
+  const clock = new ManualClock();
   const rows: TrainRow[] = [];
   let steps: Steps;
   const options = (change: Partial<TrainingLoopOptions> = {}): TrainingLoopOptions => ({
@@ -205,12 +205,12 @@ describe("checkpoints", () => {
     },
     fetchState: async ({ id }: TensorSpec): Promise<ArrayData> => arrayOf(id),
     openStagingBuffer: async (): Promise<boolean> => false,
-    snapshot: (): Promise<never> => Promise.reject(new Error("no image is open")),
+    stage: (): Promise<never> => Promise.reject(new Error("no image is open")),
   };
   const about = { run: "r", time: 1, heldout_loss: 2, mesh: "data=2", zero: 3, workers: 2, program: "p", ledger: "d" };
   const write = async (step: number, keep = 3): Promise<string> => {
     const store = new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(nodeDisk, directory()) });
-    const { files } = await (await Snapshots.open(programs, config)).capture();
+    const { files } = await (await Staging.open(programs, config)).capture();
     const written: VerifiedCheckpoint = await store.write(
       checkpointOf(files, staticFiles(config, filesOfTrained(tokenizer), tokenizer.control), { ...about, step }),
       keep,

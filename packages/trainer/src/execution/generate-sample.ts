@@ -29,10 +29,10 @@ export async function generateSample(
 ): Promise<GeneratedSample> {
   const { prompt, tokens, sampling, seed, signal, onText } = options;
   const ids = tokenizer.encode(prompt);
-  const { front, kept } = frontOf(tokenizer, ids.length);
+  const { front, kept } = promptStart(tokenizer, ids.length);
   const before = [...front, ...ids];
   const decoder = tokenizer.decodeStream({}, before);
-  const tell = (part: string): void => {
+  const emitText = (part: string): void => {
     if (part !== "") onText?.(part);
   };
   // A model may have more rows in its embedding than the tokenizer has ids.
@@ -46,10 +46,10 @@ export async function generateSample(
     random: seededRandom(seed),
     stopTokens: tokenizer.control.stops,
     forbiddenTokens: tokenizer.undrawableIds,
-    onToken: (token) => tell(decoder.push(token)),
+    onToken: (token) => emitText(decoder.push(token)),
     ...(signal === undefined ? {} : { signal }),
   });
-  tell(decoder.end());
+  emitText(decoder.end());
   return {
     text: decodeAfter(tokenizer, before, drawn),
     promptTokens: ids.length,
@@ -58,7 +58,7 @@ export async function generateSample(
 }
 
 /** What is in front of a prompt: `<bos>`, or for an empty prompt of a model without `<bos>` the token that ends the text before. */
-function frontOf(
+function promptStart(
   { control: { bos, eos, pad } }: TextTokenizer,
   promptTokens: number,
 ): { readonly front: readonly number[]; readonly kept: number } {

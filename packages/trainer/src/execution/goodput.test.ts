@@ -3,7 +3,7 @@ import type { Clock } from "@lapidary/std";
 import type { MetricsRow } from "@lapidary/api";
 import { Goodput, goodputUntil } from "./goodput.js";
 
-/** A clock that stands still until it is told to move on. */
+/** A clock that stands still until it is scalars to move on. */
 function stoppedClock(): { readonly clock: Clock; pass(ms: number): void } {
   let now = 1_000_000;
   const clock = { now: () => now, monotonic: () => now - 500 } as Clock;

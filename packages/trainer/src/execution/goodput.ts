@@ -24,7 +24,7 @@ export class Goodput {
   #recoveryBegan: number | undefined;
 
   /** @param earlier where the time of the run went before, under coordinators that are gone */
-  constructor(clock: Clock, earlier: GoodputReport = nothingYet(clock.now())) {
+  constructor(clock: Clock, earlier: GoodputReport = emptyReport(clock.now())) {
     this.#clock = clock;
     this.#lost = { ...earlier.lost_ms };
     this.#earlier = earlier.wall_ms;
@@ -85,7 +85,7 @@ export class Goodput {
   }
 }
 
-const nothingYet = (time: number): GoodputReport => ({
+const emptyReport = (time: number): GoodputReport => ({
   time,
   ratio: 0,
   committed_ms: 0,
@@ -102,7 +102,7 @@ const nothingYet = (time: number): GoodputReport => ({
  * @param rows of the run's journal
  */
 export function goodputUntil(now: number, saved: GoodputReport | undefined, began: number, rows: readonly MetricsRow[]): GoodputReport {
-  const before = saved ?? nothingYet(began);
+  const before = saved ?? emptyReport(began);
   const passed = Math.max(0, now - before.time);
   const stepped = rows.reduce((sum, row) => (row.kind === "train" && row.time > before.time ? sum + row.step_ms : sum), 0);
   const committed = Math.min(passed, stepped);

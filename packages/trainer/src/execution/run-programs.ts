@@ -76,7 +76,7 @@ export class RunPrograms {
       inputs: called(inputs),
       outputs: called(this.#stateIds),
       donate: inputs,
-      told: trainMetrics,
+      scalars: trainMetrics,
     });
     this.#trainFed = this.#batchPorts(this.#train);
   }
@@ -139,13 +139,13 @@ export class RunPrograms {
   }
 
   /** Writes the state to a staging buffer, as it is after what was sent so far. */
-  snapshot(path: string): Promise<StagingReport> {
-    return this.#group.snapshot(path);
+  stage(path: string): Promise<StagingReport> {
+    return this.#group.stage(path);
   }
 
   /** Copies the state in the workers' memory, as it is after update `step`. */
-  copy(step: number, committed: number): Promise<ReplicationReport> {
-    return this.#group.copy(updateCount(step), this.#stateIds, updateCount(committed));
+  replicate(step: number, committed: number): Promise<ReplicationReport> {
+    return this.#group.replicate(updateCount(step), this.#stateIds, updateCount(committed));
   }
 
   /** Brings the state back from the workers' memory: the newest up to update `latest`. Undefined if no whole copy is left. */
@@ -169,21 +169,21 @@ export class RunPrograms {
     const ran = this.#group.run(this.#trainBound, { step: stepIndex(step), update: true, trace });
     const [, report] = await Promise.all([fed, ran]);
     this.#onTrained(report);
-    return numbersNamed(trainMetrics, report);
+    return scalarsOf(trainMetrics, report);
   }
 
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
   async evaluate(batches: number): Promise<{ loss: number; tokens: number }> {
     assert(batches > 0, "an evaluation has batches", batches);
     const hash = await this.#load("eval_step");
-    const told = ["loss_sum", "tokens_counted"] as const;
+    const scalars = ["loss_sum", "tokens_counted"] as const;
     const into = this.#batchPorts(hash);
     const inputs = called([...this.#states.flatMap(({ id, role }) => (role === "param" ? [id] : [])), ...batchIds]);
-    const bound = this.#group.bind(hash, { inputs, outputs: new Map(), donate: batchIds, told });
+    const bound = this.#group.bind(hash, { inputs, outputs: new Map(), donate: batchIds, scalars });
     const parts = Array.from({ length: batches }, async (_, step) => {
       const fed = this.#feed(into, "heldout", step);
       const [, report] = await Promise.all([fed, this.#group.run(bound, { step: stepIndex(step) })]);
-      return numbersNamed(told, report);
+      return scalarsOf(scalars, report);
     });
     const sums = await Promise.all(parts);
     const tokens = sums.reduce((total, sum) => total + sum.tokens_counted, 0);
@@ -216,5 +216,5 @@ export class RunPrograms {
 }
 
 /** The scalar outputs of a run, by name. */
-const numbersNamed = <N extends string>(names: readonly N[], { told }: RunReport): Record<N, number> =>
-  Object.fromEntries(names.map((name) => [name, must(told.get(name), name)])) as Record<N, number>;
+const scalarsOf = <N extends string>(names: readonly N[], { scalars }: RunReport): Record<N, number> =>
+  Object.fromEntries(names.map((name) => [name, must(scalars.get(name), name)])) as Record<N, number>;

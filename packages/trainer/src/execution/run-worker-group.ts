@@ -13,8 +13,8 @@ export type RunWorkerGroup = Pick<
   | "describe"
   | "fetch"
   | "drop"
-  | "copy"
+  | "replicate"
   | "openStagingBuffer"
-  | "snapshot"
+  | "stage"
   | "restoreReplicas"
 >;

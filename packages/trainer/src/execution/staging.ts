@@ -6,16 +6,16 @@ import type { CheckpointFiles } from "./checkpoint-contents.js";
 import { type KnownSums, StateFiles } from "./state-files.js";
 
 /** The state of a run as it was after one step. */
-export interface Snapshot {
+export interface StagedState {
   readonly files: CheckpointFiles;
   /** It is on the disk, or is not needed: its memory is free for another. */
   release(): void;
 }
 
-type Programs = Pick<RunPrograms, "moments" | "state" | "fetchState" | "openStagingBuffer" | "snapshot">;
+type Programs = Pick<RunPrograms, "moments" | "state" | "fetchState" | "openStagingBuffer" | "stage">;
 
 /** A staging buffer, and the files in it. */
-interface Image {
+interface StagingBuffer {
   readonly path: string;
   readonly files: (sums: KnownSums) => CheckpointFiles;
   readonly memory: SharedMemory;
@@ -28,10 +28,10 @@ interface Image {
  *
  * Staging buffers belong to one worker group: a worker of an earlier group that still runs writes nothing to them.
  */
-export class Snapshots {
+export class Staging {
   readonly #programs: Programs;
   readonly #files: StateFiles;
-  readonly #free: Image[] = [];
+  readonly #free: StagingBuffer[] = [];
   #share: (bytes: number) => SharedMemory | undefined;
 
   private constructor(programs: Programs, config: ModelConfig, share: (bytes: number) => SharedMemory | undefined) {
@@ -45,34 +45,34 @@ export class Snapshots {
     programs: Programs,
     config: ModelConfig,
     share: (bytes: number) => SharedMemory | undefined = () => undefined,
-  ): Promise<Snapshots> {
-    const snapshots = new Snapshots(programs, config, share);
-    const [image, opened] = snapshots.#make();
-    if (image !== undefined && (await opened)) snapshots.#free.push(image);
-    else snapshots.#share = () => undefined;
-    return snapshots;
+  ): Promise<Staging> {
+    const staging = new Staging(programs, config, share);
+    const [buffer, opened] = staging.#make();
+    if (buffer !== undefined && (await opened)) staging.#free.push(buffer);
+    else staging.#share = () => undefined;
+    return staging;
   }
 
   /** Sends at once; resolves when the state is here. */
-  async capture(): Promise<Snapshot> {
-    const image = this.#free.pop() ?? this.#make()[0];
-    if (image === undefined) return this.#fetch();
+  async capture(): Promise<StagedState> {
+    const buffer = this.#free.pop() ?? this.#make()[0];
+    if (buffer === undefined) return this.#fetch();
     const release = (): void => {
       // Behind its first use: by then its pages are there, and the start of the run did not wait for it.
-      if (!image.isOnLargePages) void image.memory.onLargePages();
-      image.isOnLargePages = true;
-      this.#free.push(image);
+      if (!buffer.isOnLargePages) void buffer.memory.onLargePages();
+      buffer.isOnLargePages = true;
+      this.#free.push(buffer);
     };
     try {
-      const { sums } = await this.#programs.snapshot(image.path);
-      return { files: image.files(sums), release };
+      const { sums } = await this.#programs.stage(buffer.path);
+      return { files: buffer.files(sums), release };
     } catch (error) {
       release();
       throw error;
     }
   }
 
-  #make(): [image: Image | undefined, opened: Promise<boolean>] {
+  #make(): [buffer: StagingBuffer | undefined, opened: Promise<boolean>] {
     const memory = this.#share(this.#files.bytes);
     if (memory === undefined) return [undefined, Promise.resolve(false)];
     const { path, bytes } = memory;
@@ -82,7 +82,7 @@ export class Snapshots {
     return [{ path, files: this.#files.in(bytes), memory, isOnLargePages: false }, opened];
   }
 
-  async #fetch(): Promise<Snapshot> {
+  async #fetch(): Promise<StagedState> {
     // All are asked for at once: what is fetched is one state.
     const arrays = await Promise.all(
       this.#files.tensors.map(async ({ tensor }): Promise<[Handle, Uint8Array]> => {

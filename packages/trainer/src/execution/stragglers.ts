@@ -3,7 +3,7 @@ import type { RunReport } from "@lapidary/protocol";
 /** A worker that computes so many times as long as the middle one … */
 const factor = 2;
 /** … for so many steps in a row is a straggler. */
-const inARow = 5;
+const consecutiveSteps = 5;
 /** Smaller differences are noise. */
 const least_ms = 5;
 
@@ -21,7 +21,7 @@ export class Stragglers {
     return own.flatMap((ms, worker) => {
       const isSlow = ms > factor * middle && ms - middle > least_ms;
       const row = (this.#slow[worker] = isSlow ? (this.#slow[worker] ?? 0) + 1 : 0);
-      return row === inARow ? [{ worker, times: ms / middle }] : [];
+      return row === consecutiveSteps ? [{ worker, times: ms / middle }] : [];
     });
   }
 }

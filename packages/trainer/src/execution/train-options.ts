@@ -14,7 +14,8 @@ export interface AttemptState {
   load(checkpoint: VerifiedCheckpoint): Promise<void>;
   /** Restores the state from replicas. @returns the number of updates it has had, or undefined if a block has no replica */
   restoreReplicas(latest: number): Promise<number | undefined>;
-  copy(step: number, committed: number): Promise<ReplicationReport>;
+  /** Replicates the state in the memory of the workers. @param committed the last committed step: older replicas are not needed */
+  replicate(step: number, committed: number): Promise<ReplicationReport>;
   /** Step number `step`, from 0, on batch number `batch`. */
   train(step: number, batch: number): Promise<StepMetrics>;
   /** Captures the state after everything that was dispatched before. Resolves when the state is in this process. */
@@ -36,8 +37,8 @@ export interface TrainingAttempt {
   readonly layout: string;
   /** Settles, and never rejects, when the worker group has failed. */
   readonly failed: Promise<LapidaryError>;
-  /** @param keepCopies whether the workers keep their replicas for the next attempt */
-  close(keepCopies: boolean): Promise<void>;
+  /** @param keepReplicas whether the workers keep their replicas for the next attempt */
+  close(keepReplicas: boolean): Promise<void>;
 }
 
 export interface TrainOptions<A extends TrainingAttempt> {

@@ -49,7 +49,7 @@ class CountingGroup implements TrainingAttempt {
     initialize: async () => undefined,
     load: async ({ manifest }) => void (this.#state = manifest.step),
     restoreReplicas: async () => undefined,
-    copy: async (step) => ({ step: updateCount(step), bytes: 0, ms: 1 }),
+    replicate: async (step) => ({ step: updateCount(step), bytes: 0, ms: 1 }),
     train: async (step, batch): Promise<StepMetrics> => {
       this.dispatched.push(step + 1);
       this.#state = step + 1;

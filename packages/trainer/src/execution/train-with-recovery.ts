@@ -199,18 +199,19 @@ class AttemptRunner<A extends TrainingAttempt> {
       throw error;
     }
     const training = this.#train(attempt);
-    let keepCopies = false;
+    let keepReplicas = false;
     try {
       const result = await raceAbort(Promise.race([training, failureOf(attempt)]), signal);
       this.#ended("finished");
       return result;
     } catch (error) {
       if (isRecoverable(error) && !signal.aborted) this.#report(error);
-      keepCopies = (isRecoverable(error) || (error instanceof LapidaryError && isBadBatch(error, this.#options.guard))) && !signal.aborted;
+      keepReplicas =
+        (isRecoverable(error) || (error instanceof LapidaryError && isBadBatch(error, this.#options.guard))) && !signal.aborted;
       throw error;
     } finally {
       this.#isOver = true;
-      await attempt.close(keepCopies);
+      await attempt.close(keepReplicas);
       // Without its worker group it ends soon, however it was left.
       await training.catch(() => undefined);
     }
@@ -307,7 +308,7 @@ class AttemptRunner<A extends TrainingAttempt> {
   }
 
   async #replicate(state: AttemptState, step: number): Promise<void> {
-    const { ms, bytes } = await state.copy(step, this.#stepLog.last);
+    const { ms, bytes } = await state.replicate(step, this.#stepLog.last);
     this.#replicas.replicationTook(ms);
     const { interval } = this.#replicas;
     // Every replica would be an event a step: the first of an attempt counts, and each with another order of interval.

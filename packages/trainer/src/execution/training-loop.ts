@@ -57,11 +57,11 @@ const stepsAhead = 4;
 export async function trainingLoop(options: TrainingLoopOptions): Promise<Trained> {
   const { programs, steps, signal, clock, from = 0, drain } = options;
   const timer = new StepTimer(clock);
-  const underWay: { readonly step: number; readonly metrics: Promise<StepMetrics> }[] = [];
+  const inFlight: { readonly step: number; readonly metrics: Promise<StepMetrics> }[] = [];
   const total = { loss: Number.NaN, tokens: 0, train_ms: 0, step: from };
 
   const finishOldest = async (): Promise<void> => {
-    const oldest = underWay.shift();
+    const oldest = inFlight.shift();
     if (oldest === undefined) return;
     const { step, metrics } = oldest;
     const result = await raceAbort(metrics, signal);
@@ -89,16 +89,16 @@ export async function trainingLoop(options: TrainingLoopOptions): Promise<Traine
   for (let step = from + 1; step <= steps && drain?.aborted !== true; step++) {
     const metrics = programs.train(step - 1);
     metrics.catch(() => undefined);
-    underWay.push({ step, metrics });
+    inFlight.push({ step, metrics });
     for (let wait = options.backpressure?.(step); wait !== undefined; wait = options.backpressure?.(step))
-      await (underWay.length > 1 ? finishOldest() : wait());
+      await (inFlight.length > 1 ? finishOldest() : wait());
     options.dispatched?.(step);
     const between = options.between(step);
     const ahead = options.ahead?.(step) ?? stepsAhead;
-    while (underWay.length >= (between === undefined && step < steps ? ahead : 1)) await finishOldest();
+    while (inFlight.length >= (between === undefined && step < steps ? ahead : 1)) await finishOldest();
     if (between !== undefined) await timer.pause(between);
   }
-  while (underWay.length > 0) await finishOldest();
+  while (inFlight.length > 0) await finishOldest();
   return total;
 }
 
