@@ -36,7 +36,7 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-describe("a mistake in a job is told before anything is started", () => {
+describe("a mistake in a job is reported before anything is started", () => {
   let home: Home;
   before(() => {
     home = new Home();
@@ -103,7 +103,7 @@ describe("a mistake in a job is told before anything is started", () => {
     },
   ];
   for (const { what, change, ...told } of cases)
-    it(`${what}: ${told.code}, exit code ${told.exit}`, async () => {
+    it(`${what} is reported as ${told.code}, exit code ${told.exit}`, async () => {
       const text = readFileSync(home.job, "utf8");
       assert.ok(text.includes(change[0]));
       mkdirSync(join(home.directory, "changed"), { recursive: true });
@@ -111,7 +111,7 @@ describe("a mistake in a job is told before anything is started", () => {
       assertTold(await home.run("launch", "changed/tiny.yaml", "--json"), told);
     });
 
-  it("a job file that is not there, an override that is none", async () => {
+  it("a missing job file and a malformed override are errors", async () => {
     assertTold(await home.run("launch", "nothing.yaml", "--json"), {
       exit: 2,
       code: "LAP_JOB_FILE",
@@ -132,7 +132,7 @@ describe("a mistake in a job is told before anything is started", () => {
     });
   });
 
-  it("a good job, when no coordinator is up", async () => {
+  it("a correct job without a coordinator is an error of its own", async () => {
     assertTold(await home.run("launch", home.job, "--json"), {
       exit: 3,
       code: "LAP_COORDINATOR_DOWN",
@@ -143,7 +143,7 @@ describe("a mistake in a job is told before anything is started", () => {
   });
 });
 
-describe("a damaged checkpoint is told by file and tensor", () => {
+describe("a damaged checkpoint", () => {
   let home: Home;
   let bundle: string;
   beforeEach(() => {
@@ -154,7 +154,7 @@ describe("a damaged checkpoint is told by file and tensor", () => {
   });
   afterEach(() => home.clear());
 
-  it("one that was cut short", async () => {
+  it("a truncated checkpoint is reported by file and tensor", async () => {
     truncateSync(join(bundle, "model.safetensors"), 100_000);
     const told = { exit: 2, code: "LAP_SAFETENSORS_TRUNCATED", place: "model.safetensors", remedy: /fetch or write the file again/ };
     assertTold(await home.run("parity", "bundle", "--json"), told);
@@ -162,7 +162,7 @@ describe("a damaged checkpoint is told by file and tensor", () => {
     assert.deepEqual(home.processes(), []);
   });
 
-  it("one whose header is no JSON", async () => {
+  it("a checkpoint whose header is not JSON is reported by file", async () => {
     const path = join(bundle, "model.safetensors");
     const bytes = readFileSync(path);
     bytes[8] = 0x5b;
@@ -175,7 +175,7 @@ describe("a damaged checkpoint is told by file and tensor", () => {
     });
   });
 
-  it("one with a weight that is not finite", async () => {
+  it("a checkpoint with a weight that is not finite is reported by file and tensor", async () => {
     const path = join(bundle, "model.safetensors");
     const bytes = readFileSync(path);
     bytes.writeFloatLE(Number.NaN, bytes.length - 4);
@@ -198,12 +198,12 @@ describe("a coordinator that is up", function () {
   });
   after(() => home.clear());
 
-  it("is not started twice", async () => {
+  it("a second coordinator of the home does not start", async () => {
     assertTold(await home.run("up", "--json"), { exit: 1, code: "LAP_ALREADY_UP", place: home.state, remedy: /lapidary down/ });
     assert.equal((await home.run("status")).code, 0);
   });
 
-  it("fails a job whose corpus is empty, no UTF-8 or not there, with exit code 2", async () => {
+  it("a job whose corpus is empty, not UTF-8 or missing fails with exit code 2", async () => {
     const corpus = (name: string): string => join(home.directory, name);
     writeFileSync(corpus("empty.txt"), "");
     writeFileSync(corpus("latin1.txt"), Buffer.from("caf\xe9 ".repeat(5000), "latin1"));
@@ -227,7 +227,7 @@ describe("a coordinator that is up", function () {
     });
   });
 
-  it("fails a job whose checkpoint to start from is damaged or of another model, with exit code 2", async () => {
+  it("a job that starts from a checkpoint that is damaged or of another model fails with exit code 2", async () => {
     const init = join(root, "e2e/golden/mqa");
     assertTold(await home.run("launch", home.job, `train.init=${init}`, "--json"), {
       exit: 2,
@@ -243,7 +243,7 @@ describe("a coordinator that is up", function () {
     });
   });
 
-  it("goes on with a job whose worker is killed, says so, and trains the next", async () => {
+  it("a job whose worker is killed continues and reports it, and the next job trains", async () => {
     const launched = home.start("launch", home.job, "train.steps=100000", "--name", "victim");
     await launched.says(/train: step/);
     const { workers } = (await home.json("jobs", "get", "victim")) as { workers: { pid: number }[] };
@@ -271,7 +271,7 @@ describe("a coordinator that is up", function () {
     assert.equal(next["state"], "done");
   });
 
-  it("tells jobs that ended, run on, or never were apart by exit code", async () => {
+  it("the exit code distinguishes jobs that ended, that run, and that never existed", async () => {
     assert.equal((await home.run("launch", home.job, "train.steps=100000", "--name", "endless", "-d")).code, 0);
     assertTold(await home.run("jobs", "wait", "endless", "--timeout", "0.1", "--json"), {
       exit: 101,
@@ -289,7 +289,7 @@ describe("a coordinator that is up", function () {
     });
   });
 
-  it("goes on with a job whose launch was interrupted once, and cancels it at the second Ctrl-C", async () => {
+  it("a job continues after one Ctrl-C in its launch, and the second Ctrl-C cancels it", async () => {
     const launched = home.start("launch", home.job, "train.steps=100000", "--name", "held");
     await launched.says(/train: step/);
     launched.pressCtrlC();
@@ -309,7 +309,7 @@ describe("a coordinator that is up", function () {
     assert.equal((await home.json("jobs", "get", "held"))["state"], "cancelled");
   });
 
-  it("starts its own Redis again when that is gone, takes the next job, and leaves nothing behind", async () => {
+  it("the coordinator restarts its own Redis, runs the next job, and leaves no process", async () => {
     process.kill(Number(readFileSync(join(home.state, "redis/redis.pid"), "utf8")), "SIGKILL");
     const launch = async (): Promise<Ended> => home.run("launch", home.job, "--json");
     // A launch that comes before Redis is back is refused, and says so.
@@ -324,10 +324,10 @@ describe("a coordinator that is up", function () {
   });
 });
 
-describe("a Redis that somebody else runs", function () {
+describe("a Redis server of another owner", function () {
   this.timeout(120_000);
 
-  it("is refused at launch with exit code 3 once it is gone, and the coordinator can still be stopped", async () => {
+  it("a launch fails with exit code 3 once the server is gone, and the coordinator can still be stopped", async () => {
     const home = new Home();
     const { redisServerPath } = (await import(pathToFileURL(join(root, "tools/setup/checks.mjs")).href)) as {
       redisServerPath: () => string | undefined;
@@ -363,7 +363,7 @@ describe("a Redis that somebody else runs", function () {
   });
 });
 
-describe("what is started ends", function () {
+describe("every process ends", function () {
   this.timeout(120_000);
   let home: Home;
   beforeEach(() => {
@@ -379,7 +379,7 @@ describe("what is started ends", function () {
     "data.held_out=0.2",
   ];
 
-  it("by itself, without a terminal, when the quick-start job is done", async () => {
+  it("without a terminal, the processes end when the quick-start job is done", async () => {
     const { code, stdout, stderr } = await home.run(...start, "train.steps=40");
     assert.equal(code, 0, stderr);
     assert.match(stdout, /Training loss[^]*held-out loss[^]*What each chip held[^]*Checkpoint/);
@@ -391,7 +391,7 @@ describe("what is started ends", function () {
     ["the job is prepared", /is being prepared/],
     ["it trains", /train: step/],
   ] as const)
-    it(`by Ctrl-C while ${stage}: exit code 130, and no process remains`, async () => {
+    it(`after Ctrl-C while ${stage}, the exit code is 130 and no process remains`, async () => {
       const started = home.start(...start, "train.steps=100000", "--json");
       await started.says(pattern);
       started.pressCtrlC();
@@ -399,7 +399,7 @@ describe("what is started ends", function () {
       assert.deepEqual(home.processes(), []);
     });
 
-  it("by Ctrl-C in the middle of a parity run", async () => {
+  it("after Ctrl-C in a parity run, no process remains", async () => {
     const started = home.start("parity", join(root, "e2e/golden/mqa"), "--mesh", "data=2", "--json");
     await started.says(/compile and run/);
     started.pressCtrlC();
@@ -407,7 +407,7 @@ describe("what is started ends", function () {
     assert.deepEqual(home.processes(), []);
   });
 
-  it("leaving nothing behind where the port is taken", async () => {
+  it("if the port is taken, no process remains", async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => taken.once("listening", resolve));
     const address = taken.address();
@@ -425,7 +425,7 @@ describe("what is started ends", function () {
     }
   });
 
-  it("by `lapidary down`, twice if need be", async () => {
+  it("`lapidary down` ends all processes, and a second one succeeds", async () => {
     await home.json("up");
     assert.notDeepEqual(home.processes(), []);
     const { stopped } = await home.json("down");
@@ -433,7 +433,7 @@ describe("what is started ends", function () {
     assert.equal((await home.json("down"))["stopped"], false);
   });
 
-  it("by `lapidary down`, though its coordinator was killed and its workers wait for another", async () => {
+  it("`lapidary down` ends workers that wait for the next coordinator after theirs was killed", async () => {
     await home.json("up");
     const { pid, workers } = (await home.json("status")) as { pid: number; workers: { pid: number }[] };
     assert.ok(workers.length > 0);

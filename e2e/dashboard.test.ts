@@ -252,7 +252,7 @@ describe("the dashboard", function () {
   });
 
   for (const dark of [false, true])
-    it(`has no serious fault of accessibility in ${dark ? "dark" : "light"} colours`, async () => {
+    it(`the page has no serious accessibility violation in ${dark ? "dark" : "light"} colours`, async () => {
       const page = await show("#/", { dark });
       await page.getByRole("link", { name: "quickstart-1" }).first().waitFor();
       const found = [...(await axeViolations(page))];
@@ -273,7 +273,7 @@ describe("the dashboard", function () {
     });
 
   for (const width of [1024, 1440, 1920])
-    it(`cuts nothing off and lays nothing over another at ${width} pixels`, async () => {
+    it(`the page truncates and overlaps nothing at ${width} pixels`, async () => {
       const page = await show("#/run/quickstart-1?colour=owner&tensor=params%2Fmodel.embed_tokens.weight&chip=3", { width });
       await until(page, panelsFilled);
       const faults = (await page.evaluate(layoutFaults)) as string[];

@@ -47,7 +47,7 @@ function describeCase(name: string, { mesh, global }: Program, laid: Graph): obj
 describe("random graphs on random meshes, run by XLA", function () {
   this.timeout(600_000);
 
-  it(`${wanted.chip} of them mean, as per-chip text, what the interpreter says, and ${wanted.whole} as whole text`, async () => {
+  it(`${wanted.chip} of the graphs as per-device modules, and ${wanted.whole} as global modules, compute what the interpreter computes`, async () => {
     const directory = mkdtempSync(join(tmpdir(), "lapidary-xla-"));
     try {
       const expected = new Map<string, { readonly rounding: Rounding; readonly own: string }>();

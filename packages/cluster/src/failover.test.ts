@@ -90,7 +90,7 @@ describe("workers whose coordinator is killed", function () {
     rmSync(directory, { recursive: true, force: true });
   });
 
-  it("end with it if no failover is configured", async () => {
+  it("workers end with their coordinator if no failover is configured", async () => {
     holder = new Holder();
     const { pids, directory: own } = await holder.held();
     ok(pids.every(isProcessAlive), "the workers are there");
@@ -99,7 +99,7 @@ describe("workers whose coordinator is killed", function () {
     rmSync(own, { recursive: true });
   });
 
-  it("end when their lease runs out", async () => {
+  it("workers end when their lease expires", async () => {
     const { pids } = await hold("0.3");
     await holder?.kill();
     await gone(pids);
@@ -107,7 +107,7 @@ describe("workers whose coordinator is killed", function () {
     ok((await pool?.acquire(2))?.every(({ pid }) => !pids.includes(pid)));
   });
 
-  it("are taken over as the workers that they were, with their copies, under a later epoch alone", async () => {
+  it("the next pool takes workers over with their ranks and replicas, under a later epoch alone", async () => {
     const { pids } = await hold("60");
     await holder?.kill();
     const lines: string[] = [];
@@ -133,7 +133,7 @@ describe("workers whose coordinator is killed", function () {
     await group.close();
   });
 
-  it("are reserved for the run whose replicas they have while the run is active", async () => {
+  it("workers are reserved for the run whose replicas they have while the run is active", async () => {
     const { pids } = await hold("60");
     await holder?.kill();
     await succeed((run) => run === "r");
@@ -147,7 +147,7 @@ describe("workers whose coordinator is killed", function () {
     await group.close();
   });
 
-  it("are free for any run when theirs is over", async () => {
+  it("workers are free for any run after their run has ended", async () => {
     const { pids } = await hold("60");
     await holder?.kill();
     await succeed(() => false);
@@ -156,7 +156,7 @@ describe("workers whose coordinator is killed", function () {
     await group.close();
   });
 
-  it("are replaced when they do not connect to the next coordinator", async () => {
+  it("the pool replaces workers that do not connect to the next coordinator", async () => {
     const { pids } = await hold("60");
     const frozen = must(pids[1], "pid");
     process.kill(frozen, "SIGSTOP");
@@ -168,7 +168,7 @@ describe("workers whose coordinator is killed", function () {
     await group.close();
   });
 
-  it("are ended by a successor of another build", async () => {
+  it("a pool of another build ends the workers", async () => {
     const { pids } = await hold("60");
     await holder?.kill();
     writeFileSync(registry(), readFileSync(registry(), "utf8").replace(/"protocol":\d+/, '"protocol":0'));
@@ -177,7 +177,7 @@ describe("workers whose coordinator is killed", function () {
     ok((await pool?.acquire(2))?.every(({ pid }) => !pids.includes(pid)));
   });
 
-  it("stay with a coordinator that is only suspended, and no other can take its place", async () => {
+  it("workers stay with a coordinator that is only suspended, and no other pool can take its place", async () => {
     const { pids } = await hold("60");
     holder?.process.kill("SIGSTOP");
     await rejects(succeed(), { code: "LAP_FABRIC_ADDRESS" });
@@ -186,13 +186,13 @@ describe("workers whose coordinator is killed", function () {
     deepStrictEqual([same, step], [pids, 4]);
   });
 
-  it("are not looked for under pids that are not a process", async () => {
+  it("the pool ignores registered pids that are not a process", async () => {
     const none = [0, -1].map((pid, i) => ({ name: `w${i}`, pid, started: "", numerics: "f32" as const }));
     writeRegistry(registry(), none);
     deepStrictEqual(orphanedWorkers(registry()), { workers: [], incompatible: [] });
   });
 
-  it("are unknown to the next coordinator if the registry cannot be written, which is reported and stops nothing", async () => {
+  it("the next pool does not know the workers if the registry cannot be written, which is reported and stops nothing", async () => {
     mkdirSync(registry());
     await succeed();
     strictEqual((await pool?.acquire(2))?.length, 2);
@@ -200,7 +200,7 @@ describe("workers whose coordinator is killed", function () {
     rmSync(registry(), { recursive: true });
   });
 
-  it("are the only ones that may come in", async () => {
+  it("the pool accepts connections from its workers alone", async () => {
     await succeed();
     const incompatible = await connect(join(directory, "pool"), { hello: { name: "w0", pid: process.pid }, limits: controlLimits });
     strictEqual((await incompatible.closed).kind, "closed");

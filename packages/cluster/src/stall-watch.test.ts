@@ -24,7 +24,7 @@ describe("the stall watch of a worker group", () => {
     [now, given] = [0, []];
   });
 
-  it("gives up who does not come by its event loop, and not who waits for it", () => {
+  it("the stall watch evicts a worker whose event loop stopped, and not a worker that waits for it", () => {
     const [a, b] = [worker("a"), worker("b")];
     new StallWatch([a, b], { clock, timer, afterMs: 10_000 });
     pass(10, () => b.turns++);
@@ -35,14 +35,14 @@ describe("the stall watch of a worker group", () => {
     deepStrictEqual(given.length, 1);
   });
 
-  it("evicts every worker with a pending message if no worker is known to be unresponsive", () => {
+  it("the stall watch evicts every worker with a pending message if no worker is known to be unresponsive", () => {
     const [a, b, c] = [worker("a"), worker("b"), { ...worker("c"), pending: 0 }];
     new StallWatch([a, b, c], { clock, timer, afterMs: 10_000 });
     pass(20, () => [a, b, c].forEach((each) => each.turns++));
     deepStrictEqual(given.length, 2);
   });
 
-  it("is patient while any answers, while nothing is asked, with long runs, and about its own sleep", () => {
+  it("the stall watch evicts nothing while any worker answers, without pending messages, in long runs, and after its own suspension", () => {
     const a = worker("a");
     const watch = new StallWatch([a], { clock, timer, afterMs: 10_000 });
     pass(100, () => (now % 8000 === 0 ? a.answers++ : undefined));

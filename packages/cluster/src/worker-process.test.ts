@@ -31,7 +31,7 @@ const runReply = { step: 0, kernelCalls: 1, total_ms: 1, gemm_ms: 0, otherKernel
 const run = { kind: "run", epoch: epochOf(1), step: stepIndex(0), program: programHash("p") } as const;
 
 describe("a worker process", () => {
-  it("gives the decoded reply to a request", async () => {
+  it("a request resolves to the decoded reply", async () => {
     const { worker, there, killed } = await connected();
     answerWith(there, (id) => ({ kind: "reply", id, reply: runReply }));
     deepStrictEqual((await worker.request<"run">(run)).reply, runReply);
@@ -45,7 +45,7 @@ describe("a worker process", () => {
     ["an answer of an unknown kind", (id: number): JsonValue => ({ kind: "maybe", id }), "kind"],
     ["an answer without a number", (): JsonValue => ({ kind: "reply", reply: runReply }), "id"],
   ] as const)
-    it(`is killed after ${what}, and every request fails with the field and the build of the worker`, async () => {
+    it(`a worker is killed after ${what}, and every request fails with the field and the build of the worker`, async () => {
       const { worker, there, killed, end } = await connected();
       answerWith(there, answer);
       const requests = [worker.request<"run">(run), worker.request<"stats">({ kind: "stats", epoch: epochOf(1) })];
@@ -61,7 +61,7 @@ describe("a worker process", () => {
       strictEqual((await worker.exited).signal, "SIGKILL");
     });
 
-  it("is killed after a malformed heartbeat", async () => {
+  it("a worker is killed after a malformed heartbeat", async () => {
     const { worker, killed } = await connected();
     const [here, there] = await memoryPair({}, { hello: asJson({ ...hello, pulse: true }) });
     worker.watch(here, hello);

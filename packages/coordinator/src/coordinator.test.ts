@@ -20,7 +20,7 @@ describe("the coordinator", function () {
   });
   after(() => harness.remove());
 
-  it("takes a job from its file to a report, with losses, a checkpoint and a sample", async () => {
+  it("the coordinator runs a job from its file to a report, with losses, a checkpoint and a sample", async () => {
     const job = harness.job({
       steps: 30,
       slice: "16x16",
@@ -86,7 +86,7 @@ describe("the coordinator", function () {
     strictEqual((await client.status()).pods?.free_chips, 256);
   });
 
-  it("answers a name that it knows with the run that it has", async () => {
+  it("the coordinator answers a known name with the run of that name", async () => {
     const job = harness.job();
     const first = await client.submit({ yaml: job, name: "twice" });
     deepStrictEqual(await client.submit({ yaml: job, name: "twice" }).then(({ id, existed }) => [id, existed]), [first.id, true]);
@@ -94,7 +94,7 @@ describe("the coordinator", function () {
     await endOf(client, first.id);
   });
 
-  it("starts from the weights of a checkpoint", async () => {
+  it("the coordinator starts a job from the weights of a checkpoint", async () => {
     const { checkpoint, heldout_loss } = await client.report("first");
     const { id } = await client.submit({
       yaml: harness.job({ steps: 1, train: `  init: ${checkpoint}\n  schedule: { name: linear, warmup: 1 }` }),
@@ -106,7 +106,7 @@ describe("the coordinator", function () {
     await rejects(client.submit(other), { code: "LAP_INIT_MISMATCH" });
   });
 
-  it("trains two jobs on two halves of a pod at once while others wait, the important one first", async () => {
+  it("the coordinator trains two jobs on two halves of a pod in parallel while others wait, the higher priority first", async () => {
     const submit = async (name: string, priority = 0): Promise<string> =>
       (await client.submit({ yaml: harness.job({ steps: endless }), name, priority })).id;
     const [a, b] = [await submit("half-a"), await submit("half-b")];
@@ -134,7 +134,7 @@ describe("the coordinator", function () {
     strictEqual((await client.status()).pods?.free_chips, 256);
   });
 
-  it("continues a job whose worker is killed, with the same losses", async () => {
+  it("the coordinator continues a job whose worker is killed, with the same losses", async () => {
     const job = harness.job({ steps: 12, slice: "16x16", mesh: "{ data: 16, model: 16 }" });
     const { id: quiet } = await client.submit({ yaml: job, name: "quiet" });
     strictEqual((await endOf(client, quiet)).state, "done");
@@ -166,7 +166,7 @@ describe("the coordinator", function () {
     ok(goodput !== undefined && goodput.failures === 1 && goodput.ratio > 0 && goodput.ratio < 1);
   });
 
-  it("refuses a job whose corpus, checkpoint or vocabulary is wrong already, and keeps no run of it", async () => {
+  it("the coordinator rejects a job with a wrong corpus, checkpoint or vocabulary at launch, and keeps no run", async () => {
     const before = (await client.list({})).jobs.length;
     const empty = join(harness.directory, "empty.txt");
     writeFileSync(empty, "");
@@ -183,7 +183,7 @@ describe("the coordinator", function () {
     strictEqual((await client.list({})).jobs.length, before);
   });
 
-  it("fails a job with a place and a remedy when it diverges, and refuses what does not fit", async () => {
+  it("a job that diverges fails with location and remedy, and a job that does not fit is rejected", async () => {
     const diverging = await client.submit({ yaml: harness.job({ steps: 20 }), overrides: ["train.optimizer.lr=1e30"] });
     const diverged = await endOf(client, diverging.id);
     deepStrictEqual([diverged.state, diverged.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
@@ -206,7 +206,7 @@ describe("the coordinator", function () {
     await rejects(client.submit({ path: "configs/jobs/absent.yaml" }), { exit: 2 });
   });
 
-  it("cancels a job at whatever stage it is", async () => {
+  it("the coordinator cancels a job at any stage", async () => {
     for (const stage of ["compiling", "placing"] as const) {
       // Another vocabulary each time: nothing is prepared yet.
       const { id } = await client.submit({
@@ -220,7 +220,7 @@ describe("the coordinator", function () {
     strictEqual((await client.status()).pods?.free_chips, 256);
   });
 
-  it("ends with all that it started; the next coordinator knows the runs and continues those that waited", async () => {
+  it("the coordinator ends every process it started, and the next one finds the runs and continues the waiting ones", async () => {
     const running = await client.submit({
       yaml: harness.job({ steps: endless, slice: "16x16", mesh: "{ data: 16, model: 16 }" }),
       name: "interrupted",
@@ -245,7 +245,7 @@ describe("the coordinator", function () {
     deepStrictEqual([(await client.get("interrupted")).state, (await client.report("first")).id], ["cancelled", "first"]);
   });
 
-  it("continues a job while Redis is dead, starts Redis again, and loses no job that waited", async () => {
+  it("the coordinator continues a job while Redis is down, restarts Redis, and loses no waiting job", async () => {
     const whole = { slice: "16x16", mesh: "{ data: 16, model: 16 }" };
     const { id } = await client.submit({ yaml: harness.job({ steps: endless, ...whole }), name: "steadfast" });
     await trains(client, id);
@@ -261,7 +261,7 @@ describe("the coordinator", function () {
     for (const next of [waiting.id, after.id]) strictEqual((await endOf(client, next)).state, "done");
   });
 
-  it("resumes a cancelled job after its last checkpoint, on another mesh with another number of workers", async () => {
+  it("the coordinator resumes a cancelled job after its last checkpoint, on another mesh with another number of workers", async () => {
     const job = harness.job({ steps: 12, train: "  schedule: { name: linear, warmup: 1 }", more: "checkpoint: { every: 4 }" });
     const { id: quiet } = await client.submit({ yaml: job, name: "uninterrupted" });
     strictEqual((await endOf(client, quiet)).state, "done");

@@ -9,7 +9,7 @@ describe("a worker that cannot be replaced", function () {
   const harness = new Harness();
   after(() => harness.remove());
 
-  it("leaves its block to the others, and has it back when it can be started again", async () => {
+  it("the other workers compute its block until it can be started again", async () => {
     const environment: NodeJS.ProcessEnv = { ...process.env };
     const client = await harness.start({ environment, spares: 0 });
     await client.submit({ yaml: harness.job({ steps: endless, more: "workers: 2\ncheckpoint: { every: 10 }" }), name: "few" });

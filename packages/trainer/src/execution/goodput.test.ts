@@ -28,7 +28,7 @@ const row = (time: number, step: number, step_ms: number): MetricsRow => ({
 });
 
 describe("goodput", () => {
-  it("counts a step as good once it is committed, as repeated if it was before, as lost if it fails", () => {
+  it("goodput counts a step as good once it is committed, as repeated if it was before, as lost if it fails", () => {
     const { clock, pass } = stoppedClock();
     const goodput = new Goodput(clock);
     pass(100);
@@ -56,7 +56,7 @@ describe("goodput", () => {
     );
   });
 
-  it("continues after an earlier coordinator was killed: its steps count, and so does the time without a coordinator", () => {
+  it("goodput continues after an earlier coordinator was killed: its steps count, and so does the time without a coordinator", () => {
     const { clock, pass } = stoppedClock();
     const first = new Goodput(clock);
     pass(100);
@@ -77,7 +77,7 @@ describe("goodput", () => {
     assert.equal(ratio, 170 / 600);
   });
 
-  it("counts from the run's first moment where nothing was saved", () => {
+  it("goodput counts from the start of the run if no report was saved", () => {
     const { clock, pass } = stoppedClock();
     const began = clock.now();
     pass(500);

@@ -90,7 +90,7 @@ class WorkerGroup {
 }
 
 describe("the files of a run's state", () => {
-  it("are in a staging buffer as on the disk, each from the start of a block", () => {
+  it("the files in a staging buffer equal those on the disk, each from the start of a block", () => {
     const layout = new StateFiles({ moments, state }, config);
     const buffer = new Uint8Array(layout.bytes);
     const filesWith = layout.in(buffer);
@@ -115,7 +115,7 @@ describe("the files of a run's state", () => {
     ok(layout.tensors.every(({ begin }) => begin % 4 === 0));
   });
 
-  it("are the same whether workers write them to a staging buffer or they are fetched", async () => {
+  it("the files are the same whether workers write them to a staging buffer or they are fetched", async () => {
     for (const group of [new WorkerGroup(true), new WorkerGroup(false)]) {
       const staging = await Staging.open(group, config, group.share);
       const { files } = await staging.capture();
@@ -127,7 +127,7 @@ describe("the files of a run's state", () => {
     }
   });
 
-  it("take an image of their own as long as another is not free, and the same one again once it is", async () => {
+  it("a capture takes a new staging buffer while another is in use, and reuses a released one", async () => {
     const group = new WorkerGroup(true);
     const staging = await Staging.open(group, config, group.share);
     const [first, second] = [await staging.capture(), await staging.capture()];

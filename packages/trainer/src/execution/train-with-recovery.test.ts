@@ -70,7 +70,7 @@ class CountingGroup implements TrainingAttempt {
   };
 }
 
-describe("checkpoints beside training", () => {
+describe("checkpoints during training", () => {
   const directory = temporaryDirectory();
   const gate = new Gate();
   const events: RunEvent[] = [];
@@ -116,7 +116,7 @@ describe("checkpoints beside training", () => {
   const announced = (): number[] => events.flatMap((event) => (event.type === "checkpoint_written" ? [event.step] : []));
   const written = (): number[] => stepsIn(readdirSync(join(directory(), "checkpoints")));
 
-  it("are at most two in flight: training continues until then, and waits until the disk has written one", async () => {
+  it("at most two checkpoints are in flight: then training waits until the disk has written one", async () => {
     gate.close();
     const group = new CountingGroup();
     const training = trainWithRecovery(options(group));
@@ -130,7 +130,7 @@ describe("checkpoints beside training", () => {
     deepStrictEqual(announced(), written());
   });
 
-  it("that are due now and then hold nothing up: all steps are dispatched while the disk takes its time", async () => {
+  it("checkpoints at intervals delay no step: all steps are dispatched while the disk writes", async () => {
     gate.close();
     const group = new CountingGroup();
     const training = trainWithRecovery(options(group, { saves: (step) => step % 4 === 0 }));
@@ -141,7 +141,7 @@ describe("checkpoints beside training", () => {
     deepStrictEqual(written(), [4, 8]);
   });
 
-  it("are of committed steps alone: a state captured after a rejected step is dropped", async () => {
+  it("checkpoints contain committed steps alone: a state captured after a rejected step is dropped", async () => {
     const group = new CountingGroup(new Set([4]));
     await trainWithRecovery(options(group, { guard: { not_finite: "skip", max_skipped: 1 } }));
     // The step that failed was taken, and so were those after it: none was written before it was computed again.
@@ -160,7 +160,7 @@ describe("checkpoints beside training", () => {
     ok(group.taken.filter((step) => step === 5).length === 2, group.taken.join());
   });
 
-  it("contain the evaluation after their step, if one runs before the next step", async () => {
+  it("a checkpoint contains the evaluation after its step, if one runs before the next step", async () => {
     let evaluated = 0;
     const group = new CountingGroup();
     const contents: number[][] = [];
@@ -197,7 +197,7 @@ describe("checkpoints beside training", () => {
     ]);
   });
 
-  it("are written once at the step after which training drains", async () => {
+  it("one checkpoint is written at the step after which training drains", async () => {
     const drain = new AbortController();
     const group = new CountingGroup();
     const stopped = trainWithRecovery(

@@ -21,7 +21,7 @@ describe("the programs of a run", () => {
     return { set, compiled };
   };
 
-  it("are compiled once, and anew when a byte of what was kept has changed", async () => {
+  it("programs are compiled once, and again if a byte in the cache has changed", async () => {
     const first = await ask();
     strictEqual(first.compiled, 4);
     const again = await ask();
@@ -39,7 +39,7 @@ describe("the programs of a run", () => {
     strictEqual(readFileSync(path, "utf8"), kept);
   });
 
-  it("say what goes in and out of them, with the roles of what is carried from step to step", async () => {
+  it("programs list their inputs and outputs, with the roles of the state between steps", async () => {
     const { train_step, init } = (await ask()).set.programs;
     const carried = train_step.parameters.filter(({ role }) => role === "param" || role === "optimizer").map(({ id }) => id);
     ok(carried.length > 0, "a state");
