@@ -1,6 +1,6 @@
 import { LapidaryError } from "@lapidary/std";
 
-/** @param shard the file, and the tensor in it, that is not what was written */
+/** @param shard the damaged file, and the tensor in it */
 export function checkpointDamaged(directory: string, shard: string, problem: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_CHECKPOINT_DAMAGED",

@@ -55,7 +55,7 @@ for (const [how, nodeDisk] of [
         ...nodeDisk,
         create: async (path, names) => {
           const files = await nodeDisk.create(path, names);
-          // A disk that says it wrote, and wrote something else.
+          // A disk that reports a write and stores other bytes.
           const write: typeof files.write = async (parts) => {
             await files.write(
               parts.map((ofFile, i) =>
@@ -141,7 +141,7 @@ for (const [how, nodeDisk] of [
             (error: LapidaryError) => error.code === "LAP_CHECKPOINT_WRITE" && error.message.includes(code),
           );
           const left = await newest();
-          // A rename that was made but not synced is there all the same, and whole.
+          // A rename that was made and not synced still exists, and is complete.
           ok(left === 1 || (call === "syncDirectory" && left === 2), String(left));
           await store().sweep();
           deepStrictEqual(

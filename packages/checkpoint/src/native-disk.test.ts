@@ -65,7 +65,7 @@ describe("files past the page cache", () => {
           deepStrictEqual([...must(first[i], name), ...must(second[i], name)], sums);
           deepStrictEqual([...must(read[i], name)], sums);
         });
-        // A file that is shorter, or continues, is told by how many checksums there are.
+        // The number of checksums shows that a file is too short, or that it continues.
         writeFileSync(join(place, "one"), "and more", { flag: "a" });
         const count = files[0]?.parts.length ?? 0;
         const countOf = async (more: readonly number[]): Promise<number | undefined> =>
@@ -81,7 +81,7 @@ describe("files past the page cache", () => {
     const files = await disk.create(directory(), ["file"]);
     const bytes = bytesOf(6, 9000);
     deepStrictEqual(await files.write([[{ bytes, crc32: 7 }]]), [[7]]);
-    // What was written is the file's, not the caller's.
+    // The file has the bytes of the write, although the caller changed its memory.
     const before = bytes.slice();
     bytes.fill(0);
     await files.sync();
@@ -92,7 +92,7 @@ describe("files past the page cache", () => {
 
   it("the writer uses ordinary writes if the page cache cannot be bypassed, and reports system errors like Node", async () => {
     if (native === undefined) return;
-    // A device of this kind cannot be opened past the page cache; this one reads zeros and is always full.
+    // A device of this kind cannot be opened past the page cache. It reads zeros and is always full.
     const disk = nodeDiskWith(native);
     const full = await disk.create("/dev", ["full"]);
     await full.write([[{ bytes: bytesOf(5, 100) }]]);

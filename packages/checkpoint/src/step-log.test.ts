@@ -120,7 +120,7 @@ describe("the step log", () => {
     );
     again.commit(2, outcome(2));
     again.skip("a spike");
-    // Another layout begins anew from step 1: what was left out after it may be tried again.
+    // Another layout begins again after step 0. Batches that were skipped after it can be tried again.
     const other = open();
     strictEqual(other.begin(1, "b", other.digestAt(1), undefined).rewinds, true);
     strictEqual(other.batchOf(2), 1);

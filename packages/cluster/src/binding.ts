@@ -2,7 +2,7 @@ import type { Dtype } from "@lapidary/ir";
 import type { Handle, ProgramHash, ProgramTensors, RunValues, TensorSpec } from "@lapidary/protocol";
 import { assert, must } from "@lapidary/std";
 
-/** The inputs of a program, and what becomes of its results. */
+/** The inputs of a program, and the use of its outputs. */
 export interface Binding {
   /** An array for every parameter, by name. */
   readonly inputs: ReadonlyMap<string, Handle>;
@@ -10,17 +10,17 @@ export interface Binding {
   readonly outputs: ReadonlyMap<string, Handle>;
   /** Inputs that a run consumes; outputs may take their ids. */
   readonly donate?: Iterable<Handle>;
-  /** Names of outputs of one number that the report returns. */
+  /** Names of scalar outputs that the report returns. */
   readonly scalars?: readonly string[];
 }
 
-/** A program with its values: everything that is the same in all its runs, computed once. */
+/** A program with its arrays: everything that is the same in all its runs, computed once. */
 export interface BoundProgram {
   readonly hash: ProgramHash;
   readonly values: RunValues;
   /** Arrays that do not exist after a run. */
   readonly donated: readonly Handle[];
-  /** Arrays that a run makes. */
+  /** Arrays that a run creates. */
   readonly made: ReadonlyMap<Handle, TensorSpec>;
   readonly scalars: readonly { readonly name: string; readonly dtype: Dtype }[];
 }

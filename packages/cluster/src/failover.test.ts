@@ -21,7 +21,7 @@ interface Held {
   readonly step: number;
 }
 
-/** A process that holding a pool, to be killed. */
+/** A process that has a pool, and that the test kills. */
 class Holder {
   readonly process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -38,7 +38,7 @@ class Holder {
     return JSON.parse(must((await this.#lines.next()).value as string | undefined, "line")) as Held;
   }
 
-  /** One update more. */
+  /** Computes one more update. */
   count(): Promise<Held> {
     this.process.stdin?.write("\n");
     return this.held();
@@ -115,16 +115,16 @@ describe("workers whose coordinator is killed", function () {
     await rejects(groupOf("r", 5), { code: "LAP_WORKER_STALE" });
     const group = await groupOf("r", 6);
     deepStrictEqual(group.pids, pids);
-    // None of them ended, and none was started beside them.
+    // No worker ended, and none was started.
     strictEqual(pool?.pids.length, 2);
     const program = await group.load({ chip: counter() });
     const state = [group.parameter(program, "s")];
-    // What was copied after the third update does not count: the step log knows of two.
+    // The replica after the third update does not count, because the step log has two updates.
     strictEqual(await group.restoreReplicas(updateCount(2), state), 2);
     deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(2));
     await group.run(group.bind(program, counts), { step: stepIndex(2) });
     deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(3));
-    // What a worker that was taken over has to say arrives here: the run and worker that it holding replicas of.
+    // Log lines of a worker that was taken over arrive here, with the run and rank of its replicas.
     const held = lines.map((line) => (JSON.parse(line) as { holding?: unknown }).holding).filter((holding) => holding !== undefined);
     deepStrictEqual(
       held.sort((a, b) => (a as { worker: number }).worker - (b as { worker: number }).worker),

@@ -7,7 +7,7 @@ import { isRunning, type ProcessId, processId, signalProcess } from "@lapidary/s
 import { startFailure } from "./start-failure.js";
 import { isStartupNotice, workerEnvironment, workerFlags } from "./worker-environment.js";
 
-/** How a process ended, as far as that can be known. */
+/** How a process ended, as far as known. */
 export interface ProcessEnd {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -15,10 +15,10 @@ export interface ProcessEnd {
   readonly cause?: Error;
 }
 
-/** The process of a worker, as the coordinator needs it: its child, or one that it took over. */
+/** The process of a worker: a child of the coordinator, or a process that the coordinator took over. */
 export interface HostProcess {
   readonly id: ProcessId;
-  /** Settles, and never rejects, when it is gone. */
+  /** Settles, and never rejects, when the process has ended. */
   readonly ended: Promise<ProcessEnd>;
   kill(signal: NodeJS.Signals): void;
 }
@@ -29,7 +29,7 @@ export interface SpawnOptions {
   readonly socket: string;
   readonly numerics: NumericsName;
   readonly environment: NodeJS.ProcessEnv;
-  /** How long it may wait for another coordinator when this one dies. */
+  /** How long the worker waits for another coordinator when this one is killed. */
   readonly lease_s: number;
   readonly log: (line: string) => void;
 }
@@ -68,10 +68,10 @@ export function spawnWorker({ name, socket, numerics, environment, lease_s, log 
   };
 }
 
-/** How often a process that is not a child is checked: its exit is not reported. */
+/** Interval of the check whether a process that is not a child runs, because the system does not report its exit. */
 const pollInterval_ms = 25;
 
-/** A process that another coordinator has spawned. */
+/** A process that another coordinator started. */
 export function adoptWorker(id: ProcessId): HostProcess {
   let signalled: NodeJS.Signals | null = null;
   return {

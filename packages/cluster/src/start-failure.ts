@@ -1,7 +1,7 @@
 import { errorFromJSON, isErrorJSON, type LapidaryError } from "@lapidary/std";
 
 /**
- * The error in the last log line of a worker that failed: a worker writes it as the field `failure`, because it has no channel to the coordinator
+ * The error in the last log line of a worker that failed. A worker writes it as the field `failure`, because it has no channel to the coordinator
  * once it ends.
  *
  * @returns undefined if the line has no such field
@@ -13,7 +13,7 @@ export function startFailure(line: string): LapidaryError | undefined {
     const failure: unknown = typeof logged === "object" && logged !== null ? Reflect.get(logged, "failure") : undefined;
     return isErrorJSON(failure) ? errorFromJSON(failure) : undefined;
   } catch (error) {
-    // A crash leaves text.
+    // A crash writes text.
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }

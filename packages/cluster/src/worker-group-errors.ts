@@ -11,13 +11,13 @@ export interface WorkerExit {
   readonly signal: NodeJS.Signals | null;
   /** The coordinator ended it while it was alive, and why. */
   readonly eviction?: Eviction;
-  /** The coordinator had asked it to end. */
+  /** The coordinator requested the end. */
   readonly isExpected: boolean;
-  /** The worker that it was, of which run. */
+  /** The run and rank of the worker. */
   readonly holding?: Holding;
 }
 
-/** Why a worker that is alive is ended, and how long the coordinator waited for it. */
+/** The reason for the eviction of a worker that is alive, and how long the coordinator waited for it. */
 export interface Eviction {
   readonly reason: EvictionReason;
   readonly waited_ms: number;
@@ -53,7 +53,7 @@ export function workerLost({ name, pid, code, signal, eviction }: WorkerExit, ra
   });
 }
 
-/** Found before a job starts: on another Node workers end, or compute without their kernels. */
+/** Checked before a job starts: with another version of Node, workers end or compute without their kernels. */
 export function wrongNode(): LapidaryError {
   return new LapidaryError({
     code: "LAP_NODE_VERSION",
@@ -72,7 +72,7 @@ function workerEvicted(target: string, rank: number | string, pid: number, evict
   });
 }
 
-/** @param cause an error with a code is reported with its code, location and remedy */
+/** @param cause if it has a code, the message contains its code and location, and its remedy is the remedy */
 export function workerDidNotStart(name: string, cause: Error): LapidaryError {
   const message = `worker ${name} did not start:`;
   if (!(cause instanceof LapidaryError))

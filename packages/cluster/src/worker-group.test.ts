@@ -7,7 +7,7 @@ import { runProgramOnce } from "./run-program.js";
 import { counter, counts, mesh, sharding } from "./testing/counter.js";
 import { WorkerPool } from "./worker-pool.js";
 
-/** x [data, model] · w [model, -]: summed over model; then one output for each collective. */
+/** x [data, model] · w [model, -]: unreduced over model; then one output for each collective. */
 function collectives(): Graph {
   const g = new GraphBuilder("collectives", "chip", mesh);
   const x = g.push("parameter", [], { name: "x" }, tensorType("f32", [2, 4]), { name: "x", sharding: sharding("[data, model]") });
@@ -167,7 +167,7 @@ describe("a worker group of processes", function () {
     const program = await group.load({ chip: counter() });
     await group.put(group.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
     const victim = must(group.pids[1], "pid");
-    process.kill(victim, "SIGSTOP"); // it will never answer, so that all that follows is pending
+    process.kill(victim, "SIGSTOP"); // it never answers, so that all later requests stay pending
     const bound = group.bind(program, counts);
     const pending = Array.from({ length: 5 }, (_, step) => group.run(bound, { step: stepIndex(step) }));
     const fetched = group.fetch(handleOf("s"));
@@ -209,7 +209,7 @@ describe("a worker group of processes", function () {
       g.op("all_gather", [ratio], { axes: ["data"], size: 2, dimension: 0 }, { name: "gathered", sharding: sharding("[-]") }),
     );
     const program = await group.load({ chip: g.finish() });
-    // Worker 1 alone divides by zero; worker 0 waits for its part.
+    // Only worker 1 divides by zero; worker 0 waits for a message of worker 1.
     await group.put(group.parameter(program, "s"), arrayOf("i32", [8], Int32Array.of(1, 1, 1, 1, 1, 1, 0, 1)));
     const bound = group.bind(program, { inputs: new Map([["s", handleOf("s")]]), outputs: new Map([["ratio", handleOf("ratio")]]) });
     await rejects(group.run(bound, { step: stepIndex(0) }), { code: "LAP_WORKER_KERNEL", place: "layers.0.ratio" });

@@ -9,7 +9,7 @@ import { WorkerProcess } from "./worker-process.js";
 
 const hello: WorkerHello = { name: "w7", pid: 7, build: "protocol 2 (older)" };
 
-/** A worker process that the test answers for, on the other end of its channel. */
+/** A worker process whose answers the test sends on the other end of the channel. */
 async function connected(): Promise<{ worker: WorkerProcess; there: Channel; killed: string[]; end: (end: ProcessEnd) => void }> {
   const killed: string[] = [];
   let end: (end: ProcessEnd) => void = () => undefined;
@@ -23,7 +23,7 @@ async function connected(): Promise<{ worker: WorkerProcess; there: Channel; kil
   return { worker, there, killed, end };
 }
 
-/** Answers the first message with what `answer` makes of its number. */
+/** Answers the first message with the result of `answer` for its number. */
 const answerWith = (there: Channel, answer: (id: number) => JsonValue): void =>
   there.onMessage((header) => there.send(answer((header as { readonly id: number }).id)));
 

@@ -77,7 +77,7 @@ describe("redis server", () => {
     process.kill(first.pid, "SIGKILL");
     await eventually("the process has ended", () => !isAlive(first.pid));
     ok(existsSync(first.socket));
-    // As an earlier version wrote it.
+    // The form of an earlier version.
     writeFileSync(join(directory, "starting.lock"), String(first.pid));
     const second = await start();
     ok(!second.adopted);

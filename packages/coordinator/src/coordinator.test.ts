@@ -47,7 +47,7 @@ describe("the coordinator", function () {
 
     const report = await client.report(id);
     deepStrictEqual([report.chips, report.workers, report.mesh, report.steps], [256, 2, "data=16,model=16", 30]);
-    // ZeRO-3: a chip holds its 1/256, but of the norms 1/16.
+    // ZeRO-3: a chip has 1/256 of its arrays, and 1/16 of the norms.
     const share = (report.bytes_per_chip.params * 256) / (report.parameters * 4);
     ok(share >= 1 && share < 1.05, `${share}`);
     ok(report.collectives.some(({ op, axis, why }) => op === "all_gather" && axis === "data" && why !== ""));
@@ -208,7 +208,7 @@ describe("the coordinator", function () {
 
   it("the coordinator cancels a job at any stage", async () => {
     for (const stage of ["compiling", "placing"] as const) {
-      // Another vocabulary each time: nothing is prepared yet.
+      // Each test has another vocabulary, so that no dataset is in the cache.
       const { id } = await client.submit({
         yaml: harness.job({ steps: endless }),
         overrides: [`data.vocab=${stage === "compiling" ? 400 : 410}`],
@@ -275,14 +275,14 @@ describe("the coordinator", function () {
     const { from_step, state } = await client.resume(id, { overrides: ["mesh.data=16", "mesh.model=8", "zero=1", "workers=2"] });
     ok(newest >= 1);
     strictEqual(from_step, newest);
-    // Where the pod is free it may have left the queue by the time of the answer.
+    // If the pod is free, the job can leave the queue before the answer.
     ok(["queued", "compiling", "placing"].includes(state), state);
     strictEqual((await endOf(client, id)).state, "done");
     const losses = async (run: string): Promise<Map<number, number>> =>
       new Map((await client.metrics(run)).metrics.flatMap((row) => (row.kind === "train" ? [[row.step, row.loss]] : [])));
     const [one, other] = [await losses(quiet), await losses(id)];
     strictEqual(other.size, 12);
-    // The same curve: sums are made in another order, nothing else differs.
+    // The curve is the same except for rounding: sums are computed in another order.
     for (const [step, loss] of one) ok(Math.abs(loss - (other.get(step) ?? 0)) < 2e-3, `step ${step}: ${loss} and ${other.get(step)}`);
     const report = await client.report(id);
     deepStrictEqual([report.mesh, report.zero, report.workers], ["data=16,model=8", 1, 2]);

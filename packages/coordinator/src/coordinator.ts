@@ -29,24 +29,24 @@ import { stopSignals } from "./stop-signals.js";
 import { WorkerManager } from "./worker-manager.js";
 
 export interface CoordinatorOptions {
-  /** Where all state lies, absolute. */
+  /** Directory of all state, absolute. */
   readonly home: string;
   /** The project: configs, and node_modules as the default corpus. Absolute. */
   readonly root: string;
-  /** 0 takes a free one. */
+  /** 0: any free port. */
   readonly port: number;
-  /** Host names that the HTTP server answers for besides loopback names, in lower case. */
+  /** Host names that the HTTP server answers for in addition to loopback names, in lower case. */
   readonly allowedHosts?: readonly string[];
   readonly redis: RedisChoice;
   /** Worker processes that a job for a whole pod gets. */
   readonly workers: number;
-  /** Worker processes that stand ready beside those at work, to take the place of one that dies. Default 1. */
+  /** Idle worker processes that replace a worker that ends. Default 1. */
   readonly spares?: number;
-  /** How long workers wait for another coordinator of this home when this one is killed, seconds. Default 0: they end with it. */
+  /** Time in seconds for which workers wait for another coordinator of this home when this one is killed. Default 0: they end with it. */
   readonly workerLease_s?: number;
-  /** Where a test makes this process fail. */
+  /** Failpoints of a test. */
   readonly failpoints?: Failpoints;
-  /** What worker processes inherit. */
+  /** The environment of worker processes. */
   readonly environment: NodeJS.ProcessEnv;
   readonly version?: string;
   readonly log?: Log;
@@ -57,15 +57,15 @@ export interface CoordinatorOptions {
 export type StopReason = "requested" | LapidaryError;
 
 /**
- * The single controller of a home directory: takes jobs over HTTP, keeps them in a queue in Redis, gives each a slice of the pods and a worker group of
- * workers, and writes down what becomes of them.
+ * The single controller of a home directory. It accepts jobs over HTTP and keeps them in a queue in Redis. It gives each job a slice of the pods and
+ * a worker group, and records the results.
  *
  *     HTTP ──► run store (files) ──► queue (Redis) ──place──► slice ──run──► execute ──► run store
  *
  * Invariants
- * - it holds no tensor and computes nothing: data, compilation and kernels are other threads' and processes' work;
- * - everything the API reports about a run comes from the run's files;
- * - what it started, in whatever order, it stops in the opposite one; nothing of it is left.
+ * - it has no tensors and computes nothing: other threads and processes prepare data, compile and run kernels;
+ * - all answers of the API about a run come from the files of the run;
+ * - it stops everything it started in reverse order, and nothing remains.
  */
 export class Coordinator {
   readonly #options: CoordinatorOptions;
@@ -73,13 +73,13 @@ export class Coordinator {
   readonly #log: Log;
   #token = "";
   readonly #pods = new Pods();
-  /** Jobs of runs that have no slice yet: each is looked at whenever chips become free. */
+  /** Jobs of runs that have no slice yet. Each is tried again when chips become free. */
   readonly #waiting = new Map<string, ResolvedJob>();
-  /** Runs that have their slice, and how to stop each of them. */
+  /** Runs that have a slice, and the controller that stops each of them. */
   readonly #running = new Map<string, AbortController>();
   readonly #stack: { readonly what: string; readonly stop: () => Promise<void> | void }[] = [];
   readonly #startedAt: number;
-  /** Settles when something wants the coordinator to end: `stop` is still to be called. */
+  /** Settles when the coordinator should end. The caller then calls `stop`. */
   readonly stopRequested: Promise<StopReason>;
   #requestStop: (reason: StopReason) => void = () => undefined;
   #stopping: Promise<void> | undefined;
@@ -101,7 +101,7 @@ export class Coordinator {
   }
 
   /**
-   * Starts everything; after an error nothing of it remains.
+   * Starts everything. After an error nothing remains.
    *
    * @throws LAP_ALREADY_UP, LAP_PORT_TAKEN, LAP_REDIS_…
    */
@@ -129,7 +129,8 @@ export class Coordinator {
   }
 
   /**
-   * Ends everything: jobs that run are cancelled with the reason "coordinator stopped", those that wait stay in the queue. Resolves when no process is left.
+   * Ends everything. Running jobs are cancelled with the reason "coordinator stopped", and waiting jobs stay in the queue. Resolves when no
+   * process is left.
    */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
@@ -214,7 +215,7 @@ export class Coordinator {
     const queue = new JobQueue(store, { onError });
     this.#queue = queue;
     this.#onStop("queue", () => queue.close());
-    // Redis may have forgotten what the disk knows to be waiting.
+    // Redis may have lost runs that are queued on disk.
     await this.#refillQueue();
     queue.onJob<Placed>({ place: (job) => this.#place(job), run: (_, placed, signal) => this.#run(placed, signal) });
 
@@ -244,12 +245,12 @@ export class Coordinator {
 
   // ---- jobs ----
 
-  /** A slice for the job, or nothing while there is none; throws when the job can never run. */
+  /** Returns a slice for the job, or undefined if too few chips are free. Throws if the job can never run. */
   #place({ id: queueId, payload }: Job): Placed | undefined {
     const id = (payload as { readonly run: string }).run;
     const run = must(this.#runs, "runs").find(id);
     if (run === undefined) throw runLost(id);
-    // Delivered again: it ended, though the queue did not hear of it, or was taken up under another id.
+    // The queue delivers the job again: the run ended and the queue does not know it, or the run has another queue id now.
     if (run.summary.finished_at !== undefined || queueId !== run.queueId) return { run };
     try {
       const job = this.#waiting.get(id) ?? jobOfRun(run, this.#options.root);
@@ -318,11 +319,11 @@ export class Coordinator {
     const refused = run.finish(state, error?.toJSON());
     if (refused !== undefined) this.#log.error("the end of a job could not be written", { job: run.id, ...errorFields(refused) });
     this.#log.info(`job ${state}`, { job: run.id, ...(error === undefined ? {} : { error: error.toJSON() }) });
-    // A bug of ours: its trace is what helps.
+    // An internal error: the log needs its stack.
     if (error?.code === "LAP_INTERNAL") this.#log.error("a bug", errorFields(error.cause));
   }
 
-  /** Redis may have forgotten what the disk knows to be waiting; what it has not forgotten stays as it is. */
+  /** Redis may have lost runs that are queued on disk. Jobs that Redis still has do not change. */
   async #refillQueue(): Promise<void> {
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) return;
@@ -334,7 +335,7 @@ export class Coordinator {
     await queue.submit({ id, name: id, priority: run.identity.priority, payload: { run: run.id } });
   }
 
-  // ---- what the API asks ----
+  // ---- requests of the API ----
 
   #service(runs: RunStore): Service {
     return {
@@ -352,7 +353,7 @@ export class Coordinator {
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
     const { root, home } = this.#options;
     const { job, locationOf, warnings: renamed } = parsePlacedJob(request, root);
-    // A request that is repeated answers with the run that it made, whatever became of its inputs.
+    // A repeated request returns the run that the first request created, even if its inputs have changed.
     const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
     const runsDirectory = join(home, "runs");
     const warnings = isKnown
@@ -416,12 +417,12 @@ export class Coordinator {
     return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0, warnings };
   }
 
-  /** Whether a run that waited waits no more. */
+  /** Removes a waiting run from the queue. @returns whether the run was waiting */
   async #leaveQueue(run: Run): Promise<boolean> {
     try {
       return (await must(this.#queue, "queue").cancel(run.queueId)).state === "cancelled";
     } catch (error) {
-      // A queue that has forgotten the job will not start it either.
+      // If the queue lost the job, it will not start the job either.
       if (error instanceof LapidaryError && error.code === "LAP_JOB_UNKNOWN") return true;
       throw error;
     }
@@ -450,10 +451,10 @@ export class Coordinator {
 
 export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinator> => Coordinator.start(options);
 
-/** A run that has its chips; without a job it is one that ended before. */
+/** A run that has its chips. A run without a job has ended before. */
 type Placed = { readonly run: Run } | { readonly run: Run; readonly job: ResolvedJob; readonly slice: SlicePlace };
 
-/** Inside the home directory, where its path is short enough for sockets. */
+/** In the home directory if its path is short enough for sockets. */
 const socketDirectory = (home: string): string => dirname(socketPathFor(join(home, "workers", "longest-socket-name")));
 
 /** A run that an earlier coordinator did not end waits for its chips again. It resumes after its last durable step. */

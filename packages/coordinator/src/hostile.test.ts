@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { parseManifest, printManifest } from "@lapidary/checkpoint";
 import { manifest, manifestFuzzTarget, openHttpFuzzTargets, stepLogFuzzTarget, streamFuzzTarget } from "./testing/fuzz.js";
 
-/** From packages/coordinator/dist. */
+/** Seen from packages/coordinator/dist. */
 const root = resolve(fileURLToPath(import.meta.url), "../../../..");
 
 describe("hostile bytes", () => {

@@ -20,7 +20,7 @@ describe("the job of a run", () => {
     const runs = await RunStore.open(directory(), systemClock);
     return runs.create({ ...describeJob(job), name: { exactly: id }, priority: 0, queue_id: "q" }).run;
   };
-  /** As an earlier version left it. */
+  /** The files that an earlier version wrote. */
   const earlierRun = async (id: string): Promise<Run> => {
     const run = await newRun(id);
     rmSync(join(run.directory, "job.json"));

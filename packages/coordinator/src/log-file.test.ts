@@ -22,7 +22,7 @@ describe("LogFile", () => {
   });
 
   it("LogFile loses lines on a full disk, and neither throws nor waits", () => {
-    // Linux has a device that is always full; where there is none, a closed file fails as well.
+    // Linux has a device that is always full. On other systems a closed file fails as well.
     const file = new LogFile(existsSync("/dev/full") ? "/dev/full" : "/dev/null");
     if (!existsSync("/dev/full")) file.close();
     doesNotThrow(() => {

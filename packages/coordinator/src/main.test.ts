@@ -10,7 +10,7 @@ import { findConnection } from "@lapidary/api/connection";
 import { isOfType } from "@lapidary/api/run-events";
 import { aliveOf, endless, endOf, eventOf, Harness, projectRoot, trains } from "./testing/harness.js";
 
-/** A coordinator in a process of its own. */
+/** A coordinator in its own process. */
 class Process {
   readonly child: ChildProcess;
   readonly ended: Promise<{ code: number | null; stderr: string }>;
@@ -26,7 +26,7 @@ class Process {
     this.ended = once(this.child, "close").then(([code]: (number | null)[]) => ({ code: code ?? null, stderr }));
   }
 
-  /** Ready: it has left word. */
+  /** Resolves when the coordinator is ready: it has written its connection file. */
   async ready(home: string): Promise<CoordinatorClient> {
     const gone = this.ended.then(({ stderr }) => {
       throw new Error(`it ended: ${stderr}`);
@@ -142,7 +142,7 @@ describe("the process of the coordinator", function () {
     deepStrictEqual(events.filter(isOfType("state_restored")).at(-1)?.source, "replica");
     await again.cancel(id);
     strictEqual((await endOf(again, id)).state, "cancelled");
-    // Each step once, though some were computed twice.
+    // Each step appears once, although some were computed twice.
     const steps = readJournalSteps(join(harness.home, "runs", id));
     deepStrictEqual(
       steps,

@@ -18,8 +18,8 @@ import { chooseRedis } from "@lapidary/control";
  * LAPIDARY_ALLOW_HOST: host names, separated by commas, that the HTTP server answers for besides loopback names and those of --allow-host.
  * LAPIDARY_WORKER_LEASE: seconds for which workers wait for another coordinator when this one is killed (default 60; 0: they end with it).
  *
- * It is ready when `coordinator.json` lies in the home directory. SIGTERM and SIGINT end it and all that it started; an error at the start is
- * written to stderr as JSON, the last line, and contains the exit code.
+ * The coordinator is ready when `coordinator.json` is in the home directory. SIGTERM and SIGINT end it and everything it started. An error at the
+ * start is written to stderr as JSON in the last line, with its exit code.
  */
 const { values: flags } = parseArgs({
   options: {
@@ -33,10 +33,10 @@ const { values: flags } = parseArgs({
   },
 });
 
-/** Long enough to notice that a coordinator is gone and to start another by hand. */
+/** Long enough for a user to notice that a coordinator has ended, and to start another. */
 const defaultLease_s = "60";
 
-/** Longer than anything that is asked to end may take. */
+/** Longer than the shutdown of any part takes. */
 const stopTimeout_ms = 20_000;
 
 async function main(): Promise<ExitCode> {
@@ -101,7 +101,7 @@ function openLog(home: string): Log {
   return { info: write("info"), warn: write("warn"), error: write("error") };
 }
 
-/** The words of a variable that lists some, separated by commas. */
+/** The items of a variable, which are separated by commas. */
 const listed = (text = ""): readonly string[] =>
   text
     .split(",")
@@ -121,7 +121,7 @@ function wholeNumber(flag: string, text: string, least: number, most: number): n
   return text !== "" && Number.isInteger(value) && value >= least && value <= most ? value : usage(flag);
 }
 
-/** An error that is not one of ours: what the system refused, or a bug. */
+/** An error without a code: an error of the system, or an internal error. */
 function unforeseen(error: unknown): LapidaryError {
   if (isSystemError(error)) return systemError(error, { doing: `start or run the coordinator (${error.syscall ?? error.code})` });
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -5,9 +5,9 @@ import { WorkerPool } from "../worker-pool.js";
 import { counter, counts, mesh } from "./counter.js";
 
 /**
- * A process that holds a pool until it is killed: `node pool-holder.js [DIRECTORY LEASE]`. With a directory its workers outlive it; they are the worker group of run `r`, epoch 5, and
- * hold replicas of the counter after three updates. Then it prints what there is; it counts once more, and prints again, whenever something comes
- * on stdin.
+ * A process that has a pool until it is killed: `node pool-holder.js [DIRECTORY LEASE]`. With a directory its workers outlive it: they are the
+ * worker group of run `r`, epoch 5, and have replicas of the counter after three updates. The process prints its state. For each input on stdin
+ * it computes one more update, and prints its state again.
  */
 const [directory, lease = "0"] = process.argv.slice(2);
 const failover =

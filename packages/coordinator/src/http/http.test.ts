@@ -62,7 +62,7 @@ describe("the HTTP API", () => {
     runs.close();
   });
 
-  /** A request as a hostile client would send it. */
+  /** A request of a hostile client. */
   const raw = (
     path: string,
     headers: Record<string, string>,
@@ -138,7 +138,7 @@ describe("the HTTP API", () => {
     const run = runs.get(id);
     const events: string[] = [];
     run.listen(({ event }) => events.push(event));
-    // A journal that is closed refuses every write, as a full disk does.
+    // A closed journal rejects every write, like a full disk.
     for (const name of ["events.jsonl", "metrics.jsonl"]) rmSync(join(run.directory, name));
     run.close();
     mkdirSync(join(run.directory, "events.jsonl"));
@@ -297,7 +297,7 @@ describe("the HTTP API", () => {
     for await (const event of client.stream(run.id)) {
       seen.push(event);
       if (event.id === 2) {
-        // The coordinator goes and comes back.
+        // The coordinator is stopped and started again.
         await server.close();
         run.metrics(trainRow(2));
         await open(port);

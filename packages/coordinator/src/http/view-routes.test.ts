@@ -74,7 +74,7 @@ describe("what the page asks", () => {
     const document = (await (await ask("/api/openapi.json")).json()) as { openapi: string; paths: Record<string, Record<string, unknown>> };
     strictEqual(document.openapi, "3.1.0");
     ok(JSON.stringify(openApi("1")).includes("heldout_loss"));
-    // And what is documented is there.
+    // Every documented route exists.
     for (const { method, path } of routeDocs) {
       const response = await ask(
         path.replace("{id}", "nobody"),
@@ -151,7 +151,7 @@ describe("what the page asks", () => {
     const viewer = connect(server.port, "127.0.0.1");
     viewer.on("error", () => undefined);
     viewer.write(`GET /api/jobs/first/live?after=0 HTTP/1.1\r\nhost: 127.0.0.1:${server.port}\r\nauthorization: Bearer ${token}\r\n\r\n`);
-    // It has the head of the answer, and reads no more.
+    // The client has the head of the answer, and stops reading.
     await once(viewer, "data");
     viewer.pause();
     const other = (await ask("/api/jobs/first/live?after=0")).body?.getReader();
@@ -164,7 +164,7 @@ describe("what the page asks", () => {
         text = text.slice(-200) + decoder.decode(piece.value, { stream: true });
       }
     };
-    // More than the kernel holds for a reader that is asleep.
+    // More bytes than the kernel buffers for a reader that does not read.
     for (let round = 0; round < 8; round++) {
       for (let i = 0; i < 1500; i++) run.log("worker 0", "x".repeat(4000));
       run.log("worker 0", `round ${round} is over`);

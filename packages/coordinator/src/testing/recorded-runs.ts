@@ -15,7 +15,7 @@ import type { WorkerStep } from "@lapidary/api/frames";
 import { WorkerStepLog } from "@lapidary/api/worker-steps";
 
 /**
- * Runs that never ran: real jobs, really compiled, with invented numbers in the files that a run leaves. For looking at pages, and for tests that
+ * Recorded runs without workers: real jobs, compiled, with generated numbers in the files of a run. They are for screenshots, and for tests that
  * need more steps or chips than a test can train.
  */
 export interface RecordedRun {
@@ -23,24 +23,24 @@ export interface RecordedRun {
   /** A job file, relative to the project's root. */
   readonly path: string;
   readonly overrides?: readonly string[];
-  /** How many of its steps it has done. */
+  /** Number of finished steps. */
   readonly done: number;
   readonly origin?: readonly number[];
   readonly workers?: number;
   /** Begins this many milliseconds before now. */
   readonly age_ms?: number;
   readonly step_ms?: number;
-  /** A worker that is so many times as slow as the others. */
+  /** A worker that is slower than the others by a factor. */
   readonly straggler?: { readonly worker: number; readonly factor: number };
   readonly end?: "done" | "failed" | "cancelled";
-  /** Only accepted and queued. */
+  /** Accepted and queued, not started. */
   readonly waits?: boolean;
   /** Lines for the log. */
   readonly logs?: readonly string[];
 }
 
 export class RecordedRuns {
-  /** A clock that the invented past moves. */
+  /** A clock that the recorded steps advance. */
   #now = 0;
   readonly clock: Clock = { now: () => (this.#now === 0 ? Date.now() : this.#now), monotonic: () => performance.now() };
   readonly slices = new Map<string, SlicePlace>();
@@ -155,7 +155,7 @@ export class RecordedRuns {
     };
   }
 
-  /** The API and the page over them. */
+  /** The API and the page of the recorded runs. */
   async serve(token: string, port = 0, page = join(this.root, "packages/dashboard/page/dist")): Promise<HttpServer> {
     let bound = port;
     const service: Service = {
@@ -198,7 +198,7 @@ export class RecordedRuns {
   }
 }
 
-/** The numbers of one run, step by step: a loss that falls, spikes now and then, a worker that waits for the other. */
+/** The numbers of one run, step by step: a loss that falls, spikes, and a worker that waits for the other. */
 export class RecordedRunWriter {
   readonly #log: WorkerStepLog;
   readonly #random = seededRandom(7);

@@ -63,7 +63,7 @@ describe("the journal of a run", () => {
 describe("a journal with numbers that are not finite, and with damaged lines", () => {
   const directory = temporaryDirectory();
   const line = (text: string) => ({ event: "log", data: { time: 1, source: "coordinator", line: text } }) as const;
-  /** Number, file, first line, last line and cause of what was skipped. */
+  /** Number, file, first line, last line and cause of skipped lines. */
   const skipped = async (): Promise<unknown[]> =>
     runEventsIn(await readJournal(directory()))
       .events.filter(isOfType("journal_lines_skipped"))
@@ -172,7 +172,7 @@ describe("a journal with numbers that are not finite, and with damaged lines", (
       [3, "events.jsonl", 3, 4, "newer_version"],
       [5, "events.jsonl", 5, 5, "damaged"],
     ]);
-    // What a newer version wrote keeps its line and its fields.
+    // Lines and fields of a newer version stay in the file.
     deepStrictEqual(journaled[1]?.data, {
       time: 1,
       source: "coordinator",
@@ -283,7 +283,7 @@ describe("a run", () => {
     run.metrics(trainRow(1));
     const seen: StreamEvent[] = [];
     const following = run.follow(1, (event) => seen.push(event));
-    // While the files are being read.
+    // During the read of the files.
     run.metrics(trainRow(2));
     await following;
     run.metrics(trainRow(3));

@@ -13,9 +13,9 @@ export interface OverviewSource {
 }
 
 /**
- * The list of runs and the state of the coordinator, as server-sent events: all of it to who comes (or comes back), then what changes.
+ * The list of runs and the state of the coordinator, as server-sent events: all of it for a new or reconnected client, then the changes.
  *
- * A summary is replaced when it changes, never written to, so that looking for changes is comparing references.
+ * A summary is replaced when it changes, and never modified, so that a comparison of references finds changes.
  */
 export class OverviewFeed {
   readonly #viewers = new Set<ServerResponse>();

@@ -1,6 +1,6 @@
 import { type JobSummary, jobStates, type Status } from "@lapidary/api";
 
-/** Runs that ended longer ago are left out, so that the number of series is bounded. */
+/** Runs that ended earlier are skipped, so that the number of series is bounded. */
 const reportedAfterEndMs = 10 * 60_000;
 
 interface Metric {
@@ -60,7 +60,7 @@ export function prometheusText(status: Status, jobs: readonly JobSummary[], now:
   return `${lines.join("\n")}\n`;
 }
 
-/** As the format spells infinity. */
+/** The spelling of infinity in the format. */
 const numberText = (value: number): string => (Math.abs(value) === Infinity ? (value > 0 ? "+Inf" : "-Inf") : String(value));
 
 const escape = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");

@@ -220,7 +220,7 @@ describe("the record of single steps, call by call", () => {
     };
     deepStrictEqual(at(), [[5, 10, 15], 15, 14]);
     deepStrictEqual(at(12), [[5, 10, 15], 10, 9]);
-    // Before the first there is none: the first.
+    // Before the first recorded step, the answer is the first one.
     deepStrictEqual(at(2), [[5, 10, 15], 5, 4]);
   });
 

@@ -17,7 +17,7 @@ import { Staging } from "./staging.js";
 import type { StepMetrics } from "./run-programs.js";
 import { trainingLoop, type TrainingLoopOptions } from "./training-loop.js";
 
-/** Time continues when it is scalars to. */
+/** A clock that the test advances. */
 class ManualClock implements Clock {
   #ms = 0;
   now = (): number => this.#ms;
@@ -27,7 +27,7 @@ class ManualClock implements Clock {
   }
 }
 
-/** Steps that end when they are scalars to. */
+/** Steps that end when the test ends them. */
 class Steps {
   readonly dispatched: number[] = [];
   readonly #waiting: ((loss: number) => void)[] = [];
@@ -42,7 +42,7 @@ class Steps {
     return done;
   }
 
-  /** Ends the oldest step, once there is one. */
+  /** Ends the oldest step, once one is in flight. */
   async end(loss = 1): Promise<void> {
     while (this.#waiting.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
     must(this.#waiting.shift(), "step")(loss);

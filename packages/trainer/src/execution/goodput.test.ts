@@ -3,7 +3,7 @@ import type { Clock } from "@lapidary/std";
 import type { MetricsRow } from "@lapidary/api";
 import { Goodput, goodputUntil } from "./goodput.js";
 
-/** A clock that stands still until it is scalars to move on. */
+/** A clock that the test advances. */
 function stoppedClock(): { readonly clock: Clock; pass(ms: number): void } {
   let now = 1_000_000;
   const clock = { now: () => now, monotonic: () => now - 500 } as Clock;
@@ -64,7 +64,7 @@ describe("goodput", () => {
     pass(50);
     first.step(true);
     const saved = first.report();
-    // Two more steps of 60 ms are in the journal; then it is killed, and the next one comes 300 ms later.
+    // Two more steps of 60 ms are in the journal. Then the coordinator is killed, and the next one starts 300 ms later.
     const rows = [row(saved.time, 1, 50), row(saved.time + 60, 2, 60), row(saved.time + 120, 3, 60)];
     pass(420);
     const second = new Goodput(clock, goodputUntil(clock.now(), saved, 0, rows));

@@ -9,7 +9,7 @@ export function isRecoverable(error: unknown): error is LapidaryError {
   return !(error.cause instanceof LapidaryError) || error.cause.isRecoverable;
 }
 
-/** @param batch which rows of the data the step trains on */
+/** @param batch the rows of the data that the step trains on */
 export function stepPoisoned(step: number, times: number, batch: string, cause: LapidaryError): LapidaryError {
   return new LapidaryError({
     code: "LAP_STEP_FAILS",

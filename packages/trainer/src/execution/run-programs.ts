@@ -18,9 +18,9 @@ import type { ProgramName, ProgramSet, RunState } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
 import type { RunWorkerGroup } from "./run-worker-group.js";
 
-/** Where batches come from, and their shape. */
+/** The source of batches, and their shape. */
 export interface BatchSource {
-  /** Of the dataset. */
+  /** Directory of the dataset. */
   readonly directory: string;
   readonly seed: number;
   readonly batch: number;
@@ -33,18 +33,18 @@ export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>
 const batchArrays: readonly FeedPort["array"][] = ["tokens", "targets", "mask"];
 const batchIds: readonly Handle[] = batchArrays.map(handleOf);
 
-/** The same name inside and outside of a program. */
+/** A handle has the same name inside and outside of a program. */
 const called = (ids: Iterable<Handle>): Map<string, Handle> => new Map([...ids].map((id) => [id, id]));
 
 /**
- * The programs of a run over one set of values on its worker group. A value is called like the parameter that it is given for: the state carries the same
- * names from step to step, as each step consumes the state it was given and leaves the next one under them.
+ * The programs of a run with one set of arrays on its worker group. An array has the name of its parameter. The state keeps its names from step to
+ * step, because each step consumes the arrays of the state and creates the next state under the same names.
  *
- * Methods send immediately and in order, and settle when the work is done: a caller that does not wait dispatches ahead.
+ * Methods send immediately and in order, and settle when the work is done. A caller that does not wait dispatches ahead.
  */
 export class RunPrograms {
   readonly #group: RunWorkerGroup;
-  /** The train step is loaded from the beginning, the others when they are first wanted: who takes up a run that failed can train at once. */
+  /** The train step is loaded at the start. Other programs are loaded at their first use, so that a resumed run can train at once. */
   readonly #programs: ProgramSet["programs"];
   readonly #state: readonly RunState[];
   /** The arrays of `#state`, in its order. */
@@ -81,7 +81,7 @@ export class RunPrograms {
     this.#trainFed = this.#batchPorts(this.#train);
   }
 
-  /** Loads the train step into the workers. `onTrained` hears where the workers' time went in each step. */
+  /** Loads the train step into the workers. `onTrained` receives the report of each step. */
   static async load(
     group: RunWorkerGroup,
     set: Pick<ProgramSet, "programs" | "states">,
@@ -105,18 +105,18 @@ export class RunPrograms {
     return this.#state.flatMap(({ role, weight }) => (role === "param" && weight !== undefined ? [weight] : []));
   }
 
-  /** What the optimizer keeps for each of them. */
+  /** The arrays that the optimizer keeps for the weights. */
   get moments(): string[] {
     return this.#state.flatMap(({ name, role }) => (role === "optimizer" ? [name] : []));
   }
 
-  /** Draws the first state. */
+  /** Initializes the state. */
   async initialize(): Promise<void> {
     const hash = await this.#load("init");
     await this.#group.run(this.#group.bind(hash, { inputs: new Map(), outputs: called(this.#stateIds) }), { step: stepIndex(0) });
   }
 
-  /** An array that a run carries from step to step: a weight, a moment, or the count of steps. */
+  /** An array of the state: a weight, a moment, or the count of steps. */
   state(name: string): TensorSpec {
     return must(
       this.#states.find(({ id }) => id === name),
@@ -138,17 +138,17 @@ export class RunPrograms {
     return this.#group.openStagingBuffer(path, bytes, tensors);
   }
 
-  /** Writes the state to a staging buffer, as it is after what was sent so far. */
+  /** Writes the state, as it is after all requests so far, to a staging buffer. */
   stage(path: string): Promise<StagingReport> {
     return this.#group.stage(path);
   }
 
-  /** Copies the state in the workers' memory, as it is after update `step`. */
+  /** Replicates the state, as it is after update `step`, in the memory of the workers. */
   replicate(step: number, committed: number): Promise<ReplicationReport> {
     return this.#group.replicate(updateCount(step), this.#stateIds, updateCount(committed));
   }
 
-  /** Brings the state back from the workers' memory: the newest up to update `latest`. Undefined if no whole copy is left. */
+  /** Restores the state from replicas: the newest up to update `latest`. Undefined if a block has no replica. */
   restoreReplicas(latest: number): Promise<number | undefined> {
     return this.#group.restoreReplicas(updateCount(latest), this.#states);
   }
@@ -158,12 +158,12 @@ export class RunPrograms {
     await this.#group.put(this.state(paramName(name)), array);
   }
 
-  /** What a train step calls on each worker, in order. */
+  /** The calls of a train step on each worker, in order. */
   describe(): Promise<readonly CallName[]> {
     return this.#group.describe(this.#train);
   }
 
-  /** Optimizer step number `step`, from 0, on batch number `batch`. With `trace` the workers report every call of it. */
+  /** Optimizer step number `step`, from 0, on batch number `batch`. With `trace` the workers report every call. */
   async train(step: number, batch = step, trace = false): Promise<StepMetrics> {
     const fed = this.#feed(this.#trainFed, "train", batch);
     const ran = this.#group.run(this.#trainBound, { step: stepIndex(step), update: true, trace });
@@ -190,7 +190,7 @@ export class RunPrograms {
     return { loss: sums.reduce((total, sum) => total + sum.loss_sum, 0) / tokens, tokens };
   }
 
-  /** To generate text with the weights as they are. */
+  /** Generates text with the current weights. */
   async nextToken(): Promise<NextToken> {
     return new NextToken(this.#group, await this.#load("next_token"));
   }

@@ -45,7 +45,7 @@ const check = (files: CheckpointFiles): void => {
   deepStrictEqual(read("optimizer.safetensors"), new Map(moments.map((name) => [name, [...numbersOf(name)]])));
 };
 
-/** Workers that lay the state in an buffer, if they can open it. */
+/** Workers that write the state to a staging buffer, if they can open it. */
 class WorkerGroup {
   readonly buffers = new Map<string, Uint8Array>();
   readonly taken: string[] = [];
@@ -55,7 +55,7 @@ class WorkerGroup {
   failing = false;
   constructor(readonly opens: boolean) {}
 
-  /** Images that were laid on large pages. */
+  /** Staging buffers that were moved to large pages. */
   readonly large: string[] = [];
 
   readonly share = (length: number): SharedMemory => {
@@ -73,7 +73,7 @@ class WorkerGroup {
     if (this.failing) throw new Error("a worker is lost");
     this.taken.push(path);
     for (const { tensor, begin } of this.tensors) must(this.buffers.get(path), path).set(bytesOfNumbers(numbersOf(tensor.id)), begin);
-    // Workers sum up every other array.
+    // Workers compute the checksum of every other array.
     return {
       bytes: 0,
       ms: 0,

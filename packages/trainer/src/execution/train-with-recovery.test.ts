@@ -13,13 +13,13 @@ import { trainWithRecovery } from "./train-with-recovery.js";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** Until it is so, and for as long again as anything more would have taken. */
+/** Waits until `isSo` holds, and then for a hundred turns in which further steps could run. */
 async function settled(isSo: () => boolean): Promise<void> {
   while (!isSo()) await turn();
   for (let i = 0; i < 100; i++) await turn();
 }
 
-/** A gate that everything passes, or nothing. */
+/** A gate that is open or closed. */
 class Gate {
   #open: () => void = () => undefined;
   #passing: Promise<void> = Promise.resolve();
@@ -121,7 +121,7 @@ describe("checkpoints during training", () => {
     const group = new CountingGroup();
     const training = trainWithRecovery(options(group));
     await settled(() => group.dispatched.length >= 3);
-    // The third step is computed; its state is not taken, for which there is no room.
+    // The third step is computed. Its state is not captured, because two checkpoints are in flight.
     deepStrictEqual([group.dispatched, group.taken, announced()], [[1, 2, 3], [1, 2], []]);
     gate.open();
     const { step, checkpoint } = await training;
@@ -144,7 +144,7 @@ describe("checkpoints during training", () => {
   it("checkpoints contain committed steps alone: a state captured after a rejected step is dropped", async () => {
     const group = new CountingGroup(new Set([4]));
     await trainWithRecovery(options(group, { guard: { not_finite: "skip", max_skipped: 1 } }));
-    // The step that failed was taken, and so were those after it: none was written before it was computed again.
+    // The state of the rejected step was captured, and so were states after it. None was written before it was computed again.
     deepStrictEqual(
       events.flatMap((event) => (event.type === "batch_skipped" ? [[event.step, event.batch, event.error.code]] : [])),
       [[5, 4, "LAP_LOSS_NOT_FINITE"]],

@@ -2,7 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { type ErrorJSON, LapidaryError, must } from "@lapidary/std";
 import { buildPrograms, type ProgramRequest, type ProgramSet } from "./build.js";
 
-/** All that the thread says. An error that is a bug of ours ends it, and arrives as its `error` event. */
+/** Messages of the thread. An internal error ends the thread, and arrives as its `error` event. */
 export type FromCompileThread =
   | { readonly kind: "progress"; readonly done: number; readonly total: number }
   | { readonly kind: "done"; readonly set: ProgramSet }

@@ -14,7 +14,7 @@ describe("the programs of a run", () => {
   const cacheDir = mkdtempSync(join(tmpdir(), "lapidary-programs-"));
   after(() => rmSync(cacheDir, { recursive: true, force: true }));
   const request = programRequest(loadJob(join(root, "configs/jobs/nano16.yaml"), [], { configsDir: join(root, "configs"), base: root }));
-  /** And how many programs were compiled for it. */
+  /** The programs, and the number of compilations. */
   const ask = async (): Promise<{ set: ProgramSet; compiled: number }> => {
     let compiled = 0;
     const set = await programsFor(request, { cacheDir, signal: new AbortController().signal, onProgress: (done) => (compiled = done) });
@@ -29,7 +29,7 @@ describe("the programs of a run", () => {
     deepStrictEqual(again.set, first.set);
     const path = join(cacheDir, must(readdirSync(cacheDir)[0], "file"));
     const kept = readFileSync(path, "utf8");
-    // Of what goes in and out of a program, not of its text.
+    // The check covers inputs and outputs of a program, not its text.
     const changed = kept.replace('"role":"optimizer"', '"role":"param"');
     notStrictEqual(changed, kept);
     writeFileSync(path, changed);
