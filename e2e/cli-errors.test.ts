@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 import { isOfType } from "@lapidary/api/run-events";
 import { type Ended, Home, root } from "./support/cli.js";
 
-interface Told {
+interface ExpectedError {
   readonly exit: number;
   readonly code: string;
   /** Part of the place. */
@@ -16,7 +16,7 @@ interface Told {
 }
 
 /** A command that failed as it should: exit code, the error as JSON alone on stdout, and in words on stderr. */
-function assertTold({ code, stdout, stderr }: Ended, expected: Told): void {
+function assertError({ code, stdout, stderr }: Ended, expected: ExpectedError): void {
   const lines = stdout.trim().split("\n");
   assert.equal(lines.length, 1, stdout);
   const { error } = JSON.parse(stdout) as { error: { code: string; message: string; place: string; remedy: string } };
@@ -43,7 +43,7 @@ describe("a mistake in a job is reported before anything is started", () => {
   });
   after(() => home.clear());
 
-  const cases: readonly (Told & { readonly what: string; readonly change: readonly [string, string] })[] = [
+  const cases: readonly (ExpectedError & { readonly what: string; readonly change: readonly [string, string] })[] = [
     {
       what: "an unknown key",
       change: ["zero: 3", "zeros: 3"],
@@ -69,7 +69,7 @@ describe("a mistake in a job is reported before anything is started", () => {
       remedy: /train\.steps/,
     },
     {
-      what: "a learning rate that is no number",
+      what: "a learning rate that is not a number",
       change: ["lr: 0.001", "lr: .nan"],
       exit: 2,
       code: "LAP_CONFIG_VALUE",
@@ -102,29 +102,29 @@ describe("a mistake in a job is reported before anything is started", () => {
       remedy: /within 2x2/,
     },
   ];
-  for (const { what, change, ...told } of cases)
-    it(`${what} is reported as ${told.code}, exit code ${told.exit}`, async () => {
+  for (const { what, change, ...expected } of cases)
+    it(`${what} is reported as ${expected.code}, exit code ${expected.exit}`, async () => {
       const text = readFileSync(home.job, "utf8");
       assert.ok(text.includes(change[0]));
       mkdirSync(join(home.directory, "changed"), { recursive: true });
       writeFileSync(join(home.directory, "changed/tiny.yaml"), text.replace(...change));
-      assertTold(await home.run("launch", "changed/tiny.yaml", "--json"), told);
+      assertError(await home.run("launch", "changed/tiny.yaml", "--json"), expected);
     });
 
   it("a missing job file and a malformed override are errors", async () => {
-    assertTold(await home.run("launch", "nothing.yaml", "--json"), {
+    assertError(await home.run("launch", "nothing.yaml", "--json"), {
       exit: 2,
       code: "LAP_JOB_FILE",
       place: "nothing.yaml",
       remedy: /name a job file/,
     });
-    assertTold(await home.run("launch", home.job, "train.stepps=3", "--json"), {
+    assertError(await home.run("launch", home.job, "train.stepps=3", "--json"), {
       exit: 2,
       code: "LAP_CONFIG_UNKNOWN_KEY",
       place: "train.stepps=3",
       remedy: /did you mean "train\.steps"\?/,
     });
-    assertTold(await home.run("launch", home.job, "steps", "--json"), {
+    assertError(await home.run("launch", home.job, "steps", "--json"), {
       exit: 2,
       code: "LAP_CONFIG_OVERRIDE",
       place: "steps",
@@ -133,7 +133,7 @@ describe("a mistake in a job is reported before anything is started", () => {
   });
 
   it("a correct job without a coordinator is an error of its own", async () => {
-    assertTold(await home.run("launch", home.job, "--json"), {
+    assertError(await home.run("launch", home.job, "--json"), {
       exit: 3,
       code: "LAP_COORDINATOR_DOWN",
       place: "coordinator.json",
@@ -156,9 +156,9 @@ describe("a damaged checkpoint", () => {
 
   it("a truncated checkpoint is reported by file and tensor", async () => {
     truncateSync(join(bundle, "model.safetensors"), 100_000);
-    const told = { exit: 2, code: "LAP_SAFETENSORS_TRUNCATED", place: "model.safetensors", remedy: /fetch or write the file again/ };
-    assertTold(await home.run("parity", "bundle", "--json"), told);
-    assertTold(await home.run("ckpt", "verify", "bundle", "--json"), told);
+    const expected = { exit: 2, code: "LAP_SAFETENSORS_TRUNCATED", place: "model.safetensors", remedy: /fetch or write the file again/ };
+    assertError(await home.run("parity", "bundle", "--json"), expected);
+    assertError(await home.run("ckpt", "verify", "bundle", "--json"), expected);
     assert.deepEqual(home.processes(), []);
   });
 
@@ -167,7 +167,7 @@ describe("a damaged checkpoint", () => {
     const bytes = readFileSync(path);
     bytes[8] = 0x5b;
     writeFileSync(path, bytes);
-    assertTold(await home.run("parity", "bundle", "--json"), {
+    assertError(await home.run("parity", "bundle", "--json"), {
       exit: 2,
       code: "LAP_SAFETENSORS_HEADER",
       place: "model.safetensors",
@@ -180,7 +180,7 @@ describe("a damaged checkpoint", () => {
     const bytes = readFileSync(path);
     bytes.writeFloatLE(Number.NaN, bytes.length - 4);
     writeFileSync(path, bytes);
-    assertTold(await home.run("ckpt", "verify", "bundle", "--json"), {
+    assertError(await home.run("ckpt", "verify", "bundle", "--json"), {
       exit: 1,
       code: "LAP_CHECKPOINT_NOT_FINITE",
       place: "tensor",
@@ -199,7 +199,7 @@ describe("a coordinator that is up", function () {
   after(() => home.clear());
 
   it("a second coordinator of the home does not start", async () => {
-    assertTold(await home.run("up", "--json"), { exit: 1, code: "LAP_ALREADY_UP", place: home.state, remedy: /lapidary down/ });
+    assertError(await home.run("up", "--json"), { exit: 1, code: "LAP_ALREADY_UP", place: home.state, remedy: /lapidary down/ });
     assert.equal((await home.run("status")).code, 0);
   });
 
@@ -207,19 +207,19 @@ describe("a coordinator that is up", function () {
     const corpus = (name: string): string => join(home.directory, name);
     writeFileSync(corpus("empty.txt"), "");
     writeFileSync(corpus("latin1.txt"), Buffer.from("caf\xe9 ".repeat(5000), "latin1"));
-    assertTold(await home.run("launch", home.job, "data.corpus=empty.txt", "--json"), {
+    assertError(await home.run("launch", home.job, "data.corpus=empty.txt", "--json"), {
       exit: 2,
       code: "LAP_DATA_EMPTY",
       place: "empty.txt",
       remedy: /./,
     });
-    assertTold(await home.run("launch", home.job, "data.corpus=latin1.txt", "--json"), {
+    assertError(await home.run("launch", home.job, "data.corpus=latin1.txt", "--json"), {
       exit: 2,
       code: "LAP_DATA_NOT_UTF8",
       place: "latin1.txt",
       remedy: /UTF-8/,
     });
-    assertTold(await home.run("launch", home.job, "data.corpus=nowhere", "--json"), {
+    assertError(await home.run("launch", home.job, "data.corpus=nowhere", "--json"), {
       exit: 2,
       code: "LAP_DATA_MISSING",
       place: "nowhere",
@@ -229,13 +229,13 @@ describe("a coordinator that is up", function () {
 
   it("a job that starts from a checkpoint that is damaged or of another model fails with exit code 2", async () => {
     const init = join(root, "e2e/golden/mqa");
-    assertTold(await home.run("launch", home.job, `train.init=${init}`, "--json"), {
+    assertError(await home.run("launch", home.job, `train.init=${init}`, "--json"), {
       exit: 2,
       code: "LAP_INIT_MISMATCH",
       place: "mqa",
       remedy: /model/,
     });
-    assertTold(await home.run("launch", home.job, `train.init=${home.directory}`, "--json"), {
+    assertError(await home.run("launch", home.job, `train.init=${home.directory}`, "--json"), {
       exit: 2,
       code: "LAP_CHECKPOINT_MISSING",
       place: "config.json",
@@ -273,7 +273,7 @@ describe("a coordinator that is up", function () {
 
   it("the exit code distinguishes jobs that ended, that run, and that never existed", async () => {
     assert.equal((await home.run("launch", home.job, "train.steps=100000", "--name", "endless", "-d")).code, 0);
-    assertTold(await home.run("jobs", "wait", "endless", "--timeout", "0.1", "--json"), {
+    assertError(await home.run("jobs", "wait", "endless", "--timeout", "0.1", "--json"), {
       exit: 101,
       code: "LAP_JOB_NOT_FINISHED",
       place: "endless",
@@ -281,7 +281,7 @@ describe("a coordinator that is up", function () {
     });
     assert.equal((await home.run("jobs", "cancel", "endless")).code, 0);
     assert.equal((await home.run("jobs", "wait", "endless")).code, 103);
-    assertTold(await home.run("jobs", "wait", "endles", "--json"), {
+    assertError(await home.run("jobs", "wait", "endles", "--json"), {
       exit: 102,
       code: "LAP_JOB_UNKNOWN",
       place: "job",
@@ -300,7 +300,7 @@ describe("a coordinator that is up", function () {
     await again.says(/train: step/);
     again.pressCtrlC();
     await again.says(/detached/);
-    // Signals this near the first are the same key press, told twice.
+    // Signals this near the first are the same key press, reported twice.
     while (!/cancelling/.test(again.stderr) && again.child.exitCode === null) {
       again.pressCtrlC();
       await new Promise((resolve) => setTimeout(resolve, 50));
@@ -315,7 +315,7 @@ describe("a coordinator that is up", function () {
     // A launch that comes before Redis is back is refused, and says so.
     let ended = await launch();
     while (ended.code !== 0) {
-      assertTold(ended, { exit: 3, code: "LAP_REDIS_UNREACHABLE", place: "redis.sock", remedy: /lapidary/ });
+      assertError(ended, { exit: 3, code: "LAP_REDIS_UNREACHABLE", place: "redis.sock", remedy: /lapidary/ });
       ended = await launch();
     }
     assert.equal((JSON.parse(ended.stdout.trim().split("\n").at(-1) ?? "") as { state: string }).state, "done");
@@ -347,7 +347,7 @@ describe("a Redis server of another owner", function () {
       while ((await home.run("up")).code !== 0) assert.equal(redis.exitCode, null);
       redis.kill("SIGKILL");
       await gone;
-      assertTold(await home.run("launch", home.job, "--json"), {
+      assertError(await home.run("launch", home.job, "--json"), {
         exit: 3,
         code: "LAP_REDIS_UNREACHABLE",
         place: "127.0.0.1",
@@ -395,7 +395,7 @@ describe("every process ends", function () {
       const started = home.start(...start, "train.steps=100000", "--json");
       await started.says(pattern);
       started.pressCtrlC();
-      assertTold(await started.ended, { exit: 130, code: "LAP_CLI_INTERRUPTED", place: "lapidary start", remedy: /again/ });
+      assertError(await started.ended, { exit: 130, code: "LAP_CLI_INTERRUPTED", place: "lapidary start", remedy: /again/ });
       assert.deepEqual(home.processes(), []);
     });
 
@@ -403,7 +403,7 @@ describe("every process ends", function () {
     const started = home.start("parity", join(root, "e2e/golden/mqa"), "--mesh", "data=2", "--json");
     await started.says(/compile and run/);
     started.pressCtrlC();
-    assertTold(await started.ended, { exit: 130, code: "LAP_CLI_INTERRUPTED", place: "lapidary parity", remedy: /again/ });
+    assertError(await started.ended, { exit: 130, code: "LAP_CLI_INTERRUPTED", place: "lapidary parity", remedy: /again/ });
     assert.deepEqual(home.processes(), []);
   });
 
@@ -413,7 +413,7 @@ describe("every process ends", function () {
     const address = taken.address();
     assert.ok(address !== null && typeof address === "object");
     try {
-      assertTold(await home.run("up", "--port", String(address.port), "--json"), {
+      assertError(await home.run("up", "--port", String(address.port), "--json"), {
         exit: 1,
         code: "LAP_PORT_TAKEN",
         place: `127.0.0.1:${address.port}`,

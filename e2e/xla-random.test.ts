@@ -25,7 +25,7 @@ const wanted = { chip: 50, whole: 8 };
 const devices = 8;
 
 /** As `run_cases.py` reads a case; the text stands in a file of the case's name. */
-function describeCase(name: string, { mesh, global }: Program, laid: Graph): object {
+function describeCase(name: string, { mesh, global }: Program, sharded: Graph): object {
   const array = (own: string, { dims, dtype }: TensorType, sharding: Sharding): object => ({
     name: own,
     dims,
@@ -39,7 +39,7 @@ function describeCase(name: string, { mesh, global }: Program, laid: Graph): obj
     axes: mesh.axes,
     arguments: parametersOf(global).map(({ name: own, type, sharding }) => array(own, type, must(sharding, own))),
     results: global.outputs.map(({ name: own, value }, i) =>
-      array(own, must(global.values[value], own).type, outputSharding(laid, own, must(laid.outputs[i], own).value)),
+      array(own, must(global.values[value], own).type, outputSharding(sharded, own, must(sharded.outputs[i], own).value)),
     ),
   };
 }
@@ -61,13 +61,17 @@ describe("random graphs on random meshes, run by XLA", function () {
         // Random numbers of ours have no counterpart in StableHLO.
         if (rounding.undecided !== undefined || step.values.some(({ op }) => op === "rng_normal")) continue;
         const program = compile(step, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
-        const texts = [{ kind: "chip", laid: program.chip, text: perDeviceModule(program.chip, program.global) }];
+        const texts = [{ kind: "chip", sharded: program.chip, text: perDeviceModule(program.chip, program.global) }];
         if (made++ < wanted.whole)
-          texts.push({ kind: "whole", laid: program.global, text: globalModule(program.global, shardingConstraints(program.propagated)) });
-        for (const { kind, laid, text } of texts) {
+          texts.push({
+            kind: "whole",
+            sharded: program.global,
+            text: globalModule(program.global, shardingConstraints(program.propagated)),
+          });
+        for (const { kind, sharded, text } of texts) {
           const name = `${seed}-${kind}`;
           writeFileSync(join(directory, `${name}.mlir`), text);
-          cases.push(describeCase(name, program, laid));
+          cases.push(describeCase(name, program, sharded));
           for (const [own, tensor] of given) inputs.set(`${name}/${own}`, fromTensor(tensor));
           for (const own of rounding.exact.keys()) expected.set(`${name}/${own}`, { rounding, own });
         }

@@ -12,7 +12,7 @@ interface Answer {
 }
 
 /** Two such jobs run at the same time, each on half of the pod and with one worker. */
-const beside = ["train.steps=1000000", "pod.torus=4x8", "slice=4x4", "workers=1"];
+const longJob = ["train.steps=1000000", "pod.torus=4x8", "slice=4x4", "workers=1"];
 
 describe("dashboard access", function () {
   this.timeout(240_000);
@@ -28,7 +28,7 @@ describe("dashboard access", function () {
     port = Number(new URL(url).port);
     token = new URL(url).searchParams.get("token") ?? "";
     browser = await openBrowser(["hub.example.com", "proxy.example.com"]);
-    await home.json("launch", tinyJob, ...beside, "--name", "long", "-d");
+    await home.json("launch", tinyJob, ...longJob, "--name", "long", "-d");
   });
   after(async () => {
     await browser?.close();
@@ -166,7 +166,7 @@ describe("dashboard access", function () {
     let tabs: Page[];
 
     before(async () => {
-      await home.json("launch", tinyJob, ...beside, "--name", "other", "-d");
+      await home.json("launch", tinyJob, ...longJob, "--name", "other", "-d");
       context = await browser.newContext();
       tabs = [await context.newPage()];
       await tabs[0]?.goto(`http://127.0.0.1:${port}/?token=${token}`);
@@ -218,7 +218,7 @@ describe("dashboard access", function () {
   describe("long names", () => {
     it("the page shows names of 64 characters within the window of a desktop and of a phone", async () => {
       const [one, other] = ["a", "b"].map((letter) => letter.repeat(64));
-      for (const name of [one, other]) await home.json("launch", tinyJob, ...beside, "--name", String(name), "-d");
+      for (const name of [one, other]) await home.json("launch", tinyJob, ...longJob, "--name", String(name), "-d");
       const context = await browser.newContext();
       const page = await context.newPage();
       await page.goto(`http://127.0.0.1:${port}/?token=${token}`);

@@ -18,7 +18,7 @@ export function asWriteError(place: string, cause: unknown): unknown {
     code: "LAP_CHECKPOINT_WRITE",
     message: `the checkpoint cannot be written: ${code ?? syscall}`,
     place,
-    remedy: "free disk space, or check that the home directory can be written; earlier checkpoints are whole",
+    remedy: "free disk space, or check that the home directory can be written; earlier checkpoints are complete",
     cause,
   });
 }

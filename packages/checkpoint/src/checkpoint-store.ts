@@ -188,10 +188,12 @@ export class CheckpointStore {
     const half = (length: number): number => Math.ceil(length / 2);
     const first = await files.write(parts.map((ofFile) => ofFile.slice(0, half(ofFile.length))));
     const rest = parts.map((ofFile) => {
-      const behind = ofFile.slice(half(ofFile.length));
+      const secondHalf = ofFile.slice(half(ofFile.length));
       // The damage changes the bytes on disk, not the manifest.
-      const isDamaged = behind.length > 0 && this.#failpoints.hit("shard-half-written", step, "c");
-      return isDamaged ? behind.map(({ bytes, crc32: known }) => ({ bytes: flipped(bytes), crc32: known ?? crc32(bytes) })) : behind;
+      const isDamaged = secondHalf.length > 0 && this.#failpoints.hit("shard-half-written", step, "c");
+      return isDamaged
+        ? secondHalf.map(({ bytes, crc32: known }) => ({ bytes: flipped(bytes), crc32: known ?? crc32(bytes) }))
+        : secondHalf;
     });
     const second = await files.write(rest);
     return first.map((sums, i) => [...sums, ...must(second[i], "checksums")]);

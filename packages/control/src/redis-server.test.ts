@@ -84,7 +84,7 @@ describe("redis server", () => {
     ok(!existsSync(join(directory, "starting.lock")));
   });
 
-  describe("a lock that was left behind does not keep a server from starting", () => {
+  describe("a lock without an owner does not prevent a start", () => {
     const owner = { ...thisProcess(), directory: "" };
     for (const [name, left] of [
       ["of a process whose number another one has now", { ...owner, started: "1" }],

@@ -1,7 +1,7 @@
 import { assert, isSystemError, LapidaryError, systemError } from "@lapidary/std";
 import type { Run } from "@lapidary/telemetry";
 
-/** The error of a run that trained when its coordinator was asked to end. */
+/** The error of a run that trained when its coordinator was stopped. */
 export function coordinatorStopped(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_COORDINATOR_STOPPED",
@@ -25,7 +25,7 @@ export const isCancel = (reason: unknown): boolean => reason instanceof Lapidary
 export function runLost(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_RUN_LOST",
-    message: `the files of run ${id} are gone`,
+    message: `the files of run ${id} are missing`,
     place: id,
   });
 }
@@ -41,13 +41,13 @@ export function notResumable(run: Run): LapidaryError {
 export function notReady(): LapidaryError {
   return new LapidaryError({
     code: "LAP_COORDINATOR_BUSY",
-    message: "the coordinator is starting or ending and takes no jobs",
+    message: "the coordinator is starting or ending and accepts no jobs",
     place: "coordinator",
   });
 }
 
 export function errorFields(error: unknown): Record<string, unknown> {
-  assert(error !== undefined, "an error is there");
+  assert(error !== undefined, "a value was thrown");
   return error instanceof LapidaryError
     ? { error: error.toJSON() }
     : { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };

@@ -140,7 +140,7 @@ export class Coordinator {
   /** Opens the runs of the state directory, and takes over those that an earlier coordinator did not end. */
   async #openRuns(home: string): Promise<RunStore> {
     const runs = await RunStore.open(join(home, "runs"), this.#clock, (directory, error) =>
-      this.#log.warn("a run cannot be read and is left out", { directory, ...errorFields(error) }),
+      this.#log.warn("a run cannot be read and is skipped", { directory, ...errorFields(error) }),
     );
     this.#runs = runs;
     this.#onStop("runs", () => runs.close());
@@ -157,8 +157,10 @@ export class Coordinator {
 
     const { store, close } = await openRedis(redis, home, {
       restarted: () => {
-        this.#log.warn("Redis had died and was started again");
-        void this.#refillQueue().catch((error: unknown) => this.#log.error("the queue could not be filled again", errorFields(error)));
+        this.#log.warn("the private Redis server ended and was restarted");
+        void this.#refillQueue().catch((error: unknown) =>
+          this.#log.error("waiting jobs could not be added to the queue again", errorFields(error)),
+        );
       },
       onError,
     });
@@ -187,7 +189,7 @@ export class Coordinator {
         service: this.#service(runs),
         page: new PageFiles(join(root, "packages/dashboard/page/dist")),
         root,
-        onBug: (error) => this.#log.error("a bug", errorFields(error)),
+        onBug: (error) => this.#log.error("internal error", errorFields(error)),
       }),
     );
     this.#http = http;
@@ -229,7 +231,7 @@ export class Coordinator {
       try {
         await next.stop();
       } catch (error) {
-        this.#log.error(`${next.what} did not stop in good order`, errorFields(error));
+        this.#log.error(`${next.what} failed to stop`, errorFields(error));
       }
     }
     this.#log.info("stopped");
@@ -320,7 +322,7 @@ export class Coordinator {
     if (refused !== undefined) this.#log.error("the end of a job could not be written", { job: run.id, ...errorFields(refused) });
     this.#log.info(`job ${state}`, { job: run.id, ...(error === undefined ? {} : { error: error.toJSON() }) });
     // An internal error: the log needs its stack.
-    if (error?.code === "LAP_INTERNAL") this.#log.error("a bug", errorFields(error.cause));
+    if (error?.code === "LAP_INTERNAL") this.#log.error("internal error", errorFields(error.cause));
   }
 
   /** Redis may have lost runs that are queued on disk. Jobs that Redis still has do not change. */

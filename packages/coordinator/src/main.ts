@@ -15,7 +15,7 @@ import { chooseRedis } from "@lapidary/control";
  *
  *     node main.js --home DIR --root DIR [--port N] [--redis URL|auto] [--workers N] [--allow-host NAME]… [--version-name V]
  *
- * LAPIDARY_ALLOW_HOST: host names, separated by commas, that the HTTP server answers for besides loopback names and those of --allow-host.
+ * LAPIDARY_ALLOW_HOST: host names, separated by commas, that the HTTP server answers for in addition to loopback names and those of --allow-host.
  * LAPIDARY_WORKER_LEASE: seconds for which workers wait for another coordinator when this one is killed (default 60; 0: they end with it).
  *
  * The coordinator is ready when `coordinator.json` is in the home directory. SIGTERM and SIGINT end it and everything it started. An error at the
@@ -54,14 +54,14 @@ async function main(): Promise<ExitCode> {
   const requested = new Promise<"requested">((resolveRequested) => {
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
       process.on(signal, () => {
-        log.info("asked to end", { signal });
+        log.info("shutdown requested", { signal });
         resolveRequested("requested");
       });
   });
   const broken = new Promise<LapidaryError>((resolveBroken) => {
     // An internal error that no code caught: shut down cleanly, so that no process remains.
     process.on("uncaughtException", (error) => {
-      log.error("a bug", { error: error.stack ?? String(error) });
+      log.error("internal error", { error: error.stack ?? String(error) });
       resolveBroken(unforeseen(error));
     });
   });
@@ -111,7 +111,7 @@ const listed = (text = ""): readonly string[] =>
 function usage(flag: string): never {
   throw new LapidaryError({
     code: "LAP_COORDINATOR_FLAG",
-    message: `${flag} is missing or makes no sense`,
+    message: `${flag} is missing or invalid`,
     place: flag,
   });
 }

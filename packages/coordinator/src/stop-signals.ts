@@ -1,4 +1,4 @@
-/** When the coordinator is asked to end, a job has this time to finish its steps in flight and to write a checkpoint. */
+/** When the coordinator ends, a job has this time to finish its steps in flight and to write a checkpoint. */
 const drainTimeout_ms = 8000;
 
 /**

@@ -34,7 +34,7 @@ const statusOfCode: Readonly<Partial<Record<ErrorCode, number>>> = {
 export function tokenError(): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_TOKEN",
-    message: "the request bears no token, or a wrong one",
+    message: "the request has no token, or a wrong one",
     place: "Authorization",
   });
 }
@@ -97,7 +97,7 @@ export function requestError(error: z.ZodError, where: string): LapidaryError {
   const key = (issue?.path ?? []).map(String).join(".");
   return new LapidaryError({
     code: "LAP_HTTP_REQUEST",
-    message: `the ${where} of the request is not as it should be: ${issue?.message ?? "invalid"}`,
+    message: `the ${where} of the request is invalid: ${issue?.message ?? "unknown issue"}`,
     place: key === "" ? where : `${where}.${key}`,
     remedy: "the API is described in packages/api/src/schemas.ts",
   });

@@ -52,6 +52,6 @@ function noFile(file: string): LapidaryError {
     code: "LAP_HTTP_ROUTE",
     message: `the page has no file ${JSON.stringify(file.slice(0, 80))}`,
     place: "assets",
-    remedy: "load the page again: it may have been built anew",
+    remedy: "load the page again: it may have been rebuilt",
   });
 }

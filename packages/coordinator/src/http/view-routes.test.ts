@@ -40,7 +40,7 @@ function serviceOver(runs: RunStore): Service {
   };
 }
 
-describe("what the page asks", () => {
+describe("the routes of the page", () => {
   const directory = temporaryDirectory();
   let runs: RunStore;
   let server: HttpServer;
@@ -55,7 +55,7 @@ describe("what the page asks", () => {
   const ask = (path: string, init: RequestInit = {}): Promise<Response> =>
     fetch(`http://127.0.0.1:${server.port}${path}`, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } });
 
-  it("is documented route by route, from the schemas", async () => {
+  it("the API document has every route, generated from the schemas", async () => {
     const seen: string[] = [];
     const probe = Fastify();
     probe.addHook(
@@ -77,7 +77,7 @@ describe("what the page asks", () => {
     // Every documented route exists.
     for (const { method, path } of routeDocs) {
       const response = await ask(
-        path.replace("{id}", "nobody"),
+        path.replace("{id}", "missing"),
         method === "post" ? { method: "POST", body: "{", headers: { "content-type": "application/json" } } : {},
       );
       const { error } = (response.headers.get("content-type") ?? "").includes("json")
@@ -88,7 +88,7 @@ describe("what the page asks", () => {
     }
   });
 
-  it("gives a snapshot and, from there on, each event once", async () => {
+  it("a snapshot and the stream after it contain each event once", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
     run.enter("running");
     run.metrics(trainRow(1));
@@ -105,7 +105,7 @@ describe("what the page asks", () => {
     match(text, /event: end/);
   });
 
-  it("sends a subscriber of the list the whole list and then its changes", async () => {
+  it("a subscriber of the list receives the whole list and then its changes", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
     const response = await ask("/api/live");
     const reader = response.body?.getReader();
@@ -123,7 +123,7 @@ describe("what the page asks", () => {
     await reader?.cancel();
   });
 
-  it("sends the events of several runs and of the list in one stream, and the stream outlives each run", async () => {
+  it("one stream has the events of several runs and of the list, and outlives each run", async () => {
     const [a, b] = ["first", "second"].map((exactly) => runs.create(newRun({ exactly })).run);
     const reader = (await ask("/api/watch?run=first:0&run=second:0&run=absent:3")).body?.getReader();
     let text = "";
@@ -145,7 +145,7 @@ describe("what the page asks", () => {
     strictEqual((await ask("/api/watch?run=first")).status, 400);
   });
 
-  it("drops a viewer that does not read, and serves the others", async () => {
+  it("the server disconnects a viewer that does not read, and serves the others", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
     run.enter("running");
     const viewer = connect(server.port, "127.0.0.1");
@@ -179,7 +179,7 @@ describe("what the page asks", () => {
     ok(!tail.includes("event: end"), tail);
   });
 
-  it("looks a job over, and says in which line it is wrong", async () => {
+  it("the server checks a job, and returns the line of a mistake", async () => {
     const check = async (yaml: string): Promise<{ status: number; body: { error?: { place?: string }; mesh?: string } }> => {
       const response = await ask("/api/validate", {
         method: "POST",
@@ -196,7 +196,7 @@ describe("what the page asks", () => {
     match(wrong.body.error?.place ?? "", /^job:\d+:\d+$/);
   });
 
-  it("speaks to Prometheus", async () => {
+  it("the server returns metrics in the format of Prometheus", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
     run.metrics(trainRow(4));
     const text = await (await ask("/metrics")).text();

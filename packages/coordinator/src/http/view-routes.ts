@@ -98,10 +98,10 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
     overview.add(reply.raw);
   });
   server.get("/api/watch", (request, reply) => {
-    const { run: asked } = read(watchQuerySchema, request.query, "query");
+    const { run: requested } = read(watchQuerySchema, request.query, "query");
     reply.hijack();
     overview.add(reply.raw);
-    for (const { id, after } of asked)
+    for (const { id, after } of requested)
       try {
         const run = service.runs.get(id);
         hub.streamRun(watched(run), reply.raw, after, firstFrames(run));

@@ -124,8 +124,8 @@ export async function openHttpFuzzTargets(directory: string, root: string): Prom
       workers: [],
       jobs: runs.counts(),
     }),
-    submit: async (asked) => {
-      parseJob(asked, root);
+    submit: async (request) => {
+      parseJob(request, root);
       return { id: "job", state: run.state, existed: true, warnings: [] };
     },
     cancel: async (id) => ({ id, state: runs.get(id).state }),
@@ -149,14 +149,14 @@ export async function openHttpFuzzTargets(directory: string, root: string): Prom
   };
 }
 
-interface Asked {
+interface FuzzRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
-function ask(port: number, agent: Agent, { method, path, headers, body }: Asked): Promise<{ status: number; text: string }> {
+function ask(port: number, agent: Agent, { method, path, headers, body }: FuzzRequest): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const sent = request(
       {
@@ -218,7 +218,7 @@ const readPath = fc
     ),
     query,
   )
-  .map(([run, what, asked]) => `/api/jobs/${run}${what}${asked}`);
+  .map(([run, what, query]) => `/api/jobs/${run}${what}${query}`);
 const writePath = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom("/api/jobs", "/api/validate") },
   {
@@ -257,7 +257,7 @@ const contentType = fc.constantFrom(
   "multipart/form-data",
   "",
 );
-const asked: fc.Arbitrary<Asked> = fc.oneof(
+const requests: fc.Arbitrary<FuzzRequest> = fc.oneof(
   { weight: 1, arbitrary: readPath.map((path) => ({ method: "GET", path, headers: {}, body: "" })) },
   {
     weight: 2,
@@ -269,7 +269,7 @@ const asked: fc.Arbitrary<Asked> = fc.oneof(
 
 const bodyFuzzTarget = (port: number, agent: Agent, bugs: unknown[]): FuzzTarget => ({
   name: "requests and bodies",
-  property: fc.asyncProperty(asked, async (each) => {
+  property: fc.asyncProperty(requests, async (each) => {
     const { status, text } = await ask(port, agent, each);
     const code = status < 400 ? undefined : (JSON.parse(text) as { error: { code?: unknown } }).error.code;
     ok(status < 400 || typeof code === "string", text);

@@ -156,6 +156,6 @@ function nameTaken(id: string, directory?: string): LapidaryError {
     code: "LAP_JOB_NAME_TAKEN",
     message: `another job has the name "${id}"${directory === undefined ? "" : `: ${directory} exists`}`,
     place: "name",
-    remedy: "choose another name, or none to have one made up",
+    remedy: "choose another name, or omit it to get a generated one",
   });
 }

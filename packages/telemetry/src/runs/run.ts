@@ -206,7 +206,7 @@ export class Run {
    * some time.
    */
   takeOver(): void {
-    assert(!isFinal(this.state) && this.state !== "queued", "a run that was under way", this.id);
+    assert(!isFinal(this.state) && this.state !== "queued", "a run in progress", this.id);
     const resumed = (this.#summary.resumed ?? 0) + 1;
     this.#append({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
     this.#save();

@@ -86,7 +86,7 @@ function internal(step: number, cause: unknown): LapidaryError {
     code: "LAP_CHECKPOINT_WRITE",
     message: `internal error: the checkpoint of step ${step} failed: ${cause instanceof Error ? cause.message : String(cause)}`,
     place: `step ${step}`,
-    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints; earlier checkpoints are whole",
+    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints; earlier checkpoints are complete",
     cause,
   });
 }
