@@ -125,7 +125,7 @@ describe("workers whose coordinator is killed", function () {
     await group.run(group.bind(program, counts), { step: stepIndex(2) });
     deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(3));
     // Log lines of a worker that was taken over arrive here, with the run and rank of its replicas.
-    const held = lines.map((line) => (JSON.parse(line) as { holding?: unknown }).holding).filter((holding) => holding !== undefined);
+    const held = lines.map((line) => (JSON.parse(line) as { holds?: unknown }).holds).filter((holds) => holds !== undefined);
     deepStrictEqual(
       held.sort((a, b) => (a as { worker: number }).worker - (b as { worker: number }).worker),
       [0, 1].map((worker) => ({ run: "r", worker })),
