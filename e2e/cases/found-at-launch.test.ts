@@ -10,7 +10,7 @@ const wrong = [
   ["no-init.yaml", "LAP_CHECKPOINT_MISSING", /no-init\.yaml:8:3: train\.init: .*nowhere/],
   ["small-vocab.yaml", "LAP_DATA_VOCABULARY", /small-vocab\.yaml:2:22: model\.vocab_size/],
 ] as const;
-const file = (name: string): string => caseInput("60-found-out-late", name);
+const file = (name: string): string => caseInput("60-errors-at-launch", name);
 
 /** Kind: what is wrong on this machine already is refused when a job is launched, not when it runs. */
 describe("60: mistakes that are known at launch", function () {
@@ -101,7 +101,7 @@ describe("60: mistakes that are known at launch", function () {
         const yaml = readFileSync(file(name), "utf8").replace("../common/book.txt", caseInput("common/book.txt"));
         const inLine = new RegExp(place.source.replace(name.replace(".", "\\."), "job"));
         for (const [path, body] of [
-          ["/api/jobs", { yaml, base: caseInput("60-found-out-late") }],
+          ["/api/jobs", { yaml, base: caseInput("60-errors-at-launch") }],
           ["/api/validate", { yaml }],
         ] as const) {
           const { status, error } = await post(path, body);

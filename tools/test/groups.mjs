@@ -1,19 +1,19 @@
 /**
- * Finds the groups of tests, and runs one group in a mocha process of its own.
+ * Which tests there are, and the running of one group of them in a mocha process of its own.
  *
- *     unit   a group for each package, and for tools; several groups for a package of many files
- *     e2e    a group for each file, named by its path: `e2e/parity`, `e2e/cases/corpus`
+ *     unit   a group a package, and tools; of a package with many files some groups
+ *     e2e    a group a file, named by its path: `e2e/parity`, `e2e/cases/corpus`
  *
- * Groups run in parallel, one for each core. Groups that measure time (`alone`) run afterwards, one after the other.
+ * They run side by side, one a core; those that look at the clock (`alone`) one after the other, when nothing else runs.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
 import { packageNames } from "../setup/build.mjs";
 
 const groupTimeout_ms = 15 * 60_000;
-/** Maximum files of a group of unit tests. */
+/** Most files of a group of unit tests. */
 const filesOfGroup = 16;
-/** The tests of this group measure how fast a page draws. */
+/** How fast a page draws is measured against the clock. */
 const alone = new Set(["e2e/dashboard-live"]);
 
 /** @typedef {{ readonly name: string, readonly alone: boolean, readonly files: readonly string[] }} Group */
@@ -37,7 +37,7 @@ export function findGroups(root) {
 }
 
 /**
- * Groups of a package. Adjacent files, which are often similar, are in different groups.
+ * Groups of a package: neighbours, which are alike, in different ones.
  * @param {{ readonly name: string, readonly files: readonly string[] }} unit
  */
 function inParts({ name, files }) {

@@ -1,6 +1,6 @@
 /**
- * Loaded before the tests. Property tests draw the same cases in every run with one seed, so that a failure in CI can be reproduced.
- * LAPIDARY_TEST_SEED sets another seed, or `random` for new cases (`npm run test:nightly`).
+ * Loaded before the tests: property tests draw the same cases in every run of one seed, so that what CI says can be had again.
+ * LAPIDARY_TEST_SEED sets another, or `random` to look for cases that nobody has met (`npm run test:nightly`).
  */
 import fc from "fast-check";
 
