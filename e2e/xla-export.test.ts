@@ -7,7 +7,7 @@ import { hash32, must, normalAt } from "@lapidary/std";
 import { Home, root } from "./support/cli.js";
 import { schemaErrors } from "./support/crd.js";
 import { jobSetSchema } from "./support/jobset-schema.js";
-import { jaxPython, lossesOf, run, runExport, runWell } from "./support/xla.js";
+import { jaxPython, lossesOf, run, runExport, runSuccessfully } from "./support/xla.js";
 
 // The command line's own parser: the root has none.
 const yaml = createRequire(join(root, "packages/cli/package.json"))("yaml") as { parse(text: string): unknown };
@@ -50,7 +50,7 @@ describe("an export", function () {
   it("the Python program draws the random numbers of Lapidary", async () => {
     const script =
       "import json, numpy as np; from lapidary_xla.numbers import hash32, normal; print(json.dumps([hash32(7, np.arange(2**32 - 50, 2**32, dtype=np.uint32)).tolist(), normal(-5, np.arange(3000), 0.5).tolist(), normal(9, np.arange(2**33, 2**33 + 9), 1).tolist()]))";
-    const { stdout } = await runWell(python, ["-c", script], { cwd: exported });
+    const { stdout } = await runSuccessfully(python, ["-c", script], { cwd: exported });
     const [hashes, normals, far] = JSON.parse(stdout) as [number[], number[], number[]];
     deepStrictEqual(
       hashes,
@@ -72,7 +72,7 @@ describe("an export", function () {
     const damaged = join(home.directory, "damaged");
     const damage = async (name: string, change: (text: string) => string | undefined): Promise<void> => {
       rmSync(damaged, { recursive: true, force: true });
-      await runWell("cp", ["-r", exported, damaged]);
+      await runSuccessfully("cp", ["-r", exported, damaged]);
       const text = change(readFileSync(join(damaged, name), "latin1"));
       if (text === undefined) rmSync(join(damaged, name));
       else writeFileSync(join(damaged, name), text, "latin1");
@@ -105,9 +105,9 @@ describe("an export", function () {
   it("an export finds the environment with the pinned JAX if the interpreter has none, unless an option forbids it", async () => {
     // An interpreter without packages.
     const bare = join(home.directory, "bare");
-    await runWell("python3", ["-m", "venv", "--without-pip", bare]);
+    await runSuccessfully("python3", ["-m", "venv", "--without-pip", bare]);
     const check = [join(exported, "run.py"), "--check"];
-    match((await runWell(join(bare, "bin/python"), check)).stderr, /chip\.mlir verified/);
+    match((await runSuccessfully(join(bare, "bin/python"), check)).stderr, /chip\.mlir verified/);
     expectError(await run(join(bare, "bin/python"), [...check, "--no-install"]), 2, "LAP_XLA_JAX", /pip install jax==/);
   });
 
@@ -124,14 +124,14 @@ describe("an export", function () {
     const jobSet: unknown = yaml.parse(readFileSync(join(exported, "jobset.yaml"), "utf8"));
     deepStrictEqual(schemaErrors(jobSetSchema, jobSet), []);
     const script = join(exported, "job.sbatch");
-    await runWell("bash", ["-n", script]);
-    const { stdout, stderr } = await runWell("bash", [script], { env: { DRY_RUN: "1", PYTHON: python } });
+    await runSuccessfully("bash", ["-n", script]);
+    const { stdout, stderr } = await runSuccessfully("bash", [script], { env: { DRY_RUN: "1", PYTHON: python } });
     match(stderr, /whole\.mlir verified/);
     match(stdout, /^srun .*run\.py --text whole .*--distributed/m);
     // On a cluster srun starts the processes; one is enough to see that the command is right.
     writeFileSync(join(home.directory, "srun"), '#!/bin/bash\nshift\necho "would run $*"\n', { mode: 0o755 });
     const path = `${home.directory}${delimiter}${process.env["PATH"] ?? ""}`;
-    match((await runWell("bash", [script], { env: { PYTHON: python, PATH: path } })).stdout, /^would run .*--resume/m);
+    match((await runSuccessfully("bash", [script], { env: { PYTHON: python, PATH: path } })).stdout, /^would run .*--resume/m);
   });
 });
 
@@ -147,7 +147,7 @@ describe("exports of the published Gemmas", function () {
       try {
         const written = await home.json("export", join(root, `configs/jobs/${name}.yaml`), "-o", directory, "--no-data");
         strictEqual(written["chips"], devices);
-        const { stderr } = await runWell(await jaxPython(), [join(directory, "run.py"), "--check"]);
+        const { stderr } = await runSuccessfully(await jaxPython(), [join(directory, "run.py"), "--check"]);
         match(stderr, /whole\.mlir verified\n.*chip\.mlir verified/);
         const jobSet = yaml.parse(readFileSync(join(directory, "jobset.yaml"), "utf8")) as {
           spec: { replicatedJobs: { replicas: number }[] };

@@ -18,7 +18,7 @@ import { type Graph, parametersOf, type Sharding, type TensorType } from "@lapid
 import { must } from "@lapidary/std";
 import { meshSize, printAtoms } from "@lapidary/topology";
 import { root } from "./support/cli.js";
-import { jaxPython, runWell } from "./support/xla.js";
+import { jaxPython, runSuccessfully } from "./support/xla.js";
 
 /** So many random programs as per-chip text, and some of them as whole text too: that is Shardy's and XLA's work, not ours. */
 const wanted = { chip: 50, whole: 8 };
@@ -78,7 +78,7 @@ describe("random graphs on random meshes, run by XLA", function () {
       }
       writeFileSync(join(directory, "cases.json"), JSON.stringify(cases));
       await writeSafetensors(join(directory, "inputs.safetensors"), inputs);
-      await runWell(await jaxPython(), [join(root, "e2e/support/run_cases.py"), directory]);
+      await runSuccessfully(await jaxPython(), [join(root, "e2e/support/run_cases.py"), directory]);
       const actual = await readSafetensors(join(directory, "outputs.safetensors"));
       strictEqual(actual.size, expected.size);
       for (const [name, { rounding, own }] of expected) expectWithin(must(actual.get(name), name), rounding, own, name);

@@ -138,7 +138,7 @@ describe("machines: the set-up", function () {
     return path;
   };
   const python = (): string => sandbox.env["LAPIDARY_PYTHON"] ?? "python3";
-  const assertWell = ({ code, stderr }: Ended | { readonly code: number | null; readonly stderr: string }): void =>
+  const assertSucceeded = ({ code, stderr }: Ended | { readonly code: number | null; readonly stderr: string }): void =>
     assert.equal(code, 0, stderr);
   const attempts = (stderr: string): number => stderr.match(/ by pip(?: \(attempt \d of \d\))?$/gm)?.length ?? 0;
 
@@ -148,11 +148,11 @@ describe("machines: the set-up", function () {
       const cache = join(sandbox.cache, "made");
       const setUp = (): Promise<{ readonly code: number | null; readonly stderr: string }> =>
         withUmask(0o000, () => sandbox.setUp(["redis"], { PATH: noPrograms(), LAPIDARY_CACHE: cache }));
-      assertWell(await setUp());
+      assertSucceeded(await setUp());
       for (const path of [join(sandbox.project, ".lapidary"), cache]) assert.equal(modeOf(path), "700", path);
       for (const path of [join(sandbox.project, ".lapidary"), cache]) chmodSync(path, 0o777);
       const again = await setUp();
-      assertWell(again);
+      assertSucceeded(again);
       assert.equal(modeOf(join(sandbox.project, ".lapidary")), "700");
       assert.equal(statSync(cache).mode & 0o022, 0);
       assert.match(again.stderr, /other users could write to .*made.*closed/);
@@ -163,7 +163,7 @@ describe("machines: the set-up", function () {
     it("the set-up skips the old server, uses the one of the wheel, and reports which and why", async () => {
       sandbox.offerValkey();
       const ended = await sandbox.setUp(["redis"], { PATH: oldServers });
-      assertWell(ended);
+      assertSucceeded(ended);
       assert.match(ended.stderr, /passed over .*bin\/redis-server: Redis 5\.0\.7 is older than 6\.2/);
       assert.match(ended.stderr, /redis: Valkey 9\.1\.2 at .*valkey-server/);
       assert.ok(existsSync(server()));
@@ -172,7 +172,7 @@ describe("machines: the set-up", function () {
     it("a newer server later on the PATH is used without a download", async () => {
       program("good/../valkey-server", 'echo "Valkey server v=8.0.1 sha=0"\n');
       const ended = await sandbox.setUp(["redis"], { PATH: [oldServers, sandbox.project].join(delimiter) });
-      assertWell(ended);
+      assertSucceeded(ended);
       assert.equal(attempts(ended.stderr), 0, ended.stderr);
       assert.match(ended.stderr, /redis: Valkey 8\.0\.1 at /);
     });
@@ -200,7 +200,7 @@ describe("machines: the set-up", function () {
         PIP_NO_BINARY: ":all:",
       };
       const ended = await sandbox.setUp(["redis"], { PATH: noPrograms(), PIP_CONFIG_FILE: config, ...variables });
-      assertWell(ended);
+      assertSucceeded(ended);
       assert.equal(attempts(ended.stderr), 1, ended.stderr);
       assert.ok(existsSync(server()));
       for (const place of [variables.PIP_TARGET, variables.PIP_PREFIX]) assert.equal(existsSync(place), false);
@@ -241,7 +241,7 @@ describe("machines: the set-up", function () {
     mkdirSync(site);
     writeFileSync(join(site, "sitecustomize.py"), 'print("customized", end="")\n');
     const env = { LAPIDARY_PYTHON: banner, PYTHONPATH: site, PYTHONHOME: "/nowhere", PYTHONWARNINGS: "error", PYTHONINSPECT: "1" };
-    assertWell(await sandbox.setUp(["redis"], { PATH: noPrograms(), ...env }));
+    assertSucceeded(await sandbox.setUp(["redis"], { PATH: noPrograms(), ...env }));
     assert.match(readFileSync(server(), "utf8"), /Valkey server/);
   });
 
@@ -272,12 +272,12 @@ describe("machines: the set-up", function () {
       /error LAP_SETUP_DISK: no space is left at .*: .* MB are free, about 2000 MB are needed[^]*remedy: free 2000 MB/,
     );
     assert.deepEqual(sandbox.unfinished(), []);
-    assertWell(await sandbox.setUp(["libtensorflow"]));
+    assertSucceeded(await sandbox.setUp(["libtensorflow"]));
   });
 
   it("the binding loads our libtensorflow although LD_LIBRARY_PATH names another one", async () => {
     sandbox.offerTensorflow();
-    assertWell(await sandbox.setUp(["libtensorflow"]));
+    assertSucceeded(await sandbox.setUp(["libtensorflow"]));
     const foreign = join(sandbox.project, "foreign");
     mkdirSync(foreign);
     writeFileSync(join(foreign, "foreign.cc"), 'extern "C" const char* TF_Version() { return "foreign"; }\n');
@@ -312,7 +312,7 @@ describe("machines: the set-up", function () {
       npm_config_package_lock: "false",
       npm_config_global: "true",
     };
-    assertWell(await sandbox.setUp(["packages"], { NODE_ENV: "production", ...settings }));
+    assertSucceeded(await sandbox.setUp(["packages"], { NODE_ENV: "production", ...settings }));
     assert.ok(existsSync(join(sandbox.project, "node_modules/tool/package.json")));
   });
 
@@ -327,7 +327,7 @@ describe("machines: the set-up", function () {
     assert.match(refused.stderr, /g\+\+ 4\.8\.5 does not compile C\+\+17: unrecognized option/);
     assert.match(refused.stderr, /remedy: install a C\+\+17 compiler/);
     const ended = await sandbox.setUp(["libtensorflow"], { CXX: `"${wrapper}" c++ -DEXTRA` });
-    assertWell(ended);
+    assertSucceeded(ended);
     assert.match(ended.stderr, /the binding loads/);
   });
 });

@@ -7,10 +7,10 @@ describe("the stall watch of a worker group", () => {
   let given: string[];
   const timer = { every: (_: number, call: () => void) => ((tick = call), () => (tick = () => undefined)) };
   const clock = { now: () => now, monotonic: () => now };
-  const worker = (name: string): Watched & { pending: number; answers: number; turns: number } => ({
+  const worker = (name: string): Watched & { pending: number; answers: number; eventLoopTicks: number } => ({
     pending: 1,
     answers: 0,
-    turns: 0,
+    eventLoopTicks: 0,
     evict: ({ reason, waited_ms }) => given.push(`${name}: ${reason} ${waited_ms}`),
   });
   const pass = (seconds: number, each: () => void = () => undefined): void => {
@@ -27,9 +27,9 @@ describe("the stall watch of a worker group", () => {
   it("the stall watch evicts a worker whose event loop stopped, and not a worker that waits for it", () => {
     const [a, b] = [worker("a"), worker("b")];
     new StallWatch([a, b], { clock, timer, afterMs: 10_000 });
-    pass(10, () => b.turns++);
+    pass(10, () => b.eventLoopTicks++);
     deepStrictEqual(given, []);
-    pass(2, () => b.turns++);
+    pass(2, () => b.eventLoopTicks++);
     deepStrictEqual(given, ["a: no_answer 11000"]);
     pass(100);
     deepStrictEqual(given.length, 1);
@@ -38,7 +38,7 @@ describe("the stall watch of a worker group", () => {
   it("the stall watch evicts every worker with a pending message if no worker is known to be unresponsive", () => {
     const [a, b, c] = [worker("a"), worker("b"), { ...worker("c"), pending: 0 }];
     new StallWatch([a, b, c], { clock, timer, afterMs: 10_000 });
-    pass(20, () => [a, b, c].forEach((each) => each.turns++));
+    pass(20, () => [a, b, c].forEach((each) => each.eventLoopTicks++));
     deepStrictEqual(given.length, 2);
   });
 

@@ -9,7 +9,7 @@ export interface Watched {
   /** Answers that it has given. */
   readonly answers: number;
   /** Number of turns of the event loop of its main thread, from its heartbeats. */
-  readonly turns: number;
+  readonly eventLoopTicks: number;
   evict(eviction: Eviction): void;
 }
 
@@ -36,7 +36,7 @@ export class StallWatch {
   readonly #everyMs: number;
   readonly #stop: () => void;
   #answers = -1;
-  #turns: number[];
+  #eventLoopTicks: number[];
   #lastTick: number;
   #longestMs = 0;
   #idleMs = 0;
@@ -47,7 +47,7 @@ export class StallWatch {
     this.#workers = workers;
     this.#options = options;
     this.#everyMs = Math.min(1000, options.afterMs / 10);
-    this.#turns = workers.map(() => -1);
+    this.#eventLoopTicks = workers.map(() => -1);
     this.#unresponsiveMs = workers.map(() => 0);
     this.#lastTick = options.clock.monotonic();
     this.#stop = (options.timer ?? systemTimer).every(this.#everyMs, () => this.#tick());
@@ -66,9 +66,11 @@ export class StallWatch {
     const now = this.#options.clock.monotonic();
     const passed = Math.min(now - this.#lastTick, 2 * this.#everyMs);
     this.#lastTick = now;
-    const turns = this.#workers.map((worker) => worker.turns);
-    turns.forEach((count, i) => (this.#unresponsiveMs[i] = count === this.#turns[i] ? (this.#unresponsiveMs[i] ?? 0) + passed : 0));
-    this.#turns = turns;
+    const eventLoopTicks = this.#workers.map((worker) => worker.eventLoopTicks);
+    eventLoopTicks.forEach(
+      (count, i) => (this.#unresponsiveMs[i] = count === this.#eventLoopTicks[i] ? (this.#unresponsiveMs[i] ?? 0) + passed : 0),
+    );
+    this.#eventLoopTicks = eventLoopTicks;
     const answers = this.#workers.reduce((sum, worker) => sum + worker.answers, 0);
     const waits = this.#workers.some(({ pending }) => pending > 0);
     this.#idleMs = waits && answers === this.#answers ? this.#idleMs + passed : 0;

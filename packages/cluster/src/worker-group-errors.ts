@@ -14,7 +14,7 @@ export interface WorkerExit {
   /** The coordinator requested the end. */
   readonly isExpected: boolean;
   /** The run and rank of the worker. */
-  readonly holding?: Holding;
+  readonly heldReplicas?: Holding;
 }
 
 /** The reason for the eviction of a worker that is alive, and how long the coordinator waited for it. */

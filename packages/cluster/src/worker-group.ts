@@ -152,7 +152,7 @@ export class WorkerGroup {
     const workers = await pool.acquire(grid.workers, numerics, run);
     const group = new WorkerGroup(pool, workers, grid, options);
     const peers = pool.peerPaths(grid.workers);
-    workers.forEach((process, worker) => (process.holding = { run, worker: workerRank(worker) }));
+    workers.forEach((process, worker) => (process.heldReplicas = { run, worker: workerRank(worker) }));
     try {
       await group.#requestAll((worker) => ({
         kind: "configure",
@@ -402,7 +402,7 @@ export class WorkerGroup {
         const timer = setTimeout(() => worker.evict({ reason: "did_not_leave", waited_ms: timeoutMs }), timeoutMs);
         try {
           await worker.request({ kind: "reset", epoch: this.epoch, keepCopies: keepReplicas });
-          if (!keepReplicas) worker.holding = undefined;
+          if (!keepReplicas) worker.heldReplicas = undefined;
         } catch (error) {
           // The worker is dead or was never configured, so it need not leave.
           if (!(error instanceof LapidaryError)) throw error;

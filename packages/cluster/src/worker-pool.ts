@@ -121,12 +121,12 @@ export class WorkerPool {
     // The worker that was released last has the warmest caches.
     const fitting = this.#idle.filter((worker) => worker.numerics === numerics).reverse();
     const places = Array.from({ length: count }, (_, rank) =>
-      fitting.find(({ holding }) => holding !== undefined && holding.run === run && holding.worker === rank),
+      fitting.find(({ heldReplicas }) => heldReplicas !== undefined && heldReplicas.run === run && heldReplicas.worker === rank),
     );
     const others = fitting
-      .filter(({ holding }) => holding === undefined || holding.run === run)
+      .filter(({ heldReplicas }) => heldReplicas === undefined || heldReplicas.run === run)
       .filter((worker) => !places.includes(worker));
-    others.sort((a, b) => Number(b.holding !== undefined) - Number(a.holding !== undefined));
+    others.sort((a, b) => Number(b.heldReplicas !== undefined) - Number(a.heldReplicas !== undefined));
     const found = places.map((worker) => worker ?? others.shift());
     for (const worker of found) if (worker !== undefined) this.#idle.splice(this.#idle.indexOf(worker), 1);
     const taken = found.map((worker) => worker ?? this.#spawn(numerics));
@@ -141,8 +141,8 @@ export class WorkerPool {
   }
 
   /** The run and rank of a worker, if it has any. */
-  holding(name: string): Holding | undefined {
-    return this.#workers.get(name)?.holding;
+  heldReplicas(name: string): Holding | undefined {
+    return this.#workers.get(name)?.heldReplicas;
   }
 
   /** Takes back a worker that left its run. Surplus workers end. */
@@ -154,7 +154,7 @@ export class WorkerPool {
 
   /** A run has ended: its replicas are not needed any more. */
   dropReplicas(run: string): void {
-    for (const worker of this.#workers.values()) if (worker.holding?.run === run) worker.holding = undefined;
+    for (const worker of this.#workers.values()) if (worker.heldReplicas?.run === run) worker.heldReplicas = undefined;
     this.#trim();
   }
 
@@ -175,7 +175,7 @@ export class WorkerPool {
 
   /** Idle workers without replicas. A worker with replicas is reserved for its run until the run has ended. */
   get #free(): WorkerProcess[] {
-    return this.#idle.filter(({ holding }) => holding === undefined);
+    return this.#idle.filter(({ heldReplicas }) => heldReplicas === undefined);
   }
 
   /**
@@ -222,7 +222,7 @@ export class WorkerPool {
       const stop = evictUnlessReady(worker);
       await Promise.race([worker.ready.catch(() => undefined), worker.exited]);
       stop();
-      if (worker.holding !== undefined && !isActive(worker.holding.run)) worker.holding = undefined;
+      if (worker.heldReplicas !== undefined && !isActive(worker.heldReplicas.run)) worker.heldReplicas = undefined;
     });
     this.#settled = Promise.all(settled).then(() => this.#trim());
   }

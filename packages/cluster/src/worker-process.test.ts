@@ -69,7 +69,7 @@ describe("a worker process", () => {
     there.send({ turns: "many" });
     await there.closed;
     await new Promise(setImmediate);
-    strictEqual(worker.turns, 3);
+    strictEqual(worker.eventLoopTicks, 3);
     deepStrictEqual(killed, ["SIGKILL"]);
     await rejects(worker.ready, /worker w7 of build protocol 2 \(older\) sent a malformed heartbeat, field turns/);
   });

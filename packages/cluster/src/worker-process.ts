@@ -47,7 +47,7 @@ export class WorkerProcess {
   readonly pid: number;
   readonly numerics: NumericsName;
   /** The run and rank of its replicas, as far as known. */
-  holding: Holding | undefined;
+  heldReplicas: Holding | undefined;
   /** Settles when its kernels are loaded and it is in no worker group. Rejects if it ends before. */
   readonly ready: Promise<"tensorflow" | "wasm">;
   /** Settles, and never rejects, when the process has ended. */
@@ -89,7 +89,7 @@ export class WorkerProcess {
         signal,
         isExpected: this.#isLeaving,
         ...(this.#eviction === undefined ? {} : { eviction: this.#eviction }),
-        ...(this.holding === undefined ? {} : { holding: this.holding }),
+        ...(this.heldReplicas === undefined ? {} : { heldReplicas: this.heldReplicas }),
       };
       this.#exit = exit;
       this.#failAll(workerLost(exit));
@@ -160,7 +160,7 @@ export class WorkerProcess {
     return this.#answers;
   }
 
-  get turns(): number {
+  get eventLoopTicks(): number {
     return this.#turns;
   }
 
@@ -210,7 +210,7 @@ export class WorkerProcess {
     const answer = decodeAnswer(header, this.#peer);
     if (answer.kind === "log") return this.#log(answer.line);
     if (answer.kind === "ready") {
-      this.holding = answer.holds ?? undefined;
+      this.heldReplicas = answer.holds ?? undefined;
       return this.#resolveReady(answer.backend);
     }
     const pending = this.#pending.get(answer.id);

@@ -44,9 +44,9 @@ describe("pods", () => {
     fc.assert(
       fc.property(
         fc.array(fc.record({ dims: fc.tuple(size, size), pods: fc.integer({ min: 1, max: 3 }), free: fc.boolean() }), { maxLength: 40 }),
-        (asks) => {
+        (requests) => {
           const pods = new Pods();
-          asks.forEach(({ dims, pods: span, free }, i) => {
+          requests.forEach(({ dims, pods: span, free }, i) => {
             if (pods.place(`job-${i}`, slice(dims, span)) !== undefined && free) pods.free(`job-${i}`);
           });
           const slices = pods.status()?.slices ?? [];

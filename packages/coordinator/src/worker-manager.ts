@@ -105,11 +105,11 @@ export class WorkerManager {
     owner.run.record({ type: "fault_injected", ...fault, target: owner.worker });
   }
 
-  #exited({ name, pid, code, signal, eviction, isExpected, holding }: WorkerExit): void {
+  #exited({ name, pid, code, signal, eviction, isExpected, heldReplicas }: WorkerExit): void {
     this.#log.info("a worker ended", { worker: name, pid, code, signal });
-    const run = holding === undefined ? undefined : this.#runs.get(holding.run);
-    if (run === undefined || holding === undefined || isExpected) return;
-    const { worker } = holding;
+    const run = heldReplicas === undefined ? undefined : this.#runs.get(heldReplicas.run);
+    if (run === undefined || heldReplicas === undefined || isExpected) return;
+    const { worker } = heldReplicas;
     if (eviction !== undefined) return run.record({ type: "worker_evicted", worker, pid, ...eviction });
     run.record({
       type: "worker_lost",
@@ -125,9 +125,9 @@ export class WorkerManager {
       const worker = group.names.indexOf(name);
       if (worker >= 0) return { run, worker };
     }
-    const holding = this.#pool?.holding(name);
-    const run = holding === undefined ? undefined : this.#runs.get(holding.run);
-    return run === undefined || holding === undefined ? undefined : { run, worker: holding.worker };
+    const heldReplicas = this.#pool?.heldReplicas(name);
+    const run = heldReplicas === undefined ? undefined : this.#runs.get(heldReplicas.run);
+    return run === undefined || heldReplicas === undefined ? undefined : { run, worker: heldReplicas.worker };
   }
 }
 

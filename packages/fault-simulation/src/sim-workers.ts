@@ -5,7 +5,7 @@ import type { StepMetrics, TrainingAttempt } from "@lapidary/trainer";
 import type { VirtualTime } from "./virtual-time.js";
 
 /** A replica of a block in the memory of a worker process. */
-interface BlockCopy {
+interface BlockReplica {
   readonly step: number;
   readonly rank: number;
   readonly value: number;
@@ -16,7 +16,7 @@ class SimWorker {
   alive = true;
   /** A frozen process answers when it is awake again. */
   awakeAt = 0;
-  copies: BlockCopy[] = [];
+  replicas: BlockReplica[] = [];
   /** The current worker group, which is notified of its end. */
   group: SimWorkerGroup | undefined;
 }
@@ -36,7 +36,7 @@ export const bugs = [
   "commit before sync",
   "epoch not checked",
   "replica not refreshed",
-  "copies taken that do not count",
+  "uncommitted replicas restored",
   "unreported steps dropped",
 ] as const;
 export type Bug = (typeof bugs)[number];
@@ -200,12 +200,12 @@ class SimWorkerGroup implements TrainingAttempt {
     await this.time.pass(20);
     if (!this.owner.alive) return;
     const left = this.workers.filter(({ alive }) => alive);
-    if (!keepReplicas) for (const worker of left) worker.copies = [];
+    if (!keepReplicas) for (const worker of left) worker.replicas = [];
     this.give(left);
   }
 
   /** Sends one message to all workers, in order. */
-  #ask<T>(most_ms: number, work: () => T): Promise<T> {
+  #request<T>(most_ms: number, work: () => T): Promise<T> {
     const before = this.#queue;
     const answer = (async (): Promise<T> => {
       await before.catch(() => undefined);
@@ -226,49 +226,51 @@ class SimWorkerGroup implements TrainingAttempt {
   }
 
   readonly state: TrainingAttempt["state"] = {
-    initialize: () => this.#ask(20, () => void (this.#state = this.workers.map((_, rank) => firstState(rank)))),
+    initialize: () => this.#request(20, () => void (this.#state = this.workers.map((_, rank) => firstState(rank)))),
     load: async (checkpoint: VerifiedCheckpoint) => {
       const text = must(await this.disk.read(`${checkpoint.path}/state`), "state");
-      await this.#ask(20, () => void (this.#state = JSON.parse(new TextDecoder().decode(text)) as number[]));
+      await this.#request(20, () => void (this.#state = JSON.parse(new TextDecoder().decode(text)) as number[]));
     },
     restoreReplicas: (latest) =>
-      this.#ask(20, () => {
-        if (this.bug !== "copies taken that do not count")
-          for (const worker of this.workers) worker.copies = worker.copies.filter(({ step }) => step <= latest);
-        const held = this.workers.flatMap(({ copies }) => copies);
+      this.#request(20, () => {
+        if (this.bug !== "uncommitted replicas restored")
+          for (const worker of this.workers) worker.replicas = worker.replicas.filter(({ step }) => step <= latest);
+        const held = this.workers.flatMap(({ replicas }) => replicas);
         const steps = [...new Set(held.map(({ step }) => step))].filter((step) =>
-          this.workers.every((_, rank) => held.some((copy) => copy.step === step && copy.rank === rank)),
+          this.workers.every((_, rank) => held.some((replica) => replica.step === step && replica.rank === rank)),
         );
         if (steps.length === 0) return undefined;
         const step = Math.max(...steps);
         this.#state = this.workers.map(
           (_, rank) =>
             must(
-              held.find((copy) => copy.step === step && copy.rank === rank),
-              "copy",
+              held.find((replica) => replica.step === step && replica.rank === rank),
+              "replica",
             ).value,
         );
         return step;
       }),
     replicate: (step, committed) =>
-      this.#ask(5, () => {
+      this.#request(5, () => {
         const value = (rank: number, holder: SimWorker): number => {
           // The injected bug: a neighbour's block is replicated once, and afterwards only its step changes.
           const old =
-            this.bug === "replica not refreshed" ? holder.copies.find((copy) => copy.rank === rank && !isOwn(holder, rank)) : undefined;
+            this.bug === "replica not refreshed"
+              ? holder.replicas.find((replica) => replica.rank === rank && !isOwn(holder, rank))
+              : undefined;
           return old?.value ?? must(this.#state[rank], "block");
         };
         const isOwn = (holder: SimWorker, rank: number): boolean => this.workers[rank] === holder;
         this.workers.forEach((worker, rank) => {
           const before = (rank + this.workers.length - 1) % this.workers.length;
           const fresh = [rank, before].map((of) => ({ step, rank: of, value: value(of, worker) }));
-          const newest = Math.max(...worker.copies.map((copy) => copy.step).filter((of) => of <= committed), -1);
-          worker.copies = [...worker.copies.filter((copy) => copy.step >= newest && copy.step !== step), ...fresh];
+          const newest = Math.max(...worker.replicas.map((replica) => replica.step).filter((of) => of <= committed), -1);
+          worker.replicas = [...worker.replicas.filter((replica) => replica.step >= newest && replica.step !== step), ...fresh];
         });
         return { step: updateCount(step), bytes: 8, ms: 1 };
       }),
     train: (step, batch) =>
-      this.#ask(100, (): StepMetrics => {
+      this.#request(100, (): StepMetrics => {
         // On this batch the loss is NaN on all workers.
         if (this.harmful.has(batch)) return { loss: Number.NaN, grad_norm: 1, learning_rate: 1, tokens_counted: 1 };
         const left = this.poison.get(step + 1) ?? 0;
@@ -287,7 +289,7 @@ class SimWorkerGroup implements TrainingAttempt {
         return { loss: lossOf(this.#state), grad_norm: 1, learning_rate: 1, tokens_counted: 1 };
       }),
     capture: (step) =>
-      this.#ask(20, () => {
+      this.#request(20, () => {
         const bytes = new TextEncoder().encode(JSON.stringify(this.#state));
         assert(this.#state.length > 0, "a state is there");
         const workers = this.workers.length;

@@ -6,6 +6,6 @@ export interface RunReport {
   readonly step: StepIndex;
   /** By worker. */
   readonly workers: readonly RunReply[];
-  /** The scalar outputs that the caller requested, by name. */
+  /** The outputs of one number that the workers returned, by name. */
   readonly scalars: ReadonlyMap<string, number>;
 }

@@ -52,7 +52,7 @@ describe("the routes of the page", () => {
     await server.close();
     runs.close();
   });
-  const ask = (path: string, init: RequestInit = {}): Promise<Response> =>
+  const send = (path: string, init: RequestInit = {}): Promise<Response> =>
     fetch(`http://127.0.0.1:${server.port}${path}`, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } });
 
   it("the API document has every route, generated from the schemas", async () => {
@@ -71,12 +71,15 @@ describe("the routes of the page", () => {
     addViewRoutes(probe, { service: serviceOver(runs), root });
     const documented = routeDocs.map(({ method, path }) => `${method} ${path}`);
     for (const route of seen) ok(documented.includes(route), `${route} is not documented`);
-    const document = (await (await ask("/api/openapi.json")).json()) as { openapi: string; paths: Record<string, Record<string, unknown>> };
+    const document = (await (await send("/api/openapi.json")).json()) as {
+      openapi: string;
+      paths: Record<string, Record<string, unknown>>;
+    };
     strictEqual(document.openapi, "3.1.0");
     ok(JSON.stringify(openApi("1")).includes("heldout_loss"));
     // Every documented route exists.
     for (const { method, path } of routeDocs) {
-      const response = await ask(
+      const response = await send(
         path.replace("{id}", "missing"),
         method === "post" ? { method: "POST", body: "{", headers: { "content-type": "application/json" } } : {},
       );
@@ -92,9 +95,9 @@ describe("the routes of the page", () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
     run.enter("running");
     run.metrics(trainRow(1));
-    const snapshot = (await (await ask("/api/jobs/first/snapshot")).json()) as { last_id: number; series: { step: number[] } };
+    const snapshot = (await (await send("/api/jobs/first/snapshot")).json()) as { last_id: number; series: { step: number[] } };
     deepStrictEqual(snapshot.series.step, [1]);
-    const stream = await ask(`/api/jobs/first/live?after=${snapshot.last_id}`);
+    const stream = await send(`/api/jobs/first/live?after=${snapshot.last_id}`);
     run.metrics(trainRow(2));
     run.finish("done");
     const text = await stream.text();
@@ -107,7 +110,7 @@ describe("the routes of the page", () => {
 
   it("a subscriber of the list receives the whole list and then its changes", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
-    const response = await ask("/api/live");
+    const response = await send("/api/live");
     const reader = response.body?.getReader();
     let text = "";
     const readUntil = async (pattern: RegExp): Promise<void> => {
@@ -125,7 +128,7 @@ describe("the routes of the page", () => {
 
   it("one stream has the events of several runs and of the list, and outlives each run", async () => {
     const [a, b] = ["first", "second"].map((exactly) => runs.create(newRun({ exactly })).run);
-    const reader = (await ask("/api/watch?run=first:0&run=second:0&run=absent:3")).body?.getReader();
+    const reader = (await send("/api/watch?run=first:0&run=second:0&run=absent:3")).body?.getReader();
     let text = "";
     const readUntil = async (pattern: RegExp): Promise<void> => {
       while (!pattern.test(text)) {
@@ -142,7 +145,7 @@ describe("the routes of the page", () => {
     b?.metrics(trainRow(7));
     await readUntil(/event: run\ndata: \{"id":"second","kind":"events","events":\[.*"step":7/);
     await reader?.cancel();
-    strictEqual((await ask("/api/watch?run=first")).status, 400);
+    strictEqual((await send("/api/watch?run=first")).status, 400);
   });
 
   it("the server disconnects a viewer that does not read, and serves the others", async () => {
@@ -154,7 +157,7 @@ describe("the routes of the page", () => {
     // The client has the head of the answer, and stops reading.
     await once(viewer, "data");
     viewer.pause();
-    const other = (await ask("/api/jobs/first/live?after=0")).body?.getReader();
+    const other = (await send("/api/jobs/first/live?after=0")).body?.getReader();
     const decoder = new TextDecoder();
     let text = "";
     const receives = async (what: string): Promise<void> => {
@@ -181,14 +184,14 @@ describe("the routes of the page", () => {
 
   it("the server checks a job, and returns the line of a mistake", async () => {
     const check = async (yaml: string): Promise<{ status: number; body: { error?: { place?: string }; mesh?: string } }> => {
-      const response = await ask("/api/validate", {
+      const response = await send("/api/validate", {
         method: "POST",
         body: JSON.stringify({ yaml }),
         headers: { "content-type": "application/json" },
       });
       return { status: response.status, body: (await response.json()) as { error?: { place?: string }; mesh?: string } };
     };
-    const { files } = (await (await ask("/api/job-files")).json()) as { files: { name: string; text: string }[] };
+    const { files } = (await (await send("/api/job-files")).json()) as { files: { name: string; text: string }[] };
     const nano = files.find(({ name }) => name === "nano16");
     strictEqual((await check(nano?.text ?? "")).body.mesh, "data=16,model=16");
     const wrong = await check((nano?.text ?? "").replace("zero:", "zeroo:"));
@@ -199,7 +202,7 @@ describe("the routes of the page", () => {
   it("the server returns metrics in the format of Prometheus", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
     run.metrics(trainRow(4));
-    const text = await (await ask("/metrics")).text();
+    const text = await (await send("/metrics")).text();
     match(text, /^lapidary_jobs\{state="running"\} 1$/m);
     match(text, /^lapidary_job_step\{job="first",model="nano",state="queued"\} 4$/m);
     ok(prometheusText(status, [{ ...run.summary, model: 'a"b\\c\n' }], 0).includes('model="a\\"b\\\\c\\n"'));

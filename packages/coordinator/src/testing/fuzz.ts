@@ -139,7 +139,7 @@ export async function openHttpFuzzTargets(directory: string, root: string): Prom
   return {
     targets: [bodyFuzzTarget(server.port, agent, bugs), liveFuzzTarget(server.port, bugs)],
     async close() {
-      const after = await ask(server.port, agent, { method: "GET", path: "/api/status", headers: {}, body: "" });
+      const after = await send(server.port, agent, { method: "GET", path: "/api/status", headers: {}, body: "" });
       agent.destroy();
       await server.close();
       ok(!isFinal(run.state), "the run has not ended");
@@ -156,7 +156,7 @@ interface FuzzRequest {
   readonly body: string;
 }
 
-function ask(port: number, agent: Agent, { method, path, headers, body }: FuzzRequest): Promise<{ status: number; text: string }> {
+function send(port: number, agent: Agent, { method, path, headers, body }: FuzzRequest): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const sent = request(
       {
@@ -270,7 +270,7 @@ const requests: fc.Arbitrary<FuzzRequest> = fc.oneof(
 const bodyFuzzTarget = (port: number, agent: Agent, bugs: unknown[]): FuzzTarget => ({
   name: "requests and bodies",
   property: fc.asyncProperty(requests, async (each) => {
-    const { status, text } = await ask(port, agent, each);
+    const { status, text } = await send(port, agent, each);
     const code = status < 400 ? undefined : (JSON.parse(text) as { error: { code?: unknown } }).error.code;
     ok(status < 400 || typeof code === "string", text);
     // This server has no page.

@@ -83,7 +83,7 @@ export class StateFiles {
   of(arrays: ReadonlyMap<Handle, Uint8Array>): CheckpointFiles {
     return this.#files(({ name, bytes, content }) => {
       const part = "constant" in content ? content.constant : must(arrays.get(content.tensor.id), name);
-      assert(part.length === bytes, "an array has the size that its file says", name, part.length, bytes);
+      assert(part.length === bytes, "an array has the size of its part of the file", name, part.length, bytes);
       return [part];
     });
   }

@@ -9,10 +9,10 @@ export type FromCompileThread =
   | { readonly kind: "failed"; readonly error: ErrorJSON };
 
 const port = must(parentPort, "parent of the thread");
-const say = (message: FromCompileThread): void => port.postMessage(message);
+const post = (message: FromCompileThread): void => port.postMessage(message);
 try {
-  say({ kind: "done", set: buildPrograms(workerData as ProgramRequest, (done, total) => say({ kind: "progress", done, total })) });
+  post({ kind: "done", set: buildPrograms(workerData as ProgramRequest, (done, total) => post({ kind: "progress", done, total })) });
 } catch (error) {
   if (!(error instanceof LapidaryError)) throw error;
-  say({ kind: "failed", error: error.toJSON() });
+  post({ kind: "failed", error: error.toJSON() });
 }
