@@ -59,7 +59,7 @@ describe("parity with PyTorch", function () {
   this.timeout(300_000);
   const workersOf = sharedWorkers();
 
-  it("holds from the command line on 16×16 chips, 16-way data × 16-way model, ZeRO-3", async () => {
+  it("lapidary parity holds on 16×16 chips, 16-way data × 16-way model, ZeRO-3", async () => {
     const result = await fromCommandLine(golden("pod16x16"), "--torus", "16x16", "--mesh", "data=16,model=16", "--zero", "3");
     strictEqual(result.ok, true);
     strictEqual(result.chips, 256);
@@ -71,7 +71,7 @@ describe("parity with PyTorch", function () {
     );
   });
 
-  it("holds from the command line on 256-way data, ZeRO-3", async () => {
+  it("lapidary parity holds on 256-way data, ZeRO-3", async () => {
     const result = await fromCommandLine(golden("data256"), "--torus", "16x16", "--mesh", "data=256", "--zero", "3");
     strictEqual(result.chips, 256);
     expectWithinTolerance(result);
@@ -88,7 +88,7 @@ describe("parity with PyTorch", function () {
     { bundle: "mha", mesh: "data=2,model=2", zero: 3, workers: 1, executor: "chipwise" },
   ] as const;
   for (const { bundle: name, mesh: text, zero, workers, executor } of cases)
-    it(`holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}`, async () => {
+    it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}`, async () => {
       const bundle = await readParityBundle(golden(name));
       const mesh = parseMesh(text);
       const session = await workersOf.open({
@@ -129,7 +129,7 @@ describe("strategies on the numbers of PyTorch", function () {
   });
   const all: [string, Strategy][] = Object.entries(strategies);
   for (const [name, strategy] of all.filter(([, s]) => "model" in s.mesh))
-    it(`${name} agrees`, async () => {
+    it(`the strategy ${name} agrees with PyTorch`, async () => {
       const bundle = await readParityBundle(golden("pod16x16"));
       const mesh = parseMesh(
         Object.entries(strategy.mesh)
@@ -148,7 +148,7 @@ describe("strategies on the numbers of PyTorch", function () {
       }
     });
   for (const [name, strategy] of all.filter(([, s]) => !("model" in s.mesh)))
-    it(`${name} agrees`, async () => {
+    it(`the strategy ${name} agrees with PyTorch, also without a model axis`, async () => {
       const bundle = await readParityBundle(golden("data256"));
       const session = await workersOf.open({
         mesh: parseMesh("data=256"),

@@ -35,12 +35,12 @@ const matrices = 1 + 7 * layers;
 describe("strategies on nano16 and 256 chips", function () {
   this.timeout(120_000);
 
-  it("data parallelism reduces each gradient once, and nothing else crosses a link but scalars", () => {
+  it("data parallelism reduces each gradient once, and otherwise sends only scalars", () => {
     const program = compileStep(nano16, strategies.data, { batch: 256, seq: 32 }, { clip: 1 });
     deepStrictEqual(bigCollectives(program, 32), { "all_reduce data backward": params });
   });
 
-  it("ZeRO-1 reduces gradients whole and gathers the new params; ZeRO-2 scatters the gradients instead", () => {
+  it("ZeRO-1 reduces whole gradients and gathers the new params; ZeRO-2 scatters the gradients instead", () => {
     deepStrictEqual(summed(compileStep(nano16, strategies["zero-1"], { batch: 256, seq: 32 })), {
       "all_reduce backward": params,
       "all_gather update": params,
@@ -50,7 +50,7 @@ describe("strategies on nano16 and 256 chips", function () {
     strictEqual(two["all_gather update"], params);
   });
 
-  it("ZeRO-3 gathers a param once a pass where the pass uses it, and scatters each gradient once", () => {
+  it("ZeRO-3 gathers a param once a pass in the passes that use it, and scatters each gradient once", () => {
     const program = compileStep(nano16, strategies["tensor + zero-3"], { batch: 16, seq: 32 }, { clip: 1 });
     const counts = bigCollectives(program, 32);
     strictEqual(counts["all_gather data forward"], params);
@@ -65,7 +65,7 @@ describe("strategies on nano16 and 256 chips", function () {
     strictEqual(held.optimizer, 2 * held.params + stepBytes(program));
   });
 
-  it("buckets let the gains of all norms cross as one, with the same bytes", () => {
+  it("buckets join the gradients of all norms in one collective, with the same bytes", () => {
     const step = (bucketBytes: number): Program =>
       compileStep(nano16, strategies["zero-3"], { batch: 256, seq: 32 }, { clip: 1, bucketBytes });
     // A gain has 64 numbers, so one bucket can contain all gains, but not for a matrix and another array.
@@ -78,7 +78,7 @@ describe("strategies on nano16 and 256 chips", function () {
     strictEqual(bytes(together), bytes(apart));
   });
 
-  it("tensor parallelism has Megatron's all_reduces: one after attention, one after the MLP, in each direction", () => {
+  it("tensor parallelism has the all_reduces of Megatron: one after attention, one after the MLP, in each direction", () => {
     const program = compileStep(nano16, strategies.tensor, { batch: 16, seq: 32 });
     const counts = bigCollectives(program, 32);
     // and one each for the embedding over a sharded vocabulary, forward and backward
@@ -115,7 +115,7 @@ describe("strategies on nano16 and 256 chips", function () {
     );
   });
 
-  it("never gathers the logits of a sharded vocabulary", () => {
+  it("no strategy gathers the logits of a sharded vocabulary", () => {
     for (const name of ["tensor", "tensor + zero-3", "tensor + sequence", "multi-pod"] as const) {
       const program = compileStep(nano16, strategies[name], { batch: 16, seq: 32 });
       const wide = program.chip.values.filter((v) => v.type.dims.includes(nano16.vocabSize));
@@ -132,7 +132,7 @@ describe("strategies on nano16 and 256 chips", function () {
 describe("Gemma on the pods it was trained on", function () {
   this.timeout(120_000);
 
-  it("7B: 16-way model × 16-way data in each of 16 pods", () => {
+  it("the 7B job compiles for 16-way model × 16-way data in each of 16 pods", () => {
     const program = compileStep(
       gemma7b,
       {
@@ -157,7 +157,7 @@ describe("Gemma on the pods it was trained on", function () {
     ok(Math.abs(held.params + held.optimizer + held.gradients - (16 * total) / 256) / ((16 * total) / 256) < 0.01);
   });
 
-  it("2B: 256-way data in each of 2 pods", () => {
+  it("the 2B job compiles for 256-way data in each of 2 pods", () => {
     const program = compileStep(
       gemma2b,
       { mesh: { pod: 2, data: 256 }, rules: { batch: ["pod", "data"] }, zero: 3 },

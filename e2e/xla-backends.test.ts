@@ -17,7 +17,7 @@ import {
 import { expectText } from "@lapidary/std";
 import { Home, root } from "./support/cli.js";
 import { compileGolden, goldenCases } from "./support/xla-golden.js";
-import { jaxPython, runWell } from "./support/xla.js";
+import { jaxPython, runSuccessfully } from "./support/xla.js";
 
 /** The programs that docs/xla-comparison.md compares, all on 256 chips. */
 const compared = ["data=16,model=16 ZeRO-3", "data=256 ZeRO-3", "tensor + sequence", "two pods of 8x16"] as const;
@@ -36,7 +36,7 @@ describe("reference backends", function () {
   async function outputOf(backend: ReferenceBackend, text: string): Promise<BackendOutput> {
     const path = join(directory, "text.mlir");
     writeFileSync(path, text);
-    return parseBackendOutput((await runWell(python, [backendScript(backend), path])).stdout);
+    return parseBackendOutput((await runSuccessfully(python, [backendScript(backend), path])).stdout);
   }
   const globalText = ({ global, propagated }: Program): string => globalModule(global, shardingConstraints(propagated));
 

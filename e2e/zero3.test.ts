@@ -32,12 +32,12 @@ async function heldAfterInit(
   }
 }
 
-describe("ZeRO-3 is real", function () {
+describe("ZeRO-3", function () {
   this.timeout(120_000);
   const mesh = makeMesh({ data: 16, model: 16 });
   const params = new Map(gemma(nano16).params.map((p) => [p.name, sizeOf(p.dims) * 4]));
 
-  it("leaves on a worker, per chip, 1/256 of every matrix and of its moments, and 1/16 of what no rule splits over model", async () => {
+  it("with ZeRO-3 a worker has, per chip, 1/256 of every matrix and its moments, and 1/16 of arrays that no rule splits over model", async () => {
     const { held, workers } = await heldAfterInit(mesh, 3);
     strictEqual(workers, 2);
     const chipsPerWorker = meshSize(mesh) / workers;
@@ -51,7 +51,7 @@ describe("ZeRO-3 is real", function () {
         }
   });
 
-  it("and without ZeRO a worker holds them whole", async () => {
+  it("without ZeRO a worker has whole arrays", async () => {
     const { held } = await heldAfterInit(mesh, 0);
     for (const values of held) for (const [name, whole] of params) ok(must(values[`adam_m/${name}`], name) === whole, name);
   });

@@ -105,13 +105,13 @@ describe("case 101: commands that the documentation names", function () {
       ok(help.stdout.startsWith("Usage: lapidary"));
     });
 
-  it("`lapidary help` suggests the command that was meant", async () => {
+  it("`lapidary help` suggests a similar command for an unknown one", async () => {
     const { code, stderr } = await home.run("help", "plam");
     strictEqual(code, 2);
     ok(stderr.includes('LAP_CLI_COMMAND: there is no command "plam"') && stderr.includes('did you mean "plan"?'), stderr);
   });
 
-  it("finds commands in the README, and notices those that do not exist", () => {
+  it("the test finds commands in the README, and reports those that do not exist", () => {
     const found = documentedCommands().map(({ text }) => text);
     for (const text of [
       "lapidary help COMMAND",
@@ -134,7 +134,7 @@ describe("case 101: commands that the documentation names", function () {
     deepStrictEqual(problemsOf(documentedCommands()), []);
   });
 
-  it("every command line of the documentation that needs no run does what it says", async () => {
+  it("every command line of the documentation that needs no run works as described", async () => {
     const ends: string[] = [];
     const known = new Set<string>();
     for (const command of documentedCommands().filter(needsNoRun)) {
@@ -153,7 +153,7 @@ describe("case 101: commands that the documentation names", function () {
     ok(known.size >= 6, [...known].join(", "));
   });
 
-  it("examples in the help of commands name what exists", () => {
+  it("examples in the help of commands name things that exist", () => {
     const examplesOf = (spec: CommandSpec): string[] => [...(spec.examples ?? []), ...(spec.commands ?? []).flatMap(examplesOf)];
     const commands = examplesOf(commandTree).flatMap((line) => commandsIn(line, "tree.ts", true));
     ok(commands.length > 10);
@@ -190,7 +190,7 @@ describe("remedies of errors and warnings", function () {
   const keys = jobKeys();
   const texts = shownTexts();
 
-  it("name commands and options that exist", () => {
+  it("remedies name commands and options that exist", () => {
     const commands = texts.flatMap(({ place, text }) =>
       [...text.matchAll(/`([^`]*)`/g)].flatMap(([, code = ""]) => commandsIn(code, place, false)),
     );
@@ -198,7 +198,7 @@ describe("remedies of errors and warnings", function () {
     deepStrictEqual(problemsOf(commands), []);
   });
 
-  it("name job keys that exist, by the names that job files have", () => {
+  it("remedies name job keys that exist, by their names in job files", () => {
     const remedies = texts.filter(({ isRemedy }) => isRemedy);
     ok(remedies.length > 150, String(remedies.length));
     const wrong = remedies.flatMap(({ place, text }) => [
@@ -208,7 +208,7 @@ describe("remedies of errors and warnings", function () {
     deepStrictEqual(wrong, []);
   });
 
-  it("name scripts, files, variables and options that exist", () => {
+  it("remedies name scripts, files, variables and options that exist", () => {
     const wrong = texts
       .filter(({ isRemedy }) => isRemedy)
       .flatMap(({ place, text }) =>

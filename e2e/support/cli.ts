@@ -71,7 +71,7 @@ export class Home {
   /** @param env variables that every command of this home gets besides those of the test process; undefined removes one */
   constructor(readonly env: Readonly<Record<string, string | undefined>> = {}) {
     mkdirSync(join(this.directory, "corpus"));
-    for (let i = 0; i < 60; i++) writeFileSync(join(this.directory, "corpus", `${i}.txt`), story(i));
+    for (let i = 0; i < 60; i++) writeFileSync(join(this.directory, "corpus", `${i}.txt`), sampleText(i));
     writeFileSync(this.job, tinyJob);
   }
 
@@ -136,7 +136,7 @@ data: { corpus: corpus, held_out: 0.2 }
 `;
 
 /** Text for training a tokenizer of 300 ids. Each number gives another text. */
-function story(seed: number): string {
+function sampleText(seed: number): string {
   const words = [
     "the",
     "chip",

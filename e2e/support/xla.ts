@@ -14,7 +14,7 @@ export function run(
 }
 
 /** The same, but throws an error with the output of the program unless the exit code is 0. */
-export async function runWell(command: string, args: readonly string[], options: Parameters<typeof run>[2] = {}): Promise<Ended> {
+export async function runSuccessfully(command: string, args: readonly string[], options: Parameters<typeof run>[2] = {}): Promise<Ended> {
   const ended = await run(command, args, options);
   if (ended.code !== 0)
     throw new Error(`${command} ${args.join(" ")} exited with ${ended.code}:\n${ended.stdout.slice(-2000)}\n${ended.stderr.slice(-4000)}`);
@@ -23,12 +23,12 @@ export async function runWell(command: string, args: readonly string[], options:
 
 /** The interpreter of the environment with the pinned JAX. Creates the environment if it is missing. */
 export async function jaxPython(): Promise<string> {
-  return (await runWell(process.execPath, [join(root, "tools/xla/venv.mjs")])).stdout.trim();
+  return (await runSuccessfully(process.execPath, [join(root, "tools/xla/venv.mjs")])).stdout.trim();
 }
 
 /** The interpreter of the environment with Google's TPU compiler. Installs the compiler if it is missing. */
 export async function tpuPython(): Promise<string> {
-  return (await runWell(process.execPath, [join(root, "tools/xla/venv.mjs"), "--tpu"])).stdout.trim();
+  return (await runSuccessfully(process.execPath, [join(root, "tools/xla/venv.mjs"), "--tpu"])).stdout.trim();
 }
 
 /** `run.py` of an export, on virtual CPU devices. */

@@ -62,7 +62,7 @@ export class Ours {
       inputs: new Map([...state, ...batch.map(([name]) => /** @type {[string, string]} */ ([name, name]))]),
       outputs: state,
       donate: this.stateNames,
-      told: ["loss"],
+      scalars: ["loss"],
     });
     for (const [name, array] of batch) await group.put(group.parameter(this.hash, name), array);
     // Warm-up: Node compiles code, and buffers grow to their size.
@@ -106,7 +106,7 @@ export class Ours {
       if (interval?.isDue(this.steps) === true)
         copies.push(
           group
-            .copy(this.steps, this.stateNames, this.steps - 1)
+            .replicate(this.steps, this.stateNames, this.steps - 1)
             .then((/** @type {{ ms: number }} */ { ms }) => interval.replicationTook(ms)),
         );
     }

@@ -92,11 +92,11 @@ export async function runGroup(session, group) {
   const held = lines.find((line) => line.kind === "held");
   const ended = lines.some((line) => line.kind === "end");
   /** @param {string} title @param {string} message */
-  const blame = (title, message) => failures.push({ title: `${group.name}: ${title}`, message });
-  if (!ended) blame("the tests did not run to their end", mocha.tail);
-  else if (held !== undefined) blame("after the last test something keeps the process alive", held.by);
-  else if (mocha.code !== 0 && failures.length === 0) blame(`mocha exited with ${mocha.code}`, mocha.tail);
-  if (mocha.leftovers.length > 0) blame("processes were left running", mocha.leftovers.join("\n"));
+  const addFailure = (title, message) => failures.push({ title: `${group.name}: ${title}`, message });
+  if (!ended) addFailure("the tests did not run to their end", mocha.tail);
+  else if (held !== undefined) addFailure("after the last test something keeps the process alive", held.by);
+  else if (mocha.code !== 0 && failures.length === 0) addFailure(`mocha exited with ${mocha.code}`, mocha.tail);
+  if (mocha.leftovers.length > 0) addFailure("processes were left running", mocha.leftovers.join("\n"));
   return {
     passed: lines.filter((line) => line.kind === "pass").length,
     skipped: lines.filter((line) => line.kind === "pending").length,
