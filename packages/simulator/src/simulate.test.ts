@@ -127,7 +127,8 @@ describe("simulate", () => {
   it("waits longer for the slowest of more pods, and not at all for one", () => {
     const waits = [1, 2, 4, 8].map(
       (pods) =>
-        simulate(trainProgram({ mesh: pods === 1 ? "data=4" : `pod=${pods},data=4`, batch: 32 }), machine("2x2", pods)).podWaitSeconds,
+        simulate(trainProgram({ mesh: pods === 1 ? "data=4" : `pod=${pods},data=4`, batch: 32 }), machine("2x2", pods))
+          .stragglerDelaySeconds,
     );
     strictEqual(waits[0], 0);
     ok((waits[1] ?? 0) > 0 && (waits[2] ?? 0) > (waits[1] ?? 0) && (waits[3] ?? 0) > (waits[2] ?? 0));

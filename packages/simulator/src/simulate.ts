@@ -10,7 +10,7 @@ import type { Machine } from "./machine.js";
 import { type Placement, checkPlacement } from "./network/placement.js";
 import { memoryOfChip, offloadedValues } from "./result/memory-of-chip.js";
 import { type ModelFlops, modelFlops } from "./result/model-flops.js";
-import { podWait } from "./result/pod-wait.js";
+import { stragglerDelay } from "./result/straggler-delay.js";
 import { type ChipClass, type Fault, chipClasses } from "./timeline/chip-classes.js";
 import { makeSteps } from "./timeline/make-steps.js";
 import { type Timeline, runTimeline } from "./timeline/run-timeline.js";
@@ -47,7 +47,7 @@ export interface Simulation extends Pick<Analysis, "program" | "compute" | "memo
   readonly timelines: readonly Timeline[];
   readonly classes: readonly ChipClass[];
   /** How much longer a step takes since it waits for the slowest pod. */
-  readonly podWaitSeconds: number;
+  readonly stragglerDelaySeconds: number;
   readonly stepSeconds: number;
 }
 
@@ -90,7 +90,7 @@ export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: r
     timelines.reduce((a, b) => (coreSeconds(b) > coreSeconds(a) ? b : a)),
     "timeline",
   );
-  const podWaitSeconds = podWait(list, machine, timeline.seconds);
+  const stragglerDelaySeconds = stragglerDelay(list, machine, timeline.seconds);
   return {
     program,
     machine,
@@ -101,8 +101,8 @@ export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: r
     timeline,
     timelines,
     classes,
-    podWaitSeconds,
-    stepSeconds: timeline.seconds + podWaitSeconds,
+    stragglerDelaySeconds,
+    stepSeconds: timeline.seconds + stragglerDelaySeconds,
     memory,
     flops,
   };

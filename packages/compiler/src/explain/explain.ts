@@ -71,7 +71,7 @@ export interface ExplainedValue {
     readonly bytes_moved_per_chip: number;
     readonly why: string;
   }[];
-  /** Ops whose wish for this value's sharding lost or won against another axis claim. */
+  /** Ops whose request for this value's sharding lost or won against another axis claim. */
   readonly conflicts: readonly string[];
   /** The chosen sharding first, then others. */
   readonly alternatives: readonly Alternative[];

@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, bytesOf, makeScope, ops } from "@lapidary/ir";
-import { carryOver } from "./rewrites.js";
+import { copyValue } from "./rewrites.js";
 
 /**
  * Small collectives that do the same to equal arrays cross as one, stacked on a new leading dim:
@@ -28,11 +28,11 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
     if (have(value.id)) return true;
     if (bucket === undefined) {
       if (!value.inputs.every(have)) return false;
-      to.set(value.id, carryOver(g, value, (id) => to.get(id)).id);
+      to.set(value.id, copyValue(g, value, (id) => to.get(id)).id);
       return true;
     }
     if (!bucket.every((member) => member.inputs.every(have))) return false;
-    crossTogether(bucket);
+    emitBucket(bucket);
     return true;
   };
   for (const value of graph.values) {
@@ -48,7 +48,7 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
   for (const { name, value } of graph.outputs) g.output(name, own(value));
   return g.finish();
 
-  function crossTogether(bucket: readonly Value[]): void {
+  function emitBucket(bucket: readonly Value[]): void {
     const first = must(bucket[0], "member");
     const { phase } = first.scope;
     const scope = makeScope(phase, sharedBlock(bucket));

@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, sameSharding, useCounts } from "@lapidary/ir";
-import { carryOver, copyInto } from "./rewrites.js";
+import { copyValue, copyInto } from "./rewrites.js";
 
 /**
  * A sum of reduced values becomes the reduction of their sum, one for each set of axes:
@@ -34,7 +34,7 @@ export function mergeReductions(graph: Graph): Graph {
     if (inner.has(value.id)) continue;
     const flat = terms.get(value.id);
     if (flat === undefined) {
-      to.set(value.id, carryOver(g, value, (id) => to.get(id)).id);
+      to.set(value.id, copyValue(g, value, (id) => to.get(id)).id);
       continue;
     }
     const add = (parts: readonly Value[], sharding: Sharding | undefined): Value =>

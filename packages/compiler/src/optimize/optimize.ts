@@ -1,6 +1,6 @@
 import type { Graph } from "@lapidary/ir";
 import { bucketCollectives } from "./bucket-collectives.js";
-import { joinPads } from "./join-pads.js";
+import { padsToConcat } from "./pads-to-concat.js";
 import { mergeReductions } from "./merge-reductions.js";
 import { dropDead, mergeEqual } from "./rewrites.js";
 
@@ -12,7 +12,7 @@ export interface OptimizeOptions {
 /** Named rewrites on per-chip programs, in order. They keep the meaning; `mergeReductions` alone changes the order of a sum. */
 const rewrites: readonly { readonly name: string; readonly run: (graph: Graph, options: OptimizeOptions) => Graph }[] = [
   { name: "merge equal values", run: mergeEqual },
-  { name: "join pads that lie side by side", run: joinPads },
+  { name: "join pads that lie side by side", run: padsToConcat },
   { name: "drop dead values", run: dropDead },
   { name: "merge reductions of a sum", run: mergeReductions },
   { name: "cross together what is small and equal", run: (graph, { bucketBytes }) => bucketCollectives(graph, bucketBytes) },

@@ -38,7 +38,7 @@ export function dropDead(graph: Graph): Graph {
     if (alive[id] === true) for (const input of must(graph.values[id], "value").inputs) alive[input] = true;
   const to = new Map<ValueId, ValueId>();
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
-  for (const value of graph.values) if (alive[value.id] === true) to.set(value.id, carryOver(g, value, (id) => to.get(id)).id);
+  for (const value of graph.values) if (alive[value.id] === true) to.set(value.id, copyValue(g, value, (id) => to.get(id)).id);
   for (const { name, value } of graph.outputs) g.output(name, g.get(must(to.get(value), "output")));
   return g.finish();
 }
@@ -48,7 +48,7 @@ export function copyInto(g: GraphBuilder, value: Value, inputs: readonly ValueId
 }
 
 /** A value again in another graph, on the operands that stand there for its own. */
-export function carryOver(g: GraphBuilder, value: Value, to: (id: ValueId) => ValueId | undefined): Value {
+export function copyValue(g: GraphBuilder, value: Value, to: (id: ValueId) => ValueId | undefined): Value {
   return copyInto(
     g,
     value,

@@ -16,7 +16,7 @@ import {
   sameAtomSet,
   sameSharding,
 } from "@lapidary/ir";
-import { type Propagated, type ReductionPoints, bornUnreduced, findReductionPoints, passingAtoms } from "../propagate/index.js";
+import { type Propagated, type ReductionPoints, newPartialSums, findReductionPoints, propagatedPartialSums } from "../propagate/index.js";
 import { reasonFor } from "./reasons.js";
 import { bytesPerChip, reshard } from "./reshard.js";
 
@@ -111,11 +111,11 @@ class Partitioner {
   #emitLocal(value: Value): Value {
     const opSharding = must(this.#propagated.factors[value.id], "op sharding");
     const { rule, atoms } = opSharding;
-    const born = bornUnreduced(opSharding);
+    const born = newPartialSums(opSharding);
     const carried = new Map(value.inputs.map((id) => [id, this.#carriedAtoms(id)]));
     const own = atoms.flat();
     const passing =
-      born.kind === "sum" || born.atoms.length === 0 ? passingAtoms(this.#source, value, (id) => carried.get(id) ?? [], own) : [];
+      born.kind === "sum" || born.atoms.length === 0 ? propagatedPartialSums(this.#source, value, (id) => carried.get(id) ?? [], own) : [];
     const operands = value.inputs.map((id, i) => {
       const dims = (rule.inputs[i] ?? []).map((factors) => factors.flatMap((f) => atoms[f] ?? []));
       const unreduced = passing.length > 0 && (carried.get(id)?.length ?? 0) > 0 ? passing : [];

@@ -26,14 +26,19 @@ function isZero(graph: Graph, id: ValueId): boolean {
  * @param held atoms over which an operand is unreduced
  * @param ownAtoms atoms that split the op's factors: partial sums over one of them cannot pass
  */
-export function passingAtoms(graph: Graph, value: Value, held: (id: ValueId) => readonly AtomId[], ownAtoms: readonly AtomId[]): AtomId[] {
+export function propagatedPartialSums(
+  graph: Graph,
+  value: Value,
+  held: (id: ValueId) => readonly AtomId[],
+  ownAtoms: readonly AtomId[],
+): AtomId[] {
   const first = value.inputs.find((id) => held(id).length > 0);
   if (first === undefined || held(first).some((atom) => ownAtoms.includes(atom))) return [];
   return mayPass(graph, value, first, held) ? [...held(first)] : [];
 }
 
 /** Atoms of an op's reduced factors: over these its own result is unreduced. */
-export function bornUnreduced(sharding: OpSharding): { atoms: AtomId[]; kind: ReductionKind } {
+export function newPartialSums(sharding: OpSharding): { atoms: AtomId[]; kind: ReductionKind } {
   const reduced = sharding.rule.factors.flatMap((factor, f) =>
     factor.kind === "reduce" && (sharding.atoms[f]?.length ?? 0) > 0 ? [{ factor, atoms: sharding.atoms[f] ?? [] }] : [],
   );

@@ -1,7 +1,7 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, atomsSize } from "@lapidary/topology";
 import { type FactorMap, type Graph, type OpFactors, type OpName, type Value, type ValueId, opDef } from "@lapidary/ir";
-import { bornUnreduced, passingAtoms } from "./partial-sums.js";
+import { newPartialSums, propagatedPartialSums } from "./partial-sums.js";
 import { findReductionPoints } from "./reduction-points.js";
 import type { Conflict, ConflictWinner, OpSharding, Origin, PropagateOptions, Propagated } from "./propagated.js";
 import { Priority, type Seed, checkRules } from "./rules.js";
@@ -62,7 +62,7 @@ class Propagation {
   /** Settles one priority to a fixed point. */
   settle(priority: Priority): void {
     this.#placeSeeds(priority);
-    this.#taken = this.#passingPartialSums();
+    this.#taken = this.#propagatedPartialSums();
     const last = this.#graph.values.length - 1;
     for (let changed = true; changed; ) {
       changed = false;
@@ -124,13 +124,13 @@ class Propagation {
    * By value, the atoms of partial sums that pass through its op as things stand. Such an atom is taken: the op cannot split a factor by it
    * before the sum, so that two products which are added are reduced once, behind the add.
    */
-  #passingPartialSums(): AtomId[][] {
+  #propagatedPartialSums(): AtomId[][] {
     const state = { graph: { ...this.#graph, mesh: this.#mesh, values: this.#shardedValues() }, factors: this.#opShardings() };
     const { carried, potential } = findReductionPoints(state, this.#mesh);
     const held = (id: ValueId): readonly AtomId[] => (carried[id] === true ? (potential[id] ?? []) : []);
     return this.#graph.values.map((value, id) =>
-      bornUnreduced(must(state.factors[id], "op sharding")).kind === "sum"
-        ? passingAtoms(this.#graph, value, held, this.#opAtoms[id]?.flat() ?? [])
+      newPartialSums(must(state.factors[id], "op sharding")).kind === "sum"
+        ? propagatedPartialSums(this.#graph, value, held, this.#opAtoms[id]?.flat() ?? [])
         : [],
     );
   }

@@ -1,7 +1,7 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize } from "@lapidary/topology";
 import { type Graph, type Value, type ValueId, bytesOf } from "@lapidary/ir";
-import { bornUnreduced, passingAtoms } from "./partial-sums.js";
+import { newPartialSums, propagatedPartialSums } from "./partial-sums.js";
 import type { Propagated } from "./propagated.js";
 
 /**
@@ -28,9 +28,9 @@ export function findReductionPoints({ graph, factors }: Pick<Propagated, "graph"
   /** Whether some product of the linear region was born here or merged with one that was: it will be reduced in any case. */
   const anchored: boolean[] = [];
   for (const value of graph.values) {
-    const born = bornUnreduced(must(factors[value.id], "op sharding"));
+    const born = newPartialSums(must(factors[value.id], "op sharding"));
     const passed =
-      born.kind === "sum" ? passingAtoms(graph, value, (id) => potential[id] ?? [], factors[value.id]?.atoms.flat() ?? []) : [];
+      born.kind === "sum" ? propagatedPartialSums(graph, value, (id) => potential[id] ?? [], factors[value.id]?.atoms.flat() ?? []) : [];
     potential.push(born.atoms.length > 0 && born.kind === "sum" ? [...born.atoms, ...passed] : passed);
     anchored.push(
       born.atoms.length > 0 || (passed.length > 0 && value.inputs.length > 1 && value.inputs.some((id) => anchored[id] === true)),
@@ -59,8 +59,8 @@ export function findReductionPoints({ graph, factors }: Pick<Propagated, "graph"
 
   function carries(use: ValueId): boolean {
     return (
-      passingAtoms(graph, must(graph.values[use], "use"), (operand) => potential[operand] ?? [], factors[use]?.atoms.flat() ?? []).length >
-      0
+      propagatedPartialSums(graph, must(graph.values[use], "use"), (operand) => potential[operand] ?? [], factors[use]?.atoms.flat() ?? [])
+        .length > 0
     );
   }
 

@@ -6,7 +6,7 @@ import { ideal, trainProgram, v5e } from "../testing/fixtures.js";
 import { attentionKernels } from "./attention.js";
 import { fuse, type Fusion, usersOf } from "./fusion.js";
 import { type KernelCost, kernelCost, kernelWork } from "./kernel-cost.js";
-import { paddedFlops, productReads } from "./product.js";
+import { paddedFlops, matmulReads } from "./matmul.js";
 import { storedBytes } from "./storage.js";
 
 const order = (graph: Graph): number[] => graph.values.filter(({ op }) => op !== "parameter").map(({ id }) => id);
@@ -29,8 +29,8 @@ describe("cost of a product", () => {
   it("reads each operand once where tiles suffice, and more often where the vector memory is small", () => {
     const shape = { batch: 1, m: 4096, n: 4096, k: 4096 };
     const once = 2 * 2 * 4096 ** 2;
-    strictEqual(productReads(shape, 2, 128 * 2 ** 20, 128), once);
-    ok(productReads(shape, 2, 2 ** 20, 128) > 4 * once);
+    strictEqual(matmulReads(shape, 2, 128 * 2 ** 20, 128), once);
+    ok(matmulReads(shape, 2, 2 ** 20, 128) > 4 * once);
   });
 
   it("is bound by the matrix units from 240 flops a byte on", () => {
@@ -57,7 +57,7 @@ describe("cost of a product", () => {
           const shape = { batch: 2, m, n, k };
           const larger = { ...shape, [which]: shape[which] + more };
           ok(paddedFlops(larger, 128) >= paddedFlops(shape, 128));
-          ok(productReads(larger, 2, 2 ** 24, 128) >= productReads(shape, 2, 2 ** 24, 128) * 0.999);
+          ok(matmulReads(larger, 2, 2 ** 24, 128) >= matmulReads(shape, 2, 2 ** 24, 128) * 0.999);
         },
       ),
       { numRuns: 300 },

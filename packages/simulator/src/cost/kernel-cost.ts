@@ -2,7 +2,7 @@ import { assert, must } from "@lapidary/std";
 import { type Graph, type Scope, type Value, type ValueId, type ValueRole, makeScope, ops, sizeOf } from "@lapidary/ir";
 import type { ChipSpec } from "../chip/chip-spec.js";
 import type { Kernel } from "./fusion.js";
-import { matrixSeconds, paddedFlops, productReads, productShape, usefulFlops } from "./product.js";
+import { matrixSeconds, paddedFlops, matmulReads, matmulShape, usefulFlops } from "./matmul.js";
 import { type ComputeDtype, storedBytes } from "./storage.js";
 
 /** What limits a kernel. */
@@ -67,7 +67,7 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
     scope: makeScope(last.scope.phase, named.scope.block),
     role: named.role,
     flops: sum((value) => usefulFlops(value, value.inputs.map(at))),
-    paddedFlops: sum((value) => paddedFlops(productShape(value, operandsOf(value)), chip.matrix.array)),
+    paddedFlops: sum((value) => paddedFlops(matmulShape(value, operandsOf(value)), chip.matrix.array)),
     vectorOps: computed.reduce((total, value) => total + vectorWork(graph, value, chip), 0) * visible,
     hbmBytes:
       kernel.reads.reduce((total, id) => total + readBytes(id), 0) +
@@ -88,10 +88,10 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
       const operands = operandsOf(product);
       const direct = product.inputs.indexOf(id);
       if (direct < 0) return bytes;
-      const shape = productShape(product, operands);
+      const shape = matmulShape(product, operands);
       const once = operands.reduce((sum, operand) => sum + sizeOf(operand.type.dims), 0);
       const elementBytes = bytes / sizeOf(at(id).type.dims);
-      return bytes * Math.max(1, productReads(shape, elementBytes, chip.vmem_bytes, chip.matrix.array) / (once * elementBytes));
+      return bytes * Math.max(1, matmulReads(shape, elementBytes, chip.vmem_bytes, chip.matrix.array) / (once * elementBytes));
     }
     if (kernel.kind === "lookup") return Math.min(bytes, storedBytes(last, compute));
     return bytes;

@@ -3,9 +3,9 @@ import { makeMesh, parseTorus } from "@lapidary/topology";
 import fc from "fast-check";
 import type { ChipSpec } from "../chip/chip-spec.js";
 import { chipNamed, ideal, v5e } from "../testing/fixtures.js";
-import { type Placement, sendSeconds, spanOf, wayBetween } from "./placement.js";
+import { type Placement, sendSeconds, spanOf, shortestPath } from "./placement.js";
 import { podFigures } from "./pod-figures.js";
-import { aloneSeconds, type CollectiveValue, stagesOf } from "./transfer.js";
+import { uncontendedSeconds, type CollectiveValue, stagesOf } from "./transfer.js";
 
 const near = (actual: number, expected: number, tolerance = 1e-9): void =>
   ok(Math.abs(actual / expected - 1) <= tolerance, `${actual} for ${expected}`);
@@ -16,7 +16,7 @@ function placement(torus: string, axes: Record<string, number>, pods = 1, chip: 
 const atomsOf = ({ mesh }: Placement, ...axes: string[]): number[] =>
   mesh.atoms.filter((atom) => axes.includes(atom.axis)).map(({ id }) => id);
 const secondsOf = (at: Placement, op: CollectiveValue["op"], bytes: number, ...axes: string[]): number =>
-  aloneSeconds(stagesOf(at, op, bytes, spanOf(at, atomsOf(at, ...axes))));
+  uncontendedSeconds(stagesOf(at, op, bytes, spanOf(at, atomsOf(at, ...axes))));
 
 describe("network of a v5e pod", () => {
   const pod = placement("16x16", { data: 16, model: 16 });
@@ -24,7 +24,7 @@ describe("network of a v5e pod", () => {
 
   it("takes 17 MB from corner to corner of a 4x4 slice in 188 µs and 6 hops: 194 µs", () => {
     const slice = placement("4x4", { data: 16 });
-    strictEqual(wayBetween(slice, [0, 0], [3, 3]).hops, 6);
+    strictEqual(shortestPath(slice, [0, 0], [3, 3]).hops, 6);
     near(sendSeconds(slice, 17e6, [0, 0], [3, 3]), 194e-6, 5e-3);
     near(sendSeconds(slice, 17e6, [0, 0], [3, 3]) - 6e-6, 188e-6, 5e-3);
   });

@@ -87,7 +87,7 @@ function torusSpan({ chip, slice }: Placement, dim: number, unsorted: readonly n
 }
 
 /** Links along the shortest way between two chips of a slice, and the dims that it uses. */
-export function wayBetween(
+export function shortestPath(
   { chip, slice }: Pick<Placement, "chip" | "slice">,
   from: readonly number[],
   to: readonly number[],
@@ -109,6 +109,6 @@ export function sendSeconds(
   from: readonly number[],
   to: readonly number[],
 ): number {
-  const { hops, dims } = wayBetween(placement, from, to);
+  const { hops, dims } = shortestPath(placement, from, to);
   return dims === 0 ? 0 : bytes / (linkRate(placement.chip) * dims) + hops * placement.chip.ici.hop_s;
 }

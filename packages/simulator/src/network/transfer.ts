@@ -96,5 +96,5 @@ export const hostStage = ({ chip }: Placement, resource: "to_host" | "from_host"
 });
 
 /** Seconds of stages that meet no other transfer. */
-export const aloneSeconds = (stages: readonly Stage[]): number =>
+export const uncontendedSeconds = (stages: readonly Stage[]): number =>
   stages.reduce((sum, { seconds, latency }) => sum + Math.max(seconds, latency), 0);

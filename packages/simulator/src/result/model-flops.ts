@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import { type Graph, parametersOf, sizeOf } from "@lapidary/ir";
-import { usefulFlops } from "../cost/product.js";
+import { usefulFlops } from "../cost/matmul.js";
 
 /** What a step is worth, whatever it costs: the numerator of MFU. Over all chips. */
 export interface ModelFlops {

@@ -102,7 +102,7 @@ export function planReport(simulation: Simulation): PlanReport {
     exposed_s: Object.fromEntries(exposure.byAxis),
     dcn_s: exposure.dcn,
     host_s: exposure.host,
-    pod_wait_s: simulation.podWaitSeconds,
+    pod_wait_s: simulation.stragglerDelaySeconds,
     collectives: collectiveReports(simulation, exposure.byTransfer),
     kernels: kernelReports(simulation),
     critical_path: path,

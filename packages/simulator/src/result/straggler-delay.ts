@@ -6,7 +6,7 @@ import type { StepList } from "../timeline/step-list.js";
  * using codes"), and the step ends with the last. The largest of n such delays is Hₙ = 1 + ½ + … + 1/n times their mean; one pod's own is part of the other constants. Inside a pod,
  * links couple chips at every collective.
  */
-export function podWait({ transfers }: StepList, { pods, chip }: Machine, seconds: number): number {
+export function stragglerDelay({ transfers }: StepList, { pods, chip }: Machine, seconds: number): number {
   const coupled = transfers.some(({ stages }) => stages.some(({ resources }) => resources.includes("dcn")));
   return coupled ? seconds * chip.calibrated.pod_delay * (harmonic(pods) - 1) : 0;
 }

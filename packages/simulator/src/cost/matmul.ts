@@ -3,14 +3,14 @@ import type { ChipSpec } from "../chip/chip-spec.js";
 import type { ComputeDtype } from "./storage.js";
 
 /** A product of matrices, batched: [b, m, k] · [b, k, n]. */
-export interface ProductShape {
+export interface MatmulShape {
   readonly batch: number;
   readonly m: number;
   readonly n: number;
   readonly k: number;
 }
 
-export function productShape(value: Extract<Value, { op: "dot_general" }>, [lhs, rhs]: readonly [Value, Value]): ProductShape {
+export function matmulShape(value: Extract<Value, { op: "dot_general" }>, [lhs, rhs]: readonly [Value, Value]): MatmulShape {
   const { batch, contracting } = value.attrs;
   const { lhsFree, rhsFree } = dotLayout(lhs.type.dims.length, rhs.type.dims.length, batch, contracting);
   const size = (of: Value, dims: readonly number[]): number => dims.reduce((n, d) => n * (of.type.dims[d] ?? 1), 1);
@@ -32,11 +32,11 @@ const up = (x: number, unit: number): number => Math.ceil(x / unit) * unit;
 
 /**
  * Multiply-adds × 2 that the systolic arrays spend: one operand stands in the array in tiles of array × array, the other streams through in rows of 8 (a vector
- * register's sublanes). Either operand may be the standing one; a compiler takes the cheaper.
+ * register's sublanes). Either operand may be the stationary one; a compiler takes the cheaper.
  */
-export function paddedFlops({ batch, m, n, k }: ProductShape, array: number): number {
-  const standing = (rows: number, columns: number): number => up(rows, 8) * up(columns, array);
-  return 2 * batch * up(k, array) * Math.min(standing(m, n), standing(n, m));
+export function paddedFlops({ batch, m, n, k }: MatmulShape, array: number): number {
+  const stationary = (rows: number, columns: number): number => up(rows, 8) * up(columns, array);
+  return 2 * batch * up(k, array) * Math.min(stationary(m, n), stationary(n, m));
 }
 
 /** Seconds on the matrix units. */
@@ -49,7 +49,7 @@ export const matrixSeconds = (flops: number, chip: ChipSpec, compute: ComputeDty
  *
  * @param bytes of one element of an operand
  */
-export function productReads({ batch, m, n, k }: ProductShape, bytes: number, vmem: number, array: number): number {
+export function matmulReads({ batch, m, n, k }: MatmulShape, bytes: number, vmem: number, array: number): number {
   const budget = vmem / 2;
   const strip = Math.min(k, 512);
   let best = Infinity;

@@ -1,6 +1,6 @@
 import { deepStrictEqual } from "node:assert/strict";
 import { GraphBuilder, type Graph, type Tensor, type Value, interpret, sizeOf, tensor } from "@lapidary/ir";
-import { joinPads } from "./join-pads.js";
+import { padsToConcat } from "./pads-to-concat.js";
 import { dropDead } from "./rewrites.js";
 
 const dims = [3, 5];
@@ -51,7 +51,7 @@ describe("pads that lie side by side", () => {
   ] as [string, (g: GraphBuilder, x: Value, a: Value, b: Value) => Value, string][])
     it(title, () => {
       const graph = sums(build);
-      const joined = dropDead(joinPads(graph));
+      const joined = dropDead(padsToConcat(graph));
       deepStrictEqual(ops(joined), expected);
       deepStrictEqual(results(joined), results(graph));
     });

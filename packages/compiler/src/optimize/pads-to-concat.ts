@@ -1,6 +1,6 @@
 import { must } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Value, type ValueId, type ValueOf, useCounts } from "@lapidary/ir";
-import { carryOver } from "./rewrites.js";
+import { copyValue } from "./rewrites.js";
 
 /**
  * A sum of arrays that were padded with zeros to lie side by side is their concatenation:
@@ -10,7 +10,7 @@ import { carryOver } from "./rewrites.js";
  *
  * It is what the derivative of a concatenation of slices leaves (rotary embedding turns halves). Of two pads one is zero at every place: the sums are the same bits.
  */
-export function joinPads(graph: Graph): Graph {
+export function padsToConcat(graph: Graph): Graph {
   const uses = useCounts(graph);
   const valueOf = (id: ValueId): Value => must(graph.values[id], "value");
   const isInner = ({ id, role }: Value): boolean => uses[id] === 1 && role === undefined;
@@ -19,7 +19,7 @@ export function joinPads(graph: Graph): Graph {
   for (const value of graph.values) {
     const joined = value.op === "add" ? besides(value) : undefined;
     if (joined === undefined) {
-      to.push(carryOver(g, value, (id) => to[id]).id);
+      to.push(copyValue(g, value, (id) => to[id]).id);
       continue;
     }
     const { dimension, parts, rest } = joined;
