@@ -11,6 +11,7 @@ import {
   type Scope,
   type Value,
   type ValueId,
+  type ValueOf,
   type ValueRole,
   makeScope,
 } from "./graph.js";
@@ -100,7 +101,7 @@ export class GraphBuilder implements GradientBuilder {
   /** Appends a value with a given type: parameters, and copies of values from another graph. */
   push<N extends OpName>(op: N, inputs: readonly ValueId[], attrs: OpAttrs[N], type: TensorType, extras: ValueExtras = {}): Value {
     for (const id of inputs) assert(id >= 0 && id < this.values.length, "inputs come before their uses", op, id);
-    const value = {
+    const value: ValueOf<N> = {
       id: this.values.length,
       op,
       attrs,
@@ -112,9 +113,9 @@ export class GraphBuilder implements GradientBuilder {
       ...(extras.role === undefined ? {} : { role: extras.role }),
       scope: extras.scope ?? this.current,
       ...(extras.cause === undefined ? {} : { cause: extras.cause }),
-    } as unknown as Value;
-    this.values.push(value);
-    return value;
+    };
+    this.values.push(value as Value);
+    return value as Value;
   }
 
   /** Renames a value (provenance) and may say what its dims mean and what its role is. */

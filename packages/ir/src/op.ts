@@ -1,6 +1,6 @@
 import type { OpAttrs, OpName } from "./attrs.js";
 import type { GradientBuilder } from "./gradient-builder.js";
-import type { Value, ValueOf } from "./graph.js";
+import type { Value } from "./graph.js";
 import type { ReductionKind } from "./sharding.js";
 import type { Tensor } from "./tensor.js";
 import type { TensorType } from "./types.js";
@@ -28,7 +28,7 @@ export interface OpFactors {
 
 /** What a vjp sees: the op's value, its inputs, and the gradient of the result. */
 interface VjpContext<N extends OpName> {
-  readonly value: ValueOf<N>;
+  readonly value: Value;
   readonly inputs: readonly Value[];
   readonly grad: Value;
   readonly attrs: OpAttrs[N];

@@ -41,7 +41,7 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
           place: value.name,
         });
       const inputs = value.inputs.map((input) => g.get(input));
-      const flows = def.vjp(g, { value: value as never, inputs, grad, attrs: value.attrs as never });
+      const flows = def.vjp(g, { value, inputs, grad, attrs: value.attrs as never });
       flows.forEach((flow, i) => {
         const input = inputs[i];
         if (flow === undefined || input === undefined || !dependent.has(input.id)) return;

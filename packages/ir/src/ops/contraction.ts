@@ -38,7 +38,7 @@ const reduce = defineOp({
     const spread = (v: Value): Value => g.broadcastInDim(v, x.type.dims, kept);
     if (attrs.kind === "sum") return [spread(grad)];
     // The gradient of a maximum is shared evenly among the elements that reach it.
-    const hit = g.convert(g.compare(x, spread(value as unknown as Value), "EQ"), "f32");
+    const hit = g.convert(g.compare(x, spread(value), "EQ"), "f32");
     const count = g.reduce(hit, attrs.dims, "sum");
     return [g.multiply(hit, spread(g.divide(grad, count)))];
   },

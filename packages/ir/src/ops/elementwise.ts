@@ -104,7 +104,7 @@ function unary<N extends OpName>({ name, integers, linear, formula, gradient, ..
         throw new ShapeError(name, "needs one operand of float type", inputs);
       return x;
     },
-    vjp: (g, { inputs, value, grad }) => [gradient(g, inputs[0] as Value, value as unknown as Value, grad)],
+    vjp: (g, { inputs, value, grad }) => [gradient(g, inputs[0] as Value, value, grad)],
     linearIn: linear ? linearInFirst : notLinear,
     evaluate: ([x], _, out) => tensor(out.dtype, out.dims, (x?.data ?? new Float64Array()).map(formula)),
   });
@@ -134,7 +134,7 @@ function binary<N extends OpName>({ name, linearIn, formula, gradient, ...traits
         throw new ShapeError(name, ofPred ? "needs pred operands" : "does not take pred operands", inputs);
       return a;
     },
-    vjp: (g, { inputs, value, grad }) => gradient(g, inputs[0] as Value, inputs[1] as Value, value as unknown as Value, grad),
+    vjp: (g, { inputs, value, grad }) => gradient(g, inputs[0] as Value, inputs[1] as Value, value, grad),
     linearIn: () => linearIn,
     evaluate: ([a, b], _, out) => {
       const [x, y] = [a?.data ?? new Float64Array(), b?.data ?? new Float64Array()];

@@ -10,7 +10,7 @@ import { structureOps } from "./structure.js";
 export const ops: OpTable = { ...structureOps, ...elementwiseOps, ...shapeOps, ...contractionOps, ...collectiveOps };
 
 /** The definition behind a name that came from a value: attributes and definition belong together by construction. */
-export const opDef = <N extends OpName>(name: N): OpDef<N> => ops[name] as unknown as OpDef<N>;
+export const opDef = <N extends OpName>(name: N): OpDef<N> => ops[name];
 
 /** Whether the op needs no operand, so that every chip can make its own part of the result. A parameter is given, not made. */
 export const makesOwnPart = (name: OpName): boolean => ops[name].arity === 0 && ops[name].evaluate !== null;
