@@ -4,12 +4,12 @@ import type { Sharding, Value } from "@lapidary/ir";
 import { type Propagated, winnerText } from "../propagate/index.js";
 
 /**
- * The sentence that a collective carries through all later stages: what it moves, over which axis, which rule is at the root, and what asked for it.
+ * The cause of a collective, as one sentence: the array, the axes, the rule from which the sharding comes, and the request.
  *
- * @param value whose version is brought into another sharding
- * @param have sharding of that version
- * @param wanted the sharding that is asked for
- * @param request who asks, "multiply layers.0.attn.multiply", "the next params/w"
+ * @param value the value that is resharded
+ * @param have sharding of the existing version
+ * @param wanted requested sharding
+ * @param request what needs the value: "multiply layers.0.attn.multiply", "the next params/w"
  */
 export function reasonFor(
   propagated: Propagated,
@@ -44,14 +44,14 @@ export function reasonFor(
     request.use === undefined
       ? undefined
       : propagated.conflicts.find((c) => c.op === request.use?.id && c.tensor === value.id && c.dimension === d);
-  const since =
+  const because =
     conflict === undefined || conflict.winner.kind === "wholeDim"
       ? ""
-      : `, for there ${names(surplus)} is taken by ${winnerText(conflict.winner)}`;
-  return `gathers dim ${d} of ${value.name} over ${names(surplus)}: it is split there by ${root}; ${request.text} needs it whole${since}`;
+      : `, because the op uses ${names(surplus)} for ${winnerText(conflict.winner)}`;
+  return `gathers dim ${d} of ${value.name} over ${names(surplus)}: it is split there by ${root}; ${request.text} needs it whole${because}`;
 }
 
-/** The rule that split the summed dim, followed back through linear ops that carried the partial sums. */
+/** The rule that split the summed dim. The search goes back through linear ops that propagated the partial sums. */
 function rootOfReduction(propagated: Propagated, value: Value, atom: AtomId): string {
   const own = propagated.opOrigins[value.id]?.get(atom);
   if (own !== undefined) return own.root;

@@ -3,10 +3,10 @@ import { type Graph, type OpName, type ReductionKind, type Value, type ValueId, 
 import type { OpSharding } from "./propagated.js";
 
 /**
- * Whether `value` is jointly linear in exactly those of its operands that hold partial sums over the atoms that `operand` holds them over.
- * A zero counts as a partial sum over anything.
+ * Whether the op of `value` propagates the partial sums of `operand`: it is jointly linear in exactly the operands with partial
+ * sums, and these have the same atoms. A zero is a partial sum over any atoms.
  */
-function mayPass(graph: Graph, value: Value, operand: ValueId, held: (id: ValueId) => readonly AtomId[]): boolean {
+function canPropagate(graph: Graph, value: Value, operand: ValueId, held: (id: ValueId) => readonly AtomId[]): boolean {
   const atoms = held(operand);
   return opDef<OpName>(value.op)
     .linearIn(value.attrs, value.inputs.length)
@@ -21,10 +21,10 @@ function isZero(graph: Graph, id: ValueId): boolean {
 }
 
 /**
- * The atoms of partial sums that an op carries from operands that hold them to its result, or none.
+ * The atoms of partial sums that an op propagates from its operands to its result, or none.
  *
  * @param held atoms over which an operand is unreduced
- * @param ownAtoms atoms that split the op's factors: partial sums over one of them cannot pass
+ * @param ownAtoms atoms that split the op's factors: the op cannot propagate partial sums over one of them
  */
 export function propagatedPartialSums(
   graph: Graph,
@@ -34,10 +34,10 @@ export function propagatedPartialSums(
 ): AtomId[] {
   const first = value.inputs.find((id) => held(id).length > 0);
   if (first === undefined || held(first).some((atom) => ownAtoms.includes(atom))) return [];
-  return mayPass(graph, value, first, held) ? [...held(first)] : [];
+  return canPropagate(graph, value, first, held) ? [...held(first)] : [];
 }
 
-/** Atoms of an op's reduced factors: over these its own result is unreduced. */
+/** Atoms of an op's reduced factors, over which its result is unreduced. */
 export function newPartialSums(sharding: OpSharding): { atoms: AtomId[]; kind: ReductionKind } {
   const reduced = sharding.rule.factors.flatMap((factor, f) =>
     factor.kind === "reduce" && (sharding.atoms[f]?.length ?? 0) > 0 ? [{ factor, atoms: sharding.atoms[f] ?? [] }] : [],

@@ -10,24 +10,24 @@ import { type ComputeDtype, storedBytes } from "../cost/storage.js";
  */
 export function memoryOfChip(program: Program, fusion: Fusion, compute: ComputeDtype, offloaded: ReadonlySet<ValueId>): MemoryPlan {
   const { chip, schedule } = program;
-  const away = new Map<ValueId, { after: number; back: number }>();
+  const absences = new Map<ValueId, { after: number; reload: number }>();
   if (offloaded.size > 0) {
     const blocks = blockBegins(program);
     schedule.order.forEach((id, step) => {
       const value = must(chip.values[id], "value");
       for (const input of value.inputs) {
         if (!offloaded.has(input)) continue;
-        const known = away.get(input);
-        if (value.scope.phase === "forward") away.set(input, { after: step, back: known?.back ?? schedule.order.length });
-        else if (known === undefined || known.back === schedule.order.length) {
+        const known = absences.get(input);
+        if (value.scope.phase === "forward") absences.set(input, { after: step, reload: known?.reload ?? schedule.order.length });
+        else if (known === undefined || known.reload === schedule.order.length) {
           const block = blocks.findLastIndex((begin) => begin <= step);
           const after = known?.after ?? schedule.order.indexOf(input);
-          away.set(input, { after, back: Math.max(after + 1, blocks[Math.max(0, block - 1)] ?? step) });
+          absences.set(input, { after, reload: Math.max(after + 1, blocks[Math.max(0, block - 1)] ?? step) });
         }
       }
     });
   }
-  return planMemory(chip, schedule, { bytes: (value) => storedBytes(value, compute), fused: fusion.fused, away });
+  return planMemory(chip, schedule, { bytes: (value) => storedBytes(value, compute), fused: fusion.fused, offloaded: absences });
 }
 
 /** Values that the policy `offload` keeps: projections of the forward pass that the backward pass reads. */
