@@ -5,8 +5,8 @@ import type { Fusion } from "../cost/fusion.js";
 import { type ComputeDtype, storedBytes } from "../cost/storage.js";
 
 /**
- * The compiler's memory plan, seen with the chip's types and fusions. What is offloaded is away from the step after its last read in the forward pass until the block before its
- * first read in the backward pass.
+ * The compiler's memory plan with the chip's data types and fusion. An offloaded value has no buffer from its last read in the
+ * forward pass to the block before its first read in the backward pass.
  */
 export function memoryOfChip(program: Program, fusion: Fusion, compute: ComputeDtype, offloaded: ReadonlySet<ValueId>): MemoryPlan {
   const { chip, schedule } = program;
@@ -30,7 +30,7 @@ export function memoryOfChip(program: Program, fusion: Fusion, compute: ComputeD
   return planMemory(chip, schedule, { bytes: (value) => storedBytes(value, compute), fused: fusion.fused, offloaded: absences });
 }
 
-/** Values that the policy `offload` keeps: projections of the forward pass that the backward pass reads. */
+/** Values that the policy `offload` stores on the host: projections of the forward pass that the backward pass reads. */
 export function offloadedValues({ chip, remat }: Program): Set<ValueId> {
   const found = new Set<ValueId>();
   if (remat !== "offload") return found;
