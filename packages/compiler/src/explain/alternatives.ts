@@ -19,7 +19,7 @@ export interface Alternative {
   readonly chosen: boolean;
 }
 
-const most = 8;
+const maxAlternatives = 8;
 
 /**
  * At most eight shardings: the chosen one; then those with its axes on other dims, those with an unused axis on a dim that the axis
@@ -31,7 +31,7 @@ export function alternativesOf(mesh: Mesh, value: Value): (Alternative & { reado
   const found = new Map<string, Sharding["dims"]>();
   const consider = (dims: readonly (readonly AtomId[])[]): void => {
     const fits = value.type.dims.every((size, d) => size % atomsSize(mesh, dims[d] ?? []) === 0);
-    if (fits && found.size < most) found.set(printSharding(mesh, { dims, unreduced: [], reduction: "sum" }), dims);
+    if (fits && found.size < maxAlternatives) found.set(printSharding(mesh, { dims, unreduced: [], reduction: "sum" }), dims);
   };
   consider(chosen);
   chosen.forEach((moved, from) => {

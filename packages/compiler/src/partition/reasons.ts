@@ -39,7 +39,7 @@ export function reasonFor(
   const surplus = (have.dims[d] ?? []).filter((atom) => wanted.dims[d]?.includes(atom) !== true);
   const root = propagated.origins[value.id]?.get(must(surplus[0], "atom"))?.root ?? "propagation";
   const moved = wanted.dims.findIndex((dim) => surplus.every((atom) => dim.includes(atom)));
-  if (moved >= 0) return `moves ${names(surplus)} of ${value.name} from dim ${d} (${root}) to dim ${moved}, where ${request.text} has it`;
+  if (moved >= 0) return `moves ${names(surplus)} of ${value.name} from dim ${d} (${root}) to dim ${moved}, as ${request.text} requires`;
   const conflict =
     request.use === undefined
       ? undefined

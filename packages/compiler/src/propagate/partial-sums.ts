@@ -6,12 +6,14 @@ import type { OpSharding } from "./propagated.js";
  * Whether the op of `value` propagates the partial sums of `operand`: it is jointly linear in exactly the operands with partial
  * sums, and these have the same atoms. A zero is a partial sum over any atoms.
  */
-function canPropagate(graph: Graph, value: Value, operand: ValueId, held: (id: ValueId) => readonly AtomId[]): boolean {
-  const atoms = held(operand);
+function canPropagate(graph: Graph, value: Value, operand: ValueId, unreducedOf: (id: ValueId) => readonly AtomId[]): boolean {
+  const atoms = unreducedOf(operand);
   return opDef<OpName>(value.op)
     .linearIn(value.attrs, value.inputs.length)
     .some((set) =>
-      value.inputs.every((id, i) => (set.includes(i) ? sameAtomSet(held(id), atoms) || isZero(graph, id) : held(id).length === 0)),
+      value.inputs.every((id, i) =>
+        set.includes(i) ? sameAtomSet(unreducedOf(id), atoms) || isZero(graph, id) : unreducedOf(id).length === 0,
+      ),
     );
 }
 
@@ -23,18 +25,18 @@ function isZero(graph: Graph, id: ValueId): boolean {
 /**
  * The atoms of partial sums that an op propagates from its operands to its result, or none.
  *
- * @param held atoms over which an operand is unreduced
+ * @param unreducedOf atoms over which an operand is unreduced
  * @param ownAtoms atoms that split the op's factors: the op cannot propagate partial sums over one of them
  */
 export function propagatedPartialSums(
   graph: Graph,
   value: Value,
-  held: (id: ValueId) => readonly AtomId[],
+  unreducedOf: (id: ValueId) => readonly AtomId[],
   ownAtoms: readonly AtomId[],
 ): AtomId[] {
-  const first = value.inputs.find((id) => held(id).length > 0);
-  if (first === undefined || held(first).some((atom) => ownAtoms.includes(atom))) return [];
-  return canPropagate(graph, value, first, held) ? [...held(first)] : [];
+  const first = value.inputs.find((id) => unreducedOf(id).length > 0);
+  if (first === undefined || unreducedOf(first).some((atom) => ownAtoms.includes(atom))) return [];
+  return canPropagate(graph, value, first, unreducedOf) ? [...unreducedOf(first)] : [];
 }
 
 /** Atoms of an op's reduced factors, over which its result is unreduced. */

@@ -127,10 +127,10 @@ class Propagation {
   #propagatedPartialSums(): AtomId[][] {
     const state = { graph: { ...this.#graph, mesh: this.#mesh, values: this.#shardedValues() }, factors: this.#opShardings() };
     const { deferred, potential } = findReductionPoints(state, this.#mesh);
-    const held = (id: ValueId): readonly AtomId[] => (deferred[id] === true ? (potential[id] ?? []) : []);
+    const unreducedOf = (id: ValueId): readonly AtomId[] => (deferred[id] === true ? (potential[id] ?? []) : []);
     return this.#graph.values.map((value, id) =>
       newPartialSums(must(state.factors[id], "op sharding")).kind === "sum"
-        ? propagatedPartialSums(this.#graph, value, held, this.#opAtoms[id]?.flat() ?? [])
+        ? propagatedPartialSums(this.#graph, value, unreducedOf, this.#opAtoms[id]?.flat() ?? [])
         : [],
     );
   }

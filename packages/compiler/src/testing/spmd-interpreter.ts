@@ -67,7 +67,7 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
   const chipsPerMember = meshSize(members.mesh) / members.count;
   for (const value of graph.values) {
     const sharding = must(value.sharding, "sharding");
-    const held = (member: number, dims: readonly number[]): number[][] =>
+    const positionsOf = (member: number, dims: readonly number[]): number[][] =>
       dims.map((size, d) => [...members.positions(member, size, sharding.dims[d] ?? [])]);
     const whole = wholeDims(members, value, sharding, chipsPerMember);
     globalTypes.set(value.id, whole);
@@ -75,7 +75,7 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
     const operands = (member: number): Tensor[] => value.inputs.map((id) => must(results[id]?.[member], "operand"));
     switch (value.op) {
       case "parameter":
-        results.push(all.map((member) => takeIndices(must(inputs.get(value.attrs.name), value.attrs.name), held(member, whole))));
+        results.push(all.map((member) => takeIndices(must(inputs.get(value.attrs.name), value.attrs.name), positionsOf(member, whole))));
         break;
       case "gather": {
         const table = must(graph.values[must(value.inputs[0], "table")], "table");
@@ -112,7 +112,7 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
           const full = meaning([], value.attrs, { ...value.type, dims: whole });
           if (value.op === "rng_normal")
             assert(full.data[0] === Math.fround(normalAt(value.attrs.key, 0) * value.attrs.scale), "counter-based numbers");
-          results.push(all.map((member) => takeIndices(full, held(member, whole))));
+          results.push(all.map((member) => takeIndices(full, positionsOf(member, whole))));
         } else results.push(all.map((member) => meaning(operands(member), value.attrs, value.type)));
       }
     }

@@ -106,11 +106,11 @@ export function middleBlock({
   const inBlocks = timeline.kernels.filter(({ kernel: { scope } }) => scope.phase !== "update" && scope.block !== undefined);
   const numbers = [...new Set(inBlocks.flatMap(({ kernel }) => kernel.scope.block ?? []))].sort((a, b) => a - b);
   const middle = numbers[Math.floor(numbers.length / 2)];
-  const reach = (backward: boolean): readonly [number, number] | undefined => {
+  const rangeOf = (backward: boolean): readonly [number, number] | undefined => {
     const own = inBlocks.filter(({ kernel: { scope } }) => scope.block === middle && (scope.phase !== "forward") === backward);
     const [first, last] = [own[0], own.at(-1)];
     return first === undefined || last === undefined ? undefined : [first.from, last.to];
   };
-  const [forward, backward] = [reach(false), reach(true)];
+  const [forward, backward] = [rangeOf(false), rangeOf(true)];
   return forward === undefined || backward === undefined ? undefined : { forward, backward };
 }
