@@ -1,0 +1,26 @@
+export { type Judgement, judgement, judgementFromLogits, type VerdictTokens } from "./compare/judge-verdict.js";
+export {
+  type AnswerOrder,
+  isContradiction,
+  type JudgedPrompt,
+  outcomeOf,
+  type PromptVerdicts,
+  shuffledOrder,
+  type SideBySide,
+  sideBySide,
+  sideBySideBySubset,
+  type Verdict,
+  type WinnerLengths,
+} from "./compare/side-by-side.js";
+export { logSignTest, signTest } from "./compare/sign-test.js";
+export {
+  type BySubset,
+  countOutcomes,
+  type Interval,
+  type Outcome,
+  type OutcomeCounts,
+  type WinRate,
+  winRate,
+  winRateBySubset,
+} from "./compare/win-rate.js";
+export { type KlOptimum, klOptimum, meanKlOptimum } from "./kl-optimum.js";
