@@ -24,3 +24,6 @@ export {
   winRateBySubset,
 } from "./compare/win-rate.js";
 export { type KlOptimum, klOptimum, meanKlOptimum } from "./kl-optimum.js";
+export { type BradleyTerryOptions, bradleyTerry, type Game } from "./ratings/bradley-terry.js";
+export { type EloOptions, elo } from "./ratings/elo.js";
+export { meanPassAtK, passAtK, type ProblemSamples } from "./ratings/pass-at-k.js";
