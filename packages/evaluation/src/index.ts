@@ -24,6 +24,42 @@ export {
   winRateBySubset,
 } from "./compare/win-rate.js";
 export { type KlOptimum, klOptimum, meanKlOptimum } from "./kl-optimum.js";
+export { type DistributionMetrics, distributionMetrics } from "./metrics/distribution.js";
+export {
+  type CompletionLogProbs,
+  type DpoMetrics,
+  dpoMetrics,
+  type HeldOutPairs,
+  type LengthBin,
+  type PairMetrics,
+  pairMetrics,
+  type RewardModelMetrics,
+  rewardModelMetrics,
+} from "./metrics/preference.js";
+export {
+  type ClipFractions,
+  clipFractions,
+  type ClipRange,
+  type CompletionMetrics,
+  completionMetrics,
+  type KlEstimates,
+  klEstimates,
+  logProbGap,
+  type RatioMetrics,
+  ratioMetrics,
+  repeatForTokens,
+  type RewardMetrics,
+  rewardMetrics,
+  type Rollout,
+  type RolloutMetrics,
+  rolloutMetrics,
+  rowRatios,
+  tokenRatios,
+  type ValueArrays,
+  type ValueMetrics,
+  valueMetrics,
+} from "./metrics/rollout.js";
+export { maskedMean, type MeanAndMax, type MeanAndStd, meanAndStd } from "./metrics/statistics.js";
 export { type BradleyTerryOptions, bradleyTerry, type Game } from "./ratings/bradley-terry.js";
 export { type EloOptions, elo } from "./ratings/elo.js";
 export { meanPassAtK, passAtK, type ProblemSamples } from "./ratings/pass-at-k.js";
