@@ -10,13 +10,11 @@ export {
   sideBySide,
   sideBySideBySubset,
   type Verdict,
-  type WinnerLengths,
 } from "./compare/side-by-side.js";
 export { logSignTest, signTest } from "./compare/sign-test.js";
 export {
   type BySubset,
   countOutcomes,
-  type Interval,
   type Outcome,
   type OutcomeCounts,
   type WinRate,
@@ -30,7 +28,6 @@ export {
   type DpoMetrics,
   dpoMetrics,
   type HeldOutPairs,
-  type LengthBin,
   type PairMetrics,
   pairMetrics,
   type RewardModelMetrics,
@@ -63,3 +60,6 @@ export { maskedMean, type MeanAndMax, type MeanAndStd, meanAndStd } from "./metr
 export { type BradleyTerryOptions, bradleyTerry, type Game } from "./ratings/bradley-terry.js";
 export { type EloOptions, elo } from "./ratings/elo.js";
 export { meanPassAtK, passAtK, type ProblemSamples } from "./ratings/pass-at-k.js";
+export { type Checker, openChecker } from "./checkers/checker.js";
+export type { CheckedRow } from "./checkers/row.js";
+export { type CheckerSettings, parseChecker } from "./checkers/settings.js";

@@ -39,7 +39,7 @@ export interface SideBySide extends WinRate {
 }
 
 /** Lengths of answers over the prompts with a win or a loss. Means are undefined if there are none. */
-export interface WinnerLengths {
+interface WinnerLengths {
   readonly winnerMean: number | undefined;
   readonly loserMean: number | undefined;
   /** Share of the longer answer in the prompts whose answers differ in length; ½ if there are none. */

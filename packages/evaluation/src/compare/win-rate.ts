@@ -11,7 +11,7 @@ export interface OutcomeCounts {
   readonly losses: number;
 }
 
-export type Interval = readonly [low: number, high: number];
+type Interval = readonly [low: number, high: number];
 
 export interface WinRate extends OutcomeCounts {
   /** wins + ties + losses */
@@ -51,7 +51,7 @@ export function winRate({ wins, ties, losses }: OutcomeCounts): WinRate {
 }
 
 /** The interval of all q with |rate − q| ≤ z √(q (1 − q) / n). Wilson, "Probable inference" (1927). */
-export function wilson95(rate: number, n: number): Interval {
+function wilson95(rate: number, n: number): Interval {
   const shrink = 1 + (z * z) / n;
   const centre = (rate + (z * z) / (2 * n)) / shrink;
   const half = (z / shrink) * Math.sqrt((rate * (1 - rate)) / n + (z * z) / (4 * n * n));

@@ -46,7 +46,7 @@ export interface HeldOutPairs {
 }
 
 /** The pairs with minimum ≤ length of the chosen − length of the rejected < limit. */
-export interface LengthBin extends PairMetrics {
+interface LengthBin extends PairMetrics {
   readonly minimum: number;
   readonly limit: number;
 }
