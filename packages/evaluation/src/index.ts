@@ -17,6 +17,7 @@ export {
   countOutcomes,
   type Outcome,
   type OutcomeCounts,
+  outcomeOfScores,
   type WinRate,
   winRate,
   winRateBySubset,

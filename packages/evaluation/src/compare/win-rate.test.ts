@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
-import { countOutcomes, logSignTest, signTest, winRate, winRateBySubset } from "../index.js";
+import { countOutcomes, logSignTest, outcomeOfScores, signTest, winRate, winRateBySubset } from "../index.js";
 import { evaluationGolden, near, nearRelative, tolerance } from "../testing/golden.js";
 
 const count = fc.integer({ min: 0, max: 400 });
@@ -94,6 +94,16 @@ describe("the win rate", () => {
         ["factuality", 0, 0, 1],
         ["safety", 2, 0, 0],
       ],
+    );
+    deepStrictEqual(
+      [
+        outcomeOfScores(1, 0),
+        outcomeOfScores(0, 0),
+        outcomeOfScores(0, 1),
+        outcomeOfScores(Number.NaN, -9),
+        outcomeOfScores(-9, Number.NaN),
+      ],
+      ["win", "tie", "loss", "loss", "win"],
     );
     deepStrictEqual(countOutcomes(["win", "tie", "win"]), { wins: 2, ties: 1, losses: 0 });
   });

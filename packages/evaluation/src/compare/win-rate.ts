@@ -64,6 +64,12 @@ export function countOutcomes(outcomes: Iterable<Outcome>): OutcomeCounts {
   return { wins: counts.win, ties: counts.tie, losses: counts.loss };
 }
 
+/** The outcome of two scores of the same checker or reward. A score that is not a number loses against any number. */
+export function outcomeOfScores(candidate: number, baseline: number): Outcome {
+  if (candidate === baseline || (Number.isNaN(candidate) && Number.isNaN(baseline))) return "tie";
+  return candidate > baseline || Number.isNaN(baseline) ? "win" : "loss";
+}
+
 /** A value of all rows and of the rows of each subset. A row without a subset counts in `all` only. */
 export interface BySubset<T> {
   readonly all: T;

@@ -24,15 +24,14 @@ export function distributionMetrics(policy: Numbers, reference: Numbers, vocabSi
   const kl = new Float64Array(positions);
   for (let n = 0; n < positions; n++) {
     const start = n * vocabSize;
-    const p = logSoftmax(policy, start, vocabSize, temperature);
-    const q = logSoftmax(reference, start, vocabSize, temperature);
+    const [normP, normQ] = [logSumExp(policy, start, vocabSize, temperature), logSumExp(reference, start, vocabSize, temperature)];
     let [h, divergence] = [0, 0];
-    for (let v = 0; v < vocabSize; v++) {
-      const logP = valueAt(p, v);
+    for (let i = start; i < start + vocabSize; i++) {
+      const logP = valueAt(policy, i) / temperature - normP;
       // A token of probability 0 adds 0 · ln 0 = 0.
       if (logP === Number.NEGATIVE_INFINITY) continue;
       h -= Math.exp(logP) * logP;
-      divergence += Math.exp(logP) * (logP - valueAt(q, v));
+      divergence += Math.exp(logP) * (logP - (valueAt(reference, i) / temperature - normQ));
     }
     entropy[n] = h;
     kl[n] = divergence;
@@ -40,10 +39,11 @@ export function distributionMetrics(policy: Numbers, reference: Numbers, vocabSi
   return { entropy, kl };
 }
 
-/** Natural logarithms of softmax(logits / temperature) of `size` logits from `start`. */
-function logSoftmax(logits: Numbers, start: number, size: number, temperature: number): Float64Array {
-  const scaled = Float64Array.from({ length: size }, (_, v) => valueAt(logits, start + v) / temperature);
-  const largest = scaled.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  const logSum = largest + Math.log(scaled.reduce((sum, x) => sum + Math.exp(x - largest), 0));
-  return scaled.map((x) => x - logSum);
+/** ln Σ e^(logits / temperature) over `size` logits from `start`. */
+function logSumExp(logits: Numbers, start: number, size: number, temperature: number): number {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let i = start; i < start + size; i++) largest = Math.max(largest, valueAt(logits, i) / temperature);
+  let sum = 0;
+  for (let i = start; i < start + size; i++) sum += Math.exp(valueAt(logits, i) / temperature - largest);
+  return largest + Math.log(sum);
 }
