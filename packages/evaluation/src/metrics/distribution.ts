@@ -34,7 +34,8 @@ export function distributionMetrics(policy: Numbers, reference: Numbers, vocabSi
       divergence += Math.exp(logP) * (logP - (valueAt(reference, i) / temperature - normQ));
     }
     entropy[n] = h;
-    kl[n] = divergence;
+    // The terms have both signs, so that rounding can leave a sum just below 0. No KL is negative.
+    kl[n] = Math.max(0, divergence);
   }
   return { entropy, kl };
 }

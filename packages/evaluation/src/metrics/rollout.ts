@@ -55,8 +55,8 @@ export function klEstimates(policy: Numbers, reference: Numbers, mask: Numbers):
   };
 }
 
-/** e^d − d − 1, without cancellation of e^d and 1. */
-const k3Of = (d: number): number => Math.expm1(d) - d;
+/** e^d − d − 1, without cancellation of e^d and 1. The bound 0 is for the rounding of tiny d. */
+const k3Of = (d: number): number => Math.max(0, Math.expm1(d) - d);
 
 export interface RatioMetrics extends MeanAndMax {
   /** Mean of (ρ − 1) − ln ρ: the estimate k3 of KL(old ‖ current). */
