@@ -203,6 +203,20 @@ describe("the checker regex", () => {
     const large = { checker: "regex", pattern: "(?:(?:(?:a?b?){100}){100}){100}x", limit_ms: 50 };
     await rejects(score(large, row("ab".repeat(500))), { code: "LAP_CHECKER_TIMEOUT" });
   });
+
+  it("gives a score or a typed error for any pattern, flags and answer", async () => {
+    const patterns = fc.oneof(hostileText(fc.constant("^(?<a>a|b)+\\k<a>[^\\d]{2,3}$")), fc.string());
+    const flags = fc.constantFrom("", "u", "v", "i", "ms", "uv");
+    await fc.assert(
+      fc.asyncProperty(patterns, flags, fc.constantFrom("search", "whole"), fc.string(), async (pattern, some, match, answer) => {
+        try {
+          ok([0, 1].includes(await score({ checker: "regex", pattern, flags: some, match }, row(answer))));
+        } catch (error) {
+          ok(error instanceof LapidaryError, String(error));
+        }
+      }),
+    );
+  });
 });
 
 describe("the checker json-schema", () => {
