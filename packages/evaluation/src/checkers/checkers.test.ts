@@ -262,6 +262,8 @@ describe("the checker json-schema", () => {
       { $schema: "http://json-schema.org/draft-04/schema#" },
       { $ref: "#" },
       { pattern: "(" },
+      { $async: true, type: "string" },
+      { items: { $async: true, type: "string" } },
       7,
       [],
     ])

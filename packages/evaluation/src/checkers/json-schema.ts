@@ -64,13 +64,16 @@ function compile(schema: JsonValue, limit: TimeLimit, invalid: (why: string) => 
   const dialect = typeof schema === "object" && "$schema" in schema ? schema["$schema"] : undefined;
   const isDraft7 = typeof dialect === "string" && /^http:\/\/json-schema\.org\/draft-07\/schema#?$/.test(dialect);
   const options = { strict: true, strictTypes: false, strictTuples: false, strictRequired: false, logger: false } as const;
-  return limit(() => {
+  const validate = limit(() => {
     try {
       return (isDraft7 ? new Ajv(options) : new Ajv2020(options)).compile(schema as object | boolean);
     } catch (error) {
       throw invalid(error instanceof Error ? error.message : String(error));
     }
   });
+  // `$async` is Ajv's own keyword. Such a validation returns a promise, which is never false.
+  if ("$async" in validate) throw invalid("$async is not supported");
+  return validate;
 }
 
 /** @returns undefined if the text is not JSON */
