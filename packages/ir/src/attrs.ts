@@ -24,6 +24,10 @@ export interface OpAttrs {
   /** Zeros around the operand. */
   pad: { readonly low: readonly number[]; readonly high: readonly number[] };
   concatenate: { readonly dimension: number };
+  /** (x, start i32 scalar) → `size` elements of `dimension` from `start`, which is clamped so that they are inside x. */
+  dynamic_slice: { readonly dimension: number; readonly size: number };
+  /** (x, update, start i32 scalar) → x with `update` from `start` along `dimension`; `start` is clamped so that the update is inside x. */
+  dynamic_update_slice: { readonly dimension: number };
   // contraction
   reduce: { readonly dims: readonly number[]; readonly kind: ReductionKind };
   dot_general: { readonly batch: readonly DimPair[]; readonly contracting: readonly DimPair[] };

@@ -219,6 +219,16 @@ const smoothSteps: Readonly<Record<string, Step>> = {
       dims.map((size, d) => (start[d] ?? 0) + 1 + random.integer(size - (start[d] ?? 0))),
     );
   },
+  movingWindow: ({ g, x, rank, dims, dim, random, rowIds }) => {
+    const d = dim();
+    if (rank > 0) g.dynamicSlice(x, rowIds([]), d, 1 + random.integer(dims[d] ?? 1));
+  },
+  overwrite: ({ g, x, rank, dims, dim, random, rowIds }) => {
+    if (rank === 0) return;
+    const d = dim();
+    const update = g.dynamicSlice(x, rowIds([]), d, 1 + random.integer(dims[d] ?? 1));
+    g.dynamicUpdateSlice(g.negate(x), update, rowIds([]), d);
+  },
   concatenate: ({ g, x, rank, dims, dim, peer }) => {
     if (rank > 0 && sizeOf(dims) <= 512) g.concatenate([x, peer(), g.tanh(x)], dim());
   },

@@ -109,6 +109,16 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
     (g) => g.pad(g.parameter("x", tensorType("pred", [3])), [1], [1]),
     (g) => g.pad(g.parameter("x", i(2)), [0], [1]),
   ],
+  dynamic_slice: [
+    (g) => g.dynamicSlice(g.parameter("x", f(2, 5, 3)), g.scalar(2, "i32"), 1, 2),
+    (g) => g.dynamicSlice(g.parameter("x", i(6)), g.scalar(9, "i32"), 0, 2),
+    (g) => g.dynamicSlice(g.parameter("x", f(3, 4)), g.scalar(-1, "i32"), 0, 1),
+  ],
+  dynamic_update_slice: [
+    (g) => g.dynamicUpdateSlice(g.parameter("x", f(2, 5, 3)), g.parameter("y", f(2, 2, 3)), g.scalar(1, "i32"), 1),
+    (g) => g.dynamicUpdateSlice(g.parameter("x", f(4, 3)), g.parameter("y", f(1, 3)), g.scalar(7, "i32"), 0),
+    (g) => g.dynamicUpdateSlice(g.parameter("x", i(3)), g.parameter("y", i(3)), g.scalar(1, "i32"), 0),
+  ],
   concatenate: [
     (g) => g.concatenate([g.parameter("x", f(2, 3)), g.parameter("y", f(2, 1)), g.parameter("z", f(2, 2))], 1),
     (g) => g.concatenate([g.parameter("x", i(3))], 0),

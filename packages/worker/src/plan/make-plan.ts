@@ -120,6 +120,16 @@ const emitters: EmitterTable = {
     if (sameDims(dims, held)) return input;
     return b.emit("slice", { start, limit }, [input], { ...value.type, dims }, asValue(value));
   },
+  dynamic_slice: (b, value, inputs) => {
+    const { dimension } = value.attrs;
+    const input = b.repeatAlong(at(inputs, 0), [dimension], b.fullDims(must(value.inputs[0], "operand")), asValue(value));
+    const dims = b.dims(input).map((size, d) => (d === dimension ? value.attrs.size : size));
+    return b.emit("dynamic_slice", value.attrs, [input, at(inputs, 1)], { ...value.type, dims }, asValue(value));
+  },
+  dynamic_update_slice: (b, value, inputs) => {
+    const whole = (i: number): NodeId => b.repeat(at(inputs, i), b.fullDims(must(value.inputs[i], "operand")), asValue(value));
+    return b.emit("dynamic_update_slice", value.attrs, [whole(0), whole(1), at(inputs, 2)], value.type, asValue(value));
+  },
   pad: (b, value, inputs) => {
     const { low, high } = value.attrs;
     const padded = low.map((_, d) => d).filter((d) => low[d] !== 0 || high[d] !== 0);
