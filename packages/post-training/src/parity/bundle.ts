@@ -15,7 +15,7 @@ import { type Manifest, readAdapterConfig, readManifest } from "./manifest.js";
  *     reference.safetensors                  the frozen reference
  *     reward.safetensors                     the reward model; also the value model
  *     sft reward_model dpo rollout           inputs and results, one file each
- *     rloo grpo ppo lora                     results
+ *     rloo grpo ppo lora generation          results
  *     lora/                                  an adapter as PEFT writes it
  *     manifest.json                          scalars and tolerances
  */
@@ -34,7 +34,7 @@ export interface PostBundle {
   readonly files: Readonly<Record<BundlePart, BundleFile>>;
 }
 
-const parts = ["sft", "reward_model", "dpo", "rollout", "rloo", "grpo", "ppo", "lora"] as const;
+const parts = ["sft", "reward_model", "dpo", "rollout", "rloo", "grpo", "ppo", "lora", "generation"] as const;
 export type BundlePart = (typeof parts)[number];
 
 /** Whether a directory is a bundle of post-training, as distinct from one of pretraining. */

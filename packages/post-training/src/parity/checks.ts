@@ -22,6 +22,7 @@ interface Tolerances {
   readonly value: number;
   readonly tokenLogp: number;
   readonly rowLogp: number;
+  readonly logits: number;
   readonly gradient: number;
   readonly gradientNorm: number;
   readonly merged: number;
@@ -32,6 +33,7 @@ const tolerancesOf = ({ tolerances }: Manifest): Tolerances => ({
   value: tolerances["loss, step_losses, scores, values, advantages, returns"],
   tokenLogp: tolerances["log-probability of a token"],
   rowLogp: tolerances["log-probability summed over a row"],
+  logits: tolerances.logits,
   gradient: tolerances["grads, relative L2 of each"],
   gradientNorm: tolerances["grad_norm, relative"],
   merged: tolerances["merged weights"],
@@ -57,6 +59,12 @@ export class PartChecks {
   /** A count or a share of counted things: equal but for the rounding of one division. */
   exact(value: string, actual: number, expected: number): void {
     this.#add(value, Math.abs(actual - expected), 1e-6 * Math.max(1, Math.abs(expected)));
+  }
+
+  /** Integers, none of which may differ. */
+  equal(value: string, actual: ArrayLike<number>, expected: ArrayLike<number>): void {
+    const differ = Array.from(expected).filter((x, i) => x !== actual[i]).length + Math.abs(actual.length - expected.length);
+    this.#add(`${value} that differ`, differ, 0);
   }
 
   array(value: string, actual: ArrayData, expected: ArrayData, kind: keyof Tolerances = "value"): void {

@@ -81,6 +81,12 @@ export const manifestSchema = z.looseObject({
     value_clip_fraction: number,
   }),
   lora: z.looseObject({ ...loss, r: z.number().int().positive(), alpha: number, step_losses: stepLosses, merged_loss: number }),
+  generation: z.looseObject({
+    new_tokens: z.number().int().positive(),
+    stop_token: z.number().int(),
+    step: z.number().int().min(0),
+    settings: z.looseObject({ temperature: number, top_k: z.number().int(), top_p: number }),
+  }),
   tolerances: z.looseObject({
     "loss, step_losses, scores, values, advantages, returns": number,
     "log-probability of a token": number,

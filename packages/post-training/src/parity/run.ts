@@ -1,6 +1,7 @@
 import type { GraphRunner } from "@lapidary/training";
 import type { PostBundle } from "./bundle.js";
 import type { PostCheck } from "./checks.js";
+import { checkGeneration } from "./generation-part.js";
 import { checkDpo, checkReward } from "./preference-parts.js";
 import { checkGrpo, checkPpo, checkRloo, checkRollout } from "./rollout-parts.js";
 import { checkLora, checkSft } from "./sft-parts.js";
@@ -15,6 +16,7 @@ const partChecks = {
   rloo: checkRloo,
   grpo: checkGrpo,
   ppo: checkPpo,
+  generation: checkGeneration,
 } as const satisfies Record<string, (bundle: PostBundle, runner: GraphRunner) => Promise<PostCheck[]>>;
 
 export type PostPart = keyof typeof partChecks;
