@@ -14,7 +14,7 @@ type Json = Record<string, unknown>;
 
 /** Files of a checkpoint with the golden tokenizer of Gemma's form, as transformers writes them. */
 function gemmaTokenizer(): Readonly<Record<string, string>> {
-  const golden = JSON.parse(readFileSync(join(root, "packages/data/golden/tokenizers.json"), "utf8")) as {
+  const golden = JSON.parse(readFileSync(join(root, "packages/tokenizer/golden/tokenizers.json"), "utf8")) as {
     readonly models: Readonly<Record<string, Json>>;
     readonly tokenizers: Readonly<Record<string, { readonly base: string; readonly tokenizer: Json }>>;
   };

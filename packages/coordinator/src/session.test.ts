@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ownTokenizerFile, trainTokenizer } from "@lapidary/data";
+import { ownTokenizerFile, trainTokenizer } from "@lapidary/tokenizer";
 import { f32Array, fromTensor, i32Array, toTensor, writeHfCheckpoint } from "@lapidary/interop";
 import { GraphBuilder, interpret } from "@lapidary/ir";
 import { type GemmaConfig, gemma } from "@lapidary/models";

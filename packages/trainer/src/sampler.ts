@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { readTokenizer, type TextTokenizer, tokenizerTooLarge } from "@lapidary/data";
+import { readTokenizer, type TextTokenizer, tokenizerTooLarge } from "@lapidary/tokenizer";
 import { HfCheckpoint } from "@lapidary/interop";
 import { buildModel, type ModelConfig } from "@lapidary/models";
 import { makeMesh } from "@lapidary/topology";
@@ -69,4 +69,4 @@ export class Sampler {
 
 export const openSampler = (options: SamplerOptions): Promise<Sampler> => Sampler.open(options);
 
-export { readTokenizer } from "@lapidary/data";
+export { readTokenizer } from "@lapidary/tokenizer";

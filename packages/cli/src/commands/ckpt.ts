@@ -2,7 +2,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ExitCode, LapidaryError, formatBytes, formatCount, textTable, counted } from "@lapidary/std";
 import { buildModel, isDecoder, type ModelConfig, parameterCount } from "@lapidary/models";
-import { tokenizerFileNames } from "@lapidary/data";
+import { tokenizerFileNames } from "@lapidary/tokenizer";
 import {
   type ArrayData,
   type CheckDepth,

@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { openHome } from "@lapidary/api/home-directory";
-import { checkpointFilesOf, type Dataset, datasetFiles, maskedToken, prepareDataset } from "@lapidary/data";
+import { type Dataset, datasetFiles, prepareDataset } from "@lapidary/data";
+import { checkpointFilesOf, maskedToken } from "@lapidary/tokenizer";
 import {
   checkExportDirectory,
   modelConfigToHf,

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { checkpointFilesOf, type ControlTokens, type TokenizerFiles } from "@lapidary/data";
+import { checkpointFilesOf, type ControlTokens, type TokenizerFiles } from "@lapidary/tokenizer";
 import { HfCheckpoint, SafetensorsFile, modelConfigToHf } from "@lapidary/interop";
 import type { ModelConfig } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";

@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { filesOfTrained, trainTokenizer } from "@lapidary/data";
+import { filesOfTrained, trainTokenizer } from "@lapidary/tokenizer";
 import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
 import { type GemmaConfig, gemma } from "@lapidary/models";
 import { must, type Clock } from "@lapidary/std";

@@ -1,4 +1,4 @@
-import { decodeAfter, type TextTokenizer } from "@lapidary/data";
+import { decodeAfter, type TextTokenizer } from "@lapidary/tokenizer";
 import { seededRandom, type Warning, counted } from "@lapidary/std";
 import { generate, type Sampling } from "@lapidary/training";
 import type { NextToken } from "./next-token.js";
@@ -45,7 +45,7 @@ export async function generateSample(
     sampling,
     random: seededRandom(seed),
     stopTokens: tokenizer.control.stops,
-    forbiddenTokens: tokenizer.undrawableIds,
+    forbiddenTokens: tokenizer.suppressedIds,
     onToken: (token) => tell(decoder.push(token)),
     ...(signal === undefined ? {} : { signal }),
   });

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { hashOfTokenizer, hasTokenizer, readTokenizerFiles } from "@lapidary/data";
+import { hashOfTokenizer, hasTokenizer, readTokenizerFiles } from "@lapidary/tokenizer";
 import { stepsIn } from "@lapidary/checkpoint";
 import { type Run, runFiles } from "@lapidary/telemetry";
 
