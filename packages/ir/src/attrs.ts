@@ -16,6 +16,8 @@ export interface OpAttrs {
   iota: { readonly dims: readonly number[]; readonly dimension: number; readonly dtype: Dtype };
   /** Standard normal numbers times `scale`: element i is a pure function of (key, global index i). */
   rng_normal: { readonly dims: readonly number[]; readonly key: number; readonly scale: number };
+  /** Uniform numbers in (0, 1) from a key, an i32 scalar: element i is a pure function of (key, global index i). */
+  rng_uniform: { readonly dims: readonly number[] };
   // shape
   broadcast_in_dim: { readonly dims: readonly number[]; readonly broadcastDimensions: readonly number[] };
   reshape: { readonly dims: readonly number[] };

@@ -179,6 +179,9 @@ export class GraphBuilder implements GradientBuilder {
     return this.op("rng_normal", [], { dims, key, scale });
   }
 
+  /** Uniform numbers in (0, 1); `key` is an i32 scalar. */
+  rngUniform = (dims: readonly number[], key: Value): Value => this.op("rng_uniform", [key], { dims });
+
   negate = (x: Value): Value => this.op("negate", [x], {});
   exponential = (x: Value): Value => this.op("exponential", [x], {});
   log = (x: Value): Value => this.op("log", [x], {});

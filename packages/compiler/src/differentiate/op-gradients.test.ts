@@ -68,6 +68,7 @@ const cases: { readonly [N in LocalOpName]: readonly GradientCase[] } = {
   constant: [{ what: "constant", dims: [square], build: (g, x) => g.multiply(x, g.splat(1.5, x.type)) }],
   iota: [{ what: "iota", dims: [square], build: (g, x) => g.multiply(x, g.iota(x.type, 1)) }],
   rng_normal: [{ what: "rng_normal", dims: [square], build: (g, x) => g.multiply(x, g.rngNormal(square, 7, 2)) }],
+  rng_uniform: [{ what: "rng_uniform", dims: [square], build: (g, x) => g.multiply(x, g.rngUniform(square, g.scalar(7, "i32"))) }],
   ...tableOf(unaryNames, (name) => unary(name)),
   ...tableOf(binaryNames, binary),
   abs: [...unary("abs", "abs of positive numbers", [0.5, 3]), ...unary("abs", "abs of negative numbers", [-3, -0.5])],

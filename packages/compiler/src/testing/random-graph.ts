@@ -150,6 +150,7 @@ const smoothSteps: Readonly<Record<string, Step>> = {
   root: ({ g, x, positive }) => void g.sqrt(positive(x)),
   inverseRoot: ({ g, x, peer, positive }) => void g.multiply(x, g.rsqrt(positive(peer()))),
   noise: ({ g, x, random }) => void g.add(x, g.rngNormal(x.type.dims, random.integer(1000), 0.5)),
+  keyedNoise: ({ g, x, rowIds }) => void g.multiply(x, g.rngUniform(x.type.dims, rowIds([]))),
   position: ({ g, x, rank, dim }) => {
     if (rank > 0) g.multiply(x, g.cosine(g.iota(x.type, dim())));
   },

@@ -58,6 +58,7 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
   constant: [(g) => g.splat(1.5, f(2, 3)), (g) => g.splat(7, i(3)), (g) => g.splat(1, tensorType("pred", [2])), (g) => g.splat(-2, f())],
   iota: [(g) => g.iota(i(2, 3), 1), (g) => g.iota(f(2, 3, 2), 0)],
   rng_normal: [(g) => g.rngNormal([3, 4], 17, 0.02), (g) => g.rngNormal([5], 3, 1)],
+  rng_uniform: [(g) => g.rngUniform([3, 4], g.scalar(17, "i32")), (g) => g.rngUniform([5], g.parameter("key", i()))],
   negate: [...unary("negate"), ofIntegers("negate")],
   abs: [...unary("abs"), ofIntegers("abs")],
   stop_gradient: stopGradient,

@@ -1,7 +1,8 @@
-import { normalAt } from "@lapidary/std";
+import { must, normalAt, uniformAt } from "@lapidary/std";
 import { forEachIndex, sizeOf } from "@lapidary/ir";
 import { roundArrayToBf16 } from "./bf16.js";
-import { type Kernel, type KernelContext, type KernelTable, vector } from "./kernel.js";
+import { type Kernel, type KernelContext, type KernelTable, operand, vector } from "./kernel.js";
+import type { Placement } from "./placement.js";
 
 /** A splat; where all uses broadcast, its dims are 1. */
 const constant: Kernel<"constant"> = {
@@ -49,24 +50,42 @@ const rngNormal: Kernel<"rng_normal"> = {
   },
 };
 
-function normalBlock({ attrs: { key, scale }, output: { dims }, outputPlace }: KernelContext<"rng_normal">): Float32Array {
-  // Along each dim, how far in the whole array its positions lie from the first.
+const normalBlock = ({ attrs: { key, scale }, output: { dims }, outputPlace }: KernelContext<"rng_normal">): Float32Array =>
+  block(dims, outputPlace, (index) => normalAt(key, index) * scale);
+
+const rngUniform: Kernel<"rng_uniform"> = {
+  tfjs: ({ device, output: { dims }, outputPlace }) => {
+    return (inputs) => {
+      const key = must(operand(inputs, 0).dataSync()[0], "key");
+      return device.upload(
+        "f32",
+        dims,
+        block(dims, outputPlace, (index) => uniformAt(key, index)),
+      );
+    };
+  },
+};
+
+/** The elements of a part, each from its index in the whole array. */
+function block(dims: readonly number[], place: Placement, element: (index: number) => number): Float32Array {
+  // Along each dim, how far in the whole array its positions are from the first.
   const offsets = dims.map((_, d) => {
-    const stride = dims.slice(d + 1).reduce((n, _size, i) => n * outputPlace.wholeSize(d + 1 + i), 1);
-    return Float64Array.from(outputPlace.positions(d), (position) => position * stride);
+    const stride = dims.slice(d + 1).reduce((n, _size, i) => n * place.wholeSize(d + 1 + i), 1);
+    return Float64Array.from(place.positions(d), (position) => position * stride);
   });
   const data = new Float32Array(sizeOf(dims));
   const row = offsets.at(-1) ?? Float64Array.of(0);
   forEachIndex(dims.slice(0, -1), (index, flat) => {
     const start = index.reduce((sum, i, d) => sum + (offsets[d]?.[i] ?? 0), 0);
     const at = flat * row.length;
-    for (let i = 0; i < row.length; i++) data[at + i] = normalAt(key, start + (row[i] ?? 0)) * scale;
+    for (let i = 0; i < row.length; i++) data[at + i] = element(start + (row[i] ?? 0));
   });
   return data;
 }
 
-export const structureKernels: { readonly [N in "constant" | "iota" | "rng_normal"]: KernelTable[N] } = {
+export const structureKernels: { readonly [N in "constant" | "iota" | "rng_normal" | "rng_uniform"]: KernelTable[N] } = {
   constant,
   iota,
   rng_normal: rngNormal,
+  rng_uniform: rngUniform,
 };

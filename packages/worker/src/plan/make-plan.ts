@@ -81,6 +81,7 @@ const emitters: EmitterTable = {
     return b.emit("iota", { ...value.attrs, dims }, [], { ...value.type, dims }, asValue(value));
   },
   rng_normal: (b, value) => b.emit("rng_normal", value.attrs, [], value.type, asValue(value)),
+  rng_uniform: (b, value, inputs) => b.emit("rng_uniform", value.attrs, inputs, value.type, asValue(value)),
   stop_gradient: (_b, _value, inputs) => at(inputs, 0),
   ...tableOf(unaryNames, () => elementwise),
   ...tableOf(binaryNames, () => elementwise),
