@@ -32,7 +32,7 @@ function upwardRule({ name, layer }) {
 
 /** Runtime packages that one package of ours wraps: others import the wrapper. */
 const wrapped = [
-  { library: "(^|/)@tensorflow/", owner: "worker" },
+  { library: "(^|/)@tensorflow/", owner: "executor" },
   { library: "(^|/)node_modules/(ioredis|bullmq)/", owner: "control" },
 ];
 

@@ -19,7 +19,7 @@ describe("the example of CONTRIBUTING that adds an op", function () {
   /** @type {Session} */
   let session;
   before(() => {
-    scratch = new ScratchProject(projectRoot, ["worker", "interop", "native"]);
+    scratch = new ScratchProject(projectRoot, ["executor", "interop", "native"]);
     session = new Session({ root: scratch.root, report: new Report({ quiet: true }) });
   });
   after(() => scratch.clear());
@@ -48,7 +48,7 @@ describe("the example of CONTRIBUTING that adds an op", function () {
   it("names the definition, the kernel and the formula of the op, and no other file", () => {
     deepEqual(
       [...new Set(edits.map(({ path }) => path))],
-      ["packages/ir/src/ops/elementwise.ts", "packages/worker/src/kernels/elementwise.ts", "packages/native/cpp/kernels/elementwise.h"],
+      ["packages/ir/src/ops/elementwise.ts", "packages/executor/src/kernels/elementwise.ts", "packages/native/cpp/kernels/elementwise.h"],
     );
   });
 
@@ -83,8 +83,8 @@ describe("the example of CONTRIBUTING that adds an op", function () {
 
   it("gives an op that the tests of the project try without an edit of theirs", async () => {
     const files = [
-      "worker/dist/kernels/kernels.test.js",
-      "worker/dist/fusion/fused-kernels.test.js",
+      "executor/dist/kernels/kernels.test.js",
+      "executor/dist/fusion/fused-kernels.test.js",
       "native/dist/opcodes.test.js",
       "compiler/dist/differentiate/op-gradients.test.js",
       "compiler/dist/testing/random-graph.test.js",
@@ -107,9 +107,9 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     deepEqual(
       titles.filter((/** @type {string} */ title) => title.includes(op)).sort(),
       [
-        `computes ${op} as the interpreter does`,
-        `computes ${op} as the interpreter does`,
-        `computes ${op} as the interpreter does, whatever the length of a row`,
+        `the kernel computes ${op} as the interpreter does`,
+        `the kernel computes ${op} as the interpreter does`,
+        `a fused kernel computes ${op} as the interpreter does, for any length of a row`,
         op,
         `${op} of a scalar`,
       ].sort(),

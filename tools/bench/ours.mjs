@@ -117,7 +117,7 @@ export class Ours {
     const seconds = median(ended.map((at, i) => (at - (ended[i - 1] ?? before)) / 1000));
     const { user, system } = process.cpuUsage(cpu);
     const cpu_s = (this.#workersCpu_s() - workersCpu + (user + system) / 1e6) / steps;
-    this.losses.push(...done.map(({ told }) => told.get("loss")));
+    this.losses.push(...done.map(({ scalars }) => scalars.get("loss")));
     this.peak_mb = Math.max(this.peak_mb, this.#memory_mb());
     const replies = done.flatMap(({ workers }) => workers);
     const mean = (/** @type {string} */ field) => replies.reduce((sum, reply) => sum + reply[field], 0) / replies.length;

@@ -37,8 +37,8 @@ const { job, step, init, stateNames, compile_s } = await programsOf(which, {
   ...(values.clip === undefined ? {} : { clip: Number(values.clip) }),
 });
 
-const { stackedExecutor } = await built("worker/dist/executor/stacked.js");
-const { openDevice } = await built("worker/dist/device/device.js");
+const { stackedExecutor } = await built("executor/dist/execution/stacked.js");
+const { openDevice } = await built("executor/dist/device/device.js");
 const { arrayLayout, blockOf, takeBlock, workerRank } = await built("protocol/dist/index.js");
 const { makeWorkerGrid } = await built("topology/dist/index.js");
 const { withoutBlocks } = await built("ir/dist/index.js");

@@ -1,4 +1,4 @@
-import { type CopyName, type UpdateCount, type WorkerRank, ranksOf } from "@lapidary/protocol";
+import { type ReplicaName, type UpdateCount, type WorkerRank, ranksOf } from "@lapidary/protocol";
 import { must } from "@lapidary/std";
 
 /** A state of which every block has a replica. */
@@ -15,9 +15,9 @@ export interface FoundReplicas {
  * @param replicas by worker: the replicas that it has
  */
 export function findReplicas(
-  group: Pick<CopyName, "workers" | "mesh">,
+  group: Pick<ReplicaName, "workers" | "mesh">,
   latest: UpdateCount,
-  replicas: readonly (readonly CopyName[])[],
+  replicas: readonly (readonly ReplicaName[])[],
 ): FoundReplicas | undefined {
   const bySteps = new Map<UpdateCount, Map<WorkerRank, WorkerRank[]>>();
   for (const holder of ranksOf(replicas.length))

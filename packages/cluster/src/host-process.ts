@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { NumericsName } from "@lapidary/protocol";
-import { workerMain } from "@lapidary/worker/main-path";
+import { workerMain } from "@lapidary/worker";
 import { isRunning, type ProcessId, processId, signalProcess } from "@lapidary/std/process-id";
 import { isChatter, workerEnvironment, workerFlags } from "./worker-environment.js";
 

@@ -1,5 +1,5 @@
 import { LapidaryError, unreachable } from "@lapidary/std";
-import type { Holding } from "@lapidary/protocol";
+import type { HeldReplicas } from "@lapidary/protocol";
 import { nodeRemedy, supportedNode } from "../../../tools/setup/node-version.mjs";
 import type { EvictionReason } from "@lapidary/api/run-events";
 
@@ -14,7 +14,7 @@ export interface WorkerExit {
   /** The coordinator had asked it to end. */
   readonly isExpected: boolean;
   /** The worker that it was, of which run. */
-  readonly holds?: Holding;
+  readonly holds?: HeldReplicas;
 }
 
 /** Why a worker that is alive is ended, and how long the coordinator waited for it. */

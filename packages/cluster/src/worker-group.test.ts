@@ -108,7 +108,7 @@ describe("a worker group of processes", function () {
     const steps = Array.from({ length: 20 }, (_, step) => group.run(bound, { step: stepIndex(step) }));
     const reports = await Promise.all(steps);
     deepStrictEqual(
-      reports.map(({ told }) => told.get("sum")),
+      reports.map(({ scalars }) => scalars.get("sum")),
       steps.map((_, step) => 8 * step * step),
     );
     ok(reports.every(({ workers }) => workers.length === 2));

@@ -3,7 +3,7 @@ import {
   type RunReport,
   type ArrayData,
   type CallName,
-  type CopyName,
+  type ReplicaName,
   type Epoch,
   type ExecutorName,
   type FeedMessage,
@@ -283,7 +283,7 @@ export class WorkerGroup {
       return {
         step,
         workers: answers.map(({ reply }) => reply),
-        told: new Map(told.map(({ name, dtype }, i) => [name, number(dtype, i)])),
+        scalars: new Map(told.map(({ name, dtype }, i) => [name, number(dtype, i)])),
       };
     } catch (error) {
       // The outputs do not exist, and the workers have left the group.
@@ -362,7 +362,7 @@ export class WorkerGroup {
     for (const worker of ranksOf(this.size)) {
       const holders = must(found.holders.get(worker), "holders");
       if (holders.includes(worker)) continue;
-      const copy: CopyName = { step, worker, ...group };
+      const copy: ReplicaName = { step, worker, ...group };
       const [lent] = await this.#request([must(holders[0], "holder")], () => ({ kind: "lend", epoch: this.epoch, copy }));
       const { reply, payload } = must(lent, "replica");
       await this.#request(

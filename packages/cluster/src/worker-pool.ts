@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { type Channel, type Listener, bufferPool, listen, systemTimer } from "@lapidary/fabric";
 import { LapidaryError, asJson, assert } from "@lapidary/std";
 import {
-  type Holding,
+  type HeldReplicas,
   type NumericsName,
   type PoolHello,
   type WorkerHello,
   buildId,
   controlLimits,
   decodeWorkerHello,
-  pulseTimes,
+  heartbeatTimes,
 } from "@lapidary/protocol";
 import { isSupportedNode } from "../../../tools/setup/node-version.mjs";
 import { signalProcess } from "@lapidary/std/process-id";
@@ -139,7 +139,7 @@ export class WorkerPool {
   }
 
   /** The worker that a process is, and of which run, if it is one. */
-  holding(name: string): Holding | undefined {
+  holding(name: string): HeldReplicas | undefined {
     return this.#workers.get(name)?.holds;
   }
 
@@ -305,9 +305,9 @@ function helloOf(channel: Channel): WorkerHello | undefined {
 /** Evicts a worker that was taken over and does not connect or leave its group. Only time in which this process was awake counts. */
 function endIfUseless(worker: WorkerProcess): () => void {
   let waited_ms = 0;
-  return systemTimer.every(pulseTimes.everyMs, () => {
-    waited_ms += pulseTimes.everyMs;
-    if (!worker.hasConnected && waited_ms > pulseTimes.deadlineMs) worker.evict({ reason: "no_connection", waited_ms });
+  return systemTimer.every(heartbeatTimes.everyMs, () => {
+    waited_ms += heartbeatTimes.everyMs;
+    if (!worker.hasConnected && waited_ms > heartbeatTimes.deadlineMs) worker.evict({ reason: "no_connection", waited_ms });
     else if (waited_ms > leaveWithin_ms) worker.evict({ reason: "did_not_leave", waited_ms });
   });
 }

@@ -1,6 +1,6 @@
 import { type Channel, Heartbeat } from "@lapidary/fabric";
 import {
-  type Holding,
+  type HeldReplicas,
   type MessageId,
   type MessageKind,
   type MessageOf,
@@ -9,12 +9,12 @@ import {
   type WorkerHello,
   type WorkerReplies,
   decodeAnswer,
-  decodePulse,
+  decodeHeartbeat,
   decodeReply,
   encodeMessage,
   epochOf,
   messageId,
-  pulseTimes,
+  heartbeatTimes,
 } from "@lapidary/protocol";
 import { type JsonValue, type LapidaryError, errorFromJSON, systemClock } from "@lapidary/std";
 import { type Eviction, type WorkerExit, workerDidNotStart, workerLost } from "./worker-group-errors.js";
@@ -47,7 +47,7 @@ export class WorkerProcess {
   readonly pid: number;
   readonly numerics: NumericsName;
   /** Whose copies it holds, as far as is known. */
-  holds: Holding | undefined;
+  holds: HeldReplicas | undefined;
   /** Settles when its kernels are loaded and it is in no worker group; rejects when it ends before. */
   readonly ready: Promise<"tensorflow" | "wasm">;
   /** Settles, and never rejects, when the process is gone. */
@@ -134,12 +134,12 @@ export class WorkerProcess {
     this.#pulse = channel;
     this.#build = build;
     channel.onMessage((header) => {
-      this.#turns = decodePulse(header, this.#peer).turns;
+      this.#turns = decodeHeartbeat(header, this.#peer);
     });
-    new Heartbeat(channel, { clock: systemClock, ...pulseTimes });
+    new Heartbeat(channel, { clock: systemClock, ...heartbeatTimes });
     void channel.closed.then((reason) => {
       if (reason.kind !== "lost" || !this.isAlive) return;
-      if (reason.error.code === "LAP_FABRIC_DEADLINE") return this.evict({ reason: "no_heartbeat", waited_ms: pulseTimes.deadlineMs });
+      if (reason.error.code === "LAP_FABRIC_DEADLINE") return this.evict({ reason: "no_heartbeat", waited_ms: heartbeatTimes.deadlineMs });
       if (reason.error.code !== "LAP_PROTOCOL_MALFORMED") return;
       this.#failAll(reason.error);
       this.kill();

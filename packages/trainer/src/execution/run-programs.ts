@@ -216,5 +216,5 @@ export class RunPrograms {
 }
 
 /** The scalar outputs of a run, by name. */
-const numbersNamed = <N extends string>(names: readonly N[], { told }: RunReport): Record<N, number> =>
-  Object.fromEntries(names.map((name) => [name, must(told.get(name), name)])) as Record<N, number>;
+const numbersNamed = <N extends string>(names: readonly N[], { scalars }: RunReport): Record<N, number> =>
+  Object.fromEntries(names.map((name) => [name, must(scalars.get(name), name)])) as Record<N, number>;
