@@ -20,7 +20,15 @@ export type Step =
       readonly run: BoundFused;
       readonly frees: readonly NodeId[];
     }
-  | { readonly kind: "kernel"; readonly node: PlanNode; readonly run: Bound; readonly isGemm: boolean; readonly frees: readonly NodeId[] }
+  | {
+      readonly kind: "kernel";
+      readonly node: PlanNode;
+      readonly run: Bound;
+      /** Overwrites the first operand, which nothing uses afterwards. */
+      readonly inPlace: Bound | undefined;
+      readonly isGemm: boolean;
+      readonly frees: readonly NodeId[];
+    }
   | {
       readonly kind: "start";
       readonly node: PlanNode;
@@ -129,13 +137,19 @@ export class StackedRun {
         this.#runFused(step);
         return undefined;
       case "kernel":
-        this.#slots[step.node.id] = step.run(step.node.inputs.map((input) => this.#slots[input] as DeviceTensor));
+        this.#runKernel(step);
         return undefined;
       case "start":
         return this.#start(step);
       case "finish":
         return this.#finish(step);
     }
+  }
+
+  #runKernel({ node, run, inPlace }: StepOf<"kernel">): void {
+    // A parameter that the caller keeps must not change.
+    const compute = inPlace !== undefined && !this.#given.has(node.inputs[0] as NodeId) ? inPlace : run;
+    this.#slots[node.id] = compute(node.inputs.map((input) => this.#slots[input] as DeviceTensor));
   }
 
   #runFused({ call, run }: StepOf<"fused">): void {

@@ -13,6 +13,7 @@ import {
   type KernelName,
   type Numerics,
   type Placement,
+  bindInPlace,
   bindKernel,
   blockPlacement,
   wholePlacement,
@@ -238,7 +239,14 @@ class Binder {
         case "fused":
           return { kind, node, call: item.call, run: must(this.options.device.fused, "fused kernels").bind(item.call), frees: dead };
         case "kernel":
-          return { kind, node, run: this.#kernel(node), isGemm: node.op === "dot_general", frees: dead };
+          return {
+            kind,
+            node,
+            run: this.#kernel(node),
+            inPlace: dead.includes(node.inputs[0] ?? -1) ? this.#inPlaceKernel(node) : undefined,
+            isGemm: node.op === "dot_general",
+            frees: dead,
+          };
         case "start":
           return { kind, node, op: this.#collective(node).op, run: must(exchanges.get(node.id), "exchange"), frees: dead };
         case "finish":
@@ -285,8 +293,16 @@ class Binder {
   }
 
   #kernel(node: PlanNode): Bound {
+    return bindKernel(node.op as KernelName, this.#kernelContext(node));
+  }
+
+  #inPlaceKernel(node: PlanNode): Bound | undefined {
+    return bindInPlace(node.op as KernelName, this.#kernelContext(node));
+  }
+
+  #kernelContext(node: PlanNode): KernelContext<KernelName> {
     const inputs = node.inputs.map((id) => must(this.plan.nodes[id], "operand"));
-    const context = {
+    return {
       device: this.options.device,
       attrs: node.attrs,
       inputs: inputs.map(({ type }) => type),
@@ -297,7 +313,6 @@ class Binder {
       outputPlacement: this.#placementOf(node, undefined, node.type),
       keep: (tensor: DeviceTensor) => this.#keep(tensor),
     } as KernelContext<KernelName>;
-    return bindKernel(node.op as KernelName, context);
   }
 
   /** The placement of an operand (or of the result) of an op. Only ops that use it compute it. */

@@ -34,6 +34,11 @@ export interface Kernel<N extends KernelName> {
   readonly tfjs: (context: KernelContext<N>) => Bound;
   /** Level 2: TensorFlow ops by name. It computes the same values. */
   readonly native?: (context: KernelContext<N>, native: NativeOps) => Bound;
+  /**
+   * Level 3, with the project's own kernels: the result takes the memory of the first operand. Runs only if nothing uses that operand
+   * afterwards. It computes the same values.
+   */
+  readonly inPlace?: (context: KernelContext<N>, native: NativeOps) => Bound;
 }
 
 /** Total over the ops: TypeScript refuses an op without a kernel. */

@@ -149,6 +149,8 @@ const dynamicUpdateSlice: Kernel<"dynamic_update_slice"> = {
         return tf.concat(parts, dimension);
       });
   },
+  inPlace: ({ attrs: { dimension }, output: { dtype } }, native) =>
+    native.bindUpdateSlice({ T: dtype === "i32" ? "i32" : "f32", dimension, in_place: true }),
 };
 
 export const shapeKernels: {
