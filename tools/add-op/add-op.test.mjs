@@ -45,14 +45,14 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     return formulas.code === 0 ? "" : formulas.tail;
   }
 
-  it("names the definition, the kernel and the formula of the op, and no other file", () => {
+  it("the example names the definition, the kernel and the formula of the op, and no other file", () => {
     deepEqual(
       [...new Set(edits.map(({ path }) => path))],
       ["packages/ir/src/ops/elementwise.ts", "packages/executor/src/kernels/elementwise.ts", "packages/native/cpp/kernels/elementwise.h"],
     );
   });
 
-  it("compiles, and does not if any of its edits is left out", async () => {
+  it("the example compiles, and does not compile without any one of its edits", async () => {
     for (const left of edits) {
       scratch.apply(edits.filter((edit) => edit !== left));
       match(await complaint(), new RegExp(op, "i"), `without the edit of ${left.path}:\n${left.after}`);
@@ -61,7 +61,7 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     equal(await complaint(), "");
   });
 
-  it("gives an op that prints, parses, is partitioned and differentiated, runs fused and unfused, and is exported", async () => {
+  it("the op of the example prints, parses, is partitioned and differentiated, runs fused and unfused, and is exported", async () => {
     scratch.apply(edits);
     equal(await complaint(), "");
     if (hasKernels) await compileKernels(session, await requireCompiler(session), kernelsPath(scratch.root), "-O1");
@@ -81,7 +81,7 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     for (const text of found.stablehlo) match(text, /stablehlo\.log_plus_one %\w+ : tensor<\d+x\d+xf32>/);
   });
 
-  it("gives an op that the tests of the project try without an edit of theirs", async () => {
+  it("the tests of the project cover the op of the example without an edit", async () => {
     const files = [
       "executor/dist/kernels/kernels.test.js",
       "executor/dist/fusion/fused-kernels.test.js",

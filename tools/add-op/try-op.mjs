@@ -1,5 +1,5 @@
 /**
- * Tries an op of one operand in the project at whose root this runs, and prints what was found as JSON:
+ * Tries an op of one operand in the project of the current directory, and prints the results as JSON:
  *
  *     node try-op.mjs log1p
  */

@@ -14,7 +14,7 @@ const newest = (latest: number, ...replicas: ReplicaName[][]): ReturnType<typeof
   findReplicas({ workers: 3, mesh }, updateCount(latest), replicas);
 
 describe("the replicas that a group restores from", () => {
-  it("are of the newest state of which every block has one, with all workers that have it", () => {
+  it("findReplicas returns the newest state of which every block has a replica, with all workers that have it", () => {
     const found = newest(
       9,
       [replica(4, 0), replica(4, 2), replica(5, 0)],
@@ -32,7 +32,7 @@ describe("the replicas that a group restores from", () => {
     );
   });
 
-  it("leave out states that do not count, and blocks of other layouts", () => {
+  it("findReplicas ignores states above the limit, and blocks of other layouts", () => {
     const whole = (step: number, more: Partial<ReplicaName> = {}): ReplicaName[] => [0, 1, 2].map((worker) => replica(step, worker, more));
     strictEqual(newest(4, whole(3), whole(5), [])?.step, 3);
     strictEqual(newest(9, whole(3, { workers: 2 }), [], []), undefined);

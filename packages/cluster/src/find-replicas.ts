@@ -4,14 +4,14 @@ import { must } from "@lapidary/std";
 /** A state of which every block has a replica. */
 export interface FoundReplicas {
   readonly step: UpdateCount;
-  /** By worker whose blocks they are: the workers that have a replica of them, ascending. */
+  /** For each worker: the workers that have a replica of its blocks, ascending. */
   readonly holders: ReadonlyMap<WorkerRank, readonly WorkerRank[]>;
 }
 
 /**
  * The newest state, up to `latest`, of which the replicas of all blocks exist.
  *
- * @param group the layout whose blocks are wanted
+ * @param group the layout of the blocks
  * @param replicas by worker: the replicas that it has
  */
 export function findReplicas(

@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { Worker as Thread } from "node:worker_threads";
 import { openDevice } from "@lapidary/executor";
 import { type Channel, type ChannelOptions, connect } from "@lapidary/fabric";
-import { failpointsOf, systemClock } from "@lapidary/std";
+import { failpointsOf, LapidaryError, systemClock } from "@lapidary/std";
 import { type WorkerAnswer, type WorkerHello, buildId, controlLimits, encodeAnswer, heartbeatTimes } from "@lapidary/protocol";
 import { awaitNextCoordinator } from "./runtime/failover.js";
 import type { HeartbeatData } from "./runtime/heartbeat.js";
@@ -110,6 +110,15 @@ if (values.socket === undefined) {
   process.exit(2);
 }
 main(values.socket).catch((error: unknown) => {
-  toStderr("error", "the worker failed", { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  toStderr("error", "the worker failed", {
+    error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    // The coordinator reports this error if the worker was not ready.
+    failure: asFailure(error),
+  });
   process.exit(1);
 });
+
+function asFailure(error: unknown): LapidaryError {
+  if (error instanceof LapidaryError) return error;
+  return new LapidaryError({ code: "LAP_WORKER_FAILED", message: error instanceof Error ? error.message : String(error), cause: error });
+}

@@ -19,13 +19,3 @@ export function usedElsewhere(home: string, why: string): LapidaryError {
       "run `lapidary down` on that machine or in that container, or name another directory with --home or LAPIDARY_HOME; if this directory is a copy of the other, remove its identity.json",
   });
 }
-
-/** Why a run that was under way when its coordinator was asked to end did not continue. */
-export function coordinatorStopped(id: string): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_COORDINATOR_STOPPED",
-    message: "coordinator stopped",
-    place: id,
-    remedy: `\`lapidary jobs resume ${id}\` resumes it after its last checkpoint`,
-  });
-}

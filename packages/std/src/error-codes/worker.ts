@@ -17,7 +17,7 @@ export const workerErrors = {
   },
   LAP_WORKER_TFJS: {
     exit: ExitCode.other,
-    recoverable: true,
+    recoverable: false,
     summary: "A worker found no TensorFlow.js backend.",
     remedy: "run `npm run setup`, then `lapidary doctor`",
   },
@@ -177,8 +177,7 @@ export const workerErrors = {
   },
   LAP_FABRIC_PATH: {
     exit: ExitCode.other,
-    recoverable: true,
-    secondary: true,
+    recoverable: false,
     summary: "The path of the socket is too long.",
     remedy: "choose a directory with a shorter path in LAPIDARY_HOME or --home",
   },

@@ -1,4 +1,4 @@
-/** The outcome of `promise`, or the signal's reason as soon as it aborts; a later outcome is dropped. */
+/** The outcome of `promise`, or the reason of the signal as soon as it aborts. A later outcome is dropped. */
 export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   promise.catch(() => undefined);
   signal.throwIfAborted();

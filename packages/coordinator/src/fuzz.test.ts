@@ -7,23 +7,22 @@ import fc from "fast-check";
 import { parseManifest, printManifest } from "@lapidary/checkpoint";
 import { manifest, manifestFuzzTarget, openHttpFuzzTargets, stepLogFuzzTarget, streamFuzzTarget } from "./testing/fuzz.js";
 
-/** From packages/coordinator/dist. */
+/** Seen from packages/coordinator/dist. */
 const root = resolve(fileURLToPath(import.meta.url), "../../../..");
 
 describe("hostile bytes", () => {
-  it("in a manifest: it is what was written, or is refused", async () => {
+  it("a reader accepts the manifest that was written, and rejects any other", async () => {
     const text = printManifest(manifest);
     strictEqual(printManifest(parseManifest(text, "here")), text);
     await fc.assert(manifestFuzzTarget.property, { numRuns: 400 });
   });
 
-  it("in a step log: it is read as far as its lines are right, and nothing is thrown", () =>
-    fc.assert(stepLogFuzzTarget.property, { numRuns: 200 }));
+  it("a reader returns the correct lines of a step log, and throws nothing", () => fc.assert(stepLogFuzzTarget.property, { numRuns: 200 }));
 
-  it("in what a client reads of a run: events and frames, or an error, and no more than came", () =>
+  it("a client returns the events and frames of a run, or an error, and no more than it received", () =>
     fc.assert(streamFuzzTarget.property, { numRuns: 300 }));
 
-  it("in requests, bodies and live connections: an error with a code, not an internal error, and the server continues", async () => {
+  it("requests, bodies and live connections get an error with a code, not an internal error, and the server continues", async () => {
     const directory = mkdtempSync(join(tmpdir(), "lapidary-hostile-"));
     try {
       const { targets, close } = await openHttpFuzzTargets(join(directory, "runs"), root);
