@@ -48,6 +48,8 @@ export interface RunContext {
   /** By node: tensors that are the same in every run. */
   readonly constants: readonly (DeviceTensor | undefined)[];
   readonly parameterNodes: readonly NodeId[];
+  /** Tensors whose memory no other tensor shares. */
+  readonly exclusive: WeakSet<DeviceTensor>;
   readonly clock: Clock;
   readonly hooks: ExecutionHooks | undefined;
   /** Collectives through shared memory; the others go through sockets. */
@@ -147,9 +149,13 @@ export class StackedRun {
   }
 
   #runKernel({ node, run, inPlace }: StepOf<"kernel">): void {
-    // A parameter that the caller keeps must not change.
-    const compute = inPlace !== undefined && !this.#given.has(node.inputs[0] as NodeId) ? inPlace : run;
-    this.#slots[node.id] = compute(node.inputs.map((input) => this.#slots[input] as DeviceTensor));
+    const operands = node.inputs.map((input) => this.#slots[input] as DeviceTensor);
+    this.#slots[node.id] = (inPlace !== undefined && this.#mayOverwrite(node.inputs[0] as NodeId) ? inPlace : run)(operands);
+  }
+
+  /** Whether a parameter is donated, and its memory its own. */
+  #mayOverwrite(parameter: NodeId): boolean {
+    return !this.#given.has(parameter) && this.#context.exclusive.has(this.#slots[parameter] as DeviceTensor);
   }
 
   #runFused({ call, run }: StepOf<"fused">): void {

@@ -40,6 +40,9 @@ export function bindInPlace<N extends KernelName>(name: N, context: KernelContex
   return inPlace(context, device.native);
 }
 
+/** Whether no other tensor shares the memory of the op's result. */
+export const ownsMemory = (name: KernelName): boolean => kernelOf(name).ownsMemory === true;
+
 function counted<N extends KernelName>({ device }: KernelContext<N>, bound: Bound): Bound {
   return (inputs) => {
     device.countCall();

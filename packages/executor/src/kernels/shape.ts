@@ -1,4 +1,5 @@
 import { sameDims } from "@lapidary/ir";
+import type { KernelOps } from "@lapidary/native";
 import { must } from "@lapidary/std";
 import type { Bound, NativeOps } from "../device/native-ops.js";
 import type { DeviceTensor } from "../device/tfjs.js";
@@ -96,6 +97,7 @@ const pad: Kernel<"pad"> = {
     );
     return native.bind("Pad", [native.type("T", output.dtype), native.type("Tpaddings", "i32")], [padding]);
   },
+  ownsMemory: true,
 };
 
 const concatenate: Kernel<"concatenate"> = {
@@ -143,15 +145,21 @@ const dynamicUpdateSlice: Kernel<"dynamic_update_slice"> = {
       tf.tidy(() => {
         const [x, update] = [operand(inputs, 0), operand(inputs, 1)];
         const start = startOf(operand(inputs, 2), size, whole);
-        if (size === whole) return update.clone();
         const parts = [...(start > 0 ? [part(x, 0, start)] : []), update];
         if (start + size < whole) parts.push(part(x, start + size, whole));
         return tf.concat(parts, dimension);
       });
   },
-  inPlace: ({ attrs: { dimension }, output: { dtype } }, native) =>
-    native.bindUpdateSlice({ T: dtype === "i32" ? "i32" : "f32", dimension, in_place: true }),
+  native: (context, native) =>
+    context.device.fused === undefined ? dynamicUpdateSlice.tfjs(context) : native.bindUpdateSlice(updateSliceAttributes(context, false)),
+  inPlace: (context, native) => native.bindUpdateSlice(updateSliceAttributes(context, true)),
+  ownsMemory: true,
 };
+
+const updateSliceAttributes = (
+  { attrs: { dimension }, output: { dtype } }: KernelContext<"dynamic_update_slice">,
+  isInPlace: boolean,
+): KernelOps["LapidaryUpdateSlice"] => ({ T: dtype === "i32" ? "i32" : "f32", dimension, in_place: isInPlace });
 
 export const shapeKernels: {
   readonly [N in

@@ -59,8 +59,9 @@ class LapidaryUpdateSlice : public OpKernel {
     const int64_t wanted = context->input(2).scalar<int32_t>()();
     const int64_t start = std::max<int64_t>(0, std::min(wanted, whole - size));
 
-    // Another tensor may share the memory: it must keep its numbers.
-    if (in_place_ && x.RefCountIsOne()) {
+    // The caller knows that no other tensor shares the memory. TensorFlow does not: its eager runtime
+    // holds a reference of its own.
+    if (in_place_) {
       Write(Bytes(x), Bytes(update), {outer, whole * inner, start * inner, size * inner});
       context->set_output(0, x);
       return;
