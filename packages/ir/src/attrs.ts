@@ -16,6 +16,8 @@ export interface OpAttrs {
   iota: { readonly dims: readonly number[]; readonly dimension: number; readonly dtype: Dtype };
   /** Standard normal numbers times `scale`: element i is a pure function of (key, global index i). */
   rng_normal: { readonly dims: readonly number[]; readonly key: number; readonly scale: number };
+  /** Uniform numbers in (0, 1) from a key, an i32 scalar: element i is a pure function of (key, global index i). */
+  rng_uniform: { readonly dims: readonly number[] };
   // shape
   broadcast_in_dim: { readonly dims: readonly number[]; readonly broadcastDimensions: readonly number[] };
   reshape: { readonly dims: readonly number[] };
@@ -24,6 +26,10 @@ export interface OpAttrs {
   /** Zeros around the operand. */
   pad: { readonly low: readonly number[]; readonly high: readonly number[] };
   concatenate: { readonly dimension: number };
+  /** (x, start i32 scalar) → `size` elements of `dimension` from `start`, which is clamped so that they are inside x. */
+  dynamic_slice: { readonly dimension: number; readonly size: number };
+  /** (x, update, start i32 scalar) → x with `update` from `start` along `dimension`; `start` is clamped so that the update is inside x. */
+  dynamic_update_slice: { readonly dimension: number };
   // contraction
   reduce: { readonly dims: readonly number[]; readonly kind: ReductionKind };
   dot_general: { readonly batch: readonly DimPair[]; readonly contracting: readonly DimPair[] };

@@ -180,6 +180,9 @@ export class GraphBuilder implements GradientBuilder {
     return this.op("rng_normal", [], { dims, key, scale });
   }
 
+  /** Uniform numbers in (0, 1); `key` is an i32 scalar. */
+  rngUniform = (dims: readonly number[], key: Value): Value => this.op("rng_uniform", [key], { dims });
+
   negate = (x: Value): Value => this.op("negate", [x], {});
   exponential = (x: Value): Value => this.op("exponential", [x], {});
   log = (x: Value): Value => this.op("log", [x], {});
@@ -212,6 +215,12 @@ export class GraphBuilder implements GradientBuilder {
   transpose = (x: Value, permutation: readonly number[]): Value =>
     permutation.every((p, i) => p === i) ? x : this.op("transpose", [x], { permutation });
   slice = (x: Value, start: readonly number[], limit: readonly number[]): Value => this.op("slice", [x], { start, limit });
+  /** `size` elements of `dimension` from `start`, an i32 scalar. */
+  dynamicSlice = (x: Value, start: Value, dimension: number, size: number): Value =>
+    this.op("dynamic_slice", [x, start], { dimension, size });
+  /** `x` with `update` from `start` along `dimension`; `start` is an i32 scalar. */
+  dynamicUpdateSlice = (x: Value, update: Value, start: Value, dimension: number): Value =>
+    this.op("dynamic_update_slice", [x, update, start], { dimension });
   pad = (x: Value, low: readonly number[], high: readonly number[]): Value => this.op("pad", [x], { low, high });
   concatenate = (xs: readonly Value[], dimension: number): Value => this.op("concatenate", xs, { dimension });
   reduce = (x: Value, dims: readonly number[], kind: ReductionKind): Value => this.op("reduce", [x], { dims, kind });

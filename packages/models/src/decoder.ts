@@ -1,11 +1,10 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
 import { assert, must } from "@lapidary/std";
 import type { DecoderConfig } from "./decoder-config.js";
-import { type AttentionTables, attend, causalBias } from "./layers/attention.js";
+import { attend, attendToOf, attentionTables } from "./layers/attention.js";
 import { rmsNorm } from "./layers/rms-norm.js";
-import { ropeTables, scaleTables } from "./layers/rope.js";
 import { swiglu } from "./layers/swiglu.js";
-import type { Model, ParamInit, ParamSpec, ParamValues } from "./model.js";
+import type { HiddenOptions, Model, ParamInit, ParamSpec, ParamValues } from "./model.js";
 
 /** Logical axes of the residual stream [B, T, D]. */
 const residual = ["batch", "activation_seq", "activation_embed"] as const;
@@ -29,7 +28,8 @@ export function decoder(config: DecoderConfig): Model {
     vocabSize: config.vocabSize,
     contextLength: config.contextLength,
     params: decoderParams(config),
-    hidden: (g, params, tokens) => hidden(g, config, params, tokens),
+    attention: { blocks: config.layers, kvHeads: config.kvHeads, headDim: config.headDim },
+    hidden: (g, params, tokens, options = {}) => hidden(g, config, { params, tokens, options }),
     unembed: (g, params, x) => unembed(g, params, x),
   };
 }
@@ -75,13 +75,16 @@ function decoderParams(config: DecoderConfig): ParamSpec[] {
   ];
 }
 
-function hidden(g: GraphBuilder, config: DecoderConfig, params: ParamValues, tokens: Value): Value {
+interface HiddenInputs {
+  readonly params: ParamValues;
+  readonly tokens: Value;
+  readonly options: HiddenOptions;
+}
+
+function hidden(g: GraphBuilder, config: DecoderConfig, { params, tokens, options }: HiddenInputs): Value {
+  assert(options.adapters === undefined, "adapters change the projections of a Gemma only");
   const param = (name: string): Value => must(params.get(name), `parameter ${name}`);
-  const positions = tokens.type.dims[1] ?? 0;
-  const tables: AttentionTables = g.scope("tables", () => {
-    const keyRope = ropeTables(g, positions, config.headDim, config.ropeTheta);
-    return { keyRope, queryRope: scaleTables(g, keyRope, 1 / Math.sqrt(config.headDim)), causalBias: causalBias(g, positions) };
-  });
+  const tables = attentionTables(g, tokens.type.dims[1] ?? 0, config, options);
   const shape = { kvHeads: config.kvHeads, groups: config.heads / config.kvHeads, headDim: config.headDim };
 
   let x = g.scope("embed", () => g.named("x", g.gather(param(embedding), tokens), residual));
@@ -98,7 +101,8 @@ function hidden(g: GraphBuilder, config: DecoderConfig, params: ParamValues, tok
               project(g, "v", y, weight("self_attn.v_proj"), "kv_heads"),
             ];
         const projected = { q: must(q, "q"), k: must(k, "k"), v: must(v, "v") };
-        return attend(g, x.type.dims, (name) => projected[name], weight("self_attn.o_proj"), shape, tables);
+        const o = { weight: weight("self_attn.o_proj") };
+        return attend(g, x.type.dims, (name) => projected[name], { o, shape, tables, attendTo: attendToOf(options, i) });
       });
       x = g.named("after_attn", g.add(x, attended), residual);
       const fed = g.scope("mlp", () => {

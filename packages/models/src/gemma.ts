@@ -1,11 +1,11 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import type { GemmaConfig } from "./gemma-config.js";
-import { type AttentionTables, attention, causalBias } from "./layers/attention.js";
+import { attendToOf, attention, attentionTables } from "./layers/attention.js";
 import { geglu } from "./layers/geglu.js";
 import { rmsNorm } from "./layers/rms-norm.js";
-import { ropeTables, scaleTables } from "./layers/rope.js";
-import type { Model, ParamInit, ParamSpec, ParamValues } from "./model.js";
+import type { Projection } from "./layers/projection.js";
+import type { HiddenOptions, Model, ParamInit, ParamSpec, ParamValues } from "./model.js";
 
 /** The logical axes of parameters, batch and activations of a Gemma. Rules may name these axes. */
 export const gemmaLogicalAxes = [
@@ -34,7 +34,8 @@ export function gemma(config: GemmaConfig): Model {
     vocabSize: config.vocabSize,
     contextLength: config.contextLength,
     params: gemmaParams(config),
-    hidden: (g, params, tokens) => hidden(g, config, params, tokens),
+    attention: { blocks: config.layers, kvHeads: config.kvHeads, headDim: config.headDim },
+    hidden: (g, params, tokens, options = {}) => hidden(g, config, { params, tokens, options }),
     unembed: (g, params, x) => unembed(g, params, x),
   };
 }
@@ -72,45 +73,41 @@ export function gemmaParams(config: GemmaConfig): ParamSpec[] {
   ];
 }
 
-function hidden(g: GraphBuilder, config: GemmaConfig, params: ParamValues, tokens: Value): Value {
+interface HiddenInputs {
+  readonly params: ParamValues;
+  readonly tokens: Value;
+  readonly options: HiddenOptions;
+}
+
+function hidden(g: GraphBuilder, config: GemmaConfig, { params, tokens, options }: HiddenInputs): Value {
   const param = (name: string): Value => must(params.get(name), `parameter ${name}`);
-  const tables = sharedTables(g, config, tokens.type.dims[1] ?? 0);
+  const tables = attentionTables(g, tokens.type.dims[1] ?? 0, config, options);
+  const shape = { kvHeads: config.kvHeads, groups: config.heads / config.kvHeads, headDim: config.headDim };
 
   let x = g.scope("embed", () => g.named("x", g.scale(g.gather(param(embedding), tokens), Math.sqrt(config.modelDim)), residual));
   for (let i = 0; i < config.layers; i++)
     g.block("layers", i, () => {
-      const weight = (name: string): Value => param(`model.layers.${i}.${name}.weight`);
+      const at = (name: string): string => `model.layers.${i}.${name}.weight`;
+      const projection = (name: string): Projection => ({ weight: param(at(name)), adapter: options.adapters?.get(at(name)) });
       const attended = g.scope("attn", () => {
-        const y = g.named("norm", rmsNorm(g, x, weight("input_layernorm"), config.normEps));
+        const y = g.named("norm", rmsNorm(g, x, param(at("input_layernorm")), config.normEps));
         const weights = {
-          q: weight("self_attn.q_proj"),
-          k: weight("self_attn.k_proj"),
-          v: weight("self_attn.v_proj"),
-          o: weight("self_attn.o_proj"),
+          q: projection("self_attn.q_proj"),
+          k: projection("self_attn.k_proj"),
+          v: projection("self_attn.v_proj"),
+          o: projection("self_attn.o_proj"),
         };
-        return attention(
-          g,
-          y,
-          weights,
-          { kvHeads: config.kvHeads, groups: config.heads / config.kvHeads, headDim: config.headDim },
-          tables,
-        );
+        return attention(g, y, weights, shape, tables, attendToOf(options, i));
       });
       x = g.named("after_attn", g.add(x, attended), residual);
       const fed = g.scope("mlp", () => {
-        const y = g.named("norm", rmsNorm(g, x, weight("post_attention_layernorm"), config.normEps));
-        return geglu(g, y, { gate: weight("mlp.gate_proj"), up: weight("mlp.up_proj"), down: weight("mlp.down_proj") });
+        const y = g.named("norm", rmsNorm(g, x, param(at("post_attention_layernorm")), config.normEps));
+        return geglu(g, y, { gate: projection("mlp.gate_proj"), up: projection("mlp.up_proj"), down: projection("mlp.down_proj") });
       });
       x = g.named("after_mlp", g.add(x, fed), residual);
     });
   return g.scope("final", () => g.named("norm", rmsNorm(g, x, param("model.norm.weight"), config.normEps), residual));
 }
-
-const sharedTables = (g: GraphBuilder, config: GemmaConfig, positions: number): AttentionTables =>
-  g.scope("tables", () => {
-    const keyRope = ropeTables(g, positions, config.headDim, config.ropeTheta);
-    return { keyRope, queryRope: scaleTables(g, keyRope, 1 / Math.sqrt(config.headDim)), causalBias: causalBias(g, positions) };
-  });
 
 /** The embedding is tied: logits are the matmul with its rows. */
 function unembed(g: GraphBuilder, params: ParamValues, x: Value): Value {

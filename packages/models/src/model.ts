@@ -17,6 +17,34 @@ export interface ParamSpec {
 /** Weights by `ParamSpec.name`. */
 export type ParamValues = ReadonlyMap<string, Value>;
 
+/** The low-rank change that LoRA adds to a projection W [out, in]: W + scale · B·A (Hu et al. 2021). */
+export interface Adapter {
+  /** [r, in] */
+  readonly a: Value;
+  /** [out, r] */
+  readonly b: Value;
+  /** alpha / r */
+  readonly scale: number;
+}
+
+/** Keys and values of one block, [B, S, K, E] each. Keys are rotated. */
+export interface KeysAndValues {
+  readonly keys: Value;
+  readonly values: Value;
+}
+
+/** What changes attention or weights. Without options a model computes whole rows of one document each. */
+export interface HiddenOptions {
+  /** f32[B, T, S] in the place of the causal mask: 0 if position t may attend to position s, else `hiddenBias`. */
+  readonly attentionBias?: Value;
+  /** i32 scalar: the position of the first token, 0 by default. */
+  readonly firstPosition?: Value;
+  /** Receives the new keys and values of a block, and returns the keys and values that the block attends to. */
+  readonly attendTo?: (block: number, fresh: KeysAndValues) => KeysAndValues;
+  /** Adapters by the name of the weight that they change. */
+  readonly adapters?: ReadonlyMap<string, Adapter>;
+}
+
 /**
  * A language model: functions that append to a graph. It does not depend on a mesh. Sharding needs only the logical
  * axis names on parameters and on a few activations.
@@ -26,15 +54,17 @@ export interface Model {
   /** Maximum sequence length. */
   readonly contextLength: number;
   readonly params: readonly ParamSpec[];
-  /** tokens i32[B,T] → final hidden state f32[B,T,D], normalised. Position t depends on tokens 0 to t. */
-  hidden(g: GraphBuilder, params: ParamValues, tokens: Value): Value;
+  /** Blocks, and the shape of the keys that each has for a position. */
+  readonly attention: { readonly blocks: number; readonly kvHeads: number; readonly headDim: number };
+  /** tokens i32[B,T] → final hidden state f32[B,T,D], normalised. Position t depends on tokens 0 to t, unless the options say otherwise. */
+  hidden(g: GraphBuilder, params: ParamValues, tokens: Value, options?: HiddenOptions): Value;
   /** Hidden state [..., D] → logits [..., V]. */
   unembed(g: GraphBuilder, params: ParamValues, hidden: Value): Value;
 }
 
 /** tokens i32[B,T] → logits f32[B,T,V]: of the token that follows each position. */
-export const logitsOf = (model: Model, g: GraphBuilder, params: ParamValues, tokens: Value): Value =>
-  model.unembed(g, params, model.hidden(g, params, tokens));
+export const logitsOf = (model: Model, g: GraphBuilder, params: ParamValues, tokens: Value, options?: HiddenOptions): Value =>
+  model.unembed(g, params, model.hidden(g, params, tokens, options));
 
 /** Number of weights. */
 export const parameterCount = (model: Model): number => model.params.reduce((n, { dims }) => n + dims.reduce((a, b) => a * b, 1), 0);

@@ -46,6 +46,8 @@ export interface KernelOps {
     readonly program: FusedProgramId;
   };
   readonly LapidaryMatMul: { readonly adj_x: boolean; readonly adj_y: boolean; readonly bf16: boolean };
+  /** `in_place`: the operand is not used again, so that the result may take its memory. */
+  readonly LapidaryUpdateSlice: { readonly T: "f32" | "i32"; readonly dimension: number; readonly in_place: boolean };
   readonly LapidarySend: { readonly T: "f32" | "i32"; readonly exchange: ExchangeId };
   readonly LapidarySendCorrupted: { readonly T: "f32" | "i32"; readonly exchange: ExchangeId };
   readonly LapidaryReceive: { readonly T: "f32" | "i32"; readonly exchange: ExchangeId };

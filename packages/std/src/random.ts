@@ -48,3 +48,9 @@ export function normalAt(key: number, index: number): number {
   const v = hash32(key ^ 0x5bd1e995, index * 2 + 1) / 4294967296;
   return Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * v);
 }
+
+/**
+ * Uniform number `index` of stream `key`, in (0, 1): a multiple of 2⁻²⁴ that is neither 0 nor 1, so that f32 holds it exactly and its logarithm
+ * is finite.
+ */
+export const uniformAt = (key: number, index: number): number => ((hash32(key, index) >>> 9) + 0.5) / 8388608;

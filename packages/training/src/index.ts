@@ -10,11 +10,20 @@ export { type ResolvedJob, compileOptions, jobFileOf, jobFileText, meshOf, print
 export { jobWarnings, shardingFindings } from "./job/sharding-findings.js";
 export type { UpdateConfig } from "./optimizer/optimizer-config.js";
 export { type ParityBundle, readParityBundle } from "./parity/bundle.js";
-export { type ParityDeviations, type ParityTolerances, parityFailures, parityTolerances } from "./parity/compare.js";
+export {
+  type ParityDeviations,
+  type ParityTolerances,
+  largestGradientDeviation,
+  maxAbsDifference,
+  parityFailures,
+  parityTolerances,
+} from "./parity/compare.js";
 export { type GraphRunner, runParity } from "./parity/run.js";
 export { generate } from "./sampling/generate.js";
-export { type Sampling, greedy } from "./sampling/sample-token.js";
+export { type Sampling, greedy, sampledLogProbs } from "./sampling/sample-token.js";
+export { applyUpdate } from "./step/apply-update.js";
 export { evalStep, nextTokenLogits } from "./step/eval-step.js";
+export { decodeProgram, prefillProgram } from "./step/generate-programs.js";
 export { initGraph } from "./step/init-program.js";
-export { type StateSpec, paramName, stepName, trainState } from "./step/train-state.js";
+export { type StateSpec, gradientName, paramName, stateParameter, stepName, trainState } from "./step/train-state.js";
 export { trainMetrics, trainStep } from "./step/train-step.js";

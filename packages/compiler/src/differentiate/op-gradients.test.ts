@@ -68,6 +68,7 @@ const cases: { readonly [N in LocalOpName]: readonly GradientCase[] } = {
   constant: [{ what: "constant", dims: [square], build: (g, x) => g.multiply(x, g.splat(1.5, x.type)) }],
   iota: [{ what: "iota", dims: [square], build: (g, x) => g.multiply(x, g.iota(x.type, 1)) }],
   rng_normal: [{ what: "rng_normal", dims: [square], build: (g, x) => g.multiply(x, g.rngNormal(square, 7, 2)) }],
+  rng_uniform: [{ what: "rng_uniform", dims: [square], build: (g, x) => g.multiply(x, g.rngUniform(square, g.scalar(7, "i32"))) }],
   ...tableOf(unaryNames, (name) => unary(name)),
   ...tableOf(binaryNames, binary),
   abs: [...unary("abs", "abs of positive numbers", [0.5, 3]), ...unary("abs", "abs of negative numbers", [-3, -0.5])],
@@ -125,6 +126,19 @@ const cases: { readonly [N in LocalOpName]: readonly GradientCase[] } = {
     },
     { what: "concatenate of one value twice", dims: [[2, 3]], build: (g, a) => g.concatenate([a, a], 0) },
   ],
+  dynamic_slice: [0, 1, 9].map((start) => ({
+    what: `dynamic slice from ${start}`,
+    dims: [[4, 5]],
+    build: (g, x) => g.dynamicSlice(x, g.scalar(start, "i32"), 1, 2),
+  })),
+  dynamic_update_slice: [0, 2, 9].map((start) => ({
+    what: `dynamic update slice from ${start}`,
+    dims: [
+      [4, 5],
+      [2, 5],
+    ],
+    build: (g, x, update) => g.dynamicUpdateSlice(x, update, g.scalar(start, "i32"), 0),
+  })),
   reduce: (["sum", "max", "min"] as const).flatMap((kind) =>
     [[0], [1], [0, 2], [0, 1, 2]].map((dims) => ({
       what: `reduce ${kind} over ${dims.join(",")}`,

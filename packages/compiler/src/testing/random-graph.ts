@@ -150,6 +150,7 @@ const smoothSteps: Readonly<Record<string, Step>> = {
   root: ({ g, x, positive }) => void g.sqrt(positive(x)),
   inverseRoot: ({ g, x, peer, positive }) => void g.multiply(x, g.rsqrt(positive(peer()))),
   noise: ({ g, x, random }) => void g.add(x, g.rngNormal(x.type.dims, random.integer(1000), 0.5)),
+  keyedNoise: ({ g, x, rowIds }) => void g.multiply(x, g.rngUniform(x.type.dims, rowIds([]))),
   position: ({ g, x, rank, dim }) => {
     if (rank > 0) g.multiply(x, g.cosine(g.iota(x.type, dim())));
   },
@@ -218,6 +219,16 @@ const smoothSteps: Readonly<Record<string, Step>> = {
       start,
       dims.map((size, d) => (start[d] ?? 0) + 1 + random.integer(size - (start[d] ?? 0))),
     );
+  },
+  movingWindow: ({ g, x, rank, dims, dim, random, rowIds }) => {
+    const d = dim();
+    if (rank > 0) g.dynamicSlice(x, rowIds([]), d, 1 + random.integer(dims[d] ?? 1));
+  },
+  overwrite: ({ g, x, rank, dims, dim, random, rowIds }) => {
+    if (rank === 0) return;
+    const d = dim();
+    const update = g.dynamicSlice(x, rowIds([]), d, 1 + random.integer(dims[d] ?? 1));
+    g.dynamicUpdateSlice(g.negate(x), update, rowIds([]), d);
   },
   concatenate: ({ g, x, rank, dims, dim, peer }) => {
     if (rank > 0 && sizeOf(dims) <= 512) g.concatenate([x, peer(), g.tanh(x)], dim());

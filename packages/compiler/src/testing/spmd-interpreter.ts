@@ -108,8 +108,8 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
         const { evaluate, placed } = opDef<OpName>(value.op);
         const meaning = must(evaluate, "meaning");
         if (placed) {
-          assert(makesOwnPart(value.op), "an op with operands that depends on the position of the part has its own case", value.op);
-          const full = meaning([], value.attrs, { ...value.type, dims: whole });
+          // Operands, such as the key of random numbers, are whole on every member.
+          const full = meaning(operands(0), value.attrs, { ...value.type, dims: whole });
           if (value.op === "rng_normal")
             assert(full.data[0] === Math.fround(normalAt(value.attrs.key, 0) * value.attrs.scale), "counter-based numbers");
           results.push(all.map((member) => takeIndices(full, positionsOf(member, whole))));

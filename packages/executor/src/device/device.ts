@@ -30,6 +30,8 @@ export class Device {
   /** Whether the native f32 matmul is faster than TensorFlow's on this processor. Its instruction set decides, so that all workers of a machine agree. */
   readonly hasFastMatmul: boolean;
   readonly fallbackReason: string | undefined;
+  /** Results of programs whose memory no other tensor shares: a later run may overwrite them if they are donated. */
+  readonly exclusive = new WeakSet<DeviceTensor>();
   #level1Calls = 0;
   #matmulRounds: boolean | undefined;
 

@@ -56,6 +56,11 @@ export class NativeOps {
     return this.bind("LapidaryMatMul", kernelAttributes(this.#node.binding, "LapidaryMatMul", attributes));
   }
 
+  /** The library's dynamic_update_slice. */
+  bindUpdateSlice(attributes: KernelOps["LapidaryUpdateSlice"]): Bound {
+    return this.bind("LapidaryUpdateSlice", kernelAttributes(this.#node.binding, "LapidaryUpdateSlice", attributes));
+  }
+
   /** Rounds f32 to the nearest bf16 (ties to even) and back. These are two casts; tfjs sees only the second result. */
   bindRoundToBf16(): Bound {
     const { binding } = this.#node;

@@ -20,7 +20,15 @@ export type Step =
       readonly run: BoundFused;
       readonly frees: readonly NodeId[];
     }
-  | { readonly kind: "kernel"; readonly node: PlanNode; readonly run: Bound; readonly isGemm: boolean; readonly frees: readonly NodeId[] }
+  | {
+      readonly kind: "kernel";
+      readonly node: PlanNode;
+      readonly run: Bound;
+      /** Overwrites the first operand, which nothing uses afterwards. */
+      readonly inPlace: Bound | undefined;
+      readonly isGemm: boolean;
+      readonly frees: readonly NodeId[];
+    }
   | {
       readonly kind: "start";
       readonly node: PlanNode;
@@ -40,6 +48,8 @@ export interface RunContext {
   /** By node: tensors that are the same in every run. */
   readonly constants: readonly (DeviceTensor | undefined)[];
   readonly parameterNodes: readonly NodeId[];
+  /** Tensors whose memory no other tensor shares. */
+  readonly exclusive: WeakSet<DeviceTensor>;
   readonly clock: Clock;
   readonly hooks: ExecutionHooks | undefined;
   /** Collectives through shared memory; the others go through sockets. */
@@ -129,13 +139,23 @@ export class StackedRun {
         this.#runFused(step);
         return undefined;
       case "kernel":
-        this.#slots[step.node.id] = step.run(step.node.inputs.map((input) => this.#slots[input] as DeviceTensor));
+        this.#runKernel(step);
         return undefined;
       case "start":
         return this.#start(step);
       case "finish":
         return this.#finish(step);
     }
+  }
+
+  #runKernel({ node, run, inPlace }: StepOf<"kernel">): void {
+    const operands = node.inputs.map((input) => this.#slots[input] as DeviceTensor);
+    this.#slots[node.id] = (inPlace !== undefined && this.#mayOverwrite(node.inputs[0] as NodeId) ? inPlace : run)(operands);
+  }
+
+  /** Whether a parameter is donated, and its memory its own. */
+  #mayOverwrite(parameter: NodeId): boolean {
+    return !this.#given.has(parameter) && this.#context.exclusive.has(this.#slots[parameter] as DeviceTensor);
   }
 
   #runFused({ call, run }: StepOf<"fused">): void {

@@ -13,7 +13,10 @@ import {
   type KernelName,
   type Numerics,
   type Placement,
+  bindInPlace,
   bindKernel,
+  kernels,
+  ownsMemory,
   blockPlacement,
   wholePlacement,
 } from "../kernels/index.js";
@@ -89,6 +92,8 @@ export class StackedProgram implements Executable {
   /** Collectives through shared memory. The workers agree on them at the first run. */
   readonly #shared: SharedExchanges | undefined;
   #links: ReadonlyMap<NodeId, SharedExchange> | undefined;
+  readonly #device: Device;
+  readonly #exclusive: ReadonlySet<NodeId>;
   #wait_ms = 0;
   #total_ms = 0;
   #runs = 0;
@@ -101,6 +106,8 @@ export class StackedProgram implements Executable {
     this.schedule = schedule;
     this.#parameterNodes = plan.nodes.filter((node) => node.op === "parameter").map((node) => node.id);
     assert(this.#parameterNodes.length === tensors.parameters.length, "a plan has the parameters of its program");
+    this.#device = options.device;
+    this.#exclusive = exclusiveOutputs(plan);
     const binder = new Binder(program, plan, options, this.#kept);
     this.#constants = binder.computeConstants();
     this.#steps = binder.steps(schedule);
@@ -167,7 +174,12 @@ export class StackedProgram implements Executable {
     this.#runs++;
     this.#total_ms += clock.monotonic() - began;
     onTimes?.({ began_ms, calls_us });
-    return this.plan.outputs.map(({ node }) => run.output(node));
+    return this.plan.outputs.map(({ node }) => this.#keep(node, run.output(node)));
+  }
+
+  #keep(node: NodeId, output: Held): Held {
+    if (this.#exclusive.has(node)) for (const tensor of output) this.#device.exclusive.add(tensor);
+    return output;
   }
 
   #context(): RunContext {
@@ -176,6 +188,7 @@ export class StackedProgram implements Executable {
       schedule: this.schedule,
       constants: this.#constants,
       parameterNodes: this.#parameterNodes,
+      exclusive: this.#device.exclusive,
       clock: this.#clock,
       hooks: this.#hooks,
       links: this.#links,
@@ -189,6 +202,15 @@ export class StackedProgram implements Executable {
     for (const tensor of this.#kept.splice(0)) tensor.dispose();
     for (const tensor of this.#constants) tensor?.dispose();
   }
+}
+
+/** The outputs whose memory is their own: no other output is a view of them. */
+function exclusiveOutputs({ nodes, outputs }: Plan): ReadonlySet<NodeId> {
+  const outputNodes = new Set(outputs.map(({ node }) => node));
+  // Any output that is computed from another directly may be a view of it.
+  const shared = new Set(nodes.filter(({ id }) => outputNodes.has(id)).flatMap(({ inputs }) => inputs));
+  const owns = ({ op }: PlanNode): boolean => Object.hasOwn(kernels, op) && ownsMemory(op as KernelName);
+  return new Set([...outputNodes].filter((id) => owns(must(nodes[id], "output")) && !shared.has(id)));
 }
 
 /** Turns the nodes of a plan into steps. All look-ups happen here. */
@@ -238,7 +260,14 @@ class Binder {
         case "fused":
           return { kind, node, call: item.call, run: must(this.options.device.fused, "fused kernels").bind(item.call), frees: dead };
         case "kernel":
-          return { kind, node, run: this.#kernel(node), isGemm: node.op === "dot_general", frees: dead };
+          return {
+            kind,
+            node,
+            run: this.#kernel(node),
+            inPlace: this.#inPlaceKernel(node),
+            isGemm: node.op === "dot_general",
+            frees: dead,
+          };
         case "start":
           return { kind, node, op: this.#collective(node).op, run: must(exchanges.get(node.id), "exchange"), frees: dead };
         case "finish":
@@ -285,8 +314,22 @@ class Binder {
   }
 
   #kernel(node: PlanNode): Bound {
+    return bindKernel(node.op as KernelName, this.#kernelContext(node));
+  }
+
+  /** For a parameter that nothing else uses. */
+  #inPlaceKernel(node: PlanNode): Bound | undefined {
+    const { nodes, outputs } = this.plan;
+    const operand = nodes[node.inputs[0] ?? -1];
+    if (operand?.op !== "parameter" || outputs.some((output) => output.node === operand.id)) return undefined;
+    const uses = nodes.reduce((count, { inputs }) => count + inputs.filter((id) => id === operand.id).length, 0);
+    if (uses !== 1) return undefined;
+    return bindInPlace(node.op as KernelName, this.#kernelContext(node));
+  }
+
+  #kernelContext(node: PlanNode): KernelContext<KernelName> {
     const inputs = node.inputs.map((id) => must(this.plan.nodes[id], "operand"));
-    const context = {
+    return {
       device: this.options.device,
       attrs: node.attrs,
       inputs: inputs.map(({ type }) => type),
@@ -297,7 +340,6 @@ class Binder {
       outputPlacement: this.#placementOf(node, undefined, node.type),
       keep: (tensor: DeviceTensor) => this.#keep(tensor),
     } as KernelContext<KernelName>;
-    return bindKernel(node.op as KernelName, context);
   }
 
   /** The placement of an operand (or of the result) of an op. Only ops that use it compute it. */

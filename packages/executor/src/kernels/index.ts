@@ -32,6 +32,17 @@ export function bindKernel<N extends KernelName>(name: N, context: KernelContext
   };
 }
 
+/** The kernel that overwrites its first operand; undefined if the op or the device has none. */
+export function bindInPlace<N extends KernelName>(name: N, context: KernelContext<N>): Bound | undefined {
+  const { device, output } = context;
+  const { inPlace } = kernelOf(name);
+  if (inPlace === undefined || device.native === undefined || device.fused === undefined || output.dtype === "bf16") return undefined;
+  return inPlace(context, device.native);
+}
+
+/** Whether no other tensor shares the memory of the op's result. */
+export const ownsMemory = (name: KernelName): boolean => kernelOf(name).ownsMemory === true;
+
 function counted<N extends KernelName>({ device }: KernelContext<N>, bound: Bound): Bound {
   return (inputs) => {
     device.countCall();

@@ -34,6 +34,13 @@ export interface Kernel<N extends KernelName> {
   readonly tfjs: (context: KernelContext<N>) => Bound;
   /** Level 2: TensorFlow ops by name. It computes the same values. */
   readonly native?: (context: KernelContext<N>, native: NativeOps) => Bound;
+  /**
+   * Computes the same values in the memory of the first operand. Runs only if nothing uses that operand afterwards, and no other tensor shares its
+   * memory.
+   */
+  readonly inPlace?: (context: KernelContext<N>, native: NativeOps) => Bound;
+  /** No other tensor shares the memory of the result. False by default: a view shares that of its operand. */
+  readonly ownsMemory?: true;
 }
 
 /** Total over the ops: TypeScript refuses an op without a kernel. */

@@ -58,6 +58,7 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
   constant: [(g) => g.splat(1.5, f(2, 3)), (g) => g.splat(7, i(3)), (g) => g.splat(1, tensorType("pred", [2])), (g) => g.splat(-2, f())],
   iota: [(g) => g.iota(i(2, 3), 1), (g) => g.iota(f(2, 3, 2), 0)],
   rng_normal: [(g) => g.rngNormal([3, 4], 17, 0.02), (g) => g.rngNormal([5], 3, 1)],
+  rng_uniform: [(g) => g.rngUniform([3, 4], g.scalar(17, "i32")), (g) => g.rngUniform([5], g.parameter("key", i()))],
   negate: [...unary("negate"), ofIntegers("negate")],
   abs: [...unary("abs"), ofIntegers("abs")],
   stop_gradient: stopGradient,
@@ -108,6 +109,16 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
     (g) => g.pad(g.parameter("x", f(2, 3)), [1, 0], [0, 2]),
     (g) => g.pad(g.parameter("x", tensorType("pred", [3])), [1], [1]),
     (g) => g.pad(g.parameter("x", i(2)), [0], [1]),
+  ],
+  dynamic_slice: [
+    (g) => g.dynamicSlice(g.parameter("x", f(2, 5, 3)), g.scalar(2, "i32"), 1, 2),
+    (g) => g.dynamicSlice(g.parameter("x", i(6)), g.scalar(9, "i32"), 0, 2),
+    (g) => g.dynamicSlice(g.parameter("x", f(3, 4)), g.scalar(-1, "i32"), 0, 1),
+  ],
+  dynamic_update_slice: [
+    (g) => g.dynamicUpdateSlice(g.parameter("x", f(2, 5, 3)), g.parameter("y", f(2, 2, 3)), g.scalar(1, "i32"), 1),
+    (g) => g.dynamicUpdateSlice(g.parameter("x", f(4, 3)), g.parameter("y", f(1, 3)), g.scalar(7, "i32"), 0),
+    (g) => g.dynamicUpdateSlice(g.parameter("x", i(3)), g.parameter("y", i(3)), g.scalar(1, "i32"), 0),
   ],
   concatenate: [
     (g) => g.concatenate([g.parameter("x", f(2, 3)), g.parameter("y", f(2, 1)), g.parameter("z", f(2, 2))], 1),

@@ -1,5 +1,8 @@
 import { sameDims } from "@lapidary/ir";
+import type { KernelOps } from "@lapidary/native";
+import { must } from "@lapidary/std";
 import type { Bound, NativeOps } from "../device/native-ops.js";
+import type { DeviceTensor } from "../device/tfjs.js";
 import { type Kernel, type KernelContext, type KernelName, type KernelTable, chain, operand, vector } from "./kernel.js";
 
 type Context = Pick<KernelContext<KernelName>, "device" | "keep" | "output">;
@@ -94,6 +97,7 @@ const pad: Kernel<"pad"> = {
     );
     return native.bind("Pad", [native.type("T", output.dtype), native.type("Tpaddings", "i32")], [padding]);
   },
+  ownsMemory: true,
 };
 
 const concatenate: Kernel<"concatenate"> = {
@@ -111,8 +115,62 @@ const concatenate: Kernel<"concatenate"> = {
   },
 };
 
+/** The start of a slice: a scalar on the device, limited so that `size` elements are inside `whole`. */
+const startOf = (scalar: DeviceTensor, size: number, whole: number): number =>
+  Math.max(0, Math.min(must(scalar.dataSync()[0], "start"), whole - size));
+
+const dynamicSlice: Kernel<"dynamic_slice"> = {
+  tfjs: ({ device: { tf }, attrs: { dimension, size }, inputs: types, output: { dims } }) => {
+    const whole = must(must(types[0], "operand").dims[dimension], "dim");
+    return (inputs) => {
+      const begin = dims.map(() => 0);
+      begin[dimension] = startOf(operand(inputs, 1), size, whole);
+      return tf.slice(operand(inputs, 0), begin, [...dims]);
+    };
+  },
+};
+
+const dynamicUpdateSlice: Kernel<"dynamic_update_slice"> = {
+  tfjs: ({ device: { tf }, attrs: { dimension }, inputs: types, output: { dims } }) => {
+    const [whole, size] = [must(dims[dimension], "dim"), must(must(types[1], "update").dims[dimension], "dim")];
+    const part = (x: DeviceTensor, from: number, to: number): DeviceTensor => {
+      const begin = dims.map((_, d) => (d === dimension ? from : 0));
+      return tf.slice(
+        x,
+        begin,
+        dims.map((all, d) => (d === dimension ? to - from : all)),
+      );
+    };
+    return (inputs) =>
+      tf.tidy(() => {
+        const [x, update] = [operand(inputs, 0), operand(inputs, 1)];
+        const start = startOf(operand(inputs, 2), size, whole);
+        const parts = [...(start > 0 ? [part(x, 0, start)] : []), update];
+        if (start + size < whole) parts.push(part(x, start + size, whole));
+        return tf.concat(parts, dimension);
+      });
+  },
+  native: (context, native) =>
+    context.device.fused === undefined ? dynamicUpdateSlice.tfjs(context) : native.bindUpdateSlice(updateSliceAttributes(context, false)),
+  inPlace: (context, native) => native.bindUpdateSlice(updateSliceAttributes(context, true)),
+  ownsMemory: true,
+};
+
+const updateSliceAttributes = (
+  { attrs: { dimension }, output: { dtype } }: KernelContext<"dynamic_update_slice">,
+  isInPlace: boolean,
+): KernelOps["LapidaryUpdateSlice"] => ({ T: dtype === "i32" ? "i32" : "f32", dimension, in_place: isInPlace });
+
 export const shapeKernels: {
-  readonly [N in "broadcast_in_dim" | "reshape" | "transpose" | "slice" | "pad" | "concatenate"]: KernelTable[N];
+  readonly [N in
+    | "broadcast_in_dim"
+    | "reshape"
+    | "transpose"
+    | "slice"
+    | "pad"
+    | "concatenate"
+    | "dynamic_slice"
+    | "dynamic_update_slice"]: KernelTable[N];
 } = {
   broadcast_in_dim: broadcastInDim,
   reshape,
@@ -120,4 +178,6 @@ export const shapeKernels: {
   slice,
   pad,
   concatenate,
+  dynamic_slice: dynamicSlice,
+  dynamic_update_slice: dynamicUpdateSlice,
 };

@@ -1,7 +1,8 @@
-import { normalAt } from "@lapidary/std";
+import { must, normalAt, uniformAt } from "@lapidary/std";
 import { forEachIndex, sizeOf } from "@lapidary/ir";
 import { roundArrayToBf16 } from "./bf16.js";
-import { type Kernel, type KernelContext, type KernelTable, vector } from "./kernel.js";
+import { type Kernel, type KernelContext, type KernelTable, operand, vector } from "./kernel.js";
+import type { Placement } from "./placement.js";
 
 /** An array of one repeated number. If all uses broadcast it, its dims are 1. */
 const constant: Kernel<"constant"> = {
@@ -49,24 +50,42 @@ const rngNormal: Kernel<"rng_normal"> = {
   },
 };
 
-function normalBlock({ attrs: { key, scale }, output: { dims }, outputPlacement }: KernelContext<"rng_normal">): Float32Array {
+const normalBlock = ({ attrs: { key, scale }, output: { dims }, outputPlacement }: KernelContext<"rng_normal">): Float32Array =>
+  block(dims, outputPlacement, (index) => normalAt(key, index) * scale);
+
+const rngUniform: Kernel<"rng_uniform"> = {
+  tfjs: ({ device, output: { dims }, outputPlacement }) => {
+    return (inputs) => {
+      const key = must(operand(inputs, 0).dataSync()[0], "key");
+      return device.upload(
+        "f32",
+        dims,
+        block(dims, outputPlacement, (index) => uniformAt(key, index)),
+      );
+    };
+  },
+};
+
+/** The elements of a part, each from its index in the whole array. */
+function block(dims: readonly number[], placement: Placement, element: (index: number) => number): Float32Array {
   // By dim: the offsets of its positions in the whole array.
   const offsets = dims.map((_, d) => {
-    const stride = dims.slice(d + 1).reduce((n, _size, i) => n * outputPlacement.wholeSize(d + 1 + i), 1);
-    return Float64Array.from(outputPlacement.positions(d), (position) => position * stride);
+    const stride = dims.slice(d + 1).reduce((n, _size, i) => n * placement.wholeSize(d + 1 + i), 1);
+    return Float64Array.from(placement.positions(d), (position) => position * stride);
   });
   const data = new Float32Array(sizeOf(dims));
   const row = offsets.at(-1) ?? Float64Array.of(0);
   forEachIndex(dims.slice(0, -1), (index, flat) => {
     const start = index.reduce((sum, i, d) => sum + (offsets[d]?.[i] ?? 0), 0);
     const at = flat * row.length;
-    for (let i = 0; i < row.length; i++) data[at + i] = normalAt(key, start + (row[i] ?? 0)) * scale;
+    for (let i = 0; i < row.length; i++) data[at + i] = element(start + (row[i] ?? 0));
   });
   return data;
 }
 
-export const structureKernels: { readonly [N in "constant" | "iota" | "rng_normal"]: KernelTable[N] } = {
+export const structureKernels: { readonly [N in "constant" | "iota" | "rng_normal" | "rng_uniform"]: KernelTable[N] } = {
   constant,
   iota,
   rng_normal: rngNormal,
+  rng_uniform: rngUniform,
 };

@@ -80,6 +80,7 @@ const emitters: EmitterTable = {
     return b.emit("iota", { ...value.attrs, dims }, [], { ...value.type, dims }, asValue(value));
   },
   rng_normal: (b, value) => b.emit("rng_normal", value.attrs, [], value.type, asValue(value)),
+  rng_uniform: (b, value, inputs) => b.emit("rng_uniform", value.attrs, inputs, value.type, asValue(value)),
   stop_gradient: (_b, _value, inputs) => at(inputs, 0),
   ...tableOf(unaryNames, () => elementwise),
   ...tableOf(binaryNames, () => elementwise),
@@ -118,6 +119,16 @@ const emitters: EmitterTable = {
     const dims = start.map((s, d) => (limit[d] ?? 0) - s);
     if (sameDims(dims, held)) return input;
     return b.emit("slice", { start, limit }, [input], { ...value.type, dims }, asValue(value));
+  },
+  dynamic_slice: (b, value, inputs) => {
+    const { dimension } = value.attrs;
+    const input = b.repeatAlong(at(inputs, 0), [dimension], b.fullDims(must(value.inputs[0], "operand")), asValue(value));
+    const dims = b.dims(input).map((size, d) => (d === dimension ? value.attrs.size : size));
+    return b.emit("dynamic_slice", value.attrs, [input, at(inputs, 1)], { ...value.type, dims }, asValue(value));
+  },
+  dynamic_update_slice: (b, value, inputs) => {
+    const whole = (i: number): NodeId => b.repeat(at(inputs, i), b.fullDims(must(value.inputs[i], "operand")), asValue(value));
+    return b.emit("dynamic_update_slice", value.attrs, [whole(0), whole(1), at(inputs, 2)], value.type, asValue(value));
   },
   pad: (b, value, inputs) => {
     const { low, high } = value.attrs;

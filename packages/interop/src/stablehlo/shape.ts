@@ -1,8 +1,16 @@
+import { type TensorType, tensorType } from "@lapidary/ir";
 import { must } from "@lapidary/std";
 import { intList, mlirType, signature } from "./mlir.js";
 import type { OpPrinters } from "./op-printer.js";
+import type { Writer } from "./writer.js";
 
-type ShapeName = "broadcast_in_dim" | "reshape" | "transpose" | "slice" | "pad" | "concatenate";
+type ShapeName = "broadcast_in_dim" | "reshape" | "transpose" | "slice" | "pad" | "concatenate" | "dynamic_slice" | "dynamic_update_slice";
+
+/** The starts along all dims: the given name along `dimension`, zero along the others. */
+const starts = (writer: Writer, rank: number, dimension: number, start: string): string =>
+  Array.from({ length: rank }, (_, d) => (d === dimension ? start : writer.scalar(0, "i32"))).join(", ");
+
+const indices = (rank: number): TensorType[] => Array.from({ length: rank }, () => tensorType("i32", []));
 
 export const shapePrinters: OpPrinters<ShapeName> = {
   broadcast_in_dim: ({ names: [x], inputs, value, attrs }) =>
@@ -16,6 +24,16 @@ export const shapePrinters: OpPrinters<ShapeName> = {
     const { dtype } = value.type;
     const interior = intList(attrs.low.map(() => 0));
     return `stablehlo.pad ${x}, ${writer.scalar(0, dtype)}, low = ${intList(attrs.low)}, high = ${intList(attrs.high)}, interior = ${interior} : ${signature([must(inputs[0], "operand").type, { dtype, dims: [] }], value.type)}`;
+  },
+  dynamic_slice: ({ writer, names: [x, start], inputs, value, attrs }) => {
+    const { type } = must(inputs[0], "operand");
+    const rank = type.dims.length;
+    return `stablehlo.dynamic_slice ${x}, ${starts(writer, rank, attrs.dimension, must(start, "start"))}, sizes = ${intList(value.type.dims)} : ${signature([type, ...indices(rank)], value.type)}`;
+  },
+  dynamic_update_slice: ({ writer, names: [x, update, start], inputs, value, attrs }) => {
+    const rank = value.type.dims.length;
+    const types = [value.type, must(inputs[1], "update").type, ...indices(rank)];
+    return `stablehlo.dynamic_update_slice ${x}, ${update}, ${starts(writer, rank, attrs.dimension, must(start, "start"))} : ${signature(types, value.type)}`;
   },
   concatenate: ({ names, inputs, value, attrs }) =>
     `stablehlo.concatenate ${names.join(", ")}, dim = ${attrs.dimension} : ${signature(

@@ -1,10 +1,10 @@
-import { type Sharding, tensorType } from "@lapidary/ir";
+import { type Sharding, type Value, tensorType } from "@lapidary/ir";
 import { LapidaryError, must } from "@lapidary/std";
 import { literal, mlirType } from "./mlir.js";
 import type { OpPrinters } from "./op-printer.js";
 import { splat } from "./shape.js";
 
-export const structurePrinters: OpPrinters<"parameter" | "constant" | "iota" | "rng_normal"> = {
+export const structurePrinters: OpPrinters<"parameter" | "constant" | "iota" | "rng_normal" | "rng_uniform"> = {
   parameter: ({ attrs }) => {
     throw new Error(`invariant broken: parameter ${attrs.name} is an argument of the function, not an operation`);
   },
@@ -20,12 +20,18 @@ export const structurePrinters: OpPrinters<"parameter" | "constant" | "iota" | "
     const from = dtype === "i32" ? index : writer.temporary(`stablehlo.convert ${index} : (tensor<i32>) -> ${mlirType(scalar)}`);
     return `stablehlo.add ${writer.temporary(own)}, ${writer.temporary(splat(from, dtype, dims))} : ${mlirType(value.type)}`;
   },
-  // Its numbers come from Lapidary's own generator, so initial states are exported as values or init specs instead.
+  // Their numbers come from Lapidary's own generator, so initial states are exported as values or init specs instead.
   rng_normal: ({ value }) => {
-    throw new LapidaryError({
-      code: "LAP_EXPORT_OP",
-      message: `cannot export ${value.name}: StableHLO has no counterpart of rng_normal`,
-      place: value.name,
-    });
+    throw noCounterpart(value);
+  },
+  rng_uniform: ({ value }) => {
+    throw noCounterpart(value);
   },
 };
+
+const noCounterpart = ({ name, op }: Value): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_EXPORT_OP",
+    message: `cannot export ${name}: StableHLO has no counterpart of ${op}`,
+    place: name,
+  });

@@ -2,12 +2,13 @@ import type { OpName } from "../attrs.js";
 import type { OpDef, OpTable } from "../op.js";
 import { collectiveOps } from "./collectives.js";
 import { contractionOps } from "./contraction.js";
+import { dynamicOps } from "./dynamic.js";
 import { elementwiseOps } from "./elementwise.js";
 import { shapeOps } from "./shape.js";
 import { structureOps } from "./structure.js";
 
 /** Every op, by name. */
-export const ops: OpTable = { ...structureOps, ...elementwiseOps, ...shapeOps, ...contractionOps, ...collectiveOps };
+export const ops: OpTable = { ...structureOps, ...elementwiseOps, ...shapeOps, ...dynamicOps, ...contractionOps, ...collectiveOps };
 
 /** The definition of an op. Its type matches the attributes of a value with this op. */
 export const opDef = <N extends OpName>(name: N): OpDef<N> => ops[name];

@@ -1,4 +1,4 @@
-import { normalAt } from "@lapidary/std";
+import { normalAt, uniformAt } from "@lapidary/std";
 import { type OpDef, defineOp, elementwiseFactors, notLinear } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { tensor } from "../tensor.js";
@@ -116,6 +116,42 @@ const rngNormal = defineOp({
     ),
 });
 
-export const structureOps = { parameter, constant, iota, rng_normal: rngNormal } satisfies {
-  [N in "parameter" | "constant" | "iota" | "rng_normal"]: OpDef<N>;
+const rngUniform = defineOp({
+  name: "rng_uniform",
+  arity: 1,
+  placed: true,
+  producer: false,
+  movesData: true,
+  transcendental: false,
+  vectorWork: "none",
+  kernel: "loop",
+  rounds: true,
+  foldable: false,
+  communicates: false,
+  fusible: "none",
+  preserves: [],
+  type: (inputs, { dims }) => {
+    const [key] = inputs;
+    if (key?.dtype !== "i32" || key.dims.length !== 0) throw new ShapeError("rng_uniform", "needs a key, an i32 scalar", inputs);
+    return tensorType("f32", dims);
+  },
+  vjp: () => [undefined],
+  factors: (_, output) => ({
+    factors: output.dims.map((size) => ({ size, kind: "pass" as const })),
+    inputs: [[]],
+    output: output.dims.map((_d, i) => [i]),
+  }),
+  linearIn: notLinear,
+  localize: (attrs, _, output) => ({ ...attrs, dims: output }),
+  flops: () => 0,
+  evaluate: ([key], _, out) =>
+    tensor(
+      "f32",
+      out.dims,
+      Float64Array.from({ length: sizeOf(out.dims) }, (_v, i) => uniformAt(key?.data[0] ?? 0, i)),
+    ),
+});
+
+export const structureOps = { parameter, constant, iota, rng_normal: rngNormal, rng_uniform: rngUniform } satisfies {
+  [N in "parameter" | "constant" | "iota" | "rng_normal" | "rng_uniform"]: OpDef<N>;
 };

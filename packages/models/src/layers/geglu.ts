@@ -1,12 +1,13 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
+import { type Projection, project } from "./projection.js";
 
 export interface GegluWeights {
   /** [F, D] */
-  readonly gate: Value;
+  readonly gate: Projection;
   /** [F, D] */
-  readonly up: Value;
+  readonly up: Projection;
   /** [D, F] */
-  readonly down: Value;
+  readonly down: Projection;
 }
 
 /**
@@ -15,9 +16,9 @@ export interface GegluWeights {
  * @param x [B, T, D], normalised
  */
 export function geglu(g: GraphBuilder, x: Value, { gate, up, down }: GegluWeights): Value {
-  const project = (name: string, weight: Value): Value => g.named(name, g.dotGeneral(x, weight, [], [[2, 1]]), ["batch", "seq", "mlp"]);
-  const hidden = g.named("hidden", g.multiply(geluTanh(g, project("gate", gate)), project("up", up)));
-  return g.named("out", g.dotGeneral(hidden, down, [], [[2, 1]]));
+  const wide = (name: string, projection: Projection): Value => project(g, name, x, projection, ["batch", "seq", "mlp"]);
+  const hidden = g.named("hidden", g.multiply(geluTanh(g, wide("gate", gate)), wide("up", up)));
+  return project(g, "out", hidden, down);
 }
 
 /** ½t(1 + tanh(√(2/π)(t + 0.044715 t³))), the polynomial as t·(c + c·0.044715·t²). */

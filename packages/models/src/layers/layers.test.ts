@@ -34,7 +34,7 @@ describe("gelu", () => {
 
 describe("rope", () => {
   const rotated = (x: Tensor): Tensor =>
-    evaluate({ x }, (g, v) => applyRope(g, v("x"), ropeTables(g, x.dims[1] ?? 0, x.dims[3] ?? 0, 10000)));
+    evaluate({ x }, (g, v) => applyRope(g, v("x"), ropeTables(g, { positions: x.dims[1] ?? 0 }, x.dims[3] ?? 0, 10000)));
 
   it("RoPE rotates the pair (i, i + E/2) by t · theta^(-2i/E)", () => {
     const [T, E] = [3, 4];

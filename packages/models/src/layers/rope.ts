@@ -8,13 +8,21 @@ export interface RopeTables {
   readonly signedSin: Value;
 }
 
+/** Consecutive positions. */
+export interface Positions {
+  readonly positions: number;
+  /** i32 scalar: the first of them, 0 by default. */
+  readonly first?: Value | undefined;
+}
+
 /**
  * Angles of rotary position embedding (Su et al. 2021): position t rotates pair i by t · theta^(−2i/E). Computed in the
  * graph from iota, so that every shard computes its own part.
  */
-export function ropeTables(g: GraphBuilder, positions: number, headDim: number, theta: number): RopeTables {
+export function ropeTables(g: GraphBuilder, { positions, first }: Positions, headDim: number, theta: number): RopeTables {
   const type = tensorType("f32", [positions, headDim]);
-  const [position, channel] = [g.iota(type, 0), g.iota(type, 1)];
+  const [fromZero, channel] = [g.iota(type, 0), g.iota(type, 1)];
+  const position = first === undefined ? fromZero : g.add(fromZero, g.broadcastInDim(g.convert(first, "f32"), type.dims, []));
   const half = headDim / 2;
   const second = g.compare(channel, g.splat(half, type), "GE");
   const pair = g.select(second, g.offset(channel, -half), channel);

@@ -30,13 +30,42 @@ export function sampleToken(logits: Float32Array, sampling: Sampling, random: Ra
   if (sampling.temperature === 0)
     return ids.reduce((best, id) => (logit(id) > logit(best) ? id : best), must(ids[0], "a token that may be drawn"));
 
-  const ranked = ids.sort((a, b) => logit(b) - logit(a) || a - b).slice(0, sampling.top_k ?? ids.length);
+  const { kept, weights } = candidates(ids, logit, sampling);
+  let left = random.next() * weights.reduce((sum, weight) => sum + weight, 0);
+  const drawn = weights.findIndex((weight) => (left -= weight) < 0);
+  return must(kept[drawn < 0 ? kept.length - 1 : drawn], "drawn token");
+}
+
+/** The tokens that may be drawn, likeliest first, and weights in the proportion of their probabilities. */
+function candidates(
+  ids: readonly number[],
+  logit: (id: number) => number,
+  { temperature, top_k: topK, top_p: topP }: Sampling,
+): { kept: readonly number[]; weights: readonly number[] } {
+  const ranked = [...ids].sort((a, b) => logit(b) - logit(a) || a - b).slice(0, topK ?? ids.length);
   const top = logit(must(ranked[0], "a token that may be drawn"));
-  const weights = ranked.map((id) => Math.exp((logit(id) - top) / sampling.temperature));
-  const kept = nucleus(weights, sampling.top_p);
-  let left = random.next() * kept.reduce((sum, weight) => sum + weight, 0);
-  const drawn = kept.findIndex((weight) => (left -= weight) < 0);
-  return must(ranked[drawn < 0 ? kept.length - 1 : drawn], "drawn token");
+  const weights = nucleus(
+    ranked.map((id) => Math.exp((logit(id) - top) / temperature)),
+    topP,
+  );
+  return { kept: ranked.slice(0, weights.length), weights };
+}
+
+/**
+ * Log-probabilities of the distribution that `sampleToken` draws from, −∞ for the tokens that it never draws.
+ *
+ * @param logits [V], nats
+ * @param sampling temperature above 0
+ */
+export function sampledLogProbs(logits: Float32Array, sampling: Sampling): Float64Array {
+  const ids = Array.from(logits.keys());
+  const { kept, weights } = candidates(ids, (id) => logits[id] ?? 0, sampling);
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const result = new Float64Array(logits.length).fill(Number.NEGATIVE_INFINITY);
+  kept.forEach((id, i) => {
+    result[id] = Math.log(must(weights[i], "weight") / total);
+  });
+  return result;
 }
 
 /** The shortest prefix of descending weights whose sum is at least `share` of the total. */

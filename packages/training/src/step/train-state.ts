@@ -30,7 +30,7 @@ export interface StateSpec {
 export const valueRoleOf = ({ role }: Pick<StateSpec, "role">): ValueRole => (role === "step" ? "optimizer" : role);
 
 /** All state of a run, in the order of the programs' parameters: weights, optimizer state, the step. */
-export function trainState(model: Model, optimizer: OptimizerConfig): StateSpec[] {
+export function trainState(model: Pick<Model, "params">, optimizer: OptimizerConfig): StateSpec[] {
   return [
     ...model.params.map((spec): StateSpec => ({ ...spec, name: paramName(spec.name), role: "param", weight: spec.name })),
     ...optimizerSlots(optimizer).flatMap((slot) =>
@@ -53,6 +53,6 @@ export const stateParameter = (g: GraphBuilder, spec: Pick<StateSpec, "name" | "
   g.inBlock(spec.block, () => g.parameter(spec.name, tensorType("f32", spec.dims), spec.logicalAxes, valueRoleOf(spec)));
 
 /** The model's weights as parameters of a graph, by Hugging Face name. */
-export function weightParameters(g: GraphBuilder, model: Model): Map<string, Value> {
+export function weightParameters(g: GraphBuilder, model: Pick<Model, "params">): Map<string, Value> {
   return new Map(model.params.map((spec) => [spec.name, stateParameter(g, { ...spec, name: paramName(spec.name), role: "param" })]));
 }

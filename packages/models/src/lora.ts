@@ -1,0 +1,62 @@
+import type { Value } from "@lapidary/ir";
+import { assert, must } from "@lapidary/std";
+import type { Adapter, Model, ParamSpec } from "./model.js";
+
+/** The projections that LoRA can change, by PEFT's names of modules. */
+export const loraTargets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const;
+export type LoraTarget = (typeof loraTargets)[number];
+
+/** The settings of an adapter. Keys are those of PEFT's `adapter_config.json`, without its prefixes. */
+export interface LoraConfig {
+  readonly rank: number;
+  readonly alpha: number;
+  readonly targets: readonly LoraTarget[];
+}
+
+/** PEFT's name of one of the two matrices of a weight such as `model.layers.0.self_attn.q_proj.weight`. */
+export const loraName = (weight: string, matrix: "A" | "B"): string =>
+  `base_model.model.${weight.replace(/\.weight$/, "")}.lora_${matrix}.weight`;
+
+/** The weights that an adapter changes. */
+export const loraWeights = (model: Pick<Model, "params">, { targets }: LoraConfig): readonly ParamSpec[] =>
+  model.params.filter(({ name, dims }) => dims.length === 2 && targets.some((target) => name.endsWith(`.${target}.weight`)));
+
+/**
+ * The trained matrices of an adapter, A [r, in] and B [out, r] for each weight. The rank is never sharded. A is drawn, B is zero:
+ * the adapter first changes nothing.
+ */
+export function loraParams(model: Pick<Model, "params">, config: LoraConfig): ParamSpec[] {
+  return loraWeights(model, config).flatMap(({ name, dims: [out = 0, width = 0], logicalAxes, ...rest }): ParamSpec[] => [
+    {
+      ...rest,
+      name: loraName(name, "A"),
+      dims: [config.rank, width],
+      logicalAxes: [null, logicalAxes[1] ?? null],
+      // Kaiming-uniform with a = √5, as in PEFT, has this standard deviation.
+      init: { kind: "normal", scale: 1 / Math.sqrt(3 * width) },
+    },
+    {
+      ...rest,
+      name: loraName(name, "B"),
+      dims: [out, config.rank],
+      logicalAxes: [logicalAxes[0] ?? null, null],
+      init: { kind: "zeros" },
+    },
+  ]);
+}
+
+/** The adapters of a graph by the name of the weight that they change. */
+export function loraAdapters(
+  model: Pick<Model, "params">,
+  config: LoraConfig,
+  values: ReadonlyMap<string, Value>,
+): ReadonlyMap<string, Adapter> {
+  assert(config.rank > 0, "a rank is positive", config.rank);
+  const matrix = (name: string): Value => must(values.get(name), name);
+  return new Map(
+    loraWeights(model, config).map(({ name }) => [
+      name,
+      { a: matrix(loraName(name, "A")), b: matrix(loraName(name, "B")), scale: config.alpha / config.rank },
+    ]),
+  );
+}

@@ -1,0 +1,3 @@
+export { type PostBundle, isPostBundle, readPostBundle } from "./parity/bundle.js";
+export type { PostCheck } from "./parity/checks.js";
+export { type PostPart, runPostParity } from "./parity/run.js";

@@ -1,0 +1,72 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type ArrayData, readHfCheckpoint } from "@lapidary/interop";
+import { type GemmaConfig, type LoraConfig, type Model, type ParamSpec, gemma, isDecoder, loraParams } from "@lapidary/models";
+import type { Warning } from "@lapidary/std";
+import type { UpdateConfig } from "@lapidary/training";
+import { scoreParams } from "../programs/score-model.js";
+import { BundleFile, bundleError } from "./bundle-file.js";
+import { type Manifest, readAdapterConfig, readManifest } from "./manifest.js";
+
+/**
+ * A directory with the results of TRL, PEFT and transformers for every recipe of post-training:
+ *
+ *     config.json model.safetensors          the policy
+ *     reference.safetensors                  the frozen reference
+ *     reward.safetensors                     the reward model; also the value model
+ *     sft reward_model dpo rollout           inputs and results, one file each
+ *     rloo grpo ppo lora generation          results
+ *     lora/                                  an adapter as PEFT writes it
+ *     manifest.json                          scalars and tolerances
+ */
+export interface PostBundle {
+  readonly directory: string;
+  readonly config: GemmaConfig;
+  readonly model: Model;
+  readonly warnings: readonly Warning[];
+  readonly manifest: Manifest;
+  readonly update: UpdateConfig;
+  readonly policy: ReadonlyMap<string, ArrayData>;
+  readonly reference: ReadonlyMap<string, ArrayData>;
+  readonly reward: ReadonlyMap<string, ArrayData>;
+  readonly lora: { readonly config: LoraConfig; readonly weights: ReadonlyMap<string, ArrayData> };
+  /** The safetensors files, by name without the ending. */
+  readonly files: Readonly<Record<BundlePart, BundleFile>>;
+}
+
+const parts = ["sft", "reward_model", "dpo", "rollout", "rloo", "grpo", "ppo", "lora", "generation"] as const;
+export type BundlePart = (typeof parts)[number];
+
+/** Whether a directory is a bundle of post-training, as distinct from one of pretraining. */
+export const isPostBundle = (directory: string): boolean => existsSync(join(directory, "rollout.safetensors"));
+
+/** @throws LAP_PARITY_… and LAP_CHECKPOINT_… naming the file and the tensor or key */
+export async function readPostBundle(directory: string): Promise<PostBundle> {
+  const { config, tensors: policy, warnings } = await readHfCheckpoint(directory);
+  if (isDecoder(config)) throw bundleError(join(directory, "config.json"), "model_type", "the model is a decoder; parity requires Gemma");
+  const manifest = await readManifest(directory);
+  const model = gemma(config);
+  const { lr, betas, eps, weight_decay } = manifest.adamw;
+  const adapter = await readAdapterConfig(join(directory, "lora"));
+  const lora: LoraConfig = { rank: adapter.r, alpha: adapter.lora_alpha, targets: adapter.target_modules };
+  return {
+    directory,
+    config,
+    model,
+    warnings,
+    manifest,
+    update: { steps: 3, optimizer: { name: "adamw", lr, betas, eps, weight_decay }, schedule: { name: "constant", warmup: 0 } },
+    policy,
+    reference: await readParams(directory, "reference.safetensors", model.params),
+    reward: await readParams(directory, "reward.safetensors", scoreParams(model)),
+    lora: { config: lora, weights: await readParams(join(directory, "lora"), "adapter_model.safetensors", loraParams(model, lora)) },
+    files: Object.fromEntries(
+      await Promise.all(parts.map(async (part) => [part, await BundleFile.read(directory, `${part}.safetensors`)] as const)),
+    ) as Record<BundlePart, BundleFile>,
+  };
+}
+
+async function readParams(directory: string, name: string, params: readonly ParamSpec[]): Promise<ReadonlyMap<string, ArrayData>> {
+  const file = await BundleFile.read(directory, name);
+  return new Map(params.map((spec) => [spec.name, file.f32(spec.name, spec.dims)]));
+}

@@ -1,0 +1,55 @@
+import { type Graph, GraphBuilder } from "@lapidary/ir";
+import { type Model, logitsOf } from "@lapidary/models";
+import { type UpdateConfig, applyUpdate } from "@lapidary/training";
+import { rowSums } from "../losses/arithmetic.js";
+import { tokenLogProbs } from "../losses/log-probs.js";
+import { type DpoConfig, type RewardLossConfig, dpoLoss, rewardLoss } from "../losses/preference.js";
+import { type SequenceShape, batchInput, sequenceInputs, targetInputs } from "./inputs.js";
+import { rowScores, scoreParams, tokenScores } from "./score-model.js";
+import type { StepOptions } from "./sft-step.js";
+import { trainedModel, withAdapters } from "./trained-model.js";
+
+/**
+ * One step of a reward model. The batch has chosen rows, then rejected rows.
+ *
+ *     states  tokens  last i32[2B]  margin f32[B]   →   states  scores f32[2B]  loss  accuracy  margin_mean …
+ */
+export function rewardStep(model: Model, update: UpdateConfig, shape: SequenceShape, options: StepOptions & RewardLossConfig = {}): Graph {
+  const g = new GraphBuilder("reward_step");
+  const { params, states, weights } = trainedModel(g, { params: scoreParams(model) }, update);
+  const last = batchInput(g, "last", "i32", [shape.batch]);
+  const margin = batchInput(g, "margin", "f32", [shape.batch / 2]);
+  const scores = rowScores(g, tokenScores(g, model, weights, sequenceInputs(g, shape)), last);
+  const { loss, accuracy, margin: mean } = rewardLoss(g, scores, margin, options);
+  const metrics = new Map([
+    ["accuracy", accuracy],
+    ["margin_mean", mean],
+  ]);
+  applyUpdate(g, update, { params, states, loss, metrics, withGradients: options.withGradients === true });
+  g.output("scores", scores);
+  return g.finish();
+}
+
+/**
+ * One step of direct preference optimization. The batch has chosen rows, then rejected rows; the mask counts completions.
+ *
+ *     states  tokens  targets  mask  reference_logps f32[2B]   →   states  logps f32[2B]  rewards f32[2B]  loss  accuracy …
+ */
+export function dpoStep(model: Model, update: UpdateConfig, shape: SequenceShape, options: StepOptions & { dpo: DpoConfig }): Graph {
+  const g = new GraphBuilder("dpo_step");
+  const { params, states, weights, adapters } = trainedModel(g, model, update, options.lora);
+  const { tokens, options: attention } = sequenceInputs(g, shape);
+  const { targets, mask } = targetInputs(g, shape);
+  const reference = batchInput(g, "reference_logps", "f32", [shape.batch]);
+  const logits = logitsOf(model, g, weights, tokens, withAdapters(attention, adapters));
+  const logps = g.named("logps", rowSums(g, g.multiply(tokenLogProbs(g, logits, targets, 1), mask)), ["batch"]);
+  const { loss, rewards, accuracy, margin } = dpoLoss(g, { logps, reference, tokens: rowSums(g, mask) }, options.dpo);
+  const metrics = new Map([
+    ["accuracy", accuracy],
+    ["margin_mean", margin],
+  ]);
+  applyUpdate(g, update, { params, states, loss, metrics, withGradients: options.withGradients === true });
+  g.output("logps", logps);
+  g.output("rewards", rewards);
+  return g.finish();
+}

@@ -1,0 +1,53 @@
+import type { GraphBuilder, Value } from "@lapidary/ir";
+import {
+  type HiddenOptions,
+  type LoraConfig,
+  type Model,
+  type ParamSpec,
+  type ParamValues,
+  loraAdapters,
+  loraParams,
+} from "@lapidary/models";
+import { must } from "@lapidary/std";
+import { type StateSpec, type UpdateConfig, paramName, stateParameter, trainState } from "@lapidary/training";
+
+/** The name of a parameter of another parameter set than the policy, such as `value.score.weight`. */
+export const inSet = (set: string, name: string): string => `${set}.${name}`;
+
+/** The parameters of a set as parameters of a graph, by the model's own names. */
+export const setParameters = (g: GraphBuilder, params: readonly ParamSpec[], set?: string): ParamValues =>
+  new Map(
+    params.map((spec) => {
+      const name = set === undefined ? spec.name : inSet(set, spec.name);
+      return [spec.name, stateParameter(g, { ...spec, name: paramName(name), role: "param" })];
+    }),
+  );
+
+/** A model in a step program: all weights, or only an adapter's, are trained. */
+export interface TrainedModel {
+  /** The trained parameters. */
+  readonly params: readonly ParamSpec[];
+  /** Trained parameters, optimizer state and step, by state name. */
+  readonly states: ReadonlyMap<string, Value>;
+  /** All weights of the model, by name. */
+  readonly weights: ParamValues;
+  readonly adapters: HiddenOptions["adapters"];
+}
+
+/** The states of a run that trains the model, or its adapter. */
+export const trainedStates = (model: Pick<Model, "params">, { optimizer }: UpdateConfig, lora?: LoraConfig): StateSpec[] =>
+  trainState({ params: lora === undefined ? model.params : loraParams(model, lora) }, optimizer);
+
+/** Declares the states, and for an adapter the frozen weights, as parameters of the graph. */
+export function trainedModel(g: GraphBuilder, model: Pick<Model, "params">, update: UpdateConfig, lora?: LoraConfig): TrainedModel {
+  const states = new Map(trainedStates(model, update, lora).map((spec) => [spec.name, stateParameter(g, spec)]));
+  const byName = (params: readonly ParamSpec[]): Map<string, Value> =>
+    new Map(params.map(({ name }) => [name, must(states.get(paramName(name)), name)]));
+  if (lora === undefined) return { params: model.params, states, weights: byName(model.params), adapters: undefined };
+  const params = loraParams(model, lora);
+  return { params, states, weights: setParameters(g, model.params), adapters: loraAdapters(model, lora, byName(params)) };
+}
+
+/** The options with the adapters of the model. */
+export const withAdapters = (options: HiddenOptions, adapters: HiddenOptions["adapters"]): HiddenOptions =>
+  adapters === undefined ? options : { ...options, adapters };
