@@ -66,3 +66,7 @@ export const missingTurnTokens = (name: string): LapidaryError =>
 
 export const badMixture = (message: string, remedy: string): LapidaryError =>
   new LapidaryError({ code: "LAP_EXAMPLE_MIXTURE", message, remedy });
+
+/** @param use what the example cannot be used for */
+export const wrongKind = (kind: string, use: string, remedy: string): LapidaryError =>
+  badRowFormat(`an example of the kind ${kind} cannot be used for ${use}`, remedy);
