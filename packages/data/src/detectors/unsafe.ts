@@ -1,13 +1,13 @@
 import type { Finding } from "./finding.js";
 
 /**
- * Phrases by category. A blank in a phrase stands for up to three other words in the text. `a|b` is one of two words, and `*` at the end of a word
- * is any ending.
+ * Phrases by category. Up to three other words can be between two words of a phrase. `a|b` is one of two words, and `*` at the end of a word is
+ * any ending.
  */
 export type Lexicon = Readonly<Record<string, readonly string[]>>;
 
 /** A small lexicon of instructions that do harm. Single words are not in it, because they occur in harmless texts. Projects add their own. */
-export const unsafeLexicon: Lexicon = {
+const unsafeLexicon: Lexicon = {
   weapons: [
     "build|make|assemble|construct* bomb|explosive*|grenade",
     "pipe bomb instructions|recipe|steps",

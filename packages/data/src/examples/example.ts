@@ -24,20 +24,20 @@ interface Common extends RowSource {
 }
 
 /** A dialogue. All turns of the model are trained. */
-export interface ChatExample extends Common {
+interface ChatExample extends Common {
   readonly kind: "chat";
   readonly turns: readonly Turn[];
 }
 
 /** A prompt and its answer. Only the answer is trained. */
-export interface CompletionExample extends Common {
+interface CompletionExample extends Common {
   readonly kind: "completion";
   readonly prompt: Part;
   readonly completion: Part;
 }
 
 /** Two answers to one prompt. */
-export interface PreferenceExample extends Common {
+interface PreferenceExample extends Common {
   readonly kind: "preference";
   readonly prompt: Part;
   readonly chosen: Part;
@@ -47,13 +47,13 @@ export interface PreferenceExample extends Common {
 }
 
 /** A prompt that the policy answers during training. */
-export interface PromptExample extends Common {
+interface PromptExample extends Common {
   readonly kind: "prompt";
   readonly prompt: Part;
 }
 
 /** A text for language modelling. All tokens are trained. */
-export interface TextExample extends Common {
+interface TextExample extends Common {
   readonly kind: "text";
   readonly text: string;
 }

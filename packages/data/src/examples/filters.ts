@@ -9,10 +9,10 @@ import { type Example, type RefusedRow, type RowSource, refusedRow, type Turn, t
 import { filteredOut } from "./example-errors.js";
 import { trim } from "./template.js";
 
-export type FilterName = "schema" | "pii" | "unsafe" | "identity" | "duplicates" | "contamination";
+type FilterName = "schema" | "pii" | "unsafe" | "identity" | "duplicates" | "contamination";
 
 /** Why a filter removes an example. */
-export interface FilterReason {
+interface FilterReason {
   /** For counts. */
   readonly kind: string;
   /** A noun phrase. It does not contain personal data. */
@@ -27,7 +27,7 @@ export interface ExampleFilter {
 }
 
 /** What a filter did. */
-export interface FilterReport {
+interface FilterReport {
   readonly filter: FilterName;
   /** Number of examples that reached the filter. */
   readonly checked: number;

@@ -1,11 +1,14 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import { LapidaryError } from "@lapidary/std";
 import fc from "fast-check";
-import type { TextTokenizer } from "../tokenizer/text-tokenizer.js";
+import { Workspace } from "../testing/workspace.js";
 import { byteTokenizer, type ChatTokenizer, chatTokenizer } from "./chat-tokenizer.js";
 import type { Turn } from "./example.js";
 import { endAnswer, renderDialogue, roleProblem, trim } from "./template.js";
 import { chatGolden, turnsOf } from "./testing/golden.js";
+import { hubTokenizerFiles, readHubTokenizer } from "./testing/hub-tokenizer.js";
+
+type TextTokenizer = Parameters<typeof chatTokenizer>[0];
 
 const user = (content: string): Turn => ({ role: "user", content });
 const model = (content: string): Turn => ({ role: "model", content });
@@ -124,6 +127,20 @@ function hubTokenizer(options: { readonly names?: readonly string[]; readonly pr
 }
 
 describe("the adapter of a tokenizer", () => {
+  const workspace = new Workspace();
+  after(() => workspace.remove());
+
+  it("a tokenizer of Hugging Face gives the ids of the golden, also for contents with names of control tokens", () => {
+    const hub = readHubTokenizer(workspace.folder(hubTokenizerFiles));
+    deepStrictEqual(hub.encode("<end_of_turn>"), [261]);
+    const chat = chatTokenizer(hub);
+    for (const { messages, ids, mask, add_generation_prompt: generationPrompt = false } of chatGolden("pod16x16").cases) {
+      const rendered = renderDialogue(turnsOf(messages), chat, { generationPrompt });
+      deepStrictEqual([rendered.ids, rendered.mask], [ids, mask]);
+    }
+    deepStrictEqual([2, 260, 76].map(chat.piece), ["<bos>", "<start_of_turn>", "H"]);
+  });
+
   it("it finds the turn tokens in the vocabulary", () => {
     deepStrictEqual(chatTokenizer(hubTokenizer()).control, { bos: 2, eos: 1, startOfTurn: 3, endOfTurn: 4 });
   });

@@ -2,7 +2,7 @@ import { assert } from "@lapidary/std";
 import type { Document, EncodedPair, EncodedPrompt } from "./encode.js";
 
 /** Padding has this id, whatever the tokenizer is. Masks and segments come from lengths, so the id never decides what is padding. */
-export const padId = 0;
+const padId = 0;
 
 /**
  * A row of documents:
