@@ -1,19 +1,15 @@
 import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { byteTokenizer } from "./chat-tokenizer.js";
-import { type EncodeOptions, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./encode.js";
+import { type Document, type EncodeOptions, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./encode.js";
 import type { Example } from "./example.js";
 
 const source = { file: "a.jsonl", row: 3, columns: {} };
 const bytes = (text: string): number[] => byteTokenizer.encode(text).slice();
-const pieces = (ids: readonly number[]): string => ids.map((id) => (id === 14 ? "\n" : byteTokenizer.piece(id))).join("");
-const trained = ({ ids, mask }: { readonly ids: readonly number[]; readonly mask: readonly number[] }): string =>
-  pieces(ids.filter((_, at) => mask[at] === 1));
+const pieces = (ids: Iterable<number>): string => Array.from(ids, (id) => (id === 14 ? "\n" : byteTokenizer.piece(id))).join("");
+const trained = ({ ids, mask }: Pick<Document, "ids" | "mask">): string => pieces(Array.from(ids).filter((_, at) => mask[at] === 1));
 const completion: Example = { ...source, kind: "completion", prompt: "52713", completion: "12357" };
-const documents = (
-  example: Example,
-  options: EncodeOptions,
-): readonly { readonly ids: readonly number[]; readonly mask: readonly number[] }[] => encodeForTuning(example, byteTokenizer, options);
+const documents = (example: Example, options: EncodeOptions): readonly Document[] => encodeForTuning(example, byteTokenizer, options);
 
 describe("the documents of an example", () => {
   it("only the completion and its end are trained", () => {
@@ -37,8 +33,8 @@ describe("the documents of an example", () => {
 
   it("raw texts have no turns: the answer ends with <eos>", () => {
     const [document] = documents(completion, { seq: 64, texts: "raw" });
-    deepStrictEqual(document?.ids, [2, ...bytes("5271312357"), 1]);
-    deepStrictEqual(document?.mask, [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]);
+    deepStrictEqual(Array.from(document?.ids ?? []), [2, ...bytes("5271312357"), 1]);
+    deepStrictEqual(Array.from(document?.mask ?? []), [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]);
   });
 
   it("a text longer than a row is split: each piece has its own <bos>, and each token is a target once", () => {
@@ -47,7 +43,7 @@ describe("the documents of an example", () => {
         const split = documents({ ...source, kind: "text", text }, { seq });
         ok(split.every(({ ids, mask }) => ids.length <= seq && ids[0] === 2 && mask[0] === 0 && !ids.includes(2, 1)));
         deepStrictEqual(
-          split.flatMap(({ ids, mask }) => ids.filter((_, at) => mask[at] === 1)),
+          split.flatMap(({ ids, mask }) => Array.from(ids).filter((_, at) => mask[at] === 1)),
           [...bytes(text), 1],
         );
       }),
@@ -63,7 +59,7 @@ describe("the documents of an example", () => {
     const [cut] = documents(completion, { seq: 27, overflow: "cut" });
     deepStrictEqual(cut?.ids, whole?.ids.slice(0, 27));
     throws(() => documents(completion, { seq: 21, overflow: "cut" }), { message: /the part before the answer has 21 tokens/ });
-    strictEqual(trained(documents(completion, { seq: 22, overflow: "cut" })[0] ?? { ids: [], mask: [] }), "1");
+    strictEqual(trained(documents(completion, { seq: 22, overflow: "cut" })[0] ?? { ids: new Int32Array(), mask: new Uint8Array() }), "1");
   });
 
   it("a prompt or a pair is refused for tuning by its row, and the other examples are encoded", () => {
@@ -107,6 +103,6 @@ describe("pairs and prompts", () => {
     deepStrictEqual([columns, subset], [{ answer: "12" }, "sort"]);
     throws(() => encodePrompt(prompt, byteTokenizer, { seq: ids.length - 1, overflow: "cut" }), { code: "LAP_EXAMPLE_TOO_LONG" });
     throws(() => encodePrompt(pair, byteTokenizer, { seq: 64 }), { code: "LAP_EXAMPLE_FORMAT" });
-    deepStrictEqual(encodePrompt(prompt, byteTokenizer, { seq: 64, texts: "raw" }).ids, [2, ...bytes("21")]);
+    deepStrictEqual(Array.from(encodePrompt(prompt, byteTokenizer, { seq: 64, texts: "raw" }).ids), [2, ...bytes("21")]);
   });
 });

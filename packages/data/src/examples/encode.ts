@@ -7,9 +7,9 @@ import { renderDialogue } from "./template.js";
 /** The ids of one example, or of a piece of a long text. It begins with its own `<bos>`. */
 export interface Document extends RowSource {
   readonly subset?: string | undefined;
-  readonly ids: readonly number[];
+  readonly ids: Int32Array;
   /** 1: the token is a target. The first token never is. */
-  readonly mask: readonly (0 | 1)[];
+  readonly mask: Uint8Array;
 }
 
 /** The two answers to a prompt, each with the prompt before it. */
@@ -23,7 +23,7 @@ export interface EncodedPair extends RowSource {
 /** A prompt that ends with the start of an answer. */
 export interface EncodedPrompt extends RowSource {
   readonly subset?: string | undefined;
-  readonly ids: readonly number[];
+  readonly ids: Int32Array;
   /** For the checker. */
   readonly columns: Example["columns"];
 }
@@ -104,7 +104,7 @@ export function encodePrompt(example: Example, tokenizer: ChatTokenizer, options
     throw wrongKind(example.kind, "rollouts", "write only `prompt`, and the values for the checker in other keys");
   const { ids } = prompted(example.prompt, tokenizer, options);
   if (ids.length > options.seq) throw tooLong("prompt", ids.length, options.seq);
-  return { ...sourceOf(example), ids, columns: example.columns };
+  return { ...sourceOf(example), ids: Int32Array.from(ids), columns: example.columns };
 }
 
 interface Body {
@@ -118,7 +118,7 @@ const sourceOf = ({ file, row, subset }: Example): RowSource & { readonly subset
 function documentOf(example: Example, { ids, mask }: Body): Document {
   assert(ids.length === mask.length && mask[0] === 0, "a document begins with a token that is not a target", ids.length, mask.length);
   assert(ids.indexOf(ids[0] ?? -1, 1) < 0, "a document has one <bos>, which is its first token", example.file, example.row);
-  return { ...sourceOf(example), ids, mask };
+  return { ...sourceOf(example), ids: Int32Array.from(ids), mask: Uint8Array.from(mask) };
 }
 
 const isRaw = (parts: readonly Part[], { texts = "turns" }: EncodeOptions): boolean =>

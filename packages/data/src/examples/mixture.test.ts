@@ -23,6 +23,17 @@ describe("a mixture", () => {
     ok(epochOf(sources, 0, 2).map(key).join() !== first?.join());
   });
 
+  it("the order is part of the meaning of a seed: it does not change between versions", () => {
+    const sources = [
+      { name: "a", size: 5 },
+      { name: "b", size: 3, share: 0.25 },
+    ];
+    deepStrictEqual(
+      [0, 1].map((epoch) => epochOf(sources, epoch, 42).map(key).join(" ")),
+      ["0:3 0:4 1:0 1:2 0:1 0:2 0:0", "0:0 1:1 0:2 0:3 1:1 0:1 0:4"],
+    );
+  });
+
   it("a share is the share of the examples of an epoch", () => {
     const sources = [
       { name: "demos", size: 980 },

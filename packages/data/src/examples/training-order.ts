@@ -1,5 +1,5 @@
 import { assert } from "@lapidary/std";
-import { firstFit } from "./first-fit.js";
+import { type Bins, firstFit } from "./first-fit.js";
 import type { Mixture, MixtureItem } from "./mixture.js";
 
 export interface Packing {
@@ -22,7 +22,7 @@ export class TrainingOrder {
   readonly #packing: Packing | undefined;
   /** The first row of each epoch, as far as it is known. */
   readonly #starts: number[] = [0];
-  readonly #packed = new Map<number, readonly (readonly MixtureItem[])[]>();
+  readonly #packed = new Map<number, Bins>();
 
   constructor({ mixture, seed, packing }: { readonly mixture: Mixture; readonly seed: number; readonly packing?: Packing | undefined }) {
     [this.#mixture, this.#seed, this.#packing] = [mixture, seed, packing];
@@ -42,7 +42,8 @@ export class TrainingOrder {
   #row(ordinal: number): readonly MixtureItem[] {
     const { epoch, row } = this.#locate(ordinal);
     if (this.#packing === undefined) return [this.#mixture.item(this.#seed, epoch, row)];
-    return this.#pack(epoch, this.#packing)[row] ?? [];
+    const slots = this.#pack(epoch, this.#packing).itemsOf(row);
+    return Array.from(slots, (slot) => this.#mixture.item(this.#seed, epoch, slot));
   }
 
   #locate(ordinal: number): { readonly epoch: number; readonly row: number } {
@@ -50,16 +51,18 @@ export class TrainingOrder {
     const packing = this.#packing;
     if (packing === undefined) return { epoch: Math.floor(ordinal / size), row: ordinal % size };
     for (let epoch = this.#starts.length - 1; (this.#starts[epoch] ?? 0) <= ordinal; epoch++)
-      this.#starts[epoch + 1] = (this.#starts[epoch] ?? 0) + this.#pack(epoch, packing).length;
+      this.#starts[epoch + 1] = (this.#starts[epoch] ?? 0) + this.#pack(epoch, packing).count;
     const epoch = this.#starts.findLastIndex((start) => start <= ordinal);
     return { epoch, row: ordinal - (this.#starts[epoch] ?? 0) };
   }
 
-  #pack(epoch: number, { seq, lengthOf }: Packing): readonly (readonly MixtureItem[])[] {
+  /** The slots of an epoch in rows. */
+  #pack(epoch: number, { seq, lengthOf }: Packing): Bins {
     const kept = this.#packed.get(epoch);
     if (kept !== undefined) return kept;
-    const items = Array.from({ length: this.#mixture.size }, (_, slot) => this.#mixture.item(this.#seed, epoch, slot));
-    const rows = firstFit(items.map(lengthOf), seq).map((row) => row.flatMap((at) => items[at] ?? []));
+    const lengths = new Int32Array(this.#mixture.size);
+    for (let slot = 0; slot < lengths.length; slot++) lengths[slot] = lengthOf(this.#mixture.item(this.#seed, epoch, slot));
+    const rows = firstFit(lengths, seq);
     for (const other of this.#packed.keys()) if (other < epoch - 1 || other > epoch) this.#packed.delete(other);
     this.#packed.set(epoch, rows);
     return rows;
