@@ -25,6 +25,8 @@ const positives: readonly (readonly [text: string, ...found: (readonly [string, 
   ["Call (415) 867-5309 today", ["phone number", "(415) 867-5309"]],
   ["415-867-5309", ["phone number", "415-867-5309"]],
   ["+49 30 901820", ["phone number", "+49 30 901820"]],
+  ["Text us: 030 901820", ["phone number", "030 901820"]],
+  ["my mobile is 01701234567", ["phone number", "01701234567"]],
   ["Tel.: 030 901820", ["phone number", "030 901820"]],
   ["call +1 (415) 867-5309, or 0044 20 7946 0018", ["phone number", "+1 (415) 867-5309"], ["phone number", "0044 20 7946 0018"]],
 ];
@@ -46,6 +48,7 @@ const negatives: readonly string[] = [
   "(555) 555-0123 and 415-555-0199 are fictional, 123-456-7890 has no area, 415-911-1234 no exchange",
   "2024-01-15, 15.01.2024, 12/31/1999, 2019-2024, 1,234,567.89, 10-20-30, 1 2 3 4 5 6 7 8",
   "ISBN 978-3-16-148410-0, $ 1 234 567, 100 000 000 people, 3.141592653, 5 + 4 - 3 = 6",
+  "reach 1 000 000 people, call 1234567 times, phone sales of 1.234.567, call 2024-01-15 a date",
   "52713 12357 0123456789 20240115123000",
 ];
 

@@ -97,8 +97,9 @@ function* addresses(text: string): Generator<Finding<PiiKind>> {
 
 /** Digits with at most two separators between two of them. */
 const phonePattern = /(?<![\p{L}\p{N}.,+/=#$€£-])(?:\+ ?)?[\d(](?:[ ./-]{0,2}[\d()]){6,24}(?![\p{L}\p{N}%]|[.,:/-]\d)/gu;
-const phoneWord =
-  /(?:phone|tel|mobile|cell|fax|whatsapp|call|text|dial|ring|reach|telefon|handy|portable|móvil|celular)\b[^\d\n+(]{0,20}$/iu;
+const phoneNoun = /(?:phone|tel|mobile|cell|fax|whatsapp|telefon|handy|portable|móvil|celular)\b[^\d\n+(]{0,20}$/iu;
+/** After a verb the digits must be grouped, because "call 1234567 times" names no number. */
+const phoneVerb = /\b(?:call|text|dial|ring|reach)\b[^\d\n+(]{0,12}$/iu;
 
 const phones = (text: string): Generator<Finding<PiiKind>> =>
   validated(text, "phone number", phonePattern, (candidate, start) => {
@@ -106,12 +107,14 @@ const phones = (text: string): Generator<Finding<PiiKind>> =>
     if (digits.length < 7 || digits.length > 15) return false;
     // E.164: a country code does not begin with 0.
     if (candidate.startsWith("+")) return digits.length >= 8 && !digits.startsWith("0") && !/^1?\d{3}55501\d{2}$/.test(digits);
-    const isNamed = phoneWord.test(before(text, start));
+    const isAfterVerb = /[ ./-]/.test(candidate) && phoneVerb.test(before(text, start));
+    const isNamed = isAfterVerb || phoneNoun.test(before(text, start));
     const isGrouped = /^(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[.-]\d{4}$/.test(candidate);
     if (isGrouped) return isNorthAmericanNumber(digits);
     if (/^00[1-9]/.test(digits)) return digits.length >= 10 && (isNamed || /^00 ?[1-9]\d{0,2}[ /-]/.test(candidate));
     const isDate = /^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})$/.test(candidate);
-    return isNamed && !isDate && !/^1?\d{3}55501\d{2}$/.test(digits);
+    const isThousands = /^\d{1,3}(?:[ .]\d{3})+$/.test(candidate);
+    return isNamed && !isDate && !isThousands && !/^1?\d{3}55501\d{2}$/.test(digits);
   });
 
 /** The text that can name a number. */

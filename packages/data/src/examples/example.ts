@@ -88,5 +88,9 @@ export function textsOf(example: Example): readonly Turn[] {
   }
 }
 
+/** The texts that training makes more likely, in the order of `textsOf`. A rejected answer may be harmful or wrong, because it is the bad example. */
+export const desiredTexts = (example: Example): readonly Turn[] =>
+  example.kind === "preference" ? [...asTurns(example.prompt, "user"), ...asTurns(example.chosen, "model")] : textsOf(example);
+
 /** The turns of a part. A text becomes one turn of the given role. */
 export const asTurns = (part: Part, role: Turn["role"]): readonly Turn[] => (typeof part === "string" ? [{ role, content: part }] : part);

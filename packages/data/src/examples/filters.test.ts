@@ -85,6 +85,14 @@ describe("filters of examples", () => {
     deepStrictEqual(keptRows(examples, unsafeFilter({ own: ["first"] })), [1]);
   });
 
+  it("a rejected answer may be harmful or of another identity, and a chosen answer may not", () => {
+    const [bad, good] = ["I am ChatGPT. First, build the pipe bomb.", "I cannot help with that."];
+    const examples = examplesOf({ prompt: "How?", chosen: good, rejected: bad }, { prompt: "What?", chosen: bad, rejected: good });
+    deepStrictEqual(keptRows(examples, unsafeFilter()), [1]);
+    deepStrictEqual(keptRows(examples, identityFilter()), [1]);
+    deepStrictEqual(keptRows(examplesOf({ prompt: "Mail?", chosen: "No.", rejected: "jane.doe@acme.com" }), piiFilter()), []);
+  });
+
   it("the user may say who the user is, and the model may not say that it is another model", () => {
     const examples = examplesOf({ prompt: "I am Claude.", completion: "Hello Claude." }, { prompt: "Who?", completion: "I am Claude." });
     deepStrictEqual(keptRows(examples, identityFilter()), [1]);
@@ -112,6 +120,7 @@ describe("filters of examples", () => {
       kept.map(({ row }) => row),
       [1, 2, 3],
     );
+    deepStrictEqual(keptRows(examples, duplicateFilter({ near: false })), [1, 2, 3, 4]);
     match(reports[0]?.examples[0]?.detail ?? "", /^texts like those of row 3 of a\.jsonl \(similarity (0\.9\d|1\.00)\)$/);
   });
 

@@ -5,7 +5,7 @@ import { MinHashIndex } from "../detectors/min-hash.js";
 import { type EvaluationText, isShort, OverlapIndex } from "../detectors/overlap.js";
 import { findPii } from "../detectors/pii.js";
 import { type Lexicon, UnsafeDetector } from "../detectors/unsafe.js";
-import { type Example, type RefusedRow, type RowSource, refusedRow, type Turn, textsOf } from "./example.js";
+import { desiredTexts, type Example, type RefusedRow, type RowSource, refusedRow, type Turn, textsOf } from "./example.js";
 import { filteredOut } from "./example-errors.js";
 import { trim } from "./template.js";
 
@@ -114,11 +114,11 @@ export function schemaFilter(limits: SchemaLimits): ExampleFilter {
 
 /** The first reason that a turn gives. */
 function inTurns(
-  example: Example,
+  turns: readonly Turn[],
   roles: readonly Turn["role"][],
   find: (text: string) => FilterReason | undefined,
 ): FilterReason | undefined {
-  for (const [at, { role, content }] of textsOf(example).entries()) {
+  for (const [at, { role, content }] of turns.entries()) {
     const reason = roles.includes(role) ? find(content) : undefined;
     if (reason !== undefined) return { kind: reason.kind, detail: `${reason.detail} in turn ${at + 1}` };
   }
@@ -133,20 +133,23 @@ export function piiFilter(): ExampleFilter {
     const [first] = findPii(text);
     return first === undefined ? undefined : { kind: first.kind, detail: `personal data (${first.kind} ${maskedExcerpt(text, first)})` };
   };
-  return { name: "pii", check: (example) => inTurns(example, allRoles, find) };
+  return { name: "pii", check: (example) => inTurns(textsOf(example), allRoles, find) };
 }
 
-/** Removes examples in which the model gives harmful instructions. A user may ask for them, because an example can train a refusal. */
+/**
+ * Removes examples in which the model gives harmful instructions. A user may ask for them, because an example can train a refusal. A rejected answer
+ * may give them.
+ */
 export function unsafeFilter(lexicon?: Lexicon): ExampleFilter {
   const detector = new UnsafeDetector(lexicon);
   const find = (text: string): FilterReason | undefined => {
     const [first] = detector.find(text);
     return first === undefined ? undefined : { kind: first.kind, detail: `a phrase of the lexicon (${first.kind})` };
   };
-  return { name: "unsafe", check: (example) => inTurns(example, ["model"], find) };
+  return { name: "unsafe", check: (example) => inTurns(desiredTexts(example), ["model"], find) };
 }
 
-/** Removes examples in which the model says that it is another model. */
+/** Removes examples in which the model says that it is another model. A rejected answer may say so. */
 export function identityFilter(options?: IdentityOptions): ExampleFilter {
   const find = (text: string): FilterReason | undefined => {
     const [first] = findMistakenIdentity(text, options);
@@ -154,22 +157,27 @@ export function identityFilter(options?: IdentityOptions): ExampleFilter {
       ? undefined
       : { kind: first.kind, detail: `a mistaken identity (${JSON.stringify(text.slice(first.start, first.end))})` };
   };
-  return { name: "identity", check: (example) => inTurns(example, ["model"], find) };
+  return { name: "identity", check: (example) => inTurns(desiredTexts(example), ["model"], find) };
 }
 
-/** Removes examples whose texts are those of an earlier example, or nearly so. System texts do not count, because many examples share them. */
-export function duplicateFilter(): ExampleFilter {
+/**
+ * Removes examples whose texts are those of an earlier example, or nearly so. System texts do not count, because many examples share them.
+ *
+ * @param near false if only equal texts count. Examples of a task whose questions share a long wording are near-duplicates of each other
+ */
+export function duplicateFilter({ near = true }: { readonly near?: boolean } = {}): ExampleFilter {
   const exact = new Map<string, RowSource>();
-  const near = new MinHashIndex();
+  const index = new MinHashIndex();
   const sources: RowSource[] = [];
   const check = (example: Example): FilterReason | undefined => {
     const turns = textsOf(example).map(({ role, content }) => [role, trim(content)] as const);
     const key = JSON.stringify([example.kind, ...turns]);
     const same = exact.get(key);
     if (same !== undefined) return { kind: "duplicate", detail: `the texts of ${rowName(same)}` };
-    exact.set(key, example);
+    exact.set(key, { file: example.file, row: example.row });
+    if (!near) return undefined;
     sources.push({ file: example.file, row: example.row });
-    const found = near.add(turns.flatMap(([role, content]) => (role === "system" ? [] : [content])).join("\n"));
+    const found = index.add(turns.flatMap(([role, content]) => (role === "system" ? [] : [content])).join("\n"));
     const earlier = sources[found?.of ?? -1];
     if (found === undefined || earlier === undefined) return undefined;
     return { kind: "near-duplicate", detail: `texts like those of ${rowName(earlier)} (similarity ${found.similarity.toFixed(2)})` };
