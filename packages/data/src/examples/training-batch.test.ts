@@ -6,10 +6,9 @@ import { type Document, encodeForTuning, encodePair, encodePrompt } from "./enco
 import { firstFit } from "./first-fit.js";
 import { parseExamples } from "./read-examples.js";
 import { showRow, shownTokens } from "./show-row.js";
-import { rowsGolden } from "./testing/golden.js";
+import { goldenRows, messagesOfIds } from "./testing/golden.js";
 import { preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./training-batch.js";
 
-const golden = rowsGolden();
 const jsonl = (rows: readonly object[]): Buffer => Buffer.from(rows.map((row) => JSON.stringify(row)).join("\n"), "utf8");
 
 /** The rows of an array, each without what is past the next row. */
@@ -26,18 +25,19 @@ const labelsOf = (targets: Int32Array, mask: Float32Array, seq: number): number[
   );
 
 describe("batches, compared with those of TRL", () => {
-  const { examples, refused } = parseExamples(jsonl(golden.sft.messages.map((messages) => ({ messages }))), "sft.jsonl");
+  const inputIds = goldenRows("sft", "input_ids");
+  const { examples, refused } = parseExamples(jsonl(inputIds.map((ids) => ({ messages: messagesOfIds(ids) }))), "sft.jsonl");
   const documents = examples.flatMap((example) => encodeForTuning(example, byteTokenizer, { seq: 512 }));
 
   it("rows of one dialogue have the tokens and labels of SFTTrainer", () => {
     deepStrictEqual(refused, []);
-    const seq = golden.sft.input_ids[0]?.length ?? 0;
+    const seq = inputIds[0]?.length ?? 0;
     const { tokens, targets, mask, segments } = trainingBatch(
       documents.map((document) => [document]),
       seq,
     );
-    deepStrictEqual(rowsOf(tokens, seq), golden.sft.input_ids);
-    deepStrictEqual(labelsOf(targets, mask, seq), golden.sft.labels.map(shifted));
+    deepStrictEqual(rowsOf(tokens, seq), inputIds);
+    deepStrictEqual(labelsOf(targets, mask, seq), goldenRows("sft", "labels").map(shifted));
     const lengths = documents.map(({ ids }) => ids.length);
     deepStrictEqual(
       rowsOf(segments, seq).map((row) => row.lastIndexOf(1) + 1),
@@ -46,11 +46,12 @@ describe("batches, compared with those of TRL", () => {
   });
 
   it("packed rows have the tokens, labels and segments of the golden", () => {
-    const seq = golden.sft.packed_input_ids[0]?.length ?? 0;
+    const [packedIds, packedSegments] = [goldenRows("sft", "packed_input_ids"), goldenRows("sft", "packed_segment_ids")];
+    const seq = packedIds[0]?.length ?? 0;
     // The golden packs in another order: its documents are found by their ids.
     const rest = new Set(documents);
-    const rows = golden.sft.packed_input_ids.map((ids, row) => {
-      const segments = golden.sft.packed_segment_ids[row] ?? [];
+    const rows = packedIds.map((ids, row) => {
+      const segments = packedSegments[row] ?? [];
       return Array.from({ length: Math.max(...segments) }, (_, at): Document => {
         const wanted = ids.filter((_, i) => segments[i] === at + 1).join();
         const document = [...rest].find((each) => each.ids.join() === wanted);
@@ -61,55 +62,61 @@ describe("batches, compared with those of TRL", () => {
     });
     strictEqual(rest.size, 0);
     const { tokens, targets, mask, segments } = trainingBatch(rows, seq);
-    deepStrictEqual(rowsOf(tokens, seq), golden.sft.packed_input_ids);
-    deepStrictEqual(labelsOf(targets, mask, seq), golden.sft.packed_labels.map(shifted));
-    deepStrictEqual(rowsOf(segments, seq), golden.sft.packed_segment_ids);
+    deepStrictEqual(rowsOf(tokens, seq), packedIds);
+    deepStrictEqual(labelsOf(targets, mask, seq), goldenRows("sft", "packed_labels").map(shifted));
+    deepStrictEqual(rowsOf(segments, seq), packedSegments);
   });
 
   it("pairs have the tokens, completion masks and last tokens of RewardTrainer and DPOTrainer", () => {
-    const { chosen, rejected, input_ids, completion_mask, last } = golden.preference;
-    const file = parseExamples(jsonl(chosen.map((dialogue, at) => ({ chosen: dialogue, rejected: rejected[at] }))), "pairs.jsonl");
+    const pairIds = goldenRows("dpo", "input_ids");
+    const completionMask = goldenRows("dpo", "completion_mask");
+    const [last = []] = goldenRows("reward_model", "last");
+    const pairs = pairIds.length / 2;
+    const dialogues = pairIds.map(messagesOfIds);
+    const rows = dialogues.slice(0, pairs).map((chosen, at) => ({ chosen, rejected: dialogues[at + pairs] }));
+    const file = parseExamples(jsonl(rows), "pairs.jsonl");
     // A pair with equal answers is refused: it has no preference.
     const kept = file.examples.map(({ row }) => row - 1);
     ok(kept.length > 10);
     ok(file.refused.every(({ code }) => code === "LAP_EXAMPLE_PAIR"));
-    const seq = input_ids[0]?.length ?? 0;
+    const seq = pairIds[0]?.length ?? 0;
     const batch = preferenceBatch(
       file.examples.map((example) => encodePair(example, byteTokenizer, { seq })),
       seq,
     );
-    const rows = [...kept, ...kept.map((row) => row + chosen.length)];
+    const keptRows = [...kept, ...kept.map((row) => row + pairs)];
     deepStrictEqual(
       rowsOf(batch.tokens, seq),
-      rows.map((row) => input_ids[row]),
+      keptRows.map((row) => pairIds[row]),
     );
     deepStrictEqual(
       rowsOf(batch.mask, seq),
-      rows.map((row) => [...(completion_mask[row] ?? []).slice(1), 0]),
+      keptRows.map((row) => [...(completionMask[row] ?? []).slice(1), 0]),
     );
     deepStrictEqual(
       Array.from(batch.last),
-      rows.map((row) => last[row]),
+      keptRows.map((row) => last[row]),
     );
   });
 
   it("prompts are padded at the left like those of the golden", () => {
-    const { messages, prompt_ids, prompt_mask } = golden.prompts;
+    const [promptIds, promptMask] = [goldenRows("generation", "prompt_ids"), goldenRows("generation", "prompt_mask")];
+    const messages = promptIds.map(messagesOfIds);
     // One prompt of the golden is <bos> alone.
     const rows = messages.flatMap((turns, row) => (turns.length === 0 ? [] : [row]));
     const { examples: prompts } = parseExamples(jsonl(rows.map((row) => ({ prompt: messages[row] }))), "prompts.jsonl");
-    const seq = prompt_ids[0]?.length ?? 0;
+    const seq = promptIds[0]?.length ?? 0;
     const { tokens, first } = promptBatch(
       prompts.map((example) => encodePrompt(example, byteTokenizer, { seq })),
       seq,
     );
     deepStrictEqual(
       rowsOf(tokens, seq),
-      rows.map((row) => prompt_ids[row]),
+      rows.map((row) => promptIds[row]),
     );
     deepStrictEqual(
       Array.from(first),
-      rows.map((row) => prompt_mask[row]?.indexOf(1)),
+      rows.map((row) => promptMask[row]?.indexOf(1)),
     );
   });
 });
