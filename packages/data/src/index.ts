@@ -1,4 +1,4 @@
-// Text to batches, in this order: corpus, tokenizer (package tokenizer), dataset. README.md draws it.
+// Text to batches, in this order: corpus, tokenizer (package tokenizer), dataset; then examples for post-training. README.md draws both.
 
 export { checkCorpus } from "./corpus/check-corpus.js";
 export { type CorpusSpec, corpusSpec, defaultCorpus } from "./corpus/corpus-spec.js";
@@ -7,3 +7,23 @@ export { Dataset, openDataset } from "./dataset/dataset.js";
 export { datasetFiles } from "./dataset/manifest.js";
 export { findPrepared, prepareDataset } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
+export { byteTokenizer, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
+export { type Document, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
+export type { Example } from "./examples/example.js";
+export {
+  contaminationFilter,
+  duplicateFilter,
+  evaluationTexts,
+  type ExampleFilter,
+  filterExamples,
+  identityFilter,
+  piiFilter,
+  schemaFilter,
+  unsafeFilter,
+} from "./examples/filters.js";
+export { mixtureOf, mixtureSources } from "./examples/mixture.js";
+export { formatNamed, readExamples, requireExamples } from "./examples/read-examples.js";
+export { showRow, shownTokens } from "./examples/show-row.js";
+export { endAnswer } from "./examples/template.js";
+export { preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";
+export { TrainingOrder } from "./examples/training-order.js";
