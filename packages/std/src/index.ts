@@ -21,6 +21,7 @@ export {
 export { counted, formatBytes, formatCount, formatDuration, textTable } from "./format.js";
 export { type JsonValue, asJson, canonicalJson, floatOf, jsonText } from "./json.js";
 export { makeDirectories } from "./make-directories.js";
+export { raceAbort } from "./race-abort.js";
 export { type Random, hash32, hashString, normalAt, seededRandom } from "./random.js";
 export { redactSecrets, redactStrings } from "./redact.js";
 export { maxSocketPathBytes, socketPathFor } from "./socket-path.js";
