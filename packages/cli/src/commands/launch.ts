@@ -1,11 +1,11 @@
 import type { MetricsRow, Report, SubmitRequest, Submitted } from "@lapidary/api";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { CoordinatorClient } from "@lapidary/api/client";
+import type { StepProfile } from "@lapidary/offline/step-profile";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { runReport } from "../report/run-report.js";
-import type { StepProfile } from "../report/step-profile.js";
 import { checkOutput } from "../output/output.js";
 import { allMetrics, connect } from "./connect.js";
 import { type Ending, endingError, followJob } from "./follow.js";
@@ -92,16 +92,9 @@ export async function submission(
   context: Context,
   { job, overrides, name, priority }: Omit<LaunchOptions, "detach">,
 ): Promise<SubmitRequest> {
-  const [{ jobFileOf }, { checkInputs }, { readLocatedJob }] = await Promise.all([
-    import("@lapidary/training/job"),
-    import("@lapidary/training/inputs"),
-    import("./job-file.js"),
-  ]);
-  const { job: resolved, locationOf, warnings } = readLocatedJob(context, job, overrides);
-  for (const warning of warnings) context.console.warn(warning);
-  // The coordinator checks the same and answers with the warnings; here, an error names the line of the file.
-  await checkInputs(resolved, { projectRoot: context.root, locationOf, runsDirectory: join(context.home, "runs") });
-  return { job: jobFileOf(resolved), priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
+  const { readSubmission } = await import("@lapidary/offline/submission");
+  const submitted = await readSubmission(context, job, overrides, (warning) => context.console.warn(warning));
+  return { job: submitted.job, priority: priority ?? submitted.priority, ...(name === undefined ? {} : { name }) };
 }
 
 export async function submit(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<Submitted> {
@@ -147,11 +140,11 @@ export async function finish(
 
 /** Where a step of a traced run went, as numbers and as text. */
 async function readProfile({ home }: Context, id: string): Promise<{ numbers: StepProfile; text: string } | undefined> {
-  const [{ readStepTraces }, { stepProfile, stepProfileText }] = await Promise.all([
-    import("@lapidary/api/step-traces"),
-    import("../report/step-profile.js"),
+  const [{ readStepProfile }, { stepProfileText }] = await Promise.all([
+    import("@lapidary/offline/step-profile"),
+    import("../report/step-profile-text.js"),
   ]);
-  const numbers = stepProfile(readStepTraces(join(home, "runs", id)));
+  const numbers = readStepProfile(home, id);
   return numbers === undefined ? undefined : { numbers, text: stepProfileText(numbers) };
 }
 

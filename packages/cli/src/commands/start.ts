@@ -2,9 +2,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { SubmitRequest } from "@lapidary/api";
 import { CoordinatorClient } from "@lapidary/api/client";
 import { findConnection } from "@lapidary/api/connection";
-import { ExitCode, LapidaryError } from "@lapidary/std";
+import { ExitCode, LapidaryError, raceAbort } from "@lapidary/std";
 import type { Context } from "../context.js";
-import { interruptedError, orInterrupted } from "../terminal/interrupts.js";
+import { interruptedError } from "../terminal/interrupts.js";
 import { startCoordinator, stopCoordinator } from "./coordinator-process.js";
 import { followJob } from "./follow.js";
 import { finish, submission, submit } from "./launch.js";
@@ -64,14 +64,14 @@ async function train(
   onLeft: (id: string) => void = () => undefined,
 ): Promise<ExitCode> {
   const { signal } = context.interrupts;
-  const submitted = await orInterrupted(submit(context, client, request), signal);
+  const submitted = await raceAbort(submit(context, client, request), signal);
   const { id } = submitted;
   const ending = await followJob(context, client, id, signal);
   if (ending === undefined) {
     onLeft(id);
     throw interruptedError();
   }
-  return orInterrupted(finish(context, client, submitted, ending), signal);
+  return raceAbort(finish(context, client, submitted, ending), signal);
 }
 
 /** Until Ctrl-C, or until somebody else stops the coordinator. */

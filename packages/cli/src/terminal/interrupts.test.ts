@@ -1,7 +1,6 @@
-import { deepStrictEqual, equal, ok, rejects } from "node:assert/strict";
+import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { EventEmitter } from "node:events";
-import { ExitCode } from "@lapidary/std";
-import { Interrupts, orInterrupted } from "./interrupts.js";
+import { Interrupts } from "./interrupts.js";
 
 /** A process whose signals and clock a test holds. */
 function atHand(): { press: (atMs: number, signal?: string) => void; interrupts: Interrupts; exits: () => number } {
@@ -44,13 +43,5 @@ describe("interrupts", () => {
     release();
     press(2000);
     ok(interrupts.signal.aborted);
-  });
-
-  it("cuts a wait short, with exit code 130", async () => {
-    const { press, interrupts } = atHand();
-    const wait = orInterrupted(new Promise(() => undefined), interrupts.signal);
-    press(0);
-    await rejects(wait, { code: "LAP_CLI_INTERRUPTED", exit: ExitCode.interrupted });
-    await rejects(orInterrupted(Promise.resolve(1), interrupts.signal), { code: "LAP_CLI_INTERRUPTED" });
   });
 });

@@ -5,7 +5,7 @@ import { type CallName, readStepTraces } from "@lapidary/api/step-traces";
 import { readWorkerSteps } from "@lapidary/api/worker-steps";
 import type { Trace, TraceEvent } from "@lapidary/simulator";
 import { counted, LapidaryError } from "@lapidary/std";
-import { hasEnded } from "../report/has-ended.js";
+import { hasEnded } from "../runs/runs.js";
 
 type WorkerStep = ReturnType<typeof readWorkerSteps>["steps"][number];
 

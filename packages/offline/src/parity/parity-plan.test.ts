@@ -2,7 +2,7 @@ import { deepStrictEqual, equal, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { chipCount, makeMesh, meshSize, printMesh, printTorus } from "@lapidary/topology";
 import { ExitCode } from "@lapidary/std";
-import { type ParityOptions, planParity, torusFor } from "./parity-options.js";
+import { type ParityOptions, planParity, torusFor } from "./parity-plan.js";
 
 const asked = (options: Partial<ParityOptions>): ParityOptions => ({
   directory: "x",

@@ -45,11 +45,14 @@ export function planJob(job: ResolvedJob, machine: Machine): Planned {
 export const programHash = ({ program }: Pick<Simulation, "program">): string =>
   createHash("sha256").update(textForDigest(program.chip)).digest("hex");
 
-/** Days and chip-hours for all of a job's steps. */
-export function budgetOf(
-  { train }: Pick<ResolvedJob, "train">,
-  { step_time_s, tokens_per_step, chips }: PlanReport,
-): { tokens: number; days: number; chip_hours: number } {
+/** Cost of all steps of a job. */
+export interface Budget {
+  readonly tokens: number;
+  readonly days: number;
+  readonly chip_hours: number;
+}
+
+export function budgetOf({ train }: Pick<ResolvedJob, "train">, { step_time_s, tokens_per_step, chips }: PlanReport): Budget {
   const seconds = train.steps * step_time_s;
   return { tokens: train.steps * tokens_per_step, days: seconds / 86_400, chip_hours: (seconds / 3600) * chips };
 }
