@@ -148,6 +148,16 @@ const mistakes = [
     tool: "dependency-cruiser",
     says: /relative-import-leaves-package/,
   },
+  ...["cli", "dashboard"].map((name) => ({
+    title: `an import of ${name} that does not go through the API`,
+    files: {
+      [`packages/${name}/project.json`]: '{ "tags": ["layer:1"] }\n',
+      [`packages/${name}/package.json`]: `{ "name": "@lapidary/${name}", "type": "module", "dependencies": { "@lapidary/low": "*" } }\n`,
+      [`packages/${name}/src/a.ts`]: 'export { a } from "@lapidary/low";\n',
+    },
+    tool: "dependency-cruiser",
+    says: new RegExp(`interface-${name}: packages/${name}/src/a\\.ts → packages/low`),
+  })),
   {
     title: "ioredis outside control",
     files: { "packages/low/src/a.ts": 'export { Redis } from "ioredis";\n' },
