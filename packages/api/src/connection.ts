@@ -1,8 +1,7 @@
 import { chmodSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { directoryStamp, LapidaryError } from "@lapidary/std";
+import { directoryStamp, LapidaryError, replaceFile } from "@lapidary/std";
 import { type Connection, connectionSchema } from "./schemas.js";
-import { replaceFile } from "./replace-file.js";
 
 /** Where the coordinator of a home directory leaves word of itself. */
 const connectionPath = (home: string): string => join(home, "coordinator.json");

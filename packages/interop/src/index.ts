@@ -1,6 +1,5 @@
 export { type ArrayData, f32Array, fromTensor, i32Array, toTensor } from "./array-data.js";
 export { writeDirectoryAtomic } from "./atomic-directory.js";
-export { writeFileAtomic } from "./atomic-file.js";
 export { noConfig, notACheckpoint } from "./checkpoint-survey.js";
 export { checkFinite } from "./finite.js";
 export { HfCheckpoint, readBackHfCheckpoint, readHfCheckpoint, writeHfCheckpoint } from "./hf-checkpoint.js";

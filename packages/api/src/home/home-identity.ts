@@ -1,9 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { directoryStamp } from "@lapidary/std";
+import { directoryStamp, replaceFile } from "@lapidary/std";
 import { z } from "zod";
-import { replaceFile } from "../replace-file.js";
 
 const identitySchema = z.object({ id: z.string().regex(/^[0-9a-f]{24}$/), directory: z.string() });
 

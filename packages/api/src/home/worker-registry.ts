@@ -1,9 +1,8 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { directoryStamp } from "@lapidary/std";
+import { directoryStamp, replaceFile } from "@lapidary/std";
 import { type NumericsName, protocolVersion } from "@lapidary/protocol";
 import { isRunning, type ProcessId } from "@lapidary/std/process-id";
-import { replaceFile } from "../replace-file.js";
 
 /** A worker process that works for a home. */
 export interface RegisteredWorker extends ProcessId {

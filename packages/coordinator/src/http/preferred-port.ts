@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { LapidaryError } from "@lapidary/std";
-import { replaceFile } from "@lapidary/api/replace-file";
+import { LapidaryError, replaceFile } from "@lapidary/std";
 
 /**
  * Where no port is asked for, the one that this home had the last time, if it is still free: a page that is open finds its coordinator again.

@@ -17,10 +17,9 @@ import {
   type TpuResult,
   tpuScript,
   globalModule,
-  writeFileAtomic,
 } from "@lapidary/interop";
 import type { Simulation } from "@lapidary/simulator";
-import { type Clock, errorFromJSON, formatBytes, LapidaryError } from "@lapidary/std";
+import { type Clock, errorFromJSON, formatBytes, LapidaryError, replaceFile } from "@lapidary/std";
 import type { ResolvedJob } from "@lapidary/training";
 import type { Directories } from "../directories.js";
 import { machineOf, planJob } from "../plan/plan-job.js";
@@ -163,7 +162,7 @@ async function compileModule(options: ModuleToCompile): Promise<{ result: TpuRes
     const json = await runCompiler(python, [script, input, "--topology", topology, "--slices", String(slices), ...hloPath]);
     const result = parseTpuResult(json);
     mkdirSync(cache, { recursive: true });
-    await writeFileAtomic(path, [Buffer.from(json)]);
+    replaceFile(path, json);
     return { result, cached: false };
   } finally {
     await rm(directory, { recursive: true, force: true });

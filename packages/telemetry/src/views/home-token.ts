@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { replaceFile } from "@lapidary/api/replace-file";
+import { replaceFile } from "@lapidary/std";
 
 /**
  * The token of a home directory, made once: a page that was let in stays so when the coordinator starts again. Readable by its owner alone.
