@@ -40,15 +40,17 @@ import { type ProgramView, programViewSchema } from "./program-view.js";
 
 export { findConnection } from "./connection.js";
 
-/** So often, and so far apart, a broken stream is taken up again before the coordinator counts as gone. */
+/** A broken stream is opened again this many times, at this interval. Then the coordinator counts as down. */
 const reconnects = 5;
 const reconnectAfterMs = 400;
-/** A coordinator says something on every stream each 15 s, and answers in much less: one that is silent for so long hangs. */
+/** A coordinator sends a message on every stream every 15 s and answers faster than that. After this time without a byte it counts as down. */
 const silentMs = 120_000;
+/** The zod issue of an unknown key in a request. */
+const unrecognizedKeys: z.core.$ZodIssueCode = "unrecognized_keys";
 
 /**
- * Speaks to a coordinator over HTTP. Every method throws what the coordinator answers as the LapidaryError it was there, and
- * LAP_COORDINATOR_DOWN (exit 3) when no coordinator answers.
+ * The HTTP client of a coordinator. If the coordinator answers with an error, the method throws that LapidaryError. If no coordinator answers, it throws
+ * LAP_COORDINATOR_DOWN (exit 3).
  */
 export class CoordinatorClient {
   readonly #base: string;
@@ -219,10 +221,10 @@ export class CoordinatorClient {
     if (response.ok) return response;
     const parsed = errorBodySchema.safeParse(await response.json().catch(() => undefined));
     if (!parsed.success) throw coordinatorDown(this.#base, `something else answers there, with HTTP ${response.status}`);
-    const { error } = parsed.data;
-    // What this client sends is right in its own version: a person did not write these names.
-    const isOfOther = error.code === "LAP_HTTP_ROUTE" || (error.code === "LAP_HTTP_REQUEST" && error.message.includes("Unrecognized key"));
-    throw isOfOther ? otherVersion(this.#base, `does not know what is asked of it: ${error.message}`) : errorOf(error);
+    const { error, issue } = parsed.data;
+    // This client sends only keys and routes of its own version. A coordinator that does not know them has another version.
+    const isOtherVersion = error.code === "LAP_HTTP_ROUTE" || (error.code === "LAP_HTTP_REQUEST" && issue === unrecognizedKeys);
+    throw isOtherVersion ? otherVersion(this.#base, `does not know this request: ${error.message}`) : errorOf(error);
   }
 }
 

@@ -58,7 +58,12 @@ export const errorSchema = z.object({
   exit: exitSchema,
 });
 export type ErrorJson = z.infer<typeof errorSchema>;
-export const errorBodySchema = z.object({ error: errorSchema });
+export const errorBodySchema = z.object({
+  error: errorSchema,
+  /** The code of the first zod issue, if a schema refused the request. */
+  issue: z.string().optional(),
+});
+export type ErrorBody = z.infer<typeof errorBodySchema>;
 
 /** A `Warning` as it crosses the wire: a finding that does not stop the job. */
 export const warningSchema = errorSchema.omit({ exit: true });

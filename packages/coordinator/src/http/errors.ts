@@ -1,5 +1,6 @@
 import { type ErrorCode, ExitCode, isSystemError, LapidaryError, systemError, isErrorCode } from "@lapidary/std";
 import { z } from "zod";
+import type { ErrorBody } from "@lapidary/api";
 import { canBeAllowed, nameOf } from "@lapidary/api/allowed-hosts";
 
 /** The HTTP status of an error: the codes that have one of their own, else by what its exit code says of it. */
@@ -100,7 +101,14 @@ export function requestError(error: z.ZodError, where: string): LapidaryError {
     message: `the ${where} of the request is not as it should be: ${issue?.message ?? "invalid"}`,
     place: key === "" ? where : `${where}.${key}`,
     remedy: "the API is described in packages/api/src/schemas.ts",
+    cause: error,
   });
+}
+
+/** The body of a response with an error. */
+export function errorBody(error: LapidaryError): ErrorBody {
+  const issue = error.cause instanceof z.ZodError ? error.cause.issues[0]?.code : undefined;
+  return { error: error.toJSON(), ...(issue === undefined ? {} : { issue }) };
 }
 
 /** Whatever was thrown, as an error for the user: fastify's own (bad JSON, too large a body), an error of the system, or an internal error. */
