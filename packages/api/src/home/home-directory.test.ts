@@ -43,7 +43,7 @@ describe("openHome", () => {
     deepStrictEqual(openHome(home), []);
   });
 
-  it("closes the directories in it as well, whoever has opened them before, and follows a link to it", () => {
+  it("closes the directories in a home directory as well, and follows a link to it", () => {
     for (const name of ["runs", "cache", "logs"]) make(join(home, name), 0o777);
     make(home, 0o777);
     const link = join(directory, "link");
@@ -68,7 +68,7 @@ describe("openHome", () => {
     strictEqual(mode(home), 0o777);
   });
 
-  it("closes .lapidary of a project whatever is in it", () => {
+  it("closes .lapidary of a project with any content", () => {
     const own = join(directory, ".lapidary");
     make(own, 0o750);
     writeFileSync(join(own, "notes.txt"), "");

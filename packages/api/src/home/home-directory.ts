@@ -4,22 +4,22 @@ import { dirname } from "node:path";
 import { formatBytes, LapidaryError, makeDirectories, type Warning } from "@lapidary/std";
 import { makePrivate, type PrivateDirectoryOptions } from "../../../../tools/setup/private-directory.mjs";
 
-/** What the processes of a home directory write is not open to group or others, whatever the umask of the shell that started them. */
+/** Processes of a home directory write files that group and others cannot open, with any umask of the shell. */
 export const privateUmask = 0o077;
 
-/** For logs, the queue and the files of a small run. What a job needs beyond that depends on its model. */
+/** Enough for logs, the queue and the files of a small run. Larger models need more. */
 const leastFree_bytes = 8 * 2 ** 20;
 
 export interface HomeOptions extends PrivateDirectoryOptions {
-  /** What must be free on its disk. */
+  /** The space that must be free on the disk. */
   readonly least_bytes?: number;
 }
 
 /**
- * Makes the home directory, or closes one that other users can enter.
+ * Creates the home directory, or closes an existing one to other users.
  *
- * @returns what was closed, or could not be
- * @throws LAP_HOME_OWNER when it belongs to another user; LAP_HOME_FILES when it cannot be made or written; LAP_HOME_DISK when its disk is full
+ * @returns a warning if the directory was open, or cannot be closed
+ * @throws LAP_HOME_OWNER if it belongs to another user; LAP_HOME_FILES if it cannot be created or written; LAP_HOME_DISK if its disk is full
  */
 export function openHome(home: string, options: HomeOptions = {}): readonly Warning[] {
   const { state, mode, owner } = makeOrExplain(home, options);
@@ -71,7 +71,7 @@ function makeOrExplain(home: string, { least_bytes = leastFree_bytes, ...options
   try {
     makeDirectories(home, 0o700);
     const made = makePrivate(home, options);
-    // Found here, and not in the middle of a run: a file system that is mounted read-only, a directory that lacks permissions.
+    // A read-only file system or missing permissions are an error now, not during a run.
     if (made.state !== "foreign") accessSync(home, constants.W_OK | constants.X_OK);
     const { bavail, bsize } = statfsSync(home);
     if (bavail * bsize < least_bytes) throw fullDisk(home, bavail * bsize, least_bytes);

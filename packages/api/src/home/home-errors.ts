@@ -9,7 +9,7 @@ export function alreadyUp(home: string, why: string): LapidaryError {
   });
 }
 
-/** As `alreadyUp`, where commands of this machine or container cannot stop it. */
+/** As `alreadyUp`, for a coordinator that commands of this machine or container cannot stop. */
 export function usedElsewhere(home: string, why: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_ALREADY_UP",
@@ -20,7 +20,7 @@ export function usedElsewhere(home: string, why: string): LapidaryError {
   });
 }
 
-/** Why a run that was under way when its coordinator was asked to end did not continue. */
+/** The error of a run that ended because its coordinator was stopped. */
 export function coordinatorStopped(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_COORDINATOR_STOPPED",

@@ -17,7 +17,7 @@ export async function showSchema(context: Context): Promise<ExitCode> {
   return ExitCode.done;
 }
 
-/** Checks each file and what it reads on this machine; the exit code is that of the first that is wrong. */
+/** Checks each file and its inputs on this machine. The exit code is that of the first error. */
 export async function validateConfigs(context: Context, files: readonly string[]): Promise<ExitCode> {
   const { console, command } = context;
   const outcomes: Outcome[] = [];

@@ -7,7 +7,7 @@ describe("the text of a step profile", () => {
     const calls = [{ name: "layers.*.up", kind: "product", phase: "forward", count: 2, ms: 4 }];
     match(
       stepProfileText({ steps: 3, step_ms: 4.75, split_ms, calls, each: [] }),
-      /matrix products\s+4\.00\s+84\.2 %[^]*layers\.\*\.up\s+forward\s+2\s+4\.00/,
+      /matmuls\s+4\.00\s+84\.2 %[^]*layers\.\*\.up\s+forward\s+2\s+4\.00/,
     );
   });
 });

@@ -1,11 +1,11 @@
 import type { StepProfile } from "@lapidary/offline/step-profile";
 import { counted, textTable } from "@lapidary/std";
 
-/** The profile as a person reads it: the split, then the calls that take longest. */
+/** The text of a profile: the parts of a step, then the longest calls. */
 export function stepProfileText({ steps, step_ms, split_ms, calls }: StepProfile): string {
   const share = (ms: number): string => `${((100 * ms) / step_ms).toFixed(1)} %`;
   const rows: [string, number][] = [
-    ["matrix products", split_ms.products],
+    ["matmuls", split_ms.products],
     ["fused kernels", split_ms.fused],
     ["other kernels", split_ms.other_kernels],
     ["messages: packing and unpacking", split_ms.messages],

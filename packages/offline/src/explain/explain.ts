@@ -36,7 +36,7 @@ export interface ExplainedProgram {
   readonly collectives: ReturnType<typeof explainCollectives>;
   /** How many claims of an axis lost to another claim. */
   readonly conflicts: number;
-  /** A value that is worth an explanation of its own. */
+  /** The name of a value for which an explanation is useful. */
   readonly exampleName: string;
 }
 

@@ -13,7 +13,7 @@ export type { WeightShards } from "@lapidary/compiler";
 export { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
 export type { FitAdvice } from "./fit-advice.js";
 
-/** A job, the machine on which its step is timed, and what was found about its shardings. */
+/** A job, the machine on which its step is timed, and the findings about its shardings. */
 export interface PlanSubject {
   readonly job: ResolvedJob;
   readonly machine: Machine;

@@ -2,9 +2,9 @@ import { readStepTraces, type StepTrace } from "@lapidary/api/step-traces";
 import { withoutBlocks } from "@lapidary/ir";
 import { runDirectory } from "../runs/runs.js";
 
-/** Where the time of a run's steps went, as its workers recorded them: medians over steps, means over workers, in milliseconds. */
+/** The times of a run's recorded steps in milliseconds: medians over steps, means over workers. */
 export interface StepProfile {
-  /** Recorded steps that this speaks of. The first one is left out where there are others: it warms up. */
+  /** Number of recorded steps in the profile. The first step is omitted if others exist, because it warms up. */
   readonly steps: number;
   readonly step_ms: number;
   readonly split_ms: {
@@ -15,7 +15,7 @@ export interface StepProfile {
     readonly waiting: number;
     readonly between_calls: number;
   };
-  /** The calls that take longest; those of equal op in every block as one. */
+  /** The longest calls; equal calls of all blocks are one entry. */
   readonly calls: readonly {
     readonly name: string;
     readonly kind: string;
@@ -23,7 +23,7 @@ export interface StepProfile {
     readonly count: number;
     readonly ms: number;
   }[];
-  /** By recorded step: its length and split. */
+  /** Duration and parts of each recorded step. */
   readonly each: readonly { readonly step: number; readonly step_ms: number; readonly split_ms: StepProfile["split_ms"] }[];
 }
 
