@@ -10,7 +10,7 @@ export interface Bar {
 
 export interface Lane {
   readonly name: string;
-  /** Whether the lane continues the one above it, whose bars would overlap. */
+  /** Whether the lane continues the lane above it, because the bars of both would overlap in one lane. */
   readonly continued?: boolean;
   /** By time; bars of one lane do not overlap. */
   readonly bars: readonly Bar[];
