@@ -20,7 +20,7 @@ import { recordedEventSchema } from "./run-events.js";
  *     GET  /api/jobs/:id/checkpoints                 checkpointList
  *     POST /api/shutdown                             shutdownRequest → stopping
  *
- * Every request has `Authorization: Bearer TOKEN`. Port and token are in `coordinator.json` of the home directory, which only its
+ * Every request has `Authorization: Bearer TOKEN`. Port and token are in `coordinator.json` of the state directory, which only its
  * owner can read. A failed request has an `errorBody`. Times are milliseconds since the epoch, losses nats per token.
  *
  * Invariant: fields are only ever added.
@@ -69,7 +69,7 @@ export type ErrorBody = z.infer<typeof errorBodySchema>;
 export const warningSchema = errorSchema.omit({ exit: true });
 export type WarningJson = z.infer<typeof warningSchema>;
 
-/** `coordinator.json`: the address and token of the coordinator of a home directory. */
+/** `coordinator.json`: the address and token of the coordinator of a state directory. */
 export const connectionSchema = z.object({
   pid: count,
   port: count,

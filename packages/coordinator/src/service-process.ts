@@ -106,7 +106,7 @@ function checkHome(home: string): void {
       rmSync(probe, { force: true });
     }
   } catch (error) {
-    throw typedSystemError(error, { doing: "write to the home directory", place: home });
+    throw typedSystemError(error, { doing: "write to the state directory", place: home });
   }
 }
 

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { formatBytes, LapidaryError, makeDirectories, type Warning } from "@lapidary/std";
 import { makePrivate, type PrivateDirectoryOptions } from "../../../../tools/setup/private-directory.mjs";
 
-/** Processes of a home directory write files that group and others cannot open, with any umask of the shell. */
+/** Processes of a state directory write files that group and others cannot open, with any umask of the shell. */
 export const privateUmask = 0o077;
 
 /** Enough for logs, the queue and the files of a small run. Larger models need more. */
@@ -16,7 +16,7 @@ export interface HomeOptions extends PrivateDirectoryOptions {
 }
 
 /**
- * Creates the home directory, or closes an existing one to other users.
+ * Creates the state directory, or closes an existing one to other users.
  *
  * @returns a warning if the directory was open, or cannot be closed
  * @throws LAP_HOME_OWNER if it belongs to another user; LAP_HOME_FILES if it cannot be created or written; LAP_HOME_DISK if its disk is full
@@ -31,7 +31,7 @@ export function openHome(home: string, options: HomeOptions = {}): readonly Warn
       return [
         {
           code: "LAP_HOME_CLOSED",
-          message: `the home directory was open to other users ${was}; only its owner can enter it now (mode 700)`,
+          message: `the state directory was open to other users ${was}; only its owner can enter it now (mode 700)`,
           place: home,
           remedy:
             (mode & 0o022) === 0
@@ -43,7 +43,7 @@ export function openHome(home: string, options: HomeOptions = {}): readonly Warn
       return [
         {
           code: "LAP_HOME_OPEN",
-          message: `other users can enter the home directory ${was}, which holds other files too and therefore stays as it is`,
+          message: `other users can enter the state directory ${was}, which holds other files too and therefore stays as it is`,
           place: home,
           remedy: "name a directory for Lapidary alone with --home or LAPIDARY_HOME, or close this one: `chmod go= DIR`",
         },
@@ -52,7 +52,7 @@ export function openHome(home: string, options: HomeOptions = {}): readonly Warn
       return [
         {
           code: "LAP_HOME_OPEN",
-          message: `other users can enter the home directory ${was}: its file system keeps no permissions`,
+          message: `other users can enter the state directory ${was}: its file system keeps no permissions`,
           place: home,
           remedy: "name a directory on a file system with permissions by --home or LAPIDARY_HOME",
         },
@@ -60,7 +60,7 @@ export function openHome(home: string, options: HomeOptions = {}): readonly Warn
     case "foreign":
       throw new LapidaryError({
         code: "LAP_HOME_OWNER",
-        message: `the home directory belongs to another user (id ${owner}); this is ${userName()}`,
+        message: `the state directory belongs to another user (id ${owner}); this is ${userName()}`,
         place: home,
         remedy: `run the command as user ${owner}, name a directory of your own with --home or LAPIDARY_HOME, or take it over: \`sudo chown -R $(id -u) DIR\``,
       });
@@ -85,8 +85,8 @@ function makeOrExplain(home: string, { least_bytes = leastFree_bytes, ...options
     throw new LapidaryError({
       code: "LAP_HOME_FILES",
       message: isFile
-        ? `the home directory cannot be made: ${fileAbove(path)} is a file`
-        : `the home directory cannot be made or written (${code})`,
+        ? `the state directory cannot be made: ${fileAbove(path)} is a file`
+        : `the state directory cannot be made or written (${code})`,
       place: home,
       cause,
     });
@@ -96,7 +96,7 @@ function makeOrExplain(home: string, { least_bytes = leastFree_bytes, ...options
 function fullDisk(home: string, free_bytes: number, least_bytes: number, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_HOME_DISK",
-    message: `the disk of the home directory is full: ${formatBytes(free_bytes)} are free, ${formatBytes(least_bytes)} are needed to start`,
+    message: `the disk of the state directory is full: ${formatBytes(free_bytes)} are free, ${formatBytes(least_bytes)} are needed to start`,
     place: home,
     cause,
   });

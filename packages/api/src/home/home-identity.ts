@@ -6,11 +6,11 @@ import { z } from "zod";
 
 const identitySchema = z.object({ id: z.string().regex(/^[0-9a-f]{24}$/), directory: z.string() });
 
-/** The file of a home directory that holds its identity. */
+/** The file of a state directory that holds its identity. */
 const identityPath = (home: string): string => join(home, "identity.json");
 
 /**
- * The identity of a home directory: drawn once and stored in it. Two home directories never share keys of one Redis, even with equal paths and host
+ * The identity of a state directory: drawn once and stored in it. Two state directories never share keys of one Redis, even with equal paths and host
  * names. A copied directory gets a new identity; a renamed directory keeps its identity. The device is compared as well as the inode, because roots of
  * file systems have equal inodes. A new identity loses nothing, because the coordinator fills the queue in Redis from the runs on the disk.
  */

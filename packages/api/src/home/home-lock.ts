@@ -5,11 +5,11 @@ import { directoryStamp } from "@lapidary/std";
 import { alreadyUp, usedElsewhere } from "./home-errors.js";
 import { isOfThisSpace, isRunning, type ProcessId, thisProcess } from "@lapidary/std/process-id";
 
-/** The pid file of the process that serves a home directory, from its start to its end. */
+/** The pid file of the process that serves a state directory, from its start to its end. */
 const pidPath = (home: string): string => join(home, "coordinator.pid");
 
 interface Owner extends ProcessId {
-  /** The home directory that it serves. Absent in files of earlier versions. */
+  /** The state directory that it serves. Absent in files of earlier versions. */
   readonly home?: string;
 }
 
@@ -19,7 +19,7 @@ const touchEvery_ms = 1000;
 const silent_ms = 5 * touchEvery_ms;
 
 /**
- * Locks the home directory for this process; the returned function unlocks it. The file of an ended process does not count. If the file names a process
+ * Locks the state directory for this process; the returned function unlocks it. The file of an ended process does not count. If the file names a process
  * of this boot and this container, the process is checked. Otherwise the file is watched for some seconds.
  *
  * @throws LAP_ALREADY_UP
@@ -70,14 +70,14 @@ async function isTouched(path: string): Promise<boolean> {
   return before !== undefined && timeOf() !== undefined && timeOf() !== before;
 }
 
-/** The process that serves a home directory, if it runs. */
+/** The process that serves a state directory, if it runs. */
 export function homeOwner(home: string): number | undefined {
   const owner = existsSync(pidPath(home)) ? readOwner(pidPath(home)) : undefined;
   return owner !== undefined && isRunning(owner) ? owner.pid : undefined;
 }
 
 /**
- * Throws if a process of another machine or container serves a home directory, because this process can neither reach nor stop it. Takes some
+ * Throws if a process of another machine or container serves a state directory, because this process can neither reach nor stop it. Takes some
  * seconds if such a file exists.
  *
  * @throws LAP_ALREADY_UP
@@ -89,7 +89,7 @@ export async function refuseForeignOwner(home: string): Promise<void> {
 
 const foreignOwner = (home: string, { pid }: Owner): Error => usedElsewhere(home, `process ${pid} of another machine or container uses it`);
 
-/** Undefined in a copy of a home directory: the process serves the original. */
+/** Undefined in a copy of a state directory: the process serves the original. */
 function readOwner(path: string): Owner | undefined {
   try {
     const owner = JSON.parse(readFileSync(path, "utf8")) as Owner;

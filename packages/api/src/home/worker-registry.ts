@@ -12,7 +12,7 @@ export interface RegisteredWorker extends ProcessId {
 
 interface Registry {
   readonly protocol: number;
-  /** The directory of the file: a copy of a home has no workers. Absent in files of earlier versions. */
+  /** The directory of the file: a copy of a state directory has no workers. Absent in files of earlier versions. */
   readonly directory?: string;
   readonly workers: readonly RegisteredWorker[];
 }

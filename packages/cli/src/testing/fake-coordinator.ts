@@ -14,7 +14,7 @@ export interface FakeJob {
 
 /** An HTTP server with the API of a coordinator, without Redis and workers. */
 export interface FakeCoordinator {
-  /** A home directory with a `coordinator.json` of this server. */
+  /** A state directory with a `coordinator.json` of this server. */
   readonly home: string;
   /** Bodies of the jobs that were submitted. */
   readonly submitted: readonly Readonly<Record<string, unknown>>[];
