@@ -137,7 +137,7 @@ function notFinished(id: string, state: JobState, timeout_s: number | undefined)
     code: "LAP_JOB_NOT_FINISHED",
     message: `the job still ${stateMeaning[state]}${timeout_s === undefined ? "" : `, after ${timeout_s} s`}`,
     place: `run ${id}`,
-    remedy: `wait longer, or show it with \`lapidary jobs get ${id}\``,
+    remedy: `wait again, or show the job with \`lapidary jobs get ${id}\``,
   });
 }
 
