@@ -108,7 +108,10 @@ export default {
     doNotFollow: { path: ["node_modules", "^packages/[^/]+/dist/"] },
     tsPreCompilationDeps: true,
     combinedDependencies: false,
-    exclude: { path: "\\.svelte$" },
-    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "types", "default"], extensions: [".ts", ".mjs", ".js"] },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["import", "types", "default"],
+      extensions: [".ts", ".svelte", ".mjs", ".js"],
+    },
   },
 };
